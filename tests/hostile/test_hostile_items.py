@@ -22,13 +22,14 @@ from seqd.inputs.items import items_of
 from seqd.inputs.paths import check_path
 from seqd.inputs.reading import read_items
 from seqd.inputs.training import texts_of
+from seqd.kinds import kind_of_task
 from seqd.ledger.blobs import pack, pack_results, unpack_items, unpack_results, unpack_texts
 from seqd.ledger.work import Unit
 from seqd.models.registry import Registry
 from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext
-from seqd.worker.computing import call_of, compute, unpack
+from seqd.worker.computing import TaskCall, call_of, compute, unpack
 from seqd.worker.faults import ItemFaults
 from seqd_schemas import (
     MAX_TEXT_CHARS,
@@ -220,7 +221,8 @@ def starter(name: str, task: str) -> tuple[LoadedModel, type[PluginParameters]]:
 @hostile(batch=st.lists(texts, min_size=1, max_size=4), share=0.2)
 def test_a_starter_gives_one_outcome_a_text_whatever_is_in_it(name, task, parameters, batch):
     model, schema = starter(name, task)
-    call = call_of(model, task, schema.model_validate(parameters), MemoryRunContext())
+    asked = TaskCall(task, kind_of_task(task).output)
+    call = call_of(model, asked, schema.model_validate(parameters), MemoryRunContext())
     work = [WorkItem(index=at, text=text) for at, text in enumerate(batch)]
 
     outcomes = list(call(work))

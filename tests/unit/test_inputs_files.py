@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
 from seqd.inputs import csv_rows, records, streams
+from seqd.inputs.items import ItemRules
 from seqd.inputs.reading import read_items
 from seqd_schemas import FileSource, Item, RefusedItem
 
@@ -17,9 +18,7 @@ _scalars = st.none() | st.booleans() | st.integers() | st.floats() | _keys
 
 
 def read(path, **fields):
-    keywords = {
-        name: fields.pop(name) for name in ("skip", "roots", "allow_empty") if name in fields
-    }
+    keywords = {name: fields.pop(name) for name in ("skip", "roots", "rules") if name in fields}
     return list(read_items(FileSource(path=str(path), **fields), **keywords))
 
 
@@ -213,7 +212,7 @@ def test_a_folder_gives_its_labels_files_in_order_without_unsup(tmp_path):
 def test_an_empty_text_is_an_item_where_it_is_allowed(tmp_path):
     path = a_file(tmp_path, "a.jsonl", '""\n')
 
-    assert read(path, allow_empty=True) == [Item(custom_id="line-1", text="")]
+    assert read(path, rules=ItemRules(allow_empty=True)) == [Item(custom_id="line-1", text="")]
 
 
 def test_each_record_is_told_whole_in_front_of_its_entry(tmp_path):

@@ -79,6 +79,8 @@ class ItemRules:
     allow_empty: bool = False
     #: Of a task whose input is a record, its fields: True where the record must have it.
     fields: Mapping[str, bool] | None = None
+    #: The name of the class, which may stand beside a record's fields: evaluations read it.
+    label_field: str = "label"
 
     def item(self, value: object, number: int) -> Item | RefusedItem:
         """Return value number `number`, from 1, as an entry; one that is one already as it is."""
@@ -133,8 +135,9 @@ class ItemRules:
             raise invalid(f"it cannot be written as JSON ({error})") from None
 
     def _of_items(self) -> tuple[str, ...]:
-        """Return the names that an item's own name may have beside the record's fields."""
-        return tuple(name for name in (self.id_field, "id") if name not in (self.fields or ()))
+        """Return the names that may stand beside the record's fields."""
+        names = (self.id_field, "id", self.label_field)
+        return tuple(name for name in names if name not in (self.fields or ()))
 
     def _listed(self) -> str:
         return ", ".join(self.fields or ())
@@ -167,7 +170,10 @@ class ItemRules:
 
 
 def task_rules(
-    task: "TaskSchema", id_field: str = "custom_id", text_field: str = "text"
+    task: "TaskSchema",
+    id_field: str = "custom_id",
+    text_field: str = "text",
+    label_field: str = "label",
 ) -> ItemRules:
     """Return the rules by which values become items of a plugin's own task."""
     if task.input is None:
@@ -175,7 +181,9 @@ def task_rules(
     required = cast("Sequence[str]", task.input.get("required", ()))
     names = cast("Mapping[str, object]", task.input.get("properties", {}))
     fields = {name: name in required for name in names}
-    return ItemRules(id_field=id_field, text_field=text_field, fields=fields)
+    return ItemRules(
+        id_field=id_field, text_field=text_field, fields=fields, label_field=label_field
+    )
 
 
 def record_of(value: object) -> Mapping[str, object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from seqd.errors import InvalidInput, LibraryMissing
 from seqd.inputs.items import BadEntry, undecodable
 from seqd.inputs.paths import shown
-from seqd.inputs.records import RecordReader
+from seqd.inputs.records import RecordReader, beside_fields, check_columns
 from seqd.inputs.streams import FilePosition
 from seqd_schemas import FileSource
 
@@ -46,10 +46,14 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
     _rows_read = 0
 
     def __init__(
-        self, path: Path, source: FileSource, columns: Collection[str] | None = None
+        self,
+        path: Path,
+        source: FileSource,
+        columns: Collection[str] | None = None,
+        fields: Mapping[str, bool] | None = None,
     ) -> None:
         """Of each row, `columns` are read; without any, what an item and its label need."""
-        super().__init__(path, source)
+        super().__init__(path, source, fields=fields)
         self._columns = columns
 
     @property
@@ -62,10 +66,11 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
         import pyarrow as pa
 
         with _opened(self.path) as file:
-            self._check_text(file.schema_arrow)
+            self._check_columns(file.schema_arrow)
             source = self.source
+            content = (source.text_field,) if self.fields is None else self.fields
             wanted = self._columns or ()
-            wanted = {source.text_field, source.id_field, "id", source.label_field, *wanted}
+            wanted = {*content, source.id_field, "id", source.label_field, *wanted}
             names = [name for name in file.schema_arrow.names if name in wanted]
             try:
                 for batch in file.iter_batches(_BATCH_ROWS, columns=names):
@@ -88,13 +93,16 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
             raise raw
         return raw
 
-    def _check_text(self, schema: "pa.Schema") -> None:
-        """Raise InvalidInput where there is no column of texts under the name of the text field."""
-        import pyarrow as pa
+    def _check_columns(self, schema: "pa.Schema") -> None:
+        """Raise InvalidInput where there is no column of texts under the name of the text field.
 
+        Or, of a task that takes records, none for a field that each must have.
+        """
         names, field = schema.names, self.source.text_field
         listed = ", ".join(name[:40] for name in names[:12])
-        if field not in names:
+        if self.fields is not None:
+            check_columns(self.path, names, self.fields, beside_fields(self.source))
+        elif field not in names:
             raise InvalidInput(
                 f"{shown(self.path)} has no column {field!r}; it has: {listed or 'none'}. Name the "
                 "column with the text as text_field (--text-field)"
@@ -104,6 +112,13 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
                 f"two columns of {shown(self.path)} share a name; it has: {listed}. Each column "
                 "needs a name of its own"
             )
+        if self.fields is None:
+            self._check_text(schema)
+
+    def _check_text(self, schema: "pa.Schema") -> None:
+        import pyarrow as pa
+
+        field = self.source.text_field
         kind = schema.field(field).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_view(kind)):

@@ -21,7 +21,7 @@ def read_items(
     source: FileSource,
     *,
     roots: tuple[Path, ...] | None = None,
-    allow_empty: bool = False,
+    rules: ItemRules | None = None,
     on_record: Callable[[Value], None] = lambda value: None,
 ) -> Iterator[Item | RefusedItem]:
     """Yield the entries of a file or folder.
@@ -31,11 +31,13 @@ def read_items(
     the file holds. `on_record` is told each record, whole, in front of its entry, which has no
     place for its other fields.
 
+    `rules` say what an item is made of; by default, the text field of the source.
+
     With `roots`, the file must be under one of them (`check_path`). Raises InvalidInput for
     the file as a whole, at the first `next`, except for a compressed file that turns out to be
     torn or to be a bomb: then after the entries in front, and the job must fail.
     """
-    yield from FileItems(source, roots=roots, allow_empty=allow_empty).entries(on_record)
+    yield from FileItems(source, roots=roots, rules=rules).entries(on_record)
 
 
 class FileState(NamedTuple):
@@ -58,17 +60,15 @@ class FileItems:
         source: FileSource,
         *,
         roots: tuple[Path, ...] | None = None,
-        allow_empty: bool = False,
+        rules: ItemRules | None = None,
         start: FilePosition = START,
     ) -> None:
         self._source = source
         self._path = locate(source.path) if roots is None else check_path(source.path, roots)
         self._format = format_of(self._path, source.format)
-        self._rules = ItemRules(
-            id_field=source.id_field, text_field=source.text_field, allow_empty=allow_empty
-        )
+        self._rules = rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
         self._start = start
-        self._reader = reader_of(self._path, self._format, source, start)
+        self._reader = reader_of(self._path, self._format, source, start, fields=self._rules.fields)
 
     @property
     def position(self) -> FilePosition:
@@ -120,7 +120,7 @@ class FileItems:
         """
         if self._start == START or self._reader.has_unique_ids:
             return
-        reader = reader_of(self._path, self._format, self._source)
+        reader = reader_of(self._path, self._format, self._source, fields=self._rules.fields)
         for entry in reader.entries():
             if reader.position.line > self._start.line:
                 return

@@ -7,7 +7,7 @@ it.
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from seqd.inputs.csv_rows import CsvRow, CsvRows
 from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
 from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, Opener, read_lines
+from seqd.validation import did_you_mean
 from seqd_schemas import FileFormat, FileSource, ItemErrorCode
 
 #: Label folder of reviews without a label, which nobody classifies or learns from.
@@ -96,15 +97,26 @@ def _no_texts(folder: Path) -> str:
     return f"{shown(folder)} holds no LABEL/*.txt, such as pos/0_9.txt; that is what is due here"
 
 
-def column_names(path: Path, rows: Iterator[tuple[int, CsvRow]], text_field: str) -> list[str]:
-    """Take the header off the rows; raise InvalidInput if no column is named as the text field."""
+def column_names(
+    path: Path,
+    rows: Iterator[tuple[int, CsvRow]],
+    text_field: str,
+    fields: Mapping[str, bool] | None = None,
+    beside: Collection[str] = (),
+) -> list[str]:
+    """Take the header off the rows; raise InvalidInput if no column is named as the text field.
+
+    Of a task that takes records, `check_columns` says which are due in its place.
+    """
     number, header = next(rows, (0, []))
     if isinstance(header, BadEntry):
         raise InvalidInput(
             f"the header of {shown(path)}, line {number}, cannot be read: {header.reason}"
         )
     shown_names = ", ".join(name[:40] for name in header[:12])
-    if text_field not in header:
+    if fields is not None:
+        check_columns(path, header, fields, beside)
+    elif text_field not in header:
         raise InvalidInput(
             f"{shown(path)} has no column {text_field!r}; its header has: {shown_names or 'none'}. "
             "Name the column with the text as text_field (--text-field)"
@@ -115,6 +127,48 @@ def column_names(path: Path, rows: Iterator[tuple[int, CsvRow]], text_field: str
             "column needs a name of its own"
         )
     return header
+
+
+def check_columns(
+    path: Path, names: Sequence[str], fields: Mapping[str, bool], beside: Collection[str]
+) -> None:
+    """Raise InvalidInput where a field has no column that a record must have, or a column no field.
+
+    `beside` are names that columns may have which are no fields, as that of the identifier.
+    """
+    missing = [name for name, is_required in fields.items() if is_required and name not in names]
+    if missing:
+        shown_names = ", ".join(name[:40] for name in names[:12])
+        what = "column" if len(missing) == 1 else "columns"
+        raise InvalidInput(
+            f"{shown(path)} has no {what} {', '.join(map(repr, missing))}; its columns: "
+            f"{shown_names or 'none'}. The task takes records with the fields {', '.join(fields)}; "
+            "name the columns so"
+        )
+    unknown = next((name for name in names if name not in fields and name not in beside), None)
+    if unknown is not None:
+        raise InvalidInput(
+            f"{shown(path)} has a column {unknown[:40]!r} that the task does not take; allowed: "
+            f"{', '.join(fields)}, and beside them {', '.join(dict.fromkeys(beside))}."
+            f"{did_you_mean(unknown, fields)}".rstrip(".")
+        )
+
+
+def beside_fields(source: FileSource) -> tuple[str, ...]:
+    """Return the names that may stand beside a record's fields: of the item, and of its class."""
+    return (source.id_field, "id", source.label_field)
+
+
+def check_records_format(path: Path, file_format: FileFormat, fields: Mapping[str, bool]) -> None:
+    """Raise InvalidInput for a format that has texts and no records."""
+    if file_format not in (FileFormat.LINES, FileFormat.FOLDER):
+        return
+    what = "plain lines" if file_format is FileFormat.LINES else "a folder of texts"
+    raise InvalidInput(
+        f"{shown(path)} is read as {what}, and the task takes records with the fields "
+        f"{', '.join(fields)}. Use JSON Lines with an object a line, or CSV with a column for each "
+        "field"
+    )
 
 
 _Raw = TypeVar("_Raw")
@@ -145,15 +199,18 @@ class RecordReader(ABC, Generic[_Raw]):
         source: FileSource,
         start: FilePosition = START,
         opener: Opener | None = None,
+        fields: Mapping[str, bool] | None = None,
     ) -> None:
         """`start` is a `position` at which a reader of the same file has been.
 
-        `opener` opens what is no file; `path` then is how messages call it.
+        `opener` opens what is no file; `path` then is how messages call it. `fields` are those of
+        `ItemRules`: of a task that takes records.
         """
         self.path = path
         self.source = source
         self.start = start
         self._opener = opener
+        self.fields = fields
 
     @property
     @abstractmethod
@@ -253,7 +310,9 @@ class CsvReader(RecordReader[CsvRow]):
         """Split into rows of cells; the header is no entry."""
         lines = read_lines(self.path, opener=self._opener)
         rows = CsvRows(lines, delimiter=self.delimiter)
-        self._columns = column_names(self.path, rows, self.source.text_field)
+        self._columns = column_names(
+            self.path, rows, self.source.text_field, self.fields, beside_fields(self.source)
+        )
         if self.start != START:
             lines = read_lines(self.path, self.start, self._opener)
             rows = CsvRows(lines, self.start, self.delimiter)
@@ -269,7 +328,7 @@ class CsvReader(RecordReader[CsvRow]):
                 f"it has {len(raw)} fields, the header has {len(self._columns)}. Quote a field "
                 f"that holds a {self._delimiter_name}"
             )
-        text_field = self.source.text_field
+        text_field = self.source.text_field if self.fields is None else None
         cells = zip(self._columns, raw, strict=True)
         return {name: cell for name, cell in cells if cell or name == text_field}
 
@@ -328,9 +387,15 @@ def reader_of(
     source: FileSource,
     start: FilePosition = START,
     opener: Opener | None = None,
+    fields: Mapping[str, bool] | None = None,
 ) -> Reader:
-    """Return the reader of a format, which must not be AUTO; see `paths.format_of`."""
-    return _READERS[file_format](path, source, start, opener)
+    """Return the reader of a format, which must not be AUTO; see `paths.format_of`.
+
+    Raises InvalidInput for a format that has no records, where `fields` ask for them.
+    """
+    if fields is not None:
+        check_records_format(path, file_format, fields)
+    return _READERS[file_format](path, source, start, opener, fields)
 
 
 def parsed_json(raw: bytes | BadEntry) -> object:

@@ -25,14 +25,13 @@ from seqd.errors import (
     UserError,
 )
 from seqd.inputs.paths import compression_of, require_root
-from seqd.kinds import KINDS
 from seqd.ledger.ingests import FEW_UNITS
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
 from seqd.worker.ingest_ranges import AddOutcome, SharedReading
-from seqd.worker.ingest_reading import FileReading, Reading, SweepReading
+from seqd.worker.ingest_reading import FileReading, Reading, SweepReading, rules_of
 from seqd_schemas import FileSource, Job, SweepJob
 
 log = logging.getLogger(__name__)
@@ -259,7 +258,14 @@ class Ingest:
         """Go on with the help of other workers, which have less to compute than they could."""
         roots, worker = self._settings.input_roots or (), self._context.identity.name
         return SharedReading(
-            self._context.ledger, worker, job, unit, reading, roots=roots, unit_items=unit_items
+            self._context.ledger,
+            worker,
+            job,
+            unit,
+            reading,
+            roots=roots,
+            rules=rules_of(job, self._context.described),
+            unit_items=unit_items,
         )
 
     def _opened(self, job: Job, unit: Unit, unit_items: int, units: int) -> Reading:
@@ -273,7 +279,7 @@ class Ingest:
         return FileReading.opened(
             source,
             roots=roots,
-            allow_empty=KINDS[job.kind].allows_empty,
+            rules=rules_of(job, self._context.described),
             unit_items=unit_items,
             units=units,
             stored=self._context.ledger.ingests.position(unit.job_id) if units else None,

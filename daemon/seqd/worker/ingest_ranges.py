@@ -19,10 +19,10 @@ from typing import Literal
 
 from seqd.errors import REDIS_ERRORS, InvalidInput, Stopped, UserError
 from seqd.inputs.duplicates import DigestGuard, digests_of, refuse_suspects
+from seqd.inputs.items import ItemRules
 from seqd.inputs.paths import require_root
 from seqd.inputs.reading import FileItems
 from seqd.inputs.streams import FilePosition
-from seqd.kinds import KINDS
 from seqd.ledger.blobs import UNIT_CHARS, PackedChunk
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import JOB
@@ -32,7 +32,7 @@ from seqd.ledger.work import Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import sentence_of
-from seqd.worker.ingest_reading import FileReading, changed, take_slice
+from seqd.worker.ingest_reading import FileReading, changed, rules_of, take_slice
 from seqd_schemas import FileSource, Job, from_stored
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,9 @@ class RangeReading:
 
     def __init__(
         self,
-        job: Job,
         source: FileSource,
         roots: tuple[Path, ...],
+        rules: ItemRules,
         unit_items: int,
         place: IngestPosition,
     ) -> None:
@@ -93,7 +93,7 @@ class RangeReading:
         self._reading = FileReading(
             source,
             roots=roots,
-            allow_empty=KINDS[job.kind].allows_empty,
+            rules=rules,
             unit_items=unit_items,
             start=place,
             guard=self._ids,
@@ -206,13 +206,14 @@ class SharedReading:
         reading: FileReading,
         *,
         roots: tuple[Path, ...],
+        rules: ItemRules,
         unit_items: int,
     ) -> None:
         """Go on where `reading` stands, which has the file open."""
         source = job.source
         assert isinstance(source, FileSource), "others are not shared"
         self._ledger, self._worker, self._job, self._source = ledger, worker, job, source
-        self._roots, self._unit_items = roots, unit_items
+        self._roots, self._rules, self._unit_items = roots, rules, unit_items
         self._place = self._start = reading.place
         items = self._items_at(self._place)
         self._items, self._inode = items, items.state().inode
@@ -476,7 +477,7 @@ class SharedReading:
             self._own = None
 
     def _reading_at(self, place: IngestPosition) -> RangeReading:
-        reading = RangeReading(self._job, self._source, self._roots, self._unit_items, place)
+        reading = RangeReading(self._source, self._roots, self._rules, self._unit_items, place)
         if not reading.is_at(self._place):
             reading.close()
             self._look_at_file()
@@ -488,7 +489,7 @@ class SharedReading:
         return FileItems(
             self._source,
             roots=self._roots,
-            allow_empty=KINDS[self._job.kind].allows_empty,
+            rules=self._rules,
             start=position,
         )
 
@@ -537,7 +538,8 @@ class RangeReader:
         if not isinstance(source, FileSource):
             raise TypeError(f"job {taken.job_id} names no file")
         require_root(source.path, self._roots)
-        reading = RangeReading(job, source, self._roots, taken.unit_items, begins)
+        rules = rules_of(job, context.described)
+        reading = RangeReading(source, self._roots, rules, taken.unit_items, begins)
         try:
             if not reading.is_at(begins):
                 raise InvalidInput("the file is another one here")

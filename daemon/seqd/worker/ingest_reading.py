@@ -14,14 +14,27 @@ from typing import Protocol
 
 from seqd.analysis.sweeps import combinations_of
 from seqd.errors import InvalidInput
+from seqd.hookspecs import Model
 from seqd.inputs.duplicates import DuplicateGuard
+from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.paths import shown
 from seqd.inputs.reading import FileItems
 from seqd.inputs.streams import START, FilePosition
+from seqd.kinds import KINDS
 from seqd.ledger.blobs import PackedChunk, chunks_of
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import ReadUnit, joined_checksum
-from seqd_schemas import FileSource, Item, ItemChunk, RefusedItem, SweepJob
+from seqd.models.task_schemas import task_schema
+from seqd_schemas import (
+    FileSource,
+    Item,
+    ItemChunk,
+    Job,
+    ModelReference,
+    RefusedItem,
+    RunJob,
+    SweepJob,
+)
 
 #: Identifiers that are read in one slice, in about half a second, and between two looks at whether
 #: to stop.
@@ -30,6 +43,26 @@ _CHECK_IDS = 4_096
 
 #: Bytes of the two ends of a unit that its checksum covers, beside its length.
 _CHECKED_BYTES = 4_096
+
+
+def rules_of(job: Job, described: Callable[[str], Model]) -> ItemRules:
+    """Return the rules by which the records of a job's file become items.
+
+    `described` returns the description of what a model is made with: of a plugin's own task that
+    says what it takes.
+    """
+    source = job.source
+    if not isinstance(source, FileSource):
+        return ItemRules(allow_empty=KINDS[job.kind].allows_empty)
+    if isinstance(job, RunJob):
+        model = described(ModelReference.parse(job.model).name)
+        task = task_schema(model.tasks[job.task])
+        return task_rules(task, source.id_field, source.text_field, source.label_field)
+    return ItemRules(
+        id_field=source.id_field,
+        text_field=source.text_field,
+        allow_empty=KINDS[job.kind].allows_empty,
+    )
 
 
 class Reading(Protocol):
@@ -113,7 +146,7 @@ class FileReading:
         source: FileSource,
         *,
         roots: tuple[Path, ...],
-        allow_empty: bool,
+        rules: ItemRules,
         unit_items: int,
         start: IngestPosition | None = None,
         guard: IdGuard | None = None,
@@ -124,7 +157,7 @@ class FileReading:
         """
         position = START if start is None else FilePosition(start.offset, start.line)
         self._source = source
-        self._items = FileItems(source, roots=roots, allow_empty=allow_empty, start=position)
+        self._items = FileItems(source, roots=roots, rules=rules, start=position)
         self._state = self._items.state()
         #: What is in front of the next unit.
         self.place = IngestPosition(
@@ -148,7 +181,7 @@ class FileReading:
         source: FileSource,
         *,
         roots: tuple[Path, ...],
-        allow_empty: bool,
+        rules: ItemRules,
         unit_items: int,
         units: int,
         stored: IngestPosition | None,
@@ -159,9 +192,7 @@ class FileReading:
         """
 
         def at(start: IngestPosition | None) -> FileReading:
-            return cls(
-                source, roots=roots, allow_empty=allow_empty, unit_items=unit_items, start=start
-            )
+            return cls(source, roots=roots, rules=rules, unit_items=unit_items, start=start)
 
         if stored is None or stored.units > units:
             return at(None)._skip_to(units)
