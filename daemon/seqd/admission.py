@@ -44,6 +44,16 @@ UNIT_OUTPUT_CHARACTERS = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedSchema:
+    """What the results of a plugin's own task are, as it was when a job was accepted."""
+
+    #: Digest of the schemas that they keep to.
+    digest: str
+    #: Bytes that the result of one item takes in Redis at least, where that is known, else 0.
+    result_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
     """A job that can run, and how."""
 
@@ -55,8 +65,8 @@ class Admitted:
     plugin: str
     #: The roll-out that it takes part in.
     rollout: JobRollout | None = None
-    #: Of a plugin's own task, the digest of the schemas that the results keep to.
-    task_schema: str | None = None
+    #: Of a plugin's own task, what its results are.
+    task_schema: AcceptedSchema | None = None
 
 
 def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
@@ -95,8 +105,30 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
         unit_items=_unit_items(task, entry, parameters, asked),
         plugin=_plugin_of(entry),
         rollout=_rollout_of(entry, wanted, version),
-        task_schema=task.digest,
+        task_schema=_accepted(task),
     )
+
+
+def _accepted(task: "TaskSchema") -> AcceptedSchema | None:
+    if task.digest is None:
+        return None
+    return AcceptedSchema(task.digest, least_result_bytes(task.result or {}))
+
+
+def least_result_bytes(schema: Schema) -> int:
+    """Return the bytes that one output takes at least: those of vectors whose length is stated.
+
+    Other fields may be left out, empty, or compressed to nearly nothing.
+    """
+    from seqd_schemas import FLOAT_BYTES, VECTOR_FORMAT  # here: most jobs have no vectors
+
+    fields = cast("Mapping[str, Schema]", schema.get("properties", {}))
+    vectors = (
+        fields[name]
+        for name in cast("Sequence[str]", schema.get("required", ()))
+        if fields.get(name, {}).get("format") == VECTOR_FORMAT
+    )
+    return sum(FLOAT_BYTES * prod(cast("list[int]", one.get("shape", [0]))) for one in vectors)
 
 
 def has_text(task: "TaskSchema") -> bool:

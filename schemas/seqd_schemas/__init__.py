@@ -163,6 +163,7 @@ if TYPE_CHECKING:
     from seqd_schemas.orders import ModelOrder as ModelOrder
     from seqd_schemas.orders import OrderAction as OrderAction
     from seqd_schemas.orders import OrderAnswer as OrderAnswer
+    from seqd_schemas.outputs import FLOAT_BYTES as FLOAT_BYTES
     from seqd_schemas.outputs import MAX_DIMENSIONS as MAX_DIMENSIONS
     from seqd_schemas.outputs import MAX_LABELS as MAX_LABELS
     from seqd_schemas.outputs import MAX_SPANS as MAX_SPANS
@@ -275,8 +276,8 @@ _NAMES = {
     ),
     "orders": "MAX_MODEL_ORDERS MAX_WARM_S ModelOrder OrderAction OrderAnswer",
     "outputs": (
-        "Dimensions Embedding Labels MAX_DIMENSIONS MAX_LABELS MAX_SPANS Score ScoredLabel Span "
-        "Spans TaskOutput Text VECTOR_FORMAT Vector"
+        "Dimensions Embedding FLOAT_BYTES Labels MAX_DIMENSIONS MAX_LABELS MAX_SPANS Score "
+        "ScoredLabel Span Spans TaskOutput Text VECTOR_FORMAT Vector"
     ),
     "tenants": ("Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage"),
     "text_deltas": "MAX_DELTAS MAX_DELTA_CHARS TextDelta TextDeltas UnitName",

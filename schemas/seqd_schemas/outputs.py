@@ -35,7 +35,8 @@ MAX_SPANS: Final = 65_536
 #: `format` of a vector in a JSON Schema.
 VECTOR_FORMAT: Final = "float32-vector"
 
-_FLOAT_BYTES: Final = 4
+#: Bytes of one number of a vector.
+FLOAT_BYTES: Final = 4
 
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -88,7 +89,7 @@ class Vector(Sequence[float]):
         return numbers
 
     def __len__(self) -> int:
-        return len(self.data) // _FLOAT_BYTES
+        return len(self.data) // FLOAT_BYTES
 
     @overload
     def __getitem__(self, index: int) -> float: ...
@@ -168,7 +169,7 @@ class Dimensions:
 
 def _base64_chars(count: int) -> int:
     """Return the characters of base64 that so many numbers take."""
-    return (count * _FLOAT_BYTES + 2) // 3 * 4
+    return (count * FLOAT_BYTES + 2) // 3 * 4
 
 
 def _as_vector(value: object) -> Vector:
@@ -184,7 +185,7 @@ def _as_vector(value: object) -> Vector:
 def _packed(values: object) -> bytes:
     """Return numbers as little-endian bytes; raise ValueError for what are none."""
     if isinstance(values, bytes):
-        if len(values) % _FLOAT_BYTES:
+        if len(values) % FLOAT_BYTES:
             raise ValueError(f"it has {len(values):,} bytes; allowed: four of each number")
         return values
     if isinstance(values, Vector):

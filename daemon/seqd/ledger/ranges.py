@@ -27,6 +27,7 @@ from seqd.ledger.scripts import (
     as_list,
     as_text,
 )
+from seqd.ledger.submissions import over_kept
 from seqd.ledger.work import Unit
 
 if TYPE_CHECKING:
@@ -171,11 +172,14 @@ class Ranges:
     ) -> tuple[AppendAheadOutcome, int]:
         """Add units that were read ahead, from number `first` on; return how many were added.
 
-        Each row has a unit's number of items, and where the next one begins.
+        Each row has a unit's number of items, and where the next one begins. Raises InvalidRequest
+        where the results of the job would be more than its tenant may keep.
         """
         parts = [part for size, ends in rows for part in (size, ends.to_stored())]
         most = self._settings.max_pending_bytes
         reply = as_list(self._call("append_ahead", unit.job_id, unit.attempt, first, most, *parts))
+        if reply[0] == b"over_kept":
+            raise over_kept(as_text(reply[3]), reply[4:])
         return cast(AppendAheadOutcome, as_text(reply[0])), as_int(reply[2])
 
     def _taken(self, *arguments: Argument) -> TakenRange | None:

@@ -25,6 +25,7 @@ Notify = Callable[[str], None]
 #: `lua/shared/*.lua`, each in front of those that build on it.
 SHARED = (
     "keys",
+    "kinds",
     "batched_writes",
     "accounts",
     "work_left",

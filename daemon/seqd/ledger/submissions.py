@@ -76,6 +76,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
+    from seqd.admission import AcceptedSchema
     from seqd.ledger.inbox import Entry
     from seqd.settings import Settings
 
@@ -146,7 +147,7 @@ class BatchTemplate:
         client: str,
         plugin: str | None = None,
         rollout: JobRollout | None = None,
-        task_schema: str | None = None,
+        task_schema: "AcceptedSchema | None" = None,
     ) -> None:
         """`client` names the completion stream to which the end of each job is appended.
 
@@ -183,7 +184,7 @@ class Submissions:
         unit_items: int,
         plugin: str | None = None,
         rollout: JobRollout | None = None,
-        task_schema: str | None = None,
+        task_schema: "AcceptedSchema | None" = None,
         chunk: ItemChunk | PackedChunk | None = None,
         sealed: bool = False,
         owner: str = "",
@@ -285,12 +286,16 @@ class Submissions:
         Only the upload with the token `owner` may, or with `ingest_attempt` that attempt of the
         unit `ingest`. `digest` is that of the request and of all input up to and with this unit.
         `position` is where in its file an ingest goes on behind the unit; see `Ingests`.
+
+        Raises InvalidRequest where the results of the job would be more than its tenant may keep.
         """
         packed = chunk if isinstance(chunk, PackedChunk) else PackedChunk(chunk)
         attempt = "" if ingest_attempt is None else ingest_attempt
         most = self._settings.max_pending_bytes
         arguments = (job_id, unit, packed.blob, packed.size, most, digest, owner, attempt, position)
         reply = as_list((yield from script("append", *arguments)))
+        if reply[0] == b"over_kept":
+            raise over_kept(job.tenant, reply[2:])
         if route := as_text(reply[1]):
             yield Notify(route)
         return cast(AppendOutcome, as_text(reply[0]))
@@ -417,6 +422,8 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
             f"results_ttl_s is {as_int(reply[1]):,}; allowed: at most {as_int(reply[2]):,} "
             f"({whose}). Fetch the results within that time."
         )
+    if reason == "kept_bytes":
+        return over_kept(job.tenant, reply[1:])
     if reason == "priority":
         allowed = as_text(reply[1]).replace(" ", ", ")
         return NotAllowed(
@@ -427,6 +434,21 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
         return _unfit(job, state=as_text(reply[1]), other=as_text(reply[2]))
     waiting, most, is_own = (as_int(part) for part in reply[1:4])
     return _over_quota(job.tenant, reason, waiting=waiting, allowed=most, is_own=is_own == 1)
+
+
+def over_kept(tenant: str, numbers: list[Reply]) -> InvalidRequest:
+    """Return the error for a job whose results would be more than its tenant may keep.
+
+    `numbers` are what the scripts say of it: items, bytes of each, allowed, whose limit it is.
+    """
+    items, each, allowed, is_own = (as_int(number) for number in numbers[:4])
+    whose = _whose(tenant, "SEQD_MAX_TENANT_KEPT_BYTES", is_own=is_own == 1)
+    return InvalidRequest(
+        f"The results of {items:,} items take {items * each:,} bytes at least, {each:,} for each; "
+        f"tenant {tenant!r} may keep {allowed:,} of all its jobs ({whose}). Hand in "
+        f"{allowed // each:,} items at most, and the others when those results are fetched and "
+        f"removed; or raise its share: seqd tenants set {tenant} --kept-bytes {items * each}"
+    )
 
 
 def conflict(job: Job, job_id: str, known_id: str, difference: str) -> IdempotencyConflict:
@@ -571,7 +593,7 @@ def _fields(
     unit_items: int,
     plugin: str | None,
     rollout: JobRollout | None,
-    task_schema: str | None,
+    task_schema: "AcceptedSchema | None",
 ) -> list[Argument]:
     """Return field and value pairs of the job's hash; `submit.lua` adds state and counts."""
     model = ModelReference.parse(job.model).name
@@ -584,7 +606,7 @@ def _fields(
     if rollout is not None:
         group_by.append(to_stored(rollout))
     if isinstance(job, RunJob):
-        group_by.append([job.task, task_schema])
+        group_by.append([job.task, task_schema.digest if task_schema else None])
     if isinstance(job, ClassifyJob) and (job.min_score is not None or job.label_map):
         group_by.append({"min_score": job.min_score, "label_map": job.label_map})
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
@@ -598,7 +620,9 @@ def _fields(
     if rollout is not None:
         fields += ["rollout", to_stored(rollout)]
     if task_schema is not None:
-        fields += ["task_schema", task_schema]
+        fields += ["task_schema", task_schema.digest]
+    if task_schema is not None and task_schema.result_bytes:
+        fields += ["result_bytes", task_schema.result_bytes]
     fields += ["template", _template_digest(fields)]
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]

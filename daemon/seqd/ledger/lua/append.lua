@@ -10,7 +10,9 @@
 --          the tenant has as much waiting as it may, or memory is short: come again; {'too_large', ''} when a
 --          training set would not fit, {'behind', ''} when units before it are missing, which Redis
 --          had acknowledged and lost, {'not_owner', ''} when another upload owns the job or its input
---          is complete, {'ended', ''} when the job takes no more input, or takes it from another
+--          is complete, {'over_kept', '', items, bytes that the result of each takes at least, allowed, 1 where the
+--          limit is the tenant's own} when the results of the job would be more than its tenant may keep,
+--          {'ended', ''} when the job takes no more input, or takes it from another
 --          attempt of the ingest.
 -- Guarantee: units are numbered without gaps; the same number sent twice adds one unit. Only the
 -- upload that owns the job, or the ingest that holds the lease, adds any. Where its file goes on is written
@@ -19,7 +21,7 @@ local id, unit, blob, size, most = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5],
 local digest, owner, ingest, position = ARGV[7], ARGV[8], ARGV[9], ARGV[10] or ''
 local key = job_key(id)
 local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'units_done', 'pending_bytes',
-  'kind', 'tenant', 'owner')
+  'kind', 'tenant', 'owner', 'total', 'result_bytes')
 if not job[1] or not is_open(job[1]) then return {'ended', ''} end
 if ingest ~= '' and lease_of(key, 'ingest') ~= tonumber(ingest) then return {'ended', ''} end
 if (job[8] or '') ~= owner then return {'not_owner', ''} end
@@ -30,9 +32,11 @@ if unit > units then return {'behind', ''} end
 redis.call('ZADD', PREFIX .. ':uploads', 'XX', NOW, id)
 if tonumber(job[5]) + #blob > most and units > tonumber(job[4]) then
   -- Nothing takes a training set out again before it is complete, so waiting would not help.
-  return {job[6] == 'train' and 'too_large' or 'full', ''}
+  return {is_one_training(job[6]) and 'too_large' or 'full', ''}
 end
-local items = job[6] == 'train' and 0 or tonumber(size)
+local items = is_one_training(job[6]) and 0 or tonumber(size)
+local much = over_kept(job[7], tonumber(job[9]) + items, job[10])
+if much then return {'over_kept', '', unpack(much)} end
 if not has_room() or over_quota(job[7], 0, items, #blob) then return {'full', ''} end
 
 if digest ~= '' then

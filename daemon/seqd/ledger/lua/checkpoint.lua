@@ -10,7 +10,7 @@
 local id, unit, attempt = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local entry, most = ARGV[5] .. ':' .. ARGV[6], tonumber(ARGV[7])
 local key = job_key(id)
-local field = unit == 'train' and 'checkpoints' or 'checkpoints:' .. unit
+local field = unit == TRAIN_UNIT and 'checkpoints' or 'checkpoints:' .. unit
 if lease_of(key, unit) ~= attempt then return {} end
 
 redis.call('HDEL', key .. ':crashes', unit)

@@ -127,7 +127,7 @@ local function lease_next(id, job, unit)
   -- A job that is queued has never been begun.
   local crashes = job.state == 'queued' and 0
     or tonumber(redis.call('HGET', key .. ':crashes', unit) or '0')
-  local exclusive = unit == 'ingest' or unit == 'train' or crashes > 0 or unit_of(unit) ~= unit
+  local exclusive = unit == 'ingest' or unit == TRAIN_UNIT or crashes > 0 or unit_of(unit) ~= unit
   local blob = redis.call('HGET', key .. ':in', unit) or ''
   local inflated = stated_bytes(blob) or most_bytes
   if #claimed == 0 then

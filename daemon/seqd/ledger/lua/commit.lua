@@ -28,7 +28,7 @@ local ARGUMENTS = 11  -- of a unit, without its rows
 local deferred_use  -- items or trainings → tenant → {count, tokens, milliseconds}; nil outside a batch
 local function note_use(job, count, tokens, busy_ms)
   if USAGE_DAYS == 0 then return end
-  local what = (job.kind == 'train' or job.kind == 'sweep') and 'trainings' or 'items'
+  local what = makes_versions(job.kind) and 'trainings' or 'items'
   if not deferred_use then return add_use(job.tenant, what, count, tokens, busy_ms, USAGE_DAYS) end
   local sum = deferred_use[what][job.tenant]
   if not sum then

@@ -135,16 +135,12 @@ end
 local function fitting(value, most, pattern)
   return value and #value <= most and string.find(value, pattern) and value or 'unknown'
 end
--- The least request of each kind that can be read.
-local UPLOAD = '"source":{"type":"upload"}'
-local REQUESTS = {classify = UPLOAD, generate = UPLOAD, train = UPLOAD,
-  sweep = '"grid":{"unknown":[0]},"source":{"type":"named","name":"unknown:unknown"}'}
-local kind = REQUESTS[job.kind] and job.kind or 'classify'
+local kind, request = least_request(job.kind)
 local model = fitting(job.model, 40, '^%l[%l%d_]*$')
 for _, name in ipairs(NUMBERS) do redis.call('HSET', key, name, 0) end
 redis.call('HSET', key, 'kind', kind, 'model', model, 'tenant', fitting(job.tenant, 64,
   '^%w[%w_.-]*$'), 'priority', 'normal', 'queue', '', 'group', '', 'digest', job.digest or '', 'spec',
-  '{"kind":"' .. kind .. '","model":"' .. model .. '",' .. REQUESTS[kind] .. '}', 'state', 'failed',
+  '{"kind":"' .. kind .. '","model":"' .. model .. '",' .. request .. '}', 'state', 'failed',
   'failure', failure, 'sealed', 1, 'unit_items', 1, 'created', NOW_TEXT, 'ended', NOW_TEXT, 'ttl', KEPT_S)
 redis.call('ZADD', PREFIX .. ':jobs', 'NX', NOW, id)
 emit(id, 'failed', counts_json(key) .. ',"failure":' .. failure, true)

@@ -27,12 +27,12 @@ redis.call('HSET', key, 'sealed', 1)
 count_work_of(id, 0 - tonumber(redis.call('HGET', key, 'unread') or '0'))
 redis.call('HDEL', key, 'owner', 'ingest_position', 'ingest_for', 'unread')
 redis.call('ZREM', PREFIX .. ':uploads', id)
-if job[4] == 'train' then
+if is_one_training(job[4]) then
   -- The training itself is one unit, the last; the chunks before it are its data.
   redis.call('HSET', key, 'total', 1, 'units', 1)
   charge(redis.call('HGET', key, 'tenant'), 0, 1, 0)
   count_work_of(id, 1)
-  local route = make_claimable(id, 'train')
+  local route = make_claimable(id, TRAIN_UNIT)
   return {'sealed', needs_wakeup(route) and route or ''}
 end
 complete_if_done(id, read_job(id))

@@ -10,6 +10,7 @@
 -- Returns: for each job {'created', job}; what `existing` says of one that exists;
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed,
 --          1 where the limit is the tenant's own}; {'refused', 'results_ttl_s', seconds, allowed, the same};
+--          {'refused', 'kept_bytes', items, bytes that the result of each takes at least, allowed, the same};
 --          {'refused', 'priority', those that the tenant may use, joined by spaces};
 --          {'refused', 'continues', state of the ended job or '', the job that continues it or ''};
 --          {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
@@ -61,7 +62,7 @@ local function unfit_to_continue(continues, kind)
   local ended = redis.call('HMGET', job_key(continues), 'state', 'continued_by')
   local other = ended[2]
   if other and redis.call('EXISTS', job_key(other)) == 0 then other = false end
-  local is_unfit = not ended[1] or is_open(ended[1]) or (kind == 'train' and ended[1] == 'completed')
+  local is_unfit = not ended[1] or is_open(ended[1]) or (is_one_training(kind) and ended[1] == 'completed')
   if is_unfit or other then return {'refused', 'continues', ended[1] or '', other or ''} end
   return nil
 end
@@ -95,7 +96,7 @@ local place = {queue = shared_fields['queue'], priority = shared_fields['priorit
 local is_woken = false
 local function add_first_unit(id, unit, blob, size, sealed)
   local key = job_key(id)
-  if size > 0 and unit ~= 'train' and sealed == '0' then
+  if size > 0 and unit ~= TRAIN_UNIT and sealed == '0' then
     redis.call('HSET', key .. ':sizes', unit, size)
   end
   local digest = shared_fields['input_digest']
@@ -134,6 +135,9 @@ local function submit(first)
   if priorities and not string.find(' ' .. priorities .. ' ', ' ' .. place.priority .. ' ', 1, true) then
     return {'refused', 'priority', priorities}
   end
+  local items = math.max(size, tonumber(shared_fields['expected'] or '0'))
+  local much = over_kept(tenant, items, shared_fields['result_bytes'])
+  if much then return {'refused', 'kept_bytes', unpack(much)} end
   if not entry_makes_room(blob) and not has_room() then return {'refused', 'memory'} end
   local over = over_quota(tenant, 1, size, #blob)
   if over then return {'refused', unpack(over)} end

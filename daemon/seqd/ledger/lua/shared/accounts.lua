@@ -143,6 +143,16 @@ local function memory_is_short()
   return memory_state == 'short'
 end
 
+-- The results of so many items of one job where they are more than its tenant may keep of all jobs, or
+-- nil: {items, bytes of each, allowed, 1 where it is the tenant's own}. `each` are the bytes that one result
+-- takes at least; nil or false where nobody has said.
+local function over_kept(tenant, items, each)
+  local allowed, is_own = limit_of(tenant, 'tenant_kept_bytes')
+  local bytes = tonumber(each or nil) or 0
+  if not allowed or items * bytes <= allowed then return nil end
+  return {items, bytes, allowed, is_own}
+end
+
 -- Open jobs, waiting items and waiting bytes of a tenant's account. Read once a batch, at whose end it changes.
 local accounts_of_batch = {}
 local function account_of(tenant)

@@ -45,9 +45,9 @@ local function add_unit(id, unit, blob, size, kind, tenant, position)
   redis.call('HINCRBY', key, 'units', 1)
   if position ~= '' then redis.call('HSET', key, 'ingest_position', position) end
   redis.call('HINCRBY', key, 'pending_bytes', #blob)
-  charge(tenant, 0, kind == 'train' and 0 or tonumber(size), #blob)
+  charge(tenant, 0, is_one_training(kind) and 0 or tonumber(size), #blob)
   -- The chunks of a training set are not work of their own: they wait for the unit `train`.
-  if kind == 'train' then return false end
+  if is_one_training(kind) then return false end
   redis.call('HSET', key .. ':sizes', unit, size)
   redis.call('HINCRBY', key, 'total', size)
   count_work_of(id, tonumber(size))

@@ -16,7 +16,7 @@ end
 
 -- The number of items of a unit; the only one of a sealed job needs no entry among the sizes.
 local function size_of(key, unit, job)
-  if unit == 'train' then return '1' end
+  if unit == TRAIN_UNIT then return '1' end
   local is_only = unit == '0' and job.units == '1' and job.sealed == '1'
   return is_only and job.total or redis.call('HGET', key .. ':sizes', unit)
 end

@@ -75,7 +75,7 @@ end
 -- True when the commit of a unit ends a small job. `job` holds the job's fields as they were before.
 local function makes_small(job, unit, results)
   return unit == '0' and job.units == '1' and job.sealed == '1' and #results <= SMALL_RESULTS_BYTES
-    and job.template and job.kind ~= 'train' and job.kind ~= 'sweep'
+    and job.template and not makes_versions(job.kind)
 end
 
 local function is_small(job)
