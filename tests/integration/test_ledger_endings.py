@@ -39,6 +39,7 @@ from seqd_schemas import (
     ModelOrder,
     PlacementRule,
     Rejected,
+    TaskSchema,
     TenantLimits,
 )
 
@@ -410,7 +411,8 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.ledger.fleet.publish_limits(environment.settings)
     environment.submit(chunk=a_chunk())
     environment.ledger.fleet.publish_worker(a_worker_status())
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    task = TaskSchema(parameters={}, unit_items=1, result={}, digest="0" * 64)
+    environment.ledger.fleet.publish_catalog([a_catalog_entry(run_tasks={"embed": task})])
     environment.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
     environment.ledger.work.follow_clock()
     environment.queue_wakeup(CLASSIFY)

@@ -156,6 +156,8 @@ class Claim:
     units: tuple[Unit, ...]
     #: The roll-out that they take part in.
     rollout: JobRollout | None = None
+    #: Of a plugin's own task, the digest of the schemas that they were accepted with.
+    task_schema: str | None = None
 
 
 class Renewal(IntEnum):
@@ -468,7 +470,7 @@ class Work:
             log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
         else:
             quarantine(self._scripts, job_id, damage)
-        for row in (as_list(row) for row in reply[4:]):
+        for row in (as_list(row) for row in reply[5:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
 
@@ -603,7 +605,7 @@ class _Unreadable(Exception):
 
 def _claim(reply: list[Reply]) -> Claim:
     """Return a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
-    rows, units = reply[4:], []
+    rows, units = reply[5:], []
     row = rows[0]
     try:
         job = from_stored(JOB, as_bytes(reply[1]))
@@ -613,7 +615,7 @@ def _claim(reply: list[Reply]) -> Claim:
             units.append(_unit(row))
     except (ValueError, TypeError) as error:
         raise _Unreadable(as_bytes(as_list(row)[0]), error) from error
-    return Claim(job, version, tuple(units), rollout)
+    return Claim(job, version, tuple(units), rollout, as_text(reply[4]) or None)
 
 
 def _unit(reply: Reply) -> Unit:

@@ -21,6 +21,7 @@ from seqd.ledger.blobs import unpack_items
 from seqd.ledger.work import Unit
 from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
+from seqd.worker.accepted_schemas import AcceptedOutputs
 from seqd.worker.calls import CostTokens, calls_of
 from seqd.worker.faults import ItemFaults, is_device_fault, is_out_of_memory
 from seqd.worker.labelling import Labelling
@@ -51,6 +52,8 @@ class TaskCall:
     output: type[BaseModel]
     #: The class of a record, where that is what the task takes.
     record: type[BaseModel] | None = None
+    #: What outputs must keep to besides, where the job was accepted with another schema.
+    accepted: AcceptedOutputs | None = None
 
     @classmethod
     def of(cls, job: Job, model: Model) -> Self:
@@ -104,6 +107,13 @@ def call_of(
     model: LoadedModel, asked: TaskCall, parameters: PluginParameters, context: RunContext
 ) -> Call:
     """Return the plugin's method for a task, with parameters and context bound."""
+    call = _method_of(model, asked, parameters, context)
+    return call if asked.accepted is None else asked.accepted.checking(call, asked.output)
+
+
+def _method_of(
+    model: LoadedModel, asked: TaskCall, parameters: PluginParameters, context: RunContext
+) -> Call:
     if asked.task in SERVED_TASKS:
         method = getattr(model, asked.task)  # `classify` and `generate` have one each
         return lambda items: method(items, parameters, context)

@@ -377,6 +377,11 @@ class WorkerContext:
         """Return the version of the plugin that runs a model here. Raises UnknownModel."""
         return self.registry.plugin_of(self.store.plugin_of(name)).version
 
+    def plugin_named(self, name: str) -> str:
+        """Return the plugin that runs a model here, with its version, as `tasks 1.1`."""
+        plugin = self.registry.plugin_of(self.store.plugin_of(name))
+        return f"{plugin.name} {plugin.version}"
+
     def plugin_of(self, job: TrainJob | SweepJob) -> str:
         """Return the plugin's model that a training is to be made with."""
         return job.plugin or self.store.plugin_of(job.model)

@@ -7,7 +7,7 @@ item: the units are released, and the worker leaves their queue.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from operator import index
@@ -38,6 +38,7 @@ from seqd.ledger.work import (
 )
 from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
+from seqd.worker.accepted_schemas import AcceptedSchemas
 from seqd.worker.computing import Answered, Call, TaskCall, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
@@ -76,6 +77,7 @@ class ItemRunner:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._trials = Trials(context)
+        self._schemas = AcceptedSchemas(context.ledger)
 
     def run(self, claim: Claim) -> None:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
@@ -231,7 +233,7 @@ class ItemRunner:
         """
         job, stop, answered = claim.job, self._stop_of(claim.job), _none_answered(claim)
         asked = parameters if labelling is None else labelling.parameters(parameters)
-        task = TaskCall.of(job, self._context.described(ModelReference.parse(job.model).name))
+        task = self._task_call(claim)
         # What a candidate writes is not streamed: whoever reads might get two texts in one.
         silent = WorkerRunContext(self._context.identity.device, stop, self._context.stats)
         trying = partial(call_of, asked=task, parameters=asked, context=silent)
@@ -250,6 +252,16 @@ class ItemRunner:
             if shadowed is not None:
                 trial.count(units, results, shadowed, labelling)
         return results
+
+    def _task_call(self, claim: Claim) -> TaskCall:
+        """Return what the model is to do, by the schema that the jobs were accepted with."""
+        name = ModelReference.parse(claim.job.model).name
+        model = self._context.described(name)
+        asked = TaskCall.of(claim.job, model)
+        if claim.task_schema is None:
+            return asked
+        spec, plugin = model.tasks[asked.task], self._context.plugin_named(name)
+        return replace(asked, accepted=self._schemas.outputs(claim.task_schema, spec, plugin))
 
     def _stop_of(self, job: Job) -> Callable[[], bool]:
         return self._context.should_stop if _streams(job) else self._context.should_stop_items
