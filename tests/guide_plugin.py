@@ -7,10 +7,10 @@ to the clauses that the guide names.
 import atexit
 import shutil
 import tempfile
-import tomllib
 from functools import cache
 from pathlib import Path
 
+from example_plugin import write_metadata
 from readme_blocks import ROOT, blocks_of
 
 GUIDE = ROOT / "plugins" / "README.md"
@@ -21,16 +21,7 @@ def write_plugin(folder: Path) -> None:
     for language in ("python", "toml"):
         for block in blocks_of(GUIDE, language):
             (folder / block.file).write_text(block.text, encoding="utf-8")
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    (info / "entry_points.txt").write_text(
-        "".join(
-            f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
-            for group, points in project["entry-points"].items()
-        )
-    )
+    write_metadata(folder / "pyproject.toml", folder)
 
 
 @cache

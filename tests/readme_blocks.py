@@ -14,6 +14,7 @@ READMES = sorted(
         ROOT / "README.md",
         *ROOT.glob("*/README.md"),
         *ROOT.glob("*/*/README.md"),
+        *ROOT.glob("plugins/examples/*/README.md"),
         *OPERATORS_GUIDE,
     }
     if not path.parent.name.startswith(".")

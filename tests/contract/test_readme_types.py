@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from checkout import python_path
+from example_plugin import EXAMPLE
 from readme_blocks import READMES, ROOT, blocks_of
 
 pytestmark = pytest.mark.slow
@@ -81,7 +82,7 @@ def examples(folder: Path) -> Path:
 
 def by_mypy(folder: Path) -> str:
     """Return what mypy says of the programs of a folder."""
-    path = python_path(folder)
+    path = python_path(folder, EXAMPLE)
     command = [
         *(sys.executable, "-m", "mypy", "--strict", "--config-file", ROOT / "pyproject.toml"),
         *("--follow-imports=silent", "--cache-dir", folder / "cache", *folder.glob("*.py")),
@@ -94,7 +95,10 @@ def by_mypy(folder: Path) -> str:
 
 def by_pyright(folder: Path) -> str:
     """Return what pyright says of the programs of a folder."""
-    settings = {"typeCheckingMode": "standard", "extraPaths": python_path(folder).split(os.pathsep)}
+    settings = {
+        "typeCheckingMode": "standard",
+        "extraPaths": python_path(folder, EXAMPLE).split(os.pathsep),
+    }
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     command = ["-m", "basedpyright", "-p", folder, "--pythonpath", sys.executable]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=folder)

@@ -103,6 +103,7 @@ def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run(readme: Path)
         "docker/upgrade.md": {"sh"},
         "schemas/README.md": {"go", "java", "js", "python", "sh", "ts"},
         "plugins/README.md": {"python", "sh", "toml"},
+        "plugins/examples/seqd_embed/README.md": {"python"},
         "plugins/seqd_imdb_lstm/README.md": {"jsonl", "sh"},
         "plugins/seqd_markov/README.md": {"python", "sh"},
         "plugins/seqd_modelkit/README.md": {"python"},
