@@ -82,6 +82,19 @@ REASONS = {
     "input None; allowed: neither, since those of generate are fixed. What one item can make it "
     "write is its `bound`, a seqd_schemas.OutputBound.",
     "cannot_train": "model 'cannot_train' has the task train but no method train().",
+    "output_is_no_model": "model 'output_is_no_model', task score: its output is <class 'float'>, "
+    "which is no pydantic model. Use one of seqd_schemas, such as Embedding, or a class that "
+    "derives from TaskOutput.",
+    "unbounded_output": "model 'unbounded_output', task translate: output Translation: field "
+    "'text' is a text without max_length. Give it one.",
+    "output_without_schema": "model 'output_without_schema', task embed: output Array has no JSON "
+    "Schema: Cannot generate a JsonSchema for core_schema.IsInstanceSchema (<class 'memoryview'>). "
+    "Use numbers, texts, truth values, lists, mappings and records of these.",
+    "open_input": "model 'open_input', task compare: input Pair takes unknown fields. Give it "
+    'model_config = ConfigDict(extra="forbid"), so that a typing mistake is refused.',
+    "reserved_task": "model 'reserved_task' has a task with the name 'sweep'. A name is 1 to 40 "
+    "lower case letters, digits and underscores, begins with a letter, and is none of ingest, run, "
+    "sweep.",
 }
 #: Members of the zoo that load, and so have tests of their own below.
 LOADING = {"sound", "slow", "heavy", "observer_raises"}

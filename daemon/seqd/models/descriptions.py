@@ -8,7 +8,7 @@ from seqd.errors import PluginFault
 from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, PluginParameters, TaskSpec
 from seqd.kinds import KINDS, TRAIN, kind_of_task
 from seqd.models.parameter_checks import check_parameters_class, check_preset
-from seqd.models.task_schemas import check_run_task
+from seqd.models.record_checks import check_run_task
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_RUN_TASKS, RESERVED_TASKS, OutputBound
 

@@ -66,20 +66,34 @@ def _check_field(where: str, field: Schema, root: Schema) -> None:
             raise PluginFault(f"{where} {missing}")
 
 
-def parts_of(field: Schema, root: Schema) -> Iterator[Schema]:
-    """Yield every schema that a value of the field may have to meet, list elements included."""
+def parts_of(field: Schema, root: Schema, seen: frozenset[str] = frozenset()) -> Iterator[Schema]:
+    """Yield every schema that a value of the field may have to meet.
+
+    Those of a list's elements and of a mapping's values too; of a record that a `$ref` names, the
+    record and not its fields. `seen` has the names that led here, which may lead back.
+    """
     if "$ref" in field:
         name = str(field["$ref"]).rpartition("/")[2]
         definitions = cast("Mapping[str, Schema]", root.get("$defs", {}))
-        yield from parts_of(definitions[name], root)
+        if name not in seen:
+            yield from parts_of(definitions[name], root, seen | {name})
         return
     choices = cast("list[Schema]", field.get("anyOf") or field.get("oneOf") or [])
     for choice in choices:
-        yield from parts_of(choice, root)
+        yield from parts_of(choice, root, seen)
     if not choices:
         yield field
-    if isinstance(field.get("items"), Mapping):
-        yield from parts_of(cast("Schema", field["items"]), root)
+    for element in _elements(field):
+        yield from parts_of(element, root, seen)
+
+
+def _elements(field: Schema) -> Iterator[Schema]:
+    """Yield the schemas of a list's elements, or of a mapping's values."""
+    for one in (field.get("items"), field.get("additionalProperties")):
+        if isinstance(one, Mapping):
+            yield cast("Schema", one)
+    yield from cast("list[Schema]", field.get("prefixItems", []))
+    yield from cast("Mapping[str, Schema]", field.get("patternProperties", {})).values()
 
 
 def missing_bound(part: Schema) -> str:
