@@ -1,18 +1,19 @@
 """Models whose outputs small functions decide: a plugin that the worker loads like any other.
 
 A model of a name that an installed plugin brings has that one's tasks, parameters and presets, so
-that a request is checked as it is in production. Any other takes all tasks, and no parameters.
+that a request is checked as it is in production. Any other has the tasks that it has functions for,
+and no parameters.
 """
 
 import inspect
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, TypeAlias, cast
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from seqd import __version__
 from seqd.errors import Stopped, wire_text
@@ -50,6 +51,15 @@ from seqd_schemas import (
 #: A function of a text, or of a text and the job's parameters.
 TextFunction = Callable[..., object]
 
+#: What does a task that a plugin named: a function of a text or, where the task takes records, of a
+#: record; with the classes of the output and the record. Where an installed plugin brings a model
+#: of this name, it says these, and the function alone will do.
+RunFunction: TypeAlias = (
+    TextFunction
+    | tuple[TextFunction, type[BaseModel]]
+    | tuple[TextFunction, type[BaseModel], type[BaseModel]]
+)
+
 #: The file of a version, which holds nothing that matters.
 _FILE = "stub.json"
 
@@ -71,12 +81,17 @@ class StubModel:
     Generation, an ItemError, or an iterator of texts, which are streamed. What either raises is
     the item's error. `train` returns figures; what it raises fails the training. A function may
     take the job's parameters as its second argument.
+
+    `run` has the tasks that a plugin named, such as `{"embed": (function, Embedding)}`. Such a
+    function returns an output of that class, a dictionary of its fields, or an ItemError; where
+    the output has a field `text`, also a text, or an iterator of texts, which are streamed.
     """
 
     classify: TextFunction | None = None
     generate: TextFunction | None = None
     train: TrainFunction | None = None
-    #: Of classifying and generating, where no installed plugin brings a model of this name.
+    run: Mapping[str, RunFunction] = field(default_factory=dict)
+    #: Of all tasks but training, where no installed plugin brings a model of this name.
     parameters: type[PluginParameters] = PluginParameters
 
 
@@ -175,7 +190,20 @@ def _tasks_of(stub: StubModel) -> dict[Task, TaskSpec]:
         tasks["classify"] = TaskSpec(stub.parameters)
     if stub.generate is not None:
         tasks["generate"] = TaskSpec(stub.parameters)
+    for task, given in stub.run.items():
+        tasks[task] = _spec_of(task, given, stub.parameters)
     return tasks
+
+
+def _spec_of(task: str, given: RunFunction, parameters: type[PluginParameters]) -> TaskSpec:
+    """Return the description of a task that is run. Raises TypeError where it has no output."""
+    if isinstance(given, tuple):
+        record = given[2] if len(given) == 3 else None
+        return TaskSpec(parameters, output=given[1], input=record, allows_empty=record is None)
+    raise TypeError(
+        f"The task {task!r} of a StubModel is {given!r:.80}, and no installed plugin says what it "
+        f'gives. Add its output: run={{"{task}": (function, Embedding)}}.'
+    )
 
 
 class _StubDescription(Model):
@@ -188,7 +216,7 @@ class _StubDescription(Model):
         self._orders = orders
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        return _LoadedStub(self.name, self._stubs, self._orders)
+        return _LoadedStub(self.name, self.tasks, self._stubs, self._orders)
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
         began = time.monotonic()
@@ -213,8 +241,15 @@ class _LoadedStub(LoadedModel):
 
     memory_bytes = 1
 
-    def __init__(self, name: str, stubs: Mapping[str, StubModel], orders: Orders) -> None:
+    def __init__(
+        self,
+        name: str,
+        tasks: Mapping[Task, TaskSpec],
+        stubs: Mapping[str, StubModel],
+        orders: Orders,
+    ) -> None:
         self._name = name
+        self._tasks = tasks
         self._stubs = stubs
         self._orders = orders
 
@@ -249,8 +284,31 @@ class _LoadedStub(LoadedModel):
             [self._outcome(item, write, context) for item in items],
         )
 
+    def run(
+        self,
+        task: str,
+        items: Sequence[WorkItem],
+        parameters: PluginParameters,
+        context: RunContext,
+    ) -> Sequence[BaseModel | ItemError]:
+        function = self._function(task)
+        output = cast(type[BaseModel], self._tasks[task].output)
+        given = parameters.model_dump(mode="json")
+
+        def do(item: WorkItem) -> object:
+            made = _call(function, item.text if item.record is None else item.record, given)
+            return _run_output(made, output, item, context)
+
+        return cast(
+            Sequence[BaseModel | ItemError],
+            [self._outcome(item, do, context) for item in items],
+        )
+
     def _function(self, task: str) -> TextFunction:
-        function: TextFunction | None = getattr(self._stubs[self._name], task)
+        stub = self._stubs[self._name]
+        named = {"classify": stub.classify, "generate": stub.generate}
+        given = named[task] if task in named else stub.run.get(task)
+        function = given[0] if isinstance(given, tuple) else given
         if function is None:
             raise NotImplementedError(
                 f"the test's model {self._name} has no function to {task}; give its StubModel one"
@@ -278,7 +336,7 @@ class _LoadedStub(LoadedModel):
             )
 
 
-def _call(function: TextFunction, text: str, parameters: Mapping[str, JsonValue]) -> object:
+def _call(function: TextFunction, text: object, parameters: Mapping[str, JsonValue]) -> object:
     return function(text, parameters) if _takes_parameters(function) else function(text)
 
 
@@ -296,6 +354,25 @@ def _takes_parameters(function: TextFunction) -> bool:
 def _classification(made: object) -> object:
     if isinstance(made, str):
         return Classification(label=made, score=1.0, truncated=False)
+    return made
+
+
+def _run_output(
+    made: object, output: type[BaseModel], item: WorkItem, context: RunContext
+) -> object:
+    """Return what a function made as the output of its task; texts are streamed."""
+    if isinstance(made, Mapping):
+        return output.model_validate(made)
+    if "text" not in output.model_fields:
+        return made
+    if isinstance(made, str | Iterator):
+        text = ""
+        for delta in [made] if isinstance(made, str) else made:
+            context.stream(item, 0, delta)
+            text += delta
+        return output.model_validate({"text": text})
+    if type(made) is output:
+        context.stream(item, 0, str(made.__dict__["text"]))
     return made
 
 

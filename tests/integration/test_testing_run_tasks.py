@@ -1,0 +1,111 @@
+"""Given functions for tasks of a plugin's own, what the tests of a service get of `client.run`."""
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from seqd.client import Client
+from seqd.errors import InvalidRequest
+from seqd.hookspecs import WorkItem
+from seqd.settings import Settings
+from seqd.testing import CPU, MemoryRunContext, RunningServices, StubModel
+from seqd.testing.in_process.models import registry_of
+from seqd.testing.in_process.orders import Orders
+from seqd_schemas import Embedding, ItemError, ItemErrorCode, Score, Text, Vector
+
+pytest_plugins = ["seqd.testing.services"]
+
+pytestmark = pytest.mark.processes
+
+
+class Pair(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    left: str = Field(max_length=100, description="One text.")
+    right: str = Field(max_length=100, description="The other one.")
+
+
+def embed(text: str) -> Embedding | ItemError:
+    if not text:
+        return ItemError(code=ItemErrorCode.INVALID_INPUT, message="The text is empty.")
+    return Embedding(vector=Vector([float(len(text)), 1.0]))
+
+
+def translate(text: str) -> Iterator[str]:
+    yield text.upper()
+    yield "!"
+
+
+@pytest.fixture
+def seqd_models():
+    return {
+        "mine": StubModel(
+            run={
+                "embed": (embed, Embedding),
+                "score": (lambda text: {"score": len(text)}, Score),
+                "translate": (translate, Text),
+                "compare": (lambda pair: {"score": pair.left == pair.right}, Score, Pair),
+            }
+        )
+    }
+
+
+def test_a_task_gives_what_its_function_returns(seqd_client: Client):
+    job = seqd_client.run(["ab", "", "abcd"], model="mine", task="embed", output=Embedding)
+
+    first, empty, last = job.results()
+    assert [list(one.unwrap().vector) for one in (first, last)] == [[2, 1], [4, 1]]
+    assert (empty.error.code, empty.error.message) == ("invalid_input", "The text is empty.")
+
+
+def test_a_dictionary_is_the_fields_of_the_output(seqd_client: Client):
+    job = seqd_client.run(["abc"], model="mine", task="score", output=Score)
+
+    assert [result.unwrap() for result in job.results()] == [Score(score=3)]
+
+
+def test_a_record_comes_to_the_function_as_one(seqd_client: Client):
+    records = [{"left": "a", "right": "a"}, {"left": "a"}]
+
+    job = seqd_client.run(records, model="mine", task="compare", output=Score)
+
+    same, bad = job.results()
+    assert same.unwrap().score == 1
+    assert bad.error.message == ("row 2: it has no field 'right'; allowed: the fields left, right.")
+
+
+def test_the_texts_that_a_function_yields_are_streamed_and_are_its_output(seqd_client: Client):
+    stub, orders = StubModel(run={"translate": (translate, Text)}), Orders(lambda: None)
+    model = registry_of({"mine": stub}, orders, Settings()).model("mine")
+    context, parameters = MemoryRunContext(), model.tasks["translate"].parameters()
+
+    outcomes = model.load(None, CPU).run("translate", [WorkItem(0, "abc")], parameters, context)
+    job = seqd_client.run(["abc"], model="mine", task="translate", output=Text, stream=True)
+
+    assert [delta.delta for delta in context.deltas] == ["ABC", "!"]
+    assert outcomes == [Text(text="ABC!")]
+    assert [result.unwrap() for result in job.results()] == [Text(text="ABC!")]
+
+
+def test_an_item_of_a_task_fails_by_order(seqd_client: Client, seqd_services: RunningServices):
+    seqd_services.fail_item("b", "by order", times=1)
+
+    job = seqd_client.run(["a", "b"], model="mine", task="score")
+
+    assert [result.ok for result in job.results()] == [True, False]
+
+
+def test_a_task_that_the_test_gave_no_function_is_refused(seqd_client: Client):
+    with pytest.raises(InvalidRequest, match="Did you mean 'embed'"):
+        seqd_client.run(["a"], model="mine", task="embedd")
+
+
+def test_a_function_without_an_output_is_refused_with_an_example(seqd_services: RunningServices):
+    with pytest.raises(TypeError) as raised:
+        seqd_services.serve({"other": StubModel(run={"embed": len})})
+
+    assert str(raised.value) == (
+        "The task 'embed' of a StubModel is <built-in function len>, and no installed plugin says "
+        'what it gives. Add its output: run={"embed": (function, Embedding)}.'
+    )
