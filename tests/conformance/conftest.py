@@ -3,7 +3,8 @@
 A subject is one version of one model: the one trained here in seconds, and the starter where
 the plugin ships one. Nothing here knows a model by name; parameters are made small by their
 own names and bounds, so that a new plugin is taken up as soon as it is installed. The plugin of
-the guide for plugin authors is one of them, since it is what they begin with.
+the guide for plugin authors is one of them, since it is what they begin with, and so is the example
+of one with tasks of its own.
 """
 
 import re
@@ -11,14 +12,19 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from conformance.made_records import with_record
+from example_plugin import installed_example
 from guide_plugin import installed_plugin
 from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.inputs.datasets import ListDataset
+from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.models.registry import Registry
 from seqd.models.version_files import open_folder
 from seqd.settings import Settings
@@ -64,8 +70,24 @@ class Subject:
 
     @property
     def serving_tasks(self) -> list[Task]:
-        """The tasks that turn items into outcomes."""
-        return [task for task in ("classify", "generate") if task in self.model.tasks]
+        """The tasks that turn items into outcomes, those that the plugin has named among them."""
+        return [task for task in self.model.tasks if task != TRAIN]
+
+    @property
+    def own_tasks(self) -> list[Task]:
+        """The tasks that the plugin has named."""
+        return [task for task in self.serving_tasks if task not in SERVED_TASKS]
+
+    def output(self, task: Task) -> type[BaseModel]:
+        """Return the class of what a task gives."""
+        return kind_of_task(task).output or self.model.tasks[task].output
+
+    def work(self, task: Task, items: Sequence[WorkItem]) -> list[WorkItem]:
+        """Return items as a task takes them: those that a record can be made of, as records."""
+        record = self.model.tasks[task].input
+        if record is None:
+            return list(items)
+        return [made for item in items if (made := with_record(item, record)) is not None]
 
     def run(
         self,
@@ -76,7 +98,8 @@ class Subject:
         **more: object,
     ) -> list[object]:
         """Run one batch, on this version as it is in memory, or as `loaded` has it."""
-        run = getattr(loaded or self.loaded, task)
+        model = loaded or self.loaded
+        run = getattr(model, task) if task in SERVED_TASKS else partial(model.run, task)
         parameters = small_parameters(self.model, task).model_copy(update=more)
         return list(run(items, parameters, context or MemoryRunContext()))
 
@@ -117,14 +140,15 @@ def train(model: Model, folder: Path, *, stop_after: int | None = None) -> Memor
     return context
 
 
-def _guides_folder() -> list[str]:
-    """Where to find the guide's plugin; nothing where somebody has installed one like it."""
+def _folders() -> list[str]:
+    """Where to find the plugins of the guide and of the example, unless one is installed."""
     installed = {entry.name for entry in entry_points(group="seqd")}
-    return [] if "length" in installed else [str(installed_plugin())]
+    folders = {"length": installed_plugin, "embed": installed_example}
+    return [str(folder()) for name, folder in folders.items() if name not in installed]
 
 
 #: What is on `sys.path` besides, while plugins are looked for.
-BESIDES = _guides_folder()
+BESIDES = _folders()
 
 
 def _load_all() -> Registry:
@@ -150,7 +174,7 @@ def _subjects() -> list[str]:
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    """All installed plugins, and the guide's."""
+    """All installed plugins, the guide's and the example."""
     return REGISTRY
 
 

@@ -1,4 +1,4 @@
-"""Clauses I1 and O1, on every model's description, and that no model went unchecked."""
+"""Clauses I1, O1 and O3, on every model's description, and that no model went unchecked."""
 
 import json
 import subprocess
@@ -6,14 +6,17 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from conformance.conftest import BESIDES
+from conformance.conftest import BESIDES, some_items
+from conformance.made_records import with_record
 from seqd.errors import InvalidParameters
+from seqd.models.task_schemas import task_schema
 from seqd.parameters import check_parameters
 from seqd_schemas import PluginState
 
-CLAUSES = {"a1", "b1", "b2", "b3", "c1", "d1", "i1", "m1", "o1", "o2", "s1"}
+CLAUSES = {"a1", "b1", "b2", "b3", "c1", "d1", "i1", "m1", "o1", "o2", "o3", "s1", "t1"}
 
 #: Imports one plugin with everything else imported before, and reports what it opened.
 WATCHED_IMPORT = """
@@ -118,12 +121,38 @@ def test_o1_every_parameter_is_described(model):
     assert not silent, f"O1: give a Field(description=...) to {', '.join(silent)}"
 
 
+def test_o3_what_a_task_takes_and_gives_is_published_as_json_schemas(model):
+    for task, spec in model.tasks.items():
+        if spec.output is None:
+            continue
+        published = task_schema(spec)
+        assert published.digest, f"O3: {task} publishes no digest of its schemas"
+        for schema in filter(None, (published.input, published.result)):
+            Draft202012Validator.check_schema(schema)
+        assert spec.summary, f"O3: say in TaskSpec(summary=...) what {task} does"
+
+
+def test_o3_a_record_with_an_unknown_field_is_refused(model):
+    for task, spec in model.tasks.items():
+        if spec.input is None:
+            continue
+        made = with_record(some_items(1)[0], spec.input)
+        assert made is not None, (
+            f"O3: no record of {spec.input.__name__} could be made by the schema of {task}; give "
+            'model_config = ConfigDict(json_schema_extra={"examples": [...]})'
+        )
+        wrong = {**made.record.model_dump(), "no_such_field": 1}
+
+        with refused(f"O3: {task} takes a field that its record does not declare"):
+            spec.input.model_validate(wrong)
+
+
 def test_every_installed_plugin_is_ready_and_its_models_are_checked(registry):
     reasons = {status.name: status.reason for status in registry.statuses}
     states = {status.name: status.state for status in registry.statuses}
 
     assert set(states.values()) == {PluginState.READY}, reasons
-    assert {"char_lstm", "imdb_lstm", "markov", "length"} <= registry.models.keys()
+    assert {"char_lstm", "imdb_lstm", "markov", "length", "ngrams"} <= registry.models.keys()
 
 
 def test_every_clause_has_a_check(request):
