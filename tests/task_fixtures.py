@@ -6,6 +6,7 @@ own_task_cluster    a ledger and a store of the test's own; start and kill worke
 
 import sys
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,21 @@ from redis_fixtures import Server, forget_keys
 from worker_fixtures import Cluster, live_settings, publish_file
 
 PLUGIN = Path(__file__).parent / "task_plugin"
-if str(PLUGIN) not in sys.path:
-    sys.path.append(str(PLUGIN))  # tests compute by it what is due
+
+
+def _import_plugin() -> None:
+    """Let tests import the plugin, by which they compute what is due.
+
+    Its folder is not on `sys.path`: the plugin would count as installed in each test.
+    """
+    spec = spec_from_file_location("seqd_tasks", PLUGIN / "seqd_tasks.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["seqd_tasks"] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+if "seqd_tasks" not in sys.modules:
+    _import_plugin()
 
 #: Models of the plugin, each with its task.
 TASKS = {
