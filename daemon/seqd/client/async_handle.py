@@ -13,8 +13,10 @@ from seqd.ledger.exchange import Reading
 from seqd_schemas import ItemFailure, JobRecord, JobState, Output, TrainedVersion
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
     import pyarrow
+    from numpy.typing import NDArray
 
     from seqd.client.streaming import StreamedText
     from seqd_schemas import Event, Rejected
@@ -106,6 +108,16 @@ class AsyncJobHandle(Generic[Output]):
         """Return the results as a data frame of pandas. See `JobHandle.to_pandas`."""
         return await self._transport.run(self.steps.frame(options))
 
+    async def to_numpy(
+        self, field: str = "vector", **options: Unpack[PageOptions]
+    ) -> "NDArray[numpy.float32]":
+        """Return the vectors of a plugin's own task as one matrix. See `JobHandle.to_numpy`."""
+        return await self._transport.run(self.steps.matrix(field, options))
+
+    async def ids(self, **options: Unpack[PageOptions]) -> list[str]:
+        """Return the `custom_id` of each result in input order. See `JobHandle.ids`."""
+        return await self._transport.run(self.steps.ids(options))
+
     async def trained_version(
         self: "AsyncJobHandle[TrainedVersion]",
         timeout_s: float | None = None,
@@ -118,7 +130,7 @@ class AsyncJobHandle(Generic[Output]):
         return await self._transport.run(self.steps.trained_version(timeout_s, options))
 
     def stream(self, **options: Unpack[WaitOptions]) -> "AsyncStream[StreamedText]":
-        """Yield the texts of a generation while they are written, those of all items at once.
+        """Yield texts while they are written, those of all items at once.
 
         See `JobHandle.stream`.
         """

@@ -1,16 +1,18 @@
 """Results as tables: the columns of each kind of job, for Arrow and pandas.
 
-One row a result; of a generation one row a sample, and of an item with an error one row. pandas and
-pyarrow are imported when a table is asked for, and raise LibraryMissing where they are not there.
+One row a result; of a generation one row a sample, and of an item with an error one row. The
+columns of a plugin's own task are those of its published schema. pandas and pyarrow are imported
+when a table is asked for, and raise LibraryMissing where they are not there.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from seqd.client.made_by import facts_of
+from seqd.client.output_fields import OutputField, Schema, fields_of
 from seqd.client.results import OneResult
 from seqd.errors import InvalidRequest, LibraryMissing
 from seqd.kinds import KINDS
@@ -34,35 +36,42 @@ if TYPE_CHECKING:
 BATCH_ROWS = 4_096
 BATCH_CHARS = 8 * 1024 * 1024
 
-Cell = str | float | bool | Mapping[str, object] | None
+Cell = str | float | bool | Mapping[str, object] | Sequence[float] | None
 Columns = dict[str, list[Cell]]
-Type = Literal["text", "number", "integer", "truth", "numbers"]
+Type = Literal["text", "number", "integer", "truth", "numbers", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The type of a column of 32-bit floats: so many in each row, or any number of them."""
+
+    dimensions: int | None = None
+
 
 #: Of the others pandas says itself what they are.
-_PANDAS_TYPES = {"number": "float64", "integer": "Int64", "truth": "boolean", "numbers": "object"}
+_PANDAS_TYPES: Mapping[object, str] = {
+    "number": "float64",
+    "integer": "Int64",
+    "truth": "boolean",
+    "numbers": "object",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """The columns of a kind of job, each with its type, and the rows that an output makes."""
 
-    columns: dict[str, Type]
-    rows: Callable[[ItemOutput], Iterator[dict[str, Cell]]]
+    columns: dict[str, Type | Vectors]
+    #: What an output makes, given the name of its item.
+    rows: Callable[[ItemOutput, str], Iterator[dict[str, Cell]]]
     #: What made the results, as metadata.
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def arrow_schema(self) -> "pyarrow.Schema":
         """Return the schema for Arrow."""
         arrow = import_arrow()
-        types = {
-            "text": arrow.string(),
-            "number": arrow.float64(),
-            "integer": arrow.int64(),
-            "truth": arrow.bool_(),
-            "numbers": arrow.map_(arrow.string(), arrow.float64()),
-        }
         schema: pyarrow.Schema = arrow.schema(
-            [(name, types[type_]) for name, type_ in self.columns.items()],
+            [(name, arrow_type(type_)) for name, type_ in self.columns.items()],
             metadata=dict(self.facts),
         )
         return schema
@@ -84,7 +93,7 @@ class Table:
                 whole[name] += cells
         frame: pandas.DataFrame = library.DataFrame(
             {
-                name: library.Series(cells, dtype=_PANDAS_TYPES.get(self.columns[name]))
+                name: library.Series(cells, dtype=_pandas_type(self.columns[name]))
                 for name, cells in whole.items()
             }
         )
@@ -98,7 +107,7 @@ class Table:
                 for name, cells in held.items():
                     cell = row.get(name)
                     cells.append(cell)
-                    chars += len(cell) if isinstance(cell, str) else 0
+                    chars += _size_of(cell)
                 rows += 1
             if rows >= BATCH_ROWS or chars >= BATCH_CHARS:
                 yield Give((held,))
@@ -115,10 +124,8 @@ class Table:
             error = result.error
             yield named | {"error_code": error.code.value, "error_message": error.message}
             return
-        output = result.output
-        if isinstance(output, Classification | Generation | TrainedVersion):
-            for row in self.rows(output):
-                yield named | row
+        for row in self.rows(cast(ItemOutput, result.output), result.custom_id):
+            yield named | row
 
 
 def arrow_reader(
@@ -130,15 +137,36 @@ def arrow_reader(
     return reader
 
 
-def table_of(record: JobRecord) -> Table:
-    """Return the columns of a job's results; raise InvalidRequest for a training."""
-    output = KINDS[record.kind].output
-    table = None if output is None else _TABLES[output]
-    if table is None:
+def table_of(record: JobRecord, schema: Schema | None = None) -> Table:
+    """Return the columns of a job's results; raise InvalidRequest for a training.
+
+    `schema` is that of the outputs, of a plugin's own task; unknown, each is one column of JSON.
+    """
+    kind = KINDS[record.kind]
+    if not kind.has_items:
         raise InvalidRequest(
             f"Job {record.job_id} is a training: it has no items. Call `trained_version()`."
         )
+    table = _table_by(fields_of(schema)) if kind.output is None else _TABLES[kind.output]
     return replace(table, facts=facts_of([record]))
+
+
+def arrow_type(type_: Type | Vectors) -> "pyarrow.DataType":
+    """Return the type that a column has for Arrow."""
+    arrow = import_arrow()
+    made: pyarrow.DataType
+    if isinstance(type_, Vectors):
+        made = arrow.list_(arrow.float32(), type_.dimensions or -1)
+    else:
+        made = {
+            "text": arrow.string(),
+            "json": arrow.string(),
+            "number": arrow.float64(),
+            "integer": arrow.int64(),
+            "truth": arrow.bool_(),
+            "numbers": arrow.map_(arrow.string(), arrow.float64()),
+        }[type_]
+    return made
 
 
 def import_arrow() -> ModuleType:
@@ -161,7 +189,32 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
-def _classified(output: ItemOutput) -> Iterator[dict[str, Cell]]:
+def _pandas_type(type_: Type | Vectors) -> str | None:
+    return "object" if isinstance(type_, Vectors) else _PANDAS_TYPES.get(type_)
+
+
+def _size_of(cell: Cell) -> int:
+    """Return what a cell counts towards a batch: characters of a text, bytes of a vector."""
+    if isinstance(cell, str):
+        return len(cell)
+    return int(getattr(cell, "nbytes", 0))
+
+
+def _table_by(fields: Sequence[OutputField]) -> Table:
+    """Return the columns of a plugin's own output."""
+
+    def rows(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
+        if isinstance(output, dict):
+            yield {field.column: cast(Cell, field.cell(output, custom_id)) for field in fields}
+
+    columns: dict[str, Type | Vectors] = {
+        field.column: Vectors(field.dimensions) if field.type == "vector" else field.type
+        for field in fields
+    }
+    return Table({"custom_id": "text", **columns, "version": "integer", **_ERROR}, rows)
+
+
+def _classified(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
     assert isinstance(output, Classification)
     yield {
         "label": output.label,
@@ -173,7 +226,7 @@ def _classified(output: ItemOutput) -> Iterator[dict[str, Cell]]:
     }
 
 
-def _generated(output: ItemOutput) -> Iterator[dict[str, Cell]]:
+def _generated(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
     assert isinstance(output, Generation)
     for number, sample in enumerate(output.samples):
         yield {
@@ -187,7 +240,7 @@ def _generated(output: ItemOutput) -> Iterator[dict[str, Cell]]:
         }
 
 
-def _trained(output: ItemOutput) -> Iterator[dict[str, Cell]]:
+def _trained(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
     assert isinstance(output, TrainedVersion)
     yield {
         "model": output.model,
@@ -197,7 +250,7 @@ def _trained(output: ItemOutput) -> Iterator[dict[str, Cell]]:
     }
 
 
-_ERROR: dict[str, Type] = {"error_code": "text", "error_message": "text"}
+_ERROR: dict[str, Type | Vectors] = {"error_code": "text", "error_message": "text"}
 _TABLES: Mapping[type[NamedOutput], Table] = {
     Classification: Table(
         {

@@ -18,8 +18,10 @@ from seqd.ledger.transport import Stream
 from seqd_schemas import ItemFailure, JobRecord, JobState, Output, TrainedVersion
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
     import pyarrow
+    from numpy.typing import NDArray
 
     from seqd.client.streaming import StreamedText
     from seqd_schemas import Event, Rejected
@@ -158,6 +160,25 @@ class JobHandle(Generic[Output]):
         """
         return self._run(self.steps.frame(options))
 
+    def to_numpy(
+        self, field: str = "vector", **options: Unpack[PageOptions]
+    ) -> "NDArray[numpy.float32]":
+        """Return the vectors of a plugin's own task as one matrix of float32: items, dimensions.
+
+        Rows are in input order; `ids()` names their items. The row of an item with an error is NaN
+        all over. Allocated once, where the input is complete and the schema has the dimensions.
+        Takes, and raises, what `results` does. Raises InvalidRequest for a `field` that is no
+        vector, and OutputMismatch where the vectors have different lengths.
+        """
+        return self._run(self.steps.matrix(field, options))
+
+    def ids(self, **options: Unpack[PageOptions]) -> list[str]:
+        """Return the `custom_id` of each result in input order: of the rows of `to_numpy`.
+
+        Reads the results, as `results` does.
+        """
+        return self._run(self.steps.ids(options))
+
     def trained_version(
         self: "JobHandle[TrainedVersion]",
         timeout_s: float | None = None,
@@ -170,11 +191,12 @@ class JobHandle(Generic[Output]):
         return self._run(self.steps.trained_version(timeout_s, options))
 
     def stream(self, **options: Unpack[WaitOptions]) -> "Stream[StreamedText]":
-        """Yield the texts of a generation while they are written, those of all items at once.
+        """Yield texts while they are written, those of all items at once.
 
         The deltas of a sample come in order and have each of its characters once, also when a
-        worker was killed half-way; the last one has the whole sample as `finished`. An item that
-        failed yields one entry with its `error`. Live for a job that was sent with `stream`; texts
+        worker was killed half-way; the last one has the whole sample as `finished`, or of a
+        plugin's own task the item's output as `output`. An item that failed yields one entry with
+        its `error`. Live for a job that was sent with `stream`; texts
         of any other come when their unit is done. Ends, and raises, as `results` does.
         """
         return self._read(self.steps.stream(options))

@@ -14,7 +14,8 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, cast
 
-from seqd.client.outputs import typed_result
+from seqd.client.output_fields import Schema, fields_of, result_schema, vector_field
+from seqd.client.outputs import OutputReader
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
 from seqd.client.requests import has_its_input
 from seqd.client.results import FIRST, merged_results, result_lines, results_by_now
@@ -59,8 +60,10 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
     import pyarrow
+    from numpy.typing import NDArray
 
     from seqd.client.announcements import Announced
     from seqd.client.frames import Table
@@ -92,6 +95,8 @@ class JobSteps(Generic[Output]):
         """
         self.job_id = job_id
         self.output = output
+        #: The schema of the outputs, of a plugin's own task whose client has just read it.
+        self.schema: Schema | None = None
         self.ledger = ledger
         self.upload = upload
         self._announced = announced
@@ -248,11 +253,21 @@ class JobSteps(Generic[Output]):
 
     def results(self, options: PageOptions | None = None) -> "Reading[Result[Output]]":
         """Give the results in input order, each as soon as it and all before it are there."""
-        return mapped(self.result_lines(options), self._typed)
+        page, watch = self._page(options or {})
+        return self._page_results(page, watch)
 
-    def _typed(self, line: ResultLine) -> "Result[Output]":
-        """Return a result with its output as what the caller wants to read it as."""
-        return typed_result(line.result, self.output)
+    def _page_results(self, page: Page, watch: Watch) -> "Reading[Result[Output]]":
+        record = yield from self._record_of_items()
+        reader = yield from self._reader(record)
+        lines = self._lines_to_the_end(page, watch)
+        yield from mapped(lines, lambda line: reader(line.result))
+
+    def _reader(self, record: JobRecord) -> Exchange[OutputReader[Output]]:
+        """Return what reads the outputs as what the caller wants them as."""
+        schema = None
+        if self.output is None:
+            schema = self.schema or (yield from result_schema(self.ledger, record))
+        return OutputReader(self.output, schema)
 
     def result_lines(self, options: PageOptions | None = None) -> Reading[ResultLine]:
         """Give what `results` does, each with its JSON."""
@@ -261,6 +276,9 @@ class JobSteps(Generic[Output]):
 
     def _page_lines(self, page: Page, watch: Watch) -> Reading[ResultLine]:
         yield from self._record_of_items()
+        yield from self._lines_to_the_end(page, watch)
+
+    def _lines_to_the_end(self, page: Page, watch: Watch) -> Reading[ResultLine]:
         with self._in_reach():
             yield from self._lines(page, watch)
             if page.wait and page.limit is None:
@@ -289,17 +307,22 @@ class JobSteps(Generic[Output]):
         """Return the columns of the job's results."""
         from seqd.client.frames import table_of
 
-        return table_of((yield from self.record()))
+        record = yield from self.record()
+        return table_of(record, (yield from result_schema(self.ledger, record)))
 
     def record_batches(self, options: PageOptions | None = None) -> "Reading[pyarrow.RecordBatch]":
         """Give the results as batches of Arrow."""
         from seqd.client.frames import import_arrow
 
         import_arrow()  # now, and not when the first batch is asked for
-        return self._record_batches(self.results(options))
+        return self._record_batches(self._as_they_are(options))
 
-    def _record_batches(self, results: "Reading[Result[Output]]") -> "Reading[pyarrow.RecordBatch]":
+    def _record_batches(self, results: Reading[Result]) -> "Reading[pyarrow.RecordBatch]":
         yield from (yield from self.table()).batches(results)
+
+    def _as_they_are(self, options: PageOptions | None) -> Reading[Result]:
+        """Give the results with outputs of a plugin's own task as dictionaries."""
+        return mapped(self.result_lines(options), lambda line: line.result)
 
     def frame(self, options: PageOptions | None = None) -> "Exchange[pandas.DataFrame]":
         """Return the results as one data frame of pandas."""
@@ -307,10 +330,35 @@ class JobSteps(Generic[Output]):
 
         import_pandas()
         table = yield from self.table()
-        frame = yield from table.frame(self.results(options))
+        frame = yield from table.frame(self._as_they_are(options))
         with suppress(UnknownJob):  # removed meanwhile: the results are here all the same
             frame.attrs.update((yield from self.table()).facts)
         return frame
+
+    def matrix(
+        self, field: str, options: PageOptions | None = None
+    ) -> "Exchange[NDArray[numpy.float32]]":
+        """Return the vectors of the results as one matrix."""
+        from seqd.client.matrices import matrix_of
+
+        page, _ = self._page(options or {})
+        record = yield from self._record_of_items()
+        if not isinstance(record.job, RunJob):
+            raise InvalidRequest(
+                f"Job {self.job_id} is a job of kind {record.kind}, whose outputs have no vectors. "
+                "Call `to_pandas()`."
+            )
+        fields = fields_of((yield from result_schema(self.ledger, record)))
+        found = vector_field(fields, field, f"Job {self.job_id}")
+        rows = page.rows_of(record.counts.total) if record.sealed else None
+        return (yield from matrix_of(self._as_they_are(options), found, rows))
+
+    def ids(self, options: PageOptions | None = None) -> Exchange[list[str]]:
+        """Return the items' names in input order."""
+        lines, names = Taken(self.result_lines(options)), list[str]()
+        while (line := (yield from lines.take())) is not None:
+            names.append(line.result.custom_id)
+        return names
 
     def result(
         self, custom_id: str, options: ReadOptions | None = None
@@ -320,23 +368,24 @@ class JobSteps(Generic[Output]):
             raise InvalidRequest(f"custom_id is {shown(custom_id)}; allowed: the name of an item.")
         page, watch = self._page(cast(PageOptions, options or {}), ReadOptions)
         record = yield from self._record_of_items()
+        reader = yield from self._reader(record)
         with self._in_reach():
             if numbered := _ROW.fullmatch(custom_id):  # most likely the item of that place
                 place = replace(page, offset=int(numbered[1]) - 1, limit=1)
                 at_place = yield from self._named(custom_id, place, watch)
                 if at_place is not None:
-                    return at_place
+                    return reader(at_place)
             found = yield from self._named(custom_id, page, watch)
         if found is not None:
-            return found
+            return reader(found)
         record = yield from self.record()
         raise _unknown_item(record, custom_id)
 
-    def _named(self, custom_id: str, page: Page, watch: Watch) -> "Exchange[Result[Output] | None]":
+    def _named(self, custom_id: str, page: Page, watch: Watch) -> Exchange[Result | None]:
         lines = Taken(self._lines(page, watch))
         while (line := (yield from lines.take())) is not None:
             if line.result.custom_id == custom_id:
-                return self._typed(line)
+                return line.result
         return None
 
     def _page(self, options: PageOptions, known: type = PageOptions) -> tuple[Page, Watch]:
@@ -366,8 +415,9 @@ class JobSteps(Generic[Output]):
 
         with self._in_reach():
             yield from self._settle()
+            reader = yield from self._reader(record)
             yield from StreamReader(
-                self.ledger, self.job_id, self.raise_upload_error, watch
+                self.ledger, self.job_id, self.raise_upload_error, watch, reader.read
             ).texts()
         yield from self._raise_if_failed()
 
@@ -393,9 +443,9 @@ class JobSteps(Generic[Output]):
 
     def all_results(self) -> "Reading[Result[Output]]":
         """Give the results, also those of a job that failed as a whole."""
+        reader = yield from self._reader((yield from self.record()))
         with self._in_reach():
-            lines = self._lines()
-            yield from mapped(lines, self._typed)
+            yield from mapped(self._lines(), lambda line: reader(line.result))
 
     def continuation(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that continues this one; None without one, or when it was removed."""

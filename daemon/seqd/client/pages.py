@@ -63,6 +63,11 @@ class Page:
             return READ_ROWS
         return min(READ_ROWS, self.limit // unit_items + 2)
 
+    def rows_of(self, total: int) -> int:
+        """Return how many results the page has of so many."""
+        rest = max(0, total - self.offset)
+        return rest if self.limit is None else min(rest, self.limit)
+
     def cut(self, lines: Reading[ResultLine], skipped: int) -> Reading[ResultLine]:
         """Give the results of the page out of those from its unit on, of which some are skipped."""
         taken, left = Taken(lines), inf if self.limit is None else self.limit

@@ -1,4 +1,4 @@
-"""Texts of a generation while they are written: published text deltas, then the results.
+"""Texts while they are written, of generations and of plugins' own tasks: deltas, then results.
 
 Text deltas are a feed that may have gaps, begin anew, or never come; a result is the truth. So the
 characters of each sample are counted: what was given already is left out, and where a delta is
@@ -6,7 +6,7 @@ missing, the sample waits for its result.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -50,8 +50,11 @@ class StreamedText:
     sample: int
     #: What the sample goes on with; may be empty in its last delta.
     text: str
-    #: The whole sample, in its last delta.
+    #: The whole sample, in its last delta, of a generation.
     finished: GeneratedSample | None = None
+    #: The whole output, in its last delta, of a plugin's own task: of the class that the job is
+    #: read with, or else a dictionary.
+    output: object = None
     #: Why the item has no texts; discard what was given of them before.
     error: ItemError | None = None
 
@@ -77,7 +80,10 @@ class StreamReader:
         job_id: str,
         check_upload: Callable[[], Exchange[None]],
         watch: Watch,
+        read: Callable[[Mapping[str, object], str], object],
     ) -> None:
+        """`read` makes what the caller wants of the output of an item of a plugin's own task."""
+        self._read = read
         self._jobs = ledger.jobs
         self._job_id = job_id
         self._check_upload = check_upload
@@ -170,13 +176,22 @@ class StreamReader:
         elif isinstance(result.output, Generation):
             for number, sample in enumerate(result.output.samples):
                 sample_given = given.get((result.custom_id, number), _Given())
-                self._warn_if_other(sample_given, sample, f"{result.custom_id} sample={number}")
-                rest = sample.text[sample_given.chars :]
+                rest = self._unread(sample.text, sample_given, result.custom_id, number)
                 yield StreamedText(result.custom_id, number, rest, finished=sample)
+        elif isinstance(result.output, dict):
+            name, whole = result.custom_id, result.output.get("text")
+            text = whole if isinstance(whole, str) else ""
+            rest = self._unread(text, given.get((name, 0), _Given()), name, 0)
+            yield StreamedText(name, 0, rest, output=self._read(result.output, name))
 
-    def _warn_if_other(self, sample_given: _Given, sample: GeneratedSample, name: str) -> None:
+    def _unread(self, text: str, sample_given: _Given, custom_id: str, sample: int) -> str:
+        """Return what a whole text has beyond what was given live."""
+        self._warn_if_other(sample_given, text, f"{custom_id} sample={sample}")
+        return text[sample_given.chars :]
+
+    def _warn_if_other(self, sample_given: _Given, text: str, name: str) -> None:
         """Say so when a text was begun otherwise, as by a plugin that breaks clauses B3 or D1."""
-        if crc32(sample.text[: sample_given.chars].encode()) != sample_given.checksum:
+        if crc32(text[: sample_given.chars].encode()) != sample_given.checksum:
             log.warning(
                 "job=%s item=%s: the text that was streamed is not the one of the result, which "
                 "counts; the model does not write the same text twice",
