@@ -8,7 +8,8 @@ import pytest
 import seqd_tasks
 
 from seqd.client import AsyncClient
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidInput, InvalidRequest, ItemFailed, OutputMismatch
+from seqd_schemas import Embedding, Score, Text
 
 pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install seqd[frames]")
 pyarrow = pytest.importorskip(
@@ -114,3 +115,196 @@ def test_a_job_of_another_kind_has_no_vectors(cluster):
 
     with pytest.raises(InvalidRequest, match=re.escape("whose outputs have no vectors")):
         job.to_numpy()
+
+
+def test_one_item_is_answered_with_the_output_of_the_class_that_is_named(task_cluster):
+    client = task_cluster.client()
+
+    assert client.run_one("aeb", model="stars", task="score", output=Score).score == 2 / 3
+    assert client.run_one("aeb", model="stars", task="score") == {
+        "type": "score",
+        "score": 2 / 3,
+        "truncated": False,
+    }
+    pair = {"left": "a b", "right": "b"}
+    compared = client.run_one(pair, model="pairs", task="compare", output=seqd_tasks.Comparison)
+    assert compared.shared == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (
+            {"left": "a"},
+            "The item was not sent: it has no field 'right'; allowed: the fields left, right, "
+            "weight.",
+        ),
+        (
+            "a text",
+            "The item was not sent: it is a text; allowed: a record with the fields left, right, "
+            "weight.",
+        ),
+    ],
+)
+def test_one_item_that_the_task_does_not_take_is_not_sent(task_cluster, item, message):
+    with pytest.raises(ItemFailed) as failed:
+        task_cluster.client().run_one(item, model="pairs", task="compare")
+
+    assert (failed.value.code, str(failed.value)) == ("invalid_input", message)
+
+
+def test_one_item_of_several_is_refused_with_what_takes_several(task_cluster):
+    with pytest.raises(InvalidRequest) as refused:
+        task_cluster.client().run_one(["a", "b"], model="stars", task="score")
+
+    assert str(refused.value) == (
+        "The item is of type list; allowed: a text, or a record with the fields that the task "
+        "takes. Of several: `run_each`, or `run`."
+    )
+
+
+def test_many_tasks_ask_for_one_item_each_at_a_time(task_cluster):
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:
+            texts = [f"text {number}" for number in range(50)]
+            asked = (
+                client.run_one(text, model="vectors", task="embed", output=Embedding)
+                for text in texts
+            )
+            answers = await asyncio.gather(*asked)
+            assert [answer.vector for answer in answers] == [
+                seqd_tasks.embed(text).vector for text in texts
+            ]
+
+    asyncio.run(use())
+
+
+def test_jobs_of_one_item_each_end_with_typed_results(task_cluster):
+    client = task_cluster.client()
+
+    jobs = client.run_each(["aeb", "nan", {"text": "b"}], model="stars", task="score", output=Score)
+    found = {
+        ended.job_id: list(ended.results())
+        for ended in client.as_completed(jobs, timeout_s=LIMIT_S)
+    }
+
+    (first,), (bad,), (last,) = (found[job.job_id] for job in jobs)
+    assert (first.unwrap(), last.unwrap().score) == (Score(score=2 / 3), 0)
+    assert bad.error.code == "plugin_error"
+    assert [result.unwrap() for result in jobs[0].results()] == [Score(score=2 / 3)]
+
+
+def test_a_task_of_asyncio_hands_each_item_in_as_a_job(task_cluster):
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:
+            pairs = [{"left": "a", "right": "a"}, {"left": "a", "right": "b"}]
+            jobs = await client.run_each(pairs, model="pairs", task="compare")
+            found = {}
+            async for ended in client.as_completed(jobs):
+                found[ended.job_id] = [result.unwrap() async for result in ended.results()]
+            assert [found[job.job_id][0]["overlap"] for job in jobs] == [1.0, 0.0]
+
+    asyncio.run(use())
+
+
+def test_the_last_delta_of_a_text_has_the_output_of_its_item(task_cluster):
+    client = task_cluster.client()
+    job = client.run(["abcdef", "bad"], model="mirror", task="mirror", output=Text, stream=True)
+
+    *parts, last = [delta for delta in job.stream() if delta.custom_id == "row-1"]
+
+    assert "".join(part.text for part in parts) + last.text == "fedcba"
+    assert (last.output, last.finished) == (Text(text="fedcba"), None)
+    assert [delta.error.code for delta in job.stream() if delta.error] == ["plugin_error"]
+
+
+def test_failed_items_are_retried_with_new_records_and_keep_their_class(task_cluster):
+    client = task_cluster.client()
+    pairs = [{"left": "a", "right": "a"}, {"left": "a"}]
+    job = client.run(pairs, model="pairs", task="compare", output=seqd_tasks.Comparison)
+    job.wait()
+
+    retried = client.retry(job, items={"row-2": {"left": "b", "right": "c"}})
+
+    assert [result.unwrap().overlap for result in retried.results()] == [0.0]
+    assert [result.unwrap().overlap for result in job.merged_results()] == [1.0, 0.0]
+    again = client.job(job.job_id, output=seqd_tasks.Comparison)
+    assert again.result("row-1").unwrap() == seqd_tasks.Comparison(overlap=1.0, shared=("a",))
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (
+            "a text",
+            "the new record of item 'row-1': it is a text; allowed: a record with the fields left, "
+            "right, weight. Nothing was sent.",
+        ),
+        (
+            {"left": "a"},
+            "the new record of item 'row-1': it has no field 'right'; allowed: the fields left, "
+            "right, weight. Nothing was sent.",
+        ),
+    ],
+)
+def test_a_new_record_that_the_task_does_not_take_is_refused(task_cluster, item, message):
+    client = task_cluster.client()
+    job = client.run([{"left": "a"}], model="pairs", task="compare")
+    job.wait()
+
+    with pytest.raises(InvalidInput) as refused:
+        client.retry(job, items={"row-1": item})
+
+    assert str(refused.value) == message
+
+
+def test_the_same_key_gives_the_same_job(task_cluster):
+    client = task_cluster.client()
+    given = {"model": "stars", "task": "score", "idempotency_key": "run-client-1"}
+
+    assert client.run(["a"], **given).job_id == client.run(["a"], **given).job_id
+
+
+@pytest.mark.parametrize("output", [dict, "Embedding", 7])
+def test_an_output_that_is_no_model_is_refused(task_cluster, output):
+    client, message = (
+        task_cluster.client(),
+        (
+            f"output is {output!r}; allowed: a pydantic model, such as seqd_schemas.Embedding, or "
+            "nothing, for dictionaries."
+        ),
+    )
+
+    for ask in (
+        lambda: client.run(["a"], model="stars", task="score", output=output),
+        lambda: client.run_one("a", model="stars", task="score", output=output),
+        lambda: client.run_each(["a"], model="stars", task="score", output=output),
+        lambda: client.job("j1", output=output),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            ask()
+        assert str(refused.value) == message
+
+
+def test_an_output_of_another_class_names_the_item_and_the_field(task_cluster):
+    job = task_cluster.client().run(["a"], model="stars", task="score", output=Embedding)
+
+    with pytest.raises(OutputMismatch) as mismatch:
+        list(job.results())
+
+    assert str(mismatch.value) == (
+        "The output of item 'row-1' is no Embedding: type is 'score': Input should be 'embedding'. "
+        "Read the job without `output`, or with the class that the task states."
+    )
+
+
+def test_a_job_that_was_sent_without_stream_has_no_deltas(task_cluster):
+    job = task_cluster.client().run(["a"], model="mirror", task="mirror")
+
+    with pytest.raises(InvalidRequest) as refused:
+        next(job.stream())
+
+    assert str(refused.value) == (
+        f"Job {job.job_id} does mirror and was sent without `stream`. Read `results()`, or hand it "
+        "in with stream=True where the task's output has a text."
+    )

@@ -25,7 +25,10 @@ NAMES = {
 NOT_IN_A_SHELL: dict[str, str] = {}
 
 #: Methods that take `JobOptions` and have no command of their own, and why.
-WITHOUT_A_COMMAND = {"classify_each": "a command hands one job in"}
+WITHOUT_A_COMMAND = {
+    "classify_each": "a command hands one job in",
+    "run_each": "a command hands one job in",
+}
 
 METHODS = ["classify", "generate", "train", "sweep"]
 

@@ -9,7 +9,7 @@ from seqd.client.announcements import Announcements
 from seqd.client.async_handle import AsyncJobHandle
 from seqd.client.client import find_server
 from seqd.client.job_steps import JobSteps
-from seqd.client.outputs import check_output_class
+from seqd.client.outputs import OutputReader, check_output_class
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -320,8 +320,7 @@ class AsyncClient:
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[Out] | AsyncJobHandle[JsonOutput]:
         """Do a task that the model's plugin has named with each item. See `Client.run`."""
-        if output is not None:
-            check_output_class(output)
+        check_output_class(output)
         job = run_of(items, model, task, options, expected_items, stream=stream)
         source = None
         if not isinstance(items, FileSource):
@@ -330,6 +329,107 @@ class AsyncClient:
         handle: AsyncJobHandle[Out] = await self._send(job, options, source)
         handle.steps.output = output
         return handle
+
+    @overload
+    async def run_one(
+        self,
+        item: Record,
+        *,
+        model: str,
+        task: str,
+        output: type[Out],
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> Out: ...
+
+    @overload
+    async def run_one(
+        self,
+        item: Record,
+        *,
+        model: str,
+        task: str,
+        output: None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> JsonOutput: ...
+
+    async def run_one(
+        self,
+        item: Record,
+        *,
+        model: str,
+        task: str,
+        output: type[Out] | None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> Out | JsonOutput:
+        """Do a plugin's own task with one item, and return its output. See `Client.run_one`.
+
+        The items of tasks that ask at the same time travel together, as those of `predict`.
+        """
+        from seqd.client.prediction import single_job, task_request
+
+        check_output_class(output)
+        job = single_job("run", model, parameters, tenant, timeout_s, {"task": task})
+        request, reader = await self._run(task_request(self._ledger, job, item, output))
+        answer = await self._predictor.answer(request, timeout_s)
+        return reader.read(cast("Mapping[str, object]", answer), "row-1")
+
+    @overload
+    async def run_each(
+        self,
+        items: Iterable[Value],
+        *,
+        model: str,
+        task: str,
+        output: type[Out],
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        job_ids: Iterable[str] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> list[AsyncJobHandle[Out]]: ...
+
+    @overload
+    async def run_each(
+        self,
+        items: Iterable[Value],
+        *,
+        model: str,
+        task: str,
+        output: None = None,
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        job_ids: Iterable[str] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> list[AsyncJobHandle[JsonOutput]]: ...
+
+    async def run_each(
+        self,
+        items: Iterable[Value],
+        *,
+        model: str,
+        task: str,
+        output: type[Out] | None = None,
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        job_ids: Iterable[str] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> list[AsyncJobHandle[Out]] | list[AsyncJobHandle[JsonOutput]]:
+        """Hand each item in as a job of its own that does a plugin's own task.
+
+        See `Client.run_each`.
+        """
+        refuse_options_of_one(options)
+        check_output_class(output)
+        job = upload_job("run", model, options, (), 1, task=task)
+        sending = self._sender.run_each(job, items, job_ids, options, (id_field, text_field))
+        sent, schema = await self._run(sending)
+        reader = OutputReader[Out](output, schema)
+        return [self._handle(one, reader) for one in sent]
 
     async def train(
         self,
@@ -377,21 +477,23 @@ class AsyncClient:
 
     @overload
     async def retry(
-        self, job: str, *, items: Mapping[str, str] | None = None
+        self, job: str, *, items: Mapping[str, Record] | None = None
     ) -> AsyncJobHandle: ...
 
     @overload
     async def retry(
-        self, job: AsyncJobHandle[Out], *, items: Mapping[str, str] | None = None
+        self, job: AsyncJobHandle[Out], *, items: Mapping[str, Record] | None = None
     ) -> AsyncJobHandle[Out]: ...
 
     async def retry(
-        self, job: str | AsyncJobHandle[Out], *, items: Mapping[str, str] | None = None
+        self, job: str | AsyncJobHandle[Out], *, items: Mapping[str, Record] | None = None
     ) -> AsyncJobHandle | AsyncJobHandle[Out]:
         """Hand an ended job's failed items in again, some with new texts. See `Client.retry`."""
         handle = self.job(job) if isinstance(job, str) else job
         record = await handle.record()
-        return await self._begun(self._sender.retry(record, items))
+        retried: AsyncJobHandle[Out] = await self._begun(self._sender.retry(record, items))
+        retried.steps.output = cast("type[Out] | None", handle.steps.output)
+        return retried
 
     async def resume(self, job_id: str) -> AsyncJobHandle:
         """Let a paused job go on, or continue an ended training. See `Client.resume`."""
@@ -415,6 +517,7 @@ class AsyncClient:
 
         See `Client.job`.
         """
+        check_output_class(output)
         steps = JobSteps(self._ledger, checked_id(job_id), output=output)
         return AsyncJobHandle(self._transport, steps)
 
@@ -512,8 +615,9 @@ class AsyncClient:
             self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
 
-    def _handle(self, sent: Sent) -> AsyncJobHandle[Out]:
+    def _handle(self, sent: Sent, reader: OutputReader[Out] | None = None) -> AsyncJobHandle[Out]:
         steps = cast("JobSteps[Out]", sent.steps)
+        steps.reader = reader
         return AsyncJobHandle(self._transport, steps, durable=sent.durable)
 
     @property

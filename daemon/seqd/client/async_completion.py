@@ -1,8 +1,8 @@
 """Jobs that have ended, as `AsyncClient.as_completed` gives them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from seqd.client.async_handle import AsyncJobHandle
 from seqd.client.completion import by_identifier, ended_jobs
@@ -33,11 +33,12 @@ class AsyncEndedJob(Generic[Output]):
         """Read the results in input order, as `JobHandle.results` does and raises."""
         if self._blob is None:
             return self.handle.results()
-        return self.handle.read(cast("Reading[Result[Output]]", _given(self._blob)))
+        found = unpack_results(self._blob)
+        return self.handle.read(_given(map(self.handle.steps.reader_at_hand(), found)))
 
 
-def _given(blob: bytes) -> Reading[Result]:
-    yield Give(unpack_results(blob))
+def _given(results: "Iterator[Result[Out]]") -> "Reading[Result[Out]]":
+    yield Give(results)
 
 
 def ended_handles(

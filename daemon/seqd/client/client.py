@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
 
 from seqd.client.handle import JobHandle
 from seqd.client.job_steps import JobSteps
-from seqd.client.outputs import check_output_class
+from seqd.client.outputs import OutputReader, check_output_class
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -358,8 +358,7 @@ class Client:
         as the task's schema in `catalog()` says. `stream` lets `JobHandle.stream` give the texts
         of a task that writes some. Raises what `classify` does.
         """
-        if output is not None:
-            check_output_class(output)
+        check_output_class(output)
         job = run_of(items, model, task, options, expected_items, stream=stream)
         source = None
         if not isinstance(items, FileSource):
@@ -368,6 +367,108 @@ class Client:
         handle: JobHandle[Out] = self._send(job, options, source)
         handle.steps.output = output
         return handle
+
+    @overload
+    def run_one(
+        self,
+        item: Record,
+        *,
+        model: str,
+        task: str,
+        output: type[Out],
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> Out: ...
+
+    @overload
+    def run_one(
+        self,
+        item: Record,
+        *,
+        model: str,
+        task: str,
+        output: None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> JsonOutput: ...
+
+    def run_one(
+        self,
+        item: Record,
+        *,
+        model: str,
+        task: str,
+        output: type[Out] | None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> Out | JsonOutput:
+        """Do a plugin's own task with one item, and return its output: for who waits for it.
+
+        `item` is a text, or a record with the fields that the task takes. The output is what `run`
+        reads: an `output` of the class that is given, or a dictionary. Otherwise it takes and
+        raises what `predict` does.
+        """
+        from seqd.client.prediction import single_job, task_done
+
+        check_output_class(output)
+        job = single_job("run", model, parameters, tenant, timeout_s, {"task": task})
+        return self._run(task_done(self._ledger, job, item, output, timeout_s))
+
+    @overload
+    def run_each(
+        self,
+        items: Iterable[Record | Item | RefusedItem],
+        *,
+        model: str,
+        task: str,
+        output: type[Out],
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        job_ids: Iterable[str] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> list[JobHandle[Out]]: ...
+
+    @overload
+    def run_each(
+        self,
+        items: Iterable[Record | Item | RefusedItem],
+        *,
+        model: str,
+        task: str,
+        output: None = None,
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        job_ids: Iterable[str] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> list[JobHandle[JsonOutput]]: ...
+
+    def run_each(
+        self,
+        items: Iterable[Record | Item | RefusedItem],
+        *,
+        model: str,
+        task: str,
+        output: type[Out] | None = None,
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        job_ids: Iterable[str] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> list[JobHandle[Out]] | list[JobHandle[JsonOutput]]:
+        """Hand each item in as a job of its own that does a plugin's own task; returns the handles.
+
+        `items` and `output` are what `run` takes. Otherwise it takes and raises what
+        `classify_each` does.
+        """
+        refuse_options_of_one(options)
+        check_output_class(output)
+        job = upload_job("run", model, options, (), 1, task=task)
+        sending = self._sender.run_each(job, items, job_ids, options, (id_field, text_field))
+        sent, schema = self._run(sending)
+        reader = OutputReader[Out](output, schema)
+        return [self._handle(one, reader) for one in sent]
 
     def train(
         self,
@@ -424,28 +525,31 @@ class Client:
         return self._send(sweep_of(data, model, grid, options), options)
 
     @overload
-    def retry(self, job: str, *, items: Mapping[str, str] | None = None) -> JobHandle: ...
+    def retry(self, job: str, *, items: Mapping[str, Record] | None = None) -> JobHandle: ...
 
     @overload
     def retry(
-        self, job: JobHandle[Out], *, items: Mapping[str, str] | None = None
+        self, job: JobHandle[Out], *, items: Mapping[str, Record] | None = None
     ) -> JobHandle[Out]: ...
 
     def retry(
-        self, job: str | JobHandle[Out], *, items: Mapping[str, str] | None = None
+        self, job: str | JobHandle[Out], *, items: Mapping[str, Record] | None = None
     ) -> JobHandle | JobHandle[Out]:
         """Hand an ended job's failed items in again, as a job that continues it.
 
         On the same version, with the same parameters. `merged_results` of the first job's
         handle then has the new results in the place of the errors. `items` has new texts for some
-        of them, by `custom_id`. Items that never held a text that could be read are sent again
-        with a new one only. Raises WrongState when the job has not ended, has nothing to send
-        again, or was already continued; and before anything is sent, UnknownItem for a name that
-        the job has not, InvalidRequest for an item that has an output, and InvalidInput for a text
-        that cannot be used. With `items` all results of the job are read.
+        of them, by `custom_id`, or new records of a task that takes records. Items that never held
+        one that could be read are sent again with a new one only. Raises WrongState when the job
+        has not ended, has nothing to send again, or was already continued; and before anything is
+        sent, UnknownItem for a name that the job has not, InvalidRequest for an item that has an
+        output, and InvalidInput for a text or record that cannot be used. With `items` all results
+        of the job are read.
         """
         handle = self.job(job) if isinstance(job, str) else job
-        return self._begun(self._sender.retry(handle.record(), items))
+        retried: JobHandle[Out] = self._begun(self._sender.retry(handle.record(), items))
+        retried.steps.output = cast("type[Out] | None", handle.steps.output)
+        return retried
 
     def resume(self, job_id: str) -> JobHandle:
         """Let a paused job go on, or continue an ended training from its last checkpoint.
@@ -473,6 +577,7 @@ class Client:
         `output` tells type checkers what its results hold, such as `Classification`; of a plugin's
         own task they are read as that, as `run` does.
         """
+        check_output_class(output)
         steps = JobSteps(self._ledger, checked_id(job_id), output=output)
         return JobHandle(self._ledger, steps.job_id, steps=steps)
 
@@ -588,8 +693,9 @@ class Client:
                 self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
 
-    def _handle(self, sent: Sent) -> JobHandle[Out]:
+    def _handle(self, sent: Sent, reader: OutputReader[Out] | None = None) -> JobHandle[Out]:
         steps = cast("JobSteps[Out]", sent.steps)
+        steps.reader = reader
         return JobHandle(self._ledger, steps.job_id, steps=steps, durable=sent.durable)
 
     def _run(self, exchange: Exchange[T]) -> T:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar
 
 from seqd.client.handle import JobHandle
 from seqd.client.job_steps import JobSteps, Result
@@ -63,7 +63,7 @@ class EndedJob(Generic[Output]):
         """
         if self._blob is None:
             return self.handle.results()
-        return cast("Iterator[Result[Output]]", unpack_results(self._blob))
+        return map(self.handle.steps.reader_at_hand(), unpack_results(self._blob))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, cast
 
-from seqd.client.output_fields import Schema, fields_of, result_schema, vector_field
+from seqd.client.output_fields import fields_of, result_schema, vector_field
 from seqd.client.outputs import OutputReader
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
 from seqd.client.requests import has_its_input
@@ -95,8 +95,8 @@ class JobSteps(Generic[Output]):
         """
         self.job_id = job_id
         self.output = output
-        #: The schema of the outputs, of a plugin's own task whose client has just read it.
-        self.schema: Schema | None = None
+        #: What reads the outputs, where a client has made it for many jobs of one task.
+        self.reader: OutputReader[Output] | None = None
         self.ledger = ledger
         self.upload = upload
         self._announced = announced
@@ -264,10 +264,13 @@ class JobSteps(Generic[Output]):
 
     def _reader(self, record: JobRecord) -> Exchange[OutputReader[Output]]:
         """Return what reads the outputs as what the caller wants them as."""
-        schema = None
-        if self.output is None:
-            schema = self.schema or (yield from result_schema(self.ledger, record))
-        return OutputReader(self.output, schema)
+        if self.reader is not None or self.output is not None:
+            return self.reader_at_hand()
+        return OutputReader(None, (yield from result_schema(self.ledger, record)))
+
+    def reader_at_hand(self) -> OutputReader[Output]:
+        """Return what reads the outputs, as far as it is known without asking the ledger."""
+        return self.reader or OutputReader(self.output)
 
     def result_lines(self, options: PageOptions | None = None) -> Reading[ResultLine]:
         """Give what `results` does, each with its JSON."""
@@ -407,10 +410,7 @@ class JobSteps(Generic[Output]):
     def _stream(self, watch: Watch) -> "Reading[StreamedText]":
         record = yield from self.record()
         if not writes_texts(record):
-            raise InvalidRequest(
-                f"Job {self.job_id} is a job of kind {record.kind}: it writes no texts. `generate` "
-                "does, and a task of the kind `run` that was sent with `stream`."
-            )
+            raise InvalidRequest(_no_texts_of(record))
         from seqd.client.streaming import StreamReader
 
         with self._in_reach():
@@ -683,6 +683,18 @@ def expiry_of(record: JobRecord) -> str:
 def things_of(record: JobRecord) -> str:
     """Name what a job counts, of several."""
     return KINDS[record.kind].items
+
+
+def _no_texts_of(record: JobRecord) -> str:
+    job = record.job
+    if isinstance(job, RunJob):
+        return (
+            f"Job {record.job_id} does {job.task} and was sent without `stream`. Read `results()`, "
+            "or hand it in with stream=True where the task's output has a text."
+        )
+    return (
+        f"Job {record.job_id} is a job of kind {record.kind}: it writes no texts. `generate` does."
+    )
 
 
 def writes_texts(record: JobRecord) -> bool:

@@ -17,7 +17,6 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
 from seqd.validation import did_you_mean, shown
 from seqd_schemas import JobRecord, ModelReference, RunJob
-from seqd_schemas.outputs import VECTOR_FORMAT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,6 +172,8 @@ def result_schema(ledger: LedgerParts, record: JobRecord) -> Exchange[Schema | N
 
 def _field(name: str, part: Schema, root: Schema) -> OutputField:
     """Return the field that a part of a schema describes; `None` beside one type is left out."""
+    from seqd_schemas import VECTOR_FORMAT  # not at import: few clients read vectors
+
     while "$ref" in part:
         definition = str(part["$ref"]).rpartition("/")[2]
         part = cast("Mapping[str, Schema]", root["$defs"])[definition]

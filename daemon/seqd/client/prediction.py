@@ -1,4 +1,4 @@
-"""One text, one answer: a job that is sent, waited for, read and forgotten in one call.
+"""One item, one answer: a job that is sent, waited for, read and forgotten in one call.
 
 Its end is announced in a completion stream, which wakes whoever waits; its result comes in the step
 that removes it. Where that reply is lost, the text is sent again.
@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, inf
 from time import monotonic
-from typing import Final, NoReturn, cast
+from typing import Final, NoReturn, TypeVar, cast
+
+from pydantic import JsonValue
 
 from seqd.admission import admit
 from seqd.client.job_steps import JobSteps, Result
+from seqd.client.outputs import OutputReader
 from seqd.client.requests import JobOptions, job_of
+from seqd.client.sources import Record, published_task
 from seqd.client.waiting import WaitingNotice, check_timeout, with_waiting
 from seqd.errors import (
     InvalidRequest,
@@ -28,7 +32,7 @@ from seqd.errors import (
     UnknownJob,
     wire_text,
 )
-from seqd.inputs.items import BadEntry, check_text
+from seqd.inputs.items import BadEntry, ItemRules, check_text, task_rules
 from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_results
@@ -46,16 +50,22 @@ from seqd_schemas import (
     JobState,
     ParameterValue,
     Priority,
+    RefusedItem,
+    RunJob,
     UploadSource,
 )
 
-Output = Classification | Generation
+Output = Classification | Generation | dict[str, JsonValue]
+Out = TypeVar("Out")
 
 #: Seconds for which a result is kept that nobody fetched, as of a client that died: the shortest.
 KEPT_S: Final = 60
 
 #: Longest time that a job may state for its end.
 _MAX_EXPIRES_S: Final = 366 * 24 * 3600
+
+#: The name of the one item.
+_NAME: Final = "row-1"
 
 #: Times that a text is sent whose job has gone without its result.
 TRIES = 3
@@ -75,30 +85,30 @@ def single_job(
     parameters: Mapping[str, ParameterValue] | None,
     tenant: str,
     timeout_s: float | None,
-    labelling: Mapping[str, object] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Job:
     """Return the job of one text; raises InvalidRequest.
 
     It is `interactive`, and expires soon after `timeout_s`: nobody computes what nobody waits for.
-    `labelling` are the fields of the job by which it asks something of its labels.
+    `more` are fields that the job has beside those of all kinds, such as its task.
     """
     check_timeout(timeout_s)
     expires_in_s = None
     if timeout_s is not None and timeout_s < _MAX_EXPIRES_S:
         expires_in_s = ceil(timeout_s) + 1
     try:
-        asked, fields = json.dumps(dict(parameters or {})), json.dumps(dict(labelling or {}))
+        asked, fields = json.dumps(dict(parameters or {})), json.dumps(dict(more or {}))
     except (TypeError, ValueError):  # what is wrong with them is said there
-        return _job(kind, model, parameters or {}, tenant, expires_in_s, labelling or {})
+        return _job(kind, model, parameters or {}, tenant, expires_in_s, more or {})
     return _known_job(kind, model, asked, tenant, expires_in_s, fields)
 
 
 @lru_cache(maxsize=256)
 def _known_job(
-    kind: str, model: str, parameters: str, tenant: str, expires_in_s: int | None, labelling: str
+    kind: str, model: str, parameters: str, tenant: str, expires_in_s: int | None, more: str
 ) -> Job:
     # To validate one takes as long as to send it, and a service asks the same again and again.
-    return _job(kind, model, json.loads(parameters), tenant, expires_in_s, json.loads(labelling))
+    return _job(kind, model, json.loads(parameters), tenant, expires_in_s, json.loads(more))
 
 
 def _job(
@@ -107,7 +117,7 @@ def _job(
     parameters: Mapping[str, ParameterValue],
     tenant: str,
     expires_in_s: int | None,
-    labelling: Mapping[str, object],
+    more: Mapping[str, object],
 ) -> Job:
     options: JobOptions = {
         "parameters": parameters,
@@ -116,7 +126,7 @@ def _job(
         "results_ttl_s": KEPT_S,
         "expires_in_s": expires_in_s,
     }
-    return job_of(kind, model, options, source=UploadSource(expected_items=1), **labelling)
+    return job_of(kind, model, options, source=UploadSource(expected_items=1), **more)
 
 
 def request_of(job: Job, text: str) -> TextRequest:
@@ -125,8 +135,42 @@ def request_of(job: Job, text: str) -> TextRequest:
         checked = check_text(text, allow_empty=KINDS[job.kind].allows_empty)
     except BadEntry as bad:
         raise ItemFailed(bad.code, wire_text(f"The item was not sent: {bad.reason}.")) from None
-    item = Item.model_construct(custom_id="row-1", text=checked)
-    # What is in it was checked above.
+    return _request(job, Item.model_construct(custom_id=_NAME, text=checked))
+
+
+def task_request(
+    ledger: LedgerParts, job: Job, item: Record, output: type[Out] | None
+) -> Exchange[tuple[TextRequest, OutputReader[Out]]]:
+    """Return a job of a plugin's own task with its item, and what reads the output.
+
+    Raises ItemFailed for an item that the task does not take.
+    """
+    task = yield from published_task(ledger, cast(RunJob, job))
+    rules = ItemRules() if task is None else task_rules(task)  # without a task, sending says so
+    if not isinstance(item, str | Mapping):
+        raise InvalidRequest(
+            f"The item is of type {type(item).__name__}; allowed: a text, or a record with the "
+            "fields that the task takes. Of several: `run_each`, or `run`."
+        )
+    entry = rules.entry(item, _NAME, "The item was not sent")
+    if isinstance(entry, RefusedItem):
+        raise ItemFailed(entry.refused.code, entry.refused.message)
+    entry = entry.model_copy(update={"custom_id": _NAME})
+    schema = None if task is None else task.result
+    return _request(job, entry), OutputReader(output, schema)
+
+
+def task_done(
+    ledger: LedgerParts, job: Job, item: Record, output: type[Out] | None, timeout_s: float | None
+) -> Exchange[Out]:
+    """Return what a plugin's own task makes of one item; see `Client.run_one`."""
+    request, reader = yield from task_request(ledger, job, item, output)
+    answer = yield from predicted(ledger, request, timeout_s)
+    return reader.read(cast("Mapping[str, object]", answer), _NAME)
+
+
+def _request(job: Job, item: Item) -> TextRequest:
+    # What is in it was checked before.
     chunk = ItemChunk.model_construct(type="items", first_index=0, items=(item,))
     return TextRequest(job, chunk)
 
@@ -262,11 +306,15 @@ def classification(output: Output, model: str) -> Classification:
     """Return an output that is a classification; raises InvalidRequest for another."""
     if isinstance(output, Classification):
         return output
-    raise InvalidRequest(f"Model {model} gave a {output.type} and no classification.")
+    raise InvalidRequest(f"Model {model} gave a {_type_of(output)} and no classification.")
 
 
 def generation(output: Output, model: str) -> Generation:
     """Return an output that is a generation; raises InvalidRequest for another."""
     if isinstance(output, Generation):
         return output
-    raise InvalidRequest(f"Model {model} gave a {output.type} and no generation.")
+    raise InvalidRequest(f"Model {model} gave a {_type_of(output)} and no generation.")
+
+
+def _type_of(output: Output) -> object:
+    return output.get("type", "dictionary") if isinstance(output, dict) else output.type

@@ -3,22 +3,27 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import cast
 
 from seqd.admission import Admitted, admit
 from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
+from seqd.client.output_fields import Schema
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
 from seqd.client.sources import (
     CorrectedItems,
     FailedItems,
+    Record,
     Source,
     corrections_of,
+    items_by,
+    published_task,
     refuse_unfailed,
     rules_of_task,
 )
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, SeqdError, WrongState
-from seqd.inputs.items import ItemRules
+from seqd.inputs.items import ItemRules, task_rules
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.exchange import Durable, Exchange
@@ -31,6 +36,7 @@ from seqd_schemas import (
     JobRecord,
     JobRollout,
     RefusedItem,
+    RunJob,
     SweepJob,
     TextChunk,
     TrainJob,
@@ -202,6 +208,24 @@ class Sender:
             if isinstance(outcome, Accepted)
         ]
 
+    def run_each(
+        self,
+        job: Job,
+        values: Iterable[Record | Item | RefusedItem],
+        job_ids: Iterable[str] | None,
+        options: JobOptions,
+        fields: tuple[str, str],
+    ) -> Exchange[tuple[list[Sent], Schema | None]]:
+        """Send each item as a job of a plugin's own task; see `Client.run_each`.
+
+        `fields` are the names of those with identifier and text. Also returns the schema of the
+        outputs; None where some of the jobs may have been there before, with another one.
+        """
+        task = yield from published_task(self._ledger, cast(RunJob, job))
+        rules = ItemRules() if task is None else task_rules(task, *fields)
+        sent = yield from self.send_each(job, items_by(rules, values), job_ids, options)
+        return sent, task.result if task is not None and job_ids is None else None
+
     def _expected(self, job_id: str) -> Exchange[Announced | None]:
         """Begin to listen for the end of a job, where this client listens for ends."""
         if self._announcements is None:
@@ -215,7 +239,7 @@ class Sender:
         announced = announced if accepted.created else None
         return JobSteps(self._ledger, accepted.job_id, upload, announced)
 
-    def retry(self, record: JobRecord, texts: Mapping[str, str] | None = None) -> Exchange[Sent]:
+    def retry(self, record: JobRecord, texts: Mapping[str, Record] | None = None) -> Exchange[Sent]:
         """Send an ended job's failed items again, some with other texts; see `Client.retry`."""
         job, jobs = retry_of(record), self._ledger.jobs
         corrected = None
@@ -278,7 +302,7 @@ class Sender:
 
 
 def _corrections(
-    record: JobRecord, job: Job, texts: Mapping[str, str], rules: ItemRules
+    record: JobRecord, job: Job, texts: Mapping[str, Record], rules: ItemRules
 ) -> dict[str, Item]:
     if isinstance(job, SweepJob):
         raise InvalidRequest(

@@ -11,7 +11,7 @@ from collections.abc import (
 )
 from itertools import chain
 from types import AsyncGeneratorType, GeneratorType
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from seqd.client.results import OneResult
 from seqd.errors import InvalidInput, InvalidRequest, UnknownItem
@@ -38,6 +38,9 @@ from seqd_schemas import (
     RunJob,
     TextChunk,
 )
+
+if TYPE_CHECKING:
+    from seqd_schemas import TaskSchema
 
 Record = str | Mapping[str, object]
 T = TypeVar("T")
@@ -241,20 +244,25 @@ class CorrectedItems(FailedItems):
         return found
 
 
-def corrections_of(texts: Mapping[str, str], rules: ItemRules) -> dict[str, Item]:
+def corrections_of(texts: Mapping[str, Record], rules: ItemRules) -> dict[str, Item]:
     """Return the items that new texts are, by identifier; raise InvalidInput for one that is none.
 
-    Raises InvalidRequest for anything but a mapping.
+    Of a task whose input is a record, they are new records. Raises InvalidRequest for anything but
+    a mapping.
     """
+    noun = "text" if rules.fields is None else "record"
     if not isinstance(texts, Mapping):
         raise InvalidRequest(
             f"The corrected items are one {type(texts).__name__}; allowed: a mapping of custom_id "
-            "to text."
+            f"to {noun}."
         )
     items = dict[str, Item]()
     for custom_id, text in texts.items():
-        where = f"the new text of item {custom_id!r}"
-        entry = rules.entry({**_fields(text), "custom_id": custom_id}, "row-1", where)
+        where = f"the new {noun} of item {custom_id!r}"
+        value: Record = {**_fields(text), rules.id_field: custom_id}
+        if rules.fields is not None and not isinstance(text, Mapping):
+            value = text  # which is refused as what it is
+        entry = rules.entry(value, "row-1", where)
         if isinstance(entry, RefusedItem):
             raise InvalidInput(f"{entry.refused.message} Nothing was sent.")
         items[entry.custom_id] = entry
@@ -317,12 +325,24 @@ def rules_of_task(
     """Return the rules by which the values of a job become items, by what the catalog says."""
     if not isinstance(job, RunJob):
         return rules_of(id_field, text_field, job)
-    catalog = yield from ledger.fleet.catalog_for.steps(job)
-    entry = catalog.get(ModelReference.parse(job.model).name)
-    task = None if entry is None else entry.run_tasks.get(job.task)
+    task = yield from published_task(ledger, job)
     if task is None:  # sending the job says so
         return ItemRules(id_field=id_field, text_field=text_field)
     return task_rules(task, id_field, text_field)
+
+
+def published_task(ledger: LedgerParts, job: RunJob) -> "Exchange[TaskSchema | None]":
+    """Return what the catalog says of a job's task; None where no model of the name can do it."""
+    catalog = yield from ledger.fleet.catalog_for.steps(job)
+    entry = catalog.get(ModelReference.parse(job.model).name)
+    return None if entry is None else entry.run_tasks.get(job.task)
+
+
+def items_by(
+    rules: ItemRules, values: Iterable[Record | Item | RefusedItem]
+) -> Iterator[Item | RefusedItem]:
+    """Yield the items that values are by the rules, whatever identifiers they have."""
+    return (rules.item(value, number) for number, value in enumerate(listed(values), start=1))
 
 
 def training_set_of(
