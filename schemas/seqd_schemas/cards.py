@@ -17,6 +17,7 @@ from seqd_schemas.base import (
     Parameters,
     Sha256,
     ShortText,
+    TaskName,
     WireModel,
     WirePart,
 )
@@ -49,11 +50,11 @@ class EvaluatedMetric(WirePart):
     value: _Figure = Field(description="The figure.")
     low: _Figure | None = Field(default=None, description="Lower end of its 95% interval.")
     high: _Figure | None = Field(default=None, description="Upper end of its 95% interval.")
-    method: Literal["wilson", "bootstrap", "normal"] | None = Field(
+    method: Literal["wilson", "bootstrap", "normal", "fisher"] | None = Field(
         default=None,
         description="How the interval was computed: Wilson's score interval, 2,000 resamples with "
-        "a fixed seed (fewer where thousands of pairs of classes are confused), or the normal "
-        "distribution; not set where there is none.",
+        "a fixed seed (fewer where thousands of pairs of classes are confused), the normal "
+        "distribution, or Fisher's transformation of a correlation; not set where there is none.",
     )
 
 
@@ -123,7 +124,14 @@ class VersionEvaluation(WirePart):
     )
     at_ms: EpochMs = Field(description="When it was evaluated.")
     by: ShortText = Field(default="", description="Who did it, as `user@host`.")
-    task: Literal["classify", "generate"] = Field(description="What the version does.")
+    task: TaskName = Field(
+        description="What the version does: `classify`, `generate` or a task of its plugin's own."
+    )
+    output: Label | None = Field(
+        default=None,
+        description="Of a plugin's own task, the `type` of its outputs, which says what the "
+        "figures are: `labels`, `score`, `spans`, `text` or `embedding`.",
+    )
     parameters: Parameters = Field(
         default_factory=dict, description="Parameters that were asked for, defaults left out."
     )
@@ -133,10 +141,16 @@ class VersionEvaluation(WirePart):
     unknown_labels: Count = Field(
         default=0, description="Items whose true label is none of the model's; they count as wrong."
     )
+    beyond_limit: Count = Field(
+        default=0, description="Items left out, as the figures are of the first items alone."
+    )
     metrics: dict[MetricName, EvaluatedMetric] = Field(
         max_length=64,
         description="Figures by name: `accuracy`, `f1_macro`, `log_loss`, `brier_score`, "
-        "`calibration_error`; of a text `bits_per_char` and what else the plugin measures.",
+        "`calibration_error`; of a text `bits_per_char` and what else the plugin measures; of "
+        "outputs that are labels or spans `f1_micro` and others, of a score "
+        "`mean_absolute_error` and others, of a text beside a reference `chrf`, of an embedding "
+        "`neighbour_accuracy`.",
     )
     classes: tuple[EvaluatedClass, ...] = Field(
         default=(),
@@ -173,8 +187,8 @@ class MeasuredSpeed(WirePart):
     processor: ShortText = Field(default="", description="Its processor, as the system calls it.")
     slot: ShortText = Field(description="The device share that it ran on, such as `cpu:0`.")
     threads: int = Field(ge=1, le=65_536, description="Threads that a numeric library might use.")
-    task: Literal["classify", "generate"] = Field(description="What it did.")
-    items: Count = Field(description="Texts that it classified, or wrote.")
+    task: TaskName = Field(description="What it did.")
+    items: Count = Field(description="Items that it did: texts that it classified, or wrote.")
     seconds: _Positive = Field(description="Seconds that it took.")
     items_per_s: _Positive = Field(description="Texts a second.")
     characters_per_s: _Positive = Field(

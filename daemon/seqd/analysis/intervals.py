@@ -54,6 +54,44 @@ class OnlineMean:
         return self.mean - half, self.mean + half
 
 
+class OnlineRatio:
+    """The ratio of two sums over items that come one by one, such as F1, and its interval.
+
+    The interval is by the normal distribution, with the variance of a ratio of means (Cochran
+    1977, "Sampling Techniques", 6.3): of the residuals `part - ratio * whole`.
+    """
+
+    def __init__(self) -> None:
+        self._items = 0
+        self._parts = self._wholes = 0.0
+        self._squares = self._products = self._whole_squares = 0.0
+
+    def add(self, part: float, whole: float) -> None:
+        """Take what the next item adds to both sums."""
+        self._items += 1
+        self._parts += part
+        self._wholes += whole
+        self._squares += part * part
+        self._products += part * whole
+        self._whole_squares += whole * whole
+
+    @property
+    def value(self) -> float | None:
+        """The ratio; None while the sum below is zero."""
+        return self._parts / self._wholes if self._wholes else None
+
+    def interval(self) -> Interval | None:
+        """Return the interval of a ratio from 0 to 1; None of fewer than two items."""
+        ratio = self.value
+        if ratio is None or self._items < 2:
+            return None
+        residuals = self._squares - 2 * ratio * self._products + ratio**2 * self._whole_squares
+        # The residuals' mean is zero by the ratio's definition.
+        variance = max(0.0, residuals) / (self._items - 1) * self._items / self._wholes**2
+        half = Z * math.sqrt(variance)
+        return max(0.0, ratio - half), min(1.0, ratio + half)
+
+
 def macro_f1(confusion: Mapping[tuple[str, str], int]) -> tuple[float, Interval | None]:
     """Return the mean F1 of the classes that occur among the true labels, and its interval.
 

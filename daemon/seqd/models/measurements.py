@@ -69,7 +69,7 @@ def read_measurements(folder: Path, manifest: ModelManifest) -> VersionMeasureme
 
 
 def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEvaluation) -> None:
-    """Keep an evaluation in the place of the one on the same data with the same parameters.
+    """Keep an evaluation in the place of that of the same task, data and parameters.
 
     Raises StoreUnwritable, and UnknownModel where the version was removed meanwhile.
     """
@@ -108,8 +108,8 @@ def _changing(folder: Path, manifest: ModelManifest) -> Iterator[None]:
         yield
 
 
-def _what(evaluation: VersionEvaluation) -> tuple[str, Parameters]:
-    return evaluation.data.sha256, evaluation.parameters
+def _what(evaluation: VersionEvaluation) -> tuple[str, str, Parameters]:
+    return evaluation.task, evaluation.data.sha256, evaluation.parameters
 
 
 def _place(speed: MeasuredSpeed) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import completion, options
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
 from seqd.cli.models import measuring
 from seqd.cli.models.loaded_here import LocalContext, load_here, plugin_faults
@@ -54,31 +54,56 @@ def evaluate(
     ] = None,
     format_name: options.FormatName = "auto",
     text_field: options.TextField = "text",
-    label_field: options.LabelField = "label",
+    label_field: Annotated[
+        str | None,
+        typer.Option(
+            "--label-field",
+            help="Field with the true class (label), or with the true output of a plugin's task: "
+            "labels, score, spans, reference or label, by what it gives.",
+        ),
+    ] = None,
     map_label: LabelPairs = None,
     param: options.Parameters = None,
     no_examples: Annotated[
         bool, typer.Option("--no-examples", help="Show no texts of the data, and keep none.")
     ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="Task to measure, of a model with several of its plugin's own.",
+            autocompletion=completion.tasks,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure a version on labelled data, or one that writes text on a text.
 
     Accuracy, precision, recall, calibration; a true label that the model does not know counts as
     wrong. Exit status 2 when an item got an error instead of an answer. Of a model that writes:
-    bits a character, here and without a daemon. Where this machine has the store, the figures stay
-    with the version: `seqd models show` has them.
+    bits a character, here and without a daemon. Of a plugin's own task, by what it gives: F1 of
+    labels and spans, errors and correlations of scores, chrF of texts, nearest neighbours of
+    vectors. Where this machine has the store, the figures stay with the version: `seqd models show`
+    has them.
     """
     fields = {"format": format_name, "text_field": text_field}
     label_map = read_label_map(map_label or [])
-    text_model = open_text_model(model)
+    text_model = None if task not in (None, "generate") else open_text_model(model)
     if text_model is not None:
         _refuse_options_of_a_classifier(model, plot, param, map_label)
         _evaluate_text(text_model, data, last, fields, no_examples=no_examples, as_json=as_json)
         return
     if last is not None:
         raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
-    labels = _Labels(label_field, label_map)
+    from seqd.cli.models.task_evaluations import TruthFile, evaluate_task, own_task
+
+    own = own_task(model, task)
+    if own is not None:
+        _refuse_options_of_labels(model, own.name, plot, map_label)
+        given = options.read_parameters(param or [])
+        evaluate_task(own, TruthFile(data, fields, label_field), given, as_json=as_json)
+        return
+    labels = _Labels(label_field or "label", label_map)
     shown = _Shown(plot, no_examples, as_json)
     _evaluate_classifier(model, data, fields, labels, param or [], shown)
 
@@ -292,6 +317,17 @@ def _refuse_options_of_a_classifier(
         raise InvalidRequest(
             f"{' and '.join(given)} is for models that classify; {model!r} writes text, leave it "
             "away"
+        )
+
+
+def _refuse_options_of_labels(
+    model: str, task: str, plot: Path | None, map_label: "list[str] | None"
+) -> None:
+    given = [name for name, value in (("--plot", plot), ("--map-label", map_label)) if value]
+    if given:
+        raise InvalidRequest(
+            f"{' and '.join(given)} is for models that classify; {model!r} is measured by its task "
+            f"{task!r}, leave it away"
         )
 
 

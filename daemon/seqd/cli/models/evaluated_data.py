@@ -1,15 +1,21 @@
 """The data of an evaluation while a job reads them: which data they are, and what an item said."""
 
+import hashlib
+import json
+import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from seqd.errors import InvalidData
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs.datasets import FingerprintTaker
+from seqd.validation import shown
 from seqd_schemas import MAX_EXAMPLE_CHARS, Item, RefusedItem
 
 if TYPE_CHECKING:
     from seqd.cli.sources import Feed
+    from seqd.inputs.items import ItemRules
     from seqd_schemas import DataFingerprint, ModelManifest
 
 
@@ -34,6 +40,62 @@ class EvaluatedData:
     def fingerprint(self, description: str) -> "DataFingerprint":
         """Return the fingerprint of the items that have been read."""
         return self._taker.fingerprint(description)
+
+
+class TaskData:
+    """The items of a feed for a plugin's own task, to be read once, each with its true output.
+
+    The field with the true output is no part of the item.
+    """
+
+    def __init__(
+        self, feed: "Feed", rules: "ItemRules", field: str, read: Callable[[object], object]
+    ) -> None:
+        """`read` returns a true output as the figures take it; it raises ValueError."""
+        self._feed = feed
+        self._rules = rules
+        self._field = field
+        self._read = read
+        self._texts = FingerprintTaker()
+        self._digest = hashlib.sha256()
+        #: The true output of each item in order, None where it has none. Whoever compares results
+        #: with them removes them at the front, so that only a few are held.
+        self.truths: deque[object | None] = deque()
+        #: True once the last item was read, so that their number is known.
+        self.is_complete = False
+
+    def __iter__(self) -> Iterator[Item | RefusedItem]:
+        for entry in self._feed.source.entries((self._field, *(self._rules.fields or ()))):
+            given, value = None, entry.value
+            if isinstance(value, Mapping):
+                given = value.get(self._field)
+                if self._rules.fields is not None:
+                    value = {name: one for name, one in value.items() if name != self._field}
+            item = self._rules.entry(value, entry.position, entry.where)
+            self.truths.append(self._truth(given, entry.where))
+            if isinstance(item, Item):
+                self._texts.add(LabelledRecord(item.text, None))
+                content = json.dumps([item.text, given], sort_keys=True, default=str)
+                self._digest.update(content.encode() + b"\n")
+            yield item
+        self.is_complete = True
+
+    def fingerprint(self, description: str) -> "DataFingerprint":
+        """Return the fingerprint of the items that have been read, with their true outputs."""
+        texts = self._texts.fingerprint(description)
+        return texts.model_copy(update={"sha256": self._digest.hexdigest()})
+
+    def _truth(self, given: object, where: str) -> object | None:
+        is_nan = isinstance(given, float) and math.isnan(given)  # how pandas writes a missing one
+        if given is None or is_nan or (isinstance(given, str) and not given.strip()):
+            return None
+        try:
+            return self._read(given)
+        except ValueError as error:
+            raise InvalidData(
+                f"{where}: its {self._field} is {shown(given)}, {error}. Mend it, or name the "
+                "field with the true output by --label-field"
+            ) from None
 
 
 def is_learnt(manifest: "ModelManifest", data: "DataFingerprint") -> bool:

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from seqd.cli.label_map import named_labels, suggested_options
-from seqd.cli.ui.numbers import counted, metric
+from seqd.cli.ui.numbers import count, counted, metric
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
 from seqd.escaping import one_line
+from seqd.kinds import kind_of_task
 from seqd_schemas import (
+    Classification,
     EvaluatedExample,
     EvaluatedMetric,
+    Generation,
     VersionEvaluation,
     WrittenSample,
 )
@@ -26,10 +29,21 @@ _LABEL_CHARS: Final = 20
 _LEAST_TEXT_CHARS: Final = 20
 
 #: Figures that are shares, and shown as such.
-_SHARES: Final = frozenset({"accuracy", "calibration_error"})
+_SHARES: Final = frozenset({"accuracy", "calibration_error", "exact_match", "neighbour_accuracy"})
 
 #: Figures as people call them, where their names are not what to show.
-_SPOKEN: Final = {"f1_macro": "macro F1", "brier_score": "Brier score"}
+_SPOKEN: Final = {
+    "f1_macro": "macro F1",
+    "brier_score": "Brier score",
+    "f1_micro": "micro F1",
+    "precision_micro": "micro precision",
+    "recall_micro": "micro recall",
+    "overlap_f1": "F1 of characters",
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's rho",
+    "chrf": "chrF",
+    "neighbour_accuracy": "nearest neighbour is of the class",
+}
 
 
 def print_evaluation(
@@ -37,9 +51,12 @@ def print_evaluation(
 ) -> None:
     """Print an evaluation; `model` is the version's name, `made` when and by whom."""
     _say_unknown_labels(screen, evaluation)
-    what = "labelled item" if evaluation.task == "classify" else "character"
+    kind = kind_of_task(evaluation.task)
+    is_classified = kind.output is Classification
+    what = "character" if kind.output is Generation else "labelled item"
     facts = {
         "model": model,
+        "task": evaluation.task if evaluation.output else "",
         "data": f"{one_line(evaluation.data.description)}, {counted(evaluation.items, what)}",
         "made": made,
         "parameters": values_line(evaluation.parameters),
@@ -48,13 +65,14 @@ def print_evaluation(
         _SPOKEN.get(name, name.replace("_", " ")): _figure(name, one)
         for name, one in evaluation.metrics.items()
     }
-    if evaluation.task == "classify" and "log_loss" not in evaluation.metrics:
+    if is_classified and "log_loss" not in evaluation.metrics:
         figures["log loss"] = "not known: the model gives no probability of the true class"
     print_facts(screen, facts | figures)
     if evaluation.sample is not None:
         _print_sample(screen, evaluation.sample)
-    if evaluation.task == "classify":
+    if evaluation.classes or is_classified:
         _print_classes(screen, evaluation)
+    if is_classified:
         _print_confusions(screen, evaluation)
         _print_calibration(screen, evaluation)
         _print_examples(screen, evaluation.right, "Right with the highest score")
@@ -187,13 +205,21 @@ def _say_what_was_left_out(screen: Screen, evaluation: VersionEvaluation) -> Non
     if evaluation.unlabelled:
         screen.say(f"{counted(evaluation.unlabelled, 'item')} without a label left out.", "yellow")
     if evaluation.errored:
+        command = f"run MODEL {evaluation.task}" if evaluation.output else "classify"
         screen.say(
             f"{counted(evaluation.errored, 'item')} left out, as the model gave an error: `seqd "
-            "classify` on the file shows which.",
+            f"{command}` on the file shows which.",
+            "yellow",
+        )
+    if evaluation.beyond_limit:
+        screen.say(
+            f"{counted(evaluation.beyond_limit, 'item')} left out: the figures are of the first "
+            f"{count(evaluation.items)} alone.",
             "yellow",
         )
     listed = sum(one.items for one in evaluation.classes)
-    if evaluation.task == "classify" and listed < evaluation.items:
+    is_classified = kind_of_task(evaluation.task).output is Classification
+    if is_classified and listed < evaluation.items:
         screen.say(
             f"Classes of {counted(evaluation.items - listed, 'item')} are not listed: there are "
             "too many. --json has them all."

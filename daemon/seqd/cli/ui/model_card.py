@@ -15,7 +15,15 @@ from seqd_schemas import DataFingerprint, ModelCard, ServiceChange, VersionEvalu
 _NAMED_CLASSES: Final = 20
 
 #: Figures that stand in the list of evaluations, the first that is there.
-_FIRST_FIGURES: Final = ("accuracy", "bits_per_char")
+_FIRST_FIGURES: Final = (
+    "accuracy",
+    "bits_per_char",
+    "f1_micro",
+    "chrf",
+    "neighbour_accuracy",
+    "mean_absolute_error",
+    "exact_match",
+)
 
 #: Changes of the version in service that are shown, the newest.
 _SHOWN_CHANGES: Final = 10
