@@ -76,6 +76,8 @@ def _allowed_of_type(schema: Schema, root: Schema) -> str:
     if kind == "array":
         items = cast("Schema", schema.get("items", {}))
         return f"a list of {_count(schema, 'Items')}, each {allowed(items, root)}"
+    if "properties" in schema:
+        return f"a record of {', '.join(cast('Mapping[str, Schema]', schema['properties']))}"
     return {"boolean": "true or false", "null": "null"}.get(str(kind), "any value")
 
 

@@ -6,9 +6,10 @@ Pure: reads records, changes nothing.
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from seqd.kinds import TRAIN, kind_of_task
+from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd_schemas import (
     NAMED_MODEL_VERSION,
+    CatalogEntry,
     JobRecord,
     JobState,
     PluginState,
@@ -18,6 +19,7 @@ from seqd_schemas import (
     WaitingCode,
     WorkerState,
     WorkerStatus,
+    route_of,
     task_of,
 )
 
@@ -31,6 +33,15 @@ def serves(status: WorkerStatus, model: str) -> bool:
     return model in status.versions or any(
         plugin.state is PluginState.READY and model in plugin.models for plugin in status.plugins
     )
+
+
+def served_routes(plugin: str, entry: CatalogEntry | None) -> tuple[str, ...]:
+    """Return the routes of what a plugin's model can do, but for its trainings.
+
+    Where the model is not published those of all kinds of job that use a version.
+    """
+    tasks = SERVED_TASKS if entry is None else (one for one in entry.all_tasks if one != TRAIN)
+    return tuple(route_of(task, plugin) for task in tasks)
 
 
 def is_listening(status: WorkerStatus) -> bool:

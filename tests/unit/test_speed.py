@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import seqd_tasks
 
-from seqd.cli.models.speed import measure_speed
+from seqd.cli.models.speed import measure_speed, measured_tasks
 from seqd.errors import InvalidRequest, PluginFault
 from seqd.hookspecs import (
     Artifact,
@@ -21,6 +22,7 @@ from seqd.hookspecs import (
 from seqd.models.store import ModelStore
 from seqd_schemas import Classification, ItemError, ItemErrorCode
 from store_builders import publish
+from worker_fixtures import publish_file
 
 
 class NoParameters(PluginParameters):
@@ -127,3 +129,18 @@ def test_a_model_that_is_only_trained_has_no_speed(artifact: Artifact) -> None:
         measure_speed(IdleModel(), artifact, 0.0)
 
     assert str(raised.value) == "topics@1 neither classifies nor writes texts"
+
+
+@pytest.mark.parametrize(("name", "task"), [("vectors", "embed"), ("pairs", "compare")])
+def test_a_task_of_the_plugins_own_is_measured_on_texts_or_records(
+    tmp_path: Path, name: str, task: str
+) -> None:
+    model = next(one for one in seqd_tasks.MODELS if one.name == name)
+    store = ModelStore(tmp_path, {})
+    publish_file(tmp_path, name, "tasks.json", "{}")
+    artifact = store.open(name, 1)
+
+    speed = measure_speed(model, artifact, 0.0)
+
+    assert (speed.task, speed.items) == (task, 64)
+    assert measured_tasks(model) == [task]

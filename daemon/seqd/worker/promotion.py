@@ -21,7 +21,8 @@ from seqd.errors import (
 )
 from seqd.models.history import version_before
 from seqd.models.labels import CANDIDATE, PRODUCTION, check_label
-from seqd_schemas import NAMED_MODEL_VERSION, ServiceChange, route_of
+from seqd.serving import served_routes
+from seqd_schemas import NAMED_MODEL_VERSION, ServiceChange
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
@@ -315,8 +316,8 @@ def _wait(
             return False
         if time.monotonic() - woken_s >= 1:  # an idle worker looks at the store at each wakeup
             woken_s = time.monotonic()
-            for task in ("classify", "generate"):
-                ledger.work.wake(route_of(task, plugin))
+            for route in served_routes(plugin, ledger.fleet.catalog().get(name)):
+                ledger.work.wake(route)
         time.sleep(_LOOK_S)
     return True
 

@@ -176,12 +176,15 @@ def _record_of(
 
 def _measure(local: "LocalModels", artifact: "Artifact") -> None:
     """Measure how fast a version is here, and keep that beside it. Raises PluginFault."""
-    from seqd.cli.models.speed import MEASURED_S, measure_speed
+    from seqd.cli.models.speed import MEASURED_S, measure_speed, measured_tasks
     from seqd.models.measurements import keep_speed
 
     name = artifact.manifest.model
-    speed = measure_speed(local.described(name), artifact, MEASURED_S)
-    keep_speed(local.store.folder_of(name), artifact.manifest, speed)
+    model = local.described(name)
+    tasks: Sequence[str | None] = measured_tasks(model) or (None,)
+    for task in tasks:
+        speed = measure_speed(model, artifact, MEASURED_S, task)
+        keep_speed(local.store.folder_of(name), artifact.manifest, speed)
 
 
 def draw_picture(

@@ -8,6 +8,7 @@ from seqd.cli import completion, options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest
+from seqd.validation import did_you_mean
 
 if TYPE_CHECKING:
     from seqd_schemas import CatalogEntry
@@ -22,7 +23,7 @@ def params(
         str | None,
         typer.Option(
             "--task",
-            help="Only of this task: classify, generate or train.",
+            help="Only of this task: classify, generate, train or one of the plugin's own.",
             autocompletion=completion.tasks,
         ),
     ] = None,
@@ -31,13 +32,17 @@ def params(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """List the parameters of a model by task: name, type, default, what is allowed, what it is."""
-    from seqd.cli.ui.params import parameters_of, print_parameters
+    """List the parameters of a model by task: name, type, default, what is allowed, what it is.
+
+    Of a plugin's own task also the fields of its input and of its output.
+    """
+    from seqd.cli.ui.params import input_of, output_of, parameters_of, print_parameters
 
     entry = _entry(model.partition("@")[0], local=local)
     if task is not None and task not in entry.all_tasks:
         raise InvalidRequest(
-            f"--task is {task!r}; allowed for {entry.model}: {', '.join(entry.all_tasks)}"
+            f"--task is {task!r}; allowed for {entry.model}: {', '.join(entry.all_tasks)}."
+            f"{did_you_mean(task, entry.all_tasks)}".rstrip(".")
         )
     tables = {
         name: parameters_of(schema)
@@ -46,7 +51,16 @@ def params(
     }
     if as_json:
         rows = {name: [row.as_json() for row in rows] for name, rows in tables.items()}
-        print_json({"model": entry.model, "tasks": rows, "presets": entry.presets})
+        fields = {
+            name: {
+                "input": [row.as_json() for row in input_of(schema)],
+                "output": [row.as_json() for row in output_of(schema)],
+            }
+            for name, schema in entry.run_tasks.items()
+            if name in tables
+        }
+        found = {"model": entry.model, "tasks": rows, "fields": fields, "presets": entry.presets}
+        print_json(found)
         return
     print_parameters(Screen(), entry, tables)
 

@@ -83,7 +83,7 @@ def _wait_until_unpublished(
     ledger: "Ledger", store: "ModelStore", name: str, versions: Collection[int]
 ) -> None:
     """Wake the workers until none publishes the versions; not longer than `_PUBLISH_S`."""
-    wake = _waker(ledger, store.plugin_of(name))
+    wake = _waker(ledger, name, store.plugin_of(name))
     deadline_s = time.monotonic() + _PUBLISH_S
     while _is_published(ledger, name, versions):
         if not ledger.fleet.workers() or time.monotonic() >= deadline_s:
@@ -98,9 +98,9 @@ def _is_published(ledger: "Ledger", name: str, versions: Collection[int]) -> boo
     return entry is not None and any(one.version in versions for one in entry.versions)
 
 
-def _waker(ledger: "Ledger", plugin: str) -> Callable[[], None]:
-    """Return what wakes idle workers of a plugin, which look at the store then, once a second."""
-    from seqd_schemas import route_of
+def _waker(ledger: "Ledger", name: str, plugin: str) -> Callable[[], None]:
+    """Return what wakes idle workers of a model, which look at the store then, once a second."""
+    from seqd.serving import served_routes
 
     woken_s = float("-inf")
 
@@ -108,7 +108,7 @@ def _waker(ledger: "Ledger", plugin: str) -> Callable[[], None]:
         nonlocal woken_s
         if time.monotonic() - woken_s >= 1:
             woken_s = time.monotonic()
-            for task in ("classify", "generate"):
-                ledger.work.wake(route_of(task, plugin))
+            for route in served_routes(plugin, ledger.fleet.catalog().get(name)):
+                ledger.work.wake(route)
 
     return wake

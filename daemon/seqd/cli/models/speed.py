@@ -7,23 +7,26 @@ Redis and commits, and faster on a GPU.
 import platform
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, cast
 
 from seqd.cli.models.kept_evaluations import now_ms
 from seqd.cli.models.loaded_here import LocalContext, load_here, plugin_faults
 from seqd.errors import InvalidRequest, PluginFault
+from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd_schemas import Classification, Generation, MeasuredSpeed
 
 if TYPE_CHECKING:
-    from seqd.hookspecs import Artifact, Device, LoadedModel, Model
+    from pydantic import BaseModel
+
+    from seqd.hookspecs import Artifact, Device, LoadedModel, Model, TaskSpec, WorkItem
 
 #: Seconds that a command measures.
 MEASURED_S: Final = 2.0
 
-#: Texts of one call when texts are classified, and of each text the fewest and the most words.
+#: Items of one call, but where texts are continued, and of each the fewest and the most words.
 _BATCH: Final = 64
 _WORDS: Final = (20, 400)
 
@@ -33,24 +36,34 @@ _COMMON_WORDS: Final = (
 )
 
 
-def measure_speed(model: "Model", artifact: "Artifact", seconds: float) -> MeasuredSpeed:
-    """Return how fast a version classifies, or else writes, on this machine's cores.
+def measured_tasks(model: "Model") -> list[str]:
+    """Return the tasks whose speed is measured: that it classifies, or else writes, and its own."""
+    named = [task for task in SERVED_TASKS if task in model.tasks]
+    own = [task for task in model.tasks if task not in SERVED_TASKS and task != TRAIN]
+    return [*named[:1], *own]
 
-    It is measured for so many seconds at least, and for one call of the plugin. Texts to classify
-    have 20 to 400 common English words, which are the same each time; texts are written with the
-    default parameters, one prompt after the other. Raises PluginFault.
+
+def measure_speed(
+    model: "Model", artifact: "Artifact", seconds: float, task: str | None = None
+) -> MeasuredSpeed:
+    """Return how fast a version does a task on this machine's cores; None: its first one.
+
+    It is measured for so many seconds at least, and for one call of the plugin. Items have 20 to
+    400 common English words, which are the same each time, or are records of such texts; texts are
+    continued with the default parameters, one prompt after the other. Raises PluginFault, and
+    InvalidRequest where it has no such task, or where a record is no texts and numbers.
     """
     manifest = artifact.manifest
     name = f"{manifest.model}@{manifest.version}"
     no_method = InvalidRequest(f"{name} neither classifies nor writes texts")
-    task: Literal["classify", "generate"] = "classify" if "classify" in model.tasks else "generate"
-    if task not in model.tasks:
+    task = task or next(iter(measured_tasks(model)), None)
+    if task is None or task not in model.tasks:
         raise no_method
     with plugin_faults(f"measuring the speed of {name}", no_method):
         loaded, device = load_here(model, artifact)
         loaded.warm_up()
-        prepare = _classifying if task == "classify" else _writing
-        call = prepare(model, loaded, device)
+        is_written = kind_of_task(task).output is Generation
+        call = (_writing if is_written else _computing)(model, task, loaded, device)
         call()  # the first call may compile
         items = characters = 0
         began = perf_counter()
@@ -72,35 +85,69 @@ def measure_speed(model: "Model", artifact: "Artifact", seconds: float) -> Measu
     )
 
 
-def _classifying(
-    model: "Model", loaded: "LoadedModel", device: "Device"
+def _computing(
+    model: "Model", task: str, loaded: "LoadedModel", device: "Device"
 ) -> Callable[[], tuple[int, int]]:
-    """Return what classifies one batch and gives its texts and their characters."""
-    from seqd.hookspecs import WorkItem
-
-    draw = random.Random(0)
-    words = _COMMON_WORDS.split()
-    texts = [" ".join(draw.choices(words, k=draw.randint(*_WORDS))) for _ in range(_BATCH)]
-    items = [WorkItem(index, text) for index, text in enumerate(texts)]
-    parameters = model.tasks["classify"].parameters()
+    """Return what does a task with one batch and gives its items and their characters."""
+    spec = model.tasks[task]
+    items = _batch(spec)
+    parameters = spec.parameters()
     context = LocalContext(device)
+    output = kind_of_task(task).output or spec.output
+
+    def outcomes() -> "Sequence[object]":
+        if output is Classification:
+            return loaded.classify(items, parameters, context)
+        return loaded.run(task, items, parameters, context)
 
     def call() -> tuple[int, int]:
-        outcomes = loaded.classify(items, parameters, context)
-        if any(not isinstance(one, Classification) for one in outcomes):
+        if any(not isinstance(one, cast("type", output)) for one in outcomes()):
             raise PluginFault(f"{model.name} gave an error for a text of common words")
-        return len(items), sum(map(len, texts))
+        return len(items), sum(len(item.text) for item in items)
 
     return call
 
 
+def _batch(spec: "TaskSpec") -> "list[WorkItem]":
+    """Return items of common words; raise InvalidRequest where a record has other fields."""
+    from seqd.hookspecs import WorkItem
+
+    draw = random.Random(0)
+    words = _COMMON_WORDS.split()
+    items = []
+    for index in range(_BATCH):
+        text = " ".join(draw.choices(words, k=draw.randint(*_WORDS)))
+        if spec.input is None:
+            items.append(WorkItem(index, text))
+        else:
+            record = _record(spec.input, text)
+            items.append(WorkItem(index, record.model_dump_json(), record))
+    return items
+
+
+def _record(record: "type[BaseModel]", text: str) -> "BaseModel":
+    """Return a record whose required texts are one text, as much of it as each may have."""
+    values: dict[str, object] = {}
+    for name, field in record.model_json_schema()["properties"].items():
+        if record.model_fields[name].is_required():
+            is_text = field.get("type") == "string" and not field.get("enum")
+            values[name] = text[: field.get("maxLength")] if is_text else field.get("minimum", 1)
+    try:
+        return record.model_validate(values)
+    except ValueError:
+        raise InvalidRequest(
+            f"the speed cannot be measured: the fields of {record.__name__} are more than texts "
+            "and numbers, so nobody knows what to put into them"
+        ) from None
+
+
 def _writing(
-    model: "Model", loaded: "LoadedModel", device: "Device"
+    model: "Model", task: str, loaded: "LoadedModel", device: "Device"
 ) -> Callable[[], tuple[int, int]]:
     """Return what writes the texts of one prompt and gives their number and characters."""
     from seqd.hookspecs import WorkItem
 
-    parameters = model.tasks["generate"].parameters()
+    parameters = model.tasks[task].parameters()
     context = LocalContext(device)
     items: list[WorkItem] = [WorkItem(0, "the ")]
 

@@ -112,8 +112,13 @@ def print_model(screen: Screen, entry: CatalogEntry) -> None:
         screen.say(f"data sets: {', '.join(entry.datasets)}")
     for name, values in entry.presets.items():
         screen.say(f"preset {name}: {values_line(values)}")
-    for task, schema in entry.tasks.items():
+    for task, schema in entry.all_tasks.items():
         _print_parameters(screen, f"{entry.model} {task}", schema)
+
+
+def _own_tasks(worker: WorkerStatus) -> list[str]:
+    """Return the tasks that plugins of a worker have named, sorted."""
+    return sorted({task for tasks in worker.run_tasks.values() for task in tasks})
 
 
 def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
@@ -124,7 +129,7 @@ def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
     return (
         worker.worker,
         shown_state(worker),
-        ", ".join(worker.tasks),
+        ", ".join((*worker.tasks, *_own_tasks(worker))),
         ", ".join(worker.models_loaded) or "-",
         plugins,
         age(worker.started_at_ms, now_ms),

@@ -8,6 +8,7 @@ from seqd.cli.ui.numbers import age, clock, counted, metric
 from seqd.cli.ui.rollouts import print_rollout
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
+from seqd.kinds import TRAIN
 from seqd.serving import ServingWorker
 from seqd_schemas import CatalogEntry, VersionCounts, VersionSummary
 
@@ -67,7 +68,7 @@ def print_fleet_model(
 def _row(entry: CatalogEntry, serving: Sequence[ServingWorker]) -> tuple[object, ...]:
     versions = ", ".join(with_labels(one.version, entry.labels) for one in entry.versions)
     workers = counted(len(serving), "worker") if serving else "none is up"
-    return (entry.model, ", ".join(entry.tasks), versions or "none", workers, entry.summary)
+    return (entry.model, ", ".join(entry.all_tasks), versions or "none", workers, entry.summary)
 
 
 def _facts(
@@ -77,10 +78,10 @@ def _facts(
         "model": entry.model,
         "what it is": entry.summary,
         "plugin": f"{entry.plugin} {entry.plugin_version}",
-        "tasks": ", ".join(entry.tasks),
+        "tasks": ", ".join(entry.all_tasks),
         "presets": ", ".join(entry.presets),
         "data sets": ", ".join(entry.datasets),
-        "version": "none yet: seqd train " + entry.model,
+        "version": _no_version(entry),
     }
     if version is not None:
         facts["version"] = with_labels(version.version, entry.labels)
@@ -91,6 +92,12 @@ def _facts(
             "metrics": _metrics(version),
         }
     return facts
+
+
+def _no_version(entry: CatalogEntry) -> str:
+    """Say how a model gets a version."""
+    command = f"train {entry.model}" if TRAIN in entry.tasks else "models import FILE"
+    return f"none yet: seqd {command}"
 
 
 def _print_versions(screen: Screen, entry: CatalogEntry) -> None:

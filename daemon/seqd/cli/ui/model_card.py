@@ -9,6 +9,7 @@ from seqd.cli.ui.numbers import clock, count, counted, metric, rate, size
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
 from seqd.escaping import one_line
+from seqd.kinds import SERVED_TASKS
 from seqd_schemas import DataFingerprint, ModelCard, ServiceChange, VersionEvaluation
 
 #: Classes of the training data that are named, the most frequent.
@@ -161,15 +162,20 @@ def _print_speeds(screen: Screen, card: ModelCard) -> None:
     rows = [
         (
             one.task,
-            f"{rate(one.items_per_s)} texts/s",
+            f"{rate(one.items_per_s)} {_items_of(one.task)}/s",
             f"{rate(one.characters_per_s)} characters/s",
             f"{one.machine}, {one.slot}, {counted(one.threads, 'thread')}",
         )
         for one in reversed(card.speeds)
     ]
-    print_table(screen, ("task", "texts", "characters", "where"), rows)
+    print_table(screen, ("task", "items", "characters", "where"), rows)
     if card.speeds[-1].processor:
         screen.say(f"{card.speeds[-1].machine}: {card.speeds[-1].processor}", "dim")
+
+
+def _items_of(task: str) -> str:
+    """Return what a speed counts: texts, but of a plugin's own task."""
+    return "texts" if task in SERVED_TASKS else "items"
 
 
 def _print_service(screen: Screen, card: ModelCard) -> None:

@@ -21,7 +21,7 @@ def print_models(screen: Screen, entries: Sequence[CatalogEntry]) -> None:
     rows = [
         (
             entry.model,
-            ", ".join(entry.tasks),
+            ", ".join(entry.all_tasks),
             ", ".join(with_labels(one.version, entry.labels) for one in entry.versions) or "none",
             entry.summary,
         )
