@@ -4,7 +4,8 @@
 makes a text of a text, and `pairs` takes records. What they give is plain to compute by hand. A
 text that is one of the words in `TRICKS` gets an outcome that no result can hold.
 
-A version whose file has a `prefix` begins each text of `mirror` with it.
+A version whose file has a `prefix` begins each text of `mirror` with it; one that `refuses` gives
+an error for each text.
 """
 
 import hashlib
@@ -140,6 +141,7 @@ class Loaded(LoadedModel):
     def __init__(self, artifact: Artifact) -> None:
         content = json.loads((artifact.folder / WEIGHTS).read_text())
         self._prefix = str(content.get("prefix", ""))
+        self._refuses = bool(content.get("refuses"))
 
     def warm_up(self) -> None:
         """Nothing to warm up."""
@@ -168,7 +170,7 @@ class Loaded(LoadedModel):
         return TASKS[task](item.text) if trick is None else trick(item.text)
 
     def _mirror(self, item: WorkItem, parameters: Parameters, context: RunContext):
-        trick = TRICKS.get(item.text)
+        trick = TRICKS["refuse"] if self._refuses else TRICKS.get(item.text)
         if trick is not None:
             return trick(item.text)
         text = self._prefix + item.text[::-1]

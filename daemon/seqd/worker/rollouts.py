@@ -339,7 +339,10 @@ def _names_of(unit: UnitItems, item: WorkItem) -> tuple[str, str]:
 
 
 def _answer_of(outcome: object) -> object:
-    """Return what two versions are held against each other by: a label, or the texts."""
+    """Return what two versions are held against each other by: a label, or the texts.
+
+    Of a plugin's own task it is the whole output, a vector to its last bit.
+    """
     samples = getattr(outcome, "samples", None)
     if samples is not None:
         return [sample.text for sample in samples]

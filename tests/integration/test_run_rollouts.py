@@ -1,0 +1,176 @@
+"""Given a second version with a plugin's own task, when it is tried or promoted, then as any other.
+
+Each test has a model of its own, made with `mirror`, whose versions put their number in front.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+
+import pytest
+
+from cli_builders import clean_environment, here
+from seqd.client import Client
+from seqd.models.store import ModelStore
+from seqd_schemas import Text, VersionCounts
+from store_builders import a_version_draft
+from task_fixtures import TaskCluster
+from worker_fixtures import wait_until
+
+pytestmark = pytest.mark.processes
+
+Capture = pytest.CaptureFixture[str]
+TEXTS = {f"item-{number}": f"text {number}" for number in range(200)}
+
+
+@pytest.fixture(autouse=True)
+def environment(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that shares the cluster's Redis and its store."""
+    variables = clean_environment(
+        SEQD_REDIS_URL=str(task_cluster.settings.redis_url),
+        SEQD_PREFIX=task_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(task_cluster.settings.data_dir),
+    )
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def client(task_cluster: TaskCluster) -> Client:
+    return task_cluster.client()
+
+
+@pytest.fixture
+def store(task_cluster: TaskCluster) -> ModelStore:
+    return ModelStore(task_cluster.settings.store_dir, {})
+
+
+def a_model(store: ModelStore, client: Client, **second: object) -> str:
+    """Publish two versions of a new model, and wait until the first is in memory."""
+    name = f"m_{secrets.token_hex(4)}"
+    for number, more in ((1, {}), (2, second)):
+        folder = store.new_folder(name, f"run-{number}")
+        (folder / "tasks.json").write_text(json.dumps({"prefix": f"{number}:", **more}))
+        store.publish(folder, a_version_draft(name, "mirror"))
+
+    def is_published() -> bool:
+        entry = client.catalog().get(name)
+        return entry is not None and entry.labels == {"production": 1, "latest": 2}
+
+    wait_until(is_published, "the model is published")
+    client.run(["a"], model=name, task="mirror").wait(timeout_s=30)
+    return name
+
+
+def promote(capsys: Capture, model: str, *options: str) -> None:
+    ended = here(capsys, "models", "promote", f"{model}@2", *options)
+    assert ended.status == 0, ended.err
+
+
+def answers_of(client: Client, model: str) -> tuple[str, Mapping[str, tuple[int | None, str]]]:
+    """Run all texts; return the job, and of each item the version that is named and its text."""
+    items = [{"custom_id": name, "text": text} for name, text in TEXTS.items()]
+    job = client.run(items, model=model, task="mirror", output=Text)
+    job.wait(timeout_s=60)
+    return job.job_id, {one.custom_id: (one.version, one.unwrap().text) for one in job.results()}
+
+
+def counts_of(cluster: TaskCluster, store: ModelStore, model: str) -> dict[int, VersionCounts]:
+    rollout = store.rollout(model)
+    assert rollout is not None
+    ledger = cluster.client()._ledger
+    return {one.version: one for one in ledger.rollouts.of(model, rollout.id)}
+
+
+def test_a_canary_answers_its_share_and_each_result_names_its_version(
+    task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    promote(capsys, model, "--share", "25%")
+
+    job_id, answers = answers_of(client, model)
+
+    rollout = client.job(job_id).record().rollout
+    assert rollout is not None
+    candidates = {name for name in TEXTS if rollout.takes(job_id, name)}
+    for name, (version, text) in answers.items():
+        assert version == (2 if name in candidates else 1)
+        assert text == f"{version}:{TEXTS[name][::-1]}"
+    counts = counts_of(task_cluster, store, model)
+    assert (counts[1].items, counts[2].items) == (200 - len(candidates), len(candidates))
+    assert counts[2].errors == 0
+
+
+def test_a_shadow_leaves_the_answers_and_other_outputs_are_counted(
+    task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    promote(capsys, model, "--shadow", "50%")
+
+    job_id, answers = answers_of(client, model)
+
+    assert all(text.startswith("1:") for _, text in answers.values())
+    rollout = client.job(job_id).record().rollout
+    assert rollout is not None
+    shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
+    found = counts_of(task_cluster, store, model)[2]
+    assert (found.items, found.differing, found.errors) == (shadowed, shadowed, 0)
+
+
+@pytest.mark.slow
+def test_a_shadow_that_gives_the_same_outputs_differs_in_none(
+    task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client, prefix="1:")
+    promote(capsys, model, "--shadow", "50%")
+
+    answers_of(client, model)
+
+    found = counts_of(task_cluster, store, model)[2]
+    assert found.items > 0
+    assert found.differing == 0
+
+
+def test_a_candidate_with_too_many_errors_costs_no_item_and_ends_by_itself(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client, refuses=True)
+    promote(capsys, model, "--share", "25%")
+
+    _, answers = answers_of(client, model)
+
+    assert {version for version, _ in answers.values()} == {1}
+    wait_until(lambda: client.catalog()[model].rollout is None, "its end is published")
+    assert store.history(model)[-1].why.endswith("allowed: 1.000%")
+
+
+def test_a_shadow_streams_nothing(client: Client, store: ModelStore, capsys: Capture) -> None:
+    model = a_model(store, client)
+    promote(capsys, model, "--shadow", "99%")
+
+    job = client.run(
+        ["abcdef"],
+        model=model,
+        task="mirror",
+        output=Text,
+        stream=True,
+    )
+    streamed = "".join(delta.text for delta in job.stream())
+
+    # What is not published by the end of the item comes with its result.
+    assert "1:fedcba".startswith(streamed)
+    assert [one.unwrap().text for one in job.results()] == ["1:fedcba"]
+
+
+def test_a_promotion_wakes_the_workers_of_a_model_that_has_its_own_task_alone(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+
+    promote(capsys, model)
+
+    assert client.catalog()[model].labels["production"] == 2
+    assert {version for version, _ in answers_of(client, model)[1].values()} == {None}
+    ended = here(capsys, "models", "rm", f"{model}@1")
+    assert ended.status == 0, ended.err
+    assert [one.version for one in client.catalog()[model].versions] == [2]
