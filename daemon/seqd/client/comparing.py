@@ -131,10 +131,15 @@ def pinned_versions(
         name, wanted = ModelReference.parse(given)
         entry = find_model(name, catalog)
         if "classify" not in entry.tasks:
+            own = (
+                f". Of its own tasks `seqd models evaluate {given}` gives each version's figures"
+                if entry.run_tasks
+                else ""
+            )
             raise InvalidRequest(
-                f"{given!r} does not classify (it can {' and '.join(sorted(entry.tasks))}). "
+                f"{given!r} does not classify (it can {' and '.join(sorted(entry.all_tasks))}). "
                 "Allowed: two versions that classify; or two that write text, on a machine that "
-                "has their plugins and store"
+                f"has their plugins and store{own}"
             )
         refs.append(f"{name}@{resolve_version(entry, wanted)}")
     refuse_same(refs[0], refs[1], first, second)
