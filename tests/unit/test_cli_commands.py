@@ -21,6 +21,7 @@ COMMANDS = [
     ("train",),
     ("sweep",),
     ("generate",),
+    ("run",),
     ("jobs", "list"),
     ("jobs", "show"),
     ("jobs", "watch"),

@@ -19,10 +19,11 @@ NAMES = {
     "states": "--state",
     "grid": "--set",
     "label_map": "--map-label",
+    "task": "task",
     "plugin": "--as",  # a command takes the plugin's model, and names the new one by this
 }
 #: Options that no command has, and why.
-NOT_IN_A_SHELL: dict[str, str] = {}
+NOT_IN_A_SHELL = {"output": "a command shows and writes what the task's schema says"}
 
 #: Methods that take `JobOptions` and have no command of their own, and why.
 WITHOUT_A_COMMAND = {
@@ -30,7 +31,7 @@ WITHOUT_A_COMMAND = {
     "run_each": "a command hands one job in",
 }
 
-METHODS = ["classify", "generate", "train", "sweep"]
+METHODS = ["classify", "generate", "run", "train", "sweep"]
 
 
 def options_of(*command: str) -> set[str]:

@@ -18,6 +18,8 @@ class _Source(NamedTuple):
     module: str
     name: str
     heading: str
+    #: The class of the command, in its module; "" for that of the others.
+    class_name: str = ""
 
 
 _COMMANDS = {
@@ -30,6 +32,7 @@ _COMMANDS = {
     "train": _Source("train", "train", _WORK),
     "sweep": _Source("train", "sweep", _WORK),
     "generate": _Source("generate", "generate", _WORK),
+    "run": _Source("run", "run", _WORK, "RunCommand"),
     "status": _Source("status", "status", _LOOK),
     "workers": _Source("workers", "app", _LOOK),
     "schema": _Source("schema", "schema", _LOOK),
@@ -59,12 +62,14 @@ class _Group(TyperGroup):
         if name not in _COMMANDS:
             return None
         source = _COMMANDS[name]
-        command = getattr(import_module(f"seqd.cli.{source.module}"), source.name)
+        module = import_module(f"seqd.cli.{source.module}")
+        command = getattr(module, source.name)
         alone = typer.Typer(rich_markup_mode=_MARKUP, pretty_exceptions_enable=False)
         if isinstance(command, typer.Typer):
             alone.add_typer(command, name=name, rich_help_panel=source.heading)
         else:
-            alone.command(name, rich_help_panel=source.heading)(command)
+            kind = getattr(module, source.class_name) if source.class_name else None
+            alone.command(name, cls=kind, rich_help_panel=source.heading)(command)
         return get_group(alone).commands[name]
 
 

@@ -46,7 +46,7 @@ _UNSAFE_IN_HELP = re.compile(r"[^A-Za-z0-9 _.,/+-]+")
 _BREAKS: Final = "=@:"
 
 _STATES: Final = "queued running paused completed failed cancelled expired"
-_KINDS: Final = "classify generate train sweep"
+_KINDS: Final = "classify generate run train sweep"
 _TASKS: Final = "classify generate train"
 _PRIORITIES: Final = "interactive normal bulk"
 _FORMATS: Final = "auto jsonl csv lines folder"
@@ -92,9 +92,20 @@ def models(ctx: typer.Context, incomplete: str) -> list[Offer]:
     if at:
         entry = entries.get(name)
         return [] if entry is None else _safe(_versions_of(entry), incomplete)
-    task = _task_of(ctx)
-    fitting = (entry for entry in entries.values() if task is None or task in entry.all_tasks)
+    task, is_run = _task_of(ctx), ctx.info_name == "run"
+    fitting = (
+        entry
+        for entry in entries.values()
+        if (entry.run_tasks if is_run else task is None or task in entry.all_tasks)
+    )
     return _safe(((entry.model, entry.summary) for entry in fitting), incomplete)
+
+
+def run_tasks(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the tasks that the plugin of the command's model has named."""
+    entry = _entry(ctx)
+    tasks = {} if entry is None else entry.run_tasks
+    return _safe(((name, task.summary) for name, task in tasks.items()), incomplete)
 
 
 def presets(ctx: typer.Context, incomplete: str) -> list[Offer]:
@@ -106,7 +117,8 @@ def presets(ctx: typer.Context, incomplete: str) -> list[Offer]:
 def parameters(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer `NAME=` of the parameters of the command's model; behind it, values that are named."""
     entry = _entry(ctx)
-    task = None if entry is None else entry.all_tasks.get(_task_of(ctx) or "train")
+    name = _typed_task(ctx) if ctx.info_name == "run" else _task_of(ctx) or "train"
+    task = None if entry is None else entry.all_tasks.get(name)
     fields = {} if task is None else task.parameters.get("properties")
     if not isinstance(fields, dict):
         return []
@@ -219,6 +231,12 @@ def _task_of(ctx: typer.Context) -> "str | None":
 
     kind = KINDS.get(cast("JobKind", ctx.info_name))
     return None if kind is None else kind.task
+
+
+def _typed_task(ctx: typer.Context) -> str:
+    """Return the task that was typed behind the model."""
+    typed = ctx.params.get("task") or next(iter(ctx.args[1:2]), "")
+    return str(typed)
 
 
 def _entry(ctx: typer.Context) -> "CatalogEntry | None":

@@ -20,6 +20,7 @@ from seqd.errors import (
     RedisUnreachable,
     SeqdError,
 )
+from seqd.kinds import KINDS
 from seqd.ledger.outage import waiting_at_most
 from seqd.serving import waiting_of
 from seqd_schemas import Event, JobRecord, JobState
@@ -223,7 +224,7 @@ def _cancel_and_say(handle: JobHandle, screen: Screen, interruption: Interruptio
         return
     record = handle.record()
     counts = record.counts
-    if record.kind == "train":
+    if not KINDS[record.kind].has_items:
         go_on = f" Continue it: seqd jobs resume {handle.job_id}" if has_its_input(record) else ""
         screen.say(f"Cancelled job {handle.job_id}.{go_on}")
         return
@@ -251,6 +252,6 @@ def _state_of_detached(record: JobRecord) -> str:
         return f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}"
     if not record.state.is_terminal:
         return f"It runs by itself. Watch it: seqd jobs watch {job_id}"
-    if record.kind == "train":
+    if not KINDS[record.kind].has_items:
         return f"It is {record.state} already: seqd jobs show {job_id}"
     return f"It is {record.state} already. Its results: seqd jobs results {job_id}"

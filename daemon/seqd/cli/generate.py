@@ -262,13 +262,17 @@ def _run(
     from seqd.cli.resuming import begin
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.summary import ResultCounts
+    from seqd.inputs.items import ItemRules
     from seqd.ledger.submissions import new_job_id
 
+    rules = ItemRules(
+        id_field=fields["id_field"], text_field=fields["text_field"], allow_empty=True
+    )
     screen = Screen(to_stderr=output.goes_to_stdout or request.as_json or detach)
     reads_twice = output.reads_input("generate")
     with (
         interrupted_by_sigterm(),
-        feed_of(file, request.prompts, fields, allow_empty=True, is_read_twice=reads_twice) as feed,
+        feed_of(file, request.prompts, fields, rules=rules, is_read_twice=reads_twice) as feed,
         opened_output(output, "generate", feed=feed, source=file) as files,
         options.open_client() as client,
     ):

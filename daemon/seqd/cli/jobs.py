@@ -49,7 +49,7 @@ _Kind = Annotated[
     str | None,
     typer.Option(
         "--kind",
-        help="Only these: classify, generate, train or sweep.",
+        help="Only these: classify, generate, run, train or sweep.",
         autocompletion=completion.kinds,
     ),
 ]
@@ -151,6 +151,7 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     from seqd.cli.bulk import print_event
     from seqd.cli.following import say_if_paused
     from seqd.cli.train import follow_sweep, follow_training
+    from seqd_schemas import SweepJob, TrainJob
 
     screen = Screen()
     with options.open_client() as client:
@@ -161,9 +162,9 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
                 print_event(event)
         else:
             say_if_paused(screen, record)
-            if record.kind == "train":
+            if isinstance(record.job, TrainJob):
                 follow_training(client, handle, screen, as_json=False)
-            elif record.kind == "sweep":
+            elif isinstance(record.job, SweepJob):
                 follow_sweep(client, handle, screen)
             else:
                 _watch_items(handle, screen)
@@ -186,11 +187,12 @@ def results(
     Of a job that was cancelled, failed or expired, the undone items come as errors.
     """
     from seqd.cli.bulk import Output, print_line
+    from seqd_schemas import TrainJob
 
     with options.open_client() as client:
         handle = client.job(job)
         record = handle.record()
-        if record.kind == "train":
+        if isinstance(record.job, TrainJob):
             if output.out is not None:
                 raise InvalidRequest(f"job {job} is a training, it has no items; leave --out away")
             print_json(handle.wait().training)
@@ -227,6 +229,7 @@ def plot(
 def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     """Cancel a job, with or without a worker up. What was done stays readable."""
     from seqd.client.requests import has_its_input
+    from seqd_schemas import TrainJob
 
     with options.open_client() as client:
         handle = client.job(job)
@@ -237,7 +240,7 @@ def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
         return
     if had_ended:
         _say_it_had_ended(record)
-    elif record.kind == "train":
+    elif isinstance(record.job, TrainJob):
         go_on = f" Continue it: seqd jobs resume {job}" if has_its_input(record) else ""
         typer.echo(f"Job {job} is {state}.{go_on}")
     else:
@@ -250,6 +253,8 @@ def pause(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
     A training stops at a checkpoint. Works with or without a worker up.
     """
+    from seqd_schemas import TrainJob
+
     with options.open_client() as client:
         handle = client.job(job)
         had_ended = handle.record().state.is_terminal
@@ -260,7 +265,7 @@ def pause(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     if had_ended:
         _say_it_had_ended(record)
         return
-    done = "" if record.kind == "train" else f", with {_done(record)} done"
+    done = "" if isinstance(record.job, TrainJob) else f", with {_done(record)} done"
     typer.echo(f"Job {job} is {record.state}{done}. Let it go on: seqd jobs resume {job}")
 
 

@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from seqd.cli.label_map import mapped_label
 from seqd.cli.options import choice
 from seqd.errors import InvalidInput, InvalidRequest
-from seqd.inputs.items import BadEntry, items_of
+from seqd.inputs.items import BadEntry, ItemRules
 from seqd.inputs.training import label_of
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
 
@@ -44,7 +44,6 @@ class Feed:
         label_field: str | None = None,
         *,
         label_map: Mapping[str, str] | None = None,
-        allow_empty: bool = False,
         live: "LiveText | None" = None,
         is_file: bool = False,
     ) -> None:
@@ -52,7 +51,6 @@ class Feed:
         self.source = source
         self._label_field = label_field
         self._label_map = label_map or {}
-        self._allow_empty = allow_empty
         self._live = live
         self._is_file = is_file
         #: The true label of each item as the model calls it, in order, None where it has none;
@@ -67,7 +65,7 @@ class Feed:
 
     def __iter__(self) -> Iterator[Item | RefusedItem]:
         self._reader = get_ident()
-        for entry in self.source.items(self._keep_label, allow_empty=self._allow_empty):
+        for entry in self.source.items(self._keep_label):
             if self._is_closed:
                 raise InvalidInput("the input was not read to its end")
             self._reader = 0
@@ -115,16 +113,20 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts of a command line, as an input with one column."""
+    """Texts or records of a command line, as an input; a text has one column."""
 
-    texts: Sequence[str]
-    text_field: str = "text"
+    texts: "Sequence[str | Mapping[str, object]]"
+    rules: ItemRules
 
-    def items(
-        self, on_record: "Callable[[Value], None]", *, allow_empty: bool = False
-    ) -> Iterator[Item | RefusedItem]:
+    @property
+    def text_field(self) -> str:
+        """The name of the column of texts."""
+        return self.rules.text_field
+
+    def items(self, on_record: "Callable[[Value], None]") -> Iterator[Item | RefusedItem]:
         """Yield the items; no record has a label."""
-        yield from items_of(self.texts, allow_empty=allow_empty)
+        for number, text in enumerate(self.texts, start=1):
+            yield self.rules.item(text, number)
 
     def entries(self, columns: Iterable[str] = ()) -> "Iterator[Entry]":
         """Yield the texts as records."""
@@ -134,25 +136,26 @@ class Texts:
             yield Entry(f"row-{number}", f"row {number}", text)
 
     def columns(self) -> list[str]:
-        """Return the name of the column."""
-        return [self.text_field]
+        """Return the names of the columns."""
+        return [self.text_field] if self.rules.fields is None else [*self.rules.fields]
 
 
 @contextmanager
 def feed_of(
     file: str | None,
-    texts: Sequence[str],
+    texts: "Sequence[str | Mapping[str, object]]",
     source: Mapping[str, str],
     *,
+    rules: ItemRules | None = None,
     label_field: str | None = None,
     label_map: Mapping[str, str] | None = None,
-    allow_empty: bool = False,
     is_read_twice: bool = False,
 ) -> Iterator[Feed]:
     """Yield the items of a file, a pipe (`-` is standard input) or of texts.
 
-    `source` has the fields `format`, `id_field` and `text_field` of a FileSource. No labels are
-    kept without a `label_field`. The items of a pipe are read as they come; one that
+    `source` has the fields `format`, `id_field` and `text_field` of a FileSource; `rules` say what
+    an item is made of, where that is not a text that is not empty. No labels are kept without a
+    `label_field`. The items of a pipe are read as they come; one that
     `is_read_twice` is copied into a temporary file first. Raises InvalidRequest for both or neither
     of file and texts, and InvalidInput for a file that cannot be used.
     """
@@ -163,15 +166,15 @@ def feed_of(
             else "there is nothing to work on; give a file, `-` for standard input, or texts"
         )
     if file is None:
-        yield Feed(Texts(texts, source.get("text_field", "text")), allow_empty=allow_empty)
+        yield Feed(Texts(texts, rules or ItemRules(text_field=source.get("text_field", "text"))))
         return
     # What reads files is imported where there is one: a text on the command line needs none.
     if file != "-" and not _is_pipe(file):
-        found = local_input(Path(file), **source)
-        yield Feed(found, label_field, label_map=label_map, allow_empty=allow_empty, is_file=True)
+        found = replace(local_input(Path(file), **source), rules=rules)
+        yield Feed(found, label_field, label_map=label_map, is_file=True)
         return
     with _pipe(file, source, is_read_twice=is_read_twice) as (piped, live):
-        feed = Feed(piped, label_field, label_map=label_map, allow_empty=allow_empty, live=live)
+        feed = Feed(replace(piped, rules=rules), label_field, label_map=label_map, live=live)
         try:
             yield feed
         finally:

@@ -63,21 +63,18 @@ class LocalInput:
     source: FileSource
     #: Opens what is no file.
     opener: Opener | None = None
+    #: How its records become items; None: each is the text of the text field.
+    rules: ItemRules | None = None
 
     @property
     def text_field(self) -> str:
         """The name of the field with the text."""
         return self.source.text_field
 
-    def items(
-        self, on_record: Callable[[Value], None], *, allow_empty: bool = False
-    ) -> Iterator[Item | RefusedItem]:
+    def items(self, on_record: Callable[[Value], None]) -> Iterator[Item | RefusedItem]:
         """Yield the entries; see `reading.read_items`."""
-        rules = ItemRules(
-            id_field=self.source.id_field,
-            text_field=self.source.text_field,
-            allow_empty=allow_empty,
-        )
+        source = self.source
+        rules = self.rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
         is_empty = True
         for entry in self.entries():
             is_empty = False

@@ -136,6 +136,11 @@ def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
     )
 
 
+def _own_tasks(worker: WorkerStatus) -> list[str]:
+    """Return the tasks that plugins of a worker have named, each once."""
+    return sorted({task for tasks in worker.run_tasks.values() for task in tasks})
+
+
 def _cordon_line(worker: WorkerStatus, cordon: Cordon, now_ms: int) -> str:
     since = f"since {age(cordon.since_ms, now_ms)}"
     by = f" by {cordon.by}" if cordon.by else ""

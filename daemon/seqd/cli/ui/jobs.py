@@ -9,9 +9,18 @@ from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
 from seqd.client.requests import has_its_input
+from seqd.kinds import KINDS
 from seqd.ledger.activity import MAX_COUNTED, JobActivity
 from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs
-from seqd_schemas import Counts, DataSource, JobRecord, JobState, ModelReference, RunSource
+from seqd_schemas import (
+    Counts,
+    DataSource,
+    JobRecord,
+    JobState,
+    ModelReference,
+    RunJob,
+    RunSource,
+)
 
 _COLUMNS = ("job", "kind", "model", "state", "done", "age")
 
@@ -55,10 +64,11 @@ def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
         {
             "job": record.job_id,
             "kind": record.kind,
+            "task": getattr(record.job, "task", None),
             "model": _model(record),
             "plugin version": ", ".join(record.plugin_versions),
             "state": record.state,
-            "items": _items(record.counts) if record.kind != "train" else "",
+            "items": _items(record.counts) if KINDS[record.kind].has_items else "",
             "input": _source(record, record.job.source),
             "held out": _held_out(record),
             "preset": getattr(record.job, "preset", None),
@@ -135,7 +145,7 @@ def _attempts(activity: JobActivity) -> str:
 def _row(record: JobRecord, now_ms: int) -> tuple[str, ...]:
     return (
         record.job_id,
-        record.kind,
+        _kind(record),
         _model(record),
         str(record.state),
         _done(record),
@@ -143,8 +153,13 @@ def _row(record: JobRecord, now_ms: int) -> tuple[str, ...]:
     )
 
 
+def _kind(record: JobRecord) -> str:
+    """Return what a job does: its kind, and the task that its model's plugin has named."""
+    return f"{record.kind} {record.job.task}" if isinstance(record.job, RunJob) else record.kind
+
+
 def _done(record: JobRecord) -> str:
-    if record.kind == "train":
+    if not KINDS[record.kind].has_items:
         return ""
     counts = record.counts
     errors = f", {counted(counts.errored, 'error')}" if counts.errored else ""
@@ -194,7 +209,7 @@ def _next(record: JobRecord) -> str:
         return f"Its version: seqd models show {_model(record)}"
     if record.continued_by is not None:
         return f"The job that continues it: seqd jobs show {record.continued_by}"
-    if record.kind == "train":
+    if not KINDS[record.kind].has_items:
         return f"Continue it: seqd jobs resume {job_id}" if has_its_input(record) else ""
     if record.counts.succeeded < record.counts.total and record.sealed:
         return (

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from seqd.cli.ui.numbers import size
+from seqd.kinds import TRAIN
 from seqd_schemas import WorkerStatus
 
 #: Models that a line names.
@@ -18,7 +19,7 @@ def memory_lines(worker: WorkerStatus) -> list[str]:
         of_budget = "" if budget is None else f" of {size(budget)}"
         whole = size(sum(worker.loaded_bytes.values()))
         lines.append(f"{worker.worker} has loaded {_listed(told)}: {whole}{of_budget}")
-    if worker.left_out and any(task != "train" for task in worker.tasks):
+    if worker.left_out and any(task != TRAIN for task in worker.tasks):
         lines.append(
             f"{worker.worker} leaves {_listed(worker.left_out)} to other workers "
             "(`seqd models place`)"

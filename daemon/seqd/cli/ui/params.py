@@ -1,7 +1,10 @@
-"""The parameters of a model as a table, from the JSON Schema of each task."""
+"""The parameters of a model as a table, from the JSON Schema of each task.
+
+The fields of a task's input and output are read in the same way.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -22,12 +25,16 @@ _TYPES: Final = {
     "string": "text",
     "boolean": "true or false",
     "null": "null",
+    "object": "record",
 }
+
+#: Records within records of which the fields are listed.
+_MAX_DEPTH: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a task."""
+    """One parameter of a task, or one field of its input or output."""
 
     name: str
     #: Its type, in words.
@@ -38,6 +45,13 @@ class Parameter:
     #: Its bounds, in words.
     allowed: str
     description: str
+    #: True where it has one value alone.
+    is_fixed: bool = False
+
+    @property
+    def default_shown(self) -> str:
+        """Its default as JSON, or that there is none."""
+        return "(required)" if self.is_required else json.dumps(self.default, ensure_ascii=False)
 
     def as_json(self) -> dict[str, JsonValue]:
         """Return it as a program reads it."""
@@ -53,36 +67,70 @@ class Parameter:
 
 def parameters_of(task: TaskSchema) -> list[Parameter]:
     """Return the parameters of a task, in the order of its schema."""
-    return rows_of(task.parameters)
+    return fields_of(task.parameters)
 
 
 def input_of(task: TaskSchema) -> list[Parameter]:
     """Return the fields of a record of a task's input; none where it takes texts."""
-    return rows_of(task.input or {})
+    return fields_of(task.input or {})
 
 
 def output_of(task: TaskSchema) -> list[Parameter]:
     """Return the fields of the output of a plugin's own task, without its `type`."""
-    return [one for one in rows_of(task.result or {}) if one.name != "type"]
+    return [one for one in fields_of(task.result or {}) if not one.is_fixed]
 
 
-def rows_of(root: Schema) -> list[Parameter]:
-    """Return the fields of a JSON Schema, in its order."""
-    fields = root.get("properties")
-    if not isinstance(fields, Mapping):
-        return []
-    return [
-        Parameter(
-            name=name,
+def fields_of(root: Schema) -> list[Parameter]:
+    """Return the fields of a record's schema in order, each with those of records within it.
+
+    These are called `labels[].score`, or `place.name` where there is one record and no list.
+    """
+    return [*_fields(root, root, "", _MAX_DEPTH)]
+
+
+def _fields(record: Schema, root: Schema, front: str, depth: int) -> Iterator[Parameter]:
+    fields = record.get("properties")
+    for name, field in fields.items() if isinstance(fields, Mapping) else ():
+        if not isinstance(field, Mapping):
+            continue
+        yield Parameter(
+            name=front + name,
             type=_type(field, root),
             default=field.get("default"),
             is_required="default" not in field,
-            allowed=_vector(field) or allowed(field, root),
+            allowed=_allowed(field, root),
             description=str(field.get("description", "")),
+            is_fixed="const" in field,
         )
-        for name, field in fields.items()
-        if isinstance(field, Mapping)
-    ]
+        mark, within = _record_in(field, root)
+        if within is not None and depth:
+            yield from _fields(within, root, f"{front}{name}{mark}", depth - 1)
+
+
+def _record_in(field: Schema, root: Schema) -> tuple[str, Schema | None]:
+    """Return the record that a field holds, or a list of which it holds, and what joins names."""
+    if field.get("type") == "array":
+        return "[].", _record_in(cast("Schema", field.get("items", {})), root)[1]
+    found = _resolved(field, root)
+    return ".", found if "properties" in found else None
+
+
+def _allowed(field: Schema, root: Schema) -> str:
+    """Say what a field allows; the fields of a record have rows of their own."""
+    if field.get("format") == VECTOR_FORMAT:
+        shape = cast("Sequence[int]", field.get("shape", ()))
+        return f"{shape[0]:,} numbers" if shape else f"1 to {MAX_DIMENSIONS:,} numbers"
+    mark, record = _record_in(field, root)
+    if record is None:
+        return allowed(field, root)
+    return f"{field.get('minItems', 0)} to {field.get('maxItems')}" if mark == "[]." else ""
+
+
+def _resolved(field: Schema, root: Schema) -> Schema:
+    if "$ref" not in field:
+        return field
+    name = str(field["$ref"]).rpartition("/")[2]
+    return cast("Mapping[str, Schema]", root["$defs"])[name]
 
 
 def print_parameters(
@@ -122,11 +170,10 @@ def _print_fields(screen: Screen, title: str, task: TaskSchema) -> None:
 
 
 def _row(parameter: Parameter) -> tuple[str, ...]:
-    default = json.dumps(parameter.default, ensure_ascii=False)
     return (
         parameter.name,
         parameter.type,
-        "(required)" if parameter.is_required else default,
+        parameter.default_shown,
         parameter.allowed,
         parameter.description,
     )
@@ -134,8 +181,9 @@ def _row(parameter: Parameter) -> tuple[str, ...]:
 
 def _type(field: Schema, root: Schema) -> str:
     if "$ref" in field:
-        name = str(field["$ref"]).rpartition("/")[2]
-        return _type(cast("Mapping[str, Schema]", root["$defs"])[name], root)
+        return _type(_resolved(field, root), root)
+    if field.get("format") == VECTOR_FORMAT:
+        return "vector"
     if "anyOf" in field:
         parts = (_type(part, root) for part in cast("Sequence[Schema]", field["anyOf"]))
         return " or ".join(dict.fromkeys(parts))

@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
+from seqd.kinds import TRAIN
 from seqd.placement import is_placed_on, targets_in_words
 from seqd.targets import Place
 from seqd_schemas import ModelReference, PlacementRule, WorkerStatus
@@ -75,4 +76,4 @@ def has_loaded(worker: WorkerStatus, model: str) -> bool:
 
 
 def _can_serve(worker: WorkerStatus, model: str) -> bool:
-    return model in worker.versions and any(task != "train" for task in worker.tasks)
+    return model in worker.versions and any(task != TRAIN for task in worker.tasks)

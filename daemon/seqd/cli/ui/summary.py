@@ -9,6 +9,7 @@ from seqd.cli.ui.numbers import count, counted, duration, metric, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
 from seqd.client.job_steps import expiry_of
+from seqd.kinds import KINDS, TRAIN
 from seqd_schemas import (
     CatalogEntry,
     Classification,
@@ -31,16 +32,15 @@ SHOWN_ERRORS = 3
 #: Errors that the same text gets again, whenever it is sent.
 _OF_THE_TEXT = (ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR)
 
-_DONE = {"classify": "classified", "generate": "continued", "train": "trained", "sweep": "trained"}
-
 #: Seconds below which a job's rate says nothing.
 _RATE_FROM_S = 0.2
 
-#: The command that puts a newly trained model to use.
+#: The command that puts a newly trained model to use, by task; of a plugin's own, `_RUN`.
 _NEXT: dict[str, str] = {
     "classify": 'seqd classify --text "..." --model {ref}',
     "generate": 'seqd generate {ref} "..."',
 }
+_RUN = 'seqd run {ref} {task} --text "..."'
 
 
 class ResultCounts:
@@ -143,8 +143,8 @@ def say_merged_summary(
 
     Without a rate: the time between the jobs is nobody's.
     """
-    line = f"{count(counts.succeeded)} {_DONE[first.kind]} by {model_of(first)} (with its retries)"
-    screen.say(line + _shares(counts))
+    line = f"{count(counts.succeeded)} {KINDS[first.kind].done} by {model_of(first)}"
+    screen.say(f"{line} (with its retries){_shares(counts)}")
     _say_uncertain(screen, first, counts)
     _say_files(screen, counts, files)
     if counts.errored:
@@ -187,7 +187,7 @@ def say_what_was_not_sent(screen: Screen, ended: JobRecord, retry: JobRecord) ->
 def say_headline(screen: Screen, outcome: BulkOutcome, counts: ResultCounts | None = None) -> None:
     """Say how many items were done, by which version, how fast, and with what labels."""
     record = outcome.record
-    line = f"{count(record.counts.succeeded)} {_DONE[record.kind]} by {model_of(record)}"
+    line = f"{count(record.counts.succeeded)} {KINDS[record.kind].done} by {model_of(record)}"
     seconds = seconds_of(record)
     if seconds is not None and seconds >= _RATE_FROM_S:
         speed = f"{rate(record.counts.done / seconds)} a second"
@@ -214,9 +214,10 @@ def say_training_summary(
     if in_service is not None and in_service != result.version:
         bare = ModelReference(result.model, in_service)
         screen.say(f"{result.model} means {bare}. To change that: seqd models promote {ref}")
-    for task, command in _NEXT.items() if says_what_next else ():
-        if entry is not None and task in entry.tasks:
-            screen.say(f"Try it: {command.format(ref=ref)}")
+    tasks = () if entry is None or not says_what_next else entry.all_tasks
+    for task in tasks:
+        if task != TRAIN:
+            screen.say(f"Try it: {_NEXT.get(task, _RUN).format(ref=ref, task=task)}")
 
 
 def _say_versions(screen: Screen, record: JobRecord) -> None:

@@ -1,0 +1,384 @@
+"""`seqd run`: a task that a model's plugin has named, such as `embed`, with each text or record.
+
+What a task takes and gives is in the catalog: the input is read, and results are shown, by that.
+`seqd run MODEL --help` tells it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from seqd.cli import completion, options
+from seqd.cli.exits import OK
+from seqd.cli.job_options import takes_job_options
+from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
+from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from seqd.cli.bulk import Result
+    from seqd.cli.result_files import ResultFiles
+    from seqd.cli.sources import Feed
+    from seqd.client import Client, JobHandle, JobOptions
+    from seqd_schemas import CatalogEntry, TaskSchema
+
+_Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        "-p",
+        "--set",
+        metavar="NAME=VALUE",
+        help="A parameter of the task; may be given again. `seqd run MODEL TASK --help` lists "
+        "them.",
+        autocompletion=completion.parameters,
+    ),
+]
+_Texts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text",
+        metavar="TEXT",
+        help="A text, in place of a file; of a task that takes records, one as JSON; repeatable.",
+    ),
+]
+_Stream = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--no-stream",
+        help="Of a task that writes a text: print it while it is written, and publish it for "
+        "whoever reads the job's stream; or print each when it is whole.",
+    ),
+]
+
+
+class RunCommand(TyperCommand):
+    """The command, whose help behind a model is of that model's tasks."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed; print the help of a model, and exit, where that is asked for."""
+        if not ctx.resilient_parsing and not {"--help", "-h"}.isdisjoint(args):
+            typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+            model, task = typed.get("model"), typed.get("task")
+            if typed.get("help") and isinstance(model, str):
+                _show_help(model, task if isinstance(task, str) else None)
+                ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+@takes_job_options()
+@takes_output_options()
+def run(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
+        ),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            help="A task of the model; `seqd run MODEL --help` lists them.",
+            autocompletion=completion.run_tasks,
+        ),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            help="JSONL, CSV, TSV or text file, each also as .gz or .zst, a Parquet file or a "
+            "folder; - is stdin."
+        ),
+    ] = None,
+    text: _Texts = None,
+    param: _Parameters = None,
+    format_name: options.InputFormatName = "auto",
+    id_field: options.IdField = "custom_id",
+    text_field: options.TextField = "text",
+    expected_items: options.ExpectedItems = None,
+    stream: _Stream = None,
+    as_json: options.Json = False,
+    detach: options.Detach = False,
+    *,
+    given: "JobOptions",
+    output: OutputOptions,
+) -> None:
+    """Do a task that the model's plugin has named, such as `embed`, with each text or record.
+
+    Results keep the input's order. Exit status 2 when an item got an error instead.
+    """
+    given["parameters"] = options.read_parameters(param or [])
+    request = _Request(
+        model=model,
+        task=task or "",
+        file=file,
+        texts=text or [],
+        fields={"format": format_name, "id_field": id_field, "text_field": text_field},
+        expected_items=options.read_expected_items(expected_items),
+        options=given,
+        stream=stream,
+        as_json=as_json,
+        detach=detach,
+    )
+    _run(request, output.for_command(waits=not detach))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the options ask for."""
+
+    model: str
+    #: Empty where none was typed.
+    task: str
+    file: str | None
+    texts: list[str]
+    fields: dict[str, str]
+    expected_items: int | None
+    options: "JobOptions"
+    stream: bool | None
+    as_json: bool
+    detach: bool
+
+
+def _run(request: _Request, output: OutputOptions) -> None:
+    from seqd.cli.exits import interrupted_by_sigterm
+    from seqd.cli.sources import feed_of
+    from seqd.inputs.items import task_rules
+
+    with interrupted_by_sigterm(), options.open_client() as client:
+        schema = _checked_task(request, client.catalog())
+        rules = task_rules(schema, request.fields["id_field"], request.fields["text_field"])
+        typed = _typed_items(request, schema)
+        reads_twice = output.reads_input("run")
+        with (
+            feed_of(
+                request.file, typed, request.fields, rules=rules, is_read_twice=reads_twice
+            ) as feed,
+            opened_output(output, "run", feed=feed, source=request.file) as files,
+        ):
+            status = _hand_in(request, output, feed, files, client, schema)
+    raise typer.Exit(status)
+
+
+def _checked_task(request: _Request, catalog: "Mapping[str, CatalogEntry]") -> "TaskSchema":
+    """Return the schema of the task, after checking all that is known before the input is read.
+
+    Raises what `seqd.admission.admit` does.
+    """
+    from seqd.admission import admit, find_model
+    from seqd.client.requests import run_of
+
+    model, task = request.model, request.task
+    entry = find_model(model.partition("@")[0], catalog)
+    _check_task_is_typed(entry, request)
+    job = run_of((), model, task, request.options, None, stream=bool(request.stream))
+    admit(job, catalog)
+    return entry.run_tasks[task]
+
+
+def _check_task_is_typed(entry: "CatalogEntry", request: _Request) -> None:
+    """Raise InvalidRequest where no task was typed, or a file in its place."""
+    from seqd.errors import InvalidRequest
+    from seqd.validation import listed
+
+    task, model, tasks = request.task, request.model, entry.run_tasks
+    is_file = task == "-" or bool([*filter(os.path.isfile, [task])])
+    if task in entry.all_tasks or (task and not is_file):
+        return
+    where = f"{task!r} is a file, and a task is due in front of it" if task else "no task is given"
+    if not tasks:
+        raise InvalidRequest(
+            f"{where}; {entry.model} has none that its plugin has named. It can: "
+            f"{listed(entry.all_tasks)}, each a command of its own, such as `seqd "
+            f"{next(iter(entry.all_tasks), 'train')}`"
+        )
+    example = f"seqd run {model} {next(iter(tasks))} {task or 'FILE'}"
+    raise InvalidRequest(f"{where}; {entry.model} can: {listed(tasks)}. Such as: {example}")
+
+
+def _typed_items(request: _Request, schema: "TaskSchema") -> "list[str | Mapping[str, object]]":
+    """Return the texts of the command line, those of a task that takes records as records.
+
+    Raises InvalidRequest for a text that is no record.
+    """
+    if schema.input is not None:
+        return [_record(text, request, schema) for text in request.texts]
+    for text in filter(os.path.isfile, request.texts):
+        Screen(to_stderr=True).say(
+            f"{text!r} was taken as a text. For those in the file: seqd run {request.model} "
+            f"{request.task} {text}",
+            "yellow",
+        )
+    return [*request.texts]
+
+
+def _record(text: str, request: _Request, schema: "TaskSchema") -> "Mapping[str, object]":
+    import json
+
+    from seqd.admission import fields_of
+    from seqd.errors import InvalidRequest
+
+    try:
+        value: object = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    raise InvalidRequest(
+        f"--text is {text[:40]!r}; allowed for {request.model} {request.task}: a record as JSON, "
+        f"with the fields {fields_of(schema)}"
+    )
+
+
+def _hand_in(
+    request: _Request,
+    output: OutputOptions,
+    feed: "Feed",
+    files: "ResultFiles | None",
+    client: "Client",
+    schema: "TaskSchema",
+) -> int:
+    """Hand the job in and write its results; return the exit status."""
+    from seqd.cli.bulk import Output, follow_bulk_job
+    from seqd.cli.following import Interruption, detach_from, waiting_for
+    from seqd.cli.resuming import begin
+    from seqd.cli.ui.summary import ResultCounts
+    from seqd.ledger.submissions import new_job_id
+
+    given, as_json = request.options, request.as_json
+    screen = Screen(to_stderr=output.goes_to_stdout or as_json or request.detach)
+    is_live = output.is_plain and _is_live(request, schema)
+
+    def send(job_id: str) -> "JobHandle[Any]":
+        given["job_id"] = job_id
+        return client.run(
+            feed,
+            model=request.model,
+            task=request.task,
+            expected_items=request.expected_items,
+            stream=is_live or bool(request.stream),
+            **given,
+        )
+
+    if request.detach:
+        detach_from(send(given.get("job_id") or new_job_id()), screen, as_json=as_json)
+        return OK
+    begun = begin(client, output, files, feed, send, given.get("job_id"))
+    interruption = Interruption(
+        output.leaves, begun.way_on, feed.close, feed.is_live, begun.interrupt
+    )
+    to = Output(files, _printer(request, schema, feed, is_live=is_live), as_json)
+    with waiting_for(client, begun.handle, screen, interruption):
+        live = LiveOutputs(Screen(), len(request.texts)).results_of(begun.handle)
+        is_final = lambda: feed.is_complete  # noqa: E731
+        results = live if is_live else begun.results
+        status = follow_bulk_job(begun.handle, screen, to, ResultCounts(), is_final, results)
+        begun.end()
+    return status
+
+
+def _is_live(request: _Request, schema: "TaskSchema") -> bool:
+    """Return True where texts are printed as they come.
+
+    Those of texts that were typed, where that is asked for or where a person reads them.
+    """
+    if not request.texts or request.as_json or request.detach or request.stream is False:
+        return False
+    from seqd.cli.ui.outputs import is_text_alone
+
+    return request.stream is True or (data_goes_to_a_terminal() and is_text_alone(schema))
+
+
+def _printer(
+    request: _Request, schema: "TaskSchema", feed: "Feed", *, is_live: bool
+) -> "Callable[[Result], None]":
+    """Return what prints a result: words for a person, else lines of JSON."""
+    from seqd.cli.bulk import print_line
+
+    if is_live:
+        return lambda result: None  # printed by then
+    if request.as_json or not data_goes_to_a_terminal():
+        return print_line
+    from seqd.cli.input_rows import InputRows
+    from seqd.cli.ui.outputs import OutputPrinter, has_spans
+
+    if feed.fingerprint() is None or not has_spans(schema):
+        return OutputPrinter(Screen(), schema, request.texts).show
+    rows = InputRows(feed.source, (feed.text_field,))
+    text_of = lambda custom_id: str(rows.of(custom_id).get(feed.text_field, ""))  # noqa: E731
+    return OutputPrinter(Screen(), schema, [], text_of).show
+
+
+class LiveOutputs:
+    """Prints the texts that a task writes as they come, in the order of the items.
+
+    That of the first item that is not done is printed as its deltas come; the others are held, so
+    this is for the few texts of a command line.
+    """
+
+    def __init__(self, screen: Screen, items: int) -> None:
+        """The items are called `row-1` and so on, as those of a command line are."""
+        from seqd.cli.ui.texts import TextWriter
+
+        self._writer = TextWriter(screen)
+        self._names = [f"row-{number}" for number in range(1, items + 1)]
+        #: By item, what waits to be printed, and how many characters were.
+        self._waiting: dict[str, str] = {}
+        self._printed: dict[str, int] = {}
+
+    def results_of(self, handle: "JobHandle[Any]") -> "Iterator[Result]":
+        """Print the job's texts as they come, then yield its results."""
+        try:
+            for delta in handle.stream():
+                self._waiting[delta.custom_id] = self._waiting.get(delta.custom_id, "") + delta.text
+                if delta.custom_id == self._names[0]:
+                    self._print(delta.custom_id)
+            for result in handle.results():
+                self._end(result)
+                yield result
+        finally:
+            if self._writer.is_in_text:
+                self._writer.end()
+
+    def _print(self, name: str) -> None:
+        if not self._writer.is_in_text:
+            self._writer.begin("")
+        text = self._waiting.pop(name, "")
+        self._writer.write(text)
+        self._printed[name] = self._printed.get(name, 0) + len(text)
+
+    def _end(self, result: "Result") -> None:
+        """Print what of a result's text has not come as a delta; errors are in the summary."""
+        from seqd_schemas import ItemSuccess
+
+        name = result.custom_id
+        if isinstance(result, ItemSuccess) and isinstance(result.output, dict):
+            whole = str(result.output.get("text", ""))
+            self._waiting[name] = whole[self._printed.get(name, 0) :]
+            self._print(name)
+        if self._writer.is_in_text:
+            self._writer.end()
+
+
+def _show_help(model: str, task: str | None) -> None:
+    """Print what a model's tasks take and give, or one of them. Raises UnknownModel."""
+    from seqd.admission import find_model
+    from seqd.cli.ui.task_help import print_tasks
+    from seqd.errors import InvalidRequest
+    from seqd.validation import did_you_mean, listed
+
+    with options.open_client() as client:
+        entry = find_model(model.partition("@")[0], client.catalog())
+    tasks = entry.run_tasks if task is None else {}
+    if task is not None and task in entry.run_tasks:
+        tasks = {task: entry.run_tasks[task]}
+    elif task is not None:
+        raise InvalidRequest(
+            f"{entry.model} has no task {task[:40]!r} for `seqd run`; it has: "
+            f"{listed(entry.run_tasks)}.{did_you_mean(task, entry.run_tasks)}"
+        )
+    print_tasks(Screen(), entry, model, tasks)

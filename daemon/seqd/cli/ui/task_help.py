@@ -1,0 +1,83 @@
+"""Help of a model's own tasks, from the schemas that its workers publish."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from seqd.cli.ui.params import Parameter, fields_of
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_table
+from seqd.parameters import Schema
+from seqd_schemas import CatalogEntry, TaskSchema
+
+_OF_PARAMETERS: Final = ("parameter", "type", "default", "allowed", "what it is")
+_OF_INPUT: Final = ("field", "type", "default", "allowed", "what it is")
+_OF_OUTPUT: Final = ("field", "type", "allowed", "what it is")
+
+
+def print_tasks(
+    screen: Screen, entry: CatalogEntry, model: str, tasks: Mapping[str, TaskSchema]
+) -> None:
+    """Print what tasks of a model do, take and give; `model` is as it was typed."""
+    if not tasks:
+        screen.say(
+            f"{entry.model} has no task for `seqd run`. It can: {', '.join(entry.all_tasks)}; "
+            f"their parameters: seqd models params {entry.model}"
+        )
+        return
+    for name, task in tasks.items():
+        _print_task(screen, model, name, task)
+    screen.say("Options that all tasks have: seqd run --help", "dim")
+
+
+def _print_task(screen: Screen, model: str, name: str, task: TaskSchema) -> None:
+    screen.say(f"{model} {name}" + (f": {task.summary}" if task.summary else ""), "bold")
+    screen.say(f"  seqd run {model} {name} FILE")
+    screen.say(f"  seqd run {model} {name} --text {_example(task)}")
+    screen.say()
+    parameters = fields_of(task.parameters)
+    if parameters:
+        print_table(screen, _OF_PARAMETERS, [_row(one) for one in parameters])
+    else:
+        screen.say("It has no parameters.")
+    screen.say()
+    if task.input is None:
+        may = "may" if task.allows_empty else "must not"
+        screen.say(f"Its input is a text, which {may} be empty.")
+    else:
+        screen.say("Its input is a record; columns of a CSV or Parquet file are called so:")
+        print_table(screen, _OF_INPUT, [_row(one) for one in fields_of(task.input)])
+    screen.say()
+    _print_output(screen, task.result or {})
+
+
+def _print_output(screen: Screen, result: Schema) -> None:
+    title = str(result.get("title", "a record"))
+    what = " ".join(str(result.get("description", "")).split())
+    screen.say(f"Its output is {title}" + (f": {what}" if what else "."))
+    rows = [
+        (one.name, one.type, _bounds(one), one.description)
+        for one in fields_of(result)
+        if not one.is_fixed
+    ]
+    print_table(screen, _OF_OUTPUT, rows)
+    screen.say()
+
+
+def _row(field: Parameter) -> tuple[str, ...]:
+    return (field.name, field.type, field.default_shown, _bounds(field), field.description)
+
+
+def _bounds(field: Parameter) -> str:
+    """Return what is allowed, where its type does not say it."""
+    return "" if field.allowed == field.type else field.allowed
+
+
+def _example(task: TaskSchema) -> str:
+    """Return what may stand behind `--text`."""
+    if task.input is None:
+        return '"..."'
+    required = [
+        one.name for one in fields_of(task.input) if one.is_required and "." not in one.name
+    ]
+    fields = ", ".join(f'"{name}": …' for name in required)
+    return f"'{{{fields}}}'"
