@@ -15,8 +15,9 @@ from checkout import python_path
 from cli_builders import Ended, clean_environment
 from plugin_folders import install_plugin
 from seqd.cli.app import app
+from task_fixtures import PLUGIN as TASKS_PLUGIN
 from up_builders import running_up
-from worker_fixtures import PLUGIN
+from worker_fixtures import PLUGIN, publish_file
 
 pytestmark = pytest.mark.processes
 
@@ -154,18 +155,23 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
     labelled = tmp_path / "data.jsonl"
     labelled.write_text('{"text": "good", "label": "good"}\n' * 3)
     with running_up(
-        tmp_path, plugins="chatty,light", plugin_folders=[plugins, PLUGIN], slots="all@cpu:0"
+        tmp_path,
+        plugins="chatty,light,tasks",
+        plugin_folders=[plugins, PLUGIN, TASKS_PLUGIN],
+        slots="all@cpu:0",
     ) as up:
+        publish_file(up.settings.store_dir, "stars", "tasks.json", "{}")
         environment = clean_environment(
             SEQD_DATA_DIR=str(up.settings.data_dir),
-            SEQD_ENABLED_PLUGINS="chatty,light",
-            PYTHONPATH=python_path(plugins, PLUGIN),
+            SEQD_ENABLED_PLUGINS="chatty,light,tasks",
+            PYTHONPATH=python_path(plugins, PLUGIN, TASKS_PLUGIN),
         )
         data = str(labelled)
         calls = {
             "classify": ("--model", "echo", "--text", "good", "--text", "raise"),
             "generate": ("echo", "abc"),
             "train": ("echo", "--data", data, "--set", "epochs=1"),
+            "run": ("stars", "score", "--text", "good"),
             "sweep": ("echo", "--data", data, "--set", "epochs=1,2", "--no-plot"),
             "models evaluate": ("echo", "--data", data),
             "models compare": ("echo@1", "echo@2", "--data", data),

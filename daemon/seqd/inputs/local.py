@@ -20,6 +20,7 @@ from seqd.inputs.records import (
     Reader,
     TsvReader,
     Value,
+    beside_fields,
     column_names,
     reader_of,
 )
@@ -102,7 +103,8 @@ class LocalInput:
             case LocalFormat.CSV | LocalFormat.TSV:
                 kind = TsvReader if self.format is LocalFormat.TSV else CsvReader
                 rows = CsvRows(read_lines(self.path), delimiter=kind.delimiter)
-                return column_names(self.path, rows, source.text_field)
+                beside = beside_fields(source)
+                return column_names(self.path, rows, source.text_field, self._fields, beside)
             case LocalFormat.PARQUET:
                 from seqd.inputs.parquet_rows import parquet_schema
 
@@ -116,10 +118,21 @@ class LocalInput:
         if self.format is LocalFormat.PARQUET:
             from seqd.inputs.parquet_rows import ParquetReader
 
-            return ParquetReader(self.path, self.source, columns)
+            return ParquetReader(self.path, self.source, columns, self._fields)
         if self.format is LocalFormat.TSV:
-            return TsvReader(self.path, self.source, opener=self.opener)
-        return reader_of(self.path, FileFormat(self.format), self.source, opener=self.opener)
+            return TsvReader(self.path, self.source, opener=self.opener, fields=self._fields)
+        return reader_of(
+            self.path,
+            FileFormat(self.format),
+            self.source,
+            opener=self.opener,
+            fields=self._fields,
+        )
+
+    @property
+    def _fields(self) -> Mapping[str, bool] | None:
+        """The fields of a record, True for those that it must have; None where items are texts."""
+        return None if self.rules is None else self.rules.fields
 
 
 def record_fields(value: Value, text_field: str) -> Mapping[str, object]:
