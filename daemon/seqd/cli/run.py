@@ -5,6 +5,7 @@ What a task takes and gives is in the catalog: the input is read, and results ar
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from seqd.cli.bulk import Result
     from seqd.cli.result_files import ResultFiles
     from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle, JobOptions
+    from seqd.client import Client, JobHandle, JobOptions, StreamedText
     from seqd_schemas import CatalogEntry, TaskSchema
 
 _Parameters = Annotated[
@@ -325,41 +326,61 @@ class LiveOutputs:
         from seqd.cli.ui.texts import TextWriter
 
         self._writer = TextWriter(screen)
-        self._names = [f"row-{number}" for number in range(1, items + 1)]
+        #: Items whose texts are not printed whole, in order.
+        self._open = deque(f"row-{number}" for number in range(1, items + 1))
         #: By item, what waits to be printed, and how many characters were.
         self._waiting: dict[str, str] = {}
         self._printed: dict[str, int] = {}
+        #: Items of which no more comes: True where they have a text, False of an error.
+        self._done: dict[str, bool] = {}
 
     def results_of(self, handle: "JobHandle[Any]") -> "Iterator[Result]":
         """Print the job's texts as they come, then yield its results."""
         try:
             for delta in handle.stream():
-                self._waiting[delta.custom_id] = self._waiting.get(delta.custom_id, "") + delta.text
-                if delta.custom_id == self._names[0]:
-                    self._print(delta.custom_id)
+                self.show(delta)
             for result in handle.results():
-                self._end(result)
+                self._show_rest(result)
                 yield result
         finally:
-            if self._writer.is_in_text:
-                self._writer.end()
+            self._end_text()
 
-    def _print(self, name: str) -> None:
-        if not self._writer.is_in_text:
-            self._writer.begin("")
-        text = self._waiting.pop(name, "")
-        self._writer.write(text)
-        self._printed[name] = self._printed.get(name, 0) + len(text)
+    def show(self, delta: "StreamedText") -> None:
+        """Print a delta, and texts that waited for it, when all before it are whole."""
+        name = delta.custom_id
+        self._waiting[name] = self._waiting.get(name, "") + delta.text
+        if delta.error is not None or delta.output is not None:
+            self._done[name] = delta.error is None
+        while self._open and self._open[0] in self._waiting:
+            first = self._open[0]
+            if self._waiting[first] or self._done.get(first):
+                self._print(first)
+            if first not in self._done:
+                return
+            self._end_text()
+            self._open.popleft()
 
-    def _end(self, result: "Result") -> None:
+    def _show_rest(self, result: "Result") -> None:
         """Print what of a result's text has not come as a delta; errors are in the summary."""
         from seqd_schemas import ItemSuccess
 
         name = result.custom_id
+        if name not in self._open:
+            return
         if isinstance(result, ItemSuccess) and isinstance(result.output, dict):
             whole = str(result.output.get("text", ""))
             self._waiting[name] = whole[self._printed.get(name, 0) :]
             self._print(name)
+        self._end_text()
+
+    def _print(self, name: str) -> None:
+        text = self._waiting.pop(name, "")
+        self._printed[name] = self._printed.get(name, 0) + len(text)
+        if not self._writer.is_in_text:
+            self._writer.begin("")
+        self._writer.write(text)
+
+    def _end_text(self) -> None:
         if self._writer.is_in_text:
             self._writer.end()
 
