@@ -1,15 +1,18 @@
 """An interactive bash on a terminal, with seqd's completion: types keys, and reads what comes."""
 
+import fcntl
 import os
 import pty
 import re
 import select
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cli_builders import clean_environment
@@ -59,6 +62,31 @@ class Bash:
                 seen += os.read(self._terminal, 65_536).decode(errors="replace")
                 seen = _ESCAPES.sub("", seen)
         return seen.partition(mark)[0]
+
+
+def on_a_terminal(folder: Path, *arguments: str, columns: int = 80, **variables: str) -> str:
+    """Run seqd in a folder, on a terminal; return what stands there, without its colours."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = clean_environment(**variables)
+    del environment["COLUMNS"]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "seqd", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+        cwd=folder,
+    )
+    os.close(its)
+    seen = bytearray()
+    with suppress(OSError):  # what Linux says when nobody has the other side open any more
+        while some := os.read(ours, 65_536):
+            seen += some
+    os.close(ours)
+    program.wait(DEADLINE_S)
+    return _ESCAPES.sub("", seen.decode()).replace("\r\n", "\n")
 
 
 @contextmanager

@@ -109,21 +109,31 @@ def _fields(record: Schema, root: Schema, front: str, depth: int) -> Iterator[Pa
 
 def _record_in(field: Schema, root: Schema) -> tuple[str, Schema | None]:
     """Return the record that a field holds, or a list of which it holds, and what joins names."""
-    if field.get("type") == "array":
-        return "[].", _record_in(cast("Schema", field.get("items", {})), root)[1]
     found = _resolved(field, root)
+    for part in cast("Sequence[Schema]", found.get("anyOf", ())):
+        mark, within = _record_in(part, root)
+        if within is not None:
+            return mark, within
+    if found.get("type") == "array":
+        return "[].", _record_in(cast("Schema", found.get("items", {})), root)[1]
     return ".", found if "properties" in found else None
 
 
 def _allowed(field: Schema, root: Schema) -> str:
-    """Say what a field allows; the fields of a record have rows of their own."""
-    if field.get("format") == VECTOR_FORMAT:
-        shape = cast("Sequence[int]", field.get("shape", ()))
+    """Say what a field allows; nothing of a record, whose fields have rows of their own."""
+    found = _resolved(field, root)
+    if "anyOf" in found:
+        said = [_allowed(part, root) for part in cast("Sequence[Schema]", found["anyOf"])]
+        return "" if "" in said else " or ".join(said)
+    if found.get("format") == VECTOR_FORMAT:
+        shape = cast("Sequence[int]", found.get("shape", ()))
         return f"{shape[0]:,} numbers" if shape else f"1 to {MAX_DIMENSIONS:,} numbers"
-    mark, record = _record_in(field, root)
-    if record is None:
-        return allowed(field, root)
-    return f"{field.get('minItems', 0)} to {field.get('maxItems')}" if mark == "[]." else ""
+    parts = _resolved(cast("Schema", found.get("items", {})), root)
+    if "properties" in parts or parts.get("format") == VECTOR_FORMAT:
+        count = f"{found.get('minItems', 0)} to {found.get('maxItems')}"
+        each = _allowed(parts, root)
+        return f"{count}, each {each}" if each else count
+    return "" if "properties" in found else allowed(found, root)
 
 
 def _resolved(field: Schema, root: Schema) -> Schema:
@@ -189,20 +199,13 @@ def _type(field: Schema, root: Schema) -> str:
         return " or ".join(dict.fromkeys(parts))
     if field.get("type") == "array":
         of = _type(cast("Schema", field.get("items", {})), root)
-        return f"list of {of}s" if of.endswith(("number", "text", "record")) else f"list of {of}"
+        return (
+            f"list of {of}s"
+            if of.endswith(("number", "text", "record", "vector"))
+            else f"list of {of}"
+        )
     if "enum" in field and field.get("type") == "string":
         return "name"
     if "properties" in field:
         return "record"
-    if _vector(field):
-        return "vector"
     return _TYPES.get(str(field.get("type")), "any")
-
-
-def _vector(field: Schema) -> str:
-    """Return how many numbers a vector has; nothing of any other field."""
-    if field.get("format") != VECTOR_FORMAT:
-        return ""
-    shape = field.get("shape")
-    numbers = shape[0] if isinstance(shape, Sequence) else f"1 to {MAX_DIMENSIONS:,}"
-    return f"{numbers:,} numbers" if isinstance(numbers, int) else f"{numbers} numbers"

@@ -1,0 +1,316 @@
+"""`seqd run`: what it does with files, texts and records, what it shows, and what it refuses."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import seqd_tasks
+
+from cli_builders import Ended, here
+from shell_fixtures import on_a_terminal
+from task_fixtures import TaskCluster
+
+Run = Callable[..., Ended]
+
+PAIRS = [
+    {"id": "a", "left": "x y", "right": "y z", "weight": 2},
+    {"id": "b", "left": "x", "right": "x"},
+]
+
+
+@pytest.fixture
+def variables(task_cluster: TaskCluster) -> dict[str, str]:
+    settings = task_cluster.settings
+    return {"SEQD_REDIS_URL": str(settings.redis_url), "SEQD_PREFIX": settings.prefix}
+
+
+@pytest.fixture
+def run(
+    variables: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Run]:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, command: str = "run") -> Ended:
+        return here(capsys, *command.split(), *arguments)
+
+    yield run
+
+
+def lines_of(written: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in written.splitlines()]
+
+
+def written_pairs(path: Path) -> str:
+    """Write the pairs in the format that the name says; return the name."""
+    match path.suffix:
+        case ".jsonl":
+            path.write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
+        case ".csv":
+            path.write_text("id,left,right,weight\na,x y,y z,2\nb,x,x,\n")
+        case ".tsv":
+            path.write_text("id\tleft\tright\tweight\na\tx y\ty z\t2\nb\tx\tx\t\n")
+        case _:
+            columns = {name: [pair.get(name, 1) for pair in PAIRS] for name in PAIRS[0]}
+            pq.write_table(pa.table(columns), path)
+    return path.name
+
+
+def test_each_text_of_a_file_gets_its_output_in_order(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("id,text,stars\na,abc,1\nb,,2\nc,xyz,3\n")
+
+    ended = run("stars", "score", "reviews.csv", "--out", "scores.jsonl")
+
+    assert ended.status == 2
+    assert ended.err == ""
+    assert ended.out.splitlines()[0].startswith("2 done by stars@1")
+    results = lines_of((tmp_path / "scores.jsonl").read_text())
+    assert [(one["custom_id"], one["output"]) for one in results] == [
+        (name, seqd_tasks.score(text).model_dump()) for name, text in (("a", "abc"), ("c", "xyz"))
+    ]
+    (error,) = lines_of((tmp_path / "scores.errors.jsonl").read_text())
+    assert error["custom_id"] == "b"
+    assert error["error"] == {"code": "invalid_input", "message": "line 3: text is empty."}
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.csv", "pairs.tsv", "pairs.parquet"])
+def test_records_are_read_from_columns_that_are_called_as_the_fields(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    ended = run("pairs", "compare", written_pairs(tmp_path / name), "--json")
+
+    assert ended.status == 0, ended.err
+    assert [(one["custom_id"], one["output"]) for one in lines_of(ended.out)] == [
+        ("a", {"overlap": 1 / 3 * 2, "shared": ["y"]}),
+        ("b", {"overlap": 1.0, "shared": ["x"]}),
+    ]
+
+
+def test_records_are_read_from_a_pipe_and_from_the_command_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with io.TextIOWrapper(io.BytesIO(b'{"left": "a", "right": "a"}\n')) as pipe:
+        monkeypatch.setattr("sys.stdin", pipe)
+        piped = run("pairs", "compare", "-")
+    typed = run("pairs", "compare", "--text", '{"left": "a", "right": "a"}')
+
+    due = {"overlap": 1.0, "shared": ["a"]}
+    assert [line["output"] for line in (*lines_of(piped.out), *lines_of(typed.out))] == [due, due]
+
+
+def test_a_parameter_of_the_task_is_given_by_its_name(run: Run) -> None:
+    ended = run("mirror", "mirror", "--text", "abc", "-p", "delay_ms=1", "--json")
+
+    assert [line["output"]["text"] for line in lines_of(ended.out)] == ["cba"]  # type: ignore[index]
+
+
+def test_streamed_texts_are_printed_as_they_are_in_the_order_of_the_items(run: Run) -> None:
+    ended = run("mirror", "mirror", "--text", "abc def", "--text", "huge", "--text", "", "--stream")
+
+    assert ended.out == "fed cba\n\n"
+    assert ended.err.splitlines()[0].startswith("2 done by mirror@1")
+
+
+def test_a_job_says_which_task_it_does(run: Run) -> None:
+    job = run("stars", "score", "--text", "a", "--no-wait").out.strip()
+
+    run(job, command="jobs watch")
+    shown = run(job, command="jobs show").out.splitlines()
+    listed = run("-n", "1", "--kind", "run", command="jobs list").out.splitlines()
+    results = run(job, command="jobs results").out
+
+    assert [line.split() for line in shown[1:3]] == [["kind", "run"], ["task", "score"]]
+    assert listed[1].split()[:4] == [job, "run", "score", "stars@1"]
+    assert lines_of(results)[0]["output"] == seqd_tasks.score("a").model_dump()
+
+
+def test_a_file_that_was_taken_as_a_text_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text\na\n")
+
+    ended = run("stars", "score", "--text", "reviews.csv")
+
+    assert ended.status == 0
+    assert ended.err.splitlines()[0] == (
+        "'reviews.csv' was taken as a text. For those in the file: seqd run stars score reviews.csv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("plces", "find", "--text", "a"),
+            "error[unknown_model]: no model named 'plces'. Known models: mirror, pairs, places, "
+            "stars, topics, vectors. Did you mean 'places'? `seqd plugins list` shows plugins that "
+            "failed to load.",
+        ),
+        (
+            ("places", "fnd", "--text", "a"),
+            "error[invalid_request]: model 'places' cannot fnd; it can: find. Did you mean 'find'? "
+            "Models that can fnd: none.",
+        ),
+        (
+            ("places",),
+            "error[invalid_request]: no task is given; places can: find. Such as: seqd run places "
+            "find FILE",
+        ),
+        (
+            ("places", "reviews.csv"),
+            "error[invalid_request]: 'reviews.csv' is a file, and a task is due in front of it; "
+            "places can: find. Such as: seqd run places find reviews.csv",
+        ),
+        (
+            ("places", "find"),
+            "error[invalid_request]: there is nothing to work on; give a file, `-` for standard "
+            "input, or texts",
+        ),
+        (
+            ("places", "find", "none.csv"),
+            "error[invalid_input]: {folder}/none.csv does not exist. Check the path",
+        ),
+        (
+            ("stars", "score", "--text", "a", "-p", "delay=1"),
+            "error[invalid_parameters]: stars score: parameter 'delay' is unknown. Did you mean "
+            "'delay_ms'? Known parameters: delay_ms.",
+        ),
+        (
+            ("stars", "score", "--text", "a", "--stream"),
+            "error[invalid_request]: stars score writes no text: `stream` is for tasks whose "
+            "output has a field `text`. Read the results.",
+        ),
+        (
+            ("pairs", "compare", "--text", "a b"),
+            "error[invalid_request]: --text is 'a b'; allowed for pairs compare: a record as JSON, "
+            "with the fields left, right, weight",
+        ),
+        (
+            ("pairs", "compare", "reviews.csv"),
+            "error[invalid_input]: {folder}/reviews.csv has no columns 'left', 'right'; its "
+            "columns: text. The task takes records with the fields left, right, weight; name the "
+            "columns so",
+        ),
+        (
+            ("pairs", "compare", "lines.txt"),
+            "error[invalid_input]: {folder}/lines.txt is read as plain lines, and the task takes "
+            "records with the fields left, right, weight. Use JSON Lines with an object a line, or "
+            "CSV with a column for each field",
+        ),
+        (
+            ("stars", "scor", "--help"),
+            "error[invalid_request]: stars has no task 'scor' for `seqd run`; it has: score. Did "
+            "you mean 'score'?",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_run_is_refused_with_what_can(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "reviews.csv").write_text("text\na\n")
+    (tmp_path / "lines.txt").write_text("a\n")
+
+    ended = run(*arguments)
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == message.format(folder=tmp_path) + "\n"
+
+
+def test_a_bad_record_is_an_error_of_its_item_alone(run: Run, tmp_path: Path) -> None:
+    records = ['{"left": "a"}', '"a text"']
+    (tmp_path / "pairs.jsonl").write_text("\n".join(['{"left": "a", "right": "a"}', *records]))
+
+    ended = run("pairs", "compare", "pairs.jsonl")
+
+    assert ended.status == 2
+    first, *bad = lines_of(ended.out)
+    assert first["status"] == "succeeded"
+    assert [one["error"]["message"] for one in bad] == [  # type: ignore[index]
+        "line 2: it has no field 'right'; allowed: the fields left, right, weight.",
+        "line 3: it is a text; allowed: a record with the fields left, right, weight.",
+    ]
+
+
+def test_the_help_of_a_model_is_of_its_tasks(run: Run) -> None:
+    ended = run("pairs", "--help")
+
+    assert ended.status == 0
+    assert ended.out.splitlines() == [
+        "pairs compare: Compares two texts.",
+        "  seqd run pairs compare FILE",
+        '  seqd run pairs compare --text \'{"left": …, "right": …}\'',
+        "",
+        "parameter  type    default  allowed     what it is",
+        "delay_ms   number  0        0 to 60000  Milliseconds an item takes.",
+        "",
+        "Its input is a record; columns of a CSV or Parquet file are called so:",
+        "field   type    default     allowed                     what it is",
+        "left    text    (required)  a text of 0 to 10000        One text.",
+        "                            characters",
+        "right   text    (required)  a text of 0 to 10000        The other one.",
+        "                            characters",
+        "weight  number  1.0         0 to 100                    What the score is times.",
+        "",
+        "Its output is Comparison: How alike two texts are; an output that no class of "
+        "`seqd_schemas` is.",
+        "field    type           allowed                     what it is",
+        "overlap  number         0 to 100                    Share of the words in both,",
+        "                                                    times weight.",
+        "shared   list of texts  a list of 0 to 1000, each   The words in both, sorted.",
+        "                        a text of 0 to 256",
+        "                        characters",
+        "",
+        "Options that all tasks have: seqd run --help",
+    ]
+
+
+def test_the_help_of_a_task_says_what_vectors_and_records_within_records_hold(run: Run) -> None:
+    vectors, labels = run("vectors", "embed", "-h"), run("topics", "tag", "--help")
+
+    assert "vector     vector         256 numbers  The vector." in vectors.out
+    assert (
+        "truncated  true or false               True when the item was longer than" in vectors.out
+    )
+    assert "labels          list of records  0 to 1000" in labels.out
+    assert "labels[].score  number           0.0 to 1.0" in labels.out
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ("places", "find", "--text", "Anna met Bert", "--text", "nobody"),
+            ["Anna met Bert  Anna NAME, Bert NAME", "nobody         none", "2 done by places@1"],
+        ),
+        (
+            ("places", "find", "visits.csv"),
+            ["a           Anna NAME", "b           none", "2 done by places@1"],
+        ),
+        (("topics", "tag", "--text", "big brown fox"), ["brown 0.25, big 0.15, fox 0.15"]),
+        (("vectors", "embed", "--text", "abc def"), ["256 numbers: 0.0039, 0.035, 0.44, …"]),
+        (("mirror", "mirror", "--text", "abc", "--text", "def"), ["cba", "fed"]),
+        (
+            ("pairs", "compare", "--text", '{"left": "a b", "right": "b c"}'),
+            ["overlap 0.3333  shared b", "1 done by pairs@1"],
+        ),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)
+def test_a_person_reads_a_line_a_result(
+    variables: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], lines: list[str]
+) -> None:
+    (tmp_path / "visits.csv").write_text("id,text\na,Anna came\nb,nobody came\n")
+
+    shown = on_a_terminal(tmp_path, "run", *arguments, **variables)
+
+    assert shown.splitlines()[: len(lines)] == lines
