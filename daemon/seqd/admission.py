@@ -134,7 +134,8 @@ def least_result_bytes(schema: Schema) -> int:
 def has_text(task: "TaskSchema") -> bool:
     """Return True for a task of a plugin's own whose output has a text, which can be streamed."""
     fields = cast("Mapping[str, Schema]", (task.result or {}).get("properties", {}))
-    return fields.get("text", {}).get("type") == "string"
+    text = fields.get("text", {})
+    return text.get("type") == "string" and "format" not in text
 
 
 def _check_input(job: RunJob, task: "TaskSchema", name: str) -> None:

@@ -180,6 +180,7 @@ if TYPE_CHECKING:
     from seqd_schemas.outputs import Vector as Vector
     from seqd_schemas.results import ITEM_RESULT as ITEM_RESULT
     from seqd_schemas.results import MAX_CLASSES as MAX_CLASSES
+    from seqd_schemas.results import MAX_OUTPUT_FIELDS as MAX_OUTPUT_FIELDS
     from seqd_schemas.results import NAMED_OUTPUTS as NAMED_OUTPUTS
     from seqd_schemas.results import Classification as Classification
     from seqd_schemas.results import ClassName as ClassName
@@ -283,8 +284,8 @@ _NAMES = {
     "text_deltas": "MAX_DELTAS MAX_DELTA_CHARS TextDelta TextDeltas UnitName",
     "results": (
         "ClassName Classification FinishReason GeneratedSample Generation ITEM_RESULT ItemFailure "
-        "ItemOutput ItemResult ItemSuccess JsonOutput MAX_CLASSES MetricName Metrics NAMED_OUTPUTS "
-        "NamedOutput Output Probability TrainedVersion TrainingResult"
+        "ItemOutput ItemResult ItemSuccess JsonOutput MAX_CLASSES MAX_OUTPUT_FIELDS MetricName "
+        "Metrics NAMED_OUTPUTS NamedOutput Output Probability TrainedVersion TrainingResult"
     ),
     "rollouts": (
         "JobRollout MAX_ABORTED MAX_ERROR_RATE Rollout RolloutFile RolloutId RolloutKind Share "

@@ -7,9 +7,10 @@ of its own. `Vector` is the type of a field that holds many numbers.
 import binascii
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import isfinite
+from struct import unpack_from
 from typing import Annotated, Any, Final, Literal, Self, cast, overload
 
 from pydantic import (
@@ -48,30 +49,35 @@ class Vector(Sequence[float]):
     more than the numbers themselves take, where decimal text is two or three times as much.
     """
 
-    __slots__ = ("data",)
+    __slots__ = ("_data",)
 
     def __init__(self, values: "Sequence[float] | bytes") -> None:
         """Take numbers, an array of them, or four bytes of each; raise ValueError for others.
 
         A NumPy array of one axis is copied as it is, where its type is float32.
         """
-        #: The numbers as bytes, little endian.
-        self.data: bytes = _packed(values)
+        self._data = _packed(values)
         if not 1 <= len(self) <= MAX_DIMENSIONS:
             raise ValueError(f"it has {len(self):,} numbers; allowed: 1 to {MAX_DIMENSIONS:,}")
         # Only such a byte begins a number that is not finite, or one above 1.7e38. And one that is
         # not finite makes the sum so, where a sum of finite ones is too small for that.
-        begins = self.data[_FLOAT_BYTES - 1 :: _FLOAT_BYTES]
+        begins = self._data[FLOAT_BYTES - 1 :: FLOAT_BYTES]
         if (b"\x7f" in begins or b"\xff" in begins) and not isfinite(sum(self._numbers())):
             raise ValueError("a number of it is not finite; allowed: finite numbers")
+
+    @property
+    def data(self) -> bytes:
+        """The numbers as bytes, little endian, four of each."""
+        return self._data
 
     @classmethod
     def from_base64(cls, text: str) -> Self:
         """Return the vector that JSON has; raise ValueError where it is none."""
         try:
-            return cls(binascii.a2b_base64(text, strict_mode=True))
-        except binascii.Error as error:
+            content = binascii.a2b_base64(text, strict_mode=True)
+        except ValueError as error:
             raise ValueError(f"it is no base64: {error}") from None
+        return cls(content)
 
     def to_base64(self) -> str:
         """Return the text that JSON has of it."""
@@ -98,7 +104,11 @@ class Vector(Sequence[float]):
     def __getitem__(self, index: slice) -> Sequence[float]: ...
 
     def __getitem__(self, index: int | slice) -> float | Sequence[float]:
-        return self._numbers()[index]
+        if isinstance(index, slice):
+            return self._numbers()[index]
+        place = range(len(self))[index]
+        number: float = unpack_from("<f", self._data, place * FLOAT_BYTES)[0]
+        return number
 
     def __iter__(self) -> Iterator[float]:
         return iter(self._numbers())
@@ -137,6 +147,7 @@ class Vector(Sequence[float]):
             "type": "string",
             "contentEncoding": "base64",
             "format": VECTOR_FORMAT,
+            "minLength": _base64_chars(1),
             "maxLength": _base64_chars(MAX_DIMENSIONS),
         }
 
@@ -146,6 +157,11 @@ class Dimensions:
     """How many numbers a vector has: `Annotated[Vector, Dimensions(256)]`."""
 
     count: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a length that no vector has."""
+        if not 1 <= self.count <= MAX_DIMENSIONS:
+            raise ValueError(f"a vector of {self.count} numbers; allowed: 1 to {MAX_DIMENSIONS:,}")
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -184,15 +200,16 @@ def _as_vector(value: object) -> Vector:
 
 def _packed(values: object) -> bytes:
     """Return numbers as little-endian bytes; raise ValueError for what are none."""
-    if isinstance(values, bytes):
-        if len(values) % FLOAT_BYTES:
-            raise ValueError(f"it has {len(values):,} bytes; allowed: four of each number")
-        return values
     if isinstance(values, Vector):
         return values.data
+    if isinstance(values, bytes | bytearray | memoryview):
+        content = bytes(values)
+        if len(content) % FLOAT_BYTES:
+            raise ValueError(f"it has {len(content):,} bytes; allowed: four of each number")
+        return content
     try:
         buffer = memoryview(cast("bytes", values))  # an array is one, too
-    except TypeError:
+    except (TypeError, ValueError):
         return _packed_numbers(values)
     if buffer.ndim != 1:
         raise ValueError(f"it has the shape {buffer.shape}; allowed: one axis")
@@ -202,9 +219,11 @@ def _packed(values: object) -> bytes:
 
 
 def _packed_numbers(values: object) -> bytes:
+    if isinstance(values, Mapping | Set):
+        raise ValueError(f"it is of type {type(values).__name__}; allowed: numbers in order")
     try:
         numbers = array("f", cast("Sequence[float]", values))
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"it is no vector of 32-bit floats: {error}") from None
     if sys.byteorder == "big":
         numbers.byteswap()

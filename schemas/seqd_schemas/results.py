@@ -8,7 +8,7 @@ the plugin that made them is gone.
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, Never
 
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
 from typing_extensions import TypeVar
 
 from seqd_schemas.base import (
@@ -135,8 +135,21 @@ class TrainedVersion(WirePart):
 NAMED_OUTPUTS = frozenset({"classification", "generation", "training"})
 
 NamedOutput = Annotated[Classification | Generation | TrainedVersion, Field(discriminator="type")]
+
+
+def _check_is_own(output: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Refuse what says that it is an output of another kind: it is one that is damaged."""
+    if output.get("type") in NAMED_OUTPUTS:
+        raise ValueError(f"it is no sound output of the type {output['type']!r}")
+    return output
+
+
+#: Fields that one output may have.
+MAX_OUTPUT_FIELDS = 256
 #: What a task of a plugin's own gave, as JSON: the schema is in the catalog.
-JsonOutput = Annotated[dict[str, JsonValue], Field(max_length=256)]
+JsonOutput = Annotated[
+    dict[str, JsonValue], Field(max_length=MAX_OUTPUT_FIELDS), AfterValidator(_check_is_own)
+]
 ItemOutput = Annotated[NamedOutput | JsonOutput, Field(union_mode="left_to_right")]
 
 #: The outputs of one job, for type checkers: `ItemSuccess[Classification]`, or any without it.

@@ -11,12 +11,21 @@ from worker_fixtures import live_settings, publish_file
 PLUGIN = """
 from typing import ClassVar
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from seqd.hookspecs import LoadedModel, Model, PluginParameters, TaskSpec, hookimpl
 from seqd_schemas import Text
 
 
 class Parameters(PluginParameters):
     pass
+
+
+class Letter(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    to: str = Field(max_length=100, description="Who gets it.")
+    body: str = Field(max_length=1_000, description="What it says.")
 
 
 class Loaded(LoadedModel):
@@ -26,13 +35,21 @@ class Loaded(LoadedModel):
         return None
 
     def run(self, task, items, parameters, context):
-        return [Text(text=item.text.upper()) for item in items]
+        if task == "capitalise":
+            return [Text(text=item.text.upper()) for item in items]
+        for item in items:
+            context.stream(item, 0, "Dear " + item.record.to)
+            context.stream(item, 0, ", " + item.record.body)
+        return [Text(text=f"Dear {item.record.to}, {item.record.body}") for item in items]
 
 
 class Shout(Model):
     name = "shout"
     summary = "Writes texts in capitals."
-    tasks: ClassVar = {"capitalise": TaskSpec(Parameters, output=Text)}
+    tasks: ClassVar = {
+        "capitalise": TaskSpec(Parameters, output=Text),
+        "write": TaskSpec(Parameters, output=Text, input=Letter),
+    }
 
     def load(self, artifact, device):
         return Loaded()
@@ -83,3 +100,16 @@ def test_a_task_of_a_new_name_runs_by_client_and_command(sixth_cluster, monkeypa
     monkeypatch.setenv("SEQD_PREFIX", sixth_cluster.settings.prefix)
     ended = here(capsys, "run", "shout", "capitalise", "--text", "quiet", "--json")
     assert (ended.status, ended.json()["output"]["text"]) == (0, "QUIET")
+
+
+def test_the_text_that_a_record_becomes_is_streamed(sixth_cluster):
+    sixth_cluster.start_ready()
+    letters = [{"to": "Anna", "body": "come"}, {"to": "Bert", "body": "go"}]
+
+    job = sixth_cluster.client().run(letters, model="shout", task="write", output=Text, stream=True)
+
+    deltas = list(job.stream())
+    texts = {"row-1": "Dear Anna, come", "row-2": "Dear Bert, go"}
+    for name, text in texts.items():
+        assert "".join(delta.text for delta in deltas if delta.custom_id == name) == text
+    assert [result.unwrap().text for result in job.results()] == list(texts.values())

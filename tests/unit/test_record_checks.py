@@ -205,9 +205,8 @@ def test_a_field_without_a_bound_is_refused(kind, message):
         ),
         (
             Undefined,
-            "m t: output Undefined has no JSON Schema: `Undefined` is not fully defined; you "
-            "should define `Nowhere`, then call `Undefined.model_rebuild()`. Use numbers, texts, "
-            "truth values, lists, mappings and records of these.",
+            "m t: output Undefined has no JSON Schema: `Undefined` is not fully defined. Use "
+            "numbers, texts, truth values, lists, mappings and records of these.",
         ),
         (
             with_field(AnyFields),

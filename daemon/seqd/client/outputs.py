@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from seqd.client.output_fields import Schema
 from seqd.client.schema_checks import quick_check
@@ -45,12 +46,18 @@ class OutputReader(Generic[Output]):
     ) -> "ItemSuccess[Output] | ItemFailure":
         """Return a result with its output as what it is read as; raises OutputMismatch.
 
-        Outputs of other kinds of job stay as they are.
+        Outputs of other kinds of job stay as they are, where they are of that class.
         """
-        if isinstance(result, ItemSuccess) and isinstance(result.output, dict):
-            made = self.read(result.output, result.custom_id)
-            if made is not result.output:
-                result = result.model_copy(update={"output": made})
+        if isinstance(result, ItemSuccess):
+            if isinstance(result.output, dict):
+                made = self.read(result.output, result.custom_id)
+                if made is not result.output:
+                    result = result.model_copy(update={"output": made})
+            elif self.output is not None and not isinstance(result.output, self.output):
+                raise OutputMismatch(
+                    f"The output of item {result.custom_id!r} is a {type(result.output).__name__} "
+                    f"and no {self.output.__name__}. Read the job without `output`."
+                )
         return cast("ItemSuccess[Output] | ItemFailure", result)
 
     def read(self, output: Mapping[str, object], custom_id: str) -> Output:
@@ -60,7 +67,8 @@ class OutputReader(Generic[Output]):
             return cast(Output, output)
         named = cast("type[BaseModel]", self.output)
         try:
-            return cast(Output, named.model_validate(output, extra="ignore"))
+            # As JSON, which it is: a list there is a tuple to a strict class.
+            return cast(Output, named.model_validate_json(to_json(output), extra="ignore"))
         except ValidationError as error:
             raise OutputMismatch(
                 f"The output of item {custom_id!r} is no {named.__name__}: "

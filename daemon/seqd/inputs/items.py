@@ -115,12 +115,11 @@ class ItemRules:
         if self.fields is None:
             return text_of(record, self.text_field)
         given = record.get("input")
-        if isinstance(given, Mapping) and "input" not in self.fields:
+        record = {name: one for name, one in record.items() if name not in self._of_items()}
+        if isinstance(given, Mapping) and "input" not in self.fields and len(record) == 1:
             record = given
-        else:
-            record = {name: one for name, one in record.items() if name not in self._of_items()}
         for name, is_required in self.fields.items():
-            if is_required and record.get(name) is None:
+            if is_required and name not in record:
                 raise invalid(f"it has no field {name!r}; allowed: the fields {self._listed()}")
         unknown = next((name for name in record if name not in self.fields), None)
         if unknown is not None:

@@ -261,18 +261,21 @@ def unpack_texts(blob: bytes) -> TextChunk:
 
 def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> list[bytes]:
     """Return results as rows of JSON Lines, each compressed; one row, where they fit into it."""
-    to_json = ITEM_RESULT.serializer.to_json
+    to_json, results = ITEM_RESULT.serializer.to_json, list(results)
     lines = [to_json(result, exclude_defaults=True) + b"\n" for result in results]
+    deflate = _deflate
+    if any(isinstance(one, ItemSuccess) and isinstance(one.output, dict) for one in results[:8]):
+        deflate = _deflate_numbers
     if sum(map(len, lines)) <= RESULT_ROW_BYTES:
-        return [_deflate(b"".join(lines))]
+        return [deflate(b"".join(lines))]
     rows, held, size = list[bytes](), list[bytes](), 0
     for line in lines:
         if held and size + len(line) > RESULT_ROW_BYTES:
-            rows.append(_deflate(b"".join(held)))
+            rows.append(deflate(b"".join(held)))
             held, size = [], 0
         held.append(line)
         size += len(line)
-    return [*rows, _deflate(b"".join(held))]
+    return [*rows, deflate(b"".join(held))]
 
 
 def pack_line(json: str) -> bytes:
@@ -301,10 +304,15 @@ def _item_chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChun
     return ItemChunk.model_construct(type="items", first_index=first_index, items=tuple(entries))
 
 
-def _deflate(content: bytes) -> bytes:
+def _deflate_numbers(content: bytes) -> bytes:
+    """Compress results that may be vectors, in which nothing is found again."""
     if len(content) > _PROBED_BYTES and _repeats_nothing(content):
         deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_HUFFMAN_ONLY)
         return deflater.compress(content) + deflater.flush()
+    return _deflate(content)
+
+
+def _deflate(content: bytes) -> bytes:
     if len(content) > _SMALL_BYTES:
         return zlib.compress(content, 1)
     deflater = zlib.compressobj(1, zlib.DEFLATED, *_SMALL_WINDOW)
@@ -312,7 +320,7 @@ def _deflate(content: bytes) -> bytes:
 
 
 def _repeats_nothing(content: bytes) -> bool:
-    """Return True for results of vectors: base64 of numbers, in which nothing is found again."""
+    """Return True for base64 of numbers and the like."""
     probe = content[:_PROBED_BYTES]
     return len(zlib.compress(probe, 1)) > _PROBED_BYTES * _LEAST_GAIN
 

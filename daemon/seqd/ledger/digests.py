@@ -54,7 +54,7 @@ def _content(chunk: "PackedChunk") -> bytes:
 
 def _canonical(job: Job) -> bytes:
     # Inline items are input, and `expected_items` is for the ETA alone.
-    is_input = job.source.type in ("inline", "upload")
+    is_input = job.source.type in ("inline", "records", "upload")
     request = job.model_copy(update={"source": UploadSource()}) if is_input else job
     fields = request.model_dump(mode="json", exclude_defaults=True) | {"kind": job.kind}
     text = json.dumps(fields, sort_keys=True)

@@ -14,7 +14,7 @@ from seqd.errors import PluginFault
 from seqd.hookspecs import TaskSpec
 from seqd.models.parameter_checks import Schema, missing_bound, parts_of
 from seqd.models.task_schemas import bare, input_schema, output_schema
-from seqd_schemas import MAX_RECORD_FIELDS, NAMED_OUTPUTS
+from seqd_schemas import MAX_RECORD_FIELDS, NAMED_OUTPUTS, ItemError
 
 #: Characters that one schema may have as JSON.
 MAX_SCHEMA_CHARS: Final = 65_536
@@ -34,6 +34,10 @@ def check_run_task(where: str, spec: TaskSpec) -> None:
             "seqd_schemas, such as Embedding, or a class that derives from TaskOutput."
         )
     output = cast("type[BaseModel]", spec.output)
+    if issubclass(output, ItemError):
+        raise PluginFault(
+            f"{where}: its output is ItemError, which an item has that has no output."
+        )
     _check_output(f"{where}: output {output.__name__}", output)
     if spec.input is None:
         return
@@ -58,7 +62,8 @@ def _check_output(where: str, output: type[BaseModel]) -> None:
                 f"{where} takes unknown fields. Declare all of them, and leave its model_config at "
                 'extra="forbid".'
             )
-    _check_round_trip(where, written, _schema_of(where, output, is_output=False))
+    read = _schema_of(where, output, is_output=False)
+    _check_round_trip(where, written, read, set(output.model_fields))
     _check_type(where, written)
 
 
@@ -79,8 +84,8 @@ def _schema_of(where: str, given: type[BaseModel], *, is_output: bool) -> Schema
     """Return the schema of a class; raise PluginFault where it has none."""
     try:
         schema = output_schema(given) if is_output else input_schema(given)
-    except PydanticUserError as error:  # such as of a field that holds any Python object
-        first_line = str(error).splitlines()[0].rstrip(".")
+    except (PydanticUserError, TypeError, ValueError) as error:  # such as of any Python object
+        first_line = str(error).splitlines()[0].partition(";")[0].rstrip(".")
         raise PluginFault(
             f"{where} has no JSON Schema: {first_line}. Use numbers, texts, truth values, lists, "
             "mappings and records of these."
@@ -130,6 +135,8 @@ def _all_fields(schema: Schema) -> Iterator[tuple[str, Schema]]:
 def _missing_bound(part: Schema) -> str:
     """Say what a schema leaves open, as the end of a sentence; nothing when it is bounded."""
     kind = part.get("type")
+    if part.get("uniqueItems"):
+        return "is a set, which has no order. Use a tuple."
     if kind == "object" and not part.get("properties"):
         return _missing_in_mapping(part)
     if kind == "object" or (kind == "array" and "prefixItems" in part and "maxItems" in part):
@@ -153,13 +160,19 @@ def _missing_in_mapping(part: Schema) -> str:
     return ""
 
 
-def _check_round_trip(where: str, written: Schema, read: Schema) -> None:
+def _check_round_trip(
+    where: str, written: Schema, read: Schema, names: set[str] | None = None
+) -> None:
     """Refuse what is not read as it is written: computed fields, aliases, serializers."""
     to_write, to_read = dict(_all_fields(written)), dict(_all_fields(read))
     if differing := sorted(to_write.keys() ^ to_read.keys()):
         raise PluginFault(
             f"{where}: the field {differing[0]!r} is written and not read, or read and not "
             "written. Leave out computed fields and aliases."
+        )
+    if names is not None and (hidden := sorted(names - {*to_write})):
+        raise PluginFault(
+            f"{where}: the field {hidden[0]!r} is written under another name. Leave out aliases."
         )
     for name, field in to_write.items():
         if bare(field) != bare(to_read[name]):

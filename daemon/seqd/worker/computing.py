@@ -7,7 +7,7 @@ item, so that one bad item spoils nothing.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Self, cast
@@ -145,14 +145,19 @@ def _run(
 def _with_record(item: WorkItem, record: type[BaseModel]) -> WorkItem | ItemError:
     """Return an item with its record; where the text is none, the error that the item has."""
     try:
-        return replace(item, record=record.model_validate_json(item.text))
+        # The same object: its text deltas are told from others by what it is.
+        object.__setattr__(item, "record", record.model_validate_json(item.text))
+        return item
     except ValidationError as error:
         fault = fault_sentence(error, noun="field", whole="the record")
-        fields = ", ".join(record.model_fields)
-        return ItemError(
-            code=ItemErrorCode.INVALID_INPUT,
-            message=wire_text(f"The record does not fit: {fault}. Its fields: {fields}."),
-        )
+    except Exception as error:
+        log.exception("a validator of %s raised", record.__name__)
+        fault = f"{type(error).__name__}: {error}"
+    fields = ", ".join(record.model_json_schema().get("properties", {}))
+    return ItemError(
+        code=ItemErrorCode.INVALID_INPUT,
+        message=wire_text(f"The record does not fit: {fault}. Its fields: {fields}."),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from seqd.inputs.duplicates import refuse_duplicates
 from seqd.ledger import Ledger
 from seqd.ledger.inbox import BLOCK_MS, Entry
 from seqd.ledger.jobs import JOB
-from seqd.ledger.submissions import memory_short
+from seqd.ledger.submissions import inline_chunk, memory_short
 from seqd.settings import Settings
 from seqd.validation import fault_sentence, listed, shown
 from seqd.worker.background import PeriodicTask
@@ -35,7 +35,6 @@ from seqd_schemas import (
     MAX_JOB_BYTES,
     CatalogEntry,
     Failure,
-    InlineSource,
     Job,
     JobId,
     has_upload,
@@ -211,9 +210,10 @@ def read_job(raw: bytes) -> Job:
     if has_upload(job):
         raise InvalidRequest(
             "A job in the inbox cannot have an `upload` source, since nobody would upload. "
-            "Allowed: `inline`, or `file` with a path that the workers can read."
+            "Allowed: `inline`, `records` for a task that takes records, or `file` with a path "
+            "that the workers can read."
         )
-    if isinstance(job.source, InlineSource):
-        for _ in refuse_duplicates(job.source.items):
-            pass
+    brought = inline_chunk(job)
+    for _ in refuse_duplicates(() if brought is None else brought.items):
+        pass
     return job

@@ -7,6 +7,7 @@ once more, strictly. One that is wrong becomes the error of its own item.
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import isfinite
 from typing import Annotated, cast
 
@@ -20,7 +21,10 @@ from seqd.worker.labelling import Labelling
 from seqd_schemas import (
     ITEM_RESULT,
     MAX_CLASSES,
+    MAX_OUTPUT_FIELDS,
+    NAMED_OUTPUTS,
     Classification,
+    Dimensions,
     GeneratedSample,
     Generation,
     Item,
@@ -52,8 +56,8 @@ _SAMPLE_CHARS = 100
 #: Bytes of JSON that one output of a plugin's own task may have.
 MAX_OUTPUT_BYTES = 8 * 1024 * 1024
 
-#: Characters of the texts of an output that surely fit, at six bytes of JSON each.
-_FLAT_CHARS = MAX_OUTPUT_BYTES // 8
+#: Most bytes that one character of a text takes in JSON.
+_JSON_BYTES_PER_CHAR = 6
 
 _NAMED = (Classification, Generation)
 
@@ -153,52 +157,97 @@ def _are_shares(probabilities: object) -> bool:
 
 
 def _as_json(outcome: object, output: type[BaseModel]) -> CheckedJson | ItemError:
-    """Return the output of a plugin's own task as JSON, read back strictly. Raises _BadOutcome."""
+    """Return the output of a plugin's own task as JSON, checked strictly. Raises _BadOutcome."""
     if isinstance(outcome, ItemError):
         return cast(ItemError, _validated(outcome, output))
     if type(outcome) is not output:
         raise _BadOutcome(
             f"The model plugin gave {type(outcome).__name__} as an outcome; its contract (B1) "
-            f"allows {output.__name__}, which the task states, and ItemError."
+            f"allows {output.__name__} itself, which the task states, and ItemError."
         )
     try:
-        if _is_flat(outcome):
-            output.model_validate(outcome.__dict__, strict=True)
-            return CheckedJson(output.__pydantic_serializer__.to_python(outcome, mode="json"))
-        _check_finite(outcome)
-        content = output.__pydantic_serializer__.to_json(outcome, warnings=False)
-        if len(content) > MAX_OUTPUT_BYTES:
-            raise _BadOutcome(
-                f"The {output.__name__} that the model gave is {len(content):,} bytes as JSON; "
-                f"allowed: {MAX_OUTPUT_BYTES:,}. Ask for less, or give the items in parts."
-            )
-        output.model_validate_json(content, strict=True)
-        return CheckedJson(from_json(content))
+        made = _flat_json(outcome) if _is_flat(outcome) else _read_back(outcome)
+        _check_fields(made)
+        return made
+    except _BadOutcome:
+        raise
     except ValidationError as error:
         fault = fault_sentence(error)
-    except (ValueError, RecursionError) as error:  # such as a text with a lone surrogate
+    except ValueError as error:  # such as a number that is not finite
         fault = str(error)
+    except Exception as error:
+        log.exception("a validator or serializer of %s raised", output.__name__)
+        fault = f"{type(error).__name__}: {error}"
     raise _BadOutcome(
         f"The model plugin gave a {output.__name__} that no result can hold: {fault}."
     )
 
 
 def _is_flat(outcome: BaseModel) -> bool:
-    """Return True for an output of short texts, numbers and vectors alone, which is sound.
+    """Return True for an output of short texts, numbers and vectors alone, as it was declared.
 
-    It is checked as it is, in half the time that it takes to write and read it. A vector has been
-    checked when it was made.
+    It is checked as it is, in half the time that it takes to write and read it.
     """
-    chars = 0
+    if not _is_plain(type(outcome)):
+        return False
+    size = 0
     for value in outcome.__dict__.values():
         kind = type(value)
-        if kind is Vector or kind is bool or kind is int or value is None:
-            continue
-        if kind is str and value.isascii():
-            chars += len(value)
-        elif kind is not float or not isfinite(value):
+        if kind is Vector:
+            size += 2 * len(value.data)
+        elif kind is str:
+            size += _JSON_BYTES_PER_CHAR * len(value)
+        elif value is not None and kind is not bool and kind is not int and kind is not float:
             return False
-    return chars <= _FLAT_CHARS and len(outcome.__dict__) == len(type(outcome).model_fields)
+    return size <= MAX_OUTPUT_BYTES and len(outcome.__dict__) == len(type(outcome).model_fields)
+
+
+@lru_cache(maxsize=1_024)
+def _is_plain(output: type[BaseModel]) -> bool:
+    """Return True for a class that is written as its fields are: no serializer of its own."""
+    own = output.__pydantic_decorators__
+    if own.field_serializers or own.model_serializers or own.computed_fields:
+        return False
+    parts = (part for field in output.model_fields.values() for part in field.metadata)
+    return all(
+        isinstance(part, Dimensions) or not hasattr(part, "__get_pydantic_core_schema__")
+        for part in parts
+    )
+
+
+def _flat_json(outcome: BaseModel) -> CheckedJson:
+    """Return a flat output as JSON, as it is once it is validated strictly."""
+    made = type(outcome).model_validate(outcome.__dict__, strict=True)
+    for name, value in made.__dict__.items():
+        if type(value) is float and not isfinite(value):
+            raise ValueError(f"{name} is {value}; allowed: a finite number")
+        if type(value) is str:
+            value.encode()  # raises for a lone surrogate
+    return CheckedJson(type(outcome).__pydantic_serializer__.to_python(made, mode="json"))
+
+
+def _read_back(outcome: BaseModel) -> CheckedJson:
+    """Return an output as the JSON that it is written as, which reads as the same output."""
+    output = type(outcome)
+    content = output.__pydantic_serializer__.to_json(outcome, warnings=False)
+    if len(content) > MAX_OUTPUT_BYTES:
+        raise _BadOutcome(
+            f"The {output.__name__} that the model gave is {len(content):,} bytes as JSON; "
+            f"allowed: {MAX_OUTPUT_BYTES:,}. Ask for less, or give the items in parts."
+        )
+    _check_finite(outcome)
+    made = output.model_validate_json(content, strict=True)
+    if output.__pydantic_serializer__.to_json(made, warnings=False) != content:
+        raise ValueError("it is read in another form than it is written")
+    # A result has one level more, and a reader is to take that too.
+    return CheckedJson(from_json(b"[" + content + b"]")[0])
+
+
+def _check_fields(made: CheckedJson) -> None:
+    if len(made) > MAX_OUTPUT_FIELDS:
+        raise ValueError(f"it has {len(made):,} fields; allowed: {MAX_OUTPUT_FIELDS}")
+    if made.get("type") in NAMED_OUTPUTS:
+        raise ValueError(f"its type is {made['type']!r}, which is that of another output")
 
 
 def _check_finite(value: object, field: str = "") -> None:
@@ -206,15 +255,15 @@ def _check_finite(value: object, field: str = "") -> None:
     if isinstance(value, float):
         if not isfinite(value):
             raise ValueError(f"{field} is {value}; allowed: a finite number")
-    elif isinstance(value, BaseModel):
-        for name, part in value.__dict__.items():
-            _check_finite(part, f"{field}.{name}" if field else name)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for place, part in enumerate(value):
+            _check_finite(part, f"{field}.{place}")
     elif isinstance(value, dict):
         for name, part in value.items():
             _check_finite(part, f"{field}.{name}")
-    elif isinstance(value, list | tuple):
-        for place, part in enumerate(value):
-            _check_finite(part, f"{field}.{place}")
+    elif not isinstance(value, str | Vector) and hasattr(value, "__dict__"):  # a record
+        for name, part in vars(value).items():
+            _check_finite(part, f"{field}.{name}" if field else name)
 
 
 def _validated(outcome: object, output: type[BaseModel]) -> Classification | Generation | ItemError:

@@ -23,7 +23,7 @@ from seqd.cli.models.kept_evaluations import (
 from seqd.cli.sources import feed_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.client.outputs import typed_result
+from seqd.client.outputs import OutputReader
 from seqd.errors import InvalidData, InvalidRequest
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.local.caller import caller
@@ -170,7 +170,7 @@ def _count(
     with bulk_view(screen, handle.record(), lambda: items.is_complete) as view:
         with following(handle, view.show):
             for found in handle.results():
-                result = typed_result(found, counted.metric.output)
+                result = OutputReader(counted.metric.output)(found)
                 truth = items.truths.popleft()
                 if not isinstance(result, ItemSuccess):
                     counted.errored += 1

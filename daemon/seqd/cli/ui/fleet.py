@@ -116,11 +116,6 @@ def print_model(screen: Screen, entry: CatalogEntry) -> None:
         _print_parameters(screen, f"{entry.model} {task}", schema)
 
 
-def _own_tasks(worker: WorkerStatus) -> list[str]:
-    """Return the tasks that plugins of a worker have named, sorted."""
-    return sorted({task for tasks in worker.run_tasks.values() for task in tasks})
-
-
 def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
     states = Counter(str(plugin.state) for plugin in worker.plugins)
     plugins = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
