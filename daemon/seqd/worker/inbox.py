@@ -6,7 +6,7 @@ identifier. What cannot become a job is rejected with the reason.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Final
 
@@ -27,7 +27,7 @@ from seqd.inputs.duplicates import refuse_duplicates
 from seqd.ledger import Ledger
 from seqd.ledger.inbox import BLOCK_MS, Entry
 from seqd.ledger.jobs import JOB
-from seqd.ledger.submissions import inline_chunk, memory_short
+from seqd.ledger.submissions import memory_short
 from seqd.settings import Settings
 from seqd.validation import fault_sentence, listed, shown
 from seqd.worker.background import PeriodicTask
@@ -35,8 +35,12 @@ from seqd_schemas import (
     MAX_JOB_BYTES,
     CatalogEntry,
     Failure,
+    InlineSource,
+    Item,
     Job,
     JobId,
+    RecordsSource,
+    RunJob,
     has_upload,
 )
 
@@ -210,10 +214,18 @@ def read_job(raw: bytes) -> Job:
     if has_upload(job):
         raise InvalidRequest(
             "A job in the inbox cannot have an `upload` source, since nobody would upload. "
-            "Allowed: `inline`, `records` for a task that takes records, or `file` with a path "
-            "that the workers can read."
+            f"Allowed: {_sources_of(job)}, or `file` with a path that the workers can read."
         )
-    brought = inline_chunk(job)
-    for _ in refuse_duplicates(() if brought is None else brought.items):
+    if isinstance(job.source, InlineSource):
+        entries: Iterable[Item] = job.source.items
+    elif isinstance(job.source, RecordsSource):
+        entries = (record.as_item() for record in job.source.items)
+    else:
+        return job
+    for _ in refuse_duplicates(entries):
         pass
     return job
+
+
+def _sources_of(job: Job) -> str:
+    return "`inline`, `records`" if isinstance(job, RunJob) else "`inline`"

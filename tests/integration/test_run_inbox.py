@@ -1,0 +1,209 @@
+"""Given JSON in the inbox, when it asks for a plugin's task, then results come, or a reason."""
+
+import base64
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+
+import pytest
+import redis
+import seqd_tasks
+
+from inbox_builders import Producer, a_job_id
+from readme_blocks import ROOT, blocks_of
+
+pytestmark = pytest.mark.processes
+
+TEXTS = ["Anna met Bert", "nothing here"]
+ITEMS = [{"custom_id": f"c{n}", "text": text} for n, text in enumerate(TEXTS)]
+PAIR = {"custom_id": "p", "input": {"left": "a b", "right": "b"}}
+ENDED = ("completed", "failed", "cancelled", "expired", "rejected")
+
+
+def a_run(model="vectors", task="embed", source="inline", items=ITEMS, **changes):
+    """Return a job of a task."""
+    source = {"type": source, "items": items}
+    return {"kind": "run", "model": model, "task": task, "source": source} | changes
+
+
+@pytest.fixture
+def producer(task_cluster) -> Iterator[Producer]:
+    with redis.Redis.from_url(task_cluster.settings.redis_url) as connection:
+        yield Producer(connection, task_cluster.settings.keys)
+
+
+class PlainClient:
+    """A program that knows the guide, and none of seqd's code."""
+
+    def __init__(self, connection: redis.Redis, prefix: str) -> None:
+        self.redis = connection
+        self.prefix = prefix
+
+    def lines(self, job: object) -> list[str]:
+        """Hand a job in, follow it to its end, and return its results as they stand in Redis."""
+        job_id = a_job_id()
+        self.redis.xadd(f"{self.prefix}:inbox", {"id": job_id, "job": json.dumps(job)})
+        key, last = f"{self.prefix}:job:{{{job_id}}}", "0"
+        event = ""
+        while event not in ENDED:
+            reply = self.redis.xread({f"{key}:events": last}, block=20_000)
+            assert reply, f"{job_id} does not end"
+            last, fields = reply[0][1][-1]
+            event = json.loads(fields[b"e"])["event"]
+        assert event == "completed"
+        return self._inflated(key).splitlines()
+
+    def _inflated(self, key: str) -> str:
+        small = self.redis.hmget(key, "results", *(f"results+{more}" for more in range(1, 8)))
+        packed = b"".join(part or b"" for part in small) or self.redis.hget(f"{key}:out", "0")
+        return zlib.decompress(packed).decode()
+
+
+@pytest.fixture
+def plain(task_cluster, producer) -> PlainClient:
+    return PlainClient(producer.redis, task_cluster.settings.prefix)
+
+
+def test_vectors_are_read_by_base64_and_struct_alone(plain):
+    results = [json.loads(line) for line in plain.lines(a_run())]
+
+    for text, result in zip(TEXTS, results, strict=True):
+        data = base64.b64decode(result["output"]["vector"])
+        assert struct.unpack("<256f", data) == tuple(seqd_tasks.embed(text).vector)
+    assert [result["custom_id"] for result in results] == ["c0", "c1"]
+
+
+@pytest.mark.parametrize(
+    ("language", "program"), [("python", (sys.executable,)), ("js", ("node",))]
+)
+def test_the_programs_of_the_guide_read_vectors(plain, tmp_path, language, program):
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is not installed here")
+    guide = ROOT / "schemas" / "README.md"
+    (block,) = (one for one in blocks_of(guide, language) if one.file.startswith("read_vectors"))
+    path = tmp_path / block.file
+    path.write_text(block.text)
+
+    told = subprocess.run(
+        [*program, str(path)],
+        input="\n".join(plain.lines(a_run())) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    first = [seqd_tasks.embed(text).vector[:2] for text in TEXTS]
+    assert told.stdout.splitlines() == [
+        f"c{n} 256 {one:.4f} {other:.4f}" for n, (one, other) in enumerate(first)
+    ]
+
+
+def test_records_have_their_fields_under_input_and_a_bad_one_is_an_error_of_its_own(plain):
+    bad = {"custom_id": "bad", "input": {"left": "a"}}
+
+    good, wrong = plain.lines(a_run("pairs", "compare", "records", [PAIR, bad]))
+
+    assert json.loads(good)["output"] == {"overlap": 0.5, "shared": ["b"]}
+    error = json.loads(wrong)["error"]
+    assert error["code"] == "invalid_input"
+    assert error["message"] == (
+        "The record does not fit: field 'right': Field required. Its fields: left, right, weight."
+    )
+
+
+NO_JOB = (
+    "The field `job` is not a job: {}. Its JSON Schema is what `seqd schema` writes as "
+    "job.schema.json."
+)
+MISSING_TASK = a_run()
+del MISSING_TASK["task"]
+
+
+@pytest.mark.parametrize(
+    ("job", "code", "message"),
+    [
+        (MISSING_TASK, "invalid_request", NO_JOB.format("run.task: Field required")),
+        (
+            a_run(task="embedd"),
+            "invalid_request",
+            "model 'vectors' cannot embedd; it can: embed. Did you mean 'embed'? Models that can "
+            "embedd: none.",
+        ),
+        (
+            a_run(model="vector"),
+            "unknown_model",
+            "no model named 'vector'. Known models: mirror, pairs, places, stars, topics, vectors. "
+            "Did you mean 'vectors'? `seqd plugins list` shows plugins that failed to load.",
+        ),
+        (
+            a_run("pairs", "compare"),
+            "invalid_request",
+            "pairs compare takes records with the fields left, right, weight, and the source has "
+            'texts. Use a source of the type "records".',
+        ),
+        (
+            a_run(source="records", items=[PAIR]),
+            "invalid_request",
+            "vectors embed takes texts, and the source has records. Use a source of the type "
+            '"inline", whose items have a `text`.',
+        ),
+        (
+            a_run(stream=True),
+            "invalid_request",
+            "vectors embed writes no text: `stream` is for tasks whose output has a field `text`. "
+            "Read the results.",
+        ),
+        (
+            a_run("pairs", "compare", "records", [PAIR, PAIR]),
+            "duplicate_custom_id",
+            "the identifier 'p' is used twice: by entry 1 and by entry 2. Each item of a job needs "
+            "one of its own. Leave the field out to number them by position",
+        ),
+        (
+            a_run(parameters={"delay_s": 1}),
+            "invalid_parameters",
+            "vectors embed: parameter 'delay_s' is unknown. Did you mean 'delay_ms'? Known "
+            "parameters: delay_ms.",
+        ),
+        (
+            a_run() | {"source": {"type": "upload"}},
+            "invalid_request",
+            "A job in the inbox cannot have an `upload` source, since nobody would upload. "
+            "Allowed: `inline`, `records`, or `file` with a path that the workers can read.",
+        ),
+        (
+            a_run("pairs", "compare", "records", [{"custom_id": "p", "input": {}}]),
+            "invalid_request",
+            NO_JOB.format(
+                "run.source.records.items.0.input: Dictionary should have at least 1 item after "
+                "validation, not 0"
+            ),
+        ),
+        (
+            a_run("pairs", "compare", "records", [{"custom_id": "p", "left": "a"}]),
+            "invalid_request",
+            NO_JOB.format("run.source.records.items.0.input: Field required"),
+        ),
+        (
+            a_run(task="classify"),
+            "invalid_request",
+            "model 'vectors' cannot classify; it can: embed. Models that can classify: none.",
+        ),
+        (
+            a_run(task="Embed"),
+            "invalid_request",
+            NO_JOB.format("run.task: String should match pattern '^[a-z][a-z0-9_]{0,39}$'"),
+        ),
+    ],
+)
+def test_what_cannot_become_a_job_is_rejected_with_the_reason(producer, job, code, message):
+    job_id = producer.add(job)
+
+    rejection = producer.rejection_of(job_id)
+
+    assert (rejection.code, rejection.message) == (code, message)
