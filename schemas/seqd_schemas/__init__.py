@@ -219,6 +219,8 @@ if TYPE_CHECKING:
     from seqd_schemas.stored import from_stored as from_stored
     from seqd_schemas.stored import is_later as is_later
     from seqd_schemas.stored import to_stored as to_stored
+    from seqd_schemas.task_files import task_schemas as task_schemas
+    from seqd_schemas.task_files import write_task_schemas as write_task_schemas
     from seqd_schemas.tenants import MAX_WEIGHT as MAX_WEIGHT
     from seqd_schemas.tenants import MIN_WEIGHT as MIN_WEIGHT
     from seqd_schemas.tenants import OTHER_TENANTS as OTHER_TENANTS
@@ -268,6 +270,7 @@ _NAMES = {
         "Task TrainJob UPLOADED_HELD_OUT_VERSION UploadSource has_upload task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
+    "task_files": "task_schemas write_task_schemas",
     "keys": (
         "DEFAULT_PREFIX INBOX_GROUP Keys QueueName wakeup_queue queue_of queues_of_model route_of"
     ),

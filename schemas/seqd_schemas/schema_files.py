@@ -9,6 +9,7 @@ every record that is written or read, though it has a default in Python.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,20 @@ def json_schemas() -> dict[str, str]:
 
 def write_json_schemas(folder: Path) -> list[Path]:
     """Write one `NAME.schema.json` per record into `folder`, which is made where it is missing."""
+    return written_schemas(json_schemas(), folder)
+
+
+def item_result_schema() -> dict[str, Any]:
+    """Return the JSON Schema of one line of a job's results."""
+    title, union = _UNIONS["item_result"]
+    return union.json_schema(schema_generator=_NamedTypes) | {"title": title}
+
+
+def written_schemas(schemas: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write schemas by their names into `folder`, which is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, text in json_schemas().items():
+    for name, text in schemas.items():
         path = folder / f"{name}.schema.json"
         path.write_text(text, encoding="utf-8")
         paths.append(path)

@@ -1,26 +1,76 @@
-"""`seqd schema`: the wire format as JSON Schema files, for readers in other languages."""
+"""`seqd schema`: the wire format, and a model's tasks, as JSON Schemas for other languages."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqd.cli import completion, options
 from seqd.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from seqd_schemas import CatalogEntry
 
 
 def schema(
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder to write to; made where it is missing.")
-    ],
+        Path | None,
+        typer.Option("--out", "-o", help="Folder to write to; made where it is missing."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="A model whose tasks' schemas to write, or to print without --out.",
+            autocompletion=completion.models,
+        ),
+    ] = None,
 ) -> None:
-    """Write the JSON Schemas of all records that services and workers exchange."""
-    from seqd_schemas import write_json_schemas
+    """Write the JSON Schemas of all records that services and workers exchange.
 
+    With --model those of what it can do: parameters, input and output of each task, and a line of
+    its results.
+    """
+    entry = None if model is None else _entry_of(model)
+    if out is None:
+        if entry is None:
+            raise InvalidRequest(
+                "--out is missing, the folder to write the schemas to. Name one, or a model: "
+                "--model NAME prints the schemas of its tasks"
+            )
+        typer.echo(_as_json(entry), nl=False)
+        return
     try:
-        paths = write_json_schemas(out)
+        paths = _write(entry, out)
     except OSError as error:
         raise InvalidRequest(
             f"--out is {str(out)!r}, where no schema can be written ({error.strerror}). Name a "
             "folder, or one to be made, that is yours"
         ) from error
     typer.echo(f"{len(paths)} schemas in {out}")
+
+
+def _entry_of(model: str) -> "CatalogEntry":
+    from seqd.admission import find_model
+    from seqd_schemas import ModelReference
+
+    with options.open_client() as client:
+        return find_model(ModelReference.parse(model).name, client.catalog())
+
+
+def _write(entry: "CatalogEntry | None", out: Path) -> list[Path]:
+    from seqd_schemas import write_json_schemas, write_task_schemas
+
+    return write_json_schemas(out) if entry is None else write_task_schemas(entry, out)
+
+
+def _as_json(entry: "CatalogEntry") -> str:
+    """Return the schemas as one JSON object, by their names."""
+    import json
+
+    from seqd_schemas import task_schemas
+
+    schemas = {name: json.loads(text) for name, text in task_schemas(entry).items()}
+    return json.dumps(schemas, indent=2) + "\n"
