@@ -35,7 +35,7 @@ from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.exchange import Exchange, Start, Until
 from seqd.ledger.submissions import Followed, conflict, lost_units
-from seqd_schemas import Failure, ItemChunk, Job, TextChunk
+from seqd_schemas import Failure, ItemChunk, Job, TextChunk, TrainJob
 
 log = logging.getLogger(__name__)
 
@@ -285,7 +285,7 @@ class Upload:
 
         Workers make room for the rest of a bulk job; nothing takes a training set out again.
         """
-        if self._job.kind == "train" and self._owns and monotonic() >= deadline:
+        if isinstance(self._job, TrainJob) and self._owns and monotonic() >= deadline:
             raise QuotaExceeded(
                 f"There was no room for the rest of the training data for {PATIENCE_S:g} s: Redis "
                 f"or tenant {self._job.tenant!r} has too much waiting. Put the data into a file "

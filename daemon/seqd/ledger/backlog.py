@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from seqd.kinds import TRAIN
 from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
 from seqd.ledger.scripts import as_int
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
@@ -184,7 +185,7 @@ class Backlog:
             fields = ("queue", "total", "units", "sealed")
             asked.append(Command(("HMGET", self._keys.job(job_id), *fields)))
             asked.append(Command(("HGET", self._keys.sizes(job_id), unit)))
-            if unit == "train":
+            if unit == TRAIN:
                 last = ("+", "-", "COUNT", _LAST_EVENTS)
                 asked.append(Command(("XREVRANGE", self._keys.events(job_id), *last)))
         # A damaged job, which the next claim puts into quarantine, stands in its place.
@@ -195,7 +196,7 @@ class Backlog:
             for member in sample.members:
                 unit = member.rpartition(" ")[2]
                 row, size = next(replies), next(replies)
-                events = next(replies) if unit == "train" else []
+                events = next(replies) if unit == TRAIN else []
                 if not isinstance(row, list) or not isinstance(row[0], bytes):
                     continue
                 queue = row[0].decode(errors="replace")
@@ -255,7 +256,7 @@ def _items_of(unit: str, row: list[bytes | None], size: bytes | None) -> int:
     """Return the items of a unit in hand; the ingest of a file is none of them."""
     if unit == "ingest":
         return 0
-    if unit == "train":
+    if unit == TRAIN:
         return 1
     if size is None and row[2:] == [b"1", b"1"]:
         size = row[1]  # the only unit of a sealed job
