@@ -50,7 +50,7 @@ class CharLstm(Model):
         "train": TaskSpec(TrainParameters, unit_items=1),
         # 32 prompts of the default length are 0.2 s of one core for a stream of 512 units, which is
         # no faster in a larger batch, and 0.5 s for the tutorial's windows.
-        "generate": TaskSpec(GenerateParameters, unit_items=32, output=GenerateParameters.output()),
+        "generate": TaskSpec(GenerateParameters, unit_items=32, bound=GenerateParameters.output()),
     }
     presets: ClassVar[Mapping[str, Mapping[str, ParameterValue]]] = PRESETS
 

@@ -53,7 +53,7 @@ _TUTORIAL: dict[str, ParameterValue] = {
 GENERATE = TaskSpec(
     GenerateParameters,
     unit_items=32,
-    output=GenerateParameters.output(characters_per_symbol=CHARACTERS_PER_SYMBOL),
+    bound=GenerateParameters.output(characters_per_symbol=CHARACTERS_PER_SYMBOL),
 )
 
 

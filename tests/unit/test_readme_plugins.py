@@ -46,6 +46,26 @@ def test_the_guides_training_goes_on_after_each_step(guide_folder: Path):
     assert "30 passed" in ended.stdout
 
 
+@pytest.mark.slow
+def test_the_guides_tasks_of_its_own_give_what_its_test_says(guide_folder: Path):
+    ended = run(["-m", "pytest", "-q", "test_seqd_letters.py"], guide_folder)
+
+    assert ended.returncode == 0, ended.stdout
+    assert "2 passed" in ended.stdout
+
+
+def test_the_description_of_the_guides_tasks_is_taken(guide_folder: Path):
+    program = (
+        "from seqd.models.descriptions import check_model\n"
+        "from seqd_letters import Letters\n"
+        "check_model(Letters())"
+    )
+
+    ended = run(["-c", program], guide_folder)
+
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_the_guides_plugin_is_found_and_ready(guide_folder: Path):
     commands = blocks_of(GUIDE, "sh")[0].text.splitlines()
     assert commands == ["seqd plugins list", "seqd plugins show length"]
