@@ -39,6 +39,9 @@ VECTOR_FORMAT: Final = "float32-vector"
 #: Bytes of one number of a vector.
 FLOAT_BYTES: Final = 4
 
+#: Kinds of an array's numbers, as `__array_interface__` has them: truth values, whole and real.
+_REAL_KINDS: Final = "biuf"
+
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -221,6 +224,9 @@ def _packed(values: object) -> bytes:
 def _packed_numbers(values: object) -> bytes:
     if isinstance(values, Mapping | Set):
         raise ValueError(f"it is of type {type(values).__name__}; allowed: numbers in order")
+    kind = getattr(values, "__array_interface__", {}).get("typestr", "<f4")
+    if kind[1] not in _REAL_KINDS:
+        raise ValueError(f"it is an array of the type {kind}; allowed: numbers")
     try:
         numbers = array("f", cast("Sequence[float]", values))
     except (TypeError, ValueError, OverflowError) as error:

@@ -109,22 +109,22 @@ def test_a_record_that_does_not_fit_is_an_error_of_its_item_alone(task_cluster, 
             "stars",
             "score",
             "nan",
-            "The model plugin gave a Score that no result can hold: score is nan: Input "
-            "should be a finite number.",
+            "The model plugin gave a Score that no result can hold: score is nan; "
+            "allowed: a finite number.",
         ),
         (
             "stars",
             "score",
             "dict",
-            "The model plugin gave dict as an outcome; its contract (B1) allows Score itself, "
-            "which the task states, and ItemError.",
+            "The model plugin gave dict as an outcome; its contract (B1) allows Score, which "
+            "the task states, and ItemError.",
         ),
         (
             "stars",
             "score",
             "other",
-            "The model plugin gave Text as an outcome; its contract (B1) allows Score itself, "
-            "which the task states, and ItemError.",
+            "The model plugin gave Text as an outcome; its contract (B1) allows Score, which "
+            "the task states, and ItemError.",
         ),
         (
             "mirror",

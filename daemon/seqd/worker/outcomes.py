@@ -7,6 +7,7 @@ once more, strictly. One that is wrong becomes the error of its own item.
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
 from functools import lru_cache
 from math import isfinite
 from typing import Annotated, cast
@@ -163,7 +164,7 @@ def _as_json(outcome: object, output: type[BaseModel]) -> CheckedJson | ItemErro
     if type(outcome) is not output:
         raise _BadOutcome(
             f"The model plugin gave {type(outcome).__name__} as an outcome; its contract (B1) "
-            f"allows {output.__name__} itself, which the task states, and ItemError."
+            f"allows {output.__name__}, which the task states, and ItemError."
         )
     try:
         made = _flat_json(outcome) if _is_flat(outcome) else _read_back(outcome)
@@ -217,10 +218,11 @@ def _is_plain(output: type[BaseModel]) -> bool:
 
 def _flat_json(outcome: BaseModel) -> CheckedJson:
     """Return a flat output as JSON, as it is once it is validated strictly."""
-    made = type(outcome).model_validate(outcome.__dict__, strict=True)
-    for name, value in made.__dict__.items():
+    for name, value in outcome.__dict__.items():
         if type(value) is float and not isfinite(value):
             raise ValueError(f"{name} is {value}; allowed: a finite number")
+    made = type(outcome).model_validate(outcome.__dict__, strict=True)
+    for value in made.__dict__.values():
         if type(value) is str:
             value.encode()  # raises for a lone surrogate
     return CheckedJson(type(outcome).__pydantic_serializer__.to_python(made, mode="json"))
@@ -261,7 +263,7 @@ def _check_finite(value: object, field: str = "") -> None:
     elif isinstance(value, dict):
         for name, part in value.items():
             _check_finite(part, f"{field}.{name}")
-    elif not isinstance(value, str | Vector) and hasattr(value, "__dict__"):  # a record
+    elif isinstance(value, BaseModel) or is_dataclass(value):
         for name, part in vars(value).items():
             _check_finite(part, f"{field}.{name}" if field else name)
 

@@ -1,0 +1,247 @@
+"""Given what a plugin may give for an item of a task of its own, what a result holds of it.
+
+Whatever it is, either a reader of the result takes it, or the item has an error.
+"""
+
+import json
+import math
+from enum import Enum
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from seqd.worker.outcomes import CheckedJson, checked
+from seqd_schemas import (
+    ITEM_RESULT,
+    Dimensions,
+    Embedding,
+    ItemError,
+    ItemErrorCode,
+    ItemSuccess,
+    Labels,
+    Score,
+    ScoredLabel,
+    Span,
+    Spans,
+    TaskOutput,
+    Text,
+    Vector,
+)
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Inner(TaskOutput):
+    share: float = Field(ge=0, le=1, description="A share.")
+
+
+class Everything(TaskOutput):
+    """A field of each form."""
+
+    word: str = Field(max_length=20, description="A word.")
+    share: float = Field(ge=0, le=1, description="A share.")
+    count: int = Field(ge=0, le=9, description="A count.")
+    flag: bool = Field(description="A flag.")
+    color: Color = Field(description="A color.")
+    inner: Inner = Field(description="A record.")
+    parts: tuple[Inner, ...] = Field(max_length=3, description="Records.")
+    table: dict[Annotated[str, Field(max_length=5)], float | None] = Field(
+        max_length=3, description="Numbers by name."
+    )
+    vector: Annotated[Vector, Dimensions(2)] | None = Field(default=None, description="A vector.")
+
+
+SOUND: dict[str, Any] = {
+    "word": "a", "share": 0.5, "count": 1, "flag": True, "color": Color.RED,
+    "inner": Inner(share=1), "parts": (Inner(share=0),), "table": {"x": 1.0},
+    "vector": Vector([1, 2]),
+}  # fmt: skip
+
+
+class Labelled(Score):
+    """A subclass, which has a field that readers of a Score do not know."""
+
+    label: str = Field(max_length=9, description="A label.")
+
+
+#: What may stand where a field's value should: of another type, not finite, too long, no text.
+GARBAGE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=30)
+    | st.just("\ud800")
+    | st.binary(max_size=8)
+    | st.sampled_from([Color.RED, Vector([1, 2]), Vector([1]), Inner(share=0.5)])
+    | st.builds(lambda share: Inner.model_construct(share=share), st.floats())
+    | st.builds(object),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+    ),
+    max_leaves=6,
+)
+
+
+def is_readable(kept: CheckedJson, output: type[TaskOutput]) -> bool:
+    """Return True where readers in any language take a result with the output."""
+    result = ItemSuccess(custom_id="a", output=kept)
+    content = ITEM_RESULT.dump_json(result)
+    again = json.loads(content, parse_constant=lambda name: pytest.fail(f"JSON has {name}"))
+    output.model_validate_json(json.dumps(again["output"]), strict=True)
+    return ITEM_RESULT.validate_json(content) == result
+
+
+def message_of(outcome: object, output: type[TaskOutput]) -> str:
+    kept = checked(outcome, output)
+    assert isinstance(kept, ItemError)
+    assert kept.code is ItemErrorCode.PLUGIN_ERROR
+    return kept.message
+
+
+def test_a_sound_output_is_kept_as_its_json():
+    kept = checked(Everything(**SOUND), Everything)
+
+    assert kept == Everything(**SOUND).model_dump(mode="json")
+    assert is_readable(kept, Everything)
+
+
+@given(st.sampled_from(sorted(SOUND)), GARBAGE)
+def test_what_model_construct_made_is_kept_only_where_all_can_read_it(field, value):
+    outcome = Everything.model_construct(**{**SOUND, field: value})
+
+    kept = checked(outcome, Everything)
+
+    assert isinstance(kept, ItemError) or is_readable(kept, Everything)
+
+
+@given(st.sampled_from(sorted(set(SOUND) - {"vector"})))
+def test_an_output_without_a_field_is_an_error(field):
+    rest = {name: value for name, value in SOUND.items() if name != field}
+
+    message = message_of(Everything.model_construct(**rest), Everything)
+
+    assert message.startswith("The model plugin gave a Everything that no result can hold: ")
+    assert field in message
+
+
+@given(GARBAGE)
+def test_what_is_no_output_at_all_is_an_error(outcome):
+    kept = checked(outcome, Score)
+
+    assert isinstance(kept, ItemError)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("make", "output", "field"),
+    [
+        (lambda bad: Score.model_construct(score=bad), Score, "score"),
+        (
+            lambda bad: Everything.model_construct(
+                **{**SOUND, "inner": Inner.model_construct(share=bad)}
+            ),
+            Everything,
+            "inner.share",
+        ),
+        (
+            lambda bad: Everything.model_construct(**{**SOUND, "table": {"x": 1.0, "y": bad}}),
+            Everything,
+            "table.y",
+        ),
+        (
+            lambda bad: Labels.model_construct(
+                labels=(ScoredLabel.model_construct(label="a", score=bad),)
+            ),
+            Labels,
+            "labels.0.score",
+        ),
+        (
+            lambda bad: Spans.model_construct(
+                spans=[Span.model_construct(start=0, end=1, label="a", score=bad)]
+            ),
+            Spans,
+            "spans.0.score",
+        ),
+    ],
+)
+def test_a_number_that_is_not_finite_is_named_however_deep_it_is(number, make, output, field):
+    assert message_of(make(number), output) == (
+        f"The model plugin gave a {output.__name__} that no result can hold: {field} is {number}; "
+        "allowed: a finite number."
+    )
+
+
+@given(st.text(max_size=5), st.sampled_from(["\ud800", "\udfff", "\ud83d"]), st.text(max_size=5))
+def test_a_text_with_a_lone_surrogate_is_an_error(before, surrogate, after):
+    outcome = Text.model_construct(text=before + surrogate + after, truncated=False)
+
+    assert "no result can hold" in message_of(outcome, Text)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "output", "message"),
+    [
+        (
+            Labelled(score=1, label="a"),
+            Score,
+            "The model plugin gave Labelled as an outcome; its contract (B1) allows Score, which "
+            "the task states, and ItemError.",
+        ),
+        (
+            Embedding.model_construct(vector=[1.0, 2.0], truncated=False),
+            Embedding,
+            "The model plugin gave a Embedding that no result can hold: Error serializing",
+        ),
+        (
+            Text.model_construct(text="x" * 1_048_577, truncated=False),
+            Text,
+            "The model plugin gave a Text that no result can hold: text is 'xxx",
+        ),
+        (
+            Score.model_construct(score="1", truncated=False),
+            Score,
+            "The model plugin gave a Score that no result can hold: score is '1': Input should be "
+            "a valid number.",
+        ),
+        (
+            Score.model_construct(score=1.0, truncated=False, type="text"),
+            Score,
+            "The model plugin gave a Score that no result can hold: type is 'text': Input should "
+            "be 'score'.",
+        ),
+    ],
+)
+def test_an_outcome_that_is_not_what_the_task_states_says_what_it_is(outcome, output, message):
+    assert message_of(outcome, output).startswith(message)
+
+
+def test_an_item_error_of_the_plugin_stays_as_it_is():
+    error = ItemError(code=ItemErrorCode.INVALID_INPUT, message="Not this one.")
+
+    assert checked(error, Score) == error
+
+
+@given(GARBAGE)
+def test_an_item_error_that_model_construct_made_is_checked_too(message):
+    kept = checked(ItemError.model_construct(code="invalid_input", message=message), Score)
+
+    assert isinstance(kept, ItemError)
+    assert isinstance(kept.message, str)
+    kept.model_dump_json()
+
+
+def test_a_record_that_holds_itself_is_an_error():
+    table: dict[str, Any] = {}
+    table["x"] = table
+
+    assert "no result can hold" in message_of(
+        Everything.model_construct(**{**SOUND, "table": table}), Everything
+    )

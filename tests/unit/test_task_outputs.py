@@ -1,0 +1,225 @@
+"""Given any numbers, texts and arrays, what `Vector`, `Labels` and `Spans` take, and refuse."""
+
+import base64
+import binascii
+import json
+import math
+import pickle
+from copy import deepcopy
+from typing import Annotated
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from seqd_schemas import Dimensions, Embedding, Labels, ScoredLabel, Span, Spans, Vector
+from seqd_schemas.outputs import MAX_DIMENSIONS
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+VECTORS = st.lists(FLOATS, min_size=1, max_size=40)
+
+#: Types of arrays that a plugin may have, in both byte orders.
+DTYPES = ["<f4", ">f4", "<f8", ">f8", "<f2", ">f2", "<i4", ">i4", "<i8", "<u1", "<u2", "?"]
+
+
+class Four(BaseModel):
+    vector: Annotated[Vector, Dimensions(4)]
+
+
+def refusal_of(values: object) -> str:
+    with pytest.raises(ValueError) as refused:
+        Vector(values)
+    return str(refused.value)
+
+
+@given(VECTORS)
+def test_a_vector_comes_back_from_json_to_the_last_bit(numbers):
+    made = Embedding(vector=numbers)
+
+    read = Embedding.model_validate_json(made.model_dump_json(), strict=True)
+
+    assert read == made
+    assert hash(read.vector) == hash(made.vector)
+    assert np.asarray(read.vector).tobytes() == np.array(numbers, "<f4").tobytes()
+    assert list(read.vector) == list(made.vector) == np.array(numbers, np.float32).tolist()
+
+
+@given(VECTORS)
+def test_a_vector_is_the_same_by_bytes_numbers_text_copy_and_pickle(numbers):
+    made = Vector(numbers)
+
+    others = [Vector(made.data), Vector(tuple(numbers)), Vector(made), Vector(list(made))]
+    others += [
+        Vector.from_base64(made.to_base64()),
+        deepcopy(made),
+        pickle.loads(pickle.dumps(made)),
+    ]
+
+    assert all(other == made for other in others)
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=20), st.sampled_from(DTYPES))
+def test_an_array_of_any_type_and_byte_order_is_its_numbers(numbers, dtype):
+    array = np.array(numbers, dtype=dtype)
+
+    assert list(Vector(array)) == [float(number) for number in array.tolist()]
+
+
+@given(VECTORS, st.integers(1, 3), st.booleans())
+def test_an_array_of_any_stride_is_its_numbers(numbers, step, is_backwards):
+    array = np.array(numbers, np.float32)[:: -step if is_backwards else step]
+
+    assert np.array_equal(np.asarray(Vector(array)), array)
+
+
+def test_a_column_of_a_matrix_and_an_array_that_cannot_be_written_are_taken():
+    matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
+    fixed = matrix[0].copy()
+    fixed.setflags(write=False)
+
+    assert list(Vector(matrix[:, 1])) == [1, 5, 9]
+    assert list(Vector(matrix.T[2])) == [2, 6, 10]
+    assert list(Vector(fixed)) == [0, 1, 2, 3]
+
+
+def test_a_vector_keeps_its_numbers_when_the_array_changes():
+    array = np.ones(3, np.float32)
+    vector = Vector(array)
+
+    array[0] = 7
+
+    assert list(vector) == [1, 1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        np.asarray(vector)[0] = 7
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.ones((2, 2), np.float32), "it has the shape (2, 2); allowed: one axis"),
+        (np.float32(1), "it has the shape (); allowed: one axis"),
+        (np.array(1.0), "it has the shape (); allowed: one axis"),
+        ([], "it has 0 numbers; allowed: 1 to 65,536"),
+        (np.zeros(0, np.float32), "it has 0 numbers; allowed: 1 to 65,536"),
+        ([0.0] * (MAX_DIMENSIONS + 1), "it has 65,537 numbers; allowed: 1 to 65,536"),
+        (b"12345", "it has 5 bytes; allowed: four of each number"),
+        ([1.0, math.nan], "a number of it is not finite; allowed: finite numbers"),
+        ([math.inf, -math.inf], "a number of it is not finite; allowed: finite numbers"),
+        (np.array([1, np.nan]), "a number of it is not finite; allowed: finite numbers"),
+        ([1.0, "2"], "it is no vector of 32-bit floats: must be real number, not str"),
+        ([1.0, None], "it is no vector of 32-bit floats: must be real number, not NoneType"),
+        ([[1.0]], "it is no vector of 32-bit floats: must be real number, not list"),
+    ],
+)
+def test_what_is_no_vector_of_finite_numbers_is_refused(values, message):
+    assert refusal_of(values) == message
+
+
+@pytest.mark.parametrize("values", [[1e39], np.array([1e39]), [10**400], np.array([1e300, 1.0])])
+def test_a_number_that_is_too_large_for_32_bits_is_refused(values):
+    assert refusal_of(values) in (
+        "a number of it is not finite; allowed: finite numbers",
+        "it is no vector of 32-bit floats: int too large to convert to float",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.array([1 + 2j]), "<c16"),
+        (np.array(["a"]), "<U1"),
+        (np.array([None]), "|O"),
+        (np.array(["2020-01-01"], "datetime64[D]"), "<M8[D]"),
+    ],
+)
+def test_an_array_of_what_are_no_real_numbers_is_refused(values, kind):
+    assert refusal_of(values) == f"it is an array of the type {kind}; allowed: numbers"
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=20))
+def test_numbers_are_a_vector_where_all_are_finite(numbers):
+    try:
+        made = Vector(numbers)
+    except ValueError:
+        assert not all(map(math.isfinite, numbers))
+    else:
+        assert all(map(math.isfinite, numbers)) and len(made) == len(numbers)
+
+
+def test_the_largest_floats_are_taken_in_any_number():
+    most = float(np.finfo(np.float32).max)
+
+    assert list(Vector([most] * 1_000 + [-most] * 1_000))[-1] == -most
+
+
+@given(st.binary(max_size=64))
+def test_bytes_are_a_vector_only_where_they_are_finite_floats(content):
+    try:
+        made = Vector(content)
+    except ValueError:
+        is_whole = len(content) % 4 == 0 and len(content) > 0
+        assert not (is_whole and np.isfinite(np.frombuffer(content, "<f4")).all())
+    else:
+        assert made.data == content
+
+
+@given(st.text(max_size=40))
+def test_a_text_is_a_vector_only_where_it_is_the_base64_of_one(text):
+    content = json.dumps({"vector": text})
+    try:
+        made = Embedding.model_validate_json(content, strict=True)
+    except ValidationError:
+        with pytest.raises((binascii.Error, ValueError)):
+            Vector(base64.b64decode(text, validate=True))
+    else:
+        assert made.vector.to_base64() == text
+
+
+@given(VECTORS)
+def test_a_vector_of_another_length_than_is_declared_is_refused(numbers):
+    try:
+        made = Four(vector=numbers)
+    except ValidationError as error:
+        (fault,) = error.errors()
+        assert len(numbers) != 4
+        assert fault["msg"] == f"Value error, it has {len(numbers)} numbers; allowed: 4"
+    else:
+        assert len(made.vector) == 4
+
+
+@pytest.mark.parametrize("wrong", [None, 1.0, {"a": 1}, {1.0, 2.0}, object()])
+def test_what_is_no_sequence_is_no_vector(wrong):
+    with pytest.raises(ValidationError) as refused:
+        Embedding(vector=wrong)
+
+    assert refused.value.errors()[0]["msg"] == (
+        f"Value error, it is of type {type(wrong).__name__}; allowed: a vector of numbers"
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 1)), max_size=6))
+def test_labels_are_taken_where_each_is_there_once_and_the_highest_is_first(pairs):
+    labels = tuple(ScoredLabel(label=name, score=score) for name, score in pairs)
+    scores = [score for _, score in pairs]
+    is_sound = len(dict(pairs)) == len(pairs) and scores == sorted(scores, reverse=True)
+
+    try:
+        made = Labels(labels=labels)
+    except ValidationError:
+        assert not is_sound
+    else:
+        assert is_sound
+        assert Labels.model_validate_json(made.model_dump_json(), strict=True) == made
+
+
+@given(st.integers(-2, 10), st.integers(-2, 10))
+def test_a_span_ends_behind_its_start(start, end):
+    try:
+        made = Spans(spans=(Span(start=start, end=end, label="NAME"),))
+    except ValidationError:
+        assert start < 0 or end <= start
+    else:
+        assert 0 <= start < end
+        assert Spans.model_validate_json(made.model_dump_json(), strict=True) == made
