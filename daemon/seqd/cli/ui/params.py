@@ -168,15 +168,15 @@ def _print_fields(screen: Screen, title: str, task: TaskSchema) -> None:
     screen.say()
     if task.input is None:
         empty = "may be empty" if task.allows_empty else "not empty"
-        screen.say(f"{title}: takes texts, each {empty}", "bold")
+        screen.say(f"{title}, input: texts, {empty}", "bold")
     else:
         rows = [_row(one) for one in input_of(task)]
-        print_table(screen, ("takes", *_COLUMNS[1:]), rows, title=f"{title}: a record of")
+        print_table(screen, ("field", *_COLUMNS[1:]), rows, title=f"{title}, input: records")
     screen.say()
     fields = output_of(task)
     rows = [(one.name, one.type, one.allowed, one.description) for one in fields]
-    columns = ("gives", "type", "allowed", "what it is")
-    print_table(screen, columns, rows, title=f"{title}: an output of")
+    columns = ("field", "type", "allowed", "what it is")
+    print_table(screen, columns, rows, title=f"{title}, output")
 
 
 def _row(parameter: Parameter) -> tuple[str, ...]:
