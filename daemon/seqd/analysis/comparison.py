@@ -27,14 +27,41 @@ from seqd.analysis.paired import (
 from seqd.errors import InvalidRequest
 from seqd_schemas import Classification, ItemFailure, ItemSuccess
 
-MetricId = Literal["accuracy", "f1_macro", "log_loss", "bits_per_char"]
+MetricId = Literal[
+    "accuracy",
+    "f1_macro",
+    "log_loss",
+    "bits_per_char",
+    "f1_micro",
+    "precision_micro",
+    "recall_micro",
+    "exact_match",
+    "overlap_f1",
+    "chrf",
+    "mean_absolute_error",
+    "root_mean_square_error",
+]
 
 #: Figures of versions that classify, and of those that write text, by which two are compared.
 CLASSIFY_METRICS: Final[tuple[MetricId, ...]] = ("accuracy", "f1_macro", "log_loss")
 TEXT_METRICS: Final[tuple[MetricId, ...]] = ("bits_per_char",)
 
+#: Figures of plugins' own tasks; which of them goes by the type of output.
+TASK_METRICS: Final[tuple[MetricId, ...]] = (
+    "f1_micro",
+    "precision_micro",
+    "recall_micro",
+    "chrf",
+    "exact_match",
+    "overlap_f1",
+    "mean_absolute_error",
+    "root_mean_square_error",
+)
+
 #: Figures of which less is better.
-LOSSES: Final = frozenset({"log_loss", "bits_per_char"})
+LOSSES: Final = frozenset(
+    {"log_loss", "bits_per_char", "mean_absolute_error", "root_mean_square_error"}
+)
 
 #: What a gain may lack of what is asked for: 0.9 less 0.8 is not quite 0.1.
 _ROUNDING: Final = 1e-12
@@ -142,7 +169,13 @@ class VersionFacts(_Record):
 class Comparison(_Record):
     """Two versions on the same data."""
 
-    task: Literal["classify", "generate"] = Field(description="What both do.")
+    task: str = Field(description="What both do.")
+    output: str | None = Field(
+        default=None, description="Of a plugin's own task, the `type` of its outputs."
+    )
+    errored: tuple[int, int] | None = Field(
+        default=None, description="Of a plugin's own task, items that each version errored on."
+    )
     data: str = Field(description="Name of the data.")
     items: int = Field(ge=0, description="Labelled items with two answers; characters of a text.")
     first: VersionFacts = Field(description="The first version.")
@@ -361,17 +394,20 @@ def _objection(comparison: Comparison, metric: MetricId, gain: float, by: float)
             f"{metric} is better by {gain:.4f}, which may be chance: the 95% interval of the "
             f"difference, {found.interval[0]:+.4f} to {found.interval[1]:+.4f}, has 0 in it"
         )
-    if found.interval is None and answers is not None:
+    if found.interval is None and (answers is not None or comparison.output is not None):
         return f"{metric} is better by {gain:.4f} on one item, which may be chance"
     if metric == "log_loss" and answers is not None and answers.labels is not None:
         # Items of such a class are not in the loss, so a version that lacks it would gain by that.
         lacking = answers.labels.unknown_to_second
         if lacking:
             return f"log_loss leaves out the items of its missing class {lacking[0]!r}"
-    if answers is not None and answers.errored_second > answers.errored_first:
+    errored = comparison.errored
+    if answers is not None:
+        errored = answers.errored_first, answers.errored_second
+    if errored is not None and errored[1] > errored[0]:
         return (
-            f"it gives an error on {answers.errored_second:,} of the items, and "
-            f"{comparison.first.ref} on {answers.errored_first:,}"
+            f"it gives an error on {errored[1]:,} of the items, and {comparison.first.ref} on "
+            f"{errored[0]:,}"
         )
     return None
 

@@ -9,7 +9,8 @@ from seqd.analysis.intervals import OnlineRatio
 from seqd.analysis.task_report import SetCounts, TaskReport, by_normal
 from seqd_schemas import MAX_SPANS, Span, Spans
 
-_Key = tuple[int, int, str]
+#: Start, end and label.
+SpanKey = tuple[int, int, str]
 
 
 class SpanFigures:
@@ -19,7 +20,7 @@ class SpanFigures:
         self._counts = SetCounts()
         self._overlap = OnlineRatio()
 
-    def truth(self, value: object) -> frozenset[_Key]:
+    def truth(self, value: object) -> frozenset[SpanKey]:
         """Return the spans of a list of objects with start, end and label; `[]` is none."""
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MAX_SPANS:
             raise ValueError(
@@ -28,13 +29,11 @@ class SpanFigures:
             )
         return frozenset(_key(_span(one)) for one in value)
 
-    def add(self, truth: frozenset[_Key], output: Spans) -> None:
+    def add(self, truth: frozenset[SpanKey], output: Spans) -> None:
         """Count one item. A span is right whose start, end and label are."""
-        given = frozenset(map(_key, output.spans))
+        given = span_keys(output)
         self._counts.add(_labels(truth), _labels(given), _labels(truth & given))
-        true_parts, given_parts = _covered(truth), _covered(given)
-        shared = sum(_shared(parts, given_parts.get(one, [])) for one, parts in true_parts.items())
-        self._overlap.add(2 * shared, _characters(true_parts) + _characters(given_parts))
+        self._overlap.add(*overlap_of(truth, given))
 
     def report(self) -> TaskReport:
         """Return F1 of exact spans, and as `overlap_f1` that of characters in spans of a label."""
@@ -42,6 +41,18 @@ class SpanFigures:
         if self._overlap.value is not None:
             metrics["overlap_f1"] = by_normal(self._overlap.value, self._overlap.interval())
         return TaskReport(self._counts.items, metrics, self._counts.classes())
+
+
+def overlap_of(truth: frozenset[SpanKey], given: frozenset[SpanKey]) -> tuple[int, int]:
+    """Return twice the characters that both have under one label, and those of each, summed."""
+    true_parts, given_parts = _covered(truth), _covered(given)
+    shared = sum(_shared(parts, given_parts.get(one, [])) for one, parts in true_parts.items())
+    return 2 * shared, _characters(true_parts) + _characters(given_parts)
+
+
+def span_keys(output: Spans) -> frozenset[SpanKey]:
+    """Return what of its spans counts: start, end and label."""
+    return frozenset(map(_key, output.spans))
 
 
 def _span(value: object) -> Span:
@@ -54,15 +65,15 @@ def _span(value: object) -> Span:
         raise ValueError(f"{where}: {message}") from None
 
 
-def _key(span: Span) -> _Key:
+def _key(span: Span) -> SpanKey:
     return span.start, span.end, span.label
 
 
-def _labels(spans: Iterable[_Key]) -> Counter[str]:
+def _labels(spans: Iterable[SpanKey]) -> Counter[str]:
     return Counter(label for _, _, label in spans)
 
 
-def _covered(spans: Iterable[_Key]) -> dict[str, list[tuple[int, int]]]:
+def _covered(spans: Iterable[SpanKey]) -> dict[str, list[tuple[int, int]]]:
     """Return the parts that spans of each label cover, ascending and apart from each other."""
     parts = defaultdict[str, list[tuple[int, int]]](list)
     for start, end, label in sorted(spans):

@@ -2,6 +2,9 @@
 
 from collections import Counter
 
+import numpy as np
+
+from seqd.analysis.paired import Floats
 from seqd.analysis.task_report import TaskReport, share_of
 from seqd_schemas import EvaluatedMetric, Text
 
@@ -21,29 +24,39 @@ class ChrF:
     """
 
     def __init__(self) -> None:
-        self._given = [0] * ORDER
-        self._true = [0] * ORDER
-        self._shared = [0] * ORDER
+        self._counts = np.zeros(3 * ORDER)
 
     def add(self, reference: str, text: str) -> None:
         """Take one text and what it should be."""
-        true, given = "".join(reference.split()), "".join(text.split())
-        for at in range(ORDER):
-            of_true, of_given = _ngrams(true, at + 1), _ngrams(given, at + 1)
-            self._true[at] += of_true.total()
-            self._given[at] += of_given.total()
-            self._shared[at] += (of_true & of_given).total()
+        self._counts += ngram_counts(reference, text)
 
     @property
     def value(self) -> float:
         """The figure; 0 where a side has no characters."""
-        known = [at for at in range(ORDER) if self._given[at] and self._true[at]]
-        if not known:
-            return 0.0
-        precision = sum(self._shared[at] / self._given[at] for at in known) / len(known)
-        recall = sum(self._shared[at] / self._true[at] for at in known) / len(known)
-        below = BETA**2 * precision + recall
-        return (1 + BETA**2) * precision * recall / below if below else 0.0
+        return float(chrf_of(self._counts))
+
+
+def ngram_counts(reference: str, text: str) -> list[int]:
+    """Return the n-grams that a text has, its reference has, and both have, each by n from 1."""
+    true, given = "".join(reference.split()), "".join(text.split())
+    pairs = [(_ngrams(given, n), _ngrams(true, n)) for n in range(1, ORDER + 1)]
+    return [
+        *(of_given.total() for of_given, _ in pairs),
+        *(of_true.total() for _, of_true in pairs),
+        *((of_given & of_true).total() for of_given, of_true in pairs),
+    ]
+
+
+def chrf_of(counts: Floats) -> Floats:
+    """Return chrF of sums of `ngram_counts`, which the last axis has."""
+    given, true, shared = (counts[..., at : at + ORDER] for at in (0, ORDER, 2 * ORDER))
+    known = (given > 0) & (true > 0)
+    orders = np.maximum(known.sum(axis=-1), 1)
+    precision = (np.where(known, shared, 0) / np.maximum(given, 1)).sum(axis=-1) / orders
+    recall = (np.where(known, shared, 0) / np.maximum(true, 1)).sum(axis=-1) / orders
+    below = BETA**2 * precision + recall
+    found = (1 + BETA**2) * precision * recall / np.where(below > 0, below, 1)
+    return np.asarray(found, dtype=np.float64)
 
 
 class TextFigures:

@@ -23,8 +23,9 @@ def compare(
         str | None,
         typer.Option(
             "--metric",
-            help="What decides: accuracy, f1_macro or log_loss; of a text bits_per_char. Exit "
-            "status 3 when the second version is not better.",
+            help="What decides: accuracy, f1_macro or log_loss; of a text bits_per_char; of a "
+            "plugin's own task such as f1_micro, chrf or mean_absolute_error. Exit status 3 when "
+            "the second version is not better.",
         ),
     ] = None,
     by: measuring.By = None,
@@ -36,9 +37,10 @@ def compare(
     last: measuring.Last = None,
     format_name: options.InputFormatName = "auto",
     text_field: options.TextField = "text",
-    label_field: options.LabelField = "label",
+    label_field: measuring.TruthField = None,
     map_label: LabelPairs = None,
     param: options.Parameters = None,
+    task: measuring.Task = None,
     as_json: options.Json = False,
 ) -> None:
     """Compare two versions on the same labelled data, or two that write text on a text.
@@ -61,6 +63,7 @@ def compare(
         label_map=read_label_map(map_label or []),
         parameters=options.read_parameters(param or []),
         last=last,
+        task=task,
         metric=decides,
         changed=changed,
         replaces=force,
@@ -73,13 +76,13 @@ def compare(
 
 def _read_decision(metric: str | None, by: float | None) -> "tuple[MetricId | None, float]":
     """Return the metric that decides, if one does, and the least gain. Raises InvalidRequest."""
-    from seqd.analysis.comparison import CLASSIFY_METRICS, TEXT_METRICS
+    from seqd.analysis.comparison import CLASSIFY_METRICS, TASK_METRICS, TEXT_METRICS
 
     if metric is None:
         if by is not None:
             raise InvalidRequest("--by is the least gain in a metric, and no --metric is given")
         return None, 0.0
-    options.choice("--metric", metric, [*CLASSIFY_METRICS, *TEXT_METRICS])
+    options.choice("--metric", metric, [*CLASSIFY_METRICS, *TEXT_METRICS, *TASK_METRICS])
     return cast("MetricId", metric), measuring.read_gain(by)
 
 

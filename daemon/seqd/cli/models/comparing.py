@@ -72,7 +72,10 @@ class CompareOptions:
     fields: Mapping[str, str] = field(
         default_factory=lambda: {"format": "auto", "text_field": "text"}
     )
-    label_field: str = "label"
+    #: The field with the true class or output; None: `label`, or that of a task's type of output.
+    label_field: str | None = None
+    #: The task, of a model with several of its plugin's own.
+    task: str | None = None
     #: What the model calls the labels of the data that it calls otherwise.
     label_map: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
@@ -85,6 +88,11 @@ class CompareOptions:
     #: Whether that file may replace another.
     replaces: bool = False
 
+    @property
+    def class_field(self) -> str:
+        """The field with the true class."""
+        return self.label_field or "label"
+
 
 def compare_versions(
     first: str, second: str, data: str, given: CompareOptions, screen: Screen
@@ -95,7 +103,8 @@ def compare_versions(
     process. Raises InvalidRequest for one version twice and for versions that do not do the same,
     InvalidData where no label of the data is a class of either, and what jobs raise.
     """
-    one, other = open_text_model(first), open_text_model(second)
+    named = given.task is not None
+    one, other = (None if named else open_text_model(ref) for ref in (first, second))
     if one is not None and other is not None:
         refuse_same(one.name, other.name, first, second)
         _refuse_options_of_classifiers(given)
@@ -108,13 +117,20 @@ def compare_versions(
         )
     if given.last is not None:
         raise InvalidRequest("--last is for versions that write text, and these are none here")
+    from seqd.cli.models.task_evaluations import own_task
+
+    own = own_task(first, given.task)
+    if own is not None:
+        from seqd.cli.models.task_comparisons import compare_own_tasks
+
+        return compare_own_tasks(own, second, data, given, screen)
     _refuse_metric(given.metric, CLASSIFY_METRICS, "classify")
     with (
         feed_of(
             data,
             [],
             given.fields,
-            label_field=given.label_field,
+            label_field=given.class_field,
             label_map=given.label_map,
             is_read_twice=True,
         ) as feed,
@@ -184,14 +200,7 @@ class _Run:
                 f"{refs[0]} gave {first.errored:,} errors and {refs[1]} {second.errored:,}, so "
                 "there is nothing to compare. `seqd classify` on the file shows them."
             ) from None
-        sizes = [_size_in_store(ref, self._client.catalog()) for ref in refs]
-        workers = self._client.workers()
-        facts = [
-            VersionFacts(
-                ref=ref, items_per_s=rate, size_bytes=size, memory_bytes=_memory_of(ref, workers)
-            )
-            for ref, rate, size in zip(refs, rates, sizes, strict=True)
-        ]
+        facts = version_facts(self._client, refs, rates)
         return Comparison(
             task="classify",
             data=self._name,
@@ -214,13 +223,13 @@ class _Run:
         if not truths:
             raise InvalidData(
                 f"{self._name} has no label, so nothing can be right or wrong. The label is looked "
-                f"for in the field {self._given.label_field!r} (--label-field)."
+                f"for in the field {self._given.class_field!r} (--label-field)."
             )
         return truths, sample
 
     def _again(self) -> Feed:
         given = self._given
-        return Feed(self._feed.source, given.label_field, label_map=given.label_map)
+        return Feed(self._feed.source, given.class_field, label_map=given.label_map)
 
     def _sampled(self, ref: str, sample: list[Item]) -> Answers:
         """Return a version's answers to a few items, which tell its classes."""
@@ -292,7 +301,7 @@ class _Run:
         raise InvalidData(
             f"no label of {self._name} is a class of either version, so none could be right. The "
             f"file has {named_labels(truths)}; {theirs}. Map them: {hint}. Or name another field "
-            f"than {self._given.label_field!r} by --label-field."
+            f"than {self._given.class_field!r} by --label-field."
         )
 
     def _refuse_another_file(
@@ -303,6 +312,22 @@ class _Run:
                 f"{self._name} changed while it was read, so the two versions were not given the "
                 "same items. Compare them again, on a file that nobody writes"
             )
+
+
+def version_facts(
+    client: "Client", refs: tuple[str, str], rates: tuple[float | None, float | None]
+) -> list[VersionFacts]:
+    """Return what is known of two versions whose jobs had these rates."""
+    catalog, workers = client.catalog(), client.workers()
+    return [
+        VersionFacts(
+            ref=ref,
+            items_per_s=rate,
+            size_bytes=_size_in_store(ref, catalog),
+            memory_bytes=_memory_of(ref, workers),
+        )
+        for ref, rate in zip(refs, rates, strict=True)
+    ]
 
 
 def _texts_kept(feed: Feed, texts: "deque[str]") -> Iterator[Item | RefusedItem]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import options
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
 from seqd.cli.models import measuring
 from seqd.cli.models.loaded_here import LocalContext, load_here, plugin_faults
@@ -54,27 +54,13 @@ def evaluate(
     ] = None,
     format_name: options.FormatName = "auto",
     text_field: options.TextField = "text",
-    label_field: Annotated[
-        str | None,
-        typer.Option(
-            "--label-field",
-            help="Field with the true class (label), or with the true output of a plugin's task: "
-            "labels, score, spans, reference or label, by what it gives.",
-        ),
-    ] = None,
+    label_field: measuring.TruthField = None,
     map_label: LabelPairs = None,
     param: options.Parameters = None,
     no_examples: Annotated[
         bool, typer.Option("--no-examples", help="Show no texts of the data, and keep none.")
     ] = False,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            help="Task to measure, of a model with several of its plugin's own.",
-            autocompletion=completion.tasks,
-        ),
-    ] = None,
+    task: measuring.Task = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure a version on labelled data, or one that writes text on a text.

@@ -29,22 +29,28 @@ class Condition:
     """The data on which a version has to be better, and by what."""
 
     file: str
-    #: '' for the first figure that the versions have: accuracy, or of a text bits per character.
+    #: '' for the first figure that the versions have: accuracy, of a text bits per character, of a
+    #: plugin's own task micro F1, chrF or the mean absolute error.
     metric: str
     by: float | None
     #: `format` and `text_field` of the data.
     fields: Mapping[str, str]
-    label_field: str
+    label_field: str | None
     #: What the model calls the labels of the data that it calls otherwise.
     label_map: Mapping[str, str]
 
     def decide(self, first: str, second: str, screen: "Screen") -> Decision:
         """Compare two versions. Raises InvalidRequest, and what `compare_versions` does."""
-        from seqd.analysis.comparison import CLASSIFY_METRICS, TEXT_METRICS, verdict_of
+        from seqd.analysis.comparison import (
+            CLASSIFY_METRICS,
+            TASK_METRICS,
+            TEXT_METRICS,
+            verdict_of,
+        )
         from seqd.cli.models.comparing import CompareOptions, compare_versions
 
         least = read_gain(self.by)
-        metrics = (*CLASSIFY_METRICS, *TEXT_METRICS)
+        metrics = (*CLASSIFY_METRICS, *TEXT_METRICS, *TASK_METRICS)
         if self.metric:
             options.choice("--metric", self.metric, metrics)
         wanted = next((one for one in metrics if one == self.metric), None)

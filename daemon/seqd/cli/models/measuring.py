@@ -22,6 +22,22 @@ Last = Annotated[
     float | None,
     typer.Option("--last", help="Share of a text to measure, its end: 0.1 is the last tenth."),
 ]
+TruthField = Annotated[
+    str | None,
+    typer.Option(
+        "--label-field",
+        help="Field with the true class (label), or with the true output of a plugin's task: "
+        "labels, score, spans, reference or label, by what it gives.",
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="Task to measure, of a model with several of its plugin's own.",
+        autocompletion=completion.tasks,
+    ),
+]
 By = Annotated[
     float | None,
     typer.Option("--by", help="Least gain, in the unit of the metric: 0.002, say."),

@@ -90,7 +90,7 @@ def promote(
     by: measuring.By = None,
     format_name: options.InputFormatName = "auto",
     text_field: options.TextField = "text",
-    label_field: options.LabelField = "label",
+    label_field: measuring.TruthField = None,
     map_label: LabelPairs = None,
     share: Share = None,
     shadow: Shadow = None,

@@ -122,7 +122,7 @@ def evaluate_task(
     screen = Screen(to_stderr=as_json)
     field = data.truth_field or metric.truth_field
     rules = task_rules(task.schema, text_field=data.fields["text_field"])
-    _refuse_field_of_input(field, rules)
+    refuse_field_of_input(field, rules)
     counted = _Counted(metric, metric.figures())
     with feed_of(data.name, [], data.fields) as feed, options.open_client() as client:
         catalog = client.catalog()  # before the work: when it is done Redis may be away
@@ -152,7 +152,7 @@ def evaluate_task(
     raise typer.Exit(MISTAKE if counted.errored else OK)
 
 
-def _refuse_field_of_input(field: str, rules: ItemRules) -> None:
+def refuse_field_of_input(field: str, rules: ItemRules) -> None:
     """Raise InvalidRequest for a true output that the model would read."""
     if field in (rules.fields or (rules.text_field,)):
         raise InvalidRequest(

@@ -24,6 +24,14 @@ _NAMES: Final[dict[MetricId, str]] = {
     "f1_macro": "macro F1",
     "log_loss": "log loss",
     "bits_per_char": "bits per char",
+    "f1_micro": "micro F1",
+    "precision_micro": "micro precision",
+    "recall_micro": "micro recall",
+    "exact_match": "exact match",
+    "overlap_f1": "F1 of characters",
+    "chrf": "chrF",
+    "mean_absolute_error": "mean absolute error",
+    "root_mean_square_error": "root mean square error",
 }
 
 #: Longest name of a version that heads a column; longer ones are `first` and `second` there.
@@ -50,6 +58,13 @@ def print_comparison(
         _say_unknown_labels(screen, answers, comparison)
         _say_what_was_left_out(screen, answers, comparison)
     _print_what(screen, comparison)
+    if comparison.errored is not None and any(comparison.errored):
+        first, second = comparison.errored
+        screen.say(
+            f"Errors left out: {count(first)} of {comparison.first.ref}, {count(second)} of "
+            f"{comparison.second.ref}.",
+            "yellow",
+        )
     screen.say()
     _print_figures(screen, comparison)
     if answers is not None:
@@ -63,10 +78,12 @@ def print_comparison(
 
 
 def _print_what(screen: Screen, comparison: Comparison) -> None:
-    noun = "labelled item" if comparison.answers is not None else "character"
+    is_of_items = comparison.answers is not None or comparison.output is not None
+    noun = "labelled item" if is_of_items else "character"
     facts = {
         "first": comparison.first.ref,
         "second": comparison.second.ref,
+        "task": comparison.task if comparison.output is not None else "",
         "data": f"{comparison.data}, {counted(comparison.items, noun)}",
     }
     print_facts(screen, facts)

@@ -1,0 +1,96 @@
+"""Two versions with a plugin's own task: figures by sums of counts, and paired intervals."""
+
+import random
+
+import numpy as np
+import pytest
+
+from seqd.analysis.label_figures import LabelFigures
+from seqd.analysis.paired import mean_interval
+from seqd.analysis.span_figures import SpanFigures
+from seqd.analysis.task_comparison import PAIRED, TaskAnswers, compare_tasks
+from seqd.analysis.text_figures import TextFigures
+from seqd_schemas import Labels, Score, ScoredLabel, Span, Spans, Text
+
+
+def labels(names: set[str]) -> Labels:
+    return Labels(labels=tuple(ScoredLabel(label=name, score=0.5) for name in sorted(names)))
+
+
+def spans(names: set[str]) -> Spans:
+    return Spans(spans=tuple(Span(start=0, end=1 + ord(one) % 7, label=one) for one in names))
+
+
+def test_figures_are_those_of_an_evaluation_on_the_items_that_both_answered() -> None:
+    draw = random.Random(4)
+    answers = [TaskAnswers(PAIRED["labels"]) for _ in range(2)]
+    figures = [LabelFigures() for _ in range(2)]
+    for number in range(100):
+        truth = frozenset(draw.sample("abcd", draw.randrange(4)))
+        outputs = [labels(set(draw.sample("abcd", draw.randrange(4)))) for _ in range(2)]
+        for version, output in enumerate(outputs):
+            is_error = number == 10 * (version + 1)
+            answers[version].add(None if number == 5 else truth, None if is_error else output)
+            if number not in (5, 10, 20):
+                figures[version].add(truth, output)
+
+    found = compare_tasks(PAIRED["labels"], *answers)
+
+    for name, difference in found.items():
+        one, other = (each.report().metrics[name].value for each in figures)
+        assert (difference.first, difference.second) == pytest.approx((one, other))
+        assert difference.difference == pytest.approx(other - one)
+        assert difference.items == 97
+    assert [(one.errored, one.unlabelled) for one in answers] == [(1, 1), (1, 1)]
+
+
+def test_figures_of_spans_and_texts_are_those_of_an_evaluation_too() -> None:
+    of_spans, of_texts = TaskAnswers(PAIRED["spans"]), TaskAnswers(PAIRED["text"])
+    span_figures, text_figures = SpanFigures(), TextFigures()
+    for truth, given in (("ab", "ac"), ("b", "b"), ("", "a")):
+        keys = frozenset((one.start, one.end, one.label) for one in spans(set(truth)).spans)
+        of_spans.add(keys, spans(set(given)))
+        span_figures.add(keys, spans(set(given)))
+        of_texts.add(f"text {truth}", Text(text=f"text {given}"))
+        text_figures.add(f"text {truth}", Text(text=f"text {given}"))
+
+    for kind, answers, figures in (
+        ("spans", of_spans, span_figures),
+        ("text", of_texts, text_figures),
+    ):
+        due = figures.report().metrics
+        for name, difference in compare_tasks(PAIRED[kind], answers, answers).items():
+            assert difference.first == pytest.approx(due[name].value)
+            assert (difference.difference, difference.interval) == (0.0, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("items", [400, pytest.param(12_000, marks=pytest.mark.slow)])
+def test_the_interval_of_a_mean_error_is_about_that_by_the_normal_distribution(items: int) -> None:
+    random_numbers = np.random.default_rng(8)
+    errors = random_numbers.exponential(size=(2, items))
+    errors[0] += 0.1
+    answers = [TaskAnswers(PAIRED["score"]) for _ in range(2)]
+    for version in range(2):
+        for error in errors[version]:
+            answers[version].add(1.0, Score(score=1.0 + float(error)))
+
+    found = compare_tasks(PAIRED["score"], *answers)["mean_absolute_error"]
+
+    due = mean_interval(errors[1] - errors[0])
+    assert found.interval is not None and due is not None
+    assert found.interval == pytest.approx(due, abs=0.08 * (due[1] - due[0]))
+
+
+def test_one_item_has_no_interval_and_none_at_all_no_figures() -> None:
+    answers = [TaskAnswers(PAIRED["score"]) for _ in range(2)]
+    answers[0].add(1.0, None)
+    answers[1].add(1.0, Score(score=1.0))
+    with pytest.raises(ValueError, match="no item has a true output and two answers"):
+        compare_tasks(PAIRED["score"], *answers)
+    for one in answers:
+        one.add(1.0, Score(score=2.0))
+
+    found = compare_tasks(PAIRED["score"], *answers)
+
+    assert found["mean_absolute_error"].interval is None
+    assert found["mean_absolute_error"].items == 1
