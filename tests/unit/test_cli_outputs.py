@@ -85,8 +85,8 @@ def test_the_form_is_told_by_the_name(name: str, form: Form) -> None:
 def test_an_unknown_name_is_refused_with_those_that_are_known(name: str) -> None:
     message = (
         f"--out is '{name}', whose form is unknown; known names end in .jsonl, .csv, .tsv, .txt, "
-        ".parquet, each but .parquet also with .gz or .zst. Rename it, or name the form: "
-        "--out-format jsonl"
+        ".parquet, .npy, each but .parquet and .npy also with .gz or .zst. Rename it, or name the "
+        "form: --out-format jsonl"
     )
     with pytest.raises(InvalidRequest, match=f"^{re.escape(message)}$"):
         target_of(Path(name), None)

@@ -423,7 +423,8 @@ def _opened_for(
         return nullcontext()
     record = handle.record()
     asked = columns_asked(record.job.parameters, getattr(record.job, "min_score", None))
-    return opened_output(output, record.kind, more_columns=asked)
+    fields = handle.output_fields()
+    return opened_output(output, record.kind, more_columns=asked, fields=fields)
 
 
 def _follow_retry(

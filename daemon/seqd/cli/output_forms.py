@@ -16,6 +16,7 @@ class Form(StrEnum):
     TSV = "tsv"
     LINES = "lines"
     PARQUET = "parquet"
+    NPY = "npy"
 
 
 _SUFFIXES = {
@@ -24,7 +25,11 @@ _SUFFIXES = {
     ".tsv": Form.TSV,
     ".txt": Form.LINES,
     ".parquet": Form.PARQUET,
+    ".npy": Form.NPY,
 }
+
+#: Forms that hold no errors: those stand in lines of JSON beside them.
+WITHOUT_ERRORS = (Form.LINES, Form.NPY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,8 @@ class Target:
 def target_of(path: Path, declared: str | None, option: str = "--out") -> Target:
     """Return what a path asks for.
 
-    Raises InvalidRequest for a name that tells no form, a folder, and a compressed Parquet file.
+    Raises InvalidRequest for a name that tells no form, a folder, a compressed Parquet file or
+    array, and an array on a stream.
     """
     if path.is_dir():
         raise InvalidRequest(f"{option} is {str(path)!r}, a folder; name a file in it")
@@ -59,8 +65,13 @@ def target_of(path: Path, declared: str | None, option: str = "--out") -> Target
     if form is None:
         raise InvalidRequest(
             f"{option} is {str(path)!r}, whose form is unknown; known names end in "
-            f"{', '.join(_SUFFIXES)}, each but .parquet also with .gz or .zst. Rename it, or name "
-            "the form: --out-format jsonl"
+            f"{', '.join(_SUFFIXES)}, each but .parquet and .npy also with .gz or .zst. Rename it, "
+            "or name the form: --out-format jsonl"
+        )
+    if form is Form.NPY and (is_stream or compression is not None):
+        raise InvalidRequest(
+            f"{option} is {str(path)!r}, and an array needs a plain file: its size stands at its "
+            "beginning and is known at its end. Name one that ends in .npy"
         )
     if form is Form.PARQUET and compression is not None:
         raise InvalidRequest(
@@ -79,10 +90,11 @@ def _declared(name: str) -> Form:
 def errors_path(path: Path) -> Path:
     """Return the errors file of a results file: `results.errors.jsonl` for `results.jsonl`.
 
-    Lines of text hold no errors: beside `results.txt` stands `results.errors.jsonl`.
+    Lines of text and arrays hold no errors: beside `results.txt` stands `results.errors.jsonl`.
     """
     compression = compression_of(path)
     plain = path if compression is None else path.with_suffix("")
-    suffix = ".jsonl" if plain.suffix.lower() == ".txt" else plain.suffix
+    form = _SUFFIXES.get(plain.suffix.lower())
+    suffix = ".jsonl" if form in WITHOUT_ERRORS else plain.suffix
     packed = "" if compression is None else path.suffix
     return path.with_name(f"{plain.stem}.errors{suffix}{packed}")

@@ -1,6 +1,6 @@
 """The options that say where results go, and in what form; described and read once, here."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from seqd.cli.result_columns import Columns, Wanted
     from seqd.cli.result_files import ResultFiles
     from seqd.cli.sources import Feed
+    from seqd.client.output_fields import OutputField
 
 #: Heading of these options in the help of a command.
 _PANEL = "The output"
@@ -30,13 +31,13 @@ _OUT = _option(
     Path | None,
     "--out",
     "-o",
-    text="File for the results: .jsonl, .csv, .tsv, .txt, each also as .gz or .zst, or .parquet; "
-    "- is stdout.",
+    text="File for the results: .jsonl, .csv, .tsv, .txt, each also as .gz or .zst, .parquet, or "
+    ".npy for vectors; - is stdout.",
 )
 _FORM = _option(
     str | None,
     "--out-format",
-    text="Its form, where the name does not tell: jsonl, csv, tsv, lines or parquet.",
+    text="Its form, where the name does not tell: jsonl, csv, tsv, lines, parquet or npy.",
 )
 _ERRORS = _option(
     Path | None,
@@ -124,9 +125,12 @@ class OutputOptions:
 
         return Wanted.of(self.keep, self.columns)
 
-    def reads_input(self, kind: str) -> bool:
-        """Return True where columns of the input go to the output."""
-        return bool(self.wanted().of_input(kind))
+    def reads_input(self, kind: str, fields: "Sequence[OutputField] | None" = None) -> bool:
+        """Return True where columns of the input go to the output.
+
+        `fields` are those of the output of a plugin's own task.
+        """
+        return bool(self.wanted().beside(fields).of_input(kind))
 
     @property
     def is_plain(self) -> bool:
@@ -172,11 +176,12 @@ def opened_output(
     feed: "Feed | None" = None,
     source: str | None = None,
     more_columns: tuple[str, ...] = (),
+    fields: "Sequence[OutputField] | None" = None,
 ) -> "Iterator[ResultFiles | None]":
     """Open what the options name; None where results are printed as they are.
 
-    `source` is the input's path; `more_columns` are those that the job asked for. Raises
-    InvalidRequest, OutputExists and OutputUnwritable.
+    `source` is the input's path; `more_columns` are those that the job asked for; `fields` those of
+    the output of a plugin's own task. Raises InvalidRequest, OutputExists and OutputUnwritable.
     """
     if wanted.is_plain:
         yield None
@@ -191,11 +196,11 @@ def opened_output(
         raise InvalidRequest("--errors is '-'; allowed: a file, or a device such as /dev/stderr")
     beside = errors or errors_beside(out)
     forms: set[Form] = {out.form} | ({beside.form} if beside else set())
-    columns = _columns(wanted, kind, feed, forms, more_columns)
+    columns = _columns(wanted, kind, feed, forms, more_columns, fields)
     rows = None
     if feed is not None and columns.needs_input:
-        fields = {column.field for column in (*columns.kept, *(columns.rows or ()))}
-        rows = InputRows(feed.source, tuple(sorted(field for field in fields if field)))
+        names = {column.field for column in (*columns.kept, *(columns.rows or ()))}
+        rows = InputRows(feed.source, tuple(sorted(name for name in names if name)))
     with ResultFiles(
         out, errors=errors, source=source, columns=columns, rows=rows, replaces=wanted.force
     ) as files:
@@ -208,13 +213,14 @@ def _columns(
     feed: "Feed | None",
     forms: "set[Form]",
     more_columns: tuple[str, ...],
+    fields: "Sequence[OutputField] | None" = None,
 ) -> "Columns":
     from seqd.cli.input_rows import input_columns
     from seqd.cli.output_forms import Form, target_of
     from seqd.cli.result_columns import columns_of
 
     form = target_of(wanted.out or Path("-"), wanted.form).form
-    names = wanted.wanted()
+    names = wanted.wanted().beside(fields)
     text_field, inputs = "text", dict[str, object]()
     if feed is not None:
         text_field = feed.text_field
@@ -230,4 +236,5 @@ def _columns(
         inputs,
         text_field=text_field,
         more=more_columns,
+        fields=fields,
     )

@@ -1,16 +1,21 @@
 """Columns of an output: which of a result and of its input, in which order, of which kind.
 
 A table (CSV, TSV, Parquet) has rows. JSON Lines hold results as they are, with the kept columns as
-`input` of each, unless `--columns` asks for rows there as well.
+`input` of each, unless `--columns` asks for rows there as well. An array (.npy) has one vector a
+row. The columns of a plugin's own task are the fields of its output.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 from seqd.cli.output_forms import Form
 from seqd.cli.row_writers import Column, Kind
+from seqd.client.frames import Vectors
+from seqd.client.output_fields import OutputField
 from seqd.errors import InvalidRequest
-from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess
+from seqd.kinds import KINDS
+from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess, JobKind
 
 #: A column of the input whose name a column of the results has, is called by this and its name.
 INPUT_PREFIX = "input_"
@@ -55,6 +60,17 @@ _OF_ERRORS = {
     "attempts": Kind.WHOLE,
 }
 
+#: Columns of results that are no fields of a plugin's own output.
+_OF_ITEMS = ("custom_id", "version")
+
+_KINDS = {
+    "text": Kind.TEXT,
+    "number": Kind.NUMBER,
+    "integer": Kind.WHOLE,
+    "truth": Kind.FLAG,
+    "json": Kind.JSON,
+}
+
 #: Columns that a file of plain lines can have: no line break is in them.
 _OF_LINES = ("custom_id", "label", "score", "temperature", "sample", "seed")
 
@@ -82,6 +98,8 @@ class Wanted:
 
     keep: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    #: Columns that the results of a plugin's own task have.
+    of_output: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, keep: str | None, columns: str | None) -> "Wanted":
@@ -95,8 +113,14 @@ class Wanted:
 
     def of_input(self, kind: str) -> tuple[str, ...]:
         """Return the names that are no column of the results of a kind of job."""
-        known = _OF_RESULTS.get(kind, {})
+        known = (*_OF_RESULTS.get(kind, ()), *self.of_output)
         return (*self.keep, *(name for name in self.columns if name not in known))
+
+    def beside(self, fields: "Sequence[OutputField] | None") -> "Wanted":
+        """Return the same beside the fields of a plugin's own output, where there are some."""
+        if fields is None:
+            return self
+        return replace(self, of_output=tuple(_of_output(fields, Form.PARQUET)))
 
 
 def columns_of(
@@ -107,14 +131,22 @@ def columns_of(
     *,
     text_field: str = "text",
     more: tuple[str, ...] = (),
+    fields: "Sequence[OutputField] | None" = None,
 ) -> Columns:
     """Return the columns of a job's output; `inputs` are those of its input that are known.
 
-    `more` are columns of the results that a table has where none is named. Raises InvalidRequest
-    for an unknown column.
+    `more` are columns of the results that a table has where none is named. `fields` are those of
+    the output of a plugin's own task. Raises InvalidRequest for an unknown column.
     """
-    results = _OF_RESULTS.get(kind)
-    if results is None:
+    if form is Form.NPY:
+        return _of_array(kind, wanted, fields)
+    if fields is not None:
+        results = _of_output(fields, form)
+        default = tuple(name for name in results if name not in _OF_ITEMS)
+    else:
+        results = {name: Column(name, type_) for name, type_ in _OF_RESULTS.get(kind, {}).items()}
+        default = _DEFAULT.get(kind, ())
+    if not results:
         if form is Form.JSONL and not wanted.columns and not wanted.keep:
             return Columns(None, (), ())
         raise InvalidRequest(
@@ -132,11 +164,9 @@ def columns_of(
         kept = tuple(column for column in rows if column.field)
         errors = error_columns(kept)
     elif form is Form.LINES:
-        rows = (Column(_DEFAULT[kind][0], results[_DEFAULT[kind][0]]),)
-        if kind == "generate":
-            rows = (Column("text", Kind.TEXT),)
+        rows = (_of_lines(kind, results, default),)
     else:
-        of_results = tuple(Column(name, results[name]) for name in _DEFAULT[kind] + more)
+        of_results = tuple(results[name] for name in default + more)
         rows = (Column("custom_id", Kind.TEXT), *kept, *of_results)
     _check(form, rows, results)
     return Columns(rows, kept, errors)
@@ -160,6 +190,15 @@ def rows_of(
                 else own.get(column.name, getattr(sample, column.name, None))
                 for column in columns
             ]
+    elif isinstance(output, dict):
+        yield [
+            fields.get(column.field)
+            if column.field is not None
+            else _value(column.output, column, output, result.custom_id)
+            if column.output is not None
+            else of_item.get(column.name)
+            for column in columns
+        ]
     elif isinstance(output, Classification):
         yield [
             fields.get(column.field)
@@ -199,7 +238,7 @@ def _names(option: str, typed: str | None) -> tuple[str, ...]:
 
 
 def _of_input(
-    name: str, inputs: Mapping[str, object], results: Mapping[str, Kind], option: str
+    name: str, inputs: Mapping[str, object], results: Mapping[str, Column], option: str
 ) -> Column:
     if name not in inputs:
         shown = ", ".join(known[:40] for known in list(inputs)[:12])
@@ -214,7 +253,7 @@ def _of_input(
 
 def _chosen(
     names: Sequence[str],
-    results: Mapping[str, Kind],
+    results: Mapping[str, Column],
     inputs: Mapping[str, object],
     text_field: str,
 ) -> tuple[Column, ...]:
@@ -222,7 +261,7 @@ def _chosen(
     for name in names:
         bare = name.removeprefix(INPUT_PREFIX)
         if name in results:
-            chosen.append(Column(name, results[name]))
+            chosen.append(results[name])
         elif name in inputs:
             chosen.append(Column(name, inputs[name], name))
         elif bare in inputs:
@@ -243,16 +282,92 @@ def error_columns(kept: tuple[Column, ...] = ()) -> tuple[Column, ...]:
     return (Column("custom_id", Kind.TEXT), *kept, *own)
 
 
-def _check(form: Form, rows: Sequence[Column], results: Mapping[str, Kind]) -> None:
+def _of_output(fields: Sequence[OutputField], form: Form) -> dict[str, Column]:
+    """Return the columns of a plugin's own output, by name, those of the item around them."""
+    columns = {"custom_id": Column("custom_id", Kind.TEXT)}
+    for one in fields:
+        kind: object = _KINDS.get(one.type)
+        if one.type == "vector":  # as it is on the wire, where lines of JSON have columns
+            kind = Kind.TEXT if form is Form.JSONL else Vectors(one.dimensions)
+        columns[one.column] = Column(one.column, kind, output=one)
+    return {**columns, "version": Column("version", Kind.WHOLE)}
+
+
+def _of_array(kind: str, wanted: Wanted, fields: "Sequence[OutputField] | None") -> Columns:
+    """Return the one vector that an array holds. Raises InvalidRequest."""
+    vectors = [one for one in fields or () if one.type == "vector"]
+    names = [one.column for one in vectors]
+    if not vectors:
+        there = ", ".join(one.column for one in fields or ())
+        has = (
+            f"the output has no vector; it has: {there}"
+            if fields
+            else (f"the results of a job of kind {kind} have no vectors")
+        )
+        raise InvalidRequest(f"an array (.npy) holds vectors, and {has}. Write .jsonl or .csv")
+    if wanted.keep:
+        raise InvalidRequest(
+            "an array (.npy) holds one vector a row, and no columns of the input; leave --keep "
+            "out, or write .parquet or .jsonl"
+        )
+    chosen = wanted.columns or tuple(names)
+    if len(chosen) != 1 or chosen[0] not in names:
+        raise InvalidRequest(
+            f"an array (.npy) holds one vector a row; allowed: --columns with one of "
+            f"{', '.join(names)}. Or write .parquet or .jsonl"
+        )
+    (one,) = (one for one in vectors if one.column == chosen[0])
+    return Columns((Column(one.column, Vectors(one.dimensions), output=one),), (), error_columns())
+
+
+def _of_lines(kind: str, results: Mapping[str, Column], default: Sequence[str]) -> Column:
+    """Return the column of plain lines where none is named: the first that may be one."""
+    if KINDS[cast(JobKind, kind)].task is not None:
+        return Column("text", Kind.TEXT) if "text" in default else results[default[0]]
+    return next((results[name] for name in default if _is_line(results[name])), results[default[0]])
+
+
+def _value(
+    field: OutputField, column: Column, output: Mapping[str, object], custom_id: str
+) -> object:
+    """Return what a column has of a plugin's own output; raises OutputMismatch."""
+    if field.type == "json" or column.kind is Kind.TEXT:
+        return output if field.is_whole else output.get(field.name)
+    return field.cell(output, custom_id)
+
+
+def _is_line(column: Column) -> bool:
+    """Return True for a column that has no line break."""
+    if column.output is not None:
+        return column.output.is_word or column.output.type in ("number", "integer", "truth")
+    return column.name in _OF_LINES
+
+
+def _check(form: Form, rows: Sequence[Column], results: Mapping[str, Column]) -> None:
+    if form in (Form.CSV, Form.TSV):
+        _refuse_vectors(form, rows)
     if form is not Form.LINES:
         names = [column.name for column in rows]
         for name in names:
             if names.count(name) > 1:
                 raise InvalidRequest(f"two columns of the output are called {name!r}")
         return
-    allowed = [name for name in results if name in _OF_LINES]
+    allowed = [name for name, column in results.items() if _is_line(column)]
     if len(rows) != 1 or rows[0].name not in allowed:
         raise InvalidRequest(
             f"a file of plain lines has one column without line breaks; allowed: --columns with "
             f"one of {', '.join(allowed)}. Or write .csv, .tsv, .jsonl or .parquet"
         )
+
+
+def _refuse_vectors(form: Form, rows: Sequence[Column]) -> None:
+    vectors = [column for column in rows if isinstance(column.kind, Vectors)]
+    if not vectors:
+        return
+    others = ",".join(column.name for column in rows if column not in vectors)
+    count = cast(Vectors, vectors[0].kind).dimensions
+    raise InvalidRequest(
+        f"the column {vectors[0].name!r} is a vector{f' of {count:,} numbers' if count else ''}, "
+        f"for which .{form} has no place. Write .npy or .parquet, or .jsonl, which has it as "
+        f"base64; or leave it out: --columns {others or 'custom_id'}"
+    )

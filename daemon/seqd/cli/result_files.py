@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from seqd.cli.drafts import Outlet, open_outlet, refuse_to_replace, sync_folder, unwritable
-from seqd.cli.output_forms import Form, Target, errors_path, target_of
+from seqd.cli.output_forms import WITHOUT_ERRORS, Form, Target, errors_path, target_of
 from seqd.cli.result_columns import Columns, error_columns, error_row, rows_of
 from seqd.cli.row_writers import RowWriter, json_bytes, writer_of
 from seqd.errors import InvalidRequest
@@ -169,7 +169,7 @@ class ResultFiles:
     def _write_failure(
         self, failure: ItemFailure, json: bytes | None, fields: Mapping[str, object]
     ) -> None:
-        if self._target.form is Form.LINES and self._rows_out is not None:
+        if self._target.form in WITHOUT_ERRORS and self._rows_out is not None:
             self._rows_out.write([None])  # so that the lines of all others keep their places
         if self._errors_out is not None:
             self._errors_out.write(error_row(failure, self._error_columns, fields))
@@ -208,5 +208,5 @@ def errors_beside(target: Target) -> Target | None:
     if target.is_stream:
         return None
     path = errors_path(target.path)
-    form = Form.JSONL if target.form is Form.LINES else target.form
+    form = Form.JSONL if target.form in WITHOUT_ERRORS else target.form
     return Target(path, form, target.compression)

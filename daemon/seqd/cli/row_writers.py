@@ -1,22 +1,30 @@
-"""Writes rows: as JSON lines, CSV, TSV, plain lines or Parquet. Each holds a few rows at most."""
+"""Writes rows: as JSON lines, CSV, TSV, plain lines, Parquet or one array of NumPy.
+
+Each holds a few rows at most.
+"""
 
 import csv
 import io
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from seqd.cli.output_forms import Form
-from seqd.errors import InvalidInput
+from seqd.client.frames import Vectors, arrow_type
+from seqd.client.output_fields import OutputField
+from seqd.errors import InvalidInput, OutputMismatch
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 
 #: Rows, and characters of text, that a row group of a Parquet file holds at most.
@@ -39,10 +47,12 @@ class Column:
     """A column of an output."""
 
     name: str
-    #: A Kind, or the type of Arrow that it has in a Parquet file of input.
+    #: A Kind, the type of Arrow that it has in a Parquet file of input, or Vectors.
     kind: object
     #: The field of the input that it holds; None of a column of the results.
     field: str | None = None
+    #: The field of a plugin's own output that it holds.
+    output: OutputField | None = None
 
 
 class RowWriter(Protocol):
@@ -71,6 +81,8 @@ def writer_of(form: Form, file: BinaryIO, columns: Sequence[Column]) -> RowWrite
             return _Lines(file)
         case Form.PARQUET:
             return _ParquetRows(file, columns)
+        case Form.NPY:
+            return _Array(file, columns)
 
 
 def json_bytes(value: object) -> bytes:
@@ -149,7 +161,7 @@ class _ParquetRows:
 
     def write(self, values: Sequence[object]) -> None:
         self._rows.append(values)
-        self._chars += sum(len(value) for value in values if isinstance(value, str))
+        self._chars += sum(map(_size_of, values))
         if len(self._rows) >= _GROUP_ROWS or self._chars >= _GROUP_CHARS:
             self._write_group()
 
@@ -181,6 +193,72 @@ class _ParquetRows:
         self._rows, self._chars = [], 0
 
 
+class _Array:
+    """One matrix of float32: a vector a row, and a row of NaN where there is none.
+
+    The header stands at the beginning and has the number of rows, so it is written anew at the end.
+    """
+
+    def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
+        self._file = file
+        kind = columns[0].kind
+        self._dimensions = kind.dimensions if isinstance(kind, Vectors) else None
+        self._count = 0
+        #: Rows without a vector in front of the first one.
+        self._waiting = 0
+        file.write(_array_header(0, 0))
+
+    def write(self, values: Sequence[object]) -> None:
+        (vector,) = values
+        self._count += 1
+        if vector is None and self._dimensions is None:
+            self._waiting += 1
+            return
+        content = b"" if vector is None else cast("NDArray[np.float32]", vector).tobytes()
+        if self._dimensions is None:
+            self._dimensions = len(content) // 4
+        nothing = _NAN * self._dimensions
+        for _ in range(self._waiting):
+            self._file.write(nothing)
+        self._waiting = 0
+        if vector is not None and len(content) != len(nothing):
+            raise OutputMismatch(
+                f"row {self._count:,} of the output is a vector of {len(content) // 4:,} numbers, "
+                f"and those in front of it have {self._dimensions:,}: one array cannot hold both. "
+                "Write .parquet or .jsonl"
+            )
+        self._file.write(content or nothing)
+
+    def finish(self, facts: Mapping[str, str]) -> None:
+        self._file.seek(0)
+        self._file.write(_array_header(self._count, self._dimensions or 0))
+        self._file.seek(0, io.SEEK_END)
+
+    def give_up(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+_NAN = struct.pack("<f", float("nan"))
+
+#: Bytes of the header, with room for any number of rows.
+_HEADER_BYTES = 128
+
+
+def _array_header(rows: int, dimensions: int) -> bytes:
+    """Return the header of a file of NumPy's format 1.0."""
+    shape = f"({rows}, {dimensions})"
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+    magic = b"\x93NUMPY\x01\x00" + struct.pack("<H", _HEADER_BYTES - 10)
+    return magic + text.ljust(_HEADER_BYTES - 11).encode() + b"\n"
+
+
+def _size_of(value: object) -> int:
+    """Return what a value counts towards a row group: characters, or bytes of a vector."""
+    if isinstance(value, str):
+        return len(value)
+    return int(getattr(value, "nbytes", 0))
+
+
 def _cell(value: object) -> object:
     if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
         return value
@@ -196,6 +274,8 @@ def _cell(value: object) -> object:
 def _arrow_type(column: Column) -> "pa.DataType":
     import pyarrow as pa
 
+    if isinstance(column.kind, Vectors):
+        return arrow_type(column.kind)
     if not isinstance(column.kind, Kind):
         return column.kind
     types = {Kind.NUMBER: pa.float64(), Kind.WHOLE: pa.int64(), Kind.FLAG: pa.bool_()}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
     from numpy.typing import NDArray
 
+    from seqd.client.output_fields import OutputField
     from seqd.client.streaming import StreamedText
     from seqd_schemas import Event, Rejected
 
@@ -113,6 +114,10 @@ class AsyncJobHandle(Generic[Output]):
     ) -> "NDArray[numpy.float32]":
         """Return the vectors of a plugin's own task as one matrix. See `JobHandle.to_numpy`."""
         return await self._transport.run(self.steps.matrix(field, options))
+
+    async def output_fields(self) -> "tuple[OutputField, ...] | None":
+        """Return the fields of a plugin's own output. See `JobHandle.output_fields`."""
+        return await self._transport.run(self.steps.output_fields())
 
     async def ids(self, **options: Unpack[PageOptions]) -> list[str]:
         """Return the `custom_id` of each result in input order. See `JobHandle.ids`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow
     from numpy.typing import NDArray
 
+    from seqd.client.output_fields import OutputField
     from seqd.client.streaming import StreamedText
     from seqd_schemas import Event, Rejected
 
@@ -171,6 +172,13 @@ class JobHandle(Generic[Output]):
         vector, and OutputMismatch where the vectors have different lengths.
         """
         return self._run(self.steps.matrix(field, options))
+
+    def output_fields(self) -> "tuple[OutputField, ...] | None":
+        """Return the fields of a plugin's own output; None of a job of another kind.
+
+        They are the columns of its tables, and those of type `vector` what `to_numpy` takes.
+        """
+        return self._run(self.steps.output_fields())
 
     def ids(self, **options: Unpack[PageOptions]) -> list[str]:
         """Return the `custom_id` of each result in input order: of the rows of `to_numpy`.

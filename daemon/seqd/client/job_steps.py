@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, cast
 
-from seqd.client.output_fields import fields_of, result_schema, vector_field
+from seqd.client.output_fields import OutputField, fields_of, result_schema, vector_field
 from seqd.client.outputs import OutputReader
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
 from seqd.client.requests import has_its_input
@@ -337,6 +337,13 @@ class JobSteps(Generic[Output]):
         with suppress(UnknownJob):  # removed meanwhile: the results are here all the same
             frame.attrs.update((yield from self.table()).facts)
         return frame
+
+    def output_fields(self) -> "Exchange[tuple[OutputField, ...] | None]":
+        """Return the fields of a plugin's own output; None of a job of another kind."""
+        record = yield from self.record()
+        if KINDS[record.kind].task is not None:
+            return None
+        return fields_of((yield from result_schema(self.ledger, record)))
 
     def matrix(
         self, field: str, options: PageOptions | None = None
