@@ -26,6 +26,7 @@ from seqd.client import (
     AsyncClient, AsyncJob, Classification, Client, Generation, ItemOutput, ItemSuccess, Job,
     JobHandle, Result, TrainedVersion,
 )
+from seqd_schemas import Embedding
 
 def label_of(result: Result[Classification]) -> str:
     return result.output.label if result.ok else result.error.message
@@ -47,6 +48,15 @@ def read(client: Client) -> None:
     assert_type(client.train(["a"], model="markov").trained_version(), TrainedVersion)
     assert_type(client.job("j1", output=Generation), Job[Generation])
     assert_type(client.job("j1"), Job[ItemOutput])
+    embedded = client.run(["a"], model="m", task="embed", output=Embedding)
+    assert_type(embedded, Job[Embedding])
+    assert_type(client.retry(embedded, items={"row-1": {"left": "a"}}), Job[Embedding])
+    assert_type(client.run_one("a", model="m", task="embed", output=Embedding), Embedding)
+    each = client.run_each(["a"], model="m", task="embed", output=Embedding)
+    assert_type(each, list[Job[Embedding]])
+    for embedding in embedded.results():
+        if embedding.ok:
+            print(embedding.output.vector[0], embedded.to_numpy("vector").shape)
     for ended in client.as_completed([job]):
         for result in ended.results():
             print(label_of(result), any_job)

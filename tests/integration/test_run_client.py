@@ -1,13 +1,18 @@
 """Given a job of a plugin's own task, when a client reads it, then tables and arrays hold it."""
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import seqd_tasks
 
+from checkout import python_path
+from readme_blocks import ROOT, blocks_of
 from seqd.cli.output_options import OutputOptions, opened_output
 from seqd.client import AsyncClient
 from seqd.client.made_by import facts_of
@@ -22,6 +27,8 @@ pyarrow = pytest.importorskip(
 pytestmark = pytest.mark.processes
 
 TEXTS = ["Anna met Bert in Oslo", "short", "A quick brown fox"]
+
+GUIDE = ROOT / "schemas" / "README.md"
 
 #: Longest that anything here may take.
 LIMIT_S = 30.0
@@ -99,6 +106,29 @@ def test_a_frame_has_nested_fields_as_json(task_cluster):
         '[{"label":"bang","score":0.2},{"label":"big","score":0.15}]',
     ]
     assert frame.truncated.tolist() == [False]
+
+
+def test_the_example_of_the_services_guide_runs(task_cluster):
+    (block,) = (one for one in blocks_of(GUIDE, "python") if one.file == "embed.py")
+    settings = task_cluster.settings
+    environment = os.environ | {
+        "SEQD_REDIS_URL": str(settings.redis_url),
+        "SEQD_PREFIX": settings.prefix,
+        "PYTHONPATH": python_path(),
+    }
+
+    ended = subprocess.run(
+        [sys.executable, "-c", block.text], env=environment, capture_output=True, text=True
+    )
+
+    assert ended.stdout.splitlines() == [
+        "embed",
+        *("row-1 256", "row-2 256", "row-3 256", "row-4 invalid_input"),
+        "(4, 256) ['row-4']",
+        "row-1",
+        "0.6666666666666666",
+        "row 2: it has no field 'right'; allowed: the fields left, right, weight.",
+    ], ended.stderr
 
 
 def test_a_task_reads_a_matrix_ids_and_batches(task_cluster):

@@ -80,7 +80,7 @@ class OutputField:
         is_truth = isinstance(value, bool)
         if not isinstance(value, _PYTHON[self.type]) or is_truth is not (self.type == "truth"):
             raise _mismatch(self, custom_id, f"{shown(value)}; allowed: {_SAID[self.type]}")
-        return value
+        return float(value) if self.type == "number" else value
 
     def vector(self, value: object, custom_id: str) -> "NDArray[np.float32]":
         """Return the numbers of a vector; raise OutputMismatch for what is none."""
