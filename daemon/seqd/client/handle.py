@@ -145,9 +145,9 @@ class JobHandle(Generic[Output]):
         """Return a reader of the results as record batches of Arrow, as they come.
 
         It has one row a result (of a generation, a sample), with the columns of the output,
-        `error_code` and `error_message`. Fields of a plugin's own output
-        are columns, see `output_fields`. No more than a batch is held: 4,096 rows, or 8 million
-        characters and bytes of vectors. It takes, and raises, what `results` does. Raises LibraryMissing without pyarrow
+        `error_code` and `error_message`; those of a plugin's own task are its `output_fields`. No
+        more than a batch is held: 4,096 rows, or 8 million characters and bytes of vectors. It
+        takes, and raises, what `results` does. Raises LibraryMissing without pyarrow
         (`pip install 'seqd[frames]'`).
         """
         from seqd.client.frames import arrow_reader

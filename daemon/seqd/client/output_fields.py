@@ -32,6 +32,7 @@ WHOLE = "output"
 _TAKEN = ("custom_id", "version", "error_code", "error_message")
 
 _NUMBER_BYTES = 4
+_ANY_NUMBERS = "four bytes of each number"
 _TYPES: Mapping[object, FieldType] = {
     "string": "text",
     "number": "number",
@@ -80,7 +81,7 @@ class OutputField:
         is_truth = isinstance(value, bool)
         if not isinstance(value, _PYTHON[self.type]) or is_truth is not (self.type == "truth"):
             raise _mismatch(self, custom_id, f"{shown(value)}; allowed: {_SAID[self.type]}")
-        return float(value) if self.type == "number" else value
+        return float(cast(float, value)) if self.type == "number" else value
 
     def vector(self, value: object, custom_id: str) -> "NDArray[np.float32]":
         """Return the numbers of a vector; raise OutputMismatch for what is none."""
@@ -92,8 +93,9 @@ class OutputField:
             raise _mismatch(self, custom_id, f"{shown(value)}; allowed: base64") from None
         count, rest = divmod(len(content), _NUMBER_BYTES)
         if rest or count != (self.dimensions or count):
-            wanted = f"{self.dimensions or 'whole'} numbers"
-            raise _mismatch(self, custom_id, f"{len(content):,} bytes long; allowed: {wanted}")
+            numbers = self.dimensions
+            due = f"{numbers:,} numbers, {4 * numbers:,} bytes" if numbers else _ANY_NUMBERS
+            raise _mismatch(self, custom_id, f"{len(content):,} bytes long; allowed: {due}")
         return np.frombuffer(content, "<f4")
 
 

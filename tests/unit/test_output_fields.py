@@ -1,0 +1,171 @@
+"""The fields of an output: their types by its schema, their cells, and matrices of vectors."""
+
+import tracemalloc
+from base64 import b64encode
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from seqd.client.matrices import Matrix
+from seqd.client.output_fields import OutputField, fields_of, vector_field
+from seqd.errors import InvalidRequest, OutputMismatch
+from seqd.models.task_schemas import output_schema
+from seqd_schemas import Dimensions, ScoredLabel, TaskOutput, Vector
+
+
+class Language(StrEnum):
+    ENGLISH = "en"
+    GERMAN = "de"
+
+
+class Everything(TaskOutput):
+    type: Literal["everything"] = "everything"
+    text: str = Field(max_length=10)
+    maybe: str | None = Field(default=None, max_length=10)
+    language: Language
+    share: float = Field(ge=0, le=1)
+    count: int = Field(ge=0, le=10)
+    large: int = Field(ge=0, le=2**70)
+    is_it: bool
+    either: Annotated[str, Field(max_length=3)] | Annotated[int, Field(ge=0, le=9)]
+    best: ScoredLabel
+    labels: tuple[ScoredLabel, ...] = Field(max_length=3)
+    any_length: Vector
+    four: Annotated[Vector, Dimensions(4)]
+    custom_id: str = Field(max_length=10)
+
+
+def test_each_field_has_its_type_by_the_schema():
+    found = fields_of(output_schema(Everything))
+
+    assert [(one.name, one.type) for one in found] == [
+        ("text", "text"),
+        ("maybe", "text"),
+        ("language", "text"),
+        ("share", "number"),
+        ("count", "integer"),
+        ("large", "json"),
+        ("is_it", "truth"),
+        ("either", "json"),
+        ("best", "json"),
+        ("labels", "json"),
+        ("any_length", "vector"),
+        ("four", "vector"),
+        ("custom_id", "text"),
+    ]
+    assert [one.dimensions for one in found if one.type == "vector"] == [None, 4]
+    assert [one.name for one in found if one.is_word] == ["language"]
+    assert found[-1].column == "output_custom_id"
+
+
+def test_without_a_schema_the_whole_output_is_one_field():
+    (field,) = fields_of(None)
+
+    assert (field.column, field.cell({"score": 1.5}, "a")) == ("output", '{"score":1.5}')
+
+
+def base64_of(*numbers: float) -> str:
+    return b64encode(np.array(numbers, "<f4").tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        (OutputField("score", "number"), "much", "score is 'much'; allowed: a number."),
+        (OutputField("score", "number"), True, "score is True; allowed: a number."),
+        (OutputField("count", "integer"), 1.5, "count is 1.5; allowed: a whole number."),
+        (OutputField("is_it", "truth"), 1, "is_it is 1; allowed: true or false."),
+        (OutputField("text", "text"), ["a"], "text is ['a']; allowed: a text."),
+        (OutputField("four", "vector", 4), "no?", "four is 'no?'; allowed: base64."),
+        (OutputField("four", "vector", 4), 1, "four is 1; allowed: base64."),
+        (
+            OutputField("four", "vector", 4),
+            base64_of(1),
+            "four is 4 bytes long; allowed: 4 numbers, 16 bytes.",
+        ),
+        (
+            OutputField("any", "vector"),
+            "AAA=",
+            "any is 2 bytes long; allowed: four bytes of each number.",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_item_and_field(field, value, fault):
+    with pytest.raises(OutputMismatch) as mismatch:
+        field.cell({field.name: value}, "row-7")
+
+    assert str(mismatch.value) == (
+        f"The output of item 'row-7' does not keep to the schema of its job: {fault}"
+    )
+
+
+def test_cells_are_what_columns_hold():
+    four = OutputField("four", "vector", 4)
+
+    assert OutputField("score", "number").cell({"score": 1}, "a") == 1.0
+    assert OutputField("score", "number").cell({}, "a") is None
+    assert OutputField("best", "json").cell({"best": {"a": 1}}, "a") == '{"a":1}'
+    cell = four.cell({"four": base64_of(1, 2, 3, 4)}, "a")
+    assert isinstance(cell, np.ndarray) and cell.tolist() == [1, 2, 3, 4]
+
+
+def test_a_nested_field_is_no_vector():
+    with pytest.raises(InvalidRequest) as refused:
+        vector_field(fields_of(output_schema(Everything)), "labels", "Job j1")
+
+    assert str(refused.value) == (
+        "Job j1: the field 'labels' is no vector, it is nested; vectors of its output: any_length, "
+        "four."
+    )
+
+
+def filled(matrix: Matrix, *rows: list[float] | None) -> list[list[float]]:
+    for number, row in enumerate(rows, start=1):
+        matrix.add(None if row is None else np.array(row, np.float32), f"row-{number}")
+    return matrix.whole().tolist()
+
+
+def test_a_matrix_of_unknown_length_grows():
+    vectors = [[float(number)] for number in range(3_000)]
+
+    assert filled(Matrix(None, None), *vectors) == vectors
+
+
+def test_a_matrix_that_begins_with_errors_has_rows_of_nan_for_them():
+    rows = np.array(filled(Matrix(None, None), None, None, [1.0, 2.0], None))
+
+    assert np.isnan(rows[[0, 1, 3]]).all() and rows[2].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("dimensions", "shape"), [(None, (2, 0)), (3, (2, 3))])
+def test_a_matrix_of_errors_alone_has_a_row_each(dimensions, shape):
+    assert np.array(filled(Matrix(2, dimensions), None, None)).shape == shape
+
+
+def test_vectors_of_two_lengths_are_refused_with_the_item():
+    with pytest.raises(OutputMismatch) as mismatch:
+        filled(Matrix(None, None), [1.0], [1.0, 2.0])
+
+    assert str(mismatch.value) == (
+        "The vector of item 'row-2' has 2 numbers, and those of the items in front of it 1: one "
+        "matrix cannot hold both. Read `results()`, or `to_arrow()`."
+    )
+
+
+def test_a_matrix_of_known_shape_is_allocated_once():
+    row, count = np.zeros(256, np.float32), 4_000
+    tracemalloc.start()
+    try:
+        matrix = Matrix(count, 256)
+        for _ in range(count):
+            matrix.add(row, "a")
+        whole = matrix.whole()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert whole.shape == (count, 256)
+    assert peak < 1.1 * whole.nbytes
