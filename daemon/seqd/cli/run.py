@@ -148,18 +148,20 @@ class _Request:
 def _run(request: _Request, output: OutputOptions) -> None:
     from seqd.cli.exits import interrupted_by_sigterm
     from seqd.cli.sources import feed_of
+    from seqd.client.output_fields import fields_of
     from seqd.inputs.items import task_rules
 
     with interrupted_by_sigterm(), options.open_client() as client:
         schema = _checked_task(request, client.catalog())
         rules = task_rules(schema, request.fields["id_field"], request.fields["text_field"])
         typed = _typed_items(request, schema)
-        reads_twice = output.reads_input("run")
+        fields = fields_of(schema.result)
+        reads_twice = output.reads_input("run", fields)
         with (
             feed_of(
                 request.file, typed, request.fields, rules=rules, is_read_twice=reads_twice
             ) as feed,
-            opened_output(output, "run", feed=feed, source=request.file) as files,
+            opened_output(output, "run", feed=feed, source=request.file, fields=fields) as files,
         ):
             status = _hand_in(request, output, feed, files, client, schema)
     raise typer.Exit(status)
