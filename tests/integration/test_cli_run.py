@@ -97,6 +97,30 @@ def test_records_are_read_from_columns_that_are_called_as_the_fields(
     ]
 
 
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.jsonl", "pairs.parquet"])
+def test_columns_that_are_kept_for_the_output_are_no_fields_of_a_record(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    pairs = [pair | {"day": day} for pair, day in zip(PAIRS, ("Monday", "Friday"), strict=True)]
+    if name.endswith(".csv"):
+        (tmp_path / name).write_text("id,day,left,right\na,Monday,x y,y z\nb,Friday,x,x\n")
+    elif name.endswith(".jsonl"):
+        (tmp_path / name).write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    else:
+        columns = {key: [pair[key] for pair in pairs] for key in ("id", "day", "left", "right")}
+        pq.write_table(pa.table(columns), tmp_path / name)
+
+    kept = run("pairs", "compare", name, "--out", "kept.csv", "--keep", "day")
+
+    assert kept.status == 0, kept.err
+    lines = (tmp_path / "kept.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in lines] == [
+        ["custom_id", "day"],
+        ["a", "Monday"],
+        ["b", "Friday"],
+    ]
+
+
 def test_records_are_read_from_a_pipe_and_from_the_command_line(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

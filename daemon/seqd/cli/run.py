@@ -156,10 +156,15 @@ def _run(request: _Request, output: OutputOptions) -> None:
         rules = task_rules(schema, request.fields["id_field"], request.fields["text_field"])
         typed = _typed_items(request, schema)
         fields = fields_of(schema.result)
-        reads_twice = output.reads_input("run", fields)
+        kept = output.wanted().beside(fields).of_input("run")
         with (
             feed_of(
-                request.file, typed, request.fields, rules=rules, is_read_twice=reads_twice
+                request.file,
+                typed,
+                request.fields,
+                rules=rules,
+                beside=kept,
+                is_read_twice=bool(kept),
             ) as feed,
             opened_output(output, "run", feed=feed, source=request.file, fields=fields) as files,
         ):

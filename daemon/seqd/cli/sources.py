@@ -147,6 +147,7 @@ def feed_of(
     source: Mapping[str, str],
     *,
     rules: ItemRules | None = None,
+    beside: Sequence[str] = (),
     label_field: str | None = None,
     label_map: Mapping[str, str] | None = None,
     is_read_twice: bool = False,
@@ -154,10 +155,11 @@ def feed_of(
     """Yield the items of a file, a pipe (`-` is standard input) or of texts.
 
     `source` has the fields `format`, `id_field` and `text_field` of a FileSource; `rules` say what
-    an item is made of, where that is not a text that is not empty. No labels are kept without a
-    `label_field`. The items of a pipe are read as they come; one that
-    `is_read_twice` is copied into a temporary file first. Raises InvalidRequest for both or neither
-    of file and texts, and InvalidInput for a file that cannot be used.
+    an item is made of, where that is not a text that is not empty. `beside` are columns that no
+    record is to have, as they go to the output. No labels are kept without a `label_field`. The
+    items of a pipe are read as they come; one that `is_read_twice` is copied into a temporary file
+    first. Raises InvalidRequest for both or neither of file and texts, and InvalidInput for a file
+    that cannot be used.
     """
     if (file is None) == (not texts):
         raise InvalidRequest(
@@ -168,13 +170,16 @@ def feed_of(
     if file is None:
         yield Feed(Texts(texts, rules or ItemRules(text_field=source.get("text_field", "text"))))
         return
+    fields = () if rules is None or rules.fields is None else rules.fields
+    no_fields = tuple(name for name in beside if name not in fields)
     # What reads files is imported where there is one: a text on the command line needs none.
     if file != "-" and not _is_pipe(file):
-        found = replace(local_input(Path(file), **source), rules=rules)
+        found = replace(local_input(Path(file), **source), rules=rules, beside=no_fields)
         yield Feed(found, label_field, label_map=label_map, is_file=True)
         return
     with _pipe(file, source, is_read_twice=is_read_twice) as (piped, live):
-        feed = Feed(replace(piped, rules=rules), label_field, label_map=label_map, live=live)
+        source_of_pipe = replace(piped, rules=rules, beside=no_fields)
+        feed = Feed(source_of_pipe, label_field, label_map=label_map, live=live)
         try:
             yield feed
         finally:

@@ -66,6 +66,8 @@ class LocalInput:
     opener: Opener | None = None
     #: How its records become items; None: each is the text of the text field.
     rules: ItemRules | None = None
+    #: Columns that go to the output alone, where items are records: no record has them.
+    beside: tuple[str, ...] = ()
 
     @property
     def text_field(self) -> str:
@@ -80,7 +82,7 @@ class LocalInput:
         for entry in self.entries():
             is_empty = False
             on_record(entry.value)
-            yield rules.entry(entry.value, entry.position, entry.where)
+            yield rules.entry(self._content(entry.value), entry.position, entry.where)
         if is_empty:
             raise InvalidInput(f"{shown(self.path)} holds no entry; at least one is due")
 
@@ -129,10 +131,18 @@ class LocalInput:
             fields=self._fields,
         )
 
+    def _content(self, value: Value) -> Value:
+        """Return a record without what stands beside it."""
+        if not self.beside or self._fields is None or not isinstance(value, Mapping):
+            return value
+        return {name: one for name, one in value.items() if name not in self.beside}
+
     @property
     def _fields(self) -> Mapping[str, bool] | None:
         """The fields of a record, True for those that it must have; None where items are texts."""
-        return None if self.rules is None else self.rules.fields
+        if self.rules is None or self.rules.fields is None:
+            return None
+        return dict.fromkeys(self.beside, False) | dict(self.rules.fields)
 
 
 def record_fields(value: Value, text_field: str) -> Mapping[str, object]:
