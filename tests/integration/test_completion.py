@@ -54,6 +54,7 @@ def ledger(redis_server: Server) -> Iterator[Environment]:
                 a_catalog_entry(versions=versions, labels={"production": 1}, tasks=train
                                 | a_catalog_entry().tasks, presets={"tutorial": {}, "fast": {}}),
                 a_catalog_entry(model="markov", tasks=train),
+                a_catalog_entry(model="vectors", tasks={}, run_tasks={"embed": train["train"]}),
             ]
         )  # fmt: skip
         environment.submit_units(1, a_classify_job(tenant="shop"), job_id="abc-1")
@@ -108,6 +109,9 @@ def variables_of(ledger: Environment) -> dict[str, str]:
         ("seqd models show mar", "seqd models show markov "),
         ("seqd tenants show sh", "seqd tenants show shop "),
         ("seqd models params mar", "seqd models params markov "),
+        ("seqd run v", "seqd run vectors "),
+        ("seqd run vectors em", "seqd run vectors embed "),
+        ("seqd run vectors embed -p uni", "seqd run vectors embed -p units="),
     ],
 )
 def test_bash_completes_a_word(bash: Bash, typed: str, completed: str) -> None:

@@ -1,5 +1,6 @@
 """What the READMEs for users show is run, against a real `seqd up`, as it stands there."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from checkout import python_path
+from example_plugin import installed_example
 from readme_blocks import ROOT, blocks_of
 from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint
 from seqd.local.redis_server import choose_port
@@ -54,6 +57,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         **{name: value for name, value in os.environ.items() if not name.startswith("SEQD_")},
         "SEQD_DATA_DIR": str(folder / "data"),
         "PATH": f"{_tools(folder)}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": python_path(installed_example()),  # as `pip install` would put it
     }
     # `redis-cli -u` takes no Unix socket, so the guide has a port beside it.
     port = str(choose_port(0))
@@ -157,6 +161,13 @@ def test_the_commands_of_the_front_page_run_in_the_order_in_which_they_stand(she
 
     assert (shell.folder / "results.jsonl").read_text().count("\n") == 2
     assert "markov" in printed
+    assert "Its output is Embedding256: " in printed
+    assert (shell.folder / "vectors.jsonl").read_text().count('"vector"') == 2
+    assert [
+        json.loads(line)["output"]["matches"][0]["index"]
+        for line in printed.splitlines()
+        if '"matches"' in line
+    ] == [1, 0]
 
 
 def test_the_python_of_the_front_page_runs(shell: Shell):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqd.cli.bulk import Result
     from seqd.cli.ui.texts import GenerationPrinter
     from seqd.client import Client, JobHandle, JobOptions, StreamedText
+    from seqd.inputs.items import ItemRules
     from seqd_schemas import CatalogEntry, ParameterValue
 
 Prompts = Annotated[
@@ -262,17 +263,15 @@ def _run(
     from seqd.cli.resuming import begin
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.summary import ResultCounts
-    from seqd.inputs.items import ItemRules
     from seqd.ledger.submissions import new_job_id
 
-    rules = ItemRules(
-        id_field=fields["id_field"], text_field=fields["text_field"], allow_empty=True
-    )
     screen = Screen(to_stderr=output.goes_to_stdout or request.as_json or detach)
     reads_twice = output.reads_input("generate")
     with (
         interrupted_by_sigterm(),
-        feed_of(file, request.prompts, fields, rules=rules, is_read_twice=reads_twice) as feed,
+        feed_of(
+            file, request.prompts, fields, rules=_rules(fields), is_read_twice=reads_twice
+        ) as feed,
         opened_output(output, "generate", feed=feed, source=file) as files,
         options.open_client() as client,
     ):
@@ -309,6 +308,13 @@ def _run(
             )
             begun.end()
     raise typer.Exit(status)
+
+
+def _rules(fields: dict[str, str]) -> "ItemRules":
+    from seqd.inputs.items import ItemRules
+
+    # A text can be continued from nothing.
+    return ItemRules(id_field=fields["id_field"], text_field=fields["text_field"], allow_empty=True)
 
 
 def _live_texts(client: "Client", handle: "JobHandle", request: _Request) -> "Iterator[Result]":

@@ -50,6 +50,12 @@ _COLUMNS = _option(
     metavar="NAMES",
     text="Columns of the output in order, such as text,label,score.",
 )
+_COLUMNS_OF_RUN = _option(
+    str | None,
+    "--columns",
+    metavar="NAMES",
+    text="Columns of the output in order: custom_id, fields of the task's output, or of the input.",
+)
 _COLUMNS_OF_JOB = _option(
     str | None,
     "--columns",
@@ -138,9 +144,16 @@ class OutputOptions:
         return not any((self.out, self.form, self.errors, self.columns, self.keep))
 
 
-def takes_output_options(*, has_input: bool = True) -> Callable[..., Callable[..., None]]:
-    """Give a command these options; it gets them as `output`, an `OutputOptions`."""
+def takes_output_options(
+    *, has_input: bool = True, of_run: bool = False
+) -> Callable[..., Callable[..., None]]:
+    """Give a command these options; it gets them as `output`, an `OutputOptions`.
+
+    `of_run` is for the command whose results have the fields that a plugin declares.
+    """
     ours = _OF_RESULTS | (_OF_INPUT if has_input else {})
+    if of_run:
+        ours["columns"] = (_COLUMNS_OF_RUN, None)
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)

@@ -73,7 +73,7 @@ class RunCommand(TyperCommand):
 
 
 @takes_job_options()
-@takes_output_options()
+@takes_output_options(of_run=True)
 def run(
     model: Annotated[
         str,

@@ -17,7 +17,7 @@ from seqd.cli.models.task_evaluations import OwnTask, TruthFile, own_task, refus
 from seqd.cli.sources import feed_of
 from seqd.cli.ui.screen import Screen
 from seqd.client.comparing import rate_of, refuse_same
-from seqd.client.outputs import typed_result
+from seqd.client.outputs import OutputReader
 from seqd.errors import InvalidData, InvalidInput, InvalidRequest
 from seqd.inputs.items import task_rules
 from seqd_schemas import ItemSuccess, ModelReference, TaskOutput
@@ -139,7 +139,7 @@ def _answers(
     ):
         with following(handle, view.show):
             for found in handle.results():
-                result = typed_result(found, metric.output)
+                result = OutputReader(metric.output)(found)
                 output = result.output if isinstance(result, ItemSuccess) else None
                 answers.add(items.truths.popleft(), output)
         record = handle.wait()

@@ -102,11 +102,9 @@ def _read_fields(schema: Schema) -> dict[str, Schema]:
 
 def is_vector(field: Schema, root: Schema) -> bool:
     """Return True for a field that holds a vector, or None."""
-    if "$ref" in field:
-        name = str(field["$ref"]).rpartition("/")[2]
-        return is_vector(cast("Mapping[str, Schema]", root["$defs"])[name], root)
-    parts = cast("Sequence[Schema]", field.get("anyOf", ()))
-    return field.get("format") == VECTOR_FORMAT or any(is_vector(part, root) for part in parts)
+    found = _resolved(field, root)
+    parts = cast("Sequence[Schema]", found.get("anyOf", ()))
+    return found.get("format") == VECTOR_FORMAT or any(is_vector(part, root) for part in parts)
 
 
 def _words(value: JsonValue, field: Schema, root: Schema, text: str) -> str:
@@ -125,7 +123,7 @@ def _words(value: JsonValue, field: Schema, root: Schema, text: str) -> str:
             items = cast("Schema", field.get("items", {}))
             return _list_words([_words(one, items, root, text) for one in value])
         case dict():
-            return _record_words(value, text)
+            return _record_words(value, _resolved(field, root), root, text)
     return str(value)
 
 
@@ -142,8 +140,11 @@ def _vector_words(encoded: str) -> str:
     return f"{len(vector):,} number{'s' if len(vector) > 1 else ''}: {first}{more}"
 
 
-def _record_words(value: Mapping[str, JsonValue], text: str) -> str:
-    """Return a label with its score, a span as its part of the text, any other record as JSON."""
+def _record_words(value: Mapping[str, JsonValue], record: Schema, root: Schema, text: str) -> str:
+    """Return a label with its score, a span as its part of the text, another record by its names.
+
+    One that has lists or records in it is shown as JSON.
+    """
     score = value.get("score")
     shown = f" {score:.2g}" if isinstance(score, float) else ""
     start, end = value.get("start"), value.get("end")
@@ -152,7 +153,19 @@ def _record_words(value: Mapping[str, JsonValue], text: str) -> str:
         return f"{part} {value.get('label', '')}{shown}".rstrip()
     if "label" in value and value.keys() <= _OF_LABELS:
         return f"{value['label']}{shown}"
-    return json.dumps(value, ensure_ascii=False)
+    if any(isinstance(part, list | dict) for part in value.values()):
+        return json.dumps(value, ensure_ascii=False)
+    fields = cast("Mapping[str, Schema]", record.get("properties", {}))
+    return " ".join(
+        f"{name} {_words(part, fields.get(name, {}), root, text)}" for name, part in value.items()
+    )
+
+
+def _resolved(field: Schema, root: Schema) -> Schema:
+    if "$ref" not in field:
+        return field
+    name = str(field["$ref"]).rpartition("/")[2]
+    return cast("Mapping[str, Schema]", root["$defs"])[name]
 
 
 _OF_LABELS = frozenset({"label", "score"})
