@@ -66,9 +66,12 @@ from seqd_schemas import (
     Priority,
     Progress,
     Queued,
+    RecordItem,
+    RecordsSource,
     RefusedItem,
     Rejected,
     Resumed,
+    RunJob,
     Sample,
     Started,
     Step,
@@ -151,8 +154,15 @@ def _jobs() -> list[BaseModel]:
         a_train_job(preset="small", labels=("candidate",), held_out=named, **options),
         a_train_job(source=file, held_out=UploadSource(), schema_version=2),
         a_sweep_job(),
+        RunJob(model="vectors", task="embed", source=inline("good", "bad"), **options),
+        RunJob(model="mirror", task="mirror", source=UploadSource(), stream=True),
+        RunJob(model="pairs", task="compare", source=RecordsSource(items=(_a_record(),))),
         a_sweep_job(preset="small", held_out=named, metric="loss", labels=("best",), only=("a=1",)),
     ]
+
+
+def _a_record() -> RecordItem:
+    return RecordItem(custom_id="pair-1", input={"left": "a", "right": "b", "weight": 2})
 
 
 def _results() -> list[BaseModel]:
@@ -249,11 +259,21 @@ def _answers() -> list[BaseModel]:
 
 
 def _a_full_catalog_entry() -> CatalogEntry:
+    run_task = TaskSchema(
+        parameters={},
+        unit_items=64,
+        summary="Compares two texts.",
+        input={"type": "object"},
+        result={"type": "object"},
+        allows_empty=True,
+        digest="3" * 64,
+    )
     bound = OutputBound(
         factors=("length",), lists=("temperatures",), characters_per_symbol=4, max_characters=2_000
     )
     return a_catalog_entry(
         tasks={"generate": TaskSchema(parameters={}, unit_items=32, output=bound)},
+        run_tasks={"compare": run_task},
         presets={"small": {"epochs": 1}},
         datasets=("keras:imdb",),
         labels={"production": 0},
@@ -281,6 +301,7 @@ def _a_full_status() -> WorkerStatus:
         plugins=(plugin,),
         work=work,
         versions={"imdb_lstm": (0, 3)},
+        run_tasks={"pairs": ("compare",)},
         unfit=(unfit,),
     )
 
