@@ -258,6 +258,7 @@ def look(fleet: Fleet, client: Client) -> None:
     ledger.cordons.rules()
     ledger.placements.rules()  # as `seqd models place`
     ledger.rollouts.of("echo", "0" * 16)  # as `seqd models show`
+    ledger.fleet.schemas_of_task("0" * 64)  # as whoever reads results by their schema
     ledger.fleet.in_hand(worker.worker for worker in client.workers())
 
 

@@ -376,6 +376,7 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.quarantined(),
         keys.rates(),
         keys.rollout("*", "*"),
+        keys.task_schemas(),
         keys.tenant_limits("*"),
         f"{keys.prefix}:usage:*",
         keys.weights(),
