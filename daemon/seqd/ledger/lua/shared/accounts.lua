@@ -147,8 +147,9 @@ end
 -- nil: {items, bytes of each, allowed, 1 where it is the tenant's own}. `each` are the bytes that one result
 -- takes at least; nil or false where nobody has said.
 local function over_kept(tenant, items, each)
-  local allowed, is_own = limit_of(tenant, 'tenant_kept_bytes')
   local bytes = tonumber(each or nil) or 0
+  if bytes == 0 then return nil end
+  local allowed, is_own = limit_of(tenant, 'tenant_kept_bytes')
   if not allowed or items * bytes <= allowed then return nil end
   return {items, bytes, allowed, is_own}
 end
