@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from builders import a_classify_job, a_generate_job, a_sweep_job, a_train_job
-from ledger_fixtures import Environment
-from seqd_schemas import JobState
+from ledger_fixtures import ROUTES, Environment
+from seqd_schemas import JobState, RunJob, UploadSource
 
 pytestmark = pytest.mark.processes
 
@@ -107,6 +107,7 @@ KINDS = {
     "classify": a_classify_job(),
     "generate": a_generate_job(),
     "train": a_train_job(),
+    "run": RunJob(model="vectors", task="embed", source=UploadSource()),
     "sweep": a_sweep_job(),
 }
 
@@ -117,7 +118,7 @@ def test_a_damaged_job_stays_of_its_kind(environment: Environment, kind: str):
     job_id = environment.submit_units(1, job)
     damage_request(environment, job_id)
 
-    environment.claim()
+    environment.claim(routes=(*ROUTES, "embed.vectors"))
 
     record = environment.record(job_id)
     assert (record.state, record.kind, record.model) == (JobState.FAILED, kind, job.model)
