@@ -18,7 +18,7 @@ from seqd.ledger import Ledger
 from seqd.models.task_schemas import task_schema
 from seqd.parameters import allowed
 from seqd.validation import shown
-from seqd.worker.outcomes import CheckedJson, Outcome, checked
+from seqd.worker.outcomes import Call, CheckedJson, Outcome, checked
 from seqd_schemas import ItemError, ItemErrorCode
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from seqd.hookspecs import TaskSpec
     from seqd.parameters import Schema
-    from seqd.worker.computing import Call
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class AcceptedOutputs:
     plugin: str
     validator: "Validator"
 
-    def checking(self, call: "Call", output: type[BaseModel]) -> "Call":
+    def checking(self, call: Call, output: type[BaseModel]) -> Call:
         """Return a call whose outputs keep to both schemas; those that do not are errors."""
 
         def checked_call(items: Sequence[WorkItem]) -> list[Outcome]:

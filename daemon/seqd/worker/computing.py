@@ -25,7 +25,7 @@ from seqd.worker.accepted_schemas import AcceptedOutputs
 from seqd.worker.calls import CostTokens, calls_of
 from seqd.worker.faults import ItemFaults, is_device_fault, is_out_of_memory
 from seqd.worker.labelling import Labelling
-from seqd.worker.outcomes import Outcome, Results, results_of
+from seqd.worker.outcomes import Call, Outcome, Results, results_of
 from seqd.worker.streaming import StreamedItem
 from seqd_schemas import (
     Item,
@@ -39,8 +39,6 @@ from seqd_schemas import (
 )
 
 log = logging.getLogger(__name__)
-
-Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,11 @@ from seqd.ledger.work import (
 from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
 from seqd.worker.accepted_schemas import AcceptedSchemas
-from seqd.worker.computing import Answered, Call, TaskCall, UnitItems, call_of, compute, unpack
+from seqd.worker.computing import Answered, TaskCall, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
 from seqd.worker.labelling import Labelling
-from seqd.worker.outcomes import Outcome, Results
+from seqd.worker.outcomes import Call, Outcome, Results
 from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
 from seqd.worker.streaming import DeltaPublisher
 from seqd.worker.use import uses_of

@@ -6,7 +6,7 @@ once more, strictly. One that is wrong becomes the error of its own item.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import is_dataclass
 from functools import lru_cache
 from math import isfinite
@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from seqd.errors import wire_text
+from seqd.hookspecs import WorkItem
 from seqd.ledger.blobs import MAX_RESULT_BYTES
 from seqd.validation import fault_sentence
 from seqd.worker.labelling import Labelling
@@ -48,6 +49,8 @@ class CheckedJson(dict[str, JsonValue]):
 Outcome = BaseModel | ItemError | CheckedJson
 Kept = Classification | Generation | CheckedJson | ItemError
 Results = list[ItemSuccess | ItemFailure]
+#: One call of a plugin, for items.
+Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
 
 #: Characters that surely fit into `MAX_RESULT_BYTES`, at six bytes of JSON each; and what a sample
 #: has beside its text, counted as characters.

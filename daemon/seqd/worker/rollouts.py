@@ -20,12 +20,12 @@ from seqd.hookspecs import LoadedModel, WorkItem
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.work import Claim, Unit
-from seqd.worker.computing import Answered, Call, UnitItems, outcomes_of
+from seqd.worker.computing import Answered, UnitItems, outcomes_of
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
 from seqd.worker.labelling import Labelling
 from seqd.worker.logs import log_and_continue
-from seqd.worker.outcomes import Outcome, Results, checked
+from seqd.worker.outcomes import Call, Outcome, Results, checked
 from seqd_schemas import (
     Classification,
     ItemError,
