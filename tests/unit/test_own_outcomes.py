@@ -111,7 +111,7 @@ def test_a_sound_outcome_is_kept_as_it_was_declared():
             "Error serializing to JSON: UnicodeEncodeError: 'utf-8' codec can't encode character "
             "'\\ud800' in position 0: surrogates not allowed",
         ),
-        (lambda: Raising.model_construct(a=2), "KeyError: 2"),
+        (lambda: Raising.model_construct(a=2), "its class raised KeyError: 2"),
         (
             lambda: Masked(type="classification", label="a"),
             "its type is 'classification', which is that of another output",

@@ -5,13 +5,14 @@ Whatever it is, either a reader of the result takes it, or the item has an error
 
 import json
 import math
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from seqd.worker.outcomes import CheckedJson, checked
 from seqd_schemas import (
@@ -54,6 +55,30 @@ class Everything(TaskOutput):
         max_length=3, description="Numbers by name."
     )
     vector: Annotated[Vector, Dimensions(2)] | None = Field(default=None, description="A vector.")
+
+
+@dataclass(slots=True)
+class Point:
+    x: float | None
+
+
+class Careless(TaskOutput):
+    """Its validator stumbles over what another field has."""
+
+    first: int = Field(ge=0, le=9, description="A number.")
+    second: int = Field(ge=0, le=9, description="Another one.")
+
+    @field_validator("second")
+    @classmethod
+    def _check(cls, second: int, given: ValidationInfo) -> int:
+        return second + 0 * given.data["first"]
+
+
+class Loose(TaskOutput):
+    """Fields in which JSON's null would be taken for a number."""
+
+    numbers: frozenset[float | None] = Field(max_length=3, description="Numbers.")
+    point: Point = Field(description="A point.")
 
 
 SOUND: dict[str, Any] = {
@@ -179,6 +204,23 @@ def test_a_number_that_is_not_finite_is_named_however_deep_it_is(number, make, o
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"numbers": frozenset({math.nan})}, "numbers.0"),
+        ({"point": Point(x=math.nan)}, "point.x"),
+    ],
+)
+def test_a_number_in_a_set_or_a_dataclass_is_not_made_null(changes, field):
+    sound = {"numbers": frozenset({1.0}), "point": Point(x=1.0)}
+
+    assert is_readable(checked(Loose(**sound), Loose), Loose)
+    assert message_of(Loose.model_construct(**{**sound, **changes}), Loose) == (
+        f"The model plugin gave a Loose that no result can hold: {field} is nan; allowed: a finite "
+        "number."
+    )
+
+
 @given(st.text(max_size=5), st.sampled_from(["\ud800", "\udfff", "\ud83d"]), st.text(max_size=5))
 def test_a_text_with_a_lone_surrogate_is_an_error(before, surrogate, after):
     outcome = Text.model_construct(text=before + surrogate + after, truncated=False)
@@ -236,6 +278,15 @@ def test_an_item_error_that_model_construct_made_is_checked_too(message):
     assert isinstance(kept, ItemError)
     assert isinstance(kept.message, str)
     kept.model_dump_json()
+
+
+def test_a_class_whose_validator_raises_is_an_error_of_the_item():
+    outcome = Careless.model_construct(first=-1, second=1)
+
+    assert message_of(outcome, Careless) == (
+        "The model plugin gave a Careless that no result can hold: its class raised KeyError: "
+        "'first'."
+    )
 
 
 def test_a_record_that_holds_itself_is_an_error():

@@ -7,7 +7,7 @@ once more, strictly. One that is wrong becomes the error of its own item.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from math import isfinite
 from typing import Annotated, cast
@@ -181,7 +181,7 @@ def _as_json(outcome: object, output: type[BaseModel]) -> CheckedJson | ItemErro
         fault = str(error)
     except Exception as error:
         log.exception("a validator or serializer of %s raised", output.__name__)
-        fault = f"{type(error).__name__}: {error}"
+        fault = f"its class raised {type(error).__name__}: {error}"
     raise _BadOutcome(
         f"The model plugin gave a {output.__name__} that no result can hold: {fault}."
     )
@@ -266,9 +266,12 @@ def _check_finite(value: object, field: str = "") -> None:
     elif isinstance(value, dict):
         for name, part in value.items():
             _check_finite(part, f"{field}.{name}")
-    elif isinstance(value, BaseModel) or is_dataclass(value):
-        for name, part in vars(value).items():
+    elif isinstance(value, BaseModel):
+        for name, part in value.__dict__.items():
             _check_finite(part, f"{field}.{name}" if field else name)
+    elif is_dataclass(value):
+        for part in fields(value):
+            _check_finite(getattr(value, part.name, None), f"{field}.{part.name}")
 
 
 def _validated(outcome: object, output: type[BaseModel]) -> Classification | Generation | ItemError:
