@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from seqd.errors import SeqdError
+from seqd.errors import InvalidParameters, SeqdError
 from seqd.hookspecs import Device, Model
 from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN
@@ -23,6 +23,7 @@ from seqd.models.registry import Registry
 from seqd.models.version_files import VersionDraft, seal_folder
 from seqd.settings import load_settings
 from seqd.testing import MemoryTrainContext
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import FileSource
 
 
@@ -40,8 +41,14 @@ def make_starter(
 ) -> Path:
     """Train `preset` on `data` and give the folder of the finished version.
 
-    The folder that was there is replaced only once the new one is complete.
+    The folder that was there is replaced only once the new one is complete. Raises
+    InvalidParameters for a preset that the model has not.
     """
+    if preset not in model.presets:
+        raise InvalidParameters(
+            f"model {model.name!r} has no preset named {preset!r}. Its presets: "
+            f"{listed(model.presets)}.{did_you_mean(preset, model.presets)} Give --preset."
+        )
     folder = Path(inspect.getfile(type(model))).parent / model.starter_name
     staged = folder.with_name(f".{model.starter_name}-in-the-making")
     shutil.rmtree(staged, ignore_errors=True)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from seqd.errors import InvalidData
+from seqd.errors import InvalidData, InvalidParameters
 from seqd.inputs.datasets import FileDataset
 from seqd.models.registry import Registry
 from seqd.models.version_files import open_folder
@@ -45,6 +45,16 @@ def test_a_starter_is_put_into_the_models_folder_beside_its_code(tmp_path, poet)
 
     assert folder == tmp_path / "plugin" / "starter_of_poet"
     assert open_folder(folder, "poet", 0).manifest.preset == "tutorial"
+
+
+def test_a_preset_that_the_model_has_not_is_refused_with_those_that_it_has(tmp_path, poet):
+    with pytest.raises(InvalidParameters) as refused:
+        make_starter(poet, "1.0", "tutrial", a_text(tmp_path, "abab a."), None)
+
+    assert str(refused.value) == (
+        "model 'poet' has no preset named 'tutrial'. Its presets: best, tutorial. Did you mean "
+        "'tutorial'? Give --preset."
+    )
 
 
 def test_a_starter_that_cannot_be_made_leaves_the_one_that_was_there(tmp_path, poet):
