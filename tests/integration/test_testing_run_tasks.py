@@ -1,10 +1,16 @@
 """Given functions for tasks of a plugin's own, what the tests of a service get of `client.run`."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
+from checkout import python_path
+from example_plugin import installed_example
 from seqd.client import Client
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import WorkItem
@@ -109,3 +115,63 @@ def test_a_function_without_an_output_is_refused_with_an_example(seqd_services: 
         "The task 'embed' of a StubModel is <built-in function len>, and no installed plugin says "
         'what it gives. Add its output: run={"embed": (function, Embedding)}.'
     )
+
+
+#: The test of a service that has the example plugin installed: requests are checked by it.
+SUITE = """
+import pytest
+
+from seqd.errors import InvalidParameters
+from seqd.testing import StubModel
+from seqd_schemas import Embedding
+
+pytest_plugins = ["seqd.testing.services"]
+
+@pytest.fixture
+def seqd_models():
+    return {
+        "ngrams": StubModel(
+            run={
+                "embed": lambda text: {"vector": [1.0] * (255 if text == "short" else 256)},
+                "similar": lambda query: {"matches": [{"index": 0, "cosine": 0.5}]},
+            }
+        )
+    }
+
+def test_a_function_alone_will_do_since_the_plugin_says_what_comes_out(seqd_client):
+    job = seqd_client.run(["a", "short"], model="ngrams", task="embed", output=Embedding)
+
+    first, short = job.results()
+    assert len(first.unwrap().vector) == 256
+    assert short.error.code == "plugin_error"
+
+def test_parameters_and_records_are_checked_by_the_plugins_schemas(seqd_client):
+    with pytest.raises(InvalidParameters, match="'top' is 1000; allowed: 1 to 100"):
+        seqd_client.run(
+            [{"query": "a", "candidates": ["b"]}], model="ngrams", task="similar",
+            parameters={"top": 1000},
+        )
+
+    job = seqd_client.run(
+        [{"query": "a", "candidates": ["b"]}, {"query": "a"}], model="ngrams", task="similar"
+    )
+
+    sound, bad = job.results()
+    assert sound.unwrap() == {"matches": [{"index": 0, "cosine": 0.5}]}
+    assert "candidates" in bad.error.message
+"""
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_service_have_the_tasks_of_an_installed_plugin(tmp_path: Path):
+    (tmp_path / "test_service.py").write_text(SUITE)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SEQD_")}
+    environment = kept | {"PYTHONPATH": python_path(installed_example())}
+
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:anyio"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert ended.returncode == 0, ended.stdout
+    assert "2 passed" in ended.stdout
