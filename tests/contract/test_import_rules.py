@@ -65,6 +65,19 @@ def test_plugins_come_in_by_the_authors_door(sources, plugin_packages):
     )
 
 
+def test_the_example_of_a_plugin_comes_in_by_the_authors_door(sources):
+    package = "examples.seqd_embed.seqd_embed"
+    own = [source for source in sources if source.is_in(package)]
+
+    found = faults(
+        own,
+        lambda source, name: is_under(name, ("seqd", *QUEUE, "redis")) and not is_under(name, DOOR),
+    )
+
+    assert len(own) >= 5
+    assert not found, told(found, f"It shows authors how: it imports {', '.join(DOOR)} and itself.")
+
+
 ACCELERATOR = "seqd_modelkit.accelerator"
 
 
