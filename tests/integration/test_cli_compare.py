@@ -164,7 +164,8 @@ def test_as_json_all_figures_are_there_and_the_verdict(compare: Compare, topics:
     found = cast(dict[str, dict[str, object]], ended.json())
     assert ended.status == 0, ended.err
     assert list(found) == [
-        *("task", "data", "items", "first", "second", "metrics", "answers", "changes", "verdict")
+        *("task", "data", "items", "first", "second", "metrics", "answers", "changes"),
+        *("output", "errored", "verdict"),
     ]
     assert found["first"] == {
         "ref": "hasty@1",
@@ -307,7 +308,9 @@ def test_what_cannot_be_compared_is_refused(
         ),
         (
             ("--metric", "recall"),
-            "--metric is 'recall'; allowed: accuracy, f1_macro, log_loss, bits_per_char",
+            "--metric is 'recall'; allowed: accuracy, f1_macro, log_loss, bits_per_char, "
+            "f1_micro, precision_micro, recall_micro, chrf, exact_match, overlap_f1, "
+            "mean_absolute_error, root_mean_square_error",
         ),
         (
             ("--metric", "bits_per_char"),

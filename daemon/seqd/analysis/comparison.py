@@ -170,12 +170,6 @@ class Comparison(_Record):
     """Two versions on the same data."""
 
     task: str = Field(description="What both do.")
-    output: str | None = Field(
-        default=None, description="Of a plugin's own task, the `type` of its outputs."
-    )
-    errored: tuple[int, int] | None = Field(
-        default=None, description="Of a plugin's own task, items that each version errored on."
-    )
     data: str = Field(description="Name of the data.")
     items: int = Field(ge=0, description="Labelled items with two answers; characters of a text.")
     first: VersionFacts = Field(description="The first version.")
@@ -185,6 +179,12 @@ class Comparison(_Record):
         description="Answers of versions that classify; None of versions that write text."
     )
     changes: tuple[ChangedItem, ...] = Field(description="The first of the items that changed.")
+    output: str | None = Field(
+        default=None, description="Of a plugin's own task, the `type` of its outputs."
+    )
+    errored: tuple[int, int] | None = Field(
+        default=None, description="Of a plugin's own task, items that each version errored on."
+    )
 
 
 class Verdict(_Record):
