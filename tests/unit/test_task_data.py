@@ -8,7 +8,7 @@ import pytest
 
 from seqd.cli.models.evaluated_data import TaskData
 from seqd.cli.sources import Feed, local_input
-from seqd.errors import InvalidData
+from seqd.errors import InvalidData, InvalidInput
 from seqd.inputs.items import ItemRules
 from seqd_schemas import Item, RefusedItem
 
@@ -43,7 +43,7 @@ def test_the_true_output_is_no_part_of_a_record(tmp_path: Path) -> None:
     assert one.custom_id == "one"
     assert json.loads(one.text) == json.loads(nested.text) == pair
     assert "it has a field 'other' that the task does not take" in refused.refused.message
-    assert list(data.truths) == [1.0, 0.5, 2.0]
+    assert [data.next_truth() for _ in range(3)] == [1.0, 0.5, 2.0]
     assert data.is_complete
 
 
@@ -52,7 +52,7 @@ def test_what_is_empty_is_no_true_output(tmp_path: Path, value: object) -> None:
     data = task_data(tmp_path, [{"text": "a", "truth": value}, {"text": "b"}, "c"])
 
     assert [entry.custom_id for entry in data] == ["line-1", "line-2", "line-3"]
-    assert list(data.truths) == [None, None, None]
+    assert [data.next_truth() for _ in range(3)] == [None, None, None]
 
 
 def test_a_true_output_that_cannot_be_read_is_said_with_its_line(tmp_path: Path) -> None:
@@ -77,3 +77,18 @@ def test_other_true_outputs_are_other_data_with_the_same_texts(tmp_path: Path) -
     assert prints[0] == prints[1]
     assert prints[0].sha256 != prints[2].sha256
     assert prints[0].text_sha256 == prints[2].text_sha256
+
+
+def test_a_file_that_changes_between_items_and_truths_is_refused(tmp_path: Path) -> None:
+    data = task_data(tmp_path, [{"text": "a", "truth": 1}, {"text": "b", "truth": 2}])
+    list(data)
+    (tmp_path / "truth.jsonl").write_text('{"text": "a", "truth": 1}\n')
+
+    assert data.next_truth() == 1.0
+    with pytest.raises(InvalidInput) as raised:
+        data.next_truth()
+
+    assert str(raised.value) == (
+        "the data changed while their job ran, so nothing can be said of it. Evaluate them again, "
+        "on a file that nobody writes"
+    )

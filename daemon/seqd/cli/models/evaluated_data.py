@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from seqd.errors import InvalidData
+from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs.datasets import FingerprintTaker
 from seqd.validation import shown
@@ -16,6 +16,7 @@ from seqd_schemas import MAX_EXAMPLE_CHARS, Item, RefusedItem
 if TYPE_CHECKING:
     from seqd.cli.sources import Feed
     from seqd.inputs.items import ItemRules
+    from seqd.inputs.records import Entry
     from seqd_schemas import DataFingerprint, ModelManifest
 
 
@@ -45,7 +46,8 @@ class EvaluatedData:
 class TaskData:
     """The items of a feed for a plugin's own task, to be read once, each with its true output.
 
-    The field with the true output is no part of the item.
+    The field with the true output is no part of the item. A true output may be as long as a text,
+    so the file is read again beside the results, and one of them is held.
     """
 
     def __init__(
@@ -58,21 +60,17 @@ class TaskData:
         self._read = read
         self._texts = FingerprintTaker()
         self._digest = hashlib.sha256()
-        #: The true output of each item in order, None where it has none. Whoever compares results
-        #: with them removes them at the front, so that only a few are held.
-        self.truths: deque[object | None] = deque()
+        self._truths: Iterator[object | None] | None = None
         #: True once the last item was read, so that their number is known.
         self.is_complete = False
 
     def __iter__(self) -> Iterator[Item | RefusedItem]:
-        for entry in self._feed.source.entries((self._field, *(self._rules.fields or ()))):
-            given, value = None, entry.value
-            if isinstance(value, Mapping):
-                given = value.get(self._field)
-                if self._rules.fields is not None:
-                    value = {name: one for name, one in value.items() if name != self._field}
+        for entry in self._entries():
+            given, value = self._given(entry.value), entry.value
+            if isinstance(value, Mapping) and self._rules.fields is not None:
+                value = {name: one for name, one in value.items() if name != self._field}
             item = self._rules.entry(value, entry.position, entry.where)
-            self.truths.append(self._truth(given, entry.where))
+            self._truth(given, entry.where)  # before the work: what cannot be read ends it
             if isinstance(item, Item):
                 self._texts.add(LabelledRecord(item.text, None))
                 content = json.dumps([item.text, given], sort_keys=True, default=str)
@@ -80,10 +78,31 @@ class TaskData:
             yield item
         self.is_complete = True
 
+    def next_truth(self) -> object | None:
+        """Return the true output of the next item, from the first; None where it has none.
+
+        Raises InvalidInput where the file is another by now.
+        """
+        if self._truths is None:
+            self._truths = (self._truth(self._given(e.value), e.where) for e in self._entries())
+        try:
+            return next(self._truths)
+        except (StopIteration, InvalidData):
+            raise InvalidInput(
+                "the data changed while their job ran, so nothing can be said of it. Evaluate them "
+                "again, on a file that nobody writes"
+            ) from None
+
     def fingerprint(self, description: str) -> "DataFingerprint":
         """Return the fingerprint of the items that have been read, with their true outputs."""
         texts = self._texts.fingerprint(description)
         return texts.model_copy(update={"sha256": self._digest.hexdigest()})
+
+    def _entries(self) -> "Iterator[Entry]":
+        yield from self._feed.source.entries((self._field, *(self._rules.fields or ())))
+
+    def _given(self, value: object) -> object:
+        return value.get(self._field) if isinstance(value, Mapping) else None
 
     def _truth(self, given: object, where: str) -> object | None:
         is_nan = isinstance(given, float) and math.isnan(given)  # how pandas writes a missing one

@@ -141,7 +141,7 @@ def _answers(
             for found in handle.results():
                 result = OutputReader(metric.output)(found)
                 output = result.output if isinstance(result, ItemSuccess) else None
-                answers.add(items.truths.popleft(), output)
+                answers.add(items.next_truth(), output)
         record = handle.wait()
         view.finish(record)
     return answers, None if view.was_paused else rate_of(record)

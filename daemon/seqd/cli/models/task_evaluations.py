@@ -124,7 +124,10 @@ def evaluate_task(
     rules = task_rules(task.schema, text_field=data.fields["text_field"])
     refuse_field_of_input(field, rules)
     counted = _Counted(metric, metric.figures())
-    with feed_of(data.name, [], data.fields) as feed, options.open_client() as client:
+    with (
+        feed_of(data.name, [], data.fields, is_read_twice=True) as feed,
+        options.open_client() as client,
+    ):
         catalog = client.catalog()  # before the work: when it is done Redis may be away
         items = TaskData(feed, rules, field, counted.figures.truth)
         handle = client.run(items, model=task.ref, task=task.name, parameters=dict(given))
@@ -164,14 +167,14 @@ def refuse_field_of_input(field: str, rules: ItemRules) -> None:
 def _count(
     counted: _Counted, handle: "JobHandle[JsonOutput]", items: TaskData, screen: Screen
 ) -> None:
-    """Read the job's results, and count each with the true output at the front of those read."""
+    """Read the job's results, and count each with the true output of its item."""
     from seqd.cli.bulk import bulk_view
 
     with bulk_view(screen, handle.record(), lambda: items.is_complete) as view:
         with following(handle, view.show):
             for found in handle.results():
                 result = OutputReader(counted.metric.output)(found)
-                truth = items.truths.popleft()
+                truth = items.next_truth()
                 if not isinstance(result, ItemSuccess):
                     counted.errored += 1
                 elif truth is None:
