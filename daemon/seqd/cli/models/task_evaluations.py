@@ -26,6 +26,7 @@ from seqd.cli.ui.tables import print_json
 from seqd.client.outputs import OutputReader
 from seqd.errors import InvalidData, InvalidRequest
 from seqd.inputs.items import ItemRules, task_rules
+from seqd.kinds import kind_of_task
 from seqd.local.caller import caller
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
@@ -90,13 +91,12 @@ def own_task(ref: str, task: str | None) -> OwnTask | None:
         entry = client.catalog().get(ModelReference.parse(ref).name)
     if entry is None:
         return None
-    name = _named(entry, task)
+    name = task_to_measure(entry, task)
     return None if name is None else OwnTask(ref, name, entry.run_tasks[name])
 
 
-def _named(entry: "CatalogEntry", task: str | None) -> str | None:
-    from seqd.kinds import kind_of_task
-
+def task_to_measure(entry: "CatalogEntry", task: str | None) -> str | None:
+    """Return a model's own task: the one that is named, or its only one; else None."""
     if task is None:
         classifies = any(kind_of_task(one).output is Classification for one in entry.tasks)
         if classifies or not entry.run_tasks:
