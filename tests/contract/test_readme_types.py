@@ -24,9 +24,8 @@ from typing import assert_type
 
 from seqd.client import (
     AsyncClient, AsyncJob, Classification, Client, Generation, ItemOutput, ItemSuccess, Job,
-    JobHandle, Result, TrainedVersion,
+    Embedding, JobHandle, Result, TrainedVersion,
 )
-from seqd_schemas import Embedding
 
 def label_of(result: Result[Classification]) -> str:
     return result.output.label if result.ok else result.error.message

@@ -49,6 +49,18 @@ def test_a_frame_of_a_generation_has_a_row_for_each_sample(cluster: Cluster) -> 
     assert frame.text.str.len().tolist() == [6, 6]
 
 
+def test_a_job_of_another_kind_has_no_vectors(cluster: Cluster) -> None:
+    job = cluster.client().classify(["fine"], model="echo")
+
+    with pytest.raises(InvalidRequest) as refused:
+        job.to_numpy()
+
+    assert str(refused.value) == (
+        f"Job {job.job_id} is a job of kind classify, whose outputs have no vectors. Call "
+        "`to_pandas()`."
+    )
+
+
 def test_a_page_without_results_is_a_frame_with_columns(cluster: Cluster) -> None:
     job = cluster.client().classify(["fine"], model="echo")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,10 @@ from checkout import python_path
 from readme_blocks import ROOT, blocks_of
 from seqd.cli.output_options import OutputOptions, opened_output
 from seqd.client import AsyncClient
+from seqd.client.frames import table_of
 from seqd.client.made_by import facts_of
+from seqd.client.output_fields import result_schema
+from seqd.client.outputs import OutputReader
 from seqd.errors import InvalidInput, InvalidRequest, ItemFailed, OutputMismatch
 from seqd_schemas import Embedding, Score, Text
 
@@ -143,11 +145,40 @@ def test_a_task_reads_a_matrix_ids_and_batches(task_cluster):
     asyncio.run(use())
 
 
-def test_a_job_of_another_kind_has_no_vectors(cluster):
-    job = cluster.client().classify(["fine"], model="echo")
+def test_an_input_of_unknown_length_makes_a_matrix_too(task_cluster):
+    job = task_cluster.client().run(iter(TEXTS), model="vectors", task="embed")
 
-    with pytest.raises(InvalidRequest, match=re.escape("whose outputs have no vectors")):
-        job.to_numpy()
+    assert job.to_numpy().shape == (3, 256)
+
+
+def test_results_whose_schema_is_lost_are_read_unchecked_as_one_column_of_json(task_cluster):
+    client = task_cluster.client()
+    job = client.run(["aeb"], model="stars", task="score")
+    record = job.wait().model_copy(update={"task_schema": "0" * 64})
+
+    schema = client._ledger.transport.run(result_schema(client._ledger, record))
+    (result,) = job.results()
+
+    assert schema is None
+    assert list(table_of(record, schema).columns) == [
+        *("custom_id", "output", "version", "error_code", "error_message")
+    ]
+    assert OutputReader(None, schema)(result) == result
+
+
+def test_a_task_that_the_model_lacks_is_refused_for_one_item_and_for_many(task_cluster):
+    client = task_cluster.client()
+
+    for ask in (
+        lambda: client.run_one("a", model="vectors", task="embedd"),
+        lambda: client.run_each(["a"], model="vectors", task="embedd"),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            ask()
+        assert str(refused.value) == (
+            "model 'vectors' cannot embedd; it can: embed. Did you mean 'embed'? Models that can "
+            "embedd: none."
+        )
 
 
 def test_one_item_is_answered_with_the_output_of_the_class_that_is_named(task_cluster):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from seqd.client.handle import JobHandle as JobHandle
     from seqd.client.job_steps import Result as Result
     from seqd.client.model_handle import ModelHandle as ModelHandle
+    from seqd.client.output_fields import OutputField as OutputField
     from seqd.client.pages import PageOptions as PageOptions
     from seqd.client.pages import ReadOptions as ReadOptions
     from seqd.client.requests import JobOptions as JobOptions
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from seqd.errors import NotAllowed as NotAllowed
     from seqd.errors import NoWorker as NoWorker
     from seqd.errors import OrderUnfinished as OrderUnfinished
+    from seqd.errors import OutputMismatch as OutputMismatch
     from seqd.errors import QuotaExceeded as QuotaExceeded
     from seqd.errors import RedisFull as RedisFull
     from seqd.errors import RedisNoPermission as RedisNoPermission
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from seqd_schemas import Classification as Classification
     from seqd_schemas import Completed as Completed
     from seqd_schemas import Counts as Counts
+    from seqd_schemas import Embedding as Embedding
     from seqd_schemas import Epoch as Epoch
     from seqd_schemas import Event as Event
     from seqd_schemas import Expired as Expired
@@ -103,6 +106,8 @@ if TYPE_CHECKING:
     from seqd_schemas import ItemSuccess as ItemSuccess
     from seqd_schemas import JobRecord as JobRecord
     from seqd_schemas import JobState as JobState
+    from seqd_schemas import JsonOutput as JsonOutput
+    from seqd_schemas import Labels as Labels
     from seqd_schemas import Log as Log
     from seqd_schemas import Missed as Missed
     from seqd_schemas import NamedSource as NamedSource
@@ -116,14 +121,20 @@ if TYPE_CHECKING:
     from seqd_schemas import Rejected as Rejected
     from seqd_schemas import Resumed as Resumed
     from seqd_schemas import Sample as Sample
+    from seqd_schemas import Score as Score
+    from seqd_schemas import ScoredLabel as ScoredLabel
     from seqd_schemas import ServiceChange as ServiceChange
+    from seqd_schemas import Span as Span
+    from seqd_schemas import Spans as Spans
     from seqd_schemas import Started as Started
     from seqd_schemas import Step as Step
     from seqd_schemas import TenantLimits as TenantLimits
     from seqd_schemas import TenantRecord as TenantRecord
     from seqd_schemas import TenantUsage as TenantUsage
+    from seqd_schemas import Text as Text
     from seqd_schemas import TrainedVersion as TrainedVersion
     from seqd_schemas import TrainingResult as TrainingResult
+    from seqd_schemas import Vector as Vector
     from seqd_schemas import VersionSummary as VersionSummary
     from seqd_schemas import Waiting as Waiting
     from seqd_schemas import WaitingCode as WaitingCode
@@ -140,29 +151,31 @@ _NAMES = {
     ".handle": "Job JobHandle",
     ".job_steps": "Result",
     ".model_handle": "ModelHandle",
+    ".output_fields": "OutputField",
     ".pages": "PageOptions ReadOptions",
     ".requests": "JobOptions SweepOptions",
     ".streaming": "StreamedText",
     ".waiting": "WaitOptions",
     "seqd.analysis.comparison": "Comparison",
     "seqd.errors": (
-        "ArtifactDamaged ClientMisused DuplicateCustomId IdInUse IdempotencyConflict "
-        "InvalidData InvalidInput InvalidParameters InvalidRequest InvalidSettings ItemFailed "
-        "JobCancelled JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion "
-        "LibraryMissing NoFitWorker NoWorker NotAllowed OrderUnfinished QuotaExceeded RedisFull "
+        "ArtifactDamaged ClientMisused DuplicateCustomId IdInUse IdempotencyConflict InvalidData "
+        "InvalidInput InvalidParameters InvalidRequest InvalidSettings ItemFailed JobCancelled "
+        "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion LibraryMissing "
+        "NoFitWorker NoWorker NotAllowed OrderUnfinished OutputMismatch QuotaExceeded RedisFull "
         "RedisNoPermission RedisRefused RedisUnreachable SeqdError ServiceChanged "
         "StoreUnwritable UnknownItem UnknownJob UnknownModel UnknownTenant UploadLost UserError "
         "WrongState"
     ),
     "seqd.ledger.job_filter": "FoundJobs JobFilters",
     "seqd_schemas": (
-        "Cancelled CatalogEntry Classification Completed Counts EVENT Epoch Event Expired "
-        "Expiring Failed Failure FileFormat FileSource FinishReason GeneratedSample Generation "
-        "Item ItemError ItemErrorCode ItemFailure ItemOutput ItemSuccess JobRecord JobState Log "
-        "Missed NamedSource OrderAnswer ParameterValue Paused Priority Progress Queued "
-        "RefusedItem Rejected Resumed Sample ServiceChange Started Step TERMINAL_EVENTS "
-        "TenantLimits TenantRecord TenantUsage TrainedVersion TrainingResult VersionSummary "
-        "Waiting WaitingCode WorkerStatus"
+        "Cancelled CatalogEntry Classification Completed Counts EVENT Embedding Epoch Event "
+        "Expired Expiring Failed Failure FileFormat FileSource FinishReason GeneratedSample "
+        "Generation Item ItemError ItemErrorCode ItemFailure ItemOutput ItemSuccess JobRecord "
+        "JobState JsonOutput Labels Log Missed NamedSource OrderAnswer ParameterValue Paused "
+        "Priority Progress Queued RefusedItem Rejected Resumed Sample Score ScoredLabel "
+        "ServiceChange Span Spans Started Step TERMINAL_EVENTS TenantLimits TenantRecord "
+        "TenantUsage Text TrainedVersion TrainingResult Vector VersionSummary Waiting "
+        "WaitingCode WorkerStatus"
     ),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
