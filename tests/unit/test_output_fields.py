@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydantic import Field
 
+from seqd.client.frames import Vectors, arrow_array, arrow_type
 from seqd.client.matrices import Matrix
 from seqd.client.output_fields import OutputField, fields_of, vector_field
 from seqd.errors import InvalidRequest, OutputMismatch
@@ -169,3 +170,17 @@ def test_a_matrix_of_known_shape_is_allocated_once():
 
     assert whole.shape == (count, 256)
     assert peak < 1.1 * whole.nbytes
+
+
+@pytest.mark.parametrize("dimensions", [None, 2])
+def test_vectors_are_lists_of_arrow_and_null_where_there_is_none(dimensions):
+    arrow = pytest.importorskip("pyarrow")
+    one, other = np.array([1, 2], np.float32), np.array([3, 4], np.float32)
+
+    array = arrow_array([None, one, other, None], Vectors(dimensions))
+
+    assert array.type == arrow_type(Vectors(dimensions))
+    assert array.to_pylist() == [None, [1, 2], [3, 4], None]
+    assert arrow_array([], Vectors(dimensions)).type == array.type
+    assert arrow_array([None], Vectors(dimensions)).to_pylist() == [None]
+    assert array.type.value_type == arrow.float32()

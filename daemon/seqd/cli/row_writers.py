@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from seqd.cli.output_forms import Form
-from seqd.client.frames import Vectors, arrow_type
+from seqd.client.frames import Vectors, arrow_array, arrow_type
 from seqd.client.output_fields import OutputField
 from seqd.errors import InvalidInput, OutputMismatch
 
@@ -183,7 +183,10 @@ class _ParquetRows:
         for place, column in enumerate(self._columns):
             values = [_arrow_value(row[place], column.kind) for row in self._rows]
             try:
-                arrays.append(pa.array(values, type=self._schema.field(place).type))
+                if isinstance(column.kind, Vectors):
+                    arrays.append(arrow_array(values, column.kind))
+                else:
+                    arrays.append(pa.array(values, type=self._schema.field(place).type))
             except (pa.ArrowException, OverflowError) as error:
                 raise InvalidInput(
                     f"the column {column.name!r} holds what is no {self._schema.field(place).type} "

@@ -29,8 +29,10 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas
     import pyarrow
+    from numpy.typing import NDArray
 
 #: Rows and characters after which a batch is closed; the memory of a reader.
 BATCH_ROWS = 4_096
@@ -81,7 +83,8 @@ class Table:
         arrow, schema = import_arrow(), self.arrow_schema()
         filled = Taken(self.filled(results))
         while (columns := (yield from filled.take())) is not None:
-            yield Give((arrow.RecordBatch.from_pydict(columns, schema=schema),))
+            arrays = [arrow_array(cells, self.columns[name]) for name, cells in columns.items()]
+            yield Give((arrow.RecordBatch.from_arrays(arrays, schema=schema),))
 
     def frame(self, results: Reading[OneResult]) -> "Exchange[pandas.DataFrame]":
         """Return the results as one data frame."""
@@ -167,6 +170,35 @@ def arrow_type(type_: Type | Vectors) -> "pyarrow.DataType":
             "numbers": arrow.map_(arrow.string(), arrow.float64()),
         }[type_]
     return made
+
+
+def arrow_array(cells: Sequence[object], type_: Type | Vectors) -> "pyarrow.Array":
+    """Return the cells of a column as an array of Arrow."""
+    if isinstance(type_, Vectors):
+        return _arrow_vectors(cast("Sequence[NDArray[np.float32] | None]", cells), type_)
+    array: pyarrow.Array = import_arrow().array(cells, type=arrow_type(type_))
+    return array
+
+
+def _arrow_vectors(
+    cells: "Sequence[NDArray[np.float32] | None]", type_: Vectors
+) -> "pyarrow.Array":
+    """Return vectors as an array of lists, whose numbers are copied once and not looked at."""
+    import numpy as np
+
+    arrow = import_arrow()
+    fixed = type_.dimensions
+    nothing = np.zeros(fixed or 0, np.float32)
+    vectors = [nothing if cell is None else cell for cell in cells]
+    numbers = arrow.array(np.concatenate([nothing[:0], *vectors]))
+    missing = arrow.array([cell is None for cell in cells], type=arrow.bool_())
+    array: pyarrow.Array
+    if fixed is not None:
+        array = arrow.FixedSizeListArray.from_arrays(numbers, fixed, mask=missing)
+    else:
+        ends = np.cumsum([0, *map(len, vectors)], dtype=np.int32)
+        array = arrow.ListArray.from_arrays(arrow.array(ends), numbers, mask=missing)
+    return array
 
 
 def import_arrow() -> ModuleType:
