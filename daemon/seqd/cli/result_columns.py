@@ -23,8 +23,8 @@ INPUT_PREFIX = "input_"
 #: What `--keep` takes for all columns.
 ALL = "all"
 
-_OF_RESULTS: dict[str, dict[str, Kind]] = {
-    "classify": {
+_OF_RESULTS: Mapping[object, Mapping[str, Kind]] = {
+    Classification: {
         "custom_id": Kind.TEXT,
         "label": Kind.TEXT,
         "score": Kind.NUMBER,
@@ -34,7 +34,7 @@ _OF_RESULTS: dict[str, dict[str, Kind]] = {
         "probabilities": Kind.JSON,
         "version": Kind.WHOLE,
     },
-    "generate": {
+    Generation: {
         "custom_id": Kind.TEXT,
         "sample": Kind.WHOLE,
         "temperature": Kind.NUMBER,
@@ -48,9 +48,9 @@ _OF_RESULTS: dict[str, dict[str, Kind]] = {
     },
 }
 
-_DEFAULT = {
-    "classify": ("label", "score"),
-    "generate": ("sample", "temperature", "text"),
+_DEFAULT: Mapping[object, tuple[str, ...]] = {
+    Classification: ("label", "score"),
+    Generation: ("sample", "temperature", "text"),
 }
 
 _OF_ERRORS = {
@@ -113,7 +113,7 @@ class Wanted:
 
     def of_input(self, kind: str) -> tuple[str, ...]:
         """Return the names that are no column of the results of a kind of job."""
-        known = (*_OF_RESULTS.get(kind, ()), *self.of_output)
+        known = (*_OF_RESULTS.get(_output_of(kind), ()), *self.of_output)
         return (*self.keep, *(name for name in self.columns if name not in known))
 
     def beside(self, fields: "Sequence[OutputField] | None") -> "Wanted":
@@ -144,8 +144,9 @@ def columns_of(
         results = _of_output(fields, form)
         default = tuple(name for name in results if name not in _OF_ITEMS)
     else:
-        results = {name: Column(name, type_) for name, type_ in _OF_RESULTS.get(kind, {}).items()}
-        default = _DEFAULT.get(kind, ())
+        named = _OF_RESULTS.get(_output_of(kind), {})
+        results = {name: Column(name, type_) for name, type_ in named.items()}
+        default = _DEFAULT.get(_output_of(kind), ())
     if not results:
         if form is Form.JSONL and not wanted.columns and not wanted.keep:
             return Columns(None, (), ())
@@ -164,7 +165,7 @@ def columns_of(
         kept = tuple(column for column in rows if column.field)
         errors = error_columns(kept)
     elif form is Form.LINES:
-        rows = (_of_lines(kind, results, default),)
+        rows = (_of_lines(results, default),)
     else:
         of_results = tuple(results[name] for name in default + more)
         rows = (Column("custom_id", Kind.TEXT), *kept, *of_results)
@@ -282,6 +283,11 @@ def error_columns(kept: tuple[Column, ...] = ()) -> tuple[Column, ...]:
     return (Column("custom_id", Kind.TEXT), *kept, *own)
 
 
+def _output_of(kind: str) -> object:
+    """Return the class of the outputs of a kind of job; None where it has none of its own."""
+    return KINDS[cast(JobKind, kind)].output
+
+
 def _of_output(fields: Sequence[OutputField], form: Form) -> dict[str, Column]:
     """Return the columns of a plugin's own output, by name, those of the item around them."""
     columns = {"custom_id": Column("custom_id", Kind.TEXT)}
@@ -320,10 +326,13 @@ def _of_array(kind: str, wanted: Wanted, fields: "Sequence[OutputField] | None")
     return Columns((Column(one.column, Vectors(one.dimensions), output=one),), (), error_columns())
 
 
-def _of_lines(kind: str, results: Mapping[str, Column], default: Sequence[str]) -> Column:
-    """Return the column of plain lines where none is named: the first that may be one."""
-    if KINDS[cast(JobKind, kind)].task is not None:
-        return Column("text", Kind.TEXT) if "text" in default else results[default[0]]
+def _of_lines(results: Mapping[str, Column], default: Sequence[str]) -> Column:
+    """Return the column of plain lines where none is named: a text, or the first that may be one.
+
+    A text may have line breaks: it is refused with what is allowed.
+    """
+    if "text" in default:
+        return results["text"]
     return next((results[name] for name in default if _is_line(results[name])), results[default[0]])
 
 
