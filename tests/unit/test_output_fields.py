@@ -99,7 +99,8 @@ def test_a_value_of_another_type_is_named_with_its_item_and_field(field, value, 
         field.cell({field.name: value}, "row-7")
 
     assert str(mismatch.value) == (
-        f"The output of item 'row-7' does not keep to the schema of its job: {fault}"
+        f"The output of item 'row-7' does not keep to the schema of its job: {fault} "
+        "Somebody has changed it in Redis: hand the item in again."
     )
 
 

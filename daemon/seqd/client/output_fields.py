@@ -31,6 +31,9 @@ WHOLE = "output"
 #: Columns that the tables of all jobs have.
 _TAKEN = ("custom_id", "version", "error_code", "error_message")
 
+#: Why an output that a worker has checked does not keep to its schema, and what to do.
+CHANGED = "Somebody has changed it in Redis: hand the item in again."
+
 _NUMBER_BYTES = 4
 _ANY_NUMBERS = "four bytes of each number"
 _TYPES: Mapping[object, FieldType] = {
@@ -206,5 +209,5 @@ def _fits(part: Schema) -> bool:
 def _mismatch(field: OutputField, custom_id: str, what: str) -> OutputMismatch:
     return OutputMismatch(
         f"The output of item {custom_id!r} does not keep to the schema of its job: "
-        f"{field.name} is {what}."
+        f"{field.name} is {what}. {CHANGED}"
     )

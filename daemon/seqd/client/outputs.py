@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from seqd.client.output_fields import Schema
+from seqd.client.output_fields import CHANGED, Schema
 from seqd.client.schema_checks import quick_check
 from seqd.errors import InvalidRequest, OutputMismatch
 from seqd.parameters import allowed
@@ -94,9 +94,16 @@ class OutputReader(Generic[Output]):
             else error.message
         )
         raise OutputMismatch(
-            f"The output of item {custom_id!r} does not keep to the schema of its job: {fault}. "
-            "Somebody has changed it in Redis: hand the item in again."
+            f"The output of item {custom_id!r} does not keep to the schema of its job: "
+            f"{fault}. {CHANGED}"
         )
+
+
+def typed_result(
+    result: "ItemSuccess[object] | ItemFailure", output: type[Output] | None
+) -> "ItemSuccess[Output] | ItemFailure":
+    """Return a result whose output is an `output`; raises OutputMismatch where it is none."""
+    return OutputReader(output)(result)
 
 
 def _path(parts: Sequence[str | int]) -> str:
