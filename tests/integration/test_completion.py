@@ -109,6 +109,7 @@ def variables_of(ledger: Environment) -> dict[str, str]:
         ("seqd models show mar", "seqd models show markov "),
         ("seqd tenants show sh", "seqd tenants show shop "),
         ("seqd models params mar", "seqd models params markov "),
+        ("seqd models params vectors --task e", "seqd models params vectors --task embed "),
         ("seqd run v", "seqd run vectors "),
         ("seqd run vectors em", "seqd run vectors embed "),
         ("seqd run vectors embed -p uni", "seqd run vectors embed -p units="),

@@ -85,13 +85,15 @@ def test_help_names_columns_that_the_command_can_write(
     assert f"Columns of the output in order, such as {columns}." in words
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]], ids=" ".join)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"
         "from seqd.cli.app import app\n"
-        "try: app(['--help'], prog_name='seqd')\n"
+        f"try: app({arguments}, prog_name='seqd')\n"
         "except SystemExit: pass\n"
         "heavy = {'keras', 'tensorflow', 'celery', 'redis', 'numpy', 'pluggy', 'seqd.models'}\n"
+        "heavy |= {'seqd_schemas.jobs', 'seqd.client'}\n"
         "print('heavy:', sorted(heavy & set(sys.modules)))\n"
     )
 

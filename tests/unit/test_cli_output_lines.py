@@ -140,7 +140,7 @@ def test_texts_that_come_at_once_are_printed_one_after_the_other(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     error = ItemError(code=ItemErrorCode.PLUGIN_ERROR, message="no")
-    live, stood = LiveOutputs(Screen(), 3), []
+    live, stood = LiveOutputs(Screen(), ["row-1", "row-2", "row-3"]), []
     for delta in (
         StreamedText("row-3", 0, "three", output={"text": "three"}),
         StreamedText("row-1", 0, "on"),

@@ -65,9 +65,11 @@ def kinds(incomplete: str) -> list[Offer]:
     return _words(_KINDS, incomplete)
 
 
-def tasks(incomplete: str) -> list[Offer]:
-    """Offer tasks of models."""
-    return _words(_TASKS, incomplete)
+def tasks(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the tasks of the command's model."""
+    entry = _entry(ctx)
+    names = _TASKS.split() if entry is None else entry.all_tasks
+    return _safe(((name, "") for name in names), incomplete)
 
 
 def priorities(incomplete: str) -> list[Offer]:

@@ -20,7 +20,7 @@ from seqd.cli.output_options import OutputOptions, opened_output, takes_output_o
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from seqd.cli.bulk import Result
     from seqd.cli.result_files import ResultFiles
@@ -281,12 +281,17 @@ def _hand_in(
     )
     to = Output(files, _printer(request, schema, feed, is_live=is_live), as_json)
     with waiting_for(client, begun.handle, screen, interruption):
-        live = LiveOutputs(Screen(), len(request.texts)).results_of(begun.handle)
         is_final = lambda: feed.is_complete  # noqa: E731
-        results = live if is_live else begun.results
+        results = _live_results(begun.handle, feed) if is_live else begun.results
         status = follow_bulk_job(begun.handle, screen, to, ResultCounts(), is_final, results)
         begun.end()
     return status
+
+
+def _live_results(handle: "JobHandle[Any]", feed: "Feed") -> "Iterator[Result]":
+    """Yield the results of typed texts; what they say is printed before, as it comes."""
+    names = [entry.custom_id for entry in feed.source.items(lambda value: None)]
+    return LiveOutputs(Screen(), names).results_of(handle)
 
 
 def _is_live(request: _Request, schema: "TaskSchema") -> bool:
@@ -328,13 +333,13 @@ class LiveOutputs:
     this is for the few texts of a command line.
     """
 
-    def __init__(self, screen: Screen, items: int) -> None:
-        """The items are called `row-1` and so on, as those of a command line are."""
+    def __init__(self, screen: Screen, names: "Iterable[str]") -> None:
+        """`names` are the identifiers of all items, in order."""
         from seqd.cli.ui.texts import TextWriter
 
         self._writer = TextWriter(screen)
         #: Items whose texts are not printed whole, in order.
-        self._open = deque(f"row-{number}" for number in range(1, items + 1))
+        self._open = deque(names)
         #: By item, what waits to be printed, and how many characters were.
         self._waiting: dict[str, str] = {}
         self._printed: dict[str, int] = {}

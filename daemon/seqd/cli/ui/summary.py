@@ -40,7 +40,7 @@ _NEXT: dict[str, str] = {
     "classify": 'seqd classify --text "..." --model {ref}',
     "generate": 'seqd generate {ref} "..."',
 }
-_RUN = 'seqd run {ref} {task} --text "..."'
+_RUN = {"text": 'seqd run {ref} {task} --text "..."', "record": "seqd run {ref} {task} FILE"}
 
 
 class ResultCounts:
@@ -214,10 +214,11 @@ def say_training_summary(
     if in_service is not None and in_service != result.version:
         bare = ModelReference(result.model, in_service)
         screen.say(f"{result.model} means {bare}. To change that: seqd models promote {ref}")
-    tasks = () if entry is None or not says_what_next else entry.all_tasks
-    for task in tasks:
+    tasks = {} if entry is None or not says_what_next else entry.all_tasks
+    for task, schema in tasks.items():
         if task != TRAIN:
-            screen.say(f"Try it: {_NEXT.get(task, _RUN).format(ref=ref, task=task)}")
+            command = _NEXT.get(task, _RUN["text" if schema.input is None else "record"])
+            screen.say(f"Try it: {command.format(ref=ref, task=task)}")
 
 
 def _say_versions(screen: Screen, record: JobRecord) -> None:
