@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +48,7 @@ def run(
     yield run
 
 
-def lines_of(written: str) -> list[dict[str, object]]:
+def lines_of(written: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in written.splitlines()]
 
 
@@ -61,7 +62,7 @@ def written_pairs(path: Path) -> str:
         case ".tsv":
             path.write_text("id\tleft\tright\tweight\na\tx y\ty z\t2\nb\tx\tx\t\n")
         case _:
-            columns = {name: [pair.get(name, 1) for pair in PAIRS] for name in PAIRS[0]}
+            columns = {name: [pair.get(name) for pair in PAIRS] for name in PAIRS[0]}
             pq.write_table(pa.table(columns), path)
     return path.name
 
@@ -159,7 +160,7 @@ def test_outputs_are_columns_and_arrays_by_the_schema_of_the_task(run: Run, tmp_
 def test_a_parameter_of_the_task_is_given_by_its_name(run: Run) -> None:
     ended = run("mirror", "mirror", "--text", "abc", "-p", "delay_ms=1", "--json")
 
-    assert [line["output"]["text"] for line in lines_of(ended.out)] == ["cba"]  # type: ignore[index]
+    assert [line["output"]["text"] for line in lines_of(ended.out)] == ["cba"]
 
 
 def test_streamed_texts_are_printed_as_they_are_in_the_order_of_the_items(run: Run) -> None:
@@ -282,7 +283,7 @@ def test_a_bad_record_is_an_error_of_its_item_alone(run: Run, tmp_path: Path) ->
     assert ended.status == 2
     first, *bad = lines_of(ended.out)
     assert first["status"] == "succeeded"
-    assert [one["error"]["message"] for one in bad] == [  # type: ignore[index]
+    assert [one["error"]["message"] for one in bad] == [
         "line 2: it has no field 'right'; allowed: the fields left, right, weight.",
         "line 3: it is a text; allowed: a record with the fields left, right, weight.",
     ]

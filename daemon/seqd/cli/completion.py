@@ -46,8 +46,6 @@ _UNSAFE_IN_HELP = re.compile(r"[^A-Za-z0-9 _.,/+-]+")
 _BREAKS: Final = "=@:"
 
 _STATES: Final = "queued running paused completed failed cancelled expired"
-_KINDS: Final = "classify generate run train sweep"
-_TASKS: Final = "classify generate train"
 _PRIORITIES: Final = "interactive normal bulk"
 _FORMATS: Final = "auto jsonl csv lines folder"
 
@@ -62,13 +60,17 @@ def states(incomplete: str) -> list[Offer]:
 
 def kinds(incomplete: str) -> list[Offer]:
     """Offer kinds of jobs."""
-    return _words(_KINDS, incomplete)
+    from seqd.kinds import KINDS
+
+    return _words(" ".join(KINDS), incomplete)
 
 
 def tasks(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer the tasks of the command's model."""
+    from seqd.kinds import SERVED_TASKS, TRAIN
+
     entry = _entry(ctx)
-    names = _TASKS.split() if entry is None else entry.all_tasks
+    names = (*SERVED_TASKS, TRAIN) if entry is None else entry.all_tasks
     return _safe(((name, "") for name in names), incomplete)
 
 
@@ -118,8 +120,10 @@ def presets(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
 def parameters(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer `NAME=` of the parameters of the command's model; behind it, values that are named."""
+    from seqd.kinds import TRAIN
+
     entry = _entry(ctx)
-    name = _typed_task(ctx) if ctx.info_name == "run" else _task_of(ctx) or "train"
+    name = _typed_task(ctx) if ctx.info_name == "run" else _task_of(ctx) or TRAIN
     task = None if entry is None else entry.all_tasks.get(name)
     fields = {} if task is None else task.parameters.get("properties")
     if not isinstance(fields, dict):

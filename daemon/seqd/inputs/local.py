@@ -132,10 +132,15 @@ class LocalInput:
         )
 
     def _content(self, value: Value) -> Value:
-        """Return a record without what stands beside it."""
-        if not self.beside or self._fields is None or not isinstance(value, Mapping):
+        """Return a record without what stands beside it; a null of Parquet is no value."""
+        if self._fields is None or not isinstance(value, Mapping):
             return value
-        return {name: one for name, one in value.items() if name not in self.beside}
+        has_nulls = self.format is LocalFormat.PARQUET
+        return {
+            name: one
+            for name, one in value.items()
+            if name not in self.beside and not (has_nulls and one is None)
+        }
 
     @property
     def _fields(self) -> Mapping[str, bool] | None:
