@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import seqd_tasks
 
+from builders import a_catalog_entry
 from cli_builders import Ended, here
+from ledger_fixtures import Environment
 from shell_fixtures import on_a_terminal
 from task_fixtures import TaskCluster
 
@@ -364,3 +366,35 @@ def test_a_person_reads_a_line_a_result(
     shown = on_a_terminal(tmp_path, "run", *arguments, **variables)
 
     assert shown.splitlines()[: len(lines)] == lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("imdb_lstm",),
+            "error[invalid_request]: no task is given; imdb_lstm has none that its plugin has "
+            "named. It can: classify, each a command of its own, such as `seqd classify`",
+        ),
+        (
+            ("imdb_lstm", "classify", "--text", "a"),
+            "error[invalid_request]: 'classify' is a kind of job of its own: hand in a job of the "
+            "kind 'classify', as `seqd classify` does, and none of the kind 'run'.",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_has_a_command_of_its_own_is_refused_with_its_name(
+    environment: Environment,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+
+    ended = here(capsys, "run", *arguments)
+
+    assert (ended.status, ended.err) == (2, f"{message}\n")
