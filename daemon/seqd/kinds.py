@@ -13,6 +13,9 @@ from seqd_schemas import Classification, Generation, JobKind, NamedOutput, Named
 
 #: The task by which a version is made; every other one uses one.
 TRAIN: Final = "train"
+#: Tasks that use a version and have a kind of job of their own.
+CLASSIFY: Final = "classify"
+GENERATE: Final = "generate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,10 @@ class Kind:
 
 
 KINDS: Final[Mapping[JobKind, Kind]] = {
-    "classify": Kind("classify", Classification, "classified"),
-    "generate": Kind("generate", Generation, "continued", allows_empty=True, item_s=1.0),
+    CLASSIFY: Kind(CLASSIFY, Classification, "classified"),
+    GENERATE: Kind(GENERATE, Generation, "continued", allows_empty=True, item_s=1.0),
     "run": Kind(None, None, "done"),
-    "train": Kind(TRAIN, None, "trained", has_items=False, item_s=600.0),
+    TRAIN: Kind(TRAIN, None, "trained", has_items=False, item_s=600.0),
     "sweep": Kind(TRAIN, TrainedVersion, "trained", items="combinations", item_s=600.0),
 }
 

@@ -112,7 +112,7 @@ class RecordItem(WirePart):
 
     custom_id: CustomId = Field(description="The caller's name for the item, unique in the job.")
     input: dict[FieldName, JsonValue] = Field(
-        max_length=MAX_RECORD_FIELDS, description="The record, by field."
+        min_length=1, max_length=MAX_RECORD_FIELDS, description="The record, by field."
     )
 
     @field_validator("input")

@@ -14,7 +14,6 @@ from struct import unpack_from
 from typing import Annotated, Any, Final, Literal, Self, cast, overload
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -24,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from seqd_schemas.base import WirePart
 from seqd_schemas.results import Probability
 
 #: Numbers that one vector may have.
@@ -236,15 +236,14 @@ def _packed_numbers(values: object) -> bytes:
     return numbers.tobytes()
 
 
-class TaskOutput(BaseModel):
+class TaskOutput(WirePart):
     """Base of the outputs here, and of a plugin's own: frozen, closed, finite.
 
     Each field needs a `description` and bounds: an output is published as a JSON Schema, and an
     outcome is held against it before it is stored.
     """
 
-    # Built on first use: a service reads a few of them.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Text(TaskOutput):

@@ -91,7 +91,7 @@ def test_a_search_that_has_looked_at_too_many_others_says_where_it_stopped(
     ("filters", "message"),
     [
         ({"states": ["done"]}, "A state is 'done'; allowed: queued, running, paused, completed, "),
-        ({"kind": "predict"}, "kind is 'predict'; allowed: classify, generate, train, sweep."),
+        ({"kind": "predict"}, "kind is 'predict'; allowed: classify, generate, run, train, sweep."),
         ({"model": "echo@best"}, "model is 'echo@best'; allowed: NAME, or NAME@3 (a version)."),
         ({"colour": "red"}, "There is no filter 'colour'. Known filters: kind, metadata, model, "),
     ],

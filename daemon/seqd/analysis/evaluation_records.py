@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from seqd.analysis.evaluation import ClassFigures, EvaluationReport
 from seqd.analysis.examples import HighestScored
+from seqd.kinds import CLASSIFY
 from seqd_schemas import (
     MAX_CONFUSIONS,
     MAX_LISTED_CLASSES,
@@ -46,7 +47,7 @@ def evaluation_record(
         is_training_data=is_training_data,
         at_ms=at_ms,
         by=by,
-        task="classify",
+        task=CLASSIFY,
         parameters=dict(parameters),
         items=report.items,
         unlabelled=report.unlabelled,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from seqd.cli.ui.screen import Screen
+from seqd.kinds import TRAIN
 from seqd.local.redis_watchdog import ServerChange, ServerEvent
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
@@ -67,7 +68,7 @@ def _troubles_of(worker: WorkerStatus) -> dict[str, str]:
     unfit = {}
     for entry in worker.unfit:
         what = entry.model if entry.version is None else ModelReference(entry.model, entry.version)
-        act = "train" if entry.version is None else "run"
+        act = TRAIN if entry.version is None else "run"
         unfit[f"{worker.slot} {what} {entry.code}"] = (
             f"{worker.slot} cannot {act} {what}: {entry.message or entry.code}"
         )

@@ -191,6 +191,7 @@ def _checked_task(request: _Request, catalog: "Mapping[str, CatalogEntry]") -> "
 def _check_task_is_typed(entry: "CatalogEntry", request: _Request) -> None:
     """Raise InvalidRequest where no task was typed, or a file in its place."""
     from seqd.errors import InvalidRequest
+    from seqd.kinds import TRAIN
     from seqd.validation import listed
 
     task, model, tasks = request.task, request.model, entry.run_tasks
@@ -202,7 +203,7 @@ def _check_task_is_typed(entry: "CatalogEntry", request: _Request) -> None:
         raise InvalidRequest(
             f"{where}; {entry.model} has none that its plugin has named. It can: "
             f"{listed(entry.all_tasks)}, each a command of its own, such as `seqd "
-            f"{next(iter(entry.all_tasks), 'train')}`"
+            f"{next(iter(entry.all_tasks), TRAIN)}`"
         )
     example = f"seqd run {model} {next(iter(tasks))} {task or 'FILE'}"
     raise InvalidRequest(f"{where}; {entry.model} can: {listed(tasks)}. Such as: {example}")

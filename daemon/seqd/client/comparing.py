@@ -21,6 +21,7 @@ from seqd.analysis.comparison import (
 from seqd.client.sources import Record
 from seqd.errors import InvalidData, InvalidRequest
 from seqd.inputs.items import items_of
+from seqd.kinds import CLASSIFY
 from seqd.validation import listed, shown
 from seqd_schemas import Item, JobRecord, ModelReference, ParameterValue
 
@@ -101,7 +102,7 @@ class PairedRun:
             for ref, rate in zip(self.refs, self._rates, strict=True)
         ]
         return Comparison(
-            task="classify",
+            task=CLASSIFY,
             data="records",
             items=metrics["accuracy"].items,
             first=facts[0],
@@ -130,7 +131,7 @@ def pinned_versions(
     for given in (first, second):
         name, wanted = ModelReference.parse(given)
         entry = find_model(name, catalog)
-        if "classify" not in entry.tasks:
+        if CLASSIFY not in entry.tasks:
             own = (
                 f". Of its own tasks `seqd models evaluate {given}` gives each version's figures"
                 if entry.run_tasks
@@ -158,7 +159,7 @@ def refuse_same(one: str, other: str, first: str, second: str) -> None:
 
 def asking_for_probabilities(entry: "CatalogEntry | None") -> dict[str, ParameterValue]:
     """Return parameters that ask for all classes' probabilities, where the model has that."""
-    task = entry.tasks.get("classify") if entry else None
+    task = entry.tasks.get(CLASSIFY) if entry else None
     properties = task.parameters.get("properties") if task else None
     has_probabilities = isinstance(properties, dict) and "probabilities" in properties
     return {"probabilities": True} if has_probabilities else {}

@@ -10,6 +10,7 @@ from seqd import __version__
 from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import Artifact, Dataset, Model, PluginParameters
 from seqd.inputs.datasets import RecordDataset, stated_fingerprint
+from seqd.kinds import TRAIN
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
@@ -69,10 +70,10 @@ def _checked(
 ) -> PluginParameters:
     if isinstance(parameters, PluginParameters):
         return parameters
-    if "train" not in model.tasks:
+    if TRAIN not in model.tasks:
         raise InvalidParameters(f"{model.name} has no task train; it has {', '.join(model.tasks)}")
     try:
-        return model.tasks["train"].parameters.model_validate(dict(parameters))
+        return model.tasks[TRAIN].parameters.model_validate(dict(parameters))
     except ValidationError as error:
         raise InvalidParameters(str(error)) from None
 

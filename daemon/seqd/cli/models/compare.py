@@ -51,7 +51,8 @@ def compare(
     """
     from seqd.analysis.comparison import verdict_of
     from seqd.cli.exits import NO, OK
-    from seqd.cli.models.comparing import CompareOptions, compare_versions
+    from seqd.cli.models.comparing import compare_versions
+    from seqd.cli.models.comparison_options import CompareOptions
 
     decides, least = _read_decision(metric, by)
     if as_json and changed == Path("-"):

@@ -7,9 +7,8 @@ The file is read for each; its labels stay here.
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +28,7 @@ from seqd.analysis.comparison import (
 )
 from seqd.cli import options
 from seqd.cli.label_map import named_labels, suggested_options
+from seqd.cli.models.comparison_options import CompareOptions, size_of, version_facts
 from seqd.cli.models.evaluate import (
     TextModel,
     end_of,
@@ -46,52 +46,21 @@ from seqd.client.comparing import (
     rate_of,
     refuse_same,
 )
-from seqd.errors import InvalidData, InvalidInput, InvalidRequest, SeqdError
+from seqd.errors import InvalidData, InvalidInput, InvalidRequest
+from seqd.kinds import CLASSIFY, GENERATE
 from seqd_schemas import (
     Item,
     ItemFailure,
     ItemSuccess,
-    ParameterValue,
     RefusedItem,
 )
 
 if TYPE_CHECKING:
     from seqd.cli.drafts import Outlet
     from seqd.client import Client
-    from seqd_schemas import CatalogEntry, ModelManifest, WorkerStatus
 
 #: Items that are classified first, to know both versions' classes, and to have both in memory.
 _SAMPLE_ITEMS: Final = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompareOptions:
-    """How two versions are compared."""
-
-    #: `format` and `text_field` of the data.
-    fields: Mapping[str, str] = field(
-        default_factory=lambda: {"format": "auto", "text_field": "text"}
-    )
-    #: The field with the true class or output; None: `label`, or that of a task's type of output.
-    label_field: str | None = None
-    #: The task, of a model with several of its plugin's own.
-    task: str | None = None
-    #: What the model calls the labels of the data that it calls otherwise.
-    label_map: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    #: Share of a text to measure, its end; of versions that write text alone.
-    last: float | None = None
-    #: The figure that is to decide; it is checked before the work.
-    metric: MetricId | None = None
-    #: File for the items that changed.
-    changed: Path | None = None
-    #: Whether that file may replace another.
-    replaces: bool = False
-
-    @property
-    def class_field(self) -> str:
-        """The field with the true class."""
-        return self.label_field or "label"
 
 
 def compare_versions(
@@ -124,7 +93,7 @@ def compare_versions(
         from seqd.cli.models.task_comparisons import compare_own_tasks
 
         return compare_own_tasks(own, second, data, given, screen)
-    _refuse_metric(given.metric, CLASSIFY_METRICS, "classify")
+    _refuse_metric(given.metric, CLASSIFY_METRICS, CLASSIFY)
     with (
         feed_of(
             data,
@@ -202,7 +171,7 @@ class _Run:
             ) from None
         facts = version_facts(self._client, refs, rates)
         return Comparison(
-            task="classify",
+            task=CLASSIFY,
             data=self._name,
             items=metrics["accuracy"].items,
             first=facts[0],
@@ -314,22 +283,6 @@ class _Run:
             )
 
 
-def version_facts(
-    client: "Client", refs: tuple[str, str], rates: tuple[float | None, float | None]
-) -> list[VersionFacts]:
-    """Return what is known of two versions whose jobs had these rates."""
-    catalog, workers = client.catalog(), client.workers()
-    return [
-        VersionFacts(
-            ref=ref,
-            items_per_s=rate,
-            size_bytes=_size_in_store(ref, catalog),
-            memory_bytes=_memory_of(ref, workers),
-        )
-        for ref, rate in zip(refs, rates, strict=True)
-    ]
-
-
 def _texts_kept(feed: Feed, texts: "deque[str]") -> Iterator[Item | RefusedItem]:
     """Yield the items, and keep the beginning of each text for its result."""
     for entry in feed:
@@ -370,11 +323,11 @@ def _compare_texts(
         warn_if_trained_on(screen, one.artifact.manifest, fingerprint, given.last)
         found.append(figures_of(one, text, screen)["bits_per_char"])
     facts = [
-        VersionFacts(ref=one.name, items_per_s=None, size_bytes=_size_of(one.artifact.manifest))
+        VersionFacts(ref=one.name, items_per_s=None, size_bytes=size_of(one.artifact.manifest))
         for one in (first, second)
     ]
     return Comparison(
-        task="generate",
+        task=GENERATE,
         data="standard input" if file == "-" else Path(file).name,
         items=len(text),
         first=facts[0],
@@ -383,33 +336,6 @@ def _compare_texts(
         answers=None,
         changes=(),
     )
-
-
-def _size_in_store(ref: str, catalog: "Mapping[str, CatalogEntry]") -> int | None:
-    """Return the bytes of a version's files; None where this machine has not that very version."""
-    name, _, number = ref.partition("@")
-    published = catalog[name].versions if name in catalog else ()
-    made = {one.version: one.created_at_ms for one in published}
-    try:
-        local = options.open_local_models(options.read_settings())
-        manifests = local.store.versions(name)
-    except (SeqdError, OSError):
-        return None
-    for manifest in manifests:
-        # Another machine's store may have another version under the same number.
-        if manifest.version == int(number) and manifest.created_at_ms == made.get(manifest.version):
-            return _size_of(manifest)
-    return None
-
-
-def _memory_of(ref: str, workers: "Iterable[WorkerStatus]") -> int | None:
-    """Return the bytes of memory that a version takes, the most that a worker says."""
-    found = [one.loaded_bytes[ref] for one in workers if ref in one.loaded_bytes]
-    return max(found, default=None)
-
-
-def _size_of(manifest: "ModelManifest") -> int:
-    return sum(file.size_bytes for file in manifest.files.values())
 
 
 @contextmanager

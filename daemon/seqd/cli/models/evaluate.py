@@ -72,9 +72,11 @@ def evaluate(
     vectors. Where this machine has the store, the figures stay with the version: `seqd models show`
     has them.
     """
+    from seqd.kinds import GENERATE
+
     fields = {"format": format_name, "text_field": text_field}
     label_map = read_label_map(map_label or [])
-    text_model = None if task not in (None, "generate") else open_text_model(model)
+    text_model = None if task not in (None, GENERATE) else open_text_model(model)
     if text_model is not None:
         _refuse_options_of_a_classifier(model, plot, param, map_label)
         _evaluate_text(text_model, data, last, fields, no_examples=no_examples, as_json=as_json)
@@ -151,12 +153,13 @@ def open_text_model(ref: str) -> TextModel | None:
     None for any other model. Raises UnknownModel for a version that does not exist, and
     ArtifactDamaged.
     """
+    from seqd.kinds import CLASSIFY, GENERATE
     from seqd_schemas import ModelReference
 
     local = options.open_local_models(options.read_settings())
     name = local.store.plugin_of(ModelReference.parse(ref).name)
     model = local.registry.models.get(name)
-    if model is None or "classify" in model.tasks or "generate" not in model.tasks:
+    if model is None or CLASSIFY in model.tasks or GENERATE not in model.tasks:
         return None
     return TextModel(model, local.store.open(*local.store.resolve(ref)))
 

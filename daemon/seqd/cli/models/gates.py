@@ -47,7 +47,8 @@ class Condition:
             TEXT_METRICS,
             verdict_of,
         )
-        from seqd.cli.models.comparing import CompareOptions, compare_versions
+        from seqd.cli.models.comparing import compare_versions
+        from seqd.cli.models.comparison_options import CompareOptions
 
         least = read_gain(self.by)
         metrics = (*CLASSIFY_METRICS, *TEXT_METRICS, *TASK_METRICS)

@@ -11,7 +11,7 @@ from seqd.analysis.task_comparison import PAIRED, PairedFigures, TaskAnswers, co
 from seqd.analysis.task_evaluation import Metric, metric_of, output_type
 from seqd.cli import options
 from seqd.cli.following import following, waiting_for
-from seqd.cli.models.comparing import CompareOptions, version_facts
+from seqd.cli.models.comparison_options import CompareOptions, version_facts
 from seqd.cli.models.evaluated_data import TaskData
 from seqd.cli.models.task_evaluations import OwnTask, TruthFile, own_task, refuse_field_of_input
 from seqd.cli.sources import feed_of

@@ -8,6 +8,7 @@ from seqd.analysis.intervals import OnlineMean
 from seqd.cli.models.kept_evaluations import now_ms
 from seqd.cli.models.loaded_here import LocalContext
 from seqd.errors import InvalidData
+from seqd.kinds import GENERATE
 from seqd.local.caller import caller
 from seqd_schemas import (
     MAX_EXAMPLE_CHARS,
@@ -68,7 +69,7 @@ def text_evaluation(model: "Model", found: MeasuredText) -> VersionEvaluation:
         is_training_data=found.is_learnt,
         at_ms=now_ms(),
         by=caller(),
-        task="generate",
+        task=GENERATE,
         items=len(found.text),
         metrics=metrics,
         sample=_sample(model, found),
@@ -105,7 +106,7 @@ def _sample(model: "Model", found: MeasuredText) -> WrittenSample | None:
 
     prompt = found.text[:_PROMPT_CHARS]
     try:
-        parameters = model.tasks["generate"].parameters()
+        parameters = model.tasks[GENERATE].parameters()
         context = LocalContext(found.device)
         (outcome,) = found.loaded.generate([WorkItem(0, prompt)], parameters, context)
     except Exception:  # noqa: BLE001  a plugin may raise anything, and the figures are worth more

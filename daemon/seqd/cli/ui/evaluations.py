@@ -8,7 +8,7 @@ from seqd.cli.ui.numbers import count, counted, metric
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
 from seqd.escaping import one_line
-from seqd.kinds import kind_of_task
+from seqd.kinds import CLASSIFY, kind_of_task
 from seqd_schemas import (
     Classification,
     EvaluatedExample,
@@ -205,7 +205,7 @@ def _say_what_was_left_out(screen: Screen, evaluation: VersionEvaluation) -> Non
     if evaluation.unlabelled:
         screen.say(f"{counted(evaluation.unlabelled, 'item')} without a label left out.", "yellow")
     if evaluation.errored:
-        command = f"run MODEL {evaluation.task}" if evaluation.output else "classify"
+        command = f"run MODEL {evaluation.task}" if evaluation.output else CLASSIFY
         screen.say(
             f"{counted(evaluation.errored, 'item')} left out, as the model gave an error: `seqd "
             f"{command}` on the file shows which.",

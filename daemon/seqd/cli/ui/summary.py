@@ -9,7 +9,7 @@ from seqd.cli.ui.numbers import count, counted, duration, metric, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
 from seqd.client.job_steps import expiry_of
-from seqd.kinds import KINDS, TRAIN
+from seqd.kinds import CLASSIFY, GENERATE, KINDS, TRAIN
 from seqd_schemas import (
     CatalogEntry,
     Classification,
@@ -37,8 +37,8 @@ _RATE_FROM_S = 0.2
 
 #: The command that puts a newly trained model to use, by task; of a plugin's own, `_RUN`.
 _NEXT: dict[str, str] = {
-    "classify": 'seqd classify --text "..." --model {ref}',
-    "generate": 'seqd generate {ref} "..."',
+    CLASSIFY: 'seqd classify --text "..." --model {ref}',
+    GENERATE: 'seqd generate {ref} "..."',
 }
 _RUN = {"text": 'seqd run {ref} {task} --text "..."', "record": "seqd run {ref} {task} FILE"}
 

@@ -31,6 +31,7 @@ from seqd.hookspecs import (
     WorkItem,
     hookimpl,
 )
+from seqd.kinds import CLASSIFY, GENERATE, TRAIN
 from seqd.models.loading import Candidate, discover
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
@@ -185,11 +186,11 @@ def _description(name: str, stubs: Mapping[str, StubModel], orders: Orders) -> M
 
 
 def _tasks_of(stub: StubModel) -> dict[Task, TaskSpec]:
-    tasks: dict[Task, TaskSpec] = {"train": TaskSpec(PluginParameters)}
+    tasks: dict[Task, TaskSpec] = {TRAIN: TaskSpec(PluginParameters)}
     if stub.classify is not None:
-        tasks["classify"] = TaskSpec(stub.parameters)
+        tasks[CLASSIFY] = TaskSpec(stub.parameters)
     if stub.generate is not None:
-        tasks["generate"] = TaskSpec(stub.parameters)
+        tasks[GENERATE] = TaskSpec(stub.parameters)
     for task, given in stub.run.items():
         tasks[task] = _spec_of(task, given, stub.parameters)
     return tasks
@@ -259,7 +260,7 @@ class _LoadedStub(LoadedModel):
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
-        function = self._function("classify")
+        function = self._function(CLASSIFY)
         given = parameters.model_dump(mode="json")
 
         def label(item: WorkItem) -> object:
@@ -273,7 +274,7 @@ class _LoadedStub(LoadedModel):
     def generate(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Generation | ItemError]:
-        function = self._function("generate")
+        function = self._function(GENERATE)
         given = parameters.model_dump(mode="json")
 
         def write(item: WorkItem) -> object:
@@ -306,7 +307,7 @@ class _LoadedStub(LoadedModel):
 
     def _function(self, task: str) -> TextFunction:
         stub = self._stubs[self._name]
-        named = {"classify": stub.classify, "generate": stub.generate}
+        named = {CLASSIFY: stub.classify, GENERATE: stub.generate}
         given = named[task] if task in named else stub.run.get(task)
         function = given[0] if isinstance(given, tuple) else given
         if function is None:
