@@ -87,6 +87,17 @@ def test_each_text_of_a_file_gets_its_output_in_order(run: Run, tmp_path: Path) 
     assert error["error"] == {"code": "invalid_input", "message": "line 3: text is empty."}
 
 
+@pytest.mark.parametrize(("model", "task"), seqd_tasks.FIVE)
+def test_a_task_of_each_type_of_output_is_done_for_a_command(
+    run: Run, model: str, task: str
+) -> None:
+    ended = run(model, task, "--text", "Anna met Bert", "--json")
+
+    assert ended.status == 0, ended.err
+    (line,) = lines_of(ended.out)
+    assert line["output"] == seqd_tasks.due(task, "Anna met Bert").model_dump(mode="json")
+
+
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.csv", "pairs.tsv", "pairs.parquet"])
 def test_records_are_read_from_columns_that_are_called_as_the_fields(
     run: Run, tmp_path: Path, name: str

@@ -26,6 +26,10 @@ Capture = pytest.CaptureFixture[str]
 TEXTS = {f"item-{number}": f"text {number}" for number in range(200)}
 
 
+# Each starts a candidate, whose worker has to look at the store.
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(autouse=True)
 def environment(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that shares the cluster's Redis and its store."""
@@ -120,7 +124,6 @@ def test_a_shadow_leaves_the_answers_and_other_outputs_are_counted(
     assert (found.items, found.differing, found.errors) == (shadowed, shadowed, 0)
 
 
-@pytest.mark.slow
 def test_a_shadow_that_gives_the_same_outputs_differs_in_none(
     task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
 ) -> None:
@@ -179,7 +182,6 @@ def test_a_promotion_wakes_the_workers_of_a_model_that_has_its_own_task_alone(
     assert [one.version for one in client.catalog()[model].versions] == [2]
 
 
-@pytest.mark.slow
 def test_two_versions_are_compared_by_the_type_of_their_outputs_and_the_better_is_promoted(
     tmp_path: Path, client: Client, store: ModelStore, capsys: Capture
 ) -> None:

@@ -10,24 +10,18 @@ from seqd_schemas import Embedding, Labels, Score, Spans, Text
 TEXTS = ["Anna met Bert in Oslo", "nothing here", "A quick brown fox"]
 
 
-@pytest.mark.parametrize(
-    ("model", "task", "output", "due"),
-    [
-        ("vectors", "embed", seqd_tasks.Embedding256, seqd_tasks.embed),
-        ("stars", "score", Score, seqd_tasks.score),
-        ("topics", "tag", Labels, seqd_tasks.label),
-        ("places", "find", Spans, seqd_tasks.find),
-    ],
-)
-def test_a_task_gives_its_own_outputs_in_the_order_of_the_items(
-    task_cluster, model, task, output, due
-):
+OUTPUTS = {"embed": seqd_tasks.Embedding256, "score": Score, "tag": Labels, "find": Spans}
+
+
+@pytest.mark.parametrize(("model", "task"), seqd_tasks.FIVE)
+def test_a_task_gives_its_own_outputs_in_the_order_of_the_items(task_cluster, model, task):
+    output = OUTPUTS.get(task, Text)
+
     job = task_cluster.client().run(TEXTS, model=model, task=task, output=output)
 
     results = list(job.results())
-
     assert [result.custom_id for result in results] == ["row-1", "row-2", "row-3"]
-    assert [result.unwrap() for result in results] == [due(text) for text in TEXTS]
+    assert [result.unwrap() for result in results] == [seqd_tasks.due(task, text) for text in TEXTS]
 
 
 def test_outputs_are_dictionaries_where_no_class_is_given(task_cluster):

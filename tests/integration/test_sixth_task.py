@@ -102,6 +102,7 @@ def test_a_task_of_a_new_name_runs_by_client_and_command(sixth_cluster, monkeypa
     assert (ended.status, ended.json()["output"]["text"]) == (0, "QUIET")
 
 
+@pytest.mark.slow
 def test_the_text_that_a_record_becomes_is_streamed(sixth_cluster):
     sixth_cluster.start_ready()
     letters = [{"to": "Anna", "body": "come"}, {"to": "Bert", "body": "go"}]

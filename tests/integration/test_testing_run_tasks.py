@@ -65,12 +65,14 @@ def test_a_task_gives_what_its_function_returns(seqd_client: Client):
     assert (empty.error.code, empty.error.message) == ("invalid_input", "The text is empty.")
 
 
+@pytest.mark.slow
 def test_a_dictionary_is_the_fields_of_the_output(seqd_client: Client):
     job = seqd_client.run(["abc"], model="mine", task="score", output=Score)
 
     assert [result.unwrap() for result in job.results()] == [Score(score=3)]
 
 
+@pytest.mark.slow
 def test_a_record_comes_to_the_function_as_one(seqd_client: Client):
     records = [{"left": "a", "right": "a"}, {"left": "a"}]
 
@@ -94,6 +96,7 @@ def test_the_texts_that_a_function_yields_are_streamed_and_are_its_output(seqd_c
     assert [result.unwrap() for result in job.results()] == [Text(text="ABC!")]
 
 
+@pytest.mark.slow
 def test_an_item_of_a_task_fails_by_order(seqd_client: Client, seqd_services: RunningServices):
     seqd_services.fail_item("b", "by order", times=1)
 
@@ -102,11 +105,13 @@ def test_an_item_of_a_task_fails_by_order(seqd_client: Client, seqd_services: Ru
     assert [result.ok for result in job.results()] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_task_that_the_test_gave_no_function_is_refused(seqd_client: Client):
     with pytest.raises(InvalidRequest, match="Did you mean 'embed'"):
         seqd_client.run(["a"], model="mine", task="embedd")
 
 
+@pytest.mark.slow
 def test_a_function_without_an_output_is_refused_with_an_example(seqd_services: RunningServices):
     with pytest.raises(TypeError) as raised:
         seqd_services.serve({"other": StubModel(run={"embed": len})})
@@ -138,6 +143,7 @@ def seqd_models():
         )
     }
 
+@pytest.mark.slow
 def test_a_function_alone_will_do_since_the_plugin_says_what_comes_out(seqd_client):
     job = seqd_client.run(["a", "short"], model="ngrams", task="embed", output=Embedding)
 
@@ -145,6 +151,7 @@ def test_a_function_alone_will_do_since_the_plugin_says_what_comes_out(seqd_clie
     assert len(first.unwrap().vector) == 256
     assert short.error.code == "plugin_error"
 
+@pytest.mark.slow
 def test_parameters_and_records_are_checked_by_the_plugins_schemas(seqd_client):
     with pytest.raises(InvalidParameters, match="'top' is 1000; allowed: 1 to 100"):
         seqd_client.run(

@@ -187,6 +187,21 @@ TASKS: Mapping[str, Callable[[str], BaseModel]] = {
 }
 
 
+#: A model for each type of output, with its task.
+FIVE = (
+    ("vectors", "embed"),
+    ("stars", "score"),
+    ("topics", "tag"),
+    ("places", "find"),
+    ("mirror", "mirror"),
+)
+
+
+def due(task: str, text: str) -> BaseModel:
+    """Return what a task is to give for a text."""
+    return Text(text=text[::-1]) if task == "mirror" else TASKS[task](text)
+
+
 class TaskModel(Model):
     """A model with a task of its own."""
 
