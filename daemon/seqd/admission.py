@@ -345,7 +345,9 @@ def _unit_items(
     """
     bound = task.output
     if bound is None:
-        return task.unit_items
+        # Long vectors make small units, as long texts do; in JSON they are a third longer.
+        each = least_result_bytes(task.result or {}) * 4 // 3
+        return max(1, min(task.unit_items, UNIT_OUTPUT_CHARACTERS // max(1, each)))
     most = most_written(bound, {**_defaults(task.parameters), **parameters})
     if most.symbols > bound.max_characters:
         raise InvalidParameters(

@@ -308,6 +308,53 @@ def test_a_unit_holds_no_more_items_than_write_what_a_commit_takes(parameters, b
     assert admitted.unit_items == unit_items
 
 
+def an_embedder(shape: int, unit_items: int = 512) -> dict[str, CatalogEntry]:
+    """A catalog with a model whose own task gives vectors of so many numbers."""
+    vector = {"type": "string", "format": "float32-vector", "shape": [shape]}
+    task = TaskSchema(
+        parameters={},
+        unit_items=unit_items,
+        result={"properties": {"vector": vector}, "required": ["vector"]},
+        digest="0" * 64,
+    )
+    return {"embedder": an_entry(model="embedder", tasks={}, run_tasks={"embed": task}, labels={})}
+
+
+@pytest.mark.parametrize(("shape", "unit_items"), [(256, 512), (4_096, 384), (65_536, 24)])
+def test_a_unit_holds_fewer_items_the_longer_their_vectors_are(shape, unit_items):
+    job = a_job("run", model="embedder", task="embed")
+
+    admitted = admit(job, an_embedder(shape))
+
+    assert admitted.unit_items == unit_items
+    assert admitted.task_schema is not None
+    assert admitted.task_schema.result_bytes == 4 * shape
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"task": "embedd"},
+            "model 'embedder' cannot embedd; it can: embed. Did you mean 'embed'? Models that can "
+            "embedd: none.",
+        ),
+        (
+            {"task": "embed", "stream": True},
+            "embedder embed writes no text: `stream` is for tasks whose output has a field `text`. "
+            "Read the results.",
+        ),
+    ],
+)
+def test_what_a_task_of_a_plugins_own_cannot_do_is_refused(changes, message):
+    job = a_job("run", model="embedder", **changes)
+
+    with pytest.raises(InvalidRequest) as refused:
+        admit(job, an_embedder(256))
+
+    assert str(refused.value) == message
+
+
 def test_an_item_that_could_write_more_than_the_plugin_allows_is_refused():
     job = a_generation(length=100_000, temperature=[0.5, 0.7, 1.0, 1.2], samples=3)
 
