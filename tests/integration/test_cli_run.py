@@ -241,6 +241,11 @@ def test_a_file_that_was_taken_as_a_text_is_told(run: Run, tmp_path: Path) -> No
             "error[invalid_input]: {folder}/none.csv does not exist. Check the path",
         ),
         (
+            ("places", "find", "Anna met Bert"),
+            "error[invalid_input]: there is no file 'Anna met Bert'. To give a text, write --text "
+            "in front of it",
+        ),
+        (
             ("stars", "score", "--text", "a", "-p", "delay=1"),
             "error[invalid_parameters]: stars score: parameter 'delay' is unknown. Did you mean "
             "'delay_ms'? Known parameters: delay_ms.",

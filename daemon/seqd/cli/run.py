@@ -147,7 +147,7 @@ class _Request:
 
 def _run(request: _Request, output: OutputOptions) -> None:
     from seqd.cli.exits import interrupted_by_sigterm
-    from seqd.cli.sources import feed_of
+    from seqd.cli.sources import feed_of, refuse_text_as_file
     from seqd.client.output_fields import fields_of
     from seqd.inputs.items import task_rules
 
@@ -155,6 +155,7 @@ def _run(request: _Request, output: OutputOptions) -> None:
         schema = _checked_task(request, client.catalog())
         rules = task_rules(schema, request.fields["id_field"], request.fields["text_field"])
         typed = _typed_items(request, schema)
+        refuse_text_as_file(request.file)
         fields = fields_of(schema.result)
         kept = output.wanted().beside(fields).of_input("run")
         with (

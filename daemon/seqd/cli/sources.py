@@ -4,6 +4,7 @@ The command line reads files itself and streams them through the client, so that
 may be on another machine. Training data is different: see `data_of`.
 """
 
+import os
 import re
 import stat
 import sys
@@ -20,6 +21,7 @@ from seqd.cli.options import choice
 from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.items import BadEntry, ItemRules
 from seqd.inputs.training import label_of
+from seqd.validation import shown
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
 
 if TYPE_CHECKING:
@@ -184,6 +186,14 @@ def feed_of(
             yield feed
         finally:
             feed.close()
+
+
+def refuse_text_as_file(file: str | None) -> None:
+    """Raise InvalidInput for a text that stands where a file is due: it has a blank in it."""
+    if file is not None and " " in file.strip() and not os.path.lexists(file):
+        raise InvalidInput(
+            f"there is no file {shown(file)}. To give a text, write --text in front of it"
+        )
 
 
 def local_input(path: Path, *, format: str = "auto", **fields: str) -> "LocalInput":  # noqa: A002

@@ -332,7 +332,8 @@ def _promote_if_better(reference: str, file: str, fields: "dict[str, str]") -> N
     from seqd.cli.models.promotion import promote_if_better
     from seqd.errors import WrongState
 
-    label_field = fields["label_field"]
+    # A plugin's own task calls what is true by its type of output, where nobody has named it.
+    label_field = None if fields["label_field"] == "label" else fields["label_field"]
     rest = {"format": fields["format"], "text_field": fields["text_field"]}
     try:
         if not promote_if_better(reference, Condition(file, "", None, rest, label_field, {})):
