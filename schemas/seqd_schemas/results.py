@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, Never
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
+from pydantic.json_schema import SkipJsonSchema
 from typing_extensions import TypeVar
 
 from seqd_schemas.base import (
@@ -139,8 +140,9 @@ NamedOutput = Annotated[Classification | Generation | TrainedVersion, Field(disc
 
 def _check_is_own(output: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Refuse what says that it is an output of another kind: it is one that is damaged."""
-    if output.get("type") in NAMED_OUTPUTS:
-        raise ValueError(f"it is no sound output of the type {output['type']!r}")
+    kind = output.get("type")
+    if isinstance(kind, str) and kind in NAMED_OUTPUTS:
+        raise ValueError(f"it is no sound output of the type {kind!r}")
     return output
 
 
@@ -150,7 +152,9 @@ MAX_OUTPUT_FIELDS = 256
 JsonOutput = Annotated[
     dict[str, JsonValue], Field(max_length=MAX_OUTPUT_FIELDS), AfterValidator(_check_is_own)
 ]
-ItemOutput = Annotated[NamedOutput | JsonOutput, Field(union_mode="left_to_right")]
+# Types that a generator makes of the schema tell outputs apart by their `type`, which a plugin's
+# own need not have. Those are in the schemas of a model: `seqd schema --model NAME`.
+ItemOutput = Annotated[NamedOutput | SkipJsonSchema[JsonOutput], Field(union_mode="left_to_right")]
 
 #: The outputs of one job, for type checkers: `ItemSuccess[Classification]`, or any without it.
 Output = TypeVar("Output", covariant=True, default=ItemOutput)

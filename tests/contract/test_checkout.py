@@ -21,7 +21,8 @@ def other(tmp_path: Path) -> Path:
     (copy / "tests").mkdir()
     for path in (ROOT / "tests").glob("*.py"):
         shutil.copy(path, copy / "tests")
-    shutil.copytree(ROOT / "tests" / "light_plugin", copy / "tests" / "light_plugin")
+    for plugin in ("light_plugin", "task_plugin"):
+        shutil.copytree(ROOT / "tests" / plugin, copy / "tests" / plugin)
     shutil.copy(ROOT / "pyproject.toml", copy)
     return copy
 

@@ -414,3 +414,46 @@ def test_what_has_a_command_of_its_own_is_refused_with_its_name(
     ended = here(capsys, "run", *arguments)
 
     assert (ended.status, ended.err) == (2, f"{message}\n")
+
+
+def test_text_that_is_nested_too_deep_is_refused(run: Run) -> None:
+    ended = run("pairs", "compare", "--text", "[" * 100_000)
+
+    assert ended.status == 2
+    assert ended.err.endswith("a record as JSON, with the fields left, right, weight\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--errors", "e.npy"),
+            "--errors is 'e.npy', which holds numbers alone; allowed: a name that ends in .jsonl, "
+            ".csv, .tsv or .parquet",
+        ),
+        (
+            ("--keep", "all"),
+            "--keep is 'all'; allowed for a task that takes records: the names of columns, such as "
+            "--keep stars",
+        ),
+    ],
+)
+def test_what_cannot_be_written_of_records_is_refused(
+    run: Run, options: tuple[str, ...], message: str
+) -> None:
+    file = written_pairs(Path("pairs.csv"))
+
+    ended = run("pairs", "compare", file, "--out", "o.csv", *options)
+
+    assert (ended.status, ended.err) == (2, f"error[invalid_request]: {message}\n")
+
+
+def test_a_column_of_the_input_is_chosen_by_its_name_beside_records(run: Run) -> None:
+    Path("stars.csv").write_text("left,right,stars\na b,b,4\n")
+
+    ended = run(
+        "pairs", "compare", "stars.csv", "--out", "o.csv", "--columns", "input_stars,overlap"
+    )
+
+    assert ended.status == 0, ended.err
+    assert Path("o.csv").read_text().splitlines()[1] == "4,0.5"

@@ -30,7 +30,7 @@ def model_that_computes_faster_than_a_file_is_read(monkeypatch, tmp_path: Path):
         assert source.count(before) == 1
         source = source.replace(before, after)
     (folder / "seqd_light.py").write_text(source)
-    monkeypatch.setattr(worker_fixtures, "PLUGIN", folder)
+    monkeypatch.setattr(worker_fixtures.Cluster, "plugins", folder)
 
 
 @pytest.mark.parametrize("holds_the_ingest", [False, True])

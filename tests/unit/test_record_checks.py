@@ -173,6 +173,27 @@ def test_a_field_without_a_bound_is_refused(kind, message):
     assert refusal_of(with_field(kind)) == AT + message
 
 
+@pytest.mark.parametrize("pattern", [r"^\p{Lu}+$", r"^a\z", r"^[[:alpha:]]+$", r"^[a-z&&[^a]]+$"])
+def test_a_pattern_that_clients_cannot_check_is_refused(pattern):
+    kind = Annotated[str, Field(max_length=9, pattern=pattern)]
+
+    assert refusal_of(with_field(kind)) == (
+        f"m t: output Made: field 'value' has the pattern {pattern!r}, which other languages and "
+        "Python's `re` read otherwise than pydantic. Use a plainer one."
+    )
+
+
+def test_two_fields_that_would_be_one_column_are_refused():
+    class Twice(TaskOutput):
+        version: Share = Field(description="One.")
+        output_version: Share = Field(description="Another.")
+
+    assert refusal_of(Twice) == (
+        "m t: output Twice has the fields 'version' and 'output_version', which are one column of "
+        "a table. Rename one of them."
+    )
+
+
 @pytest.mark.parametrize(
     ("output", "message"),
     [

@@ -61,7 +61,7 @@ def test_figures_of_spans_and_texts_are_those_of_an_evaluation_too() -> None:
         due = figures.report().metrics
         for name, difference in compare_tasks(PAIRED[kind], answers, answers).items():
             assert difference.first == pytest.approx(due[name].value)
-            assert (difference.difference, difference.interval) == (0.0, (0.0, 0.0))
+            assert (difference.difference, difference.interval) == (0.0, None)
 
 
 @pytest.mark.parametrize("items", [400, pytest.param(12_000, marks=pytest.mark.slow)])
@@ -94,3 +94,17 @@ def test_one_item_has_no_interval_and_none_at_all_no_figures() -> None:
 
     assert found["mean_absolute_error"].interval is None
     assert found["mean_absolute_error"].items == 1
+
+
+def test_a_few_items_have_no_interval_since_it_would_be_too_narrow() -> None:
+    def of_scores(scores: list[float]) -> TaskAnswers:
+        answers = TaskAnswers(PAIRED["score"])
+        for score in scores:
+            answers.add(0.0, Score(score=score))
+        return answers
+
+    few = compare_tasks(PAIRED["score"], of_scores([0.5] * 19), of_scores([0.4] * 19))
+    enough = compare_tasks(PAIRED["score"], of_scores([0.5] * 20), of_scores([0.4] * 20))
+
+    assert few["mean_absolute_error"].interval is None
+    assert enough["mean_absolute_error"].interval == pytest.approx((-0.1, -0.1))

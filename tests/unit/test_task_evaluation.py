@@ -343,3 +343,21 @@ def test_an_output_without_figures_is_refused_with_those_that_have_some() -> Non
         "the outputs of planner plan are Plan, for which there are no figures; allowed: Labels, "
         "Score, Spans, Text, Embedding, and classes that derive from them"
     )
+
+
+def test_items_that_are_all_alike_leave_a_ratio_without_an_interval() -> None:
+    ratio = OnlineRatio()
+    for _ in range(5):
+        ratio.add(1, 1)
+
+    assert (ratio.value, ratio.interval()) == (1.0, None)
+
+
+def test_the_nearest_vector_is_found_among_numbers_whose_squares_are_too_large() -> None:
+    vectors = np.array([[1, 2], [3e19, 0], [2.9e19, 1e18], [0, 1]], dtype="<f4")
+
+    assert nearest_others(vectors).tolist() == [3, 2, 1, 0]
+
+
+def test_empty_brackets_in_a_cell_are_no_label() -> None:
+    assert LabelFigures().truth(" [] ") == frozenset()

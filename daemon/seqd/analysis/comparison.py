@@ -395,7 +395,8 @@ def _objection(comparison: Comparison, metric: MetricId, gain: float, by: float)
             f"difference, {found.interval[0]:+.4f} to {found.interval[1]:+.4f}, has 0 in it"
         )
     if found.interval is None and (answers is not None or comparison.output is not None):
-        return f"{metric} is better by {gain:.4f} on one item, which may be chance"
+        items = "one item" if found.items == 1 else f"{found.items} items"
+        return f"{metric} is better by {gain:.4f} on {items}, which may be chance"
     if metric == "log_loss" and answers is not None and answers.labels is not None:
         # Items of such a class are not in the loss, so a version that lacks it would gain by that.
         lacking = answers.labels.unknown_to_second

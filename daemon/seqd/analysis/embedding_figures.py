@@ -82,8 +82,11 @@ class EmbeddingFigures:
 
 def nearest_others(vectors: "npt.NDArray[np.float32]") -> "npt.NDArray[np.int64]":
     """Return the place of each vector's nearest other one by cosine; a zero is as near to all."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = vectors / np.where(lengths > 0, lengths, 1)
+    # By its greatest number first: the square of one above 1.8e19 is none of float32.
+    greatest = np.abs(vectors).max(axis=1, keepdims=True)
+    scaled = vectors / np.where(greatest > 0, greatest, 1)
+    lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
+    units = scaled / np.where(lengths > 0, lengths, 1)
     nearest = np.empty(len(units), dtype=np.int64)
     for begin in range(0, len(units), _BLOCK):
         likeness = units[begin : begin + _BLOCK] @ units.T

@@ -88,6 +88,8 @@ class OnlineRatio:
         residuals = self._squares - 2 * ratio * self._products + ratio**2 * self._whole_squares
         # The residuals' mean is zero by the ratio's definition.
         variance = max(0.0, residuals) / (self._items - 1) * self._items / self._wholes**2
+        if not variance:  # all items alike: by them it would be known for certain
+            return None
         half = Z * math.sqrt(variance)
         return max(0.0, ratio - half), min(1.0, ratio + half)
 

@@ -20,7 +20,9 @@ class LabelFigures:
 
     def truth(self, value: object) -> frozenset[str]:
         """Return the labels of a list, or of a text that has `|` between them; `[]` is none."""
-        parts = value.split(SEPARATOR) if isinstance(value, str) else value
+        parts = value
+        if isinstance(value, str):
+            parts = [] if value.strip() == "[]" else value.split(SEPARATOR)
         if not isinstance(parts, Sequence) or not all(isinstance(one, str) for one in parts):
             raise ValueError('allowed: a list of labels, such as ["a", "b"], or a text such as a|b')
         labels = frozenset(stripped for one in parts if (stripped := one.strip()))

@@ -27,6 +27,11 @@ _BLOCK: Final = 50
 Figure = Callable[[Floats], Floats]
 
 
+#: Items below which a difference has no interval. Of two versions that are the same a bootstrap
+#: called the second one better in 29% of pairs of 2 items, 5% of 5 and 7% of 8, where 2.5% are due.
+LEAST_ITEMS: Final = 20
+
+
 @dataclass(frozen=True, slots=True)
 class PairedFigures:
     """What two versions are compared by whose outputs are of one type."""
@@ -86,7 +91,7 @@ def compare_tasks(
         raise ValueError("no item has a true output and two answers")
     one, other = first.counts(of_both), second.counts(of_both)
     items = len(one)
-    resampled = _resampled(one, other) if items > 1 else None
+    resampled = _resampled(one, other) if items >= LEAST_ITEMS else None
     metrics: dict[MetricId, Difference] = {}
     for name, figure in paired.figures.items():
         before, after = float(figure(one.sum(axis=0))), float(figure(other.sum(axis=0)))

@@ -200,13 +200,18 @@ def opened_output(
         yield None
         return
     from seqd.cli.input_rows import InputRows
-    from seqd.cli.output_forms import target_of
+    from seqd.cli.output_forms import Form, target_of
     from seqd.cli.result_files import ResultFiles, errors_beside
 
     out = target_of(wanted.out or Path("-"), wanted.form)
     errors = None if wanted.errors is None else target_of(wanted.errors, None, "--errors")
     if errors is not None and errors.is_stdout:
         raise InvalidRequest("--errors is '-'; allowed: a file, or a device such as /dev/stderr")
+    if errors is not None and errors.form is Form.NPY:
+        raise InvalidRequest(
+            f"--errors is {str(wanted.errors)!r}, which holds numbers alone; allowed: a name that "
+            "ends in .jsonl, .csv, .tsv or .parquet"
+        )
     beside = errors or errors_beside(out)
     forms: set[Form] = {out.form} | ({beside.form} if beside else set())
     columns = _columns(wanted, kind, feed, forms, more_columns, fields)

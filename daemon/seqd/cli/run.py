@@ -20,12 +20,14 @@ from seqd.cli.output_options import OutputOptions, opened_output, takes_output_o
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from seqd.cli.bulk import Result
     from seqd.cli.result_files import ResultFiles
     from seqd.cli.sources import Feed
     from seqd.client import Client, JobHandle, JobOptions, StreamedText
+    from seqd.client.output_fields import OutputField
+    from seqd.inputs.items import ItemRules
     from seqd_schemas import CatalogEntry, TaskSchema
 
 _Parameters = Annotated[
@@ -157,7 +159,7 @@ def _run(request: _Request, output: OutputOptions) -> None:
         typed = _typed_items(request, schema)
         refuse_text_as_file(request.file)
         fields = fields_of(schema.result)
-        kept = output.wanted().beside(fields).of_input("run")
+        kept = _columns_beside(output, fields, rules)
         with (
             feed_of(
                 request.file,
@@ -171,6 +173,28 @@ def _run(request: _Request, output: OutputOptions) -> None:
         ):
             status = _hand_in(request, output, feed, files, client, schema)
     raise typer.Exit(status)
+
+
+def _columns_beside(
+    output: OutputOptions, fields: "Sequence[OutputField]", rules: "ItemRules"
+) -> tuple[str, ...]:
+    """Return the columns of the input that go to the output and are no fields of a record.
+
+    Raises InvalidRequest for all of them: which are no fields is not known before they are read.
+    """
+    from seqd.cli.result_columns import ALL, INPUT_PREFIX
+    from seqd.errors import InvalidRequest
+
+    kept = output.wanted().beside(fields).of_input("run")
+    of_record = rules.fields
+    if of_record is None:
+        return kept
+    if ALL in kept:
+        raise InvalidRequest(
+            f"--keep is {ALL!r}; allowed for a task that takes records: the names of columns, such "
+            "as --keep stars"
+        )
+    return tuple(name if name in of_record else name.removeprefix(INPUT_PREFIX) for name in kept)
 
 
 def _checked_task(request: _Request, catalog: "Mapping[str, CatalogEntry]") -> "TaskSchema":
@@ -234,7 +258,7 @@ def _record(text: str, request: _Request, schema: "TaskSchema") -> "Mapping[str,
 
     try:
         value: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict):
         return value

@@ -618,6 +618,8 @@ class AsyncClient:
     def _handle(self, sent: Sent, reader: OutputReader[Out] | None = None) -> AsyncJobHandle[Out]:
         steps = cast("JobSteps[Out]", sent.steps)
         steps.reader = reader
+        if reader is not None:
+            steps.output = reader.output
         return AsyncJobHandle(self._transport, steps, durable=sent.durable)
 
     @property

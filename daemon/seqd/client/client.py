@@ -696,6 +696,8 @@ class Client:
     def _handle(self, sent: Sent, reader: OutputReader[Out] | None = None) -> JobHandle[Out]:
         steps = cast("JobSteps[Out]", sent.steps)
         steps.reader = reader
+        if reader is not None:
+            steps.output = reader.output
         return JobHandle(self._ledger, steps.job_id, steps=steps, durable=sent.durable)
 
     def _run(self, exchange: Exchange[T]) -> T:

@@ -14,7 +14,6 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, cast
 
-from seqd.client.output_fields import OutputField, fields_of, result_schema, vector_field
 from seqd.client.outputs import OutputReader
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
 from seqd.client.requests import has_its_input
@@ -67,6 +66,7 @@ if TYPE_CHECKING:
 
     from seqd.client.announcements import Announced
     from seqd.client.frames import Table
+    from seqd.client.output_fields import OutputField
     from seqd.client.streaming import StreamedText
     from seqd.client.upload import Upload
     from seqd_schemas import Event, Missed, Rejected
@@ -258,14 +258,19 @@ class JobSteps(Generic[Output]):
 
     def _page_results(self, page: Page, watch: Watch) -> "Reading[Result[Output]]":
         record = yield from self._record_of_items()
-        reader = yield from self._reader(record)
         lines = self._lines_to_the_end(page, watch)
+        if not isinstance(record.job, RunJob) and self.output is None:
+            yield from mapped(lines, lambda line: cast("Result[Output]", line.result))
+            return
+        reader = yield from self._reader(record)
         yield from mapped(lines, lambda line: reader(line.result))
 
     def _reader(self, record: JobRecord) -> Exchange[OutputReader[Output]]:
         """Return what reads the outputs as what the caller wants them as."""
         if self.reader is not None or self.output is not None:
             return self.reader_at_hand()
+        from seqd.client.output_fields import result_schema
+
         return OutputReader(None, (yield from result_schema(self.ledger, record)))
 
     def reader_at_hand(self) -> OutputReader[Output]:
@@ -309,6 +314,7 @@ class JobSteps(Generic[Output]):
     def table(self) -> "Exchange[Table]":
         """Return the columns of the job's results."""
         from seqd.client.frames import table_of
+        from seqd.client.output_fields import result_schema
 
         record = yield from self.record()
         return table_of(record, (yield from result_schema(self.ledger, record)))
@@ -340,6 +346,8 @@ class JobSteps(Generic[Output]):
 
     def output_fields(self) -> "Exchange[tuple[OutputField, ...] | None]":
         """Return the fields of a plugin's own output; None of a job of another kind."""
+        from seqd.client.output_fields import fields_of, result_schema
+
         record = yield from self.record()
         if KINDS[record.kind].task is not None:
             return None
@@ -350,6 +358,7 @@ class JobSteps(Generic[Output]):
     ) -> "Exchange[NDArray[numpy.float32]]":
         """Return the vectors of the results as one matrix."""
         from seqd.client.matrices import matrix_of
+        from seqd.client.output_fields import fields_of, result_schema, vector_field
 
         page, _ = self._page(options or {})
         record = yield from self._record_of_items()

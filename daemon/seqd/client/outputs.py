@@ -5,16 +5,14 @@ A service needs no plugin for that: the class may be the plugin's, one of `seqd_
 are held against the JSON Schema that their job was accepted with, where Redis still has it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from seqd.client.output_fields import CHANGED, Schema
-from seqd.client.schema_checks import quick_check
 from seqd.errors import InvalidRequest, OutputMismatch
-from seqd.parameters import allowed
+from seqd.parameters import Schema, allowed
 from seqd.validation import fault_sentence, shown
 from seqd_schemas import ItemFailure, ItemSuccess, Output
 
@@ -38,7 +36,11 @@ class OutputReader(Generic[Output]):
         """`output` is the class; without it, dictionaries are held against the `schema`."""
         self.output = output
         self._schema = schema
-        self._is_sound = None if schema is None else quick_check(schema)
+        self._is_sound: Callable[[object], bool] | None = None
+        if schema is not None:
+            from seqd.client.schema_checks import quick_check  # jobs of other kinds have none
+
+            self._is_sound = quick_check(schema)
         self._validator: Draft202012Validator | None = None
 
     def __call__(
@@ -86,6 +88,8 @@ class OutputReader(Generic[Output]):
         error = next(self._validator.iter_errors(output), None)
         if error is None:
             return
+        from seqd.client.output_fields import CHANGED
+
         where = _path(error.absolute_path)
         rule = cast(Schema, error.schema)
         fault = (

@@ -151,7 +151,10 @@ def _of_limit(keyword: str, value: JsonValue) -> Check:
     if keyword == "enum":
         return _is_one_of(cast("Sequence[JsonValue]", value))
     if keyword == "pattern":
-        search = re.compile(str(value)).search
+        try:
+            search = re.compile(str(value)).search
+        except re.error:
+            raise UnknownKeyword from None
         return lambda given: not isinstance(given, str) or search(given) is not None
     if not isinstance(value, int | float) or keyword not in _LIMITS:
         raise UnknownKeyword

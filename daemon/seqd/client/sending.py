@@ -8,7 +8,6 @@ from typing import cast
 from seqd.admission import Admitted, admit
 from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
-from seqd.client.output_fields import Schema
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
 from seqd.client.sources import (
     CorrectedItems,
@@ -28,6 +27,7 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.exchange import Durable, Exchange
 from seqd.ledger.submissions import Accepted, BatchTemplate, Existing, new_job_id, new_token
+from seqd.parameters import Schema
 from seqd_schemas import (
     Failure,
     Item,

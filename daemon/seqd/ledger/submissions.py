@@ -423,7 +423,7 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
             f"({whose}). Fetch the results within that time."
         )
     if reason == "kept_bytes":
-        return over_kept(job.tenant, reply[1:])
+        return over_kept(job.tenant, reply[1:], is_all=True)
     if reason == "priority":
         allowed = as_text(reply[1]).replace(" ", ", ")
         return NotAllowed(
@@ -436,18 +436,20 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
     return _over_quota(job.tenant, reason, waiting=waiting, allowed=most, is_own=is_own == 1)
 
 
-def over_kept(tenant: str, numbers: list[Reply]) -> InvalidRequest:
+def over_kept(tenant: str, numbers: list[Reply], *, is_all: bool = False) -> InvalidRequest:
     """Return the error for a job whose results would be more than its tenant may keep.
 
     `numbers` are what the scripts say of it: items, bytes of each, allowed, whose limit it is.
+    `is_all` says that the job has no more items than these.
     """
     items, each, allowed, is_own = (as_int(number) for number in numbers[:4])
     whose = _whose(tenant, "SEQD_MAX_TENANT_KEPT_BYTES", is_own=is_own == 1)
     return InvalidRequest(
-        f"The results of {items:,} items take {items * each:,} bytes at least, {each:,} for each; "
-        f"tenant {tenant!r} may keep {allowed:,} of all its jobs ({whose}). Hand in "
-        f"{allowed // each:,} items at most, and the others when those results are fetched and "
-        f"removed; or raise its share: seqd tenants set {tenant} --kept-bytes {items * each}"
+        f"The results of {'' if is_all else 'the first '}{items:,} items take about "
+        f"{items * each:,} bytes, {each:,} for each; tenant {tenant!r} may keep "
+        f"{allowed:,} of all its jobs ({whose}). Hand in {allowed // each:,} items at most, and "
+        "the others when those results are fetched and removed; or raise its share: seqd tenants "
+        f"set {tenant} --kept-bytes {items * each if is_all else 'BYTES'}"
     )
 
 

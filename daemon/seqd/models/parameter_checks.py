@@ -1,5 +1,7 @@
 """Checks of a model's parameter classes, and of any schema that it publishes: all is bounded."""
 
+import re
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias, cast
 
@@ -105,6 +107,11 @@ def missing_bound(part: Schema) -> str:
         low = "minimum" in part or "exclusiveMinimum" in part
         high = "maximum" in part or "exclusiveMaximum" in part
         return "" if low and high else "is a number without bounds. Give it ge= and le=."
+    if kind == "string" and not _is_known_pattern(part.get("pattern")):
+        return (
+            f"has the pattern {part['pattern']!r}, which other languages and Python's `re` read "
+            "otherwise than pydantic. Use a plainer one."
+        )
     if kind == "string":
         return "" if "maxLength" in part else "is a text without max_length. Give it one."
     if kind == "array":
@@ -113,6 +120,19 @@ def missing_bound(part: Schema) -> str:
     if kind in ("boolean", "null"):
         return ""
     return "is neither a number, a text, a truth value nor a list of these, as the wire needs."
+
+
+def _is_known_pattern(pattern: object) -> bool:
+    """Return True for a pattern that Python's `re` takes without a doubt: clients check by that."""
+    if not isinstance(pattern, str):
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern)
+    except (re.error, FutureWarning, DeprecationWarning, OverflowError):
+        return False
+    return True
 
 
 def _check_defaults(where: str, parameters: type[PluginParameters]) -> None:

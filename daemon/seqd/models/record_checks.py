@@ -22,6 +22,9 @@ MAX_SCHEMA_CHARS: Final = 65_536
 #: Formats of a text that bound its length.
 _SHORT_FORMATS: Final = frozenset({"date", "date-time", "time", "uuid"})
 
+#: Columns that tables of all jobs have: a field that is called so is `output_NAME` there.
+COLUMNS_OF_ALL: Final = ("custom_id", "version", "error_code", "error_message")
+
 #: Fields that name an item, and so are none of its record.
 _NAMES_OF_ITEMS: Final = ("custom_id", "id")
 
@@ -65,6 +68,13 @@ def _check_output(where: str, output: type[BaseModel]) -> None:
     read = _schema_of(where, output, is_output=False)
     _check_round_trip(where, written, read, set(output.model_fields))
     _check_type(where, written)
+    names = cast("Schema", written["properties"])
+    for name in COLUMNS_OF_ALL:
+        if name in names and f"output_{name}" in names:
+            raise PluginFault(
+                f"{where} has the fields {name!r} and 'output_{name}', which are one column of a "
+                "table. Rename one of them."
+            )
 
 
 def _check_input(where: str, record: type[BaseModel]) -> None:

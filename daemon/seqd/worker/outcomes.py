@@ -251,8 +251,9 @@ def _read_back(outcome: BaseModel) -> CheckedJson:
 def _check_fields(made: CheckedJson) -> None:
     if len(made) > MAX_OUTPUT_FIELDS:
         raise ValueError(f"it has {len(made):,} fields; allowed: {MAX_OUTPUT_FIELDS}")
-    if made.get("type") in NAMED_OUTPUTS:
-        raise ValueError(f"its type is {made['type']!r}, which is that of another output")
+    kind = made.get("type")
+    if isinstance(kind, str) and kind in NAMED_OUTPUTS:
+        raise ValueError(f"its type is {kind!r}, which is that of another output")
 
 
 def _check_finite(value: object, field: str = "") -> None:

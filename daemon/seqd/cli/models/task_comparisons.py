@@ -46,7 +46,7 @@ def compare_own_tasks(
     read = metric.figures().truth
     answers, rates, read_data = [], [], []
     with (
-        feed_of(data, [], given.fields, is_read_twice=True) as feed,
+        feed_of(data, [], given.fields, rules=rules, beside=(field,), is_read_twice=True) as feed,
         options.open_client() as client,
     ):
         refs = _pinned(client.catalog(), task.ref, second)

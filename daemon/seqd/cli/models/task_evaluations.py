@@ -125,7 +125,9 @@ def evaluate_task(
     refuse_field_of_input(field, rules)
     counted = _Counted(metric, metric.figures())
     with (
-        feed_of(data.name, [], data.fields, is_read_twice=True) as feed,
+        feed_of(
+            data.name, [], data.fields, rules=rules, beside=(field,), is_read_twice=True
+        ) as feed,
         options.open_client() as client,
     ):
         catalog = client.catalog()  # before the work: when it is done Redis may be away

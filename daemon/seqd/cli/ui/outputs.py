@@ -134,7 +134,10 @@ def _list_words(words: list[str]) -> str:
 
 
 def _vector_words(encoded: str) -> str:
-    vector = Vector.from_base64(encoded)
+    try:
+        vector = Vector.from_base64(encoded)
+    except ValueError:  # somebody has changed it in Redis
+        return _echo(encoded)
     first = ", ".join(f"{number:.2g}" for number in vector[:_SHOWN_NUMBERS])
     more = ", …" if len(vector) > _SHOWN_NUMBERS else ""
     return f"{len(vector):,} number{'s' if len(vector) > 1 else ''}: {first}{more}"

@@ -145,7 +145,7 @@ end
 
 -- The results of so many items of one job where they are more than its tenant may keep of all jobs, or
 -- nil: {items, bytes of each, allowed, 1 where it is the tenant's own}. `each` are the bytes that one result
--- takes at least; nil or false where nobody has said.
+-- takes where its vectors do not compress, as those of real models hardly do; nil or false where nobody has said.
 local function over_kept(tenant, items, each)
   local bytes = tonumber(each or nil) or 0
   if bytes == 0 then return nil end
