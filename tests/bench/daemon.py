@@ -226,7 +226,9 @@ class Daemon:
     def usage(self) -> dict[str, Usage]:
         """Return what the server and the workers have used since their start."""
         server = self.endpoint.pid
-        workers = {self._up.pid, *descendants_of(self._up.pid)} - {server}
+        # Redis writes its files by a fork, whose memory is its own.
+        of_server = {server, *descendants_of(server)}
+        workers = {self._up.pid, *descendants_of(self._up.pid)} - of_server
         return {"redis": usage_of([server]), "workers": usage_of(workers)}
 
 
