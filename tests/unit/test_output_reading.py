@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from cli_builders import a_failure
-from seqd.client.outputs import OutputReader, typed_result
+from seqd.client.outputs import OutputReader
 from seqd.client.schema_checks import quick_check
 from seqd.errors import OutputMismatch
 from seqd.models.task_schemas import output_schema
@@ -124,5 +124,5 @@ def test_a_schema_with_more_than_the_quick_check_knows_is_left_to_jsonschema(sch
 def test_a_result_is_read_as_a_class_and_an_error_stays_one():
     result = ItemSuccess[object].model_construct(custom_id="row-7", output={"score": 1.0})
 
-    assert typed_result(result, Score).unwrap() == Score(score=1.0)
-    assert typed_result(a_failure(), Score) == a_failure()
+    assert OutputReader(Score)(result).unwrap() == Score(score=1.0)
+    assert OutputReader(Score)(a_failure()) == a_failure()

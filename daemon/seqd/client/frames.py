@@ -12,11 +12,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal, cast
 
 from seqd.client.made_by import facts_of
-from seqd.client.output_fields import OutputField, Schema, fields_of
+from seqd.client.output_fields import OutputField, fields_of
 from seqd.client.results import OneResult
 from seqd.errors import InvalidRequest, LibraryMissing
 from seqd.kinds import KINDS
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken
+from seqd.parameters import Schema
 from seqd_schemas import (
     Classification,
     Generation,

@@ -7,7 +7,7 @@ labels, is JSON text.
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import JsonValue
 from pydantic_core import to_json
@@ -15,14 +15,14 @@ from pydantic_core import to_json
 from seqd.errors import InvalidRequest, OutputMismatch
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
+from seqd.parameters import Schema
 from seqd.validation import did_you_mean, shown
-from seqd_schemas import JobRecord, ModelReference, RunJob
+from seqd_schemas import FLOAT_BYTES, JobRecord, ModelReference, RunJob
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Schema: TypeAlias = Mapping[str, JsonValue]
 FieldType = Literal["text", "number", "integer", "truth", "vector", "json"]
 
 #: Name of the one column that outputs are whose schema is not kept (any more), as JSON.
@@ -34,7 +34,6 @@ _TAKEN = ("custom_id", "version", "error_code", "error_message")
 #: Why an output that a worker has checked does not keep to its schema, and what to do.
 CHANGED = "Somebody has changed it in Redis: hand the item in again."
 
-_NUMBER_BYTES = 4
 _ANY_NUMBERS = "four bytes of each number"
 _TYPES: Mapping[object, FieldType] = {
     "string": "text",
@@ -94,7 +93,7 @@ class OutputField:
             content = a2b_base64(cast(str, value), strict_mode=True)
         except (ValueError, TypeError):
             raise _mismatch(self, custom_id, f"{shown(value)}; allowed: base64") from None
-        count, rest = divmod(len(content), _NUMBER_BYTES)
+        count, rest = divmod(len(content), FLOAT_BYTES)
         if rest or count != (self.dimensions or count):
             numbers = self.dimensions
             due = f"{numbers:,} numbers, {4 * numbers:,} bytes" if numbers else _ANY_NUMBERS

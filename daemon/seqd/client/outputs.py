@@ -103,12 +103,5 @@ class OutputReader(Generic[Output]):
         )
 
 
-def typed_result(
-    result: "ItemSuccess[object] | ItemFailure", output: type[Output] | None
-) -> "ItemSuccess[Output] | ItemFailure":
-    """Return a result whose output is an `output`; raises OutputMismatch where it is none."""
-    return OutputReader(output)(result)
-
-
 def _path(parts: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in parts)

@@ -7,11 +7,12 @@ is. A schema with a keyword that is not known here is left to it as well.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 
 from pydantic import JsonValue
 
-Schema: TypeAlias = Mapping[str, JsonValue]
+from seqd.parameters import Schema
+
 Check = Callable[[object], bool]
 
 #: Keywords that rule nothing out.

@@ -131,7 +131,7 @@ def _answers(
     """Return a version's answers to all items, and its items a second, where known."""
     from seqd.cli.bulk import bulk_view
 
-    answers = TaskAnswers(paired)
+    answers, read = TaskAnswers(paired), OutputReader(metric.output)
     handle = client.run(items, model=task.ref, task=task.name, parameters=dict(given.parameters))
     with (
         waiting_for(client, handle, screen),
@@ -139,7 +139,7 @@ def _answers(
     ):
         with following(handle, view.show):
             for found in handle.results():
-                result = OutputReader(metric.output)(found)
+                result = read(found)
                 output = result.output if isinstance(result, ItemSuccess) else None
                 answers.add(items.next_truth(), output)
         record = handle.wait()

@@ -172,10 +172,11 @@ def _count(
     """Read the job's results, and count each with the true output of its item."""
     from seqd.cli.bulk import bulk_view
 
+    read = OutputReader(counted.metric.output)
     with bulk_view(screen, handle.record(), lambda: items.is_complete) as view:
         with following(handle, view.show):
             for found in handle.results():
-                result = OutputReader(counted.metric.output)(found)
+                result = read(found)
                 truth = items.next_truth()
                 if not isinstance(result, ItemSuccess):
                     counted.errored += 1

@@ -10,7 +10,7 @@
 --          the tenant has as much waiting as it may, or memory is short: come again; {'too_large', ''} when a
 --          training set would not fit, {'behind', ''} when units before it are missing, which Redis
 --          had acknowledged and lost, {'not_owner', ''} when another upload owns the job or its input
---          is complete, {'over_kept', '', items, bytes that the result of each takes at least, allowed, 1 where the
+--          is complete, {'over_kept', '', items, about the bytes that the result of each takes, allowed, 1 where the
 --          limit is the tenant's own} when the results of the job would be more than its tenant may keep,
 --          {'ended', ''} when the job takes no more input, or takes it from another
 --          attempt of the ingest.
