@@ -251,7 +251,8 @@ def supervise(cluster, worker: LiveWorker, stop: Event) -> None:
 
 @pytest.mark.slow
 def test_a_drain_that_takes_too_long_is_told_and_goes_on(empty_cluster, seqd):
-    worker = empty_cluster.start_ready("w1")
+    # A lease of 2 s can expire under a busy machine before the drain is looked at.
+    worker = empty_cluster.start_ready("w1", lease_s=60.0, drain_s=60.0)
     job = empty_cluster.client().classify(["sleep", *TEXTS[:3]], model="echo")
     wait_until(lambda: empty_cluster.starts_of_units(job.job_id) == [1], "the unit is under way")
 
