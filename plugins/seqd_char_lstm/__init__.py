@@ -13,7 +13,6 @@ This module is the description alone: it imports neither Keras nor any of the ab
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 from seqd.hookspecs import (
@@ -53,12 +52,6 @@ class CharLstm(Model):
         "generate": TaskSpec(GenerateParameters, unit_items=32, bound=GenerateParameters.output()),
     }
     presets: ClassVar[Mapping[str, Mapping[str, ParameterValue]]] = PRESETS
-
-    @property
-    def starter(self) -> Path | None:
-        """Folder of the version that ships with the plugin, where it was built in."""
-        folder = Path(__file__).parent / "starter"
-        return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         """Bring a version into memory; Keras is imported only where Numba cannot be."""

@@ -19,7 +19,6 @@ This module has the description alone, so it imports nothing of these but `param
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from seqd.hookspecs import (
@@ -57,12 +56,6 @@ class ImdbLstm(Model):
     }
     presets: ClassVar[Mapping[str, Mapping[str, ParameterValue]]] = PRESETS
     datasets = (KERAS_IMDB,)
-
-    @property
-    def starter(self) -> Path | None:
-        """Folder of the version that ships with the plugin; None where it was not made yet."""
-        folder = Path(__file__).parent / "starter"
-        return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         """Return a version in memory; on a CPU no Keras is imported. Raises ArtifactDamaged."""

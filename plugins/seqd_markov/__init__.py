@@ -6,7 +6,6 @@ the starter. Everything runs in NumPy, and what does the work is imported on fir
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from seqd.hookspecs import (
@@ -67,12 +66,6 @@ class Markov(Model):
         "generate": GENERATE,
     }
     presets: ClassVar = {"best": {}, "tutorial": _TUTORIAL}
-
-    @property
-    def starter(self) -> Path | None:
-        """The folder of the version that ships with the plugin, None where there is none."""
-        folder = Path(__file__).parent / self.starter_name
-        return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         """Load a version into memory; it samples in NumPy on any device."""

@@ -38,7 +38,7 @@ _COMMANDS = {
     "schema": _Source("schema", "schema", _LOOK),
     "jobs": _Source("jobs", "app", _WORK),
     "models": _Source("models.app", "app", _LOOK),
-    "plugins": _Source("plugins", "app", _LOOK),
+    "plugins": _Source("plugins.app", "app", _LOOK),
     "redis": _Source("redis_users", "app", _LOOK),
     "settings": _Source("settings", "settings", _LOOK),
     "tenants": _Source("tenants", "app", _RUN),

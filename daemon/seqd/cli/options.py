@@ -128,15 +128,13 @@ def open_local_models(settings: "Settings") -> LocalModels:
     From now on standard output is the command's alone: what plugins print goes to standard error.
     """
     from seqd.cli.ui.stdout import keep_stdout_from_plugins
+    from seqd.models.built_in import versions_zero
     from seqd.models.registry import Registry
     from seqd.models.store import ModelStore
 
     keep_stdout_from_plugins()
     registry = Registry.load(settings)
-    starters = {
-        name: model.starter for name, model in registry.models.items() if model.starter is not None
-    }
-    return LocalModels(registry, ModelStore(settings.store_dir, starters))
+    return LocalModels(registry, ModelStore(settings.store_dir, versions_zero(registry)))
 
 
 def read_settings(**overrides: object) -> "Settings":

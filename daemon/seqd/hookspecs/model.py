@@ -28,6 +28,7 @@ The contract's clauses, each checked by the conformance tests:
         writes what an undisturbed one does
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -218,11 +219,22 @@ class Model(ABC):
     needs: ClassVar[Needs] = Needs()
     #: Folder beside the plugin's module that `python -m seqd.starters` puts the starter into.
     starter_name: ClassVar[str] = "starter"
+    #: A model that has neither a task `train` nor a starter is built in: its version 0 is the
+    #: plugin's code, and `load` reads no file. True where it needs files all the same, which
+    #: `seqd models add` brings; then it has no version 0.
+    needs_weights: ClassVar[bool] = False
 
     @property
     def starter(self) -> Path | None:
-        """Folder of the version that ships with the plugin, offered as version 0."""
-        return None
+        """Folder of the version that ships with the plugin, offered as version 0.
+
+        That is `starter_name` beside the module of this class, where it has a manifest.
+        """
+        module = getattr(sys.modules.get(type(self).__module__), "__file__", None)
+        if module is None:
+            return None
+        folder = Path(module).parent / self.starter_name
+        return folder if (folder / "manifest.json").is_file() else None
 
     @abstractmethod
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:

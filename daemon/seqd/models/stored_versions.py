@@ -41,12 +41,13 @@ MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class StoredVersions:
-    """All versions of all models. `starters` maps a model to the folder of its version 0.
+    """All versions of all models. `starters` has each model's version 0.
 
+    That is the folder of a starter, or an artifact where the plugin's code alone is the version.
     The root need not exist.
     """
 
-    def __init__(self, root: Path, starters: Mapping[str, Path]) -> None:
+    def __init__(self, root: Path, starters: Mapping[str, Path | Artifact]) -> None:
         self._root = root
         self._starters = dict(starters)
         #: What each model is made with, and the file that said so: this is asked at each claim.
@@ -127,7 +128,7 @@ class StoredVersions:
         manifests = []
         for number in self.numbers(name):
             try:
-                manifests.append(under_name(read_manifest(self._folder(name, number)), name))
+                manifests.append(self._manifest(name, number))
             except ArtifactDamaged as error:
                 logger.warning("version left out of the list: %s", error)
         return manifests
@@ -242,7 +243,15 @@ class StoredVersions:
         Raises UnknownModel, or ArtifactDamaged with the file and both digests.
         """
         self._check_version(name, version, f"{name}@{version}")
+        built_in = self.built_in(name, version)
+        if built_in is not None:
+            return built_in
         return open_folder(self._folder(name, version), name, version, self._names_before(name))
+
+    def built_in(self, name: str, version: int) -> Artifact | None:
+        """Return a version that is the plugin's code alone, without files; None for any other."""
+        starter = self._starters.get(name) if version == STARTER_VERSION else None
+        return starter if isinstance(starter, Artifact) else None
 
     def find_by_run(self, name: str, run_id: str) -> ModelManifest | None:
         """Return the version that a training made; None if it made none (yet).
@@ -297,7 +306,12 @@ class StoredVersions:
             return []
         return sorted(p.name for p in self._root.iterdir() if MODEL_NAME.fullmatch(p.name))
 
+    def _manifest(self, name: str, version: int) -> ModelManifest:
+        built_in = self.built_in(name, version)
+        if built_in is not None:
+            return built_in.manifest
+        return under_name(read_manifest(self._folder(name, version)), name)
+
     def _folder(self, name: str, version: int) -> Path:
-        if version == STARTER_VERSION:
-            return self._starters[name]
-        return self._root / name / str(version)
+        starter = self._starters.get(name) if version == STARTER_VERSION else None
+        return starter if isinstance(starter, Path) else self._root / name / str(version)

@@ -29,6 +29,7 @@ from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, parse_slot
 from seqd.models import job_log
+from seqd.models.built_in import versions_zero
 from seqd.models.catalog import catalog_entries
 from seqd.models.plugin_calls import PluginCall
 from seqd.models.registry import Registry
@@ -571,10 +572,8 @@ def _slot_of(settings: Settings) -> Slot:
 
 
 def open_store(settings: Settings, registry: Registry) -> ModelStore:
-    """Return the model store, with the starters of all plugins."""
-    models = registry.models.items()
-    starters = {name: model.starter for name, model in models if model.starter is not None}
-    return ModelStore(settings.store_dir, starters)
+    """Return the model store, with version 0 of all plugins' models."""
+    return ModelStore(settings.store_dir, versions_zero(registry))
 
 
 def publish_catalog(

@@ -211,6 +211,7 @@ class _StubDescription(Model):
     """A model's description; a subclass has its name and tasks."""
 
     name: ClassVar[str] = "stub"
+    needs_weights: ClassVar[bool] = True
 
     def __init__(self, stubs: Mapping[str, StubModel], orders: Orders) -> None:
         self._stubs = stubs

@@ -4,7 +4,6 @@ Its model `ngrams` has two tasks of its own: `embed` makes a vector of a text, a
 the texts that are most like a query. `train` learns which words and n-grams are common.
 """
 
-from pathlib import Path
 from typing import ClassVar
 
 from seqd.hookspecs import (
@@ -52,12 +51,6 @@ class Ngrams(Model):
 
     #: The starter's.
     presets: ClassVar = {"best": {"min_texts": 5}}
-
-    @property
-    def starter(self) -> Path | None:
-        """The folder of the version that ships with the plugin, None where there is none."""
-        folder = Path(__file__).parent / self.starter_name
-        return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         """Load a version into memory; it computes in NumPy on any device."""

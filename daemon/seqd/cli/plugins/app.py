@@ -1,4 +1,4 @@
-"""`seqd plugins`: which plugins there are, here and on each worker, and what they take."""
+"""`seqd plugins`: lists plugins, here and on each worker, and shows what they take."""
 
 from typing import TYPE_CHECKING, Annotated
 
