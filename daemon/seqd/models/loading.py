@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Final
 
 import pluggy
@@ -20,6 +21,7 @@ from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
 from seqd.models.descriptions import check_model
 from seqd.models.plugin_calls import text_of
+from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
@@ -130,6 +132,18 @@ def _hint_on_missing_module(missing: str, candidate: Candidate) -> str:
     )
 
 
+def as_plugin(loaded: object) -> object:
+    """Return what an entry point names as a plugin object.
+
+    That is the object itself or, of a function or class that `seqd.plugin` has decorated, and of a
+    module of them without a hook of its own, one that hands their models over.
+    """
+    if isinstance(loaded, ModuleType) and hasattr(loaded, "seqd_register_models"):
+        return loaded
+    models = decorated_models(loaded)
+    return DecoratedPlugin(models) if models else loaded
+
+
 def check_markers(plugin: object, manager: pluggy.PluginManager) -> None:
     """Refuse a hook without its decorator, and a plugin without any hook. Raises PluginFault."""
     known = _known_hooks(manager)
@@ -142,8 +156,8 @@ def check_markers(plugin: object, manager: pluggy.PluginManager) -> None:
             )
     if all(manager.parse_hookimpl_opts(plugin, name) is None for name in dir(plugin)):
         raise PluginFault(
-            f"it implements no hook of seqd. Hooks: {listed(known)}. "
-            "Does its entry point name the right module?"
+            f"it implements no hook of seqd, and nothing of it is decorated by seqd.plugin. Hooks: "
+            f"{listed(known)}. Does its entry point name the right module?"
         )
 
 
@@ -200,7 +214,7 @@ def load_plugin(
     heavy_before = HEAVY.intersection(sys.modules)
     started = time.perf_counter()
     try:
-        plugin = candidate.load()
+        plugin = as_plugin(candidate.load())
         _register(candidate, plugin, manager)
         registered = True
         models = _models_of(plugin, manager, owners)

@@ -1,0 +1,367 @@
+"""Decorator that makes a model of a class: several tasks, files, and what learns.
+
+    @model("bayes", summary="Classifies texts by their words.")
+    class Bayes:
+        @classmethod
+        def train(cls, records: list[LabelledRecord], smoothing: float = 1.0) -> Self: ...
+        def save(self, folder: Path) -> None: ...
+        @classmethod
+        def load(cls, folder: Path) -> Self: ...
+        def classify(self, text: str) -> Label: ...
+
+Without `train`, `load` and `save` an object is made by `cls()`. With `load` alone the model's
+versions come from elsewhere: a starter, or `seqd models add`.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar, TypeVar, cast
+
+from seqd.errors import PluginFault, Stopped
+from seqd.hookspecs import (
+    Artifact,
+    Dataset,
+    Device,
+    Inspection,
+    LabelledRecord,
+    LoadedModel,
+    Model,
+    Needs,
+    PluginParameters,
+    RunContext,
+    TaskSpec,
+    TrainContext,
+    TrainedModel,
+)
+from seqd.plugin.functions import (
+    TASK_MARK,
+    UNIT_ITEMS,
+    FunctionOptions,
+    classify_function,
+    generate_function,
+    labels_of,
+    run_function,
+    task_spec,
+)
+from seqd.plugin.loaded import About, LoadedFunctions, MemoryGrowth
+from seqd.plugin.marks import mark
+from seqd.plugin.running import TaskFunction
+from seqd.plugin.signatures import (
+    TRAIN_GIFTS,
+    Signature,
+    dataset_kind,
+    in_words,
+    read_signature,
+    summary_of,
+    values_of,
+)
+from seqd_schemas import ParameterValue
+
+C = TypeVar("C", bound=type[Any])
+
+#: The parameter of `train` that gets what to validate on.
+_HELD_OUT = "held_out"
+
+
+def model(
+    name: str,
+    *,
+    summary: str = "",
+    example: str | None = None,
+    presets: Mapping[str, Mapping[str, ParameterValue]] | None = None,
+    libraries: Sequence[str] = (),
+    max_chars: int | None = None,
+    unit_items: int = UNIT_ITEMS,
+    batch_items: int = 64,
+    needs: Needs | None = None,
+    memory_bytes: int = 0,
+) -> Callable[[C], C]:
+    """Return a decorator that makes the model `name` of a class.
+
+    Its methods `classify` and `generate`, and those that `task(...)` stands above, are its tasks;
+    they take and give what functions do. `train`, a class method, takes the data first: a
+    `list[LabelledRecord]`, an `Iterable` of them, a str (all texts as one) or a `Dataset`; a
+    parameter `held_out` of the same kind or None gets what to validate on, one annotated
+    `TrainContext` the context. It returns an object, which `save` writes into a folder as .json and
+    .safetensors, and `load` reads. An attribute `metrics` of the object has its figures.
+    `libraries` are distributions whose versions are written down. For the rest see `classifier`.
+    Raises PluginFault for a class of another form.
+    """
+    options = FunctionOptions(unit_items, batch_items, max_chars)
+
+    def decorate(kind: C) -> C:
+        about = About(
+            name, summary or summary_of(kind), needs or Needs(), (), example, memory_bytes
+        )
+        plan = _plan_of(kind, options, tuple(libraries))
+        return mark(kind, _model_of(kind, plan, about, presets or {}))
+
+    return decorate
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A class as it is called: its tasks, and how it learns."""
+
+    kind: type
+    functions: Mapping[str, TaskFunction]
+    specs: Mapping[str, TaskSpec]
+    train: Signature | None
+    has_load: bool
+    libraries: Sequence[str] = field(default_factory=tuple)
+
+
+def _plan_of(kind: type, options: FunctionOptions, libraries: Sequence[str]) -> _Plan:
+    functions = _functions_of(kind, options)
+    specs = {name: task_spec(name, done, said) for name, (done, said) in functions.items()}
+    train = _train_signature(kind)
+    if train is not None:
+        specs["train"] = TaskSpec(train.parameters, unit_items=1)
+    if not functions:
+        raise PluginFault(
+            f"{_where(kind)} has no task. Give it a method classify(self, text: str) -> Label, "
+            "generate(self, prompt: str) -> str, or one under @task(...)."
+        )
+    done = {name: one for name, (one, _) in functions.items()}
+    return _Plan(kind, done, specs, train, _has(kind, "load"), libraries)
+
+
+def _functions_of(
+    kind: type, options: FunctionOptions
+) -> dict[str, tuple[TaskFunction, FunctionOptions]]:
+    found: dict[str, tuple[TaskFunction, FunctionOptions]] = {}
+    made = {"classify": classify_function, "generate": generate_function}
+    for name, make in made.items():
+        method = inspect.getattr_static(kind, name, None)
+        if method is not None:
+            found[name] = make(_plain(kind, name, method), options, kind), options
+    for name, method in inspect.getmembers_static(kind, inspect.isfunction):
+        if TASK_MARK in vars(method):
+            task_name, said = vars(method)[TASK_MARK]
+            if task_name in found:
+                raise PluginFault(f"{_where(kind)} has two tasks {task_name!r}. Rename one.")
+            found[task_name] = run_function(_plain(kind, name, method), said, kind), said
+    return found
+
+
+def _plain(kind: type, name: str, method: object) -> Callable[..., object]:
+    if inspect.isfunction(method):
+        return method
+    raise PluginFault(
+        f"{_where(kind)}.{name} is {type(method).__name__}. Write a method: def {name}(self, ...)."
+    )
+
+
+def _has(kind: type, name: str) -> bool:
+    return inspect.getattr_static(kind, name, None) is not None
+
+
+def _train_signature(kind: type) -> Signature | None:
+    """Return what `train` takes; None without it. Raises PluginFault for half a learner."""
+    if not _has(kind, "train"):
+        return None
+    for name in ("save", "load"):
+        if not _has(kind, name):
+            raise PluginFault(
+                f"{_where(kind)} has `train` and no `{name}`. Add: {_LEARNER_METHODS[name]}"
+            )
+    for name in ("train", "load"):
+        if not isinstance(inspect.getattr_static(kind, name), classmethod):
+            raise PluginFault(f"{_where(kind)}.{name} is no class method. Put @classmethod above.")
+    function = inspect.getattr_static(kind, "train").__func__
+    signature = read_signature(
+        function,
+        is_method=True,
+        gifts=TRAIN_GIFTS,
+        named_gifts=(_HELD_OUT,),
+        own_class=kind,
+    )
+    taken = [(signature.taken.name, signature.taken.annotation)]
+    taken += [(name, one) for name, one in signature.gifts.items() if name == _HELD_OUT]
+    for name, annotation in taken:
+        if dataset_kind(annotation) is None:
+            raise PluginFault(
+                f"{signature.where}: {name!r} is annotated {in_words(annotation)}. Allowed: "
+                "list[LabelledRecord], Iterable[LabelledRecord], str (all texts as one), Dataset."
+            )
+    return signature
+
+
+_LEARNER_METHODS = {
+    "save": "def save(self, folder: Path) -> None, which writes .json and .safetensors.",
+    "load": "@classmethod def load(cls, folder: Path) -> Self, which reads what `save` wrote.",
+}
+
+
+def _where(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+class ClassModel(Model):
+    """A model that a class does."""
+
+    plan: ClassVar[_Plan]
+    about: ClassVar[About]
+
+    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        """Return an object of the class, made of the version's files, or of none."""
+        with MemoryGrowth() as grown:
+            made = self._made(artifact, device)
+        return LoadedObject(made, self.plan, self.about, device, grown.bytes)
+
+    def _made(self, artifact: Artifact, device: Device) -> object:
+        plan = self.plan
+        if not plan.has_load:
+            return plan.kind()
+        load = cast("Callable[..., object]", getattr(plan.kind, "load"))  # noqa: B009
+        gifts = {"device": device} if "device" in inspect.signature(load).parameters else {}
+        made = load(artifact.folder, **gifts)
+        if not isinstance(made, plan.kind):
+            raise PluginFault(
+                f"{_where(plan.kind)}.load gave {made!r:.80}. It gives an object of its class."
+            )
+        return made
+
+    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
+        """Train by the class's `train`, and have the object write its files."""
+        plan = self.plan
+        assert plan.train is not None, "only a class with `train` has the task"
+        train = cast("Callable[..., object]", getattr(plan.kind, "train"))  # noqa: B009
+        data = _data(context.data, dataset_kind(plan.train.taken.annotation), context)
+        made = train(data, **values_of(parameters, plan.train), **_train_gifts(plan.train, context))
+        if context.stop_requested():
+            raise Stopped
+        if not isinstance(made, plan.kind):
+            raise PluginFault(
+                f"{plan.train.where} gave {made!r:.80}. It gives the object that has learnt."
+            )
+        cast("Any", made).save(context.folder)
+        return TrainedModel(metrics=_metrics(made), libraries=_versions(plan.libraries))
+
+    def inspect(self, artifact: Artifact, focus: str | None) -> Sequence[Inspection]:
+        """Return what the class's `inspect` shows; nothing where it has none."""
+        if not _has(self.plan.kind, "inspect"):
+            return ()
+        made = self._made(artifact, Device(slot="cpu:0", kind="cpu"))
+        return cast("Sequence[Inspection]", cast("Any", made).inspect(focus))
+
+
+def _train_gifts(signature: Signature, context: TrainContext) -> dict[str, object]:
+    gifts: dict[str, object] = {}
+    for name, kind in signature.gifts.items():
+        if kind is TrainContext:
+            gifts[name] = context
+        elif kind is Device:
+            gifts[name] = context.device
+        elif context.held_out is None:
+            gifts[name] = None
+        else:
+            gifts[name] = _data(context.held_out, dataset_kind(kind), context)
+    return gifts
+
+
+def _data(dataset: Dataset, kind: object, context: TrainContext) -> object:
+    """Return a data set as a training asks for it."""
+    if kind is str:
+        return dataset.text()
+    if kind is Dataset:
+        return dataset
+    records = _until_stopped(dataset, context)
+    return list(records) if kind is list else _Records(dataset, context)
+
+
+def _until_stopped(dataset: Dataset, context: TrainContext) -> Iterator[LabelledRecord]:
+    for record in dataset.records():
+        if context.stop_requested():
+            raise Stopped
+        yield record
+
+
+@dataclass(frozen=True, slots=True)
+class _Records(Iterable[LabelledRecord]):
+    """Records of a data set, from the first one each time that they are gone through."""
+
+    dataset: Dataset
+    context: TrainContext
+
+    def __iter__(self) -> Iterator[LabelledRecord]:
+        return _until_stopped(self.dataset, self.context)
+
+
+def _metrics(made: object) -> Mapping[str, float]:
+    metrics = getattr(made, "metrics", {})
+    if not isinstance(metrics, Mapping):
+        raise PluginFault(
+            f"{_where(type(made))}.metrics is {metrics!r:.80}. It is a mapping of names to numbers."
+        )
+    return {name: float(figure) for name, figure in metrics.items()}
+
+
+def _versions(libraries: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in libraries:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            raise PluginFault(
+                f"`libraries` names {name!r}, and no distribution of that name is installed."
+            ) from None
+    return found
+
+
+class LoadedObject(LoadedFunctions):
+    """An object of an author's class, in memory."""
+
+    def __init__(
+        self, made: object, plan: _Plan, about: About, device: Device, grown_bytes: int
+    ) -> None:
+        bound = {name: done.bound_to(made) for name, done in plan.functions.items()}
+        super().__init__(bound, about, device)
+        said = about.memory_bytes or getattr(made, "memory_bytes", 0)
+        self.memory_bytes = int(said) or grown_bytes
+        labels = (labels_of(done.signature) for done in plan.functions.values())
+        own = tuple(label for one in labels for label in one)
+        self.classes = own or tuple(getattr(made, "classes", ()))
+        self._made = made
+
+    def warm_up(self) -> None:
+        """Run the class's own `warm_up`, or its tasks on the example."""
+        own = getattr(self._made, "warm_up", None)
+        if own is None:
+            super().warm_up()
+        else:
+            own()
+
+    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
+        """Return the figures of the class's `measure`. Raises NotImplementedError without one."""
+        own = getattr(self._made, "measure", None)
+        if own is None:
+            return super().measure(text, context)
+        return cast("Mapping[str, float]", own(text))
+
+
+def _model_of(
+    kind: type,
+    plan: _Plan,
+    about: About,
+    presets: Mapping[str, Mapping[str, ParameterValue]],
+) -> Model:
+    made = type(
+        f"{kind.__name__}Model",
+        (ClassModel,),
+        {
+            "__module__": kind.__module__,
+            "__doc__": about.summary,
+            "name": about.name,
+            "summary": about.summary,
+            "tasks": dict(plan.specs),
+            "presets": dict(presets),
+            "needs": about.needs,
+            "needs_weights": plan.has_load,
+            "plan": plan,
+            "about": about,
+        },
+    )
+    return cast("Model", made())

@@ -1,0 +1,126 @@
+"""Functions in memory as a loaded model, and what an author says of their model."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, cast
+
+from seqd.hookspecs import Device, LoadedModel, Needs, PluginParameters, RunContext, WorkItem
+from seqd.plugin.running import Outcome, TaskFunction
+from seqd_schemas import Classification, Generation, ItemError
+
+#: What a model is taken to need at least: 0 would say that unloading it frees nothing.
+MIN_BYTES: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a model's description says besides its tasks."""
+
+    name: str
+    summary: str
+    needs: Needs = field(default_factory=Needs)
+    classes: Sequence[str] = ()
+    example: str | None = None
+    memory_bytes: int = 0
+
+
+class LoadedFunctions(LoadedModel):
+    """Functions, or methods of one object, that do the tasks of a model."""
+
+    def __init__(self, functions: Mapping[str, TaskFunction], about: About, device: Device) -> None:
+        self._functions = functions
+        self._device = device
+        self._example = about.example
+        self.memory_bytes = max(about.memory_bytes, MIN_BYTES)
+        self.classes = tuple(about.classes)
+
+    def warm_up(self) -> None:
+        """Run each task that takes a text once on the author's example, where there is one."""
+        if self._example is None:
+            return
+        item = WorkItem(index=0, text=self._example)
+        for done in self._functions.values():
+            signature = done.signature
+            is_ready = not any(
+                field.is_required() for field in signature.parameters.model_fields.values()
+            )
+            if signature.taken.kind is str and is_ready:
+                done.run([item], signature.parameters(), WarmUpContext(self._device))
+
+    def classify(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Classification | ItemError]:
+        """Return one label per item, in order."""
+        outcomes = self._functions["classify"].run(items, parameters, context)
+        return cast("Sequence[Classification | ItemError]", outcomes)
+
+    def generate(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Generation | ItemError]:
+        """Return the continuations of each prompt, in order."""
+        outcomes = self._functions["generate"].run(items, parameters, context)
+        return cast("Sequence[Generation | ItemError]", outcomes)
+
+    def run(
+        self,
+        task: str,
+        items: Sequence[WorkItem],
+        parameters: PluginParameters,
+        context: RunContext,
+    ) -> Sequence[Outcome]:
+        """Return one output per item, in order."""
+        return self._functions[task].run(items, parameters, context)
+
+
+class WarmUpContext:
+    """A `RunContext` of a call whose outcome nobody gets."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def stop_requested(self) -> bool:
+        """Return False."""
+        return False
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Do nothing."""
+
+    def stream(self, item: WorkItem, sample: int, delta: str) -> None:
+        """Do nothing."""
+
+
+class MemoryGrowth:
+    """A `with` block; `bytes` is how much the resident memory grew in it, 1 MiB at least.
+
+    Memory that was freed before and is used again does not count: the first load in a process says
+    most. On a system without /proc it is 1 MiB.
+    """
+
+    bytes: int = MIN_BYTES
+
+    def __enter__(self) -> "MemoryGrowth":
+        """Begin to measure."""
+        self._before = _resident_bytes()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Measure."""
+        self.bytes = max(MIN_BYTES, _resident_bytes() - self._before)
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,46 @@
+"""Where a decorator notes the model that it made, and how the plugin host finds it."""
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, Final, TypeVar
+
+from seqd.errors import PluginFault
+from seqd.hookspecs import Model, hookimpl
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+#: Attribute of a function or class that was decorated.
+MODEL_MARK: Final = "__seqd_model__"
+
+
+def mark(decorated: Decorated, model: Model) -> Decorated:
+    """Note a model on what it was made of, and return that. Raises PluginFault for a second."""
+    if MODEL_MARK in vars(decorated):
+        raise PluginFault(
+            f"{decorated.__module__}.{decorated.__qualname__} is decorated twice. Write a function "
+            "for each model; a class has several tasks."
+        )
+    setattr(decorated, MODEL_MARK, model)
+    return decorated
+
+
+class DecoratedPlugin:
+    """The plugin object of decorated functions and classes."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self.models = tuple(models)
+
+    @hookimpl
+    def seqd_register_models(self) -> Sequence[Model]:
+        """Return their models."""
+        return self.models
+
+
+def decorated_models(loaded: object) -> list[Model]:
+    """Return the model of what was decorated, or those of all that a module has decorated."""
+    if isinstance(loaded, ModuleType):
+        names = vars(loaded).values()
+        found = [one for one in names if getattr(one, "__module__", None) == loaded.__name__]
+        return [model for one in found for model in decorated_models(one)]
+    marked = getattr(loaded, "__dict__", {})
+    return [marked[MODEL_MARK]] if MODEL_MARK in marked else []

@@ -1,0 +1,208 @@
+"""Runs a function over items as the contract asks: an outcome for each, in order, until a stop."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from pydantic import BaseModel
+
+from seqd.errors import PluginFault, Stopped
+from seqd.hookspecs import Device, PluginParameters, RunContext, WorkItem, random_stream
+from seqd.plugin.outcomes import (
+    BadItem,
+    bad_item,
+    classification,
+    output,
+    refusal_of,
+    text,
+)
+from seqd.plugin.signatures import Random, Signature, values_of
+from seqd_schemas import Classification, FinishReason, GeneratedSample, Generation, ItemError, Text
+
+Outcome: TypeAlias = BaseModel | ItemError
+
+#: Items of a function of one text between two questions whether to stop.
+_ITEMS_PER_QUESTION = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFunction:
+    """A function that does one task, and how it is called."""
+
+    call: Callable[..., object]
+    signature: Signature
+    #: What is given for one item: Classification, Generation, or the task's own output.
+    gives: type[BaseModel]
+    #: True where it yields the parts of a text.
+    yields: bool = False
+    #: Texts that a function of a list is called with at most.
+    batch_items: int = 64
+    #: Characters of a text that a classifier reads; None: all.
+    max_chars: int | None = None
+
+    def bound_to(self, owner: object) -> "TaskFunction":
+        """Return the same of a method, bound to its object."""
+        method = self.call.__get__(owner)
+        return TaskFunction(
+            method,
+            self.signature,
+            self.gives,
+            self.yields,
+            self.batch_items,
+            self.max_chars,
+        )
+
+    def run(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> list[Outcome]:
+        """Return one outcome per item, in order. Raises Stopped, and what the function raises."""
+        call = _Call(self, values_of(parameters, self.signature), parameters, context)
+        outcomes = [refusal_of(item) for item in items]
+        sound = [place for place, refusal in enumerate(outcomes) if refusal is None]
+        made = call.batches if self.signature.taken.is_list else call.singles
+        computed: Iterator[Outcome] = made([items[place] for place in sound])
+        results: list[Outcome | None] = [*outcomes]
+        for place, outcome in zip(sound, computed, strict=True):
+            results[place] = outcome
+        if not sound and context.stop_requested():
+            raise Stopped
+        return cast("list[Outcome]", results)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A function with the parameters of a job and the context of a run."""
+
+    function: TaskFunction
+    values: Mapping[str, object]
+    parameters: PluginParameters
+    context: RunContext
+
+    @property
+    def where(self) -> str:
+        return self.function.signature.where
+
+    def batches(self, items: Sequence[WorkItem]) -> Iterator[Outcome]:
+        """Yield the outcomes of a function of a list, called with a batch at a time."""
+        size = self.function.batch_items
+        for first in range(0, len(items), size):
+            self._ask()
+            batch = items[first : first + size]
+            gifts = self._gifts(batch[0], 0)
+            given = self.function.call(
+                [self._given(item) for item in batch], **self.values, **gifts
+            )
+            made = list(cast("Sequence[object]", given))
+            if len(made) != len(batch):
+                raise PluginFault(
+                    f"{self.where} gave {len(made)} outcomes for {len(batch)} texts. Give one for "
+                    "each, in their order; a BadItem stands for a text that has none."
+                )
+            for item, value in zip(batch, made, strict=True):
+                yield self._outcome(item, value)
+
+    def _listed(self, given: object) -> list[object]:
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise PluginFault(f"{self.where} gave {given!r:.80}. It takes a list, and gives one.")
+        return list(given)
+
+    def singles(self, items: Sequence[WorkItem]) -> Iterator[Outcome]:
+        """Yield the outcomes of a function of one text."""
+        for number, item in enumerate(items):
+            if number % _ITEMS_PER_QUESTION == 0:
+                self._ask()
+            try:
+                yield self._single(item)
+            except BadItem as error:
+                yield bad_item(error)
+
+    def _single(self, item: WorkItem) -> Outcome:
+        if self.function.gives is Generation:
+            return self._generation(item)
+        if self.function.yields:
+            return Text(text=self._written(item, 0, None))
+        given = self._given(item)
+        return self._outcome(item, self.function.call(given, **self.values, **self._gifts(item, 0)))
+
+    def _outcome(self, item: WorkItem, value: object) -> Outcome:
+        if self.function.gives is Classification:
+            return classification(value, self.where, is_truncated=self._is_truncated(item))
+        if self.function.gives is Generation:
+            if isinstance(value, BadItem):
+                return bad_item(value)
+            return self._as_generation(item, [self._cut(text(value, self.where))])
+        return output(value, self.function.gives, self.where)
+
+    def _generation(self, item: WorkItem) -> Outcome:
+        count = getattr(self.parameters, "samples", 1)
+        limit = self._length
+        return self._as_generation(
+            item, [self._cut(self._written(item, sample, limit)) for sample in range(count)]
+        )
+
+    def _as_generation(self, item: WorkItem, texts: Sequence[str]) -> Generation:
+        seed, limit = getattr(self.parameters, "seed", 0), self._length
+        temperature = getattr(self.parameters, "temperature", 1.0)
+        samples = tuple(
+            GeneratedSample(
+                text=one,
+                temperature=temperature if isinstance(temperature, int | float) else 1.0,
+                seed=seed,
+                finish_reason=FinishReason.LENGTH if len(one) == limit else FinishReason.END,
+            )
+            for one in texts
+        )
+        return Generation(prompt=item.text, samples=samples)
+
+    def _written(self, item: WorkItem, sample: int, limit: int | None) -> str:
+        """Return the text of one sample, whose parts are published as they come."""
+        gifts = self._gifts(item, sample)
+        made = self.function.call(self._given(item), **self.values, **gifts)
+        if not self.function.yields:
+            return text(made, self.where)
+        parts, length = list[str](), 0
+        for part in cast("Iterator[object]", made):
+            self._ask()
+            delta = text(part, self.where)
+            if limit is not None:
+                delta = delta[: limit - length]
+            parts.append(delta)
+            length += len(delta)
+            if delta:
+                self.context.stream(item, sample, delta)
+            if limit is not None and length >= limit:
+                break
+        return text("".join(parts), self.where)
+
+    @property
+    def _length(self) -> int | None:
+        """Characters that a text is cut to: the parameter `length`, where there is one."""
+        length = getattr(self.parameters, "length", None)
+        return length if isinstance(length, int) else None
+
+    def _cut(self, written: str) -> str:
+        return written if self._length is None else written[: self._length]
+
+    def _given(self, item: WorkItem) -> object:
+        if self.function.signature.taken.kind is not str:
+            return item.record
+        return item.text[: self.function.max_chars]
+
+    def _is_truncated(self, item: WorkItem) -> bool:
+        return self.function.max_chars is not None and len(item.text) > self.function.max_chars
+
+    def _gifts(self, item: WorkItem, sample: int) -> dict[str, object]:
+        gifts: dict[str, object] = {}
+        for name, kind in self.function.signature.gifts.items():
+            if kind is RunContext:
+                gifts[name] = self.context
+            elif kind is Device:
+                gifts[name] = self.context.device
+            elif kind is Random:
+                seed = getattr(self.parameters, "seed", 0)
+                gifts[name] = random_stream(seed, item.index, sample)
+        return gifts
+
+    def _ask(self) -> None:
+        if self.context.stop_requested():
+            raise Stopped

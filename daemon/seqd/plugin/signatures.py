@@ -1,0 +1,359 @@
+"""Reads a function's signature: what it takes and gives, and the parameters that it makes.
+
+A parameter's type and default come from the signature, its bounds from `Annotated`, and its
+description from the docstring: a line `word: What counts as a greeting.`, also under `Args:` or as
+`:param word:`.
+"""
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Final,
+    Literal,
+    TypeAlias,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic.fields import FieldInfo
+
+from seqd.errors import PluginFault
+from seqd.hookspecs import Dataset, Device, PluginParameters, RunContext, TrainContext
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Random: TypeAlias = np.random.Generator
+else:
+
+    class Random:
+        """Annotates a parameter that gets the random stream of its item: a NumPy `Generator`.
+
+        The function then has a parameter `seed`, and the same seed gives the same outcome.
+        """
+
+
+#: Bounds of parameters that state none: what the wire needs, and no model minds.
+INT_BOUNDS: Final = Field(ge=-(2**31), le=2**31 - 1)
+FLOAT_BOUNDS: Final = Field(ge=-1e9, le=1e9, allow_inf_nan=False)
+TEXT_BOUNDS: Final = StringConstraints(max_length=1_000)
+MAX_ELEMENTS: Final = 100
+
+#: Bounds of a parameter `length`, which is what a generator's texts are cut to, in characters.
+LENGTH_BOUNDS: Final = Field(ge=1, le=100_000)
+
+#: What a run may be given besides its text, by the type that asks for it.
+RUN_GIFTS: Final = (RunContext, Device, Random)
+TRAIN_GIFTS: Final = (TrainContext, Device)
+
+_LISTS: Final = (list, tuple, Sequence)
+_SERIES: Final = (list, tuple, Sequence, Iterable, Iterator, typing.Generator)
+
+_ALLOWED: Final = "bool, int, float, str, Literal, and lists of these"
+
+
+class FunctionParameters(PluginParameters):
+    """Base of parameters that were read from a signature: they may be called `model_…`."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The first parameter: one text or record, or a list of them."""
+
+    name: str
+    #: `str`, or the class of a record.
+    kind: type
+    is_list: bool
+    #: The annotation itself, for messages and for what a training takes.
+    annotation: object
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a function takes and gives."""
+
+    #: Such as `seqd_hello.hello`, for messages.
+    where: str
+    taken: Taken
+    #: What is given for one item, with `list[…]` taken off where the function takes a list.
+    given: object
+    parameters: type[PluginParameters]
+    #: Names of its parameters that are of `parameters`.
+    names: tuple[str, ...]
+    #: Those of them that are a `list`; in `parameters`, which are frozen, they are tuples.
+    lists: frozenset[str] = frozenset()
+    #: Parameters that the wrapper fills, by name, with the type that asks for it.
+    gifts: Mapping[str, object] = field(default_factory=dict)
+
+    def gift_of(self, kind: object) -> str | None:
+        """Return the name of the parameter that asks for such a gift; None where none does."""
+        return next((name for name, one in self.gifts.items() if one is kind), None)
+
+
+def read_signature(
+    function: Callable[..., object],
+    *,
+    is_method: bool = False,
+    gifts: Sequence[object] = RUN_GIFTS,
+    named_gifts: Collection[str] = (),
+    more: Mapping[str, tuple[object, FieldInfo]] | None = None,
+    own_class: type | None = None,
+) -> Signature:
+    """Return what a function takes and gives. Raises PluginFault, which says what to change.
+
+    `gifts` are the types that its parameters may ask for, `named_gifts` names that are filled too.
+    `more` are parameters that it has besides, unless it has declared them itself.
+    """
+    where = f"{function.__module__}.{function.__qualname__}"
+    hints = _hints(function, where, own_class)
+    signature = inspect.signature(function)
+    declared = list(signature.parameters.values())[1 if is_method else 0 :]
+    if not declared:
+        raise PluginFault(f"{where} takes nothing. Its first parameter is what it works on.")
+    first, *rest = declared
+    given_gifts: dict[str, object] = {}
+    fields: dict[str, object] = {}
+    for one in rest:
+        _check_form(one, where)
+        hint = hints.get(one.name)
+        gift = next((kind for kind in gifts if hint is kind), None)
+        if gift is not None or one.name in named_gifts:
+            given_gifts[one.name] = gift if gift is not None else hint
+        else:
+            fields[one.name] = _field(one, hint, inspect.getdoc(function) or "", where)
+    added = {name: one for name, one in (more or {}).items() if name not in fields}
+    if Random in given_gifts.values() and "seed" not in fields:
+        added["seed"] = SEED
+    model = create_model(  # type: ignore[call-overload]
+        f"{_title(function.__qualname__)}Parameters",
+        __base__=FunctionParameters,
+        __module__=function.__module__,
+        __doc__=f"Parameters of {where}.",
+        **fields,
+        **added,
+    )
+    taken = _taken(first, hints.get(first.name), where)
+    given = hints.get("return")
+    lists = frozenset(name for name in fields if elements_of(hints[name], (list,)) is not None)
+    return Signature(where, taken, given, model, tuple(fields), lists, given_gifts)
+
+
+#: A parameter of all that takes chance.
+SEED: Final = (
+    Annotated[int, Field(ge=0, le=2**32 - 1)],
+    cast("FieldInfo", Field(default=0, description="Same seed, same texts: same outcomes.")),
+)
+
+
+def elements_of(annotation: object, kinds: Sequence[object] = _SERIES) -> object | None:
+    """Return what a list or an iterable holds, by its annotation; None where it is neither."""
+    if get_origin(annotation) not in _origins(kinds):
+        return None
+    arguments = get_args(annotation)
+    return arguments[0] if arguments else None
+
+
+def choices_of(annotation: object) -> tuple[object, ...]:
+    """Return the members of a union, or the annotation alone."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return get_args(annotation)
+    return (annotation,)
+
+
+def in_words(annotation: object) -> str:
+    """Return an annotation as its author wrote it, for messages."""
+    if annotation is None:
+        return "nothing"
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+
+
+def _hints(
+    function: Callable[..., object], where: str, own_class: type | None
+) -> dict[str, object]:
+    names = {} if own_class is None else {own_class.__name__: own_class}
+    try:
+        return typing.get_type_hints(function, localns=names, include_extras=True)
+    except NameError as error:
+        raise PluginFault(
+            f"{where}: its annotations cannot be read: {error}. Import the name at the top of the "
+            "module, and not under `if TYPE_CHECKING:`."
+        ) from None
+    except TypeError as error:
+        raise PluginFault(f"{where}: its annotations cannot be read: {error}.") from None
+
+
+def _check_form(one: inspect.Parameter, where: str) -> None:
+    if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+        raise PluginFault(
+            f"{where} takes {'*' if one.kind is one.VAR_POSITIONAL else '**'}{one.name}. Declare "
+            "each parameter by its name: clients see what there is."
+        )
+    if one.kind is one.POSITIONAL_ONLY:
+        raise PluginFault(f"{where}: parameter {one.name!r} is given by name. Take the `/` away.")
+    if one.name.startswith("_") or hasattr(BaseModel, one.name):
+        raise PluginFault(
+            f"{where}: no parameter can be called {one.name!r}. Choose another name; allowed: "
+            "letters, digits and underscores, a letter in front, and no method of a pydantic model."
+        )
+
+
+def _taken(one: inspect.Parameter, hint: object, where: str) -> Taken:
+    element = elements_of(hint, _LISTS)
+    kind = hint if element is None else element
+    if isinstance(kind, type) and (kind is str or issubclass(kind, BaseModel)):
+        return Taken(one.name, kind, element is not None, hint)
+    return Taken(one.name, type(None), False, hint)
+
+
+def check_taken(signature: Signature) -> None:
+    """Raise PluginFault unless a function takes a text, a record, or a list of them."""
+    taken = signature.taken
+    if taken.kind is type(None):
+        raise PluginFault(
+            f"{signature.where}: its first parameter {taken.name!r} is "
+            f"{_annotated(taken.annotation)}. Allowed: str, a pydantic model, or a list of one of "
+            f"them. Write `{taken.name}: str`."
+        )
+    if taken.is_list and signature.gift_of(Random) is not None:
+        raise PluginFault(
+            f"{signature.where} takes a list and a Random. An outcome must not depend on what else "
+            "is in the list, so a function with a Random takes one text: str."
+        )
+
+
+def _annotated(annotation: object) -> str:
+    return "not annotated" if annotation is None else f"annotated {in_words(annotation)}"
+
+
+def _field(one: inspect.Parameter, hint: object, doc: str, where: str) -> tuple[object, FieldInfo]:
+    if hint is None:
+        example = "str" if one.default is one.empty else type(one.default).__name__
+        raise PluginFault(
+            f"{where}: parameter {one.name!r} is not annotated. Write `{one.name}: {example}`; "
+            f"allowed: {_ALLOWED}."
+        )
+    if one.name == "length" and hint is int:
+        hint = Annotated[int, LENGTH_BOUNDS]
+    bounded = _bounded(hint, f"{where}: parameter {one.name!r}")
+    described = _described(hint)
+    description = described or description_of(one.name, doc)
+    if not description:
+        raise PluginFault(
+            f"{where}: parameter {one.name!r} has no description. Put a line into the docstring: "
+            f"`{one.name}: What it does.`"
+        )
+    if one.default is one.empty:
+        return bounded, Field(description=description)
+    default = tuple(one.default) if isinstance(one.default, list) else one.default
+    return bounded, Field(default=default, description=description, validate_default=True)
+
+
+def _described(hint: object) -> str:
+    found = [one for one in get_args(hint)[1:] if isinstance(one, FieldInfo)]
+    return next((one.description for one in found if one.description), "")
+
+
+#: A line of a docstring that begins what is said of a parameter, or a section of it.
+_ANY_PARAMETER: Final = re.compile(r"^\s*(?::\w+\s*)?\w+\s*(?:\([^)]*\))?\s*:(?:\s|$)")
+
+
+def description_of(name: str, doc: str) -> str:
+    """Return what a docstring says of a parameter: from `name:` to the next such line."""
+    begins = re.compile(rf"^\s*(?::param\s+)?{re.escape(name)}\s*(?:\([^)]*\))?\s*:\s*(.*)$")
+    lines = iter(doc.splitlines())
+    found = next((match[1] for line in lines if (match := begins.match(line))), None)
+    if found is None:
+        return ""
+    said = [found]
+    for line in lines:
+        if not line.strip() or _ANY_PARAMETER.match(line):
+            break
+        said.append(line)
+    return " ".join(" ".join(said).split())
+
+
+def summary_of(decorated: object) -> str:
+    """Return the first line of a docstring; nothing where that is about a parameter."""
+    lines = (inspect.getdoc(decorated) or "").splitlines()
+    return "" if not lines or _ANY_PARAMETER.match(lines[0]) else lines[0].strip()
+
+
+def _bounded(hint: object, where: str) -> object:
+    """Return a type with bounds, its own or those above. Raises PluginFault for what has none."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        base, *metadata = arguments
+        inner = _bounded(base, where)
+        own = get_args(inner)[1:] if get_origin(inner) is Annotated else ()
+        plain = get_args(inner)[0] if own else inner
+        return Annotated[(plain, *own, *metadata)]
+    if origin in (Union, types.UnionType):
+        return Union[tuple(_bounded(one, where) for one in arguments)]  # noqa: UP007
+    if origin in _origins(_LISTS) and arguments:
+        element = _bounded(arguments[0], where)
+        # A tuple, for parameters are frozen; what the function gets has the type that it asks for.
+        return Annotated[tuple[element, ...], Field(max_length=MAX_ELEMENTS)]  # type: ignore[valid-type]
+    return _bounded_scalar(hint, where)
+
+
+def _bounded_scalar(hint: object, where: str) -> object:
+    if hint is int:
+        return Annotated[int, INT_BOUNDS]
+    if hint is float:
+        return Annotated[float, FLOAT_BOUNDS]
+    if hint is str:
+        return Annotated[str, TEXT_BOUNDS]
+    is_enum = isinstance(hint, type) and issubclass(hint, Enum)
+    if hint in (bool, type(None)) or get_origin(hint) is Literal or is_enum:
+        return hint
+    raise PluginFault(
+        f"{where} is {_annotated(hint)}, which no parameter can be. Allowed: {_ALLOWED}; a record "
+        "of several values is the first parameter."
+    )
+
+
+def _origins(kinds: Sequence[object]) -> set[object]:
+    return {get_origin(kind) or kind for kind in kinds}
+
+
+def _title(qualname: str) -> str:
+    words = re.split(r"[^A-Za-z0-9]+", qualname.replace("<locals>", ""))
+    return "".join(word[:1].upper() + word[1:] for word in words if word)
+
+
+def values_of(parameters: BaseModel, signature: Signature) -> dict[str, object]:
+    """Return a function's own parameters by name, as it is called with them."""
+    values = {name: getattr(parameters, name) for name in signature.names}
+    return values | {name: list(values[name]) for name in signature.lists}
+
+
+def dataset_kind(annotation: object) -> object:
+    """Return how a training wants its data: `str`, `Dataset`, `list` or `Iterable` of records.
+
+    None where the annotation is none of these; `X | None` counts as X.
+    """
+    from seqd.hookspecs import LabelledRecord
+
+    kinds = [one for one in choices_of(annotation) if one is not type(None)]
+    if len(kinds) != 1:
+        return None
+    (kind,) = kinds
+    if kind in (str, Dataset):
+        return kind
+    if elements_of(kind, (list, Sequence)) is LabelledRecord:
+        return list
+    return Iterable if elements_of(kind) is LabelledRecord else None
