@@ -31,6 +31,17 @@ PromptOption = Annotated[
     list[str] | None,
     typer.Option("--prompt", "-p", metavar="TEXT", help="A text to continue; repeatable."),
 ]
+# Without the `-p` of other commands, which is a prompt here.
+_Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        "--set",
+        metavar="NAME=VALUE",
+        help="A parameter of the model; may be given again. `seqd models params` lists them.",
+        autocompletion=completion.parameters,
+    ),
+]
 PromptFile = Annotated[
     str | None, typer.Option("--prompts", help="File of prompts; - is standard input.")
 ]
@@ -94,7 +105,7 @@ def generate(
     format_name: options.InputFormatName = "auto",
     id_field: options.IdField = "custom_id",
     text_field: options.TextField = "text",
-    param: options.Parameters = None,
+    param: _Parameters = None,
     expected_items: options.ExpectedItems = None,
     stream: Stream = None,
     as_json: options.Json = False,

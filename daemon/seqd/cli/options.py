@@ -50,6 +50,7 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option(
         "--param",
+        "-p",
         "--set",
         metavar="NAME=VALUE",
         help="A parameter of the model; may be given again. `seqd models params` lists them.",
