@@ -1,6 +1,7 @@
 """A plugin host with plugins that are at hand, as if entry points had named them."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from seqd.models.loading import Candidate
 from seqd.models.registry import Registry
@@ -12,6 +13,13 @@ def a_registry_of(
 ) -> Registry:
     """Load modules or objects under these names, and nothing else."""
     return Registry([_candidate(name, plugin) for name, plugin in plugins], settings or Settings())
+
+
+def place(file: Path, code: str, function: str) -> str:
+    """Return how a message names the one line of a plugin's file that begins with `code`."""
+    lines = enumerate(file.read_text().splitlines(), 1)
+    (line,) = [at for at, text in lines if text.lstrip().startswith(code)]
+    return f"({file.name}, line {line}, in {function})"
 
 
 def _candidate(name: str, plugin: object) -> Candidate:

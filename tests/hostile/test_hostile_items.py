@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from builders import a_chunk, a_text_chunk, some_results
 from hostile_cases import hostile, texts, wild, wild_python
+from plugin_builders import place
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LoadedModel, PluginParameters, WorkItem
 from seqd.inputs.datasets import FileDataset
@@ -244,4 +245,5 @@ def test_an_error_that_utf8_cannot_hold_fails_its_item_alone():
 
     assert first.status == third.status == "succeeded"
     assert second.error.code is ItemErrorCode.PLUGIN_ERROR
-    assert second.error.message == "The model plugin raised ValueError: \\ud800"
+    where = place(Path(__file__), 'raise ValueError("', "call")
+    assert second.error.message == f"The model plugin raised ValueError: \\ud800 {where}"

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from plugin_builders import place
 from seqd.client import AsyncClient, Client
 from seqd.errors import (
     DuplicateCustomId,
@@ -19,7 +20,7 @@ from seqd.errors import (
     UnknownModel,
 )
 from seqd_schemas import ItemFailure, ItemSuccess, JobState, Priority
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import PLUGIN, Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
@@ -95,7 +96,8 @@ def test_a_plugin_that_raises_for_one_item_leaves_its_neighbours_alone(client):
 
     assert labels_of(results) == ["a", "plugin_error", "b"]
     assert results[1].error.message == (
-        "The model plugin raised ValueError: this text was made to break the plugin"
+        "The model plugin raised ValueError: this text was made to break the plugin "
+        + place(PLUGIN / "seqd_light.py", 'raise ValueError("this text was', "_raises")
     )
 
 

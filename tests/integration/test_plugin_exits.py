@@ -2,17 +2,18 @@
 
 import pytest
 
+from plugin_builders import place
 from seqd.errors import JobFailed
 from seqd_schemas import ItemFailure, ItemSuccess, UnfitCode
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import PLUGIN, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
 #: What a text has the plugin raise, and what is said of it.
 RAISED = {
     "quit": "SystemExit: 3",
-    "interrupt": "KeyboardInterrupt: ",
-    "generator": "GeneratorExit: ",
+    "interrupt": "KeyboardInterrupt",
+    "generator": "GeneratorExit",
     "base": "BaseException: not even an Exception",
     "unreadable": "Unreadable: its text cannot be read",
 }
@@ -28,7 +29,7 @@ def test_whatever_a_plugin_raises_is_its_items_error_and_costs_no_process(cluste
     for result, said in zip(results, RAISED.values(), strict=True):
         assert isinstance(result, ItemFailure)
         assert result.error.code == "plugin_error"
-        assert result.error.message == f"The model plugin raised {said}"
+        assert result.error.message.startswith(f"The model plugin raised {said} (seqd_light.py, ")
     assert worker.child_pid() == child
 
 
@@ -41,8 +42,9 @@ def test_a_training_that_exits_fails_its_job_and_costs_no_process(cluster: Clust
 
     with pytest.raises(JobFailed) as raised:
         job.wait(timeout_s=30)
+    where = place(PLUGIN / "seqd_light.py", "sys.exit(3)  # of a training", "_step")
     assert raised.value.failure.message == (
-        "Training echo failed: SystemExit: 3. The worker's log has the traceback."
+        f"Training echo failed: SystemExit: 3 {where}. The traceback is in the worker's output."
     )
     assert worker.child_pid() == child
 
@@ -50,12 +52,13 @@ def test_a_training_that_exits_fails_its_job_and_costs_no_process(cluster: Clust
 @pytest.mark.slow  # a worker of its own
 def test_a_version_that_exits_when_it_is_warmed_up_is_unfit(empty_cluster: Cluster):
     worker = empty_cluster.start_apart("w1", "warm_up quit").wait_until_ready()
+    where = place(PLUGIN / "seqd_light.py", "raise SICKNESSES[what]()", "_be_sick")
 
     def says_so() -> bool:
         status = worker.status()
         return status is not None and [
             (one.code, one.message) for one in status.unfit if one.version is not None
-        ] == [(UnfitCode.LOAD_FAILED, "SystemExit: 3")]
+        ] == [(UnfitCode.LOAD_FAILED, f"SystemExit: 3 {where}")]
 
     wait_until(says_so, "it is unfit")
     assert "child died" not in worker.whole_log()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from plugin_builders import place
 from seqd.client import Client, JobHandle
 from seqd.errors import InvalidRequest, JobCancelled
 from seqd.ledger import Ledger, connect
@@ -21,7 +22,7 @@ from seqd_schemas import (
     ModelManifest,
     TrainedVersion,
 )
-from worker_fixtures import Cluster, LiveWorker, wait_until
+from worker_fixtures import PLUGIN, Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -194,8 +195,9 @@ def test_a_combination_that_fails_is_one_error_and_the_others_are_trained(runnin
     assert isinstance(failed, ItemFailure)
     assert (failed.custom_id, failed.error.code) == ("trick=bug", ItemErrorCode.PLUGIN_ERROR)
     assert failed.error.message == (
-        "Training echo failed: ValueError: this training was made to fail. The worker's log has "
-        "the traceback."
+        "Training echo failed: ValueError: this training was made to fail "
+        + place(PLUGIN / "seqd_light.py", 'raise ValueError("this training', "_step")
+        + ". The traceback is in the worker's output."
     )
     assert (fine.custom_id, fine.status) == ('trick=""', "succeeded")
 

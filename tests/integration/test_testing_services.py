@@ -7,10 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
+from plugin_builders import place
 from redis_fixtures import Server
 from seqd.client import Client
 from seqd.errors import (
@@ -88,7 +90,8 @@ def test_what_a_function_raises_is_its_items_error(seqd_client: Client):
 
     assert isinstance(failed, ItemFailure)
     assert failed.error.code is ItemErrorCode.PLUGIN_ERROR
-    assert failed.error.message == "The model plugin raised ValueError: not a review"
+    where = place(Path(__file__), 'raise ValueError("not a review")', "sentiment")
+    assert failed.error.message == f"The model plugin raised ValueError: not a review {where}"
 
 
 def test_a_function_may_give_an_output_or_an_error_of_its_own(

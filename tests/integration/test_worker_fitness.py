@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from plugin_builders import place
 from seqd.client import Client, JobHandle
 from seqd.errors import JobFailed
 from seqd.models.store import ModelStore
 from seqd.worker.fitness import Fitness
 from seqd_schemas import FileSource, ItemFailure, JobState, UnfitCode, WorkerState
-from worker_fixtures import Cluster, LiveWorker, wait_until
+from worker_fixtures import PLUGIN, Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -211,7 +212,8 @@ def test_items_that_raise_on_every_worker_are_tried_elsewhere_and_then_get_their
     failure = next(bad.results())
     assert isinstance(failure, ItemFailure)
     assert failure.error.message == (
-        "The model plugin raised ValueError: this text was made to break the plugin"
+        "The model plugin raised ValueError: this text was made to break the plugin "
+        + place(PLUGIN / "seqd_light.py", 'raise ValueError("this text was', "_raises")
     )
 
 

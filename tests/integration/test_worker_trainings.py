@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from plugin_builders import place
 from seqd.client import Client
 from seqd.errors import IdempotencyConflict, InvalidData, InvalidParameters, JobCancelled, JobFailed
 from seqd.models.store import ModelStore
 from seqd_schemas import Epoch, JobState, Log, Sample
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import PLUGIN, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -110,8 +111,9 @@ def test_a_plugin_that_fails_while_it_trains_fails_the_training(cluster, client)
 
     assert raised.value.failure.code == "plugin_fault"
     assert raised.value.failure.message == (
-        "Training echo failed: ValueError: this training was made to fail. The worker's log has "
-        "the traceback."
+        "Training echo failed: ValueError: this training was made to fail "
+        + place(PLUGIN / "seqd_light.py", 'raise ValueError("this training', "_step")
+        + ". The traceback is in the worker's output."
     )
     assert store_of(cluster).numbers("echo") == before
 

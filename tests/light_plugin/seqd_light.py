@@ -415,7 +415,7 @@ class EchoModel(Model):
         if parameters.trick == "exit":
             os._exit(9)
         if parameters.trick == "quit":
-            sys.exit(3)
+            sys.exit(3)  # of a training
         if parameters.trick == "spin":
             _spins(())
         time.sleep(parameters.step_ms / 1000)

@@ -71,8 +71,8 @@ def test_an_installed_plugin_is_found_and_a_broken_one_beside_it_is_listed(site)
     assert (good["state"], good["version"], good["models"]) == ("ready", "2.5", ["good"])
     assert (bad["state"], bad["version"]) == ("broken", "2.5")
     assert bad["reason"] == (
-        "SystemExit: 3. It called sys.exit() while it was loaded; a plugin may only define things "
-        "then."
+        "SystemExit: 3 (seqd_bad.py, line 2, in <module>). It called sys.exit() while it was "
+        "loaded; a plugin may only define things then."
     )
     assert statuses["job_log", "seqd"]["state"] == "ready"
 

@@ -19,12 +19,14 @@ from seqd_schemas import PluginState
 ZOO = Path(__file__).parent.parent / "broken_plugins"
 
 REASONS = {
-    "raises_on_import": "RuntimeError: libfoo 2 is needed, found libfoo 1. Try it alone: "
-    'python -c "import raises_on_import".',
-    "misses_a_module": "ModuleNotFoundError: No module named 'a_library_nobody_has'. Install "
-    "a_library_nobody_has here, or disable the plugin with SEQD_DISABLED_PLUGINS=misses_a_module.",
-    "exits_on_import": "SystemExit: usage: exits_on_import FILE. It called sys.exit() while it was "
-    "loaded; a plugin may only define things then.",
+    "raises_on_import": "RuntimeError: libfoo 2 is needed, found libfoo 1 "
+    '(raises_on_import.py, line 3, in <module>). Try it alone: python -c "import '
+    'raises_on_import".',
+    "misses_a_module": "ModuleNotFoundError: No module named 'a_library_nobody_has' "
+    "(misses_a_module.py, line 3, in <module>). Install a_library_nobody_has here, or disable the "
+    "plugin with SEQD_DISABLED_PLUGINS=misses_a_module.",
+    "exits_on_import": "SystemExit: usage: exits_on_import FILE (exits_on_import.py, line 5, in "
+    "<module>). It called sys.exit() while it was loaded; a plugin may only define things then.",
     "no_hooks": "it implements no hook of seqd. Hooks: seqd_claim_device, seqd_job_finished, "
     "seqd_job_progress, seqd_job_started, seqd_register_models, seqd_worker_ready. Does its "
     "entry point name the right module?",
@@ -38,7 +40,8 @@ REASONS = {
     "hookimpl definition: seqd_job_started(job, slot) Argument(s) {'slot'} are declared in the "
     "hookimpl but can not be found in the hookspec. Compare its hooks with those in "
     "plugins/README.md.",
-    "register_raises": "FileNotFoundError: no file named /opt/models/list.json. Try it alone: "
+    "register_raises": "FileNotFoundError: no file named /opt/models/list.json "
+    "(register_raises.py, line 9, in seqd_register_models). Try it alone: "
     'python -c "import register_raises".',
     "register_returns_nothing": "seqd_register_models returned nothing. Return a list of models, "
     "such as [MyModel()].",

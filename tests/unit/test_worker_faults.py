@@ -2,11 +2,13 @@
 
 import errno
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugin_builders import place
 from seqd.errors import ArtifactDamaged, InvalidInput, StoreUnwritable, UnknownModel
 from seqd.worker.faults import (
     FAULTS_IN_A_ROW,
@@ -146,7 +148,8 @@ def test_nothing_counts_on_a_worker_that_fails_at_its_warm_up_input():
     assert (fault.unfit_code, fault.warm_up_failed) == (UnfitCode.DEVICE_FAULT, True)
     assert str(fault) == (
         "its plugin raised 1 in a row, the last ValueError: a bug; then its warm-up input failed, "
-        "too: RuntimeError: CUDA error: an illegal memory access was encountered"
+        "too: RuntimeError: CUDA error: an illegal memory access was encountered "
+        + place(Path(__file__), "raise CUDA", "_warm_up")
     )
 
 

@@ -433,7 +433,7 @@ def _still_old(ledger: "Ledger", rules: "Sequence[CordonRule]", names: set[str])
     if old and any(rule not in standing for rule in rules):
         raise DrainUnfinished(
             f"{', '.join(old)}: not replaced, since a new worker did not come up; the old ones go "
-            "on. The screen of `seqd up` and the log of the slot say why."
+            "on. The screen of `seqd up` and the log of the slot, in SEQD_DATA_DIR/logs, say why."
         )
     return old
 

@@ -13,6 +13,7 @@ from typing import Self
 from seqd.errors import InvalidSettings
 from seqd.local.log_file import DEFAULT_LIMITS, LogLimits, LogPipe, RotatingLog
 from seqd.local.parent_death import launch_command
+from seqd.settings import Settings
 
 #: What is read back at most to show a log's end.
 _TAIL_BYTES = 16 * 1024
@@ -21,6 +22,17 @@ _TAIL_BYTES = 16 * 1024
 def log_path(folder: Path, slot: str) -> Path:
     """Name the log of a slot: `train@cpu` writes `train-cpu.log`."""
     return folder / f"{re.sub('[^A-Za-z0-9_]+', '-', slot)}.log"
+
+
+#: What messages call the log of a worker that `seqd up` did not start.
+WORKER_OUTPUT = "the worker's output"
+
+
+def log_place(settings: Settings, slot: str, host: str) -> str:
+    """Return where the log of a worker is: the file that `seqd up` writes, or its output."""
+    if not settings.supervised:
+        return WORKER_OUTPUT
+    return f"the log {log_path(settings.data_dir / 'logs', slot)} on {host}"
 
 
 def make_log_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
 from seqd.models.descriptions import check_model
 from seqd.models.plugin_calls import text_of
+from seqd.models.plugin_frames import with_place
 from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
@@ -48,6 +49,11 @@ class Candidate:
     def module(self) -> str:
         """The module part of the address."""
         return self.address.partition(":")[0]
+
+    @property
+    def package(self) -> str:
+        """The outermost package of the module, or the module itself."""
+        return self.module.partition(".")[0]
 
     @property
     def origin(self) -> str:
@@ -108,7 +114,8 @@ def reason_for(error: BaseException, candidate: Candidate) -> str:
     if isinstance(error, PluginFault):
         return message
     said = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return f"{said.rstrip('.')}. {_hint(error, candidate)}"
+    said = with_place(said.rstrip("."), error, candidate.package)
+    return f"{said}. {_hint(error, candidate)}"
 
 
 def _hint(error: BaseException, candidate: Candidate) -> str:

@@ -20,6 +20,7 @@ from seqd.kinds import KINDS, SERVED_TASKS
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.work import Unit
 from seqd.models.plugin_calls import PluginCall
+from seqd.models.plugin_frames import raised_by_plugin
 from seqd.validation import fault_sentence
 from seqd.worker.accepted_schemas import AcceptedOutputs
 from seqd.worker.calls import CostTokens, calls_of
@@ -265,11 +266,9 @@ def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
             *(faults.model, item.index),
             extra={"subject": faults.model},
         )
+        said = raised_by_plugin(error)
         faults.failed(error)
-        return ItemError(
-            code=ItemErrorCode.PLUGIN_ERROR,
-            message=wire_text(f"The model plugin raised {type(error).__name__}: {error}"),
-        )
+        return ItemError(code=ItemErrorCode.PLUGIN_ERROR, message=said)
     faults.succeeded()
     return outcome
 

@@ -25,6 +25,7 @@ from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import Unit
+from seqd.local.child import WORKER_OUTPUT, log_place
 from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, parse_slot
@@ -365,6 +366,8 @@ class WorkerContext:
     end_node: Callable[[], None] = ask_parent_to_end
     #: What the child has done since it started.
     stats: WorkerStats = field(default_factory=WorkerStats)
+    #: Where the log of this worker is, as messages name it.
+    log_place: str = WORKER_OUTPUT
 
     def queues(self) -> tuple[str, ...]:
         """Return the queues that this worker can claim from now."""
@@ -562,6 +565,7 @@ def open_context(
         leases=leases,
         drain=drain,
         max_attempts=settings.max_attempts,
+        log_place=log_place(settings, identity.slot.name, identity.host),
     )
 
 

@@ -10,18 +10,16 @@ import logging
 import os
 import re
 import signal
-import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from io import FileIO
-from pathlib import Path
 from threading import get_ident
 from time import monotonic, sleep
 
 from seqd.errors import wire_text
 from seqd.ledger.work import Death
 from seqd.local.run_files import TRACE, RunFolder
+from seqd.models.plugin_frames import Frame, frame_of, place_among
 from seqd.settings import Settings
 from seqd.worker.silence import kill_this_process
 
@@ -45,6 +43,13 @@ _MAX_BYTES = 2**20
 #: Longest message; it is noted for each unit.
 MAX_MESSAGE_CHARS = 500
 
+#: What is said where a worker could not note how it died. That worker may be another one than this,
+#: so this one's log would not tell.
+NOT_NOTED = (
+    "How is not known here: see the log of the worker that died, of `seqd up` the file of its slot "
+    "in SEQD_DATA_DIR/logs."
+)
+
 _HEAD = re.compile(r"(\d+) (0x[0-9a-f]+)")
 _MARK = re.compile(r"^(still|silent) for (\d+) s$", re.MULTILINE)
 #: What `faulthandler` writes in front of the stacks, of a fatal signal and of `starting`.
@@ -58,25 +63,6 @@ _FATAL_EXIT_CODES = frozenset(
 _STARTED = "\nstarted\n"
 _THREAD = re.compile(r"^(Current thread|Thread) (0x[0-9a-f]+) ")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
-
-#: Packages between a plugin and the start of its process; a stack has them outside of the plugin's.
-_HOST_PACKAGES = frozenset({"seqd", "billiard", "celery", "kombu", "pluggy"})
-_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A call in a stack."""
-
-    #: The file, from the folder of its package on: `seqd_light.py`, `seqd_markov/chain.py`.
-    file: str
-    line: int
-    function: str
-    #: False of what stands between the start of the process and the plugin.
-    is_foreign: bool
-
-    def __str__(self) -> str:
-        return f"{self.file}, line {self.line}, in {self.function}"
 
 
 class DeathFile:
@@ -195,7 +181,7 @@ def _silent_death(silent_s: float, frames: "Sequence[Frame]") -> Death:
 
 def _message(said: str, frames: "Sequence[Frame]") -> str:
     """Return a sentence that ends with where the plugin stood, where that is known."""
-    place = _place(frames)
+    place = place_among(frames)
     stood = "" if place is None else f"; it stood in {place}"
     return wire_text(f"{said}{stood}.")[:MAX_MESSAGE_CHARS]
 
@@ -215,33 +201,8 @@ def _stack(text: str) -> list[Frame]:
             if is_meant:
                 frames = []  # the last time that it was written
         elif frame is not None and is_meant:
-            frames.append(_frame(frame[1], int(frame[2]), frame[3]))
+            frames.append(frame_of(frame[1], int(frame[2]), frame[3]))
     return frames
-
-
-def _frame(file: str, line: int, function: str) -> Frame:
-    name = _name_of(file)
-    in_library = file.startswith(f"{_STANDARD_LIBRARY}{os.sep}") and "-packages" not in file
-    is_host = file.startswith("<") or in_library or name.partition("/")[0] in _HOST_PACKAGES
-    return Frame(name, line, function, not is_host)
-
-
-def _name_of(file: str) -> str:
-    """Return a file's path from the folder on that its outermost package is in."""
-    path = Path(file)
-    folder = path.parent
-    while (folder / "__init__.py").exists():
-        folder = folder.parent
-    return path.relative_to(folder).as_posix()
-
-
-def _place(frames: Sequence[Frame]) -> Frame | None:
-    """Return the innermost frame of the plugin, which is what the host has called."""
-    called = next((frame for frame in reversed(frames) if frame.is_foreign), None)
-    if called is None:
-        return None
-    package = called.file.partition("/")[0]
-    return next(frame for frame in frames if frame.file.partition("/")[0] == package)
 
 
 def _ending(exit_code: int | None) -> str:

@@ -22,6 +22,7 @@ from seqd.errors import (
 )
 from seqd.models.disk import DISK_ERRNOS
 from seqd.models.plugin_calls import PluginCall
+from seqd.models.plugin_frames import with_place
 from seqd_schemas import UnfitCode
 
 #: Faults in a row, over different items and with no success between, that look like the worker's.
@@ -29,6 +30,9 @@ FAULTS_IN_A_ROW = 5
 
 #: Longest such row that is looked at once.
 _LONGEST_ROW = 1_024
+
+#: Characters of what was raised in a sentence; its place in the plugin follows.
+MAX_SAID_CHARS = 1_000
 
 #: Errors that were caused by another, and that one by another, are looked at so deep.
 _MAX_CAUSES = 4
@@ -117,10 +121,11 @@ def reading_fault(error: BaseException) -> UnfitCode | None:
 
 
 def sentence_of(error: BaseException) -> str:
-    """Return an error in one line; one of ours says it itself."""
+    """Return an error in one line, with its place in the plugin; one of ours says it itself."""
     message = " ".join(str(error).split())
-    ours = type(error).__module__.startswith("seqd.")
-    return message if ours else f"{type(error).__name__}: {message}".rstrip(": ")
+    if type(error).__module__.startswith("seqd."):
+        return message
+    return with_place(f"{type(error).__name__}: {message}".rstrip(": ")[:MAX_SAID_CHARS], error)
 
 
 class Unfit(WorkerUnfit):
@@ -160,6 +165,8 @@ class ItemFaults:
         self._look_at, self._look_at_of_device = FAULTS_IN_A_ROW, 1
         self._any_success = False
         self._last: Exception | None = None
+        #: What is said of it, with its place: that is gone with its frames.
+        self._last_said = ""
 
     def succeeded(self) -> None:
         """Count a call of the plugin that gave outcomes."""
@@ -170,6 +177,7 @@ class ItemFaults:
     def failed(self, error: Exception) -> None:
         """Count a call for one item, or of a sick device for more, that raised. Raises Unfit."""
         self._in_a_row += 1
+        self._last_said = sentence_of(error)
         # Its frames hold the batch's memory, on the device too.
         self._last = error.with_traceback(None)
         limit = self._look_at_of_device if is_device_fault(error) else self._look_at
@@ -205,8 +213,7 @@ class ItemFaults:
     def _said(self) -> str:
         if self._last is None:
             return "its plugin gave nothing that a result can hold"
-        said = sentence_of(self._last)
-        return f"its plugin raised {self._in_a_row} in a row, the last {said}"
+        return f"its plugin raised {self._in_a_row} in a row, the last {self._last_said}"
 
     def _unfit(
         self, error: Exception | None, message: str, *, warm_up_failed: bool = False

@@ -41,6 +41,7 @@ from seqd.validation import fault_sentence
 from seqd.worker.accepted_schemas import AcceptedSchemas
 from seqd.worker.computing import Answered, TaskCall, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext, WorkerStats
+from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
 from seqd.worker.labelling import Labelling
 from seqd.worker.outcomes import Call, Outcome, Results
@@ -146,7 +147,7 @@ class ItemRunner:
             return False
         if not self._split(unit):
             death = unit.unit.death
-            how = "The worker's log says how it died." if death is None else death.message
+            how = NOT_NOTED if death is None else death.message
             message = (
                 "The worker died while it worked on this item alone, and each time before when it "
                 f"was among others. {how}"

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol, TypeAlias, cast
 from pydantic import BaseModel, JsonValue
 
 from seqd import __version__
-from seqd.errors import Stopped, wire_text
+from seqd.errors import Stopped
 from seqd.hookspecs import (
     Artifact,
     Device,
@@ -33,6 +33,7 @@ from seqd.hookspecs import (
 )
 from seqd.kinds import CLASSIFY, GENERATE, TRAIN
 from seqd.models.loading import Candidate, discover
+from seqd.models.plugin_frames import raised_by_plugin
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
@@ -332,10 +333,7 @@ class _LoadedStub(LoadedModel):
             return order.error
         except Exception as error:  # noqa: BLE001  a test's function may raise anything
             # As the worker says it of a plugin, which it would call a second time for each item.
-            return ItemError(
-                code=ItemErrorCode.PLUGIN_ERROR,
-                message=wire_text(f"The model plugin raised {type(error).__name__}: {error}"),
-            )
+            return ItemError(code=ItemErrorCode.PLUGIN_ERROR, message=raised_by_plugin(error))
 
 
 def _call(function: TextFunction, text: object, parameters: Mapping[str, JsonValue]) -> object:

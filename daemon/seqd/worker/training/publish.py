@@ -21,6 +21,7 @@ from seqd.ledger.work import CommitOutcome, Renewal, Unit, Use
 from seqd.models.labels import PRODUCTION
 from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext
+from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.training.run import Run, WorkerTrainContext, earlier_epochs_s, state_of_run
 from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResult, VersionOrigin
 
@@ -32,7 +33,7 @@ _T = TypeVar("_T")
 def how_it_died(unit: Unit) -> str:
     """Return how the last worker died with a training, as a sentence."""
     if unit.death is None:
-        return "The worker's log says why; memory is the usual reason."
+        return f"{NOT_NOTED} Memory is the usual reason."
     return f"The last time: {unit.death.message}"
 
 

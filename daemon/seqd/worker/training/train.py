@@ -126,11 +126,8 @@ class TrainingRunner:
         elif isinstance(error, SeqdError):
             commit.fail(error)
         else:
-            fault = PluginFault(
-                f"Training {run.job.model} failed: {type(error).__name__}: {error}. The worker's "
-                "log has the traceback."
-            )
-            commit.fail(fault)
+            said = f"Training {run.job.model} failed: {sentence_of(error)}"
+            commit.fail(PluginFault(f"{said}. The traceback is in {self._context.log_place}."))
 
     def _commit_of(self, job: Job, unit: Unit) -> RunCommit:
         if isinstance(job, SweepJob):
