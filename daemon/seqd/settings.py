@@ -122,6 +122,12 @@ class Settings(BaseSettings):
         description="Models, joined by commas, without which a worker exits: those of plugins and "
         "those that are made with them, such as topics.",
     )
+    required_plugins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        max_length=256,
+        description="Plugins, joined by commas, without which a worker exits, and `seqd up` does "
+        "not start any: each must be installed and ready.",
+    )
     serves: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         max_length=256,
@@ -406,6 +412,7 @@ class Settings(BaseSettings):
         "enabled_plugins",
         "disabled_plugins",
         "required_models",
+        "required_plugins",
         "serves",
         "worker_labels",
         mode="before",

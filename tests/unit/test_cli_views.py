@@ -10,8 +10,9 @@ from builders import a_worker_status
 from cli_builders import a_record, last_line_of
 from seqd.cli.bulk import bulk_view
 from seqd.cli.fleet_log import FleetLog
-from seqd.cli.ui.fleet import print_fleet, print_workers
+from seqd.cli.ui.fleet import print_workers
 from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, size
+from seqd.cli.ui.plugins import print_fleet
 from seqd.cli.ui.progress import LineView
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_json, print_table
@@ -121,7 +122,12 @@ def test_a_plugin_that_is_new_here_is_absent_on_workers_that_began_before(
 
     print_fleet(Screen(), [a_worker()], [new])
 
-    assert capsys.readouterr().out.splitlines()[1].split() == ["cpu:0@host-ab12", "absent"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["length", "-", "absent", "cpu:0@host-ab12"]
+    assert " ".join(" ".join(lines[2:]).split()) == (
+        "length is missing on cpu:0@host-ab12. Install it there: `pip install seqd-length==1.0`. "
+        "Then restart it; those of `seqd up`: `seqd workers restart cpu:0@host-ab12`."
+    )
 
 
 def test_a_worker_that_is_unfit_for_something_says_so_beside_its_plugins(

@@ -201,6 +201,30 @@ def test_a_required_model_that_is_missing_ends_the_loading_with_the_table():
     )
 
 
+def test_a_required_plugin_that_is_missing_ends_the_loading_with_the_reason_and_the_table():
+    plugins = [("critics", a_plugin("imdb_lstm")), ("markov", a_broken_plugin())]
+    settings = Settings(required_plugins="critics,markov,critic")
+
+    with pytest.raises(InvalidSettings) as refusal:
+        a_registry_of(plugins, settings=settings)
+
+    assert str(refusal.value) == (
+        "SEQD_REQUIRED_PLUGINS names what is not ready here. markov is broken: "
+        "seqd_register_models is not marked as a hook. Put @hookimpl from seqd.hookspecs above it. "
+        "critic is not installed. Did you mean 'critics'? The plugins:\n"
+        "  plugin   state   distribution  models, or the reason\n"
+        "  critics  ready   (none)        imdb_lstm\n"
+        "  markov   broken  (none)        seqd_register_models is not marked as a hook. "
+        "Put @hookimpl from seqd.hookspecs above it."
+    )
+
+
+def test_required_plugins_that_are_ready_pass():
+    registry = a_registry(required_plugins="critics")
+
+    assert registry.model("imdb_lstm").name == "imdb_lstm"
+
+
 def test_required_models_that_are_ready_pass():
     registry = a_registry(required_models="imdb_lstm,markov")
 

@@ -101,6 +101,7 @@ def _plan(
     slots: str | None, redis_port: int | None, data_dir: Path | None, serves: str | None
 ) -> "tuple[Settings, Sequence[Slot]]":
     """Return what is to run. Raises InvalidSettings for what no restart can mend."""
+    from seqd.cli.required_plugins import check_required_plugins
     from seqd.local.pinning import slots_here
     from seqd.local.redis_address import check_redis_url
 
@@ -114,7 +115,9 @@ def _plan(
                 f"{given} is {settings.redis_port}, the port of a server to start, but "
                 "SEQD_REDIS_URL names one that runs. Leave one of the two away"
             )
-    return settings, slots_here(settings.slots)
+    slots_to_start = slots_here(settings.slots)
+    check_required_plugins(settings)
+    return settings, slots_to_start
 
 
 def _run_all(settings: "Settings", slots: "Sequence[Slot]", *, is_elsewhere: bool) -> int:

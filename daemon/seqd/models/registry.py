@@ -41,7 +41,7 @@ class Registry:
         """Load the daemon's own plugins and all installed ones.
 
         A broken plugin is listed with its reason and logged once. Raises InvalidSettings when
-        a setting names a plugin that is not installed, or a required model is not ready.
+        a setting names a plugin that is not installed, or what is required is not ready.
         """
         return cls(discover(), settings)
 
@@ -114,6 +114,12 @@ class Registry:
         return next((status for status in self._statuses if status.name == name), None)
 
     def _check_required(self, settings: Settings) -> None:
+        absent = [why for name in settings.required_plugins if (why := self._lacks_plugin(name))]
+        if absent:
+            raise InvalidSettings(
+                f"SEQD_REQUIRED_PLUGINS names what is not ready here. {' '.join(absent)} "
+                f"The plugins:\n{plugin_table(self.statuses)}"
+            )
         missing = [name for name in settings.required_models if name not in self._models]
         if missing:
             missing = self._not_in_store(missing, settings)
@@ -122,6 +128,16 @@ class Registry:
                 f"SEQD_REQUIRED_MODELS names {listed(missing)}, not ready here. "
                 f"Ready: {listed(self._models)}. The plugins:\n{plugin_table(self.statuses)}"
             )
+
+    def _lacks_plugin(self, name: str) -> str:
+        """Return why a plugin is not ready, as a sentence; '' where it is."""
+        known = [status for status in self.statuses if status.name == name]
+        if any(status.state is PluginState.READY for status in known):
+            return ""
+        if known:
+            return f"{name} is {known[0].state}: {known[0].reason.rstrip('.')}."
+        meant = did_you_mean(name, [status.name for status in self.statuses])
+        return f"{name} is not installed.{meant}"
 
     def _not_in_store(self, names: Sequence[str], settings: Settings) -> list[str]:
         """Return those of the names that no model in the store has whose plugin is ready."""

@@ -19,16 +19,22 @@ app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on
 
 @app.command("list")
 def list_plugins(as_json: options.Json = False) -> None:
-    """List the plugins of this machine and of each worker, broken ones with the reason."""
-    from seqd.cli.ui.fleet import print_fleet, print_plugins
+    """List the plugins of this machine and of each worker, broken ones with the reason.
+
+    It says from where those here are installed, which workers lack one or have another version of
+    it, and what to install there.
+    """
+    from seqd.cli.plugins.distribution import differences, sources
+    from seqd.cli.ui.plugins import print_fleet, print_plugins
 
     statuses = options.open_local_models(options.read_settings()).registry.statuses
     workers = _workers()
     if as_json:
-        print_json({"here": statuses, "workers": workers})
+        found = {"here": statuses, "sources": sources(statuses), "workers": workers}
+        print_json(found | {"differences": differences(statuses, workers or [])})
         return
     screen = Screen()
-    print_plugins(screen, statuses)
+    print_plugins(screen, statuses, sources(statuses))
     screen.say()
     print_fleet(screen, workers, statuses)
 
@@ -39,7 +45,8 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show a plugin's models, their presets and data sets, and each parameter with its range."""
-    from seqd.cli.ui.fleet import print_model, print_plugin
+    from seqd.cli.ui.fleet import print_model
+    from seqd.cli.ui.plugins import print_plugin
 
     local = options.open_local_models(options.read_settings())
     status = _find(local, name)

@@ -1,4 +1,4 @@
-"""Workers and plugins as tables: on the fleet, on this machine, and one plugin in full."""
+"""Workers as a table, with what they cannot run, and a model with the parameters of its tasks."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from seqd.cli.ui.memory import memory_lines
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table, values_line
+from seqd.cli.ui.tables import print_table, values_line
 from seqd.local.gpus import in_gib
 from seqd.parameters import allowed
 from seqd.serving import shown_state
@@ -19,8 +19,6 @@ from seqd_schemas import (
     CatalogEntry,
     Cordon,
     DeviceStatus,
-    PluginState,
-    PluginStatus,
     TaskSchema,
     UnfitVersion,
     WorkerStatus,
@@ -52,55 +50,6 @@ def _device_line(worker: str, device: DeviceStatus) -> str:
     whole = in_gib(device.memory_bytes)
     share = "" if device.share_bytes is None else f"{in_gib(device.share_bytes)} of "
     return f"{worker} computes on {device.name} ({device.uuid}) with {share}{whole}"
-
-
-def print_plugins(screen: Screen, statuses: Sequence[PluginStatus]) -> None:
-    """Print the plugins of this machine."""
-    rows = [
-        (one.name, str(one.state), f"{one.distribution} {one.version}".strip(), _what(one))
-        for one in statuses
-    ]
-    columns = ("plugin", "state here", "distribution", "models, or the reason")
-    if rows:
-        print_table(screen, columns, rows)
-    else:
-        screen.say("No plugins here. `pip install 'seqd[serve]'` brings three.")
-
-
-def print_fleet(
-    screen: Screen, workers: Sequence[WorkerStatus] | None, here: Sequence[PluginStatus]
-) -> None:
-    """Print worker × plugin × state, and below it why something is broken.
-
-    With the plugins of this machine too: workers lack a new one until they are restarted.
-    """
-    if not workers:
-        screen.say(
-            "No daemon runs: `seqd up` starts one." if workers is None else "No worker is up.",
-            "dim",
-        )
-        return
-    on_workers = {plugin.name for worker in workers for plugin in worker.plugins}
-    names = sorted(on_workers | {plugin.name for plugin in here})
-    print_table(screen, ("worker", *names), [_fleet_row(worker, names) for worker in workers])
-    for worker in workers:
-        for plugin in worker.plugins:
-            if plugin.state is PluginState.BROKEN:
-                screen.say(f"{plugin.name} on {worker.worker}: {plugin.reason}", "red")
-
-
-def print_plugin(screen: Screen, status: PluginStatus) -> None:
-    """Print one plugin's state."""
-    print_facts(
-        screen,
-        {
-            "plugin": status.name,
-            "state": status.state,
-            "reason": status.reason,
-            "distribution": f"{status.distribution} {status.version}".strip(),
-            "import": f"{status.import_seconds * 1000:.0f} ms",
-        },
-    )
 
 
 def print_model(screen: Screen, entry: CatalogEntry) -> None:
@@ -172,12 +121,3 @@ def _print_parameters(screen: Screen, title: str, schema: TaskSchema) -> None:
 
 def _default(field: Mapping[str, JsonValue]) -> str:
     return json.dumps(field["default"], ensure_ascii=False) if "default" in field else "(required)"
-
-
-def _what(status: PluginStatus) -> str:
-    return status.reason or ", ".join(status.models) or "none: it observes jobs"
-
-
-def _fleet_row(worker: WorkerStatus, names: Sequence[str]) -> tuple[str, ...]:
-    states = {plugin.name: str(plugin.state) for plugin in worker.plugins}
-    return (worker.worker, *(states.get(name, "absent") for name in names))

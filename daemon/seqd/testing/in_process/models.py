@@ -168,7 +168,9 @@ def _all_installed() -> Mapping[str, Model]:
 
 
 def _models_of(candidates: Sequence[Candidate]) -> Mapping[str, Model]:
-    settings = Settings(enabled_plugins=None, disabled_plugins=(), required_models=())
+    settings = Settings(
+        enabled_plugins=None, disabled_plugins=(), required_models=(), required_plugins=()
+    )
     return Registry(candidates, settings).models
 
 

@@ -43,6 +43,7 @@ QUICK: Final[Mapping[str, object]] = {
     "enabled_plugins": None,
     "disabled_plugins": (),
     "required_models": (),
+    "required_plugins": (),
     "serves": (),
     "slot": "all@cpu:0",
     "supervised": False,

@@ -1,0 +1,166 @@
+"""Which plugins are where: from what each is installed here, and what workers lack or have older.
+
+Pure but for `sources`, which reads the metadata of the distributions of this machine.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from urllib.parse import unquote, urlsplit
+
+from seqd.models.loading import UNPACKAGED
+from seqd_schemas import PluginState, PluginStatus, WorkerStatus
+
+#: Workers that a sentence names.
+_MOST_WORKERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A plugin as some of the workers have it."""
+
+    plugin: str
+    #: The version of its distribution; '' where there is none, or it is absent.
+    version: str
+    #: A value of `PluginState`, or `absent`.
+    state: str
+    workers: tuple[str, ...]
+    reason: str = ""
+
+
+def sources(statuses: Iterable[PluginStatus]) -> dict[str, str]:
+    """Return, by distribution, the folder of those that are installed editable."""
+    names = {one.distribution for one in statuses} - {UNPACKAGED, ""}
+    found = {name: _source_of(name) for name in sorted(names)}
+    return {name: source for name, source in found.items() if source}
+
+
+def _source_of(name: str) -> str:
+    try:
+        return _from(distribution(name))
+    except PackageNotFoundError:
+        return ""
+
+
+def _from(one: Distribution) -> str:
+    """Return the folder of an editable distribution, by the record that pip keeps (PEP 610)."""
+    try:
+        record = json.loads(one.read_text("direct_url.json") or "{}")
+        path = unquote(urlsplit(record.get("url", "")).path)
+        is_editable = bool(record.get("dir_info", {}).get("editable"))
+    except (ValueError, AttributeError, OSError):
+        return ""  # the record is damaged, which is no matter of the plugin's
+    return path if is_editable else ""
+
+
+def holdings(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[Holding]:
+    """Return each plugin of this machine and of the workers, with who has it how; sorted.
+
+    A plugin that two distributions bring on one worker is named as the one that is loaded there.
+    """
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for name in sorted({one.name for one in here} | _names(workers)):
+        for worker in workers:
+            one = _of(worker, name)
+            key = (name, "", "absent", "")
+            if one is not None:
+                key = (name, one.version, str(one.state), one.reason)
+            found.setdefault(key, []).append(worker.worker)
+    return [
+        Holding(name, version, state, tuple(names), reason)
+        for (name, version, state, reason), names in found.items()
+    ]
+
+
+def differences(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[str]:
+    """Return a sentence for each distribution that is not everywhere, or not in one version.
+
+    It says which workers are meant and what to install there.
+    """
+    return [*_missing(here, workers), *_skewed(here, workers)]
+
+
+def _missing(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[str]:
+    """Return a sentence for each distribution of which plugins are absent on some workers."""
+    lacking: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    known = _known(here, workers)
+    for one in holdings(here, workers):
+        if one.state == "absent":
+            distribution_of = known[one.plugin].distribution
+            lacking.setdefault((distribution_of, one.workers), []).append(one.plugin)
+    return [
+        f"{', '.join(plugins)} {'is' if len(plugins) == 1 else 'are'} missing on {_named(names)}. "
+        f"{_install(known[plugins[0]])}{_restart(names)}"
+        for (_, names), plugins in lacking.items()
+    ]
+
+
+def _skewed(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[str]:
+    """Return a sentence for each distribution that workers, or they and this machine, differ in."""
+    said = []
+    known = _known(here, workers)
+    for name in sorted({one.distribution for one in known.values()} - {UNPACKAGED}):
+        by_version = _versions(name, workers)
+        wanted = next(one for one in known.values() if one.distribution == name).version
+        others = {version: names for version, names in by_version.items() if version != wanted}
+        if not others:
+            continue
+        is_here = any(one.distribution == name for one in here)
+        where = "here" if is_here else f"on {_named(by_version[wanted])}"
+        told = "; ".join(f"{version} on {_named(names)}" for version, names in others.items())
+        older = tuple(sorted({worker for names in others.values() for worker in names}))
+        said.append(
+            f"{name} has the version {wanted} {where}, and {told}. For one version everywhere: "
+            f"`pip install {name}=={wanted}` there.{_restart(older)}"
+        )
+    return said
+
+
+def _known(
+    here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]
+) -> dict[str, PluginStatus]:
+    """Return a status of each plugin: that of this machine, else the one most workers have."""
+    found: dict[str, PluginStatus] = {}
+    for name in sorted(_names(workers)):
+        held = [one for worker in workers if (one := _of(worker, name)) is not None]
+        version, _ = Counter(one.version for one in held).most_common(1)[0]
+        found[name] = next(one for one in held if one.version == version)
+    return found | {one.name: one for one in reversed(here)}
+
+
+def _versions(name: str, workers: Sequence[WorkerStatus]) -> Mapping[str, tuple[str, ...]]:
+    """Return the versions of a distribution on the workers, each with those that have it."""
+    found: dict[str, list[str]] = {}
+    for worker in workers:
+        for version in sorted({one.version for one in worker.plugins if one.distribution == name}):
+            found.setdefault(version, []).append(worker.worker)
+    return {version: tuple(names) for version, names in sorted(found.items())}
+
+
+def _names(workers: Iterable[WorkerStatus]) -> set[str]:
+    return {plugin.name for worker in workers for plugin in worker.plugins}
+
+
+def _of(worker: WorkerStatus, name: str) -> PluginStatus | None:
+    """Return a plugin of a worker: the first of its name that is ready, else the first."""
+    mine = [one for one in worker.plugins if one.name == name]
+    ready = [one for one in mine if one.state is PluginState.READY]
+    return next(iter(ready or mine), None)
+
+
+def _named(workers: Sequence[str]) -> str:
+    rest = f" and {len(workers) - _MOST_WORKERS} more" if len(workers) > _MOST_WORKERS else ""
+    return ", ".join(workers[:_MOST_WORKERS]) + rest
+
+
+def _install(plugin: PluginStatus) -> str:
+    if plugin.distribution == UNPACKAGED:
+        return "It comes from no distribution: bring its module there."
+    return f"Install it there: `pip install {plugin.distribution}=={plugin.version}`."
+
+
+def _restart(workers: Sequence[str]) -> str:
+    what, which = ("it", f" {workers[0]}") if len(workers) == 1 else ("them", "")
+    return f" Then restart {what}; those of `seqd up`: `seqd workers restart{which}`."

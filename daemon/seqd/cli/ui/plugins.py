@@ -1,0 +1,80 @@
+"""Plugins as tables: those of this machine, and how each worker has them."""
+
+from collections.abc import Mapping, Sequence
+
+from seqd.cli.plugins.distribution import Holding, differences, holdings
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_table
+from seqd_schemas import PluginState, PluginStatus, WorkerStatus
+
+#: Workers that a row of a table names.
+_MOST_WORKERS = 3
+
+
+def print_plugins(
+    screen: Screen, statuses: Sequence[PluginStatus], sources: Mapping[str, str]
+) -> None:
+    """Print the plugins of this machine; `sources` has the folders of those that are editable."""
+    rows = [
+        (one.name, str(one.state), f"{one.distribution} {one.version}".strip(), _what(one))
+        for one in statuses
+    ]
+    columns = ("plugin", "state here", "distribution", "models, or the reason")
+    if rows:
+        print_table(screen, columns, rows)
+    else:
+        screen.say("No plugins here. `pip install 'seqd[serve]'` brings three.")
+    for name, source in sources.items():
+        screen.say(f"{name} is installed editable, from {source}", "dim")
+
+
+def print_fleet(
+    screen: Screen, workers: Sequence[WorkerStatus] | None, here: Sequence[PluginStatus]
+) -> None:
+    """Print how workers have each plugin, why one is broken, and what to install where.
+
+    With the plugins of this machine too: workers lack a new one until they are restarted.
+    """
+    if not workers:
+        screen.say(
+            "No daemon runs: `seqd up` starts one." if workers is None else "No worker is up.",
+            "dim",
+        )
+        return
+    found = holdings(here, workers)
+    rows = [(one.plugin, one.version or "-", one.state, _who(one, len(workers))) for one in found]
+    print_table(screen, ("plugin", "version", "state there", "workers"), rows)
+    for one in found:
+        if one.state == PluginState.BROKEN:
+            screen.say(f"{one.plugin} on {_names(one.workers)}: {one.reason}", "red")
+    for line in differences(here, workers):
+        screen.say(line, "yellow")
+
+
+def print_plugin(screen: Screen, status: PluginStatus) -> None:
+    """Print one plugin's state."""
+    print_facts(
+        screen,
+        {
+            "plugin": status.name,
+            "state": status.state,
+            "reason": status.reason,
+            "distribution": f"{status.distribution} {status.version}".strip(),
+            "import": f"{status.import_seconds * 1000:.0f} ms",
+        },
+    )
+
+
+def _what(status: PluginStatus) -> str:
+    return status.reason or ", ".join(status.models) or "none: it observes jobs"
+
+
+def _who(one: Holding, workers: int) -> str:
+    if len(one.workers) == workers and workers > 1:
+        return f"all {workers}"
+    return _names(one.workers)
+
+
+def _names(workers: Sequence[str]) -> str:
+    rest = f" and {len(workers) - _MOST_WORKERS} more" if len(workers) > _MOST_WORKERS else ""
+    return ", ".join(workers[:_MOST_WORKERS]) + rest

@@ -1,0 +1,73 @@
+"""SEQD_REQUIRED_PLUGINS: neither a worker nor `seqd up` starts without them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checkout import python_path
+from cli_builders import Ended, clean_environment
+from plugin_folders import install_plugin
+from worker_fixtures import PLUGIN, Cluster
+
+pytestmark = pytest.mark.processes
+
+TABLE = "The plugins:\n  plugin   state   distribution     models, or the reason\n"
+
+
+def seqd(folder: Path, *arguments: str, **settings: str) -> Ended:
+    plugins = folder / "plugins"
+    if not plugins.exists():
+        install_plugin(plugins, "crash", "import os\nos._exit(9)\n")
+        install_plugin(plugins, "hello", "import libfoo\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "seqd", *arguments],
+        env=clean_environment(
+            SEQD_DATA_DIR=str(folder / "data"), PYTHONPATH=python_path(plugins, PLUGIN), **settings
+        ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: Path) -> None:
+    required = {"SEQD_REQUIRED_PLUGINS": "hello,light", "SEQD_DISABLED_PLUGINS": "crash"}
+
+    ended = seqd(tmp_path, "up", "--slots", "cpu:0", **required)
+
+    assert ended.status == 78
+    assert ended.err.startswith(
+        "error[invalid_settings]: SEQD_REQUIRED_PLUGINS names what is not ready here. hello is "
+        "broken: ModuleNotFoundError: No module named 'libfoo' (seqd_hello.py, line 1, in "
+        "<module>). Install libfoo here, or disable the plugin with SEQD_DISABLED_PLUGINS=hello. "
+        f"{TABLE.partition('  ')[0]}"
+    )
+    assert not (tmp_path / "data" / "logs").exists()
+
+
+@pytest.mark.slow
+def test_up_outlives_a_plugin_that_ends_its_process_at_its_import(tmp_path: Path) -> None:
+    ended = seqd(tmp_path, "up", "--slots", "cpu:0", SEQD_REQUIRED_PLUGINS="light")
+
+    assert ended.status == 78
+    assert ended.err == (
+        "error[invalid_settings]: SEQD_REQUIRED_PLUGINS is light, and a plugin here ended the "
+        "process that loads plugins, with status 9: it said nothing\n"
+    )
+
+
+def test_a_worker_exits_without_a_required_plugin_and_says_which_it_lacks(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start("w1", required_plugins=("lihgt",), enabled_plugins=None)
+
+    assert worker.wait_for_end() == 78
+    assert (
+        "SEQD_REQUIRED_PLUGINS names what is not ready here. lihgt is not installed. Did you mean "
+        "'light'? The plugins:\n"
+    ) in worker.whole_log()

@@ -1,0 +1,105 @@
+"""Which plugins are where: what workers lack, and what to install there."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builders import a_worker_status
+from seqd.cli.plugins.distribution import Holding, differences, holdings, sources
+from seqd_schemas import PluginState, PluginStatus, WorkerStatus
+
+
+def a_plugin(name: str = "hello", version: str = "0.2", **fields: object) -> PluginStatus:
+    known = {"distribution": f"seqd-{name}", "state": PluginState.READY, "models": (name,)}
+    return PluginStatus.model_validate({"name": name, "version": version, **known, **fields})
+
+
+def a_worker(name: str, *plugins: PluginStatus) -> WorkerStatus:
+    return a_worker_status(worker=name, plugins=plugins)
+
+
+def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_so() -> None:
+    broken = a_plugin(state=PluginState.BROKEN, reason="no libfoo", models=())
+    workers = [a_worker("a", a_plugin()), a_worker("b", broken), a_worker("c"), a_worker("d")]
+
+    assert holdings([], workers) == [
+        Holding("hello", "0.2", "ready", ("a",)),
+        Holding("hello", "0.2", "broken", ("b",), "no libfoo"),
+        Holding("hello", "", "absent", ("c", "d")),
+    ]
+
+
+def test_nothing_is_said_where_all_have_the_same() -> None:
+    assert differences([a_plugin()], [a_worker("a", a_plugin()), a_worker("b", a_plugin())]) == []
+    assert differences([], [a_worker("a", a_plugin())]) == []
+
+
+def test_a_plugin_that_some_workers_lack_is_named_with_the_command_that_installs_it() -> None:
+    workers = [a_worker("a", a_plugin()), *(a_worker(name) for name in "bcdef")]
+
+    assert differences([], workers) == [
+        "hello is missing on b, c, d and 2 more. Install it there: `pip install seqd-hello==0.2`. "
+        "Then restart them; those of `seqd up`: `seqd workers restart`."
+    ]
+
+
+def test_plugins_of_one_distribution_are_one_sentence() -> None:
+    more = a_plugin("bye", distribution="seqd-hello")
+
+    assert differences([a_plugin(), more], [a_worker("a")]) == [
+        "bye, hello are missing on a. Install it there: `pip install seqd-hello==0.2`. Then "
+        "restart it; those of `seqd up`: `seqd workers restart a`."
+    ]
+
+
+def test_one_without_a_distribution_is_to_be_brought_there() -> None:
+    loose = a_plugin(distribution="(none)", version="")
+
+    (said,) = differences([loose], [a_worker("a")])
+
+    assert said.startswith("hello is missing on a. It comes from no distribution: bring its module")
+
+
+def test_another_version_on_a_worker_than_here_is_named_with_both() -> None:
+    workers = [a_worker("a", a_plugin(version="0.1")), a_worker("b", a_plugin())]
+
+    assert differences([a_plugin()], workers) == [
+        "seqd-hello has the version 0.2 here, and 0.1 on a. For one version everywhere: `pip "
+        "install seqd-hello==0.2` there. Then restart it; those of `seqd up`: `seqd workers "
+        "restart a`."
+    ]
+
+
+def test_where_it_is_not_here_the_version_that_most_workers_have_is_the_one_to_install() -> None:
+    workers = [a_worker(name, a_plugin()) for name in "ab"]
+    workers.append(a_worker("c", a_plugin(version="0.3")))
+
+    (said,) = differences([], workers)
+
+    assert said.startswith("seqd-hello has the version 0.2 on a, b, and 0.3 on c. ")
+
+
+@pytest.mark.parametrize(
+    ("record", "source"),
+    [
+        (
+            {"url": "file:///home/me/my%20hello", "dir_info": {"editable": True}},
+            "/home/me/my hello",
+        ),
+        ({"url": "file:///home/me/hello", "dir_info": {}}, None),
+        ([], None),
+    ],
+)
+def test_an_editable_distribution_is_told_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: object, source: str | None
+) -> None:
+    info = tmp_path / "seqd_hello-0.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: seqd-hello\nVersion: 0.2\n")
+    (info / "direct_url.json").write_text(json.dumps(record))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    found = sources([a_plugin(), a_plugin("gone")])
+
+    assert found == ({} if source is None else {"seqd-hello": source})
