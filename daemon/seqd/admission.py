@@ -226,9 +226,10 @@ def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
     """
     versions = [summary.version for summary in entry.versions]
     if not versions:
-        raise UnknownModel(
-            f"model {entry.model!r} has no version yet: train one with `seqd train {entry.model}`."
-        )
+        adds = f"add its weights with `seqd models add FOLDER --plugin {entry.model}`"
+        trains = f"train one with `seqd train {entry.model}`"
+        how = trains if TRAIN in entry.tasks else adds
+        raise UnknownModel(f"model {entry.model!r} has no version yet: {how}.")
     labels = {"latest": max(versions), **entry.labels}
     if isinstance(wanted, int):
         if wanted in versions:

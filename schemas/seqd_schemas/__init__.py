@@ -149,6 +149,7 @@ if TYPE_CHECKING:
     from seqd_schemas.keys import wakeup_queue as wakeup_queue
     from seqd_schemas.manifests import MAX_KEPT_EPOCHS as MAX_KEPT_EPOCHS
     from seqd_schemas.manifests import MAX_LISTED_CLASSES as MAX_LISTED_CLASSES
+    from seqd_schemas.manifests import MAX_VERSION_FILES as MAX_VERSION_FILES
     from seqd_schemas.manifests import DataFingerprint as DataFingerprint
     from seqd_schemas.manifests import EpochMetrics as EpochMetrics
     from seqd_schemas.manifests import FileDigest as FileDigest
@@ -276,7 +277,7 @@ _NAMES = {
     ),
     "manifests": (
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS MAX_LISTED_CLASSES "
-        "ModelFile ModelManifest VersionOrigin job_of_run run_id_of"
+        "MAX_VERSION_FILES ModelFile ModelManifest VersionOrigin job_of_run run_id_of"
     ),
     "orders": "MAX_MODEL_ORDERS MAX_WARM_S ModelOrder OrderAction OrderAnswer",
     "outputs": (

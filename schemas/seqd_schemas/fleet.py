@@ -333,6 +333,9 @@ class VersionSummary(WirePart):
     created_at_ms: EpochMs = Field(description="When it was made.")
     preset: Label | None = Field(default=None, description="Preset it was trained with.")
     metrics: Metrics = Field(description="Its final figures.")
+    is_built_in: bool = Field(
+        default=False, description="True where it is the plugin's code, and has no files."
+    )
 
 
 class OutputBound(WirePart):

@@ -28,6 +28,9 @@ LibraryText = Annotated[str, StringConstraints(max_length=128)]
 #: Epochs that a manifest keeps of a training; of more, every second, fourth … and the last.
 MAX_KEPT_EPOCHS = 256
 
+#: Files that a version has at most.
+MAX_VERSION_FILES = 64
+
 #: Classes that are listed with their records or figures, the most frequent.
 MAX_LISTED_CLASSES = 100
 
@@ -116,6 +119,17 @@ class VersionOrigin(WirePart):
     imported_from: ModelRef | None = Field(
         default=None, description="What it was called where it was exported, such as `topics@2`."
     )
+    is_built_in: bool = Field(
+        default=False,
+        description="True for version 0 of a model without files: it is the plugin's code, and its "
+        "only file is the module.",
+    )
+    added_from: ShortText | None = Field(
+        default=None,
+        description="Name of the folder that its files were added from, where it was made outside "
+        "of seqd.",
+    )
+    notes: ShortText = Field(default="", description="What whoever added it said of it.")
 
 
 class ModelManifest(WireModel):
@@ -154,5 +168,19 @@ class ModelManifest(WireModel):
     )
     created_at_ms: EpochMs = Field(description="When it was made.")
     files: dict[str, FileDigest] = Field(
-        min_length=1, max_length=64, description="Each file of the version, by its name."
+        min_length=1,
+        max_length=MAX_VERSION_FILES,
+        description="Each file of the version, by its name.",
     )
+
+    @property
+    def is_built_in(self) -> bool:
+        """True where the version is the plugin's code, and has no files of its own."""
+        return self.origin is not None and self.origin.is_built_in
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all its files; 0 of a version that is built in."""
+        if self.is_built_in:
+            return 0
+        return sum(file.size_bytes for file in self.files.values())

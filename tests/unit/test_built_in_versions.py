@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from plugin_builders import a_registry_of
+from seqd.errors import InvalidRequest, UnknownModel
 from seqd.hookspecs import (
     Artifact,
     Device,
@@ -13,12 +14,17 @@ from seqd.hookspecs import (
     Model,
     PluginParameters,
     TaskSpec,
+    TrainContext,
+    TrainedModel,
     hookimpl,
 )
 from seqd.models.built_in import versions_zero
+from seqd.models.cards import card_of
 from seqd.models.catalog import catalog_entry
 from seqd.models.store import ModelStore
 from seqd.models.version_files import digest_of
+from seqd_schemas import VersionOrigin
+from store_builders import a_change, publish, shape_of
 
 
 class Rule(Model):
@@ -72,3 +78,77 @@ def test_the_fleet_is_told_of_it(registry, store):
 def test_a_model_that_needs_weights_has_no_version_until_they_are_added(store):
     assert store.models() == ["rule"]
     assert store.numbers("weighted") == []
+
+
+class Learning(Rule):
+    """The plugin's next version: the model of before, which is trained now."""
+
+    tasks: ClassVar = {"classify": TaskSpec(PluginParameters), "train": TaskSpec(PluginParameters)}
+
+    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
+        raise NotImplementedError
+
+
+class NextPlugin:
+    @hookimpl
+    def seqd_register_models(self) -> list[Model]:
+        return [Learning()]
+
+
+@pytest.fixture
+def next_store(tmp_path):
+    """The same store, once the plugin is upgraded."""
+    return ModelStore(tmp_path, versions_zero(a_registry_of([("rules", NextPlugin())])))
+
+
+def test_its_card_counts_no_bytes_and_says_what_it_is(store):
+    card = card_of(store, store.open("rule", 0))
+
+    assert (card.size_bytes, card.manifest.is_built_in) == (0, True)
+    assert card.manifest.origin == VersionOrigin(is_built_in=True)
+
+
+def test_it_is_neither_removed_nor_does_the_store_get_a_folder_of_it(store, tmp_path):
+    with pytest.raises(InvalidRequest) as refused:
+        store.remove("rule", 0)
+
+    assert str(refused.value) == (
+        "rule@0 is built in: it is the plugin's code, and goes with the plugin; it is not removed"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_beside_it_is_put_in_service_and_it_is_again(store):
+    assert publish(store, "rule") == 1
+    assert store.resolve("rule") == ("rule", 0)
+
+    store.put_in_service("rule", a_change(0, 1))
+    promoted = store.resolve("rule")
+    store.put_in_service("rule", a_change(1, 0, is_rollback=True))
+
+    assert promoted == ("rule", 1)
+    assert store.resolve("rule") == ("rule", 0)
+    assert shape_of(store, "rule") == [(0, 1), (1, 0)]
+
+
+def test_once_the_plugin_brings_none_any_more_its_name_says_what_to_do(store, next_store):
+    publish(store, "rule")
+
+    with pytest.raises(UnknownModel) as unknown:
+        next_store.resolve("rule")
+
+    assert str(unknown.value) == (
+        "no version rule@0, which rule stands for. Versions of rule: 1. Its plugin brings no "
+        "version 0 any more. Put another one in service: seqd models promote rule@1"
+    )
+    assert next_store.numbers("rule") == [1]
+
+
+def test_a_version_that_comes_after_it_is_gone_goes_into_service(store, next_store):
+    publish(store, "rule")
+
+    assert publish(next_store, "rule", content="{}") == 2
+
+    assert next_store.resolve("rule") == ("rule", 2)
+    assert shape_of(next_store, "rule") == [(0, 2)]
+    assert next_store.history("rule")[-1].why == "its plugin brings no version 0 any more"

@@ -8,7 +8,7 @@ from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
 from seqd.models.catalog import PluginSource
 from seqd.models.version_files import digest_of
-from seqd_schemas import DataFingerprint, FileDigest, ModelManifest
+from seqd_schemas import DataFingerprint, FileDigest, ModelManifest, VersionOrigin
 
 #: Where a built-in version's data came from, in its manifest.
 NO_DATA = "none: the code is the model"
@@ -50,6 +50,7 @@ def built_in_version(model: Model, plugin_version: str) -> Artifact:
             description=NO_DATA, records=0, sha256=hashlib.sha256(b"").hexdigest()
         ),
         libraries={},
+        origin=VersionOrigin(is_built_in=True),
         created_at_ms=created_at_ms,
         files={path.name: digest},
     )

@@ -20,7 +20,7 @@ def card_of(store: ModelStore, artifact: Artifact) -> ModelCard:
         is_in_service=labels.get(PRODUCTION) == version,
         labels=tuple(sorted(label for label, number in labels.items() if number == version)),
         version_sha256=version_digest(manifest),
-        size_bytes=sum(file.size_bytes for file in manifest.files.values()),
+        size_bytes=manifest.size_bytes,
         numbers=_numbers(artifact),
         manifest=manifest,
         evaluations=measured.evaluations,

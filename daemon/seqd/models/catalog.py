@@ -169,4 +169,5 @@ def _summary(manifest: ModelManifest) -> VersionSummary:
         created_at_ms=manifest.created_at_ms,
         preset=manifest.preset,
         metrics=manifest.metrics,
+        is_built_in=manifest.is_built_in,
     )

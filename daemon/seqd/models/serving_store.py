@@ -17,7 +17,7 @@ from seqd.models.labels import CANDIDATE, PRODUCTION, check_label, read_labels, 
 from seqd.models.model_file import has_model_file, read_plugin, write_plugin
 from seqd.models.publishing import begun_publishes, move_labels
 from seqd.models.rollout_file import read_rollouts
-from seqd.models.stored_versions import StoredVersions
+from seqd.models.stored_versions import STARTER_VERSION, StoredVersions
 from seqd_schemas import ModelManifest, Rollout, ServiceChange, job_of_run, run_id_of
 
 logger = logging.getLogger(__name__)
@@ -182,18 +182,23 @@ class ServingStore(StoredVersions):
         return True
 
     def _put_first_in_service(self, manifest: ModelManifest) -> None:
-        """Put a version in service where no version of its model is."""
+        """Put a version in service where no version of its model is.
+
+        That is so, too, where version 0 was and its plugin does not bring it any more.
+        """
         folder, name = self._root / manifest.model, manifest.model
         try:
-            has_other = PRODUCTION in self.labels(name)
+            serving = self.labels(name).get(PRODUCTION)
         except ArtifactDamaged as error:
             logger.warning("%s@%d is not put in service: %s", name, manifest.version, error)
             return
-        if not has_other:
+        is_gone = serving == STARTER_VERSION and serving not in self.numbers(name)
+        if serving is None or is_gone:
             run_id = maker_of(manifest)
             move_labels(folder, [PRODUCTION], manifest.version, run_id)
             by = f"job {run_id}" if run_id else ""
-            self._note(name, None, manifest.version, by, "its first version")
+            why = "its plugin brings no version 0 any more" if is_gone else "its first version"
+            self._note(name, serving, manifest.version, by, why)
 
     def _check_in_service(self, name: str, change: ServiceChange, wanted: int) -> None:
         current = self.labels(name).get(PRODUCTION)

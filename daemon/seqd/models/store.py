@@ -179,9 +179,10 @@ class ModelStore(ServingStore):
         """Raise as `remove` does, of a version that is not removed now."""
         self._check_version(name, version, f"{name}@{version}")
         if version == STARTER_VERSION:
-            raise InvalidRequest(
-                f"{name}@{version} is the starter that ships with its plugin; it is not removed"
-            )
+            what = "the starter that ships with its plugin"
+            if self.built_in(name, version) is not None:
+                what = "built in: it is the plugin's code, and goes with the plugin"
+            raise InvalidRequest(f"{name}@{version} is {what}; it is not removed")
         self._refuse_labelled(name, version)
 
     def _refuse_labelled(self, name: str, version: int) -> None:

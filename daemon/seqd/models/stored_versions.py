@@ -295,7 +295,13 @@ class StoredVersions:
         self._check_model(name)
         meant = ref if ref == f"{name}@{version}" else f"{name}@{version}, which {ref} stands for"
         there = ", ".join(str(number) for number in numbers)
-        raise UnknownModel(f"no version {meant}. Versions of {name}: {there}")
+        said = f"no version {meant}. Versions of {name}: {there}"
+        if version == STARTER_VERSION and meant != f"{name}@{version}":
+            said += (
+                ". Its plugin brings no version 0 any more. Put another one in service: "
+                f"seqd models promote {name}@{numbers[-1]}"
+            )
+        raise UnknownModel(said)
 
     def _known_models(self, name: str) -> str:
         names = self.models()

@@ -21,12 +21,13 @@ from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, UnknownModel
+from seqd.kinds import TRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seqd.cli.options import LocalModels
-    from seqd.hookspecs import Artifact, Inspection
+    from seqd.hookspecs import Artifact, Inspection, Model
     from seqd_schemas import ModelCard, ModelManifest
 
 Local = Annotated[
@@ -149,8 +150,7 @@ def _inspect(
     described = local.described(bare_name)
     if not local.store.numbers(bare_name):
         raise UnknownModel(
-            f"model {bare_name!r} has no version here yet: train one with "
-            f"`seqd train {bare_name} --data FILE`"
+            f"model {bare_name!r} has no version here yet: {_how_to_make_one(described)}"
         )
     name, version = local.store.resolve(ref)
     artifact = local.store.open(name, version)
@@ -160,6 +160,12 @@ def _inspect(
             f"--state is {focus!r}, but {name!r} has no single states to look at; leave it away"
         )
     return artifact, tables
+
+
+def _how_to_make_one(model: "Model") -> str:
+    if TRAIN in model.tasks:
+        return f"train one with `seqd train {model.name} --data FILE`"
+    return f"add its weights with `seqd models add FOLDER --plugin {model.name}`"
 
 
 def _record_of(

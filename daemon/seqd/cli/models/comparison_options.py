@@ -84,6 +84,6 @@ def _memory_of(ref: str, workers: "Iterable[WorkerStatus]") -> int | None:
     return max(found, default=None)
 
 
-def size_of(manifest: "ModelManifest") -> int:
-    """Return the bytes of all files of a version."""
-    return sum(file.size_bytes for file in manifest.files.values())
+def size_of(manifest: "ModelManifest") -> int | None:
+    """Return the bytes of all files of a version; None where it has none, and is built in."""
+    return None if manifest.is_built_in else manifest.size_bytes

@@ -44,9 +44,15 @@ def export_version(
     from seqd.cli.output_forms import Form, Target
     from seqd.models.archives import write_archive
 
-    store = options.open_local_models(options.read_settings()).store
-    name, version = store.resolve(reference)
-    artifact = store.open(name, version)
+    local = options.open_local_models(options.read_settings())
+    name, version = local.store.resolve(reference)
+    artifact = local.store.open(name, version)
+    if artifact.manifest.is_built_in:
+        plugin = local.registry.plugin_of(name)
+        raise InvalidRequest(
+            f"{name}@{version} is built in: it is the code of the plugin {plugin.name!r}, and has "
+            "no files to export. Install that plugin on the other machine, which brings it along"
+        )
     if file.is_dir() or file == Path("-"):
         raise InvalidRequest(
             f"FILE is {str(file)!r}; allowed: a file, such as {name}-{version}.tar"

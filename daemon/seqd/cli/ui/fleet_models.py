@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from seqd.cli.ui.models import with_labels
+from seqd.cli.ui.models import BUILT_IN, with_labels
 from seqd.cli.ui.numbers import age, clock, counted, metric
 from seqd.cli.ui.rollouts import print_rollout
 from seqd.cli.ui.screen import Screen
@@ -87,7 +87,7 @@ def _facts(
         facts["version"] = with_labels(version.version, entry.labels)
     if version is not None and not is_brief:
         facts |= {
-            "made": clock(version.created_at_ms),
+            "made": BUILT_IN if version.is_built_in else clock(version.created_at_ms),
             "preset": version.preset,
             "metrics": _metrics(version),
         }
@@ -96,8 +96,8 @@ def _facts(
 
 def _no_version(entry: CatalogEntry) -> str:
     """Say how a model gets a version."""
-    command = f"train {entry.model}" if TRAIN in entry.tasks else "models import FILE"
-    return f"none yet: seqd {command}"
+    adds = f"models add FOLDER --plugin {entry.model}"
+    return f"none yet: seqd {f'train {entry.model}' if TRAIN in entry.tasks else adds}"
 
 
 def _print_versions(screen: Screen, entry: CatalogEntry) -> None:
@@ -106,7 +106,7 @@ def _print_versions(screen: Screen, entry: CatalogEntry) -> None:
         (
             with_labels(one.version, entry.labels),
             one.preset or "",
-            age(one.created_at_ms, now_ms),
+            BUILT_IN if one.is_built_in else age(one.created_at_ms, now_ms),
             _metrics(one),
         )
         for one in entry.versions

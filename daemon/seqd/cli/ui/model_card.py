@@ -4,13 +4,19 @@ from typing import Final
 
 from seqd.cli.ui.charts import epochs_chart
 from seqd.cli.ui.evaluations import figure_with_interval, print_evaluation
-from seqd.cli.ui.models import with_labels
+from seqd.cli.ui.models import BUILT_IN, with_labels
 from seqd.cli.ui.numbers import clock, count, counted, metric, rate, size
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
 from seqd.escaping import one_line
 from seqd.kinds import SERVED_TASKS
-from seqd_schemas import DataFingerprint, ModelCard, ServiceChange, VersionEvaluation
+from seqd_schemas import (
+    DataFingerprint,
+    ModelCard,
+    ModelManifest,
+    ServiceChange,
+    VersionEvaluation,
+)
 
 #: Classes of the training data that are named, the most frequent.
 _NAMED_CLASSES: Final = 20
@@ -46,23 +52,35 @@ def _name(card: ModelCard) -> str:
 def _what_it_is(card: ModelCard) -> dict[str, object]:
     manifest = card.manifest
     labels = dict.fromkeys(card.labels, card.version)
-    files = (
-        f"{name} ({size(digest.size_bytes)}{_numbers(card, name)})"
-        for name, digest in manifest.files.items()
-    )
     return {
         "version": f"{card.model}@{with_labels(card.version, labels)}",
         "digest": f"sha256 {card.version_sha256[:12]}",
-        "made": clock(manifest.created_at_ms)
-        + (f" by job {manifest.job_id}" if manifest.job_id else ""),
+        "made": _made(manifest),
         "made with": f"{manifest.plugin or manifest.model} {manifest.plugin_version}",
         "preset": manifest.preset,
         "parameters": values_line(manifest.parameters),
         "seed": manifest.seed,
         "libraries": ", ".join(f"{name} {known}" for name, known in manifest.libraries.items()),
-        "size": f"{size(card.size_bytes)} in {counted(len(manifest.files), 'file')}: "
-        + ", ".join(files),
+        "size": _files(card),
     }
+
+
+def _made(manifest: ModelManifest) -> str:
+    if manifest.is_built_in:
+        return BUILT_IN
+    by = f" by job {manifest.job_id}" if manifest.job_id else ""
+    return f"{clock(manifest.created_at_ms)}{by}"
+
+
+def _files(card: ModelCard) -> str:
+    manifest = card.manifest
+    if manifest.is_built_in:
+        return f"no files but the plugin's code, {', '.join(manifest.files)}"
+    files = (
+        f"{name} ({size(digest.size_bytes)}{_numbers(card, name)})"
+        for name, digest in manifest.files.items()
+    )
+    return f"{size(card.size_bytes)} in {counted(len(manifest.files), 'file')}: {', '.join(files)}"
 
 
 def _numbers(card: ModelCard, file: str) -> str:
@@ -81,6 +99,8 @@ def _what_it_learnt_from(card: ModelCard) -> dict[str, object]:
 
 
 def _data(data: DataFingerprint) -> str:
+    if not data.records:  # of a version that was not trained here, nobody has read any
+        return one_line(data.description)
     return f"{one_line(data.description)}, size {count(data.records)}, sha256 {data.sha256[:12]}"
 
 
@@ -104,6 +124,10 @@ def _what_it_came_from(card: ModelCard) -> dict[str, object]:
         unknown = "not written down, nor its classes: a starter, or made by release 0.2"
         return {"came from": unknown}
     steps = []
+    if origin.is_built_in:
+        steps.append("the plugin, which it is installed and upgraded with")
+    if origin.added_from is not None:
+        steps.append(f"added from a folder {one_line(origin.added_from)}")
     if origin.imported_from is not None:
         steps.append(f"imported, elsewhere it is {origin.imported_from}")
     if origin.worker:
@@ -112,6 +136,8 @@ def _what_it_came_from(card: ModelCard) -> dict[str, object]:
     if origin.continues is not None:
         steps.append(f"gone on from a checkpoint of job {origin.continues}")
     facts: dict[str, object] = {"came from": "; ".join(steps)}
+    if origin.notes:
+        facts["notes"] = one_line(origin.notes)
     if origin.in_service is not None:
         facts["in service then"] = f"{card.model}@{origin.in_service}"
     return facts

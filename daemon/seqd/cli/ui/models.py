@@ -15,6 +15,9 @@ from seqd_schemas import CatalogEntry, ModelManifest
 _BAR_CHARS: Final = 24
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 
+#: Stands where a version's time would: one that is the plugin's code was not made at a time.
+BUILT_IN: Final = "built in"
+
 
 def print_models(screen: Screen, entries: Sequence[CatalogEntry]) -> None:
     """Print a table of models."""
@@ -44,7 +47,7 @@ def print_versions(
         (
             with_labels(one.version, labels),
             one.preset or "",
-            age(one.created_at_ms, now_ms),
+            BUILT_IN if one.is_built_in else age(one.created_at_ms, now_ms),
             ", ".join(f"{name} {metric(value)}" for name, value in one.metrics.items()),
         )
         for one in versions
