@@ -167,6 +167,9 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             PYTHONPATH=python_path(plugins, PLUGIN, TASKS_PLUGIN),
         )
         data = str(labelled)
+        weights = tmp_path / "weights"
+        weights.mkdir()
+        (weights / "echo.json").write_text('{"records": 7}')
         calls = {
             "classify": ("--model", "echo", "--text", "good", "--text", "raise"),
             "generate": ("echo", "abc"),
@@ -181,6 +184,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "models label": ("echo@3", "best"),
             "models export": ("echo@3", str(tmp_path / "echo.tar")),
             "models import": (str(tmp_path / "echo.tar"), "--as", "other"),
+            "models add": (str(weights), "--plugin", "echo", "--as", "added"),
             "models rename": ("other", "another"),
             "models rm": ("echo@4",),
             "models gc": ("echo", "--keep", "1"),

@@ -1,6 +1,7 @@
 """Models with names, as the front page and the operators' guide tell it: the commands are run."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
                 text = f"{topics[label]} on day {number} of {name}"
                 file.write(json.dumps({"text": text, "label": label}) + "\n")
     blocks = [block.text for block in blocks_of(GUIDE, "sh")]
-    serve, share, gate, label, card, elsewhere, clear_up = blocks
+    serve, share, gate, label, card, elsewhere, add, clear_up = blocks
 
     served = run(installation, serve)
     shared = run(installation, share)
@@ -85,6 +86,10 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
     labelled = run(installation, label)
     shown = run(installation, card)
     taken = run(installation, elsewhere)
+    trained = installation.data_dir / "models" / "topics" / "2"
+    shutil.copytree(trained, weights := installation.data_dir / "weights")
+    (weights / "manifest.json").unlink()
+    added = run(installation, add)
     cleared = run(installation, clear_up)
 
     assert "topics@2 is in service, after topics@1." in served
@@ -112,6 +117,7 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
     ):
         assert words in shown
     assert "subjects@1 is in the model store, and in service." in taken
+    assert "reviews@1 is in the model store, and in service." in added
     assert cleared == (
         "topics@1 is removed.\nWould remove: nothing\nsubjects is called areas now.\n"
     )

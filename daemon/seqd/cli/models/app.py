@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.models.adding import add
 from seqd.cli.models.compare import compare
 from seqd.cli.models.evaluate import evaluate
 from seqd.cli.models.files import collect, export_version, import_version, remove
@@ -21,7 +22,6 @@ from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, UnknownModel
-from seqd.kinds import TRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +126,7 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(params)
 app.command()(place)
+app.command()(add)
 app.command("export")(export_version)
 app.command("import")(import_version)
 app.command("rm")(remove)
@@ -163,6 +164,8 @@ def _inspect(
 
 
 def _how_to_make_one(model: "Model") -> str:
+    from seqd.kinds import TRAIN
+
     if TRAIN in model.tasks:
         return f"train one with `seqd train {model.name} --data FILE`"
     return f"add its weights with `seqd models add FOLDER --plugin {model.name}`"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from seqd.models.store import ModelStore
     from seqd_schemas import ModelManifest
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NUMBERS = re.compile(r"[0-9]+")
 
 Unchecked = Annotated[
@@ -89,18 +88,23 @@ def import_version(
     same archive twice adds one version.
     """
     from seqd.models.archives import import_archive, read_archived_manifest
+    from seqd.models.made_elsewhere import check_model_name
 
     local = options.open_local_models(options.read_settings())
     archived = read_archived_manifest(file)
     _refuse_plugin(local, archived, file)
     model = name or archived.model
-    if _NAME.fullmatch(model) is None:
-        raise InvalidRequest(
-            f"--as is {model!r}; allowed: up to 40 of a-z 0-9 _ with a letter in front"
-        )
+    check_model_name(local.registry, model, archived.plugin or archived.model)
     manifest, is_new = import_archive(local.store, file, model)
+    say_version(local.store, manifest, is_new=is_new, as_json=as_json)
+
+
+def say_version(
+    store: "ModelStore", manifest: "ModelManifest", *, is_new: bool, as_json: bool
+) -> None:
+    """Say which version has come into the store, or was there, and whether it is in service."""
     ref = f"{manifest.model}@{manifest.version}"
-    serving = local.store.labels(model).get("production")
+    serving = store.labels(manifest.model).get("production")
     if as_json:
         print_json(
             {

@@ -1,0 +1,161 @@
+"""`seqd models add`: weights that were made elsewhere, as the next version of a model."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import completion, options
+from seqd.cli.models.files import say_version
+from seqd.cli.ui.screen import Screen
+from seqd.errors import InvalidRequest
+from seqd.validation import listed
+
+if TYPE_CHECKING:
+    from seqd.cli.options import LocalModels
+    from seqd.hookspecs import Artifact
+    from seqd.models.made_elsewhere import Statement
+    from seqd.models.registry import Registry
+    from seqd_schemas import ModelManifest
+
+
+def add(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of .safetensors, .json and .onnx files, 64 at most.")
+    ],
+    plugin: Annotated[
+        str,
+        typer.Option(
+            "--plugin",
+            metavar="NAME",
+            help="The plugin's model that loads them: words.",
+            autocompletion=completion.models,
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Model to add it to; the plugin's own, if not."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric", metavar="NAME=VALUE", help="A figure: accuracy=0.91; may be given again."
+        ),
+    ] = None,
+    library: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--library", metavar="NAME=VERSION", help="What made them: torch=2.9; again, too."
+        ),
+    ] = None,
+    notes: Annotated[str, typer.Option("--notes", help="What its card says of it.")] = "",
+    no_load: Annotated[
+        bool,
+        typer.Option("--no-load", help="Load them here for no trial: its libraries are elsewhere."),
+    ] = False,
+    timeout_s: Annotated[
+        float,
+        typer.Option("--load-timeout", min=1, max=86_400, help="Seconds that loading may take."),
+    ] = 120.0,
+    as_json: options.Json = False,
+) -> None:
+    """Add weights that were made elsewhere to the store, as the next version of a model.
+
+    The files are copied, and the plugin loads them in a process of its own before they count. A
+    model's first version goes into service by itself, a later one by `seqd models promote`. The
+    same files twice add one version. A folder of a version has a manifest.json, whose metrics and
+    parameters are taken over.
+    """
+    statement = _statement_of(metric or (), library or (), notes)
+    local = options.open_local_models(options.read_settings())
+    plugin = _plugin_model(local.registry, plugin)
+    trial = None if no_load else _trial_of(local.registry, plugin, timeout_s)
+    manifest, is_new = _add(local, folder, plugin, name or plugin, statement, trial)
+    say_version(local.store, manifest, is_new=is_new, as_json=as_json)
+    if trial is None and not no_load:
+        said = f"Not loaded for a trial: {plugin} needs a GPU. Its first worker loads it."
+        Screen(to_stderr=as_json).say(said, "yellow")
+
+
+def _add(
+    local: "LocalModels",
+    folder: Path,
+    plugin: str,
+    model: str,
+    statement: "Statement",
+    trial: "Callable[[Artifact], None] | None",
+) -> "tuple[ModelManifest, bool]":
+    """Return the version, and False where it was there already."""
+    from seqd.models.made_elsewhere import (
+        add_version,
+        check_can_serve,
+        check_model_name,
+        draft_of,
+        read_weights,
+    )
+
+    check_can_serve(local.registry, plugin)
+    check_model_name(local.registry, model, plugin)
+    weights = read_weights(folder)
+    version = local.registry.plugin_of(plugin).version
+    draft = draft_of(weights, model, plugin, version, statement)
+    return add_version(local.store, weights, draft, trial)
+
+
+def _plugin_model(registry: "Registry", name: str) -> str:
+    """Return the plugin's model of a name, which may be that of a plugin that brings one alone.
+
+    Raises UnknownModel, which says what there is and why a broken plugin brings none.
+    """
+    if name not in registry.models:
+        status = next((one for one in registry.statuses if one.name == name), None)
+        if status is not None and len(status.models) == 1:
+            return status.models[0]
+        if status is not None and status.models:
+            raise InvalidRequest(
+                f"--plugin is {name!r}, which brings several models; allowed: one of them, "
+                f"{listed(status.models)}"
+            )
+    return registry.model(name).name
+
+
+def _statement_of(metrics: Sequence[str], libraries: Sequence[str], notes: str) -> "Statement":
+    """Read what `--metric`, `--library` and `--notes` say. Raises InvalidRequest."""
+    from seqd.models.made_elsewhere import Statement, check_statement
+
+    figures = {}
+    for name, value in _pairs("--metric", metrics, "accuracy=0.91"):
+        try:
+            figures[name] = float(value)
+        except ValueError:
+            raise InvalidRequest(
+                f"--metric {name} is {value!r}; allowed: a number, such as {name}=0.91"
+            ) from None
+    versions = dict(_pairs("--library", libraries, "torch=2.9"))
+    statement = Statement(metrics=figures, libraries=versions, notes=notes)
+    check_statement(statement)
+    return statement
+
+
+def _pairs(option: str, given: Sequence[str], example: str) -> list[tuple[str, str]]:
+    pairs: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or not value:
+            raise InvalidRequest(f"{option} is {pair!r}; allowed: NAME=VALUE, such as {example}")
+        if name in pairs:
+            raise InvalidRequest(f"{option} {name} is given twice; give it once")
+        pairs[name] = value
+    return list(pairs.items())
+
+
+def _trial_of(
+    registry: "Registry", plugin: str, timeout_s: float
+) -> "Callable[[Artifact], None] | None":
+    """Return what loads a version for a trial; None for a model that needs a GPU to load."""
+    from seqd.models.trial_load import check_loads
+
+    if registry.model(plugin).needs.device == "gpu":
+        return None
+    return lambda artifact: check_loads(registry, plugin, artifact, timeout_s)

@@ -1,0 +1,336 @@
+"""Versions that were made elsewhere: a folder of weights, checked and copied before it counts.
+
+The folder holds what a version may hold, and nothing else. A `manifest.json` in it is that of a
+version: then the files are those that it names, and what it says of them is taken over.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from seqd.errors import (
+    ArtifactDamaged,
+    InvalidInput,
+    InvalidRequest,
+    ModelNameTaken,
+    PluginFault,
+    StoreUnwritable,
+)
+from seqd.hookspecs import Artifact
+from seqd.kinds import TRAIN
+from seqd.models.catalog import PluginSource
+from seqd.models.disk import writing
+from seqd.models.store import ModelStore
+from seqd.models.stored_versions import MODEL_NAME
+from seqd.models.version_files import (
+    ALLOWED_SUFFIXES,
+    MANIFEST_NAME,
+    VersionDraft,
+    digest_of,
+    open_folder,
+    read_manifest,
+    refusal_of,
+    seal_folder,
+)
+from seqd.validation import listed
+from seqd_schemas import (
+    MAX_VERSION_FILES,
+    DataFingerprint,
+    FileDigest,
+    ModelManifest,
+    VersionOrigin,
+)
+
+#: What a version's manifest says of its data, where nobody has told.
+NO_DATA: Final = "made elsewhere"
+
+#: What stands for the training in the name of a staging folder.
+_STAGED_FOR: Final = "add"
+
+_METRIC = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A folder with the files of a version."""
+
+    folder: Path
+    #: Names of its files, sorted.
+    names: Sequence[str]
+    size_bytes: int
+    #: What its `manifest.json` says; None where it has none.
+    manifest: ModelManifest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What whoever brings a version says of it."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""
+
+
+def read_weights(folder: Path) -> Weights:
+    """Look at a folder of weights, of which no content but the manifest is read.
+
+    Raises InvalidInput for a folder that is not there, is empty, or holds what no version may hold.
+    """
+    names = _names_in(folder)
+    _check_names(folder, [name for name in names if name != MANIFEST_NAME])
+    manifest = _manifest_in(folder) if MANIFEST_NAME in names else None
+    names.discard(MANIFEST_NAME)
+    if manifest is not None and names != set(manifest.files):
+        odd = listed(names.symmetric_difference(manifest.files))
+        raise InvalidInput(
+            f"{folder} is not what its {MANIFEST_NAME} says: {odd} is in one of them alone. Take "
+            f"the whole folder of the version, or remove {MANIFEST_NAME}"
+        )
+    sizes = [(folder / name).lstat().st_size for name in names]
+    return Weights(folder, sorted(names), sum(sizes), manifest)
+
+
+def _names_in(folder: Path) -> set[str]:
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no folder {folder}") from None
+    except NotADirectoryError:
+        raise InvalidInput(
+            f"{folder} is a file; allowed: a folder with the files of a version. An archive of "
+            f"`seqd models export` is read by: seqd models import {folder}"
+        ) from None
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be read: {error.strerror or error}") from None
+    if not names - {MANIFEST_NAME}:
+        raise InvalidInput(
+            f"{folder} has no file of a version in it; allowed: {_endings()}, {MAX_VERSION_FILES} "
+            "files at most"
+        )
+    return names
+
+
+def _endings() -> str:
+    return ", ".join(ALLOWED_SUFFIXES)
+
+
+def _check_names(folder: Path, names: Sequence[str]) -> None:
+    refused = {name: reason for name in sorted(names) if (reason := refusal_of(folder / name))}
+    if refused:
+        first, reason = next(iter(refused.items()))
+        more = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
+        raise InvalidInput(
+            f"{folder} has {first!r}{more}, which no version may hold: {reason}. "
+            f"{_what_to_do(first)}"
+        )
+    if len(names) > MAX_VERSION_FILES:
+        raise InvalidInput(
+            f"{folder} has {len(names):,} files; allowed: {MAX_VERSION_FILES} at most. Put the "
+            "weights into fewer files"
+        )
+
+
+def _what_to_do(name: str) -> str:
+    if name.endswith(ALLOWED_SUFFIXES):
+        return "Put the files themselves into one folder, under names that are allowed"
+    return (
+        "Such files may run code when they are loaded, or are no data of a model. Save weights as "
+        ".safetensors or .onnx, all else as .json, in a folder of their own"
+    )
+
+
+def _manifest_in(folder: Path) -> ModelManifest:
+    try:
+        return read_manifest(folder)
+    except ArtifactDamaged as error:
+        raise InvalidInput(
+            f"{error}. Each version has a file of that name: rename this one, or remove it"
+        ) from None
+
+
+def check_statement(statement: Statement) -> None:
+    """Raise InvalidRequest for what no manifest can hold."""
+    for name, figure in statement.metrics.items():
+        if _METRIC.fullmatch(name) is None:
+            raise InvalidRequest(
+                f"--metric names {name!r}; allowed: up to 64 of a-z 0-9 _ with a letter in front, "
+                "such as validation_accuracy=0.91"
+            )
+        if figure != figure or figure in (float("inf"), float("-inf")):
+            raise InvalidRequest(f"--metric {name} is {figure}; allowed: finite numbers")
+    for name, version in statement.libraries.items():
+        if not 1 <= len(name) <= 128 or len(version) > 128:
+            raise InvalidRequest(
+                f"--library is {name!r:.80}={version!r:.80}; allowed: up to 128 characters each"
+            )
+    if len(statement.metrics) > 64 or len(statement.libraries) > 32:
+        raise InvalidRequest("too much is said of it; allowed: 64 metrics and 32 libraries")
+    if len(statement.notes) > 4_096:
+        raise InvalidRequest(f"--notes has {len(statement.notes):,} characters; allowed: 4,096")
+
+
+def check_model_name(plugins: PluginSource, name: str, plugin: str) -> None:
+    """Raise where a version of `plugin` cannot be one of the model `name`.
+
+    InvalidRequest for what is no name, ModelNameTaken for the name of another plugin's own model.
+    """
+    if MODEL_NAME.fullmatch(name) is None:
+        raise InvalidRequest(
+            f"--as is {name!r}; allowed: up to 40 of a-z 0-9 _ with a letter in front"
+        )
+    if name != plugin and name in plugins.models:
+        owner = plugins.plugin_of(name).name
+        raise ModelNameTaken(
+            f"model {name!r} is brought by the plugin {owner!r}: it takes no version of {plugin}. "
+            "Choose another name: --as NAME"
+        )
+
+
+def check_can_serve(plugins: PluginSource, plugin: str) -> None:
+    """Raise InvalidRequest for a plugin's model that has no task but its training."""
+    tasks = plugins.models[plugin].tasks
+    if set(tasks) == {TRAIN}:
+        raise InvalidRequest(
+            f"--plugin is {plugin!r}, whose only task is {TRAIN}: no job runs on a version of it. "
+            "Its plugin has to have a task such as classify"
+        )
+
+
+def draft_of(
+    weights: Weights, model: str, plugin: str, plugin_version: str, statement: Statement
+) -> VersionDraft:
+    """Return what the manifest of a version says that is made of a folder of weights.
+
+    Raises InvalidInput where the folder's own manifest is of another plugin.
+    """
+    origin = VersionOrigin(added_from=weights.folder.resolve().name, notes=statement.notes)
+    known = weights.manifest
+    if known is None:
+        empty = hashlib.sha256(b"").hexdigest()
+        return VersionDraft(
+            model=model,
+            plugin=plugin,
+            plugin_version=plugin_version,
+            parameters={},
+            metrics=statement.metrics,
+            libraries=statement.libraries,
+            data=DataFingerprint(description=NO_DATA, records=0, sha256=empty),
+            origin=origin,
+            created_at_ms=time.time_ns() // 1_000_000,
+        )
+    made_with = known.plugin or known.model
+    if made_with != plugin:
+        raise InvalidInput(
+            f"{weights.folder / MANIFEST_NAME} is of a version of {made_with}, not of {plugin}. "
+            f"Name that plugin's model, or remove {MANIFEST_NAME} where the files are of {plugin}"
+        )
+    return VersionDraft(
+        model=model,
+        plugin=plugin,
+        plugin_version=known.plugin_version,
+        parameters=known.parameters,
+        metrics={**known.metrics, **statement.metrics},
+        libraries={**known.libraries, **statement.libraries},
+        data=known.data,
+        held_out=known.held_out,
+        epochs=known.epochs,
+        preset=known.preset,
+        seed=known.seed,
+        origin=origin.model_copy(update={"imported_from": f"{known.model}@{known.version}"}),
+        created_at_ms=known.created_at_ms,
+    )
+
+
+def copy_weights(weights: Weights, folder: Path) -> dict[str, FileDigest]:
+    """Copy the files into an empty folder, and return the digests of the copies.
+
+    Raises StoreUnwritable where there is no room, InvalidInput for a file that cannot be read, or
+    is not the one that the folder's manifest names.
+    """
+    with writing(folder):
+        free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < weights.size_bytes:
+        raise StoreUnwritable(
+            f"{weights.folder} has {weights.size_bytes:,} bytes, and {free_bytes:,} are free where "
+            f"{folder.parent} is. Make room, or take a folder on a larger disk"
+        )
+    digests = {}
+    for name in weights.names:
+        with _reading(weights.folder / name) as source:
+            _copy(source, folder / name)
+        digests[name] = digest_of(folder / name)
+    known = weights.manifest
+    for name, digest in digests.items():
+        if known is not None and known.files[name] != digest:
+            raise InvalidInput(
+                f"{weights.folder / name} is not the file that {MANIFEST_NAME} beside it names: it "
+                f"has {digest.size_bytes:,} bytes with SHA-256 {digest.sha256}. Copy the version "
+                f"again, or remove {MANIFEST_NAME} where the file is meant"
+            )
+    return digests
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[int]:
+    """Yield the descriptor of a regular file; raise InvalidInput for anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise InvalidInput(f"{path} is no regular file any more. Try it again")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _copy(source: int, target: Path) -> None:
+    with writing(target), os.fdopen(os.dup(source), "rb") as content, target.open("xb") as copy:
+        shutil.copyfileobj(content, copy)
+
+
+def add_version(
+    store: ModelStore,
+    weights: Weights,
+    draft: VersionDraft,
+    check: Callable[[Artifact], None] | None,
+) -> tuple[ModelManifest, bool]:
+    """Make a folder of weights the next version of a model; False where it is there already.
+
+    `check` raises where its plugin cannot load it; None loads nothing. Raises what `copy_weights`,
+    `check` and `ModelStore.publish_once` do, and leaves nothing behind then.
+    """
+    store.check_plugin(draft.model, draft.plugin)
+    folder = store.new_folder(draft.model, _STAGED_FOR)
+    try:
+        files = copy_weights(weights, folder)
+        is_new = all(one.files != files for one in store.versions(draft.model))
+        if check is not None and is_new:
+            check_sealed(folder, draft, max([0, *store.numbers(draft.model)]) + 1, check)
+        return store.publish_once(folder, draft, files)
+    finally:
+        store.discard(folder)
+
+
+def check_sealed(
+    folder: Path, draft: VersionDraft, version: int, check: Callable[[Artifact], None]
+) -> None:
+    """Seal a folder as a version, and have it checked; raise PluginFault where that changes it."""
+    seal_folder(folder, draft, version)
+    check(open_folder(folder, draft.model, version))
+    try:
+        open_folder(folder, draft.model, version)
+    except ArtifactDamaged as error:
+        raise PluginFault(
+            f"{draft.plugin} changes the files that it loads: {error}. Nothing is changed. Have it "
+            "write elsewhere"
+        ) from None

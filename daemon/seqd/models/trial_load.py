@@ -1,0 +1,149 @@
+"""Loads a version for a trial, in a process of its own, before the version is published.
+
+So what its plugin cannot load is never in the store. A process of its own, since a plugin may hang,
+or end the process that it is called in: `python -m seqd.models.trial_load` is that process, and
+what it finds is in a file of a folder that goes with the trial.
+"""
+
+import faulthandler
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from seqd.errors import PluginFault, SeqdError
+from seqd.escaping import one_line
+from seqd.hookspecs import Artifact, Device, Model
+from seqd.local.parent_death import launch_command
+from seqd.local.slots import cores, parse_slot
+from seqd.models.plugin_calls import text_of
+from seqd.models.registry import Registry
+from seqd.models.version_files import read_manifest
+from seqd.settings import load_settings
+
+#: Seconds that loading and warming up may take, where the caller does not say.
+TRIAL_S: Final = 120.0
+
+#: Seconds that the process may take beside that: it starts, and loads the plugin.
+_START_S: Final = 60.0
+
+#: Where a trial stands in its folder: what it found, where it stood, and what it printed.
+_FOUND, _STACK, _PRINTED = "found.json", "stack.txt", "printed.txt"
+
+#: Characters of what it printed that are shown, the last.
+_SHOWN_CHARS: Final = 300
+
+_FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
+
+#: A call: its file, its line and its function.
+_Call = tuple[str, int, str]
+
+
+def check_loads(registry: Registry, plugin: str, artifact: Artifact, timeout_s: float) -> None:
+    """Raise PluginFault, with file and line, unless a version loads and warms up.
+
+    `plugin` is the plugin's model. The manifest of the version has to be in its folder. It is
+    loaded on this machine's cores.
+    """
+    model, status = registry.model(plugin), registry.plugin_of(plugin)
+    with tempfile.TemporaryDirectory(prefix="seqd-trial-") as name:
+        folder = Path(name)
+        what = (status.name, plugin, str(artifact.folder), f"{timeout_s:g}", str(folder))
+        fault = _try(what, folder, _code_of(model), timeout_s)
+    if fault:
+        raise PluginFault(
+            f"{plugin} cannot load these files: {fault}. Nothing is changed. Mend the files or the "
+            "plugin; --no-load takes them without a trial"
+        )
+
+
+def _try(what: Iterable[str], folder: Path, code: Path, timeout_s: float) -> str:
+    """Run the process, and say what went wrong in it; nothing where it loaded the version."""
+    slot = parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())}
+    with (folder / _PRINTED).open("wb") as printed:
+        try:
+            ended = subprocess.run(  # noqa: S603 (our own command, no shell)
+                launch_command([sys.executable, "-P", "-m", "seqd.models.trial_load", *what]),
+                env={**os.environ, **slot},
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+                timeout=timeout_s + _START_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"not within {timeout_s:g} s"
+    if (folder / _FOUND).is_file():
+        return str(json.loads((folder / _FOUND).read_text(encoding="utf-8"))["fault"])
+    stack = (folder / _STACK).read_text(errors="replace") if (folder / _STACK).is_file() else ""
+    place = _place([(file, int(line), name) for file, line, name in _FRAME.findall(stack)], code)
+    if stack.startswith("Timeout"):
+        return f"not within {timeout_s:g} s; it stood{place or ' outside of Python'}"
+    how = f"status {ended.returncode}" if ended.returncode >= 0 else f"signal {-ended.returncode}"
+    last = (folder / _PRINTED).read_text(errors="replace").strip()[-_SHOWN_CHARS:]
+    said = f". It printed last: {one_line(last)}" if last and not place else ""
+    return f"its process ended with {how}{place}{said}"
+
+
+def _code_of(model: Model) -> Path:
+    """Return the folder of the plugin's package, or the file of its module."""
+    name = type(model).__module__
+    package = getattr(sys.modules.get(name.partition(".")[0]), "__file__", None)
+    file = Path(package or inspect.getfile(type(model)))
+    return file.parent if file.name == "__init__.py" else file
+
+
+def _place(calls: Iterable[_Call], code: Path) -> str:
+    """Return where it was, by the innermost call in the plugin's code; '' without a call.
+
+    The innermost call comes first.
+    """
+    known = list(calls)
+    own = [one for one in known if code in (Path(one[0]), *Path(one[0]).parents)]
+    for file, line, function in (own or known)[:1]:
+        return f" in {file}, line {line}, in {function}"
+    return ""
+
+
+def main(plugin: str, model: str, folder: str, timeout_s: str, trial: str) -> None:
+    """Load a version and warm it up, and write what went wrong into the folder of the trial."""
+    stack = (Path(trial) / _STACK).open("w", encoding="utf-8")  # open to the end: see faulthandler
+    faulthandler.enable(stack)
+    faulthandler.dump_traceback_later(float(timeout_s), exit=True, file=stack)
+    fault, code = "", Path()
+    try:
+        only = {"enabled_plugins": (plugin,), "disabled_plugins": (), "required_models": ()}
+        described = Registry.load(load_settings().model_copy(update=only)).model(model)
+        code = _code_of(described)
+        artifact = Artifact(Path(folder), read_manifest(Path(folder)))
+        device = Device(slot="cpu:0", kind="cpu", threads=cores())
+        described.load(artifact, device).warm_up()
+    except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
+        fault = _fault(error, code)
+    (Path(trial) / _FOUND).write_text(json.dumps({"fault": fault}), encoding="utf-8")
+    os._exit(0)  # whatever threads the plugin has started
+
+
+def _fault(error: BaseException, code: Path) -> str:
+    said = one_line(text_of(error)).rstrip(".")
+    if not isinstance(error, SeqdError):
+        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    calls = [
+        (call.filename, call.lineno or 0, call.name)
+        for call in reversed(traceback.extract_tb(error.__traceback__))
+    ]
+    missing = ""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        missing = f" (install {error.name.partition('.')[0]} here)"
+    return f"{said}{missing},{_place(calls, code)}" if calls else f"{said}{missing}"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
