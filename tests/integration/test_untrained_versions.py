@@ -1,0 +1,157 @@
+"""Versions that no job trained, served by real workers: built in, and added from a folder."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checkout import python_path
+from cli_builders import Ended, clean_environment
+from redis_fixtures import Server, forget_keys
+from seqd.client import Client
+from seqd.errors import UnknownModel
+from worker_fixtures import Cluster, live_settings, wait_until
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+PLUGIN = Path(__file__).parents[1] / "weights_plugin"
+
+
+class WeightsCluster(Cluster):
+    """A cluster whose workers have the plugin `weights` alone, and an empty store."""
+
+    plugins = PLUGIN
+
+    def publish_models(self, store_dir: Path) -> None:
+        """Publish nothing."""
+
+    def run(self, *arguments: str) -> Ended:
+        """Run a command of somebody who has the plugin and the store."""
+        assert self.settings.redis_url is not None
+        environment = clean_environment(
+            SEQD_REDIS_URL=self.settings.redis_url,
+            SEQD_PREFIX=self.settings.prefix,
+            SEQD_DATA_DIR=str(self.settings.data_dir),
+            SEQD_ENABLED_PLUGINS="weights",
+            PYTHONPATH=python_path(self.plugins),
+        )
+        command = [sys.executable, "-P", "-m", "seqd", *arguments]
+        ended = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=90, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def add(self, folder: Path, plugin: str, **words: str) -> None:
+        """Add a list of words as a version."""
+        folder.mkdir()
+        (folder / "words.json").write_text(json.dumps(words))
+        self.run("models", "add", str(folder), "--plugin", plugin)
+
+
+@pytest.fixture
+def weights(redis_server: Server, tmp_path: Path) -> Iterator[WeightsCluster]:
+    settings = live_settings(redis_server, tmp_path)
+    own = WeightsCluster(settings.model_copy(update={"enabled_plugins": ("weights",)}), tmp_path)
+    try:
+        yield own
+    finally:
+        own.close()
+        forget_keys(redis_server.url, own.settings.prefix)
+
+
+def versions_of(client: Client, model: str) -> list[int]:
+    return [one.version for one in client.catalog()[model].versions]
+
+
+def label_of(client: Client, text: str, model: str) -> str:
+    return client.predict(text, model=model).label
+
+
+def test_a_worker_serves_what_is_built_in_and_what_is_added_and_promotions_between_them(
+    weights: WeightsCluster, tmp_path: Path
+) -> None:
+    worker, client = weights.start_ready(), weights.client()
+
+    built_in = label_of(client, "hello you", "rule")
+    weights.add(tmp_path / "animals", "words", cat="animal")
+    weights.add(tmp_path / "greetings", "rule", hello="word")
+    wait_until(
+        lambda: versions_of(client, "words") == [1] and versions_of(client, "rule") == [0, 1],
+        "the added versions are published",
+    )
+    added = label_of(client, "a cat", "words")
+    beside = label_of(client, "hello you", "rule@1")
+    before = label_of(client, "hello you", "rule")
+    weights.run("models", "promote", "rule@1")
+    promoted = label_of(client, "hello you", "rule")
+    weights.run("models", "rollback", "rule")
+    back = label_of(client, "hello you", "rule")
+    worker.stop()
+    weights.start_ready()
+    again = [label_of(client, "hello cat", model) for model in ("rule", "rule@1", "words")]
+
+    assert (built_in, added) == ("greeting", "animal")
+    assert (beside, before, promoted, back) == ("word", "greeting", "word", "greeting")
+    assert again == ["greeting", "word", "animal"]
+    shown = weights.run("models", "show", "rule")
+    assert "0 (production) built in" in " ".join(shown.out.split())
+    assert client.catalog()["rule"].versions[0].is_built_in
+
+
+def test_evaluating_and_comparing_take_what_is_built_in_like_any_version(
+    weights: WeightsCluster, tmp_path: Path
+) -> None:
+    data = tmp_path / "data.jsonl"
+    lines = [{"text": "hello", "label": "greeting"}, {"text": "cat", "label": "other"}] * 20
+    data.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    weights.start_ready()
+    weights.add(tmp_path / "greetings", "rule", hello="word")
+    client = weights.client()
+    wait_until(lambda: versions_of(client, "rule") == [0, 1], "the added version is published")
+
+    evaluated = weights.run("models", "evaluate", "rule@0", "--data", str(data))
+    compared = weights.run("models", "compare", "rule@0", "rule@1", "--data", str(data))
+    card = weights.run("models", "show", "rule@0", "--local", "--measure")
+
+    assert "Kept with the version: seqd models show rule@0" in evaluated.out + evaluated.err
+    assert "rule@0" in compared.out and "size" not in compared.out
+    assert "Evaluated on data.jsonl" in card.out
+    assert " texts/s" in card.out
+
+
+def test_a_plugin_that_is_trained_from_its_next_version_on_says_what_to_put_in_service(
+    weights: WeightsCluster, tmp_path: Path
+) -> None:
+    worker, client = weights.start_ready(), weights.client()
+    weights.add(tmp_path / "greetings", "rule", hello="word")
+    wait_until(lambda: versions_of(client, "rule") == [0, 1], "the added version is published")
+    worker.stop()
+    weights.plugins = _next_plugin(tmp_path / "next")
+
+    weights.start_ready()
+    wait_until(lambda: versions_of(client, "rule") == [1], "version 0 is gone")
+    with pytest.raises(UnknownModel) as unknown:
+        client.predict("hello you", model="rule")
+    by_number = label_of(client, "hello you", "rule@1")
+    weights.run("models", "promote", "rule@1")
+    promoted = label_of(client, "hello you", "rule")
+
+    assert "'production' stands for a version that is gone: " in str(unknown.value)
+    assert (by_number, promoted) == ("word", "word")
+
+
+def _next_plugin(folder: Path) -> Path:
+    """Install the plugin's next version, whose `rule` is trained and has no version 0."""
+    folder.mkdir()
+    (folder / "seqd_weights-1.0.dist-info").symlink_to(PLUGIN / "seqd_weights-1.0.dist-info")
+    source = (PLUGIN / "seqd_weights.py").read_text()
+    more = (
+        "class Rule(Learner, Rule):\n    name = 'rule'\n    tasks = Learner.tasks | Words.tasks\n"
+    )
+    more += "    load = Words.load\n\n\n@hookimpl\n"
+    (folder / "seqd_weights.py").write_text(source.replace("@hookimpl\n", more))
+    return folder
