@@ -101,6 +101,11 @@ REASONS = {
 }
 #: Members of the zoo that load, and so have tests of their own below.
 LOADING = {"sound", "slow", "heavy", "observer_raises"}
+#: Those that load without fault and misbehave when they are called: the checks of plugins find them.
+MISBEHAVING = {
+    "returns_too_few", "wrong_order", "gives_nan", "ignores_stop", "leaks", "prints", "reseeds",
+    "hangs_in_c", "forks", "exits_at_run",
+}  # fmt: skip
 
 
 def import_from_zoo(name: str) -> object:
@@ -122,7 +127,15 @@ def registry_of(*names: str, **settings: object) -> Registry:
 def test_every_member_of_the_zoo_is_tested():
     members = {path.stem for path in ZOO.glob("*.py")}
 
-    assert members == REASONS.keys() | LOADING
+    assert members == REASONS.keys() | LOADING | MISBEHAVING
+
+
+@pytest.mark.parametrize("name", sorted(MISBEHAVING))
+def test_a_plugin_that_misbehaves_at_run_time_alone_is_ready(name):
+    registry = registry_of(name)
+
+    assert registry.statuses[0].state is PluginState.READY
+    assert list(registry.models) == [name]
 
 
 @pytest.mark.parametrize("name", sorted(REASONS))

@@ -1,0 +1,57 @@
+"""A plugin that sorts its items by length, to pad less, and forgets to sort them back."""
+
+from typing import ClassVar
+
+from seqd.errors import Stopped
+from seqd.hookspecs import LoadedModel, Model, PluginParameters, TaskSpec, hookimpl
+from seqd_schemas import Classification, ItemError, ItemErrorCode
+
+
+class Parameters(PluginParameters):
+    """No parameters."""
+
+
+class WrongOrder(Model):
+    """A model without training."""
+
+    name = "wrong_order"
+    summary = "Part of the broken-plugin zoo."
+    tasks: ClassVar = {"classify": TaskSpec(Parameters)}
+
+    def load(self, artifact, device):
+        """Load the version."""
+        return LoadedWrongOrder()
+
+
+class LoadedWrongOrder(LoadedModel):
+    """A version in memory."""
+
+    memory_bytes = 1_000
+    classes = ("long", "short")
+
+    def warm_up(self):
+        """Do nothing."""
+
+    def classify(self, items, parameters, context):
+        """Return the outcomes of the shortest text first."""
+        outcomes = []
+        for item in sorted(items, key=lambda item: len(item.text)):
+            if context.stop_requested():
+                raise Stopped
+            outcomes.append(one(item.text))
+        return outcomes
+
+
+def one(text):
+    """Return the label of a text, or an error for one that is no text."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        message = "The text has a lone surrogate, which is no character. Send valid text."
+        return ItemError(code=ItemErrorCode.DECODE_ERROR, message=message)
+    label = "long" if len(text) > 50 else "short"
+    return Classification(label=label, score=1 / (1 + len(text)), truncated=False)
+
+
+@hookimpl
+def seqd_register_models():
+    """Hand over the model."""
+    return [WrongOrder()]
