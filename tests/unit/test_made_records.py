@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from conformance.made_records import with_record
+from seqd.testing.checks.made_records import with_record
 from seqd.hookspecs import WorkItem
 
 ITEM = WorkItem(3, "a fine film")

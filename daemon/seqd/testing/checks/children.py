@@ -1,0 +1,154 @@
+"""Runs checks in processes of their own, so that a plugin that hangs or exits harms nobody else.
+
+A child writes one line of JSON an event into a file, and its stacks into another, so that what it
+had found is there however it ends.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from pydantic import JsonValue
+
+from seqd.errors import PluginFault
+from seqd.testing.checks.report import Place
+
+#: Seconds that a child has beyond its own limit, before it is killed.
+_GRACE_S: Final = 10.0
+
+#: Seconds for starting, in which nothing of the plugin runs.
+START_S: Final = 60.0
+
+#: A line of a stack that `faulthandler` has written.
+_FRAME: Final = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
+
+#: What begins the stack of the thread that was running, or the only one.
+_CURRENT: Final = re.compile(r"^(?:Current thread|Thread|Stack).*$", re.MULTILINE)
+
+#: What `faulthandler` writes first where a limit has passed.
+_TIMED_OUT: Final = "Timeout ("
+
+#: Lines of a stack that are shown.
+STACK_LINES: Final = 5
+
+#: Seeds of Python's hashes of texts: another process must not give other outcomes for it (D2).
+_HASH_SEED, _OTHER_HASH_SEED = "1", "2"
+
+Spec = Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended, and what it had written by then."""
+
+    status: int
+    events: Sequence[Mapping[str, JsonValue]]
+    #: Where it stood when it hung or died, the innermost frame first.
+    stack: Sequence[Place]
+    error: str
+    #: True where it was ended since it took too long.
+    hung: bool
+
+    def how(self) -> str:
+        """Say how the child ended, where that was not by itself."""
+        if self.status < 0:
+            with suppress(ValueError):
+                return f"the process was ended by {signal.Signals(-self.status).name}"
+        return f"the process ended itself with exit status {self.status}"
+
+
+def run_child(
+    spec: Spec, folder: Path, limit_s: float, *, hash_seed: str = _HASH_SEED, times: bool = False
+) -> Ended:
+    """Run a child by its spec, in a folder for its files, and return how it ended.
+
+    It and whatever it has started is killed after `limit_s` and a grace period. With `times`
+    Python measures its imports.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {name: folder / name for name in ("spec", "events", "stacks", "stdout", "stderr")}
+    own = {name: str(file) for name, file in files.items()}
+    files["spec"].write_text(json.dumps({**spec, "files": own}))
+    command = [sys.executable, "-P", *(["-X", "importtime"] if times else [])]
+    command += ["-m", "seqd.testing.checks.child", str(files["spec"])]
+    with files["stdout"].open("w+b") as out, files["stderr"].open("w+b") as error:
+        child = subprocess.Popen(  # noqa: S603  our own program
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=error,
+            env=_environment(hash_seed),
+            start_new_session=True,
+        )
+        hung = False
+        try:
+            child.wait(limit_s + _GRACE_S)
+        except subprocess.TimeoutExpired:
+            hung = True
+        finally:
+            _kill_all(child)
+    stacks = files["stacks"].read_text(errors="replace") if files["stacks"].exists() else ""
+    return Ended(
+        child.returncode,
+        _events(files["events"]),
+        _stack(stacks),
+        _last_lines(files["stderr"]),
+        hung or stacks.startswith(_TIMED_OUT),
+    )
+
+
+def _environment(hash_seed: str) -> dict[str, str]:
+    """Return the environment of a child, which imports what this process would."""
+    path = os.pathsep.join(os.path.abspath(folder) for folder in sys.path if folder)  # noqa: PTH100
+    return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": hash_seed, "PYTHONSAFEPATH": "1"}
+
+
+def _kill_all(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and what it has started, and wait for it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _events(file: Path) -> list[Mapping[str, JsonValue]]:
+    """Return the events that were written whole."""
+    lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+
+def _stack(text: str) -> list[Place]:
+    """Return the frames of the main thread, the innermost first; none where nothing was written."""
+    threads = _CURRENT.split(text)[1:] or [text]
+    # `faulthandler` writes the main thread last, and of a fatal signal the one that got it first.
+    chosen = threads[0] if "Fatal Python error" in text else threads[-1]
+    return [
+        Place(file=name, line=int(line), function=function)
+        for name, line, function in _FRAME.findall(chosen)
+    ]
+
+
+def _last_lines(file: Path) -> str:
+    lines = file.read_text(errors="replace").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("import time:"))[-2_000:]
+
+
+def outcomes_in_a_child(spec: Spec, folder: Path) -> dict[str, list[str]]:
+    """Return a version's outcomes as another process computes them, as JSON by task.
+
+    Raises PluginFault where that process ends before it has them.
+    """
+    limit_s = cast("float", spec["limit_s"])
+    wanted = {**spec, "mode": "outcomes"}
+    ended = run_child(wanted, folder, limit_s, hash_seed=_OTHER_HASH_SEED)
+    for event in ended.events:
+        if event.get("event") == "outcomes":
+            return cast("dict[str, list[str]]", event["outcomes"])
+    raise PluginFault(f"in another process {ended.how()}: {ended.error[-300:]}")

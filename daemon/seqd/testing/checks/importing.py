@@ -1,0 +1,150 @@
+"""Imports a plugin under observation: what it opened, which libraries it took, and how long."""
+
+import os
+import re
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import process_time
+from typing import Final
+
+from seqd.models.loading import HEAVY, Candidate
+from seqd.models.registry import Registry
+from seqd.settings import Settings
+from seqd.testing.checks.failures import place_in, roots_of
+from seqd.testing.checks.report import Place
+from seqd.testing.checks.sources import PluginSource
+from seqd_schemas import PluginState
+
+#: Libraries that take seconds to import, or a device.
+SLOW_LIBRARIES: Final = HEAVY | {"onnxruntime", "transformers", "mlx", "cupy", "paddle", "mxnet"}
+
+#: What a description may not do.
+_EVENTS: Final = frozenset(
+    {"socket.connect", "socket.bind", "subprocess.Popen", "os.mkdir", "os.system", "os.fork"}
+)
+
+#: A line that `python -X importtime` writes: microseconds of a module itself, and its name.
+_IMPORT_TIME: Final = re.compile(rb"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
+
+#: Modules that a failed check names.
+_NAMED: Final = 3
+
+
+@dataclass
+class ImportRecord:
+    """What importing a plugin did."""
+
+    #: Why the plugin is broken; empty when it is ready.
+    reason: str = ""
+    #: Where in its files the import failed.
+    place: Place | None = None
+    opened: list[str] = field(default_factory=list)
+    heavy: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    #: The slowest packages, with the seconds of each.
+    slow_modules: list[tuple[str, float]] = field(default_factory=list)
+
+
+def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
+    """Load a plugin as a worker does, and return what its import did.
+
+    Which modules were slow is known where Python runs with `-X importtime` and its standard error
+    is a file.
+    """
+    record, plain = ImportRecord(), source.candidate()
+    watch = _Watch()
+
+    def load() -> object:
+        began, taken, before = process_time(), _error_size(), set(sys.modules)
+        try:
+            with watch.on(), _noting_place(record, source):
+                plugin = plain.load()
+                # Once more than the registry does: each call has to give the models.
+                getattr(plugin, "seqd_register_models", list)()
+            return plugin
+        finally:
+            record.seconds = process_time() - began
+            record.slow_modules = _slowest(taken)
+            record.heavy = sorted(SLOW_LIBRARIES & (set(sys.modules) - before))
+
+    settings = Settings(enabled_plugins=None, disabled_plugins=(), required_models=())
+    observed = Candidate(plain.name, load, plain.distribution, plain.version or "0", plain.address)
+    registry = Registry([observed], settings)
+    record.opened = watch.opened
+    (status,) = registry.statuses
+    record.reason = "" if status.state is PluginState.READY else status.reason
+    return registry, record
+
+
+@contextmanager
+def _noting_place(record: ImportRecord, source: PluginSource) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        roots = roots_of([source.module]) or [Path(folder).resolve() for folder in source.path]
+        record.place = place_in(error.__traceback__, roots) or _place_of_syntax(error)
+        raise
+
+
+def _place_of_syntax(error: BaseException) -> Place | None:
+    if isinstance(error, SyntaxError) and error.filename:
+        return Place(file=error.filename, line=error.lineno or 0)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return Place(file=last[0].filename, line=last[0].lineno or 0) if last else None
+
+
+class _Watch:
+    """Notes what Python code opens; an audit hook cannot be taken away, so it is quiet when off."""
+
+    def __init__(self) -> None:
+        self._is_on = False
+        self.opened: list[str] = []
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self._is_on:
+            return
+        if event in _EVENTS:
+            self.opened.append(event)
+        if event == "open" and not _is_code(str(arguments[0])):
+            self.opened.append(f"open {arguments[0]}")
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Note what happens within a `with` block."""
+        self._is_on = True
+        try:
+            yield
+        finally:
+            self._is_on = False
+
+
+def _is_code(name: str) -> bool:
+    return name.endswith((".py", ".pyc", ".so")) or "__pycache__" in name
+
+
+def _error_size() -> int:
+    sys.stderr.flush()
+    return os.fstat(2).st_size
+
+
+def _slowest(start: int) -> list[tuple[str, float]]:
+    """Return the packages that took longest, by what Python has written since `start`."""
+    content = os.pread(2, max(0, _error_size() - start), start) if _can_read_errors() else b""
+    totals: Counter[str] = Counter()
+    for microseconds, name in _IMPORT_TIME.findall(content):
+        totals[name.decode().partition(".")[0]] += int(microseconds)
+    return [(name, total / 1e6) for name, total in totals.most_common(_NAMED)]
+
+
+def _can_read_errors() -> bool:
+    try:
+        os.pread(2, 0, 0)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""Checks that a version gives the same again: loaded twice, in another process, from a store."""
+
+import json
+import shutil
+
+from pydantic import BaseModel
+
+from seqd.models.store import ModelStore
+from seqd.models.version_files import MANIFEST_NAME, VersionDraft
+from seqd.testing.checks.catalog import Checks
+from seqd.testing.checks.failures import CheckFailed, DoesNotApply
+from seqd.testing.checks.subjects import Version
+from seqd.testing.contexts import CPU
+from seqd_schemas import ModelManifest
+
+CHECKS: Checks[Version] = Checks("repetitions")
+
+_OF_CHANCE = (
+    "Take chance from seqd.hookspecs.random_stream(seed, item.index, sample), and let nothing "
+    "depend on time, addresses or the order of a set."
+)
+
+
+@CHECKS.add("D1", "The same version loaded twice gives the same outcomes.")
+def loaded_twice(version: Version) -> None:
+    """Load the version a second time, and compare five outcomes of each task."""
+    for task in version.tasks:
+        items = version.items(task, 5)
+        if version.run(task, items) != version.run(task, items, loaded=version.load()):
+            raise CheckFailed(
+                f"{task} gives other outcomes when the version is loaded a second time",
+                _OF_CHANCE,
+                version.method(task),
+            )
+
+
+@CHECKS.add("D2", "Another process gives the same outcomes.", since=(1, 2), limit_factor=2)
+def in_another_process(version: Version) -> None:
+    """Load the version in a process of its own, whose hashes of texts are others."""
+    from seqd.testing.checks.children import outcomes_in_a_child
+
+    here = outcomes_as_json(version)
+    there = outcomes_in_a_child(version.spec, version.folder / "other")
+    for task, outcomes in here.items():
+        if outcomes == there.get(task):
+            continue
+        pairs = zip(outcomes, there.get(task, []), strict=False)
+        first, other = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
+        raise CheckFailed(
+            f"{task} gives {first[:120]} in one process and {other[:120]} in another",
+            f"{_OF_CHANCE} Python's own hash() of a text differs from process to process.",
+            version.method(task),
+        )
+
+
+def outcomes_as_json(version: Version) -> dict[str, list[str]]:
+    """Return the outcomes of five items of each task, as JSON."""
+    return {
+        task: [_as_json(outcome) for outcome in version.run(task, version.items(task, 5))]
+        for task in version.tasks
+    }
+
+
+def _as_json(outcome: object) -> str:
+    if isinstance(outcome, BaseModel):
+        return json.dumps(outcome.model_dump(mode="json"), sort_keys=True)
+    return repr(outcome)
+
+
+@CHECKS.add(
+    "V1", "A version that went through a model store gives the same outcomes.", since=(1, 2)
+)
+def through_a_store(version: Version) -> None:
+    """Publish the version's files into a store, and load them from there."""
+    manifest = version.artifact.manifest
+    if not (version.artifact.folder / MANIFEST_NAME).is_file():
+        raise DoesNotApply("no files")
+    store = ModelStore(version.folder / "store", {})
+    draft = store.new_folder(manifest.model, "checks")
+    for name in manifest.files:
+        shutil.copyfile(version.artifact.folder / name, draft / name)
+    published = store.publish(draft, _draft_of(manifest))
+    loaded = version.model.load(store.open(manifest.model, published.version), CPU)
+    for task in version.tasks:
+        items = version.items(task, 5)
+        if version.run(task, items) != version.run(task, items, loaded=loaded):
+            raise CheckFailed(
+                f"{task} gives other outcomes once the version was published into a store",
+                "Read nothing but artifact.folder and artifact.manifest in load().",
+                type(version.model).load,
+            )
+
+
+def _draft_of(manifest: ModelManifest) -> VersionDraft:
+    return VersionDraft(
+        model=manifest.model,
+        plugin=manifest.plugin or "",
+        plugin_version=manifest.plugin_version,
+        parameters=manifest.parameters,
+        metrics=manifest.metrics,
+        data=manifest.data,
+        created_at_ms=manifest.created_at_ms,
+        epochs=manifest.epochs,
+        seed=manifest.seed,
+        libraries=manifest.libraries,
+        held_out=manifest.held_out,
+    )

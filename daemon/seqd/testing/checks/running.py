@@ -1,0 +1,375 @@
+"""Runs all checks of a plugin, some processes side by side, and makes the report."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock, Semaphore
+from time import monotonic
+from typing import Final, cast
+
+from pydantic import JsonValue
+
+from seqd.errors import InvalidRequest
+from seqd.hookspecs import PLUGIN_API_VERSION
+from seqd.testing.checks.catalog import Check, Part, checks_of, known_ids
+from seqd.testing.checks.children import STACK_LINES, START_S, Ended, run_child
+from seqd.testing.checks.examples import PluginExamples
+from seqd.testing.checks.report import CheckResult, CheckState, Place, Report
+from seqd.testing.checks.sources import PluginSource
+from seqd.validation import did_you_mean, listed
+
+#: Seconds that one check may take; those of trainings ten times as long.
+LIMIT_S: Final = 30.0
+
+#: Processes that run at once.
+PROCESSES: Final = 2
+
+#: Times that what is left of a group is begun again after a check that ended its process.
+_RESTARTS: Final = 3
+
+#: A training of a version takes so many times the limit.
+_TRAINING_FACTOR: Final = 10.0
+
+_FIRST: Final = "P1"
+_LOADS: Final = (
+    "The plugin is imported and registered, and its descriptions are as they have to be."
+)
+
+#: What is told while the checks run: how many have ended, how many there are, and what runs.
+Progress = Callable[[int, int, str], None]
+
+Event = Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a plugin has, as a child has found out, and how the checks of its descriptions went."""
+
+    source: PluginSource
+    #: The parts of each model, and which checks are expected to fail, by their ids.
+    parts: Mapping[str, Sequence[Part]]
+    expected: Mapping[str, Mapping[str, str]]
+    results: Sequence[CheckResult]
+
+
+def check_plugin(
+    source: PluginSource,
+    *,
+    examples: PluginExamples | None = None,
+    version_folder: Path | None = None,
+    limit_s: float = LIMIT_S,
+    models: Collection[str] | None = None,
+    parts: Collection[Part] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Run all checks of a plugin, or those of some models and parts, and return what came out.
+
+    Nothing of the plugin runs in this process. Raises InvalidRequest where `expected_failures` of
+    the examples names a check that there is not.
+    """
+    given = examples or PluginExamples()
+    _check_ids(given.expected_failures)
+    started = monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="seqd-checks-"))
+    try:
+        run = _Run(source, given, version_folder, limit_s, folder, progress)
+        described = run.describe()
+        results = list(described.results)
+        wanted = [
+            (model, part)
+            for model, its_parts in described.parts.items()
+            for part in its_parts
+            if (models is None or model in models) and (parts is None or part in parts)
+        ]
+        results += run.all_of(wanted)
+        if parts is None:
+            results += _missing_parts(described, models)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Report(
+        plugin=source.name,
+        api_version=".".join(map(str, PLUGIN_API_VERSION)),
+        results=tuple(_with_expected(results, described.expected, given)),
+        seconds=round(monotonic() - started, 1),
+    )
+
+
+def describe_plugin(source: PluginSource, limit_s: float = LIMIT_S) -> Described:
+    """Return which models a plugin has, and which parts each."""
+    folder = Path(tempfile.mkdtemp(prefix="seqd-checks-"))
+    try:
+        return _Run(source, PluginExamples(), None, limit_s, folder, None).describe()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_ids(expected: Collection[str]) -> None:
+    known = known_ids()
+    for check_id in expected:
+        if check_id not in known:
+            raise InvalidRequest(
+                f"expected_failures names the check {check_id!r}, which there is not. Checks: "
+                f"{listed(known)}.{did_you_mean(check_id, known)}"
+            )
+
+
+def _missing_parts(described: Described, models: Collection[str] | None) -> "list[CheckResult]":
+    """Return results that did not apply: those of parts that a model has not."""
+    missing: list[CheckResult] = []
+    for model, parts in described.parts.items():
+        if models is not None and model not in models:
+            continue
+        if Part.TRAINING not in parts:
+            missing += _idle(model, Part.TRAINING, checks_of(Part.TRAINING), "no train")
+        if not any(part.is_version for part in parts):
+            why = "no version to serve; give one with --version-folder"
+            missing += _idle(model, Part.FOLDER, checks_of(Part.FOLDER), why)
+    return missing
+
+
+def _idle(model: str, part: Part, checks: "Sequence[Check[object]]", why: str) -> list[CheckResult]:
+    return [
+        CheckResult(
+            id=check.id,
+            model=model,
+            part=part,
+            meaning=check.meaning,
+            state=CheckState.DID_NOT_APPLY,
+            why=why,
+        )
+        for check in checks
+    ]
+
+
+def _with_expected(
+    results: Sequence[CheckResult],
+    expected: Mapping[str, Mapping[str, str]],
+    given: PluginExamples,
+) -> list[CheckResult]:
+    """Return results whose failures are expected as such, with the author's reason."""
+    made = []
+    for result in results:
+        reasons = {**expected.get(result.model, {}), **given.expected_failures}
+        if result.state is CheckState.FAILED and result.id in reasons:
+            changed = {"state": CheckState.EXPECTED_FAILURE, "why": reasons[result.id]}
+            made.append(result.model_copy(update=changed))
+        else:
+            made.append(result)
+    return made
+
+
+@dataclass
+class _Run:
+    """One run of a plugin's checks."""
+
+    source: PluginSource
+    examples: PluginExamples
+    version_folder: Path | None
+    limit_s: float
+    folder: Path
+    progress: Progress | None
+    _slots: Semaphore = field(default_factory=lambda: Semaphore(PROCESSES))
+    _lock: Lock = field(default_factory=Lock)
+    _children: int = 0
+    _done: int = 0
+    _total: int = 0
+
+    def describe(self) -> Described:
+        """Load the plugin in a child, and run the checks of its descriptions."""
+        self._tell("its description")
+        limit_s = START_S + self.limit_s * 10
+        ended = run_child(self._spec("describe"), self._own_folder(), limit_s, times=True)
+        loaded = next((event for event in ended.events if event["event"] == "loaded"), None)
+        if loaded is None:
+            return Described(self.source, {}, {}, [self._died(ended, self._l1())])
+        result = self._l1()
+        if reason := str(loaded["reason"]):
+            return Described(self.source, {}, {}, [_broken(result, reason, loaded)])
+        results, model = [result], ""
+        parts: dict[str, list[Part]] = {}
+        expected: dict[str, dict[str, str]] = {}
+        ids = {check.id: check for check in checks_of(Part.DESCRIPTION)}
+        for event in ended.events:
+            if event["event"] == "model":
+                model = str(event["model"])
+                parts[model] = [Part(part) for part in cast("list[str]", event["parts"])]
+                expected[model] = cast("dict[str, str]", event["expected"])
+                _check_ids(expected[model])
+            elif event["event"] == "ended":
+                results.append(_result_of(event, model, Part.DESCRIPTION, ids[str(event["id"])]))
+        if ended.status != 0:
+            results.append(self._died(ended, self._l1()))
+        return Described(self.source, parts, expected, results)
+
+    def _l1(self) -> CheckResult:
+        return CheckResult(
+            id="L1",
+            model=self.source.name,
+            part=Part.DESCRIPTION,
+            meaning=_LOADS,
+            state=CheckState.PASSED,
+        )
+
+    def all_of(self, wanted: Sequence[tuple[str, Part]]) -> list[CheckResult]:
+        """Run the checks of parts, side by side, and return their results in order."""
+        self._total = sum(len(checks_of(part)) for _, part in wanted)
+        with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+            each = pool.map(lambda one: self._part(*one), wanted)
+            return [result for results in each for result in results]
+
+    def _part(self, model: str, part: Part) -> list[CheckResult]:
+        """Run a part's groups: the first one alone, since no other runs where P1 fails."""
+        groups: dict[str, list[Check[object]]] = {}
+        for check in checks_of(part):
+            groups.setdefault(check.group, []).append(check)
+        first, *others = groups.values()
+        shared = self._own_folder()
+        results = self._group(model, part, first, shared)
+        if any(one.id == _FIRST and one.state is CheckState.FAILED for one in results):
+            for checks in others:
+                results += _idle(model, part, checks, f"{_FIRST} failed")
+            return results
+        with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
+            for more in pool.map(lambda checks: self._group(model, part, checks, shared), others):
+                results += more
+        return results
+
+    def _group(
+        self, model: str, part: Part, checks: "Sequence[Check[object]]", shared: Path
+    ) -> list[CheckResult]:
+        """Run checks in one process; one that ends it fails, and the rest runs in another."""
+        results: list[CheckResult] = []
+        left = list(checks)
+        for _ in range(_RESTARTS):
+            with self._slots:
+                self._tell(f"{model} ({part})")
+                ended = self._child(model, part, left, shared)
+            by_id = {check.id: check for check in left}
+            told = [event for event in ended.events if event["event"] == "ended"]
+            results += [_result_of(one, model, part, by_id[str(one["id"])]) for one in told]
+            left = left[len(told) :]
+            if not left:
+                break
+            died = _result_of({"state": CheckState.FAILED}, model, part, left.pop(0))
+            results.append(self._died(ended, died))
+            if died.id == _FIRST:
+                break
+        why = f"{_FIRST} failed" if results[0].state is CheckState.FAILED else "the process died"
+        results += _idle(model, part, left, why)
+        self._done += len(results)
+        return [_blocked(result, results[0]) for result in results]
+
+    def _child(
+        self, model: str, part: Part, checks: "Sequence[Check[object]]", shared: Path
+    ) -> Ended:
+        factors = sum(check.limit_factor for check in checks)
+        training = _TRAINING_FACTOR if part is Part.TRAINED else 0
+        spec = self._spec("checks") | {
+            "model": model,
+            "part": part.value,
+            "checks": [check.id for check in checks],
+            "folder": str(shared),
+        }
+        return run_child(
+            spec, self._own_folder(), START_S + self.limit_s * (1 + factors + training)
+        )
+
+    def _spec(self, mode: str) -> dict[str, JsonValue]:
+        return {
+            "mode": mode,
+            "source": self.source.model_dump(mode="json"),
+            "examples": self.examples.model_dump(mode="json"),
+            "limit_s": self.limit_s,
+            "version_folder": None if self.version_folder is None else str(self.version_folder),
+        }
+
+    def _own_folder(self) -> Path:
+        with self._lock:
+            self._children += 1
+            return self.folder / str(self._children)
+
+    def _tell(self, what: str) -> None:
+        if self.progress is not None:
+            self.progress(self._done, self._total, what)
+
+    def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
+        """Return the result of a check that ended its process, with where it stood."""
+        place = next((one for one in ended.stack if _is_of_plugin(one, self.source)), None)
+        if ended.hung:
+            seen = f"it hung for more than {self.limit_s:g} s"
+            cure = "Ask context.stop_requested() as you go, and give what waits a time limit."
+        else:
+            seen = ended.how()
+            cure = "Raise an exception that says what is wrong; only the daemon ends its processes."
+            if last := ended.error.strip().rpartition("\n")[2]:
+                seen = f"{seen}; the last line that it wrote: {last[:200]}"
+        return result.model_copy(
+            update={
+                "state": CheckState.FAILED,
+                "seen": seen,
+                "cure": cure,
+                "place": place,
+                "stack": tuple(
+                    f"{one}, in {one.function}" for one in _of_interest(ended.stack, self.source)
+                ),
+            }
+        )
+
+
+def _of_interest(stack: Sequence[Place], source: PluginSource) -> Sequence[Place]:
+    """Return the frames from the innermost to the plugin's last, or the first ones."""
+    its_own = [at for at, one in enumerate(stack) if _is_of_plugin(one, source)]
+    return stack[: min(STACK_LINES, its_own[-1] + 1 if its_own else STACK_LINES)]
+
+
+def _is_of_plugin(place: Place, source: PluginSource) -> bool:
+    """Return True for a line of the plugin: its module's name is in the path of the file."""
+    top = source.module.partition(".")[0]
+    path = Path(place.file)
+    return path.stem == top or top in path.parts
+
+
+def _blocked(result: CheckResult, first: CheckResult) -> CheckResult:
+    """Return a result that did not apply where the first call already failed."""
+    if first.id != _FIRST or first.state is not CheckState.FAILED or result is first:
+        return result
+    return CheckResult(
+        id=result.id,
+        model=result.model,
+        part=result.part,
+        meaning=result.meaning,
+        state=CheckState.DID_NOT_APPLY,
+        why=f"{_FIRST} failed",
+    )
+
+
+def _broken(result: CheckResult, reason: str, loaded: Event) -> CheckResult:
+    return result.model_copy(
+        update={
+            "state": CheckState.FAILED,
+            "seen": reason,
+            "place": _place(loaded.get("place")),
+        }
+    )
+
+
+def _result_of(event: Event, model: str, part: Part, check: "Check[object]") -> CheckResult:
+    return CheckResult(
+        id=check.id,
+        model=model,
+        part=part,
+        meaning=check.meaning,
+        state=CheckState(str(event["state"])),
+        seen=str(event.get("seen", "")),
+        cure=str(event.get("cure", "")),
+        why=str(event.get("why", "")),
+        place=_place(event.get("place")),
+        seconds=cast("float", event.get("seconds", 0.0)),
+    )
+
+
+def _place(given: JsonValue) -> Place | None:
+    return None if given is None else Place.model_validate(given)
