@@ -1,0 +1,128 @@
+"""Where a plugin's source is: layouts of folders, and what their authors are told of mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from seqd.errors import InvalidRequest, UnknownPlugin
+from seqd.models.source_folders import read_source
+
+PROJECT = '[project]\nname = "seqd-hello"\nversion = "0.3"\n'
+ENTRY = '[project.entry-points.seqd]\nhello = "seqd_hello:plugin"\n'
+PLUGIN = "plugin = object()\n"
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Write files, `src__seqd_hello` for `src/seqd_hello.py`, beside a pyproject.toml."""
+    for name, text in files.items():
+        path = folder / ("pyproject.toml" if name == "pyproject" else f"{name}.py")
+        path = folder / Path(*path.relative_to(folder).as_posix().split("__"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_a_flat_and_a_src_layout_are_found(tmp_path):
+    flat = read_source(write(tmp_path / "flat", pyproject=PROJECT + ENTRY, seqd_hello=PLUGIN))
+    src = read_source(write(tmp_path / "src", pyproject=PROJECT + ENTRY, src__seqd_hello=PLUGIN))
+
+    assert (flat.distribution, flat.version, flat.entries) == (
+        "seqd-hello",
+        "0.3",
+        {"hello": "seqd_hello:plugin"},
+    )
+    assert flat.import_folders == (tmp_path / "flat",)
+    assert src.import_folders == (tmp_path / "src" / "src",)
+    assert src.module_path() == tmp_path / "src" / "src" / "seqd_hello.py"
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        '[tool.setuptools.packages.find]\nwhere = ["lib"]\n',
+        '[tool.setuptools.package-dir]\n"" = "lib"\n',
+        '[tool.hatch.build.targets.wheel]\npackages = ["lib/seqd_hello"]\n',
+        '[tool.poetry]\npackages = [{ include = "seqd_hello", from = "lib" }]\n',
+    ],
+)
+def test_the_settings_of_builds_say_where_packages_are(tmp_path, build):
+    folder = write(tmp_path, pyproject=PROJECT + ENTRY + build, lib__seqd_hello____init__=PLUGIN)
+    (folder / "lib" / "seqd_hello" / "__init__.py").write_text(PLUGIN)
+
+    assert read_source(folder).import_folders == (tmp_path / "lib",)
+
+
+def test_one_file_is_a_plugin_with_the_name_of_its_module(tmp_path):
+    found = read_source(write(tmp_path, seqd_hello=PLUGIN) / "seqd_hello.py")
+
+    assert found.entries == {"hello": "seqd_hello"}
+    assert found.candidate().origin == "(none)"
+
+
+def test_a_folder_without_an_entry_point_says_which_lines_to_add(tmp_path):
+    with pytest.raises(UnknownPlugin) as raised:
+        read_source(write(tmp_path, pyproject=PROJECT, seqd_bonjour=PLUGIN))
+
+    assert str(raised.value) == (
+        f"{tmp_path / 'pyproject.toml'} names no plugin. Add the lines\n"
+        '    [project.entry-points.seqd]\n    bonjour = "seqd_bonjour"\n'
+        "which give the plugin its name and its module."
+    )
+
+
+def test_a_folder_without_a_pyproject_names_the_file_to_give(tmp_path):
+    with pytest.raises(UnknownPlugin) as raised:
+        read_source(write(tmp_path, seqd_hello=PLUGIN))
+
+    assert str(raised.value) == (
+        f"{tmp_path} has no pyproject.toml. `seqd plugins new NAME` writes a plugin with one; a "
+        f"plugin in one file is given by that file. Such as: {tmp_path / 'seqd_hello.py'}"
+    )
+
+
+def test_a_module_that_is_missing_is_told_with_the_one_that_may_be_meant(tmp_path):
+    with pytest.raises(UnknownPlugin) as raised:
+        read_source(write(tmp_path, pyproject=PROJECT + ENTRY, seqd_helo=PLUGIN))
+
+    assert str(raised.value) == (
+        f'{tmp_path / "pyproject.toml"} says hello = "seqd_hello:plugin", and there is no module '
+        f"'seqd_hello' in {tmp_path}. Correct the name, or write seqd_hello.py. "
+        "Did you mean 'seqd_helo'?"
+    )
+
+
+def test_of_two_plugins_one_is_named(tmp_path):
+    source = read_source(
+        write(tmp_path, pyproject=PROJECT + ENTRY + 'bye = "seqd_hello:bye"\n', seqd_hello=PLUGIN)
+    )
+
+    with pytest.raises(InvalidRequest) as unnamed:
+        source.candidate()
+    with pytest.raises(UnknownPlugin) as unknown:
+        source.candidate("hallo")
+
+    assert source.candidate("bye").address == "seqd_hello:bye"
+    assert str(unnamed.value) == (
+        f"{tmp_path} has the plugins bye, hello. Say which one: --plugin bye."
+    )
+    assert str(unknown.value) == (
+        f"{tmp_path} has no plugin named 'hallo'. Its plugins: bye, hello. Did you mean 'hello'?"
+    )
+
+
+def test_what_is_no_source_is_told(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "my-plugin.py").write_text(PLUGIN)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "pyproject.toml").write_text("[project\n")
+
+    said = {}
+    for name in ("gone", "notes.txt", "my-plugin.py", "broken"):
+        with pytest.raises(UnknownPlugin) as raised:
+            read_source(tmp_path / name)
+        said[name] = str(raised.value)
+
+    assert said["gone"].startswith(f"{tmp_path / 'gone'} is not there. Give a folder")
+    assert "is no plugin; allowed: a folder with a pyproject.toml" in said["notes.txt"]
+    assert "'my-plugin' is no name of a module" in said["my-plugin.py"]
+    assert said["broken"].startswith(f"{tmp_path / 'broken' / 'pyproject.toml'} cannot be read: ")
