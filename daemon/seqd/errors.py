@@ -45,6 +45,7 @@
     ├── CheckpointDamaged            exit 1: a training's checkpoints cannot be gone on from
     ├── PluginFault                  exit 1: a plugin broke its contract
     │   └── NameTaken                another plugin has the name of its model, or its own
+    ├── PluginEnded                  exit 1: the process that has a plugin ended in a call
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     ├── LibraryMissing               exit 1: a library that this needs is not installed here
@@ -397,6 +398,12 @@ class NameTaken(PluginFault):
     """A plugin brings a model, or has a name, that another plugin has."""
 
     code = "name_taken"
+
+
+class PluginEnded(SeqdError):
+    """The process that has a plugin, which its author tries, has ended in the middle of a call."""
+
+    code = "plugin_ended"
 
 
 class ArtifactDamaged(SeqdError):

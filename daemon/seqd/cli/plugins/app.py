@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.plugins.dev import dev
+from seqd.cli.plugins.trying import try_plugin
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import RedisUnreachable, UnknownPlugin
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from seqd_schemas import CatalogEntry, PluginStatus, WorkerStatus
 
 app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on the workers.")
+app.command("try")(try_plugin)
+app.command("dev")(dev)
 
 
 @app.command("list")

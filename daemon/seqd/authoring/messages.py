@@ -1,0 +1,152 @@
+"""What the commands for authors and the child that has the plugin tell each other, as JSON lines.
+
+The child is asked one thing at a time: to load a plugin, then to compute, to measure or to train.
+Each request is answered by reports, if any, and one reply that ends it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from seqd_schemas import (
+    CatalogEntry,
+    Epoch,
+    Failure,
+    Item,
+    ItemFailure,
+    ItemSuccess,
+    Log,
+    ModelManifest,
+    ParameterValue,
+    PluginStatus,
+    RefusedItem,
+    Sample,
+)
+
+
+class _Message(BaseModel):
+    """A line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Load(_Message):
+    """Load a plugin, and a version of one of its models; the first request of a child."""
+
+    type: Literal["load"] = "load"
+    #: A folder or file of source; None for an installed plugin.
+    source: str | None = None
+    #: The plugin's name; "" for the only one of the source.
+    plugin: str = ""
+    #: The model that is meant; "" for the only one of the plugin.
+    model: str = ""
+    #: `name@3`, `name@label`, or the folder of a version; "" for what a daemon would serve.
+    version: str = ""
+    slot: str = "cpu:0"
+
+
+class Compute(_Message):
+    """Do a task with items."""
+
+    type: Literal["compute"] = "compute"
+    task: str
+    entries: tuple[Item | RefusedItem, ...]
+    parameters: dict[str, ParameterValue] = {}
+
+
+class Measure(_Message):
+    """Do a task with batches of some sizes, which are made of these texts, and time it."""
+
+    type: Literal["measure"] = "measure"
+    task: str
+    entries: tuple[Item | RefusedItem, ...]
+    parameters: dict[str, ParameterValue] = {}
+    sizes: tuple[int, ...]
+
+
+class Learn(_Message):
+    """Train a version on a file, into a folder that is made, or into one that is thrown away."""
+
+    type: Literal["learn"] = "learn"
+    data: str
+    held_out: str | None = None
+    folder: str | None = None
+    parameters: dict[str, ParameterValue] = {}
+
+
+Request = Annotated[Load | Compute | Measure | Learn, Field(discriminator="type")]
+REQUEST: TypeAdapter[Load | Compute | Measure | Learn] = TypeAdapter(Request)
+
+
+class Loaded(_Message):
+    """The plugin is loaded."""
+
+    type: Literal["loaded"] = "loaded"
+    plugin: PluginStatus
+    #: What its model takes and gives.
+    entry: CatalogEntry
+    #: The version in memory, as `hello@0`; "" where the model has none yet, which `fault` explains.
+    version: str = ""
+    fault: str = ""
+    seconds: float
+
+
+class Computed(_Message):
+    """The results, one for each entry, in order."""
+
+    type: Literal["computed"] = "computed"
+    results: tuple[
+        Annotated[ItemSuccess | ItemFailure, Field(discriminator="status")],
+        ...,
+    ]
+    seconds: float
+
+
+class Rate(_Message):
+    """A report: what batches of one size took."""
+
+    type: Literal["rate"] = "rate"
+    size: int
+    items_per_s: float
+    #: Of the quickest call.
+    call_s: float
+    #: Items of a batch that got an error.
+    errors: int
+
+
+class Measured(_Message):
+    """All sizes were measured."""
+
+    type: Literal["measured"] = "measured"
+
+
+class Reported(_Message):
+    """A report of a training."""
+
+    type: Literal["reported"] = "reported"
+    event: Annotated[Epoch | Sample | Log, Field(discriminator="event")]
+
+
+class Trained(_Message):
+    """The version was trained, and loaded again from its files."""
+
+    type: Literal["trained"] = "trained"
+    manifest: ModelManifest
+    seconds: float
+
+
+class Failed(_Message):
+    """The request failed; the child goes on."""
+
+    type: Literal["failed"] = "failed"
+    failure: Failure
+
+
+Reply = Annotated[
+    Loaded | Computed | Rate | Measured | Reported | Trained | Failed, Field(discriminator="type")
+]
+AnyReply = Loaded | Computed | Rate | Measured | Reported | Trained | Failed
+REPLY: TypeAdapter[AnyReply] = TypeAdapter(Reply)
+
+#: Replies behind which the request goes on.
+REPORTS = (Rate, Reported)

@@ -1,0 +1,212 @@
+"""Starts the child that has the plugin, asks it, and ends it when it does not obey.
+
+Ctrl-C during a call asks the call to stop. A call that goes on all the same is ended with its
+process, after the child has printed where the plugin stood.
+"""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import seqd
+from seqd.authoring.messages import (
+    REPLY,
+    REPORTS,
+    AnyReply,
+    Compute,
+    Failed,
+    Learn,
+    Load,
+    Loaded,
+    Measure,
+)
+from seqd.errors import PluginEnded, SeqdError, Stopped, error_of
+from seqd.local.child import end_in_words
+from seqd.local.parent_death import launch_command
+from seqd.local.slots import Slot
+
+#: Seconds that a call may go on after Ctrl-C.
+OBEY_S = 2.0
+
+#: Seconds in which what the child has printed last is read, once it has ended.
+_LAST_LINES_S = 1.0
+
+#: A call as faulthandler prints it: a traceback of Python has a comma behind the line.
+_CALL = re.compile(r'\s+File "(?P<path>[^"]+)", line \d+ in ')
+
+_T = TypeVar("_T", bound=AnyReply)
+
+
+class PluginChild:
+    """A child process, pinned to a slot; it has imported the daemon's code, and not the plugin.
+
+    Used by one thread at a time, but for `kill`, which any may call. The thread that makes it must
+    live as long as it is to live.
+    """
+
+    def __init__(self, slot: Slot, say: Callable[[str], None]) -> None:
+        """Each line that the plugin prints is given to `say`, in a thread of its own."""
+        child_reads, requests = os.pipe()
+        replies, child_writes = os.pipe()
+        files = (child_reads, child_writes)
+        command = [sys.executable, "-P", "-m", "seqd.authoring.child", *map(str, files)]
+        try:
+            self._program = subprocess.Popen(  # noqa: S603 (our own command, no shell)
+                launch_command(command),
+                env=os.environ | slot.environment() | {"PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=files,
+                start_new_session=True,  # so Ctrl-C reaches it through `call` alone
+            )
+        finally:
+            for number in files:
+                os.close(number)
+        self._requests = os.fdopen(requests, "w", encoding="utf-8")
+        self._replies: queue.SimpleQueue[AnyReply | None] = queue.SimpleQueue()
+        self._say = say
+        #: Why it was killed, in words; "" where nobody here did it.
+        self._killed_for = ""
+        self._printer = self._start(self._print_lines)
+        self._start(lambda: self._read_replies(replies))
+
+    def load(self, order: Load) -> Loaded:
+        """Load a plugin; the first thing that is asked. Raises what is wrong with it."""
+        return self.ask(order, Loaded)
+
+    def ask(self, request: Load | Compute | Measure | Learn, kind: type[_T]) -> _T:
+        """Return the reply that ends a request. Raises as `call` does."""
+        for reply in self.call(request):
+            if isinstance(reply, kind):
+                return reply
+        raise PluginEnded("the plugin's process gave no answer")
+
+    def call(self, request: Load | Compute | Measure | Learn) -> Iterator[AnyReply]:
+        """Yield the reports and the reply of a request.
+
+        Raises Stopped after Ctrl-C, PluginEnded where the process ended or had to be, and the error
+        that the child replies.
+        """
+        with suppress(BrokenPipeError):  # it has ended, which the replies say
+            self._requests.write(request.model_dump_json() + "\n")
+            self._requests.flush()
+        is_over = False
+        try:
+            while not is_over:
+                reply = self._next_reply(may_stop=not isinstance(request, Load))
+                is_over = not isinstance(reply, REPORTS)
+                if isinstance(reply, Failed):
+                    raise error_of(reply.failure)
+                yield reply
+        except SeqdError:
+            is_over = True
+            raise
+        finally:
+            if not is_over:  # nobody reads on: what comes would answer the next request
+                self.kill("the call was left")
+
+    def has_ended(self) -> bool:
+        """Return True once the process has ended."""
+        return self._program.poll() is not None
+
+    def kill(self, why: str) -> None:
+        """End the process, and whatever it started, at once."""
+        if not self.has_ended():
+            self._killed_for = self._killed_for or why
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._program.pid, signal.SIGKILL)
+        self._program.wait()
+        with suppress(BrokenPipeError, ValueError):
+            self._requests.close()
+
+    def _next_reply(self, *, may_stop: bool) -> AnyReply:
+        try:
+            reply = self._replies.get()
+        except KeyboardInterrupt:
+            if not may_stop:
+                self.kill("loading was interrupted")
+                raise Stopped("Loading was interrupted.") from None
+            reply = self._stopped()
+        if reply is None:
+            raise self._ended()
+        return reply
+
+    def _stopped(self) -> AnyReply | None:
+        """Ask the call to stop, and return the reply that ends it; None once the process ended."""
+        deadline = time.monotonic() + OBEY_S
+        self._send(signal.SIGINT)
+        try:
+            while True:
+                reply = self._replies.get(timeout=max(0.0, deadline - time.monotonic()))
+                if not isinstance(reply, REPORTS):
+                    return self._after_stop(reply)
+        except (queue.Empty, KeyboardInterrupt):
+            self._kill_where_it_stands()
+            return None
+
+    def _after_stop(self, reply: AnyReply | None) -> AnyReply | None:
+        if isinstance(reply, Failed) and reply.failure.code == Stopped.code:
+            raise Stopped("The call was stopped.")
+        return reply
+
+    def _kill_where_it_stands(self) -> None:
+        self._send(signal.SIGUSR2)
+        time.sleep(0.2)  # it prints where the plugin stands; it may be past that
+        self.kill(
+            f"it did not stop within {OBEY_S:g} s of Ctrl-C: a plugin asks "
+            "context.stop_requested() before each item (S1). Where it stood is printed above"
+        )
+
+    def _ended(self) -> PluginEnded:
+        status = self._program.wait()
+        self._printer.join(_LAST_LINES_S)
+        if self._killed_for:
+            return PluginEnded(f"The plugin's process was ended: {self._killed_for}.")
+        said = end_in_words(status) if status < 0 else f"ended with {end_in_words(status)}"
+        verb = f"was {said}" if status < 0 else said
+        return PluginEnded(
+            f"The plugin's process {verb} in the middle of a call. What it printed last is above; "
+            "a worker would lose its units, too."
+        )
+
+    def _send(self, number: signal.Signals) -> None:
+        if not self.has_ended():
+            os.kill(self._program.pid, number)
+
+    def _print_lines(self) -> None:
+        assert self._program.stdout is not None
+        with self._program.stdout as printed:
+            for line in printed:
+                text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
+                if not _is_of_ours(text):
+                    self._say(text)
+
+    def _read_replies(self, number: int) -> None:
+        with os.fdopen(number, "rb") as lines:
+            for line in lines:
+                with suppress(ValueError):  # half a line of a process that was killed
+                    self._replies.put(REPLY.validate_json(line))
+        self._replies.put(None)
+
+    def _start(self, target: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+        return thread
+
+
+def _is_of_ours(line: str) -> bool:
+    """Return True for a call of the daemon's in what faulthandler prints of a process."""
+    call = _CALL.match(line)
+    if call is None:
+        return line.startswith("Extension modules: ")
+    return call["path"].startswith(("<frozen ", f"{Path(seqd.__file__).parent}/"))

@@ -1,0 +1,144 @@
+"""Serves a plugin that is being written: a change of its files replaces the child that has it.
+
+The next child is started beforehand and has imported the daemon's code by then, so that a change
+costs the import of the plugin alone.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from seqd.authoring.messages import Load, Loaded
+from seqd.authoring.plugin_child import PluginChild
+from seqd.authoring.watching import Watch, Watched
+from seqd.errors import SeqdError
+from seqd.local.slots import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What serves: the child, and what it has loaded."""
+
+    child: PluginChild
+    loaded: Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A load that has ended: because of which files, in which time, well or not."""
+
+    changed: list[str]
+    seconds: float
+    loaded: Loaded | None = None
+    fault: SeqdError | None = None
+
+
+@dataclass(slots=True)
+class _State:
+    """What serves now, or why nothing does; neither while a plugin is being loaded."""
+
+    serving: Serving | None = None
+    fault: SeqdError | None = None
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+
+class ReloadedPlugin:
+    """A plugin that is loaded anew whenever its files change; nothing serves while it is broken.
+
+    All children are started by the thread that loads, which lives until `close`.
+    """
+
+    def __init__(
+        self,
+        order: Load,
+        slot: Slot,
+        watched: Watched,
+        *,
+        say: Callable[[str], None],
+        tell: Callable[[News], None],
+    ) -> None:
+        """`say` gets the lines that the plugin prints, `tell` what came of each load."""
+        self._order, self._slot, self._watched = order, slot, watched
+        self._say, self._tell = say, tell
+        self._state = _State()
+        #: The child that was started for the next load.
+        self._next: PluginChild | None = None
+        self._is_closed = False
+        #: Files that have changed since the last load.
+        self._changed: list[str] = []
+        self._wanted = threading.Event()
+        self._loader = threading.Thread(target=self._load_on_change, daemon=True)
+        self._loader.start()
+
+    def serving(self) -> Serving:
+        """Return what serves, once it is loaded. Raises why nothing does."""
+        with self._state.changed:
+            while self._state.serving is None and self._state.fault is None:
+                self._state.changed.wait(0.5)  # at times, for Ctrl-C to come through
+            if self._state.serving is None:
+                assert self._state.fault is not None
+                raise self._state.fault
+            if not self._state.serving.child.has_ended():
+                return self._state.serving
+        self.load_anew()
+        return self.serving()
+
+    def load_anew(self) -> None:
+        """Have the plugin loaded again, as after a change: its process has ended."""
+        self._begin("it is loaded anew")
+        self._wanted.set()
+
+    def close(self) -> None:
+        """End all processes."""
+        self._is_closed = True
+        serving = self._state.serving
+        for child in (self._next, None if serving is None else serving.child):
+            if child is not None:
+                child.kill("the command ended")
+
+    def _load_on_change(self) -> None:
+        watch = Watch(self._watched)
+        changes = threading.Thread(target=self._watch, args=(watch,), daemon=True)
+        self._load([], time.monotonic())
+        changes.start()
+        while not self._is_closed:
+            if self._wanted.wait(0.5) and not self._is_closed:
+                self._wanted.clear()
+                changed, self._changed = self._changed, []
+                self._load(changed, time.monotonic())
+
+    def _watch(self, watch: Watch) -> None:
+        while not self._is_closed:
+            self._changed = [*dict.fromkeys([*self._changed, *watch.changed()])]
+            self._wanted.set()
+
+    def _load(self, changed: list[str], began: float) -> None:
+        """Load the plugin in a new child, in the place of the one that serves."""
+        self._begin("a file of the plugin has changed")
+        child = self._next or PluginChild(self._slot, self._say)
+        self._next = None
+        try:
+            loaded = child.load(self._order)
+        except SeqdError as error:
+            child.kill("the plugin could not be loaded")
+            self._end(News(changed, time.monotonic() - began, fault=error))
+        else:
+            news = News(changed, time.monotonic() - began, loaded=loaded)
+            self._end(news, Serving(child, loaded))
+        if not self._is_closed:
+            self._next = PluginChild(self._slot, self._say)
+
+    def _begin(self, why: str) -> None:
+        with self._state.changed:
+            before, self._state.serving, self._state.fault = self._state.serving, None, None
+        if before is not None:
+            before.child.kill(why)
+
+    def _end(self, news: News, serving: Serving | None = None) -> None:
+        """Tell what came of a load, and then let calls go on."""
+        if not self._is_closed:
+            self._tell(news)
+        with self._state.changed:
+            self._state.serving, self._state.fault = serving, news.fault
+            self._state.changed.notify_all()

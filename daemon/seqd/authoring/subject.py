@@ -1,0 +1,262 @@
+"""The plugin that a child has, one version of its model in memory, and what is done with it.
+
+It is loaded by the plugin host and called as a worker calls it, so what is wrong is told as there.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Self, cast
+
+from pydantic import BaseModel
+
+from seqd.authoring.messages import Compute, Computed, Load, Loaded, Measure, Rate
+from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, UnknownModel, UnknownPlugin
+from seqd.hookspecs import Artifact, Device, LoadedModel, Model, PluginParameters, WorkItem
+from seqd.kinds import TRAIN, kind_of_task
+from seqd.local.slots import parse_slot
+from seqd.models.built_in import versions_zero
+from seqd.models.catalog import catalog_entry
+from seqd.models.loading import Candidate, discover
+from seqd.models.plugin_calls import PluginCall
+from seqd.models.registry import Registry
+from seqd.models.source_folders import read_source
+from seqd.models.store import ModelStore
+from seqd.models.version_files import open_folder, read_manifest
+from seqd.settings import load_settings
+from seqd.validation import did_you_mean, listed
+from seqd.worker.computing import TaskCall, call_of, outcomes_of
+from seqd.worker.faults import ItemFaults, sentence_of
+from seqd.worker.outcomes import Outcome, results_of
+from seqd_schemas import CatalogEntry, Item, ItemError, PluginState, PluginStatus, RefusedItem
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which each size of batch is called, and calls of it at least.
+MEASURE_S = 0.5
+_LEAST_CALLS = 2
+
+
+class CallContext:
+    """A `RunContext` without a daemon: reports lead nowhere, and `stop` says whether to end."""
+
+    def __init__(self, device: Device, stop: Callable[[], bool]) -> None:
+        self._device = device
+        self._stop = stop
+
+    @property
+    def device(self) -> Device:
+        """The device share that the process is pinned to."""
+        return self._device
+
+    def stop_requested(self) -> bool:
+        """True once Ctrl-C was pressed."""
+        return self._stop()
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Take what a plugin says of a batch."""
+
+    def stream(self, item: WorkItem, sample: int, delta: str) -> None:
+        """Take a text delta."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A plugin's model, and a version of it; None where it has none yet."""
+
+    model: Model
+    plugin: PluginStatus
+    entry: CatalogEntry
+    device: Device
+    version: str
+    loaded: LoadedModel | None
+    #: Why there is no version.
+    fault: str
+
+    @classmethod
+    def load(cls, order: Load) -> Self:
+        """Load a plugin and a version of its model.
+
+        Raises PluginFault for a plugin that is broken, UnknownPlugin, UnknownModel and
+        InvalidRequest for names, ArtifactDamaged for files, and what the plugin raises.
+        """
+        settings = load_settings(enabled_plugins=None, disabled_plugins=(), required_models=())
+        candidate = _candidate_of(order)
+        registry = Registry([candidate], settings)
+        model = _model_of(registry, order.model, candidate)
+        slot = parse_slot(order.slot)
+        device = Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
+        if slot.kind == "gpu":
+            registry.claim_device(device)
+        store = ModelStore(settings.store_dir, versions_zero(registry))
+        plugin = registry.plugin_of(model.name)
+        entry = catalog_entry(model, plugin, store, time.time_ns() // 1_000_000)
+        artifact, fault = _version_of(model, store, order.version)
+        loaded = None if artifact is None else _loaded(model, artifact, device)
+        name = "" if artifact is None else f"{artifact.manifest.model}@{artifact.manifest.version}"
+        return cls(model, plugin, entry, device, name, loaded, fault)
+
+    def described(self, seconds: float) -> Loaded:
+        """Return what is told of it."""
+        return Loaded(
+            plugin=self.plugin,
+            entry=self.entry,
+            version=self.version,
+            fault=self.fault,
+            seconds=seconds,
+        )
+
+    def compute(self, asked: Compute, stop: Callable[[], bool]) -> Computed:
+        """Return the results of the items, checked as a worker checks them.
+
+        Raises Stopped, and Unfit where the model's warm-up input fails, too.
+        """
+        began = time.perf_counter()
+        outcomes = self._outcomes(asked, asked.entries, stop)
+        results = results_of(asked.entries, iter(outcomes), self._output(asked.task), attempts=1)
+        return Computed(results=tuple(results), seconds=time.perf_counter() - began)
+
+    def measure(self, asked: Measure, stop: Callable[[], bool]) -> Iterator[Rate]:
+        """Yield what batches of each size take. Raises as `compute` does."""
+        sound = [entry for entry in asked.entries if isinstance(entry, Item)]
+        for size in asked.sizes:
+            entries = list(islice(cycle(sound), size))
+            yield self._rate_of(asked, entries, stop)
+
+    def _rate_of(self, asked: Measure, entries: Sequence[Item], stop: Callable[[], bool]) -> Rate:
+        began, calls, quickest, errors = time.perf_counter(), 0, float("inf"), 0
+        while calls < _LEAST_CALLS or time.perf_counter() - began < MEASURE_S:
+            started = time.perf_counter()
+            outcomes = self._outcomes(asked, entries, stop)
+            quickest = min(quickest, time.perf_counter() - started)
+            errors = sum(isinstance(outcome, ItemError) for outcome in outcomes)
+            calls += 1
+        rate = calls * len(entries) / (time.perf_counter() - began)
+        return Rate(size=len(entries), items_per_s=rate, call_s=quickest, errors=errors)
+
+    def _outcomes(
+        self,
+        asked: Compute | Measure,
+        entries: Sequence[Item | RefusedItem],
+        stop: Callable[[], bool],
+    ) -> list[Outcome]:
+        loaded = self._usable()
+        spec = self.model.tasks[asked.task]
+        with PluginCall():
+            parameters: PluginParameters = spec.parameters.model_validate(asked.parameters)
+        task = TaskCall(asked.task, self._output(asked.task), spec.input)
+        call = call_of(loaded, task, parameters, CallContext(self.device, stop))
+        work = [
+            WorkItem(index=place, text=entry.text)
+            for place, entry in enumerate(entries)
+            if isinstance(entry, Item)
+        ]
+        faults = ItemFaults(loaded.warm_up, lambda: False, model=self.version)
+        outcomes = outcomes_of(call, work, faults, loaded.cost_tokens, stop)
+        faults.end()
+        return outcomes
+
+    def _usable(self) -> LoadedModel:
+        if self.loaded is None:
+            raise UnknownModel(self.fault)
+        return self.loaded
+
+    def _output(self, task: str) -> type[BaseModel]:
+        fixed = kind_of_task(task).output
+        return fixed or cast("type[BaseModel]", self.model.tasks[task].output)
+
+
+def _candidate_of(order: Load) -> Candidate:
+    if order.source is not None:
+        return read_source(Path(order.source)).candidate(order.plugin)
+    found = {candidate.name: candidate for candidate in reversed(discover())}
+    if order.plugin not in found:
+        raise UnknownPlugin(
+            f"no plugin named {order.plugin!r}. Plugins here: {listed(found)}."
+            f"{did_you_mean(order.plugin, found)}"
+        )
+    return found[order.plugin]
+
+
+def _model_of(registry: Registry, name: str, candidate: Candidate) -> Model:
+    """Return the model that is meant. Raises PluginFault for a broken plugin, and for names."""
+    (status,) = registry.statuses
+    if status.state is not PluginState.READY:
+        raise PluginFault(f"the plugin {status.name!r} is broken: {status.reason}")
+    models = registry.models
+    if not models:
+        raise PluginFault(f"the plugin {candidate.name!r} brings no model, so nothing can be tried")
+    if not name and (len(models) == 1 or candidate.name in models):
+        return models.get(candidate.name) or next(iter(models.values()))
+    if not name:
+        raise InvalidRequest(
+            f"the plugin {candidate.name!r} brings the models {listed(models)}. Say which one: "
+            f"--model {next(iter(models))}."
+        )
+    if name not in models:
+        raise UnknownModel(
+            f"the plugin {candidate.name!r} brings no model {name!r}. Its models: "
+            f"{listed(models)}.{did_you_mean(name, models)}"
+        )
+    return models[name]
+
+
+def _version_of(model: Model, store: ModelStore, wanted: str) -> tuple[Artifact | None, str]:
+    """Return the version that is meant; None, and why, where the model has none yet."""
+    if wanted and Path(wanted).is_dir():
+        return _of_folder(model, Path(wanted)), ""
+    if not wanted and not store.numbers(model.name):
+        return None, _no_version(model)
+    name, number = store.resolve(wanted or model.name)
+    if store.plugin_of(name) != model.name:
+        raise InvalidRequest(
+            f"{name}@{number} is made with {store.plugin_of(name)}, and {model.name} is tried"
+        )
+    return store.open(name, number), ""
+
+
+def _of_folder(model: Model, folder: Path) -> Artifact:
+    manifest = read_manifest(folder)
+    artifact = open_folder(folder, manifest.model, manifest.version)
+    made_with = manifest.plugin or manifest.model
+    if made_with != model.name:
+        raise ArtifactDamaged(f"{folder} holds a version made with {made_with}, not {model.name}")
+    return artifact
+
+
+def _no_version(model: Model) -> str:
+    if TRAIN in model.tasks:
+        return (
+            f"{model.name} has no version yet: it is to be trained. Train one into a folder, "
+            f"`seqd plugins try … {TRAIN} --data FILE --out FOLDER`, and try that: --version FOLDER"
+        )
+    return (
+        f"{model.name} has no version yet: it needs files (needs_weights). Ship them as its "
+        "starter, or give the folder of a version: --version FOLDER"
+    )
+
+
+def _loaded(model: Model, artifact: Artifact, device: Device) -> LoadedModel:
+    """Return a version in memory, warm. Raises PluginFault where the plugin raises."""
+    what = f"{artifact.manifest.model}@{artifact.manifest.version}"
+    try:
+        with PluginCall():
+            loaded = model.load(artifact, device)
+            loaded.warm_up()
+    except ArtifactDamaged:
+        raise
+    except Exception as error:
+        log.exception("%s could not be loaded", what)
+        raise PluginFault(f"{what} could not be loaded: {sentence_of(error)}") from None
+    return loaded

@@ -1,0 +1,45 @@
+"""`seqd plugins dev`: a plugin alone while it is being written; a change of its files is served."""
+
+from typing import Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.plugins.trying import Model, Parameters, Plugin, Slot, Subject, Version
+
+
+def dev(
+    subject: Subject,
+    task: Annotated[
+        str,
+        typer.Option("--task", metavar="TASK", help="The task to begin with; else the first."),
+    ] = "",
+    param: Parameters = None,
+    version: Version = "",
+    plugin: Plugin = "",
+    model: Model = "",
+    slot: Slot = "cpu:0",
+    bench: Annotated[
+        bool,
+        typer.Option("--bench", help="Measure items a second by size of batch, and end."),
+    ] = False,
+    texts: Annotated[
+        str | None,
+        typer.Option("--texts", metavar="FILE", help="What to measure with: a text a line."),
+    ] = None,
+) -> None:
+    """Try texts on a plugin while you write it; no daemon and no Redis.
+
+    A line is a text for the current task, :help lists the commands. When a file of the plugin
+    changes it is loaded anew. Ctrl-C ends a call, Ctrl-D the session.
+    """
+    from seqd.cli.plugins.dev_session import Session
+    from seqd.cli.plugins.subjects import order_of, watched_of
+
+    parameters = options.read_parameters(param or [])
+    order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
+    with Session(order, watched_of(order), task, parameters, texts) as session:
+        if bench:
+            session.bench_once()
+        else:
+            session.run()

@@ -1,0 +1,248 @@
+"""A session of `seqd plugins dev`: reads lines, and shows what the plugin makes of them.
+
+A line that begins with a colon is a command. What the plugin prints, and what came of each change
+of its files, goes to standard error.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from seqd.authoring.messages import Compute, Computed, Load, Measure, Rate
+from seqd.authoring.reloading import News, ReloadedPlugin, Serving
+from seqd.authoring.watching import Watched
+from seqd.cli import options
+from seqd.cli.exits import print_error
+from seqd.cli.plugins.bench_items import bench_entries
+from seqd.cli.plugins.dev_prompt import Prompt, prompt_for
+from seqd.cli.plugins.outcomes import RATES, print_results, rate_line, said_of
+from seqd.cli.plugins.subjects import checked_parameters, entries_of, task_of_entry
+from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
+from seqd.errors import InvalidRequest, SeqdError, Stopped
+from seqd.kinds import TRAIN
+from seqd.local.pinning import slots_here
+from seqd.parameters import Schema, allowed
+from seqd.validation import did_you_mean, listed
+from seqd_schemas import ParameterValue, TaskSchema
+
+#: Sizes of batches that are measured, up to the task's own `unit_items`.
+SIZES: Final = (1, 8, 64, 512)
+
+#: The commands of a session, each with what it takes and does.
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    ":task": ("NAME", "go over to another task"),
+    ":set": ("NAME=VALUE", "set a parameter of the task; NAME= takes it away"),
+    ":params": ("", "list the parameters of the task"),
+    ":bench": ("[SIZE]...", "measure items a second by size of batch"),
+    ":reload": ("", "load the plugin anew"),
+    ":help": ("", "list the commands"),
+    ":quit": ("", "end; so does Ctrl-D"),
+}
+
+
+class Session:
+    """A plugin that is served to one prompt, as a `with` block that ends its processes."""
+
+    def __init__(
+        self,
+        order: Load,
+        watched: Watched,
+        task: str,
+        parameters: Mapping[str, ParameterValue],
+        texts: str | None,
+    ) -> None:
+        """`task` and `parameters` are what to begin with, `texts` a file to measure with."""
+        self._notices = Screen(to_stderr=True)
+        self._task, self._texts = task, texts
+        self._parameters = dict(parameters)
+        (slot,) = slots_here(order.slot)
+        self._plugin = ReloadedPlugin(order, slot, watched, say=self._notices.say, tell=self._tell)
+        self._commands: dict[str, Callable[[str], None]] = {
+            ":task": self._go_over,
+            ":set": self._set,
+            ":params": self._list_parameters,
+            ":bench": self._bench,
+            ":reload": lambda given: self._plugin.load_anew(),
+            ":help": lambda given: self._help(),
+        }
+
+    def __enter__(self) -> Self:
+        """Begin the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the plugin's processes."""
+        self._plugin.close()
+
+    def run(self) -> None:
+        """Read lines until there are no more."""
+        prompt = prompt_for([*COMMANDS])
+        with prompt.beside():
+            self._wait_for_the_first()
+            while (line := self._read(prompt)) is not None and line.strip() != ":quit":
+                try:
+                    self._take(line)
+                except SeqdError as error:
+                    print_error(error)
+
+    def bench_once(self) -> None:
+        """Measure the task once. Raises what keeps it from being measured."""
+        self._plugin.serving()
+        self._bench("")
+
+    def _wait_for_the_first(self) -> None:
+        try:
+            self._plugin.serving()
+        except SeqdError:
+            return  # `_tell` says so
+        self._notices.say(
+            f"A line is a text for {self._current_task()}. :help lists commands; a change of the "
+            "plugin's files loads it anew.",
+            "dim",
+        )
+
+    def _read(self, prompt: Prompt) -> str | None:
+        """Return the next line; "" after Ctrl-C, which throws a line away."""
+        try:
+            return prompt.read(self._label())
+        except KeyboardInterrupt:
+            self._notices.say(":quit or Ctrl-D ends.", "dim")
+            return ""
+
+    def _label(self) -> str:
+        try:
+            return f"{self._plugin.serving().loaded.entry.model} {self._current_task()}> "
+        except SeqdError:
+            return "(nothing serves)> "
+
+    def _take(self, line: str) -> None:
+        """Do what a line asks for. Raises SeqdError, which the session outlives."""
+        name, _, given = line.strip().partition(" ")
+        if name in self._commands:
+            self._commands[name](given.strip())
+        elif name.startswith(":") and not name.startswith("::"):
+            raise InvalidRequest(
+                f"no command {name!r}. Commands: {', '.join(COMMANDS)}."
+                f"{did_you_mean(name, COMMANDS)} A text that begins with a colon is given with two."
+            )
+        elif line or self._schema_here().allows_empty:
+            self._compute(line.removeprefix(":") if name.startswith("::") else line)
+
+    def _compute(self, text: str) -> None:
+        serving, task = self._plugin.serving(), self._current_task()
+        entry, schema = serving.loaded.entry, self._schema_here()
+        request = Compute(
+            task=task,
+            entries=entries_of(entry, task, [text]),
+            parameters=checked_parameters(entry, task, self._parameters),
+        )
+        made = self._asked(serving, request)
+        as_json = not data_goes_to_a_terminal()
+        print_results(made, task, schema, [text], as_json=as_json)
+
+    def _asked(self, serving: Serving, request: Compute) -> Computed:
+        return serving.child.ask(request, Computed)
+
+    def _current_task(self) -> str:
+        """Return the task that lines are for. Raises InvalidRequest where there is no such task."""
+        entry = self._plugin.serving().loaded.entry
+        if not self._task:
+            served = [task for task in entry.all_tasks if task != TRAIN]
+            return served[0] if served else TRAIN
+        task_of_entry(entry, self._task)
+        return self._task
+
+    def _schema_here(self) -> TaskSchema:
+        return task_of_entry(self._plugin.serving().loaded.entry, self._current_task())
+
+    def _go_over(self, name: str) -> None:
+        entry = self._plugin.serving().loaded.entry
+        if not name:
+            raise InvalidRequest(f"say which task: {listed(entry.all_tasks)}")
+        task_of_entry(entry, name)
+        if name == TRAIN:
+            raise InvalidRequest(
+                f"{TRAIN} takes a file: seqd plugins try … {TRAIN} --data FILE --out FOLDER"
+            )
+        self._task, self._parameters = name, {}
+
+    def _set(self, pair: str) -> None:
+        name, equals, value = pair.partition("=")
+        if equals and not value:
+            self._parameters.pop(name.strip(), None)
+            return
+        wanted = self._parameters | options.read_parameters([pair])
+        checked_parameters(self._plugin.serving().loaded.entry, self._current_task(), wanted)
+        self._parameters = wanted
+
+    def _list_parameters(self, given: str) -> None:
+        schema = self._schema_here().parameters
+        fields = schema.get("properties")
+        if not isinstance(fields, dict) or not fields:
+            Screen().say(f"{self._current_task()} has no parameters.")
+            return
+        for name, field in fields.items():
+            assert isinstance(field, dict)
+            Screen().say(_parameter_line(name, field, schema, self._parameters))
+
+    def _bench(self, given: str) -> None:
+        serving, task, schema = self._plugin.serving(), self._current_task(), self._schema_here()
+        sizes = _sizes_of(given, schema.unit_items)
+        entry = serving.loaded.entry
+        request = Measure(
+            task=task,
+            entries=bench_entries(entry, task, self._texts),
+            parameters=checked_parameters(entry, task, self._parameters),
+            sizes=sizes,
+        )
+        screen = Screen()
+        screen.say(RATES)
+        for reply in serving.child.call(request):
+            if isinstance(reply, Rate):
+                screen.say(rate_line(reply))
+
+    def _help(self) -> None:
+        for name, (takes, does) in COMMANDS.items():
+            Screen().say(f"{f'{name} {takes}':<18}{does}")
+
+    def _tell(self, news: News) -> None:
+        """Say what came of a load."""
+        if news.loaded is not None:
+            why = f" after {_names_of(news.changed)} changed" if news.changed else ""
+            said = f"Loaded in {news.seconds:.2f} s{why}: {said_of(news.loaded)}"
+            self._notices.say(said, "green")
+            if news.loaded.fault:
+                self._notices.say(news.loaded.fault, "yellow")
+        elif news.fault is not None and not isinstance(news.fault, Stopped):
+            self._notices.say(
+                f"error[{news.fault.code}]: {news.fault} Nothing serves until that is mended; the "
+                "next change loads the plugin again.",
+                "red",
+            )
+
+
+def _names_of(changed: list[str]) -> str:
+    names = [Path(name).name for name in changed]
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _parameter_line(
+    name: str, field: Schema, root: Schema, given: Mapping[str, ParameterValue]
+) -> str:
+    now = given.get(name, field.get("default", "to be given"))
+    said = f"{name} = {now}  {allowed(field, root)}"
+    return f"{said}  {field.get('description', '')}".rstrip()
+
+
+def _sizes_of(given: str, unit_items: int) -> tuple[int, ...]:
+    """Return the sizes to measure: those that were typed, or the usual ones and a unit's."""
+    if not given:
+        return tuple(sorted({*(size for size in SIZES if size < unit_items), unit_items}))
+    sizes = [options.read_whole(":bench", size, 1, 65_536) for size in given.split()]
+    return tuple(size for size in sizes if size)

@@ -1,0 +1,246 @@
+"""`seqd plugins try`: one call of a plugin, installed or not, without a daemon or Redis."""
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.exits import INTERRUPTED, MISTAKE, OK
+from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from seqd.authoring.messages import Load, Loaded, Trained
+    from seqd.authoring.plugin_child import PluginChild
+    from seqd_schemas import ParameterValue
+
+Subject = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|PATH",
+        help="An installed plugin or a model, a folder with a pyproject.toml, or a file of Python.",
+        show_default=False,
+    ),
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        "-p",
+        metavar="NAME=VALUE",
+        help="A parameter of the task; may be given again.",
+    ),
+]
+Plugin = Annotated[
+    str, typer.Option("--plugin", metavar="NAME", help="Which plugin, of a source with several.")
+]
+Model = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="Which model, of a plugin with several.")
+]
+Version = Annotated[
+    str,
+    typer.Option(
+        "--version",
+        metavar="NAME@N|FOLDER",
+        help="A version of this machine's store, or the folder of one. Without it the one in "
+        "service here, which is version 0 at first.",
+    ),
+]
+Slot = Annotated[
+    str, typer.Option("--slot", help="The share of a device that it is pinned to, such as gpu:0.")
+]
+
+Task = Annotated[
+    str, typer.Argument(help="A task of the model, such as classify.", show_default=False)
+]
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TEXT]...",
+        help="Texts; of a task that takes records, each one as JSON. - reads lines of stdin.",
+        show_default=False,
+    ),
+]
+Records = Annotated[
+    list[str] | None,
+    typer.Option("--record", metavar="JSON", help="A record; may be given again."),
+]
+Data = Annotated[
+    str | None, typer.Option("--data", metavar="FILE", help="To train: what to learn from.")
+]
+HeldOut = Annotated[
+    str | None, typer.Option("--held-out", metavar="FILE", help="To train: what to validate on.")
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out", metavar="FOLDER", help="To train: keep the version, for --version FOLDER."
+    ),
+]
+
+
+def try_plugin(
+    subject: Subject,
+    task: Task,
+    texts: Texts = None,
+    record: Records = None,
+    param: Parameters = None,
+    version: Version = "",
+    plugin: Plugin = "",
+    model: Model = "",
+    slot: Slot = "cpu:0",
+    data: Data = None,
+    held_out: HeldOut = None,
+    out: Out = None,
+    as_json: options.Json = False,
+) -> None:
+    """Call a plugin once, in a process of its own, without a daemon and without Redis.
+
+    Outcomes are checked as a worker checks them. Exit status 2 when an item got an error.
+    """
+    from seqd.cli.plugins.subjects import order_of
+    from seqd.kinds import TRAIN
+
+    asked = _Asked(
+        task=task,
+        texts=[*(texts or []), *(record or [])],
+        parameters=options.read_parameters(param or []),
+        learn_from=(data, held_out, out),
+        as_json=as_json,
+    )
+    _check_files(asked)
+    order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
+    with _child_with(order) as (child, loaded):
+        if task == TRAIN:
+            status = _train(child, loaded, asked, subject)
+        else:
+            status = _compute(child, loaded, asked)
+    raise typer.Exit(status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the options ask for."""
+
+    task: str
+    texts: list[str]
+    parameters: "dict[str, ParameterValue]"
+    #: Files to train and to validate on, and the folder to be made.
+    learn_from: tuple[str | None, str | None, str | None]
+    as_json: bool
+
+
+def _check_files(asked: _Asked) -> None:
+    """Raise InvalidRequest where a training has no data, or another task has some."""
+    from seqd.errors import InvalidRequest
+    from seqd.kinds import TRAIN
+
+    data, held_out, out = asked.learn_from
+    if asked.task == TRAIN and data is None:
+        raise InvalidRequest(f"{TRAIN} needs --data FILE: texts with labels, or a text to learn.")
+    if asked.task != TRAIN and any((data, held_out, out)):
+        raise InvalidRequest(f"--data, --held-out and --out are for {TRAIN}, not for {asked.task}")
+    if asked.task != TRAIN and not asked.texts:
+        raise InvalidRequest("no text is given. Give one or more, or - for the lines of stdin.")
+
+
+@contextmanager
+def _child_with(order: "Load") -> "Iterator[tuple[PluginChild, Loaded]]":
+    """Yield a child that has loaded a plugin; Ctrl-C ends the command with status 130."""
+    from seqd.authoring.plugin_child import PluginChild
+    from seqd.errors import Stopped
+    from seqd.local.pinning import slots_here
+
+    (slot,) = slots_here(order.slot)
+    child = PluginChild(slot, Screen(to_stderr=True).say)
+    try:
+        yield child, child.load(order)
+    except Stopped:
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        child.kill("the command ended")
+
+
+def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked) -> int:
+    from seqd.authoring.messages import Compute, Computed
+    from seqd.cli.plugins.outcomes import print_results, said_of
+    from seqd.cli.plugins.subjects import checked_parameters, entries_of, task_of_entry
+
+    entry, task = loaded.entry, asked.task
+    schema = task_of_entry(entry, task)
+    parameters = checked_parameters(entry, task, asked.parameters)
+    is_whole, items, seconds = True, 0, 0.0
+    as_json = asked.as_json or not data_goes_to_a_terminal()
+    for texts in _batches(asked.texts, schema.unit_items):
+        entries = entries_of(entry, task, texts)
+        request = Compute(task=task, entries=entries, parameters=parameters)
+        made = child.ask(request, Computed)
+        is_whole &= print_results(made, task, schema, texts, as_json=as_json)
+        items, seconds = items + len(texts), seconds + made.seconds
+    if not asked.as_json:
+        from seqd.cli.ui.numbers import counted
+
+        said = f"{counted(items, 'item')} in {1e3 * seconds:.1f} ms by {said_of(loaded)}"
+        Screen(to_stderr=True).say(said, "dim")
+    return OK if is_whole else MISTAKE
+
+
+def _batches(texts: list[str], most: int) -> "Iterator[list[str]]":
+    """Yield the texts, lines of stdin among them, in batches as a unit has them."""
+    rest = iter(_with_stdin(texts))
+    while batch := list(islice(rest, most)):
+        yield batch
+
+
+def _with_stdin(texts: "Iterable[str]") -> "Iterator[str]":
+    for text in texts:
+        if text == "-":
+            yield from (line.rstrip("\r\n") for line in sys.stdin)
+        else:
+            yield text
+
+
+def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, subject: str) -> int:
+    from seqd.authoring.messages import Learn, Reported, Trained
+    from seqd.cli.plugins.outcomes import say_report
+    from seqd.cli.plugins.subjects import checked_parameters
+
+    data, held_out, out = (None if one is None else _absolute(one) for one in asked.learn_from)
+    parameters = checked_parameters(loaded.entry, asked.task, asked.parameters)
+    request = Learn(data=data or "", held_out=held_out, folder=out, parameters=parameters)
+    screen = Screen(to_stderr=asked.as_json)
+    for reply in child.call(request):
+        if isinstance(reply, Reported):
+            say_report(screen, reply.event)
+        elif isinstance(reply, Trained):
+            _say_trained(screen, reply, out, subject, as_json=asked.as_json)
+    return OK
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _say_trained(
+    screen: Screen, made: "Trained", folder: str | None, subject: str, *, as_json: bool
+) -> None:
+    if as_json:
+        from seqd.cli.ui.tables import print_json
+
+        print_json(made.manifest)
+        return
+    figures = "".join(f", {name} {value:.4g}" for name, value in made.manifest.metrics.items())
+    size = sum(file.size_bytes for file in made.manifest.files.values())
+    screen.say(
+        f"Trained in {made.seconds:.1f} s, and loaded from its files: {size:,} bytes{figures}"
+    )
+    if folder is None:
+        screen.say("The version is gone again. To keep it: --out FOLDER")
+    else:
+        screen.say(f"Try it: seqd plugins try {subject} TASK TEXT --version {folder}")
