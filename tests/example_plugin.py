@@ -1,6 +1,6 @@
-"""The example of a plugin of one's own, `plugins/examples/seqd_embed`, as installing would put it.
+"""The examples of plugins of one's own, `plugins/examples/*`, as installing would put them.
 
-It is no part of seqd's wheel. Tests find it by its metadata in a folder of their own.
+They are no part of seqd's wheel. Tests find each by its metadata in a folder of its own.
 """
 
 import atexit
@@ -8,21 +8,33 @@ import shutil
 import tempfile
 import tomllib
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from checkout import ROOT
 
-EXAMPLE = ROOT / "plugins" / "examples" / "seqd_embed"
+EXAMPLES = ROOT / "plugins" / "examples"
+
+#: The example with tasks of its own.
+EXAMPLE = EXAMPLES / "seqd_embed"
+
+#: Examples of the model kit by their entry points, and what each needs beside seqd.
+KIT_EXAMPLES = {"gru": "keras", "textcnn": "torch", "tfidf": "sklearn"}
 
 
 @cache
-def installed_example() -> Path:
+def installed_example(package: str = "seqd_embed") -> Path:
     """Return a folder for `sys.path` with the plugin in it, made once, gone with this process."""
     folder = Path(tempfile.mkdtemp(prefix="seqd-example-"))
     atexit.register(shutil.rmtree, folder)
-    (folder / "seqd_embed").symlink_to(EXAMPLE / "seqd_embed")
-    write_metadata(EXAMPLE / "pyproject.toml", folder)
+    (folder / package).symlink_to(EXAMPLES / package / package)
+    write_metadata(EXAMPLES / package / "pyproject.toml", folder)
     return folder
+
+
+def runnable_kit_examples() -> list[str]:
+    """Return the entry points of the examples of the model kit whose library is installed."""
+    return [name for name, library in KIT_EXAMPLES.items() if find_spec(library)]
 
 
 def write_metadata(pyproject: Path, folder: Path) -> None:

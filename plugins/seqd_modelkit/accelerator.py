@@ -1,8 +1,8 @@
-"""Takes the GPU of a slot for the process, through the framework behind Keras.
+"""Takes the GPU of a slot for the process, through the framework behind Keras, or through torch.
 
 Keras computes on the CPU without a word where its backend finds no GPU. `claim` asks the backend
 first, holds it to the slot's share of the memory while that can still be set, and computes a small
-product there. It is the one module of the kit that imports TensorFlow, torch or JAX.
+product there. Of the kit, this module and `torch_state` alone import TensorFlow, torch or JAX.
 """
 
 import os
@@ -24,30 +24,33 @@ _NO_KERNELS = re.compile(
 _MIB = 2**20
 
 
-def claim(device: Device) -> None:
-    """Have Keras's backend compute on the slot's GPU, within its share; nothing on a CPU slot.
+def claim(device: Device, library: str | None = None) -> None:
+    """Have a library compute on the slot's GPU, within its share; nothing on a CPU slot.
 
-    Call it before anything of the backend is used: later its memory cannot be limited. A second
-    call does nothing. Raises UnusableSlot where the backend is not installed, was built without
+    `library` is `tensorflow`, `torch` or `jax`; without it, Keras's backend. Call it before
+    anything of the library is used: later its memory cannot be limited. A second call does
+    nothing. Raises UnusableSlot where the backend is not installed, was built without
     CUDA, sees no GPU or several, or has no kernels for this card; else what the backend raises.
     """
     if device.kind == "gpu":
-        _claim(device)
+        _claim(device, library)
 
 
 @cache
-def _claim(device: Device) -> None:
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+def _claim(device: Device, library: str | None) -> None:
+    backend = library or os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in _CLAIMS:
+        named = "the plugin claims the GPU for" if library else "KERAS_BACKEND is"
         raise UnusableSlot(
-            f"Slot {device.slot}: KERAS_BACKEND is {backend!r}; allowed on a GPU: "
+            f"Slot {device.slot}: {named} {backend!r}; allowed on a GPU: "
             f"{', '.join(sorted(_CLAIMS))}."
         )
     try:
         result = _CLAIMS[backend](device)
     except ImportError as error:
+        named = "" if library else ", which KERAS_BACKEND names,"
         raise UnusableSlot(
-            f"Slot {device.slot}: {backend}, which KERAS_BACKEND names, cannot be imported "
+            f"Slot {device.slot}: {backend}{named} cannot be imported "
             f"({error}). On a GPU: pip install 'seqd[gpu]'."
         ) from error
     except Exception as error:

@@ -168,15 +168,16 @@ class TrainingLoop(Generic[Batch]):
         *,
         model: str,
         epochs: int,
-        learning_rate: float,
+        learning_rate: float | None = None,
         patience: int = 0,
         throughput: str | None = None,
     ) -> None:
         """Prepare a training from the first step, or from the last checkpoint.
 
-        `model` and `learning_rate` are for error messages. `patience` is the number of epochs
-        without a lower validation loss after which the training ends, 0: none. `throughput` names a
-        metric for the examples per second of a step, such as `characters_per_s`.
+        `model` and `learning_rate`, where there is one, are for error messages. `patience` is the
+        number of epochs without a lower validation loss after which the training ends, 0: none.
+        `throughput` names a metric for the examples per second of a step, such as
+        `characters_per_s`.
         """
         self._task = task
         self._context = context
@@ -248,9 +249,11 @@ class TrainingLoop(Generic[Batch]):
 
     def _check_loss(self, loss: float) -> None:
         if not math.isfinite(loss):
+            became = f"The loss became {loss} in epoch {self._state.epoch}"
+            if self._learning_rate is None:
+                raise InvalidParameters(f"{became}. Train with other parameters.")
             raise InvalidParameters(
-                f"The loss became {loss} in epoch {self._state.epoch} with learning_rate "
-                f"{self._learning_rate}. Train with a lower one."
+                f"{became} with learning_rate {self._learning_rate}. Train with a lower one."
             )
 
     def _check_stop(self, done: int) -> None:

@@ -3,8 +3,8 @@
 A subject is one version of one model: the one trained here in seconds, and the starter where
 the plugin ships one. Nothing here knows a model by name; parameters are made small by their
 own names and bounds, so that a new plugin is taken up as soon as it is installed. The plugin of
-the guide for plugin authors is one of them, since it is what they begin with, and so is the example
-of one with tasks of its own.
+the guide for plugin authors is one of them, since it is what they begin with, and so are the
+examples, those whose library is installed.
 """
 
 import re
@@ -20,7 +20,7 @@ import pytest
 from pydantic import BaseModel
 
 from conformance.made_records import with_record
-from example_plugin import installed_example
+from example_plugin import installed_example, runnable_kit_examples
 from guide_plugin import installed_plugin
 from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.inputs.datasets import ListDataset
@@ -141,9 +141,12 @@ def train(model: Model, folder: Path, *, stop_after: int | None = None) -> Memor
 
 
 def _folders() -> list[str]:
-    """Where to find the plugins of the guide and of the example, unless one is installed."""
+    """Where to find the plugins of the guide and of the examples, unless one is installed."""
     installed = {entry.name for entry in entry_points(group="seqd")}
     folders = {"length": installed_plugin, "embed": installed_example}
+    folders |= {
+        name: partial(installed_example, f"seqd_{name}") for name in runnable_kit_examples()
+    }
     return [str(folder()) for name, folder in folders.items() if name not in installed]
 
 
@@ -174,7 +177,7 @@ def _subjects() -> list[str]:
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    """All installed plugins, the guide's and the example."""
+    """All installed plugins, the guide's and the examples."""
     return REGISTRY
 
 

@@ -65,20 +65,26 @@ def test_plugins_come_in_by_the_authors_door(sources, plugin_packages):
     )
 
 
-def test_the_example_of_a_plugin_comes_in_by_the_authors_door(sources):
-    package = "examples.seqd_embed.seqd_embed"
-    own = [source for source in sources if source.is_in(package)]
+EXAMPLES = ("seqd_embed", "seqd_gru", "seqd_textcnn", "seqd_tfidf")
+
+
+def test_the_examples_of_plugins_come_in_by_the_authors_door(sources):
+    packages = [f"examples.{name}.{name}" for name in EXAMPLES]
+    own = [source for source in sources if source.is_in(*packages)]
 
     found = faults(
         own,
         lambda source, name: is_under(name, ("seqd", *QUEUE, "redis")) and not is_under(name, DOOR),
     )
 
-    assert len(own) >= 5
-    assert not found, told(found, f"It shows authors how: it imports {', '.join(DOOR)} and itself.")
+    assert len(own) >= 14
+    assert not found, told(
+        found, f"They show authors how: they import {', '.join(DOOR)} and themselves."
+    )
 
 
 ACCELERATOR = "seqd_modelkit.accelerator"
+TORCH_STATE = "seqd_modelkit.torch_state"
 
 
 def test_the_model_kit_knows_no_plugin_and_little_of_the_daemon(sources):
