@@ -97,6 +97,7 @@ def test_the_model_kit_knows_no_plugin_and_little_of_the_daemon(sources):
             source.is_in("seqd_modelkit")
             and not is_under(name, allowed)
             and not (source.is_in(ACCELERATOR) and is_under(name, DEEP))
+            and not (source.is_in(TORCH_STATE) and is_under(name, ("torch",)))
         ),
     )
 
@@ -124,7 +125,16 @@ def test_celery_stays_behind_the_worker(sources):
 
 def test_deep_learning_libraries_stay_in_the_plugins_network_modules(sources, plugin_packages):
     # Keras has no words for what it is held to on a device, so one module asks its backends.
-    networks = (ACCELERATOR, *(f"{package}.network" for package in plugin_packages))
+    networks = (
+        ACCELERATOR,
+        TORCH_STATE,
+        *(f"{package}.network" for package in plugin_packages),
+        *(
+            f"examples.{name}.{name}.{part}"
+            for name in EXAMPLES
+            for part in ("network", "training")
+        ),
+    )
 
     found = faults(
         sources, lambda source, name: is_under(name, DEEP) and not source.is_in(*networks)
