@@ -14,10 +14,11 @@ from seqd.cli.models.adding import add
 from seqd.cli.models.compare import compare
 from seqd.cli.models.evaluate import evaluate
 from seqd.cli.models.files import collect, export_version, import_version, remove
-from seqd.cli.models.params import params
+from seqd.cli.models.params import entry_of, params
 from seqd.cli.models.placing import place
 from seqd.cli.models.promotion import history, label, promote, rollback
 from seqd.cli.models.renaming import rename
+from seqd.cli.plugins.sample_options import Sample, Schemas, Task, print_for_programs
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -82,15 +83,24 @@ def show(
         bool,
         typer.Option("--measure", help="Measure first how fast it is on this machine's cores."),
     ] = False,
+    schemas: Schemas = False,
+    sample: Sample = None,
+    task: Task = None,
     is_local: Local = False,
     as_json: options.Json = False,
 ) -> None:
     """Show a version's card: its data, how good it is, when it was in service, who can run it.
 
+    Then what each task of the model takes and gives, from what the workers publish.
+
     The card is shown where this machine's store has the version. What it has learnt stands there,
     too: --local, --state, --plot and --measure look into that store alone. `seqd models show markov
     --state a` prints the transition probabilities from `a`.
     """
+    if schemas or sample is not None or task is not None:
+        entry = entry_of(model.partition("@")[0], local=is_local)
+        print_for_programs([entry], schemas=schemas, sample=sample, task=task)
+        return
     if not is_local and state is None and plot is None and not measures:
         from seqd.cli.models.fleet import show_fleet_model
 

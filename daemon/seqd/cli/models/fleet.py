@@ -32,13 +32,14 @@ def list_fleet_models(*, as_json: bool) -> None:
 
 
 def show_fleet_model(reference: str, *, as_json: bool) -> None:
-    """Print a model of the fleet, and the version that is meant. Raises UnknownModel.
+    """Print a model of the fleet, the version that is meant, and its tasks. Raises UnknownModel.
 
-    Its card stands below where this machine's store has that very version.
+    Its card stands between where this machine's store has that very version.
     """
     from seqd.admission import find_model, resolve_version
     from seqd.cli.ui.fleet_models import print_fleet_model
     from seqd.cli.ui.model_card import print_card
+    from seqd.cli.ui.model_tasks import contract_of, print_tasks
     from seqd.serving import workers_of_model
     from seqd_schemas import ModelReference
 
@@ -52,13 +53,14 @@ def show_fleet_model(reference: str, *, as_json: bool) -> None:
     card = _card_here(entry, version)
     if as_json:
         found = {"version": version, "rollout_counts": counts or [], "card": card}
-        print_json(_as_record(entry, serving) | found)
+        print_json(_as_record(entry, serving) | found | {"contract": contract_of(entry)})
         return
     print_fleet_model(Screen(), entry, version, serving, counts, has_card=card is not None)
+    screen = Screen()
     if card is not None:
-        screen = Screen()
         screen.say()
         print_card(screen, card)
+    print_tasks(screen, entry)
 
 
 def _counts_of(entry: "CatalogEntry") -> "list[VersionCounts] | None":

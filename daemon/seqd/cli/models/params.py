@@ -38,7 +38,7 @@ def params(
     """
     from seqd.cli.ui.params import input_of, output_of, parameters_of, print_parameters
 
-    entry = _entry(model.partition("@")[0], local=local)
+    entry = entry_of(model.partition("@")[0], local=local)
     if task is not None and task not in entry.all_tasks:
         raise InvalidRequest(
             f"--task is {task!r}; allowed for {entry.model}: {', '.join(entry.all_tasks)}."
@@ -65,7 +65,7 @@ def params(
     print_parameters(Screen(), entry, tables)
 
 
-def _entry(name: str, *, local: bool) -> "CatalogEntry":
+def entry_of(name: str, *, local: bool) -> "CatalogEntry":
     """Return a model as the fleet, or this machine, describes it. Raises UnknownModel."""
     if local:
         here = options.open_local_models(options.read_settings())

@@ -1,20 +1,19 @@
 """`seqd plugins`: lists plugins, here and on each worker, and shows what they take."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from seqd.cli import options
 from seqd.cli.plugins.dev import dev
+from seqd.cli.plugins.show import show
 from seqd.cli.plugins.trying import try_plugin
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.errors import RedisUnreachable, UnknownPlugin
-from seqd.validation import did_you_mean, listed
+from seqd.errors import RedisUnreachable
 
 if TYPE_CHECKING:
-    from seqd.cli.options import LocalModels
-    from seqd_schemas import CatalogEntry, PluginStatus, WorkerStatus
+    from seqd_schemas import WorkerStatus
 
 app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on the workers.")
 app.command("try")(try_plugin)
@@ -43,25 +42,7 @@ def list_plugins(as_json: options.Json = False) -> None:
     print_fleet(screen, workers, statuses)
 
 
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A plugin, or a model of one.")],
-    as_json: options.Json = False,
-) -> None:
-    """Show a plugin's models, their presets and data sets, and each parameter with its range."""
-    from seqd.cli.ui.fleet import print_model
-    from seqd.cli.ui.plugins import print_plugin
-
-    local = options.open_local_models(options.read_settings())
-    status = _find(local, name)
-    entries = _models_of(local, status)
-    if as_json:
-        print_json({"plugin": status, "models": entries})
-        return
-    screen = Screen()
-    print_plugin(screen, status)
-    for entry in entries:
-        print_model(screen, entry)
+app.command()(show)
 
 
 def _workers() -> "list[WorkerStatus] | None":
@@ -71,19 +52,3 @@ def _workers() -> "list[WorkerStatus] | None":
             return client.workers()
     except RedisUnreachable:
         return None
-
-
-def _find(local: "LocalModels", name: str) -> "PluginStatus":
-    for status in local.registry.statuses:
-        if status.name == name or name in status.models:
-            return status
-    known = [status.name for status in local.registry.statuses]
-    raise UnknownPlugin(
-        f"no plugin or model named {name!r}. Plugins here: {listed(known)}."
-        f"{did_you_mean(name, known)}"
-    )
-
-
-def _models_of(local: "LocalModels", status: "PluginStatus") -> "list[CatalogEntry]":
-    catalog = local.catalog()
-    return [catalog[name] for name in status.models if catalog[name].plugin == status.name]

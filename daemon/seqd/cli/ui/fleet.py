@@ -1,31 +1,24 @@
-"""Workers as a table, with what they cannot run, and a model with the parameters of its tasks."""
+"""Workers as a table, with what they compute on, and what they cannot run and why."""
 
-import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-
-from pydantic import JsonValue
+from collections.abc import Sequence
 
 from seqd.cli.ui.memory import memory_lines
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_table, values_line
+from seqd.cli.ui.tables import print_table
 from seqd.local.gpus import in_gib
-from seqd.parameters import allowed
 from seqd.serving import shown_state
 from seqd.targets import option_of
 from seqd_schemas import (
-    CatalogEntry,
     Cordon,
     DeviceStatus,
-    TaskSchema,
     UnfitVersion,
     WorkerStatus,
 )
 
 _WORKER_COLUMNS = ("worker", "state", "takes", "loaded", "plugins", "up for")
-_PARAMETER_COLUMNS = ("parameter", "default", "what it is")
 
 
 def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
@@ -50,19 +43,6 @@ def _device_line(worker: str, device: DeviceStatus) -> str:
     whole = in_gib(device.memory_bytes)
     share = "" if device.share_bytes is None else f"{in_gib(device.share_bytes)} of "
     return f"{worker} computes on {device.name} ({device.uuid}) with {share}{whole}"
-
-
-def print_model(screen: Screen, entry: CatalogEntry) -> None:
-    """Print one model: what it is, its presets, and the parameters of each task."""
-    screen.say()
-    screen.say(entry.model, "bold")
-    screen.say(entry.summary)
-    if entry.datasets:
-        screen.say(f"data sets: {', '.join(entry.datasets)}")
-    for name, values in entry.presets.items():
-        screen.say(f"preset {name}: {values_line(values)}")
-    for task, schema in entry.all_tasks.items():
-        _print_parameters(screen, f"{entry.model} {task}", schema)
 
 
 def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
@@ -99,25 +79,3 @@ def _unfit_line(worker: WorkerStatus, entry: UnfitVersion, now_ms: int) -> str:
     )
     since = age(entry.since_ms, now_ms)
     return f"{worker.worker} is unfit for {what} since {since}: {entry.code}: {entry.message}"
-
-
-def _print_parameters(screen: Screen, title: str, schema: TaskSchema) -> None:
-    fields = schema.parameters.get("properties", {})
-    screen.say()
-    if not isinstance(fields, Mapping) or not fields:
-        screen.say(f"{title}: no parameters", "bold")
-        return
-    rows = [
-        (
-            name,
-            _default(field),
-            f"{field.get('description', '')} Allowed: {allowed(field, schema.parameters)}.",
-        )
-        for name, field in fields.items()
-        if isinstance(field, Mapping)
-    ]
-    print_table(screen, _PARAMETER_COLUMNS, rows, title=title)
-
-
-def _default(field: Mapping[str, JsonValue]) -> str:
-    return json.dumps(field["default"], ensure_ascii=False) if "default" in field else "(required)"

@@ -51,8 +51,10 @@ def print_fleet(
         screen.say(line, "yellow")
 
 
-def print_plugin(screen: Screen, status: PluginStatus) -> None:
-    """Print one plugin's state."""
+def print_plugin(
+    screen: Screen, status: PluginStatus, workers: Sequence[WorkerStatus] = ()
+) -> None:
+    """Print one plugin's state, and the workers that have it."""
     print_facts(
         screen,
         {
@@ -61,6 +63,7 @@ def print_plugin(screen: Screen, status: PluginStatus) -> None:
             "reason": status.reason,
             "distribution": f"{status.distribution} {status.version}".strip(),
             "import": f"{status.import_seconds * 1000:.0f} ms",
+            "workers": _names([worker.worker for worker in workers]),
         },
     )
 

@@ -1,0 +1,211 @@
+"""`seqd plugins show` and `seqd models show` of a fleet: what they print is enough to call a model.
+
+The plugins of these workers are installed nowhere else.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from checkout import python_path
+from cli_builders import clean_environment, here
+from inbox_builders import Producer, a_job_id
+from seqd_schemas import JobState
+from task_fixtures import TaskCluster
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+#: A model with each kind of task: of a kind of its own, of a training, of texts and of records.
+TASKS = {
+    "classify": "echo",
+    "generate": "echo",
+    "train": "echo",
+    "embed": "vectors",
+    "compare": "pairs",
+}
+#: What the programs print of what came out.
+PRINTED = {
+    "classify": "label",
+    "generate": "samples",
+    "train": "echo",
+    "embed": "vector",
+    "compare": "overlap",
+}
+
+
+@pytest.fixture
+def fleet(cluster: Cluster, task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch):
+    """Return the cluster that has a task, which commands of this process now ask."""
+
+    def fleet(task: str) -> Cluster:
+        one = task_cluster if TASKS[task] != "echo" else cluster
+        for name, value in variables_of(one).items():
+            monkeypatch.setenv(name, value)
+        return one
+
+    return fleet
+
+
+def variables_of(cluster: Cluster) -> dict[str, str]:
+    settings = cluster.settings
+    return {"SEQD_REDIS_URL": str(settings.redis_url), "SEQD_PREFIX": settings.prefix}
+
+
+def sample_of(capsys: pytest.CaptureFixture[str], task: str, client: str) -> str:
+    ended = here(capsys, "models", "show", TASKS[task], "--sample", client, "--task", task)
+    assert ended.status == 0, ended.err
+    return ended.out
+
+
+def run(cluster: Cluster, *command: str) -> str:
+    roots = cluster.settings.input_roots
+    assert roots is not None
+    ended = subprocess.run(
+        command,
+        env=clean_environment(**variables_of(cluster), PYTHONPATH=python_path()),
+        cwd=roots[0],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def slow_but(*quick: str) -> list[object]:
+    return [pytest.param(task, marks=[] if task in quick else pytest.mark.slow) for task in TASKS]
+
+
+@pytest.mark.parametrize("task", slow_but("compare"))
+def test_the_sample_in_python_runs_and_prints_what_comes_out(
+    fleet, task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = fleet(task)
+
+    printed = run(cluster, sys.executable, "-c", sample_of(capsys, task, "python"))
+
+    assert PRINTED[task] in printed
+
+
+@pytest.mark.parametrize("task", slow_but("train"))
+def test_the_sample_for_a_shell_runs(fleet, task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = fleet(task)
+    seqd = f'seqd() {{ "{sys.executable}" -m seqd "$@"; }}\n'
+
+    run(cluster, "sh", "-ec", seqd + sample_of(capsys, task, "shell"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_sample_for_the_inbox_is_accepted_and_completes(
+    fleet, task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = fleet(task)
+    sample = sample_of(capsys, task, "inbox")
+    roots = cluster.settings.input_roots
+    assert roots is not None
+    data = roots[0] / "train.jsonl"
+    data.write_text('{"text": "a", "label": "b"}\n{"text": "c", "label": "d"}\n')
+
+    with redis.Redis.from_url(str(cluster.settings.redis_url)) as connection:
+        producer = Producer(connection, cluster.settings.keys)
+        job_id = a_job_id()
+        entry = producer.add_job(sample.replace("/data/train.jsonl", str(data)), job_id)
+        assert producer.answer_to(entry).failure is None
+    record = cluster.client().job(job_id).wait(timeout_s=30)
+
+    assert record.state is JobState.COMPLETED
+
+
+def test_a_plugin_that_is_not_installed_here_is_shown_from_the_fleet(
+    fleet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet("compare")
+    monkeypatch.setenv("COLUMNS", "80")
+
+    shown = here(capsys, "plugins", "show", "tasks")
+    record = here(capsys, "plugins", "show", "pairs", "--json").json()
+    schemas = here(capsys, "plugins", "show", "tasks", "--schema").json()
+
+    assert (shown.status, shown.err) == (0, "")
+    lines = [" ".join(line.split()) for line in shown.out.splitlines()]
+    assert lines[0] == "plugin tasks"
+    assert "workers shared" in lines
+    for line in (
+        "pairs compare, input: records",
+        "left (required) One text. Allowed: a text of 0 to 10000 characters.",
+        "weight 1.0 What the score is times. Allowed: 0 to 100.",
+        "pairs compare, output: Comparison",
+        "overlap number Share of the words in both, times weight.",
+        "A text must not be empty.",
+        "A unit of work has 64 items.",
+    ):
+        assert line in lines
+    assert max(map(len, shown.out.splitlines())) <= 80
+    compare = record["contract"]["pairs"]["compare"]
+    assert [field["name"] for field in compare["input"]] == ["left", "right", "weight"]
+    assert compare["limits"] == ["A unit of work has 64 items."]
+    assert {"pairs.compare.input", "vectors.embed.output"} <= schemas.keys()
+
+
+def test_a_model_of_the_fleet_is_shown_with_what_its_tasks_take_and_give(
+    fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet("embed")
+
+    shown = here(capsys, "models", "show", "vectors")
+    schemas = here(capsys, "models", "show", "vectors", "--schema").json()
+
+    assert "vectors embed, output: Embedding256" in shown.out
+    assert "delay_ms" in shown.out
+    assert schemas["vectors.embed.output"]["title"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tasks", "--sample", "perl"), "--sample is 'perl'; allowed: python, shell, inbox"),
+        (
+            ("tasks", "--sample", "shell", "--task", "compair"),
+            "--task is 'compair'; allowed: compare, embed, find, mirror, score, tag. Did you mean "
+            "'compare'?",
+        ),
+        (("pairs", "--task", "compare"), "--task is for a sample. Give --sample CLIENT, or leave "),
+        (("pairs", "--sample", "shell", "--schema"), "--sample and --schema print one thing each."),
+        (("taks",), "no plugin or model named 'taks'. Plugins here: "),
+    ],
+)
+def test_what_there_is_not_is_refused_with_what_there_is(
+    fleet, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet("compare")
+
+    ended = here(capsys, "plugins", "show", *arguments)
+
+    assert ended.status == 2
+    assert said in ended.err
+    if arguments == ("taks",):
+        assert "Plugins on workers: " in ended.err
+        assert "Did you mean 'tasks'?" in ended.err
+
+
+def test_without_a_daemon_the_plugin_of_this_machine_is_shown_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("SEQD_REDIS_URL", raising=False)
+
+    shown = here(capsys, "plugins", "show", "markov", "--sample", "inbox")
+    local = here(capsys, "plugins", "show", "markov", "--sample", "inbox", "--local")
+
+    assert (
+        shown.err == "No daemon runs: `seqd up` starts one. This is the plugin of this machine.\n"
+    )
+    assert local.err == ""
+    assert json.loads(shown.out) == json.loads(local.out)
