@@ -286,6 +286,15 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
             f"No worker that is up takes jobs that {task} {model}, though its plugin is there: "
             "start a worker on such a slot. `seqd status` shows what each takes."
         )
+    why = broken_told(workers)
+    disabled = _disabled(workers)
+    if disabled:
+        why += f" Plugins that settings disable there: {', '.join(disabled)}."
+    return f"No worker that is up has a plugin with the model {model}.{why}"
+
+
+def broken_told(workers: Iterable[WorkerStatus]) -> str:
+    """Return which plugins are broken on workers, and why, as a sentence behind another; or ''."""
     broken = {
         plugin.reason: f"{plugin.name} on {status.worker}"
         for status in workers
@@ -293,11 +302,23 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
         if plugin.state is PluginState.BROKEN
     }
     told = _listed((where, reason) for reason, where in broken.items())
-    why = f" Plugins that are broken there: {told}" if broken else ""
-    disabled = _disabled(workers)
-    if disabled:
-        why += f" Plugins that settings disable there: {', '.join(disabled)}."
-    return f"No worker that is up has a plugin with the model {model}.{why}"
+    return f" Plugins that are broken on workers: {told}" if broken else ""
+
+
+def broken_everywhere(workers: Sequence[WorkerStatus], plugin: str) -> dict[str, tuple[str, str]]:
+    """Return, by worker, why a plugin is broken; empty while one may have it that is sound.
+
+    A worker that has not said yet what it has may, and one on which it is disabled could.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for status in workers:
+        mine = [one for one in status.plugins if one.name == plugin]
+        if not status.plugins or any(one.state is not PluginState.BROKEN for one in mine):
+            return {}
+        if mine:
+            said = f"plugin {plugin}: {mine[0].reason[:_MOST_CHARS].rstrip('.')}"
+            found[status.worker] = ("broken", said)
+    return found
 
 
 def _could_take(status: WorkerStatus, task: str, model: str) -> bool:

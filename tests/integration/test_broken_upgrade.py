@@ -1,4 +1,4 @@
-"""A plugin broken by an upgrade: its model leaves the catalog, and its jobs say why they wait."""
+"""A plugin broken by an upgrade: its jobs fail by its reason, and its model leaves the catalog."""
 
 import shutil
 import time
@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
-from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.client import Client
 from seqd.client.waiting import with_waiting
-from seqd.errors import UnknownModel
+from seqd.errors import JobFailed, UnknownModel
 from seqd.local.endpoint import redis_url_of
 from seqd.settings import Settings
 from seqd.worker.stale_entries import StaleEntries
@@ -33,17 +32,19 @@ def broken_plugin(tmp_path: Path) -> Path:
     return folder
 
 
+def up_worker(client: Client) -> str:
+    """Return the first worker of a fleet."""
+    return client.workers()[0].worker
+
+
 def publish_as_before_the_upgrade(up: Up, folder: Path) -> None:
     url = redis_url_of(up.settings)
     Cluster(up.settings.model_copy(update={"redis_url": url}), folder).publish_catalog()
 
 
 @pytest.mark.slow
-def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wait(
-    tmp_path: Path,
-    broken_plugin: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_fail_with_its_reason(
+    tmp_path: Path, broken_plugin: Path
 ) -> None:
     with (
         running_up(
@@ -55,18 +56,41 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wa
         told = [line for line in up.screen().splitlines() if line.startswith("plugin light is")]
         assert len(told) == 1 and REASON in told[0]
         job = client.classify(["a"], model="echo")
-        wait_until(lambda: job.record().waiting is not None, "the record says why it waits")
-        waiting = job.record().waiting
-        assert waiting is not None and waiting.code is WaitingCode.NOT_SERVED
-        assert REASON in waiting.message
-        monkeypatch.setenv("SEQD_DATA_DIR", str(up.settings.data_dir))
-        assert REASON in " ".join(here(capsys, "jobs", "show", job.job_id).out.split())
-        assert f"Job {job.job_id} waits: " in here(capsys, "status").out
+        with pytest.raises(JobFailed) as failed:
+            job.wait(timeout_s=20)
+        assert failed.value.failure.code == "no_fit_worker"
+        assert (
+            f": broken: plugin light: ModuleNotFoundError: {REASON} (seqd_light.py, line 1, in "
+            in (failed.value.failure.message)
+        )
+        training = client.train([{"text": "a", "label": "b"}], model="echo")
+        with pytest.raises(JobFailed, match="broken: plugin light: ModuleNotFoundError: "):
+            training.wait(timeout_s=20)
 
         wait_until(lambda: "echo" not in client.catalog(), "its entry is gone")
 
-        with pytest.raises(UnknownModel, match=r"no model named 'echo'\. Known models: markov"):
+        with pytest.raises(UnknownModel) as refused:
             client.classify(["a"], model="echo")
+        assert str(refused.value).startswith("no model named 'echo'. Known models: markov")
+        assert f"Plugins that are broken on workers: light on {up_worker(client)}: " in str(
+            refused.value
+        )
+        assert REASON in str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_plugin_that_is_broken_on_one_worker_and_sound_on_another_goes_on(
+    empty_cluster: Cluster, broken_plugin: Path
+) -> None:
+    client = empty_cluster.client()
+    sound = empty_cluster.start_ready("w1")
+    empty_cluster.plugins = broken_plugin
+    broken = empty_cluster.start("w2", enabled_plugins=("light", "markov"))
+    broken.wait_until_ready()
+
+    for _ in range(3):
+        assert client.classify(["a"] * 20, model="echo").wait(timeout_s=30).counts.succeeded == 20
+    assert sound.status() is not None
 
 
 @pytest.mark.slow

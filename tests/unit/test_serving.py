@@ -63,7 +63,7 @@ def test_a_job_whose_plugin_is_broken_says_where_and_why() -> None:
     assert waiting_of(a_queued_job(), [a_worker("a", plugins=(BROKEN,), versions={})]) == Waiting(
         code=WaitingCode.NOT_SERVED,
         message="No worker that is up has a plugin with the model imdb_lstm. Plugins that are "
-        "broken there: imdb_lstm on a: No module named 'numba'.",
+        "broken on workers: imdb_lstm on a: No module named 'numba'.",
     )
 
 

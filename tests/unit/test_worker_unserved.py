@@ -12,6 +12,8 @@ from seqd.worker.unserved import Unserved, can_run, no_fit_worker, reasons
 from seqd_schemas import (
     CatalogEntry,
     Failure,
+    PluginState,
+    PluginStatus,
     UnfitCode,
     UnfitVersion,
     VersionSummary,
@@ -47,7 +49,8 @@ class Fleet:
         self.asked: list[int] = []
 
     def ledger(self) -> Any:
-        fleet = SimpleNamespace(workers=lambda: self.workers)
+        entry = a_catalog_entry(model="echo", plugin="light")
+        fleet = SimpleNamespace(workers=lambda: self.workers, catalog=lambda: {"echo": entry})
         control = SimpleNamespace(open_queues=self._open, fail=self.failed.__setitem__)
         return SimpleNamespace(fleet=fleet, control=control)
 
@@ -129,6 +132,49 @@ def test_it_waits_for_ever_otherwise(clock: SimpleNamespace, workers: tuple[Work
     for _ in range(3):
         unserved.run_once()
         clock.now_s += 10
+
+    assert fleet.failed == {}
+
+
+def a_plugin(state: PluginState = PluginState.BROKEN) -> PluginStatus:
+    return PluginStatus(
+        name="light", distribution="light", version="1", state=state, reason="no libfoo."
+    )
+
+
+def without_plugin(name: str) -> WorkerStatus:
+    other = a_plugin(PluginState.READY).model_copy(update={"name": "other"})
+    return a_worker(name, versions=(), plugins=(other,))
+
+
+def test_jobs_of_a_plugin_that_is_broken_wherever_it_is_fail_at_once_trainings_too():
+    broken = a_worker("w1", versions=(), plugins=(a_plugin(),))
+    fleet = Fleet(broken, without_plugin("w2"), jobs=(("j1", QUEUE), ("j2", "train.echo")))
+
+    Unserved(fleet.ledger(), 120.0).run_once()
+
+    assert {job_id: failure.message for job_id, failure in fleet.failed.items()} == {
+        "j1": "No worker that is up can run classify of echo. w1: broken: plugin light: no libfoo. "
+        "Mend one of them and send the job again; `seqd status` shows what each cannot run.",
+        "j2": "No worker that is up can run train of echo. w1: broken: plugin light: no libfoo. "
+        "Mend one of them and send the job again; `seqd status` shows what each cannot run.",
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_worker("w2", plugins=(a_plugin(PluginState.READY),)),
+        a_worker("w2", versions=(), plugins=(a_plugin(PluginState.DISABLED),)),
+        a_worker("w2", versions=(), plugins=(), state=WorkerState.STARTING),
+    ],
+    ids=["it is sound there", "it is disabled there", "it has not said yet"],
+)
+def test_jobs_of_a_plugin_that_is_broken_on_one_worker_wait_where_another(other: WorkerStatus):
+    broken = a_worker("w1", versions=(), plugins=(a_plugin(),))
+    fleet = Fleet(broken, other, jobs=(("j1", QUEUE), ("j2", "train.echo")))
+
+    Unserved(fleet.ledger(), 120.0).run_once()
 
     assert fleet.failed == {}
 

@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic
 from typing import TypeVar
 
-from seqd.admission import admit
+from seqd.client.admitting import admission_of
 from seqd.client.announcements import Announced, Announcements
 from seqd.client.prediction import (
     TRIES,
@@ -147,7 +147,8 @@ class AsyncPredictor:
         outcomes = dict[str, Accepted | Exception]()
         for job, inputs in _alike(asked):
             try:
-                admitted = admit(job, (yield from self._ledger.fleet.catalog_for.steps(job)))
+                catalog = yield from self._ledger.fleet.catalog_for.steps(job)
+                admitted = yield from admission_of(job, self._ledger, catalog)
                 template = BatchTemplate(
                     job,
                     admitted.version,

@@ -15,7 +15,7 @@ from typing import Final, NoReturn, TypeVar, cast
 
 from pydantic import JsonValue
 
-from seqd.admission import admit
+from seqd.client.admitting import admission_of
 from seqd.client.job_steps import JobSteps, Result
 from seqd.client.outputs import OutputReader
 from seqd.client.requests import JobOptions, job_of
@@ -203,7 +203,8 @@ def _answered(
 ) -> Exchange[TakenRow]:
     """Send a request, wait for its end, and take what is there of it then."""
     job, jobs = request.job, ledger.jobs
-    admitted = admit(job, (yield from ledger.fleet.catalog_for.steps(job)))
+    catalog = yield from ledger.fleet.catalog_for.steps(job)
+    admitted = yield from admission_of(job, ledger, catalog)
     yield from ledger.submissions.submit.steps(
         job,
         job_id=job_id,

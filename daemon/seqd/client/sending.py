@@ -5,7 +5,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import cast
 
-from seqd.admission import Admitted, admit
+from seqd.admission import Admitted
+from seqd.client.admitting import admission_of
 from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
@@ -98,7 +99,8 @@ class Sender:
         `rollout` is that of the job which this one retries.
         """
         asked_id = checked_id(options.get("job_id") or new_job_id())
-        admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
+        catalog = yield from self._ledger.fleet.catalog.steps()
+        admitted = yield from admission_of(job, self._ledger, catalog)
         if rollout is not None:
             admitted = replace(admitted, rollout=rollout)
         is_upload = has_upload(job) and not _has_its_data(job)
@@ -184,7 +186,8 @@ class Sender:
         options: JobOptions,
     ) -> Exchange[list[Sent]]:
         """Send each entry as a job of its own; see `Client.classify_each`."""
-        admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
+        catalog = yield from self._ledger.fleet.catalog.steps()
+        admitted = yield from admission_of(job, self._ledger, catalog)
         inputs = list(inputs_of(entries, job_ids))
         template = BatchTemplate(
             job,

@@ -1,8 +1,8 @@
 """Jobs that no worker of the fleet can run, by what they publish.
 
 Such a job waits while a worker may still come back to it, and then fails with the reason of each
-worker. With no worker up that takes its task and model at all, it waits: nothing is known of those
-that will come.
+worker; at once where its plugin is broken on all workers that have it. With no worker up that takes
+its task and model at all, it waits: nothing is known of those that will come.
 """
 
 import logging
@@ -11,8 +11,8 @@ from time import monotonic
 
 from seqd.errors import NoFitWorker, UnknownJob, failure_of
 from seqd.ledger import Ledger
-from seqd.serving import can_run, reasons
-from seqd_schemas import QueueName, UnfitCode, WorkerStatus
+from seqd.serving import broken_everywhere, can_run, reasons
+from seqd_schemas import PluginState, QueueName, UnfitCode, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,14 @@ class Unserved:
     def run_once(self) -> None:
         """Look at some of the open jobs, and fail those that have waited long enough."""
         workers = self._ledger.fleet.workers()
+        plugins = self._plugins(workers)
         waiting: dict[str, float] = {}
         for job_id, queue in self._page():
             task, model, version = QueueName.parse(queue)
+            broken = broken_everywhere(workers, plugins[model]) if model in plugins else {}
+            if broken:
+                self._fail(job_id, f"{task} of {model}", broken)
+                continue
             if version is None:
                 continue  # a training, whose worker decides when it releases it
             why = reasons(workers, task, model, version)
@@ -63,6 +68,13 @@ class Unserved:
                 self._fail(job_id, f"{task} of {model}@{version}", why)
         # A queue of which no job was looked at this time keeps its time.
         self._since_s = {**self._kept(workers), **waiting}
+
+    def _plugins(self, workers: Sequence[WorkerStatus]) -> dict[str, str]:
+        """Return the plugin of each published model; nothing where no plugin is broken."""
+        plugins = [one for worker in workers for one in worker.plugins]
+        if all(one.state is not PluginState.BROKEN for one in plugins):
+            return {}
+        return {name: entry.plugin for name, entry in self._ledger.fleet.catalog().items()}
 
     def _page(self) -> list[tuple[str, str]]:
         oldest = self._ledger.control.open_queues(0, LOOK_AT_JOBS)
