@@ -1,9 +1,10 @@
-"""Trains the version 0 that ships with a plugin: `python -m seqd.starters MODEL --data FILE`.
+"""Makes the version 0 that ships with a plugin: `python -m seqd.starters MODEL`.
 
-For whoever maintains a plugin; `make starters` calls it for ours. It trains in this process,
-without Redis, and puts the finished version into the model's folder beside the plugin's code,
-`starter` as a rule, whole or not at all. Not the way to train a version to use: that is
-`seqd train`.
+For whoever maintains a plugin; `make starters` calls it for ours. The version is trained in this
+process, without Redis (`--data`), or taken as it is: from a folder of weights (`--from`), or out of
+the model store (`--version`). It comes whole or not at all into the folder `Model.starter_name`
+beside the model's module, or into that of `--out`. Not the way to make a version to use: that is
+`seqd train`, or `seqd models add`.
 """
 
 import argparse
@@ -12,19 +13,38 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from seqd.errors import InvalidParameters, SeqdError
-from seqd.hookspecs import Device, Model
+from seqd.errors import InvalidParameters, InvalidRequest, SeqdError
+from seqd.hookspecs import Artifact, Device, Model
 from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN
 from seqd.local.slots import cores, parse_slot
+from seqd.models.built_in import versions_zero
+from seqd.models.made_elsewhere import (
+    Statement,
+    Weights,
+    check_can_serve,
+    check_sealed,
+    copy_weights,
+    draft_of,
+    read_weights,
+)
 from seqd.models.registry import Registry
-from seqd.models.version_files import VersionDraft, seal_folder
-from seqd.settings import load_settings
+from seqd.models.store import ModelStore
+from seqd.models.trial_load import TRIAL_S, check_loads
+from seqd.models.version_files import MANIFEST_NAME, VersionDraft, refusal_of, seal_folder
+from seqd.settings import Settings, load_settings
 from seqd.testing import MemoryTrainContext
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import FileSource
+
+#: Folders that installed distributions are in.
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 
 class _ConsoleContext(MemoryTrainContext):
@@ -37,30 +57,115 @@ class _ConsoleContext(MemoryTrainContext):
 
 
 def make_starter(
-    model: Model, plugin_version: str, preset: str, data: FileDataset, held_out: FileDataset | None
+    model: Model,
+    plugin_version: str,
+    preset: str,
+    data: FileDataset,
+    held_out: FileDataset | None,
+    out: Path | None = None,
 ) -> Path:
-    """Train `preset` on `data` and give the folder of the finished version.
+    """Train `preset` on `data` and return the folder of the finished version.
 
     The folder that was there is replaced only once the new one is complete. Raises
-    InvalidParameters for a preset that the model has not.
+    InvalidParameters for a preset that the model has not, and as `starter_folder` does.
     """
     if preset not in model.presets:
         raise InvalidParameters(
             f"model {model.name!r} has no preset named {preset!r}. Its presets: "
             f"{listed(model.presets)}.{did_you_mean(preset, model.presets)} Give --preset."
         )
-    folder = Path(inspect.getfile(type(model))).parent / model.starter_name
-    staged = folder.with_name(f".{model.starter_name}-in-the-making")
+
+    def write(staged: Path) -> None:
+        seal_folder(
+            staged, _train(model, plugin_version, preset, data, held_out, staged), version=0
+        )
+
+    return _replace(starter_folder(model, out), write)
+
+
+def take_starter(
+    model: Model,
+    plugin_version: str,
+    weights: Weights,
+    out: Path | None = None,
+    check: Callable[[Artifact], None] | None = None,
+) -> Path:
+    """Make a folder of weights the starter, and return the folder of the finished version.
+
+    `check` raises where the plugin cannot load it. Raises what reading and copying weights does,
+    and as `starter_folder` does.
+    """
+    draft = draft_of(weights, model.name, model.name, plugin_version, Statement())
+    # The version of the plugin that the starter ships with is the one that loads it.
+    draft = replace(draft, plugin_version=plugin_version)
+
+    def write(staged: Path) -> None:
+        copy_weights(weights, staged)
+        if check is None:
+            seal_folder(staged, draft, version=0)
+        else:
+            check_sealed(staged, draft, 0, check)
+
+    return _replace(starter_folder(model, out), write)
+
+
+def starter_folder(model: Model, out: Path | None) -> Path:
+    """Return the folder for a model's starter: `out`, or the one beside its module.
+
+    Raises InvalidRequest where that module is installed, not checked out, and where a folder holds
+    anything but a version, since it is replaced as a whole.
+    """
+    folder = out or Path(inspect.getfile(type(model))).parent / model.starter_name
+    if out is None and _INSTALLED.intersection(folder.resolve().parts):
+        raise InvalidRequest(
+            f"the plugin of {model.name!r} is installed, in {folder.parent}: what is written there "
+            "is gone with its next installation. Name a folder of its source: --out "
+            f"src/{type(model).__module__.partition('.')[0]}/{model.starter_name}"
+        )
+    if folder.is_symlink() or (folder.exists() and not _is_version(folder)):
+        raise InvalidRequest(
+            f"{folder} is there and is no version's folder, which would be replaced as a whole. "
+            "Remove it, or name another one: --out FOLDER"
+        )
+    return folder
+
+
+def _is_version(folder: Path) -> bool:
+    """Return True for an empty folder, and for one with a manifest and files of a version alone."""
+    if not folder.is_dir():
+        return False
+    paths = list(folder.iterdir())
+    is_sealed = (folder / MANIFEST_NAME).is_file()
+    return not paths or (is_sealed and all(refusal_of(path) is None for path in paths))
+
+
+def _replace(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Have a version written beside the folder, and put it there once it is complete."""
+    staged = folder.with_name(f".{folder.name}-in-the-making")
     shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir()
+    with _placing(folder):
+        staged.mkdir()
     try:
-        draft = _train(model, plugin_version, preset, data, held_out, staged)
-        seal_folder(staged, draft, version=0)
-        shutil.rmtree(folder, ignore_errors=True)
-        staged.rename(folder)
+        write(staged)
+        with _placing(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+            staged.rename(folder)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _placing(folder: Path) -> Iterator[None]:
+    """Raise InvalidRequest where a folder cannot be made or replaced."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidRequest(
+            f"{folder} cannot be written: {error.strerror or error}. Make the folder that it is "
+            "in, or name another one: --out FOLDER"
+        ) from None
 
 
 def _train(
@@ -94,25 +199,98 @@ def _train(
 
 def main() -> int:
     """Read the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m seqd.starters", description=__doc__)
-    parser.add_argument("model", help="name of the model, such as markov")
-    parser.add_argument("--data", type=Path, required=True, help="file to learn from")
-    parser.add_argument("--held-out", type=Path, help="file to validate on")
-    parser.add_argument("--preset", default="tutorial", help="preset of the model")
-    asked = parser.parse_args()
+    asked = _arguments()
     os.environ.update(parse_slot("train@cpu").environment())
     try:
-        registry = Registry.load(load_settings())
+        settings = load_settings()
+        registry = Registry.load(settings)
         model = registry.model(asked.model)
-        version = registry.plugin_of(asked.model).version
-        held_out = None if asked.held_out is None else _dataset(asked.held_out)
-        folder = make_starter(model, version, asked.preset, _dataset(asked.data), held_out)
+        folder = _make(asked, model, registry, settings)
     except SeqdError as error:
         print(f"error[{error.code}]: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status
     size_bytes = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{asked.model}: {size_bytes:,} bytes in {folder}")  # noqa: T201
+    if folder.name != model.starter_name:
+        print(  # noqa: T201
+            f"warning: the model looks for its starter in a folder {model.starter_name!r} beside "
+            "its module, by Model.starter_name",
+            file=sys.stderr,
+        )
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m seqd.starters",
+        description="Make the version 0 that ships with a plugin.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", help="name of the plugin's model, such as markov")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, metavar="FILE", help="train it on a file")
+    source.add_argument(
+        "--from", type=Path, metavar="FOLDER", dest="weights", help="take finished weights"
+    )
+    source.add_argument("--version", metavar="NAME@N", help="take a version of the model store")
+    parser.add_argument("--held-out", type=Path, metavar="FILE", help="file to validate on")
+    parser.add_argument("--preset", default="tutorial", help="preset of the training")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where it goes, such as src/seqd_x/starter; beside the plugin's module, if not",
+    )
+    parser.add_argument(
+        "--no-load", action="store_true", help="take weights that the plugin does not load here"
+    )
+    return parser.parse_args()
+
+
+def _make(asked: argparse.Namespace, model: Model, registry: Registry, settings: Settings) -> Path:
+    version = registry.plugin_of(asked.model).version
+    if asked.data is not None:
+        _check_is_trained(model)
+        held_out = None if asked.held_out is None else _dataset(asked.held_out)
+        data = _dataset(asked.data)
+        return make_starter(model, version, asked.preset, data, held_out, asked.out)
+    check_can_serve(registry, asked.model)
+    weights = asked.weights
+    if asked.version is not None:
+        store = ModelStore(settings.store_dir, versions_zero(registry))
+        weights = _folder_of(store, asked.version, model.name)
+    loads = not asked.no_load and model.needs.device != "gpu"
+    return take_starter(
+        model,
+        version,
+        read_weights(weights),
+        asked.out,
+        (lambda artifact: check_loads(registry, model.name, artifact, TRIAL_S)) if loads else None,
+    )
+
+
+def _check_is_trained(model: Model) -> None:
+    if TRAIN not in model.tasks:
+        raise InvalidRequest(
+            f"model {model.name!r} has no task {TRAIN}: nothing is learnt from --data. Give its "
+            "weights with --from FOLDER, or a version of the store with --version NAME@NUMBER"
+        )
+
+
+def _folder_of(store: ModelStore, reference: str, plugin: str) -> Path:
+    """Return the folder of a version of the store whose files are checked."""
+    name, version = store.resolve(reference)
+    artifact = store.open(name, version)
+    if artifact.manifest.is_built_in:
+        raise InvalidRequest(
+            f"{name}@{version} is built in: the plugin's code is the version, and needs no starter"
+        )
+    if store.plugin_of(name) != plugin:
+        raise InvalidRequest(
+            f"{name}@{version} is made with {store.plugin_of(name)}, and {plugin} cannot load it. "
+            f"Take a version that is made with {plugin}"
+        )
+    return artifact.folder
 
 
 def _dataset(path: Path) -> FileDataset:

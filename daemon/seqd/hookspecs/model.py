@@ -217,7 +217,7 @@ class Model(ABC):
     #: Data sets that `train` knows by name, such as `keras:imdb`.
     datasets: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[Needs] = Needs()
-    #: Folder beside the plugin's module that `python -m seqd.starters` puts the starter into.
+    #: Folder beside the plugin's module that the starter is in; `python -m seqd.starters` makes it.
     starter_name: ClassVar[str] = "starter"
     #: A model that has neither a task `train` nor a starter is built in: its version 0 is the
     #: plugin's code, and `load` reads no file. True where it needs files all the same, which

@@ -211,7 +211,6 @@ def draft_of(
 
     Raises InvalidInput where the folder's own manifest is of another plugin.
     """
-    origin = VersionOrigin(added_from=weights.folder.resolve().name, notes=statement.notes)
     known = weights.manifest
     if known is None:
         empty = hashlib.sha256(b"").hexdigest()
@@ -223,7 +222,7 @@ def draft_of(
             metrics=statement.metrics,
             libraries=statement.libraries,
             data=DataFingerprint(description=NO_DATA, records=0, sha256=empty),
-            origin=origin,
+            origin=VersionOrigin(added_from=weights.folder.resolve().name, notes=statement.notes),
             created_at_ms=time.time_ns() // 1_000_000,
         )
     made_with = known.plugin or known.model
@@ -244,7 +243,7 @@ def draft_of(
         epochs=known.epochs,
         preset=known.preset,
         seed=known.seed,
-        origin=origin.model_copy(update={"imported_from": f"{known.model}@{known.version}"}),
+        origin=VersionOrigin(imported_from=f"{known.model}@{known.version}", notes=statement.notes),
         created_at_ms=known.created_at_ms,
     )
 
