@@ -253,7 +253,10 @@ def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
         raise UnknownModel(_unknown_version(entry, label, versions, labels))
     if _is_gone(labels[label], versions):
         gone = _unknown_version(entry, labels[label], versions, labels)
-        raise UnknownModel(f"the label {label!r} stands for a version that is gone: {gone}")
+        how = ""
+        if label == "production":
+            how = f" Put another one in service: seqd models promote {entry.model}@{max(versions)}."
+        raise UnknownModel(f"the label {label!r} stands for a version that is gone: {gone}{how}")
     return labels[label]
 
 

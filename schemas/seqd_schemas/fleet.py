@@ -329,7 +329,7 @@ class WorkerStatus(WireModel):
 class VersionSummary(WirePart):
     """One version of a model, in short."""
 
-    version: Count = Field(description="Version number; 0 is the starter.")
+    version: Count = Field(description="Version number; 0 came with the plugin.")
     created_at_ms: EpochMs = Field(description="When it was made.")
     preset: Label | None = Field(default=None, description="Preset it was trained with.")
     metrics: Metrics = Field(description="Its final figures.")

@@ -140,7 +140,10 @@ class ModelManifest(WireModel):
         default=None,
         description="The model of a plugin that it is made with; not set: that of its name.",
     )
-    version: Count = Field(description="Version number; 0 is the starter that ships with a plugin.")
+    version: Count = Field(
+        description="Version number; 0 came with the plugin: its starter, or its code where it is "
+        "built in."
+    )
     plugin_version: str = Field(max_length=64, description="Version of the plugin that made it.")
     preset: Label | None = Field(default=None, description="Preset it was trained with.")
     parameters: Parameters = Field(description="All training parameters, defaults included.")

@@ -90,5 +90,6 @@ def test_a_label_of_a_version_that_is_gone_is_refused_in_words(empty_cluster: Cl
         client.classify(["a"], model="echo")
     assert str(raised.value) == (
         "the label 'production' stands for a version that is gone: model 'echo' has no version 7. "
-        "Versions: 1. Labels: latest → 1, production → 7."
+        "Versions: 1. Labels: latest → 1, production → 7. Put another one in service: seqd models "
+        "promote echo@1."
     )

@@ -140,7 +140,11 @@ def test_a_plugin_that_is_trained_from_its_next_version_on_says_what_to_put_in_s
     weights.run("models", "promote", "rule@1")
     promoted = label_of(client, "hello you", "rule")
 
-    assert "'production' stands for a version that is gone: " in str(unknown.value)
+    assert str(unknown.value) == (
+        "the label 'production' stands for a version that is gone: model 'rule' has no version 0. "
+        "Versions: 1. Labels: latest → 1, production → 0. Put another one in service: seqd models "
+        "promote rule@1."
+    )
     assert (by_number, promoted) == ("word", "word")
 
 

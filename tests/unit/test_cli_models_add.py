@@ -8,6 +8,7 @@ import pytest
 
 from checkout import python_path
 from cli_builders import Ended, here
+from plugin_folders import install_plugin
 from seqd.errors import InvalidInput, PluginFault
 from seqd.hookspecs import Artifact
 from seqd.models.made_elsewhere import Statement, add_version, draft_of, read_weights
@@ -130,7 +131,7 @@ def test_a_version_beside_one_that_is_built_in_is_a_later_one(store: ModelStore,
         "made built in",
         "size no files but the plugin's code, seqd_weights.py",
         "data none: the code is the model",
-        "came from the plugin, which it is installed and upgraded with",
+        "came from the plugin, with which it is installed and upgraded",
         "0 (production) built in",
     } <= lines_of(shown)
 
@@ -325,6 +326,20 @@ def test_what_makes_no_sense_is_refused_before_anything_is_copied(
     assert refused.status == 2
     assert refused.err.startswith(f"error[{told}")
     assert files_of(Path("data")) == before
+
+
+def test_a_broken_plugin_is_named_where_a_model_is_not_known(
+    store: ModelStore, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    install_plugin(tmp_path / "plugins", "cut", "raise ValueError('cut off')\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "plugins"))
+    monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "weights,cut")
+
+    model = add(capsys, "made", "--plugin", "paper")
+    plugin = add(capsys, "made", "--plugin", "cut")
+
+    assert model.err.endswith(" What the broken plugin cut brings is not known.\n")
+    assert "The plugin 'cut' is broken: ValueError: cut off. " in plugin.err
 
 
 def test_a_plugin_that_changes_what_it_loads_is_refused(store: ModelStore):

@@ -1,9 +1,9 @@
 """Versions of models in a store: finds them, says what names and labels mean, and opens them.
 
-`<root>/<name>/<version>/` holds a version's files and its `manifest.json`; version 0 is the starter
-that ships with a plugin and is read in place. `model.json` beside the versions says what the model
-is made with, and `labels.json` has its labels. The label `production` stands for the version in
-service, which the bare name means. Changes nothing.
+`<root>/<name>/<version>/` holds a version's files and its `manifest.json`; version 0 comes with a
+plugin and is read in place: its starter, or its code. `model.json` beside the versions says what
+the model is made with, and `labels.json` has its labels. The label `production` stands for the
+version in service, which the bare name means. Changes nothing.
 """
 
 import logging

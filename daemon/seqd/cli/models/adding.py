@@ -9,7 +9,7 @@ import typer
 from seqd.cli import completion, options
 from seqd.cli.models.files import say_version
 from seqd.cli.ui.screen import Screen
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidRequest, UnknownModel
 from seqd.validation import listed
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def add(
     notes: Annotated[str, typer.Option("--notes", help="What its card says of it.")] = "",
     no_load: Annotated[
         bool,
-        typer.Option("--no-load", help="Load them here for no trial: its libraries are elsewhere."),
+        typer.Option(
+            "--no-load", help="Do not try to load them: the plugin's libraries are not here."
+        ),
     ] = False,
     timeout_s: Annotated[
         float,
@@ -106,8 +108,10 @@ def _add(
 def _plugin_model(registry: "Registry", name: str) -> str:
     """Return the plugin's model of a name, which may be that of a plugin that brings one alone.
 
-    Raises UnknownModel, which says what there is and why a broken plugin brings none.
+    Raises UnknownModel, which says what there is and which broken plugins bring none.
     """
+    from seqd_schemas import PluginState
+
     if name not in registry.models:
         status = next((one for one in registry.statuses if one.name == name), None)
         if status is not None and len(status.models) == 1:
@@ -117,7 +121,15 @@ def _plugin_model(registry: "Registry", name: str) -> str:
                 f"--plugin is {name!r}, which brings several models; allowed: one of them, "
                 f"{listed(status.models)}"
             )
-    return registry.model(name).name
+    try:
+        return registry.model(name).name
+    except UnknownModel as error:
+        broken = [one.name for one in registry.statuses if one.state is PluginState.BROKEN]
+        if not broken or name in broken:
+            raise
+        raise UnknownModel(
+            f"{error} What the broken plugin {listed(broken)} brings is not known."
+        ) from None
 
 
 def _statement_of(metrics: Sequence[str], libraries: Sequence[str], notes: str) -> "Statement":

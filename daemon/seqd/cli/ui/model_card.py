@@ -125,7 +125,7 @@ def _what_it_came_from(card: ModelCard) -> dict[str, object]:
         return {"came from": unknown}
     steps = []
     if origin.is_built_in:
-        steps.append("the plugin, which it is installed and upgraded with")
+        steps.append("the plugin, with which it is installed and upgraded")
     if origin.added_from is not None:
         steps.append(f"added from a folder {one_line(origin.added_from)}")
     if origin.imported_from is not None:
