@@ -14,6 +14,7 @@ from seqd.hookspecs import Artifact
 from seqd.models.made_elsewhere import Statement, add_version, draft_of, read_weights
 from seqd.models.store import ModelStore
 from seqd.settings import load_settings
+from seqd_schemas import VersionOrigin
 from store_builders import files_of, publish
 
 WEIGHTS_PLUGIN = Path(__file__).parents[1] / "weights_plugin"
@@ -159,6 +160,19 @@ def test_what_is_said_of_a_version_stands_on_its_card(store: ModelStore, capsys:
         "libraries torch 2.9",
         "accuracy 0.9100",
     } <= lines_of(shown)
+
+
+def test_what_is_said_of_a_version_goes_along_when_it_is_exported(
+    store: ModelStore, capsys: Capture
+):
+    add(capsys, "made", "--plugin", "words", "--notes", "from the cluster")
+
+    here(capsys, "models", "export", "words@1", "words.tar")
+    here(capsys, "models", "import", "words.tar", "--as", "topics")
+
+    assert store.open("topics", 1).manifest.origin == VersionOrigin(
+        added_from="made", notes="from the cluster", imported_from="words@1"
+    )
 
 
 def test_a_folder_of_a_version_brings_what_its_manifest_says(store: ModelStore, capsys: Capture):

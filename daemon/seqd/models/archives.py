@@ -112,15 +112,15 @@ def import_archive(store: ModelStore, path: Path, name: str) -> tuple[ModelManif
             seed=archived.seed,
             libraries=archived.libraries,
             held_out=archived.held_out,
-            origin=_origin_of_import(archived),
+            origin=origin_elsewhere(archived),
         )
         return store.publish_once(folder, draft, archived.files)
     finally:
         store.discard(folder)
 
 
-def _origin_of_import(archived: ModelManifest) -> VersionOrigin:
-    """Return where a version was trained, and what it was called there.
+def origin_elsewhere(archived: ModelManifest) -> VersionOrigin:
+    """Return where a version of another store was made, and what it was called there.
 
     Jobs and the version in service are that store's, and mean nothing in this one.
     """
@@ -129,6 +129,8 @@ def _origin_of_import(archived: ModelManifest) -> VersionOrigin:
         worker=known.worker,
         slot=known.slot,
         attempts=known.attempts,
+        added_from=known.added_from,
+        notes=known.notes,
         imported_from=f"{archived.model}@{archived.version}",
     )
 

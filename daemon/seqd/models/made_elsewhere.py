@@ -26,6 +26,7 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Artifact
 from seqd.kinds import TRAIN
+from seqd.models.archives import origin_elsewhere
 from seqd.models.catalog import PluginSource
 from seqd.models.disk import writing
 from seqd.models.store import ModelStore
@@ -243,7 +244,9 @@ def draft_of(
         epochs=known.epochs,
         preset=known.preset,
         seed=known.seed,
-        origin=VersionOrigin(imported_from=f"{known.model}@{known.version}", notes=statement.notes),
+        origin=origin_elsewhere(known).model_copy(
+            update={"notes": statement.notes} if statement.notes else {}
+        ),
         created_at_ms=known.created_at_ms,
     )
 

@@ -23,18 +23,22 @@ def version_here(
     """Return a version of the fleet where it is in this machine's store; None where it is not.
 
     Another machine's store may have another version under the same number; it was made at another
-    time. A store that cannot be read, or files that are damaged, are none.
+    time, or is the code of another version of the plugin. A store that cannot be read, or files
+    that are damaged, are none.
     """
     published = () if entry is None else entry.versions
-    made_at_ms = {one.version: one.created_at_ms for one in published}
-    if entry is None or version is None or version not in made_at_ms:
+    meant = next((one for one in published if one.version == version), None)
+    if entry is None or version is None or meant is None:
         return None
     try:
         local = local or options.open_local_models(options.read_settings())
         artifact = local.store.open(entry.model, version)
     except (SeqdError, OSError):
         return None
-    return artifact if artifact.manifest.created_at_ms == made_at_ms[version] else None
+    found = artifact.manifest
+    if meant.is_built_in and found.is_built_in:
+        return artifact if found.plugin_version == entry.plugin_version else None
+    return artifact if found.created_at_ms == meant.created_at_ms else None
 
 
 def without_texts(evaluation: "VersionEvaluation") -> "VersionEvaluation":
