@@ -92,7 +92,7 @@ def test_the_guides_starter_is_made_in_three_ways_and_ships_with_the_wheel(guide
     starter = guide_folder / "src" / "seqd_length" / "starter"
     assert made.count(f"bytes in {starter.relative_to(guide_folder)}\n") == 3
     assert "version    length@0\n" in made
-    assert "came from  imported, elsewhere it is length@1\n" in made
+    assert "from a folder stored; imported, elsewhere it is length@1\n" in made
     assert json.loads((starter / "lengths.json").read_text()) == {"long": 50, "short": 3}
     assert {"seqd_length/starter/lengths.json", "seqd_length/starter/manifest.json"} <= set(
         _names_in_wheel(guide_folder)
