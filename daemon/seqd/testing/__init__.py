@@ -10,8 +10,9 @@
 
         assert artifact.manifest.metrics["states"] == 2
 
-What a plugin is tested by needs no Redis and no worker. `running_services` has both; its fixtures
-for pytest are in `seqd.testing.services`.
+What a plugin is tested by needs no Redis and no worker. `PluginChecks` makes a test of each clause
+of the contract: `class TestMine(PluginChecks): plugin = my_module`. `running_services` has Redis
+and a worker; its fixtures for pytest are in `seqd.testing.services`.
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING
 from seqd.deferred import deferred
 
 if TYPE_CHECKING:
+    from seqd.testing.checks.examples import PluginExamples
+    from seqd.testing.checks.pytest_checks import PluginChecks
     from seqd.testing.contexts import (
         CPU,
         BatchReport,
@@ -44,6 +47,8 @@ __all__ = [
     "MemoryCheckpoints",
     "MemoryRunContext",
     "MemoryTrainContext",
+    "PluginChecks",
+    "PluginExamples",
     "RunningServices",
     "SampleReport",
     "ServerForTests",
@@ -66,6 +71,8 @@ if not TYPE_CHECKING:
             "MemoryCheckpoints": ".contexts",
             "MemoryRunContext": ".contexts",
             "MemoryTrainContext": ".contexts",
+            "PluginChecks": ".checks.pytest_checks",
+            "PluginExamples": ".checks.examples",
             "RunningServices": ".in_process.running",
             "SampleReport": ".contexts",
             "ServerForTests": ".in_process.server",

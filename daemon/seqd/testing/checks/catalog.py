@@ -51,8 +51,10 @@ class Check(Generic[SubjectT]):
     limit_factor: float = 1.0
 
 
-#: The module of each group's checks, in the order in which they run. The first group of a version
-#: begins with P1, and no other group runs where that fails.
+#: The check that a call comes back at all: where it fails, no other of its part applies.
+FIRST: Final = "P1"
+
+#: The modules with the checks of a part, in the order in which they run; P1 is the first.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "description": ("description_checks",),
     "training": ("training_checks",),

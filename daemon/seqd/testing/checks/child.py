@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
-from seqd.models.built_in import built_in_version, is_built_in
+from seqd.models.built_in import built_in_version
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.models.version_files import (
@@ -31,7 +31,7 @@ from seqd.models.version_files import (
     read_manifest,
     seal_folder,
 )
-from seqd.testing.checks.catalog import Check, Part, checks_of
+from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of
 from seqd.testing.checks.description_checks import Description
 from seqd.testing.checks.examples import PluginExamples, examples_of
 from seqd.testing.checks.failures import (
@@ -46,7 +46,13 @@ from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.repetition_checks import outcomes_as_json
 from seqd.testing.checks.report import CheckState
 from seqd.testing.checks.sources import PluginSource
-from seqd.testing.checks.subjects import Training, Version, small_parameters, tiny_data
+from seqd.testing.checks.subjects import (
+    Training,
+    Version,
+    parts_of,
+    small_parameters,
+    tiny_data,
+)
 from seqd.testing.training import train_to_artifact
 from seqd_schemas import DataFingerprint
 
@@ -111,7 +117,8 @@ class Child:
         for name, model in registry.models.items():
             self.roots = roots_of([type(model).__module__, self.spec.source.module])
             examples = self.spec.examples.over(examples_of(model))
-            parts: list[JsonValue] = [part.value for part in _parts_of(model, self.spec)]
+            has_folder = self.spec.version_folder is not None
+            parts: list[JsonValue] = [part.value for part in parts_of(model, has_folder=has_folder)]
             expected: dict[str, JsonValue] = dict(examples.expected_failures)
             self.events.tell("model", model=name, parts=parts, expected=expected)
             self.run_all(
@@ -153,6 +160,8 @@ class Child:
             outcome = self._outcome(check, make)
             seconds = round(monotonic() - started, 3)
             self.events.tell("ended", id=check.id, seconds=seconds, **outcome)
+            if check.id == FIRST and outcome["state"] == CheckState.FAILED:
+                break
         faulthandler.cancel_dump_traceback_later()
 
     def _outcome(self, check: "Check[object]", make: Callable[[], object]) -> dict[str, JsonValue]:
@@ -213,16 +222,6 @@ class Child:
         artifact = train_to_artifact(model, parameters, tiny_data(examples), folder / "trained")
         self.within(self.spec.limit_s)
         return artifact
-
-
-def _parts_of(model: Model, spec: ChildSpec) -> list[Part]:
-    """Return the parts that a model has, beside its description."""
-    parts = [Part.TRAINING, Part.TRAINED] if TRAIN in model.tasks else []
-    if model.starter is not None:
-        parts.append(Part.STARTER)
-    if is_built_in(model):
-        parts.append(Part.BUILT_IN)
-    return [*parts, Part.FOLDER] if spec.version_folder is not None else parts
 
 
 def _given_version(model: Model, given: Path, copy: Path) -> Artifact:

@@ -327,7 +327,10 @@ def stops_at_once(version: Version) -> None:
 
 
 @CHECKS.add(
-    "S2", "A stop that is requested half-way ends the call at once.", group="stops", limit_factor=2
+    "S2",
+    "A stop that is requested half-way ends the call at once.",
+    group="process",
+    limit_factor=2,
 )
 def stops_half_way(version: Version) -> None:
     """Request a stop half-way, and count how often the task asks again and how long it takes."""

@@ -169,7 +169,6 @@ def _command_of(pid: int) -> str:
     "M2",
     "Resident memory grows by less than 32 MiB in 20 loads and 200 batches.",
     since=(1, 2),
-    group="memory",
     limit_factor=2,
 )
 def does_not_grow(version: Version) -> None:
@@ -226,7 +225,6 @@ def resident_bytes() -> int:
     "M3",
     "A version takes no more than twice the memory that it states, and 16 MiB.",
     since=(1, 2),
-    group="memory",
 )
 def stated_is_measured(version: Version) -> None:
     """Hold some copies of the version in memory, each of which has been run, and measure them."""

@@ -13,7 +13,7 @@ from seqd.testing.checks.subjects import Version
 from seqd.testing.contexts import CPU
 from seqd_schemas import ModelManifest
 
-CHECKS: Checks[Version] = Checks("repetitions")
+CHECKS: Checks[Version] = Checks("outcomes")
 
 _OF_CHANCE = (
     "Take chance from seqd.hookspecs.random_stream(seed, item.index, sample), and let nothing "

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
-from seqd.testing.checks.catalog import Check, Part, checks_of, known_ids
+from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of, known_ids
 from seqd.testing.checks.children import STACK_LINES, START_S, Ended, run_child
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.report import CheckResult, CheckState, Place, Report
@@ -33,7 +33,10 @@ _RESTARTS: Final = 3
 #: A training of a version takes so many times the limit.
 _TRAINING_FACTOR: Final = 10.0
 
-_FIRST: Final = "P1"
+#: Why the checks of a part do not apply that a model has not.
+NO_TRAIN: Final = "no train"
+NO_VERSION: Final = "no version to serve: give its folder with --version-folder"
+
 _LOADS: Final = (
     "The plugin is imported and registered, and its descriptions are as they have to be."
 )
@@ -61,11 +64,9 @@ def check_plugin(
     examples: PluginExamples | None = None,
     version_folder: Path | None = None,
     limit_s: float = LIMIT_S,
-    models: Collection[str] | None = None,
-    parts: Collection[Part] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Run all checks of a plugin, or those of some models and parts, and return what came out.
+    """Run all checks of a plugin, and return what came out.
 
     Nothing of the plugin runs in this process. Raises InvalidRequest where `expected_failures` of
     the examples names a check that there is not.
@@ -73,37 +74,16 @@ def check_plugin(
     given = examples or PluginExamples()
     _check_ids(given.expected_failures)
     started = monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="seqd-checks-"))
-    try:
-        run = _Run(source, given, version_folder, limit_s, folder, progress)
+    with Run(source, given, version_folder, limit_s, progress) as run:
         described = run.describe()
-        results = list(described.results)
-        wanted = [
-            (model, part)
-            for model, its_parts in described.parts.items()
-            for part in its_parts
-            if (models is None or model in models) and (parts is None or part in parts)
-        ]
-        results += run.all_of(wanted)
-        if parts is None:
-            results += _missing_parts(described, models)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        results = [*described.results, *run.all_of(described)]
+    results += _missing_parts(described)
     return Report(
         plugin=source.name,
         api_version=".".join(map(str, PLUGIN_API_VERSION)),
         results=tuple(_with_expected(results, described.expected, given)),
         seconds=round(monotonic() - started, 1),
     )
-
-
-def describe_plugin(source: PluginSource, limit_s: float = LIMIT_S) -> Described:
-    """Return which models a plugin has, and which parts each."""
-    folder = Path(tempfile.mkdtemp(prefix="seqd-checks-"))
-    try:
-        return _Run(source, PluginExamples(), None, limit_s, folder, None).describe()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_ids(expected: Collection[str]) -> None:
@@ -116,17 +96,14 @@ def _check_ids(expected: Collection[str]) -> None:
             )
 
 
-def _missing_parts(described: Described, models: Collection[str] | None) -> "list[CheckResult]":
+def _missing_parts(described: Described) -> list[CheckResult]:
     """Return results that did not apply: those of parts that a model has not."""
     missing: list[CheckResult] = []
     for model, parts in described.parts.items():
-        if models is not None and model not in models:
-            continue
         if Part.TRAINING not in parts:
-            missing += _idle(model, Part.TRAINING, checks_of(Part.TRAINING), "no train")
+            missing += _idle(model, Part.TRAINING, checks_of(Part.TRAINING), NO_TRAIN)
         if not any(part.is_version for part in parts):
-            why = "no version to serve; give one with --version-folder"
-            missing += _idle(model, Part.FOLDER, checks_of(Part.FOLDER), why)
+            missing += _idle(model, Part.FOLDER, checks_of(Part.FOLDER), NO_VERSION)
     return missing
 
 
@@ -162,20 +139,28 @@ def _with_expected(
 
 
 @dataclass
-class _Run:
-    """One run of a plugin's checks."""
+class Run:
+    """One run of a plugin's checks; its files are there within a `with` block."""
 
     source: PluginSource
     examples: PluginExamples
     version_folder: Path | None
-    limit_s: float
-    folder: Path
-    progress: Progress | None
+    limit_s: float = LIMIT_S
+    progress: Progress | None = None
+    _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="seqd-checks-")))
     _slots: Semaphore = field(default_factory=lambda: Semaphore(PROCESSES))
     _lock: Lock = field(default_factory=Lock)
     _children: int = 0
     _done: int = 0
     _total: int = 0
+
+    def __enter__(self) -> "Run":
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the files of the checks."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def describe(self) -> Described:
         """Load the plugin in a child, and run the checks of its descriptions."""
@@ -184,8 +169,10 @@ class _Run:
         ended = run_child(self._spec("describe"), self._own_folder(), limit_s, times=True)
         loaded = next((event for event in ended.events if event["event"] == "loaded"), None)
         if loaded is None:
-            return Described(self.source, {}, {}, [self._died(ended, self._l1())])
-        result = self._l1()
+            return Described(
+                self.source, {}, {}, [self._died(ended, loads_result(self.source.name))]
+            )
+        result = loads_result(self.source.name)
         if reason := str(loaded["reason"]):
             return Described(self.source, {}, {}, [_broken(result, reason, loaded)])
         results, model = [result], ""
@@ -201,48 +188,42 @@ class _Run:
             elif event["event"] == "ended":
                 results.append(_result_of(event, model, Part.DESCRIPTION, ids[str(event["id"])]))
         if ended.status != 0:
-            results.append(self._died(ended, self._l1()))
+            results.append(self._died(ended, result))
         return Described(self.source, parts, expected, results)
 
-    def _l1(self) -> CheckResult:
-        return CheckResult(
-            id="L1",
-            model=self.source.name,
-            part=Part.DESCRIPTION,
-            meaning=_LOADS,
-            state=CheckState.PASSED,
-        )
-
-    def all_of(self, wanted: Sequence[tuple[str, Part]]) -> list[CheckResult]:
-        """Run the checks of parts, side by side, and return their results in order."""
+    def all_of(self, described: Described) -> list[CheckResult]:
+        """Run the checks of all parts, side by side, and return their results in order."""
+        wanted = [(model, part) for model, parts in described.parts.items() for part in parts]
         self._total = sum(len(checks_of(part)) for _, part in wanted)
         with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
-            each = pool.map(lambda one: self._part(*one), wanted)
+            each = pool.map(lambda one: self.part(*one), wanted)
             return [result for results in each for result in results]
 
-    def _part(self, model: str, part: Part) -> list[CheckResult]:
-        """Run a part's groups: the first one alone, since no other runs where P1 fails."""
-        groups: dict[str, list[Check[object]]] = {}
-        for check in checks_of(part):
-            groups.setdefault(check.group, []).append(check)
-        first, *others = groups.values()
+    def part(self, model: str, part: Part, ids: Collection[str] | None = None) -> list[CheckResult]:
+        """Run the checks of a part, or those with some ids, and return their results.
+
+        Each group begins with P1, and ends with it where it fails.
+        """
+        first_check, *checks = checks_of(part)
+        groups: dict[str, list[Check[object]]] = {first_check.group: [first_check]}
+        for check in checks:
+            if ids is None or check.id in ids:
+                groups.setdefault(check.group, [first_check]).append(check)
         shared = self._own_folder()
-        results = self._group(model, part, first, shared)
-        if any(one.id == _FIRST and one.state is CheckState.FAILED for one in results):
-            for checks in others:
-                results += _idle(model, part, checks, f"{_FIRST} failed")
-            return results
-        with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
-            for more in pool.map(lambda checks: self._group(model, part, checks, shared), others):
-                results += more
-        return results
+        # The first process of a version that is to be trained trains it.
+        workers = 1 if part is Part.TRAINED else len(groups)
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            first, *others = pool.map(
+                lambda group: self._group(model, part, group, shared), groups.values()
+            )
+        return first + [result for results in others for result in results[1:]]
 
     def _group(
         self, model: str, part: Part, checks: "Sequence[Check[object]]", shared: Path
     ) -> list[CheckResult]:
         """Run checks in one process; one that ends it fails, and the rest runs in another."""
         results: list[CheckResult] = []
-        left = list(checks)
+        left, why = list(checks), "the process died too often"
         for _ in range(_RESTARTS):
             with self._slots:
                 self._tell(f"{model} ({part})")
@@ -251,16 +232,16 @@ class _Run:
             told = [event for event in ended.events if event["event"] == "ended"]
             results += [_result_of(one, model, part, by_id[str(one["id"])]) for one in told]
             left = left[len(told) :]
+            if left and not _first_failed(results):
+                died = _result_of({"state": CheckState.FAILED}, model, part, left.pop(0))
+                results.append(self._died(ended, died))
+            if _first_failed(results):
+                why = f"{FIRST} failed"
+                break
             if not left:
                 break
-            died = _result_of({"state": CheckState.FAILED}, model, part, left.pop(0))
-            results.append(self._died(ended, died))
-            if died.id == _FIRST:
-                break
-        why = f"{_FIRST} failed" if results[0].state is CheckState.FAILED else "the process died"
-        results += _idle(model, part, left, why)
-        self._done += len(results)
-        return [_blocked(result, results[0]) for result in results]
+        self._done += len(checks)
+        return results + _idle(model, part, left, why)
 
     def _child(
         self, model: str, part: Part, checks: "Sequence[Check[object]]", shared: Path
@@ -289,7 +270,7 @@ class _Run:
     def _own_folder(self) -> Path:
         with self._lock:
             self._children += 1
-            return self.folder / str(self._children)
+            return self._folder / str(self._children)
 
     def _tell(self, what: str) -> None:
         if self.progress is not None:
@@ -319,6 +300,17 @@ class _Run:
         )
 
 
+def loads_result(plugin: str) -> CheckResult:
+    """Return the result of L1 for a plugin that loads."""
+    return CheckResult(
+        id="L1",
+        model=plugin,
+        part=Part.DESCRIPTION,
+        meaning=_LOADS,
+        state=CheckState.PASSED,
+    )
+
+
 def _of_interest(stack: Sequence[Place], source: PluginSource) -> Sequence[Place]:
     """Return the frames from the innermost to the plugin's last, or the first ones."""
     its_own = [at for at, one in enumerate(stack) if _is_of_plugin(one, source)]
@@ -332,18 +324,8 @@ def _is_of_plugin(place: Place, source: PluginSource) -> bool:
     return path.stem == top or top in path.parts
 
 
-def _blocked(result: CheckResult, first: CheckResult) -> CheckResult:
-    """Return a result that did not apply where the first call already failed."""
-    if first.id != _FIRST or first.state is not CheckState.FAILED or result is first:
-        return result
-    return CheckResult(
-        id=result.id,
-        model=result.model,
-        part=result.part,
-        meaning=result.meaning,
-        state=CheckState.DID_NOT_APPLY,
-        why=f"{_FIRST} failed",
-    )
+def _first_failed(results: Sequence[CheckResult]) -> bool:
+    return any(one.id == FIRST and one.state is CheckState.FAILED for one in results)
 
 
 def _broken(result: CheckResult, reason: str, loaded: Event) -> CheckResult:

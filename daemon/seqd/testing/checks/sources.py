@@ -1,9 +1,8 @@
 """Where a plugin is to be found, written so that a process of its own can load it."""
 
-import os
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -202,10 +201,11 @@ def _source_of_module(module: ModuleType, attribute: str) -> PluginSource:
     return PluginSource(
         name=attribute or plugin,
         address=address,
-        path=tuple(_import_path(sys.path)),
+        path=() if file is None else (str(_root_of(Path(file), name, is_package=is_package)),),
         file=None if file is None or is_package else str(Path(file).resolve()),
     )
 
 
-def _import_path(path: Sequence[str]) -> list[str]:
-    return [os.path.abspath(folder) for folder in path if folder]  # noqa: PTH100  as Python has it
+def _root_of(file: Path, name: str, *, is_package: bool) -> Path:
+    """Return the folder that has to be on `sys.path` for a module of this file and name."""
+    return file.resolve().parents[name.count(".") + is_package]

@@ -11,6 +11,8 @@ from pydantic import BaseModel, JsonValue
 from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.inputs.datasets import ListDataset
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
+from seqd.models.built_in import is_built_in
+from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.failures import DoesNotApply
 from seqd.testing.checks.made_records import with_record
@@ -77,6 +79,16 @@ def small_parameters(model: Model, task: Task, examples: PluginExamples) -> Plug
 
 def _within(value: float, schema: Mapping[str, float]) -> float:
     return min(max(value, schema.get("minimum", value)), schema.get("maximum", value))
+
+
+def parts_of(model: Model, *, has_folder: bool = False) -> list[Part]:
+    """Return the parts that a model has, beside its description."""
+    parts = [Part.TRAINING, Part.TRAINED] if TRAIN in model.tasks else []
+    if model.starter is not None:
+        parts.append(Part.STARTER)
+    if is_built_in(model):
+        parts.append(Part.BUILT_IN)
+    return [*parts, Part.FOLDER] if has_folder else parts
 
 
 @dataclass

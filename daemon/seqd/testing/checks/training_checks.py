@@ -230,10 +230,11 @@ def resumes_after_a_kill(training: Training) -> None:
             "Catch no BaseException: let what the context raises pass.",
             _train(training),
         )
+    saved = checkpoints.saves
     resumed = training.context("resumed", checkpoints=checkpoints)
     training.train("", resumed)
     _check_like_undisturbed(training, [killed, resumed], f"killed in step {dies_at}: ")
-    if checkpoints.saves and len(resumed.steps) >= steps:
+    if saved and len(resumed.steps) >= steps:
         raise CheckFailed(
             "a training whose checkpoints were saved begins at its first step",
             "Go on from what context.checkpoints.load() returns.",

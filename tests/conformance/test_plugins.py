@@ -1,0 +1,38 @@
+"""Every installed plugin, the guide's and the example keep each clause of the contract."""
+
+import re
+
+import pytest
+
+from conformance.conftest import PLUGINS
+from seqd.hookspecs import model as contract
+from seqd.testing import PluginChecks
+from seqd.testing.checks.catalog import known_ids
+from seqd_schemas import PluginState
+
+pytestmark = [pytest.mark.network, pytest.mark.smoke]
+
+#: A class of tests for each plugin, such as `TestMarkov`, as its author would write it.
+globals().update(
+    {
+        (name := f"Test{plugin.title().replace('_', '')}"): type(
+            name, (PluginChecks,), {"plugin": module, "__module__": __name__}
+        )
+        for plugin, module in PLUGINS.items()
+    }
+)
+
+
+def test_every_installed_plugin_is_ready_and_its_models_are_checked(registry):
+    reasons = {status.name: status.reason for status in registry.statuses}
+    states = {status.name: status.state for status in registry.statuses}
+
+    assert set(states.values()) == {PluginState.READY}, reasons
+    assert {"char_lstm", "imdb_lstm", "markov", "length", "ngrams"} <= registry.models.keys()
+
+
+def test_every_clause_of_the_contract_has_a_check():
+    clauses = set(re.findall(r"^    ([A-Z][0-9])  ", contract.__doc__, re.MULTILINE))
+
+    assert len(clauses) >= 13
+    assert clauses <= known_ids()
