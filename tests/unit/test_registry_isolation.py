@@ -101,7 +101,8 @@ REASONS = {
 }
 #: Members of the zoo that load, and so have tests of their own below.
 LOADING = {"sound", "slow", "heavy", "observer_raises"}
-#: Those that load without fault and misbehave when they are called: the checks of plugins find them.
+#: Those that load without fault and misbehave when they are called; `test_plugin_checks.py` has
+#: what the checks of plugins say of them.
 MISBEHAVING = {
     "returns_too_few", "wrong_order", "gives_nan", "ignores_stop", "leaks", "prints", "reseeds",
     "hangs_in_c", "forks", "exits_at_run",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from seqd.cli import options
+from seqd.cli.plugins.check import check
 from seqd.cli.plugins.dev import dev
 from seqd.cli.plugins.show import show
 from seqd.cli.plugins.trying import try_plugin
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on the workers.")
 app.command("try")(try_plugin)
 app.command("dev")(dev)
+app.command()(check)
 
 
 @app.command("list")

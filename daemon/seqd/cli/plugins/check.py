@@ -1,0 +1,182 @@
+"""`seqd plugins check`: holds a plugin against each clause of the contract, on this machine."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
+from seqd.errors import InvalidRequest
+from seqd.escaping import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from seqd.testing.checks.report import CheckResult, Report
+    from seqd.testing.checks.running import Progress
+    from seqd.testing.checks.sources import PluginSource
+
+#: Exit status where a check failed, as where a plugin broke its contract.
+_FAILED = 1
+
+#: Seconds that a check may be given.
+_MOST_SECONDS = 3_600
+
+
+def check(
+    plugin: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME|PATH]",
+            help="An installed plugin or model, the folder of a distribution, or a .py file.",
+        ),
+    ] = ".",
+    version_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--version-folder",
+            metavar="FOLDER",
+            help="A version's files, for a model that is not trained and ships none.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            help="How long one check may take, 30 by default; those of trainings ten times as "
+            "long.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Check that a plugin keeps the contract, each check in a process of its own.
+
+    Without an argument it is the plugin of the folder that you are in. The exit status is 1 where
+    a check failed.
+    """
+    from seqd.testing.checks.running import LIMIT_S, check_plugin
+
+    limit_s = options.read_whole("--timeout", timeout, 1, _MOST_SECONDS, " seconds") or LIMIT_S
+    _check_folder(version_folder)
+    reports: list[Report] = []
+    screen = Screen()
+    for source in _sources(plugin):
+        with _progress_line(source.name) as progress:
+            report = check_plugin(
+                source, version_folder=version_folder, limit_s=limit_s, progress=progress
+            )
+        reports.append(report)
+        if not as_json:
+            _print(screen, report)
+    if as_json:
+        print_json(
+            {
+                "reports": [
+                    {**report.model_dump(mode="json"), "summary": report.closing_line()}
+                    for report in reports
+                ]
+            }
+        )
+    if any(report.failed for report in reports):
+        sys.exit(_FAILED)
+
+
+def _check_folder(folder: Path | None) -> None:
+    if folder is not None and not folder.is_dir():
+        raise InvalidRequest(
+            f"--version-folder is {str(folder)!r}, which is no folder. Give that of a version's "
+            "files."
+        )
+
+
+def _sources(plugin: str) -> "list[PluginSource]":
+    """Return what the argument names. Raises InvalidInput or UnknownPlugin."""
+    from seqd.testing.checks.sources import installed_source, sources_in
+
+    path = Path(plugin)
+    looks_like_a_path = path.exists() or len(path.parts) > 1 or path.suffix == ".py"
+    if looks_like_a_path and not _is_a_name(plugin):
+        return sources_in(path)
+    return [installed_source(plugin)]
+
+
+def _is_a_name(plugin: str) -> bool:
+    """Return True for a name of an installed plugin, where a folder here is called so too."""
+    from importlib.metadata import entry_points
+
+    return any(entry.name == plugin for entry in entry_points(group="seqd"))
+
+
+@contextmanager
+def _progress_line(plugin: str) -> "Iterator[Progress | None]":
+    """Draw a line that says which check runs, on a terminal; else yield None."""
+    screen = Screen(to_stderr=True)
+    if not screen.is_live:
+        yield None
+        return
+    with screen.console.status(f"Checking {printable(plugin)}") as status:
+
+        def show(done: int, total: int, what: str) -> None:
+            count = f"{done} of {total} checks, " if total else ""
+            status.update(f"Checking {printable(plugin)}: {count}{printable(what)}")
+
+        yield show
+
+
+def _print(screen: Screen, report: "Report") -> None:
+    """Print each failure, then the counts."""
+    for result in report.failed:
+        if screen.is_live:
+            screen.console.print(_headline(result))
+        else:
+            screen.say(f"{result.id}  {result.model} ({result.part}): {result.meaning}")
+        for name, text in _facts(result):
+            _say_fact(screen, name, text)
+        screen.say()
+    screen.say(f"{report.plugin}: {report.closing_line()}")
+
+
+def _headline(result: "CheckResult") -> "Text":
+    from rich.text import Text
+
+    subject = f"{result.model} ({result.part}): {result.meaning}"
+    return Text.assemble((f"{result.id}  ", "bold red"), printable(subject))
+
+
+def _facts(result: "CheckResult") -> Iterator[tuple[str, str]]:
+    """Yield what an author reads of a failure: what was seen, where, and the cure."""
+    yield "seen", result.seen
+    if result.place is not None:
+        function = f", in {result.place.function}" if result.place.function else ""
+        yield "at", f"{_near(result.place.file)}:{result.place.line}{function}"
+    for line in result.stack:
+        yield "", _near(line)
+    if result.cure:
+        yield "do", result.cure
+
+
+def _near(path: str) -> str:
+    """Return a path without the folder that the user is in."""
+    return path.removeprefix(f"{Path.cwd()}/")
+
+
+def _say_fact(screen: Screen, name: str, text: str) -> None:
+    label = f"  {name + ':' if name else '':<6}"
+    if not screen.is_live:
+        screen.say(label + text)
+        return
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid()
+    table.add_column(width=len(label))
+    table.add_column(overflow="fold")
+    table.add_row(Text(label), Text(printable(text)))
+    screen.console.print(Padding(table, 0))
