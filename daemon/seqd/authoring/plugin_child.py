@@ -37,6 +37,9 @@ from seqd.local.slots import Slot
 #: Seconds that a call may go on after Ctrl-C.
 OBEY_S = 2.0
 
+#: Why a child is killed whose plugin is loaded anew.
+REPLACED = "a file of the plugin has changed"
+
 #: Seconds in which what the child has printed last is read, once it has ended.
 _LAST_LINES_S = 1.0
 
@@ -118,6 +121,11 @@ class PluginChild:
     def has_ended(self) -> bool:
         """Return True once the process has ended."""
         return self._program.poll() is not None
+
+    @property
+    def was_replaced(self) -> bool:
+        """True once it was killed since the plugin's files had changed."""
+        return self._killed_for == REPLACED
 
     def kill(self, why: str) -> None:
         """End the process, and whatever it started, at once."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from seqd.authoring.messages import Load, Loaded
-from seqd.authoring.plugin_child import PluginChild
+from seqd.authoring.plugin_child import REPLACED, PluginChild
 from seqd.authoring.watching import Watch, Watched
 from seqd.errors import SeqdError
 from seqd.local.slots import Slot
@@ -115,7 +115,7 @@ class ReloadedPlugin:
 
     def _load(self, changed: list[str], began: float) -> None:
         """Load the plugin in a new child, in the place of the one that serves."""
-        self._begin("a file of the plugin has changed")
+        self._begin(REPLACED)
         child = self._next or PluginChild(self._slot, self._say)
         self._next = None
         try:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from seqd.authoring.messages import Compute, Computed, Load, Measure, Rate
-from seqd.authoring.reloading import News, ReloadedPlugin, Serving
+from seqd.authoring.reloading import News, ReloadedPlugin
 from seqd.authoring.watching import Watched
 from seqd.cli import options
 from seqd.cli.exits import print_error
@@ -19,8 +19,8 @@ from seqd.cli.plugins.dev_prompt import Prompt, prompt_for
 from seqd.cli.plugins.outcomes import RATES, print_results, rate_line, said_of
 from seqd.cli.plugins.subjects import checked_parameters, entries_of, task_of_entry
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
-from seqd.errors import InvalidRequest, SeqdError, Stopped
-from seqd.kinds import TRAIN
+from seqd.errors import InvalidRequest, PluginEnded, SeqdError, Stopped
+from seqd.kinds import TRAIN, kind_of_task
 from seqd.local.pinning import slots_here
 from seqd.parameters import Schema, allowed
 from seqd.validation import did_you_mean, listed
@@ -131,10 +131,14 @@ class Session:
                 f"no command {name!r}. Commands: {', '.join(COMMANDS)}."
                 f"{did_you_mean(name, COMMANDS)} A text that begins with a colon is given with two."
             )
-        elif line or self._schema_here().allows_empty:
+        elif line or self._allows_empty():
             self._compute(line.removeprefix(":") if name.startswith("::") else line)
 
+    def _allows_empty(self) -> bool:
+        return kind_of_task(self._current_task()).allows_empty or self._schema_here().allows_empty
+
     def _compute(self, text: str) -> None:
+        """Print what comes of a text; of the changed plugin, where it changed during the call."""
         serving, task = self._plugin.serving(), self._current_task()
         entry, schema = serving.loaded.entry, self._schema_here()
         request = Compute(
@@ -142,12 +146,15 @@ class Session:
             entries=entries_of(entry, task, [text]),
             parameters=checked_parameters(entry, task, self._parameters),
         )
-        made = self._asked(serving, request)
+        try:
+            made = serving.child.ask(request, Computed)
+        except PluginEnded:
+            if not serving.child.was_replaced:
+                raise
+            self._compute(text)
+            return
         as_json = not data_goes_to_a_terminal()
         print_results(made, task, schema, [text], as_json=as_json)
-
-    def _asked(self, serving: Serving, request: Compute) -> Computed:
-        return serving.child.ask(request, Computed)
 
     def _current_task(self) -> str:
         """Return the task that lines are for. Raises InvalidRequest where there is no such task."""
