@@ -1,0 +1,163 @@
+"""`seqd plugins try`: a plugin's one call without a daemon, and what an author is told by it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from authoring_builders import PLUGIN, write_plugin
+from cli_builders import Ended, clean_environment
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    return write_plugin(tmp_path / "seqd-hello")
+
+
+def tried(folder: Path, *arguments: str, stdin: str = "") -> Ended:
+    program = subprocess.run(
+        [sys.executable, "-m", "seqd", "plugins", "try", *arguments],
+        env=clean_environment(SEQD_DATA_DIR=str(folder / "data")),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=folder,
+    )
+    return Ended(program.returncode, program.stdout, program.stderr)
+
+
+def results_of(ended: Ended) -> list[dict[str, object]]:
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def test_texts_of_the_command_line_and_of_stdin_are_computed_without_a_daemon(tmp_path, plugin):
+    ended = tried(tmp_path, str(plugin), "classify", "a", "-", "-p", "word=bye", stdin="b\nc\n")
+
+    assert ended.status == 0, ended.err
+    assert [(one["custom_id"], one["output"]["label"]) for one in results_of(ended)] == [
+        ("row-1", "bye"),
+        ("row-2", "bye"),
+        ("row-3", "bye"),
+    ]
+    assert "ms by hello@0, plugin hello of seqd-hello 0.1\n" in ended.err
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_error_has_the_plugins_own_calls_and_the_other_items_have_results(tmp_path, plugin):
+    ended = tried(tmp_path, str(plugin), "classify", "good", "boom")
+
+    assert ended.status == 2
+    assert [one["status"] for one in results_of(ended)] == ["succeeded", "errored"]
+    assert results_of(ended)[1]["error"]["code"] == "plugin_error"
+    module = plugin / "seqd_hello.py"
+    line = 1 + PLUGIN.splitlines().index('                raise ValueError("no boom")')
+    assert f'  File "{module}", line {line}, in classify\n' in ended.err
+    assert "seqd/worker" not in ended.err
+
+
+@pytest.mark.slow
+def test_outcomes_are_checked_as_a_worker_checks_them(tmp_path, plugin):
+    too_few = tried(tmp_path, str(plugin), "classify", "a", "fewer", "b")
+    wrong = tried(tmp_path, str(plugin), "classify", "wrong")
+
+    assert (
+        "the plugin gave 1 outcomes for 3 items; its contract (B1) is one each, in order"
+        in too_few.err
+    )
+    assert results_of(wrong)[0]["error"]["message"] == (
+        "The model plugin gave str as an outcome; its contract (B1) allows Classification and "
+        "ItemError."
+    )
+
+
+def test_the_death_of_a_plugin_is_told_with_the_signal_and_where_it_stood(tmp_path, plugin):
+    ended = tried(tmp_path, str(plugin), "classify", "die")
+
+    assert ended.status == 1
+    assert "Fatal Python error: Segmentation fault" in ended.err
+    assert f'File "{plugin / "seqd_hello.py"}", line ' in ended.err
+    assert ended.err.splitlines()[-1] == (
+        "error[plugin_ended]: The plugin's process was killed by SIGSEGV in the middle of a call. "
+        "What it printed last is above; a worker would lose its units, too."
+    )
+
+
+@pytest.mark.slow
+def test_mistakes_are_told_with_what_to_do(tmp_path, plugin):
+    said = {
+        arguments: tried(tmp_path, str(plugin), *arguments).err.splitlines()[-1]
+        for arguments in [
+            ("classfy", "a"),
+            ("classify", "a", "-p", "wrd=1"),
+            ("classify",),
+            ("classify", "a", "--data", "x.csv"),
+            ("classify", "a", "--version", "hello@7"),
+            ("classify", "a", "--model", "halo"),
+        ]
+    }
+    unknown = tried(tmp_path, "helo", "classify", "a")
+
+    assert list(said.values()) == [
+        "error[invalid_request]: hello has no task 'classfy'. Its tasks: classify, train. "
+        "Did you mean 'classify'?",
+        "error[invalid_parameters]: hello classify: parameter 'wrd' is unknown. "
+        "Did you mean 'word'? Known parameters: word.",
+        "error[invalid_request]: no text is given. Give one or more, or - for the lines of stdin.",
+        "error[invalid_request]: --data, --held-out and --out are for train, not for classify",
+        "error[unknown_model]: no version hello@7. Versions of hello: 0",
+        "error[unknown_model]: the plugin 'hello' brings no model 'halo'. Its models: hello. "
+        "Did you mean 'hello'?",
+    ]
+    assert unknown.err.startswith(
+        "error[unknown_plugin]: no plugin, model or folder named 'helo'. Plugins here: "
+    )
+
+
+def test_a_plugin_that_is_broken_is_told_with_file_and_line(tmp_path, plugin):
+    (plugin / "seqd_hello.py").write_text("import seqd_nothing_here\n")
+
+    ended = tried(tmp_path, str(plugin), "classify", "a")
+
+    assert ended.status == 1
+    assert f'  File "{plugin / "seqd_hello.py"}", line 1, in <module>\n' in ended.err
+    assert ended.err.splitlines()[-1] == (
+        "error[plugin_fault]: the plugin 'hello' is broken: ModuleNotFoundError: No module named "
+        "'seqd_nothing_here'. Install seqd_nothing_here here, or disable the plugin with "
+        "SEQD_DISABLED_PLUGINS=hello."
+    )
+
+
+@pytest.mark.slow
+def test_a_training_makes_a_version_that_can_be_tried(tmp_path, plugin):
+    (tmp_path / "data.csv").write_text("text,label\na,one\nb,two\n")
+
+    trained = tried(tmp_path, str(plugin), "train", "--data", "data.csv", "--out", "made")
+    again = tried(tmp_path, str(plugin), "train", "--data", "data.csv", "--out", "made")
+    computed = tried(tmp_path, str(plugin), "classify", "a", "--version", "made")
+
+    assert trained.status == 0, trained.err
+    assert trained.out.splitlines()[0] == "epoch 1/1  loss 0.5  0.1 s"
+    assert trained.out.splitlines()[-1] == (
+        f"Try it: seqd plugins try {plugin} TASK TEXT --version {tmp_path / 'made'}"
+    )
+    assert again.err.splitlines()[-1] == (
+        f"error[output_exists]: {tmp_path / 'made'} is there already. Give --out a folder that is "
+        "not there yet."
+    )
+    assert [*tmp_path.glob(".made-*")] == []
+    assert "by hello@1, plugin hello" in computed.err
+
+
+@pytest.mark.slow
+def test_an_installed_plugin_is_tried_by_its_name_and_by_that_of_its_model(tmp_path):
+    named = tried(tmp_path, "markov", "generate", "the", "-p", "length=10")
+    model = tried(tmp_path, "markov_words", "generate", "the", "-p", "length=10")
+
+    assert named.status == model.status == 0, named.err + model.err
+    assert "by markov_words@0, plugin markov of seqd" in model.err
