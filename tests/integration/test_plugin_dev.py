@@ -1,0 +1,286 @@
+"""`seqd plugins dev`: changes of a plugin's files are served, and no fault ends a session."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyte
+import pytest
+
+from authoring_builders import PLUGIN, write_plugin
+from cli_builders import Ended, clean_environment
+
+pytestmark = pytest.mark.processes
+
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    return write_plugin(tmp_path / "seqd-hello")
+
+
+class PipedSession:
+    """A session that reads a pipe; what it says to people is in a file."""
+
+    def __init__(self, plugin: Path) -> None:
+        self._said = plugin.parent / "said.txt"
+        with self._said.open("w") as said:
+            self.program = subprocess.Popen(
+                [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin)],
+                env=clean_environment(SEQD_DATA_DIR=str(plugin.parent / "data")),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                bufsize=1,
+            )
+
+    def give(self, line: str) -> None:
+        assert self.program.stdin is not None
+        self.program.stdin.write(f"{line}\n")
+
+    def label_of(self, text: str) -> object:
+        self.give(text)
+        assert self.program.stdout is not None
+        return json.loads(self.program.stdout.readline())["output"]["label"]
+
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def wait_until_said(self, words: str, times: int = 1) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while self.said().count(words) < times:
+            assert self.program.poll() is None, self.said()
+            assert time.monotonic() < deadline, f"{words!r} never came: {self.said()}"
+            time.sleep(0.02)
+
+
+@contextmanager
+def a_session(plugin: Path) -> Iterator[PipedSession]:
+    """Run a session until the block ends; its input then ends, and so does the session."""
+    session = PipedSession(plugin)
+    try:
+        yield session
+        session.program.communicate(timeout=DEADLINE_S)
+    finally:
+        session.program.kill()
+        session.program.wait()
+    assert session.program.returncode == 0, session.said()
+
+
+def write(plugin: Path, old: str, new: str) -> None:
+    (plugin / "seqd_hello.py").write_text(PLUGIN.replace(old, new))
+
+
+def test_a_change_of_a_file_is_served(plugin):
+    with a_session(plugin) as session:
+        before = session.label_of("a")
+        write(plugin, 'default="hello"', 'default="hallo"')
+        session.wait_until_said("after seqd_hello.py changed: hello@0, plugin hello of seqd-hello")
+
+        assert (before, session.label_of("a")) == ("hello", "hallo")
+
+
+@pytest.mark.slow
+def test_a_plugin_that_is_broken_serves_nothing_until_it_is_mended(plugin):
+    with a_session(plugin) as session:
+        session.label_of("a")
+        write(plugin, "class Hello(Model):", "class Hello(Model:")
+        session.wait_until_said("Nothing serves until that is mended")
+        session.give("a")
+        session.wait_until_said("error[plugin_fault]: the plugin 'hello' is broken", times=2)
+        write(plugin, 'default="hello"', 'default="again"')
+        session.wait_until_said("after seqd_hello.py changed: hello@0")
+
+        assert session.label_of("a") == "again"
+        line = 1 + PLUGIN.splitlines().index("class Hello(Model):")
+        assert f'File "{plugin / "seqd_hello.py"}", line {line}\n' in session.said()
+        assert "SyntaxError: invalid syntax" in session.said()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_call_and_kills_what_does_not_obey(plugin):
+    with a_session(plugin) as session:
+        session.label_of("a")
+        session.give("wait")
+        session.wait_until_said("waiting")
+        session.program.send_signal(signal.SIGINT)
+        session.wait_until_said("error[stopped]: The call was stopped.")
+        session.give("hang")
+        session.wait_until_said("hanging")
+        began = time.monotonic()
+        session.program.send_signal(signal.SIGINT)
+        session.wait_until_said("it did not stop within 2 s of Ctrl-C")
+
+        assert 1.5 < time.monotonic() - began < DEADLINE_S
+        assert f'File "{plugin / "seqd_hello.py"}", line ' in session.said()
+        assert session.label_of("b") == "hello"
+
+
+@pytest.mark.slow
+def test_a_plugin_that_dies_is_loaded_again(plugin):
+    with a_session(plugin) as session:
+        session.give("die")
+        session.wait_until_said("The plugin's process was killed by SIGSEGV")
+
+        assert session.label_of("b") == "hello"
+
+
+@pytest.mark.slow
+def test_a_call_whose_plugin_is_mended_meanwhile_is_made_again(plugin):
+    with a_session(plugin) as session:
+        session.label_of("a")
+        session.give("hang")
+        session.wait_until_said("hanging")
+        write(plugin, 'text == "hang"', 'text == "never"')
+
+        assert session.program.stdout is not None
+        assert json.loads(session.program.stdout.readline())["output"]["label"] == "hello"
+
+
+@pytest.mark.slow
+def test_a_folder_that_vanishes_is_told_and_comes_back(plugin):
+    with a_session(plugin) as session:
+        session.label_of("a")
+        shutil.move(plugin, plugin.with_name("elsewhere"))
+        session.wait_until_said(f"error[unknown_plugin]: {plugin} is not there.")
+        shutil.move(plugin.with_name("elsewhere"), plugin)
+        session.wait_until_said("Loaded in ", times=2)
+
+        assert session.label_of("a") == "hello"
+
+
+def dev(folder: Path, *arguments: str, stdin: str = "") -> Ended:
+    program = subprocess.run(
+        [sys.executable, "-m", "seqd", "plugins", "dev", *arguments],
+        env=clean_environment(SEQD_DATA_DIR=str(folder / "data")),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=folder,
+    )
+    return Ended(program.returncode, program.stdout, program.stderr)
+
+
+@pytest.mark.slow
+def test_commands_of_a_session(tmp_path, plugin):
+    lines = [
+        ":params",
+        ":set word=7",
+        ":set word=bye",
+        "a",
+        ":set word=",
+        "::a",
+        ":tsk",
+        ":task x",
+        ":task train",
+        ":help",
+    ]
+
+    ended = dev(tmp_path, str(plugin), stdin="\n".join(lines))
+
+    assert ended.status == 0
+    printed = ended.out.splitlines()
+    assert printed[0] == "word = hello  a text of 0 to 20 characters  The answer."
+    assert [json.loads(line)["output"]["label"] for line in printed[1:3]] == ["bye", "hello"]
+    assert printed[3] == ":task NAME        go over to another task"
+    assert [line for line in ended.err.splitlines() if line.startswith("error")] == [
+        "error[invalid_parameters]: hello classify: parameter 'word' is 7; allowed: a text of 0 to "
+        "20 characters.",
+        "error[invalid_request]: no command ':tsk'. Commands: :task, :set, :params, :bench, "
+        ":reload, :help, :quit. Did you mean ':task'? A text that begins with a colon is given "
+        "with two.",
+        "error[invalid_request]: hello has no task 'x'. Its tasks: classify, train.",
+        "error[invalid_request]: train takes a file: seqd plugins try … train --data FILE --out "
+        "FOLDER",
+    ]
+
+
+@pytest.mark.slow
+def test_items_a_second_are_measured_by_size_of_batch(tmp_path, plugin):
+    ended = dev(tmp_path, str(plugin), "--bench")
+
+    assert ended.status == 0, ended.err
+    header, *rows = [line.split() for line in ended.out.splitlines()]
+    assert header == ["batch", "items", "a", "second", "a", "call"]
+    assert [row[0] for row in rows] == ["1", "8", "64", "512"]
+
+
+@pytest.mark.slow
+def test_a_path_that_is_no_plugin_ends_the_command_at_once(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
+
+    ended = dev(tmp_path, ".")
+
+    assert ended.status == 2
+    assert ended.err.startswith(f"error[unknown_plugin]: {tmp_path}/pyproject.toml names no plugin")
+
+
+class Terminal:
+    """A session on a terminal of 80 columns, and what stands there."""
+
+    def __init__(self, plugin: Path) -> None:
+        self._ours, its = pty.openpty()
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        environment = clean_environment(SEQD_DATA_DIR=str(plugin.parent), TERM="xterm")
+        del environment["COLUMNS"]
+        self.screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self.screen)
+        self.program = subprocess.Popen(
+            [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin)],
+            env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(its)
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def wait_until(self, wanted: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not any(wanted in line for line in self.lines()):
+            assert time.monotonic() < deadline, "\n".join(self.lines())
+            if select.select([self._ours], [], [], 0.2)[0]:
+                read = os.read(self._ours, 65_536)
+                self._stream.feed(read)
+                if b"\x1b[6n" in read:  # where is the cursor?
+                    os.write(self._ours, b"\x1b[1;1R")
+
+
+@pytest.mark.slow
+def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_typed(plugin):
+    terminal = Terminal(plugin)
+    try:
+        terminal.wait_until("hello classify>")
+        terminal.type("a text\r")
+        terminal.wait_until("hello      1.000  a text")
+        terminal.type("half a li")
+        terminal.wait_until("> half a li")
+        write(plugin, 'default="hello"', 'default="hallo"')
+        terminal.wait_until("after seqd_hello.py changed")
+        terminal.type("ne\r")
+        terminal.wait_until("hallo      1.000  half a line")
+        terminal.type(":quit\r")
+
+        assert terminal.program.wait(DEADLINE_S) == 0
+    finally:
+        terminal.program.kill()
+        terminal.program.wait()
