@@ -1,0 +1,171 @@
+"""Given the examples of the model kit, installed by pip, when a worker has them, then as they say.
+
+Each one's own tests stand beside it, and run here, too. One whose library is not installed is
+skipped: pip install torch scikit-learn.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checkout import python_path
+from example_plugin import EXAMPLES, KIT_EXAMPLES, runnable_kit_examples
+from readme_blocks import blocks_of
+from redis_fixtures import Server, forget_keys
+from seqd.client import JobHandle
+from seqd.models.store import ModelStore
+from seqd_schemas import ModelManifest
+from worker_fixtures import Cluster, live_settings
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+
+WORDS = {"warm": ("a fine film", "a clever story"), "cold": ("a dull film", "a weak plot")}
+
+
+class InstalledCluster(Cluster):
+    """A cluster whose workers have one example alone, as pip has installed it."""
+
+    def __init__(self, server: Server, folder: Path, name: str, site: Path) -> None:
+        self.name, self.plugins = name, site
+        settings = live_settings(server, folder)
+        # A checkpoint whenever a step asks whether one is due.
+        more: dict[str, object] = {"enabled_plugins": (name,), "checkpoint_s": 0.01}
+        super().__init__(settings.model_copy(update=more), folder)
+
+    def publish_models(self, store_dir: Path) -> None:
+        """Publish nothing: a test trains what it needs."""
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment of a program beside its workers."""
+        return os.environ | {
+            "PYTHONPATH": python_path(self.plugins),
+            "SEQD_REDIS_URL": str(self.settings.redis_url),
+            "SEQD_PREFIX": self.settings.prefix,
+            "SEQD_DATA_DIR": str(self.settings.data_dir),
+            "SEQD_ENABLED_PLUGINS": self.name,
+            "TERM": "dumb",
+            "COLUMNS": "80",
+        }
+
+    def run(self, *command: str, folder: Path | None = None) -> str:
+        """Run a program beside its workers, and return what it prints."""
+        ended = subprocess.run(
+            command, cwd=folder, env=self.variables(), capture_output=True, text=True
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+
+def install(name: str, folder: Path) -> tuple[Path, Path]:
+    """Install an example by pip, as a user would; return its copied source, and the site."""
+    source, site = folder / "source", folder / "site"
+    subprocess.run(["cp", "-r", str(EXAMPLES / f"seqd_{name}"), str(source)], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    installed = subprocess.run(
+        [*pip, "--no-index", "--no-deps", "--no-build-isolation", "--target", str(site),
+         str(source)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert installed.returncode == 0, installed.stderr
+    return source, site
+
+
+@pytest.fixture(scope="module", params=sorted(KIT_EXAMPLES))
+def example(
+    request: pytest.FixtureRequest, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[InstalledCluster]:
+    """Each example in turn, on a worker that is ready."""
+    name = request.param
+    if name not in runnable_kit_examples():
+        pytest.skip(f"{KIT_EXAMPLES[name]} is not installed")
+    folder = tmp_path_factory.mktemp(name)
+    _, site = install(name, folder)
+    own = InstalledCluster(redis_server, folder, name, site)
+    try:
+        own.start_ready()
+        yield own
+    finally:
+        own.close()
+        forget_keys(redis_server.url, own.settings.prefix)
+
+
+def test_what_its_readme_shows_runs_as_it_stands_there(example, tmp_path):
+    readme = EXAMPLES / f"seqd_{example.name}" / "README.md"
+    seqd = f'seqd() {{ "{sys.executable}" -P -m seqd "$@"; }}\n'
+
+    example.run(
+        sys.executable, "-c", "\n".join(block.text for block in blocks_of(readme, "python"))
+    )
+    shown = [
+        example.run("bash", "-euo", "pipefail", "-c", seqd + block.text, folder=tmp_path)
+        for block in blocks_of(readme, "sh")
+    ]
+
+    if example.name == "gru":
+        (curve,) = shown
+        assert "validation loss" in curve
+        assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+# That of tfidf takes less time than it takes to kill it.
+@pytest.mark.parametrize("example", ["gru", "textcnn"], indirect=True)
+def test_a_training_whose_worker_is_killed_writes_the_bytes_of_an_undisturbed_one(example):
+    undisturbed = version_of(example, train(example))
+    job = train(example)
+
+    first = next(event for event in job.events() if event.event in ("step", "epoch"))
+    example.workers[0].kill_child()
+    resumed = version_of(example, job)
+
+    assert first.event == "step"
+    logged = [event.message for event in job.events() if event.event == "log"]
+    assert "The training goes on from its last checkpoint." in logged
+    assert resumed.files == undisturbed.files
+    assert resumed.metrics == undisturbed.metrics
+    assert [(one.epoch, one.metrics) for one in resumed.epochs] == [
+        (one.epoch, one.metrics) for one in undisturbed.epochs
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(KIT_EXAMPLES))
+def test_its_own_tests_pass_where_it_is_installed_by_pip(name, tmp_path):
+    if name not in runnable_kit_examples():
+        pytest.skip(f"{KIT_EXAMPLES[name]} is not installed")
+    source, site = install(name, tmp_path)
+    environment = os.environ | {"PYTHONPATH": python_path(site)}
+
+    tested = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=source, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    listed = subprocess.run(
+        [sys.executable, "-P", "-m", "seqd", "plugins", "list"],
+        env=environment | {"SEQD_DATA_DIR": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert tested.returncode == 0, tested.stdout
+    assert (site / f"seqd_{name}" / "py.typed").is_file()
+    assert re.search(rf"\b{name}\b.*ready", listed.stdout)
+
+
+def train(example: InstalledCluster) -> JobHandle:
+    """Train on texts that take some seconds, in steps that are reported."""
+    records = [
+        {"text": f"{text} number {number}", "label": label}
+        for number in range(100)
+        for label, texts in WORDS.items()
+        for text in texts
+    ]
+    parameters = {"epochs": 3, "patience": 0, "batch_size": 4, "max_tokens": 8}
+    return example.client().train(records, model=example.name, parameters=parameters)
+
+
+def version_of(example: InstalledCluster, job: JobHandle) -> ModelManifest:
+    version = job.trained_version()
+    store = ModelStore(example.settings.store_dir, {})
+    return store.open(version.model, version.version).manifest
