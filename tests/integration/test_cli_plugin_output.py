@@ -195,6 +195,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "models params": ("echo",),
             "models place": (),
             "plugins list": (),
+            "plugins check": ("chatty",),
             "plugins show": ("light",),
             "jobs list": (),
             "probe live": (),

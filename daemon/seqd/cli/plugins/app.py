@@ -16,10 +16,7 @@ from seqd.errors import RedisUnreachable
 if TYPE_CHECKING:
     from seqd_schemas import WorkerStatus
 
-app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on the workers.")
-app.command("try")(try_plugin)
-app.command("dev")(dev)
-app.command()(check)
+app = typer.Typer(no_args_is_help=True, help="List, show, write, check and try plugins.")
 
 
 @app.command("list")
@@ -45,6 +42,9 @@ def list_plugins(as_json: options.Json = False) -> None:
 
 
 app.command()(show)
+app.command()(check)
+app.command("try")(try_plugin)
+app.command()(dev)
 
 
 def _workers() -> "list[WorkerStatus] | None":

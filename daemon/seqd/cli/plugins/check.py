@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.exits import interrupted_by_sigterm
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest
@@ -60,14 +61,16 @@ def check(
     Without an argument it is the plugin of the folder that you are in. The exit status is 1 where
     a check failed.
     """
+    from seqd.cli.ui.stdout import keep_stdout_from_plugins
     from seqd.testing.checks.running import LIMIT_S, check_plugin
 
+    keep_stdout_from_plugins()
     limit_s = options.read_whole("--timeout", timeout, 1, _MOST_SECONDS, " seconds") or LIMIT_S
     _check_folder(version_folder)
     reports: list[Report] = []
     screen = Screen()
     for source in _sources(plugin):
-        with _progress_line(source.name) as progress:
+        with _progress_line(source.name) as progress, interrupted_by_sigterm():
             report = check_plugin(
                 source, version_folder=version_folder, limit_s=limit_s, progress=progress
             )
@@ -75,16 +78,13 @@ def check(
         if not as_json:
             _print(screen, report)
     if as_json:
-        print_json(
-            {
-                "reports": [
-                    {**report.model_dump(mode="json"), "summary": report.closing_line()}
-                    for report in reports
-                ]
-            }
-        )
+        print_json({"reports": [_with_summary(report) for report in reports]})
     if any(report.failed for report in reports):
         sys.exit(_FAILED)
+
+
+def _with_summary(report: "Report") -> dict[str, object]:
+    return {**report.model_dump(mode="json"), "summary": report.closing_line()}
 
 
 def _check_folder(folder: Path | None) -> None:

@@ -66,13 +66,22 @@ class Ended:
 
 
 def run_child(
-    spec: Spec, folder: Path, limit_s: float, *, hash_seed: str = _HASH_SEED, times: bool = False
+    spec: Spec,
+    folder: Path,
+    limit_s: float,
+    *,
+    hash_seed: str = _HASH_SEED,
+    times: bool = False,
+    live: set[subprocess.Popen[bytes]] | None = None,
+    own_session: bool = True,
 ) -> Ended:
     """Run a child by its spec, in a folder for its files, and return how it ended.
 
     It and whatever it has started is killed after `limit_s` and a grace period. With `times`
-    Python measures its imports.
+    Python measures its imports. While it runs it is in `live`. Without a session of its own
+    it ends with the process that started it, and what it has started is not killed.
     """
+    running: set[subprocess.Popen[bytes]] = set() if live is None else live
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / name for name in ("spec", "events", "stacks", "stdout", "stderr")}
     own = {name: str(file) for name, file in files.items()}
@@ -86,15 +95,18 @@ def run_child(
             stdout=out,
             stderr=error,
             env=_environment(hash_seed),
-            start_new_session=True,
+            start_new_session=own_session,
         )
         hung = False
+        running.add(child)
         try:
             child.wait(limit_s + _GRACE_S)
         except subprocess.TimeoutExpired:
             hung = True
         finally:
-            _kill_all(child)
+            kill(child)
+            child.wait()
+            running.discard(child)
     stacks = files["stacks"].read_text(errors="replace") if files["stacks"].exists() else ""
     return Ended(
         child.returncode,
@@ -111,11 +123,11 @@ def _environment(hash_seed: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": hash_seed, "PYTHONSAFEPATH": "1"}
 
 
-def _kill_all(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child and what it has started, and wait for it."""
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and what it has started; one without a session of its own, alone."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    child.kill()
 
 
 def _events(file: Path) -> list[Mapping[str, JsonValue]]:
@@ -147,7 +159,8 @@ def outcomes_in_a_child(spec: Spec, folder: Path) -> dict[str, list[str]]:
     """
     limit_s = cast("float", spec["limit_s"])
     wanted = {**spec, "mode": "outcomes"}
-    ended = run_child(wanted, folder, limit_s, hash_seed=_OTHER_HASH_SEED)
+    # In the session of this process, so that whoever ends this one ends both.
+    ended = run_child(wanted, folder, limit_s, hash_seed=_OTHER_HASH_SEED, own_session=False)
     for event in ended.events:
         if event.get("event") == "outcomes":
             return cast("dict[str, list[str]]", event["outcomes"])

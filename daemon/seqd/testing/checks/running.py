@@ -1,9 +1,11 @@
 """Runs all checks of a plugin, some processes side by side, and makes the report."""
 
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Semaphore
@@ -15,7 +17,7 @@ from pydantic import JsonValue
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
 from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of, known_ids
-from seqd.testing.checks.children import STACK_LINES, START_S, Ended, run_child
+from seqd.testing.checks.children import STACK_LINES, START_S, Ended, kill, run_child
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.report import CheckResult, CheckState, Place, Report
 from seqd.testing.checks.sources import PluginSource
@@ -150,6 +152,8 @@ class Run:
     _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="seqd-checks-")))
     _slots: Semaphore = field(default_factory=lambda: Semaphore(PROCESSES))
     _lock: Lock = field(default_factory=Lock)
+    _live: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _stopped: bool = False
     _children: int = 0
     _done: int = 0
     _total: int = 0
@@ -195,7 +199,7 @@ class Run:
         """Run the checks of all parts, side by side, and return their results in order."""
         wanted = [(model, part) for model, parts in described.parts.items() for part in parts]
         self._total = sum(len(checks_of(part)) for _, part in wanted)
-        with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+        with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool, self._ending():
             each = pool.map(lambda one: self.part(*one), wanted)
             return [result for results in each for result in results]
 
@@ -212,11 +216,22 @@ class Run:
         shared = self._own_folder()
         # The first process of a version that is to be trained trains it.
         workers = 1 if part is Part.TRAINED else len(groups)
-        with ThreadPoolExecutor(max_workers=workers) as pool:
+        with ThreadPoolExecutor(max_workers=workers) as pool, self._ending():
             first, *others = pool.map(
                 lambda group: self._group(model, part, group, shared), groups.values()
             )
         return first + [result for results in others for result in results[1:]]
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Kill all children where a `with` block is left by an exception, such as Ctrl-C."""
+        try:
+            yield
+        except BaseException:
+            self._stopped = True
+            for child in tuple(self._live):
+                kill(child)
+            raise
 
     def _group(
         self, model: str, part: Part, checks: "Sequence[Check[object]]", shared: Path
@@ -226,6 +241,8 @@ class Run:
         left, why = list(checks), "the process died too often"
         for _ in range(_RESTARTS):
             with self._slots:
+                if self._stopped:
+                    break
                 self._tell(f"{model} ({part})")
                 ended = self._child(model, part, left, shared)
             by_id = {check.id: check for check in left}
@@ -254,9 +271,8 @@ class Run:
             "checks": [check.id for check in checks],
             "folder": str(shared),
         }
-        return run_child(
-            spec, self._own_folder(), START_S + self.limit_s * (1 + factors + training)
-        )
+        limit_s = START_S + self.limit_s * (1 + factors + training)
+        return run_child(spec, self._own_folder(), limit_s, live=self._live)
 
     def _spec(self, mode: str) -> dict[str, JsonValue]:
         return {

@@ -114,6 +114,11 @@ def sources_in(path: Path) -> list[PluginSource]:
     """
     if path.is_file():
         return [_source_of_file(path)]
+    if not path.exists():
+        raise InvalidInput(
+            f"there is no {path}. Give the folder of a distribution, a .py file, or the name of an "
+            "installed plugin."
+        )
     file = path / PROJECT_FILE
     if not file.is_file():
         raise InvalidInput(
@@ -123,27 +128,30 @@ def sources_in(path: Path) -> list[PluginSource]:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file} cannot be read: {error}. Correct it.") from None
-    project = _table(content, "project")
-    points = _table(_table(project, "entry-points"), PROJECT)
+    points = _table(content, "project", "entry-points", PROJECT)
     if not points:
         raise InvalidInput(_NO_ENTRY_POINT.format(file=file))
-    return [_declared(path, project, name, str(address)) for name, address in points.items()]
+    return [_declared(path, content, name, str(address)) for name, address in points.items()]
 
 
-def _table(parent: Mapping[str, object], name: str) -> Mapping[str, object]:
-    found = parent.get(name, {})
-    return cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
+def _table(content: Mapping[str, object], *names: str) -> Mapping[str, object]:
+    """Return the table under some names; an empty one where there is none."""
+    for name in names:
+        found = content.get(name)
+        content = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
+    return content
 
 
-def _declared(folder: Path, project: Mapping[str, object], name: str, address: str) -> PluginSource:
+def _declared(folder: Path, content: Mapping[str, object], name: str, address: str) -> PluginSource:
     top = address.partition(":")[0].partition(".")[0]
-    places = (folder / "src", folder)
+    places = _source_folders(folder, content)
     home = next((place for place in places if _has_module(place, top)), None)
     if home is None:
         raise InvalidInput(
             f"{folder / PROJECT_FILE}: the entry point {name!r} names the module {top!r}, and "
-            f"there is neither {top}/__init__.py nor {top}.py in {folder} or its folder src."
+            f"there is neither {top}/__init__.py nor {top}.py in {listed(map(str, places))}."
         )
+    project = _table(content, "project")
     return PluginSource(
         name=name,
         address=address,
@@ -151,6 +159,16 @@ def _declared(folder: Path, project: Mapping[str, object], name: str, address: s
         distribution=str(project.get("name", UNPACKAGED)),
         version=str(project.get("version", "")),
     )
+
+
+def _source_folders(folder: Path, content: Mapping[str, object]) -> list[Path]:
+    """Return where a distribution's modules may be: as setuptools is told, `src`, the folder."""
+    setuptools = _table(content, "tool", "setuptools")
+    where = _table(setuptools, "packages", "find").get("where", [])
+    named = [one for one in where if isinstance(one, str)] if isinstance(where, list) else []
+    if isinstance(root := _table(setuptools, "package-dir").get(""), str):
+        named.append(root)
+    return [folder / name for name in dict.fromkeys([*named, "src", "."])]
 
 
 def _has_module(folder: Path, name: str) -> bool:
