@@ -1,0 +1,272 @@
+"""Checks of plugins: each one that misbehaves is found by the right check, a sound one by none."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from checkout import python_path
+from cli_builders import Ended, clean_environment
+from seqd.testing.checks import CheckResult, CheckState, PluginExamples, check_plugin
+from seqd.testing.checks.catalog import Part
+from seqd.testing.checks.running import Run
+from seqd.testing.checks.sources import sources_in
+
+pytestmark = pytest.mark.processes
+
+ZOO = Path(__file__).parent.parent / "broken_plugins"
+
+#: By which check each is found, the beginning of what was seen, and the function that is to blame.
+FOUND = {
+    "returns_too_few": ("B1", "classify returns 4 outcomes for 7 items", "classify"),
+    "gives_nan": (
+        "B1",
+        "The model plugin gave a Classification that no result can hold: score is nan",
+        "classify",
+    ),
+    "wrong_order": (
+        "B4",
+        "classify returns the outcome of another item in the place of",
+        "classify",
+    ),
+    "ignores_stop": (
+        "S1",
+        "classify of 3 items never asks context.stop_requested(), or goes on",
+        "classify",
+    ),
+    "leaks": ("M2", "resident memory grows by 1", "classify"),
+    "prints": ("E1", r"it prints 'classifying 5 texts\n'", "classify"),
+    "reseeds": ("E2", "it draws from, or seeds, the shared state of random", "classify"),
+    "hangs_in_c": ("P1", "it hung for more than 3 s", "classify"),
+    "forks": ("E4", "it leaves the process ", "classify"),
+    "exits_at_run": ("P1", "the process ended itself with exit status 3", ""),
+}
+
+#: Those that are found in about a second and a half, and of which each is another way to be found.
+QUICK = ("wrong_order", "exits_at_run")
+
+SOUND = '''"""A plugin that greets, as its author would write it."""
+
+from typing import ClassVar
+
+from seqd.errors import Stopped
+from seqd.hookspecs import LoadedModel, Model, PluginParameters, TaskSpec, hookimpl
+from seqd_schemas import Classification, ItemError, ItemErrorCode
+
+
+class Hello(Model):
+    """A model without training."""
+
+    name = "hello"
+    summary = "Tells greetings from other texts."
+    tasks: ClassVar = {"classify": TaskSpec(PluginParameters)}
+
+    def load(self, artifact, device):
+        return LoadedHello()
+
+
+class LoadedHello(LoadedModel):
+    memory_bytes = 1_000
+    classes = ("greeting", "other")
+
+    def warm_up(self):
+        pass
+
+    def classify(self, items, parameters, context):
+        outcomes = []
+        for item in items:
+            if context.stop_requested():
+                raise Stopped
+            outcomes.append(one(item.text))
+        return outcomes
+
+
+def one(text):
+    if any("\\ud800" <= character <= "\\udfff" for character in text):
+        message = "The text has a lone surrogate, which is no character. Send valid text."
+        return ItemError(code=ItemErrorCode.DECODE_ERROR, message=message)
+    label = "greeting" if "hello" in text else "other"
+    return Classification(label=label, score=1.0, truncated=False)
+
+
+@hookimpl
+def seqd_register_models():
+    return [Hello()]
+'''
+
+
+def checked(name: str, check: str, limit_s: float = 20) -> CheckResult:
+    """Run one check of a member of the zoo."""
+    (source,) = sources_in(ZOO / f"{name}.py")
+    with Run(source, PluginExamples(), None, limit_s) as run:
+        results = run.part(name, Part.BUILT_IN, {check})
+    return {result.id: result for result in results}[check]
+
+
+def seqd(environment: Mapping[str, str], *arguments: str, folder: Path | None = None) -> Ended:
+    program = subprocess.run(
+        [sys.executable, "-m", "seqd", *arguments],
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    return Ended(program.returncode, program.stdout, program.stderr)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FOUND]
+)
+def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str):
+    check, seen, function = FOUND[name]
+
+    result = checked(name, check, limit_s=3 if name == "hangs_in_c" else 20)
+
+    assert result.state is CheckState.FAILED
+    assert result.seen.startswith(seen)
+    assert result.cure.endswith(".")
+    if function:
+        assert Path(result.place.file).name == f"{name}.py"
+        assert result.place.function.endswith(function)
+
+
+@pytest.mark.slow
+def test_what_hangs_has_its_stack_in_the_result():
+    result = checked("hangs_in_c", "P1", limit_s=2)
+
+    assert len(result.stack) == 1
+    assert "hangs_in_c.py:" in result.stack[0]
+    assert result.stack[0].endswith(", in classify")
+
+
+@pytest.mark.slow
+def test_a_plugin_whose_first_call_fails_is_checked_no_further():
+    (source,) = sources_in(ZOO / "exits_at_run.py")
+
+    report = check_plugin(source)
+
+    assert [result.id for result in report.failed] == ["P1"]
+    served = [result for result in report.results if result.part == Part.BUILT_IN]
+    assert {result.why for result in served if result.id != "P1"} == {"P1 failed"}
+
+
+@pytest.mark.slow
+def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
+    (tmp_path / "hello.py").write_text("import time\ntime.sleep(600)\n")
+
+    report = check_plugin(sources_in(tmp_path / "hello.py")[0], limit_s=2)
+
+    (result,) = report.results
+    assert (result.id, result.seen) == ("L1", "it hung for more than 2 s")
+    assert (Path(result.place.file).name, result.place.line) == ("hello.py", 2)
+
+
+@pytest.mark.slow
+def test_a_sound_plugin_without_training_passes_all_checks_that_apply(tmp_path: Path):
+    (tmp_path / "seqd_hello.py").write_text(SOUND)
+
+    ended = seqd(clean_environment(), "plugins", "check", str(tmp_path / "seqd_hello.py"))
+
+    assert ended.status == 0, ended.out + ended.err
+    assert ended.out == (
+        "seqd_hello: 23 checks ran: 23 passed, 0 failed; 13 did not apply (no task of its own, it "
+        "streams nothing, no task has a bound, no files, no train)\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_model_that_needs_files_is_checked_with_those_that_are_given(tmp_path: Path):
+    source = SOUND.replace('    name = "hello"\n', '    name = "hello"\n    needs_weights = True\n')
+    (tmp_path / "seqd_hello.py").write_text(source)
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "words.json").write_text("[]")
+    plugin = sources_in(tmp_path / "seqd_hello.py")[0]
+
+    without = check_plugin(plugin)
+    given = check_plugin(plugin, version_folder=files)
+
+    reasons = {result.why for result in without.results if result.part == Part.FOLDER}
+    assert reasons == {"no version to serve: give its folder with --version-folder"}
+    served = {one.id: one.state for one in given.results if one.part == Part.FOLDER}
+    assert served["V1"] is served["B1"] is CheckState.PASSED
+    assert given.failed == []
+
+
+def test_a_plugin_that_cannot_be_loaded_fails_with_its_line_and_status_1():
+    path = ZOO / "raises_on_import.py"
+
+    ended = seqd(clean_environment(), "plugins", "check", str(path), "--json")
+
+    assert ended.status == 1, ended.err
+    (report,) = json.loads(ended.out)["reports"]
+    (result,) = report["results"]
+    assert (result["id"], result["state"], result["place"]["line"]) == ("L1", "failed", 3)
+    assert result["seen"].startswith("RuntimeError: libfoo 2 is needed, found libfoo 1.")
+    assert report["summary"] == "1 check ran: 0 passed, 1 failed"
+
+
+def test_what_names_no_plugin_is_a_mistake_of_the_caller(tmp_path: Path):
+    environment = clean_environment()
+
+    unknown = seqd(environment, "plugins", "check", "markow")
+    here = seqd(environment, "plugins", "check", folder=tmp_path)
+
+    assert (unknown.status, unknown.out) == (2, "")
+    assert unknown.err.startswith(
+        "error[unknown_plugin]: no plugin or model named 'markow', and no folder or .py file of "
+        "that name. Plugins here: "
+    )
+    assert unknown.err.endswith("Did you mean 'markov'?\n")
+    assert (here.status, here.err) == (
+        2,
+        "error[invalid_input]: . has no pyproject.toml. Give the folder of a distribution, or a "
+        ".py file.\n",
+    )
+
+
+AUTHORS_TEST = '''"""An author's test."""
+
+import seqd_hello
+
+from seqd.testing import PluginChecks
+
+
+class TestHello(PluginChecks):
+    plugin = seqd_hello
+    expected_failures = {"E1": "it greets"}
+'''
+
+
+@pytest.mark.slow
+def test_an_authors_test_has_a_test_for_each_check_with_skips_and_expected_failures(
+    tmp_path: Path,
+):
+    greeting = SOUND.replace(
+        "        outcomes = []\n", '        print("hello")\n        outcomes = []\n'
+    )
+    (tmp_path / "seqd_hello.py").write_text(greeting)
+    (tmp_path / "test_hello.py").write_text(AUTHORS_TEST)
+
+    program = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-rxs", "-p", "no:cacheprovider", "."],
+        cwd=tmp_path,
+        env=clean_environment(PYTHONPATH=python_path(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+    assert program.returncode == 0, program.stdout
+    assert "22 passed, 13 skipped, 1 xfailed" in program.stdout
+    assert "XFAIL test_hello.py::TestHello::test_plugin[hello-built-in-E1] - it greets" in (
+        program.stdout
+    )
+    assert "no train" in program.stdout

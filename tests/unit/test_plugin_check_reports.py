@@ -1,0 +1,201 @@
+"""Reports of plugin checks, examples that authors declare, and where a plugin is looked for."""
+
+from math import nan
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from seqd.errors import InvalidInput, InvalidRequest, PluginFault
+from seqd.testing.checks import CheckResult, CheckState, PluginExamples, Report, source_of
+from seqd.testing.checks.catalog import Part, checks_of, known_ids
+from seqd.testing.checks.closeness import brief, close
+from seqd.testing.checks.examples import examples_of
+from seqd.testing.checks.report import Place
+from seqd.testing.checks.running import check_plugin
+from seqd.testing.checks.sources import PluginSource, sources_in
+from seqd_schemas import Classification, Embedding, GeneratedSample, Generation, Vector
+
+
+def a_result(state: CheckState, **more: object) -> CheckResult:
+    fields = {"id": "B1", "model": "hello", "part": "built-in", "meaning": "One each."}
+    return CheckResult.model_validate({**fields, "state": state, **more})
+
+
+def a_report(*results: CheckResult) -> Report:
+    return Report(plugin="hello", api_version="1.2", results=results)
+
+
+def test_the_closing_line_counts_what_ran_and_gives_the_reasons_for_the_rest():
+    report = a_report(
+        *[a_result(CheckState.PASSED)] * 30,
+        a_result(CheckState.FAILED),
+        *[a_result(CheckState.DID_NOT_APPLY, why="no train")] * 4,
+    )
+
+    assert report.closing_line() == (
+        "31 checks ran: 30 passed, 1 failed; 4 did not apply (no train)"
+    )
+
+
+def test_a_failure_that_is_expected_is_counted_by_itself():
+    report = a_report(a_result(CheckState.EXPECTED_FAILURE, why="its library draws"))
+
+    assert report.closing_line() == "1 check ran: 0 passed, 0 failed, 1 failed as expected"
+    assert report.failed == []
+
+
+def test_a_failure_says_what_was_seen_where_and_what_to_do():
+    place = Place(file="hello.py", line=12, function="Hello.classify")
+    failed = a_result(CheckState.FAILED, seen="4 of 7", place=place, cure="Return seven.")
+
+    assert a_report(failed).lines() == [
+        "B1 hello (built-in): One each.",
+        "  seen: 4 of 7",
+        "  at:   hello.py:12, in Hello.classify",
+        "  do:   Return seven.",
+        "1 check ran: 0 passed, 1 failed",
+    ]
+
+
+@pytest.mark.parametrize("part", [Part.DESCRIPTION, Part.TRAINING, Part.STARTER])
+def test_each_check_of_a_part_has_an_id_of_its_own_and_a_sentence(part: Part):
+    checks = checks_of(part)
+
+    assert len({check.id for check in checks}) == len(checks) >= 4
+    assert all(check.meaning.endswith(".") for check in checks)
+    assert all((1, 0) <= check.since <= (1, 2) for check in checks)
+
+
+def test_the_examples_of_a_test_go_before_those_of_the_model():
+    of_model = PluginExamples(texts=("a", "b"), expected_failures={"D2": "why"})
+
+    both = PluginExamples(texts=("c",)).over(of_model)
+
+    assert both == PluginExamples(texts=("c",), expected_failures={"D2": "why"})
+
+
+def test_examples_with_an_unknown_name_are_refused_with_the_known_ones():
+    model = SimpleNamespace(name="hello", checks={"text": ["a"]})
+
+    with pytest.raises(PluginFault, match="model 'hello': its `checks` cannot be read: text") as (
+        refused
+    ):
+        examples_of(model)
+
+    assert str(refused.value).endswith(
+        "Known names: texts, records, data, parameters, expected_failures."
+    )
+
+
+def test_an_expected_failure_of_a_check_that_there_is_not_is_refused():
+    examples = PluginExamples(expected_failures={"B9": "why"})
+
+    with pytest.raises(InvalidRequest, match="names the check 'B9', which there is not") as refused:
+        check_plugin(PluginSource(name="hello", address="hello"), examples=examples)
+
+    assert "A1" in str(refused.value)
+    assert "B9" not in known_ids()
+
+
+def test_outcomes_are_close_within_rounding_alone():
+    def scored(score: float) -> Classification:
+        return Classification.model_construct(label="a", score=score)
+
+    def embedded(*numbers: float) -> Embedding:
+        return Embedding(vector=Vector(numbers))
+
+    def written(text: str) -> Generation:
+        sample = GeneratedSample(text=text, temperature=1.0, finish_reason="length", seed=1)
+        return Generation(prompt="a", samples=(sample,))
+
+    assert close(scored(0.5), scored(0.500_000_1))
+    assert close(scored(nan), scored(nan))
+    assert not close(scored(0.5), scored(0.51))
+    assert close(embedded(1, 2), embedded(1, 2))
+    assert not close(embedded(1, 2), embedded(2, 1))
+    assert not close(written("b"), written("c"))
+    assert not close(scored(0.5), embedded(1))
+    assert brief(scored(0.5)) == "Classification(label='a', score=0.5)"
+
+
+PROJECT = """
+[project]
+name = "seqd-hello"
+version = "1.0"
+[project.entry-points.seqd]
+hello = "seqd_hello:hello"
+"""
+
+
+@pytest.mark.parametrize("home", ["", "src"])
+def test_a_folder_with_an_entry_point_is_a_plugin_with_its_module_in_the_folder_or_src(
+    tmp_path: Path, home: str
+):
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / home).mkdir(exist_ok=True)
+    (tmp_path / home / "seqd_hello.py").write_text("hello = 1\n")
+
+    (source,) = sources_in(tmp_path)
+
+    assert (source.name, source.address) == ("hello", "seqd_hello:hello")
+    assert (source.distribution, source.version) == ("seqd-hello", "1.0")
+    assert source.path == (str((tmp_path / home).resolve()),)
+
+
+def test_a_folder_where_setuptools_is_told_another_place_is_looked_into_there(tmp_path: Path):
+    where = '[tool.setuptools.packages.find]\nwhere = ["python"]\n'
+    (tmp_path / "pyproject.toml").write_text(PROJECT + where)
+    (tmp_path / "python" / "seqd_hello").mkdir(parents=True)
+    (tmp_path / "python" / "seqd_hello" / "__init__.py").touch()
+
+    (source,) = sources_in(tmp_path)
+
+    assert source.path == (str((tmp_path / "python").resolve()),)
+
+
+@pytest.mark.parametrize(
+    ("project", "refusal"),
+    [
+        (None, "has no pyproject.toml. Give the folder of a distribution, or a .py file."),
+        ("[project", "cannot be read: "),
+        ("[project]\nname = 'a'\n", "declares no plugin. Add `[project.entry-points.seqd]`"),
+        (PROJECT, "names the module 'seqd_hello', and there is neither seqd_hello/__init__.py"),
+    ],
+)
+def test_a_folder_that_brings_no_plugin_is_refused_with_what_to_do(
+    tmp_path: Path, project: str | None, refusal: str
+):
+    if project is not None:
+        (tmp_path / "pyproject.toml").write_text(project)
+
+    with pytest.raises(InvalidInput) as refused:
+        sources_in(tmp_path)
+
+    assert refusal in str(refused.value)
+
+
+def test_a_file_that_is_no_module_is_refused(tmp_path: Path):
+    (tmp_path / "hello-1.py").touch()
+
+    with pytest.raises(InvalidInput, match=r"its name must end in \.py, and be letters, digits"):
+        sources_in(tmp_path / "hello-1.py")
+
+
+def test_an_object_of_a_module_is_found_by_its_name_there():
+    source = source_of(a_plugin_object)
+
+    assert source.address == f"{__name__}:a_plugin_object"
+    assert source.file == str(Path(__file__).resolve())
+
+
+def test_an_object_without_a_name_in_a_module_is_refused():
+    with pytest.raises(InvalidInput, match="has no name in a module"):
+        source_of(lambda: None)
+
+
+class APlugin:
+    """A plugin object."""
+
+
+a_plugin_object = APlugin()
