@@ -327,8 +327,7 @@ def check_sealed(
     folder: Path, draft: VersionDraft, version: int, check: Callable[[Artifact], None]
 ) -> None:
     """Seal a folder as a version, and have it checked; raise PluginFault where that changes it."""
-    seal_folder(folder, draft, version)
-    check(open_folder(folder, draft.model, version))
+    check(Artifact(folder, seal_folder(folder, draft, version)))
     try:
         open_folder(folder, draft.model, version)
     except ArtifactDamaged as error:
