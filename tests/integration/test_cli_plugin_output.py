@@ -197,6 +197,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "plugins list": (),
             "plugins check": ("chatty",),
             "plugins show": ("light",),
+            "plugins try": ("echo", "classify", "good", "raise"),
             "jobs list": (),
             "probe live": (),
             "probe ready": (),

@@ -84,6 +84,10 @@ class ReloadedPlugin:
         self.load_anew()
         return self.serving()
 
+    def now(self) -> Serving | None:
+        """Return what serves; None while a plugin is loaded, and where it is broken."""
+        return self._state.serving
+
     def load_anew(self) -> None:
         """Have the plugin loaded again, as after a change: its process has ended."""
         self._begin("it is loaded anew")
@@ -136,9 +140,10 @@ class ReloadedPlugin:
             before.child.kill(why)
 
     def _end(self, news: News, serving: Serving | None = None) -> None:
-        """Tell what came of a load, and then let calls go on."""
+        """Tell what came of a load, and let calls go on."""
+        with self._state.changed:
+            self._state.serving, self._state.fault = serving, news.fault
         if not self._is_closed:
             self._tell(news)
         with self._state.changed:
-            self._state.serving, self._state.fault = serving, news.fault
             self._state.changed.notify_all()

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 #: Packages that lead to the plugin, or that it calls: nothing its author is to mend.
-_NOT_THEIRS = ("seqd", "pluggy", "pydantic")
+_NOT_THEIRS = ("seqd", "importlib", "pluggy", "pydantic")
 
 
 def plugin_traceback(error: BaseException) -> str:

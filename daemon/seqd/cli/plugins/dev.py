@@ -30,8 +30,8 @@ def dev(
 ) -> None:
     """Try texts on a plugin while you write it; no daemon and no Redis.
 
-    A line is a text for the current task, :help lists the commands. When a file of the plugin
-    changes it is loaded anew. Ctrl-C ends a call, Ctrl-D the session.
+    A change of the plugin's files is served at once. A line is a text for the current task;
+    :help lists the commands. Ctrl-C ends a call, Ctrl-D the session.
     """
     from seqd.cli.plugins.dev_session import Session
     from seqd.cli.plugins.subjects import order_of, watched_of

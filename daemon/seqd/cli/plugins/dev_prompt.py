@@ -1,7 +1,7 @@
 """Where the lines of a session come from: a terminal, with editing and history, or a pipe."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from typing import Protocol
 class Prompt(Protocol):
     """Reads lines."""
 
-    def read(self, label: str) -> str | None:
+    def read(self, label: Callable[[], str]) -> str | None:
         """Return the next line, without its end; None behind the last. Raises KeyboardInterrupt."""
 
     def beside(self) -> AbstractContextManager[object]:
@@ -26,7 +26,7 @@ def prompt_for(commands: Sequence[str]) -> Prompt:
 class PipePrompt:
     """Reads the lines of a pipe or a file; shows no prompt."""
 
-    def read(self, label: str) -> str | None:
+    def read(self, label: Callable[[], str]) -> str | None:
         """Return the next line; None behind the last."""
         line = sys.stdin.readline()
         return line.rstrip("\r\n") if line else None
@@ -49,7 +49,7 @@ class TerminalPrompt:
             completer=completer, complete_while_typing=False
         )
 
-    def read(self, label: str) -> str | None:
+    def read(self, label: Callable[[], str]) -> str | None:
         """Return the next line; None at Ctrl-D. Raises KeyboardInterrupt."""
         try:
             return self._session.prompt(label)

@@ -24,7 +24,7 @@ from seqd.kinds import TRAIN, kind_of_task
 from seqd.local.pinning import slots_here
 from seqd.parameters import Schema, allowed
 from seqd.validation import did_you_mean, listed
-from seqd_schemas import ParameterValue, TaskSchema
+from seqd_schemas import CatalogEntry, ParameterValue, TaskSchema
 
 #: Sizes of batches that are measured, up to the task's own `unit_items`.
 SIZES: Final = (1, 8, 64, 512)
@@ -110,16 +110,18 @@ class Session:
     def _read(self, prompt: Prompt) -> str | None:
         """Return the next line; "" after Ctrl-C, which throws a line away."""
         try:
-            return prompt.read(self._label())
+            return prompt.read(self._label)
         except KeyboardInterrupt:
             self._notices.say(":quit or Ctrl-D ends.", "dim")
             return ""
 
     def _label(self) -> str:
-        try:
-            return f"{self._plugin.serving().loaded.entry.model} {self._current_task()}> "
-        except SeqdError:
+        """Return what stands in front of a line; asked again while the line is typed."""
+        serving = self._plugin.now()
+        if serving is None:
             return "(nothing serves)> "
+        entry = serving.loaded.entry
+        return f"{entry.model} {self._task or first_task(entry)}> "
 
     def _take(self, line: str) -> None:
         """Do what a line asks for. Raises SeqdError, which the session outlives."""
@@ -159,11 +161,9 @@ class Session:
     def _current_task(self) -> str:
         """Return the task that lines are for. Raises InvalidRequest where there is no such task."""
         entry = self._plugin.serving().loaded.entry
-        if not self._task:
-            served = [task for task in entry.all_tasks if task != TRAIN]
-            return served[0] if served else TRAIN
-        task_of_entry(entry, self._task)
-        return self._task
+        task = self._task or first_task(entry)
+        task_of_entry(entry, task)
+        return task
 
     def _schema_here(self) -> TaskSchema:
         return task_of_entry(self._plugin.serving().loaded.entry, self._current_task())
@@ -232,6 +232,11 @@ class Session:
                 "next change loads the plugin again.",
                 "red",
             )
+
+
+def first_task(entry: CatalogEntry) -> str:
+    """Return the task that a session begins with: the first that a version does."""
+    return next((task for task in entry.all_tasks if task != TRAIN), TRAIN)
 
 
 def _names_of(changed: list[str]) -> str:

@@ -57,7 +57,10 @@ Slot = Annotated[
 ]
 
 Task = Annotated[
-    str, typer.Argument(help="A task of the model, such as classify.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="TASK", help="A task of the model, such as classify.", show_default=False
+    ),
 ]
 Texts = Annotated[
     list[str] | None,
@@ -100,7 +103,7 @@ def try_plugin(
     out: Out = None,
     as_json: options.Json = False,
 ) -> None:
-    """Call a plugin once, in a process of its own, without a daemon and without Redis.
+    """Call a plugin once, in a process of its own; no daemon and no Redis.
 
     Outcomes are checked as a worker checks them. Exit status 2 when an item got an error.
     """
