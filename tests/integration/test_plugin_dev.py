@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -284,3 +285,52 @@ def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_ty
     finally:
         terminal.program.kill()
         terminal.program.wait()
+
+
+@pytest.mark.slow
+def test_jobs_of_other_programs_get_the_changed_plugin(plugin):
+    said = plugin.parent / "said.txt"
+    with said.open("w") as output:
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin), "--serve"],
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until_written(said, "Served. In another shell: ", serving)
+        (folder,) = re.findall(r"export SEQD_DATA_DIR=(\S+);", said.read_text())
+        before = classified(folder)
+        write(plugin, "class Hello(Model):", "class Hello(Model:")
+        wait_until_written(said, "What loaded before goes on being served.", serving)
+        meanwhile = classified(folder)
+        write(plugin, 'default="hello"', 'default="hallo"')
+        wait_until_written(said, "Served anew after ", serving)
+
+        assert [before, meanwhile, classified(folder)] == ["hello", "hello", "hallo"]
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        serving.wait(60)
+    assert not Path(folder).exists()
+
+
+def wait_until_written(file: Path, words: str, program: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 2 * DEADLINE_S
+    while words not in file.read_text():
+        assert program.poll() is None, file.read_text()
+        assert time.monotonic() < deadline, f"{words!r} never came: {file.read_text()}"
+        time.sleep(0.05)
+
+
+def classified(folder: str) -> object:
+    ended = subprocess.run(
+        [sys.executable, "-m", "seqd", "classify", "--model", "hello", "--text", "a"],
+        env=clean_environment(SEQD_DATA_DIR=folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)["output"]["label"]

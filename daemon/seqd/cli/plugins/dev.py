@@ -7,6 +7,21 @@ import typer
 from seqd.cli import options
 from seqd.cli.plugins.trying import Model, Parameters, Plugin, Slot, Subject, Version
 
+Bench = Annotated[
+    bool, typer.Option("--bench", help="Measure items a second by size of batch, and end.")
+]
+Texts = Annotated[
+    str | None,
+    typer.Option("--texts", metavar="FILE", help="What to measure with: a text a line."),
+]
+Serve = Annotated[
+    bool,
+    typer.Option(
+        "--serve",
+        help="Serve jobs of other programs, by a daemon with this plugin alone; no prompt.",
+    ),
+]
+
 
 def dev(
     subject: Subject,
@@ -19,14 +34,9 @@ def dev(
     plugin: Plugin = "",
     model: Model = "",
     slot: Slot = "cpu:0",
-    bench: Annotated[
-        bool,
-        typer.Option("--bench", help="Measure items a second by size of batch, and end."),
-    ] = False,
-    texts: Annotated[
-        str | None,
-        typer.Option("--texts", metavar="FILE", help="What to measure with: a text a line."),
-    ] = None,
+    bench: Bench = False,
+    texts: Texts = None,
+    serve: Serve = False,
 ) -> None:
     """Try texts on a plugin while you write it; no daemon and no Redis.
 
@@ -38,6 +48,12 @@ def dev(
 
     parameters = options.read_parameters(param or [])
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
+    if serve:
+        from seqd.cli.exits import interrupted_by_sigterm
+        from seqd.cli.plugins.dev_serving import ServedPlugin
+
+        with interrupted_by_sigterm(), ServedPlugin(order, watched_of(order)) as served:
+            served.run()
     with Session(order, watched_of(order), task, parameters, texts) as session:
         if bench:
             session.bench_once()

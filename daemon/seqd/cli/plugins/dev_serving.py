@@ -1,0 +1,182 @@
+"""`seqd plugins dev --serve`: a daemon with that plugin alone, for jobs of other programs.
+
+It is `seqd up` in a folder of its own, with one worker, which is replaced when a file of the plugin
+has changed. A change that cannot be loaded is told, and replaces nothing.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from seqd.authoring.messages import Load
+from seqd.authoring.plugin_child import PluginChild
+from seqd.authoring.watching import Watch, Watched
+from seqd.cli.plugins.outcomes import said_of
+from seqd.cli.ui.screen import Screen
+from seqd.errors import InvalidRequest, PluginEnded, SeqdError
+from seqd.hookspecs.hooks import PROJECT
+from seqd.local.child import end_in_words
+from seqd.local.parent_death import launch_command
+from seqd.local.pinning import slots_here
+from seqd.models.loading import UNPACKAGED
+from seqd.models.source_folders import read_source
+
+#: What `seqd up` prints once jobs are taken.
+_READY = "Ready after"
+
+#: Seconds in which a worker has to be replaced, and the daemon to end.
+_REPLACE_S, _END_S = 60, 45.0
+
+#: Settings that are of another daemon.
+_OF_ANOTHER = ("SEQD_REDIS", "SEQD_REQUIRED", "SEQD_DISABLED", "SEQD_SERVES", "SEQD_SLOTS")
+
+
+class ServedPlugin:
+    """The daemon, as a `with` block that ends it and removes its folder."""
+
+    def __init__(self, order: Load, watched: Watched) -> None:
+        """Start it. Raises InvalidRequest for a version, which the daemon would not have."""
+        if order.version:
+            raise InvalidRequest(
+                "--version goes without --serve, which serves version 0. Try one version: "
+                "seqd plugins dev --version …"
+            )
+        self._order, self._watched = order, watched
+        self._screen = Screen(to_stderr=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="seqd-dev-"))
+        self._is_ready = threading.Event()
+        self._environment = self._variables()
+        self._daemon = subprocess.Popen(  # noqa: S603 (our own command, no shell)
+            launch_command(
+                [sys.executable, "-P", "-m", PROJECT, "up", "--slots", f"all@{order.slot}"],
+                signal.SIGTERM,
+            ),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C ends it through this command
+        )
+        threading.Thread(target=self._print, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        """Begin the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the daemon, and remove its folder."""
+        if self._daemon.poll() is None:
+            self._daemon.terminate()
+        try:
+            self._daemon.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._daemon.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(self) -> None:
+        """Serve until Ctrl-C. Raises PluginEnded where the daemon ends by itself."""
+        watch = Watch(self._watched)
+        while not self._is_ready.wait(0.2):
+            self._check_alive()
+        self._screen.say(
+            f"Served. In another shell: export SEQD_DATA_DIR={self._folder}; then seqd classify, "
+            "run and the others hand jobs in here. Ctrl-C ends it.",
+            "green",
+        )
+        changes = threading.Thread(target=self._replace_on_change, args=(watch,), daemon=True)
+        changes.start()
+        while True:
+            self._check_alive()
+            time.sleep(0.2)
+
+    def _check_alive(self) -> None:
+        status = self._daemon.poll()
+        if status is not None:
+            raise PluginEnded(f"the daemon ended: {end_in_words(status)}; its lines are above")
+
+    def _replace_on_change(self, watch: Watch) -> None:
+        while True:
+            watch.changed()
+            began = time.monotonic()
+            if self._loads():
+                self._replace(began)
+
+    def _loads(self) -> bool:
+        """Return True where the plugin can be loaded; else say what is wrong with it."""
+        (slot,) = slots_here(self._order.slot)
+        child = PluginChild(slot, self._screen.say)
+        try:
+            self._screen.say(f"Loads: {said_of(child.load(self._order))}", "dim")
+        except SeqdError as error:
+            self._screen.say(
+                f"error[{error.code}]: {error} What loaded before goes on being served.", "red"
+            )
+            return False
+        finally:
+            child.kill("it was loaded to be looked at")
+        return True
+
+    def _replace(self, began: float) -> None:
+        command = ["workers", "restart", "--wait", "--timeout-s", str(_REPLACE_S)]
+        done = subprocess.run(  # noqa: S603 (our own command, no shell)
+            [sys.executable, "-P", "-m", PROJECT, *command],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            self._screen.say(f"Served anew after {time.monotonic() - began:.1f} s", "green")
+        else:
+            self._screen.say(f"the worker is not replaced: {done.stderr.strip()}", "red")
+
+    def _print(self) -> None:
+        assert self._daemon.stdout is not None
+        for line in self._daemon.stdout:
+            text = line.decode("utf-8", "backslashreplace").rstrip()
+            self._screen.say(text, "dim")
+            if _READY in text:
+                self._is_ready.set()
+
+    def _variables(self) -> dict[str, str]:
+        """Return the daemon's environment, in which the plugin is as good as installed."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(_OF_ANOTHER)
+        }
+        paths = [*self._write_metadata(), os.environ.get("PYTHONPATH", "")]
+        return kept | {
+            "SEQD_DATA_DIR": str(self._folder),
+            "SEQD_ENABLED_PLUGINS": self._order.plugin,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        }
+
+    def _write_metadata(self) -> list[str]:
+        """Write what an installation would, and return the folders to import from."""
+        if self._order.source is None:
+            return []
+        source = read_source(Path(self._order.source))
+        name = source.distribution if source.distribution != UNPACKAGED else f"{PROJECT}-dev"
+        version = source.version or "0"
+        info = self._folder / "plugin" / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+        )
+        address = source.entries[self._order.plugin]
+        (info / "entry_points.txt").write_text(
+            f"[{PROJECT}]\n{self._order.plugin} = {address}\n", encoding="utf-8"
+        )
+        return [*map(str, source.import_folders), str(info.parent)]
