@@ -47,6 +47,8 @@ class Network(torch.nn.Module):
         self.embedding = torch.nn.Embedding(
             len(config.words) + 2, config.embedding_dim, padding_idx=PAD_ID
         )
+        # Of torch's own, with deviation 1, the network learns several times as slowly.
+        torch.nn.init.normal_(self.embedding.weight[PAD_ID + 1 :], std=0.1)
         self.convolutions = torch.nn.ModuleList(
             torch.nn.Conv1d(config.embedding_dim, config.filters, width, padding=width)
             for width in WIDTHS
