@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import seqd
+from faults_page import assert_said, rows_below
 from plugin_builders import a_registry_of
 from seqd.hookspecs import hookimpl
 from seqd.models.loading import Candidate
@@ -148,6 +149,11 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_the_others_serve(name):
     assert status.reason == REASONS[name]
     assert (status.distribution, status.version, status.models) == (f"zoo-{name}", "1.0", ())
     assert list(registry.models) == ["sound"]
+
+
+@pytest.mark.parametrize("name", sorted(rows_below("When a plugin is loaded")))
+def test_the_page_on_faults_has_the_reason(name):
+    assert_said(REASONS[name], rows_below("When a plugin is loaded")[name][1])
 
 
 def test_a_plugin_that_is_loaded_after_all_broken_ones_serves():

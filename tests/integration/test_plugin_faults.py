@@ -1,0 +1,101 @@
+"""plugins/faults.md: what is said of each fault of a plugin, where, and when, by a real worker."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults_page import assert_said, rows_below
+from misbehaving_plugin import install_misbehaving
+from redis_fixtures import Server, forget_keys
+from seqd.errors import JobFailed
+from seqd.kinds import TRAIN
+from seqd_schemas import ItemFailure, ItemSuccess
+from worker_fixtures import Cluster, live_settings, wait_until
+
+pytestmark = pytest.mark.processes
+
+MAX_SILENT_S = 1.0
+
+#: Faults that end the process of a worker, several times: a start takes seconds on a busy machine.
+ENDING = {"exits_at_run", "ignores_stop", "hangs_in_c"}
+
+#: Seconds within which each is told, by the page's words.
+WITHIN_S = {"at once": 5.0, "within `SEQD_RECONCILE_S`": 10.0}
+WITHIN_STARTS_S = 90.0
+
+
+CALLED = rows_below("When a model is loaded, called or trained")
+UNSEEN = rows_below("What no worker can see")
+
+
+class Misbehaving(Cluster):
+    """A cluster whose worker has the plugin `misbehaving`."""
+
+    def publish_models(self, store_dir: Path) -> None:
+        """Publish nothing: version 0 of each model is the plugin's code."""
+
+
+@pytest.fixture(scope="module")
+def faulty(redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Misbehaving]:
+    folder = tmp_path_factory.mktemp("misbehaving")
+    update = {"enabled_plugins": ("misbehaving",), "max_silent_s": MAX_SILENT_S}
+    settings = live_settings(redis_server, folder).model_copy(update=update)
+    own = Misbehaving(settings, folder)
+    own.plugins = install_misbehaving(folder / "plugins")
+    try:
+        own.start_ready()
+        yield own
+    finally:
+        own.close()
+        forget_keys(redis_server.url, settings.prefix)
+
+
+def told_of(cluster: Cluster, model: str, where: str) -> tuple[str, str]:
+    """Have a model do its fault; return the code and the message of the item, or of the job."""
+    client = cluster.client()
+    if TRAIN in client.catalog()[model].tasks:
+        job = client.train([{"text": "a"}], model=model)
+    else:
+        job = client.classify(["a"], model=model)
+    if where == "item":
+        (result,) = job.results()
+        assert isinstance(result, ItemFailure)
+        return str(result.error.code), result.error.message
+    with pytest.raises(JobFailed) as failed:
+        job.wait(timeout_s=30)
+    return failed.value.failure.code, failed.value.failure.message
+
+
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(model, marks=pytest.mark.slow if model in ENDING else ()) for model in CALLED],
+)
+def test_a_fault_of_a_model_is_told_where_when_and_as_the_page_says(
+    faulty: Misbehaving, model: str
+) -> None:
+    where, words, when = CALLED[model]
+    faulty.workers[0].wait_until_ready()
+    began_s = time.monotonic()
+
+    code, said = told_of(faulty, model, where.partition(",")[0])
+
+    assert f"`{code}`" in where
+    assert_said(said, words)
+    assert time.monotonic() - began_s < WITHIN_S.get(when, WITHIN_STARTS_S)
+    assert str(Path(__file__).parent) not in said
+
+
+@pytest.mark.parametrize("model", UNSEEN)
+def test_what_no_worker_can_see_gives_results(faulty: Misbehaving, model: str) -> None:
+    results = list(faulty.client().classify(["a", "b"], model=model).results())
+
+    assert all(isinstance(one, ItemSuccess) for one in results)
+
+
+def test_what_a_plugin_prints_is_a_line_of_the_log(faulty: Misbehaving) -> None:
+    faulty.client().classify(["this text"], model="prints").wait(timeout_s=30)
+
+    log = faulty.workers[0].whole_log
+    wait_until(lambda: "seqd.printed half a line of this text\n" in log(), "the line is there")
