@@ -7,6 +7,7 @@ import typer
 from seqd.cli import options
 from seqd.cli.plugins.check import check
 from seqd.cli.plugins.dev import dev
+from seqd.cli.plugins.new import new_plugin
 from seqd.cli.plugins.show import show
 from seqd.cli.plugins.trying import try_plugin
 from seqd.cli.ui.screen import Screen
@@ -41,7 +42,11 @@ def list_plugins(as_json: options.Json = False) -> None:
     print_fleet(screen, workers, statuses)
 
 
+app.command()(dev)
+
+
 app.command()(show)
+app.command("new")(new_plugin)
 app.command()(check)
 app.command("try")(try_plugin)
 app.command()(dev)
