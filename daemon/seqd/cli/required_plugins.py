@@ -24,7 +24,7 @@ def check_required_plugins(settings: "Settings") -> None:
     named = ", ".join(settings.required_plugins)
     try:
         ended = subprocess.run(  # noqa: S603 (our own command, no shell)
-            [sys.executable, "-m", "seqd.cli.required_plugins", str(settings.data_dir)],
+            [sys.executable, "-P", "-m", "seqd.cli.required_plugins", str(settings.data_dir)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
