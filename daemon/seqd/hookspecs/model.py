@@ -4,7 +4,7 @@ A `Model` is light: names, parameter schemas, presets. `load` gives a `LoadedMod
 is what holds weights and may import Keras. The daemon batches, leases, retries, counts and
 publishes; a plugin only turns texts into outputs.
 
-The contract's clauses, each checked by the conformance tests:
+The contract's clauses, each checked by `seqd plugins check` and `seqd.testing.PluginChecks`:
 
     B1  classify, generate and run return exactly one outcome per item, in the items' order: a
         Classification, a Generation or the task's own output, whose fields keep to their bounds,
@@ -26,6 +26,28 @@ The contract's clauses, each checked by the conformance tests:
     A1  train writes only under context.folder
     C1  a training that was stopped or killed, and goes on from its checkpoint, reports and
         writes what an undisturbed one does
+
+These have checks since version 1.2:
+
+    P1  a first call of each task comes back, without an exception, and ends no process
+    B4  items in another order give the same outcomes in that order
+    B5  a word of a million characters is an item like any other
+    S2  a call that is asked to stop half-way ends at once
+    D2  another process gives the same outcomes
+    V1  a version that went through a model store gives the same outcomes
+    W1  warm_up changes no outcome
+    I2  importing takes less than a second
+    O4  an output is as the schema that is published of it
+    M2  resident memory does not grow with loads and batches
+    M3  a version takes no more than twice the memory that it states, and 16 MiB
+    M4  cost_tokens is cheap, and a unit is at most half a minute of work
+    E1  nothing is printed to standard output
+    E2  the random state that all of a process share stays as it is
+    E3  environment, working folder and signal handlers stay as they are
+    E4  no thread and no process is left behind
+    A2  train leaves files that a store takes
+    A3  train reads its data
+    C2  a training that is killed in any step resumes from its checkpoint, to the same bytes
 """
 
 import sys
