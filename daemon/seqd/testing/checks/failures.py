@@ -10,7 +10,7 @@ from types import TracebackType
 
 import seqd
 import seqd_schemas
-from seqd.errors import Stopped
+from seqd.errors import InvalidData, Stopped
 from seqd.models.plugin_calls import text_of
 from seqd.testing.checks.report import Place
 
@@ -102,6 +102,8 @@ def failure_of(error: BaseException) -> CheckFailed:
     name = type(error).__name__
     if isinstance(error, NotImplementedError):
         cure = "Write the method, or take the task out of the model's `tasks`."
+    elif isinstance(error, InvalidData):
+        cure = "Give records that it learns from: checks = {'data': [{'text': ..., 'label': ...}]}."
     elif isinstance(error, SystemExit):
         cure = "Raise an exception that says what is wrong; only the daemon ends its processes."
     else:

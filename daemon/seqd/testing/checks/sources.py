@@ -194,20 +194,18 @@ def source_of(plugin: object) -> PluginSource:
     """
     if isinstance(plugin, ModuleType):
         return _source_of_module(plugin, "")
-    name = getattr(plugin, "__module__", None) or type(plugin).__module__
-    module = sys.modules.get(name)
-    attribute = _attribute_of(plugin, module)
-    if module is None or attribute is None:
-        raise InvalidInput(
-            f"the plugin {plugin!r:.80} has no name in a module, so that no other process can load "
-            "it. Give the module, or an object that the module defines."
-        )
-    return _source_of_module(module, attribute)
+    home = sys.modules.get(getattr(plugin, "__module__", ""))
+    for module in (home, *tuple(sys.modules.values())):
+        if isinstance(module, ModuleType) and (name := _name_in(module, plugin)):
+            return _source_of_module(module, name)
+    raise InvalidInput(
+        f"the plugin {plugin!r:.80} has no name in a module, so that no other process can load it. "
+        "Give the module, or an object that the module defines."
+    )
 
 
-def _attribute_of(plugin: object, module: ModuleType | None) -> str | None:
-    names = vars(module).items() if module is not None else ()
-    return next((name for name, value in names if value is plugin), None)
+def _name_in(module: ModuleType, plugin: object) -> str | None:
+    return next((name for name, value in tuple(vars(module).items()) if value is plugin), None)
 
 
 def _source_of_module(module: ModuleType, attribute: str) -> PluginSource:
