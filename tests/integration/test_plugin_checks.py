@@ -168,6 +168,29 @@ def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_what_a_model_declares_for_its_checks_is_read_or_refused(tmp_path: Path):
+    line = '    summary = "Tells greetings from other texts."\n'
+    path = tmp_path / "seqd_hello.py"
+
+    def with_checks(declared: str) -> list[CheckResult]:
+        printing = SOUND.replace(
+            "        outcomes = []\n", "        print()\n        outcomes = []\n"
+        )
+        path.write_text(printing.replace(line, f"{line}    checks: ClassVar = {declared}\n"))
+        report = check_plugin(sources_in(path)[0])
+        return [one for one in report.results if one.state is not CheckState.DID_NOT_APPLY]
+
+    expected = with_checks('{"texts": ["hello", "bye", "good"], "expected_failures": {"E1": "so"}}')
+    (refused,) = with_checks('{"txets": []}')
+
+    states = {result.id: (result.state, result.why) for result in expected}
+    assert states.pop("E1") == (CheckState.EXPECTED_FAILURE, "so")
+    assert {state for state, _ in states.values()} == {CheckState.PASSED}
+    assert refused.id == "L1"
+    assert refused.seen.startswith("model 'hello': its `checks` cannot be read: txets")
+
+
+@pytest.mark.slow
 def test_a_sound_plugin_without_training_passes_all_checks_that_apply(tmp_path: Path):
     (tmp_path / "seqd_hello.py").write_text(SOUND)
 

@@ -13,12 +13,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Literal, TextIO, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from seqd.errors import PluginFault
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
 from seqd.models.built_in import built_in_version
@@ -111,20 +113,23 @@ class Child:
         self.events.tell("started", id="L1")
         self.within(self.spec.limit_s)
         registry, imported = load_observed(self.spec.source)
-        (status,) = registry.statuses
         place = imported.place.model_dump() if imported.place else None
-        self.events.tell("loaded", reason=imported.reason, place=place, plugin=status.name)
-        for name, model in registry.models.items():
+        declared: dict[str, PluginExamples] = {}
+        try:
+            declared = {name: examples_of(model) for name, model in registry.models.items()}
+        except PluginFault as error:
+            imported.reason = str(error)
+        self.events.tell("loaded", reason=imported.reason, place=place)
+        for name, of_model in declared.items():
+            model = registry.model(name)
             self.roots = roots_of([type(model).__module__, self.spec.source.module])
-            examples = self.spec.examples.over(examples_of(model))
+            examples = self.spec.examples.over(of_model)
             has_folder = self.spec.version_folder is not None
             parts: list[JsonValue] = [part.value for part in parts_of(model, has_folder=has_folder)]
             expected: dict[str, JsonValue] = dict(examples.expected_failures)
             self.events.tell("model", model=name, parts=parts, expected=expected)
-            self.run_all(
-                checks_of(Part.DESCRIPTION),
-                lambda m=model, e=examples: Description(m, imported, e),  # type: ignore[misc]
-            )
+            make = partial(Description, model, imported, examples)
+            self.run_all(checks_of(Part.DESCRIPTION), make)
 
     def check(self) -> None:
         """Load the plugin and run the checks of one part of a model."""

@@ -10,10 +10,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Final, cast
 
 from pydantic import JsonValue
@@ -42,7 +43,11 @@ STACK_LINES: Final = 5
 #: Seeds of Python's hashes of texts: another process must not give other outcomes for it (D2).
 _HASH_SEED, _OTHER_HASH_SEED = "1", "2"
 
+#: Seconds between two looks at a child.
+_TICK_S: Final = 0.2
+
 Spec = Mapping[str, JsonValue]
+Event = Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Ended:
     """How a child ended, and what it had written by then."""
 
     status: int
-    events: Sequence[Mapping[str, JsonValue]]
+    events: Sequence[Event]
     #: Where it stood when it hung or died, the innermost frame first.
     stack: Sequence[Place]
     error: str
@@ -73,12 +78,14 @@ def run_child(
     hash_seed: str = _HASH_SEED,
     times: bool = False,
     live: set[subprocess.Popen[bytes]] | None = None,
+    told: Callable[[Sequence[Event]], None] | None = None,
     own_session: bool = True,
 ) -> Ended:
     """Run a child by its spec, in a folder for its files, and return how it ended.
 
     It and whatever it has started is killed after `limit_s` and a grace period. With `times`
-    Python measures its imports. While it runs it is in `live`. Without a session of its own
+    Python measures its imports. While it runs it is in `live`, and `told` is called
+    with its events several times a second. Without a session of its own
     it ends with the process that started it, and what it has started is not killed.
     """
     running: set[subprocess.Popen[bytes]] = set() if live is None else live
@@ -100,9 +107,11 @@ def run_child(
         hung = False
         running.add(child)
         try:
-            child.wait(limit_s + _GRACE_S)
-        except subprocess.TimeoutExpired:
-            hung = True
+            until = monotonic() + limit_s + _GRACE_S
+            while not hung and not _has_ended(child):
+                hung = monotonic() > until
+                if told is not None:
+                    told(_events(files["events"]))
         finally:
             kill(child)
             child.wait()
@@ -115,6 +124,15 @@ def run_child(
         _last_lines(files["stderr"]),
         hung or stacks.startswith(_TIMED_OUT),
     )
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    """Wait for the child to end, for a moment."""
+    try:
+        child.wait(_TICK_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _environment(hash_seed: str) -> dict[str, str]:
@@ -130,7 +148,7 @@ def kill(child: subprocess.Popen[bytes]) -> None:
     child.kill()
 
 
-def _events(file: Path) -> list[Mapping[str, JsonValue]]:
+def _events(file: Path) -> list[Event]:
     """Return the events that were written whole."""
     lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
     return [json.loads(line) for line in lines if line.endswith(b"\n")]

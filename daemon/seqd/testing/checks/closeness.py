@@ -15,6 +15,9 @@ TOLERANCE: Final = 1e-5
 #: computed beside it.
 _TEXTS = ("text", "temperature")
 
+#: Characters that are shown of a text, or of a field.
+SHOWN_CHARS: Final = 60
+
 
 def close(first: object, second: object) -> bool:
     """Return True when two outcomes are the same within the rounding of a batched sum."""
@@ -56,10 +59,19 @@ def brief(outcome: object) -> str:
     if not isinstance(outcome, BaseModel):
         return f"{outcome!r:.120}"
     fields = {name: value for name, value in outcome if value != _default(outcome, name)}
-    said = ", ".join(f"{name}={value!r:.60}" for name, value in fields.items())
+    said = ", ".join(f"{name}={_cut(repr(value))}" for name, value in fields.items())
     return f"{type(outcome).__name__}({said})"
 
 
 def _default(outcome: BaseModel, name: str) -> object:
     field = type(outcome).model_fields.get(name)
     return None if field is None else field.get_default()
+
+
+def quoted(text: str) -> str:
+    """Return a text as Python writes it, the beginning of a long one."""
+    return repr(_cut(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"

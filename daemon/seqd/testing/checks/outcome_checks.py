@@ -15,7 +15,7 @@ from seqd.hookspecs import WorkItem
 from seqd.kinds import CLASSIFY, GENERATE, SERVED_TASKS
 from seqd.models.task_schemas import output_schema
 from seqd.testing.checks.catalog import Checks
-from seqd.testing.checks.closeness import brief, close
+from seqd.testing.checks.closeness import brief, close, quoted
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
 from seqd.testing.checks.subjects import Version, made_text, small_parameters
 from seqd.testing.contexts import MemoryRunContext
@@ -112,14 +112,14 @@ def _check_each(
             )
         if not isinstance(outcome, output):
             raise CheckFailed(
-                f"{task} of {item.text!r:.60} returns {brief(outcome)}",
+                f"{task} of {quoted(item.text)} returns {brief(outcome)}",
                 f"Return a {output.__name__}. Texts that the task cannot take as examples are "
                 "replaced by `checks = {'texts': [...]}` on the model.",
                 method,
             )
         if isinstance(outcome, Generation) and outcome.prompt != item.text:
             raise CheckFailed(
-                f"the prompt of {item.text!r:.60} comes back as {outcome.prompt!r:.60}",
+                f"the prompt of {quoted(item.text)} comes back as {quoted(outcome.prompt)}",
                 "Return the item's text as the prompt, unchanged.",
                 method,
             )
@@ -154,7 +154,7 @@ def odd_items(version: Version) -> None:
         for item, first, other in zip(good, outcomes[::2], undisturbed, strict=True):
             if not close(first, other):
                 raise CheckFailed(
-                    f"{task} of {item.text!r:.60} gives {brief(first)} beside a bad item, and "
+                    f"{task} of {quoted(item.text)} gives {brief(first)} beside a bad item, and "
                     f"{brief(other)} without",
                     "Take bad items out before the others are computed.",
                     version.method(task),
@@ -166,13 +166,13 @@ def _check_odd(version: Version, task: Task, item: WorkItem, outcome: object) ->
     output, method = version.output(task), version.method(task)
     if not isinstance(outcome, output | ItemError):
         raise CheckFailed(
-            f"{task} of {item.text!r:.60} gives {brief(outcome)}",
+            f"{task} of {quoted(item.text)} gives {brief(outcome)}",
             f"Return a {output.__name__} or an ItemError.",
             method,
         )
     if isinstance(outcome, ItemError) and len(outcome.message) <= 20:
         raise CheckFailed(
-            f"the error of {item.text!r:.60} says {outcome.message!r}",
+            f"the error of {quoted(item.text)} says {outcome.message!r}",
             "Say what arrived and what to do.",
             method,
         )
@@ -202,8 +202,8 @@ def batches(version: Version) -> None:
             for item, outcome in zip(items, chain.from_iterable(parts), strict=True):
                 if not any(close(outcome, other) for other in together):
                     raise CheckFailed(
-                        f"{task} of {item.text!r:.60} gives {brief(outcome)} in a batch of {size}, "
-                        f"and {brief(together[items.index(item)])} in one of {len(items)}",
+                        f"{task} of {quoted(item.text)} gives {brief(outcome)} in a batch of "
+                        f"{size}, and {brief(together[items.index(item)])} in one of {len(items)}",
                         "Let an outcome depend on the item's text and `index` only: mask what pads "
                         "a batch, and normalize by nothing that all items share.",
                         version.method(task),
@@ -224,7 +224,8 @@ def order(version: Version) -> None:
                 if not any(close(outcome, other) for other in others):
                     continue  # that of no item: it depends on its batch, which B3 tells
                 raise CheckFailed(
-                    f"{task} returns the outcome of another item in the place of {item.text!r:.60}",
+                    f"{task} returns the outcome of another item in the place of "
+                    f"{quoted(item.text)}",
                     f"{_ONE_EACH} Where you sort them to pad less, sort the outcomes back.",
                     version.method(task),
                 )
@@ -305,8 +306,8 @@ def _check_delta(version: Version, task: Task, item: WorkItem, streamed: str, te
     if streamed == text or (streamed == "" and task not in SERVED_TASKS):
         return
     raise CheckFailed(
-        f"of {item.text!r:.40}, context.stream was handed {streamed!r:.80}; the text is "
-        f"{text!r:.80}",
+        f"of {quoted(item.text)}, context.stream was handed {quoted(streamed)}; the text is "
+        f"{quoted(text)}",
         "Hand over each delta once, in order, and nothing that the text leaves out.",
         version.method(task),
     )
@@ -452,7 +453,7 @@ def stated_memory(version: Version) -> None:
         tokens = loaded.cost_tokens(text)
         if tokens < 1:
             raise CheckFailed(
-                f"cost_tokens of {text!r:.20} is {tokens}",
+                f"cost_tokens of {quoted(text)} is {tokens}",
                 "Return 1 at least.",
                 type(loaded).cost_tokens,
             )

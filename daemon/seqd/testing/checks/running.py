@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
 from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of, known_ids
-from seqd.testing.checks.children import STACK_LINES, START_S, Ended, kill, run_child
+from seqd.testing.checks.children import STACK_LINES, START_S, Ended, Event, kill, run_child
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.report import CheckResult, CheckState, Place, Report
 from seqd.testing.checks.sources import PluginSource
@@ -45,8 +45,6 @@ _LOADS: Final = (
 
 #: What is told while the checks run: how many have ended, how many there are, and what runs.
 Progress = Callable[[int, int, str], None]
-
-Event = Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,8 @@ class Run:
     _live: set[subprocess.Popen[bytes]] = field(default_factory=set)
     _stopped: bool = False
     _children: int = 0
-    _done: int = 0
+    #: The checks that have ended, by part and id; one that several groups begin with counts once.
+    _done: set[tuple[str, Part, str]] = field(default_factory=set)
     _total: int = 0
 
     def __enter__(self) -> "Run":
@@ -243,7 +242,6 @@ class Run:
             with self._slots:
                 if self._stopped:
                     break
-                self._tell(f"{model} ({part})")
                 ended = self._child(model, part, left, shared)
             by_id = {check.id: check for check in left}
             told = [event for event in ended.events if event["event"] == "ended"]
@@ -257,7 +255,7 @@ class Run:
                 break
             if not left:
                 break
-        self._done += len(checks)
+        self._done |= {(model, part, check.id) for check in checks}
         return results + _idle(model, part, left, why)
 
     def _child(
@@ -272,7 +270,14 @@ class Run:
             "folder": str(shared),
         }
         limit_s = START_S + self.limit_s * (1 + factors + training)
-        return run_child(spec, self._own_folder(), limit_s, live=self._live)
+
+        def told(events: Sequence[Event]) -> None:
+            begun = [str(event["id"]) for event in events if event["event"] == "started"]
+            ended = [str(event["id"]) for event in events if event["event"] == "ended"]
+            self._done.update((model, part, check_id) for check_id in ended)
+            self._tell(", ".join([f"{model} ({part})", *begun[-1:]]))
+
+        return run_child(spec, self._own_folder(), limit_s, live=self._live, told=told)
 
     def _spec(self, mode: str) -> dict[str, JsonValue]:
         return {
@@ -290,7 +295,7 @@ class Run:
 
     def _tell(self, what: str) -> None:
         if self.progress is not None:
-            self.progress(self._done, self._total, what)
+            self.progress(len(self._done), self._total, what)
 
     def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
         """Return the result of a check that ended its process, with where it stood."""
