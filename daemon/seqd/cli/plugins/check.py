@@ -33,7 +33,7 @@ def check(
     plugin: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME|PATH]",
+            metavar="NAME|PATH",
             help="An installed plugin or model, the folder of a distribution, or a .py file.",
         ),
     ] = ".",
@@ -56,10 +56,9 @@ def check(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check that a plugin keeps the contract, each check in a process of its own.
+    """Check that a plugin keeps each clause of the contract.
 
-    Without an argument it is the plugin of the folder that you are in. The exit status is 1 where
-    a check failed.
+    Without an argument it is the plugin of this folder. The exit status is 1 where a check failed.
     """
     from seqd.cli.ui.stdout import keep_stdout_from_plugins
     from seqd.testing.checks.running import LIMIT_S, check_plugin
