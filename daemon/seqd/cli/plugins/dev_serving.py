@@ -122,7 +122,9 @@ class ServedPlugin:
             self._screen.say(f"Loads: {said_of(child.load(self._order))}", "dim")
         except SeqdError as error:
             self._screen.say(
-                f"error[{error.code}]: {error} What loaded before goes on being served.", "red"
+                f"error[{error.code}]: {str(error).rstrip('.')}. What loaded before goes on being "
+                "served.",
+                "red",
             )
             return False
         finally:

@@ -227,9 +227,10 @@ class Session:
             if news.loaded.fault:
                 self._notices.say(news.loaded.fault, "yellow")
         elif news.fault is not None and not isinstance(news.fault, Stopped):
+            said = str(news.fault).rstrip(".")
             self._notices.say(
-                f"error[{news.fault.code}]: {news.fault} Nothing serves until that is mended; the "
-                "next change loads the plugin again.",
+                f"error[{news.fault.code}]: {said}. Nothing serves until that is mended; the next "
+                "change loads the plugin again.",
                 "red",
             )
 
