@@ -32,7 +32,8 @@ from seqd.authoring.messages import (
 from seqd.errors import PluginEnded, SeqdError, Stopped, error_of
 from seqd.local.child import end_in_words
 from seqd.local.parent_death import launch_command
-from seqd.local.slots import Slot
+from seqd.local.pinning import slots_here
+from seqd.local.slots import Slot, parse_slot
 
 #: Seconds that a call may go on after Ctrl-C.
 OBEY_S = 2.0
@@ -210,6 +211,12 @@ class PluginChild:
         thread = threading.Thread(target=target, daemon=True)
         thread.start()
         return thread
+
+
+def pinned_slot(spec: str) -> Slot:
+    """Return one slot on its device. Raises InvalidSettings, UnusableSlot and DeviceLost."""
+    (slot,) = slots_here(parse_slot(spec).name)
+    return slot
 
 
 def _is_of_ours(line: str) -> bool:

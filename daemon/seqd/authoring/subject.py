@@ -17,7 +17,7 @@ from seqd.authoring.messages import Compute, Computed, Load, Loaded, Measure, Ra
 from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, UnknownModel, UnknownPlugin
 from seqd.hookspecs import Artifact, Device, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.kinds import TRAIN, kind_of_task
-from seqd.local.slots import parse_slot
+from seqd.local.pinning import slots_here
 from seqd.models.built_in import versions_zero
 from seqd.models.catalog import catalog_entry
 from seqd.models.loading import Candidate, discover
@@ -95,7 +95,7 @@ class Subject:
         candidate = _candidate_of(order)
         registry = Registry([candidate], settings)
         model = _model_of(registry, order.model, candidate)
-        slot = parse_slot(order.slot)
+        (slot,) = slots_here(order.slot)
         device = Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
         if slot.kind == "gpu":
             registry.claim_device(device)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from seqd.authoring.messages import Load
-from seqd.authoring.plugin_child import PluginChild
+from seqd.authoring.plugin_child import PluginChild, pinned_slot
 from seqd.authoring.watching import Watch, Watched
 from seqd.cli.plugins.outcomes import said_of
 from seqd.cli.ui.screen import Screen
@@ -25,7 +25,6 @@ from seqd.errors import InvalidRequest, PluginEnded, SeqdError
 from seqd.hookspecs.hooks import PROJECT
 from seqd.local.child import end_in_words
 from seqd.local.parent_death import launch_command
-from seqd.local.pinning import slots_here
 from seqd.models.loading import UNPACKAGED
 from seqd.models.source_folders import read_source
 
@@ -43,7 +42,10 @@ class ServedPlugin:
     """The daemon, as a `with` block that ends it and removes its folder."""
 
     def __init__(self, order: Load, watched: Watched) -> None:
-        """Start it. Raises InvalidRequest for a version, which the daemon would not have."""
+        """Start it. Raises what is wrong with the plugin.
+
+        InvalidRequest for a version, which the daemon would not have.
+        """
         if order.version:
             raise InvalidRequest(
                 "--version goes without --serve, which serves version 0. Try one version: "
@@ -51,6 +53,7 @@ class ServedPlugin:
             )
         self._order, self._watched = order, watched
         self._screen = Screen(to_stderr=True)
+        self._load_once()
         self._folder = Path(tempfile.mkdtemp(prefix="seqd-dev-"))
         self._is_ready = threading.Event()
         self._environment = self._variables()
@@ -116,10 +119,8 @@ class ServedPlugin:
 
     def _loads(self) -> bool:
         """Return True where the plugin can be loaded; else say what is wrong with it."""
-        (slot,) = slots_here(self._order.slot)
-        child = PluginChild(slot, self._screen.say)
         try:
-            self._screen.say(f"Loads: {said_of(child.load(self._order))}", "dim")
+            self._load_once()
         except SeqdError as error:
             self._screen.say(
                 f"error[{error.code}]: {str(error).rstrip('.')}. What loaded before goes on being "
@@ -127,9 +128,15 @@ class ServedPlugin:
                 "red",
             )
             return False
+        return True
+
+    def _load_once(self) -> None:
+        """Load the plugin in a child, and say what it is. Raises what is wrong with it."""
+        child = PluginChild(pinned_slot(self._order.slot), self._screen.say)
+        try:
+            self._screen.say(f"Loads: {said_of(child.load(self._order))}", "dim")
         finally:
             child.kill("it was loaded to be looked at")
-        return True
 
     def _replace(self, began: float) -> None:
         command = ["workers", "restart", "--wait", "--timeout-s", str(_REPLACE_S)]

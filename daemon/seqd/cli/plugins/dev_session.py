@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from seqd.authoring.messages import Compute, Computed, Load, Measure, Rate
+from seqd.authoring.plugin_child import pinned_slot
 from seqd.authoring.reloading import News, ReloadedPlugin
 from seqd.authoring.watching import Watched
 from seqd.cli import options
@@ -21,7 +22,6 @@ from seqd.cli.plugins.subjects import checked_parameters, entries_of, task_of_en
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 from seqd.errors import InvalidRequest, PluginEnded, SeqdError, Stopped
 from seqd.kinds import TRAIN, kind_of_task
-from seqd.local.pinning import slots_here
 from seqd.parameters import Schema, allowed
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import CatalogEntry, ParameterValue, TaskSchema
@@ -56,7 +56,7 @@ class Session:
         self._notices = Screen(to_stderr=True)
         self._task, self._texts = task, texts
         self._parameters = dict(parameters)
-        (slot,) = slots_here(order.slot)
+        slot = pinned_slot(order.slot)
         self._plugin = ReloadedPlugin(order, slot, watched, say=self._notices.say, tell=self._tell)
         self._commands: dict[str, Callable[[str], None]] = {
             ":task": self._go_over,

@@ -156,12 +156,10 @@ def _check_files(asked: _Asked) -> None:
 @contextmanager
 def _child_with(order: "Load") -> "Iterator[tuple[PluginChild, Loaded]]":
     """Yield a child that has loaded a plugin; Ctrl-C ends the command with status 130."""
-    from seqd.authoring.plugin_child import PluginChild
+    from seqd.authoring.plugin_child import PluginChild, pinned_slot
     from seqd.errors import Stopped
-    from seqd.local.pinning import slots_here
 
-    (slot,) = slots_here(order.slot)
-    child = PluginChild(slot, Screen(to_stderr=True).say)
+    child = PluginChild(pinned_slot(order.slot), Screen(to_stderr=True).say)
     try:
         yield child, child.load(order)
     except Stopped:
