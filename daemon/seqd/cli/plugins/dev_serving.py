@@ -165,7 +165,7 @@ class ServedPlugin:
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(_OF_ANOTHER)
         }
-        paths = [*self._write_metadata(), os.environ.get("PYTHONPATH", "")]
+        paths = [*self._write_metadata(), kept.get("PYTHONPATH", "")]
         return kept | {
             "SEQD_DATA_DIR": str(self._folder),
             "SEQD_ENABLED_PLUGINS": self._order.plugin,
