@@ -44,10 +44,10 @@ class TrainParameters(PluginParameters):
     filters: int = Field(
         default=100, ge=1, le=1_024, description="Filters of each width: 3, 4 and 5 words."
     )
-    dropout: Dropout = Field(default=0.5, description="Dropout of the output layer's inputs.")
-    batch_size: BatchSize = 64
+    dropout: Dropout = Field(default=0.3, description="Dropout of the output layer's inputs.")
+    batch_size: BatchSize = 32
     epochs: Epochs = 4
-    learning_rate: LearningRate = 0.001
+    learning_rate: LearningRate = 0.002
     patience: Patience = 1
     validation_split: ValidationSplit = 0.1
     seed: Seed = 7
