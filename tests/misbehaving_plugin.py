@@ -116,10 +116,16 @@ class RaisesInTraining(Misbehaving):
         raise ZeroDivisionError("no epochs")
 
 
+class ReportsNoNumber(RaisesInTraining):
+    def train(self, parameters, context):
+        context.epoch(1, 1, seconds=0.0, loss="high")
+
+
 @hookimpl
 def seqd_register_models():
     models = [Misbehaving(call.__name__, call) for call in CALLS]
     models += [Misbehaving(name, name) for name in ("raises_in_load", "raises_in_warm_up")]
+    models.append(ReportsNoNumber("reports_no_number", None))
     return [*models, RaisesInTraining("raises_in_training", None)]
 '''
 

@@ -33,8 +33,8 @@ REASONS = {
     "entry point name the right module?",
     "unmarked_hook": "seqd_register_models is not marked as a hook. Put @hookimpl from "
     "seqd.hookspecs above it.",
-    "unknown_hook": "it implements the unknown hook 'seqd_register_model'. Did you mean "
-    "'seqd_register_models'? Known hooks: seqd_claim_device, seqd_job_finished, "
+    "unknown_hook": "it implements the unknown hook 'seqd_register_model' (unknown_hook.py, line 6)"
+    ". Did you mean 'seqd_register_models'? Known hooks: seqd_claim_device, seqd_job_finished, "
     "seqd_job_progress, seqd_job_started, "
     "seqd_register_models, seqd_worker_ready.",
     "wrong_argument": "PluginValidationError: Plugin 'wrong_argument' for hook 'seqd_job_started' "

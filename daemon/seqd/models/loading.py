@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Final
 
 import pluggy
@@ -21,7 +21,7 @@ from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
 from seqd.models.descriptions import check_model
 from seqd.models.plugin_calls import text_of
-from seqd.models.plugin_frames import with_place
+from seqd.models.plugin_frames import frame_of, with_place
 from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
@@ -179,9 +179,18 @@ def check_hook_names(plugin: object, manager: pluggy.PluginManager) -> None:
         mine = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]
         if caller.name not in known and not all(impl.optionalhook for impl in mine):
             raise PluginFault(
-                f"it implements the unknown hook {caller.name!r}.{did_you_mean(caller.name, known)}"
-                f" Known hooks: {listed(known)}."
+                f"it implements the unknown hook {caller.name!r}{_defined_at(mine[0].function)}."
+                f"{did_you_mean(caller.name, known)} Known hooks: {listed(known)}."
             )
+
+
+def _defined_at(function: object) -> str:
+    """Return where a function of a plugin is defined, in brackets; '' where it has no code."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    if not isinstance(code, CodeType):
+        return ""
+    frame = frame_of(code.co_filename, code.co_firstlineno, code.co_name)
+    return f" ({frame.file}, line {frame.line})"
 
 
 def _known_hooks(manager: pluggy.PluginManager) -> list[str]:

@@ -34,6 +34,7 @@ from seqd.ledger.work import Claim, Unit
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.models.plugin_calls import PluginCall
+from seqd.models.plugin_frames import with_place
 from seqd.settings import Settings
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext
@@ -123,6 +124,9 @@ class TrainingRunner:
             refused = self._faults.release(run, code, error)
             if refused is not None:
                 commit.fail(refused)
+        elif type(error) is PluginFault:
+            # What a plugin reports is refused where it reports it.
+            commit.fail(PluginFault(with_place(str(error), error)))
         elif isinstance(error, SeqdError):
             commit.fail(error)
         else:
