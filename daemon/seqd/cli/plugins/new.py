@@ -128,10 +128,10 @@ def _check_not_taken(wanted: "Distribution") -> None:
     from importlib.util import find_spec
 
     local = options.open_local_models(options.read_settings())
-    taken = {status.name: _from(status.distribution) for status in local.registry.statuses}
+    taken = dict.fromkeys(local.catalog(), "a model in the store here")
     for status in local.registry.statuses:
         taken |= dict.fromkeys(status.models, f"a model of {status.distribution}")
-    taken |= dict.fromkeys(local.catalog().keys() - taken.keys(), "a model in the store here")
+        taken[status.name] = f"a plugin of {status.distribution}"
     if wanted.name in taken:
         raise InvalidRequest(
             f"The name {wanted.name!r} is taken: it is {taken[wanted.name]}. Give another one, "
@@ -142,10 +142,6 @@ def _check_not_taken(wanted: "Distribution") -> None:
             f"The name {wanted.name!r} is taken: this Python has a package {wanted.package}. Give "
             f"another one, such as my_{wanted.name}."
         )
-
-
-def _from(distribution: str) -> str:
-    return f"a plugin of {distribution}"
 
 
 def _print_next(wanted: "Distribution", folder: Path) -> None:

@@ -1,0 +1,169 @@
+"""Given a plugin that `seqd plugins new` wrote, when it is used as its README says, then it works.
+
+Each variation is checked by mypy and ruff and passes its own tests; some are installed by pip and
+serve jobs of a real worker.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from checkout import python_path
+from redis_fixtures import Server, forget_keys
+from seqd.cli.plugins.distribution import STYLES, TASKS, Distribution
+from worker_fixtures import Cluster, live_settings
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+
+VARIATIONS = [(task, style) for task in TASKS for style in STYLES if task in STYLES[style].tasks]
+
+#: What a style needs that not every environment has, by its module.
+LIBRARIES = {"keras": "keras", "torch": "torch", "sklearn": "sklearn"}
+
+#: Of this project; a generated distribution has none of its own.
+RUFF_RULES = "E,F,W,I,N,UP,B,A,C4,SIM,PTH,RET,RUF,PIE,T20,S,BLE"
+
+#: The file that runs the conformance kit, in every generated distribution.
+CHECKS = "tests/test_checks.py"
+
+
+def has_checks() -> bool:
+    """True where `seqd.testing` has the conformance kit that the file runs."""
+    import seqd.testing
+
+    return hasattr(seqd.testing, "PluginChecks")
+
+
+def python(folder: Path, *arguments: str) -> None:
+    """Run a module of Python in a distribution's folder; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", *arguments],
+        cwd=folder,
+        env=os.environ | {
+            "PYTHONPATH": python_path(folder),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "SEQD_DATA_DIR": str(folder / "data"),
+            "MYPYPATH": os.pathsep.join([str(folder), *python_path().split(os.pathsep)]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(("task", "style"), VARIATIONS, ids=map(" ".join, VARIATIONS))
+def test_each_variation_is_well_typed_well_formed_and_passes_its_tests(
+    task: str, style: str, tmp_path: Path
+) -> None:
+    library = LIBRARIES.get(style)
+    if library is not None and find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    folder = tmp_path / "hello"
+
+    Distribution("hello", task, style).write(folder)
+
+    tests = [str(path.relative_to(folder)) for path in sorted(folder.glob("tests/test_*.py"))]
+    if not has_checks():
+        tests.remove(CHECKS)
+    ruff = ("--isolated", "--no-cache")
+    python(folder, "ruff", "check", *ruff, "--select", RUFF_RULES, "--ignore", "S101,E501", ".")
+    python(folder, "ruff", "format", *ruff, "--check", ".")
+    python(folder, "mypy", "seqd_hello", *tests)
+    python(folder, "pytest", "-q", "-p", "no:cacheprovider", *tests)
+
+
+#: What is installed and served, by the plugin's name.
+SERVED = {
+    "greets": ("classify", "function"),
+    "writes": ("generate", "function"),
+    "counts": ("run", "function"),
+    "learns": ("classify", "class"),
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder into which pip has installed the distributions."""
+    folder = tmp_path_factory.mktemp("new")
+    sources = []
+    for name, (task, style) in SERVED.items():
+        Distribution(name, task, style).write(folder / name)
+        sources.append(str(folder / name))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    installed = subprocess.run(
+        [*pip, "--no-index", "--no-deps", "--no-build-isolation", "--target",
+         str(folder / "site"), *sources],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert installed.returncode == 0, installed.stderr
+    return folder / "site"
+
+
+class NewCluster(Cluster):
+    """A cluster whose workers have the new plugins alone."""
+
+    def publish_models(self, store_dir: Path) -> None:
+        """Publish nothing: version 0 of a function is built in."""
+
+
+@pytest.fixture(scope="module")
+def new_cluster(
+    site: Path, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewCluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    settings = live_settings(redis_server, folder)
+    own = NewCluster(settings.model_copy(update={"enabled_plugins": tuple(SERVED)}), folder)
+    own.plugins = site
+    try:
+        own.start_ready()
+        yield own
+    finally:
+        own.close()
+        forget_keys(redis_server.url, own.settings.prefix)
+
+
+def test_a_new_classifier_serves(new_cluster: NewCluster) -> None:
+    job = new_cluster.client().classify(["Hello there!", "Late.", " "], model="greets")
+
+    results = list(job.results())
+    assert [one.unwrap().label for one in results[:2]] == ["greeting", "other"]
+    assert not results[2].ok
+
+
+def test_a_new_generator_serves(new_cluster: NewCluster) -> None:
+    client, parameters = new_cluster.client(), {"length": 30, "seed": 3}
+
+    once, again = (
+        [one.unwrap() for one in client.generate(["The cat"], model="writes",
+                                                 parameters=parameters).results()]
+        for _ in range(2)
+    )  # fmt: skip
+
+    assert once == again
+    assert len(once[0].samples[0].text) == 30
+
+
+def test_a_new_task_serves(new_cluster: NewCluster) -> None:
+    job = new_cluster.client().run(["One sentence. Another."], model="counts", task="count")
+
+    (result,) = job.results()
+    assert result.unwrap() == {"words": 3, "sentences": 2}
+
+
+def test_a_new_learner_is_trained_on_its_examples_and_serves(
+    new_cluster: NewCluster, site: Path
+) -> None:
+    lines = (site.parent / "learns" / "examples.jsonl").read_text().splitlines()
+    client = new_cluster.client()
+
+    client.train([json.loads(line) for line in lines], model="learns").wait()
+
+    job = client.classify(["a moving and funny story", "cold and silly"], model="learns")
+    assert [one.unwrap().label for one in job.results()] == ["good", "bad"]
