@@ -1,4 +1,4 @@
-"""The plugin guide's own plugin, taken out of `plugins/README.md` as installing it would put it.
+"""The plugin guide's own plugin, taken out of `plugins/contract.md` as installing it would put it.
 
 For the tests that run what the guide shows, and for the conformance tests, which hold its model
 to the clauses that the guide names.
@@ -13,7 +13,7 @@ from pathlib import Path
 from example_plugin import write_metadata
 from readme_blocks import ROOT, blocks_of
 
-GUIDE = ROOT / "plugins" / "README.md"
+GUIDE = ROOT / "plugins" / "contract.md"
 
 
 def write_plugin(folder: Path) -> None:

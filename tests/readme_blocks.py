@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 #: The pages of the operators' guide.
 OPERATORS_GUIDE = sorted((ROOT / "docker").glob("*.md"))
+#: The pages of the authors' guide.
+AUTHORS_GUIDE = sorted((ROOT / "plugins").glob("*.md"))
 
 READMES = sorted(
     path
@@ -16,6 +18,7 @@ READMES = sorted(
         *ROOT.glob("*/*/README.md"),
         *ROOT.glob("plugins/examples/*/README.md"),
         *OPERATORS_GUIDE,
+        *AUTHORS_GUIDE,
     }
     if not path.parent.name.startswith(".")
 )
@@ -36,9 +39,13 @@ class Block:
 
 def blocks_of(readme: Path, language: str) -> list[Block]:
     """Return a README's blocks of one language, in order."""
-    text = readme.read_text(encoding="utf-8")
-    blocks = [
+    return [block for block in steps_of(readme) if block.language == language]
+
+
+def steps_of(page: Path) -> list[Block]:
+    """Return all blocks of a page, of whatever language, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [
         Block(match["language"], match["file"] or "", match["text"])
         for match in _FENCE.finditer(text)
     ]
-    return [block for block in blocks if block.language == language]

@@ -30,9 +30,9 @@ def test_there_are_hooks():
 
 @pytest.mark.parametrize("name", sorted(HOOKS))
 def test_a_hook_is_documented_with_its_exact_signature(name, root):
-    guide = (root / "plugins" / "README.md").read_text(encoding="utf-8")
+    guide = (root / "plugins" / "contract.md").read_text(encoding="utf-8")
 
-    assert signature_of(name) in guide, f"plugins/README.md lacks `{signature_of(name)}`"
+    assert signature_of(name) in guide, f"plugins/contract.md lacks `{signature_of(name)}`"
 
 
 @pytest.mark.parametrize("name", sorted(HOOKS))

@@ -263,6 +263,9 @@ def _field(one: inspect.Parameter, hint: object, doc: str, where: str) -> tuple[
 
 
 def _described(hint: object) -> str:
+    """Return the description that a `Field` in an annotation has, also in a member of a union."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return next(filter(None, map(_described, get_args(hint))), "")
     found = [one for one in get_args(hint)[1:] if isinstance(one, FieldInfo)]
     return next((one.description for one in found if one.description), "")
 
