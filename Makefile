@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-service-tests starters schemas settings reference release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -69,6 +69,7 @@ help:
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make settings  write the table of settings in docker/settings.md again, from the class"
+	@echo "make reference write plugins/reference.md again, and the snapshot of the plugin API's version"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
 	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table"
@@ -176,6 +177,9 @@ schemas: $(VENV)/run.stamp
 
 settings: $(VENV)/run.stamp
 	$(BIN)/python tests/contract/write_settings_table.py
+
+reference: $(VENV)/run.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m contract.write_plugin_reference
 
 release-records: $(VENV)/dev.stamp
 	$(BIN)/python tests/contract/record_release.py $(VERSION)

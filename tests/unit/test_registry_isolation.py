@@ -53,10 +53,10 @@ REASONS = {
     "bad_name": "the model BadName has the name 'IMDB-LSTM'. A name is 1 to 40 lower case letters, "
     "digits and underscores, and begins with a letter.",
     "newer_api": "model 'newer' is written for version 2 of the plugin API; "
-    f"seqd {seqd.__version__} offers 1.2. "
+    f"seqd {seqd.__version__} offers 1.3. "
     "Install an older version of the plugin, or the seqd that it was written for.",
     "older_api": "model 'older' is written for version 0 of the plugin API; "
-    f"seqd {seqd.__version__} offers 1.2. "
+    f"seqd {seqd.__version__} offers 1.3. "
     "Install a newer version of the plugin, or the seqd that it was written for.",
     "taken_name": "its model 'sound' is already brought by the plugin 'sound' of zoo-sound. Rename "
     "it, or disable one of the two plugins with SEQD_DISABLED_PLUGINS.",

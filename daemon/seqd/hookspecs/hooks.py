@@ -15,7 +15,7 @@ from seqd.hookspecs.model import Model
 from seqd_schemas import Event, JobRecord, WorkerStatus
 
 #: Major grows when a plugin must change, minor when it may. A plugin states its major.
-PLUGIN_API_VERSION: Final = (1, 2)
+PLUGIN_API_VERSION: Final = (1, 3)
 
 #: The name of the pluggy project, and of the entry-point group that plugins register under.
 PROJECT: Final = "seqd"
