@@ -39,6 +39,7 @@ from seqd.plugin.functions import (
     TASK_MARK,
     UNIT_ITEMS,
     FunctionOptions,
+    check_called,
     classify_function,
     generate_function,
     labels_of,
@@ -89,9 +90,15 @@ def model(
     `libraries` are distributions whose versions are written down. For the rest see `classifier`.
     Raises PluginFault for a class of another form.
     """
+    check_called(name, "model")
     options = FunctionOptions(unit_items, batch_items, max_chars)
 
     def decorate(kind: C) -> C:
+        if not inspect.isclass(kind):
+            raise PluginFault(
+                f"@model stands above {in_words(kind)}, which is no class. Above a function: "
+                "@classifier, @generator or @task."
+            )
         about = About(
             name, summary or summary_of(kind), needs or Needs(), (), example, memory_bytes
         )
@@ -124,8 +131,24 @@ def _plan_of(kind: type, options: FunctionOptions, libraries: Sequence[str]) -> 
             f"{_where(kind)} has no task. Give it a method classify(self, text: str) -> Label, "
             "generate(self, prompt: str) -> str, or one under @task(...)."
         )
+    has_load = _has(kind, "load")
+    if not has_load:
+        _check_made_of_nothing(kind)
     done = {name: one for name, (one, _) in functions.items()}
-    return _Plan(kind, done, specs, train, _has(kind, "load"), libraries)
+    return _Plan(kind, done, specs, train, has_load, libraries)
+
+
+def _check_made_of_nothing(kind: type) -> None:
+    """Raise PluginFault where an object of a class without `load` needs arguments."""
+    try:
+        inspect.signature(kind).bind()
+    except TypeError as error:
+        raise PluginFault(
+            f"{_where(kind)}() cannot be made: {error}. Give the parameters of __init__ defaults, "
+            f"or the class a `load`: {_LEARNER_METHODS['load']}"
+        ) from None
+    except ValueError:
+        return  # a class in C, without a signature
 
 
 def _functions_of(

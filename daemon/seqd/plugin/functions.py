@@ -81,6 +81,7 @@ def classifier(
     a worker starts. `memory_bytes` is what the model takes; without it that is measured. Raises
     PluginFault for a function of another form.
     """
+    check_called(name, "classifier")
     options = FunctionOptions(unit_items, batch_items, max_chars)
 
     def decorate(function: F) -> F:
@@ -112,6 +113,7 @@ def generator(
     that a text is cut to. One that is annotated `Random` gets a random stream: the model then has
     the parameters `seed` and `samples` too. For the rest see `classifier`.
     """
+    check_called(name, "generator")
     options = FunctionOptions(unit_items, batch_items, bound=bound)
 
     def decorate(function: F) -> F:
@@ -144,18 +146,29 @@ def task(
     a pydantic model, such as `Embedding`; or lists of them. One that gives a str, or yields parts
     of it, has the output `Text`. For the rest see `classifier`.
     """
-    options = FunctionOptions(unit_items, batch_items, None, bound, summary, allows_empty)
+    check_called(name, "task")
 
     def decorate(function: F) -> F:
+        said = summary or summary_of(function)
+        options = FunctionOptions(unit_items, batch_items, None, bound, said, allows_empty)
         if model is None:
             vars(function)[TASK_MARK] = (name, options)
             return function
         done = run_function(function, options)
-        said = summary or summary_of(function)
         about = About(model, said, needs or Needs(), (), example, memory_bytes)
         return mark(function, _model_of(function, {name: done}, {name: options}, about))
 
     return decorate
+
+
+def check_called(name: object, decorator: str) -> None:
+    """Raise PluginFault where a decorator stands without its parentheses, or without a name."""
+    if not isinstance(name, str):
+        what = getattr(name, "__qualname__", repr(name)[:80])
+        raise PluginFault(
+            f"@{decorator} stands above {what} without a name. Write "
+            f'@{decorator}("{getattr(name, "__name__", "name").lower()}").'
+        )
 
 
 #: Attribute of a method that does a task of its own.

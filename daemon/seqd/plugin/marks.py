@@ -37,10 +37,17 @@ class DecoratedPlugin:
 
 
 def decorated_models(loaded: object) -> list[Model]:
-    """Return the model of what was decorated, or those of all that a module has decorated."""
+    """Return the model of what was decorated, or those of all that a module has decorated.
+
+    What a package takes from its own modules is its own; what it takes from elsewhere is not.
+    """
     if isinstance(loaded, ModuleType):
-        names = vars(loaded).values()
-        found = [one for one in names if getattr(one, "__module__", None) == loaded.__name__]
-        return [model for one in found for model in decorated_models(one)]
+        own = {id(one): one for one in vars(loaded).values() if _is_of(one, loaded.__name__)}
+        return [model for one in own.values() for model in decorated_models(one)]
     marked = getattr(loaded, "__dict__", {})
     return [marked[MODEL_MARK]] if MODEL_MARK in marked else []
+
+
+def _is_of(thing: object, module: str) -> bool:
+    where = getattr(thing, "__module__", None)
+    return isinstance(where, str) and (where == module or where.startswith(f"{module}."))

@@ -87,24 +87,35 @@ class _Call:
         size = self.function.batch_items
         for first in range(0, len(items), size):
             self._ask()
-            batch = items[first : first + size]
-            gifts = self._gifts(batch[0], 0)
-            given = self.function.call(
-                [self._given(item) for item in batch], **self.values, **gifts
-            )
-            made = list(cast("Sequence[object]", given))
-            if len(made) != len(batch):
-                raise PluginFault(
-                    f"{self.where} gave {len(made)} outcomes for {len(batch)} texts. Give one for "
-                    "each, in their order; a BadItem stands for a text that has none."
-                )
-            for item, value in zip(batch, made, strict=True):
-                yield self._outcome(item, value)
+            yield from self._batch(items[first : first + size])
 
-    def _listed(self, given: object) -> list[object]:
+    def _batch(self, batch: Sequence[WorkItem]) -> Iterator[Outcome]:
+        """Yield the outcomes of one call, or of one for each text where a BadItem was raised."""
+        try:
+            made = self._made(batch)
+        except BadItem as error:
+            if len(batch) == 1:
+                yield bad_item(error)
+                return
+            for item in batch:
+                self._ask()
+                yield from self._batch([item])
+            return
+        for item, value in zip(batch, made, strict=True):
+            yield self._outcome(item, value)
+
+    def _made(self, batch: Sequence[WorkItem]) -> list[object]:
+        gifts = self._gifts(batch[0], 0)
+        given = self.function.call([self._given(item) for item in batch], **self.values, **gifts)
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise PluginFault(f"{self.where} gave {given!r:.80}. It takes a list, and gives one.")
-        return list(given)
+        made = list(given)
+        if len(made) != len(batch):
+            raise PluginFault(
+                f"{self.where} gave {len(made)} outcomes for {len(batch)} texts. Give one for "
+                "each, in their order; a BadItem stands for a text that has none."
+            )
+        return made
 
     def singles(self, items: Sequence[WorkItem]) -> Iterator[Outcome]:
         """Yield the outcomes of a function of one text."""

@@ -92,8 +92,8 @@ class Signature:
     parameters: type[PluginParameters]
     #: Names of its parameters that are of `parameters`.
     names: tuple[str, ...]
-    #: Those of them that are a `list`; in `parameters`, which are frozen, they are tuples.
-    lists: frozenset[str] = frozenset()
+    #: The annotations of those that are series; in `parameters`, which are frozen, all are tuples.
+    series: Mapping[str, object] = field(default_factory=dict)
     #: Parameters that the wrapper fills, by name, with the type that asks for it.
     gifts: Mapping[str, object] = field(default_factory=dict)
 
@@ -117,12 +117,19 @@ def read_signature(
     `more` are parameters that it has besides, unless it has declared them itself.
     """
     where = f"{function.__module__}.{function.__qualname__}"
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginFault(f"{where} is `async`. A plugin's functions are called one by one: `def`.")
     hints = _hints(function, where, own_class)
     signature = inspect.signature(function)
     declared = list(signature.parameters.values())[1 if is_method else 0 :]
     if not declared:
         raise PluginFault(f"{where} takes nothing. Its first parameter is what it works on.")
     first, *rest = declared
+    if first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        raise PluginFault(
+            f"{where}: its first parameter {first.name!r} is {first.kind.description}. It is what "
+            f"the function works on, and given by its place: def {function.__name__}(text: str)."
+        )
     given_gifts: dict[str, object] = {}
     fields: dict[str, object] = {}
     for one in rest:
@@ -146,8 +153,8 @@ def read_signature(
     )
     taken = _taken(first, hints.get(first.name), where)
     given = hints.get("return")
-    lists = frozenset(name for name in fields if elements_of(hints[name], (list,)) is not None)
-    return Signature(where, taken, given, model, tuple(fields), lists, given_gifts)
+    series = {name: hints[name] for name in fields if _has_list(hints[name])}
+    return Signature(where, taken, given, model, tuple(fields), series, given_gifts)
 
 
 #: A parameter of all that takes chance.
@@ -178,6 +185,10 @@ def in_words(annotation: object) -> str:
         return "nothing"
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return annotation.__name__
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " | ".join(
+            "None" if one is type(None) else in_words(one) for one in get_args(annotation)
+        )
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")
 
 
@@ -255,6 +266,11 @@ def _field(one: inspect.Parameter, hint: object, doc: str, where: str) -> tuple[
         raise PluginFault(
             f"{where}: parameter {one.name!r} has no description. Put a line into the docstring: "
             f"`{one.name}: What it does.`"
+        )
+    if isinstance(one.default, FieldInfo):
+        raise PluginFault(
+            f"{where}: the default of parameter {one.name!r} is a Field. Bounds go to the type: "
+            f"`{one.name}: Annotated[{in_words(hint)}, Field(...)] = ...`."
         )
     if one.default is one.empty:
         return bounded, Field(description=description)
@@ -341,7 +357,27 @@ def _title(qualname: str) -> str:
 def values_of(parameters: BaseModel, signature: Signature) -> dict[str, object]:
     """Return a function's own parameters by name, as it is called with them."""
     values = {name: getattr(parameters, name) for name in signature.names}
-    return values | {name: list(values[name]) for name in signature.lists}
+    lists = {name: _as_declared(values[name], hint) for name, hint in signature.series.items()}
+    return values | lists
+
+
+def _has_list(hint: object) -> bool:
+    """Return True where an annotation is a list, has one in it, or has one in a union."""
+    return get_origin(hint) is list or any(map(_has_list, get_args(hint)))
+
+
+def _as_declared(value: object, hint: object) -> object:
+    """Return a value with lists in it where the annotation says `list`."""
+    if not isinstance(value, tuple):
+        return value
+    if get_origin(hint) is Annotated:
+        return _as_declared(value, get_args(hint)[0])
+    kinds = [one for one in choices_of(hint) if elements_of(one, _LISTS) is not None]
+    if len(kinds) != 1:
+        return list(value) if any(get_origin(one) is list for one in kinds) else value
+    (kind,) = kinds
+    held = [_as_declared(one, elements_of(kind, _LISTS)) for one in value]
+    return held if get_origin(kind) is list else tuple(held)
 
 
 def dataset_kind(annotation: object) -> object:

@@ -1,0 +1,53 @@
+"""Runs what `seqd.plugin` has decorated, in this process, as a worker would."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from seqd.hookspecs import Artifact, LoadedModel, Model, WorkItem
+from seqd.kinds import SERVED_TASKS
+from seqd.models.built_in import built_in_version
+from seqd.models.descriptions import check_model
+from seqd.plugin.marks import decorated_models
+from seqd.testing import CPU, MemoryRunContext
+
+
+def model_of(decorated: object) -> Model:
+    """Return the one model that a decorator has made, whose description is sound."""
+    (model,) = decorated_models(decorated)
+    check_model(model)
+    return model
+
+
+def loaded(decorated: object, artifact: Artifact | None = None) -> LoadedModel:
+    """Return it in memory."""
+    model = model_of(decorated)
+    return model.load(artifact or built_in_version(model, "1.0"), CPU)
+
+
+def items_of(texts: Sequence[str]) -> list[WorkItem]:
+    return [WorkItem(index, text) for index, text in enumerate(texts)]
+
+
+def outcomes_of(
+    decorated: object,
+    task: str,
+    items: Sequence[WorkItem] | Sequence[str],
+    context: MemoryRunContext | None = None,
+    artifact: Artifact | None = None,
+    **parameters: object,
+) -> list[BaseModel]:
+    """Return the outcomes of a task, of texts or of items."""
+    work = [one if isinstance(one, WorkItem) else WorkItem(n, one) for n, one in enumerate(items)]
+    model = loaded(decorated, artifact)
+    checked = model_of(decorated).tasks[task].parameters.model_validate(parameters)
+    context = context or MemoryRunContext()
+    if task in SERVED_TASKS:
+        return list(getattr(model, task)(work, checked, context))
+    return list(model.run(task, work, checked, context))
+
+
+def label_file(folder: Path) -> Path:
+    """Return where the tests' models keep what they have learnt."""
+    return folder / "learnt.json"

@@ -1,0 +1,412 @@
+"""Functions as plugins: what each form gives for texts, streams, records, and bad items."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field
+
+from decorated_builders import items_of, loaded, model_of, outcomes_of
+from seqd.errors import PluginFault, Stopped
+from seqd.hookspecs import WorkItem
+from seqd.models.loading import as_plugin
+from seqd.plugin import (
+    BadItem,
+    Device,
+    Label,
+    Needs,
+    OutputBound,
+    Random,
+    RunContext,
+    Score,
+    Text,
+    classifier,
+    generator,
+    task,
+)
+from seqd.testing import MemoryRunContext
+from seqd_schemas import Classification, Generation, ItemError
+
+
+class Pair(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    left: str = Field(max_length=100, description="One text.")
+    right: str = Field(max_length=100, description="The other one.")
+
+
+@classifier("one", summary="Counts letters.", max_chars=5)
+def one(text: str, least: int = 3) -> Label:
+    """Return whether a text is long.
+
+    least: Letters of a long text.
+    """
+    if text == "bad":
+        raise BadItem("this text is bad")
+    return Label("long" if len(text) >= least else "short", np.float32(0.5), {"long": 0.5})
+
+
+@classifier("several", batch_items=3)
+def several(texts: list[str]) -> list[Label | BadItem]:
+    """Count letters of several texts."""
+    return [BadItem("bad") if text == "bad" else Label(str(len(text))) for text in texts]
+
+
+@classifier("raising", batch_items=4)
+def raising(texts: list[str]) -> list[str]:
+    """Raise for a list that has a bad text."""
+    if "bad" in texts:
+        raise BadItem("there is a bad one")
+    return [text.upper() or "EMPTY" for text in texts]
+
+
+@generator("counting")
+def counting(prompt: str, length: int = 30) -> Iterator[str]:
+    """Count on.
+
+    length: Characters.
+    """
+    number = 0
+    while True:
+        number += 1
+        yield f"{number} "
+
+
+@generator("throwing")
+def throwing(prompt: str, stream: Random, throws: int = 3) -> str:
+    """Throw dice.
+
+    throws: Dice.
+    """
+    return " ".join(str(face) for face in stream.integers(1, 1_000_000, size=throws))
+
+
+@generator("echoing")
+def echoing(prompts: list[str], length: int = 3) -> list[str]:
+    """Say prompts again.
+
+    length: Characters.
+    """
+    return [prompt * 2 for prompt in prompts]
+
+
+@task("compare", model="comparing")
+def compare(pair: Pair) -> Score:
+    """Compare two texts."""
+    return Score(score=float(pair.left == pair.right))
+
+
+@task("translate", model="translating", allows_empty=True)
+def translate(text: str) -> Iterator[str]:
+    """Yield the words backwards."""
+    yield from (f"{word} " for word in reversed(text.split()))
+
+
+@task("count", model="scoring")
+def scoring(texts: list[str], context: RunContext, device: Device) -> list[Score]:
+    """Count letters."""
+    assert context.device is device
+    return [Score(score=len(text)) for text in texts]
+
+
+TEXTS = ["a", "abcdef", "bad", "", "ab"]
+
+
+def test_a_decorated_function_is_still_the_function():
+    assert one("abc") == Label("long", 0.5, {"long": 0.5})
+    assert several(["ab"]) == [Label("2")]
+    assert list(zip(range(2), counting("x"), strict=False)) == [(0, "1 "), (1, "2 ")]
+
+
+def test_a_function_of_one_text_gives_an_outcome_for_each_in_order():
+    outcomes = outcomes_of(one, "classify", TEXTS)
+
+    labels = [getattr(outcome, "label", None) for outcome in outcomes]
+    assert labels == ["short", "long", None, "short", "short"]
+    assert outcomes[2] == ItemError(code="invalid_input", message="this text is bad")
+    assert [getattr(outcome, "truncated", None) for outcome in outcomes] == [
+        False, True, None, False, False,
+    ]  # fmt: skip
+    assert type(outcomes[0].score) is float
+    assert outcomes[0].probabilities == {"long": 0.5}
+
+
+def test_a_parameter_of_the_job_reaches_the_function():
+    (outcome,) = outcomes_of(one, "classify", ["ab"], least=2)
+
+    assert outcome.label == "long"
+
+
+def test_a_function_of_a_list_is_called_with_batches_and_a_bad_item_stands_in_its_place():
+    outcomes = outcomes_of(several, "classify", ["a", "bb", "bad", "ccc", "dddd"])
+
+    assert [getattr(one, "label", None) for one in outcomes] == ["1", "2", None, "3", "4"]
+    assert outcomes[2] == ItemError(code="invalid_input", message="bad")
+
+
+def test_a_bad_item_that_a_function_of_a_list_raises_is_that_of_one_text_alone():
+    outcomes = outcomes_of(raising, "classify", ["a", "bad", "b", ""])
+
+    assert [getattr(one, "label", None) for one in outcomes] == ["A", None, "B", "EMPTY"]
+    assert outcomes[1] == ItemError(code="invalid_input", message="there is a bad one")
+
+
+def test_a_lone_surrogate_never_reaches_a_function():
+    for decorated in (one, several):
+        outcomes = outcomes_of(decorated, "classify", ["half \ud83d", "ok"])
+
+        assert outcomes[0] == ItemError(
+            code="decode_error",
+            message="Character 5 of the text is a lone surrogate, which is no character. Send "
+            "valid text.",
+        )
+        assert isinstance(outcomes[1], Classification)
+
+
+@given(st.permutations(list(range(8))), st.integers(1, 8))
+def test_items_in_another_order_or_batch_give_the_same_outcomes(order, size):
+    texts = ["a", "bad", "cc", "\ud800", "ddd", "", "eeee", "f"]
+    items = items_of(texts)
+    chosen = [items[place] for place in order]
+
+    for decorated, name in ((one, "classify"), (several, "classify"), (throwing, "generate")):
+        whole = outcomes_of(decorated, name, items)
+        parts = [chosen[at : at + size] for at in range(0, len(chosen), size)]
+        found = [outcome for part in parts for outcome in outcomes_of(decorated, name, part)]
+
+        assert found == [whole[place] for place in order]
+
+
+def test_no_items_give_no_outcomes():
+    assert outcomes_of(several, "classify", []) == []
+
+
+@pytest.mark.parametrize(("decorated", "count"), [(one, 40), (several, 40), (echoing, 40)])
+def test_a_stop_is_asked_for_before_the_first_item_and_within_the_work(decorated, count):
+    name = next(iter(model_of(decorated).tasks))
+    asked = MemoryRunContext()
+    outcomes_of(decorated, name, ["x"] * count, asked)
+
+    for after in range(asked.stop_questions):
+        with pytest.raises(Stopped):
+            outcomes_of(decorated, name, ["x"] * count, MemoryRunContext(stop_after=after))
+
+    assert asked.stop_questions >= 3
+
+
+def test_a_stream_that_does_not_end_is_stopped_within_a_part():
+    with pytest.raises(Stopped):
+        outcomes_of(counting, "generate", ["x"], MemoryRunContext(stop_after=2), length=100_000)
+
+
+def test_a_text_that_is_yielded_is_streamed_cut_and_returned():
+    context = MemoryRunContext()
+
+    (outcome,) = outcomes_of(counting, "generate", [WorkItem(7, "x")], context, length=9)
+
+    (sample,) = outcome.samples
+    assert (outcome.prompt, sample.text, sample.finish_reason) == ("x", "1 2 3 4 5", "length")
+    assert context.streamed_text(7) == "1 2 3 4 5"
+    assert [one.delta for one in context.deltas] == ["1 ", "2 ", "3 ", "4 ", "5"]
+
+
+def test_chance_has_a_seed_and_samples_and_is_the_same_again():
+    first = outcomes_of(throwing, "generate", ["x", "x"], samples=3, seed=5)
+    again = outcomes_of(throwing, "generate", [WorkItem(1, "x")], samples=3, seed=5)
+    other = outcomes_of(throwing, "generate", ["x"], samples=3, seed=6)
+
+    texts = {sample.text for outcome in (*first, *other) for sample in outcome.samples}
+    assert len(texts) == 9
+    assert again == first[1:]
+    assert {sample.seed for sample in first[0].samples} == {5}
+
+
+def test_a_generator_of_a_list_is_cut_to_length_too():
+    outcomes = outcomes_of(echoing, "generate", ["ab", "a"])
+
+    assert [one.samples[0].text for one in outcomes] == ["aba", "aa"]
+    assert [one.samples[0].finish_reason for one in outcomes] == ["length", "end"]
+
+
+def test_length_and_samples_bound_what_is_written():
+    @generator("both")
+    def both(prompt: str, stream: Random, length: int = 5) -> str:
+        """Write.
+
+        length: Characters.
+        """
+        return "x"
+
+    assert model_of(both).tasks["generate"].bound == OutputBound(
+        factors=("length", "samples"), max_characters=1_048_576
+    )
+    assert model_of(throwing).tasks["generate"].bound is None
+
+
+def test_a_record_reaches_the_function_as_its_class():
+    record = Pair(left="a", right="a")
+
+    outcomes = outcomes_of(compare, "compare", [WorkItem(0, record.model_dump_json(), record)])
+
+    assert outcomes == [Score(score=1.0)]
+    assert model_of(compare).tasks["compare"].input is Pair
+
+
+def test_a_task_of_text_streams_and_gives_a_text():
+    context = MemoryRunContext()
+
+    outcomes = outcomes_of(translate, "translate", ["a b", ""], context)
+
+    assert outcomes == [Text(text="b a "), Text(text="")]
+    assert context.streamed_text(0) == "b a "
+
+
+def test_a_context_and_a_device_are_given_to_whoever_asks_for_them():
+    assert outcomes_of(scoring, "count", ["abc"]) == [Score(score=3.0)]
+
+
+def test_the_docstring_says_what_a_model_and_a_task_do():
+    model = model_of(compare)
+
+    assert (model.summary, model.tasks["compare"].summary) == ("Compare two texts.",) * 2
+    assert model_of(one).summary == "Counts letters."
+    assert model_of(several).summary == "Count letters of several texts."
+
+
+def test_labels_of_a_literal_are_the_classes():
+    @classifier("literal")
+    def literal(text: str) -> Literal["yes", "no"]:
+        """Say yes."""
+        return "yes"
+
+    assert loaded(literal).classes == ("yes", "no")
+    assert outcomes_of(literal, "classify", ["a"])[0].label == "yes"
+
+
+def test_an_example_is_run_when_the_model_warms_up():
+    seen = []
+
+    @classifier("warm", example="an example", memory_bytes=5_000_000, needs=Needs(device="cpu"))
+    def warm(text: str) -> Label:
+        """Note."""
+        seen.append(text)
+        return Label("x")
+
+    loaded(warm).warm_up()
+
+    assert seen == ["an example"]
+    assert loaded(warm).memory_bytes == 5_000_000
+    assert model_of(warm).needs == Needs(device="cpu")
+
+
+def test_what_cannot_be_a_label_is_refused_where_it_is_made():
+    with pytest.raises(ValueError, match=r"^the label is ''; allowed: a text of 1 to 256"):
+        Label("")
+    with pytest.raises(ValueError, match=r"^'score' of the label is nan; allowed: 0\.0 to 1\.0$"):
+        Label("a", float("nan"))
+    with pytest.raises(ValueError, match=r"^'b' of the label is 1\.5; allowed: 0\.0 to 1\.0$"):
+        Label("a", 1.0, {"b": 1.5})
+
+
+def _wrong(returned: object, *, takes: type = str) -> object:
+    if takes is list:
+
+        @classifier("wrong")
+        def wrong(texts: list[str]) -> list[Label]:
+            """Return something else."""
+            return returned  # type: ignore[return-value]
+    else:
+
+        @classifier("wrong")
+        def wrong(text: str) -> Label:
+            """Return something else."""
+            return returned  # type: ignore[return-value]
+
+    return wrong
+
+
+WHERE = f"{__name__}._wrong.<locals>.wrong"
+
+
+@pytest.mark.parametrize(
+    ("decorated", "message"),
+    [
+        (_wrong(3), f"{WHERE} gave 3. A classifier gives a Label, or a str."),
+        (
+            _wrong([Label("a")], takes=list),
+            f"{WHERE} gave 1 outcomes for 2 texts. Give one for each, in their order; a BadItem "
+            "stands for a text that has none.",
+        ),
+        (_wrong("ab", takes=list), f"{WHERE} gave 'ab'. It takes a list, and gives one."),
+        (_wrong(None, takes=list), f"{WHERE} gave None. It takes a list, and gives one."),
+    ],
+)
+def test_what_a_function_gives_against_its_word_is_told(decorated, message):
+    with pytest.raises(PluginFault) as fault:
+        outcomes_of(decorated, "classify", ["a", "b"])
+
+    assert str(fault.value) == message
+
+
+def test_a_text_that_is_too_long_or_none_is_told():
+    @generator("long")
+    def long(prompt: str) -> str:
+        """Write much."""
+        return "x" * 2_000_000 if prompt == "much" else None  # type: ignore[return-value]
+
+    where = long.__module__ + "." + long.__qualname__
+    with pytest.raises(PluginFault) as much:
+        outcomes_of(long, "generate", ["much"])
+    with pytest.raises(PluginFault) as none:
+        outcomes_of(long, "generate", ["none"])
+
+    assert str(much.value) == (
+        f"{where} wrote 2,000,000 characters; allowed: 1,048,576. Give it a parameter `length`, "
+        "which a text is cut to."
+    )
+    assert str(none.value) == f"{where} gave None. It gives a str, or yields parts of one."
+
+
+def test_a_generation_is_what_the_contract_has():
+    assert isinstance(outcomes_of(counting, "generate", ["x"])[0], Generation)
+
+
+def test_a_second_decorator_is_refused():
+    with pytest.raises(PluginFault) as fault:
+        classifier("again")(one)
+
+    assert str(fault.value) == (
+        f"{__name__}.one is decorated twice. Write a function for each model; a class has several "
+        "tasks."
+    )
+
+
+def test_a_decorator_without_a_name_is_refused():
+    def bare(text: str) -> Label:
+        return Label("x")
+
+    with pytest.raises(PluginFault) as fault:
+        classifier(bare)
+
+    assert str(fault.value) == (
+        f'@classifier stands above {bare.__qualname__} without a name. Write @classifier("bare").'
+    )
+
+
+def test_a_module_hands_over_what_it_has_decorated_once_and_no_others():
+    import sys
+    from types import ModuleType
+
+    module = ModuleType(__name__)
+    module.first, module.again, module.other = one, one, several
+    foreign = ModuleType("elsewhere")
+    foreign.one = one
+
+    models = as_plugin(module).seqd_register_models()
+
+    assert sorted(model.name for model in models) == ["one", "several"]
+    assert as_plugin(foreign) is foreign
+    assert sys.modules[__name__] is not module

@@ -1,0 +1,390 @@
+"""Signatures as parameters: what clients see of each form, and what is told of a fault."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from decorated_builders import model_of, outcomes_of
+from seqd.errors import PluginFault
+from seqd.plugin import Embedding, Label, Random, Score, classifier, generator, model, task
+
+
+class Case(StrEnum):
+    EXACT = "exact"
+    FOLDED = "folded"
+
+
+SEEN: dict[str, object] = {}
+
+
+@classifier("all_kinds")
+def all_kinds(
+    text: str,
+    needed: int,
+    flag: bool = False,
+    share: float = 0.5,
+    word: str = "a",
+    side: Literal["start", "end"] = "end",
+    case: Case = Case.EXACT,
+    maybe: str | None = None,
+    words: list[str] = ["x"],  # noqa: B006
+    bounded: Annotated[list[int], Field(max_length=2)] = [],  # noqa: B006
+    optional: list[str] | None = None,
+    nested: list[list[int]] = [],  # noqa: B006
+    row: Sequence[str] = (),
+    digits: Annotated[int, Field(ge=1, le=9, description="From the annotation.")] = 1,
+) -> Label:
+    """Take all kinds.
+
+    Args:
+        needed: Has no default.
+        flag: A flag.
+        share (float): A share
+            in two lines.
+        word: A word.
+        side: A side.
+        case: A case.
+        maybe: A word or none.
+        words: Words.
+        bounded: Two numbers.
+        optional: Words or none.
+        nested: Lists of lists.
+        row: A row.
+
+    Returns:
+        A label.
+    """
+    SEEN.update(words=words, bounded=bounded, optional=optional, nested=nested, row=row)
+    return Label("x")
+
+
+def schema_of(decorated: object, name: str = "classify") -> dict[str, dict[str, object]]:
+    return model_of(decorated).tasks[name].parameters.model_json_schema()["properties"]
+
+
+def test_each_kind_of_parameter_is_published_with_bounds_and_description():
+    fields = schema_of(all_kinds)
+
+    assert fields["needed"]["maximum"] == 2**31 - 1
+    assert "default" not in fields["needed"]
+    assert fields["share"] == {
+        "default": 0.5, "description": "A share in two lines.", "maximum": 1e9, "minimum": -1e9,
+        "title": "Share", "type": "number",
+    }  # fmt: skip
+    assert fields["word"]["maxLength"] == 1_000
+    assert fields["words"]["maxItems"] == 100
+    assert fields["bounded"]["maxItems"] == 2
+    assert (fields["digits"]["minimum"], fields["digits"]["maximum"]) == (1, 9)
+    assert fields["digits"]["description"] == "From the annotation."
+    assert fields["row"]["description"] == "A row."
+
+
+def test_a_list_reaches_the_function_as_a_list_wherever_it_stands():
+    outcomes_of(
+        all_kinds, "classify", ["a"],
+        needed=1, words=["a"], bounded=[1], optional=["b"], nested=[[1], [2, 3]], row=["c"],
+    )  # fmt: skip
+
+    assert SEEN == {
+        "words": ["a"], "bounded": [1], "optional": ["b"], "nested": [[1], [2, 3]], "row": ("c",),
+    }  # fmt: skip
+
+
+def test_a_sphinx_line_describes_a_parameter_too():
+    @classifier("sphinx")
+    def sphinx(text: str, word: str = "a") -> Label:
+        """Do it.
+
+        :param word: A word.
+        :return: A label.
+        """
+        return Label("x")
+
+    assert schema_of(sphinx)["word"]["description"] == "A word."
+
+
+def test_length_has_bounds_of_its_own_and_chance_its_parameters():
+    @generator("own")
+    def own(prompt: str, stream: Random, length: int = 9) -> str:
+        """Write.
+
+        length: Characters.
+        """
+        return "x"
+
+    fields = schema_of(own, "generate")
+
+    assert (fields["length"]["minimum"], fields["length"]["maximum"]) == (1, 100_000)
+    assert sorted(fields) == ["length", "samples", "seed"]
+
+
+def test_a_seed_that_the_function_declares_is_its_own():
+    @classifier("seeded")
+    def seeded(text: str, stream: Random, seed: Annotated[int, Field(ge=0, le=9)] = 3) -> Label:
+        """Label.
+
+        seed: A seed.
+        """
+        assert seed == 4
+        return Label("x")
+
+    assert schema_of(seeded)["seed"]["maximum"] == 9
+    assert outcomes_of(seeded, "classify", ["a"], seed=4)[0].label == "x"
+
+
+def nothing() -> Label:
+    return Label("x")
+
+
+def star(text: str, *words: str) -> Label:
+    return Label("x")
+
+
+def stars(text: str, **words: str) -> Label:
+    return Label("x")
+
+
+def many(*texts: str) -> Label:
+    return Label("x")
+
+
+def by_name(*, text: str) -> Label:
+    return Label("x")
+
+
+def by_place(text: str, word: str = "", /) -> Label:
+    return Label("x")
+
+
+def hidden(text: str, _word: str = "") -> Label:
+    return Label("x")
+
+
+def copies(text: str, copy: bool = False) -> Label:
+    return Label("x")
+
+
+def unannotated(text, word="a") -> Label:
+    return Label("x")
+
+
+def untyped(text: str, word="a") -> Label:
+    return Label("x")
+
+
+def undescribed(text: str, word: str = "a") -> Label:
+    """Do it."""
+    return Label("x")
+
+
+def mapped(text: str, words: dict[str, int] = {}) -> Label:  # noqa: B006
+    return Label("x")
+
+
+def valued(text: str, number: int = Field(3, ge=1)) -> Label:
+    """Do it.
+
+    number: A number.
+    """
+    return Label("x")
+
+
+def numbers(numbers: list[int]) -> list[Label]:
+    return []
+
+
+def number(text: str) -> int:
+    return 1
+
+
+def single(texts: list[str]) -> Label:
+    return Label("x")
+
+
+def silent(text: str):
+    return Label("x")
+
+
+def dice(texts: list[str], stream: Random) -> list[Label]:
+    return []
+
+
+async def later(text: str) -> Label:
+    return Label("x")
+
+
+def record(record: Embedding) -> Label:
+    return Label("x")
+
+
+def written(text: str) -> list[str]:
+    return []
+
+
+def plain(text: str) -> dict[str, float]:
+    return {}
+
+
+def union(text: str) -> Score | Embedding:
+    return Score(score=1.0)
+
+
+ALLOWED = "allowed: bool, int, float, str, Literal, and lists of these"
+
+FAULTS = [
+    (nothing, "takes nothing. Its first parameter is what it works on."),
+    (star, "takes *words. Declare each parameter by its name: clients see what there is."),
+    (stars, "takes **words. Declare each parameter by its name: clients see what there is."),
+    (
+        many,
+        ": its first parameter 'texts' is variadic positional. It is what the function works on, "
+        "and given by its place: def many(text: str).",
+    ),
+    (
+        by_name,
+        ": its first parameter 'text' is keyword-only. It is what the function works on, and given "
+        "by its place: def by_name(text: str).",
+    ),
+    (by_place, ": parameter 'word' is given by name. Take the `/` away."),
+    (
+        hidden,
+        ": no parameter can be called '_word'. Choose another name; allowed: letters, digits and "
+        "underscores, a letter in front, and no method of a pydantic model.",
+    ),
+    (
+        copies,
+        ": no parameter can be called 'copy'. Choose another name; allowed: letters, digits and "
+        "underscores, a letter in front, and no method of a pydantic model.",
+    ),
+    (untyped, f": parameter 'word' is not annotated. Write `word: str`; {ALLOWED}."),
+    (unannotated, f": parameter 'word' is not annotated. Write `word: str`; {ALLOWED}."),
+    (
+        undescribed,
+        ": parameter 'word' has no description. Put a line into the docstring: `word: What it "
+        "does.`",
+    ),
+    (
+        mapped,
+        ": parameter 'words' is annotated dict[str, int], which no parameter can be. Allowed: "
+        "bool, int, float, str, Literal, and lists of these; a record of several values is the "
+        "first parameter.",
+    ),
+    (
+        valued,
+        ": the default of parameter 'number' is a Field. Bounds go to the type: `number: "
+        "Annotated[int, Field(...)] = ...`.",
+    ),
+    (
+        numbers,
+        ": its first parameter 'numbers' is annotated list[int]. Allowed: str, a pydantic model, "
+        "or a list of one of them. Write `numbers: str`.",
+    ),
+    (number, " gives int. A classifier of str gives Label."),
+    (single, " gives Label. A classifier of list[str] gives list[Label]."),
+    (silent, " gives nothing. A classifier of str gives Label."),
+    (
+        dice,
+        " takes a list and a Random. An outcome must not depend on what else is in the list, so a "
+        "function with a Random takes one text: str.",
+    ),
+    (later, " is `async`. A plugin's functions are called one by one: `def`."),
+    (
+        record,
+        " takes Embedding. A classifier takes a text: str, or list[str]. A record is what a task "
+        "of its own takes: `@task(...)`.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("function", "said"), FAULTS, ids=lambda one: getattr(one, "__name__", ""))
+def test_a_classifier_of_another_form_is_refused_with_what_to_change(function, said):
+    with pytest.raises(PluginFault) as fault:
+        classifier("faulty", summary="Faulty.")(function)
+
+    where = f"{__name__}.{function.__qualname__}"
+    assert str(fault.value) == (f"{where}{said}" if said[0] in ": " else f"{where} {said}")
+
+
+@pytest.mark.parametrize(
+    ("decorator", "function", "said"),
+    [
+        (generator, number, "gives int. A generator of str gives str, or yields: Iterator[str]."),
+        (generator, written, None),
+        (
+            generator,
+            single,
+            "gives Label. A generator of list[str] gives list[str].",
+        ),
+        (
+            task,
+            plain,
+            "gives dict[str, float]. A task of str gives a pydantic model, such as "
+            "seqd.plugin.Embedding, or str.",
+        ),
+        (
+            task,
+            union,
+            "gives Score | Embedding. A task of str gives a pydantic model, such as "
+            "seqd.plugin.Embedding, or str.",
+        ),
+    ],
+)
+def test_generators_and_tasks_of_another_form_are_refused(decorator, function, said):
+    more = {"model": "faulty"} if decorator is task else {}
+    if said is None:
+        # A list of the parts of a text is as good as an iterator of them.
+        assert decorator("parts", summary="Parts.", **more)(function) is function
+        return
+
+    with pytest.raises(PluginFault) as fault:
+        decorator("faulty", summary="Faulty.", **more)(function)
+
+    assert str(fault.value) == f"{__name__}.{function.__qualname__} {said}"
+
+
+def test_a_name_that_only_a_type_checker_sees_is_told():
+    def late(text: str) -> "OnlyChecked":  # type: ignore[name-defined]  # noqa: F821
+        return Label("x")
+
+    with pytest.raises(PluginFault) as fault:
+        classifier("late", summary="Late.")(late)
+
+    assert str(fault.value) == (
+        f"{__name__}.{late.__qualname__}: its annotations cannot be read: name 'OnlyChecked' is "
+        "not defined. Import the name at the top of the module, and not under `if TYPE_CHECKING:`."
+    )
+
+
+def test_a_generator_may_yield_under_each_annotation():
+    @generator("yields")
+    def yields(prompt: str) -> Iterator[str]:
+        """Yield."""
+        yield "a"
+        yield "b"
+
+    assert outcomes_of(yields, "generate", ["x"])[0].samples[0].text == "ab"
+
+
+def test_what_is_no_class_is_no_model():
+    with pytest.raises(PluginFault) as fault:
+        model("faulty", summary="Faulty.")(number)
+
+    assert str(fault.value).startswith("@model stands above <function number")
+    assert str(fault.value).endswith(
+        ", which is no class. Above a function: @classifier, @generator or @task."
+    )
+
+
+def test_a_record_class_is_a_first_parameter_and_no_other():
+    class Options(BaseModel):
+        """Options."""
+
+    def takes(text: str, options: Options) -> Label:
+        return Label("x")
+
+    with pytest.raises(PluginFault, match="'options' is annotated Options, which no parameter"):
+        takes.__annotations__["options"] = Options
+        classifier("faulty", summary="Faulty.")(takes)
