@@ -12,23 +12,13 @@ import pytest
 
 from checkout import python_path
 from guide_plugin import GUIDE, write_plugin
-from readme_blocks import ROOT, blocks_of
-
-HOW_TO = ROOT / "plugins" / "how-to.md"
+from readme_blocks import blocks_of
 
 
 @pytest.fixture
 def guide_folder(tmp_path: Path) -> Path:
     """The guide's files, as they are where they are installed."""
     write_plugin(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def how_to_folder(tmp_path: Path) -> Path:
-    """The files of the page of short answers."""
-    for block in blocks_of(HOW_TO, "python"):
-        (tmp_path / block.file).write_text(block.text, encoding="utf-8")
     return tmp_path
 
 
@@ -86,41 +76,3 @@ def test_the_guides_plugin_is_found_and_ready(guide_folder: Path):
     assert "length" in ends[0].stdout
     assert "ready" in ends[0].stdout
     assert "min_texts" in ends[1].stdout
-
-
-def test_each_model_of_the_short_answers_is_taken(how_to_folder: Path):
-    modules = [path.stem for path in how_to_folder.glob("seqd_*.py")]
-    program = (
-        "import sys\n"
-        "from importlib import import_module\n"
-        "from seqd.models.descriptions import check_model\n"
-        "from seqd.plugin.marks import decorated_models\n"
-        "for name in sys.argv[1:]:\n"
-        "    for model in decorated_models(import_module(name)):\n"
-        "        check_model(model)\n"
-        "        print(model.name)\n"
-    )
-
-    ended = run(["-c", program, *modules], how_to_folder)
-
-    assert ended.returncode == 0, ended.stderr
-    assert sorted(ended.stdout.split()) == [
-        "claimed",
-        "counter",
-        "dice",
-        "mood_keras",
-        "mood_onnx",
-        "mood_torch",
-        "pairs",
-        "parameters",
-        "reporting",
-        "vowels",
-    ]
-
-
-@pytest.mark.slow
-def test_the_short_answers_own_test_passes(how_to_folder: Path):
-    ended = run(["-m", "pytest", "-q", "test_seqd_counter.py"], how_to_folder)
-
-    assert ended.returncode == 0, ended.stdout
-    assert "2 passed" in ended.stdout
