@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from seqd.local.child import log_place
 from seqd.models.plugin_frames import (
     MAX_RAISED_CHARS,
     place_of,
     raised_by_plugin,
     with_place,
 )
+from seqd.settings import Settings
 
 #: A plugin that is a package, with a library that it calls and one that calls it.
 PACKAGE = {
@@ -91,3 +93,10 @@ def test_an_endless_recursion_has_a_place(run: Callable[[str], Exception]) -> No
     place = str(place_of(error))
 
     assert place.startswith("seqd_made/")
+
+
+def test_the_log_of_a_worker_of_up_is_its_file_and_that_of_another_its_output() -> None:
+    supervised = Settings(data_dir=Path("/data"), supervised=True)
+
+    assert log_place(supervised, "train@cpu", "h1") == "the log /data/logs/train-cpu.log on h1"
+    assert log_place(Settings(), "train@cpu", "h1") == "the worker's output"
