@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -115,6 +116,22 @@ def test_the_wheel_has_all_files_of_the_packages(wheel: Path):
     assert packed == {_in_wheel(name) for name in tracked}
     assert "seqd_schemas/json/job.schema.json" in packed
     assert {f"{package}/py.typed" for package in FOLDERS.values()} < packed
+
+
+def test_the_source_distribution_has_the_templates_of_new_plugins(tmp_path: Path):
+    sources = _checked_out(tmp_path / "sources")
+    program = "from setuptools.build_meta import build_sdist; build_sdist('..')"
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=sources, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        found = {name.partition("/")[2] for name in packed.getnames() if name.endswith(".jinja")}
+    assert found == {name for name in _tracked() if name.endswith(".jinja")}
+    assert len(found) > 30
 
 
 def test_it_is_installed_without_keras_and_small(installed: Installed):

@@ -40,7 +40,7 @@ def has_checks() -> bool:
     return hasattr(seqd.testing, "PluginChecks")
 
 
-def python(folder: Path, *arguments: str) -> None:
+def python(folder: Path, *arguments: str, **variables: str) -> None:
     """Run a module of Python in a distribution's folder; it must succeed."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", *arguments],
@@ -49,6 +49,7 @@ def python(folder: Path, *arguments: str) -> None:
             "PYTHONPATH": python_path(folder),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "SEQD_DATA_DIR": str(folder / "data"),
+            **variables,
             "MYPYPATH": os.pathsep.join([str(folder), *python_path().split(os.pathsep)]),
         },
         capture_output=True,
@@ -58,9 +59,15 @@ def python(folder: Path, *arguments: str) -> None:
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
 
 
+@pytest.fixture(scope="module")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a folder in which mypy keeps what it knows of seqd, from one variation to the next."""
+    return str(tmp_path_factory.mktemp("mypy"))
+
+
 @pytest.mark.parametrize(("task", "style"), VARIATIONS, ids=map(" ".join, VARIATIONS))
 def test_each_variation_is_well_typed_well_formed_and_passes_its_tests(
-    task: str, style: str, tmp_path: Path
+    task: str, style: str, tmp_path: Path, mypy_cache: str
 ) -> None:
     library = LIBRARIES.get(style)
     if library is not None and find_spec(library) is None:
@@ -75,7 +82,7 @@ def test_each_variation_is_well_typed_well_formed_and_passes_its_tests(
     ruff = ("--isolated", "--no-cache")
     python(folder, "ruff", "check", *ruff, "--select", RUFF_RULES, "--ignore", "S101,E501", ".")
     python(folder, "ruff", "format", *ruff, "--check", ".")
-    python(folder, "mypy", "seqd_hello", *tests)
+    python(folder, "mypy", "seqd_hello", *tests, MYPY_CACHE_DIR=mypy_cache)
     python(folder, "pytest", "-q", "-p", "no:cacheprovider", *tests)
 
 

@@ -33,6 +33,7 @@ COMMANDS = [
     ("models", "params"),
     ("models", "compare"),
     ("plugins", "list"),
+    ("plugins", "new"),
     ("plugins", "show"),
     ("workers", "list"),
     ("workers", "cordon"),
