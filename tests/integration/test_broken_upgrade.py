@@ -56,6 +56,7 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_fail_with_its_r
         told = [line for line in up.screen().splitlines() if line.startswith("plugin light is")]
         assert len(told) == 1 and REASON in told[0]
         job = client.classify(["a"], model="echo")
+        training = client.train([{"text": "a", "label": "b"}], model="echo")
         with pytest.raises(JobFailed) as failed:
             job.wait(timeout_s=20)
         assert failed.value.failure.code == "no_fit_worker"
@@ -63,7 +64,6 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_fail_with_its_r
             f": broken: plugin light: ModuleNotFoundError: {REASON} (seqd_light.py, line 1, in "
             in (failed.value.failure.message)
         )
-        training = client.train([{"text": "a", "label": "b"}], model="echo")
         with pytest.raises(JobFailed, match="broken: plugin light: ModuleNotFoundError: "):
             training.wait(timeout_s=20)
 

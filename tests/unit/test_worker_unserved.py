@@ -47,12 +47,18 @@ class Fleet:
         self.jobs = list(jobs)
         self.failed: dict[str, Failure] = {}
         self.asked: list[int] = []
+        #: When each job was handed in.
+        self.created_at_ms: dict[str, int] = {}
 
     def ledger(self) -> Any:
         entry = a_catalog_entry(model="echo", plugin="light")
         fleet = SimpleNamespace(workers=lambda: self.workers, catalog=lambda: {"echo": entry})
         control = SimpleNamespace(open_queues=self._open, fail=self.failed.__setitem__)
-        return SimpleNamespace(fleet=fleet, control=control)
+        jobs = SimpleNamespace(get=self._job)
+        return SimpleNamespace(fleet=fleet, control=control, jobs=jobs)
+
+    def _job(self, job_id: str) -> Any:
+        return SimpleNamespace(created_at_ms=self.created_at_ms.get(job_id, 10**13))
 
     def _open(self, first: int, most: int) -> list[tuple[str, str]]:
         self.asked.append(first)
@@ -147,11 +153,17 @@ def without_plugin(name: str) -> WorkerStatus:
     return a_worker(name, versions=(), plugins=(other,))
 
 
-def test_jobs_of_a_plugin_that_is_broken_wherever_it_is_fail_at_once_trainings_too():
+def test_jobs_of_a_plugin_that_is_broken_wherever_it_is_fail_trainings_too(clock: SimpleNamespace):
     broken = a_worker("w1", versions=(), plugins=(a_plugin(),))
     fleet = Fleet(broken, without_plugin("w2"), jobs=(("j1", QUEUE), ("j2", "train.echo")))
+    unserved = Unserved(fleet.ledger(), 120.0)
 
-    Unserved(fleet.ledger(), 120.0).run_once()
+    unserved.run_once()
+    failed_first = dict(fleet.failed)
+    clock.now_s += 30
+    unserved.run_once()
+
+    assert failed_first == {}
 
     assert {job_id: failure.message for job_id, failure in fleet.failed.items()} == {
         "j1": "No worker that is up can run classify of echo. w1: broken: plugin light: no libfoo. "
@@ -175,6 +187,35 @@ def test_jobs_of_a_plugin_that_is_broken_on_one_worker_wait_where_another(other:
     fleet = Fleet(broken, other, jobs=(("j1", QUEUE), ("j2", "train.echo")))
 
     Unserved(fleet.ledger(), 120.0).run_once()
+
+    assert fleet.failed == {}
+
+
+def test_a_job_that_was_accepted_before_an_upgrade_broke_its_plugin_waits(clock: SimpleNamespace):
+    broken = a_worker("w1", versions=(), plugins=(a_plugin(),), started_at_ms=1_000)
+    fleet = Fleet(broken, jobs=(("before", QUEUE), ("after", QUEUE)))
+    fleet.created_at_ms = {"before": 999, "after": 1_000}
+    unserved = Unserved(fleet.ledger(), 120.0)
+
+    unserved.run_once()
+    clock.now_s += 30
+    unserved.run_once()
+
+    assert list(fleet.failed) == ["after"]
+
+
+def test_a_sound_worker_that_comes_back_in_time_lets_no_job_of_a_broken_plugin_fail(
+    clock: SimpleNamespace,
+):
+    broken = a_worker("w1", versions=(), plugins=(a_plugin(),))
+    sound = a_worker("w2", plugins=(a_plugin(PluginState.READY),))
+    fleet = Fleet(broken, jobs=(("j1", QUEUE),))
+    unserved = Unserved(fleet.ledger(), 120.0)
+
+    for workers in ([broken], [broken, sound], [broken]):
+        fleet.workers = workers
+        unserved.run_once()
+        clock.now_s += 29
 
     assert fleet.failed == {}
 
