@@ -61,6 +61,9 @@ from seqd_schemas import DataFingerprint
 #: Times the usual limit that training a version for its checks may take.
 _TRAINING_FACTOR = 10.0
 
+#: And loading a version and warming it up, which may compile.
+_LOADING_FACTOR = 4.0
+
 _NO_DATA = "none: a folder that was given to the checks"
 
 
@@ -204,7 +207,12 @@ class Child:
         if self.spec.part is Part.TRAINING:
             return Training(model, own, examples)
         artifact = self._artifact(model, registry, folder, examples)
-        return Version(model, artifact, own, examples, self._spec_for_another())
+        version = Version(model, artifact, own, examples, self._spec_for_another())
+        # As a worker does, so that no check pays for what is compiled at first.
+        self.within(self.spec.limit_s * _LOADING_FACTOR)
+        version.loaded.warm_up()
+        self.within(self.spec.limit_s)
+        return version
 
     def _spec_for_another(self) -> dict[str, JsonValue]:
         return cast("dict[str, JsonValue]", self.spec.model_dump(mode="json", exclude={"files"}))

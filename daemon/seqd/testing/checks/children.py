@@ -35,7 +35,7 @@ _FRAME: Final = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 _CURRENT: Final = re.compile(r"^(?:Current thread|Thread|Stack).*$", re.MULTILINE)
 
 #: What `faulthandler` writes first where a limit has passed.
-_TIMED_OUT: Final = "Timeout ("
+_TIMED_OUT: Final = re.compile(r"Timeout \((\d+):(\d+):(\d+)")
 
 #: Lines of a stack that are shown.
 STACK_LINES: Final = 5
@@ -59,8 +59,8 @@ class Ended:
     #: Where it stood when it hung or died, the innermost frame first.
     stack: Sequence[Place]
     error: str
-    #: True where it was ended since it took too long.
-    hung: bool
+    #: The limit in seconds that it was ended after; None where it was not.
+    hung_s: float | None
 
     def how(self) -> str:
         """Say how the child ended, where that was not by itself."""
@@ -122,7 +122,7 @@ def run_child(
         _events(files["events"]),
         _stack(stacks),
         _last_lines(files["stderr"]),
-        hung or stacks.startswith(_TIMED_OUT),
+        limit_s if hung else _limit_that_passed(stacks),
     )
 
 
@@ -163,6 +163,14 @@ def _stack(text: str) -> list[Place]:
         Place(file=name, line=int(line), function=function)
         for name, line, function in _FRAME.findall(chosen)
     ]
+
+
+def _limit_that_passed(stacks: str) -> float | None:
+    """Return the limit in seconds after which `faulthandler` ended a child; None if it did not."""
+    if (found := _TIMED_OUT.match(stacks)) is None:
+        return None
+    hours, minutes, seconds = map(int, found.groups())
+    return hours * 3_600.0 + minutes * 60 + seconds
 
 
 def _last_lines(file: Path) -> str:

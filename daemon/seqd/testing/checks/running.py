@@ -269,7 +269,7 @@ class Run:
             "checks": [check.id for check in checks],
             "folder": str(shared),
         }
-        limit_s = START_S + self.limit_s * (1 + factors + training)
+        limit_s = START_S + self.limit_s * (5 + factors + training)
 
         def told(events: Sequence[Event]) -> None:
             begun = [str(event["id"]) for event in events if event["event"] == "started"]
@@ -300,8 +300,8 @@ class Run:
     def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
         """Return the result of a check that ended its process, with where it stood."""
         place = next((one for one in ended.stack if _is_of_plugin(one, self.source)), None)
-        if ended.hung:
-            seen = f"it hung for more than {self.limit_s:g} s"
+        if ended.hung_s is not None:
+            seen = f"it hung for more than {ended.hung_s:g} s"
             cure = "Ask context.stop_requested() as you go, and give what waits a time limit."
         else:
             seen = ended.how()
