@@ -27,8 +27,8 @@ TaskName = Annotated[
     str | None,
     typer.Option(
         "--task",
-        metavar="classify|generate|run",
-        help="What the model does: classify texts, which is the default, continue them, or run a "
+        metavar="TASK",
+        help="What the model does: classify texts, which is the default, generate texts, or run a "
         "task that the plugin names.",
         show_default=False,
     ),
@@ -37,9 +37,9 @@ StyleName = Annotated[
     str,
     typer.Option(
         "--style",
-        metavar="function|class|keras|torch|sklearn",
-        help="How it is made: a function, which is the default; a class that learns; a network; "
-        "a learner of scikit-learn.",
+        metavar="STYLE",
+        help="How it is made: function, which is the default; class, which learns without a "
+        "library; keras, torch or sklearn.",
         show_default=False,
     ),
 ]
@@ -57,7 +57,7 @@ def new_plugin(
 ) -> None:
     """Write a new plugin: a distribution with a model that works, its tests and a README.
 
-    Installed, it serves as it is. Needs seqd[author].
+    It serves as it is. Needs the extra `author` of seqd.
     """
     from seqd.cli.plugins.new_distribution import STYLES, TASKS, Distribution
     from seqd.kinds import CLASSIFY
