@@ -231,6 +231,15 @@ def test_a_generator_of_a_list_is_cut_to_length_too():
     assert [one.samples[0].finish_reason for one in outcomes] == ["length", "end"]
 
 
+def test_what_a_model_does_not_declare_changes_nothing():
+    parameters = model_of(counting).tasks["generate"].parameters()
+    more = parameters.model_copy(update={"samples": 2, "seed": 7})
+
+    (outcome,) = loaded(counting).generate(items_of(["x"]), more, MemoryRunContext())
+
+    assert [(one.seed, len(one.text)) for one in outcome.samples] == [(0, 30)]
+
+
 def test_length_and_samples_bound_what_is_written():
     @generator("both")
     def both(prompt: str, stream: Random, length: int = 5) -> str:

@@ -145,15 +145,15 @@ class _Call:
         return output(value, self.function.gives, self.where)
 
     def _generation(self, item: WorkItem) -> Outcome:
-        count = getattr(self.parameters, "samples", 1)
+        count = cast("int", self._parameter("samples", 1))
         limit = self._length
         return self._as_generation(
             item, [self._cut(self._written(item, sample, limit)) for sample in range(count)]
         )
 
     def _as_generation(self, item: WorkItem, texts: Sequence[str]) -> Generation:
-        seed, limit = getattr(self.parameters, "seed", 0), self._length
-        temperature = getattr(self.parameters, "temperature", 1.0)
+        seed, limit = cast("int", self._parameter("seed", 0)), self._length
+        temperature = self._parameter("temperature", 1.0)
         samples = tuple(
             GeneratedSample(
                 text=one,
@@ -188,7 +188,7 @@ class _Call:
     @property
     def _length(self) -> int | None:
         """Characters that a text is cut to: the parameter `length`, where there is one."""
-        length = getattr(self.parameters, "length", None)
+        length = self._parameter("length", None)
         return length if isinstance(length, int) else None
 
     def _cut(self, written: str) -> str:
@@ -210,9 +210,14 @@ class _Call:
             elif kind is Device:
                 gifts[name] = self.context.device
             elif kind is Random:
-                seed = getattr(self.parameters, "seed", 0)
+                seed = cast("int", self._parameter("seed", 0))
                 gifts[name] = random_stream(seed, item.index, sample)
         return gifts
+
+    def _parameter(self, name: str, default: object) -> object:
+        """Return a parameter that the model declares, or the default."""
+        is_declared = name in type(self.parameters).model_fields
+        return getattr(self.parameters, name) if is_declared else default
 
     def _ask(self) -> None:
         if self.context.stop_requested():
