@@ -1,6 +1,7 @@
 """Functions as plugins: what each form gives for texts, streams, records, and bad items."""
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -406,16 +407,13 @@ def test_a_decorator_without_a_name_is_refused():
 
 
 def test_a_module_hands_over_what_it_has_decorated_once_and_no_others():
-    import sys
-    from types import ModuleType
-
     module = ModuleType(__name__)
     module.first, module.again, module.other = one, one, several
-    foreign = ModuleType("elsewhere")
-    foreign.one = one
+    foreign, package = ModuleType("elsewhere"), ModuleType(__name__.partition(".")[0])
+    foreign.one = package.one = one
 
     models = as_plugin(module).seqd_register_models()
 
     assert sorted(model.name for model in models) == ["one", "several"]
+    assert [model.name for model in as_plugin(package).seqd_register_models()] == ["one"]
     assert as_plugin(foreign) is foreign
-    assert sys.modules[__name__] is not module

@@ -28,9 +28,9 @@ REASONS = {
     "plugin with SEQD_DISABLED_PLUGINS=misses_a_module.",
     "exits_on_import": "SystemExit: usage: exits_on_import FILE (exits_on_import.py, line 5, in "
     "<module>). It called sys.exit() while it was loaded; a plugin may only define things then.",
-    "no_hooks": "it implements no hook of seqd. Hooks: seqd_claim_device, seqd_job_finished, "
-    "seqd_job_progress, seqd_job_started, seqd_register_models, seqd_worker_ready. Does its "
-    "entry point name the right module?",
+    "no_hooks": "it implements no hook of seqd, and nothing of it is decorated by seqd.plugin. "
+    "Hooks: seqd_claim_device, seqd_job_finished, seqd_job_progress, seqd_job_started, "
+    "seqd_register_models, seqd_worker_ready. Does its entry point name the right module?",
     "unmarked_hook": "seqd_register_models is not marked as a hook. Put @hookimpl from "
     "seqd.hookspecs above it.",
     "unknown_hook": "it implements the unknown hook 'seqd_register_model' (unknown_hook.py, line 6)"
