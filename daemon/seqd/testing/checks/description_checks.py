@@ -53,7 +53,7 @@ def opens_nothing(description: Description) -> None:
         )
 
 
-@CHECKS.add("I2", "Importing takes less than a second.", since=(1, 2))
+@CHECKS.add("I2", "Importing takes less than a second.", since=(1, 3))
 def imports_quickly(description: Description) -> None:
     """Read the processor time of the import, and which modules took it."""
     imported = description.imported

@@ -58,7 +58,7 @@ STOP_LIMIT_S: Final = 5.0
 _ONE_EACH = "Return a list with one outcome an item, in the order of the items."
 
 
-@CHECKS.add("P1", "A first call of each task comes back, without an exception.", since=(1, 2))
+@CHECKS.add("P1", "A first call of each task comes back, without an exception.", since=(1, 3))
 def first_call(version: Version) -> None:
     """Call each task on one item."""
     if not version.tasks:
@@ -210,7 +210,7 @@ def batches(version: Version) -> None:
                     )
 
 
-@CHECKS.add("B4", "Items in another order give the outcomes in that order.", since=(1, 2))
+@CHECKS.add("B4", "Items in another order give the outcomes in that order.", since=(1, 3))
 def order(version: Version) -> None:
     """Shuffle nine items, and compare each outcome with that of its item alone."""
     for task in version.tasks:
@@ -236,7 +236,7 @@ def _orders(items: Sequence[WorkItem]) -> Iterator[list[WorkItem]]:
         yield random.Random(seed).sample(items, len(items))
 
 
-@CHECKS.add("B5", "A word of a megabyte is an item like any other.", since=(1, 2), limit_factor=2)
+@CHECKS.add("B5", "A word of a megabyte is an item like any other.", since=(1, 3), limit_factor=2)
 def long_word(version: Version) -> None:
     """Give each task that takes texts a word of a million characters, beside a good item."""
     ran = False
@@ -418,7 +418,7 @@ def _allowed(bound: OutputBound, given: Mapping[str, object]) -> int:
     return min(factors * lists * bound.characters_per_symbol, bound.max_characters)
 
 
-@CHECKS.add("O4", "An output is as the schema that is published of it.", since=(1, 2))
+@CHECKS.add("O4", "An output is as the schema that is published of it.", since=(1, 3))
 def output_as_published(version: Version) -> None:
     """Hold the outputs of the plugin's own tasks against their JSON Schemas."""
     if not version.own_tasks:

@@ -53,7 +53,7 @@ def use(version: Version) -> None:
         version.outcomes(task, version.items(task, 5), loaded=loaded)
 
 
-@CHECKS.add("E1", "Nothing is printed to standard output.", since=(1, 2))
+@CHECKS.add("E1", "Nothing is printed to standard output.", since=(1, 3))
 def prints_nothing(version: Version) -> None:
     """Use the version, with standard output in a file of the checks."""
     before = _printed()
@@ -78,7 +78,7 @@ def _busiest_method(version: Version) -> object:
     return version.method(version.tasks[0])
 
 
-@CHECKS.add("E2", "The random state that all of a process share stays as it is.", since=(1, 2))
+@CHECKS.add("E2", "The random state that all of a process share stays as it is.", since=(1, 3))
 def leaves_random_state(version: Version) -> None:
     """Compare the states of `random` and NumPy before and after."""
     import numpy as np
@@ -102,7 +102,7 @@ def leaves_random_state(version: Version) -> None:
         )
 
 
-@CHECKS.add("E3", "Environment, working folder and signal handlers stay as they are.", since=(1, 2))
+@CHECKS.add("E3", "Environment, working folder and signal handlers stay as they are.", since=(1, 3))
 def leaves_surroundings(version: Version) -> None:
     """Compare them before and after."""
     version.loaded.warm_up()  # libraries set variables when they are imported
@@ -128,7 +128,7 @@ def _surroundings() -> dict[str, object]:
     return found
 
 
-@CHECKS.add("E4", "No thread and no process is left behind.", since=(1, 2))
+@CHECKS.add("E4", "No thread and no process is left behind.", since=(1, 3))
 def leaves_nobody(version: Version) -> None:
     """Compare the threads and child processes before and after."""
     threads, processes = set(threading.enumerate()), _children()
@@ -168,7 +168,7 @@ def _command_of(pid: int) -> str:
 @CHECKS.add(
     "M2",
     "Resident memory grows by less than 32 MiB in 20 loads and 200 batches.",
-    since=(1, 2),
+    since=(1, 3),
     limit_factor=2,
 )
 def does_not_grow(version: Version) -> None:
@@ -229,7 +229,7 @@ def resident_bytes() -> int:
 @CHECKS.add(
     "M3",
     "A version takes no more than twice the memory that it states, and 16 MiB.",
-    since=(1, 2),
+    since=(1, 3),
 )
 def stated_is_measured(version: Version) -> None:
     """Hold some copies of the version in memory, each of which has been run, and measure them."""
@@ -252,7 +252,7 @@ def stated_is_measured(version: Version) -> None:
         )
 
 
-@CHECKS.add("M4", "`cost_tokens` is cheap, and a unit is at most 30 s of work.", since=(1, 2))
+@CHECKS.add("M4", "`cost_tokens` is cheap, and a unit is at most 30 s of work.", since=(1, 3))
 def cost_is_cheap(version: Version) -> None:
     """Measure `cost_tokens` of a text of a million characters, and a batch of each task."""
     started = monotonic()

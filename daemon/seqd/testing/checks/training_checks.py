@@ -31,7 +31,7 @@ _CHANGES: Final = frozenset(
 )
 
 
-@CHECKS.add("P1", "A training on a few texts comes to its end.", since=(1, 2), limit_factor=_SLOW)
+@CHECKS.add("P1", "A training on a few texts comes to its end.", since=(1, 3), limit_factor=_SLOW)
 def trains(training: Training) -> None:
     """Train on the tiny data."""
     assert training.undisturbed is not None
@@ -57,7 +57,7 @@ def files_for_a_store(training: Training) -> None:
             )
 
 
-@CHECKS.add("A3", "`train` reads its data.", since=(1, 2), limit_factor=_SLOW)
+@CHECKS.add("A3", "`train` reads its data.", since=(1, 3), limit_factor=_SLOW)
 def reads_its_data(training: Training) -> None:
     """Train on data that know whether they were read."""
     data = tiny_data(training.examples)
