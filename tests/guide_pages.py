@@ -31,10 +31,6 @@ from worker_fixtures import wait_until
 
 COLUMNS, LINES = 80, 500
 
-#: What a page shows and this seqd has not: such blocks, and the output after them, are passed over.
-#: Each is one line to take out once the command is there.
-WAITING = ("seqd plugins try", "seqd plugins check", "seqd plugins new", "seqd plugins dev")
-
 _SHELL = """
 seqd() {{ "{python}" -m seqd "$@"; }}
 python() {{ "{python}" "$@"; }}
@@ -79,14 +75,12 @@ class Reader:
 
     def run(self, script: str, expected: str | None) -> None:
         """Run a block; hold its output against the block after it."""
-        lines = [line for line in script.splitlines() if not line.startswith(WAITING)]
-        if lines == ["seqd up"]:
+        if script == "seqd up\n":
             self._up.close()
             self._up.enter_context(_daemon(self.folder, self.environment()))
             return
-        printed = self._on_a_terminal("\n".join(lines)) if lines else ""
-        is_whole = len(lines) == len(script.splitlines())
-        if expected is not None and is_whole:
+        printed = self._on_a_terminal(script)
+        if expected is not None:
             assert matches(printed, expected), (
                 f"{script}\nprinted\n\n{printed}\nand not\n\n{expected}"
             )
