@@ -157,6 +157,23 @@ def test_a_plugin_whose_first_call_fails_is_checked_no_further():
 
 
 @pytest.mark.slow
+def test_a_plugin_that_python_compiles_for_the_first_time_opens_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    (tmp_path / "seqd_fresh.py").write_text(
+        "from seqd.plugin import Label, classifier\n"
+        "@classifier('fresh', summary='Fresh.')\n"
+        "def fresh(text: str) -> Label:\n"
+        "    return Label('x')\n"
+    )
+
+    report = check_plugin(sources_in(tmp_path / "seqd_fresh.py")[0])
+
+    assert report.failed == []
+
+
+@pytest.mark.slow
 def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     (tmp_path / "hello.py").write_text("import time\ntime.sleep(600)\n")
 

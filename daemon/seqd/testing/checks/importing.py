@@ -116,12 +116,16 @@ class _Watch:
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """Note what happens within a `with` block."""
-        self._is_on = True
+        """Note what happens within a `with` block, where Python caches no compiled module.
+
+        The cache is written through a number, which does not tell that it is Python's own file.
+        """
+        self._is_on, before = True, sys.dont_write_bytecode
+        sys.dont_write_bytecode = True
         try:
             yield
         finally:
-            self._is_on = False
+            self._is_on, sys.dont_write_bytecode = False, before
 
 
 def _is_code(name: str) -> bool:
