@@ -16,7 +16,7 @@ import pytest
 
 from checkout import python_path
 from redis_fixtures import Server, forget_keys
-from seqd.cli.plugins.distribution import STYLES, TASKS, Distribution
+from seqd.cli.plugins.new_distribution import STYLES, TASKS, Distribution
 from worker_fixtures import Cluster, live_settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]

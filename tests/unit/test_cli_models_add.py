@@ -353,7 +353,7 @@ def test_a_broken_plugin_is_named_where_a_model_is_not_known(
     plugin = add(capsys, "made", "--plugin", "cut")
 
     assert model.err.endswith(" What the broken plugin cut brings is not known.\n")
-    assert "The plugin 'cut' is broken: ValueError: cut off. " in plugin.err
+    assert "The plugin 'cut' is broken: ValueError: cut off (seqd_cut.py, line 1, " in plugin.err
 
 
 def test_a_plugin_that_changes_what_it_loads_is_refused(store: ModelStore):

@@ -11,7 +11,7 @@ import pytest
 
 from checkout import python_path
 from cli_builders import Ended, here
-from seqd.cli.plugins.distribution import STYLES, TASKS, Distribution
+from seqd.cli.plugins.new_distribution import STYLES, TASKS, Distribution
 
 #: Each task with each style that it has a template for.
 VARIATIONS = [(task, style) for task in TASKS for style in STYLES if task in STYLES[style].tasks]
