@@ -27,8 +27,8 @@ LOOK_AT_JOBS = 100
 #: What does not pass by waiting: somebody has to install or replace something.
 LASTING = frozenset({UnfitCode.DAMAGED, UnfitCode.NO_LIBRARY, UnfitCode.LOAD_FAILED})
 
-#: Seconds for which a plugin has to be broken on all workers at least, or `SEQD_UNFIT_GRACE_S` where
-#: that is less: a sound one that is restarted is back by then.
+#: Seconds for which a plugin has to be broken on all workers, or `SEQD_UNFIT_GRACE_S` where that is
+#: less: a sound worker that is restarted is back by then.
 BROKEN_S = 30.0
 
 #: Workers whose reasons a message has.
