@@ -1,5 +1,6 @@
 """Reports of plugin checks, examples that authors declare, and where a plugin is looked for."""
 
+import sys
 from math import nan
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from seqd.testing.checks import CheckResult, CheckState, PluginExamples, Report,
 from seqd.testing.checks.catalog import Part, checks_of, known_ids
 from seqd.testing.checks.closeness import brief, close
 from seqd.testing.checks.examples import examples_of
+from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.report import Place
 from seqd.testing.checks.running import check_plugin
 from seqd.testing.checks.sources import PluginSource, sources_in
@@ -118,6 +120,26 @@ def test_outcomes_are_close_within_rounding_alone():
     assert not close(written("b"), written("c"))
     assert not close(scored(0.5), embedded(1))
     assert brief(scored(0.5)) == "Classification(label='a', score=0.5)"
+
+
+def test_the_code_that_python_keeps_of_a_first_import_is_nothing_that_the_plugin_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "seqd_kept").mkdir()
+    (tmp_path / "seqd_kept" / "__init__.py").write_text("from seqd_kept.inner import words\n")
+    (tmp_path / "seqd_kept" / "inner.py").write_text(
+        "from pathlib import Path\n\nwords = Path('/dev/null').read_bytes()\n"
+    )
+
+    _, imported = load_observed(
+        PluginSource(name="kept", address="seqd_kept", path=(str(tmp_path),))
+    )
+
+    assert imported.opened == ["open /dev/null"]
+    assert list((tmp_path / "seqd_kept" / "__pycache__").glob("inner.*.pyc"))
 
 
 PROJECT = """

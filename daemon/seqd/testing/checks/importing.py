@@ -107,11 +107,11 @@ class _Watch:
         sys.addaudithook(self._note)
 
     def _note(self, event: str, arguments: tuple[object, ...]) -> None:
-        if not self._is_on:
+        if not self._is_on or _is_of_imports(event, arguments):
             return
         if event in _EVENTS:
             self.opened.append(event)
-        if event == "open" and not _is_code(str(arguments[0])):
+        elif event == "open":
             self.opened.append(f"open {arguments[0]}")
 
     @contextmanager
@@ -128,8 +128,14 @@ class _Watch:
             self._is_on, sys.dont_write_bytecode = False, before
 
 
-def _is_code(name: str) -> bool:
-    return name.endswith((".py", ".pyc", ".so")) or "__pycache__" in name
+def _is_of_imports(event: str, arguments: tuple[object, ...]) -> bool:
+    """Return True for what Python does to import a module: read code, and keep it compiled."""
+    if event not in ("open", "os.mkdir"):
+        return False
+    name = str(arguments[0])
+    # A number is a file that was opened before, and noted then.
+    is_open = isinstance(arguments[0], int)
+    return is_open or name.endswith((".py", ".pyc", ".so")) or "__pycache__" in name
 
 
 def _error_size() -> int:
