@@ -197,6 +197,29 @@ def test_a_class_without_load_is_built_in_and_one_with_load_alone_waits_for_weig
     assert outcomes_of(Waiting, "classify", ["a"])[0].label == "x"
 
 
+def test_a_version_with_files_takes_as_much_memory_as_they_have_at_least(tmp_path: Path):
+    @model("lazy", summary="Reads its file later.")
+    class Lazy:
+        @classmethod
+        def train(cls, text: str) -> Self:
+            return cls()
+
+        def save(self, folder: Path) -> None:
+            (folder / "large.json").write_text(" " * 3_000_000)
+
+        @classmethod
+        def load(cls, folder: Path, placed_on: Device) -> Self:
+            assert placed_on is CPU
+            return cls()
+
+        def classify(self, text: str) -> str:
+            return "x"
+
+    artifact = train_to_artifact(model_of(Lazy), {}, DATA, tmp_path)
+
+    assert loaded(Lazy, artifact).memory_bytes >= 3_000_000
+
+
 def test_a_refusal_of_the_data_reaches_the_caller(tmp_path: Path):
     description = model_of(Learner)
     context = MemoryTrainContext(tmp_path, TextDataset("abc", "a text"))
@@ -262,6 +285,10 @@ HERE = f"{__name__}.Faulty"
         (
             {"classify": classify, "train": save, "save": save, "load": load},
             f"{HERE}.train is no class method. Put @classmethod above.",
+        ),
+        (
+            {"classify": classify, "load": staticmethod(save)},
+            f"{HERE}.load is no class method. Put @classmethod above.",
         ),
         (
             {"classify": classify, "train": train_numbers, "save": save, "load": load},

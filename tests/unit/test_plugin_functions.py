@@ -1,5 +1,6 @@
 """Functions as plugins: what each form gives for texts, streams, records, and bad items."""
 
+import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Literal
@@ -203,6 +204,41 @@ def test_a_stream_that_does_not_end_is_stopped_within_a_part():
         outcomes_of(counting, "generate", ["x"], MemoryRunContext(stop_after=2), length=100_000)
 
 
+def test_a_stream_without_a_length_ends_where_no_result_can_hold_more():
+    @generator("endless")
+    def endless(prompt: str) -> Iterator[str]:
+        """Write without an end."""
+        while True:
+            yield "x" * 2**18
+
+    with pytest.raises(PluginFault) as fault:
+        outcomes_of(endless, "generate", ["a"], MemoryRunContext(stop_after=50))
+
+    assert str(fault.value).endswith(
+        "endless wrote 1,310,720 characters; allowed: 1,048,576. Give it a parameter `length`, "
+        "which a text is cut to."
+    )
+
+
+def test_a_slow_function_is_asked_to_stop_before_each_text_and_each_sample():
+    @classifier("slow")
+    def slow(text: str) -> str:
+        """Take its time."""
+        time.sleep(0.02)
+        return "x"
+
+    @generator("sampling")
+    def sampling(prompt: str, stream: Random) -> str:
+        """Write."""
+        return "x"
+
+    texts, samples = MemoryRunContext(), MemoryRunContext()
+    outcomes_of(slow, "classify", ["a"] * 4, texts)
+    outcomes_of(sampling, "generate", ["a"], samples, samples=4)
+
+    assert (texts.stop_questions, samples.stop_questions) == (4, 4)
+
+
 def test_a_text_that_is_yielded_is_streamed_cut_and_returned():
     context = MemoryRunContext()
 
@@ -350,6 +386,21 @@ WHERE = f"{__name__}._wrong.<locals>.wrong"
             f"{WHERE} gave 1 outcomes for 2 texts. Give one for each, in their order; a BadItem "
             "stands for a text that has none.",
         ),
+        (_wrong({"a"}, takes=list), f"{WHERE} gave {{'a'}}. It takes a list, and gives one."),
+        (
+            _wrong(dict.fromkeys("ab"), takes=list),
+            f"{WHERE} gave {{'a': None, 'b': None}}. It takes a list, and gives one.",
+        ),
+        (
+            _wrong(""),
+            f"{WHERE} gave a label that none can be: the label is ''; allowed: a text "
+            "of 1 to 256 characters.",
+        ),
+        (
+            _wrong("\ud800"),
+            f"{WHERE} gave a label that none can be: the label is '\\ud800', which "
+            "has a lone surrogate.",
+        ),
         (_wrong("ab", takes=list), f"{WHERE} gave 'ab'. It takes a list, and gives one."),
         (_wrong(None, takes=list), f"{WHERE} gave None. It takes a list, and gives one."),
     ],
@@ -378,6 +429,22 @@ def test_a_text_that_is_too_long_or_none_is_told():
         "which a text is cut to."
     )
     assert str(none.value) == f"{where} gave None. It gives a str, or yields parts of one."
+
+
+def test_what_an_author_calls_seed_and_temperature_may_be_something_else():
+    @generator("odd")
+    def odd(prompt: str, seed: int = 0, temperature: float = 1.0) -> str:
+        """Write.
+
+        seed: A seed.
+        temperature: In degrees.
+        """
+        return "x"
+
+    (generation,) = outcomes_of(odd, "generate", ["a"], seed=-1, temperature=-20.0)
+
+    (sample,) = generation.samples
+    assert (sample.seed, sample.temperature) == (0, 1.0)
 
 
 def test_a_generation_is_what_the_contract_has():

@@ -9,7 +9,17 @@ from pydantic import BaseModel, Field
 
 from decorated_builders import model_of, outcomes_of
 from seqd.errors import PluginFault
-from seqd.plugin import Embedding, Label, Random, Score, classifier, generator, model, task
+from seqd.plugin import (
+    Embedding,
+    Label,
+    Random,
+    RunContext,
+    Score,
+    classifier,
+    generator,
+    model,
+    task,
+)
 
 
 class Case(StrEnum):
@@ -345,6 +355,122 @@ def test_generators_and_tasks_of_another_form_are_refused(decorator, function, s
     assert str(fault.value) == f"{__name__}.{function.__qualname__} {said}"
 
 
+def returning(prompt: str) -> str:
+    yield "x"  # type: ignore[misc]
+
+
+def worded(prompt: str, stream: Random, seed: str = "a") -> str:
+    """seed: A seed."""
+    return seed
+
+
+def sided(prompt: str, stream: Random, samples: Literal["x"] = "x") -> str:
+    """samples: Samples."""
+    return samples
+
+
+def paired(prompt: str, pair: tuple[int, int] = (1, 2)) -> str:
+    """pair: A pair."""
+    return "x"
+
+
+class Callable:
+    def __repr__(self) -> str:
+        return "Callable()"
+
+    def __call__(self, prompt: str) -> str:
+        return "x"
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (
+            returning,
+            ".returning has a `yield`, and gives str. Parts of a text are yielded by `-> "
+            "Iterator[str]`; else write `return`.",
+        ),
+        (
+            worded,
+            ".worded: parameter 'seed' is annotated str. Beside a Random it is an int: write "
+            "`seed: int`, or another name.",
+        ),
+        (
+            sided,
+            ".sided: parameter 'samples' is annotated Literal['x']. Beside a Random it is an int: "
+            "write `samples: int`, or another name.",
+        ),
+        (
+            paired,
+            ".paired: parameter 'pair' is annotated tuple[int, int], a tuple of so many. Write "
+            "`list[int]`, or a parameter for each.",
+        ),
+        (
+            Callable(),
+            "Callable() is decorated as a function, and is none. Write `def`; above a class: "
+            "@model.",
+        ),
+        (
+            Callable,
+            "Callable is decorated as a function, and is none. Write `def`; above a class: @model.",
+        ),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_what_would_fail_at_its_first_text_is_told_when_the_module_is_loaded(function, said):
+    with pytest.raises(PluginFault) as fault:
+        generator("faulty", summary="Faulty.")(function)
+
+    assert str(fault.value) == (f"{__name__}{said}" if said[0] == "." else said)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_items": 0}, "`batch_items` is 0; allowed: 1 and more."),
+        ({"max_chars": 0}, "`max_chars` is 0; allowed: 1 and more."),
+        ({"memory_bytes": -1}, "`memory_bytes` is -1; allowed: 0 and more."),
+        ({"example": 3}, "`example` is 3; allowed: a text."),
+        ({"classes": "yes"}, "`classes` is 'yes'. Write a list: [\"yes\"]."),
+    ],
+)
+def test_an_option_with_which_nothing_can_be_called_is_refused(options, said):
+    def sound(text: str) -> Label:
+        return Label("x")
+
+    with pytest.raises(PluginFault) as fault:
+        classifier("sound", summary="Sound.", **options)(sound)
+
+    assert str(fault.value) == said
+
+
+def test_a_seed_and_samples_of_the_author_have_the_bounds_of_the_usual_ones():
+    @generator("own")
+    def own(prompt: str, stream: Random, seed: int = 7, samples: int = 2) -> str:
+        """Write.
+
+        seed: A seed.
+        samples: How many.
+        """
+        return "x"
+
+    fields = schema_of(own, "generate")
+
+    assert (fields["seed"]["minimum"], fields["seed"]["maximum"]) == (0, 2**32 - 1)
+    assert (fields["samples"]["minimum"], fields["samples"]["maximum"]) == (1, 16)
+    assert (fields["seed"]["default"], fields["samples"]["default"]) == (7, 2)
+
+
+def test_a_context_that_may_be_none_is_given_all_the_same():
+    @classifier("asking")
+    def asking(text: str, context: RunContext | None = None) -> Label:
+        """Ask for a context, and do without one in tests."""
+        return Label("given" if context else "none")
+
+    assert asking("x").label == "none"
+    assert outcomes_of(asking, "classify", ["x"])[0].label == "given"
+
+
 def test_a_name_that_only_a_type_checker_sees_is_told():
     def late(text: str) -> "OnlyChecked":  # type: ignore[name-defined]  # noqa: F821
         return Label("x")
@@ -354,7 +480,8 @@ def test_a_name_that_only_a_type_checker_sees_is_told():
 
     assert str(fault.value) == (
         f"{__name__}.{late.__qualname__}: its annotations cannot be read: name 'OnlyChecked' is "
-        "not defined. Import the name at the top of the module, and not under `if TYPE_CHECKING:`."
+        "not defined. Have the name at the top of the module, and not in a function or under `if "
+        "TYPE_CHECKING:`."
     )
 
 

@@ -123,6 +123,7 @@ class _Plan:
 def _plan_of(kind: type, options: FunctionOptions, libraries: Sequence[str]) -> _Plan:
     functions = _functions_of(kind, options)
     specs = {name: task_spec(name, done, said) for name, (done, said) in functions.items()}
+    _check_class_methods(kind)
     train = _train_signature(kind)
     if train is not None:
         specs["train"] = TaskSpec(train.parameters, unit_items=1)
@@ -181,6 +182,12 @@ def _has(kind: type, name: str) -> bool:
     return inspect.getattr_static(kind, name, None) is not None
 
 
+def _check_class_methods(kind: type) -> None:
+    for name in ("train", "load"):
+        if _has(kind, name) and not isinstance(inspect.getattr_static(kind, name), classmethod):
+            raise PluginFault(f"{_where(kind)}.{name} is no class method. Put @classmethod above.")
+
+
 def _train_signature(kind: type) -> Signature | None:
     """Return what `train` takes; None without it. Raises PluginFault for half a learner."""
     if not _has(kind, "train"):
@@ -190,9 +197,6 @@ def _train_signature(kind: type) -> Signature | None:
             raise PluginFault(
                 f"{_where(kind)} has `train` and no `{name}`. Add: {_LEARNER_METHODS[name]}"
             )
-    for name in ("train", "load"):
-        if not isinstance(inspect.getattr_static(kind, name), classmethod):
-            raise PluginFault(f"{_where(kind)}.{name} is no class method. Put @classmethod above.")
     function = inspect.getattr_static(kind, "train").__func__
     signature = read_signature(
         function,
@@ -232,14 +236,17 @@ class ClassModel(Model):
         """Return an object of the class, made of the version's files, or of none."""
         with MemoryGrowth() as grown:
             made = self._made(artifact, device)
-        return LoadedObject(made, self.plan, self.about, device, grown.bytes)
+        # What is read lazily, or into memory that was freed before, does not show as growth.
+        measured = max(grown.bytes, artifact.manifest.size_bytes)
+        return LoadedObject(made, self.plan, self.about, device, measured)
 
     def _made(self, artifact: Artifact, device: Device) -> object:
         plan = self.plan
         if not plan.has_load:
             return plan.kind()
         load = cast("Callable[..., object]", getattr(plan.kind, "load"))  # noqa: B009
-        gifts = {"device": device} if "device" in inspect.signature(load).parameters else {}
+        asked = inspect.signature(load).parameters.values()
+        gifts = {one.name: device for one in asked if _is_device(one)}
         made = load(artifact.folder, **gifts)
         if not isinstance(made, plan.kind):
             raise PluginFault(
@@ -269,6 +276,11 @@ class ClassModel(Model):
             return ()
         made = self._made(artifact, Device(slot="cpu:0", kind="cpu"))
         return cast("Sequence[Inspection]", cast("Any", made).inspect(focus))
+
+
+def _is_device(one: inspect.Parameter) -> bool:
+    """Return True for a parameter of `load` that gets the device: by its type, or by its name."""
+    return one.name == "device" or one.annotation in (Device, Device.__name__)
 
 
 def _train_gifts(signature: Signature, context: TrainContext) -> dict[str, object]:
@@ -338,12 +350,12 @@ class LoadedObject(LoadedFunctions):
     """An object of an author's class, in memory."""
 
     def __init__(
-        self, made: object, plan: _Plan, about: About, device: Device, grown_bytes: int
+        self, made: object, plan: _Plan, about: About, device: Device, measured_bytes: int
     ) -> None:
         bound = {name: done.bound_to(made) for name, done in plan.functions.items()}
         super().__init__(bound, about, device)
         said = about.memory_bytes or getattr(made, "memory_bytes", 0)
-        self.memory_bytes = int(said) or grown_bytes
+        self.memory_bytes = int(said) or measured_bytes
         labels = (labels_of(done.signature) for done in plan.functions.values())
         own = tuple(label for one in labels for label in one)
         self.classes = own or tuple(getattr(made, "classes", ()))

@@ -3,6 +3,7 @@
 Each leaves the function as it is and notes the model on it, where the plugin host finds it.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, cast, get_args, get_origin
@@ -59,6 +60,12 @@ class FunctionOptions:
     summary: str = ""
     allows_empty: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise PluginFault for numbers with which nothing can be called."""
+        for name, number in (("batch_items", self.batch_items), ("max_chars", self.max_chars)):
+            if number is not None and number < 1:
+                raise PluginFault(f"`{name}` is {number!r}; allowed: 1 and more.")
+
 
 def classifier(
     name: str,
@@ -82,6 +89,8 @@ def classifier(
     PluginFault for a function of another form.
     """
     check_called(name, "classifier")
+    if isinstance(classes, str):
+        raise PluginFault(f'`classes` is {classes!r}. Write a list: ["{classes}"].')
     options = FunctionOptions(unit_items, batch_items, max_chars)
 
     def decorate(function: F) -> F:
@@ -187,6 +196,7 @@ def classify_function(
                 f"{signature.where} gives {in_words(signature.given)}. A classifier of "
                 f"{in_words(signature.taken.annotation)} gives {_due(signature, 'Label')}."
             )
+    _check_yields(signature, function, yields=False)
     return TaskFunction(
         function,
         signature,
@@ -210,6 +220,7 @@ def generate_function(
                 f"{in_words(signature.taken.annotation)} gives {_due(signature, 'str')}"
                 f"{'' if signature.taken.is_list else ', or yields: Iterator[str]'}."
             )
+    _check_yields(signature, function, yields=yields)
     return TaskFunction(function, signature, Generation, yields, batch_items=options.batch_items)
 
 
@@ -229,6 +240,7 @@ def run_function(
             f"{in_words(signature.taken.annotation)} gives {_due(signature, 'a pydantic model')}, "
             "such as seqd.plugin.Embedding, or str."
         )
+    _check_yields(signature, function, yields=yields)
     return TaskFunction(function, signature, output, yields, batch_items=options.batch_items)
 
 
@@ -278,6 +290,16 @@ def _check_text(signature: Signature, what: str) -> None:
             f"{signature.where} takes {in_words(signature.taken.annotation)}. A {what} takes a "
             "text: str, or list[str]. A record is what a task of its own takes: "
             "`@task(...)`."
+        )
+
+
+def _check_yields(signature: Signature, function: Callable[..., object], *, yields: bool) -> None:
+    """Raise PluginFault where a function of one text yields, and says that it returns."""
+    is_series = yields or signature.taken.is_list
+    if not is_series and inspect.isgeneratorfunction(inspect.unwrap(function)):
+        raise PluginFault(
+            f"{signature.where} has a `yield`, and gives {in_words(signature.given)}. Parts of a "
+            "text are yielded by `-> Iterator[str]`; else write `return`."
         )
 
 

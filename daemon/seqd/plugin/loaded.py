@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
+from seqd.errors import PluginFault
 from seqd.hookspecs import Device, LoadedModel, Needs, PluginParameters, RunContext, WorkItem
 from seqd.plugin.running import Outcome, TaskFunction
 from seqd_schemas import Classification, Generation, ItemError
@@ -24,6 +25,13 @@ class About:
     classes: Sequence[str] = ()
     example: str | None = None
     memory_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise PluginFault for what a type checker would find."""
+        if not isinstance(self.example, str | None):
+            raise PluginFault(f"`example` is {self.example!r:.80}; allowed: a text.")
+        if self.memory_bytes < 0:
+            raise PluginFault(f"`memory_bytes` is {self.memory_bytes}; allowed: 0 and more.")
 
 
 class LoadedFunctions(LoadedModel):

@@ -34,6 +34,8 @@ class Label:
                 f"the label is {self.label!r:.80}; allowed: a text of 1 to {MAX_LABEL_CHARS} "
                 "characters"
             )
+        if any("\ud800" <= character <= "\udfff" for character in self.label):
+            raise ValueError(f"the label is {self.label!r:.80}, which has a lone surrogate")
         shares = {"score": self.score, "unknown_share": self.unknown_share}
         for name, share in (shares | dict(self.probabilities or {})).items():
             if not (math.isfinite(share) and 0.0 <= share <= 1.0):
@@ -71,7 +73,7 @@ def classification(
     """Return a label as the contract has it. Raises PluginFault for anything else."""
     if isinstance(value, BadItem):
         return bad_item(value)
-    made = Label(value) if isinstance(value, str) else value
+    made = _label_of(value, where) if isinstance(value, str) else value
     if not isinstance(made, Label):
         raise PluginFault(f"{where} gave {value!r:.80}. A classifier gives a Label, or a str.")
     return Classification(
@@ -84,6 +86,13 @@ def classification(
     )
 
 
+def _label_of(label: str, where: str) -> Label:
+    try:
+        return Label(label)
+    except ValueError as error:
+        raise PluginFault(f"{where} gave a label that none can be: {error}.") from None
+
+
 def _floats(shares: Mapping[str, float] | None) -> dict[str, float] | None:
     return None if shares is None else {str(name): float(one) for name, one in shares.items()}
 
@@ -93,7 +102,7 @@ def output(value: object, kind: type[BaseModel], where: str) -> BaseModel | Item
     if isinstance(value, BadItem):
         return bad_item(value)
     if kind is Text and isinstance(value, str):
-        return Text(text=value)
+        return Text(text=text(value, where))
     if not isinstance(value, kind):
         raise PluginFault(f"{where} gave {value!r:.80}. It states that it gives {kind.__name__}.")
     return value
@@ -103,9 +112,14 @@ def text(value: object, where: str) -> str:
     """Return a text that was written. Raises PluginFault for anything else, and for a long one."""
     if not isinstance(value, str):
         raise PluginFault(f"{where} gave {value!r:.80}. It gives a str, or yields parts of one.")
-    if len(value) > MAX_TEXT_CHARS:
+    check_length(len(value), where)
+    return value
+
+
+def check_length(chars: int, where: str) -> None:
+    """Raise PluginFault where so many characters were written that no result can hold them."""
+    if chars > MAX_TEXT_CHARS:
         raise PluginFault(
-            f"{where} wrote {len(value):,} characters; allowed: {MAX_TEXT_CHARS:,}. Give it a "
+            f"{where} wrote {chars:,} characters; allowed: {MAX_TEXT_CHARS:,}. Give it a "
             "parameter `length`, which a text is cut to."
         )
-    return value

@@ -1,7 +1,8 @@
 """Runs a function over items as the contract asks: an outcome for each, in order, until a stop."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from time import monotonic
 from typing import TypeAlias, cast
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from seqd.hookspecs import Device, PluginParameters, RunContext, WorkItem, rando
 from seqd.plugin.outcomes import (
     BadItem,
     bad_item,
+    check_length,
     classification,
     output,
     refusal_of,
@@ -21,8 +23,10 @@ from seqd_schemas import Classification, FinishReason, GeneratedSample, Generati
 
 Outcome: TypeAlias = BaseModel | ItemError
 
-#: Items of a function of one text between two questions whether to stop.
+#: Items of a function of one text between two questions whether to stop, and seconds: a slow
+#: function is asked before each item.
 _ITEMS_PER_QUESTION = 16
+_SECONDS_PER_QUESTION = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class _Call:
     def _made(self, batch: Sequence[WorkItem]) -> list[object]:
         gifts = self._gifts(batch[0], 0)
         given = self.function.call([self._given(item) for item in batch], **self.values, **gifts)
-        if isinstance(given, str) or not isinstance(given, Iterable):
+        if isinstance(given, str | Mapping | Set) or not isinstance(given, Iterable):
             raise PluginFault(f"{self.where} gave {given!r:.80}. It takes a list, and gives one.")
         made = list(given)
         if len(made) != len(batch):
@@ -119,9 +123,11 @@ class _Call:
 
     def singles(self, items: Sequence[WorkItem]) -> Iterator[Outcome]:
         """Yield the outcomes of a function of one text."""
+        ask_at = 0.0
         for number, item in enumerate(items):
-            if number % _ITEMS_PER_QUESTION == 0:
+            if number % _ITEMS_PER_QUESTION == 0 or monotonic() >= ask_at:
                 self._ask()
+                ask_at = monotonic() + _SECONDS_PER_QUESTION
             try:
                 yield self._single(item)
             except BadItem as error:
@@ -145,20 +151,27 @@ class _Call:
         return output(value, self.function.gives, self.where)
 
     def _generation(self, item: WorkItem) -> Outcome:
-        count = cast("int", self._parameter("samples", 1))
-        limit = self._length
-        return self._as_generation(
-            item, [self._cut(self._written(item, sample, limit)) for sample in range(count)]
-        )
+        count, limit = cast("int", self._parameter("samples", 1)), self._length
+        texts = list[str]()
+        for sample in range(count):
+            if sample > 0:
+                self._ask()
+            texts.append(self._cut(self._written(item, sample, limit)))
+        return self._as_generation(item, texts)
 
     def _as_generation(self, item: WorkItem, texts: Sequence[str]) -> Generation:
-        seed, limit = cast("int", self._parameter("seed", 0)), self._length
-        temperature = self._parameter("temperature", 1.0)
+        seed, temperature = self._parameter("seed", 0), self._parameter("temperature", 1.0)
+        limit = self._length
         samples = tuple(
             GeneratedSample(
                 text=one,
-                temperature=temperature if isinstance(temperature, int | float) else 1.0,
-                seed=seed,
+                # What the author calls so may be something else.
+                temperature=(
+                    temperature
+                    if isinstance(temperature, int | float) and temperature >= 0
+                    else 1.0
+                ),
+                seed=seed if isinstance(seed, int) and seed >= 0 else 0,
                 finish_reason=FinishReason.LENGTH if len(one) == limit else FinishReason.END,
             )
             for one in texts
@@ -169,7 +182,7 @@ class _Call:
         """Return the text of one sample, whose parts are published as they come."""
         gifts = self._gifts(item, sample)
         made = self.function.call(self._given(item), **self.values, **gifts)
-        if not self.function.yields:
+        if not self.function.yields or not isinstance(made, Iterable):
             return text(made, self.where)
         parts, length = list[str](), 0
         for part in cast("Iterator[object]", made):
@@ -179,11 +192,12 @@ class _Call:
                 delta = delta[: limit - length]
             parts.append(delta)
             length += len(delta)
+            check_length(length, self.where)
             if delta:
                 self.context.stream(item, sample, delta)
             if limit is not None and length >= limit:
                 break
-        return text("".join(parts), self.where)
+        return "".join(parts)
 
     @property
     def _length(self) -> int | None:

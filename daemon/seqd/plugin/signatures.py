@@ -116,6 +116,11 @@ def read_signature(
     `gifts` are the types that its parameters may ask for, `named_gifts` names that are filled too.
     `more` are parameters that it has besides, unless it has declared them itself.
     """
+    if inspect.isclass(function) or not hasattr(function, "__qualname__"):
+        raise PluginFault(
+            f"{in_words(function)} is decorated as a function, and is none. Write `def`; above a "
+            "class: @model."
+        )
     where = f"{function.__module__}.{function.__qualname__}"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise PluginFault(f"{where} is `async`. A plugin's functions are called one by one: `def`.")
@@ -131,18 +136,22 @@ def read_signature(
             f"the function works on, and given by its place: def {function.__name__}(text: str)."
         )
     given_gifts: dict[str, object] = {}
+    for one in rest:
+        hint = hints.get(one.name)
+        gift = next((kind for kind in gifts if kind in choices_of(hint)), None)
+        if gift is not None or one.name in named_gifts:
+            given_gifts[one.name] = gift if gift is not None else hint
+    chance = {"seed": SEED} if Random in given_gifts.values() else {}
+    known = {**chance, **(more or {})}
     fields: dict[str, object] = {}
     for one in rest:
         _check_form(one, where)
-        hint = hints.get(one.name)
-        gift = next((kind for kind in gifts if hint is kind), None)
-        if gift is not None or one.name in named_gifts:
-            given_gifts[one.name] = gift if gift is not None else hint
-        else:
+        if one.name not in given_gifts:
+            hint = hints.get(one.name)
+            if one.name in known:
+                hint = _number(hint, one.name, known[one.name][0], where)
             fields[one.name] = _field(one, hint, inspect.getdoc(function) or "", where)
-    added = {name: one for name, one in (more or {}).items() if name not in fields}
-    if Random in given_gifts.values() and "seed" not in fields:
-        added["seed"] = SEED
+    added = {name: one for name, one in known.items() if name not in fields}
     model = create_model(  # type: ignore[call-overload]
         f"{_title(function.__qualname__)}Parameters",
         __base__=FunctionParameters,
@@ -155,6 +164,21 @@ def read_signature(
     given = hints.get("return")
     series = {name: hints[name] for name in fields if _has_list(hints[name])}
     return Signature(where, taken, given, model, tuple(fields), series, given_gifts)
+
+
+def _number(hint: object, name: str, usual: object, where: str) -> object:
+    """Return the type of a parameter that the wrapper reads, too: `usual` where it has no bounds.
+
+    Raises PluginFault for what is no whole number.
+    """
+    if hint is None or hint is int:
+        return hint and usual
+    if get_origin(hint) is Annotated and get_args(hint)[0] is int:
+        return hint
+    raise PluginFault(
+        f"{where}: parameter {name!r} is annotated {in_words(hint)}. Beside a Random it is an int: "
+        f"write `{name}: int`, or another name."
+    )
 
 
 #: A parameter of all that takes chance.
@@ -200,8 +224,8 @@ def _hints(
         return typing.get_type_hints(function, localns=names, include_extras=True)
     except NameError as error:
         raise PluginFault(
-            f"{where}: its annotations cannot be read: {error}. Import the name at the top of the "
-            "module, and not under `if TYPE_CHECKING:`."
+            f"{where}: its annotations cannot be read: {error}. Have the name at the top of the "
+            "module, and not in a function or under `if TYPE_CHECKING:`."
         ) from None
     except TypeError as error:
         raise PluginFault(f"{where}: its annotations cannot be read: {error}.") from None
@@ -322,6 +346,11 @@ def _bounded(hint: object, where: str) -> object:
         return Annotated[(plain, *own, *metadata)]
     if origin in (Union, types.UnionType):
         return Union[tuple(_bounded(one, where) for one in arguments)]  # noqa: UP007
+    if origin is tuple and arguments[1:] != (...,):
+        raise PluginFault(
+            f"{where} is annotated {in_words(hint)}, a tuple of so many. Write `list[int]`, or a "
+            "parameter for each."
+        )
     if origin in _origins(_LISTS) and arguments:
         element = _bounded(arguments[0], where)
         # A tuple, for parameters are frozen; what the function gets has the type that it asks for.
