@@ -248,7 +248,10 @@ def test_a_plugin_that_cannot_be_loaded_fails_with_its_line_and_status_1():
     (report,) = json.loads(ended.out)["reports"]
     (result,) = report["results"]
     assert (result["id"], result["state"], result["place"]["line"]) == ("L1", "failed", 3)
-    assert result["seen"].startswith("RuntimeError: libfoo 2 is needed, found libfoo 1.")
+    assert result["seen"].startswith(
+        "RuntimeError: libfoo 2 is needed, found libfoo 1 (raises_on_import.py, line 3, in "
+        "<module>)."
+    )
     assert report["summary"] == "1 check ran: 0 passed, 1 failed"
 
 
@@ -266,8 +269,8 @@ def test_what_names_no_plugin_is_a_mistake_of_the_caller(tmp_path: Path):
     assert unknown.err.endswith("Did you mean 'markov'?\n")
     assert (here.status, here.err) == (
         2,
-        "error[invalid_input]: . has no pyproject.toml. Give the folder of a distribution, or a "
-        ".py file.\n",
+        f"error[unknown_plugin]: {tmp_path} has no pyproject.toml. `seqd plugins new NAME` writes "
+        "a plugin with one; a plugin in one file is given by that file.\n",
     )
 
 

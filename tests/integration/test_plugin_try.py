@@ -128,8 +128,8 @@ def test_a_plugin_that_is_broken_is_told_with_file_and_line(tmp_path, plugin):
     assert f'  File "{plugin / "seqd_hello.py"}", line 1, in <module>\n' in ended.err
     assert ended.err.splitlines()[-1] == (
         "error[plugin_fault]: the plugin 'hello' is broken: ModuleNotFoundError: No module named "
-        "'seqd_nothing_here'. Install seqd_nothing_here here, or disable the plugin with "
-        "SEQD_DISABLED_PLUGINS=hello."
+        "'seqd_nothing_here' (seqd_hello.py, line 1, in <module>). Install seqd_nothing_here here, "
+        "or disable the plugin with SEQD_DISABLED_PLUGINS=hello."
     )
 
 

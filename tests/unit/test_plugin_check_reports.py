@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from seqd.errors import InvalidInput, InvalidRequest, PluginFault
+from seqd.errors import InvalidInput, InvalidRequest, PluginFault, UnknownPlugin
 from seqd.hookspecs import PLUGIN_API_VERSION
 from seqd.testing.checks import CheckResult, CheckState, PluginExamples, Report, source_of
 from seqd.testing.checks.catalog import Part, checks_of, known_ids
@@ -166,43 +166,15 @@ def test_a_folder_with_an_entry_point_is_a_plugin_with_its_module_in_the_folder_
     assert source.path == (str((tmp_path / home).resolve()),)
 
 
-def test_a_folder_where_setuptools_is_told_another_place_is_looked_into_there(tmp_path: Path):
-    where = '[tool.setuptools.packages.find]\nwhere = ["python"]\n'
-    (tmp_path / "pyproject.toml").write_text(PROJECT + where)
-    (tmp_path / "python" / "seqd_hello").mkdir(parents=True)
-    (tmp_path / "python" / "seqd_hello" / "__init__.py").touch()
+def test_a_file_and_a_folder_are_read_as_the_other_commands_for_authors_read_them(tmp_path: Path):
+    (tmp_path / "seqd_hello.py").write_text("hello = 1\n")
 
-    (source,) = sources_in(tmp_path)
+    (source,) = sources_in(tmp_path / "seqd_hello.py")
 
-    assert source.path == (str((tmp_path / "python").resolve()),)
-
-
-@pytest.mark.parametrize(
-    ("project", "refusal"),
-    [
-        (None, "has no pyproject.toml. Give the folder of a distribution, or a .py file."),
-        ("[project", "cannot be read: "),
-        ("[project]\nname = 'a'\n", "declares no plugin. Add `[project.entry-points.seqd]`"),
-        (PROJECT, "names the module 'seqd_hello', and there is neither seqd_hello/__init__.py"),
-    ],
-)
-def test_a_folder_that_brings_no_plugin_is_refused_with_what_to_do(
-    tmp_path: Path, project: str | None, refusal: str
-):
-    if project is not None:
-        (tmp_path / "pyproject.toml").write_text(project)
-
-    with pytest.raises(InvalidInput) as refused:
+    assert (source.name, source.address) == ("hello", "seqd_hello")
+    assert source.file == str((tmp_path / "seqd_hello.py").resolve())
+    with pytest.raises(UnknownPlugin, match=r"has no pyproject\.toml"):
         sources_in(tmp_path)
-
-    assert refusal in str(refused.value)
-
-
-def test_a_file_that_is_no_module_is_refused(tmp_path: Path):
-    (tmp_path / "hello-1.py").touch()
-
-    with pytest.raises(InvalidInput, match=r"its name must end in \.py, and be letters, digits"):
-        sources_in(tmp_path / "hello-1.py")
 
 
 def test_an_object_of_a_module_is_found_by_its_name_there():

@@ -1,5 +1,6 @@
 """The broken-plugin zoo: each plugin is refused with its exact reason, and its neighbour serves."""
 
+import importlib
 import importlib.util
 import logging
 import sys
@@ -265,6 +266,23 @@ def test_a_model_that_the_wire_does_not_take_is_refused():
     assert registry.statuses[0].reason == (
         "model 'sound' cannot be published: datasets: Tuple should have at most 64 items after "
         "validation, not 65."
+    )
+
+
+def test_a_function_that_cannot_be_a_plugin_is_told_with_its_file_and_line(tmp_path, monkeypatch):
+    (tmp_path / "seqd_silent.py").write_text(
+        "from seqd.plugin import classifier\n\n\n"
+        '@classifier("silent", summary="Says nothing.")\n'
+        "def silent(text: str) -> None: ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    candidate = Candidate("silent", partial(importlib.import_module, "seqd_silent"))
+
+    (status,) = Registry([candidate], Settings()).statuses
+
+    assert status.reason == (
+        "seqd_silent.silent gives None. A classifier of str gives Label (seqd_silent.py, line "
+        "4, in <module>)."
     )
 
 

@@ -21,7 +21,7 @@ from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
 from seqd.models.descriptions import check_model
 from seqd.models.plugin_calls import text_of
-from seqd.models.plugin_frames import frame_of, with_place
+from seqd.models.plugin_frames import frame_of, place_of, with_place
 from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
@@ -109,10 +109,11 @@ MESSAGE_CHARS = 1_000
 
 
 def reason_for(error: BaseException, candidate: Candidate) -> str:
-    """Say in one line why the plugin is broken. A PluginFault says it itself."""
+    """Say in one line why the plugin is broken, and where. A PluginFault says itself what to do."""
     message = " ".join(text_of(error).split())[:MESSAGE_CHARS]
     if isinstance(error, PluginFault):
-        return message
+        place = place_of(error, candidate.package)
+        return message if place is None else f"{message.rstrip('.')} ({place})."
     said = f"{type(error).__name__}: {message}" if message else type(error).__name__
     said = with_place(said.rstrip("."), error, candidate.package)
     return f"{said}. {_hint(error, candidate)}"

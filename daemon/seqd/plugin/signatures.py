@@ -207,6 +207,8 @@ def in_words(annotation: object) -> str:
     """Return an annotation as its author wrote it, for messages."""
     if annotation is None:
         return "nothing"
+    if annotation is type(None):
+        return "None"
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return annotation.__name__
     if get_origin(annotation) in (Union, types.UnionType):

@@ -95,21 +95,12 @@ def _check_folder(folder: Path | None) -> None:
 
 
 def _sources(plugin: str) -> "list[PluginSource]":
-    """Return what the argument names. Raises InvalidInput or UnknownPlugin."""
+    """Return what the argument names. Raises UnknownPlugin."""
+    from seqd.cli.plugins.subjects import path_of
     from seqd.testing.checks.sources import installed_source, sources_in
 
-    path = Path(plugin)
-    looks_like_a_path = path.exists() or len(path.parts) > 1 or path.suffix == ".py"
-    if looks_like_a_path and not _is_a_name(plugin):
-        return sources_in(path)
-    return [installed_source(plugin)]
-
-
-def _is_a_name(plugin: str) -> bool:
-    """Return True for a name of an installed plugin, where a folder here is called so too."""
-    from importlib.metadata import entry_points
-
-    return any(entry.name == plugin for entry in entry_points(group="seqd"))
+    path = path_of(plugin)
+    return [installed_source(plugin)] if path is None else sources_in(path)
 
 
 @contextmanager

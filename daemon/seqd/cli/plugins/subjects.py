@@ -33,23 +33,23 @@ def order_of(
     Raises UnknownPlugin, and InvalidRequest where a source has several plugins.
     """
     order = Load(plugin=plugin, model=model, version=_whole(version), slot=slot)
+    if (path := path_of(subject)) is not None:
+        chosen = read_source(path).chosen(plugin)
+        return order.model_copy(update={"source": str(path), "plugin": chosen})
     names = [candidate.name for candidate in discover()]
     if subject in names:
         return order.model_copy(update={"plugin": subject})
-    if _is_path(subject):
-        path = Path(subject).expanduser().absolute()
-        chosen = read_source(path).chosen(plugin)
-        return order.model_copy(update={"source": str(path), "plugin": chosen})
     return _of_model(subject, order, names)
 
 
-def _is_path(subject: str) -> bool:
-    return (
-        os.sep in subject
-        or subject.startswith((".", "~"))
-        or subject.endswith(".py")
-        or Path(subject).exists()
-    )
+def path_of(subject: str) -> Path | None:
+    """Return the path of a plugin's source; None for a name, that of an installed plugin first."""
+    if any(candidate.name == subject for candidate in discover()):
+        return None
+    is_path = os.sep in subject or subject.startswith((".", "~")) or subject.endswith(".py")
+    if not is_path and not Path(subject).exists():
+        return None
+    return Path(subject).expanduser().absolute()
 
 
 def _whole(version: str) -> str:

@@ -107,5 +107,8 @@ def failure_of(error: BaseException) -> CheckFailed:
     elif isinstance(error, SystemExit):
         cure = "Raise an exception that says what is wrong; only the daemon ends its processes."
     else:
-        cure = "Correct the line, or return an ItemError for an item that cannot be worked on."
+        cure = (
+            "Correct the line. For an item that cannot be worked on, return an ItemError, or raise "
+            "seqd.plugin's BadItem."
+        )
     return CheckFailed(f"it raised {name}: {text_of(error)}".rstrip(": "), cure)

@@ -1,28 +1,17 @@
 """Where a plugin is to be found, written so that a process of its own can load it."""
 
 import sys
-import tomllib
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import cast
 
 from pydantic import BaseModel, ConfigDict
 
 from seqd.errors import InvalidInput, UnknownPlugin
-from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import UNPACKAGED, Candidate, discover
+from seqd.models.source_folders import read_source
 from seqd.validation import did_you_mean, listed
-
-#: File of a distribution's folder that names its plugins.
-PROJECT_FILE = "pyproject.toml"
-
-_NO_ENTRY_POINT = (
-    "{file} declares no plugin. Add `[project.entry-points.seqd]` with a line such as `hello = "
-    '"seqd_hello"`.'
-)
 
 
 class PluginSource(BaseModel):
@@ -110,81 +99,20 @@ def _plugin_of_model(name: str) -> str | None:
 def sources_in(path: Path) -> list[PluginSource]:
     """Return the plugins of a distribution's folder, or that of a `.py` file.
 
-    Raises InvalidInput where there is none, or `pyproject.toml` cannot be read.
+    Raises UnknownPlugin where there is none.
     """
-    if path.is_file():
-        return [_source_of_file(path)]
-    if not path.exists():
-        raise InvalidInput(
-            f"there is no {path}. Give the folder of a distribution, a .py file, or the name of an "
-            "installed plugin."
+    found = read_source(path)
+    return [
+        PluginSource(
+            name=name,
+            address=address,
+            path=tuple(map(str, found.import_folders)),
+            file=str(path.resolve()) if path.suffix == ".py" else None,
+            distribution=found.distribution,
+            version=found.version,
         )
-    file = path / PROJECT_FILE
-    if not file.is_file():
-        raise InvalidInput(
-            f"{path} has no {PROJECT_FILE}. Give the folder of a distribution, or a .py file."
-        )
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}. Correct it.") from None
-    points = _table(content, "project", "entry-points", PROJECT)
-    if not points:
-        raise InvalidInput(_NO_ENTRY_POINT.format(file=file))
-    return [_declared(path, content, name, str(address)) for name, address in points.items()]
-
-
-def _table(content: Mapping[str, object], *names: str) -> Mapping[str, object]:
-    """Return the table under some names; an empty one where there is none."""
-    for name in names:
-        found = content.get(name)
-        content = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
-    return content
-
-
-def _declared(folder: Path, content: Mapping[str, object], name: str, address: str) -> PluginSource:
-    top = address.partition(":")[0].partition(".")[0]
-    places = _source_folders(folder, content)
-    home = next((place for place in places if _has_module(place, top)), None)
-    if home is None:
-        raise InvalidInput(
-            f"{folder / PROJECT_FILE}: the entry point {name!r} names the module {top!r}, and "
-            f"there is neither {top}/__init__.py nor {top}.py in {listed(map(str, places))}."
-        )
-    project = _table(content, "project")
-    return PluginSource(
-        name=name,
-        address=address,
-        path=(str(home.resolve()),),
-        distribution=str(project.get("name", UNPACKAGED)),
-        version=str(project.get("version", "")),
-    )
-
-
-def _source_folders(folder: Path, content: Mapping[str, object]) -> list[Path]:
-    """Return where a distribution's modules may be: as setuptools is told, `src`, the folder."""
-    setuptools = _table(content, "tool", "setuptools")
-    where = _table(setuptools, "packages", "find").get("where", [])
-    named = [one for one in where if isinstance(one, str)] if isinstance(where, list) else []
-    if isinstance(root := _table(setuptools, "package-dir").get(""), str):
-        named.append(root)
-    return [folder / name for name in dict.fromkeys([*named, "src", "."])]
-
-
-def _has_module(folder: Path, name: str) -> bool:
-    return (folder / name / "__init__.py").is_file() or (folder / f"{name}.py").is_file()
-
-
-def _source_of_file(path: Path) -> PluginSource:
-    if path.suffix != ".py" or not path.stem.isidentifier():
-        raise InvalidInput(
-            f"{path} is no module of Python: its name must end in .py, and be letters, digits and "
-            "underscores before that."
-        )
-    resolved = path.resolve()
-    return PluginSource(
-        name=path.stem, address=path.stem, path=(str(resolved.parent),), file=str(resolved)
-    )
+        for name, address in found.entries.items()
+    ]
 
 
 def source_of(plugin: object) -> PluginSource:
