@@ -215,7 +215,7 @@ def test_a_sound_plugin_without_training_passes_all_checks_that_apply(tmp_path: 
 
     assert ended.status == 0, ended.out + ended.err
     assert ended.out == (
-        "seqd_hello: 23 checks ran: 23 passed, 0 failed; 13 did not apply (no task of its own, it "
+        "hello: 23 checks ran: 23 passed, 0 failed; 13 did not apply (no task of its own, it "
         "streams nothing, no task has a bound, no files, no train)\n"
     )
 

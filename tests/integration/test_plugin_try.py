@@ -1,6 +1,7 @@
 """`seqd plugins try`: a plugin's one call without a daemon, and what an author is told by it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from authoring_builders import PLUGIN, write_plugin
 from cli_builders import Ended, clean_environment
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -152,6 +154,57 @@ def test_a_training_makes_a_version_that_can_be_tried(tmp_path, plugin):
     )
     assert [*tmp_path.glob(".made-*")] == []
     assert "by hello@1, plugin hello" in computed.err
+
+
+STUBBORN = """
+import subprocess
+import time
+from pathlib import Path
+from typing import Self
+
+from seqd.plugin import Label, LabelledRecord, model
+
+
+@model("stubborn", summary="Never ends.")
+class Stubborn:
+    @classmethod
+    def train(cls, records: list[LabelledRecord]) -> Self:
+        print("training beside", subprocess.Popen(["sleep", "60"]).pid, flush=True)
+        while True:
+            time.sleep(0.1)
+
+    def save(self, folder: Path) -> None: ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls()
+
+    def classify(self, text: str) -> Label:
+        return Label("x")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+def test_a_training_that_does_not_stop_leaves_no_folder_and_no_process(tmp_path, number, status):
+    (tmp_path / "seqd_stubborn.py").write_text(STUBBORN)
+    (tmp_path / "data.csv").write_text("text,label\na,one\nb,two\n")
+    command = ["try", "./seqd_stubborn.py", "train", "--data", "data.csv", "--out", "made/v"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "seqd", "plugins", *command],
+        env=clean_environment(SEQD_DATA_DIR=str(tmp_path / "data"), TMPDIR=str(tmp_path)),
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    ) as program:
+        beside = int(next(line for line in program.stderr if "beside" in line).split()[-1])
+        program.send_signal(number)
+        program.wait(30)
+
+    assert program.returncode == status
+    assert list((tmp_path / "made").iterdir()) == []
+    # Of a process that has ended and that nobody waits for this link is gone.
+    wait_until(lambda: not Path(f"/proc/{beside}/exe").exists(), "what the plugin started is gone")
 
 
 @pytest.mark.slow

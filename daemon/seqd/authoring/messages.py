@@ -65,12 +65,12 @@ class Measure(_Message):
 
 
 class Learn(_Message):
-    """Train a version on a file, into a folder that is made, or into one that is thrown away."""
+    """Train a version on a file, into an empty folder."""
 
     type: Literal["learn"] = "learn"
     data: str
     held_out: str | None = None
-    folder: str | None = None
+    folder: str
     parameters: dict[str, ParameterValue] = {}
 
 

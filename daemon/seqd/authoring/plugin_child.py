@@ -141,7 +141,10 @@ class PluginChild:
     def _next_reply(self, *, may_stop: bool) -> AnyReply:
         try:
             reply = self._replies.get()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            if type(interrupt) is not KeyboardInterrupt:  # of SIGTERM: the command ends at once
+                self.kill("the command was ended")
+                raise
             if not may_stop:
                 self.kill("loading was interrupted")
                 raise Stopped("Loading was interrupted.") from None

@@ -1,16 +1,11 @@
-"""A training without a daemon: into a folder that holds a whole version, or into none."""
+"""A training without a daemon, which makes a version of an empty folder."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seqd.authoring.messages import Learn, Reported, Trained
 from seqd.authoring.subject import Subject
-from seqd.errors import OutputExists, OutputUnwritable
 from seqd.hookspecs import Artifact, PluginParameters, TrainedModel
 from seqd.hookspecs.reports import Reporter
 from seqd.inputs.datasets import FileDataset
@@ -19,9 +14,6 @@ from seqd.models.plugin_calls import PluginCall
 from seqd.models.version_files import VersionDraft, seal_folder
 from seqd.testing.contexts import MemoryTrainContext
 from seqd_schemas import FileSource, ModelManifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _REPORTER = Reporter("trial")
 
@@ -69,15 +61,14 @@ def train(
 ) -> Trained:
     """Train a version, and load it from its files as a worker would.
 
-    The folder is there whole or not at all. Raises OutputExists for one that is there already,
-    InvalidInput for data, Stopped, and what the training raises.
+    Raises InvalidInput for data, Stopped, and what the training raises.
     """
     began = time.perf_counter()
-    with _folder_for(asked.folder) as folder:
-        manifest = _train(subject, asked, folder, report, stop)
-        with PluginCall():
-            loaded = subject.model.load(Artifact(folder, manifest), subject.device)
-            loaded.warm_up()
+    folder = Path(asked.folder)
+    manifest = _train(subject, asked, folder, report, stop)
+    with PluginCall():
+        loaded = subject.model.load(Artifact(folder, manifest), subject.device)
+        loaded.warm_up()
     return Trained(manifest=manifest, seconds=time.perf_counter() - began)
 
 
@@ -113,29 +104,6 @@ def _train(
         created_at_ms=time.time_ns() // 1_000_000,
     )
     return seal_folder(folder, draft, _VERSION)
-
-
-@contextmanager
-def _folder_for(wanted: str | None) -> "Iterator[Path]":
-    """Yield an empty folder, which becomes the one that is wanted once the block has ended well."""
-    if wanted is None:
-        with tempfile.TemporaryDirectory(prefix="seqd-try-") as thrown_away:
-            yield Path(thrown_away)
-        return
-    target = Path(wanted)
-    if target.exists():
-        raise OutputExists(f"{target} is there already. Give --out a folder that is not there yet.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise OutputUnwritable(f"{target} cannot be made: {error.strerror}") from None
-    try:
-        yield staged
-        staged.chmod(0o755)
-        staged.rename(target)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _dataset(path: str) -> FileDataset:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.cli.exits import INTERRUPTED, MISTAKE, OK
+from seqd.cli.exits import INTERRUPTED, MISTAKE, OK, interrupted_by_sigterm
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from seqd.authoring.messages import Load, Loaded, Trained
+    from seqd.authoring.messages import Learn, Load, Loaded, Trained
     from seqd.authoring.plugin_child import PluginChild
     from seqd_schemas import ParameterValue
 
@@ -119,7 +119,7 @@ def try_plugin(
     )
     _check_files(asked)
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
-    with _child_with(order) as (child, loaded):
+    with interrupted_by_sigterm(), _child_with(order) as (child, loaded):
         if task == TRAIN:
             status = _train(child, loaded, asked, subject)
         else:
@@ -208,20 +208,37 @@ def _with_stdin(texts: "Iterable[str]") -> "Iterator[str]":
 
 
 def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, subject: str) -> int:
-    from seqd.authoring.messages import Learn, Reported, Trained
-    from seqd.cli.plugins.outcomes import say_report
+    from seqd.authoring.messages import Learn
+    from seqd.authoring.trial_folder import folder_for
     from seqd.cli.plugins.subjects import checked_parameters
 
     data, held_out, out = (None if one is None else _absolute(one) for one in asked.learn_from)
     parameters = checked_parameters(loaded.entry, asked.task, asked.parameters)
-    request = Learn(data=data or "", held_out=held_out, folder=out, parameters=parameters)
     screen = Screen(to_stderr=asked.as_json)
+    with folder_for(out) as folder:
+        request = Learn(
+            data=data or "", held_out=held_out, folder=str(folder), parameters=parameters
+        )
+        try:
+            made = _trained(child, request, screen)
+        except BaseException:
+            child.kill("the command ended")  # before its folder is removed
+            raise
+    _say_trained(screen, made, out, subject, as_json=asked.as_json)
+    return OK
+
+
+def _trained(child: "PluginChild", request: "Learn", screen: Screen) -> "Trained":
+    from seqd.authoring.messages import Reported, Trained
+    from seqd.cli.plugins.outcomes import say_report
+    from seqd.errors import PluginEnded
+
     for reply in child.call(request):
         if isinstance(reply, Reported):
             say_report(screen, reply.event)
         elif isinstance(reply, Trained):
-            _say_trained(screen, reply, out, subject, as_json=asked.as_json)
-    return OK
+            return reply
+    raise PluginEnded("the plugin's process gave no answer")
 
 
 def _absolute(path: str) -> str:
