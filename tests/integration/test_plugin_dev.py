@@ -22,6 +22,7 @@ import pytest
 
 from authoring_builders import PLUGIN, write_plugin
 from cli_builders import Ended, clean_environment
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -93,6 +94,52 @@ def test_a_change_of_a_file_is_served(plugin):
         session.wait_until_said("after seqd_hello.py changed: hello@0, plugin hello of seqd-hello")
 
         assert (before, session.label_of("a")) == ("hello", "hallo")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["import time", "return LoadedHello()"])
+def test_sigterm_ends_a_session_and_what_its_plugin_has_started(plugin, place):
+    started = (
+        "import subprocess; print('beside', subprocess.Popen(['sleep', '60']).pid, flush=True)"
+    )
+    # In the first case it is being loaded, in the second it waits for a line.
+    if place == "import time":
+        write(plugin, place, f"import time; {started}; time.sleep(60)")
+    else:
+        write(plugin, place, f"{started}; {place}")
+    session = PipedSession(plugin)
+    try:
+        session.wait_until_said("beside")
+        if place != "import time":
+            session.wait_until_said("A line is a text for classify")
+        session.program.send_signal(signal.SIGTERM)
+        status = session.program.wait(DEADLINE_S)
+    finally:
+        session.program.kill()
+        session.program.communicate()
+
+    beside = session.said().partition("beside ")[2].split()[0]
+    assert status == 128 + signal.SIGTERM, session.said()
+    wait_until(lambda: not Path(f"/proc/{beside}/exe").exists(), "what the plugin started is gone")
+
+
+@pytest.mark.slow
+def test_serving_takes_nothing_that_is_for_the_prompt(tmp_path, plugin):
+    ended = subprocess.run(
+        [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin), "--serve", "--bench"],
+        env=clean_environment(SEQD_DATA_DIR=str(tmp_path / "data")),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "error[invalid_request]: --serve goes without a task, -p, --bench and --texts: it serves "
+        "the jobs of other programs. Leave one of both away.\n",
+    )
 
 
 @pytest.mark.slow

@@ -62,8 +62,9 @@ class ReloadedPlugin:
         self._order, self._slot, self._watched = order, slot, watched
         self._say, self._tell = say, tell
         self._state = _State()
-        #: The child that was started for the next load.
+        #: The child that was started for the next load, and the one that loads.
         self._next: PluginChild | None = None
+        self._loading: PluginChild | None = None
         self._is_closed = False
         #: Files that have changed since the last load.
         self._changed: list[str] = []
@@ -97,7 +98,7 @@ class ReloadedPlugin:
         """End all processes."""
         self._is_closed = True
         serving = self._state.serving
-        for child in (self._next, None if serving is None else serving.child):
+        for child in (self._next, self._loading, None if serving is None else serving.child):
             if child is not None:
                 child.kill("the command ended")
 
@@ -121,7 +122,7 @@ class ReloadedPlugin:
         """Load the plugin in a new child, in the place of the one that serves."""
         self._begin(REPLACED)
         child = self._next or PluginChild(self._slot, self._say)
-        self._next = None
+        self._loading, self._next = child, None
         try:
             loaded = child.load(self._order)
         except SeqdError as error:
@@ -130,6 +131,7 @@ class ReloadedPlugin:
         else:
             news = News(changed, time.monotonic() - began, loaded=loaded)
             self._end(news, Serving(child, loaded))
+        self._loading = None
         if not self._is_closed:
             self._next = PluginChild(self._slot, self._say)
 

@@ -43,19 +43,28 @@ def dev(
     A change of the plugin's files is served at once. A line is a text for the current task;
     :help lists the commands. Ctrl-C ends a call, Ctrl-D the session.
     """
+    from seqd.cli.exits import interrupted_by_sigterm
     from seqd.cli.plugins.dev_session import Session
     from seqd.cli.plugins.subjects import order_of, watched_of
 
     parameters = options.read_parameters(param or [])
-    order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
-    if serve:
-        from seqd.cli.exits import interrupted_by_sigterm
-        from seqd.cli.plugins.dev_serving import ServedPlugin
+    if serve and (task or parameters or bench or texts):
+        from seqd.errors import InvalidRequest
 
-        with interrupted_by_sigterm(), ServedPlugin(order, watched_of(order)) as served:
-            served.run()
-    with Session(order, watched_of(order), task, parameters, texts) as session:
-        if bench:
-            session.bench_once()
-        else:
-            session.run()
+        raise InvalidRequest(
+            "--serve goes without a task, -p, --bench and --texts: it serves the jobs of other "
+            "programs. Leave one of both away."
+        )
+    order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
+    watched = watched_of(order)
+    with interrupted_by_sigterm():
+        if serve:
+            from seqd.cli.plugins.dev_serving import ServedPlugin
+
+            with ServedPlugin(order, watched) as served:
+                served.run()
+        with Session(order, watched, task, parameters, texts) as session:
+            if bench:
+                session.bench_once()
+            else:
+                session.run()

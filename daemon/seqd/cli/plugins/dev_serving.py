@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,18 +57,12 @@ class ServedPlugin:
         self._load_once()
         self._folder = Path(tempfile.mkdtemp(prefix="seqd-dev-"))
         self._is_ready = threading.Event()
-        self._environment = self._variables()
-        self._daemon = subprocess.Popen(  # noqa: S603 (our own command, no shell)
-            launch_command(
-                [sys.executable, "-P", "-m", PROJECT, "up", "--slots", f"all@{order.slot}"],
-                signal.SIGTERM,
-            ),
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C ends it through this command
-        )
+        try:
+            self._environment = self._variables()
+            self._daemon = self._started(order.slot)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         threading.Thread(target=self._print, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -84,10 +79,12 @@ class ServedPlugin:
         if self._daemon.poll() is None:
             self._daemon.terminate()
         try:
-            self._daemon.wait(_END_S)
-        except subprocess.TimeoutExpired:
+            with suppress(subprocess.TimeoutExpired):
+                self._daemon.wait(_END_S)
+        finally:  # also after a second Ctrl-C: its workers end with it
             self._daemon.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+            self._daemon.wait()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self) -> None:
         """Serve until Ctrl-C. Raises PluginEnded where the daemon ends by itself."""
@@ -104,6 +101,19 @@ class ServedPlugin:
         while True:
             self._check_alive()
             time.sleep(0.2)
+
+    def _started(self, slot: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(  # noqa: S603 (our own command, no shell)
+            launch_command(
+                [sys.executable, "-P", "-m", PROJECT, "up", "--slots", f"all@{slot}"],
+                signal.SIGTERM,
+            ),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C ends it through this command
+        )
 
     def _check_alive(self) -> None:
         status = self._daemon.poll()

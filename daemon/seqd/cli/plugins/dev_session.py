@@ -14,7 +14,7 @@ from seqd.authoring.plugin_child import pinned_slot
 from seqd.authoring.reloading import News, ReloadedPlugin
 from seqd.authoring.watching import Watched
 from seqd.cli import options
-from seqd.cli.exits import print_error
+from seqd.cli.exits import Terminated, print_error
 from seqd.cli.plugins.bench_items import bench_entries
 from seqd.cli.plugins.dev_prompt import Prompt, prompt_for
 from seqd.cli.plugins.outcomes import RATES, print_results, rate_line, said_of
@@ -111,6 +111,8 @@ class Session:
         """Return the next line; "" after Ctrl-C, which throws a line away."""
         try:
             return prompt.read(self._label)
+        except Terminated:
+            raise
         except KeyboardInterrupt:
             self._notices.say(":quit or Ctrl-D ends.", "dim")
             return ""
