@@ -7,16 +7,21 @@ from types import SimpleNamespace
 
 import pytest
 
+from decorated_builders import model_of
 from seqd.errors import InvalidInput, InvalidRequest, PluginFault, UnknownPlugin
 from seqd.hookspecs import PLUGIN_API_VERSION
+from seqd.models.built_in import built_in_version
+from seqd.plugin import Label, classifier
 from seqd.testing.checks import CheckResult, CheckState, PluginExamples, Report, source_of
 from seqd.testing.checks.catalog import Part, checks_of, known_ids
 from seqd.testing.checks.closeness import brief, close
 from seqd.testing.checks.examples import examples_of
+from seqd.testing.checks.failures import place_of
 from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.report import Place
 from seqd.testing.checks.running import check_plugin
 from seqd.testing.checks.sources import PluginSource, sources_in
+from seqd.testing.checks.subjects import Version
 from seqd_schemas import Classification, Embedding, GeneratedSample, Generation, Vector
 
 
@@ -120,6 +125,20 @@ def test_outcomes_are_close_within_rounding_alone():
     assert not close(written("b"), written("c"))
     assert not close(scored(0.5), embedded(1))
     assert brief(scored(0.5)) == "Classification(label='a', score=0.5)"
+
+
+def test_the_function_to_blame_is_the_one_that_the_author_has_decorated(tmp_path: Path):
+    @classifier("blamed", summary="Blamed.")
+    def blamed(text: str) -> Label:
+        return Label("x")
+
+    model = model_of(blamed)
+    version = Version(model, built_in_version(model, "1"), tmp_path, PluginExamples())
+
+    place = place_of(version.method("classify"), [Path(__file__).resolve()])
+
+    assert place is not None
+    assert place.function.endswith("<locals>.blamed")
 
 
 def test_the_code_that_python_keeps_of_a_first_import_is_nothing_that_the_plugin_opens(

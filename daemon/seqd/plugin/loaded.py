@@ -1,7 +1,7 @@
 """Functions in memory as a loaded model, and what an author says of their model."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -43,6 +43,10 @@ class LoadedFunctions(LoadedModel):
         self._example = about.example
         self.memory_bytes = max(about.memory_bytes, MIN_BYTES)
         self.classes = tuple(about.classes)
+
+    def author_function(self, task: str) -> Callable[..., object]:
+        """Return what the author has written for a task: the place of a fault of it."""
+        return self._functions[task].call
 
     def warm_up(self) -> None:
         """Run each task that takes a text once on the author's example, where there is one."""

@@ -12,6 +12,7 @@ from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginP
 from seqd.inputs.datasets import ListDataset
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.models.built_in import is_built_in
+from seqd.plugin.loaded import LoadedFunctions
 from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.failures import DoesNotApply
@@ -131,6 +132,8 @@ class Version:
 
     def method(self, task: Task) -> object:
         """Return the plugin's function that does a task."""
+        if isinstance(self.loaded, LoadedFunctions):
+            return self.loaded.author_function(task)
         return getattr(type(self.loaded), task if task in SERVED_TASKS else "run", None)
 
     def items(self, task: Task, count: int, first: int = 0) -> list[WorkItem]:
