@@ -4,6 +4,7 @@ import sys
 from math import nan
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -12,7 +13,9 @@ from seqd.errors import InvalidInput, InvalidRequest, PluginFault, UnknownPlugin
 from seqd.hookspecs import PLUGIN_API_VERSION
 from seqd.models.built_in import built_in_version
 from seqd.plugin import Label, classifier
+from seqd.plugin import model as decorated
 from seqd.testing.checks import CheckResult, CheckState, PluginExamples, Report, source_of
+from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Part, checks_of, known_ids
 from seqd.testing.checks.closeness import brief, close
 from seqd.testing.checks.examples import examples_of
@@ -125,6 +128,25 @@ def test_outcomes_are_close_within_rounding_alone():
     assert not close(written("b"), written("c"))
     assert not close(scored(0.5), embedded(1))
     assert brief(scored(0.5)) == "Classification(label='a', score=0.5)"
+
+
+def test_a_decorated_class_and_function_declare_their_examples_as_an_attribute():
+    @decorated("known", summary="Known.")
+    class Known:
+        checks: ClassVar = {"texts": ["a", "b", "c"]}
+
+        def classify(self, text: str) -> Label:
+            return Label("x")
+
+    @classifier("named", summary="Named.")
+    def named(text: str) -> Label:
+        return Label("x")
+
+    named.checks = {"expected_failures": {"D2": "why"}}
+
+    assert examples_of(model_of(Known)).texts == ("a", "b", "c")
+    assert examples_of(model_of(named)).expected_failures == {"D2": "why"}
+    assert author_method(model_of(Known), "load") is Known
 
 
 def test_the_function_to_blame_is_the_one_that_the_author_has_decorated(tmp_path: Path):

@@ -11,6 +11,7 @@ from seqd.errors import InvalidParameters
 from seqd.hookspecs import Model, TaskSpec, WorkItem
 from seqd.models.task_schemas import task_schema
 from seqd.parameters import check_parameters
+from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
@@ -43,13 +44,13 @@ def opens_nothing(description: Description) -> None:
         raise CheckFailed(
             f"importing and describing does this: {', '.join(imported.opened[:3])}",
             "Open files, connections and processes inside load() or train().",
-            type(description.model),
+            author_object(description.model),
         )
     if imported.heavy:
         raise CheckFailed(
             f"importing and describing imports {', '.join(imported.heavy)}",
             "Import them inside load() or train(), in a module of their own.",
-            type(description.model),
+            author_object(description.model),
         )
 
 
@@ -62,7 +63,7 @@ def imports_quickly(description: Description) -> None:
         raise CheckFailed(
             f"it takes {imported.seconds:.1f} s; most of it: {slowest}",
             "Import slow libraries inside load() or train(): each command and each process pays.",
-            type(description.model),
+            author_object(description.model),
         )
 
 
@@ -134,7 +135,7 @@ def records_are_published(description: Description) -> None:
             raise CheckFailed(
                 f"nobody is told what {task} does",
                 "Say it in a sentence: TaskSpec(summary=...).",
-                type(description.model),
+                author_object(description.model),
             )
         if spec.input is not None:
             _check_input(task, spec, spec.input, description.examples)

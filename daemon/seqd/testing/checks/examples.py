@@ -1,6 +1,7 @@
 """What an author may declare for the checks: examples that the tasks take, and expected failures.
 
-A model states them as a plain mapping, so that a plugin imports nothing for it:
+A model states them as a plain mapping, so that a plugin imports nothing for it; of what
+`seqd.plugin` has decorated it is an attribute of the class, or of the function:
 
     class Hello(Model):
         checks: ClassVar = {
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from seqd.errors import PluginFault
 from seqd.hookspecs import LabelledRecord, Model
+from seqd.testing.checks.authored import author_object
 from seqd.validation import fault_sentence
 from seqd_schemas import ParameterValue
 
@@ -66,7 +68,7 @@ class PluginExamples(BaseModel):
 
 def examples_of(model: Model) -> PluginExamples:
     """Return what a model declares for its checks. Raises PluginFault for what is none."""
-    given = getattr(model, ATTRIBUTE, {})
+    given = getattr(model, ATTRIBUTE, None) or getattr(author_object(model), ATTRIBUTE, {})
     if isinstance(given, PluginExamples):
         return given
     try:

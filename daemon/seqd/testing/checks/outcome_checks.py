@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from seqd.hookspecs import WorkItem
 from seqd.kinds import CLASSIFY, GENERATE, SERVED_TASKS
 from seqd.models.task_schemas import output_schema
+from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.closeness import brief, close, quoted
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
@@ -65,7 +66,7 @@ def first_call(version: Version) -> None:
         raise CheckFailed(
             "the model has no task that uses a version",
             "Give it a task besides train, or nobody can use what it learns.",
-            type(version.model),
+            author_object(version.model),
         )
     for task in version.tasks:
         if not version.items(task, 1):

@@ -13,6 +13,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from seqd.hookspecs import LoadedModel, WorkItem
+from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
 from seqd.testing.checks.subjects import Version
@@ -177,7 +178,7 @@ def does_not_grow(version: Version) -> None:
     _repeat(lambda: _load_and_drop(version), LOADS_BEFORE)
     _repeat(lambda: _run_all(version, work), BATCHES_BEFORE)
     for what, once, count, at in (
-        ("loads", lambda: _load_and_drop(version), LOADS, type(version.model).load),
+        ("loads", lambda: _load_and_drop(version), LOADS, author_method(version.model, "load")),
         ("batches", lambda: _run_all(version, work), BATCHES, _busiest_method(version)),
     ):
         before = resident_bytes()

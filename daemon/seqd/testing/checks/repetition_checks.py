@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from seqd.models.store import ModelStore
 from seqd.models.version_files import MANIFEST_NAME, VersionDraft
+from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
 from seqd.testing.checks.subjects import Version
@@ -87,7 +88,7 @@ def through_a_store(version: Version) -> None:
             raise CheckFailed(
                 f"{task} gives other outcomes once the version was published into a store",
                 "Read nothing but artifact.folder and artifact.manifest in load().",
-                type(version.model).load,
+                author_method(version.model, "load"),
             )
 
 

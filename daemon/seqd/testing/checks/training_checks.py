@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from seqd.errors import Stopped
+from seqd.kinds import TRAIN
 from seqd.models.version_files import refusal_of
+from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
 from seqd.testing.checks.subjects import Training, tiny_data
@@ -305,4 +307,4 @@ def files_of(context: MemoryTrainContext) -> dict[str, bytes]:
 
 
 def _train(training: Training) -> object:
-    return type(training.model).train
+    return author_method(training.model, TRAIN)
