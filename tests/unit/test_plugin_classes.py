@@ -341,6 +341,10 @@ def learner(**members: object) -> object:
             f"{HERE}.metrics is [1.0]. It is a mapping of names to numbers.",
         ),
         (
+            {"metrics": {"accuracy": "high"}},
+            f"{HERE}.metrics is {{'accuracy': 'high'}}. It is a mapping of names to numbers.",
+        ),
+        (
             {"libs": ["no-such-thing"]},
             "`libraries` names 'no-such-thing', and no distribution of that name is installed.",
         ),
@@ -374,6 +378,15 @@ def test_a_training_or_a_load_that_gives_no_object_of_its_class_is_told(tmp_path
         description.load(artifact, CPU)
 
     assert str(fault.value) == f"{HERE}.load gave 7. It gives an object of its class."
+
+
+def test_what_an_object_says_of_itself_is_read_as_the_contract_has_it(artifact):
+    numbered = learner(classes=[0, 1], memory_bytes=2.5e6).load(artifact, CPU)
+
+    assert (numbered.classes, numbered.memory_bytes) == (("0", "1"), 2_500_000)
+    with pytest.raises(PluginFault) as fault:
+        learner(memory_bytes="much").load(artifact, CPU)
+    assert str(fault.value) == (f"{HERE}.memory_bytes is 'much'; allowed: a number, 0 and more.")
 
 
 def test_the_same_version_loaded_twice_gives_the_same(artifact):

@@ -17,6 +17,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from numbers import Real
 from typing import Any, ClassVar, TypeVar, cast
 
 from seqd.errors import PluginFault, Stopped
@@ -327,11 +328,13 @@ class _Records(Iterable[LabelledRecord]):
 
 def _metrics(made: object) -> Mapping[str, float]:
     metrics = getattr(made, "metrics", {})
-    if not isinstance(metrics, Mapping):
+    try:
+        # Numbers of NumPy and tensors of one number are floats in this sense, too.
+        return {str(name): float(figure) for name, figure in metrics.items()}
+    except (AttributeError, TypeError, ValueError):
         raise PluginFault(
             f"{_where(type(made))}.metrics is {metrics!r:.80}. It is a mapping of names to numbers."
-        )
-    return {name: float(figure) for name, figure in metrics.items()}
+        ) from None
 
 
 def _versions(libraries: Sequence[str]) -> dict[str, str]:
@@ -354,11 +357,11 @@ class LoadedObject(LoadedFunctions):
     ) -> None:
         bound = {name: done.bound_to(made) for name, done in plan.functions.items()}
         super().__init__(bound, about, device)
-        said = about.memory_bytes or getattr(made, "memory_bytes", 0)
-        self.memory_bytes = int(said) or measured_bytes
+        self.memory_bytes = about.memory_bytes or _said_bytes(made) or measured_bytes
         labels = (labels_of(done.signature) for done in plan.functions.values())
         own = tuple(label for one in labels for label in one)
-        self.classes = own or tuple(getattr(made, "classes", ()))
+        # Those of a library may be NumPy's, or numbers, which a Label has as texts.
+        self.classes = own or tuple(map(str, getattr(made, "classes", ())))
         self._made = made
 
     def warm_up(self) -> None:
@@ -375,6 +378,16 @@ class LoadedObject(LoadedFunctions):
         if own is None:
             return super().measure(text, context)
         return cast("Mapping[str, float]", own(text))
+
+
+def _said_bytes(made: object) -> int:
+    """Return the attribute `memory_bytes` of an object; 0 without one. Raises PluginFault."""
+    said = getattr(made, "memory_bytes", 0)
+    if isinstance(said, Real) and (number := float(said)) >= 0:
+        return int(number)
+    raise PluginFault(
+        f"{_where(type(made))}.memory_bytes is {said!r:.80}; allowed: a number, 0 and more."
+    )
 
 
 def _model_of(
