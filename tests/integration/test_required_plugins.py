@@ -4,15 +4,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from checkout import python_path
 from cli_builders import Ended, clean_environment
 from plugin_folders import install_plugin
-from worker_fixtures import PLUGIN, Cluster
+from seqd.cli.required_plugins import check_required_plugins
+from seqd.errors import InvalidSettings
+from seqd.settings import load_settings
+from worker_fixtures import PLUGIN, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
+HANGS = """import os, pathlib, time
+if note := os.environ.get("NOTE_PID"):
+    pathlib.Path(note).write_text(str(os.getpid()))
+time.sleep(3_600)
+"""
 TABLE = "The plugins:\n  plugin   state   distribution     models, or the reason\n"
 
 
@@ -59,6 +68,48 @@ def test_up_outlives_a_plugin_that_ends_its_process_at_its_import(tmp_path: Path
         "error[invalid_settings]: SEQD_REQUIRED_PLUGINS is light, and a plugin here ended the "
         "process that loads plugins, with status 9: it said nothing\n"
     )
+
+
+@pytest.mark.slow
+def test_up_names_where_a_plugin_stands_that_hangs_at_its_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugin(tmp_path, "hang", HANGS)
+    monkeypatch.setenv("PYTHONPATH", python_path(tmp_path, PLUGIN))
+    settings = load_settings(data_dir=tmp_path / "data", required_plugins=("light",))
+
+    with pytest.raises(InvalidSettings) as refused:
+        check_required_plugins(settings, load_s=4)
+
+    assert str(refused.value) == (
+        "SEQD_REQUIRED_PLUGINS is light, and the plugins here were not loaded within 4 s: it stood "
+        "in seqd_hang.py, line 4, in <module>. `seqd plugins list` loads them too; "
+        "SEQD_DISABLED_PLUGINS leaves one out."
+    )
+
+
+@pytest.mark.slow
+def test_what_looks_at_plugins_ends_with_the_up_that_started_it(tmp_path: Path) -> None:
+    install_plugin(tmp_path / "plugins", "hang", HANGS)
+    noted = tmp_path / "pid"
+    up = subprocess.Popen(
+        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0"],
+        env=clean_environment(
+            SEQD_DATA_DIR=str(tmp_path / "data"),
+            PYTHONPATH=python_path(tmp_path / "plugins", PLUGIN),
+            SEQD_REQUIRED_PLUGINS="light",
+            NOTE_PID=str(noted),
+        ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: noted.exists() and noted.read_text() != "", "the plugin is imported")
+    looking = int(noted.read_text())
+
+    up.kill()
+    up.wait()
+
+    wait_until(lambda: not psutil.pid_exists(looking), "nothing looks at plugins any more")
 
 
 def test_a_worker_exits_without_a_required_plugin_and_says_which_it_lacks(

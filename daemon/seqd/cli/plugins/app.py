@@ -42,9 +42,6 @@ def list_plugins(as_json: options.Json = False) -> None:
     print_fleet(screen, workers, statuses)
 
 
-app.command()(dev)
-
-
 app.command()(show)
 app.command("new")(new_plugin)
 app.command()(check)
