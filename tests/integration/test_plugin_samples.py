@@ -167,10 +167,25 @@ def test_a_model_of_the_fleet_is_shown_with_what_its_tasks_take_and_give(
     assert schemas["vectors.embed.output"]["title"]
 
 
+def test_without_a_client_there_is_a_sample_for_each(
+    fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet("compare")
+
+    last = here(capsys, "models", "show", "pairs", "--sample")
+    before = here(capsys, "plugins", "show", "pairs", "--sample", "--task", "compare")
+
+    python, shell, inbox = (
+        sample_of(capsys, "compare", client) for client in ("python", "shell", "inbox")
+    )
+    assert last.out == f"# python\n{python}\n# shell\n{shell}\n# inbox\n{inbox}"
+    assert before.out == last.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("tasks", "--sample", "perl"), "--sample is 'perl'; allowed: python, shell, inbox"),
+        (("tasks", "--sample", "perl"), "--sample is 'perl'; allowed: python, shell, inbox, all"),
         (
             ("tasks", "--sample", "shell", "--task", "compair"),
             "--task is 'compair'; allowed: compare, embed, find, mirror, score, tag. Did you mean "

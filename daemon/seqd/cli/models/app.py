@@ -18,7 +18,7 @@ from seqd.cli.models.params import entry_of, params
 from seqd.cli.models.placing import place
 from seqd.cli.models.promotion import history, label, promote, rollback
 from seqd.cli.models.renaming import rename
-from seqd.cli.plugins.sample_options import Sample, Schemas, Task, print_for_programs
+from seqd.cli.plugins.sample_options import Sample, Schemas, ShowCommand, Task, print_for_programs
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -61,7 +61,7 @@ def list_models(is_local: Local = False, as_json: options.Json = False) -> None:
         print_models(Screen(), entries)
 
 
-@app.command()
+@app.command(cls=ShowCommand)
 def show(
     model: Annotated[
         str,

@@ -8,6 +8,7 @@ from seqd.cli import options
 from seqd.cli.plugins.check import check
 from seqd.cli.plugins.dev import dev
 from seqd.cli.plugins.new import new_plugin
+from seqd.cli.plugins.sample_options import ShowCommand
 from seqd.cli.plugins.show import show
 from seqd.cli.plugins.trying import try_plugin
 from seqd.cli.ui.screen import Screen
@@ -42,7 +43,7 @@ def list_plugins(as_json: options.Json = False) -> None:
     print_fleet(screen, workers, statuses)
 
 
-app.command()(show)
+app.command(cls=ShowCommand)(show)
 app.command("new")(new_plugin)
 app.command()(check)
 app.command("try")(try_plugin)

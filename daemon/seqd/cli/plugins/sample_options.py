@@ -4,9 +4,10 @@ They print what a program needs to call a model: from the catalog, so that no pl
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from seqd.errors import InvalidRequest
 
@@ -16,9 +17,28 @@ if TYPE_CHECKING:
 #: The clients that there are samples for.
 CLIENTS = ("python", "shell", "inbox")
 
+#: What `--sample` is without a value.
+_ALL = "all"
+_ALLOWED = (*CLIENTS, _ALL)
+
+
+class ShowCommand(TyperCommand):
+    """A command of which `--sample` may stand without a value, which typer has no option for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; a `--sample` at the end or before an option is one for all."""
+        if ctx.resilient_parsing:  # a shell completes: what is last is still being typed
+            return super().parse_args(ctx, args)
+        given: list[str] = []
+        for arg, behind in zip(args, [*args[1:], "-"], strict=True):
+            given.append(arg)
+            if arg == "--sample" and behind.startswith("-"):
+                given.append(_ALL)
+        return super().parse_args(ctx, given)
+
 
 def _clients(incomplete: str) -> list[str]:
-    return [name for name in CLIENTS if name.startswith(incomplete)]
+    return [name for name in _ALLOWED if name.startswith(incomplete)]
 
 
 Schemas = Annotated[
@@ -29,7 +49,7 @@ Sample = Annotated[
     typer.Option(
         "--sample",
         metavar="CLIENT",
-        help="Print a sample request alone, for python, shell or inbox.",
+        help="Print a sample request alone, for python, shell or inbox; without CLIENT for each.",
         autocompletion=_clients,
     ),
 ]
@@ -60,10 +80,10 @@ def print_for_programs(
 def _check(sample: str | None, task: str | None, *, schemas: bool) -> None:
     from seqd.validation import did_you_mean
 
-    if sample is not None and sample not in CLIENTS:
+    if sample is not None and sample not in _ALLOWED:
         raise InvalidRequest(
-            f"--sample is {sample[:40]!r}; allowed: {', '.join(CLIENTS)}."
-            f"{did_you_mean(sample, CLIENTS)}".rstrip(".")
+            f"--sample is {sample[:40]!r}; allowed: {', '.join(_ALLOWED)}."
+            f"{did_you_mean(sample, _ALLOWED)}".rstrip(".")
         )
     if sample is not None and schemas:
         raise InvalidRequest("--sample and --schema print one thing each. Leave one of them away")
@@ -87,4 +107,7 @@ def _sample(entries: "Sequence[CatalogEntry]", client: str, task: str | None) ->
             f"--task is {wanted[:40]!r}; allowed: {listed(able)}."
             f"{did_you_mean(wanted, able)}".rstrip(".")
         )
-    return SAMPLES[client](able[wanted], wanted)
+    entry = able[wanted]
+    if client != _ALL:
+        return SAMPLES[client](entry, wanted)
+    return "\n".join(f"# {name}\n{sample(entry, wanted)}" for name, sample in SAMPLES.items())
