@@ -16,7 +16,10 @@ def a_plugin(name: str = "hello", version: str = "0.2", **fields: object) -> Plu
 
 
 def a_worker(name: str, *plugins: PluginStatus) -> WorkerStatus:
-    return a_worker_status(worker=name, plugins=plugins)
+    return a_worker_status(worker=name, plugins=(JOB_LOG, *plugins))
+
+
+JOB_LOG = a_plugin("job_log", distribution="seqd", models=())
 
 
 def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_so() -> None:
@@ -27,7 +30,15 @@ def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_s
         Holding("hello", "0.2", "ready", ("a",)),
         Holding("hello", "0.2", "broken", ("b",), "no libfoo"),
         Holding("hello", "", "absent", ("c", "d")),
+        Holding("job_log", "0.2", "ready", ("a", "b", "c", "d")),
     ]
+
+
+def test_nothing_is_said_to_be_missing_on_a_worker_that_does_not_say_what_it_has() -> None:
+    drained = a_worker_status(worker="b", plugins=())
+
+    assert differences([a_plugin()], [a_worker("a", a_plugin()), drained]) == []
+    assert holdings([a_plugin()], [drained]) == []
 
 
 def test_nothing_is_said_where_all_have_the_same() -> None:

@@ -98,5 +98,7 @@ def test_an_endless_recursion_has_a_place(run: Callable[[str], Exception]) -> No
 def test_the_log_of_a_worker_of_up_is_its_file_and_that_of_another_its_output() -> None:
     supervised = Settings(data_dir=Path("/data"), supervised=True)
 
-    assert log_place(supervised, "train@cpu", "h1") == "the log /data/logs/train-cpu.log on h1"
+    assert log_place(supervised, "train@cpu", "h1") == (
+        "the log logs/train-cpu.log in SEQD_DATA_DIR on h1"
+    )
     assert log_place(Settings(), "train@cpu", "h1") == "the worker's output"

@@ -29,10 +29,13 @@ WORKER_OUTPUT = "the worker's output"
 
 
 def log_place(settings: Settings, slot: str, host: str) -> str:
-    """Return where the log of a worker is: the file that `seqd up` writes, or its output."""
+    """Return where the log of a worker is: the file that `seqd up` writes, or its output.
+
+    Callers of jobs read it, whom the folders of this machine do not concern.
+    """
     if not settings.supervised:
         return WORKER_OUTPUT
-    return f"the log {log_path(settings.data_dir / 'logs', slot)} on {host}"
+    return f"the log {log_path(Path('logs'), slot)} in SEQD_DATA_DIR on {host}"
 
 
 def make_log_folder(folder: Path) -> None:

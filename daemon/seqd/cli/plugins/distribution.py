@@ -59,10 +59,12 @@ def holdings(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> l
     """Return each plugin of this machine and of the workers, with who has it how; sorted.
 
     A plugin that two distributions bring on one worker is named as the one that is loaded there.
+    Workers that do not say what they have are left out.
     """
     found: dict[tuple[str, str, str, str], list[str]] = {}
+    telling = [worker for worker in workers if says_what_it_has(worker)]
     for name in sorted({one.name for one in here} | _names(workers)):
-        for worker in workers:
+        for worker in telling:
             one = _of(worker, name)
             key = (name, "", "absent", "")
             if one is not None:
@@ -72,6 +74,11 @@ def holdings(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> l
         Holding(name, version, state, tuple(names), reason)
         for (name, version, state, reason), names in found.items()
     ]
+
+
+def says_what_it_has(worker: WorkerStatus) -> bool:
+    """Return False for a worker that publishes no plugin: its slot is drained, its process gone."""
+    return bool(worker.plugins)
 
 
 def differences(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from seqd.cli.plugins.distribution import Holding, differences, holdings
+from seqd.cli.plugins.distribution import Holding, differences, holdings, says_what_it_has
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
 from seqd_schemas import PluginState, PluginStatus, WorkerStatus
@@ -42,8 +42,13 @@ def print_fleet(
         )
         return
     found = holdings(here, workers)
-    rows = [(one.plugin, one.version or "-", one.state, _who(one, len(workers))) for one in found]
-    print_table(screen, ("plugin", "version", "state there", "workers"), rows)
+    silent = [one.worker for one in workers if not says_what_it_has(one)]
+    telling = len(workers) - len(silent)
+    rows = [(one.plugin, one.version or "-", one.state, _who(one, telling)) for one in found]
+    if rows:
+        print_table(screen, ("plugin", "version", "state there", "workers"), rows)
+    if silent:
+        screen.say(f"What {_names(silent)} will have is not known: drained.", "dim")
     for one in found:
         if one.state == PluginState.BROKEN:
             screen.say(f"{one.plugin} on {_names(one.workers)}: {one.reason}", "red")
