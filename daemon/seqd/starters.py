@@ -12,6 +12,7 @@ import inspect
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -140,20 +141,32 @@ def _is_version(folder: Path) -> bool:
 
 
 def _replace(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Have a version written beside the folder, and put it there once it is complete."""
-    staged = folder.with_name(f".{folder.name}-in-the-making")
-    shutil.rmtree(staged, ignore_errors=True)
+    """Have a version written beside the folder, and put it there once it is complete.
+
+    The one that was there is moved away before, and back where that fails or is interrupted.
+    """
     with _placing(folder):
-        staged.mkdir()
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
+        staged, before = beside / "new", beside / "before"
+        staged.mkdir()
         write(staged)
         with _placing(folder):
-            if folder.exists():
-                shutil.rmtree(folder)
-            staged.rename(folder)
+            _swap(folder, staged, before)
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
     return folder
+
+
+def _swap(folder: Path, staged: Path, before: Path) -> None:
+    try:
+        if folder.exists():
+            folder.rename(before)
+        staged.rename(folder)
+    except BaseException:  # Ctrl-C, too
+        if before.exists() and not folder.exists():
+            before.rename(folder)
+        raise
 
 
 @contextmanager

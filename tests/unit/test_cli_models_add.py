@@ -119,6 +119,25 @@ def test_a_later_version_waits_to_be_promoted_and_the_same_files_are_found(
     assert store.numbers("topics") == [1, 2]
 
 
+def test_what_is_said_of_files_that_are_a_version_already_is_told_not_to_count(
+    store: ModelStore, capsys: Capture
+):
+    words_in("first", hello="greeting")
+    same = ("first", "--plugin", "words", "--metric", "accuracy=0.9", "--notes", "by hand")
+    add(capsys, *same)
+
+    again = add(capsys, *same)
+    other = add(capsys, "first", "--plugin", "words", "--metric", "accuracy=0.8")
+
+    assert again.out == "words@1 is already in the model store, and in service.\n"
+    told = (
+        "A version does not change: what --metric, --library and --notes say is not taken over. To "
+        "say it, take words@1 out and add it again."
+    )
+    assert other.out.split() == f"{again.out}{told}".split()
+    assert store.versions("words")[0].metrics == {"accuracy": 0.9}
+
+
 def test_a_version_beside_one_that_is_built_in_is_a_later_one(store: ModelStore, capsys: Capture):
     added = add(capsys, "made", "--plugin", "rule")
     promoted = here(capsys, "models", "promote", "rule@1", "--store-only")
@@ -353,7 +372,8 @@ def test_a_broken_plugin_is_named_where_a_model_is_not_known(
     plugin = add(capsys, "made", "--plugin", "cut")
 
     assert model.err.endswith(" What the broken plugin cut brings is not known.\n")
-    assert "The plugin 'cut' is broken: ValueError: cut off (seqd_cut.py, line 1, " in plugin.err
+    where = "(seqd_cut.py, line 1, in <module>)"
+    assert f"The plugin 'cut' is broken: ValueError: cut off {where}. " in plugin.err
 
 
 def test_a_plugin_that_changes_what_it_loads_is_refused(store: ModelStore):

@@ -1,16 +1,18 @@
 """The versions that ship with plugins: made whole or not at all, small, and worth it."""
 
 import importlib.util
+import shutil
 import sys
 
 import pytest
 
 from seqd.errors import InvalidData, InvalidParameters
 from seqd.inputs.datasets import FileDataset
+from seqd.models.made_elsewhere import read_weights
 from seqd.models.registry import Registry
 from seqd.models.version_files import open_folder
 from seqd.settings import Settings
-from seqd.starters import make_starter
+from seqd.starters import make_starter, take_starter
 from seqd_schemas import FileSource, ModelManifest
 
 PLUGIN = """
@@ -69,6 +71,24 @@ def test_a_starter_that_cannot_be_made_leaves_the_one_that_was_there(tmp_path, p
         "seqd_poet.py",
         "starter_of_poet",
     ]
+
+
+def test_two_that_make_one_starter_at_once_do_not_mix_their_files(tmp_path, poet):
+    weights = tmp_path / "weights"
+    shutil.copytree(
+        make_starter(poet, "1.0", "tutorial", a_text(tmp_path, "abab a."), None), weights
+    )
+    seen = []
+
+    def meanwhile(artifact):
+        take_starter(poet, "2.0", read_weights(weights))
+        seen.extend(path.name for path in artifact.folder.iterdir())
+
+    folder = take_starter(poet, "3.0", read_weights(weights), check=meanwhile)
+
+    assert seen
+    assert open_folder(folder, "poet", 0).manifest.plugin_version == "3.0"
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_all_starters_together_take_less_than_8_megabytes():

@@ -75,6 +75,12 @@ def add(
     trial = None if no_load else _trial_of(local.registry, plugin, timeout_s)
     manifest, is_new = _add(local, folder, plugin, name or plugin, statement, trial)
     say_version(local.store, manifest, is_new=is_new, as_json=as_json)
+    if not is_new and _says_more(statement, manifest):
+        Screen(to_stderr=as_json).say(
+            "A version does not change: what --metric, --library and --notes say is not taken "
+            f"over. To say it, take {manifest.model}@{manifest.version} out and add it again.",
+            "yellow",
+        )
     if trial is None and not no_load:
         said = f"Not loaded for a trial: {plugin} needs a GPU. Its first worker loads it."
         Screen(to_stderr=as_json).say(said, "yellow")
@@ -130,6 +136,16 @@ def _plugin_model(registry: "Registry", name: str) -> str:
         raise UnknownModel(
             f"{error} What the broken plugin {listed(broken)} brings is not known."
         ) from None
+
+
+def _says_more(statement: "Statement", manifest: "ModelManifest") -> bool:
+    """Return True where anything is said of a version that its manifest does not say."""
+    known = "" if manifest.origin is None else manifest.origin.notes
+    return (
+        not statement.metrics.items() <= manifest.metrics.items()
+        or not statement.libraries.items() <= manifest.libraries.items()
+        or statement.notes not in ("", known)
+    )
 
 
 def _statement_of(metrics: Sequence[str], libraries: Sequence[str], notes: str) -> "Statement":
