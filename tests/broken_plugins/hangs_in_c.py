@@ -1,6 +1,6 @@
 """A plugin that never comes back from a C function, which keeps the interpreter's lock."""
 
-import ctypes
+import re
 from typing import ClassVar
 
 from seqd.errors import Stopped
@@ -35,7 +35,7 @@ class LoadedHangsInC(LoadedModel):
 
     def classify(self, items, parameters, context):
         """Never return."""
-        ctypes.PyDLL(None).sleep(3_600)
+        re.match("(a+)+$", "a" * 64 + "b")
         outcomes = []
         for item in items:
             if context.stop_requested():

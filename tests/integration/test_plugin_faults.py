@@ -19,7 +19,7 @@ pytestmark = pytest.mark.processes
 MAX_SILENT_S = 1.0
 
 #: Faults that end the process of a worker, several times: a start takes seconds on a busy machine.
-ENDING = {"exits_at_run", "ignores_stop", "hangs_in_c"}
+ENDING = {"exits_at_run", "never_returns", "hangs_in_c"}
 
 #: Seconds within which each is told, by the page's words.
 WITHIN_S = {"at once": 5.0, "within `SEQD_RECONCILE_S`": 10.0}
@@ -31,7 +31,7 @@ UNSEEN = rows_below("What no worker can see")
 
 
 class Misbehaving(Cluster):
-    """A cluster whose worker has the plugin `misbehaving`."""
+    """A cluster whose worker has the plugins that misbehave."""
 
     def publish_models(self, store_dir: Path) -> None:
         """Publish nothing: version 0 of each model is the plugin's code."""
@@ -40,10 +40,11 @@ class Misbehaving(Cluster):
 @pytest.fixture(scope="module")
 def faulty(redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Misbehaving]:
     folder = tmp_path_factory.mktemp("misbehaving")
-    update = {"enabled_plugins": ("misbehaving",), "max_silent_s": MAX_SILENT_S}
+    plugins = install_misbehaving(folder / "plugins")
+    update = {"enabled_plugins": plugins, "max_silent_s": MAX_SILENT_S}
     settings = live_settings(redis_server, folder).model_copy(update=update)
     own = Misbehaving(settings, folder)
-    own.plugins = install_misbehaving(folder / "plugins")
+    own.plugins = folder / "plugins"
     try:
         own.start_ready()
         yield own
@@ -98,4 +99,4 @@ def test_what_a_plugin_prints_is_a_line_of_the_log(faulty: Misbehaving) -> None:
     faulty.client().classify(["this text"], model="prints").wait(timeout_s=30)
 
     log = faulty.workers[0].whole_log
-    wait_until(lambda: "seqd.printed half a line of this text\n" in log(), "the line is there")
+    wait_until(lambda: "seqd.printed classifying 1 texts\n" in log(), "the line is there")

@@ -29,7 +29,7 @@ def admission_of(
     except UnknownModel as error:
         from seqd.serving import broken_told  # here: workers' records are read for this alone
 
-        workers = yield from ledger.fleet.recent_workers.steps(_WORKERS_AGE_S)
         if ModelReference.parse(job.model).name in catalog:
-            raise
+            raise  # it is a version that there is not
+        workers = yield from ledger.fleet.recent_workers.steps(_WORKERS_AGE_S)
         raise UnknownModel(f"{error}{broken_told(workers)}") from None
