@@ -5,7 +5,6 @@ They are loaded in a process of their own: one that ends its process at its impo
 """
 
 import faulthandler
-import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 LOAD_S: Final = 180.0
 
 #: Seconds that the process may take beside that: it starts, and ends itself when its time is up.
-_START_S: Final = 10.0
+_START_S: Final = 60.0
 
-#: What `faulthandler` writes when its time is up, and a call in the stacks behind that.
+#: What `faulthandler` writes when its time is up, in front of the stacks.
 _TIMEOUT: Final = "Timeout ("
-_FRAME: Final = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
 def check_required_plugins(settings: "Settings", load_s: float = LOAD_S) -> None:
@@ -60,10 +58,9 @@ def check_required_plugins(settings: "Settings", load_s: float = LOAD_S) -> None
 
 def _not_loaded(named: str, load_s: float, stacks: str) -> str:
     """Say that plugins take too long, and in which one the process stood, where that is known."""
-    from seqd.models.plugin_frames import frame_of, place_among
+    from seqd.models.plugin_frames import dumped_frames, place_among
 
-    calls = [frame_of(file, int(line), name) for file, line, name in _FRAME.findall(stacks)]
-    place = place_among(calls)
+    place = place_among(dumped_frames(stacks))
     stood = f": it stood in {place}" if place else ""
     return (
         f"SEQD_REQUIRED_PLUGINS is {named}, and the plugins here were not loaded within "
@@ -78,6 +75,7 @@ def _print_fault(data_dir: str, load_s: str) -> None:
 
     from seqd.cli.options import open_local_models, read_settings
     from seqd.cli.ui.stdout import stdout
+    from seqd.models import registry  # noqa: F401  so that the time is that of plugins alone
 
     faulthandler.dump_traceback_later(float(load_s), exit=True)
     logging.disable(logging.CRITICAL)  # what is broken stands in the table

@@ -1,6 +1,7 @@
 """Where in a plugin an error arose, or a call stands: file, line and function of its own code."""
 
 import os
+import re
 import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ MAX_RAISED_CHARS = 3_500
 
 #: Longest name of a file and of a function in a message.
 _MAX_NAME_CHARS = 120
+
+#: A call in the stacks that `faulthandler` writes.
+_DUMPED = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,11 @@ def frame_of(file: str, line: int, function: str) -> Frame:
     in_library = file.startswith(f"{_STANDARD_LIBRARY}{os.sep}") and "-packages" not in file
     is_host = file.startswith("<") or in_library or name.partition("/")[0] in _HOST_PACKAGES
     return Frame(name, line, function, not is_host)
+
+
+def dumped_frames(stacks: str) -> list[Frame]:
+    """Return the calls of stacks that `faulthandler` has written, the innermost first."""
+    return [frame_of(file, int(line), name) for file, line, name in _DUMPED.findall(stacks)]
 
 
 def place_among(frames: Sequence[Frame], package: str = "") -> Frame | None:

@@ -6,14 +6,11 @@ what it finds is in a file of a folder that goes with the trial.
 """
 
 import faulthandler
-import inspect
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -24,6 +21,7 @@ from seqd.hookspecs import Artifact, Device, Model
 from seqd.local.parent_death import launch_command
 from seqd.local.slots import cores, parse_slot
 from seqd.models.plugin_calls import text_of
+from seqd.models.plugin_frames import dumped_frames, place_among, with_place
 from seqd.models.registry import Registry
 from seqd.models.version_files import read_manifest
 from seqd.settings import load_settings
@@ -40,11 +38,6 @@ _FOUND, _STACK, _PRINTED = "found.json", "stack.txt", "printed.txt"
 #: Characters of what it printed that are shown, the last.
 _SHOWN_CHARS: Final = 300
 
-_FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
-
-#: A call: its file, its line and its function.
-_Call = tuple[str, int, str]
-
 
 def check_loads(registry: Registry, plugin: str, artifact: Artifact, timeout_s: float) -> None:
     """Raise PluginFault, with file and line, unless a version loads and warms up.
@@ -56,7 +49,7 @@ def check_loads(registry: Registry, plugin: str, artifact: Artifact, timeout_s: 
     with tempfile.TemporaryDirectory(prefix="seqd-trial-") as name:
         folder = Path(name)
         what = (status.name, plugin, str(artifact.folder), f"{timeout_s:g}", str(folder))
-        fault = _try(what, folder, _code_of(model), timeout_s)
+        fault = _try(what, folder, _package_of(model), timeout_s)
     if fault:
         raise PluginFault(
             f"{plugin} cannot load these files: {fault}. Nothing is changed. Mend the files or the "
@@ -64,7 +57,7 @@ def check_loads(registry: Registry, plugin: str, artifact: Artifact, timeout_s: 
         )
 
 
-def _try(what: Iterable[str], folder: Path, code: Path, timeout_s: float) -> str:
+def _try(what: Iterable[str], folder: Path, package: str, timeout_s: float) -> str:
     """Run the process, and say what went wrong in it; nothing where it loaded the version."""
     slot = parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())}
     with (folder / _PRINTED).open("wb") as printed:
@@ -83,33 +76,18 @@ def _try(what: Iterable[str], folder: Path, code: Path, timeout_s: float) -> str
     if (folder / _FOUND).is_file():
         return str(json.loads((folder / _FOUND).read_text(encoding="utf-8"))["fault"])
     stack = (folder / _STACK).read_text(errors="replace") if (folder / _STACK).is_file() else ""
-    place = _place([(file, int(line), name) for file, line, name in _FRAME.findall(stack)], code)
+    place = place_among(dumped_frames(stack), package)
     if stack.startswith("Timeout"):
-        return f"not within {timeout_s:g} s; it stood{place or ' outside of Python'}"
+        return f"not within {timeout_s:g} s" + (f"; it stood in {place}" if place else "")
     how = f"status {ended.returncode}" if ended.returncode >= 0 else f"signal {-ended.returncode}"
     last = (folder / _PRINTED).read_text(errors="replace").strip()[-_SHOWN_CHARS:]
     said = f". It printed last: {one_line(last)}" if last and not place else ""
-    return f"its process ended with {how}{place}{said}"
+    return f"its process ended with {how}" + (f" in {place}" if place else said)
 
 
-def _code_of(model: Model) -> Path:
-    """Return the folder of the plugin's package, or the file of its module."""
-    name = type(model).__module__
-    package = getattr(sys.modules.get(name.partition(".")[0]), "__file__", None)
-    file = Path(package or inspect.getfile(type(model)))
-    return file.parent if file.name == "__init__.py" else file
-
-
-def _place(calls: Iterable[_Call], code: Path) -> str:
-    """Return where it was, by the innermost call in the plugin's code; '' without a call.
-
-    The innermost call comes first.
-    """
-    known = list(calls)
-    own = [one for one in known if code in (Path(one[0]), *Path(one[0]).parents)]
-    for file, line, function in (own or known)[:1]:
-        return f" in {file}, line {line}, in {function}"
-    return ""
+def _package_of(model: Model) -> str:
+    """Return the outermost package of a plugin, or its module."""
+    return type(model).__module__.partition(".")[0]
 
 
 def main(plugin: str, model: str, folder: str, timeout_s: str, trial: str) -> None:
@@ -117,32 +95,28 @@ def main(plugin: str, model: str, folder: str, timeout_s: str, trial: str) -> No
     stack = (Path(trial) / _STACK).open("w", encoding="utf-8")  # open to the end: see faulthandler
     faulthandler.enable(stack)
     faulthandler.dump_traceback_later(float(timeout_s), exit=True, file=stack)
-    fault, code = "", Path()
+    fault, package = "", ""
     try:
         only = {"enabled_plugins": (plugin,), "disabled_plugins": (), "required_models": ()}
         described = Registry.load(load_settings().model_copy(update=only)).model(model)
-        code = _code_of(described)
+        package = _package_of(described)
         artifact = Artifact(Path(folder), read_manifest(Path(folder)))
         device = Device(slot="cpu:0", kind="cpu", threads=cores())
         described.load(artifact, device).warm_up()
     except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
-        fault = _fault(error, code)
+        fault = _fault(error, package)
     (Path(trial) / _FOUND).write_text(json.dumps({"fault": fault}), encoding="utf-8")
     os._exit(0)  # whatever threads the plugin has started
 
 
-def _fault(error: BaseException, code: Path) -> str:
+def _fault(error: BaseException, package: str) -> str:
     said = one_line(text_of(error)).rstrip(".")
     if not isinstance(error, SeqdError):
         said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    calls = [
-        (call.filename, call.lineno or 0, call.name)
-        for call in reversed(traceback.extract_tb(error.__traceback__))
-    ]
     missing = ""
     if isinstance(error, ModuleNotFoundError) and error.name:
         missing = f" (install {error.name.partition('.')[0]} here)"
-    return f"{said}{missing},{_place(calls, code)}" if calls else f"{said}{missing}"
+    return with_place(f"{said}{missing}", error, package)
 
 
 if __name__ == "__main__":
