@@ -176,8 +176,10 @@ def _number(field: Schema) -> JsonValue:
     kind = field.get("type")
     if kind not in ("integer", "number"):
         return True if kind == "boolean" else None
-    low = cast(float, field.get("minimum", field.get("exclusiveMinimum", 0)))
-    high = cast(float, field.get("maximum", field.get("exclusiveMaximum", low + 2)))
+    top = field.get("maximum", field.get("exclusiveMaximum"))
+    least = 0 if top is None else cast(float, top) - 2
+    low = cast(float, field.get("minimum", field.get("exclusiveMinimum", least)))
+    high = low + 2 if top is None else cast(float, top)
     middle = low + (min(high, low + 2) - low) / 2
     return ceil(middle) if kind == "integer" else middle
 
