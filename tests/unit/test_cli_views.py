@@ -119,10 +119,13 @@ def test_a_plugin_that_is_new_here_is_absent_on_workers_that_began_before(
     new = PluginStatus(
         name="length", distribution="seqd-length", version="1.0", state=PluginState.READY
     )
+    there = PluginStatus(name="job_log", distribution="seqd", version="1", state=PluginState.READY)
+    worker = a_worker().model_copy(update={"plugins": (there,)})
 
-    print_fleet(Screen(), [a_worker()], [new])
+    print_fleet(Screen(), [worker], [new, there], {})
 
     lines = capsys.readouterr().out.splitlines()
+    lines.pop(1)  # that of job_log
     assert lines[1].split() == ["length", "-", "absent", "cpu:0@host-ab12"]
     assert " ".join(" ".join(lines[2:]).split()) == (
         "length is missing on cpu:0@host-ab12. Install it there: `pip install seqd-length==1.0`. "

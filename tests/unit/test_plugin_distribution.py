@@ -82,6 +82,17 @@ def test_another_version_on_a_worker_than_here_is_named_with_both() -> None:
     ]
 
 
+def test_one_that_is_installed_editable_here_is_brought_there_as_a_wheel() -> None:
+    editable = {"seqd-hello": "/home/me/my hello"}
+    wheel = "make its wheel here, `pip wheel --no-deps '/home/me/my hello'`, and install that there"
+
+    (lacks,) = differences([a_plugin()], [a_worker("a")], editable)
+    (older,) = differences([a_plugin()], [a_worker("a", a_plugin(version="0.1"))], editable)
+
+    assert lacks.startswith(f"hello is missing on a. To have it there, {wheel}. Then restart it;")
+    assert f"0.1 on a. For one version everywhere, {wheel}. Then restart it;" in older
+
+
 def test_where_it_is_not_here_the_version_that_most_workers_have_is_the_one_to_install() -> None:
     workers = [a_worker(name, a_plugin()) for name in "ab"]
     workers.append(a_worker("c", a_plugin(version="0.3")))

@@ -33,14 +33,15 @@ def list_plugins(as_json: options.Json = False) -> None:
 
     statuses = options.open_local_models(options.read_settings()).registry.statuses
     workers = _workers()
+    editable = sources(statuses)
     if as_json:
-        found = {"here": statuses, "sources": sources(statuses), "workers": workers}
-        print_json(found | {"differences": differences(statuses, workers or [])})
+        found = {"here": statuses, "sources": editable, "workers": workers}
+        print_json(found | {"differences": differences(statuses, workers or [], editable)})
         return
     screen = Screen()
-    print_plugins(screen, statuses, sources(statuses))
+    print_plugins(screen, statuses, editable)
     screen.say()
-    print_fleet(screen, workers, statuses)
+    print_fleet(screen, workers, statuses, editable)
 
 
 app.command(cls=ShowCommand)(show)

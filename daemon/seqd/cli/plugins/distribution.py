@@ -4,6 +4,7 @@ Pure but for `sources`, which reads the metadata of the distributions of this ma
 """
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,15 +82,23 @@ def says_what_it_has(worker: WorkerStatus) -> bool:
     return bool(worker.plugins)
 
 
-def differences(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[str]:
+def differences(
+    here: Sequence[PluginStatus],
+    workers: Sequence[WorkerStatus],
+    editable: Mapping[str, str] | None = None,
+) -> list[str]:
     """Return a sentence for each distribution that is not everywhere, or not in one version.
 
-    It says which workers are meant and what to install there.
+    It says which workers are meant and what to install there. `editable` is what `sources` returns:
+    such a distribution may be on no index, and its wheel is what to install.
     """
-    return [*_missing(here, workers), *_skewed(here, workers)]
+    folders = editable or {}
+    return [*_missing(here, workers, folders), *_skewed(here, workers, folders)]
 
 
-def _missing(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[str]:
+def _missing(
+    here: Sequence[PluginStatus], workers: Sequence[WorkerStatus], folders: Mapping[str, str]
+) -> list[str]:
     """Return a sentence for each distribution of which plugins are absent on some workers."""
     lacking: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     known = _known(here, workers)
@@ -99,12 +108,14 @@ def _missing(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> l
             lacking.setdefault((distribution_of, one.workers), []).append(one.plugin)
     return [
         f"{', '.join(plugins)} {'is' if len(plugins) == 1 else 'are'} missing on {_named(names)}. "
-        f"{_install(known[plugins[0]])}{_restart(names)}"
+        f"{_install(known[plugins[0]], folders)}{_restart(names)}"
         for (_, names), plugins in lacking.items()
     ]
 
 
-def _skewed(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[str]:
+def _skewed(
+    here: Sequence[PluginStatus], workers: Sequence[WorkerStatus], folders: Mapping[str, str]
+) -> list[str]:
     """Return a sentence for each distribution that workers, or they and this machine, differ in."""
     said = []
     known = _known(here, workers)
@@ -118,9 +129,12 @@ def _skewed(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> li
         where = "here" if is_here else f"on {_named(by_version[wanted])}"
         told = "; ".join(f"{version} on {_named(names)}" for version, names in others.items())
         older = tuple(sorted({worker for names in others.values() for worker in names}))
+        one_version = f": `pip install {name}=={wanted}` there."
+        if name in folders:
+            one_version = f", {_wheel_of(folders[name])}"
         said.append(
-            f"{name} has the version {wanted} {where}, and {told}. For one version everywhere: "
-            f"`pip install {name}=={wanted}` there.{_restart(older)}"
+            f"{name} has the version {wanted} {where}, and {told}. For one version everywhere"
+            f"{one_version}{_restart(older)}"
         )
     return said
 
@@ -162,10 +176,18 @@ def _named(workers: Sequence[str]) -> str:
     return ", ".join(workers[:_MOST_WORKERS]) + rest
 
 
-def _install(plugin: PluginStatus) -> str:
-    if plugin.distribution == UNPACKAGED:
+def _install(plugin: PluginStatus, folders: Mapping[str, str]) -> str:
+    name = plugin.distribution
+    if name == UNPACKAGED:
         return "It comes from no distribution: bring its module there."
-    return f"Install it there: `pip install {plugin.distribution}=={plugin.version}`."
+    if name in folders:
+        return f"To have it there, {_wheel_of(folders[name])}"
+    return f"Install it there: `pip install {name}=={plugin.version}`."
+
+
+def _wheel_of(folder: str) -> str:
+    wheel = f"`pip wheel --no-deps {shlex.quote(folder)}`"
+    return f"make its wheel here, {wheel}, and install that there."
 
 
 def _restart(workers: Sequence[str]) -> str:

@@ -29,11 +29,15 @@ def print_plugins(
 
 
 def print_fleet(
-    screen: Screen, workers: Sequence[WorkerStatus] | None, here: Sequence[PluginStatus]
+    screen: Screen,
+    workers: Sequence[WorkerStatus] | None,
+    here: Sequence[PluginStatus],
+    sources: Mapping[str, str],
 ) -> None:
     """Print how workers have each plugin, why one is broken, and what to install where.
 
     With the plugins of this machine too: workers lack a new one until they are restarted.
+    `sources` as in `print_plugins`.
     """
     if not workers:
         screen.say(
@@ -52,7 +56,7 @@ def print_fleet(
     for one in found:
         if one.state == PluginState.BROKEN:
             screen.say(f"{one.plugin} on {_names(one.workers)}: {one.reason}", "red")
-    for line in differences(here, workers):
+    for line in differences(here, workers, sources):
         screen.say(line, "yellow")
 
 
