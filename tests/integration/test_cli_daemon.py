@@ -58,15 +58,15 @@ def test_another_terminal_finds_the_daemon_without_being_told(installation: Inst
     assert status["open_jobs"] == []
 
 
-def test_the_plugin_table_is_worker_by_plugin(installation: Installation) -> None:
+def test_the_plugins_of_the_workers_are_listed_with_their_state(
+    installation: Installation,
+) -> None:
     ended = installation.seqd("plugins", "list")
 
     rows = [line.split() for line in ended.out.splitlines()]
-    header = next(row for row in rows if row[:1] == ["worker"])
-    workers = [row for row in rows if row and "@" in row[0]]
-    assert "markov" in header
-    assert len(workers) == 2
-    assert all(row[header.index("markov")] == "ready" for row in workers)
+    there = rows[rows.index(["plugin", "version", "state", "there", "workers"]) :]
+    (markov,) = [row for row in there if row[:1] == ["markov"]]
+    assert markov[2:] == ["ready", "all", "2"]
 
 
 def test_a_training_tells_its_version_and_what_to_try(installation: Installation) -> None:
