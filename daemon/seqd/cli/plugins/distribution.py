@@ -107,7 +107,7 @@ def _missing(
             distribution_of = known[one.plugin].distribution
             lacking.setdefault((distribution_of, one.workers), []).append(one.plugin)
     return [
-        f"{', '.join(plugins)} {'is' if len(plugins) == 1 else 'are'} missing on {_named(names)}. "
+        f"{', '.join(plugins)} {'is' if len(plugins) == 1 else 'are'} missing on {named(names)}. "
         f"{_install(known[plugins[0]], folders)}{_restart(names)}"
         for (_, names), plugins in lacking.items()
     ]
@@ -126,8 +126,8 @@ def _skewed(
         if not others:
             continue
         is_here = any(one.distribution == name for one in here)
-        where = "here" if is_here else f"on {_named(by_version[wanted])}"
-        told = "; ".join(f"{version} on {_named(names)}" for version, names in others.items())
+        where = "here" if is_here else f"on {named(by_version[wanted])}"
+        told = "; ".join(f"{version} on {named(names)}" for version, names in others.items())
         older = tuple(sorted({worker for names in others.values() for worker in names}))
         one_version = f": `pip install {name}=={wanted}` there."
         if name in folders:
@@ -171,7 +171,8 @@ def _of(worker: WorkerStatus, name: str) -> PluginStatus | None:
     return next(iter(ready or mine), None)
 
 
-def _named(workers: Sequence[str]) -> str:
+def named(workers: Sequence[str]) -> str:
+    """Return workers as a sentence has them: the first, and how many more."""
     rest = f" and {len(workers) - _MOST_WORKERS} more" if len(workers) > _MOST_WORKERS else ""
     return ", ".join(workers[:_MOST_WORKERS]) + rest
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from seqd.cli.plugins.distribution import Holding, differences, holdings, says_what_it_has
+from seqd.cli.plugins.distribution import (
+    Holding,
+    differences,
+    holdings,
+    named,
+    says_what_it_has,
+)
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
 from seqd_schemas import PluginState, PluginStatus, WorkerStatus
-
-#: Workers that a row of a table names.
-_MOST_WORKERS = 3
 
 
 def print_plugins(
@@ -52,10 +55,10 @@ def print_fleet(
     if rows:
         print_table(screen, ("plugin", "version", "state there", "workers"), rows)
     if silent:
-        screen.say(f"What {_names(silent)} will have is not known: drained.", "dim")
+        screen.say(f"What {named(silent)} will have is not known: drained.", "dim")
     for one in found:
         if one.state == PluginState.BROKEN:
-            screen.say(f"{one.plugin} on {_names(one.workers)}: {one.reason}", "red")
+            screen.say(f"{one.plugin} on {named(one.workers)}: {one.reason}", "red")
     for line in differences(here, workers, sources):
         screen.say(line, "yellow")
 
@@ -72,7 +75,7 @@ def print_plugin(
             "reason": status.reason,
             "distribution": f"{status.distribution} {status.version}".strip(),
             "import": f"{status.import_seconds * 1000:.0f} ms",
-            "workers": _names([worker.worker for worker in workers]),
+            "workers": named([worker.worker for worker in workers]),
         },
     )
 
@@ -84,9 +87,4 @@ def _what(status: PluginStatus) -> str:
 def _who(one: Holding, workers: int) -> str:
     if len(one.workers) == workers and workers > 1:
         return f"all {workers}"
-    return _names(one.workers)
-
-
-def _names(workers: Sequence[str]) -> str:
-    rest = f" and {len(workers) - _MOST_WORKERS} more" if len(workers) > _MOST_WORKERS else ""
-    return ", ".join(workers[:_MOST_WORKERS]) + rest
+    return named(one.workers)
