@@ -7,10 +7,19 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+from pydantic import Field
 
 from decorated_builders import model_of
 from seqd.errors import InvalidInput, InvalidRequest, PluginFault, UnknownPlugin
-from seqd.hookspecs import PLUGIN_API_VERSION
+from seqd.hookspecs import (
+    PLUGIN_API_VERSION,
+    Artifact,
+    Device,
+    LoadedModel,
+    Model,
+    PluginParameters,
+    TaskSpec,
+)
 from seqd.models.built_in import built_in_version
 from seqd.plugin import Label, classifier
 from seqd.plugin import model as decorated
@@ -24,7 +33,7 @@ from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.report import Place
 from seqd.testing.checks.running import check_plugin
 from seqd.testing.checks.sources import PluginSource, sources_in
-from seqd.testing.checks.subjects import Version
+from seqd.testing.checks.subjects import Version, small_parameters, with_values
 from seqd_schemas import Classification, Embedding, GeneratedSample, Generation, Vector
 
 
@@ -235,3 +244,27 @@ class APlugin:
 
 
 a_plugin_object = APlugin()
+
+
+class Warmth(PluginParameters):
+    length: int = Field(default=400, ge=1, le=100, description="Characters.")
+    temperature: float = Field(default=1.0, ge=0, le=10, description="Heat.")
+    step: str = Field(default="", max_length=8, description="A name that others have for a number.")
+
+
+def test_a_check_gives_a_task_only_values_that_a_job_could_give_it():
+    given = with_values(Warmth(), {"length": 30, "temperature": (0.5, 1.5), "samples": 2})
+
+    assert given == Warmth(length=30)
+
+
+def test_small_parameters_are_given_where_a_number_is_due():
+    class Warm(Model):
+        name = "warm"
+        summary = "Warms."
+        tasks: ClassVar = {"generate": TaskSpec(Warmth)}
+
+        def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+            raise NotImplementedError
+
+    assert small_parameters(Warm(), "generate", PluginExamples()) == Warmth(length=12)

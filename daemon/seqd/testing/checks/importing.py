@@ -116,16 +116,12 @@ class _Watch:
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """Note what happens within a `with` block, where Python caches no compiled module.
-
-        The cache is written through a number, which does not tell that it is Python's own file.
-        """
-        self._is_on, before = True, sys.dont_write_bytecode
-        sys.dont_write_bytecode = True
+        """Note what happens within a `with` block."""
+        self._is_on = True
         try:
             yield
         finally:
-            self._is_on, sys.dont_write_bytecode = False, before
+            self._is_on = False
 
 
 def _is_of_imports(event: str, arguments: tuple[object, ...]) -> bool:

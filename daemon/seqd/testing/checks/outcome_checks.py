@@ -18,7 +18,7 @@ from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.closeness import brief, close, quoted
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
-from seqd.testing.checks.subjects import Version, made_text, small_parameters
+from seqd.testing.checks.subjects import Version, made_text, small_parameters, with_values
 from seqd.testing.contexts import MemoryRunContext
 from seqd.worker.outcomes import checked
 from seqd_schemas import Classification, Generation, ItemError, OutputBound, Task
@@ -397,9 +397,8 @@ def bounded_output(version: Version) -> None:
         if bound is None:
             continue
         for values in BOLD_WORK:
-            given = small_parameters(version.model, task, version.examples).model_copy(
-                update=values
-            )
+            small = small_parameters(version.model, task, version.examples)
+            given = with_values(small, values)
             allowed = _allowed(bound, given.model_dump(mode="json"))
             for outcome in version.run(task, version.items(task, 3), more=values):
                 wrote = sum(len(text) for text in _texts(outcome))

@@ -1,21 +1,23 @@
 """What checks are given: a version in memory or a training, with small parameters and tiny data."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.inputs.datasets import ListDataset
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.models.built_in import is_built_in
 from seqd.plugin.loaded import LoadedFunctions
+from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.examples import PluginExamples
-from seqd.testing.checks.failures import DoesNotApply
+from seqd.testing.checks.failures import CheckFailed, DoesNotApply
 from seqd.testing.checks.made_records import with_record
 from seqd.testing.contexts import CPU, MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
 from seqd_schemas import ParameterValue, Task
@@ -70,16 +72,43 @@ def small_parameters(model: Model, task: Task, examples: PluginExamples) -> Plug
     """Return the cheapest sensible parameters of a task, or those that the author gave."""
     parameters = model.tasks[task].parameters
     schema = cast(
-        "Mapping[str, Mapping[str, float]]", parameters.model_json_schema().get("properties", {})
+        "Mapping[str, Mapping[str, JsonValue]]",
+        parameters.model_json_schema().get("properties", {}),
     )
     values: dict[str, ParameterValue] = {
-        name: _within(value, schema[name]) for name, value in SMALL.items() if name in schema
+        name: _within(value, schema[name])
+        for name, value in SMALL.items()
+        if schema.get(name, {}).get("type") in ("integer", "number")
     }
-    return parameters.model_validate(values | examples.parameters.get(task, {}))
+    values |= examples.parameters.get(task, {})
+    unknown = [
+        name
+        for name, one in parameters.model_fields.items()
+        if one.is_required() and name not in values
+    ]
+    if unknown:
+        raise CheckFailed(
+            f"{task} needs the parameter {unknown[0]!r}, which has no default",
+            f"Give a value to check with: checks = {{'parameters': {{{task!r}: "
+            f"{{{unknown[0]!r}: ...}}}}}} on the model.",
+            author_object(model),
+        )
+    return parameters.model_validate(values)
 
 
-def _within(value: float, schema: Mapping[str, float]) -> float:
-    return min(max(value, schema.get("minimum", value)), schema.get("maximum", value))
+def with_values(parameters: PluginParameters, values: Mapping[str, object]) -> PluginParameters:
+    """Return parameters with those of the values that a job could give them."""
+    for name, value in values.items():
+        if name in type(parameters).model_fields:
+            with suppress(ValidationError):
+                changed = parameters.model_dump() | {name: value}
+                parameters = type(parameters).model_validate(changed)
+    return parameters
+
+
+def _within(value: float, schema: Mapping[str, JsonValue]) -> float:
+    low, high = (cast("float", schema.get(name, value)) for name in ("minimum", "maximum"))
+    return min(max(value, low), high)
 
 
 def parts_of(model: Model, *, has_folder: bool = False) -> list[Part]:
@@ -184,7 +213,7 @@ class Version:
         model = loaded or self.loaded
         run = getattr(model, task) if task in SERVED_TASKS else partial(model.run, task)
         small = small_parameters(self.model, task, self.examples)
-        parameters = small.model_copy(update=more)
+        parameters = with_values(small, more or {})
         return cast("Sequence[object]", run(items, parameters, context or MemoryRunContext()))
 
 
