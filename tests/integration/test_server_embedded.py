@@ -251,7 +251,8 @@ def test_a_second_one_on_the_same_folder_is_refused_and_leaves_the_first_alone(
         assert str(refusal.value) == (
             f"Process {os.getpid()} runs a Redis server on {server.folder} already, and two "
             "servers would ruin each other's file. Use that one (commands find it by themselves), "
-            "stop it, or set SEQD_DATA_DIR to another folder."
+            f"stop it (Ctrl-C where `seqd up` runs, or `kill {os.getpid()}`), or set SEQD_DATA_DIR "
+            "to another folder."
         )
         assert redis_url_of(local) == server.url
 

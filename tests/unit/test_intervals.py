@@ -62,6 +62,19 @@ def test_one_value_has_a_mean_and_no_interval() -> None:
     assert (online.mean, online.interval()) == (2.0, None)
 
 
+def test_the_interval_of_a_mean_ends_where_its_values_end() -> None:
+    online = OnlineMean(least=0.0, most=2.0)
+    for value in (0.0, 0.0, 2.0):
+        online.add(value)
+
+    assert online.interval() == (0.0, pytest.approx(1.97331, abs=1e-5))
+
+    for value in (2.0, 2.0, 2.0, 1.9):
+        online.add(value)
+
+    assert online.interval() == (pytest.approx(0.69806, abs=1e-5), 2.0)
+
+
 def test_macro_f1_is_that_of_a_hand_count() -> None:
     # Of `a` 8 are right, of 10 true and 9 given; of `b` 4, of 5 true and 6 given.
     figure, interval = macro_f1({("a", "a"): 8, ("a", "b"): 2, ("b", "b"): 4, ("b", "a"): 1})

@@ -92,8 +92,8 @@ class Evaluation:
         self._model_classes: dict[str, None] = {}
         self._unlabelled = 0
         self._errored = 0
-        self._loss = OnlineMean()
-        self._brier = OnlineMean()
+        self._loss = OnlineMean(least=0.0)
+        self._brier = OnlineMean(least=0.0, most=2.0)
         self._bin_items = [0] * BINS
         self._bin_right = [0] * BINS
         self._bin_scores = [0.0] * BINS

@@ -32,9 +32,13 @@ def wilson_interval(successes: int, items: int) -> Interval:
 
 
 class OnlineMean:
-    """The mean of values that come one by one, and its interval (Welford 1962)."""
+    """The mean of values that come one by one, and its interval (Welford 1962).
 
-    def __init__(self) -> None:
+    No value is below `least` or above `most`, and so is no mean: the interval is cut there.
+    """
+
+    def __init__(self, least: float = -math.inf, most: float = math.inf) -> None:
+        self._least, self._most = least, most
         self.items = 0
         self.mean = 0.0
         self._squares = 0.0
@@ -51,7 +55,7 @@ class OnlineMean:
         if self.items < 2:
             return None
         half = Z * math.sqrt(self._squares / (self.items - 1) / self.items)
-        return self.mean - half, self.mean + half
+        return max(self._least, self.mean - half), min(self._most, self.mean + half)
 
 
 class OnlineRatio:

@@ -20,8 +20,8 @@ class ScoreFigures:
     """Counts scores beside true numbers; keeps the numbers of the first million items."""
 
     def __init__(self) -> None:
-        self._absolute = OnlineMean()
-        self._square = OnlineMean()
+        self._absolute = OnlineMean(least=0.0)
+        self._square = OnlineMean(least=0.0)
         self._true = array("d")
         self._given = array("d")
         self._beyond = 0

@@ -71,8 +71,8 @@ class FolderLock:
             )
         return (
             f"Process {holder} runs a Redis server on {folder} already, and two servers would ruin "
-            "each other's file. Use that one (commands find it by themselves), stop it, or set "
-            "SEQD_DATA_DIR to another folder."
+            "each other's file. Use that one (commands find it by themselves), stop it (Ctrl-C "
+            f"where `seqd up` runs, or `kill {holder}`), or set SEQD_DATA_DIR to another folder."
         )
 
 
