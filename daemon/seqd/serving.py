@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
+from seqd.validation import did_you_mean
 from seqd_schemas import (
     NAMED_MODEL_VERSION,
     CatalogEntry,
     JobRecord,
     JobState,
     PluginState,
+    PluginStatus,
     UnfitCode,
     UnfitVersion,
     Waiting,
@@ -26,6 +28,9 @@ from seqd_schemas import (
 #: Reasons that a sentence has at most, and characters of each.
 _MOST_REASONS = 5
 _MOST_CHARS = 400
+
+#: Characters from which on a name that begins another makes the two alike.
+_LEAST_PREFIX = 3
 
 
 def serves(status: WorkerStatus, model: str) -> bool:
@@ -228,9 +233,35 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
     if len(why) < len(takers) or any(one.state is WorkerState.STARTING for one in takers):
         return None
     what = model if version is None else f"{model}@{version}"
+    if version is not None and all(_is_new_to(one, model, version) for one in takers):
+        return Waiting(code=WaitingCode.UNFIT, message=_not_found_yet(what, takers, model))
     told = _listed((name, f"{code}: {message}") for name, (code, message) in why.items())
     return Waiting(
         code=WaitingCode.UNFIT, message=f"No worker that is up can {task} {what} now. {told}"
+    )
+
+
+def _is_new_to(status: WorkerStatus, model: str, version: int) -> bool:
+    """Return True where a version is newer than all that a worker has found in its store."""
+    known = [
+        *status.versions[model],
+        *(one.version for one in status.unfit if one.model == model and one.version is not None),
+    ]
+    return _unfit_of(status, model, version) is None and version > max(known, default=0)
+
+
+def _not_found_yet(what: str, takers: Sequence[WorkerStatus], model: str) -> str:
+    found = _listed(
+        (status.worker, f"its newest is {model}@{status.versions[model][-1]}")
+        for status in takers
+        if status.versions[model]
+    )
+    named = ", ".join(one.worker for one in takers[:_MOST_REASONS])
+    rest = f" and {len(takers) - _MOST_REASONS} more" if len(takers) > _MOST_REASONS else ""
+    return (
+        f"{what} is new, and not yet found by {named}{rest}. Workers look for new versions at "
+        "least at each heartbeat (SEQD_HEARTBEAT_S). One that does not find it has another store "
+        f"than the worker that made it.{' ' if found else ''}{found}"
     )
 
 
@@ -282,27 +313,84 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
             "workers uncordon` ends them."
         )
     if any(serves(status, model) for status in workers):
-        return (
-            f"No worker that is up takes jobs that {task} {model}, though its plugin is there: "
-            "start a worker on such a slot. `seqd status` shows what each takes."
-        )
-    why = broken_told(workers)
+        return _no_slot(task, model, [one for one in workers if serves(one, model)])
+    why = broken_told(workers, model)
     disabled = _disabled(workers)
     if disabled:
         why += f" Plugins that settings disable there: {', '.join(disabled)}."
     return f"No worker that is up has a plugin with the model {model}.{why}"
 
 
-def broken_told(workers: Iterable[WorkerStatus]) -> str:
-    """Return which plugins are broken on workers, and why, as a sentence behind another; or ''."""
+def _no_slot(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
+    """Say which slot would take jobs that all slots with their plugin leave alone."""
+    if any(does(status, task, model) for status in workers):
+        return f"All workers that {task} {model} are stopping: it goes on when another is up."
+    first = workers[0]
+    slots = [one.slot for one in workers if one.host == first.host]
+    wanted = slot_for(task, first.slot)
+    return (
+        f"No worker that is up takes jobs that {task} {model}, though its plugin is there: start "
+        f"one that does, by `seqd worker --slot {wanted}`, or by `seqd up --slots "
+        f"{','.join(dict.fromkeys([*slots, wanted]))}`."
+    )
+
+
+def slot_for(task: str, slot: str) -> str:
+    """Return a slot that takes a task, on the kind of device that another slot has.
+
+    A share of a GPU's memory is left out: how much there is for another one is not known here.
+    """
+    device = slot.rpartition("@")[2].partition("=")[0]
+    is_cpu = device.startswith("cpu")
+    if task == TRAIN:
+        return f"{TRAIN}@{'cpu' if is_cpu else device}"
+    return "cpu:0" if is_cpu else device
+
+
+def broken_told(workers: Iterable[WorkerStatus], model: str) -> str:
+    """Return which plugins are broken on workers, as a sentence behind another; or ''.
+
+    With the reason of those that may bring the model, by their names, or of one that is alone.
+    """
     broken = {
-        plugin.reason: f"{plugin.name} on {status.worker}"
+        plugin.reason: (plugin, status.worker)
         for status in workers
         for plugin in status.plugins
         if plugin.state is PluginState.BROKEN
     }
-    told = _listed((where, reason) for reason, where in broken.items())
-    return f" Plugins that are broken on workers: {told}" if broken else ""
+    alike = {why: one for why, one in broken.items() if _is_named_like(one[0], model)}
+    names = {plugin.name for plugin, _ in broken.values()}
+    if len(names) == 1:
+        alike = broken
+    told = _listed((f"{one.name} on {worker}", why) for why, (one, worker) in alike.items())
+    others = sorted(names - {plugin.name for plugin, _ in alike.values()})
+    named = ", ".join(others[:_MOST_REASONS])
+    named += f" and {len(others) - _MOST_REASONS} more" if len(others) > _MOST_REASONS else ""
+    if alike and others:
+        return f" Plugins that are broken on workers: {told} Others that are: {named}."
+    if not others:
+        return f" Plugins that are broken on workers: {told}" if alike else ""
+    return f" Plugins that are broken on workers: {named}; `seqd plugins list` shows why."
+
+
+def _is_named_like(plugin: PluginStatus, model: str) -> bool:
+    """Return True where a plugin, its distribution or a model of it is called much as a model."""
+    distribution_of = _plain(plugin.distribution).removeprefix("seqd_")
+    wanted, known = _plain(model), {distribution_of, *map(_plain, (plugin.name, *plugin.models))}
+    return any(
+        one == wanted
+        or (min(len(one), len(wanted)) >= _LEAST_PREFIX and _begins_alike(one, wanted))
+        or (abs(len(one) - len(wanted)) <= 1 and bool(did_you_mean(wanted, [one])))
+        for one in known
+    )
+
+
+def _begins_alike(first: str, second: str) -> bool:
+    return first.startswith(second) or second.startswith(first)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
 
 
 def broken_everywhere(workers: Sequence[WorkerStatus], plugin: str) -> dict[str, tuple[str, str]]:

@@ -26,6 +26,12 @@ def lines_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_up_says_that_no_slot_trains_and_which_would(installation: Installation) -> None:
+    log = (installation.data_dir / "up.log").read_text()
+
+    assert "No slot here trains: `--slots cpu:0,train@cpu` has one that does.\n" in log
+
+
 @pytest.mark.slow
 def test_a_file_gets_its_results_in_order_and_its_accuracy(
     installation: Installation, tmp_path: Path

@@ -95,7 +95,8 @@ def test_a_training_that_no_worker_takes_says_on_which_slot_it_would_be_taken():
     assert waiting_of(a_training(), [a_worker(tasks=("classify",))]) == Waiting(
         code=WaitingCode.NOT_SERVED,
         message="No worker that is up takes jobs that train echo, though its plugin is there: "
-        "start a worker on such a slot. `seqd status` shows what each takes.",
+        "start one that does, by `seqd worker --slot train@cpu`, or by `seqd up --slots "
+        "cpu:0,train@cpu`.",
     )
 
 
@@ -120,8 +121,9 @@ def test_a_job_on_a_version_of_a_named_model_waits_for_a_store_that_has_it():
     assert waiting_of(a_job(2), [a_worker()]) is None
     assert waiting_of(a_job(7), [a_worker()]) == Waiting(
         code=WaitingCode.UNFIT,
-        message="No worker that is up can classify topics@7 now. w1: missing: its store has no "
-        "such version (it can run 1, 2).",
+        message="topics@7 is new, and not yet found by w1. Workers look for new versions at least "
+        "at each heartbeat (SEQD_HEARTBEAT_S). One that does not find it has another store than "
+        "the worker that made it. w1: its newest is topics@2.",
     )
 
 

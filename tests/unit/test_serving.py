@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_train_job, a_worker_status
 from cli_builders import a_record
-from seqd.serving import can_run, waiting_of, workers_of_model
+from seqd.serving import broken_told, can_run, waiting_of, workers_of_model
 from seqd_schemas import (
     JobRecord,
     JobState,
@@ -79,12 +79,54 @@ def test_a_job_whose_plugin_may_be_disabled_names_those_that_are() -> None:
 
 
 def test_a_job_for_which_no_slot_is_says_that() -> None:
-    waiting = waiting_of(a_queued_job(), [a_worker(tasks=("train",))])
+    trains = a_worker("a", slot="train@gpu:0=0.5", tasks=("train",))
+
+    waiting = waiting_of(a_queued_job(), [trains, trains.model_copy(update={"worker": "b"})])
 
     assert waiting == Waiting(
         code=WaitingCode.NOT_SERVED,
         message="No worker that is up takes jobs that classify imdb_lstm, though its plugin is "
-        "there: start a worker on such a slot. `seqd status` shows what each takes.",
+        "there: start one that does, by `seqd worker --slot gpu:0`, or by `seqd up --slots "
+        "train@gpu:0=0.5,gpu:0`.",
+    )
+
+
+def test_a_job_whose_workers_all_stop_goes_on_with_the_next_one() -> None:
+    waiting = waiting_of(a_queued_job(), [a_worker(state=WorkerState.DRAINING)])
+
+    assert waiting is not None and waiting.message == (
+        "All workers that classify imdb_lstm are stopping: it goes on when another is up."
+    )
+
+
+def test_a_version_that_some_worker_may_have_lost_is_not_told_as_new() -> None:
+    workers = [a_worker("a", versions={"imdb_lstm": ()}), a_worker("b")]
+
+    new = waiting_of(a_queued_job(version=1), workers)
+    lost = waiting_of(a_queued_job(), [a_worker("a", versions={"imdb_lstm": (3,)})])
+
+    assert new is not None and new.message == (
+        "imdb_lstm@1 is new, and not yet found by a, b. Workers look for new versions at least at "
+        "each heartbeat (SEQD_HEARTBEAT_S). One that does not find it has another store than the "
+        "worker that made it. b: its newest is imdb_lstm@0."
+    )
+    assert lost is not None and "its store has no such version (it can run 3)." in lost.message
+
+
+def test_of_broken_plugins_the_reason_is_told_of_that_which_is_named_like_the_model() -> None:
+    other = BROKEN.model_copy(update={"name": "other", "distribution": "x", "reason": "No gcc."})
+    worker = a_worker("a", plugins=(BROKEN, other), versions={})
+
+    assert broken_told([worker], "imdb-lst") == (
+        " Plugins that are broken on workers: imdb_lstm on a: No module named 'numba'. Others that "
+        "are: other."
+    )
+    assert broken_told([worker], "imdb") == broken_told([worker], "imdb-lst")
+    assert broken_told([worker], "topics") == (
+        " Plugins that are broken on workers: imdb_lstm, other; `seqd plugins list` shows why."
+    )
+    assert broken_told([a_worker("a", plugins=(other,))], "topics") == (
+        " Plugins that are broken on workers: other on a: No gcc."
     )
 
 

@@ -155,8 +155,24 @@ def _greet(
     log.say(f"Redis    {without_password(server.url)} ({whose}{also})")
     log.say(f"Data     {settings.data_dir}")
     log.say(f"Slots    {', '.join(slot.name for slot in log.slots)}")
+    for line in _undone(log.slots):
+        log.say(line)
     if is_elsewhere:
         log.say(f"Elsewhere, say: export SEQD_DATA_DIR={settings.data_dir}")
+
+
+def _undone(slots: "Sequence[Slot]") -> list[str]:
+    """Return a line for what no slot does: jobs of that kind wait for other workers."""
+    from seqd.kinds import SERVED_TASKS, TRAIN
+    from seqd.serving import slot_for
+
+    names = [slot.name for slot in slots]
+    lines = []
+    for task, what in ((TRAIN, "trains"), (SERVED_TASKS[0], "serves models")):
+        if not any(slot.does(task) for slot in slots):
+            wanted = ",".join([*names, slot_for(task, names[0])])
+            lines.append(f"No slot here {what}: `--slots {wanted}` has one that does.")
+    return lines
 
 
 def _probe(name: str) -> None:

@@ -29,7 +29,8 @@ def admission_of(
     except UnknownModel as error:
         from seqd.serving import broken_told  # here: workers' records are read for this alone
 
-        if ModelReference.parse(job.model).name in catalog:
+        name = ModelReference.parse(job.model).name
+        if name in catalog:
             raise  # it is a version that there is not
         workers = yield from ledger.fleet.recent_workers.steps(_WORKERS_AGE_S)
-        raise UnknownModel(f"{error}{broken_told(workers)}") from None
+        raise UnknownModel(f"{error}{broken_told(workers, name)}") from None
