@@ -93,6 +93,25 @@ def test_one_that_is_installed_editable_here_is_brought_there_as_a_wheel() -> No
     assert f"0.1 on a. For one version everywhere, {wheel}. Then restart it;" in older
 
 
+def test_workers_of_this_machine_started_before_what_is_installed_on_it() -> None:
+    old = a_plugin("old", version="0.3")
+    here = [JOB_LOG, a_plugin(), old]
+    ours = a_worker("a", a_plugin("old")).model_copy(update={"host": "this"})
+
+    assert differences(here, [ours, a_worker("b", a_plugin(), old)], host="this") == [
+        "a started before hello, old were installed here: `seqd workers restart --wait`."
+    ]
+    late, lacking, *_ = differences([a_plugin()], [ours, a_worker("b")], host="this")
+    assert late == "a started before hello was installed here: `seqd workers restart --wait`."
+    assert lacking.startswith("hello is missing on b. Install it there: ")
+
+
+def test_nothing_is_advised_of_a_plugin_that_is_broken_here() -> None:
+    broken = a_plugin(state=PluginState.BROKEN, reason="no libfoo", models=())
+
+    assert differences([broken], [a_worker("a"), a_worker("b", a_plugin(version="0.1"))]) == []
+
+
 def test_where_it_is_not_here_the_version_that_most_workers_have_is_the_one_to_install() -> None:
     workers = [a_worker(name, a_plugin()) for name in "ab"]
     workers.append(a_worker("c", a_plugin(version="0.3")))

@@ -28,6 +28,8 @@ def list_plugins(as_json: options.Json = False) -> None:
     It says from where those here are installed, which workers lack one or have another version of
     it, and what to install there.
     """
+    from socket import gethostname
+
     from seqd.cli.plugins.distribution import differences, sources
     from seqd.cli.ui.plugins import print_fleet, print_plugins
 
@@ -36,7 +38,8 @@ def list_plugins(as_json: options.Json = False) -> None:
     editable = sources(statuses)
     if as_json:
         found = {"here": statuses, "sources": editable, "workers": workers}
-        print_json(found | {"differences": differences(statuses, workers or [], editable)})
+        told = differences(statuses, workers or [], editable, gethostname())
+        print_json(found | {"differences": told})
         return
     screen = Screen()
     print_plugins(screen, statuses, editable)

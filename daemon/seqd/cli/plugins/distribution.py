@@ -6,7 +6,7 @@ Pure but for `sources`, which reads the metadata of the distributions of this ma
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from urllib.parse import unquote, urlsplit
@@ -86,14 +86,66 @@ def differences(
     here: Sequence[PluginStatus],
     workers: Sequence[WorkerStatus],
     editable: Mapping[str, str] | None = None,
+    host: str = "",
 ) -> list[str]:
     """Return a sentence for each distribution that is not everywhere, or not in one version.
 
     It says which workers are meant and what to install there. `editable` is what `sources` returns:
-    such a distribution may be on no index, and its wheel is what to install.
+    such a distribution may be on no index, and its wheel is what to install. `host` is the name of
+    this machine: what is installed here its workers have once they are restarted. Nothing is said
+    of a plugin that is broken here: nobody wants it elsewhere.
     """
     folders = editable or {}
-    return [*_missing(here, workers, folders), *_skewed(here, workers, folders)]
+    broken = {one.name for one in here if one.state is PluginState.BROKEN} - _ready(here)
+    sound = [one for one in here if one.name not in broken]
+    told = [_without(one, broken) for one in workers]
+    late, rest = _of_this_machine(sound, told, host)
+    return [*late, *_missing(sound, rest, folders), *_skewed(sound, rest, folders)]
+
+
+def _without(worker: WorkerStatus, names: Collection[str]) -> WorkerStatus:
+    kept = tuple(one for one in worker.plugins if one.name not in names)
+    return (
+        worker if len(kept) == len(worker.plugins) else worker.model_copy(update={"plugins": kept})
+    )
+
+
+def _of_this_machine(
+    here: Sequence[PluginStatus], workers: Sequence[WorkerStatus], host: str
+) -> tuple[list[str], list[WorkerStatus]]:
+    """Return a sentence for the workers of this machine that lack what is installed here.
+
+    And all workers, those of this machine as they are once they have been restarted.
+    """
+    late: dict[tuple[str, ...], list[str]] = {}
+    ours = [one for one in workers if one.host == host and says_what_it_has(one)]
+    ready = [one for one in here if one.state is PluginState.READY]
+    for plugin in sorted(ready, key=lambda one: one.name):
+        names = tuple(one.worker for one in ours if not _has_as_here(one, plugin))
+        if names:
+            late.setdefault(names, []).append(plugin.name)
+    said = [
+        f"{named(names)} started before {', '.join(plugins)} "
+        f"{'was' if len(plugins) == 1 else 'were'} installed here: `seqd workers restart --wait`."
+        for names, plugins in late.items()
+    ]
+    known = _ready(here)
+    restarted = [
+        one.model_copy(update={"plugins": (*ready, *_without(one, known).plugins)})
+        if one in ours
+        else one
+        for one in workers
+    ]
+    return said, restarted
+
+
+def _ready(plugins: Iterable[PluginStatus]) -> set[str]:
+    return {one.name for one in plugins if one.state is PluginState.READY}
+
+
+def _has_as_here(worker: WorkerStatus, plugin: PluginStatus) -> bool:
+    mine = _of(worker, plugin.name)
+    return mine is not None and mine.version == plugin.version
 
 
 def _missing(

@@ -1,6 +1,7 @@
 """Plugins as tables: those of this machine, and how each worker has them."""
 
 from collections.abc import Mapping, Sequence
+from socket import gethostname
 
 from seqd.cli.plugins.distribution import (
     Holding,
@@ -59,7 +60,7 @@ def print_fleet(
     for one in found:
         if one.state == PluginState.BROKEN:
             screen.say(f"{one.plugin} on {named(one.workers)}: {one.reason}", "red")
-    for line in differences(here, workers, sources):
+    for line in differences(here, workers, sources, gethostname()):
         screen.say(line, "yellow")
 
 
