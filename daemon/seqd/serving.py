@@ -225,6 +225,8 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
         )
     takers = [status for status in workers if takes(status, task, model)]
     leaving = [status.worker for status in workers if _could_take(status, task, model)]
+    if not takers and any(_is_starting(one) and _may_do(one, task, model) for one in workers):
+        return None
     if not takers and leaving:
         return Waiting(code=WaitingCode.NOT_PLACED, message=_not_placed(task, model, leaving))
     if not takers:
@@ -391,6 +393,19 @@ def _begins_alike(first: str, second: str) -> bool:
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "_")
+
+
+def starting_told(workers: Iterable[WorkerStatus]) -> str:
+    """Return which workers have not said what they have, as a sentence behind another; or ''."""
+    names = [one.worker for one in workers if _is_starting(one)]
+    if not names:
+        return ""
+    who = "A worker is" if len(names) == 1 else "Workers are"
+    return f" {who} still starting ({', '.join(names[:_MOST_REASONS])}): try again in a moment."
+
+
+def _is_starting(status: WorkerStatus) -> bool:
+    return status.state is WorkerState.STARTING and not status.plugins
 
 
 def broken_everywhere(workers: Sequence[WorkerStatus], plugin: str) -> dict[str, tuple[str, str]]:

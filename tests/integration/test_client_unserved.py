@@ -3,12 +3,15 @@
 import logging
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
+from builders import a_worker_status
 from seqd.client import Client, JobHandle
 from seqd.errors import JobFailed, UnknownModel
-from seqd_schemas import JobState
+from seqd.ledger import Ledger, connect
+from seqd_schemas import JobState, WorkerState
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
@@ -49,6 +52,31 @@ def test_whoever_waits_for_a_job_with_no_worker_up_is_told_once(
         finally:
             assert told(caplog) == [f"job={job.job_id} {NO_WORKER}"]
             job.cancel()
+
+
+def publish_starting(cluster: Cluster) -> None:
+    with connect(str(cluster.settings.redis_url)) as redis:
+        Ledger(redis, cluster.settings, lambda route: None).fleet.publish_worker(
+            a_worker_status(worker="w1", plugins=(), state=WorkerState.STARTING)
+        )
+
+
+def test_a_job_for_a_model_that_a_starting_worker_may_bring_is_sent_once_it_is_there(
+    empty_cluster: Cluster,
+) -> None:
+    client = empty_cluster.client()
+    publish_starting(empty_cluster)
+    with pytest.raises(UnknownModel) as refused:
+        client.predict("a", model="echo")
+    assert str(refused.value).endswith(" A worker is still starting (w1): try again in a moment.")
+
+    with ThreadPoolExecutor(1) as pool:
+        publish_starting(empty_cluster)
+        sent = pool.submit(client.classify, ["a"], model="echo")
+        assert not wait([sent], timeout=0.4).done
+        empty_cluster.publish_catalog()
+
+        assert sent.result(timeout=20).record().model == "echo"
 
 
 @pytest.mark.slow

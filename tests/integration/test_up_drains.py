@@ -11,7 +11,8 @@ import pytest
 from checkout import python_path
 from cli_builders import Ended, clean_environment
 from seqd.client import Client
-from seqd_schemas import WorkerStatus
+from seqd.errors import UnknownModel
+from seqd_schemas import WorkerState, WorkerStatus
 from up_builders import Up, running_up
 from worker_fixtures import PLUGIN, wait_until
 
@@ -111,6 +112,32 @@ def test_a_successor_that_does_not_come_up_leaves_the_old_worker_at_work(tmp_pat
     assert after == before
     assert screen.count(" kept ") == 1, "it was tried with the second worker, too"
     assert "its successor ended" in screen
+
+
+def test_a_worker_that_was_just_started_is_known_before_it_has_loaded_its_plugins(
+    tmp_path: Path,
+) -> None:
+    plugin = shutil.copytree(PLUGIN, tmp_path / "plugin")
+    with (
+        running_up(tmp_path, plugin_folders=[plugin], heartbeat_s=5.0, lease_s=60.0) as up,
+        Client(settings=up.settings) as client,
+    ):
+        source = (plugin / "seqd_light.py").read_text()
+        slow = source.replace("from collections", "import time\ntime.sleep(3)\nfrom collections", 1)
+        (plugin / "seqd_light.py").write_text(slow)
+        assert seqd(up, "workers", "restart").status == 0
+        wait_until(lambda: len(client.workers()) == 2, "the next one is known")
+        (starting,) = [one for one in client.workers() if not one.plugins]
+        with pytest.raises(UnknownModel) as refused:
+            client.predict("a", model="topics")
+        up.wait_for(" replaced pid ")
+        ready = client.workers()
+
+    assert (starting.state, starting.slot) == (WorkerState.STARTING, "cpu:0")
+    assert str(refused.value).endswith(
+        f" A worker is still starting ({starting.worker}): try again in a moment."
+    )
+    assert [one.worker for one in ready] == [starting.worker]
 
 
 def test_a_worker_of_another_supervisor_is_not_restarted(tmp_path: Path) -> None:

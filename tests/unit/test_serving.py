@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_train_job, a_worker_status
 from cli_builders import a_record
-from seqd.serving import broken_told, can_run, waiting_of, workers_of_model
+from seqd.serving import broken_told, can_run, starting_told, waiting_of, workers_of_model
 from seqd_schemas import (
     JobRecord,
     JobState,
@@ -167,6 +167,18 @@ def test_a_worker_that_starts_is_given_the_benefit_of_the_doubt() -> None:
     worker = a_worker(state=WorkerState.STARTING, versions={"imdb_lstm": ()})
 
     assert waiting_of(a_queued_job(), [worker]) is None
+
+
+def test_one_that_has_not_said_what_it_has_may_bring_the_model() -> None:
+    starting = a_worker("a", state=WorkerState.STARTING, plugins=(), versions={})
+    trains = starting.model_copy(update={"tasks": ("train",)})
+
+    assert waiting_of(a_queued_job(), [starting]) is None
+    assert waiting_of(a_queued_job(), [trains]) is not None
+    assert starting_told([a_worker("b")]) == ""
+    assert starting_told([starting, a_worker("b"), trains]) == (
+        " Workers are still starting (a, a): try again in a moment."
+    )
 
 
 def test_a_job_waits_that_placement_leaves_to_workers_that_are_not_there() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from seqd.cli.fleet_rules import FleetRules
+from seqd.cli.starting_workers import StartingWorkers
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
@@ -70,6 +71,7 @@ class Daemon:
         self._started: set[str] = set()
         self._workers: Mapping[str, WorkerStatus] = {}
         self._rules = FleetRules(self._ledger, settings)
+        self._starting = StartingWorkers(self._ledger, settings)
         self._slots = {slot.name: slot for slot in slots}
         #: Workers that died and whose leases are to be released.
         self._dead: list[str] = []
@@ -139,6 +141,8 @@ class Daemon:
             self._rules.note_started(change.slot)
         elif change.change is Change.KEPT:
             self._rules.give_up_restarts()
+        if self._redis_is_up():
+            self._starting.note(change, self._slots[change.slot])
         self._on_change(change)
 
     def _redis_is_up(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from seqd.admission import Admitted
-from seqd.client.admitting import admission_of
+from seqd.client.admitting import STARTING_WAIT_S, admission_of
 from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
@@ -100,7 +100,7 @@ class Sender:
         """
         asked_id = checked_id(options.get("job_id") or new_job_id())
         catalog = yield from self._ledger.fleet.catalog.steps()
-        admitted = yield from admission_of(job, self._ledger, catalog)
+        admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
         if rollout is not None:
             admitted = replace(admitted, rollout=rollout)
         is_upload = has_upload(job) and not _has_its_data(job)
@@ -187,7 +187,7 @@ class Sender:
     ) -> Exchange[list[Sent]]:
         """Send each entry as a job of its own; see `Client.classify_each`."""
         catalog = yield from self._ledger.fleet.catalog.steps()
-        admitted = yield from admission_of(job, self._ledger, catalog)
+        admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
         inputs = list(inputs_of(entries, job_ids))
         template = BatchTemplate(
             job,

@@ -75,12 +75,13 @@ class Fleet:
         return seconds * 1000 + micros // 1000
 
     @exchange
-    def publish_worker(self, status: "WorkerStatus") -> Exchange[None]:
-        """Write a worker's record."""
+    def publish_worker(self, status: "WorkerStatus", ttl_s: float = 0.0) -> Exchange[None]:
+        """Write a worker's record; it stays for three heartbeats, or `ttl_s` where that is more."""
         key, names = self._keys.worker(status.worker), self._keys.workers()
+        ttl_ms = max(self._ttl_ms, int(ttl_s * 1_000))
         yield from pipeline(
             (
-                Command(("SET", key, to_stored(status), "PX", self._ttl_ms)),
+                Command(("SET", key, to_stored(status), "PX", ttl_ms)),
                 Command(("ZADD", names, status.seen_at_ms, status.worker)),
             )
         )

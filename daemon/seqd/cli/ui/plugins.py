@@ -12,7 +12,7 @@ from seqd.cli.plugins.distribution import (
 )
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
-from seqd_schemas import PluginState, PluginStatus, WorkerStatus
+from seqd_schemas import PluginState, PluginStatus, WorkerState, WorkerStatus
 
 
 def print_plugins(
@@ -50,13 +50,17 @@ def print_fleet(
         )
         return
     found = holdings(here, workers)
-    silent = [one.worker for one in workers if not says_what_it_has(one)]
+    silent = {one.worker: one.state for one in workers if not says_what_it_has(one)}
     telling = len(workers) - len(silent)
     rows = [(one.plugin, one.version or "-", one.state, _who(one, telling)) for one in found]
     if rows:
         print_table(screen, ("plugin", "version", "state there", "workers"), rows)
     if silent:
-        screen.say(f"What {named(silent)} will have is not known: drained.", "dim")
+        starting = [name for name, state in silent.items() if state is WorkerState.STARTING]
+        drained = [name for name in silent if name not in starting]
+        for names, why in ((drained, "drained"), (starting, "still starting")):
+            if names:
+                screen.say(f"What {named(names)} will have is not known: {why}.", "dim")
     for one in found:
         if one.state == PluginState.BROKEN:
             screen.say(f"{one.plugin} on {named(one.workers)}: {one.reason}", "red")
