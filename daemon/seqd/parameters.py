@@ -82,8 +82,14 @@ def _allowed_of_type(schema: Schema, root: Schema) -> str:
 
 
 def _range(schema: Schema) -> str:
+    step = f"a multiple of {_shown(schema['multipleOf'])}" if "multipleOf" in schema else ""
+    return ", ".join(filter(None, [_bounds(schema), step]))
+
+
+def _bounds(schema: Schema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
+    is_inclusive = not schema.keys() & {"exclusiveMinimum", "exclusiveMaximum"}
+    if is_inclusive and low is not None and high is not None:
         return f"{_shown(low)} to {_shown(high)}"
     limits = {
         "exclusiveMinimum": "more than",
@@ -125,8 +131,8 @@ def _faults_of(error: "ValidationError", root: Schema) -> Iterator[str]:
     present = _names(error.instance)
     if error.absolute_path:
         path = _path(error.absolute_path)
-        kind = "a whole number, " if _needs_kind(error) else ""
-        yield _fault(path, error.instance, kind + allowed(cast("Schema", error.schema), root))
+        words = allowed(cast("Schema", error.schema), root)
+        yield _fault(path, error.instance, _kind_in_front(error) + words)
     elif error.validator == "additionalProperties":
         for name in sorted(present - set(known)):
             yield f"parameter {name!r} is unknown.{did_you_mean(name, known)}"
@@ -146,9 +152,17 @@ def _names(value: object) -> set[str]:
     return {str(name) for name in value} if isinstance(value, Iterable) else set()
 
 
-def _needs_kind(error: "ValidationError") -> bool:
+def _kind_in_front(error: "ValidationError") -> str:
+    """Return which numbers a range is of, for a value that is none; '' where `allowed` says it."""
     schema = cast("Schema", error.schema)
-    return error.validator == "type" and schema.get("type") == "integer" and bool(_range(schema))
+    if error.validator == "type" and _range(schema):
+        return _NUMBERS.get(str(schema.get("type")), "")
+    if error.validator == "anyOf" and all(part.validator == "type" for part in error.context):
+        return next(filter(None, map(_kind_in_front, error.context)), "")
+    return ""
+
+
+_NUMBERS = {"integer": "a whole number, ", "number": "a number, "}
 
 
 def _path(parts: Sequence[str | int]) -> str:

@@ -29,16 +29,6 @@ LIBRARIES = {"keras": "keras", "torch": "torch", "sklearn": "sklearn"}
 #: Of this project; a generated distribution has none of its own.
 RUFF_RULES = "E,F,W,I,N,UP,B,A,C4,SIM,PTH,RET,RUF,PIE,T20,S,BLE"
 
-#: The file that runs the conformance kit, in every generated distribution.
-CHECKS = "tests/test_checks.py"
-
-
-def has_checks() -> bool:
-    """True where `seqd.testing` has the conformance kit that the file runs."""
-    import seqd.testing
-
-    return hasattr(seqd.testing, "PluginChecks")
-
 
 def python(folder: Path, *arguments: str, **variables: str) -> None:
     """Run a module of Python in a distribution's folder; it must succeed."""
@@ -77,8 +67,6 @@ def test_each_variation_is_well_typed_well_formed_and_passes_its_tests(
     Distribution("hello", task, style).write(folder)
 
     tests = [str(path.relative_to(folder)) for path in sorted(folder.glob("tests/test_*.py"))]
-    if not has_checks():
-        tests.remove(CHECKS)
     ruff = ("--isolated", "--no-cache")
     python(folder, "ruff", "check", *ruff, "--select", RUFF_RULES, "--ignore", "S101,E501", ".")
     python(folder, "ruff", "format", *ruff, "--check", ".")

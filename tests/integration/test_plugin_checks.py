@@ -287,6 +287,42 @@ class TestHello(PluginChecks):
 '''
 
 
+TYPED_TEST = '''"""An author's test, with all that it may set."""
+
+from pathlib import Path
+
+import seqd_hello
+
+from seqd.testing import PluginChecks, PluginExamples
+
+
+class TestHello(PluginChecks):
+    plugin = seqd_hello
+    examples = PluginExamples(texts=("Good morning", "Rain"))
+    expected_failures = {"E1": "it greets"}
+    version_folder = Path("version")
+    limit_s = 60
+'''
+
+
+@pytest.mark.slow
+def test_an_authors_test_is_well_typed(tmp_path: Path):
+    (tmp_path / "seqd_hello.py").write_text('"""A plugin."""\n')
+    (tmp_path / "test_hello.py").write_text(TYPED_TEST)
+
+    mypy = subprocess.run(
+        [sys.executable, "-P", "-m", "mypy", "--strict", "--config-file=", "test_hello.py"],
+        cwd=tmp_path,
+        env=clean_environment(MYPYPATH=python_path(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+    assert mypy.stdout == "Success: no issues found in 1 source file\n"
+
+
 @pytest.mark.slow
 def test_an_authors_test_has_a_test_for_each_check_with_skips_and_expected_failures(
     tmp_path: Path,

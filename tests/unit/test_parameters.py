@@ -18,6 +18,8 @@ class Parameters(PluginParameters):
 
     epochs: int = Field(default=3, ge=1, le=100, description="Passes over the data.")
     rate: float = Field(default=0.01, gt=0, lt=1, description="Learning rate.")
+    decay: float | None = Field(default=None, ge=0, le=1, description="Decay.")
+    width: int = Field(default=8, ge=8, le=64, multiple_of=8, description="Width.")
     mode: Literal["fast", "exact"] = Field(default="exact", description="How.")
     prompt: str | None = Field(default=None, max_length=4, description="Beginning.")
     shuffle: bool = Field(default=True, description="Whether to shuffle.")
@@ -48,7 +50,17 @@ def refusal_of(schema=SCHEMA, **values: object) -> str:
         ({"epochs": True}, "parameter 'epochs' is true; allowed: a whole number, 1 to 100."),
         ({"epochs": "3"}, "parameter 'epochs' is \"3\"; allowed: a whole number, 1 to 100."),
         ({"epochs": None}, "parameter 'epochs' is null; allowed: a whole number, 1 to 100."),
+        ({"width": 7}, "parameter 'width' is 7; allowed: 8 to 64, a multiple of 8."),
         ({"rate": 0}, "parameter 'rate' is 0; allowed: more than 0, less than 1."),
+        (
+            {"rate": "fast"},
+            "parameter 'rate' is \"fast\"; allowed: a number, more than 0, less than 1.",
+        ),
+        (
+            {"decay": "slow"},
+            "parameter 'decay' is \"slow\"; allowed: a number, 0 to 1 or null.",
+        ),
+        ({"decay": 2}, "parameter 'decay' is 2; allowed: 0 to 1 or null."),
         ({"rate": math.nan}, "parameter 'rate' is NaN; allowed: more than 0, less than 1."),
         ({"mode": "quick"}, "parameter 'mode' is \"quick\"; allowed: \"fast\", \"exact\"."),
         (
@@ -66,8 +78,8 @@ def refusal_of(schema=SCHEMA, **values: object) -> str:
         ),
         (
             {"epoch": 3},
-            "parameter 'epoch' is unknown. Did you mean 'epochs'? Known parameters: epochs, mode, "
-            "prompt, rate, shuffle, temperatures.",
+            "parameter 'epoch' is unknown. Did you mean 'epochs'? Known parameters: decay, epochs, "
+            "mode, prompt, rate, shuffle, temperatures, width.",
         ),
     ],
 )  # fmt: skip
@@ -89,7 +101,7 @@ def test_after_five_faults_the_rest_is_counted():
         "imdb_lstm train: parameter 'x0' is unknown. Parameter 'x1' is unknown. "
         "Parameter 'x2' is unknown. Parameter 'x3' is unknown. Parameter 'x4' is unknown. "
         "2 more are wrong. "
-        "Known parameters: epochs, mode, prompt, rate, shuffle, temperatures."
+        "Known parameters: decay, epochs, mode, prompt, rate, shuffle, temperatures, width."
     )
 
 

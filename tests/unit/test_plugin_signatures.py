@@ -5,10 +5,12 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 import pytest
+from annotated_types import Gt, Interval, Lt
 from pydantic import BaseModel, Field
 
 from decorated_builders import model_of, outcomes_of
 from seqd.errors import PluginFault
+from seqd.parameters import allowed
 from seqd.plugin import (
     Embedding,
     Label,
@@ -73,6 +75,38 @@ def all_kinds(
 
 def schema_of(decorated: object, name: str = "classify") -> dict[str, dict[str, object]]:
     return model_of(decorated).tasks[name].parameters.model_json_schema()["properties"]
+
+
+def test_a_bound_that_the_author_states_stands_alone_on_its_side():
+    @classifier("bounds")
+    def bounds(
+        text: str,
+        both: Annotated[float, Field(gt=0, lt=5)] = 1.0,
+        plain: Annotated[float, Gt(0), Lt(5)] = 1.0,
+        low: Annotated[int, Field(gt=0)] = 1,
+        group: Annotated[int, Interval(gt=1, le=9)] = 2,
+        maybe: Annotated[float | None, Field(ge=0, lt=1)] = None,
+    ) -> Label:
+        """Classify.
+
+        both: Both.
+        plain: Plain.
+        low: Low.
+        group: Group.
+        maybe: Maybe.
+        """
+        return Label("x")
+
+    fields = schema_of(bounds)
+
+    said = {name: allowed(field) for name, field in fields.items()}
+    assert said == {
+        "both": "more than 0, less than 5",
+        "plain": "more than 0, less than 5",
+        "low": "more than 0, at most 2147483647",
+        "group": "more than 1, at most 9",
+        "maybe": "at least 0, less than 1 or null",
+    }
 
 
 def test_each_kind_of_parameter_is_published_with_bounds_and_description():

@@ -98,7 +98,7 @@ def test_two_distributions_with_one_plugin_name_are_both_listed_and_the_second_r
     assert statuses["good", "seqd-rival"]["state"] == "broken"
     assert statuses["good", "seqd-rival"]["reason"] == (
         "the plugin name 'good' is already used by seqd-good 2.5. "
-        "Uninstall one of the two distributions."
+        "Rename the entry point in the pyproject.toml of seqd-rival, or uninstall seqd-rival."
     )
 
 

@@ -257,6 +257,40 @@ def test_a_plugin_that_imports_a_deep_learning_library_is_refused(tmp_path, monk
     assert list(registry.models) == ["sound"]
 
 
+def test_the_line_that_imports_a_deep_learning_library_is_named(tmp_path, monkeypatch):
+    (tmp_path / "jax.py").write_text('"""A stub."""\n')
+    (tmp_path / "seqd_eager.py").write_text('"""Eager."""\n\nfrom jax import *\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    load = partial(importlib.import_module, "seqd_eager")
+
+    eager = Candidate("eager", lambda: [load(), sound][1], address="seqd_eager")
+    sound = import_from_zoo("sound")
+    registry = Registry([eager], Settings())
+    sys.modules.pop("jax")
+
+    assert registry.statuses[0].reason == (
+        "it imports jax while it is loaded (seqd_eager.py, line 3), which takes seconds and may "
+        "take the GPU. Import it inside load() or train()."
+    )
+
+
+def test_a_deep_learning_library_that_is_missing_is_to_be_imported_later_and_installed(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "seqd_early.py").write_text("import jax.numpy\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "jax", None)
+    load = partial(importlib.import_module, "seqd_early")
+
+    registry = Registry([Candidate("early", load, address="seqd_early")], Settings())
+
+    assert registry.statuses[0].reason.partition(" (seqd_early.py, line 1, in <module>). ")[2] == (
+        "Import jax inside load() or train(), not at the top of a module: it takes seconds and may "
+        "take the GPU. Install jax here, or disable the plugin with SEQD_DISABLED_PLUGINS=early."
+    )
+
+
 def test_a_model_that_the_wire_does_not_take_is_refused():
     plugin = import_from_zoo("sound")
     plugin.Sound.datasets = tuple(f"keras:set{number}" for number in range(65))

@@ -2,7 +2,9 @@
 
 import importlib
 import inspect
+import linecache
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -134,10 +136,10 @@ def _hint(error: BaseException, candidate: Candidate) -> str:
 def _hint_on_missing_module(missing: str, candidate: Candidate) -> str:
     if missing == candidate.module:
         return f"Its entry point names a module that {candidate.distribution} does not bring."
-    return (
-        f"Install {missing.partition('.')[0]} here, or disable the plugin with "
-        f"SEQD_DISABLED_PLUGINS={candidate.name}."
-    )
+    library = missing.partition(".")[0]
+    install = f"Install {library} here, or disable the plugin with "
+    install += f"SEQD_DISABLED_PLUGINS={candidate.name}."
+    return f"{_IMPORT_INSIDE.format(library)} {install}" if library in HEAVY else install
 
 
 def as_plugin(loaded: object) -> object:
@@ -204,6 +206,11 @@ LOG = logging.getLogger(__name__)
 #: Imports of one of these cost seconds and take the GPU before the slot is pinned (I1).
 HEAVY: Final = frozenset({"keras", "tensorflow", "torch", "jax"})
 
+_IMPORT_INSIDE: Final = (
+    "Import {} inside load() or train(), not at the top of a module: it takes seconds and may take "
+    "the GPU."
+)
+
 #: Seconds that a plugin's import may take before the log says so. Descriptions alone need
 #: about 0.01 s; users of other hosts complain from 1 s on.
 IMPORT_BUDGET_S: Final = 1.0
@@ -235,7 +242,7 @@ def load_plugin(
         _register(candidate, plugin, manager)
         registered = True
         models = _models_of(plugin, manager, owners)
-        _check_still_light(heavy_before)
+        _check_still_light(heavy_before, candidate.package)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
@@ -331,13 +338,27 @@ def _check_name_is_free(
         )
 
 
-def _check_still_light(heavy_before: frozenset[str]) -> None:
+def _check_still_light(heavy_before: frozenset[str], package: str) -> None:
     loaded = HEAVY.intersection(sys.modules) - heavy_before
     if loaded:
         raise PluginFault(
-            f"it imports {listed(loaded)} while it is loaded, which takes seconds and may take "
-            "the GPU. Import it inside load() or train()."
+            f"it imports {listed(loaded)} while it is loaded{_imported_at(loaded, package)}, which "
+            "takes seconds and may take the GPU. Import it inside load() or train()."
         )
+
+
+def _imported_at(libraries: Iterable[str], package: str) -> str:
+    """Return which line of the plugin imports one of the libraries, in brackets; '' where none."""
+    line = re.compile(rf"(?:import|from)\s+(?:{'|'.join(sorted(libraries))})\b")
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is None or name.partition(".")[0] != package:
+            continue
+        for number, text in enumerate(linecache.getlines(file), 1):
+            if line.match(text):
+                frame = frame_of(file, number, "")
+                return f" ({frame.file}, line {frame.line})"
+    return ""
 
 
 def _broken(candidate: Candidate, error: BaseException, seconds: float) -> PluginStatus:

@@ -100,7 +100,8 @@ class Registry:
             return refuse(
                 candidate,
                 f"the plugin name {candidate.name!r} is already used by {first.distribution} "
-                f"{first.version}. Uninstall one of the two distributions.",
+                f"{first.version}. Rename the entry point in the pyproject.toml of "
+                f"{candidate.distribution}, or uninstall {candidate.distribution}.",
                 code=NameTaken.code,
             )
         loaded = load_plugin(candidate, self._manager, self._reserved | self._owners)

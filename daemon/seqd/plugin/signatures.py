@@ -44,8 +44,8 @@ else:
 
 
 #: Bounds of parameters that state none: what the wire needs, and no model minds.
-INT_BOUNDS: Final = Field(ge=-(2**31), le=2**31 - 1)
-FLOAT_BOUNDS: Final = Field(ge=-1e9, le=1e9, allow_inf_nan=False)
+INT_BOUNDS: Final = (-(2**31), 2**31 - 1)
+FLOAT_BOUNDS: Final = (-1e9, 1e9)
 TEXT_BOUNDS: Final = StringConstraints(max_length=1_000)
 MAX_ELEMENTS: Final = 100
 
@@ -337,17 +337,20 @@ def summary_of(decorated: object) -> str:
     return "" if not lines or _ANY_PARAMETER.match(lines[0]) else lines[0].strip()
 
 
-def _bounded(hint: object, where: str) -> object:
-    """Return a type with bounds, its own or those above. Raises PluginFault for what has none."""
+def _bounded(hint: object, where: str, stated: frozenset[str] = frozenset()) -> object:
+    """Return a type with bounds, its own or those above. Raises PluginFault for what has none.
+
+    `stated` are the sides, `low` and `high`, for which the annotation around it has bounds.
+    """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         base, *metadata = arguments
-        inner = _bounded(base, where)
+        inner = _bounded(base, where, stated | _sides_of(metadata))
         own = get_args(inner)[1:] if get_origin(inner) is Annotated else ()
         plain = get_args(inner)[0] if own else inner
         return Annotated[(plain, *own, *metadata)]
     if origin in (Union, types.UnionType):
-        return Union[tuple(_bounded(one, where) for one in arguments)]  # noqa: UP007
+        return Union[tuple(_bounded(one, where, stated) for one in arguments)]  # noqa: UP007
     if origin is tuple and arguments[1:] != (...,):
         raise PluginFault(
             f"{where} is annotated {in_words(hint)}, a tuple of so many. Write `list[int]`, or a "
@@ -357,14 +360,40 @@ def _bounded(hint: object, where: str) -> object:
         element = _bounded(arguments[0], where)
         # A tuple, for parameters are frozen; what the function gets has the type that it asks for.
         return Annotated[tuple[element, ...], Field(max_length=MAX_ELEMENTS)]  # type: ignore[valid-type]
-    return _bounded_scalar(hint, where)
+    return _bounded_scalar(hint, where, stated)
 
 
-def _bounded_scalar(hint: object, where: str) -> object:
+def _sides_of(metadata: Iterable[object]) -> frozenset[str]:
+    """Return on which sides the metadata of an annotation bound a number."""
+    found: set[str] = set()
+    for one in metadata:
+        if isinstance(one, FieldInfo):
+            found |= _sides_of(one.metadata)
+        for side, names in _BOUNDS.items():
+            if any(getattr(one, name, None) is not None for name in names):
+                found.add(side)
+    return frozenset(found)
+
+
+#: What bounds of `annotated_types`, of which those of a `Field` are made, are called.
+_BOUNDS: Final = {"low": ("gt", "ge"), "high": ("lt", "le")}
+
+
+def _bounded_number(
+    kind: type[float], bounds: tuple[float, float], stated: frozenset[str]
+) -> object:
+    """Return a type of numbers, bounded where its author has stated no bound."""
+    low = None if "low" in stated else bounds[0]
+    high = None if "high" in stated else bounds[1]
+    is_finite = False if kind is float else None
+    return Annotated[kind, Field(ge=low, le=high, allow_inf_nan=is_finite)]
+
+
+def _bounded_scalar(hint: object, where: str, stated: frozenset[str]) -> object:
     if hint is int:
-        return Annotated[int, INT_BOUNDS]
+        return _bounded_number(int, INT_BOUNDS, stated)
     if hint is float:
-        return Annotated[float, FLOAT_BOUNDS]
+        return _bounded_number(float, FLOAT_BOUNDS, stated)
     if hint is str:
         return Annotated[str, TEXT_BOUNDS]
     is_enum = isinstance(hint, type) and issubclass(hint, Enum)

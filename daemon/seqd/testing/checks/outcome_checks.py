@@ -171,10 +171,10 @@ def _check_odd(version: Version, task: Task, item: WorkItem, outcome: object) ->
             f"Return a {output.__name__} or an ItemError.",
             method,
         )
-    if isinstance(outcome, ItemError) and len(outcome.message) <= 20:
+    if isinstance(outcome, ItemError) and not outcome.message.strip():
         raise CheckFailed(
-            f"the error of {quoted(item.text)} says {outcome.message!r}",
-            "Say what arrived and what to do.",
+            f"the error of {quoted(item.text)} says nothing",
+            "Say what is wrong with the item.",
             method,
         )
 

@@ -13,7 +13,7 @@ whose tests have been selected. The id of each is in the test's name: `pytest -k
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 import pytest
 
@@ -49,16 +49,18 @@ class PlannedCheck:
 class PluginChecks:
     """Tests of one plugin; derive a class whose name begins with `Test`."""
 
+    # Not ClassVar, or mypy refuses `plugin = seqd_hello` in a derived class.
+
     #: The module of the plugin, its plugin object, or a decorated function.
-    plugin: ClassVar[object] = None
+    plugin: object = None
     #: Texts, records and data that the plugin takes, where those that are made up will not do.
-    examples: ClassVar[PluginExamples] = PluginExamples()
+    examples: PluginExamples = PluginExamples()
     #: Why a check is expected to fail, by its id; its test is then an xfail with this reason.
-    expected_failures: ClassVar[Mapping[str, str]] = {}
+    expected_failures: Mapping[str, str] = {}
     #: Folder of a version, for a model that is not trained and ships none.
-    version_folder: ClassVar[Path | None] = None
+    version_folder: Path | None = None
     #: Seconds that one check may take; those of trainings ten times as long.
-    limit_s: ClassVar[float] = LIMIT_S
+    limit_s: float = LIMIT_S
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make a test of each check that there is of this plugin."""
