@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import seqd
 from authoring_builders import PLUGIN, write_plugin
 from cli_builders import Ended, clean_environment
 from worker_fixtures import wait_until
@@ -214,3 +215,55 @@ def test_an_installed_plugin_is_tried_by_its_name_and_by_that_of_its_model(tmp_p
 
     assert named.status == model.status == 0, named.err + model.err
     assert "by markov_words@0, plugin markov of seqd" in model.err
+
+
+#: A plugin whose name, and that of whose model, ship with seqd.
+NAMESAKE = """
+from seqd.plugin import classifier
+
+
+@classifier("char_lstm", summary="Another one.")
+def namesake(text: str) -> str:
+    return "one"
+"""
+
+
+@pytest.mark.slow
+def test_names_that_another_plugin_has_are_told(tmp_path):
+    (tmp_path / "markov.py").write_text(NAMESAKE)
+
+    ended = tried(tmp_path, "markov.py", "classify", "a")
+    checked = subprocess.run(
+        [sys.executable, "-m", "seqd", "plugins", "check", "markov.py"],
+        env=clean_environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert ended.status == 0
+    assert ended.err.startswith(
+        f"warning: the plugin name 'markov' is taken by seqd {seqd.__version__}. Rename it, by its "
+        "entry point or its file: beside the other one, this plugin is not loaded.\n"
+        "warning: the model name 'char_lstm' is taken by the plugin 'char_lstm' of seqd "
+        f"{seqd.__version__}. Rename it: beside the other one, this plugin is not loaded.\n"
+    )
+    assert checked.returncode == 1
+    assert checked.stdout.startswith(
+        "L2  markov (description): No other installed plugin has the plugin's name or that of a "
+        "model.\n"
+        f"  seen: the plugin name 'markov' is taken by seqd {seqd.__version__}\n"
+        "  do:   Rename it, by its entry point or its file: beside the other one, this plugin is "
+        "not loaded.\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_passed_over_for_an_installed_plugin_is_named(tmp_path):
+    write_plugin(tmp_path / "markov")
+
+    ended = tried(tmp_path, "markov", "generate", "a")
+
+    assert ended.err.startswith("markov is the installed plugin. The folder is ./markov\n")

@@ -60,6 +60,7 @@ def check(
 
     Without an argument it is the plugin of this folder. The exit status is 1 where a check failed.
     """
+    from seqd.cli.plugins.subjects import tell_of_folder
     from seqd.cli.ui.stdout import keep_stdout_from_plugins
     from seqd.testing.checks.running import LIMIT_S, check_plugin
 
@@ -68,11 +69,13 @@ def check(
     _check_folder(version_folder)
     reports: list[Report] = []
     screen = Screen()
+    tell_of_folder(plugin)
     for source in _sources(plugin):
         with _progress_line(source.name) as progress, interrupted_by_sigterm():
             report = check_plugin(
                 source, version_folder=version_folder, limit_s=limit_s, progress=progress
             )
+        report = _with_taken_names(source, report)
         reports.append(report)
         if not as_json:
             _print(screen, report)
@@ -80,6 +83,28 @@ def check(
         print_json({"reports": [_with_summary(report) for report in reports]})
     if any(report.failed for report in reports):
         sys.exit(_FAILED)
+
+
+def _with_taken_names(source: "PluginSource", report: "Report") -> "Report":
+    """Return a report that has a failed result for each name that another plugin has."""
+    from seqd.cli.plugins.subjects import names_taken_from
+    from seqd.testing.checks.catalog import Part
+    from seqd.testing.checks.report import CheckResult, CheckState
+
+    models = {result.model for result in report.results if result.id != "L1"}
+    taken = [
+        CheckResult(
+            id="L2",
+            model=report.plugin,
+            part=Part.DESCRIPTION,
+            meaning="No other installed plugin has the plugin's name or that of a model.",
+            state=CheckState.FAILED,
+            seen=name.seen,
+            cure=name.cure,
+        )
+        for name in names_taken_from(source.candidate(), models)
+    ]
+    return report.model_copy(update={"results": (*report.results, *taken)})
 
 
 def _with_summary(report: "Report") -> dict[str, object]:

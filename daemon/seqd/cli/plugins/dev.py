@@ -45,7 +45,7 @@ def dev(
     """
     from seqd.cli.exits import interrupted_by_sigterm
     from seqd.cli.plugins.dev_session import Session
-    from seqd.cli.plugins.subjects import order_of, watched_of
+    from seqd.cli.plugins.subjects import order_of, tell_of_folder, watched_of
 
     parameters = options.read_parameters(param or [])
     if serve and (task or parameters or bench or texts):
@@ -55,6 +55,7 @@ def dev(
             "--serve goes without a task, -p, --bench and --texts: it serves the jobs of other "
             "programs. Leave one of both away."
         )
+    tell_of_folder(subject)
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
     watched = watched_of(order)
     with interrupted_by_sigterm():

@@ -18,7 +18,12 @@ from seqd.cli.exits import Terminated, print_error
 from seqd.cli.plugins.bench_items import bench_entries
 from seqd.cli.plugins.dev_prompt import Prompt, prompt_for
 from seqd.cli.plugins.outcomes import RATES, print_results, rate_line, said_of
-from seqd.cli.plugins.subjects import checked_parameters, entries_of, task_of_entry
+from seqd.cli.plugins.subjects import (
+    checked_parameters,
+    entries_of,
+    task_of_entry,
+    warn_of_taken_names,
+)
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 from seqd.errors import InvalidRequest, PluginEnded, SeqdError, Stopped
 from seqd.kinds import TRAIN, kind_of_task
@@ -54,7 +59,7 @@ class Session:
     ) -> None:
         """`task` and `parameters` are what to begin with, `texts` a file to measure with."""
         self._notices = Screen(to_stderr=True)
-        self._task, self._texts = task, texts
+        self._order, self._task, self._texts = order, task, texts
         self._parameters = dict(parameters)
         slot = pinned_slot(order.slot)
         self._plugin = ReloadedPlugin(order, slot, watched, say=self._notices.say, tell=self._tell)
@@ -98,9 +103,10 @@ class Session:
 
     def _wait_for_the_first(self) -> None:
         try:
-            self._plugin.serving()
+            serving = self._plugin.serving()
         except SeqdError:
             return  # `_tell` says so
+        warn_of_taken_names(self._order, serving.loaded)
         self._notices.say(
             f"A line is a text for {self._current_task()}. :help lists commands; a change of the "
             "plugin's files loads it anew.",

@@ -3,6 +3,7 @@
 Names come first: a folder that is called as an installed plugin is given as `./NAME`.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,17 +12,20 @@ from typing import TYPE_CHECKING
 from seqd.authoring.messages import Load
 from seqd.authoring.watching import Watched
 from seqd.cli import options
+from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidInput, InvalidRequest, UnknownPlugin
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.kinds import kind_of_task
-from seqd.models.loading import discover
+from seqd.models.loading import Candidate, discover
 from seqd.models.source_folders import read_source
 from seqd.parameters import check_parameters
 from seqd.validation import did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from seqd.authoring.messages import Loaded
+    from seqd.models.taken_names import TakenName
     from seqd_schemas import CatalogEntry, Item, ParameterValue, RefusedItem, TaskSchema
 
 
@@ -50,6 +54,36 @@ def path_of(subject: str) -> Path | None:
     if not is_path and not Path(subject).exists():
         return None
     return Path(subject).expanduser().absolute()
+
+
+def tell_of_folder(subject: str) -> None:
+    """Say on stderr where a folder is passed over for an installed plugin of its name."""
+    if path_of(subject) is None and (Path(subject) / "pyproject.toml").is_file():
+        Screen(to_stderr=True).say(
+            f"{subject} is the installed plugin. The folder is ./{subject}", "yellow"
+        )
+
+
+def warn_of_taken_names(order: Load, loaded: "Loaded") -> None:
+    """Say on stderr which names of a plugin in a folder or file other installed plugins have."""
+    if order.source is None:
+        return
+    candidate = read_source(Path(order.source)).candidate(order.plugin)
+    for taken in names_taken_from(candidate, {loaded.entry.model}):
+        Screen(to_stderr=True).say(f"warning: {taken}", "yellow")
+
+
+def names_taken_from(mine: Candidate, models: "Collection[str]") -> "list[TakenName]":
+    """Return the names that other installed plugins have, which are loaded here without a word."""
+    from seqd.cli.ui.stdout import keep_stdout_from_plugins
+    from seqd.models.taken_names import taken_names
+
+    keep_stdout_from_plugins()
+    logging.disable(logging.CRITICAL)  # a broken one among them is no matter of this plugin
+    try:
+        return taken_names(mine, models, discover())
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _whole(version: str) -> str:

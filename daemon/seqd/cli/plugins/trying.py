@@ -107,7 +107,7 @@ def try_plugin(
 
     Outcomes are checked as a worker checks them. Exit status 2 when an item got an error.
     """
-    from seqd.cli.plugins.subjects import order_of
+    from seqd.cli.plugins.subjects import order_of, tell_of_folder, warn_of_taken_names
     from seqd.kinds import TRAIN
 
     asked = _Asked(
@@ -118,8 +118,10 @@ def try_plugin(
         as_json=as_json,
     )
     _check_files(asked)
+    tell_of_folder(subject)
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
     with interrupted_by_sigterm(), _child_with(order) as (child, loaded):
+        warn_of_taken_names(order, loaded)
         if task == TRAIN:
             status = _train(child, loaded, asked, subject)
         else:
