@@ -147,7 +147,7 @@ def test_a_training_makes_a_version_that_can_be_tried(tmp_path, plugin):
     assert trained.status == 0, trained.err
     assert trained.out.splitlines()[0] == "epoch 1/1  loss 0.5  0.1 s"
     assert trained.out.splitlines()[-1] == (
-        f"Try it: seqd plugins try {plugin} TASK TEXT --version {tmp_path / 'made'}"
+        f"Try it: seqd plugins try {plugin} classify TEXT --version {tmp_path / 'made'}"
     )
     assert again.err.splitlines()[-1] == (
         f"error[output_exists]: {tmp_path / 'made'} is there already. Give --out a folder that is "

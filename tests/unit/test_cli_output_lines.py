@@ -74,6 +74,8 @@ def line_of(output: BaseModel, text: str = "") -> str:
         ),
         (Spans(spans=(Span(start=0, end=4, label="NAME", score=0.5),)), "Anna NAME 0.5"),
         (Embedding(vector=Vector([0.125, -0.25, 3, 4])), "4 numbers: 0.12, -0.25, 3, …"),
+        (Embedding(vector=Vector([0, 0, 0, 3, -4])), "5 numbers: 0, 0, 0, … (norm 5)"),
+        (Embedding(vector=Vector([0, 0, 0])), "3 numbers: 0, 0, 0"),
         (Embedding(vector=Vector([1])), "1 number: 1"),
         (
             Report(

@@ -226,7 +226,9 @@ def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, subject: str) 
         except BaseException:
             child.kill("the command ended")  # before its folder is removed
             raise
-    _say_trained(screen, made, out, subject, as_json=asked.as_json)
+    served = [name for name in loaded.entry.all_tasks if name != asked.task]
+    tried_by = f"{subject} {served[0] if served else 'TASK'} TEXT"
+    _say_trained(screen, made, out, tried_by, as_json=asked.as_json)
     return OK
 
 
@@ -248,7 +250,7 @@ def _absolute(path: str) -> str:
 
 
 def _say_trained(
-    screen: Screen, made: "Trained", folder: str | None, subject: str, *, as_json: bool
+    screen: Screen, made: "Trained", folder: str | None, tried_by: str, *, as_json: bool
 ) -> None:
     if as_json:
         from seqd.cli.ui.tables import print_json
@@ -263,4 +265,4 @@ def _say_trained(
     if folder is None:
         screen.say("The version is gone again. To keep it: --out FOLDER")
     else:
-        screen.say(f"Try it: seqd plugins try {subject} TASK TEXT --version {folder}")
+        screen.say(f"Try it: seqd plugins try {tried_by} --version {folder}")

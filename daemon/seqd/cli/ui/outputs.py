@@ -3,10 +3,11 @@
     Anna met Bert in Oslo  Anna NAME, Bert NAME, Oslo NAME
     nothing here           none
 
-A vector is shortened to its length and first numbers.
+A vector is shortened to its length and first numbers; where these are 0, its norm is there, too.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -138,9 +139,12 @@ def _vector_words(encoded: str) -> str:
         vector = Vector.from_base64(encoded)
     except ValueError:  # somebody has changed it in Redis
         return _echo(encoded)
-    first = ", ".join(f"{number:.2g}" for number in vector[:_SHOWN_NUMBERS])
+    shown = vector[:_SHOWN_NUMBERS]
+    first = ", ".join(f"{number:.2g}" for number in shown)
     more = ", …" if len(vector) > _SHOWN_NUMBERS else ""
-    return f"{len(vector):,} number{'s' if len(vector) > 1 else ''}: {first}{more}"
+    # Of a sparse vector the first numbers tell nothing.
+    norm = f" (norm {math.hypot(*vector):.3g})" if more and not any(shown) else ""
+    return f"{len(vector):,} number{'s' if len(vector) > 1 else ''}: {first}{more}{norm}"
 
 
 def _record_words(value: Mapping[str, JsonValue], record: Schema, root: Schema, text: str) -> str:
