@@ -174,6 +174,22 @@ def test_a_plugin_that_python_compiles_for_the_first_time_opens_nothing(
 
 
 @pytest.mark.slow
+def test_a_short_reason_of_a_bad_item_is_enough(tmp_path: Path):
+    (tmp_path / "seqd_brief.py").write_text(
+        "from seqd.plugin import BadItem, classifier\n"
+        "@classifier('brief', summary='Brief.')\n"
+        "def brief(text: str) -> str:\n"
+        "    if not text.strip():\n"
+        "        raise BadItem('It is blank.')\n"
+        "    return 'x'\n"
+    )
+
+    report = check_plugin(sources_in(tmp_path / "seqd_brief.py")[0])
+
+    assert report.failed == []
+
+
+@pytest.mark.slow
 def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     (tmp_path / "hello.py").write_text("import time\ntime.sleep(600)\n")
 
