@@ -33,14 +33,26 @@ class GruConfig(ArtifactConfig):
     units: int = Field(ge=1)
 
 
-def build(config: GruConfig, dropout: float = 0.0) -> keras.Model:
-    """Return the network: ids (batch, tokens), padded behind, to probabilities (batch, classes)."""
+def build(config: GruConfig, dropout: float = 0.0, seed: int | None = None) -> keras.Model:
+    """Return the network: ids (batch, tokens), padded behind, to probabilities (batch, classes).
+
+    Without `seed` its first weights are drawn by the random state that the whole process shares.
+    """
+    first, layers = keras.initializers, keras.layers
     ids = keras.Input((None,), dtype="int32")
     mask = keras.ops.not_equal(ids, PAD_ID)
-    x = keras.layers.Embedding(len(config.words) + 2, config.embedding_dim)(ids)
-    x = keras.layers.GRU(config.units)(x, mask=mask)
-    x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(ids, keras.layers.Dense(len(config.labels), activation="softmax")(x))
+    embeddings = first.RandomUniform(seed=seed)
+    x = layers.Embedding(len(config.words) + 2, config.embedding_dim, embeddings)(ids)
+    gru = layers.GRU(
+        config.units,
+        kernel_initializer=first.GlorotUniform(seed),
+        recurrent_initializer=first.Orthogonal(seed=seed),
+        seed=seed,
+    )
+    x = layers.Dropout(dropout, seed=seed)(gru(x, mask=mask))
+    kernel = first.GlorotUniform(seed)
+    output = layers.Dense(len(config.labels), activation="softmax", kernel_initializer=kernel)
+    return keras.Model(ids, output(x))
 
 
 def write_version(config: GruConfig, weights: Weights, folder: Path) -> None:
@@ -64,7 +76,7 @@ class LoadedGru(TextClassifier):
     def read(cls, folder: Path) -> "LoadedGru":
         """Return the version of a folder; raise ArtifactDamaged."""
         config = GruConfig.read(folder)
-        network = build(config)
+        network = build(config, seed=0)  # nothing is drawn: the weights are those of the version
         shapes = {str(at): tuple(one.shape) for at, one in enumerate(network.weights)}
         tensors = read_tensors(folder / WEIGHTS_FILE)
         network.set_weights(list(check_weights(tensors, shapes, WEIGHTS_FILE, 1e4).values()))
