@@ -207,8 +207,9 @@ class Transport:
             case Next(source):
                 return next(cast(Iterator[object], source), None)
             case Start(exchange, name, is_daemon):
-                thread = Thread(target=self.run, args=(exchange,), name=name, daemon=is_daemon)
-                thread.start()
+                Thread(
+                    target=self._run_apart, args=(exchange,), name=name, daemon=is_daemon
+                ).start()
                 return None
             case Finish():
                 return None
@@ -222,6 +223,15 @@ class Transport:
             case Fault(error):
                 with redis_errors(self._redis):
                     raise error
+
+    def _run_apart(self, exchange: Exchange[None]) -> None:
+        """Run an exchange in a thread of its own, which ends without an error after `close`."""
+        try:
+            self.run(exchange)
+        except ClientMisused:
+            # Nobody waits for it, and its owner has closed the client.
+            if not self.is_closed:
+                raise
 
     def _pipeline(self, commands: tuple[Command, ...]) -> RedisPipeline:
         pipe = self._redis.pipeline(transaction=False)
