@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from seqd_schemas.events import Sample as Sample
     from seqd_schemas.events import Started as Started
     from seqd_schemas.events import Step as Step
+    from seqd_schemas.failures import DeathCause as DeathCause
     from seqd_schemas.failures import Failure as Failure
     from seqd_schemas.failures import ItemError as ItemError
     from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
@@ -252,7 +253,7 @@ _NAMES = {
         "MAX_EXAMPLES MAX_EXAMPLE_CHARS MAX_SPEEDS MeasuredSpeed ModelCard ReliabilityBin "
         "VersionEvaluation VersionMeasurements WrittenSample"
     ),
-    "failures": "Failure ItemError ItemErrorCode",
+    "failures": "DeathCause Failure ItemError ItemErrorCode",
     "fleet": (
         "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
         "MAX_LEFT_OUT MAX_MODELS MAX_PLACEMENTS MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES "

@@ -29,6 +29,27 @@ class ItemErrorCode(StrEnum):
     """The job expired before the item had its turn."""
 
 
+class DeathCause(StrEnum):
+    """Why a worker's process ended that was not asked to."""
+
+    HANG = "hang"
+    """Its plugin computed, and did not ask whether to stop for too long: it ended itself."""
+    WATCHDOG = "watchdog"
+    """It stood still as a whole, in C code for instance: its parent ended it."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The kernel killed it, since its memory limit, or the machine's memory, was used up."""
+    SIGNAL = "signal"
+    """A signal ended it, such as SIGSEGV, or a SIGKILL that nobody here has sent."""
+    EXIT = "exit"
+    """It exited by itself: the plugin, or a library of it, ended the process."""
+    NOT_READY = "not_ready"
+    """It was not ready for work in time, and was ended."""
+    DEVICE_LOST = "device_lost"
+    """Its device went away: no fault of the units."""
+    UNKNOWN = "unknown"
+    """Nobody saw how it ended, or an earlier release noted it."""
+
+
 class ItemError(WirePart):
     """Why one item has no output."""
 

@@ -31,6 +31,7 @@ from seqd_schemas import (
     MAX_PLACEMENTS,
     CordonAction,
     CordonRule,
+    DeathCause,
     Log,
     ModelOrder,
     OrderAnswer,
@@ -388,7 +389,7 @@ def death_of_a_worker(world: World) -> None:
     worker = f"stands-{version}"
     assert world.claim(version=version, worker=worker) is not None
     world.large_job(leased=min(_HELD, world.units), worker=worker)
-    world.watched.work.note_death(worker, Death(is_silent=True, message="It stood still. " * 30))
+    world.watched.work.note_death(worker, Death(DeathCause.HANG, message="It stood still. " * 30))
 
 
 @case("a clock that has stepped back, with all there is ahead of it", "follow_clock", "take_lock")

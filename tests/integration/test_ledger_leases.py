@@ -5,6 +5,7 @@ import pytest
 from builders import a_classify_job, inline
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Environment
 from seqd.ledger.work import Death, Unit
+from seqd_schemas import DeathCause
 
 pytestmark = pytest.mark.processes
 
@@ -77,7 +78,7 @@ def test_a_unit_says_how_often_it_was_released_by_workers_not_fit_for_it_and_by_
 def test_how_a_worker_died_is_noted_for_its_units_and_told_once_a_job(
     environment: Environment,
 ) -> None:
-    work, death = environment.ledger.work, Death(is_silent=True, message='It "hung" in a\nloop.')
+    work, death = environment.ledger.work, Death(DeathCause.HANG, message='It "hung" in a\nloop.')
     job_id = environment.submit_units(3)
     for _ in range(2):
         environment.claim_unit("worker-a")
@@ -94,7 +95,7 @@ def test_how_a_worker_died_is_noted_for_its_units_and_told_once_a_job(
 
 
 def test_how_a_worker_dies_can_be_noted_before_its_leases_run_out(hasty: Environment) -> None:
-    death = Death(is_silent=False, message="It stands still.")
+    death = Death(DeathCause.SIGNAL, message="It stands still.")
     job_id = hasty.submit_units(1)
     unit = hasty.claim_unit("worker-a")
     assert hasty.ledger.work.release_unit(unit, faulted_by="worker-c")

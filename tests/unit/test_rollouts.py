@@ -14,7 +14,14 @@ from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.work import Death, Unit
 from seqd.worker.rollout_change import parse_percent, percent
 from seqd.worker.rollouts import is_left_to_serving, is_too_bad
-from seqd_schemas import CatalogEntry, JobRollout, Rollout, VersionCounts, VersionSummary
+from seqd_schemas import (
+    CatalogEntry,
+    DeathCause,
+    JobRollout,
+    Rollout,
+    VersionCounts,
+    VersionSummary,
+)
 
 NAMES = st.text(min_size=1, max_size=20)
 
@@ -37,7 +44,11 @@ def a_catalog(**changes: object) -> dict[str, CatalogEntry]:
 
 
 def a_unit(crashes: int, name: str = "0", *, is_silent: bool | None = None) -> Unit:
-    death = None if is_silent is None else Death(is_silent, "it died")
+    death = (
+        None
+        if is_silent is None
+        else Death(DeathCause.HANG if is_silent else DeathCause.SIGNAL, "it died")
+    )
     return Unit("j1", name, 1, crashes, b"", started_job=False, death=death)
 
 

@@ -41,6 +41,7 @@ from seqd.ledger.scripts import (
     as_text,
 )
 from seqd_schemas import (
+    DeathCause,
     ItemChunk,
     ItemFailure,
     ItemSuccess,
@@ -102,23 +103,33 @@ class UnitFaults:
     worker: str
 
 
+#: Causes by the word in front of a noted death. Release 0.2 writes `silent` and `died`, and reads
+#: all but `silent` as the second, which costs a unit that hangs one more try.
+_CAUSES = {cause.value: cause for cause in DeathCause} | {"silent": DeathCause.HANG}
+
+
 @dataclass(frozen=True, slots=True)
 class Death:
     """How the last worker died that died with a unit in hand."""
 
-    #: True where its plugin had not asked whether to stop for too long.
-    is_silent: bool
+    cause: DeathCause
     #: A sentence, or two.
     message: str
+
+    @property
+    def is_silent(self) -> bool:
+        """True where its plugin had not asked whether to stop for too long."""
+        return self.cause in (DeathCause.HANG, DeathCause.WATCHDOG)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return what `str` wrote; None for ''."""
-        kind, _, message = text.partition(" ")
-        return cls(kind == "silent", message) if message else None
+        word, _, message = text.partition(" ")
+        return cls(_CAUSES.get(word, DeathCause.UNKNOWN), message) if message else None
 
     def __str__(self) -> str:
-        return f"{'silent' if self.is_silent else 'died'} {self.message}"
+        word = "silent" if self.cause is DeathCause.HANG else self.cause.value
+        return f"{word} {self.message}"
 
 
 @dataclass(frozen=True, slots=True)

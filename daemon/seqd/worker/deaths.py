@@ -22,6 +22,7 @@ from seqd.local.run_files import TRACE, RunFolder
 from seqd.models.plugin_frames import Frame, frame_of, place_among
 from seqd.settings import Settings
 from seqd.worker.silence import kill_this_process
+from seqd_schemas import DeathCause
 
 log = logging.getLogger(__name__)
 
@@ -133,15 +134,15 @@ class DeathFile:
         text = self._text_of(pid)
         if _FATAL in text and exit_code in _FATAL_EXIT_CODES:
             frames = _stack(text)
-            return Death(is_silent=False, message=_message(_ending(exit_code), frames)), frames
+            return Death(DeathCause.SIGNAL, _message(_ending(exit_code), frames)), frames
         if _TIMEOUT in text and _STARTED not in text:
             frames = _stack(text)
-            return Death(is_silent=False, message=_message(_NOT_READY, frames)), frames
+            return Death(DeathCause.NOT_READY, _message(_NOT_READY, frames)), frames
         marks = _MARK.findall(text)
         if marks and marks[-1][0] == "silent":
             frames = _stack(text)
             return _silent_death(float(marks[-1][1]), frames), frames
-        return Death(is_silent=False, message=_message(_ending(exit_code), ())), ()
+        return Death(_cause_of(exit_code), _message(_ending(exit_code), ())), ()
 
     def remove(self) -> None:
         """Remove the file; at boot and when the node has stopped."""
@@ -176,7 +177,7 @@ class DeathFile:
 
 def _silent_death(silent_s: float, frames: "Sequence[Frame]") -> Death:
     said = f"The plugin did not ask whether to stop for {silent_s:.0f} s"
-    return Death(is_silent=True, message=_message(said, frames))
+    return Death(DeathCause.HANG, _message(said, frames))
 
 
 def _message(said: str, frames: "Sequence[Frame]") -> str:
@@ -203,6 +204,12 @@ def _stack(text: str) -> list[Frame]:
         elif frame is not None and is_meant:
             frames.append(frame_of(frame[1], int(frame[2]), frame[3]))
     return frames
+
+
+def _cause_of(exit_code: int | None) -> DeathCause:
+    if exit_code is None:
+        return DeathCause.UNKNOWN
+    return DeathCause.SIGNAL if exit_code < 0 else DeathCause.EXIT
 
 
 def _ending(exit_code: int | None) -> str:

@@ -21,6 +21,7 @@ from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
 from seqd.worker.logs import log_and_continue
 from seqd.worker.orders import ModelOrderWatch
+from seqd_schemas import DeathCause
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 LISTEN_S = 1
 CLOSE_S = 10.0
 
-DEATH = Death(is_silent=False, message="The test had this worker killed.")
+DEATH = Death(DeathCause.SIGNAL, message="The test had this worker killed.")
 
 
 class ThreadWorker:
