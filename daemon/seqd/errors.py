@@ -171,6 +171,12 @@ class UnknownItem(UserError):
     code = "unknown_item"
 
 
+class UnknownFailure(UserError):
+    """No such dead letter is kept."""
+
+    code = "unknown_failure"
+
+
 class UnknownWorker(UserError):
     """No worker, slot, host or label of that name is there, nor a rule for it."""
 

@@ -330,6 +330,19 @@ class Settings(BaseSettings):
         "counted.",
     )
 
+    max_failures: int = Field(
+        default=10_000,
+        ge=0,
+        le=1_000_000,
+        description="Dead letters that Redis keeps, the newest: an entry for each unit of which "
+        "items failed and for each job that failed, of 0.5 to 10 kB; 0: none are kept.",
+    )
+    failures_ttl_s: int = Field(
+        default=7 * 24 * 3_600,
+        ge=60,
+        le=366 * 24 * 3_600,
+        description="Seconds for which a dead letter is kept at most.",
+    )
     max_inbox_entries: int = Field(
         default=10_000,
         ge=1,

@@ -67,6 +67,12 @@ if TYPE_CHECKING:
     from seqd_schemas.events import Sample as Sample
     from seqd_schemas.events import Started as Started
     from seqd_schemas.events import Step as Step
+    from seqd_schemas.failure_records import MAX_FAILURE_MESSAGE_CHARS as MAX_FAILURE_MESSAGE_CHARS
+    from seqd_schemas.failure_records import MAX_NAMED_ITEMS as MAX_NAMED_ITEMS
+    from seqd_schemas.failure_records import MAX_TRACEBACK_BYTES as MAX_TRACEBACK_BYTES
+    from seqd_schemas.failure_records import FailureId as FailureId
+    from seqd_schemas.failure_records import FailureRecord as FailureRecord
+    from seqd_schemas.failure_records import FailureScope as FailureScope
     from seqd_schemas.failures import DeathCause as DeathCause
     from seqd_schemas.failures import Failure as Failure
     from seqd_schemas.failures import ItemError as ItemError
@@ -252,6 +258,10 @@ _NAMES = {
         "Confusion EvaluatedClass EvaluatedExample EvaluatedMetric MAX_CONFUSIONS MAX_EVALUATIONS "
         "MAX_EXAMPLES MAX_EXAMPLE_CHARS MAX_SPEEDS MeasuredSpeed ModelCard ReliabilityBin "
         "VersionEvaluation VersionMeasurements WrittenSample"
+    ),
+    "failure_records": (
+        "FailureId FailureRecord FailureScope MAX_FAILURE_MESSAGE_CHARS MAX_NAMED_ITEMS "
+        "MAX_TRACEBACK_BYTES"
     ),
     "failures": "DeathCause Failure ItemError ItemErrorCode",
     "fleet": (

@@ -134,6 +134,17 @@ class Keys:
         """STRING: number of jobs put in quarantine so far."""
         return f"{self.prefix}:quarantined"
 
+    def failures(self) -> str:
+        """STREAM with a TTL: the dead letters; field `f` has a `FailureRecord`.
+
+        Its `id` and `at_ms` are those of the entry.
+        """
+        return f"{self.prefix}:failures"
+
+    def failures_replayed(self) -> str:
+        """HASH with a TTL: entry of `failures` → the job that tries it again."""
+        return f"{self.prefix}:failures:replayed"
+
     def offered_ranges(self) -> str:
         """ZSET job → milliseconds: jobs of whose files ranges may be read, since."""
         return f"{self.prefix}:ranges"

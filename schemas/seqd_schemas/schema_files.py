@@ -20,6 +20,7 @@ from pydantic_core import core_schema
 from seqd_schemas.base import is_tag
 from seqd_schemas.cards import ModelCard
 from seqd_schemas.events import EVENT
+from seqd_schemas.failure_records import FailureRecord
 from seqd_schemas.fleet import (
     CatalogEntry,
     CordonRule,
@@ -40,6 +41,7 @@ from seqd_schemas.text_deltas import TextDeltas
 _MODELS: dict[str, type[BaseModel]] = {
     "catalog_entry": CatalogEntry,
     "cordon_rule": CordonRule,
+    "failure_record": FailureRecord,
     "inbox_answer": InboxAnswer,
     "item_chunk": ItemChunk,
     "job_record": JobRecord,

@@ -19,6 +19,7 @@ from builders import (
     some_results,
 )
 from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
+from seqd.ledger.failures import PAGE_ENTRIES
 from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
@@ -93,6 +94,36 @@ def claim_of_a_large_job(world: World) -> None:
     results = some_results(UNIT_ITEMS)
     done = (Finished(unit, results) for unit in claim.units[10:])
     world.watched.work.commit_batch(done, "1.0")
+
+
+@case("units of a large job of which every item fails, each with a long traceback", "commit")
+def commit_of_failed_units(world: World) -> None:
+    version = world.number()
+    world.large_job(version=version)
+    claim = world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+    assert claim is not None
+    results = some_results(UNIT_ITEMS, errored=UNIT_ITEMS)
+    traces = {"no": "x" * 4_000}
+    done = (Finished(unit, results, tracebacks=traces) for unit in claim.units)
+    world.watched.work.commit_batch(done, "1.0")
+
+
+@case(
+    "200 dead letters noted, with 1,000 notes on others, and purged",
+    "end_job",
+    "note_replayed",
+    "purge_failures",
+)
+def dead_letters(world: World) -> None:
+    names = world.small_jobs(PAGE_ENTRIES, version=world.number())
+    for name in names:
+        world.watched.control.fail(name, a_failure())
+    entries = world.redis.xrevrange(world.keys.failures(), count=PAGE_ENTRIES)
+    ids = [entry_id.decode() for entry_id, _ in entries]
+    gone = {f"{number}-1": "old" for number in range(10_000 + world.number())}
+    world.redis.hset(world.keys.failures_replayed(), mapping=gone)
+    world.watched.failures.note_replayed(ids, "again")
+    world.watched.failures.purge(ids)
 
 
 @case("a queue whose jobs are all overdue, after an outage", "claim")

@@ -317,10 +317,11 @@ def test_nothing_is_left_of_a_job_whose_time_is_over(
     reconcile(environment)
     environment.ledger.retention.evict()
 
-    # The stream of all jobs belongs to no job; an idempotency key has the same time to live as its
-    # job.
+    # The streams of all jobs and of dead letters belong to no job; an idempotency key has the same
+    # time to live as its job.
     kept = {
         environment.keys.all_events(),
+        environment.keys.failures(),
         environment.keys.idempotency("default", "7"),
     }
     assert before == set()
@@ -436,6 +437,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     order = ModelOrder(order_id="o1", action="promote", model="topics", version=2, ordered_at_ms=1)
     environment.ledger.orders.place(order, 60.0)
     environment.ledger.rollouts.add("topics", "0" * 16, VersionWork(2, items=1))
+    environment.ledger.failures.note_replayed(["1-1"], "again")
 
     found = all_keys(environment, but=())
     without_delay = environment.with_settings(min_kept_s=0).settings

@@ -23,8 +23,8 @@ KEYS = Keys("seqd")
 
 #: Words in capitals that a script hands to a command as its arguments.
 OPTIONS = {
-    "BUSYGROUP", "COUNT", "CREATE", "GROUP", "IDLE", "JUSTID", "LIMIT", "MAXLEN", "MKSTREAM",
-    "RANK", "STREAMS", "WITHSCORES", "WITHVALUES", "WRONGTYPE",
+    "BUSYGROUP", "COUNT", "CREATE", "GROUP", "IDLE", "JUSTID", "LIMIT", "MAXLEN", "MINID",
+    "MKSTREAM", "RANK", "STREAMS", "WITHSCORES", "WITHVALUES", "WRONGTYPE",
 }  # fmt: skip
 
 

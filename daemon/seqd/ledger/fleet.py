@@ -221,6 +221,8 @@ class Fleet:
             "results_ttl_s": settings.max_results_ttl_s,
             "kept_s": settings.min_kept_s,
             "inbox_entries": settings.max_inbox_entries,
+            "failures": settings.max_failures,
+            "failures_ttl_s": settings.failures_ttl_s,
         }
         pairs = [part for name, value in limits.items() for part in (name, str(value))]
         yield from command("HSET", self._keys.limits(), *pairs)

@@ -17,6 +17,7 @@ from seqd.ledger.transport import Transport
 if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog
     from seqd.ledger.cordons import Cordons
+    from seqd.ledger.failures import Failures
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.orders import ModelOrders
@@ -71,6 +72,13 @@ class LedgerParts:
         from seqd.ledger.rollouts import RolloutCounts
 
         return RolloutCounts(self.driver, self.keys)
+
+    @cached_property
+    def failures(self) -> "Failures":
+        """The dead letters, which few clients import."""
+        from seqd.ledger.failures import Failures
+
+        return Failures(self.driver, self.keys)
 
     @cached_property
     def inbox(self) -> "InboxStream":

@@ -39,6 +39,7 @@ SHARED = (
     "warnings",
     "retention",
     "continuing",
+    "failures",
     "endings",
     "inbox",
 )

@@ -9,7 +9,7 @@ ends by `commit`, or by `fail_job` for the whole job; it is claimable again afte
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Self, cast
@@ -28,6 +28,7 @@ from seqd.ledger.exchange import (
     exchange,
     script,
 )
+from seqd.ledger.failures import cut_traceback, failure_lines
 from seqd.ledger.fleet import record_ttl_ms
 from seqd.ledger.jobs import JOB
 from seqd.ledger.redis import trouble_of
@@ -149,6 +150,8 @@ class Unit:
     faults: UnitFaults | None = None
     #: None where no worker died with it, or it is not known how.
     death: Death | None = None
+    #: Who claimed it.
+    worker: str = ""
 
     @property
     def is_part(self) -> bool:
@@ -223,6 +226,8 @@ class Finished:
     #: True where the results count only while the lease is held.
     fenced: bool = False
     use: Use = NO_USE
+    #: The plugin's part of the tracebacks of what it raised, by the message of the items' errors.
+    tracebacks: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +271,7 @@ class Work:
                 self.are_ranges_offered = len(reply) == 2
                 return None
             try:
-                return _claim(reply)
+                return _claim(reply, worker)
             except _Unreadable as error:
                 is_of_later = isinstance(reply[1], bytes) and is_later(reply[1])
                 later += is_of_later
@@ -326,16 +331,18 @@ class Work:
         `plugin_version` is that of the plugin that made it.
         """
         text = to_stored(result)
-        row = (1, 0, 1, text, b"", use.tokens, use.busy_ms, 1, pack_line(text))
+        row = (1, 0, 1, text, b"", use.tokens, use.busy_ms, "", 1, pack_line(text))
         (outcome,) = self._commit([(unit, row)], plugin_version)
         return _raised(outcome)
 
-    def fail_job(self, unit: Unit, failure: "Failure") -> bool:
-        """End the whole job as failed; False when the unit is not ours any more."""
+    def fail_job(self, unit: Unit, failure: "Failure", traceback: str = "") -> bool:
+        """End the whole job as failed; False when the unit is not ours any more.
+
+        `traceback` is the plugin's part of it, where the plugin raised.
+        """
+        held = (unit.name, unit.attempt, "", cut_traceback(traceback))
         try:
-            reply = self._scripts.call(
-                "end_job", unit.job_id, "failed", to_stored(failure), unit.name, unit.attempt
-            )
+            reply = self._scripts.call("end_job", unit.job_id, "failed", to_stored(failure), *held)
         except ResponseError as error:
             self._quarantine_or_raise(unit, error)
             return True
@@ -614,7 +621,7 @@ class _Unreadable(Exception):
         self.why = why
 
 
-def _claim(reply: list[Reply]) -> Claim:
+def _claim(reply: list[Reply], worker: str) -> Claim:
     """Return a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
     rows, units = reply[5:], []
     row = rows[0]
@@ -623,13 +630,13 @@ def _claim(reply: list[Reply]) -> Claim:
         version = int(text) if (text := as_text(reply[2])) else None
         rollout = from_stored(JobRollout, text) if (text := as_text(reply[3])) else None
         for row in rows:
-            units.append(_unit(row))
+            units.append(_unit(row, worker))
     except (ValueError, TypeError) as error:
         raise _Unreadable(as_bytes(as_list(row)[0]), error) from error
     return Claim(job, version, tuple(units), rollout, as_text(reply[4]) or None)
 
 
-def _unit(reply: Reply) -> Unit:
+def _unit(reply: Reply, worker: str) -> Unit:
     row = as_list(reply)
     return Unit(
         job_id=as_text(row[0]),
@@ -640,6 +647,7 @@ def _unit(reply: Reply) -> Unit:
         started_job=as_int(row[5]) == 1,
         faults=_faults(as_text(row[6])) if len(row) > 6 else None,
         death=Death.parse(as_text(row[7])) if len(row) > 7 else None,
+        worker=worker,
     )
 
 
@@ -683,7 +691,9 @@ def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     failed = errored_items(done.chunk, done.results) if done.chunk and errored else None
     blob = b"" if failed is None else pack(failed)
     tokens, busy_ms = done.use.tokens, done.use.busy_ms
-    return (succeeded, errored, int(done.fenced), "", blob, tokens, busy_ms, len(rows), *rows)
+    lines = failure_lines(done.unit, done.results, done.tracebacks or {}) if errored else ""
+    counted = (succeeded, errored, int(done.fenced), "", blob, tokens, busy_ms)
+    return (*counted, lines, len(rows), *rows)
 
 
 def _error_of(reply: Reply) -> str:

@@ -1,5 +1,6 @@
 """Where in a plugin an error arose, or a call stands: file, line and function of its own code."""
 
+import linecache
 import os
 import re
 import sysconfig
@@ -22,6 +23,12 @@ _MAX_FRAMES = 2_000
 
 #: Characters that an item's error has of what was raised; the place in the plugin follows.
 MAX_RAISED_CHARS = 3_500
+
+#: Errors of a chain of causes that a traceback tells of, calls of each, and characters of a line of
+#: source.
+_MAX_CAUSES = 4
+_MAX_TRACEBACK_CALLS = 30
+_MAX_SOURCE_CHARS = 200
 
 #: Longest name of a file and of a function in a message.
 _MAX_NAME_CHARS = 120
@@ -96,6 +103,35 @@ def raised_by_plugin(error: BaseException) -> str:
     message = text_of(error)[:MAX_RAISED_CHARS]
     said = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return wire_text(with_place(f"The model plugin raised {said}", error))
+
+
+def plugin_traceback(error: BaseException) -> str:
+    """Return the plugin's part of a traceback, the innermost call last; '' where there is none.
+
+    Also of the errors that caused it, in front. Files are named as `frame_of` names them.
+    """
+    parts, one = list[str](), error
+    for _ in range(_MAX_CAUSES):
+        parts.append(_traceback_of(one))
+        cause = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        if cause is None:
+            break
+        one = cause
+    return "\n".join(part for part in reversed(parts) if part)
+
+
+def _traceback_of(error: BaseException) -> str:
+    lines = list[str]()
+    for file, line, function in list(_calls(error.__traceback__))[-_MAX_TRACEBACK_CALLS:]:
+        frame = frame_of(file, line, function)
+        if frame.is_foreign:
+            source = linecache.getline(file, line).strip()[:_MAX_SOURCE_CHARS]
+            lines += [f"  {frame}", f"    {source}"] if source else [f"  {frame}"]
+    if not lines:
+        return ""
+    message = text_of(error)[:MAX_RAISED_CHARS]
+    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return wire_text("\n".join([*lines, said]))
 
 
 def _calls(traceback: TracebackType | None) -> Iterator[tuple[str, int, str]]:

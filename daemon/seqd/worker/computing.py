@@ -267,7 +267,7 @@ def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
             extra={"subject": faults.model},
         )
         said = raised_by_plugin(error)
-        faults.failed(error)
+        faults.failed(error, said)
         return ItemError(code=ItemErrorCode.PLUGIN_ERROR, message=said)
     faults.succeeded()
     return outcome

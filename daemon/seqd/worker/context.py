@@ -33,6 +33,7 @@ from seqd.models import job_log
 from seqd.models.built_in import versions_zero
 from seqd.models.catalog import catalog_entries
 from seqd.models.plugin_calls import PluginCall
+from seqd.models.plugin_frames import plugin_traceback
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.serving import can_run
@@ -426,7 +427,7 @@ class WorkerContext:
 
     def fail_job(self, unit: Unit, error: SeqdError) -> None:
         """Fail the job of a unit, if the unit is still ours, and notify the observers."""
-        if self.ledger.work.fail_job(unit, failure_of(error)):
+        if self.ledger.work.fail_job(unit, failure_of(error), plugin_traceback(error)):
             self.job_finished(unit.job_id)
 
     def job_finished(self, job_id: str) -> None:

@@ -22,7 +22,7 @@ from seqd.errors import (
 )
 from seqd.models.disk import DISK_ERRNOS
 from seqd.models.plugin_calls import PluginCall
-from seqd.models.plugin_frames import with_place
+from seqd.models.plugin_frames import plugin_traceback, with_place
 from seqd_schemas import UnfitCode
 
 #: Faults in a row, over different items and with no success between, that look like the worker's.
@@ -33,6 +33,9 @@ _LONGEST_ROW = 1_024
 
 #: Characters of what was raised in a sentence; its place in the plugin follows.
 MAX_SAID_CHARS = 1_000
+
+#: Tracebacks that are kept of one claim, of different messages.
+_MAX_TRACEBACKS = 64
 
 #: Errors that were caused by another, and that one by another, are looked at so deep.
 _MAX_CAUSES = 4
@@ -167,6 +170,8 @@ class ItemFaults:
         self._last: Exception | None = None
         #: What is said of it, with its place: that is gone with its frames.
         self._last_said = ""
+        #: The plugin's part of tracebacks, by the message of the items' errors.
+        self.tracebacks: dict[str, str] = {}
 
     def succeeded(self) -> None:
         """Count a call of the plugin that gave outcomes."""
@@ -174,8 +179,13 @@ class ItemFaults:
         self._look_at, self._look_at_of_device = FAULTS_IN_A_ROW, 1
         self._any_success = True
 
-    def failed(self, error: Exception) -> None:
-        """Count a call for one item, or of a sick device for more, that raised. Raises Unfit."""
+    def failed(self, error: Exception, said: str = "") -> None:
+        """Count a call for one item, or of a sick device for more, that raised. Raises Unfit.
+
+        `said` is what the item's error says of it.
+        """
+        if said and said not in self.tracebacks and len(self.tracebacks) < _MAX_TRACEBACKS:
+            self.tracebacks[said] = plugin_traceback(error)
         self._in_a_row += 1
         self._last_said = sentence_of(error)
         # Its frames hold the batch's memory, on the device too.

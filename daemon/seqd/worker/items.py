@@ -5,7 +5,7 @@ item: the units are released, and the worker leaves their queue.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -121,7 +121,8 @@ class ItemRunner:
             self._context.fitness.worked(name, version)
         is_waited_for = claim.job.priority is Priority.INTERACTIVE
         done = list(zip(units, results, strict=True))
-        self._commit(done, uses, plugin_version, is_waited_for=is_waited_for)
+        traces = faults.tracebacks
+        self._commit(done, uses, plugin_version, traces, is_waited_for=is_waited_for)
         if trial is not None:
             self._trials.note(trial)
 
@@ -338,11 +339,12 @@ class ItemRunner:
         done: Sequence[tuple[UnitItems, Results]],
         uses: Sequence[Use] = (),
         plugin_version: str = "",
+        tracebacks: Mapping[str, str] | None = None,
         *,
         is_waited_for: bool = False,
     ) -> None:
         finished = [
-            Finished(items.unit, results, items.chunk, use=use)
+            Finished(items.unit, results, items.chunk, use=use, tracebacks=tracebacks)
             for (items, results), use in zip(done, uses or repeat(NO_USE), strict=False)
         ]
         with self._context.stats.timing("commit_s"):

@@ -3,9 +3,10 @@
 -- ARGV: prefix, days for which a tenant's use is kept (0: it is not counted), version of the plugin that
 --       computed the units ('' where none did), then for each unit: job, unit, attempt, succeeded, errored,
 --       fenced (0 or 1), training result as JSON ('' for none), blob of the items that have errors ('' for
---       none), tokens, milliseconds of computing, number of rows of results, the rows' blobs.
+--       none), tokens, milliseconds of computing, records of its failed items as shared/failures.lua takes
+--       them ('' for none), number of rows of results, the rows' blobs.
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
---       uploads, idempotency, events, those of the queue, tenant, its use, client's completions, and those of end_job.lua.
+--       uploads, idempotency, events, those of the queue, tenant, its use, client's completions, failures, and those of end_job.lua.
 -- Returns: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
 --          done or split already, 'ended' when the job had ended, 'fenced' when the attempt is not
 --          current; 'error ' and what is wrong where it is not the only one, else that error.
@@ -22,7 +23,7 @@ local USAGE_DAYS, PLUGIN_VERSION, MAX_PLUGIN_VERSIONS = tonumber(ARGV[2]), ARGV[
 -- It is denied here, before anything is changed, to whom it would be denied when results are recorded.
 if USAGE_DAYS > 0 then redis.call('EXISTS', use_of_today_key()) end
 local FIRST_UNIT = 4
-local ARGUMENTS = 11  -- of a unit, without its rows
+local ARGUMENTS = 12  -- of a unit, without its rows
 
 -- Count what a unit took to its tenant; in a batch, behind it, since many units are of one tenant.
 local deferred_use  -- items or trainings → tenant → {count, tokens, milliseconds}; nil outside a batch
@@ -183,6 +184,7 @@ local function commit(at)
       size .. ' items'
   end
   local fields = record(id, unit, job, at, succeeded, errored, failed)
+  if ARGV[at + 10] ~= '' then add_failures(id, ARGV[at + 10]) end
   note_use(job, succeeded + errored, ARGV[at + 8], ARGV[at + 9])
   note_plugin_version(job, fields)
   if training ~= '' then

@@ -4,7 +4,7 @@
 -- ARGV: prefix, job, failure as JSON, 1 to do so whatever its keys look like, else 0; the part of the job
 --       whose values are looked at in this call, a number from 1 on, and the cursor in it, '0' at first.
 -- Keys: job hash and all its parts, their names in quarantine, quarantined, jobs, jobs:open,
---       uploads, deadlines, warnings, idempotency, tenant, work_left, its recount, events.
+--       uploads, deadlines, warnings, idempotency, tenant, work_left, its recount, events, failures.
 -- Returns: 1 when it did, 0 when the job is sound or gone; {part, cursor} when all that was looked at so
 --          far is sound: call again with these.
 -- Guarantee: no unit of it is claimed or committed afterwards. It reads as failed, without results,
@@ -144,6 +144,7 @@ redis.call('HSET', key, 'kind', kind, 'model', model, 'tenant', fitting(job.tena
   'failure', failure, 'sealed', 1, 'unit_items', 1, 'created', NOW_TEXT, 'ended', NOW_TEXT, 'ttl', KEPT_S)
 redis.call('ZADD', PREFIX .. ':jobs', 'NX', NOW, id)
 emit(id, 'failed', counts_json(key) .. ',"failure":' .. failure, true)
+add_failed_job(id, failure, items)
 redis.call('EXPIRE', key, KEPT_S)
 redis.call('EXPIRE', key .. ':events', KEPT_S)
 count_it()

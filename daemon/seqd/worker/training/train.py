@@ -126,12 +126,16 @@ class TrainingRunner:
                 commit.fail(refused)
         elif type(error) is PluginFault:
             # What a plugin reports is refused where it reports it.
-            commit.fail(PluginFault(with_place(str(error), error)))
+            fault = PluginFault(with_place(str(error), error))
+            fault.__cause__ = error  # for its traceback
+            commit.fail(fault)
         elif isinstance(error, SeqdError):
             commit.fail(error)
         else:
             said = f"Training {run.job.model} failed: {sentence_of(error)}"
-            commit.fail(PluginFault(f"{said}. The traceback is in {self._context.log_place}."))
+            fault = PluginFault(f"{said}. The traceback is in {self._context.log_place}.")
+            fault.__cause__ = error
+            commit.fail(fault)
 
     def _commit_of(self, job: Job, unit: Unit) -> RunCommit:
         if isinstance(job, SweepJob):

@@ -1,0 +1,169 @@
+"""Which dead letters are meant: by model, task, tenant, code, cause, worker, job and time."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from seqd.errors import InvalidRequest
+from seqd.validation import shown
+from seqd_schemas import DeathCause
+
+if TYPE_CHECKING:
+    from seqd_schemas import FailureRecord
+
+_CAUSES = tuple(cause.value for cause in DeathCause)
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_MODEL = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@([0-9]{1,9}))?")
+
+
+class FailureFilters(TypedDict, total=False):
+    """What dead letters have in common; one has to match all that is given."""
+
+    #: A model, `NAME`, or one version of it, `NAME@3`.
+    model: str | None
+    #: What the job asked for, such as `train`.
+    task: str | None
+    #: On whose account the job runs.
+    tenant: str | None
+    #: Code of the items' error, or of the job's.
+    code: str | None
+    #: How the worker's process ended.
+    cause: DeathCause | str | None
+    #: The worker that recorded it.
+    worker: str | None
+    #: The job.
+    job: str | None
+    #: Failed then or later, on the server's clock; one without a zone is local time.
+    since: datetime | None
+    #: Failed before.
+    until: datetime | None
+    #: Ids of dead letters.
+    ids: Iterable[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureFilter:
+    """Filters, validated."""
+
+    model: str | None = None
+    version: int | None = None
+    task: str | None = None
+    tenant: str | None = None
+    code: str | None = None
+    cause: str | None = None
+    worker: str | None = None
+    job: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    ids: frozenset[str] | None = None
+
+    @property
+    def matches_all(self) -> bool:
+        """True where nothing is asked for."""
+        return self == ANY_FAILURE
+
+    def matches(self, record: "FailureRecord") -> bool:
+        """Return whether a dead letter is meant."""
+        if self.ids is not None and record.id not in self.ids:
+            return False
+        if self.since_ms is not None and record.at_ms < self.since_ms:
+            return False
+        if self.until_ms is not None and record.at_ms >= self.until_ms:
+            return False
+        return all(
+            wanted is None or wanted == found
+            for wanted, found in (
+                (self.model, record.model),
+                (self.version, record.version),
+                (self.task, record.task),
+                (self.tenant, record.tenant),
+                (self.code, record.code),
+                (self.cause, record.cause),
+                (self.worker, record.worker),
+                (self.job, record.job_id),
+            )
+        )
+
+
+#: What every dead letter matches.
+ANY_FAILURE: Final = FailureFilter()
+
+
+def failure_filter(filters: FailureFilters) -> FailureFilter:
+    """Return validated filters. Raises InvalidRequest, which names what is wrong."""
+    unknown = sorted(set(filters) - set(FailureFilters.__annotations__))
+    if unknown:
+        known = ", ".join(sorted(FailureFilters.__annotations__))
+        raise InvalidRequest(f"There is no filter {unknown[0]!r}. Known filters: {known}.")
+    for name in ("task", "tenant", "worker", "job"):
+        value = filters.get(name)
+        if value is not None and (not isinstance(value, str) or not value):
+            raise InvalidRequest(f"{name} is {shown(value)}; allowed: a name.")
+    cause = filters.get("cause")
+    if cause is not None and cause not in _CAUSES:
+        raise InvalidRequest(f"cause is {shown(cause)}; allowed: {', '.join(_CAUSES)}.")
+    code = filters.get("code")
+    if code is not None and not (isinstance(code, str) and _CODE.fullmatch(code)):
+        raise InvalidRequest(f"code is {shown(code)}; allowed: an error code, as plugin_error.")
+    model, version = _model_of(filters.get("model"))
+    ids = filters.get("ids")
+    return FailureFilter(
+        model=model,
+        version=version,
+        task=filters.get("task"),
+        tenant=filters.get("tenant"),
+        code=code,
+        cause=None if cause is None else str(cause),
+        worker=filters.get("worker"),
+        job=filters.get("job"),
+        since_ms=_milliseconds("since", filters.get("since")),
+        until_ms=_milliseconds("until", filters.get("until")),
+        ids=None if ids is None else frozenset(map(checked_failure_id, _listed(ids))),
+    )
+
+
+def checked_failure_id(text: object) -> str:
+    """Return the id of a dead letter. Raises InvalidRequest for what is none."""
+    if not isinstance(text, str) or _ID.fullmatch(text) is None:
+        raise InvalidRequest(
+            f"An id of a dead letter is {shown(text)}; allowed: MILLISECONDS-NUMBER, as `seqd "
+            "failures list` prints it."
+        )
+    return text
+
+
+def words_of(wanted: FailureFilter) -> str:
+    """Return filters as the options of `seqd failures`, '' where nothing is asked for."""
+    model = wanted.model if wanted.version is None else f"{wanted.model}@{wanted.version}"
+    named = {one.name: getattr(wanted, one.name) for one in fields(wanted)} | {"model": model}
+    texts = ("model", "task", "tenant", "code", "cause", "worker", "job")
+    return " ".join(f"--{name} {named[name]}" for name in texts if named[name] is not None)
+
+
+def _listed(ids: Iterable[str]) -> Iterable[str]:
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise InvalidRequest(f"ids is {shown(ids)}; allowed: a list of ids of dead letters.")
+    return ids
+
+
+def _model_of(model: str | None) -> tuple[str | None, int | None]:
+    if model is None:
+        return None, None
+    found = _MODEL.fullmatch(model) if isinstance(model, str) else None
+    if found is None:
+        raise InvalidRequest(f"model is {shown(model)}; allowed: NAME, or NAME@3 (a version).")
+    return found[1], None if found[2] is None else int(found[2])
+
+
+def _milliseconds(name: str, moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise InvalidRequest(
+            f"{name} is {shown(moment)}; allowed: a datetime, such as datetime.now() - "
+            "timedelta(hours=1)."
+        )
+    return round(moment.timestamp() * 1000)
