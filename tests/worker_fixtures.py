@@ -61,10 +61,12 @@ QUICK: dict[str, object] = {
 }
 
 
-#: Keys that a daemon has whatever is asked of it: what workers publish, Celery's queues, and what
-#: all jobs together have used. Those of a job, of its client, or of what a tenant keeps are none.
+#: Keys that a daemon has whatever is asked of it: what workers publish, Celery's queues, what all
+#: jobs together have used, and what of them has failed. Those of a job, of its client, or of what a
+#: tenant keeps are none.
 STANDING_KEYS = (
-    *("catalog", "events", "evictions", "limits", "locks", "memory", "rates", "unacked"),
+    *("catalog", "events", "evictions", "failures", "limits", "locks", "memory", "rates"),
+    "unacked",
     *("usage", "wakeup", "work_left", "worker"),
 )
 

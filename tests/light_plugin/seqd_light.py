@@ -191,6 +191,11 @@ def _hold(fit: int, items: int) -> None:
         raise ResourceExhaustedError(f"OOM when allocating tensor with shape[{items},512]")
 
 
+def _is_broken_until_cured(items: Sequence[WorkItem]) -> None:
+    if not Path(os.environ["SEQD_DATA_DIR"], "cured").exists():
+        raise ValueError("this text breaks the plugin until it is cured")
+
+
 def _needs_memory(items: Sequence[WorkItem]) -> None:
     if len(items) > 2:
         raise MemoryError(f"no memory for {len(items)} items")
@@ -231,6 +236,7 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "unreadable": _throws(Unreadable()),
     "hold": _holds_the_interpreter,
     "large": _needs_memory,
+    "uncured": _is_broken_until_cured,
     "fill": _fills_the_device,
     "print": _prints,
 }

@@ -46,6 +46,10 @@ COMMANDS = [
     ("tenants", "show"),
     ("tenants", "set"),
     ("tenants", "usage"),
+    ("failures", "list"),
+    ("failures", "show"),
+    ("failures", "replay"),
+    ("failures", "purge"),
 ]
 
 

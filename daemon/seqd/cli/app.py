@@ -37,6 +37,7 @@ _COMMANDS = {
     "workers": _Source("workers", "app", _LOOK),
     "schema": _Source("schema", "schema", _LOOK),
     "jobs": _Source("jobs", "app", _WORK),
+    "failures": _Source("failures", "app", _LOOK),
     "models": _Source("models.app", "app", _LOOK),
     "plugins": _Source("plugins.app", "app", _LOOK),
     "redis": _Source("redis_users", "app", _LOOK),

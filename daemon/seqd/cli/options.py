@@ -267,8 +267,8 @@ def read_share(option: str, typed: float | None) -> float | None:
     return typed
 
 
-def read_since(typed: str | None) -> datetime | None:
-    """Return the moment of `--since`: so long ago, or a day or time; None without it.
+def read_since(typed: str | None, option: str = "--since") -> datetime | None:
+    """Return the moment of an option: so long ago, or a day or time; None without it.
 
     Raises InvalidRequest.
     """
@@ -282,7 +282,7 @@ def read_since(typed: str | None) -> datetime | None:
         return datetime.fromisoformat(typed).astimezone()
     except (ValueError, OverflowError):
         raise InvalidRequest(
-            f"--since is {typed!r}; allowed: so long ago (30m, 2h, 7d), or a day or time "
+            f"{option} is {typed!r}; allowed: so long ago (30m, 2h, 7d), or a day or time "
             "(2026-11-26, 2026-11-26T10:00)"
         ) from None
 

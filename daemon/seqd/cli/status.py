@@ -38,6 +38,7 @@ def status(as_json: options.Json = False) -> None:
         inbox = client.inbox()
         work_left = client.work_left()
         evictions = client.evictions()
+        failures = client.failure_count()
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
@@ -50,6 +51,7 @@ def status(as_json: options.Json = False) -> None:
                 "work_left": [asdict(route) for route in work_left],
                 "quarantined_jobs": quarantined,
                 "evicted_jobs": asdict(evictions),
+                "failures": failures,
                 "inbox": asdict(inbox),
             }
         )
@@ -65,6 +67,8 @@ def status(as_json: options.Json = False) -> None:
         screen.say(_inbox_line(inbox))
     if evictions != Evictions():
         screen.say(_evictions_line(evictions))
+    if failures:
+        screen.say(f"Dead letters of what failed: {failures:,}. See: seqd failures list")
     if quarantined:
         screen.say(f"Jobs whose keys in Redis were damaged, and which have failed: {quarantined}")
 

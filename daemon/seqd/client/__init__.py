@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from seqd.client.async_model_handle import AsyncModelHandle as AsyncModelHandle
     from seqd.client.client import Client as Client
     from seqd.client.completion import EndedJob as EndedJob
+    from seqd.client.failure_groups import FailureGroup as FailureGroup
+    from seqd.client.failure_groups import FailureGroups as FailureGroups
     from seqd.client.handle import Job as Job
     from seqd.client.handle import JobHandle as JobHandle
     from seqd.client.job_steps import Result as Result
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from seqd.client.output_fields import OutputField as OutputField
     from seqd.client.pages import PageOptions as PageOptions
     from seqd.client.pages import ReadOptions as ReadOptions
+    from seqd.client.replaying import ReplayedJob as ReplayedJob
     from seqd.client.requests import JobOptions as JobOptions
     from seqd.client.requests import SweepOptions as SweepOptions
     from seqd.client.streaming import StreamedText as StreamedText
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from seqd.errors import SeqdError as SeqdError
     from seqd.errors import ServiceChanged as ServiceChanged
     from seqd.errors import StoreUnwritable as StoreUnwritable
+    from seqd.errors import UnknownFailure as UnknownFailure
     from seqd.errors import UnknownItem as UnknownItem
     from seqd.errors import UnknownJob as UnknownJob
     from seqd.errors import UnknownModel as UnknownModel
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from seqd.errors import UploadLost as UploadLost
     from seqd.errors import UserError as UserError
     from seqd.errors import WrongState as WrongState
+    from seqd.ledger.failure_filter import FailureFilters as FailureFilters
     from seqd.ledger.job_filter import FoundJobs as FoundJobs
     from seqd.ledger.job_filter import JobFilters as JobFilters
     from seqd_schemas import EVENT as EVENT
@@ -86,6 +91,7 @@ if TYPE_CHECKING:
     from seqd_schemas import Classification as Classification
     from seqd_schemas import Completed as Completed
     from seqd_schemas import Counts as Counts
+    from seqd_schemas import DeathCause as DeathCause
     from seqd_schemas import Embedding as Embedding
     from seqd_schemas import Epoch as Epoch
     from seqd_schemas import Event as Event
@@ -93,6 +99,8 @@ if TYPE_CHECKING:
     from seqd_schemas import Expiring as Expiring
     from seqd_schemas import Failed as Failed
     from seqd_schemas import Failure as Failure
+    from seqd_schemas import FailureRecord as FailureRecord
+    from seqd_schemas import FailureScope as FailureScope
     from seqd_schemas import FileFormat as FileFormat
     from seqd_schemas import FileSource as FileSource
     from seqd_schemas import FinishReason as FinishReason
@@ -148,11 +156,13 @@ _NAMES = {
     ".async_model_handle": "AsyncModelHandle",
     ".client": "Client",
     ".completion": "EndedJob",
+    ".failure_groups": "FailureGroup FailureGroups",
     ".handle": "Job JobHandle",
     ".job_steps": "Result",
     ".model_handle": "ModelHandle",
     ".output_fields": "OutputField",
     ".pages": "PageOptions ReadOptions",
+    ".replaying": "ReplayedJob",
     ".requests": "JobOptions SweepOptions",
     ".streaming": "StreamedText",
     ".waiting": "WaitOptions",
@@ -163,19 +173,20 @@ _NAMES = {
         "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion LibraryMissing "
         "NoFitWorker NoWorker NotAllowed OrderUnfinished OutputMismatch QuotaExceeded RedisFull "
         "RedisNoPermission RedisRefused RedisUnreachable SeqdError ServiceChanged "
-        "StoreUnwritable UnknownItem UnknownJob UnknownModel UnknownTenant UploadLost UserError "
-        "WrongState"
+        "StoreUnwritable UnknownFailure UnknownItem UnknownJob UnknownModel UnknownTenant "
+        "UploadLost UserError WrongState"
     ),
+    "seqd.ledger.failure_filter": "FailureFilters",
     "seqd.ledger.job_filter": "FoundJobs JobFilters",
     "seqd_schemas": (
-        "Cancelled CatalogEntry Classification Completed Counts EVENT Embedding Epoch Event "
-        "Expired Expiring Failed Failure FileFormat FileSource FinishReason GeneratedSample "
-        "Generation Item ItemError ItemErrorCode ItemFailure ItemOutput ItemSuccess JobRecord "
-        "JobState JsonOutput Labels Log Missed NamedSource OrderAnswer ParameterValue Paused "
-        "Priority Progress Queued RefusedItem Rejected Resumed Sample Score ScoredLabel "
-        "ServiceChange Span Spans Started Step TERMINAL_EVENTS TenantLimits TenantRecord "
-        "TenantUsage Text TrainedVersion TrainingResult Vector VersionSummary Waiting "
-        "WaitingCode WorkerStatus"
+        "Cancelled CatalogEntry Classification Completed Counts DeathCause EVENT Embedding Epoch "
+        "Event Expired Expiring Failed Failure FailureRecord FailureScope FileFormat FileSource "
+        "FinishReason GeneratedSample Generation Item ItemError ItemErrorCode ItemFailure "
+        "ItemOutput ItemSuccess JobRecord JobState JsonOutput Labels Log Missed NamedSource "
+        "OrderAnswer ParameterValue Paused Priority Progress Queued RefusedItem Rejected Resumed "
+        "Sample Score ScoredLabel ServiceChange Span Spans Started Step TERMINAL_EVENTS "
+        "TenantLimits TenantRecord TenantUsage Text TrainedVersion TrainingResult Vector "
+        "VersionSummary Waiting WaitingCode WorkerStatus"
     ),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -65,12 +65,16 @@ if TYPE_CHECKING:
     from seqd.client.async_completion import AsyncEndedJob
     from seqd.client.async_model_handle import AsyncModelHandle
     from seqd.client.async_prediction import AsyncPredictor
+    from seqd.client.failure_groups import FailureGroups
+    from seqd.client.replaying import ReplayedJob
+    from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.scaling import RouteWork
     from seqd.settings import Settings
     from seqd_schemas import (
         CatalogEntry,
+        FailureRecord,
         JobRecord,
         TenantLimits,
         TenantRecord,
@@ -532,6 +536,69 @@ class AsyncClient:
     async def quarantined(self) -> int:
         """Return the number of damaged jobs that were put aside so far."""
         return await self._run(self._ledger.jobs.quarantined.steps())
+
+    async def failures(
+        self, limit: int = 100, **filters: "Unpack[FailureFilters]"
+    ) -> "list[FailureRecord]":
+        """Return the newest dead letters that match all filters. See `Client.failures`."""
+        from seqd.client.replaying import failures_found
+        from seqd.ledger.failure_filter import failure_filter
+
+        return await self._run(failures_found(self._ledger, failure_filter(filters), limit))
+
+    async def failure(self, failure_id: str) -> "FailureRecord":
+        """Return one dead letter by its id; raises UnknownFailure."""
+        return await self._run(self._ledger.failures.get.steps(failure_id))
+
+    async def failure_count(self) -> int:
+        """Return how many dead letters are kept."""
+        return await self._run(self._ledger.failures.count.steps())
+
+    async def failure_groups(
+        self, by: str = "failure", **filters: "Unpack[FailureFilters]"
+    ) -> "FailureGroups":
+        """Return the dead letters that match, in groups. See `Client.failure_groups`."""
+        from seqd.client.replaying import groups_found
+        from seqd.ledger.failure_filter import failure_filter
+
+        return await self._run(groups_found(self._ledger, failure_filter(filters), by))
+
+    async def failure_items(self, failure_id: str) -> "list[Item]":
+        """Return the items that a dead letter names. See `Client.failure_items`."""
+        from seqd.client.replaying import failed_items_of
+
+        return await self._run(failed_items_of(self._ledger, failure_id))
+
+    async def replay(
+        self,
+        *,
+        current_version: bool = False,
+        again: bool = False,
+        dry_run: bool = False,
+        **filters: "Unpack[FailureFilters]",
+    ) -> "list[ReplayedJob]":
+        """Try again what matching dead letters tell of, once it is mended. See `Client.replay`."""
+        from seqd.client.replaying import Replay
+        from seqd.ledger.failure_filter import failure_filter
+
+        replay = Replay(
+            self._ledger,
+            self._sender,
+            failure_filter(filters),
+            current_version=current_version,
+            again=again,
+            dry_run=dry_run,
+        )
+        return await self._run(replay.run())
+
+    async def purge_failures(
+        self, *, dry_run: bool = False, **filters: "Unpack[FailureFilters]"
+    ) -> int:
+        """Remove the dead letters that match; return how many. See `Client.purge_failures`."""
+        from seqd.client.replaying import purged
+        from seqd.ledger.failure_filter import failure_filter
+
+        return await self._run(purged(self._ledger, failure_filter(filters), dry_run=dry_run))
 
     async def evictions(self) -> "Evictions":
         """Return how many ended jobs were removed before their time so far, by reason."""

@@ -65,13 +65,17 @@ if TYPE_CHECKING:
     from datetime import date
 
     from seqd.client.completion import EndedJob
+    from seqd.client.failure_groups import FailureGroups
     from seqd.client.model_handle import ModelHandle
+    from seqd.client.replaying import ReplayedJob
+    from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.scaling import RouteWork
     from seqd.settings import Settings
     from seqd_schemas import (
         CatalogEntry,
+        FailureRecord,
         JobRecord,
         TenantLimits,
         TenantRecord,
@@ -596,6 +600,87 @@ class Client:
     def quarantined(self) -> int:
         """Return the number of jobs so far whose keys were damaged, and which were put aside."""
         return self._ledger.jobs.quarantined()
+
+    def failures(
+        self, limit: int = 100, **filters: "Unpack[FailureFilters]"
+    ) -> "list[FailureRecord]":
+        """Return the newest dead letters that match all filters, newest first; 100 by default.
+
+        Each tells of the items of a unit that failed with one code, or of a job that failed. They
+        are kept beside the jobs and outlive them, bounded by SEQD_MAX_FAILURES and
+        SEQD_FAILURES_TTL_S. Raises InvalidRequest for a filter that nothing can match.
+        """
+        from seqd.client.replaying import failures_found
+        from seqd.ledger.failure_filter import failure_filter
+
+        return self._run(failures_found(self._ledger, failure_filter(filters), limit))
+
+    def failure(self, failure_id: str) -> "FailureRecord":
+        """Return one dead letter by its id; raises UnknownFailure."""
+        return self._ledger.failures.get(failure_id)
+
+    def failure_count(self) -> int:
+        """Return how many dead letters are kept."""
+        return self._ledger.failures.count()
+
+    def failure_groups(
+        self, by: str = "failure", **filters: "Unpack[FailureFilters]"
+    ) -> "FailureGroups":
+        """Return the dead letters that match, those with one cause together.
+
+        That is one model, code, way of a worker's death, place in the plugin and form of the
+        message; or `by` one of `code`, `model`, `worker`, `cause`, `job` and `tenant` alone.
+        """
+        from seqd.client.replaying import groups_found
+        from seqd.ledger.failure_filter import failure_filter
+
+        return self._run(groups_found(self._ledger, failure_filter(filters), by))
+
+    def failure_items(self, failure_id: str) -> "list[Item]":
+        """Return the items that a dead letter names, with their input.
+
+        Empty for a whole job, for items that never held a text that could be read, and where the
+        job is not kept any more. Raises UnknownFailure.
+        """
+        from seqd.client.replaying import failed_items_of
+
+        return self._run(failed_items_of(self._ledger, failure_id))
+
+    def replay(
+        self,
+        *,
+        current_version: bool = False,
+        again: bool = False,
+        dry_run: bool = False,
+        **filters: "Unpack[FailureFilters]",
+    ) -> "list[ReplayedJob]":
+        """Try again what matching dead letters tell of, once its cause is mended.
+
+        For each job a new one continues it, with those of its items that have an error of such a
+        code still, under their names; `merged_results` of the first job has their results. It runs
+        on the same version, or on the one in service with `current_version`. Dead letters that
+        were replayed are left out unless `again`; jobs that still run, or are gone, are left, and
+        the result says why. A `dry_run` changes nothing.
+        """
+        from seqd.client.replaying import Replay
+        from seqd.ledger.failure_filter import failure_filter
+
+        replay = Replay(
+            self._ledger,
+            self._sender,
+            failure_filter(filters),
+            current_version=current_version,
+            again=again,
+            dry_run=dry_run,
+        )
+        return self._run(replay.run())
+
+    def purge_failures(self, *, dry_run: bool = False, **filters: "Unpack[FailureFilters]") -> int:
+        """Remove the dead letters that match; return how many there were. Jobs and results stay."""
+        from seqd.client.replaying import purged
+        from seqd.ledger.failure_filter import failure_filter
+
+        return self._run(purged(self._ledger, failure_filter(filters), dry_run=dry_run))
 
     def evictions(self) -> "Evictions":
         """Return how many ended jobs were removed before their time so far, by reason."""

@@ -450,12 +450,11 @@ class JobSteps(Generic[Output]):
 
     def merged_results(self) -> "Reading[Result[Output]]":
         """Give the results with those of later retries in the place of the errors."""
-        first = self.all_results()
-        retry = yield from self.continuation()
-        if retry is None:
-            yield from first
-        else:
-            yield from merged_results(first, retry.merged_results())
+        merged, last = self.all_results(), self
+        # A later retry may have items that an earlier one left out.
+        while (retry := (yield from last.continuation())) is not None:
+            merged, last = merged_results(merged, retry.all_results()), retry
+        yield from merged
 
     def all_results(self) -> "Reading[Result[Output]]":
         """Give the results, also those of a job that failed as a whole."""

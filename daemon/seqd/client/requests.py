@@ -312,6 +312,23 @@ def retry_of(record: JobRecord) -> Job:
     return _continuing(record, source=UploadSource(expected_items=undone))
 
 
+def replay_of(first: JobRecord, last: JobRecord, *, current_version: bool = False) -> Job:
+    """Ask for failed items of a job once more, whose last retry is `last`, or that itself.
+
+    On the version that `last` had, or on the one in service. Raises WrongState where the job ended
+    before its input was complete.
+    """
+    if not first.sealed:
+        raise WrongState(
+            f"Job {first.job_id} ended before its input was complete, so a retry would leave out "
+            "what had not been read. Hand the whole job in again; what was done stays readable."
+        )
+    changes: dict[str, object] = {"model": last.model} if current_version else {}
+    if isinstance(last.job, SweepJob):
+        return _continuing(last, **changes)
+    return _continuing(last, source=UploadSource(), **changes)
+
+
 def resumption_of(record: JobRecord) -> Job:
     """Ask for an ended training to be continued from its last checkpoint.
 

@@ -9,11 +9,12 @@ from seqd.admission import Admitted
 from seqd.client.admitting import STARTING_WAIT_S, admission_of
 from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
-from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
+from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, replay_of, retry_of
 from seqd.client.sources import (
     CorrectedItems,
     FailedItems,
     Record,
+    SelectedItems,
     Source,
     corrections_of,
     items_by,
@@ -260,13 +261,41 @@ class Sender:
                 f"No failed item of job {record.job_id} has a text that could be read: there is "
                 "nothing to retry. Mend the input, and hand it in as a new job."
             )
+        return (yield from self._send_failed(job, items, _kept_rollout(record)))
+
+    def replay(
+        self,
+        first: JobRecord,
+        last: JobRecord,
+        codes: frozenset[str] | None,
+        *,
+        current_version: bool = False,
+    ) -> Exchange[Sent]:
+        """Send items again that have an error of one of these codes, or any, after all retries.
+
+        They are those of `first`, whose last retry is `last`, which the new job continues. Reads
+        all results, unless all failed items are meant of a job without a retry.
+        """
+        job, jobs = replay_of(first, last, current_version=current_version), self._ledger.jobs
+        units = yield from jobs.retryable_units.steps(first.job_id)
+        items = FailedItems(jobs, first.job_id, units)
+        if codes is not None or first.job_id != last.job_id:
+            results = JobSteps[object](self._ledger, first.job_id).merged_results()
+            items = SelectedItems(items, results, codes)
+        if not (yield from items.find()):
+            raise WrongState(
+                f"No item of job {first.job_id} that is meant still has an error and a text that "
+                "could be read: there is nothing to replay."
+            )
+        rollout = None if current_version else _kept_rollout(last)
+        return (yield from self._send_failed(job, items, rollout))
+
+    def _send_failed(
+        self, job: Job, items: FailedItems, rollout: JobRollout | None
+    ) -> Exchange[Sent]:
         if isinstance(job, SweepJob):
             only = yield from items.names()
             return (yield from self.send(job.model_copy(update={"only": only}), {}))
-        rollout = record.rollout
-        if rollout is not None:  # each item stays with the version that it was for
-            seed = rollout.seed or record.job_id
-            rollout = rollout.model_copy(update={"seed": seed})
         return (yield from self.send(job, {}, items, rollout))
 
     def _fail_what_was_begun(self, job_id: str, token: str) -> Exchange[None]:
@@ -302,6 +331,14 @@ class Sender:
             head=head,
             asked_id="" if accepted.created else asked_id,
         )
+
+
+def _kept_rollout(record: JobRecord) -> JobRollout | None:
+    """Return the roll-out of a job for its retry: each item stays with the version it was for."""
+    rollout = record.rollout
+    if rollout is None:
+        return None
+    return rollout.model_copy(update={"seed": rollout.seed or record.job_id})
 
 
 def _corrections(

@@ -244,6 +244,35 @@ class CorrectedItems(FailedItems):
         return found
 
 
+class SelectedItems(CorrectedItems):
+    """Items of an ended job that have an error after all its retries, of some codes or of any.
+
+    `results` are those of the job with its retries'.
+    """
+
+    def __init__(
+        self, failed: FailedItems, results: Reading[OneResult], codes: Collection[str] | None
+    ) -> None:
+        super().__init__(failed, results, {})
+        self._codes = codes
+
+    def find(self) -> Exchange[bool]:
+        """Read on until there is an item; False where there is none."""
+        while not self._found:
+            result = yield from self._results.take()
+            if result is None:
+                return False
+            item = yield from self._known_item(result.custom_id)
+            if item is not None and self._is_meant(result):
+                self._found = [item]
+        return True
+
+    def _is_meant(self, result: OneResult) -> bool:
+        if not isinstance(result, ItemFailure):
+            return False
+        return self._codes is None or result.error.code in self._codes
+
+
 def corrections_of(texts: Mapping[str, Record], rules: ItemRules) -> dict[str, Item]:
     """Return the items that new texts are, by identifier; raise InvalidInput for one that is none.
 

@@ -8,6 +8,7 @@ reader holds one page. Purging removes entries, and changes no job.
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import ValidationError
@@ -81,6 +82,9 @@ class Failures:
 
     def pages(self, wanted: FailureFilter = ANY_FAILURE) -> Reading[FailureRecord]:
         """Give those that match, the newest first, a page at a time."""
+        if wanted.ids is not None:
+            yield from self._pages_of(wanted)
+            return
         last = "+" if wanted.until_ms is None else f"({max(wanted.until_ms, 1)}-0"
         first = "-" if wanted.since_ms is None else f"{max(wanted.since_ms, 0)}-0"
         while True:
@@ -91,6 +95,16 @@ class Failures:
             records = yield from self._read(entries)
             yield Give([record for record in records if wanted.matches(record)])
             last = f"({entries[-1][0].decode()}"
+
+    def _pages_of(self, wanted: FailureFilter) -> Reading[FailureRecord]:
+        """Give those of some ids that match."""
+        ids, key = sorted(wanted.ids or (), key=_order_of, reverse=True), self._keys.failures()
+        for first in range(0, len(ids), PAGE_ENTRIES):
+            some = ids[first : first + PAGE_ENTRIES]
+            found = yield from pipeline(Command(("XRANGE", key, one, one)) for one in some)
+            entries = chain.from_iterable(cast(list[list[StreamEntry]], found))
+            records = yield from self._read(list(entries))
+            yield Give([record for record in records if wanted.matches(record)])
 
     @exchange
     def purge(self, ids: Sequence[str]) -> Exchange[int]:
@@ -116,6 +130,11 @@ class Failures:
         (replayed,) = yield from pipeline([asked])
         jobs = dict(zip(ids, cast(list[bytes | None], replayed), strict=True))
         return list(_records(entries, jobs))
+
+
+def _order_of(failure_id: str) -> tuple[int, int]:
+    at_ms, _, number = failure_id.partition("-")
+    return int(at_ms), int(number)
 
 
 def failure_lines(

@@ -97,10 +97,9 @@ def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
             "failure": "" if failure is None else f"{failure.code}: {failure.message}",
         },
     )
-    what_next = _next(record)
-    if what_next:
+    for line in filter(None, (_next(record), _why(record))):
         screen.say()
-        screen.say(what_next, "dim")
+        screen.say(line, "dim")
 
 
 def _waited(record: JobRecord) -> str:
@@ -197,6 +196,12 @@ def _compact(values: object) -> str:
 
 def _metrics(metrics: dict[str, float]) -> str:
     return ", ".join(f"{name} {metric(value)}" for name, value in metrics.items())
+
+
+def _why(record: JobRecord) -> str:
+    if not record.counts.errored and record.state is not JobState.FAILED:
+        return ""
+    return f"What failed, and why: seqd failures list --job {record.job_id}"
 
 
 def _next(record: JobRecord) -> str:

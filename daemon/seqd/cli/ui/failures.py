@@ -1,0 +1,204 @@
+"""Dead letters as people read them: groups with one cause, one in full, and what a replay did."""
+
+import time
+from collections.abc import Sequence
+
+from seqd.cli.ui.numbers import age, clock, count, counted
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts
+from seqd.client.failure_groups import FailureGroup, FailureGroups
+from seqd.client.replaying import ReplayedJob
+from seqd.escaping import one_line, printable
+from seqd.kinds import kind_of_task
+from seqd_schemas import FailureRecord, FailureScope, Item, ItemErrorCode, ModelReference
+
+#: Characters that are shown of a message in a list, and of an item's input.
+MAX_MESSAGE_CHARS = 240
+MAX_INPUT_CHARS = 2_000
+
+#: Jobs that a replay names.
+_MAX_NAMED_JOBS = 20
+
+#: Codes that are the input's fault, whatever the model does.
+_OF_THE_INPUT = frozenset(
+    {ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR}
+)
+
+
+def print_groups(screen: Screen, groups: FailureGroups, by: str, limit: int) -> None:
+    """Print groups of dead letters, that with the most items first."""
+    listed = groups.listed()
+    if not listed:
+        screen.say("Nothing has failed of late: there are no dead letters that match.")
+        return
+    noun = "cause" if by == "failure" else by
+    screen.say(
+        f"{counted(len(listed), noun)}, {counted(groups.items, 'failed item')} of "
+        f"{counted(groups.jobs, 'job')}",
+        "bold",
+    )
+    now_ms = time.time_ns() // 1_000_000
+    for group in listed[:limit]:
+        screen.say()
+        _print_group(screen, group, by, now_ms)
+    if len(listed) > limit:
+        screen.say()
+        screen.say(f"{count(len(listed) - limit)} more: say -n {len(listed)}", "dim")
+
+
+def print_failures(screen: Screen, records: Sequence[FailureRecord]) -> None:
+    """Print dead letters one by one."""
+    if not records:
+        screen.say("Nothing has failed of late: there are no dead letters that match.")
+        return
+    now_ms = time.time_ns() // 1_000_000
+    for record in records:
+        died = f", {record.cause}" if record.cause else ""
+        again = f", tried again by {record.replayed_by}" if record.replayed_by else ""
+        screen.say(
+            f"{record.id}  {record.code}{died}  {_of(record)} of job {record.job_id}, "
+            f"{_model(record)}, {age(record.at_ms, now_ms)} ago{again}",
+            "bold",
+        )
+        screen.say(f"  {one_line(record.message, MAX_MESSAGE_CHARS)}")
+
+
+def print_failure(
+    screen: Screen, record: FailureRecord, items: Sequence[Item], *, is_kept: bool
+) -> None:
+    """Print one dead letter in full, and what to do about it."""
+    print_facts(
+        screen,
+        {
+            "failed": _of(record),
+            "code": record.code,
+            "worker died": record.cause,
+            "when": clock(record.at_ms),
+            "job": record.job_id,
+            "unit": record.unit,
+            "tenant": record.tenant,
+            "task": record.task,
+            "model": _model(record),
+            "recorded by": record.worker,
+            "attempts": record.attempts,
+            "items": _names(record),
+            "message": one_line(record.message),
+            "tried again by": record.replayed_by,
+        },
+    )
+    _print_input(screen, record, items, is_kept=is_kept)
+    if record.traceback:
+        screen.say()
+        screen.say("traceback, in the plugin", "dim")
+        for line in printable(record.traceback).splitlines():
+            screen.say(line)
+    screen.say()
+    for line in _what_to_do(record, is_kept=is_kept):
+        screen.say(line)
+
+
+def say_plan(screen: Screen, ready: Sequence[ReplayedJob], *, current_version: bool) -> None:
+    """Say what a replay will do."""
+    items, letters = sum(one.items for one in ready), sum(len(one.failure_ids) for one in ready)
+    version = "the version in service" if current_version else "the versions that failed"
+    screen.say(
+        f"{counted(items, 'failed item')} of {counted(len(ready), 'job')} "
+        f"({counted(letters, 'dead letter')}) will be tried again on {version}."
+    )
+
+
+def say_replayed(screen: Screen, jobs: Sequence[ReplayedJob], *, is_dry_run: bool) -> None:
+    """Say what a replay did, or would do, and which jobs were left and why."""
+    if not jobs:
+        screen.say("No dead letter matches that was not replayed before (--again for those).")
+        return
+    left = [one for one in jobs if one.left_because]
+    taken = [one for one in jobs if not one.left_because]
+    if taken and is_dry_run:
+        items = counted(sum(one.items for one in taken), "failed item")
+        screen.say(f"{items} of {counted(len(taken), 'job')} would be tried again.")
+    for one in taken[:_MAX_NAMED_JOBS]:
+        if one.new_job_id is None:
+            screen.say(f"Job {one.job_id}: {counted(one.items, 'failed item')}")
+        else:
+            screen.say(f"Job {one.job_id} is tried again by job {one.new_job_id}.")
+    if len(taken) > _MAX_NAMED_JOBS:
+        screen.say(f"and {counted(len(taken) - _MAX_NAMED_JOBS, 'more job')}")
+    if any(one.new_job_id for one in taken):
+        screen.say(f"The results of the whole: seqd jobs results {taken[0].job_id} --merged", "dim")
+    for one in left[:_MAX_NAMED_JOBS]:
+        screen.say(f"Job {one.job_id} was left: {one_line(one.left_because)}", "yellow")
+    if len(left) > _MAX_NAMED_JOBS:
+        screen.say(f"and {counted(len(left) - _MAX_NAMED_JOBS, 'more job')} left", "yellow")
+
+
+def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> None:
+    when = f"last {age(group.last_at_ms, now_ms)} ago"
+    if group.first_at_ms != group.last_at_ms:
+        when = f"first {age(group.first_at_ms, now_ms)} ago, {when}"
+    what = f"{counted(group.items, 'item')} of {counted(group.jobs, 'job')}"
+    if by == "failure":
+        died = f", {group.cause}" if group.cause else ""
+        screen.say(f"{group.code}{died}  {group.task} {group.model}  {what}", "bold")
+    else:
+        screen.say(f"{group.name}  {what}", "bold")
+    screen.say(f"  {one_line(group.message, MAX_MESSAGE_CHARS)}")
+    again = f", {count(group.replayed)} tried again" if group.replayed else ""
+    screen.say(
+        f"  {when}, in {counted(group.entries, 'dead letter')}{again}: "
+        f"seqd failures show {group.example_id}",
+        "dim",
+    )
+
+
+def _of(record: FailureRecord) -> str:
+    if record.scope is FailureScope.ITEMS:
+        return counted(record.items, "item")
+    return f"the whole job, {counted(record.items, 'item')} undone" if record.items else "the job"
+
+
+def _model(record: FailureRecord) -> str:
+    return str(ModelReference(record.model, record.version))
+
+
+def _names(record: FailureRecord) -> str:
+    more = record.items - len(record.custom_ids)
+    named = ", ".join(one_line(name, 128) for name in record.custom_ids)
+    return f"{named} and {count(more)} more" if named and more > 0 else named
+
+
+def _print_input(
+    screen: Screen, record: FailureRecord, items: Sequence[Item], *, is_kept: bool
+) -> None:
+    if record.scope is FailureScope.JOB:
+        return
+    screen.say()
+    if items:
+        screen.say(f"input of item {one_line(items[0].custom_id, 128)}", "dim")
+        screen.say(one_line(items[0].text, MAX_INPUT_CHARS))
+    elif not is_kept:
+        screen.say("Its input is gone, since the job was removed.", "dim")
+    elif record.code in _OF_THE_INPUT:
+        screen.say("The item held no text that could be read, so there is no input to show.", "dim")
+    else:
+        screen.say("Its input is not kept.", "dim")
+
+
+def _what_to_do(record: FailureRecord, *, is_kept: bool) -> list[str]:
+    if record.replayed_by is not None:
+        return [f"It is tried again: seqd jobs show {record.replayed_by}"]
+    if not is_kept:
+        return ["The job is not kept any more: hand its input in again as a new job."]
+    if record.code in _OF_THE_INPUT:
+        return [
+            "The input is at fault: mend it, and hand it in again. For other texts under the same "
+            "names see `retry` of the client."
+        ]
+    mended = "Once it is mended, try it again"
+    if record.scope is FailureScope.JOB and kind_of_task(record.task).trains:
+        return [f"{mended}, from the last checkpoint: seqd failures replay {record.id}"]
+    return [
+        f"{mended}: seqd failures replay {record.id}",
+        f"All with this code: seqd failures replay --code {record.code} --model {record.model}",
+        "On the version that is in service by then: --current-version",
+    ]

@@ -1,0 +1,194 @@
+"""Dead letters for clients: finding them, their items, and trying these again after the cure.
+
+The failed items of a job are handed in as a job that continues it, under the names that they have,
+as a retry does. Where the job was retried before, the last of its retries is continued, and sent is
+what has no output in all of them together. A training goes on from its last checkpoint.
+"""
+
+from dataclasses import dataclass, field
+
+from seqd.client.failure_groups import FailureGroups
+from seqd.client.job_steps import JobSteps
+from seqd.client.requests import resumption_of
+from seqd.client.sending import Sender
+from seqd.errors import JobDamaged, RedisUnreachable, SeqdError, UnknownJob
+from seqd.ledger import LedgerParts
+from seqd.ledger.blobs import unpack_items
+from seqd.ledger.exchange import Exchange, Taken
+from seqd.ledger.failure_filter import FailureFilter
+from seqd.ledger.jobs import RetryableUnit
+from seqd_schemas import FailureRecord, FailureScope, Item, TrainJob
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedJob:
+    """What became of the dead letters of one job, with those of its retries."""
+
+    #: The first of the jobs, whose results are those of the whole.
+    job_id: str
+    #: Its dead letters.
+    failure_ids: tuple[str, ...]
+    #: Items that these tell of.
+    items: int
+    #: The job that tries them again; None where none does.
+    new_job_id: str | None = None
+    #: Why it was left; '' where it was not.
+    left_because: str = ""
+
+
+@dataclass(slots=True)
+class _Chain:
+    """A job and those that continue it, as far as dead letters tell of them."""
+
+    first: JobSteps[object]
+    #: Why nothing can be done.
+    left_because: str = ""
+    ids: list[str] = field(default_factory=list)
+    items: int = 0
+    #: Codes of the items that are meant.
+    codes: set[str] = field(default_factory=set)
+    #: True where all that has no output is meant, since a whole job had failed.
+    is_whole: bool = False
+
+    def add(self, record: FailureRecord) -> None:
+        """Take a dead letter of one of its jobs."""
+        self.ids.append(record.id)
+        self.items += record.items
+        self.codes.add(record.code)
+        self.is_whole |= record.scope is FailureScope.JOB
+
+
+class Replay:
+    """One replay: which dead letters are meant, and how they are tried again."""
+
+    def __init__(
+        self,
+        ledger: LedgerParts,
+        sender: Sender,
+        wanted: FailureFilter,
+        *,
+        current_version: bool = False,
+        again: bool = False,
+        dry_run: bool = False,
+    ) -> None:
+        """`current_version` takes the version in service in the place of the one that failed.
+
+        What another job tries again already is left out, unless `again`. A `dry_run` changes
+        nothing.
+        """
+        self._ledger = ledger
+        self._sender = sender
+        self._wanted = wanted
+        self._current_version = current_version
+        self._again = again
+        self._dry_run = dry_run
+
+    def run(self) -> Exchange[list[ReplayedJob]]:
+        """Replay job after job, the one with the newest dead letter first."""
+        done = []
+        for chain in (yield from self._chains()):
+            done.append((yield from self._replayed(chain)))
+        return done
+
+    def _chains(self) -> Exchange[list[_Chain]]:
+        chains: dict[str, _Chain] = {}
+        of_job: dict[str, _Chain] = {}
+        records = Taken(self._ledger.failures.pages(self._wanted))
+        while (record := (yield from records.take())) is not None:
+            if record.replayed_by is not None and not self._again:
+                continue
+            chain = of_job.get(record.job_id)
+            if chain is None:
+                found = yield from self._chain_of(record.job_id)
+                chain = chains.setdefault(found.first.job_id, found)
+                of_job[record.job_id] = chain
+            chain.add(record)
+        return list(chains.values())
+
+    def _chain_of(self, job_id: str) -> Exchange[_Chain]:
+        steps = JobSteps[object](self._ledger, job_id)
+        try:
+            if not (yield from self._ledger.jobs.exists.steps(job_id)):
+                return _Chain(steps, f"Job {job_id} is not kept any more, nor are its items.")
+            return _Chain((yield from steps.origin()))
+        except UnknownJob as error:
+            return _Chain(steps, str(error))
+
+    def _replayed(self, chain: _Chain) -> Exchange[ReplayedJob]:
+        new_job, left_because = None, chain.left_because
+        if not left_because:
+            try:
+                new_job, left_because = yield from self._sent(chain)
+            except RedisUnreachable:
+                raise
+            except SeqdError as error:
+                left_because = str(error)
+        if new_job is not None:
+            # An audit of operators' actions belongs here: `replay`, these ids, the new job.
+            yield from self._ledger.failures.note_replayed.steps(chain.ids, new_job)
+        return ReplayedJob(chain.first.job_id, tuple(chain.ids), chain.items, new_job, left_because)
+
+    def _sent(self, chain: _Chain) -> Exchange[tuple[str | None, str]]:
+        """Send what is meant of a chain; return the new job, or None and why it is left."""
+        last = chain.first
+        while (later := (yield from last.continuation())) is not None:
+            last = later
+        ended = yield from last.record()
+        if not ended.state.is_terminal:
+            return None, f"Job {last.job_id} is {ended.state}. Wait for its end, or cancel it."
+        if self._dry_run:
+            return None, ""
+        if isinstance(ended.job, TrainJob):
+            sent = yield from self._sender.send(resumption_of(ended), {})
+        else:
+            first = yield from chain.first.record()
+            codes = None if chain.is_whole else frozenset(chain.codes)
+            sent = yield from self._sender.replay(
+                first, ended, codes, current_version=self._current_version
+            )
+        if sent.steps.upload is not None:  # one at a time, however many jobs there are
+            yield from sent.steps.upload.join()
+            yield from sent.steps.upload.raise_error()
+        return sent.steps.job_id, ""
+
+
+def purged(ledger: LedgerParts, wanted: FailureFilter, *, dry_run: bool = False) -> Exchange[int]:
+    """Remove the dead letters that match, a page at a time; return how many there were."""
+    removed, pages = 0, Taken(ledger.failures.pages(wanted))
+    while (page := (yield from pages.take_some())) is not None:
+        ids = [record.id for record in page]
+        removed += len(ids) if dry_run else (yield from ledger.failures.purge.steps(ids))
+    # An audit of operators' actions belongs here: `purge`, the filters, how many.
+    return removed
+
+
+def groups_found(ledger: LedgerParts, wanted: FailureFilter, by: str) -> Exchange[FailureGroups]:
+    """Return the dead letters that match, in groups. Raises InvalidRequest."""
+    groups, records = FailureGroups(by), Taken(ledger.failures.pages(wanted))
+    while (record := (yield from records.take())) is not None:
+        groups.add(record)
+    return groups
+
+
+def failed_items_of(ledger: LedgerParts, failure_id: str) -> Exchange[list[Item]]:
+    """Return the items that a dead letter names, with their input, as far as it is kept."""
+    record = yield from ledger.failures.get.steps(failure_id)
+    if not record.unit:
+        return []
+    unit = RetryableUnit(ledger.keys.failed(record.job_id), record.unit.encode())
+    try:
+        blob = yield from ledger.jobs.retryable_input.steps(record.job_id, unit)
+    except (UnknownJob, JobDamaged):
+        return []  # the job is gone, or its items held no text
+    entries = unpack_items(blob).items
+    return [one for one in entries if isinstance(one, Item) and one.custom_id in record.custom_ids]
+
+
+def failures_found(
+    ledger: LedgerParts, wanted: FailureFilter, limit: int
+) -> Exchange[list[FailureRecord]]:
+    """Return the newest dead letters that match."""
+    found, records = list[FailureRecord](), Taken(ledger.failures.pages(wanted))
+    while len(found) < limit and (record := (yield from records.take())) is not None:
+        found.append(record)
+    return found

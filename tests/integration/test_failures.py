@@ -1,0 +1,311 @@
+"""What failed can be found, understood, and tried again once its cause is mended."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cli_builders import here
+from seqd.client import AsyncClient, Client, JobHandle
+from seqd.errors import InvalidRequest, UnknownFailure
+from seqd_schemas import DeathCause, ItemFailure
+from worker_fixtures import Cluster, publish_file, wait_until
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[Client]:
+    client = cluster.client()
+    yield client
+    client.purge_failures()
+
+
+@pytest.fixture
+def cure(cluster: Cluster) -> Iterator[Path]:
+    """The file whose presence mends what fails for the text `uncured`."""
+    file = cluster.settings.data_dir / "cured"
+    yield file
+    file.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(cluster.settings.data_dir))
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def failed(client: Client, *texts: str, **options: object) -> JobHandle:
+    """Hand a job in, and wait for its end."""
+    job = client.classify(texts, model="echo", **options)  # type: ignore[arg-type]
+    job.wait()
+    return job
+
+
+def outcomes(job: JobHandle) -> list[str]:
+    """Return the labels and codes of a job's results, with those of its retries."""
+    return [
+        result.error.code.value if isinstance(result, ItemFailure) else result.output.label
+        for result in job.merged_results()
+    ]
+
+
+def test_what_a_plugin_raised_is_told_with_its_traceback_and_input(client: Client) -> None:
+    job = failed(client, "good", "raise", "bad")
+
+    letters = {letter.code: letter for letter in client.failures(job=job.job_id)}
+
+    raised = letters["plugin_error"]
+    assert set(letters) == {"plugin_error", "invalid_input"}
+    assert (raised.model, raised.task, raised.items, raised.worker) == (
+        "echo",
+        "classify",
+        1,
+        "shared",
+    )
+    assert raised.custom_ids == ("row-2",)
+    assert re.search(
+        r"  seqd_light\.py, line \d+, in _raises\n"
+        r'    raise ValueError\("this text was made to break the plugin"\)\n'
+        r"ValueError: this text was made to break the plugin$",
+        raised.traceback,
+    ), raised.traceback
+    assert "/" not in raised.traceback.partition("\n")[0]
+    assert [item.text for item in client.failure_items(raised.id)] == ["raise"]
+    assert letters["invalid_input"].traceback == ""
+
+
+@pytest.mark.slow
+def test_an_item_that_kills_its_worker_is_told_with_the_cause(client: Client) -> None:
+    job = failed(client, "good", "segfault")
+
+    (letter,) = client.failures(job=job.job_id)
+
+    assert (letter.code, letter.cause) == ("worker_crashed", DeathCause.SIGNAL)
+    assert "SIGSEGV" in letter.message
+    assert letter.attempts > 1
+    assert [item.text for item in client.failure_items(letter.id)] == ["segfault"]
+
+
+def test_a_training_that_fails_is_told_with_its_traceback(client: Client) -> None:
+    data = [{"text": "a", "label": "b"}]
+    job = client.train(data, model="echo", parameters={"trick": "bug"})
+    wait_until(lambda: job.record().state.is_terminal, "the training has failed")
+
+    (letter,) = client.failures(job=job.job_id)
+
+    assert (letter.scope, letter.task, letter.code) == ("job", "train", "plugin_fault")
+    assert "ValueError: this training was made to fail" in letter.traceback
+
+
+def test_items_are_replayed_once_their_cause_is_mended(client: Client, cure: Path) -> None:
+    job = failed(client, "a", "uncured", "b", "uncured", "bad")
+    cure.touch()
+
+    planned = client.replay(code="plugin_error", job=job.job_id, dry_run=True)
+    (done,) = client.replay(code="plugin_error", job=job.job_id)
+
+    assert [(one.items, one.new_job_id) for one in planned] == [(2, None)]
+    assert done.job_id == job.job_id and done.new_job_id is not None
+    retried = client.job(done.new_job_id)
+    record = retried.wait()
+    assert (record.job.continues, record.version) == (job.job_id, job.record().version)
+    assert [result.custom_id for result in retried.results()] == ["row-2", "row-4"]
+    assert outcomes(job) == ["a", "uncured", "b", "uncured", "invalid_input"]
+    replayed = client.failures(job=job.job_id, code="plugin_error")
+    assert [letter.replayed_by for letter in replayed] == [done.new_job_id]
+    assert client.replay(code="plugin_error", job=job.job_id) == []
+
+
+def test_what_one_replay_left_out_is_replayed_by_the_next(client: Client, cure: Path) -> None:
+    job = failed(client, "uncured", "raise", "bad")
+    cure.touch()
+    (first,) = client.replay(code="invalid_input", job=job.job_id)
+    assert first.new_job_id is not None
+    client.job(first.new_job_id).wait()
+
+    (second,) = client.replay(code="plugin_error", job=job.job_id)
+
+    assert second.new_job_id is not None
+    rest = client.job(second.new_job_id)
+    assert rest.wait().job.continues == first.new_job_id
+    assert [result.custom_id for result in rest.results()] == ["row-1", "row-2"]
+    assert outcomes(job) == ["uncured", "plugin_error", "invalid_input"]
+
+
+def test_what_succeeded_since_is_not_sent_again(client: Client, cure: Path) -> None:
+    job = failed(client, "uncured", "raise")
+    cure.touch()
+    retried = client.retry(job)
+    retried.wait()
+
+    (done,) = client.replay(code="plugin_error", job=job.job_id)
+
+    assert done.new_job_id is not None
+    again = client.job(done.new_job_id)
+    again.wait()
+    assert [result.custom_id for result in again.results()] == ["row-2"]
+    assert outcomes(job) == ["uncured", "plugin_error"]
+
+
+def test_items_are_replayed_on_the_version_in_service(cluster: Cluster, client: Client) -> None:
+    store = cluster.settings.store_dir
+    broken = publish_file(store, "echo", "echo.json", '{"records": 1, "trick": "raise"}')
+    wait_until(
+        lambda: broken in [one.version for one in client.catalog()["echo"].versions],
+        "the version is published",
+    )
+    job = client.classify(["a", "b"], model=f"echo@{broken}")
+    job.wait()
+
+    (done,) = client.replay(job=job.job_id, current_version=True)
+
+    assert done.new_job_id is not None
+    assert client.job(done.new_job_id).wait().version != broken
+    assert outcomes(job) == ["a", "b"]
+
+
+def test_a_job_whose_retry_runs_is_left(client: Client) -> None:
+    job = failed(client, "raise", parameters={"delay_ms": 300})
+    client.retry(job).pause()
+
+    (left,) = client.replay(job=job.job_id)
+
+    assert left.new_job_id is None
+    assert re.fullmatch(r"Job \S+ is paused\. Wait for its end, or cancel it\.", left.left_because)
+
+
+def test_a_dead_letter_outlives_its_job(client: Client) -> None:
+    job = failed(client, "raise")
+    job.remove()
+
+    (letter,) = client.failures(job=job.job_id)
+    (left,) = client.replay(ids=[letter.id])
+
+    assert client.failure_items(letter.id) == []
+    assert left.left_because == f"Job {job.job_id} is not kept any more, nor are its items."
+
+
+def test_dead_letters_are_found_by_time_and_purged(client: Client) -> None:
+    job = failed(client, "raise", tenant="old")
+    later = datetime.now() + timedelta(minutes=5)
+
+    assert client.failures(since=later) == []
+    assert len(client.failures(until=later, tenant="old")) == 1
+    assert client.purge_failures(tenant="old", dry_run=True) == 1
+    assert client.purge_failures(tenant="old") == 1
+    assert client.failures(tenant="old") == []
+    assert outcomes(job) == ["plugin_error"]
+
+
+def test_a_filter_that_nothing_can_match_is_refused(client: Client) -> None:
+    with pytest.raises(InvalidRequest, match=r"cause is 'bored'; allowed: hang, watchdog, "):
+        client.failures(cause="bored")
+    with pytest.raises(InvalidRequest, match=r"An id of a dead letter is 'x'; allowed: MILLI"):
+        client.replay(ids=["x"])
+    with pytest.raises(UnknownFailure, match=r"There is no dead letter 1-1\. "):
+        client.failure("1-1")
+
+
+def test_the_asynchronous_client_does_the_same(cluster: Cluster, client: Client, cure: Path):
+    job = failed(client, "uncured")
+    cure.touch()
+
+    async def replayed() -> str | None:
+        async with AsyncClient(settings=cluster.settings) as there:
+            (letter,) = await there.failures(job=job.job_id)
+            groups = await there.failure_groups(job=job.job_id)
+            assert (groups.entries, groups.items, groups.jobs) == (1, 1, 1)
+            assert [one.text for one in await there.failure_items(letter.id)] == ["uncured"]
+            assert await there.failure(letter.id) == letter
+            (done,) = await there.replay(ids=[letter.id])
+            assert await there.purge_failures(job=job.job_id) == 1
+            assert await there.failure_count() >= 0
+            return done.new_job_id
+
+    new_job = asyncio.run(replayed())
+
+    assert new_job is not None
+    client.job(new_job).wait()
+    assert outcomes(job) == ["uncured"]
+
+
+@pytest.mark.usefixtures("shell")
+def test_the_commands_list_show_replay_and_purge(
+    client: Client, capsys: pytest.CaptureFixture[str], cure: Path
+) -> None:
+    job = failed(client, "uncured", "uncured", "good", tenant="shop")
+
+    listed = here(capsys, "failures", "list", "--tenant", "shop")
+    lines = listed.out.splitlines()
+    (letter,) = client.failures(tenant="shop")
+    assert lines[0] == "1 cause, 2 failed items of 1 job"
+    assert lines[2] == f"plugin_error  classify echo@{letter.version}  2 items of 1 job"
+    assert lines[3].startswith("  The model plugin raised ValueError: this text breaks the plugin ")
+    assert listed.out.endswith(f"in 1 dead letter: seqd failures show {letter.id}\n")
+
+    shown = here(capsys, "failures", "show", letter.id).out
+    assert "\ninput of item row-1\nuncured\n" in shown
+    assert "\ntraceback, in the plugin\n" in shown
+    assert f"\nOnce it is mended, try it again: seqd failures replay {letter.id}\n" in shown
+
+    asked = here(capsys, "failures", "replay", letter.id)
+    assert asked.status == 2
+    assert asked.out == (
+        "2 failed items of 1 job (1 dead letter) will be tried again on the versions that failed.\n"
+    )
+    assert asked.err == (
+        "error[unconfirmed]: Nothing was done. Say --yes to replay them, or --dry-run to look.\n"
+    )
+
+    cure.touch()
+    done = here(capsys, "failures", "replay", letter.id, "--yes")
+    assert done.status == 0
+    assert re.search(rf"^Job {job.job_id} is tried again by job \S+\.$", done.out, re.MULTILINE)
+    new_job = client.failure(letter.id).replayed_by
+    assert new_job is not None
+    client.job(new_job).wait()
+    assert outcomes(job) == ["uncured", "uncured", "good"]
+
+    again = here(capsys, "failures", "replay", "--tenant", "shop", "--yes")
+    assert again.out == (
+        "No dead letter matches that was not replayed before (--again for those).\n"
+    )
+    purged = here(capsys, "failures", "purge", "--tenant", "shop", "--yes")
+    assert purged.out.splitlines()[-1] == "1 dead letter removed."
+
+
+@pytest.mark.usefixtures("shell")
+def test_a_command_that_names_no_dead_letters_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for action in ("replay", "purge"):
+        ended = here(capsys, "failures", action, "--yes")
+        assert ended.status == 2
+        assert ended.err.startswith(
+            f"error[invalid_request]: It is not said which dead letters to {action}: name ids, "
+        )
+
+
+@pytest.mark.usefixtures("shell")
+def test_hostile_text_reaches_no_terminal(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[2J\x9b31m\u202e[red]x[/red]\nforged: line"
+    job = failed(
+        client,
+        {"custom_id": "i\u202e\u2028[b]", "text": "raise"},
+        {"custom_id": "2", "text": evil + "nan"},
+    )
+    (letter,) = client.failures(job=job.job_id)
+
+    for command in (("list", "--job", job.job_id), ("list", "--each"), ("show", letter.id)):
+        for more in ((), ("--json",)):
+            printed = here(capsys, "failures", *command, *more)
+            assert printed.status == 0
+            assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028]", printed.out)
