@@ -34,6 +34,7 @@ _COMMANDS = {
     "generate": _Source("generate", "generate", _WORK),
     "run": _Source("run", "run", _WORK, "RunCommand"),
     "status": _Source("status", "status", _LOOK),
+    "doctor": _Source("doctor", "doctor", _LOOK),
     "workers": _Source("workers", "app", _LOOK),
     "schema": _Source("schema", "schema", _LOOK),
     "jobs": _Source("jobs", "app", _WORK),

@@ -1,7 +1,8 @@
 """The exit statuses of all commands, and the one place where an error becomes one.
 
     0    all went well
-    1    a job failed, a plugin broke its contract: nothing that the caller could mend
+    1    a job failed, a plugin broke its contract: nothing that the caller could mend; `seqd
+         doctor` found an error
     2    the caller can mend it: a wrong option, file or parameter, items without a result, a
          damaged model, a full Redis
     3    the answer is no: by `models compare --metric` the second version is not better

@@ -53,8 +53,18 @@ class RunFolder:
     def remove_left_behind(self, now_s: float) -> list[str]:
         """Remove the files of workers that have long been silent; return whose.
 
-        `now_s` is the time on the clock of the file system, such as that of a file just written. A
-        worker is judged by the youngest of its files: while it drains, it has a heartbeat, too.
+        `now_s` is the time on the clock of the file system, such as that of a file just written.
+        """
+        silent = self.left_behind(now_s)
+        for files in silent.values():
+            for path in files:
+                path.unlink(missing_ok=True)
+        return list(silent)
+
+    def left_behind(self, now_s: float) -> dict[str, list[Path]]:
+        """Return the files of workers that have long been silent, by worker, sorted.
+
+        A worker is judged by the youngest of its files: while it drains, it has a heartbeat, too.
         """
         files: dict[str, list[Path]] = {}
         youngest_s: dict[str, float] = {}
@@ -67,7 +77,4 @@ class RunFolder:
                 files.setdefault(match[1], []).append(path)
                 youngest_s[match[1]] = max(written_s, youngest_s.get(match[1], written_s))
         silent = sorted(one for one, at_s in youngest_s.items() if now_s - at_s > LEFT_BEHIND_S)
-        for worker in silent:
-            for path in files[worker]:
-                path.unlink(missing_ok=True)
-        return silent
+        return {worker: files[worker] for worker in silent}

@@ -1,0 +1,127 @@
+"""`seqd doctor`: what is wrong with Redis, the fleet and this machine, and what to do about it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_json
+
+if TYPE_CHECKING:
+    from seqd.doctor.findings import Finding, Report
+    from seqd.ledger.acl import Role
+
+#: What an error is, beside the text.
+_STYLES = {"error": "bold red", "warning": "bold yellow"}
+
+
+def doctor(
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix", help="Remove what nobody needs: stale files here, stale names of workers."
+        ),
+    ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read all bytes of all stored versions.")
+    ] = False,
+    manifests: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="A manifest of Kubernetes, whose traps are looked for and nothing else; may be "
+            "given again.",
+        ),
+    ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            help="Whose rights the user of Redis must have: worker, client, operator, exporter, "
+            "gateway or inbox. Else those of any.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Examine Redis, the fleet and this machine: what is wrong, why it matters, what to do.
+
+    Exit status 0 without an error, also with warnings; 1 with one. It works from any machine that
+    reaches Redis, and without Redis it examines this machine.
+    """
+    from seqd.doctor.examination import Wanted, examine
+    from seqd.doctor.manifests import examine_manifests
+    from seqd.settings import load_settings
+
+    settings = load_settings()  # what is no setting is a finding, and no line beside the answer
+    if manifests:
+        report = examine_manifests(settings, manifests)
+    else:
+        report = examine(settings, Wanted(fixes=fix, deep=deep, role=_role(role)))
+    if as_json:
+        print_json(
+            {
+                "findings": [asdict(one) for one in report.findings],
+                "checked": report.checked,
+                "not_checked": [asdict(one) for one in report.not_checked],
+                "fixed": report.fixed,
+                "not_fixed": report.not_fixed,
+            }
+        )
+    else:
+        _show(Screen(), report)
+    raise typer.Exit(0 if report.is_well else 1)
+
+
+def _role(name: str | None) -> "Role | None":
+    from seqd.ledger.acl import Role
+
+    return (
+        None if name is None else Role(options.choice("--role", name, [one.value for one in Role]))
+    )
+
+
+def _show(screen: Screen, report: "Report") -> None:
+    for line in report.fixed:
+        screen.say(f"fixed: {line}", "green")
+    for line in report.not_fixed:
+        screen.say(f"not fixed: {line}", "yellow")
+    if report.fixed or report.not_fixed:
+        screen.say()
+    for one in report.findings:
+        _show_finding(screen, one)
+    for why, names in _by_reason(report).items():
+        screen.say(f"Not checked: {', '.join(names)}: {why}", "dim")
+    screen.say(_closing_line(report), "bold")
+
+
+def _show_finding(screen: Screen, one: "Finding") -> None:
+    screen.say(f"{one.severity}  {one.id}", _STYLES.get(one.severity, ""))
+    print_facts(screen, {"  what": one.what, "  why": one.why, "  do": one.do, "  see": one.page})
+    screen.say()
+
+
+def _by_reason(report: "Report") -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for one in report.not_checked:
+        names.setdefault(one.why, []).append(one.what)
+    return names
+
+
+def _closing_line(report: "Report") -> str:
+    """Return what came of it, such as `23 checks: 1 error, 2 warnings; not checked: 3`."""
+    from seqd.cli.ui.numbers import counted
+    from seqd.doctor.findings import Severity
+
+    found = [
+        counted(len(report.of(severity)), str(severity))
+        for severity in Severity
+        if report.of(severity)
+    ]
+    told = ", ".join(found) or "all well"
+    rest = f"; not checked: {len(report.not_checked)}" if report.not_checked else ""
+    return f"{counted(len(report.checked), 'check')}: {told}{rest}"

@@ -1,0 +1,91 @@
+"""`examine` looks at everything: at Redis and the fleet, and at this machine beside that.
+
+Without Redis the machine is examined all the same.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from seqd.doctor.devices import device_checks
+from seqd.doctor.files import file_checks
+from seqd.doctor.findings import Finding, Report, Unchecked
+from seqd.doctor.fixes import fix
+from seqd.doctor.fleet import fleet_checks
+from seqd.doctor.machine import machine_checks
+from seqd.doctor.plugins import plugin_checks
+from seqd.doctor.redis import redis_checks
+from seqd.doctor.running import run_checks
+from seqd.doctor.server import Server, open_server
+from seqd.doctor.store import store_checks
+from seqd.errors import SeqdError, UnknownJob
+
+if TYPE_CHECKING:
+    from seqd.ledger.acl import Role
+    from seqd.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an examination does beyond a look."""
+
+    #: Remove what nobody needs, first.
+    fixes: bool = False
+    #: Read all bytes of all stored versions.
+    deep: bool = False
+    #: Whose rights the user of Redis must have; None: those of any role.
+    role: "Role | None" = None
+
+
+def examine(settings: "Settings", wanted: Wanted = Wanted()) -> Report:
+    """Return what is wrong with Redis, the fleet and this machine, the worst first.
+
+    Raises nothing for what is wrong: also a Redis that does not answer is a finding.
+    """
+    with ThreadPoolExecutor(thread_name_prefix="seqd-doctor") as pool:
+        # What takes seconds begins at once: processes that load plugins, or compute on GPUs.
+        slow = [
+            pool.submit(run_checks, checks)
+            for checks in (
+                plugin_checks(settings),
+                device_checks(settings),
+                store_checks(settings, deep=wanted.deep),
+            )
+        ]
+        opened = open_server(settings)
+        server = opened if isinstance(opened, Server) else None
+        report = Report()
+        if wanted.fixes:
+            report.add(fix(settings, server, lambda job: _is_open(server, job)))
+        report.add(_of_redis(opened, wanted))
+        report.add(run_checks(machine_checks(settings)))
+        for future in slow:
+            report.add(future.result())
+        report.add(run_checks(file_checks(settings, lambda job: _is_open(server, job))))
+        if server is not None:
+            server.redis.close()
+    return report
+
+
+def _of_redis(opened: Server | Finding, wanted: Wanted) -> Report:
+    if isinstance(opened, Finding):
+        why = "Redis does not answer"
+        skipped = [Unchecked("Redis", why), Unchecked("the fleet", why)]
+        return Report(findings=[opened], checked=["redis connection"], not_checked=skipped)
+    report = Report(checked=["redis connection"])
+    report.add(run_checks([*redis_checks(opened, wanted.role), *fleet_checks(opened)]))
+    return report
+
+
+def _is_open(server: Server | None, job_id: str) -> bool | None:
+    """Return whether a job is open; None where that cannot be told. One nobody knows is not."""
+    if server is None:
+        return None
+    try:
+        return not server.ledger.jobs.get(job_id).state.is_terminal
+    except UnknownJob:
+        return False
+    except (SeqdError, RedisError):
+        return None

@@ -1,0 +1,289 @@
+"""What an examination finds: kinds of findings with stable ids, checks, and the report.
+
+`KINDS` has, by id, how bad a finding is, why it matters and its page of the runbook.
+docker/doctor.md has the same ids.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from seqd.escaping import one_line
+from seqd.masking import mask_passwords
+
+#: Where the pages of the runbook are.
+RUNBOOK = "docker/RUNBOOK.md"
+
+#: Characters of a sentence at most; what comes from outside may be longer.
+_MAX_CHARS = 1_000
+
+#: Names that a sentence lists at most.
+_MOST_NAMES = 5
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    """Work is lost, refused or stands still, or will."""
+    WARNING = "warning"
+    """Nothing stands still yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all findings of an id share."""
+
+    severity: Severity
+    why: str
+    #: Its page of the runbook; '' without one.
+    anchor: str = ""
+
+
+_E, _W = Severity.ERROR, Severity.WARNING
+
+#: All kinds by their ids.
+KINDS = {
+    "redis-unreachable": Kind(
+        _E, "Without Redis no job is taken and no result committed. Nothing is lost.", "redis-gone"
+    ),
+    "redis-login": Kind(_E, "Whoever has these settings can neither hand in nor do work."),
+    "redis-tls": Kind(_E, "No connection is made, so no work is handed in or done from here."),
+    "redis-address": Kind(_E, "seqd cannot use what answers there."),
+    "redis-loading": Kind(
+        _E, "Redis reads its file after a start. It takes no command before that.", "redis-gone"
+    ),
+    "redis-not-writable": Kind(
+        _E, "Nothing is accepted or committed. Workers keep results in memory.", "redis-read-only"
+    ),
+    "redis-version": Kind(_E, "Scripts use commands that an older server does not know."),
+    "redis-rights": Kind(_W, "What needs a missing right fails when it is called."),
+    "redis-eviction-policy": Kind(
+        _E, "Redis deletes keys when its memory is used up, and with them parts of jobs."
+    ),
+    "redis-no-maxmemory": Kind(
+        _W, "Nothing is refused before the machine's memory is full. Then the kernel may end Redis."
+    ),
+    "redis-memory-high": Kind(
+        _E, "New jobs are refused, uploads wait, ended jobs go before their time.", "redis-full"
+    ),
+    "redis-aof-off": Kind(_W, "A crash of Redis loses what came after its last snapshot."),
+    "redis-persistence-failing": Kind(
+        _E, "Redis does not write to its disk. A restart loses jobs, and it may refuse writes."
+    ),
+    "redis-no-replica": Kind(_W, "A failover has no server to go to.", "failover"),
+    "redis-replica-lag": Kind(_W, "A failover now loses what the replica has not got.", "failover"),
+    "redis-clients-high": Kind(_W, "Beyond maxclients Redis refuses connections of all programs."),
+    "redis-clock-skew": Kind(
+        _W, "Times of jobs, logs and metrics do not fit together, nor do certificates.", "clock"
+    ),
+    "redis-latency": Kind(_W, "Each unit takes several calls of Redis, so workers wait for it."),
+    "redis-slow-scripts": Kind(_W, "While a script runs Redis does nothing else, for anybody."),
+    "redis-slow-commands": Kind(_W, "While a command runs Redis does nothing else, for anybody."),
+    "foreign-celery": Kind(
+        _W,
+        "It shares memory and eviction with seqd. A purge of one may delete what the other needs, "
+        "and its own tasks run twice after its visibility timeout.",
+    ),
+    "no-workers": Kind(_E, "Nobody does the work that waits."),
+    "worker-silent": Kind(
+        _W,
+        "It did not end in order: it was killed, or its machine is away or cut off. Others do its "
+        "units when their leases have run out.",
+        "host-cut-off",
+    ),
+    "worker-crash-loop": Kind(
+        _E,
+        "A worker that dies again and again does no work, and its units are tried anew.",
+        "crash-loop",
+    ),
+    "worker-draining-forever": Kind(
+        _W, "It claims nothing new, and what it has in hand does not end.", "hang"
+    ),
+    "cordon-forgotten": Kind(_W, "The workers that it means claim nothing until it is removed."),
+    "leases-overdue": Kind(
+        _E, "Work that its worker has lost is not handed to another: nobody reconciles."
+    ),
+    "mixed-releases": Kind(
+        _W,
+        "They work side by side, but a worker of an older release leaves what only a later one "
+        "knows.",
+        "mixed-versions",
+    ),
+    "unfit-workers": Kind(_W, "They claim no unit of it. Others do the work, if there are any."),
+    "plugin-broken": Kind(_W, "Its models are not served where it is broken.", "plugin-missing"),
+    "plugin-missing": Kind(
+        _W, "Only some workers serve its models, and none when those are gone.", "plugin-missing"
+    ),
+    "plugin-versions": Kind(
+        _W, "The same request may have another result on another worker.", "mixed-versions"
+    ),
+    "route-unserved": Kind(_E, "This work waits until a worker comes that can run it."),
+    "backlog-grows": Kind(
+        _W, "What is handed in now waits for long, and may expire.", "backlog-grows"
+    ),
+    "tenant-full": Kind(_W, "Further work of the tenant is refused.", "noisy-tenant"),
+    "jobs-quarantined": Kind(
+        _W, "Keys of jobs were damaged by another program, by hand, or by a fault of Redis."
+    ),
+    "inbox-stuck": Kind(_E, "What other programs add to the inbox does not become jobs."),
+    "disk-full": Kind(
+        _E, "Models, checkpoints, logs and Redis's file cannot be written.", "disk-full"
+    ),
+    "inodes": Kind(_E, "No file can be made, though there are bytes left.", "disk-full"),
+    "open-files-limit": Kind(
+        _W, "Connections, files of models and logs count. Beyond the limit nothing is opened."
+    ),
+    "processes-limit": Kind(_W, "Beyond the limit no thread or process is started."),
+    "memory-low": Kind(_W, "The kernel ends a process when memory is used up.", "out-of-memory"),
+    "settings-unknown": Kind(_W, "What was meant by the variable has no effect."),
+    "store-unreadable": Kind(_E, "No version can be loaded from it.", "corrupt-model"),
+    "store-unwritable": Kind(_E, "No training can publish its version.", "disk-full"),
+    "store-damaged": Kind(_E, "The version is refused where it would be loaded.", "corrupt-model"),
+    "store-labels": Kind(
+        _E, "The bare name of the model, or its label, means no version.", "corrupt-model"
+    ),
+    "gpu-driver": Kind(_E, "No slot can use a GPU of this machine.", "sick-gpu"),
+    "gpu-lost": Kind(_E, "The slots on it do no work.", "sick-gpu"),
+    "gpu-sick": Kind(_E, "What is computed on it fails.", "sick-gpu"),
+    "gpu-busy": Kind(_W, "Others use its memory. A further slot on it may not start.", "sick-gpu"),
+    "gpu-unusable": Kind(
+        _E, "A framework would compute on the CPU without a word, or not at all.", "sick-gpu"
+    ),
+    "gpu-kernels": Kind(_E, "The installed framework cannot compute on this GPU.", "sick-gpu"),
+    "slots-unusable": Kind(_E, "`seqd up` does not start workers with these settings."),
+    "stale-files": Kind(_W, "They take room, and mislead who looks for what runs."),
+    "stale-workers": Kind(_W, "They are listed as silent, and nobody waits for them."),
+    "keda-ignore-null-values": Kind(
+        _E, "A Prometheus that is down reads as no work, and KEDA takes every pod away."
+    ),
+    "keda-activation-threshold": Kind(
+        _E, "Activation is strictly greater: the last items of a fleet of none would never wake it."
+    ),
+    "keda-redis-scaler": Kind(
+        _E, "The list holds wakeups without content: its length is not the work that is left."
+    ),
+    "keda-waiting-only": Kind(
+        _E, "Work in hand does not count, so pods are taken away in the middle of it."
+    ),
+    "keda-no-fallback": Kind(
+        _W, "While no metric comes, a fleet of none stays one, and nobody says so."
+    ),
+    "keda-fallback-behavior": Kind(
+        _W, "KEDA goes to `replicas` at once, and takes busy pods away (keda#6659)."
+    ),
+    "keda-cooldown": Kind(_W, "A trickle of short jobs starts and ends the fleet again and again."),
+    "keda-scaled-job": Kind(
+        _E, "A worker does not end when nothing waits, so its Job never does, and they pile up."
+    ),
+    "k8s-grace-period": Kind(
+        _E, "The kubelet ends workers before they have released what they hold."
+    ),
+    "k8s-service-links": Kind(
+        _W, "A service of the namespace named seqd-… sets variables that look like settings."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    id: str
+    severity: Severity
+    what: str
+    why: str
+    do: str
+    #: Its page of the runbook, such as `docker/RUNBOOK.md#redis-full`; '' without one.
+    page: str = ""
+
+
+def finding(
+    kind_id: str,
+    what: str,
+    do: str,
+    *,
+    severity: Severity | None = None,
+    anchor: str | None = None,
+) -> Finding:
+    """Return a finding of a kind; `what` and `do` are sentences, which may hold text from outside.
+
+    `severity` and `anchor` are those of the kind unless they are given.
+    """
+    kind = KINDS[kind_id]
+    page = kind.anchor if anchor is None else anchor
+    return Finding(
+        id=kind_id,
+        severity=severity or kind.severity,
+        what=sentence(what),
+        why=kind.why,
+        do=sentence(do),
+        page=f"{RUNBOOK}#{page}" if page else "",
+    )
+
+
+def sentence(text: str) -> str:
+    """Return a text as one line with a full stop, without passwords and control characters."""
+    line = one_line(mask_passwords(text.strip()), _MAX_CHARS)
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def listed(names: Iterable[str], most: int = _MOST_NAMES) -> str:
+    """Return names joined by commas, the first of them, and how many more there are."""
+    every = list(names)
+    rest = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + rest
+
+
+class NotChecked(Exception):
+    """Something could not be looked at; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing to look at."""
+
+    #: What it is, such as `redis memory`.
+    name: str
+    #: Yields what is wrong. Raises NotChecked, an error of Redis or an OSError.
+    run: Callable[[], Iterable[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """What was not looked at."""
+
+    what: str
+    why: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of an examination."""
+
+    findings: list[Finding] = field(default_factory=list)
+    #: Names of what was looked at.
+    checked: list[str] = field(default_factory=list)
+    not_checked: list[Unchecked] = field(default_factory=list)
+    #: What was done, a sentence each.
+    fixed: list[str] = field(default_factory=list)
+    #: What would have been done and could not, a sentence each.
+    not_fixed: list[str] = field(default_factory=list)
+
+    def of(self, severity: Severity) -> list[Finding]:
+        """Return the findings of a severity."""
+        return [one for one in self.findings if one.severity is severity]
+
+    @property
+    def is_well(self) -> bool:
+        """True without an error; there may be warnings."""
+        return not self.of(Severity.ERROR)
+
+    def add(self, other: "Report") -> None:
+        """Add what came of another part, the worst first."""
+        self.findings += other.findings
+        self.checked += other.checked
+        self.not_checked += other.not_checked
+        self.fixed += other.fixed
+        self.not_fixed += other.not_fixed
+        self.findings.sort(key=lambda one: list(Severity).index(one.severity))

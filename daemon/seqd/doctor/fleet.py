@@ -1,0 +1,429 @@
+"""What the fleet is looked at for: workers that are away or unfit, work that nobody can do.
+
+All of it is what workers publish and the ledger holds, so any machine that reaches Redis sees it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, cast
+
+from seqd.doctor.findings import Check, Finding, Severity, finding, listed
+from seqd.kinds import TRAIN
+from seqd.ledger.redis import redis_errors
+from seqd.serving import takes, waiting_of
+from seqd.targets import option_of
+from seqd_schemas import CordonAction, ModelReference, PluginState, UnfitCode
+
+if TYPE_CHECKING:
+    from seqd.doctor.server import Server
+    from seqd.scaling import RouteWork
+    from seqd_schemas import CordonRule, TenantRecord, WorkerStatus
+
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3_600
+_DAY_S: Final = 24 * _HOUR_S
+
+#: Deaths of one slot within an hour that make a loop.
+_LOOP_DEATHS: Final = 3
+
+#: Seconds that a drain may take, a rule may stand, and a lease be over.
+_DRAIN_S: Final = 15 * _MINUTE_S
+_RULE_S: Final = _DAY_S
+_OVERDUE_S: Final = 2 * _MINUTE_S
+
+#: Seconds of work for each worker that can do it, and of a wait, that are a backlog.
+_BACKLOG_S: Final = _HOUR_S
+_WAIT_S: Final = 15 * _MINUTE_S
+
+#: Seconds that an entry of the inbox may wait.
+_INBOX_S: Final = _MINUTE_S
+
+#: Used part of a limit of a tenant that is told.
+_TENANT_SHARE: Final = 0.9
+
+#: Open jobs, the newest, among which one is looked for that says why a route waits.
+_LOOKED_AT: Final = 200
+
+#: Findings of one kind at most.
+_MOST: Final = 10
+
+#: Pages of the runbook for what workers say that they lack.
+_PAGES: Final = {
+    UnfitCode.DAMAGED: "corrupt-model",
+    UnfitCode.MISSING: "corrupt-model",
+    UnfitCode.UNREADABLE: "corrupt-model",
+    UnfitCode.UNWRITABLE: "disk-full",
+    UnfitCode.NO_LIBRARY: "plugin-missing",
+    UnfitCode.NO_MEMORY: "out-of-memory",
+    UnfitCode.NO_DEVICE: "sick-gpu",
+    UnfitCode.DEVICE_FAULT: "sick-gpu",
+    UnfitCode.BREAKER_OPEN: "poison",
+}
+
+#: What to do about it.
+_CURES: Final = {
+    UnfitCode.DAMAGED: "`seqd doctor --deep` there names the files; `seqd models rollback` goes "
+    "back to a version that is whole",
+    UnfitCode.MISSING: "Have the workers share one store (SEQD_DATA_DIR), or bring the version "
+    "there: `seqd models export`, `seqd models import`",
+    UnfitCode.UNREADABLE: "Mount the store there, and mend its permissions",
+    UnfitCode.UNWRITABLE: "Make room there: `seqd doctor` on that machine says where",
+    UnfitCode.NO_LIBRARY: "Install it there, then restart the worker: `seqd workers restart`",
+    UnfitCode.NO_MEMORY: "Give the slot more memory, or have fewer models there: SEQD_SERVES",
+    UnfitCode.DEVICE_FAULT: "Drain the worker (`seqd workers drain`), and look at the device: "
+    "`seqd doctor` on that machine",
+    UnfitCode.BREAKER_OPEN: "See what the plugin raises in the worker's log; `seqd models "
+    "rollback` goes back to the version before",
+}
+
+
+def fleet_checks(server: "Server") -> list[Check]:
+    """Return the checks of the fleet."""
+    checks = _Checks(server)
+    return [
+        Check("workers", checks.workers),
+        Check("silent workers", checks.silent),
+        Check("drains", checks.drains),
+        Check("rules of operators", checks.rules),
+        Check("releases of seqd", checks.releases),
+        Check("unfit workers", checks.unfit),
+        Check("plugins of workers", checks.plugins),
+        Check("routes", checks.routes),
+        Check("leases", checks.leases),
+        Check("tenants", checks.tenants),
+        Check("quarantine", checks.quarantine),
+        Check("inbox", checks.inbox),
+    ]
+
+
+class _Checks:
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._ledger = server.ledger
+
+    @cached_property
+    def _workers(self) -> "list[WorkerStatus]":
+        return self._ledger.fleet.workers()
+
+    @cached_property
+    def _routes(self) -> "list[RouteWork]":
+        return [one for one in self._ledger.backlog.routes(self._workers) if one.items]
+
+    @cached_property
+    def _now_ms(self) -> int:
+        return self._ledger.fleet.now_ms()
+
+    def workers(self) -> Iterator[Finding]:
+        if self._workers:
+            return
+        items = sum(route.items for route in self._routes)
+        yield finding(
+            "no-workers",
+            f"No worker is up, and {items:,} items wait" if items else "No worker is up",
+            "Start them: `seqd up`, or see why your platform does not (`kubectl get pods`, "
+            "`systemctl status`)",
+            severity=Severity.ERROR if items else Severity.WARNING,
+        )
+
+    def silent(self) -> Iterator[Finding]:
+        silent = self._ledger.fleet.silent_workers()
+        ages_s = {name: (self._now_ms - seen) / 1000 for name, seen in silent.items()}
+        recent = {name: age_s for name, age_s in ages_s.items() if age_s <= _DAY_S}
+        loops = Counter(_place(name) for name, age_s in recent.items() if age_s <= _HOUR_S)
+        for place, deaths in loops.most_common(_MOST):
+            if deaths >= _LOOP_DEATHS:
+                yield finding(
+                    "worker-crash-loop",
+                    f"{deaths} workers of {place} died within the last hour",
+                    "The last lines of its log say why: logs/SLOT.log in its SEQD_DATA_DIR, or "
+                    "`kubectl logs --previous`",
+                )
+        up = {_place(one.worker) for one in self._workers}
+        gone = [
+            name for name in recent if _place(name) not in up and loops[_place(name)] < _LOOP_DEATHS
+        ]
+        if gone:
+            yield self._gone(gone, ages_s)
+        stale = len(ages_s) - len(recent)
+        if stale:
+            yield finding(
+                "stale-workers",
+                f"{stale:,} names of workers stand in Redis that were last heard of more than a "
+                "day ago",
+                "`seqd doctor --fix` removes them; so do workers by themselves",
+            )
+
+    def _gone(self, gone: Sequence[str], ages_s: Mapping[str, float]) -> Finding:
+        held = self._ledger.fleet.in_hand(gone)
+        units = sum(count for _, count in held.values())
+        last = sorted(gone, key=lambda name: ages_s[name])
+        told = [f"{name} ({_span(ages_s[name])} ago)" for name in last]
+        return finding(
+            "worker-silent",
+            f"{len(gone):,} workers are not heard of any more, and none is up in their place: "
+            f"{listed(told)}. They still hold {units:,} units",
+            "See on its machine whether it runs and what its log says; start it again",
+        )
+
+    def drains(self) -> Iterator[Finding]:
+        for one in self._workers[:1_000]:
+            if one.cordon is None or one.cordon.phase != "draining":
+                continue
+            age_s = (self._now_ms - one.cordon.since_ms) / 1000
+            if age_s > _DRAIN_S:
+                yield finding(
+                    "worker-draining-forever",
+                    f"{one.worker} has been draining for {_span(age_s)}",
+                    f"See what it does in its log; then end it: `kill {one.pid}` on {one.host}. "
+                    "What it holds is done by others",
+                )
+
+    def rules(self) -> Iterator[Finding]:
+        old = [
+            rule
+            for rule in self._ledger.cordons.rules()
+            if rule.action is not CordonAction.RESTART
+            and self._now_ms - rule.at_ms > 1000 * _RULE_S
+        ]
+        for rule in old[:_MOST]:
+            age = _span((self._now_ms - rule.at_ms) / 1000)
+            yield finding(
+                "cordon-forgotten",
+                f"The rule to {rule.action} {rule.target} has stood for {age}{_by(rule)}",
+                f"If it is not needed any more: `seqd workers uncordon {option_of(rule.target)}`",
+            )
+        if len(old) > _MOST:
+            yield finding(
+                "cordon-forgotten",
+                f"{len(old) - _MOST:,} further rules have stood for more than a day",
+                "`seqd workers list` shows them",
+            )
+
+    def releases(self) -> Iterator[Finding]:
+        releases = Counter(one.seqd_version for one in self._workers)
+        if len(releases) > 1:
+            told = [f"{version} ({count})" for version, count in sorted(releases.items())]
+            yield finding(
+                "mixed-releases",
+                f"Workers of {len(releases)} releases of seqd are up: {listed(told)}",
+                "Bring the upgrade to its end: docker/upgrade.md. Workers first, then the services "
+                "that hand jobs in",
+            )
+
+    def unfit(self) -> Iterator[Finding]:
+        groups: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+        for one in self._workers:
+            for entry in one.unfit:
+                what = entry.model
+                if entry.version is not None:
+                    what = str(ModelReference(entry.model, entry.version))
+                act = TRAIN if entry.version is None else "run"
+                groups[f"{act} {what}", entry.code, entry.message].append(one.worker)
+        count = len(self._workers)
+        ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+        for (what, code, message), names in ordered[:_MOST]:
+            yield finding(
+                "unfit-workers",
+                f"{len(names)} of {count} workers cannot {what}: {code}: {message or 'no reason'} "
+                f"({listed(names, 3)})",
+                _CURES.get(cast(UnfitCode, code), "See the log of the worker"),
+                severity=Severity.ERROR if len(names) == count else None,
+                anchor=_PAGES.get(cast(UnfitCode, code)),
+            )
+        if len(ordered) > _MOST:
+            yield finding(
+                "unfit-workers",
+                f"{len(ordered) - _MOST:,} further things cannot be run by some workers",
+                "`seqd workers list` and `seqd models show` have them",
+            )
+
+    def plugins(self) -> Iterator[Finding]:
+        telling = [one for one in self._workers if one.plugins]
+        yield from _broken(telling)
+        yield from _missing(telling)
+        yield from _versions(telling)
+
+    def routes(self) -> Iterator[Finding]:
+        unserved = [one for one in self._routes if one.unserved_s > 0]
+        reasons = self._reasons() if unserved and self._workers else {}
+        for route in unserved[:_MOST]:
+            why = reasons.get((route.task, route.model), "")
+            yield finding(
+                "route-unserved",
+                f"No worker that is up can do all that waits of {route.task} {route.model} "
+                f"({route.items:,} items). {why}",
+                "Start a worker that can, or end what keeps them from it: `seqd models show "
+                f"{route.model}`",
+                anchor="" if why else None,
+            )
+        for route in self._routes:
+            yield from self._backlog(route)
+
+    def _backlog(self, route: "RouteWork") -> Iterator[Finding]:
+        able = sum(takes(one, route.task, route.model) for one in self._workers)
+        if not able or route.task == TRAIN:
+            return
+        each_s = (route.seconds - route.unserved_s) / able
+        wait_s = route.oldest_wait_s or 0.0
+        if each_s < _BACKLOG_S and wait_s < _WAIT_S:
+            return
+        yield finding(
+            "backlog-grows",
+            f"{route.items:,} items of {route.task} {route.model} are {_span(each_s)} of work for "
+            f"each of the {able} workers that do it; the oldest job that nobody has begun has "
+            f"waited for {_span(wait_s)}",
+            "Start more workers (docker/scaling.md), or see whose jobs they are: `seqd tenants "
+            "list`",
+        )
+
+    def _reasons(self) -> dict[tuple[str, str], str]:
+        """Return why jobs wait, by task and model, of the newest open jobs."""
+        from seqd_schemas import task_of
+
+        found: dict[tuple[str, str], str] = {}
+        for record in self._ledger.jobs.newest_open(_LOOKED_AT):
+            waiting = waiting_of(record, self._workers)
+            if waiting is not None:
+                found.setdefault((task_of(record.job), record.model), waiting.message)
+        return found
+
+    def leases(self) -> Iterator[Finding]:
+        if not self._workers:
+            return  # nobody is there to reconcile, which is said already
+        key = self._server.settings.keys.timers()
+        with redis_errors(self._server.redis):
+            rows = self._server.redis.zrange(key, 0, 0, withscores=True)
+        late_s = [
+            (self._now_ms - float(score)) / 1000
+            for _, score in cast("list[tuple[bytes, float]]", rows)
+        ]
+        if late_s and late_s[0] > _OVERDUE_S:
+            yield finding(
+                "leases-overdue",
+                f"A lease or a wait ran out {_span(late_s[0])} ago, and no worker has seen to it",
+                "See the logs of workers for `reconciler`; restart them: `seqd workers restart "
+                "--wait`",
+            )
+
+    def tenants(self) -> Iterator[Finding]:
+        full = sorted(
+            (
+                (share, what, one.tenant)
+                for one in self._ledger.tenants.all()
+                for share, what in _shares(one)
+            ),
+            reverse=True,
+        )
+        for share, what, name in full[:_MOST]:
+            yield finding(
+                "tenant-full",
+                f"The tenant {name} uses {share:.0%} of the {what} that it may have waiting",
+                f"`seqd jobs list --tenant {name}` shows what waits; `seqd tenants set {name}` "
+                "gives it more",
+            )
+
+    def quarantine(self) -> Iterator[Finding]:
+        count = self._ledger.jobs.quarantined()
+        if count:
+            yield finding(
+                "jobs-quarantined",
+                f"{count:,} jobs have been put in quarantine so far: their keys were damaged",
+                "`redis-cli --scan --pattern "
+                f"'{self._server.settings.keys.quarantine('*', '*')}'` shows what is kept of them. "
+                "Give Redis a database that nobody else writes to",
+            )
+
+    def inbox(self) -> Iterator[Finding]:
+        state = self._ledger.inbox.state()
+        allowed = state.allowed_entries
+        is_full = allowed is not None and state.entries >= allowed
+        age_s = state.oldest_age_s or 0.0
+        if state.entries and (is_full or age_s > _INBOX_S):
+            of = "" if allowed is None else f" of {allowed:,}"
+            yield finding(
+                "inbox-stuck",
+                f"{state.entries:,}{of} entries wait in the inbox, the oldest for {_span(age_s)}",
+                "Start workers: each of them empties it. Where they are up, see their logs for "
+                "`inbox`, and whether Redis is full",
+            )
+
+
+def _broken(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
+    broken: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in workers:
+        for plugin in one.plugins:
+            if plugin.state is PluginState.BROKEN:
+                broken[plugin.name, plugin.reason].append(one.worker)
+    for (name, reason), names in list(broken.items())[:_MOST]:
+        yield finding(
+            "plugin-broken",
+            f"The plugin {name} is broken on {listed(names, 3)}: {reason}",
+            f"Mend it (`seqd plugins check {name}`), or leave it out there: SEQD_DISABLED_PLUGINS",
+        )
+
+
+def _missing(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
+    has: defaultdict[str, set[str]] = defaultdict(set)
+    for one in workers:
+        for plugin in one.plugins:
+            has[plugin.name].add(one.worker)
+    for name, names in sorted(has.items())[:1_000]:
+        lacking = [one.worker for one in workers if one.worker not in names]
+        if lacking:
+            yield finding(
+                "plugin-missing",
+                f"The plugin {name} is missing on {listed(lacking, 3)}, and {len(names)} other "
+                f"{'worker has' if len(names) == 1 else 'workers have'} it",
+                "Install it there (`seqd plugins list` says what), then `seqd workers restart`",
+            )
+
+
+def _versions(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
+    versions: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one in workers:
+        for plugin in one.plugins:
+            versions[plugin.name][plugin.version] += 1
+    for name, counts in sorted(versions.items()):
+        if len(counts) > 1:
+            told = [f"{version or 'none'} ({count})" for version, count in counts.most_common()]
+            yield finding(
+                "plugin-versions",
+                f"Workers have the plugin {name} in {len(counts)} versions: {listed(told)}",
+                "Install one version everywhere (`seqd plugins list` says what), then `seqd "
+                "workers restart`",
+            )
+
+
+def _shares(record: "TenantRecord") -> Iterator[tuple[float, str]]:
+    limits = record.limits
+    pairs = (
+        (record.open_jobs, limits.jobs, "jobs"),
+        (record.waiting_items, limits.items, "items"),
+        (record.waiting_bytes, limits.bytes, "bytes"),
+    )
+    for used, most, what in pairs:
+        if most and used / most >= _TENANT_SHARE:
+            yield used / most, what
+
+
+def _place(worker: str) -> str:
+    """Return the slot and host of a worker's name, `SLOT@HOST-NONCE`."""
+    return worker.rpartition("-")[0] or worker
+
+
+def _by(rule: "CordonRule") -> str:
+    told = [f"by {rule.by}"] if rule.by else []
+    told += [f"because: {rule.reason}"] if rule.reason else []
+    return f", {', '.join(told)}" if told else ""
+
+
+def _span(seconds: float) -> str:
+    """Return a span of time, such as `42 s`, `5 min`, `3.2 h` or `2.1 d`."""
+    if seconds < 2 * _MINUTE_S:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR_S:
+        return f"{seconds / _MINUTE_S:.0f} min"
+    if seconds < 2 * _DAY_S:
+        return f"{seconds / _HOUR_S:.1f} h"
+    return f"{seconds / _DAY_S:.1f} d"

@@ -1,0 +1,153 @@
+"""What this machine is looked at for: disks, limits of the process, memory, variables."""
+
+import os
+import resource
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding
+from seqd.local.cgroups import memory_bytes
+from seqd.local.gpus import in_gib
+from seqd.variables import unknown_variables
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
+
+_MIB: Final = 2**20
+_GIB: Final = 2**30
+
+#: Bytes left from which on a disk is told of, alone and with the part of the disk that they are.
+_LEAST_BYTES: Final = 256 * _MIB
+_FEW_BYTES: Final = 1 * _GIB
+_SOME_BYTES, _SOME_PART = 20 * _GIB, 0.05
+
+#: Part of the inodes that is free.
+_LEAST_INODES, _FEW_INODES = 0.02, 0.1
+
+#: Open files that a worker with a few models needs, and that are comfortable.
+_LEAST_FILES, _FEW_FILES = 256, 1_024
+#: Threads and processes of a user that a worker with TensorFlow comes near to.
+_FEW_PROCESSES: Final = 512
+
+#: Part of the memory that is left.
+_LOW_MEMORY: Final = 0.05
+
+
+def machine_checks(settings: "Settings") -> list[Check]:
+    """Return the checks of this machine."""
+    folders = {"data": settings.data_dir, "temporary files": Path(tempfile.gettempdir())}
+    places = {what: _existing(folder) for what, folder in folders.items()}
+    return [
+        *(Check(f"disk of {what}", partial(_disk, path)) for what, path in places.items()),
+        *(Check(f"inodes of {what}", partial(_inodes, path)) for what, path in places.items()),
+        Check("limit of open files", _open_files),
+        Check("limit of processes", _processes),
+        Check("memory", partial(_memory, settings)),
+        Check("variables", _variables),
+    ]
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest above it that is there."""
+    folder = folder.absolute()
+    return next((one for one in (folder, *folder.parents) if one.exists()), folder)
+
+
+def _disk(path: Path) -> Iterator[Finding]:
+    told = os.statvfs(path)
+    free, whole = told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize
+    if not whole:
+        raise NotChecked("its file system does not say how large it is")
+    # A small disk of its own may be small on purpose: it is full when little of it is left.
+    is_full = free < min(_LEAST_BYTES, whole * _SOME_PART)
+    is_low = free < min(_FEW_BYTES, whole * _SOME_PART) or (
+        free < _SOME_BYTES and free < whole * _SOME_PART
+    )
+    if is_full or is_low:
+        yield finding(
+            "disk-full",
+            f"The disk of {path} has {_size(free)} left of {_size(whole)}",
+            f"Make room: `du -xh --max-depth=2 {path} | sort -h | tail`; old logs and checkpoints "
+            "first (docker/files.md), then `seqd models gc`",
+            severity=Severity.ERROR if is_full else Severity.WARNING,
+        )
+
+
+def _inodes(path: Path) -> Iterator[Finding]:
+    told = os.statvfs(path)
+    if not told.f_files:
+        raise NotChecked("its file system has no fixed number of them")
+    part = told.f_favail / told.f_files
+    if part < _FEW_INODES:
+        yield finding(
+            "inodes",
+            f"The disk of {path} has {told.f_favail:,} inodes left of {told.f_files:,}",
+            f"Remove small files: `du -x --inodes --max-depth=2 {path} | sort -n | tail` says "
+            "where most are",
+            severity=Severity.ERROR if part < _LEAST_INODES else Severity.WARNING,
+        )
+
+
+def _open_files() -> Iterator[Finding]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
+        yield finding(
+            "open-files-limit",
+            f"A process may have {soft:,} files open here (at most {hard:,} after a raise)",
+            "`ulimit -n 65536` before the start, LimitNOFILE= in systemd, `ulimits` in Compose",
+            severity=Severity.ERROR if soft < _LEAST_FILES else Severity.WARNING,
+        )
+
+
+def _processes() -> Iterator[Finding]:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if soft != resource.RLIM_INFINITY and soft < _FEW_PROCESSES:
+        yield finding(
+            "processes-limit",
+            f"This user may have {soft:,} processes and threads",
+            "`ulimit -u 4096` before the start, TasksMax= in systemd, `pids_limit` in Compose",
+        )
+
+
+def _memory(settings: "Settings") -> Iterator[Finding]:
+    whole = memory_bytes()
+    cache = settings.model_cache_bytes
+    if cache > whole:
+        yield finding(
+            "memory-low",
+            f"A worker may keep {in_gib(cache)} of models (SEQD_MODEL_CACHE_BYTES), and this "
+            f"machine or its control group has {in_gib(whole)}",
+            "Set SEQD_MODEL_CACHE_BYTES to what docker/sizing.md says, or give it more memory",
+        )
+    free = _available_bytes()
+    if free < _LOW_MEMORY * whole:
+        yield finding(
+            "memory-low",
+            f"{in_gib(free)} of memory are left here of {in_gib(whole)}",
+            "`ps -eo rss,pid,args --sort -rss | head` says who has it; run fewer slots, or lower "
+            "SEQD_MODEL_CACHE_BYTES",
+        )
+
+
+def _available_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        name, _, rest = line.partition(":")
+        if name == "MemAvailable":
+            return int(rest.split()[0]) * 1024
+    raise NotChecked("/proc/meminfo does not say what is available")
+
+
+def _variables() -> Iterator[Finding]:
+    for variable in unknown_variables():
+        yield finding(
+            "settings-unknown",
+            variable.sentence,
+            "Correct the name, or remove the variable; `seqd settings` lists those that there are",
+        )
+
+
+def _size(count: int) -> str:
+    return in_gib(count) if count >= _GIB else f"{count / _MIB:.0f} MiB"

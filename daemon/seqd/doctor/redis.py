@@ -1,0 +1,374 @@
+"""What Redis is looked at for: that it keeps what it is given, has room, and answers soon."""
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from statistics import median
+from typing import TYPE_CHECKING, Final, cast
+
+from redis.exceptions import ResponseError
+
+from seqd.doctor.findings import Check, Finding, Severity, finding, listed
+from seqd.errors import RedisFull, RedisNoPermission, RedisUnreachable
+from seqd.ledger.acl import Role, all_scripts
+from seqd.ledger.redis import MARK_TTL_S, has_sentinels, redis_errors, transient_error, user_of
+from seqd.ledger.rights import OPTIONAL, missing_rights
+from seqd.ledger.scripts import source_of
+
+if TYPE_CHECKING:
+    from seqd.doctor.server import Server
+
+#: The oldest server that the scripts run on.
+_OLDEST: Final = (6, 2)
+
+#: Part of the share of memory from which on it is told that little is left.
+_NEARLY: Final = 0.9
+
+#: Seconds by which clocks may differ, and a replica be behind.
+_SKEW_S: Final = 2.0
+_LAG_S: Final = 10
+
+#: Calls that are timed, and the seconds of the middle one that are long.
+_PINGS: Final = 5
+_LATENCY_S: Final = 0.025
+#: Seconds for which a fork may stop Redis.
+_FORK_S: Final = 0.5
+
+#: Entries of the slow log that are read, how old they may be, and what is slow.
+_SLOW_ENTRIES: Final = 128
+_SLOW_WITHIN_S: Final = 3_600
+_SLOW_S: Final = 0.1
+
+#: Keys of a Celery application without a prefix, as seqd never writes them.
+_FOREIGN: Final = (
+    "unacked",
+    "unacked_index",
+    "unacked_mutex",
+    "_kombu.binding.celery",
+    "_kombu.binding.celery.pidbox",
+    "celery",
+)
+
+#: Roles that a user may have, in the order in which they are tried.
+_ROLES: Final = (Role.OPERATOR, Role.CLIENT, Role.WORKER, Role.EXPORTER, Role.INBOX)
+
+
+def redis_checks(server: "Server", role: Role | None) -> list[Check]:
+    """Return the checks of a server; of the rights of a role, or of any that its user may have."""
+    checks = _Checks(server, role)
+    return [
+        Check("redis writes", checks.writes),
+        Check("redis version", checks.version),
+        Check("redis rights", checks.rights),
+        Check("redis eviction", checks.eviction),
+        Check("redis memory", checks.memory),
+        Check("redis persistence", checks.persistence),
+        Check("redis replicas", checks.replicas),
+        Check("redis clients", checks.clients),
+        Check("redis clock", checks.clock),
+        Check("redis latency", checks.latency),
+        Check("redis slow log", checks.slow_log),
+        Check("other Celery applications", checks.foreign_celery),
+    ]
+
+
+class _Checks:
+    def __init__(self, server: "Server", role: Role | None) -> None:
+        self._server = server
+        self._redis = server.redis
+        self._keys = server.settings.keys
+        self._role = role
+
+    def writes(self) -> Iterator[Finding]:
+        """Write the durability mark, which goes by itself, as clients do."""
+        try:
+            with redis_errors(self._redis):
+                self._redis.set(self._keys.durability_mark(), 1, ex=MARK_TTL_S)
+        except RedisFull as error:
+            is_disk = "MISCONF" in str(error.__cause__)
+            if is_disk:
+                yield finding("redis-persistence-failing", str(error), _DISK)
+            else:
+                yield finding("redis-memory-high", str(error), _ROOM)
+        except RedisUnreachable as error:
+            cause = error.__cause__
+            code = transient_error(cause) if isinstance(cause, ResponseError) else None
+            if code is None:
+                raise
+            yield finding("redis-not-writable", str(error), _not_writable(code))
+
+    def version(self) -> Iterator[Finding]:
+        server = self._server
+        told = server.text("redis_version")
+        number = tuple(int(part) for part in told.split(".")[:2] if part.isdecimal())
+        if number and number < _OLDEST:
+            yield finding(
+                "redis-version",
+                f"Redis at {server.address} is {told}",
+                "Bring it to Redis 6.2 or newer, or to Valkey",
+            )
+        if server.number("cluster_enabled"):
+            yield finding(
+                "redis-address",
+                f"Redis at {server.address} is one of a Redis Cluster",
+                "Set SEQD_REDIS_URL to a single server, or to one with Sentinels",
+            )
+
+    def rights(self) -> Iterator[Finding]:
+        wanted = _ROLES if self._role is None else (self._role,)
+        lacking: dict[Role, list[str]] = {}
+        for role in wanted:
+            missing = missing_rights(self._redis, role, self._keys)
+            lacking[role] = [right for right in missing if right[1:] not in OPTIONAL]
+            if not lacking[role]:
+                return
+        role = min(lacking, key=lambda one: len(lacking[one]))
+        user = user_of(self._redis)
+        which = "" if self._role else ", of all roles the one that it has most of"
+        yield finding(
+            "redis-rights",
+            f"The user {user!r} lacks {len(lacking[role])} rights of the role {role}{which}: "
+            f"{listed(lacking[role], 12)}",
+            f"Give it those that `seqd redis acl --role {role} --user {user}` prints",
+            severity=Severity.ERROR if self._role else None,
+        )
+
+    def eviction(self) -> Iterator[Finding]:
+        server = self._server
+        policy, limit = server.text("maxmemory_policy"), server.number("maxmemory")
+        if policy not in ("", "noeviction"):
+            allowed = server.settings.allow_eviction or not limit
+            yield finding(
+                "redis-eviction-policy",
+                f"Redis at {server.address} has maxmemory-policy {policy} and maxmemory {limit:,}",
+                "`redis-cli config set maxmemory-policy noeviction`, and the same in its file",
+                severity=Severity.WARNING if allowed else None,
+            )
+        if not limit:
+            yield finding(
+                "redis-no-maxmemory",
+                f"Redis at {server.address} has maxmemory 0",
+                "`redis-cli config set maxmemory 6gb`, or what docker/sizing.md says, and the same "
+                "in its file",
+            )
+
+    def memory(self) -> Iterator[Finding]:
+        server = self._server
+        used, limit = server.number("used_memory"), server.number("maxmemory")
+        whole = limit or server.number("total_system_memory")
+        if not whole:
+            return
+        share = server.settings.max_memory_share
+        ratio, of = used / whole, "maxmemory" if limit else "its machine's memory"
+        if ratio < share * _NEARLY:
+            return
+        yield finding(
+            "redis-memory-high",
+            f"Redis at {server.address} uses {ratio:.0%} of {of} ({_mb(used)} of {_mb(whole)}); "
+            f"above {share:.0%} (SEQD_MAX_MEMORY_SHARE) new jobs are refused",
+            _ROOM,
+            severity=Severity.ERROR if ratio >= share else Severity.WARNING,
+        )
+
+    def persistence(self) -> Iterator[Finding]:
+        server = self._server
+        info = server.info()
+        where = f"Redis at {server.address}"
+        failing = [
+            name
+            for name in (
+                "aof_last_write_status",
+                "aof_last_bgrewrite_status",
+                "rdb_last_bgsave_status",
+            )
+            if info.get(name, "ok") != "ok"
+        ]
+        if failing:
+            yield finding(
+                "redis-persistence-failing", f"{where} says err of {listed(failing)}", _DISK
+            )
+        if info.get("aof_enabled") != 0:
+            return
+        rules = self._save_rules()
+        allowed = server.settings.allow_volatile
+        do = "`redis-cli config set appendonly yes`, and the same in its file"
+        if rules == "":
+            yield finding(
+                "redis-aof-off",
+                f"{where} has appendonly no and no save rule: it writes nothing to disk, and its "
+                "restart loses all jobs",
+                do,
+                severity=None if allowed else Severity.ERROR,
+            )
+        else:
+            known = f"save {rules}" if rules else "save rules that it does not tell"
+            yield finding("redis-aof-off", f"{where} has appendonly no and {known}", do)
+
+    def _save_rules(self) -> str | None:
+        """Return the rules; None where the server does not tell."""
+        try:
+            with redis_errors(self._redis):
+                row = cast("Mapping[object, object]", self._redis.config_get("save"))
+        except (RedisNoPermission, ResponseError):
+            return None
+        for value in row.values():
+            return value.decode() if isinstance(value, bytes) else str(value)
+        return None
+
+    def replicas(self) -> Iterator[Finding]:
+        server = self._server
+        info = server.info()
+        count = server.number("connected_slaves")
+        if has_sentinels(self._redis) and not count and info.get("role") == "master":
+            yield finding(
+                "redis-no-replica",
+                f"The primary at {server.address} has no replica connected",
+                "See why its replicas are away: `redis-cli info replication` there",
+            )
+        rows = [info.get(f"slave{number}") for number in range(count)]
+        late = [
+            f"{row.get('ip')}:{row.get('port')} ({row.get('state')}, {row.get('lag')} s)"
+            for row in rows
+            if isinstance(row, dict)
+            and (row.get("state") != "online" or int(row.get("lag", 0)) > _LAG_S)
+        ]
+        if late:
+            yield finding(
+                "redis-replica-lag",
+                f"Replicas of Redis at {server.address} are behind: {listed(late)}",
+                "See the network and the disk of the replica, and its log",
+            )
+
+    def clients(self) -> Iterator[Finding]:
+        server = self._server
+        count, most = server.number("connected_clients"), server.number("maxclients")
+        if most and count >= _NEARLY * most:
+            yield finding(
+                "redis-clients-high",
+                f"Redis at {server.address} has {count:,} connections of {most:,} that it takes",
+                "`redis-cli client list` shows whose they are; `redis-cli config set maxclients` "
+                "raises the limit",
+            )
+
+    def clock(self) -> Iterator[Finding]:
+        began = time.time()
+        now_ms = self._server.ledger.fleet.now_ms()
+        ended = time.time()
+        ahead_s = now_ms / 1000 - (began + ended) / 2
+        if abs(ahead_s) > max(_SKEW_S, ended - began):
+            which = "ahead of" if ahead_s > 0 else "behind"
+            yield finding(
+                "redis-clock-skew",
+                f"The clock of Redis's machine is {abs(ahead_s):,.1f} s {which} that of this one",
+                "Have both set by NTP: `timedatectl status` shows which of them is not",
+            )
+
+    def latency(self) -> Iterator[Finding]:
+        took = []
+        for _ in range(_PINGS):
+            began = time.perf_counter()
+            self._server.ledger.fleet.now_ms()
+            took.append(time.perf_counter() - began)
+        middle_s = median(took)
+        if middle_s >= _LATENCY_S:
+            yield finding(
+                "redis-latency",
+                f"A call of Redis at {self._server.address} takes {1000 * middle_s:,.0f} ms from "
+                f"here (the middle of {_PINGS}, the longest {1000 * max(took):,.0f} ms)",
+                "Have workers in the zone of Redis. Where they are, see what keeps it busy: "
+                "`redis-cli --latency`, `redis-cli slowlog get`, its machine's load",
+            )
+        fork_s = self._server.number("latest_fork_usec") / 1_000_000
+        if fork_s >= _FORK_S:
+            yield finding(
+                "redis-latency",
+                f"Redis at {self._server.address} stood still for {fork_s:.1f} s at its last fork",
+                "Switch transparent huge pages off on its machine, or give it less to hold",
+            )
+
+    def slow_log(self) -> Iterator[Finding]:
+        with redis_errors(self._redis):
+            entries = cast("list[dict[str, object]]", self._redis.slowlog_get(_SLOW_ENTRIES))
+        now_s = self._server.ledger.fleet.now_ms() / 1000
+        scripts: defaultdict[str, list[float]] = defaultdict(list)
+        commands: defaultdict[str, list[float]] = defaultdict(list)
+        ours = {hashlib.sha1(source_of(one).encode()).hexdigest(): one for one in all_scripts()}  # noqa: S324 - as Redis names scripts
+        for entry in entries:
+            took_s = int(str(entry["duration"])) / 1_000_000
+            if took_s < _SLOW_S or now_s - int(str(entry["start_time"])) > _SLOW_WITHIN_S:
+                continue
+            words = _words_of(entry["command"])
+            if words[0] == "EVALSHA" and words[1] in ours:
+                scripts[ours[words[1]]].append(took_s)
+            else:
+                # Never its arguments: they hold what people send.
+                commands[words[0]].append(took_s)
+        if scripts:
+            yield finding(
+                "redis-slow-scripts",
+                f"In the last hour these scripts took more than {_SLOW_S:g} s: {_timed(scripts)}",
+                "See the load of Redis's machine (another program, swap, a slow disk) first; where "
+                "it is idle, report it with `redis-cli slowlog get`",
+            )
+        if commands:
+            yield finding(
+                "redis-slow-commands",
+                "In the last hour these commands, which are none of seqd's scripts, took more than "
+                f"{_SLOW_S:g} s: {_timed(commands)}",
+                "`redis-cli slowlog get` says who sent them; give other programs a Redis of their "
+                "own",
+            )
+
+    def foreign_celery(self) -> Iterator[Finding]:
+        with redis_errors(self._redis):
+            found = [name for name in _FOREIGN if self._redis.exists(name)]
+        if found:
+            yield finding(
+                "foreign-celery",
+                "The database of seqd holds keys of another Celery application: "
+                f"{listed(found, 6)}",
+                "Give seqd a database of its own (the number at the end of SEQD_REDIS_URL), better "
+                "a Redis of its own",
+            )
+
+
+_ROOM: Final = (
+    "See who keeps most: `seqd tenants list`. Remove ended jobs (`seqd jobs rm`), or raise "
+    "maxmemory (`redis-cli config set maxmemory`)"
+)
+_DISK: Final = (
+    "Make room on the disk of Redis's machine, mend its folder's permissions, then `redis-cli "
+    "bgrewriteaof`; its log says what failed"
+)
+
+
+def _not_writable(code: str) -> str:
+    if code == "READONLY":
+        return (
+            "Set SEQD_REDIS_URL to the primary: `redis-cli info replication` has its master_host. "
+            "With Sentinels use redis+sentinel://, which finds it by itself"
+        )
+    if code == "NOREPLICAS":
+        return "Bring its replicas back, or lower its min-replicas-to-write"
+    return "See what it does: `redis-cli slowlog get`, its log. A script that hangs ends by " + (
+        "`redis-cli script kill`"
+    )
+
+
+def _words_of(command: object) -> list[str]:
+    text = command.decode(errors="replace") if isinstance(command, bytes) else str(command)
+    words = text.split(" ")
+    return [words[0].upper(), *words[1:2]] if len(words) > 1 else [words[0].upper(), ""]
+
+
+def _timed(found: Mapping[str, list[float]]) -> str:
+    ordered = sorted(found.items(), key=lambda item: -max(item[1]))
+    return listed(
+        f"{name} ({len(took)} {'time' if len(took) == 1 else 'times'}, {max(took):.1f} s at most)"
+        for name, took in ordered
+    )
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1_000_000:,.0f} MB"

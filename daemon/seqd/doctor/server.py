@@ -1,0 +1,124 @@
+"""The Redis that is examined: whether it answers, and if not, how it does not.
+
+Nothing is waited for: an operator wants to know now.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from redis import Redis
+from redis.exceptions import BusyLoadingError, RedisError
+
+from seqd.doctor.findings import Finding, NotChecked, finding
+from seqd.doctor.running import reason_of
+from seqd.errors import (
+    InvalidSettings,
+    RedisNoPermission,
+    RedisRefused,
+    RedisUnreachable,
+    SeqdError,
+)
+from seqd.ledger import Ledger, connect
+from seqd.ledger.redis import address_of, redis_errors
+from seqd.ledger.tls import tls_fault_of
+from seqd.local.endpoint import redis_url_of
+from seqd.local.redis_access import RedisAccess
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
+
+#: Seconds without an answer, after which Redis counts as away.
+ANSWER_S = 3.0
+
+#: Seconds for which an embedded server is waited for that its `seqd up` is just starting.
+_EMBEDDED_S = 1.0
+
+
+class Server:
+    """A server that answers, and what it says of itself, which is asked once."""
+
+    def __init__(self, redis: Redis, settings: "Settings") -> None:
+        self.redis = redis
+        self.settings = settings
+        self.address = address_of(redis)
+        self.ledger = Ledger(redis, settings, notify=lambda route: None)
+
+    @cached_property
+    def _info(self) -> Mapping[str, object] | str:
+        """What `INFO` says, or why it says nothing."""
+        try:
+            with redis_errors(self.redis):
+                return cast("Mapping[str, object]", self.redis.info())
+        except RedisUnreachable:
+            raise
+        except (SeqdError, RedisError) as error:
+            return reason_of(error)
+
+    def info(self) -> Mapping[str, object]:
+        """Return what `INFO` says. Raises NotChecked where the server does not say it."""
+        if isinstance(self._info, str):
+            raise NotChecked(self._info)
+        return self._info
+
+    def number(self, name: str) -> int:
+        """Return a figure of `INFO`; 0 where it is not among them."""
+        value = self.info().get(name, 0)
+        return int(value) if isinstance(value, (int, float)) else 0
+
+    def text(self, name: str) -> str:
+        """Return a word of `INFO`; '' where it is not among them."""
+        return str(self.info().get(name, ""))
+
+
+def open_server(settings: "Settings") -> Server | Finding:
+    """Return the server of the settings, or the embedded one; or a finding that says why not."""
+    try:
+        url = redis_url_of(settings, _EMBEDDED_S)
+        redis = connect(
+            url,
+            retries=0,
+            timeout_s=ANSWER_S,
+            access=RedisAccess.of(settings),
+            role="operator",
+        )
+    except SeqdError as error:
+        return _refused(error)
+    try:
+        with redis_errors(redis):
+            redis.ping()
+    except RedisNoPermission:
+        pass  # it answers; what it permits is looked at later
+    except SeqdError as error:
+        redis.close()
+        return _refused(error)
+    return Server(redis, settings)
+
+
+def _refused(error: SeqdError) -> Finding:
+    cause = error.__cause__
+    if isinstance(cause, BusyLoadingError):
+        return finding(
+            "redis-loading",
+            str(error),
+            "Wait until it has read its file: `redis-cli info persistence` has loading_eta_seconds",
+        )
+    if cause is not None and tls_fault_of(cause) is not None:
+        return finding("redis-tls", str(error), "Mend the certificate or the setting named above")
+    if isinstance(error, RedisRefused):
+        return finding(
+            "redis-login",
+            str(error),
+            "Set SEQD_REDIS_URL to the user and password that Redis has: "
+            "redis://USER:PASSWORD@HOST:PORT/0",
+        )
+    if isinstance(error, InvalidSettings):
+        return finding(
+            "redis-address", str(error), "Set SEQD_REDIS_URL to a Redis that seqd can use"
+        )
+    return finding(
+        "redis-unreachable",
+        str(error),
+        "See on its machine whether it runs and why not (`systemctl status redis-server`, its "
+        "log), and from here whether its port is reached. Workers go on by themselves",
+    )

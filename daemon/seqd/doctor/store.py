@@ -1,0 +1,125 @@
+"""What the model store of this machine is looked at for: each version whole, each label of use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from seqd.doctor.findings import Check, Finding, NotChecked, finding
+from seqd.errors import ArtifactDamaged
+from seqd.models.labels import PRODUCTION, read_labels
+from seqd.models.store import ModelStore
+from seqd.models.version_files import read_manifest
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
+
+#: Findings at most.
+_MOST: Final = 20
+
+_MEND: Final = (
+    "Go back to a version that is whole (`seqd models rollback MODEL`), bring this one again "
+    "(`seqd models import`), or remove it (`seqd models rm`)"
+)
+
+
+def store_checks(settings: "Settings", *, deep: bool) -> list[Check]:
+    """Return the checks of the store; with `deep` all bytes of all versions are read."""
+    checks = _Checks(settings.store_dir, deep=deep)
+    which = "hashes" if deep else "sizes"
+    return [
+        Check("model store", checks.folder),
+        Check(f"{which} of stored versions", checks.versions),
+        Check("labels of models", checks.labels),
+    ]
+
+
+class _Checks:
+    def __init__(self, root: Path, *, deep: bool) -> None:
+        self._root = root
+        self._deep = deep
+        # Without plugins: what they bring is read in place, and their wheel's.
+        self._store = ModelStore(root, {})
+
+    def folder(self) -> Iterator[Finding]:
+        self._check_there()
+        if not os.access(self._root, os.R_OK | os.X_OK):
+            yield finding(
+                "store-unreadable",
+                f"The model store {self._root} may not be read by the user {os.geteuid()}",
+                f"Give it to that user: `chown -R {os.geteuid()} {self._root}`",
+            )
+        elif os.statvfs(self._root).f_flag & os.ST_RDONLY or not os.access(self._root, os.W_OK):
+            yield finding(
+                "store-unwritable",
+                f"The model store {self._root} may not be written by the user {os.geteuid()}",
+                "Mount it for writing, or give it to that user; serving alone does not need it",
+            )
+
+    def versions(self) -> Iterator[Finding]:
+        self._check_there()
+        found = 0
+        for name in self._names():
+            for number in self._store.numbers(name):
+                try:
+                    self._check(name, number)
+                except ArtifactDamaged as error:
+                    found += 1
+                    if found <= _MOST:
+                        yield finding("store-damaged", f"{name}@{number}: {error}", _MEND)
+        if found > _MOST:
+            yield finding(
+                "store-damaged",
+                f"{found - _MOST:,} further versions are damaged",
+                "See whether the disk is: its kernel's log (`dmesg`), `smartctl`",
+            )
+
+    def labels(self) -> Iterator[Finding]:
+        self._check_there()
+        for name in self._names():
+            try:
+                self._store.plugin_of(name)
+                labels = read_labels(self._root / name)
+            except ArtifactDamaged as error:
+                yield finding("store-labels", f"{name}: {error}", _LABELS)
+                continue
+            numbers = self._store.numbers(name)
+            for label, number in labels.items():
+                # Version 0 comes with a plugin, and is not in the store.
+                if number and number not in numbers:
+                    what = "in service" if label == PRODUCTION else f"labelled {label}"
+                    yield finding(
+                        "store-labels",
+                        f"{name}@{number} is {what}, and the store has no such version",
+                        f"`seqd models promote {name}@N`, or `seqd models label {name}@N {label}`, "
+                        "with a version that is there",
+                    )
+
+    def _check(self, name: str, number: int) -> None:
+        """Raise ArtifactDamaged where a version is not what its manifest says."""
+        if self._deep:
+            self._store.open(name, number)
+            return
+        folder = self._root / name / str(number)
+        for file, expected in read_manifest(folder).files.items():
+            try:
+                size = (folder / file).lstat().st_size
+            except OSError as error:
+                raise ArtifactDamaged(f"{folder / file}: {error.strerror}") from None
+            if size != expected.size_bytes:
+                raise ArtifactDamaged(
+                    f"{folder / file} has {size:,} bytes, and its manifest says "
+                    f"{expected.size_bytes:,}"
+                )
+
+    def _names(self) -> list[str]:
+        return [name for name in self._store.models() if self._store.has_folder(name)]
+
+    def _check_there(self) -> None:
+        if not self._root.is_dir():
+            raise NotChecked(f"this machine has no store at {self._root}")
+
+
+_LABELS: Final = (
+    "Write the file again by `seqd models promote MODEL@N`, after moving the damaged one away"
+)
