@@ -1,0 +1,263 @@
+"""What `seqd doctor` finds of a fleet: records as workers and operators write them, on a server."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
+from cli_builders import here
+from ledger_fixtures import Environment
+from seqd.doctor.findings import Report, Severity
+from seqd.doctor.fixes import fix
+from seqd.doctor.fleet import fleet_checks
+from seqd.doctor.running import run_checks
+from seqd.doctor.server import Server
+from seqd_schemas import (
+    Cordon,
+    CordonAction,
+    CordonRule,
+    PluginState,
+    PluginStatus,
+    TenantLimits,
+    UnfitVersion,
+    WorkerState,
+)
+
+pytestmark = pytest.mark.processes
+
+HOUR_MS = 3_600_000
+
+
+def now_ms() -> int:
+    return int(time.time() * 1_000)
+
+
+def examined(environment: Environment) -> Report:
+    server = Server(environment.redis, environment.settings)
+    return run_checks(fleet_checks(server))
+
+
+def publish(environment: Environment, worker: str = "cpu:0@h1-a", **changes: object) -> None:
+    fields = {"slot": "cpu:0", "host": "h1", "seen_at_ms": now_ms(), "seqd_version": "0.3.0"}
+    environment.ledger.fleet.publish_worker(
+        a_worker_status(worker=worker, **(fields | changes)), ttl_s=60
+    )
+
+
+def a_plugin(name: str = "echo", **changes: object) -> PluginStatus:
+    fields = {"distribution": f"seqd-{name}", "version": "1.0", "state": PluginState.READY}
+    return PluginStatus.model_validate({"name": name, **fields} | changes)
+
+
+def whats(report: Report, kind: str) -> list[str]:
+    return [one.what for one in report.findings if one.id == kind]
+
+
+def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> None:
+    publish(environment)
+
+    report = examined(environment)
+
+    assert (report.findings, report.not_checked) == ([], [])
+    assert len(report.checked) == 12
+
+
+def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None:
+    idle = examined(environment).findings
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    environment.submit(chunk=a_chunk(), sealed=True)
+
+    busy = examined(environment)
+
+    assert [(one.id, one.severity) for one in idle] == [("no-workers", Severity.WARNING)]
+    assert whats(busy, "no-workers") == ["No worker is up, and 2 items wait."]
+    assert busy.findings[0].severity is Severity.ERROR
+
+
+def test_work_that_no_worker_can_do_is_named_with_the_reason(environment: Environment) -> None:
+    publish(environment, plugins=(a_plugin(),))
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    environment.submit(chunk=a_chunk(), sealed=True)
+
+    (what,) = whats(examined(environment), "route-unserved")
+
+    assert what == (
+        "No worker that is up can do all that waits of classify imdb_lstm (2 items). No worker "
+        "that is up has a plugin with the model imdb_lstm."
+    )
+
+
+def test_workers_of_two_releases_are_told_of(environment: Environment) -> None:
+    publish(environment)
+    publish(environment, "cpu:0@h2-b", host="h2", seqd_version="0.2.0")
+
+    assert whats(examined(environment), "mixed-releases") == [
+        "Workers of 2 releases of seqd are up: 0.2.0 (1), 0.3.0 (1)."
+    ]
+
+
+def test_what_workers_cannot_run_is_worse_where_none_can(environment: Environment) -> None:
+    damaged = UnfitVersion(model="echo", version=2, code="damaged", message="a.json", since_ms=1)
+    publish(environment, unfit=(damaged,))
+    alone = examined(environment).findings
+    publish(environment, "cpu:0@h2-b", host="h2")
+    beside = examined(environment).findings
+
+    assert alone[0].what == ("1 of 1 workers cannot run echo@2: damaged: a.json (cpu:0@h1-a).")
+    assert [one.severity for one in (*alone, *beside)] == [Severity.ERROR, Severity.WARNING]
+    assert alone[0].page == "docker/RUNBOOK.md#corrupt-model"
+
+
+def test_plugins_that_are_broken_missing_or_of_another_version_are_told_of(
+    environment: Environment,
+) -> None:
+    broken = a_plugin("bad", state=PluginState.BROKEN, reason="no module\x1b[2J named x")
+    publish(environment, plugins=(a_plugin(), broken))
+    publish(environment, "cpu:0@h2-b", host="h2", plugins=(a_plugin(version="2.0"),))
+
+    report = examined(environment)
+
+    assert whats(report, "plugin-broken") == [
+        r"The plugin bad is broken on cpu:0@h1-a: no module\x1b[2J named x."
+    ]
+    assert whats(report, "plugin-missing") == [
+        "The plugin bad is missing on cpu:0@h2-b, and 1 other worker has it."
+    ]
+    assert whats(report, "plugin-versions") == [
+        "Workers have the plugin echo in 2 versions: 1.0 (1), 2.0 (1)."
+    ]
+
+
+def silence(environment: Environment, worker: str, ago_ms: int) -> None:
+    environment.redis.zadd(environment.keys.workers(), {worker: now_ms() - ago_ms})
+
+
+def test_a_worker_that_is_silent_is_told_of_until_another_is_up_in_its_place(
+    environment: Environment,
+) -> None:
+    publish(environment)
+    silence(environment, "cpu:0@h1-old", HOUR_MS)
+    silence(environment, "cpu:0@h2-gone", 5 * HOUR_MS)
+
+    assert whats(examined(environment), "worker-silent") == [
+        "1 workers are not heard of any more, and none is up in their place: cpu:0@h2-gone (5.0 h "
+        "ago). They still hold 0 units."
+    ]
+
+
+def test_a_slot_that_dies_again_and_again_is_an_error(environment: Environment) -> None:
+    publish(environment)
+    for nonce in "bcd":
+        silence(environment, f"cpu:0@h1-{nonce}", 60_000)
+
+    (found,) = examined(environment).findings
+
+    assert (found.id, found.severity) == ("worker-crash-loop", Severity.ERROR)
+    assert found.what == "3 workers of cpu:0@h1 died within the last hour."
+
+
+def test_a_drain_without_an_end_and_a_rule_that_was_forgotten_are_told_of(
+    environment: Environment,
+) -> None:
+    cordon = Cordon(phase="draining", target="host:h1", since_ms=now_ms() - HOUR_MS)
+    publish(environment, cordon=cordon, state=WorkerState.DRAINING)
+    rule = CordonRule(
+        target="label:pool=a",
+        action=CordonAction.CORDON,
+        by="ops@h1",
+        reason="repair",
+        at_ms=now_ms() - 72 * HOUR_MS,
+    )
+    environment.ledger.cordons.change(add=[rule])
+
+    report = examined(environment)
+
+    assert whats(report, "worker-draining-forever") == ["cpu:0@h1-a has been draining for 60 min."]
+    (found,) = [one for one in report.findings if one.id == "cordon-forgotten"]
+    assert found.what == (
+        "The rule to cordon label:pool=a has stood for 3.0 d, by ops@h1, because: repair."
+    )
+    assert found.do.endswith("`seqd workers uncordon --label pool=a`.")
+
+
+def test_a_tenant_that_may_have_no_more_is_named(environment: Environment) -> None:
+    publish(environment)
+    environment.ledger.tenants.set_limits("acme", TenantLimits(jobs=1))
+    environment.submit(a_classify_job(tenant="acme"), chunk=a_chunk())
+
+    assert whats(examined(environment), "tenant-full") == [
+        "The tenant acme uses 100% of the jobs that it may have waiting."
+    ]
+
+
+def test_an_inbox_that_nobody_empties_and_a_lease_that_nobody_ends_are_errors(
+    environment: Environment,
+) -> None:
+    publish(environment)
+    redis, keys = environment.redis, environment.keys
+    redis.xadd(keys.inbox(), {"id": "a"}, id=f"{now_ms() - 300_000}-0")
+    redis.zadd(keys.timers(), {"job-1 0": now_ms() - 600_000})
+    redis.set(keys.quarantined(), 3)
+
+    report = examined(environment)
+
+    assert whats(report, "inbox-stuck") == ["1 entries wait in the inbox, the oldest for 5 min."]
+    assert whats(report, "leases-overdue") == [
+        "A lease or a wait ran out 10 min ago, and no worker has seen to it."
+    ]
+    assert len(whats(report, "jobs-quarantined")) == 1
+    assert len(report.of(Severity.ERROR)) == 2
+
+
+def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(
+    environment: Environment,
+) -> None:
+    publish(environment)
+    environment.redis.set(environment.keys.timers(), "by hand")
+
+    report = examined(environment)
+
+    ((what, why),) = [(one.what, one.why) for one in report.not_checked]
+    assert what == "leases"
+    assert "WRONGTYPE" in why
+    assert len(report.checked) == 11
+
+
+def test_names_of_workers_that_are_gone_for_more_than_a_day_are_removed_and_no_other(
+    environment: Environment,
+) -> None:
+    publish(environment)
+    silence(environment, "cpu:0@h2-gone", 5 * HOUR_MS)
+    silence(environment, "cpu:0@h3-long", 30 * HOUR_MS)
+    before = whats(examined(environment), "stale-workers")
+
+    done = fix(
+        environment.settings, Server(environment.redis, environment.settings), lambda job: False
+    )
+
+    assert len(before) == 1
+    assert done.fixed == ["Removed 1 names of workers that are gone: cpu:0@h3-long."]
+    assert whats(examined(environment), "stale-workers") == []
+    assert list(environment.ledger.fleet.silent_workers()) == ["cpu:0@h2-gone"]
+
+
+def test_the_command_says_it_as_json_and_ends_with_1(
+    environment: Environment,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    for nonce in "bcd":
+        silence(environment, f"cpu:0@h1-{nonce}", 60_000)
+    monkeypatch.setenv("SEQD_REDIS_URL", environment.settings.redis_url or "")
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+
+    ended = here(capsys, "doctor", "--json")
+
+    said = ended.json()
+    assert ended.status == 1
+    assert said["findings"][0]["id"] == "worker-crash-loop"
+    assert set(said) == {"findings", "checked", "not_checked", "fixed", "not_fixed"}
+    assert set(said["findings"][0]) == {"id", "severity", "what", "why", "do", "page"}

@@ -1,0 +1,329 @@
+"""What `seqd doctor` finds of a Redis that is wrong: each thing is made wrong for real."""
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from redis import Redis
+
+from cli_builders import here
+from redis_fixtures import PrivateServer
+from seqd.doctor.findings import Finding, Report, Severity
+from seqd.doctor.redis import redis_checks
+from seqd.doctor.running import run_checks
+from seqd.doctor.server import Server, open_server
+from seqd.ledger.acl import Role, rights_of
+from seqd.local.redis_binaries import find_server_binaries
+from seqd.settings import Settings
+from shell_fixtures import on_a_terminal
+from tls_fixtures import TlsProxy
+from worker_fixtures import wait_until
+
+pytestmark = pytest.mark.processes
+
+#: What a server of the tests has that is in order.
+CONFIG = {
+    "maxmemory": "1gb",
+    "maxmemory-policy": "noeviction",
+    "appendonly": "yes",
+    "save": "",
+    "slowlog-log-slower-than": "10000",
+    "min-replicas-to-write": "0",
+}
+
+
+#: A script that keeps the server busy for 0.12 s.
+SPIN = """
+local function now() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end
+local began = now()
+repeat until now() - began > 120000
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+    server = PrivateServer(find_server_binaries()[0], tmp_path_factory.mktemp("doctor"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def redis(running: PrivateServer) -> Iterator[Redis]:
+    """The server, all in order; what a test changes is set back."""
+    with Redis.from_url(running.url) as client:
+        client.replicaof("NO", "ONE")
+        for name, value in CONFIG.items():
+            client.config_set(name, value)
+        client.flushall()
+        client.slowlog_reset()
+        wait_until(
+            lambda: not client.info("persistence")["aof_rewrite_in_progress"],
+            "the file is rewritten",
+        )
+        yield client
+        client.replicaof("NO", "ONE")
+
+
+@pytest.fixture
+def settings(running: PrivateServer, redis: Redis, tmp_path: Path) -> Settings:
+    return Settings(redis_url=running.url, data_dir=tmp_path)
+
+
+def examined(settings: Settings, role: Role | None = None) -> Report:
+    server = open_server(settings)
+    assert isinstance(server, Server), server
+    report = run_checks(redis_checks(server, role))
+    server.redis.close()
+    return report
+
+
+def the_finding(report: Report, kind: str) -> Finding:
+    (found,) = [one for one in report.findings if one.id == kind]
+    return found
+
+
+def test_a_server_that_is_in_order_has_no_finding_and_all_is_looked_at(settings: Settings) -> None:
+    report = examined(settings)
+
+    assert (report.findings, report.not_checked) == ([], [])
+    assert len(report.checked) == 12
+
+
+def test_a_server_that_evicts_is_an_error_with_its_policy(settings: Settings, redis: Redis) -> None:
+    redis.config_set("maxmemory-policy", "allkeys-lru")
+
+    found = the_finding(examined(settings), "redis-eviction-policy")
+
+    assert found.severity is Severity.ERROR
+    assert found.what.endswith("has maxmemory-policy allkeys-lru and maxmemory 1,073,741,824.")
+
+
+def test_a_server_without_a_limit_of_memory_is_a_warning(settings: Settings, redis: Redis) -> None:
+    redis.config_set("maxmemory", "0")
+
+    assert the_finding(examined(settings), "redis-no-maxmemory").severity is Severity.WARNING
+
+
+def test_a_server_that_is_nearly_full_is_an_error_with_what_is_used(
+    settings: Settings, redis: Redis
+) -> None:
+    redis.set("large", b"x" * 16_000_000)
+    used = redis.info("memory")["used_memory"]
+    redis.config_set("maxmemory", int(used / 0.85))
+
+    found = the_finding(examined(settings), "redis-memory-high")
+
+    assert found.severity is Severity.ERROR
+    assert re.search(r" uses 8\d% of maxmemory ", found.what)
+    assert found.page == "docker/RUNBOOK.md#redis-full"
+
+
+def test_a_server_that_is_full_says_so_when_it_is_written_to(
+    settings: Settings, redis: Redis
+) -> None:
+    redis.config_set("maxmemory", 1)
+
+    kinds = {one.id for one in examined(settings).findings}
+
+    assert kinds == {"redis-memory-high"}
+
+
+@pytest.mark.parametrize(("save", "severity"), [("", Severity.ERROR), ("3600 1", Severity.WARNING)])
+def test_a_server_without_an_append_only_file_is_worse_without_snapshots(
+    settings: Settings, redis: Redis, save: str, severity: Severity
+) -> None:
+    redis.config_set("appendonly", "no")
+    redis.config_set("save", save)
+
+    assert the_finding(examined(settings), "redis-aof-off").severity is severity
+
+
+def test_a_replica_is_read_only_and_the_primary_is_what_to_set(
+    settings: Settings, redis: Redis
+) -> None:
+    redis.replicaof("127.0.0.1", "1")
+
+    found = the_finding(examined(settings), "redis-not-writable")
+
+    assert "It is a read-only replica" in found.what
+    assert "Set SEQD_REDIS_URL to the primary" in found.do
+    assert found.page == "docker/RUNBOOK.md#redis-read-only"
+
+
+def test_a_primary_that_wants_replicas_says_that_they_are_away(
+    settings: Settings, redis: Redis
+) -> None:
+    redis.config_set("min-replicas-to-write", "1")
+
+    found = the_finding(examined(settings), "redis-not-writable")
+
+    assert found.do.startswith("Bring its replicas back")
+
+
+def test_keys_of_another_celery_are_named(settings: Settings, redis: Redis) -> None:
+    redis.zadd("unacked_index", {"tag": 1})
+    redis.sadd("_kombu.binding.celery", "celery")
+
+    found = the_finding(examined(settings), "foreign-celery")
+
+    assert found.what.endswith(": unacked_index, _kombu.binding.celery.")
+
+
+def test_a_slow_command_is_named_without_its_arguments(settings: Settings, redis: Redis) -> None:
+    redis.eval(SPIN, 0, "secret")
+
+    found = the_finding(examined(settings), "redis-slow-commands")
+
+    assert re.search(r": EVAL \(1 time, 0\.\d s at most\)\.$", found.what)
+    assert "secret" not in found.what
+
+
+@contextmanager
+def a_user(
+    running: PrivateServer, redis: Redis, settings: Settings, role: Role
+) -> Iterator[Settings]:
+    """Yield the settings of a user with the rights of a role alone."""
+    rules = rights_of(role, settings.keys).rules(running.binary.version)
+    redis.execute_command("ACL", "SETUSER", "looker", "on", ">its-password", *rules)
+    url = running.url.replace(f":{running.password}@", "looker:its-password@")
+    yield settings.model_copy(update={"redis_url": url})
+    redis.execute_command("ACL", "DELUSER", "looker")
+
+
+def test_a_client_is_told_what_was_not_looked_at_and_which_right_lacks(
+    settings: Settings, running: PrivateServer, redis: Redis
+) -> None:
+    with a_user(running, redis, settings, Role.CLIENT) as own:
+        report = examined(own)
+
+    assert report.findings == []
+    assert {one.what: one.why for one in report.not_checked} == {
+        "redis slow log": "the user lacks +slowlog",
+        "other Celery applications": "the user may not use the key unacked",
+    }
+
+
+def test_who_may_hardly_anything_is_told_so_for_each_check(
+    settings: Settings, running: PrivateServer, redis: Redis
+) -> None:
+    with a_user(running, redis, settings, Role.INBOX) as own:
+        report = examined(own)
+
+    reasons = {one.what: one.why for one in report.not_checked}
+    assert reasons["redis memory"] == "the user lacks +info"
+    assert reasons["redis writes"] == "the user lacks +set"
+    assert report.checked == ["redis rights"]
+
+
+def test_a_role_that_is_asked_for_is_an_error_where_a_right_lacks(
+    settings: Settings, running: PrivateServer, redis: Redis
+) -> None:
+    with a_user(running, redis, settings, Role.EXPORTER) as own:
+        found = the_finding(examined(own, Role.CLIENT), "redis-rights")
+
+    assert found.severity is Severity.ERROR
+    assert re.fullmatch(
+        r"The user 'looker' lacks \d+ rights of the role client: .*\+evalsha.* more\.", found.what
+    )
+    assert found.do == "Give it those that `seqd redis acl --role client --user looker` prints."
+
+
+def test_a_server_that_is_not_there_is_refused_and_the_machine_is_looked_at_all_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("SEQD_REDIS_URL", f"redis://127.0.0.1:{taken.getsockname()[1]}/0")
+        monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+
+        ended = here(capsys, "doctor", "--json")
+
+    said = ended.json()
+    assert ended.status == 1
+    assert said["findings"][0]["id"] == "redis-unreachable"
+    assert "Connection refused" in said["findings"][0]["what"]
+    assert {"what": "the fleet", "why": "Redis does not answer"} in said["not_checked"]
+    assert "disk of data" in said["checked"]
+
+
+def test_a_server_that_hangs_is_not_waited_for(
+    settings: Settings, running: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqd.doctor.server.ANSWER_S", 0.3)
+    os.kill(running.pid, signal.SIGSTOP)
+    try:
+        found = open_server(settings)
+    finally:
+        os.kill(running.pid, signal.SIGCONT)
+
+    assert isinstance(found, Finding)
+    assert found.id == "redis-unreachable"
+    assert "Timeout" in found.what
+
+
+def test_a_wrong_password_is_told_apart_and_is_not_shown(settings: Settings) -> None:
+    url = settings.redis_url.replace("redis://:", "redis://:wrong-")
+
+    found = open_server(settings.model_copy(update={"redis_url": url}))
+
+    assert isinstance(found, Finding)
+    assert found.id == "redis-login"
+    assert "wrong-" not in found.what + found.do
+
+
+def test_what_is_no_redis_is_told_apart(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(1_024)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        Thread(target=answer, daemon=True).start()
+        url = f"redis://127.0.0.1:{other.getsockname()[1]}/0"
+        found = open_server(settings.model_copy(update={"redis_url": url}))
+
+    assert isinstance(found, Finding)
+    assert found.id == "redis-address"
+    assert "is not Redis: it sent" in found.what
+
+
+def test_a_certificate_of_an_unknown_authority_is_told_apart(
+    tls_proxy: TlsProxy, private_server: PrivateServer, tmp_path: Path
+) -> None:
+    url = tls_proxy.url_of(private_server.url)
+
+    found = open_server(Settings(redis_url=url, data_dir=tmp_path))
+
+    assert isinstance(found, Finding)
+    assert found.id == "redis-tls"
+    assert "a certificate of an unknown authority" in found.what
+
+
+def test_a_finding_fits_a_terminal_of_40_columns(
+    running: PrivateServer, redis: Redis, tmp_path: Path
+) -> None:
+    redis.config_set("maxmemory-policy", "allkeys-lru")
+
+    shown = on_a_terminal(
+        tmp_path,
+        "doctor",
+        columns=40,
+        SEQD_REDIS_URL=running.url,
+        SEQD_DATA_DIR=str(tmp_path),
+    )
+
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 40, shown
+    assert "error  redis-eviction-policy" in lines
+    assert "39 checks: 1 error, 1 warning; not checked: 3" in " ".join(shown.split())
