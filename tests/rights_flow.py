@@ -252,6 +252,7 @@ def look(fleet: Fleet, client: Client) -> None:
     client.inbox()
     client.evictions()
     client.work_left()
+    client.queues()
     client.tenants()
     client.tenant_usage()
     ledger = fleet.ledger(Role.CLIENT)  # as `seqd workers list`

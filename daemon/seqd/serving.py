@@ -219,6 +219,21 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
     task, model, version = task_of(record.job), record.model, record.version
     if version is None and record.plugin is not None:
         model = record.plugin  # a training; the model may not be there yet
+    return waiting_for(task, model, version, workers, record)
+
+
+def waiting_for(
+    task: str,
+    model: str,
+    version: int | None,
+    workers: Sequence[WorkerStatus],
+    record: JobRecord | None = None,
+) -> Waiting | None:
+    """Return why no worker that is up can run a version; None where one can, or may soon.
+
+    A version None is that of trainings of a model's plugin. Of a job, by its `record`, also where
+    all who could are of a release before it.
+    """
     if not workers:
         return Waiting(
             code=WaitingCode.NO_WORKER, message="No worker is up: `seqd up` starts them."
@@ -231,7 +246,9 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
         return Waiting(code=WaitingCode.NOT_PLACED, message=_not_placed(task, model, leaving))
     if not takers:
         return Waiting(code=WaitingCode.NOT_SERVED, message=_not_served(task, model, workers))
-    why = {**reasons(takers, task, model, version), **_of_older_releases(takers, record)}
+    why = reasons(takers, task, model, version)
+    if record is not None:
+        why |= _of_older_releases(takers, record)
     if len(why) < len(takers) or any(one.state is WorkerState.STARTING for one in takers):
         return None
     what = model if version is None else f"{model}@{version}"

@@ -296,6 +296,14 @@ class Keys:
         """
         return f"{self.prefix}:rates"
 
+    def work_done(self) -> str:
+        """HASH queue → `ITEMS ERRORS RECENT_ITEMS RECENT_ERRORS SINCE MILLISECONDS`.
+
+        Items done so far, those of them with errors, and the same of about the last minute, which
+        fade by the clock; SINCE is the begin of these, MILLISECONDS when it was noted last.
+        """
+        return f"{self.prefix}:work_done"
+
     def worker(self, worker: str) -> str:
         """STRING with a TTL: a `WorkerStatus` as JSON."""
         return f"{self.prefix}:worker:{worker}"

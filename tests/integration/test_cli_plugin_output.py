@@ -202,6 +202,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "probe live": (),
             "probe ready": (),
             "probe model": ("echo",),
+            "queues": (),
             "redis acl": ("--role", "client"),
             "settings": (),
             "tenants list": (),

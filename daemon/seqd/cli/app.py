@@ -35,6 +35,7 @@ _COMMANDS = {
     "run": _Source("run", "run", _WORK, "RunCommand"),
     "status": _Source("status", "status", _LOOK),
     "doctor": _Source("doctor", "doctor", _LOOK),
+    "queues": _Source("queues", "queues", _LOOK),
     "workers": _Source("workers", "app", _LOOK),
     "schema": _Source("schema", "schema", _LOOK),
     "jobs": _Source("jobs", "app", _WORK),

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
+    from seqd.queue_states import QueueState
     from seqd.scaling import RouteWork
     from seqd.settings import Settings
     from seqd_schemas import (
@@ -611,6 +612,10 @@ class AsyncClient:
     async def work_left(self) -> "list[RouteWork]":
         """Return the work that is left by task and model. See `Client.work_left`."""
         return await self._run(self._ledger.backlog.routes.steps(await self.workers()))
+
+    async def queues(self, *, by_tenant: bool = False) -> "list[QueueState]":
+        """Return how each task and model stands. See `Client.queues`."""
+        return await self._run(self._ledger.queues.states.steps(by_tenant=by_tenant))
 
     async def tenants(self) -> "list[TenantRecord]":
         """Return the tenants with limits of their own, with work that waits, or that keep most."""

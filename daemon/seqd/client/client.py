@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
+    from seqd.queue_states import QueueState
     from seqd.scaling import RouteWork
     from seqd.settings import Settings
     from seqd_schemas import (
@@ -697,6 +698,14 @@ class Client:
         are open.
         """
         return self._ledger.backlog.routes(self._ledger.fleet.workers())
+
+    def queues(self, *, by_tenant: bool = False) -> "list[QueueState]":
+        """Return how each task and model stands: what waits, how fast it goes, who can run it.
+
+        Also those of the catalog with nothing to do. By tenant there is one for each that has jobs
+        among the oldest 5,000 open ones. Reading it costs the same however many jobs are open.
+        """
+        return self._ledger.queues.states(by_tenant=by_tenant)
 
     def tenants(self) -> "list[TenantRecord]":
         """Return the tenants with limits of their own, with work that waits, or that keep most."""

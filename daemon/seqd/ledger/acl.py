@@ -387,6 +387,7 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.tenant_limits("*"),
         f"{keys.prefix}:usage:*",
         keys.weights(),
+        keys.work_done(),
         keys.worker("*"),
         keys.workers(),
     )

@@ -81,10 +81,13 @@ class Backlog:
         self._fleet = fleet
 
     @exchange
-    def note_rate(self, queue: str, items: int, seconds: float) -> Exchange[None]:
-        """Note that a slot was busy for `seconds` with a queue, and did so many items of it."""
+    def note_rate(self, queue: str, items: int, seconds: float, errors: int = 0) -> Exchange[None]:
+        """Note that a slot was busy for `seconds` with a queue, and did so many items of it.
+
+        `errors` of them have an error.
+        """
         fade_s = max(FADE_S, 5 * seconds)
-        yield from script("note_rate", queue, items, f"{seconds:.6f}", fade_s)
+        yield from script("note_rate", queue, items, f"{seconds:.6f}", fade_s, errors)
 
     @exchange
     def note_unread(self, unit: "Unit", items: int) -> Exchange[bool]:
@@ -107,7 +110,7 @@ class Backlog:
         """Return what is left by task and model, of all that the catalog has."""
         catalog = yield from self._fleet.catalog.steps()
         known = [(task, model) for model, entry in catalog.items() for task in entry.all_tasks]
-        queues = yield from self._queues()
+        queues = yield from self.queues.steps()
         rates = yield from self.rates.steps()
         return work_left(queues, rates, workers, known)
 
@@ -151,7 +154,9 @@ class Backlog:
                 continue  # written by hand, or by a release that keeps another kind
         return rates
 
-    def _queues(self) -> Exchange[list[QueueWork]]:
+    @exchange
+    def queues(self) -> Exchange[list[QueueWork]]:
+        """Return what is left by queue; queues with nothing left are not among them."""
         rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_left())))
         items = {
             queue.decode(errors="replace"): int(count)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.orders import ModelOrders
     from seqd.ledger.placements import Placements
+    from seqd.ledger.queues import Queues
     from seqd.ledger.ranges import Ranges
     from seqd.ledger.rollouts import RolloutCounts
     from seqd.ledger.tenants import Tenants
@@ -58,6 +59,13 @@ class LedgerParts:
         from seqd.ledger.backlog import Backlog
 
         return Backlog(self.driver, self.keys, self.fleet)
+
+    @cached_property
+    def queues(self) -> "Queues":
+        """How the queues stand, which few clients import."""
+        from seqd.ledger.queues import Queues
+
+        return Queues(self.driver, self.keys, self.fleet, self.backlog)
 
     @cached_property
     def tenants(self) -> "Tenants":

@@ -388,7 +388,8 @@ class WorkLoop:
         Not that of a training, which one claim need not bring to its end: its own events say how
         long it will take, and the one that ends it notes what it took as a whole.
         """
-        before, loads = self._context.stats.items, self._context.cache.loads
+        stats, loads = self._context.stats, self._context.cache.loads
+        items, errored = stats.items, stats.errored
         job = claim.job
         name = ModelReference.parse(job.model).name
         if claim.version is not None:
@@ -400,7 +401,8 @@ class WorkLoop:
             return
         route = route_of(task_of(job), self._context.store.plugin_of(name))
         (queue,) = queues_of_model(route, name, [claim.version])
-        self._rates.add(queue, self._context.stats.items - before, monotonic() - began)
+        seconds = monotonic() - began
+        self._rates.add(queue, stats.items - items, seconds, stats.errored - errored)
 
     def _note_rates(self, note: Callable[[], None]) -> None:
         """Write measured rates down, if that can be done now."""

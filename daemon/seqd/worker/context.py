@@ -139,6 +139,8 @@ class WorkerStats:
 
     def __init__(self) -> None:
         self._counts = {"units": 0, "items": 0, "batches": 0, "batch_items": 0}
+        #: Items of the units that were committed with an error.
+        self.errored = 0
         self._tokens = {"real_tokens": 0, "computed_tokens": 0}
         self._seconds = dict.fromkeys(
             ("claim_s", "unpack_s", "vectorise_s", "compute_s", "commit_s"), 0.0
@@ -158,10 +160,11 @@ class WorkerStats:
         """Tokens of all items so far, as plugins have counted them."""
         return self._tokens["real_tokens"]
 
-    def committed(self, items: int) -> None:
-        """Count a unit."""
+    def committed(self, items: int, errored: int = 0) -> None:
+        """Count a unit: its items, and those of them that have an error."""
         self._counts["units"] += 1
         self._counts["items"] += items
+        self.errored += errored
 
     def add(self, stage: Stage, seconds: float) -> None:
         """Add to a stage's time."""

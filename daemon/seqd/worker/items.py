@@ -359,7 +359,8 @@ class ItemRunner:
                 log.warning("job=%s: %s", items.unit.job_id, outcome)
                 self._split(items)
                 continue
-            self._context.stats.committed(len(results))
+            errored = sum(isinstance(result, ItemFailure) for result in results)
+            self._context.stats.committed(len(results), errored)
             if outcome is CommitOutcome.COMPLETED:
                 ended.append(items.unit.job_id)
             elif outcome is not CommitOutcome.COMMITTED:

@@ -1,0 +1,103 @@
+"""`seqd queues`: what waits of each task and model, how fast it goes, and who can run it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.text import Text
+
+    from seqd.queue_states import QueueState
+
+    _Show = Callable[[list[QueueState], int, bool], None]
+
+#: Seconds between two looks of `--watch`.
+_WATCH_S = 2.0
+
+
+def queues(
+    by_tenant: Annotated[
+        bool, typer.Option("--by-tenant", help="A row for each tenant that has jobs.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also those of the catalog that have no work.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what waits of each task and model, how fast it goes, and who can run it, or why nobody.
+
+    What is read costs by queues and workers, not by jobs. By tenant, the 5,000 oldest jobs count.
+    """
+    with options.open_client() as client, _shown(Screen(), watch and not as_json) as show:
+        while True:
+            states = client.queues(by_tenant=by_tenant)
+            chosen = _chosen(states, every=every)
+            if as_json:
+                print_json([asdict(state) for state in chosen])
+            else:
+                show(chosen, len(states) - len(chosen), by_tenant)
+            if not watch:
+                return
+            time.sleep(_WATCH_S)
+
+
+@contextmanager
+def _shown(screen: Screen, is_watched: bool) -> "Iterator[_Show]":
+    """Yield what shows states; watched on a terminal, it draws over what it has shown before."""
+
+    def show(states: "list[QueueState]", others: int, by_tenant: bool) -> None:
+        for line in _lines(screen, states, others, by_tenant=by_tenant):
+            screen.console.print(line, soft_wrap=not screen.is_live)
+
+    if not (is_watched and screen.is_live):
+        yield show
+        return
+    from rich.console import Group
+    from rich.live import Live
+
+    with Live(console=screen.console, auto_refresh=False, vertical_overflow="crop") as live:
+
+        def draw(states: "list[QueueState]", others: int, by_tenant: bool) -> None:
+            live.update(Group(*_lines(screen, states, others, by_tenant=by_tenant)), refresh=True)
+
+        yield draw
+
+
+def _chosen(states: "list[QueueState]", *, every: bool) -> "list[QueueState]":
+    """Return the states with the most work first; without those that have nothing to do."""
+    chosen = [state for state in states if every or state.state != "idle" or state.rate_per_s]
+    return sorted(chosen, key=lambda state: -state.work_left_s)
+
+
+def _lines(
+    screen: Screen, states: "list[QueueState]", others: int, *, by_tenant: bool
+) -> "list[Text]":
+    from rich.text import Text
+
+    from seqd.cli.ui.columns import Signs
+    from seqd.cli.ui.queues import queue_lines, queue_reasons
+    from seqd.escaping import printable
+
+    signs, width = Signs(screen.console.encoding), screen.console.width
+    lines = queue_lines(states, width, signs, by_tenant=by_tenant) if states else []
+    if not states:
+        lines.append(Text("No work is left."))
+    if others:
+        noun = "task and model" if others == 1 else "tasks and models"
+        lines.append(Text(f"{others} more {noun} without work: --all", style="dim"))
+    for sentence in queue_reasons(states):
+        lines += [Text(""), Text(printable(sentence), style="yellow")]
+    return lines

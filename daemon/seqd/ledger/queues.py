@@ -1,0 +1,104 @@
+"""Reads how each queue stands: what waits of it, how fast it goes, who can run it.
+
+A read costs by queues and workers, and by a bounded number of open jobs. `seqd.queue_states` makes
+the states of what is read.
+"""
+
+from typing import TYPE_CHECKING, Final, cast
+
+from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
+from seqd.queue_states import (
+    JobRow,
+    QueueFacts,
+    QueueState,
+    WorkDone,
+    queue_states,
+    tenant_states,
+)
+from seqd_schemas import Keys
+
+if TYPE_CHECKING:
+    from seqd.ledger.backlog import Backlog
+    from seqd.ledger.fleet import Fleet
+    from seqd_schemas import WorkerStatus
+
+#: Open jobs, the oldest, that are looked at: for what is paused, and for what each tenant has.
+LOOKED_AT: Final = 500
+LOOKED_AT_BY_TENANT: Final = 5_000
+
+_FIELDS: Final = (
+    "queue", "tenant", "state", "created", "total", "succeeded", "errored", "cancelled", "expired",
+)  # fmt: skip
+
+
+class Queues:
+    """Reads the queues' states."""
+
+    def __init__(self, driver: Driver, keys: Keys, fleet: "Fleet", backlog: "Backlog") -> None:
+        self.driver = driver
+        self._keys = keys
+        self._fleet = fleet
+        self._backlog = backlog
+
+    @exchange
+    def states(
+        self, *, by_tenant: bool = False, workers: "list[WorkerStatus] | None" = None
+    ) -> Exchange[list[QueueState]]:
+        """Return the state of each task and model, those of the catalog without work too, sorted.
+
+        By tenant there is one for each that has jobs among the oldest `LOOKED_AT_BY_TENANT` open
+        ones. `workers` are those that were read already.
+        """
+        fleet = (yield from self._fleet.workers.steps()) if workers is None else workers
+        catalog = yield from self._fleet.catalog.steps()
+        work = yield from self._backlog.queues.steps()
+        rates = yield from self._backlog.rates.steps()
+        facts = QueueFacts(
+            now_ms=(yield from self._fleet.now_ms.steps()),
+            work=work,
+            rates=rates,
+            done=(yield from self._done()),
+            workers=fleet,
+            jobs=(yield from self._jobs(LOOKED_AT_BY_TENANT if by_tenant else LOOKED_AT)),
+            known=[(task, model) for model, entry in catalog.items() for task in entry.all_tasks],
+        )
+        return tenant_states(facts) if by_tenant else queue_states(facts)
+
+    def _done(self) -> Exchange[dict[str, WorkDone]]:
+        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_done())))
+        found = {}
+        for queue, row in rows.items():
+            try:
+                items, errors, recent, recent_errors, since, at = row.decode().split()
+                found[queue.decode(errors="replace")] = WorkDone(
+                    int(items),
+                    int(errors),
+                    float(recent),
+                    float(recent_errors),
+                    int(since),
+                    int(at),
+                )
+            except ValueError:
+                continue  # written by hand, or by a release that keeps another kind
+        return found
+
+    def _jobs(self, most: int) -> Exchange[list[JobRow]]:
+        """Return the oldest open jobs; those that cannot be read are left out."""
+        listed = yield from command("ZRANGE", self._keys.open_jobs(), 0, most - 1)
+        keys = [self._keys.job(one.decode(errors="replace")) for one in cast(list[bytes], listed)]
+        rows = yield from pipeline(
+            (Command(("HMGET", key, *_FIELDS)) for key in keys), raises=False
+        )
+        return [job for row in rows for job in _job_rows(row)]
+
+
+def _job_rows(row: object) -> list[JobRow]:
+    """Return a job, or none."""
+    if not isinstance(row, list) or any(not isinstance(value, bytes) for value in row):
+        return []
+    queue, tenant, state, *numbers = (value.decode(errors="replace") for value in row)
+    try:
+        created_ms, total, *ended = map(int, numbers)
+    except ValueError:
+        return []
+    return [JobRow(queue, tenant, state, created_ms, max(0, total - sum(ended)))]

@@ -1,0 +1,272 @@
+"""How each queue stands: what waits of a task and model, how fast it goes, and who can run it.
+
+Pure: reads counts, rates and records, changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from typing import Final, Literal
+
+from seqd.scaling import QueueWork, Rate, RouteWork, work_left
+from seqd.serving import can_run, does, serves, takes, waiting_for
+from seqd_schemas import QueueName, WorkerState, WorkerStatus
+
+#: Seconds after which what was done counts for 1/e in a rate; `note_rate.lua` has the same number.
+RECENT_S: Final = 60.0
+
+#: Seconds that a rate is of at least: one note of a worker may be of many units.
+_LEAST_S: Final = 2.0
+
+#: What a queue is said to do. `moving`: items are in hand, or were done within the last minute.
+#: `waiting`: a worker can run it, and none has begun. `unserved`: nobody can run it. `paused`: all
+#: of its jobs are. `idle`: nothing is left.
+QueueVerdict = Literal["moving", "waiting", "unserved", "paused", "idle"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDone:
+    """What was done of a queue, as workers have noted it."""
+
+    #: So far, and those of them that have errors.
+    items: int
+    errors: int
+    #: The same of about the last minute; they fade by the clock from `at_ms` on.
+    recent_items: float
+    recent_errors: float
+    #: When what is recent began, and when it was noted last, on the server's clock.
+    since_ms: int
+    at_ms: int
+
+    def rates(self, now_ms: int) -> tuple[float, float]:
+        """Return items and errors a second, of about the last minute; the latest count more.
+
+        Each is divided by the seconds that it is of, so that a queue that has just begun has its
+        rate at once.
+        """
+        rest_s = max(0.0, (now_ms - self.at_ms) / 1000)
+        if rest_s > RECENT_S:
+            return 0.0, 0.0
+        age_s = max(_LEAST_S, (now_ms - self.since_ms) / 1000)
+        weight = exp(-rest_s / RECENT_S) / (RECENT_S * (1.0 - exp(-age_s / RECENT_S)))
+        return self.recent_items * weight, self.recent_errors * weight
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """What a queue's state needs of one open job."""
+
+    queue: str
+    tenant: str
+    state: str
+    created_ms: int
+    #: Items without an outcome.
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCounts:
+    """Workers that are there for a task and model, by whether they can run it now."""
+
+    #: They can run it; a busy one may be busy with something else.
+    busy: int = 0
+    idle: int = 0
+    #: They have the model, and cannot run what waits.
+    unfit: int = 0
+    #: An operator's rule keeps them from claiming.
+    cordoned: int = 0
+
+    @property
+    def able(self) -> int:
+        """Workers that can run it now."""
+        return self.busy + self.idle
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How a task of a model stands; or of one tenant's jobs of it."""
+
+    task: str
+    model: str
+    #: None for all tenants together.
+    tenant: str | None
+    state: QueueVerdict
+    #: Why nobody can run it; of one of several versions, too.
+    reason: str
+    #: Items that no worker holds; of paused jobs: `paused_items`.
+    waiting_items: int
+    items_in_hand: int
+    paused_items: int
+    oldest_wait_s: float | None
+    #: Items and errors a second, of about the last minute; None for one tenant: not counted.
+    rate_per_s: float | None
+    errors_per_s: float | None
+    #: Items done so far, and those of them that have errors, as workers have noted them.
+    items_done: int
+    errors: int
+    #: Seconds for which one slot would work at what is left.
+    work_left_s: float
+    is_measured: bool
+    #: The same by the workers that can run it now; None where there is none.
+    eta_s: float | None
+    workers: WorkerCounts
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What `queue_states` and `tenant_states` make their rows of."""
+
+    now_ms: int
+    work: Sequence[QueueWork]
+    rates: Mapping[str, Rate]
+    done: Mapping[str, WorkDone]
+    workers: Sequence[WorkerStatus]
+    #: The oldest open jobs.
+    jobs: Sequence[JobRow]
+    #: Tasks and models of the catalog, which have a row without work, too.
+    known: Iterable[tuple[str, str]] = ()
+
+
+def queue_states(facts: QueueFacts) -> list[QueueState]:
+    """Return the state of each task and model, sorted; those of the catalog without work, too."""
+    of_done, of_jobs = set(map(_route_of, facts.done)), {_route_of(job.queue) for job in facts.jobs}
+    known = {*facts.known, *of_jobs, *(route for route in of_done if _is_recent(route, facts))}
+    routes = work_left(facts.work, facts.rates, facts.workers, known)
+    return [_state_of(route, facts) for route in routes]
+
+
+def tenant_states(facts: QueueFacts) -> list[QueueState]:
+    """Return the state of each task, model and tenant that has items among the jobs, sorted.
+
+    What is in hand is not told apart by tenant: their items wait or are in hand.
+    """
+    whole = {(state.task, state.model): state for state in queue_states(facts)}
+    of_tenant: dict[tuple[str, str, str], list[JobRow]] = defaultdict(list)
+    for job in facts.jobs:
+        of_tenant[*_route_of(job.queue), job.tenant].append(job)
+    return [
+        _tenant_state(whole[task, model], tenant, of_tenant[task, model, tenant], facts.now_ms)
+        for task, model, tenant in sorted(of_tenant)
+    ]
+
+
+def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
+    own = (route.task, route.model)
+    versions = {QueueName.parse(one.queue).version for one in facts.work if _is_of(one.queue, own)}
+    workers = _counts(route, versions, facts.workers)
+    done = [one for queue, one in facts.done.items() if _is_of(queue, own)]
+    rates = [one.rates(facts.now_ms) for one in done]
+    paused = sum(j.items for j in facts.jobs if j.state == "paused" and _is_of(j.queue, own))
+    reason = _reason(route, versions, facts.workers)
+    rate_per_s = sum(items for items, _ in rates)
+    return QueueState(
+        task=route.task,
+        model=route.model,
+        tenant=None,
+        state=_verdict(route, paused, rate_per_s, is_unserved=bool(reason)),
+        reason=reason,
+        waiting_items=max(0, route.items - route.leased_items),
+        items_in_hand=route.leased_items,
+        paused_items=paused,
+        oldest_wait_s=route.oldest_wait_s,
+        rate_per_s=rate_per_s,
+        errors_per_s=sum(errors for _, errors in rates),
+        items_done=sum(one.items for one in done),
+        errors=sum(one.errors for one in done),
+        work_left_s=route.seconds,
+        is_measured=route.is_measured,
+        eta_s=route.seconds / workers.able if workers.able and route.unserved_s <= 0 else None,
+        workers=workers,
+    )
+
+
+def _verdict(
+    route: RouteWork, paused_items: int, rate_per_s: float, *, is_unserved: bool
+) -> QueueVerdict:
+    if route.leased_items:
+        return "moving"
+    if route.items and is_unserved:
+        return "unserved"
+    if route.items:
+        return "moving" if rate_per_s > 0 else "waiting"
+    return "paused" if paused_items else "idle"
+
+
+def _tenant_state(
+    whole: QueueState, tenant: str, jobs: Sequence[JobRow], now_ms: int
+) -> QueueState:
+    waiting = sum(job.items for job in jobs if job.state != "paused")
+    waits = [(now_ms - job.created_ms) / 1000 for job in jobs if job.state == "queued"]
+    left = whole.waiting_items + whole.items_in_hand
+    seconds = whole.work_left_s * min(1.0, waiting / left) if left else 0.0
+    if not waiting:
+        verdict: QueueVerdict = "paused"
+    elif whole.state == "unserved":
+        verdict = "unserved"
+    else:
+        verdict = "moving" if any(job.state == "running" for job in jobs) else "waiting"
+    return QueueState(
+        task=whole.task,
+        model=whole.model,
+        tenant=tenant,
+        state=verdict,
+        reason=whole.reason if verdict == "unserved" else "",
+        waiting_items=waiting,
+        items_in_hand=0,
+        paused_items=sum(job.items for job in jobs if job.state == "paused"),
+        oldest_wait_s=max(0.0, *waits) if waits else None,
+        rate_per_s=None,
+        errors_per_s=None,
+        items_done=0,
+        errors=0,
+        work_left_s=seconds,
+        is_measured=whole.is_measured,
+        eta_s=None,
+        workers=whole.workers,
+    )
+
+
+def _counts(
+    route: RouteWork, versions: Iterable[int | None], workers: Iterable[WorkerStatus]
+) -> WorkerCounts:
+    """Count workers by whether they can run what is left; without work, any version."""
+    task, model, wanted = route.task, route.model, set(versions)
+    counts = dict.fromkeys(("busy", "idle", "unfit", "cordoned"), 0)
+    for one in workers:
+        if one.cordon is not None:
+            counts["cordoned"] += does(one, task, model) and serves(one, model)
+        elif not takes(one, task, model):
+            continue
+        elif wanted and not any(can_run(one, task, model, version) for version in wanted):
+            counts["unfit"] += 1
+        else:
+            counts["busy" if one.state is WorkerState.BUSY else "idle"] += 1
+    return WorkerCounts(**counts)
+
+
+def _reason(
+    route: RouteWork, versions: Iterable[int | None], workers: Sequence[WorkerStatus]
+) -> str:
+    """Return why nobody can run what is left, or one of its versions; '' where somebody can."""
+    if route.unserved_s <= 0:
+        return ""
+    for version in sorted(versions, key=lambda number: -1 if number is None else number):
+        waiting = waiting_for(route.task, route.model, version, workers)
+        if waiting is not None:
+            return waiting.message
+    return ""
+
+
+def _is_recent(route: tuple[str, str], facts: QueueFacts) -> bool:
+    return any(
+        one.rates(facts.now_ms)[0] > 0 for queue, one in facts.done.items() if _is_of(queue, route)
+    )
+
+
+def _route_of(queue: str) -> tuple[str, str]:
+    return QueueName.parse(queue)[:2]
+
+
+def _is_of(queue: str, route: tuple[str, str]) -> bool:
+    return _route_of(queue) == route

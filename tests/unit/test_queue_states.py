@@ -1,0 +1,113 @@
+"""How each queue stands: what is in it, how fast it goes, and who can run it."""
+
+from math import exp
+
+import pytest
+
+from builders import a_worker_status
+from seqd.queue_states import (
+    JobRow,
+    QueueFacts,
+    QueueState,
+    WorkDone,
+    WorkerCounts,
+    queue_states,
+    tenant_states,
+)
+from seqd.scaling import QueueWork, Rate
+from seqd_schemas import Cordon, UnfitVersion, WorkerState, WorkerStatus
+
+QUEUE = "classify.imdb_lstm@3"
+RATES = {QUEUE: Rate(items=100, seconds=1.0, at_ms=0)}
+
+
+def a_worker(name: str = "w1", **changes: object) -> WorkerStatus:
+    fields = {"tasks": ("classify",), "versions": {"imdb_lstm": (3,)}}
+    return a_worker_status(worker=name, **(fields | changes))
+
+
+def the_state(**facts: object) -> QueueState:
+    (state,) = queue_states(
+        QueueFacts(
+            **{"now_ms": 0, "work": [], "rates": RATES, "done": {}, "workers": [], "jobs": []}
+            | facts  # type: ignore[arg-type]
+        )
+    )
+    return state
+
+
+def test_a_queue_with_items_in_hand_moves_and_ends_by_the_workers_that_can_run_it() -> None:
+    work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=1)
+    busy = a_worker("w2", state=WorkerState.BUSY)
+
+    state = the_state(work=[work], workers=[a_worker(), busy])
+
+    assert (state.state, state.waiting_items, state.items_in_hand) == ("moving", 400, 100)
+    assert (state.work_left_s, state.eta_s) == (5.0, 2.5)
+    assert state.workers == WorkerCounts(busy=1, idle=1)
+
+
+def test_a_queue_that_nobody_can_run_says_why() -> None:
+    unfit = UnfitVersion(
+        model="imdb_lstm", version=3, code="no_memory", message="2 GB are missing.", since_ms=0
+    )
+    worker = a_worker(versions={"imdb_lstm": ()}, unfit=(unfit,))
+
+    state = the_state(work=[QueueWork(QUEUE, items=5)], workers=[worker])
+
+    assert (state.state, state.eta_s, state.workers) == ("unserved", None, WorkerCounts(unfit=1))
+    assert state.reason == (
+        "No worker that is up can classify imdb_lstm@3 now. w1: no_memory: 2 GB are missing."
+    )
+
+
+def test_a_cordoned_worker_is_counted_and_cannot_run_it() -> None:
+    cordon = Cordon(phase="cordoned", target="host:h1", since_ms=0)
+    worker = a_worker(state=WorkerState.DRAINING, cordon=cordon)
+
+    state = the_state(work=[QueueWork(QUEUE, items=5)], workers=[worker, a_worker("w2")])
+
+    assert (state.state, state.workers) == ("waiting", WorkerCounts(idle=1, cordoned=1))
+
+
+def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None:
+    job = JobRow(QUEUE, "acme", "paused", created_ms=0, items=70)
+
+    state = the_state(jobs=[job], workers=[a_worker()])
+
+    assert (state.state, state.paused_items, state.waiting_items) == ("paused", 70, 0)
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "expected"),
+    [(10_000, 100.0), (20_000, 45.8), (69_000, 8.4), (71_000, 0.0)],
+    ids=["at once", "half of the time", "a minute later", "when it has been at rest"],
+)
+def test_a_rate_is_of_the_last_minute_and_whole_at_once(now_ms: int, expected: float) -> None:
+    # 100 items a second for 10 seconds, as `note_rate.lua` lets them fade.
+    recent = 100 * 60 * (1 - exp(-10 / 60))
+    done = WorkDone(1_000, 0, recent, 0.0, since_ms=0, at_ms=10_000)
+
+    assert done.rates(now_ms) == (pytest.approx(expected, abs=0.1), 0.0)
+
+
+def test_by_tenant_each_has_a_row_with_what_its_jobs_have_left() -> None:
+    jobs = [
+        JobRow(QUEUE, "acme", "queued", created_ms=1_000, items=300),
+        JobRow(QUEUE, "acme", "running", created_ms=0, items=100),
+        JobRow(QUEUE, "beta", "paused", created_ms=0, items=9),
+    ]
+    facts = QueueFacts(
+        now_ms=4_000,
+        work=[QueueWork(QUEUE, items=400, leased_items=100)],
+        rates=RATES,
+        done={},
+        workers=[a_worker()],
+        jobs=jobs,
+    )
+
+    acme, beta = tenant_states(facts)
+
+    assert (acme.tenant, acme.state, acme.waiting_items) == ("acme", "moving", 400)
+    assert (acme.oldest_wait_s, acme.work_left_s) == (3.0, 4.0)
+    assert (beta.tenant, beta.state, beta.paused_items) == ("beta", "paused", 9)
