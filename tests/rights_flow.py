@@ -247,6 +247,12 @@ def look(fleet: Fleet, client: Client) -> None:
     client.open_jobs()
     newest = client.jobs(states=["completed"], metadata={}, since=datetime(2026, 1, 1))
     client.job(newest[0].job_id).activity()
+    client.explain(newest[0].job_id)
+    open_job = client.classify(
+        (f"e{n}" for n in range(64)), model="echo", parameters={"delay_ms": 20}
+    )
+    assert client.explain(open_job.job_id, "row-1").item is not None
+    open_job.cancel()
     assert client.jobs() != []
     client.quarantined()
     client.inbox()

@@ -216,6 +216,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
         slow = ("--model", "echo", "--set", "delay_ms=60000", "--text", "later", "--detach")
         running = seqd(environment, "classify", *slow).out.strip()
         of_jobs = {
+            "explain": running,
             "jobs show": running,
             "jobs pause": running,
             "jobs resume": running,

@@ -36,6 +36,7 @@ _COMMANDS = {
     "status": _Source("status", "status", _LOOK),
     "doctor": _Source("doctor", "doctor", _LOOK),
     "queues": _Source("queues", "queues", _LOOK),
+    "explain": _Source("explain", "explain", _LOOK),
     "workers": _Source("workers", "app", _LOOK),
     "schema": _Source("schema", "schema", _LOOK),
     "jobs": _Source("jobs", "app", _WORK),

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from seqd.client.failure_groups import FailureGroups
     from seqd.client.replaying import ReplayedJob
     from seqd.ledger.failure_filter import FailureFilters
+    from seqd.client.explaining.records import Explanation
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.queue_states import QueueState
@@ -529,6 +530,12 @@ class AsyncClient:
     async def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
         """Return the newest `limit` jobs that are kept and match all `filters`, newest first."""
         return await self._run(jobs_found(self._ledger, limit, filters))
+
+    async def explain(self, job: str, item: str | None = None) -> "Explanation":
+        """Return why a job stands where it does; see `Client.explain`."""
+        from seqd.client.explaining.reading import explained
+
+        return await self._run(explained(self._ledger, job, item))
 
     async def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""

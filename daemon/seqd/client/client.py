@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
     from seqd.client.completion import EndedJob
     from seqd.client.failure_groups import FailureGroups
+    from seqd.client.explaining.records import Explanation
     from seqd.client.model_handle import ModelHandle
     from seqd.client.replaying import ReplayedJob
     from seqd.ledger.failure_filter import FailureFilters
@@ -593,6 +594,18 @@ class Client:
         it came. Raises InvalidRequest for a filter that nothing can match.
         """
         return self._run(jobs_found(self._ledger, limit, filters))
+
+    def explain(self, job: str, item: str | None = None) -> "Explanation":
+        """Return why a job stands where it does: its units, what it waits for, what is next.
+
+        With `item`, also where the item of that `custom_id` stands; a search for it reads 4,096
+        units at most. Otherwise it costs the same however large the job is. Raises UnknownJob,
+        also where the job is removed meanwhile, UnknownItem, and InvalidRequest for an item of a
+        training.
+        """
+        from seqd.client.explaining.reading import explained
+
+        return self._run(explained(self._ledger, job, item))
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""

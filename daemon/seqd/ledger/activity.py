@@ -59,22 +59,22 @@ def activity_of(keys: Keys, record: JobRecord) -> Exchange[JobActivity]:
             Command(("TIME",)),
         )
     )
-    leases, _ = yield from _fields(keys.leases(job_id))
-    claims, is_partial = yield from _fields(keys.attempts(job_id))
-    crashes, _ = yield from _fields(keys.crashes(job_id))
-    counts = [_whole(count) for count in claims.values()]
+    leases, _ = yield from counted_fields(keys.leases(job_id))
+    claims, is_partial = yield from counted_fields(keys.attempts(job_id))
+    crashes, _ = yield from counted_fields(keys.crashes(job_id))
+    counts = [whole_number(count) for count in claims.values()]
     return JobActivity(
         workers=dict(Counter(_worker_of(lease) for lease in leases.values())),
         first_worker=_first_worker(cast(list[StreamEntry], first)),
         attempts=sum(counts),
         units_tried_again=sum(count > 1 for count in counts),
-        crashes=sum(map(_whole, crashes.values())),
+        crashes=sum(map(whole_number, crashes.values())),
         is_partial=is_partial,
         rate_per_s=_rate(record, cast(tuple[int, int], now)),
     )
 
 
-def _fields(key: str) -> Exchange[tuple[dict[bytes, bytes], bool]]:
+def counted_fields(key: str) -> Exchange[tuple[dict[bytes, bytes], bool]]:
     """Return the fields of a hash, and whether there may be more than were read."""
     fields: dict[bytes, bytes] = {}
     cursor = 0
@@ -87,7 +87,7 @@ def _fields(key: str) -> Exchange[tuple[dict[bytes, bytes], bool]]:
     return fields, True
 
 
-def _whole(count: bytes) -> int:
+def whole_number(count: bytes) -> int:
     """Return a count; 0 for what somebody has written over it."""
     return int(count) if count.isdigit() and len(count) <= 15 else 0
 

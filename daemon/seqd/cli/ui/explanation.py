@@ -1,0 +1,145 @@
+"""An explanation of a job for people: the answer first, then what it stands on."""
+
+from collections.abc import Iterable, Sequence
+
+from seqd.cli.ui.numbers import clock, count, counted
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts
+from seqd.client.explaining.reasons import span
+from seqd.client.explaining.records import (
+    Explanation,
+    ItemExplanation,
+    Moment,
+    UnitCounts,
+    UnitInHand,
+    UnitTriedAgain,
+    WorkerAnswer,
+)
+
+#: Lines of one kind that are printed at most; `--json` has them all.
+_MOST_LINES = 10
+
+_MOMENTS = {
+    "accepted": "accepted",
+    "started": "first claim",
+    "progress": "last progress",
+    "paused": "paused",
+    "ended": "ended",
+    "expires": "expires",
+    "kept_until": "kept until",
+}
+
+
+def print_explanation(screen: Screen, found: Explanation) -> None:
+    """Print an explanation: the headline, the item, the facts, the reasons, what is next."""
+    screen.say(found.headline, "bold")
+    if found.item is not None:
+        _print_item(screen, found.item)
+    screen.say()
+    print_facts(
+        screen, {"job": _job(found), **_times(found.timeline), "units": _units(found.units)}
+    )
+    reasons = [_sentence(reason.message) for reason in found.waits_for]
+    _print_lines(screen, "Waits for", reasons)
+    _print_lines(screen, "In hand", [_held(unit) for unit in found.in_hand], found.units.in_hand)
+    tried = [_tried(unit) for unit in found.tried_again]
+    _print_lines(screen, "Tried again", tried, max(len(tried), found.units.tried_again))
+    answers = [_answer(answer) for answer in found.workers]
+    _print_lines(screen, _fleet(found), answers, found.workers_up)
+    _print_lines(screen, "Next", list(found.next))
+
+
+def _print_item(screen: Screen, item: ItemExplanation) -> None:
+    named = f"Item {item.custom_id}" + (f", number {count(item.number)}" if item.number else "")
+    screen.say()
+    screen.say(f"{named}, is {item.state.replace('_', ' ')}. {item.message}", "bold")
+    facts = {
+        "unit": item.unit,
+        "attempts": count(item.attempts) if item.attempts else None,
+        "crashes": count(item.crashes) if item.crashes else None,
+        "last death": _death(item.death_cause, item.death_message),
+        "version": ", ".join(map(str, item.versions)),
+        "looked at": counted(item.units_read, "unit"),
+    }
+    print_facts(screen, facts)
+
+
+def _job(found: Explanation) -> str:
+    return f"{found.kind} {found.model}, tenant {found.tenant}, priority {found.priority}"
+
+
+def _times(moments: Iterable[Moment]) -> dict[str, str]:
+    return {_MOMENTS[moment.what]: clock(moment.at_ms) for moment in moments}
+
+
+def _units(units: UnitCounts) -> str:
+    parts = [f"{count(units.done)} of {count(units.known)} done"]
+    names = ("in_hand", "waiting", "backing_off", "tried_again")
+    words = ("in hand", "waiting", "backing off", "tried again")
+    for name, word in zip(names, words, strict=True):
+        if number := getattr(units, name):
+            parts.append(f"{count(number)} {word}")
+    if not units.is_input_complete:
+        parts.append("more may come")
+    if units.is_partial:
+        parts.append("counted of the first 10,000")
+    return ", ".join(parts)
+
+
+def _print_lines(
+    screen: Screen, title: str, lines: Sequence[str], total: int | None = None
+) -> None:
+    """Print lines under a title, and how many more there are; nothing without any."""
+    if not lines:
+        return
+    screen.say()
+    screen.say(title, "dim")
+    for line in lines[:_MOST_LINES]:
+        screen.say(f"- {line}")
+    more = (len(lines) if total is None else total) - min(len(lines), _MOST_LINES)
+    if more > 0:
+        screen.say(f"- and {count(more)} more")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _held(unit: UnitInHand) -> str:
+    left = unit.lease_left_s
+    until = "" if left is None else f", lease for {span(left)} more"
+    gone = "" if unit.is_worker_up else ", which is not heard of any more"
+    attempt = f", attempt {count(unit.attempt)}" if unit.attempt > 1 else ""
+    return f"unit {unit.unit}: {unit.worker}{gone}{attempt}{until}"
+
+
+def _tried(unit: UnitTriedAgain) -> str:
+    parts = [f"unit {unit.unit}: {counted(unit.attempts, 'attempt')}"]
+    if unit.crashes:
+        parts.append(f"a worker died or went silent with it {_times_of(unit.crashes)}")
+    if unit.released:
+        parts.append(f"released {_times_of(unit.released)}, last by {unit.released_by}")
+    if unit.due_in_s is not None:
+        parts.append(f"again in {span(unit.due_in_s)}")
+    if unit.held_by is not None:
+        parts.append(f"now with {unit.held_by}")
+    death = _death(unit.death_cause, unit.death_message)
+    return f"{', '.join(parts)}{f'. Last: {death}' if death else ''}"
+
+
+def _times_of(number: int) -> str:
+    return "once" if number == 1 else f"{count(number)} times"
+
+
+def _death(cause: str | None, message: str | None) -> str:
+    return "" if cause is None else f"{cause.replace('_', ' ')}: {message}"
+
+
+def _fleet(found: Explanation) -> str:
+    up = counted(found.workers_up, "worker")
+    verb = "is" if found.workers_up == 1 else "are"
+    return f"Of {up} that {verb} up, {found.workers_able:,} can run it"
+
+
+def _answer(answer: WorkerAnswer) -> str:
+    return f"{answer.worker}: {answer.message}"

@@ -1,0 +1,109 @@
+"""Reads what explains a job, as an exchange: the job, its units, the fleet, and one of its items.
+
+A job may go between two reads. Then what was read is of no use, and whoever asked is told that.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from seqd.client.explaining.items import item_explained
+from seqd.client.explaining.reasons import Facts
+from seqd.client.explaining.records import Explanation
+from seqd.client.explaining.sentences import explanation
+from seqd.client.job_steps import JobSteps
+from seqd.client.requests import checked_id
+from seqd.errors import UnknownJob
+from seqd.ledger import LedgerParts
+from seqd.ledger.exchange import Command, Exchange, pipeline
+from seqd.ledger.unit_states import Holdings, holdings_of, tenants_waiting, unit_states_of
+from seqd.validation import did_you_mean
+from seqd_schemas import JobRecord
+
+if TYPE_CHECKING:
+    from seqd_schemas import WorkerStatus
+
+#: Newest jobs among which the one is looked for that an unknown identifier may have meant.
+NEWEST_JOBS = 200
+
+
+def explained(ledger: LedgerParts, job_id: str, item: str | None = None) -> Exchange[Explanation]:
+    """Return why a job stands where it does; see `Client.explain`."""
+    job_id = checked_id(job_id)
+    record = yield from _record(ledger, job_id)
+    facts = yield from _facts(ledger, record)
+    found = None
+    if item is not None:
+        found = yield from item_explained(ledger, facts, item)
+    if (yield from _was_removed(ledger, record)):
+        raise UnknownJob(
+            f"Job {job_id} was removed while it was read: its time to live has passed, or "
+            "somebody has removed it."
+        )
+    return explanation(facts, found)
+
+
+def _record(ledger: LedgerParts, job_id: str) -> Exchange[JobRecord]:
+    """Return a job's record. Raises UnknownJob, with the job that may have been meant."""
+    try:
+        return (yield from JobSteps[object](ledger, job_id).record())
+    except UnknownJob as error:
+        newest = yield from ledger.jobs.newest.steps(NEWEST_JOBS)
+        names = [record.job_id for record in newest]
+        raise UnknownJob(f"{error}{_meant(job_id, names)}") from None
+
+
+def _meant(job_id: str, newest: Sequence[str]) -> str:
+    meant = did_you_mean(job_id, newest)
+    if meant or not newest:
+        return meant
+    return f" The newest jobs: {', '.join(newest[:3])}."
+
+
+def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
+    states = yield from unit_states_of(ledger.keys, record.job_id)
+    if record.state.is_terminal:
+        return Facts(record, states)
+    workers = yield from ledger.fleet.workers.steps()
+    holdings = yield from _holdings(ledger, workers)
+    rates = yield from ledger.backlog.rates.steps()
+    left, memory = yield from pipeline(
+        (
+            Command(("HGETALL", ledger.keys.work_left())),
+            Command(("GET", ledger.keys.memory())),
+        )
+    )
+    tenants: Sequence[str] = ()
+    if states.queue is not None:
+        priority = record.priority.value
+        tenants = yield from tenants_waiting(ledger.keys, states.queue, priority)
+    return Facts(
+        record,
+        states,
+        workers,
+        holdings,
+        rates,
+        work_left=_counts(cast(dict[bytes, bytes], left)),
+        tenants=tenants,
+        is_memory_short=memory == b"short",
+    )
+
+
+def _holdings(ledger: LedgerParts, workers: "Sequence[WorkerStatus]") -> Exchange[Holdings]:
+    if not workers:
+        return Holdings({}, {})
+    return (yield from holdings_of(ledger.keys, [status.worker for status in workers]))
+
+
+def _counts(row: dict[bytes, bytes]) -> dict[str, int]:
+    return {
+        queue.decode(errors="replace"): int(count)
+        for queue, count in row.items()
+        if count.isdigit() and len(count) <= 15
+    }
+
+
+def _was_removed(ledger: LedgerParts, record: JobRecord) -> Exchange[bool]:
+    """Return True where a job has gone since it was read, or another has its identifier now."""
+    asked = Command(("HGET", ledger.keys.job(record.job_id), "created"))
+    (created,) = yield from pipeline((asked,))
+    return created is None or cast(bytes, created) != str(record.created_at_ms).encode()

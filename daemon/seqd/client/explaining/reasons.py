@@ -1,0 +1,321 @@
+"""Which workers can run a job, and what it waits for. Pure: reads records, changes nothing."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from seqd.client.explaining.records import Reason, WorkerAnswer
+from seqd.kinds import KINDS
+from seqd.ledger.unit_states import Holdings, UnitStates
+from seqd.scaling import Rate, item_seconds
+from seqd.serving import can_run, does, leaves_out, reasons, serves, waiting_of
+from seqd_schemas import (
+    NAMED_MODEL_VERSION,
+    JobRecord,
+    JobState,
+    PluginState,
+    Progress,
+    QueueName,
+    Step,
+    WorkerState,
+    WorkerStatus,
+    task_of,
+)
+
+#: Names of jobs, workers or units that a sentence has at most.
+MOST_NAMED = 3
+
+#: Seconds for which a client that uploads may be silent before that is worth a word.
+SILENT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was read of a job and of the fleet at one moment."""
+
+    record: JobRecord
+    states: UnitStates
+    #: Workers that are up.
+    workers: Sequence[WorkerStatus] = ()
+    holdings: Holdings = field(default_factory=lambda: Holdings({}, {}))
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    #: Items that nobody has done, by queue.
+    work_left: Mapping[str, int] = field(default_factory=dict)
+    #: Tenants with claimable units in its queue, the next one first.
+    tenants: Sequence[str] = ()
+    is_memory_short: bool = False
+
+    @property
+    def task(self) -> str:
+        """The task that a worker must do for it."""
+        return task_of(self.record.job)
+
+    @property
+    def model(self) -> str:
+        """The model by which workers know that they can: of a training its plugin's."""
+        record = self.record
+        is_training = record.version is None and record.plugin is not None
+        return record.plugin or record.model if is_training else record.model
+
+    @property
+    def able(self) -> list[WorkerStatus]:
+        """Workers that can run it."""
+        return [one for one in self.workers if why_not(one, self) is None]
+
+
+def answers_of(facts: Facts) -> list[WorkerAnswer]:
+    """Return what each worker that is up has to say of a job, those that can run it first."""
+    answers = []
+    for status in facts.workers:
+        why = why_not(status, facts)
+        code, message = why or _business(facts.holdings.units.get(status.worker, {}), facts)
+        answers.append(WorkerAnswer(status.worker, code, message))
+    return sorted(answers, key=lambda answer: (not answer.can_run, answer.worker))
+
+
+def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
+    """Return why a worker cannot run a job, as a code and words; None where it can."""
+    record, task, model = facts.record, facts.task, facts.model
+    if status.cordon is not None:
+        told = f": {status.cordon.reason}" if status.cordon.reason else ""
+        return status.cordon.phase, f"{status.cordon.phase} by an operator{told}"
+    if status.state is WorkerState.DRAINING:
+        return "draining", "it drains, and ends"
+    if status.state is WorkerState.STARTING:
+        return "starting", "it is starting, and has not said yet what it can run"
+    if not serves(status, model):
+        return _lacks(status, model)
+    if not does(status, task, model):
+        return "slot", f"its slot {status.slot} does not take the task {task} of {model}"
+    if leaves_out(status, task, model):
+        return "left_out", "a placement or SEQD_SERVES has it leave this model to others"
+    needed = record.job.schema_version
+    needed = needed if record.plugin is None else max(needed, NAMED_MODEL_VERSION)
+    if status.reads < needed:
+        return (
+            "later_version",
+            f"it is of seqd {status.seqd_version}, which cannot read this job: upgrade it",
+        )
+    if can_run(status, task, model, record.version):
+        return None
+    found = reasons([status], task, model, record.version)
+    return found.get(status.worker, ("unfit", "it cannot run it now"))
+
+
+def _lacks(status: WorkerStatus, model: str) -> tuple[str, str]:
+    """Say of a worker that has no such model whether a plugin is to blame."""
+    for plugin in status.plugins:
+        if model == plugin.name or model in plugin.models:
+            if plugin.state is PluginState.BROKEN:
+                return "broken", f"its plugin {plugin.name} is broken: {plugin.reason.rstrip('.')}"
+            if plugin.state is PluginState.DISABLED:
+                return "disabled", f"its plugin {plugin.name} is disabled by its settings"
+    return "no_plugin", f"it has no plugin with the model {model}"
+
+
+def _business(units: Mapping[str, int], facts: Facts) -> tuple[str, str]:
+    if not units:
+        return "idle", "it has nothing in hand"
+    return "busy", f"it has in hand {jobs_in_words(units, facts)}"
+
+
+def busy_with(facts: Facts) -> Counter[str]:
+    """Return the units in hand by job, of the workers that can run the job."""
+    held = Counter[str]()
+    for status in facts.able:
+        held.update(facts.holdings.units.get(status.worker, {}))
+    return held
+
+
+def jobs_in_words(units: Mapping[str, int], facts: Facts) -> str:
+    """Return whose jobs units in hand are of, with their shares, the largest first."""
+    total, ordered = sum(units.values()), Counter(units).most_common()
+    parts = []
+    for job_id, count in ordered[:MOST_NAMED]:
+        tenant = facts.holdings.tenants.get(job_id)
+        whose = "this job" if job_id == facts.record.job_id else f"job {job_id}"
+        of = f" of tenant {tenant}" if tenant and whose != "this job" else ""
+        parts.append(f"{whose}{of} ({count / total:.0%})")
+    rest = len(ordered) - MOST_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"{', '.join(parts)}{more}"
+
+
+def waits_for(facts: Facts) -> list[Reason]:
+    """Return what a job waits for, the first reason first; nothing of one that has ended."""
+    record = facts.record
+    if record.state.is_terminal:
+        return []
+    if record.state is JobState.PAUSED:
+        return [_paused(facts), *_upload(facts)]
+    nobody = waiting_of(record, facts.workers)
+    if nobody is not None:
+        return [Reason(nobody.code, nobody.message), *_upload(facts)]
+    found = [*_dead_workers(facts), *_busy(facts), *_back_off(facts), *_limit(facts)]
+    return [*found, *_upload(facts), *_reading(facts), *_turn(facts)]
+
+
+def _paused(facts: Facts) -> Reason:
+    at_ms = last_event_ms(facts, "paused")
+    held = facts.states.in_hand
+    still = f"; {counted(held, 'unit')} that workers had begun will be finished" if held else ""
+    since = "" if at_ms is None else f" for {span((facts.states.now_ms - at_ms) / 1000)}"
+    return Reason(
+        "paused", f"it has been paused{since}: no unit is begun until it is resumed{still}"
+    )
+
+
+def _dead_workers(facts: Facts) -> Iterable[Reason]:
+    up = {status.worker for status in facts.workers}
+    gone = [(name, units) for name, units in facts.states.workers.items() if name not in up]
+    if gone:
+        names = listed([f"{name} ({counted(units, 'unit')})" for name, units in gone])
+        yield Reason("dead_worker", f"units are held by workers that are not heard of: {names}")
+
+
+def _busy(facts: Facts) -> Iterable[Reason]:
+    able = facts.able
+    if not facts.states.claimable or not able:
+        return
+    idle = [one.worker for one in able if not facts.holdings.units.get(one.worker)]
+    held = busy_with(facts)
+    if idle or not held:
+        return
+    count = "the one worker that can run it is" if len(able) == 1 else _all_of(len(able))
+    yield Reason("busy", f"{count} busy with {jobs_in_words(held, facts)}")
+
+
+def _all_of(count: int) -> str:
+    return f"{count:,} workers can run it, all"
+
+
+def _back_off(facts: Facts) -> Iterable[Reason]:
+    states = facts.states
+    if states.next_due_s is not None:
+        count = states.backing_off
+        yield Reason(
+            "back_off",
+            f"{counted(count, 'unit')} failed with a worker and {are(count)} tried again later, "
+            f"the first in {span(states.next_due_s)}",
+        )
+
+
+def _limit(facts: Facts) -> Iterable[Reason]:
+    states = facts.states
+    if states.max_units is not None and states.claimable and states.in_hand >= states.max_units:
+        yield Reason(
+            "max_units",
+            f"it has as many units in hand as one job may have at once ({states.max_units:,}: "
+            "max_running_units of the job, SEQD_MAX_JOB_UNITS of the workers)",
+        )
+
+
+def _upload(facts: Facts) -> Iterable[Reason]:
+    record, states = facts.record, facts.states
+    if record.sealed or states.upload_silent_s is None:
+        return
+    silent_s = states.upload_silent_s
+    heard = (
+        f"its client has not been heard of for {span(silent_s)}"
+        if silent_s >= SILENT_S
+        else "its client is still sending"
+    )
+    short = "; Redis is short of memory, so the upload waits" if facts.is_memory_short else ""
+    code = "redis_full" if facts.is_memory_short else "upload"
+    yield Reason(
+        code, f"its upload is not complete: {record.counts.total:,} items by now, {heard}{short}"
+    )
+
+
+def _reading(facts: Facts) -> Iterable[Reason]:
+    states = facts.states
+    if facts.record.sealed or states.upload_silent_s is not None or not states.is_ingest_open:
+        return
+    rest = f", about {states.unread_items:,} items are left" if states.unread_items else ""
+    holder = next((one.worker for one in states.held if one.unit == "ingest"), None)
+    who = "a worker is yet to read on" if holder is None else f"{holder} reads it"
+    yield Reason("reading", f"its file is not read to the end{rest}: {who}")
+
+
+def _turn(facts: Facts) -> Iterable[Reason]:
+    others = [name for name in facts.tenants if name != facts.record.tenant]
+    if facts.states.claimable and others:
+        yield Reason(
+            "turn",
+            f"{counted(len(others), 'other tenant')} wait{'s' if len(others) == 1 else ''} in the "
+            f"same queue ({listed(others)}): each gets its share by weight in turn",
+        )
+
+
+def left_s(facts: Facts) -> tuple[float | None, bool]:
+    """Return the seconds to a job's end, and whether its rate was measured.
+
+    Of other tenants' work each may come in between for as long as the job's own takes, at most. A
+    training says itself how long it will take. None where nobody can run it, or it has ended.
+    """
+    record, able = facts.record, facts.able
+    if record.state.is_terminal or record.state is JobState.PAUSED or not able:
+        return None, False
+    for event in facts.states.events:
+        if isinstance(event, Step | Progress) and event.eta_s is not None:
+            since_s = max(0.0, (facts.states.now_ms - event.at_ms) / 1000)
+            return max(0.0, event.eta_s - since_s), True
+    queue, is_uploaded = facts.states.queue, facts.states.upload_silent_s is not None
+    if queue is None or is_uploaded:
+        return None, False  # nobody knows what is still to come
+    item_s, is_measured = item_seconds(queue, facts.rates)
+    has_items = KINDS[record.kind].has_items
+    items = record.counts.processing + facts.states.unread_items if has_items else 1
+    own_s = items * item_s
+    others_s = max(0.0, _work_of(able, facts) - own_s)
+    competitors = max(1, len([name for name in facts.tenants if name != record.tenant]))
+    units = max(1, record.units - record.units_done)
+    return (own_s + min(others_s, competitors * own_s)) / min(len(able), units), is_measured
+
+
+def _work_of(able: Sequence[WorkerStatus], facts: Facts) -> float:
+    """Return the seconds of one slot of all that these workers can run."""
+    total = 0.0
+    for queue, items in facts.work_left.items():
+        task, model, version = QueueName.parse(queue)
+        if any(can_run(one, task, model, version) for one in able):
+            total += items * item_seconds(queue, facts.rates)[0]
+    return total
+
+
+def last_event_ms(facts: Facts, *names: str) -> int | None:
+    """Return when the last event of these names was; None where none is kept."""
+    return next((event.at_ms for event in facts.states.events if event.event in names), None)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a count with its noun, such as `1 unit` or `2 units`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def are(number: int) -> str:
+    """Return the verb of so many."""
+    return "is" if number == 1 else "are"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    rest = len(names) - MOST_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
+
+
+def span(seconds: float) -> str:
+    """Return a time span in words, such as `0.8 s`, `40 s`, `3 min` or `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{hours // 24} d"

@@ -1,0 +1,208 @@
+"""What an explanation says in words: its headline, its timeline, and what happens next. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from seqd.client.explaining.reasons import (
+    Facts,
+    answers_of,
+    are,
+    busy_with,
+    counted,
+    last_event_ms,
+    left_s,
+    span,
+    waits_for,
+)
+from seqd.client.explaining.records import (
+    Explanation,
+    ItemExplanation,
+    Moment,
+    Reason,
+    UnitCounts,
+    UnitInHand,
+    UnitTriedAgain,
+)
+from seqd.kinds import KINDS
+from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
+from seqd_schemas import JobRecord, JobState
+
+#: Workers that are listed at most.
+MAX_ANSWERS = 50
+
+
+def explanation(facts: Facts, item: ItemExplanation | None = None) -> Explanation:
+    """Return the explanation of a job by what was read of it."""
+    record, answers, waits = facts.record, answers_of(facts), waits_for(facts)
+    seconds, is_measured = left_s(facts)
+    units = unit_counts(facts)
+    up = {status.worker for status in facts.workers}
+    return Explanation(
+        job_id=record.job_id,
+        state=record.state,
+        kind=record.kind,
+        model=record.model if record.version is None else f"{record.model}@{record.version}",
+        tenant=record.tenant,
+        priority=record.priority.value,
+        headline=headline(facts, units, waits, seconds),
+        timeline=tuple(timeline(facts)),
+        units=units,
+        in_hand=tuple(_in_hand(unit, up) for unit in facts.states.held),
+        tried_again=tuple(map(_tried_again, facts.states.tried)),
+        waits_for=tuple(waits),
+        workers=tuple(answers[:MAX_ANSWERS]),
+        workers_up=len(answers),
+        workers_able=sum(answer.can_run for answer in answers),
+        busy_with=dict(busy_with(facts).most_common(MAX_LISTED)),
+        next=tuple(what_is_next(facts, units)),
+        left_s=seconds,
+        is_measured=is_measured,
+        item=item,
+    )
+
+
+def unit_counts(facts: Facts) -> UnitCounts:
+    """Return how many units stand where."""
+    record, states = facts.record, facts.states
+    return UnitCounts(
+        known=record.units,
+        done=record.units_done,
+        in_hand=states.in_hand,
+        waiting=states.claimable,
+        backing_off=states.backing_off,
+        tried_again=states.tried_again,
+        is_input_complete=record.sealed,
+        is_partial=states.is_partial,
+    )
+
+
+def headline(
+    facts: Facts, units: UnitCounts, waits: Sequence[Reason], seconds: float | None
+) -> str:
+    """Return the state of a job and the first reason for it, as one sentence."""
+    record = facts.record
+    if record.state.is_terminal:
+        return _ended(record)
+    job = f"Job {record.job_id}"
+    if record.state is JobState.PAUSED:
+        return f"{job} is paused: {_rest(waits[0].message)}"
+    left = f"; about {span(seconds)} to its end" if seconds is not None else ""
+    if units.in_hand:
+        workers = len(facts.states.workers)
+        done = f", {units.done:,} of {units.known:,} are done" if units.known else ""
+        return (
+            f"{job} runs: {counted(units.in_hand, 'unit')} in hand on "
+            f"{counted(workers, 'worker')}{done}{left}."
+        )
+    if waits:
+        begun = "is queued" if record.state is JobState.QUEUED else "has begun and stands still"
+        return f"{job} {begun}: {_rest(waits[0].message, left)}"
+    able = len(facts.able)
+    return (
+        f"{job} is {record.state}: {counted(able, 'worker')} can run it, and one takes its next "
+        f"unit in a moment{left}."
+    )
+
+
+def _rest(message: str, left: str = "") -> str:
+    """Return the reason as the end of a sentence, with the time left in front of its full stop."""
+    return f"{message.rstrip('.')}{left}."
+
+
+def _ended(record: JobRecord) -> str:
+    counts, job = record.counts, f"Job {record.job_id}"
+    took = ""
+    if record.started_at_ms is not None and record.ended_at_ms is not None:
+        took = f" in {span((record.ended_at_ms - record.started_at_ms) / 1000)}"
+    if record.failure is not None:
+        return f"{job} {record.state}: {record.failure.code}: {record.failure.message}"
+    if not KINDS[record.kind].has_items:
+        return f"{job} {_ended_in_words(record)}{took}."
+    things = KINDS[record.kind].items
+    parts = [
+        f"{number:,} {name}"
+        for name in ("succeeded", "errored", "cancelled", "expired")
+        if (number := getattr(counts, name))
+    ]
+    done = f"{', '.join(parts) or 'none'} of {counts.total:,} {things}"
+    return f"{job} {_ended_in_words(record)}{took}: {done}."
+
+
+def _ended_in_words(record: JobRecord) -> str:
+    return "was cancelled" if record.state is JobState.CANCELLED else str(record.state)
+
+
+def timeline(facts: Facts) -> Iterable[Moment]:
+    """Yield what happened to a job, and when."""
+    record = facts.record
+    progress = last_event_ms(facts, "progress", "step", "epoch")
+    moments = [
+        ("accepted", record.created_at_ms),
+        ("started", record.started_at_ms),
+        ("progress", None if record.state.is_terminal else progress),
+        ("paused", last_event_ms(facts, "paused") if record.state is JobState.PAUSED else None),
+        ("ended", record.ended_at_ms),
+        ("expires", None if record.state.is_terminal else record.expires_at_ms),
+        ("kept_until", record.kept_until_ms),
+    ]
+    return [Moment(what, at_ms) for what, at_ms in moments if at_ms is not None]
+
+
+def what_is_next(facts: Facts, units: UnitCounts) -> Iterable[str]:
+    """Yield what happens next, in words, the soonest first."""
+    record, states = facts.record, facts.states
+    if record.state.is_terminal:
+        yield from _after_the_end(facts)
+        return
+    if record.state is JobState.PAUSED:
+        yield f"Let it go on: seqd jobs resume {record.job_id}"
+    else:
+        up = {status.worker for status in facts.workers}
+        lost = [unit for unit in states.held if unit.worker not in up]
+        yield from _leases_that_run_out(lost, len(facts.able))
+        if states.next_due_s is not None:
+            yield f"The first unit that backs off is claimable again in {span(states.next_due_s)}."
+        if units.in_hand and not units.waiting and not lost and record.sealed:
+            held = units.in_hand
+            yield f"It ends when the {counted(held, 'unit')} in hand {are(held)} done."
+    if record.expires_at_ms is not None:
+        in_s = max(0.0, (record.expires_at_ms - states.now_ms) / 1000)
+        yield f"It expires in {span(in_s)} unless it has ended; undone items then get `expired`."
+
+
+def _leases_that_run_out(lost: Sequence[HeldUnit], able: int) -> Iterable[str]:
+    """Say what becomes of units whose workers are not heard of."""
+    for unit in sorted(lost, key=lambda unit: unit.lease_left_s or 0.0)[:1]:
+        then = "another worker takes it" if able else "it waits for a worker that can run it"
+        left_s = max(0.0, unit.lease_left_s or 0.0)
+        yield (
+            f"The lease of unit {unit.unit} on {unit.worker} runs out in {span(left_s)}; "
+            f"then {then}."
+        )
+
+
+def _after_the_end(facts: Facts) -> Iterable[str]:
+    record, now_ms = facts.record, facts.states.now_ms
+    if record.continued_by is not None:
+        yield f"Job {record.continued_by} continues it: seqd explain {record.continued_by}"
+    if record.kept_until_ms is not None:
+        in_s = max(0.0, (record.kept_until_ms - now_ms) / 1000)
+        yield f"It is kept for {span(in_s)}, then it is removed with its results."
+
+
+def _in_hand(unit: HeldUnit, up: set[str]) -> UnitInHand:
+    return UnitInHand(unit.unit, unit.worker, unit.attempt, unit.lease_left_s, unit.worker in up)
+
+
+def _tried_again(unit: TriedUnit) -> UnitTriedAgain:
+    death = unit.death
+    return UnitTriedAgain(
+        unit=unit.unit,
+        attempts=unit.attempts,
+        crashes=unit.crashes,
+        released=unit.released,
+        released_by=unit.released_by,
+        death_cause=None if death is None else death.cause.value,
+        death_message=None if death is None else death.message,
+        due_in_s=unit.due_in_s,
+        held_by=unit.held_by,
+    )

@@ -1,0 +1,286 @@
+"""Where the units of a job stand: who holds them, which were tried again, which back off.
+
+A read looks at `MAX_COUNTED` fields of each hash at most and names `MAX_LISTED` units, so that a
+job of a million items costs what a job of a few thousand does.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from seqd.ledger.activity import counted_fields, whole_number
+from seqd.ledger.exchange import Command, Exchange, StreamEntry, pipeline
+from seqd.ledger.jobs import read_events
+from seqd.ledger.work import Death
+from seqd_schemas import Keys
+
+if TYPE_CHECKING:
+    from seqd_schemas import Event
+
+#: Units that are named, of those in hand and of those that were tried again.
+MAX_LISTED: Final = 20
+
+#: Units that have crashed or were released, of which it is looked up whether they back off.
+MAX_LOOKED_UP: Final = 1_000
+
+#: Last events of a job among which its last progress, and when it was paused, are looked for.
+LAST_EVENTS: Final = 50
+
+#: Workers whose leases are looked at, and leases of each: of more these stand for all.
+MAX_WORKERS: Final = 64
+MAX_LEASES: Final = 64
+
+#: Jobs whose tenants are looked up, and tenants of a queue that are counted.
+MAX_JOBS: Final = 200
+MAX_TENANTS: Final = 1_000
+
+_DEATH: Final = " death"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUnit:
+    """A unit under a lease."""
+
+    unit: str
+    worker: str
+    attempt: int
+    #: Seconds until its lease runs out, unless the worker renews it; None where that is not known.
+    lease_left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TriedUnit:
+    """A unit that was claimed more than once, released by a worker, or held by one that died."""
+
+    unit: str
+    #: Times that it was claimed.
+    attempts: int
+    #: Times that a worker died or went silent with it since it made progress last.
+    crashes: int
+    #: Times that a worker that was not fit for it released it, and the last that did.
+    released: int
+    released_by: str | None
+    #: How the last worker died with it, where that was noted.
+    death: Death | None
+    #: Seconds until it is claimable again; None of one that does not back off.
+    due_in_s: float | None
+    #: Worker that holds it now.
+    held_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStates:
+    """The units of a job at one moment."""
+
+    now_ms: int
+    #: Units under a lease, by worker, and the first of them.
+    workers: Mapping[str, int]
+    held: tuple[HeldUnit, ...]
+    claimable: int
+    #: Units that are claimable again later, as far as looked up, and seconds until the first is.
+    backing_off: int
+    next_due_s: float | None
+    #: Units that were claimed more than once, and those with most attempts.
+    tried_again: int
+    tried: tuple[TriedUnit, ...]
+    crashes: int
+    #: True where the job had more of anything than was counted.
+    is_partial: bool
+    #: Seconds since the client that uploads its input was heard of; None where nobody uploads.
+    upload_silent_s: float | None
+    #: Units of it that may be in hand at once; None where there is no limit.
+    max_units: int | None
+    queue: str | None
+    #: Items of its file that are not read yet, estimated.
+    unread_items: int
+    is_ingest_open: bool
+    events: "tuple[Event, ...]"
+
+    @property
+    def in_hand(self) -> int:
+        """Number of units under a lease."""
+        return sum(self.workers.values())
+
+
+def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
+    """Read where the units of a job stand."""
+    fields = ("max_units", "queue", "unread")
+    replies = yield from pipeline(
+        (
+            Command(("TIME",)),
+            Command(("ZCARD", keys.todo(job_id))),
+            Command(("ZSCORE", keys.uploads(), job_id)),
+            Command(("HMGET", keys.job(job_id), *fields)),
+            Command(("XREVRANGE", keys.events(job_id), "+", "-", "COUNT", LAST_EVENTS)),
+            Command(("ZSCORE", keys.todo(job_id), "ingest")),
+        )
+    )
+    time, claimable, uploaded, row, entries, todo_ingest = replies
+    seconds, micros = cast(tuple[int, int], time)
+    now_ms = seconds * 1000 + micros // 1000
+    max_units, queue, unread = cast(list[bytes | None], row)
+    leases, more_leases = yield from counted_fields(keys.leases(job_id))
+    claims, more_claims = yield from counted_fields(keys.attempts(job_id))
+    crashes, _ = yield from counted_fields(keys.crashes(job_id))
+    faults, _ = yield from counted_fields(keys.faults(job_id))
+    held = {_text(unit): _holder(lease) for unit, lease in leases.items()}
+    named = sorted(held, key=lambda unit: (-held[unit][0], _order(unit)))[:MAX_LISTED]
+    troubled = _troubled(held, crashes, faults)
+    ends = yield from _timers(keys, job_id, [*named, *troubled])
+    waits = {unit: (ends[unit] - now_ms) / 1000 for unit in troubled if unit in ends}
+    tried = _tried(held, claims, crashes, faults, waits)
+    return UnitStates(
+        now_ms=now_ms,
+        workers=dict(Counter(worker for _, worker in held.values())),
+        held=tuple(_held_unit(unit, held[unit], ends.get(unit), now_ms) for unit in named),
+        claimable=cast(int, claimable),
+        backing_off=len(waits),
+        next_due_s=max(0.0, min(waits.values())) if waits else None,
+        tried_again=sum(whole_number(count) > 1 for count in claims.values()),
+        tried=tuple(tried),
+        crashes=sum(map(whole_number, crashes.values())),
+        is_partial=more_leases or more_claims,
+        upload_silent_s=_since(cast(float | None, uploaded), now_ms),
+        max_units=whole_number(max_units) or None if max_units else None,
+        queue=None if queue is None else _text(queue),
+        unread_items=whole_number(unread) if unread else 0,
+        is_ingest_open=todo_ingest is not None or "ingest" in held or "ingest" in waits,
+        events=tuple(read_events(cast(list[StreamEntry], entries))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What workers hold, of all jobs."""
+
+    #: Units by job, of each worker that holds any.
+    units: Mapping[str, Mapping[str, int]]
+    #: Tenants by job, as far as looked up.
+    tenants: Mapping[str, str]
+
+
+def holdings_of(keys: Keys, workers: Sequence[str]) -> Exchange[Holdings]:
+    """Read whose jobs workers have in hand; looks at `MAX_WORKERS` of them."""
+    names = workers[:MAX_WORKERS]
+    asked = (Command(("SRANDMEMBER", keys.worker_leases(name), MAX_LEASES)) for name in names)
+    rows = cast(list[list[bytes]], (yield from pipeline(asked)))
+    held = {
+        name: Counter(_text(member).rpartition(" ")[0] for member in members)
+        for name, members in zip(names, rows, strict=True)
+        if members
+    }
+    jobs = sorted({job_id for units in held.values() for job_id in units})[:MAX_JOBS]
+    tenants = (Command(("HGET", keys.job(job_id), "tenant")) for job_id in jobs)
+    found = cast(list[bytes | None], (yield from pipeline(tenants)))
+    named = {job: _text(name) for job, name in zip(jobs, found, strict=True) if name}
+    return Holdings({name: dict(units) for name, units in held.items()}, named)
+
+
+def tenants_waiting(keys: Keys, queue: str, priority: str) -> Exchange[list[str]]:
+    """Return the tenants with claimable units in a queue, the next one first."""
+    listed = Command(("ZRANGE", keys.queue(queue, priority), 0, MAX_TENANTS - 1))
+    (names,) = yield from pipeline((listed,))
+    return [_text(name) for name in cast(list[bytes], names)]
+
+
+def tried_unit(keys: Keys, job_id: str, unit: str, now_ms: int) -> Exchange[TriedUnit]:
+    """Return how often one unit was tried, why more than once, and who holds it."""
+    replies = yield from pipeline(
+        (
+            Command(("HGET", keys.leases(job_id), unit)),
+            Command(("HGET", keys.attempts(job_id), unit)),
+            Command(("HGET", keys.crashes(job_id), unit)),
+            Command(("HMGET", keys.faults(job_id), unit, f"{unit}{_DEATH}")),
+            Command(("ZSCORE", keys.timers(), f"{job_id} {unit}")),
+        )
+    )
+    lease, attempts, crashes = (cast(bytes | None, reply) or b"" for reply in replies[:3])
+    fault, death = (value or b"" for value in cast(list[bytes | None], replies[3]))
+    end_ms = cast(float | None, replies[4])
+    released, by = _released(fault)
+    return TriedUnit(
+        unit,
+        attempts=whole_number(attempts),
+        crashes=whole_number(crashes),
+        released=released,
+        released_by=by,
+        death=Death.parse(_text(death)),
+        due_in_s=None if lease or end_ms is None else max(0.0, (end_ms - now_ms) / 1000),
+        held_by=_holder(lease)[1] if lease else None,
+    )
+
+
+def _timers(keys: Keys, job_id: str, units: Sequence[str]) -> Exchange[dict[str, float]]:
+    """Return when the lease or the back-off of units ends, in milliseconds, of those that have."""
+    if not units:
+        return {}
+    members = (f"{job_id} {unit}" for unit in units)
+    (scores,) = yield from pipeline((Command(("ZMSCORE", keys.timers(), *members)),))
+    found = zip(units, cast(list[float | None], scores), strict=True)
+    return {unit: float(score) for unit, score in found if score is not None}
+
+
+def _troubled(
+    held: Mapping[str, object], crashes: Mapping[bytes, bytes], faults: Mapping[bytes, bytes]
+) -> list[str]:
+    """Return the units that nobody holds and that may back off, the first of them."""
+    names = {_text(unit).removesuffix(_DEATH) for unit in (*crashes, *faults)}
+    return sorted(names - held.keys(), key=_order)[:MAX_LOOKED_UP]
+
+
+def _tried(
+    held: Mapping[str, tuple[int, str]],
+    claims: Mapping[bytes, bytes],
+    crashes: Mapping[bytes, bytes],
+    faults: Mapping[bytes, bytes],
+    waits: Mapping[str, float],
+) -> Iterable[TriedUnit]:
+    """Return the units that were tried more than once, those with most attempts first."""
+    counts = {_text(unit): whole_number(count) for unit, count in claims.items()}
+    names = {unit for unit, count in counts.items() if count > 1}
+    names |= {_text(unit).removesuffix(_DEATH) for unit in (*crashes, *faults)}
+    chosen = sorted(names, key=lambda unit: (-counts.get(unit, 0), _order(unit)))[:MAX_LISTED]
+    for unit in chosen:
+        released, by = _released(faults.get(unit.encode(), b""))
+        yield TriedUnit(
+            unit,
+            attempts=counts.get(unit, 0),
+            crashes=whole_number(crashes.get(unit.encode(), b"")),
+            released=released,
+            released_by=by,
+            death=Death.parse(_text(faults.get(f"{unit}{_DEATH}".encode(), b""))),
+            due_in_s=None if unit not in waits else max(0.0, waits[unit]),
+            held_by=held[unit][1] if unit in held else None,
+        )
+
+
+def _released(fault: bytes) -> tuple[int, str | None]:
+    """Return how often a unit was released, and by whom last, of `COUNT MILLISECONDS WORKER`."""
+    count, _, rest = fault.partition(b" ")
+    worker = rest.partition(b" ")[2]
+    return (whole_number(count), _text(worker)) if worker else (0, None)
+
+
+def _held_unit(unit: str, holder: tuple[int, str], end_ms: float | None, now_ms: int) -> HeldUnit:
+    left_s = None if end_ms is None else (end_ms - now_ms) / 1000
+    return HeldUnit(unit, holder[1], holder[0], left_s)
+
+
+def _holder(lease: bytes) -> tuple[int, str]:
+    """Return attempt and worker of `ATTEMPT WORKER`."""
+    attempt, _, worker = lease.partition(b" ")
+    return whole_number(attempt), _text(worker)
+
+
+def _since(at_ms: float | None, now_ms: int) -> float | None:
+    return None if at_ms is None else max(0.0, (now_ms - float(at_ms)) / 1000)
+
+
+def _order(unit: str) -> tuple[int, str]:
+    number = unit.partition(":")[0]
+    return (int(number) if number.isdecimal() and len(number) < 16 else -1, unit)
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")

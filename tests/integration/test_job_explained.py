@@ -1,0 +1,267 @@
+"""A job explained: its units, who has them, what it waits for, and where one item stands."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from builders import a_classify_job, a_worker_status
+from cli_builders import here
+from ledger_fixtures import Environment
+from seqd.client import AsyncClient, Client
+from seqd.client.explaining.reading import explained
+from seqd.client.explaining.records import Explanation
+from seqd.errors import UnknownItem, UnknownJob
+from seqd.ledger.exchange import Command, Exchange, Pipeline
+from seqd.ledger.work import Death
+from seqd_schemas import DeathCause, JobState
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+
+def explain(environment: Environment, job_id: str, item: str | None = None) -> Explanation:
+    return environment.ledger.transport.run(explained(environment.ledger, job_id, item))
+
+
+def publish(environment: Environment, worker: str, **changes: object) -> None:
+    """Publish a worker that can classify with version 3 of imdb_lstm."""
+    plugin = {"name": "imdb_lstm", "models": ("imdb_lstm",), "state": "ready", "version": "1"}
+    plugin |= {"distribution": "seqd-imdb-lstm"}
+    status = a_worker_status(
+        worker=worker,
+        plugins=(plugin,),
+        versions={"imdb_lstm": (3,)},
+        reads=2,
+        **changes,
+    )
+    environment.ledger.fleet.publish_worker(status, ttl_s=60)
+
+
+def test_units_in_hand_and_those_that_wait_are_told_with_who_has_them(
+    environment: Environment,
+) -> None:
+    publish(environment, "worker-a")
+    environment.submit_units(3, job_id="j1")
+    environment.commit(environment.claim_unit("worker-a"))
+    environment.claim_unit("worker-a")
+
+    found = explain(environment, "j1")
+
+    assert (found.state, found.kind, found.model) == (JobState.RUNNING, "classify", "imdb_lstm@3")
+    units = found.units
+    assert (units.known, units.done, units.in_hand, units.waiting) == (3, 1, 1, 1)
+    (held,) = found.in_hand
+    assert (held.unit, held.worker, held.attempt, held.is_worker_up) == ("1", "worker-a", 1, True)
+    assert held.lease_left_s is not None and 0 < held.lease_left_s <= environment.settings.lease_s
+    assert [moment.what for moment in found.timeline] == ["accepted", "started", "progress"]
+    assert re.fullmatch(
+        r"Job j1 runs: 1 unit in hand on 1 worker, 1 of 3 are done; about .* to its end\.",
+        found.headline,
+    )
+
+
+def test_a_worker_that_is_not_heard_of_is_named_with_when_its_lease_runs_out(
+    environment: Environment,
+) -> None:
+    publish(environment, "worker-b")
+    environment.submit_units(1, job_id="j1")
+    environment.claim_unit("worker-a")
+
+    found = explain(environment, "j1")
+
+    assert [reason.code for reason in found.waits_for] == ["dead_worker"]
+    assert re.fullmatch(
+        r"The lease of unit 0 on worker-a runs out in .* s; then another worker takes it\.",
+        found.next[0],
+    )
+
+
+def test_a_job_waits_for_workers_that_are_busy_with_jobs_of_others(
+    environment: Environment,
+) -> None:
+    publish(environment, "worker-a")
+    environment.submit_units(1, a_classify_job(tenant="shop"), job_id="other")
+    environment.claim_unit("worker-a")
+    environment.submit_units(2, job_id="j1")
+    environment.ledger.backlog.note_rate("classify.imdb_lstm@3", 10, 20.0)
+
+    found = explain(environment, "j1")
+
+    # 4 items of 2 s, and the 2 of the other job.
+    assert found.headline == (
+        "Job j1 is queued: the one worker that can run it is busy with job other of tenant shop "
+        "(100%); about 12 s to its end."
+    )
+    assert (found.left_s, found.is_measured) == (12.0, True)
+    assert found.busy_with == {"other": 1}
+
+
+def test_a_unit_whose_workers_died_is_told_with_the_cause_and_when_it_is_tried_again(
+    environment: Environment,
+) -> None:
+    publish(environment, "worker-a")
+    environment.submit_units(1, job_id="j1")
+    for _ in range(2):
+        environment.claim_unit("worker-a")
+        death = Death(DeathCause.OUT_OF_MEMORY, "The kernel ended it.")
+        environment.ledger.work.release_worker("worker-a", crashed=True, death=death)
+
+    found = explain(environment, "j1", "item-1")
+
+    (unit,) = found.tried_again
+    assert (unit.unit, unit.attempts, unit.crashes) == ("0", 2, 2)
+    assert (unit.death_cause, unit.death_message) == ("out_of_memory", "The kernel ended it.")
+    assert unit.due_in_s is not None and unit.due_in_s > 0
+    assert found.units.backing_off == 1
+    assert found.waits_for[0].code == "back_off"
+    assert found.item is not None
+    assert (found.item.state, found.item.death_cause) == ("backing_off", "out_of_memory")
+
+
+def test_a_job_that_nobody_can_run_has_the_reason_of_each_worker(environment: Environment) -> None:
+    publish(environment, "worker-a", left_out=("imdb_lstm",))
+    publish(environment, "worker-b", state="starting")
+    publish(environment, "worker-c", tasks=("train",))
+    environment.ledger.fleet.publish_worker(a_worker_status(worker="worker-d"), ttl_s=60)
+    environment.submit_units(1, job_id="j1")
+
+    found = explain(environment, "j1")
+
+    assert (found.workers_up, found.workers_able) == (4, 0)
+    codes = {answer.worker: answer.code for answer in found.workers}
+    assert codes == {
+        "worker-a": "left_out",
+        "worker-b": "starting",
+        "worker-c": "slot",
+        "worker-d": "no_plugin",
+    }
+    assert found.left_s is None
+
+
+def test_an_upload_whose_client_is_silent_is_told(environment: Environment) -> None:
+    publish(environment, "worker-a")
+    environment.submit(job_id="j1")
+    environment.redis.zincrby(environment.keys.uploads(), -60_000, "j1")
+
+    found = explain(environment, "j1")
+
+    assert found.headline == (
+        "Job j1 is queued: its upload is not complete: 0 items by now, its client has not been "
+        "heard of for 60 s."
+    )
+
+
+def test_an_item_is_found_by_its_name_wherever_it_stands(environment: Environment) -> None:
+    publish(environment, "worker-a")
+    environment.submit_units(3, job_id="j1")
+    environment.commit(environment.claim_unit("worker-a"), errored=1)
+    environment.claim_unit("worker-a")
+
+    found = [explain(environment, "j1", f"item-{number}").item for number in (1, 0, 2, 4)]
+
+    assert [(item.unit, item.state) for item in found if item] == [
+        ("0", "errored"),
+        ("0", "succeeded"),
+        ("1", "in_hand"),
+        ("2", "waiting"),
+    ]
+    assert found[0] is not None and found[0].error_code is not None
+    assert found[2] is not None and found[2].message == "worker-a has it in hand, attempt 1."
+    assert [item.units_read for item in found if item] == [1, 1, 2, 3]
+    with pytest.raises(UnknownItem, match=r"no item 'item-9' in the 3 units that it has"):
+        explain(environment, "j1", "item-9")
+
+
+def test_a_job_that_goes_while_it_is_read_is_told_as_unknown(environment: Environment) -> None:
+    environment.submit_units(1, job_id="j1")
+
+    def vanishing(steps: Exchange[Explanation]) -> Exchange[Explanation]:
+        """Remove the job when its units are asked for."""
+        reply = None
+        while True:
+            asked = steps.send(reply)
+            if isinstance(asked, Pipeline) and asked.commands[0] == Command(("TIME",)):
+                environment.redis.delete(environment.keys.job("j1"))
+            reply = yield asked
+
+    with pytest.raises(UnknownJob, match=r"^Job j1 was removed while it was read"):
+        environment.ledger.transport.run(vanishing(explained(environment.ledger, "j1")))
+
+
+def test_an_unknown_job_is_told_with_the_one_that_was_meant(environment: Environment) -> None:
+    environment.submit_units(1, job_id="reviews-monday")
+
+    with pytest.raises(UnknownJob, match=r"Did you mean 'reviews-monday'\?$"):
+        explain(environment, "reviews-mondy")
+    with pytest.raises(UnknownJob, match=r"The newest jobs: reviews-monday\.$"):
+        explain(environment, "x1")
+
+
+def test_a_job_of_a_million_items_lists_twenty_units(environment: Environment) -> None:
+    publish(environment, "worker-a")
+    environment.submit_units(1, job_id="j1")
+    keys = environment.keys
+    environment.redis.hset(
+        keys.leases("j1"), mapping={str(unit): f"2 gone-{unit}" for unit in range(2_000)}
+    )
+    environment.redis.hset(keys.attempts("j1"), mapping=dict.fromkeys(map(str, range(2_000)), 2))
+
+    found = explain(environment, "j1")
+
+    assert (found.units.in_hand, len(found.in_hand)) == (2_000, 20)
+    assert (found.units.tried_again, len(found.tried_again)) == (2_000, 20)
+    assert len(json.dumps(found.as_json())) < 50_000
+
+
+@pytest.fixture
+def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    yield cluster
+
+
+def test_the_command_says_in_a_sentence_how_a_job_ended(
+    shell: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = shell.client().classify(["a", "bad"], model="echo")
+    job.wait(timeout_s=30)
+
+    ended = here(capsys, "explain", job.job_id, "--item", "row-2")
+
+    assert ended.status == 0, ended.err
+    first, *rest = ended.out.splitlines()
+    assert re.fullmatch(
+        rf"Job {job.job_id} completed in [0-9.]+ s: 1 succeeded, 1 errored of 2 items\.", first
+    )
+    assert any(line.startswith("Item row-2, number 2, is errored. ") for line in rest)
+    assert any(line.startswith("- It is kept for ") for line in rest)
+
+
+def test_both_clients_explain_alike_and_the_command_as_json(
+    shell: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Client(settings=shell.settings) as client:
+        job = client.classify(["a"], model="echo")
+        job.wait(timeout_s=30)
+        found = client.explain(job.job_id, "row-1")
+
+    async def use() -> Explanation:
+        async with AsyncClient(settings=shell.settings) as asynchronous:
+            return await asynchronous.explain(job.job_id, "row-1")
+
+    printed = json.loads(here(capsys, "explain", job.job_id, "--item", "row-1", "--json").out)
+    assert asyncio.run(use()).item == found.item
+    assert printed["item"]["state"] == "succeeded"
+    assert printed["state"] == "completed"
+
+
+def test_a_job_that_nobody_knows_ends_the_command_with_status_2(
+    shell: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = here(capsys, "explain", "nobody-has-this-one")
+
+    assert ended.status == 2
+    assert ended.err.startswith("error[unknown_job]: ")
