@@ -193,6 +193,21 @@ class Settings(BaseSettings):
         description="Seconds for which a plugin may compute without asking whether to stop; then "
         "its process is ended.",
     )
+    unit_budget_factor: float = Field(
+        default=50.0,
+        ge=0,
+        le=100_000,
+        description="Times as long as expected that a plugin may compute items, by what the last "
+        "items with the same version and parameters took on this worker; then its process is "
+        "ended, also where it asks whether to stop. 0: as long as it asks. Trainings, and the "
+        "first items after a model was loaded, are not bounded so.",
+    )
+    unit_budget_floor_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="Seconds that SEQD_UNIT_BUDGET_FACTOR leaves a plugin at least.",
+    )
     max_attempts: int = Field(
         default=3, ge=1, le=20, description="Starts of a unit before its items are given up."
     )

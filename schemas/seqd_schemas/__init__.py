@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from seqd_schemas.failures import ItemError as ItemError
     from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
     from seqd_schemas.fleet import MAX_CORDON_RULES as MAX_CORDON_RULES
+    from seqd_schemas.fleet import MAX_DEATH_CHARS as MAX_DEATH_CHARS
+    from seqd_schemas.fleet import MAX_DEATHS as MAX_DEATHS
     from seqd_schemas.fleet import MAX_LEFT_OUT as MAX_LEFT_OUT
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
     from seqd_schemas.fleet import MAX_PLACEMENT_TARGETS as MAX_PLACEMENT_TARGETS
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import MAX_WORKER_LABELS as MAX_WORKER_LABELS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
+    from seqd_schemas.fleet import ChildDeath as ChildDeath
     from seqd_schemas.fleet import Cordon as Cordon
     from seqd_schemas.fleet import CordonAction as CordonAction
     from seqd_schemas.fleet import CordonRule as CordonRule
@@ -265,9 +268,9 @@ _NAMES = {
     ),
     "failures": "DeathCause Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
-        "MAX_LEFT_OUT MAX_MODELS MAX_PLACEMENTS MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES "
-        "MAX_RUN_TASKS "
+        "CatalogEntry ChildDeath Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
+        "MAX_DEATHS MAX_DEATH_CHARS MAX_LEFT_OUT MAX_MODELS MAX_PLACEMENTS "
+        "MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES MAX_RUN_TASKS "
         "MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PlacementRule PluginState "
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
         "WorkerStatus"

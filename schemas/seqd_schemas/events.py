@@ -19,7 +19,7 @@ from seqd_schemas.base import (
     WireAdapter,
     WireModel,
 )
-from seqd_schemas.failures import Failure
+from seqd_schemas.failures import DeathCause, Failure
 from seqd_schemas.results import Metrics, TrainingResult
 from seqd_schemas.states import Counts
 
@@ -113,6 +113,10 @@ class Log(_RunEvent):
     event: Literal["log"] = Field(default="log", description="What happened.")
     level: Literal["info", "warning", "error"] = Field(description="How urgent it is.")
     message: ShortText = Field(description="What happened, in words.")
+    cause: DeathCause | None = Field(
+        default=None, description="Why the worker's process ended, where the message tells of that."
+    )
+    worker: str | None = Field(default=None, max_length=256, description="The worker whose did.")
 
 
 class Completed(_JobEvent):

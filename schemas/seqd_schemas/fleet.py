@@ -23,6 +23,7 @@ from seqd_schemas.base import (
     WireModel,
     WirePart,
 )
+from seqd_schemas.failures import DeathCause
 from seqd_schemas.jobs import DatasetName, NamedTask
 from seqd_schemas.results import Metrics
 from seqd_schemas.rollouts import Rollout
@@ -43,6 +44,10 @@ MAX_PUBLISHED_CHANGES = 20
 
 #: Entries of `WorkerStatus.unfit`.
 MAX_UNFIT = 64
+
+#: Deaths of its processes that a worker tells of, the last ones, and longest message of one.
+MAX_DEATHS = 8
+MAX_DEATH_CHARS = 300
 
 #: Rules of operators that stand at once.
 MAX_CORDON_RULES = 256
@@ -247,6 +252,15 @@ class DeviceStatus(WirePart):
     )
 
 
+class ChildDeath(WirePart):
+    """That a worker's process ended which was not asked to."""
+
+    at_ms: EpochMs = Field(description="When, on the Redis server's clock.")
+    cause: DeathCause = Field(description="Why.")
+    message: str = Field(max_length=MAX_DEATH_CHARS, description="How, in words; cut.")
+    pid: Count = Field(description="The process that ended.")
+
+
 class WorkerStatus(WireModel):
     """One worker: one slot of one machine."""
 
@@ -299,6 +313,16 @@ class WorkerStatus(WireModel):
     )
     work: WorkTotals = Field(
         default_factory=WorkTotals, description="What it has done since it started."
+    )
+    deaths: tuple[ChildDeath, ...] = Field(
+        default=(),
+        max_length=MAX_DEATHS,
+        description="The last deaths of its processes, the latest last.",
+    )
+    death_counts: dict[DeathCause, Count] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="How many of its processes have died since it started, by cause.",
     )
     device: DeviceStatus | None = Field(
         default=None, description="The GPU that it computes on; not set on a CPU."

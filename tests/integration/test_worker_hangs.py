@@ -8,22 +8,32 @@ import time
 import pytest
 
 from seqd.errors import JobFailed
-from seqd_schemas import ItemFailure, ItemSuccess, Log, WorkerState
+from seqd_schemas import ChildDeath, DeathCause, ItemFailure, ItemSuccess, Log, WorkerState
 from worker_fixtures import Cluster, LiveWorker, probe, wait_until
 
 pytestmark = pytest.mark.processes
 
+#: What is said of a plugin that hangs, by how it was found.
+SAID = {
+    DeathCause.HANG: r"The plugin did not ask whether to stop for \d+ s",
+    DeathCause.WATCHDOG: r"No thread of the worker's process ran for \d+ s, as in C code that "
+    "keeps the interpreter's lock",
+}
+
 
 @pytest.mark.parametrize(
-    ("trick", "who_ended_it", "function"),
+    ("trick", "cause", "who_ended_it", "function"),
     [
-        ("spin", "plugin hung: no sign of life", "_spins"),
-        pytest.param("hold", "child hung: pid=", "_holds_the_interpreter", marks=pytest.mark.slow),
-        pytest.param("sleep", "plugin hung: no sign of life", "_sleeps", marks=pytest.mark.slow),
+        ("spin", DeathCause.HANG, "plugin hung: ", "_spins"),
+        pytest.param(
+            *("hold", DeathCause.WATCHDOG, "child hung: pid=", "_holds_the_interpreter"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("sleep", DeathCause.HANG, "plugin hung: ", "_sleeps", marks=pytest.mark.slow),
     ],
 )
 def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
-    empty_cluster: Cluster, trick: str, who_ended_it: str, function: str
+    empty_cluster: Cluster, trick: str, cause: DeathCause, who_ended_it: str, function: str
 ) -> None:
     worker = empty_cluster.start_ready(max_silent_s=1.0)
 
@@ -33,17 +43,21 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
     assert isinstance(results[0], ItemSuccess)
     assert isinstance(results[1], ItemFailure)
     assert results[1].error.code == "worker_crashed"
-    where = (
-        r"The plugin did not ask whether to stop for \d+ s; "
-        rf"it stood in seqd_light\.py, line \d+, in {function}\."
-    )
+    where = rf"{SAID[cause]}; it stood in seqd_light\.py, line \d+, in {function}\."
     assert re.search(where, results[1].error.message)
     # Once with its neighbour, once alone.
     assert worker.whole_log().count(who_ended_it) == 2
-    assert re.search(rf"stack of pid=\d+: .*seqd_light\.py:\d+ {function} < ", worker.whole_log())
-    warnings = [event.message for event in job.events() if isinstance(event, Log)]
-    assert any(re.search(where, message) for message in warnings)
+    log = worker.whole_log()
+    stack = rf"stack of pid=\d+ thread=MainThread: .*seqd_light\.py:\d+ {function} < "
+    assert re.search(stack, log)
+    assert re.search(r"stack of pid=\d+ thread=seqd-leases: ", log)
+    assert log.count(f" cause={cause}: ") == 2
+    warnings = [event for event in job.events() if isinstance(event, Log)]
+    assert all(re.search(where, one.message) for one in warnings)
+    assert {(one.cause, one.worker) for one in warnings} == {(cause, worker.name)}
     assert job.record().counts.errored == 1
+    wait_until(lambda: len(deaths_of(worker)) == 2, "its record tells of both")
+    assert [death.cause for death in deaths_of(worker)] == [cause, cause]
 
 
 @pytest.mark.slow
@@ -120,6 +134,11 @@ def test_a_worker_that_was_frozen_longer_than_a_hang_is_allowed_keeps_its_child(
     time.sleep(1.0)
     assert worker.child_pid() == child
     assert "hung" not in worker.whole_log()
+
+
+def deaths_of(worker: LiveWorker) -> tuple[ChildDeath, ...]:
+    status = worker.status()
+    return () if status is None else status.deaths
 
 
 def state_of(worker: LiveWorker) -> WorkerState | None:

@@ -42,7 +42,7 @@ def test_a_child_that_a_signal_ended_says_where_it_stood(tmp_path: Path):
         """,
     )
 
-    death, stack = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(
+    death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(
         child.pid, child.returncode
     )
 
@@ -50,7 +50,7 @@ def test_a_child_that_a_signal_ended_says_where_it_stood(tmp_path: Path):
         "The worker's process was ended by SIGSEGV; it stood in stuck.py, line 4, in classify."
     )
     assert not death.is_silent
-    assert one_line(stack).startswith("stuck.py:4 classify")
+    assert one_line(stacks[0].frames).startswith("stuck.py:4 classify")
 
 
 def test_a_child_that_was_silent_says_so_and_where_it_stood(tmp_path: Path):
@@ -58,14 +58,15 @@ def test_a_child_that_was_silent_says_so_and_where_it_stood(tmp_path: Path):
         tmp_path,
         """
         def classify(deaths):
-            deaths.die_of_silence(12.3)
+            from seqd.worker.silence import Hang
+            deaths.die_of_hang(Hang(12.3))
         """,
     )
 
     death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
 
     assert death.message == (
-        "The plugin did not ask whether to stop for 12 s; it stood in stuck.py, line 3, in "
+        "The plugin did not ask whether to stop for 12 s; it stood in stuck.py, line 4, in "
         "classify."
     )
     assert death.is_silent
@@ -102,10 +103,10 @@ def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tm
     with (tmp_path / "run" / "w1.trace").open("a") as file:
         file.write('still for 20 s\n\nThread 0x1 (most recent call first):\n  File "a.py"\n')
 
-    death, stack = deaths.death_of(child.pid, child.returncode)
+    death, stacks = deaths.death_of(child.pid, child.returncode)
 
     assert death.message == "The worker's process exited with status 9."
-    assert (death.is_silent, list(stack)) == (False, [])
+    assert (death.is_silent, list(stacks)) == (False, [])
 
 
 @pytest.mark.slow
@@ -134,7 +135,10 @@ def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
         assert child.poll() is None
         child.kill()
 
-    assert death.message == "The plugin did not ask whether to stop for 20 s."
+    assert death.message == (
+        "No thread of the worker's process ran for 20 s, as in C code that keeps the interpreter's "
+        "lock."
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
 def test_a_child_that_left_nothing_is_known_by_its_status(
     tmp_path: Path, exit_code: int | None, said: str
 ):
-    death, stack = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(1, exit_code)
+    death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(1, exit_code)
 
     assert death.message == f"The worker's process {said}"
-    assert list(stack) == []
+    assert list(stacks) == []

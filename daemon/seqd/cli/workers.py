@@ -65,16 +65,18 @@ Timeout = Annotated[
 @app.command("list")
 def list_workers(as_json: options.Json = False) -> None:
     """List the workers with their states and what they have in hand, and the rules that stand."""
+    from seqd.cli.ui.deaths import print_deaths
     from seqd.cli.ui.tables import print_json
     from seqd.cli.ui.workers import print_memory, print_rules, print_workers_list, rows_of
 
     with options.open_ledger() as ledger:
         workers, rules = ledger.fleet.workers(), _standing(ledger)
+        now_ms = ledger.fleet.now_ms()
         rows = rows_of(
             workers,
             ledger.fleet.in_hand(one.worker for one in workers),
             ledger.fleet.silent_workers(),
-            ledger.fleet.now_ms(),
+            now_ms,
         )
     if as_json:
         print_json({"workers": rows, "rules": rules})
@@ -82,6 +84,7 @@ def list_workers(as_json: options.Json = False) -> None:
     screen = Screen()
     print_workers_list(screen, rows)
     print_memory(screen, workers)
+    print_deaths(screen, workers, now_ms)
     print_rules(screen, rules, workers)
 
 

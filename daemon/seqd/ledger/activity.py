@@ -12,8 +12,13 @@ from seqd_schemas import JobRecord, Keys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from seqd_schemas import Log
+
 #: Units of a job that are counted at most.
 MAX_COUNTED: Final = 10_000
+
+#: Events of a job, the last ones, among which a worker's death is looked for.
+MOST_EVENTS: Final = 100
 
 _SCAN_COUNT: Final = 1_000
 
@@ -36,9 +41,12 @@ class JobActivity:
     is_partial: bool
     #: Items done a second, from its start to its end or to now; None before its start.
     rate_per_s: float | None
+    #: The last event that tells of a worker's death, where it is among the last `MOST_EVENTS`.
+    last_death: "Log | None" = None
 
     def as_json(self) -> dict[str, object]:
         """Return it as a program reads it."""
+        death = self.last_death
         return {
             "workers": dict(self.workers),
             "first_worker": self.first_worker,
@@ -47,15 +55,17 @@ class JobActivity:
             "crashes": self.crashes,
             "is_partial": self.is_partial,
             "rate_per_s": self.rate_per_s,
+            "last_death": None if death is None else death.model_dump(mode="json"),
         }
 
 
 def activity_of(keys: Keys, record: JobRecord) -> Exchange[JobActivity]:
     """Read what goes on in a job; looks at `MAX_COUNTED` of its units."""
     job_id = record.job_id
-    first, now = yield from pipeline(
+    first, last, now = yield from pipeline(
         (
             Command(("XRANGE", keys.events(job_id), "-", "+", "COUNT", 3)),
+            Command(("XREVRANGE", keys.events(job_id), "+", "-", "COUNT", MOST_EVENTS)),
             Command(("TIME",)),
         )
     )
@@ -71,6 +81,7 @@ def activity_of(keys: Keys, record: JobRecord) -> Exchange[JobActivity]:
         crashes=sum(map(whole_number, crashes.values())),
         is_partial=is_partial,
         rate_per_s=_rate(record, cast(tuple[int, int], now)),
+        last_death=_last_death(cast(list[StreamEntry], last)),
     )
 
 
@@ -101,6 +112,14 @@ def _first_worker(entries: list[StreamEntry]) -> str | None:
     for event in read_events(entries):
         if event.event == "started":
             return event.worker
+    return None
+
+
+def _last_death(entries: list[StreamEntry]) -> "Log | None":
+    """Return the first event of a worker's death; `entries` are the latest first."""
+    for event in read_events(entries):
+        if event.event == "log" and event.cause is not None:
+            return event
     return None
 
 

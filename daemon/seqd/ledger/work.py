@@ -363,9 +363,10 @@ class Work:
     def release_worker(self, worker: str, *, crashed: bool, death: Death | None = None) -> None:
         """Make all units claimable that a worker holds, and notify their routes.
 
-        How it died, where that is known, is noted for each unit, and told whoever watches the jobs.
+        How it died, where that is known, is told whoever watches the jobs, and noted for each unit
+        where that `crashed`.
         """
-        said = ("", "") if death is None else (str(death), json.dumps(death.message))
+        said = ("", "") if death is None else (str(death), _told(worker, death))
         row = (worker, int(crashed), self._backoff_ms, RELEASE_UNITS, *said)
         is_more = True
         while is_more:
@@ -376,7 +377,7 @@ class Work:
 
     def note_death(self, worker: str, death: Death) -> None:
         """Note how a worker dies, for the units that it holds."""
-        self._call("note_death", worker, str(death), json.dumps(death.message))
+        self._call("note_death", worker, str(death), _told(worker, death))
 
     def split(self, unit: Unit, parts: tuple[ItemChunk, ItemChunk]) -> bool:
         """Replace a unit by two parts of it, to find the item that kills its worker.
@@ -649,6 +650,12 @@ def _unit(reply: Reply, worker: str) -> Unit:
         death=Death.parse(as_text(row[7])) if len(row) > 7 else None,
         worker=worker,
     )
+
+
+def _told(worker: str, death: Death) -> str:
+    """Return the fields of the event that tells of a death, as JSON without its braces."""
+    told = {"level": "warning", "message": death.message, "cause": death.cause, "worker": worker}
+    return json.dumps(told)[1:-1]
 
 
 def _faults(text: str) -> UnitFaults | None:

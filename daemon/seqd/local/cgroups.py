@@ -1,5 +1,7 @@
 """Memory and processor time that this process may use, by its control groups (Linux).
 
+Also whether the kernel has killed a process of them for want of memory.
+
 Of versions 1 and 2, nested: each level's limit holds, so the least counts. In a container the
 machine's own figures say nothing of them.
 """
@@ -7,11 +9,18 @@ machine's own figures say nothing of them.
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 #: Escapes of /proc/self/mountinfo, such as `\040` for a blank.
 _ESCAPE = re.compile(r"\\([0-7]{3})")
+
+#: The line of `memory.events`, of `memory.oom_control` and of /proc/vmstat that counts kills.
+_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+_KILL_FILES = ("memory.events", "memory.oom_control")
+_LIMIT_FILES = ("memory.max", "memory.high", "memory.limit_in_bytes")
+_PEAK_FILES = ("memory.peak", "memory.max_usage_in_bytes")
 
 
 def memory_bytes(root: Path = Path("/")) -> int:
@@ -21,15 +30,74 @@ def memory_bytes(root: Path = Path("/")) -> int:
     is where `proc` and the groups are looked for.
     """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    names = ("memory.max", "memory.high", "memory.limit_in_bytes")
-    texts = [_text(folder / name) for folder in _groups("memory", root) for name in names]
-    return min([machine, *(int(text) for text in texts if text.isdecimal())])
+    limits = (_least(folder, _LIMIT_FILES) for folder in _groups("memory", root))
+    return min([machine, *(limit for limit in limits if limit is not None)])
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryKills:
+    """How many processes the kernel has killed for want of memory, and among whom it counts."""
+
+    count: int
+    #: The group's folder; None where the machine as a whole is counted.
+    group: Path | None
+
+    def is_shared(self) -> bool:
+        """Return True where others than this process and its children are counted, too."""
+        if self.group is None:
+            return True
+        own = os.getpid()
+        pids = [int(pid) for pid in _text(self.group / "cgroup.procs").split()]
+        return any(pid != own and _parent_of(pid) not in (own, None) for pid in pids)
+
+
+def memory_kills(root: Path = Path("/")) -> MemoryKills | None:
+    """Return the kills among the processes of this one's group; None where nobody counts them.
+
+    Version 2 counts those of the groups below, too. Where no group counts, it is the machine.
+    """
+    for folder in _groups("memory", root):
+        for name in _KILL_FILES:
+            if found := _KILLS.search(_text(folder / name)):
+                return MemoryKills(int(found[1]), folder)
+    found = _KILLS.search(_text(root / "proc/vmstat"))
+    return None if found is None else MemoryKills(int(found[1]), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """The least of the limits on this process's memory."""
+
+    limit_bytes: int
+    #: The most that the processes under it have had at once; None where that is not known.
+    peak_bytes: int | None
+
+
+def memory_limit(root: Path = Path("/")) -> MemoryLimit | None:
+    """Return the limit of the group with the least; None where the machine has less."""
+    most = memory_bytes(root)
+    for folder in _groups("memory", root):
+        if _least(folder, _LIMIT_FILES) == most:
+            return MemoryLimit(most, _least(folder, _PEAK_FILES))
+    return None
 
 
 def quota_cores(root: Path = Path("/")) -> int | None:
     """Return the cores that a quota allows, rounded up, at least 1; None without one."""
     shares = [share for folder in _groups("cpu", root) if (share := _share(folder)) is not None]
     return max(1, math.ceil(min(shares))) if shares else None
+
+
+def _least(group: Path, names: Sequence[str]) -> int | None:
+    """Return the least number in the files of a group; None where there is none, such as `max`."""
+    texts = (_text(group / name) for name in names)
+    return min((int(text) for text in texts if text.isdecimal()), default=None)
+
+
+def _parent_of(pid: int) -> int | None:
+    """Return the parent of a process; None of one that has ended."""
+    found = re.search(r"^PPid:\s+(\d+)$", _text(Path(f"/proc/{pid}/status")), re.MULTILINE)
+    return None if found is None else int(found[1])
 
 
 def _share(group: Path) -> float | None:

@@ -14,12 +14,13 @@ DRAINING = "draining"
 DEVICE_FAULT = "device-fault"
 CORDONED = "cordoned"
 TRACE = "trace"
+DEATHS = "deaths"
 READINESS = "readiness"
 
 #: Behind `heartbeat` release 0.2.0 put a process, while it wrote the file.
 _FILE = re.compile(
     rf"(.+)\.(?:{HEARTBEAT}(?:\.\d+)?|{DRAINING}|{DEVICE_FAULT}|{CORDONED}|{TRACE}"
-    rf"|{READINESS}(?:\.new)?)"
+    rf"|{DEATHS}|{READINESS}(?:\.new)?)"
 )
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its
@@ -45,8 +46,8 @@ class RunFolder:
 
     def remove_files_of(self, worker: str) -> None:
         """Remove all files of a worker that has ended and whose name is not used again."""
-        kinds = (HEARTBEAT, DRAINING, DEVICE_FAULT, CORDONED, TRACE, READINESS, f"{READINESS}.new")
-        for kind in kinds:
+        kinds = (HEARTBEAT, DRAINING, DEVICE_FAULT, CORDONED, TRACE, DEATHS, READINESS)
+        for kind in (*kinds, f"{READINESS}.new"):
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
 

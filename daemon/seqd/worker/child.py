@@ -34,6 +34,7 @@ from seqd.settings import Settings
 from seqd.worker.catalog import lacks_any, lacks_rollout
 from seqd.worker.context import WorkerContext
 from seqd.worker.cordon import CordonFile, cordon_of, watch_file
+from seqd.worker.death_record import DeathsFile
 from seqd.worker.drain import DeviceFlag, end_for_device
 from seqd.worker.faults import device_error, sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
@@ -109,6 +110,7 @@ class WorkLoop:
         self._wakeups = PassedOn(context, self._claimable)
         self._device = DeviceFlag(settings, context.identity.name)
         self._cordon = CordonFile(settings, context.identity.name)
+        self._deaths = DeathsFile(settings, context.identity.name)
         self._is_supervised = settings.supervised
         self._items = ItemRunner(context)
         self._trainings = TrainingRunner(context, settings)
@@ -355,6 +357,7 @@ class WorkLoop:
         now_ms = self._context.ledger.fleet.now_ms()
         cordon = self._cordon_now(now_ms)
         versions = dict(fitness.versions())
+        deaths = self._deaths.deaths()
         return WorkerStatus(
             worker=identity.name,
             slot=identity.slot.name,
@@ -372,6 +375,8 @@ class WorkLoop:
             run_tasks=self._context.run_tasks(versions),
             unfit=fitness.unfit(now_ms),
             work=self._context.stats.totals(),
+            deaths=deaths.deaths,
+            death_counts=dict(deaths.counts),
             device=_device_status(identity.slot),
             labels=dict(identity.labels),
             cordon=cordon,

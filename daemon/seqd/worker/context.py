@@ -46,6 +46,8 @@ from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
 from seqd.worker.placement import Placement
+from seqd.worker.silence import Hang
+from seqd.worker.unit_budgets import NO_BUDGETS, BudgetRule
 from seqd_schemas import (
     JobRecord,
     SweepJob,
@@ -225,6 +227,8 @@ class ModelCache:
         self._known_bytes: dict[tuple[str, int], int] = {}
         #: Seconds that the last load took, and how many there were.
         self.last_load_s, self.loads = 0.0, 0
+        #: Which of the loads was that of a version.
+        self._load_numbers: dict[tuple[str, int], int] = {}
 
     def get(self, name: str, version: int) -> LoadedModel:
         """Return a version, loaded, checked and warmed up.
@@ -259,6 +263,7 @@ class ModelCache:
         self._loaded[name, version] = model
         self._known_bytes[name, version] = memory_bytes
         self.last_load_s, self.loads = monotonic() - began, self.loads + 1
+        self._load_numbers[name, version] = self.loads
         log.info(
             "loaded model=%s@%d seconds=%.2f bytes=%d",
             *(name, version, self.last_load_s, memory_bytes),
@@ -268,6 +273,10 @@ class ModelCache:
     def holds(self, name: str, version: int) -> bool:
         """Return True for a version that is loaded."""
         return (name, version) in self._loaded
+
+    def load_number(self, name: str, version: int) -> int:
+        """Return a number that is another one after each load of a version; 0 before the first."""
+        return self._load_numbers.get((name, version), 0)
 
     def try_again(self, name: str, version: int) -> None:
         """Run a version on its warm-up input, loading it if it is not; raises as `get` does."""
@@ -364,6 +373,8 @@ class WorkerContext:
     fitness: Fitness
     #: What this worker serves, and keeps in memory.
     placement: Placement = field(default_factory=Placement.everything)
+    #: How much longer than expected items may be computed.
+    budgets: BudgetRule = NO_BUDGETS
     #: True while a rule of an operator keeps this worker from claiming.
     is_cordoned: Callable[[], bool] = lambda: False
     #: Has the whole worker end, once it drains.
@@ -513,12 +524,12 @@ class WorkerContext:
 
 def open_context(
     settings: Settings,
-    die_of_silence: Callable[[float], None],
+    die_of_hang: Callable[[Hang], None],
     registry: Registry | None = None,
 ) -> WorkerContext:
     """Return the context of the worker that the settings name; connects on first use.
 
-    `die_of_silence` is called with the seconds for which a plugin has given no sign of life.
+    `die_of_hang` is called when a plugin hangs.
     Without a `registry` all installed plugins are loaded.
     """
     if settings.redis_url is None:
@@ -542,7 +553,10 @@ def open_context(
         role=Role.WORKER,
     )
     ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
-    leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s, die_of_silence)
+    budgets = BudgetRule.of(settings)
+    leases = LeaseKeeper(
+        ledger, settings.heartbeat_s, settings.max_silent_s, die_of_hang, budgets.least_s
+    )
     outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
     registry = registry or Registry.load(settings)
     store = open_store(settings, registry)
@@ -569,6 +583,7 @@ def open_context(
         leases=leases,
         drain=drain,
         max_attempts=settings.max_attempts,
+        budgets=budgets,
         log_place=log_place(settings, identity.slot.name, identity.host),
     )
 

@@ -1,8 +1,9 @@
 """How a child died, and where its plugin stood: a file that the child leaves for its parent.
 
 The stacks of the child's threads go into the file when a fatal signal ends it, such as SIGSEGV,
-when it ends itself since its plugin is silent, and when its parent asks by SIGUSR2. `faulthandler`
-writes them from C, so that they come also while other C code holds the interpreter's lock.
+when it ends itself since its plugin hangs, and when its parent asks by SIGUSR2. `faulthandler`
+writes them from C, so that they come also while other C code holds the interpreter's lock. A line
+in front of them, a mark, says who has ended the child, and why.
 """
 
 import faulthandler
@@ -10,18 +11,21 @@ import logging
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import FileIO
-from threading import get_ident
 from time import monotonic, sleep
 
 from seqd.errors import wire_text
+from seqd.escaping import one_line as as_one_line
 from seqd.ledger.work import Death
 from seqd.local.run_files import TRACE, RunFolder
 from seqd.models.plugin_frames import Frame, frame_of, place_among
 from seqd.settings import Settings
-from seqd.worker.silence import kill_this_process
+from seqd.worker.memory_kills import MemoryWatch
+from seqd.worker.silence import Hang, kill_this_process
 from seqd_schemas import DeathCause
 
 log = logging.getLogger(__name__)
@@ -35,8 +39,17 @@ _PAUSE_S = 0.05
 _NEARLY = 0.95
 _NOT_READY = "The worker's process was not ready for work in time"
 
-#: Frames of a stack that are logged, the innermost first.
+#: Stacks that are logged of one child, and frames of each, the innermost first.
+MAX_STACKS = 16
 _MAX_FRAMES = 20
+
+#: Longest name of a thread.
+_MAX_NAME_CHARS = 100
+
+#: What is said of a SIGKILL that nobody here has sent: where the kernel counts those for want of
+#: memory, and this was none, and where it does not count them.
+_BY_SOMEBODY = ", which nobody here has sent, and the kernel says of no want of memory"
+_BY_MEMORY = ", as the system does where memory is short"
 
 #: Bytes of the file that are read; a stack has at most 100 frames.
 _MAX_BYTES = 2**20
@@ -52,7 +65,11 @@ NOT_NOTED = (
 )
 
 _HEAD = re.compile(r"(\d+) (0x[0-9a-f]+)")
-_MARK = re.compile(r"^(still|silent) for (\d+) s$", re.MULTILINE)
+#: Marks: `still` and `ended` of the parent, for how long there was no heartbeat; `silent` and
+#: `over` of the child itself, for how long its plugin had not asked, or computed, and what was
+#: expected.
+_MARK = re.compile(r"^(still|ended|silent|over) for (\d+) s(?:, expected (\S+) s)?$", re.MULTILINE)
+_NAME = re.compile(r"^thread (0x[0-9a-f]+) (.+)$", re.MULTILINE)
 #: What `faulthandler` writes in front of the stacks, of a fatal signal and of `starting`.
 _FATAL = "Fatal Python error"
 _TIMEOUT = "\nTimeout ("
@@ -62,8 +79,19 @@ _FATAL_EXIT_CODES = frozenset(
 )
 #: What the child writes after a start that took as long, and came to its end.
 _STARTED = "\nstarted\n"
-_THREAD = re.compile(r"^(Current thread|Thread) (0x[0-9a-f]+) ")
+#: From Python 3.14 on with the thread's name.
+_THREAD = re.compile(r"^(Current thread|Thread) (0x[0-9a-f]+) (?:\[(.+)\] )?")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadStack:
+    """Where a thread stood."""
+
+    #: Its name, as far as Python knows one; else its number.
+    name: str
+    #: The innermost first.
+    frames: Sequence[Frame]
 
 
 class DeathFile:
@@ -72,6 +100,8 @@ class DeathFile:
     def __init__(self, settings: Settings, worker: str) -> None:
         self._path = RunFolder(settings.data_dir).file(worker, TRACE)
         self._file: FileIO | None = None
+        #: The child that this parent has ended, and after how many seconds without a heartbeat.
+        self._ended: tuple[int, float] | None = None
 
     def open(self) -> None:
         """Have the stacks written from now on; in the child, by the thread that will work."""
@@ -82,7 +112,7 @@ class DeathFile:
             faulthandler.enable(file)
             faulthandler.register(signal.SIGUSR2, file)
             # Last: the parent sends the signal to a process that has written this, and to no other.
-            file.write(f"{os.getpid()} {get_ident():#018x}\n".encode())
+            file.write(f"{os.getpid()} {threading.get_ident():#018x}\n".encode())
         except OSError as error:
             log.warning("no stacks will be written to %s: %s", self._path, error)
             return
@@ -100,18 +130,19 @@ class DeathFile:
         finally:
             faulthandler.cancel_dump_traceback_later()
             with suppress(OSError):
-                self._file.write(_STARTED.encode())
+                # The names, too: once it stands still, it cannot write them.
+                self._file.write(f"{_STARTED}{_names()}".encode())
 
-    def die_of_silence(self, silent_s: float) -> None:
+    def die_of_hang(self, hang: Hang) -> None:
         """Write where this child's plugin stands, and kill the child.
 
         To the ledger it is a crash, so the unit is tried again, or split.
         """
         if self._file is not None:
             with suppress(OSError):
-                self._file.write(f"silent for {silent_s:.0f} s\n".encode())
+                self._file.write(f"{_names()}{_mark_of(hang)}".encode())
                 faulthandler.dump_traceback(self._file)
-        kill_this_process(silent_s)
+        kill_this_process(hang)
 
     def standing(self, pid: int, still_s: float) -> Death:
         """Return how a child will have died that stands still; in the parent.
@@ -119,30 +150,49 @@ class DeathFile:
         Waits up to a second for its stack.
         """
         self._ask(pid, f"still for {still_s:.0f} s\n")
-        return _silent_death(still_s, _stack(self._text_of(pid)))
+        return _standstill(still_s, _stacks(self._text_of(pid)))
 
     def kill(self, pid: int, still_s: float) -> None:
         """Have a child that stands still write where it does, and kill it; in the parent."""
-        self._ask(pid, f"silent for {still_s:.0f} s\n")
+        self._ask(pid, f"ended for {still_s:.0f} s\n")
+        self._ended = pid, still_s  # on a full disk there is no mark
         os.kill(pid, signal.SIGKILL)
 
-    def death_of(self, pid: int, exit_code: int | None) -> "tuple[Death, Sequence[Frame]]":
-        """Return how a child ended, and its stack where it is known, the innermost frame first.
+    def death_of(
+        self, pid: int, exit_code: int | None, memory: MemoryWatch | None = None
+    ) -> tuple[Death, Sequence[ThreadStack]]:
+        """Return how a child ended, and the stacks of its threads where they are known.
 
-        `exit_code` is its status, or minus the signal that ended it.
+        That of the thread that worked comes first. `exit_code` is its status, or minus the signal
+        that ended it; `memory` is asked about a SIGKILL that nobody here has sent.
         """
         text = self._text_of(pid)
         if _FATAL in text and exit_code in _FATAL_EXIT_CODES:
-            frames = _stack(text)
-            return Death(DeathCause.SIGNAL, _message(_ending(exit_code), frames)), frames
+            stacks = _stacks(text)
+            return Death(DeathCause.SIGNAL, _message(_ending(exit_code), stacks)), stacks
         if _TIMEOUT in text and _STARTED not in text:
-            frames = _stack(text)
-            return Death(DeathCause.NOT_READY, _message(_NOT_READY, frames)), frames
-        marks = _MARK.findall(text)
-        if marks and marks[-1][0] == "silent":
-            frames = _stack(text)
-            return _silent_death(float(marks[-1][1]), frames), frames
+            stacks = _stacks(text)
+            return Death(DeathCause.NOT_READY, _message(_NOT_READY, stacks)), stacks
+        stacks = _stacks(text)
+        death = self._ended_here(pid, text, stacks)
+        if death is not None:
+            return death, stacks
+        if exit_code == -signal.SIGKILL:
+            return _killed(memory), ()
         return Death(_cause_of(exit_code), _message(_ending(exit_code), ())), ()
+
+    def _ended_here(self, pid: int, text: str, stacks: Sequence[ThreadStack]) -> Death | None:
+        """Return why a child ended itself, or was ended by this parent; None where neither is."""
+        marks = _MARK.findall(text)
+        mark, seconds, expected = marks[-1] if marks else ("", "0", "")
+        if mark in ("silent", "over"):
+            hang = Hang(float(seconds), float(expected) if expected else None)
+            return Death(DeathCause.HANG, _message(str(hang), stacks))
+        if mark == "ended":
+            return _standstill(float(seconds), stacks)
+        if self._ended is not None and self._ended[0] == pid:
+            return _standstill(self._ended[1], stacks)
+        return None
 
     def remove(self) -> None:
         """Remove the file; at boot and when the node has stopped."""
@@ -175,35 +225,77 @@ class DeathFile:
         return text if head is not None and int(head[1]) == pid else ""
 
 
-def _silent_death(silent_s: float, frames: "Sequence[Frame]") -> Death:
-    said = f"The plugin did not ask whether to stop for {silent_s:.0f} s"
-    return Death(DeathCause.HANG, _message(said, frames))
+def _killed(memory: MemoryWatch | None) -> Death:
+    """Return how a child died by a SIGKILL that nobody here has sent."""
+    used_up = "" if memory is None else memory.told_of()
+    if used_up:
+        return Death(DeathCause.OUT_OF_MEMORY, _message(used_up, ()))
+    by = _BY_SOMEBODY if memory is not None and memory.can_tell() else _BY_MEMORY
+    return Death(DeathCause.SIGNAL, _message(f"{_ending(-signal.SIGKILL)}{by}", ()))
 
 
-def _message(said: str, frames: "Sequence[Frame]") -> str:
+def _mark_of(hang: Hang) -> str:
+    if hang.expected_s is None:
+        return f"silent for {hang.seconds:.0f} s\n"
+    return f"over for {hang.seconds:.0f} s, expected {hang.expected_s:.3g} s\n"
+
+
+def _names() -> str:
+    """Return the names of this process's threads, a line each."""
+    lines = [
+        f"thread {thread.ident:#018x} {as_one_line(thread.name, _MAX_NAME_CHARS)}\n"
+        for thread in threading.enumerate()
+        if thread.ident is not None
+    ]
+    return "".join(lines)
+
+
+def _standstill(still_s: float, stacks: Sequence[ThreadStack]) -> Death:
+    said = (
+        f"No thread of the worker's process ran for {still_s:.0f} s, as in C code that keeps the "
+        "interpreter's lock"
+    )
+    return Death(DeathCause.WATCHDOG, _message(said, stacks))
+
+
+def _message(said: str, stacks: Sequence[ThreadStack]) -> str:
     """Return a sentence that ends with where the plugin stood, where that is known."""
-    place = place_among(frames)
+    place = place_among(stacks[0].frames) if stacks else None
     stood = "" if place is None else f"; it stood in {place}"
     return wire_text(f"{said}{stood}.")[:MAX_MESSAGE_CHARS]
 
 
-def _stack(text: str) -> list[Frame]:
-    """Return the frames of the thread that worked; of the one that was hit by a fatal signal."""
+def _stacks(text: str) -> list[ThreadStack]:
+    """Return the stacks that were written last, first that of the thread that worked.
+
+    Of a fatal signal that is the thread that it hit.
+    """
     head = _HEAD.match(text)
     if head is None:
         return []
-    is_fatal = _FATAL in text
-    frames, is_meant = list[Frame](), False
-    for line in text.splitlines():
+    names = {int(ident, 16): name for ident, name in _NAME.findall(text)}
+    is_fatal, first = _FATAL in text, int(head[2], 16)
+    found: dict[int, list[Frame]] = {}
+    frames: list[Frame] | None = None
+    for line in text[_last_stacks(text) :].splitlines():
         thread, frame = _THREAD.match(line), _FRAME.match(line)
         if thread is not None:
-            is_current = thread[1] == "Current thread"
-            is_meant = is_current if is_fatal else int(thread[2], 16) == int(head[2], 16)
-            if is_meant:
-                frames = []  # the last time that it was written
-        elif frame is not None and is_meant:
+            ident = int(thread[2], 16)
+            frames = found[ident] = []
+            if thread[3]:
+                names[ident] = thread[3]
+            if is_fatal and thread[1] == "Current thread":
+                first = ident
+        elif frame is not None and frames is not None:
             frames.append(frame_of(frame[1], int(frame[2]), frame[3]))
-    return frames
+    order = sorted(found, key=lambda ident: ident != first)
+    return [ThreadStack(names.get(ident, f"{ident:#x}"), found[ident]) for ident in order]
+
+
+def _last_stacks(text: str) -> int:
+    """Return where the stacks begin that were written last."""
+    marks = [match.end() for match in _MARK.finditer(text)]
+    return max([text.rfind(_FATAL), text.rfind(_TIMEOUT), *marks, 0])
 
 
 def _cause_of(exit_code: int | None) -> DeathCause:
@@ -221,8 +313,7 @@ def _ending(exit_code: int | None) -> str:
         name = signal.Signals(-exit_code).name
     except ValueError:
         name = f"signal {-exit_code}"
-    by_memory = ", as the system does where memory is short" if name == "SIGKILL" else ""
-    return f"The worker's process was ended by {name}{by_memory}"
+    return f"The worker's process was ended by {name}"
 
 
 def one_line(frames: Sequence[Frame]) -> str:

@@ -43,6 +43,7 @@ from seqd.worker.computing import Answered, TaskCall, UnitItems, call_of, comput
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
+from seqd.worker.item_budgets import ItemBudgets
 from seqd.worker.labelling import Labelling
 from seqd.worker.outcomes import Call, Outcome, Results
 from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
@@ -79,6 +80,7 @@ class ItemRunner:
         self._context = context
         self._trials = Trials(context)
         self._schemas = AcceptedSchemas(context.ledger)
+        self._budgets = ItemBudgets(context)
 
     def run(self, claim: Claim) -> None:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
@@ -105,7 +107,9 @@ class ItemRunner:
             faults = self._faults_of(model, units, name, version, claim.job)
             tokens, began = self._context.stats.real_tokens, monotonic()
             trial = self._trials.of(claim, units)
-            results = self._computed(claim, model, parameters, units, faults, labelling, trial)
+            results = self._computed(
+                claim, version, model, parameters, units, faults, labelling, trial
+            )
         except Unfit as fault:
             self._release(units, name, version, fault)
             return
@@ -222,6 +226,7 @@ class ItemRunner:
     def _computed(
         self,
         claim: Claim,
+        version: int,
         model: LoadedModel,
         parameters: PluginParameters,
         units: Sequence[UnitItems],
@@ -242,7 +247,9 @@ class ItemRunner:
         if trial is not None and trial.is_canary:
             answered = self._trials.answered(trial, trying, task.output, stop)
         with self._calling(job, task, asked, units) as call_of_model:
-            call = call_of_model(model)
+            call = self._budgets.bounded(
+                call_of_model(model), claim, [unit.unit for unit in units], version, asked
+            )
             if trial is not None:
                 call = trial.serving.timed(call)
             cost = model.cost_tokens

@@ -3,12 +3,13 @@
 While a plugin computes, this thread renews every `heartbeat_s` seconds and publishes the
 worker's status. Numeric libraries let other threads run while they compute. Of a plugin that never
 does, the lease runs out, and `liveness` has the watchdog that ends its process. `silence` ends that
-of one that does not ask whether to stop.
+of one that does not ask whether to stop, or computes far longer than its items should take.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from math import inf
 from threading import Event, Lock, Thread
 from time import monotonic
 
@@ -17,7 +18,8 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Renewal, Unit
 from seqd.worker.logs import log_and_continue
 from seqd.worker.news import CLOSE_S
-from seqd.worker.silence import Silence, kill_this_process
+from seqd.worker.silence import Hang, Silence, kill_this_process
+from seqd.worker.unit_budgets import Budget
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +42,12 @@ class LeaseKeeper:
         ledger: Ledger,
         heartbeat_s: float,
         max_silent_s: float,
-        die_of_silence: Callable[[float], None] = kill_this_process,
+        die_of_hang: Callable[[Hang], None] = kill_this_process,
+        least_budget_s: float = inf,
     ) -> None:
         self._ledger = ledger
         self._heartbeat_s = heartbeat_s
-        self._silence = Silence(max_silent_s, die_of_silence)
+        self._silence = Silence(max_silent_s, die_of_hang, least_budget_s)
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
@@ -88,6 +91,10 @@ class LeaseKeeper:
     def watching(self) -> AbstractContextManager[None]:
         """End this process when the block hangs, though no lease is held: a model is tried."""
         return self._silence.computing()
+
+    def within(self, budget: Budget | None) -> AbstractContextManager[None]:
+        """End this process when the block, a plugin's call, takes longer than a budget."""
+        return self._silence.within(budget)
 
     def should_end(self) -> bool:
         """Return True when no lease in hand is left, or they are revoked: their job is paused.

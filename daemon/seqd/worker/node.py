@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic, sleep
 
@@ -23,6 +24,7 @@ from seqd.ledger.rights import check_rights
 from seqd.ledger.server_check import check_server
 from seqd.ledger.topology import check_topology
 from seqd.ledger.wakeup import Wakeup
+from seqd.ledger.work import Death
 from seqd.local.device_check import check_device
 from seqd.local.redis_access import RedisAccess
 from seqd.local.run_files import READINESS, RunFolder
@@ -40,7 +42,8 @@ from seqd.worker.context import (
     runnable_routes,
 )
 from seqd.worker.cordon import CordonFile, CordonWatch, DrainedWait
-from seqd.worker.deaths import DeathFile, one_line
+from seqd.worker.death_record import DeathRecord
+from seqd.worker.deaths import MAX_STACKS, DeathFile, ThreadStack, one_line
 from seqd.worker.deletion_cost import DeletionCost, PodApi, PodWork
 from seqd.worker.device_watch import DeviceWatch
 from seqd.worker.drain import DeviceFlag, DrainFlag
@@ -52,10 +55,11 @@ from seqd.worker.logs import (
     log_whatever_is_written,
     write_directly_again,
 )
+from seqd.worker.memory_kills import MemoryWatch
 from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
 from seqd.worker.run_garbage import RunGarbage
-from seqd_schemas import wakeup_queue
+from seqd_schemas import DeathCause, wakeup_queue
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +67,11 @@ log = logging.getLogger(__name__)
 LOST_END_S = 20.0
 
 _LOST_LOOK_S = 0.5
+
+_WITH_DEVICE = (
+    "The worker's device was lost, and its process with it; the units go on elsewhere, and are not "
+    "to blame."
+)
 
 
 def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
@@ -133,13 +142,12 @@ class Node:
         self._inbox = Inbox(self._ledger, settings, identity.name)
         self._orders = self._order_watch()
         self._deaths = DeathFile(settings, identity.name)
+        self._death_record = DeathRecord(settings, self._ledger, identity, self._registry.statuses)
+        self._memory = MemoryWatch()
+        #: Called with the cause of each death of a child, in the thread that has noticed it.
+        self.on_death = list[Callable[[DeathCause], None]]()
         self._device_watch = DeviceWatch(identity.slot, self._end_for_lost_device)
-        self._watchdog = Watchdog(
-            settings,
-            HeartbeatMemory.create() if has_memory() else self._heartbeat,
-            self._deaths,
-            partial(self._ledger.work.note_death, identity.name),
-        )
+        self._watchdog = self._watchdog_of_child()
         self._run_garbage = RunGarbage(settings, self._heartbeat)
         self._deletion_cost = _deletion_cost(settings, self._ledger, identity)
         self._app = create_app(settings.redis_url, settings, self._outage)
@@ -158,6 +166,11 @@ class Node:
     def _order_watch(self) -> ModelOrderWatch:
         name, publish = self._identity.name, self._publish_catalog
         return ModelOrderWatch(self._ledger, self._settings, self._store, name, publish)
+
+    def _watchdog_of_child(self) -> Watchdog:
+        heartbeats = HeartbeatMemory.create() if has_memory() else self._heartbeat
+        note_death = partial(self._ledger.work.note_death, self._identity.name)
+        return Watchdog(self._settings, heartbeats, self._deaths, note_death)
 
     def may_begin(self) -> bool:
         """Wait while an operator's drain means this worker; False when it is asked to end first.
@@ -206,6 +219,7 @@ class Node:
         self._heartbeat.remove()
         self._readiness.unlink(missing_ok=True)
         self._deaths.remove()
+        self._death_record.remove()
         self._cordon.remove()
         # Before the child starts: a cordon that stands holds from the first claim.
         self._cordon_watch.run_once()
@@ -220,6 +234,7 @@ class Node:
         if self._drain_reason:
             self._signals.request(self._drain_reason)
         self._watchdog.start()
+        self._memory.start()
         self._device_watch.start()
         self._run_garbage.start()
         if self._deletion_cost is not None:
@@ -252,6 +267,7 @@ class Node:
         self._inbox.close()
         self._orders.close()
         self._watchdog.close()
+        self._memory.close()
         self._run_garbage.close()
         if self._deletion_cost is not None:
             self._deletion_cost.close()
@@ -261,6 +277,7 @@ class Node:
         self._readiness.unlink(missing_ok=True)
         self._cordon.remove()
         self._deaths.remove()
+        self._death_record.remove()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
                 self._drain.lower()
@@ -299,22 +316,24 @@ class Node:
         if exit_code == 0 and self._drain.is_raised():
             return
         name = self._identity.name
-        if self._device_watch.has_lost_device():
-            # What a lost device takes with it is no fault of the units.
-            log.error("child ended with its device worker=%s pid=%d", name, pid)
-            log_and_continue(
-                "leases not released",
-                lambda: self._ledger.work.release_worker(name, crashed=False),
-            )
-            return
-        death, stack = self._deaths.death_of(pid, exit_code)
-        log.error("child died worker=%s pid=%d: %s", name, pid, death.message)
-        if stack:
-            log.error("stack of pid=%d: %s", pid, one_line(stack))
+        death, stacks = self._deaths.death_of(pid, exit_code, self._memory)
+        has_lost_device = self._device_watch.has_lost_device()
+        if has_lost_device:
+            death, stacks = Death(DeathCause.DEVICE_LOST, _WITH_DEVICE), ()
+        log.error("child died worker=%s pid=%d cause=%s: %s", name, pid, death.cause, death.message)
+        _log_stacks(pid, stacks)
         log_and_continue(
             "leases not released",
-            lambda: self._ledger.work.release_worker(name, crashed=True, death=death),
+            lambda: self._ledger.work.release_worker(
+                # What a lost device takes with it is no fault of the units.
+                name,
+                crashed=not has_lost_device,
+                death=death,
+            ),
         )
+        self._death_record.note(death, pid)
+        for observe in self.on_death:
+            log_and_continue("an observer of deaths failed", partial(observe, death.cause))
 
     def _end_for_lost_device(self, error: DeviceLost) -> None:
         """End this worker now: its child may hang in the driver, and computes nothing that counts.
@@ -338,6 +357,17 @@ class Node:
         self._inbox.request_stop()
         self._orders.request_stop()
         log.info("draining worker=%s", self._identity.name)
+
+
+def _log_stacks(pid: int, stacks: Sequence[ThreadStack]) -> None:
+    """Log where the threads of a child stood, first the one that worked."""
+    for stack in stacks[:1]:
+        log.error("stack of pid=%d thread=%s: %s", pid, stack.name, one_line(stack.frames))
+    # Not as errors: of those alike, a log takes few a minute.
+    for stack in stacks[1:MAX_STACKS]:
+        log.info("stack of pid=%d thread=%s: %s", pid, stack.name, one_line(stack.frames))
+    if len(stacks) > MAX_STACKS:
+        log.info("stack of pid=%d: %d more threads", pid, len(stacks) - MAX_STACKS)
 
 
 def _deletion_cost(settings: Settings, ledger: Ledger, identity: Identity) -> DeletionCost | None:

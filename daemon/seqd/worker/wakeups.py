@@ -89,7 +89,7 @@ def _open_loop() -> WorkLoop:
     if _child.loop is None:
         settings = load_settings()
         cordon = CordonFile(settings, settings.worker)
-        opened = open_context(settings, _open_deaths(settings).die_of_silence)
+        opened = open_context(settings, _open_deaths(settings).die_of_hang)
         context = replace(opened, is_cordoned=cordon.is_there)
         loop = WorkLoop(context, settings)
         _tune_garbage_collector()

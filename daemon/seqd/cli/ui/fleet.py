@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.memory import memory_lines
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
@@ -22,7 +23,7 @@ _WORKER_COLUMNS = ("worker", "state", "takes", "loaded", "plugins", "up for")
 
 
 def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
-    """Print a row for each worker, or that there is none, and what they cannot run and why."""
+    """Print a row for each worker, or that there is none; what they cannot run, and deaths."""
     if not workers:
         screen.say("No worker is up: `seqd up` starts them.", "yellow")
         return
@@ -33,6 +34,8 @@ def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
             screen.say(_device_line(worker.worker, worker.device), "dim")
         for line in memory_lines(worker):
             screen.say(line, "dim")
+        for line in death_lines(worker, now_ms):
+            screen.say(line, "red")
         for entry in worker.unfit:
             screen.say(_unfit_line(worker, entry, now_ms), "red")
         if worker.cordon is not None:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 
+from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import age, clock, count, counted, duration, metric, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
@@ -87,6 +88,7 @@ def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
             "rate": _rate(activity),
             "workers": _workers(activity),
             "attempts": _attempts(activity),
+            "last death": _last_death(activity),
             "expires": None if record.expires_at_ms is None else clock(record.expires_at_ms),
             "kept until": None if record.kept_until_ms is None else clock(record.kept_until_ms),
             "continues": record.job.continues,
@@ -139,6 +141,11 @@ def _attempts(activity: JobActivity) -> str:
     if activity.is_partial:
         parts.append(f"of {count(MAX_COUNTED)} units alone")
     return ", ".join(parts)
+
+
+def _last_death(activity: JobActivity) -> str:
+    death = activity.last_death
+    return "" if death is None else f"{clock(death.at_ms)}, {log_told(death)}"
 
 
 def _row(record: JobRecord, now_ms: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, counted, duration, rate
 from seqd.cli.ui.screen import Screen
 from seqd_schemas import Counts, Event, JobRecord, JobState, ModelReference, Paused, Resumed
@@ -87,7 +88,7 @@ class LineView(BulkView):
         if self._rate.add(event) and not self._had_ended:
             self._screen.say(f"{self._title}: {self._rate.change(event)}")
         elif event.event == "log":
-            self._screen.say(f"{self._title}: {event.message}")
+            self._screen.say(f"{self._title}: {log_told(event)}")
         elif isinstance(event, ProgressEvent):
             now_s = time.monotonic()
             if now_s - self._last_line_s >= LINE_EVERY_S:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
+from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import duration, rate
 from seqd.cli.ui.progress import BulkView, done_of, model_of, paused_note, seconds_of
 from seqd.cli.ui.screen import Screen
@@ -51,7 +52,7 @@ class BarView(BulkView):
         elif event.event in _NOTES:
             self._progress.update(self._task, rate=_NOTES[event.event])
         elif event.event == "log":
-            self._progress.console.print(printable(event.message), markup=False)
+            self._progress.console.print(printable(log_told(event)), markup=False)
         elif isinstance(event, ProgressEvent):
             is_final = self._total_is_final()
             texts = self._rate.texts(event, is_final=is_final)

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seqd.analysis.sweeps import SweepReport, combinations_of, is_less_better, shown, sweep_job_of
+from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, counted, duration, metric
 from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
 from seqd.cli.ui.screen import Screen
@@ -167,7 +168,7 @@ class SweepView(ProgressView):
             self._screen.say(f"{self._model}: {self._rate.change(event)}")
         elif isinstance(event, Log) and (event.level != "info" or not self._screen.is_live):
             name = "" if event.run is None else f"{event.run}: "
-            self._screen.say(name + event.message, "dim" if event.level == "info" else "yellow")
+            self._screen.say(name + log_told(event), "dim" if event.level == "info" else "yellow")
         elif isinstance(event, Missed) and event.lasting:
             self._screen.say(EPOCHS_GONE, "yellow")
         elif isinstance(event, Epoch) and row is not None and not self._screen.is_live:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.text import Text
 
 from seqd.cli.ui.charts import CURVE_ROWS, MOST_COLUMNS, TrainingChart
+from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, duration, metric, rate
 from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
 from seqd.cli.ui.screen import Screen
@@ -78,7 +79,7 @@ class TrainingView(ProgressView):
             note = paused_note(event.job_id) if self._rate.is_paused else _NOTES[event.event]
             self._progress.update(self._task, rate=note)
         elif event.event == "log":
-            self._screen.say(event.message, "yellow" if event.level != "info" else "dim")
+            self._screen.say(log_told(event), "yellow" if event.level != "info" else "dim")
         elif isinstance(event, Missed) and event.lasting:
             self._screen.say(EPOCHS_GONE, "yellow")
         elif isinstance(event, Step):

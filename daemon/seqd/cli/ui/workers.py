@@ -106,6 +106,8 @@ def _row(one: WorkerStatus, jobs: int, units: int, now_ms: int) -> Row:
         "loaded_bytes": dict(one.loaded_bytes),
         "memory_budget_bytes": one.memory_budget_bytes,
         "left_out": list(one.left_out),
+        "deaths": [death.model_dump(mode="json") for death in one.deaths],
+        "death_counts": {str(cause): count for cause, count in one.death_counts.items()},
         "cordon": None if cordon is None else cordon.model_dump(mode="json"),
         "supervised": one.supervised,
         "seqd_version": one.seqd_version,

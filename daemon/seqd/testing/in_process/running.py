@@ -39,6 +39,7 @@ QUICK: Final[Mapping[str, object]] = {
     "unfit_grace_s": 1.0,
     "outage_s": 5.0,
     "max_silent_s": 86_400.0,
+    "unit_budget_factor": 0.0,
     # Of whoever runs the tests, and not of the service.
     "enabled_plugins": None,
     "disabled_plugins": (),

@@ -21,6 +21,7 @@ from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
 from seqd.worker.logs import log_and_continue
 from seqd.worker.orders import ModelOrderWatch
+from seqd.worker.silence import Hang
 from seqd_schemas import DeathCause
 
 log = logging.getLogger(__name__)
@@ -133,8 +134,8 @@ class ThreadWorker:
         log_and_continue("not woken", lambda: work.wake(route))
 
 
-def _nobody_dies(silent_s: float) -> None:
-    """Go on where a model's function has been silent: the process is the test's."""
+def _nobody_dies(hang: Hang) -> None:
+    """Go on where a model's function hangs: the process is the test's."""
 
 
 def _nothing_more() -> None:

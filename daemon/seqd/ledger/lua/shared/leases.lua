@@ -139,12 +139,13 @@ end
 -- Deaths: how the last worker that died with a unit did, "CAUSE MESSAGE", with `silent` for the cause
 -- `hang` (a plugin that had not asked whether to stop). They stand beside the faults, under names that no unit has.
 
--- Note it, and tell whoever watches the job: once a job, by `is_told`. `message` is JSON.
-local function note_death(id, unit, death, message, is_told)
-  redis.call('HSET', job_key(id) .. ':faults', unit .. ' death', death)
+-- Note it, and tell whoever watches the job: once a job, by `is_told`. `told` has the fields of that event
+-- as JSON, without its braces. Of one that was no fault of the units, `death` is nil: it is told alone.
+local function note_death(id, unit, death, told, is_told)
+  if death then redis.call('HSET', job_key(id) .. ':faults', unit .. ' death', death) end
   if is_told[id] then return end
   is_told[id] = true
-  emit(id, 'log', '"level":"warning","message":' .. message, false)
+  emit(id, 'log', told, false)
 end
 
 -- '' where it is not known.

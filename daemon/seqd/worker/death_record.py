@@ -1,0 +1,150 @@
+"""What a worker tells of the deaths of its children, in its record.
+
+The child publishes that record, and the parent knows the deaths: it puts them into a file, which
+the next child reads, and into the record, in case that child comes late or never.
+"""
+
+import logging
+from collections import Counter, deque
+from time import time
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from seqd import __version__
+from seqd.errors import REDIS_ERRORS, wire_text
+from seqd.ledger import Ledger
+from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.work import Death
+from seqd.local.run_files import DEATHS, RunFolder
+from seqd.settings import Settings
+from seqd.worker.context import Identity
+from seqd.worker.logs import log_and_continue
+from seqd_schemas import (
+    MAX_DEATH_CHARS,
+    MAX_DEATHS,
+    SCHEMA_VERSION,
+    ChildDeath,
+    DeathCause,
+    PluginStatus,
+    WorkerState,
+    WorkerStatus,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Deaths(BaseModel):
+    """The last deaths, and how many there were, as the file has them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    deaths: tuple[ChildDeath, ...] = ()
+    counts: dict[DeathCause, int] = {}
+
+
+class DeathsFile:
+    """The file, for the parent that writes it and the child that reads it."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        self._path = RunFolder(settings.data_dir).file(worker, DEATHS)
+        self._read: Deaths | None = None
+
+    def write(self, deaths: Deaths) -> None:
+        """Put them there. Raises OSError."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(deaths.model_dump_json(), encoding="utf-8")
+
+    def deaths(self) -> Deaths:
+        """Return them, as they were when this process first asked; none where there is no file.
+
+        It changes with the death of the process that asks.
+        """
+        if self._read is None:
+            try:
+                self._read = Deaths.model_validate_json(self._path.read_bytes())
+            except (OSError, ValidationError):  # nobody has died, or a full disk had no room
+                self._read = Deaths()
+        return self._read
+
+    def remove(self) -> None:
+        """Remove it; at boot and when the node has stopped."""
+        self._path.unlink(missing_ok=True)
+
+
+class DeathRecord:
+    """The deaths of a worker's children since it started, in its parent."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        identity: Identity,
+        plugins: tuple[PluginStatus, ...],
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._identity = identity
+        self._plugins = plugins
+        self._file = DeathsFile(settings, identity.name)
+        self._deaths = deque[ChildDeath](maxlen=MAX_DEATHS)
+        self._counts = Counter[DeathCause]()
+        self._started_at_ms = 0
+
+    def note(self, death: Death, pid: int) -> None:
+        """Add a death, for the next child to publish; publish it as well."""
+        now_ms = self._now_ms()
+        message = wire_text(death.message)[:MAX_DEATH_CHARS]
+        self._deaths.append(
+            ChildDeath(at_ms=now_ms, cause=death.cause, message=message, pid=max(0, pid))
+        )
+        self._counts[death.cause] += 1
+        told = Deaths(deaths=tuple(self._deaths), counts=dict(self._counts))
+        log_and_continue("a death is not noted for the next child", lambda: self._file.write(told))
+        with waiting_at_most(0):
+            log_and_continue("a death is not published", lambda: self._publish(told, now_ms))
+
+    def remove(self) -> None:
+        """Remove the file; at boot and when the node has stopped."""
+        self._file.remove()
+
+    def _publish(self, told: Deaths, now_ms: int) -> None:
+        fleet, name = self._ledger.fleet, self._identity.name
+        known = next((one for one in fleet.workers() if one.worker == name), None)
+        status = known or self._starting(now_ms)
+        update = {
+            "deaths": told.deaths,
+            "death_counts": told.counts,
+            "state": WorkerState.STARTING,
+            "models_loaded": (),
+            "loaded_bytes": {},
+            "seen_at_ms": now_ms,
+        }
+        fleet.publish_worker(status.model_copy(update=update))
+
+    def _starting(self, now_ms: int) -> WorkerStatus:
+        """Return the record of a worker whose children have died before one could publish it."""
+        self._started_at_ms = self._started_at_ms or now_ms
+        identity = self._identity
+        return WorkerStatus(
+            worker=identity.name,
+            slot=identity.slot.name,
+            tasks=identity.slot.tasks,
+            host=identity.host,
+            pid=0,
+            state=WorkerState.STARTING,
+            plugins=self._plugins,
+            labels=dict(identity.labels),
+            supervised=self._settings.supervised,
+            seqd_version=__version__,
+            reads=SCHEMA_VERSION,
+            started_at_ms=self._started_at_ms,
+            seen_at_ms=now_ms,
+        )
+
+    def _now_ms(self) -> int:
+        """Return the time on the server's clock; on this machine's while Redis is away."""
+        try:
+            with waiting_at_most(0):
+                return self._ledger.fleet.now_ms()
+        except REDIS_ERRORS:
+            return int(time() * 1_000)

@@ -1,0 +1,107 @@
+"""Holds each call of a plugin to a budget, and measures what it takes: see `unit_budgets`."""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from seqd.admission import most_written
+from seqd.errors import REDIS_ERRORS
+from seqd.hookspecs import PluginParameters, WorkItem
+from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.work import Claim, Unit
+from seqd.scaling import item_seconds
+from seqd.worker.context import WorkerContext
+from seqd.worker.outcomes import Call, Outcome
+from seqd.worker.unit_budgets import UnitCosts, UnitSize
+from seqd_schemas import Generation, ModelReference, queues_of_model, route_of, task_of
+
+#: Parameters that differ from job to job and cost nothing.
+_FREE_PARAMETERS = {"seed"}
+
+#: Returns what a call on so many items is expected to take; None where nobody knows.
+_Expected = Callable[[UnitSize], float | None]
+
+
+class ItemBudgets:
+    """The budgets of one child, and the costs that they come from."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._costs = UnitCosts()
+
+    def bounded(
+        self,
+        call: Call,
+        claim: Claim,
+        units: Sequence[Unit],
+        version: int,
+        parameters: PluginParameters,
+    ) -> Call:
+        """Return a call of a plugin that ends this process where it takes far too long.
+
+        By what the same calls took before; of units with which a worker has hung, also by what the
+        items of their queue take anywhere: this worker may be new.
+        """
+        rule, leases = self._context.budgets, self._context.leases
+        if rule.factor <= 0:
+            return call
+        name, task = ModelReference.parse(claim.job.model).name, task_of(claim.job)
+        kind = f"{name}@{version} {task} {_digest(parameters)}"
+        load = self._context.cache.load_number(name, version)
+        most_each = self._most_written(name, task, parameters)
+        item_s = self._item_s(name, task, version) if any(map(_has_hung, units)) else None
+
+        def within_budget(items: Sequence[WorkItem]) -> list[Outcome]:
+            size = _size(items, most_each)
+            expected_s = self._costs.expected_s(kind, load, size)
+            if expected_s is None and item_s is not None:
+                expected_s = item_s * len(items)
+            budget = None if expected_s is None else rule.budget(expected_s)
+            with leases.within(budget), self._costs.measuring(kind, load, size) as measured:
+                outcomes = list(call(items))
+                measured.written = _written(outcomes)
+            return outcomes
+
+        return within_budget
+
+    def _most_written(self, name: str, task: str, parameters: PluginParameters) -> int | None:
+        """Return the characters that one item may make the plugin write, of a task that writes."""
+        bound = self._context.described(name).tasks[task].bound
+        if bound is None:
+            return None
+        return most_written(bound, parameters.model_dump(mode="json")).characters
+
+    def _item_s(self, name: str, task: str, version: int) -> float | None:
+        """Return what an item of a queue takes, as all workers measure it; None: not known."""
+        context = self._context
+        (queue,) = queues_of_model(route_of(task, context.store.plugin_of(name)), name, [version])
+        try:
+            with waiting_at_most(0):
+                item_s, is_measured = item_seconds(queue, context.ledger.backlog.rates())
+        except REDIS_ERRORS:
+            return None
+        return item_s if is_measured else None
+
+
+def _digest(parameters: PluginParameters) -> str:
+    text = parameters.model_dump_json(exclude=_FREE_PARAMETERS)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _has_hung(unit: Unit) -> bool:
+    return unit.death is not None and unit.death.is_silent
+
+
+def _size(items: Sequence[WorkItem], most_each: int | None) -> UnitSize:
+    counts = [len(item.text) for item in items]
+    return UnitSize(
+        items=len(items),
+        characters=sum(counts),
+        longest=max(counts, default=0),
+        most_written=None if most_each is None else most_each * len(items),
+    )
+
+
+def _written(outcomes: Sequence[Outcome]) -> int:
+    """Return the characters of texts; of what a plugin's own task gives, nothing is known."""
+    texts = (one.samples for one in outcomes if isinstance(one, Generation))
+    return sum(len(sample.text) for samples in texts for sample in samples)
