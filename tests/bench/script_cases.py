@@ -697,3 +697,45 @@ def many_queues_left(world: World) -> None:
     for version in range(100):
         world.small_jobs(1, a_classify_job(), version=5_000 + version)
     world.watched.work.waiting_queues([queue_of(ROUTE, 5_000 + n) for n in range(4_096)])
+
+
+@case("10,000 jobs of one item that match a filter, or do not", "count_jobs", "act_on_jobs")
+def act_on_many_jobs(world: World) -> None:
+    from seqd.ledger.job_filter import job_filter
+    from seqd.ledger.many_jobs import JobAction, Selection
+
+    version = world.number()
+    tenant = f"many{version}"
+    request = a_classify_job(tenant=tenant, metadata={"batch": "7"})
+    world.small_jobs(10_000, request, version=version)
+    for action, states in (
+        (JobAction.PAUSE, ["queued"]),
+        (JobAction.RESUME, ["paused"]),
+        (JobAction.CANCEL, ["queued"]),
+        (JobAction.RETRY, ["cancelled"]),
+        (JobAction.REMOVE, ["cancelled"]),
+    ):
+        wanted = job_filter({"states": states, "tenant": tenant, "metadata": {"batch": "7"}})
+        selection, cursor = Selection(action, wanted), b""
+        for _ in range(40):
+            cursor = world.watched.many_jobs.count(selection, cursor).cursor
+        cursor = b""
+        for _ in range(200):
+            cursor = world.watched.many_jobs.act(selection, cursor).cursor
+            if not cursor:
+                break
+
+
+@case("3 jobs of many units and leases that are cancelled at once", "act_on_jobs")
+def cancel_large_jobs(world: World) -> None:
+    from seqd.ledger.job_filter import job_filter
+    from seqd.ledger.many_jobs import JobAction, Selection
+
+    version = world.number()
+    parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out")
+    for _ in range(3):
+        world.large_job(version=version, parts=parts, leased=100)
+    wanted = job_filter({"states": ["queued", "running"], "model": f"imdb_lstm@{version}"})
+    selection, cursor = Selection(JobAction.CANCEL, wanted), b""
+    while cursor := world.watched.many_jobs.act(selection, cursor).cursor:
+        pass

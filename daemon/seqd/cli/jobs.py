@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, many_jobs, options
 from seqd.cli.exits import MISTAKE, OK, print_error
+from seqd.cli.many_jobs import ManyJobs, act_on_many, takes_filters
 from seqd.cli.output_options import (
     OutputOptions,
     columns_asked,
@@ -36,54 +37,9 @@ app = typer.Typer(
 )
 
 
-_States = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--state",
-        help="Only jobs in this state: queued, running, paused, completed, failed, cancelled or "
-        "expired; may be given again.",
-        autocompletion=completion.states,
-    ),
-]
-_Kind = Annotated[
+_Job = Annotated[
     str | None,
-    typer.Option(
-        "--kind",
-        help="Only these: classify, generate, run, train or sweep.",
-        autocompletion=completion.kinds,
-    ),
-]
-_Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="Only of this model, or version: name@3.",
-        autocompletion=completion.models,
-    ),
-]
-_Tenant = Annotated[
-    str | None,
-    typer.Option(
-        "--tenant",
-        metavar="NAME",
-        help="Only on this account.",
-        autocompletion=completion.tenants,
-    ),
-]
-_Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="TIME",
-        help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
-    ),
-]
-_Metadata = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--metadata", metavar="KEY=VALUE", help="Only with this note; may be given again."
-    ),
+    typer.Argument(help="The job's id; else filters.", autocompletion=completion.jobs),
 ]
 _Limit = Annotated[
     int, typer.Option("--limit", "-n", min=1, max=10_000, help="Jobs to list at most.")
@@ -92,12 +48,12 @@ _Limit = Annotated[
 
 @app.command("list")
 def list_jobs(
-    state: _States = None,
-    kind: _Kind = None,
-    model: _Model = None,
-    tenant: _Tenant = None,
-    since: _Since = None,
-    metadata: _Metadata = None,
+    state: many_jobs.States = None,
+    kind: many_jobs.Kind = None,
+    model: many_jobs.Model = None,
+    tenant: many_jobs.Tenant = None,
+    since: many_jobs.Since = None,
+    metadata: many_jobs.Metadata = None,
     limit: _Limit = 20,
     as_json: options.Json = False,
 ) -> None:
@@ -226,8 +182,16 @@ def plot(
 
 
 @app.command()
-def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
-    """Cancel a job, with or without a worker up. What was done stays readable."""
+@takes_filters
+def cancel(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -> None:
+    """Cancel a job, with or without a worker up. What was done stays readable.
+
+    Or all open jobs that match filters, as `seqd jobs list` takes them.
+    """
+    if job is None:
+        act_on_many("cancel", many, as_json=as_json)
+        return
+    many.refuse_beside_ids("cancel")
     from seqd.client.requests import has_its_input
     from seqd_schemas import TrainJob
 
@@ -248,11 +212,17 @@ def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
 
 @app.command()
-def pause(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+@takes_filters
+def pause(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -> None:
     """Begin no further unit of a job until it is resumed. Units in hand are finished.
 
-    A training stops at a checkpoint. Works with or without a worker up.
+    A training stops at a checkpoint. Works with or without a worker up. Or all jobs that match
+    filters, and are queued or running.
     """
+    if job is None:
+        act_on_many("pause", many, as_json=as_json)
+        return
+    many.refuse_beside_ids("pause")
     from seqd_schemas import TrainJob
 
     with options.open_client() as client:
@@ -270,11 +240,17 @@ def pause(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
 
 @app.command()
-def resume(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+@takes_filters
+def resume(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -> None:
     """Let a paused job go on; or continue a training that was cancelled, failed or expired.
 
-    A new job continues a training that had ended, from its last checkpoint if it has one.
+    A new job continues a training that had ended, from its last checkpoint if it has one. With
+    filters, the paused jobs that match go on.
     """
+    if job is None:
+        act_on_many("resume", many, as_json=as_json)
+        return
+    many.refuse_beside_ids("resume")
     from seqd_schemas import JobState
 
     with options.open_client() as client:
@@ -295,12 +271,14 @@ def resume(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
 
 @app.command()
+@takes_filters
 @takes_output_options(has_input=False)
 def retry(
-    job: options.JobIdArgument,
+    job: _Job = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
     *,
+    many: ManyJobs,
     output: OutputOptions,
 ) -> None:
     """Hand the failed items of a job that has ended in again, on the same model version.
@@ -308,7 +286,14 @@ def retry(
     The results are those of the whole, also when the job is a retry itself: all of the first job,
     in input order, the new ones in the place of the errors. Exit status 2 when an item has an
     error still.
+
+    With filters, all ended jobs that match and have failed items, each once; nothing is waited for.
     """
+    if job is None:
+        output.for_command(waits=False)
+        act_on_many("retry", many, as_json=as_json)
+        return
+    many.refuse_beside_ids("retry")
     from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.ui.summary import say_what_was_not_sent
 
@@ -331,17 +316,27 @@ def retry(
 
 
 @app.command("rm")
+@takes_filters
 def remove(
     jobs: Annotated[
-        list[str],
-        typer.Argument(help="Ids of jobs that have ended.", autocompletion=completion.jobs),
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="Ids of jobs that have ended; else filters.", autocompletion=completion.jobs
+        ),
+    ] = None,
+    as_json: options.Json = False,
+    *,
+    many: ManyJobs,
 ) -> None:
     """Forget jobs that have ended, with their results and events. Model versions stay.
 
     Exit status 2 when one of them could not be removed; the others are.
     """
-    status = OK
+    if not jobs:
+        act_on_many("remove", many, as_json=as_json)
+        return
+    many.refuse_beside_ids("rm")
+    status, removed = OK, list[str]()
     with options.open_client() as client:
         for job in jobs:
             try:
@@ -349,7 +344,11 @@ def remove(
             except (InvalidRequest, UnknownJob, WrongState) as error:
                 status = print_error(error)
             else:
-                typer.echo(f"Job {job} is removed.")
+                removed.append(job)
+                if not as_json:
+                    typer.echo(f"Job {job} is removed.")
+    if as_json:
+        print_json({"removed": removed})
     raise typer.Exit(status)
 
 

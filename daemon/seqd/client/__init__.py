@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from seqd.client.handle import Job as Job
     from seqd.client.handle import JobHandle as JobHandle
     from seqd.client.job_steps import Result as Result
+    from seqd.client.many_jobs import JobCount as JobCount
+    from seqd.client.many_jobs import JobsActedOn as JobsActedOn
     from seqd.client.model_handle import ModelHandle as ModelHandle
     from seqd.client.output_fields import OutputField as OutputField
     from seqd.client.pages import PageOptions as PageOptions
@@ -159,6 +161,7 @@ _NAMES = {
     ".failure_groups": "FailureGroup FailureGroups",
     ".handle": "Job JobHandle",
     ".job_steps": "Result",
+    ".many_jobs": "JobCount JobsActedOn",
     ".model_handle": "ModelHandle",
     ".output_fields": "OutputField",
     ".pages": "PageOptions ReadOptions",

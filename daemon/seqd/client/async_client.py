@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from seqd.client.replaying import ReplayedJob
     from seqd.ledger.failure_filter import FailureFilters
     from seqd.client.explaining.records import Explanation
+    from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.queue_states import QueueState
@@ -536,6 +537,90 @@ class AsyncClient:
         from seqd.client.explaining.reading import explained
 
         return await self._run(explained(self._ledger, job, item))
+    async def count_jobs(
+        self,
+        action: str,
+        *,
+        every: bool = False,
+        on_step: "OnCounted | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobCount":
+        """Return how many jobs an action would act on. See `Client.count_jobs`."""
+        from seqd.client.many_jobs import jobs_counted, selection_of
+
+        selection = selection_of(action, filters, every=every)
+        return await self._run(jobs_counted(self._ledger, selection, on_step))
+
+    async def cancel_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Cancel the open jobs that match all `filters`. See `Client.cancel_jobs`."""
+        return await self._act("cancel", filters, every, counted, on_step)
+
+    async def pause_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Pause the jobs that match and are queued or running. See `Client.cancel_jobs`."""
+        return await self._act("pause", filters, every, counted, on_step)
+
+    async def resume_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Let the paused jobs go on that match. See `Client.cancel_jobs`."""
+        return await self._act("resume", filters, every, counted, on_step)
+
+    async def retry_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Retry the ended jobs that match and have failed items. See `Client.retry_jobs`."""
+        return await self._act("retry", filters, every, counted, on_step)
+
+    async def remove_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Forget the ended jobs that match, with their results. See `Client.remove_jobs`."""
+        return await self._act("remove", filters, every, counted, on_step)
+
+    async def _act(
+        self,
+        action: str,
+        filters: JobFilters,
+        every: bool,
+        counted: "JobCount | None",
+        on_step: "OnActed | None",
+    ) -> "JobsActedOn":
+        from seqd.client.many_jobs import jobs_acted_on, selection_of
+
+        selection = selection_of(action, filters, every=every)
+        until_ms = None if counted is None else counted.until_ms
+        return await self._run(
+            jobs_acted_on(self._ledger, self._sender, selection, until_ms, on_step)
+        )
 
     async def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""

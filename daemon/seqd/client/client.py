@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from seqd.client.completion import EndedJob
     from seqd.client.failure_groups import FailureGroups
     from seqd.client.explaining.records import Explanation
+    from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
     from seqd.client.model_handle import ModelHandle
     from seqd.client.replaying import ReplayedJob
     from seqd.ledger.failure_filter import FailureFilters
@@ -606,6 +607,106 @@ class Client:
         from seqd.client.explaining.reading import explained
 
         return self._run(explained(self._ledger, job, item))
+    def count_jobs(
+        self,
+        action: str,
+        *,
+        every: bool = False,
+        on_step: "OnCounted | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobCount":
+        """Return how many jobs match all `filters` on which an action would act.
+
+        `action` is `cancel`, `pause`, `resume`, `retry` or `remove`. All jobs that are kept are
+        looked at, in steps; `on_step` is called after each with the count so far. Without filters
+        it has to be `every` job. Raises InvalidRequest for a filter that nothing can match.
+        """
+        from seqd.client.many_jobs import jobs_counted, selection_of
+
+        selection = selection_of(action, filters, every=every)
+        return self._run(jobs_counted(self._ledger, selection, on_step))
+
+    def cancel_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Cancel the open jobs that match all `filters`; return how many that were.
+
+        In steps on the server, of a few jobs each: others are served meanwhile. `on_step` is called
+        after each; what it raises stops the walk, and called again the rest is done. Jobs that were
+        handed in later are left alone: later than the call, or than what was `counted` for the same
+        filters. Without filters it has to be `every` job. Raises InvalidRequest for a filter that
+        nothing can match, and RedisNoPermission: it takes the rights of an operator.
+        """
+        return self._act("cancel", filters, every, counted, on_step)
+
+    def pause_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Pause the jobs that match and are queued or running; takes what `cancel_jobs` does."""
+        return self._act("pause", filters, every, counted, on_step)
+
+    def resume_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Let the paused jobs go on that match; takes what `cancel_jobs` does."""
+        return self._act("resume", filters, every, counted, on_step)
+
+    def retry_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Retry the ended jobs that match and have failed items, each as `retry` does.
+
+        One that was retried before is left alone. Takes what `cancel_jobs` does.
+        """
+        return self._act("retry", filters, every, counted, on_step)
+
+    def remove_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "JobsActedOn":
+        """Forget the ended jobs that match, with their results; takes what `cancel_jobs` does.
+
+        Small jobs that completed are listed, and so found, while they are among the newest 10,000.
+        """
+        return self._act("remove", filters, every, counted, on_step)
+
+    def _act(
+        self,
+        action: str,
+        filters: JobFilters,
+        every: bool,
+        counted: "JobCount | None",
+        on_step: "OnActed | None",
+    ) -> "JobsActedOn":
+        from seqd.client.many_jobs import jobs_acted_on, selection_of
+
+        selection = selection_of(action, filters, every=every)
+        until_ms = None if counted is None else counted.until_ms
+        return self._run(jobs_acted_on(self._ledger, self._sender, selection, until_ms, on_step))
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""

@@ -197,6 +197,8 @@ _WORKER = (
 #: Scripts that workers do not call; they call all others, `cordon` among them: `seqd up` takes back
 #: a request to restart workers when a new one does not come up.
 _NOT_BY_WORKERS = (
+    "act_on_jobs",
+    "count_jobs",
     "ended",
     "follow",
     "heartbeat",

@@ -14,7 +14,15 @@ from seqd.errors import RedisNoPermission
 
 #: Scripts that change what operators set. A client that lacks the rights for one lacks those of an
 #: operator.
-OPERATORS_SCRIPTS = ("cordon", "end_order", "place", "place_order", "set_tenant")
+OPERATORS_SCRIPTS = (
+    "act_on_jobs",
+    "cordon",
+    "count_jobs",
+    "end_order",
+    "place",
+    "place_order",
+    "set_tenant",
+)
 
 #: Longest key in a message, in characters.
 _MAX_KEY_CHARS = 120

@@ -70,6 +70,19 @@ class JobFilter:
         """True when no job can match that has ended."""
         return bool(self.states) and self.states <= _OPEN_STATES
 
+    def as_json(self, *, has_failed: bool = False) -> str:
+        """Return what the scripts match jobs by; `has_failed` asks for items to retry, too."""
+        version = None if self.version is None else str(self.version)
+        named = {"kind": self.kind, "model": self.model, "version": version, "tenant": self.tenant}
+        wanted: dict[str, object] = {name: value for name, value in named.items() if value}
+        if self.states:
+            wanted["states"] = dict.fromkeys(sorted(self.states), True)
+        if self.metadata:
+            wanted["metadata"] = dict(self.metadata)
+        if has_failed:
+            wanted["has_failed"] = True
+        return json.dumps(wanted)
+
     @property
     def fields(self) -> tuple[bytes, ...]:
         """The fields of a job's hash that tell whether it matches."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqd.ledger.failures import Failures
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
+    from seqd.ledger.many_jobs import ManyJobs
     from seqd.ledger.orders import ModelOrders
     from seqd.ledger.placements import Placements
     from seqd.ledger.queues import Queues
@@ -73,6 +74,13 @@ class LedgerParts:
         from seqd.ledger.tenants import Tenants
 
         return Tenants(self.driver, self.keys)
+
+    @cached_property
+    def many_jobs(self) -> "ManyJobs":
+        """Counting and steering the jobs that match a filter, which few clients import."""
+        from seqd.ledger.many_jobs import ManyJobs
+
+        return ManyJobs(self.driver)
 
     @cached_property
     def rollouts(self) -> "RolloutCounts":

@@ -74,6 +74,7 @@ _ARGUMENTS: Mapping[str, tuple[str | int, ...]] = {
     "xrevrange": (_KEY, "+", "-"),
     "xtrim": (_KEY, "MAXLEN", 1),
     "zadd": (_KEY, 0, "v"),
+    "zcount": (_KEY, 0, 0),
     "zmscore": (_KEY, "v"),
     "zrange": (_KEY, 0, 0),
     "zrangebyscore": (_KEY, 0, 0),

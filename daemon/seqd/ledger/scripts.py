@@ -41,6 +41,8 @@ SHARED = (
     "continuing",
     "failures",
     "endings",
+    "steering",
+    "job_filters",
     "inbox",
 )
 

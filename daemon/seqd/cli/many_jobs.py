@@ -1,0 +1,268 @@
+"""Steering the jobs that match filters: a count, a question, then each of them, with progress.
+
+`seqd jobs cancel`, `pause`, `resume`, `retry` and `rm` take the filters of `seqd jobs list` in the
+place of ids.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from seqd.cli import completion, options
+from seqd.cli.exits import MISTAKE, OK, holding_interrupts, status_of_interrupt
+from seqd.cli.job_options import read_metadata
+from seqd.errors import InvalidRequest, Unconfirmed
+
+if TYPE_CHECKING:
+    from seqd.client import Client, JobCount, JobFilters, JobsActedOn
+
+#: Jobs above which a person types their number, where fewer are a yes.
+MOST_BY_YES = 100
+
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        help="Only jobs in this state: queued, running, paused, completed, failed, cancelled or "
+        "expired; may be given again.",
+        autocompletion=completion.states,
+    ),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="Only these: classify, generate, run, train or sweep.",
+        autocompletion=completion.kinds,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Only of this model, or version: name@3.",
+        autocompletion=completion.models,
+    ),
+]
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        metavar="NAME",
+        help="Only on this account.",
+        autocompletion=completion.tenants,
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+    ),
+]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metadata", metavar="KEY=VALUE", help="Only with this note; may be given again."
+    ),
+]
+_Every = Annotated[bool, typer.Option("--all", help="All jobs, in the place of filters.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count the jobs that match.")]
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+
+#: Options by the names in `ManyJobs`.
+_OPTIONS: dict[str, tuple[object, object]] = {
+    "state": (States, None),
+    "kind": (Kind, None),
+    "model": (Model, None),
+    "tenant": (Tenant, None),
+    "since": (Since, None),
+    "metadata": (Metadata, None),
+    "every": (_Every, False),
+    "dry_run": (_DryRun, False),
+    "yes": (_Yes, False),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManyJobs:
+    """Which jobs were asked for by filters, and how."""
+
+    state: list[str] | None = None
+    kind: str | None = None
+    model: str | None = None
+    tenant: str | None = None
+    since: str | None = None
+    metadata: list[str] | None = None
+    every: bool = False
+    dry_run: bool = False
+    yes: bool = False
+
+    @property
+    def has_filters(self) -> bool:
+        """True where a filter is given."""
+        given = (self.state, self.kind, self.model, self.tenant, self.since, self.metadata)
+        return any(given)
+
+    def refuse_beside_ids(self, verb: str) -> None:
+        """Raise InvalidRequest where options say which jobs, beside ids."""
+        if self != type(self)():
+            raise InvalidRequest(
+                "jobs are named by id and by options (filters, --all, --dry-run or --yes). Give "
+                f"ids alone, or filters: seqd jobs {verb} --state failed --since 2h"
+            )
+
+    def refuse_nothing(self, verb: str) -> None:
+        """Raise InvalidRequest where neither ids nor filters say which jobs."""
+        if not self.has_filters and not self.every:
+            raise InvalidRequest(
+                "no job is named: give its id, or filters as `seqd jobs list` takes them, such as "
+                f"`seqd jobs {verb} --tenant acme --since 2h`; --all means all jobs"
+            )
+        if self.has_filters and self.every:
+            raise InvalidRequest("--all means all jobs: leave the filters out, or --all")
+
+    def filters(self) -> "JobFilters":
+        """Return the filters as a client takes them. Raises InvalidRequest."""
+        return {
+            "states": self.state or (),
+            "kind": self.kind,
+            "model": self.model,
+            "tenant": self.tenant,
+            "since": options.read_since(self.since),
+            "metadata": read_metadata(self.metadata),
+        }
+
+
+def takes_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `ManyJobs`; it gets them as `many`."""
+
+    @wraps(command)
+    def with_options(**typed: object) -> None:
+        given = {name: typed.pop(name) for name in _OPTIONS}
+        command(many=ManyJobs(**given), **typed)  # type: ignore[arg-type]
+
+    own = [part for part in signature(command).parameters.values() if part.name != "many"]
+    shared = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in _OPTIONS.items()
+    ]
+    parts = [part.replace(kind=Parameter.KEYWORD_ONLY) for part in own] + shared
+    # What typer reads.
+    with_options.__signature__ = Signature(parts)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {part.name: part.annotation for part in parts}
+    return cast("Callable[..., None]", with_options)
+
+
+def act_on_many(action: str, many: ManyJobs, *, as_json: bool) -> None:
+    """Count the jobs that match, ask, and act on each; exit with 2 where some were refused."""
+    from seqd.cli.ui.many_jobs import Walk, say_count, say_outcome
+    from seqd.cli.ui.screen import Screen
+
+    many.refuse_nothing("rm" if action == "remove" else action)
+    filters = many.filters()
+    screen, progress = Screen(to_stderr=as_json), Screen(to_stderr=True)
+    with options.open_client() as client:
+        with Walk(progress, action) as walk:
+            counted = client.count_jobs(action, every=many.every, on_step=walk.counted, **filters)
+        if many.dry_run or not counted.jobs:
+            _print_count(counted, many, as_json=as_json)
+            return
+        if not many.yes:
+            _refuse_unasked(counted)
+            say_count(progress, counted)
+            _confirm(counted)
+        done, interrupt = _act(client, counted, filters, many)
+    if as_json:
+        _print_record(counted, done, many, is_finished=interrupt is None)
+    else:
+        say_outcome(screen, counted, done, is_finished=interrupt is None)
+    if interrupt is not None:
+        raise typer.Exit(status_of_interrupt(interrupt))
+    raise typer.Exit(MISTAKE if done.refused else OK)
+
+
+def _act(
+    client: "Client", counted: "JobCount", filters: "JobFilters", many: ManyJobs
+) -> "tuple[JobsActedOn, KeyboardInterrupt | None]":
+    """Act on the jobs; Ctrl-C stops between two steps."""
+    from seqd.cli.ui.many_jobs import Walk
+    from seqd.cli.ui.screen import Screen
+    from seqd.client import JobsActedOn
+
+    acts = {
+        "cancel": client.cancel_jobs,
+        "pause": client.pause_jobs,
+        "resume": client.resume_jobs,
+        "retry": client.retry_jobs,
+        "remove": client.remove_jobs,
+    }
+    so_far = JobsActedOn(counted.action)
+    with (
+        Walk(Screen(to_stderr=True), counted.action, counted.jobs) as walk,
+        holding_interrupts(lambda: False) as held,
+    ):
+
+        def step(done: JobsActedOn) -> None:
+            nonlocal so_far
+            so_far = done
+            walk.acted_on(done)
+            if held:
+                raise held[0]
+
+        try:
+            act = acts[counted.action]
+            return act(every=many.every, counted=counted, on_step=step, **filters), None
+        except KeyboardInterrupt as interrupt:
+            return so_far, interrupt
+
+
+def _refuse_unasked(counted: "JobCount") -> None:
+    """Raise Unconfirmed where there is nobody to ask."""
+    from seqd.cli.ui.numbers import counted as numbered
+
+    if not sys.stdin.isatty():
+        raise Unconfirmed(
+            f"{numbered(counted.jobs, 'job')} match, and nothing was done. Say --yes to "
+            f"{counted.action} them, or --dry-run to see which they are."
+        )
+
+
+def _confirm(counted: "JobCount") -> None:
+    """Ask; raise typer.Abort unless the answer is yes, or of many jobs their number."""
+    from seqd.cli.ui.numbers import counted as numbered
+
+    verb, jobs = counted.action.capitalize(), numbered(counted.jobs, "job")
+    if counted.jobs <= MOST_BY_YES:
+        typer.confirm(f"{verb} {jobs}?", abort=True, err=True)
+        return
+    typed = str(typer.prompt(f"{verb} {jobs}? Type {counted.jobs:,} to go on", err=True))
+    if typed.replace(",", "").strip() != str(counted.jobs):
+        typer.echo("That is another number: nothing was done.", err=True)
+        raise typer.Abort
+
+
+def _print_count(counted: "JobCount", many: ManyJobs, *, as_json: bool) -> None:
+    from seqd.cli.ui.many_jobs import say_count
+    from seqd.cli.ui.screen import Screen
+
+    if as_json:
+        _print_record(counted, None, many, is_finished=not many.dry_run)
+    else:
+        say_count(Screen(), counted)
+
+
+def _print_record(
+    counted: "JobCount", done: "JobsActedOn | None", many: ManyJobs, *, is_finished: bool
+) -> None:
+    from seqd.cli.ui.many_jobs import record_of
+    from seqd.cli.ui.tables import print_json
+
+    print_json(record_of(counted, done) | {"dry_run": many.dry_run, "finished": is_finished})

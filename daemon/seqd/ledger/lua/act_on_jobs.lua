@@ -1,0 +1,76 @@
+-- Cancel, pause, resume or remove the jobs that match a filter, or find them, a bounded number in each call.
+--
+-- ARGV: prefix, action (cancel, pause, resume, remove, or find, which changes nothing), index (`jobs`, or
+--       `jobs:open` where all that match are open), cursor ('' to begin), milliseconds since which and until
+--       which they were accepted ('' for now), the filter as JSON, jobs to look at, jobs to act on.
+-- Keys: jobs, jobs:open, hashes of jobs, templates, and those of end_job.lua, pause.lua, resume.lua and remove.lua.
+-- Returns: {cursor to go on from, '' at the end; jobs looked at; entries of the index whose job is gone; jobs acted
+--          on; {routes that need a wakeup}; {job, why it was left as it is, ...}}.
+-- Guarantee: of each job all or nothing, as by the script for one. A job that does not match any more is left
+-- alone, and so is a damaged one, which the others do not wait for. Sent twice it acts on none twice.
+local action, index, cursor, since = ARGV[2], PREFIX .. ':' .. ARGV[3], ARGV[4], ARGV[5]
+local till = ARGV[6] == '' and NOW_TEXT or ARGV[6]
+local wanted, most_seen, most_acted = cjson.decode(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local routes, refused, acted, gone = {}, {}, {}, 0
+
+-- Each returns why a job was left as it is; nil where it was not.
+local ACTS = {
+  find = function() end,
+  cancel = function(id) stop_job(id, 'cancelled', '') end,
+  pause = function(id) pause_job(id) end,
+  resume = function(id)
+    local route = resume_job(id)[2]
+    if route ~= '' then routes[route] = true end
+  end,
+  remove = function(id)
+    local outcome = remove_job(id)
+    if outcome ~= 'removed' then return outcome end
+  end,
+}
+
+local function act(id)
+  local job = filtered_row(id)
+  if not job then
+    gone = gone + 1
+    return
+  end
+  if not does_match(id, job, wanted) then return end
+  local why = ACTS[action](id)
+  if why then
+    refused[#refused + 1], refused[#refused + 2] = id, why
+  else
+    acted[#acted + 1] = id
+  end
+end
+
+-- True for an error that is not of one job: a right that is missing, or a Redis that is full.
+local function is_of_all(text)
+  return string.find(text, 'permission') or string.find(text, "executing the script can't")
+    or string.find(text, 'OOM') or string.find(text, 'READONLY') or string.find(text, 'MISCONF')
+    or string.find(text, 'NOREPLICAS')
+end
+
+-- Act on jobs until as many were looked at or acted on as may be; returns the cursor to go on from.
+local AT_ONCE = 50
+local seen = 0
+local function walk()
+  while seen < most_seen do
+    local rows = next_jobs(index, cursor, since, till, math.min(AT_ONCE, most_seen - seen))
+    if #rows == 0 then return '' end
+    for i = 1, #rows, 2 do
+      if #acted + #refused / 2 >= most_acted then return cursor end
+      local ok, failure = pcall(act, rows[i])
+      if not ok then
+        if is_of_all(text_of(failure)) then error(failure, 0) end
+        refused[#refused + 1], refused[#refused + 2] = rows[i], 'damaged'
+      end
+      cursor, seen = rows[i + 1] .. ' ' .. rows[i], seen + 1
+    end
+  end
+  return cursor
+end
+
+cursor = walk()
+local names = {}
+for route in pairs(routes) do names[#names + 1] = route end
+return {cursor, seen, gone, acted, names, refused}

@@ -1,0 +1,51 @@
+-- What is done to a job from outside: pause it, let it go on, forget it.
+--
+-- Shared by the scripts that do it to one job, and by act_on_jobs.lua, which does it to many.
+
+-- Let no further unit of a job be claimed; returns its state afterwards, or 'unknown'.
+local function pause_job(id)
+  local state = redis.call('HGET', job_key(id), 'state')
+  if not state then return 'unknown' end
+  if state ~= 'queued' and state ~= 'running' then return state end
+  local job = read_job(id)
+  dequeue_job(id, job)
+  count_work(job.queue, job.created, 0 - counts_of(job)[6] - tonumber(job.unread or '0'))
+  redis.call('HSET', job_key(id), 'state', 'paused')
+  emit(id, 'paused', counts_json(job_key(id)), true)
+  return 'paused'
+end
+
+-- Let a paused job go on; returns {its state afterwards or 'unknown', the route that needs a wakeup or
+-- '', 1 when this call resumed it}.
+local function resume_job(id)
+  local key = job_key(id)
+  local job = redis.call('HMGET', key, 'state', 'started')
+  if not job[1] then return {'unknown', '', 0} end
+  if job[1] ~= 'paused' then return {job[1], '', 0} end
+  local state = job[2] and 'running' or 'queued'
+  redis.call('HSET', key, 'state', state)
+  local left = counts(key)[6] + tonumber(redis.call('HGET', key, 'unread') or '0')
+  count_work_of(id, left)
+  local to_notify = ''
+  if redis.call('EXISTS', key .. ':todo') == 1 then
+    local route = enqueue_job(id)
+    if needs_wakeup(route) then to_notify = route end
+  end
+  emit(id, 'resumed', counts_json(key), true)
+  return {state, to_notify, 1}
+end
+
+-- Forget an ended job with all that it left; returns 'removed', or what remove.lua says of it.
+local function remove_job(id)
+  local job = read_ended(id)
+  if not job.state then
+    redis.call('ZREM', PREFIX .. ':jobs', id)
+    return 'unknown'
+  end
+  if is_open(job.state) then return job.state end
+  -- A retry takes its items out of this job, a training its checkpoints, and both are read as one.
+  local other = open_continuation(job)
+  if other then return 'continued ' .. other end
+  remove_ended(id, job)
+  return 'removed'
+end

@@ -1,0 +1,316 @@
+"""Jobs that are counted and steered by a filter: in steps, whatever happens between two of them."""
+
+import asyncio
+import io
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from threading import Thread
+
+import pytest
+
+from builders import a_chunk, a_classify_job
+from cli_builders import Ended, here
+from ledger_fixtures import Environment
+from seqd.client import AsyncClient, Client, JobCount, JobsActedOn
+from seqd.errors import InvalidRequest
+from seqd.ledger.job_filter import job_filter
+from seqd.ledger.many_jobs import ACTED_AT_ONCE, LOOKED_AT_ONCE, JobAction, Selection
+from seqd.ledger.submissions import BatchTemplate
+from seqd_schemas import JobState
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+Run = Callable[..., Ended]
+
+
+def hand_in(environment: Environment, count: int, tenant: str = "acme", **fields: object) -> None:
+    """Hand in jobs of one item each, in few round trips."""
+    template = BatchTemplate(a_classify_job(tenant=tenant, **fields), 3, 2, "")
+    jobs = ((f"{tenant}-{n}", a_chunk(1)) for n in range(count))
+    environment.ledger.submissions.submit_each(template, jobs)
+
+
+def states_of(environment: Environment, tenant: str, count: int) -> set[JobState]:
+    return {environment.record(f"{tenant}-{n}").state for n in range(count)}
+
+
+@pytest.fixture
+def client(environment: Environment) -> Client:
+    with Client(settings=environment.settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def command(
+    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Run a command on this ledger, without a terminal."""
+    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(environment.settings.data_dir))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    return lambda *words: here(capsys, "jobs", *words)
+
+
+def test_two_thousand_jobs_are_paused_resumed_cancelled_and_removed_by_a_filter(
+    environment: Environment, client: Client
+) -> None:
+    hand_in(environment, 2_000)
+    hand_in(environment, 30, "other")
+    steps: list[int] = []
+
+    counted = client.count_jobs("pause", tenant="acme")
+    paused = client.pause_jobs(tenant="acme", on_step=lambda done: steps.append(done.acted_on))
+    left = environment.redis.hgetall(environment.keys.work_left())
+    resumed = client.resume_jobs(tenant="acme", model="imdb_lstm@3")
+    cancelled = client.cancel_jobs(tenant="acme", states=["queued", "completed"])
+    removed = client.remove_jobs(tenant="acme")
+
+    assert counted.groups == {("queued", "imdb_lstm", "acme"): 2_000}
+    assert [one.acted_on for one in (paused, resumed, cancelled, removed)] == [2_000] * 4
+    assert max(b - a for a, b in zip([0, *steps], steps, strict=False)) <= 32
+    assert left == {b"classify.imdb_lstm@3": b"30"}
+    assert environment.redis.zcard(environment.keys.jobs()) == 30
+    assert states_of(environment, "other", 30) == {JobState.QUEUED}
+    assert environment.redis.hgetall(environment.keys.work_left()) == {
+        b"classify.imdb_lstm@3": b"30"
+    }
+
+
+def test_a_job_that_was_handed_in_after_the_count_is_left_alone(
+    environment: Environment, client: Client
+) -> None:
+    hand_in(environment, 3)
+    counted = client.count_jobs("cancel", tenant="acme")
+    environment.wait_for_clock(counted.until_ms)
+    environment.submit(a_classify_job(tenant="acme"), job_id="later", chunk=a_chunk(1), sealed=True)
+
+    done = client.cancel_jobs(tenant="acme", counted=counted)
+
+    assert (counted.jobs, done.acted_on) == (3, 3)
+    assert environment.record("later").state is JobState.QUEUED
+
+
+def test_jobs_that_end_or_go_between_two_steps_are_no_error(
+    environment: Environment, client: Client
+) -> None:
+    hand_in(environment, 40)
+    counted = client.count_jobs("cancel", tenant="acme")
+
+    def interfere(done: JobsActedOn) -> None:
+        if done.acted_on == ACTED_AT_ONCE[JobAction.CANCEL]:
+            environment.ledger.control.cancel("acme-39")
+            environment.redis.delete(environment.keys.job("acme-38"))
+
+    done = client.cancel_jobs(tenant="acme", counted=counted, on_step=interfere)
+
+    assert (counted.jobs, done.acted_on, done.gone, done.refused) == (40, 38, 1, {})
+
+
+def test_a_walk_goes_on_where_the_job_of_its_cursor_is_gone_and_many_have_one_creation(
+    environment: Environment,
+) -> None:
+    hand_in(environment, LOOKED_AT_ONCE + 50)
+    index = environment.keys.open_jobs()
+    names = [f"acme-{n}".encode() for n in range(LOOKED_AT_ONCE + 50)]
+    environment.redis.zadd(index, dict.fromkeys(names, 1_000), xx=True)
+    selection = Selection(JobAction.CANCEL, job_filter({"states": ["queued"]}))
+    many = environment.ledger.many_jobs
+
+    first = many.count(selection, b"")
+    environment.redis.zrem(index, first.cursor.partition(b" ")[2])
+    second = many.count(selection, first.cursor)
+
+    counts = [sum(step.groups.values()) for step in (first, second)]
+    assert counts == [LOOKED_AT_ONCE, 50]
+    assert second.cursor == b""
+
+
+def test_a_damaged_job_is_refused_and_the_others_are_cancelled(
+    environment: Environment, client: Client
+) -> None:
+    hand_in(environment, 3)
+    environment.redis.delete(f"{environment.keys.job('acme-1')}:todo")
+    environment.redis.set(f"{environment.keys.job('acme-1')}:leases", "no hash")
+
+    done = client.cancel_jobs(tenant="acme")
+
+    assert done.acted_on == 2
+    assert done.refused == {"damaged": 1}
+    assert done.first_refused["damaged"][0] == "acme-1"
+
+
+def test_a_job_that_an_open_one_continues_is_not_removed(
+    environment: Environment, client: Client
+) -> None:
+    hand_in(environment, 2)
+    client.cancel_jobs(tenant="acme")
+    environment.submit(
+        a_classify_job(tenant="b", continues="acme-1"), job_id="next", chunk=a_chunk(1), sealed=True
+    )
+
+    done = client.remove_jobs(tenant="acme")
+
+    assert (done.acted_on, done.refused) == (1, {"continued": 1})
+    assert done.first_refused["continued"] == (
+        "acme-1",
+        "Job next continues it, has not ended, and needs what is kept of it.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        (
+            {},
+            "No filter is given, so all jobs would be meant. Give one, such as ",
+        ),
+        ({"every": True, "tenant": "a"}, "every=True means all jobs: leave the filters out, or "),
+        (
+            {"states": ["completed"]},
+            "A job that is completed cannot be cancelled; allowed ",
+        ),
+        ({"colour": "red"}, "There is no filter 'colour'. Known filters: "),
+    ],
+    ids=str,
+)
+def test_a_filter_that_means_nothing_or_all_is_refused(
+    client: Client, filters: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        client.cancel_jobs(**filters)  # type: ignore[arg-type]
+
+    assert str(refused.value).startswith(message)
+
+
+def test_the_client_of_asyncio_counts_and_cancels_the_same_jobs(environment: Environment) -> None:
+    hand_in(environment, 20)
+
+    async def use() -> tuple[JobCount, JobsActedOn]:
+        async with AsyncClient(settings=environment.settings) as client:
+            counted = await client.count_jobs("cancel", every=True)
+            return counted, await client.cancel_jobs(every=True, counted=counted)
+
+    counted, done = asyncio.run(use())
+
+    assert (counted.jobs, done.acted_on) == (20, 20)
+
+
+def test_a_command_without_a_terminal_refuses_with_the_count_and_acts_with_yes(
+    environment: Environment, command: Run
+) -> None:
+    hand_in(environment, 120)
+
+    unasked = command("cancel", "--tenant", "acme")
+    dry = command("cancel", "--tenant", "acme", "--dry-run")
+    done = command("cancel", "--tenant", "acme", "--yes", "--json")
+    again = command("cancel", "--tenant", "acme", "--yes")
+
+    assert (unasked.status, unasked.out) == (2, "")
+    assert unasked.err == (
+        "error[unconfirmed]: 120 jobs match, and nothing was done. Say --yes to cancel them, or "
+        "--dry-run to see which they are.\n"
+    )
+    assert dry.out.splitlines()[-1] == "120 jobs would be cancelled."
+    record = json.loads(done.out)
+    assert (record["matched"], record["acted_on"], record["finished"]) == (120, 120, True)
+    assert (again.status, again.out) == (
+        0,
+        "No job matches that could be cancelled; 0 were looked at.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("cancel",), "no job is named: give its id, or filters as `seqd jobs list` "),
+        (("rm",), "no job is named: give its id, or filters as `seqd jobs list` "),
+        (
+            ("cancel", "j1", "--tenant", "a"),
+            "jobs are named by id and by options (filters, ",
+        ),
+        (("pause", "--all", "--tenant", "a"), "--all means all jobs: leave the filters out, or "),
+    ],
+    ids=str,
+)
+def test_ids_with_filters_and_neither_are_refused(
+    command: Run, words: tuple[str, ...], message: str
+) -> None:
+    ended = command(*words)
+
+    assert ended.status == 2
+    assert ended.err.startswith(f"error[invalid_request]: {message}")
+
+
+class Terminal(io.StringIO):
+    """A terminal at which somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("typed", "acted_on"), [("120\n", 120), ("12\n", 0)], ids=["same", "other"]
+)
+def test_of_many_jobs_a_person_types_the_number(
+    environment: Environment,
+    command: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    acted_on: int,
+) -> None:
+    hand_in(environment, 120)
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+
+    ended = command("pause", "--model", "imdb_lstm")
+
+    paused = environment.ledger.jobs.newest(200, job_filter({"states": ["paused"]}))
+    assert len(paused) == acted_on
+    assert "Pause 120 jobs? Type 120 to go on" in ended.err
+    assert " 120  queued  imdb_lstm  acme" in ended.err
+    assert ended.status == (0 if acted_on else 1)
+
+
+def test_ctrl_c_stops_between_two_steps_and_the_same_command_goes_on(
+    environment: Environment, command: Run
+) -> None:
+    hand_in(environment, 1_500)
+
+    def interrupt() -> None:
+        while environment.redis.zcard(environment.keys.open_jobs()) > 1_400:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = Thread(target=interrupt, daemon=True)
+    watcher.start()
+    stopped = command("cancel", "--tenant", "acme", "--yes")
+    watcher.join()
+    left = environment.redis.zcard(environment.keys.open_jobs())
+    again = command("cancel", "--tenant", "acme", "--yes")
+
+    assert stopped.status == 130
+    said = f"Stopped: {1_500 - left:,} of 1,500 jobs were cancelled."
+    assert stopped.out == f"{said} The same command goes on with the rest.\n"
+    assert again.out == f"{left:,} jobs were cancelled.\n"
+
+
+def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = cluster.client()
+    failed = [client.classify(["a", "raise"], model="echo", tenant="again") for _ in range(3)]
+    client.classify(["a"], model="echo", tenant="again").wait(timeout_s=30)
+    for job in failed:
+        job.wait(timeout_s=30)
+
+    counted = client.count_jobs("retry", tenant="again")
+    done = client.retry_jobs(tenant="again", counted=counted)
+    twice = client.retry_jobs(tenant="again", counted=counted)
+
+    assert (counted.jobs, done.acted_on, twice.acted_on) == (3, 3, 0)
+    assert all(job.record().continued_by for job in failed)
