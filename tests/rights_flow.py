@@ -363,11 +363,13 @@ def scrape(fleet: Fleet, client: Client) -> None:
     wait_until(lambda: job.record().state is JobState.RUNNING, "it is in hand")
     with metrics(fleet) as address, urllib.request.urlopen(address, timeout=10) as answer:
         text = answer.read().decode()
-    assert fleet.ledger(Role.EXPORTER).backlog.state().memory_ratio is not None
+    server = fleet.ledger(Role.EXPORTER).figures.read().server
+    assert server is not None and server.memory_ratio is not None
     job.cancel()
     assert "seqd_up 1.0" in text
     assert 'seqd_busy_workers{model="echo",task="train"} 1.0' in text
     assert "seqd_redis_memory_ratio" in text
+    assert "seqd_missing_rights 0.0" in text
 
 
 @contextmanager

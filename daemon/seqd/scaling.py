@@ -41,6 +41,8 @@ class QueueWork:
     items: int
     #: Those of them that workers hold.
     leased_items: int = 0
+    #: Units that workers hold, the ingest of a file among them.
+    leased_units: int = 0
     #: Workers that hold any.
     busy_workers: int = 0
     #: Trainings in hand that say how long they will take, and the sum of what they say.
@@ -63,6 +65,8 @@ class RouteWork:
     unserved_s: float = 0.0
     items: int = 0
     leased_items: int = 0
+    #: Units that workers hold.
+    leased_units: int = 0
     #: Workers that hold any of it.
     busy_workers: int = 0
     oldest_wait_s: float | None = None
@@ -137,6 +141,7 @@ def _route_work(
         unserved_s=unserved_s,
         items=sum(work.items for work in queues),
         leased_items=sum(min(work.leased_items, work.items) for work in queues),
+        leased_units=sum(work.leased_units for work in queues),
         busy_workers=sum(work.busy_workers for work in queues),
         oldest_wait_s=max(waits, default=None),
         is_measured=all(item_seconds(work.queue, rates)[1] for work in queues if work.items),

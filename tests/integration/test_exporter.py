@@ -3,12 +3,14 @@
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +21,9 @@ from builders import a_catalog_entry, a_chunk, a_worker_status
 from cli_builders import clean_environment
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer
+from seqd.exporter.reading import SHARED_S
 from seqd.ledger import connect
+from seqd.ledger.acl import Role, rights_of
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
 from worker_fixtures import wait_until
@@ -29,7 +33,7 @@ pytestmark = pytest.mark.processes
 #: What Prometheus waits for by default is ten times as long.
 ANSWER_S = 1.5
 
-LABELS = ("task", "model", "state", "version")
+LABELS = ("task", "model", "state", "version", "tenant")
 FLEET = ("seqd_work_left_seconds", "seqd_workers", "seqd_jobs")
 
 
@@ -113,7 +117,15 @@ def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server:
     assert values["seqd_workers", "ready"] == 1
     assert values["seqd_workers", "busy"] == 0
     assert values["seqd_jobs", "open"] == 1
+    assert values["seqd_units_in_flight", *route] == 1
+    assert values["seqd_inbox_entries",] == values["seqd_inbox_oldest_seconds",] == 0
+    assert values["seqd_silent_workers",] == 0
+    assert values["seqd_tenant_items", "default"] == 4
     assert 0 < values["seqd_redis_memory_ratio",] < 1
+    assert values["seqd_redis_memory_bytes",] > 100_000
+    assert values["seqd_redis_is_primary",] == values["seqd_redis_persistence_ok",] == 1
+    assert values["seqd_redis_connected_replicas",] == 0
+    assert values["seqd_missing_rights",] == 0
     assert values["seqd_up",] == 1
     assert "w" not in {label for key in values for label in key[1:]}
 
@@ -148,6 +160,62 @@ def test_every_metric_has_its_help_and_its_type(fleet: Environment, private_serv
         assert re.search(rf"^# TYPE {name} gauge$", text, re.MULTILINE), name
 
 
+@pytest.mark.slow
+def test_a_hundred_scrapes_at_once_and_a_client_that_says_nothing_are_all_borne(
+    fleet: Environment, private_server: PrivateServer
+):
+    def reads() -> int:
+        return int(fleet.redis.info("commandstats")["cmdstat_hgetall"]["calls"])
+
+    with exporter(private_server.url) as running, ThreadPoolExecutor(50) as threads:
+        host, _, port = running.url.removeprefix("http://").partition("/")[0].partition(":")
+        with socket.create_connection((host, int(port))) as silent:
+            silent.sendall(b"GET /metr")
+            one = running.values()
+            before = reads()
+            ups = list(threads.map(lambda _: running.values()["seqd_up",], range(100)))
+            asked = reads() - before
+
+    assert one["seqd_up",] == 1
+    assert ups == [1] * 100
+    assert asked < 40  # of one read, or two: 100 would be some hundreds
+
+
+@pytest.mark.slow
+def test_an_exporter_without_rights_names_them_and_stays_healthy(
+    fleet: Environment, private_server: PrivateServer
+):
+    lacks = ("+xlen", f"~{fleet.keys.tenants()}")
+    rules = [one for one in rights_of(Role.EXPORTER, fleet.keys).rules((6, 2)) if one not in lacks]
+    fleet.redis.execute_command("ACL", "SETUSER", "metrics", "on", ">secret", *rules)
+    url = f"redis://metrics:secret@127.0.0.1:{private_server.port}/0"
+
+    with exporter(url) as running:
+        values, health = running.values(), running.get("/healthz")
+        running.program.terminate()
+        assert running.program.stderr is not None
+        said = running.program.stderr.read()
+    fleet.redis.execute_command("ACL", "DELUSER", "metrics")
+
+    assert health == "ok\n"
+    assert values["seqd_up",] == 1
+    assert values["seqd_missing_rights",] == 2
+    assert "seqd_inbox_entries" not in {key[0] for key in values}
+    assert "lacks 2 rights of the role exporter: +xlen ~seqd:tenants. " in said
+
+
+@pytest.mark.slow
+def test_two_exporters_say_the_same(fleet: Environment, private_server: PrivateServer):
+    fleet.submit_units(2)
+    with exporter(private_server.url) as one, exporter(private_server.url) as other:
+        both = [
+            running.values()["seqd_queue_items", "classify", "imdb_lstm"]
+            for running in (one, other)
+        ]
+
+    assert both == [4, 4]
+
+
 @pytest.mark.parametrize("how", ["killed", pytest.param("frozen", marks=pytest.mark.slow)])
 def test_a_redis_that_is_away_leaves_no_metric_of_the_fleet_and_costs_no_time(
     fleet: Environment, private_server: PrivateServer, how: str
@@ -158,6 +226,8 @@ def test_a_redis_that_is_away_leaves_no_metric_of_the_fleet_and_costs_no_time(
 
         private_server.freeze() if how == "frozen" else private_server.kill()
         try:
+            wait_until(lambda: running.values()["seqd_up",] == 0, "the fleet is unknown", 5)
+            time.sleep(SHARED_S)  # else the answer is one that was there
             began = time.monotonic()
             values = running.values()
             took_s = time.monotonic() - began

@@ -2,19 +2,45 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import pytest
 
+from builders import a_worker_status
 from seqd.cli.exporter import _open
-from seqd.errors import InvalidSettings, RedisUnreachable
-from seqd.exporter.metrics import OTHER, bounded
+from seqd.errors import InvalidSettings, RedisNoPermission, RedisUnreachable
+from seqd.exporter.metrics import MOST_TENANTS, OTHER, Reading, bounded, metrics_of
 from seqd.exporter.reading import FleetReader
+from seqd.exporter.rights import RightsWatch
 from seqd.ledger.backlog import FleetState
+from seqd.ledger.figures import FleetFigures
 from seqd.scaling import RouteWork
 from seqd.settings import Settings
+from seqd_schemas import TenantLimits, TenantRecord
 
-A_STATE = FleetState([], [], {"open": 0}, None)
+FIGURES = FleetFigures(FleetState([], [], {"open": 0}), now_ms=5_000)
+
+
+def all_rights() -> RightsWatch:
+    """A user that lacks none."""
+    return RightsWatch(list, "default")
+
+
+def values(reading: Reading) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in metrics_of(reading)
+        for sample in family.samples
+    }
+
+
+def a_tenant(name: str, *, jobs: int = 0, items: int = 0) -> TenantRecord:
+    """A tenant that may have 10 jobs and 1,000 items."""
+    limits = TenantLimits(jobs=10, items=1_000)
+    return TenantRecord(
+        tenant=name, own=TenantLimits(), limits=limits, open_jobs=jobs, waiting_items=items
+    )
 
 
 def test_models_beyond_the_most_are_summed_up_by_task():
@@ -37,36 +63,36 @@ def test_models_beyond_the_most_are_summed_up_by_task():
 def test_who_asks_during_a_read_waits_for_that_one():
     began, may_end, reads = Event(), Event(), []
 
-    def read() -> FleetState:
+    def read() -> FleetFigures:
         reads.append(1)
         began.set()
         assert may_end.wait(10)
-        return A_STATE
+        return FIGURES
 
-    reader = FleetReader(read, answer_s=5)
+    reader = FleetReader(read, all_rights(), answer_s=5)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(reader.reading)
         assert began.wait(10)
         second = threads.submit(reader.reading)
         may_end.set()
-        answers = [first.result(10).state, second.result(10).state]
+        answers = [first.result(10).figures, second.result(10).figures]
     reader.close()
 
-    assert answers == [A_STATE, A_STATE]
+    assert answers == [FIGURES, FIGURES]
     assert len(reads) == 1
 
 
 def test_what_a_late_read_found_is_not_shown_as_what_there_is():
     may_end, reads = Event(), []
 
-    def read() -> FleetState:
+    def read() -> FleetFigures:
         reads.append(1)
         if len(reads) == 1:
             assert may_end.wait(10)
-            return A_STATE
+            return FIGURES
         raise RedisUnreachable("away")
 
-    reader = FleetReader(read, answer_s=0.05)
+    reader = FleetReader(read, all_rights(), answer_s=0.05, shared_s=0)
     late = reader.reading()
     pending = reader._pending
     may_end.set()
@@ -75,9 +101,95 @@ def test_what_a_late_read_found_is_not_shown_as_what_there_is():
     after = reader.reading()
     reader.close()
 
-    assert late.state is None
-    assert after.state is None
+    assert late.figures is None
+    assert after.figures is None
     assert len(reads) == 2
+
+
+def test_scrapes_in_a_row_share_what_one_of_them_read():
+    reads = []
+
+    def read() -> FleetFigures:
+        reads.append(1)
+        return FIGURES
+
+    reader = FleetReader(read, all_rights(), shared_s=60)
+    readings = {id(reader.reading()) for _ in range(100)}
+    reader.close()
+
+    assert len(reads) == len(readings) == 1
+
+
+def test_tenants_beyond_the_most_are_summed_up_and_those_near_their_limit_are_not():
+    near = a_tenant("near", jobs=9, items=1)
+    others = [a_tenant(f"t{number}", items=100) for number in range(MOST_TENANTS + 2)]
+
+    found = values(Reading(replace(FIGURES, tenants=[*others, near]), 0.1, 0))
+
+    tenants = {key[1] for key in found if key[0] == "seqd_tenant_items"}
+    assert len(tenants) == MOST_TENANTS + 1
+    assert found["seqd_tenant_share_ratio", "near"] == 0.9
+    assert found["seqd_tenant_items", OTHER] == 300
+    assert found["seqd_tenant_share_ratio", OTHER] == 0.1
+
+
+def test_a_tenant_that_may_have_no_job_uses_all_of_it_with_one_and_nothing_without():
+    closed = TenantLimits(jobs=0)
+    records = [
+        a_tenant("one", jobs=1).model_copy(update={"limits": closed}),
+        a_tenant("none").model_copy(update={"limits": closed}),
+    ]
+
+    found = values(Reading(replace(FIGURES, tenants=records), 0.1, 0))
+
+    assert found["seqd_tenant_share_ratio", "one"] == 1
+    assert found["seqd_tenant_share_ratio", "none"] == 0
+
+
+def test_workers_are_counted_by_what_is_wrong_with_them():
+    broken = {"name": "p", "distribution": "d", "version": "1", "state": "broken"}
+    faults = [
+        {"model": "m", "version": 1, "code": code, "since_ms": 1}
+        for code in ("breaker_open", "missing")
+    ]
+    workers = [
+        a_worker_status(worker="a", plugins=(broken,), unfit=faults, seen_at_ms=2_000),
+        a_worker_status(worker="b", plugins=(broken,), unfit=faults[:1], seen_at_ms=6_000),
+        a_worker_status(
+            worker="c",
+            seqd_version="9",
+            cordon={"phase": "cordoned", "since_ms": 1},
+            seen_at_ms=4_000,
+        ),
+    ]
+
+    found = values(Reading(FleetFigures(FleetState([], workers, {}), now_ms=5_000), 0.1))
+
+    assert found["seqd_unfit_workers",] == 1
+    assert found["seqd_breaker_open_workers",] == 2
+    assert found["seqd_broken_plugins",] == 1
+    assert found["seqd_releases",] == 2
+    assert found["seqd_cordoned_workers",] == 1
+    assert found["seqd_longest_silence_seconds",] == 3.0
+
+
+def test_rights_that_are_missing_are_counted_and_named_once(caplog: pytest.LogCaptureFixture):
+    watch = RightsWatch(lambda: ["+info", "+waitaof", "~seqd:tenants"], "metrics")
+
+    def read() -> FleetFigures:
+        raise RedisNoPermission("no")
+
+    reader = FleetReader(read, watch, shared_s=0)
+    found = [values(reader.reading()) for _ in range(3)]
+    reader.close()
+
+    assert [(one["seqd_up",], one["seqd_missing_rights",]) for one in found] == [(0, 2)] * 3
+    named = [record.message for record in caplog.records if "lacks" in record.message]
+    assert named == [
+        "the user 'metrics' of Redis lacks 2 rights of the role exporter: +info ~seqd:tenants. "
+        "What it may not read has no metric. Give it the rights that `seqd redis acl --role "
+        "exporter --user metrics` prints"
+    ]
 
 
 def test_without_its_library_the_exporter_says_what_to_install(monkeypatch: pytest.MonkeyPatch):

@@ -61,6 +61,7 @@ def _open(settings: "Settings") -> "ExporterServer":
             "'seqd[exporter]'"
         ) from error
     from seqd.exporter.reading import FleetReader
+    from seqd.exporter.rights import RightsWatch
     from seqd.ledger import Ledger, connect
     from seqd.ledger.acl import Role
     from seqd.local.endpoint import redis_url_of
@@ -74,5 +75,5 @@ def _open(settings: "Settings") -> "ExporterServer":
         role=Role.EXPORTER,
     )
     ledger = Ledger(redis, settings, notify=lambda route: None)
-    reader = FleetReader(ledger.backlog.state)
+    reader = FleetReader(ledger.figures.read, RightsWatch.of(redis, settings.keys))
     return ExporterServer(settings.exporter_host, settings.exporter_port, reader)

@@ -65,11 +65,11 @@ if TYPE_CHECKING:
     from seqd.client.async_completion import AsyncEndedJob
     from seqd.client.async_model_handle import AsyncModelHandle
     from seqd.client.async_prediction import AsyncPredictor
+    from seqd.client.explaining.records import Explanation
     from seqd.client.failure_groups import FailureGroups
+    from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
     from seqd.client.replaying import ReplayedJob
     from seqd.ledger.failure_filter import FailureFilters
-    from seqd.client.explaining.records import Explanation
-    from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.queue_states import QueueState
@@ -537,6 +537,7 @@ class AsyncClient:
         from seqd.client.explaining.reading import explained
 
         return await self._run(explained(self._ledger, job, item))
+
     async def count_jobs(
         self,
         action: str,

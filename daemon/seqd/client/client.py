@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from seqd.client.completion import EndedJob
-    from seqd.client.failure_groups import FailureGroups
     from seqd.client.explaining.records import Explanation
+    from seqd.client.failure_groups import FailureGroups
     from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
     from seqd.client.model_handle import ModelHandle
     from seqd.client.replaying import ReplayedJob
@@ -607,6 +607,7 @@ class Client:
         from seqd.client.explaining.reading import explained
 
         return self._run(explained(self._ledger, job, item))
+
     def count_jobs(
         self,
         action: str,

@@ -1,7 +1,8 @@
 """The metrics, by name, help text and labels.
 
 Where Redis is away there is `seqd_up 0` and nothing else of the fleet: an autoscaler has to see
-that nobody knows, and not that there is no work. No worker, job or tenant is a label.
+that nobody knows, and not that there is no work. What could not be read of it is left out. No
+worker or job is a label, and of models and tenants only so many are.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,13 +12,18 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from seqd import __version__
 from seqd.ledger.backlog import FleetState, by_state
+from seqd.ledger.figures import FleetFigures, ServerState
+from seqd.ledger.inbox import InboxState
 from seqd.scaling import RouteWork
-from seqd_schemas import WorkerState
+from seqd_schemas import PluginState, TenantRecord, UnfitCode, WorkerState, WorkerStatus
 
 #: Tasks of models that have labels of their own, those with the most work; the others of a task
 #: are summed up under this name.
 MOST_ROUTES = 100
 OTHER = "other"
+
+#: Tenants that have labels of their own, those that use most of what they may.
+MOST_TENANTS = 50
 
 _ROUTE = ("task", "model")
 
@@ -27,8 +33,10 @@ class Reading:
     """One look at the fleet."""
 
     #: None where Redis could not be read in time.
-    state: FleetState | None
+    figures: FleetFigures | None
     seconds: float
+    #: Rights that the user lacks; None where that is not known.
+    missing_rights: int | None = None
 
 
 def metrics_of(reading: Reading) -> Iterator[Metric]:
@@ -39,12 +47,33 @@ def metrics_of(reading: Reading) -> Iterator[Metric]:
     yield _gauge(
         "seqd_up",
         "1 where Redis could be read for this answer, else 0; then nothing is known of the fleet.",
-        {(): reading.state is not None},
+        {(): reading.figures is not None},
     )
     yield _gauge("seqd_read_seconds", "Seconds that the read took.", {(): reading.seconds})
-    if reading.state is not None:
-        yield from _of_work(bounded(reading.state.routes))
-        yield from _of_fleet(reading.state)
+    if reading.missing_rights is not None:
+        yield _gauge(
+            "seqd_missing_rights",
+            "Rights of the role exporter that the user of Redis lacks; the log names them.",
+            {(): reading.missing_rights},
+        )
+    figures = reading.figures
+    if figures is None:
+        return
+    yield from _of_work(bounded(figures.state.routes))
+    yield from _of_fleet(figures.state)
+    yield from _of_workers(figures.state.workers, figures.now_ms)
+    if figures.silent_workers is not None:
+        yield _gauge(
+            "seqd_silent_workers",
+            "Workers of the last day that are not heard of any more and did not end in order.",
+            {(): figures.silent_workers},
+        )
+    if figures.tenants is not None:
+        yield from _of_tenants(figures.tenants)
+    if figures.inbox is not None:
+        yield from _of_inbox(figures.inbox)
+    if figures.server is not None:
+        yield from _of_server(figures.server)
 
 
 def bounded(routes: Iterable[RouteWork], most: int = MOST_ROUTES) -> list[RouteWork]:
@@ -61,6 +90,7 @@ def bounded(routes: Iterable[RouteWork], most: int = MOST_ROUTES) -> list[RouteW
             unserved_s=known.unserved_s + route.unserved_s,
             items=known.items + route.items,
             leased_items=known.leased_items + route.leased_items,
+            leased_units=known.leased_units + route.leased_units,
             busy_workers=known.busy_workers + route.busy_workers,
             oldest_wait_s=max(waits, default=None),
         )
@@ -94,6 +124,12 @@ def _of_work(routes: list[RouteWork]) -> Iterator[Metric]:
         _ROUTE,
     )
     yield _gauge(
+        "seqd_units_in_flight",
+        "Units that workers hold under a lease.",
+        {(route.task, route.model): route.leased_units for route in routes},
+        _ROUTE,
+    )
+    yield _gauge(
         "seqd_busy_workers",
         "Workers that hold items of a task and model.",
         {(route.task, route.model): route.busy_workers for route in routes},
@@ -121,12 +157,115 @@ def _of_fleet(state: FleetState) -> Iterator[Metric]:
         {(name,): count for name, count in state.jobs.items()},
         ("state",),
     )
-    if state.memory_ratio is not None:
+
+
+def _of_workers(workers: list[WorkerStatus], now_ms: int) -> Iterator[Metric]:
+    codes = [{one.code for one in worker.unfit} for worker in workers]
+    broken = {
+        plugin.name
+        for worker in workers
+        for plugin in worker.plugins
+        if plugin.state is PluginState.BROKEN
+    }
+    silence_s = max((now_ms - worker.seen_at_ms for worker in workers), default=0) / 1000
+    yield _gauge(
+        "seqd_longest_silence_seconds",
+        "Of the workers that are up, the longest time since a heartbeat; 0 without a worker.",
+        {(): max(0.0, silence_s)},
+    )
+    yield _gauge(
+        "seqd_unfit_workers",
+        "Workers that are up and cannot run a version or trainings now; `seqd status` has why.",
+        {(): sum(bool(of_worker - {UnfitCode.BREAKER_OPEN}) for of_worker in codes)},
+    )
+    yield _gauge(
+        "seqd_breaker_open_workers",
+        "Workers that are up and have left a queue since its plugin raised for all items.",
+        {(): sum(UnfitCode.BREAKER_OPEN in of_worker for of_worker in codes)},
+    )
+    yield _gauge(
+        "seqd_broken_plugins",
+        "Plugins that are broken on any worker that is up.",
+        {(): len(broken)},
+    )
+    yield _gauge(
+        "seqd_releases",
+        "Releases of seqd that the workers that are up run.",
+        {(): len({worker.seqd_version for worker in workers})},
+    )
+    yield _gauge(
+        "seqd_cordoned_workers",
+        "Workers that are up and claim nothing, since a rule of an operator asks for it.",
+        {(): sum(worker.cordon is not None for worker in workers)},
+    )
+
+
+def _of_tenants(tenants: list[TenantRecord]) -> Iterator[Metric]:
+    shares = {record.tenant: _share_of(record) for record in tenants}
+    ordered = sorted(tenants, key=lambda one: (-shares[one.tenant], -one.waiting_items, one.tenant))
+    items, ratios = dict[tuple[str], int](), dict[tuple[str], float]()
+    for place, record in enumerate(ordered):
+        label = (record.tenant if place < MOST_TENANTS else OTHER,)
+        items[label] = items.get(label, 0) + record.waiting_items
+        ratios[label] = max(ratios.get(label, 0.0), shares[record.tenant])
+    yield _gauge(
+        "seqd_tenant_items",
+        "Items of a tenant that wait or are worked on.",
+        dict(sorted(items.items())),
+        ("tenant",),
+    )
+    yield _gauge(
+        "seqd_tenant_share_ratio",
+        "Used share of what a tenant may have waiting: the highest of jobs, items and bytes.",
+        dict(sorted(ratios.items())),
+        ("tenant",),
+    )
+
+
+def _share_of(record: TenantRecord) -> float:
+    limits = record.limits
+    used = (
+        (record.open_jobs, limits.jobs),
+        (record.waiting_items, limits.items),
+        (record.waiting_bytes, limits.bytes),
+    )
+    # One that may have none, and has some from before, uses all of it.
+    shares = (
+        count / most if most else float(count > 0) for count, most in used if most is not None
+    )
+    return max(shares, default=0.0)
+
+
+def _of_inbox(inbox: InboxState) -> Iterator[Metric]:
+    yield _gauge("seqd_inbox_entries", "Entries that wait in the inbox.", {(): inbox.entries})
+    yield _gauge(
+        "seqd_inbox_oldest_seconds",
+        "Seconds since the oldest entry was added that waits in the inbox; 0 without one.",
+        {(): inbox.oldest_age_s or 0.0},
+    )
+
+
+def _of_server(server: ServerState) -> Iterator[Metric]:
+    if server.memory_ratio is not None:
         yield _gauge(
             "seqd_redis_memory_ratio",
             "Share of Redis's maxmemory that is used; absent without a maxmemory.",
-            {(): state.memory_ratio},
+            {(): server.memory_ratio},
         )
+    yield _gauge("seqd_redis_memory_bytes", "Memory that Redis uses.", {(): server.memory_bytes})
+    yield _gauge(
+        "seqd_redis_is_primary",
+        "1 where the server that is read is a primary, 0 where it is a replica.",
+        {(): server.is_primary},
+    )
+    yield _gauge(
+        "seqd_redis_connected_replicas", "Replicas that follow Redis.", {(): server.replicas}
+    )
+    yield _gauge(
+        "seqd_redis_persistence_ok",
+        "0 where Redis's last snapshot, or write to or of its append-only file, has failed.",
+        {(): server.is_persistence_ok},
+    )
 
 
 def _gauge(

@@ -1,7 +1,8 @@
 """Reads the fleet's state over one connection; has an answer in time also where Redis has none.
 
-One read at a time, whoever asks. A read that takes too long goes on by itself; who asks meanwhile
-waits for it, and is told that nothing is known where it does not end in time.
+One read at a time, whoever asks, and at most one a second: who asks sooner gets what the last one
+found. A read that takes too long goes on by itself; who asks meanwhile waits for it, and is told
+that nothing is known where it does not end in time.
 """
 
 import logging
@@ -13,53 +14,87 @@ from time import monotonic
 
 from redis.exceptions import RedisError
 
-from seqd.errors import REDIS_ERRORS
+from seqd.errors import REDIS_ERRORS, RedisNoPermission
 from seqd.exporter.metrics import Reading
-from seqd.ledger.backlog import FleetState
+from seqd.exporter.rights import RightsWatch
+from seqd.ledger.figures import FleetFigures
 
 log = logging.getLogger(__name__)
 
 #: Seconds within which a scrape has its answer.
 ANSWER_S = 0.9
 
+#: Seconds for which what was read is the answer to all who ask.
+SHARED_S = 1.0
+
 
 class FleetReader:
     """Reads on request. Safe to share between threads."""
 
-    def __init__(self, read: Callable[[], FleetState], answer_s: float = ANSWER_S) -> None:
-        """`read` reads the state, and raises what the ledger raises."""
+    def __init__(
+        self,
+        read: Callable[[], FleetFigures],
+        rights: RightsWatch,
+        answer_s: float = ANSWER_S,
+        shared_s: float = SHARED_S,
+    ) -> None:
+        """`read` reads the figures, and raises what the ledger raises."""
         self._read = read
+        self._rights = rights
         self._answer_s = answer_s
+        self._shared_s = shared_s
+        self._last: tuple[float, Reading] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="seqd-read")
         self._lock = Lock()
-        self._pending: Future[FleetState] | None = None
+        self._pending: Future[FleetFigures] | None = None
         self._is_away = False
 
     def reading(self) -> Reading:
-        """Return the state as it is now, or that it cannot be read, within `answer_s` seconds."""
+        """Return the figures, or that they cannot be read, within `answer_s` seconds.
+
+        They are at most `shared_s` seconds old.
+        """
         began = monotonic()
         with self._lock:
+            if self._last is not None and began - self._last[0] < self._shared_s:
+                return self._last[1]
             if self._pending is None or self._pending.done():
                 # What a late read found is not what there is now.
-                self._pending = self._thread.submit(self._read)
+                self._pending = self._thread.submit(self._look)
             pending = self._pending
+        reading = self._reading_of(pending, began)
+        with self._lock:
+            self._last = (monotonic(), reading)
+        return reading
+
+    def _look(self) -> FleetFigures:
         try:
-            state = pending.result(timeout=self._answer_s)
+            figures = self._read()
+        except RedisNoPermission:
+            self._rights.look(is_denied=True)
+            raise
+        self._rights.look(is_denied=False)
+        return figures
+
+    def _reading_of(self, pending: Future[FleetFigures], began: float) -> Reading:
+        try:
+            figures = pending.result(timeout=self._answer_s)
         except OutOfTime:
             return self._away(began, f"no answer within {self._answer_s:g} s")
         except (*REDIS_ERRORS, RedisError) as error:
-            return self._away(began, str(error))
+            rights = self._rights.missing if isinstance(error, RedisNoPermission) else None
+            return self._away(began, str(error), rights)
         if self._is_away:
             self._is_away = False
             log.info("Redis is back: the fleet is known again")
-        return Reading(state, monotonic() - began)
+        return Reading(figures, monotonic() - began, self._rights.missing)
 
     def close(self) -> None:
         """Begin no further read; does not wait."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _away(self, began: float, why: str) -> Reading:
+    def _away(self, began: float, why: str, missing_rights: int | None = None) -> Reading:
         if not self._is_away:  # one line for an outage, however often it is asked
             self._is_away = True
             log.warning("nothing is known of the fleet, seqd_up is 0: %s", why)
-        return Reading(None, monotonic() - began)
+        return Reading(None, monotonic() - began, missing_rights)

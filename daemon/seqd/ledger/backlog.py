@@ -39,19 +39,17 @@ _LAST_EVENTS = 8
 
 
 #: Replies to what `Backlog.state` asks.
-_State = tuple[int, int, bytes | None, Mapping[str, int]]
+_State = tuple[int, int, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class FleetState:
-    """What an exporter reads: the work that is left, the workers, the jobs, the memory."""
+    """The work that is left, the workers that are up, and the jobs."""
 
     routes: list[RouteWork]
     workers: "list[WorkerStatus]"
     #: Jobs by state: `open`, `uploading` of them, and `quarantined` so far.
     jobs: Mapping[str, int]
-    #: Used share of Redis's `maxmemory`; None without one.
-    memory_ratio: float | None
 
 
 @dataclass(slots=True)
@@ -59,6 +57,7 @@ class _Held:
     """What workers hold of one queue."""
 
     items: float = 0.0
+    units: float = 0.0
     workers: int = 0
     reported: int = 0
     reported_s: float = 0.0
@@ -116,7 +115,7 @@ class Backlog:
 
     @exchange
     def state(self) -> Exchange[FleetState]:
-        """Return what is left, who is up, how many jobs there are, and the memory."""
+        """Return what is left, who is up, and how many jobs there are."""
         workers = yield from self._fleet.workers.steps()
         routes = yield from self.routes.steps(workers)
         replies = yield from pipeline(
@@ -124,19 +123,16 @@ class Backlog:
                 Command(("ZCARD", self._keys.open_jobs())),
                 Command(("ZCARD", self._keys.uploads())),
                 Command(("GET", self._keys.quarantined())),
-                Command(("INFO", "memory")),
             )
         )
-        opened, uploading, quarantined, memory = cast(_State, replies)
+        opened, uploading, quarantined = cast(_State, replies)
         text = quarantined or b"0"
         jobs = {
             "open": opened,
             "uploading": uploading,
             "quarantined": int(text) if text.isdigit() else 0,
         }
-        most = memory.get("maxmemory", 0)
-        ratio = memory["used_memory"] / most if most else None
-        return FleetState(routes, workers, jobs, ratio)
+        return FleetState(routes, workers, jobs)
 
     @exchange
     def rates(self) -> Exchange[dict[str, Rate]]:
@@ -173,6 +169,7 @@ class Backlog:
                 queue,
                 count,
                 leased_items=round(held[queue].items),
+                leased_units=round(held[queue].units),
                 busy_workers=held[queue].workers,
                 reported=held[queue].reported,
                 reported_s=held[queue].reported_s,
@@ -206,12 +203,9 @@ class Backlog:
                     continue
                 queue = row[0].decode(errors="replace")
                 queues.add(queue)
-                of_queue = held[queue]
-                of_queue.items += (
-                    _items_of(unit, row, cast(bytes | None, size))
-                    * sample.count
-                    / len(sample.members)
-                )
+                of_queue, stands_for = held[queue], sample.count / len(sample.members)
+                of_queue.units += stands_for
+                of_queue.items += _items_of(unit, row, cast(bytes | None, size)) * stands_for
                 left_s = _seconds_left(events, now_ms)
                 if left_s is not None:
                     of_queue.reported += 1

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog
     from seqd.ledger.cordons import Cordons
     from seqd.ledger.failures import Failures
+    from seqd.ledger.figures import Figures
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.many_jobs import ManyJobs
@@ -67,6 +68,13 @@ class LedgerParts:
         from seqd.ledger.queues import Queues
 
         return Queues(self.driver, self.keys, self.fleet, self.backlog)
+
+    @cached_property
+    def figures(self) -> "Figures":
+        """The figures of a whole fleet, which an exporter reads."""
+        from seqd.ledger.figures import Figures
+
+        return Figures(self.driver, self.backlog, self.fleet, self.inbox, self.tenants)
 
     @cached_property
     def tenants(self) -> "Tenants":
