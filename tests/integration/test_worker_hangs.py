@@ -61,6 +61,35 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
 
 
 @pytest.mark.slow
+def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succeed(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_ready(
+        unit_budget_factor=5.0, unit_budget_floor_s=0.5, heartbeat_s=0.5
+    )
+    client = empty_cluster.client()
+    texts = [f"t{number}" for number in range(512)]
+    client.classify(texts, model="echo").wait(timeout_s=30)
+
+    job = client.classify([*texts[:300], "loop", *texts[301:]], model="echo")
+    results = list(job.results())
+
+    assert [result.custom_id for result in results if isinstance(result, ItemFailure)] == [
+        "row-301"
+    ]
+    assert sum(isinstance(result, ItemSuccess) for result in results) == 511
+    (error,) = [result.error for result in results if isinstance(result, ItemFailure)]
+    assert error.code == "worker_crashed"
+    assert re.search(
+        r"The plugin computed for 1 s at items that should take [\d.e-]+ s, as earlier ones did "
+        r"\(SEQD_UNIT_BUDGET_FACTOR\); it stood in seqd_light\.py, line \d+, in _loops\.$",
+        error.message,
+    )
+    # The unit of eight, and its halves of four, two and one.
+    assert worker.whole_log().count(f" cause={DeathCause.HANG}: ") == 4
+
+
+@pytest.mark.slow
 def test_a_training_that_hangs_fails_with_where_it_stood(empty_cluster: Cluster) -> None:
     empty_cluster.start_ready(max_attempts=1, max_silent_s=1.0)
     records = [{"text": "a", "label": "pos"}]

@@ -150,6 +150,13 @@ def _spins(items: Sequence[WorkItem]) -> None:
         pass
 
 
+def _loops(context: RunContext) -> None:
+    """Come to no end, and ask whether to stop all the time."""
+    while not context.stop_requested():
+        pass
+    raise Stopped("asked to stop")
+
+
 class CudaError(RuntimeError):
     """Named as the libraries of devices name theirs."""
 
@@ -209,6 +216,12 @@ def _fills_the_device(items: Sequence[WorkItem]) -> None:
     assert float(keras.ops.sum(blocks[:, 0])) == len(items)
 
 
+def _takes_memory(items: Sequence[WorkItem]) -> None:
+    """Take a gibibyte, which the control group of the worker is not to have."""
+    held = [b"x" * 2**24 for _ in range(64)]
+    assert not held, "nobody ended this process"
+
+
 def _prints(items: Sequence[WorkItem]) -> None:
     """Write all that a plugin may write, with what would forge a line of the log."""
     print("printed\x1b[2J", "x" * 10_000)
@@ -238,6 +251,7 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "large": _needs_memory,
     "uncured": _is_broken_until_cured,
     "fill": _fills_the_device,
+    "memory": _takes_memory,
     "print": _prints,
 }
 
@@ -339,6 +353,8 @@ class Echo(LoadedModel):
                 TRICKS[trick](items)
         if "bad" in (self._trick, item.text):
             return ItemError(code=ItemErrorCode.INVALID_INPUT, message="this text was made bad")
+        if item.text == "loop":
+            _loops(context)
         if item.text == "nan":
             return Classification.model_construct(label="a", score=float("nan"), truncated=False)
         if item.text == "subclass":

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from seqd.local.cgroups import memory_bytes, quota_cores
+from seqd.local.cgroups import (
+    MemoryLimit,
+    memory_bytes,
+    memory_kills,
+    memory_limit,
+    quota_cores,
+)
 
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -90,3 +96,36 @@ def test_a_quota_is_rounded_up_to_whole_cores_and_the_least_one_holds(
     files = {"pod/cpu.max": outer, "pod/worker/cpu.max": inner}
 
     assert quota_cores(a_root(tmp_path, "0::/pod/worker", V2, files)) == cores
+
+
+def kills_in(root: Path) -> tuple[int, Path | None] | None:
+    kills = memory_kills(root)
+    return None if kills is None else (kills.count, kills.group)
+
+
+def test_kills_for_want_of_memory_are_those_of_the_processs_own_group(tmp_path: Path) -> None:
+    files = {
+        "a/b/memory.events": "low 0\nhigh 4\nmax 9\noom 2\noom_kill 1\noom_group_kill 0",
+        "a/memory.events": "oom_kill 7",
+    }
+    root = a_root(tmp_path, "0::/a/b", V2, files)
+
+    assert kills_in(root) == (1, root / "sys/fs/cgroup/a/b")
+
+
+def test_kills_of_version_1_and_of_the_machine_are_counted(tmp_path: Path) -> None:
+    v1 = "oom_kill_disable 0\nunder_oom 0\noom_kill 5"
+    old = a_root(tmp_path / "1", "4:memory:/a", V1_MEMORY, {"memory/a/memory.oom_control": v1})
+    bare = a_root(tmp_path / "2", "0::/", V2, {})
+    (bare / "proc/vmstat").write_text("pgfault 3\noom_kill 8\n")
+
+    assert kills_in(old) == (5, old / "sys/fs/cgroup/memory/a")
+    assert kills_in(bare) == (8, None)
+    assert kills_in(tmp_path) is None
+
+
+def test_the_limit_is_that_of_the_group_with_the_least(tmp_path: Path) -> None:
+    files = {"a/b/memory.max": "3000", "a/memory.max": "2000", "a/memory.peak": "1999"}
+
+    assert memory_limit(a_root(tmp_path, "0::/a/b", V2, files)) == MemoryLimit(2_000, 1_999)
+    assert memory_limit(tmp_path / "none") is None

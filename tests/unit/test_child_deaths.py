@@ -1,5 +1,6 @@
 """How a child died, by its status and what it has left in its file."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import pytest
 
 from seqd.settings import Settings
 from seqd.worker.deaths import DeathFile, one_line
+from seqd.worker.memory_kills import MemoryWatch
+from seqd_schemas import DeathCause
+from worker_fixtures import wait_until
 
 #: A plugin's call as a child makes it, with the host's frames left out.
 CHILD = """
@@ -69,7 +73,7 @@ def test_a_child_that_was_silent_says_so_and_where_it_stood(tmp_path: Path):
         "The plugin did not ask whether to stop for 12 s; it stood in stuck.py, line 4, in "
         "classify."
     )
-    assert death.is_silent
+    assert death.cause is DeathCause.HANG
 
 
 def test_a_child_that_was_killed_while_it_started_says_where_it_stood(tmp_path: Path):
@@ -142,19 +146,138 @@ def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "said"),
+    ("exit_code", "cause", "said"),
     [
-        (0, "exited with status 0."),
-        (-9, "was ended by SIGKILL, as the system does where memory is short."),
-        (-64, "was ended by SIGRTMAX."),
-        (-99, "was ended by signal 99."),
-        (None, "ended."),
+        (0, DeathCause.EXIT, "exited with status 0."),
+        (-9, DeathCause.SIGNAL, "was ended by SIGKILL, as the system does where memory is short."),
+        (-15, DeathCause.SIGNAL, "was ended by SIGTERM."),
+        (-64, DeathCause.SIGNAL, "was ended by SIGRTMAX."),
+        (-99, DeathCause.SIGNAL, "was ended by signal 99."),
+        (None, DeathCause.UNKNOWN, "ended."),
     ],
 )
 def test_a_child_that_left_nothing_is_known_by_its_status(
-    tmp_path: Path, exit_code: int | None, said: str
+    tmp_path: Path, exit_code: int | None, cause: DeathCause, said: str
 ):
     death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(1, exit_code)
 
     assert death.message == f"The worker's process {said}"
+    assert death.cause is cause
     assert list(stacks) == []
+
+
+def test_a_loop_that_goes_on_asking_is_a_hang_with_the_stacks_of_all_threads(tmp_path: Path):
+    child = died(
+        tmp_path,
+        """
+        import threading, time
+        from seqd.worker.silence import Hang
+        def classify(deaths):
+            threading.Thread(target=watch, args=[deaths], name="watch\\n\x1b[2J").start()
+            threading.Thread(target=time.sleep, args=[60], name="idle", daemon=True).start()
+            loop()
+        def loop():
+            while True:
+                pass
+        def watch(deaths):
+            time.sleep(0.2)
+            deaths.die_of_hang(Hang(61.0, 0.812))
+        """,
+    )
+
+    death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(
+        child.pid, child.returncode
+    )
+
+    assert death.cause is DeathCause.HANG
+    assert re.fullmatch(
+        r"The plugin computed for 61 s at items that should take 0\.81 s, as earlier ones did "
+        r"\(SEQD_UNIT_BUDGET_FACTOR\); it stood in stuck\.py, line \d+, in loop\.",
+        death.message,
+    )
+    assert [stack.name for stack in stacks] == ["MainThread", "idle", r"watch\n\x1b[2J"]
+    assert one_line(stacks[0].frames).startswith("stuck.py:")
+    assert "stuck.py:" in one_line(stacks[2].frames)
+
+
+def test_a_child_that_its_parent_ends_is_told_from_one_that_ended_itself(tmp_path: Path):
+    (tmp_path / "stuck.py").write_text("def classify(deaths):\n    input()\n")
+    deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
+    with subprocess.Popen(
+        [sys.executable, "-c", dedent(CHILD)], cwd=tmp_path, stdin=subprocess.PIPE
+    ) as child:
+        wait_until(lambda: bool(deaths._text_of(child.pid)), "its file is there")
+        deaths.kill(child.pid, 42.0)
+
+    death, stacks = deaths.death_of(child.pid, child.returncode)
+
+    assert death.cause is DeathCause.WATCHDOG
+    assert death.message == (
+        "No thread of the worker's process ran for 42 s, as in C code that keeps the interpreter's "
+        "lock; it stood in stuck.py, line 2, in classify."
+    )
+    assert len(stacks) == 1
+
+
+def a_machine(folder: Path, kills: int, procs: str = "") -> Path:
+    """A folder with the `proc` of a process, and its control group of version 2."""
+    files = {
+        "proc/self/cgroup": "0::/seqd",
+        "proc/self/mountinfo": "30 23 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw",
+        "sys/fs/cgroup/seqd/memory.events": f"low 0\noom 3\noom_kill {kills}\noom_group_kill 0",
+        "sys/fs/cgroup/seqd/memory.max": "536870912",
+        "sys/fs/cgroup/seqd/memory.peak": "536870000",
+        "sys/fs/cgroup/seqd/cgroup.procs": procs,
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{text}\n")
+    return folder
+
+
+def killed(folder: Path) -> subprocess.Popen[bytes]:
+    """A child that SIGKILL has ended, and nobody says who sent it."""
+    return died(folder, "import os\ndef classify(deaths): os.kill(os.getpid(), 9)")
+
+
+@pytest.mark.parametrize(
+    ("procs", "whose"), [("", "killed"), (f"{os.getpid()}\n1", "most likely killed")]
+)
+def test_a_kill_that_the_kernel_counts_for_want_of_memory_is_one(
+    tmp_path: Path, procs: str, whose: str
+):
+    memory = MemoryWatch(a_machine(tmp_path, 2, procs))
+    child = killed(tmp_path)
+    a_machine(tmp_path, 3, procs)
+
+    deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
+    death, _ = deaths.death_of(child.pid, child.returncode, memory)
+    again, _ = deaths.death_of(child.pid, child.returncode, memory)
+
+    assert death.cause is DeathCause.OUT_OF_MEMORY
+    assert re.fullmatch(
+        rf"The worker's process was {whose} by the kernel, since memory was used up: its control "
+        r"group may have 536,870,912 bytes and had up to 536,870,000; the process had up to [\d,]+ "
+        r"bytes\. Give it more memory, fewer items at once \(`unit_items` of its model, "
+        r"SEQD_MAX_CLAIM_BYTES\), or a smaller SEQD_MODEL_CACHE_BYTES\.",
+        death.message,
+    )
+    assert again.cause is DeathCause.SIGNAL
+
+
+def test_a_kill_of_long_ago_says_nothing_of_a_child_that_dies_now(tmp_path: Path):
+    memory = MemoryWatch(a_machine(tmp_path, 2))
+    a_machine(tmp_path, 3)
+    memory.run_once()
+    memory.run_once()
+    child = killed(tmp_path)
+
+    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(
+        child.pid, child.returncode, memory
+    )
+
+    assert death.cause is DeathCause.SIGNAL
+    assert death.message == (
+        "The worker's process was ended by SIGKILL, which nobody here has sent; the kernel counts "
+        "no kill for want of memory."
+    )

@@ -38,8 +38,8 @@ class Hang:
         if self.expected_s is None:
             return f"The plugin did not ask whether to stop for {self.seconds:.0f} s"
         return (
-            f"The plugin computed for {self.seconds:.0f} s at items that, by those before, take "
-            f"{self.expected_s:.2g} s"
+            f"The plugin computed for {self.seconds:.0f} s at items that should take "
+            f"{self.expected_s:.2g} s, as earlier ones did (SEQD_UNIT_BUDGET_FACTOR)"
         )
 
 
@@ -62,7 +62,11 @@ class Silence:
     """For how long the plugin that computes has not asked whether to stop, and has computed."""
 
     def __init__(
-        self, max_silent_s: float, end: Callable[[Hang], None], least_s: float = inf
+        self,
+        max_silent_s: float,
+        end: Callable[[Hang], None],
+        least_s: float = inf,
+        delay: RunDelay | None = None,
     ) -> None:
         """`end` is called for a hang; `least_s` is the least time that a budget allows."""
         self._max_silent_s = max_silent_s
@@ -70,7 +74,7 @@ class Silence:
         self._look_every_s = min(LOOK_EVERY_S, max_silent_s / 4, least_s / 4)
         self._computing = 0
         self._budgeted: _Budgeted | None = None
-        self._delay = RunDelay()
+        self._delay = delay or RunDelay()
         self._is_heard = False
         self._closed = Event()
 

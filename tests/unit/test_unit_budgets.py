@@ -1,0 +1,225 @@
+"""For how long items may be computed: by what others of their kind have cost."""
+
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+from time import sleep
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqd.local.run_delay import RunDelay
+from seqd.worker.silence import Hang, Silence
+from seqd.worker.unit_budgets import (
+    CALLS_KEPT,
+    KINDS_KEPT,
+    NO_BUDGETS,
+    Budget,
+    BudgetRule,
+    UnitCosts,
+    UnitSize,
+)
+
+SECONDS = st.floats(min_value=0.0, max_value=1e6)
+RULES = st.builds(
+    BudgetRule,
+    factor=st.floats(min_value=0.01, max_value=1e5),
+    floor_s=st.floats(min_value=0.1, max_value=86_400.0),
+    max_silent_s=st.floats(min_value=0.1, max_value=86_400.0),
+)
+SIZES = st.builds(
+    UnitSize,
+    items=st.integers(1, 10_000),
+    characters=st.integers(1, 10**7),
+    longest=st.integers(1, 10**6),
+)
+
+
+@given(RULES, SECONDS)
+def test_a_budget_is_never_below_the_floor_nor_a_silence_above_the_limit(
+    rule: BudgetRule, expected_s: float
+) -> None:
+    budget = rule.budget(expected_s)
+
+    assert budget is not None
+    assert budget.unit_s >= max(rule.floor_s, rule.factor * expected_s)
+    assert min(rule.floor_s, rule.max_silent_s) <= budget.silent_s <= rule.max_silent_s
+
+
+@given(RULES, SECONDS, SECONDS)
+def test_who_is_expected_to_take_longer_may_take_as_long_or_longer(
+    rule: BudgetRule, one_s: float, other_s: float
+) -> None:
+    less, more = (rule.budget(seconds) for seconds in sorted((one_s, other_s)))
+
+    assert less is not None and more is not None
+    assert less.unit_s <= more.unit_s
+    assert less.silent_s <= more.silent_s
+
+
+def test_a_factor_of_zero_bounds_nothing() -> None:
+    assert NO_BUDGETS.budget(1.0) is None
+    assert NO_BUDGETS.least_s == inf
+
+
+def a_cost(costs: UnitCosts, size: UnitSize, *, load: int = 1, written: int = 0) -> None:
+    with costs.measuring("kind", load, size) as measured:
+        sleep(0.01)
+        measured.written = written
+
+
+@given(SIZES, SIZES)
+def test_more_and_longer_items_are_expected_to_take_longer(one: UnitSize, other: UnitSize) -> None:
+    costs, known = UnitCosts(), UnitSize(items=8, characters=800, longest=100)
+    with costs.measuring("kind", 1, known):
+        pass
+    more = UnitSize(
+        max(one.items, other.items),
+        max(one.characters, other.characters),
+        max(one.longest, other.longest),
+    )
+
+    expected_s = [costs.expected_s("kind", 1, size) for size in (one, other, more)]
+
+    assert all(seconds is not None for seconds in expected_s)
+    assert max(expected_s) == expected_s[2]  # type: ignore[type-var]
+
+
+def test_nothing_is_expected_of_what_was_never_measured_or_was_loaded_anew() -> None:
+    costs, size = UnitCosts(), UnitSize(items=8, characters=800, longest=100)
+    before = costs.expected_s("kind", 1, size)
+    a_cost(costs, size)
+
+    assert before is None
+    assert costs.expected_s("another kind", 1, size) is None
+    assert costs.expected_s("kind", 2, size) is None
+    assert costs.expected_s("kind", 1, size) is not None
+
+
+def test_what_raises_is_not_measured() -> None:
+    costs, size = UnitCosts(), UnitSize(items=1, characters=1, longest=1)
+
+    with pytest.raises(ValueError, match="broken"), costs.measuring("kind", 1, size):
+        raise ValueError("broken")
+
+    assert costs.expected_s("kind", 1, size) is None
+
+
+def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
+    costs = UnitCosts()
+    size = UnitSize(items=1, characters=10, longest=10, most_written=1_000)
+    a_cost(costs, size, written=10)
+
+    expected_s = costs.expected_s("kind", 1, size)
+
+    assert expected_s is not None
+    assert expected_s >= 1.0  # a hundred times what ten characters took
+
+
+def test_the_slowest_of_the_last_calls_counts_and_memory_is_bounded() -> None:
+    costs, size = UnitCosts(), UnitSize(items=1, characters=1, longest=1)
+    a_cost(costs, size)
+    for _ in range(CALLS_KEPT - 1):
+        with costs.measuring("kind", 1, size):
+            pass
+    slow_s = costs.expected_s("kind", 1, size)
+    with costs.measuring("kind", 1, size):
+        pass
+    fast_s = costs.expected_s("kind", 1, size)
+    for number in range(KINDS_KEPT):
+        with costs.measuring(f"kind {number}", 1, size):
+            pass
+
+    assert slow_s is not None and fast_s is not None
+    assert slow_s >= 0.01 > fast_s
+    assert costs.expected_s("kind", 1, size) is None
+
+
+def hangs_of(
+    budget: Budget | None, work: Callable[[Silence], None], max_silent_s: float = 60.0
+) -> list[Hang]:
+    """The hangs that are found while something works."""
+    hangs: list[Hang] = []
+    silence = Silence(max_silent_s, hangs.append, least_s=0.1)
+    silence.start()
+    try:
+        with silence.computing(), silence.within(budget):
+            work(silence)
+    finally:
+        silence.close()
+    return hangs
+
+
+def asks_for(seconds: float) -> Callable[[Silence], None]:
+    """Something that asks whether to stop all the time."""
+
+    def work(silence: Silence) -> None:
+        for _ in range(round(seconds / 0.005)):
+            silence.hear()
+            sleep(0.005)
+
+    return work
+
+
+def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop() -> None:
+    found = hangs_of(Budget(0.01, silent_s=10.0, unit_s=0.1), asks_for(0.8))
+
+    assert found
+    assert found[0].expected_s == 0.01
+    assert found[0].seconds > 0.1
+    assert str(found[0]) == (
+        "The plugin computed for 0 s at items that should take 0.01 s, as earlier ones did "
+        "(SEQD_UNIT_BUDGET_FACTOR)"
+    )
+
+
+def test_what_is_silent_past_its_budget_is_a_hang_before_the_limit_for_all() -> None:
+    found = hangs_of(Budget(0.01, silent_s=0.1, unit_s=10.0), lambda silence: sleep(0.8))
+
+    assert found
+    assert found[0].expected_s is None
+
+
+def test_without_a_budget_what_asks_may_go_on() -> None:
+    assert hangs_of(None, asks_for(0.3), max_silent_s=0.2) == []
+
+
+def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -> None:
+    def write(thread: str, waited_ns: int) -> None:
+        (tmp_path / thread).mkdir(exist_ok=True)
+        (tmp_path / thread / "schedstat").write_text(f"5 {waited_ns} 7\n")
+
+    delay = RunDelay(tmp_path)
+    write("10", 9_000_000_000)
+    first_s = delay.since_last_s()
+    write("10", 9_500_000_000)
+    write("11", 4_000_000_000)  # it is new: what it waited before is not known
+    second_s = delay.since_last_s()
+    write("11", 6_000_000_000)
+    third_s = delay.since_last_s()
+
+    assert (first_s, second_s, third_s) == (0.0, 0.5, 2.0)
+
+
+def test_where_nobody_counts_no_wait_is_known(tmp_path: Path) -> None:
+    (tmp_path / "10").mkdir()
+
+    assert RunDelay(tmp_path).since_last_s() == 0.0
+    assert RunDelay(tmp_path / "none").since_last_s() == 0.0
+
+
+def test_work_that_waits_for_a_processor_keeps_to_its_budget(tmp_path: Path) -> None:
+    thread, found = tmp_path / "10", list[Hang]()
+    thread.mkdir()
+    silence = Silence(60.0, found.append, least_s=0.1, delay=RunDelay(tmp_path))
+    silence.start()
+
+    with silence.computing(), silence.within(Budget(0.01, silent_s=0.1, unit_s=0.1)):
+        for waited_s in range(40):
+            (thread / "new").write_text(f"5 {waited_s}000000000 7\n")
+            (thread / "new").rename(thread / "schedstat")
+            sleep(0.01)
+    silence.close()
+
+    assert found == []
