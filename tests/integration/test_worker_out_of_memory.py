@@ -80,7 +80,7 @@ def test_a_child_that_the_kernel_kills_for_want_of_memory_is_told_as_that(
     (error,) = [result.error for result in results if isinstance(result, ItemFailure)]
     said = (
         r"The worker's process was killed by the kernel, since memory was used up: its control "
-        r"group may have 536,870,912 bytes and had up to [\d,]+; the process had up to [\d,]+ bytes"
+        r"group may have 536,870,912 bytes and had [\d,]+, the process [\d,]+\. Give it more, or "
     )
     assert re.search(said, error.message)
     told = [event for event in job.events() if isinstance(event, Log)]

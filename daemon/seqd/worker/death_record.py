@@ -93,7 +93,7 @@ class DeathRecord:
     def note(self, death: Death, pid: int) -> None:
         """Add a death, for the next child to publish; publish it as well."""
         now_ms = self._now_ms()
-        message = wire_text(death.message)[:MAX_DEATH_CHARS]
+        message = _cut(wire_text(death.message))
         self._deaths.append(
             ChildDeath(at_ms=now_ms, cause=death.cause, message=message, pid=max(0, pid))
         )
@@ -148,3 +148,8 @@ class DeathRecord:
                 return self._ledger.fleet.now_ms()
         except REDIS_ERRORS:
             return int(time() * 1_000)
+
+
+def _cut(message: str) -> str:
+    fits = len(message) <= MAX_DEATH_CHARS
+    return message if fits else f"{message[: MAX_DEATH_CHARS - 1]}…"

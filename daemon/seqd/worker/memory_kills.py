@@ -12,8 +12,8 @@ from seqd.worker.background import PeriodicTask
 READ_EVERY_S = 10.0
 
 _WHAT_TO_DO = (
-    "Give it more memory, fewer items at once (`unit_items` of its model, SEQD_MAX_CLAIM_BYTES), "
-    "or a smaller SEQD_MODEL_CACHE_BYTES"
+    "Give it more, or lower SEQD_MODEL_CACHE_BYTES, SEQD_MAX_CLAIM_BYTES or `unit_items` of its "
+    "model"
 )
 
 
@@ -54,13 +54,14 @@ class MemoryWatch(PeriodicTask):
         return memory_kills(self._root)
 
     def _figures(self) -> str:
-        """Return how much may be had, and what was."""
-        had = f"the process had up to {_peak_of_children():,} bytes"
-        limit = memory_limit(self._root)
+        """Return how much may be had, and what was at most."""
+        limit, peak = memory_limit(self._root), _peak_of_children()
         if limit is None:
-            return f"that of the machine; {had}"
-        peak = "" if limit.peak_bytes is None else f" and had up to {limit.peak_bytes:,}"
-        return f"its control group may have {limit.limit_bytes:,} bytes{peak}; {had}"
+            return f"the machine's; the process had {peak:,} bytes"
+        allowed = f"its control group may have {limit.limit_bytes:,} bytes"
+        if limit.peak_bytes is None:
+            return f"{allowed}; the process had {peak:,}"
+        return f"{allowed} and had {limit.peak_bytes:,}, the process {peak:,}"
 
 
 def _count(kills: MemoryKills | None) -> int:
