@@ -147,7 +147,7 @@ def whole_flow(fleet: Fleet) -> None:
     """Start a worker and have everybody do what they do; no worker is up after it."""
     fleet.cluster.start_ready()
     client = fleet.client()
-    for part in (classify_and_read, predict, steer, stream, train, look):
+    for part in (classify_and_read, predict, steer, replay, stream, train, look):
         part(fleet, client)
     use_inbox(fleet)
     read_figures(fleet, workers=1)
@@ -212,6 +212,20 @@ def steer(fleet: Fleet, client: Client) -> None:
         (f"s{n}" for n in range(64)), model="echo", parameters={"delay_ms": 100}, expires_in_s=1
     )
     wait_until(lambda: late.record().state is JobState.EXPIRED, "its time is over")
+
+
+def replay(fleet: Fleet, client: Client) -> None:
+    """Read dead letters, try again what they tell of, and purge them."""
+    job = client.classify(["good", "bad"], model="echo")
+    job.wait(timeout_s=30)
+    (letter,) = client.failures(job=job.job_id)
+    assert client.failure(letter.id) == letter
+    assert client.failure_count() > 0
+    assert [item.text for item in client.failure_items(letter.id)] == ["bad"]
+    (done,) = client.replay(ids=[letter.id])
+    assert done.new_job_id is not None
+    client.job(done.new_job_id).wait(timeout_s=30)
+    assert client.purge_failures(job=job.job_id) == 1
 
 
 def stream(fleet: Fleet, client: Client) -> None:
@@ -295,6 +309,7 @@ def read_figures(fleet: Fleet, workers: int) -> None:
     reader.quarantined()
     reader.inbox()
     reader.evictions()
+    reader.failure_count()
     reader.work_left()
     with connect(fleet.url(Role.EXPORTER)) as connection:
         connection.ping()

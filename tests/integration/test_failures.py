@@ -1,6 +1,7 @@
 """What failed can be found, understood, and tried again once its cause is mended."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from checkout import ROOT
 from cli_builders import here
 from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import InvalidRequest, UnknownFailure
@@ -290,6 +292,31 @@ def test_a_command_that_names_no_dead_letters_is_refused(
         assert ended.err.startswith(
             f"error[invalid_request]: It is not said which dead letters to {action}: name ids, "
         )
+
+
+@pytest.mark.usefixtures("shell")
+def test_every_command_of_the_guide_is_one(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = (ROOT / "docker" / "failures.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^seqd (failures [^#\n]*)", guide, re.MULTILINE)
+    assert len(lines) == 10
+
+    for line in lines:
+        looks = () if " list" in line or "--dry-run" in line else ("--dry-run",)
+        assert here(capsys, *line.split(), *looks).status == 0, line
+
+
+@pytest.mark.usefixtures("shell")
+def test_status_and_a_job_say_that_something_failed(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = failed(client, "raise")
+
+    assert "\nDead letters of what failed: " in here(capsys, "status").out
+    assert json.loads(here(capsys, "status", "--json").out)["failures"] >= 1
+    said = f"\nWhat failed, and why: seqd failures list --job {job.job_id}\n"
+    assert said in here(capsys, "jobs", "show", job.job_id).out
 
 
 @pytest.mark.usefixtures("shell")
