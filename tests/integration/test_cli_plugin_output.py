@@ -190,6 +190,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "models rm": ("echo@4",),
             "models gc": ("echo", "--keep", "1"),
             "status": (),
+            "doctor": (),
             "models list": (),
             "models show": ("echo",),
             "models params": ("echo",),
@@ -233,7 +234,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
 def _json_of(environment: Mapping[str, str], words: str, *arguments: str) -> list[Any]:
     """Run a command with `--json`; return its values, one a line or one in all."""
     ended = seqd(environment, *words.split(), *arguments, "--json")
-    assert ended.status in (0, 2) and ended.out.strip(), (words, ended)
+    assert ended.status in (0, 1, 2) and ended.out.strip(), (words, ended)
     try:
         return [json.loads(ended.out)]
     except ValueError:

@@ -16,6 +16,7 @@ COMMANDS = [
     ("up",),
     ("worker",),
     ("status",),
+    ("doctor",),
     ("demo",),
     ("classify",),
     ("train",),

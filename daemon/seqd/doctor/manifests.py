@@ -70,7 +70,9 @@ def _documents(file: Path) -> list[object]:
     if len(content) > _MAX_BYTES:
         raise InvalidInput(f"{file} has more than {_MAX_BYTES:,} bytes, which no manifest has.")
     try:
-        documents = list(yaml.safe_load_all(content))
+        # That of libyaml bounds nesting; PyYAML's own takes seconds to find out.
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        documents = list(yaml.load_all(content, Loader=loader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         first = " ".join(str(error).split())[:300]
         raise InvalidInput(f"{file} is no YAML: {first}.") from None

@@ -1,0 +1,273 @@
+"""What `seqd doctor` finds of a machine: its store, disks, GPUs, plugins and stale files."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ResponseError
+
+from checkout import python_path
+from fake_gpu_fixtures import LOST, Machine
+from plugin_folders import install_plugin
+from seqd.doctor.devices import _covers, device_checks
+from seqd.doctor.files import file_checks
+from seqd.doctor.findings import Check, Finding, NotChecked, Report, Severity, finding
+from seqd.doctor.fixes import fix
+from seqd.doctor.machine import machine_checks
+from seqd.doctor.plugins import plugin_checks
+from seqd.doctor.running import run_checks
+from seqd.doctor.store import store_checks
+from seqd.errors import RedisUnreachable
+from seqd.models.store import ModelStore
+from seqd.settings import Settings
+from store_builders import publish
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data")
+
+
+def kinds(report: Report) -> list[str]:
+    return [one.id for one in report.findings]
+
+
+def a_check(name: str, *found: Finding, error: Exception | None = None) -> Check:
+    def run() -> Iterator[Finding]:
+        yield from found
+        if error is not None:
+            raise error
+
+    return Check(name, run)
+
+
+def test_a_check_that_cannot_look_is_told_of_and_costs_no_other() -> None:
+    bad = finding("inodes", "a\x1b[2J\nb", "c")
+
+    report = run_checks(
+        [
+            a_check("first", bad, error=NotChecked("no such figure")),
+            a_check("second", error=ResponseError("unknown command 'SLOWLOG', with args")),
+            a_check("third", error=PermissionError(13, "Permission denied", "/x")),
+            a_check("fourth"),
+        ]
+    )
+
+    assert report.findings[0].what == r"a\x1b[2J\nb."
+    assert report.checked == ["fourth"]
+    assert [(one.what, one.why) for one in report.not_checked] == [
+        ("first", "no such figure"),
+        ("second", "the server does not know the command (unknown command 'SLOWLOG')"),
+        ("third", "/x: Permission denied"),
+    ]
+
+
+def test_once_redis_is_gone_no_check_waits_for_it_again() -> None:
+    report = run_checks([a_check("first", error=RedisUnreachable("no answer.")), a_check("second")])
+
+    assert {one.why for one in report.not_checked} == {"Redis went away meanwhile: no answer"}
+    assert report.checked == []
+
+
+def test_the_worst_comes_first() -> None:
+    report = Report(findings=[finding("stale-files", "a", "b")])
+    report.add(Report(findings=[finding("inodes", "a", "b")]))
+
+    assert [one.severity for one in report.findings] == [Severity.ERROR, Severity.WARNING]
+
+
+def test_a_damaged_version_is_found_by_its_size_and_by_its_hash_where_it_is_deep(
+    settings: Settings,
+) -> None:
+    store = ModelStore(settings.store_dir, {})
+    for _ in range(3):
+        publish(store)
+    folder = settings.store_dir / "topics"
+    (folder / "1" / "echo.json").write_text("{}")
+    (folder / "2" / "echo.json").write_text('{"records": 2}')  # as many bytes
+
+    quick = run_checks(store_checks(settings, deep=False))
+    deep = run_checks(store_checks(settings, deep=True))
+
+    assert [one.what.partition(":")[0] for one in quick.findings] == ["topics@1"]
+    assert [one.what.partition(":")[0] for one in deep.findings] == ["topics@1", "topics@2"]
+    assert quick.findings[0].what.endswith("has 2 bytes, and its manifest says 14.")
+
+
+def test_a_label_of_a_version_that_is_gone_is_found(settings: Settings) -> None:
+    publish(ModelStore(settings.store_dir, {}))
+    (settings.store_dir / "topics" / "labels.json").write_text(json.dumps({"production": 7}))
+
+    (found,) = run_checks(store_checks(settings, deep=False)).findings
+
+    assert found.id == "store-labels"
+    assert found.what == "topics@7 is in service, and the store has no such version."
+
+
+def test_a_machine_without_a_store_says_that_there_was_none_to_look_at(settings: Settings) -> None:
+    report = run_checks(store_checks(settings, deep=False))
+
+    assert {one.why for one in report.not_checked} == {
+        f"this machine has no store at {settings.store_dir}"
+    }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_disk_that_is_full_or_without_inodes_is_an_error(settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=20", "tmpfs", settings.data_dir]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk")
+    try:
+        (settings.data_dir / "large").write_bytes(b"x" * 1_040_000)
+        for number in range(17):
+            (settings.data_dir / str(number)).touch()
+
+        found = run_checks(machine_checks(settings)).findings
+    finally:
+        subprocess.run(["umount", settings.data_dir], check=True)
+
+    ours = [one for one in found if str(settings.data_dir) in one.what]
+    assert {one.id for one in ours} == {"disk-full", "inodes"}
+    assert ours[0].severity is Severity.ERROR
+
+
+def test_a_variable_that_is_no_setting_is_found(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_LEAS_S", "3")
+
+    found = run_checks(machine_checks(settings)).findings
+
+    assert "SEQD_LEAS_S is no setting and changes nothing. Did you mean 'SEQD_LEASE_S'?" in [
+        one.what for one in found
+    ]
+
+
+def age(path: Path, hours: float) -> Path:
+    then = time.time() - 3_600 * hours
+    os.utime(path, (then, then))
+    return path
+
+
+def test_stale_files_are_told_of_and_removed_and_no_other(settings: Settings) -> None:
+    run, redis = settings.data_dir / "run", settings.data_dir / "redis"
+    store = ModelStore(settings.store_dir, {})
+    run.mkdir(parents=True)
+    redis.mkdir()
+    for name, hours in (("old", 25), ("young", 23)):
+        (run / f"{name}.heartbeat").write_text("x")
+        age(run / f"{name}.heartbeat", hours)
+    (redis / "redis.sock").touch()
+    age(redis / "redis.sock", 30)
+    staged = {job: store.new_folder("topics", job) for job in ("over", "open", "recent")}
+    for job in ("over", "open"):
+        age(staged[job], 30)
+
+    def is_open(job: str) -> bool:
+        return job == "open"
+
+    told = run_checks(file_checks(settings, is_open))
+    done = fix(settings, None, is_open)
+
+    assert kinds(told) == ["stale-files"] * 3
+    assert done.fixed == [
+        "Removed files of workers that are gone: old.heartbeat.",
+        f"Removed staged versions of trainings that are over: {staged['over'].name}.",
+        "Removed the socket and address of a Redis that is gone: redis.sock.",
+    ]
+    assert done.not_fixed == []
+    assert [one.exists() for one in staged.values()] == [False, True, True]
+    assert [path.name for path in run.iterdir()] == ["young.heartbeat"]
+    assert run_checks(file_checks(settings, is_open)).findings == []
+
+
+def test_what_belongs_to_a_job_that_nobody_can_ask_about_stays(settings: Settings) -> None:
+    staged = age(ModelStore(settings.store_dir, {}).new_folder("topics", "job"), 30)
+
+    done = fix(settings, None, lambda job: None)
+
+    assert (done.fixed, staged.exists()) == ([], True)
+
+
+def test_a_machine_without_a_gpu_is_well(machine: Machine, settings: Settings) -> None:
+    report = run_checks(device_checks(settings.model_copy(update={"slots": "cpu:0"})))
+
+    assert (report.findings, report.not_checked) == ([], [])
+
+
+def test_gpus_that_are_sick_or_lost_are_found_and_the_well_one_is_not(
+    machine: Machine, settings: Settings
+) -> None:
+    machine.add(2)
+    machine.change(1, error=LOST)
+    well = run_checks(device_checks(settings)[:2])
+    machine.say("cuda cuLaunchKernel 719")
+    sick = run_checks(device_checks(settings)[:2])
+
+    assert kinds(well) == ["gpu-lost"]
+    assert kinds(sick) == ["gpu-lost", "gpu-sick"]
+    assert sick.findings[0].page == "docker/RUNBOOK.md#sick-gpu"
+
+
+@pytest.mark.parametrize(
+    ("built_for", "capability", "covered"),
+    [
+        (["sm_80", "sm_86"], (8, 9), True),
+        (["sm_90"], (8, 0), False),
+        (["sm_50", "compute_50"], (9, 0), True),
+        (["sm_90a"], (9, 0), True),
+        (["sm_80"], (12, 0), False),
+        (["sm_120"], (12, 0), True),
+    ],
+)
+def test_a_gpu_is_covered_by_a_kernel_of_its_generation_or_by_what_the_driver_compiles(
+    built_for: list[str], capability: tuple[int, int], covered: bool
+) -> None:
+    assert _covers(built_for, capability) is covered
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("source", "what", "severity"),
+    [
+        (
+            "print('noise')\nimport no_such_module",
+            "The plugin bad is broken here: ModuleNotFoundError: No module named 'no_such_module'",
+            Severity.WARNING,
+        ),
+        pytest.param(
+            "import time\ntime.sleep(60)",
+            "The plugins here were not loaded within 2 s: it stood in seqd_bad.py, line 2",
+            Severity.ERROR,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "import os\nos._exit(3)",
+            "A plugin here ended the process that loads plugins, with status 3",
+            Severity.ERROR,
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["broken", "hangs", "ends"],
+)
+def test_a_plugin_that_is_broken_hangs_or_ends_its_process_is_a_finding(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    source: str,
+    what: str,
+    severity: Severity,
+) -> None:
+    install_plugin(tmp_path, "bad", source)
+    monkeypatch.setenv("PYTHONPATH", python_path(tmp_path))
+    monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "bad")
+
+    (found,) = run_checks(plugin_checks(settings, load_s=2)).findings
+
+    assert found.what.startswith(what)
+    assert (found.id, found.severity) == ("plugin-broken", severity)
