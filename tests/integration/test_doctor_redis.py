@@ -2,10 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
@@ -116,7 +117,7 @@ def test_a_server_without_a_limit_of_memory_is_a_warning(settings: Settings, red
 def test_a_server_that_is_nearly_full_is_an_error_with_what_is_used(
     settings: Settings, redis: Redis
 ) -> None:
-    redis.set("large", b"x" * 16_000_000)
+    redis.setrange("large", 16_000_000, "x")
     used = redis.info("memory")["used_memory"]
     redis.config_set("maxmemory", int(used / 0.85))
 
@@ -280,22 +281,49 @@ def test_a_wrong_password_is_told_apart_and_is_not_shown(settings: Settings) -> 
     assert "wrong-" not in found.what + found.do
 
 
-def test_what_is_no_redis_is_told_apart(settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "redis-address"),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "redis-loading"),
+        (b"-BUSY Redis is busy running a script.\r\n", "redis-not-writable"),
+        (b"-MASTERDOWN Link with MASTER is down.\r\n", "redis-not-writable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_how_a_server_does_not_answer_is_told_apart(tmp_path: Path, said: bytes, kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def answer() -> None:
-            connection, _ = other.accept()
-            with connection:
-                connection.recv(1_024)
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            with suppress(OSError):  # which ends it
+                while True:
+                    with other.accept()[0] as connection:
+                        while received := connection.recv(1_024):
+                            connection.sendall(said * max(1, received.count(b"*")))
 
         Thread(target=answer, daemon=True).start()
         url = f"redis://127.0.0.1:{other.getsockname()[1]}/0"
-        found = open_server(settings.model_copy(update={"redis_url": url}))
+        found = open_server(Settings(redis_url=url, data_dir=tmp_path))
 
     assert isinstance(found, Finding)
-    assert found.id == "redis-address"
-    assert "is not Redis: it sent" in found.what
+    assert found.id == kind, found
+
+
+def test_a_server_that_cannot_write_to_its_disk_says_so(
+    private_server: PrivateServer, tmp_path: Path
+) -> None:
+    with Redis.from_url(private_server.url) as redis:
+        redis.config_set("save", "3600 1")
+        shutil.rmtree(private_server.folder)
+        redis.bgsave()
+        wait_until(
+            lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err", "it has failed"
+        )
+
+    report = examined(Settings(redis_url=private_server.url, data_dir=tmp_path))
+    private_server.kill()  # it would try to write for long
+
+    assert {one.id for one in report.of(Severity.ERROR)} == {"redis-persistence-failing"}
 
 
 def test_a_certificate_of_an_unknown_authority_is_told_apart(
@@ -326,4 +354,4 @@ def test_a_finding_fits_a_terminal_of_40_columns(
     lines = shown.splitlines()
     assert max(map(len, lines)) <= 40, shown
     assert "error  redis-eviction-policy" in lines
-    assert "39 checks: 1 error, 1 warning; not checked: 3" in " ".join(shown.split())
+    assert "40 checks: 1 error, 1 warning; not checked: 3" in " ".join(shown.split())

@@ -190,8 +190,10 @@ def test_what_belongs_to_a_job_that_nobody_can_ask_about_stays(settings: Setting
     staged = age(ModelStore(settings.store_dir, {}).new_folder("topics", "job"), 30)
 
     done = fix(settings, None, lambda job: None)
+    report = run_checks(file_checks(settings, lambda job: None))
 
-    assert (done.fixed, staged.exists()) == ([], True)
+    assert (done.fixed, report.findings, staged.exists()) == ([], [], True)
+    assert [one.what for one in report.not_checked] == ["staged versions"]
 
 
 def test_a_machine_without_a_gpu_is_well(machine: Machine, settings: Settings) -> None:

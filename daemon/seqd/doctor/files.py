@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from seqd.doctor.findings import Check, Finding, finding, listed
+from seqd.doctor.findings import Check, Finding, NotChecked, finding, listed
 from seqd.local.endpoint import ENDPOINT_NAME, LOCK_NAME, is_alive, read_endpoint, server_folder
 from seqd.local.redis_socket import SOCKET_NAME
 from seqd.local.run_files import LEFT_BEHIND_S, RunFolder
 from seqd.models.store import ModelStore
+from seqd_schemas import job_of_run
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -45,8 +46,11 @@ class StaleFiles:
 
 
 def file_checks(settings: "Settings", is_open: IsOpen) -> list[Check]:
-    """Return the check of what is left of killed processes."""
-    return [Check("stale files", lambda: _check(settings, is_open))]
+    """Return the checks of what is left of killed processes."""
+    return [
+        Check("stale files", lambda: _check(settings, is_open)),
+        Check("staged versions", lambda: _unknown(settings, is_open)),
+    ]
 
 
 def _check(settings: "Settings", is_open: IsOpen) -> Iterator[Finding]:
@@ -56,6 +60,19 @@ def _check(settings: "Settings", is_open: IsOpen) -> Iterator[Finding]:
             f"{settings.data_dir} has {stale.what}: {listed([one.name for one in stale.paths], 3)}",
             "`seqd doctor --fix` removes them",
         )
+
+
+def _unknown(settings: "Settings", is_open: IsOpen) -> Iterator[Finding]:
+    """Raise NotChecked for staged versions of which nobody can tell whether they are stale."""
+    now_s = time.time()
+    unknown = [
+        path.name
+        for path, run_id in ModelStore(settings.store_dir, {}).staged()
+        if _youngest_is_old(path, now_s) and is_open(_job_of(run_id)) is None
+    ]
+    if unknown:
+        raise NotChecked(f"nobody can be asked whether their jobs are open: {listed(unknown, 3)}")
+    yield from ()
 
 
 def stale_files(settings: "Settings", is_open: IsOpen) -> list[StaleFiles]:
@@ -79,8 +96,12 @@ def _staged(settings: "Settings", is_open: IsOpen, now_s: float) -> tuple[Path, 
     return tuple(
         path
         for path, run_id in ModelStore(settings.store_dir, {}).staged()
-        if _youngest_is_old(path, now_s) and is_open(run_id.partition(".")[0]) is False
+        if _youngest_is_old(path, now_s) and is_open(_job_of(run_id)) is False
     )
+
+
+def _job_of(run_id: str) -> str:
+    return job_of_run(run_id)[0]
 
 
 def _drafts(settings: "Settings", now_s: float) -> tuple[Path, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from seqd.doctor.findings import Check, Finding, NotChecked, Report, Severity, finding
 from seqd.doctor.running import run_checks
 from seqd.errors import InvalidInput, InvalidSettings
+from seqd.kinds import TRAIN
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -132,7 +133,7 @@ def _scaler(where: str, scaler: _Node, settings: "Settings") -> Iterator[Finding
         yield finding(
             "keda-waiting-only",
             f"{where} scales by what waits alone: {queries[0]}",
-            'Scale by sum(seqd_work_left_seconds{task!="train"}), which has work in hand in it',
+            f'Scale by sum(seqd_work_left_seconds{{task!="{TRAIN}"}}), which counts work in hand',
         )
     if scaler.get("kind") == "ScaledObject":
         yield from _bounds(where, spec, has_query=bool(queries))

@@ -51,7 +51,8 @@ _FOREIGN: Final = (
 )
 
 #: Roles that a user may have, in the order in which they are tried.
-_ROLES: Final = (Role.OPERATOR, Role.CLIENT, Role.WORKER, Role.EXPORTER, Role.INBOX)
+#: An operator has all rights of a client.
+_ROLES: Final = (Role.CLIENT, Role.WORKER, Role.EXPORTER, Role.INBOX)
 
 
 def redis_checks(server: "Server", role: Role | None) -> list[Check]:
@@ -96,7 +97,7 @@ class _Checks:
             code = transient_error(cause) if isinstance(cause, ResponseError) else None
             if code is None:
                 raise
-            yield finding("redis-not-writable", str(error), _not_writable(code))
+            yield finding("redis-not-writable", str(error), how_to_write(code))
 
     def version(self) -> Iterator[Finding]:
         server = self._server
@@ -343,7 +344,8 @@ _DISK: Final = (
 )
 
 
-def _not_writable(code: str) -> str:
+def how_to_write(code: str) -> str:
+    """Return what to do about a server that does not take a write, by the code of its error."""
     if code == "READONLY":
         return (
             "Set SEQD_REDIS_URL to the primary: `redis-cli info replication` has its master_host. "

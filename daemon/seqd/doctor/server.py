@@ -8,19 +8,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from redis import Redis
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
 from seqd.doctor.findings import Finding, NotChecked, finding
+from seqd.doctor.redis import how_to_write
 from seqd.doctor.running import reason_of
 from seqd.errors import (
     InvalidSettings,
+    RedisFull,
     RedisNoPermission,
     RedisRefused,
     RedisUnreachable,
     SeqdError,
 )
 from seqd.ledger import Ledger, connect
-from seqd.ledger.redis import address_of, redis_errors
+from seqd.ledger.redis import address_of, redis_errors, transient_error
 from seqd.ledger.tls import tls_fault_of
 from seqd.local.endpoint import redis_url_of
 from seqd.local.redis_access import RedisAccess
@@ -83,19 +85,19 @@ def open_server(settings: "Settings") -> Server | Finding:
             role="operator",
         )
     except SeqdError as error:
-        return _refused(error)
+        return _refused(error, settings)
     try:
         with redis_errors(redis):
             redis.ping()
-    except RedisNoPermission:
-        pass  # it answers; what it permits is looked at later
+    except (RedisNoPermission, RedisFull):
+        pass  # it answers; what it permits and takes is looked at later
     except SeqdError as error:
         redis.close()
-        return _refused(error)
+        return _refused(error, settings)
     return Server(redis, settings)
 
 
-def _refused(error: SeqdError) -> Finding:
+def _refused(error: SeqdError, settings: "Settings") -> Finding:
     cause = error.__cause__
     if isinstance(cause, BusyLoadingError):
         return finding(
@@ -103,6 +105,9 @@ def _refused(error: SeqdError) -> Finding:
             str(error),
             "Wait until it has read its file: `redis-cli info persistence` has loading_eta_seconds",
         )
+    code = transient_error(cause) if isinstance(cause, ResponseError) else None
+    if code is not None:
+        return finding("redis-not-writable", str(error), how_to_write(code))
     if cause is not None and tls_fault_of(cause) is not None:
         return finding("redis-tls", str(error), "Mend the certificate or the setting named above")
     if isinstance(error, RedisRefused):
@@ -115,6 +120,12 @@ def _refused(error: SeqdError) -> Finding:
     if isinstance(error, InvalidSettings):
         return finding(
             "redis-address", str(error), "Set SEQD_REDIS_URL to a Redis that seqd can use"
+        )
+    if settings.redis_url is None:
+        return finding(
+            "redis-unreachable",
+            str(error),
+            "Start it by `seqd up`, or set SEQD_REDIS_URL to the Redis that you mean",
         )
     return finding(
         "redis-unreachable",
