@@ -104,7 +104,7 @@ def test_what_workers_cannot_run_is_worse_where_none_can(environment: Environmen
     publish(environment, "cpu:0@h2-b", host="h2")
     beside = examined(environment).findings
 
-    assert alone[0].what == ("1 of 1 workers cannot run echo@2: damaged: a.json (cpu:0@h1-a).")
+    assert alone[0].what == ("1 of 1 worker cannot run echo@2: damaged: a.json (cpu:0@h1-a).")
     assert [one.severity for one in (*alone, *beside)] == [Severity.ERROR, Severity.WARNING]
     assert alone[0].page == "docker/RUNBOOK.md#corrupt-model"
 
@@ -141,7 +141,7 @@ def test_a_worker_that_is_silent_is_told_of_until_another_is_up_in_its_place(
     silence(environment, "cpu:0@h2-gone", 5 * HOUR_MS)
 
     assert whats(examined(environment), "worker-silent") == [
-        "1 workers are not heard of any more, and none is up in their place: cpu:0@h2-gone (5.0 h "
+        "Not heard of any more, and none is up in their place: 1 worker, cpu:0@h2-gone (5.0 h "
         "ago). They still hold 0 units."
     ]
 
@@ -202,7 +202,9 @@ def test_an_inbox_that_nobody_empties_and_a_lease_that_nobody_ends_are_errors(
 
     report = examined(environment)
 
-    assert whats(report, "inbox-stuck") == ["1 entries wait in the inbox, the oldest for 5 min."]
+    assert whats(report, "inbox-stuck") == [
+        "Entries that wait in the inbox: 1, the oldest for 5 min."
+    ]
     assert whats(report, "leases-overdue") == [
         "A lease or a wait ran out 10 min ago, and no worker has seen to it."
     ]
@@ -237,7 +239,7 @@ def test_names_of_workers_that_are_gone_for_more_than_a_day_are_removed_and_no_o
     )
 
     assert len(before) == 1
-    assert done.fixed == ["Removed 1 names of workers that are gone: cpu:0@h3-long."]
+    assert done.fixed == ["Removed 1 name of workers that are gone: cpu:0@h3-long."]
     assert whats(examined(environment), "stale-workers") == []
     assert list(environment.ledger.fleet.silent_workers()) == ["cpu:0@h2-gone"]
 

@@ -200,6 +200,22 @@ def a_user(
     redis.execute_command("ACL", "DELUSER", "looker")
 
 
+def test_a_slow_script_of_seqd_is_named(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqd.doctor.redis._SLOW_S", 0.0)
+    redis.config_set("slowlog-log-slower-than", 0)
+    server = open_server(settings)
+    assert isinstance(server, Server)
+    server.ledger.fleet.take_lock("mine", "me", 1.0)
+
+    checks = [one for one in redis_checks(server, None) if one.name == "redis slow log"]
+    found = the_finding(run_checks(checks), "redis-slow-scripts")
+    server.redis.close()
+
+    assert ": take_lock (1 time, 0.0 s at most)." in found.what
+
+
 def test_a_client_is_told_what_was_not_looked_at_and_which_right_lacks(
     settings: Settings, running: PrivateServer, redis: Redis
 ) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 from redis.exceptions import ResponseError
@@ -19,12 +20,13 @@ from seqd.doctor.findings import Check, Finding, NotChecked, Report, Severity, f
 from seqd.doctor.fixes import fix
 from seqd.doctor.machine import machine_checks
 from seqd.doctor.plugins import plugin_checks
-from seqd.doctor.running import run_checks
+from seqd.doctor.running import Running, run_checks
 from seqd.doctor.store import store_checks
 from seqd.errors import RedisUnreachable
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from store_builders import publish
+from worker_fixtures import wait_until
 
 
 @pytest.fixture
@@ -71,6 +73,23 @@ def test_once_redis_is_gone_no_check_waits_for_it_again() -> None:
 
     assert {one.why for one in report.not_checked} == {"Redis went away meanwhile: no answer"}
     assert report.checked == []
+
+
+def test_a_check_that_hangs_costs_its_area_the_rest_and_nobody_a_wait() -> None:
+    ended = Event()
+
+    def hang() -> Iterator[Finding]:
+        yield finding("inodes", "a", "b")
+        ended.wait()
+
+    running = Running([a_check("first"), Check("second", hang), a_check("third")])
+    wait_until(lambda: bool(running._report.findings), "the second check has begun")
+    report = running.report(until_s=0)
+    ended.set()
+
+    assert (report.checked, [one.id for one in report.findings]) == (["first"], ["inodes"])
+    why = "it took too long: a disk, a driver or a plugin hangs"
+    assert [(one.what, one.why) for one in report.not_checked] == [("second", why), ("third", why)]
 
 
 def test_the_worst_comes_first() -> None:

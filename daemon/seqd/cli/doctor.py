@@ -9,6 +9,7 @@ import typer
 from seqd.cli import options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_json
+from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from seqd.doctor.findings import Finding, Report
@@ -59,6 +60,10 @@ def doctor(
 
     settings = load_settings()  # what is no setting is a finding, and no line beside the answer
     if manifests:
+        if fix or deep or role is not None:
+            raise InvalidRequest(
+                "--manifest looks at files alone; leave --fix, --deep and --role away"
+            )
         report = examine_manifests(settings, manifests)
     else:
         report = examine(settings, Wanted(fixes=fix, deep=deep, role=_role(role)))
@@ -73,7 +78,7 @@ def doctor(
             }
         )
     else:
-        _show(Screen(), report)
+        _show(Screen(), report, has_fixed=fix)
     raise typer.Exit(0 if report.is_well else 1)
 
 
@@ -85,12 +90,16 @@ def _role(name: str | None) -> "Role | None":
     )
 
 
-def _show(screen: Screen, report: "Report") -> None:
+def _show(screen: Screen, report: "Report", *, has_fixed: bool) -> None:
     for line in report.fixed:
         screen.say(f"fixed: {line}", "green")
     for line in report.not_fixed:
         screen.say(f"not fixed: {line}", "yellow")
-    if report.fixed or report.not_fixed:
+    if has_fixed and not report.fixed:
+        screen.say("Nothing to fix that is safe.")
+    if has_fixed and report.findings:
+        screen.say("--fix does nothing about what follows: each finding says what to do.")
+    if has_fixed:
         screen.say()
     for one in report.findings:
         _show_finding(screen, one)

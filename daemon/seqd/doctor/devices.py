@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -74,25 +75,11 @@ class _Checks:
             )
 
     def compute(self) -> Iterator[Finding]:
-        for gpu in self._gpus():
-            slot = parse_slot(f"gpu:{gpu.uuid}").pinned(PinnedGpu.of(gpu))
-            try:
-                check_device(slot, _KERNEL_S)
-            except DeviceLost as error:
-                yield finding("gpu-lost", str(error), "Start the machine again, or have it mended")
-            except UnusableSlot as error:
-                yield finding(
-                    "gpu-unusable",
-                    str(error),
-                    "Leave CUDA_VISIBLE_DEVICES to seqd, and install a driver that knows this GPU",
-                )
-            except DeviceUnavailable as error:
-                # A worker that computes on it has most of its memory, which is in order.
-                yield finding(
-                    "gpu-busy" if gpu.pids else "gpu-sick",
-                    str(error),
-                    f"`nvidia-smi -i {gpu.index}` says who uses it and which errors it has",
-                )
+        gpus = self._gpus()
+        if gpus:
+            # All at once: each may hang for as long as it is given.
+            with ThreadPoolExecutor(len(gpus)) as pool:
+                yield from (one for one in pool.map(_compute, gpus) if one is not None)
 
     def kernels(self) -> Iterator[Finding]:
         gpus = self._gpus()
@@ -128,6 +115,29 @@ class _Checks:
         if self._listing.fault and not self._listing.is_absent:
             raise NotChecked(f"NVML lists no device: {self._listing.fault}")
         return self._listing.gpus
+
+
+def _compute(gpu: Gpu) -> Finding | None:
+    """Run a small kernel on a GPU; return what is wrong with it."""
+    slot = parse_slot(f"gpu:{gpu.uuid}").pinned(PinnedGpu.of(gpu))
+    try:
+        check_device(slot, _KERNEL_S)
+    except DeviceLost as error:
+        return finding("gpu-lost", str(error), "Start the machine again, or have it mended")
+    except UnusableSlot as error:
+        return finding(
+            "gpu-unusable",
+            str(error),
+            "Leave CUDA_VISIBLE_DEVICES to seqd, and install a driver that knows this GPU",
+        )
+    except DeviceUnavailable as error:
+        # A worker that computes on it has most of its memory, which is in order.
+        return finding(
+            "gpu-busy" if gpu.pids else "gpu-sick",
+            str(error),
+            f"`nvidia-smi -i {gpu.index}` says who uses it and which errors it has",
+        )
+    return None
 
 
 def _architectures() -> list[str]:

@@ -3,9 +3,9 @@
 Without Redis the machine is examined all the same.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
@@ -17,7 +17,7 @@ from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.machine import machine_checks
 from seqd.doctor.plugins import plugin_checks
 from seqd.doctor.redis import redis_checks
-from seqd.doctor.running import run_checks
+from seqd.doctor.running import Running, run_checks
 from seqd.doctor.server import Server, open_server
 from seqd.doctor.store import store_checks
 from seqd.errors import SeqdError, UnknownJob
@@ -25,6 +25,11 @@ from seqd.errors import SeqdError, UnknownJob
 if TYPE_CHECKING:
     from seqd.ledger.acl import Role
     from seqd.settings import Settings
+
+
+#: Seconds after which what hangs is not waited for any more, but for reading all bytes of a store.
+_LONGEST_S: Final = 50.0
+_LONGEST_DEEP_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +49,28 @@ def examine(settings: "Settings", wanted: Wanted = Wanted()) -> Report:
 
     Raises nothing for what is wrong: also a Redis that does not answer is a finding.
     """
-    with ThreadPoolExecutor(thread_name_prefix="seqd-doctor") as pool:
-        # What takes seconds begins at once: processes that load plugins, or compute on GPUs.
-        slow = [
-            pool.submit(run_checks, checks)
-            for checks in (
-                plugin_checks(settings),
-                device_checks(settings),
-                store_checks(settings, deep=wanted.deep),
-            )
-        ]
-        opened = open_server(settings)
-        server = opened if isinstance(opened, Server) else None
-        report = Report()
-        if wanted.fixes:
-            report.add(fix(settings, server, lambda job: _is_open(server, job)))
-        report.add(_of_redis(opened, wanted))
-        report.add(run_checks(machine_checks(settings)))
-        for future in slow:
-            report.add(future.result())
-        report.add(run_checks(file_checks(settings, lambda job: _is_open(server, job))))
-        if server is not None:
-            server.redis.close()
+    until_s = monotonic() + (_LONGEST_DEEP_S if wanted.deep else _LONGEST_S)
+    # What takes seconds begins at once: processes that load plugins, or compute on GPUs.
+    here = [
+        Running(checks)
+        for checks in (
+            plugin_checks(settings),
+            device_checks(settings),
+            store_checks(settings, deep=wanted.deep),
+            machine_checks(settings),
+        )
+    ]
+    opened = open_server(settings)
+    server = opened if isinstance(opened, Server) else None
+    report = Report()
+    if wanted.fixes:
+        report.add(fix(settings, server, lambda job: _is_open(server, job)))
+    here.append(Running(file_checks(settings, lambda job: _is_open(server, job))))
+    report.add(_of_redis(opened, wanted))
+    for running in here:
+        report.add(running.report(until_s))
+    if server is not None:
+        server.redis.close()
     return report
 
 

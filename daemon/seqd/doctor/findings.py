@@ -235,6 +235,11 @@ def listed(names: Iterable[str], most: int = _MOST_NAMES) -> str:
     return ", ".join(every[:most]) + rest
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a count with its noun, such as `1 item` or `2 items`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 class NotChecked(Exception):
     """Something could not be looked at; its text says why."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from seqd.doctor.files import IsOpen, stale_files
-from seqd.doctor.findings import Report, listed, sentence
+from seqd.doctor.findings import Report, counted, listed, sentence
 from seqd.doctor.running import reason_of
 from seqd.errors import SeqdError
 
@@ -48,5 +48,7 @@ def _forget_names(server: "Server", report: Report) -> None:
     if stale:
         fleet.prune()
         report.fixed.append(
-            sentence(f"Removed {len(stale):,} names of workers that are gone: {listed(stale)}")
+            sentence(
+                f"Removed {counted(len(stale), 'name')} of workers that are gone: {listed(stale)}"
+            )
         )

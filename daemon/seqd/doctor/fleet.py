@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, cast
 
-from seqd.doctor.findings import Check, Finding, Severity, finding, listed
+from seqd.doctor.findings import Check, Finding, Severity, counted, finding, listed
 from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.serving import takes, waiting_of
@@ -120,7 +120,7 @@ class _Checks:
         items = sum(route.items for route in self._routes)
         yield finding(
             "no-workers",
-            f"No worker is up, and {items:,} items wait" if items else "No worker is up",
+            f"No worker is up, and {counted(items, 'item')} wait" if items else "No worker is up",
             "Start them: `seqd up`, or see why your platform does not (`kubectl get pods`, "
             "`systemctl status`)",
             severity=Severity.ERROR if items else Severity.WARNING,
@@ -149,8 +149,7 @@ class _Checks:
         if stale:
             yield finding(
                 "stale-workers",
-                f"{stale:,} names of workers stand in Redis that were last heard of more than a "
-                "day ago",
+                f"{counted(stale, 'name')} of workers in Redis, last heard of more than a day ago",
                 "`seqd doctor --fix` removes them; so do workers by themselves",
             )
 
@@ -161,8 +160,9 @@ class _Checks:
         told = [f"{name} ({_span(ages_s[name])} ago)" for name in last]
         return finding(
             "worker-silent",
-            f"{len(gone):,} workers are not heard of any more, and none is up in their place: "
-            f"{listed(told)}. They still hold {units:,} units",
+            "Not heard of any more, and none is up in their place: "
+            f"{counted(len(gone), 'worker')}, {listed(told)}. They still hold "
+            f"{counted(units, 'unit')}",
             "See on its machine whether it runs and what its log says; start it again",
         )
 
@@ -225,8 +225,8 @@ class _Checks:
         for (what, code, message), names in ordered[:_MOST]:
             yield finding(
                 "unfit-workers",
-                f"{len(names)} of {count} workers cannot {what}: {code}: {message or 'no reason'} "
-                f"({listed(names, 3)})",
+                f"{len(names)} of {counted(count, 'worker')} cannot {what}: {code}: "
+                f"{message or 'no reason'} ({listed(names, 3)})",
                 _CURES.get(cast(UnfitCode, code), "See the log of the worker"),
                 severity=Severity.ERROR if len(names) == count else None,
                 anchor=_PAGES.get(cast(UnfitCode, code)),
@@ -252,7 +252,7 @@ class _Checks:
             yield finding(
                 "route-unserved",
                 f"No worker that is up can do all that waits of {route.task} {route.model} "
-                f"({route.items:,} items). {why}",
+                f"({counted(route.items, 'item')}). {why}",
                 "Start a worker that can, or end what keeps them from it: `seqd models show "
                 f"{route.model}`",
                 anchor="" if why else None,
@@ -271,8 +271,8 @@ class _Checks:
         yield finding(
             "backlog-grows",
             f"{route.items:,} items of {route.task} {route.model} are {_span(each_s)} of work for "
-            f"each of the {able} workers that do it; the oldest job that nobody has begun has "
-            f"waited for {_span(wait_s)}",
+            f"each of {counted(able, 'worker')} that can do it; the oldest job that nobody has "
+            f"begun has waited for {_span(wait_s)}",
             "Start more workers (docker/scaling.md), or see whose jobs they are: `seqd tenants "
             "list`",
         )
@@ -328,7 +328,7 @@ class _Checks:
         if count:
             yield finding(
                 "jobs-quarantined",
-                f"{count:,} jobs have been put in quarantine so far: their keys were damaged",
+                f"{counted(count, 'job')} put in quarantine so far, for keys that were damaged",
                 "`redis-cli --scan --pattern "
                 f"'{self._server.settings.keys.quarantine('*', '*')}'` shows what is kept of them. "
                 "Give Redis a database that nobody else writes to",
@@ -343,7 +343,8 @@ class _Checks:
             of = "" if allowed is None else f" of {allowed:,}"
             yield finding(
                 "inbox-stuck",
-                f"{state.entries:,}{of} entries wait in the inbox, the oldest for {_span(age_s)}",
+                f"Entries that wait in the inbox: {state.entries:,}{of}, the oldest for "
+                f"{_span(age_s)}",
                 "Start workers: each of them empties it. Where they are up, see their logs for "
                 "`inbox`, and whether Redis is full",
             )

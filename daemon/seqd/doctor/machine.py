@@ -39,10 +39,9 @@ _LOW_MEMORY: Final = 0.05
 def machine_checks(settings: "Settings") -> list[Check]:
     """Return the checks of this machine."""
     folders = {"data": settings.data_dir, "temporary files": Path(tempfile.gettempdir())}
-    places = {what: _existing(folder) for what, folder in folders.items()}
     return [
-        *(Check(f"disk of {what}", partial(_disk, path)) for what, path in places.items()),
-        *(Check(f"inodes of {what}", partial(_inodes, path)) for what, path in places.items()),
+        *(Check(f"disk of {what}", partial(_disk, folder)) for what, folder in folders.items()),
+        *(Check(f"inodes of {what}", partial(_inodes, folder)) for what, folder in folders.items()),
         Check("limit of open files", _open_files),
         Check("limit of processes", _processes),
         Check("memory", partial(_memory, settings)),
@@ -56,7 +55,8 @@ def _existing(folder: Path) -> Path:
     return next((one for one in (folder, *folder.parents) if one.exists()), folder)
 
 
-def _disk(path: Path) -> Iterator[Finding]:
+def _disk(folder: Path) -> Iterator[Finding]:
+    path = _existing(folder)
     told = os.statvfs(path)
     free, whole = told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize
     if not whole:
@@ -76,7 +76,8 @@ def _disk(path: Path) -> Iterator[Finding]:
         )
 
 
-def _inodes(path: Path) -> Iterator[Finding]:
+def _inodes(folder: Path) -> Iterator[Finding]:
+    path = _existing(folder)
     told = os.statvfs(path)
     if not told.f_files:
         raise NotChecked("its file system has no fixed number of them")

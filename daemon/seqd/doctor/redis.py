@@ -4,13 +4,14 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from statistics import median
 from typing import TYPE_CHECKING, Final, cast
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from seqd.doctor.findings import Check, Finding, Severity, finding, listed
-from seqd.errors import RedisFull, RedisNoPermission, RedisUnreachable
+from seqd.errors import RedisFull, RedisNoPermission, RedisUnreachable, SeqdError
 from seqd.ledger.acl import Role, all_scripts
 from seqd.ledger.redis import MARK_TTL_S, has_sentinels, redis_errors, transient_error, user_of
 from seqd.ledger.rights import OPTIONAL, missing_rights
@@ -160,7 +161,7 @@ class _Checks:
         whole = limit or server.number("total_system_memory")
         if not whole:
             return
-        share = server.settings.max_memory_share
+        share = self._memory_share()
         ratio, of = used / whole, "maxmemory" if limit else "its machine's memory"
         if ratio < share * _NEARLY:
             return
@@ -171,6 +172,14 @@ class _Checks:
             _ROOM,
             severity=Severity.ERROR if ratio >= share else Severity.WARNING,
         )
+
+    def _memory_share(self) -> float:
+        """Return the share that holds for the fleet; where that cannot be read, the one here."""
+        with suppress(SeqdError, RedisError, ValueError), redis_errors(self._redis):
+            said = cast("bytes | None", self._redis.hget(self._keys.limits(), "memory_share"))
+            if said is not None:
+                return float(said)
+        return self._server.settings.max_memory_share
 
     def persistence(self) -> Iterator[Finding]:
         server = self._server

@@ -1,6 +1,12 @@
-"""Runs checks one after the other, and notes what could not be looked at and why."""
+"""Runs checks one after the other, and notes what could not be looked at and why.
+
+Those of this machine run beside the others, in a thread that may hang: a share that is away holds
+up whoever looks at it for ever.
+"""
 
 from collections.abc import Iterable
+from threading import Thread
+from time import monotonic
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -13,12 +19,42 @@ from seqd.errors import (
 from seqd.ledger.denials import denial_of
 
 
-def run_checks(checks: Iterable[Check]) -> Report:
+class Running:
+    """Checks that run by themselves, from now on."""
+
+    def __init__(self, checks: Iterable[Check]) -> None:
+        self._checks = list(checks)
+        self._report = Report()
+        self._thread = Thread(target=self._run, name="seqd-doctor", daemon=True)
+        self._thread.start()
+
+    def report(self, until_s: float) -> Report:
+        """Return what they find; of those that have not ended by then (monotonic), that they hang.
+
+        What they find later is lost.
+        """
+        self._thread.join(max(0.0, until_s - monotonic()))
+        found = Report()
+        found.add(self._report)
+        looked_at = {*found.checked, *(one.what for one in found.not_checked)}
+        why = "it took too long: a disk, a driver or a plugin hangs"
+        found.not_checked += [
+            Unchecked(one.name, why) for one in self._checks if one.name not in looked_at
+        ]
+        return found
+
+    def _run(self) -> None:
+        run_checks(self._checks, self._report)
+
+
+def run_checks(checks: Iterable[Check], report: Report | None = None) -> Report:
     """Return what the checks find; one that cannot look is noted, and the others go on.
 
-    Once Redis has gone away none of the rest waits for it again.
+    It is added to `report` where that is given. Once Redis has gone away none of the rest waits for
+    it again.
     """
-    report, gone = Report(), ""
+    report = Report() if report is None else report
+    gone = ""
     for check in checks:
         why = gone
         if not why:
