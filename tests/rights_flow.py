@@ -273,6 +273,7 @@ def look(fleet: Fleet, client: Client) -> None:
     client.evictions()
     client.work_left()
     client.queues()
+    client.overview()
     client.tenants()
     client.tenant_usage()
     ledger = fleet.ledger(Role.CLIENT)  # as `seqd workers list`

@@ -35,6 +35,7 @@ _COMMANDS = {
     "run": _Source("run", "run", _WORK, "RunCommand"),
     "status": _Source("status", "status", _LOOK),
     "doctor": _Source("doctor", "doctor", _LOOK),
+    "top": _Source("top.command", "top", _LOOK),
     "queues": _Source("queues", "queues", _LOOK),
     "explain": _Source("explain", "explain", _LOOK),
     "workers": _Source("workers", "app", _LOOK),

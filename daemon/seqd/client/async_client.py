@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from seqd.client.replaying import ReplayedJob
     from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
+    from seqd.ledger.overview import FleetOverview
     from seqd.ledger.retention import Evictions
     from seqd.queue_states import QueueState
     from seqd.scaling import RouteWork
@@ -709,6 +710,10 @@ class AsyncClient:
     async def queues(self, *, by_tenant: bool = False) -> "list[QueueState]":
         """Return how each task and model stands. See `Client.queues`."""
         return await self._run(self._ledger.queues.states.steps(by_tenant=by_tenant))
+
+    async def overview(self) -> "FleetOverview":
+        """Return the whole fleet as it is now. See `Client.overview`."""
+        return await self._run(self._ledger.overviews.read.steps())
 
     async def tenants(self) -> "list[TenantRecord]":
         """Return the tenants with limits of their own, with work that waits, or that keep most."""

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from seqd.client.replaying import ReplayedJob
     from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
+    from seqd.ledger.overview import FleetOverview
     from seqd.ledger.retention import Evictions
     from seqd.queue_states import QueueState
     from seqd.scaling import RouteWork
@@ -821,6 +822,13 @@ class Client:
         among the oldest 5,000 open ones. Reading it costs the same however many jobs are open.
         """
         return self._ledger.queues.states(by_tenant=by_tenant)
+
+    def overview(self) -> "FleetOverview":
+        """Return the whole fleet as it is now: queues, workers, the newest jobs and failures.
+
+        Of open jobs the newest 200 are read, and the rest is counted.
+        """
+        return self._ledger.overviews.read()
 
     def tenants(self) -> "list[TenantRecord]":
         """Return the tenants with limits of their own, with work that waits, or that keep most."""

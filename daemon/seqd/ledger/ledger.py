@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.many_jobs import ManyJobs
     from seqd.ledger.orders import ModelOrders
+    from seqd.ledger.overview import Overviews
     from seqd.ledger.placements import Placements
     from seqd.ledger.queues import Queues
     from seqd.ledger.ranges import Ranges
@@ -75,6 +76,11 @@ class LedgerParts:
         from seqd.ledger.figures import Figures
 
         return Figures(self.driver, self.backlog, self.fleet, self.inbox, self.tenants)
+    def overviews(self) -> "Overviews":
+        """The fleet as a whole, which few clients import."""
+        from seqd.ledger.overview import Overviews
+
+        return Overviews(self.driver, self.keys, self.fleet, self.queues, self.jobs, self.inbox)
 
     @cached_property
     def tenants(self) -> "Tenants":

@@ -408,6 +408,7 @@ class WorkLoop:
         (queue,) = queues_of_model(route, name, [claim.version])
         seconds = monotonic() - began
         self._rates.add(queue, stats.items - items, seconds, stats.errored - errored)
+        self._note_rates(self._rates.note_if_due)
 
     def _note_rates(self, note: Callable[[], None]) -> None:
         """Write measured rates down, if that can be done now."""

@@ -59,9 +59,9 @@ class Signs:
         """What stands at the end of a text that is cut."""
         return "…" if self.is_unicode else "~"
 
-    def clean(self, text: str) -> str:
+    def clean(self, text: str, most_chars: int = _MOST_CHARS) -> str:
         """Return a text as one line that the terminal shows as it is, controls escaped."""
-        line = one_line(text, _MOST_CHARS).replace("\t", " ")
+        line = one_line(text, most_chars).replace("\t", " ")
         if self.is_unicode:
             return line
         return line.encode(self.encoding, "replace").decode(self.encoding)
@@ -124,7 +124,7 @@ def _line(
     widths: Sequence[int],
     signs: Signs,
 ) -> Text:
-    line = Text(no_wrap=True, end="")
+    line = Text()
     for place, (cell, number, width) in enumerate(zip(cells, shown, widths, strict=True)):
         text = signs.cut(cell.text, width)
         blanks = " " * (width - cell_len(text))

@@ -50,7 +50,9 @@ def size(size_bytes: int) -> str:
         return f"{size_bytes} B"
     if size_bytes < 1_000_000:
         return f"{size_bytes / 1_000:.1f} kB"
-    return f"{size_bytes / 1_000_000:.1f} MB"
+    if size_bytes < 1_000_000_000:
+        return f"{size_bytes / 1_000_000:.1f} MB"
+    return f"{size_bytes / 1_000_000_000:.1f} GB"
 
 
 def metric(value: float) -> str:

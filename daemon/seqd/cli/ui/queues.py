@@ -36,22 +36,23 @@ def queue_lines(
 
 #: Columns of `queue_cells`.
 QUEUE_COLUMNS: Final = (
-    Column("task", drop=2),
+    Column("task", least=8),
     Column("model", least=10),
     Column("state", least=7),
     Column("waiting", is_number=True),
-    Column("in hand", drop=6, is_number=True),
+    Column("paused", drop=4, is_number=True, is_left_out_empty=True),
+    Column("in hand", drop=7, is_number=True),
     Column("items/s", drop=1, is_number=True),
     Column("errors/min", drop=3, is_number=True, is_left_out_empty=True),
-    Column("oldest", drop=5, is_number=True),
-    Column("work left", drop=7, is_number=True),
-    Column("ends in", drop=4, is_number=True),
-    Column("workers", drop=1, least=7),
+    Column("oldest", drop=6, is_number=True),
+    Column("work left", drop=8, is_number=True),
+    Column("ends in", drop=5, is_number=True),
+    Column("workers", drop=2, least=7),
 )
 
 #: Columns of `tenant_cells`.
 TENANT_COLUMNS: Final = (
-    Column("task", drop=2),
+    Column("task", drop=1, least=8),
     Column("model", least=10),
     Column("tenant", least=8),
     Column("state", least=7),
@@ -80,8 +81,6 @@ def tenant_cells(state: "QueueState") -> list[Cell]:
 def queue_cells(state: "QueueState", *, is_wide: bool) -> list[Cell]:
     """Return the cells of a state, by `QUEUE_COLUMNS`; workers in words where it `is_wide`."""
     word, style = _WORDS[state.state]
-    if state.state in ("idle", "moving") and state.paused_items:
-        word += f", {count(state.paused_items)} paused"
     if state.state == "moving" and state.reason:
         word, style = "a version: nobody can run it", "red"
     errors = (state.errors_per_s or 0.0) * 60
@@ -89,7 +88,8 @@ def queue_cells(state: "QueueState", *, is_wide: bool) -> list[Cell]:
         Cell(state.task),
         Cell(state.model),
         Cell(word, style),
-        Cell(_number(state.waiting_items or (state.paused_items if word == "paused" else 0))),
+        Cell(_number(state.waiting_items)),
+        Cell(_number(state.paused_items)),
         Cell(_number(state.items_in_hand)),
         Cell(rate(state.rate_per_s) if state.rate_per_s else "-"),
         Cell(rate(errors) if errors else "-", "red" if errors else ""),

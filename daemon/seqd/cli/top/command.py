@@ -1,0 +1,82 @@
+"""The command `seqd top`: full screen on a terminal, one look as text everywhere else."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.top.view import VIEWS, View
+from seqd.cli.ui.screen import Screen
+
+if TYPE_CHECKING:
+    from seqd.ledger import Ledger
+    from seqd.settings import Settings
+
+#: Seconds without an answer from Redis, after which a connection is closed.
+_REDIS_TIMEOUT_S = 2.0
+
+
+def top(
+    every: Annotated[
+        float,
+        typer.Option(
+            "--every", min=0.2, max=3_600, metavar="SECONDS", help="Seconds between reads."
+        ),
+    ] = 1.0,
+    view: Annotated[
+        str, typer.Option("--view", help="First view: overview, queues, workers, jobs, failures.")
+    ] = "overview",
+    once: Annotated[
+        bool, typer.Option("--once", help="Print one look as text, as to a pipe.")
+    ] = False,
+) -> None:
+    """Watch the fleet live: queues, workers, jobs, rates and failures. q ends it, ? lists the keys.
+
+    What is read costs by queues and workers, not by jobs. While Redis is away it says since when,
+    and goes on.
+    """
+    start = View(options.choice("--view", view, VIEWS))
+    settings = options.read_settings()
+    screen = Screen()
+    if once or not (screen.is_live and sys.stdin.isatty()):
+        if screen.console.is_dumb_terminal and not once:
+            Screen(to_stderr=True).say("TERM=dumb: nothing can be drawn over, so this is one look.")
+        _print_once(screen, settings, start)
+        return
+    from seqd.cli.top.terminal import watch
+
+    raise typer.Exit(watch(screen.console, lambda: _open(settings), start, every))
+
+
+def _print_once(screen: Screen, settings: "Settings", view: View) -> None:
+    from seqd.cli.top.frame import page
+    from seqd.cli.top.history import History
+    from seqd.cli.top.reading import TopState
+    from seqd.cli.ui.columns import Signs
+
+    ledger = _open(settings)
+    overview = ledger.overviews.read()
+    state = TopState(server_of(ledger), overview, History().add(overview))
+    signs = Signs(screen.console.encoding)
+    for line in page(state, view, screen.console.width, signs):
+        screen.console.print(line, soft_wrap=True)
+
+
+def server_of(ledger: "Ledger") -> str:
+    """Return the address of a ledger's server, without its password."""
+    from seqd.local.endpoint import redis_url_of
+    from seqd.masking import without_password
+
+    return without_password(redis_url_of(ledger.settings))
+
+
+def _open(settings: "Settings") -> "Ledger":
+    """Return a ledger whose reads fail soon while Redis is away: it is read again anyway."""
+    from seqd.ledger import Ledger, connect
+    from seqd.local.endpoint import redis_url_of
+    from seqd.local.redis_access import RedisAccess
+
+    access = RedisAccess.of(settings)
+    redis = connect(redis_url_of(settings), access=access, retries=1, timeout_s=_REDIS_TIMEOUT_S)
+    return Ledger(redis, settings, notify=lambda route: None)

@@ -1,0 +1,156 @@
+"""The details of a row: of a queue, a worker or a job, a line a fact."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from rich.cells import cell_len, chop_cells
+from rich.text import Text
+
+from seqd.cli.top.reading import TopState
+from seqd.cli.top.rows import route_key
+from seqd.cli.top.view import View
+from seqd.cli.ui.columns import Signs
+from seqd.cli.ui.jobs import job_facts
+from seqd.cli.ui.numbers import age, count, duration, rate, size
+from seqd.serving import shown_state
+from seqd_schemas import PluginState
+
+if TYPE_CHECKING:
+    from seqd.queue_states import QueueState
+    from seqd_schemas import WorkerStatus
+
+Facts = Mapping[str, object]
+
+#: Columns of the names on the left at most, and of what stands beside them at least.
+_MOST_LABEL: Final = 16
+_LEAST_VALUE: Final = 16
+
+#: Characters of a fact, and entries of a list, that are shown.
+_MOST_CHARS: Final = 2_000
+_MOST_ENTRIES: Final = 50
+
+
+def is_of_job(view: View) -> bool:
+    """Return True where the details of a view's rows are those of a job."""
+    return view.name in ("jobs", "failures")
+
+
+def detail_lines(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
+    """Return the details of the row that the view asks for, in lines of at most `width` columns."""
+    assert state.overview is not None and view.detail is not None
+    return _fact_lines(_facts(state, view, view.detail), width, signs)
+
+
+def _facts(state: TopState, view: View, key: str) -> Facts:
+    assert state.overview is not None
+    if is_of_job(view):
+        return _facts_of_job(state, key)
+    if view.name == "workers":
+        for worker in state.overview.workers:
+            if worker.worker == key:
+                return _facts_of_worker(state, worker)
+        seen_at_ms = state.overview.silent.get(key)
+        if seen_at_ms is not None:
+            ago = age(seen_at_ms, state.overview.at_ms)
+            return {"worker": key, "state": "silent", "heard of": f"{ago} ago"}
+        return {"worker": key, "state": "it has ended"}
+    for queue in state.overview.queues:
+        if route_key(queue) == key:
+            return _facts_of_queue(state, queue)
+    return {"queue": key, "state": "no work is left, and no worker that is up has it"}
+
+
+def _facts_of_job(state: TopState, job_id: str) -> Facts:
+    job = state.job
+    if job is None or job.job_id != job_id:
+        return {"job": job_id, "state": "being read"}
+    if job.record is None or job.activity is None:
+        return {"job": job_id, "state": job.gone}
+    return job_facts(job.record, job.activity)
+
+
+def _facts_of_queue(state: TopState, queue: "QueueState") -> Facts:
+    assert state.overview is not None
+    route = queue.task, queue.model
+    per_s = state.rates.by_route.get(route, queue.rate_per_s or 0.0)
+    errors = state.rates.errors_by_route.get(route, queue.errors_per_s or 0.0) * 60
+    workers = queue.workers
+    waiting = [job.job_id for job in state.overview.jobs if job.model == queue.model]
+    measured = "" if queue.is_measured else ", by a default: it was never measured"
+    return {
+        "task": queue.task,
+        "model": queue.model,
+        "state": queue.state,
+        "why": queue.reason,
+        "waiting": count(queue.waiting_items),
+        "in hand": count(queue.items_in_hand),
+        "paused": count(queue.paused_items) if queue.paused_items else "",
+        "oldest wait": "" if queue.oldest_wait_s is None else duration(queue.oldest_wait_s),
+        "items/s": rate(per_s) if per_s else "0",
+        "errors/min": rate(errors) if errors else "0",
+        "done so far": f"{count(queue.items_done)}, {count(queue.errors)} of them with errors",
+        "work left": f"{duration(queue.work_left_s)} of one slot{measured}",
+        "ends in": "" if queue.eta_s is None else duration(queue.eta_s),
+        "workers": f"{workers.busy} busy, {workers.idle} idle, {workers.unfit} unfit, "
+        f"{workers.cordoned} cordoned",
+        "jobs": ", ".join(waiting[:_MOST_ENTRIES]),
+    }
+
+
+def _facts_of_worker(state: TopState, worker: "WorkerStatus") -> Facts:
+    assert state.overview is not None
+    now_ms, work = state.overview.at_ms, worker.work
+    per_s = state.rates.by_worker.get(worker.worker, 0.0)
+    loaded = [f"{ref} {size(held)}" for ref, held in worker.loaded_bytes.items()]
+    cordon = worker.cordon
+    facts: dict[str, object] = {
+        "worker": worker.worker,
+        "state": shown_state(worker),
+        "cordon": "" if cordon is None else f"{cordon.phase} by {cordon.by}: {cordon.reason}",
+        "units in hand": count(state.overview.units_in_hand.get(worker.worker, 0)),
+        "items/s": rate(per_s) if per_s else "0",
+        "done": f"{count(work.items)} items in {count(work.units)} units since it started",
+        "time in": f"claim {duration(work.claim_s)}, unpack {duration(work.unpack_s)}, vectorise "
+        f"{duration(work.vectorise_s)}, compute {duration(work.compute_s)}, commit "
+        f"{duration(work.commit_s)}",
+        "heard of": f"{age(worker.seen_at_ms, now_ms)} ago",
+        "up for": age(worker.started_at_ms, now_ms),
+        "host": worker.host,
+        "slot": worker.slot,
+        "pid": worker.pid,
+        "release": worker.seqd_version,
+        "device": "" if worker.device is None else f"{worker.device.name} ({worker.device.uuid})",
+        "loaded": ", ".join((loaded or list(worker.models_loaded))[:_MOST_ENTRIES]),
+        "leaves out": ", ".join(worker.left_out[:_MOST_ENTRIES]),
+        "labels": ", ".join(f"{name}={value}" for name, value in worker.labels.items()),
+    }
+    for number, entry in enumerate(worker.unfit[:_MOST_ENTRIES], 1):
+        what = entry.model if entry.version is None else f"{entry.model}@{entry.version}"
+        since = age(entry.since_ms, now_ms)
+        facts[f"unfit {number}"] = f"{what} since {since}: {entry.code}: {entry.message}"
+    for plugin in worker.plugins[:_MOST_ENTRIES]:
+        if plugin.state is not PluginState.READY:
+            facts[f"plugin {plugin.name}"] = f"{plugin.state}: {plugin.reason}"
+    return facts
+
+
+def _fact_lines(facts: Facts, width: int, signs: Signs) -> list[Text]:
+    """Return a line for each fact; a long one goes on below itself."""
+    shown = {name: str(value) for name, value in facts.items() if value not in ("", None)}
+    label = min(_MOST_LABEL, max(map(len, shown), default=0), max(1, width - _LEAST_VALUE - 2))
+    room = max(1, width - label - 2)
+    lines = []
+    for name, value in shown.items():
+        text = signs.clean(value, _MOST_CHARS)
+        for number, part in enumerate(broken(text, room)):
+            head = signs.cut(signs.clean(name), label) if number == 0 else ""
+            blanks = " " * (label - cell_len(head) + 2)
+            lines.append(Text.assemble((head + blanks, "dim"), part))
+    return lines
+
+
+def broken(text: str, room: int) -> list[str]:
+    """Return a text as parts of at most `room` columns, broken between words where that can be."""
+    parts = textwrap.wrap(text, room) or [""]
+    return [piece for part in parts for piece in (chop_cells(part, room) or [""])]

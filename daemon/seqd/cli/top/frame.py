@@ -1,0 +1,220 @@
+"""The lines of a screen: heading, views, what the view shows, and the keys.
+
+Pure: the same state, view and size give the same lines, each of at most `width` columns.
+"""
+
+import time
+from dataclasses import replace
+from time import monotonic
+from typing import Final
+
+from rich.text import Text
+
+from seqd.cli.top.details import broken, detail_lines
+from seqd.cli.top.reading import TopState
+from seqd.cli.top.rows import COLUMNS, Row, rows_of
+from seqd.cli.top.summary import summary_lines, trouble_told
+from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
+from seqd.cli.ui.columns import Cell, Signs, fitted
+from seqd.cli.ui.numbers import count, duration
+
+#: Columns from which on workers of a queue are told apart in words.
+_WIDE: Final = 110
+
+#: Sentences on what is wrong that the overview has at most, and rows of one look as text.
+_MOST_TROUBLE: Final = 5
+_MOST_ROWS: Final = 100
+
+#: Lines of a screen that are no part of its body.
+_AROUND: Final = 3
+
+#: Lines on an outage that stand above a view at most.
+_MOST_NOTICE: Final = 3
+
+_EMPTY: Final = {
+    "overview": "No worker has published a model yet.",
+    "queues": "No worker has published a model yet.",
+    "workers": "No worker is up: `seqd up` starts them.",
+    "jobs": "No open jobs.",
+    "failures": "No failures of late.",
+}
+
+
+def frame(state: TopState, view: View, width: int, height: int, signs: Signs) -> list[Text]:
+    """Return the `height` lines of a screen."""
+    room = max(1, height - _AROUND)
+    body = _body(state, view, width, room, signs)
+    lines = [_heading(state, view, width, signs), _tabs(view, width, signs), *body[:room]]
+    lines += [Text("")] * (height - 1 - len(lines))
+    return [*lines[: height - 1], _footer(view, width, signs)][-height:]
+
+
+def page(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
+    """Return one look as text: as many lines as there are, without keys."""
+    assert state.overview is not None
+    rows = rows_of(state, view, is_wide=width >= _WIDE)
+    lines = [_heading(state, view, width, signs, is_text=True), Text("")]
+    if view.name == "overview":
+        lines += [*summary_lines(state, width, signs), *_trouble(state, width, 1_000, signs)]
+        lines.append(Text(""))
+        rows = [row for row in rows if row.cells[2].text != "no work"]
+        if not rows:
+            return [*lines, Text("No work is left.")]
+    return lines + _table(rows, view, width, _MOST_ROWS, signs, is_marked=False)
+
+
+def row_keys(state: TopState, view: View) -> list[str]:
+    """Return by what the rows of a view are known, in order."""
+    return [row.key for row in rows_of(state, view, is_wide=False)]
+
+
+def most_scroll(state: TopState, view: View, width: int, height: int, signs: Signs) -> int:
+    """Return how many lines of the details can be above the screen."""
+    if view.detail is None or state.overview is None:
+        return 0
+    return max(0, len(detail_lines(state, view, width, signs)) - (height - _AROUND))
+
+
+def _heading(
+    state: TopState, view: View, width: int, signs: Signs, *, is_text: bool = False
+) -> Text:
+    """Return the first line: whose fleet it is, and when it was read, or since when it is away."""
+    left = f"seqd top  {signs.clean(state.server)}"
+    style = "bold"
+    right = "reading"
+    if state.away is not None:
+        since = duration(monotonic() - state.away.since_s)
+        right, style = f"Redis away since {since}", "bold red"
+    elif state.overview is not None:
+        right = time.strftime("%H:%M:%S", time.localtime(state.overview.at_ms / 1000))
+        right = f"display paused  {right}" if view.is_paused else right
+    if is_text:
+        return Text(f"{left}  {right}", style="bold")
+    left = signs.cut(left, max(8, width - len(right) - 2))
+    blanks = " " * max(1, width - Text(left).cell_len - len(right))
+    return _fit(Text.assemble((left, "bold"), blanks, (right, style)), width, signs)
+
+
+def _tabs(view: View, width: int, signs: Signs) -> Text:
+    """Return the line of the views, the one that is shown marked; of a narrow one, that alone."""
+    line = Text()
+    for number, name in enumerate(VIEWS, 1):
+        line.append(f" {number} {name} ", "reverse" if name == view.name else "dim")
+        line.append(" ")
+    line.rstrip()
+    if line.cell_len > width:
+        line = Text()
+        for number, name in enumerate(VIEWS, 1):
+            shown = f" {number} {name} " if name == view.name else f" {number} "
+            line.append(shown, "reverse" if name == view.name else "dim")
+    return _fit(line, width, signs)
+
+
+def _footer(view: View, width: int, signs: Signs) -> Text:
+    if view.is_typing:
+        return _fit(
+            Text(f"filter: {signs.clean(view.search)}_  Enter keeps, Esc ends"), width, signs
+        )
+    if view.is_help:
+        return _fit(Text("any key: back  q quit", style="dim"), width, signs)
+    if view.detail is not None:
+        return _fit(Text("Esc back  up/down scroll  q quit", style="dim"), width, signs)
+    pause = "go on" if view.is_paused else "pause"
+    keys = f"q quit  ? help  s sort: {view.sort}  / filter  p {pause}  Enter details"
+    line = Text(keys, style="dim")
+    if view.search:
+        line = Text.assemble((f"filter: {signs.clean(view.search)}  ", "bold"), line)
+    return _fit(line, width, signs)
+
+
+def _body(state: TopState, view: View, width: int, room: int, signs: Signs) -> list[Text]:
+    if view.is_help:
+        return _help(width, signs)
+    if state.overview is None:
+        return _unread(state, width, signs)
+    notice = _away_notice(state, width, signs)
+    room -= len(notice)
+    if view.detail is not None:
+        lines = detail_lines(state, view, width, signs)
+        scroll = min(view.scroll, max(0, len(lines) - room))
+        return notice + lines[scroll : scroll + room]
+    rows = rows_of(state, view, is_wide=width >= _WIDE)
+    above: list[Text] = []
+    if view.name == "overview":
+        least_table = min(4, len(rows) + 1)
+        above = summary_lines(state, width, signs)
+        left = room - len(above) - least_table - 1
+        above += [*_trouble(state, width, min(_MOST_TROUBLE, left), signs), Text("")]
+        above = above[: max(0, room - least_table)]
+    return notice + above + _table(rows, view, width, room - len(above), signs)
+
+
+def _table(
+    rows: list[Row], view: View, width: int, room: int, signs: Signs, *, is_marked: bool = True
+) -> list[Text]:
+    """Return a heading and as many rows as there is room for, and how many more there are."""
+    if not rows:
+        told = (
+            f"No row has {view.search!r}: Esc ends the filter."
+            if view.search
+            else _EMPTY[view.name]
+        )
+        return [_fit(Text(signs.clean(told)), width, signs)]
+    place = next((n for n, row in enumerate(rows) if row.key == view.marked), 0)
+    shown = room - 1 if len(rows) <= room - 1 else room - 2
+    shown = max(1, shown)
+    first = min(max(0, place - shown // 2), max(0, len(rows) - shown))
+    seen = rows[first : first + shown]
+    lines = fitted(COLUMNS[view.name], [row.cells for row in seen], width, signs)
+    if is_marked and 0 <= place - first < len(seen):
+        marked = lines[1 + place - first]
+        marked.append(" " * (width - marked.cell_len))
+        marked.stylize("reverse")
+    rest = len(rows) - len(seen)
+    if rest > 0:
+        lines.append(_fit(Text(f"and {count(rest)} more", style="dim"), width, signs))
+    return lines
+
+
+def _trouble(state: TopState, width: int, most: int, signs: Signs) -> list[Text]:
+    """Return what is wrong, a line each; the last one says how many more there are."""
+    assert state.overview is not None
+    told = trouble_told(state.overview)
+    if most <= 0 or not told:
+        return []
+    shown = told if len(told) <= most else told[: max(1, most - 1)]
+    lines = [Text.assemble(("! ", style), (signs.clean(text), style)) for text, style in shown]
+    if len(shown) < len(told):
+        lines.append(Text(f"! and {len(told) - len(shown)} more", style="red"))
+    return [_fit(line, width, signs) for line in lines]
+
+
+def _away_notice(state: TopState, width: int, signs: Signs) -> list[Text]:
+    if state.away is None:
+        return []
+    old = duration(monotonic() - state.read_at_s)
+    told = f"Shown is what was read {old} ago. {signs.clean(state.away.reason)}"
+    return [Text(part, style="red") for part in broken(told, width)[:_MOST_NOTICE]]
+
+
+def _unread(state: TopState, width: int, signs: Signs) -> list[Text]:
+    if state.away is None:
+        return [Text("")]
+    return [Text(part, style="red") for part in broken(signs.clean(state.away.reason), width)]
+
+
+def _help(width: int, signs: Signs) -> list[Text]:
+    rows = [[Cell(keys, "bold"), Cell(what)] for keys, what in HELP]
+    columns = [
+        replace(COLUMNS["workers"][0], name="key"),
+        replace(COLUMNS["workers"][0], name="what"),
+    ]
+    lines = fitted(columns, rows, width, signs)
+    return [*lines, Text(""), *(_fit(Text(note, style="dim"), width, signs) for note in HELP_NOTES)]
+
+
+def _fit(line: Text, width: int, signs: Signs) -> Text:
+    if line.cell_len > width:
+        line.truncate(max(0, width - 1))
+        line.append(signs.ellipsis)
+    return line

@@ -1,0 +1,139 @@
+"""Reads the fleet in a thread of its own, again and again: no key waits for Redis."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import Event, Lock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import RedisError
+
+from seqd.cli.top.history import History, Rates
+from seqd.errors import REDIS_ERRORS, SeqdError
+
+if TYPE_CHECKING:
+    from seqd.ledger import Ledger
+    from seqd.ledger.activity import JobActivity
+    from seqd.ledger.overview import FleetOverview
+    from seqd_schemas import JobRecord
+
+#: A read that takes long is not done more often than this many times its seconds: watching takes
+#: a fleet a fifth of a connection at most.
+_REST: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Since when Redis could not be read, and what was said of it last."""
+
+    since_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """One job as it was read; `gone` says why there is no record of it."""
+
+    job_id: str
+    record: "JobRecord | None" = None
+    activity: "JobActivity | None" = None
+    gone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TopState:
+    """What was read last."""
+
+    server: str
+    #: None before the first read.
+    overview: "FleetOverview | None" = None
+    rates: Rates = field(default_factory=Rates)
+    #: When that was, by this machine's clock that never goes back.
+    read_at_s: float = 0.0
+    #: None while Redis answers.
+    away: Away | None = None
+    #: None until the job that was asked for is read.
+    job: JobDetail | None = None
+
+
+class Reader:
+    """Reads until it is closed; hands each state, or an error that nobody foresaw, on."""
+
+    def __init__(
+        self,
+        open_ledger: "Callable[[], Ledger]",
+        server: str,
+        every_s: float,
+        on_state: Callable[[TopState], None],
+        on_fault: Callable[[Exception], None],
+    ) -> None:
+        self._open_ledger = open_ledger
+        self._every_s = every_s
+        self._on_state, self._on_fault = on_state, on_fault
+        self._state = TopState(server)
+        self._history = History()
+        self._lock = Lock()
+        self._wanted_job: str | None = None
+        self._is_wanted = Event()
+        self._is_closed = False
+        # A daemon thread: where Redis hangs, nobody waits for it at the end.
+        self._thread = Thread(target=self._run, name="seqd-top-read", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Begin no further read; does not wait."""
+        self._is_closed = True
+        self._is_wanted.set()
+
+    def want_job(self, job_id: str | None) -> None:
+        """Read a job with each state from now on, and at once."""
+        with self._lock:
+            if job_id == self._wanted_job:
+                return
+            self._wanted_job = job_id
+        if job_id is not None:
+            self._is_wanted.set()
+
+    def _run(self) -> None:
+        try:
+            ledger = self._open_ledger()
+            while not self._is_closed:
+                began = monotonic()
+                self._read(ledger)
+                rest_s = max(self._every_s - (monotonic() - began), _REST * (monotonic() - began))
+                self._is_wanted.wait(rest_s if self._state.away is None else self._every_s)
+                self._is_wanted.clear()
+        except Exception as error:  # noqa: BLE001  raised again where the terminal is given back
+            self._on_fault(error)
+
+    def _read(self, ledger: "Ledger") -> None:
+        with self._lock:
+            wanted = self._wanted_job
+        try:
+            overview = ledger.overviews.read()
+            job = None if wanted is None else _job_detail(ledger, wanted)
+        except (*REDIS_ERRORS, RedisError) as error:
+            since_s = monotonic() if self._state.away is None else self._state.away.since_s
+            self._state = replace(self._state, away=Away(since_s, str(error)))
+        else:
+            self._state = TopState(
+                self._state.server, overview, self._history.add(overview), monotonic(), None, job
+            )
+        if not self._is_closed:
+            self._on_state(self._state)
+
+
+def _job_detail(ledger: "Ledger", job_id: str) -> JobDetail:
+    from seqd.ledger.activity import activity_of
+
+    try:
+        record = ledger.jobs.get(job_id)
+        activity = ledger.transport.run(activity_of(ledger.keys, record))
+    except REDIS_ERRORS:
+        raise
+    except SeqdError as error:  # it has vanished meanwhile, or is damaged
+        return JobDetail(job_id, gone=str(error))
+    return JobDetail(job_id, record, activity)

@@ -1,0 +1,163 @@
+"""The first lines of the overview: how fast it goes, who works, what waits, and what is wrong."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+from seqd.cli.top.reading import TopState
+from seqd.cli.top.rows import broken_plugins
+from seqd.cli.ui.columns import Signs
+from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
+from seqd.cli.ui.queues import queue_reasons
+from seqd.serving import shown_state
+
+if TYPE_CHECKING:
+    from seqd.ledger.overview import FleetOverview
+    from seqd_schemas import WorkerStatus
+
+#: Columns of the names on the left, and of a course at least and at most.
+_LABEL: Final = 10
+_LEAST_COURSE: Final = 10
+_MOST_COURSE: Final = 60
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_PLAIN_BARS: Final = "_.-=+*%#"
+
+#: Share of Redis's memory, and seconds that an entry of the inbox waits, from which on it is told.
+_MEMORY_SHARE: Final = 0.8
+_INBOX_S: Final = 60.0
+
+#: Workers that a sentence names.
+_MOST_NAMES: Final = 3
+
+
+def summary_lines(state: TopState, width: int, signs: Signs) -> list[Text]:
+    """Return four lines on the whole fleet, each of at most `width` columns."""
+    overview, rates = state.overview, state.rates
+    assert overview is not None
+    errors = f"{rate(rates.errors_per_min) if rates.errors_per_min else 0} errors/min"
+    speed = f"{rate(rates.items_per_s) if rates.items_per_s else 0} items/s"
+    room = min(_MOST_COURSE, width - _LABEL - len(speed) - len(errors) - 4)
+    course = bars(rates.items_course, room, signs) if room >= _LEAST_COURSE else ""
+    first = Text.assemble(
+        (f"{'speed':<{_LABEL}}", "dim"),
+        (speed, "bold"),
+        ("  " + course if course else "", "green"),
+        "  ",
+        (errors, "red" if rates.errors_per_min else ""),
+    )
+    facts = {
+        "workers": _workers_told(overview),
+        "items": _items_told(overview),
+        "jobs": _jobs_told(overview),
+        "Redis": _redis_told(overview),
+    }
+    lines = [Text.assemble((f"{name:<{_LABEL}}", "dim"), told) for name, told in facts.items()]
+    return [_fit(line, width, signs) for line in (first, *lines)]
+
+
+def bars(course: Sequence[float], width: int, signs: Signs) -> str:
+    """Return the last points of a course as bars, a column each; the highest is the full height."""
+    points = course[-width:] if width > 0 else ()
+    highest = max(points, default=0.0)
+    if highest <= 0:
+        return ""
+    shapes = _BARS if signs.is_unicode else _PLAIN_BARS
+    return "".join(shapes[round(point / highest * (len(shapes) - 1))] for point in points)
+
+
+def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
+    """Return what is wrong, the worst first: a sentence each, with its style."""
+    told: list[tuple[str, str]] = []
+    if not overview.workers:
+        told.append(("No worker is up: `seqd up` starts them.", "bold red"))
+    else:
+        told += [(sentence, "red") for sentence in queue_reasons(overview.queues)]
+    if overview.silent:
+        told.append((_silent_told(overview), "red"))
+    told += [(sentence, "red") for sentence in _unfit_told(overview.workers)]
+    broken = Counter(name for worker in overview.workers for name in broken_plugins(worker))
+    for name, workers in sorted(broken.items()):
+        on = counted(workers, "worker")
+        told.append((f"Plugin {name} is broken on {on}: `seqd plugins list` says why.", "red"))
+    told += [(sentence, "yellow") for sentence in _redis_trouble(overview)]
+    return told
+
+
+def _silent_told(overview: "FleetOverview") -> str:
+    names = sorted(overview.silent, key=lambda name: -overview.silent[name])
+    listed = ", ".join(
+        f"{n} ({age(overview.silent[n], overview.at_ms)})" for n in names[:_MOST_NAMES]
+    )
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    verb = "is" if len(names) == 1 else "are"
+    return f"{counted(len(names), 'worker')} {verb} not heard of any more: {listed}{more}."
+
+
+def _unfit_told(workers: "Sequence[WorkerStatus]") -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for worker in workers:
+        for entry in worker.unfit:
+            what = entry.model if entry.version is None else f"{entry.model}@{entry.version}"
+            told = f"unfit for {what}: {entry.code}: {entry.message}"
+            reasons.setdefault(told, []).append(worker.worker)
+    sentences = []
+    for told, names in reasons.items():
+        who = names[0] if len(names) == 1 else counted(len(names), "worker")
+        sentences.append(f"{who} {'is' if len(names) == 1 else 'are'} {told}")
+    return sentences
+
+
+def _redis_trouble(overview: "FleetOverview") -> list[str]:
+    told = []
+    used, most = overview.memory_bytes, overview.max_memory_bytes
+    if used is not None and most is not None and used >= _MEMORY_SHARE * most:
+        told.append(f"Redis has used {used / most:.0%} of its maxmemory, {size(most)}.")
+    inbox_s = overview.inbox.oldest_age_s
+    if inbox_s is not None and inbox_s >= _INBOX_S:
+        told.append(f"The oldest entry of the inbox has waited for {duration(inbox_s)}.")
+    if overview.quarantined_jobs:
+        number = counted(overview.quarantined_jobs, "job")
+        told.append(f"{number} so far with damaged keys in Redis: they have failed.")
+    return told
+
+
+def _workers_told(overview: "FleetOverview") -> str:
+    states = Counter(shown_state(worker) for worker in overview.workers)
+    parts = [f"{count(number)} {state}" for state, number in sorted(states.items())]
+    parts += [f"{count(len(overview.silent))} silent"] if overview.silent else []
+    listed = f": {', '.join(parts)}" if parts else ""
+    return f"{count(len(overview.workers))} up{listed}"
+
+
+def _items_told(overview: "FleetOverview") -> str:
+    waiting = sum(one.waiting_items for one in overview.queues)
+    in_hand = sum(one.items_in_hand for one in overview.queues)
+    paused = sum(one.paused_items for one in overview.queues)
+    left_s = sum(one.work_left_s for one in overview.queues)
+    told = f"{count(waiting)} waiting, {count(in_hand)} in hand"
+    told += f", {count(paused)} paused" if paused else ""
+    return told + (f": {duration(left_s)} of one slot" if left_s else "")
+
+
+def _jobs_told(overview: "FleetOverview") -> str:
+    told = f"{count(overview.open_jobs)} open"
+    told += f", {count(overview.uploading_jobs)} uploading" if overview.uploading_jobs else ""
+    inbox = overview.inbox.entries
+    return told + (f"; {counted(inbox, 'request')} in the inbox" if inbox else "")
+
+
+def _redis_told(overview: "FleetOverview") -> str:
+    if overview.memory_bytes is None:
+        return "memory not known: this user may not read it"
+    most = overview.max_memory_bytes
+    return f"{size(overview.memory_bytes)}{'' if most is None else f' of {size(most)}'}"
+
+
+def _fit(line: Text, width: int, signs: Signs) -> Text:
+    if line.cell_len > width:
+        line.truncate(max(0, width - 1))
+        line.append(signs.ellipsis)
+    return line

@@ -1,0 +1,136 @@
+"""Reads the whole fleet for whoever watches it: queues, workers, jobs, failures, the server.
+
+A read costs by queues and workers; of jobs and of their changes a bounded number is read, the
+newest, and the rest is counted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from seqd.ledger.exchange import Command, Driver, Exchange, StreamEntry, exchange, pipeline
+from seqd.ledger.jobs import read_events
+from seqd_schemas import Keys
+
+if TYPE_CHECKING:
+    from seqd.ledger.fleet import Fleet
+    from seqd.ledger.inbox import InboxState, InboxStream
+    from seqd.ledger.jobs import Jobs
+    from seqd.ledger.queues import Queues
+    from seqd.queue_states import QueueState
+    from seqd_schemas import Completed, Expired, Failed, JobRecord, WorkerStatus
+
+#: Open jobs that are read, the newest, and the newest changes of state among which failures are.
+MAX_JOBS: Final = 200
+MAX_CHANGES: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOverview:
+    """The fleet at one moment."""
+
+    #: On the server's clock.
+    at_ms: int
+    queues: "list[QueueState]"
+    #: Those that are up, sorted by name.
+    workers: "list[WorkerStatus]"
+    #: Units that each of them holds.
+    units_in_hand: Mapping[str, int]
+    #: Workers of the last day that are not heard of any more, and when they were.
+    silent: Mapping[str, int]
+    #: The newest open jobs, newest first.
+    jobs: "list[JobRecord]"
+    #: The latest ends that were no success, or not for all items, the last first.
+    failures: "list[Failed | Expired | Completed]"
+    open_jobs: int
+    uploading_jobs: int
+    #: Jobs put in quarantine so far.
+    quarantined_jobs: int
+    inbox: "InboxState"
+    #: Memory of Redis; None where the user may not read it.
+    memory_bytes: int | None
+    #: Its `maxmemory`; None without one.
+    max_memory_bytes: int | None
+
+
+class Overviews:
+    """Reads overviews."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        keys: Keys,
+        fleet: "Fleet",
+        queues: "Queues",
+        jobs: "Jobs",
+        inbox: "InboxStream",
+    ) -> None:
+        self.driver = driver
+        self._keys = keys
+        self._fleet = fleet
+        self._queues = queues
+        self._jobs = jobs
+        self._inbox = inbox
+
+    @exchange
+    def read(self) -> Exchange[FleetOverview]:
+        """Return the fleet as it is now."""
+        workers = yield from self._fleet.workers.steps()
+        numbers = yield from self._numbers()
+        return FleetOverview(
+            at_ms=(yield from self._fleet.now_ms.steps()),
+            queues=(yield from self._queues.states.steps(workers=workers)),
+            workers=workers,
+            units_in_hand=(yield from self._units_in_hand([one.worker for one in workers])),
+            silent=(yield from self._fleet.silent_workers.steps()),
+            jobs=(yield from self._jobs.newest_open.steps(MAX_JOBS)),
+            failures=(yield from self._failures()),
+            open_jobs=_whole(numbers[0]),
+            uploading_jobs=_whole(numbers[1]),
+            quarantined_jobs=(yield from self._jobs.quarantined.steps()),
+            inbox=(yield from self._inbox.state.steps()),
+            memory_bytes=_memory(numbers[2], "used_memory"),
+            max_memory_bytes=_memory(numbers[2], "maxmemory") or None,
+        )
+
+    def _numbers(self) -> Exchange[list[object]]:
+        """Return what the server counts; an error in the place of what the user may not read."""
+        asked = (
+            Command(("ZCARD", self._keys.open_jobs())),
+            Command(("ZCARD", self._keys.uploads())),
+            Command(("INFO", "memory")),
+        )
+        return list((yield from pipeline(asked, raises=False)))
+
+    def _units_in_hand(self, workers: list[str]) -> Exchange[dict[str, int]]:
+        asked = (Command(("SCARD", self._keys.worker_leases(name))) for name in workers)
+        replies = yield from pipeline(asked)
+        return dict(zip(workers, cast(list[int], replies), strict=True))
+
+    def _failures(self) -> "Exchange[list[Failed | Expired | Completed]]":
+        from seqd_schemas import Completed, Expired, Failed
+
+        last = Command(("XREVRANGE", self._keys.all_events(), "+", "-", "COUNT", MAX_CHANGES))
+        (rows,) = yield from pipeline((last,))
+        # Most of the changes are of jobs that went well: those are not read in full.
+        ends = [row for row in cast(list[StreamEntry], rows) if _is_failure(row)]
+        return [
+            event for event in read_events(ends) if isinstance(event, Failed | Expired | Completed)
+        ]
+
+
+def _is_failure(row: StreamEntry) -> bool:
+    """Return True for the end of a job that failed or expired, or that has items with errors."""
+    text = row[1].get(b"e", b"")
+    if text.startswith(b'{"event":"completed"'):
+        return b'"errored":' in text and b'"errored":0,' not in text
+    return text.startswith((b'{"event":"failed"', b'{"event":"expired"'))
+
+
+def _whole(reply: object) -> int:
+    return reply if isinstance(reply, int) else 0
+
+
+def _memory(reply: object, name: str) -> int | None:
+    value = reply.get(name) if isinstance(reply, dict) else None
+    return value if isinstance(value, int) else None
