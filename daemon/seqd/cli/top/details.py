@@ -153,4 +153,4 @@ def _fact_lines(facts: Facts, width: int, signs: Signs) -> list[Text]:
 def broken(text: str, room: int) -> list[str]:
     """Return a text as parts of at most `room` columns, broken between words where that can be."""
     parts = textwrap.wrap(text, room) or [""]
-    return [piece for part in parts for piece in (chop_cells(part, room) or [""])]
+    return [cut for part in parts for cut in (chop_cells(part, room) or [""])]

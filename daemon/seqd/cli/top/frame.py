@@ -193,7 +193,7 @@ def _away_notice(state: TopState, width: int, signs: Signs) -> list[Text]:
     if state.away is None:
         return []
     old = duration(monotonic() - state.read_at_s)
-    told = f"Shown is what was read {old} ago. {signs.clean(state.away.reason)}"
+    told = f"What is shown was read {old} ago. {signs.clean(state.away.reason)}"
     return [Text(part, style="red") for part in broken(told, width)[:_MOST_NOTICE]]
 
 

@@ -56,7 +56,7 @@ class History:
         """Add a read, and return the rates behind it."""
         now = _sample_of(overview)
         if self._samples and now.at_s < self._samples[-1].at_s:
-            self._samples.clear()  # the server's clock was put back, or it is another server
+            self._samples.clear()  # the server's clock was set back, or it is another server
         self._samples.append(now)
         while len(self._samples) > 2 and self._samples[1].at_s <= now.at_s - WINDOW_S:
             self._samples.popleft()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: a fleet a fifth of a connection at most.
 _REST: Final = 4.0
 
+#: Seconds after which a read that goes on is told of.
+_SLOW_S: Final = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Away:
@@ -76,6 +79,8 @@ class Reader:
         self._wanted_job: str | None = None
         self._is_wanted = Event()
         self._is_closed = False
+        #: When the read began that goes on; None between two reads.
+        self._began_s: float | None = None
         # A daemon thread: where Redis hangs, nobody waits for it at the end.
         self._thread = Thread(target=self._run, name="seqd-top-read", daemon=True)
 
@@ -97,6 +102,13 @@ class Reader:
         if job_id is not None:
             self._is_wanted.set()
 
+    def as_it_stands(self, state: TopState) -> TopState:
+        """Return a state, with Redis away where it has not answered the read that goes on."""
+        began_s = self._began_s
+        if state.away is not None or began_s is None or monotonic() - began_s < _SLOW_S:
+            return state
+        return replace(state, away=Away(began_s, "Redis has not answered yet."))
+
     def _run(self) -> None:
         try:
             ledger = self._open_ledger()
@@ -112,16 +124,19 @@ class Reader:
     def _read(self, ledger: "Ledger") -> None:
         with self._lock:
             wanted = self._wanted_job
+        self._began_s = began_s = monotonic()
         try:
             overview = ledger.overviews.read()
             job = None if wanted is None else _job_detail(ledger, wanted)
         except (*REDIS_ERRORS, RedisError) as error:
-            since_s = monotonic() if self._state.away is None else self._state.away.since_s
+            since_s = began_s if self._state.away is None else self._state.away.since_s
             self._state = replace(self._state, away=Away(since_s, str(error)))
         else:
             self._state = TopState(
                 self._state.server, overview, self._history.add(overview), monotonic(), None, job
             )
+        finally:
+            self._began_s = None
         if not self._is_closed:
             self._on_state(self._state)
 

@@ -95,7 +95,8 @@ class _Session:
             self._shown = self._read
         elif self._view.detail is not None:
             self._shown = replace(self._shown, job=self._read.job)  # it was asked for meanwhile
-        lines = frame(self._shown, self._view, width, height, self._signs)
+        state = self._reader.as_it_stands(self._shown)
+        lines = frame(state, self._view, width, height, self._signs)
         screen.update(Group(*lines), refresh=True)
 
     def _on_keys(self, keys: "Input") -> None:

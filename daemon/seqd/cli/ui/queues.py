@@ -38,7 +38,7 @@ def queue_lines(
 QUEUE_COLUMNS: Final = (
     Column("task", least=8),
     Column("model", least=10),
-    Column("state", least=7),
+    Column("state", least=20),
     Column("waiting", is_number=True),
     Column("paused", drop=4, is_number=True, is_left_out_empty=True),
     Column("in hand", drop=7, is_number=True),
@@ -55,7 +55,7 @@ TENANT_COLUMNS: Final = (
     Column("task", drop=1, least=8),
     Column("model", least=10),
     Column("tenant", least=8),
-    Column("state", least=7),
+    Column("state", least=20),
     Column("left", is_number=True),
     Column("oldest", drop=4, is_number=True),
     Column("work left", drop=5, is_number=True),

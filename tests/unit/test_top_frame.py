@@ -1,0 +1,243 @@
+"""What `seqd top` shows of a fleet: lines that fit the terminal, and say what is so."""
+
+from dataclasses import replace
+from time import monotonic
+
+import pytest
+
+from builders import a_classify_job
+from cli_builders import a_record
+from seqd.cli.top.frame import frame, most_scroll, page
+from seqd.cli.top.history import History
+from seqd.cli.top.reading import Away, JobDetail, TopState
+from seqd.cli.top.view import VIEWS, View
+from seqd.cli.ui.columns import Signs
+from seqd.queue_states import WorkerCounts
+from seqd_schemas import (
+    Counts,
+    Failed,
+    Failure,
+    PluginStatus,
+    UnfitVersion,
+    WorkerState,
+    WorkTotals,
+)
+from top_builders import a_queue, a_state, a_worker
+
+HOSTILE = "\x1b[2J\x9b31m\x07\u202e evil\ttext \N{CJK UNIFIED IDEOGRAPH-6F22}" * 9
+SIGNS = Signs()
+
+
+def shown(state: TopState, view: View = View(), width: int = 80, height: int = 24) -> list[str]:  # noqa: B008
+    return [line.plain.rstrip() for line in frame(state, view, width, height, SIGNS)]
+
+
+def a_failure(**changes: object) -> Failed:
+    fields: dict[str, object] = {
+        "job_id": "j-1",
+        "at_ms": 58_000,
+        "counts": Counts(total=4, processing=4),
+        "failure": Failure(code="plugin_fault", message="It raised."),
+    }
+    return Failed(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> None:
+    unfit = UnfitVersion(
+        model="imdb_lstm", version=3, code="no_memory", message="2 GB are missing.", since_ms=0
+    )
+    reason = "No worker that is up has a plugin with the model topics."
+    lost = a_queue("topics", state="unserved", reason=reason, eta_s=None, workers=WorkerCounts())
+    state = a_state(
+        queues=[a_queue(errors_per_s=0.5), lost],
+        workers=[a_worker(state=WorkerState.BUSY), a_worker(1, unfit=(unfit,))],
+        silent={"cpu:0@gone-1": 0},
+        open_jobs=3,
+    )
+
+    lines = shown(state)
+
+    assert lines[2:13] == [
+        "speed     1,000 items/s  █  30 errors/min",
+        "workers   2 up: 1 busy, 1 unfit, 1 silent",
+        "items     48,000 waiting, 2,048 in hand: 1:40 of one slot",
+        "jobs      3 open",
+        "Redis     12.3 MB",
+        "! classify topics: No worker that is up has a plugin with the model topics.",
+        "! 1 worker is not heard of any more: cpu:0@gone-1 (1 min).",
+        "! gpu:1@host0-ab0001 is unfit for imdb_lstm@3: no_memory: 2 GB are missing.",
+        "",
+        "task      model      state              waiting  items/s  errors/min  workers",
+        "classify  imdb_lstm  moving              24,000      500          30  2",
+    ]
+    assert lines[13] == (
+        "classify  topics     nobody can run it   24,000      500           -  none"
+    )
+
+
+def test_every_line_fits_every_size_also_with_hostile_text() -> None:
+    plugin = PluginStatus(
+        name="evil", distribution="d", version="1", state="broken", reason=HOSTILE[:400]
+    )
+    unfit = UnfitVersion(model="m", version=3, code="damaged", message=HOSTILE, since_ms=0)
+    state = a_state(
+        queues=[a_queue(HOSTILE, reason=HOSTILE, state="unserved", paused_items=7)],
+        workers=[a_worker(plugins=(plugin,), unfit=(unfit,), worker=HOSTILE[:200])],
+        silent={HOSTILE: 1},
+        jobs=[a_record(job_id="j" * 128, tenant="t" * 64)],
+        failures=[a_failure(failure=Failure(code="plugin_fault", message=HOSTILE))],
+    )
+    state = replace(state, away=Away(monotonic(), HOSTILE))
+    views = [View(name) for name in VIEWS]
+    views += [View(search=HOSTILE), View(search="x", is_typing=True), View(is_help=True)]
+    views += [View("workers", detail=HOSTILE[:200]), View("queues", detail=f"classify {HOSTILE}")]
+
+    for view in views:
+        for width, height in ((40, 20), (80, 24), (120, 40), (12, 4), (1, 1)):
+            for signs in (SIGNS, Signs("ascii")):
+                lines = frame(state, view, width, height, signs)
+                assert len(lines) == height
+                assert max(line.cell_len for line in lines) <= width
+                assert all(line.plain.isprintable() for line in lines)
+                assert signs is SIGNS or all(line.plain.isascii() for line in lines)
+
+
+def test_of_a_thousand_workers_those_in_trouble_come_first_and_the_rest_is_counted() -> None:
+    unfit = UnfitVersion(model="m", version=3, code="damaged", message="", since_ms=0)
+    workers = [a_worker(number) for number in range(1_000)]
+    workers[700] = a_worker(700, unfit=(unfit,), versions={"other": (1,)})
+
+    lines = shown(a_state(workers=workers), View("workers"))
+
+    assert lines[3].startswith("gpu:4@host87-ab0700   ready, 1 unfit")
+    assert lines[-2:] == [
+        "and 981 more",
+        "q quit  ? help  s sort: trouble  / filter  p pause  Enter details",
+    ]
+
+
+def test_the_row_that_is_marked_is_always_on_the_screen() -> None:
+    state = a_state(workers=[a_worker(number) for number in range(100)])
+
+    for marked in ("gpu:0@host0-ab0000", "gpu:1@host6-ab0049", "gpu:7@host9-ab0079"):
+        lines = frame(state, View("workers", marked=marked, sorts={"workers": 1}), 80, 24, SIGNS)
+        (line,) = [one for one in lines if one.plain.startswith(marked)]
+        assert any("reverse" in str(span.style) for span in line.spans)
+
+
+def test_at_40_columns_a_queue_keeps_its_name_its_state_and_what_waits() -> None:
+    lines = shown(a_state(), View("queues"), width=40, height=20)
+
+    assert lines[1:4] == [
+        " 1  2 queues  3  4  5",
+        "task      model      state   waiting",
+        "classify  imdb_lstm  moving   24,000",
+    ]
+
+
+def test_while_redis_is_away_it_says_since_when_and_shows_what_was_read_before() -> None:
+    now_s = monotonic()
+    away = Away(now_s - 12.4, "Redis does not answer.")
+    state = replace(a_state(), away=away, read_at_s=now_s - 14)
+
+    lines = shown(state, View("queues"))
+
+    assert lines[0].endswith("Redis away since 12 s")
+    assert lines[2] == "What is shown was read 14 s ago. Redis does not answer."
+    assert lines[4].startswith("classify  imdb_lstm  moving")
+
+
+def test_failures_have_a_code_and_a_message_and_open_jobs_with_errors_are_among_them() -> None:
+    counts = Counts(total=100, succeeded=5, errored=5, processing=90)
+    state = a_state(failures=[a_failure()], jobs=[a_record(counts=counts, created_at_ms=50_000)])
+
+    lines = shown(state, View("failures"))
+
+    assert lines[2:5] == [
+        " ago  job  what         code          message",
+        "10 s  j1   item errors  -             5 of 10 items so far",
+        " 2 s  j-1  failed       plugin_fault  It raised.",
+    ]
+
+
+def test_a_filter_leaves_the_rows_with_its_text_and_says_where_there_is_none() -> None:
+    state = a_state(queues=[a_queue("topics"), a_queue("Mood")])
+
+    assert [line.split()[1] for line in shown(state, View("queues", search="mood"))[3:4]] == [
+        "Mood"
+    ]
+    none = shown(state, View("queues", search="none"))
+    assert none[2] == "No row has 'none': Esc ends the filter."
+
+
+def test_rows_are_sorted_by_what_is_said_below() -> None:
+    queues = [a_queue("a", work_left_s=1.0, waiting_items=9), a_queue("b", waiting_items=5)]
+
+    by_work = shown(a_state(queues=queues), View("queues"))
+    by_waiting = shown(a_state(queues=queues), View("queues", sorts={"queues": 1}))
+
+    assert [line.split()[1] for line in by_work[3:5]] == ["b", "a"]
+    assert [line.split()[1] for line in by_waiting[3:5]] == ["a", "b"]
+    assert "s sort: waiting" in by_waiting[-1]
+
+
+def test_the_details_of_a_job_are_those_of_jobs_show_and_a_vanished_one_says_so() -> None:
+    gone = JobDetail("j1", gone="There is no job j1.")
+    view = View("jobs", detail="j1")
+
+    being_read = shown(a_state(jobs=[a_record()]), view)
+    vanished = shown(replace(a_state(jobs=[]), job=gone), view)
+
+    assert being_read[2:4] == ["job    j1", "state  being read"]
+    assert vanished[2:4] == ["job    j1", "state  There is no job j1."]
+
+
+def test_details_that_are_longer_than_the_screen_are_scrolled_to_their_end() -> None:
+    worker = a_worker(labels={f"zone{n}": "a" for n in range(20)})
+    state, view = a_state(workers=[worker]), View("workers", detail=worker.worker)
+
+    most = most_scroll(state, view, 40, 10, SIGNS)
+    last = shown(state, replace(view, scroll=most), width=40, height=10)
+
+    assert most > 0
+    assert "zone19=a" in " ".join(last[2:-1])
+
+
+def test_one_look_as_text_has_no_keys_and_is_not_cut_to_a_screen() -> None:
+    queues = [a_queue(f"m{n:02}") for n in range(60)]
+
+    lines = [line.plain for line in page(a_state(queues=queues), View(), 4_096, SIGNS)]
+
+    assert lines[0].startswith("seqd top  redis://here:6379/0  ")
+    assert len([line for line in lines if line.startswith("classify")]) == 60
+    assert not any("q quit" in line for line in lines)
+
+
+def test_rates_are_of_the_last_15_seconds_and_lost_counts_are_no_rate() -> None:
+    history = History()
+    rates = []
+    for at_s, items in ((0, 1_000), (5, 2_000), (20, 5_000), (30, 5_100), (40, 0)):
+        work = WorkTotals(items=items)
+        state = a_state(
+            at_ms=at_s * 1_000,
+            queues=[a_queue(items_done=items, errors=items // 100)],
+            workers=[a_worker(work=work)],
+        )
+        assert state.overview is not None
+        rates.append(history.add(state.overview))
+
+    # Without a window it is the mean of the last minute, as workers have noted it.
+    assert [round(one.items_per_s) for one in rates] == [500, 500, 200, 124, 0]
+    assert [round(one.errors_per_min) for one in rates] == [0, 0, 120, 74, 0]
+    assert round(rates[2].by_worker["gpu:0@host0-ab0000"]) == 200
+    assert len(rates[-1].items_course) == 5
+
+
+@pytest.mark.parametrize("kind", ["classify", "train"])
+def test_a_job_without_items_and_one_that_is_uploaded_have_a_row(kind: str) -> None:
+    counts = Counts(total=7, succeeded=3, processing=4)
+    record = a_record(counts=counts, sealed=False, job=a_classify_job(), created_at_ms=0)
+
+    lines = shown(a_state(jobs=[record.model_copy(update={"kind": kind})]), View("jobs"))
+
+    assert lines[3].split()[:4] == ["j1", kind, "imdb_lstm@0", "running"]

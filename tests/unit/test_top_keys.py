@@ -1,0 +1,85 @@
+"""What each key of `seqd top` does."""
+
+from dataclasses import replace
+
+import pytest
+
+from seqd.cli.top.view import VIEWS, View, pressed
+
+ROWS = ("a", "b", "c")
+
+
+def after(*keys: str, view: View = View(), rows: tuple[str, ...] = ROWS) -> View:  # noqa: B008
+    for key in keys:
+        view = pressed(view, key, rows, most_scroll=5)
+    return view
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        (("tab",), "queues"),
+        (("right", "right", "left"), "queues"),
+        (("s-tab",), "failures"),
+        (("4",), "jobs"),
+        (("9",), "overview"),
+    ],
+)
+def test_numbers_tab_and_arrows_choose_the_view(keys: tuple[str, ...], name: str) -> None:
+    assert after(*keys).name == name
+
+
+def test_the_mark_moves_over_the_rows_and_stays_on_its_row() -> None:
+    assert after("down").marked == "b"
+    assert after("end", "down").marked == "c"
+    assert after("pagedown", "home").marked == "a"
+    # The order has changed meanwhile.
+    assert after("up", view=View(marked="b"), rows=("c", "a", "b")).marked == "a"
+    assert after("down", rows=()).marked == ""
+
+
+def test_enter_shows_the_details_of_the_marked_row_and_esc_leaves_them() -> None:
+    view = after("down", "enter")
+
+    assert view.detail == "b"
+    assert after("down", "down", view=view).scroll == 2
+    assert after("pagedown", view=view).scroll == 5
+    assert after("escape", view=view).detail is None
+    assert after("e", rows=()).detail is None
+
+
+def test_a_filter_is_typed_kept_by_enter_and_ended_by_esc() -> None:
+    typed = after("/", "q", "1", "x", "backspace", "tab")
+
+    assert (typed.search, typed.is_typing, typed.name) == ("q1", True, "overview")
+    kept = after("enter", view=typed)
+    assert (kept.search, kept.is_typing) == ("q1", False)
+    assert after("escape", view=kept).search == ""
+    assert after("escape", view=typed) == View()
+    assert len(after("/", *"x" * 500).search) == 64
+
+
+def test_s_goes_through_what_a_view_can_be_sorted_by_and_begins_again() -> None:
+    assert [after(*"s" * times, view=View("failures")).sort for times in (0, 1, 2)] == [
+        "newest",
+        "code",
+        "newest",
+    ]
+    # Each view keeps its own.
+    assert after("s", "2", "1").sort == "waiting"
+
+
+def test_p_pauses_the_display_and_help_goes_with_any_key() -> None:
+    assert after("p").is_paused and not after("p", " ").is_paused
+    assert after("?").is_help and after("?", "2") == View()
+
+
+@pytest.mark.parametrize("key", ["q", "c-c"])
+def test_q_and_ctrl_c_end_it_and_while_a_filter_is_typed_q_is_a_letter(key: str) -> None:
+    assert after(key).has_ended
+    assert all(after(key, view=View(name, detail="a")).has_ended for name in VIEWS)
+    assert after(key, view=replace(View(), is_typing=True)).has_ended == (key == "c-c")
+
+
+def test_an_unknown_key_changes_nothing() -> None:
+    assert after("f5", "é", "<scroll-up>") == View()
