@@ -10,11 +10,7 @@ from seqd.cli.top.view import VIEWS, View
 from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
-    from seqd.ledger import Ledger
     from seqd.settings import Settings
-
-#: Seconds without an answer from Redis, after which a connection is closed.
-_REDIS_TIMEOUT_S = 2.0
 
 
 def top(
@@ -46,37 +42,18 @@ def top(
         return
     from seqd.cli.top.terminal import watch
 
-    raise typer.Exit(watch(screen.console, lambda: _open(settings), start, every))
+    raise typer.Exit(watch(screen.console, settings, start, every))
 
 
 def _print_once(screen: Screen, settings: "Settings", view: View) -> None:
     from seqd.cli.top.frame import page
     from seqd.cli.top.history import History
+    from seqd.cli.top.opening import open_for_reads, server_of
     from seqd.cli.top.reading import TopState
     from seqd.cli.ui.columns import Signs
 
-    ledger = _open(settings)
-    overview = ledger.overviews.read()
-    state = TopState(server_of(ledger), overview, History().add(overview))
+    overview = open_for_reads(settings).overviews.read()
+    state = TopState(server_of(settings), overview, History().add(overview))
     signs = Signs(screen.console.encoding)
     for line in page(state, view, screen.console.width, signs):
         screen.console.print(line, soft_wrap=True)
-
-
-def server_of(ledger: "Ledger") -> str:
-    """Return the address of a ledger's server, without its password."""
-    from seqd.local.endpoint import redis_url_of
-    from seqd.masking import without_password
-
-    return without_password(redis_url_of(ledger.settings))
-
-
-def _open(settings: "Settings") -> "Ledger":
-    """Return a ledger whose reads fail soon while Redis is away: it is read again anyway."""
-    from seqd.ledger import Ledger, connect
-    from seqd.local.endpoint import redis_url_of
-    from seqd.local.redis_access import RedisAccess
-
-    access = RedisAccess.of(settings)
-    redis = connect(redis_url_of(settings), access=access, retries=1, timeout_s=_REDIS_TIMEOUT_S)
-    return Ledger(redis, settings, notify=lambda route: None)

@@ -64,13 +64,13 @@ class Reader:
 
     def __init__(
         self,
-        open_ledger: "Callable[[], Ledger]",
+        ledger: "Ledger",
         server: str,
         every_s: float,
         on_state: Callable[[TopState], None],
         on_fault: Callable[[Exception], None],
     ) -> None:
-        self._open_ledger = open_ledger
+        self._ledger = ledger
         self._every_s = every_s
         self._on_state, self._on_fault = on_state, on_fault
         self._state = TopState(server)
@@ -111,23 +111,22 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            ledger = self._open_ledger()
             while not self._is_closed:
                 began = monotonic()
-                self._read(ledger)
+                self._read()
                 rest_s = max(self._every_s - (monotonic() - began), _REST * (monotonic() - began))
                 self._is_wanted.wait(rest_s if self._state.away is None else self._every_s)
                 self._is_wanted.clear()
-        except Exception as error:  # noqa: BLE001  raised again where the terminal is given back
+        except Exception as error:  # noqa: BLE001  raised again by the thread that draws
             self._on_fault(error)
 
-    def _read(self, ledger: "Ledger") -> None:
+    def _read(self) -> None:
         with self._lock:
             wanted = self._wanted_job
         self._began_s = began_s = monotonic()
         try:
-            overview = ledger.overviews.read()
-            job = None if wanted is None else _job_detail(ledger, wanted)
+            overview = self._ledger.overviews.read()
+            job = None if wanted is None else _job_detail(self._ledger, wanted)
         except (*REDIS_ERRORS, RedisError) as error:
             since_s = began_s if self._state.away is None else self._state.away.since_s
             self._state = replace(self._state, away=Away(since_s, str(error)))

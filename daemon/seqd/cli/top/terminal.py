@@ -13,9 +13,9 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from seqd.cli.exits import INTERRUPTED, OK, TERMINATED
-from seqd.cli.top.command import server_of
 from seqd.cli.top.details import is_of_job
 from seqd.cli.top.frame import frame, most_scroll, row_keys
+from seqd.cli.top.opening import open_for_reads, server_of
 from seqd.cli.top.reading import Reader, TopState
 from seqd.cli.top.view import View, pressed
 from seqd.cli.ui.columns import Signs
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPress
 
     from seqd.ledger import Ledger
+    from seqd.settings import Settings
 
 #: Seconds after which a lone Esc is taken for one, and between two frames while nothing comes.
 _ESCAPE_S: Final = 0.1
@@ -39,31 +40,32 @@ _NAMES: Final = {
 }
 
 
-def watch(console: Console, open_ledger: "Callable[[], Ledger]", view: View, every_s: float) -> int:
+def watch(console: Console, settings: "Settings", view: View, every_s: float) -> int:
     """Draw until a key or a signal ends it; return the exit status.
 
     Raises what is wrong before anything is drawn, such as a server's address that is none.
     """
-    ledger = open_ledger()
+    ledger, server = open_for_reads(settings), server_of(settings)
     # What the log would say stands on the screen, or would destroy it.
     logging.getLogger("seqd").addHandler(logging.NullHandler())
-    return asyncio.run(_Session(console, ledger, view, every_s).run())
+    return asyncio.run(_Session(console, ledger, server, view, every_s).run())
 
 
 class _Session:
     """One `seqd top`, from the first frame to the last."""
 
-    def __init__(self, console: Console, ledger: "Ledger", view: View, every_s: float) -> None:
+    def __init__(
+        self, console: Console, ledger: "Ledger", server: str, view: View, every_s: float
+    ) -> None:
         self._console = console
         self._signs = Signs(console.encoding)
         self._view = view
         self._status = OK
         self._fault: Exception | None = None
         #: What was read last, and what is shown: not the same while the display is paused.
-        server = server_of(ledger)
         self._read = self._shown = TopState(server)
         self._changed = asyncio.Event()
-        self._reader = Reader(lambda: ledger, server, every_s, self._on_state, self._on_fault)
+        self._reader = Reader(ledger, server, every_s, self._on_state, self._on_fault)
 
     async def run(self) -> int:
         """Draw until the end; return the exit status."""
