@@ -5,11 +5,14 @@ plugins, items. None of it can write a line of its own, obey a terminal, show a 
 the disk by its length.
 """
 
+import json
 import logging
 import traceback
 from collections.abc import Iterator
+from datetime import datetime
 
 from seqd.escaping import one_line, printable
+from seqd.log_context import names_its_job, this_worker, work_of
 from seqd.masking import mask_passwords
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -42,12 +45,66 @@ class LineFormatter(logging.Formatter):
         record.message = _message_of(record)
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
-        lines = [one_line(self.formatMessage(record))]
-        if record.exc_info and record.exc_info[1] is not None:
-            lines += traceback_lines(record.exc_info[1])
-        if record.stack_info:
-            lines += [_call(line) for line in record.stack_info.splitlines()[-2 * MAX_CALLS :]]
-        return mask_passwords("\n".join(lines))
+        lines = [f"{one_line(self.formatMessage(record))}{_work_told(record)}"]
+        return mask_passwords("\n".join([*lines, *_lines_behind(record)]))
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object in one line.
+
+    Its strings are escaped and bounded as `LineFormatter` has them, so that they are harmless when
+    a program prints them.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as JSON. Raises nothing, whatever its arguments are."""
+        fields: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created)
+            .astimezone()
+            .isoformat("T", "milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": _message_of(record),
+        }
+        worker, work = this_worker(), work_of(record)
+        if worker is not None:
+            fields |= {"worker": worker.worker, "slot": worker.slot, "host": worker.host}
+        fields["pid"] = record.process
+        if work is not None:
+            fields |= work.fields
+        exception = [line.removeprefix("  ") for line in _lines_behind(record)]
+        if exception:
+            fields["exception"] = exception
+        return json.dumps(_harmless(fields), ensure_ascii=False)
+
+
+def _harmless(value: object) -> object:
+    if isinstance(value, str):
+        return one_line(mask_passwords(value))
+    if isinstance(value, list):
+        return [_harmless(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _harmless(one) for name, one in value.items()}
+    return value
+
+
+def _work_told(record: logging.LogRecord) -> str:
+    """Return what a record is about as the end of its line, where its message does not say so."""
+    work = work_of(record)
+    if work is None or names_its_job(record, record.message):
+        return ""
+    told = one_line(str(work))
+    return f" {told}" if told else ""
+
+
+def _lines_behind(record: logging.LogRecord) -> list[str]:
+    """Return the lines of a record behind its first: the traceback of its exception, its stack."""
+    lines: list[str] = []
+    if record.exc_info and record.exc_info[1] is not None:
+        lines += traceback_lines(record.exc_info[1])
+    if record.stack_info:
+        lines += [_call(line) for line in record.stack_info.splitlines()[-2 * MAX_CALLS :]]
+    return lines
 
 
 def traceback_lines(error: BaseException) -> list[str]:

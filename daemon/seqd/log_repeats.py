@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TextIO
 
 from seqd.escaping import one_line
+from seqd.log_context import LoggedWork, first_jobs, jobs_of, note_work, work_of
 from seqd.log_lines import type_name
 
 #: Seconds for which like records are counted together.
@@ -31,6 +32,9 @@ MAX_KINDS = 256
 #: Innermost calls by which the places of two exceptions are told apart.
 _PLACE_CALLS = 3
 
+#: Jobs that are told apart among the records of one kind.
+MOST_JOBS = 1_000
+
 #: Characters of the first record that the line with the count repeats.
 _REPEATED_CHARS = 300
 
@@ -44,7 +48,7 @@ def kind_of(record: logging.LogRecord) -> Kind:
     """Return what records have in common that are alike.
 
     The line of code that logs, the model (`extra={"subject": …}`), and the type and place of the
-    exception. Not the message: it may differ from item to item.
+    exception. Not the message, nor the job: they may differ from item to item.
     """
     where = (record.name, record.levelno, record.pathname, record.lineno)
     subject = getattr(record, "subject", "")
@@ -70,6 +74,14 @@ class _Count:
     first: logging.LogRecord
     logged: int = 0
     left_out: int = 0
+    #: Those that the records are about that were left out, the first of them.
+    jobs: dict[str, None] = field(default_factory=dict)
+
+    def leave_out(self, record: logging.LogRecord) -> None:
+        """Count a record that is not logged."""
+        self.left_out += 1
+        if len(self.jobs) < MOST_JOBS:
+            self.jobs |= dict.fromkeys(jobs_of(record))
 
 
 @dataclass(slots=True)
@@ -93,7 +105,7 @@ class Repeats:
         if count.logged < _most(record.levelno, has_trace=has_trace):
             count.logged += 1
             return True
-        count.left_out += 1
+        count.leave_out(record)
         return False
 
     def ended(self, now_s: float, *, is_last: bool = False) -> Iterator[logging.LogRecord]:
@@ -130,7 +142,7 @@ def _without_objects(record: logging.LogRecord) -> logging.LogRecord:
         said = str(record.msg)
     if record.exc_info and record.exc_info[1] is not None:
         said = f"{said}: {type_name(record.exc_info[1])}"
-    return logging.LogRecord(
+    copy = logging.LogRecord(
         record.name,
         record.levelno,
         record.pathname,
@@ -139,15 +151,25 @@ def _without_objects(record: logging.LogRecord) -> logging.LogRecord:
         None,
         None,
     )
+    copy.work = work_of(record)
+    return copy
 
 
 def _count_record(count: _Count, now_s: float) -> logging.LogRecord:
     first = count.first
     seconds = max(1.0, now_s - count.began_s)
-    said = f"… {count.left_out:,} more like it in {seconds:.0f} s: {first.msg}"
-    return logging.LogRecord(
+    jobs, first_work = len(count.jobs), work_of(first)
+    more = " or more" if jobs >= MOST_JOBS else ""
+    of = f", of {jobs:,}{more} jobs" if jobs > 1 else ""
+    said = f"… {count.left_out:,} more like it in {seconds:.0f} s{of}: {first.msg}"
+    record = logging.LogRecord(
         first.name, first.levelno, first.pathname, first.lineno, said, None, None
     )
+    if jobs:
+        record.work = LoggedWork(
+            first_jobs(count.jobs), model=None if first_work is None else first_work.model
+        )
+    return record
 
 
 class BoundedHandler(logging.StreamHandler[TextIO]):
@@ -160,6 +182,7 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO, window_s: float = WINDOW_S) -> None:
         super().__init__(stream)
+        self.addFilter(note_work)
         self._repeats = Repeats(window_s)
         self._timer: threading.Timer | None = None
 

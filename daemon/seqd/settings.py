@@ -8,7 +8,7 @@ was meant by these, is for `seqd.variables`.
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -377,6 +377,11 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000,
         description="Files kept of each log, the one that is written to among them.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="How workers write their log: text, lines for people, or json, one object a "
+        "line with the job, unit, model and trace that it is about.",
     )
     secrets_dir: Path | None = Field(
         default=None,

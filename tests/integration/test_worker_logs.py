@@ -1,12 +1,14 @@
 """What a worker writes to its log: bounded where faults repeat, and forged by nobody."""
 
+import json
 import re
 
 import pytest
 
+from seqd import __version__
 from seqd.ledger import connect
 from seqd_schemas import ItemSuccess
-from worker_fixtures import Cluster, LiveWorker, wait_until
+from worker_fixtures import SLOT, Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -43,7 +45,9 @@ def test_a_plugin_that_raises_for_each_item_is_logged_in_full_once_with_a_count(
     assert log.count("ValueError: this text was made to break the plugin\n") == 2
     counts = re.findall(r"ERROR seqd.worker.computing … ([0-9,]+) more like it in \d+ s: (.+)", log)
     assert [count for count, _ in counts] == ["249", "249"]
-    assert counts[1][1] == "plugin of model=echo@1 failed for item index=0: ValueError"
+    assert counts[1][1] == (
+        f"plugin of model=echo@1 failed for item index=0: ValueError job={job.job_id} model=echo@1"
+    )
 
 
 @pytest.mark.slow
@@ -70,13 +74,17 @@ def test_what_a_plugin_prints_is_logged_line_by_line_escaped_and_bounded(
 ) -> None:
     worker = empty_cluster.start_ready()
 
-    (result,) = empty_cluster.client().classify(["print"], model="echo").results()
+    job = empty_cluster.client().classify(["print"], model="echo")
+    (result,) = job.results()
 
     assert isinstance(result, ItemSuccess)
+    about = f" job={job.job_id} unit=0 model=echo@1"
     log = log_of_end(worker)
     # C code writes past Python, and `seqd up` escapes that.
     assert lines_without_a_time(log) == ["past Python"]
-    printed = re.findall(r" INFO seqd\.printed (.*)", log)
+    printed = re.findall(rf" INFO seqd\.printed (.*?)(?:{about})?\n", log)
+    # The line that has not ended is logged when the process ends, about no work any more.
+    assert log.count(about) >= len(printed) - 1
     assert "".join(printed[:-4]) == "printed\\x1b[2J " + "x" * 10_000
     assert printed[-4:] == [
         "written",
@@ -100,6 +108,32 @@ def test_a_plugin_that_prints_without_an_end_does_not_fill_the_disk(
     log = log_of_end(worker)
     assert len(log) < 1_000 * 2_200
     assert re.search(r" INFO seqd\.printed … [0-9,]+ more like it in \d+ s: printed", log)
+
+
+def test_a_worker_begins_its_log_with_who_it_is_and_writes_json_where_that_is_set(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_ready("w1", log_format="json")
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    job = empty_cluster.client().classify(["raise"], model="echo", metadata=trace)
+    assert job.wait().counts.errored == 1
+
+    lines = [json.loads(line) for line in log_of_end(worker).splitlines()]
+
+    assert {(line["worker"], line["slot"]) for line in lines} == {("w1", SLOT.name)}
+    first = lines[0]["message"]
+    assert first.startswith(f"worker starts: worker=w1 slot={SLOT.name} host=")
+    assert f" seqd={__version__} python=" in first and re.search(r" plugins=\S*\blight@", first)
+    (error,) = (line for line in lines if "failed for item" in line["message"])
+    named = {name: error[name] for name in ("job", "unit", "model", "trace", "level")}
+    assert named == {
+        "job": job.job_id,
+        "unit": "0",
+        "model": "echo@1",
+        "trace": "a" * 32,
+        "level": "ERROR",
+    }
+    assert error["exception"][-1] == "ValueError: this text was made to break the plugin"
 
 
 def test_a_log_never_holds_the_password_of_redis(

@@ -28,6 +28,7 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.wakeup import take_wakeup
 from seqd.ledger.work import Claim
 from seqd.local.slots import Slot
+from seqd.log_context import LoggedWork, first_jobs, trace_of, working_on
 from seqd.models.plugin_calls import PluginCall
 from seqd.scaling import Rate
 from seqd.settings import Settings
@@ -399,7 +400,8 @@ class WorkLoop:
         name = ModelReference.parse(job.model).name
         if claim.version is not None:
             self._residency.note_claim(name, claim.version)
-        self._run(claim)
+        with working_on(_logged_work(claim, name)):
+            self._run(claim)
         if self._context.cache.loads != loads:
             self._news.note()  # others leave to this worker what it has in memory
         if isinstance(job, TrainJob | SweepJob):
@@ -577,6 +579,18 @@ class WorkLoop:
                 log_and_continue(
                     "worker status not published", self.publish_status, is_repeated=True
                 )
+
+
+def _logged_work(claim: Claim, model: str) -> LoggedWork:
+    """Return what the log says of a claim."""
+    jobs = first_jobs(unit.job_id for unit in claim.units)
+    is_one = len(claim.units) == 1
+    return LoggedWork(
+        jobs,
+        unit=claim.units[0].name if is_one else None,
+        model=model if claim.version is None else str(ModelReference(model, claim.version)),
+        trace=trace_of(claim.job.metadata) if len(jobs) == 1 else None,
+    )
 
 
 def _device_status(slot: Slot) -> DeviceStatus | None:

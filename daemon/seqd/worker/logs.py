@@ -4,6 +4,7 @@ What plugins and libraries print goes there, too, line by line (`printed`).
 """
 
 import logging
+import socket
 import sys
 import threading
 import warnings
@@ -13,8 +14,10 @@ from types import TracebackType
 from typing import TextIO
 
 from seqd.errors import REDIS_ERRORS, RedisRefused, RedisUnreachable
-from seqd.log_lines import FORMAT, LineFormatter
+from seqd.log_context import LoggedWorker, name_worker
+from seqd.log_lines import FORMAT, JsonFormatter, LineFormatter
 from seqd.log_repeats import BoundedHandler
+from seqd.settings import Settings
 from seqd.worker.printed import PRINTED, capture_prints, end_lines, release_prints
 
 log = logging.getLogger(__name__)
@@ -50,12 +53,14 @@ def configure_logging(**_: object) -> None:
     warnings.filterwarnings("ignore", message="You're running the worker with superuser")
 
 
-def log_whatever_is_written(what: str) -> None:
+def log_whatever_is_written(what: str, settings: Settings) -> None:
     """Have all that this process prints, warns of and fails with go through its log.
 
     `what` names the process in the line of an exception that nobody caught.
     """
     configure_logging()
+    if settings.log_format == "json":
+        _handler().setFormatter(JsonFormatter())
     printed = logging.getLogger(PRINTED)
     # Past the root's handlers, among which a plugin may have put one that prints.
     printed.handlers, printed.propagate = [_handler()], False
@@ -74,6 +79,11 @@ def log_whatever_is_written(what: str) -> None:
 
     sys.excepthook = log_uncaught
     threading.excepthook = log_uncaught_of_thread
+
+
+def name_worker_of_log(worker: str, slot: str) -> None:
+    """Have each line of this process's log in JSON name the worker."""
+    name_worker(LoggedWorker(worker, slot, socket.gethostname()))
 
 
 def flush_log() -> None:

@@ -53,6 +53,7 @@ from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, Watchdog, has_m
 from seqd.worker.logs import (
     log_and_continue,
     log_whatever_is_written,
+    name_worker_of_log,
     write_directly_again,
 )
 from seqd.worker.memory_kills import MemoryWatch
@@ -60,6 +61,8 @@ from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
 from seqd.worker.run_garbage import RunGarbage
 from seqd_schemas import DeathCause, wakeup_queue
+from seqd.worker.start_line import start_line
+from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
     `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing;
     UnusableSlot, DeviceUnavailable and DeviceLost by what becomes of its device.
     """
-    log_whatever_is_written("the worker")
+    log_whatever_is_written("the worker", settings)
     try:
         return _run(settings, slot, name)
     finally:
@@ -90,8 +93,11 @@ def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
 
 def _run(settings: Settings, slot: Slot, name: str) -> int:
     identity = identify(slot, name, settings.labels)
+    name_worker_of_log(identity.name, identity.slot.name)
     _set_environment(settings, identity)
-    node = Node(load_settings(), identity)
+    settings = load_settings()
+    node = Node(settings, identity)
+    node.introduce()
     if not node.may_begin():
         return os.EX_OK
     node.boot()
@@ -186,6 +192,10 @@ class Node:
             self._ledger, self._settings, self._identity, self._registry, self._heartbeat
         )
         return wait.wait(rule)
+
+    def introduce(self) -> None:
+        """Log who this worker is, what it serves, and from where."""
+        log.info("%s", start_line(self._identity, self._settings, self._registry))
 
     def boot(self) -> None:
         """Check that there is something to run and a server to listen on, with all rights on it.

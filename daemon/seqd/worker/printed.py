@@ -10,12 +10,10 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from typing import Final, TextIO, cast
+from typing import TextIO, cast
 
 from seqd.escaping import printable
-
-#: The logger of what is printed.
-PRINTED: Final = "seqd.printed"
+from seqd.log_context import PRINTED as PRINTED
 
 #: Bytes after which a line is logged that has not ended: less than a line of the log has room for.
 MAX_LINE_BYTES = 2_048

@@ -23,7 +23,12 @@ from seqd.worker.cordon import CordonFile
 from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import ignore_end_signals
 from seqd.worker.liveness import start_heartbeats
-from seqd.worker.logs import configure_logging, flush_log, log_whatever_is_written
+from seqd.worker.logs import (
+    configure_logging,
+    flush_log,
+    log_whatever_is_written,
+    name_worker_of_log,
+)
 from seqd.worker.pool import START_LIMIT_S
 
 log = logging.getLogger(__name__)
@@ -54,10 +59,11 @@ def start_child(**_: object) -> None:
     Celery logs what this raises and carries on; the first wakeup then tries again.
     """
     ignore_end_signals()
-    log_whatever_is_written("the child")
+    settings = load_settings()
+    log_whatever_is_written("the child", settings)
+    name_worker_of_log(settings.worker, settings.slot)
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
-    settings = load_settings()
     deaths = _open_deaths(settings)
     start_heartbeats(settings)
     with deaths.starting(START_LIMIT_S):
