@@ -223,6 +223,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "jobs resume": running,
             "jobs cancel": running,
             "jobs watch": failed,
+            "logs": failed,
             "jobs retry": failed,
         }
         for words, job in of_jobs.items():

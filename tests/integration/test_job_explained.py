@@ -236,7 +236,7 @@ def test_the_command_says_in_a_sentence_how_a_job_ended(
     assert re.fullmatch(
         rf"Job {job.job_id} completed in [0-9.]+ s: 1 succeeded, 1 errored of 2 items\.", first
     )
-    assert any(line.startswith("Item row-2, number 2, is errored. ") for line in rest)
+    assert any(line.startswith("Item row-2, number 2: errored. ") for line in rest)
     assert any(line.startswith("- It is kept for ") for line in rest)
 
 

@@ -38,6 +38,7 @@ _COMMANDS = {
     "top": _Source("top.command", "top", _LOOK),
     "queues": _Source("queues", "queues", _LOOK),
     "explain": _Source("explain", "explain", _LOOK),
+    "logs": _Source("logs", "logs", _LOOK),
     "workers": _Source("workers", "app", _LOOK),
     "schema": _Source("schema", "schema", _LOOK),
     "jobs": _Source("jobs", "app", _WORK),

@@ -401,6 +401,7 @@ class WorkLoop:
         if claim.version is not None:
             self._residency.note_claim(name, claim.version)
         with working_on(_logged_work(claim, name)):
+            _log_deaths(claim)
             self._run(claim)
         if self._context.cache.loads != loads:
             self._news.note()  # others leave to this worker what it has in memory
@@ -579,6 +580,18 @@ class WorkLoop:
                 log_and_continue(
                     "worker status not published", self.publish_status, is_repeated=True
                 )
+
+
+def _log_deaths(claim: Claim) -> None:
+    """Log of units that killed a worker, or were with one that died, how that was."""
+    for unit in claim.units:
+        if unit.crashes:
+            how = "how is not known here" if unit.death is None else unit.death
+            log.warning(
+                "again, since a worker died or went silent with it: unit=%s job=%s attempt=%d "
+                "crashes=%d: %s",
+                *(unit.name, unit.job_id, unit.attempt, unit.crashes, how),
+            )
 
 
 def _logged_work(claim: Claim, model: str) -> LoggedWork:

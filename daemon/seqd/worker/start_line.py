@@ -21,7 +21,8 @@ def start_line(identity: Identity, settings: Settings, registry: Registry) -> st
         "worker": identity.name,
         "slot": slot.name,
         "host": identity.host,
-        "device": _device(slot.gpu, slot.threads),
+        "device": _device(slot.gpu),
+        "threads": slot.threads,
         "tasks": ",".join(slot.tasks),
         "seqd": __version__,
         "python": platform.python_version(),
@@ -36,8 +37,8 @@ def start_line(identity: Identity, settings: Settings, registry: Registry) -> st
     return f"worker starts: {' '.join(f'{name}={value}' for name, value in fields.items())}"
 
 
-def _device(gpu: PinnedGpu | None, threads: int) -> str:
-    return f"cpu({threads} threads)" if gpu is None else f"{gpu.name}({gpu.uuid})"
+def _device(gpu: PinnedGpu | None) -> str:
+    return "cpu" if gpu is None else f"{gpu.name}({gpu.uuid})"
 
 
 def _plugins(registry: Registry) -> str:

@@ -52,7 +52,7 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
 def _print_item(screen: Screen, item: ItemExplanation) -> None:
     named = f"Item {item.custom_id}" + (f", number {count(item.number)}" if item.number else "")
     screen.say()
-    screen.say(f"{named}, is {item.state.replace('_', ' ')}. {item.message}", "bold")
+    screen.say(f"{named}: {item.state.replace('_', ' ')}. {item.message}", "bold")
     facts = {
         "unit": item.unit,
         "attempts": count(item.attempts) if item.attempts else None,

@@ -115,8 +115,8 @@ def _lacks(status: WorkerStatus, model: str) -> tuple[str, str]:
 
 def _business(units: Mapping[str, int], facts: Facts) -> tuple[str, str]:
     if not units:
-        return "idle", "it has nothing in hand"
-    return "busy", f"it has in hand {jobs_in_words(units, facts)}"
+        return "idle", "idle, it has nothing in hand"
+    return "busy", f"busy with {jobs_in_words(units, facts)}"
 
 
 def busy_with(facts: Facts) -> Counter[str]:
@@ -179,7 +179,7 @@ def _busy(facts: Facts) -> Iterable[Reason]:
         return
     idle = [one.worker for one in able if not facts.holdings.units.get(one.worker)]
     held = busy_with(facts)
-    if idle or not held:
+    if idle or not held or set(held) == {facts.record.job_id}:
         return
     count = "the one worker that can run it is" if len(able) == 1 else _all_of(len(able))
     yield Reason("busy", f"{count} busy with {jobs_in_words(held, facts)}")
@@ -193,10 +193,11 @@ def _back_off(facts: Facts) -> Iterable[Reason]:
     states = facts.states
     if states.next_due_s is not None:
         count = states.backing_off
+        later = "again" if count == 1 else "again later, the first"
         yield Reason(
             "back_off",
-            f"{counted(count, 'unit')} failed with a worker and {are(count)} tried again later, "
-            f"the first in {span(states.next_due_s)}",
+            f"{counted(count, 'unit')} failed with a worker and {are(count)} tried {later} in "
+            f"{span(states.next_due_s)}",
         )
 
 
@@ -270,7 +271,11 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     others_s = max(0.0, _work_of(able, facts) - own_s)
     competitors = max(1, len([name for name in facts.tenants if name != record.tenant]))
     units = max(1, record.units - record.units_done)
-    return (own_s + min(others_s, competitors * own_s)) / min(len(able), units), is_measured
+    # Nothing is done before the first unit is claimable again, where all of them back off.
+    is_idle = not facts.states.claimable and not facts.states.in_hand
+    wait_s = facts.states.next_due_s or 0.0 if is_idle else 0.0
+    work_s = own_s + min(others_s, competitors * own_s)
+    return wait_s + work_s / min(len(able), units), is_measured
 
 
 def _work_of(able: Sequence[WorkerStatus], facts: Facts) -> float:
@@ -318,4 +323,4 @@ def span(seconds: float) -> str:
     hours, rest = divmod(minutes, 60)
     if hours < 48:
         return f"{hours} h {rest} min" if rest else f"{hours} h"
-    return f"{hours // 24} d"
+    return f"{round(hours / 24)} d"

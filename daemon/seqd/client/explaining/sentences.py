@@ -118,6 +118,7 @@ def _ended(record: JobRecord) -> str:
     if not KINDS[record.kind].has_items:
         return f"{job} {_ended_in_words(record)}{took}."
     things = KINDS[record.kind].items
+    things = things.removesuffix("s") if counts.total == 1 else things
     parts = [
         f"{number:,} {name}"
         for name in ("succeeded", "errored", "cancelled", "expired")

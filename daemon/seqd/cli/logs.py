@@ -1,0 +1,198 @@
+"""`seqd logs`: what workers have logged of a job, from the logs of a host or of a shared folder."""
+
+import logging
+import re
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import completion, options
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_line_of_json
+from seqd.escaping import one_line
+from seqd.masking import mask_passwords
+
+if TYPE_CHECKING:
+    from seqd.local.log_search import FoundRecord, LogSearch
+
+#: Seconds between two looks for new lines with --follow.
+_FOLLOW_S = 0.3
+
+#: Widest name of a log in front of its lines.
+_MOST_WIDTH = 24
+
+#: Workers that are named whose logs are elsewhere.
+_MOST_WORKERS = 10
+
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+_HOST = re.compile(r".+@(.+)-[0-9a-f]{6}")
+
+
+def logs(
+    job: Annotated[
+        str | None,
+        typer.Argument(help="Only lines on this job.", autocompletion=completion.jobs),
+    ] = None,
+    worker: Annotated[
+        str | None,
+        typer.Option("--worker", metavar="NAME", help="Only lines of this worker, or slot."),
+    ] = None,
+    level: Annotated[
+        str,
+        typer.Option("--level", help="Least level: debug, info, warning, error or critical."),
+    ] = "debug",
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Folder of logs, such as one that hosts share; may be given again. Default: "
+            "SEQD_DATA_DIR/logs.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new lines, until Ctrl-C.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Print what workers have logged of a job, merged by time, each line with its log in front.
+
+    Reads the logs that `seqd up` writes on this host, also those set aside, as text and as JSON.
+    Says whose logs are elsewhere.
+    """
+    from seqd.local.log_search import LogSearch, Wanted
+
+    least = options.choice("--level", level, _LEVELS)
+    settings = options.read_settings()
+    folders = folder or [settings.data_dir / "logs"]
+    search = LogSearch(folders, Wanted(job, worker, getattr(logging, least.upper())))
+    printer = _printer(search, as_json=as_json)
+    screen = Screen(to_stderr=True)
+    found = printer(search.records())
+    screen.say(_what_was_read(search, found), "dim")
+    if job is not None:
+        for line in _elsewhere(job, search):
+            screen.say(line, "yellow")
+    while follow:
+        time.sleep(_FOLLOW_S)
+        printer(search.new_records())
+
+
+class _Printer:
+    """Prints records, and returns how many there were."""
+
+    def __init__(self, width: int, *, as_json: bool) -> None:
+        self._width = width
+        self._as_json = as_json
+        self._screen = Screen()
+
+    def __call__(self, records: "Iterator[FoundRecord]") -> int:
+        count = 0
+        for record in records:
+            count += 1
+            if self._as_json:
+                print_line_of_json(_json_of(record))
+                continue
+            for line in _text_of(record):
+                self._screen.say(mask_passwords(f"{record.source:<{self._width}}  {line}"))
+        return count
+
+
+def _printer(search: "LogSearch", *, as_json: bool) -> _Printer:
+    width = max((len(name) for name in search.sources), default=0)
+    return _Printer(min(width, _MOST_WIDTH), as_json=as_json)
+
+
+def _text_of(record: "FoundRecord") -> list[str]:
+    """Return the lines of a record, as a log in text has them."""
+    about = " ".join(
+        f"{name}={','.join(value) if isinstance(value, list) else value}"
+        for name, value in record.fields.items()
+        if name in ("job", "jobs", "unit", "model", "trace") and f"{name}=" not in record.message
+    )
+    at = _time_of(record.at_s) if record.at_s else "-"
+    first = " ".join(filter(None, (at, record.level, record.logger, record.message, about)))
+    return [one_line(first), *(one_line(line) for line in record.lines)]
+
+
+def _json_of(record: "FoundRecord") -> str:
+    import json
+
+    fields: dict[str, object] = {
+        "at": datetime.fromtimestamp(record.at_s).astimezone().isoformat("T", "milliseconds"),
+        "level": record.level,
+        "logger": record.logger,
+        "message": mask_passwords(record.message),
+        "log": record.source,
+        "worker": record.worker,
+        **record.fields,
+    }
+    if record.lines:
+        fields["exception"] = [mask_passwords(line.removeprefix("  ")) for line in record.lines]
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _time_of(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s).isoformat(" ", "milliseconds").replace(".", ",")
+
+
+def _what_was_read(search: "LogSearch", found: int) -> str:
+    from seqd.cli.ui.numbers import counted
+
+    folders = ", ".join(map(str, search.folders))
+    return (
+        f"{counted(found, 'record')}. Read: {counted(search.files, 'file')} of "
+        f"{counted(len(search.sources), 'log')} in {folders}."
+    )
+
+
+def _elsewhere(job: str, search: "LogSearch") -> Iterator[str]:
+    """Yield which workers of a job have their log elsewhere, and how it is read there."""
+    from seqd.errors import SeqdError
+
+    try:
+        workers = _workers_of(job)
+    except SeqdError as error:
+        yield f"Which workers had the job is not known: {error}"
+        return
+    here, is_any_read = socket.gethostname(), bool(search.files)
+    missing = [
+        name
+        for name in workers
+        if name not in search.workers and not (is_any_read and host_of(name) == here)
+    ]
+    if missing:
+        named = ", ".join(missing[:_MOST_WORKERS])
+        more = len(missing) - _MOST_WORKERS
+        yield f"Not in these logs: {named}{f' and {more} more' if more > 0 else ''}."
+        yield from _how_to_read(missing)
+
+
+def _workers_of(job: str) -> list[str]:
+    """Return the workers that have units of a job in hand, had its first, or released some."""
+    with options.open_client() as client:
+        activity = client.job(job).activity()
+        found = client.explain(job)
+    names = [*activity.workers, *(one.released_by for one in found.tried_again)]
+    return sorted({name for name in (*names, activity.first_worker) if name})
+
+
+def host_of(worker: str) -> str | None:
+    """Return the host of a worker by its name, `SLOT@HOST-NONCE`; None of any other name."""
+    found = _HOST.fullmatch(worker)
+    return None if found is None else found[1]
+
+
+def _how_to_read(workers: Sequence[str]) -> Iterator[str]:
+    hosts = list(dict.fromkeys(host for host in map(host_of, workers) if host))[:3]
+    host = hosts[0] if hosts else "HOST"
+    yield (
+        f"There: seqd logs JOB on {', '.join(hosts) or 'its host'}; kubectl logs {host}; docker "
+        "compose logs worker; or journalctl -u seqd, by how it was started. Or --folder with a "
+        "folder that the hosts share."
+    )

@@ -1,0 +1,153 @@
+"""What `seqd logs` finds in logs: of a job, of a worker, in text and JSON, also set aside."""
+
+import json
+import logging
+from pathlib import Path
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from cli_builders import here
+from seqd.cli.logs import host_of
+from seqd.errors import InvalidRequest
+from seqd.local.log_search import MAX_LINES_BEHIND, LogSearch, Wanted
+
+DAY = "2026-11-27"
+
+
+def a_line(second: int, message: str, level: str = "INFO") -> str:
+    return f"{DAY} 08:00:{second:02},000 {level} seqd.test {message}"
+
+
+def a_json_line(second: int, message: str, **fields: object) -> str:
+    at = f"{DAY}T08:00:{second:02}.000"
+    return json.dumps(
+        {"at": at, "level": "ERROR", "logger": "seqd.x", "message": message, **fields}
+    )
+
+
+def write(folder: Path, name: str, *lines: str) -> Path:
+    path = folder / name
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+    return path
+
+
+def found(folder: Path, **wanted: object) -> list[str]:
+    search = LogSearch([folder], Wanted(**wanted))  # type: ignore[arg-type]
+    return [f"{record.source} {record.message}" for record in search.records()]
+
+
+def test_the_lines_of_a_job_come_from_all_logs_by_time(tmp_path: Path) -> None:
+    write(tmp_path, "cpu-0.log.1", a_line(1, "first job=j1"), a_line(2, "job=j2"))
+    write(tmp_path, "cpu-0.log", a_line(5, "last job=j1 unit=2"), a_line(6, "job=j11 job=aj1"))
+    write(tmp_path, "cpu-1.log", a_json_line(3, "third", job="j1"), a_json_line(4, "x", job="j2"))
+    write(tmp_path, "cpu-1.log", a_json_line(4, "fourth", jobs=["j0", "j1"]))
+    write(tmp_path, "notes.txt", a_line(1, "job=j1"))
+
+    assert found(tmp_path, job="j1") == [
+        "cpu-0 first job=j1",
+        "cpu-1 third",
+        "cpu-1 fourth",
+        "cpu-0 last job=j1 unit=2",
+    ]
+
+
+def test_the_lines_of_a_traceback_come_with_their_record_and_are_bounded(tmp_path: Path) -> None:
+    behind = [f"  line {number}" for number in range(1_000)]
+    write(tmp_path, "cpu-0.log", a_line(1, "failed job=j1"), *behind, a_line(2, "other"))
+    write(tmp_path, "cpu-1.log", a_json_line(3, "failed", job="j1", exception=["ValueError: no"]))
+
+    first, second = LogSearch([tmp_path], Wanted("j1")).records()
+
+    assert first.lines == behind[:MAX_LINES_BEHIND]
+    assert second.lines == ["  ValueError: no"]
+
+
+def test_the_lines_of_a_worker_are_those_behind_its_start(tmp_path: Path) -> None:
+    starts = [f"worker starts: worker=cpu-0@here-00000{n} slot=cpu:0 host=here" for n in (1, 2)]
+    write(
+        tmp_path,
+        "cpu-0.log",
+        a_line(1, starts[0]).replace("seqd.test", "seqd.worker.node"),
+        a_line(2, "of the first"),
+        a_line(3, starts[1]).replace("seqd.test", "seqd.worker.node"),
+        a_line(4, f"of the second {starts[0]}"),
+    )
+    write(tmp_path, "cpu-1.log", a_json_line(5, "other", worker="cpu-1@here-000003", slot="cpu:1"))
+
+    assert found(tmp_path, worker="cpu-0@here-000001")[1:] == ["cpu-0 of the first"]
+    assert len(found(tmp_path, worker="cpu-0@here-000002")) == 2
+    assert found(tmp_path, worker="cpu:1") == found(tmp_path, worker="cpu-1") == ["cpu-1 other"]
+
+
+def test_lines_below_a_level_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, "cpu-0.log", a_line(1, "quiet"), a_line(2, "loud", "WARNING"))
+
+    assert found(tmp_path, level=logging.WARNING) == ["cpu-0 loud"]
+
+
+def test_new_lines_are_found_also_where_the_log_is_set_aside_meanwhile(tmp_path: Path) -> None:
+    log = write(tmp_path, "cpu-0.log", a_line(1, "one job=j1"))
+    search = LogSearch([tmp_path], Wanted("j1"))
+
+    def messages() -> list[str]:
+        # A record ends with the next one, or with a look that finds nothing new.
+        return [one.message for _ in range(2) for one in search.new_records()]
+
+    assert [one.message for one in search.records()] == ["one job=j1"]
+    assert messages() == []
+    write(tmp_path, "cpu-0.log", a_line(2, "two job=j1"), a_line(3, "three job=j2"))
+    assert messages() == ["two job=j1"]
+    write(tmp_path, "cpu-0.log", a_line(4, "four job=j1"))
+    log.rename(tmp_path / "cpu-0.log.1")
+    write(tmp_path, "cpu-0.log", a_line(5, "five job=j1"))
+    write(tmp_path, "cpu-1.log", a_line(6, "six job=j1"))
+    assert messages() == ["four job=j1", "five job=j1", "six job=j1"]
+
+
+@hypothesis.given(st.lists(st.binary(max_size=80) | st.just(b'{"at": 1}') | st.just(b"[" * 9_999)))
+@hypothesis.settings(hypothesis.settings.get_profile("quick"))
+def test_whatever_a_log_holds_it_is_read(tmp_path_factory: pytest.TempPathFactory, lines) -> None:
+    folder = tmp_path_factory.mktemp("logs")
+    (folder / "cpu-0.log").write_bytes(b"\n".join([*lines, a_line(1, "end job=j1").encode()]))
+
+    assert found(folder, job="j1")[-1] == "cpu-0 end job=j1"
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"cannot be read \(No such file or directory\)"):
+        LogSearch([tmp_path / "nowhere"], Wanted())
+
+
+def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("SEQD_OUTAGE_S", "0")
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+    (tmp_path / "logs").mkdir()
+    write(tmp_path / "logs", "cpu-0.log", a_line(1, "job=j1 \x1b[2J redis://me:secret@here/0"))
+    write(tmp_path / "logs", "train-cpu.log", a_json_line(2, "failed", job="j1", unit="3"))
+
+    ended = here(capsys, "logs", "j1")
+    as_json = here(capsys, "logs", "j1", "--json", "--level", "error")
+
+    assert ended.out.splitlines() == [
+        f"cpu-0      {DAY} 08:00:01,000 INFO seqd.test job=j1 \\x1b[2J redis://me:***@here/0",
+        f"train-cpu  {DAY} 08:00:02,000 ERROR seqd.x failed job=j1 unit=3",
+    ]
+    read, unknown = ended.err.splitlines()
+    assert read == f"2 records. Read: 2 files of 2 logs in {tmp_path}/logs."
+    assert unknown.startswith("Which workers had the job is not known: ")
+    printed = json.loads(as_json.out)
+    assert (printed["message"], printed["log"], printed["unit"]) == ("failed", "train-cpu", "3")
+
+
+@pytest.mark.parametrize(
+    ("worker", "host"),
+    [("cpu-0@gpu-box-7-a1b2c3", "gpu-box-7"), ("w1", None), ("a@b", None)],
+)
+def test_the_host_of_a_worker_stands_in_its_name(worker: str, host: str | None) -> None:
+    assert host_of(worker) == host
