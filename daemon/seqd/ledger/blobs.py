@@ -254,6 +254,15 @@ def unpack_items(blob: bytes) -> ItemChunk:
     return from_stored(ItemChunk, _inflate(blob))
 
 
+def may_hold(blob: bytes, custom_id: str) -> bool:
+    """Return False for a chunk of items that surely has none of a name; costs no validation.
+
+    Raises InvalidInput for what is no chunk.
+    """
+    needle = _needle(custom_id)
+    return needle is None or needle in _inflate(blob)
+
+
 def unpack_texts(blob: bytes) -> TextChunk:
     """Return a chunk of a training set; raises what `unpack_items` does."""
     return from_stored(TextChunk, _inflate(blob))
@@ -297,6 +306,25 @@ def unpack_lines(row: bytes) -> Iterator[ResultLine]:
     validate = ITEM_RESULT.validator.validate_json
     for json in _inflated_lines(row):
         yield ResultLine(validate(json, extra="ignore"), json)
+
+
+def results_named(row: bytes, custom_id: str) -> Iterator[ItemSuccess | ItemFailure]:
+    """Yield the results in a row of an item; validates only what may be one.
+
+    Raises what `unpack_lines` does.
+    """
+    needle, validate = _needle(custom_id), ITEM_RESULT.validator.validate_json
+    for json in _inflated_lines(row):
+        if needle is None or needle in json:
+            result = validate(json, extra="ignore")
+            if result.custom_id == custom_id:
+                yield result
+
+
+def _needle(custom_id: str) -> bytes | None:
+    """Return what JSON with this name holds; None where it may be written in several ways."""
+    is_plain = custom_id.isascii() and custom_id.isprintable() and not {'"', "\\"} & {*custom_id}
+    return custom_id.encode() if is_plain else None
 
 
 def _item_chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChunk:

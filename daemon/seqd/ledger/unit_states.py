@@ -211,6 +211,25 @@ def tried_unit(keys: Keys, job_id: str, unit: str, now_ms: int) -> Exchange[Trie
     )
 
 
+def first_blobs(
+    keys: Keys, job_id: str, unit: int
+) -> Exchange[tuple[list[str], bytes | None, bytes | None]]:
+    """Return the parts of a unit, and its first row of results and its input, where it has them.
+
+    Of one that was not split the parts are its own name; of another it has neither.
+    """
+    name = str(unit)
+    replies = yield from pipeline(
+        (
+            Command(("HGET", keys.parts(job_id), name)),
+            Command(("HGET", keys.output(job_id), name)),
+            Command(("HGET", keys.input(job_id), name)),
+        )
+    )
+    parts, row, blob = cast(list[bytes | None], replies)
+    return [name] if parts is None else _text(parts).split(), row, blob
+
+
 def _timers(keys: Keys, job_id: str, units: Sequence[str]) -> Exchange[dict[str, float]]:
     """Return when the lease or the back-off of units ends, in milliseconds, of those that have."""
     if not units:

@@ -15,6 +15,7 @@ from seqd.client.explaining.records import (
     UnitTriedAgain,
     WorkerAnswer,
 )
+from seqd.escaping import one_line
 
 #: Lines of one kind that are printed at most; `--json` has them all.
 _MOST_LINES = 10
@@ -32,7 +33,7 @@ _MOMENTS = {
 
 def print_explanation(screen: Screen, found: Explanation) -> None:
     """Print an explanation: the headline, the item, the facts, the reasons, what is next."""
-    screen.say(found.headline, "bold")
+    screen.say(one_line(found.headline), "bold")
     if found.item is not None:
         _print_item(screen, found.item)
     screen.say()
@@ -52,12 +53,13 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
 def _print_item(screen: Screen, item: ItemExplanation) -> None:
     named = f"Item {item.custom_id}" + (f", number {count(item.number)}" if item.number else "")
     screen.say()
-    screen.say(f"{named}: {item.state.replace('_', ' ')}. {item.message}", "bold")
+    state = item.state.replace("_", " ")
+    screen.say(one_line(f"{named}: {state}. {item.message}"), "bold")
     facts = {
         "unit": item.unit,
         "attempts": count(item.attempts) if item.attempts else None,
         "crashes": count(item.crashes) if item.crashes else None,
-        "last death": _death(item.death_cause, item.death_message),
+        "last death": one_line(_death(item.death_cause, item.death_message)),
         "version": ", ".join(map(str, item.versions)),
         "looked at": counted(item.units_read, "unit"),
     }
@@ -95,7 +97,7 @@ def _print_lines(
     screen.say()
     screen.say(title, "dim")
     for line in lines[:_MOST_LINES]:
-        screen.say(f"- {line}")
+        screen.say(f"- {one_line(line)}")
     more = (len(lines) if total is None else total) - min(len(lines), _MOST_LINES)
     if more > 0:
         screen.say(f"- and {count(more)} more")

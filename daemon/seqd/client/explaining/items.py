@@ -17,9 +17,9 @@ from seqd.client.explaining.records import ItemExplanation
 from seqd.errors import InvalidInput, InvalidRequest, UnknownItem
 from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
-from seqd.ledger.blobs import unpack_items, unpack_lines
+from seqd.ledger.blobs import may_hold, results_named, unpack_items
 from seqd.ledger.exchange import Exchange
-from seqd.ledger.unit_states import TriedUnit, tried_unit
+from seqd.ledger.unit_states import TriedUnit, first_blobs, tried_unit
 from seqd.validation import shown
 from seqd_schemas import Item, ItemFailure, ItemSuccess
 
@@ -82,33 +82,39 @@ def _in_unit(
 ) -> Exchange[_Found | None]:
     """Return an item where a unit, or a part of it, has it."""
     job_id, jobs = facts.record.job_id, ledger.jobs
-    for name in (yield from jobs.parts.steps(job_id, unit)):
+    parts, row, blob = yield from first_blobs(ledger.keys, job_id, unit)
+    for name in parts:
+        if len(parts) > 1 or unit == 0:  # the results of a small job stand in another place
+            row = yield from jobs.row.steps(job_id, name, 0)
         number = 0
-        while (row := (yield from jobs.row.steps(job_id, name, number))) is not None:
+        while row is not None:
+            result = _result(row, custom_id)
+            if result is not None:
+                return _Found(name, result)
             number += 1
-            for result in _results(row):
-                if result.custom_id == custom_id:
-                    return _Found(name, result)
+            row = yield from jobs.row.steps(job_id, name, number)
         if number:
             continue
-        (blob,) = yield from jobs.inputs.steps(job_id, [name])
+        if len(parts) > 1:
+            (blob,) = yield from jobs.inputs.steps(job_id, [name])
         found = None if blob is None else _in_input(blob, name, custom_id)
         if found is not None:
             return found
     return None
 
 
-def _results(row: bytes) -> Iterator[ItemSuccess | ItemFailure]:
-    """Yield the results of a row, none of one that somebody has written over."""
+def _result(row: bytes, custom_id: str) -> ItemSuccess | ItemFailure | None:
+    """Return the result of an item in a row; none of a row that somebody has written over."""
     try:
-        for line in unpack_lines(row):
-            yield line.result
+        return next(results_named(row, custom_id), None)
     except (InvalidInput, ValidationError):
-        return
+        return None
 
 
 def _in_input(blob: bytes, unit: str, custom_id: str) -> _Found | None:
     try:
+        if not may_hold(blob, custom_id):
+            return None
         chunk = unpack_items(blob)
     except (InvalidInput, ValidationError):
         return None

@@ -1,0 +1,317 @@
+"""What an explanation says of made records: its headline, its reasons, and what is next."""
+
+import json
+from typing import Any
+
+import pytest
+
+from builders import a_classify_job, a_failure, a_worker_status
+from cli_builders import a_record
+from seqd.cli.ui.explanation import print_explanation
+from seqd.cli.ui.screen import Screen
+from seqd.client.explaining.reasons import Facts, answers_of, left_s, span, waits_for, why_not
+from seqd.client.explaining.sentences import explanation
+from seqd.ledger.unit_states import HeldUnit, Holdings, TriedUnit, UnitStates
+from seqd.ledger.work import Death
+from seqd.scaling import Rate
+from seqd_schemas import (
+    Cordon,
+    Counts,
+    DeathCause,
+    JobRecord,
+    JobState,
+    Paused,
+    Progress,
+    WorkerStatus,
+)
+
+NOW_MS = 1_000_000
+QUEUE = "classify.imdb_lstm@3"
+COUNTS = Counts(total=4, processing=4)
+
+
+def a_job(**changes: object) -> JobRecord:
+    """A classification of four items by version 3, which waits."""
+    fields: dict[str, object] = {"version": 3, "state": JobState.QUEUED, "units": 2}
+    return a_record(job=a_classify_job(), **fields | changes)
+
+
+def states(**changes: object) -> UnitStates:
+    """Two units that wait."""
+    fields: dict[str, Any] = {
+        "now_ms": NOW_MS,
+        "workers": {},
+        "held": (),
+        "claimable": 2,
+        "backing_off": 0,
+        "next_due_s": None,
+        "tried_again": 0,
+        "tried": (),
+        "crashes": 0,
+        "is_partial": False,
+        "upload_silent_s": None,
+        "max_units": None,
+        "queue": QUEUE,
+        "unread_items": 0,
+        "is_ingest_open": False,
+        "events": (),
+    }
+    return UnitStates(**fields | changes)
+
+
+def a_worker(name: str = "w1", **changes: object) -> WorkerStatus:
+    """A worker that can run version 3."""
+    plugin = {"name": "imdb", "models": ("imdb_lstm",), "state": "ready", "version": "1"}
+    plugin |= {"distribution": "seqd-imdb"}
+    fields = {"worker": name, "plugins": (plugin,), "versions": {"imdb_lstm": (3,)}, "reads": 2}
+    return a_worker_status(**fields | changes)
+
+
+def headline(facts: Facts) -> str:
+    return explanation(facts).headline
+
+
+HELD = HeldUnit("0", "w1", 1, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        (
+            Facts(a_job(), states()),
+            "Job j1 is queued: No worker is up: `seqd up` starts them.",
+        ),
+        (
+            Facts(a_job(), states(), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)}),
+            "Job j1 is queued: 1 worker can run it, and one takes its next unit in a moment; about "
+            "8.0 s to its end.",
+        ),
+        (
+            Facts(
+                a_job(),
+                states(),
+                [
+                    a_worker("w1"),
+                    a_worker("w2"),
+                    a_worker("w3", cordon=Cordon(phase="cordoned", since_ms=1)),
+                ],
+                Holdings({"w1": {"a": 3}, "w2": {"b": 1}}, {"a": "shop", "b": "shop"}),
+                rates={QUEUE: Rate(10, 20.0, 1)},
+                work_left={QUEUE: 100},
+            ),
+            "Job j1 is queued: 2 workers can run it, all busy with job a of tenant shop (75%), job "
+            "b of tenant shop (25%); about 8.0 s to its end.",
+        ),
+        (
+            Facts(
+                a_job(state=JobState.RUNNING, started_at_ms=1, units_done=1),
+                states(workers={"w1": 1}, held=(HELD,), claimable=0),
+                [a_worker()],
+                rates={QUEUE: Rate(10, 20.0, 1)},
+            ),
+            "Job j1 runs: 1 unit in hand on 1 worker, 1 of 2 are done; about 8.0 s to its end.",
+        ),
+        (
+            Facts(
+                a_job(state=JobState.PAUSED),
+                states(events=(Paused(job_id="j1", at_ms=NOW_MS - 61_000, counts=COUNTS),)),
+                [a_worker()],
+            ),
+            "Job j1 is paused: it has been paused for 61 s: no unit is begun until it is resumed.",
+        ),
+        (
+            Facts(
+                a_job(
+                    state=JobState.COMPLETED,
+                    started_at_ms=1_000,
+                    ended_at_ms=4_500,
+                    counts=Counts(total=1, succeeded=1),
+                ),
+                states(claimable=0),
+            ),
+            "Job j1 completed in 3.5 s: 1 succeeded of 1 item.",
+        ),
+        (
+            Facts(a_job(state=JobState.FAILED, failure=a_failure()), states(claimable=0)),
+            "Job j1 failed: plugin_fault: It broke.",
+        ),
+    ],
+    ids=["no worker", "in a moment", "busy", "runs", "paused", "completed", "failed"],
+)
+def test_the_headline_is_the_state_and_the_first_reason_for_it(facts: Facts, sentence: str) -> None:
+    assert headline(facts) == sentence
+
+
+BROKEN = {"name": "imdb", "models": ("imdb_lstm",), "state": "broken", "reason": "no module x."}
+DISABLED = {"name": "imdb", "models": ("imdb_lstm",), "state": "disabled"}
+OF_A_PLUGIN = {"version": "1", "distribution": "seqd-imdb"}
+UNFIT = {
+    "model": "imdb_lstm",
+    "version": 3,
+    "code": "load_failed",
+    "message": "No file.",
+    "since_ms": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        (
+            {"cordon": Cordon(phase="cordoned", since_ms=1, reason="repair")},
+            "cordoned",
+            "cordoned by an operator: repair",
+        ),
+        ({"state": "draining"}, "draining", "it drains, and ends"),
+        ({"state": "starting"}, "starting", "it is starting, and has not said yet what it can run"),
+        ({"plugins": (), "versions": {}}, "no_plugin", "it has no plugin with the model imdb_lstm"),
+        (
+            {"plugins": (BROKEN | OF_A_PLUGIN,), "versions": {}},
+            "broken",
+            "its plugin imdb is broken: no module x",
+        ),
+        (
+            {"plugins": (DISABLED | OF_A_PLUGIN,), "versions": {}},
+            "disabled",
+            "its plugin imdb is disabled by its settings",
+        ),
+        (
+            {"tasks": ("train",), "slot": "train@cpu"},
+            "slot",
+            "its slot train@cpu does not take the task classify of imdb_lstm",
+        ),
+        (
+            {"left_out": ("imdb_lstm",)},
+            "left_out",
+            "a placement or SEQD_SERVES has it leave this model to others",
+        ),
+        ({}, "", ""),
+        ({"versions": {"imdb_lstm": (1, 2)}, "unfit": (UNFIT,)}, "load_failed", "No file"),
+        (
+            {"versions": {"imdb_lstm": (1, 2)}},
+            "missing",
+            "its store has no such version (it can run 1, 2)",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " not in value else "",
+)
+def test_each_worker_says_why_it_cannot_run_a_job(
+    changes: dict[str, Any], code: str, message: str
+) -> None:
+    worker = a_worker(**changes)
+
+    why = why_not(worker, Facts(a_job(), states(), [worker]))
+
+    assert why == ((code, message) if code else None)
+
+
+def test_those_that_can_run_it_come_first_and_say_what_they_do() -> None:
+    workers = [a_worker("a", state="starting"), a_worker("b"), a_worker("c")]
+    holdings = Holdings({"c": {"j1": 1, "x": 1}}, {"x": "shop"})
+
+    answers = answers_of(Facts(a_job(), states(), workers, holdings))
+
+    assert [(answer.worker, answer.code, answer.message) for answer in answers[:2]] == [
+        ("b", "idle", "idle, it has nothing in hand"),
+        ("c", "busy", "busy with this job (50%), job x of tenant shop (50%)"),
+    ]
+    assert [answer.can_run for answer in answers] == [True, True, False]
+
+
+def codes(facts: Facts) -> list[str]:
+    return [reason.code for reason in waits_for(facts)]
+
+
+def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
+    facts = Facts(
+        a_job(sealed=False),
+        states(
+            workers={"gone": 2, "w1": 1},
+            next_due_s=3.0,
+            backing_off=2,
+            max_units=3,
+            upload_silent_s=70.0,
+        ),
+        [a_worker()],
+        Holdings({"w1": {"other": 1}}, {"other": "shop"}),
+        tenants=["shop", "default"],
+        is_memory_short=True,
+    )
+
+    assert codes(facts) == ["dead_worker", "busy", "back_off", "max_units", "redis_full", "turn"]
+    messages = {reason.code: reason.message for reason in waits_for(facts)}
+    assert messages["dead_worker"] == (
+        "units are held by workers that are not heard of: gone (2 units)"
+    )
+    assert messages["redis_full"] == (
+        "its upload is not complete: 4 items by now, its client has not been heard of for 70 s; "
+        "Redis is short of memory, so the upload waits"
+    )
+    assert messages["turn"] == (
+        "1 other tenant waits in the same queue (shop): each gets its share by weight in turn"
+    )
+
+
+def test_a_file_that_is_not_read_to_its_end_is_told_with_who_reads_it() -> None:
+    held = HeldUnit("ingest", "w1", 1, 20.0)
+    facts = Facts(
+        a_job(sealed=False),
+        states(claimable=0, workers={"w1": 1}, held=(held,), is_ingest_open=True, unread_items=900),
+        [a_worker()],
+    )
+
+    (reason,) = waits_for(facts)
+
+    assert (reason.code, reason.message) == (
+        "reading",
+        "its file is not read to the end, about 900 items are left: w1 reads it",
+    )
+
+
+def test_the_time_left_is_what_the_job_itself_reports_where_it_does() -> None:
+    event = Progress(job_id="j1", at_ms=NOW_MS - 2_000, counts=COUNTS, rate_per_s=1.0, eta_s=12.0)
+
+    assert left_s(Facts(a_job(), states(events=(event,)), [a_worker()])) == (10.0, True)
+    assert left_s(Facts(a_job(), states(events=(event,)))) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (9.9, "9.9 s"),
+        (40, "40 s"),
+        (185, "3 min"),
+        (7_500, "2 h 5 min"),
+        (600_000, "7 d"),
+    ],
+)
+def test_a_span_is_told_in_the_unit_that_fits(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+def a_hostile_explanation() -> Facts:
+    forged = "x\n\x1b[2Jjob"
+    death = Death(DeathCause.SIGNAL, forged)
+    tried = TriedUnit("0", 3, 2, 1, forged, death, 4.0, None)
+    held = HeldUnit("0", forged, 2, -1.0)
+    record = a_job(state=JobState.RUNNING, expires_at_ms=NOW_MS + 9_000)
+    return Facts(
+        record,
+        states(workers={forged: 1}, held=(held,), tried=(tried,), tried_again=1),
+        [a_worker()],
+    )
+
+
+def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    found = explanation(a_hostile_explanation())
+
+    print_explanation(Screen(), found)
+
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "- unit 0: x\\n\\x1b[2Jjob, which is not heard of any more, attempt 2" in printed
+    assert json.loads(json.dumps(found.as_json()))["tried_again"][0]["death_cause"] == "signal"
+    assert found.next[-1] == (
+        "It expires in 9.0 s unless it has ended; undone items then get `expired`."
+    )
