@@ -152,6 +152,7 @@ def whole_flow(fleet: Fleet) -> None:
     use_inbox(fleet)
     read_figures(fleet, workers=1)
     set_limits(fleet, client)
+    act_on_many(fleet, client)
     order(fleet, client)
     cordon(fleet, client)
     scrape(fleet, client)
@@ -343,6 +344,21 @@ def set_limits(fleet: Fleet, client: Client) -> None:
         assert job.wait(timeout_s=60).counts.succeeded == 64
     usage = json.loads(fleet.seqd(operator, "tenants", "usage", "--json").out)
     assert {row["tenant"]: row["items"] for row in usage}["bob"] == 64
+
+
+def act_on_many(fleet: Fleet, client: Client) -> None:
+    """Cancel, retry and remove jobs by a filter, and read who did that."""
+    operator, asked = Role.OPERATOR, {"delay_ms": 20}
+    for _ in range(3):
+        texts = (f"m{n}" for n in range(64))
+        client.classify(texts, model="echo", tenant="many", parameters=asked).pause()
+    mine = ("--tenant", "many", "--yes")
+    for verb in ("resume", "pause", "cancel", "retry", "cancel", "rm"):
+        fleet.seqd(operator, "jobs", verb, *mine)
+    fleet.seqd(operator, "jobs", "rm", *mine)
+    assert client.jobs(tenant="many") == []
+    acts = json.loads(fleet.seqd(operator, "audit", "--target", "tenant=many", "--json").out)
+    assert {act["action"] for act in acts} >= {"jobs.cancel", "jobs.remove"}
 
 
 def order(fleet: Fleet, client: Client) -> None:

@@ -365,6 +365,13 @@ class Settings(BaseSettings):
         description="Entries that may wait in the inbox; the newest beyond are rejected.",
     )
 
+    max_audit_entries: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Acts that the audit keeps, or some more; the oldest go.",
+    )
+
     max_log_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=64 * 1024,

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seqd_schemas.audit import AuditEntry as AuditEntry
+    from seqd_schemas.audit import AuditRecord as AuditRecord
     from seqd_schemas.base import MAX_INLINE_ITEMS as MAX_INLINE_ITEMS
     from seqd_schemas.base import MAX_ITEMS as MAX_ITEMS
     from seqd_schemas.base import MAX_JOB_BYTES as MAX_JOB_BYTES
@@ -247,6 +249,7 @@ if TYPE_CHECKING:
 
 #: The names of each module, which is imported when one of them is first asked for.
 _NAMES = {
+    "audit": "AuditEntry AuditRecord",
     "base": (
         "Count CustomId EpochMs JobId Label MAX_INLINE_ITEMS MAX_ITEMS MAX_JOB_BYTES "
         "MAX_TEXT_CHARS ModelName ModelRef ModelReference ParameterName ParameterValue Parameters "

@@ -335,6 +335,10 @@ class Keys:
         """
         return f"{self.prefix}:cordons"
 
+    def audit(self) -> str:
+        """STREAM: field `a` holds an `AuditEntry` as JSON; the newest, at most about 10,000."""
+        return f"{self.prefix}:audit"
+
     def model_orders(self) -> str:
         """ZSET order → milliseconds until which it is open: changes of models, asked for."""
         return f"{self.prefix}:model_orders"

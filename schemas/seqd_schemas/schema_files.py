@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from seqd_schemas.audit import AuditEntry, AuditRecord
 from seqd_schemas.base import is_tag
 from seqd_schemas.cards import ModelCard
 from seqd_schemas.events import EVENT
@@ -39,6 +40,8 @@ from seqd_schemas.tenants import TenantRecord, TenantUsage
 from seqd_schemas.text_deltas import TextDeltas
 
 _MODELS: dict[str, type[BaseModel]] = {
+    "audit_entry": AuditEntry,
+    "audit_record": AuditRecord,
     "catalog_entry": CatalogEntry,
     "cordon_rule": CordonRule,
     "failure_record": FailureRecord,

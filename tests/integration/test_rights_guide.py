@@ -43,6 +43,7 @@ def _cells(role: Role) -> tuple[int, str]:
         keys = "all under the prefix"
     elif by_access[Access.ALL]:
         keys = f"{len(by_access[Access.ALL])} patterns; {read} more for reading alone"
+        keys += ", and the audit for adding to it"
     elif by_access[Access.WRITE]:
         (written,) = by_access[Access.WRITE]
         keys = f"`{written}` for writing alone, {read} for reading alone"

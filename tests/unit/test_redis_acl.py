@@ -56,6 +56,7 @@ def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_weights_and
     assert set(client.commands) <= set(operator.commands)
     changed = set(operator.keys) - set(client.keys)
     assert {(key.pattern, key.access) for key in changed} == {
+        ("seqd:audit", Access.READ),
         ("seqd:cordons", Access.ALL),
         ("seqd:limits:*", Access.ALL),
         ("seqd:model_order:*", Access.ALL),

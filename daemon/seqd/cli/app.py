@@ -7,6 +7,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from seqd.local.caller import name_command
+
 _RUN = "Run the daemon"
 _WORK = "Hand work in"
 _LOOK = "Look at what there is"
@@ -48,6 +50,7 @@ _COMMANDS = {
     "redis": _Source("redis_users", "app", _LOOK),
     "settings": _Source("settings", "settings", _LOOK),
     "tenants": _Source("tenants", "app", _RUN),
+    "audit": _Source("audit", "audit", _LOOK),
 }
 
 
@@ -62,6 +65,13 @@ class _Group(TyperGroup):
         super().__init__(**options)
         # The names alone, among which the group looks for what a wrong one may have meant.
         self.commands: Any = dict.fromkeys(_COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that was typed, after it has its name in the audit."""
+        found = super().resolve_command(ctx, args)
+        has_commands = hasattr(found[1], "commands")
+        name_command(" ".join(["seqd", *args[: 2 if has_commands else 1]]))
+        return found
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """Return the command of that name; None without one."""

@@ -17,6 +17,8 @@ from seqd.errors import DrainUnfinished, InvalidRequest, Unconfirmed, UnknownWor
 from seqd.local.caller import caller
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from seqd.ledger import Ledger
     from seqd_schemas import CordonAction, CordonRule, WorkerStatus
 
@@ -159,7 +161,8 @@ def uncordon(
             for target in wanted:
                 if not any(rule.target == target for rule in removed):
                     raise _no_rule(target, rules, workers)
-        ledger.cordons.change(remove=removed)
+        with _audited(ledger, "uncordon", removed):
+            ledger.cordons.change(remove=removed)
         screen = Screen()
         for rule in removed:
             screen.say(f"Uncordoned {option_of(rule.target)}.", "green")
@@ -204,7 +207,8 @@ def restart(
             and rule.at_ms < now_ms - _OLD_RESTART_MS
             and rule.target not in wanted
         ]
-        ledger.cordons.change(add=rules, remove=old)
+        with _audited(ledger, "restart", rules):
+            ledger.cordons.change(add=rules, remove=old)
         screen = Screen()
         screen.say(f"{len(meant)} workers are replaced, one at a time.")
         if wait:
@@ -216,6 +220,15 @@ def restart(
                 raise
             ledger.cordons.change(remove=rules)
             screen.say("Replaced.", "green")
+
+
+def _audited(
+    ledger: "Ledger", action: str, rules: "Sequence[CordonRule]"
+) -> "AbstractContextManager[None]":
+    """Write an act on workers into the audit, in front of a `with` block."""
+    reasons = {rule.reason for rule in rules if rule.reason}
+    targets = " ".join(rule.target for rule in rules)
+    return ledger.audit.act(f"workers.{action}", targets, {"reason": "; ".join(sorted(reasons))})
 
 
 def _set(
@@ -239,7 +252,8 @@ def _set(
         _confirm(action, meant, workers)
     now_ms = ledger.fleet.now_ms()
     rules = [_rule(target, action, reason, now_ms) for target in wanted]
-    ledger.cordons.change(add=rules)
+    with _audited(ledger, action.value, rules):
+        ledger.cordons.change(add=rules)
     screen = Screen()
     for rule in rules:
         names = [one.worker for one in meant if _is_meant(one, rule.target)]

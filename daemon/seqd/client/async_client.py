@@ -60,7 +60,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from seqd.client.async_completion import AsyncEndedJob
     from seqd.client.async_model_handle import AsyncModelHandle
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from seqd.scaling import RouteWork
     from seqd.settings import Settings
     from seqd_schemas import (
+        AuditRecord,
         CatalogEntry,
         FailureRecord,
         JobRecord,
@@ -499,7 +500,8 @@ class AsyncClient:
         """Hand an ended job's failed items in again, some with new texts. See `Client.retry`."""
         handle = self.job(job) if isinstance(job, str) else job
         record = await handle.record()
-        retried: AsyncJobHandle[Out] = await self._begun(self._sender.retry(record, items))
+        sending = self._audited("retry", handle.job_id, self._sender.retry(record, items))
+        retried: AsyncJobHandle[Out] = await self._begun(sending)
         retried.steps.output = cast("type[Out] | None", handle.steps.output)
         return retried
 
@@ -510,7 +512,8 @@ class AsyncClient:
         if not record.state.is_terminal:
             await handle.resume()
             return handle
-        return await self._send(resumption_of(record), {})
+        sending = self._audited("resume", job_id, self._sender.send(resumption_of(record), {}))
+        return await self._begun(sending)
 
     @overload
     def job(self, job_id: str) -> AsyncJobHandle: ...
@@ -714,6 +717,20 @@ class AsyncClient:
     async def overview(self) -> "FleetOverview":
         """Return the whole fleet as it is now. See `Client.overview`."""
         return await self._run(self._ledger.overviews.read.steps())
+    async def audit(
+        self,
+        limit: int = 20,
+        *,
+        since: "datetime | None" = None,
+        action: str | None = None,
+        who: str | None = None,
+        target: str | None = None,
+    ) -> "list[AuditRecord]":
+        """Return the newest acts that match all that is given, newest first. See `Client.audit`."""
+        from seqd.ledger.audit import audit_filter
+
+        wanted = audit_filter(since, action, who, target)
+        return await self._run(self._ledger.audit.newest.steps(limit, wanted))
 
     async def tenants(self) -> "list[TenantRecord]":
         """Return the tenants with limits of their own, with work that waits, or that keep most."""
@@ -732,8 +749,10 @@ class AsyncClient:
         evicts: bool = False,
     ) -> "TenantRecord":
         """Set a tenant's limits, and take some away. See `Client.set_tenant`."""
-        change = self._ledger.tenants.set_limits
-        return await self._run(change.steps(name, limits, unset=unset, evicts=evicts))
+        from seqd.ledger.tenants import audited_limits
+
+        change = audited_limits(self._ledger, name, limits, unset=unset, evicts=evicts)
+        return await self._run(change)
 
     async def tenant_usage(
         self,
@@ -777,6 +796,11 @@ class AsyncClient:
         self, job: Job, options: JobOptions, source: Source | None = None
     ) -> AsyncJobHandle[Out]:
         return await self._begun(self._sender.send(job, options, source))
+
+    def _audited(self, action: str, job_id: str, sending: Exchange[Sent]) -> Exchange[Sent]:
+        from seqd.ledger.audit import audited
+
+        return audited(self._ledger.audit, sending, f"jobs.{action}", job_id)
 
     async def _begun(self, sending: Exchange[Sent]) -> AsyncJobHandle[Out]:
         sent = await self._run(sending)

@@ -62,7 +62,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from seqd.client.completion import EndedJob
     from seqd.client.explaining.records import Explanation
@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from seqd.scaling import RouteWork
     from seqd.settings import Settings
     from seqd_schemas import (
+        AuditRecord,
         CatalogEntry,
         FailureRecord,
         JobRecord,
@@ -555,7 +556,8 @@ class Client:
         of the job are read.
         """
         handle = self.job(job) if isinstance(job, str) else job
-        retried: JobHandle[Out] = self._begun(self._sender.retry(handle.record(), items))
+        sending = self._audited("retry", handle.job_id, self._sender.retry(handle.record(), items))
+        retried: JobHandle[Out] = self._begun(sending)
         retried.steps.output = cast("type[Out] | None", handle.steps.output)
         return retried
 
@@ -571,7 +573,8 @@ class Client:
         if not record.state.is_terminal:
             handle.resume()
             return handle
-        return self._send(resumption_of(record), {})
+        sending = self._audited("resume", job_id, self._sender.send(resumption_of(record), {}))
+        return self._begun(sending)
 
     @overload
     def job(self, job_id: str) -> JobHandle: ...
@@ -829,6 +832,25 @@ class Client:
         Of open jobs the newest 200 are read, and the rest is counted.
         """
         return self._ledger.overviews.read()
+    def audit(
+        self,
+        limit: int = 20,
+        *,
+        since: "datetime | None" = None,
+        action: str | None = None,
+        who: str | None = None,
+        target: str | None = None,
+    ) -> "list[AuditRecord]":
+        """Return the newest acts that match all that is given, newest first.
+
+        `action` is one such as `jobs.cancel`, or `jobs` for all on jobs; `who` is a user, or
+        `user@host`; `target` is a part of what it was done to. An entry without an outcome was
+        written before the act. It takes the rights of an operator.
+        """
+        from seqd.ledger.audit import audit_filter
+
+        wanted = audit_filter(since, action, who, target)
+        return self._run(self._ledger.audit.newest.steps(limit, wanted))
 
     def tenants(self) -> "list[TenantRecord]":
         """Return the tenants with limits of their own, with work that waits, or that keep most."""
@@ -852,7 +874,9 @@ class Client:
         nothing to set, and WrongState where `kept_bytes` are fewer than the tenant keeps now,
         unless it `evicts`: then the oldest of its ended jobs are removed.
         """
-        return self._ledger.tenants.set_limits(name, limits, unset=unset, evicts=evicts)
+        from seqd.ledger.tenants import audited_limits
+
+        return self._run(audited_limits(self._ledger, name, limits, unset=unset, evicts=evicts))
 
     def tenant_usage(
         self,
@@ -901,6 +925,11 @@ class Client:
     def _send(self, job: Job, options: JobOptions, source: Source | None = None) -> JobHandle[Out]:
         """Check a job against the catalog, write it into the ledger, and begin its upload."""
         return self._begun(self._sender.send(job, options, source))
+
+    def _audited(self, action: str, job_id: str, sending: Exchange[Sent]) -> Exchange[Sent]:
+        from seqd.ledger.audit import audited
+
+        return audited(self._ledger.audit, sending, f"jobs.{action}", job_id)
 
     def _begun(self, sending: Exchange[Sent]) -> JobHandle[Out]:
         sent = self._run(sending)

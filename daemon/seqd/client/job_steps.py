@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import count
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Generic, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from seqd.client.outputs import OutputReader
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
@@ -73,6 +73,8 @@ if TYPE_CHECKING:
 
 #: A result of a job whose outputs are of one type: `Result[Classification]`.
 Result = ItemSuccess[Output] | ItemFailure
+
+T = TypeVar("T")
 
 #: Names of items that were given none.
 _ROW = re.compile(r"row-([1-9][0-9]{0,15})")
@@ -490,21 +492,26 @@ class JobSteps(Generic[Output]):
 
     def pause(self) -> Exchange[JobState]:
         """Let no further unit be begun; return the state afterwards."""
-        return (yield from self.ledger.control.pause.steps(self.job_id))
+        return (yield from self._audited("pause", self.ledger.control.pause.steps(self.job_id)))
 
     def resume(self) -> Exchange[JobState]:
         """Let the paused job go on; return its state afterwards."""
-        return (yield from self.ledger.control.resume.steps(self.job_id))
+        return (yield from self._audited("resume", self.ledger.control.resume.steps(self.job_id)))
 
     def remove(self) -> Exchange[None]:
         """Forget the ended job with its results and events."""
-        yield from self.ledger.control.remove.steps(self.job_id)
+        yield from self._audited("remove", self.ledger.control.remove.steps(self.job_id))
 
     def cancel(self) -> Exchange[JobState]:
         """Cancel the job; return its state afterwards."""
         if self.upload is not None:
             yield from self.upload.give_up()
-        return (yield from self.ledger.control.cancel.steps(self.job_id))
+        return (yield from self._audited("cancel", self.ledger.control.cancel.steps(self.job_id)))
+
+    def _audited(self, action: str, act: Exchange[T]) -> Exchange[T]:
+        from seqd.ledger.audit import audited
+
+        return (yield from audited(self.ledger.audit, act, f"jobs.{action}", self.job_id))
 
     def let_go(self, wait_s: float) -> Exchange[None]:
         """Send no more of the input after `wait_s`, and leave the job as it is."""

@@ -65,6 +65,11 @@ class JobsActedOn:
     #: Of each reason the first job, and a sentence.
     first_refused: dict[str, tuple[str, str]] = field(default_factory=dict)
 
+    @property
+    def figures(self) -> dict[str, int]:
+        """The numbers, for the audit."""
+        return {"acted_on": self.acted_on, "gone": self.gone, "refused": self.refused.total()}
+
     def refuse(self, job_id: str, reason: str, sentence: str) -> None:
         """Count a job that was left as it is."""
         self.refused[reason] += 1
@@ -140,7 +145,28 @@ def jobs_acted_on(
     if until_ms is None:
         until_ms = yield from ledger.fleet.now_ms.steps()
     selection = replace(selection, until_ms=until_ms)
-    done, cursor = JobsActedOn(selection.action.value), b""
+    action, target = f"jobs.{selection.action}", selection.wanted.in_words or "all jobs"
+    done = JobsActedOn(selection.action.value)
+    yield from ledger.audit.note.steps(action, target)
+    try:
+        yield from _walk(ledger, sender, selection, done, on_step)
+    except REDIS_ERRORS:
+        raise
+    except (SeqdError, KeyboardInterrupt):
+        yield from ledger.audit.note.steps(action, target, done.figures, "stopped")
+        raise
+    yield from ledger.audit.note.steps(action, target, done.figures, "done")
+    return done
+
+
+def _walk(
+    ledger: LedgerParts,
+    sender: "Sender",
+    selection: Selection,
+    done: JobsActedOn,
+    on_step: OnActed | None,
+) -> Exchange[None]:
+    cursor = b""
     while True:
         step = yield from ledger.many_jobs.act.steps(selection, cursor)
         cursor = step.cursor
@@ -155,7 +181,7 @@ def jobs_acted_on(
         if on_step is not None:
             on_step(done)
         if not cursor:
-            return done
+            return
 
 
 def _retry(

@@ -215,7 +215,17 @@ class ModelSteps:
 
     def _ordered(self, order: "ModelOrder") -> "Exchange[OrderAnswer]":
         """Place an order and wait for the answer. Raises the error that it tells of."""
-        answer = yield from answered(self.ledger, order)
+        from seqd.ledger.audit import audited
+
+        version = "" if order.version is None else f"@{order.version}"
+        details = {"label": order.label or "", "share": order.share or "", "reason": order.why}
+        answer = yield from audited(
+            self.ledger.audit,
+            answered(self.ledger, order),
+            f"models.{order.action}",
+            f"{order.model}{version}",
+            details,
+        )
         if answer.failure is not None:
             raise error_of(answer.failure)
         # What a worker publishes may come a moment later.

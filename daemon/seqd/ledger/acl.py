@@ -5,10 +5,12 @@ entry here. What is called outside of scripts, and which keys a role uses, stand
 script's commands are held against the rights of who calls it, on every server from Redis 6.2 on.
 
     worker     takes work, and keeps the ledger in order: all keys under the prefix
-    client     hands jobs in, follows and steers them, and reads results, models and workers
+    client     hands jobs in, follows and steers them, and reads results, models and workers; adds
+               to the audit
     gateway    what a client may: an HTTP gateway that acts for many
-    operator   what a client may; sets rules on workers, limits and weights of tenants, and orders
-               which version of a model is in service
+    operator   what a client may; steers many jobs by a filter, sets rules on workers and models,
+               limits and weights of tenants, orders which version of a model is in service, and
+               reads the audit
     exporter   reads figures: queues, jobs, workers, the server's memory; changes nothing
     inbox      adds jobs to the inbox and reads what became of them, without any script
 """
@@ -61,6 +63,8 @@ class Access(StrEnum):
     ALL = "~"
     READ = "%R~"
     WRITE = "%W~"
+    #: To add entries to a stream, and nothing else, whatever commands the role has.
+    APPEND = "+xadd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class KeyPattern:
     def rule(self, version: Version) -> str:
         """Return the rule; a server before 7.0 has none for reading or writing alone."""
         access = self.access if version >= KEY_ACCESS_SINCE else Access.ALL
+        if access is Access.APPEND:
+            return f"(+xadd {Access.WRITE.value}{self.pattern})"
         return f"{access.value}{self.pattern}"
 
 
@@ -88,7 +94,10 @@ class Rights:
         keys = [key.rule(version) for key in _without_covered(self.keys, version)]
         commands = [f"+{name}" for name in self.commands if _may_be_named(name, version)]
         selectors = ["clearselectors"] if version >= KEY_ACCESS_SINCE else []
-        return [*selectors, "resetkeys", "resetchannels", "-@all", *keys, *commands]
+        # Last, since each is a set of rights of its own.
+        appended = [rule for rule in keys if rule.startswith("(")]
+        own = [rule for rule in keys if not rule.startswith("(")]
+        return [*selectors, "resetkeys", "resetchannels", "-@all", *own, *commands, *appended]
 
 
 #: Of every connection: `select` where the address names another database than 0.
@@ -117,6 +126,7 @@ _CLIENT = (
     "time",
     "wait",
     "waitaof",
+    "xadd",
     "xlen",
     "xrange",
     "xread",
@@ -279,12 +289,17 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
     is_operator = role is Role.OPERATOR
     own = _written_by_operators(keys)
     written = [*_written_by_clients(keys), *(own if is_operator else ())]
-    return _sorted(written, [name for name in _read_by_clients(keys) if name not in written])
+    read = [name for name in _read_by_clients(keys) if name not in written]
+    read += [keys.audit()] if is_operator else []
+    return _sorted(written, read, [keys.audit()])
 
 
-def _sorted(written: Sequence[str], read: Sequence[str]) -> tuple[KeyPattern, ...]:
+def _sorted(
+    written: Sequence[str], read: Sequence[str], appended: Sequence[str]
+) -> tuple[KeyPattern, ...]:
     patterns = [KeyPattern(pattern) for pattern in written]
     patterns += [KeyPattern(pattern, Access.READ) for pattern in read]
+    patterns += [KeyPattern(pattern, Access.APPEND) for pattern in appended]
     return tuple(sorted(patterns, key=lambda key: key.pattern))
 
 
@@ -292,6 +307,7 @@ def _without_covered(keys: Sequence[KeyPattern], version: Version) -> list[KeyPa
     """Leave out what another pattern covers where patterns of a version know no read or write."""
     if version >= KEY_ACCESS_SINCE:
         return list(keys)
+    keys = list({key.pattern: key for key in keys}.values())
     samples = {key.pattern: key.pattern.replace("*", "x") for key in keys}
     return [
         key

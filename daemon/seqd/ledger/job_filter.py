@@ -70,6 +70,22 @@ class JobFilter:
         """True when no job can match that has ended."""
         return bool(self.states) and self.states <= _OPEN_STATES
 
+    @property
+    def in_words(self) -> str:
+        """The filter in a line: `state=queued,paused model=imdb_lstm@3 tenant=acme`."""
+        model = self.model
+        if model is not None and self.version is not None:
+            model = f"{model}@{self.version}"
+        named = {
+            "state": ",".join(sorted(self.states)),
+            "kind": self.kind,
+            "model": model,
+            "tenant": self.tenant,
+            "since_ms": self.since_ms,
+            **{f"metadata.{name}": text for name, text in self.metadata.items()},
+        }
+        return " ".join(f"{name}={value}" for name, value in named.items() if value)
+
     def as_json(self, *, has_failed: bool = False) -> str:
         """Return what the scripts match jobs by; `has_failed` asks for items to retry, too."""
         version = None if self.version is None else str(self.version)

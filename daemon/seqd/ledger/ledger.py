@@ -15,6 +15,7 @@ from seqd.ledger.submissions import Submissions
 from seqd.ledger.transport import Transport
 
 if TYPE_CHECKING:
+    from seqd.ledger.audit import Audit
     from seqd.ledger.backlog import Backlog
     from seqd.ledger.cordons import Cordons
     from seqd.ledger.failures import Failures
@@ -88,6 +89,13 @@ class LedgerParts:
         from seqd.ledger.tenants import Tenants
 
         return Tenants(self.driver, self.keys)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """What was done by whom, which few clients import."""
+        from seqd.ledger.audit import Audit
+
+        return Audit(self.driver, self.keys, self.settings)
 
     @cached_property
     def many_jobs(self) -> "ManyJobs":

@@ -142,6 +142,9 @@ class _Trial:
     def is_key_denied(self, key: KeyPattern, commands: tuple[str, ...]) -> bool:
         """Return True where keys of a pattern may not be read or written as they should."""
         sample = key.pattern.replace("*", "rights")
+        if key.access is Access.APPEND:
+            denial = self._try("xadd", sample)
+            return denial is not None and denial.is_of_key
         tried = []
         if key.access is not Access.WRITE:
             tried += [name for name in _READERS if name in commands][:1]

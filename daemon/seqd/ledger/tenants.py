@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import ResponseError
@@ -26,6 +26,9 @@ from seqd_schemas import (
     TenantRecord,
     TenantUsage,
 )
+
+if TYPE_CHECKING:
+    from seqd.ledger.ledger import LedgerParts
 
 log = logging.getLogger(__name__)
 
@@ -426,3 +429,20 @@ def _members(key: str) -> Exchange[list[bytes]]:
 def _today() -> Exchange[date]:
     seconds, _ = cast(tuple[int, int], (yield from command("TIME")))
     return datetime.fromtimestamp(seconds, UTC).date()
+
+
+def audited_limits(
+    ledger: "LedgerParts",
+    name: str,
+    limits: TenantLimits | None,
+    *,
+    unset: Collection[str],
+    evicts: bool,
+) -> Exchange[TenantRecord]:
+    """Set a tenant's limits, as `Tenants.set_limits` does, and write that into the audit."""
+    from seqd.ledger.audit import audited
+
+    wanted = {} if limits is None else limits.model_dump(mode="json", exclude_none=True)
+    change = ledger.tenants.set_limits.steps(name, limits, unset=unset, evicts=evicts)
+    details = {**wanted, "unset": ", ".join(sorted(unset)), "evicts": evicts or ""}
+    return (yield from audited(ledger.audit, change, "tenants.set", name, details))

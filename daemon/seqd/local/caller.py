@@ -1,14 +1,34 @@
-"""Who calls a command, for what it writes down: the rules of operators, and a model's history."""
+"""Who calls: for rules of operators, a model's history, and the audit."""
 
 import os
 import pwd
 import socket
+import sys
+from pathlib import Path
+
+#: The command that runs in this process; '' where none of ours does.
+_command = ""
 
 
 def caller() -> str:
     """Return who calls, as `user@host`."""
+    return f"{user_name()}@{socket.gethostname()}"
+
+
+def user_name() -> str:
+    """Return the name of the user whose process this is."""
     try:
-        user = pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # as in a container
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
+        return f"uid {os.getuid()}"
+
+
+def name_command(command: str) -> None:
+    """Say which command runs in this process, such as `seqd jobs cancel`."""
+    global _command
+    _command = command
+
+
+def program() -> str:
+    """Return the command that runs in this process, or the name of the program."""
+    return _command or Path(sys.argv[0] if sys.argv else "").name or "python"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.auditing import note_store_act
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -141,6 +142,8 @@ def remove(
         )
     store = options.open_local_models(options.read_settings()).store
     name, version = store.resolve(reference)
+    if not unchecked:
+        note_store_act("models.remove", f"{name}@{version}", {})
     _remove(store, name, version, is_checked=not unchecked)
     if as_json:
         print_json({"model": name, "removed": [version]})
@@ -174,6 +177,8 @@ def collect(
     numbers = [one for one in store.numbers(name) if one > 0]
     old = [one for one in numbers[:-keep] if one not in in_use]
     if not dry_run:
+        if not unchecked:
+            note_store_act("models.gc", name, {"versions": ", ".join(map(str, old))})
         old = _remove_all(store, name, old, is_checked=not unchecked)
     if as_json:
         print_json({"model": name, "removed": old, "dry_run": dry_run})

@@ -101,7 +101,8 @@ def _place(
         by=caller(),
         at_ms=ledger.fleet.now_ms(),
     )
-    ledger.placements.place(rule)
+    with ledger.audit.act("models.place", model, {"on": " ".join(targets), "reason": reason}):
+        ledger.placements.place(rule)
     workers = ledger.fleet.workers()
     if as_json:
         print_json(record_of(rule, workers))
@@ -112,7 +113,8 @@ def _place(
 def _remove(ledger: "Ledger", model: str, *, as_json: bool) -> None:
     from seqd.cli.ui.tables import print_json
 
-    was_placed = ledger.placements.remove(model)
+    with ledger.audit.act("models.place", model, {"on": "anywhere"}):
+        was_placed = ledger.placements.remove(model)
     if as_json:
         print_json({"model": model, "targets": [], "was_placed": was_placed})
     elif was_placed:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.auditing import note_store_act
 from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
@@ -261,6 +262,8 @@ def _move_label(reference: str, name: str, *, is_removed: bool) -> tuple[str, in
         return wanted.name, number, {**answer.labels, "latest": latest}
     store = options.open_local_models(options.read_settings()).store
     model, version = store.resolve(reference)
+    act = "models.unlabel" if is_removed else "models.label"
+    note_store_act(act, f"{model}@{version}", {"label": name})
     move_label(store, model, version, name, caller(), is_removed=is_removed)
     return model, version, store.labels(model)
 
@@ -316,7 +319,10 @@ def _make(
         change.put_in_service()
     else:
         try:
-            with options.open_ledger() as ledger:
+            with (
+                options.open_ledger() as ledger,
+                ledger.audit.act("models.promote", change.ref, {"reason": change.why}),
+            ):
                 put_in_service_warm(
                     ledger,
                     change,

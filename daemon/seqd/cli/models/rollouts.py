@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.auditing import note_store_act
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, RedisUnreachable
@@ -102,7 +103,11 @@ def _begin_here(
         return begin.rollout
     deadline_s = time.monotonic() + timeout_s
     try:
-        with options.open_ledger() as ledger:
+        details = {"share": asked.share, "reason": change.why}
+        with (
+            options.open_ledger() as ledger,
+            ledger.audit.act(f"models.{asked.kind}", change.ref, details),
+        ):
             begin_warm(ledger, begin, deadline_s, lambda text: screen.say(text, "yellow"))
     except RedisUnreachable as error:
         raise _without_daemon(error) from None
@@ -160,6 +165,8 @@ def _end_here(
     from seqd.worker.promotion import wait_until_published
     from seqd.worker.rollout_change import abort
 
+    if not store_only:
+        note_store_act("models.end_rollout", name, {"reason": why})
     ended = abort(store, name, caller(), why, version)
     if store_only:
         return ended

@@ -24,6 +24,8 @@ _MAY_WRAP = frozenset(
         "plugins",
         "done",
         "allowed",
+        "on",
+        "details",
     }
 )
 

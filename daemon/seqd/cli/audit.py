@@ -1,0 +1,89 @@
+"""`seqd audit`: which acts of operators and clients were done, by whom, when and from where."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seqd.cli.ui.screen import Screen
+    from seqd_schemas import AuditRecord
+
+_Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="Only since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+    ),
+]
+_Action = Annotated[
+    str | None,
+    typer.Option(
+        "--action", metavar="NAME", help="Only this act, jobs.cancel, or all on jobs: jobs."
+    ),
+]
+_Who = Annotated[
+    str | None, typer.Option("--who", metavar="USER", help="Only of this user: ana, or ana@host.")
+]
+_Target = Annotated[
+    str | None,
+    typer.Option("--target", metavar="TEXT", help="Only on what has this text in its name."),
+]
+_Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Acts at most.")]
+
+
+def audit(
+    since: _Since = None,
+    action: _Action = None,
+    who: _Who = None,
+    target: _Target = None,
+    limit: _Limit = 20,
+    as_json: options.Json = False,
+) -> None:
+    """Show who did what, when and from where: acts on jobs, models, workers and tenants.
+
+    The newest first. An act is written down before it is done; one that was refused stands there
+    again with the error's code, one on many jobs with their number.
+    """
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
+
+    with options.open_client() as client:
+        entries = client.audit(
+            limit, since=options.read_since(since), action=action, who=who, target=target
+        )
+    if as_json:
+        print_json(entries)
+    else:
+        _print(Screen(), entries)
+
+
+def _print(screen: "Screen", entries: "Sequence[AuditRecord]") -> None:
+    from seqd.cli.ui.numbers import clock
+    from seqd.cli.ui.tables import print_table
+
+    if not entries:
+        screen.say("No act is written down that matches.")
+        return
+    rows = [
+        (
+            clock(entry.at_ms),
+            f"{entry.who}@{entry.host}",
+            entry.action,
+            entry.target,
+            _rest(entry),
+        )
+        for entry in entries
+    ]
+    print_table(screen, ("when", "who", "act", "on", "details"), rows)
+
+
+def _rest(entry: "AuditRecord") -> str:
+    """Return what an act was done with, what came of it, and by which program."""
+    parts = [f"{name}={value}" for name, value in entry.details.items()]
+    parts += [entry.outcome] if entry.outcome else []
+    return f"{' '.join(parts)} ({entry.program})".strip()
