@@ -21,6 +21,7 @@
     │   ├── AlreadySubmitted         the key stands for a job that asks for the same
     │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
     │   ├── NotAllowed               the operator does not allow it to the tenant
+    │   ├── ModelDisabled            an operator has disabled the model: it takes no new jobs
     │   ├── UnknownTenant            nothing is known of the tenant
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
     │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
@@ -237,6 +238,12 @@ class NotAllowed(UserError):
     """The operator does not allow the tenant what it asks for; the message says what is allowed."""
 
     code = "not_allowed"
+
+
+class ModelDisabled(UserError):
+    """An operator has disabled the model; the message says who, since when and why."""
+
+    code = "model_disabled"
 
 
 class UnknownTenant(UserError):

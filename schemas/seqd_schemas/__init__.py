@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import MAX_DEATHS as MAX_DEATHS
     from seqd_schemas.fleet import MAX_LEFT_OUT as MAX_LEFT_OUT
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
+    from seqd_schemas.fleet import MAX_PAUSED_MODELS as MAX_PAUSED_MODELS
     from seqd_schemas.fleet import MAX_PLACEMENT_TARGETS as MAX_PLACEMENT_TARGETS
     from seqd_schemas.fleet import MAX_PLACEMENTS as MAX_PLACEMENTS
     from seqd_schemas.fleet import MAX_PUBLISHED_CHANGES as MAX_PUBLISHED_CHANGES
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import CordonAction as CordonAction
     from seqd_schemas.fleet import CordonRule as CordonRule
     from seqd_schemas.fleet import DeviceStatus as DeviceStatus
+    from seqd_schemas.fleet import ModelPause as ModelPause
     from seqd_schemas.fleet import OutputBound as OutputBound
     from seqd_schemas.fleet import PlacementRule as PlacementRule
     from seqd_schemas.fleet import PluginState as PluginState
@@ -274,6 +276,9 @@ _NAMES = {
         "CatalogEntry ChildDeath Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
         "MAX_DEATHS MAX_DEATH_CHARS MAX_LEFT_OUT MAX_MODELS MAX_PLACEMENTS "
         "MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES MAX_RUN_TASKS "
+        "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
+        "MAX_LEFT_OUT MAX_MODELS MAX_PAUSED_MODELS MAX_PLACEMENTS MAX_PLACEMENT_TARGETS "
+        "MAX_PUBLISHED_CHANGES MAX_RUN_TASKS ModelPause "
         "MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PlacementRule PluginState "
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
         "WorkerStatus"

@@ -54,6 +54,9 @@ MAX_CORDON_RULES = 256
 
 #: Models that are placed at once, and targets of one of them.
 MAX_PLACEMENTS = 256
+
+#: Models that may be paused at once.
+MAX_PAUSED_MODELS = 256
 MAX_PLACEMENT_TARGETS = 32
 
 #: Models that a worker says it leaves to others, the first by name.
@@ -154,6 +157,18 @@ class PlacementRule(WireModel):
         max_length=MAX_PLACEMENT_TARGETS,
         description="Workers that serve it, each that one of these means: kind:gpu or kind:cpu, "
         "worker:NAME, slot:SLOT@HOST, host:HOST or label:KEY=VALUE.",
+    )
+    reason: RuleText = Field(default="", description="Why, in the operator's words.")
+    by: RuleText = Field(default="", description="Who made it, such as `user@host`.")
+    at_ms: EpochMs = Field(description="When it was made.")
+
+
+class ModelPause(WireModel):
+    """A model whose jobs wait until an operator lets them go on; trainings are not held up."""
+
+    model: ModelName = Field(description="Name of the model, whatever its version.")
+    disabled: bool = Field(
+        default=False, description="True where the model takes no new jobs either."
     )
     reason: RuleText = Field(default="", description="Why, in the operator's words.")
     by: RuleText = Field(default="", description="Who made it, such as `user@host`.")

@@ -351,6 +351,10 @@ class Keys:
         """HASH model → `PlacementRule` as JSON: who serves it; `:version` counts their changes."""
         return f"{self.prefix}:placements"
 
+    def paused_models(self) -> str:
+        """HASH model → `ModelPause` as JSON: models whose jobs wait, by operators' rules."""
+        return f"{self.prefix}:paused_models"
+
     def catalog(self) -> str:
         """HASH model → `CatalogEntry` as JSON."""
         return f"{self.prefix}:catalog"

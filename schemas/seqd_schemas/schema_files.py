@@ -25,6 +25,7 @@ from seqd_schemas.failure_records import FailureRecord
 from seqd_schemas.fleet import (
     CatalogEntry,
     CordonRule,
+    ModelPause,
     PlacementRule,
     PluginStatus,
     WorkerStatus,
@@ -51,6 +52,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "model_card": ModelCard,
     "model_manifest": ModelManifest,
     "model_order": ModelOrder,
+    "model_pause": ModelPause,
     "order_answer": OrderAnswer,
     "placement_rule": PlacementRule,
     "plugin_status": PluginStatus,

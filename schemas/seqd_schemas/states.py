@@ -85,6 +85,8 @@ class WaitingCode(StrEnum):
     """Those that have the model leave it to others, by a placement or SEQD_SERVES."""
     UNFIT = "unfit"
     """Those that have the model cannot run it now."""
+    MODEL_PAUSED = "model_paused"
+    """An operator has paused or disabled the model."""
 
 
 class Waiting(WirePart):

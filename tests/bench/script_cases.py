@@ -28,6 +28,7 @@ from seqd.ledger.work import Death, Finished, Unit
 from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_MODEL_ORDERS,
+    MAX_PAUSED_MODELS,
     MAX_PLACEMENT_TARGETS,
     MAX_PLACEMENTS,
     CordonAction,
@@ -35,6 +36,7 @@ from seqd_schemas import (
     DeathCause,
     Log,
     ModelOrder,
+    ModelPause,
     OrderAnswer,
     PlacementRule,
     TenantLimits,
@@ -739,3 +741,19 @@ def cancel_large_jobs(world: World) -> None:
     selection, cursor = Selection(JobAction.CANCEL, wanted), b""
     while cursor := world.watched.many_jobs.act(selection, cursor).cursor:
         pass
+
+
+@case("500 queues, of which those of 256 models are paused", "pause_model", "claim")
+def claim_beside_paused_models(world: World) -> None:
+    pauses = world.watched.model_pauses
+    for number in range(MAX_PAUSED_MODELS):
+        pauses.pause(ModelPause(model=f"m{number}", at_ms=1))
+    queues = []
+    for number in range(500):
+        version = world.number()
+        queues.append(f"{ROUTE}:m{number}@{version}")
+        world.redis.zadd(world.keys.queues("normal"), {queues[-1]: 0})
+    for _ in range(5):
+        world.watched.work.claim("worker", queues)
+    for number in range(MAX_PAUSED_MODELS):
+        pauses.resume(f"m{number}")

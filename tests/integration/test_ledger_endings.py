@@ -37,6 +37,7 @@ from seqd_schemas import (
     JobState,
     Keys,
     ModelOrder,
+    ModelPause,
     PlacementRule,
     Rejected,
     TaskSchema,
@@ -434,6 +435,8 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.ledger.backlog.note_rate("classify.imdb_lstm@3", 10, 1.0)
     placed = PlacementRule(model="topics", targets=("host:h1",), by="ops@h1", at_ms=1)
     environment.ledger.placements.place(placed)
+    environment.ledger.audit.note("models.place", "topics")
+    environment.ledger.model_pauses.pause(ModelPause(model="topics", at_ms=1))
     order = ModelOrder(order_id="o1", action="promote", model="topics", version=2, ordered_at_ms=1)
     environment.ledger.orders.place(order, 60.0)
     environment.ledger.rollouts.add("topics", "0" * 16, VersionWork(2, items=1))

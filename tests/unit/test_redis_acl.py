@@ -61,6 +61,7 @@ def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_weights_and
         ("seqd:limits:*", Access.ALL),
         ("seqd:model_order:*", Access.ALL),
         ("seqd:model_orders", Access.ALL),
+        ("seqd:paused_models", Access.ALL),
         ("seqd:placements", Access.ALL),
         ("seqd:weights", Access.ALL),
     }

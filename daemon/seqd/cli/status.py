@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.scaling import RouteWork
-    from seqd_schemas import JobRecord, WorkerStatus
+    from seqd_schemas import JobRecord, ModelPause, WorkerStatus
 
 #: Open jobs that are shown at most; the newest.
 _SHOWN_JOBS = 200
@@ -39,6 +39,7 @@ def status(as_json: options.Json = False) -> None:
         work_left = client.work_left()
         evictions = client.evictions()
         failures = client.failure_count()
+        paused = client.paused_models()
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
@@ -53,6 +54,7 @@ def status(as_json: options.Json = False) -> None:
                 "evicted_jobs": asdict(evictions),
                 "failures": failures,
                 "inbox": asdict(inbox),
+                "paused_models": list(paused.values()),
             }
         )
         return
@@ -63,6 +65,8 @@ def status(as_json: options.Json = False) -> None:
     for route in work_left:
         if route.items:
             screen.say(_work_line(route))
+    for pause in paused.values():
+        screen.say(_pause_line(pause), "yellow")
     if inbox.entries:
         screen.say(_inbox_line(inbox))
     if evictions != Evictions():
@@ -90,6 +94,15 @@ def _work_line(route: "RouteWork") -> str:
     return (
         f"Work left, {route.task} {route.model}: {duration(route.seconds)} of one slot"
         f" ({counted(route.items, 'item')}{held}){reckoned}{unserved}"
+    )
+
+
+def _pause_line(pause: "ModelPause") -> str:
+    from seqd.ledger.model_pauses import pause_in_words
+
+    return (
+        f"Model {pause.model} is {pause_in_words(pause)}. Let it go on: seqd models resume "
+        f"{pause.model}"
     )
 
 

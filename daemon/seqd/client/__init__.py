@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from seqd.errors import JobsRefused as JobsRefused
     from seqd.errors import LaterVersion as LaterVersion
     from seqd.errors import LibraryMissing as LibraryMissing
+    from seqd.errors import ModelDisabled as ModelDisabled
     from seqd.errors import NoFitWorker as NoFitWorker
     from seqd.errors import NotAllowed as NotAllowed
     from seqd.errors import NoWorker as NoWorker
@@ -177,6 +178,9 @@ _NAMES = {
         "NoFitWorker NoWorker NotAllowed OrderUnfinished OutputMismatch QuotaExceeded RedisFull "
         "RedisNoPermission RedisRefused RedisUnreachable SeqdError ServiceChanged "
         "StoreUnwritable UnknownFailure UnknownItem UnknownJob UnknownModel UnknownTenant "
+        "ModelDisabled NoFitWorker NoWorker NotAllowed OrderUnfinished OutputMismatch "
+        "QuotaExceeded RedisFull RedisNoPermission RedisRefused RedisUnreachable SeqdError "
+        "ServiceChanged StoreUnwritable UnknownItem UnknownJob UnknownModel UnknownTenant "
         "UploadLost UserError WrongState"
     ),
     "seqd.ledger.failure_filter": "FailureFilters",

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         CatalogEntry,
         FailureRecord,
         JobRecord,
+        ModelPause,
         TenantLimits,
         TenantRecord,
         TenantUsage,
@@ -785,6 +786,28 @@ class AsyncClient:
         from seqd.client.model_steps import entry_found
 
         return self._model(await self._run(entry_found(self._ledger, name)))
+
+    async def paused_models(self) -> "dict[str, ModelPause]":
+        """Return the models that are paused or disabled, by name."""
+        return await self._run(self._ledger.model_pauses.all.steps())
+
+    async def pause_model(self, name: str, *, reason: str = "") -> "ModelPause":
+        """Begin no further unit of a model's items. See `Client.pause_model`."""
+        from seqd.client.model_steps import model_paused
+
+        return await self._run(model_paused(self._ledger, name, reason, disables=False))
+
+    async def disable_model(self, name: str, *, reason: str = "") -> "ModelPause":
+        """Take no new job on a model. See `Client.disable_model`."""
+        from seqd.client.model_steps import model_paused
+
+        return await self._run(model_paused(self._ledger, name, reason, disables=True))
+
+    async def resume_model(self, name: str) -> bool:
+        """Let the jobs of a paused or disabled model go on. See `Client.resume_model`."""
+        from seqd.client.model_steps import model_resumed
+
+        return await self._run(model_resumed(self._ledger, name))
 
     def _model(self, entry: "CatalogEntry") -> "AsyncModelHandle":
         from seqd.client.async_model_handle import AsyncModelHandle

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         CatalogEntry,
         FailureRecord,
         JobRecord,
+        ModelPause,
         TenantLimits,
         TenantRecord,
         TenantUsage,
@@ -914,6 +915,40 @@ class Client:
         from seqd.client.model_steps import entry_found
 
         return self._model(self._run(entry_found(self._ledger, name)))
+
+    def paused_models(self) -> "dict[str, ModelPause]":
+        """Return the models that are paused or disabled, by name."""
+        return self._run(self._ledger.model_pauses.all.steps())
+
+    def pause_model(self, name: str, *, reason: str = "") -> "ModelPause":
+        """Begin no further unit of a model's items, on any worker, until `resume_model`.
+
+        Units in hand are finished; new jobs are taken, and wait. Trainings go on: pause those by
+        `pause_jobs(model=…, kind="train")`. Raises UnknownModel, and RedisNoPermission: it takes
+        the rights of an operator.
+        """
+        from seqd.client.model_steps import model_paused
+
+        return self._run(model_paused(self._ledger, name, reason, disables=False))
+
+    def disable_model(self, name: str, *, reason: str = "") -> "ModelPause":
+        """Take no new job on a model, a training neither, and begin no unit of those that wait.
+
+        A job is refused by ModelDisabled, with the code `model_disabled`. Those that are there wait
+        for `resume_model`; `cancel_jobs(model=…)` cancels them. Raises what `pause_model` does.
+        """
+        from seqd.client.model_steps import model_paused
+
+        return self._run(model_paused(self._ledger, name, reason, disables=True))
+
+    def resume_model(self, name: str) -> bool:
+        """Let the jobs of a paused or disabled model go on, and take new ones.
+
+        Returns False where the model was neither.
+        """
+        from seqd.client.model_steps import model_resumed
+
+        return self._run(model_resumed(self._ledger, name))
 
     def _model(self, entry: "CatalogEntry") -> "ModelHandle":
         from seqd.client.model_handle import ModelHandle

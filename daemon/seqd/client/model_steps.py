@@ -19,15 +19,17 @@ from seqd.errors import (
     wire_text,
 )
 from seqd.ledger import LedgerParts
-from seqd.ledger.exchange import Exchange, Pause
+from seqd.ledger.exchange import Exchange, Notify, Pause
 from seqd.ledger.submissions import new_job_id
 from seqd.local.caller import caller
 from seqd.validation import shown
+from seqd_schemas import route_of
 
 if TYPE_CHECKING:
     from seqd_schemas import (
         CatalogEntry,
         ModelOrder,
+        ModelPause,
         OrderAction,
         OrderAnswer,
         ServiceChange,
@@ -61,6 +63,41 @@ def entry_found(ledger: LedgerParts, name: str) -> "Exchange[CatalogEntry]":
             f"model is {shown(name)}; allowed: a model's name without a version, such as 'topics'."
         )
     return find_model(name, (yield from ledger.fleet.catalog.steps()))
+
+
+def model_paused(
+    ledger: LedgerParts, name: str, reason: str, *, disables: bool
+) -> "Exchange[ModelPause]":
+    """Pause or disable a model, and return the rule; see `Client.pause_model`."""
+    from seqd.ledger.audit import audited
+    from seqd_schemas import ModelPause
+
+    yield from entry_found(ledger, name)
+    rule = ModelPause(
+        model=name,
+        disabled=disables,
+        reason=wire_text(reason)[:500],
+        by=wire_text(caller())[:500],
+        at_ms=(yield from ledger.fleet.now_ms.steps()),
+    )
+    act = "models.disable" if disables else "models.pause"
+    pausing = ledger.model_pauses.pause.steps(rule)
+    yield from audited(ledger.audit, pausing, act, name, {"reason": reason})
+    return rule
+
+
+def model_resumed(ledger: LedgerParts, name: str) -> Exchange[bool]:
+    """Let a model's jobs go on, and wake workers for them; see `Client.resume_model`."""
+    from seqd.ledger.audit import audited
+
+    resuming = ledger.model_pauses.resume.steps(name)
+    was_paused = yield from audited(ledger.audit, resuming, "models.resume", name)
+    catalog = yield from ledger.fleet.catalog.steps()
+    if was_paused and name in catalog:
+        entry = catalog[name]
+        for task in entry.all_tasks:
+            yield Notify(route_of(task, entry.made_with or name))
+    return was_paused
 
 
 class ModelSteps:

@@ -52,10 +52,16 @@ def with_waiting(
         record.state.is_terminal or (_is_young(record, now_s) and not at_once) for record in records
     ):
         return list(records)
+    from seqd.ledger.model_pauses import paused_waiting
     from seqd.serving import waiting_of
 
-    workers = yield from ledger.fleet.recent_workers.steps(min(age_s, _WORKERS_AGE_S))
-    reasons = [waiting_of(record, workers) for record in records]
+    age_s = min(age_s, _WORKERS_AGE_S)
+    workers = yield from ledger.fleet.recent_workers.steps(age_s)
+    pauses = yield from ledger.model_pauses.recent.steps(age_s)
+    reasons = [
+        (paused_waiting(record, pauses) if pauses else None) or waiting_of(record, workers)
+        for record in records
+    ]
     return [
         record if reason is None else record.model_copy(update={"waiting": reason})
         for record, reason in zip(records, reasons, strict=True)

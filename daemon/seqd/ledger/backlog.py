@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, cast
 
 from seqd.kinds import TRAIN
 from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
+from seqd.ledger.model_pauses import paused_models
 from seqd.ledger.scripts import as_int
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
-from seqd_schemas import Keys
+from seqd_schemas import Keys, QueueName
 
 if TYPE_CHECKING:
     from seqd.ledger.fleet import Fleet
@@ -161,9 +162,15 @@ class Backlog:
         }
         if not items:
             return []
+        paused = yield from paused_models(self._keys)
         now_ms = yield from self._fleet.now_ms.steps()
         held = yield from self._held(now_ms)
         waits = yield from self._oldest_waits(now_ms)
+        for queue in items:
+            _, model, version = QueueName.parse(queue)
+            if version is not None and model in paused:
+                # Nobody may go on with what waits, so no worker is needed for it.
+                items[queue] = min(items[queue], round(held[queue].items))
         return [
             QueueWork(
                 queue,

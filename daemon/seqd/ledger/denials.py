@@ -19,6 +19,7 @@ OPERATORS_SCRIPTS = (
     "cordon",
     "count_jobs",
     "end_order",
+    "pause_model",
     "place",
     "place_order",
     "set_tenant",

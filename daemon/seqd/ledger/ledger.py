@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.many_jobs import ManyJobs
+    from seqd.ledger.model_pauses import ModelPauses
     from seqd.ledger.orders import ModelOrders
     from seqd.ledger.overview import Overviews
     from seqd.ledger.placements import Placements
@@ -89,6 +90,13 @@ class LedgerParts:
         from seqd.ledger.tenants import Tenants
 
         return Tenants(self.driver, self.keys)
+
+    @cached_property
+    def model_pauses(self) -> "ModelPauses":
+        """The models that operators have paused, which few clients import."""
+        from seqd.ledger.model_pauses import ModelPauses
+
+        return ModelPauses(self.driver, self.keys)
 
     @cached_property
     def audit(self) -> "Audit":

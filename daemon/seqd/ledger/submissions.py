@@ -51,7 +51,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.redis import trouble_of
-from seqd.ledger.scripts import as_int, as_list, as_text
+from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd.ledger.wakeup import wakeup_message
 from seqd_schemas import (
     ClassifyJob,
@@ -411,6 +411,10 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
     reason = as_text(reply[0])
     if reason == "memory":
         return memory_short()
+    if reason == "disabled":
+        from seqd.ledger.model_pauses import disabled
+
+        return disabled(as_bytes(reply[1]))
     if reason == "incomplete":
         return WrongState(
             f"Training {job.continues} cannot be continued: its data was not uploaded completely "

@@ -15,6 +15,7 @@ from seqd.cli.models.compare import compare
 from seqd.cli.models.evaluate import evaluate
 from seqd.cli.models.files import collect, export_version, import_version, remove
 from seqd.cli.models.params import entry_of, params
+from seqd.cli.models.pausing import disable, pause, resume
 from seqd.cli.models.placing import place
 from seqd.cli.models.promotion import history, label, promote, rollback
 from seqd.cli.models.renaming import rename
@@ -136,6 +137,9 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(params)
 app.command()(place)
+app.command()(pause)
+app.command()(disable)
+app.command()(resume)
 app.command()(add)
 app.command("export")(export_version)
 app.command("import")(import_version)

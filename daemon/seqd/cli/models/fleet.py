@@ -12,7 +12,7 @@ from seqd.errors import RedisUnreachable, SeqdError
 
 if TYPE_CHECKING:
     from seqd.serving import ServingWorker
-    from seqd_schemas import CatalogEntry, ModelCard, VersionCounts, WorkerStatus
+    from seqd_schemas import CatalogEntry, ModelCard, ModelPause, VersionCounts, WorkerStatus
 
 
 def list_fleet_models(*, as_json: bool) -> None:
@@ -20,15 +20,15 @@ def list_fleet_models(*, as_json: bool) -> None:
     from seqd.cli.ui.fleet_models import print_fleet_models
     from seqd.serving import workers_of_model
 
-    catalog, workers = _read_fleet("list")
+    catalog, workers, pauses = _read_fleet("list")
     rows = [
         (entry, workers_of_model(workers, entry.model))
         for entry in sorted(catalog.values(), key=lambda entry: entry.model)
     ]
     if as_json:
-        print_json([_as_record(entry, serving) for entry, serving in rows])
+        print_json([_as_record(entry, serving, pauses) for entry, serving in rows])
     else:
-        print_fleet_models(Screen(), rows)
+        print_fleet_models(Screen(), rows, pauses)
 
 
 def show_fleet_model(reference: str, *, as_json: bool) -> None:
@@ -37,14 +37,14 @@ def show_fleet_model(reference: str, *, as_json: bool) -> None:
     Its card stands between where this machine's store has that very version.
     """
     from seqd.admission import find_model, resolve_version
-    from seqd.cli.ui.fleet_models import print_fleet_model
+    from seqd.cli.ui.fleet_models import FleetModel, print_fleet_model
     from seqd.cli.ui.model_card import print_card
     from seqd.cli.ui.model_tasks import contract_of, print_tasks
     from seqd.serving import workers_of_model
     from seqd_schemas import ModelReference
 
     name, wanted = ModelReference.parse(reference)
-    catalog, workers = _read_fleet(f"show {reference}")
+    catalog, workers, pauses = _read_fleet(f"show {reference}")
     entry = find_model(name, catalog)
     # Bare, a model may be looked at that nobody has trained yet.
     is_untrained = wanted is None and not entry.versions
@@ -53,9 +53,10 @@ def show_fleet_model(reference: str, *, as_json: bool) -> None:
     card = _card_here(entry, version)
     if as_json:
         found = {"version": version, "rollout_counts": counts or [], "card": card}
-        print_json(_as_record(entry, serving) | found | {"contract": contract_of(entry)})
+        print_json(_as_record(entry, serving, pauses) | found | {"contract": contract_of(entry)})
         return
-    print_fleet_model(Screen(), entry, version, serving, counts, has_card=card is not None)
+    shown = FleetModel(entry, version, pauses.get(name))
+    print_fleet_model(Screen(), shown, serving, counts, has_card=card is not None)
     screen = Screen()
     if card is not None:
         screen.say()
@@ -88,11 +89,16 @@ def _card_here(entry: "CatalogEntry", version: int | None) -> "ModelCard | None"
         return None  # the store here is damaged, which is no matter of the fleet's
 
 
-def _read_fleet(words: str) -> "tuple[dict[str, CatalogEntry], list[WorkerStatus]]":
-    """Return the catalog and the workers that are up; `words` are those of the command."""
+def _read_fleet(
+    words: str,
+) -> "tuple[dict[str, CatalogEntry], list[WorkerStatus], dict[str, ModelPause]]":
+    """Return the catalog, the workers that are up, and which models are paused.
+
+    `words` are those of the command.
+    """
     try:
         with options.open_client() as client:
-            return client.catalog(), client.workers()
+            return client.catalog(), client.workers(), client.paused_models()
     except RedisUnreachable as error:
         raise RedisUnreachable(
             f"{error} The models of this machine's own store, without a fleet: seqd models {words} "
@@ -100,7 +106,9 @@ def _read_fleet(words: str) -> "tuple[dict[str, CatalogEntry], list[WorkerStatus
         ) from None
 
 
-def _as_record(entry: "CatalogEntry", serving: "list[ServingWorker]") -> dict[str, object]:
+def _as_record(
+    entry: "CatalogEntry", serving: "list[ServingWorker]", pauses: "dict[str, ModelPause]"
+) -> dict[str, object]:
     workers = [
         {
             "worker": one.worker,
@@ -111,4 +119,5 @@ def _as_record(entry: "CatalogEntry", serving: "list[ServingWorker]") -> dict[st
         }
         for one in serving
     ]
-    return entry.model_dump(mode="json") | {"workers": workers}
+    pause = pauses.get(entry.model)
+    return entry.model_dump(mode="json") | {"workers": workers, "paused": pause}

@@ -1,7 +1,8 @@
 """The fleet's models as people see them: a table, and a model in full with its workers."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from seqd.cli.ui.models import BUILT_IN, with_labels
 from seqd.cli.ui.numbers import age, clock, counted, metric
@@ -9,15 +10,18 @@ from seqd.cli.ui.rollouts import print_rollout
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
 from seqd.kinds import TRAIN
+from seqd.ledger.model_pauses import pause_in_words
 from seqd.serving import ServingWorker
-from seqd_schemas import CatalogEntry, VersionCounts, VersionSummary
+from seqd_schemas import CatalogEntry, ModelPause, VersionCounts, VersionSummary
 
 #: Versions of one worker that a table names, the newest.
 _MOST_VERSIONS = 8
 
 
 def print_fleet_models(
-    screen: Screen, rows: Sequence[tuple[CatalogEntry, Sequence[ServingWorker]]]
+    screen: Screen,
+    rows: Sequence[tuple[CatalogEntry, Sequence[ServingWorker]]],
+    pauses: Mapping[str, ModelPause],
 ) -> None:
     """Print a table of models with the workers that can run each."""
     if not rows:
@@ -27,13 +31,20 @@ def print_fleet_models(
         )
         return
     columns = ("model", "tasks", "versions", "workers", "what it is")
-    print_table(screen, columns, [_row(entry, serving) for entry, serving in rows])
+    print_table(screen, columns, [_row(entry, serving, pauses) for entry, serving in rows])
+
+
+class FleetModel(NamedTuple):
+    """A model, the version of it that is meant, and whether it is paused."""
+
+    entry: CatalogEntry
+    version: int | None
+    pause: ModelPause | None
 
 
 def print_fleet_model(
     screen: Screen,
-    entry: CatalogEntry,
-    version: int | None,
+    model: FleetModel,
     serving: Sequence[ServingWorker],
     counts: Sequence[VersionCounts] | None,
     *,
@@ -44,8 +55,12 @@ def print_fleet_model(
     `counts` are those of the roll-out that goes on. `has_card` says that the version's card is
     printed below.
     """
+    entry, version, pause = model
     shown = next((one for one in entry.versions if one.version == version), None)
     print_facts(screen, _facts(entry, shown, is_brief=has_card))
+    if pause is not None:
+        words = pause_in_words(pause)
+        screen.say(f"It is {words}. Let it go on: seqd models resume {entry.model}", "yellow")
     if entry.labels_fault is not None:
         screen.say(f"Its labels mean nothing now: {entry.labels_fault}", "yellow")
     if len(entry.versions) > 1:
@@ -65,9 +80,13 @@ def print_fleet_model(
         )
 
 
-def _row(entry: CatalogEntry, serving: Sequence[ServingWorker]) -> tuple[object, ...]:
+def _row(
+    entry: CatalogEntry, serving: Sequence[ServingWorker], pauses: Mapping[str, ModelPause]
+) -> tuple[object, ...]:
     versions = ", ".join(with_labels(one.version, entry.labels) for one in entry.versions)
     workers = counted(len(serving), "worker") if serving else "none is up"
+    if pause := pauses.get(entry.model):
+        workers += ", disabled" if pause.disabled else ", paused"
     return (entry.model, ", ".join(entry.all_tasks), versions or "none", workers, entry.summary)
 
 

@@ -4,7 +4,7 @@
 --       pairs of each job's hash, those, then for each job: job, digest of the request, idempotency key ('' for none), first
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it continues ('' for none).
--- Keys: the route's Celery queue, job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
+-- Keys: paused models, the route's Celery queue, job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
 --       queue, limits, those of the tenant, memory, tenant, work_left, its recount, deadlines, warnings; hash
 --       and in of the job that ended.
 -- Returns: for each job {'created', job}; what `existing` says of one that exists;
@@ -13,6 +13,7 @@
 --          {'refused', 'kept_bytes', items, bytes that the result of each takes at least, allowed, the same};
 --          {'refused', 'priority', those that the tenant may use, joined by spaces};
 --          {'refused', 'continues', state of the ended job or '', the job that continues it or ''};
+--          {'refused', 'disabled', the rule of the model as JSON};
 --          {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
 --          {'error', what is wrong} where it is not the only one, else that error.
 -- Guarantee: jobs are independent of each other. One that is sent twice (a lost reply, a second
@@ -65,6 +66,14 @@ local function unfit_to_continue(continues, kind)
   local is_unfit = not ended[1] or is_open(ended[1]) or (is_one_training(kind) and ended[1] == 'completed')
   if is_unfit or other then return {'refused', 'continues', ended[1] or '', other or ''} end
   return nil
+end
+
+-- The rule of a disabled model, which takes no job; nil of any other. The jobs of a call have one model.
+local rule
+local function disabled_rule()
+  if rule == nil then rule = redis.pcall('HGET', paused_models_key(), shared_fields['model'] or '') end
+  unless_denied(rule)
+  return type(rule) == 'string' and string.find(rule, '"disabled":true', 1, true) and rule or nil
 end
 
 -- A job's fields, with those that the ledger adds: of a name that comes twice, the last counts.
@@ -128,6 +137,8 @@ local function submit(first)
     return existing(id)
   end
 
+  local disabled = disabled_rule()
+  if disabled then return {'refused', 'disabled', disabled} end
   local tenant = shared_fields['tenant']
   local ttl_s, most_s, is_own = tonumber(shared_fields['ttl']), limit_of(tenant, 'results_ttl_s')
   if most_s and ttl_s > most_s then return {'refused', 'results_ttl_s', ttl_s, most_s, is_own} end

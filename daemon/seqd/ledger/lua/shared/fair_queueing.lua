@@ -190,8 +190,28 @@ end
 -- ledger afterwards.
 local function needs_wakeup(route) return redis.call('LLEN', wakeup_key(route)) == 0 end
 
+-- The model on whose version a queue's items run; nil of trainings, which run on none.
+local function model_of(queue)
+  local named = string.match(queue, '^([^@]*)@')
+  return named and (string.match(named, ':(.*)$') or string.match(named, '%.(.*)$'))
+end
+
+-- Leave out the queues of models that an operator has paused: nothing of them may be claimed.
+local function without_paused(queues)
+  if #queues == 0 or redis.call('EXISTS', paused_models_key()) == 0 then return queues end
+  local left, is_paused = {}, {}
+  for _, queue in ipairs(queues) do
+    local model = model_of(queue.name)
+    if model and is_paused[model] == nil then
+      is_paused[model] = unless_denied(redis.pcall('HEXISTS', paused_models_key(), model)) == 1
+    end
+    if not (model and is_paused[model]) then left[#left + 1] = queue end
+  end
+  return left
+end
+
 -- Those queues of ARGV[first..] that have claimable units of a class, in their order, each with what is
--- added to its virtual times. 500 at a time, since `unpack` puts them on the stack.
+-- added to its virtual times; but for those of paused models. 500 at a time, since `unpack` puts them on the stack.
 local FEW_QUEUES = 16  -- of so many, looking them up costs as little as asking whether any has work
 local function claimable_queues(priority, first)
   local found, key = {}, queues_key(priority)
@@ -204,7 +224,7 @@ local function claimable_queues(priority, first)
       end
     end
   end
-  return found
+  return without_paused(found)
 end
 
 -- The routes of those queues that have claimable units, where a wakeup is needed, which the caller sends.

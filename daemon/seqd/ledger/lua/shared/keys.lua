@@ -38,6 +38,7 @@ local function limits_key() return PREFIX .. ':limits' end
 local function weights_key() return PREFIX .. ':weights' end
 local function usage_key(day) return string.format('%s:usage:%d', PREFIX, day) end
 local function offered_key() return PREFIX .. ':ranges' end
+local function paused_models_key() return PREFIX .. ':paused_models' end
 local function deadlines_key() return PREFIX .. ':deadlines' end
 -- Some fields of a job's hash, by name; false for what is not there.
 local function read_fields(id, names)

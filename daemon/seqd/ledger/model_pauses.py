@@ -1,0 +1,140 @@
+"""Models that operators have paused: no unit of their items is claimed until they go on.
+
+They stand in one small hash until they are removed. `claim.lua` leaves their queues out, so a pause
+holds for all workers from one moment on; a disabled model's jobs are refused by `submit.lua`.
+Trainings run on no version, and go on.
+"""
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from redis.exceptions import ResponseError
+
+from seqd.errors import InvalidRequest, ModelDisabled
+from seqd.ledger.exchange import Command, Driver, Exchange, Fault, exchange, pipeline, script
+from seqd.ledger.fleet import readable
+from seqd.ledger.redis import trouble_of
+from seqd.ledger.scripts import as_bytes, as_int, as_list
+from seqd_schemas import MAX_PAUSED_MODELS, Keys, to_stored
+
+if TYPE_CHECKING:
+    from seqd_schemas import JobRecord, ModelPause, Waiting
+
+log = logging.getLogger(__name__)
+
+
+class ModelPauses:
+    """The pauses on one server under one key prefix."""
+
+    def __init__(self, driver: Driver, keys: Keys) -> None:
+        self.driver = driver
+        self._key = keys.paused_models()
+        #: When they were read last, and those.
+        self._recent: tuple[float, dict[str, ModelPause]] = (float("-inf"), {})
+
+    @exchange
+    def all(self) -> "Exchange[dict[str, ModelPause]]":
+        """Return the pauses that stand, by model, in alphabetical order.
+
+        One that a later version has written, or somebody by hand, is left out with a warning.
+        """
+        rows = yield from _rows(self._key)
+        if not rows:
+            return {}
+        from seqd_schemas import ModelPause
+
+        found = sorted(readable(ModelPause, rows.values()), key=lambda one: one.model)
+        return {pause.model: pause for pause in found}
+
+    @exchange
+    def recent(self, max_age_s: float) -> "Exchange[dict[str, ModelPause]]":
+        """Return what `all` does, or did within the last `max_age_s` seconds."""
+        read_s, pauses = self._recent
+        if monotonic() - read_s > max_age_s:
+            pauses = yield from self.all.steps()
+            self._recent = (monotonic(), pauses)
+        return pauses
+
+    @exchange
+    def pause(self, rule: "ModelPause") -> Exchange[bool]:
+        """Pause or disable a model, in the place of the rule before; False where it stood already.
+
+        Raises InvalidRequest where too many models would be paused.
+        """
+        called = yield from script("pause_model", MAX_PAUSED_MODELS, rule.model, to_stored(rule))
+        stand, before = as_list(called)
+        if as_int(stand) < 0:
+            raise InvalidRequest(
+                f"{as_int(before)} models would be paused; allowed: {MAX_PAUSED_MODELS}. Let those "
+                "go on that need no pause any more: `seqd models resume NAME`."
+            )
+        self._recent = (float("-inf"), {})
+        return as_bytes(before) != to_stored(rule).encode()
+
+    @exchange
+    def resume(self, model: str) -> Exchange[bool]:
+        """Let a model's jobs go on, and take new ones; False where it was not paused."""
+        reply = as_list((yield from script("pause_model", MAX_PAUSED_MODELS, model, "")))
+        self._recent = (float("-inf"), {})
+        return as_bytes(reply[1]) != b""
+
+
+def paused_models(keys: Keys) -> Exchange[frozenset[str]]:
+    """Return the names of the models that are paused."""
+    rows = yield from _rows(keys.paused_models())
+    return frozenset(name.decode(errors="replace") for name in rows)
+
+
+def _rows(key: str) -> Exchange[dict[bytes, bytes]]:
+    """Return the rules as they are stored; none, with a warning, where they cannot be read.
+
+    What reads them for a reason that a job waits goes on without.
+    """
+    (reply,) = yield from pipeline([Command(("HGETALL", key))], raises=False)
+    if not isinstance(reply, ResponseError):
+        return cast(dict[bytes, bytes], reply)
+    if trouble_of(reply) is not None:
+        yield Fault(reply)
+    log.warning("which models are paused is unknown: %s", reply)
+    return {}
+
+
+def disabled(rule: bytes) -> ModelDisabled:
+    """Return the error for a job on a disabled model, by the rule as it is stored."""
+    from seqd_schemas import ModelPause
+
+    known = readable(ModelPause, [rule])
+    if not known:
+        return ModelDisabled("The model is disabled by an operator: it takes no new jobs.")
+    (pause,) = known
+    return ModelDisabled(
+        f"Model {pause.model} takes no new jobs: {pause_in_words(pause)}. Try again when an "
+        f"operator has enabled it (`seqd models resume {pause.model}`), or use another model."
+    )
+
+
+def pause_in_words(pause: "ModelPause") -> str:
+    """Return who paused a model, since when and why: `paused by ana@h1 since 08:10: repair`."""
+    from datetime import datetime
+
+    since = datetime.fromtimestamp(pause.at_ms / 1000).astimezone()
+    what = "disabled" if pause.disabled else "paused"
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"{what} by {pause.by or 'somebody'} since {since:%Y-%m-%d %H:%M}{why}"
+
+
+def paused_waiting(record: "JobRecord", pauses: "dict[str, ModelPause]") -> "Waiting | None":
+    """Return why a job waits whose model is paused; None of any other."""
+    from seqd_schemas import JobState, Waiting, WaitingCode
+
+    pause = pauses.get(record.model)
+    if pause is None or record.version is None:
+        return None
+    if record.state not in (JobState.QUEUED, JobState.RUNNING):
+        return None
+    return Waiting(
+        code=WaitingCode.MODEL_PAUSED,
+        message=f"Model {pause.model} is {pause_in_words(pause)}. Its jobs go on by `seqd models "
+        f"resume {pause.model}`.",
+    )

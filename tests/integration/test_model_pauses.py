@@ -1,0 +1,222 @@
+"""Models that operators pause or disable: nothing of them is begun, on any worker."""
+
+import asyncio
+import json
+import re
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from builders import a_chunk, a_classify_job, a_generate_job, a_train_job, a_worker_status
+from checkout import ROOT
+from cli_builders import here
+from ledger_fixtures import CLASSIFY, Environment
+from seqd.client import AsyncClient, Client, ModelDisabled, NoWorker, UnknownModel
+from seqd.errors import InvalidRequest
+from seqd.ledger import connect
+from seqd.ledger.submissions import BatchTemplate
+from seqd_schemas import MAX_PAUSED_MODELS, ModelPause, WaitingCode, queue_of
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+
+def a_pause(model: str = "imdb_lstm", **fields: object) -> ModelPause:
+    return ModelPause.model_validate({"model": model, "by": "ana@h1", "at_ms": 1} | fields)
+
+
+def test_no_unit_of_a_paused_model_is_claimed_and_units_in_hand_are_finished(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(3)
+    other = environment.submit_units(1, a_generate_job())
+    unit = environment.claim_unit(routes=(CLASSIFY,))
+
+    environment.ledger.model_pauses.pause(a_pause())
+    found = [environment.claim(), environment.claim()]
+    environment.commit(unit)
+
+    assert [None if one is None else one.units[0].job_id for one in found] == [other, None]
+    assert environment.record(job_id).counts.succeeded == 2
+    assert environment.ledger.model_pauses.resume("imdb_lstm")
+    assert environment.claim_unit().job_id == job_id
+
+
+def test_a_pause_is_of_one_model_and_of_none_that_is_made_with_the_same_plugin(
+    environment: Environment,
+) -> None:
+    environment.submit_units(1)
+    named, own = f"{CLASSIFY}:topics@3", queue_of(CLASSIFY, 3)
+    times = environment.keys.queues("normal")
+    environment.redis.zadd(times, {named: 0})
+
+    environment.ledger.model_pauses.pause(a_pause("topics"))
+
+    assert environment.ledger.work.waiting_queues([named, own]).keys() == {own}
+    assert environment.ledger.work.claim("worker-a", [named, own]) is not None
+
+
+def test_trainings_of_a_paused_model_go_on(environment: Environment) -> None:
+    environment.ledger.model_pauses.pause(a_pause())
+    training = environment.submit(a_train_job(), version=None, unit_items=1, sealed=True)
+
+    assert environment.claim_unit().job_id == training
+
+
+def test_work_that_waits_for_a_paused_model_needs_no_worker(environment: Environment) -> None:
+    environment.submit_units(3)
+    environment.submit_units(1, a_generate_job())
+    environment.ledger.fleet.publish_worker(a_worker_status(worker="worker-a"))
+    environment.claim_unit(routes=(CLASSIFY,))
+
+    environment.ledger.model_pauses.pause(a_pause())
+
+    left = {(one.task, one.model): one.items for one in environment.ledger.backlog.routes([])}
+    assert left == {("classify", "imdb_lstm"): 2, ("generate", "markov"): 2}
+
+
+def test_a_disabled_model_takes_no_job_one_by_one_or_many_and_no_training(
+    environment: Environment,
+) -> None:
+    standing = environment.submit_units(1, job_id="there")
+    rule = a_pause(disabled=True, reason="bad labels")
+    environment.ledger.model_pauses.pause(rule)
+    template = BatchTemplate(a_classify_job(), 3, 2, "")
+
+    with pytest.raises(ModelDisabled) as refused:
+        environment.submit_units(1)
+    with pytest.raises(ModelDisabled):
+        environment.submit(a_train_job(), version=None, unit_items=1, sealed=True)
+    (each,) = environment.ledger.submissions.submit_each(template, [("one", a_chunk(1))])
+
+    assert str(refused.value).startswith("Model imdb_lstm takes no new jobs: disabled by ana@h1 ")
+    assert ": bad labels. Try again when an operator has enabled it (`seqd models resume" in str(
+        refused.value
+    )
+    assert isinstance(each, ModelDisabled)
+    assert environment.submit_units(1, job_id="there") == standing  # sent twice, it is that job
+    assert environment.submit_units(1, a_generate_job())
+    environment.ledger.model_pauses.resume("imdb_lstm")
+    assert environment.submit_units(1)
+
+
+def test_a_rule_takes_the_place_of_the_one_before_and_too_many_are_refused(
+    environment: Environment,
+) -> None:
+    pauses = environment.ledger.model_pauses
+    changed = [pauses.pause(a_pause()), pauses.pause(a_pause()), pauses.pause(a_pause(reason="x"))]
+    for number in range(MAX_PAUSED_MODELS - 1):
+        pauses.pause(a_pause(f"m{number}"))
+
+    with pytest.raises(InvalidRequest, match="257 models would be paused; allowed: 256"):
+        pauses.pause(a_pause("one_more"))
+
+    assert changed == [True, False, True]
+    assert len(pauses.all()) == MAX_PAUSED_MODELS
+    assert [pauses.resume("m0"), pauses.resume("m0")] == [True, False]
+
+
+def test_what_somebody_wrote_by_hand_pauses_nothing_that_it_does_not_name(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = environment.submit_units(1)
+    environment.redis.set(environment.keys.paused_models(), "no hash")
+
+    assert environment.claim_unit().job_id == job_id
+    assert environment.submit_units(1)
+    assert environment.ledger.model_pauses.all() == {}
+    assert "which models are paused is unknown" in caplog.text
+    assert environment.ledger.model_pauses.pause(a_pause())
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[Client]:
+    client = cluster.client()
+    yield client
+    client.resume_model("echo")
+
+
+@pytest.fixture
+def commands(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(cluster.settings.data_dir))
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_job_of_a_paused_model_waits_says_why_and_goes_on(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paused = here(capsys, "models", "pause", "echo", "--reason", "bad answers")
+    job = client.classify(["a"], model="echo")
+    with pytest.raises(NoWorker, match=r"Model echo is paused by .*: bad answers"):
+        job.wait(timeout_s=30, no_worker_timeout_s=0.2)
+    shown = {name: here(capsys, *name.split()).out for name in ("models list", "status")}
+    said = here(capsys, "models", "show", "echo").out
+    (waiting,) = [one.waiting for one in client.open_jobs() if one.job_id == job.job_id]
+    resumed = here(capsys, "models", "resume", "echo")
+
+    assert paused.out == (
+        "echo is paused: no further unit of its jobs is begun.\n"
+        "Let it go on: seqd models resume echo\n"
+    )
+    assert "1 worker, paused" in shown["models list"]
+    assert ": bad answers. Let it go on: seqd models resume echo" in shown["status"]
+    assert ": bad answers. Let it go on: seqd models resume echo" in said
+    assert waiting is None or waiting.code == WaitingCode.MODEL_PAUSED
+    assert resumed.out == "echo goes on.\n"
+    assert job.wait(timeout_s=30).counts.succeeded == 1
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_disabled_model_refuses_the_client_the_command_and_the_inbox_alike(
+    client: Client, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits = client.classify(["a"] * 2, model="echo", parameters={"delay_ms": 1})
+    waits.wait(timeout_s=30)
+    disabled = here(capsys, "models", "disable", "echo", "--cancel-jobs", "--yes", "--json")
+
+    typed = here(capsys, "classify", "--text", "a", "--model", "echo")
+    with pytest.raises(ModelDisabled):
+        client.predict("a", model="echo")
+    request = {"kind": "classify", "model": "echo", "source": {"type": "inline", "items": [
+        {"custom_id": "a", "text": "a"}]}}  # fmt: skip
+    inbox = cluster.settings.keys.inbox()
+    with connect(str(cluster.settings.redis_url)) as redis:
+        redis.xadd(inbox, {"id": "by-inbox", "job": json.dumps(request)})
+    rejected = client.job("by-inbox")
+    events = list(rejected.events(timeout_s=30))
+
+    assert json.loads(disabled.out)["action"] == "cancel"
+    assert typed.status == 2
+    assert typed.err.startswith("error[model_disabled]: Model echo takes no new jobs: disabled by ")
+    assert events[-1].failure.code == "model_disabled"  # type: ignore[union-attr]
+
+
+def test_the_client_of_asyncio_pauses_and_resumes_and_refuses_an_unknown_model(
+    cluster: Cluster,
+) -> None:
+    async def use() -> tuple[list[str], bool, bool]:
+        async with AsyncClient(settings=cluster.settings) as client:
+            with pytest.raises(UnknownModel):
+                await client.pause_model("nobody")
+            await client.disable_model("echo", reason="x")
+            paused = list(await client.paused_models())
+            return paused, await client.resume_model("echo"), await client.resume_model("echo")
+
+    assert asyncio.run(use()) == (["echo"], True, False)
+
+
+@pytest.mark.usefixtures("commands")
+def test_every_command_of_the_guide_is_one(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = (ROOT / "docker" / "acting.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^seqd ([^\n]*)", guide, re.MULTILINE)
+    assert len(lines) == 13
+
+    ended = {line: here(capsys, *shlex.split(line)) for line in lines}
+
+    assert {one.status for one in ended.values()} == {0}, ended
