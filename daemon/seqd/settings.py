@@ -406,6 +406,19 @@ class Settings(BaseSettings):
     exporter_port: int = Field(
         default=9808, ge=0, le=65_535, description="Port of `seqd exporter`; 0: any that is free."
     )
+    worker_metrics_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        max_length=253,
+        description="Address on which a worker serves its metrics; 0.0.0.0 for all of the machine.",
+    )
+    worker_metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_535,
+        description="Port on which a worker serves metrics; of `seqd up` that of the first slot, "
+        "and each next slot has the next port. 0: none. It needs `seqd[exporter]`.",
+    )
     pod_deletion_cost: bool = Field(
         default=False,
         description="Have each worker say in Kubernetes, by its pod's annotation "

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from seqd.settings import Settings
 
 
+MAX_PORT = 65_535
+
 Serves = Annotated[
     str | None,
     typer.Option(
@@ -116,6 +118,12 @@ def _plan(
                 "SEQD_REDIS_URL names one that runs. Leave one of the two away"
             )
     slots_to_start = slots_here(settings.slots)
+    last_port = settings.worker_metrics_port + len(slots_to_start) - 1
+    if settings.worker_metrics_port and last_port > MAX_PORT:
+        raise InvalidSettings(
+            f"SEQD_WORKER_METRICS_PORT is {settings.worker_metrics_port}, and the last of "
+            f"{len(slots_to_start)} slots would have port {last_port}; allowed: {MAX_PORT}"
+        )
     check_required_plugins(settings)
     return settings, slots_to_start
 

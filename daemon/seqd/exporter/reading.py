@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as OutOfTime
+from contextlib import suppress
 from threading import Lock
 from time import monotonic
 
@@ -47,6 +48,7 @@ class FleetReader:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="seqd-read")
         self._lock = Lock()
         self._pending: Future[FleetFigures] | None = None
+        self._looking: Future[None] | None = None
         self._is_away = False
 
     def reading(self) -> Reading:
@@ -60,34 +62,41 @@ class FleetReader:
                 return self._last[1]
             if self._pending is None or self._pending.done():
                 # What a late read found is not what there is now.
-                self._pending = self._thread.submit(self._look)
-            pending = self._pending
-        reading = self._reading_of(pending, began)
+                self._pending = self._thread.submit(self._read)
+                self._looking = self._thread.submit(self._look, self._pending)
+            pending, looking = self._pending, self._looking
+        reading = self._reading_of(pending, looking, began)
         with self._lock:
             self._last = (monotonic(), reading)
         return reading
 
-    def _look(self) -> FleetFigures:
-        try:
-            figures = self._read()
-        except RedisNoPermission:
-            self._rights.look(is_denied=True)
-            raise
-        self._rights.look(is_denied=False)
-        return figures
+    def _look(self, read: Future[FleetFigures]) -> None:
+        """Look whether rights are missing, behind a read, which is what matters."""
+        error = read.exception()
+        if error is None or isinstance(error, RedisNoPermission):
+            self._rights.look(is_denied=error is not None)
 
-    def _reading_of(self, pending: Future[FleetFigures], began: float) -> Reading:
+    def _reading_of(
+        self, pending: Future[FleetFigures], looking: Future[None] | None, began: float
+    ) -> Reading:
         try:
             figures = pending.result(timeout=self._answer_s)
+            self._wait_for(looking, began)
         except OutOfTime:
             return self._away(began, f"no answer within {self._answer_s:g} s")
         except (*REDIS_ERRORS, RedisError) as error:
+            self._wait_for(looking, began)
             rights = self._rights.missing if isinstance(error, RedisNoPermission) else None
             return self._away(began, str(error), rights)
         if self._is_away:
             self._is_away = False
             log.info("Redis is back: the fleet is known again")
         return Reading(figures, monotonic() - began, self._rights.missing)
+
+    def _wait_for(self, looking: Future[None] | None, began: float) -> None:
+        if looking is not None:
+            with suppress(OutOfTime):
+                looking.result(timeout=max(0.0, began + self._answer_s - monotonic()))
 
     def close(self) -> None:
         """Begin no further read; does not wait."""

@@ -146,6 +146,8 @@ class Unit:
     blob: bytes
     #: True when this claim started the job.
     started_job: bool
+    #: Seconds from the making of the job to this claim.
+    job_age_s: float = 0.0
     #: None of a unit that no worker has released since it was not fit for it, as of nearly all.
     faults: UnitFaults | None = None
     #: None where no worker died with it, or it is not known how.
@@ -649,6 +651,9 @@ def _unit(reply: Reply, worker: str) -> Unit:
         faults=_faults(as_text(row[6])) if len(row) > 6 else None,
         death=Death.parse(as_text(row[7])) if len(row) > 7 else None,
         worker=worker,
+        job_age_s=as_int(row[6]) / 1000,
+        faults=_faults(as_text(row[7])) if len(row) > 7 else None,
+        death=Death.parse(as_text(row[8])) if len(row) > 8 else None,
     )
 
 

@@ -87,13 +87,21 @@ def new_worker_id(slot: Slot) -> str:
     return f"{slot.safe_name}@{host}-{secrets.token_hex(_NONCE_BYTES)}"
 
 
-def worker_environment(settings: Settings, redis_url: str, slot: Slot) -> dict[str, str]:
-    """Return a worker's whole environment: ours, the settings, and the slot's pinning on top."""
+def worker_environment(
+    settings: Settings, redis_url: str, slot: Slot, number: int = 0
+) -> dict[str, str]:
+    """Return a worker's whole environment: ours, the settings, and the slot's pinning on top.
+
+    `number` is that of the slot, the first of which is 0: each has a port of its own for metrics.
+    """
+    metrics_port = settings.worker_metrics_port
+    ports = {"SEQD_WORKER_METRICS_PORT": str(metrics_port + number)} if metrics_port else {}
     return {
         # Keras's own default, stated, so that a keras.json of the user cannot change it.
         "KERAS_BACKEND": "tensorflow",
         **os.environ,
         **_settings_variables(settings, redis_url),
+        **ports,
         **slot.environment(),
         # Empty, too: a value from outside is of another slot.
         "SEQD_DEVICE": "" if slot.gpu is None else slot.gpu.written(),
@@ -234,6 +242,8 @@ class _Place:
     """A slot and what runs on it."""
 
     slot: Slot
+    #: Its number among the slots, the first of which is 0.
+    number: int = 0
     child: Child | None = None
     #: What takes the place of `child` once it takes work.
     successor: Child | None = None
@@ -295,7 +305,7 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._redis_url = redis_url
-        self._places = [_Place(slot) for slot in slots]
+        self._places = [_Place(slot, number) for number, slot in enumerate(slots)]
         self._on_change = on_change
         self._on_worker_death = on_worker_death
         self._is_ready = is_ready
@@ -445,7 +455,7 @@ class Supervisor:
         child = Child.start(
             worker_id,
             self._command(place.slot, worker_id),
-            worker_environment(self._settings, self._redis_url, place.slot),
+            worker_environment(self._settings, self._redis_url, place.slot, place.number),
             log_path(self._settings.data_dir / "logs", place.slot.name),
             log_limits(self._settings),
         )

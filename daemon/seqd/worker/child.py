@@ -350,7 +350,9 @@ class WorkLoop:
     def publish_status(self) -> None:
         """Publish what this worker is doing: to probes, and then to the fleet."""
         self._readiness.write(self._state)
-        self._context.ledger.fleet.publish_worker(self.status())
+        status = self.status()
+        self._context.counts.note_state(status, self._context.leases.lost_count)
+        self._context.ledger.fleet.publish_worker(status)
 
     def status(self) -> WorkerStatus:
         """Return this worker as it is now."""
@@ -404,14 +406,25 @@ class WorkLoop:
             _log_deaths(claim)
             self._run(claim)
         if self._context.cache.loads != loads:
+        stats, counts, cache = self._context.stats, self._context.counts, self._context.cache
+        before, loads = stats.items, cache.loads
+        job, task = claim.job, task_of(claim.job)
+        name = ModelReference.parse(job.model).name
+        if claim.version is not None:
+            self._residency.note_claim(name, claim.version)
+        counts.begin(task, name, claim.units, began, stats)
+        self._run(claim)
+        counts.end(stats, cache.last_load_s if cache.loads != loads else None)
+        if cache.loads != loads:
             self._news.note()  # others leave to this worker what it has in memory
         if isinstance(job, TrainJob | SweepJob):
             return
-        route = route_of(task_of(job), self._context.store.plugin_of(name))
+        route = route_of(task, self._context.store.plugin_of(name))
         (queue,) = queues_of_model(route, name, [claim.version])
         seconds = monotonic() - began
         self._rates.add(queue, stats.items - items, seconds, stats.errored - errored)
         self._note_rates(self._rates.note_if_due)
+        self._rates.add(queue, stats.items - before, monotonic() - began)
 
     def _note_rates(self, note: Callable[[], None]) -> None:
         """Write measured rates down, if that can be done now."""

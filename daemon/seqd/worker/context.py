@@ -45,6 +45,7 @@ from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
+from seqd.worker.metrics.counting import WorkCounts
 from seqd.worker.placement import Placement
 from seqd.worker.silence import Hang
 from seqd.worker.unit_budgets import NO_BUDGETS, BudgetRule
@@ -164,6 +165,23 @@ class WorkerStats:
 
     def committed(self, items: int, errored: int = 0) -> None:
         """Count a unit: its items, and those of them that have an error."""
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens that were computed for them, padding included."""
+        return self._tokens["computed_tokens"]
+
+    @property
+    def unpack_s(self) -> float:
+        """Seconds of reading their input."""
+        return self._seconds["unpack_s"]
+
+    @property
+    def commit_s(self) -> float:
+        """Seconds of packing and committing results."""
+        return self._seconds["commit_s"]
+
+    def committed(self, items: int) -> None:
+        """Count a unit."""
         self._counts["units"] += 1
         self._counts["items"] += items
         self.errored += errored
@@ -381,6 +399,8 @@ class WorkerContext:
     end_node: Callable[[], None] = ask_parent_to_end
     #: What the child has done since it started.
     stats: WorkerStats = field(default_factory=WorkerStats)
+    #: What it counts for metrics.
+    counts: WorkCounts = field(default_factory=WorkCounts)
     #: Where the log of this worker is, as messages name it.
     log_place: str = WORKER_OUTPUT
 
@@ -446,6 +466,7 @@ class WorkerContext:
 
     def job_finished(self, job_id: str) -> None:
         """Notify the observers that this worker ended a job, if that can be done."""
+        self.counts.jobs_ended((job_id,))
         self._notify(job_id, self.registry.notify_job_finished)
 
     def jobs_started(self, job_ids: Sequence[str], *, is_waited_for: bool = False) -> None:
@@ -467,6 +488,7 @@ class WorkerContext:
         Of those that somebody waits for (see `jobs_started`) the log has the names alone: often
         they are removed by now.
         """
+        self.counts.jobs_ended(job_ids)
         if is_waited_for and self.registry.observers_of("seqd_job_finished") == [JOB_LOG]:
             if job_ids:
                 job_log.LOG.info("interactive jobs finished: job=%s", " job=".join(job_ids))

@@ -119,8 +119,9 @@ class ItemRunner:
         uses = uses_of(
             [unit.characters for unit in units],
             tokens=self._context.stats.real_tokens - tokens,
-            busy_s=monotonic() - began,
+            busy_s=(busy_s := monotonic() - began),
         )
+        self._context.counts.stage("compute", busy_s)
         if trial is None or trial.serving.items:
             self._context.fitness.worked(name, version)
         is_waited_for = claim.job.priority is Priority.INTERACTIVE
@@ -368,6 +369,9 @@ class ItemRunner:
                 continue
             errored = sum(isinstance(result, ItemFailure) for result in results)
             self._context.stats.committed(len(results), errored)
+            self._context.stats.committed(len(results))
+            if outcome in (CommitOutcome.COMMITTED, CommitOutcome.COMPLETED):
+                self._context.counts.items(results)
             if outcome is CommitOutcome.COMPLETED:
                 ended.append(items.unit.job_id)
             elif outcome is not CommitOutcome.COMMITTED:

@@ -51,6 +51,8 @@ class LeaseKeeper:
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
+        #: Leases that were lost so far.
+        self.lost_count = 0
         self._is_revoked = False
         self._is_reached = True
         self._checked_at = monotonic()
@@ -114,7 +116,7 @@ class LeaseKeeper:
     def note_lost(self, units: Sequence[Unit]) -> None:
         """Count leases as lost of which another call to the ledger has found that they are."""
         with self._lock:
-            self._lost |= {_lease(unit) for unit in units if unit in self._units}
+            self._add_lost({_lease(unit) for unit in units if unit in self._units})
 
     def _run(self, on_heartbeat: Callable[[], None]) -> None:
         while not self._closed.wait(self._wait_s()):
@@ -148,7 +150,11 @@ class LeaseKeeper:
             if held and held[0] in self._units:
                 self._is_revoked = Renewal.REVOKED in kept
             # An answer may come late, when the unit has been claimed again: the attempt tells.
-            self._lost |= lost & {_lease(unit) for unit in self._units}
+            self._add_lost(lost & {_lease(unit) for unit in self._units})
+
+    def _add_lost(self, lost: set[_Lease]) -> None:
+        self.lost_count += len(lost - self._lost)
+        self._lost |= lost
 
 
 def _lease(unit: Unit) -> _Lease:

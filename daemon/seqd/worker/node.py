@@ -57,6 +57,7 @@ from seqd.worker.logs import (
     write_directly_again,
 )
 from seqd.worker.memory_kills import MemoryWatch
+from seqd.worker.metrics.endpoint import MetricsEndpoint
 from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
 from seqd.worker.run_garbage import RunGarbage
@@ -154,6 +155,14 @@ class Node:
         self.on_death = list[Callable[[DeathCause], None]]()
         self._device_watch = DeviceWatch(identity.slot, self._end_for_lost_device)
         self._watchdog = self._watchdog_of_child()
+        heartbeats = HeartbeatMemory.create() if has_memory() else self._heartbeat
+        self._metrics = MetricsEndpoint(settings, identity, heartbeats)
+        self._watchdog = Watchdog(
+            settings,
+            heartbeats,
+            self._deaths,
+            partial(self._ledger.work.note_death, identity.name),
+        )
         self._run_garbage = RunGarbage(settings, self._heartbeat)
         self._deletion_cost = _deletion_cost(settings, self._ledger, identity)
         self._app = create_app(settings.redis_url, settings, self._outage)
@@ -161,7 +170,14 @@ class Node:
         self._signals: EndSignals | None = None
         #: The rule that came while it booted, and has it end.
         self._drain_reason = ""
-        self._cordon_watch = CordonWatch(
+        self._cordon_watch = self._cordon_watch_of(identity)
+
+    def _order_watch(self) -> ModelOrderWatch:
+        name, publish = self._identity.name, self._publish_catalog
+        return ModelOrderWatch(self._ledger, self._settings, self._store, name, publish)
+
+    def _cordon_watch_of(self, identity: Identity) -> CordonWatch:
+        return CordonWatch(
             self._ledger,
             identity.place,
             self._cordon,
@@ -204,6 +220,7 @@ class Node:
         rights that are missing, RedisRefused, RedisUnreachable, RedisFull, and what `check_device`
         does.
         """
+        self._metrics.start()
         if not self._routes:
             tasks = ", ".join(self._identity.slot.tasks)
             raise InvalidSettings(
@@ -332,6 +349,20 @@ class Node:
             death, stacks = Death(DeathCause.DEVICE_LOST, _WITH_DEVICE), ()
         log.error("child died worker=%s pid=%d cause=%s: %s", name, pid, death.cause, death.message)
         _log_stacks(pid, stacks)
+        if self._device_watch.has_lost_device():
+            # What a lost device takes with it is no fault of the units.
+            self._metrics.child_died(DeathCause.DEVICE_LOST)
+            log.error("child ended with its device worker=%s pid=%d", name, pid)
+            log_and_continue(
+                "leases not released",
+                lambda: self._ledger.work.release_worker(name, crashed=False),
+            )
+            return
+        death, stack = self._deaths.death_of(pid, exit_code)
+        self._metrics.child_died(death.cause)
+        log.error("child died worker=%s pid=%d: %s", name, pid, death.message)
+        if stack:
+            log.error("stack of pid=%d: %s", pid, one_line(stack))
         log_and_continue(
             "leases not released",
             lambda: self._ledger.work.release_worker(

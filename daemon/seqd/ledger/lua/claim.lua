@@ -6,9 +6,9 @@
 --       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, offered ranges, and
 --       those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', roll-out or '', digest of its task's schemas or '', unit,
---          unit, ...} with unit = {job, unit, attempt, crashes, blob or '', 1 when it started its job, its faults or '', how its last
---          worker died or ''}, the last two where there are any; {routes to notify} for no work, {routes to
---          notify, 1} where ranges of files are offered meanwhile.
+--          unit, ...} with unit = {job, unit, attempt, crashes, blob or '', 1 when it started its job, milliseconds
+--          since the job was made, its faults or '', how its last worker died or ''}, the last two where there are
+--          any; {routes to notify} for no work, {routes to notify, 1} where ranges of files are offered meanwhile.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Classes share a worker by weight, tenants of a class by fair queueing, a tenant's jobs by fair
 -- queueing among themselves: see shared/fair_queueing.lua. Small units of one group come together
@@ -77,6 +77,11 @@ local function lease_unit(id, unit, job, crashes, blob)
   if job.faulted or may_have_killed then
     row[7] = job.faulted and faults_of(key, unit) or ''
     row[8] = may_have_killed and death_of(key, unit) or ''
+  local age_ms = math.max(0, NOW - (tonumber(job.created) or NOW))
+  local row = {id, unit, attempt, crashes, blob, started, age_ms}
+  if job.faulted or crashes > 0 then
+    row[8] = job.faulted and faults_of(key, unit) or ''
+    row[9] = crashes > 0 and death_of(key, unit) or ''
   end
   claimed[#claimed + 1] = row
   jobs_seen = jobs_seen + LEASED_AS_JOBS - 1
@@ -94,11 +99,11 @@ local function record_leases()
 end
 
 -- Fields of a job that a claim reads.
-local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'units', 'sealed', 'total', 'faulted'}
+local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'units', 'sealed', 'total', 'faulted', 'created'}
 local function read_claimed(id)
   local row = redis.call('HMGET', job_key(id), unpack(CLAIM_FIELDS))
   return {state = row[1], max_units = row[2], expires_at = row[3], units = row[4], sealed = row[5],
-    total = row[6], faulted = row[7]}
+    total = row[6], faulted = row[7], created = row[8]}
 end
 -- True when none of a job's units may be leased, so that it leaves its tenant's: it is not there, its
 -- time has run out, it has no claimable unit, or as many under way as it may have.

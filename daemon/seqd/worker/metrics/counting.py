@@ -1,0 +1,229 @@
+"""What a child counts of its work, for the metrics of its worker.
+
+Counting a claim takes a few microseconds: its series are looked up once, and then numbers in memory
+are added to. Off, it takes nothing.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from time import monotonic
+from typing import Final, Literal, Protocol, Self
+
+from seqd.kinds import TRAIN
+from seqd.ledger.work import Unit
+from seqd.worker.metrics.memory import CounterMemory
+from seqd_schemas import ItemFailure, ItemSuccess, ModelReference, UnfitCode, WorkerStatus
+
+#: Tasks of models that have labels of their own; the others of a task count as this model.
+MOST_ROUTES: Final = 100
+OTHER: Final = "other"
+
+#: Upper bounds of the buckets of all histograms, in seconds. One is above all of them, and behind
+#: the buckets stands the sum.
+BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
+_SUM: Final = len(BOUNDS) + 1
+HISTOGRAM: Final = _SUM + 1
+
+Stage = Literal["read", "load", "compute", "commit"]
+STAGES: Final[tuple[Stage, ...]] = ("read", "load", "compute", "commit")
+
+
+#: Units of which all the time is one stage.
+_WHOLE: Final[dict[str, Stage]] = {"ingest": "read", TRAIN: "compute"}
+
+
+class Totals(Protocol):
+    """What a child has done since it started."""
+
+    @property
+    def unpack_s(self) -> float:
+        """Seconds of reading items."""
+
+    @property
+    def commit_s(self) -> float:
+        """Seconds of committing results."""
+
+    @property
+    def real_tokens(self) -> int:
+        """Tokens of items."""
+
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens that were computed for them."""
+
+
+@dataclass(slots=True)
+class _Route:
+    """Where the numbers of a task and model begin."""
+
+    task: str
+    model: str
+    wait: int
+    job: int
+    busy: int
+    succeeded: int
+    stages: dict[Stage, int]
+
+
+class WorkCounts:
+    """Counts what one child does. One thread works, and others may note what they see."""
+
+    def __init__(self, memory: CounterMemory | None = None) -> None:
+        """Without a memory nothing is counted."""
+        self._memory = memory
+        self._routes: dict[tuple[str, str], _Route] = {}
+        self._route: _Route | None = None
+        #: What its time counts as, where it is not told by stage.
+        self._whole: Stage | None = None
+        #: What was done before it: seconds of reading and of committing, tokens.
+        self._totals = (0.0, 0.0, 0, 0)
+        #: Seconds since the jobs in hand were made, when they were claimed.
+        self._ages_s: dict[str, float] = {}
+        self._claimed_s = 0.0
+        self._lock = Lock()
+        #: Since when the busy seconds are not counted.
+        self._busy_since_s: float | None = None
+        self._leases_lost = 0
+        #: Labels of models of which it was noted what they take.
+        self._sized: set[str] = set()
+
+    @classmethod
+    def of_parent(cls, port: int) -> Self:
+        """Return what counts in the memory of this process's parent; nothing without a port."""
+        return cls(CounterMemory.of_parent() if port else None)
+
+    def begin(
+        self, task: str, model: str, units: Sequence[Unit], began_s: float, totals: Totals
+    ) -> None:
+        """Count a claim that was asked for at a time, and how long its jobs have waited."""
+        memory = self._memory
+        if memory is None:
+            return
+        self._route = route = self._route_of(memory, task, model)
+        self._whole = _WHOLE.get(units[0].name)
+        self._totals = (
+            *(totals.unpack_s, totals.commit_s),
+            *(totals.real_tokens, totals.computed_tokens),
+        )
+        self._ages_s = {unit.job_id: unit.job_age_s for unit in units}
+        self._claimed_s = monotonic()
+        for unit in units:
+            if unit.started_job:
+                _observe(memory, route.wait, unit.job_age_s)
+        with self._lock:
+            self._busy_since_s = began_s
+
+    def end(self, totals: Totals, load_s: float | None) -> None:
+        """Count the time since `begin`, its stages, and the tokens that were computed meanwhile.
+
+        `load_s` is what a load took that the claim waited for; None without one.
+        """
+        memory, route = self._memory, self._route
+        if memory is None or route is None:
+            return
+        read_s, commit_s, real, computed = self._totals
+        if self._whole is not None:
+            _observe(memory, route.stages[self._whole], monotonic() - self._claimed_s)
+        else:
+            _observe(memory, route.stages["read"], totals.unpack_s - read_s)
+            _observe(memory, route.stages["commit"], totals.commit_s - commit_s)
+        if load_s is not None:
+            _observe(memory, route.stages["load"], load_s)
+        self._count_busy(memory, route, ends=True)
+        self._route = None
+        real, computed = totals.real_tokens - real, totals.computed_tokens - computed
+        if computed:
+            memory.numbers[memory.place("tokens", route.model)] += real
+            memory.numbers[memory.place("padding_tokens", route.model)] += max(0, computed - real)
+
+    def stage(self, name: Stage, seconds: float) -> None:
+        """Count what a part of the work on a claim took."""
+        if self._memory is not None and self._route is not None:
+            _observe(self._memory, self._route.stages[name], seconds)
+
+    def items(self, results: Sequence[ItemSuccess | ItemFailure]) -> None:
+        """Count the results of a unit that were committed."""
+        memory, route = self._memory, self._route
+        if memory is None or route is None:
+            return
+        succeeded = list(map(type, results)).count(ItemSuccess)
+        memory.numbers[route.succeeded] += succeeded
+        if succeeded == len(results):
+            return
+        codes = Counter(one.error.code.value for one in results if isinstance(one, ItemFailure))
+        for code, count in codes.items():
+            at = memory.place("items", route.task, route.model, "errored", code)
+            memory.numbers[at] += count
+
+    def jobs_ended(self, job_ids: Iterable[str]) -> None:
+        """Count how long jobs in hand took that this worker has ended, from their making on."""
+        memory, route = self._memory, self._route
+        if memory is None or route is None:
+            return
+        since_s = monotonic() - self._claimed_s
+        for job_id in job_ids:
+            age_s = self._ages_s.get(job_id)
+            if age_s is not None:
+                _observe(memory, route.job, age_s + since_s)
+
+    def note_state(self, status: WorkerStatus, leases_lost: int) -> None:
+        """Note what a worker publishes of itself; also from another thread than the one at work."""
+        memory, route = self._memory, self._route
+        if memory is None:
+            return
+        if route is not None:
+            self._count_busy(memory, route)
+        breaker_open = any(one.code == UnfitCode.BREAKER_OPEN for one in status.unfit)
+        with self._lock:
+            memory.numbers[memory.place("breaker_open")] = float(breaker_open)
+            memory.numbers[memory.place("leases_lost")] += leases_lost - self._leases_lost
+            self._leases_lost = leases_lost
+            sizes = dict.fromkeys(self._sized, 0)
+            for reference, size in status.loaded_bytes.items():
+                label = self._label_of(ModelReference.parse(reference).name)
+                sizes[label] = sizes.get(label, 0) + size
+            self._sized = set(sizes)
+            for model, size in sizes.items():
+                memory.numbers[memory.place("model_bytes", model)] = float(size)
+
+    def _count_busy(self, memory: CounterMemory, route: _Route, *, ends: bool = False) -> None:
+        """Count the busy seconds since they were counted last: a training takes hours."""
+        with self._lock:
+            if self._busy_since_s is not None:
+                now_s = monotonic()
+                memory.numbers[route.busy] += now_s - self._busy_since_s
+                self._busy_since_s = None if ends else now_s
+
+    def _route_of(self, memory: CounterMemory, task: str, model: str) -> _Route:
+        route = self._routes.get((task, model))
+        if route is not None:
+            return route
+        if len(self._routes) >= MOST_ROUTES and model != OTHER:
+            return self._route_of(memory, task, OTHER)
+        stages = {
+            stage: memory.place("unit_seconds", task, model, stage, width=HISTOGRAM)
+            for stage in STAGES
+        }
+        self._routes[task, model] = route = _Route(
+            task,
+            model,
+            wait=memory.place("wait_seconds", task, model, width=HISTOGRAM),
+            job=memory.place("job_seconds", task, model, width=HISTOGRAM),
+            busy=memory.place("busy_seconds", task, model),
+            succeeded=memory.place("items", task, model, "succeeded", ""),
+            stages=stages,
+        )
+        return route
+
+    def _label_of(self, model: str) -> str:
+        """Return a model's label: its name, while no more than so many have one."""
+        known = {name for _, name in self._routes} | self._sized
+        return model if model in known or len(known) < MOST_ROUTES else OTHER
+
+
+def _observe(memory: CounterMemory, at: int, seconds: float) -> None:
+    memory.numbers[at + bisect_left(BOUNDS, seconds)] += 1
+    memory.numbers[at + _SUM] += seconds

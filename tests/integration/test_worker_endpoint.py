@@ -1,0 +1,134 @@
+"""The endpoint of a worker's metrics, with real workers and real deaths."""
+
+import os
+import shutil
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from seqd.local.redis_server import choose_port
+from seqd.local.slots import parse_slot
+from seqd.local.supervisor import worker_environment
+from worker_fixtures import Cluster, LiveWorker, wait_until
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+
+@dataclass
+class Endpoint:
+    """The endpoint of one worker."""
+
+    worker: LiveWorker
+    port: int
+
+    def text(self) -> str:
+        url = f"http://127.0.0.1:{self.port}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the value of a sample; 0 where it is not there."""
+        for family in text_string_to_metric_families(self.text()):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return float(sample.value)
+        return 0.0
+
+    def items(self) -> float:
+        return self.value("seqd_worker_items_total", model="echo", outcome="succeeded")
+
+    def wait_for_items(self, count: int) -> None:
+        """Wait until so many are counted, which is a moment after a job has ended."""
+        wait_until(lambda: self.items() == count, f"{count} items are counted", 10)
+
+
+@pytest.fixture
+def serving(empty_cluster: Cluster) -> Callable[[], Endpoint]:
+    """Start a worker that serves metrics."""
+
+    def start() -> Endpoint:
+        port = choose_port(0)
+        worker = empty_cluster.start(worker_metrics_port=port)
+        return Endpoint(worker.wait_until_ready(), port)
+
+    return start
+
+
+def test_what_a_worker_did_is_kept_when_its_child_is_killed_and_goes_on_with_the_next(
+    empty_cluster: Cluster, serving: Callable[[], Endpoint]
+):
+    endpoint, client = serving(), empty_cluster.client()
+    client.classify(["a", "b", "bad"], model="echo").wait(timeout_s=20)
+    endpoint.wait_for_items(2)
+    before = endpoint.text()
+    killed = endpoint.worker.kill_child()
+    endpoint.worker.wait_until_ready(other_than_pid=killed)
+    kept = endpoint.items()
+    client.classify(["c"], model="echo").wait(timeout_s=20)
+
+    assert kept == 2
+    endpoint.wait_for_items(3)
+    labels = {"task": "classify", "model": "echo"}
+    assert endpoint.value("seqd_worker_items_total", **labels, code="invalid_input") == 1
+    assert endpoint.value("seqd_worker_job_seconds_count", **labels) == 2
+    assert endpoint.value("seqd_worker_wait_seconds_count", **labels) == 2
+    assert endpoint.value("seqd_worker_unit_seconds_count", **labels, stage="commit") == 2
+    assert endpoint.value("seqd_worker_busy_seconds_total", **labels) > 0
+    assert endpoint.value("seqd_worker_child_deaths_total", cause="signal") == 1
+    assert endpoint.value("seqd_worker_model_bytes", model="echo") > 0
+    assert 'seqd_worker_info{host="' in before
+    if (promtool := shutil.which("promtool")) is not None:
+        check = subprocess.run([promtool, "check", "metrics"], input=before, text=True, timeout=30)
+        assert check.returncode == 0
+
+
+def test_two_workers_on_one_host_count_apart_and_answer_while_a_child_stands_still(
+    empty_cluster: Cluster, serving: Callable[[], Endpoint]
+):
+    one, other = serving(), serving()
+    client = empty_cluster.client()
+    for _ in range(6):
+        client.classify(["a"], model="echo").wait(timeout_s=20)
+    wait_until(lambda: one.items() + other.items() == 6, "all are counted", 10)
+    stopped = one.worker.child_pid()
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        wait_until(
+            lambda: one.value("seqd_worker_heartbeat_age_seconds") > 1, "its heartbeat is old", 20
+        )
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+    assert other.value("seqd_worker_heartbeat_age_seconds") < 1
+
+
+def test_a_port_that_is_taken_costs_a_worker_nothing_but_its_metrics(
+    empty_cluster: Cluster, serving: Callable[[], Endpoint]
+):
+    first = serving()
+    second = empty_cluster.start(worker_metrics_port=first.port).wait_until_ready()
+    wait_until(lambda: "no metrics are served" in second.log(), "it says so", 10)
+    first.worker.stop()
+    successor = Endpoint(second, first.port)
+
+    wait_until(lambda: "metrics at http" in second.log(), "the port is its own now", 10)
+    empty_cluster.client().classify(["a"], model="echo").wait(timeout_s=20)
+    successor.wait_for_items(1)
+
+
+def test_each_slot_of_a_daemon_has_a_port_of_its_own(empty_cluster: Cluster):
+    settings = empty_cluster.settings.model_copy(update={"worker_metrics_port": 9_100})
+    assert settings.redis_url is not None
+    slots = [parse_slot("cpu:0"), parse_slot("cpu:1")]
+
+    ports = [
+        worker_environment(settings, settings.redis_url, slot, number)["SEQD_WORKER_METRICS_PORT"]
+        for number, slot in enumerate(slots)
+    ]
+
+    assert ports == ["9100", "9101"]
