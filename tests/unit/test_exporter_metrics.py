@@ -15,9 +15,9 @@ from seqd.exporter.reading import FleetReader
 from seqd.exporter.rights import RightsWatch
 from seqd.ledger.backlog import FleetState
 from seqd.ledger.figures import FleetFigures
+from seqd.ledger.tenants import TenantShare
 from seqd.scaling import RouteWork
 from seqd.settings import Settings
-from seqd_schemas import TenantLimits, TenantRecord
 
 FIGURES = FleetFigures(FleetState([], [], {"open": 0}), now_ms=5_000)
 
@@ -35,12 +35,9 @@ def values(reading: Reading) -> dict[tuple[str, ...], float]:
     }
 
 
-def a_tenant(name: str, *, jobs: int = 0, items: int = 0) -> TenantRecord:
-    """A tenant that may have 10 jobs and 1,000 items."""
-    limits = TenantLimits(jobs=10, items=1_000)
-    return TenantRecord(
-        tenant=name, own=TenantLimits(), limits=limits, open_jobs=jobs, waiting_items=items
-    )
+def a_tenant(name: str, *, jobs: int = 0, items: int = 0, most_jobs: int = 10) -> TenantShare:
+    """A tenant that may have 1,000 items."""
+    return TenantShare(name, jobs=(jobs, most_jobs), items=(items, 1_000), bytes=(0, None))
 
 
 def test_models_beyond_the_most_are_summed_up_by_task():
@@ -134,11 +131,7 @@ def test_tenants_beyond_the_most_are_summed_up_and_those_near_their_limit_are_no
 
 
 def test_a_tenant_that_may_have_no_job_uses_all_of_it_with_one_and_nothing_without():
-    closed = TenantLimits(jobs=0)
-    records = [
-        a_tenant("one", jobs=1).model_copy(update={"limits": closed}),
-        a_tenant("none").model_copy(update={"limits": closed}),
-    ]
+    records = [a_tenant("one", jobs=1, most_jobs=0), a_tenant("none", most_jobs=0)]
 
     found = values(Reading(replace(FIGURES, tenants=records), 0.1, 0))
 

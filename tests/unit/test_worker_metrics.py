@@ -60,7 +60,7 @@ def count(counts: WorkCounts, model: str = "m", ended: tuple[str, ...] = ("j",))
     stats.batch(items=2, real_tokens=6, computed_tokens=10, vectorise_s=0.0, compute_s=0.0)
     stats.add("unpack_s", 0.03)
     counts.stage("compute", 0.2)
-    counts.items([SUCCESS, FAILURE])
+    counts.items([[SUCCESS], [FAILURE]])
     counts.jobs_ended(ended)
     counts.end(stats, None)
 

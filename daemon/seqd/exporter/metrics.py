@@ -14,8 +14,9 @@ from seqd import __version__
 from seqd.ledger.backlog import FleetState, by_state
 from seqd.ledger.figures import FleetFigures, ServerState
 from seqd.ledger.inbox import InboxState
+from seqd.ledger.tenants import TenantShare
 from seqd.scaling import RouteWork
-from seqd_schemas import PluginState, TenantRecord, UnfitCode, WorkerState, WorkerStatus
+from seqd_schemas import PluginState, UnfitCode, WorkerState, WorkerStatus
 
 #: Tasks of models that have labels of their own, those with the most work; the others of a task
 #: are summed up under this name.
@@ -200,14 +201,13 @@ def _of_workers(workers: list[WorkerStatus], now_ms: int) -> Iterator[Metric]:
     )
 
 
-def _of_tenants(tenants: list[TenantRecord]) -> Iterator[Metric]:
-    shares = {record.tenant: _share_of(record) for record in tenants}
-    ordered = sorted(tenants, key=lambda one: (-shares[one.tenant], -one.waiting_items, one.tenant))
+def _of_tenants(tenants: list[TenantShare]) -> Iterator[Metric]:
+    ordered = sorted(tenants, key=lambda one: (-one.ratio, -one.items[0], one.tenant))
     items, ratios = dict[tuple[str], int](), dict[tuple[str], float]()
-    for place, record in enumerate(ordered):
-        label = (record.tenant if place < MOST_TENANTS else OTHER,)
-        items[label] = items.get(label, 0) + record.waiting_items
-        ratios[label] = max(ratios.get(label, 0.0), shares[record.tenant])
+    for place, one in enumerate(ordered):
+        label = (one.tenant if place < MOST_TENANTS else OTHER,)
+        items[label] = items.get(label, 0) + one.items[0]
+        ratios[label] = max(ratios.get(label, 0.0), one.ratio)
     yield _gauge(
         "seqd_tenant_items",
         "Items of a tenant that wait or are worked on.",
@@ -220,20 +220,6 @@ def _of_tenants(tenants: list[TenantRecord]) -> Iterator[Metric]:
         dict(sorted(ratios.items())),
         ("tenant",),
     )
-
-
-def _share_of(record: TenantRecord) -> float:
-    limits = record.limits
-    used = (
-        (record.open_jobs, limits.jobs),
-        (record.waiting_items, limits.items),
-        (record.waiting_bytes, limits.bytes),
-    )
-    # One that may have none, and has some from before, uses all of it.
-    shares = (
-        count / most if most else float(count > 0) for count, most in used if most is not None
-    )
-    return max(shares, default=0.0)
 
 
 def _of_inbox(inbox: InboxState) -> Iterator[Metric]:

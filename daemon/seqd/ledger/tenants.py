@@ -53,6 +53,9 @@ _DEFAULTS: Final = {
     "results_ttl_s": b"results_ttl_s",
 }
 
+#: What a tenant has waiting: fields of its account, and limits of it.
+_WAITING: Final = ("jobs", "items", "bytes")
+
 _NAME: TypeAdapter[str] = TypeAdapter(TenantName)
 
 
@@ -62,6 +65,25 @@ class _Own:
 
     limits: TenantLimits
     damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantShare:
+    """What a tenant has waiting, each with how much it may; None where nothing says."""
+
+    tenant: str
+    jobs: tuple[int, int | None]
+    items: tuple[int, int | None]
+    bytes: tuple[int, int | None]
+
+    @property
+    def ratio(self) -> float:
+        """The highest share of the three; of a limit of 0, 1 where there is anything."""
+        both = (self.jobs, self.items, self.bytes)
+        shares = (
+            used / most if most else float(used > 0) for used, most in both if most is not None
+        )
+        return max(shares, default=0.0)
 
 
 class Tenants:
@@ -139,10 +161,11 @@ class Tenants:
         return (yield from self._records(sorted(names)))
 
     @exchange
-    def some(self, most: int) -> Exchange[list[TenantRecord]]:
-        """Return at most `most` of those that `all` returns, in a few round trips.
+    def shares(self, most: int) -> Exchange[list[TenantShare]]:
+        """Return what tenants use of what they may, of at most `most` and in a few round trips.
 
-        Those with work that waits come first, of each queue those whose turn is next.
+        Those with work that waits come first, of each queue those whose turn is next; then those
+        that keep most.
         """
         keys = self._keys
         asked = [Command(("ZRANGE", keys.queues(one.value), 0, most - 1)) for one in Priority]
@@ -155,8 +178,22 @@ class Tenants:
         asked = [*asked[:most], Command(("ZREVRANGE", keys.tenants(), 0, most - 1))]
         replies = yield from pipeline(asked)
         found = (name.decode(errors="replace") for names in replies for name in _names(names))
-        names = [name for name in dict.fromkeys(found) if _is_name(name)]
-        return (yield from self._records(names[:most]))
+        names = [name for name in dict.fromkeys(found) if _is_name(name)][:most]
+        defaults = [_DEFAULTS[limit].decode() for limit in _WAITING]
+        asked = [Command(("HMGET", keys.limits(), *defaults))]
+        for name in names:
+            asked.append(Command(("HMGET", keys.tenant(name), *_WAITING)))
+            asked.append(Command(("HMGET", keys.tenant_limits(name), *_WAITING)))
+        in_general, *rows = ([_whole(n) for n in _row(r)] for r in (yield from pipeline(asked)))
+        return [
+            TenantShare(
+                name,
+                jobs=(used[0] or 0, own[0] if own[0] is not None else in_general[0]),
+                items=(used[1] or 0, own[1] if own[1] is not None else in_general[1]),
+                bytes=(used[2] or 0, own[2] if own[2] is not None else in_general[2]),
+            )
+            for name, used, own in zip(names, rows[::2], rows[1::2], strict=True)
+        ]
 
     @exchange
     def names(self) -> Exchange[frozenset[str]]:
@@ -300,7 +337,11 @@ def _check_changes(changes: Mapping[str, object], unset: Collection[str]) -> Non
 
 
 def _names(reply: object) -> list[bytes]:
-    return reply if isinstance(reply, list) else []
+    return cast(list[bytes], reply)
+
+
+def _row(reply: object) -> list[bytes | None]:
+    return cast(list[bytes | None], reply)
 
 
 def _is_name(name: str) -> bool:

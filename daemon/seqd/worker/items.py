@@ -357,7 +357,7 @@ class ItemRunner:
         ]
         with self._context.stats.timing("commit_s"):
             outcomes = self._context.ledger.work.commit_batch(finished, plugin_version)
-        ended: list[str] = []
+        ended, committed = list[str](), list[Results]()
         for (items, results), outcome in zip(done, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):
                 self._fail([items], _miscounted(items))
@@ -370,14 +370,16 @@ class ItemRunner:
             errored = sum(isinstance(result, ItemFailure) for result in results)
             self._context.stats.committed(len(results), errored)
             self._context.stats.committed(len(results))
-            if outcome in (CommitOutcome.COMMITTED, CommitOutcome.COMPLETED):
-                self._context.counts.items(results)
             if outcome is CommitOutcome.COMPLETED:
+                committed.append(results)
                 ended.append(items.unit.job_id)
-            elif outcome is not CommitOutcome.COMMITTED:
+            elif outcome is CommitOutcome.COMMITTED:
+                committed.append(results)
+            else:
                 log.info(
                     "commit of unit=%s job=%s: %s", items.unit.name, items.unit.job_id, outcome
                 )
+        self._context.counts.items(committed)
         self._context.jobs_finished(ended, is_waited_for=is_waited_for)
 
 

@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from threading import Lock
 from time import monotonic
 from typing import Final, Literal, Protocol, Self
@@ -26,6 +28,10 @@ OTHER: Final = "other"
 BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
 _SUM: Final = len(BOUNDS) + 1
 HISTOGRAM: Final = _SUM + 1
+_bucket_of = partial(bisect_left, BOUNDS)
+
+#: Up to as many observations it is quicker to count each than to group them.
+_FEW: Final = 8
 
 Stage = Literal["read", "load", "compute", "commit"]
 STAGES: Final[tuple[Stage, ...]] = ("read", "load", "compute", "commit")
@@ -110,9 +116,7 @@ class WorkCounts:
         )
         self._ages_s = {unit.job_id: unit.job_age_s for unit in units}
         self._claimed_s = monotonic()
-        for unit in units:
-            if unit.started_job:
-                _observe(memory, route.wait, unit.job_age_s)
+        _observe(memory, route.wait, [unit.job_age_s for unit in units if unit.started_job])
         with self._lock:
             self._busy_since_s = began_s
 
@@ -126,12 +130,12 @@ class WorkCounts:
             return
         read_s, commit_s, real, computed = self._totals
         if self._whole is not None:
-            _observe(memory, route.stages[self._whole], monotonic() - self._claimed_s)
+            _observe(memory, route.stages[self._whole], [monotonic() - self._claimed_s])
         else:
-            _observe(memory, route.stages["read"], totals.unpack_s - read_s)
-            _observe(memory, route.stages["commit"], totals.commit_s - commit_s)
+            _observe(memory, route.stages["read"], [totals.unpack_s - read_s])
+            _observe(memory, route.stages["commit"], [totals.commit_s - commit_s])
         if load_s is not None:
-            _observe(memory, route.stages["load"], load_s)
+            _observe(memory, route.stages["load"], [load_s])
         self._count_busy(memory, route, ends=True)
         self._route = None
         real, computed = totals.real_tokens - real, totals.computed_tokens - computed
@@ -142,17 +146,18 @@ class WorkCounts:
     def stage(self, name: Stage, seconds: float) -> None:
         """Count what a part of the work on a claim took."""
         if self._memory is not None and self._route is not None:
-            _observe(self._memory, self._route.stages[name], seconds)
+            _observe(self._memory, self._route.stages[name], [seconds])
 
-    def items(self, results: Sequence[ItemSuccess | ItemFailure]) -> None:
-        """Count the results of a unit that were committed."""
+    def items(self, units: Sequence[Sequence[ItemSuccess | ItemFailure]]) -> None:
+        """Count the results of units that were committed."""
         memory, route = self._memory, self._route
         if memory is None or route is None:
             return
-        succeeded = list(map(type, results)).count(ItemSuccess)
+        succeeded = list(map(type, chain.from_iterable(units))).count(ItemSuccess)
         memory.numbers[route.succeeded] += succeeded
-        if succeeded == len(results):
+        if succeeded == sum(map(len, units)):
             return
+        results = chain.from_iterable(units)
         codes = Counter(one.error.code.value for one in results if isinstance(one, ItemFailure))
         for code, count in codes.items():
             at = memory.place("items", route.task, route.model, "errored", code)
@@ -163,11 +168,8 @@ class WorkCounts:
         memory, route = self._memory, self._route
         if memory is None or route is None:
             return
-        since_s = monotonic() - self._claimed_s
-        for job_id in job_ids:
-            age_s = self._ages_s.get(job_id)
-            if age_s is not None:
-                _observe(memory, route.job, age_s + since_s)
+        since_s, ages_s = monotonic() - self._claimed_s, self._ages_s
+        _observe(memory, route.job, [ages_s[one] + since_s for one in job_ids if one in ages_s])
 
     def note_state(self, status: WorkerStatus, leases_lost: int) -> None:
         """Note what a worker publishes of itself; also from another thread than the one at work."""
@@ -224,6 +226,12 @@ class WorkCounts:
         return model if model in known or len(known) < MOST_ROUTES else OTHER
 
 
-def _observe(memory: CounterMemory, at: int, seconds: float) -> None:
-    memory.numbers[at + bisect_left(BOUNDS, seconds)] += 1
-    memory.numbers[at + _SUM] += seconds
+def _observe(memory: CounterMemory, at: int, seconds: Sequence[float]) -> None:
+    numbers = memory.numbers
+    if len(seconds) < _FEW:
+        for each_s in seconds:
+            numbers[at + bisect_left(BOUNDS, each_s)] += 1
+    else:
+        for bucket, count in Counter(map(_bucket_of, seconds)).items():
+            numbers[at + bucket] += count
+    numbers[at + _SUM] += sum(seconds)
