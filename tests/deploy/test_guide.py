@@ -15,7 +15,7 @@ from seqd.settings import Settings
 PAGES = [page for page in OPERATORS_GUIDE if blocks_of(page, "")]
 
 #: Programs that are not ours, and with which a line may begin.
-OTHERS = {"docker", "kubectl", "install", "systemctl", "python3", "pip"}
+OTHERS = {"docker", "kubectl", "install", "systemctl", "python3", "pip", "prometheus", "promtool"}
 
 #: Words of the shell.
 SHELL = {"for", "done"}

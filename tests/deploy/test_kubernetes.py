@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +30,11 @@ CUSTOM = ("ScaledObject", "ServiceMonitor")
 @cache
 def built(overlay: str) -> list[Document]:
     """Return what `kubectl apply -k` would send."""
-    done = run(tool("kustomize", "kustomize"), "build", str(DOCKER / "k8s" / "overlays" / overlay))
+    return built_in(DOCKER / "k8s" / "overlays" / overlay)
+
+
+def built_in(folder: Path) -> list[Document]:
+    done = run(tool("kustomize", "kustomize"), "build", str(folder))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return list(yaml.safe_load_all(done.stdout))
@@ -243,3 +248,60 @@ def test_a_gpu_is_asked_for_by_the_device_plugin_or_by_a_claim() -> None:
     for overlay in ("gpu", "gpu-dra"):
         exporter = pod_of(named(overlay, "Deployment", "seqd-exporter"))
         assert exporter["containers"][0]["image"] == "seqd:cpu"
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
+    """Return the overlay of somebody who has added the component `monitoring`."""
+    folder = tmp_path_factory.mktemp("watched")
+    files = Path(os.path.relpath(DOCKER / "k8s", folder.resolve()))
+    own = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "seqd",
+        "resources": [str(files / "overlays" / "cpu")],
+        "components": [str(files / "components" / "monitoring")],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    return built_in(folder)
+
+
+def test_the_objects_of_the_monitoring_are_as_their_crds_and_the_api_want_them(
+    watched: list[Document],
+) -> None:
+    added = [one for one in watched if one["kind"] in ("PodMonitor", "PrometheusRule")]
+
+    assert sorted(one["kind"] for one in added) == ["PodMonitor", "PrometheusRule"]
+    assert [fault for document in added for fault in faults_of(document)] == []
+    validator = pytest.importorskip(
+        "kubernetes_validate", reason="pip install 'seqd[deploy]'", exc_type=ImportError
+    )
+    for document in watched:
+        if document["kind"] not in (*CUSTOM, "PodMonitor", "PrometheusRule"):
+            validator.validate(document, VERSIONS[0], strict=True)
+
+
+def test_prometheus_reads_each_worker_on_the_port_of_its_metrics(watched: list[Document]) -> None:
+    (monitor,) = [one for one in watched if one["kind"] == "PodMonitor"]
+    (policy,) = [
+        one
+        for one in watched
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "seqd-workers"
+    ]
+    workloads = {one["metadata"]["name"]: one for one in watched if one["kind"] in WORKLOADS}
+    (match,) = monitor["spec"]["selector"]["matchExpressions"]
+
+    assert policy["spec"]["podSelector"]["matchExpressions"] == [match]
+    for name in ("seqd-serving", "seqd-training"):
+        labels = workloads[name]["spec"]["template"]["metadata"]["labels"]
+        assert labels[match["key"]] in match["values"]
+        (container,) = pod_of(workloads[name])["containers"]
+        (port,) = container["ports"]
+        env = {entry["name"]: entry.get("value") for entry in container["env"]}
+        assert env["SEQD_WORKER_METRICS_HOST"] == "0.0.0.0"
+        assert env["SEQD_WORKER_METRICS_PORT"] == str(port["containerPort"])
+        assert [one["port"] for one in monitor["spec"]["podMetricsEndpoints"]] == [port["name"]]
+        ((allowed,),) = [one["ports"] for one in policy["spec"]["ingress"]]
+        assert allowed["port"] == port["name"]
+    exporter = workloads["seqd-exporter"]["spec"]["template"]["metadata"]["labels"]
+    assert exporter[match["key"]] not in match["values"]

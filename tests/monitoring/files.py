@@ -1,0 +1,136 @@
+"""The rules and the dashboard of `docker/monitoring`: alerts, panels, queries, names of metrics."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checkout import ROOT
+
+MONITORING = ROOT / "docker" / "monitoring"
+RULES = MONITORING / "alerts.yaml"
+DASHBOARD = MONITORING / "dashboard.json"
+PROMETHEUS_RULE = ROOT / "docker" / "k8s" / "components" / "monitoring" / "prometheusrule.yaml"
+
+#: What a PrometheusRule has around the groups of the rules.
+_HEAD = """\
+# docker/monitoring/alerts.yaml for the Prometheus Operator; `make monitoring` writes this file.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: seqd
+  labels:
+    # What the operator's Prometheus selects by; change it to yours.
+    release: prometheus
+spec:
+"""
+
+#: What histograms are exported as.
+_PARTS = re.compile(r"_(bucket|sum|count)$")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query of a panel, and the name of its lines; `{{label}}` stands for a label's value."""
+
+    expr: str
+    legend: str
+
+    def asked(self, rate_interval: str = "1m") -> str:
+        """Return what Grafana asks for all namespaces."""
+        return self.expr.replace("$namespace", ".*").replace("$__rate_interval", rate_interval)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel of the dashboard; a row's title is one of the type `row`, without queries."""
+
+    kind: str
+    title: str
+    unit: str
+    x: int
+    y: int
+    width: int
+    height: int
+    is_stacked: bool
+    #: Texts that stand for numbers.
+    texts: dict[str, str]
+    #: Numbers from which a colour holds.
+    colours: list[tuple[float, str]]
+    most: float | None
+    queries: tuple[Query, ...]
+
+
+def alerts() -> list[dict[str, Any]]:
+    """Return all alert rules."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def panels() -> list[Panel]:
+    """Return the panels of the dashboard, in the order in which they are read."""
+    found = [_panel_of(one) for one in json.loads(DASHBOARD.read_text("utf-8"))["panels"]]
+    return sorted(found, key=lambda panel: (panel.y, panel.x))
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Yield each query, of rules and of panels, with where it stands."""
+    for rule in alerts():
+        yield rule["alert"], rule["expr"]
+    for panel in panels():
+        for query in panel.queries:
+            yield f"panel {panel.title}", query.asked()
+
+
+def metrics_of(query: str) -> set[str]:
+    """Return the names of the metrics of ours in a query, a histogram's without its parts."""
+    return {_PARTS.sub("", name) for name in re.findall(r"\bseqd_\w+", query)}
+
+
+def prometheus_rule() -> str:
+    """Return the rules as the object that the Prometheus Operator takes, comments and all."""
+    _, _, groups = RULES.read_text(encoding="utf-8").partition("\ngroups:\n")
+    lines = ["groups:", *groups.splitlines()]
+    return _HEAD + "".join(f"  {line}\n" if line else "\n" for line in lines)
+
+
+def with_short_waits(text: str, seconds: int, window_s: int) -> str:
+    """Return rules in which each `for` and each window of time is as short as a test can wait."""
+    shorter = re.sub(r"^( +)for: \w+$", rf"\g<1>for: {seconds}s", text, flags=re.M)
+    return re.sub(r"\[\d+[mhd]\]", f"[{window_s}s]", shorter)
+
+
+def _panel_of(found: dict[str, Any]) -> Panel:
+    place = found["gridPos"]
+    defaults = found.get("fieldConfig", {}).get("defaults", {})
+    steps = defaults.get("thresholds", {}).get("steps", [])
+    texts = {
+        value: shown["text"]
+        for mapping in defaults.get("mappings", [])
+        for value, shown in mapping["options"].items()
+    }
+    return Panel(
+        kind=found["type"],
+        title=found["title"],
+        unit=defaults.get("unit", ""),
+        x=place["x"],
+        y=place["y"],
+        width=place["w"],
+        height=place["h"],
+        is_stacked="stacking" in defaults.get("custom", {}),
+        texts=texts,
+        colours=[
+            (float("-inf") if one["value"] is None else one["value"], one["color"]) for one in steps
+        ],
+        most=defaults.get("max"),
+        queries=tuple(Query(one["expr"], one["legendFormat"]) for one in found.get("targets", [])),
+    )
+
+
+def write_prometheus_rule(path: Path = PROMETHEUS_RULE) -> None:
+    """Write the object for the Prometheus Operator."""
+    path.write_text(prometheus_rule(), encoding="utf-8")
