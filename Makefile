@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture monitoring images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture monitoring dashboard-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -80,6 +80,8 @@ help:
 	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
 	@echo "               pods over time: scale.png"
 	@echo "make monitoring  write the alert rules for the Prometheus Operator again, from docker/monitoring"
+	@echo "make dashboard-picture   watch a small fleet by Prometheus for two minutes, and draw the dashboard:"
+	@echo "               docker/monitoring/dashboard.png"
 	@echo "make images    build the image, target cpu, by BUILDER=docker, podman or buildah, from"
 	@echo "               BASE_IMAGE=NAME@sha256:DIGEST where one is given; see docker/images.md"
 	@echo "make clean     remove .venv and all caches"
@@ -197,6 +199,10 @@ scale-picture: $(VENV)/dev.stamp
 
 monitoring: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m monitoring
+
+# It needs Debian's package prometheus.
+dashboard-picture: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m monitoring --picture docker/monitoring/dashboard.png
 
 # Each counts what was lost, doubled or failed, and the longest stall; docker/faults.md has the table.
 drills: $(VENV)/dev.stamp

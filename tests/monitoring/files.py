@@ -98,10 +98,15 @@ def prometheus_rule() -> str:
     return _HEAD + "".join(f"  {line}\n" if line else "\n" for line in lines)
 
 
-def with_short_waits(text: str, seconds: int, window_s: int) -> str:
-    """Return rules in which each `for` and each window of time is as short as a test can wait."""
-    shorter = re.sub(r"^( +)for: \w+$", rf"\g<1>for: {seconds}s", text, flags=re.M)
-    return re.sub(r"\[\d+[mhd]\]", f"[{window_s}s]", shorter)
+def with_short_waits(text: str) -> str:
+    """Return rules for a test: each `for` is a second, each minute of a window two seconds."""
+    shorter = re.sub(r"^( +)for: \w+$", r"\1for: 1s", text, flags=re.M)
+    return re.sub(r"(?<=\[)(\d+)([mhd])(?=\])", _short_window, shorter)
+
+
+def _short_window(found: re.Match[str]) -> str:
+    minutes = int(found[1]) * {"m": 1, "h": 60, "d": 1440}[found[2]]
+    return f"{max(10, 2 * minutes)}s"
 
 
 def _panel_of(found: dict[str, Any]) -> Panel:

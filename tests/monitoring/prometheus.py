@@ -1,0 +1,162 @@
+"""A real Prometheus, with the rules of `docker/monitoring`: started, asked, and ended."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+
+from seqd.local.parent_death import launch_command
+from seqd.local.redis_server import choose_port
+from worker_fixtures import wait_until
+
+#: Seconds between two scrapes, and between two looks at the rules.
+INTERVAL_S = 1
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of an answer: its labels, and its values at points of time, in seconds."""
+
+    labels: dict[str, str]
+    points: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """One that runs."""
+
+    url: str
+    log: Path
+
+    def query(self, expr: str) -> list[Series]:
+        """Return what it answers now. Raises HTTPError where it does not understand the query."""
+        found = self._get("query", query=expr)["result"]
+        return [_series(one["metric"], [one["value"]]) for one in found]
+
+    def has_answer(self, expr: str) -> bool:
+        """Return True where a query has an answer now."""
+        return self.query(expr) != []
+
+    def query_range(
+        self, expr: str, start_s: float, end_s: float, step_s: float = 1
+    ) -> list[Series]:
+        """Return what it would have answered at each step of a span of time."""
+        found = self._get("query_range", query=expr, start=start_s, end=end_s, step=step_s)
+        return [_series(one["metric"], one["values"]) for one in found["result"]]
+
+    def metrics(self) -> set[str]:
+        """Return the names of all metrics that it has read."""
+        return set(self._get("label/__name__/values"))
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the alerts that fire."""
+        return [one for one in self._get("alerts")["alerts"] if one["state"] == "firing"]
+
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire."""
+        return {one["labels"]["alertname"] for one in self.alerts()}
+
+    def targets_up(self) -> int:
+        """Return how many of its targets it could read."""
+        return sum(one["health"] == "up" for one in self._get("targets")["activeTargets"])
+
+    def is_ready(self) -> bool:
+        """Return True once it answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def _get(self, what: str, **parameters: object) -> Any:
+        url = f"{self.url}/api/v1/{what}?{urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+
+@contextmanager
+def prometheus(
+    folder: Path, rules: str, targets: Mapping[str, Sequence[str]]
+) -> Iterator[Prometheus]:
+    """Run a Prometheus that reads targets, by name of their job, until the block ends."""
+    port = choose_port(0)
+    configuration = {
+        "global": {
+            "scrape_interval": f"{INTERVAL_S}s",
+            "scrape_timeout": f"{INTERVAL_S}s",
+            "evaluation_interval": f"{INTERVAL_S}s",
+        },
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": list(addresses)}]}
+            for job, addresses in targets.items()
+        ],
+    }
+    (folder / "rules.yaml").write_text(rules, encoding="utf-8")
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
+    running = Prometheus(f"http://127.0.0.1:{port}", folder / "prometheus.log")
+    with running.log.open("wb") as log:
+        program = subprocess.Popen(
+            launch_command(
+                [
+                    _program(),
+                    f"--config.file={folder / 'prometheus.yaml'}",
+                    f"--storage.tsdb.path={folder / 'tsdb'}",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                signal.SIGKILL,
+            ),
+            env={**os.environ, "GOMAXPROCS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until(running.is_ready, "Prometheus is ready")
+        yield running
+    finally:
+        program.kill()
+        program.wait()
+
+
+def is_installed() -> bool:
+    """Return True where there is a Prometheus to run."""
+    return shutil.which("prometheus") is not None
+
+
+def _program() -> str:
+    found = shutil.which("prometheus")
+    assert found is not None, "prometheus is not installed here; `apt-get install prometheus`"
+    return found
+
+
+def _series(labels: dict[str, str], points: list[list[Any]]) -> Series:
+    return Series(labels, [(float(at_s), float(value)) for at_s, value in points])
+
+
+def wait_for_alerts(
+    running: Prometheus,
+    names: AbstractSet[str],
+    allowed: AbstractSet[str] = frozenset(),
+    timeout_s: float = 60.0,
+) -> None:
+    """Wait until these alerts fire, and no others but those that are allowed."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = running.firing()
+        if names <= found <= names | allowed:
+            return
+        assert time.monotonic() < deadline, f"{sorted(found)} fire, and not {sorted(names)}"
+        time.sleep(0.1)
