@@ -73,7 +73,7 @@ def scaled(value: float, unit: str) -> str:
         for size, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
             if abs(value) >= size:
                 return f"{value / size:.3g} {name}"
-        return f"{value:.3g} B"
+        return f"{value:.0f} B"
     return f"{value / 1000:.3g} K" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -127,8 +127,8 @@ def _draw_panel(
                 -0.06,
                 -16 / (72 * figure.get_figheight() * inner.get_position().height),
             ),
-            ncols=3,
-            fontsize=6.5,
+            ncols=4 if len(series) > 6 else 3,
+            fontsize=6.5 if len(series) <= 6 else 5.5,
             frameon=False,
             labelcolor=_INK,
             handlelength=1,
@@ -166,7 +166,7 @@ def _draw_lines(axes: Any, panel: Panel, series: list[tuple[str, Series]]) -> No
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: scaled(value, panel.unit)))
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=False))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     below: dict[float, float] = {}
     for at, (name, one) in enumerate(series):
         colour = _LINES[at % len(_LINES)]
@@ -176,10 +176,15 @@ def _draw_lines(axes: Any, panel: Panel, series: list[tuple[str, Series]]) -> No
             lower = [below.get(at_s, 0.0) for at_s in times]
             values = [low + value for low, value in zip(lower, values, strict=True)]
             axes.fill_between(times, lower, values, color=colour, alpha=0.4, linewidth=0)
+            # Nothing of a series is no line on top of the others.
+            drawn = zip(lower, values, strict=True)
             below.update(zip(times, values, strict=True))
+            values = [value if value > low else float("nan") for low, value in drawn]
         axes.plot(times, values, color=colour, linewidth=1, label=name)
-    highest = axes.get_ylim()[1]
-    axes.set_ylim(0, panel.most or max(highest, 1e-3 if panel.unit == "s" else 0.01))
+    highest = max(
+        (value for _, one in series for _, value in one.points if value == value), default=0
+    )
+    axes.set_ylim(0, panel.most or (axes.get_ylim()[1] if highest > 0 else 1))
 
 
 def _draw_states(axes: Any, panel: Panel, series: list[tuple[str, Series]]) -> None:

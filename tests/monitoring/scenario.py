@@ -17,11 +17,11 @@ from monitoring.fleet import WatchedFleet, watched_fleet
 from seqd.client import Client
 from seqd_schemas import TenantLimits
 
-SECONDS = 150
+SECONDS = 130
 SEED = 1
 
 #: Seconds after which something happens.
-_MANY_S, _EXITS_S, _KILLED_S, _BACK_S = 20, 45, 80, 100
+_MANY_S, _EXITS_S, _KILLED_S, _BACK_S = 15, 35, 80, 95
 
 
 @contextmanager
@@ -47,17 +47,17 @@ def _play(fleet: WatchedFleet, until_s: float) -> None:
     client.set_tenant("ads", TenantLimits(items=4_000))
     began_s = time.time()
     happens = [
-        (_MANY_S, lambda: _send(client, "ads", 3_800, 4.0)),
-        (_EXITS_S, lambda: client.classify(["exit"] * 40, model="echo", tenant="search")),
+        (_MANY_S, lambda: _send(client, "ads", 3_800, 2.0)),
+        (_EXITS_S, lambda: client.classify(["exit"] * 3, model="echo", tenant="search")),
         (_KILLED_S, lambda: fleet.cluster.workers[1].kill()),
         (_BACK_S, lambda: fleet.start("b")),
     ]
     while time.time() < until_s:
         while happens and time.time() - began_s > happens[0][0]:
             happens.pop(0)[1]()
-        _send(client, chance.choice(("search", "reviews")), chance.randint(5, 60), 8.0)
+        _send(client, chance.choice(("search", "reviews")), chance.randint(5, 60), 4.0)
         client.generate(["there is nothing so"], model="echo", tenant="reviews")
-        time.sleep(chance.uniform(0.2, 0.8))
+        time.sleep(chance.uniform(0.5, 1.5))
 
 
 def _send(client: Client, tenant: str, items: int, delay_ms: float) -> None:
