@@ -175,13 +175,10 @@ _NAMES = {
         "ArtifactDamaged ClientMisused DuplicateCustomId IdInUse IdempotencyConflict InvalidData "
         "InvalidInput InvalidParameters InvalidRequest InvalidSettings ItemFailed JobCancelled "
         "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion LibraryMissing "
-        "NoFitWorker NoWorker NotAllowed OrderUnfinished OutputMismatch QuotaExceeded RedisFull "
-        "RedisNoPermission RedisRefused RedisUnreachable SeqdError ServiceChanged "
-        "StoreUnwritable UnknownFailure UnknownItem UnknownJob UnknownModel UnknownTenant "
         "ModelDisabled NoFitWorker NoWorker NotAllowed OrderUnfinished OutputMismatch "
         "QuotaExceeded RedisFull RedisNoPermission RedisRefused RedisUnreachable SeqdError "
-        "ServiceChanged StoreUnwritable UnknownItem UnknownJob UnknownModel UnknownTenant "
-        "UploadLost UserError WrongState"
+        "ServiceChanged StoreUnwritable UnknownFailure UnknownItem UnknownJob UnknownModel "
+        "UnknownTenant UploadLost UserError WrongState"
     ),
     "seqd.ledger.failure_filter": "FailureFilters",
     "seqd.ledger.job_filter": "FoundJobs JobFilters",

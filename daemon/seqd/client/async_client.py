@@ -718,6 +718,7 @@ class AsyncClient:
     async def overview(self) -> "FleetOverview":
         """Return the whole fleet as it is now. See `Client.overview`."""
         return await self._run(self._ledger.overviews.read.steps())
+
     async def audit(
         self,
         limit: int = 20,

@@ -833,6 +833,7 @@ class Client:
         Of open jobs the newest 200 are read, and the rest is counted.
         """
         return self._ledger.overviews.read()
+
     def audit(
         self,
         limit: int = 20,

@@ -78,6 +78,8 @@ class LedgerParts:
         from seqd.ledger.figures import Figures
 
         return Figures(self.driver, self.backlog, self.fleet, self.inbox, self.tenants)
+
+    @cached_property
     def overviews(self) -> "Overviews":
         """The fleet as a whole, which few clients import."""
         from seqd.ledger.overview import Overviews

@@ -648,8 +648,6 @@ def _unit(reply: Reply, worker: str) -> Unit:
         crashes=as_int(row[3]),
         blob=as_bytes(row[4]),
         started_job=as_int(row[5]) == 1,
-        faults=_faults(as_text(row[6])) if len(row) > 6 else None,
-        death=Death.parse(as_text(row[7])) if len(row) > 7 else None,
         worker=worker,
         job_age_s=as_int(row[6]) / 1000,
         faults=_faults(as_text(row[7])) if len(row) > 7 else None,

@@ -396,24 +396,16 @@ class WorkLoop:
         Not that of a training, which one claim need not bring to its end: its own events say how
         long it will take, and the one that ends it notes what it took as a whole.
         """
-        stats, loads = self._context.stats, self._context.cache.loads
-        items, errored = stats.items, stats.errored
-        job = claim.job
-        name = ModelReference.parse(job.model).name
-        if claim.version is not None:
-            self._residency.note_claim(name, claim.version)
-        with working_on(_logged_work(claim, name)):
-            _log_deaths(claim)
-            self._run(claim)
-        if self._context.cache.loads != loads:
         stats, counts, cache = self._context.stats, self._context.counts, self._context.cache
-        before, loads = stats.items, cache.loads
+        items, errored, loads = stats.items, stats.errored, cache.loads
         job, task = claim.job, task_of(claim.job)
         name = ModelReference.parse(job.model).name
         if claim.version is not None:
             self._residency.note_claim(name, claim.version)
         counts.begin(task, name, claim.units, began, stats)
-        self._run(claim)
+        with working_on(_logged_work(claim, name)):
+            _log_deaths(claim)
+            self._run(claim)
         counts.end(stats, cache.last_load_s if cache.loads != loads else None)
         if cache.loads != loads:
             self._news.note()  # others leave to this worker what it has in memory
@@ -424,7 +416,6 @@ class WorkLoop:
         seconds = monotonic() - began
         self._rates.add(queue, stats.items - items, seconds, stats.errored - errored)
         self._note_rates(self._rates.note_if_due)
-        self._rates.add(queue, stats.items - before, monotonic() - began)
 
     def _note_rates(self, note: Callable[[], None]) -> None:
         """Write measured rates down, if that can be done now."""

@@ -163,8 +163,6 @@ class WorkerStats:
         """Tokens of all items so far, as plugins have counted them."""
         return self._tokens["real_tokens"]
 
-    def committed(self, items: int, errored: int = 0) -> None:
-        """Count a unit: its items, and those of them that have an error."""
     @property
     def computed_tokens(self) -> int:
         """Tokens that were computed for them, padding included."""
@@ -180,8 +178,8 @@ class WorkerStats:
         """Seconds of packing and committing results."""
         return self._seconds["commit_s"]
 
-    def committed(self, items: int) -> None:
-        """Count a unit."""
+    def committed(self, items: int, errored: int = 0) -> None:
+        """Count a unit: its items, and those of them that have an error."""
         self._counts["units"] += 1
         self._counts["items"] += items
         self.errored += errored

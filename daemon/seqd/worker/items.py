@@ -369,7 +369,6 @@ class ItemRunner:
                 continue
             errored = sum(isinstance(result, ItemFailure) for result in results)
             self._context.stats.committed(len(results), errored)
-            self._context.stats.committed(len(results))
             if outcome is CommitOutcome.COMPLETED:
                 committed.append(results)
                 ended.append(items.unit.job_id)

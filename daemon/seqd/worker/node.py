@@ -49,7 +49,13 @@ from seqd.worker.device_watch import DeviceWatch
 from seqd.worker.drain import DeviceFlag, DrainFlag
 from seqd.worker.end_signals import EndSignals, Listener
 from seqd.worker.inbox import Inbox
-from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, Watchdog, has_memory
+from seqd.worker.liveness import (
+    HeartbeatFile,
+    HeartbeatMemory,
+    Heartbeats,
+    Watchdog,
+    has_memory,
+)
 from seqd.worker.logs import (
     log_and_continue,
     log_whatever_is_written,
@@ -61,9 +67,8 @@ from seqd.worker.metrics.endpoint import MetricsEndpoint
 from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
 from seqd.worker.run_garbage import RunGarbage
-from seqd_schemas import DeathCause, wakeup_queue
 from seqd.worker.start_line import start_line
-from seqd_schemas import wakeup_queue
+from seqd_schemas import DeathCause, wakeup_queue
 
 log = logging.getLogger(__name__)
 
@@ -154,15 +159,10 @@ class Node:
         #: Called with the cause of each death of a child, in the thread that has noticed it.
         self.on_death = list[Callable[[DeathCause], None]]()
         self._device_watch = DeviceWatch(identity.slot, self._end_for_lost_device)
-        self._watchdog = self._watchdog_of_child()
         heartbeats = HeartbeatMemory.create() if has_memory() else self._heartbeat
         self._metrics = MetricsEndpoint(settings, identity, heartbeats)
-        self._watchdog = Watchdog(
-            settings,
-            heartbeats,
-            self._deaths,
-            partial(self._ledger.work.note_death, identity.name),
-        )
+        self.on_death.append(self._metrics.child_died)
+        self._watchdog = self._watchdog_of(heartbeats)
         self._run_garbage = RunGarbage(settings, self._heartbeat)
         self._deletion_cost = _deletion_cost(settings, self._ledger, identity)
         self._app = create_app(settings.redis_url, settings, self._outage)
@@ -185,12 +185,7 @@ class Node:
             on_uncordon=self._wake_for_what_waits,
         )
 
-    def _order_watch(self) -> ModelOrderWatch:
-        name, publish = self._identity.name, self._publish_catalog
-        return ModelOrderWatch(self._ledger, self._settings, self._store, name, publish)
-
-    def _watchdog_of_child(self) -> Watchdog:
-        heartbeats = HeartbeatMemory.create() if has_memory() else self._heartbeat
+    def _watchdog_of(self, heartbeats: Heartbeats) -> Watchdog:
         note_death = partial(self._ledger.work.note_death, self._identity.name)
         return Watchdog(self._settings, heartbeats, self._deaths, note_death)
 
@@ -349,20 +344,6 @@ class Node:
             death, stacks = Death(DeathCause.DEVICE_LOST, _WITH_DEVICE), ()
         log.error("child died worker=%s pid=%d cause=%s: %s", name, pid, death.cause, death.message)
         _log_stacks(pid, stacks)
-        if self._device_watch.has_lost_device():
-            # What a lost device takes with it is no fault of the units.
-            self._metrics.child_died(DeathCause.DEVICE_LOST)
-            log.error("child ended with its device worker=%s pid=%d", name, pid)
-            log_and_continue(
-                "leases not released",
-                lambda: self._ledger.work.release_worker(name, crashed=False),
-            )
-            return
-        death, stack = self._deaths.death_of(pid, exit_code)
-        self._metrics.child_died(death.cause)
-        log.error("child died worker=%s pid=%d: %s", name, pid, death.message)
-        if stack:
-            log.error("stack of pid=%d: %s", pid, one_line(stack))
         log_and_continue(
             "leases not released",
             lambda: self._ledger.work.release_worker(

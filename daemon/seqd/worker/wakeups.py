@@ -29,7 +29,6 @@ from seqd.worker.logs import (
     log_whatever_is_written,
     name_worker_of_log,
 )
-from seqd.worker.logs import configure_logging, flush_log, log_whatever_is_written
 from seqd.worker.metrics.counting import WorkCounts
 from seqd.worker.pool import START_LIMIT_S
 
@@ -98,8 +97,6 @@ def _open_loop() -> WorkLoop:
         settings = load_settings()
         cordon = CordonFile(settings, settings.worker)
         opened = open_context(settings, _open_deaths(settings).die_of_hang)
-        context = replace(opened, is_cordoned=cordon.is_there)
-        opened = open_context(settings, _open_deaths(settings).die_of_silence)
         counts = WorkCounts.of_parent(settings.worker_metrics_port)
         context = replace(opened, is_cordoned=cordon.is_there, counts=counts)
         loop = WorkLoop(context, settings)

@@ -58,51 +58,8 @@ def print_waiting(screen: Screen, records: Sequence[JobRecord]) -> None:
 
 def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
     """Print one job in full, and how to go on with it."""
-    seconds = seconds_of(record)
-    failure, training = record.failure, record.training
-    print_facts(
-        screen,
-        {
-            "job": record.job_id,
-            "kind": record.kind,
-            "task": getattr(record.job, "task", None),
-            "model": _model(record),
-            "plugin version": ", ".join(record.plugin_versions),
-            "state": record.state,
-            "items": _items(record.counts) if KINDS[record.kind].has_items else "",
-            "input": _source(record, record.job.source),
-            "held out": _held_out(record),
-            "preset": getattr(record.job, "preset", None),
-            "sweeps": _compact(getattr(record.job, "grid", None)),
-            "parameters": _compact(record.job.parameters),
-            "min score": getattr(record.job, "min_score", None),
-            "label map": _compact(getattr(record.job, "label_map", None)),
-            "priority": record.priority,
-            "tenant": record.tenant,
-            "metadata": _compact(record.job.metadata),
-            "created": clock(record.created_at_ms),
-            "started": None if record.started_at_ms is None else clock(record.started_at_ms),
-            "ended": None if record.ended_at_ms is None else clock(record.ended_at_ms),
-            "waited": _waited(record),
-            "took": None if seconds is None else duration(seconds),
-            "rate": _rate(activity),
-            "workers": _workers(activity),
-            "attempts": _attempts(activity),
-            "last death": _last_death(activity),
-            "expires": None if record.expires_at_ms is None else clock(record.expires_at_ms),
-            "kept until": None if record.kept_until_ms is None else clock(record.kept_until_ms),
-            "continues": record.job.continues,
-            "continued by": record.continued_by,
-            "made": None if training is None else ModelReference(training.model, training.version),
-            "metrics": "" if training is None else _metrics(training.metrics),
-            "waits": "" if record.waiting is None else record.waiting.message,
-            "failure": "" if failure is None else f"{failure.code}: {failure.message}",
-        },
-    )
-    for line in filter(None, (_next(record), _why(record))):
     print_facts(screen, job_facts(record, activity))
-    what_next = _next(record)
-    if what_next:
+    for line in filter(None, (_next(record), _why(record))):
         screen.say()
         screen.say(line, "dim")
 
@@ -137,6 +94,7 @@ def job_facts(record: JobRecord, activity: JobActivity) -> dict[str, object]:
         "rate": _rate(activity),
         "workers": _workers(activity),
         "attempts": _attempts(activity),
+        "last death": _last_death(activity),
         "expires": None if record.expires_at_ms is None else clock(record.expires_at_ms),
         "kept until": None if record.kept_until_ms is None else clock(record.kept_until_ms),
         "continues": record.job.continues,

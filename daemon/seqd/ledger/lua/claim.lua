@@ -72,16 +72,12 @@ local function lease_unit(id, unit, job, crashes, blob)
     redis.call('HSET', key, 'state', 'running', 'started', NOW_TEXT)
     emit(id, 'started', worker_json, true)
   end
-  local row = {id, unit, attempt, crashes, blob, started}
-  local may_have_killed = crashes > 0 or unit_of(unit) ~= unit
-  if job.faulted or may_have_killed then
-    row[7] = job.faulted and faults_of(key, unit) or ''
-    row[8] = may_have_killed and death_of(key, unit) or ''
   local age_ms = math.max(0, NOW - (tonumber(job.created) or NOW))
   local row = {id, unit, attempt, crashes, blob, started, age_ms}
-  if job.faulted or crashes > 0 then
+  local may_have_killed = crashes > 0 or unit_of(unit) ~= unit
+  if job.faulted or may_have_killed then
     row[8] = job.faulted and faults_of(key, unit) or ''
-    row[9] = crashes > 0 and death_of(key, unit) or ''
+    row[9] = may_have_killed and death_of(key, unit) or ''
   end
   claimed[#claimed + 1] = row
   jobs_seen = jobs_seen + LEASED_AS_JOBS - 1
