@@ -13,7 +13,7 @@ from cli_builders import clean_environment
 from fake_gpu_fixtures import ECC, LOST, XID, Machine, gpu_uuid, mig_uuid
 from seqd.client import Client
 from seqd.local.pinning import slots_here
-from seqd_schemas import DeviceStatus, WorkerState
+from seqd_schemas import DeathCause, DeviceStatus, Log, WorkerState
 from up_builders import MODULE, running_up
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
@@ -189,6 +189,9 @@ def test_a_child_that_dies_of_a_lost_device_is_no_crash_of_its_unit(
 
     assert worker.wait_for_end() == 71
     assert cluster.crashes(job.job_id) == 0
+    assert f" cause={DeathCause.DEVICE_LOST}: " in worker.whole_log()
+    told = next(event for event in job.events() if isinstance(event, Log))
+    assert (told.cause, told.worker) == (DeathCause.DEVICE_LOST, "w1")
 
 
 @pytest.mark.slow
