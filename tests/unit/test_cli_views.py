@@ -21,7 +21,9 @@ from seqd.escaping import printable
 from seqd.local.slots import parse_slots
 from seqd.local.supervisor import Change, WorkerChange
 from seqd_schemas import (
+    ChildDeath,
     Counts,
+    DeathCause,
     DeviceStatus,
     Epoch,
     Event,
@@ -367,6 +369,23 @@ def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(
         "cpu:0 cannot run markov@2: a file is cut.",
         "cpu:1 cannot run markov@2: a file is cut.",
         "over: cpu:0 cannot run markov@2: a file is cut.",
+    ]
+
+
+def test_each_death_of_a_workers_process_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    deaths = [
+        ChildDeath(at_ms=at_ms, cause=DeathCause.EXIT, message="It exited.", pid=at_ms)
+        for at_ms in (7, 8)
+    ]
+    log = FleetLog(parse_slots("cpu:0,train@gpu:1"))
+
+    log.show_troubles([a_worker().model_copy(update={"deaths": deaths[:1]})])
+    log.show_troubles([])  # its record has run out
+    log.show_troubles([a_worker().model_copy(update={"deaths": deaths})])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "cpu:0        child    pid 7 died, exit: It exited.",
+        "cpu:0        child    pid 8 died, exit: It exited.",
     ]
 
 

@@ -84,6 +84,8 @@ class FleetLog:
         self._width = max(len(slot.name) for slot in slots)
         self._ready: set[str] = set()
         self._troubles = Troubles()
+        #: When the last death was that was told of each worker.
+        self._told_deaths_ms: dict[str, int] = {}
         self._began_s: float | None = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -100,7 +102,13 @@ class FleetLog:
             self._ready.discard(change.slot)
 
     def show_troubles(self, workers: Sequence[WorkerStatus]) -> None:
-        """Print what workers cannot run since the last call, and what they can again."""
+        """Print what is new since the last call.
+
+        That is which processes of workers have died, what these cannot run, and what they can
+        again.
+        """
+        for worker in workers:
+            self._show_deaths(worker)
         new, over = self._troubles.news(workers)
         for line in new:
             self._screen.say(line, "red")
@@ -113,6 +121,14 @@ class FleetLog:
         if change.event is not ServerEvent.READY:
             line += f" (log: {change.log})"
         self._screen.say(line, _SERVER_STYLES[change.event])
+
+    def _show_deaths(self, worker: WorkerStatus) -> None:
+        told_ms = self._told_deaths_ms.get(worker.worker, 0)
+        for death in worker.deaths:
+            if death.at_ms > told_ms:
+                start = f"{worker.slot:<{self._width}}  {'child':<8} pid {death.pid} died"
+                self._screen.say(f"{start}, {death.cause}: {death.message}", "red")
+                self._told_deaths_ms[worker.worker] = death.at_ms
 
     def _say_when_all_are_ready(self) -> None:
         if self._began_s is None or len(self._ready) < len(self.slots):
