@@ -200,6 +200,8 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "plugins show": ("light",),
             "plugins try": ("echo", "classify", "good", "raise"),
             "jobs list": (),
+            "failures list": (),
+            "failures purge": ("--code", "too_long", "--yes"),
             "probe live": (),
             "probe ready": (),
             "probe model": ("echo",),
@@ -228,8 +230,12 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
         }
         for words, job in of_jobs.items():
             _json_of(environment, words, job)
+        letter = answers["failures list"][0]["groups"][0]["example_id"]
+        of_failures = {"failures show": (letter,), "failures replay": (letter, "--dry-run")}
+        for words, arguments in of_failures.items():
+            _json_of(environment, words, *arguments)
 
-    assert {*calls, *of_jobs} == commands_with_json()
+    assert {*calls, *of_jobs, *of_failures} == commands_with_json()
 
 
 def _json_of(environment: Mapping[str, str], words: str, *arguments: str) -> list[Any]:

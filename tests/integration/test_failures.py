@@ -12,7 +12,7 @@ import pytest
 from checkout import ROOT
 from cli_builders import here
 from seqd.client import AsyncClient, Client, JobHandle
-from seqd.errors import InvalidRequest, UnknownFailure
+from seqd.errors import InvalidRequest, UnknownFailure, WrongState
 from seqd_schemas import DeathCause, ItemFailure
 from worker_fixtures import Cluster, publish_file, wait_until
 
@@ -138,6 +138,8 @@ def test_what_one_replay_left_out_is_replayed_by_the_next(client: Client, cure: 
     assert rest.wait().job.continues == first.new_job_id
     assert [result.custom_id for result in rest.results()] == ["row-1", "row-2"]
     assert outcomes(job) == ["uncured", "plugin_error", "invalid_input"]
+    with pytest.raises(WrongState, match=f"the whole: seqd jobs results {job.job_id} --merged$"):
+        outcomes(client.job(first.new_job_id))
 
 
 def test_what_succeeded_since_is_not_sent_again(client: Client, cure: Path) -> None:

@@ -453,9 +453,10 @@ class JobSteps(Generic[Output]):
     def merged_results(self) -> "Reading[Result[Output]]":
         """Give the results with those of later retries in the place of the errors."""
         merged, last = self.all_results(), self
+        whole = yield from self.ledger.jobs.continued.steps(self.job_id)
         # A later retry may have items that an earlier one left out.
         while (retry := (yield from last.continuation())) is not None:
-            merged, last = merged_results(merged, retry.all_results()), retry
+            merged, last = merged_results(merged, retry.all_results(), whole), retry
         yield from merged
 
     def all_results(self) -> "Reading[Result[Output]]":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from seqd.client.waiting import Watch
-from seqd.errors import JobDamaged
+from seqd.errors import JobDamaged, WrongState
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken
@@ -86,11 +86,14 @@ def _rest(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine]:
         yield from rest_of_unit(jobs, record, number)
 
 
-def merged_results(first: Reading[OneResult], retried: Reading[OneResult]) -> Reading[OneResult]:
+def merged_results(
+    first: Reading[OneResult], retried: Reading[OneResult], whole: str | None = None
+) -> Reading[OneResult]:
     """Put the results of a retry in the place of the errors that they answer, by `custom_id`.
 
     Both are in the first job's order, so nothing is held but one result of each. Raises JobDamaged
-    for an answer to an item that the first job does not have.
+    for an answer to an item that the first job does not have; WrongState where that is a retry of
+    the job `whole` itself, which may have left items out.
     """
     results, answers = Taken(first), Taken(retried)
     answer = yield from answers.take()
@@ -100,6 +103,11 @@ def merged_results(first: Reading[OneResult], retried: Reading[OneResult]) -> Re
             answer = yield from answers.take()
         else:
             yield Give((result,))
+    if answer is not None and whole is not None:
+        raise WrongState(
+            f"A later retry has a result of {answer.custom_id!r}, which this one had left out. "
+            f"Read the results of the whole: seqd jobs results {whole} --merged"
+        )
     if answer is not None:
         raise JobDamaged(
             f"A retry has a result of {answer.custom_id!r}, and the job that it continues none in "
