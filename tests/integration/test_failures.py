@@ -251,7 +251,7 @@ def test_the_commands_list_show_replay_and_purge(
     assert lines[0] == "1 cause, 2 failed items of 1 job"
     assert lines[2] == f"plugin_error  classify echo@{letter.version}  2 items of 1 job"
     assert lines[3].startswith("  The model plugin raised ValueError: this text breaks the plugin ")
-    assert listed.out.endswith(f"in 1 dead letter: seqd failures show {letter.id}\n")
+    assert listed.out.endswith(f"in 1 dead letter\n  seqd failures show {letter.id}\n")
 
     shown = here(capsys, "failures", "show", letter.id).out
     assert "\ninput of item row-1\nuncured\n" in shown

@@ -70,7 +70,7 @@ _Until = Annotated[
     typer.Option("--until", metavar="TIME", help="Only failed before; as --since."),
 ]
 _Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of dead letters, as listed.")
+    list[str] | None, typer.Argument(metavar="ID", help="Ids of dead letters, as listed.")
 ]
 _All = Annotated[bool, typer.Option("--all", help="All of them, where nothing else is given.")]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without a question.")]

@@ -144,11 +144,8 @@ def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> N
         screen.say(f"{group.name}  {what}", "bold")
     screen.say(f"  {one_line(group.message, MAX_MESSAGE_CHARS)}")
     again = f", {count(group.replayed)} tried again" if group.replayed else ""
-    screen.say(
-        f"  {when}, in {counted(group.entries, 'dead letter')}{again}: "
-        f"seqd failures show {group.example_id}",
-        "dim",
-    )
+    screen.say(f"  {when}, in {counted(group.entries, 'dead letter')}{again}", "dim")
+    screen.say(f"  seqd failures show {group.example_id}", "dim")
 
 
 def _of(record: FailureRecord) -> str:

@@ -8,13 +8,25 @@ local MAX_FAILURE_MESSAGE_BYTES = 1000
 local function failures_key() return PREFIX .. ':failures' end
 local function replayed_key() return failures_key() .. ':replayed' end
 
+-- How many are kept, and for how long. Read once a call, in which what is too old is removed once.
+local failure_bounds
+local function bounds_of_failures()
+  if failure_bounds then return failure_bounds[1] end
+  local row = redis.call('HMGET', limits_key(), 'failures', 'failures_ttl_s')
+  local most, ttl_s = tonumber(row[1] or nil) or FAILURES_KEPT, tonumber(row[2] or nil) or FAILURES_TTL_S
+  failure_bounds = {most, ttl_s}
+  if most > 0 then
+    local oldest = string.format('%.0f', math.max(NOW - ttl_s * 1000, 0))
+    redis.pcall('XTRIM', failures_key(), 'MINID', '~', oldest)
+  end
+  return most
+end
+
 -- Add records to the dead letters: JSON objects, a line each, without what the job's hash
 -- and the entry's id tell.
 local function add_failures(id, records)
-  local bounds = redis.call('HMGET', limits_key(), 'failures', 'failures_ttl_s')
-  local most = tonumber(bounds[1] or nil) or FAILURES_KEPT
+  local is_first, most = failure_bounds == nil, bounds_of_failures()
   if most == 0 then return end
-  local ttl_s = tonumber(bounds[2] or nil) or FAILURES_TTL_S
   local job = read_fields(id, {'tenant', 'model', 'version', 'queue', 'kind'})
   local task = string.match(job.queue or '', '^([%l%d_]+)%.') or job.kind or ''
   local head = '{"job_id":' .. cjson.encode(id)
@@ -28,8 +40,7 @@ local function add_failures(id, records)
     redis.pcall('XADD', failures_key(), 'MAXLEN', '~', most, '*', 'f',
       head .. version .. ',' .. string.sub(record, 2))
   end
-  redis.pcall('XTRIM', failures_key(), 'MINID', '~', string.format('%.0f', math.max(NOW - ttl_s * 1000, 0)))
-  redis.call('EXPIRE', failures_key(), ttl_s)
+  if is_first then redis.call('EXPIRE', failures_key(), failure_bounds[2]) end
 end
 
 -- The text of UTF-8 up to so many bytes, with no character cut.
