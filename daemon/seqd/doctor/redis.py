@@ -6,19 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from statistics import median
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from redis.exceptions import RedisError, ResponseError
 
 from seqd.doctor.findings import Check, Finding, Severity, finding, listed
+from seqd.doctor.server import Server, how_to_write
 from seqd.errors import RedisFull, RedisNoPermission, RedisUnreachable, SeqdError
 from seqd.ledger.acl import Role, all_scripts
 from seqd.ledger.redis import MARK_TTL_S, has_sentinels, redis_errors, transient_error, user_of
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.ledger.scripts import source_of
-
-if TYPE_CHECKING:
-    from seqd.doctor.server import Server
 
 #: The oldest server that the scripts run on.
 _OLDEST: Final = (6, 2)
@@ -56,7 +54,7 @@ _FOREIGN: Final = (
 _ROLES: Final = (Role.CLIENT, Role.WORKER, Role.EXPORTER, Role.INBOX)
 
 
-def redis_checks(server: "Server", role: Role | None) -> list[Check]:
+def redis_checks(server: Server, role: Role | None) -> list[Check]:
     """Return the checks of a server; of the rights of a role, or of any that its user may have."""
     checks = _Checks(server, role)
     return [
@@ -76,7 +74,7 @@ def redis_checks(server: "Server", role: Role | None) -> list[Check]:
 
 
 class _Checks:
-    def __init__(self, server: "Server", role: Role | None) -> None:
+    def __init__(self, server: Server, role: Role | None) -> None:
         self._server = server
         self._redis = server.redis
         self._keys = server.settings.keys
@@ -351,20 +349,6 @@ _DISK: Final = (
     "Make room on the disk of Redis's machine, mend its folder's permissions, then `redis-cli "
     "bgrewriteaof`; its log says what failed"
 )
-
-
-def how_to_write(code: str) -> str:
-    """Return what to do about a server that does not take a write, by the code of its error."""
-    if code == "READONLY":
-        return (
-            "Set SEQD_REDIS_URL to the primary: `redis-cli info replication` has its master_host. "
-            "With Sentinels use redis+sentinel://, which finds it by itself"
-        )
-    if code == "NOREPLICAS":
-        return "Bring its replicas back, or lower its min-replicas-to-write"
-    return "See what it does: `redis-cli slowlog get`, its log. A script that hangs ends by " + (
-        "`redis-cli script kill`"
-    )
 
 
 def _words_of(command: object) -> list[str]:

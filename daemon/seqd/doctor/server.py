@@ -11,7 +11,6 @@ from redis import Redis
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
 from seqd.doctor.findings import Finding, NotChecked, finding
-from seqd.doctor.redis import how_to_write
 from seqd.doctor.running import reason_of
 from seqd.errors import (
     InvalidSettings,
@@ -132,4 +131,18 @@ def _refused(error: SeqdError, settings: "Settings") -> Finding:
         str(error),
         "See on its machine whether it runs and why not (`systemctl status redis-server`, its "
         "log), and from here whether its port is reached. Workers go on by themselves",
+    )
+
+
+def how_to_write(code: str) -> str:
+    """Return what to do about a server that does not take a write, by the code of its error."""
+    if code == "READONLY":
+        return (
+            "Set SEQD_REDIS_URL to the primary: `redis-cli info replication` has its master_host. "
+            "With Sentinels use redis+sentinel://, which finds it by itself"
+        )
+    if code == "NOREPLICAS":
+        return "Bring its replicas back, or lower its min-replicas-to-write"
+    return "See what it does: `redis-cli slowlog get`, its log. A script that hangs ends by " + (
+        "`redis-cli script kill`"
     )
