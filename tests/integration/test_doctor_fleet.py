@@ -72,7 +72,7 @@ def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None
 
     assert [(one.id, one.severity) for one in idle] == [("no-workers", Severity.WARNING)]
     assert whats(busy, "no-workers") == ["No worker is up, and 2 items wait."]
-    assert busy.findings[0].severity is Severity.ERROR
+    assert [one.severity for one in busy.findings] == [Severity.ERROR]
 
 
 def test_work_that_no_worker_can_do_is_named_with_the_reason(environment: Environment) -> None:
@@ -86,6 +86,19 @@ def test_work_that_no_worker_can_do_is_named_with_the_reason(environment: Enviro
         "No worker that is up can do all that waits of classify imdb_lstm (2 items). No worker "
         "that is up has a plugin with the model imdb_lstm."
     )
+
+
+def test_work_that_nobody_can_do_yet_is_a_warning_while_workers_start(
+    environment: Environment,
+) -> None:
+    publish(environment, state=WorkerState.STARTING)
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    environment.submit(chunk=a_chunk(), sealed=True)
+
+    (found,) = examined(environment).findings
+
+    assert (found.id, found.severity) == ("route-unserved", Severity.WARNING)
+    assert found.what.endswith(" (2 items). Workers are still starting.")
 
 
 def test_workers_of_two_releases_are_told_of(environment: Environment) -> None:

@@ -15,6 +15,7 @@ from redis import Redis
 
 from cli_builders import here
 from redis_fixtures import PrivateServer
+from sentinel_fixtures import SentinelGroup
 from seqd.doctor.findings import Finding, Report, Severity
 from seqd.doctor.redis import redis_checks
 from seqd.doctor.running import run_checks
@@ -352,6 +353,23 @@ def test_a_certificate_of_an_unknown_authority_is_told_apart(
     assert isinstance(found, Finding)
     assert found.id == "redis-tls"
     assert "a certificate of an unknown authority" in found.what
+
+
+@pytest.mark.slow
+def test_a_primary_that_has_lost_its_replicas_has_nobody_to_fail_over_to(
+    sentinels: SentinelGroup, tmp_path: Path
+) -> None:
+    settings = Settings(redis_url=sentinels.url, data_dir=tmp_path)
+    before = {one.id for one in examined(settings).findings}
+    for replica in sentinels.replicas:
+        replica.kill()
+    with sentinels.primary.client() as redis:
+        wait_until(lambda: redis.info("replication")["connected_slaves"] == 0, "they are gone")
+
+    after = {one.id for one in examined(settings).findings}
+
+    assert "redis-no-replica" not in before
+    assert "redis-no-replica" in after
 
 
 def test_a_finding_fits_a_terminal_of_40_columns(

@@ -13,7 +13,7 @@ from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.serving import takes, waiting_of
 from seqd.targets import option_of
-from seqd_schemas import CordonAction, ModelReference, PluginState, UnfitCode
+from seqd_schemas import CordonAction, ModelReference, PluginState, UnfitCode, WorkerState
 
 if TYPE_CHECKING:
     from seqd.doctor.server import Server
@@ -245,17 +245,21 @@ class _Checks:
         yield from _versions(telling)
 
     def routes(self) -> Iterator[Finding]:
+        if not self._workers:
+            return  # nobody does any of it, which is said already
         unserved = [one for one in self._routes if one.unserved_s > 0]
-        reasons = self._reasons() if unserved and self._workers else {}
+        reasons = self._reasons() if unserved else {}
+        is_starting = any(one.state is WorkerState.STARTING for one in self._workers)
         for route in unserved[:_MOST]:
             why = reasons.get((route.task, route.model), "")
             yield finding(
                 "route-unserved",
                 f"No worker that is up can do all that waits of {route.task} {route.model} "
-                f"({counted(route.items, 'item')}). {why}",
+                f"({counted(route.items, 'item')}). "
+                f"{why or ('Workers are still starting' if is_starting else '')}",
                 "Start a worker that can, or end what keeps them from it: `seqd models show "
                 f"{route.model}`",
-                anchor="" if why else None,
+                severity=Severity.WARNING if is_starting else None,
             )
         for route in self._routes:
             yield from self._backlog(route)
