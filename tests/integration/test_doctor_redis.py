@@ -361,9 +361,9 @@ def test_a_primary_that_has_lost_its_replicas_has_nobody_to_fail_over_to(
 ) -> None:
     settings = Settings(redis_url=sentinels.url, data_dir=tmp_path)
     before = {one.id for one in examined(settings).findings}
-    for replica in sentinels.replicas:
+    for replica in sentinels.replicas():
         replica.kill()
-    with sentinels.primary.client() as redis:
+    with sentinels.primary().client() as redis:
         wait_until(lambda: redis.info("replication")["connected_slaves"] == 0, "they are gone")
 
     after = {one.id for one in examined(settings).findings}
