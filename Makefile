@@ -72,7 +72,7 @@ help:
 	@echo "make settings  write the table of settings in docker/settings.md again, from the class"
 	@echo "make reference write plugins/reference.md again, and the snapshot of the plugin API's version"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
-	@echo "make picture   draw the terminal of README.md again, from a real run"
+	@echo "make picture   draw the terminals of README.md and docker/top.md again, from real runs"
 	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table"
 	@echo "make drill-switch  put versions in and out of service under load, with workers killed: a table"
 	@echo "make drill-stack  build the image, start the stack of docker/compose.yaml, and classify"
@@ -193,6 +193,7 @@ release-records: $(VENV)/dev.stamp
 
 picture: $(VENV)/dev.stamp
 	$(BIN)/python tests/picture.py daemon/terminal.svg
+	$(BIN)/python tests/top_picture.py docker/top.svg
 
 scale-picture: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m scale --picture scale.png

@@ -103,7 +103,7 @@ def shown(command: str, folder: Path, env: dict[str, str]) -> list[Text]:
     os.close(parent)
     if running.wait() != 0:
         raise SystemExit(f"{command} ended with status {running.returncode}")
-    lines = [_line(screen, row) for row in range(ROWS)]
+    lines = [line_of(screen, row) for row in range(ROWS)]
     while lines and not lines[-1].plain.strip():
         lines.pop()
     return lines
@@ -116,8 +116,9 @@ def _read(parent: int) -> bytes:
         return b""
 
 
-def _line(screen: pyte.Screen, row: int) -> Text:
-    cells = [screen.buffer[row][column] for column in range(COLUMNS)]
+def line_of(screen: pyte.Screen, row: int) -> Text:
+    """Return a line of a terminal's screen, with its colours."""
+    cells = [screen.buffer[row][column] for column in range(screen.columns)]
     line = Text()
     for style, run in groupby(cells, _style):
         line.append("".join(cell.data for cell in run), style)
@@ -128,7 +129,8 @@ def _line(screen: pyte.Screen, row: int) -> Text:
 def _style(cell: pyte.screens.Char) -> Style:
     color = {"default": None, "brown": "yellow"}.get(cell.fg, cell.fg)
     is_hex = color is not None and len(color) == 6 and set(color) <= set("0123456789abcdef")
-    return Style(color=f"#{color}" if is_hex else color, bold=cell.bold)
+    color = f"#{color}" if is_hex else color
+    return Style(color=color, bold=cell.bold, reverse=cell.reverse)
 
 
 def without_remote_fonts(svg: str) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import pyte
@@ -89,21 +89,21 @@ class Terminal:
     ) -> None:
         self._ours, self._its = ours, its
         self.program = program
-        self._screen = pyte.Screen(*size)
-        self._stream = pyte.ByteStream(self._screen)
+        self.screen = pyte.Screen(*size)
+        self._stream = pyte.ByteStream(self.screen)
         #: All that was written to the terminal.
         self.written = b""
 
     def lines(self) -> list[str]:
         """Return what stands there, without the blanks at the ends."""
-        return [line.rstrip() for line in self._screen.display]
+        return [line.rstrip() for line in self.screen.display]
 
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
     def resize(self, columns: int, rows: int) -> None:
-        self._screen.resize(rows, columns)
-        self._screen.reset()
+        self.screen.resize(rows, columns)
+        self.screen.reset()
         fcntl.ioctl(self._its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.program.send_signal(signal.SIGWINCH)
 
@@ -120,6 +120,12 @@ class Terminal:
 
     def until_shown(self, text: str) -> None:
         self.until(lambda lines: any(text in line for line in lines), text)
+
+    def read_for(self, seconds: float) -> None:
+        """Read what is drawn for so long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._read(0.1)
 
     def end(self) -> int:
         """Return the exit status, once all that was drawn is read."""
@@ -139,12 +145,16 @@ class Terminal:
 
 @contextmanager
 def top_on_a_terminal(
-    url: str, *options: str, columns: int = 80, rows: int = 24, term: str = "xterm-256color"
+    variables: Mapping[str, str],
+    *options: str,
+    columns: int = 80,
+    rows: int = 24,
+    term: str = "xterm-256color",
 ) -> Iterator[Terminal]:
     """Run `seqd top` on a terminal of its own until the block ends."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    environment = clean_environment(SEQD_REDIS_URL=url, TERM=term)
+    environment = clean_environment(**variables, TERM=term)
     del environment["COLUMNS"]
     program = subprocess.Popen(
         [sys.executable, "-m", "seqd", "top", *options],

@@ -10,6 +10,7 @@ from picture import COMMANDS
 from readme_blocks import ROOT
 
 PICTURE = ROOT / "daemon" / "terminal.svg"
+TOP_PICTURE = ROOT / "docker" / "top.svg"
 
 
 def text_of(picture: Path) -> str:
@@ -25,6 +26,15 @@ def test_the_picture_is_drawn_from_a_real_run(tmp_path: Path):
 
     assert "10,000 results, in input order" in text_of(drawn)
     assert "there is nothing so concealed in the proper" in text_of(drawn)
+
+
+def test_the_picture_of_top_is_of_a_fleet_under_load_and_fetches_nothing():
+    text = text_of(TOP_PICTURE)
+
+    assert TOP_PICTURE.stat().st_size < 60_000
+    assert "url(http" not in text
+    for shown in ("errors/min", "imdb_lstm", "moving", "heard of", "q quit"):
+        assert shown in text
 
 
 def test_the_picture_is_small_fetches_nothing_and_shows_the_commands():

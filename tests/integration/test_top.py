@@ -42,7 +42,7 @@ def fleet(private_server: PrivateServer) -> Iterator[Environment]:
 def test_keys_change_what_is_shown_and_q_gives_the_terminal_back(
     fleet: Environment, private_server: PrivateServer
 ) -> None:
-    with top_on_a_terminal(private_server.url, "--every", "0.2") as terminal:
+    with top_on_a_terminal({"SEQD_REDIS_URL": private_server.url}, "--every", "0.2") as terminal:
         before = terminal.modes()
         terminal.until_shown("1 ready, 1 silent")
         assert terminal.lines()[-1].startswith("q quit")
@@ -70,7 +70,7 @@ def test_keys_change_what_is_shown_and_q_gives_the_terminal_back(
 def test_while_redis_hangs_keys_work_and_sigterm_gives_the_terminal_back(
     fleet: Environment, private_server: PrivateServer
 ) -> None:
-    with top_on_a_terminal(private_server.url, "--every", "0.2") as terminal:
+    with top_on_a_terminal({"SEQD_REDIS_URL": private_server.url}, "--every", "0.2") as terminal:
         before = terminal.modes()
         terminal.until_shown("1 ready, 1 silent")
         private_server.freeze()
@@ -92,7 +92,7 @@ def test_while_redis_hangs_keys_work_and_sigterm_gives_the_terminal_back(
 def test_it_goes_on_when_redis_is_back_until_ctrl_c(
     fleet: Environment, private_server: PrivateServer
 ) -> None:
-    with top_on_a_terminal(private_server.url, "--every", "0.2") as terminal:
+    with top_on_a_terminal({"SEQD_REDIS_URL": private_server.url}, "--every", "0.2") as terminal:
         before = terminal.modes()
         terminal.until_shown("1 ready, 1 silent")
         private_server.freeze()
@@ -109,7 +109,9 @@ def test_it_goes_on_when_redis_is_back_until_ctrl_c(
 def test_a_dumb_terminal_gets_one_look_as_text_and_is_told_why(
     fleet: Environment, private_server: PrivateServer
 ) -> None:
-    with top_on_a_terminal(private_server.url, rows=40, term="dumb") as terminal:
+    with top_on_a_terminal(
+        {"SEQD_REDIS_URL": private_server.url}, rows=40, term="dumb"
+    ) as terminal:
         assert terminal.end() == 0
 
         assert "TERM=dumb: nothing can be drawn over, so this is one look." in terminal.lines()

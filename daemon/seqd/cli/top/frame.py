@@ -8,6 +8,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Final
 
+from rich.cells import set_cell_size
 from rich.text import Text
 
 from seqd.cli.top.details import broken, detail_lines
@@ -167,9 +168,8 @@ def _table(
     seen = rows[first : first + shown]
     lines = fitted(COLUMNS[view.name], [row.cells for row in seen], width, signs)
     if is_marked and 0 <= place - first < len(seen):
-        marked = lines[1 + place - first]
-        marked.append(" " * (width - marked.cell_len))
-        marked.stylize("reverse")
+        plain = lines[1 + place - first].plain
+        lines[1 + place - first] = Text(set_cell_size(plain, width), style="reverse")
     rest = len(rows) - len(seen)
     if rest > 0:
         lines.append(_fit(Text(f"and {count(rest)} more", style="dim"), width, signs))
