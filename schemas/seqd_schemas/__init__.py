@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import MAX_WORKER_LABELS as MAX_WORKER_LABELS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
     from seqd_schemas.fleet import ChildDeath as ChildDeath
+    from seqd_schemas.fleet import ClaimInHand as ClaimInHand
     from seqd_schemas.fleet import Cordon as Cordon
     from seqd_schemas.fleet import CordonAction as CordonAction
     from seqd_schemas.fleet import CordonRule as CordonRule
@@ -276,6 +277,9 @@ _NAMES = {
         "CatalogEntry ChildDeath Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
         "MAX_DEATHS MAX_DEATH_CHARS MAX_LEFT_OUT MAX_MODELS MAX_PAUSED_MODELS MAX_PLACEMENTS "
         "MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES MAX_RUN_TASKS ModelPause "
+        "CatalogEntry ClaimInHand Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
+        "MAX_LEFT_OUT MAX_MODELS MAX_PLACEMENTS MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES "
+        "MAX_RUN_TASKS "
         "MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PlacementRule PluginState "
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
         "WorkerStatus"

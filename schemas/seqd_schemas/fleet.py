@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, StringConstraints
 from seqd_schemas.base import (
     Count,
     EpochMs,
+    JobId,
     Label,
     ModelName,
     ModelRef,
@@ -274,6 +275,13 @@ class ChildDeath(WirePart):
     cause: DeathCause = Field(description="Why.")
     message: str = Field(max_length=MAX_DEATH_CHARS, description="How, in words; cut.")
     pid: Count = Field(description="The process that ended.")
+class ClaimInHand(WirePart):
+    """What a worker claimed last, and has not finished."""
+
+    job_id: JobId = Field(description="Job of its first unit.")
+    unit: str = Field(max_length=64, description="Its first unit.")
+    units: Count = Field(description="Units of it, of one job or of several.")
+    since_ms: EpochMs = Field(description="When it was claimed.")
 
 
 class WorkerStatus(WireModel):
@@ -346,6 +354,9 @@ class WorkerStatus(WireModel):
         default_factory=dict,
         max_length=MAX_WORKER_LABELS,
         description="Its labels, by which operators mean it: SEQD_WORKER_LABELS.",
+    )
+    claim: ClaimInHand | None = Field(
+        default=None, description="What it has in hand; not set where that is nothing."
     )
     cordon: Cordon | None = Field(
         default=None,

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,12 +13,12 @@ from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.client import AsyncClient, Client
 from seqd.client.explaining.reading import explained
-from seqd.client.explaining.records import Explanation
+from seqd.client.explaining.records import Explanation, UnitInHand
 from seqd.errors import UnknownItem, UnknownJob
 from seqd.ledger.exchange import Command, Exchange, Pipeline
 from seqd.ledger.work import Death
 from seqd_schemas import DeathCause, JobState
-from worker_fixtures import Cluster
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -238,6 +239,36 @@ def test_the_command_says_in_a_sentence_how_a_job_ended(
     )
     assert any(line.startswith("Item row-2, number 2: errored. ") for line in rest)
     assert any(line.startswith("- It is kept for ") for line in rest)
+
+
+def test_a_unit_is_told_with_how_long_its_worker_has_it_in_hand(shell: Cluster) -> None:
+    client = shell.client()
+    job = client.classify(["a"], model="echo", parameters={"delay_ms": 3_000})
+    held = list[UnitInHand]()
+
+    def is_told() -> bool:
+        held[:] = client.explain(job.job_id).in_hand
+        return any(unit.held_s is not None for unit in held)
+
+    wait_until(is_told, "the worker has said since when it has the unit")
+    assert held[0].held_s is not None and held[0].held_s < 3
+    job.cancel()
+
+
+def test_logs_that_are_elsewhere_are_told_with_whose_they_are(
+    shell: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = shell.client().classify(["a"], model="echo")
+    job.wait(timeout_s=30)
+    first = job.activity().first_worker
+
+    ended = here(capsys, "logs", job.job_id, "--folder", str(tmp_path))
+
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err.splitlines()[:2] == [
+        f"0 records. Read: 0 files of 0 logs in {tmp_path}.",
+        f"Not in these logs: {first}.",
+    ]
 
 
 def test_both_clients_explain_alike_and_the_command_as_json(

@@ -136,6 +136,20 @@ def test_a_worker_begins_its_log_with_who_it_is_and_writes_json_where_that_is_se
     assert error["exception"][-1] == "ValueError: this text was made to break the plugin"
 
 
+@pytest.mark.slow
+def test_a_unit_that_killed_its_worker_is_logged_with_the_cause_when_it_is_taken_up(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_ready(max_attempts=2)
+    job = empty_cluster.client().classify(["kill"], model="echo")
+    assert job.wait().counts.errored == 1
+
+    assert (
+        f" WARNING seqd.worker.child again, since a worker died or went silent with it: unit=0 "
+        f"job={job.job_id} attempt=2 crashes=1: signal: The worker's process was ended by SIGKILL"
+    ) in log_of_end(worker)
+
+
 def test_a_log_never_holds_the_password_of_redis(
     empty_cluster: Cluster,
 ) -> None:

@@ -15,6 +15,7 @@ from seqd.ledger.unit_states import HeldUnit, Holdings, TriedUnit, UnitStates
 from seqd.ledger.work import Death
 from seqd.scaling import Rate
 from seqd_schemas import (
+    ClaimInHand,
     Cordon,
     Counts,
     DeathCause,
@@ -288,6 +289,22 @@ def test_the_time_left_is_what_the_job_itself_reports_where_it_does() -> None:
 )
 def test_a_span_is_told_in_the_unit_that_fits(seconds: float, words: str) -> None:
     assert span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("unit", "job", "held_s"),
+    [("0", "j1", 90.0), ("7", "j1", None), ("0", "other", None)],
+    ids=["of this claim", "of an earlier one", "of another job"],
+)
+def test_a_unit_is_in_hand_since_its_worker_claimed_it(
+    unit: str, job: str, held_s: float | None
+) -> None:
+    claim = ClaimInHand(job_id=job, unit=unit, units=1, since_ms=NOW_MS - 90_000)
+    worker = a_worker(claim=claim)
+
+    found = explanation(Facts(a_job(), states(workers={"w1": 1}, held=(HELD,)), [worker]))
+
+    assert [one.held_s for one in found.in_hand] == [held_s]
 
 
 def a_hostile_explanation() -> Facts:

@@ -125,7 +125,6 @@ def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
-    monkeypatch.setenv("SEQD_OUTAGE_S", "0")
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     (tmp_path / "logs").mkdir()
     write(tmp_path / "logs", "cpu-0.log", a_line(1, "job=j1 \x1b[2J redis://me:secret@here/0"))

@@ -175,7 +175,10 @@ def _elsewhere(job: str, search: "LogSearch") -> Iterator[str]:
 
 def _workers_of(job: str) -> list[str]:
     """Return the workers that have units of a job in hand, had its first, or released some."""
-    with options.open_client() as client:
+    from seqd.ledger.outage import waiting_at_most
+
+    # Logs are read when Redis is away, too, and what they hold is printed by now.
+    with waiting_at_most(0), options.open_client() as client:
         activity = client.job(job).activity()
         found = client.explain(job)
     names = [*activity.workers, *(one.released_by for one in found.tried_again)]

@@ -36,6 +36,7 @@ from seqd.worker.catalog import lacks_any, lacks_rollout
 from seqd.worker.context import WorkerContext
 from seqd.worker.cordon import CordonFile, cordon_of, watch_file
 from seqd.worker.death_record import DeathsFile
+from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.drain import DeviceFlag, end_for_device
 from seqd.worker.faults import device_error, sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
@@ -52,6 +53,7 @@ from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (
     MAX_LEFT_OUT,
     SCHEMA_VERSION,
+    ClaimInHand,
     Cordon,
     DeviceStatus,
     ModelReference,
@@ -99,6 +101,8 @@ class WorkLoop:
         self._backoff_s = settings.backoff_s
         self._state = WorkerState.STARTING
         self._started_at_ms = context.ledger.fleet.now_ms()
+        #: The claim in hand, and when it was made.
+        self._in_hand: tuple[Claim, float] | None = None
         #: True where the catalog could not be published, so that a heartbeat tries again.
         self._is_unpublished = False
         self._residency = Residency(
@@ -382,6 +386,7 @@ class WorkLoop:
             death_counts=dict(deaths.counts),
             device=_device_status(identity.slot),
             labels=dict(identity.labels),
+            claim=_claim_in_hand(self._in_hand, now_ms),
             cordon=cordon,
             supervised=self._is_supervised,
             seqd_version=__version__,
@@ -408,6 +413,14 @@ class WorkLoop:
             self._run(claim)
         counts.end(stats, cache.last_load_s if cache.loads != loads else None)
         if cache.loads != loads:
+        self._in_hand = (claim, monotonic())
+        try:
+            with working_on(_logged_work(claim, name)):
+                _log_deaths(claim)
+                self._run(claim)
+        finally:
+            self._in_hand = None
+        if self._context.cache.loads != loads:
             self._news.note()  # others leave to this worker what it has in memory
         if isinstance(job, TrainJob | SweepJob):
             return
@@ -586,11 +599,24 @@ class WorkLoop:
                 )
 
 
+def _claim_in_hand(held: tuple[Claim, float] | None, now_ms: int) -> ClaimInHand | None:
+    if held is None:
+        return None
+    claim, began_s = held
+    return ClaimInHand(
+        job_id=claim.units[0].job_id,
+        unit=claim.units[0].name,
+        units=len(claim.units),
+        since_ms=max(0, now_ms - int((monotonic() - began_s) * 1000)),
+    )
+
+
 def _log_deaths(claim: Claim) -> None:
     """Log of units that killed a worker, or were with one that died, how that was."""
     for unit in claim.units:
         if unit.crashes:
-            how = "how is not known here" if unit.death is None else unit.death
+            death = unit.death
+            how = NOT_NOTED if death is None else f"{death.cause.value}: {death.message}"
             log.warning(
                 "again, since a worker died or went silent with it: unit=%s job=%s attempt=%d "
                 "crashes=%d: %s",

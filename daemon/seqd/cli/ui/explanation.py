@@ -108,11 +108,12 @@ def _sentence(text: str) -> str:
 
 
 def _held(unit: UnitInHand) -> str:
-    left = unit.lease_left_s
+    left, since = unit.lease_left_s, unit.held_s
     until = "" if left is None else f", lease for {span(left)} more"
+    held = "" if since is None else f" for {span(since)}"
     gone = "" if unit.is_worker_up else ", which is not heard of any more"
     attempt = f", attempt {count(unit.attempt)}" if unit.attempt > 1 else ""
-    return f"unit {unit.unit}: {unit.worker}{gone}{attempt}{until}"
+    return f"unit {unit.unit}: {unit.worker}{held}{gone}{attempt}{until}"
 
 
 def _tried(unit: UnitTriedAgain) -> str:

@@ -39,6 +39,8 @@ class UnitInHand:
     unit: str
     worker: str
     attempt: int
+    #: Seconds since it was claimed, where the worker has said so.
+    held_s: float | None
     #: Seconds until the lease runs out, unless the worker renews it.
     lease_left_s: float | None
     #: False where the worker is not heard of any more.

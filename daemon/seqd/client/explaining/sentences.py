@@ -24,7 +24,7 @@ from seqd.client.explaining.records import (
 )
 from seqd.kinds import KINDS
 from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
-from seqd_schemas import JobRecord, JobState
+from seqd_schemas import JobRecord, JobState, WorkerStatus
 
 #: Workers that are listed at most.
 MAX_ANSWERS = 50
@@ -35,7 +35,6 @@ def explanation(facts: Facts, item: ItemExplanation | None = None) -> Explanatio
     record, answers, waits = facts.record, answers_of(facts), waits_for(facts)
     seconds, is_measured = left_s(facts)
     units = unit_counts(facts)
-    up = {status.worker for status in facts.workers}
     return Explanation(
         job_id=record.job_id,
         state=record.state,
@@ -46,7 +45,7 @@ def explanation(facts: Facts, item: ItemExplanation | None = None) -> Explanatio
         headline=headline(facts, units, waits, seconds),
         timeline=tuple(timeline(facts)),
         units=units,
-        in_hand=tuple(_in_hand(unit, up) for unit in facts.states.held),
+        in_hand=tuple(_in_hand(unit, facts) for unit in facts.states.held),
         tried_again=tuple(map(_tried_again, facts.states.tried)),
         waits_for=tuple(waits),
         workers=tuple(answers[:MAX_ANSWERS]),
@@ -190,8 +189,28 @@ def _after_the_end(facts: Facts) -> Iterable[str]:
         yield f"It is kept for {span(in_s)}, then it is removed with its results."
 
 
-def _in_hand(unit: HeldUnit, up: set[str]) -> UnitInHand:
-    return UnitInHand(unit.unit, unit.worker, unit.attempt, unit.lease_left_s, unit.worker in up)
+def _in_hand(unit: HeldUnit, facts: Facts) -> UnitInHand:
+    status = next((one for one in facts.workers if one.worker == unit.worker), None)
+    return UnitInHand(
+        unit.unit,
+        unit.worker,
+        unit.attempt,
+        held_s=None if status is None else _held_s(status, facts),
+        lease_left_s=unit.lease_left_s,
+        is_worker_up=status is not None,
+    )
+
+
+def _held_s(status: WorkerStatus, facts: Facts) -> float | None:
+    """Return the seconds since a worker claimed what it has in hand of the job.
+
+    None where its record is of an earlier claim: it says so at each heartbeat alone.
+    """
+    claim, states = status.claim, facts.states
+    if claim is None or claim.job_id != facts.record.job_id:
+        return None
+    is_held = any(one.unit == claim.unit and one.worker == status.worker for one in states.held)
+    return max(0.0, (states.now_ms - claim.since_ms) / 1000) if is_held else None
 
 
 def _tried_again(unit: TriedUnit) -> UnitTriedAgain:
