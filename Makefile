@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture monitoring dashboard-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture monitoring dashboard-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -62,6 +62,7 @@ help:
 	@echo "               one of them; tests/bench/README.md has what they say"
 	@echo "make bench-retention   what Redis keeps of small jobs that have ended"
 	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
+	@echo "make bench-acting      how fast jobs are cancelled and the like by a filter, and how long each step is"
 	@echo "make bench-placement   how often a dozen models are loaded on two workers that hold half of them"
 	@echo "make bench-presets     how good each training preset is; about half an hour"
 	@echo "make bench-startup     what an import and a command cost before they do anything"
@@ -160,7 +161,7 @@ mutate: $(VENV)/dev.stamp
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service
 
-bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run: $(VENV)/bench.stamp
+bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 bench-startup: $(VENV)/run.stamp

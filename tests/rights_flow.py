@@ -349,14 +349,20 @@ def set_limits(fleet: Fleet, client: Client) -> None:
 def act_on_many(fleet: Fleet, client: Client) -> None:
     """Cancel, retry and remove jobs by a filter, and read who did that."""
     operator, asked = Role.OPERATOR, {"delay_ms": 20}
+    texts = [f"m{n}" for n in range(64)]
     for _ in range(3):
-        texts = (f"m{n}" for n in range(64))
-        client.classify(texts, model="echo", tenant="many", parameters=asked).pause()
+        job = client.classify(texts, model="echo", tenant="many", parameters=asked)
+        job.pause()
+        wait_until(lambda job=job: job.record().sealed, "all of it is there")  # type: ignore[misc]
     mine = ("--tenant", "many", "--yes")
-    for verb in ("resume", "pause", "cancel", "retry", "cancel", "rm"):
+    for verb in ("cancel", "retry", "pause", "resume", "cancel", "rm"):
         fleet.seqd(operator, "jobs", verb, *mine)
-    fleet.seqd(operator, "jobs", "rm", *mine)
     assert client.jobs(tenant="many") == []
+    fleet.seqd(operator, "models", "pause", "echo", "--reason", "wrong labels")
+    waits = client.classify(["waits"], model="echo")
+    assert list(client.paused_models()) == ["echo"]
+    fleet.seqd(operator, "models", "resume", "echo")
+    assert waits.wait(timeout_s=30).state is JobState.COMPLETED
     acts = json.loads(fleet.seqd(operator, "audit", "--target", "tenant=many", "--json").out)
     assert {act["action"] for act in acts} >= {"jobs.cancel", "jobs.remove"}
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from bench.acting import Acting
 from bench.case import Case
 from bench.classify import Classify
 from bench.generate import Generate
@@ -35,6 +36,7 @@ CASES: tuple[type[Case], ...] = (
     Presets,
     Retention,
     Scripts,
+    Acting,
     Placement,
     Run,
 )

@@ -127,6 +127,13 @@ def test_retention_tells_what_a_small_job_keeps(tmp_path: Path) -> None:
     assert facts["bytes an ended job of one review"] > 0
 
 
+def test_acting_tells_how_fast_jobs_are_steered_by_a_filter(tmp_path: Path) -> None:
+    facts = facts_of(report_of(tmp_path, "acting", "--jobs", "300"))
+
+    assert len(facts) == 9
+    assert facts["jobs cancel"] > 0
+
+
 def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path: Path) -> None:
     options = ("--models", "3", "--fits", "1", "--clients", "2", "--items", "4", "--seconds", "3")
     report = report_of(tmp_path, "placement", *options, "--before-s", "1")

@@ -195,6 +195,10 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "models show": ("echo",),
             "models params": ("echo",),
             "models place": (),
+            "models pause": ("echo", "--reason", "a test"),
+            "models disable": ("echo",),
+            "models resume": ("echo",),
+            "audit": (),
             "plugins list": (),
             "plugins check": ("chatty",),
             "plugins show": ("light",),
@@ -227,6 +231,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "jobs watch": failed,
             "logs": failed,
             "jobs retry": failed,
+            "jobs rm": failed,
         }
         for words, job in of_jobs.items():
             _json_of(environment, words, job)

@@ -36,6 +36,10 @@ _Target = Annotated[
 _Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Acts at most.")]
 
 
+#: Columns from which on the table has room.
+_LEAST_WIDTH = 72
+
+
 def audit(
     since: _Since = None,
     action: _Action = None,
@@ -68,6 +72,11 @@ def _print(screen: "Screen", entries: "Sequence[AuditRecord]") -> None:
 
     if not entries:
         screen.say("No act is written down that matches.")
+        return
+    if screen.console.width < _LEAST_WIDTH:
+        for entry in entries:
+            screen.say(f"{clock(entry.at_ms)}  {entry.who}@{entry.host}", "dim")
+            screen.say(f"{entry.action} {entry.target} {_rest(entry)}")
         return
     rows = [
         (

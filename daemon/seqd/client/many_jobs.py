@@ -109,6 +109,14 @@ def _narrowed(action: JobAction, wanted: JobFilter) -> Selection:
     return Selection(action, replace(wanted, states=frozenset(states)))
 
 
+def _in_words(selection: Selection) -> str:
+    """Return a filter in a line, without the states where those are all that the action takes."""
+    wanted, able = selection.wanted, ACTED_STATES[selection.action]
+    if wanted.states == able:
+        wanted = replace(wanted, states=frozenset())
+    return wanted.in_words or "all jobs"
+
+
 def past_of(action: JobAction) -> str:
     """Return what jobs are afterwards: `cancelled`."""
     return {"cancel": "cancelled", "retry": "retried"}.get(action, f"{action.value.rstrip('e')}ed")
@@ -145,7 +153,7 @@ def jobs_acted_on(
     if until_ms is None:
         until_ms = yield from ledger.fleet.now_ms.steps()
     selection = replace(selection, until_ms=until_ms)
-    action, target = f"jobs.{selection.action}", selection.wanted.in_words or "all jobs"
+    action, target = f"jobs.{selection.action}", _in_words(selection)
     done = JobsActedOn(selection.action.value)
     yield from ledger.audit.note.steps(action, target)
     try:
