@@ -88,6 +88,8 @@ class Rights:
 
     commands: tuple[str, ...]
     keys: tuple[KeyPattern, ...]
+    #: Patterns of channels.
+    channels: tuple[str, ...] = ()
 
     def rules(self, version: Version) -> list[str]:
         """Return the rules of a user, who has no other rights."""
@@ -98,6 +100,8 @@ class Rights:
         appended = [rule for rule in keys if rule.startswith("(")]
         own = [rule for rule in keys if not rule.startswith("(")]
         return [*selectors, "resetkeys", "resetchannels", "-@all", *own, *commands, *appended]
+        channels = [f"&{channel}" for channel in self.channels]
+        return [*selectors, "resetkeys", "resetchannels", "-@all", *keys, *channels, *commands]
 
 
 #: Of every connection: `select` where the address names another database than 0.
@@ -183,6 +187,9 @@ _BROKER = (
     "zrem",
 )
 
+#: What Celery's remote control and events call beside that, where they are switched on.
+_REMOTE_CONTROL = ("psubscribe", "publish", "punsubscribe", "script|exists", "smembers")
+
 #: What a worker calls outside of scripts.
 _WORKER = (
     *_CONNECTION,
@@ -254,8 +261,11 @@ _INBOX = (*_CONNECTION, "hexists", "hget", "xadd", "xlen", "xread")
 _NOT_BY_CLIENTS = frozenset({"xack"})
 
 
-def rights_of(role: Role, keys: Keys) -> Rights:
-    """Return the least rights of a role under a prefix."""
+def rights_of(role: Role, keys: Keys, *, remote_control: bool = False) -> Rights:
+    """Return the least rights of a role under a prefix.
+
+    With `remote_control` those of a worker that has SEQD_CELERY_REMOTE_CONTROL, and of who asks it.
+    """
     clients = {*_CLIENT, *commands_of_scripts(CLIENT_SCRIPTS)} - _NOT_BY_CLIENTS
     operators = {*_CLIENT, *commands_of_scripts(OPERATOR_SCRIPTS)} - _NOT_BY_CLIENTS
     commands = {
@@ -266,7 +276,12 @@ def rights_of(role: Role, keys: Keys) -> Rights:
         Role.EXPORTER: {*_EXPORTER},
         Role.INBOX: {*_INBOX},
     }
-    return Rights(tuple(sorted(commands[role])), _keys_of(role, keys))
+    if not remote_control or role is not Role.WORKER:
+        return Rights(tuple(sorted(commands[role])), _keys_of(role, keys))
+    with_control = sorted({*commands[role], *_REMOTE_CONTROL})
+    # A pattern is subscribed to by the right to that pattern alone.
+    channels = tuple(f"{keys.prefix}:/fanout.{name}" for name in ("celery.pidbox", "celeryev/*"))
+    return Rights(tuple(with_control), _keys_of(role, keys), channels)
 
 
 def _may_be_named(command: str, version: Version) -> bool:
@@ -452,21 +467,30 @@ def commands_of_script(name: str) -> frozenset[str]:
     )
 
 
-def setuser_line(user: str, role: Role, keys: Keys, version: Version = NEWEST) -> str:
+def setuser_line(
+    user: str, role: Role, keys: Keys, version: Version = NEWEST, *, remote_control: bool = False
+) -> str:
     """Return the command that gives a user the rights of a role, and no others.
 
     The user is switched on by it, and keeps its passwords. Quoted as `redis-cli` reads it.
     """
-    rules = [_quoted(rule) for rule in rights_of(role, keys).rules(version)]
+    rights = rights_of(role, keys, remote_control=remote_control)
+    rules = [_quoted(rule) for rule in rights.rules(version)]
     return " ".join(["ACL", "SETUSER", checked_user(user), "on", *rules])
 
 
 def users_acl_line(
-    user: str, role: Role, keys: Keys, password: str, version: Version = NEWEST
+    user: str,
+    role: Role,
+    keys: Keys,
+    password: str,
+    version: Version = NEWEST,
+    *,
+    remote_control: bool = False,
 ) -> str:
     """Return a user's line of the file that Redis's `aclfile` names; it has the password's hash."""
     digest = hashlib.sha256(password.encode()).hexdigest()
-    rules = rights_of(role, keys).rules(version)
+    rules = rights_of(role, keys, remote_control=remote_control).rules(version)
     return " ".join(["user", checked_user(user), "on", f"#{digest}", *rules])
 
 
