@@ -24,6 +24,7 @@ from deploy_files import (
 from seqd.settings import Settings
 
 EXPORTER_PORT = 9808
+WORKER_PORT = 9809
 
 #: Where the image has its things, and a unit expects them.
 DATA_DIR, USER, PROGRAM = "/var/lib/seqd", "10001", "/opt/seqd/bin/seqd"
@@ -100,12 +101,18 @@ def test_a_secret_has_the_name_of_its_setting_and_is_one_that_the_script_writes(
     )
 
 
-def test_the_port_is_the_exporters() -> None:
+def test_the_ports_are_those_of_metrics() -> None:
     ports = set()
     for where, pod in pods():
         for container in pod["containers"]:
-            ports |= {port["containerPort"] for port in container.get("ports", ())}
-            assert ("ports" in container) == (where == "exporter.yaml: seqd-exporter")
+            (port,) = container["ports"]
+            ports.add(port["containerPort"])
+            is_exporter = where == "exporter.yaml: seqd-exporter"
+            assert port["name"] == "metrics"
+            assert port["containerPort"] == (EXPORTER_PORT if is_exporter else WORKER_PORT)
+            said = {one["name"]: one.get("value") for one in container["env"]}
+            variable = "SEQD_EXPORTER_PORT" if is_exporter else "SEQD_WORKER_METRICS_PORT"
+            assert said[variable] == str(port["containerPort"])
     for _, service in services():
         ports |= {int(text.rpartition(":")[2]) for text in service.get("ports", ())}
     for path in kubernetes_files():
@@ -113,7 +120,7 @@ def test_the_port_is_the_exporters() -> None:
             if document["kind"] == "Service":
                 ports |= {port["port"] for port in document["spec"].get("ports", ())}
 
-    assert ports == {EXPORTER_PORT}
+    assert ports == {EXPORTER_PORT, WORKER_PORT}
     assert Settings.model_fields["exporter_port"].default == EXPORTER_PORT
 
 
