@@ -4,17 +4,21 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from checkout import python_path
+from cli_builders import clean_environment
 from seqd.local.redis_server import choose_port
 from seqd.local.slots import parse_slot
-from seqd.local.supervisor import worker_environment
-from worker_fixtures import Cluster, LiveWorker, wait_until
+from seqd.local.supervisor import worker_command, worker_environment
+from worker_fixtures import PLUGIN, Cluster, LiveWorker, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -119,6 +123,50 @@ def test_a_port_that_is_taken_costs_a_worker_nothing_but_its_metrics(
     wait_until(lambda: "metrics at http" in second.log(), "the port is its own now", 10)
     empty_cluster.client().classify(["a"], model="echo").wait(timeout_s=20)
     successor.wait_for_items(1)
+
+
+def test_a_worker_with_a_port_and_without_the_library_exits_78_and_says_what_to_install(
+    empty_cluster: Cluster, tmp_path: Path
+):
+    missing = 'raise ModuleNotFoundError("gone", name="prometheus_client")'
+    (tmp_path / "prometheus_client.py").write_text(missing)
+    settings = empty_cluster.settings
+    assert settings.redis_url is not None
+    slot = parse_slot("all@cpu:0")
+    environment = worker_environment(settings, settings.redis_url, slot)
+    ended = subprocess.run(
+        worker_command(slot, "w"),
+        env={
+            **environment,
+            "PYTHONPATH": python_path(tmp_path, PLUGIN),
+            "SEQD_WORKER_METRICS_PORT": "9000",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.returncode == 78
+    assert (
+        "SEQD_WORKER_METRICS_PORT needs prometheus-client, which is not installed: pip install "
+        "'seqd[exporter]'"
+    ) in ended.stderr + ended.stdout
+
+
+def test_a_daemon_whose_last_slot_would_have_no_port_says_so():
+    ended = subprocess.run(
+        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0,cpu:1"],
+        env=clean_environment(SEQD_WORKER_METRICS_PORT="65535"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.returncode == 78
+    assert (
+        "SEQD_WORKER_METRICS_PORT is 65535, and the last of 2 slots would have port 65536; "
+        "allowed: 65535"
+    ) in ended.stderr
 
 
 def test_each_slot_of_a_daemon_has_a_port_of_its_own(empty_cluster: Cluster):
