@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture monitoring dashboard-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -199,6 +199,7 @@ picture: $(VENV)/dev.stamp
 scale-picture: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m scale --picture scale.png
 
+.PHONY: monitoring dashboard-picture
 monitoring: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m monitoring
 

@@ -81,6 +81,18 @@ def test_an_alert_says_how_urgent_it_is_and_what_to_do(rule: dict[str, Any]) -> 
     assert "by (namespace" in rule["expr"]
 
 
+def test_the_runbook_has_the_page_of_each_alert_and_names_alerts_that_there_are() -> None:
+    runbook = DOCKER / "RUNBOOK.md"
+    if not runbook.exists():
+        pytest.skip("docker/RUNBOOK.md is not there yet")
+    text = runbook.read_text(encoding="utf-8")
+
+    titles = re.findall(r"^## (.+)$", text, re.M)
+    assert {title.lower().replace(" ", "-") for title in titles} >= RUNBOOK
+    named = set(re.findall(r"`(Seqd\w+)`", text))
+    assert named - {rule["alert"] for rule in alerts()} == set()
+
+
 def test_each_command_that_an_alert_names_is_there() -> None:
     unknown = {
         command: missing
