@@ -274,12 +274,9 @@ _NAMES = {
     ),
     "failures": "DeathCause Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry ChildDeath Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
-        "MAX_DEATHS MAX_DEATH_CHARS MAX_LEFT_OUT MAX_MODELS MAX_PAUSED_MODELS MAX_PLACEMENTS "
-        "MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES MAX_RUN_TASKS ModelPause "
-        "CatalogEntry ClaimInHand Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
-        "MAX_LEFT_OUT MAX_MODELS MAX_PLACEMENTS MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES "
-        "MAX_RUN_TASKS "
+        "CatalogEntry ChildDeath ClaimInHand Cordon CordonAction CordonRule DeviceStatus "
+        "MAX_CORDON_RULES MAX_DEATHS MAX_DEATH_CHARS MAX_LEFT_OUT MAX_MODELS MAX_PAUSED_MODELS "
+        "MAX_PLACEMENTS MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES MAX_RUN_TASKS ModelPause "
         "MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PlacementRule PluginState "
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
         "WorkerStatus"

@@ -275,6 +275,8 @@ class ChildDeath(WirePart):
     cause: DeathCause = Field(description="Why.")
     message: str = Field(max_length=MAX_DEATH_CHARS, description="How, in words; cut.")
     pid: Count = Field(description="The process that ended.")
+
+
 class ClaimInHand(WirePart):
     """What a worker claimed last, and has not finished."""
 

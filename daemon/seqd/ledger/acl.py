@@ -99,9 +99,9 @@ class Rights:
         # Last, since each is a set of rights of its own.
         appended = [rule for rule in keys if rule.startswith("(")]
         own = [rule for rule in keys if not rule.startswith("(")]
-        return [*selectors, "resetkeys", "resetchannels", "-@all", *own, *commands, *appended]
         channels = [f"&{channel}" for channel in self.channels]
-        return [*selectors, "resetkeys", "resetchannels", "-@all", *keys, *channels, *commands]
+        start = [*selectors, "resetkeys", "resetchannels", "-@all"]
+        return [*start, *own, *channels, *commands, *appended]
 
 
 #: Of every connection: `select` where the address names another database than 0.

@@ -408,11 +408,6 @@ class WorkLoop:
         if claim.version is not None:
             self._residency.note_claim(name, claim.version)
         counts.begin(task, name, claim.units, began, stats)
-        with working_on(_logged_work(claim, name)):
-            _log_deaths(claim)
-            self._run(claim)
-        counts.end(stats, cache.last_load_s if cache.loads != loads else None)
-        if cache.loads != loads:
         self._in_hand = (claim, monotonic())
         try:
             with working_on(_logged_work(claim, name)):
@@ -420,7 +415,8 @@ class WorkLoop:
                 self._run(claim)
         finally:
             self._in_hand = None
-        if self._context.cache.loads != loads:
+        counts.end(stats, cache.last_load_s if cache.loads != loads else None)
+        if cache.loads != loads:
             self._news.note()  # others leave to this worker what it has in memory
         if isinstance(job, TrainJob | SweepJob):
             return
