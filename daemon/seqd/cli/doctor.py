@@ -95,8 +95,8 @@ def _show(screen: Screen, report: "Report", *, has_fixed: bool) -> None:
         screen.say(f"fixed: {line}", "green")
     for line in report.not_fixed:
         screen.say(f"not fixed: {line}", "yellow")
-    if has_fixed and not report.fixed:
-        screen.say("Nothing to fix that is safe.")
+    if has_fixed and not (report.fixed or report.not_fixed):
+        screen.say("There is nothing that --fix removes.")
     if has_fixed and report.findings:
         screen.say("--fix does nothing about what follows: each finding says what to do.")
     if has_fixed:
