@@ -14,6 +14,7 @@ from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
 from seqd_schemas import (
+    ChildDeath,
     Cordon,
     CordonAction,
     CordonRule,
@@ -60,7 +61,7 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
     report = examined(environment)
 
     assert (report.findings, report.not_checked) == ([], [])
-    assert len(report.checked) == 12
+    assert len(report.checked) == 13
 
 
 def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None:
@@ -170,6 +171,24 @@ def test_a_slot_that_dies_again_and_again_is_an_error(environment: Environment) 
     assert found.what == "3 workers of cpu:0@h1 died within the last hour."
 
 
+def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop(
+    environment: Environment,
+) -> None:
+    death = {"cause": "out_of_memory", "message": "It took 2 GB of 2 GB.", "pid": 7}
+    deaths = [ChildDeath(at_ms=now_ms() - ago_ms, **death) for ago_ms in (180_000, 60_000)]
+    publish(environment, "cpu:0@h1-a", deaths=deaths)
+    publish(environment, "cpu:0@h2-a", deaths=[*deaths, deaths[-1]])
+
+    report = examined(environment)
+
+    assert whats(report, "worker-deaths") == [
+        "Processes of cpu:0@h1-a that died within the last hour: 2, the last 60 s ago by "
+        "out_of_memory. It took 2 GB of 2 GB."
+    ]
+    (loop,) = (one for one in report.findings if one.id == "worker-crash-loop")
+    assert (loop.severity, loop.page) == ("error", "docker/RUNBOOK.md#out-of-memory")
+
+
 def test_a_drain_without_an_end_and_a_rule_that_was_forgotten_are_told_of(
     environment: Environment,
 ) -> None:
@@ -236,7 +255,7 @@ def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(
     ((what, why),) = [(one.what, one.why) for one in report.not_checked]
     assert what == "leases"
     assert "WRONGTYPE" in why
-    assert len(report.checked) == 11
+    assert len(report.checked) == 12
 
 
 def test_names_of_workers_that_are_gone_for_more_than_a_day_are_removed_and_no_other(

@@ -97,6 +97,9 @@ KINDS = {
         "A worker that dies again and again does no work, and its units are tried anew.",
         "crash-loop",
     ),
+    "worker-deaths": Kind(
+        _W, "The units that it had in hand were tried again, split where they are to blame."
+    ),
     "worker-draining-forever": Kind(
         _W, "It claims nothing new, and what it has in hand does not end.", "hang"
     ),

@@ -13,12 +13,19 @@ from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.serving import takes, waiting_of
 from seqd.targets import option_of
-from seqd_schemas import CordonAction, ModelReference, PluginState, UnfitCode, WorkerState
+from seqd_schemas import (
+    CordonAction,
+    DeathCause,
+    ModelReference,
+    PluginState,
+    UnfitCode,
+    WorkerState,
+)
 
 if TYPE_CHECKING:
     from seqd.doctor.server import Server
     from seqd.scaling import RouteWork
-    from seqd_schemas import CordonRule, TenantRecord, WorkerStatus
+    from seqd_schemas import ChildDeath, CordonRule, TenantRecord, WorkerStatus
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
@@ -61,6 +68,22 @@ _PAGES: Final = {
     UnfitCode.BREAKER_OPEN: "poison",
 }
 
+#: The same, and what to do, for what processes die of.
+_PAGES_OF_DEATHS: Final = {
+    DeathCause.HANG: "hang",
+    DeathCause.WATCHDOG: "hang",
+    DeathCause.OUT_OF_MEMORY: "out-of-memory",
+    DeathCause.DEVICE_LOST: "sick-gpu",
+}
+_CURE_OF_DEATH: Final = "`seqd failures list` names the items, and the worker's log has the stacks"
+_CURES_OF_DEATHS: Final = {
+    DeathCause.OUT_OF_MEMORY: "Give the worker more memory, or have fewer models there: "
+    "SEQD_SERVES; `seqd failures list` names the items, if it is one",
+    DeathCause.DEVICE_LOST: "Drain the worker (`seqd workers drain`), and look at the device: "
+    "`seqd doctor` on that machine",
+    DeathCause.NOT_READY: "Its start takes too long: see the worker's log; `seqd plugins check`",
+}
+
 #: What to do about it.
 _CURES: Final = {
     UnfitCode.DAMAGED: "`seqd doctor --deep` there names the files; `seqd models rollback` goes "
@@ -84,6 +107,7 @@ def fleet_checks(server: "Server") -> list[Check]:
     return [
         Check("workers", checks.workers),
         Check("silent workers", checks.silent),
+        Check("deaths of workers' processes", checks.deaths),
         Check("drains", checks.drains),
         Check("rules of operators", checks.rules),
         Check("releases of seqd", checks.releases),
@@ -165,6 +189,24 @@ class _Checks:
             f"{counted(units, 'unit')}",
             "See on its machine whether it runs and what its log says; start it again",
         )
+
+    def deaths(self) -> Iterator[Finding]:
+        """Yield what the processes of workers that are up have died of within the last hour."""
+        died = [(one, self._recent_deaths(one)) for one in self._workers]
+        most = sorted((pair for pair in died if pair[1]), key=lambda pair: -len(pair[1]))
+        for worker, deaths in most[:_MOST]:
+            last = deaths[-1]
+            ago_s = (self._now_ms - last.at_ms) / 1000
+            yield finding(
+                "worker-crash-loop" if len(deaths) >= _LOOP_DEATHS else "worker-deaths",
+                f"Processes of {worker.worker} that died within the last hour: {len(deaths)}, the "
+                f"last {_span(ago_s)} ago by {last.cause}. {last.message}",
+                _CURES_OF_DEATHS.get(last.cause, _CURE_OF_DEATH),
+                anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop"),
+            )
+
+    def _recent_deaths(self, worker: "WorkerStatus") -> "list[ChildDeath]":
+        return [one for one in worker.deaths if self._now_ms - one.at_ms <= 1_000 * _HOUR_S]
 
     def drains(self) -> Iterator[Finding]:
         for one in self._workers[:1_000]:
