@@ -57,6 +57,7 @@ for number in (signal.SIGINT, signal.SIGHUP):
 
 pytest_plugins = [
     "redis_fixtures",
+    "cgroup_fixtures",
     "clock_fixtures",
     "ledger_fixtures",
     "worker_fixtures",

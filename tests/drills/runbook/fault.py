@@ -1,0 +1,117 @@
+"""One drill of the runbook: a fault is injected under load, named, cured, and counted."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from drills.runbook.operator import Operator
+from drills.runbook.stack import Stack, a_stack
+
+#: Seconds that a person has until the cause has a name; beyond, the drill has failed.
+NAMED_WITHIN_S = 60.0
+
+#: Seconds between two looks of the operator.
+LOOK_EVERY_S = 0.5
+
+HEADINGS = ("page", "seed", "named by", "named s", "items", "stall s", "lost", "doubled", "failed")
+
+#: The first two lines of the table, as Markdown.
+HEAD = f"| {' | '.join(HEADINGS)} |\n|{' --- |' * len(HEADINGS)}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A page of the runbook, as a drill."""
+
+    page: str
+    #: Injects the fault; returns what cures it.
+    inject: Callable[[Stack], Callable[[], object]]
+    #: What names the cause, such as `doctor: redis-full`; '' while it has no name.
+    named: Callable[[Operator, Stack], str]
+    stack: Callable[[Path], AbstractContextManager[Stack]] = a_stack
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table."""
+
+    page: str
+    seed: int
+    named_by: str
+    named_s: float
+    items: int
+    stall_s: float
+    lost: int
+    doubled: int
+    failed: int
+
+    @property
+    def passed(self) -> bool:
+        """True where the cause had a name in time, and nothing was lost, doubled or failed."""
+        is_sound = self.lost == self.doubled == self.failed == 0
+        return bool(self.named_by) and self.named_s <= NAMED_WITHIN_S and is_sound
+
+    def __str__(self) -> str:
+        cells: Sequence[object] = (
+            f"[{self.page}](#{self.page})",
+            self.seed,
+            self.named_by or "nothing",
+            f"{self.named_s:.1f}",
+            f"{self.items:,}",
+            f"{self.stall_s:.1f}",
+            self.lost,
+            self.doubled,
+            self.failed,
+        )
+        return f"| {' | '.join(map(str, cells))} |"
+
+
+def drill(fault: Fault, seed: int) -> Row:
+    """Inject a fault at a moment that hangs on the seed; return what came out."""
+    with (
+        tempfile.TemporaryDirectory(prefix="seqd-drill-") as name,
+        fault.stack(Path(name)) as stack,
+    ):
+        load = stack.load
+        load.wait_for_more(Random(seed).randint(100, 600))
+        cure = fault.inject(stack)
+        load.clock.start_over()
+        began = time.monotonic()
+        named_by = _named(fault, stack)
+        named_s = time.monotonic() - began
+        cure()
+        load.wait_for_more(200)
+        came = load.finish(fault.page, is_breakdown=True)
+    return Row(
+        page=fault.page,
+        seed=seed,
+        named_by=named_by,
+        named_s=named_s,
+        items=came.items,
+        stall_s=came.stall_s,
+        lost=came.lost,
+        doubled=came.doubled,
+        failed=came.failed,
+    )
+
+
+def _named(fault: Fault, stack: Stack) -> str:
+    """Ask until the cause has a name, or a person would have given up."""
+    operator, deadline = stack.operator(), time.monotonic() + NAMED_WITHIN_S
+    while not (named_by := fault.named(operator, stack)) and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_S)
+    return named_by
+
+
+def by_doctor(*ids: str) -> Callable[[Operator, Stack], str]:
+    """Return a look at `seqd doctor` that is content with one of these findings."""
+
+    def look(operator: Operator, stack: Stack) -> str:
+        found = operator.findings()
+        return next((f"doctor: {one}" for one in ids if one in found), "")
+
+    return look
