@@ -200,6 +200,36 @@ def test_a_loop_that_goes_on_asking_is_a_hang_with_the_stacks_of_all_threads(tmp
     assert "stuck.py:" in one_line(stacks[2].frames)
 
 
+@pytest.mark.slow
+def test_a_plugin_that_hangs_with_the_lock_of_threading_is_ended_all_the_same(tmp_path: Path):
+    child = died(
+        tmp_path,
+        """
+        import threading
+        from seqd.worker.silence import Hang
+        def classify(deaths):
+            watch = threading.Thread(target=lambda: started.wait() and end(deaths))
+            started = threading.Event()
+            watch.start()
+            with threading._active_limbo_lock:
+                started.set()
+                input_that_never_comes()
+        def end(deaths):
+            deaths.die_of_hang(Hang(61.0))
+        def input_that_never_comes():
+            while True:
+                pass
+        """,
+    )
+
+    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
+
+    assert death.cause is DeathCause.HANG
+    assert death.message.startswith(
+        "The plugin did not ask whether to stop for 61 s; it stood in stuck.py, line "
+    )
+
+
 def test_a_child_that_its_parent_ends_is_told_from_one_that_ended_itself(tmp_path: Path):
     (tmp_path / "stuck.py").write_text("def classify(deaths):\n    input()\n")
     deaths = DeathFile(Settings(data_dir=tmp_path), "w1")

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 _ASK_S = 1.0
 _PAUSE_S = 0.05
 
+#: Seconds within which a child that hangs has written where, or ends without it.
+_DIE_WITHIN_S = 5.0
+
 #: Share of the time of a start after which the child writes where it stands.
 _NEARLY = 0.95
 _NOT_READY = "The worker's process was not ready for work in time"
@@ -139,8 +142,11 @@ class DeathFile:
         To the ledger it is a crash, so the unit is tried again, or split.
         """
         if self._file is not None:
+            # Also where the disk hangs, or the plugin with a lock of `threading`.
+            faulthandler.dump_traceback_later(_DIE_WITHIN_S, exit=True, file=self._file)
             with suppress(OSError):
-                self._file.write(f"{_names()}{_mark_of(hang)}".encode())
+                self._file.write(_mark_of(hang).encode())
+                self._file.write(_names().encode())
                 faulthandler.dump_traceback(self._file)
         kill_this_process(hang)
 
@@ -167,16 +173,14 @@ class DeathFile:
         that ended it; `memory` is asked about a SIGKILL that nobody here has sent.
         """
         text = self._text_of(pid)
-        if _FATAL in text and exit_code in _FATAL_EXIT_CODES:
-            stacks = _stacks(text)
-            return Death(DeathCause.SIGNAL, _message(_ending(exit_code), stacks)), stacks
-        if _TIMEOUT in text and _STARTED not in text:
-            stacks = _stacks(text)
-            return Death(DeathCause.NOT_READY, _message(_NOT_READY, stacks)), stacks
         stacks = _stacks(text)
+        if _FATAL in text and exit_code in _FATAL_EXIT_CODES:
+            return Death(DeathCause.SIGNAL, _message(_ending(exit_code), stacks)), stacks
         death = self._ended_here(pid, text, stacks)
         if death is not None:
             return death, stacks
+        if _TIMEOUT in text and _STARTED not in text:
+            return Death(DeathCause.NOT_READY, _message(_NOT_READY, stacks)), stacks
         if exit_code == -signal.SIGKILL:
             return _killed(memory), ()
         return Death(_cause_of(exit_code), _message(_ending(exit_code), ())), ()
