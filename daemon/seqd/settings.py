@@ -206,7 +206,8 @@ class Settings(BaseSettings):
         default=60.0,
         gt=0,
         le=86_400,
-        description="Seconds that SEQD_UNIT_BUDGET_FACTOR leaves a plugin at least.",
+        description="Seconds that SEQD_UNIT_BUDGET_FACTOR leaves a plugin at least. Raise it where "
+        "a model may compile for new lengths of texts, or wait for another service, for longer.",
     )
     max_attempts: int = Field(
         default=3, ge=1, le=20, description="Starts of a unit before its items are given up."

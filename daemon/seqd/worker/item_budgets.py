@@ -1,6 +1,6 @@
 """Holds each call of a plugin to a budget, and measures what it takes: see `unit_budgets`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
 from seqd.admission import most_written
@@ -16,9 +16,6 @@ from seqd_schemas import Generation, ModelReference, queues_of_model, route_of, 
 
 #: Parameters that differ from job to job and cost nothing.
 _FREE_PARAMETERS = {"seed"}
-
-#: Returns what a call on so many items is expected to take; None where nobody knows.
-_Expected = Callable[[UnitSize], float | None]
 
 
 class ItemBudgets:
