@@ -50,9 +50,12 @@ class DeathsFile:
         self._read: Deaths | None = None
 
     def write(self, deaths: Deaths) -> None:
-        """Put them there. Raises OSError."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(deaths.model_dump_json(), encoding="utf-8")
+        """Put them there; a disk that has no room is logged."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(deaths.model_dump_json(), encoding="utf-8")
+        except OSError as error:
+            log.warning("the next child will not tell of deaths before it: %s", error)
 
     def deaths(self) -> Deaths:
         """Return them, as they were when this process first asked; none where there is no file.
@@ -99,7 +102,7 @@ class DeathRecord:
         )
         self._counts[death.cause] += 1
         told = Deaths(deaths=tuple(self._deaths), counts=dict(self._counts))
-        log_and_continue("a death is not noted for the next child", lambda: self._file.write(told))
+        self._file.write(told)
         with waiting_at_most(0):
             log_and_continue("a death is not published", lambda: self._publish(told, now_ms))
 
