@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from builders import a_failure
 from checkout import ROOT
 from cli_builders import here
 from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import InvalidRequest, UnknownFailure, WrongState
+from seqd.ledger import Ledger, connect
 from seqd_schemas import DeathCause, ItemFailure
 from worker_fixtures import Cluster, publish_file, wait_until
 
@@ -172,6 +174,36 @@ def test_items_are_replayed_on_the_version_in_service(cluster: Cluster, client: 
     assert done.new_job_id is not None
     assert client.job(done.new_job_id).wait().version != broken
     assert outcomes(job) == ["a", "b"]
+
+
+def test_a_job_that_failed_as_a_whole_is_replayed_with_all_that_was_undone(
+    cluster: Cluster, client: Client
+) -> None:
+    slowly = {"delay_ms": 20}
+    job = client.classify([f"t{n}" for n in range(24)], model="echo", parameters=slowly)
+    job.pause()
+    with connect(str(cluster.settings.redis_url)) as redis:
+        ledger = Ledger(redis, cluster.settings, lambda route: None)
+        ledger.control.fail(job.job_id, a_failure())
+    (letter,) = client.failures(job=job.job_id)
+    assert (letter.scope, letter.items) == ("job", 24 - job.record().counts.succeeded)
+
+    (done,) = client.replay(ids=[letter.id])
+
+    assert done.new_job_id is not None
+    assert client.job(done.new_job_id).wait().counts.succeeded == letter.items
+    assert outcomes(job) == [f"t{n}" for n in range(24)]
+
+
+def test_a_failed_training_is_replayed_by_one_that_continues_it(client: Client) -> None:
+    data = [{"text": "a", "label": "b"}]
+    job = client.train(data, model="echo", parameters={"trick": "bug"})
+    wait_until(lambda: job.record().state.is_terminal, "the training has failed")
+
+    (done,) = client.replay(job=job.job_id)
+
+    assert done.new_job_id is not None
+    assert client.job(done.new_job_id).record().job.continues == job.job_id
 
 
 def test_a_job_whose_retry_runs_is_left(client: Client) -> None:
