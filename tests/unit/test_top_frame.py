@@ -192,6 +192,25 @@ def test_the_details_of_a_job_are_those_of_jobs_show_and_a_vanished_one_says_so(
     assert vanished[2:4] == ["job    j1", "state  There is no job j1."]
 
 
+def test_the_details_of_a_queue_say_why_it_stands_and_when_it_will_end() -> None:
+    queue = a_queue(waiting_items=9_000, items_in_hand=1_000, is_measured=False, reason="It is so.")
+
+    lines = shown(a_state(queues=[queue]), View("queues", detail="classify imdb_lstm"))
+
+    assert lines[4:14] == [
+        "state        moving",
+        "why          It is so.",
+        "waiting      9,000",
+        "in hand      1,000",
+        "oldest wait  1:01",
+        "items/s      500",
+        "errors/min   0",
+        "done so far  9,000, 0 of them with errors",
+        "work left    50 s of one slot, by a default: it was never measured",
+        "ends in      25 s by the workers that can run it, 20 s at this rate",
+    ]
+
+
 def test_details_that_are_longer_than_the_screen_are_scrolled_to_their_end() -> None:
     worker = a_worker(labels={f"zone{n}": "a" for n in range(20)})
     state, view = a_state(workers=[worker]), View("workers", detail=worker.worker)

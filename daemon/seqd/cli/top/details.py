@@ -91,11 +91,22 @@ def _facts_of_queue(state: TopState, queue: "QueueState") -> Facts:
         "errors/min": rate(errors) if errors else "0",
         "done so far": f"{count(queue.items_done)}, {count(queue.errors)} of them with errors",
         "work left": f"{duration(queue.work_left_s)} of one slot{measured}",
-        "ends in": "" if queue.eta_s is None else duration(queue.eta_s),
+        "ends in": _ends_in(queue, per_s),
         "workers": f"{workers.busy} busy, {workers.idle} idle, {workers.unfit} unfit, "
         f"{workers.cordoned} cordoned",
         "jobs": ", ".join(waiting[:_MOST_ENTRIES]),
     }
+
+
+def _ends_in(queue: "QueueState", per_s: float) -> str:
+    """Return when a queue will end: by its workers, and at the rate of the last seconds."""
+    told = (
+        [] if queue.eta_s is None else [f"{duration(queue.eta_s)} by the workers that can run it"]
+    )
+    left = queue.waiting_items + queue.items_in_hand
+    if left and per_s:
+        told.append(f"{duration(left / per_s)} at this rate")
+    return ", ".join(told)
 
 
 def _facts_of_worker(state: TopState, worker: "WorkerStatus") -> Facts:

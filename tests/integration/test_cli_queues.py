@@ -1,0 +1,52 @@
+"""`seqd queues`: the table for people, and the same for programs."""
+
+import json
+
+import pytest
+
+from builders import a_catalog_entry, a_classify_job, a_worker_status
+from cli_builders import here
+from ledger_fixtures import Environment
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(autouse=True)
+def here_is_the_fleet(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that can run what waits, and a model of which nobody can."""
+    monkeypatch.setenv("SEQD_REDIS_URL", environment.settings.redis_url or "")
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    monkeypatch.setenv("COLUMNS", "100")
+    fleet = environment.ledger.fleet
+    fleet.publish_catalog([a_catalog_entry()])
+    fleet.publish_worker(a_worker_status(worker="w", versions={"imdb_lstm": (3,)}))
+    environment.submit_units(2, a_classify_job(tenant="acme"))
+    environment.redis.hset(environment.keys.work_left(), "classify.evil\x1b[2J@1", 7)
+
+
+def test_it_has_a_row_a_task_and_model_and_says_why_nobody_can_run_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = here(capsys, "queues")
+
+    lines = ended.out.splitlines()
+    assert ended.status == 0
+    assert lines[0].split() == [
+        "task", "model", "state", "waiting", "in", "hand", "items/s", "oldest", "ends", "in",
+        "workers",
+    ]  # fmt: skip
+    assert lines[1].startswith("classify  evil\\x1b[2J  nobody can run it           7")
+    assert lines[1].endswith("never  none")
+    assert lines[2].startswith("classify  imdb_lstm    waiting for a worker")
+    assert lines[-1] == (
+        "classify evil\\x1b[2J: No worker that is up has a plugin with the model evil\\x1b[2J."
+    )
+
+
+def test_by_tenant_and_as_json_it_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    by_tenant = here(capsys, "queues", "--by-tenant").out.splitlines()
+    states = json.loads(here(capsys, "queues", "--json").out)
+
+    assert by_tenant[1].split()[:3] == ["classify", "imdb_lstm", "acme"]
+    found = {state["model"]: (state["state"], state["waiting_items"]) for state in states}
+    assert found == {"imdb_lstm": ("waiting", 4), "evil\x1b[2J": ("unserved", 7)}
