@@ -61,7 +61,7 @@ def page(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
         rows = [row for row in rows if row.cells[2].text != "no work"]
         if not rows:
             return [*lines, Text("No work is left.")]
-    return lines + _table(rows, view, width, _MOST_ROWS, signs, is_marked=False)
+    return lines + _table(state, rows, view, width, _MOST_ROWS, signs, is_marked=False)
 
 
 def row_keys(state: TopState, view: View) -> list[str]:
@@ -147,23 +147,27 @@ def _body(state: TopState, view: View, width: int, room: int, signs: Signs) -> l
         left = room - len(above) - least_table - 1
         above += [*_trouble(state, width, min(_MOST_TROUBLE, left), signs), Text("")]
         above = above[: max(0, room - least_table)]
-    return notice + above + _table(rows, view, width, room - len(above), signs)
+    return notice + above + _table(state, rows, view, width, room - len(above), signs)
 
 
 def _table(
-    rows: list[Row], view: View, width: int, room: int, signs: Signs, *, is_marked: bool = True
+    state: TopState,
+    rows: list[Row],
+    view: View,
+    width: int,
+    room: int,
+    signs: Signs,
+    *,
+    is_marked: bool = True,
 ) -> list[Text]:
     """Return a heading and as many rows as there is room for, and how many more there are."""
     if not rows:
-        told = (
-            f"No row has {view.search!r}: Esc ends the filter."
-            if view.search
-            else _EMPTY[view.name]
-        )
+        nothing = f"No row has {view.search!r}: Esc ends the filter."
+        told = nothing if view.search else _EMPTY[view.name]
         return [_fit(Text(signs.clean(told)), width, signs)]
+    unlisted = _unlisted(state, view)
     place = next((n for n, row in enumerate(rows) if row.key == view.marked), 0)
-    shown = room - 1 if len(rows) <= room - 1 else room - 2
-    shown = max(1, shown)
+    shown = max(1, room - 1 if len(rows) <= room - 1 and not unlisted else room - 2)
     first = min(max(0, place - shown // 2), max(0, len(rows) - shown))
     seen = rows[first : first + shown]
     lines = fitted(COLUMNS[view.name], [row.cells for row in seen], width, signs)
@@ -171,9 +175,17 @@ def _table(
         plain = lines[1 + place - first].plain
         lines[1 + place - first] = Text(set_cell_size(plain, width), style="reverse")
     rest = len(rows) - len(seen)
-    if rest > 0:
-        lines.append(_fit(Text(f"and {count(rest)} more", style="dim"), width, signs))
-    return lines
+    told = f"and {count(rest)} more" if rest else ""
+    if unlisted:
+        told += f"{', and ' if rest else 'and '}{count(unlisted)} older jobs that are not listed"
+    return [*lines, _fit(Text(told, style="dim"), width, signs)] if told else lines
+
+
+def _unlisted(state: TopState, view: View) -> int:
+    """Return how many open jobs stand behind those that were read."""
+    if view.name != "jobs" or state.overview is None:
+        return 0
+    return max(0, state.overview.open_jobs - len(state.overview.jobs))
 
 
 def _trouble(state: TopState, width: int, most: int, signs: Signs) -> list[Text]:
