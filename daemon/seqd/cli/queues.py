@@ -37,9 +37,9 @@ def queues(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show what waits of each task and model, how fast it goes, and who can run it, or why nobody.
+    """Show what waits of each model, how fast it goes, who can run it.
 
-    What is read costs by queues and workers, not by jobs. By tenant, the 5,000 oldest jobs count.
+    And why, where nobody can. By tenant, the 5,000 oldest open jobs count.
     """
     with options.open_client() as client, _shown(Screen(), watch and not as_json) as show:
         while True:

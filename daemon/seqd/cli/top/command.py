@@ -27,10 +27,9 @@ def top(
         bool, typer.Option("--once", help="Print one look as text, as to a pipe.")
     ] = False,
 ) -> None:
-    """Watch the fleet live: queues, workers, jobs, rates and failures. q ends it, ? lists the keys.
+    """Watch queues, workers, jobs and failures live. q ends it.
 
-    What is read costs by queues and workers, not by jobs. While Redis is away it says since when,
-    and goes on.
+    ? lists the keys. While Redis is away it says since when, and goes on.
     """
     start = View(options.choice("--view", view, VIEWS))
     settings = options.read_settings()
