@@ -23,6 +23,9 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(
 #: Logger of what is printed, by whatever code: see `seqd.worker.printed`.
 PRINTED = "seqd.printed"
 
+#: Loggers of what is said of Redis, such as of an outage: it is about no job in particular.
+_OF_REDIS = "seqd.ledger."
+
 #: How a message of seqd's own names the job that it is about.
 _NAMED_JOB = re.compile(r"\bjob=([A-Za-z0-9][A-Za-z0-9_-]{0,63})")
 
@@ -104,6 +107,8 @@ def note_work(record: logging.LogRecord) -> bool:
     work = _of_thread.get()
     if work is None and _is_of_others(record.name):
         work = _process.in_hand
+    elif record.name.startswith(_OF_REDIS):
+        work = None
     record.work = work
     return True
 

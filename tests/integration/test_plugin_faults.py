@@ -99,4 +99,4 @@ def test_what_a_plugin_prints_is_a_line_of_the_log(faulty: Misbehaving) -> None:
     faulty.client().classify(["this text"], model="prints").wait(timeout_s=30)
 
     log = faulty.workers[0].whole_log
-    wait_until(lambda: "seqd.printed classifying 1 texts\n" in log(), "the line is there")
+    wait_until(lambda: "seqd.printed classifying 1 texts job=" in log(), "the line is there")

@@ -49,10 +49,12 @@ def named() -> Iterator[None]:
 def test_what_is_logged_in_a_unit_ends_with_the_job_it_is_about() -> None:
     with working_on(WORK):
         (inside,) = logged(a_record("it broke"))
+        (of_redis,) = logged(a_record("Redis is away", "seqd.ledger.outage"))
     (outside,) = logged(a_record("it broke"))
 
     assert inside.endswith(f" INFO seqd.test it broke job=j1 unit=7 model=echo@1 trace={'ab' * 16}")
     assert outside.endswith(" INFO seqd.test it broke")
+    assert of_redis.endswith(" seqd.ledger.outage Redis is away")
 
 
 def test_a_message_of_ours_that_names_its_job_is_left_as_it_is_and_one_that_is_printed_not() -> (
