@@ -79,6 +79,7 @@ def test_the_lines_of_a_worker_are_those_behind_its_start(tmp_path: Path) -> Non
 
     assert found(tmp_path, worker="cpu-0@here-000001")[1:] == ["cpu-0 of the first"]
     assert len(found(tmp_path, worker="cpu-0@here-000002")) == 2
+    assert len(found(tmp_path, worker="cpu:0")) == 4
     assert found(tmp_path, worker="cpu:1") == found(tmp_path, worker="cpu-1") == ["cpu-1 other"]
 
 
@@ -107,7 +108,13 @@ def test_new_lines_are_found_also_where_the_log_is_set_aside_meanwhile(tmp_path:
     assert messages() == ["four job=j1", "five job=j1", "six job=j1"]
 
 
-@hypothesis.given(st.lists(st.binary(max_size=80) | st.just(b'{"at": 1}') | st.just(b"[" * 9_999)))
+@hypothesis.given(
+    st.lists(
+        st.binary(max_size=80)
+        | st.just(b'{"at": "", "jobs": 1, "exception": 2}')
+        | st.just(b"[" * 9_999)
+    )
+)
 @hypothesis.settings(hypothesis.settings.get_profile("quick"))
 def test_whatever_a_log_holds_it_is_read(tmp_path_factory: pytest.TempPathFactory, lines) -> None:
     folder = tmp_path_factory.mktemp("logs")

@@ -130,6 +130,7 @@ def _json_of(record: "FoundRecord") -> str:
         "message": mask_passwords(record.message),
         "log": record.source,
         "worker": record.worker,
+        "slot": record.slot,
         **record.fields,
     }
     if record.lines:

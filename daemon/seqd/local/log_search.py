@@ -10,12 +10,12 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 from seqd.errors import InvalidRequest
 
@@ -30,7 +30,7 @@ MAX_LOGS: Final = 1_000
 MAX_WORKERS: Final = 10_000
 
 _FIRST_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) ([A-Z]+) (\S+) ?(.*)", re.DOTALL)
-_STARTS = re.compile(r"worker starts: worker=(\S+) ")
+_STARTS = re.compile(r"worker starts: worker=(\S+) slot=(\S+) ")
 _LOG_NAME = re.compile(r"(?P<name>.+)\.log(?:\.(?P<number>[0-9]{1,4}))?")
 
 
@@ -45,8 +45,9 @@ class FoundRecord:
     message: str
     #: Name of the log, which is that of a slot: `cpu-0`.
     source: str
-    #: The worker that wrote it, where that is known.
+    #: The worker that wrote it, and its slot, where that is known.
     worker: str | None
+    slot: str | None
     #: Of a record in JSON its other fields, such as `job` and `unit`.
     fields: Mapping[str, object] = field(default_factory=dict)
     #: Lines behind its first, such as those of a traceback.
@@ -68,14 +69,15 @@ class Wanted:
         number = logging.getLevelNamesMapping().get(record.level, logging.INFO)
         if number < self.level:
             return False
-        slot = record.fields.get("slot")
-        if self.worker is not None and self.worker not in (record.worker, record.source, slot):
+        names = record.worker, record.slot, record.source
+        if self.worker is not None and self.worker not in names:
             return False
         return self.job is None or _names(record, self.job)
 
 
 def _names(record: FoundRecord, job: str) -> bool:
-    if record.fields.get("job") == job or job in cast(Sequence[str], record.fields.get("jobs", ())):
+    jobs = record.fields.get("jobs")
+    if record.fields.get("job") == job or (isinstance(jobs, list) and job in jobs):
         return True
     if job not in record.message:
         return False
@@ -176,8 +178,9 @@ class _Parser:
     def __init__(self, source: str, workers: set[str]) -> None:
         self._source = source
         self._workers = workers
-        #: The worker that said last that it starts.
+        #: The worker that said last that it starts, and its slot.
         self._worker: str | None = None
+        self._slot: str | None = None
         self._open: FoundRecord | None = None
 
     def take(self, line: str) -> FoundRecord | None:
@@ -185,7 +188,7 @@ class _Parser:
         begun = self._json(line) if line.startswith("{") else self._text(line)
         if begun is None:
             if self._open is None:
-                self._open = FoundRecord(0.0, "INFO", "", line, self._source, self._worker)
+                self._open = self._record(0.0, "INFO", "", line)
             elif len(self._open.lines) < MAX_LINES_BEHIND:
                 self._open.lines.append(line)
             return None
@@ -203,9 +206,8 @@ class _Parser:
             return None
         starts = _STARTS.match(found[4])
         if starts is not None and found[3].startswith("seqd.worker"):
-            self._note(starts[1])
-        at_s = _seconds(found[1].replace(",", "."))
-        return FoundRecord(at_s, found[2], found[3], found[4], self._source, self._worker)
+            self._note(starts[1], starts[2])
+        return self._record(_seconds(found[1].replace(",", ".")), found[2], found[3], found[4])
 
     def _json(self, line: str) -> FoundRecord | None:
         try:
@@ -214,25 +216,26 @@ class _Parser:
             return None
         if not isinstance(fields, dict) or not isinstance(fields.get("at"), str):
             return None
-        worker = fields.pop("worker", None)
+        worker, slot = fields.pop("worker", None), fields.pop("slot", None)
         if isinstance(worker, str):
-            self._note(worker)
-        exception = fields.pop("exception", ())
-        return FoundRecord(
+            self._note(worker, slot if isinstance(slot, str) else None)
+        exception = fields.pop("exception", None)
+        made = self._record(
             _seconds(fields.pop("at")),
             str(fields.pop("level", "INFO")),
             str(fields.pop("logger", "")),
             str(fields.pop("message", "")),
-            self._source,
-            self._worker,
-            {name: value for name, value in fields.items() if _is_plain(value)},
-            [f"  {one}" for one in exception[:MAX_LINES_BEHIND]]
-            if isinstance(exception, list)
-            else [],
         )
+        made.fields = {name: value for name, value in fields.items() if _is_plain(value)}
+        if isinstance(exception, list):
+            made.lines = [f"  {one}" for one in exception[:MAX_LINES_BEHIND]]
+        return made
 
-    def _note(self, worker: str) -> None:
-        self._worker = worker
+    def _record(self, at_s: float, level: str, logger: str, message: str) -> FoundRecord:
+        return FoundRecord(at_s, level, logger, message, self._source, self._worker, self._slot)
+
+    def _note(self, worker: str, slot: str | None) -> None:
+        self._worker, self._slot = worker, slot
         if len(self._workers) < MAX_WORKERS:
             self._workers.add(worker)
 
