@@ -224,9 +224,9 @@ def _background(place: Sequence[float], figure: Any, colour: str = _PANEL) -> An
 
 
 def _reduce(path: Path) -> None:
-    """Keep 64 colours, which is enough for lines, in a third of the bytes."""
+    """Keep as many colours as the legends need, in half of the bytes."""
     from PIL import Image
 
     with Image.open(path) as whole:
-        reduced = whole.convert("RGB").quantize(64)
+        reduced = whole.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE)
     reduced.save(path, optimize=True)
