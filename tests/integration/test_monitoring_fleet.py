@@ -31,7 +31,7 @@ OF_SOME_WORKERS = {
     "seqd_worker_padding_tokens_total",
 }
 
-#: Metrics of this release that are being written.
+#: Metrics of this release that may not be there yet.
 LATER = {"seqd_failures"}
 
 #: Panels that are empty in a sound fleet of CPUs.

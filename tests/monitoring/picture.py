@@ -103,18 +103,20 @@ def _draw_panel(
     if panel.kind == "stat":
         _draw_stat(figure, panel, place, series)
         return
-    legend = 26 if len(series) > 3 else 14
+    has_states = panel.kind == "state-timeline"
+    legend = 0 if has_states else 26 if len(series) > 3 else 14
+    names = 0.125 if has_states else 0.034  # what stands left of the axis
     inner = figure.add_axes(
         (
-            left + 0.034,
+            left + names,
             bottom + (legend + 16) * line,
-            wide - 0.04,
+            wide - names - 0.006,
             high - (legend + 16 + 20) * line,
         ),
         facecolor=_PANEL,
     )
     _style(inner, span)
-    if panel.kind == "state-timeline":
+    if has_states:
         _draw_states(inner, panel, series)
         return
     if not series:
@@ -194,9 +196,7 @@ def _draw_states(axes: Any, panel: Panel, series: list[tuple[str, Series]]) -> N
             colour = [name for least, name in panel.colours if value >= least][-1]
             axes.barh(names.index(name), 1, left=at_s, height=0.7, color=_COLOURS[colour])
     axes.set_yticks(range(len(names)), names)
-    axes.tick_params(axis="y", pad=-4)
-    axes.set_yticklabels(names, ha="left", color="white")
-    axes.set_zorder(1)
+    axes.tick_params(axis="y", colors=_INK)
 
 
 def _style(axes: Any, span: tuple[float, float]) -> None:
