@@ -16,6 +16,7 @@ PAGES = [page for page in OPERATORS_GUIDE if blocks_of(page, "")]
 
 #: Programs that are not ours, and with which a line may begin.
 OTHERS = {"docker", "kubectl", "install", "systemctl", "python3", "pip", "prometheus", "promtool"}
+OTHERS = {"celery", "docker", "kubectl", "install", "systemctl", "python3", "pip"}
 
 #: Words of the shell.
 SHELL = {"for", "done"}
