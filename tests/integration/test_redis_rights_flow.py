@@ -73,8 +73,9 @@ RARELY_CALLED = {
     Role.INBOX: {"client|setinfo"},
 }
 
-#: What small jobs share stands there, also of one that ends while the open jobs are listed.
-RARELY_READ = {Role.EXPORTER: ("template:*",)}
+#: What small jobs share stands there, also of one that ends while the open jobs are listed; and the
+#: tenants whose jobs wait, of which there may be none.
+RARELY_READ = {Role.EXPORTER: ("template:*", "queue:*:*")}
 
 
 @pytest.mark.parametrize("role", [Role.WORKER, Role.CLIENT, Role.EXPORTER, Role.INBOX])
