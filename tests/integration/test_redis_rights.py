@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from builders import a_chunk, some_results
 from cli_builders import here
@@ -19,13 +20,11 @@ from redis_fixtures import PrivateServer
 from rights_flow import Fleet, running_up
 from seqd.errors import NotAllowed, RedisNoPermission
 from seqd.ledger import Ledger, connect
-from seqd.ledger.acl import (
-    Role,
-    rights_of,
-)
+from seqd.ledger.acl import KEY_ACCESS_SINCE, Role, rights_of
+from seqd.ledger.audit import AuditFilter
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.ledger.work import Finished
-from seqd_schemas import JobState, Keys, ModelOrder, TenantLimits
+from seqd_schemas import JobState, Keys, ModelOrder, ModelPause, TenantLimits
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -253,6 +252,42 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     ledger = fleet.ledger(Role.CLIENT)
     rules, records = ledger.cordons.rules(), ledger.tenants.all()
     assert (len(rules), len(records)) == ((1, 0) if script == "cordon" else (0, 1))
+
+
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.OPERATOR])
+def test_what_is_in_the_audit_is_neither_changed_nor_removed_by_who_adds_to_it(
+    fleet: Fleet, role: Role
+) -> None:
+    if fleet.version < KEY_ACCESS_SINCE:
+        pytest.skip("rights for one command on one key are newer than this server")
+    key = fleet.settings.keys.audit()
+    with (
+        connect(fleet.url(Role.WORKER)) as worker,
+        connect(fleet.url(role), role=role) as redis,
+    ):
+        environment = open_environment(redis, fleet.settings)
+        environment.ledger.audit.note("jobs.cancel", "j1")
+        ((entry, _),) = worker.xrange(key)
+        for words in (
+            ("UNLINK", key), ("XTRIM", key, "MAXLEN", 0), ("SET", key, "x"), ("EXPIRE", key, 1),
+            ("RENAME", key, "other"), ("XDEL", key, entry),
+        ):  # fmt: skip
+            with pytest.raises(NoPermissionError):
+                redis.execute_command(*words)
+        read = lambda: environment.ledger.audit.newest(5, AuditFilter())  # noqa: E731
+        if role is Role.CLIENT:
+            with pytest.raises(RedisNoPermission):
+                read()
+        else:
+            assert [one.action for one in read()] == ["jobs.cancel"]
+            environment.ledger.model_pauses.pause(ModelPause(model="echo", at_ms=1))
+            assert environment.ledger.model_pauses.resume("echo")
+        assert [
+            one.redis_user
+            for one in open_environment(worker, fleet.settings).ledger.audit.newest(
+                5, AuditFilter()
+            )
+        ] == [str(role)]
 
 
 def test_a_user_for_backups_needs_no_more_than_the_guide_says(fleet: Fleet, tmp_path: Path) -> None:

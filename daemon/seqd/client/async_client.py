@@ -43,7 +43,7 @@ from seqd.ledger.async_transport import AsyncDriver, AsyncStream, AsyncTransport
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import FoundJobs, JobFilters
 from seqd.ledger.outage import outage_to_wait_for
-from seqd.ledger.redis import outage_of
+from seqd.ledger.redis import outage_of, user_of
 from seqd.ledger.submissions import new_job_id
 from seqd.local.redis_access import RedisAccess
 from seqd_schemas import (
@@ -116,7 +116,7 @@ class AsyncClient:
         )
         keys, stream = self._settings.keys, new_job_id()
         driver = AsyncDriver(self._redis)
-        self._ledger = LedgerParts(driver, self._settings)
+        self._ledger = LedgerParts(driver, self._settings, user_of(self._redis))
         self._transport = AsyncTransport(
             driver,
             self._redis,

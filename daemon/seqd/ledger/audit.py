@@ -15,10 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar, cast
-from urllib.parse import unquote, urlsplit
 
 from redis.exceptions import ResponseError
 
@@ -26,7 +24,7 @@ from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, wire_text
 from seqd.ledger.exchange import Command, Driver, Exchange, StreamEntry, command, exchange, pipeline
 from seqd.local.caller import program, user_name
 from seqd.validation import shown
-from seqd_schemas import Keys, to_stored
+from seqd_schemas import to_stored
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -86,11 +84,12 @@ def audit_filter(
 class Audit:
     """The audit on one server under one key prefix."""
 
-    def __init__(self, driver: Driver, keys: Keys, settings: "Settings") -> None:
+    def __init__(self, driver: Driver, settings: "Settings", redis_user: str) -> None:
+        """`redis_user` is the user as which the driver connects."""
         self.driver = driver
-        self._key = keys.audit()
+        self._key = settings.keys.audit()
         self._most = settings.max_audit_entries
-        self._redis_user = _user_in(settings.redis_url)
+        self._redis_user = redis_user
 
     @exchange
     def note(
@@ -194,12 +193,3 @@ def _short(text: str) -> str:
     """Return a text that an entry can hold."""
     safe = wire_text(text)
     return safe if len(safe) <= _MOST_CHARS else f"{safe[: _MOST_CHARS - 1]}…"
-
-
-@cache
-def _user_in(url: str | None) -> str:
-    """Return the user of Redis in an address."""
-    try:
-        return unquote(urlsplit(url or "").username or "") or "default"
-    except ValueError:
-        return "default"

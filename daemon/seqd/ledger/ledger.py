@@ -9,6 +9,7 @@ from seqd.ledger.control import Control
 from seqd.ledger.exchange import Driver
 from seqd.ledger.fleet import Fleet
 from seqd.ledger.jobs import Jobs
+from seqd.ledger.redis import user_of
 from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import Notify, Scripts
 from seqd.ledger.submissions import Submissions
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 class LedgerParts:
     """What clients need of the ledger, whatever drives its exchanges."""
 
-    def __init__(self, driver: Driver, settings: "Settings") -> None:
+    def __init__(self, driver: Driver, settings: "Settings", redis_user: str = "default") -> None:
+        """`redis_user` is the user as which the driver connects."""
         self.driver = driver
+        self.redis_user = redis_user
         self.settings = settings
         self.keys = settings.keys
         self.submissions = Submissions(driver, settings)
@@ -105,7 +108,7 @@ class LedgerParts:
         """What was done by whom, which few clients import."""
         from seqd.ledger.audit import Audit
 
-        return Audit(self.driver, self.keys, self.settings)
+        return Audit(self.driver, self.settings, self.redis_user)
 
     @cached_property
     def many_jobs(self) -> "ManyJobs":
@@ -162,7 +165,7 @@ class Ledger(LedgerParts):
         self.redis = redis
         #: Runs exchanges, and reads readings.
         self.transport = Transport(redis, self._scripts, notify)
-        super().__init__(self.transport, settings)
+        super().__init__(self.transport, settings, user_of(redis))
 
     @cached_property
     def work(self) -> "Work":

@@ -111,7 +111,8 @@ def missing_rights(redis: Redis, role: Role, keys: Keys) -> list[str]:
     """
     rights = rights_of(role, keys)
     with redis_errors(redis), _one_connection(redis) as connection:
-        trial = _Trial(connection, _mark_of(role, keys))
+        appends = any(key.access is Access.APPEND for key in rights.keys)
+        trial = _Trial(connection, _mark_of(role, keys), appends=appends)
         missing = [f"+{name}" for name in _in_order(rights.commands) if trial.is_denied(name)]
         missing += [
             key.rule((6, 2)) for key in rights.keys if trial.is_key_denied(key, rights.commands)
@@ -130,14 +131,20 @@ def _one_connection(redis: Redis) -> Redis:
 class _Trial:
     """Tries commands on one connection."""
 
-    def __init__(self, connection: Redis, mark: str) -> None:
+    def __init__(self, connection: Redis, mark: str, *, appends: bool) -> None:
+        """`appends` says that a right of its own allows `xadd` for some keys."""
         self._connection = connection
         self._mark = mark
+        self._appends = appends
 
     def is_denied(self, name: str) -> bool:
         """Return True where the command itself is denied, whatever its key."""
         denial = self._try(name, self._mark)
-        return denial is not None and not denial.is_of_key
+        if denial is None or not (name == "xadd" and self._appends and denial.is_of_key):
+            return denial is not None and not denial.is_of_key
+        # Denied for this key: for want of the key, or since it is allowed for those keys alone.
+        of_key = self._try("hdel", self._mark)
+        return of_key is None or not of_key.is_of_key
 
     def is_key_denied(self, key: KeyPattern, commands: tuple[str, ...]) -> bool:
         """Return True where keys of a pattern may not be read or written as they should."""
