@@ -57,10 +57,10 @@ for number in (signal.SIGINT, signal.SIGHUP):
 
 pytest_plugins = [
     "redis_fixtures",
-    "cgroup_fixtures",
     "clock_fixtures",
     "ledger_fixtures",
     "worker_fixtures",
+    "cgroup_fixtures",
     "task_fixtures",
     "sentinel_fixtures",
     "tls_fixtures",

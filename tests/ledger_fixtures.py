@@ -15,7 +15,8 @@ from redis import Redis
 from builders import a_chunk, a_classify_job, some_results
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
-from seqd.ledger.work import Claim, CommitOutcome, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim, CommitOutcome
 from seqd.settings import Settings
 from seqd_schemas import Item, ItemChunk, Job, JobRecord, Keys, queue_of
 

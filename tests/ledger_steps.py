@@ -14,7 +14,8 @@ from ledger_invariants import STREAM_BYTES, KnownJob, StoredLedger, read_ledger
 from seqd.client.requests import retry_of
 from seqd.errors import InvalidRequest, QuotaExceeded, WrongState
 from seqd.ledger.blobs import split_chunk, unpack_items
-from seqd.ledger.work import CommitOutcome, Renewal, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome, Renewal
 from seqd_schemas import (
     Classification,
     Item,

@@ -106,7 +106,7 @@ def pairs(services: Any, rounds: int) -> Figures:
 
 def counted_alone_us(counts: Any, units: int, texts: int) -> float:
     """Return what counting a unit takes, of a claim of so many."""
-    from seqd.ledger.work import Unit
+    from seqd.ledger.units import Unit
     from seqd.worker.context import WorkerStats
     from seqd_schemas import Classification, ItemSuccess
 

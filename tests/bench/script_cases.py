@@ -24,7 +24,8 @@ from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.rollouts import VersionWork
-from seqd.ledger.work import Death, Finished, Unit
+from seqd.ledger.units import Death, Unit
+from seqd.ledger.work import Finished
 from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_MODEL_ORDERS,

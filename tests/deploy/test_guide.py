@@ -15,8 +15,17 @@ from seqd.settings import Settings
 PAGES = [page for page in OPERATORS_GUIDE if blocks_of(page, "")]
 
 #: Programs that are not ours, and with which a line may begin.
-OTHERS = {"docker", "kubectl", "install", "systemctl", "python3", "pip", "prometheus", "promtool"}
-OTHERS = {"celery", "docker", "kubectl", "install", "systemctl", "python3", "pip"}
+OTHERS = {
+    "celery",
+    "docker",
+    "install",
+    "kubectl",
+    "pip",
+    "prometheus",
+    "promtool",
+    "python3",
+    "systemctl",
+}
 
 #: Words of the shell.
 SHELL = {"for", "done"}

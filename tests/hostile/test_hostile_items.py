@@ -25,7 +25,7 @@ from seqd.inputs.reading import read_items
 from seqd.inputs.training import texts_of
 from seqd.kinds import kind_of_task
 from seqd.ledger.blobs import pack, pack_results, unpack_items, unpack_results, unpack_texts
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.models.registry import Registry
 from seqd.models.version_files import open_folder
 from seqd.settings import Settings

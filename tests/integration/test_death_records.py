@@ -7,7 +7,7 @@ import pytest
 from builders import a_chunk
 from ledger_fixtures import Environment
 from seqd.ledger.blobs import split_chunk, unpack_items
-from seqd.ledger.work import Death
+from seqd.ledger.units import Death
 from seqd.local.slots import parse_slot
 from seqd.worker.context import Identity
 from seqd.worker.death_record import DeathRecord, DeathsFile

@@ -9,7 +9,8 @@ import pytest
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_failure, a_worker_status
 from ledger_fixtures import CLASSIFY, Environment
 from seqd.errors import RedisUnreachable
-from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal
 from seqd_schemas import Failed, JobState, queue_of
 
 pytestmark = pytest.mark.processes

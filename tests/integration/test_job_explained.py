@@ -16,7 +16,7 @@ from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation, UnitInHand
 from seqd.errors import UnknownItem, UnknownJob
 from seqd.ledger.exchange import Command, Exchange, Pipeline
-from seqd.ledger.work import Death
+from seqd.ledger.units import Death
 from seqd_schemas import DeathCause, JobState
 from worker_fixtures import Cluster, wait_until
 

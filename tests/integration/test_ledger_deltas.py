@@ -11,7 +11,7 @@ from ledger_fixtures import Environment
 from seqd.client import JobHandle, StreamedText
 from seqd.errors import JobFailed
 from seqd.ledger.blobs import split_chunk
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import Failure, ItemErrorCode, TextDeltas
 
 pytestmark = pytest.mark.processes

@@ -9,7 +9,7 @@ from ledger_fixtures import DEADLINE_S, Environment
 from seqd.client import JobHandle
 from seqd.errors import LeaseLost
 from seqd.ledger.jobs import read_events
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import Epoch, Event, Missed, Queued, Sample, Step
 
 pytestmark = pytest.mark.processes

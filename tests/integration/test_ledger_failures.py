@@ -7,7 +7,8 @@ from ledger_fixtures import Environment
 from seqd.errors import UnknownFailure
 from seqd.ledger.exchange import Taken
 from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter
-from seqd.ledger.work import CommitOutcome, Death, Finished
+from seqd.ledger.units import Death
+from seqd.ledger.work import CommitOutcome, Finished
 from seqd_schemas import (
     DeathCause,
     FailureRecord,

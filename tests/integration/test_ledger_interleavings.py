@@ -23,7 +23,8 @@ from redis import Redis
 from builders import a_chunk, a_classify_job
 from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from seqd.ledger import connect
-from seqd.ledger.work import CommitOutcome, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome
 from seqd.settings import Settings
 from seqd_schemas import ClassifyJob, JobState
 

@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_classify_job, inline
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Environment
-from seqd.ledger.work import Death, Unit
+from seqd.ledger.units import Death, Unit
 from seqd_schemas import DeathCause
 
 pytestmark = pytest.mark.processes

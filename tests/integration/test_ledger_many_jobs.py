@@ -10,7 +10,8 @@ from seqd.errors import IdInUse, JobDamaged, QuotaExceeded, RedisUnreachable, Se
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.jobs import EndedRow
 from seqd.ledger.submissions import SUBMIT_JOBS, Accepted, BatchTemplate
-from seqd.ledger.work import CommitOutcome, Finished, MiscountedResults, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome, Finished, MiscountedResults
 from seqd_schemas import ClassifyJob, Counts, ItemChunk, JobState
 
 pytestmark = pytest.mark.processes

@@ -21,7 +21,8 @@ from seqd.client.completion import EndedJob, ended_handles
 from seqd.hookspecs import PluginParameters, TaskSpec
 from seqd.ledger import blobs, jobs
 from seqd.ledger.jobs import ResultPosition
-from seqd.ledger.work import CommitOutcome, Finished, OversizedResults, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome, Finished, OversizedResults
 from seqd.worker.computing import unpack
 from seqd.worker.context import WorkerStats
 from seqd.worker.items import ItemRunner

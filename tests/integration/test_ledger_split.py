@@ -12,7 +12,8 @@ from ledger_fixtures import CLASSIFY, ROUTES, Environment
 from seqd.client import JobHandle
 from seqd.ledger import blobs
 from seqd.ledger.blobs import split_chunk, unpack_items
-from seqd.ledger.work import CommitOutcome, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome
 from seqd_schemas import Counts, JobState
 
 pytestmark = pytest.mark.processes

@@ -9,7 +9,8 @@ from builders import a_chunk, a_classify_job, some_results
 from ledger_fixtures import Environment
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.submissions import BatchTemplate
-from seqd.ledger.work import Finished, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Finished
 
 pytestmark = pytest.mark.processes
 

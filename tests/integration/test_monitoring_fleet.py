@@ -31,9 +31,6 @@ OF_SOME_WORKERS = {
     "seqd_worker_padding_tokens_total",
 }
 
-#: Metrics of this release that may not be there yet.
-LATER = {"seqd_failures"}
-
 #: Panels that are empty in a sound fleet of CPUs.
 EMPTY = {"Alerts", "Memory of GPUs", "Tokens a second", "Items with an error"}
 
@@ -83,13 +80,13 @@ def test_each_query_of_the_dashboard_answers_and_names_what_is_exported(
 
     for panel, query in asked:
         ask = partial(sound_fleet.prometheus.has_answer, query.asked("10s"))
-        if panel.title in EMPTY or metrics_of(query.expr) & LATER:
+        if panel.title in EMPTY:
             ask()  # raises HTTPError where the query is not understood
         else:
             wait_until(ask, f"an answer to {query.expr}", 10)
     known = {re.sub(r"_(bucket|sum|count)$", "", name) for name in sound_fleet.prometheus.metrics()}
     named = {name for _, query in queries() for name in metrics_of(query)}
-    assert named - known <= OF_SOME_WORKERS | LATER
+    assert named - known <= OF_SOME_WORKERS
     told = (DOCKER / "metrics.md").read_text(encoding="utf-8")
     assert {name for name in OF_SOME_WORKERS if f"`{name}`" not in told} == set()
 

@@ -10,7 +10,7 @@ from seqd.client import AsyncClient, JobFailed, JobHandle
 from seqd.client.handle import Job
 from seqd.errors import InvalidRequest, UnknownItem
 from seqd.ledger.blobs import unpack_items
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import Failure, JobState
 from worker_fixtures import Cluster
 

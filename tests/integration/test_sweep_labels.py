@@ -15,7 +15,8 @@ from seqd.analysis.sweeps import combinations_of, training_of
 from seqd.hookspecs import LabelledRecord, PluginParameters, TrainedModel
 from seqd.inputs.datasets import ListDataset
 from seqd.ledger.blobs import unpack_items
-from seqd.ledger.work import CommitOutcome, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome
 from seqd.local.slots import parse_slot
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore

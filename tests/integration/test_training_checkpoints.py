@@ -12,7 +12,8 @@ from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs.datasets import ListDataset
 from seqd.ledger import Ledger, connect
-from seqd.ledger.work import CheckpointRecord, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CheckpointRecord
 from seqd.worker.training.checkpoints import WorkerCheckpoints
 from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext, reported_in
 from seqd_schemas import Epoch, Event, Sample

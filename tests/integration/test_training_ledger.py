@@ -4,7 +4,8 @@ import pytest
 
 from builders import a_train_job
 from ledger_fixtures import Environment
-from seqd.ledger.work import CheckpointRecord, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CheckpointRecord
 from seqd_schemas import JobState
 
 pytestmark = pytest.mark.processes

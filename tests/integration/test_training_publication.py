@@ -17,7 +17,8 @@ from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidRequest, LeaseLost, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
 from seqd.inputs.datasets import ListDataset
-from seqd.ledger.work import CheckpointRecord, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CheckpointRecord
 from seqd.local.slots import parse_slot
 from seqd.models.store import ModelStore
 from seqd.worker.context import ModelCache, WorkerContext, identify

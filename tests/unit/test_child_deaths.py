@@ -271,7 +271,9 @@ def killed(folder: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("procs", "whose"), [("", "killed"), (f"{os.getpid()}\n1", "most likely killed")]
+    ("procs", "whose"),
+    [("", "killed"), (f"{os.getpid()}\n1", "most likely killed")],
+    ids=["alone", "with others"],
 )
 def test_a_kill_that_the_kernel_counts_for_want_of_memory_is_one(
     tmp_path: Path, procs: str, whose: str

@@ -12,7 +12,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.client.explaining.reasons import Facts, answers_of, left_s, span, waits_for, why_not
 from seqd.client.explaining.sentences import explanation
 from seqd.ledger.unit_states import HeldUnit, Holdings, TriedUnit, UnitStates
-from seqd.ledger.work import Death
+from seqd.ledger.units import Death
 from seqd.scaling import Rate
 from seqd_schemas import (
     ClaimInHand,

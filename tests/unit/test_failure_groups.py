@@ -11,7 +11,7 @@ from seqd.client.failure_groups import FailureGroups, grouped, place_in, shape_o
 from seqd.errors import InvalidRequest
 from seqd.ledger.failure_filter import ANY_FAILURE, failure_filter
 from seqd.ledger.failures import cut_traceback, failure_lines
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import MAX_TRACEBACK_BYTES, DeathCause, FailureRecord
 
 

@@ -11,7 +11,7 @@ from builders import a_catalog_entry, a_classify_job
 from seqd.admission import admit
 from seqd.errors import InvalidRequest
 from seqd.ledger.rollouts import VersionWork
-from seqd.ledger.work import Death, Unit
+from seqd.ledger.units import Death, Unit
 from seqd.worker.rollout_change import parse_percent, percent
 from seqd.worker.rollouts import is_left_to_serving, is_too_bad
 from seqd_schemas import (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqd.errors import Stopped
 from seqd.hookspecs import WorkItem
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.worker.calls import MAX_CALL_TOKENS, calls_of
 from seqd.worker.computing import UnitItems, compute
 from seqd.worker.faults import ItemFaults

@@ -12,7 +12,8 @@ import pytest
 from builders import a_chunk
 from seqd.errors import RedisUnreachable
 from seqd.hookspecs import WorkItem
-from seqd.ledger.work import Renewal, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Renewal
 from seqd.worker import streaming
 from seqd.worker.computing import UnitItems
 from seqd.worker.leases import LeaseKeeper

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from builders import a_worker_status
 from seqd.errors import InvalidSettings
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.local.heartbeat import Heartbeat
 from seqd.local.slots import parse_slot
 from seqd.settings import Settings

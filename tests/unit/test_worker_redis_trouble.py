@@ -15,7 +15,8 @@ from redis.exceptions import ResponseError
 from builders import a_chunk, some_results
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger.inbox import Entry
-from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal
 from seqd.settings import Settings
 from seqd.worker.computing import UnitItems
 from seqd.worker.context import WorkerContext

@@ -9,7 +9,7 @@ from builders import a_train_job
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import PluginFault
 from seqd.inputs.datasets import NamedDataset
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.testing import CPU, MemoryCheckpoints
 from seqd.worker.context import WorkerStats
 from seqd.worker.items import WorkerRunContext

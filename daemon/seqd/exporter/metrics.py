@@ -69,6 +69,8 @@ def metrics_of(reading: Reading) -> Iterator[Metric]:
             "Workers of the last day that are not heard of any more and did not end in order.",
             {(): figures.silent_workers},
         )
+    if figures.failures is not None:
+        yield _gauge("seqd_failures", "Entries of the dead letters.", {(): figures.failures})
     if figures.tenants is not None:
         yield from _of_tenants(figures.tenants)
     if figures.inbox is not None:

@@ -342,6 +342,7 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
         keys.evictions(),
         keys.failures(),
         keys.events("*"),
+        keys.failures(),
         keys.inbox(),
         keys.job("*"),
         keys.limits(),

@@ -19,7 +19,7 @@ from seqd_schemas import Keys, QueueName
 
 if TYPE_CHECKING:
     from seqd.ledger.fleet import Fleet
-    from seqd.ledger.work import Unit
+    from seqd.ledger.units import Unit
     from seqd_schemas import WorkerStatus
 
 #: Busy seconds after which what was measured before counts for 1/e; of a single measurement that is

@@ -43,7 +43,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.ledger.work import Unit
+    from seqd.ledger.units import Unit
 
 log = logging.getLogger(__name__)
 

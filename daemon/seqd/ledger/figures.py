@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from redis.exceptions import ResponseError
 
 from seqd.errors import RedisNoPermission
-from seqd.ledger.exchange import Command, Driver, Exchange, exchange, pipeline
+from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
 
 if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog, FleetState
     from seqd.ledger.fleet import Fleet
     from seqd.ledger.inbox import InboxState, InboxStream
     from seqd.ledger.tenants import Tenants, TenantShare
+    from seqd_schemas import Keys
 
 T = TypeVar("T")
 
@@ -50,6 +51,8 @@ class FleetFigures:
     tenants: "list[TenantShare] | None" = None
     inbox: "InboxState | None" = None
     server: ServerState | None = None
+    #: Entries of the dead letters.
+    failures: int | None = None
 
 
 class Figures:
@@ -62,8 +65,10 @@ class Figures:
         fleet: "Fleet",
         inbox: "InboxStream",
         tenants: "Tenants",
+        keys: "Keys",
     ) -> None:
         self.driver = driver
+        self._keys = keys
         self._backlog = backlog
         self._fleet = fleet
         self._inbox = inbox
@@ -78,9 +83,13 @@ class Figures:
         tenants = yield from _if_possible(lambda: self._tenants.shares.steps(MAX_TENANTS))
         inbox = yield from _if_possible(self._inbox.state.steps)
         server = yield from _if_possible(_server_state)
+        failures = yield from _if_possible(self._failures)
         return FleetFigures(
-            state, now_ms, None if silent is None else len(silent), tenants, inbox, server
+            state, now_ms, None if silent is None else len(silent), tenants, inbox, server, failures
         )
+
+    def _failures(self) -> Exchange[int]:
+        return cast(int, (yield from command("XLEN", self._keys.failures())))
 
 
 def _if_possible(read: Callable[[], Exchange[T]]) -> Exchange[T | None]:

@@ -13,7 +13,7 @@ from redis import Redis
 
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import Scripts, as_int, as_list, as_text
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 
 if TYPE_CHECKING:
     from seqd.settings import Settings

@@ -80,7 +80,7 @@ class LedgerParts:
         """The figures of a whole fleet, which an exporter reads."""
         from seqd.ledger.figures import Figures
 
-        return Figures(self.driver, self.backlog, self.fleet, self.inbox, self.tenants)
+        return Figures(self.driver, self.backlog, self.fleet, self.inbox, self.tenants, self.keys)
 
     @cached_property
     def overviews(self) -> "Overviews":

@@ -28,7 +28,7 @@ from seqd.ledger.scripts import (
     as_text,
 )
 from seqd.ledger.submissions import over_kept
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 
 if TYPE_CHECKING:
     from seqd.settings import Settings

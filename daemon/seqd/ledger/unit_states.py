@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from seqd.ledger.activity import counted_fields, whole_number
 from seqd.ledger.exchange import Command, Exchange, StreamEntry, pipeline
 from seqd.ledger.jobs import read_events
-from seqd.ledger.work import Death
+from seqd.ledger.units import Death
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:

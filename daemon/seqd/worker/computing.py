@@ -18,7 +18,7 @@ from seqd.errors import InvalidInput, PluginFault, Stopped, wire_text
 from seqd.hookspecs import LoadedModel, Model, PluginParameters, RunContext, WorkItem
 from seqd.kinds import KINDS, SERVED_TASKS
 from seqd.ledger.blobs import unpack_items
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.models.plugin_calls import PluginCall
 from seqd.models.plugin_frames import raised_by_plugin
 from seqd.validation import fault_sentence

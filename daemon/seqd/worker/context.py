@@ -23,8 +23,8 @@ from seqd.kinds import TRAIN, kind_of_task
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
+from seqd.ledger.units import Unit
 from seqd.ledger.wakeup import Wakeup
-from seqd.ledger.work import Unit
 from seqd.local.child import WORKER_OUTPUT, log_place
 from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess

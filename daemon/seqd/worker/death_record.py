@@ -14,7 +14,7 @@ from seqd import __version__
 from seqd.errors import REDIS_ERRORS, wire_text
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
-from seqd.ledger.work import Death
+from seqd.ledger.units import Death
 from seqd.local.run_files import DEATHS, RunFolder
 from seqd.settings import Settings
 from seqd.worker.context import Identity

@@ -20,7 +20,7 @@ from time import monotonic, sleep
 
 from seqd.errors import wire_text
 from seqd.escaping import one_line as as_one_line
-from seqd.ledger.work import Death
+from seqd.ledger.units import Death
 from seqd.local.run_files import TRACE, RunFolder
 from seqd.models.plugin_frames import Frame, frame_of, place_among
 from seqd.settings import Settings

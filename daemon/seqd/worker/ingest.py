@@ -26,7 +26,8 @@ from seqd.errors import (
 )
 from seqd.inputs.paths import compression_of, require_root
 from seqd.ledger.ingests import FEW_UNITS
-from seqd.ledger.work import Claim, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of

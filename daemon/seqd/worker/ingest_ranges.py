@@ -28,7 +28,7 @@ from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import JOB
 from seqd.ledger.ledger import Ledger
 from seqd.ledger.ranges import Range, ReadUnit, TakenRange
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import sentence_of

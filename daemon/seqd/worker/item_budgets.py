@@ -7,7 +7,8 @@ from seqd.admission import most_written
 from seqd.errors import REDIS_ERRORS
 from seqd.hookspecs import PluginParameters, WorkItem
 from seqd.ledger.outage import waiting_at_most
-from seqd.ledger.work import Claim, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim
 from seqd.scaling import item_seconds
 from seqd.worker.context import WorkerContext
 from seqd.worker.outcomes import Call, Outcome

@@ -26,6 +26,7 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Device, LoadedModel, PluginParameters, WorkItem
 from seqd.ledger.blobs import split_chunk
+from seqd.ledger.units import Unit
 from seqd.ledger.work import (
     NO_USE,
     Claim,
@@ -33,7 +34,6 @@ from seqd.ledger.work import (
     Finished,
     MiscountedResults,
     OversizedResults,
-    Unit,
     Use,
 )
 from seqd.models.plugin_calls import PluginCall

@@ -15,7 +15,8 @@ from time import monotonic
 
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
-from seqd.ledger.work import Renewal, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Renewal
 from seqd.worker.logs import log_and_continue
 from seqd.worker.news import CLOSE_S
 from seqd.worker.silence import Hang, Silence, kill_this_process

@@ -16,7 +16,7 @@ from threading import Thread
 from time import monotonic, sleep, time
 from typing import Protocol, Self
 
-from seqd.ledger.work import Death
+from seqd.ledger.units import Death
 from seqd.local.heartbeat import FILE_BYTES, Heartbeat, read_heartbeat
 from seqd.local.probes import liveness, workers_of_host
 from seqd.local.run_files import HEARTBEAT, RunFolder

@@ -23,8 +23,8 @@ from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.rights import check_rights
 from seqd.ledger.server_check import check_server
 from seqd.ledger.topology import check_topology
+from seqd.ledger.units import Death
 from seqd.ledger.wakeup import Wakeup
-from seqd.ledger.work import Death
 from seqd.local.device_check import check_device
 from seqd.local.redis_access import RedisAccess
 from seqd.local.run_files import READINESS, RunFolder

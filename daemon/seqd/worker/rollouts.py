@@ -19,7 +19,8 @@ from seqd.errors import REDIS_ERRORS, SeqdError, Stopped, StoreUnwritable
 from seqd.hookspecs import LoadedModel, WorkItem
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.rollouts import VersionWork
-from seqd.ledger.work import Claim, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim
 from seqd.worker.computing import Answered, UnitItems, outcomes_of
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code

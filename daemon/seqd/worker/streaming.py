@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from seqd.errors import REDIS_ERRORS
 from seqd.hookspecs import WorkItem
 from seqd.ledger.outage import waiting_at_most
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import MAX_DELTA_CHARS, MAX_DELTAS, TextDelta, TextDeltas
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from threading import Event, Thread
 
 from seqd.errors import REDIS_ERRORS, RedisUnreachable
 from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.units import Death
 from seqd.ledger.wakeup import take_wakeup
-from seqd.ledger.work import Death
 from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd.worker.background import Reconciler

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final, Literal, Protocol, Self
 
 from seqd.kinds import TRAIN
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.worker.metrics.memory import CounterMemory
 from seqd_schemas import ItemFailure, ItemSuccess, ModelReference, UnfitCode, WorkerStatus
 

@@ -29,7 +29,8 @@ from seqd.errors import (
 from seqd.hookspecs import Checkpoint
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.outage import waiting_at_most
-from seqd.ledger.work import CheckpointRecord, CheckpointRecords, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CheckpointRecord, CheckpointRecords
 from seqd.models.checkpoints import CheckpointFolder, Content, encode
 from seqd.worker.training.run import Run
 from seqd_schemas import SweepJob, TrainJob, run_id_of

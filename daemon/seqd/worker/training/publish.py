@@ -17,7 +17,8 @@ from typing import Protocol, TypeVar
 
 from seqd.errors import ArtifactDamaged, LeaseLost, PluginFault, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
-from seqd.ledger.work import CommitOutcome, Renewal, Unit, Use
+from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome, Renewal, Use
 from seqd.models.labels import PRODUCTION
 from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext

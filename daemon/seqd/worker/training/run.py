@@ -29,7 +29,7 @@ from seqd.inputs.datasets import (
 from seqd.inputs.paths import check_path, require_root
 from seqd.ledger.blobs import unpack_results, unpack_texts
 from seqd.ledger.jobs import Jobs
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.settings import Settings
 from seqd.validation import fault_sentence
 from seqd_schemas import (

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from seqd.analysis.sweeps import best_of, combinations_of, training_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, UnknownJob, failure_of
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.work import NO_USE, CommitOutcome, Unit, Use
+from seqd.ledger.units import Unit
+from seqd.ledger.work import NO_USE, CommitOutcome, Use
 from seqd.models.labels import PRODUCTION
 from seqd.worker.computing import unpack
 from seqd.worker.context import WorkerContext

@@ -30,7 +30,8 @@ from seqd.errors import (
 from seqd.hookspecs import Model, PluginParameters, TrainedModel
 from seqd.kinds import TRAIN
 from seqd.ledger.outage import waiting_at_most
-from seqd.ledger.work import Claim, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.models.plugin_calls import PluginCall
