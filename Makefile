@@ -15,6 +15,7 @@ MINUTES ?= 30
 PLACES ?= 200
 MUTATE ?=
 DRILLS ?=
+PAGES  ?=
 STACK_REVIEWS ?= 25000
 BUILDER ?= docker
 BASE_IMAGE ?=
@@ -74,7 +75,8 @@ help:
 	@echo "make reference write plugins/reference.md again, and the snapshot of the plugin API's version"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminals of README.md and docker/top.md again, from real runs"
-	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table"
+	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table;"
+	@echo "               then the fault of each page of the runbook: how soon its cause has a name"
 	@echo "make drill-switch  put versions in and out of service under load, with workers killed: a table"
 	@echo "make drill-stack  build the image, start the stack of docker/compose.yaml, and classify"
 	@echo "               STACK_REVIEWS=$(STACK_REVIEWS) reviews twice amid drain, kill, upgrade: stack.txt"
@@ -210,6 +212,7 @@ dashboard-picture: $(VENV)/dev.stamp
 # Each counts what was lost, doubled or failed, and the longest stall; docker/faults.md has the table.
 drills: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m drills $(DRILLS)
+	PYTHONPATH=tests $(BIN)/python -P -m drills.runbook --seeds $(SEEDS) $(PAGES)
 
 drill-switch: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m drills.version_switch $(SEEDS)

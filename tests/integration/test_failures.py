@@ -116,6 +116,8 @@ def test_items_are_replayed_once_their_cause_is_mended(client: Client, cure: Pat
 
     assert [(one.items, one.new_job_id) for one in planned] == [(2, None)]
     assert done.job_id == job.job_id and done.new_job_id is not None
+    (act,) = client.audit(1, action="failures.replay")
+    assert act.details == {"code": "plugin_error", "job": job.job_id, "jobs": "1"}
     retried = client.job(done.new_job_id)
     record = retried.wait()
     assert (record.job.continues, record.version) == (job.job_id, job.record().version)
@@ -235,6 +237,7 @@ def test_dead_letters_are_found_by_time_and_purged(client: Client) -> None:
     assert len(client.failures(until=later, tenant="old")) == 1
     assert client.purge_failures(tenant="old", dry_run=True) == 1
     assert client.purge_failures(tenant="old") == 1
+    assert client.audit(1, action="failures.purge")[0].details == {"tenant": "old"}
     assert client.failures(tenant="old") == []
     assert outcomes(job) == ["plugin_error"]
 

@@ -753,7 +753,9 @@ class AsyncClient:
         """Set a tenant's limits, and take some away. See `Client.set_tenant`."""
         from seqd.ledger.tenants import audited_limits
 
-        change = audited_limits(self._ledger, name, limits, unset=unset, evicts=evicts)
+        change = audited_limits(
+            self._ledger.tenants, self._ledger.audit, name, limits, unset=unset, evicts=evicts
+        )
         return await self._run(change)
 
     async def tenant_usage(

@@ -878,7 +878,11 @@ class Client:
         """
         from seqd.ledger.tenants import audited_limits
 
-        return self._run(audited_limits(self._ledger, name, limits, unset=unset, evicts=evicts))
+        return self._run(
+            audited_limits(
+                self._ledger.tenants, self._ledger.audit, name, limits, unset=unset, evicts=evicts
+            )
+        )
 
     def tenant_usage(
         self,

@@ -86,7 +86,11 @@ class Replay:
     def run(self) -> Exchange[list[ReplayedJob]]:
         """Replay job after job, the one with the newest dead letter first."""
         done = []
-        for chain in (yield from self._chains()):
+        chains = yield from self._chains()
+        if chains and not self._dry_run:
+            details = {**self._wanted.asked, "jobs": len(chains)}
+            yield from self._ledger.audit.note.steps("failures.replay", details=details)
+        for chain in chains:
             done.append((yield from self._replayed(chain)))
         return done
 
@@ -124,7 +128,6 @@ class Replay:
             except SeqdError as error:
                 left_because = str(error)
         if new_job is not None:
-            # An audit of operators' actions belongs here: `replay`, these ids, the new job.
             yield from self._ledger.failures.note_replayed.steps(chain.ids, new_job)
         return ReplayedJob(chain.first.job_id, tuple(chain.ids), chain.items, new_job, left_because)
 
@@ -154,11 +157,12 @@ class Replay:
 
 def purged(ledger: LedgerParts, wanted: FailureFilter, *, dry_run: bool = False) -> Exchange[int]:
     """Remove the dead letters that match, a page at a time; return how many there were."""
+    if not dry_run:
+        yield from ledger.audit.note.steps("failures.purge", details=wanted.asked)
     removed, pages = 0, Taken(ledger.failures.pages(wanted))
     while (page := (yield from pages.take_some())) is not None:
         ids = [record.id for record in page]
         removed += len(ids) if dry_run else (yield from ledger.failures.purge.steps(ids))
-    # An audit of operators' actions belongs here: `purge`, the filters, how many.
     return removed
 
 

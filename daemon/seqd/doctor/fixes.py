@@ -46,6 +46,7 @@ def _forget_names(server: "Server", report: Report) -> None:
     now_ms = fleet.now_ms()
     stale = [name for name, seen in fleet.silent_workers().items() if now_ms - seen > _DAY_MS]
     if stale:
+        server.ledger.audit.note("doctor.fix", details={"names": len(stale)})
         fleet.prune()
         report.fixed.append(
             sentence(

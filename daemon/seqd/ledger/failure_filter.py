@@ -65,6 +65,14 @@ class FailureFilter:
         """True where nothing is asked for."""
         return self == ANY_FAILURE
 
+    @property
+    def asked(self) -> dict[str, object]:
+        """What is asked for, by the names of the fields."""
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.ids is not None:
+            given["ids"] = ", ".join(sorted(self.ids))
+        return {name: value for name, value in given.items() if value is not None}
+
     def matches(self, record: "FailureRecord") -> bool:
         """Return whether a dead letter is meant."""
         if self.ids is not None and record.id not in self.ids:

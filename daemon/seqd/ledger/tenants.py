@@ -28,7 +28,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.ledger.ledger import LedgerParts
+    from seqd.ledger.audit import Audit
 
 log = logging.getLogger(__name__)
 
@@ -473,7 +473,8 @@ def _today() -> Exchange[date]:
 
 
 def audited_limits(
-    ledger: "LedgerParts",
+    tenants: Tenants,
+    audit: "Audit",
     name: str,
     limits: TenantLimits | None,
     *,
@@ -484,6 +485,6 @@ def audited_limits(
     from seqd.ledger.audit import audited
 
     wanted = {} if limits is None else limits.model_dump(mode="json", exclude_none=True)
-    change = ledger.tenants.set_limits.steps(name, limits, unset=unset, evicts=evicts)
+    change = tenants.set_limits.steps(name, limits, unset=unset, evicts=evicts)
     details = {**wanted, "unset": ", ".join(sorted(unset)), "evicts": evicts or ""}
-    return (yield from audited(ledger.audit, change, "tenants.set", name, details))
+    return (yield from audited(audit, change, "tenants.set", name, details))

@@ -19,9 +19,14 @@ _HOUR_S = 3_600.0
 
 def _primary_dies(stack: Stack) -> Callable[[], object]:
     assert stack.sentinels is not None
-    primary = stack.sentinels.primary()
+    group, primary = stack.sentinels, stack.sentinels.primary()
     primary.kill()
-    return primary.start
+
+    def start_again() -> None:
+        group.wait_for_failover(primary)
+        primary.start()
+
+    return start_again
 
 
 def _becomes_a_replica(stack: Stack) -> Callable[[], object]:

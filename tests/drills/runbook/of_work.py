@@ -39,12 +39,12 @@ def _one_tenant_sends_very_much(stack: Stack) -> Callable[[], object]:
     return lambda: [job.cancel() for job in (*jobs, quiet)]
 
 
-def _by_explain(phrase: str) -> Callable[[Operator, Stack], str]:
-    """Return a look at `seqd explain` of the fault's job that is content with a phrase."""
+def _by_explain(text: str) -> Callable[[Operator, Stack], str]:
+    """Return a look at `seqd explain` of the fault's job that is content with a text."""
 
     def look(operator: Operator, stack: Stack) -> str:
         assert stack.job is not None
-        return f"explain: {phrase}" if phrase in operator.explained(stack.job.job_id) else ""
+        return f"explain: {text}" if text in operator.explained(stack.job.job_id) else ""
 
     return look
 

@@ -3,13 +3,18 @@
 import os
 import signal
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 
-from cgroup_fixtures import a_small_group, within
 from drills.runbook.fault import Fault, by_doctor
 from drills.runbook.operator import Operator
-from drills.runbook.stack import Stack, a_stack, a_stack_of_gpus, a_stack_on_a_disk
+from drills.runbook.stack import (
+    Stack,
+    a_stack,
+    a_stack_of_gpus,
+    a_stack_on_a_disk,
+    a_stack_with_little_memory,
+)
 from fake_gpu_fixtures import LOST, XID
 from previous_release import build_previous_release
 from seqd.client import JobHandle
@@ -65,26 +70,6 @@ def _version_is_damaged(stack: Stack) -> Callable[[], object]:
     return worker.kill
 
 
-def _memory_is_used_up(stack: Stack) -> Callable[[], object]:
-    """Have a third worker in a control group with little memory, and an item that takes more."""
-    groups = ExitStack()
-    group = groups.enter_context(a_small_group())
-    with within(group):
-        small = stack.cluster.start_ready("small")
-    for worker in stack.workers[:2]:
-        worker.stop()
-    hand_in = _item("memory")(stack)
-
-    def cure() -> None:
-        hand_in()
-        small.stop()
-        groups.close()
-
-    for _ in range(2):
-        stack.cluster.start()
-    return cure
-
-
 def _disk_is_full(stack: Stack) -> Callable[[], object]:
     """Fill the file system of the folder of data."""
     ballast = stack.settings.data_dir / "ballast"
@@ -138,7 +123,12 @@ FAULTS = (
         named=_by_failures("hang"),
         stack=partial(a_stack, max_silent_s=_SILENT_S),
     ),
-    Fault("out-of-memory", inject=_memory_is_used_up, named=_by_failures("out_of_memory")),
+    Fault(
+        "out-of-memory",
+        inject=_item("memory"),
+        named=_by_failures("out_of_memory"),
+        stack=a_stack_with_little_memory,
+    ),
     Fault("disk-full", inject=_disk_is_full, named=by_doctor("disk-full"), stack=a_stack_on_a_disk),
     Fault("sick-gpu", inject=_device_is_lost, named=by_doctor("gpu-lost"), stack=a_stack_of_gpus),
     Fault("corrupt-model", inject=_version_is_damaged, named=by_doctor("unfit-workers")),

@@ -1,11 +1,14 @@
 """What runs while a fault is injected: a Redis, two workers, and a job that goes on."""
 
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cgroup_fixtures import NoGroup, a_small_group, within
 from clock_fixtures import ClockServer, find_library
 from drills.load import Load, Model, two_gpus
 from drills.runbook.operator import Operator
@@ -25,6 +28,10 @@ DISK_BYTES = 8 * 1024 * 1024
 
 #: Longer than any outage of the drills, and than a slow start on a busy machine.
 LEASE_S = 20.0
+
+
+class CannotBeInjected(Exception):
+    """A fault needs what this machine lacks; the text says what."""
 
 
 @dataclass
@@ -72,7 +79,8 @@ def a_stack(folder: Path, *, lease_s: float = LEASE_S, **changes: object) -> Ite
 def a_stack_with_a_clock(folder: Path, **changes: object) -> Iterator[Stack]:
     """Run the same on a Redis whose clock can be set."""
     library = find_library()
-    assert library is not None, "faketime is not installed"
+    if library is None:
+        raise CannotBeInjected("libfaketime is not installed")
     server = ClockServer(find_server_binaries()[0], folder, library)
     with _running(server), _loaded(server, folder, LEASE_S, changes) as stack:
         stack.server = server
@@ -97,7 +105,8 @@ def a_stack_on_a_disk(folder: Path) -> Iterator[Stack]:
     disk = folder / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "seqd-drill", str(disk)]
-    subprocess.run(mount, check=True)
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        raise CannotBeInjected("only root may mount a small file system to fill")
     try:
         with a_stack(folder, data_dir=disk / "data") as stack:
             yield stack
@@ -106,8 +115,23 @@ def a_stack_on_a_disk(folder: Path) -> Iterator[Stack]:
 
 
 @contextmanager
+def a_stack_with_little_memory(folder: Path) -> Iterator[Stack]:
+    """Run the same in a control group of which one large item takes all the memory. Needs root."""
+    with ExitStack() as opened:
+        try:
+            group = opened.enter_context(a_small_group())
+        except NoGroup as error:
+            raise CannotBeInjected(str(error)) from error
+        with within(group):
+            stack = opened.enter_context(a_stack(folder))
+        yield stack
+
+
+@contextmanager
 def a_stack_of_gpus(folder: Path) -> Iterator[Stack]:
     """Run `seqd up` on two GPUs of a fake driver under load."""
+    if shutil.which("cc") is None:
+        raise CannotBeInjected("no C compiler is installed, for the driver of GPUs")
     with two_gpus(folder) as (up, machine):
         settings = up.settings.model_copy(update={"redis_url": redis_url_of(up.settings)})
         stack = Stack(folder, settings, Cluster(settings, folder), machine=machine)
