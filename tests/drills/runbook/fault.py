@@ -10,6 +10,7 @@ from random import Random
 
 from drills.runbook.operator import Operator
 from drills.runbook.stack import Stack, a_stack
+from monitoring.files import alerts
 
 #: Seconds that a person has until the cause has a name; beyond, the drill has failed.
 NAMED_WITHIN_S = 60.0
@@ -17,7 +18,10 @@ NAMED_WITHIN_S = 60.0
 #: Seconds between two looks of the operator.
 LOOK_EVERY_S = 0.5
 
-HEADINGS = ("page", "seed", "named by", "named s", "items", "stall s", "lost", "doubled", "failed")
+HEADINGS = (
+    *("page", "seed", "named by", "alerts", "named s", "items", "stall s", "lost", "doubled"),
+    "failed",
+)
 
 #: The first two lines of the table, as Markdown.
 HEAD = f"| {' | '.join(HEADINGS)} |\n|{' --- |' * len(HEADINGS)}"
@@ -60,6 +64,7 @@ class Row:
             f"[{self.page}](#{self.page})",
             self.seed,
             self.named_by or "nothing",
+            ", ".join(f"`{name}`" for name in alerts_of(self.page)) or "none",
             f"{self.named_s:.1f}",
             f"{self.items:,}",
             f"{self.stall_s:.1f}",
@@ -68,6 +73,15 @@ class Row:
             self.failed,
         )
         return f"| {' | '.join(map(str, cells))} |"
+
+
+def alerts_of(page: str) -> list[str]:
+    """Return the alerts that lead to a page."""
+    return [
+        str(rule["alert"])
+        for rule in alerts()
+        if rule["annotations"]["runbook_url"].endswith(f"#{page}")
+    ]
 
 
 def drill(fault: Fault, seed: int) -> Row:
