@@ -47,7 +47,7 @@ class Reader:
             registry=SimpleNamespace(  # type: ignore[arg-type]
                 notify_job_finished=lambda job: None
             ),
-            leases=SimpleNamespace(should_end=lambda: False),  # type: ignore[arg-type]
+            leases=SimpleNamespace(should_end=lambda: False, given_up=lambda unit: None),  # type: ignore[arg-type]
             drain=SimpleNamespace(is_raised=lambda: self.is_stopped),  # type: ignore[arg-type]
             max_attempts=3,
             routes=(CLASSIFY,),

@@ -59,7 +59,11 @@ def a_context(ledger: Ledger, registry: Any = None) -> WorkerContext:
     return WorkerContext(
         ledger=ledger,  # type: ignore[arg-type]
         registry=registry,
-        leases=SimpleNamespace(should_end=lambda: False),  # type: ignore[arg-type]
+        leases=SimpleNamespace(  # type: ignore[arg-type]
+            should_end=lambda: False,
+            given_up=lambda unit: None,
+            committed=lambda unit, outcome: None,
+        ),
         drain=SimpleNamespace(is_raised=lambda: False),  # type: ignore[arg-type]
         max_attempts=3,
         **tools,

@@ -459,7 +459,9 @@ class WorkerContext:
 
     def fail_job(self, unit: Unit, error: SeqdError) -> None:
         """Fail the job of a unit, if the unit is still ours, and notify the observers."""
-        if self.ledger.work.fail_job(unit, failure_of(error), plugin_traceback(error)):
+        is_ours = self.ledger.work.fail_job(unit, failure_of(error), plugin_traceback(error))
+        self.leases.given_up(unit)
+        if is_ours:
             self.job_finished(unit.job_id)
 
     def job_finished(self, job_id: str) -> None:

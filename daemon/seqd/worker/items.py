@@ -200,6 +200,7 @@ class ItemRunner:
             return False
         log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
         self._context.ledger.work.split(unit.unit, parts)
+        self._context.leases.given_up(unit.unit)
         return True
 
     def _loaded(self, name: str, version: int) -> LoadedModel:
@@ -367,6 +368,7 @@ class ItemRunner:
                 log.warning("job=%s: %s", items.unit.job_id, outcome)
                 self._split(items)
                 continue
+            self._context.leases.committed(items.unit, outcome)
             errored = sum(isinstance(result, ItemFailure) for result in results)
             self._context.stats.committed(len(results), errored)
             if outcome is CommitOutcome.COMPLETED:

@@ -13,10 +13,11 @@ from math import inf
 from threading import Event, Lock, Thread
 from time import monotonic
 
+from seqd.errors import LeaseLost
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
-from seqd.ledger.work import Renewal
+from seqd.ledger.work import CommitOutcome, Renewal
 from seqd.worker.logs import log_and_continue
 from seqd.worker.news import CLOSE_S
 from seqd.worker.silence import Hang, Silence, kill_this_process
@@ -52,7 +53,7 @@ class LeaseKeeper:
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
-        #: Leases that were lost so far.
+        #: Leases that were lost so far, and with them what was done or under way.
         self.lost_count = 0
         self._is_revoked = False
         self._is_reached = True
@@ -80,16 +81,45 @@ class LeaseKeeper:
 
     @contextmanager
     def holding(self, units: Sequence[Unit]) -> Iterator[None]:
-        """Keep these units' leases alive for the time of the block."""
+        """Keep these units' leases alive for the time of the block, or until they are given up.
+
+        Where the block raises, those that were lost by then are counted.
+        """
         with self._lock:
             self._units, self._lost, self._is_revoked = tuple(units), set(), False
             self._checked_at = monotonic()
         try:
             with self._silence.computing():
                 yield
+        except BaseException as error:
+            with self._lock:
+                is_lost = isinstance(error, LeaseLost)
+                self.lost_count += len(self._units if is_lost else self._lost)
+            raise
         finally:
             with self._lock:
                 self._units = ()
+
+    def committed(self, unit: Unit, outcome: CommitOutcome) -> None:
+        """Take a unit as done with; its lease counts as lost where the commit came too late.
+
+        One that finds its unit done may be our own, sent again since its reply was lost: that is
+        no lost lease unless a renewal has said so.
+        """
+        too_late = (CommitOutcome.ENDED, CommitOutcome.FENCED)
+        with self._lock:
+            is_known = outcome is CommitOutcome.DUPLICATE and _lease(unit) in self._lost
+            self.lost_count += outcome in too_late or is_known
+        self.given_up(unit)
+
+    def given_up(self, unit: Unit) -> None:
+        """Renew a lease no more: this worker has split or failed its unit, or committed it.
+
+        Else a heartbeat would find none, and take it for lost.
+        """
+        with self._lock:
+            self._units = tuple(held for held in self._units if _lease(held) != _lease(unit))
+            self._lost.discard(_lease(unit))
 
     def watching(self) -> AbstractContextManager[None]:
         """End this process when the block hangs, though no lease is held: a model is tried."""
@@ -115,9 +145,9 @@ class LeaseKeeper:
             return all_lost or self._is_revoked
 
     def note_lost(self, units: Sequence[Unit]) -> None:
-        """Count leases as lost of which another call to the ledger has found that they are."""
+        """Take leases as lost of which another call to the ledger has found that they are."""
         with self._lock:
-            self._add_lost({_lease(unit) for unit in units if unit in self._units})
+            self._lost |= {_lease(unit) for unit in units if unit in self._units}
 
     def _run(self, on_heartbeat: Callable[[], None]) -> None:
         while not self._closed.wait(self._wait_s()):
@@ -148,14 +178,10 @@ class LeaseKeeper:
         }
         with self._lock:
             # Of what is in hand now, not of what a late renewal asked for.
-            if held and held[0] in self._units:
+            if any(unit in self._units for unit in held):
                 self._is_revoked = Renewal.REVOKED in kept
             # An answer may come late, when the unit has been claimed again: the attempt tells.
-            self._add_lost(lost & {_lease(unit) for unit in self._units})
-
-    def _add_lost(self, lost: set[_Lease]) -> None:
-        self.lost_count += len(lost - self._lost)
-        self._lost |= lost
+            self._lost |= lost & {_lease(unit) for unit in self._units}
 
 
 def _lease(unit: Unit) -> _Lease:

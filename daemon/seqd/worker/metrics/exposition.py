@@ -50,7 +50,8 @@ _COUNTED = {
         CounterMetricFamily, "Seconds from claim to commit, work in hand included.", _ROUTE
     ),
     "leases_lost": _Description(
-        CounterMetricFamily, "Leases that ran out, or ended with their job, while it worked."
+        CounterMetricFamily,
+        "Leases that ran out, or ended with their job, and with them work in hand or done.",
     ),
     "tokens": _Description(
         CounterMetricFamily, "Tokens of items, as the plugin counts them.", ("model",)

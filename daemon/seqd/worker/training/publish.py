@@ -233,6 +233,7 @@ class TrainingCommit:
         outcome = self._context.ledger.work.commit_training(
             run.unit, result, use, manifest.plugin_version
         )
+        self._context.leases.committed(run.unit, outcome)
         if outcome is CommitOutcome.COMPLETED:
             self._context.job_finished(run.unit.job_id)
         else:

@@ -113,6 +113,7 @@ class CombinationCommit:
         outcome = work.commit(
             unit, [result], self._chunk, fenced=True, use=use, plugin_version=plugin_version
         )
+        self._context.leases.committed(unit, outcome)
         if outcome is CommitOutcome.COMPLETED:
             log_and_continue(f"labels of job={unit.job_id} not moved", self._labels.move_at_end)
             self._context.job_finished(unit.job_id)
