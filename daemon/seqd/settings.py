@@ -200,7 +200,8 @@ class Settings(BaseSettings):
         description="Times as long as expected that a plugin may compute items, by what the last "
         "items with the same version and parameters took on this worker; then its process is "
         "ended, also where it asks whether to stop. 0: as long as it asks. Trainings, and the "
-        "first items after a model was loaded, are not bounded so.",
+        "first items after a model was loaded, are not bounded so; more or longer items than "
+        "before, and those after ten minutes of rest, have SEQD_MAX_SILENT_S at least.",
     )
     unit_budget_floor_s: float = Field(
         default=60.0,

@@ -15,8 +15,12 @@ from seqd.worker.unit_budgets import (
     CALLS_KEPT,
     KINDS_KEPT,
     NO_BUDGETS,
+    RECENT_S,
+    SIZES_KEPT,
+    Basis,
     Budget,
     BudgetRule,
+    Expected,
     UnitCosts,
     UnitSize,
 )
@@ -36,11 +40,15 @@ SIZES = st.builds(
 )
 
 
+def known(seconds: float, basis: Basis = Basis.LIKE_CALLS) -> Expected:
+    return Expected(seconds, basis)
+
+
 @given(RULES, SECONDS)
 def test_a_budget_is_never_below_the_floor_nor_a_silence_above_the_limit(
     rule: BudgetRule, expected_s: float
 ) -> None:
-    budget = rule.budget(expected_s)
+    budget = rule.budget(known(expected_s))
 
     assert budget is not None
     assert budget.unit_s >= max(rule.floor_s, rule.factor * expected_s)
@@ -51,7 +59,7 @@ def test_a_budget_is_never_below_the_floor_nor_a_silence_above_the_limit(
 def test_who_is_expected_to_take_longer_may_take_as_long_or_longer(
     rule: BudgetRule, one_s: float, other_s: float
 ) -> None:
-    less, more = (rule.budget(seconds) for seconds in sorted((one_s, other_s)))
+    less, more = (rule.budget(known(seconds)) for seconds in sorted((one_s, other_s)))
 
     assert less is not None and more is not None
     assert less.unit_s <= more.unit_s
@@ -59,7 +67,7 @@ def test_who_is_expected_to_take_longer_may_take_as_long_or_longer(
 
 
 def test_a_factor_of_zero_bounds_nothing() -> None:
-    assert NO_BUDGETS.budget(1.0) is None
+    assert NO_BUDGETS.budget(known(1.0)) is None
     assert NO_BUDGETS.least_s == inf
 
 
@@ -69,10 +77,17 @@ def a_cost(costs: UnitCosts, size: UnitSize, *, load: int = 1, written: int = 0)
         measured.written = written
 
 
+def seconds_of(costs: UnitCosts, size: UnitSize) -> float:
+    """What a call of the one kind should take, of which something is known."""
+    expected = costs.expected("kind", 1, size)
+    assert expected is not None
+    return expected.seconds
+
+
 @given(SIZES, SIZES)
 def test_more_and_longer_items_are_expected_to_take_longer(one: UnitSize, other: UnitSize) -> None:
-    costs, known = UnitCosts(), UnitSize(items=8, characters=800, longest=100)
-    with costs.measuring("kind", 1, known):
+    costs, first = UnitCosts(), UnitSize(items=8, characters=800, longest=100)
+    with costs.measuring("kind", 1, first):
         pass
     more = UnitSize(
         max(one.items, other.items),
@@ -80,21 +95,20 @@ def test_more_and_longer_items_are_expected_to_take_longer(one: UnitSize, other:
         max(one.longest, other.longest),
     )
 
-    expected_s = [costs.expected_s("kind", 1, size) for size in (one, other, more)]
+    expected_s = [seconds_of(costs, size) for size in (one, other, more)]
 
-    assert all(seconds is not None for seconds in expected_s)
-    assert max(expected_s) == expected_s[2]  # type: ignore[type-var]
+    assert max(expected_s) == expected_s[2]
 
 
 def test_nothing_is_expected_of_what_was_never_measured_or_was_loaded_anew() -> None:
     costs, size = UnitCosts(), UnitSize(items=8, characters=800, longest=100)
-    before = costs.expected_s("kind", 1, size)
+    before = costs.expected("kind", 1, size)
     a_cost(costs, size)
 
     assert before is None
-    assert costs.expected_s("another kind", 1, size) is None
-    assert costs.expected_s("kind", 2, size) is None
-    assert costs.expected_s("kind", 1, size) is not None
+    assert costs.expected("another kind", 1, size) is None
+    assert costs.expected("kind", 2, size) is None
+    assert costs.expected("kind", 1, size) is not None
 
 
 def test_what_raises_is_not_measured() -> None:
@@ -103,7 +117,7 @@ def test_what_raises_is_not_measured() -> None:
     with pytest.raises(ValueError, match="broken"), costs.measuring("kind", 1, size):
         raise ValueError("broken")
 
-    assert costs.expected_s("kind", 1, size) is None
+    assert costs.expected("kind", 1, size) is None
 
 
 def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
@@ -111,10 +125,7 @@ def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
     size = UnitSize(items=1, characters=10, longest=10, most_written=1_000)
     a_cost(costs, size, written=10)
 
-    expected_s = costs.expected_s("kind", 1, size)
-
-    assert expected_s is not None
-    assert expected_s >= 1.0  # a hundred times what ten characters took
+    assert seconds_of(costs, size) >= 1.0  # a hundred times what ten characters took
 
 
 def test_the_slowest_of_the_last_calls_counts_and_memory_is_bounded() -> None:
@@ -123,17 +134,102 @@ def test_the_slowest_of_the_last_calls_counts_and_memory_is_bounded() -> None:
     for _ in range(CALLS_KEPT - 1):
         with costs.measuring("kind", 1, size):
             pass
-    slow_s = costs.expected_s("kind", 1, size)
+    slow_s = seconds_of(costs, size)
     with costs.measuring("kind", 1, size):
         pass
-    fast_s = costs.expected_s("kind", 1, size)
+    fast_s = seconds_of(costs, size)
     for number in range(KINDS_KEPT):
         with costs.measuring(f"kind {number}", 1, size):
             pass
 
-    assert slow_s is not None and fast_s is not None
     assert slow_s >= 0.01 > fast_s
-    assert costs.expected_s("kind", 1, size) is None
+    assert costs.expected("kind", 1, size) is None
+
+
+DAY = BudgetRule(factor=50.0, floor_s=60.0, max_silent_s=600.0)
+SMALL = UnitSize(items=8, characters=800, longest=100)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        UnitSize(items=512, characters=51_200, longest=100),
+        UnitSize(items=8, characters=40_000, longest=5_000),
+    ],
+)
+def test_the_first_batch_of_another_size_may_compile_for_as_long_as_a_plugin_may_be_silent(
+    other: UnitSize,
+) -> None:
+    costs = UnitCosts()
+    a_cost(costs, SMALL)
+
+    like, first = (costs.expected("kind", 1, size) for size in (SMALL, other))
+    a_cost(costs, other)
+    second = costs.expected("kind", 1, other)
+
+    assert like is not None and first is not None and second is not None
+    for expected, least_s in ((like, 60.0), (first, 600.0), (second, 60.0)):
+        budget = DAY.budget(expected)
+        assert budget is not None
+        assert budget.silent_s == least_s
+        assert budget.unit_s >= least_s
+
+
+def test_the_first_batch_of_a_smaller_size_may_compile_for_five_minutes() -> None:
+    costs = UnitCosts()
+    a_cost(costs, SMALL)
+
+    expected = costs.expected("kind", 1, UnitSize(items=1, characters=100, longest=100))
+
+    assert expected is not None
+    assert expected.basis is Basis.LARGER_CALLS
+    budget = DAY.budget(expected)
+    assert budget is not None
+    assert (budget.silent_s, budget.unit_s) == (300.0, 300.0)
+
+
+def test_what_grows_by_the_square_of_its_size_keeps_to_its_budget() -> None:
+    costs, factor = UnitCosts(), 200
+    a_cost(costs, SMALL)
+    longer = UnitSize(items=8, characters=800 * factor, longest=100 * factor)
+
+    assert seconds_of(costs, longer) >= 0.01 * factor**2
+
+
+def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costs, now_s = UnitCosts(), 1_000.0
+    monkeypatch.setattr("seqd.worker.unit_budgets.monotonic", lambda: now_s)
+    a_cost(costs, SMALL)
+    now_s += RECENT_S
+
+    expected = costs.expected("kind", 1, SMALL)
+
+    assert expected is not None
+    assert DAY.budget(expected) == Budget(0.0, silent_s=600.0, unit_s=600.0)
+
+
+def test_what_is_known_by_the_queue_alone_has_five_times_the_least_budget() -> None:
+    by_queue = known(0.01, Basis.QUEUE)
+
+    assert DAY.budget(by_queue) == Budget(0.01, silent_s=300.0, unit_s=300.0)
+    assert BudgetRule(50.0, 500.0, 600.0).budget(by_queue) == Budget(0.01, 600.0, 600.0)
+
+
+def test_sizes_that_are_remembered_are_bounded() -> None:
+    costs = UnitCosts()
+    for exponent in range(SIZES_KEPT + 1):
+        with costs.measuring("kind", 1, UnitSize(1, 2**exponent, 2**exponent)):
+            pass
+
+    oldest, newest = (
+        costs.expected("kind", 1, UnitSize(1, 2**exponent, 2**exponent))
+        for exponent in (0, SIZES_KEPT)
+    )
+
+    assert oldest is not None and newest is not None
+    assert (oldest.basis, newest.basis) == (Basis.LARGER_CALLS, Basis.LIKE_CALLS)
 
 
 def hangs_of(
@@ -223,3 +319,20 @@ def test_work_that_waits_for_a_processor_keeps_to_its_budget(tmp_path: Path) -> 
     silence.close()
 
     assert found == []
+
+
+def test_work_that_waits_for_a_disk_keeps_to_its_budget(tmp_path: Path) -> None:
+    thread, found = tmp_path / "10", list[Hang]()
+    thread.mkdir()
+    (thread / "stat").write_text("10 (a) R (python) D 1 10 10 0\n")
+    silence = Silence(60.0, found.append, least_s=0.1, delay=RunDelay(tmp_path))
+    silence.start()
+
+    with silence.computing(), silence.within(Budget(0.01, silent_s=0.1, unit_s=0.1)):
+        sleep(0.3)
+        assert found == []
+        (thread / "stat").write_text("10 (a) D (python) S 1 10 10 0\n")
+        sleep(0.4)
+    silence.close()
+
+    assert found

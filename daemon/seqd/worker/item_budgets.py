@@ -3,20 +3,24 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
+from redis.exceptions import ResponseError
+
 from seqd.admission import most_written
 from seqd.errors import REDIS_ERRORS
 from seqd.hookspecs import PluginParameters, WorkItem
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
-from seqd.scaling import item_seconds
 from seqd.worker.context import WorkerContext
 from seqd.worker.outcomes import Call, Outcome
-from seqd.worker.unit_budgets import UnitCosts, UnitSize
+from seqd.worker.unit_budgets import Basis, Expected, UnitCosts, UnitSize
 from seqd_schemas import Generation, ModelReference, queues_of_model, route_of, task_of
 
 #: Parameters that differ from job to job and cost nothing.
 _FREE_PARAMETERS = {"seed"}
+
+#: Characters that the texts of a queue have at least, on the mean.
+_SHORT_TEXT = 100
 
 
 class ItemBudgets:
@@ -36,8 +40,8 @@ class ItemBudgets:
     ) -> Call:
         """Return a call of a plugin that ends this process where it takes far too long.
 
-        By what the same calls took before; of units with which a worker has hung, also by what the
-        items of their queue take anywhere: this worker may be new.
+        By what the same calls took before; where none of the size did, of units with which a
+        worker has hung, by what the items of their queue take anywhere: this worker may be new.
         """
         rule, leases = self._context.budgets, self._context.leases
         if rule.factor <= 0:
@@ -46,14 +50,17 @@ class ItemBudgets:
         kind = f"{name}@{version} {task} {_digest(parameters)}"
         load = self._context.cache.load_number(name, version)
         most_each = self._most_written(name, task, parameters)
-        item_s = self._item_s(name, task, version) if any(map(_has_hung, units)) else None
+        item_s = None
+        if any(map(_has_hung, units)):
+            item_s = self._item_s(name, task, version, most_each)
 
         def within_budget(items: Sequence[WorkItem]) -> list[Outcome]:
             size = _size(items, most_each)
-            expected_s = self._costs.expected_s(kind, load, size)
-            if expected_s is None and item_s is not None:
-                expected_s = item_s * len(items)
-            budget = None if expected_s is None else rule.budget(expected_s)
+            expected = self._costs.expected(kind, load, size)
+            is_unsure = expected is None or expected.basis is Basis.OTHER_CALLS
+            if item_s is not None and is_unsure:
+                expected = Expected(item_s * len(items), Basis.QUEUE)
+            budget = None if expected is None else rule.budget(expected)
             with leases.within(budget), self._costs.measuring(kind, load, size) as measured:
                 outcomes = list(call(items))
                 measured.written = _written(outcomes)
@@ -68,16 +75,21 @@ class ItemBudgets:
             return None
         return most_written(bound, parameters.model_dump(mode="json")).characters
 
-    def _item_s(self, name: str, task: str, version: int) -> float | None:
-        """Return what an item of a queue takes, as all workers measure it; None: not known."""
+    def _item_s(self, name: str, task: str, version: int, most_each: int | None) -> float | None:
+        """Return what an item of a queue takes, by the mean of all workers; None: not known.
+
+        Of another version nothing is taken to be known. Texts of the queue may have been short, by
+        their jobs' parameters: what may write a long one has as much more time.
+        """
         context = self._context
         (queue,) = queues_of_model(route_of(task, context.store.plugin_of(name)), name, [version])
         try:
             with waiting_at_most(0):
-                item_s, is_measured = item_seconds(queue, context.ledger.backlog.rates())
-        except REDIS_ERRORS:
+                rate = context.ledger.backlog.rates().get(queue)
+        except (*REDIS_ERRORS, ResponseError):
             return None
-        return item_s if is_measured else None
+        item_s = None if rate is None else rate.item_s
+        return None if item_s is None else item_s * max(1.0, (most_each or 0) / _SHORT_TEXT)
 
 
 def _digest(parameters: PluginParameters) -> str:

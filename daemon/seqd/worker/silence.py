@@ -128,12 +128,14 @@ class Silence:
 
         A loop uses its processor, a deadlock uses none, so neither processor time nor its absence
         tells a hang from work. What counts is the time that has passed, less what the process has
-        waited for a processor: a machine with ten times as much to run makes nothing a hang.
+        waited for a processor or a disk: neither a machine with ten times as much to run nor a file
+        server that is away makes anything a hang.
         """
         block = self._budgeted
         if block is None:
             return None
-        counted_s = max(0.0, passed_s - self._delay.since_last_s())
+        waited_s = passed_s if self._delay.waits_for_disk() else self._delay.since_last_s()
+        counted_s = max(0.0, passed_s - waited_s)
         block.computed_s += counted_s
         block.silent_s = 0.0 if is_heard else block.silent_s + counted_s
         if block.silent_s > block.budget.silent_s:

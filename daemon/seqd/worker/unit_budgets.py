@@ -3,13 +3,16 @@
 `SEQD_MAX_SILENT_S` must leave time for the longest unit of any model, and is no bound on a plugin
 that loops and goes on asking whether to stop. What these items should take is known better: from
 the last calls with the same model, version and parameters. Where nothing is known, as of the first
-call after a model was loaded, which may compile, there is no budget.
+call after a model was loaded, which may compile, there is no budget. What is known of other sizes
+alone, or from long ago, bounds no call below that setting: the first batch of a new length may
+compile, cost may grow faster than size, and what was long at rest may come from a disk again.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Self
@@ -17,9 +20,38 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from seqd.settings import Settings
 
-#: Calls of one kind that are remembered, of which the slowest counts, and kinds.
+#: Calls of one kind that are remembered, of which the slowest counts, kinds, and sizes of each.
 CALLS_KEPT = 8
 KINDS_KEPT = 256
+SIZES_KEPT = 16
+
+#: Seconds for which calls say what the next one should take.
+RECENT_S = 600.0
+
+#: Times the least budget that items have which are known by larger calls or by their queue alone:
+#: their size is a new one here, for which a model may compile.
+_FLOORS_OF_NEW = 5
+
+
+class Basis(Enum):
+    """What an expectation comes from."""
+
+    #: Calls of like size, the last of them not long ago.
+    LIKE_CALLS = auto()
+    #: Such calls of more and longer items alone.
+    LARGER_CALLS = auto()
+    #: Calls of fewer or shorter items, or from long ago.
+    OTHER_CALLS = auto()
+    #: What items of the queue take on all workers.
+    QUEUE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What items should take at most, and how that is known."""
+
+    seconds: float
+    basis: Basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +83,19 @@ class BudgetRule:
         """The least time that a budget allows."""
         return self.floor_s if self.factor > 0 else inf
 
-    def budget(self, expected_s: float) -> Budget | None:
-        """Return the budget for items that should take so long; None where there are to be none."""
+    def budget(self, expected: Expected) -> Budget | None:
+        """Return the budget of items that should take so long; None where there are to be none."""
         if self.factor <= 0:
             return None
-        unit_s = max(self.floor_s, self.factor * expected_s)
-        return Budget(expected_s, min(self.max_silent_s, unit_s), unit_s)
+        unit_s = max(self._floor_s(expected.basis), self.factor * expected.seconds)
+        return Budget(expected.seconds, min(self.max_silent_s, unit_s), unit_s)
+
+    def _floor_s(self, basis: Basis) -> float:
+        if basis is Basis.LIKE_CALLS:
+            return self.floor_s
+        is_other = basis is Basis.OTHER_CALLS
+        least_s = self.max_silent_s if is_other else _FLOORS_OF_NEW * self.floor_s
+        return max(self.floor_s, min(self.max_silent_s, least_s))
 
 
 NO_BUDGETS = BudgetRule(factor=0.0, floor_s=inf, max_silent_s=inf)
@@ -73,15 +112,29 @@ class UnitSize:
     #: The most characters that the plugin may write; None of a task that writes no text.
     most_written: int | None = None
 
+    @property
+    def padded(self) -> int:
+        """Characters of a batch in which all texts are as long as the longest."""
+        return self.items * self.longest
+
+    @property
+    def likeness(self) -> tuple[int, int]:
+        """The same for sizes of which none is more than twice the other."""
+        return self.items.bit_length(), self.longest.bit_length()
+
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a call took: the longest that each measure allows for."""
+    """What a call took."""
 
-    item_s: float
-    character_s: float
-    #: Of the text that it wrote.
-    written_s: float
+    seconds: float
+    size: UnitSize
+    #: Characters of the text that it wrote.
+    written: int
+
+
+def _last_calls() -> deque[_Call]:
+    return deque(maxlen=CALLS_KEPT)
 
 
 @dataclass(slots=True)
@@ -90,7 +143,41 @@ class _Kind:
 
     #: Number of the load of the model that did them.
     load: int
-    calls: deque[_Call] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
+    calls: deque[_Call] = field(default_factory=_last_calls)
+    #: Those of each size, by its likeness.
+    by_size: OrderedDict[tuple[int, int], deque[_Call]] = field(default_factory=OrderedDict)
+    last_s: float = 0.0
+
+    def add(self, call: _Call) -> None:
+        """Remember a call."""
+        likeness = call.size.likeness
+        self.calls.append(call)
+        self.by_size.setdefault(likeness, _last_calls()).append(call)
+        self.by_size.move_to_end(likeness)
+        if len(self.by_size) > SIZES_KEPT:
+            self.by_size.popitem(last=False)
+        self.last_s = monotonic()
+
+    def expected(self, size: UnitSize) -> Expected:
+        """Return what a call should take at most, by the slowest of the last ones."""
+        like: Sequence[_Call] = self.by_size.get(size.likeness, ())
+        basis = Basis.LIKE_CALLS
+        if not like:
+            like, basis = self._larger(size), Basis.LARGER_CALLS
+        if not like:
+            return Expected(max(_grown_s(call, size) for call in self.calls), Basis.OTHER_CALLS)
+        if monotonic() - self.last_s >= RECENT_S:
+            basis = Basis.OTHER_CALLS
+        return Expected(max(_expected_s(call, size) for call in like), basis)
+
+    def _larger(self, size: UnitSize) -> Sequence[_Call]:
+        items, longest = size.likeness
+        return [
+            call
+            for (other_items, other_longest), calls in self.by_size.items()
+            if other_items >= items and other_longest >= longest
+            for call in calls
+        ]
 
 
 class UnitCosts:
@@ -99,27 +186,25 @@ class UnitCosts:
     def __init__(self) -> None:
         self._kinds: OrderedDict[str, _Kind] = OrderedDict()
 
-    def expected_s(self, kind: str, load: int, size: UnitSize) -> float | None:
-        """Return what a call should take at most, by the slowest of the last ones; None: unknown.
+    def expected(self, kind: str, load: int, size: UnitSize) -> Expected | None:
+        """Return what a call should take at most; None where nothing is known.
 
         A model that was loaded anew, which has another `load`, may compile first.
         """
         known = self._kinds.get(kind)
-        if known is None or known.load != load:
-            return None
-        return max(_expected(call, size) for call in known.calls)
+        return None if known is None or known.load != load else known.expected(size)
 
     @contextmanager
     def measuring(self, kind: str, load: int, size: UnitSize) -> Iterator["Measured"]:
         """Note what a block takes that computes items; nothing where it raises."""
         measured, began_s = Measured(), monotonic()
         yield measured
-        call = _call(monotonic() - began_s, size, measured.written)
+        call = _Call(monotonic() - began_s, size, measured.written)
         known = self._kinds.get(kind)
         if known is None or known.load != load:
             known = self._kinds[kind] = _Kind(load)
         self._kinds.move_to_end(kind)
-        known.calls.append(call)
+        known.add(call)
         if len(self._kinds) > KINDS_KEPT:
             self._kinds.popitem(last=False)
 
@@ -132,15 +217,16 @@ class Measured:
     written: int = 0
 
 
-def _call(seconds: float, size: UnitSize, written: int) -> _Call:
-    return _Call(
-        seconds / max(1, size.items),
-        seconds / max(1, size.characters),
-        seconds / max(1, written),
-    )
+def _expected_s(call: _Call, size: UnitSize) -> float:
+    """Return what a call of about this size should take, by the most that each measure allows."""
+    by_items = call.seconds / max(1, call.size.items) * size.items
+    by_characters = call.seconds / max(1, call.size.characters) * size.padded
+    by_text = call.seconds / max(1, call.written) * (size.most_written or 0)
+    return max(by_items, by_characters, by_text)
 
 
-def _expected(call: _Call, size: UnitSize) -> float:
-    by_size = max(call.item_s * size.items, call.character_s * size.items * size.longest)
-    by_text = 0.0 if size.most_written is None else call.written_s * size.most_written
-    return max(by_size, by_text)
+def _grown_s(call: _Call, size: UnitSize) -> float:
+    """Return the same for another size, with which the cost may grow by the square."""
+    known = call.size
+    growth = max(1.0, size.items / max(1, known.items), size.padded / max(1, known.padded))
+    return _expected_s(call, size) * growth
