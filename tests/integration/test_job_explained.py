@@ -3,10 +3,12 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest import MonkeyPatch
 
 from builders import a_classify_job, a_worker_status
 from cli_builders import here
@@ -17,7 +19,7 @@ from seqd.client.explaining.records import Explanation, UnitInHand
 from seqd.errors import UnknownItem, UnknownJob
 from seqd.ledger.exchange import Command, Exchange, Pipeline
 from seqd.ledger.units import Death
-from seqd_schemas import DeathCause, JobState
+from seqd_schemas import DeathCause, JobState, ModelPause
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -140,6 +142,57 @@ def test_a_job_that_nobody_can_run_has_the_reason_of_each_worker(environment: En
         "worker-d": "no_plugin",
     }
     assert found.left_s is None
+
+
+def test_a_job_of_a_paused_model_waits_for_it_with_who_paused_it_and_why(
+    environment: Environment,
+) -> None:
+    publish(environment, "worker-a")
+    environment.submit_units(1, job_id="j1")
+    pause = {"model": "imdb_lstm", "by": "ana@h1", "at_ms": 1, "reason": "wrong labels"}
+    environment.ledger.model_pauses.pause(ModelPause.model_validate(pause))
+
+    found = explain(environment, "j1")
+
+    assert [reason.code for reason in found.waits_for] == ["model_paused"]
+    assert re.fullmatch(
+        r"Job j1 is queued: Model imdb_lstm is paused by ana@h1 since .{16}: wrong labels\. Its "
+        r"jobs go on by `seqd models resume imdb_lstm`\.",
+        found.headline,
+    )
+    assert found.left_s is None
+
+
+def pause_by(environment: Environment, who: str, target: str, monkeypatch: MonkeyPatch) -> None:
+    monkeypatch.setattr("seqd.ledger.audit.user_name", lambda: who)
+    environment.ledger.audit.note("jobs.pause", target)
+
+
+def test_a_paused_job_is_told_with_who_paused_it_where_the_audit_has_that(
+    environment: Environment, monkeypatch: MonkeyPatch
+) -> None:
+    audit, control = environment.ledger.audit, environment.ledger.control
+    for job_id in ("j1", "j2", "j3"):
+        environment.submit_units(1, job_id=job_id)
+    control.pause("j3")  # nobody has written it down
+    time.sleep(0.002)
+    pause_by(environment, "eve", "model=other", monkeypatch)
+    audit.note("jobs.pause", "model=other", {"acted_on": 0}, "done")
+    pause_by(environment, "ana", "j1", monkeypatch)
+    control.pause("j1")
+    pause_by(environment, "bob", "tenant=acme", monkeypatch)
+    control.pause("j2")
+    audit.note("jobs.pause", "tenant=acme", {"acted_on": 1}, "done")
+    time.sleep(0.002)
+    pause_by(environment, "eve", "j1", monkeypatch)  # it was paused before
+
+    told = [explain(environment, job_id).headline for job_id in ("j1", "j2", "j3")]
+
+    assert re.match(
+        r"Job j1 is paused: it has been paused for .+ s by ana@[^ ,]+: no unit", told[0]
+    )
+    assert re.search(r" s by bob@[^ ,]+, with all that match tenant=acme: no unit", told[1])
+    assert re.search(r"it has been paused for [0-9.]+ s: no unit", told[2])
 
 
 def test_an_upload_whose_client_is_silent_is_told(environment: Environment) -> None:

@@ -18,6 +18,7 @@ from ledger_fixtures import open_environment
 from readme_blocks import ROOT
 from redis_fixtures import PrivateServer
 from rights_flow import Fleet, running_up
+from seqd.client.explaining.reading import explained
 from seqd.errors import NotAllowed, RedisNoPermission
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import KEY_ACCESS_SINCE, Role, rights_of
@@ -252,6 +253,25 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     ledger = fleet.ledger(Role.CLIENT)
     rules, records = ledger.cordons.rules(), ledger.tenants.all()
     assert (len(rules), len(records)) == ((1, 0) if script == "cordon" else (0, 1))
+
+
+def test_who_paused_a_job_is_told_to_those_who_may_read_the_audit(fleet: Fleet) -> None:
+    if fleet.version < KEY_ACCESS_SINCE:
+        pytest.skip("this server knows no keys for reading alone")
+    told = {}
+    for role in (Role.OPERATOR, Role.CLIENT):
+        with connect(fleet.url(role), role=role) as redis:
+            environment = open_environment(redis, fleet.settings)
+            job_id = environment.submit(chunk=a_chunk(), sealed=True)
+            environment.ledger.audit.note("jobs.pause", job_id)
+            environment.ledger.control.pause(job_id)
+            steps = explained(environment.ledger, job_id)
+            told[role] = environment.ledger.transport.run(steps).headline
+
+    assert {role: " s by " in headline for role, headline in told.items()} == {
+        Role.OPERATOR: True,
+        Role.CLIENT: False,
+    }
 
 
 @pytest.mark.parametrize("role", [Role.CLIENT, Role.OPERATOR])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from seqd.client.job_steps import JobSteps
 from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, UnknownJob
 from seqd.ledger import LedgerParts
+from seqd.ledger.audit import ALL_JOBS
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import ANY_JOB, JobFilter, JobFilters, job_filter
 from seqd.ledger.many_jobs import ACTED_STATES, JobAction, JobGroup, Selection
@@ -114,7 +115,7 @@ def _in_words(selection: Selection) -> str:
     wanted, able = selection.wanted, ACTED_STATES[selection.action]
     if wanted.states == able:
         wanted = replace(wanted, states=frozenset())
-    return wanted.in_words or "all jobs"
+    return wanted.in_words or ALL_JOBS
 
 
 def past_of(action: JobAction) -> str:

@@ -19,6 +19,8 @@ from seqd.ledger.scripts import as_bytes, as_int, as_list
 from seqd_schemas import MAX_PAUSED_MODELS, Keys, to_stored
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from seqd_schemas import JobRecord, ModelPause, Waiting
 
 log = logging.getLogger(__name__)
@@ -124,7 +126,7 @@ def pause_in_words(pause: "ModelPause") -> str:
     return f"{what} by {pause.by or 'somebody'} since {since:%Y-%m-%d %H:%M}{why}"
 
 
-def paused_waiting(record: "JobRecord", pauses: "dict[str, ModelPause]") -> "Waiting | None":
+def paused_waiting(record: "JobRecord", pauses: "Mapping[str, ModelPause]") -> "Waiting | None":
     """Return why a job waits whose model is paused; None of any other."""
     from seqd_schemas import JobState, Waiting, WaitingCode
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from seqd.client.explaining.items import item_explained
-from seqd.client.explaining.reasons import Facts
+from seqd.client.explaining.reasons import Facts, last_event_ms
 from seqd.client.explaining.records import Explanation
 from seqd.client.explaining.sentences import explanation
 from seqd.client.job_steps import JobSteps
@@ -17,7 +17,7 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Command, Exchange, pipeline
 from seqd.ledger.unit_states import Holdings, holdings_of, tenants_waiting, unit_states_of
 from seqd.validation import did_you_mean
-from seqd_schemas import JobRecord
+from seqd_schemas import JobRecord, JobState
 
 if TYPE_CHECKING:
     from seqd_schemas import WorkerStatus
@@ -63,6 +63,11 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
     states = yield from unit_states_of(ledger.keys, record.job_id)
     if record.state.is_terminal:
         return Facts(record, states)
+    pauses = yield from ledger.model_pauses.all.steps()
+    paused_by = None
+    at_ms = last_event_ms(Facts(record, states), "paused")
+    if record.state is JobState.PAUSED and at_ms is not None:
+        paused_by = yield from ledger.audit.pause_of.steps(record.job_id, at_ms)
     workers = yield from ledger.fleet.workers.steps()
     holdings = yield from _holdings(ledger, workers)
     rates = yield from ledger.backlog.rates.steps()
@@ -85,6 +90,8 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         work_left=_counts(cast(dict[bytes, bytes], left)),
         tenants=tenants,
         is_memory_short=memory == b"short",
+        pauses=pauses,
+        paused_by=paused_by,
     )
 
 

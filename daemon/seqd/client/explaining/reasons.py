@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 
 from seqd.client.explaining.records import Reason, WorkerAnswer
 from seqd.kinds import KINDS
+from seqd.ledger.model_pauses import paused_waiting
 from seqd.ledger.unit_states import Holdings, UnitStates
 from seqd.scaling import Rate, item_seconds
 from seqd.serving import can_run, does, leaves_out, reasons, serves, waiting_of
 from seqd_schemas import (
     NAMED_MODEL_VERSION,
+    AuditRecord,
     JobRecord,
     JobState,
+    ModelPause,
     PluginState,
     Progress,
     QueueName,
@@ -44,6 +47,10 @@ class Facts:
     #: Tenants with claimable units in its queue, the next one first.
     tenants: Sequence[str] = ()
     is_memory_short: bool = False
+    #: Models that are paused or disabled.
+    pauses: Mapping[str, ModelPause] = field(default_factory=dict)
+    #: The act that paused the job, where the audit has it and may be read.
+    paused_by: AuditRecord | None = None
 
     @property
     def task(self) -> str:
@@ -148,9 +155,13 @@ def waits_for(facts: Facts) -> list[Reason]:
         return []
     if record.state is JobState.PAUSED:
         return [_paused(facts), *_upload(facts)]
+    stopped = paused_waiting(record, facts.pauses)
+    held_up = [] if stopped is None else [Reason(stopped.code, stopped.message)]
     nobody = waiting_of(record, facts.workers)
     if nobody is not None:
-        return [Reason(nobody.code, nobody.message), *_upload(facts)]
+        return [*held_up, Reason(nobody.code, nobody.message), *_upload(facts)]
+    if held_up:
+        return [*held_up, *_dead_workers(facts), *_upload(facts), *_reading(facts)]
     found = [*_dead_workers(facts), *_busy(facts), *_back_off(facts), *_limit(facts)]
     return [*found, *_upload(facts), *_reading(facts), *_turn(facts)]
 
@@ -161,8 +172,18 @@ def _paused(facts: Facts) -> Reason:
     still = f"; {counted(held, 'unit')} that workers had begun will be finished" if held else ""
     since = "" if at_ms is None else f" for {span((facts.states.now_ms - at_ms) / 1000)}"
     return Reason(
-        "paused", f"it has been paused{since}: no unit is begun until it is resumed{still}"
+        "paused",
+        f"it has been paused{since}{_by(facts)}: no unit is begun until it is resumed{still}",
     )
+
+
+def _by(facts: Facts) -> str:
+    """Return who paused a job, and with which filter where that paused others, too."""
+    act = facts.paused_by
+    if act is None:
+        return ""
+    others = "" if act.target == facts.record.job_id else f", with all that match {act.target}"
+    return f" by {act.who or 'somebody'}@{act.host}{others}"
 
 
 def _dead_workers(facts: Facts) -> Iterable[Reason]:
@@ -256,6 +277,8 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     """
     record, able = facts.record, facts.able
     if record.state.is_terminal or record.state is JobState.PAUSED or not able:
+        return None, False
+    if paused_waiting(record, facts.pauses) is not None:
         return None, False
     for event in facts.states.events:
         if isinstance(event, Step | Progress) and event.eta_s is not None:

@@ -86,8 +86,8 @@ class WorkerAnswer:
 class Reason:
     """One thing that the job waits for."""
 
-    #: `no_worker`, `not_served`, `not_placed`, `unfit`, `paused`, `upload`, `reading`, `busy`,
-    #: `back_off`, `max_units`, `redis_full`, `turn` or `dead_worker`.
+    #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `paused`, `upload`,
+    #: `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn` or `dead_worker`.
     code: str
     message: str
 
