@@ -5,10 +5,11 @@ Pure: reads counts, rates and records, changes nothing.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp
 from typing import Final, Literal
 
+from seqd.kinds import TRAIN
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
 from seqd.serving import can_run, does, serves, takes, waiting_for
 from seqd_schemas import QueueName, WorkerState, WorkerStatus
@@ -21,7 +22,7 @@ _LEAST_S: Final = 2.0
 
 #: What a queue is said to do. `moving`: items are in hand, or were done within the last minute.
 #: `waiting`: a worker can run it, and none has begun. `unserved`: nobody can run it. `paused`: all
-#: of its jobs are. `idle`: nothing is left.
+#: of its jobs are, or its model is. `idle`: nothing is left.
 QueueVerdict = Literal["moving", "waiting", "unserved", "paused", "idle"]
 
 
@@ -94,7 +95,7 @@ class QueueState:
     state: QueueVerdict
     #: Why nobody can run it; of one of several versions, too.
     reason: str
-    #: Items that no worker holds; of paused jobs: `paused_items`.
+    #: Items that no worker holds; of paused jobs and of a paused model: `paused_items`.
     waiting_items: int
     items_in_hand: int
     paused_items: int
@@ -111,6 +112,8 @@ class QueueState:
     #: The same by the workers that can run it now; None where there is none.
     eta_s: float | None
     workers: WorkerCounts
+    #: Who has paused or disabled its model, since when and why, as a sentence; '' where nobody has.
+    model_pause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class QueueFacts:
     jobs: Sequence[JobRow]
     #: Tasks and models of the catalog, which have a row without work, too.
     known: Iterable[tuple[str, str]] = ()
+    #: By model that is paused or disabled a sentence on that.
+    pauses: Mapping[str, str] = field(default_factory=dict)
 
 
 def queue_states(facts: QueueFacts) -> list[QueueState]:
@@ -158,6 +163,8 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
     done = [one for queue, one in facts.done.items() if _is_of(queue, own)]
     rates = [one.rates(facts.now_ms) for one in done]
     paused = sum(j.items for j in facts.jobs if j.state == "paused" and _is_of(j.queue, own))
+    paused += sum(one.held_up_items for one in facts.work if _is_of(one.queue, own))
+    pause = "" if route.task == TRAIN else facts.pauses.get(route.model, "")
     reason = _reason(route, versions, facts.workers)
     rate_per_s = sum(items for items, _ in rates)
     return QueueState(
@@ -165,6 +172,7 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
         model=route.model,
         tenant=None,
         state=_verdict(route, paused, rate_per_s, is_unserved=bool(reason)),
+        model_pause=pause,
         reason=reason,
         waiting_items=max(0, route.items - route.leased_items),
         items_in_hand=route.leased_items,
@@ -196,7 +204,8 @@ def _verdict(
 def _tenant_state(
     whole: QueueState, tenant: str, jobs: Sequence[JobRow], now_ms: int
 ) -> QueueState:
-    waiting = sum(job.items for job in jobs if job.state != "paused")
+    paused = sum(job.items for job in jobs if job.state == "paused" or whole.model_pause)
+    waiting = sum(job.items for job in jobs) - paused
     waits = [(now_ms - job.created_ms) / 1000 for job in jobs if job.state == "queued"]
     left = whole.waiting_items + whole.items_in_hand
     seconds = whole.work_left_s * min(1.0, waiting / left) if left else 0.0
@@ -214,7 +223,7 @@ def _tenant_state(
         reason=whole.reason if verdict == "unserved" else "",
         waiting_items=waiting,
         items_in_hand=0,
-        paused_items=sum(job.items for job in jobs if job.state == "paused"),
+        paused_items=paused,
         oldest_wait_s=max(0.0, *waits) if waits else None,
         rate_per_s=None,
         errors_per_s=None,
@@ -224,6 +233,7 @@ def _tenant_state(
         is_measured=whole.is_measured,
         eta_s=None,
         workers=whole.workers,
+        model_pause=whole.model_pause,
     )
 
 

@@ -51,6 +51,8 @@ class QueueWork:
     #: Seconds since the oldest of its jobs was made that nobody has begun; None where there is
     #: none, or it stands too far behind to be looked for.
     oldest_wait_s: float | None = None
+    #: Items that wait for a paused model, which are not among `items`.
+    held_up_items: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from builders import a_catalog_entry, a_classify_job, a_worker_status
 from ledger_fixtures import CLASSIFY, Environment
 from seqd.ledger.overview import MAX_JOBS
 from seqd.queue_states import QueueState, WorkerCounts
-from seqd_schemas import Completed, Failed, Failure, FileSource, queue_of
+from seqd_schemas import Completed, Failed, Failure, FileSource, ModelPause, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -72,6 +72,21 @@ def test_a_queue_of_the_catalog_without_work_is_idle_and_one_of_paused_jobs_is_p
     assert (idle.state, idle.rate_per_s) == ("idle", 0.0)
     paused = the_queue(environment)
     assert (paused.state, paused.paused_items) == ("paused", 4)
+
+
+def test_what_waits_for_a_paused_model_is_told_as_paused_and_by_whom(
+    environment: Environment,
+) -> None:
+    environment.submit_units(2)
+    pause = ModelPause(model="imdb_lstm", by="ana@h1", at_ms=1, reason="wrong labels")
+    environment.ledger.model_pauses.pause(pause)
+
+    state = the_queue(environment)
+
+    assert (state.state, state.paused_items, state.waiting_items) == ("paused", 4, 0)
+    assert state.model_pause.endswith(
+        ": wrong labels. Its jobs go on by `seqd models resume imdb_lstm`."
+    )
 
 
 def test_by_tenant_each_has_its_own_row(environment: Environment) -> None:

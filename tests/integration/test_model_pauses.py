@@ -15,6 +15,7 @@ from ledger_fixtures import CLASSIFY, Environment
 from seqd.client import AsyncClient, Client, ModelDisabled, NoWorker, UnknownModel
 from seqd.errors import InvalidRequest
 from seqd.ledger import connect
+from seqd.ledger.model_pauses import paused_waiting
 from seqd.ledger.submissions import BatchTemplate
 from seqd_schemas import MAX_PAUSED_MODELS, ModelPause, WaitingCode, queue_of
 from worker_fixtures import Cluster
@@ -55,6 +56,18 @@ def test_a_pause_is_of_one_model_and_of_none_that_is_made_with_the_same_plugin(
 
     assert environment.ledger.work.waiting_queues([named, own]).keys() == {own}
     assert environment.ledger.work.claim("worker-a", [named, own]) is not None
+
+
+def test_a_pause_of_a_year_that_no_calendar_has_is_told_like_any_other(
+    environment: Environment,
+) -> None:
+    environment.ledger.model_pauses.pause(a_pause(at_ms=2**53))
+    job_id = environment.submit_units(1)
+
+    pauses = environment.ledger.model_pauses.all()
+    waiting = paused_waiting(environment.record(job_id), pauses)
+
+    assert waiting is not None and waiting.message.startswith("Model imdb_lstm is paused by ana@h1")
 
 
 def test_trainings_of_a_paused_model_go_on(environment: Environment) -> None:

@@ -78,6 +78,18 @@ def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None
     assert (state.state, state.paused_items, state.waiting_items) == ("paused", 70, 0)
 
 
+def test_a_queue_of_a_paused_model_is_paused_and_says_who_did_it() -> None:
+    work = [QueueWork(QUEUE, items=0, held_up_items=70)]
+    jobs = [JobRow(QUEUE, "acme", "queued", created_ms=0, items=70)]
+    facts = QueueFacts(0, work, RATES, {}, [a_worker()], jobs, pauses={"imdb_lstm": "By ana."})
+
+    (whole,), (acme,) = queue_states(facts), tenant_states(facts)
+
+    for state in (whole, acme):
+        assert (state.state, state.paused_items, state.waiting_items) == ("paused", 70, 0)
+        assert state.model_pause == "By ana."
+
+
 @pytest.mark.parametrize(
     ("now_ms", "expected"),
     [(10_000, 100.0), (20_000, 45.8), (69_000, 8.4), (71_000, 0.0)],

@@ -88,7 +88,7 @@ def _lines(
     from rich.text import Text
 
     from seqd.cli.ui.columns import Signs
-    from seqd.cli.ui.queues import queue_lines, queue_reasons
+    from seqd.cli.ui.queues import pause_reasons, queue_lines, queue_reasons
     from seqd.escaping import printable
 
     signs, width = Signs(screen.console.encoding), screen.console.width
@@ -98,6 +98,6 @@ def _lines(
     if others:
         noun = "task and model" if others == 1 else "tasks and models"
         lines.append(Text(f"{others} more {noun} without work: --all", style="dim"))
-    for sentence in queue_reasons(states):
+    for sentence in (*queue_reasons(states), *pause_reasons(states)):
         lines += [Text(""), Text(printable(sentence), style="yellow")]
     return lines

@@ -166,11 +166,13 @@ class Backlog:
         now_ms = yield from self._fleet.now_ms.steps()
         held = yield from self._held(now_ms)
         waits = yield from self._oldest_waits(now_ms)
-        for queue in items:
+        held_up = dict.fromkeys(items, 0)
+        for queue, count in items.items():
             _, model, version = QueueName.parse(queue)
             if version is not None and model in paused:
                 # Nobody may go on with what waits, so no worker is needed for it.
-                items[queue] = min(items[queue], round(held[queue].items))
+                items[queue] = min(count, round(held[queue].items))
+                held_up[queue] = count - items[queue]
         return [
             QueueWork(
                 queue,
@@ -181,6 +183,7 @@ class Backlog:
                 reported=held[queue].reported,
                 reported_s=held[queue].reported_s,
                 oldest_wait_s=waits.get(queue),
+                held_up_items=held_up[queue],
             )
             for queue, count in items.items()
         ]

@@ -6,6 +6,7 @@ Trainings run on no version, and go on.
 """
 
 import logging
+import time
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -118,12 +119,11 @@ def disabled(rule: bytes) -> ModelDisabled:
 
 def pause_in_words(pause: "ModelPause") -> str:
     """Return who paused a model, since when and why: `paused by ana@h1 since 08:10: repair`."""
-    from datetime import datetime
-
-    since = datetime.fromtimestamp(pause.at_ms / 1000).astimezone()
+    # No datetime: it knows no year beyond 9999, and a rule that was written by hand may have any.
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(pause.at_ms / 1000))
     what = "disabled" if pause.disabled else "paused"
     why = f": {pause.reason}" if pause.reason else ""
-    return f"{what} by {pause.by or 'somebody'} since {since:%Y-%m-%d %H:%M}{why}"
+    return f"{what} by {pause.by or 'somebody'} since {since}{why}"
 
 
 def paused_waiting(record: "JobRecord", pauses: "Mapping[str, ModelPause]") -> "Waiting | None":
@@ -137,6 +137,13 @@ def paused_waiting(record: "JobRecord", pauses: "Mapping[str, ModelPause]") -> "
         return None
     return Waiting(
         code=WaitingCode.MODEL_PAUSED,
-        message=f"Model {pause.model} is {pause_in_words(pause)}. Its jobs go on by `seqd models "
-        f"resume {pause.model}`.",
+        message=pause_told(pause),
+    )
+
+
+def pause_told(pause: "ModelPause") -> str:
+    """Return a sentence on a pause, and how it ends."""
+    return (
+        f"Model {pause.model} is {pause_in_words(pause)}. Its jobs go on by `seqd models resume "
+        f"{pause.model}`."
     )

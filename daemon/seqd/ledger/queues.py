@@ -7,6 +7,7 @@ the states of what is read.
 from typing import TYPE_CHECKING, Final, cast
 
 from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
+from seqd.ledger.model_pauses import ModelPauses, pause_told
 from seqd.queue_states import (
     JobRow,
     QueueFacts,
@@ -39,6 +40,7 @@ class Queues:
         self._keys = keys
         self._fleet = fleet
         self._backlog = backlog
+        self._model_pauses = ModelPauses(driver, keys)
 
     @exchange
     def states(
@@ -61,8 +63,14 @@ class Queues:
             workers=fleet,
             jobs=(yield from self._jobs(LOOKED_AT_BY_TENANT if by_tenant else LOOKED_AT)),
             known=[(task, model) for model, entry in catalog.items() for task in entry.all_tasks],
+            pauses=(yield from self._pauses()),
         )
         return tenant_states(facts) if by_tenant else queue_states(facts)
+
+    def _pauses(self) -> Exchange[dict[str, str]]:
+        """Return by paused model who has paused it, since when and why."""
+        pauses = yield from self._model_pauses.all.steps()
+        return {model: pause_told(pause) for model, pause in pauses.items()}
 
     def _done(self) -> Exchange[dict[str, WorkDone]]:
         rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_done())))

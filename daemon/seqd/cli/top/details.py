@@ -83,6 +83,7 @@ def _facts_of_queue(state: TopState, queue: "QueueState") -> Facts:
         "model": queue.model,
         "state": queue.state,
         "why": queue.reason,
+        "pause": queue.model_pause,
         "waiting": count(queue.waiting_items),
         "in hand": count(queue.items_in_hand),
         "paused": count(queue.paused_items) if queue.paused_items else "",

@@ -10,7 +10,7 @@ from seqd.cli.top.reading import TopState
 from seqd.cli.top.rows import broken_plugins
 from seqd.cli.ui.columns import Signs
 from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
-from seqd.cli.ui.queues import queue_reasons
+from seqd.cli.ui.queues import pause_reasons, queue_reasons
 from seqd.serving import shown_state
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
     for name, workers in sorted(broken.items()):
         on = counted(workers, "worker")
         told.append((f"Plugin {name} is broken on {on}: `seqd plugins list` says why.", "red"))
+    told += [(sentence, "yellow") for sentence in pause_reasons(overview.queues)]
     told += [(sentence, "yellow") for sentence in _redis_trouble(overview)]
     return told
 

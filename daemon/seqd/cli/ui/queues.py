@@ -100,6 +100,11 @@ def queue_cells(state: "QueueState", *, is_wide: bool) -> list[Cell]:
     ]
 
 
+def pause_reasons(states: "Sequence[QueueState]") -> list[str]:
+    """Return which models are paused or disabled, by whom and why, a sentence for each."""
+    return list(dict.fromkeys(state.model_pause for state in states if state.model_pause))
+
+
 def queue_reasons(states: "Sequence[QueueState]") -> list[str]:
     """Return why nobody can run what waits, a sentence for each task and model."""
     reasons: dict[str, list[str]] = {}
