@@ -1,5 +1,6 @@
 """What `seqd doctor` finds of a fleet: records as workers and operators write them, on a server."""
 
+import re
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from seqd_schemas import (
     Cordon,
     CordonAction,
     CordonRule,
+    ModelPause,
     PluginState,
     PluginStatus,
     TenantLimits,
@@ -61,7 +63,7 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
     report = examined(environment)
 
     assert (report.findings, report.not_checked) == ([], [])
-    assert len(report.checked) == 13
+    assert len(report.checked) == 14
 
 
 def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None:
@@ -211,6 +213,25 @@ def test_a_drain_without_an_end_and_a_rule_that_was_forgotten_are_told_of(
         "The rule to cordon label:pool=a has stood for 3.0 d, by ops@h1, because: repair."
     )
     assert found.do.endswith("`seqd workers uncordon --label pool=a`.")
+
+
+def test_each_model_that_is_paused_is_named_with_who_did_it_and_why(
+    environment: Environment,
+) -> None:
+    publish(environment)
+    for model, reason, disabled in (("echo", "wrong labels", False), ("topics", "", True)):
+        pause = ModelPause(model=model, by="ana@h1", at_ms=1, reason=reason, disabled=disabled)
+        environment.ledger.model_pauses.pause(pause)
+
+    findings = examined(environment).findings
+
+    assert [(one.id, one.severity) for one in findings] == [("model-paused", "warning")] * 2
+    since = r"since [-0-9]{10} [0-9:]{5}"
+    assert re.fullmatch(
+        rf"The model echo is paused by ana@h1 {since}: wrong labels\.", findings[0].what
+    )
+    assert re.fullmatch(rf"The model topics is disabled by ana@h1 {since}\.", findings[1].what)
+    assert findings[0].do == "If it may go on: `seqd models resume echo`."
 
 
 def test_a_tenant_that_may_have_no_more_is_named(environment: Environment) -> None:

@@ -104,6 +104,9 @@ KINDS = {
         _W, "It claims nothing new, and what it has in hand does not end.", "hang"
     ),
     "cordon-forgotten": Kind(_W, "The workers that it means claim nothing until it is removed."),
+    "model-paused": Kind(
+        _W, "Its jobs wait until it is resumed; a disabled model refuses new ones, too."
+    ),
     "leases-overdue": Kind(
         _E, "Work that its worker has lost is not handed to another: nobody reconciles."
     ),

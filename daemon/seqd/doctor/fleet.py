@@ -110,6 +110,7 @@ def fleet_checks(server: "Server") -> list[Check]:
         Check("deaths of workers' processes", checks.deaths),
         Check("drains", checks.drains),
         Check("rules of operators", checks.rules),
+        Check("paused models", checks.pauses),
         Check("releases of seqd", checks.releases),
         Check("unfit workers", checks.unfit),
         Check("plugins of workers", checks.plugins),
@@ -240,6 +241,24 @@ class _Checks:
                 "cordon-forgotten",
                 f"{len(old) - _MOST:,} further rules have stood for more than a day",
                 "`seqd workers list` shows them",
+            )
+
+    def pauses(self) -> Iterator[Finding]:
+        """Yield the models that are paused or disabled, the oldest first."""
+        from seqd.ledger.model_pauses import pause_in_words
+
+        pauses = sorted(self._ledger.model_pauses.all().values(), key=lambda one: one.at_ms)
+        for pause in pauses[:_MOST]:
+            yield finding(
+                "model-paused",
+                f"The model {pause.model} is {pause_in_words(pause)}",
+                f"If it may go on: `seqd models resume {pause.model}`",
+            )
+        if len(pauses) > _MOST:
+            yield finding(
+                "model-paused",
+                f"{len(pauses) - _MOST:,} further models are paused or disabled",
+                "`seqd models list` shows them",
             )
 
     def releases(self) -> Iterator[Finding]:
