@@ -18,7 +18,7 @@ import pyte
 from builders import a_worker_status
 from cli_builders import clean_environment
 from seqd.cli.top.history import History
-from seqd.cli.top.reading import TopState
+from seqd.cli.top.reading import TopState, state_of
 from seqd.ledger.inbox import InboxState
 from seqd.ledger.overview import FleetOverview
 from seqd.queue_states import QueueState, WorkerCounts
@@ -70,6 +70,7 @@ def a_state(**changes: object) -> TopState:
         "silent": {},
         "jobs": [],
         "failures": [],
+        "failure_count": 0,
         "open_jobs": 0,
         "uploading_jobs": 0,
         "quarantined_jobs": 0,
@@ -78,7 +79,7 @@ def a_state(**changes: object) -> TopState:
         "max_memory_bytes": None,
     }
     overview = FleetOverview(**(fields | changes))  # type: ignore[arg-type]
-    return TopState("redis://here:6379/0", overview, History().add(overview))
+    return state_of("redis://here:6379/0", overview, History().add(overview))
 
 
 class Terminal:

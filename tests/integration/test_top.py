@@ -49,6 +49,7 @@ def test_keys_change_what_is_shown_and_q_gives_the_terminal_back(
         terminal.press("4")
         terminal.until_shown("classify  imdb_lstm@3  queued")
         terminal.press("\r")
+        terminal.until_shown("is queued: 1 worker can run it, and one takes its next unit")
         terminal.until_shown("priority  normal")
         terminal.press("\x1b")
         terminal.until_shown("Enter details")

@@ -7,16 +7,16 @@ import pytest
 
 from builders import a_classify_job
 from cli_builders import a_record
-from seqd.cli.top.frame import frame, most_scroll, page
+from seqd.cli.top.frame import frame, most_scroll, page, row_keys
 from seqd.cli.top.history import History
 from seqd.cli.top.reading import Away, JobDetail, TopState
 from seqd.cli.top.view import VIEWS, View
 from seqd.cli.ui.columns import Signs
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
+    ChildDeath,
     Counts,
-    Failed,
-    Failure,
+    FailureRecord,
     PluginStatus,
     UnfitVersion,
     WorkerState,
@@ -32,14 +32,20 @@ def shown(state: TopState, view: View = View(), width: int = 80, height: int = 2
     return [line.plain.rstrip() for line in frame(state, view, width, height, SIGNS)]
 
 
-def a_failure(**changes: object) -> Failed:
+def a_failure(**changes: object) -> FailureRecord:
     fields: dict[str, object] = {
+        "id": "58000-0",
         "job_id": "j-1",
         "at_ms": 58_000,
-        "counts": Counts(total=4, processing=4),
-        "failure": Failure(code="plugin_fault", message="It raised."),
+        "tenant": "default",
+        "task": "classify",
+        "model": "topics",
+        "version": 3,
+        "code": "plugin_error",
+        "items": 4,
+        "message": "It raised.",
     }
-    return Failed(**(fields | changes))  # type: ignore[arg-type]
+    return FailureRecord.model_validate(fields | changes)
 
 
 def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> None:
@@ -85,7 +91,8 @@ def test_every_line_fits_every_size_also_with_hostile_text() -> None:
         workers=[a_worker(plugins=(plugin,), unfit=(unfit,), worker=HOSTILE[:200])],
         silent={HOSTILE: 1},
         jobs=[a_record(job_id="j" * 128, tenant="t" * 64)],
-        failures=[a_failure(failure=Failure(code="plugin_fault", message=HOSTILE))],
+        failures=[a_failure(message=HOSTILE)],
+        failure_count=10**9,
     )
     state = replace(state, away=Away(monotonic(), HOSTILE))
     views = [View(name) for name in VIEWS]
@@ -157,17 +164,55 @@ def test_while_redis_is_away_it_says_since_when_and_shows_what_was_read_before()
     assert lines[4].startswith("classify  imdb_lstm  moving")
 
 
-def test_failures_have_a_code_and_a_message_and_open_jobs_with_errors_are_among_them() -> None:
-    counts = Counts(total=100, succeeded=5, errored=5, processing=90)
-    state = a_state(failures=[a_failure()], jobs=[a_record(counts=counts, created_at_ms=50_000)])
+def test_failures_are_the_dead_letters_those_with_one_cause_in_a_row() -> None:
+    letters = [
+        a_failure(),
+        a_failure(id="50000-0", at_ms=50_000, job_id="j-2"),
+        a_failure(
+            id="40000-0", at_ms=40_000, code="worker_crashed", cause="hang", message="It ended."
+        ),
+    ]
+    state = a_state(failures=letters, failure_count=1_000)
 
     lines = shown(state, View("failures"))
+    key = row_keys(state, View("failures"))[0]
+    details = shown(state, View("failures", detail=key))
 
-    assert lines[2:5] == [
-        " ago  job  what         code          message",
-        "10 s  j1   item errors  -             5 of 10 items so far",
-        " 2 s  j-1  failed       plugin_fault  It raised.",
+    assert lines[2:6] == [
+        "last  code                  model     items  jobs  message",
+        " 2 s  plugin_error          topics@3      8     2  It raised.",
+        "20 s  worker_crashed, hang  topics@3      4     1  It ended.",
+        "and 997 older dead letters that are not listed",
     ]
+    assert details[5:7] == [
+        "failed           8 items of 2 jobs, in 2 dead letters",
+        "first            10 s ago",
+    ]
+    assert "all of the last  seqd failures show 58000-0" in details
+
+
+def test_the_last_deaths_of_a_worker_are_told_in_the_overview_and_in_its_details() -> None:
+    death = {"cause": "out_of_memory", "message": "It took 2 GB of 2 GB.", "pid": 7}
+    worker = a_worker(deaths=[ChildDeath.model_validate({"at_ms": 50_000, **death})])
+    state = a_state(workers=[worker])
+
+    overview = shown(state, width=100)
+    details = shown(state, View("workers", detail=worker.worker))
+
+    told = "last out_of_memory 10 s ago: It took 2 GB of 2 GB."
+    assert f"! {worker.worker} died once in the last hour, {told}" in overview
+    assert any("10 s ago: out_of_memory: It took 2 GB of 2 GB." in line for line in details)
+
+
+def test_who_has_paused_a_model_is_told_in_the_overview_and_in_the_details_of_its_queue() -> None:
+    queue = a_queue(state="paused", model_pause="Model imdb_lstm is paused by ana@h1.")
+    state = a_state(queues=[queue])
+
+    overview = shown(state)
+    details = shown(state, View("queues", detail="classify imdb_lstm"))
+
+    assert "! Model imdb_lstm is paused by ana@h1." in overview
+    assert "pause        Model imdb_lstm is paused by ana@h1." in details
 
 
 def test_a_filter_leaves_the_rows_with_its_text_and_says_where_there_is_none() -> None:

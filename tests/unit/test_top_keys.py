@@ -60,8 +60,9 @@ def test_a_filter_is_typed_kept_by_enter_and_ended_by_esc() -> None:
 
 
 def test_s_goes_through_what_a_view_can_be_sorted_by_and_begins_again() -> None:
-    assert [after(*"s" * times, view=View("failures")).sort for times in (0, 1, 2)] == [
+    assert [after(*"s" * times, view=View("failures")).sort for times in range(4)] == [
         "newest",
+        "items",
         "code",
         "newest",
     ]

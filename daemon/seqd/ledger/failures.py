@@ -80,6 +80,13 @@ class Failures:
             )
         return records[0]
 
+    @exchange
+    def newest(self, limit: int) -> Exchange[list[FailureRecord]]:
+        """Return the newest, newest first, by one command."""
+        asked = ("XREVRANGE", self._keys.failures(), "+", "-", "COUNT", limit)
+        entries = cast(list[StreamEntry], (yield from command(*asked)))
+        return (yield from self._read(entries))
+
     def pages(self, wanted: FailureFilter = ANY_FAILURE) -> Reading[FailureRecord]:
         """Give those that match, the newest first, a page at a time."""
         if wanted.ids is not None:

@@ -87,7 +87,9 @@ class LedgerParts:
         """The fleet as a whole, which few clients import."""
         from seqd.ledger.overview import Overviews
 
-        return Overviews(self.driver, self.keys, self.fleet, self.queues, self.jobs, self.inbox)
+        return Overviews(
+            self.driver, self.keys, self.fleet, self.queues, self.jobs, self.inbox, self.failures
+        )
 
     @cached_property
     def tenants(self) -> "Tenants":

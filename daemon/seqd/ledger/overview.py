@@ -1,6 +1,6 @@
 """Reads the whole fleet for whoever watches it: queues, workers, jobs, failures, the server.
 
-A read costs by queues and workers; of jobs and of their changes a bounded number is read, the
+A read costs by queues and workers; of jobs and of dead letters a bounded number is read, the
 newest, and the rest is counted.
 """
 
@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from seqd.ledger.exchange import Command, Driver, Exchange, StreamEntry, exchange, pipeline
-from seqd.ledger.jobs import read_events
+from seqd.ledger.exchange import Command, Driver, Exchange, exchange, pipeline
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:
+    from seqd.ledger.failures import Failures
     from seqd.ledger.fleet import Fleet
     from seqd.ledger.inbox import InboxState, InboxStream
     from seqd.ledger.jobs import Jobs
     from seqd.ledger.queues import Queues
     from seqd.queue_states import QueueState
-    from seqd_schemas import Completed, Expired, Failed, JobRecord, WorkerStatus
+    from seqd_schemas import FailureRecord, JobRecord, WorkerStatus
 
-#: Open jobs that are read, the newest, and the newest changes of state among which failures are.
+#: Open jobs that are read, and dead letters, the newest.
 MAX_JOBS: Final = 200
-MAX_CHANGES: Final = 500
+MAX_FAILURES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,9 @@ class FleetOverview:
     silent: Mapping[str, int]
     #: The newest open jobs, newest first.
     jobs: "list[JobRecord]"
-    #: The latest ends that were no success, or not for all items, the last first.
-    failures: "list[Failed | Expired | Completed]"
+    #: The newest dead letters, newest first, and how many there are.
+    failures: "list[FailureRecord]"
+    failure_count: int
     open_jobs: int
     uploading_jobs: int
     #: Jobs put in quarantine so far.
@@ -64,6 +65,7 @@ class Overviews:
         queues: "Queues",
         jobs: "Jobs",
         inbox: "InboxStream",
+        failures: "Failures",
     ) -> None:
         self.driver = driver
         self._keys = keys
@@ -71,6 +73,7 @@ class Overviews:
         self._queues = queues
         self._jobs = jobs
         self._inbox = inbox
+        self._failures = failures
 
     @exchange
     def read(self) -> Exchange[FleetOverview]:
@@ -84,7 +87,8 @@ class Overviews:
             units_in_hand=(yield from self._units_in_hand([one.worker for one in workers])),
             silent=(yield from self._fleet.silent_workers.steps()),
             jobs=(yield from self._jobs.newest_open.steps(MAX_JOBS)),
-            failures=(yield from self._failures()),
+            failures=(yield from self._failures.newest.steps(MAX_FAILURES)),
+            failure_count=(yield from self._failures.count.steps()),
             open_jobs=_whole(numbers[0]),
             uploading_jobs=_whole(numbers[1]),
             quarantined_jobs=(yield from self._jobs.quarantined.steps()),
@@ -106,25 +110,6 @@ class Overviews:
         asked = (Command(("SCARD", self._keys.worker_leases(name))) for name in workers)
         replies = yield from pipeline(asked)
         return dict(zip(workers, cast(list[int], replies), strict=True))
-
-    def _failures(self) -> "Exchange[list[Failed | Expired | Completed]]":
-        from seqd_schemas import Completed, Expired, Failed
-
-        last = Command(("XREVRANGE", self._keys.all_events(), "+", "-", "COUNT", MAX_CHANGES))
-        (rows,) = yield from pipeline((last,))
-        # Most of the changes are of jobs that went well: those are not read in full.
-        ends = [row for row in cast(list[StreamEntry], rows) if _is_failure(row)]
-        return [
-            event for event in read_events(ends) if isinstance(event, Failed | Expired | Completed)
-        ]
-
-
-def _is_failure(row: StreamEntry) -> bool:
-    """Return True for the end of a job that failed or expired, or that has items with errors."""
-    text = row[1].get(b"e", b"")
-    if text.startswith(b'{"event":"completed"'):
-        return b'"errored":' in text and b'"errored":0,' not in text
-    return text.startswith((b'{"event":"failed"', b'{"event":"expired"'))
 
 
 def _whole(reply: object) -> int:

@@ -48,11 +48,11 @@ def _print_once(screen: Screen, settings: "Settings", view: View) -> None:
     from seqd.cli.top.frame import page
     from seqd.cli.top.history import History
     from seqd.cli.top.opening import open_for_reads, server_of
-    from seqd.cli.top.reading import TopState
+    from seqd.cli.top.reading import state_of
     from seqd.cli.ui.columns import Signs
 
     overview = open_for_reads(settings).overviews.read()
-    state = TopState(server_of(settings), overview, History().add(overview))
+    state = state_of(server_of(settings), overview, History().add(overview))
     signs = Signs(screen.console.encoding)
     for line in page(state, view, screen.console.width, signs):
         screen.console.print(line, soft_wrap=True)

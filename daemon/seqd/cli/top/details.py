@@ -8,9 +8,11 @@ from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from seqd.cli.top.reading import TopState
-from seqd.cli.top.rows import route_key
+from seqd.cli.top.rows import failure_key, route_key
 from seqd.cli.top.view import View
 from seqd.cli.ui.columns import Signs
+from seqd.cli.ui.explanation import explanation_facts
+from seqd.cli.ui.failures import group_facts
 from seqd.cli.ui.jobs import job_facts
 from seqd.cli.ui.numbers import age, count, duration, rate, size
 from seqd.serving import shown_state
@@ -33,7 +35,7 @@ _MOST_ENTRIES: Final = 50
 
 def is_of_job(view: View) -> bool:
     """Return True where the details of a view's rows are those of a job."""
-    return view.name in ("jobs", "failures")
+    return view.name == "jobs"
 
 
 def detail_lines(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
@@ -46,6 +48,11 @@ def _facts(state: TopState, view: View, key: str) -> Facts:
     assert state.overview is not None
     if is_of_job(view):
         return _facts_of_job(state, key)
+    if view.name == "failures":
+        groups = (one for one in state.failures if failure_key(one) == key)
+        group = next(groups, None)
+        gone = {"failure": "it is not among the newest dead letters any more: seqd failures list"}
+        return gone if group is None else group_facts(group, state.overview.at_ms)
     if view.name == "workers":
         for worker in state.overview.workers:
             if worker.worker == key:
@@ -67,7 +74,10 @@ def _facts_of_job(state: TopState, job_id: str) -> Facts:
         return {"job": job_id, "state": "being read"}
     if job.record is None or job.activity is None:
         return {"job": job_id, "state": job.gone}
-    return job_facts(job.record, job.activity)
+    facts = job_facts(job.record, job.activity)
+    if job.found is None or job.record.state.is_terminal:
+        return facts
+    return {"job": job_id, "state": facts["state"], **explanation_facts(job.found), **facts}
 
 
 def _facts_of_queue(state: TopState, queue: "QueueState") -> Facts:
@@ -141,6 +151,9 @@ def _facts_of_worker(state: TopState, worker: "WorkerStatus") -> Facts:
         what = entry.model if entry.version is None else f"{entry.model}@{entry.version}"
         since = age(entry.since_ms, now_ms)
         facts[f"unfit {number}"] = f"{what} since {since}: {entry.code}: {entry.message}"
+    for number, death in enumerate(reversed(worker.deaths), 1):
+        ago = age(death.at_ms, now_ms)
+        facts[f"death {number}"] = f"{ago} ago: {death.cause}: {death.message}"
     for plugin in worker.plugins[:_MOST_ENTRIES]:
         if plugin.state is not PluginState.READY:
             facts[f"plugin {plugin.name}"] = f"{plugin.state}: {plugin.reason}"

@@ -37,7 +37,7 @@ _EMPTY: Final = {
     "queues": "No worker has published a model yet.",
     "workers": "No worker is up: `seqd up` starts them.",
     "jobs": "No open jobs.",
-    "failures": "No failures of late.",
+    "failures": "Nothing has failed of late: there are no dead letters.",
 }
 
 
@@ -177,15 +177,19 @@ def _table(
     rest = len(rows) - len(seen)
     told = f"and {count(rest)} more" if rest else ""
     if unlisted:
-        told += f"{', and ' if rest else 'and '}{count(unlisted)} older jobs that are not listed"
+        what = "jobs" if view.name == "jobs" else "dead letters"
+        told += f"{', and ' if rest else 'and '}{count(unlisted)} older {what} that are not listed"
     return [*lines, _fit(Text(told, style="dim"), width, signs)] if told else lines
 
 
 def _unlisted(state: TopState, view: View) -> int:
-    """Return how many open jobs stand behind those that were read."""
-    if view.name != "jobs" or state.overview is None:
-        return 0
-    return max(0, state.overview.open_jobs - len(state.overview.jobs))
+    """Return how many open jobs, or dead letters, stand behind those that were read."""
+    overview = state.overview
+    if overview is not None and view.name == "jobs":
+        return max(0, overview.open_jobs - len(overview.jobs))
+    if overview is not None and view.name == "failures":
+        return max(0, overview.failure_count - len(overview.failures))
+    return 0
 
 
 def _trouble(state: TopState, width: int, most: int, signs: Signs) -> list[Text]:

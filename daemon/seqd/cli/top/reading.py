@@ -1,6 +1,6 @@
 """Reads the fleet in a thread of its own, again and again: no key waits for Redis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -12,6 +12,8 @@ from seqd.cli.top.history import History, Rates
 from seqd.errors import REDIS_ERRORS, SeqdError
 
 if TYPE_CHECKING:
+    from seqd.client.explaining.records import Explanation
+    from seqd.client.failure_groups import FailureGroup
     from seqd.ledger import Ledger
     from seqd.ledger.activity import JobActivity
     from seqd.ledger.overview import FleetOverview
@@ -40,6 +42,8 @@ class JobDetail:
     job_id: str
     record: "JobRecord | None" = None
     activity: "JobActivity | None" = None
+    #: Why it stands where it does, as `seqd explain` says it.
+    found: "Explanation | None" = None
     gone: str = ""
 
 
@@ -51,12 +55,24 @@ class TopState:
     #: None before the first read.
     overview: "FleetOverview | None" = None
     rates: Rates = field(default_factory=Rates)
+    #: Its dead letters, those with one cause together, those with the newest first.
+    failures: "Sequence[FailureGroup]" = ()
     #: When that was, by this machine's clock that never goes back.
     read_at_s: float = 0.0
     #: None while Redis answers.
     away: Away | None = None
     #: None until the job that was asked for is read.
     job: JobDetail | None = None
+
+
+def state_of(
+    server: str, overview: "FleetOverview", rates: Rates, job: JobDetail | None = None
+) -> TopState:
+    """Return a state of what was read just now."""
+    from seqd.client.failure_groups import grouped
+
+    failures = sorted(grouped(overview.failures), key=lambda group: -group.last_at_ms)
+    return TopState(server, overview, rates, failures, monotonic(), None, job)
 
 
 class Reader:
@@ -131,9 +147,8 @@ class Reader:
             since_s = began_s if self._state.away is None else self._state.away.since_s
             self._state = replace(self._state, away=Away(since_s, str(error)))
         else:
-            self._state = TopState(
-                self._state.server, overview, self._history.add(overview), monotonic(), None, job
-            )
+            rates = self._history.add(overview)
+            self._state = state_of(self._state.server, overview, rates, job)
         finally:
             self._began_s = None
         if not self._is_closed:
@@ -141,13 +156,15 @@ class Reader:
 
 
 def _job_detail(ledger: "Ledger", job_id: str) -> JobDetail:
+    from seqd.client.explaining.reading import explained
     from seqd.ledger.activity import activity_of
 
     try:
         record = ledger.jobs.get(job_id)
         activity = ledger.transport.run(activity_of(ledger.keys, record))
+        found = ledger.transport.run(explained(ledger, job_id))
     except REDIS_ERRORS:
         raise
     except SeqdError as error:  # it has vanished meanwhile, or is damaged
         return JobDetail(job_id, gone=str(error))
-    return JobDetail(job_id, record, activity)
+    return JobDetail(job_id, record, activity, found)

@@ -14,9 +14,10 @@ from seqd.serving import shown_state
 from seqd_schemas import PluginState, WorkerStatus
 
 if TYPE_CHECKING:
+    from seqd.client.failure_groups import FailureGroup
     from seqd.ledger.overview import FleetOverview
     from seqd.queue_states import QueueState
-    from seqd_schemas import Completed, Expired, Failed, JobRecord
+    from seqd_schemas import JobRecord
 
 #: States of workers by how much they need somebody; the others are in order.
 _TROUBLE: Final = ("silent", "unfit", "starting", "draining", "drained", "cordoned")
@@ -58,10 +59,11 @@ _JOB_COLUMNS: Final = (
     Column("age", drop=4, is_number=True),
 )
 _FAILURE_COLUMNS: Final = (
-    Column("ago", drop=2, is_number=True),
-    Column("job", least=21),
-    Column("what", drop=3),
-    Column("code", drop=1, least=8),
+    Column("last", drop=3, is_number=True),
+    Column("code", least=12),
+    Column("model", drop=2, least=8),
+    Column("items", is_number=True),
+    Column("jobs", drop=1, is_number=True),
     Column("message", least=8),
 )
 
@@ -231,29 +233,32 @@ def _job_cells(one: "JobRecord", now_ms: int, unserved: set[str]) -> list[Cell]:
 
 
 def _failure_rows(state: TopState, view: View) -> list[Row]:
-    overview = state.overview
-    assert overview is not None
-    ends = [_end_row(one, overview.at_ms) for one in overview.failures]
-    rows = [_errors_row(one, overview.at_ms) for one in overview.jobs if one.counts.errored] + ends
-    return sorted(rows, key=lambda row: row.cells[3].text) if view.sort == "code" else rows
+    assert state.overview is not None
+    now_ms = state.overview.at_ms
+    orders: dict[str, Callable[[FailureGroup], float]] = {
+        "newest": lambda one: -one.last_at_ms,
+        "items": lambda one: -one.items,
+        "code": lambda one: 0,
+    }
+    order = orders[view.sort]
+    groups = sorted(state.failures, key=lambda one: (order(one), one.code, one.model))
+    return [Row(failure_key(one), _failure_cells(one, now_ms)) for one in groups]
 
 
-def _end_row(one: "Failed | Expired | Completed", now_ms: int) -> Row:
-    """Return the row of a job that has failed or expired, or completed with errors of items."""
-    if one.event == "completed":
-        what, code = "item errors", "-"
-        told = f"{count(one.counts.errored)} of {count(one.counts.total)} items, completed"
-    else:
-        what, code, told = one.event, str(one.failure.code), one.failure.message
-    return _failure_row(one.job_id, age(one.at_ms, now_ms), what, code, told)
+def failure_key(group: "FailureGroup") -> str:
+    """Return by what the row of dead letters with one cause is known."""
+    from seqd.client.failure_groups import shape_of
+
+    return " ".join((group.code, group.model, group.cause or "-", shape_of(group.message)))
 
 
-def _errors_row(one: "JobRecord", now_ms: int) -> Row:
-    """Return the row of an open job of which items have errors."""
-    told = f"{count(one.counts.errored)} of {count(one.counts.done)} items so far"
-    return _failure_row(one.job_id, age(one.created_at_ms, now_ms), "item errors", "-", told)
-
-
-def _failure_row(job_id: str, ago: str, what: str, code: str, told: str) -> Row:
-    style = _STATE_STYLES[what]
-    return Row(job_id, [Cell(ago), Cell(job_id), Cell(what, style), Cell(code), Cell(told)])
+def _failure_cells(group: "FailureGroup", now_ms: int) -> list[Cell]:
+    died = f", {group.cause}" if group.cause else ""
+    return [
+        Cell(age(group.last_at_ms, now_ms)),
+        Cell(f"{group.code}{died}", "red"),
+        Cell(group.model),
+        Cell(count(group.items)),
+        Cell(count(group.jobs)),
+        Cell(group.message),
+    ]

@@ -9,6 +9,7 @@ from rich.text import Text
 from seqd.cli.top.reading import TopState
 from seqd.cli.top.rows import broken_plugins
 from seqd.cli.ui.columns import Signs
+from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
 from seqd.cli.ui.queues import pause_reasons, queue_reasons
 from seqd.serving import shown_state
@@ -78,6 +79,8 @@ def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
     if overview.silent:
         told.append((_silent_told(overview), "red"))
     told += [(sentence, "red") for sentence in _unfit_told(overview.workers)]
+    deaths = (line for worker in overview.workers for line in death_lines(worker, overview.at_ms))
+    told += [(sentence, "red") for sentence in deaths]
     broken = Counter(name for worker in overview.workers for name in broken_plugins(worker))
     for name, workers in sorted(broken.items()):
         on = counted(workers, "worker")

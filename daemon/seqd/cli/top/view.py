@@ -15,7 +15,7 @@ SORTS: Final[Mapping[str, tuple[str, ...]]] = {
     "queues": ("work left", "waiting", "items/s", "oldest", "name"),
     "workers": ("trouble", "name", "items/s", "units", "silence"),
     "jobs": ("newest", "oldest", "items left", "name"),
-    "failures": ("newest", "code"),
+    "failures": ("newest", "items", "code"),
 }
 
 #: Rows that Page Up and Page Down move by.
@@ -40,7 +40,7 @@ HELP_NOTES: Final = (
     "items/s and errors/min are of the last 15 s.",
     "work left: for how long one slot would work; ~ where that was never measured.",
     "ends in: the same by the workers that can run it now, if nothing is added.",
-    "jobs: the newest 200 open ones. failures: those of the last 500 ends of jobs.",
+    "jobs: the newest 200 open ones. failures: the newest 100 dead letters.",
 )
 
 

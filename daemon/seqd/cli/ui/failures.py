@@ -46,6 +46,23 @@ def print_groups(screen: Screen, groups: FailureGroups, by: str, limit: int) -> 
         screen.say(f"{count(len(listed) - limit)} more: say -n {len(listed)}", "dim")
 
 
+def group_facts(group: FailureGroup, now_ms: int) -> dict[str, object]:
+    """Return what there is to say of dead letters with one cause, and how to go on with them."""
+    return {
+        "code": group.code,
+        "worker died": group.cause,
+        "task": group.task,
+        "model": group.model,
+        "failed": f"{counted(group.items, 'item')} of {counted(group.jobs, 'job')}, in "
+        f"{counted(group.entries, 'dead letter')}",
+        "tried again": count(group.replayed) if group.replayed else "",
+        "first": f"{age(group.first_at_ms, now_ms)} ago",
+        "last": f"{age(group.last_at_ms, now_ms)} ago",
+        "message": group.message,
+        "all of the last": f"seqd failures show {group.example_id}",
+    }
+
+
 def print_failures(screen: Screen, records: Sequence[FailureRecord]) -> None:
     """Print dead letters one by one."""
     if not records:
