@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,19 @@ def test_every_command_explains_itself(
 
     assert ended.status == 0
     assert f"Usage: seqd {' '.join(command)}" in ended.out
+
+
+def test_the_help_of_no_command_breaks_a_line_before_it_is_full(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    for command in (*COMMANDS, ("jobs", "resume"), ("jobs", "retry"), ("audit",), ("logs",)):
+        told = here(capsys, *command, "--help").out.partition("\u256d")[0].splitlines()
+        for line, after in pairwise(told):
+            if line.strip() and after.strip() and "Usage:" not in line:
+                first = after.split()[0]
+                assert len(line.rstrip()) + len(first) >= 79, (command, line, after)
 
 
 @pytest.mark.parametrize(

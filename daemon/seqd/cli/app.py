@@ -86,7 +86,26 @@ class _Group(TyperGroup):
         else:
             kind = getattr(module, source.class_name) if source.class_name else None
             alone.command(name, cls=kind, rich_help_panel=source.heading)(command)
-        return get_group(alone).commands[name]
+        found = get_group(alone).commands[name]
+        _let_help_flow(found)
+        return found
+
+
+def _let_help_flow(command: Any) -> None:
+    """Have the paragraphs of a command's help, and of its own commands, broken by the terminal.
+
+    typer keeps the line breaks of a docstring, which fall in the middle of a line of 80 columns.
+    """
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(
+        one if _is_list(one) else " ".join(one.split("\n")) for one in paragraphs
+    )
+    for each in getattr(command, "commands", {}).values():
+        _let_help_flow(each)
+
+
+def _is_list(paragraph: str) -> bool:
+    return any(line.startswith(("- ", " ", "\b")) for line in paragraph.split("\n"))
 
 
 app = typer.Typer(
