@@ -6,12 +6,12 @@ from pathlib import Path
 
 from seqd.doctor.findings import KINDS
 
-#: The pages of the runbook, docker/RUNBOOK.md.
-RUNBOOK = {
-    "failover", "redis-read-only", "redis-full", "redis-gone", "host-cut-off", "sick-gpu", "poison",
-    "hang", "out-of-memory", "disk-full", "clock", "corrupt-model", "crash-loop", "mixed-versions",
-    "plugin-missing", "noisy-tenant", "slow-consumer", "backlog-grows",
-}  # fmt: skip
+#: What the runbook has in backticks with hyphens, and is no finding: settings of Redis.
+NO_FINDINGS = {"min-replicas-to-write", "down-after-milliseconds"}
+
+
+def runbook(root: Path) -> str:
+    return (root / "docker" / "RUNBOOK.md").read_text(encoding="utf-8")
 
 
 def test_the_page_has_each_finding_as_the_code_has_it(root: Path) -> None:
@@ -29,9 +29,19 @@ def test_the_page_has_each_finding_as_the_code_has_it(root: Path) -> None:
 def test_each_page_of_the_runbook_that_a_finding_names_is_one_that_there_is(root: Path) -> None:
     anchors = {kind.anchor for kind in KINDS.values()} - {""}
     fleet = (root / "daemon" / "seqd" / "doctor" / "fleet.py").read_text(encoding="utf-8")
-    anchors |= set(re.findall(r'UnfitCode\.\w+: "([a-z-]+)",', fleet))
+    anchors |= set(re.findall(r'(?:UnfitCode|DeathCause)\.\w+: "([a-z-]+)",', fleet))
 
-    assert anchors <= RUNBOOK
+    pages = {
+        title.lower().replace(" ", "-") for title in re.findall("^## (.+)$", runbook(root), re.M)
+    }
+    assert anchors <= pages
+
+
+def test_each_finding_that_the_runbook_names_is_one_that_there_is(root: Path) -> None:
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", runbook(root))) - NO_FINDINGS
+
+    assert len(named) > 15
+    assert named <= KINDS.keys()
 
 
 def test_each_kind_is_found_by_some_check(root: Path) -> None:
