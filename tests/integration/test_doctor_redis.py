@@ -156,7 +156,7 @@ def test_a_replica_is_read_only_and_the_primary_is_what_to_set(
 
     found = the_finding(examined(settings), "redis-not-writable")
 
-    assert "It is a read-only replica" in found.what
+    assert "it is a read-only replica of 127.0.0.1:1" in found.what
     assert "Set SEQD_REDIS_URL to the primary" in found.do
     assert found.page == "docker/RUNBOOK.md#redis-read-only"
 

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqd.cli import options
+from seqd.cli.ui.no_writes import say_no_writes
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
@@ -19,10 +20,21 @@ if TYPE_CHECKING:
 
     from seqd.queue_states import QueueState
 
-    _Show = Callable[[list[QueueState], int, bool], None]
+    _Show = Callable[[list[QueueState], "_Beside"], None]
 
 #: Seconds between two looks of `--watch`.
 _WATCH_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What is shown beside the states."""
+
+    #: Tasks and models without work, which are left out.
+    others: int
+    by_tenant: bool
+    #: Why Redis takes no writes just now; None where it does.
+    no_writes: str | None
 
 
 def queues(
@@ -44,11 +56,13 @@ def queues(
     with options.open_client() as client, _shown(Screen(), watch and not as_json) as show:
         while True:
             states = client.queues(by_tenant=by_tenant)
-            chosen = _chosen(states, every=every)
+            chosen, no_writes = _chosen(states, every=every), client.why_no_writes()
             if as_json:
+                # The rows stay a list: who reads them finds the reason on standard error.
+                say_no_writes(Screen(to_stderr=True), no_writes)
                 print_json([asdict(state) for state in chosen])
             else:
-                show(chosen, len(states) - len(chosen), by_tenant)
+                show(chosen, _Beside(len(states) - len(chosen), by_tenant, no_writes))
             if not watch:
                 return
             time.sleep(_WATCH_S)
@@ -58,8 +72,8 @@ def queues(
 def _shown(screen: Screen, is_watched: bool) -> "Iterator[_Show]":
     """Yield what shows states; watched on a terminal, it draws over what it has shown before."""
 
-    def show(states: "list[QueueState]", others: int, by_tenant: bool) -> None:
-        for line in _lines(screen, states, others, by_tenant=by_tenant):
+    def show(states: "list[QueueState]", beside: _Beside) -> None:
+        for line in _lines(screen, states, beside):
             screen.console.print(line, soft_wrap=not screen.is_live)
 
     if not (is_watched and screen.is_live):
@@ -70,8 +84,8 @@ def _shown(screen: Screen, is_watched: bool) -> "Iterator[_Show]":
 
     with Live(console=screen.console, auto_refresh=False, vertical_overflow="crop") as live:
 
-        def draw(states: "list[QueueState]", others: int, by_tenant: bool) -> None:
-            live.update(Group(*_lines(screen, states, others, by_tenant=by_tenant)), refresh=True)
+        def draw(states: "list[QueueState]", beside: _Beside) -> None:
+            live.update(Group(*_lines(screen, states, beside)), refresh=True)
 
         yield draw
 
@@ -82,22 +96,28 @@ def _chosen(states: "list[QueueState]", *, every: bool) -> "list[QueueState]":
     return sorted(chosen, key=lambda state: -state.work_left_s)
 
 
-def _lines(
-    screen: Screen, states: "list[QueueState]", others: int, *, by_tenant: bool
-) -> "list[Text]":
+def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list[Text]":
     from rich.text import Text
 
     from seqd.cli.ui.columns import Signs
     from seqd.cli.ui.queues import pause_reasons, queue_lines, queue_reasons
     from seqd.escaping import printable
+    from seqd.ledger.writing import no_writes_line
 
     signs, width = Signs(screen.console.encoding), screen.console.width
-    lines = queue_lines(states, width, signs, by_tenant=by_tenant) if states else []
-    if not states:
+    lines = []
+    if beside.no_writes is not None:
+        warning = printable(no_writes_line(beside.no_writes))
+        lines += [Text(warning, style="bold yellow"), Text("")]
+    if states:
+        lines += queue_lines(states, width, signs, by_tenant=beside.by_tenant)
+    else:
         lines.append(Text("No work is left."))
-    if others:
+    if others := beside.others:
         noun = "task and model" if others == 1 else "tasks and models"
         lines.append(Text(f"{others} more {noun} without work: --all", style="dim"))
     for sentence in (*queue_reasons(states), *pause_reasons(states)):
+    # By what workers could write they are all gone, which is no reason then.
+    for sentence in queue_reasons(states) if beside.no_writes is None else []:
         lines += [Text(""), Text(printable(sentence), style="yellow")]
     return lines

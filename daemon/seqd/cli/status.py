@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.ui.no_writes import say_no_writes
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
@@ -40,6 +41,7 @@ def status(as_json: options.Json = False) -> None:
         evictions = client.evictions()
         failures = client.failure_count()
         paused = client.paused_models()
+        no_writes = client.why_no_writes()
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
@@ -55,11 +57,13 @@ def status(as_json: options.Json = False) -> None:
                 "failures": failures,
                 "inbox": asdict(inbox),
                 "paused_models": list(paused.values()),
+                "takes_no_writes": no_writes,
             }
         )
         return
     screen = Screen()
-    _show(screen, server, workers, jobs)
+    say_no_writes(screen, no_writes)
+    _show(screen, server, workers, jobs, can_report=no_writes is None)
     if line := releases_line(releases, __version__):
         screen.say(line, "yellow")
     for route in work_left:
@@ -117,17 +121,26 @@ def _inbox_line(inbox: "InboxState") -> str:
 
 
 def _show(
-    screen: Screen, server: str, workers: "list[WorkerStatus]", jobs: "list[JobRecord]"
+    screen: Screen,
+    server: str,
+    workers: "list[WorkerStatus]",
+    jobs: "list[JobRecord]",
+    *,
+    can_report: bool,
 ) -> None:
     from seqd.cli.ui.fleet import print_workers
     from seqd.cli.ui.jobs import print_jobs, print_waiting
 
     screen.say(f"Redis {server}")
     screen.say()
-    print_workers(screen, workers)
+    if workers or can_report:
+        print_workers(screen, workers)
+    else:
+        screen.say("No worker can report.", "yellow")
     screen.say()
     if jobs:
         print_jobs(screen, jobs)
-        print_waiting(screen, jobs)
+        if can_report:
+            print_waiting(screen, jobs)
     else:
         screen.say("No open jobs.")

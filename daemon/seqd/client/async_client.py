@@ -653,6 +653,10 @@ class AsyncClient:
         """Return how many dead letters are kept."""
         return await self._run(self._ledger.failures.count.steps())
 
+    async def why_no_writes(self) -> str | None:
+        """Return why Redis takes no writes just now. See `Client.why_no_writes`."""
+        return await self._run(self._ledger.writing.refusal.steps())
+
     async def failure_groups(
         self, by: str = "failure", **filters: "Unpack[FailureFilters]"
     ) -> "FailureGroups":

@@ -744,6 +744,14 @@ class Client:
         """Return how many dead letters are kept."""
         return self._ledger.failures.count()
 
+    def why_no_writes(self) -> str | None:
+        """Return why Redis takes no writes just now, such as `it is a read-only replica`.
+
+        None where it takes them, and where the user may not try. While it takes none, workers that
+        run cannot report: `workers` has no more than those that did before.
+        """
+        return self._ledger.writing.refusal()
+
     def failure_groups(
         self, by: str = "failure", **filters: "Unpack[FailureFilters]"
     ) -> "FailureGroups":

@@ -4,11 +4,11 @@ All of it is what workers publish and the ledger holds, so any machine that reac
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, cast
 
-from seqd.doctor.findings import Check, Finding, Severity, counted, finding, listed
+from seqd.doctor.findings import Check, Finding, NotChecked, Severity, counted, finding, listed
 from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.serving import takes, waiting_of
@@ -105,8 +105,8 @@ def fleet_checks(server: "Server") -> list[Check]:
     """Return the checks of the fleet."""
     checks = _Checks(server)
     return [
-        Check("workers", checks.workers),
-        Check("silent workers", checks.silent),
+        Check("workers", checks.by_reports(checks.workers)),
+        Check("silent workers", checks.by_reports(checks.silent)),
         Check("deaths of workers' processes", checks.deaths),
         Check("drains", checks.drains),
         Check("rules of operators", checks.rules),
@@ -114,8 +114,8 @@ def fleet_checks(server: "Server") -> list[Check]:
         Check("releases of seqd", checks.releases),
         Check("unfit workers", checks.unfit),
         Check("plugins of workers", checks.plugins),
-        Check("routes", checks.routes),
-        Check("leases", checks.leases),
+        Check("routes", checks.by_reports(checks.routes)),
+        Check("leases", checks.by_reports(checks.leases)),
         Check("tenants", checks.tenants),
         Check("quarantine", checks.quarantine),
         Check("inbox", checks.inbox),
@@ -138,6 +138,16 @@ class _Checks:
     @cached_property
     def _now_ms(self) -> int:
         return self._ledger.fleet.now_ms()
+
+    def by_reports(self, check: Callable[[], Iterator[Finding]]) -> Callable[[], Iterator[Finding]]:
+        """Return a check that looks at nothing while workers that run cannot report."""
+
+        def look() -> Iterator[Finding]:
+            if not self._server.takes_writes:
+                raise NotChecked("Redis takes no writes, so workers cannot report")
+            yield from check()
+
+        return look
 
     def workers(self) -> Iterator[Finding]:
         if self._workers:

@@ -10,13 +10,14 @@ from typing import Final, cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from seqd.doctor.findings import Check, Finding, Severity, finding, listed
+from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding, listed
 from seqd.doctor.server import Server, how_to_write
-from seqd.errors import RedisFull, RedisNoPermission, RedisUnreachable, SeqdError
+from seqd.errors import RedisFull, RedisNoPermission, SeqdError
 from seqd.ledger.acl import Role, all_scripts
-from seqd.ledger.redis import MARK_TTL_S, has_sentinels, redis_errors, transient_error, user_of
+from seqd.ledger.redis import has_sentinels, redis_errors, transient_error, user_of
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.ledger.scripts import source_of
+from seqd.ledger.writing import REASONS, primary_of, refused_write
 
 #: The oldest server that the scripts run on.
 _OLDEST: Final = (6, 2)
@@ -48,6 +49,9 @@ _FOREIGN: Final = (
     "_kombu.binding.celery.pidbox",
     "celery",
 )
+
+#: What a server without writes makes of workers that run.
+_SILENT: Final = "Workers cannot report, and look silent: leave them running"
 
 #: Roles that a user may have, in the order in which they are tried.
 #: An operator has all rights of a client.
@@ -81,22 +85,30 @@ class _Checks:
         self._role = role
 
     def writes(self) -> Iterator[Finding]:
-        """Write the durability mark, which goes by itself, as clients do."""
-        try:
-            with redis_errors(self._redis):
-                self._redis.set(self._keys.durability_mark(), 1, ex=MARK_TTL_S)
-        except RedisFull as error:
-            is_disk = "MISCONF" in str(error.__cause__)
-            if is_disk:
-                yield finding("redis-persistence-failing", str(error), _DISK)
-            else:
-                yield finding("redis-memory-high", str(error), _ROOM)
-        except RedisUnreachable as error:
-            cause = error.__cause__
-            code = transient_error(cause) if isinstance(cause, ResponseError) else None
-            if code is None:
-                raise
-            yield finding("redis-not-writable", str(error), how_to_write(code))
+        error = self._server.write_error
+        if error is None:
+            return
+        cause = error.__cause__
+        code = refused_write(cause) if isinstance(cause, ResponseError) else None
+        if isinstance(error, RedisFull):
+            kind = "redis-persistence-failing" if code == "MISCONF" else "redis-memory-high"
+            yield finding(kind, f"{error} {_SILENT}", _DISK if code == "MISCONF" else _ROOM)
+        elif code is not None:
+            what = self._no_writes(code)
+            yield finding("redis-not-writable", what, how_to_write(code))
+        elif isinstance(cause, ResponseError) and (passing := transient_error(cause)):
+            yield finding("redis-not-writable", str(error), how_to_write(passing))
+        else:
+            raise error
+
+    def _no_writes(self, code: str) -> str:
+        """Return that the server takes no writes and why; of a replica, whose it is."""
+        whose = ""
+        if code == "READONLY":
+            with suppress(NotChecked):
+                whose = primary_of(self._server.info())
+        where = f"Redis at {self._server.address}"
+        return f"{where} takes no writes: {REASONS[code]}{whose}. {_SILENT}"
 
     def version(self) -> Iterator[Finding]:
         server = self._server

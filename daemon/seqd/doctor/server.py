@@ -21,8 +21,9 @@ from seqd.errors import (
     SeqdError,
 )
 from seqd.ledger import Ledger, connect
-from seqd.ledger.redis import address_of, redis_errors, transient_error
+from seqd.ledger.redis import MARK_TTL_S, address_of, redis_errors, transient_error
 from seqd.ledger.tls import tls_fault_of
+from seqd.ledger.writing import refused_write
 from seqd.local.endpoint import redis_url_of
 from seqd.local.redis_access import RedisAccess
 
@@ -61,6 +62,22 @@ class Server:
         if isinstance(self._info, str):
             raise NotChecked(self._info)
         return self._info
+
+    @cached_property
+    def write_error(self) -> SeqdError | None:
+        """What a write is answered with, or None; the mark is written, which goes by itself."""
+        try:
+            with redis_errors(self.redis):
+                self.redis.set(self.settings.keys.durability_mark(), 1, ex=MARK_TTL_S)
+        except SeqdError as error:
+            return error
+        return None
+
+    @property
+    def takes_writes(self) -> bool:
+        """False where workers that run cannot report: what they wrote before says nothing now."""
+        cause = None if self.write_error is None else self.write_error.__cause__
+        return not (isinstance(cause, ResponseError) and refused_write(cause))
 
     def number(self, name: str) -> int:
         """Return a figure of `INFO`; 0 where it is not among them."""
@@ -138,8 +155,9 @@ def how_to_write(code: str) -> str:
     """Return what to do about a server that does not take a write, by the code of its error."""
     if code == "READONLY":
         return (
-            "Set SEQD_REDIS_URL to the primary: `redis-cli info replication` has its master_host. "
-            "With Sentinels use redis+sentinel://, which finds it by itself"
+            "Set SEQD_REDIS_URL to the primary; with Sentinels use redis+sentinel://, which finds "
+            "it by itself. Where it was made a replica by mistake, and there is surely no other "
+            "primary: `redis-cli replicaof no one` there"
         )
     if code == "NOREPLICAS":
         return "Bring its replicas back, or lower its min-replicas-to-write"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from seqd.ledger.rollouts import RolloutCounts
     from seqd.ledger.tenants import Tenants
     from seqd.ledger.work import CheckpointRecords, Work
+    from seqd.ledger.writing import Writing
     from seqd.settings import Settings
 
 
@@ -118,6 +119,13 @@ class LedgerParts:
         from seqd.ledger.many_jobs import ManyJobs
 
         return ManyJobs(self.driver)
+
+    @cached_property
+    def writing(self) -> "Writing":
+        """Whether Redis takes writes just now, which few clients ask."""
+        from seqd.ledger.writing import Writing
+
+        return Writing(self.driver, self.keys)
 
     @cached_property
     def rollouts(self) -> "RolloutCounts":

@@ -89,8 +89,7 @@ _FULL = re.compile(r"(?:^|\W)(?:OOM command|MISCONF )")
 
 #: What to do about them, where it is more than to try again.
 _TRANSIENT_ADVICE = {
-    "READONLY": "It is a read-only replica: try again after the failover, or set SEQD_REDIS_URL "
-    "to the primary.",
+    "READONLY": "Try again after the failover, or set SEQD_REDIS_URL to the primary.",
     "NOREPLICAS": "Try again when its replicas are back, or lower its min-replicas-to-write.",
 }
 
@@ -477,7 +476,9 @@ def _unreachable(redis: "AnyRedis", error: RedisError) -> str:
 
 def _not_now(redis: "AnyRedis", error: RedisError, code: str) -> str:
     advice = _TRANSIENT_ADVICE.get(code, "Try again later.")
-    return f"Redis at {address_of(redis)} cannot do this just now: {_reason(error)} {advice}"
+    # Redis says of a replica what cannot be done, and not that it is one alone.
+    reason = "it is a read-only replica." if code == "READONLY" else _reason(error)
+    return f"Redis at {address_of(redis)} cannot do this just now: {reason} {advice}"
 
 
 def _refused(redis: "AnyRedis", error: RedisError) -> str:

@@ -77,6 +77,7 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
             Command(("GET", ledger.keys.memory())),
         )
     )
+    no_writes = yield from ledger.writing.refusal.steps()
     tenants: Sequence[str] = ()
     if states.queue is not None:
         priority = record.priority.value
@@ -92,6 +93,7 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         is_memory_short=memory == b"short",
         pauses=pauses,
         paused_by=paused_by,
+        no_writes=no_writes,
     )
 
 

@@ -8,6 +8,7 @@ from seqd.client.explaining.records import Reason, WorkerAnswer
 from seqd.kinds import KINDS
 from seqd.ledger.model_pauses import paused_waiting
 from seqd.ledger.unit_states import Holdings, UnitStates
+from seqd.ledger.writing import no_writes_line
 from seqd.scaling import Rate, item_seconds
 from seqd.serving import can_run, does, leaves_out, reasons, serves, waiting_of
 from seqd_schemas import (
@@ -51,6 +52,8 @@ class Facts:
     pauses: Mapping[str, ModelPause] = field(default_factory=dict)
     #: The act that paused the job, where the audit has it and may be read.
     paused_by: AuditRecord | None = None
+    #: Why Redis takes no writes just now; None where it does.
+    no_writes: str | None = None
 
     @property
     def task(self) -> str:
@@ -157,6 +160,9 @@ def waits_for(facts: Facts) -> list[Reason]:
         return [_paused(facts), *_upload(facts)]
     stopped = paused_waiting(record, facts.pauses)
     held_up = [] if stopped is None else [Reason(stopped.code, stopped.message)]
+    if facts.no_writes is not None:
+        # Who is up, and what a lease says, is not known by what workers wrote before.
+        return [Reason("no_writes", no_writes_line(facts.no_writes))]
     nobody = waiting_of(record, facts.workers)
     if nobody is not None:
         return [*held_up, Reason(nobody.code, nobody.message), *_upload(facts)]

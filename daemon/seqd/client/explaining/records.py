@@ -88,6 +88,8 @@ class Reason:
 
     #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `paused`, `upload`,
     #: `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn` or `dead_worker`.
+    #: `no_worker`, `not_served`, `not_placed`, `unfit`, `paused`, `upload`, `reading`, `busy`,
+    #: `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker` or `no_writes`.
     code: str
     message: str
 
@@ -149,6 +151,8 @@ class Explanation:
     #: False where the rate is a default, since it was never measured.
     is_measured: bool
     item: ItemExplanation | None = None
+    #: Why Redis takes no writes just now, so that workers look silent; None where it does.
+    takes_no_writes: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return it as a program reads it."""

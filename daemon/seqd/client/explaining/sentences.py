@@ -56,6 +56,7 @@ def explanation(facts: Facts, item: ItemExplanation | None = None) -> Explanatio
         left_s=seconds,
         is_measured=is_measured,
         item=item,
+        takes_no_writes=facts.no_writes,
     )
 
 
@@ -84,6 +85,8 @@ def headline(
     job = f"Job {record.job_id}"
     if record.state is JobState.PAUSED:
         return f"{job} is paused: {_rest(waits[0].message)}"
+    if facts.no_writes is not None:
+        return f"{job} stands still: {_rest(waits[0].message)}"
     left = f"; about {span(seconds)} to its end" if seconds is not None else ""
     if units.in_hand:
         workers = len(facts.states.workers)

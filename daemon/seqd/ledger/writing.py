@@ -1,0 +1,78 @@
+"""Whether Redis takes writes just now. While it takes none, workers cannot report, and look silent.
+
+A read-only replica, a server without memory, disk or replicas answers all that is read, so whoever
+looks at a fleet finds every worker gone, though each of them runs and waits.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from seqd.ledger.exchange import Command, Driver, Exchange, exchange, pipeline
+from seqd.ledger.redis import MARK_TTL_S, transient_error
+from seqd_schemas import Keys
+
+#: Why a server takes no writes, by the code of its error.
+REASONS: Final = {
+    "READONLY": "it is a read-only replica",
+    "NOREPLICAS": "too few of its replicas are connected",
+    "MISCONF": "it cannot write to its disk",
+    "OOM": "it has reached its maxmemory",
+}
+
+
+class Writing:
+    """Asks one server whether it takes writes."""
+
+    def __init__(self, driver: Driver, keys: Keys) -> None:
+        self.driver = driver
+        self._mark = keys.durability_mark()
+
+    @exchange
+    def refusal(self) -> Exchange[str | None]:
+        """Return why Redis takes no writes, such as `it is a read-only replica`.
+
+        None where it takes them: tried by the durability mark, which goes by itself. None also for
+        a user who may not write.
+        """
+        asked = (
+            Command(("SET", self._mark, 1, "EX", MARK_TTL_S)),
+            Command(("INFO", "replication")),
+        )
+        written, told = yield from pipeline(asked, raises=False)
+        code = refused_write(written) if isinstance(written, ResponseError) else None
+        if code is None:
+            return None
+        whose = primary_of(told) if code == "READONLY" and isinstance(told, dict) else ""
+        return f"{REASONS[code]}{whose}"
+
+
+def refused_write(error: ResponseError) -> str | None:
+    """Return the code of an error that any write gets for now; None for any other error."""
+    if isinstance(error, OutOfMemoryError) or "OOM command" in str(error):
+        return "OOM"
+    if "MISCONF" in str(error):
+        return "MISCONF"
+    code = transient_error(error)
+    return code if code in REASONS else None
+
+
+def primary_of(info: Mapping[str, object]) -> str:
+    """Return whose replica a server is by its `INFO replication`, as the end of a sentence.
+
+    Such as ` of 10.0.0.1:6379, and the link to it is down`; '' where it does not tell.
+    """
+    host, port = info.get("master_host"), info.get("master_port")
+    if not host:
+        return ""
+    link = info.get("master_link_status", "down")
+    return f" of {host}:{port}, and the link to it is {link}"
+
+
+def no_writes_line(refusal: str) -> str:
+    """Return what is to be known of a fleet whose Redis takes no writes, as sentences."""
+    return (
+        f"Redis takes no writes ({refusal}): its workers cannot report, and look silent. Leave "
+        "them running, they go on by themselves. See: seqd doctor"
+    )
