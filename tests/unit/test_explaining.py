@@ -332,3 +332,68 @@ def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys: pytest.CaptureFi
     assert found.next[-1] == (
         "It expires in 9.0 s unless it has ended; undone items then get `expired`."
     )
+
+
+def overdue(*workers: WorkerStatus, **changes: Any) -> Facts:
+    """A job whose one unit is held by a worker that is gone, with a lease over for 3 minutes."""
+    held = HeldUnit("0", "gone", 1, -180.0)
+    record = a_job(state=JobState.RUNNING, started_at_ms=1)
+    return Facts(record, states(workers={"gone": 1}, held=(held,), claimable=0), workers, **changes)
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        (overdue(), "none is up that could"),
+        (overdue(a_worker()), "see the logs of workers for `reconciler`"),
+    ],
+    ids=["no worker", "a worker"],
+)
+def test_a_lease_that_is_over_and_that_nobody_released_is_told_with_the_reason(
+    facts: Facts, why: str
+) -> None:
+    found = explanation(facts)
+
+    assert found.next[0] == (
+        f"The lease of unit 0 on gone ran out 3 min ago, and no worker has released it: {why}."
+    )
+
+
+def test_while_redis_takes_no_writes_no_lease_is_released_for_that(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = explanation(overdue(a_worker(), no_writes="it is a read-only replica"))
+    print_explanation(Screen(), found)
+
+    assert found.next[0].endswith("has released it: Redis takes no writes.")
+    assert "- unit 0: gone, which cannot report, lease over for 3 min" in capsys.readouterr().out
+
+
+def test_a_job_of_which_workers_that_are_gone_hold_all_units_does_not_run() -> None:
+    assert headline(overdue(a_worker())) == (
+        "Job j1 stands still: units are held by workers that are not heard of: gone (1 unit)."
+    )
+
+
+def test_a_lease_that_is_just_over_is_released_soon() -> None:
+    held = HeldUnit("0", "gone", 1, -2.0)
+    facts = Facts(a_job(), states(workers={"gone": 1}, held=(held,)), [a_worker()])
+
+    assert explanation(facts).next[0] == (
+        "The lease of unit 0 on gone ran out 2.0 s ago: a worker releases it soon; then another "
+        "worker takes it."
+    )
+
+
+def test_a_job_that_nobody_runs_any_more_says_that_no_worker_is_up() -> None:
+    assert headline(overdue()).startswith("Job j1 stands still: No worker is up")
+
+
+def test_a_job_that_makes_no_progress_says_for_how_long() -> None:
+    event = Progress(job_id="j1", at_ms=NOW_MS - 900_000, counts=COUNTS, rate_per_s=1.0)
+    held = states(workers={"w1": 1}, held=(HELD,), claimable=0, events=(event,))
+    facts = Facts(a_job(state=JobState.RUNNING, started_at_ms=1), held, [a_worker()])
+
+    assert headline(facts) == (
+        "Job j1 has made no progress for 15 min: 1 unit in hand on 1 worker, 0 of 2 are done."
+    )

@@ -42,7 +42,9 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
     )
     reasons = [_sentence(reason.message) for reason in found.waits_for]
     _print_lines(screen, "Waits for", reasons)
-    _print_lines(screen, "In hand", [_held(unit) for unit in found.in_hand], found.units.in_hand)
+    _print_lines(
+        screen, "In hand", [_held(unit, found) for unit in found.in_hand], found.units.in_hand
+    )
     tried = [_tried(unit) for unit in found.tried_again]
     _print_lines(screen, "Tried again", tried, max(len(tried), found.units.tried_again))
     answers = [_answer(answer) for answer in found.workers]
@@ -119,13 +121,19 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def _held(unit: UnitInHand) -> str:
-    left, since = unit.lease_left_s, unit.held_s
-    until = "" if left is None else f", lease for {span(left)} more"
+def _held(unit: UnitInHand, found: Explanation) -> str:
+    since = unit.held_s
     held = "" if since is None else f" for {span(since)}"
-    gone = "" if unit.is_worker_up else ", which is not heard of any more"
+    silent = "is not heard of any more" if found.takes_no_writes is None else "cannot report"
+    gone = "" if unit.is_worker_up else f", which {silent}"
     attempt = f", attempt {count(unit.attempt)}" if unit.attempt > 1 else ""
-    return f"unit {unit.unit}: {unit.worker}{held}{gone}{attempt}{until}"
+    return f"unit {unit.unit}: {unit.worker}{held}{gone}{attempt}{_lease(unit.lease_left_s)}"
+
+
+def _lease(left_s: float | None) -> str:
+    if left_s is None:
+        return ""
+    return f", lease for {span(left_s)} more" if left_s > 0 else f", lease over for {span(-left_s)}"
 
 
 def _tried(unit: UnitTriedAgain) -> str:

@@ -26,6 +26,12 @@ from seqd.kinds import KINDS
 from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
 from seqd_schemas import JobRecord, JobState, WorkerStatus
 
+#: Seconds without progress after which a job is not said to run.
+STANDS_STILL_S = 600.0
+
+#: Seconds within which workers release a unit whose lease is over: they look every few.
+RELEASED_WITHIN_S = 60.0
+
 #: Workers that are listed at most.
 MAX_ANSWERS = 50
 
@@ -88,11 +94,16 @@ def headline(
     if facts.no_writes is not None:
         return f"{job} stands still: {_rest(waits[0].message)}"
     left = f"; about {span(seconds)} to its end" if seconds is not None else ""
+    if units.in_hand and not _holders_up(facts):
+        return f"{job} stands still: {_rest(waits[0].message)}"
     if units.in_hand:
+        still_s = _no_progress_s(facts)
+        runs = "runs" if still_s is None else f"has made no progress for {span(still_s)}"
+        left = left if still_s is None else ""
         workers = len(facts.states.workers)
         done = f", {units.done:,} of {units.known:,} are done" if units.known else ""
         return (
-            f"{job} runs: {counted(units.in_hand, 'unit')} in hand on "
+            f"{job} {runs}: {counted(units.in_hand, 'unit')} in hand on "
             f"{counted(workers, 'worker')}{done}{left}."
         )
     if waits:
@@ -103,6 +114,20 @@ def headline(
         f"{job} is {record.state}: {counted(able, 'worker')} can run it, and one takes its next "
         f"unit in a moment{left}."
     )
+
+
+def _holders_up(facts: Facts) -> bool:
+    """Return whether a worker that is up holds a unit of the job."""
+    return any(status.worker in facts.states.workers for status in facts.workers)
+
+
+def _no_progress_s(facts: Facts) -> float | None:
+    """Return for how many seconds nothing of a job was done, where that is long; else None."""
+    since_ms = last_event_ms(facts, "progress", "step", "epoch", "started")
+    if since_ms is None:
+        return None
+    seconds = (facts.states.now_ms - since_ms) / 1000
+    return seconds if seconds >= STANDS_STILL_S else None
 
 
 def _rest(message: str, left: str = "") -> str:
@@ -161,7 +186,7 @@ def what_is_next(facts: Facts, units: UnitCounts) -> Iterable[str]:
     else:
         up = {status.worker for status in facts.workers}
         lost = [unit for unit in states.held if unit.worker not in up]
-        yield from _leases_that_run_out(lost, len(facts.able))
+        yield from _leases_that_run_out(lost, facts)
         if states.next_due_s is not None:
             yield f"The first unit that backs off is claimable again in {span(states.next_due_s)}."
         if units.in_hand and not units.waiting and not lost and record.sealed:
@@ -172,15 +197,28 @@ def what_is_next(facts: Facts, units: UnitCounts) -> Iterable[str]:
         yield f"It expires in {span(in_s)} unless it has ended; undone items then get `expired`."
 
 
-def _leases_that_run_out(lost: Sequence[HeldUnit], able: int) -> Iterable[str]:
-    """Say what becomes of units whose workers are not heard of."""
-    for unit in sorted(lost, key=lambda unit: unit.lease_left_s or 0.0)[:1]:
-        then = "another worker takes it" if able else "it waits for a worker that can run it"
-        left_s = max(0.0, unit.lease_left_s or 0.0)
-        yield (
-            f"The lease of unit {unit.unit} on {unit.worker} runs out in {span(left_s)}; "
-            f"then {then}."
-        )
+def _leases_that_run_out(lost: Sequence[HeldUnit], facts: Facts) -> Iterable[str]:
+    """Say what becomes of units whose workers are not heard of, of the one that is first."""
+    ends = [(unit.lease_left_s, unit) for unit in lost if unit.lease_left_s is not None]
+    for end_s, unit in sorted(ends, key=lambda end: end[0])[:1]:
+        lease = f"The lease of unit {unit.unit} on {unit.worker}"
+        then = "another worker takes it" if facts.able else "it waits for a worker that can run it"
+        if end_s > 0:
+            yield f"{lease} runs out in {span(end_s)}; then {then}."
+        elif facts.no_writes is None and facts.workers and end_s > -RELEASED_WITHIN_S:
+            yield f"{lease} ran out {span(-end_s)} ago: a worker releases it soon; then {then}."
+        else:
+            yield (
+                f"{lease} ran out {span(-end_s)} ago, and no worker has released it: "
+                f"{_unreleased(facts)}."
+            )
+
+
+def _unreleased(facts: Facts) -> str:
+    """Return why nobody releases a unit whose lease is over."""
+    if facts.no_writes is not None:
+        return "Redis takes no writes"
+    return "see the logs of workers for `reconciler`" if facts.workers else "none is up that could"
 
 
 def _after_the_end(facts: Facts) -> Iterable[str]:
