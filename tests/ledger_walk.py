@@ -20,7 +20,10 @@ MOST_TURNS = 1_000
 LAST_WORKER = "worker-z"
 
 #: What stays when all jobs are removed: what the whole fleet shares.
-STAYS = ("work_left:recount", "limits", "events", "memory", "jobs:small", "evicted", "evictions")
+STAYS = (
+    *("work_left:recount", "limits", "events", "memory", "jobs:small", "evicted", "evictions"),
+    "failures",
+)
 
 
 class Walk(Steps):

@@ -224,6 +224,7 @@ def test_an_inline_job_whose_items_could_write_too_much_is_cut_before_they_do(
         described=lambda name: model,
         plugin_version=lambda name: "1.0",
         cache=SimpleNamespace(get=lambda name, version: None),
+        leases=SimpleNamespace(given_up=lambda unit: None),
     )
     environment.submit(a_generate_job(source=InlineSource(items=some_items(64))))
 
@@ -239,8 +240,13 @@ def test_a_unit_that_wrote_more_than_one_step_takes_is_halved_until_its_results_
 ) -> None:
     (sixteen,) = blobs.pack_results(some_results(16))
     monkeypatch.setattr("seqd.ledger.work.MAX_COMMIT_BYTES", len(sixteen) + 2)
+    nothing = lambda *_, **__: None  # noqa: E731
     context = SimpleNamespace(
-        ledger=environment.ledger, stats=WorkerStats(), jobs_finished=lambda jobs, **_: None
+        ledger=environment.ledger,
+        stats=WorkerStats(),
+        jobs_finished=nothing,
+        leases=SimpleNamespace(committed=nothing, given_up=nothing),
+        counts=SimpleNamespace(items=nothing),
     )
     runner = ItemRunner(context)  # type: ignore[arg-type] # what a commit needs of it
     unit = submit_prompts(environment, 64)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.processes
 def names_of(environment: Environment) -> set[bytes]:
     """The keys that there are, but for those of no job, and what expires soon."""
     prefix = environment.settings.prefix
-    lasting = (":events", ":memory", ":usage:", ":wakeup.")
+    lasting = (":events", ":failures", ":memory", ":usage:", ":wakeup.")
     found = environment.redis.keys(f"{prefix}:*")
     return {key for key in found if not any(f"{prefix}{one}".encode() in key for one in lasting)}
 

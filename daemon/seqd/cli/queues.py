@@ -116,8 +116,8 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
     if others := beside.others:
         noun = "task and model" if others == 1 else "tasks and models"
         lines.append(Text(f"{others} more {noun} without work: --all", style="dim"))
-    for sentence in (*queue_reasons(states), *pause_reasons(states)):
     # By what workers could write they are all gone, which is no reason then.
-    for sentence in queue_reasons(states) if beside.no_writes is None else []:
+    reasons = queue_reasons(states) if beside.no_writes is None else []
+    for sentence in (*reasons, *pause_reasons(states)):
         lines += [Text(""), Text(printable(sentence), style="yellow")]
     return lines

@@ -57,7 +57,7 @@ def explanation_facts(found: Explanation) -> dict[str, str]:
     return {
         "why": found.headline,
         "waits for": " ".join(_sentence(reason.message) for reason in found.waits_for[1:]),
-        "in hand": ". ".join(_held(unit) for unit in found.in_hand[:_MOST_LINES]),
+        "in hand": ". ".join(_held(unit, found) for unit in found.in_hand[:_MOST_LINES]),
         "tried again": ". ".join(_tried(unit) for unit in found.tried_again[:_MOST_LINES]),
         "units": _units(found.units),
         "next": " ".join(found.next),

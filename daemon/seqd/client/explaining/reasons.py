@@ -162,7 +162,7 @@ def waits_for(facts: Facts) -> list[Reason]:
     held_up = [] if stopped is None else [Reason(stopped.code, stopped.message)]
     if facts.no_writes is not None:
         # Who is up, and what a lease says, is not known by what workers wrote before.
-        return [Reason("no_writes", no_writes_line(facts.no_writes))]
+        return [*held_up, Reason("no_writes", no_writes_line(facts.no_writes))]
     nobody = waiting_of(record, facts.workers)
     if nobody is not None:
         return [*held_up, Reason(nobody.code, nobody.message), *_upload(facts)]

@@ -87,9 +87,8 @@ class Reason:
     """One thing that the job waits for."""
 
     #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `paused`, `upload`,
-    #: `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn` or `dead_worker`.
-    #: `no_worker`, `not_served`, `not_placed`, `unfit`, `paused`, `upload`, `reading`, `busy`,
-    #: `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker` or `no_writes`.
+    #: `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker` or
+    #: `no_writes`.
     code: str
     message: str
 
