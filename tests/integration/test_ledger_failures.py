@@ -271,3 +271,39 @@ def test_filters_select_dead_letters_and_pages_have_all(environment: Environment
     earlier = letters(environment, FailureFilter(until_ms=middle))
     assert len(later) + len(earlier) == 250
     assert min(one.at_ms for one in later) >= middle > max(one.at_ms for one in earlier)
+
+
+@pytest.mark.parametrize("spoil", ["number", "stream"])
+def test_no_damage_to_what_bounds_dead_letters_costs_a_result(
+    environment: Environment, spoil: str
+) -> None:
+    job_id = environment.submit(chunk=a_chunk(2), sealed=True)
+    unit, keys = environment.claim_unit(), environment.keys
+    if spoil == "number":
+        environment.redis.hset(keys.limits(), "failures_ttl_s", "1.5")
+    else:
+        environment.redis.set(keys.failures(), "written by hand")
+
+    outcome = environment.ledger.work.commit(unit, failing(ItemErrorCode.PLUGIN_ERROR, "No."))
+
+    assert outcome is CommitOutcome.COMPLETED
+    counts = environment.record(job_id).counts
+    assert (counts.errored, counts.total) == (2, 2)
+
+
+def test_notes_on_dead_letters_that_are_gone_stay_bounded(environment: Environment) -> None:
+    redis, keys, kept, per_call = environment.redis, environment.keys, 3_000, 200
+    ids = [f"{number}-0" for number in range(1, 7_001)]
+    with redis.pipeline() as pipe:
+        for one in ids[:kept]:
+            pipe.xadd(keys.failures(), {"f": "{}"}, id=one)
+        pipe.hset(keys.failures_replayed(), mapping=dict.fromkeys(ids, "old"))
+        pipe.execute()
+
+    for call in range(30):
+        first = 10_000 + call * per_call
+        gone = [f"{first + number}-0" for number in range(per_call)]
+        environment.ledger.failures.note_replayed(gone, "new")
+
+    # 200 come in each call, and of a thousand notes those that are on nothing go.
+    assert kept <= redis.hlen(keys.failures_replayed()) < 2 * kept

@@ -12,7 +12,8 @@ local function replayed_key() return failures_key() .. ':replayed' end
 local failure_bounds
 local function bounds_of_failures()
   if failure_bounds then return failure_bounds[1] end
-  local row = redis.call('HMGET', limits_key(), 'failures', 'failures_ttl_s')
+  -- Results are recorded by now: what somebody has written by hand must not fail the script.
+  local row = redis.pcall('HMGET', limits_key(), 'failures', 'failures_ttl_s')
   local most, ttl_s = tonumber(row[1] or nil) or FAILURES_KEPT, tonumber(row[2] or nil) or FAILURES_TTL_S
   failure_bounds = {most, ttl_s}
   if most > 0 then
@@ -40,7 +41,7 @@ local function add_failures(id, records)
     redis.pcall('XADD', failures_key(), 'MAXLEN', '~', most, '*', 'f',
       head .. version .. ',' .. string.sub(record, 2))
   end
-  if is_first then redis.call('EXPIRE', failures_key(), failure_bounds[2]) end
+  if is_first then redis.pcall('EXPIRE', failures_key(), failure_bounds[2]) end
 end
 
 -- The text of UTF-8 up to so many bytes, with no character cut.
