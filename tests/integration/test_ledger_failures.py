@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_chunk, a_classify_job, a_failure, a_train_job
 from ledger_fixtures import Environment
-from seqd.errors import UnknownFailure
+from seqd.errors import InvalidRequest, UnknownFailure
 from seqd.ledger.exchange import Taken
 from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter
 from seqd.ledger.units import Death
@@ -307,3 +307,11 @@ def test_notes_on_dead_letters_that_are_gone_stay_bounded(environment: Environme
 
     # 200 come in each call, and of a thousand notes those that are on nothing go.
     assert kept <= redis.hlen(keys.failures_replayed()) < 2 * kept
+
+
+@pytest.mark.parametrize("failure_id", [f"{2**64}-0", f"1-{2**64}", "1", "-1-0"])
+def test_what_no_stream_has_as_an_id_is_refused_in_words(
+    environment: Environment, failure_id: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=r"allowed: MILLISECONDS-NUMBER"):
+        environment.ledger.failures.get(failure_id)

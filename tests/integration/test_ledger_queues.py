@@ -112,6 +112,20 @@ def test_what_somebody_has_written_over_is_left_out(environment: Environment) ->
     assert (state.waiting_items, state.items_done, state.paused_items) == (2, 0, 0)
 
 
+@pytest.mark.parametrize("name", ["rates", "work_done"])
+def test_what_was_done_is_noted_again_where_somebody_has_written_over_the_key(
+    environment: Environment, name: str
+) -> None:
+    environment.redis.set(getattr(environment.keys, name)(), "by hand")
+
+    environment.ledger.backlog.note_rate(QUEUE, 600, 1.0, 60)
+
+    environment.submit_units(1)
+    state = the_queue(environment)
+    assert (state.items_done, state.errors) == (600, 60)
+    assert environment.ledger.backlog.rates()[QUEUE].items == 600
+
+
 def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(
     environment: Environment,
 ) -> None:

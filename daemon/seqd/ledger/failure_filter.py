@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _CAUSES = tuple(cause.value for cause in DeathCause)
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+#: The largest number in an id of a stream.
+_MOST: Final = 2**64 - 1
 _MODEL = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@([0-9]{1,9}))?")
 
 
@@ -135,7 +137,12 @@ def failure_filter(filters: FailureFilters) -> FailureFilter:
 
 def checked_failure_id(text: object) -> str:
     """Return the id of a dead letter. Raises InvalidRequest for what is none."""
-    if not isinstance(text, str) or _ID.fullmatch(text) is None:
+    found = _ID.fullmatch(text) if isinstance(text, str) else None
+    if (
+        not isinstance(text, str)
+        or found is None
+        or any(int(part) > _MOST for part in found.groups())
+    ):
         raise InvalidRequest(
             f"An id of a dead letter is {shown(text)}; allowed: MILLISECONDS-NUMBER, as `seqd "
             "failures list` prints it."
