@@ -17,7 +17,7 @@ from ledger_fixtures import Environment
 from seqd.client import AsyncClient, Client, JobCount, JobsActedOn
 from seqd.errors import InvalidRequest
 from seqd.ledger.job_filter import job_filter
-from seqd.ledger.many_jobs import ACTED_AT_ONCE, LOOKED_AT_ONCE, JobAction, Selection
+from seqd.ledger.many_jobs import ACTED_AT_ONCE, ACTED_STATES, LOOKED_AT_ONCE, JobAction, Selection
 from seqd.ledger.submissions import BatchTemplate
 from seqd_schemas import JobState
 from worker_fixtures import Cluster
@@ -143,6 +143,29 @@ def test_a_damaged_job_is_refused_and_the_others_are_cancelled(
     assert done.acted_on == 2
     assert done.refused == {"damaged": 1}
     assert done.first_refused["damaged"][0] == "acme-1"
+
+
+@pytest.mark.parametrize("field", ["total", "errored", "pending_bytes", "ttl", "tenant"])
+@pytest.mark.parametrize("action", [JobAction.CANCEL, JobAction.PAUSE, JobAction.RESUME])
+def test_a_job_is_not_steered_by_half_whose_fields_somebody_has_written(
+    environment: Environment, action: JobAction, field: str
+) -> None:
+    job_id = environment.submit_units(2)
+    if action is JobAction.RESUME:
+        environment.ledger.control.pause(job_id)
+    key = environment.keys.job(job_id)
+    if field == "tenant":
+        environment.redis.hdel(key, field)
+    else:
+        environment.redis.hset(key, field, "1e9")
+    before = (environment.redis.hgetall(key), environment.redis.zrange(f"{key}:todo", 0, -1))
+    states = {"states": [state.value for state in ACTED_STATES[action]]}
+
+    step = environment.ledger.many_jobs.act(Selection(action, job_filter(states)), b"")
+
+    after = (environment.redis.hgetall(key), environment.redis.zrange(f"{key}:todo", 0, -1))
+    assert step.refused == {job_id: "damaged"}
+    assert after == before
 
 
 def test_a_job_that_an_open_one_continues_is_not_removed(

@@ -29,7 +29,8 @@ DAMAGED: Final = "damaged"
 CONTINUED: Final = "continued"
 
 _SENTENCES: Final = {
-    DAMAGED: "Its keys in Redis are not what seqd writes: the next claim puts it in quarantine.",
+    DAMAGED: "Its keys in Redis are not what seqd writes: a worker that takes it up puts it in "
+    "quarantine.",
     CONTINUED: "Job {} continues it, has not ended, and needs what is kept of it.",
 }
 

@@ -120,8 +120,21 @@ local function drop_timers(id)
   remove_members('ZREM', timers_key(), members)
 end
 
+-- Fail, before anything is changed, where the fields of a job are not what it takes to stop or pause it, or to
+-- let it go on: done by half, it would be open and have nothing that anybody claims.
+local STEERED_BY = {'pending_bytes', 'ttl', 'total', 'succeeded', 'errored', 'cancelled', 'expired', 'unread'}
+local function check_steerable(id)
+  local tenant, pending_bytes, ttl = unpack(redis.call('HMGET', job_key(id), 'tenant', 'pending_bytes', 'ttl'))
+  local is_good = tenant and pending_bytes and ttl
+  for _, text in ipairs(redis.call('HMGET', job_key(id), unpack(STEERED_BY))) do
+    is_good = is_good and (not text or #text < 16 and string.find(text, '^-?%d+$'))
+  end
+  if not is_good then error('a field is missing, or no number', 0) end
+end
+
 -- End a job before its work is done; `failure` is JSON, '' for none.
 local function stop_job(id, state, failure)
+  check_steerable(id)
   local key = job_key(id)
   redis.call('UNLINK', key .. ':todo')
   local n = counts(key)
