@@ -83,6 +83,11 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
             "Job j1 is queued: No worker is up: `seqd up` starts them.",
         ),
         (
+            Facts(a_job(), states(), [a_worker(state="starting")]),
+            "Job j1 is queued: no worker can run it yet. w1: it is starting, and has not said yet "
+            "what it can run.",
+        ),
+        (
             Facts(a_job(), states(), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)}),
             "Job j1 is queued: 1 worker can run it, and one takes its next unit in a moment; about "
             "8.0 s to its end.",
@@ -137,7 +142,7 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
             "Job j1 failed: plugin_fault: It broke.",
         ),
     ],
-    ids=["no worker", "in a moment", "busy", "runs", "paused", "completed", "failed"],
+    ids=["no worker", "starting", "in a moment", "busy", "runs", "paused", "completed", "failed"],
 )
 def test_the_headline_is_the_state_and_the_first_reason_for_it(facts: Facts, sentence: str) -> None:
     assert headline(facts) == sentence

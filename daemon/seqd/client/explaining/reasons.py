@@ -168,7 +168,13 @@ def waits_for(facts: Facts) -> list[Reason]:
         return [*held_up, Reason(nobody.code, nobody.message), *_upload(facts)]
     if held_up:
         return [*held_up, *_dead_workers(facts), *_upload(facts), *_reading(facts)]
-    found = [*_dead_workers(facts), *_busy(facts), *_back_off(facts), *_limit(facts)]
+    found = [
+        *_nobody_yet(facts),
+        *_dead_workers(facts),
+        *_busy(facts),
+        *_back_off(facts),
+        *_limit(facts),
+    ]
     return [*found, *_upload(facts), *_reading(facts), *_turn(facts)]
 
 
@@ -190,6 +196,15 @@ def _by(facts: Facts) -> str:
         return ""
     others = "" if act.target == facts.record.job_id else f", with all that match {act.target}"
     return f" by {act.who or 'somebody'}@{act.host}{others}"
+
+
+def _nobody_yet(facts: Facts) -> Iterable[Reason]:
+    """Say that nobody can run a job now where somebody may soon, as while workers start."""
+    answers = answers_of(facts)
+    if any(answer.can_run for answer in answers) or not facts.states.claimable:
+        return
+    told = listed([f"{answer.worker}: {answer.message}" for answer in answers])
+    yield Reason("not_yet", f"no worker can run it yet. {told}")
 
 
 def _dead_workers(facts: Facts) -> Iterable[Reason]:

@@ -89,6 +89,8 @@ class Reason:
     #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `paused`, `upload`,
     #: `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker` or
     #: `no_writes`.
+    #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `not_yet`, `paused`,
+    #: `upload`, `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn` or `dead_worker`.
     code: str
     message: str
 
