@@ -162,6 +162,10 @@ def test_a_job_of_a_paused_model_waits_for_it_with_who_paused_it_and_why(
     )
     assert found.left_s is None
 
+    environment.ledger.control.pause("j1")
+    codes = [reason.code for reason in explain(environment, "j1").waits_for]
+    assert codes == ["paused", "model_paused"]
+
 
 def pause_by(environment: Environment, who: str, target: str, monkeypatch: MonkeyPatch) -> None:
     monkeypatch.setattr("seqd.ledger.audit.user_name", lambda: who)

@@ -229,7 +229,7 @@ def _read(entries: list[StreamEntry]) -> "Iterator[AuditRecord]":
             row = json.loads(fields[b"a"])
             whole = {**row, "id": entry_id, "at_ms": int(entry_id.partition("-")[0])}
             yield from_stored(AuditRecord, json.dumps(whole).encode())
-        except (KeyError, TypeError, ValueError, ValidationError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, ValidationError) as error:
             log.warning("audit entry id=%s was left out: %.200s", entry_id, error)
 
 

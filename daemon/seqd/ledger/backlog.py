@@ -279,6 +279,6 @@ def _seconds_left(events: object, now_ms: int) -> float | None:
             event = json.loads(fields.get(b"e", b"null"))
             if event["event"] == "step" and event.get("eta_s") is not None:
                 return max(0.0, float(event["eta_s"]) - (now_ms - int(event["at_ms"])) / 1000)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue  # of a later release, or written by hand
     return None

@@ -176,6 +176,6 @@ def _metadata_of(row: Mapping[bytes, bytes]) -> Mapping[str, str]:
     """Return the notes in a job's request; none where it cannot be read."""
     try:
         notes = json.loads(row.get(b"spec", b"{}")).get("metadata", {})
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}
     return notes if isinstance(notes, dict) else {}

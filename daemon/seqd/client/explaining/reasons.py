@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from seqd.client.explaining.records import Reason, WorkerAnswer
 from seqd.kinds import KINDS
-from seqd.ledger.model_pauses import paused_waiting
+from seqd.ledger.model_pauses import pause_told
 from seqd.ledger.unit_states import Holdings, UnitStates
 from seqd.ledger.writing import no_writes_line
 from seqd.scaling import Rate, item_seconds
@@ -21,6 +21,7 @@ from seqd_schemas import (
     Progress,
     QueueName,
     Step,
+    WaitingCode,
     WorkerState,
     WorkerStatus,
     task_of,
@@ -156,6 +157,7 @@ def waits_for(facts: Facts) -> list[Reason]:
     record = facts.record
     if record.state.is_terminal:
         return []
+    held_up = _held_up(facts)
     if record.state is JobState.PAUSED:
         return [_paused(facts), *_upload(facts)]
     stopped = paused_waiting(record, facts.pauses)
@@ -163,6 +165,7 @@ def waits_for(facts: Facts) -> list[Reason]:
     if facts.no_writes is not None:
         # Who is up, and what a lease says, is not known by what workers wrote before.
         return [*held_up, Reason("no_writes", no_writes_line(facts.no_writes))]
+        return [_paused(facts), *held_up, *_upload(facts)]
     nobody = waiting_of(record, facts.workers)
     if nobody is not None:
         return [*held_up, Reason(nobody.code, nobody.message), *_upload(facts)]
@@ -176,6 +179,14 @@ def waits_for(facts: Facts) -> list[Reason]:
         *_limit(facts),
     ]
     return [*found, *_upload(facts), *_reading(facts), *_turn(facts)]
+
+
+def _held_up(facts: Facts) -> list[Reason]:
+    """Say that a job's model is paused or disabled, also of one that is paused itself."""
+    pause = facts.pauses.get(facts.record.model)
+    if pause is None or facts.record.version is None:
+        return []
+    return [Reason(WaitingCode.MODEL_PAUSED, pause_told(pause))]
 
 
 def _paused(facts: Facts) -> Reason:
@@ -299,7 +310,7 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     record, able = facts.record, facts.able
     if record.state.is_terminal or record.state is JobState.PAUSED or not able:
         return None, False
-    if paused_waiting(record, facts.pauses) is not None:
+    if _held_up(facts):
         return None, False
     for event in facts.states.events:
         if isinstance(event, Step | Progress) and event.eta_s is not None:
