@@ -108,6 +108,15 @@ def test_what_somebody_wrote_by_hand_is_left_out(environment: Environment, clien
     assert [one[0] for one in acts(client)] == ["tenants.set"]
 
 
+def test_an_entry_from_the_far_future_hides_none_that_come_later(
+    environment: Environment, client: Client
+) -> None:
+    environment.redis.xadd(environment.keys.audit(), {"a": '{"action":"jobs.x"}'}, id=f"{10**18}-0")
+    client.set_tenant("acme", TenantLimits(weight=2))
+
+    assert [one[0] for one in acts(client)] == ["tenants.set", "jobs.x"]
+
+
 def test_the_command_shows_acts_of_commands_and_no_control_code_reaches_the_terminal(
     environment: Environment,
     client: Client,

@@ -216,6 +216,13 @@ def test_what_stands_in_the_place_of_the_dead_letters_keeps_no_result(
     assert outcome is CommitOutcome.COMPLETED
 
 
+def test_an_entry_from_the_far_future_hides_none_that_come_later(environment: Environment) -> None:
+    environment.redis.xadd(environment.keys.failures(), {"f": "{}"}, id=f"{10**18}-0")
+    environment.ledger.control.fail(environment.submit_units(1), a_failure())
+
+    assert [one.at_ms for one in letters(environment)] == [2**53]
+
+
 def test_an_entry_that_nobody_can_read_is_left_out(
     environment: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,9 +21,19 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from redis.exceptions import ResponseError
 
 from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, wire_text
-from seqd.ledger.exchange import Command, Driver, Exchange, StreamEntry, command, exchange, pipeline
+from seqd.escaping import one_line
+from seqd.ledger.exchange import (
+    Command,
+    Driver,
+    Exchange,
+    StreamEntry,
+    command,
+    entry_ms,
+    exchange,
+    pipeline,
+)
 from seqd.local.caller import program, user_name
-from seqd.validation import shown
+from seqd.validation import fault_sentence, shown
 from seqd_schemas import to_stored
 
 if TYPE_CHECKING:
@@ -227,10 +237,14 @@ def _read(entries: list[StreamEntry]) -> "Iterator[AuditRecord]":
         entry_id = name.decode()
         try:
             row = json.loads(fields[b"a"])
-            whole = {**row, "id": entry_id, "at_ms": int(entry_id.partition("-")[0])}
+            whole = {**row, "id": entry_id, "at_ms": entry_ms(name)}
             yield from_stored(AuditRecord, json.dumps(whole).encode())
-        except (KeyError, TypeError, ValueError, RecursionError, ValidationError) as error:
-            log.warning("audit entry id=%s was left out: %.200s", entry_id, error)
+        except ValidationError as error:
+            log.warning(
+                "the act %s was left out: %s", entry_id, one_line(fault_sentence(error), 200)
+            )
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            log.warning("the act %s was left out: %s", entry_id, one_line(str(error), 200))
 
 
 def _short(text: str) -> str:

@@ -27,6 +27,17 @@ Reply = bytes | int | list["Reply"]
 #: An entry of a stream: its id and its fields.
 StreamEntry = tuple[bytes, dict[bytes, bytes]]
 
+#: The latest moment that records can have, in milliseconds.
+_LATEST_MS = 2**53
+
+
+def entry_ms(entry_id: bytes) -> int:
+    """Return when an entry of a stream was added, by its id, but no later than records can have.
+
+    Whoever adds an entry may give it any id, and Redis gives later ones an id behind that.
+    """
+    return min(int(entry_id.partition(b"-")[0]), _LATEST_MS)
+
 
 class Command(tuple[Argument, ...]):
     """One command of Redis, word by word; its reply is what redis-py makes of it."""

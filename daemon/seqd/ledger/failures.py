@@ -23,6 +23,7 @@ from seqd.ledger.exchange import (
     Reading,
     StreamEntry,
     command,
+    entry_ms,
     exchange,
     pipeline,
     script,
@@ -202,8 +203,7 @@ def _records(
         name = entry_id.decode()
         text = fields.get(b"f", b"")
         try:
-            at_ms = entry_id.partition(b"-")[0]
-            head = b'{"id":"%b","at_ms":%b,' % (entry_id, at_ms)
+            head = b'{"id":"%b","at_ms":%d,' % (entry_id, entry_ms(entry_id))
             record = from_stored(FailureRecord, head + text[1:])
         except ValidationError as error:
             why = one_line(fault_sentence(error), 200)
