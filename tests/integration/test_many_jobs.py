@@ -244,7 +244,7 @@ def test_a_command_without_a_terminal_refuses_with_the_count_and_acts_with_yes(
     assert (record["matched"], record["acted_on"], record["finished"]) == (120, 120, True)
     assert (again.status, again.out) == (
         0,
-        "No job matches that could be cancelled; 0 were looked at.\n",
+        "No job matches that could be cancelled; 0 jobs looked at.\n",
     )
 
 

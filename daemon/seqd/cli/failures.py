@@ -73,7 +73,7 @@ _Ids = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help="Ids of dead letters, as listed.")
 ]
 _All = Annotated[bool, typer.Option("--all", help="All of them, where nothing else is given.")]
-_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without a question.")]
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 #: Jobs that `replay` hands in before it says how far it is.

@@ -230,7 +230,8 @@ def _refuse_unasked(counted: "JobCount") -> None:
 
     if not sys.stdin.isatty():
         raise Unconfirmed(
-            f"{numbered(counted.jobs, 'job')} match, and nothing was done. Say --yes to "
+            f"{numbered(counted.jobs, 'job')} {'matches' if counted.jobs == 1 else 'match'}, and "
+            "nothing was done. Say --yes to "
             f"{counted.action} them, or --dry-run to see which they are."
         )
 

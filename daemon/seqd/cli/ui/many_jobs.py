@@ -78,7 +78,9 @@ def say_count(screen: Screen, found: JobCount) -> None:
     """Say how many jobs match, by state, model and tenant."""
     past = past_of(JobAction(found.action))
     if not found.jobs:
-        screen.say(f"No job matches that could be {past}; {count(found.looked_at)} were looked at.")
+        screen.say(
+            f"No job matches that could be {past}; {counted(found.looked_at, 'job')} looked at."
+        )
         return
     ordered = sorted(found.groups.items(), key=lambda row: (-row[1], row[0]))
     rows = [(number, *map(printable, group)) for group, number in ordered[:_SHOWN]]
