@@ -150,6 +150,25 @@ def test_what_somebody_wrote_by_hand_pauses_nothing_that_it_does_not_name(
     assert environment.ledger.model_pauses.pause(a_pause())
 
 
+@pytest.mark.parametrize("rule", ['{"model":"other","at_ms":1}', '{"schema_version":99}', "x"])
+def test_a_rule_that_cannot_be_read_holds_its_model_up_and_is_told_of(
+    environment: Environment, rule: str
+) -> None:
+    job_id = environment.submit_units(1)
+    environment.redis.hset(environment.keys.paused_models(), mapping={"imdb_lstm": rule, "?": "x"})
+
+    pauses = environment.ledger.model_pauses.all()
+
+    assert environment.claim() is None
+    assert list(pauses) == ["imdb_lstm"]
+    waiting = paused_waiting(environment.record(job_id), pauses)
+    assert waiting is not None
+    assert waiting.message == (
+        "Model imdb_lstm is paused by somebody: the rule is of a later release, or was written by "
+        "hand. Its jobs go on by `seqd models resume imdb_lstm`."
+    )
+
+
 @pytest.fixture
 def client(cluster: Cluster) -> Iterator[Client]:
     client = cluster.client()

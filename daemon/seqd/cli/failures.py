@@ -107,8 +107,12 @@ def list_failures(
 
     One cause is one model, code, way of a worker's death, place in the plugin and form of message.
     """
-    from seqd.cli.ui.failures import print_failures, print_groups
+    from typing import get_args
 
+    from seqd.cli.ui.failures import print_failures, print_groups
+    from seqd.client.failure_groups import GroupBy
+
+    by = options.choice("--by", by, get_args(GroupBy))
     filters = _filters(
         model=model, task=task, tenant=tenant, code=code, cause=cause, worker=worker, job=job,
         since=since, until=until,

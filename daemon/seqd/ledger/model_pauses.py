@@ -8,7 +8,7 @@ Trainings run on no version, and go on.
 import logging
 import time
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from redis.exceptions import ResponseError
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: The reason of a rule that stands and cannot be read.
+_UNREAD: Final = "the rule is of a later release, or was written by hand"
+
 
 class ModelPauses:
     """The pauses on one server under one key prefix."""
@@ -40,15 +43,11 @@ class ModelPauses:
     def all(self) -> "Exchange[dict[str, ModelPause]]":
         """Return the pauses that stand, by model, in alphabetical order.
 
-        One that a later version has written, or somebody by hand, is left out with a warning.
+        One that a later version has written, or somebody by hand, holds its model up all the same:
+        it is there without its time, and who made it.
         """
         rows = yield from _rows(self._key)
-        if not rows:
-            return {}
-        from seqd_schemas import ModelPause
-
-        found = sorted(readable(ModelPause, rows.values()), key=lambda one: one.model)
-        return {pause.model: pause for pause in found}
+        return {pause.model: pause for name in sorted(rows) for pause in _rule(name, rows[name])}
 
     @exchange
     def recent(self, max_age_s: float) -> "Exchange[dict[str, ModelPause]]":
@@ -89,6 +88,22 @@ def paused_models(keys: Keys) -> Exchange[frozenset[str]]:
     return frozenset(name.decode(errors="replace") for name in rows)
 
 
+def _rule(name: bytes, row: bytes) -> "list[ModelPause]":
+    """Return the rule for a model; none where that is no name of a model."""
+    from pydantic import ValidationError
+
+    from seqd_schemas import ModelPause
+
+    known = readable(ModelPause, [row])
+    if known and known[0].model == name.decode(errors="replace"):
+        return known
+    unread = {"model": name.decode(errors="replace"), "reason": _UNREAD, "at_ms": 0}
+    try:
+        return [ModelPause.model_validate(unread)]
+    except ValidationError:
+        return []
+
+
 def _rows(key: str) -> Exchange[dict[bytes, bytes]]:
     """Return the rules as they are stored; none, with a warning, where they cannot be read.
 
@@ -120,10 +135,11 @@ def disabled(rule: bytes) -> ModelDisabled:
 def pause_in_words(pause: "ModelPause") -> str:
     """Return who paused a model, since when and why: `paused by ana@h1 since 08:10: repair`."""
     # No datetime: it knows no year beyond 9999, and a rule that was written by hand may have any.
-    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(pause.at_ms / 1000))
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(pause.at_ms / 1000))
+    since = f" since {at}" if pause.at_ms else ""
     what = "disabled" if pause.disabled else "paused"
     why = f": {pause.reason}" if pause.reason else ""
-    return f"{what} by {pause.by or 'somebody'} since {since}{why}"
+    return f"{what} by {pause.by or 'somebody'}{since}{why}"
 
 
 def paused_waiting(record: "JobRecord", pauses: "Mapping[str, ModelPause]") -> "Waiting | None":
