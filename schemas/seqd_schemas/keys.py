@@ -308,6 +308,13 @@ class Keys:
         """STRING with a TTL: a `WorkerStatus` as JSON."""
         return f"{self.prefix}:worker:{worker}"
 
+    def worker_last(self, worker: str) -> str:
+        """STRING with a TTL of a day: what a worker said last, for who looks when it is gone.
+
+        A `WorkerStatus` as JSON, without its plugins, models and versions.
+        """
+        return f"{self.prefix}:worker:{worker}:last"
+
     def worker_leases(self, worker: str) -> str:
         """SET of `JOB UNIT`: the leases of a worker, all released when it dies."""
         return f"{self.prefix}:worker:{worker}:leases"

@@ -1,6 +1,11 @@
 """What `seqd doctor` finds of a fleet: records as workers and operators write them, on a server."""
 
 import re
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -158,8 +163,58 @@ def test_a_worker_that_is_silent_is_told_of_until_another_is_up_in_its_place(
 
     assert whats(examined(environment), "worker-silent") == [
         "Not heard of any more, and none is up in their place: 1 worker, cpu:0@h2-gone (5.0 h "
-        "ago). They still hold 0 units."
+        "ago). It still holds 0 units."
     ]
+
+
+def test_a_worker_that_was_given_a_name_has_none_in_its_place_by_a_name_like_it(
+    environment: Environment,
+) -> None:
+    publish(environment, "gpu-1")
+    for name in ("gpu-2", "gpu-3", "gpu-4"):
+        silence(environment, name, 60_000)
+
+    (found,) = examined(environment).findings
+
+    assert found.id == "worker-silent"
+    assert "3 workers, " in found.what
+
+
+def last_said(environment: Environment, worker: str, **changes: object) -> None:
+    """Have a worker report once, a minute ago."""
+    publish(environment, worker, seen_at_ms=now_ms() - 60_000, **changes)
+    environment.redis.delete(environment.keys.worker(worker))
+
+
+def test_of_a_worker_that_is_silent_it_is_known_where_it_was(environment: Environment) -> None:
+    publish(environment)
+    last_said(environment, "w1", host="h2", slot="cuda:1", pid=77)
+
+    (what,) = whats(examined(environment), "worker-silent")
+
+    assert "w1 (60 s ago, slot cuda:1 of h2, process 77)" in what
+
+
+def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_again(
+    environment: Environment,
+) -> None:
+    publish(environment)
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "seqd"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        try:
+            last_said(environment, "w1", host=socket.gethostname(), pid=process.pid)
+            (runs,) = examined(environment).findings
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            (stopped,) = examined(environment).findings
+        finally:
+            process.kill()
+    (ended,) = examined(environment).findings
+
+    assert f"its process {process.pid} on this machine is there (state " in runs.what
+    assert stopped.do == f"Let it go on: `kill -CONT {process.pid}`."
+    assert stopped.what.startswith("w1 has not been heard of for 60 s: its process ")
+    assert ended.what.endswith("is not there any more. It still holds 0 units.")
 
 
 def test_a_slot_that_dies_again_and_again_is_an_error(environment: Environment) -> None:

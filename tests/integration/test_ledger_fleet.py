@@ -45,6 +45,24 @@ def test_a_worker_that_stops_is_off_the_list_at_once(environment: Environment) -
     assert environment.redis.exists(environment.keys.worker("a"), environment.keys.workers()) == 0
 
 
+def test_who_a_worker_was_is_known_for_a_day_unless_it_ended_in_order(
+    environment: Environment,
+) -> None:
+    fleet = environment.ledger.fleet
+    for name in ("gone", "ended"):
+        fleet.publish_worker(a_worker_status(worker=name, host="h1", pid=7, versions={"m": (1,)}))
+    fleet.forget_worker("ended")
+    environment.redis.delete(environment.keys.worker("gone"))
+
+    last = fleet.last_records(["gone", "ended", "unknown"])
+
+    assert {name: (one.host, one.pid, one.versions) for name, one in last.items()} == {
+        "gone": ("h1", 7, {})
+    }
+    life_s = environment.redis.ttl(environment.keys.worker_last("gone"))
+    assert 23 * 3_600 < life_s <= 24 * 3_600
+
+
 def test_names_of_workers_that_are_long_gone_are_dropped(environment: Environment) -> None:
     now_ms = environment.ledger.fleet.now_ms()
     for worker, seen_at_ms in (("old", now_ms - 25 * 3_600_000), ("new", now_ms)):

@@ -73,11 +73,12 @@ def list_workers(as_json: options.Json = False) -> None:
 
     with options.open_ledger() as ledger:
         workers, rules = ledger.fleet.workers(), _standing(ledger)
-        now_ms = ledger.fleet.now_ms()
+        now_ms, silent = ledger.fleet.now_ms(), ledger.fleet.silent_workers()
         rows = rows_of(
             workers,
-            ledger.fleet.in_hand(one.worker for one in workers),
-            ledger.fleet.silent_workers(),
+            ledger.fleet.in_hand([*(one.worker for one in workers), *silent]),
+            silent,
+            ledger.fleet.last_records(silent),
             now_ms,
         )
     if as_json:

@@ -3,6 +3,7 @@
 All of it is what workers publish and the ledger holds, so any machine that reaches Redis sees it.
 """
 
+import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from seqd.doctor.findings import Check, Finding, NotChecked, Severity, counted, finding, listed
 from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
+from seqd.local.process_states import process_state
 from seqd.serving import takes, waiting_of
 from seqd.targets import option_of
 from seqd_schemas import (
@@ -179,7 +181,7 @@ class _Checks:
             name for name in recent if _place(name) not in up and loops[_place(name)] < _LOOP_DEATHS
         ]
         if gone:
-            yield self._gone(gone, ages_s)
+            yield from self._gone(gone, ages_s)
         stale = len(ages_s) - len(recent)
         if stale:
             yield finding(
@@ -188,17 +190,37 @@ class _Checks:
                 "`seqd doctor --fix` removes them; so do workers by themselves",
             )
 
-    def _gone(self, gone: Sequence[str], ages_s: Mapping[str, float]) -> Finding:
-        held = self._ledger.fleet.in_hand(gone)
-        units = sum(count for _, count in held.values())
-        last = sorted(gone, key=lambda name: ages_s[name])
-        told = [f"{name} ({_span(ages_s[name])} ago)" for name in last]
-        return finding(
-            "worker-silent",
-            "Not heard of any more, and none is up in their place: "
-            f"{counted(len(gone), 'worker')}, {listed(told)}. They still hold "
-            f"{counted(units, 'unit')}",
-            "See on its machine whether it runs and what its log says; start it again",
+    def _gone(self, gone: Sequence[str], ages_s: Mapping[str, float]) -> Iterator[Finding]:
+        """Yield who is gone: each whose process was looked at here, then all others together."""
+        known = self._ledger.fleet.last_records(gone)
+        ordered = sorted(gone, key=lambda name: ages_s[name])
+        seen = {name: _process_here(known[name]) for name in ordered if name in known}
+        here = {name: told for name, told in seen.items() if told is not None}
+        for name, (what, do) in list(here.items())[:_MOST]:
+            yield finding(
+                "worker-silent",
+                f"{name} has not been heard of for {_span(ages_s[name])}: {what}. "
+                f"{self._held_by([name])}",
+                do,
+            )
+        elsewhere = [name for name in ordered if name not in list(here)[:_MOST]]
+        if elsewhere:
+            told = [
+                f"{name} ({_span(ages_s[name])} ago{_whereabouts(known.get(name))})"
+                for name in elsewhere
+            ]
+            yield finding(
+                "worker-silent",
+                "Not heard of any more, and none is up in their place: "
+                f"{counted(len(told), 'worker')}, {listed(told)}. {self._held_by(elsewhere)}",
+                "Run `seqd doctor` on its machine, which looks at its process, and see its log; "
+                "start it again where it has ended",
+            )
+
+    def _held_by(self, names: Sequence[str]) -> str:
+        units = sum(count for _, count in self._ledger.fleet.in_hand(names).values())
+        return f"{'It' if len(names) == 1 else 'They'} still hold{'s' * (len(names) == 1)} " + (
+            counted(units, "unit")
         )
 
     def deaths(self) -> Iterator[Finding]:
@@ -483,9 +505,34 @@ def _shares(record: "TenantRecord") -> Iterator[tuple[float, str]]:
             yield used / most, what
 
 
+def _process_here(last: "WorkerStatus") -> tuple[str, str] | None:
+    """Return what a worker's process does and what to do about it; None of another machine."""
+    state = process_state(last.pid) if last.host == socket.gethostname() else None
+    if state is None:
+        return None
+    pid = f"its process {last.pid} on this machine"
+    if not state.is_there:
+        return f"{pid} is not there any more", "See its log for why it ended; start it again"
+    if state.stopped:
+        pids = " ".join(map(str, state.stopped))
+        which = pid if state.stopped == (last.pid,) else f"of {pid} and its parent, {pids}"
+        verb = "is" if state.stopped == (last.pid,) else "are"
+        return f"{which} {verb} stopped, by a signal", f"Let it go on: `kill -CONT {pids}`"
+    return (
+        f"{pid} is there (state {state.letter}), and cannot report",
+        "See its log: whether it reaches Redis, and as which user. Where it hangs, end it: `kill "
+        f"{last.pid}`, and start it again where nothing else does",
+    )
+
+
+def _whereabouts(last: "WorkerStatus | None") -> str:
+    """Return what is known of a worker that is gone, as the end of a remark."""
+    return "" if last is None else f", slot {last.slot} of {last.host}, process {last.pid}"
+
+
 def _place(worker: str) -> str:
-    """Return the slot and host of a worker's name, `SLOT@HOST-NONCE`."""
-    return worker.rpartition("-")[0] or worker
+    """Return the slot and host of a worker's name, `SLOT@HOST-NONCE`; a given name as it is."""
+    return worker.rpartition("-")[0] if "@" in worker and "-" in worker else worker
 
 
 def _by(rule: "CordonRule") -> str:

@@ -39,6 +39,9 @@ _Record = TypeVar("_Record", bound="WireModel")
 #: Catalog entries that are cached as they were read, outdated ones among them.
 MAX_ENTRIES = 256
 
+#: Milliseconds for which it is kept who a worker was that is not heard of any more.
+MAX_SILENT_MS = 24 * 3_600 * 1_000
+
 #: Workers that are listed at most of those that are not heard of any more.
 MAX_SILENT = 1_000
 
@@ -76,22 +79,28 @@ class Fleet:
 
     @exchange
     def publish_worker(self, status: "WorkerStatus", ttl_s: float = 0.0) -> Exchange[None]:
-        """Write a worker's record; it stays for three heartbeats, or `ttl_s` where that is more."""
+        """Write a worker's record; it stays for three heartbeats, or `ttl_s` where that is more.
+
+        What is in it of the worker itself stays for a day, for who looks where it has gone.
+        """
         key, names = self._keys.worker(status.worker), self._keys.workers()
         ttl_ms = max(self._ttl_ms, int(ttl_s * 1_000))
+        last, kept = self._keys.worker_last(status.worker), to_stored(_without_models(status))
         yield from pipeline(
             (
                 Command(("SET", key, to_stored(status), "PX", ttl_ms)),
+                Command(("SET", last, kept, "PX", MAX_SILENT_MS)),
                 Command(("ZADD", names, status.seen_at_ms, status.worker)),
             )
         )
 
     @exchange
     def forget_worker(self, worker: str) -> Exchange[None]:
-        """Delete the record of a worker that has stopped."""
+        """Delete the records of a worker that has stopped."""
         yield from pipeline(
             (
                 Command(("DEL", self._keys.worker(worker))),
+                Command(("DEL", self._keys.worker_last(worker))),
                 Command(("ZREM", self._keys.workers(), worker)),
             )
         )
@@ -130,6 +139,23 @@ class Fleet:
         records = yield from self._records([name for name, _ in rows])
         pairs = zip(rows, records, strict=True)
         return {name.decode(): int(seen) for (name, seen), record in pairs if record is None}
+
+    @exchange
+    def last_records(self, workers: "Iterable[str]") -> "Exchange[dict[str, WorkerStatus]]":
+        """Return what workers said last, by name, without plugins, models and versions.
+
+        It is kept for a day, also of workers that are not heard of any more; of those that ended in
+        order there is none.
+        """
+        names = list(workers)
+        if not names:
+            return {}
+        from seqd_schemas import WorkerStatus
+
+        keys = [self._keys.worker_last(name) for name in names]
+        rows = cast(list[bytes | None], (yield from command("MGET", *keys)))
+        found = readable(WorkerStatus, [row for row in rows if row is not None])
+        return {status.worker: status for status in found}
 
     @exchange
     def in_hand(self, workers: "Iterable[str]") -> Exchange[dict[str, tuple[int, int]]]:
@@ -174,7 +200,7 @@ class Fleet:
     @exchange
     def prune(self) -> Exchange[None]:
         """Delete names of workers that have not been seen for a day."""
-        day_ago_ms = (yield from self.now_ms.steps()) - 24 * 3600 * 1000
+        day_ago_ms = (yield from self.now_ms.steps()) - MAX_SILENT_MS
         yield from command("ZREMRANGEBYSCORE", self._keys.workers(), "-inf", day_ago_ms)
 
     @exchange
@@ -298,6 +324,21 @@ class Fleet:
                 self._entries.clear()
             self._entries[row] = readable(CatalogEntry, [row])
         return self._entries[row]
+
+
+def _without_models(status: "WorkerStatus") -> "WorkerStatus":
+    """Return a record without what makes it large, and says nothing of a worker that is gone."""
+    return status.model_copy(
+        update={
+            "run_tasks": {},
+            "models_loaded": (),
+            "loaded_bytes": {},
+            "left_out": (),
+            "plugins": (),
+            "versions": {},
+            "unfit": (),
+        }
+    )
 
 
 def readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:

@@ -33,19 +33,25 @@ def rows_of(
     workers: Sequence[WorkerStatus],
     in_hand: Mapping[str, tuple[int, int]],
     silent: Mapping[str, int],
+    last: Mapping[str, WorkerStatus],
     now_ms: int,
 ) -> list[Row]:
-    """Return a row for each worker: those that are up, then those not heard of any more."""
+    """Return a row for each worker: those that are up, then those not heard of any more.
+
+    `last` is what those that are silent said last, of as many as that is known of.
+    """
     rows = [_row(one, *in_hand.get(one.worker, (0, 0)), now_ms) for one in workers]
-    rows += [
-        {
+    for name, seen_at_ms in sorted(silent.items()):
+        jobs, units = in_hand.get(name, (0, 0))
+        row: Row = {
             "worker": name,
             "state": "silent",
+            "jobs_in_hand": jobs,
+            "units_in_hand": units,
             "seen_at_ms": seen_at_ms,
             "age_s": _age_s(seen_at_ms, now_ms),
         }
-        for name, seen_at_ms in sorted(silent.items())
-    ]
+        rows.append(_known(name, last.get(name)) | row)
     return rows
 
 
@@ -115,6 +121,21 @@ def _row(one: WorkerStatus, jobs: int, units: int, now_ms: int) -> Row:
         "seen_at_ms": one.seen_at_ms,
         "age_s": _age_s(one.started_at_ms, now_ms),
     }
+
+
+def _known(name: str, last: WorkerStatus | None) -> Row:
+    """Return who a worker was: what it said last, or what is in a name `SLOT@HOST-NONCE`."""
+    if last is not None:
+        return {
+            "host": last.host,
+            "slot": last.slot,
+            "device": last.slot.rpartition("@")[2],
+            "labels": dict(last.labels),
+            "pid": last.pid,
+            "seqd_version": last.seqd_version,
+        }
+    slot, _, host = name.rpartition("-")[0].rpartition("@")
+    return {"host": host, "slot": slot} if slot else {}
 
 
 def _cells(row: Row) -> tuple[object, ...]:

@@ -1,0 +1,35 @@
+"""The rows of `seqd workers list`: who is up, and what is known of who is not heard of any more."""
+
+import pytest
+
+from builders import a_worker_status
+from seqd.cli.ui.workers import print_workers_list, rows_of
+
+NOW_MS = 1_000_000
+
+
+def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has() -> None:
+    last = a_worker_status(worker="w1", host="h1", slot="cuda:1", pid=77, seqd_version="0.3.0")
+    silent = {"w1": NOW_MS - 60_000, "cpu-0@h2-a1b2c3": NOW_MS - 1_000, "w2": NOW_MS}
+
+    rows = rows_of([], {"w1": (1, 2)}, silent, {"w1": last}, NOW_MS)
+
+    named, given, unknown = rows
+    assert (given["host"], given["slot"], given["pid"]) == ("h1", "cuda:1", 77)
+    assert (given["seqd_version"], given["units_in_hand"]) == ("0.3.0", 2)
+    assert (given["state"], given["age_s"]) == ("silent", 60)
+    assert (named["host"], named["slot"]) == ("h2", "cpu-0")
+    assert "host" not in unknown
+
+
+def test_the_table_of_silent_workers_has_host_slot_and_version(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from seqd.cli.ui.screen import Screen
+
+    last = a_worker_status(worker="w1", host="h1", slot="cuda:1", seqd_version="0.3.0")
+
+    print_workers_list(Screen(), rows_of([], {}, {"w1": 1_000}, {"w1": last}, NOW_MS))
+
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row == ["w1", "h1", "cuda:1", "cuda:1", "silent", "0", "0", "-", "0.3.0", "16", "min"]
