@@ -526,7 +526,7 @@ def _process_here(last: "WorkerStatus") -> tuple[str, str] | None:
 
 
 def _whereabouts(last: "WorkerStatus | None") -> str:
-    """Return what is known of a worker that is gone, as the end of a phrase."""
+    """Return what is known of a worker that is gone, as words in brackets."""
     return "" if last is None else f", slot {last.slot} of {last.host}, process {last.pid}"
 
 
