@@ -13,6 +13,8 @@ from pytest import MonkeyPatch
 from builders import a_classify_job, a_worker_status
 from cli_builders import here
 from ledger_fixtures import Environment
+from seqd.cli.ui.explanation import print_explanation
+from seqd.cli.ui.screen import Screen
 from seqd.client import AsyncClient, Client
 from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation, UnitInHand
@@ -95,11 +97,46 @@ def test_a_job_waits_for_workers_that_are_busy_with_jobs_of_others(
 
     # 4 items of 2 s, and the 2 of the other job.
     assert found.headline == (
-        "Job j1 is queued: the one worker that can run it is busy with job other of tenant shop "
-        "(100%); about 12 s to its end."
+        "Job j1 is queued: the one worker that can run it is busy at this moment with job other of "
+        "tenant shop (100%); about 12 s to its end."
     )
     assert (found.left_s, found.is_measured) == (12.0, True)
     assert found.busy_with == {"other": 1}
+
+
+def test_a_tenant_with_many_jobs_is_seen_beside_one_that_waits_with_one(
+    environment: Environment,
+) -> None:
+    publish(environment, "worker-a")
+    for number in range(3):
+        environment.submit_units(2, a_classify_job(tenant="noisy"), job_id=f"n{number}")
+    environment.claim_unit("worker-a")
+    environment.submit_units(1, job_id="j1")
+
+    reasons = {reason.code: reason.message for reason in explain(environment, "j1").waits_for}
+
+    assert reasons["turn"] == (
+        "2 tenants have work in the same queue, each gets its share by weight in turn: noisy (3 "
+        "open jobs, 12 items to do), default (1 open job, 2 items to do)"
+    )
+
+
+def test_items_that_failed_are_counted_by_code(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(environment, "worker-a")
+    environment.submit_units(3, job_id="j1")
+    environment.submit_units(1, job_id="other")
+    units = [environment.claim_unit("worker-a") for _ in range(3)]
+    for unit in units:
+        environment.commit(unit, errored=1)
+    assert {unit.job_id for unit in units} == {"j1", "other"}
+
+    found = explain(environment, "j1")
+    print_explanation(Screen(), found)
+
+    assert found.errors == {"plugin_error": 2}
+    assert "plugin_error 2. See: seqd failures list --job j1" in capsys.readouterr().out
 
 
 def test_a_unit_whose_workers_died_is_told_with_the_cause_and_when_it_is_tried_again(
@@ -292,7 +329,9 @@ def test_the_command_says_in_a_sentence_how_a_job_ended(
     assert ended.status == 0, ended.err
     first, *rest = ended.out.splitlines()
     assert re.fullmatch(
-        rf"Job {job.job_id} completed in [0-9.]+ s: 1 succeeded, 1 errored of 2 items\.", first
+        rf"Job {job.job_id} completed in [0-9.]+ s after a wait of [0-9.]+ s: "
+        r"1 succeeded, 1 errored of 2 items\.",
+        first,
     )
     assert any(line.startswith("Item row-2, number 2: errored. ") for line in rest)
     assert any(line.startswith("- It is kept for ") for line in rest)

@@ -105,8 +105,8 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
                 rates={QUEUE: Rate(10, 20.0, 1)},
                 work_left={QUEUE: 100},
             ),
-            "Job j1 is queued: 2 workers can run it, all busy with job a of tenant shop (75%), job "
-            "b of tenant shop (25%); about 8.0 s to its end.",
+            "Job j1 is queued: 2 workers can run it, all busy at this moment with job a of tenant "
+            "shop (75%), job b of tenant shop (25%); about 8.0 s to its end.",
         ),
         (
             Facts(
@@ -135,7 +135,7 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
                 ),
                 states(claimable=0),
             ),
-            "Job j1 completed in 3.5 s: 1 succeeded of 1 item.",
+            "Job j1 completed in 3.5 s after a wait of 1.0 s: 1 succeeded of 1 item.",
         ),
         (
             Facts(a_job(state=JobState.FAILED, failure=a_failure()), states(claimable=0)),
@@ -254,7 +254,8 @@ def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
         "Redis is short of memory, so the upload waits"
     )
     assert messages["turn"] == (
-        "1 other tenant waits in the same queue (shop): each gets its share by weight in turn"
+        "2 tenants have work in the same queue, each gets its share by weight in turn: default, "
+        "shop"
     )
 
 

@@ -7,6 +7,7 @@ reader holds one page. Purging removes entries, and changes no job.
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
@@ -36,6 +37,7 @@ from seqd_schemas import (
     MAX_NAMED_ITEMS,
     MAX_TRACEBACK_BYTES,
     FailureRecord,
+    FailureScope,
     ItemErrorCode,
     ItemFailure,
     ItemSuccess,
@@ -50,6 +52,9 @@ log = logging.getLogger(__name__)
 
 #: Entries that one read fetches, and that one call of a script removes or notes.
 PAGE_ENTRIES: Final = 200
+
+#: Dead letters among which those of one job are counted.
+MAX_COUNTED: Final = 1_000
 
 #: Codes that are no failure: nobody tried the item.
 _NOT_TRIED = frozenset({ItemErrorCode.CANCELLED, ItemErrorCode.EXPIRED})
@@ -87,6 +92,23 @@ class Failures:
         asked = ("XREVRANGE", self._keys.failures(), "+", "-", "COUNT", limit)
         entries = cast(list[StreamEntry], (yield from command(*asked)))
         return (yield from self._read(entries))
+    def codes_of(self, job_id: str, since_ms: int) -> Exchange[dict[str, int]]:
+        """Return how many items of a job failed by code, the most first.
+
+        Counted of those that failed since then, among the newest `MAX_COUNTED` dead letters.
+        """
+        found, last = Counter[str](), "+"
+        for _ in range(MAX_COUNTED // PAGE_ENTRIES):
+            asked = ("XREVRANGE", self._keys.failures(), last, f"{max(since_ms, 0)}-0")
+            reply = yield from command(*asked, "COUNT", PAGE_ENTRIES)
+            entries = cast(list[StreamEntry], reply)
+            for record in _records(entries, {name.decode(): None for name, _ in entries}):
+                if record.job_id == job_id and record.scope is FailureScope.ITEMS:
+                    found[record.code] += record.items
+            if len(entries) < PAGE_ENTRIES:
+                break
+            last = f"({entries[-1][0].decode()}"
+        return dict(found.most_common())
 
     def pages(self, wanted: FailureFilter = ANY_FAILURE) -> Reading[FailureRecord]:
         """Give those that match, the newest first, a page at a time."""

@@ -35,6 +35,9 @@ MAX_LEASES: Final = 64
 MAX_JOBS: Final = 200
 MAX_TENANTS: Final = 1_000
 
+#: Tenants of whom it is read how much they have waiting.
+MAX_ACCOUNTS: Final = 100
+
 _DEATH: Final = " death"
 
 
@@ -182,6 +185,20 @@ def tenants_waiting(keys: Keys, queue: str, priority: str) -> Exchange[list[str]
     listed = Command(("ZRANGE", keys.queue(queue, priority), 0, MAX_TENANTS - 1))
     (names,) = yield from pipeline((listed,))
     return [_text(name) for name in cast(list[bytes], names)]
+
+
+def accounts_of(keys: Keys, tenants: Sequence[str]) -> Exchange[dict[str, tuple[int, int]]]:
+    """Return the open jobs of tenants and the items of these that are not done, by tenant.
+
+    Looks at the first `MAX_ACCOUNTS` of them.
+    """
+    names = tenants[:MAX_ACCOUNTS]
+    asked = (Command(("HMGET", keys.tenant(name), "jobs", "items")) for name in names)
+    rows = cast(list[list[bytes | None]], (yield from pipeline(asked)))
+    return {
+        name: (whole_number(jobs or b""), whole_number(items or b""))
+        for name, (jobs, items) in zip(names, rows, strict=True)
+    }
 
 
 def tried_unit(keys: Keys, job_id: str, unit: str, now_ms: int) -> Exchange[TriedUnit]:

@@ -38,7 +38,13 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
         _print_item(screen, found.item)
     screen.say()
     print_facts(
-        screen, {"job": _job(found), **_times(found.timeline), "units": _units(found.units)}
+        screen,
+        {
+            "job": _job(found),
+            **_times(found.timeline),
+            "units": _units(found.units),
+            "errors": _errors(found),
+        },
     )
     reasons = [_sentence(reason.message) for reason in found.waits_for]
     _print_lines(screen, "Waits for", reasons)
@@ -82,6 +88,14 @@ def _print_item(screen: Screen, item: ItemExplanation) -> None:
 
 def _job(found: Explanation) -> str:
     return f"{found.kind} {found.model}, tenant {found.tenant}, priority {found.priority}"
+
+
+def _errors(found: Explanation) -> str:
+    """Return the items that failed by code, and where all of them are; '' without any."""
+    if not found.errors:
+        return ""
+    told = ", ".join(f"{one_line(code, 64)} {count(n)}" for code, n in found.errors.items())
+    return f"{told}. See: seqd failures list --job {found.job_id}"
 
 
 def _times(moments: Iterable[Moment]) -> dict[str, str]:

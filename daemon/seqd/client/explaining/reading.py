@@ -15,7 +15,13 @@ from seqd.client.requests import checked_id
 from seqd.errors import UnknownJob
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Command, Exchange, pipeline
-from seqd.ledger.unit_states import Holdings, holdings_of, tenants_waiting, unit_states_of
+from seqd.ledger.unit_states import (
+    Holdings,
+    accounts_of,
+    holdings_of,
+    tenants_waiting,
+    unit_states_of,
+)
 from seqd.validation import did_you_mean
 from seqd_schemas import JobRecord, JobState
 
@@ -61,6 +67,9 @@ def _meant(job_id: str, newest: Sequence[str]) -> str:
 
 def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
     states = yield from unit_states_of(ledger.keys, record.job_id)
+    errors: dict[str, int] = {}
+    if record.counts.errored:
+        errors = yield from ledger.failures.codes_of.steps(record.job_id, record.created_at_ms)
     if record.state.is_terminal:
         return Facts(record, states)
     pauses = yield from ledger.model_pauses.all.steps()
@@ -68,6 +77,7 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
     at_ms = last_event_ms(Facts(record, states), "paused")
     if record.state is JobState.PAUSED and at_ms is not None:
         paused_by = yield from ledger.audit.pause_of.steps(record.job_id, at_ms)
+        return Facts(record, states, errors=errors)
     workers = yield from ledger.fleet.workers.steps()
     holdings = yield from _holdings(ledger, workers)
     rates = yield from ledger.backlog.rates.steps()
@@ -78,10 +88,11 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         )
     )
     no_writes = yield from ledger.writing.refusal.steps()
-    tenants: Sequence[str] = ()
+    tenants, accounts = list[str](), dict[str, tuple[int, int]]()
     if states.queue is not None:
         priority = record.priority.value
         tenants = yield from tenants_waiting(ledger.keys, states.queue, priority)
+        accounts = yield from accounts_of(ledger.keys, tenants)
     return Facts(
         record,
         states,
@@ -90,6 +101,8 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         rates,
         work_left=_counts(cast(dict[bytes, bytes], left)),
         tenants=tenants,
+        accounts=accounts,
+        errors=errors,
         is_memory_short=memory == b"short",
         pauses=pauses,
         paused_by=paused_by,

@@ -48,6 +48,10 @@ class Facts:
     work_left: Mapping[str, int] = field(default_factory=dict)
     #: Tenants with claimable units in its queue, the next one first.
     tenants: Sequence[str] = ()
+    #: Open jobs of some of them, and items of these that are not done.
+    accounts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    #: Items that failed, by code, as far as that is still written down.
+    errors: Mapping[str, int] = field(default_factory=dict)
     is_memory_short: bool = False
     #: Models that are paused or disabled.
     pauses: Mapping[str, ModelPause] = field(default_factory=dict)
@@ -235,7 +239,8 @@ def _busy(facts: Facts) -> Iterable[Reason]:
     if idle or not held or set(held) == {facts.record.job_id}:
         return
     count = "the one worker that can run it is" if len(able) == 1 else _all_of(len(able))
-    yield Reason("busy", f"{count} busy with {jobs_in_words(held, facts)}")
+    # Of one moment: who has how much waiting says more, and is told with whose turn it is.
+    yield Reason("busy", f"{count} busy at this moment with {jobs_in_words(held, facts)}")
 
 
 def _all_of(count: int) -> str:
@@ -294,11 +299,25 @@ def _reading(facts: Facts) -> Iterable[Reason]:
 def _turn(facts: Facts) -> Iterable[Reason]:
     others = [name for name in facts.tenants if name != facts.record.tenant]
     if facts.states.claimable and others:
+        waiting = sorted(facts.tenants, key=lambda name: facts.accounts.get(name, (0, 0))[::-1])
+        told = [_account(name, facts) for name in reversed(waiting)]
         yield Reason(
             "turn",
-            f"{counted(len(others), 'other tenant')} wait{'s' if len(others) == 1 else ''} in the "
-            f"same queue ({listed(others)}): each gets its share by weight in turn",
+            f"{counted(len(facts.tenants), 'tenant')} {_have(len(facts.tenants))} work in the "
+            f"same queue, each gets its share by weight in turn: {listed(told)}",
         )
+
+
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
+
+
+def _account(tenant: str, facts: Facts) -> str:
+    """Return a tenant with all that it has open, in this queue and in others."""
+    if tenant not in facts.accounts:
+        return tenant
+    jobs, items = facts.accounts[tenant]
+    return f"{tenant} ({counted(jobs, 'open job')}, {counted(items, 'item')} to do)"
 
 
 def left_s(facts: Facts) -> tuple[float | None, bool]:

@@ -1,7 +1,7 @@
 """`Explanation`: what `Client.explain` returns."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from seqd_schemas import JobState
 
@@ -152,6 +152,8 @@ class Explanation:
     #: False where the rate is a default, since it was never measured.
     is_measured: bool
     item: ItemExplanation | None = None
+    #: Items that failed, by code: of the newest 1,000 dead letters.
+    errors: Mapping[str, int] = field(default_factory=dict)
     #: Why Redis takes no writes just now, so that workers look silent; None where it does.
     takes_no_writes: str | None = None
 

@@ -62,6 +62,7 @@ def explanation(facts: Facts, item: ItemExplanation | None = None) -> Explanatio
         left_s=seconds,
         is_measured=is_measured,
         item=item,
+        errors=dict(facts.errors),
         takes_no_writes=facts.no_writes,
     )
 
@@ -137,11 +138,9 @@ def _rest(message: str, left: str = "") -> str:
 
 def _ended(record: JobRecord) -> str:
     counts, job = record.counts, f"Job {record.job_id}"
-    took = ""
-    if record.started_at_ms is not None and record.ended_at_ms is not None:
-        took = f" in {span((record.ended_at_ms - record.started_at_ms) / 1000)}"
+    took = _took(record)
     if record.failure is not None:
-        return f"{job} {record.state}: {record.failure.code}: {record.failure.message}"
+        return f"{job} {record.state}{took}: {record.failure.code}: {record.failure.message}"
     if not KINDS[record.kind].has_items:
         return f"{job} {_ended_in_words(record)}{took}."
     things = KINDS[record.kind].items
@@ -153,6 +152,18 @@ def _ended(record: JobRecord) -> str:
     ]
     done = f"{', '.join(parts) or 'none'} of {counts.total:,} {things}"
     return f"{job} {_ended_in_words(record)}{took}: {done}."
+
+
+def _took(record: JobRecord) -> str:
+    """Return how long an ended job took and waited, such as ` in 3.5 s after a wait of 40 s`."""
+    if record.ended_at_ms is None:
+        return ""
+    began_ms = record.started_at_ms
+    waited = (
+        f" after a wait of {span(((began_ms or record.ended_at_ms) - record.created_at_ms) / 1000)}"
+    )
+    took = "" if began_ms is None else f" in {span((record.ended_at_ms - began_ms) / 1000)}"
+    return f"{took}{waited}"
 
 
 def _ended_in_words(record: JobRecord) -> str:
