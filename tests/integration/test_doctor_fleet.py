@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,17 @@ from seqd.doctor.fixes import fix
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
+from seqd.ledger.units import Death
 from seqd_schemas import (
     ChildDeath,
     Cordon,
     CordonAction,
     CordonRule,
     ModelPause,
+    DeathCause,
+    ItemError,
+    ItemErrorCode,
+    ItemFailure,
     PluginState,
     PluginStatus,
     TenantLimits,
@@ -125,9 +131,23 @@ def test_what_workers_cannot_run_is_worse_where_none_can(environment: Environmen
     publish(environment, "cpu:0@h2-b", host="h2")
     beside = examined(environment).findings
 
-    assert alone[0].what == ("1 of 1 worker cannot run echo@2: damaged: a.json (cpu:0@h1-a).")
+    assert alone[0].what == "Worker cpu:0@h1-a (host h1) cannot run echo@2: damaged: a.json."
+    assert beside[0].what.startswith("Worker cpu:0@h1-a (host h1), 1 of 2, cannot run echo@2: ")
+    assert alone[0].do.startswith(
+        "`seqd doctor --deep` on h1 names the files. Restore the version's"
+    )
     assert [one.severity for one in (*alone, *beside)] == [Severity.ERROR, Severity.WARNING]
     assert alone[0].page == "docker/RUNBOOK.md#corrupt-model"
+
+
+def test_a_digest_in_a_reason_is_cut(environment: Environment) -> None:
+    message = f"a.npz is {'a1' * 32}, and its manifest says {'b2' * 32}"
+    damaged = UnfitVersion(model="echo", version=2, code="damaged", message=message, since_ms=1)
+    publish(environment, unfit=(damaged,))
+
+    (found,) = examined(environment).findings
+
+    assert found.what.endswith("a.npz is a1a1a1a1a1a1…, and its manifest says b2b2b2b2b2b2….")
 
 
 def test_plugins_that_are_broken_missing_or_of_another_version_are_told_of(
@@ -234,16 +254,40 @@ def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop
     death = {"cause": "out_of_memory", "message": "It took 2 GB of 2 GB.", "pid": 7}
     deaths = [ChildDeath(at_ms=now_ms() - ago_ms, **death) for ago_ms in (180_000, 60_000)]
     publish(environment, "cpu:0@h1-a", deaths=deaths)
-    publish(environment, "cpu:0@h2-a", deaths=[*deaths, deaths[-1]])
 
     report = examined(environment)
+    publish(environment, "cpu:0@h1-a", deaths=[*deaths, deaths[-1]])
+    (loop,) = examined(environment).findings
 
     assert whats(report, "worker-deaths") == [
-        "Processes of cpu:0@h1-a that died within the last hour: 2, the last 60 s ago by "
-        "out_of_memory. It took 2 GB of 2 GB."
+        "Processes that died within the last hour by out_of_memory: cpu:0@h1-a 2 times; the last "
+        "60 s ago. It took 2 GB of 2 GB."
     ]
-    (loop,) = (one for one in report.findings if one.id == "worker-crash-loop")
-    assert (loop.severity, loop.page) == ("error", "docker/RUNBOOK.md#out-of-memory")
+    assert (loop.id, loop.severity) == ("worker-crash-loop", "error")
+    assert loop.page == "docker/RUNBOOK.md#out-of-memory"
+
+
+def test_deaths_of_several_workers_by_one_cause_are_one_finding_with_the_last_item(
+    environment: Environment,
+) -> None:
+    for worker, times in (("w1", 1), ("w2", 2)):
+        deaths = [
+            ChildDeath(at_ms=now_ms() - 5_000, cause="signal", message=f"Pid {pid} died.", pid=pid)
+            for pid in range(times)
+        ]
+        publish(environment, worker, deaths=deaths)
+    environment.submit_units(1, job_id="j1")
+    unit = environment.claim_unit("w2")
+    crashed = ItemError(code=ItemErrorCode.WORKER_CRASHED, message="Its worker died.")
+    environment.ledger.work.commit(
+        replace(unit, death=Death(DeathCause.SIGNAL, "It died.")),
+        [ItemFailure(custom_id=f"item-{number}", error=crashed) for number in range(2)],
+    )
+
+    (what,) = whats(examined(environment), "worker-deaths")
+
+    assert what.startswith("Processes that died within the last hour by signal: w2 2 times, w1 ")
+    assert what.endswith(" died. The last that failed by it: item item-0 of job j1.")
 
 
 def test_a_drain_without_an_end_and_a_rule_that_was_forgotten_are_told_of(

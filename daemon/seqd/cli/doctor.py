@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _STYLES = {"error": "bold red", "warning": "bold yellow"}
 
 
+#: What looks at jobs: a fleet that is well may still have one that stands still.
+_OF_JOBS = "A job is slow or stands still? seqd explain JOB, seqd queues --by-tenant"
+
+
 def doctor(
     fix: Annotated[
         bool,
@@ -79,6 +83,8 @@ def doctor(
         )
     else:
         _show(Screen(), report, has_fixed=fix)
+        if report.is_well and not manifests:
+            Screen().say(_OF_JOBS, "dim")
     raise typer.Exit(0 if report.is_well else 1)
 
 

@@ -3,6 +3,7 @@
 All of it is what workers publish and the ledger holds, so any machine that reaches Redis sees it.
 """
 
+import re
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, cast
 
 from seqd.doctor.findings import Check, Finding, NotChecked, Severity, counted, finding, listed
+from seqd.errors import RedisNoPermission
 from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.local.process_states import process_state
@@ -27,7 +29,7 @@ from seqd_schemas import (
 if TYPE_CHECKING:
     from seqd.doctor.server import Server
     from seqd.scaling import RouteWork
-    from seqd_schemas import ChildDeath, CordonRule, TenantRecord, WorkerStatus
+    from seqd_schemas import ChildDeath, CordonRule, FailureRecord, TenantRecord, WorkerStatus
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
@@ -86,21 +88,29 @@ _CURES_OF_DEATHS: Final = {
     DeathCause.NOT_READY: "Its start takes too long: see the worker's log; `seqd plugins check`",
 }
 
-#: What to do about it.
+#: What to do about it; `{host}` is where, `{model}` the model.
 _CURES: Final = {
-    UnfitCode.DAMAGED: "`seqd doctor --deep` there names the files; `seqd models rollback` goes "
-    "back to a version that is whole",
-    UnfitCode.MISSING: "Have the workers share one store (SEQD_DATA_DIR), or bring the version "
-    "there: `seqd models export`, `seqd models import`",
-    UnfitCode.UNREADABLE: "Mount the store there, and mend its permissions",
-    UnfitCode.UNWRITABLE: "Make room there: `seqd doctor` on that machine says where",
-    UnfitCode.NO_LIBRARY: "Install it there, then restart the worker: `seqd workers restart`",
+    UnfitCode.DAMAGED: "`seqd doctor --deep` on {host} names the files. Restore the version's "
+    "folder from a backup or another host (`seqd models export`, `import`), or take it out of "
+    "service: `seqd models rollback {model}`",
+    UnfitCode.MISSING: "Have the workers share one store (SEQD_DATA_DIR), or bring the version to "
+    "{host}: `seqd models export`, `seqd models import`",
+    UnfitCode.UNREADABLE: "Mount the store on {host}, and mend its permissions",
+    UnfitCode.UNWRITABLE: "Make room on {host}: `seqd doctor` there says where",
+    UnfitCode.NO_LIBRARY: "Install it on {host}, then restart the worker: `seqd workers restart`",
     UnfitCode.NO_MEMORY: "Give the slot more memory, or have fewer models there: SEQD_SERVES",
     UnfitCode.DEVICE_FAULT: "Drain the worker (`seqd workers drain`), and look at the device: "
-    "`seqd doctor` on that machine",
-    UnfitCode.BREAKER_OPEN: "See what the plugin raises in the worker's log; `seqd models "
-    "rollback` goes back to the version before",
+    "`seqd doctor` on {host}",
+    UnfitCode.BREAKER_OPEN: "See what the plugin raises in the worker's log on {host}; `seqd "
+    "models rollback {model}` goes back to the version before",
 }
+
+#: Numbers, which differ between messages of one cause.
+_NUMBERS: Final = re.compile(r"[0-9][0-9,.]*")
+
+#: A SHA-256, of which the first characters tell it apart.
+_SHA256: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+_CUT: Final = r"\1…"
 
 
 def fleet_checks(server: "Server") -> list[Check]:
@@ -224,19 +234,51 @@ class _Checks:
         )
 
     def deaths(self) -> Iterator[Finding]:
-        """Yield what the processes of workers that are up have died of within the last hour."""
-        died = [(one, self._recent_deaths(one)) for one in self._workers]
-        most = sorted((pair for pair in died if pair[1]), key=lambda pair: -len(pair[1]))
-        for worker, deaths in most[:_MOST]:
-            last = deaths[-1]
-            ago_s = (self._now_ms - last.at_ms) / 1000
-            yield finding(
-                "worker-crash-loop" if len(deaths) >= _LOOP_DEATHS else "worker-deaths",
-                f"Processes of {worker.worker} that died within the last hour: {len(deaths)}, the "
-                f"last {_span(ago_s)} ago by {last.cause}. {last.message}",
-                _CURES_OF_DEATHS.get(last.cause, _CURE_OF_DEATH),
-                anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop"),
-            )
+        """Yield what the processes of workers that are up have died of within the last hour.
+
+        Those of one cause and one message are one finding, whatever numbers that has.
+        """
+        groups: defaultdict[tuple[str, str], list[tuple[str, ChildDeath]]] = defaultdict(list)
+        looping = set[str]()
+        for one in self._workers:
+            recent = self._recent_deaths(one)
+            looping |= {one.worker} if len(recent) >= _LOOP_DEATHS else set()
+            for death in recent:
+                groups[death.cause, _NUMBERS.sub("0", death.message)].append((one.worker, death))
+        ordered = sorted(groups.values(), key=lambda died: -len(died))
+        for died in ordered[:_MOST]:
+            yield self._death_finding(died, looping)
+
+    def _death_finding(
+        self, died: "Sequence[tuple[str, ChildDeath]]", looping: set[str]
+    ) -> Finding:
+        last = max((death for _, death in died), key=lambda death: death.at_ms)
+        times = Counter(worker for worker, _ in died).most_common()
+        told = [f"{worker} {'once' if n == 1 else f'{n} times'}" for worker, n in times]
+        ago_s = (self._now_ms - last.at_ms) / 1000
+        return finding(
+            "worker-crash-loop" if looping & {worker for worker, _ in died} else "worker-deaths",
+            f"Processes that died within the last hour by {last.cause}: {listed(told)}; the last "
+            f"{_span(ago_s)} ago. {last.message}{self._item_of(last)}",
+            _CURES_OF_DEATHS.get(last.cause, _CURE_OF_DEATH),
+            anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop"),
+        )
+
+    def _item_of(self, death: "ChildDeath") -> str:
+        """Return the last item that failed by such deaths, as a sentence; '' where none did."""
+        for record in self._failures:
+            if record.cause == death.cause:
+                named = f"item {record.custom_ids[0]} of job" if record.custom_ids else "job"
+                return f" The last that failed by it: {named} {record.job_id}"
+        return ""
+
+    @cached_property
+    def _failures(self) -> "list[FailureRecord]":
+        """The dead letters of the last hour, of many the newest; none for who may not read them."""
+        try:
+            return self._ledger.failures.newest(self._now_ms - 1_000 * _HOUR_S)
+        except RedisNoPermission:
+            return []
 
     def _recent_deaths(self, worker: "WorkerStatus") -> "list[ChildDeath]":
         return [one for one in worker.deaths if self._now_ms - one.at_ms <= 1_000 * _HOUR_S]
@@ -305,23 +347,26 @@ class _Checks:
             )
 
     def unfit(self) -> Iterator[Finding]:
-        groups: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str, str, str], list[WorkerStatus]] = defaultdict(list)
         for one in self._workers:
             for entry in one.unfit:
                 what = entry.model
                 if entry.version is not None:
                     what = str(ModelReference(entry.model, entry.version))
                 act = TRAIN if entry.version is None else "run"
-                groups[f"{act} {what}", entry.code, entry.message].append(one.worker)
+                groups[f"{act} {what}", entry.model, entry.code, entry.message].append(one)
         count = len(self._workers)
         ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-        for (what, code, message), names in ordered[:_MOST]:
+        for (what, model, code, message), workers in ordered[:_MOST]:
+            named = listed([f"{one.worker} (host {one.host})" for one in workers], 3)
+            who = f"Worker {named}" if len(workers) == 1 else f"Workers {named}"
+            of = "" if len(workers) == count == 1 else f", {len(workers)} of {count},"
+            cure = _CURES.get(cast(UnfitCode, code), "See the log of the worker on {host}")
             yield finding(
                 "unfit-workers",
-                f"{len(names)} of {counted(count, 'worker')} cannot {what}: {code}: "
-                f"{message or 'no reason'} ({listed(names, 3)})",
-                _CURES.get(cast(UnfitCode, code), "See the log of the worker"),
-                severity=Severity.ERROR if len(names) == count else None,
+                f"{who}{of} cannot {what}: {code}: {_SHA256.sub(_CUT, message) or 'no reason'}",
+                cure.replace("{host}", workers[0].host).replace("{model}", model),
+                severity=Severity.ERROR if len(workers) == count else None,
                 anchor=_PAGES.get(cast(UnfitCode, code)),
             )
         if len(ordered) > _MOST:

@@ -92,22 +92,29 @@ class Failures:
         asked = ("XREVRANGE", self._keys.failures(), "+", "-", "COUNT", limit)
         entries = cast(list[StreamEntry], (yield from command(*asked)))
         return (yield from self._read(entries))
+    def newest(self, since_ms: int) -> Exchange[list[FailureRecord]]:
+        """Return those since then, the newest first; at most the last `MAX_COUNTED`."""
+        found, last = list[FailureRecord](), "+"
+        while len(found) < MAX_COUNTED:
+            asked = ("XREVRANGE", self._keys.failures(), last, f"{max(since_ms, 0)}-0")
+            reply = yield from command(*asked, "COUNT", PAGE_ENTRIES)
+            entries = cast(list[StreamEntry], reply)
+            found += _records(entries, {name.decode(): None for name, _ in entries})
+            if len(entries) < PAGE_ENTRIES:
+                break
+            last = f"({entries[-1][0].decode()}"
+        return found
+
+    @exchange
     def codes_of(self, job_id: str, since_ms: int) -> Exchange[dict[str, int]]:
         """Return how many items of a job failed by code, the most first.
 
         Counted of those that failed since then, among the newest `MAX_COUNTED` dead letters.
         """
-        found, last = Counter[str](), "+"
-        for _ in range(MAX_COUNTED // PAGE_ENTRIES):
-            asked = ("XREVRANGE", self._keys.failures(), last, f"{max(since_ms, 0)}-0")
-            reply = yield from command(*asked, "COUNT", PAGE_ENTRIES)
-            entries = cast(list[StreamEntry], reply)
-            for record in _records(entries, {name.decode(): None for name, _ in entries}):
-                if record.job_id == job_id and record.scope is FailureScope.ITEMS:
-                    found[record.code] += record.items
-            if len(entries) < PAGE_ENTRIES:
-                break
-            last = f"({entries[-1][0].decode()}"
+        found = Counter[str]()
+        for record in (yield from self.newest.steps(since_ms)):
+            if record.job_id == job_id and record.scope is FailureScope.ITEMS:
+                found[record.code] += record.items
         return dict(found.most_common())
 
     def pages(self, wanted: FailureFilter = ANY_FAILURE) -> Reading[FailureRecord]:

@@ -36,16 +36,14 @@ class Writing:
         None where it takes them: tried by the durability mark, which goes by itself. None also for
         a user who may not write.
         """
-        asked = (
-            Command(("SET", self._mark, 1, "EX", MARK_TTL_S)),
-            Command(("INFO", "replication")),
-        )
-        written, told = yield from pipeline(asked, raises=False)
+        mark = Command(("SET", self._mark, 1, "EX", MARK_TTL_S))
+        (written,) = yield from pipeline((mark,), raises=False)
         code = refused_write(written) if isinstance(written, ResponseError) else None
-        if code is None:
-            return None
-        whose = primary_of(told) if code == "READONLY" and isinstance(told, dict) else ""
-        return f"{REASONS[code]}{whose}"
+        if code != "READONLY":
+            return None if code is None else REASONS[code]
+        # Only now: clients lack the right to it, and Redis notes each command that it denies.
+        (told,) = yield from pipeline((Command(("INFO", "replication")),), raises=False)
+        return f"{REASONS[code]}{primary_of(told) if isinstance(told, dict) else ''}"
 
 
 def refused_write(error: ResponseError) -> str | None:
