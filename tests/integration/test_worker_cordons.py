@@ -71,7 +71,7 @@ def test_a_cordoned_worker_claims_nothing_until_it_is_uncordoned(empty_cluster, 
     assert empty_cluster.starts_of_units(job.job_id) == []
     assert row["state"] == "cordoned"
     assert row["cordon"]["reason"] == "repair"
-    assert "w1 is cordoned since" in status.out
+    assert "w1 has been cordoned for " in status.out
     assert uncordoned.out == "Uncordoned w1.\n"
     assert len(list(job.results())) == 8
     assert worker.is_up()

@@ -162,8 +162,8 @@ def test_a_worker_that_is_unfit_for_something_says_so_beside_its_plugins(
     lines = capsys.readouterr().out.splitlines()
     assert "2 ready, 2 unfit" in lines[1]
     assert lines[2:] == [
-        "cpu:0@host-ab12 is unfit for imdb_lstm@3 since 1 min: damaged: a file.",
-        "cpu:0@host-ab12 is unfit for trainings of markov since 0 s: unwritable: disk full.",
+        "cpu:0@host-ab12 has been unfit for imdb_lstm@3 for 1 min: damaged: a file.",
+        "cpu:0@host-ab12 has been unfit for trainings of markov for 0 s: unwritable: disk full.",
     ]
 
 

@@ -63,15 +63,20 @@ def audit(
     if as_json:
         print_json(entries)
     else:
-        _print(Screen(), entries)
+        is_filtered = any(one is not None for one in (since, action, who, target))
+        _print(Screen(), entries, is_filtered=is_filtered)
 
 
-def _print(screen: "Screen", entries: "Sequence[AuditRecord]") -> None:
+def _print(screen: "Screen", entries: "Sequence[AuditRecord]", *, is_filtered: bool) -> None:
     from seqd.cli.ui.numbers import clock
     from seqd.cli.ui.tables import print_table
 
     if not entries:
-        screen.say("No act is written down that matches.")
+        screen.say(
+            "No act is written down that matches."
+            if is_filtered
+            else "Nobody has changed anything that is still written down."
+        )
         return
     if screen.console.width < _LEAST_WIDTH:
         for entry in entries:

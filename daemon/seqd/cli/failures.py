@@ -117,6 +117,7 @@ def list_failures(
         model=model, task=task, tenant=tenant, code=code, cause=cause, worker=worker, job=job,
         since=since, until=until,
     )  # fmt: skip
+    is_filtered = any(value is not None for value in filters.values())
     with options.open_client() as client:
         if each:
             records = client.failures(limit, **filters)
@@ -125,13 +126,13 @@ def list_failures(
     if each and as_json:
         print_json(records)
     elif each:
-        print_failures(Screen(), records)
+        print_failures(Screen(), records, is_filtered=is_filtered)
     elif as_json:
         counts = {"failures": groups.entries, "items": groups.items, "jobs": groups.jobs}
         shown = [group.as_json() for group in groups.listed()[:limit]]
         print_json({**counts, "groups": shown})
     else:
-        print_groups(Screen(), groups, by, limit)
+        print_groups(Screen(), groups, by, limit, is_filtered=is_filtered)
 
 
 @app.command()

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from seqd.scaling import RouteWork
     from seqd_schemas import JobRecord, ModelPause, WorkerStatus
 
-#: Open jobs that are shown at most; the newest.
-_SHOWN_JOBS = 200
+#: Open jobs that are read at most, and those of them that are shown; the newest.
+_READ_JOBS = 200
+_SHOWN_JOBS = 10
 
 
 def status(as_json: options.Json = False) -> None:
@@ -34,7 +35,7 @@ def status(as_json: options.Json = False) -> None:
     url = redis_url_of(settings)
     with Client(url, settings=settings) as client:
         workers = client.workers()
-        jobs = client.open_jobs(_SHOWN_JOBS)
+        jobs = client.open_jobs(_READ_JOBS)
         quarantined = client.quarantined()
         inbox = client.inbox()
         work_left = client.work_left()
@@ -139,7 +140,10 @@ def _show(
         screen.say("No worker can report.", "yellow")
     screen.say()
     if jobs:
-        print_jobs(screen, jobs)
+        print_jobs(screen, jobs[:_SHOWN_JOBS])
+        if (rest := len(jobs) - _SHOWN_JOBS) > 0:
+            more = f"{rest} or more others" if len(jobs) == _READ_JOBS else f"{rest} more"
+            screen.say(f"and {more}: seqd jobs list", "dim")
         if can_report:
             print_waiting(screen, jobs)
     else:

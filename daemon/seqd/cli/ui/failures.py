@@ -25,11 +25,13 @@ _OF_THE_INPUT = frozenset(
 )
 
 
-def print_groups(screen: Screen, groups: FailureGroups, by: str, limit: int) -> None:
+def print_groups(
+    screen: Screen, groups: FailureGroups, by: str, limit: int, *, is_filtered: bool
+) -> None:
     """Print groups of dead letters, that with the most items first."""
     listed = groups.listed()
     if not listed:
-        screen.say("Nothing has failed of late: there are no dead letters that match.")
+        _say_none(screen, is_filtered=is_filtered)
         return
     noun = "cause" if by == "failure" else by
     screen.say(
@@ -64,9 +66,14 @@ def group_facts(group: FailureGroup, now_ms: int) -> dict[str, object]:
 
 
 def print_failures(screen: Screen, records: Sequence[FailureRecord]) -> None:
+def _say_none(screen: Screen, *, is_filtered: bool) -> None:
+    screen.say(f"There are no dead letters{' that match' if is_filtered else ''}.")
+
+
+def print_failures(screen: Screen, records: Sequence[FailureRecord], *, is_filtered: bool) -> None:
     """Print dead letters one by one."""
     if not records:
-        screen.say("Nothing has failed of late: there are no dead letters that match.")
+        _say_none(screen, is_filtered=is_filtered)
         return
     now_ms = time.time_ns() // 1_000_000
     for record in records:

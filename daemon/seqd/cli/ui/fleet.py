@@ -69,16 +69,16 @@ def _own_tasks(worker: WorkerStatus) -> list[str]:
 
 
 def _cordon_line(worker: WorkerStatus, cordon: Cordon, now_ms: int) -> str:
-    since = f"since {age(cordon.since_ms, now_ms)}"
+    held = f"for {age(cordon.since_ms, now_ms)}"
     by = f" by {cordon.by}" if cordon.by else ""
     why = f": {cordon.reason}" if cordon.reason else ""
     option = f" (`seqd workers uncordon {option_of(cordon.target)}`)" if cordon.target else ""
-    return f"{worker.worker} is {cordon.phase} {since}{by}{why}{option}"
+    return f"{worker.worker} has been {cordon.phase} {held}{by}{why}{option}"
 
 
 def _unfit_line(worker: WorkerStatus, entry: UnfitVersion, now_ms: int) -> str:
     what = (
         f"trainings of {entry.model}" if entry.version is None else f"{entry.model}@{entry.version}"
     )
-    since = age(entry.since_ms, now_ms)
-    return f"{worker.worker} is unfit for {what} since {since}: {entry.code}: {entry.message}"
+    held = age(entry.since_ms, now_ms)
+    return f"{worker.worker} has been unfit for {what} for {held}: {entry.code}: {entry.message}"

@@ -27,12 +27,22 @@ _COLUMNS = ("job", "kind", "model", "state", "done", "age")
 
 
 def print_jobs(screen: Screen, records: Sequence[JobRecord]) -> None:
-    """Print a table of jobs, or that there are none."""
+    """Print a table of jobs, or that there are none; with tenants where there are several."""
     if not records:
         screen.say("No jobs.")
         return
     now_ms = time.time_ns() // 1_000_000
-    print_table(screen, _COLUMNS, [_row(record, now_ms) for record in records])
+    rows = [_row(record, now_ms) for record in records]
+    if len({record.tenant for record in records}) < 2:
+        print_table(screen, _COLUMNS, rows)
+        return
+    columns = (_COLUMNS[0], "tenant", *_COLUMNS[1:])
+    tenants = [record.tenant for record in records]
+    print_table(
+        screen,
+        columns,
+        [(row[0], name, *row[1:]) for row, name in zip(rows, tenants, strict=True)],
+    )
 
 
 def say_where_it_stopped(screen: Screen, found: FoundJobs) -> None:

@@ -1,0 +1,70 @@
+"""`seqd status` and `seqd jobs list` of many jobs and of several tenants, on a real ledger."""
+
+import json
+
+import pytest
+
+from builders import a_classify_job
+from cli_builders import here
+from ledger_fixtures import Environment
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(autouse=True)
+def _commands_use_the_ledger(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", environment.settings.redis_url or "")
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_status_lists_ten_open_jobs_and_says_how_many_more_there_are(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(12):
+        environment.submit_units(1, job_id=f"j{number:02}")
+
+    shown = here(capsys, "status").out.splitlines()
+    read = json.loads(here(capsys, "status", "--json").out)
+
+    assert sum(line.startswith("j") and line[1:3].isdigit() for line in shown) == 10
+    assert "and 2 more: seqd jobs list" in shown
+    assert len(read["open_jobs"]) == 12
+
+
+def test_the_tenants_of_jobs_are_listed_where_there_are_several(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.submit_units(1, a_classify_job(tenant="acme"), job_id="j1")
+    alone = here(capsys, "jobs", "list").out.splitlines()
+    environment.submit_units(1, a_classify_job(tenant="shop"), job_id="j2")
+    beside = here(capsys, "jobs", "list").out.splitlines()
+    status = here(capsys, "status").out.splitlines()
+
+    assert "tenant" not in alone[0].split()
+    assert beside[0].split()[:3] == ["job", "tenant", "kind"]
+    assert [line.split()[:2] for line in beside[1:3]] == [["j2", "shop"], ["j1", "acme"]]
+    assert beside[0] in status
+
+
+def test_an_empty_list_says_whether_nothing_is_there_or_nothing_matches(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = [
+        here(capsys, *command).out
+        for command in (
+            ("audit",),
+            ("audit", "--who", "ops"),
+            ("failures", "list"),
+            ("failures", "list", "--each"),
+            ("failures", "list", "--model", "echo"),
+        )
+    ]
+
+    assert said == [
+        "Nobody has changed anything that is still written down.\n",
+        "No act is written down that matches.\n",
+        "There are no dead letters.\n",
+        "There are no dead letters.\n",
+        "There are no dead letters that match.\n",
+    ]
