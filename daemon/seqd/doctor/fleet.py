@@ -276,7 +276,7 @@ class _Checks:
     def _failures(self) -> "list[FailureRecord]":
         """The dead letters of the last hour, of many the newest; none for who may not read them."""
         try:
-            return self._ledger.failures.newest(self._now_ms - 1_000 * _HOUR_S)
+            return self._ledger.failures.since(self._now_ms - 1_000 * _HOUR_S)
         except RedisNoPermission:
             return []
 

@@ -92,7 +92,9 @@ class Failures:
         asked = ("XREVRANGE", self._keys.failures(), "+", "-", "COUNT", limit)
         entries = cast(list[StreamEntry], (yield from command(*asked)))
         return (yield from self._read(entries))
-    def newest(self, since_ms: int) -> Exchange[list[FailureRecord]]:
+
+    @exchange
+    def since(self, since_ms: int) -> Exchange[list[FailureRecord]]:
         """Return those since then, the newest first; at most the last `MAX_COUNTED`."""
         found, last = list[FailureRecord](), "+"
         while len(found) < MAX_COUNTED:
@@ -112,7 +114,7 @@ class Failures:
         Counted of those that failed since then, among the newest `MAX_COUNTED` dead letters.
         """
         found = Counter[str]()
-        for record in (yield from self.newest.steps(since_ms)):
+        for record in (yield from self.since.steps(since_ms)):
             if record.job_id == job_id and record.scope is FailureScope.ITEMS:
                 found[record.code] += record.items
         return dict(found.most_common())

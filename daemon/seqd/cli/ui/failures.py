@@ -65,7 +65,6 @@ def group_facts(group: FailureGroup, now_ms: int) -> dict[str, object]:
     }
 
 
-def print_failures(screen: Screen, records: Sequence[FailureRecord]) -> None:
 def _say_none(screen: Screen, *, is_filtered: bool) -> None:
     screen.say(f"There are no dead letters{' that match' if is_filtered else ''}.")
 

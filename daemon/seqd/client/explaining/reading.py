@@ -71,13 +71,12 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
     if record.counts.errored:
         errors = yield from ledger.failures.codes_of.steps(record.job_id, record.created_at_ms)
     if record.state.is_terminal:
-        return Facts(record, states)
+        return Facts(record, states, errors=errors)
     pauses = yield from ledger.model_pauses.all.steps()
     paused_by = None
     at_ms = last_event_ms(Facts(record, states), "paused")
     if record.state is JobState.PAUSED and at_ms is not None:
         paused_by = yield from ledger.audit.pause_of.steps(record.job_id, at_ms)
-        return Facts(record, states, errors=errors)
     workers = yield from ledger.fleet.workers.steps()
     holdings = yield from _holdings(ledger, workers)
     rates = yield from ledger.backlog.rates.steps()

@@ -163,13 +163,10 @@ def waits_for(facts: Facts) -> list[Reason]:
         return []
     held_up = _held_up(facts)
     if record.state is JobState.PAUSED:
-        return [_paused(facts), *_upload(facts)]
-    stopped = paused_waiting(record, facts.pauses)
-    held_up = [] if stopped is None else [Reason(stopped.code, stopped.message)]
+        return [_paused(facts), *held_up, *_upload(facts)]
     if facts.no_writes is not None:
         # Who is up, and what a lease says, is not known by what workers wrote before.
         return [*held_up, Reason("no_writes", no_writes_line(facts.no_writes))]
-        return [_paused(facts), *held_up, *_upload(facts)]
     nobody = waiting_of(record, facts.workers)
     if nobody is not None:
         return [*held_up, Reason(nobody.code, nobody.message), *_upload(facts)]

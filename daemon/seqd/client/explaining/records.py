@@ -86,11 +86,9 @@ class WorkerAnswer:
 class Reason:
     """One thing that the job waits for."""
 
-    #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `paused`, `upload`,
-    #: `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker` or
-    #: `no_writes`.
     #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `not_yet`, `paused`,
-    #: `upload`, `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn` or `dead_worker`.
+    #: `upload`, `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker` or
+    #: `no_writes`.
     code: str
     message: str
 
