@@ -52,7 +52,9 @@ class LeaseKeeper:
         self._silence = Silence(max_silent_s, die_of_hang, least_budget_s)
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
+        #: Those of them that are lost, and those that were given up.
         self._lost: set[_Lease] = set()
+        self._given_up: set[_Lease] = set()
         #: Leases that were lost so far, and with them what was done or under way.
         self.lost_count = 0
         self._is_revoked = False
@@ -86,7 +88,8 @@ class LeaseKeeper:
         Where the block raises, those that were lost by then are counted.
         """
         with self._lock:
-            self._units, self._lost, self._is_revoked = tuple(units), set(), False
+            self._units, self._is_revoked = tuple(units), False
+            self._lost, self._given_up = set(), set()
             self._checked_at = monotonic()
         try:
             with self._silence.computing():
@@ -94,7 +97,9 @@ class LeaseKeeper:
         except BaseException as error:
             with self._lock:
                 is_lost = isinstance(error, LeaseLost)
-                self.lost_count += len(self._units if is_lost else self._lost)
+                self.lost_count += (
+                    len(self._units) - len(self._given_up) if is_lost else len(self._lost)
+                )
             raise
         finally:
             with self._lock:
@@ -118,7 +123,7 @@ class LeaseKeeper:
         Else a heartbeat would find none, and take it for lost.
         """
         with self._lock:
-            self._units = tuple(held for held in self._units if _lease(held) != _lease(unit))
+            self._given_up.add(_lease(unit))
             self._lost.discard(_lease(unit))
 
     def watching(self) -> AbstractContextManager[None]:
@@ -141,13 +146,14 @@ class LeaseKeeper:
             # Else Redis is away: the thread goes on trying, and the plugin need not wait for it.
             self._try_to_renew()
         with self._lock:
-            all_lost = bool(self._units) and len(self._lost) == len(self._units)
-            return all_lost or self._is_revoked
+            left = len(self._units) - len(self._given_up)
+            return (left > 0 and len(self._lost) == left) or self._is_revoked
 
     def note_lost(self, units: Sequence[Unit]) -> None:
         """Take leases as lost of which another call to the ledger has found that they are."""
         with self._lock:
-            self._lost |= {_lease(unit) for unit in units if unit in self._units}
+            found = {_lease(unit) for unit in units if unit in self._units}
+            self._lost |= found - self._given_up
 
     def _run(self, on_heartbeat: Callable[[], None]) -> None:
         while not self._closed.wait(self._wait_s()):
@@ -171,17 +177,18 @@ class LeaseKeeper:
     def _renew(self) -> None:
         with self._lock:
             self._checked_at = monotonic()
-            held = [unit for unit in self._units if _lease(unit) not in self._lost]
+            ended = self._lost | self._given_up
+            held = [unit for unit in self._units if _lease(unit) not in ended]
         kept = self._ledger.work.renew(held)
         lost = {
             _lease(unit) for unit, answer in zip(held, kept, strict=True) if answer is Renewal.LOST
         }
         with self._lock:
             # Of what is in hand now, not of what a late renewal asked for.
-            if any(unit in self._units for unit in held):
+            if held and held[0] in self._units:
                 self._is_revoked = Renewal.REVOKED in kept
             # An answer may come late, when the unit has been claimed again: the attempt tells.
-            self._lost |= lost & {_lease(unit) for unit in self._units}
+            self._lost |= (lost & {_lease(unit) for unit in self._units}) - self._given_up
 
 
 def _lease(unit: Unit) -> _Lease:
