@@ -222,7 +222,8 @@ class WorkCounts:
 
     def _label_of(self, model: str) -> str:
         """Return a model's label: its name, while no more than so many have one."""
-        known = {name for _, name in self._routes} | self._sized
+        # A copy, made in one step: the thread at work adds to it.
+        known = {name for _, name in tuple(self._routes)} | self._sized
         return model if model in known or len(known) < MOST_ROUTES else OTHER
 
 
