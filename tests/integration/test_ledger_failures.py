@@ -322,3 +322,24 @@ def test_what_no_stream_has_as_an_id_is_refused_in_words(
 ) -> None:
     with pytest.raises(InvalidRequest, match=r"allowed: MILLISECONDS-NUMBER"):
         environment.ledger.failures.get(failure_id)
+
+
+@pytest.mark.parametrize("written", [{}, {"replayed": b"\xff"}])
+def test_notes_that_somebody_has_written_by_hand_hide_no_dead_letter(
+    environment: Environment, written: dict[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    environment.submit(chunk=a_chunk(2), sealed=True)
+    environment.ledger.work.commit(
+        environment.claim_unit(), failing(ItemErrorCode.PLUGIN_ERROR, "No.")
+    )
+    (letter,) = letters(environment)
+    key = environment.keys.failures_replayed()
+    if written:
+        environment.redis.hset(key, letter.id, written["replayed"])
+    else:
+        environment.redis.set(key, "no hash")
+
+    (found,) = letters(environment)
+
+    assert (found.id, found.replayed_by) == (letter.id, "\ufffd" if written else None)
+    assert ("which dead letters were replayed is unknown" in caplog.text) != bool(written)

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import ValidationError
+from redis.exceptions import ResponseError
 
 from seqd.errors import UnknownFailure
 from seqd.escaping import one_line
@@ -20,6 +21,7 @@ from seqd.ledger.exchange import (
     Command,
     Driver,
     Exchange,
+    Fault,
     Give,
     Reading,
     StreamEntry,
@@ -30,6 +32,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter, checked_failure_id
+from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import as_int
 from seqd.validation import fault_sentence
 from seqd_schemas import (
@@ -166,7 +169,12 @@ class Failures:
             return []
         ids = [entry_id.decode() for entry_id, _ in entries]
         asked = Command(("HMGET", self._keys.failures_replayed(), *ids))
-        (replayed,) = yield from pipeline([asked])
+        (replayed,) = yield from pipeline([asked], raises=False)
+        if isinstance(replayed, ResponseError):
+            if trouble_of(replayed) is not None:
+                yield Fault(replayed)
+            log.warning("which dead letters were replayed is unknown: %s", replayed)
+            return list(_records(entries, {}))
         jobs = dict(zip(ids, cast(list[bytes | None], replayed), strict=True))
         return list(_records(entries, jobs))
 
@@ -241,4 +249,8 @@ def _records(
             log.warning("the dead letter %s was left out: %s", name, why)
             continue
         job = replayed.get(name)
-        yield record if job is None else record.model_copy(update={"replayed_by": job.decode()})
+        yield (
+            record
+            if job is None
+            else record.model_copy(update={"replayed_by": job.decode(errors="replace")})
+        )
