@@ -296,6 +296,18 @@ def test_no_damage_to_what_bounds_dead_letters_costs_a_result(
     assert outcome is CommitOutcome.COMPLETED
     counts = environment.record(job_id).counts
     assert (counts.errored, counts.total) == (2, 2)
+    assert len(letters(environment)) == 1
+
+
+def test_a_key_of_dead_letters_that_somebody_has_written_over_has_none(
+    environment: Environment,
+) -> None:
+    environment.redis.set(environment.keys.failures(), "written by hand")
+
+    assert environment.ledger.failures.count() == 0
+    assert letters(environment) == []
+    with pytest.raises(UnknownFailure):
+        environment.ledger.failures.get("1-0")
 
 
 def test_notes_on_dead_letters_that_are_gone_stay_bounded(environment: Environment) -> None:
@@ -342,4 +354,4 @@ def test_notes_that_somebody_has_written_by_hand_hide_no_dead_letter(
     (found,) = letters(environment)
 
     assert (found.id, found.replayed_by) == (letter.id, "\ufffd" if written else None)
-    assert ("which dead letters were replayed is unknown" in caplog.text) != bool(written)
+    assert ("of dead letters is damaged: WRONGTYPE" in caplog.text) != bool(written)

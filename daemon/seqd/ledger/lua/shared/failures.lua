@@ -18,7 +18,11 @@ local function bounds_of_failures()
   failure_bounds = {most, ttl_s}
   if most > 0 then
     local oldest = string.format('%.0f', math.max(NOW - ttl_s * 1000, 0))
-    redis.pcall('XTRIM', failures_key(), 'MINID', '~', oldest)
+    local trimmed = redis.pcall('XTRIM', failures_key(), 'MINID', '~', oldest)
+    -- Of another type than seqd makes it, somebody has written the key by hand.
+    if type(trimmed) == 'table' and string.find(trimmed.err, 'WRONGTYPE') then
+      redis.pcall('UNLINK', failures_key())
+    end
   end
   return most
 end
