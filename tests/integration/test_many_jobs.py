@@ -224,6 +224,18 @@ def test_the_client_of_asyncio_counts_and_cancels_the_same_jobs(environment: Env
     assert (counted.jobs, done.acted_on) == (20, 20)
 
 
+def test_an_empty_tenant_as_of_a_variable_that_is_not_set_is_none_and_not_all(
+    environment: Environment, client: Client, command: Run
+) -> None:
+    hand_in(environment, 2)
+
+    ended = command("cancel", "--state", "queued", "--tenant", "", "--yes")
+    with pytest.raises(InvalidRequest, match=r"^tenant is ''; allowed: the name of a tenant\.$"):
+        client.cancel_jobs(tenant="")
+
+    assert (ended.status, states_of(environment, "acme", 2)) == (2, {JobState.QUEUED})
+
+
 def test_a_command_without_a_terminal_refuses_with_the_count_and_acts_with_yes(
     environment: Environment, command: Run
 ) -> None:

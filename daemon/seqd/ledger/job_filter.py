@@ -90,7 +90,9 @@ class JobFilter:
         """Return what the scripts match jobs by; `has_failed` asks for items to retry, too."""
         version = None if self.version is None else str(self.version)
         named = {"kind": self.kind, "model": self.model, "version": version, "tenant": self.tenant}
-        wanted: dict[str, object] = {name: value for name, value in named.items() if value}
+        wanted: dict[str, object] = {
+            name: value for name, value in named.items() if value is not None
+        }
         if self.states:
             wanted["states"] = dict.fromkeys(sorted(self.states), True)
         if self.metadata:
@@ -145,7 +147,7 @@ def job_filter(filters: JobFilters) -> JobFilter:
     if kind is not None and kind not in _KINDS:
         raise InvalidRequest(f"kind is {shown(kind)}; allowed: {', '.join(_KINDS)}.")
     tenant = filters.get("tenant")
-    if tenant is not None and not isinstance(tenant, str):
+    if tenant is not None and not (isinstance(tenant, str) and tenant):
         raise InvalidRequest(f"tenant is {shown(tenant)}; allowed: the name of a tenant.")
     name, version = (None, None) if model is None else _model_of(model)
     return JobFilter(
