@@ -248,7 +248,7 @@ def test_a_command_without_a_terminal_refuses_with_the_count_and_acts_with_yes(
 
     assert (unasked.status, unasked.out) == (2, "")
     assert unasked.err == (
-        "error[unconfirmed]: 120 jobs match, and nothing was done. Say --yes to cancel them, or "
+        "error[unconfirmed]: 120 jobs match, and none was cancelled. Say --yes to cancel them, or "
         "--dry-run to see which they are.\n"
     )
     assert dry.out.splitlines()[-1] == "120 jobs would be cancelled."

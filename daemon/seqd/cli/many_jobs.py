@@ -227,12 +227,15 @@ def _act(
 def _refuse_unasked(counted: "JobCount") -> None:
     """Raise Unconfirmed where there is nobody to ask."""
     from seqd.cli.ui.numbers import counted as numbered
+    from seqd.client.many_jobs import past_of
+    from seqd.ledger.many_jobs import JobAction
 
     if not sys.stdin.isatty():
+        past = past_of(JobAction(counted.action))
         raise Unconfirmed(
             f"{numbered(counted.jobs, 'job')} {'matches' if counted.jobs == 1 else 'match'}, and "
-            "nothing was done. Say --yes to "
-            f"{counted.action} them, or --dry-run to see which they are."
+            f"none was {past}. Say --yes to {counted.action} them, or --dry-run to see which they "
+            "are."
         )
 
 
