@@ -151,6 +151,20 @@ def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(
     assert (printed["message"], printed["log"], printed["unit"]) == ("failed", "train-cpu", "3")
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_times_at_the_ends_of_the_calendar_are_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    times = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "9999-12-30T23:59:59")
+    lines = (json.dumps({"at": at, "message": "job=j1", "logger": "x"}) for at in times)
+    write(tmp_path, "cpu-0.log", *lines)
+
+    ended = here(capsys, "logs", "--folder", str(tmp_path), *options)
+
+    assert (ended.status, len(ended.out.splitlines())) == (0, 3), ended.err
+    assert "9999-12-30" in ended.out and "1970" not in ended.out
+
+
 @pytest.mark.parametrize(
     ("worker", "host"),
     [("cpu-0@gpu-box-7-a1b2c3", "gpu-box-7"), ("w1", None), ("a@b", None)],

@@ -124,7 +124,7 @@ def _json_of(record: "FoundRecord") -> str:
     import json
 
     fields: dict[str, object] = {
-        "at": datetime.fromtimestamp(record.at_s).astimezone().isoformat("T", "milliseconds"),
+        "at": _iso(record.at_s) if record.at_s else None,
         "level": record.level,
         "logger": record.logger,
         "message": mask_passwords(record.message),
@@ -136,6 +136,10 @@ def _json_of(record: "FoundRecord") -> str:
     if record.lines:
         fields["exception"] = [mask_passwords(line.removeprefix("  ")) for line in record.lines]
     return json.dumps(fields, ensure_ascii=False)
+
+
+def _iso(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s).astimezone().isoformat("T", "milliseconds")
 
 
 def _time_of(at_s: float) -> str:

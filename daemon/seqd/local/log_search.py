@@ -288,9 +288,11 @@ def _lines(file: BinaryIO, *, whole: bool = False) -> Iterator[str]:
 
 
 def _seconds(text: str) -> float:
-    """Return a time of a log in seconds since 1970; 0 for what is none."""
+    """Return a time of a log in seconds since 1970; 0 for what is none, here or in any zone."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        at_s = datetime.fromisoformat(text).timestamp()
+        datetime.fromtimestamp(at_s).astimezone()  # the years 1 and 9999 end sooner here
+        return at_s
     except (ValueError, OverflowError, OSError):
         return 0.0
 
