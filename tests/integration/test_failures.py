@@ -229,6 +229,20 @@ def test_a_dead_letter_outlives_its_job(client: Client) -> None:
     assert left.left_because == f"Job {job.job_id} is not kept any more, nor are its items."
 
 
+def test_what_fails_while_the_purge_asks_is_kept(
+    client: Client, shell: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(client, "bad", tenant="asked")
+    monkeypatch.setattr(
+        "seqd.cli.failures._confirm", lambda *_, **__: failed(client, "bad", "bad", tenant="asked")
+    )
+
+    purged = here(capsys, "failures", "purge", "--tenant", "asked")
+
+    assert purged.out.splitlines()[-1] == "1 dead letter removed."
+    assert [one.items for one in client.failures(tenant="asked")] == [2]
+
+
 def test_dead_letters_are_found_by_time_and_purged(client: Client) -> None:
     job = failed(client, "raise", tenant="old")
     later = datetime.now() + timedelta(minutes=5)

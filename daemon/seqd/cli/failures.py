@@ -5,6 +5,7 @@ is mended; purging removes dead letters, and no result.
 """
 
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,6 +76,9 @@ _Ids = Annotated[
 _All = Annotated[bool, typer.Option("--all", help="All of them, where nothing else is given.")]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+#: The year 9999, the last of a datetime, in milliseconds.
+_CALENDAR_ENDS_MS = 253_370_000_000_000
 
 #: Jobs that `replay` hands in before it says how far it is.
 _SAID_EVERY = 100
@@ -240,6 +244,7 @@ def purge(
     _refuse_nothing(filters, "purge", every=every)
     screen = Screen(to_stderr=as_json)
     with options.open_client() as client:
+        _end_at_the_newest(client, filters)
         found = removed = client.purge_failures(dry_run=True, **filters)
         if found and not dry_run:
             screen.say(f"{counted(found, 'dead letter')} will be removed; jobs and results stay.")
@@ -253,6 +258,13 @@ def purge(
         screen.say(f"{counted(found, 'dead letter')} would be removed.")
     else:
         screen.say(f"{counted(removed, 'dead letter')} removed.")
+
+
+def _end_at_the_newest(client: "Client", filters: "FailureFilters") -> None:
+    """Leave out what fails from now on, while somebody is asked and later."""
+    newest = client.failures(1, **filters)
+    if newest and filters.get("until") is None and newest[0].at_ms < _CALENDAR_ENDS_MS:
+        filters["until"] = datetime.fromtimestamp((newest[0].at_ms + 1) / 1000, UTC)
 
 
 def _replayed(

@@ -836,9 +836,10 @@ class Client:
         return self._ledger.queues.states(by_tenant=by_tenant)
 
     def overview(self) -> "FleetOverview":
-        """Return the whole fleet as it is now: queues, workers, the newest jobs and failures.
+        """Return the whole fleet as it is now: queues, workers, the newest jobs and dead letters.
 
-        Of open jobs the newest 200 are read, and the rest is counted.
+        Of open jobs the newest 200 are read, of dead letters the newest 100, and the rest is
+        counted.
         """
         return self._ledger.overviews.read()
 
