@@ -35,8 +35,10 @@ _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_S: Final = 24 * _HOUR_S
 
-#: Deaths of one slot within an hour that make a loop.
+#: Deaths that make a loop: of workers of one slot within an hour, of one worker's processes within
+#: ten minutes, as `seqd status` says it.
 _LOOP_DEATHS: Final = 3
+_LOOP_S: Final = 10 * _MINUTE_S
 
 #: Seconds that a drain may take, a rule may stand, and a lease be over.
 _DRAIN_S: Final = 15 * _MINUTE_S
@@ -279,6 +281,20 @@ class _Checks:
             return self._ledger.failures.since(self._now_ms - 1_000 * _HOUR_S)
         except RedisNoPermission:
             return []
+        """Yield what the processes of workers that are up have died of within the last hour."""
+        died = [(one, self._recent_deaths(one)) for one in self._workers]
+        most = sorted((pair for pair in died if pair[1]), key=lambda pair: -len(pair[1]))
+        for worker, deaths in most[:_MOST]:
+            last = deaths[-1]
+            ago_s = (self._now_ms - last.at_ms) / 1000
+            of_late = [one for one in deaths if self._now_ms - one.at_ms <= 1_000 * _LOOP_S]
+            yield finding(
+                "worker-crash-loop" if len(of_late) >= _LOOP_DEATHS else "worker-deaths",
+                f"Processes of {worker.worker} that died within the last hour: {len(deaths)}, the "
+                f"last {_span(ago_s)} ago by {last.cause}. {last.message}",
+                _CURES_OF_DEATHS.get(last.cause, _CURE_OF_DEATH),
+                anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop"),
+            )
 
     def _recent_deaths(self, worker: "WorkerStatus") -> "list[ChildDeath]":
         return [one for one in worker.deaths if self._now_ms - one.at_ms <= 1_000 * _HOUR_S]

@@ -340,7 +340,6 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
     return (
         keys.catalog(),
         keys.evictions(),
-        keys.failures(),
         keys.events("*"),
         keys.failures(),
         keys.inbox(),
