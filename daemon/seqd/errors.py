@@ -172,6 +172,12 @@ class UnknownItem(UserError):
     code = "unknown_item"
 
 
+class NoLogs(UserError):
+    """No folder of logs can be read here."""
+
+    code = "no_logs"
+
+
 class UnknownFailure(UserError):
     """No such dead letter is kept."""
 

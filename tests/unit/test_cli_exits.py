@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from seqd.errors import (
     UnknownModel,
 )
 from seqd_schemas import Failure
+from shell_fixtures import on_a_terminal
 
 
 def a_failed_job(code: str, message: str = "it broke") -> JobFailed:
@@ -123,3 +125,35 @@ def test_an_interrupt_that_python_ignores_is_sent_again(number: signal.Signals, 
     assert ended.returncode == status, ended.stderr
     assert ended.stdout == "goes on\n"
     assert "Exception ignored" not in ended.stderr
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_an_error_is_broken_between_words_on_a_terminal(tmp_path: Path, term: str) -> None:
+    shown = on_a_terminal(
+        tmp_path, "logs", "j1", columns=60, SEQD_DATA_DIR=str(tmp_path), TERM=term
+    )
+
+    lines = shown.splitlines()
+    assert lines[0].startswith("error[no_logs]: The logs in")
+    assert len(lines) > 4
+    assert all(len(line) <= 60 for line in lines if str(tmp_path) not in line), shown
+    assert "Any other worker logs to its output: `journalctl -u" in " ".join(lines)
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_long_line_is_broken_between_words_on_any_terminal(tmp_path: Path, term: str) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    line = "2026-01-01 00:00:00,000 INFO seqd job=j1 " + "word " * 60
+    (logs / "cpu-0.log").write_text(f"{line}\n")
+
+    shown = on_a_terminal(
+        tmp_path,
+        *("logs", "--level", "info"),
+        columns=100,
+        SEQD_DATA_DIR=str(tmp_path),
+        TERM=term,
+    )
+
+    assert shown.count("word") == 60
+    assert max(map(len, shown.splitlines())) <= 100, shown

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cli_builders import here
 from seqd.cli.logs import host_of
-from seqd.errors import InvalidRequest
+from seqd.errors import NoLogs
 from seqd.local.log_search import MAX_LINES_BEHIND, LogSearch, Wanted
 
 DAY = "2026-11-27"
@@ -124,8 +124,12 @@ def test_whatever_a_log_holds_it_is_read(tmp_path_factory: pytest.TempPathFactor
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match=r"cannot be read \(No such file or directory\)"):
+    with pytest.raises(NoLogs, match=r"cannot be read \(No such file or directory\)") as missing:
         LogSearch([tmp_path / "nowhere"], Wanted())
+
+    assert missing.value.code == "no_logs"
+    for elsewhere in ("journalctl -u", "kubectl logs", "docker compose logs"):
+        assert elsewhere in str(missing.value)
 
 
 def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(

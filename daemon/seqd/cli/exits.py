@@ -41,6 +41,9 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
+#: Columns below which a terminal is taken for one that does not tell its width.
+_LEAST_WIDTH = 20
+
 #: Seconds after which an interrupt that was lost is sent again: what lost it is over by then.
 _AGAIN_S = 0.02
 
@@ -141,8 +144,24 @@ def escape_stderr() -> None:
 def print_error(error: SeqdError) -> int:
     """Print an error as `error[code]: message` and return its exit status."""
     message = mask_passwords(printable(_message_of(error)))
-    print(f"error[{_code_of(error)}]: {message}", file=sys.stderr)  # noqa: T201
+    print(_for_terminal(f"error[{_code_of(error)}]: {message}"), file=sys.stderr)  # noqa: T201
     return exit_status_of(error)
+
+
+def _for_terminal(text: str) -> str:
+    """Return a text broken between words for a terminal; as it is for any other stream."""
+    try:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return text  # a pipe or a file, closed, or none at all
+    if width < _LEAST_WIDTH:
+        return text
+    from textwrap import wrap
+
+    lines = text.splitlines()
+    # A path or a command that is longer than a line is broken by the terminal, and copied whole.
+    parts = (wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
+    return "\n".join("\n".join(part) for part in parts)
 
 
 def exit_status_of(error: SeqdError) -> int:

@@ -201,6 +201,6 @@ def _how_to_read(workers: Sequence[str]) -> Iterator[str]:
     host = hosts[0] if hosts else "HOST"
     yield (
         f"There: seqd logs JOB on {', '.join(hosts) or 'its host'}; kubectl logs {host}; docker "
-        "compose logs worker; or journalctl -u seqd, by how it was started. Or --folder with a "
+        "compose logs worker; or journalctl -u 'seqd*', by how it was started. Or --folder with a "
         "folder that the hosts share."
     )

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from seqd.errors import InvalidRequest
+from seqd.errors import NoLogs
 
 #: Bytes of a line that are read together; what is behind counts as a line of its own.
 MAX_LINE_BYTES: Final = 256 * 1024
@@ -102,7 +102,7 @@ class LogSearch:
     """The logs of some folders."""
 
     def __init__(self, folders: Iterable[Path], wanted: Wanted) -> None:
-        """Raise InvalidRequest for a folder that cannot be read."""
+        """Raise NoLogs for a folder that cannot be read."""
         self.folders = list(dict.fromkeys(folders))
         self._wanted = wanted
         #: Files read, and workers that wrote to them.
@@ -124,7 +124,7 @@ class LogSearch:
     def new_records(self) -> Iterator[FoundRecord]:
         """Yield what came since the last call, and since `records` at first; waits for nothing."""
         for folder in self.folders:
-            with suppress(InvalidRequest):  # it may be away for a moment
+            with suppress(NoLogs):  # it may be away for a moment
                 for log in _logs_of(folder):
                     if log.path not in self._logs:
                         self._logs[log.path] = log
@@ -260,7 +260,7 @@ def _begins_record(line: str) -> bool:
 
 
 def _logs_of(folder: Path) -> list[_Log]:
-    """Return the logs of a folder by name. Raises InvalidRequest."""
+    """Return the logs of a folder by name. Raises NoLogs."""
     found: dict[str, dict[int, Path]] = {}
     try:
         for path in sorted(folder.iterdir()):
@@ -268,9 +268,11 @@ def _logs_of(folder: Path) -> list[_Log]:
             if named is not None and (named["name"] in found or len(found) < MAX_LOGS):
                 found.setdefault(named["name"], {})[int(named["number"] or 0)] = path
     except OSError as error:
-        raise InvalidRequest(
+        raise NoLogs(
             f"The logs in {folder} cannot be read ({error.strerror}). `seqd up` writes them to "
-            "SEQD_DATA_DIR/logs; --folder names another folder, such as one that hosts share."
+            "SEQD_DATA_DIR/logs of its host; --folder names another folder, such as one that hosts "
+            "share. Any other worker logs to its output: `journalctl -u 'seqd*'` under systemd, "
+            "`kubectl logs POD` in Kubernetes, `docker compose logs worker` in Compose."
         ) from None
     return [
         _Log(name, folder / f"{name}.log", [paths[at] for at in sorted(paths, reverse=True) if at])

@@ -29,11 +29,8 @@ class Screen:
 
     def __init__(self, *, to_stderr: bool = False) -> None:
         self._to_stderr = to_stderr
-        self.is_live = (
-            self._may_be_terminal()
-            and self.console.is_terminal
-            and not self.console.is_dumb_terminal
-        )
+        self._is_terminal = self._may_be_terminal() and self.console.is_terminal
+        self.is_live = self._is_terminal and not self.console.is_dumb_terminal
 
     @cached_property
     def console(self) -> "Console":
@@ -56,7 +53,7 @@ class Screen:
             return
         from rich.text import Text
 
-        self.console.print(Text(line, style=style), soft_wrap=not self.is_live)
+        self.console.print(Text(line, style=style), soft_wrap=not self._is_terminal)
 
     def _write(self, line: str) -> None:
         stream = sys.stderr if self._to_stderr else stdout()
