@@ -67,17 +67,18 @@ def the_finding(report: Report, kind: str) -> Finding:
     return found
 
 
-def test_the_first_line_of_status_queues_and_explain_says_to_leave_workers_running(
+def test_the_first_line_of_what_shows_the_fleet_says_to_leave_workers_running(
     redis: Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
     redis.replicaof("127.0.0.1", NOBODY)
 
     status, queues = here(capsys, "status"), here(capsys, "queues")
-    explained = here(capsys, "explain", "j1")
+    explained, workers = here(capsys, "explain", "j1"), here(capsys, "workers", "list")
 
     assert (status.status, queues.status, explained.status) == (0, 0, 0)
     assert status.out.splitlines()[0] == LINE
     assert queues.out.splitlines()[0] == LINE
+    assert workers.out.splitlines()[0] == LINE
     assert explained.out.splitlines()[0] == f"Job j1 stands still: {LINE}."
     assert "seqd up" not in status.out + queues.out + explained.out
 
@@ -89,10 +90,11 @@ def test_programs_find_the_same_in_a_field(
 
     status = json.loads(here(capsys, "status", "--json").out)
     explained = json.loads(here(capsys, "explain", "j1", "--json").out)
-    queues = here(capsys, "queues", "--json")
+    queues, workers = here(capsys, "queues", "--json"), here(capsys, "workers", "list", "--json")
 
     why = "too few of its replicas are connected"
     assert (status["takes_no_writes"], explained["takes_no_writes"]) == (why, why)
+    assert json.loads(workers.out)["takes_no_writes"] == why
     assert [reason["code"] for reason in explained["waits_for"]] == ["no_writes"]
     assert isinstance(json.loads(queues.out), list)
     assert queues.err.startswith(f"Redis takes no writes ({why})")

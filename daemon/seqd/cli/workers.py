@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.ui.no_writes import say_no_writes
 from seqd.cli.ui.screen import Screen
 from seqd.errors import DrainUnfinished, InvalidRequest, Unconfirmed, UnknownWorker
 from seqd.local.caller import caller
@@ -81,11 +82,14 @@ def list_workers(as_json: options.Json = False) -> None:
             ledger.fleet.last_records(silent),
             now_ms,
         )
+        no_writes = ledger.writing.refusal()
     if as_json:
-        print_json({"workers": rows, "rules": rules})
+        print_json({"workers": rows, "rules": rules, "takes_no_writes": no_writes})
         return
     screen = Screen()
-    print_workers_list(screen, rows)
+    say_no_writes(screen, no_writes)
+    if rows or no_writes is None:
+        print_workers_list(screen, rows)
     print_memory(screen, workers)
     print_deaths(screen, workers, now_ms)
     print_rules(screen, rules, workers)
