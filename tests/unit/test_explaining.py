@@ -1,6 +1,7 @@
 """What an explanation says of made records: its headline, its reasons, and what is next."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from seqd_schemas import (
     JobState,
     Paused,
     Progress,
+    Resumed,
     WorkerStatus,
 )
 
@@ -402,4 +404,23 @@ def test_a_job_that_makes_no_progress_says_for_how_long() -> None:
 
     assert headline(facts) == (
         "Job j1 has made no progress for 15 min: 1 unit in hand on 1 worker, 0 of 2 are done."
+    )
+
+
+def test_a_job_whose_other_units_are_taken_soon_does_not_stand_still_for_one_that_is_lost() -> None:
+    facts = overdue(a_worker(), rates={QUEUE: Rate(10, 20.0, 1)})
+    waiting = replace(facts, states=replace(facts.states, claimable=5))
+
+    assert headline(waiting).startswith(
+        "Job j1 is running: 1 worker can run it, and one takes its next unit in a moment"
+    )
+
+
+def test_a_job_that_was_resumed_a_moment_ago_is_not_held_to_its_progress_before() -> None:
+    before = Progress(job_id="j1", at_ms=NOW_MS - 900_000, counts=COUNTS, rate_per_s=1.0)
+    resumed = Resumed(job_id="j1", at_ms=NOW_MS - 5_000, counts=COUNTS)
+    held = states(workers={"w1": 1}, held=(HELD,), claimable=0, events=(resumed, before))
+
+    assert headline(Facts(a_job(state=JobState.RUNNING), held, [a_worker()])).startswith(
+        "Job j1 runs: "
     )

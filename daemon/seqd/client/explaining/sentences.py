@@ -29,6 +29,9 @@ from seqd_schemas import JobRecord, JobState, WorkerStatus
 #: Seconds without progress after which a job is not said to run.
 STANDS_STILL_S = 600.0
 
+#: Events by which something of a job was done, or was to begin.
+_SIGNS_OF_LIFE = ("progress", "step", "epoch", "sample", "started", "resumed")
+
 #: Seconds within which workers release a unit whose lease is over: they look every few.
 RELEASED_WITHIN_S = 60.0
 
@@ -95,9 +98,13 @@ def headline(
     if facts.no_writes is not None:
         return f"{job} stands still: {_rest(waits[0].message)}"
     left = f"; about {span(seconds)} to its end" if seconds is not None else ""
-    if units.in_hand and not _holders_up(facts):
-        return f"{job} stands still: {_rest(waits[0].message)}"
-    if units.in_hand:
+    is_held = bool(units.in_hand) and _holders_up(facts)
+    if units.in_hand and not is_held:
+        if not (units.waiting and facts.able):
+            return f"{job} stands still: {_rest(waits[0].message)}"
+        # What is lost holds nothing else up: the units that wait are taken before.
+        waits = [reason for reason in waits if reason.code != "dead_worker"]
+    if is_held:
         still_s = _no_progress_s(facts)
         runs = "runs" if still_s is None else f"has made no progress for {span(still_s)}"
         left = left if still_s is None else ""
@@ -124,7 +131,7 @@ def _holders_up(facts: Facts) -> bool:
 
 def _no_progress_s(facts: Facts) -> float | None:
     """Return for how many seconds nothing of a job was done, where that is long; else None."""
-    since_ms = last_event_ms(facts, "progress", "step", "epoch", "started")
+    since_ms = last_event_ms(facts, *_SIGNS_OF_LIFE)
     if since_ms is None:
         return None
     seconds = (facts.states.now_ms - since_ms) / 1000
