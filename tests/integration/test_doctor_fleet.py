@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,6 +22,7 @@ from seqd.doctor.fixes import fix
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
+from seqd.ledger import connect
 from seqd.ledger.units import Death
 from seqd_schemas import (
     ChildDeath,
@@ -295,6 +298,23 @@ def test_deaths_of_several_workers_by_one_cause_are_one_finding_with_the_last_it
 
     assert what.startswith("Processes that died within the last hour by signal: w2 2 times, w1 ")
     assert what.endswith(" died. The last that failed by it: item item-0 of job j1.")
+
+
+def test_deaths_are_told_also_to_who_may_not_read_what_failed(environment: Environment) -> None:
+    death = ChildDeath(at_ms=now_ms(), cause="signal", message="It died.", pid=7)
+    publish(environment, deaths=[death])
+    user = f"doctor-{secrets.token_hex(4)}"
+    admin, address = environment.redis, urlsplit(environment.settings.redis_url or "")
+    admin.acl_setuser(
+        user, enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-xrevrange"]
+    )
+    try:
+        with connect(f"redis://{user}:pw@{address.hostname}:{address.port}/0") as redis:
+            report = run_checks(fleet_checks(Server(redis, environment.settings)))
+    finally:
+        admin.acl_deluser(user)
+
+    assert whats(report, "worker-deaths")[0].endswith("; the last 0 s ago. It died.")
 
 
 def test_a_drain_without_an_end_and_a_rule_that_was_forgotten_are_told_of(

@@ -1,0 +1,38 @@
+"""What `seqd doctor` says last: where jobs are looked at, unless something is an error."""
+
+from pathlib import Path
+
+import pytest
+
+from cli_builders import here
+from seqd.doctor import examination
+from seqd.doctor.findings import Report, finding
+
+LINE = "A job is slow or stands still? seqd explain JOB, seqd queues --by-tenant"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_said"), [(None, True), ("worker-deaths", True), ("redis-tls", False)]
+)
+def test_who_finds_no_error_is_told_where_jobs_are_looked_at(
+    kind: str | None,
+    is_said: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    findings = [] if kind is None else [finding(kind, "It is so", "Mend it")]
+    monkeypatch.setattr(examination, "examine", lambda *_: Report(findings=findings))
+
+    ended = here(capsys, "doctor")
+
+    assert (LINE in ended.out.splitlines()) is is_said
+    assert ended.status == (0 if is_said else 1)
+
+
+def test_who_has_files_looked_at_is_told_nothing_of_jobs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "empty.yaml"
+    manifest.write_text("---\n")
+
+    assert LINE not in here(capsys, "doctor", "--manifest", str(manifest)).out
