@@ -101,7 +101,6 @@ def test_an_act_is_done_where_redis_takes_no_entry(
 
 def test_what_somebody_wrote_by_hand_is_left_out(environment: Environment, client: Client) -> None:
     for text in ("no JSON", "[]", "{}", '{"action": "jobs.pause", "target": 5}', "[" * 100_000):
-    for text in ("[" * 100_000, "no JSON", "[]", "{}", '{"action": "jobs.pause", "target": 5}'):
         environment.redis.xadd(environment.keys.audit(), {"a": text})
     environment.redis.xadd(environment.keys.audit(), {"b": "x"})
     client.set_tenant("acme", TenantLimits(weight=2))

@@ -244,7 +244,8 @@ class _Checks:
         looping = set[str]()
         for one in self._workers:
             recent = self._recent_deaths(one)
-            looping |= {one.worker} if len(recent) >= _LOOP_DEATHS else set()
+            of_late = [death for death in recent if self._age_s(death) <= _LOOP_S]
+            looping |= {one.worker} if len(of_late) >= _LOOP_DEATHS else set()
             for death in recent:
                 groups[death.cause, _NUMBERS.sub("0", death.message)].append((one.worker, death))
         ordered = sorted(groups.values(), key=lambda died: -len(died))
@@ -257,7 +258,7 @@ class _Checks:
         last = max((death for _, death in died), key=lambda death: death.at_ms)
         times = Counter(worker for worker, _ in died).most_common()
         told = [f"{worker} {'once' if n == 1 else f'{n} times'}" for worker, n in times]
-        ago_s = (self._now_ms - last.at_ms) / 1000
+        ago_s = self._age_s(last)
         return finding(
             "worker-crash-loop" if looping & {worker for worker, _ in died} else "worker-deaths",
             f"Processes that died within the last hour by {last.cause}: {listed(told)}; the last "
@@ -281,23 +282,12 @@ class _Checks:
             return self._ledger.failures.since(self._now_ms - 1_000 * _HOUR_S)
         except RedisNoPermission:
             return []
-        """Yield what the processes of workers that are up have died of within the last hour."""
-        died = [(one, self._recent_deaths(one)) for one in self._workers]
-        most = sorted((pair for pair in died if pair[1]), key=lambda pair: -len(pair[1]))
-        for worker, deaths in most[:_MOST]:
-            last = deaths[-1]
-            ago_s = (self._now_ms - last.at_ms) / 1000
-            of_late = [one for one in deaths if self._now_ms - one.at_ms <= 1_000 * _LOOP_S]
-            yield finding(
-                "worker-crash-loop" if len(of_late) >= _LOOP_DEATHS else "worker-deaths",
-                f"Processes of {worker.worker} that died within the last hour: {len(deaths)}, the "
-                f"last {_span(ago_s)} ago by {last.cause}. {last.message}",
-                _CURES_OF_DEATHS.get(last.cause, _CURE_OF_DEATH),
-                anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop"),
-            )
 
     def _recent_deaths(self, worker: "WorkerStatus") -> "list[ChildDeath]":
-        return [one for one in worker.deaths if self._now_ms - one.at_ms <= 1_000 * _HOUR_S]
+        return [one for one in worker.deaths if self._age_s(one) <= _HOUR_S]
+
+    def _age_s(self, death: "ChildDeath") -> float:
+        return (self._now_ms - death.at_ms) / 1000
 
     def drains(self) -> Iterator[Finding]:
         for one in self._workers[:1_000]:
