@@ -155,6 +155,17 @@ def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(
     assert (printed["message"], printed["log"], printed["unit"]) == ("failed", "train-cpu", "3")
 
 
+def test_no_password_is_printed_whatever_field_of_a_line_has_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    url = "redis://ana:secret@h:6379/0"
+    write(tmp_path, "cpu-0.log", a_json_line(1, url, url=url, jobs=["j1", url], exception=url))
+
+    printed = [here(capsys, "logs", "--folder", str(tmp_path), *more) for more in ([], ["--json"])]
+
+    assert all("redis://" in one.out and "secret" not in one.out for one in printed)
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
 def test_times_at_the_ends_of_the_calendar_are_printed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple[str, ...]

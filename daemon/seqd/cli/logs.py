@@ -131,11 +131,18 @@ def _json_of(record: "FoundRecord") -> str:
         "log": record.source,
         "worker": record.worker,
         "slot": record.slot,
-        **record.fields,
+        **{name: _masked(value) for name, value in record.fields.items()},
     }
     if record.lines:
         fields["exception"] = [mask_passwords(line.removeprefix("  ")) for line in record.lines]
     return json.dumps(fields, ensure_ascii=False)
+
+
+def _masked(value: object) -> object:
+    """Return a field of a line without passwords: a text, a list of texts, or a number."""
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return mask_passwords(value) if isinstance(value, str) else value
 
 
 def _iso(at_s: float) -> str:
