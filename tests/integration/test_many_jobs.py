@@ -145,7 +145,10 @@ def test_a_damaged_job_is_refused_and_the_others_are_cancelled(
     assert done.first_refused["damaged"][0] == "acme-1"
 
 
-@pytest.mark.parametrize("field", ["total", "errored", "pending_bytes", "ttl", "tenant"])
+@pytest.mark.parametrize(
+    "field",
+    ["total", "errored", "pending_bytes", "ttl", "tenant", "leases", "account", "work_left"],
+)
 @pytest.mark.parametrize("action", [JobAction.CANCEL, JobAction.PAUSE, JobAction.RESUME])
 def test_a_job_is_not_steered_by_half_whose_fields_somebody_has_written(
     environment: Environment, action: JobAction, field: str
@@ -154,7 +157,16 @@ def test_a_job_is_not_steered_by_half_whose_fields_somebody_has_written(
     if action is JobAction.RESUME:
         environment.ledger.control.pause(job_id)
     key = environment.keys.job(job_id)
-    if field == "tenant":
+    keys = environment.keys
+    others = {
+        "leases": f"{key}:leases",
+        "account": keys.tenant("default"),
+        "work_left": keys.work_left(),
+    }
+    if field in others:
+        environment.redis.delete(others[field])
+        environment.redis.set(others[field], "no hash")
+    elif field == "tenant":
         environment.redis.hdel(key, field)
     else:
         environment.redis.hset(key, field, "1e9")

@@ -120,8 +120,8 @@ local function drop_timers(id)
   remove_members('ZREM', timers_key(), members)
 end
 
--- Fail, before anything is changed, where the fields of a job are not what it takes to stop or pause it, or to
--- let it go on: done by half, it would be open and have nothing that anybody claims.
+-- Fail, before anything is changed, where a job, or what it is counted in, is not what it takes to stop or pause
+-- it, or to let it go on: done by half, it would be open and have nothing that anybody claims.
 local STEERED_BY = {'pending_bytes', 'ttl', 'total', 'succeeded', 'errored', 'cancelled', 'expired', 'unread'}
 local function check_steerable(id)
   local tenant, pending_bytes, ttl = unpack(redis.call('HMGET', job_key(id), 'tenant', 'pending_bytes', 'ttl'))
@@ -130,6 +130,10 @@ local function check_steerable(id)
     is_good = is_good and (not text or #text < 16 and string.find(text, '^-?%d+$'))
   end
   if not is_good then error('a field is missing, or no number', 0) end
+  -- Each fails where it is of another type.
+  for _, key in ipairs({job_key(id) .. ':leases', job_key(id) .. ':attempts', tenant_key(tenant), work_left_key()}) do
+    redis.call('HLEN', key)
+  end
 end
 
 -- End a job before its work is done; `failure` is JSON, '' for none.
