@@ -4,8 +4,9 @@
 -- Keys: paused models.
 -- Returns: {how many models are paused afterwards, the rule before, '' for none}; {-1, how many there would be}
 --          where they are too many.
--- Guarantee: no claim hands out a unit of the model's items from this call on, whatever worker of this
--- release or a later one asks, until the rule is removed; of a disabled one no job is taken either. Sent twice it changes nothing more.
+-- Guarantee: no claim hands out a unit of the model's items from this call on, whatever worker of this release
+-- or a later one asks, until the rule is removed; of a disabled one no job is taken either. Sent twice it
+-- changes nothing more.
 local key, most, model, rule = paused_models_key(), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 -- Of another type than seqd makes it, somebody has written the key by hand.
 if redis.call('TYPE', key).ok ~= 'hash' then redis.call('UNLINK', key) end
