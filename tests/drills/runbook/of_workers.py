@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from drills.runbook.fault import Fault, by_doctor
 from drills.runbook.operator import Operator
@@ -21,6 +22,9 @@ from seqd.client import JobHandle
 
 #: Seconds after which the units of a host that is cut off go elsewhere.
 _LEASE_S = 3.0
+
+#: A folder with a plugin that the other workers lack.
+_OTHER_PLUGIN = Path(__file__).parents[2] / "weights_plugin"
 
 #: Seconds without a question whether to stop, after which a plugin is ended.
 _SILENT_S = 2.0
@@ -103,8 +107,9 @@ def _joins_of_another_release(stack: Stack) -> Callable[[], object]:
 
 
 def _plugin_is_missing(stack: Stack) -> Callable[[], object]:
-    """Have a worker without the plugin, which another one that is up has."""
-    worker = stack.cluster.start("without", enabled_plugins=("markov",))
+    """Have a worker that has another plugin installed, and not the one that the others have."""
+    stack.cluster.plugins = _OTHER_PLUGIN
+    worker = stack.cluster.start("without", enabled_plugins=("weights",))
     worker.wait_until_ready()
     return worker.kill
 
