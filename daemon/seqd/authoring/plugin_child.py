@@ -129,12 +129,14 @@ class PluginChild:
         return self._killed_for == REPLACED
 
     def kill(self, why: str) -> None:
-        """End the process, and whatever it started, at once."""
+        """End the process, and whatever it started, at once; what it had printed is shown."""
         if not self.has_ended():
             self._killed_for = self._killed_for or why
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._program.pid, signal.SIGKILL)
         self._program.wait()
+        # A reply overtakes the lines in front of it, such as a traceback.
+        self._printer.join(_LAST_LINES_S)
         with suppress(BrokenPipeError, ValueError):
             self._requests.close()
 

@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
 from seqd.errors import ClientMisused, SeqdError
@@ -55,7 +55,7 @@ from seqd.ledger.exchange import (
 from seqd.ledger.listener import Listener, ended
 from seqd.ledger.outage import Attempts, seconds_left, unbounded_context, waiting_at_most
 from seqd.ledger.redis import outage_of, redis_errors
-from seqd.ledger.scripts import refusal_in, script_error, source_of
+from seqd.ledger.scripts import SCRIPT_LOADS, refusal_in, script_error, source_of
 from seqd.ledger.transport import entries_of, read_command
 from seqd.ledger.wakeup import NOTIFY_TIMEOUT_S, log_lost_wakeup, wakeup_message
 from seqd_schemas import Keys
@@ -303,9 +303,16 @@ class AsyncTransport:
             script = self._scripts[name] = self._redis.register_script(source_of(name))
         with redis_errors(self._redis):
             try:
-                return cast(Reply, await _in_time(script(args=[self._prefix, *arguments])))
+                return await self._run_script(script, arguments)
             except ResponseError as error:
                 raise script_error(error, name) from None
+
+    async def _run_script(self, script: AsyncScript, arguments: tuple[Argument, ...]) -> Reply:
+        """Run a script, which the call loads where the server does not have it."""
+        for _ in range(SCRIPT_LOADS - 1):
+            with suppress(NoScriptError):
+                return cast(Reply, await _in_time(script(args=[self._prefix, *arguments])))
+        return cast(Reply, await _in_time(script(args=[self._prefix, *arguments])))
 
     async def _notify(self, route: str) -> None:
         """Wake one worker of a route; see `Wakeup.notify`."""

@@ -6,13 +6,14 @@ at the top of its file.
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import NoReturn, cast
 
 from redis import Redis
 from redis.commands.core import Script
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from seqd.ledger.denials import ScriptDenied, denied_in_script
 from seqd.ledger.exchange import Argument, Reply
@@ -21,6 +22,10 @@ from seqd.ledger.redis import outage_of, redis_errors, trouble_of
 
 #: Wakes a worker of a route, such as `classify.imdb_lstm`. A lost wakeup costs time, never work.
 Notify = Callable[[str], None]
+
+#: Times that a call loads its script: in a failover one may reach the server that is about to go,
+#: and the run behind it the new one.
+SCRIPT_LOADS = 3
 
 #: `lua/shared/*.lua`, each in front of those that build on it.
 SHARED = (
@@ -116,9 +121,16 @@ class Scripts:
             script = self._loaded[name] = self._redis.register_script(source_of(name))
         with redis_errors(self._redis):
             try:
-                return cast(Reply, script(args=[self._prefix, *arguments]))
+                return self._run(script, arguments)
             except ResponseError as error:
                 raise script_error(error, name) from None
+
+    def _run(self, script: Script, arguments: tuple[Argument, ...]) -> Reply:
+        """Run a script, which the call loads where the server does not have it."""
+        for _ in range(SCRIPT_LOADS - 1):
+            with suppress(NoScriptError):
+                return cast(Reply, script(args=[self._prefix, *arguments]))
+        return cast(Reply, script(args=[self._prefix, *arguments]))
 
     def attempts(self) -> Attempts:
         """Return the attempts at a step whose reply may say that it was refused just now."""
