@@ -104,6 +104,8 @@ def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server:
     fleet.claim_unit("w")
 
     with exporter(private_server.url) as running:
+        # The rights are looked at beside the first scrape, which does not wait for that.
+        wait_until(lambda: ("seqd_missing_rights",) in running.values(), "the rights are known")
         values = running.values()
 
     route = ("classify", "imdb_lstm")
