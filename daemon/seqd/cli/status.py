@@ -42,7 +42,8 @@ def status(as_json: options.Json = False) -> None:
         evictions = client.evictions()
         failures = client.failure_count()
         paused = client.paused_models()
-        no_writes = client.why_no_writes()
+        # Only where nobody is heard of: it tries a write, which an exporter's user may not.
+        no_writes = None if workers else client.why_no_writes()
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
