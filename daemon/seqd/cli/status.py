@@ -42,8 +42,7 @@ def status(as_json: options.Json = False) -> None:
         evictions = client.evictions()
         failures = client.failure_count()
         paused = client.paused_models()
-        # Only where nobody is heard of: it tries a write, which an exporter's user may not.
-        no_writes = None if workers else client.why_no_writes()
+        no_writes = client.why_no_writes()
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
