@@ -67,7 +67,7 @@ QUICK: dict[str, object] = {
 STANDING_KEYS = (
     *("catalog", "events", "evictions", "failures", "limits", "locks", "memory", "rates"),
     "unacked",
-    *("usage", "wakeup", "work_left", "worker"),
+    *("usage", "wakeup", "work_done", "work_left", "worker"),
 )
 
 

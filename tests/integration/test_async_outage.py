@@ -209,21 +209,23 @@ def test_many_more_tasks_than_connections_hear_of_a_lasting_outage_together(
 
 
 @pytest.mark.parametrize(
-    "is_frozen",
+    ("is_frozen", "is_connected"),
     [
-        pytest.param(False, id="killed"),
-        pytest.param(True, id="frozen", marks=pytest.mark.slow),
+        pytest.param(False, True, id="killed"),
+        pytest.param(True, True, id="frozen", marks=pytest.mark.slow),
+        pytest.param(True, False, id="frozen before it is connected", marks=pytest.mark.slow),
     ],
 )
 def test_a_wait_ends_in_time_though_redis_is_away(
-    cluster_on: Cluster, private_server: PrivateServer, is_frozen: bool
+    cluster_on: Cluster, private_server: PrivateServer, is_frozen: bool, is_connected: bool
 ) -> None:
     cluster_on.publish_catalog()
 
     async def use() -> tuple[str, list[BaseException], float]:
         async with an_async_client(cluster_on) as client:
             job = await client.classify(["a"], model="echo")
-            await asyncio.gather(*(job.record() for _ in range(50)))  # its connections are made
+            if is_connected:
+                await asyncio.gather(*(job.record() for _ in range(50)))
             (private_server.freeze if is_frozen else private_server.kill)()
             began = time.monotonic()
             ends = await asyncio.gather(
@@ -238,6 +240,39 @@ def test_a_wait_ends_in_time_though_redis_is_away(
     assert all(isinstance(end, TimeoutError) for end in ends)
     assert str(ends[0]).startswith(f"Job {job_id} could not be looked at after 1 s: ")
     assert took_s < 5.0
+
+
+#: Turns of the event loop after which a call has sent its command on a connection that is there.
+TURNS = 12
+
+
+@pytest.mark.parametrize("is_connected", [True, False], ids=["connected", "not connected"])
+def test_a_call_that_is_cancelled_while_redis_hangs_ends_at_once(
+    cluster_on: Cluster, private_server: PrivateServer, is_connected: bool
+) -> None:
+    """At whatever moment: before Python 3.12 a cancel was lost as the write ended."""
+    cluster_on.publish_catalog()
+
+    async def use() -> list[asyncio.Task[JobRecord]]:
+        async with an_async_client(cluster_on) as client:
+            job = await client.classify(["a"], model="echo")
+            if is_connected:
+                await asyncio.gather(*(job.record() for _ in range(50)))
+            private_server.freeze()
+            late = []
+            try:
+                for turns in range(TURNS):
+                    call = asyncio.create_task(job.record())
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    call.cancel()
+                    if not (await asyncio.wait({call}, timeout=3.0))[0]:
+                        late.append(call)
+            finally:
+                private_server.thaw()
+            return late
+
+    assert run(use(), limit_s=60) == []
 
 
 def test_a_text_whose_time_is_over_before_redis_answers_holds_no_other_to_its_time(

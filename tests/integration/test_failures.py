@@ -184,6 +184,7 @@ def test_a_job_that_failed_as_a_whole_is_replayed_with_all_that_was_undone(
     slowly = {"delay_ms": 20}
     job = client.classify([f"t{n}" for n in range(24)], model="echo", parameters=slowly)
     job.pause()
+    wait_until(lambda: job.record().sealed, "the input is complete")
     with connect(str(cluster.settings.redis_url)) as redis:
         ledger = Ledger(redis, cluster.settings, lambda route: None)
         ledger.control.fail(job.job_id, a_failure())

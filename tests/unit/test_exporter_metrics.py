@@ -66,11 +66,38 @@ def test_who_asks_during_a_read_waits_for_that_one():
         assert may_end.wait(10)
         return FIGURES
 
-    reader = FleetReader(read, all_rights(), answer_s=5)
+    reader = FleetReader(read, all_rights(), answer_s=5, shared_s=60)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(reader.reading)
         assert began.wait(10)
         second = threads.submit(reader.reading)
+        may_end.set()
+        answers = [first.result(10).figures, second.result(10).figures]
+    reader.close()
+
+    assert answers == [FIGURES, FIGURES]
+    assert len(reads) == 1
+
+
+def test_who_asks_while_rights_are_looked_at_behind_a_read_is_answered_by_that_one():
+    looking, may_end, reads = Event(), Event(), []
+
+    def find_rights() -> list[str]:
+        looking.set()
+        assert may_end.wait(10)
+        return []
+
+    def read() -> FleetFigures:
+        reads.append(1)
+        return FIGURES
+
+    reader = FleetReader(read, RightsWatch(find_rights, "default"), answer_s=5, shared_s=60)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(reader.reading)
+        assert looking.wait(10)
+        second = threads.submit(reader.reading)
+        with pytest.raises(TimeoutError):
+            second.result(0.1)
         may_end.set()
         answers = [first.result(10).figures, second.result(10).figures]
     reader.close()

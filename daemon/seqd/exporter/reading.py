@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as OutOfTime
 from contextlib import suppress
+from math import inf
 from threading import Lock
 from time import monotonic
 
@@ -48,6 +49,7 @@ class FleetReader:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="seqd-read")
         self._lock = Lock()
         self._pending: Future[FleetFigures] | None = None
+        self._began = -inf
         self._looking: Future[None] | None = None
         self._is_away = False
 
@@ -60,8 +62,11 @@ class FleetReader:
         with self._lock:
             if self._last is not None and began - self._last[0] < self._shared_s:
                 return self._last[1]
-            if self._pending is None or self._pending.done():
+            if self._pending is None or (
                 # What a late read found is not what there is now.
+                self._pending.done() and began - self._began >= self._shared_s
+            ):
+                self._began = began
                 self._pending = self._thread.submit(self._read)
                 self._looking = self._thread.submit(self._look, self._pending)
             pending, looking = self._pending, self._looking

@@ -10,7 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar, cast
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -131,6 +136,48 @@ async def _again(attempts: Attempts, trouble: Trouble, error: Exception) -> bool
     return True
 
 
+class _KeepsCancel(AbstractConnection):
+    """A connection on which a cancel is never lost.
+
+    redis-py writes by `asyncio.wait_for`. Before Python 3.12 that returns as if nothing
+    had happened to a task that is cancelled as its write ends (CPython's issue 86296): it would
+    wait for the reply, also of a server that hangs.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        cancels = cancel_count()
+        await super().send_packed_command(command, check_health)
+        if cancel_count() > cancels:
+            await self.disconnect(nowait=True)  # nobody will read the reply
+            raise asyncio.CancelledError
+
+
+def cancel_count() -> int:
+    """Return how often the current task was asked to end, and is on its way."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+class _TcpConnection(_KeepsCancel, Connection):
+    """One over TCP."""
+
+
+class _TlsConnection(_KeepsCancel, SSLConnection):
+    """One over TLS."""
+
+
+class _UnixConnection(_KeepsCancel, UnixDomainSocketConnection):
+    """One by a Unix socket."""
+
+
+#: What is made in the place of what redis-py finds for the scheme of an address.
+_CONNECTIONS: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _TcpConnection,
+    SSLConnection: _TlsConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+}
+
+
 class Pool(ConnectionPool):
     """Connections that tasks have in turn, first come first served.
 
@@ -138,8 +185,11 @@ class Pool(ConnectionPool):
     redis-py's own pool that waits then loses a connection for good.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self, *, connection_class: type[AbstractConnection] = Connection, **options: Any
+    ) -> None:
+        connection_class = _CONNECTIONS.get(connection_class, connection_class)
+        super().__init__(connection_class=connection_class, **options)
         self._free = MAX_CONNECTIONS
         self._queue = deque[asyncio.Future[None]]()
 
@@ -214,7 +264,7 @@ class _PrimaryPool(Pool):
             self.sentinels.close()
 
 
-class _PrimaryConnection(Connection):
+class _PrimaryConnection(_TcpConnection):
     """A connection that asks for the primary each time that it is made."""
 
     def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
@@ -227,7 +277,7 @@ class _PrimaryConnection(Connection):
         await super()._connect()  # type: ignore[no-untyped-call]
 
 
-class _PrimaryTlsConnection(_PrimaryConnection, SSLConnection):
+class _PrimaryTlsConnection(_PrimaryConnection, _TlsConnection):
     """The same over TLS."""
 
 

@@ -26,7 +26,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
 from seqd.errors import ClientMisused, SeqdError
-from seqd.ledger.async_redis import wait_until_durable
+from seqd.ledger.async_redis import cancel_count, wait_until_durable
 from seqd.ledger.exchange import (
     LOOK_S,
     Again,
@@ -439,7 +439,7 @@ class AsyncStream(AsyncIterator[V]):
                 "each an iterator of its own."
             )
         self._transport.check_use()
-        cancels = _cancels()
+        cancels = cancel_count()
         try:
             asked = reading.send(None) if self._is_begun else next(reading)
             self._is_begun = True
@@ -456,7 +456,7 @@ class AsyncStream(AsyncIterator[V]):
         except StopIteration:
             self._reading = None
         except asyncio.CancelledError:
-            is_by_aclose = self._reading is None and _cancels() == cancels
+            is_by_aclose = self._reading is None and cancel_count() == cancels
             self._reading = None
             if not is_by_aclose:
                 raise
@@ -493,14 +493,8 @@ async def _in_time(work: Awaitable[W]) -> W:
         raise NoAnswerInTime("Timeout waiting for an answer") from None
 
 
-def _cancels() -> int:
-    """Return how often the current task was asked to end, and is on its way."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
-
-
 def _is_cancelled() -> bool:
-    return _cancels() > 0
+    return cancel_count() > 0
 
 
 def _is_closed() -> ClientMisused:
