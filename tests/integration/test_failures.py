@@ -25,7 +25,7 @@ pytestmark = pytest.mark.processes
 def client(cluster: Cluster) -> Iterator[Client]:
     client = cluster.client()
     yield client
-    client.purge_failures()
+    client.purge_failures(every=True)
 
 
 @pytest.fixture
@@ -344,6 +344,23 @@ def test_a_command_that_names_no_dead_letters_is_refused(
         assert ended.err.startswith(
             f"error[invalid_request]: It is not said which dead letters to {action}: name ids, "
         )
+
+
+@pytest.mark.usefixtures("shell")
+def test_all_dead_letters_are_meant_where_it_is_said(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.purge_failures(every=True)
+    failed(client, "raise")
+
+    replayed = here(capsys, "failures", "replay", "--all", "--dry-run", "--json")
+    purged = here(capsys, "failures", "purge", "--all", "--yes", "--json")
+    empty = here(capsys, "failures", "purge", "--all", "--yes")
+
+    assert [one["items"] for one in json.loads(replayed.out)] == [1]
+    assert purged.json() == {"purged": 1, "found": 1}
+    assert (empty.status, empty.out) == (0, "No dead letter matches.\n")
+    assert [client.purge_failures(every=True), client.replay(every=True)] == [0, []]
 
 
 @pytest.mark.usefixtures("shell")

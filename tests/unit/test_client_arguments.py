@@ -18,6 +18,11 @@ _TIMEOUT = "timeout_s is {}; allowed: 0 or more seconds, or None for no end."
 _METADATA = "metadata is {}; allowed: a dictionary of texts, as a job has."
 _JOBS = "The jobs are {}; allowed: a list of handles."
 _STATES = "states is {}; allowed: a list of states."
+_NO_FILTER = (
+    "No filter is given, so all dead letters would be meant. Give one, such as "
+    "code='plugin_error', or every=True to {} all."
+)
+_EVERY = "every=True means all dead letters: leave the filters out, or do not {}."
 
 #: A call of a client, or of its handle of a job, and what is wrong with its argument.
 CALLS = [
@@ -53,6 +58,12 @@ CALLS = [
         lambda client: client.classify_each(3),
         "The items are 3; allowed: an iterable of texts or records.",
     ),
+    (lambda client: client.replay(), _NO_FILTER.format("replay")),
+    (lambda client: client.replay(tenant=None, dry_run=True), _NO_FILTER.format("replay")),
+    (lambda client: client.purge_failures(), _NO_FILTER.format("purge")),
+    (lambda client: client.purge_failures(since=None, dry_run=True), _NO_FILTER.format("purge")),
+    (lambda client: client.replay(every=True, code="too_long"), _EVERY.format("replay")),
+    (lambda client: client.purge_failures(every=True, ids=["1-1"]), _EVERY.format("purge")),
 ]
 
 #: Calls that give a stream, of both clients: they are refused before it is read.

@@ -201,7 +201,9 @@ def replay(
     _refuse_nothing(filters, "replay", every=every)
     screen = Screen(to_stderr=as_json)
     with options.open_client() as client:
-        plan = client.replay(dry_run=True, again=again, current_version=current_version, **filters)
+        plan = client.replay(
+            every=every, dry_run=True, again=again, current_version=current_version, **filters
+        )
         ready = [one for one in plan if not one.left_because]
         if dry_run or not ready:
             done = plan
@@ -245,11 +247,12 @@ def purge(
     screen = Screen(to_stderr=as_json)
     with options.open_client() as client:
         _end_at_the_newest(client, filters)
-        found = removed = client.purge_failures(dry_run=True, **filters)
+        every = not filters  # `--all` has an end by now where there is a dead letter
+        found = removed = client.purge_failures(every=every, dry_run=True, **filters)
         if found and not dry_run:
             screen.say(f"{counted(found, 'dead letter')} will be removed; jobs and results stay.")
             _confirm("Remove them?", "purge", is_confirmed=yes)
-            removed = client.purge_failures(**filters)
+            removed = client.purge_failures(every=every, **filters)
     if as_json:
         print_json({"purged": 0 if dry_run else removed, "found": found})
     elif not found:

@@ -675,6 +675,7 @@ class AsyncClient:
     async def replay(
         self,
         *,
+        every: bool = False,
         current_version: bool = False,
         again: bool = False,
         dry_run: bool = False,
@@ -682,12 +683,12 @@ class AsyncClient:
     ) -> "list[ReplayedJob]":
         """Try again what matching dead letters tell of, once it is mended. See `Client.replay`."""
         from seqd.client.replaying import Replay
-        from seqd.ledger.failure_filter import failure_filter
+        from seqd.ledger.failure_filter import failures_meant
 
         replay = Replay(
             self._ledger,
             self._sender,
-            failure_filter(filters),
+            failures_meant("replay", filters, every=every),
             current_version=current_version,
             again=again,
             dry_run=dry_run,
@@ -695,13 +696,18 @@ class AsyncClient:
         return await self._run(replay.run())
 
     async def purge_failures(
-        self, *, dry_run: bool = False, **filters: "Unpack[FailureFilters]"
+        self,
+        *,
+        every: bool = False,
+        dry_run: bool = False,
+        **filters: "Unpack[FailureFilters]",
     ) -> int:
         """Remove the dead letters that match; return how many. See `Client.purge_failures`."""
         from seqd.client.replaying import purged
-        from seqd.ledger.failure_filter import failure_filter
+        from seqd.ledger.failure_filter import failures_meant
 
-        return await self._run(purged(self._ledger, failure_filter(filters), dry_run=dry_run))
+        wanted = failures_meant("purge", filters, every=every)
+        return await self._run(purged(self._ledger, wanted, dry_run=dry_run))
 
     async def evictions(self) -> "Evictions":
         """Return how many ended jobs were removed before their time so far, by reason."""

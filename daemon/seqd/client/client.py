@@ -778,6 +778,7 @@ class Client:
     def replay(
         self,
         *,
+        every: bool = False,
         current_version: bool = False,
         again: bool = False,
         dry_run: bool = False,
@@ -789,27 +790,39 @@ class Client:
         code still, under their names; `merged_results` of the first job has their results. It runs
         on the same version, or on the one in service with `current_version`. Dead letters that
         were replayed are left out unless `again`; jobs that still run, or are gone, are left, and
-        the result says why. A `dry_run` changes nothing.
+        the result says why. A `dry_run` changes nothing. Without filters it has to be `every` dead
+        letter. Raises InvalidRequest for a filter that nothing can match.
         """
         from seqd.client.replaying import Replay
-        from seqd.ledger.failure_filter import failure_filter
+        from seqd.ledger.failure_filter import failures_meant
 
         replay = Replay(
             self._ledger,
             self._sender,
-            failure_filter(filters),
+            failures_meant("replay", filters, every=every),
             current_version=current_version,
             again=again,
             dry_run=dry_run,
         )
         return self._run(replay.run())
 
-    def purge_failures(self, *, dry_run: bool = False, **filters: "Unpack[FailureFilters]") -> int:
-        """Remove the dead letters that match; return how many there were. Jobs and results stay."""
-        from seqd.client.replaying import purged
-        from seqd.ledger.failure_filter import failure_filter
+    def purge_failures(
+        self,
+        *,
+        every: bool = False,
+        dry_run: bool = False,
+        **filters: "Unpack[FailureFilters]",
+    ) -> int:
+        """Remove the dead letters that match; return how many there were. Jobs and results stay.
 
-        return self._run(purged(self._ledger, failure_filter(filters), dry_run=dry_run))
+        Without filters it has to be `every` dead letter. A `dry_run` only counts. Raises
+        InvalidRequest for a filter that nothing can match.
+        """
+        from seqd.client.replaying import purged
+        from seqd.ledger.failure_filter import failures_meant
+
+        wanted = failures_meant("purge", filters, every=every)
+        return self._run(purged(self._ledger, wanted, dry_run=dry_run))
 
     def evictions(self) -> "Evictions":
         """Return how many ended jobs were removed before their time so far, by reason."""

@@ -135,6 +135,21 @@ def failure_filter(filters: FailureFilters) -> FailureFilter:
     )
 
 
+def failures_meant(action: str, filters: FailureFilters, *, every: bool) -> FailureFilter:
+    """Return the filters of an action. Raises InvalidRequest where all would match unasked."""
+    wanted = failure_filter(filters)
+    if every and not wanted.matches_all:
+        raise InvalidRequest(
+            f"every=True means all dead letters: leave the filters out, or do not {action}."
+        )
+    if wanted.matches_all and not every:
+        raise InvalidRequest(
+            "No filter is given, so all dead letters would be meant. Give one, such as "
+            f"code='plugin_error', or every=True to {action} all."
+        )
+    return wanted
+
+
 def checked_failure_id(text: object) -> str:
     """Return the id of a dead letter. Raises InvalidRequest for what is none."""
     found = _ID.fullmatch(text) if isinstance(text, str) else None
