@@ -20,7 +20,7 @@ from checkout import ROOT
 from cli_builders import here
 from ledger_fixtures import CLASSIFY, Environment
 from seqd.client import AsyncClient, Client, ModelDisabled, NoWorker, UnknownModel
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidRequest, WrongState
 from seqd.ledger import connect
 from seqd.ledger.model_pauses import paused_waiting
 from seqd.ledger.submissions import BatchTemplate
@@ -118,6 +118,26 @@ def test_a_disabled_model_takes_no_job_one_by_one_or_many_and_no_training(
     assert environment.submit_units(1, job_id="there") == standing  # sent twice, it is that job
     assert environment.submit_units(1, a_generate_job())
     environment.ledger.model_pauses.resume("imdb_lstm")
+    assert environment.submit_units(1)
+
+
+def test_a_disabled_model_stays_disabled_when_somebody_pauses_it(environment: Environment) -> None:
+    pauses = environment.ledger.model_pauses
+    pauses.pause(a_pause(disabled=True, reason="bad labels"))
+
+    with pytest.raises(WrongState) as refused:
+        pauses.pause(a_pause(by="ben@h2"))
+
+    assert re.fullmatch(
+        r"Model imdb_lstm is disabled by ana@h1 since [0-9: -]+: bad labels\. It begins no unit "
+        r"as it is, and a pause would let it take new jobs again: nothing is changed\. To have it "
+        r"take them, and wait, `seqd models resume imdb_lstm` first\.",
+        str(refused.value),
+    ), str(refused.value)
+    with pytest.raises(ModelDisabled):
+        environment.submit_units(1)
+    assert pauses.pause(a_pause(disabled=True, reason="still")), "it is disabled anew"
+    assert pauses.resume("imdb_lstm") and pauses.pause(a_pause())
     assert environment.submit_units(1)
 
 
@@ -228,6 +248,20 @@ def test_whoever_pauses_a_model_is_told_of_workers_that_know_no_pause(
         "End them, or replace them by this release. Clients of that release are not refused "
         "either.\n"
     )
+
+
+@pytest.mark.usefixtures("commands")
+def test_the_command_to_pause_a_disabled_model_is_refused_and_the_audit_says_so(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.disable_model("echo", reason="bad labels")
+
+    paused = here(capsys, "models", "pause", "echo", "--reason", "repair")
+
+    assert (paused.status, paused.out) == (2, "")
+    assert paused.err.startswith("error[wrong_state]: Model echo is disabled by ")
+    assert client.paused_models()["echo"].disabled
+    assert client.audit(1, action="models.pause")[0].outcome == "wrong_state"
 
 
 @pytest.mark.usefixtures("commands")

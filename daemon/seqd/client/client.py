@@ -951,8 +951,8 @@ class Client:
         """Begin no further unit of a model's items, on any worker, until `resume_model`.
 
         Units in hand are finished; new jobs are taken, and wait. Trainings go on: pause those by
-        `pause_jobs(model=…, kind="train")`. Raises UnknownModel, and RedisNoPermission: it takes
-        the rights of an operator.
+        `pause_jobs(model=…, kind="train")`. Raises UnknownModel, WrongState for a disabled model,
+        which stays so, and RedisNoPermission: it takes the rights of an operator.
         """
         from seqd.client.model_steps import model_paused
 
@@ -962,7 +962,8 @@ class Client:
         """Take no new job on a model, a training neither, and begin no unit of those that wait.
 
         A job is refused by ModelDisabled, with the code `model_disabled`. Those that are there wait
-        for `resume_model`; `cancel_jobs(model=…)` cancels them. Raises what `pause_model` does.
+        for `resume_model`; `cancel_jobs(model=…)` cancels them. Raises UnknownModel and
+        RedisNoPermission.
         """
         from seqd.client.model_steps import model_paused
 

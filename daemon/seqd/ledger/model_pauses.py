@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from redis.exceptions import ResponseError
 
-from seqd.errors import InvalidRequest, ModelDisabled
+from seqd.errors import InvalidRequest, ModelDisabled, WrongState
 from seqd.ledger.exchange import Command, Driver, Exchange, Fault, exchange, pipeline, script
 from seqd.ledger.fleet import readable
 from seqd.ledger.redis import trouble_of
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from seqd_schemas import JobRecord, ModelPause, Waiting
 
 log = logging.getLogger(__name__)
+
+#: What `pause_model.lua` returns for a pause of a disabled model.
+_IS_DISABLED: Final = -2
 
 #: The reason of a rule that stands and cannot be read.
 _UNREAD: Final = "the rule is of a later release, or was written by hand"
@@ -62,10 +65,13 @@ class ModelPauses:
     def pause(self, rule: "ModelPause") -> Exchange[bool]:
         """Pause or disable a model, in the place of the rule before; False where it stood already.
 
-        Raises InvalidRequest where too many models would be paused.
+        Raises InvalidRequest where too many models would be paused, and WrongState for a pause of a
+        model that is disabled, which stays so.
         """
         called = yield from script("pause_model", MAX_PAUSED_MODELS, rule.model, to_stored(rule))
         stand, before = as_list(called)
+        if as_int(stand) == _IS_DISABLED:
+            raise _unpaused(rule.model, as_bytes(before))
         if as_int(stand) < 0:
             raise InvalidRequest(
                 f"{as_int(before)} models would be paused; allowed: {MAX_PAUSED_MODELS}. Let those "
@@ -129,6 +135,19 @@ def disabled(rule: bytes) -> ModelDisabled:
     return ModelDisabled(
         f"Model {pause.model} takes no new jobs: {pause_in_words(pause)}. Try again when an "
         f"operator has enabled it (`seqd models resume {pause.model}`), or use another model."
+    )
+
+
+def _unpaused(model: str, rule: bytes) -> WrongState:
+    """Return the error for a pause of a disabled model, by the rule as it is stored."""
+    from seqd_schemas import ModelPause
+
+    known = readable(ModelPause, [rule])
+    stands = pause_in_words(known[0]) if known else "disabled by an operator"
+    return WrongState(
+        f"Model {model} is {stands}. It begins no unit as it is, and a pause would let it take new "
+        "jobs again: nothing is changed. To have it take them, and wait, `seqd models resume "
+        f"{model}` first."
     )
 
 

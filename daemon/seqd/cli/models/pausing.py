@@ -25,7 +25,8 @@ _Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks a
 def pause(model: _Model, reason: _Reason = "", as_json: options.Json = False) -> None:
     """Begin no further unit of a model's jobs, on any worker, until `seqd models resume`.
 
-    Units in hand are finished. New jobs are taken, and wait. Trainings go on.
+    Units in hand are finished. New jobs are taken, and wait. Trainings go on. A disabled model
+    stays disabled: it is refused.
     """
     with options.open_client() as client:
         rule = client.pause_model(model, reason=reason)
