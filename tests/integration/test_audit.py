@@ -10,7 +10,7 @@ import pytest
 from builders import a_chunk, a_classify_job
 from cli_builders import here
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Client, InvalidRequest, UnknownJob
+from seqd.client import AsyncClient, Client, InvalidRequest, KeyDamaged, UnknownJob
 from seqd.local.caller import user_name
 from seqd_schemas import TenantLimits
 
@@ -97,6 +97,29 @@ def test_an_act_is_done_where_redis_takes_no_entry(
 
     assert state == "cancelled"
     assert f"jobs.cancel of '{job}' is not in the audit: Redis says WRONGTYPE" in caplog.text
+
+
+def test_an_audit_that_somebody_has_written_over_is_told_of_in_one_sentence(
+    environment: Environment,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    key = environment.keys.audit()
+    environment.redis.set(key, "no stream")
+
+    shown = here(capsys, "audit")
+    with pytest.raises(KeyDamaged):
+        client.audit()
+
+    assert (shown.status, shown.out) == (2, "")
+    assert shown.err == (
+        f"error[key_damaged]: The key {key} of the audit has a value of another type than seqd "
+        f"writes, and no act is written down. Remove it, and seqd begins it anew: redis-cli del "
+        f"{key}\n"
+    )
 
 
 def test_what_somebody_wrote_by_hand_is_left_out(environment: Environment, client: Client) -> None:

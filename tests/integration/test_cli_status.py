@@ -32,6 +32,23 @@ def test_status_lists_ten_open_jobs_and_says_how_many_more_there_are(
     assert len(read["open_jobs"]) == 12
 
 
+def test_status_goes_on_where_somebody_has_written_the_rates_over(
+    environment: Environment, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    environment.submit_units(1)
+    environment.redis.set(environment.keys.rates(), "by hand")
+
+    shown = here(capsys, "status")
+
+    assert shown.status == 0
+    assert "\nWork left, classify imdb_lstm: " in shown.out
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the key {environment.keys.rates()} of measured rates has a value of another type than "
+        "seqd writes, and is read as empty. Remove it, and seqd begins it anew: redis-cli del "
+        f"{environment.keys.rates()}"
+    ]
+
+
 def test_the_tenants_of_jobs_are_listed_where_there_are_several(
     environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,6 +126,29 @@ def test_what_was_done_is_noted_again_where_somebody_has_written_over_the_key(
     assert environment.ledger.backlog.rates()[QUEUE].items == 600
 
 
+def test_what_somebody_has_written_over_by_a_value_of_another_type_is_read_as_empty(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment.submit_units(1)
+    keys = environment.keys
+    environment.redis.set(keys.rates(), "by hand")
+    environment.redis.rpush(keys.work_done(), "by hand")
+
+    state = the_queue(environment)
+
+    assert (state.waiting_items, state.items_done) == (2, 0)
+    assert environment.ledger.backlog.rates() == {}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the key {key} of {what} has a value of another type than seqd writes, and is read as "
+        f"empty. Remove it, and seqd begins it anew: redis-cli del {key}"
+        for key, what in (
+            (keys.rates(), "measured rates"),
+            (keys.work_done(), "work that was done"),
+            (keys.rates(), "measured rates"),
+        )
+    ]
+
+
 def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(
     environment: Environment,
 ) -> None:

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from seqd.errors import JobFailed as JobFailed
     from seqd.errors import JobOutOfReach as JobOutOfReach
     from seqd.errors import JobsRefused as JobsRefused
+    from seqd.errors import KeyDamaged as KeyDamaged
     from seqd.errors import LaterVersion as LaterVersion
     from seqd.errors import LibraryMissing as LibraryMissing
     from seqd.errors import ModelDisabled as ModelDisabled
@@ -174,11 +175,11 @@ _NAMES = {
     "seqd.errors": (
         "ArtifactDamaged ClientMisused DuplicateCustomId IdInUse IdempotencyConflict InvalidData "
         "InvalidInput InvalidParameters InvalidRequest InvalidSettings ItemFailed JobCancelled "
-        "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion LibraryMissing "
-        "ModelDisabled NoFitWorker NoWorker NotAllowed OrderUnfinished OutputMismatch "
-        "QuotaExceeded RedisFull RedisNoPermission RedisRefused RedisUnreachable SeqdError "
-        "ServiceChanged StoreUnwritable UnknownFailure UnknownItem UnknownJob UnknownModel "
-        "UnknownTenant UploadLost UserError WrongState"
+        "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused KeyDamaged LaterVersion "
+        "LibraryMissing ModelDisabled NoFitWorker NoWorker NotAllowed OrderUnfinished "
+        "OutputMismatch QuotaExceeded RedisFull RedisNoPermission RedisRefused RedisUnreachable "
+        "SeqdError ServiceChanged StoreUnwritable UnknownFailure UnknownItem UnknownJob "
+        "UnknownModel UnknownTenant UploadLost UserError WrongState"
     ),
     "seqd.ledger.failure_filter": "FailureFilters",
     "seqd.ledger.job_filter": "FoundJobs JobFilters",

@@ -869,7 +869,8 @@ class Client:
 
         `action` is one such as `jobs.cancel`, or `jobs` for all on jobs; `who` is a user, or
         `user@host`; `target` is a part of what it was done to. An entry without an outcome was
-        written before the act. It takes the rights of an operator.
+        written before the act. It takes the rights of an operator. Raises KeyDamaged where somebody
+        has written the audit over.
         """
         from seqd.ledger.audit import audit_filter
 

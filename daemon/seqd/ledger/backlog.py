@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from seqd.kinds import TRAIN
 from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
 from seqd.ledger.model_pauses import paused_models
+from seqd.ledger.overwritten import hash_unless_overwritten
 from seqd.ledger.scripts import as_int
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
 from seqd_schemas import Keys, QueueName
@@ -138,7 +139,7 @@ class Backlog:
     @exchange
     def rates(self) -> Exchange[dict[str, Rate]]:
         """Return the rates that were measured, by queue."""
-        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.rates())))
+        rows = yield from hash_unless_overwritten("measured rates", self._keys.rates())
         rates = {}
         for queue, row in rows.items():
             parts = row.decode(errors="replace").split()

@@ -13,16 +13,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import ValidationError
-from redis.exceptions import NoPermissionError, ResponseError
 
 from seqd.errors import UnknownFailure
 from seqd.escaping import one_line
-from seqd.ledger.denials import DeniedCommand
 from seqd.ledger.exchange import (
     Command,
     Driver,
     Exchange,
-    Fault,
     Give,
     Reading,
     StreamEntry,
@@ -33,6 +30,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter, checked_failure_id
+from seqd.ledger.overwritten import unless_overwritten
 from seqd.ledger.scripts import as_int
 from seqd.validation import fault_sentence
 from seqd_schemas import (
@@ -73,13 +71,13 @@ class Failures:
     @exchange
     def count(self) -> Exchange[int]:
         """Return how many there are, whatever they are."""
-        return cast(int, (yield from _unless_damaged("XLEN", self._keys.failures())) or 0)
+        return cast(int, (yield from _unless_overwritten("XLEN", self._keys.failures())) or 0)
 
     @exchange
     def get(self, failure_id: str) -> Exchange[FailureRecord]:
         """Return one. Raises UnknownFailure."""
         one = checked_failure_id(failure_id)
-        found = yield from _unless_damaged("XRANGE", self._keys.failures(), one, one)
+        found = yield from _unless_overwritten("XRANGE", self._keys.failures(), one, one)
         records = yield from self._read(cast(list[StreamEntry], found or []))
         if not records:
             raise UnknownFailure(
@@ -131,7 +129,7 @@ class Failures:
         first = "-" if wanted.since_ms is None else f"{max(wanted.since_ms, 0)}-0"
         while True:
             asked = ("XREVRANGE", self._keys.failures(), last, first, "COUNT", PAGE_ENTRIES)
-            entries = cast(list[StreamEntry], (yield from _unless_damaged(*asked)))
+            entries = cast(list[StreamEntry], (yield from _unless_overwritten(*asked)))
             if not entries:
                 return
             records = yield from self._read(entries)
@@ -168,25 +166,14 @@ class Failures:
         if not entries:
             return []
         ids = [entry_id.decode() for entry_id, _ in entries]
-        replayed = yield from _unless_damaged("HMGET", self._keys.failures_replayed(), *ids)
+        replayed = yield from _unless_overwritten("HMGET", self._keys.failures_replayed(), *ids)
         jobs = cast(list[bytes | None], replayed or [None] * len(ids))
         return list(_records(entries, dict(zip(ids, jobs, strict=True))))
 
 
-def _unless_damaged(*words: str | int) -> Exchange[object]:
-    """Return the reply to a command; None, with a warning, where somebody has written the key over.
-
-    The next dead letter begins it anew.
-    """
-    (reply,) = yield from pipeline([Command(words)], raises=False)
-    if not isinstance(reply, ResponseError):
-        return reply
-    if isinstance(reply, NoPermissionError):
-        yield Fault(DeniedCommand(str(reply), words))
-    elif not str(reply).startswith("WRONGTYPE"):
-        yield Fault(reply)
-    log.warning("the key %s of dead letters is damaged: %s", words[1], reply)
-    return None
+def _unless_overwritten(*words: str | int) -> Exchange[object]:
+    """Return the reply to a command; None where somebody has written the key over."""
+    return (yield from unless_overwritten("dead letters", *words))
 
 
 def _order_of(failure_id: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
 from seqd.ledger.model_pauses import ModelPauses, pause_told
+from seqd.ledger.overwritten import hash_unless_overwritten
 from seqd.queue_states import (
     JobRow,
     QueueFacts,
@@ -73,7 +74,7 @@ class Queues:
         return {model: pause_told(pause) for model, pause in pauses.items()}
 
     def _done(self) -> Exchange[dict[str, WorkDone]]:
-        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_done())))
+        rows = yield from hash_unless_overwritten("work that was done", self._keys.work_done())
         found = {}
         for queue, row in rows.items():
             try:
