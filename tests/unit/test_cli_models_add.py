@@ -2,6 +2,9 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,13 @@ from cli_builders import Ended, here
 from plugin_folders import install_plugin
 from seqd.errors import InvalidInput, PluginFault
 from seqd.hookspecs import Artifact
+from seqd.models.disk import exclusive
 from seqd.models.made_elsewhere import Statement, add_version, draft_of, read_weights
 from seqd.models.store import ModelStore
 from seqd.settings import load_settings
 from seqd_schemas import VersionOrigin
 from store_builders import files_of, publish
+from worker_fixtures import wait_until
 
 WEIGHTS_PLUGIN = Path(__file__).parents[1] / "weights_plugin"
 
@@ -400,3 +405,33 @@ def test_a_file_that_goes_while_it_is_added_leaves_nothing_behind(store: ModelSt
 
     assert str(refused.value) == "made/words.json cannot be read: No such file or directory"
     assert store.staged() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("command", ["add", "import"])
+def test_a_command_that_is_interrupted_leaves_nothing_in_the_store(
+    store: ModelStore, capsys: Capture, command: str, number: signal.Signals, status: int
+):
+    add(capsys, "made", "--plugin", "words")
+    here(capsys, "models", "export", "words@1", "words.tar")
+    words_in("more", dog="animal")
+    what = ("more", "--plugin", "words", "--no-load") if command == "add" else ("words.tar",)
+    # Another writer holds the lock: the command waits with all of its files copied.
+    with exclusive(store.folder_of("words")):
+        program = subprocess.Popen(
+            [sys.executable, "-P", "-m", "seqd", "models", command, *what],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        wait_until(
+            lambda: any((path / "words.json").is_file() for path, _ in store.staged()),
+            "its files are copied",
+        )
+        program.send_signal(number)
+        printed, _ = program.communicate(timeout=30)
+
+    assert (program.returncode, printed) == (status, "")
+    assert store.staged() == []
+    assert store.numbers("words") == [1]

@@ -13,7 +13,7 @@
     78   settings of `seqd up` or a worker are wrong, or a slot's device cannot be used (EX_CONFIG);
          no restart can mend that
     130  Ctrl-C
-    143  SIGTERM, while a command waited for a job
+    143  SIGTERM, while a command waited for a job, or copied a version into the store
 
 An exception that nobody foresaw keeps its traceback.
 """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.exits import interrupted_by_sigterm
 from seqd.cli.models.files import say_version
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, UnknownModel
@@ -108,7 +109,8 @@ def _add(
     weights = read_weights(folder)
     version = local.registry.plugin_of(plugin).version
     draft = draft_of(weights, model, plugin, version, statement)
-    return add_version(local.store, weights, draft, trial)
+    with interrupted_by_sigterm():
+        return add_version(local.store, weights, draft, trial)
 
 
 def _plugin_model(registry: "Registry", name: str) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from seqd.cli import completion, options
 from seqd.cli.auditing import note_store_act
+from seqd.cli.exits import interrupted_by_sigterm
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -96,7 +97,8 @@ def import_version(
     _refuse_plugin(local, archived, file)
     model = name or archived.model
     check_model_name(local.registry, model, archived.plugin or archived.model)
-    manifest, is_new = import_archive(local.store, file, model)
+    with interrupted_by_sigterm():
+        manifest, is_new = import_archive(local.store, file, model)
     say_version(local.store, manifest, is_new=is_new, as_json=as_json)
 
 
