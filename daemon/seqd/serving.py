@@ -366,6 +366,11 @@ def slot_for(task: str, slot: str) -> str:
     return "cpu:0" if is_cpu else device
 
 
+def unpublished_told(workers: Sequence[WorkerStatus], model: str) -> str:
+    """Return why workers may publish no such model, as a sentence behind another; or ''."""
+    return starting_told(workers) or broken_told(workers, model)
+
+
 def broken_told(workers: Iterable[WorkerStatus], model: str) -> str:
     """Return which plugins are broken on workers, as a sentence behind another; or ''.
 

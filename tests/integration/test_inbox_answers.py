@@ -9,14 +9,32 @@ import secrets
 import pytest
 from hypothesis import strategies as st
 
-from builders import a_catalog_entry, a_failure
+from builders import a_catalog_entry, a_failure, a_worker_status
 from hostile_cases import hostile
 from inbox_builders import Producer, a_job_id, a_request
 from ledger_fixtures import Environment
+from seqd.client import Client, UnknownModel
 from seqd.worker.inbox import Inbox
-from seqd_schemas import INBOX_GROUP, InboxAnswer, JobState, to_stored
+from seqd_schemas import (
+    INBOX_GROUP,
+    InboxAnswer,
+    JobState,
+    PluginState,
+    PluginStatus,
+    WorkerState,
+    to_stored,
+)
 
 pytestmark = pytest.mark.processes
+
+#: A plugin that an upgrade has broken.
+BROKEN = PluginStatus(
+    name="topics",
+    distribution="seqd-topics",
+    version="2",
+    state=PluginState.BROKEN,
+    reason="ModuleNotFoundError: No module named 'words' (seqd_topics.py, line 1, in <module>)",
+)
 
 
 @pytest.fixture
@@ -50,6 +68,57 @@ def test_an_entry_that_becomes_a_job_is_accepted(producer: Producer, inbox: Inbo
     assert answer == InboxAnswer(
         entry=entry, outcome="accepted", id="mine", job_id="mine", created=True
     )
+
+
+@pytest.mark.parametrize(
+    ("worker", "told"),
+    [
+        (
+            {"plugins": (BROKEN,)},
+            " Plugins that are broken on workers: topics on w1: ModuleNotFoundError: No module "
+            "named 'words' (seqd_topics.py, line 1, in <module>).",
+        ),
+        (
+            {"state": WorkerState.STARTING},
+            " A worker is still starting (w1): try again in a moment.",
+        ),
+    ],
+    ids=["broken", "starting"],
+)
+def test_a_model_that_nobody_publishes_is_rejected_with_what_workers_say_of_their_plugins(
+    environment: Environment,
+    producer: Producer,
+    inbox: Inbox,
+    worker: dict[str, object],
+    told: str,
+) -> None:
+    fleet = environment.ledger.fleet
+    fleet.publish_worker(a_worker_status(worker="w1", seen_at_ms=fleet.now_ms(), **worker))
+    entry = producer.add_job(a_request(["a"], model="topics"), "mine")
+
+    answer = the_answer(producer, inbox, entry)
+
+    assert answer.failure is not None
+    assert answer.failure.code == "unknown_model"
+    assert answer.failure.message == (
+        "no model named 'topics'. Known models: echo. `seqd plugins list` shows plugins that "
+        f"failed to load.{told}"
+    )
+
+
+def test_the_inbox_and_a_client_refuse_the_model_of_a_broken_plugin_in_the_same_words(
+    environment: Environment, producer: Producer, inbox: Inbox
+) -> None:
+    fleet = environment.ledger.fleet
+    fleet.publish_worker(a_worker_status(seen_at_ms=fleet.now_ms(), plugins=(BROKEN,)))
+    entry = producer.add_job(a_request(["a"], model="topics"), "mine")
+
+    answer = the_answer(producer, inbox, entry)
+    with Client(settings=environment.settings) as client, pytest.raises(UnknownModel) as refused:
+        client.classify(["a"], model="topics")
+
+    assert answer.failure is not None
+    assert answer.failure.message == str(refused.value)
 
 
 def test_a_repeated_entry_with_the_same_content_is_accepted_again(

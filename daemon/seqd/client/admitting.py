@@ -39,7 +39,7 @@ def admission_of(
         if ModelReference.parse(job.model).name in catalog:
             raise  # it is a version that there is not
         refusal = error
-    from seqd.serving import broken_told, starting_told  # here: for this alone
+    from seqd.serving import starting_told, unpublished_told  # here: for this alone
 
     deadline_s = monotonic() + wait_s
     workers = yield from ledger.fleet.recent_workers.steps(_WORKERS_AGE_S)
@@ -51,5 +51,4 @@ def admission_of(
         except UnknownModel as error:
             refusal = error
     name = ModelReference.parse(job.model).name
-    told = starting_told(workers) or broken_told(workers, name)
-    raise UnknownModel(f"{refusal}{told}") from None
+    raise UnknownModel(f"{refusal}{unpublished_told(workers, name)}") from None

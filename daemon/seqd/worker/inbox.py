@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from seqd.admission import admit
+from seqd.admission import Admitted, admit
 from seqd.errors import (
     AlreadySubmitted,
     IdempotencyConflict,
@@ -20,6 +20,7 @@ from seqd.errors import (
     RedisRefused,
     RedisUnreachable,
     SeqdError,
+    UnknownModel,
     failure_of,
     wire_text,
 )
@@ -28,6 +29,7 @@ from seqd.ledger import Ledger
 from seqd.ledger.inbox import BLOCK_MS, Entry
 from seqd.ledger.jobs import JOB
 from seqd.ledger.submissions import memory_short
+from seqd.serving import unpublished_told
 from seqd.settings import Settings
 from seqd.validation import fault_sentence, listed, shown
 from seqd.worker.background import PeriodicTask
@@ -39,6 +41,7 @@ from seqd_schemas import (
     Item,
     Job,
     JobId,
+    ModelReference,
     RecordsSource,
     RunJob,
     has_upload,
@@ -50,6 +53,9 @@ log = logging.getLogger(__name__)
 CLAIM_EVERY_S: Final = 2.0
 #: How often a round refuses entries beyond the limit, 64 at a time, before it takes others over.
 MOST_REFUSALS: Final = 20
+
+#: Seconds for which what workers say of their plugins is taken as it was read.
+_WORKERS_AGE_S: Final = 2.0
 
 _FIELDS: Final = (b"id", b"job")
 _JOB_ID: TypeAdapter[str] = TypeAdapter(JobId)
@@ -142,7 +148,7 @@ class Inbox(PeriodicTask):
         job = _job_of(entry)
         if not catalog:  # A full Redis takes none.
             raise memory_short()
-        admitted = admit(job, catalog)
+        admitted = self._admitted(job, catalog)
         accepted = self._ledger.submissions.submit(
             job,
             job_id=job_id,
@@ -161,6 +167,17 @@ class Inbox(PeriodicTask):
             )
         if not accepted.created:
             self._ledger.inbox.accept_again(entry, job_id)
+
+    def _admitted(self, job: Job, catalog: Mapping[str, CatalogEntry]) -> Admitted:
+        """Return how a job runs; an UnknownModel says what workers say of their plugins, too."""
+        try:
+            return admit(job, catalog)
+        except UnknownModel as error:
+            name = ModelReference.parse(job.model).name
+            if name in catalog:
+                raise  # it is a version that there is not
+            workers = self._ledger.fleet.recent_workers(_WORKERS_AGE_S)
+            raise UnknownModel(f"{error}{unpublished_told(workers, name)}") from None
 
 
 def _id_of(entry: Entry) -> str:
