@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from readme_blocks import OPERATORS_GUIDE, READMES, ROOT, blocks_of
+from readme_blocks import OPERATORS_GUIDE, READMES, ROOT, blocks_of, steps_of
 from seqd.cli.settings import settings_table
 from seqd.settings import Settings
 
@@ -139,3 +139,16 @@ def test_each_line_of_what_a_service_expects_is_held_by_tests_that_there_are():
 
     assert rows and all(rows)
     assert missing == []
+
+
+def test_no_page_names_a_file_in_the_folder_that_all_users_and_checkouts_share():
+    """Its tests would write there, and those of two checkouts side by side disturb each other."""
+    found = [
+        f"{page.relative_to(ROOT)}: {line.strip()}"
+        for page in READMES
+        for block in steps_of(page)
+        for line in block.text.splitlines()
+        if "/tmp/" in line
+    ]
+
+    assert not found, f"Take /data/, which the test replaces by a folder of its own: {found}"

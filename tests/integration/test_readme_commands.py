@@ -26,7 +26,7 @@ SERVICES_GUIDE = ROOT / "schemas" / "README.md"
 FRONT_PAGE = ROOT / "README.md"
 
 #: The corpus that the services' guide names; any text of some length will do.
-CORPUS = Path("/tmp/seqd-readme/corpus.txt")
+CORPUS = "/data/corpus.txt"
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,15 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.mark.slow
 def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
-    CORPUS.parent.mkdir(exist_ok=True)
-    CORPUS.write_text("a cat sat on a mat and ate a rat. " * 200)
+    corpus = shell.folder / "corpus.txt"
+    corpus.write_text("a cat sat on a mat and ate a rat. " * 200)
 
     printed = [
-        shell.run(block.text, (sys.executable, "-"))
+        shell.run(block.text.replace(CORPUS, str(corpus)), (sys.executable, "-"))
         for block in blocks_of(SERVICES_GUIDE, "python")
         if not block.file  # those of a service and its tests: test_testing_services_plugin.py
     ]
 
-    shutil.rmtree(CORPUS.parent)
     assert "r1 positive" in printed[0]
     assert "r2 negative" in printed[0]
     assert printed[1].splitlines()[0] == "queued"
