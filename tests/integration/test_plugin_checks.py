@@ -1,19 +1,24 @@
 """Checks of plugins: each one that misbehaves is found by the right check, a sound one by none."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from checkout import python_path
 from cli_builders import Ended, clean_environment
+from seqd.local.endpoint import is_alive
 from seqd.testing.checks import CheckResult, CheckState, PluginExamples, check_plugin
 from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.running import Run
 from seqd.testing.checks.sources import sources_in
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -199,6 +204,38 @@ def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     (result,) = report.results
     assert (result.id, result.seen) == ("L1", "it hung for more than 2 s")
     assert (Path(result.place.file).name, result.place.line) == ("hello.py", 2)
+
+
+@pytest.mark.parametrize("where", ["import", "classify"])
+def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
+    told = tmp_path / "pid"
+    hangs = f"import os, pathlib, time; pathlib.Path({str(told)!r}).write_text(f'{{os.getpid()}}.')"
+    hangs += "; time.sleep(600)"
+    texts = {
+        "import": f"{hangs}\n{SOUND}",
+        "classify": SOUND.replace("        outcomes = []\n", f"        {hangs}\n"),
+    }
+    (tmp_path / "hello.py").write_text(texts[where])
+    with (tmp_path / "printed").open("wb") as printed:
+        command = subprocess.Popen(
+            [sys.executable, "-m", "seqd", "plugins", "check", str(tmp_path / "hello.py")],
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+        )
+    try:
+        wait_until(lambda: told.exists() and told.read_text().endswith("."), "the plugin hangs")
+        child = int(told.read_text().removesuffix("."))
+    finally:
+        command.kill()
+        command.wait()
+
+    try:
+        wait_until(lambda: not is_alive(child), "the child has ended", timeout_s=10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.slow

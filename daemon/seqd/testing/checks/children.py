@@ -20,6 +20,7 @@ from typing import Final, cast
 from pydantic import JsonValue
 
 from seqd.errors import PluginFault
+from seqd.local.parent_death import launch_command
 from seqd.testing.checks.report import Place
 
 #: Seconds that a child has beyond its own limit, before it is killed.
@@ -85,8 +86,8 @@ def run_child(
 
     It and whatever it has started is killed after `limit_s` and a grace period. With `times`
     Python measures its imports. While it runs it is in `live`, and `told` is called
-    with its events several times a second. Without a session of its own
-    it ends with the process that started it, and what it has started is not killed.
+    with its events several times a second. It ends with this thread, whatever ends that.
+    Without a session of its own what it has started is not killed.
     """
     running: set[subprocess.Popen[bytes]] = set() if live is None else live
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ def run_child(
     command += ["-m", "seqd.testing.checks.child", str(files["spec"])]
     with files["stdout"].open("w+b") as out, files["stderr"].open("w+b") as error:
         child = subprocess.Popen(  # noqa: S603  our own program
-            command,
+            launch_command(command),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=error,
