@@ -86,6 +86,21 @@ def test_the_last_ended_job_of_a_tenant_stays_though_it_is_larger_than_all_that_
     assert exist(environment, first, last) == [False, True]
 
 
+def test_a_count_of_removed_jobs_that_somebody_has_written_over_counts_as_none(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    name, retention = environment.keys.evictions(), environment.ledger.retention
+    environment.redis.hset(name, mapping={"tenant_kept_bytes": "many", "memory": "7"})
+    of_a_part = retention.evictions()
+    environment.redis.set(name, "none")
+    of_all = retention.evictions()
+
+    assert (of_a_part, of_all) == (Evictions(tenant_kept_bytes=0, memory=7), Evictions())
+    assert [record.message.partition(" (")[0] for record in caplog.records] == [
+        f"the number of jobs removed before their time is unknown: {name} has no numbers"
+    ] * 2
+
+
 def test_a_lower_limit_is_applied_by_the_reconciler(environment: Environment) -> None:
     jobs = [a_small_job(environment) for _ in range(5)]
     with_limits(environment, max_tenant_kept_bytes=kept_bytes(environment) // 2)

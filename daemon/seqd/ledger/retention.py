@@ -4,8 +4,10 @@ The scripts remove them in the step that needs the room; a periodic call does th
 what they remove, and remember the last 10,000 identifiers, so that a reader can be told why.
 """
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 from redis.exceptions import ResponseError
 
@@ -15,10 +17,17 @@ from seqd.ledger.exchange import Driver, Exchange, command, exchange, script
 from seqd.ledger.scripts import as_int
 from seqd_schemas import Keys
 
+log = logging.getLogger(__name__)
+
 #: Buckets and tenants that one call of `evict.lua` looks at, and such calls in a row at most:
 #: 10,000 jobs.
 EVICT_LOOKS = 200
 MAX_EVICT_CALLS = 200
+
+_NO_COUNT: Final = (
+    "the number of jobs removed before their time is unknown: %s has no numbers (%s). Delete it, "
+    "and the count begins anew"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +60,20 @@ class Retention:
 
     @exchange
     def evictions(self) -> Exchange[Evictions]:
-        """Return how many ended jobs were removed so far, by reason."""
-        found = yield from command("HGETALL", self._keys.evictions())
+        """Return how many ended jobs were removed so far, by reason.
+
+        0, and a warning in the log, where somebody has written something else over it.
+        """
+        name = self._keys.evictions()
+        try:
+            found = yield from command("HGETALL", name)
+        except ResponseError as error:
+            log.warning(_NO_COUNT, name, error)
+            return Evictions()
         row = cast(dict[bytes, bytes], found)
         return Evictions(
-            tenant_kept_bytes=int(row.get(b"tenant_kept_bytes", 0)),
-            memory=int(row.get(b"memory", 0)),
+            tenant_kept_bytes=_count(row, b"tenant_kept_bytes", name),
+            memory=_count(row, b"memory", name),
         )
 
     @exchange
@@ -78,3 +95,11 @@ class Retention:
             "was short of memory. `seqd status` counts such jobs. Hand it in again, and fetch "
             "its results sooner, or give Redis more memory."
         )
+
+
+def _count(row: Mapping[bytes, bytes], reason: bytes, name: str) -> int:
+    try:
+        return int(row.get(reason, b"0"))
+    except ValueError as error:
+        log.warning(_NO_COUNT, name, error)
+        return 0
