@@ -193,7 +193,10 @@ class Keys:
         return f"{self.prefix}:tenants"
 
     def evictions(self) -> str:
-        """HASH reason → number of ended jobs that were removed before their time so far."""
+        """HASH reason → number of ended jobs that were removed before their time so far.
+
+        `within_hour` → how many of them had ended less than an hour before.
+        """
         return f"{self.prefix}:evictions"
 
     def evicted(self) -> str:

@@ -29,7 +29,7 @@ RUNBOOK = {
 }
 
 #: Alerts of something that has happened: there is nothing to wait for.
-EVENTS = {"SeqdHang", "SeqdOutOfMemory", "SeqdDeviceLost"}
+EVENTS = {"SeqdHang", "SeqdOutOfMemory", "SeqdDeviceLost", "SeqdResultsRemovedEarly"}
 
 #: Commands of this release that may not be there yet.
 LATER = {"doctor", "explain", "failures", "queues"}

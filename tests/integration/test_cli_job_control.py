@@ -93,14 +93,18 @@ def test_the_status_counts_the_ended_jobs_that_had_to_make_room(
     before = here(capsys, "status").out
     assert no_worker.settings.redis_url is not None
     with connect(no_worker.settings.redis_url) as redis:
-        redis.hset(no_worker.settings.keys.evictions(), "memory", 1_200)
+        counts = {"memory": 1_200, "within_hour": 40}
+        redis.hset(no_worker.settings.keys.evictions(), mapping=counts)
 
     after = here(capsys, "status").out
 
     assert sentence not in before
-    assert f"{sentence}: 0 of tenants that kept too much, 1,200 when Redis was short of" in after
+    assert (
+        f"{sentence}: 0 of tenants that kept too much, 1,200 when Redis was short of memory; 40 of "
+        "them within an hour of their end"
+    ) in " ".join(after.split())
     evicted = json.loads(here(capsys, "status", "--json").out)["evicted_jobs"]
-    assert evicted == {"tenant_kept_bytes": 0, "memory": 1_200}
+    assert evicted == {"tenant_kept_bytes": 0, "memory": 1_200, "within_hour": 40}
 
 
 def test_the_status_shows_how_long_the_inbox_is_and_how_old_its_oldest_entry(

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.processes
 #: What Prometheus waits for by default is ten times as long.
 ANSWER_S = 1.5
 
-LABELS = ("task", "model", "state", "version", "tenant")
+LABELS = ("task", "model", "state", "version", "tenant", "reason")
 FLEET = ("seqd_work_left_seconds", "seqd_workers", "seqd_jobs")
 
 
@@ -123,6 +123,9 @@ def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server:
     assert values["seqd_inbox_entries",] == values["seqd_inbox_oldest_seconds",] == 0
     assert values["seqd_silent_workers",] == 0
     assert values["seqd_tenant_items", "default"] == 4
+    assert values["seqd_tenant_kept_ratio", "default"] == 0
+    assert values["seqd_evicted_jobs", "tenant_kept_bytes"] == 0
+    assert values["seqd_evicted_jobs", "memory"] == values["seqd_evicted_within_hour_jobs",] == 0
     assert 0 < values["seqd_redis_memory_ratio",] < 1
     assert values["seqd_redis_memory_bytes",] > 100_000
     assert values["seqd_redis_is_primary",] == values["seqd_redis_persistence_ok",] == 1

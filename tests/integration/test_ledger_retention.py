@@ -1,13 +1,18 @@
 """What ended jobs keep is on their tenant's account, and the oldest go where there is no room."""
 
+from pathlib import Path
+
 import pytest
 
 from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job
-from ledger_fixtures import Environment
+from clock_fixtures import ClockServer
+from ledger_fixtures import Environment, open_environment
 from seqd.client.handle import JobHandle
 from seqd.client.requests import retry_of
 from seqd.errors import InvalidRequest, RedisFull, UnknownJob, WrongState
+from seqd.ledger import connect
 from seqd.ledger.retention import Evictions
+from seqd.settings import Settings
 from seqd_schemas import UploadSource
 
 pytestmark = pytest.mark.processes
@@ -72,7 +77,26 @@ def test_the_oldest_ended_jobs_of_a_tenant_go_first_and_no_others(environment: E
 
     jobs = (first, second, third, last, others, open_job)
     assert exist(environment, *jobs) == [False, False, True, True, True, True]
-    assert environment.ledger.retention.evictions() == Evictions(tenant_kept_bytes=2)
+    assert environment.ledger.retention.evictions() == Evictions(tenant_kept_bytes=2, within_hour=2)
+
+
+def test_figures_tell_what_a_tenant_keeps_of_what_it_may_and_how_many_jobs_were_removed_for_it(
+    environment: Environment,
+) -> None:
+    a_small_job(environment)
+    allowed = 2 * kept_bytes(environment) - 1
+    with_limits(environment, max_tenant_kept_bytes=allowed)
+    a_small_job(environment)
+
+    figures = environment.ledger.figures.read()
+
+    assert figures.evictions == Evictions(tenant_kept_bytes=1, within_hour=1)
+    assert figures.tenants is not None
+    kept = kept_bytes(environment)
+    assert [(one.tenant, one.kept_bytes) for one in figures.tenants] == [
+        ("default", (kept, allowed))
+    ]
+    assert 0.5 < figures.tenants[0].kept_ratio < 0.6
 
 
 def test_the_last_ended_job_of_a_tenant_stays_though_it_is_larger_than_all_that_is_allowed(
@@ -111,6 +135,27 @@ def test_a_lower_limit_is_applied_by_the_reconciler(environment: Environment) ->
     assert exist(environment, *jobs) == [False, False, False, True, True]
 
 
+def test_jobs_that_are_removed_within_an_hour_of_their_end_are_counted_as_such(
+    clock_server: ClockServer, tmp_path: Path
+) -> None:
+    """Of a job that ended an hour before nobody can say that there was no time to fetch it."""
+    settings = Settings(redis_url=clock_server.url, data_dir=tmp_path)
+    with connect(clock_server.url) as redis:
+        environment = open_environment(redis, settings)
+        old = a_small_job(environment)
+        with_limits(environment, max_tenant_kept_bytes=1)
+        clock_server.step(3_600.0)
+        recent = a_small_job(environment)
+        after_an_hour = environment.ledger.retention.evictions()
+        clock_server.step(3_500.0)
+        last = a_small_job(environment)
+        before_one = environment.ledger.retention.evictions()
+
+        assert exist(environment, old, recent, last) == [False, False, True]
+    assert after_an_hour == Evictions(tenant_kept_bytes=1, within_hour=0)
+    assert before_one == Evictions(tenant_kept_bytes=2, within_hour=1)
+
+
 def test_old_jobs_go_before_new_work_is_refused_for_want_of_memory(
     environment: Environment,
 ) -> None:
@@ -121,7 +166,7 @@ def test_old_jobs_go_before_new_work_is_refused_for_want_of_memory(
     new = environment.submit_units(1)
 
     assert exist(environment, small, large, new) == [False, False, True]
-    assert environment.ledger.retention.evictions() == Evictions(memory=2)
+    assert environment.ledger.retention.evictions() == Evictions(memory=2, within_hour=2)
 
 
 def test_jobs_that_have_just_ended_are_not_removed_for_want_of_memory(

@@ -15,6 +15,7 @@ from seqd.exporter.reading import FleetReader
 from seqd.exporter.rights import RightsWatch
 from seqd.ledger.backlog import FleetState
 from seqd.ledger.figures import FleetFigures
+from seqd.ledger.retention import Evictions
 from seqd.ledger.tenants import TenantShare
 from seqd.scaling import RouteWork
 from seqd.settings import Settings
@@ -35,9 +36,13 @@ def values(reading: Reading) -> dict[tuple[str, ...], float]:
     }
 
 
-def a_tenant(name: str, *, jobs: int = 0, items: int = 0, most_jobs: int = 10) -> TenantShare:
-    """A tenant that may have 1,000 items."""
-    return TenantShare(name, jobs=(jobs, most_jobs), items=(items, 1_000), bytes=(0, None))
+def a_tenant(
+    name: str, *, jobs: int = 0, items: int = 0, most_jobs: int = 10, kept: int = 0
+) -> TenantShare:
+    """A tenant that may have 1,000 items, and keep 100 bytes."""
+    return TenantShare(
+        name, jobs=(jobs, most_jobs), items=(items, 1_000), bytes=(0, None), kept_bytes=(kept, 100)
+    )
 
 
 def test_models_beyond_the_most_are_summed_up_by_task():
@@ -155,6 +160,30 @@ def test_tenants_beyond_the_most_are_summed_up_and_those_near_their_limit_are_no
     assert found["seqd_tenant_share_ratio", "near"] == 0.9
     assert found["seqd_tenant_items", OTHER] == 300
     assert found["seqd_tenant_share_ratio", OTHER] == 0.1
+
+
+def test_tenants_that_keep_most_of_what_they_may_have_a_label_also_without_work():
+    busy = [a_tenant(f"t{number}", items=100, kept=number) for number in range(MOST_TENANTS + 2)]
+
+    found = values(Reading(replace(FIGURES, tenants=[*busy, a_tenant("slow", kept=98)]), 0.1, 0))
+
+    tenants = {key[1] for key in found if key[0] == "seqd_tenant_kept_ratio"}
+    assert len(tenants) == MOST_TENANTS + 1
+    assert found["seqd_tenant_kept_ratio", "slow"] == 0.98
+    assert found["seqd_tenant_kept_ratio", OTHER] == 0.02
+    assert ("seqd_tenant_share_ratio", "slow") not in found
+
+
+def test_jobs_that_were_removed_before_their_time_are_counted_by_reason_where_that_is_known():
+    known = replace(FIGURES, evictions=Evictions(tenant_kept_bytes=3, within_hour=2))
+
+    found = values(Reading(known, 0.1, 0))
+
+    assert found["seqd_evicted_jobs", "tenant_kept_bytes"] == 3
+    assert found["seqd_evicted_jobs", "memory"] == 0
+    assert found["seqd_evicted_within_hour_jobs",] == 2
+    unknown = values(Reading(FIGURES, 0.1, 0))
+    assert not [key for key in unknown if key[0].startswith("seqd_evicted")]
 
 
 def test_a_tenant_that_may_have_no_job_uses_all_of_it_with_one_and_nothing_without():

@@ -83,10 +83,12 @@ def status(as_json: options.Json = False) -> None:
 
 
 def _evictions_line(evictions: "Evictions") -> str:
+    soon = evictions.within_hour
     return (
         "Ended jobs removed before their time, to make room: "
         f"{evictions.tenant_kept_bytes:,} of tenants that kept too much, "
         f"{evictions.memory:,} when Redis was short of memory"
+        f"{f'; {soon:,} of them within an hour of their end' if soon else ''}"
     )
 
 

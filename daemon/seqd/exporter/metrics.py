@@ -5,7 +5,7 @@ that nobody knows, and not that there is no work. What could not be read of it i
 worker or job is a label, and of models and tenants only so many are.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -14,6 +14,7 @@ from seqd import __version__
 from seqd.ledger.backlog import FleetState, by_state
 from seqd.ledger.figures import FleetFigures, ServerState
 from seqd.ledger.inbox import InboxState
+from seqd.ledger.retention import Evictions
 from seqd.ledger.tenants import TenantShare
 from seqd.scaling import RouteWork
 from seqd_schemas import PluginState, UnfitCode, WorkerState, WorkerStatus
@@ -73,6 +74,8 @@ def metrics_of(reading: Reading) -> Iterator[Metric]:
         yield _gauge("seqd_failures", "Entries of the dead letters.", {(): figures.failures})
     if figures.tenants is not None:
         yield from _of_tenants(figures.tenants)
+    if figures.evictions is not None:
+        yield from _of_evictions(figures.evictions)
     if figures.inbox is not None:
         yield from _of_inbox(figures.inbox)
     if figures.server is not None:
@@ -204,12 +207,9 @@ def _of_workers(workers: list[WorkerStatus], now_ms: int) -> Iterator[Metric]:
 
 
 def _of_tenants(tenants: list[TenantShare]) -> Iterator[Metric]:
-    ordered = sorted(tenants, key=lambda one: (-one.ratio, -one.items[0], one.tenant))
-    items, ratios = dict[tuple[str], int](), dict[tuple[str], float]()
-    for place, one in enumerate(ordered):
-        label = (one.tenant if place < MOST_TENANTS else OTHER,)
+    items = dict[tuple[str], int]()
+    for label, one in _labelled(tenants, lambda one: one.ratio):
         items[label] = items.get(label, 0) + one.items[0]
-        ratios[label] = max(ratios.get(label, 0.0), one.ratio)
     yield _gauge(
         "seqd_tenant_items",
         "Items of a tenant that wait or are worked on.",
@@ -219,8 +219,52 @@ def _of_tenants(tenants: list[TenantShare]) -> Iterator[Metric]:
     yield _gauge(
         "seqd_tenant_share_ratio",
         "Used share of what a tenant may have waiting: the highest of jobs, items and bytes.",
-        dict(sorted(ratios.items())),
+        _highest(tenants, lambda one: one.ratio),
         ("tenant",),
+    )
+    yield _gauge(
+        "seqd_tenant_kept_ratio",
+        "Used share of the bytes of results and ended jobs that a tenant may keep. At 1 the oldest "
+        "of its ended jobs are removed before their time.",
+        _highest(tenants, lambda one: one.kept_ratio),
+        ("tenant",),
+    )
+
+
+def _highest(
+    tenants: list[TenantShare], ratio: Callable[[TenantShare], float]
+) -> dict[tuple[str, ...], float]:
+    """Return a ratio of each tenant that has a label of its own, and the highest of the others."""
+    ratios = dict[tuple[str, ...], float]()
+    for label, one in _labelled(tenants, ratio):
+        ratios[label] = max(ratios.get(label, 0.0), ratio(one))
+    return dict(sorted(ratios.items()))
+
+
+def _labelled(
+    tenants: list[TenantShare], ratio: Callable[[TenantShare], float]
+) -> Iterator[tuple[tuple[str], TenantShare]]:
+    """Yield tenants with their labels; those with the highest ratio have one of their own."""
+    ordered = sorted(tenants, key=lambda one: (-ratio(one), -one.items[0], one.tenant))
+    for place, one in enumerate(ordered):
+        yield (one.tenant if place < MOST_TENANTS else OTHER,), one
+
+
+def _of_evictions(evictions: Evictions) -> Iterator[Metric]:
+    yield _gauge(
+        "seqd_evicted_jobs",
+        "Ended jobs that were removed before their time so far: tenant_kept_bytes (their tenant "
+        "kept more than it may), memory (Redis was short of it).",
+        {
+            ("tenant_kept_bytes",): evictions.tenant_kept_bytes,
+            ("memory",): evictions.memory,
+        },
+        ("reason",),
+    )
+    yield _gauge(
+        "seqd_evicted_within_hour_jobs",
+        "Those of seqd_evicted_jobs that had ended less than an hour before.",
+        {(): evictions.within_hour},
     )
 
 

@@ -1,4 +1,4 @@
-"""Figures of a whole fleet, for an exporter: the work, the workers, the tenants, the inbox, Redis.
+"""Figures of a whole fleet, for an exporter: work, workers, tenants, the inbox, Redis.
 
 A read costs by queues, workers and the tenants that are looked at, however many jobs are open. What
 the user may not read is left out, and so is each part that Redis cannot give: the rest still tells.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog, FleetState
     from seqd.ledger.fleet import Fleet
     from seqd.ledger.inbox import InboxState, InboxStream
+    from seqd.ledger.retention import Evictions, Retention
     from seqd.ledger.tenants import Tenants, TenantShare
     from seqd_schemas import Keys
 
@@ -53,6 +54,8 @@ class FleetFigures:
     server: ServerState | None = None
     #: Entries of the dead letters.
     failures: int | None = None
+    #: Ended jobs that were removed before their time so far.
+    evictions: "Evictions | None" = None
 
 
 class Figures:
@@ -65,6 +68,7 @@ class Figures:
         fleet: "Fleet",
         inbox: "InboxStream",
         tenants: "Tenants",
+        retention: "Retention",
         keys: "Keys",
     ) -> None:
         self.driver = driver
@@ -73,6 +77,7 @@ class Figures:
         self._fleet = fleet
         self._inbox = inbox
         self._tenants = tenants
+        self._retention = retention
 
     @exchange
     def read(self) -> Exchange[FleetFigures]:
@@ -84,8 +89,16 @@ class Figures:
         inbox = yield from _if_possible(self._inbox.state.steps)
         server = yield from _if_possible(_server_state)
         failures = yield from _if_possible(self._failures)
+        evictions = yield from _if_possible(self._retention.evictions.steps)
         return FleetFigures(
-            state, now_ms, None if silent is None else len(silent), tenants, inbox, server, failures
+            state,
+            now_ms,
+            silent_workers=None if silent is None else len(silent),
+            tenants=tenants,
+            inbox=inbox,
+            server=server,
+            failures=failures,
+            evictions=evictions,
         )
 
     def _failures(self) -> Exchange[int]:

@@ -81,7 +81,8 @@ class LedgerParts:
         """The figures of a whole fleet, which an exporter reads."""
         from seqd.ledger.figures import Figures
 
-        return Figures(self.driver, self.backlog, self.fleet, self.inbox, self.tenants, self.keys)
+        parts = (self.backlog, self.fleet, self.inbox, self.tenants, self.retention)
+        return Figures(self.driver, *parts, self.keys)
 
     @cached_property
     def overviews(self) -> "Overviews":

@@ -38,6 +38,8 @@ class Evictions:
     tenant_kept_bytes: int = 0
     #: Redis had used up its share of memory for new work.
     memory: int = 0
+    #: Those of them that had ended less than an hour before.
+    within_hour: int = 0
 
 
 class Retention:
@@ -74,6 +76,7 @@ class Retention:
         return Evictions(
             tenant_kept_bytes=_count(row, b"tenant_kept_bytes", name),
             memory=_count(row, b"memory", name),
+            within_hour=_count(row, b"within_hour", name),
         )
 
     @exchange

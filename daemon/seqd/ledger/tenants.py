@@ -53,8 +53,8 @@ _DEFAULTS: Final = {
     "results_ttl_s": b"results_ttl_s",
 }
 
-#: What a tenant has waiting: fields of its account, and limits of it.
-_WAITING: Final = ("jobs", "items", "bytes")
+#: Fields of a tenant's account, and limits of it, in the order of `TenantShare`.
+_SHARED: Final = ("jobs", "items", "bytes", "kept_bytes")
 
 _NAME: TypeAdapter[str] = TypeAdapter(TenantName)
 
@@ -69,21 +69,31 @@ class _Own:
 
 @dataclass(frozen=True, slots=True)
 class TenantShare:
-    """What a tenant has waiting, each with how much it may; None where nothing says."""
+    """What a tenant has waiting, and keeps, each with how much it may; None where nothing says."""
 
     tenant: str
     jobs: tuple[int, int | None]
     items: tuple[int, int | None]
     bytes: tuple[int, int | None]
+    #: Bytes of its results and ended jobs.
+    kept_bytes: tuple[int, int | None] = (0, None)
 
     @property
     def ratio(self) -> float:
-        """The highest share of the three; of a limit of 0, 1 where there is anything."""
-        both = (self.jobs, self.items, self.bytes)
-        shares = (
-            used / most if most else float(used > 0) for used, most in both if most is not None
-        )
-        return max(shares, default=0.0)
+        """The highest share of what waits; of a limit of 0, 1 where there is anything."""
+        return max(map(_used_share, (self.jobs, self.items, self.bytes)))
+
+    @property
+    def kept_ratio(self) -> float:
+        """The share of what it may keep, more than 1 where its last ended job alone is larger."""
+        return _used_share(self.kept_bytes)
+
+
+def _used_share(both: tuple[int, int | None]) -> float:
+    used, most = both
+    if most is None:
+        return 0.0
+    return used / most if most else float(used > 0)
 
 
 class Tenants:
@@ -179,21 +189,18 @@ class Tenants:
         replies = yield from pipeline(asked)
         found = (name.decode(errors="replace") for names in replies for name in _names(names))
         names = [name for name in dict.fromkeys(found) if _is_name(name)][:most]
-        defaults = [_DEFAULTS[limit].decode() for limit in _WAITING]
+        defaults = [_DEFAULTS[limit].decode() for limit in _SHARED]
         asked = [Command(("HMGET", keys.limits(), *defaults))]
         for name in names:
-            asked.append(Command(("HMGET", keys.tenant(name), *_WAITING)))
-            asked.append(Command(("HMGET", keys.tenant_limits(name), *_WAITING)))
+            asked.append(Command(("HMGET", keys.tenant(name), *_SHARED)))
+            asked.append(Command(("HMGET", keys.tenant_limits(name), *_SHARED)))
         in_general, *rows = ([_whole(n) for n in _row(r)] for r in (yield from pipeline(asked)))
-        return [
-            TenantShare(
-                name,
-                jobs=(used[0] or 0, own[0] if own[0] is not None else in_general[0]),
-                items=(used[1] or 0, own[1] if own[1] is not None else in_general[1]),
-                bytes=(used[2] or 0, own[2] if own[2] is not None else in_general[2]),
-            )
-            for name, used, own in zip(names, rows[::2], rows[1::2], strict=True)
-        ]
+        shares = []
+        for name, used, own in zip(names, rows[::2], rows[1::2], strict=True):
+            most_of = [b if a is None else a for a, b in zip(own, in_general, strict=True)]
+            both = zip([count or 0 for count in used], most_of, strict=True)
+            shares.append(TenantShare(name, *both))
+        return shares
 
     @exchange
     def names(self) -> Exchange[frozenset[str]]:

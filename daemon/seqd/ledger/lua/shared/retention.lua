@@ -12,6 +12,8 @@ local evictable = EVICTED_AT_ONCE
 local TENANTS_AT_ONCE = 4
 -- Identifiers of removed jobs that are kept, so that readers can be told why.
 local EVICTED_KEPT = 10000
+-- Jobs that are removed sooner after their end than this are counted: a reader had little time to fetch them.
+local EVICTED_SOON_MS = 3600 * 1000
 -- What an ended job takes beside its content: its keys, its hash and its place in the indexes.
 local SMALL_JOB_BYTES, LARGE_JOB_BYTES, EVENT_BYTES = 450, 2500, 200
 
@@ -152,9 +154,10 @@ local function open_continuation(job)
   return state and is_open(state) and job.continued_by or nil
 end
 
-local function note_evicted(ids, reason)
+local function note_evicted(ids, reason, soon)
   if #ids == 0 then return end
   redis.call('HINCRBY', PREFIX .. ':evictions', reason, #ids)
+  if soon > 0 then redis.call('HINCRBY', PREFIX .. ':evictions', 'within_hour', soon) end
   redis.call('RPUSH', PREFIX .. ':evicted', unpack(ids))
   redis.call('LTRIM', PREFIX .. ':evicted', 0 - EVICTED_KEPT, -1)
 end
@@ -165,6 +168,7 @@ end
 local function evict(tenant, reason, spared_ms, spared, is_enough)
   local key, ids = tenant_key(tenant), {}
   local at, needed = 0, 0  -- number of the bucket, and jobs of it that others continue
+  local soon = 0  -- of the removed jobs, those that had just ended
   while evictable > 0 do
     local bucket = redis.call('ZRANGE', key .. ':ended', at, at)[1]
     if not bucket or is_enough() then break end
@@ -190,10 +194,11 @@ local function evict(tenant, reason, spared_ms, spared, is_enough)
       if is_there then
         remove_ended(id, job)
         ids[#ids + 1] = id
+        if NOW - job.ended < EVICTED_SOON_MS then soon = soon + 1 end
       end
     end
   end
-  note_evicted(ids, reason)
+  note_evicted(ids, reason, soon)
   return #ids
 end
 
