@@ -79,6 +79,8 @@ MAX_WORKER_LABELS = 32
 
 Versions = Annotated[tuple[Count, ...], Field(max_length=MAX_VERSIONS)]
 
+ClockOffsetMs = Annotated[int, Field(ge=-(2**53), le=2**53)]
+
 
 class PluginState(StrEnum):
     """Whether a plugin can be used in one process."""
@@ -376,6 +378,11 @@ class WorkerStatus(WireModel):
     )
     started_at_ms: EpochMs = Field(description="When it started.")
     seen_at_ms: EpochMs = Field(description="When it last said so.")
+    clock_offset_ms: ClockOffsetMs | None = Field(
+        default=None,
+        description="How far its machine's clock is ahead of Redis's, negative where it is behind, "
+        "by at least so much: what the question took is left out.",
+    )
 
 
 class VersionSummary(WirePart):

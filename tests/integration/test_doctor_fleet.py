@@ -77,7 +77,7 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
     report = examined(environment)
 
     assert (report.findings, report.not_checked) == ([], [])
-    assert len(report.checked) == 14
+    assert len(report.checked) == 15
 
 
 def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None:
@@ -124,6 +124,24 @@ def test_workers_of_two_releases_are_told_of(environment: Environment) -> None:
 
     assert whats(examined(environment), "mixed-releases") == [
         "Workers of 2 releases of seqd are up: 0.2.0 (1), 0.3.0 (1)."
+    ]
+
+
+def test_machines_whose_clocks_are_off_that_of_redis_are_named_the_farthest_first(
+    environment: Environment,
+) -> None:
+    for worker, host, offset_ms in (
+        ("cpu:0@h1-a", "h1", 2_500),
+        ("cpu:1@h1-b", "h1", 2_500),
+        ("cpu:0@h2-c", "h2", -3_600_000),
+        ("cpu:0@h3-d", "h3", -2_000),
+        ("cpu:0@h4-e", "h4", None),
+    ):
+        publish(environment, worker, host=host, clock_offset_ms=offset_ms)
+
+    assert whats(examined(environment), "worker-clock-skew") == [
+        "The clocks of 2 of 3 machines of workers are off that of Redis: h2 3,600.0 s behind, h1 "
+        "2.5 s ahead."
     ]
 
 
@@ -399,7 +417,7 @@ def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(
     ((what, why),) = [(one.what, one.why) for one in report.not_checked]
     assert what == "leases"
     assert "WRONGTYPE" in why
-    assert len(report.checked) == 13
+    assert len(report.checked) == 14
 
 
 def test_names_of_workers_that_are_gone_for_more_than_a_day_are_removed_and_no_other(

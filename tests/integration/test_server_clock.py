@@ -268,6 +268,29 @@ def test_no_job_fails_for_want_of_a_worker_whose_record_ran_out_by_a_step(
 
 
 @pytest.mark.slow
+def test_a_worker_says_how_far_its_clock_is_off_that_of_redis(
+    clock_server: ClockServer, tmp_path: Path
+):
+    cluster = Cluster(live_settings(clock_server, tmp_path), tmp_path)
+    with closing(cluster):
+        worker = cluster.start().wait_until_ready()
+        at_first_ms = offset_ms_of(worker)
+        clock_server.step(HOUR_S)
+        wait_until(lambda: offset_ms_of(worker) not in (None, 0), "it says that it is behind")
+        behind_ms = offset_ms_of(worker)
+        clock_server.step(-HOUR_S)
+        wait_until(lambda: offset_ms_of(worker) == 0, "it says that it is right again")
+
+    assert at_first_ms == 0
+    assert behind_ms == pytest.approx(-1_000 * HOUR_S, abs=1_000)
+
+
+def offset_ms_of(worker: LiveWorker) -> int | None:
+    status = worker.status()
+    return None if status is None else status.clock_offset_ms
+
+
+@pytest.mark.slow
 def test_a_job_goes_on_within_a_lease_when_its_worker_dies_and_the_clock_steps_back(
     clock_server: ClockServer, tmp_path: Path
 ):

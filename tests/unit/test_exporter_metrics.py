@@ -222,6 +222,21 @@ def test_workers_are_counted_by_what_is_wrong_with_them():
     assert found["seqd_longest_silence_seconds",] == 3.0
 
 
+def test_a_clock_that_is_off_is_no_silence_and_is_told_of_only_by_workers_that_measure_it():
+    workers = [
+        a_worker_status(worker="ahead", seen_at_ms=5_000, clock_offset_ms=1_500),
+        a_worker_status(worker="behind", seen_at_ms=5_000, clock_offset_ms=-60_000),
+        a_worker_status(worker="older", seen_at_ms=5_000),
+    ]
+
+    found = values(Reading(FleetFigures(FleetState([], workers, {}), now_ms=5_000), 0.1))
+    of_older = values(Reading(FleetFigures(FleetState([], workers[2:], {}), now_ms=5_000), 0.1))
+
+    assert found["seqd_clock_offset_seconds",] == 60
+    assert found["seqd_longest_silence_seconds",] == 0
+    assert ("seqd_clock_offset_seconds",) not in of_older
+
+
 def test_rights_that_are_missing_are_counted_and_named_once(caplog: pytest.LogCaptureFixture):
     watch = RightsWatch(lambda: ["+info", "+waitaof", "~seqd:tenants"], "metrics")
 

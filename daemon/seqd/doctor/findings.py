@@ -100,6 +100,9 @@ KINDS = {
     "worker-deaths": Kind(
         _W, "The units that it had in hand were tried again, split where they are to blame."
     ),
+    "worker-clock-skew": Kind(
+        _W, "Times in its log, and of models that it makes, do not fit those of jobs.", "clock"
+    ),
     "worker-draining-forever": Kind(
         _W, "It claims nothing new, and what it has in hand does not end.", "hang"
     ),

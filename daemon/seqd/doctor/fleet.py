@@ -49,6 +49,9 @@ _OVERDUE_S: Final = 2 * _MINUTE_S
 _BACKLOG_S: Final = _HOUR_S
 _WAIT_S: Final = 15 * _MINUTE_S
 
+#: Seconds by which the clock of a worker's machine may be off Redis's.
+_SKEW_S: Final = 2.0
+
 #: Seconds that an entry of the inbox may wait.
 _INBOX_S: Final = _MINUTE_S
 
@@ -122,6 +125,7 @@ def fleet_checks(server: "Server") -> list[Check]:
         Check("workers", checks.by_reports(checks.workers)),
         Check("silent workers", checks.by_reports(checks.silent)),
         Check("deaths of workers' processes", checks.deaths),
+        Check("clocks of workers", checks.clocks),
         Check("drains", checks.drains),
         Check("rules of operators", checks.rules),
         Check("paused models", checks.pauses),
@@ -288,6 +292,25 @@ class _Checks:
 
     def _age_s(self, death: "ChildDeath") -> float:
         return (self._now_ms - death.at_ms) / 1000
+
+    def clocks(self) -> Iterator[Finding]:
+        """Yield the machines whose clocks are off that of Redis, the farthest first."""
+        offsets_s = {
+            one.host: one.clock_offset_ms / 1000
+            for one in self._workers
+            if one.clock_offset_ms is not None
+        }
+        off = [host for host, offset_s in offsets_s.items() if abs(offset_s) > _SKEW_S]
+        if off:
+            ordered = sorted(off, key=lambda host: -abs(offsets_s[host]))
+            told = [f"{host} {_direction(offsets_s[host])}" for host in ordered]
+            yield finding(
+                "worker-clock-skew",
+                f"The clocks of {len(off)} of {counted(len(offsets_s), 'machine')} of workers are "
+                f"off that of Redis: {listed(told)}",
+                "Have the clocks of all machines set by NTP: `timedatectl status` shows which is "
+                "not. Where all are off alike, it is that of Redis's machine",
+            )
 
     def drains(self) -> Iterator[Finding]:
         for one in self._workers[:1_000]:
@@ -579,6 +602,10 @@ def _process_here(last: "WorkerStatus") -> tuple[str, str] | None:
 def _whereabouts(last: "WorkerStatus | None") -> str:
     """Return what is known of a worker that is gone, as words in brackets."""
     return "" if last is None else f", slot {last.slot} of {last.host}, process {last.pid}"
+
+
+def _direction(offset_s: float) -> str:
+    return f"{abs(offset_s):,.1f} s {'ahead' if offset_s > 0 else 'behind'}"
 
 
 def _place(worker: str) -> str:

@@ -179,6 +179,14 @@ def _of_workers(workers: list[WorkerStatus], now_ms: int) -> Iterator[Metric]:
         "Of the workers that are up, the longest time since a heartbeat; 0 without a worker.",
         {(): max(0.0, silence_s)},
     )
+    offsets_ms = [one.clock_offset_ms for one in workers if one.clock_offset_ms is not None]
+    if offsets_ms:
+        yield _gauge(
+            "seqd_clock_offset_seconds",
+            "Of the workers that are up, the farthest that a machine's clock is off that of Redis, "
+            "either way; absent where none says it.",
+            {(): max(map(abs, offsets_ms)) / 1000},
+        )
     yield _gauge(
         "seqd_unfit_workers",
         "Workers that are up and cannot run a version or trainings now; `seqd status` has why.",

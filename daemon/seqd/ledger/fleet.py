@@ -8,7 +8,7 @@ none of the workers that are up serves.
 import json
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import ValidationError
@@ -52,6 +52,17 @@ READ_BY_OTHERS_S = 2.0
 MAX_COUNTED = 1_000
 
 
+def clock_offset_ms(asked_ms: float, took_ms: float, server_ms: int) -> int:
+    """Return by how much this machine's clock is ahead of the server's; negative: behind.
+
+    `asked_ms` is this clock's time as the server was asked, who read its own within `took_ms`. Only
+    what none of these moments explains counts: a slow network makes no clock look wrong.
+    """
+    if asked_ms > server_ms:
+        return int(asked_ms - server_ms)
+    return min(0, int(asked_ms + took_ms - server_ms))
+
+
 def record_ttl_ms(heartbeat_s: float) -> int:
     """Return the time to live of a worker's record: one that missed three heartbeats is gone."""
     return max(1, int(heartbeat_s * 3_000))
@@ -76,6 +87,13 @@ class Fleet:
         """Return the time on the server's clock in milliseconds."""
         seconds, micros = cast(tuple[int, int], (yield from command("TIME")))
         return seconds * 1000 + micros // 1000
+
+    @exchange
+    def clock(self) -> Exchange[tuple[int, int]]:
+        """Return the time on the server's clock, and how far this machine's is ahead, in ms."""
+        asked_ms, began_s = time() * 1_000, monotonic()
+        now_ms = yield from self.now_ms.steps()
+        return now_ms, clock_offset_ms(asked_ms, (monotonic() - began_s) * 1_000, now_ms)
 
     @exchange
     def publish_worker(self, status: "WorkerStatus", ttl_s: float = 0.0) -> Exchange[None]:

@@ -361,7 +361,7 @@ class WorkLoop:
     def status(self) -> WorkerStatus:
         """Return this worker as it is now."""
         identity, fitness = self._context.identity, self._context.fitness
-        now_ms = self._context.ledger.fleet.now_ms()
+        now_ms, offset_ms = self._context.ledger.fleet.clock()
         cordon = self._cordon_now(now_ms)
         versions = dict(fitness.versions())
         deaths = self._deaths.deaths()
@@ -393,6 +393,7 @@ class WorkLoop:
             reads=SCHEMA_VERSION,
             started_at_ms=self._started_at_ms,
             seen_at_ms=now_ms,
+            clock_offset_ms=offset_ms,
         )
 
     def _measure(self, claim: Claim, began: float) -> None:

@@ -255,6 +255,7 @@ class DrainedWait:
 
     def _status(self, rule: CordonRule, started_at_ms: int) -> WorkerStatus:
         identity = self._identity
+        now_ms, offset_ms = self._ledger.fleet.clock()
         return WorkerStatus(
             worker=identity.name,
             slot=identity.slot.name,
@@ -269,7 +270,8 @@ class DrainedWait:
             seqd_version=__version__,
             reads=SCHEMA_VERSION,
             started_at_ms=started_at_ms,
-            seen_at_ms=self._ledger.fleet.now_ms(),
+            seen_at_ms=now_ms,
+            clock_offset_ms=offset_ms,
         )
 
 
