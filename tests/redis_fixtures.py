@@ -67,6 +67,7 @@ class PrivateServer:
         with self._path.open("a") as file:
             file.writelines(f"{line}\n" for line in extra)
         self._server: subprocess.Popen[bytes] | None = None
+        self._is_frozen = False
 
     @property
     def url(self) -> str:
@@ -112,8 +113,25 @@ class PrivateServer:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """End it as a crash would: nothing is written any more."""
+        """End it as a crash would, once all that it has answered is in its file.
+
+        A frozen one is ended as it is.
+        """
+        if self._server is not None and self._server.poll() is None and not self._is_frozen:
+            self.wait_until_written()
         self._end(signal.SIGKILL)
+
+    def wait_until_written(self) -> None:
+        """Wait until all that it has answered is in its file.
+
+        With `appendfsync everysec` a write to the file waits for up to two seconds while the disk
+        is busy with the sync before it, and the answer does not wait.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with redis.Redis.from_url(self.url, socket_timeout=START_TIMEOUT_S) as client:
+            while client.info("persistence").get("aof_buffer_length", 0) > 0:
+                assert time.monotonic() < deadline, self._log()
+                time.sleep(0.01)
 
     def stop(self) -> None:
         """End it in order; does nothing when it has ended."""
@@ -140,10 +158,12 @@ class PrivateServer:
     def freeze(self) -> None:
         """Make it hang: connections stay open, nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
+        self._is_frozen = True
 
     def thaw(self) -> None:
         """Let it go on."""
         os.kill(self.pid, signal.SIGCONT)
+        self._is_frozen = False
 
     def _end(self, number: signal.Signals) -> None:
         if self._server is None:
@@ -156,6 +176,7 @@ class PrivateServer:
             self._server.kill()
             self._server.wait()
         self._server = None
+        self._is_frozen = False
 
     def _log(self) -> str:
         log = self._config.folder / "redis.log"

@@ -119,7 +119,7 @@ def the_only_job(environment: Environment) -> str:
 
 def test_a_job_that_a_crash_left_is_not_made_twice(crashing, private_server):
     first = hand_in(crashing)
-    private_server.kill()  # at once: a submit is in the server's file before it is answered
+    private_server.kill()  # without a sync: what is in the server's file outlives its end
     private_server.start()
 
     second = hand_in(crashing)
@@ -129,6 +129,7 @@ def test_a_job_that_a_crash_left_is_not_made_twice(crashing, private_server):
 
 def test_a_job_that_a_crash_took_away_is_made_again(crashing, private_server):
     crashing.redis.set("before", "1")
+    private_server.wait_until_written()
     file = private_server.append_only_file()
     written_bytes = file.stat().st_size
     first = hand_in(crashing)
