@@ -287,9 +287,15 @@ def classifying(cluster: Cluster, **variables: str) -> "subprocess.Popen[str]":
     )
 
 
-def its_job(client: Client) -> str:
-    wait_until(lambda: len(client.jobs()) == 1, "the command has sent its job")
-    time.sleep(0.5)  # until it reads
+def its_job(client: Client, server: PrivateServer) -> str:
+    """Wait until the command has sent all of its job, and waits for the answers; the job's id."""
+    wait_until(lambda: [job.sealed for job in client.jobs()] == [True], "the job is sent")
+    with Redis.from_url(server.url) as redis:
+
+        def reads() -> bool:
+            return any(one["cmd"] == "xread" and "b" in one["flags"] for one in redis.client_list())
+
+        wait_until(reads, "the command waits for what is new of its job")
     return client.jobs()[0].job_id
 
 
@@ -298,7 +304,7 @@ def test_a_command_that_gives_up_says_how_to_go_on_and_the_job_does(
 ) -> None:
     cluster_on.publish_catalog()
     command = classifying(cluster_on, SEQD_OUTAGE_S="1")
-    job_id = its_job(cluster_on.client())
+    job_id = its_job(cluster_on.client(), private_server)
     private_server.kill()
 
     _, err = command.communicate(timeout=30)
@@ -322,7 +328,7 @@ def test_a_command_that_is_interrupted_in_an_outage_names_its_job(
 ) -> None:
     cluster_on.publish_catalog()
     command = classifying(cluster_on)
-    job_id = its_job(cluster_on.client())
+    job_id = its_job(cluster_on.client(), private_server)
     private_server.kill()
     time.sleep(1.5)
 
@@ -345,7 +351,7 @@ def test_a_command_goes_on_after_an_outage_as_if_there_had_been_none(
 ) -> None:
     cluster_on.publish_catalog()
     command = classifying(cluster_on)
-    its_job(cluster_on.client())
+    its_job(cluster_on.client(), private_server)
     private_server.kill()
     time.sleep(AWAY_S)
     private_server.start()
