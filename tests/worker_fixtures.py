@@ -4,6 +4,7 @@
     module_cluster   the same for one file, whose tests make models in its store
     empty_cluster    a ledger and a store of the test's own; start and kill workers at will
     own_cluster      the same on `own_server`, which a test may kill and fill
+    held             a file: items wait while it is there, where their job names it as `held_by`
 
 A worker is started as `seqd up` starts it, with the plugin of `light_plugin/` and no other,
 short leases, and a log that is shown when something does not come in time. Whatever a test
@@ -16,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -313,6 +314,21 @@ class Cluster:
         publish_catalog(ledger, registry, store, is_away=is_away)
         redis.close()
 
+    def wait_for_holder(self, job_id: str, workers: Sequence[LiveWorker]) -> LiveWorker:
+        """Wait until one of the workers holds a unit of a job; return it."""
+        assert self.settings.redis_url is not None
+        found: list[LiveWorker] = []
+        with connect(self.settings.redis_url) as redis:
+
+            def is_held() -> bool:
+                leases = redis.hvals(self.settings.keys.leases(job_id))
+                names = {lease.decode().partition(" ")[2] for lease in leases}
+                found[:] = [worker for worker in workers if worker.name in names]
+                return bool(found)
+
+            wait_until(is_held, f"one of {[worker.name for worker in workers]} holds a unit")
+        return found[0]
+
     def starts_of_units(self, job_id: str) -> list[int]:
         """How often each unit of a job was claimed."""
         return self._figures(self.settings.keys.attempts(job_id))
@@ -450,3 +466,12 @@ def empty_cluster(redis_server: Server, tmp_path: Path) -> Iterator[Cluster]:
     finally:
         own.close()
         forget_keys(redis_server.url, settings.prefix)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Path]:
+    """A file that items wait for which name it as `held_by`; gone by the end of the test."""
+    path = tmp_path / "held"
+    path.touch()
+    yield path
+    path.unlink(missing_ok=True)

@@ -332,10 +332,11 @@ def test_interactive_work_overtakes_a_bulk_job(client):
     assert bulk.cancel() is JobState.CANCELLED
 
 
-def test_many_small_jobs_are_worked_on_together(client):
-    blocker = client.classify(["a"] * 8, model="echo", parameters={"delay_ms": 50})
+def test_many_small_jobs_are_worked_on_together(client, held):
+    blocker = client.classify(["a"] * 8, model="echo", parameters={"held_by": str(held)})
     wait_until(lambda: blocker.record().state is JobState.RUNNING, "the worker is busy")
     jobs = [client.classify(["batch"], model="echo", parameters={"note": "n"}) for n in range(16)]
+    held.unlink()
 
     labels = [label for job in jobs for label in labels_of(list(job.results()))]
 
