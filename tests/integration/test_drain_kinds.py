@@ -59,21 +59,6 @@ def two_workers(cluster: Cluster, **settings: object) -> list[LiveWorker]:
     return [worker.wait_until_ready() for worker in workers]
 
 
-def holder_of(cluster: Cluster, workers: list[LiveWorker], job: JobHandle) -> LiveWorker:
-    """Wait until one of the workers holds a unit of a job; returns it."""
-    assert cluster.settings.redis_url is not None
-    found: list[str] = []
-    with connect(cluster.settings.redis_url) as redis:
-
-        def held() -> bool:
-            leases = redis.hvals(cluster.settings.keys.leases(job.job_id))
-            found[:] = [lease.decode().partition(" ")[2] for lease in leases]
-            return bool(found)
-
-        wait_until(held, "a unit is in hand")
-    return next(worker for worker in workers if worker.name == found[0])
-
-
 def ended(cluster: Cluster, worker: LiveWorker, end: End) -> float:
     """End a worker, and check how it ended; returns when it was asked to."""
     began = time.monotonic()
@@ -93,12 +78,12 @@ def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     job = empty_cluster.client().train(
         [{"text": "a", "label": "pos"}], model="echo", parameters=parameters
     )
-    ending = holder_of(empty_cluster, workers, job)
+    ending = empty_cluster.wait_for_holder(job.job_id, workers)
     (other,) = (worker for worker in workers if worker is not ending)
     wait_until(lambda: diary.exists() and "step 5" in diary.read_text(), "it has learnt something")
 
     began = ended(empty_cluster, ending, end)
-    assert holder_of(empty_cluster, [other], job) is other
+    assert empty_cluster.wait_for_holder(job.job_id, [other]) is other
     went_on_s = time.monotonic() - began
 
     assert went_on_s < AT_ONCE_S
@@ -121,7 +106,7 @@ def test_a_text_goes_on_where_it_was_on_another_worker(empty_cluster: Cluster, e
     job = client.generate(["a"], model="echo", stream=True, parameters=slow)
     deltas = job.stream()
     before = list(itertools.islice(deltas, 5))
-    ending = holder_of(empty_cluster, workers, job)
+    ending = empty_cluster.wait_for_holder(job.job_id, workers)
 
     began = ended(empty_cluster, ending, end)
     after = [next(deltas)]
@@ -188,7 +173,7 @@ def test_a_classification_is_committed_or_released_within_its_unit(
     job = empty_cluster.client().classify(texts, model="echo", parameters={"delay_ms": 10.0})
     results = job.results()
     next(results)
-    ending = holder_of(empty_cluster, workers, job)
+    ending = empty_cluster.wait_for_holder(job.job_id, workers)
 
     began = ended(empty_cluster, ending, end)
     list(results)
@@ -209,7 +194,7 @@ def test_items_in_hand_are_finished_and_not_computed_twice(
     job = empty_cluster.client().classify(
         [f"text {number}" for number in range(8)], model="echo", parameters={"delay_ms": 300.0}
     )
-    ending = holder_of(empty_cluster, workers, job)
+    ending = empty_cluster.wait_for_holder(job.job_id, workers)
 
     ended(empty_cluster, ending, end)
 

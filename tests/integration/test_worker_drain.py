@@ -7,19 +7,18 @@ releases, and notifies of, can explain that somebody goes on.
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from redis_fixtures import Server, forget_keys
-from seqd_schemas import ItemSuccess, WorkerState
+from seqd_schemas import ItemSuccess
 from worker_fixtures import Cluster, LiveWorker, live_settings, processes_of_group, wait_until
 
 pytestmark = pytest.mark.processes
 
-#: One unit, which the plugin leaves between two items.
+#: One unit.
 TEXTS = [f"text {number}" for number in range(8)]
-UNIT_S = 1.6
-SLOWLY = {"delay_ms": UNIT_S / len(TEXTS) * 1_000}
 
 #: The next look of a reconciler comes after 30 s and a lease ends after 60 s. Within half of that
 #: only the ending worker can have given its unit back and woken the other one. How soon it all
@@ -64,22 +63,6 @@ def two_workers(cluster: Cluster) -> list[LiveWorker]:
     return [worker.wait_until_ready() for worker in cluster.workers if worker.is_up()]
 
 
-def busy_one(workers: list[LiveWorker]) -> LiveWorker:
-    """Wait until one of the workers works; returns it."""
-    found: list[LiveWorker] = []
-
-    def works(worker: LiveWorker) -> bool:
-        status = worker.status()
-        return status is not None and status.state is WorkerState.BUSY
-
-    def somebody_works() -> bool:
-        found[:] = filter(works, workers)
-        return bool(found)
-
-    wait_until(somebody_works, "a worker is busy")
-    return found[0]
-
-
 @pytest.mark.parametrize(
     ("fleet", "number", "to_group", "times"),
     [
@@ -90,11 +73,11 @@ def busy_one(workers: list[LiveWorker]) -> LiveWorker:
     indirect=["fleet"],
 )
 def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
-    fleet: Cluster, number: signal.Signals, to_group: bool, times: int
+    fleet: Cluster, held: Path, number: signal.Signals, to_group: bool, times: int
 ) -> None:
     workers = two_workers(fleet)
-    job = fleet.client().classify(TEXTS, model="echo", parameters=SLOWLY)
-    ending = busy_one(workers)
+    job = fleet.client().classify(TEXTS, model="echo", parameters={"held_by": str(held)})
+    ending = fleet.wait_for_holder(job.job_id, workers)
     (other,) = (worker for worker in workers if worker is not ending)
 
     began = time.monotonic()
@@ -104,8 +87,9 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
         else:
             ending.ask_to_end(number)
         time.sleep(0.1)
-    assert busy_one([other]) is other
+    assert fleet.wait_for_holder(job.job_id, [other]) is other
     went_on_after_s = time.monotonic() - began
+    held.unlink()
     status = ending.wait_for_end()
 
     assert status == 0
