@@ -15,11 +15,14 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def elsewhere(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Settings of a machine that shares the cluster's Redis, and nothing else."""
+def elsewhere(module_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings of a machine that shares the cluster's Redis, and nothing else.
+
+    The cluster is this file's own: others make versions, and damage some.
+    """
     for name, value in clean_environment(
-        SEQD_REDIS_URL=str(cluster.settings.redis_url),
-        SEQD_PREFIX=cluster.settings.prefix,
+        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_PREFIX=module_cluster.settings.prefix,
         SEQD_DATA_DIR=str(tmp_path),
     ).items():
         monkeypatch.setenv(name, value)
@@ -32,7 +35,7 @@ def records_of(ended: Ended) -> list[dict[str, object]]:
 
 
 def test_a_machine_without_the_plugin_lists_what_workers_can_run(
-    cluster: Cluster, elsewhere: Path, capsys: Capture
+    module_cluster: Cluster, elsewhere: Path, capsys: Capture
 ) -> None:
     (entry,) = records_of(here(capsys, "models", "list", "--json"))
 
@@ -41,7 +44,7 @@ def test_a_machine_without_the_plugin_lists_what_workers_can_run(
         ["classify", "generate", "train"],
     )
     (worker,) = cast(list[dict[str, object]], entry["workers"])
-    assert worker["worker"] == cluster.workers[0].name
+    assert worker["worker"] == module_cluster.workers[0].name
     assert worker["versions"][:1] == [1]  # type: ignore[index]
     assert worker["unfit"] == []
     assert not (elsewhere / "models").exists()
@@ -66,14 +69,14 @@ def test_this_machines_own_store_has_other_models(elsewhere: Path, capsys: Captu
 
 
 def test_a_model_is_shown_with_the_version_that_is_meant_and_its_workers(
-    cluster: Cluster, elsewhere: Path, capsys: Capture
+    module_cluster: Cluster, elsewhere: Path, capsys: Capture
 ) -> None:
     shown = here(capsys, "models", "show", "echo@1")
     record = here(capsys, "models", "show", "echo@1", "--json").json()
 
     facts = [line.split()[:2] for line in shown.out.splitlines()]
     assert ["model", "echo"] in facts and ["version", "1"] in facts
-    assert cluster.workers[0].name in shown.out
+    assert module_cluster.workers[0].name in shown.out
     assert (
         "Its card, and what it has learnt, on a machine that has the store: seqd models show "
         "echo@1 --local\n"
