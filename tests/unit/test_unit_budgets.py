@@ -24,6 +24,7 @@ from seqd.worker.unit_budgets import (
     UnitCosts,
     UnitSize,
 )
+from worker_fixtures import wait_until
 
 SECONDS = st.floats(min_value=0.0, max_value=1e6)
 RULES = st.builds(
@@ -128,9 +129,14 @@ def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
     assert seconds_of(costs, size) >= 1.0  # a hundred times what ten characters took
 
 
-def test_the_slowest_of_the_last_calls_counts_and_memory_is_bounded() -> None:
+def test_the_slowest_of_the_last_calls_counts_and_memory_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     costs, size = UnitCosts(), UnitSize(items=1, characters=1, longest=1)
-    a_cost(costs, size)
+    now_s = 1_000.0
+    monkeypatch.setattr("seqd.worker.unit_budgets.monotonic", lambda: now_s)
+    with costs.measuring("kind", 1, size):
+        now_s += 0.5
     for _ in range(CALLS_KEPT - 1):
         with costs.measuring("kind", 1, size):
             pass
@@ -142,7 +148,7 @@ def test_the_slowest_of_the_last_calls_counts_and_memory_is_bounded() -> None:
         with costs.measuring(f"kind {number}", 1, size):
             pass
 
-    assert slow_s >= 0.01 > fast_s
+    assert (slow_s, fast_s) == (0.5, 0.0)
     assert costs.expected("kind", 1, size) is None
 
 
@@ -232,36 +238,45 @@ def test_sizes_that_are_remembered_are_bounded() -> None:
     assert (oldest.basis, newest.basis) == (Basis.LARGER_CALLS, Basis.LIKE_CALLS)
 
 
-def hangs_of(
-    budget: Budget | None, work: Callable[[Silence], None], max_silent_s: float = 60.0
-) -> list[Hang]:
-    """The hangs that are found while something works."""
+Work = Callable[[Silence, list[Hang]], None]
+
+
+def hangs_of(budget: Budget | None, work: Work, max_silent_s: float = 60.0) -> list[Hang]:
+    """Return the hangs that are found while something works, which is told of them."""
     hangs: list[Hang] = []
     silence = Silence(max_silent_s, hangs.append, least_s=0.1)
     silence.start()
     try:
         with silence.computing(), silence.within(budget):
-            work(silence)
+            work(silence, hangs)
     finally:
         silence.close()
     return hangs
 
 
-def asks_for(seconds: float) -> Callable[[Silence], None]:
-    """Something that asks whether to stop all the time."""
+def asks_until_found(silence: Silence, hangs: list[Hang]) -> None:
+    """Ask whether to stop all the time, on a busy machine for longer: its waits do not count."""
 
-    def work(silence: Silence) -> None:
-        for _ in range(round(seconds / 0.005)):
-            silence.hear()
-            sleep(0.005)
+    def asks() -> bool:
+        silence.hear()
+        return hangs != []
 
-    return work
+    wait_until(asks, "a hang is found")
+
+
+def is_silent_until_found(silence: Silence, hangs: list[Hang]) -> None:
+    wait_until(lambda: hangs != [], "a hang is found")
+
+
+def asks_for_a_while(silence: Silence, hangs: list[Hang]) -> None:
+    for _ in range(300):
+        silence.hear()
+        sleep(0.005)
 
 
 def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop() -> None:
-    found = hangs_of(Budget(0.01, silent_s=10.0, unit_s=0.1), asks_for(0.8))
+    found = hangs_of(Budget(0.01, silent_s=10.0, unit_s=0.1), asks_until_found)
 
-    assert found
     assert found[0].expected_s == 0.01
     assert found[0].seconds > 0.1
     assert str(found[0]) == (
@@ -271,14 +286,14 @@ def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop(
 
 
 def test_what_is_silent_past_its_budget_is_a_hang_before_the_limit_for_all() -> None:
-    found = hangs_of(Budget(0.01, silent_s=0.1, unit_s=10.0), lambda silence: sleep(0.8))
+    found = hangs_of(Budget(0.01, silent_s=0.1, unit_s=10.0), is_silent_until_found)
 
-    assert found
     assert found[0].expected_s is None
 
 
 def test_without_a_budget_what_asks_may_go_on() -> None:
-    assert hangs_of(None, asks_for(0.3), max_silent_s=0.2) == []
+    # It asks 200 times in each second that it may be silent for.
+    assert hangs_of(None, asks_for_a_while, max_silent_s=1.0) == []
 
 
 def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -> None:
@@ -305,17 +320,42 @@ def test_where_nobody_counts_no_wait_is_known(tmp_path: Path) -> None:
     assert RunDelay(tmp_path / "none").since_last_s() == 0.0
 
 
+class SeenDelay(RunDelay):
+    """The waits of a thread of a folder, with what happens before each look at them."""
+
+    def __init__(self, tasks: Path, before: Callable[[int], None] = lambda looks: None) -> None:
+        super().__init__(tasks)
+        self.looks = 0
+        self._before = before
+
+    def waits_for_disk(self) -> bool:
+        self.looks += 1
+        self._before(self.looks)
+        return super().waits_for_disk()
+
+    def wait_for_looks(self, count: int) -> None:
+        """Wait for so many more."""
+        due = self.looks + count
+        wait_until(lambda: self.looks >= due, f"it is looked {count} times")
+
+
+#: Looks of 25 ms and more each: together they take several times a budget of 100 ms.
+MANY_LOOKS = 20
+
+
 def test_work_that_waits_for_a_processor_keeps_to_its_budget(tmp_path: Path) -> None:
     thread, found = tmp_path / "10", list[Hang]()
     thread.mkdir()
-    silence = Silence(60.0, found.append, least_s=0.1, delay=RunDelay(tmp_path))
+
+    def wait(looks: int) -> None:
+        (thread / "schedstat").write_text(f"5 {looks}000000000 7\n")
+
+    delay = SeenDelay(tmp_path, wait)
+    silence = Silence(60.0, found.append, least_s=0.1, delay=delay)
     silence.start()
 
     with silence.computing(), silence.within(Budget(0.01, silent_s=0.1, unit_s=0.1)):
-        for waited_s in range(40):
-            (thread / "new").write_text(f"5 {waited_s}000000000 7\n")
-            (thread / "new").rename(thread / "schedstat")
-            sleep(0.01)
+        delay.wait_for_looks(MANY_LOOKS)
     silence.close()
 
     assert found == []
@@ -325,14 +365,13 @@ def test_work_that_waits_for_a_disk_keeps_to_its_budget(tmp_path: Path) -> None:
     thread, found = tmp_path / "10", list[Hang]()
     thread.mkdir()
     (thread / "stat").write_text("10 (a) R (python) D 1 10 10 0\n")
-    silence = Silence(60.0, found.append, least_s=0.1, delay=RunDelay(tmp_path))
+    delay = SeenDelay(tmp_path)
+    silence = Silence(60.0, found.append, least_s=0.1, delay=delay)
     silence.start()
 
     with silence.computing(), silence.within(Budget(0.01, silent_s=0.1, unit_s=0.1)):
-        sleep(0.3)
+        delay.wait_for_looks(MANY_LOOKS)
         assert found == []
         (thread / "stat").write_text("10 (a) D (python) S 1 10 10 0\n")
-        sleep(0.4)
+        wait_until(lambda: found != [], "a hang is found")
     silence.close()
-
-    assert found
