@@ -3,17 +3,15 @@
 import asyncio
 import io
 import json
-import os
 import signal
-import time
 from collections.abc import Callable
-from threading import Thread
 
 import pytest
 
 from builders import a_chunk, a_classify_job
 from cli_builders import Ended, here
 from ledger_fixtures import Environment
+from seqd.cli.ui.many_jobs import Walk
 from seqd.client import AsyncClient, Client, JobCount, JobsActedOn
 from seqd.errors import InvalidRequest
 from seqd.ledger.job_filter import job_filter
@@ -324,23 +322,22 @@ def test_of_many_jobs_a_person_types_the_number(
 
 
 def test_ctrl_c_stops_between_two_steps_and_the_same_command_goes_on(
-    environment: Environment, command: Run
+    environment: Environment, command: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hand_in(environment, 1_500)
+    acted_on = Walk.acted_on
 
-    def interrupt() -> None:
-        while environment.redis.zcard(environment.keys.open_jobs()) > 1_400:
-            time.sleep(0.001)
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupted(self: Walk, done: JobsActedOn) -> None:
+        acted_on(self, done)
+        signal.raise_signal(signal.SIGINT)
 
-    watcher = Thread(target=interrupt, daemon=True)
-    watcher.start()
-    stopped = command("cancel", "--tenant", "acme", "--yes")
-    watcher.join()
+    with monkeypatch.context() as during:
+        during.setattr(Walk, "acted_on", interrupted)  # it comes while the first step is shown
+        stopped = command("cancel", "--tenant", "acme", "--yes")
     left = environment.redis.zcard(environment.keys.open_jobs())
     again = command("cancel", "--tenant", "acme", "--yes")
 
-    assert stopped.status == 130
+    assert (stopped.status, left) == (130, 1_500 - ACTED_AT_ONCE[JobAction.CANCEL])
     said = f"Stopped: {1_500 - left:,} of 1,500 jobs were cancelled."
     assert stopped.out == f"{said} The same command goes on with the rest.\n"
     assert again.out == f"{left:,} jobs were cancelled.\n"
