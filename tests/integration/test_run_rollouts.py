@@ -20,14 +20,11 @@ from store_builders import a_version_draft
 from task_fixtures import TaskCluster
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+# Each starts a candidate, whose worker has to look at the store.
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 Capture = pytest.CaptureFixture[str]
 TEXTS = {f"item-{number}": f"text {number}" for number in range(200)}
-
-
-# Each starts a candidate, whose worker has to look at the store.
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)

@@ -117,20 +117,27 @@ def test_a_successor_that_does_not_come_up_leaves_the_old_worker_at_work(tmp_pat
 def test_a_worker_that_was_just_started_is_known_before_it_has_loaded_its_plugins(
     tmp_path: Path,
 ) -> None:
-    plugin = shutil.copytree(PLUGIN, tmp_path / "plugin")
+    plugin, may_load = shutil.copytree(PLUGIN, tmp_path / "plugin"), tmp_path / "may-load"
+    waits = (
+        "import time\nfrom pathlib import Path\n"
+        f"while not Path({str(may_load)!r}).exists():\n    time.sleep(0.05)\n"
+    )
     with (
         running_up(tmp_path, plugin_folders=[plugin], heartbeat_s=5.0, lease_s=60.0) as up,
         Client(settings=up.settings) as client,
     ):
         source = (plugin / "seqd_light.py").read_text()
-        slow = source.replace("from collections", "import time\ntime.sleep(3)\nfrom collections", 1)
-        (plugin / "seqd_light.py").write_text(slow)
+        (plugin / "seqd_light.py").write_text(
+            source.replace("from collections", f"{waits}from collections", 1)
+        )
         assert seqd(up, "workers", "restart").status == 0
         wait_until(lambda: len(client.workers()) == 2, "the next one is known")
         (starting,) = [one for one in client.workers() if not one.plugins]
         with pytest.raises(UnknownModel) as refused:
             client.predict("a", model="topics")
+        may_load.touch()
         up.wait_for(" replaced pid ")
+        wait_until(lambda: len(client.workers()) == 1, "the old one is gone")
         ready = client.workers()
 
     assert (starting.state, starting.slot) == (WorkerState.STARTING, "cpu:0")

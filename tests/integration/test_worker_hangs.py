@@ -61,6 +61,7 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # what waits for a processor does not count, so it takes longer then
 def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succeed(
     empty_cluster: Cluster,
 ) -> None:

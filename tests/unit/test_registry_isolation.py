@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import logging
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -236,8 +237,12 @@ def test_an_import_over_the_budget_is_warned_about(caplog, monkeypatch):
     registry_of("slow")
 
     (message,) = caplog.messages
-    assert message.startswith("plugin slow (zoo-slow 1.0) took 0.")
-    assert message.endswith("s to load; a description must import nothing heavy")
+    # On a busy machine it takes longer than it sleeps.
+    assert re.fullmatch(
+        r"plugin slow \(zoo-slow 1\.0\) took \d+\.\d+ s to load; a description must import nothing "
+        "heavy",
+        message,
+    )
 
 
 def test_a_plugin_that_imports_a_deep_learning_library_is_refused(tmp_path, monkeypatch):
