@@ -193,7 +193,8 @@ def predict(fleet: Fleet, client: Client) -> None:
 
 def steer(fleet: Fleet, client: Client) -> None:
     """Cancel, pause, resume, retry, continue, remove; a deadline that passes."""
-    slow = client.classify((f"s{n}" for n in range(64)), model="echo", parameters={"delay_ms": 20})
+    # 13 s of work, which is cancelled when it was looked at.
+    slow = client.classify((f"s{n}" for n in range(640)), model="echo", parameters={"delay_ms": 20})
     slow.pause()
     assert slow.record().state is JobState.PAUSED
     client.resume(slow.job_id)
@@ -405,14 +406,17 @@ def scrape(fleet: Fleet, client: Client) -> None:
             with urllib.request.urlopen(address, timeout=10) as answer:
                 return str(answer.read().decode())
 
-        # The rights are looked for behind the first read, which on a busy machine takes its time.
-        wait_until(lambda: "seqd_missing_rights 0.0" in scraped(), "no right is missing", 10)
+        # The rights are looked for behind the first read, and a worker says that it is busy a
+        # moment after its claim.
+        wait_until(lambda: "seqd_missing_rights 0.0" in scraped(), "no right is missing")
+        busy = 'seqd_busy_workers{model="echo",task="train"} 1.0'
+        wait_until(lambda: busy in scraped(), "the worker is busy")
         text = scraped()
     server = fleet.ledger(Role.EXPORTER).figures.read().server
     assert server is not None and server.memory_ratio is not None
     job.cancel()
     assert "seqd_up 1.0" in text
-    assert 'seqd_busy_workers{model="echo",task="train"} 1.0' in text
+    assert busy in text
     assert "seqd_redis_memory_ratio" in text
 
 

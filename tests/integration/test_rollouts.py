@@ -80,11 +80,23 @@ def results_of(
     return job.job_id, {result.custom_id: result for result in job.results()}
 
 
-def counts_of(cluster: Cluster, store: ModelStore, model: str) -> dict[int, VersionCounts]:
+def counts_of(
+    cluster: Cluster, store: ModelStore, model: str, items: int
+) -> dict[int, VersionCounts]:
+    """Return the counts of both versions, once they are of so many items together.
+
+    A worker counts after the commit that ends the job.
+    """
     rollout = store.rollout(model)
     assert rollout is not None
-    ledger = cluster.client()._ledger
-    return {one.version: one for one in ledger.rollouts.of(model, rollout.id)}
+    ledger, counts = cluster.client()._ledger, dict[int, VersionCounts]()
+
+    def are_counted() -> bool:
+        counts.update({one.version: one for one in ledger.rollouts.of(model, rollout.id)})
+        return sum(one.items for one in counts.values()) >= items
+
+    wait_until(are_counted, f"{items} items are counted")
+    return counts
 
 
 def test_a_canary_answers_its_share_of_the_items_and_each_result_names_its_version(
@@ -105,7 +117,7 @@ def test_a_canary_answers_its_share_of_the_items_and_each_result_names_its_versi
     for name, result in results.items():
         assert result.ok
         assert result.output.label == f"{result.version}:{TEXTS[name]}"
-    counts = counts_of(module_cluster, store, model)
+    counts = counts_of(module_cluster, store, model, 400)
     assert (counts[1].items, counts[2].items) == (400 - len(candidates), len(candidates))
     assert (counts[1].errors, counts[2].errors) == (0, 0)
 
@@ -135,7 +147,7 @@ def test_a_shadow_leaves_the_answers_and_is_counted(
     assert rollout is not None
     shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
     assert all(result.ok and result.output.label.startswith("1:") for result in results.values())
-    counts = counts_of(module_cluster, store, model)
+    counts = counts_of(module_cluster, store, model, 400 + shadowed)
     assert (counts[1].items, counts[2].items) == (400, shadowed)
     assert counts[2].differing == shadowed  # each label begins with the version's number
     assert counts[2].busy_s > 0
@@ -238,9 +250,11 @@ def test_rollback_ends_a_canary_for_jobs_that_run_too(
         max_running_units=1,
     )
     wait_until(lambda: running.record().counts.done > 0, "it runs")
+    running.pause()  # so that some units are begun after the command
 
     ended = here(capsys, "models", "rollback", model, "--reason", "not today")
     assert ended.out == (f"The canary of {model}@2 is ended; {model}@1 answers all items.\n")
+    client.resume(running.job_id)
 
     results = [result for result in running.results() if result.ok]
     assert len(results) == 160
@@ -269,11 +283,12 @@ def test_a_canary_is_promoted_and_jobs_that_run_keep_their_share(
 
 
 def test_models_show_counts_both_versions(
-    client: Client, store: ModelStore, capsys: Capture
+    module_cluster: Cluster, client: Client, store: ModelStore, capsys: Capture
 ) -> None:
     model = a_model(store, client)
     try_version(capsys, model, "--share", "25%", "--reason", "more data")
     results_of(client, model)
+    counts_of(module_cluster, store, model, 400)
 
     ended = here(capsys, "models", "show", model)
 
@@ -307,13 +322,14 @@ def test_a_candidate_is_not_removed_while_a_job_takes_part_in_its_canary(
 
 
 def test_a_program_without_the_store_tries_a_version_and_ends_that(
-    client: Client, store: ModelStore
+    module_cluster: Cluster, client: Client, store: ModelStore
 ) -> None:
     name = a_model(store, client)
     model = client.model(name)
 
     begun = model.canary(2, 0.25, max_error_rate=0.02, reason="more data")
     results_of(client, name)
+    counts_of(module_cluster, store, name, 400)
 
     assert begun.rollout == model.rollout == store.rollout(name)
     assert begun.rollout is not None

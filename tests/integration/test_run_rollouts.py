@@ -79,11 +79,23 @@ def answers_of(client: Client, model: str) -> tuple[str, Mapping[str, tuple[int 
     return job.job_id, {one.custom_id: (one.version, one.unwrap().text) for one in job.results()}
 
 
-def counts_of(cluster: TaskCluster, store: ModelStore, model: str) -> dict[int, VersionCounts]:
+def counts_of(
+    cluster: TaskCluster, store: ModelStore, model: str, items: int
+) -> dict[int, VersionCounts]:
+    """Return the counts of both versions, once they are of so many items together.
+
+    A worker counts after the commit that ends the job.
+    """
     rollout = store.rollout(model)
     assert rollout is not None
-    ledger = cluster.client()._ledger
-    return {one.version: one for one in ledger.rollouts.of(model, rollout.id)}
+    ledger, counts = cluster.client()._ledger, dict[int, VersionCounts]()
+
+    def are_counted() -> bool:
+        counts.update({one.version: one for one in ledger.rollouts.of(model, rollout.id)})
+        return sum(one.items for one in counts.values()) >= items
+
+    wait_until(are_counted, f"{items} items are counted")
+    return counts
 
 
 def test_a_canary_answers_its_share_and_each_result_names_its_version(
@@ -100,7 +112,7 @@ def test_a_canary_answers_its_share_and_each_result_names_its_version(
     for name, (version, text) in answers.items():
         assert version == (2 if name in candidates else 1)
         assert text == f"{version}:{TEXTS[name][::-1]}"
-    counts = counts_of(task_cluster, store, model)
+    counts = counts_of(task_cluster, store, model, 200)
     assert (counts[1].items, counts[2].items) == (200 - len(candidates), len(candidates))
     assert counts[2].errors == 0
 
@@ -117,7 +129,7 @@ def test_a_shadow_leaves_the_answers_and_other_outputs_are_counted(
     rollout = client.job(job_id).record().rollout
     assert rollout is not None
     shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
-    found = counts_of(task_cluster, store, model)[2]
+    found = counts_of(task_cluster, store, model, 200 + shadowed)[2]
     assert (found.items, found.differing, found.errors) == (shadowed, shadowed, 0)
 
 
@@ -127,9 +139,12 @@ def test_a_shadow_that_gives_the_same_outputs_differs_in_none(
     model = a_model(store, client, prefix="1:")
     promote(capsys, model, "--shadow", "50%")
 
-    answers_of(client, model)
+    job_id, _ = answers_of(client, model)
 
-    found = counts_of(task_cluster, store, model)[2]
+    rollout = client.job(job_id).record().rollout
+    assert rollout is not None
+    shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
+    found = counts_of(task_cluster, store, model, 200 + shadowed)[2]
     assert found.items > 0
     assert found.differing == 0
 

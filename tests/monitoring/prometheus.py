@@ -64,10 +64,6 @@ class Prometheus:
         """Return the alerts that fire."""
         return [one for one in self._get("alerts")["alerts"] if one["state"] == "firing"]
 
-    def firing(self) -> set[str]:
-        """Return the names of the alerts that fire."""
-        return {one["labels"]["alertname"] for one in self.alerts()}
-
     def targets_up(self) -> int:
         """Return how many of its targets it could read."""
         return sum(one["health"] == "up" for one in self._get("targets")["activeTargets"])
@@ -150,13 +146,14 @@ def wait_for_alerts(
     running: Prometheus,
     names: AbstractSet[str],
     allowed: AbstractSet[str] = frozenset(),
-    timeout_s: float = 60.0,
-) -> None:
-    """Wait until these alerts fire, and no others but those that are allowed."""
+    timeout_s: float = 120.0,
+) -> list[dict[str, Any]]:
+    """Wait until these alerts fire, and no others but those that are allowed; return them."""
     deadline = time.monotonic() + timeout_s
     while True:
-        found = running.firing()
+        alerts = running.alerts()
+        found = {one["labels"]["alertname"] for one in alerts}
         if names <= found <= names | allowed:
-            return
+            return alerts
         assert time.monotonic() < deadline, f"{sorted(found)} fire, and not {sorted(names)}"
         time.sleep(0.1)
