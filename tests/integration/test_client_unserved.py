@@ -55,9 +55,10 @@ def test_whoever_waits_for_a_job_with_no_worker_up_is_told_once(
 
 
 def publish_starting(cluster: Cluster) -> None:
+    """Publish a worker that is starting, for as long as a test may take."""
     with connect(str(cluster.settings.redis_url)) as redis:
         Ledger(redis, cluster.settings, lambda route: None).fleet.publish_worker(
-            a_worker_status(worker="w1", plugins=(), state=WorkerState.STARTING)
+            a_worker_status(worker="w1", plugins=(), state=WorkerState.STARTING), ttl_s=60
         )
 
 
@@ -71,7 +72,6 @@ def test_a_job_for_a_model_that_a_starting_worker_may_bring_is_sent_once_it_is_t
     assert str(refused.value).endswith(" A worker is still starting (w1): try again in a moment.")
 
     with ThreadPoolExecutor(1) as pool:
-        publish_starting(empty_cluster)
         sent = pool.submit(client.classify, ["a"], model="echo")
         assert not wait([sent], timeout=0.4).done
         empty_cluster.publish_catalog()

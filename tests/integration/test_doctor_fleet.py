@@ -45,6 +45,9 @@ pytestmark = pytest.mark.processes
 
 HOUR_MS = 3_600_000
 
+#: An age that is told alike for half a minute more: a test may take its time.
+AGE_MS = 20 * 60_000
+
 
 def now_ms() -> int:
     return int(time.time() * 1_000)
@@ -222,8 +225,8 @@ def test_a_worker_that_was_given_a_name_has_none_in_its_place_by_a_name_like_it(
 
 
 def last_said(environment: Environment, worker: str, **changes: object) -> None:
-    """Have a worker report once, a minute ago."""
-    publish(environment, worker, seen_at_ms=now_ms() - 60_000, **changes)
+    """Have a worker report once, `AGE_MS` ago."""
+    publish(environment, worker, seen_at_ms=now_ms() - AGE_MS, **changes)
     environment.redis.delete(environment.keys.worker(worker))
 
 
@@ -233,7 +236,7 @@ def test_of_a_worker_that_is_silent_it_is_known_where_it_was(environment: Enviro
 
     (what,) = whats(examined(environment), "worker-silent")
 
-    assert "w1 (60 s ago, slot cuda:1 of h2, process 77)" in what
+    assert "w1 (20 min ago, slot cuda:1 of h2, process 77)" in what
 
 
 def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_again(
@@ -254,7 +257,7 @@ def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_
 
     assert f"its process {process.pid} on this machine is there (state " in runs.what
     assert stopped.do == f"Let it go on: `kill -CONT {process.pid}`."
-    assert stopped.what.startswith("w1 has not been heard of for 60 s: its process ")
+    assert stopped.what.startswith("w1 has not been heard of for 20 min: its process ")
     assert ended.what.endswith("is not there any more. It still holds 0 units.")
 
 
@@ -273,7 +276,7 @@ def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop
     environment: Environment,
 ) -> None:
     death = {"cause": "out_of_memory", "message": "It took 2 GB of 2 GB.", "pid": 7}
-    deaths = [ChildDeath(at_ms=now_ms() - ago_ms, **death) for ago_ms in (180_000, 60_000)]
+    deaths = [ChildDeath(at_ms=now_ms() - ago_ms, **death) for ago_ms in (360_000, 180_000)]
     slow = [ChildDeath(at_ms=now_ms() - 900_000 * n, **death) for n in (3, 2, 1)]
 
     publish(environment, "cpu:0@h1-a", deaths=deaths)
@@ -285,7 +288,7 @@ def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop
 
     assert twice == [
         "Processes that died within the last hour by out_of_memory: cpu:0@h1-a 2 times; the last "
-        "60 s ago. It took 2 GB of 2 GB."
+        "3 min ago. It took 2 GB of 2 GB."
     ]
     assert len(slowly) == 1
     assert (loop.id, loop.severity) == ("worker-crash-loop", "error")
@@ -316,7 +319,7 @@ def test_deaths_of_several_workers_by_one_cause_are_one_finding_with_the_last_it
 
 
 def test_deaths_are_told_also_to_who_may_not_read_what_failed(environment: Environment) -> None:
-    death = ChildDeath(at_ms=now_ms(), cause="signal", message="It died.", pid=7)
+    death = ChildDeath(at_ms=now_ms() - AGE_MS, cause="signal", message="It died.", pid=7)
     publish(environment, deaths=[death])
     user = f"doctor-{secrets.token_hex(4)}"
     admin, address = environment.redis, urlsplit(environment.settings.redis_url or "")
@@ -329,7 +332,7 @@ def test_deaths_are_told_also_to_who_may_not_read_what_failed(environment: Envir
     finally:
         admin.acl_deluser(user)
 
-    assert whats(report, "worker-deaths")[0].endswith("; the last 0 s ago. It died.")
+    assert whats(report, "worker-deaths")[0].endswith("; the last 20 min ago. It died.")
 
 
 def test_a_drain_without_an_end_and_a_rule_that_was_forgotten_are_told_of(

@@ -176,14 +176,15 @@ def test_a_hundred_scrapes_at_once_and_a_client_that_says_nothing_are_all_borne(
         host, _, port = running.url.removeprefix("http://").partition("/")[0].partition(":")
         with socket.create_connection((host, int(port))) as silent:
             silent.sendall(b"GET /metr")
-            one = running.values()
-            before = reads()
+            wait_until(lambda: running.values()["seqd_up",] == 1, "the fleet is known")
+            before, began = reads(), time.monotonic()
             ups = list(threads.map(lambda _: running.values()["seqd_up",], range(100)))
-            asked = reads() - before
+            asked, took_s = reads() - before, time.monotonic() - began
 
-    assert one["seqd_up",] == 1
     assert ups == [1] * 100
-    assert asked < 40  # of one read, or two: 100 would be some hundreds
+    # A read asks for less than 20, and there are as many as seconds have begun: 100 reads would ask
+    # for some hundreds.
+    assert asked < 20 * (2 + took_s / SHARED_S)
 
 
 @pytest.mark.slow
@@ -196,6 +197,8 @@ def test_an_exporter_without_rights_names_them_and_stays_healthy(
     url = f"redis://metrics:secret@127.0.0.1:{private_server.port}/0"
 
     with exporter(url) as running:
+        # The rights are looked at beside the first scrape, which does not wait for that.
+        wait_until(lambda: ("seqd_missing_rights",) in running.values(), "the rights are known")
         values, health = running.values(), running.get("/healthz")
         running.program.terminate()
         assert running.program.stderr is not None
@@ -221,7 +224,10 @@ def test_two_exporters_say_the_same(fleet: Environment, private_server: PrivateS
     assert both == [4, 4]
 
 
-@pytest.mark.parametrize("how", ["killed", pytest.param("frozen", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "how",
+    ["killed", pytest.param("frozen", marks=[pytest.mark.slow, pytest.mark.serial])],
+)
 def test_a_redis_that_is_away_leaves_no_metric_of_the_fleet_and_costs_no_time(
     fleet: Environment, private_server: PrivateServer, how: str
 ):

@@ -30,7 +30,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
 
 @pytest.fixture
 def cure(cluster: Cluster) -> Iterator[Path]:
-    """The file whose presence mends what fails for the text `uncured`."""
+    """The file whose presence mends what fails for the text `uncured`, and lets `held` go on."""
     file = cluster.settings.data_dir / "cured"
     yield file
     file.unlink(missing_ok=True)
@@ -179,23 +179,24 @@ def test_items_are_replayed_on_the_version_in_service(cluster: Cluster, client: 
 
 
 def test_a_job_that_failed_as_a_whole_is_replayed_with_all_that_was_undone(
-    cluster: Cluster, client: Client
+    cluster: Cluster, client: Client, cure: Path
 ) -> None:
-    slowly = {"delay_ms": 20}
-    job = client.classify([f"t{n}" for n in range(24)], model="echo", parameters=slowly)
-    job.pause()
+    texts = [f"t{n}" for n in range(8)] + ["held"] + [f"t{n}" for n in range(9, 24)]
+    job = client.classify(texts, model="echo")
+    wait_until(lambda: job.record().counts.succeeded == 8, "the first unit is done")
     wait_until(lambda: job.record().sealed, "the input is complete")
     with connect(str(cluster.settings.redis_url)) as redis:
         ledger = Ledger(redis, cluster.settings, lambda route: None)
         ledger.control.fail(job.job_id, a_failure())
     (letter,) = client.failures(job=job.job_id)
-    assert (letter.scope, letter.items) == ("job", 24 - job.record().counts.succeeded)
+    assert (letter.scope, letter.items) == ("job", 16)
+    cure.touch()
 
     (done,) = client.replay(ids=[letter.id])
 
     assert done.new_job_id is not None
-    assert client.job(done.new_job_id).wait().counts.succeeded == letter.items
-    assert outcomes(job) == [f"t{n}" for n in range(24)]
+    assert client.job(done.new_job_id).wait().counts.succeeded == 16
+    assert outcomes(job) == texts
 
 
 def test_a_failed_training_is_replayed_by_one_that_continues_it(client: Client) -> None:
@@ -206,17 +207,25 @@ def test_a_failed_training_is_replayed_by_one_that_continues_it(client: Client) 
     (done,) = client.replay(job=job.job_id)
 
     assert done.new_job_id is not None
-    assert client.job(done.new_job_id).record().job.continues == job.job_id
+    again = client.job(done.new_job_id)
+    assert again.record().job.continues == job.job_id
+    wait_until(lambda: again.record().state.is_terminal, "it has failed as well")
 
 
 def test_a_job_whose_retry_runs_is_left(client: Client) -> None:
-    job = failed(client, "raise", parameters={"delay_ms": 300})
-    client.retry(job).pause()
+    job = failed(client, "raise")
+    client.pause_model("echo")
+    try:
+        retried = client.retry(job)
+        retried.pause()
 
-    (left,) = client.replay(job=job.job_id)
+        (left,) = client.replay(job=job.job_id)
+    finally:
+        client.resume_model("echo")
+    retried.cancel()
 
     assert left.new_job_id is None
-    assert re.fullmatch(r"Job \S+ is paused\. Wait for its end, or cancel it\.", left.left_because)
+    assert left.left_because == f"Job {retried.job_id} is paused. Wait for its end, or cancel it."
 
 
 def test_a_dead_letter_outlives_its_job(client: Client) -> None:

@@ -239,13 +239,13 @@ def test_a_paused_job_is_told_with_who_paused_it_where_the_audit_has_that(
 def test_an_upload_whose_client_is_silent_is_told(environment: Environment) -> None:
     publish(environment, "worker-a")
     environment.submit(job_id="j1")
-    environment.redis.zincrby(environment.keys.uploads(), -60_000, "j1")
+    environment.redis.zincrby(environment.keys.uploads(), -20 * 60_000, "j1")
 
     found = explain(environment, "j1")
 
     assert found.headline == (
         "Job j1 is queued: its upload is not complete: 0 items by now, its client has not been "
-        "heard of for 60 s."
+        "heard of for 20 min."
     )
 
 
@@ -338,17 +338,19 @@ def test_the_command_says_in_a_sentence_how_a_job_ended(
 
 
 def test_a_unit_is_told_with_how_long_its_worker_has_it_in_hand(shell: Cluster) -> None:
-    client = shell.client()
-    job = client.classify(["a"], model="echo", parameters={"delay_ms": 3_000})
+    client, began_s = shell.client(), time.time()
+    job = client.classify(["held"], model="echo")
     held = list[UnitInHand]()
 
     def is_told() -> bool:
         held[:] = client.explain(job.job_id).in_hand
         return any(unit.held_s is not None for unit in held)
 
-    wait_until(is_told, "the worker has said since when it has the unit")
-    assert held[0].held_s is not None and held[0].held_s < 3
-    job.cancel()
+    try:
+        wait_until(is_told, "the worker has said since when it has the unit")
+    finally:
+        job.cancel()
+    assert held[0].held_s is not None and 0 <= held[0].held_s <= time.time() - began_s
 
 
 def test_logs_that_are_elsewhere_are_told_with_whose_they_are(

@@ -3,9 +3,10 @@
 Model `echo` labels a text with itself, and continues a prompt with itself backwards, or with as
 many random letters as it is asked for, as slowly and delta by delta as a model that writes. A text
 that is one of the words in `TRICKS` does what a broken plugin or a hard crash would do, so that a
-test can put the fault on one item; `few`, `wrong`, `nan`, `subclass`, `batch` are tricks too. Its
-training writes one small file, as slowly as the test asks for, makes a checkpoint after each epoch,
-and keeps a diary that a test can count steps in.
+test can put the fault on one item; `few`, `wrong`, `nan`, `subclass`, `batch` are tricks too, and
+`held` takes until the folder of data has a file `cured`. Its training writes one small file, as
+slowly as the test asks for, makes a checkpoint after each epoch, and keeps a diary that a test can
+count steps in.
 
 A worker whose folder of data holds a file `sick`, or `sick-` with its name, is sick: each line
 names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
@@ -201,8 +202,12 @@ def _hold(fit: int, items: int) -> None:
         raise ResourceExhaustedError(f"OOM when allocating tensor with shape[{items},512]")
 
 
+def _is_cured() -> bool:
+    return Path(os.environ["SEQD_DATA_DIR"], "cured").exists()
+
+
 def _is_broken_until_cured(items: Sequence[WorkItem]) -> None:
-    if not Path(os.environ["SEQD_DATA_DIR"], "cured").exists():
+    if not _is_cured():
         raise ValueError("this text breaks the plugin until it is cured")
 
 
@@ -213,6 +218,11 @@ def _wait_while_held(parameters: EchoParameters, context: RunContext) -> None:
             raise Stopped("asked to stop")
         if not parameters.held_by or not Path(parameters.held_by).exists():
             return
+def _wait_until_cured(context: RunContext) -> None:
+    """Come to an end once the file `cured` is there, or when asked to stop."""
+    while not _is_cured():
+        if context.stop_requested():
+            raise Stopped("asked to stop")
         time.sleep(0.01)
 
 
@@ -367,6 +377,8 @@ class Echo(LoadedModel):
             return ItemError(code=ItemErrorCode.INVALID_INPUT, message="this text was made bad")
         if item.text == "loop":
             _loops(context)
+        if item.text == "held":
+            _wait_until_cured(context)
         if item.text == "nan":
             return Classification.model_construct(label="a", score=float("nan"), truncated=False)
         if item.text == "subclass":

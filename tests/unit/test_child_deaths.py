@@ -82,12 +82,12 @@ def test_a_child_that_was_killed_while_it_started_says_where_it_stood(tmp_path: 
         """
         import os, signal, time
         def classify(deaths):
+            load(deaths)
+        def load(deaths):
             with deaths.starting(0.1):
-                load()
-        def load():
-            while "Timeout" not in open("run/w1.trace").read():
-                time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGKILL)
+                while "in <module>" not in open("run/w1.trace").read():
+                    time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGKILL)
         """,
     )
 
@@ -95,7 +95,7 @@ def test_a_child_that_was_killed_while_it_started_says_where_it_stood(tmp_path: 
 
     assert re.fullmatch(
         r"The worker's process was not ready for work in time; it stood in stuck\.py, "
-        r"line [78], in load\.",
+        r"line [678], in load\.",
         death.message,
     )
 
@@ -172,15 +172,19 @@ def test_a_loop_that_goes_on_asking_is_a_hang_with_the_stacks_of_all_threads(tmp
         """
         import threading, time
         from seqd.worker.silence import Hang
+        is_looping = False
         def classify(deaths):
             threading.Thread(target=watch, args=[deaths], name="watch\\n\x1b[2J").start()
             threading.Thread(target=time.sleep, args=[60], name="idle", daemon=True).start()
             loop()
         def loop():
+            global is_looping
+            is_looping = True
             while True:
                 pass
         def watch(deaths):
-            time.sleep(0.2)
+            while not is_looping:
+                time.sleep(0.01)
             deaths.die_of_hang(Hang(61.0, 0.812))
         """,
     )
@@ -231,12 +235,14 @@ def test_a_plugin_that_hangs_with_the_lock_of_threading_is_ended_all_the_same(tm
 
 
 def test_a_child_that_its_parent_ends_is_told_from_one_that_ended_itself(tmp_path: Path):
-    (tmp_path / "stuck.py").write_text("def classify(deaths):\n    input()\n")
+    (tmp_path / "stuck.py").write_text(
+        "def classify(deaths):\n    open('called', 'w').close(); input()\n"
+    )
     deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
     with subprocess.Popen(
         [sys.executable, "-c", dedent(CHILD)], cwd=tmp_path, stdin=subprocess.PIPE
     ) as child:
-        wait_until(lambda: bool(deaths._text_of(child.pid)), "its file is there")
+        wait_until((tmp_path / "called").exists, "it is in the plugin")
         deaths.kill(child.pid, 42.0)
 
     death, stacks = deaths.death_of(child.pid, child.returncode)

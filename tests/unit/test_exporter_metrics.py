@@ -127,7 +127,9 @@ def test_what_a_late_read_found_is_not_shown_as_what_there_is():
     may_end.set()
     assert pending is not None
     pending.result(10)
-    after = reader.reading()
+    after, second = reader.reading(), reader._pending
+    assert second is not None and second is not pending
+    assert isinstance(second.exception(10), RedisUnreachable)
     reader.close()
 
     assert late.figures is None
