@@ -15,7 +15,8 @@ from builders import a_catalog_entry, a_classify_job
 from cli_builders import clean_environment
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import Server, forget_keys
-from seqd.ledger import connect
+from seqd.cli import completion
+from seqd.ledger import Ledger, connect
 from seqd.settings import Settings
 from seqd_schemas import TaskSchema, VersionSummary
 from shell_fixtures import Bash, interactive_bash, shell_environment
@@ -178,6 +179,20 @@ def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert time.monotonic() - began < ANSWER_S
+
+
+def test_what_redis_has_answered_is_offered_though_this_machine_takes_long_to_read_it(
+    ledger: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables_of(ledger).items():
+        monkeypatch.setenv(name, value)
+
+    def read(there: Ledger) -> list[str]:
+        found = sorted(there.fleet.catalog())
+        time.sleep(2 * completion.LOOKUP_S)
+        return found
+
+    assert completion._ask(read, ["nothing"]) == ["imdb_lstm", "markov", "vectors"]
 
 
 def test_settings_that_are_wrong_are_told_to_nobody() -> None:

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import typer
@@ -30,8 +30,11 @@ Offer = tuple[str, str]
 #: The variable by which the shell's function asks; see typer.
 VARIABLE: Final = "_SEQD_COMPLETE"
 
-#: Longest that Redis is waited for.
+#: Longest that Redis is waited for, for each of its answers.
 LOOKUP_S: Final = 0.5
+
+#: Longest that reading takes once Redis has answered: a busy machine reads slowly.
+_READ_S: Final = 3.0
 
 #: Jobs that are offered, the newest.
 MAX_JOBS: Final = 100
@@ -281,24 +284,28 @@ def _catalog() -> "dict[str, CatalogEntry]":
 
 
 def _ask(read: "Callable[[Ledger], T]", nothing: T) -> T:
-    """Return what is read from Redis, or else nothing: it is waited for `LOOKUP_S` at most."""
+    """Return what is read from Redis, or else nothing: an answer is waited for `LOOKUP_S`."""
     from seqd.ledger import Ledger, connect
     from seqd.local.endpoint import redis_url_of
     from seqd.local.redis_access import RedisAccess
     from seqd.settings import load_settings
 
     found: list[T] = []
-    settings = load_settings()
+    settings, has_answered = load_settings(), Event()
 
     def look() -> None:
         with suppress(Exception):
             url = redis_url_of(settings, patience_s=0.0)
             access = RedisAccess.of(settings)
             with connect(url, retries=0, timeout_s=LOOKUP_S, access=access) as redis:
+                redis.ping()
+                has_answered.set()
                 found.append(read(Ledger(redis, settings, lambda route: None)))
+        has_answered.set()  # nothing will come
 
     # A daemon, since nothing ends the look-up of a name that no server answers.
     thread = Thread(target=look, name="seqd-completion", daemon=True)
     thread.start()
-    thread.join(LOOKUP_S)
+    if has_answered.wait(LOOKUP_S):
+        thread.join(_READ_S)
     return found[0] if found else nothing
