@@ -218,6 +218,9 @@ def _wait_while_held(parameters: EchoParameters, context: RunContext) -> None:
             raise Stopped("asked to stop")
         if not parameters.held_by or not Path(parameters.held_by).exists():
             return
+        time.sleep(0.01)
+
+
 def _wait_until_cured(context: RunContext) -> None:
     """Come to an end once the file `cured` is there, or when asked to stop."""
     while not _is_cured():
