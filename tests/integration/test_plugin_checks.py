@@ -274,6 +274,32 @@ def test_a_sound_plugin_without_training_passes_all_checks_that_apply(tmp_path: 
     )
 
 
+#: What a busy machine does: a process has to wait for a processor, once.
+WAITS = """
+    late = [0.5]
+
+    def cost_tokens(self, text):
+        if len(text) > 500_000 and self.late:
+            time.sleep(self.late.pop())
+        return len(text)
+
+    def warm_up"""
+
+
+def test_what_a_plugin_waits_for_a_processor_is_no_cost_of_its_own(tmp_path: Path):
+    path = tmp_path / "seqd_hello.py"
+    path.write_text("import time\n" + SOUND.replace("\n    def warm_up", WAITS))
+    (source,) = sources_in(path)
+
+    with Run(source, PluginExamples(), None, 20) as run:
+        results = run.part("hello", Part.BUILT_IN, {"M4"})
+
+    assert {result.id: (result.state, result.seen) for result in results} == {
+        "P1": (CheckState.PASSED, ""),
+        "M4": (CheckState.PASSED, ""),
+    }
+
+
 @pytest.mark.slow
 def test_a_model_that_needs_files_is_checked_with_those_that_are_given(tmp_path: Path):
     source = SOUND.replace('    name = "hello"\n', '    name = "hello"\n    needs_weights = True\n')

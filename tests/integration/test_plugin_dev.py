@@ -179,6 +179,31 @@ def test_ctrl_c_ends_a_call_and_kills_what_does_not_obey(plugin):
 
 
 @pytest.mark.slow
+def test_a_plugin_that_waits_for_a_processor_is_killed_once_it_has_said_where_it_stands(plugin):
+    write(plugin, 'print("hanging")', 'print(f"hanging in {os.getpid()}.")')
+    with a_session(plugin) as session:
+        session.label_of("a")
+        session.give("hang")
+        wait_until(lambda: re.search(r"hanging in \d+\.", session.said()) is not None, "it hangs")
+        pid = int(session.said().partition("hanging in ")[2].partition(".")[0])
+        os.kill(pid, signal.SIGSTOP)
+        session.program.send_signal(signal.SIGINT)
+        wait_until(lambda: is_pending(pid, signal.SIGUSR2), "it is asked where it stands")
+        time.sleep(1.0)  # five times what its lines are waited for once they come
+        os.kill(pid, signal.SIGCONT)
+        session.wait_until_said("it did not stop within 2 s of Ctrl-C")
+
+        assert f'File "{plugin / "seqd_hello.py"}", line ' in session.said()
+
+
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Return True where a process has a signal that it has not taken yet."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.slow
 def test_a_plugin_that_dies_is_loaded_again(plugin):
     with a_session(plugin) as session:
         session.give("die")

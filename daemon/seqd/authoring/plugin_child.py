@@ -44,6 +44,13 @@ REPLACED = "a file of the plugin has changed"
 #: Seconds in which what the child has printed last is read, once it has ended.
 _LAST_LINES_S = 1.0
 
+#: Seconds in which a child prints where it stands, and in which the rest of that comes. On a busy
+#: machine it has to wait for a processor first.
+_STANDS_S, _REST_S = 5.0, 0.2
+
+#: What faulthandler prints in front of the calls of one thread.
+_STACK = "Stack (most recent call first)"
+
 #: A call as faulthandler prints it: a traceback of Python has a comma behind the line.
 _CALL = re.compile(r'\s+File "(?P<path>[^"]+)", line \d+ in ')
 
@@ -81,6 +88,8 @@ class PluginChild:
         self._say = say
         #: Why it was killed, in words; "" where nobody here did it.
         self._killed_for = ""
+        #: Set once it has begun to print where it stands.
+        self._stands = threading.Event()
         self._printer = self._start(self._print_lines)
         self._start(lambda: self._read_replies(replies))
 
@@ -174,8 +183,13 @@ class PluginChild:
         return reply
 
     def _kill_where_it_stands(self) -> None:
+        self._stands.clear()
         self._send(signal.SIGUSR2)
-        time.sleep(0.2)  # it prints where the plugin stands; it may be past that
+        deadline = time.monotonic() + _STANDS_S
+        while time.monotonic() < deadline and not self.has_ended():
+            if self._stands.wait(0.05):
+                break
+        time.sleep(_REST_S)
         self.kill(
             f"it did not stop within {OBEY_S:g} s of Ctrl-C: a plugin asks "
             "context.stop_requested() before each item (S1). Where it stood is printed above"
@@ -202,6 +216,8 @@ class PluginChild:
         with self._program.stdout as printed:
             for line in printed:
                 text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
+                if text.startswith(_STACK):
+                    self._stands.set()
                 if not _is_of_ours(text):
                     self._say(text)
 

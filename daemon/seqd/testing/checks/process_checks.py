@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
+from math import inf
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
@@ -41,6 +43,10 @@ SPARE_BYTES: Final = 16 * 2**20
 #: work may.
 COST_LIMIT_S: Final = 0.1
 UNIT_LIMIT_S: Final = 30.0
+
+#: Times that either is measured before it is too long: on a busy machine a process has to wait for
+#: a processor now and then, which is no cost of its own.
+MEASUREMENTS: Final = 3
 
 #: Seconds in which a process that has ended its work may go.
 _GONE_WITHIN_S: Final = 1.0
@@ -256,9 +262,8 @@ def stated_is_measured(version: Version) -> None:
 @CHECKS.add("M4", "`cost_tokens` is cheap, and a unit is at most 30 s of work.", since=(1, 3))
 def cost_is_cheap(version: Version) -> None:
     """Measure `cost_tokens` of a text of a million characters, and a batch of each task."""
-    started = monotonic()
-    version.loaded.cost_tokens("a good film " * 85_000)
-    seconds = monotonic() - started
+    text = "a good film " * 85_000
+    seconds = _least_s(lambda: version.loaded.cost_tokens(text), COST_LIMIT_S)
     if seconds > COST_LIMIT_S:
         raise CheckFailed(
             f"cost_tokens takes {seconds:.2f} s for a text of a million characters",
@@ -266,16 +271,27 @@ def cost_is_cheap(version: Version) -> None:
             type(version.loaded).cost_tokens,
         )
     for task in version.tasks:
-        items = version.items(task, 8)
+        items, unit_items = version.items(task, 8), version.model.tasks[task].unit_items
         version.outcomes(task, items)
-        started = monotonic()
-        version.outcomes(task, items)
-        unit_s = (monotonic() - started) / len(items) * version.model.tasks[task].unit_items
+        factor = unit_items / len(items)
+        once = partial(version.outcomes, task, items)
+        unit_s = _least_s(once, UNIT_LIMIT_S / factor) * factor
         if unit_s > UNIT_LIMIT_S:
             raise CheckFailed(
-                f"a unit of {version.model.tasks[task].unit_items} items of {task} would take "
-                f"{unit_s:.0f} s",
+                f"a unit of {unit_items} items of {task} would take {unit_s:.0f} s",
                 "Set TaskSpec(unit_items=...) to a quarter of a second to two seconds of work: a "
                 "worker that is killed loses its unit.",
                 version.method(task),
             )
+
+
+def _least_s(once: Callable[[], object], limit_s: float) -> float:
+    """Return what a call takes; the least of some calls while that is more than a limit."""
+    least_s = inf
+    for _ in range(MEASUREMENTS):
+        started = monotonic()
+        once()
+        least_s = min(least_s, monotonic() - started)
+        if least_s <= limit_s:
+            break
+    return least_s
