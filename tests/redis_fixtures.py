@@ -29,10 +29,11 @@ from typing import Protocol
 import pytest
 import redis
 
+from held_ports import hold_port
 from seqd.local.endpoint import answers
 from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import ServerBinary, ServerKind, find_server_binaries
-from seqd.local.redis_server import LOOPBACK, ServerConfig, choose_port, write_config
+from seqd.local.redis_server import LOOPBACK, ServerConfig, write_config
 from seqd.settings import Settings
 from tcp_proxy import TcpProxy
 
@@ -62,7 +63,7 @@ class PrivateServer:
 
     def __init__(self, binary: ServerBinary, folder: Path, extra: tuple[str, ...] = ()) -> None:
         self.binary = binary
-        self._config = ServerConfig(folder, choose_port(0), secrets.token_hex(8))
+        self._config = ServerConfig(folder, hold_port(self), secrets.token_hex(8))
         self._path = write_config(self._config, binary)
         with self._path.open("a") as file:
             file.writelines(f"{line}\n" for line in extra)

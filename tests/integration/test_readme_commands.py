@@ -15,9 +15,9 @@ import pytest
 
 from checkout import python_path
 from example_plugin import installed_example
+from held_ports import Holder, hold_port
 from readme_blocks import ROOT, blocks_of
 from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint
-from seqd.local.redis_server import choose_port
 
 pytestmark = pytest.mark.processes
 
@@ -60,7 +60,8 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         "PYTHONPATH": python_path(installed_example()),  # as `pip install` would put it
     }
     # `redis-cli -u` takes no Unix socket, so the guide has a port beside it.
-    port = str(choose_port(0))
+    holder = Holder()
+    port = str(hold_port(holder))
     up = subprocess.Popen(
         [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0,train@cpu", "--redis-port", port],
         env=environment,

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from checkout import python_path
 from cli_builders import clean_environment
-from seqd.local.redis_server import choose_port
+from held_ports import hold_port
 from seqd.local.slots import parse_slot
 from seqd.local.supervisor import worker_command, worker_environment
 from worker_fixtures import PLUGIN, Cluster, LiveWorker, wait_until
@@ -63,7 +63,7 @@ def serving(empty_cluster: Cluster) -> Callable[[], Endpoint]:
     """Start a worker that serves metrics."""
 
     def start() -> Endpoint:
-        port = choose_port(0)
+        port = hold_port(empty_cluster)
         worker = empty_cluster.start(worker_metrics_port=port)
         return Endpoint(worker.wait_until_ready(), port)
 

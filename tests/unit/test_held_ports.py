@@ -1,0 +1,33 @@
+"""Ports of tests: kept for who names them, and given to nobody who asks for any."""
+
+import gc
+import socket
+import sys
+
+import pytest
+
+from held_ports import Holder, hold_port
+from seqd.local.redis_server import LOOPBACK, choose_port
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux shares a port so"
+)
+
+
+def test_a_port_is_for_who_names_it_and_for_nobody_who_asks_for_any() -> None:
+    holder = Holder()
+    port = hold_port(holder)
+
+    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+        other.bind((LOOPBACK, port))
+    with socket.socket() as nobody, pytest.raises(ConnectionRefusedError):
+        nobody.connect((LOOPBACK, port))
+    for _ in range(2):  # a server that is started again, too
+        with socket.create_server((LOOPBACK, port)) as server:
+            assert server.getsockname()[1] == port
+    assert choose_port(port) == port
+
+    del holder
+    gc.collect()
+    with socket.socket() as other:
+        other.bind((LOOPBACK, port))
