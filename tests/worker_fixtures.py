@@ -62,12 +62,12 @@ QUICK: dict[str, object] = {
 }
 
 
-#: Keys that a daemon has whatever is asked of it: what workers publish, Celery's queues, what all
-#: jobs together have used, and what of them has failed. Those of a job, of its client, or of what a
-#: tenant keeps are none.
+#: Keys that a daemon has whatever is asked of it, and writes when it comes to that: what workers
+#: publish, their lock, the clock and the inbox, Celery's queues, what all jobs together have used,
+#: and what of them has failed. Those of a job, of its client, or of what a tenant keeps are none.
 STANDING_KEYS = (
-    *("catalog", "events", "evictions", "failures", "limits", "locks", "memory", "rates"),
-    "unacked",
+    *("_kombu", "catalog", "clock", "events", "evictions", "failures", "inbox", "limits", "lock"),
+    *("memory", "rates", "task_schemas", "unacked"),
     *("usage", "wakeup", "work_done", "work_left", "worker"),
 )
 
