@@ -343,11 +343,6 @@ def test_interactive_work_overtakes_a_bulk_job(client):
     assert bulk.cancel() is JobState.CANCELLED
 
 
-def test_many_small_jobs_are_worked_on_together(client, held):
-    blocker = client.classify(["a"] * 8, model="echo", parameters={"held_by": str(held)})
-    wait_until(lambda: blocker.record().state is JobState.RUNNING, "the worker is busy")
-    jobs = [client.classify(["batch"], model="echo", parameters={"note": "n"}) for n in range(16)]
-    held.unlink()
 def test_many_small_jobs_are_worked_on_together(client, cure):
     blocker = client.classify(["held"], model="echo")
     wait_until(lambda: blocker.record().state is JobState.RUNNING, "the worker is busy")
