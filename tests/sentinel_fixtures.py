@@ -8,9 +8,7 @@ which needs two replicas, so that the next primary has one. The Sentinels take a
 that has been silent for `DOWN_AFTER_MS`. Every process of the group ends with its fixture.
 """
 
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,19 +19,25 @@ from pathlib import Path
 import pytest
 import redis
 
+from redis_fixtures import free_port
 from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import ServerBinary, find_server_binaries
 from seqd.local.redis_server import LOOPBACK
 
-START_TIMEOUT_S = 20.0
+#: Seconds until all know each other: a Sentinel asks a server for its replicas every 10 s.
+START_TIMEOUT_S = 60.0
 
-#: Milliseconds of silence after which a Sentinel takes a server for dead.
-DOWN_AFTER_MS = 1_000
+#: Seconds that a failover may take on a busy machine, where the Sentinels do nothing for 30 s, and
+#: vote again 10 s after votes that were split.
+FAILOVER_S = 80.0
+
+#: Milliseconds of silence after which a Sentinel takes a server for dead. One that had no processor
+#: for 2 s does nothing for 30 s (TILT). In the place of a primary that died meanwhile it then takes
+#: no replica whose link was down for longer than ten times these milliseconds.
+DOWN_AFTER_MS = 4_000
 
 SERVERS = 3
 
-#: Below those that Linux gives to outgoing connections.
-PORTS = range(20_000, 32_000)
 #: Seconds without a replica's word after which a primary takes no more writes.
 MAX_LAG_S = 10
 
@@ -94,6 +98,11 @@ class Program:
         with self.client() as client:
             return int(client.info("replication")["min_slaves_good_slaves"])
 
+    def replicated(self) -> int:
+        """How much of what its primary writes it has, as the primary counts it."""
+        with self.client() as client:
+            return int(client.info("replication")["slave_repl_offset"])
+
     def text(self) -> str:
         """What it has written."""
         return self.log.read_text(errors="replace")[-4_000:]
@@ -108,9 +117,17 @@ class Program:
 class SentinelGroup:
     """Three servers, one of which is the primary, and three Sentinels that watch them."""
 
-    def __init__(self, binary: ServerBinary, folder: Path, *, sentinel_password: str = "") -> None:
+    def __init__(
+        self,
+        binary: ServerBinary,
+        folder: Path,
+        *,
+        sentinel_password: str = "",
+        down_after_ms: int = DOWN_AFTER_MS,
+    ) -> None:
         self.binary = binary
         self._folder = folder
+        self._down_after_ms = down_after_ms
         self.sentinel_password = sentinel_password
         self.servers = [self._a_server(number) for number in range(SERVERS)]
         self.sentinels = [self._a_sentinel(number) for number in range(3)]
@@ -130,6 +147,8 @@ class SentinelGroup:
         for server in self.servers[1:]:
             with server.client() as replica:
                 replica.replicaof(LOOPBACK, str(self.servers[0].port))
+        # A Sentinel that finds fewer replicas looks again after 10 s only.
+        wait_for(self._has_replicas, "the replicas are linked", self.servers[0].text)
         for sentinel in self.sentinels:
             sentinel.start()
         for sentinel in self.sentinels:
@@ -155,7 +174,33 @@ class SentinelGroup:
             now = self.primary()
             return now is not former and now.role() == "master"
 
-        wait_for(is_over, "another primary", self.sentinels[0].text)
+        wait_for(is_over, "another primary", self.sentinels[0].text, FAILOVER_S)
+
+    def wait_until_replicated(self) -> None:
+        """Wait until both replicas have all that the primary has: each may be the next one."""
+        with self.primary().client() as client:
+            written = client.info("replication")["master_repl_offset"]
+        for replica in self.replicas():
+            wait_for(
+                lambda one=replica: one.replicated() >= written, "a replica has it", replica.text
+            )
+
+    def wait_until_known_as_down(self, sentinel: Program, others: int) -> None:
+        """Wait until a Sentinel takes the primary, and so many other Sentinels, for dead."""
+
+        def is_known() -> bool:
+            with sentinel.client() as client:
+                dead = [one["is_sdown"] for one in client.sentinel_sentinels(MASTER_NAME)]
+                is_down = client.sentinel_masters()[MASTER_NAME]["is_sdown"]
+            return bool(is_down) and sum(dead) == others
+
+        wait_for(is_known, "it knows of what is dead", sentinel.text)
+
+    def _has_replicas(self) -> bool:
+        with self.servers[0].client() as client:
+            replication = client.info("replication")
+        linked = [replication.get(f"slave{number}", {}) for number in range(SERVERS - 1)]
+        return all(one.get("state") == "online" for one in linked)
 
     def kill(self) -> None:
         """End all processes."""
@@ -163,7 +208,7 @@ class SentinelGroup:
             program.kill()
 
     def _a_server(self, number: int) -> Program:
-        port = _a_port()
+        port = free_port()
         folder = self._folder / f"server-{number}"
         folder.mkdir()
         config = folder / "server.conf"
@@ -176,7 +221,7 @@ class SentinelGroup:
         return Program([str(self.binary.path), str(config)], port, PASSWORD, folder / "log")
 
     def _a_sentinel(self, number: int) -> Program:
-        port = _a_port()
+        port = free_port()
         folder = self._folder / f"sentinel-{number}"
         folder.mkdir()
         config = folder / "sentinel.conf"
@@ -185,23 +230,11 @@ class SentinelGroup:
             f"port {port}\nbind {LOOPBACK}\ndir {folder}\n{login}"
             f"sentinel monitor {MASTER_NAME} {LOOPBACK} {self.servers[0].port} 2\n"
             f"sentinel auth-pass {MASTER_NAME} {PASSWORD}\n"
-            f"sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}\n"
+            f"sentinel down-after-milliseconds {MASTER_NAME} {self._down_after_ms}\n"
             f"sentinel failover-timeout {MASTER_NAME} 5000\n"
         )
         command = [str(self.binary.path), str(config), "--sentinel"]
         return Program(command, port, self.sentinel_password, folder / "log")
-
-
-def _a_port() -> int:
-    """Return a port that is free, and stays so until its server starts.
-
-    One that the system chooses may go to any outgoing connection meanwhile. Drawn from the system,
-    since tests that seed `random` alike would draw the same ports in several processes at once.
-    """
-    for port in random.SystemRandom().sample(PORTS, 100):
-        with suppress(OSError), socket.create_server((LOOPBACK, port)):
-            return port
-    raise AssertionError("no port is free")
 
 
 def _is_ready(sentinel: Program) -> bool:
@@ -213,11 +246,16 @@ def _is_ready(sentinel: Program) -> bool:
     return False
 
 
-def wait_for(holds: Callable[[], bool], what: str, log: Callable[[], str]) -> None:
+def wait_for(
+    holds: Callable[[], bool],
+    what: str,
+    log: Callable[[], str],
+    timeout_s: float = START_TIMEOUT_S,
+) -> None:
     """Wait for something that must come; fails with `what`, and what a program wrote."""
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while not holds():
-        assert time.monotonic() < deadline, f"not within {START_TIMEOUT_S:g} s: {what}\n{log()}"
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}\n{log()}"
         time.sleep(0.02)
 
 

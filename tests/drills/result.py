@@ -29,6 +29,8 @@ class DrillResult:
     doubled: int
     failed: int
     items: int = 0
+    #: Seconds that the Sentinels took for a failover, which the stall includes.
+    failover_s: float = 0.0
 
     @property
     def passed(self) -> bool:

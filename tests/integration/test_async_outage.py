@@ -471,8 +471,7 @@ def test_a_client_follows_the_primary_in_a_failover(
     async def use() -> tuple[JobState, JobState]:
         async with an_async_client(cluster, redis_timeout_s=3.0) as client:
             job = await client.classify(["a"], model="echo", durable=True)
-            with sentinels.primary().client() as admin:
-                admin.wait(1, 1_000)
+            await asyncio.to_thread(sentinels.wait_until_replicated)
             waiting = asyncio.create_task(job.wait())
             following = asyncio.create_task(client.job(job.job_id).wait())
             await asyncio.sleep(0.2)

@@ -14,7 +14,7 @@ from checkout import python_path, require_checkout
 from drills.failover import lose_primary_under_load
 from redis_fixtures import PrivateServer, binary_of_kind, server_binaries
 from sentinel_fixtures import (
-    DOWN_AFTER_MS,
+    FAILOVER_S,
     MASTER_NAME,
     SENTINEL_PASSWORD,
     SentinelGroup,
@@ -44,9 +44,9 @@ def ping(url: str, access: RedisAccess | None = None) -> bool:
 
 
 def test_a_command_goes_to_the_new_primary_after_a_failover(sentinels: SentinelGroup):
-    with connect(sentinels.url, outage=Outage(limit_s=30)) as redis, redis_errors(redis):
+    with connect(sentinels.url, outage=Outage(limit_s=FAILOVER_S)) as redis, redis_errors(redis):
         redis.set("before", 1)
-        redis.wait(1, 1_000)
+        sentinels.wait_until_replicated()
         former = sentinels.primary()
         former.kill()
         redis.set("after", 2)
@@ -58,9 +58,9 @@ def test_a_command_goes_to_the_new_primary_after_a_failover(sentinels: SentinelG
 
 @pytest.mark.slow
 def test_a_primary_that_came_back_as_a_replica_is_left_for_the_new_one(sentinels: SentinelGroup):
-    with connect(sentinels.url, outage=Outage(limit_s=30)) as redis, redis_errors(redis):
+    with connect(sentinels.url, outage=Outage(limit_s=FAILOVER_S)) as redis, redis_errors(redis):
         redis.set("before", 1)
-        redis.wait(1, 1_000)
+        sentinels.wait_until_replicated()
         former = sentinels.primary()
         former.freeze()
         sentinels.wait_for_failover(former)
@@ -108,7 +108,7 @@ def test_a_primary_that_dies_after_most_sentinels_is_said_to_have_no_quorum(
     for sentinel in sentinels.sentinels[:2]:
         sentinel.kill()
     sentinels.primary().kill()
-    time.sleep(2 * DOWN_AFTER_MS / 1_000)
+    sentinels.wait_until_known_as_down(sentinels.sentinels[2], others=2)
 
     with pytest.raises(RedisUnreachable) as refusal:
         ping(sentinels.url)
@@ -204,7 +204,7 @@ def test_a_job_completes_though_its_primary_is_killed(
     result = lose_primary_under_load(sentinels, tmp_path, 800, hangs=hangs)
 
     assert (result.lost, result.doubled, result.failed) == (0, 0, 0)
-    assert result.stall_s < limit_s
+    assert result.stall_s - result.failover_s < limit_s
 
 
 @pytest.mark.slow
@@ -217,7 +217,8 @@ def test_commits_that_no_replica_had_are_done_again_and_counted_once(
             client.config_set("min-replicas-to-write", 0)
     cluster = Cluster(live_settings(sentinels, tmp_path), tmp_path)
     try:
-        cluster.start_ready()
+        # So long that no lease runs out on a busy machine but that of a commit which was lost.
+        cluster.start_ready(lease_s=10.0)
         client = cluster.client()
         texts = [f"text {number}" for number in range(400)]
         job = client.classify(texts, model="echo", parameters={"delay_ms": 15.0})
@@ -280,6 +281,7 @@ def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinel
             assert caplog.records == []
             assert missing_rights(redis, Role.WORKER, settings.keys) == []
 
+        group.wait_until_replicated()
         group.primary().kill()
         after = client.classify([f"text {n}" for n in range(40)], model="echo")
 
