@@ -12,7 +12,9 @@ from seqd.local.readiness import ModelReadiness, Readiness, write_readiness
 from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder
 
 HEAVY = {"keras", "tensorflow", "torch", "jax", "onnxruntime"}
-CLIENT_BUDGET_S = 0.5
+
+#: Times what the import of its two libraries takes, 0.15 s of a processor: half a second in all.
+CLIENT_BUDGET = 3.0
 
 #: Runs the command line in this interpreter and reports the modules it took, on stderr.
 COMMAND = """
@@ -127,15 +129,26 @@ def test_a_probe_imports_no_library_at_all(tmp_path, monkeypatch, probe):
     assert not {"seqd.settings", "seqd.cli.app", "seqd_schemas.base"} & modules
 
 
+def processor_s(statement):
+    """Return the processor time of a fresh interpreter that has run a statement, all told."""
+    program = f"import time\n{statement}\nprint(time.process_time())"
+    # What is compiled by the first is kept for the next, also where the environment forbids it.
+    done = run(program, PYTHONDONTWRITEBYTECODE="")
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
 def test_the_client_is_imported_in_half_a_second():
-    """Processor time, the best of three: other programs may be busy on the machine."""
-    program = (
-        "import time\nfrom seqd.client import Client\nprint(time.process_time())"  # from its start
+    """As a share of what its libraries take: a second of a busy processor does less."""
+    libraries_s, client_s = zip(
+        *(
+            (processor_s("import pydantic, redis"), processor_s("from seqd.client import Client"))
+            for _ in range(4)
+        ),
+        strict=True,
     )
 
-    seconds = [float(run(program).stdout) for _ in range(3)]
-
-    assert min(seconds) < CLIENT_BUDGET_S
+    assert min(client_s) < CLIENT_BUDGET * min(libraries_s)
 
 
 def test_registering_all_plugins_loads_no_deep_learning_library(plugin_packages):
