@@ -134,14 +134,18 @@ class Terminal:
         while self.program.poll() is None:
             assert time.monotonic() < deadline, "it did not end"
             self._read(0.05)
-        self._read(0.2)
+        while self._read(0.2):  # a terminal hands over some kilobytes at a time
+            continue
         return self.program.returncode
 
-    def _read(self, wait_s: float) -> None:
-        if select.select([self._ours], [], [], wait_s)[0]:
-            some = os.read(self._ours, 65_536)
-            self.written += some
-            self._stream.feed(some)
+    def _read(self, wait_s: float) -> bool:
+        """Read what has come, within a time; False where nothing has."""
+        if not select.select([self._ours], [], [], wait_s)[0]:
+            return False
+        some = os.read(self._ours, 65_536)
+        self.written += some
+        self._stream.feed(some)
+        return True
 
 
 @contextmanager

@@ -133,11 +133,23 @@ class LiveWorker:
         with Client(settings=self._settings) as client:
             return next((w for w in client.workers() if w.worker == self.name), None)
 
+    def known_status(self) -> WorkerStatus:
+        """What it says of itself, once it does: on a busy machine a heartbeat can be late."""
+        found: list[WorkerStatus] = []
+
+        def is_known() -> bool:
+            found.extend(filter(None, [self.status()]))
+            return found != []
+
+        try:
+            wait_until(is_known, f"{self.name} is in the fleet")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from None
+        return found[0]
+
     def child_pid(self) -> int:
         """The process that does the work."""
-        status = self.status()
-        assert status is not None, self.log()
-        return status.pid
+        return self.known_status().pid
 
     def wait_until_ready(self, other_than_pid: int = 0) -> Self:
         """Wait until it takes work; with a pid, until it does so in another process."""

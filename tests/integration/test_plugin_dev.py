@@ -84,7 +84,10 @@ def a_session(plugin: Path) -> Iterator[PipedSession]:
 
 
 def write(plugin: Path, old: str, new: str) -> None:
-    (plugin / "seqd_hello.py").write_text(PLUGIN.replace(old, new))
+    """Write the plugin with a change, at once: half a file may be loaded, too."""
+    made = plugin / "seqd_hello.tmp"
+    made.write_text(PLUGIN.replace(old, new))
+    made.replace(plugin / "seqd_hello.py")
 
 
 def test_a_change_of_a_file_is_served(plugin):
@@ -360,6 +363,7 @@ def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_ty
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # it starts a daemon, its worker twice, and six commands
 def test_jobs_of_other_programs_get_the_changed_plugin(plugin):
     said = plugin.parent / "said.txt"
     with said.open("w") as output:

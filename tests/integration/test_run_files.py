@@ -9,6 +9,8 @@ import seqd_tasks
 from seqd.errors import JobFailed
 from seqd_schemas import FileFormat, FileSource, Score
 
+pytestmark = pytest.mark.processes
+
 TAKES = "The task takes records with the fields left, right, weight"
 
 
@@ -142,6 +144,7 @@ def test_a_folder_of_texts_is_refused_of_a_task_that_takes_records(task_cluster,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ranges_of_a_large_file_of_records_are_read_by_several_workers(own_task_cluster):
     cluster = own_task_cluster
     path = cluster.settings.input_roots[0] / "many.jsonl"
@@ -156,5 +159,5 @@ def test_ranges_of_a_large_file_of_records_are_read_by_several_workers(own_task_
 
     job = compare(cluster, path)
 
-    assert job.wait(timeout_s=120).counts.succeeded == rows
+    assert job.wait(timeout_s=400).counts.succeeded == rows
     assert [r.custom_id for r in job.results()] == [str(number) for number in range(rows)]

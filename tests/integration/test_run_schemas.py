@@ -14,6 +14,8 @@ from seqd.worker.accepted_schemas import AcceptedSchemas
 from seqd_schemas import Score
 from task_fixtures import PLUGIN
 
+pytestmark = pytest.mark.processes
+
 #: What a later version of the plugin allows: more than a job of version 1.0 was accepted with.
 WIDER = (
     ("weight: float = Field(default=1.0, ge=0, le=100", "weight: float = Field(default=1.0, ge=0"),

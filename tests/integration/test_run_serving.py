@@ -26,8 +26,7 @@ def test_own_tasks_of_models_that_nobody_serves_wait_and_are_in_the_autoscale_si
 
     wait_until(says_why, "it says why it waits")
 
-    status, (waiting,) = worker.status(), reasons
-    assert status is not None
+    status, (waiting,) = worker.known_status(), reasons
     assert done.state is JobState.COMPLETED
     assert status.left_out == ("mirror", "pairs", "places", "topics", "vectors")
     assert waiting.code is WaitingCode.NOT_PLACED

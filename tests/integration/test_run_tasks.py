@@ -7,6 +7,8 @@ import seqd_tasks
 from seqd.errors import InvalidRequest
 from seqd_schemas import Embedding, Labels, Score, Spans, Text
 
+pytestmark = pytest.mark.processes
+
 TEXTS = ["Anna met Bert in Oslo", "nothing here", "A quick brown fox"]
 
 

@@ -8,6 +8,8 @@ from seqd_schemas import Text
 from task_fixtures import TaskCluster
 from worker_fixtures import live_settings, publish_file
 
+pytestmark = pytest.mark.processes
+
 PLUGIN = """
 from typing import ClassVar
 
