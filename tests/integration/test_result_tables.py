@@ -3,6 +3,8 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Iterator
+from threading import Event
 
 import pytest
 
@@ -73,12 +75,19 @@ def test_arrow_reads_batch_after_batch_while_the_job_runs(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frames, "BATCH_ROWS", 8)
-    client = cluster.client()
-    job = client.classify([str(n) for n in range(24)], model="echo", parameters={"delay_ms": 20})
+    may_end = Event()
+
+    def texts() -> Iterator[str]:
+        yield from map(str, range(16))
+        assert may_end.wait(30)
+        yield from map(str, range(16, 24))
+
+    job = cluster.client().classify(texts(), model="echo")
 
     reader = job.to_arrow()
     first = reader.read_next_batch()
     done = job.record().counts.done
+    may_end.set()
 
     assert first.num_rows == 8
     assert done < 24

@@ -57,8 +57,8 @@ def test_a_job_survives_its_workers_child_whose_work_is_released_before_its_leas
     took_s = time.monotonic() - began
 
     assert_once_and_in_order(results)
-    # 2 s of work, and 0.6 s for a new child; by itself Celery notes such an end within 5 s only.
-    assert took_s < 2.0 + 10.0
+    # 2 s of work, and what a new child takes to start; the lease ends after 60 s.
+    assert took_s < 2.0 + 40.0
     assert worker.child_pid() != killed
     assert job.record().counts.succeeded == 200
 
@@ -188,11 +188,11 @@ def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty
     for worker in workers:
         worker.wait_until_ready()
     # One item in a unit: the plugin asks whether to stop before it, and never again.
-    job = a_classify_job(model="echo", parameters={"delay_ms": 1_000.0})
+    job = a_classify_job(model="echo", parameters={"delay_ms": 4_000.0})
     ledger.submissions.submit(job, job_id="j", version=1, unit_items=1, chunk=a_chunk(1))
 
     frozen = the_busy_one(workers)
-    time.sleep(0.3)  # it is with its item by now
+    time.sleep(2.0)  # it is with its item by now
     frozen.freeze()
     wait_until(lambda: ledger.jobs.get("j").counts.succeeded == 1, "the other has done the unit")
     frozen.thaw()
@@ -254,7 +254,7 @@ def test_a_child_does_not_outlive_its_killed_parent(empty_cluster: Cluster):
 
     worker.kill_node()
 
-    wait_until(lambda: not processes_of_group(worker.pid), "the child has ended", 5)
+    wait_until(lambda: not processes_of_group(worker.pid), "the child has ended")
 
 
 def test_a_child_that_still_starts_does_not_outlive_its_killed_parent(empty_cluster: Cluster):
