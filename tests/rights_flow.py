@@ -359,6 +359,13 @@ def act_on_many(fleet: Fleet, client: Client) -> None:
     for verb in ("cancel", "retry", "pause", "resume", "cancel", "rm"):
         fleet.seqd(operator, "jobs", verb, *mine)
     assert client.jobs(tenant="many") == []
+    # By a connection that stays, too: of one that is gone a late recorder finds no user.
+    steady = fleet.client(operator)
+    assert steady.count_jobs("cancel", tenant="many").jobs == 0
+    assert steady.cancel_jobs(tenant="many").acted_on == 0
+    assert steady.pause_model("echo").model == "echo"
+    assert steady.resume_model("echo")
+    assert not fleet.ledger(operator).placements.remove("nobody_has_this")
     fleet.seqd(operator, "models", "pause", "echo", "--reason", "wrong labels")
     waits = client.classify(["waits"], model="echo")
     assert list(client.paused_models()) == ["echo"]
