@@ -145,7 +145,7 @@ def test_two_slots_share_a_sweep_which_survives_the_death_of_one(environment: En
         worker.wait_until_ready()
     accuracies = [0.6, 0.9, 0.7, 0.8]
     job = environment.sweep(
-        {"accuracy": accuracies}, parameters={"epochs": 4, "step_ms": 250}, labels=["production"]
+        {"accuracy": accuracies}, parameters={"epochs": 4, "step_ms": 750}, labels=["production"]
     )
     environment.wait_for_epoch(job, "accuracy=0.6", 2)
     victim = environment.holder(job, 0, workers)
