@@ -29,6 +29,10 @@ DISK_BYTES = 8 * 1024 * 1024
 #: Longer than any outage of the drills, and than a slow start on a busy machine.
 LEASE_S = 20.0
 
+#: Milliseconds until Sentinels begin a failover: longer than a command takes to start on a busy
+#: machine, which would else find that it is over.
+DOWN_AFTER_MS = 8_000
+
 
 class CannotBeInjected(Exception):
     """A fault needs what this machine lacks; the text says what."""
@@ -90,7 +94,7 @@ def a_stack_with_a_clock(folder: Path, **changes: object) -> Iterator[Stack]:
 @contextmanager
 def a_stack_with_sentinels(folder: Path) -> Iterator[Stack]:
     """Run the same on a primary, two replicas and three Sentinels."""
-    group = SentinelGroup(find_server_binaries()[0], folder)
+    group = SentinelGroup(find_server_binaries()[0], folder, down_after_ms=DOWN_AFTER_MS)
     with ExitStack() as stack:
         stack.callback(group.kill)
         group.start()
