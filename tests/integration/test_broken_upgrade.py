@@ -48,7 +48,7 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_fail_with_its_r
 ) -> None:
     with (
         running_up(
-            tmp_path, plugins="light,markov", plugin_folders=[broken_plugin], unfit_grace_s=3.0
+            tmp_path, plugins="light,markov", plugin_folders=[broken_plugin], unfit_grace_s=6.0
         ) as up,
         Client(settings=up.settings) as client,
     ):
@@ -58,14 +58,14 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_fail_with_its_r
         job = client.classify(["a"], model="echo")
         training = client.train([{"text": "a", "label": "b"}], model="echo")
         with pytest.raises(JobFailed) as failed:
-            job.wait(timeout_s=20)
+            job.wait(timeout_s=60)
         assert failed.value.failure.code == "no_fit_worker"
         assert (
             f": broken: plugin light: ModuleNotFoundError: {REASON} (seqd_light.py, line 1, in "
             in (failed.value.failure.message)
         )
         with pytest.raises(JobFailed, match="broken: plugin light: ModuleNotFoundError: "):
-            training.wait(timeout_s=20)
+            training.wait(timeout_s=60)
 
         wait_until(lambda: "echo" not in client.catalog(), "its entry is gone")
 

@@ -9,7 +9,7 @@ import redis
 from checkout import python_path
 from redis_fixtures import PrivateServer
 from seqd.ledger.acl import Role, rights_of
-from worker_fixtures import Cluster, LiveWorker
+from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -25,6 +25,22 @@ def celery(worker: LiveWorker, *arguments: str) -> "subprocess.CompletedProcess[
     )
 
 
+def pinged(worker: LiveWorker) -> "subprocess.CompletedProcess[str]":
+    """Ping until somebody answers: a worker is ready before it listens to Celery's commands."""
+    answers: list[subprocess.CompletedProcess[str]] = []
+
+    def is_answered() -> bool:
+        answers.append(celery(worker, "inspect", "ping", "--timeout", "5"))
+        return "pong" in answers[-1].stdout
+
+    try:
+        wait_until(is_answered, "somebody answers")
+    except AssertionError as error:
+        said = answers[-1].stdout + answers[-1].stderr
+        raise AssertionError(f"{error}\n{said}\n{worker.log()}") from None
+    return answers[-1]
+
+
 def server_version(admin: redis.Redis) -> tuple[int, int]:
     """Return the version of a server, of Valkey that which it stands for."""
     major, minor, *_ = str(admin.info("server")["redis_version"]).split(".")
@@ -33,14 +49,13 @@ def server_version(admin: redis.Redis) -> tuple[int, int]:
 
 def test_celery_inspect_ping_finds_a_worker_and_no_command_ends_it(empty_cluster: Cluster):
     worker = empty_cluster.start_ready(celery_remote_control=True)
-    pinged = celery(worker, "inspect", "ping", "--timeout", "5")
+    answer = pinged(worker)
     queues = celery(worker, "inspect", "active_queues", "--timeout", "5")
     shut_down = celery(worker, "control", "shutdown", "--timeout", "1")
     empty_cluster.client().classify(["a"], model="echo").wait(timeout_s=20)
 
-    assert pinged.returncode == 0, pinged.stderr + worker.log()
-    assert f"{worker.name}: OK" in pinged.stdout
-    assert "pong" in pinged.stdout
+    assert answer.returncode == 0, answer.stderr + worker.log()
+    assert f"{worker.name}: OK" in answer.stdout
     assert "wakeup.classify.echo" in queues.stdout
     assert worker.is_up(), shut_down.stdout
     assert worker.stop() == 0
@@ -88,16 +103,16 @@ def test_a_worker_with_the_rights_that_are_printed_for_it_answers(
     url = f"redis://worker:secret@127.0.0.1:{own_server.port}/0"
     worker = own_cluster.start_ready(celery_remote_control=True, redis_url=url)
 
-    pinged = celery(worker, "inspect", "ping", "--timeout", "5")
+    answer = pinged(worker)
 
-    assert f"{worker.name}: OK" in pinged.stdout, pinged.stderr + worker.log()
+    assert f"{worker.name}: OK" in answer.stdout
     denied = [line for line in worker.whole_log().splitlines() if "denies" in line]
     assert denied == []
 
 
 def test_without_the_setting_no_worker_answers(empty_cluster: Cluster):
     worker = empty_cluster.start_ready()
-    pinged = celery(worker, "inspect", "ping", "--timeout", "1")
+    answer = celery(worker, "inspect", "ping", "--timeout", "1")
 
-    assert "pong" not in pinged.stdout
-    assert pinged.returncode != 0
+    assert "pong" not in answer.stdout
+    assert answer.returncode != 0

@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from cli_builders import Installation, running_daemon
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -51,11 +52,16 @@ def test_up_says_where_it_is_and_when_it_is_ready(installation: Installation) ->
 
 
 def test_another_terminal_finds_the_daemon_without_being_told(installation: Installation) -> None:
-    status = cast(dict[str, list[dict[str, object]]], installation.seqd("status", "--json").json())
+    def status() -> dict[str, list[dict[str, object]]]:
+        said = installation.seqd("status", "--json").json()
+        return cast(dict[str, list[dict[str, object]]], said)
 
-    states = {str(worker["slot"]): worker["state"] for worker in status["workers"]}
-    assert states == {"cpu:0": "ready", "train@cpu": "ready"}
-    assert status["open_jobs"] == []
+    def states() -> dict[str, object]:
+        return {str(worker["slot"]): worker["state"] for worker in status()["workers"]}
+
+    # That a training has ended is known before its worker says so.
+    wait_until(lambda: states() == {"cpu:0": "ready", "train@cpu": "ready"}, "both are ready")
+    assert status()["open_jobs"] == []
 
 
 def test_the_plugins_of_the_workers_are_listed_with_their_state(
