@@ -83,10 +83,10 @@ def test_a_job_for_a_model_that_a_starting_worker_may_bring_is_sent_once_it_is_t
 def test_a_model_whose_plugin_is_disabled_at_a_restart_is_told_of_and_then_refused(
     empty_cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert empty_cluster.start_ready(unfit_grace_s=6.0).stop() == 0
+    assert empty_cluster.start_ready(unfit_grace_s=12.0).stop() == 0
     client = empty_cluster.client()
     job = client.classify(["a"], model="echo")
-    empty_cluster.start_ready(enabled_plugins=("markov",), unfit_grace_s=6.0)
+    empty_cluster.start_ready(enabled_plugins=("markov",), unfit_grace_s=12.0)
 
     with caplog.at_level(logging.WARNING), pytest.raises(TimeoutError):
         job.wait(timeout_s=4)
