@@ -21,12 +21,12 @@ def test_nobody_is_listed_where_nobody_is_up(environment: Environment) -> None:
 
 
 def test_a_worker_is_taken_for_gone_after_three_missed_heartbeats(environment: Environment) -> None:
-    fleet = environment.with_settings(heartbeat_s=0.5).ledger.fleet
+    fleet = environment.with_settings(heartbeat_s=20.0).ledger.fleet
     fleet.publish_worker(a_worker_status(worker="a"))
 
     life_ms = environment.redis.pttl(environment.keys.worker("a"))
 
-    assert 1_000 < life_ms <= 1_500
+    assert 50_000 < life_ms <= 60_000
 
 
 def test_a_worker_whose_time_is_over_is_not_listed(environment: Environment) -> None:
