@@ -209,6 +209,7 @@ class SentinelGroup:
 
     def _a_server(self, number: int) -> Program:
         port = free_port()
+        port = a_port()
         folder = self._folder / f"server-{number}"
         folder.mkdir()
         config = folder / "server.conf"
@@ -222,6 +223,7 @@ class SentinelGroup:
 
     def _a_sentinel(self, number: int) -> Program:
         port = free_port()
+        port = a_port()
         folder = self._folder / f"sentinel-{number}"
         folder.mkdir()
         config = folder / "sentinel.conf"
@@ -235,6 +237,18 @@ class SentinelGroup:
         )
         command = [str(self.binary.path), str(config), "--sentinel"]
         return Program(command, port, self.sentinel_password, folder / "log")
+
+
+def a_port() -> int:
+    """Return a port that is free, and stays so until its server starts.
+
+    One that the system chooses may go to any outgoing connection meanwhile. Drawn from the system,
+    since tests that seed `random` alike would draw the same ports in several processes at once.
+    """
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 def _is_ready(sentinel: Program) -> bool:

@@ -11,9 +11,9 @@ from pathlib import Path
 from cli_builders import clean_environment
 from monitoring.prometheus import Prometheus, prometheus
 from redis_fixtures import PrivateServer
+from sentinel_fixtures import a_port
 from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import find_server_binaries
-from seqd.local.redis_server import choose_port
 from worker_fixtures import Cluster, LiveWorker, live_settings, wait_until
 
 
@@ -59,9 +59,9 @@ def watched_fleet(
         changed = live_settings(server, folder).model_copy(update=settings)
         cluster = Cluster(changed, folder)
         ends.callback(cluster.close)
-        port = choose_port(0)
+        port = a_port()
         ends.enter_context(_exporter(server.url, changed.prefix, port))
-        ports = {name: choose_port(0) for name in workers}
+        ports = {name: a_port() for name in workers}
         targets = {
             "seqd-exporter": [f"127.0.0.1:{port}"],
             "seqd-workers": [f"127.0.0.1:{one}" for one in ports.values()],

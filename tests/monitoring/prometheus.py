@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 
 import yaml
 
+from sentinel_fixtures import a_port
 from seqd.local.parent_death import launch_command
-from seqd.local.redis_server import choose_port
 from worker_fixtures import wait_until
 
 #: Seconds between two scrapes, and between two looks at the rules.
@@ -87,7 +87,7 @@ def prometheus(
     folder: Path, rules: str, targets: Mapping[str, Sequence[str]]
 ) -> Iterator[Prometheus]:
     """Run a Prometheus that reads targets, by name of their job, until the block ends."""
-    port = choose_port(0)
+    port = a_port()
     configuration = {
         "global": {
             "scrape_interval": f"{INTERVAL_S}s",
