@@ -16,15 +16,12 @@ A server ends with its fixture, and with the test run if that is killed.
 """
 
 import os
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,9 +38,6 @@ from seqd.settings import Settings
 from tcp_proxy import TcpProxy
 
 START_TIMEOUT_S = 20.0
-
-#: Below those that Linux gives to outgoing connections.
-PORTS = range(20_000, 32_000)
 
 
 class Server(Protocol):
@@ -70,7 +64,6 @@ class PrivateServer:
     def __init__(self, binary: ServerBinary, folder: Path, extra: tuple[str, ...] = ()) -> None:
         self.binary = binary
         self._config = ServerConfig(folder, hold_port(self), secrets.token_hex(8))
-        self._config = ServerConfig(folder, free_port(), secrets.token_hex(8))
         self._path = write_config(self._config, binary)
         with self._path.open("a") as file:
             file.writelines(f"{line}\n" for line in extra)
@@ -189,18 +182,6 @@ class PrivateServer:
     def _log(self) -> str:
         log = self._config.folder / "redis.log"
         return log.read_text(errors="replace") if log.exists() else "the server wrote no log"
-
-
-def free_port() -> int:
-    """Return a port that is free, and stays so until its server starts, and while it is away.
-
-    One that the system chooses may go to any outgoing connection meanwhile. Drawn from the system,
-    since tests that seed `random` alike would draw the same ports in several processes at once.
-    """
-    for port in random.SystemRandom().sample(PORTS, 100):
-        with suppress(OSError), socket.create_server((LOOPBACK, port)):
-            return port
-    raise AssertionError("no port is free")
 
 
 def binary_of_kind(kind: ServerKind) -> ServerBinary:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from redis_fixtures import free_port
+from held_ports import hold_port
 from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import ServerBinary, find_server_binaries
 from seqd.local.redis_server import LOOPBACK
@@ -208,8 +208,7 @@ class SentinelGroup:
             program.kill()
 
     def _a_server(self, number: int) -> Program:
-        port = free_port()
-        port = a_port()
+        port = hold_port(self)
         folder = self._folder / f"server-{number}"
         folder.mkdir()
         config = folder / "server.conf"
@@ -222,8 +221,7 @@ class SentinelGroup:
         return Program([str(self.binary.path), str(config)], port, PASSWORD, folder / "log")
 
     def _a_sentinel(self, number: int) -> Program:
-        port = free_port()
-        port = a_port()
+        port = hold_port(self)
         folder = self._folder / f"sentinel-{number}"
         folder.mkdir()
         config = folder / "sentinel.conf"
@@ -237,18 +235,6 @@ class SentinelGroup:
         )
         command = [str(self.binary.path), str(config), "--sentinel"]
         return Program(command, port, self.sentinel_password, folder / "log")
-
-
-def a_port() -> int:
-    """Return a port that is free, and stays so until its server starts.
-
-    One that the system chooses may go to any outgoing connection meanwhile. Drawn from the system,
-    since tests that seed `random` alike would draw the same ports in several processes at once.
-    """
-    for port in random.SystemRandom().sample(PORTS, 100):
-        with suppress(OSError), socket.create_server((LOOPBACK, port)):
-            return port
-    raise AssertionError("no port is free")
 
 
 def _is_ready(sentinel: Program) -> bool:

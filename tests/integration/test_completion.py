@@ -24,10 +24,6 @@ from shell_fixtures import Bash, interactive_bash, shell_environment
 
 pytestmark = pytest.mark.processes
 
-#: Seconds more than without Redis that an answer may take on a machine that does other things as
-#: well; a connection without a limit of its own would wait for 10.
-ANSWER_S = 5.0
-
 PARAMETERS = {
     "type": "object",
     "additionalProperties": False,
@@ -186,10 +182,6 @@ def held_open_s(listener: socket.socket) -> float:
 def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as thread:
         silent.settimeout(60.0)
-    began = time.monotonic()
-    answered(VALUES[0], SEQD_REDIS_URL="redis://127.0.0.1:1/0")
-    without_s = time.monotonic() - began
-    with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         waited_s = thread.submit(held_open_s, silent)
         ended = answered(VALUES[0], SEQD_REDIS_URL=url)
@@ -201,7 +193,6 @@ def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     # The other limit of a connection, by default, is 10 s.
     assert 0.4 < waited_s.result(timeout=0) < 5.0
-    assert time.monotonic() - began < without_s + ANSWER_S
 
 
 def test_what_redis_has_answered_is_offered_though_this_machine_takes_long_to_read_it(

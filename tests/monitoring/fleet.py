@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli_builders import clean_environment
+from held_ports import Holder, hold_port
 from monitoring.prometheus import Prometheus, prometheus
 from redis_fixtures import PrivateServer
-from sentinel_fixtures import a_port
 from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, LiveWorker, live_settings, wait_until
@@ -59,9 +59,10 @@ def watched_fleet(
         changed = live_settings(server, folder).model_copy(update=settings)
         cluster = Cluster(changed, folder)
         ends.callback(cluster.close)
-        port = a_port()
+        holder = Holder()
+        port = hold_port(holder)
         ends.enter_context(_exporter(server.url, changed.prefix, port))
-        ports = {name: a_port() for name in workers}
+        ports = {name: hold_port(holder) for name in workers}
         targets = {
             "seqd-exporter": [f"127.0.0.1:{port}"],
             "seqd-workers": [f"127.0.0.1:{one}" for one in ports.values()],

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from sentinel_fixtures import a_port
+from held_ports import Holder, hold_port
 from seqd.local.parent_death import launch_command
 from worker_fixtures import wait_until
 
@@ -87,7 +87,8 @@ def prometheus(
     folder: Path, rules: str, targets: Mapping[str, Sequence[str]]
 ) -> Iterator[Prometheus]:
     """Run a Prometheus that reads targets, by name of their job, until the block ends."""
-    port = a_port()
+    holder = Holder()
+    port = hold_port(holder)
     configuration = {
         "global": {
             "scrape_interval": f"{INTERVAL_S}s",
