@@ -152,8 +152,11 @@ def test_at_40_columns_a_queue_keeps_its_name_its_state_and_what_waits() -> None
     ]
 
 
-def test_while_redis_is_away_it_says_since_when_and_shows_what_was_read_before() -> None:
-    now_s = monotonic()
+def test_while_redis_is_away_it_says_since_when_and_shows_what_was_read_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 1_000.0
+    monkeypatch.setattr("seqd.cli.top.frame.monotonic", lambda: now_s)
     away = Away(now_s - 12.4, "Redis does not answer.")
     state = replace(a_state(), away=away, read_at_s=now_s - 14)
 

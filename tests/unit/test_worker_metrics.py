@@ -88,7 +88,7 @@ def test_a_claim_is_counted_by_items_waits_stages_jobs_and_tokens(memory: Counte
     assert found["seqd_worker_unit_seconds_count", *route, "load"] == 0
     assert found["seqd_worker_job_seconds_count", *route] == 1
     assert found["seqd_worker_job_seconds_sum", *route] >= 2.0
-    assert found["seqd_worker_busy_seconds_total", *route] == pytest.approx(1.0, abs=0.5)
+    assert 1.0 <= found["seqd_worker_busy_seconds_total", *route] < 30.0
     assert found["seqd_worker_tokens_total", "m"] == 6
     assert found["seqd_worker_padding_tokens_total", "m"] == 4
 
