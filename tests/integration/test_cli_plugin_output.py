@@ -220,8 +220,9 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
         }
         answers = {words: _json_of(environment, words, *calls[words]) for words in calls}
         failed = next(job["job_id"] for job in answers["jobs list"][0] if job["counts"]["errored"])
-        slow = ("--model", "echo", "--set", "delay_ms=60000", "--text", "later", "--detach")
-        running = seqd(environment, "classify", *slow).out.strip()
+        # It runs until it is cancelled, and stops then: the retry behind it is waited for.
+        held = ("--model", "echo", "--text", "held", "--detach")
+        running = seqd(environment, "classify", *held).out.strip()
         of_jobs = {
             "explain": running,
             "jobs show": running,
