@@ -1,6 +1,7 @@
 """One text, one answer, for many tasks at a time: `AsyncClient.predict`."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -15,6 +16,9 @@ pytestmark = pytest.mark.processes
 
 #: Longest that anything here may take.
 LIMIT_S = 60.0
+
+#: Scripts that the worker here runs while it has nothing to do, 17 a second, and some more.
+CALLS_A_SECOND = 30
 
 T = TypeVar("T")
 
@@ -52,9 +56,11 @@ def test_a_thousand_texts_at_a_time_have_their_own_answers_in_few_round_trips(
             asked = (client.predict(text, model="echo", timeout_s=LIMIT_S) for text in texts)
             return [answer.label for answer in await asyncio.gather(*asked)]
 
+    began = time.monotonic()
     assert run(use()) == texts
+    took_s = time.monotonic() - began
     # Each alone would take four: submitted, claimed, committed, taken.
-    assert calls_of_scripts(direct) - calls < 500
+    assert calls_of_scripts(direct) - calls < 500 + CALLS_A_SECOND * took_s
     assert cluster.keys_of_jobs() - before <= {"jobs:small"}
 
 

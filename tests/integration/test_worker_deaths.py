@@ -103,7 +103,8 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_cluster: Clu
 def test_one_killer_among_a_thousand_items_is_found_and_all_others_have_their_results(
     empty_cluster: Cluster, way: str, max_attempts: int, how: str
 ):
-    worker = empty_cluster.start_ready(max_attempts=max_attempts)
+    # A lease that ran out on a busy machine would count as a death of the worker.
+    worker = empty_cluster.start_ready(max_attempts=max_attempts, lease_s=60.0)
     texts = [f"t{number}" for number in range(1_000)]
     texts[612] = way
 
