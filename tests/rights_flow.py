@@ -29,10 +29,13 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role, Version, rights_of
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
-from seqd_schemas import FileSource, JobState, TenantLimits
-from worker_fixtures import PLUGIN, QUICK, Cluster, wait_until
+from seqd_schemas import FileSource, JobState, TenantLimits, WorkerStatus
+from worker_fixtures import PLUGIN, QUICK, READY_S, Cluster, wait_until
 
 RECORDS = [{"text": "good", "label": "pos"}, {"text": "bad one", "label": "neg"}] * 4
+
+#: Texts of a job that is still open when it is paused or cancelled: 13 s of work at 20 ms each.
+LONG = [f"l{n}" for n in range(640)]
 
 #: Not 0, so that each connection has to choose it.
 DATABASE = 1
@@ -195,6 +198,7 @@ def steer(fleet: Fleet, client: Client) -> None:
     """Cancel, pause, resume, retry, continue, remove; a deadline that passes."""
     # 13 s of work, which is cancelled when it was looked at.
     slow = client.classify((f"s{n}" for n in range(640)), model="echo", parameters={"delay_ms": 20})
+    slow = client.classify(iter(LONG), model="echo", parameters={"delay_ms": 20})
     slow.pause()
     assert slow.record().state is JobState.PAUSED
     client.resume(slow.job_id)
@@ -243,7 +247,7 @@ def train(fleet: Fleet, client: Client) -> None:
     """Train, cancel and go on from the checkpoint; a sweep."""
     job = client.train(RECORDS, model="echo", labels=["candidate"])
     assert job.wait(timeout_s=30).training is not None
-    long = client.train(RECORDS, model="echo", parameters={"epochs": 500, "step_ms": 10})
+    long = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 50})
     wait_until(long.has_checkpoint, "it has a checkpoint")
     long.cancel()
     wait_until(lambda: long.record().state is JobState.CANCELLED, "it is cancelled")
@@ -258,15 +262,13 @@ def train(fleet: Fleet, client: Client) -> None:
 
 def look(fleet: Fleet, client: Client) -> None:
     """Read what `seqd status`, `jobs`, `models` and `plugins` show."""
-    assert client.workers() != []
+    wait_until(lambda: client.workers() != [], "a worker is up")
     assert "echo" in client.catalog()
     client.open_jobs()
     newest = client.jobs(states=["completed"], metadata={}, since=datetime(2026, 1, 1))
     client.job(newest[0].job_id).activity()
     client.explain(newest[0].job_id)
-    open_job = client.classify(
-        (f"e{n}" for n in range(64)), model="echo", parameters={"delay_ms": 20}
-    )
+    open_job = client.classify(iter(LONG), model="echo", parameters={"delay_ms": 20})
     assert client.explain(open_job.job_id, "row-1").item is not None
     open_job.cancel()
     assert client.jobs() != []
@@ -307,17 +309,18 @@ def use_inbox(fleet: Fleet) -> None:
 def read_figures(fleet: Fleet, workers: int) -> None:
     """Read what `seqd status` shows, and the server's memory, as whoever makes metrics of it."""
     reader = fleet.client(Role.EXPORTER)
-    assert len(reader.workers()) == workers
+    # A record goes by itself: of a worker that was killed, and of one that had no processor.
+    wait_until(lambda: len(reader.workers()) == workers, f"{workers} workers are up")
     reader.open_jobs()
     reader.quarantined()
     reader.inbox()
     reader.evictions()
     reader.failure_count()
     reader.work_left()
-    with connect(fleet.url(Role.EXPORTER)) as connection:
-        connection.ping()
-        assert int(connection.info("memory")["used_memory"]) > 0
-        connection.time()
+    connection = fleet.ledger(Role.EXPORTER).redis
+    connection.ping()
+    assert int(connection.info("memory")["used_memory"]) > 0
+    connection.time()
 
 
 def set_limits(fleet: Fleet, client: Client) -> None:
@@ -350,9 +353,8 @@ def set_limits(fleet: Fleet, client: Client) -> None:
 def act_on_many(fleet: Fleet, client: Client) -> None:
     """Cancel, retry and remove jobs by a filter, and read who did that."""
     operator, asked = Role.OPERATOR, {"delay_ms": 20}
-    texts = [f"m{n}" for n in range(64)]
     for _ in range(3):
-        job = client.classify(texts, model="echo", tenant="many", parameters=asked)
+        job = client.classify(LONG, model="echo", tenant="many", parameters=asked)
         job.pause()
         wait_until(lambda job=job: job.record().sealed, "all of it is there")  # type: ignore[misc]
     mine = ("--tenant", "many", "--yes")
@@ -405,13 +407,21 @@ def cordon(fleet: Fleet, client: Client) -> None:
 
 def scrape(fleet: Fleet, client: Client) -> None:
     """Serve metrics while work is in hand, a training among it, and read them."""
-    job = client.train(RECORDS, model="echo", parameters={"epochs": 500, "step_ms": 100})
+    job = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 100})
     wait_until(lambda: job.record().state is JobState.RUNNING, "it is in hand")
+    lines = (
+        "seqd_up 1.0",
+        'seqd_busy_workers{model="echo",task="train"} 1.0',
+        "seqd_redis_memory_ratio",
+        # The rights are looked for behind the first read, which on a busy machine takes its time.
+        "seqd_missing_rights 0.0",
+    )
     with metrics(fleet) as address:
 
-        def scraped() -> str:
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                return str(answer.read().decode())
+        def is_all_there() -> bool:
+            with urllib.request.urlopen(address, timeout=30) as answer:
+                text = str(answer.read().decode())
+            return all(line in text for line in lines)
 
         # The rights are looked for behind the first read, and a worker says that it is busy a
         # moment after its claim.
@@ -425,6 +435,10 @@ def scrape(fleet: Fleet, client: Client) -> None:
     assert "seqd_up 1.0" in text
     assert busy in text
     assert "seqd_redis_memory_ratio" in text
+        wait_until(is_all_there, f"a scrape has {lines}")
+    server = fleet.ledger(Role.EXPORTER).figures.read().server
+    assert server is not None and server.memory_ratio is not None
+    job.cancel()
 
 
 @contextmanager
@@ -463,7 +477,7 @@ def running_up(fleet: Fleet) -> Iterator[Path]:
             stderr=output,
         )
     try:
-        wait_until(lambda: "Ready after" in screen.read_text(), "it is ready", 40)
+        wait_until(lambda: "Ready after" in screen.read_text(), "it is ready", READY_S)
         yield screen
     finally:
         program.terminate()
@@ -478,14 +492,24 @@ def running_up(fleet: Fleet) -> Iterator[Path]:
 def replace_workers(fleet: Fleet) -> None:
     """Drain, uncordon and restart the worker of `seqd up`, and kill it: its leases are released."""
     with running_up(fleet) as screen:
-        reader = fleet.client(Role.EXPORTER)
-        (first,) = reader.workers()
+        first = the_worker(fleet)
         fleet.seqd(Role.OPERATOR, "workers", "drain", first.worker, "--yes", "--wait")
         wait_until(lambda: "drained" in screen.read_text(), "it says so")
         fleet.seqd(Role.OPERATOR, "workers", "uncordon", "--all", "--wait")
         fleet.seqd(Role.OPERATOR, "workers", "restart", "--wait", "--timeout-s", "80")
-        (second,) = reader.workers()
-        assert first.worker != second.worker
+        assert first.worker != the_worker(fleet).worker
+
+
+def the_worker(fleet: Fleet) -> WorkerStatus:
+    """Wait until one worker is up, and return what it says of itself."""
+    reader, found = fleet.client(Role.EXPORTER), list[WorkerStatus]()
+
+    def is_up() -> bool:
+        found[:] = reader.workers()
+        return len(found) == 1
+
+    wait_until(is_up, "one worker is up")
+    return found[0]
 
 
 def take_over(fleet: Fleet, client: Client) -> None:
@@ -510,11 +534,11 @@ def make_room(fleet: Fleet, client: Client) -> None:
     """End a job whose tenant keeps too much: its oldest one goes, and who asks for it is told."""
     first = client.classify(["a"], model="echo", tenant="keeps-much")
     first.wait(timeout_s=30)
-    ledger = fleet.ledger(Role.WORKER)
-    ledger.fleet.publish_limits(fleet.settings.model_copy(update={"max_tenant_kept_bytes": 1}))
+    limits = fleet.settings.model_copy(update={"max_tenant_kept_bytes": 1})
     for _ in range(2):
         texts = [f"c{n}" for n in range(80)]
         job = client.classify(texts, model="echo", tenant="keeps-much", parameters={"delay_ms": 9})
+        fleet.ledger(Role.WORKER).fleet.publish_limits(limits)  # the worker may publish its own
         job.cancel()
     reason = ""
     try:
