@@ -39,6 +39,9 @@ from tcp_proxy import TcpProxy
 
 START_TIMEOUT_S = 20.0
 
+#: How far above its port a server of a Redis Cluster has its bus.
+BUS_ABOVE = 10_000
+
 
 class Server(Protocol):
     """A server that answers."""
@@ -63,7 +66,8 @@ class PrivateServer:
 
     def __init__(self, binary: ServerBinary, folder: Path, extra: tuple[str, ...] = ()) -> None:
         self.binary = binary
-        self._config = ServerConfig(folder, hold_port(self), secrets.token_hex(8))
+        beside = BUS_ABOVE if "cluster-enabled yes" in extra else 0
+        self._config = ServerConfig(folder, hold_port(self, beside), secrets.token_hex(8))
         self._path = write_config(self._config, binary)
         with self._path.open("a") as file:
             file.writelines(f"{line}\n" for line in extra)

@@ -31,3 +31,14 @@ def test_a_port_is_for_who_names_it_and_for_nobody_who_asks_for_any() -> None:
     gc.collect()
     with socket.socket() as other:
         other.bind((LOOPBACK, port))
+
+
+def test_a_port_has_another_that_is_free_so_far_above_it() -> None:
+    holder = Holder()
+
+    ports = [hold_port(holder, beside=10_000) for _ in range(50)]
+
+    assert max(ports) <= 55_535
+    for port in ports:
+        with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+            other.bind((LOOPBACK, port + 10_000))
