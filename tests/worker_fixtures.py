@@ -29,7 +29,7 @@ import pytest
 from checkout import python_path, release_python_path, require_checkout
 from plugin_builders import a_registry_of
 from redis_fixtures import PrivateServer, Server, forget_keys
-from seqd.client import Client
+from seqd.client import Client, JobHandle
 from seqd.ledger import Ledger, connect
 from seqd.local.parent_death import launch_command
 from seqd.local.slots import Slot, parse_slot
@@ -38,7 +38,7 @@ from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
 from seqd.worker.context import publish_catalog
-from seqd_schemas import DataFingerprint, WorkerState, WorkerStatus
+from seqd_schemas import DataFingerprint, Waiting, WorkerState, WorkerStatus
 
 #: A worker with the light plugin is ready in 2 s on an idle core.
 READY_S = 120.0
@@ -78,6 +78,18 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = DEADLINE
     while not holds():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         time.sleep(0.02)
+
+
+def wait_for_reason(job: JobHandle) -> Waiting:
+    """Return why a job waits, once it says so: it does not where a worker's heartbeat is late."""
+    found: list[Waiting] = []
+
+    def says_why() -> bool:
+        found.extend(filter(None, [job.record().waiting]))
+        return found != []
+
+    wait_until(says_why, f"{job.job_id} says why it waits")
+    return found[0]
 
 
 class LiveWorker:

@@ -158,7 +158,7 @@ def test_a_model_is_renamed_while_a_worker_has_it_in_memory(
     # The worker goes on to publish what comes: the folder that went is not one that is away.
     assert publish(store, new, "echo") == 5
     wait_until(lambda: published(client, new) == [1, 2, 3, 4, 5], "a new version is published")
-    assert module_cluster.workers[0].status().unfit == ()  # type: ignore[union-attr]
+    assert module_cluster.workers[0].known_status().unfit == ()
 
 
 def test_a_model_is_not_renamed_while_a_job_names_it(

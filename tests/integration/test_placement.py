@@ -11,9 +11,9 @@ from cli_builders import here
 from readme_blocks import ROOT, blocks_of
 from seqd.client import Client
 from seqd.models.store import ModelStore
-from seqd_schemas import JobState, WaitingCode, WorkerStatus
+from seqd_schemas import JobState, WaitingCode
 from store_builders import publish
-from worker_fixtures import Cluster, LiveWorker, wait_until
+from worker_fixtures import Cluster, LiveWorker, wait_for_reason, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -42,8 +42,7 @@ def add_models(cluster: Cluster, *names: str) -> None:
 
 
 def loaded(worker: LiveWorker) -> set[str]:
-    status = worker.status()
-    return set() if status is None else set(status.models_loaded)
+    return set(worker.known_status().models_loaded)
 
 
 def classified(client: Client, model: str) -> JobState:
@@ -56,13 +55,11 @@ def test_a_worker_serves_and_keeps_only_what_serves_names(empty_cluster: Cluster
     worker = empty_cluster.start_ready("w1", serves=("topics",))
     client = empty_cluster.client()
 
-    status = worker.status()
+    status = worker.known_status()
     done = classified(client, "topics")
     job = client.classify(["a"], model="moods")
-    wait_until(lambda: job.record().waiting is not None, "it says why it waits")
-    waiting = job.record().waiting
+    waiting = wait_for_reason(job)
 
-    assert status is not None and waiting is not None
     assert (status.models_loaded, status.left_out) == (("topics@1",), ("echo", "moods"))
     assert status.loaded_bytes == {"topics@1": 1_000}
     assert done is JobState.COMPLETED
@@ -88,7 +85,7 @@ def test_a_placement_moves_a_model_while_workers_run_and_its_jobs_with_it(
 
     seqd("models", "place", "topics", "--label", "zone=a")
     wait_until(lambda: "topics@1" in loaded(a), "a has loaded it", FOLLOWED_S)
-    wait_until(lambda: "topics" in status_of(b).left_out, "b leaves it to a", FOLLOWED_S)
+    wait_until(lambda: "topics" in b.known_status().left_out, "b leaves it to a", FOLLOWED_S)
     first = [classified(client, "topics") for _ in range(4)]
     on_b = loaded(b)
     moved = seqd("models", "place", "topics", "--on", "b", "--reason", "repair")
@@ -239,20 +236,14 @@ def test_workers_leave_models_to_each_other_share_the_one_with_work_and_take_ove
     assert set(spread + apart + alone + [shared]) == {JobState.COMPLETED}
     assert in_memory == {"topics@1", "moods@1"}
     assert loads_apart == loads
-    assert all(status.work.items > 0 for status in map(status_of, held[1:]))
-
-
-def status_of(worker: LiveWorker) -> WorkerStatus:
-    status = worker.status()
-    assert status is not None, worker.log()
-    return status
+    assert all(worker.known_status().work.items > 0 for worker in held[1:])
 
 
 def loads_of(workers: list[LiveWorker]) -> list[int]:
     """Return how often each has loaded a version, once it has published what it did."""
     for worker in workers:
         worker.wait_until_idle()
-    return [status_of(worker).model_loads for worker in workers]
+    return [worker.known_status().model_loads for worker in workers]
 
 
 @pytest.mark.slow

@@ -2,9 +2,9 @@
 
 import pytest
 
-from seqd_schemas import JobState, Waiting, WaitingCode
+from seqd_schemas import JobState, WaitingCode
 from task_fixtures import TaskCluster
-from worker_fixtures import wait_until
+from worker_fixtures import wait_for_reason
 
 pytestmark = pytest.mark.processes
 
@@ -18,15 +18,8 @@ def test_own_tasks_of_models_that_nobody_serves_wait_and_are_in_the_autoscale_si
 
     done = client.run(["a"], model="stars", task="score").wait(timeout_s=30)
     job = client.run(["a", "b", "c"], model="vectors", task="embed")
-    reasons: list[Waiting] = []
+    waiting, status = wait_for_reason(job), worker.known_status()
 
-    def says_why() -> bool:
-        reasons.extend(filter(None, [job.record().waiting]))
-        return reasons != []
-
-    wait_until(says_why, "it says why it waits")
-
-    status, (waiting,) = worker.known_status(), reasons
     assert done.state is JobState.COMPLETED
     assert status.left_out == ("mirror", "pairs", "places", "topics", "vectors")
     assert waiting.code is WaitingCode.NOT_PLACED

@@ -12,8 +12,7 @@ import pytest
 
 from cli_builders import Ended, here
 from readme_blocks import ROOT, blocks_of
-from seqd_schemas import Waiting
-from worker_fixtures import LiveWorker, wait_until
+from worker_fixtures import LiveWorker, wait_for_reason, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -58,13 +57,7 @@ def test_a_cordoned_worker_claims_nothing_until_it_is_uncordoned(empty_cluster, 
     wait_until(lambda: phase(worker) == "cordoned", "it has learnt of it", LEARNT_S)
     learnt_s = time.monotonic() - began
     job = client.classify(TEXTS[:8], model="echo")
-    reasons: list[Waiting] = []
-
-    def says_why() -> bool:
-        reasons.extend(filter(None, [job.record().waiting]))
-        return reasons != []
-
-    wait_until(says_why, "the job says why it waits")
+    waiting = wait_for_reason(job)
     row = listed(seqd("workers", "list", "--json"))["w1"]
     status = seqd("status")
     uncordoned = seqd("workers", "uncordon", "w1")
@@ -72,7 +65,7 @@ def test_a_cordoned_worker_claims_nothing_until_it_is_uncordoned(empty_cluster, 
     assert cordoned.out == "cordon w1: w1\n"
     assert learnt_s < LEARNT_S
     assert "All workers that classify echo are cordoned or drained by an operator: w1." in (
-        reasons[0].message
+        waiting.message
     )
     assert empty_cluster.starts_of_units(job.job_id) == []
     assert row["state"] == "cordoned"
