@@ -15,6 +15,7 @@ from cli_builders import here
 from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import InvalidRequest, UnknownFailure, WrongState
 from seqd.ledger import Ledger, connect
+from seqd.models.store import ModelStore
 from seqd_schemas import DeathCause, ItemFailure
 from worker_fixtures import Cluster, publish_file, wait_until
 
@@ -161,13 +162,22 @@ def test_what_succeeded_since_is_not_sent_again(client: Client, cure: Path) -> N
     assert outcomes(job) == ["uncured", "plugin_error"]
 
 
-def test_items_are_replayed_on_the_version_in_service(cluster: Cluster, client: Client) -> None:
+@pytest.fixture
+def broken(cluster: Cluster, client: Client) -> Iterator[int]:
+    """A version of `echo`, beside the one in service, that breaks with each text."""
     store = cluster.settings.store_dir
-    broken = publish_file(store, "echo", "echo.json", '{"records": 1, "trick": "raise"}')
-    wait_until(
-        lambda: broken in [one.version for one in client.catalog()["echo"].versions],
-        "the version is published",
-    )
+    version = publish_file(store, "echo", "echo.json", '{"records": 1, "trick": "raise"}')
+
+    def is_published() -> bool:
+        return version in [one.version for one in client.catalog()["echo"].versions]
+
+    wait_until(is_published, "the version is published")
+    yield version
+    ModelStore(store, {}).remove("echo", version)
+    wait_until(lambda: not is_published(), "other tests do not find the version")
+
+
+def test_items_are_replayed_on_the_version_in_service(client: Client, broken: int) -> None:
     job = client.classify(["a", "b"], model=f"echo@{broken}")
     job.wait()
 
