@@ -1,6 +1,7 @@
 """Real workers for tests: processes that a test may stop, kill and freeze.
 
     cluster          a ledger, a store and one worker for the whole run; leave its worker alone
+    cure             a file that lets its worker go on with the text `held`, once a test makes it
     module_cluster   the same for one file, whose tests make models in its store
     empty_cluster    a ledger and a store of the test's own; start and kill workers at will
     own_cluster      the same on `own_server`, which a test may kill and fill
@@ -455,6 +456,13 @@ def cluster(_shared_cluster: Cluster) -> Cluster:
     (worker,) = _shared_cluster.workers
     worker.wait_until_ready()
     return _shared_cluster
+
+
+@pytest.fixture
+def cure(cluster: Cluster) -> Iterator[Path]:
+    file = cluster.settings.data_dir / "cured"
+    yield file
+    file.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from redis.asyncio.connection import AbstractConnection
@@ -121,15 +122,18 @@ def test_calls_that_are_cancelled_at_random_leave_all_others_their_own_replies(
     assert labels == [f"last {number}" for number in range(3 * MAX_CONNECTIONS)]
 
 
-def test_a_cancelled_wait_leaves_the_job_alone_and_another_one_goes_on(cluster: Cluster) -> None:
+def test_a_cancelled_wait_leaves_the_job_alone_and_another_one_goes_on(
+    cluster: Cluster, cure: Path
+) -> None:
     async def use() -> tuple[bool, JobState]:
         async with an_async_client(cluster) as client:
-            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 700.0})
+            job = await client.classify(["held"], model="echo")
             first, second = asyncio.create_task(job.wait()), asyncio.create_task(job.wait())
             await asyncio.sleep(0.1)
             first.cancel()
             with suppress(asyncio.CancelledError):
                 await first
+            cure.touch()
             return first.cancelled(), (await second).state
 
     assert run(use()) == (True, JobState.COMPLETED)
@@ -138,7 +142,7 @@ def test_a_cancelled_wait_leaves_the_job_alone_and_another_one_goes_on(cluster: 
 def test_a_time_limit_of_asyncio_ends_a_wait(cluster: Cluster) -> None:
     async def use() -> str:
         async with an_async_client(cluster) as client:
-            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
+            job = await client.classify(["held"], model="echo")
             try:
                 async with asyncio.timeout(0.3):
                     await job.wait()
@@ -192,7 +196,7 @@ def test_an_iterator_that_another_task_closes_ends_at_once(
 def test_two_tasks_cannot_read_one_iterator(cluster: Cluster) -> None:
     async def use() -> None:
         async with an_async_client(cluster) as client:
-            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
+            job = await client.classify(["held"], model="echo")
             events = job.results()
             reading = asyncio.ensure_future(anext(events))
             await asyncio.sleep(0.1)
@@ -213,7 +217,7 @@ def test_two_tasks_cannot_read_one_iterator(cluster: Cluster) -> None:
 def test_a_task_that_is_cancelled_as_its_iterator_is_closed_is_cancelled(cluster: Cluster) -> None:
     async def use() -> bool:
         async with an_async_client(cluster) as client:
-            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
+            job = await client.classify(["held"], model="echo")
             values = job.results()
 
             async def read() -> None:

@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -30,14 +29,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 def client(cluster: Cluster) -> Iterator[Client]:
     with Client(settings=cluster.settings) as client:
         yield client
-
-
-@pytest.fixture
-def cure(cluster: Cluster) -> Iterator[Path]:
-    """The file whose presence lets the text `held` go on."""
-    file = cluster.settings.data_dir / "cured"
-    yield file
-    file.unlink(missing_ok=True)
 
 
 def labels_of(results: list[ItemSuccess | ItemFailure]) -> list[str]:

@@ -71,10 +71,13 @@ def test_what_is_not_corrected_is_sent_again_as_it_was(cluster: Cluster) -> None
 
 def test_a_cancelled_job_takes_new_texts_for_what_had_no_turn(cluster: Cluster) -> None:
     client = cluster.client()
-    first = client.classify([str(n) for n in range(16)], model="echo", parameters={"delay_ms": 100})
-    first.close()  # all of its input is there
-    first.pause()
-    first.cancel()
+    client.pause_model("echo")
+    try:
+        first = client.classify([str(n) for n in range(16)], model="echo")
+        first.close()  # all of its input is there
+        first.cancel()
+    finally:
+        client.resume_model("echo")
 
     client.retry(first, items={"row-16": "new"}).wait(timeout_s=LIMIT_S)
 

@@ -30,14 +30,6 @@ def client(cluster: Cluster) -> Iterator[Client]:
 
 
 @pytest.fixture
-def cure(cluster: Cluster) -> Iterator[Path]:
-    """The file whose presence mends what fails for the text `uncured`, and lets `held` go on."""
-    file = cluster.settings.data_dir / "cured"
-    yield file
-    file.unlink(missing_ok=True)
-
-
-@pytest.fixture
 def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
     monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
     monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
