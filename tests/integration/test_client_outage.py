@@ -1,5 +1,6 @@
 """A client whose Redis goes away: it waits, goes on where it was, or says how to go on."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -161,15 +162,23 @@ def test_who_has_waited_for_long_enough_hears_how_to_go_on(
     with pytest.raises(JobOutOfReach) as error:
         read(client, job)
 
-    assert 1.0 <= time.monotonic() - began < 3.0
+    took_s = time.monotonic() - began
+    assert 1.0 <= took_s < 10.0  # and not for as long as by default
     assert error.value.job_id == job.job_id
     address = f"127.0.0.1:{private_server.port}"
     reason = f"Error 111 connecting to {address}. Connection refused."
-    assert str(error.value) == (
-        f"Redis at {address} has been away for 1 s: {reason} Try again when it is back, or "
-        f"set SEQD_REDIS_URL to a server that runs. Job {job.job_id} goes on by itself. "
-        f"Watch it: seqd jobs watch {job.job_id}. Its results: seqd jobs results {job.job_id}"
+    said = re.fullmatch(
+        re.escape(f"Redis at {address} has been away for ")
+        + r"(\d+) s"
+        + re.escape(
+            f": {reason} Try again when it is back, or set SEQD_REDIS_URL to a server that runs. "
+            f"Job {job.job_id} goes on by itself. Watch it: seqd jobs watch {job.job_id}. Its "
+            f"results: seqd jobs results {job.job_id}"
+        ),
+        str(error.value),
     )
+    assert said is not None, str(error.value)
+    assert 1 <= int(said[1]) <= round(took_s)
 
 
 def test_who_asked_not_to_wait_does_not(cluster_on: Cluster, private_server: PrivateServer) -> None:
