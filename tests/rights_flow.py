@@ -196,8 +196,6 @@ def predict(fleet: Fleet, client: Client) -> None:
 
 def steer(fleet: Fleet, client: Client) -> None:
     """Cancel, pause, resume, retry, continue, remove; a deadline that passes."""
-    # 13 s of work, which is cancelled when it was looked at.
-    slow = client.classify((f"s{n}" for n in range(640)), model="echo", parameters={"delay_ms": 20})
     slow = client.classify(iter(LONG), model="echo", parameters={"delay_ms": 20})
     slow.pause()
     assert slow.record().state is JobState.PAUSED
@@ -423,18 +421,6 @@ def scrape(fleet: Fleet, client: Client) -> None:
                 text = str(answer.read().decode())
             return all(line in text for line in lines)
 
-        # The rights are looked for behind the first read, and a worker says that it is busy a
-        # moment after its claim.
-        wait_until(lambda: "seqd_missing_rights 0.0" in scraped(), "no right is missing")
-        busy = 'seqd_busy_workers{model="echo",task="train"} 1.0'
-        wait_until(lambda: busy in scraped(), "the worker is busy")
-        text = scraped()
-    server = fleet.ledger(Role.EXPORTER).figures.read().server
-    assert server is not None and server.memory_ratio is not None
-    job.cancel()
-    assert "seqd_up 1.0" in text
-    assert busy in text
-    assert "seqd_redis_memory_ratio" in text
         wait_until(is_all_there, f"a scrape has {lines}")
     server = fleet.ledger(Role.EXPORTER).figures.read().server
     assert server is not None and server.memory_ratio is not None
