@@ -35,7 +35,8 @@ for number in end_signals.END_SIGNALS:
     os.kill(int(tracker), number)
 print("asked to end:", is_asked.wait(5))
 time.sleep(0.3)
-print("tracker state:", Path(f"/proc/{tracker}/stat").read_text().split()[2])
+state = Path(f"/proc/{tracker}/stat").read_text().split()[2]
+print("tracker lives:", state in "RSD")
 """
 
 
@@ -44,4 +45,4 @@ def test_a_signal_that_comes_while_the_semaphore_tracker_starts_is_not_lost():
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=60
     )
 
-    assert ended.stdout.splitlines() == ["asked to end: True", "tracker state: S"]
+    assert ended.stdout.splitlines() == ["asked to end: True", "tracker lives: True"]
