@@ -48,8 +48,22 @@ def report_of(folder: Path, *arguments: str) -> dict:
     with started(folder, *arguments, "--json") as program:
         out, err = program.communicate(timeout=COMMAND_S)
     assert program.returncode == 0, err
-    assert left_in(folder) == []
+    wait_until_nothing_is_left(folder)
     return json.loads(out)
+
+
+def wait_until_nothing_is_left(folder: Path) -> None:
+    """Wait a moment: what Python starts beside a process ends right after that."""
+    left: list[str] = []
+
+    def is_empty() -> bool:
+        left[:] = left_in(folder)
+        return left == []
+
+    try:
+        wait_until(is_empty, "all that was started has ended")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {left}") from None
 
 
 def left_in(folder: Path) -> list[str]:
@@ -237,7 +251,7 @@ def test_a_signal_ends_all_that_a_benchmark_has_started(
 
     assert program.returncode == status
     assert len(pids) >= 4
-    wait_until(lambda: left_in(tmp_path) == [], "all that was started has ended")
+    wait_until_nothing_is_left(tmp_path)
 
 
 #: A case in which the signal comes while a finaliser runs, where Python drops what is raised.
@@ -271,4 +285,4 @@ def test_a_signal_that_comes_in_a_finaliser_ends_a_benchmark(tmp_path: Path) -> 
     )
 
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGTERM, "")
-    assert left_in(tmp_path) == []
+    wait_until_nothing_is_left(tmp_path)
