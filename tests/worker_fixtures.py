@@ -43,7 +43,9 @@ from seqd_schemas import DataFingerprint, Waiting, WorkerState, WorkerStatus
 
 #: A worker with the light plugin is ready in 2 s on an idle core.
 READY_S = 120.0
-DEADLINE_S = 30.0
+
+#: For what must come, some starts of a process included; nothing is proved by it.
+DEADLINE_S = 60.0
 LEASE_S = 2.0
 RECONCILE_S = 0.3
 
