@@ -149,7 +149,7 @@ class LiveWorker:
             return next((w for w in client.workers() if w.worker == self.name), None)
 
     def known_status(self) -> WorkerStatus:
-        """What it says of itself, once it does: on a busy machine a heartbeat can be late."""
+        """Return what it says of itself, once it does: a heartbeat can be late."""
         found: list[WorkerStatus] = []
 
         def is_known() -> bool:

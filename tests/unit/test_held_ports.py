@@ -27,10 +27,27 @@ def test_a_port_is_for_who_names_it_and_for_nobody_who_asks_for_any() -> None:
             assert server.getsockname()[1] == port
     assert choose_port(port) == port
 
+
+def test_a_port_is_free_again_once_its_holder_is_gone() -> None:
+    holder = Holder()
+    ports = [hold_port(holder) for _ in range(20)]
+
+    before = [port for port in ports if is_free(port)]
     del holder
     gc.collect()
+    after = [port for port in ports if is_free(port)]
+
+    # Another process may have one of them by now.
+    assert (before, len(after) > 10) == ([], True)
+
+
+def is_free(port: int) -> bool:
     with socket.socket() as other:
-        other.bind((LOOPBACK, port))
+        try:
+            other.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
 
 
 def test_a_port_has_another_that_is_free_so_far_above_it() -> None:
