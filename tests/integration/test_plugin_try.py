@@ -1,16 +1,22 @@
 """`seqd plugins try`: a plugin's one call without a daemon, and what an author is told by it."""
 
+import io
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 import seqd
 from authoring_builders import PLUGIN, write_plugin
 from cli_builders import Ended, clean_environment
+from seqd.authoring.messages import Compute, Computed
+from seqd.authoring.plugin_child import PluginChild, pinned_slot
+from seqd.cli.plugins.subjects import entries_of, order_of
+from seqd.errors import Stopped
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -206,6 +212,38 @@ def test_a_training_that_does_not_stop_leaves_no_folder_and_no_process(tmp_path,
     assert list((tmp_path / "made").iterdir()) == []
     # Of a process that has ended and that nobody waits for this link is gone.
     wait_until(lambda: not Path(f"/proc/{beside}/exe").exists(), "what the plugin started is gone")
+
+
+class Interrupted(io.StringIO):
+    """Passes a request on; Ctrl-C comes as it is sent."""
+
+    def __init__(self, requests: IO[str]) -> None:
+        super().__init__()
+        self._requests = requests
+
+    def flush(self) -> None:
+        self._requests.write(self.getvalue())
+        self._requests.flush()
+        raise KeyboardInterrupt
+
+    def close(self) -> None:
+        self._requests.close()
+        super().close()
+
+
+def test_ctrl_c_as_a_call_is_sent_asks_it_to_stop(plugin: Path) -> None:
+    child = PluginChild(pinned_slot("cpu:0"), print)
+    try:
+        entry = child.load(order_of(str(plugin))).entry
+        asked = Compute(task="classify", entries=entries_of(entry, "classify", ["wait"]))
+        child._requests = Interrupted(child._requests)
+
+        with pytest.raises(Stopped) as stopped:
+            child.ask(asked, Computed)
+    finally:
+        child.kill("the test is over")
+
+    assert str(stopped.value) == "The call was stopped."
 
 
 @pytest.mark.slow

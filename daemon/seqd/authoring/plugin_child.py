@@ -38,6 +38,9 @@ from seqd.local.slots import Slot, parse_slot
 #: Seconds that a call may go on after Ctrl-C.
 OBEY_S = 2.0
 
+#: Seconds after which it is asked again: a child forgets what comes before it has read its request.
+ASK_EVERY_S = 0.1
+
 #: Why a child is killed whose plugin is loaded anew.
 REPLACED = "a file of the plugin has changed"
 
@@ -110,13 +113,12 @@ class PluginChild:
         Raises Stopped after Ctrl-C, PluginEnded where the process ended or had to be, and the error
         that the child replies.
         """
-        with suppress(BrokenPipeError):  # it has ended, which the replies say
-            self._requests.write(request.model_dump_json() + "\n")
-            self._requests.flush()
+        asked = request.model_dump_json() + "\n"
         is_over = False
         try:
             while not is_over:
-                reply = self._next_reply(may_stop=not isinstance(request, Load))
+                reply = self._next_reply(asked, may_stop=not isinstance(request, Load))
+                asked = ""
                 is_over = not isinstance(reply, REPORTS)
                 if isinstance(reply, Failed):
                     raise error_of(reply.failure)
@@ -149,8 +151,16 @@ class PluginChild:
         with suppress(BrokenPipeError, ValueError):
             self._requests.close()
 
-    def _next_reply(self, *, may_stop: bool) -> AnyReply:
+    def _next_reply(self, asked: str, *, may_stop: bool) -> AnyReply:
+        """Send what is asked, if anything, and return what is replied next.
+
+        Both in one, so that a Ctrl-C between them asks the call to stop, too.
+        """
         try:
+            if asked:
+                with suppress(BrokenPipeError):  # it has ended, which the replies say
+                    self._requests.write(asked)
+                    self._requests.flush()
             reply = self._replies.get()
         except KeyboardInterrupt as interrupt:
             if type(interrupt) is not KeyboardInterrupt:  # of SIGTERM: the command ends at once
@@ -167,15 +177,17 @@ class PluginChild:
     def _stopped(self) -> AnyReply | None:
         """Ask the call to stop, and return the reply that ends it; None once the process ended."""
         deadline = time.monotonic() + OBEY_S
-        self._send(signal.SIGINT)
         try:
-            while True:
-                reply = self._replies.get(timeout=max(0.0, deadline - time.monotonic()))
-                if not isinstance(reply, REPORTS):
-                    return self._after_stop(reply)
-        except (queue.Empty, KeyboardInterrupt):
-            self._kill_where_it_stands()
-            return None
+            while (left_s := deadline - time.monotonic()) > 0:
+                self._send(signal.SIGINT)
+                with suppress(queue.Empty):
+                    reply = self._replies.get(timeout=min(left_s, ASK_EVERY_S))
+                    if not isinstance(reply, REPORTS):
+                        return self._after_stop(reply)
+        except KeyboardInterrupt:
+            pass  # pressed twice: it is not waited for
+        self._kill_where_it_stands()
+        return None
 
     def _after_stop(self, reply: AnyReply | None) -> AnyReply | None:
         if isinstance(reply, Failed) and reply.failure.code == Stopped.code:
