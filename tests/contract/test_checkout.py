@@ -41,8 +41,10 @@ def test_a_worker_of_a_test_runs_the_code_of_the_tests_own_checkout(other: Path)
         "    assert 'said by the other checkout' in worker.log()\n"
     )
 
+    # In a folder of its own: pytest clears up behind other runs, and here a warning is an error.
+    temporary = ["--basetemp", str(other / "temporary")]
     ended = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *temporary, "tests"],
         cwd=other,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,
