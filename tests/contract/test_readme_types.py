@@ -16,7 +16,8 @@ from checkout import python_path
 from example_plugin import EXAMPLE
 from readme_blocks import READMES, ROOT, blocks_of
 
-pytestmark = pytest.mark.slow
+# Each reads all of seqd's types anew.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: What a service writes; each line that is wrong without `ok` is marked.
 SERVICE = """

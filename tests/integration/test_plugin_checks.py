@@ -386,6 +386,7 @@ class TestHello(PluginChecks):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # mypy reads all of seqd's types anew
 def test_an_authors_test_is_well_typed(tmp_path: Path):
     (tmp_path / "seqd_hello.py").write_text('"""A plugin."""\n')
     (tmp_path / "test_hello.py").write_text(TYPED_TEST)
@@ -396,7 +397,7 @@ def test_an_authors_test_is_well_typed(tmp_path: Path):
         env=clean_environment(MYPYPATH=python_path(tmp_path)),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=500,
         check=False,
     )
 

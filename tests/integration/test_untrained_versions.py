@@ -15,7 +15,8 @@ from seqd.client import Client
 from seqd.errors import UnknownModel
 from worker_fixtures import Cluster, live_settings, wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+# Each starts workers and some commands.
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PLUGIN = Path(__file__).parents[1] / "weights_plugin"
 

@@ -16,7 +16,8 @@ from seqd_schemas import WorkerState, WorkerStatus
 from up_builders import Up, running_up
 from worker_fixtures import PLUGIN, wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+# Each starts a daemon, and most of them its workers again.
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def seqd(up: Up, *arguments: str) -> Ended:

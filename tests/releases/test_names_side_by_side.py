@@ -12,7 +12,8 @@ from seqd_schemas import ItemSuccess, JobState
 from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+# The first one waits for the previous release to be built.
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
 DATA = [{"text": "a", "label": "b"}]
 TEXTS = [f"text {number}" for number in range(100)]

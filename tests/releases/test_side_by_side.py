@@ -19,7 +19,8 @@ from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobState, Log
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+# The first one waits for the previous release to be built.
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 TEXTS = [f"text {number}" for number in range(600)]

@@ -8,7 +8,8 @@ import worker_fixtures
 from previous_release import Release
 from seqd_schemas import JobState
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+# The first one waits for the previous release to be built.
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from seqd_schemas import ItemSuccess, JobState
 from up_builders import running_up
 from worker_fixtures import PLUGIN, Cluster, wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+# The first one waits for the previous release to be built.
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
 GUIDE = ROOT / "docker" / "upgrade.md"
 TEXTS = [f"text {number}" for number in range(1_000)]
