@@ -52,6 +52,7 @@ def test_items_of_an_asynchronous_iterable_are_read_lazily(cluster: Cluster) -> 
     assert asyncio.run(use()) == [f"text {number}" for number in range(5_000)]
 
 
+@pytest.mark.slow
 def test_a_thousand_tasks_wait_for_jobs_of_their_own(cluster: Cluster) -> None:
     async def use() -> list[str]:
         async with asyncio.timeout(LIMIT_S), a_client(cluster) as client:

@@ -26,6 +26,7 @@ def lines_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_up_says_that_no_slot_trains_and_which_would(installation: Installation) -> None:
     log = (installation.data_dir / "up.log").read_text()
 

@@ -77,6 +77,7 @@ def test_a_label_that_the_model_does_not_know_is_said_and_counts_as_wrong(
     assert "1 item without a label left out." in ended.out
 
 
+@pytest.mark.slow
 def test_where_no_label_is_a_class_the_mapping_is_suggested_and_works(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -402,6 +402,7 @@ def test_another_input_cannot_be_resumed_with(
     assert re.search(r"error\[(id_in_use|idempotency_conflict)\]: The identifier", resumed.err)
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_of_a_pipe_is_resumed_with_what_it_was_of_alone(
     commands: Commands, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -449,6 +450,7 @@ def test_a_cancelled_job_is_resumed_by_the_same_command_alone(
     assert [path.name for path in tmp_path.iterdir()] == [".r.jsonl.job"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_all_input_was_sent_says_that_resume_begins_anew(
     commands: Commands, cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_what_the_fleet_does_not_have_is_named_with_what_it_has(
     assert ended.err.startswith(f"error[unknown_model]: {message}"), ended.err
 
 
+@pytest.mark.slow
 def test_a_version_that_no_worker_can_read_says_so_in_its_worker_row(
     empty_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -387,6 +387,7 @@ def test_without_a_worker_a_client_is_told_at_once_and_nothing_is_ordered(
     assert ledger_of(empty_cluster).orders.open() == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_at_an_order_is_followed_by_another_that_carries_it_out(
     empty_cluster: Cluster,
 ):

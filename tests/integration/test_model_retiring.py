@@ -75,6 +75,7 @@ def submit_late(cluster: Cluster, model: str, version: int) -> str:
     return job_id
 
 
+@pytest.mark.slow
 def test_a_job_that_is_handed_in_while_its_version_is_removed_keeps_it(
     module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
 ):

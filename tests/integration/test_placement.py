@@ -175,6 +175,7 @@ def rates_of(cluster: Cluster) -> list[str]:
         return [route.model for route in client.work_left() if route.is_measured]
 
 
+@pytest.mark.slow
 def test_a_required_model_may_be_one_that_is_made_with_a_plugin(
     empty_cluster: Cluster, tmp_path: Path
 ):
@@ -188,6 +189,7 @@ def test_a_required_model_may_be_one_that_is_made_with_a_plugin(
     assert "SEQD_REQUIRED_MODELS names moods, not ready here. Ready: echo." in absent.whole_log()
 
 
+@pytest.mark.slow
 def test_the_model_used_least_makes_room_and_comes_back_with_its_next_job(empty_cluster: Cluster):
     add_models(empty_cluster, "moods", "topics")
     worker = empty_cluster.start_ready("w1", model_cache_bytes=2_000)

@@ -335,6 +335,7 @@ def test_a_plugin_that_cannot_be_loaded_fails_with_its_line_and_status_1():
     assert report["summary"] == "1 check ran: 0 passed, 1 failed"
 
 
+@pytest.mark.slow
 def test_what_names_no_plugin_is_a_mistake_of_the_caller(tmp_path: Path):
     environment = clean_environment()
 

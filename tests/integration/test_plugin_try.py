@@ -85,6 +85,7 @@ def test_outcomes_are_checked_as_a_worker_checks_them(tmp_path, plugin):
     )
 
 
+@pytest.mark.slow
 def test_the_death_of_a_plugin_is_told_with_the_signal_and_where_it_stood(tmp_path, plugin):
     ended = tried(tmp_path, str(plugin), "classify", "die")
 
@@ -128,6 +129,7 @@ def test_mistakes_are_told_with_what_to_do(tmp_path, plugin):
     )
 
 
+@pytest.mark.slow
 def test_a_plugin_that_is_broken_is_told_with_file_and_line(tmp_path, plugin):
     (plugin / "seqd_hello.py").write_text("import seqd_nothing_here\n")
 

@@ -160,6 +160,7 @@ def proxied(private_server: PrivateServer, tmp_path: Path) -> Iterator[tuple[Clu
             cluster.close()
 
 
+@pytest.mark.slow
 def test_a_text_whose_answer_was_lost_on_its_way_is_sent_again(
     proxied: tuple[Cluster, TcpProxy],
 ) -> None:

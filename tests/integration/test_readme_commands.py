@@ -127,6 +127,7 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
     ]
 
 
+@pytest.mark.slow
 def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):
     hand_in, hand_in_again, look, follow, fetch, fetch_small = [
         block.text for block in blocks_of(SERVICES_GUIDE, "sh")
@@ -151,6 +152,7 @@ def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):
     assert '"label":"negative"' in results[1]
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_the_commands_of_the_front_page_run_in_the_order_in_which_they_stand(shell: Shell):
     # Those behind "Models with names" train: test_models_guide.py

@@ -139,6 +139,7 @@ def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_se
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 801)]
 
 
+@pytest.mark.slow
 def test_workers_empty_an_inbox_that_has_filled_redis(supervised, private_server):
     client, keys = supervised.client(), supervised.settings.keys
     text = "".join(random.Random(7).choices("abcdefgh ", k=20_000))

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.processes
 JOBS = 1_000
 
 
+@pytest.mark.slow
 def test_a_thousand_jobs_leave_no_channel_no_result_and_no_connection(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:

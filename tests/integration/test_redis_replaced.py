@@ -43,6 +43,7 @@ def wait_until_back(worker: LiveWorker, client: Client) -> None:
     wait_until(lambda: "echo" in client.catalog(), "the catalog is published again")
 
 
+@pytest.mark.slow
 def test_a_job_that_went_with_its_redis_is_sent_again_and_completes(cluster_on, private_server):
     worker = cluster_on.start_ready()
     client = cluster_on.client()

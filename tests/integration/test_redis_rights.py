@@ -50,6 +50,7 @@ def fleet(each_server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
         own.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_each_command_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
     found = {}
@@ -65,6 +66,7 @@ def test_each_command_that_is_missing_is_found(fleet: Fleet, role: Role) -> None
         assert {rule[1:] for rule in found} <= set(rights_of(role, fleet.settings.keys).commands)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_each_pattern_of_keys_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
     rules = fleet.rules(role)

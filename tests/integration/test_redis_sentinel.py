@@ -43,6 +43,7 @@ def ping(url: str, access: RedisAccess | None = None) -> bool:
         return bool(redis.ping())
 
 
+@pytest.mark.slow
 def test_a_command_goes_to_the_new_primary_after_a_failover(sentinels: SentinelGroup):
     with connect(sentinels.url, outage=Outage(limit_s=FAILOVER_S)) as redis, redis_errors(redis):
         redis.set("before", 1)

@@ -43,6 +43,7 @@ def seqd(folder: Path, *arguments: str, **settings: str) -> Ended:
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
+@pytest.mark.slow
 def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: Path) -> None:
     required = {"SEQD_REQUIRED_PLUGINS": "hello,light", "SEQD_DISABLED_PLUGINS": "crash"}
 

@@ -139,6 +139,7 @@ for table in (job.to_pandas, job.to_arrow):
 """
 
 
+@pytest.mark.slow
 def test_without_the_libraries_it_is_said_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT],

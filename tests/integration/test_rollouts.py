@@ -122,6 +122,7 @@ def test_a_canary_answers_its_share_of_the_items_and_each_result_names_its_versi
     assert (counts[1].errors, counts[2].errors) == (0, 0)
 
 
+@pytest.mark.slow
 def test_jobs_that_name_a_version_take_no_part_in_a_canary(
     client: Client, store: ModelStore, capsys: Capture
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_canary_with_too_many_errors_ends_by_itself(
     assert ended.why.endswith("allowed: 1.000%")
 
 
+@pytest.mark.slow
 def test_a_canary_that_kills_its_worker_costs_no_item(
     client: Client, store: ModelStore, capsys: Capture
 ) -> None:
@@ -238,6 +240,7 @@ def test_a_retry_keeps_each_item_with_its_version(
     assert found == {f"i{n}": 2 if rollout.takes(job.job_id, f"i{n}") else 1 for n in range(40)}
 
 
+@pytest.mark.slow
 def test_rollback_ends_a_canary_for_jobs_that_run_too(
     client: Client, store: ModelStore, capsys: Capture
 ) -> None:

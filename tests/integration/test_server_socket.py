@@ -138,6 +138,7 @@ def test_a_server_with_a_port_listens_there_too(tmp_path: Path) -> None:
         assert server.port == port
 
 
+@pytest.mark.slow
 def test_a_worker_and_a_client_share_a_database_behind_a_socket(tmp_path: Path) -> None:
     with EmbeddedServer(Settings(data_dir=tmp_path / "server")) as server:
         settings = Settings(redis_url=f"{server.url}?db=3", data_dir=tmp_path / "seqd", **QUICK)

@@ -250,6 +250,7 @@ def test_a_candidate_that_went_in_service_is_none_any_more(
     assert store.labels(model) == {"production": 2, "latest": 3}
 
 
+@pytest.mark.slow
 def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(
     environment: dict[str, str], client: Client, store: ModelStore, model: str
 ):

@@ -33,6 +33,7 @@ def threads_of_pools() -> list[str]:
     return [name for name in names if name.startswith(("AnyIO", "asyncio_", "ThreadPool"))]
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_at_a_time_are_answered_without_a_thread(address: str) -> None:
     texts = [f"text {number}" for number in range(1_000)]
 

@@ -143,6 +143,7 @@ def run_pytest(
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_guides_service_passes_its_own_tests(suite: Path):
     pytest.importorskip("pytest_asyncio")
     for block in blocks_of(GUIDE, "python"):

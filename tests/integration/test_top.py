@@ -39,6 +39,7 @@ def fleet(private_server: PrivateServer) -> Iterator[Environment]:
         yield environment
 
 
+@pytest.mark.slow
 def test_keys_change_what_is_shown_and_q_gives_the_terminal_back(
     fleet: Environment, private_server: PrivateServer
 ) -> None:

@@ -102,6 +102,7 @@ def test_what_comes_soon_after_other_work_is_taken_without_celery(empty_cluster:
         assert client.predict("a", model="echo", timeout_s=10).label
 
 
+@pytest.mark.slow
 def test_a_worker_that_waits_for_more_work_ends_at_once_when_it_is_told_to(
     empty_cluster: Cluster,
 ) -> None:
@@ -135,6 +136,7 @@ NOT_NEEDED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_command_that_classifies_a_text_imports_neither_celery_nor_what_it_shows_no_one(
     empty_cluster: Cluster,
 ) -> None:

@@ -187,6 +187,7 @@ def test_a_label_means_all_who_have_it_and_rules_of_the_gone_stay_listed(empty_c
     assert phase(b) == ""
 
 
+@pytest.mark.slow
 def test_the_last_worker_that_can_run_a_model_is_drained_only_with_yes(empty_cluster, seqd):
     worker = empty_cluster.start_ready("w1")
 

@@ -112,6 +112,7 @@ def test_a_worker_without_a_library_says_so_and_costs_no_job_beside_a_healthy_on
     assert "No module named 'heavy'" in lacking.known_status().unfit[0].message
 
 
+@pytest.mark.slow
 def test_a_worker_with_a_sick_device_costs_no_item_of_a_job_beside_a_healthy_one(
     empty_cluster: Cluster,
 ):
@@ -178,6 +179,7 @@ def test_a_worker_whose_plugin_raises_for_everything_costs_nothing_and_comes_bac
     assert client.classify(["a"], model="echo@1").wait(timeout_s=30).counts.succeeded == 1
 
 
+@pytest.mark.slow
 def test_a_plugin_that_raises_for_everything_ends_the_jobs_of_a_lone_worker(
     empty_cluster: Cluster,
 ):
@@ -275,6 +277,7 @@ def test_a_wakeup_that_reaches_a_worker_without_the_version_is_passed_on(empty_c
         assert job.wait(timeout_s=10).counts.succeeded == 1
 
 
+@pytest.mark.slow
 def test_a_worker_on_which_a_share_is_not_mounted_fails_no_job_on_a_file_of_it(
     empty_cluster: Cluster, tmp_path: Path
 ):

@@ -21,15 +21,13 @@ SAID = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trick", "cause", "who_ended_it", "function"),
     [
         ("spin", DeathCause.HANG, "plugin hung: ", "_spins"),
-        pytest.param(
-            *("hold", DeathCause.WATCHDOG, "child hung: pid=", "_holds_the_interpreter"),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param("sleep", DeathCause.HANG, "plugin hung: ", "_sleeps", marks=pytest.mark.slow),
+        ("hold", DeathCause.WATCHDOG, "child hung: pid=", "_holds_the_interpreter"),
+        ("sleep", DeathCause.HANG, "plugin hung: ", "_sleeps"),
     ],
 )
 def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(

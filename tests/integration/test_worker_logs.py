@@ -28,6 +28,7 @@ def log_of_end(worker: LiveWorker) -> str:
     return worker.whole_log()
 
 
+@pytest.mark.slow
 def test_a_plugin_that_raises_for_each_item_is_logged_in_full_once_with_a_count(
     empty_cluster: Cluster,
 ) -> None:

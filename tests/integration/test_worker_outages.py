@@ -146,6 +146,7 @@ def test_a_worker_that_is_to_end_in_an_outage_ends_and_its_next_start_counts_no_
     assert "leases not released: they run out, or its next start releases them" in worker.log()
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_in_an_outage_waits_for_its_end(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:

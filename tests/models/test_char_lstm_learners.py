@@ -35,7 +35,7 @@ def batch(number: int, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
     "network",
     [
         pytest.param({"layers": 1, "embedding_dim": 0}, marks=pytest.mark.slow),
-        {"layers": 2, "embedding_dim": 5},
+        pytest.param({"layers": 2, "embedding_dim": 5}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -132,6 +132,7 @@ def test_adam_is_keras_adam():
     assert ours["one"] == pytest.approx(variable.numpy(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_keras_learns_from_batches_of_any_length_and_tells_the_same_loss():
     config, parameters = a_config(**POOLED), TrainParameters(seed=1)
     keras_learner = learner_for(config, parameters, GPU)
