@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from seqd.client import AsyncClient, AsyncJobHandle
-from seqd.ledger.exchange import command
+from seqd.ledger.exchange import LOOK_S, command
 from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster
 
@@ -97,24 +97,27 @@ def test_whoever_waits_for_a_job_that_has_ended_hears_it_at_once_each_time(
 
     states, took_s = asyncio.run(use())
     assert states == [JobState.COMPLETED] * 6
-    assert took_s < 1.0
+    assert took_s < LOOK_S  # after which whoever hears nothing looks at its job
 
 
 def test_a_job_that_runs_though_its_end_was_announced_is_waited_for_without_haste(
     cluster: Cluster,
 ) -> None:
-    async def use() -> tuple[JobState, list[str], int]:
+    async def use() -> tuple[JobState, list[str], int, float]:
         async with asyncio.timeout(LIMIT_S), a_client(cluster) as client:
             job = await client.classify(["a"], model="echo", parameters={"delay_ms": 1_000.0})
+            began = asyncio.get_running_loop().time()
             assert job.steps._announced is not None
             job.steps._announced.has_ended = True  # by a primary that is lost with the end it knew
             before = await commands_of(client)
             record, labels = await asyncio.gather(job.wait(), labels_of(job))
-            return record.state, labels, await commands_of(client) - before
+            took_s = asyncio.get_running_loop().time() - began
+            return record.state, labels, await commands_of(client) - before, took_s
 
-    state, labels, commands = asyncio.run(use())
+    state, labels, commands, took_s = asyncio.run(use())
     assert (state, labels) == (JobState.COMPLETED, ["a"])
-    assert commands < 500
+    # Measured 300, of which the worker sends 140 a second, whatever it does.
+    assert commands < 300 + 200 * took_s
 
 
 def test_a_command_is_read_by_its_options(cluster: Cluster) -> None:
