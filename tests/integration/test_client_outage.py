@@ -176,6 +176,16 @@ def test_who_has_waited_for_long_enough_hears_how_to_go_on(
             f"results: seqd jobs results {job.job_id}"
         ),
         str(error.value),
+    assert 1.0 <= took_s < 15.0  # by default it is 60 s
+    assert error.value.job_id == job.job_id
+    address = f"127.0.0.1:{private_server.port}"
+    reason = f"Error 111 connecting to {address}. Connection refused."
+    (away_s,) = re.findall(r" has been away for (\d+) s: ", str(error.value))
+    assert 1 <= int(away_s) <= took_s + 1
+    assert str(error.value) == (
+        f"Redis at {address} has been away for {away_s} s: {reason} Try again when it is back, or "
+        f"set SEQD_REDIS_URL to a server that runs. Job {job.job_id} goes on by itself. "
+        f"Watch it: seqd jobs watch {job.job_id}. Its results: seqd jobs results {job.job_id}"
     )
     assert said is not None, str(error.value)
     assert 1 <= int(said[1]) <= round(took_s)
