@@ -41,6 +41,9 @@ OBEY_S = 2.0
 #: Seconds after which it is asked again: a child forgets what comes before it has read its request.
 ASK_EVERY_S = 0.1
 
+#: Seconds in which a busy machine has begun to print where a plugin stands that did not obey.
+STACK_S = 5.0
+
 #: Why a child is killed whose plugin is loaded anew.
 REPLACED = "a file of the plugin has changed"
 
@@ -53,6 +56,8 @@ _STANDS_S, _REST_S = 5.0, 0.2
 
 #: What faulthandler prints in front of the calls of one thread.
 _STACK = "Stack (most recent call first)"
+#: What faulthandler prints in front of the calls of one thread.
+_STACK = "Stack (most recent call first):"
 
 #: A call as faulthandler prints it: a traceback of Python has a comma behind the line.
 _CALL = re.compile(r'\s+File "(?P<path>[^"]+)", line \d+ in ')
@@ -93,6 +98,7 @@ class PluginChild:
         self._killed_for = ""
         #: Set once it has begun to print where it stands.
         self._stands = threading.Event()
+        self._stack_begins = threading.Event()
         self._printer = self._start(self._print_lines)
         self._start(lambda: self._read_replies(replies))
 
@@ -202,6 +208,13 @@ class PluginChild:
             if self._stands.wait(0.05):
                 break
         time.sleep(_REST_S)
+        self._stack_begins.clear()
+        self._send(signal.SIGUSR2)
+        deadline = time.monotonic() + STACK_S
+        while time.monotonic() < deadline and not self.has_ended():
+            if self._stack_begins.wait(0.05):
+                break
+        time.sleep(0.2)  # it prints where the plugin stands
         self.kill(
             f"it did not stop within {OBEY_S:g} s of Ctrl-C: a plugin asks "
             "context.stop_requested() before each item (S1). Where it stood is printed above"
@@ -230,6 +243,8 @@ class PluginChild:
                 text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
                 if text.startswith(_STACK):
                     self._stands.set()
+                if text == _STACK:
+                    self._stack_begins.set()
                 if not _is_of_ours(text):
                     self._say(text)
 
