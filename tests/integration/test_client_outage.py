@@ -163,19 +163,6 @@ def test_who_has_waited_for_long_enough_hears_how_to_go_on(
         read(client, job)
 
     took_s = time.monotonic() - began
-    assert 1.0 <= took_s < 10.0  # and not for as long as by default
-    assert error.value.job_id == job.job_id
-    address = f"127.0.0.1:{private_server.port}"
-    reason = f"Error 111 connecting to {address}. Connection refused."
-    said = re.fullmatch(
-        re.escape(f"Redis at {address} has been away for ")
-        + r"(\d+) s"
-        + re.escape(
-            f": {reason} Try again when it is back, or set SEQD_REDIS_URL to a server that runs. "
-            f"Job {job.job_id} goes on by itself. Watch it: seqd jobs watch {job.job_id}. Its "
-            f"results: seqd jobs results {job.job_id}"
-        ),
-        str(error.value),
     assert 1.0 <= took_s < 15.0  # by default it is 60 s
     assert error.value.job_id == job.job_id
     address = f"127.0.0.1:{private_server.port}"
@@ -187,8 +174,6 @@ def test_who_has_waited_for_long_enough_hears_how_to_go_on(
         f"set SEQD_REDIS_URL to a server that runs. Job {job.job_id} goes on by itself. "
         f"Watch it: seqd jobs watch {job.job_id}. Its results: seqd jobs results {job.job_id}"
     )
-    assert said is not None, str(error.value)
-    assert 1 <= int(said[1]) <= round(took_s)
 
 
 def test_who_asked_not_to_wait_does_not(cluster_on: Cluster, private_server: PrivateServer) -> None:

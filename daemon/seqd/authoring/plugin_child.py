@@ -50,12 +50,6 @@ REPLACED = "a file of the plugin has changed"
 #: Seconds in which what the child has printed last is read, once it has ended.
 _LAST_LINES_S = 1.0
 
-#: Seconds in which a child prints where it stands, and in which the rest of that comes. On a busy
-#: machine it has to wait for a processor first.
-_STANDS_S, _REST_S = 5.0, 0.2
-
-#: What faulthandler prints in front of the calls of one thread.
-_STACK = "Stack (most recent call first)"
 #: What faulthandler prints in front of the calls of one thread.
 _STACK = "Stack (most recent call first):"
 
@@ -96,8 +90,6 @@ class PluginChild:
         self._say = say
         #: Why it was killed, in words; "" where nobody here did it.
         self._killed_for = ""
-        #: Set once it has begun to print where it stands.
-        self._stands = threading.Event()
         self._stack_begins = threading.Event()
         self._printer = self._start(self._print_lines)
         self._start(lambda: self._read_replies(replies))
@@ -201,13 +193,6 @@ class PluginChild:
         return reply
 
     def _kill_where_it_stands(self) -> None:
-        self._stands.clear()
-        self._send(signal.SIGUSR2)
-        deadline = time.monotonic() + _STANDS_S
-        while time.monotonic() < deadline and not self.has_ended():
-            if self._stands.wait(0.05):
-                break
-        time.sleep(_REST_S)
         self._stack_begins.clear()
         self._send(signal.SIGUSR2)
         deadline = time.monotonic() + STACK_S
@@ -241,8 +226,6 @@ class PluginChild:
         with self._program.stdout as printed:
             for line in printed:
                 text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
-                if text.startswith(_STACK):
-                    self._stands.set()
                 if text == _STACK:
                     self._stack_begins.set()
                 if not _is_of_ours(text):
