@@ -138,6 +138,7 @@ def processor_s(statement):
     return float(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_client_is_imported_in_half_a_second():
     """As a share of what its libraries take: a second of a busy processor does less."""
     libraries_s, client_s = zip(

@@ -31,6 +31,7 @@ def so_far(client: Client, job: JobHandle) -> list[str]:
     return [event.event for event in ledger.jobs.events(job.job_id, longest_wait_s=0)]
 
 
+@pytest.mark.slow
 def test_the_operators_limits_hold_for_clients_and_for_the_inbox(empty_cluster: Cluster):
     empty_cluster.start_ready(max_tenant_jobs=1)
     client = empty_cluster.client()

@@ -137,6 +137,7 @@ def test_figures_of_both_versions_stand_beside_each_other(compare: Compare, topi
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("versions", "by", "status", "verdict"),
     [

@@ -26,6 +26,7 @@ def labelled(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_version_is_measured_and_its_picture_drawn(
     installation: Installation, labelled: Path, tmp_path: Path
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_set_without_labels_is_refused_with_the_field_that_was_looked_for(
     )
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
     installation: Installation, labelled: Path
 ) -> None:

@@ -232,9 +232,10 @@ def test_two_exporters_say_the_same(fleet: Environment, private_server: PrivateS
     assert both == [4, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
-    ["killed", pytest.param("frozen", marks=[pytest.mark.slow, pytest.mark.serial])],
+    ["killed", pytest.param("frozen", marks=pytest.mark.serial)],
 )
 def test_a_redis_that_is_away_leaves_no_metric_of_the_fleet_and_costs_no_time(
     fleet: Environment, private_server: PrivateServer, how: str

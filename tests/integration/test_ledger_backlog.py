@@ -121,6 +121,7 @@ def test_a_count_that_is_wrong_is_mended_by_a_recount(environment: Environment):
     assert environment.redis.hgetall(environment.keys.work_left()) == {QUEUE.encode(): b"6"}
 
 
+@pytest.mark.slow
 def test_a_recount_of_many_jobs_goes_on_where_it_was_and_counts_what_changes_meanwhile(
     environment: Environment,
 ):

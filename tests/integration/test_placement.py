@@ -73,6 +73,7 @@ def test_a_worker_serves_and_keeps_only_what_serves_names(empty_cluster: Cluster
     assert empty_cluster.starts_of_units(job.job_id) == []
 
 
+@pytest.mark.slow
 def test_a_placement_moves_a_model_while_workers_run_and_its_jobs_with_it(
     empty_cluster: Cluster, seqd
 ):

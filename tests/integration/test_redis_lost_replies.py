@@ -308,7 +308,8 @@ def test_a_job_comes_out_once_and_in_order_though_replies_are_lost_all_the_time(
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 2_001)]
 
 
-@pytest.mark.parametrize("losses", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("losses", [1, 2])
 def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(
     cluster_behind, proxy, losses, caplog
 ):

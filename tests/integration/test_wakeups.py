@@ -84,6 +84,7 @@ def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_cluste
         assert redis.exists(f"{settings.prefix}:unacked", settings.keys.wakeup(ROUTE)) == 0
 
 
+@pytest.mark.slow
 def test_what_comes_soon_after_other_work_is_taken_without_celery(empty_cluster: Cluster) -> None:
     empty_cluster.start_ready(reconcile_s=60.0)
     settings, client = empty_cluster.settings, empty_cluster.client()

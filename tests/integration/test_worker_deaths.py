@@ -81,22 +81,21 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_cluster: Clu
     assert took_s < 2.0 + LEASE_S + RECONCILE_S * 3 + 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "max_attempts", "how"),
     [
         ("exit", 1, r"exited with status 9\."),
-        pytest.param(
+        (
             "segfault",
             1,
             r"was ended by SIGSEGV; it stood in seqd_light\.py, line \d+, in <lambda>\.",
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
+        (
             "kill",
             3,
             r"was ended by SIGKILL, which nobody here has sent; the kernel counts no kill for want "
             r"of memory\.",
-            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -33,8 +33,8 @@ HOWS = [
     (signal.SIGINT, True, 2),
     (signal.SIGQUIT, True, 1),
 ]
-#: Those of `make test`: a signal to a worker of either kind.
-QUICK = [("", *HOWS[0]), ("", *HOWS[2])]
+#: That of `make test`.
+QUICK = [("", *HOWS[0])]
 
 
 @pytest.fixture(scope="module")

@@ -76,10 +76,11 @@ def items_of(worker: LiveWorker) -> int:
     return 0 if status is None else status.work.items
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "harm",
     [
-        pytest.param(lose_the_version, id="missing", marks=pytest.mark.slow),
+        pytest.param(lose_the_version, id="missing"),
         pytest.param(damage_a_file, id="damaged"),
     ],
 )
@@ -220,6 +221,7 @@ def test_a_batch_that_needs_too_much_memory_is_halved(cluster: Cluster):
     assert job.wait(timeout_s=30).counts.succeeded == 8
 
 
+@pytest.mark.slow
 def test_a_job_fails_with_the_reason_of_each_worker_when_none_can_run_it(empty_cluster: Cluster):
     cluster = empty_cluster
     for name in ("w1", "w2"):

@@ -160,6 +160,7 @@ def test_a_worker_that_starts_in_an_outage_waits_for_its_end(
     assert "Traceback" not in worker.whole_log()
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_without_a_redis_ends_when_it_has_waited(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:

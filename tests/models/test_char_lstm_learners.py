@@ -31,13 +31,9 @@ def batch(number: int, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
     return TEXT[:, first : first + steps], TEXT[:, first + 1 : first + steps + 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "network",
-    [
-        pytest.param({"layers": 1, "embedding_dim": 0}, marks=pytest.mark.slow),
-        pytest.param({"layers": 2, "embedding_dim": 5}, marks=pytest.mark.slow),
-    ],
-    ids=str,
+    "network", [{"layers": 1, "embedding_dim": 0}, {"layers": 2, "embedding_dim": 5}], ids=str
 )
 def test_gradients_agree_with_keras(network):
     import keras
@@ -64,18 +60,14 @@ def test_gradients_agree_with_keras(network):
         np.testing.assert_allclose(gradient, expected, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [
         {"layers": 1, "embedding_dim": 5, "clipnorm": 0.05, "weight_decay": 0.1},
-        *(
-            pytest.param(values, marks=pytest.mark.slow)
-            for values in (
-                {"layers": 1, "embedding_dim": 0, "clipnorm": 0.0, "weight_decay": 0.0},
-                {"layers": 2, "embedding_dim": 5, "clipnorm": 0.0, "weight_decay": 1.0},
-                {"layers": 2, "embedding_dim": 0, "clipnorm": 0.05, "ema_momentum": 0.6},
-            )
-        ),
+        {"layers": 1, "embedding_dim": 0, "clipnorm": 0.0, "weight_decay": 0.0},
+        {"layers": 2, "embedding_dim": 5, "clipnorm": 0.0, "weight_decay": 1.0},
+        {"layers": 2, "embedding_dim": 0, "clipnorm": 0.05, "ema_momentum": 0.6},
     ],
     ids=str,
 )

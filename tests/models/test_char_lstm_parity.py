@@ -61,14 +61,10 @@ def test_a_version_that_reads_windows_predicts_what_keras_does():
         assert found.std() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("embedding_dim", "layers"),
-    [
-        (0, 1),
-        pytest.param(0, 2, marks=pytest.mark.slow),
-        pytest.param(12, 1, marks=pytest.mark.slow),
-        pytest.param(12, 2, marks=pytest.mark.slow),
-    ],
+    [(0, 1), (0, 2), (12, 1), (12, 2)],
 )
 def test_a_version_that_reads_a_stream_predicts_what_keras_does(layers, embedding_dim):
     import keras

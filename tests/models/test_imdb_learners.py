@@ -78,7 +78,7 @@ def a_compiled_learner(config: VersionConfig, threads: int = 1) -> CompiledLearn
 @pytest.mark.parametrize(
     ("shape", "labels"),
     [
-        pytest.param({}, TWO, id="front"),
+        pytest.param({}, TWO, id="front", marks=pytest.mark.slow),
         pytest.param(MASKED, THREE, id="masked", marks=pytest.mark.slow),
         pytest.param(POOLED, TWO, id="pooled"),
         pytest.param(
