@@ -13,10 +13,18 @@ ROWS = 28
 CANNOT_HAPPEN = "cannot happen here"
 
 
+#: A test with its marks, each of which may have several lines.
+TEST = re.compile(r"^((?:@.*\n(?:[ )].*\n)*)*)def (test_\w+)\(", re.M)
+
+
 @pytest.fixture(scope="module")
-def rows(root: Path) -> list[list[str]]:
+def section(root: Path) -> str:
     text = (root / "daemon" / "README.md").read_text(encoding="utf-8")
-    section = text.partition(HEADING)[2].partition("\n## ")[0]
+    return text.partition(HEADING)[2].partition("\n## ")[0]
+
+
+@pytest.fixture(scope="module")
+def rows(section: str) -> list[list[str]]:
     lines = [line for line in section.splitlines() if re.match(r"\| \d+ \|", line)]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
@@ -28,7 +36,7 @@ def known_tests(root: Path) -> dict[str, bool]:
     for path in (root / "tests").rglob("test_*.py"):
         source = path.read_text(encoding="utf-8")
         whole_file = "pytest.mark.slow" in source.partition("pytestmark = ")[2].partition("\n\n")[0]
-        for marks, name in re.findall(r"^((?:@.*\n)*)def (test_\w+)\(", source, re.M):
+        for marks, name in TEST.findall(source):
             known[name] = whole_file or "@pytest.mark.slow" in marks
     return known
 
@@ -48,10 +56,8 @@ def test_each_row_names_a_test_that_is_there_or_says_why_it_cannot_happen(
     assert without == []
 
 
-def test_what_only_test_all_runs_is_marked_so(
-    rows: list[list[str]], known_tests: dict[str, bool]
-) -> None:
-    named = [found for row in rows for found in re.findall(r"`(test_\w+)`( \(all\))?", row[3])]
+def test_what_only_test_all_runs_is_marked_so(section: str, known_tests: dict[str, bool]) -> None:
+    named = re.findall(r"`(test_\w+)`( \(all\))?", section)
 
     wrong = [name for name, mark in named if known_tests[name] is not bool(mark)]
 
