@@ -199,6 +199,22 @@ def test_a_plugin_that_waits_for_a_processor_is_killed_once_it_has_said_where_it
         assert f'File "{plugin / "seqd_hello.py"}", line ' in session.said()
 
 
+@pytest.mark.slow
+def test_a_plugin_that_does_not_stop_while_it_is_measured_has_said_where_it_stands(plugin):
+    """What it prints meanwhile goes nowhere."""
+    measured = plugin.parent / "measured"
+    hangs = f"open({str(measured)!r}, 'w').close(); time.sleep(600)"
+    write(plugin, "outcomes = []", f"outcomes = []\n        if items[1:]: {hangs}")
+    with a_session(plugin) as session:
+        session.label_of("a")
+        session.give(":bench")
+        wait_until(measured.exists, "it hangs")
+        session.program.send_signal(signal.SIGINT)
+        session.wait_until_said("it did not stop within 2 s of Ctrl-C")
+
+        assert f'File "{plugin / "seqd_hello.py"}", line ' in session.said()
+
+
 def is_pending(pid: int, number: signal.Signals) -> bool:
     """Return True where a process has a signal that it has not taken yet."""
     status = Path(f"/proc/{pid}/status").read_text()

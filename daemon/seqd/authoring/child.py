@@ -167,9 +167,10 @@ def main() -> None:
     files = [int(number) for number in sys.argv[1:3]]
     for number in files:
         os.set_inheritable(number, False)  # programs that the plugin starts outlive nothing here
-    faulthandler.enable()
+    stacks = os.dup(2)  # printed also while all else is silenced
+    faulthandler.enable(stacks)
     # Where the plugin stands, before it is killed for not stopping.
-    faulthandler.register(signal.SIGUSR2, all_threads=False)
+    faulthandler.register(signal.SIGUSR2, stacks, all_threads=False)
     _set_up_log()
     # A module that is written twice within a second, to the same length, must be compiled twice.
     sys.dont_write_bytecode = True
