@@ -2,12 +2,10 @@
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Timer
 from typing import IO
 
 import pytest
@@ -16,9 +14,9 @@ import seqd
 from authoring_builders import PLUGIN, write_plugin
 from cli_builders import Ended, clean_environment
 from seqd.authoring.messages import Compute, Computed
-from seqd.authoring.plugin_child import OBEY_S, PluginChild, pinned_slot
+from seqd.authoring.plugin_child import PluginChild, pinned_slot
 from seqd.cli.plugins.subjects import entries_of, order_of
-from seqd.errors import PluginEnded, Stopped
+from seqd.errors import Stopped
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -228,27 +226,11 @@ class Interrupted(io.StringIO):
     def flush(self) -> None:
         self._requests.write(self.getvalue())
         self._requests.flush()
-        self.before_ctrl_c()
         raise KeyboardInterrupt
-
-    def before_ctrl_c(self) -> None:
-        """Do nothing: it comes at once."""
 
     def close(self) -> None:
         self._requests.close()
         super().close()
-
-
-class StoppedIn(Interrupted):
-    """Ctrl-C comes once the plugin hangs and its process stands still."""
-
-    def __init__(self, requests: IO[str], pid: int, said: list[str]) -> None:
-        super().__init__(requests)
-        self._pid, self._said = pid, said
-
-    def before_ctrl_c(self) -> None:
-        wait_until(lambda: "hanging" in self._said, "the plugin hangs")
-        os.kill(self._pid, signal.SIGSTOP)
 
 
 def test_ctrl_c_as_a_call_is_sent_asks_it_to_stop(plugin: Path) -> None:
@@ -264,28 +246,6 @@ def test_ctrl_c_as_a_call_is_sent_asks_it_to_stop(plugin: Path) -> None:
         child.kill("the test is over")
 
     assert str(stopped.value) == "The call was stopped."
-
-
-@pytest.mark.slow
-def test_where_a_plugin_stands_is_told_though_its_process_gets_no_processor(plugin: Path) -> None:
-    said: list[str] = []
-    child = PluginChild(pinned_slot("cpu:0"), said.append)
-    pid = child._program.pid
-    going_on = Timer(OBEY_S + 1.0, os.kill, (pid, signal.SIGCONT))
-    try:
-        entry = child.load(order_of(str(plugin))).entry
-        asked = Compute(task="classify", entries=entries_of(entry, "classify", ["hang"]))
-        child._requests = StoppedIn(child._requests, pid, said)
-        going_on.start()
-
-        with pytest.raises(PluginEnded, match="Where it stood is printed above"):
-            child.ask(asked, Computed)
-    finally:
-        going_on.cancel()
-        child.kill("the test is over")
-
-    line = 1 + PLUGIN.splitlines().index("                    time.sleep(60)")
-    assert f'  File "{plugin / "seqd_hello.py"}", line {line} in classify' in said
 
 
 @pytest.mark.slow
