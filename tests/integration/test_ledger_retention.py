@@ -120,9 +120,31 @@ def test_a_count_of_removed_jobs_that_somebody_has_written_over_counts_as_none(
     of_all = retention.evictions()
 
     assert (of_a_part, of_all) == (Evictions(tenant_kept_bytes=0, memory=7), Evictions())
-    assert [record.message.partition(" (")[0] for record in caplog.records] == [
-        f"the number of jobs removed before their time is unknown: {name} has no numbers"
-    ] * 2
+    assert [record.message for record in caplog.records] == [
+        f"the field tenant_kept_bytes of the key {name} of removed jobs is 'many', and no number: "
+        f"it counts as 0. Remove the key, and seqd begins it anew: redis-cli del {name}",
+        f"the key {name} of removed jobs has a value of another type than seqd writes, and is read "
+        f"as empty. Remove it, and seqd begins it anew: redis-cli del {name}",
+    ]
+
+
+@pytest.mark.parametrize("is_hash", [False, True])
+def test_jobs_make_room_where_somebody_has_written_over_what_is_noted_of_it(
+    environment: Environment, is_hash: bool
+) -> None:
+    keys, retention = environment.keys, environment.ledger.retention
+    if is_hash:
+        environment.redis.hset(keys.evictions(), mapping={"tenant_kept_bytes": "many"})
+    else:
+        environment.redis.set(keys.evictions(), "none")
+    environment.redis.set(keys.evicted(), "none")
+    with_limits(environment, max_tenant_kept_bytes=1)
+
+    first, last = a_small_job(environment), a_small_job(environment)
+
+    assert exist(environment, first, last) == [False, True]
+    assert retention.evictions() == Evictions(tenant_kept_bytes=1, within_hour=1)
+    assert retention.was_evicted(first)
 
 
 def test_a_lower_limit_is_applied_by_the_reconciler(environment: Environment) -> None:

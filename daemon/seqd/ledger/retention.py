@@ -7,14 +7,15 @@ what they remove, and remember the last 10,000 identifiers, so that a reader can
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, cast
 
 from redis.exceptions import ResponseError
 
 from seqd.errors import UnknownJob
 from seqd.ledger.control import unknown_job
 from seqd.ledger.exchange import Driver, Exchange, command, exchange, script
+from seqd.ledger.overwritten import hash_unless_overwritten
 from seqd.ledger.scripts import as_int
+from seqd.validation import shown
 from seqd_schemas import Keys
 
 log = logging.getLogger(__name__)
@@ -23,11 +24,6 @@ log = logging.getLogger(__name__)
 #: 10,000 jobs.
 EVICT_LOOKS = 200
 MAX_EVICT_CALLS = 200
-
-_NO_COUNT: Final = (
-    "the number of jobs removed before their time is unknown: %s has no numbers (%s). Delete it, "
-    "and the count begins anew"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +63,7 @@ class Retention:
         0, and a warning in the log, where somebody has written something else over it.
         """
         name = self._keys.evictions()
-        try:
-            found = yield from command("HGETALL", name)
-        except ResponseError as error:
-            log.warning(_NO_COUNT, name, error)
-            return Evictions()
-        row = cast(dict[bytes, bytes], found)
+        row = yield from hash_unless_overwritten("removed jobs", name)
         return Evictions(
             tenant_kept_bytes=_count(row, b"tenant_kept_bytes", name),
             memory=_count(row, b"memory", name),
@@ -101,8 +92,14 @@ class Retention:
 
 
 def _count(row: Mapping[bytes, bytes], reason: bytes, name: str) -> int:
+    """Return a number of a hash; 0, with a warning, where it is none."""
+    text = row.get(reason, b"0")
     try:
-        return int(row.get(reason, b"0"))
-    except ValueError as error:
-        log.warning(_NO_COUNT, name, error)
+        return int(text)
+    except ValueError:
+        log.warning(
+            "the field %s of the key %s of removed jobs is %s, and no number: it counts as 0. "
+            "Remove the key, and seqd begins it anew: redis-cli del %s",
+            *(reason.decode(), name, shown(text.decode(errors="replace")), name),
+        )
         return 0
