@@ -5,7 +5,6 @@
     module_cluster   the same for one file, whose tests make models in its store
     empty_cluster    a ledger and a store of the test's own; start and kill workers at will
     own_cluster      the same on `own_server`, which a test may kill and fill
-    held             a file: items wait while it is there, where their job names it as `held_by`
 
 A worker is started as `seqd up` starts it, with the plugin of `light_plugin/` and no other,
 short leases, and a log that is shown when something does not come in time. Whatever a test
@@ -500,12 +499,3 @@ def empty_cluster(redis_server: Server, tmp_path: Path) -> Iterator[Cluster]:
     finally:
         own.close()
         forget_keys(redis_server.url, settings.prefix)
-
-
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[Path]:
-    """A file that items wait for which name it as `held_by`; gone by the end of the test."""
-    path = tmp_path / "held"
-    path.touch()
-    yield path
-    path.unlink(missing_ok=True)

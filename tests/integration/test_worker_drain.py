@@ -17,8 +17,8 @@ from worker_fixtures import Cluster, LiveWorker, live_settings, processes_of_gro
 
 pytestmark = pytest.mark.processes
 
-#: One unit.
-TEXTS = [f"text {number}" for number in range(8)]
+#: One unit, which the last text holds until the worker is cured of it.
+TEXTS = [*(f"text {number}" for number in range(7)), "held"]
 
 #: The next look of a reconciler comes after 30 s and a lease ends after 60 s. Within half of that
 #: only the ending worker can have given its unit back and woken the other one. How soon it all
@@ -56,6 +56,14 @@ def fleet(
             forget_keys(redis_server.url, settings.prefix)
 
 
+@pytest.fixture
+def cure(fleet: Cluster) -> Iterator[Path]:
+    """The file that lets the workers of this fleet go on."""
+    file = fleet.settings.data_dir / "cured"
+    yield file
+    file.unlink(missing_ok=True)
+
+
 def two_workers(cluster: Cluster) -> list[LiveWorker]:
     """Start workers in the place of those that have ended."""
     while sum(worker.is_up() for worker in cluster.workers) < 2:
@@ -73,10 +81,10 @@ def two_workers(cluster: Cluster) -> list[LiveWorker]:
     indirect=["fleet"],
 )
 def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
-    fleet: Cluster, held: Path, number: signal.Signals, to_group: bool, times: int
+    fleet: Cluster, cure: Path, number: signal.Signals, to_group: bool, times: int
 ) -> None:
     workers = two_workers(fleet)
-    job = fleet.client().classify(TEXTS, model="echo", parameters={"held_by": str(held)})
+    job = fleet.client().classify(TEXTS, model="echo")
     ending = fleet.wait_for_holder(job.job_id, workers)
     (other,) = (worker for worker in workers if worker is not ending)
 
@@ -89,7 +97,7 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
         time.sleep(0.1)
     assert fleet.wait_for_holder(job.job_id, [other]) is other
     went_on_after_s = time.monotonic() - began
-    held.unlink()
+    cure.touch()
     status = ending.wait_for_end()
 
     assert status == 0

@@ -72,9 +72,6 @@ class EchoParameters(PluginParameters):
     delay_ms: float = Field(default=0, ge=0, le=60_000, description="Milliseconds an item takes.")
     note: str = Field(default="", max_length=64, description="Tells groups of jobs apart.")
     calls: str = Field(default="", max_length=256, description="File to note each item in.")
-    held_by: str = Field(
-        default="", max_length=256, description="File that an item waits for to be removed."
-    )
 
 
 class LabelParameters(EchoParameters):
@@ -209,16 +206,6 @@ def _is_cured() -> bool:
 def _is_broken_until_cured(items: Sequence[WorkItem]) -> None:
     if not _is_cured():
         raise ValueError("this text breaks the plugin until it is cured")
-
-
-def _wait_while_held(parameters: EchoParameters, context: RunContext) -> None:
-    """Wait until the file is gone that holds an item; raises Stopped when asked to stop."""
-    while True:
-        if context.stop_requested():
-            raise Stopped("asked to stop")
-        if not parameters.held_by or not Path(parameters.held_by).exists():
-            return
-        time.sleep(0.01)
 
 
 def _wait_until_cured(context: RunContext) -> None:
@@ -368,7 +355,8 @@ class Echo(LoadedModel):
         parameters: EchoParameters,
         context: RunContext,
     ) -> Classification | ItemError:
-        _wait_while_held(parameters, context)
+        if context.stop_requested():
+            raise Stopped("asked to stop")
         time.sleep(parameters.delay_ms / 1000)
         if parameters.calls:
             with open(parameters.calls, "a", encoding="utf-8") as calls:
