@@ -10,13 +10,14 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from builders import a_chunk, a_classify_job, a_failure, a_train_job, a_training_result, an_epoch
+from held_ports import Holder, hold_port
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer, Server, binary_of_kind
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.outage import Outage
 from seqd.ledger.work import CommitOutcome
-from seqd.local.redis_server import LOOPBACK, choose_port
+from seqd.local.redis_server import LOOPBACK
 from seqd.settings import Settings
 from seqd_schemas import Counts, Item, ItemChunk, JobState
 
@@ -224,7 +225,8 @@ def test_a_missing_password_is_named(private_server: PrivateServer) -> None:
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
-    port = choose_port(0)
+    holder = Holder()
+    port = hold_port(holder)
     url = f"redis://:secret@{LOOPBACK}:{port}/0"
     with connect(url, retries=0) as redis:
         environment = open_environment(redis, Settings(redis_url=url))

@@ -15,11 +15,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from held_ports import Holder, hold_port
 from redis_fixtures import binary_of_kind, prefer_server
 from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
 from seqd.local.endpoint import is_alive, redis_url_of
 from seqd.local.redis_binaries import ServerKind
-from seqd.local.redis_server import EmbeddedServer, choose_port, running_server
+from seqd.local.redis_server import EmbeddedServer, running_server
 from seqd.settings import Settings
 
 pytestmark = pytest.mark.processes
@@ -292,7 +293,8 @@ def test_a_port_that_another_program_has_is_reported(
 def test_a_port_that_a_redis_has_is_reported_with_the_way_to_use_that(
     local: Settings, tmp_path: Path
 ) -> None:
-    port = choose_port(0)
+    holder = Holder()
+    port = hold_port(holder)
     with (
         EmbeddedServer(Settings(data_dir=tmp_path / "other", redis_port=port)),
         pytest.raises(PortTaken) as refusal,

@@ -12,10 +12,11 @@ from threading import Thread
 import pytest
 import redis
 
+from held_ports import Holder, hold_port
 from seqd.client import Client
 from seqd.ledger import connect
 from seqd.local.endpoint import ENDPOINT_NAME, answers, read_endpoint, redis_url_of
-from seqd.local.redis_server import Answer, EmbeddedServer, choose_port
+from seqd.local.redis_server import Answer, EmbeddedServer
 from seqd.local.redis_socket import MAX_PATH_BYTES
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess
@@ -50,7 +51,8 @@ class Stranger:
 def test_who_takes_the_port_of_a_crashed_server_is_sent_no_password(
     tmp_path: Path, names_a_port: bool
 ) -> None:
-    settings = Settings(data_dir=tmp_path, redis_port=choose_port(0) if names_a_port else 0)
+    holder = Holder()
+    settings = Settings(data_dir=tmp_path, redis_port=hold_port(holder) if names_a_port else 0)
     with EmbeddedServer(settings) as server, connect(server.url, retries=0) as client:
         client.ping()
         port = settings.redis_port or int(client.config_get("port")["port"])
@@ -127,7 +129,8 @@ def test_a_folder_with_signs_of_an_address_in_its_name_is_found(tmp_path: Path) 
 
 
 def test_a_server_with_a_port_listens_there_too(tmp_path: Path) -> None:
-    port = choose_port(0)
+    holder = Holder()
+    port = hold_port(holder)
 
     with EmbeddedServer(Settings(data_dir=tmp_path, redis_port=port)) as server:
         endpoint = read_endpoint(server.folder / ENDPOINT_NAME)
