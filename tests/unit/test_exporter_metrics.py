@@ -4,6 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event
+from time import monotonic
 
 import pytest
 
@@ -19,6 +20,7 @@ from seqd.ledger.retention import Evictions
 from seqd.ledger.tenants import TenantShare
 from seqd.scaling import RouteWork
 from seqd.settings import Settings
+from worker_fixtures import wait_until
 
 FIGURES = FleetFigures(FleetState([], [], {"open": 0}), now_ms=5_000)
 
@@ -109,6 +111,31 @@ def test_who_asks_while_rights_are_looked_at_behind_a_read_is_answered_by_that_o
 
     assert answers == [FIGURES, FIGURES]
     assert len(reads) == 1
+
+
+def test_what_was_read_is_shown_for_as_long_as_it_may_be_though_its_first_answer_was_late():
+    looking, may_end, reads = Event(), Event(), []
+
+    def find_rights() -> list[str]:
+        looking.set()
+        assert may_end.wait(10)
+        return []
+
+    def read() -> FleetFigures:
+        reads.append(monotonic())
+        return FIGURES
+
+    reader = FleetReader(read, RightsWatch(find_rights, "default"), answer_s=10, shared_s=0.5)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(reader.reading)
+        assert looking.wait(10)
+        wait_until(lambda: monotonic() - reads[0] > 0.5, "it is too old by then")
+        may_end.set()
+        first.result(10)
+    reader.reading()
+    reader.close()
+
+    assert len(reads) == 2
 
 
 def test_what_a_late_read_found_is_not_shown_as_what_there_is():

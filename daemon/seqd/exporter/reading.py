@@ -56,7 +56,7 @@ class FleetReader:
     def reading(self) -> Reading:
         """Return the figures, or that they cannot be read, within `answer_s` seconds.
 
-        They are at most `shared_s` seconds old.
+        Those of a read that is over are at most `shared_s` seconds old.
         """
         began = monotonic()
         with self._lock:
@@ -69,10 +69,10 @@ class FleetReader:
                 self._began = began
                 self._pending = self._thread.submit(self._read)
                 self._looking = self._thread.submit(self._look, self._pending)
-            pending, looking = self._pending, self._looking
+            pending, looking, read_at_s = self._pending, self._looking, self._began
         reading = self._reading_of(pending, looking, began)
         with self._lock:
-            self._last = (monotonic(), reading)
+            self._last = (monotonic() if reading.figures is None else read_at_s, reading)
         return reading
 
     def _look(self, read: Future[FleetFigures]) -> None:
