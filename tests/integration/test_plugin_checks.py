@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -298,6 +299,21 @@ def test_what_a_plugin_waits_for_a_processor_is_no_cost_of_its_own(tmp_path: Pat
         "P1": (CheckState.PASSED, ""),
         "M4": (CheckState.PASSED, ""),
     }
+
+
+@pytest.mark.slow
+def test_a_cost_that_takes_a_third_of_the_limit_each_time_is_told_as_too_long(tmp_path: Path):
+    path = tmp_path / "seqd_hello.py"
+    slow = WAITS.replace("self.late.pop()", "2.5")
+    path.write_text("import time\n" + SOUND.replace("\n    def warm_up", slow))
+    (source,) = sources_in(path)
+
+    with Run(source, PluginExamples(), None, 6) as run:
+        results = run.part("hello", Part.BUILT_IN, {"M4"})
+
+    seen = {result.id: result.seen for result in results}
+    said = r"cost_tokens takes \d\.\d\d s for a text of a million characters"
+    assert re.fullmatch(said, seen["M4"]), seen
 
 
 @pytest.mark.slow
