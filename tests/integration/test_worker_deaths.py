@@ -4,14 +4,15 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from builders import a_chunk, a_classify_job
+from builders import a_chunk, a_classify_job, some_items
 from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
-from seqd_schemas import ItemFailure, ItemSuccess, JobState, WorkerState
+from seqd_schemas import ItemChunk, ItemFailure, ItemSuccess, JobState
 from worker_fixtures import (
     LEASE_S,
     RECONCILE_S,
@@ -179,7 +180,9 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster):
 
 
 @pytest.mark.slow
-def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty_cluster: Cluster):
+def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(
+    empty_cluster: Cluster, tmp_path: Path
+):
     settings = empty_cluster.settings
     assert settings.redis_url is not None
     redis = connect(settings.redis_url)
@@ -187,13 +190,16 @@ def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty
     workers = [empty_cluster.start(), empty_cluster.start()]
     for worker in workers:
         worker.wait_until_ready()
-    # One item in a unit: the plugin asks whether to stop before it, and never again.
-    job = a_classify_job(model="echo", parameters={"delay_ms": 4_000.0})
-    ledger.submissions.submit(job, job_id="j", version=1, unit_items=1, chunk=a_chunk(1))
+    # One item in a unit: once the plugin is cured of it, it asks no more whether to stop.
+    calls, held = tmp_path / "calls", some_items(1, texts=("held",))
+    chunk = ItemChunk(first_index=0, items=held)
+    job = a_classify_job(model="echo", parameters={"calls": str(calls)})
+    ledger.submissions.submit(job, job_id="j", version=1, unit_items=1, chunk=chunk)
 
-    frozen = the_busy_one(workers)
-    time.sleep(2.0)  # it is with its item by now
+    frozen = empty_cluster.wait_for_holder("j", workers)
+    wait_until(lambda: calls.exists() and calls.read_text() != "", "it is with its item")
     frozen.freeze()
+    (settings.data_dir / "cured").touch()
     wait_until(lambda: ledger.jobs.get("j").counts.succeeded == 1, "the other has done the unit")
     frozen.thaw()
     wait_until(
@@ -210,19 +216,6 @@ def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty
     assert [result.custom_id for result in handle.results()] == ["item-0", "item-1"]
     assert sorted(empty_cluster.starts_of_units("j")) == [1, 2]
     redis.close()
-
-
-def the_busy_one(workers: list[LiveWorker]) -> LiveWorker:
-    """Wait until one of the workers works; returns it."""
-    found: list[LiveWorker] = []
-
-    def one_is_busy() -> bool:
-        statuses = [(worker, worker.status()) for worker in workers]
-        found[:] = [w for w, s in statuses if s is not None and s.state is WorkerState.BUSY]
-        return bool(found)
-
-    wait_until(one_is_busy, "a worker is busy")
-    return found[0]
 
 
 @pytest.mark.slow
