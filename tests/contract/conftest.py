@@ -50,8 +50,16 @@ class Source:
         """True when the file is one of the modules or inside one of them."""
         return is_under(self.module, modules)
 
-    def imports(self) -> Iterator[tuple[int, str]]:
-        """Yield each import, wherever it stands, as line and full dotted name."""
+    def imports(self) -> tuple[tuple[int, str], ...]:
+        """Return each import, wherever it stands, as line and full dotted name."""
+        return self._imports
+
+    @cached_property
+    def _imports(self) -> tuple[tuple[int, str], ...]:
+        # Once: many rules ask, and each walk takes as long as to parse.
+        return tuple(self._walked())
+
+    def _walked(self) -> Iterator[tuple[int, str]]:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, alias.name) for alias in node.names)

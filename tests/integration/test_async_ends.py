@@ -243,6 +243,7 @@ def test_a_program_that_is_interrupted_fails_its_job_and_warns_of_nothing(
     assert state_of(cluster, job_id)[0] is JobState.FAILED
 
 
+@pytest.mark.slow
 def test_a_program_whose_loop_ends_before_its_upload_fails_the_job(cluster: Cluster) -> None:
     ended = program(cluster, "unclosed")
     assert ended.stdout is not None

@@ -275,6 +275,7 @@ def test_a_call_that_is_cancelled_while_redis_hangs_ends_at_once(
     assert run(use(), limit_s=60) == []
 
 
+@pytest.mark.slow
 def test_a_text_whose_time_is_over_before_redis_answers_holds_no_other_to_its_time(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:

@@ -32,6 +32,7 @@ def lines_of(job: JobHandle) -> list[str]:
     return [event.message for event in job.events() if isinstance(event, Log)]
 
 
+@pytest.mark.slow
 def test_a_training_validates_on_what_was_uploaded_behind_its_data(client: Client) -> None:
     job = client.train(LEARNT, held_out=iter(HELD_OUT), model="echo")
 

@@ -54,6 +54,7 @@ def last_lines(out: str, first: str) -> list[str]:
     return lines[at:]
 
 
+@pytest.mark.slow
 def test_a_training_says_whether_its_version_is_in_service_and_how_to_put_it_there(
     data: Path, name: str, capsys: Capture, store: ModelStore
 ):

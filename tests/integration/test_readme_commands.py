@@ -172,6 +172,7 @@ def test_the_commands_of_the_front_page_run_in_the_order_in_which_they_stand(she
     ] == [1, 0]
 
 
+@pytest.mark.slow
 def test_the_python_of_the_front_page_runs(shell: Shell):
     (block,) = blocks_of(FRONT_PAGE, "python")
 

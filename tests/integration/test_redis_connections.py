@@ -70,6 +70,7 @@ def test_a_call_gives_up_on_a_server_that_hangs(private_server: PrivateServer) -
     assert f"No answer from Redis at {LOOPBACK}:{private_server.port}: Timeout" in str(error.value)
 
 
+@pytest.mark.slow
 def test_who_sends_a_wakeup_is_not_held_up_for_ever_by_a_server_that_hangs(
     private_server: PrivateServer, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:

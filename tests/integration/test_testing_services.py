@@ -283,6 +283,7 @@ def test_a_pause_lets_the_unit_in_hand_be_finished_and_no_other_be_begun(
     assert job.wait().counts.succeeded == 600
 
 
+@pytest.mark.slow
 def test_work_in_hand_outlives_a_server_that_goes_away(
     seqd_services: RunningServices, seqd_client: Client
 ):

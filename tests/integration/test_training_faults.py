@@ -114,6 +114,7 @@ def start_two(cluster: Cluster, **settings: object) -> list[LiveWorker]:
     return [worker.wait_until_ready() for worker in workers]
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_killed(
     environment: Environment,
 ):

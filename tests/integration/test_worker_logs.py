@@ -111,6 +111,7 @@ def test_a_plugin_that_prints_without_an_end_does_not_fill_the_disk(
     assert re.search(r" INFO seqd\.printed … [0-9,]+ more like it in \d+ s: printed", log)
 
 
+@pytest.mark.slow
 def test_a_worker_begins_its_log_with_who_it_is_and_writes_json_where_that_is_set(
     empty_cluster: Cluster,
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(
     assert quickest_s(stop) < STOP_S
 
 
+@pytest.mark.slow
 @pytest.mark.serial
 def test_a_training_is_released_and_no_process_or_file_is_left(empty_cluster: Cluster):
     records = [{"text": "a", "label": "pos"}]

@@ -124,6 +124,7 @@ def test_kerass_learner_goes_on_from_a_state_as_if_nothing_had_happened():
         assert np.array_equal(array, other.state()[name]), name
 
 
+@pytest.mark.slow
 def test_kerass_learner_refuses_the_state_of_another_network():
     from seqd_char_lstm.network import KerasLearner
 

@@ -75,18 +75,15 @@ def a_compiled_learner(config: VersionConfig, threads: int = 1) -> CompiledLearn
     return CompiledLearner(config, TrainParameters(), first, threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "labels"),
     [
-        pytest.param({}, TWO, id="front", marks=pytest.mark.slow),
-        pytest.param(MASKED, THREE, id="masked", marks=pytest.mark.slow),
+        pytest.param({}, TWO, id="front"),
+        pytest.param(MASKED, THREE, id="masked"),
         pytest.param(POOLED, TWO, id="pooled"),
-        pytest.param(
-            {**MASKED, "bidirectional": True}, TWO, id="masked-both", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            {**POOLED, "bidirectional": True}, THREE, id="pooled-both", marks=pytest.mark.slow
-        ),
+        pytest.param({**MASKED, "bidirectional": True}, TWO, id="masked-both"),
+        pytest.param({**POOLED, "bidirectional": True}, THREE, id="pooled-both"),
     ],
 )
 def test_every_networks_gradients_are_those_of_keras_on_padded_reviews(shape, labels):
@@ -190,7 +187,7 @@ def test_the_state_of_another_network_is_refused(kind):
     ("shape", "labels"),
     [
         pytest.param(MASKED, THREE, id="masked", marks=pytest.mark.slow),
-        pytest.param(POOLED, TWO, id="pooled"),
+        pytest.param(POOLED, TWO, id="pooled", marks=pytest.mark.slow),
     ],
 )
 def test_masked_reviews_get_the_same_probabilities_however_they_are_padded(shape, labels):

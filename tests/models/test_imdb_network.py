@@ -297,6 +297,7 @@ def keras_engine() -> Engine:
     return engine_for(VERSION, Device(slot="gpu:0", kind="gpu"))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(REVIEWS)
 def test_the_packed_kernel_and_keras_agree_to_1e_5(keras_engine, reviews: list[list[int]]):

@@ -170,6 +170,7 @@ def test_nothing_to_compare_is_an_error() -> None:
         compared([("rot", None, "rot"), (None, "rot", "rot")])
 
 
+@pytest.mark.slow
 @given(ROWS)
 def test_swapped_versions_negate_each_difference_and_mirror_its_interval(rows: list[Row]) -> None:
     metrics, answers = compared(rows, (0.8, 0.6))
