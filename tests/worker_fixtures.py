@@ -38,7 +38,7 @@ from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
 from seqd.worker.context import publish_catalog
-from seqd_schemas import DataFingerprint, Waiting, WorkerState, WorkerStatus
+from seqd_schemas import DataFingerprint, VersionCounts, Waiting, WorkerState, WorkerStatus
 
 #: A worker with the light plugin is ready in 2 s on an idle core.
 READY_S = 120.0
@@ -362,6 +362,22 @@ class Cluster:
     def crashes(self, job_id: str) -> int:
         """How many ends of a worker are counted against the units of a job."""
         return sum(self._figures(self.settings.keys.crashes(job_id)))
+
+    def rollout_counts(self, store: ModelStore, model: str, items: int) -> dict[int, VersionCounts]:
+        """Return the counts of both versions, once they are of so many items together.
+
+        A worker counts after the commit that ends the job.
+        """
+        rollout = store.rollout(model)
+        assert rollout is not None
+        ledger, counts = self.client()._ledger, dict[int, VersionCounts]()
+
+        def are_counted() -> bool:
+            counts.update({one.version: one for one in ledger.rollouts.of(model, rollout.id)})
+            return sum(one.items for one in counts.values()) >= items
+
+        wait_until(are_counted, f"{items} items are counted")
+        return counts
 
     def keys_of_jobs(self) -> set[str]:
         """Return all keys but those that a daemon has whatever is asked of it."""

@@ -15,7 +15,7 @@ from cli_builders import clean_environment, here
 from seqd.client import Client
 from seqd.errors import InvalidRequest, WrongState
 from seqd.models.store import ModelStore
-from seqd_schemas import ItemFailure, ItemSuccess, JobRollout, VersionCounts
+from seqd_schemas import ItemFailure, ItemSuccess, JobRollout
 from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
@@ -80,25 +80,6 @@ def results_of(
     return job.job_id, {result.custom_id: result for result in job.results()}
 
 
-def counts_of(
-    cluster: Cluster, store: ModelStore, model: str, items: int
-) -> dict[int, VersionCounts]:
-    """Return the counts of both versions, once they are of so many items together.
-
-    A worker counts after the commit that ends the job.
-    """
-    rollout = store.rollout(model)
-    assert rollout is not None
-    ledger, counts = cluster.client()._ledger, dict[int, VersionCounts]()
-
-    def are_counted() -> bool:
-        counts.update({one.version: one for one in ledger.rollouts.of(model, rollout.id)})
-        return sum(one.items for one in counts.values()) >= items
-
-    wait_until(are_counted, f"{items} items are counted")
-    return counts
-
-
 def test_a_canary_answers_its_share_of_the_items_and_each_result_names_its_version(
     module_cluster: Cluster, client: Client, store: ModelStore, capsys: Capture
 ) -> None:
@@ -117,7 +98,7 @@ def test_a_canary_answers_its_share_of_the_items_and_each_result_names_its_versi
     for name, result in results.items():
         assert result.ok
         assert result.output.label == f"{result.version}:{TEXTS[name]}"
-    counts = counts_of(module_cluster, store, model, 400)
+    counts = module_cluster.rollout_counts(store, model, 400)
     assert (counts[1].items, counts[2].items) == (400 - len(candidates), len(candidates))
     assert (counts[1].errors, counts[2].errors) == (0, 0)
 
@@ -148,7 +129,7 @@ def test_a_shadow_leaves_the_answers_and_is_counted(
     assert rollout is not None
     shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
     assert all(result.ok and result.output.label.startswith("1:") for result in results.values())
-    counts = counts_of(module_cluster, store, model, 400 + shadowed)
+    counts = module_cluster.rollout_counts(store, model, 400 + shadowed)
     assert (counts[1].items, counts[2].items) == (400, shadowed)
     assert counts[2].differing == shadowed  # each label begins with the version's number
     assert counts[2].busy_s > 0
@@ -291,7 +272,7 @@ def test_models_show_counts_both_versions(
     model = a_model(store, client)
     try_version(capsys, model, "--share", "25%", "--reason", "more data")
     results_of(client, model)
-    counts_of(module_cluster, store, model, 400)
+    module_cluster.rollout_counts(store, model, 400)
 
     ended = here(capsys, "models", "show", model)
 
@@ -332,7 +313,7 @@ def test_a_program_without_the_store_tries_a_version_and_ends_that(
 
     begun = model.canary(2, 0.25, max_error_rate=0.02, reason="more data")
     results_of(client, name)
-    counts_of(module_cluster, store, name, 400)
+    module_cluster.rollout_counts(store, name, 400)
 
     assert begun.rollout == model.rollout == store.rollout(name)
     assert begun.rollout is not None

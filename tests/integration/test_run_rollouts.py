@@ -15,7 +15,7 @@ from cli_builders import clean_environment, here
 from seqd.client import Client
 from seqd.errors import InvalidRequest
 from seqd.models.store import ModelStore
-from seqd_schemas import Text, VersionCounts
+from seqd_schemas import Text
 from store_builders import a_version_draft
 from task_fixtures import TaskCluster
 from worker_fixtures import wait_until
@@ -79,25 +79,6 @@ def answers_of(client: Client, model: str) -> tuple[str, Mapping[str, tuple[int 
     return job.job_id, {one.custom_id: (one.version, one.unwrap().text) for one in job.results()}
 
 
-def counts_of(
-    cluster: TaskCluster, store: ModelStore, model: str, items: int
-) -> dict[int, VersionCounts]:
-    """Return the counts of both versions, once they are of so many items together.
-
-    A worker counts after the commit that ends the job.
-    """
-    rollout = store.rollout(model)
-    assert rollout is not None
-    ledger, counts = cluster.client()._ledger, dict[int, VersionCounts]()
-
-    def are_counted() -> bool:
-        counts.update({one.version: one for one in ledger.rollouts.of(model, rollout.id)})
-        return sum(one.items for one in counts.values()) >= items
-
-    wait_until(are_counted, f"{items} items are counted")
-    return counts
-
-
 def test_a_canary_answers_its_share_and_each_result_names_its_version(
     task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
 ) -> None:
@@ -112,7 +93,7 @@ def test_a_canary_answers_its_share_and_each_result_names_its_version(
     for name, (version, text) in answers.items():
         assert version == (2 if name in candidates else 1)
         assert text == f"{version}:{TEXTS[name][::-1]}"
-    counts = counts_of(task_cluster, store, model, 200)
+    counts = task_cluster.rollout_counts(store, model, 200)
     assert (counts[1].items, counts[2].items) == (200 - len(candidates), len(candidates))
     assert counts[2].errors == 0
 
@@ -129,7 +110,7 @@ def test_a_shadow_leaves_the_answers_and_other_outputs_are_counted(
     rollout = client.job(job_id).record().rollout
     assert rollout is not None
     shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
-    found = counts_of(task_cluster, store, model, 200 + shadowed)[2]
+    found = task_cluster.rollout_counts(store, model, 200 + shadowed)[2]
     assert (found.items, found.differing, found.errors) == (shadowed, shadowed, 0)
 
 
@@ -144,7 +125,7 @@ def test_a_shadow_that_gives_the_same_outputs_differs_in_none(
     rollout = client.job(job_id).record().rollout
     assert rollout is not None
     shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
-    found = counts_of(task_cluster, store, model, 200 + shadowed)[2]
+    found = task_cluster.rollout_counts(store, model, 200 + shadowed)[2]
     assert found.items > 0
     assert found.differing == 0
 
