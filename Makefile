@@ -209,7 +209,7 @@ monitoring: $(VENV)/dev.stamp
 dashboard-picture: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m monitoring --picture docker/monitoring/dashboard.png
 
-# Each counts what was lost, doubled or failed, and the longest stall; docker/faults.md has the table.
+# Each counts what was lost, doubled or failed, and the longest stall; tests/drills/README.md has the tables.
 drills: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m drills $(DRILLS)
 	PYTHONPATH=tests $(BIN)/python -P -m drills.runbook --seeds $(SEEDS) $(PAGES)

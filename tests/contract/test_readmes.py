@@ -61,6 +61,13 @@ def test_the_operators_guide_leads_from_its_first_page_to_every_other():
 
 
 @pytest.mark.parametrize("page", OPERATORS_GUIDE, ids=name_of)
+def test_the_tables_of_drills_and_benchmarks_are_beside_their_programs(page: Path):
+    rows = re.findall(r"^\|.*", page.read_text(encoding="utf-8"), re.M)
+
+    assert [row for row in rows if "`make bench-" in row or "| doubled |" in row] == []
+
+
+@pytest.mark.parametrize("page", OPERATORS_GUIDE, ids=name_of)
 def test_a_page_of_the_operators_guide_has_one_title_and_its_tables_are_whole(page: Path):
     text = _FENCED.sub("", page.read_text(encoding="utf-8"))
 

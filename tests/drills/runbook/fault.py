@@ -61,7 +61,7 @@ class Row:
 
     def __str__(self) -> str:
         cells: Sequence[object] = (
-            f"[{self.page}](#{self.page})",
+            f"[{self.page}](../../docker/RUNBOOK.md#{self.page})",
             self.seed,
             self.named_by or "nothing",
             ", ".join(f"`{name}`" for name in alerts_of(self.page)) or "none",
