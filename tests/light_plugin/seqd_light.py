@@ -6,7 +6,7 @@ that is one of the words in `TRICKS` does what a broken plugin or a hard crash w
 test can put the fault on one item; `few`, `wrong`, `nan`, `subclass`, `batch` are tricks too, and
 `held` takes until the folder of data has a file `cured`. Its training writes one small file, as
 slowly as the test asks for, makes a checkpoint after each epoch, and keeps a diary that a test can
-count steps in.
+count steps in; one that is `held` begins no fourth step before that.
 
 A worker whose folder of data holds a file `sick`, or `sick-` with its name, is sick: each line
 names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
@@ -95,7 +95,7 @@ class TrainParameters(PluginParameters):
     trick: str = Field(
         default="",
         max_length=16,
-        description="bug, exit, quit, spin, nan, deaf, ballast, disk or nothing.",
+        description="bug, exit, quit, spin, nan, deaf, ballast, disk, held or nothing.",
     )
     diary: str = Field(default="", max_length=256, description="File to note each step in.")
     accuracy: float = Field(default=0, ge=0, le=1, description="Accuracy to claim, if any.")
@@ -443,6 +443,10 @@ class EchoModel(Model):
     def _step(
         self, done: int, parameters: TrainParameters, context: TrainContext, loss: float
     ) -> None:
+        while parameters.trick == "held" and done > 3 and not _is_cured():
+            if context.stop_requested():
+                break
+            time.sleep(0.01)
         if parameters.trick != "deaf" and context.stop_requested():
             self._save(done - 1, parameters, context)
             raise Stopped("asked to stop")
