@@ -1,17 +1,20 @@
-"""Held-out data that travels by upload, to workers that share no disk with the client."""
+"""Training data that travels by upload, to workers that share no disk with the client."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from builders import a_train_job
+from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import IdempotencyConflict, InvalidData, InvalidRequest
 from seqd.ledger.blobs import unpack_texts
-from seqd_schemas import FileSource, Log, TextChunk, UploadSource
+from seqd.worker.training.run import open_data
+from seqd_schemas import FileSource, Log, TextChunk, TrainJob, UploadSource
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -72,6 +75,41 @@ def test_a_client_of_asyncio_uploads_held_out_data_too(cluster: Cluster) -> None
             return [event.message async for event in job.events() if isinstance(event, Log)]
 
     assert asyncio.run(use())[1] == "validated on ['good', 'bad'] of the held-out upload"
+
+
+@pytest.mark.parametrize(
+    ("machine", "option", "travels_as"),
+    [
+        (gethostname(), (), "file"),
+        (gethostname(), ("--upload",), "upload"),
+        ("elsewhere", (), "upload"),
+        ("elsewhere", ("--no-upload",), "file"),
+    ],
+)
+def test_files_of_a_command_on_another_machine_than_the_workers_are_sent(
+    cluster: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    machine: str,
+    option: tuple[str, ...],
+    travels_as: str,
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    monkeypatch.setattr("seqd.cli.train.gethostname", lambda: machine)
+    data, held_out = tmp_path / "data.jsonl", tmp_path / "held.jsonl"
+    data.write_text('{"text": "fine", "label": "pos"}\n' * 3)
+    held_out.write_text('{"text": "good", "label": "pos"}\n')
+    files = ("--data", str(data), "--held-out", str(held_out))
+
+    ended = here(capsys, "train", "echo", *files, *option, "--detach")
+
+    with Client(settings=cluster.settings) as client:
+        job = client.job(ended.out.strip()).record().job
+    assert isinstance(job, TrainJob)
+    assert job.held_out is not None
+    assert (job.source.type, job.held_out.type) == (travels_as, travels_as)
 
 
 @pytest.mark.parametrize(
@@ -172,3 +210,21 @@ def test_a_held_out_part_counts_towards_what_may_wait_in_redis(
         pytest.raises(InvalidData, match=r"does not fit into the ledger \(SEQD_MAX_PENDING"),
     ):
         small.train(LEARNT, held_out=large, model="echo").wait(timeout_s=30)
+
+
+def test_a_worker_holds_one_chunk_of_an_upload_at_a_time(environment: Environment) -> None:
+    job = a_train_job(source=UploadSource())
+    job_id = environment.submit(job, version=None, unit_items=1)
+    for number, text in enumerate(["first", "second"]):
+        chunk = TextChunk.model_validate({"texts": [{"text": text}]})
+        environment.ledger.submissions.append(job, job_id, number, chunk)
+    records = open_data(
+        job, job_id, environment.ledger.jobs, environment.settings
+    ).training.records()
+
+    first = next(records)
+    environment.redis.hdel(environment.keys.input(job_id), "1")
+
+    assert first.text == "first"
+    with pytest.raises(InvalidData, match="chunk 1 of the upload is gone; send the job again"):
+        next(records)

@@ -1,7 +1,7 @@
 """The input of a command: a file, standard input, or texts on the command line.
 
 The command line reads files itself and streams them through the client, so that the daemon
-may be on another machine. Training data is different: see `data_of`.
+may be on another machine. Training data may be read by workers instead: see `data_of`.
 """
 
 import os
@@ -327,22 +327,24 @@ def records_of(source: FileSource) -> Iterator[Mapping[str, object]]:
 
     data = FileDataset(source)
     if source.format is FileFormat.LINES:
-        yield from ({"text": block} for block in _blocks(data.text()))
+        yield from (
+            {"text": block} for block in _blocks(segment.text for segment in data.segments())
+        )
     else:
         yield from ({"text": row.text, "label": row.label} for row in data.records())
 
 
-def _blocks(text: str) -> Iterator[str]:
+def _blocks(segments: Iterable[str]) -> Iterator[str]:
     """Yield a text in blocks of whole lines, which joined by newlines are the text again."""
-    lines: list[str] = []
-    length = 0
-    for line in text.split("\n"):
-        if length + len(line) > _BLOCK_CHARS and lines:
-            yield "\n".join(lines)
-            lines, length = [], 0
-        lines.append(line)
-        length += len(line) + 1
-    yield "\n".join(lines)
+    held = ""
+    for segment in segments:
+        held += segment
+        begin = 0
+        while (end := held.find("\n", begin + _BLOCK_CHARS)) >= 0:
+            yield held[begin:end]
+            begin = end + 1
+        held = held[begin:]
+    yield held
 
 
 @contextmanager

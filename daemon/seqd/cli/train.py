@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -113,11 +114,14 @@ def train(
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
     upload: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--upload", help="Send data and held-out data, when workers cannot read the files."
+            "--upload/--no-upload",
+            help="Send data and held-out data, or name the paths, which workers then read. Else "
+            "files are sent unless all workers that train are on this machine.",
+            show_default=False,
         ),
-    ] = False,
+    ] = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
     *,
@@ -126,8 +130,8 @@ def train(
     """Train a model from data into a new version in the model store.
 
     A model's first version goes into service by itself, a later one by --promote or `seqd models
-    promote`. The worker reads the files itself; --upload sends those that are here, to a daemon on
-    another machine.
+    promote`. Files that are here are sent, unless the workers are on this machine and read them
+    themselves.
     """
     from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import data_of, records_here
@@ -139,6 +143,8 @@ def train(
     given["parameters"] = options.read_parameters(param or [])
     screen = Screen(to_stderr=as_json or detach)
     with options.open_client() as client:
+        if upload is None:
+            upload = not _trains_here_alone(client)
         handle = client.train(
             records_here(source) if upload else source,
             model=model if name is None else name,
@@ -305,6 +311,11 @@ def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
             )
         grid[name] = _values(name, text)
     return grid
+
+
+def _trains_here_alone(client: "Client") -> bool:
+    """Return True where some workers train, and none of them on another machine."""
+    return {one.host for one in client.workers() if "train" in one.tasks} == {gethostname()}
 
 
 def _label_names(typed: list[str] | None, *, promote: bool) -> list[str]:

@@ -289,7 +289,8 @@ class Upload:
             raise QuotaExceeded(
                 f"There was no room for the rest of the training data for {PATIENCE_S:g} s: Redis "
                 f"or tenant {self._job.tenant!r} has too much waiting. Put the data into a file "
-                "that the workers can read, and name the file, or try again later.",
+                "that the workers can read, and name the file (seqd train --no-upload), or try "
+                "again later.",
                 PATIENCE_S,
             )
 
@@ -314,7 +315,7 @@ class Upload:
         if outcome == "too_large":
             raise InvalidData(
                 "the training data does not fit into the ledger (SEQD_MAX_PENDING_BYTES); put it "
-                "into a file that the workers can read, and name the file"
+                "into a file that the workers can read, and name the file (seqd train --no-upload)"
             )
         if outcome == "behind":
             raise lost_units(self._job_id, self._unit)

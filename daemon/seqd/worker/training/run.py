@@ -21,7 +21,6 @@ from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
 from seqd.hookspecs.reports import Reporter, checked_report
 from seqd.inputs.datasets import (
     FileDataset,
-    ListDataset,
     NamedDataset,
     RecordDataset,
     stated_fingerprint,
@@ -42,9 +41,9 @@ from seqd_schemas import (
     NamedSource,
     Sample,
     SweepJob,
+    TextChunk,
     TrainJob,
     UploadSource,
-    has_upload,
     job_of_run,
     run_id_of,
 )
@@ -169,21 +168,16 @@ class TrainingData:
 def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> TrainingData:
     """Open a job's data; an upload is read from the ledger.
 
-    Raises InvalidData, InvalidInput, and FileNotFoundError where a folder open to jobs is away.
+    Raises InvalidInput, and FileNotFoundError where a folder open to jobs is away.
     """
-    uploaded = _uploaded(job_id, jobs) if has_upload(job) else _Uploaded()
 
-    def opened(
-        source: FileSource | NamedSource | UploadSource, records: list[LabelledRecord], name: str
-    ) -> AnyDataset:
+    def opened(source: FileSource | NamedSource | UploadSource, *, held_out: bool) -> AnyDataset:
         if isinstance(source, UploadSource):
-            return ListDataset(records, name)
+            return UploadedDataset(job_id, jobs, held_out=held_out)
         return _open_source(source, settings)
 
-    training = opened(job.source, uploaded.training, "upload")
-    if job.held_out is None:
-        return TrainingData(training, None)
-    return TrainingData(training, opened(job.held_out, uploaded.held_out, "held-out upload"))
+    held_out = None if job.held_out is None else opened(job.held_out, held_out=True)
+    return TrainingData(opened(job.source, held_out=False), held_out)
 
 
 def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDataset:
@@ -194,28 +188,33 @@ def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDat
     return FileDataset(source, check_path(source.path, roots))
 
 
-@dataclass(frozen=True, slots=True)
-class _Uploaded:
-    """What a client has uploaded for a training, in order."""
+class UploadedDataset(RecordDataset):
+    """What a client has uploaded for a training, read from the ledger, a chunk in memory at a time.
 
-    training: list[LabelledRecord] = field(default_factory=list)
-    held_out: list[LabelledRecord] = field(default_factory=list)
+    `records` raises InvalidData where a chunk is gone, and InvalidInput for what is no chunk.
+    """
 
+    def __init__(self, job_id: str, jobs: Jobs, *, held_out: bool) -> None:
+        super().__init__("held-out upload" if held_out else "upload")
+        self._job_id = job_id
+        self._jobs = jobs
+        self._held_out = held_out
 
-def _uploaded(job_id: str, jobs: Jobs) -> _Uploaded:
-    found = _Uploaded()
-    for number in range(jobs.input_units(job_id)):
-        blob = jobs.inputs(job_id, [number])[0]
+    def _read(self) -> Iterator[LabelledRecord]:
+        for number in range(self._jobs.input_units(self._job_id)):
+            chunk = self._chunk(number)
+            if chunk.held_out is self._held_out:
+                yield from (LabelledRecord(text.text, text.label) for text in chunk.texts)
+
+    def _chunk(self, number: int) -> TextChunk:
+        blob = self._jobs.inputs(self._job_id, [number])[0]
         if blob is None:
             raise InvalidData(f"chunk {number} of the upload is gone; send the job again")
         try:
-            chunk = unpack_texts(blob)
+            return unpack_texts(blob)
         except ValidationError as error:
             fault = fault_sentence(error, shows_value=False)
             raise InvalidInput(f"chunk {number} of the upload is no chunk: {fault}") from None
-        records = found.held_out if chunk.held_out else found.training
-        records += [LabelledRecord(text=text.text, label=text.label) for text in chunk.texts]
-    return found
 
 
 @dataclass(slots=True)
