@@ -159,6 +159,7 @@ def whole_flow(fleet: Fleet) -> None:
     order(fleet, client)
     cordon(fleet, client)
     scrape(fleet, client)
+    examine(fleet)
     take_over(fleet, client)
     lose_connections(fleet, client)
     make_room(fleet, client)
@@ -425,6 +426,12 @@ def scrape(fleet: Fleet, client: Client) -> None:
     server = fleet.ledger(Role.EXPORTER).figures.read().server
     assert server is not None and server.memory_ratio is not None
     job.cancel()
+
+
+def examine(fleet: Fleet) -> None:
+    """Have the doctor look at all that it looks at."""
+    report = json.loads(fleet.seqd(Role.DOCTOR, "doctor", "--role", "doctor", "--json").out)
+    assert report["not_checked"] == []
 
 
 @contextmanager

@@ -240,6 +240,16 @@ def test_a_client_is_told_what_was_not_looked_at_and_which_right_lacks(
     }
 
 
+def test_a_user_with_the_rights_of_a_doctor_may_run_every_check(
+    settings: Settings, running: PrivateServer, redis: Redis
+) -> None:
+    with a_user(running, redis, settings, Role.DOCTOR) as own:
+        report = examined(own, Role.DOCTOR)
+
+    assert (report.findings, report.not_checked) == ([], [])
+    assert {"redis slow log", "other Celery applications", "redis writes"} <= set(report.checked)
+
+
 def test_who_may_hardly_anything_is_told_so_for_each_check(
     settings: Settings, running: PrivateServer, redis: Redis
 ) -> None:

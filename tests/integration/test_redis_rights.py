@@ -34,7 +34,7 @@ pytestmark = pytest.mark.processes
 ROLES = [
     pytest.param(
         role,
-        marks=pytest.mark.slow if role in (Role.WORKER, Role.GATEWAY, Role.OPERATOR) else [],
+        marks=pytest.mark.slow if role in (Role.WORKER, Role.OPERATOR) else [],
     )
     for role in Role
 ]

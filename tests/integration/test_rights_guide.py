@@ -41,6 +41,8 @@ def _cells(role: Role) -> tuple[int, str]:
     read = len(by_access[Access.READ])
     if by_access[Access.ALL] == ["seqd:*"]:
         keys = "all under the prefix"
+    elif by_access[Access.ALL] == [KEYS.durability_mark()]:
+        keys = f"`{KEYS.durability_mark()}`; {read} more for reading alone"
     elif by_access[Access.ALL]:
         keys = f"{len(by_access[Access.ALL])} patterns; {read} more for reading alone"
         keys += ", and the audit for adding to it"

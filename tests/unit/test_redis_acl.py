@@ -46,8 +46,14 @@ def test_redis_6_gets_no_rule_that_it_does_not_know():
     assert "~seqd:worker:*" in rules and "~seqd:worker:*:leases" not in rules
 
 
-def test_a_gateway_may_do_what_a_client_may():
-    assert rights_of(Role.GATEWAY, KEYS) == rights_of(Role.CLIENT, KEYS)
+def test_a_doctor_may_read_what_an_exporter_may_and_write_its_mark_alone():
+    exporter, doctor = rights_of(Role.EXPORTER, KEYS), rights_of(Role.DOCTOR, KEYS)
+
+    more = set(doctor.commands) - set(exporter.commands)
+    assert more == {"exists", "hscan", "set", "slowlog|get"}
+    assert set(exporter.keys) <= set(doctor.keys)
+    written = [key.pattern for key in doctor.keys if key.access is not Access.READ]
+    assert written == [KEYS.durability_mark()]
 
 
 def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_weights_and_orders():
@@ -117,7 +123,7 @@ def test_json_has_the_rules_one_by_one(capsys):
     [
         (
             ["--role", "boss"],
-            "--role is 'boss'; there are worker, client, gateway, operator, exporter, inbox.",
+            "--role is 'boss'; there are worker, client, operator, exporter, doctor, inbox.",
         ),
         (
             ["--role", "inbox", "--user", "a b"],

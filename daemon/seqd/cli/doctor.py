@@ -48,7 +48,7 @@ def doctor(
             "--role",
             metavar="ROLE",
             help="Whose rights the user of Redis must have: worker, client, operator, exporter, "
-            "gateway or inbox. Else those of any.",
+            "doctor or inbox. Else those of any.",
         ),
     ] = None,
     as_json: options.Json = False,

@@ -28,7 +28,7 @@ def redis() -> None:
 def acl(
     role: Annotated[
         str,
-        typer.Option("--role", help="worker, client, gateway, operator, exporter or inbox."),
+        typer.Option("--role", help="worker, client, operator, exporter, doctor or inbox."),
     ],
     user: Annotated[
         str, typer.Option("--user", help="Name of the user; that of the role where it is missing.")

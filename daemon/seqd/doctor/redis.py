@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding, listed
 from seqd.doctor.server import Server, how_to_write
 from seqd.errors import RedisFull, RedisNoPermission, SeqdError
-from seqd.ledger.acl import Role, all_scripts
+from seqd.ledger.acl import FOREIGN_KEYS, Role, all_scripts
 from seqd.ledger.redis import has_sentinels, redis_errors, transient_error, user_of
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.ledger.scripts import source_of
@@ -40,22 +40,12 @@ _SLOW_ENTRIES: Final = 128
 _SLOW_WITHIN_S: Final = 3_600
 _SLOW_S: Final = 0.1
 
-#: Keys of a Celery application without a prefix, as seqd never writes them.
-_FOREIGN: Final = (
-    "unacked",
-    "unacked_index",
-    "unacked_mutex",
-    "_kombu.binding.celery",
-    "_kombu.binding.celery.pidbox",
-    "celery",
-)
-
 #: What a server without writes makes of workers that run.
 _SILENT: Final = "Workers cannot report, and look silent: leave them running"
 
 #: Roles that a user may have, in the order in which they are tried.
 #: An operator has all rights of a client.
-_ROLES: Final = (Role.CLIENT, Role.WORKER, Role.EXPORTER, Role.INBOX)
+_ROLES: Final = (Role.CLIENT, Role.WORKER, Role.DOCTOR, Role.EXPORTER, Role.INBOX)
 
 
 def redis_checks(server: Server, role: Role | None) -> list[Check]:
@@ -342,7 +332,7 @@ class _Checks:
 
     def foreign_celery(self) -> Iterator[Finding]:
         with redis_errors(self._redis):
-            found = [name for name in _FOREIGN if self._redis.exists(name)]
+            found = [name for name in FOREIGN_KEYS if self._redis.exists(name)]
         if found:
             yield finding(
                 "foreign-celery",

@@ -7,11 +7,12 @@ script's commands are held against the rights of who calls it, on every server f
     worker     takes work, and keeps the ledger in order: all keys under the prefix
     client     hands jobs in, follows and steers them, and reads results, models and workers; adds
                to the audit
-    gateway    what a client may: an HTTP gateway that acts for many
     operator   what a client may; steers many jobs by a filter, sets rules on workers and models,
                limits and weights of tenants, orders which version of a model is in service, and
                reads the audit
     exporter   reads figures: queues, jobs, workers, the server's memory; changes nothing
+    doctor     reads that, rules of operators, the slow log, and what other Celery applications keep;
+               tries a write of its own mark
     inbox      adds jobs to the inbox and reads what became of them, without any script
 """
 
@@ -51,9 +52,9 @@ class Role(StrEnum):
 
     WORKER = "worker"
     CLIENT = "client"
-    GATEWAY = "gateway"
     OPERATOR = "operator"
     EXPORTER = "exporter"
+    DOCTOR = "doctor"
     INBOX = "inbox"
 
 
@@ -253,6 +254,19 @@ _EXPORTER = (
     "zrevrange",
 )
 
+#: What `seqd doctor` looks at beside that. Not `config|get`, which tells the server's passwords.
+_DOCTOR = (*_EXPORTER, "exists", "hscan", "set", "slowlog|get")
+
+#: Keys of a Celery application without a prefix, as seqd never writes them.
+FOREIGN_KEYS = (
+    "unacked",
+    "unacked_index",
+    "unacked_mutex",
+    "_kombu.binding.celery",
+    "_kombu.binding.celery.pidbox",
+    "celery",
+)
+
 #: What schemas/README.md tells a program of another language to call.
 _INBOX = (*_CONNECTION, "hexists", "hget", "xadd", "xlen", "xread")
 
@@ -271,9 +285,9 @@ def rights_of(role: Role, keys: Keys, *, remote_control: bool = False) -> Rights
     commands = {
         Role.WORKER: {*_WORKER, *commands_of_scripts(worker_scripts())},
         Role.CLIENT: clients,
-        Role.GATEWAY: clients,
         Role.OPERATOR: operators,
         Role.EXPORTER: {*_EXPORTER},
+        Role.DOCTOR: {*_DOCTOR},
         Role.INBOX: {*_INBOX},
     }
     if not remote_control or role is not Role.WORKER:
@@ -295,6 +309,10 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
         return (KeyPattern(f"{keys.prefix}:*"),)
     if role is Role.EXPORTER:
         return tuple(KeyPattern(pattern, Access.READ) for pattern in _read_for_metrics(keys))
+    if role is Role.DOCTOR:
+        rules = (keys.cordons(), keys.timers(), keys.weights())
+        read = (*_read_for_metrics(keys), *rules, *FOREIGN_KEYS)
+        return _sorted([keys.durability_mark()], read, [])
     if role is Role.INBOX:
         return (
             KeyPattern(keys.inbox(), Access.WRITE),

@@ -56,6 +56,7 @@ _ARGUMENTS: Mapping[str, tuple[str | int, ...]] = {
     "sadd": (_KEY, "v"),
     "script|load": ("return 0",),
     "set": (_KEY, 1, "EX", MARK_TTL_S),
+    "slowlog|get": (0,),
     "srem": (_KEY, "v"),
     "time": (),
     "unwatch": (),
