@@ -12,7 +12,7 @@ from typing import Final, Literal
 from seqd.kinds import TRAIN
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
 from seqd.serving import can_run, does, serves, takes, waiting_for
-from seqd_schemas import QueueName, WorkerState, WorkerStatus
+from seqd_schemas import QueueName, Waiting, WaitingCode, WorkerState, WorkerStatus
 
 #: Seconds after which what was done counts for 1/e in a rate; `note_rate.lua` has the same number.
 RECENT_S: Final = 60.0
@@ -21,8 +21,8 @@ RECENT_S: Final = 60.0
 _LEAST_S: Final = 2.0
 
 #: What a queue is said to do. `moving`: items are in hand, or were done within the last minute.
-#: `waiting`: a worker can run it, and none has begun. `unserved`: nobody can run it. `paused`: all
-#: of its jobs are, or its model is. `idle`: nothing is left.
+#: `waiting`: a worker can run it, or may once it has started, and none has begun. `unserved`:
+#: nobody can run it. `paused`: all of its jobs are, or its model is. `idle`: nothing is left.
 QueueVerdict = Literal["moving", "waiting", "unserved", "paused", "idle"]
 
 
@@ -158,22 +158,24 @@ def tenant_states(facts: QueueFacts) -> list[QueueState]:
 
 def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
     own = (route.task, route.model)
-    versions = {QueueName.parse(one.queue).version for one in facts.work if _is_of(one.queue, own)}
+    of_route = [one for one in facts.work if _is_of(one.queue, own)]
+    versions = {QueueName.parse(one.queue).version for one in of_route}
     workers = _counts(route, versions, facts.workers)
     done = [one for queue, one in facts.done.items() if _is_of(queue, own)]
     rates = [one.rates(facts.now_ms) for one in done]
     paused = sum(j.items for j in facts.jobs if j.state == "paused" and _is_of(j.queue, own))
-    paused += sum(one.held_up_items for one in facts.work if _is_of(one.queue, own))
+    paused += sum(one.held_up_items for one in of_route)
     pause = "" if route.task == TRAIN else facts.pauses.get(route.model, "")
-    reason = _reason(route, versions, facts.workers)
+    left = {QueueName.parse(one.queue).version for one in of_route if one.items}
+    waiting = _waiting(route, left, facts.workers)
     rate_per_s = sum(items for items, _ in rates)
     return QueueState(
         task=route.task,
         model=route.model,
         tenant=None,
-        state=_verdict(route, paused, rate_per_s, is_unserved=bool(reason)),
+        state=_verdict(route, paused, rate_per_s, waiting),
         model_pause=pause,
-        reason=reason,
+        reason="" if waiting is None else waiting.message,
         waiting_items=max(0, route.items - route.leased_items),
         items_in_hand=route.leased_items,
         paused_items=paused,
@@ -190,11 +192,11 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
 
 
 def _verdict(
-    route: RouteWork, paused_items: int, rate_per_s: float, *, is_unserved: bool
+    route: RouteWork, paused_items: int, rate_per_s: float, waiting: Waiting | None
 ) -> QueueVerdict:
     if route.leased_items:
         return "moving"
-    if route.items and is_unserved:
+    if waiting is not None and waiting.code is not WaitingCode.STARTING:
         return "unserved"
     if route.items:
         return "moving" if rate_per_s > 0 else "waiting"
@@ -220,7 +222,7 @@ def _tenant_state(
         model=whole.model,
         tenant=tenant,
         state=verdict,
-        reason=whole.reason if verdict == "unserved" else "",
+        reason=whole.reason if verdict in ("unserved", "waiting") else "",
         waiting_items=waiting,
         items_in_hand=0,
         paused_items=paused,
@@ -255,17 +257,15 @@ def _counts(
     return WorkerCounts(**counts)
 
 
-def _reason(
+def _waiting(
     route: RouteWork, versions: Iterable[int | None], workers: Sequence[WorkerStatus]
-) -> str:
-    """Return why nobody can run what is left, or one of its versions; '' where somebody can."""
-    if route.unserved_s <= 0:
-        return ""
+) -> Waiting | None:
+    """Return why nobody can run what is left now, or one of its versions; None where some can."""
     for version in sorted(versions, key=lambda number: -1 if number is None else number):
         waiting = waiting_for(route.task, route.model, version, workers)
         if waiting is not None:
-            return waiting.message
-    return ""
+            return waiting
+    return None
 
 
 def _is_recent(route: tuple[str, str], facts: QueueFacts) -> bool:

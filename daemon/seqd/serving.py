@@ -210,10 +210,7 @@ def reasons(
 
 
 def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | None:
-    """Return why no worker that is up can go on with a job; None where one can, or none should.
-
-    A worker that starts may be able to: it has not looked yet.
-    """
+    """Return why no worker that is up can go on with a job; None where one can, or none should."""
     if record.state not in (JobState.QUEUED, JobState.RUNNING):
         return None
     task, model, version = task_of(record.job), record.model, record.version
@@ -229,7 +226,7 @@ def waiting_for(
     workers: Sequence[WorkerStatus],
     record: JobRecord | None = None,
 ) -> Waiting | None:
-    """Return why no worker that is up can run a version; None where one can, or may soon.
+    """Return why no worker that is up can run a version now; None where one can.
 
     A version None is that of trainings of a model's plugin. Of a job, by its `record`, also where
     all who could are of a release before it.
@@ -238,25 +235,42 @@ def waiting_for(
         return Waiting(
             code=WaitingCode.NO_WORKER, message="No worker is up: `seqd up` starts them."
         )
-    takers = [status for status in workers if takes(status, task, model)]
+    starting = [status for status in workers if _may_begin(status, task, model)]
+    takers = [one for one in workers if takes(one, task, model) and one not in starting]
     leaving = [status.worker for status in workers if _could_take(status, task, model)]
-    if not takers and any(_is_starting(one) and _may_do(one, task, model) for one in workers):
+    why = reasons(takers, task, model, version)
+    if record is not None:
+        why |= _of_older_releases(takers, record)
+    if len(why) < len(takers):
         return None
+    if starting:
+        return Waiting(code=WaitingCode.STARTING, message=_starts(starting))
     if not takers and leaving:
         return Waiting(code=WaitingCode.NOT_PLACED, message=_not_placed(task, model, leaving))
     if not takers:
         return Waiting(code=WaitingCode.NOT_SERVED, message=_not_served(task, model, workers))
-    why = reasons(takers, task, model, version)
-    if record is not None:
-        why |= _of_older_releases(takers, record)
-    if len(why) < len(takers) or any(one.state is WorkerState.STARTING for one in takers):
-        return None
     what = model if version is None else f"{model}@{version}"
     if version is not None and all(_is_new_to(one, model, version) for one in takers):
         return Waiting(code=WaitingCode.UNFIT, message=_not_found_yet(what, takers, model))
     told = _listed((name, f"{code}: {message}") for name, (code, message) in why.items())
     return Waiting(
         code=WaitingCode.UNFIT, message=f"No worker that is up can {task} {what} now. {told}"
+    )
+
+
+def _may_begin(status: WorkerStatus, task: str, model: str) -> bool:
+    """Return True for a worker that starts, and takes a task of a model then, or may."""
+    if status.state is not WorkerState.STARTING:
+        return False
+    may = not status.versions and _may_do(status, task, model) and _may_have(status, model)
+    return may or takes(status, task, model)
+
+
+def _starts(starting: Sequence[WorkerStatus]) -> str:
+    loading = list(dict.fromkeys(ref for status in starting for ref in status.loading))
+    return (
+        f"{_who_starts(starting)}. Before jobs are taken, plugins are imported and models loaded"
+        f"{': ' if loading else ''}{', '.join(loading)}."
     )
 
 
@@ -419,15 +433,15 @@ def _plain(name: str) -> str:
 
 def starting_told(workers: Iterable[WorkerStatus]) -> str:
     """Return which workers have not said what they have, as a sentence behind another; or ''."""
-    names = [one.worker for one in workers if _is_starting(one)]
-    if not names:
-        return ""
-    who = "A worker is" if len(names) == 1 else "Workers are"
-    return f" {who} still starting ({', '.join(names[:_MOST_REASONS])}): try again in a moment."
+    silent = [one for one in workers if one.state is WorkerState.STARTING and not one.plugins]
+    return f" {_who_starts(silent)}: try again in a moment." if silent else ""
 
 
-def _is_starting(status: WorkerStatus) -> bool:
-    return status.state is WorkerState.STARTING and not status.plugins
+def _who_starts(starting: Sequence[WorkerStatus]) -> str:
+    who = "A worker is" if len(starting) == 1 else "Workers are"
+    named = ", ".join(one.worker for one in starting[:_MOST_REASONS])
+    rest = f" and {len(starting) - _MOST_REASONS} more" if len(starting) > _MOST_REASONS else ""
+    return f"{who} still starting ({named}{rest})"
 
 
 def broken_everywhere(workers: Sequence[WorkerStatus], plugin: str) -> dict[str, tuple[str, str]]:
@@ -467,12 +481,12 @@ def _not_placed(task: str, model: str, leaving: Sequence[str]) -> str:
 
 
 def _may_do(status: WorkerStatus, task: str, model: str) -> bool:
-    """Return True where a worker does a task, or was drained before it could say so."""
-    return does(status, task, model) or (not status.plugins and serves_items(status))
+    """Return True where a worker does a task, or has not said yet that it does."""
+    return does(status, task, model) or (not status.versions and serves_items(status))
 
 
 def _may_have(status: WorkerStatus, model: str) -> bool:
-    """Return True where a worker has a model, or was drained before it could say so."""
+    """Return True where a worker has a model, or has not said yet that it has."""
     return model in status.versions or serves(status, model) or not status.plugins
 
 

@@ -312,6 +312,11 @@ class WorkerStatus(WireModel):
         max_length=1_024,
         description="Bytes of memory that each of these takes.",
     )
+    loading: tuple[ModelRef, ...] = Field(
+        default=(),
+        max_length=1_024,
+        description="`name@version`, what it loads while it starts, in this order.",
+    )
     memory_budget_bytes: Count | None = Field(
         default=None, description="Bytes that they may take together: SEQD_MODEL_CACHE_BYTES."
     )

@@ -79,6 +79,8 @@ class WaitingCode(StrEnum):
 
     NO_WORKER = "no_worker"
     """No worker is up."""
+    STARTING = "starting"
+    """Workers start that may run it; none that has started can."""
     NOT_SERVED = "not_served"
     """None of those that are up has the model for a job of this kind."""
     NOT_PLACED = "not_placed"

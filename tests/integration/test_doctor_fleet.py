@@ -118,7 +118,8 @@ def test_work_that_nobody_can_do_yet_is_a_warning_while_workers_start(
     (found,) = examined(environment).findings
 
     assert (found.id, found.severity) == ("route-unserved", Severity.WARNING)
-    assert found.what.endswith(" (2 items). Workers are still starting.")
+    assert "(2 items). A worker is still starting (" in found.what
+    assert found.do == "Look again once they have started."
 
 
 def test_workers_of_two_releases_are_told_of(environment: Environment) -> None:

@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from seqd.client import AsyncClient, Client, Job, NoWorker
 from seqd.errors import InvalidRequest
-from seqd_schemas import JobState, Waiting, WaitingCode
-from worker_fixtures import Cluster
+from seqd.local.slots import parse_slot
+from seqd_schemas import JobState, Waiting, WaitingCode, WorkerState
+from worker_fixtures import PLUGIN, Cluster, wait_for_reason, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -116,3 +119,37 @@ def test_a_wait_goes_on_while_a_worker_can_run_the_job(cluster: Cluster) -> None
     record = job.wait(no_worker_timeout_s=0.1)
 
     assert record.state is JobState.COMPLETED
+
+
+def test_a_job_is_told_that_a_worker_starts_and_what_it_loads_however_long_that_takes(
+    empty_cluster: Cluster, tmp_path: Path
+) -> None:
+    plugin, may_load = shutil.copytree(PLUGIN, tmp_path / "plugin"), tmp_path / "may-load"
+    source = (plugin / "seqd_light.py").read_text()
+    waits = f"        while not Path({str(may_load)!r}).exists():\n            time.sleep(0.05)\n"
+    begins = "    def load(self, artifact: Artifact, device: Device) -> LoadedModel:\n"
+    assert begins in source
+    (plugin / "seqd_light.py").write_text(source.replace(begins, f"{begins}{waits}"))
+    empty_cluster.plugins = plugin
+    empty_cluster.start("trains", parse_slot("train@cpu")).wait_until_ready()
+    loads = empty_cluster.start("loads")
+    first_ms = loads.known_status().seen_at_ms
+
+    wait_until(
+        lambda: loads.known_status().seen_at_ms > first_ms + 2_000,
+        "its first record, which stays for 1.5 s, was not its last",
+    )
+    status = loads.known_status()
+    job = empty_cluster.client().classify(["a"], model="echo")
+    waiting = wait_for_reason(job)
+    may_load.touch()
+    record = job.wait(no_worker_timeout_s=0)
+
+    assert (status.state, status.loading) == (WorkerState.STARTING, ("echo@1",))
+    assert waiting == Waiting(
+        code=WaitingCode.STARTING,
+        message="A worker is still starting (loads). Before jobs are taken, plugins are imported "
+        "and models loaded: echo@1.",
+    )
+    assert record.state is JobState.COMPLETED
+    assert loads.known_status().loading == ()

@@ -86,8 +86,8 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
         ),
         (
             Facts(a_job(), states(), [a_worker(state="starting")]),
-            "Job j1 is queued: no worker can run it yet. w1: it is starting, and has not said yet "
-            "what it can run.",
+            "Job j1 is queued: A worker is still starting (w1). Before jobs are taken, plugins are "
+            "imported and models loaded.",
         ),
         (
             Facts(a_job(), states(), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)}),
@@ -171,7 +171,16 @@ UNFIT = {
             "cordoned by an operator: repair",
         ),
         ({"state": "draining"}, "draining", "it drains, and ends"),
-        ({"state": "starting"}, "starting", "it is starting, and has not said yet what it can run"),
+        (
+            {"state": "starting"},
+            "starting",
+            "it is starting, and imports its plugins before it takes jobs",
+        ),
+        (
+            {"state": "starting", "loading": ("imdb_lstm@3", "markov@0")},
+            "starting",
+            "it is starting, and loads imdb_lstm@3, markov@0 before it takes jobs",
+        ),
         ({"plugins": (), "versions": {}}, "no_plugin", "it has no plugin with the model imdb_lstm"),
         (
             {"plugins": (BROKEN | OF_A_PLUGIN,), "versions": {}},

@@ -61,6 +61,18 @@ def test_a_queue_that_nobody_can_run_says_why() -> None:
     )
 
 
+def test_a_queue_whose_workers_start_waits_and_says_so() -> None:
+    starting = a_worker(state=WorkerState.STARTING, loading=("imdb_lstm@3",))
+
+    state = the_state(work=[QueueWork(QUEUE, items=5)], workers=[starting])
+
+    assert (state.state, state.reason) == (
+        "waiting",
+        "A worker is still starting (w1). Before jobs are taken, plugins are imported and models "
+        "loaded: imdb_lstm@3.",
+    )
+
+
 def test_a_cordoned_worker_is_counted_and_cannot_run_it() -> None:
     cordon = Cordon(phase="cordoned", target="host:h1", since_ms=0)
     worker = a_worker(state=WorkerState.DRAINING, cordon=cordon)

@@ -163,20 +163,43 @@ def test_a_job_that_only_a_later_release_can_read_says_whom_to_upgrade() -> None
     assert waiting_of(record, [old, a_worker("b", tasks=("train",), reads=2)]) is None
 
 
-def test_a_worker_that_starts_is_given_the_benefit_of_the_doubt() -> None:
-    worker = a_worker(state=WorkerState.STARTING, versions={"imdb_lstm": ()})
+def test_a_job_waits_for_workers_that_start_by_what_they_load() -> None:
+    starting = a_worker("a", state=WorkerState.STARTING, loading=("imdb_lstm@2", "topics@1"))
+    other = starting.model_copy(update={"worker": "b", "loading": ("imdb_lstm@2",)})
 
-    assert waiting_of(a_queued_job(), [worker]) is None
+    assert waiting_of(a_queued_job(), [starting, other, a_worker("c", versions={})]) == Waiting(
+        code=WaitingCode.STARTING,
+        message="Workers are still starting (a, b). Before jobs are taken, plugins are imported "
+        "and models loaded: imdb_lstm@2, topics@1.",
+    )
+    assert waiting_of(a_queued_job(), [starting, a_worker("c")]) is None
 
 
-def test_one_that_has_not_said_what_it_has_may_bring_the_model() -> None:
-    starting = a_worker("a", state=WorkerState.STARTING, plugins=(), versions={})
+@pytest.mark.parametrize(
+    "said",
+    [{"plugins": (), "versions": {}}, {"versions": {}}, {"versions": {"imdb_lstm": ()}}],
+    ids=["nothing", "its plugins", "none of the versions"],
+)
+def test_one_that_has_not_said_what_it_has_may_bring_the_model(said: dict[str, object]) -> None:
+    starting = a_worker("a", state=WorkerState.STARTING, **said)
     trains = starting.model_copy(update={"tasks": ("train",)})
 
-    assert waiting_of(a_queued_job(), [starting]) is None
-    assert waiting_of(a_queued_job(), [trains]) is not None
+    waiting = waiting_of(a_queued_job(), [starting])
+    of_another_slot = waiting_of(a_queued_job(), [trains])
+
+    assert waiting == Waiting(
+        code=WaitingCode.STARTING,
+        message="A worker is still starting (a). Before jobs are taken, plugins are imported and "
+        "models loaded.",
+    )
+    assert of_another_slot is not None and of_another_slot.code is WaitingCode.NOT_SERVED
+
+
+def test_who_is_refused_is_told_of_workers_that_have_said_nothing() -> None:
+    starting = a_worker("a", state=WorkerState.STARTING, plugins=(), versions={})
+
     assert starting_told([a_worker("b")]) == ""
-    assert starting_told([starting, a_worker("b"), trains]) == (
+    assert starting_told([starting, a_worker("b"), starting]) == (
         " Workers are still starting (a, a): try again in a moment."
     )
 

@@ -14,7 +14,7 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import FoundJobs, JobFilters, job_filter
 from seqd.validation import shown
-from seqd_schemas import JobRecord, Waiting
+from seqd_schemas import JobRecord, Waiting, WaitingCode
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +149,9 @@ class Watch:
         if self._call is not None and waiting.message != self._told:
             self._told = waiting.message
             self._call(waiting)
+        if waiting.code is WaitingCode.STARTING:
+            self._since = None  # soon one can
+            return waiting
         now_s = monotonic()
         self._since = now_s if self._since is None else self._since
         if limit_s is not None and now_s - self._since >= limit_s:

@@ -23,13 +23,20 @@ from seqd_schemas import (
     ModelReference,
     PluginState,
     UnfitCode,
-    WorkerState,
+    WaitingCode,
 )
 
 if TYPE_CHECKING:
     from seqd.doctor.server import Server
     from seqd.scaling import RouteWork
-    from seqd_schemas import ChildDeath, CordonRule, FailureRecord, TenantRecord, WorkerStatus
+    from seqd_schemas import (
+        ChildDeath,
+        CordonRule,
+        FailureRecord,
+        TenantRecord,
+        Waiting,
+        WorkerStatus,
+    )
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
@@ -417,16 +424,15 @@ class _Checks:
             return  # nobody does any of it, which is said already
         unserved = [one for one in self._routes if one.unserved_s > 0]
         reasons = self._reasons() if unserved else {}
-        is_starting = any(one.state is WorkerState.STARTING for one in self._workers)
         for route in unserved[:_MOST]:
-            why = reasons.get((route.task, route.model), "")
+            why = reasons.get((route.task, route.model))
+            is_starting = why is not None and why.code is WaitingCode.STARTING
+            cure = "Start a worker that can, or end what keeps them from it: `seqd models show "
             yield finding(
                 "route-unserved",
                 f"No worker that is up can do all that waits of {route.task} {route.model} "
-                f"({counted(route.items, 'item')}). "
-                f"{why or ('Workers are still starting' if is_starting else '')}",
-                "Start a worker that can, or end what keeps them from it: `seqd models show "
-                f"{route.model}`",
+                f"({counted(route.items, 'item')}). {'' if why is None else why.message}",
+                "Look again once they have started" if is_starting else f"{cure}{route.model}`",
                 severity=Severity.WARNING if is_starting else None,
             )
         for route in self._routes:
@@ -449,15 +455,15 @@ class _Checks:
             "list`",
         )
 
-    def _reasons(self) -> dict[tuple[str, str], str]:
+    def _reasons(self) -> "dict[tuple[str, str], Waiting]":
         """Return why jobs wait, by task and model, of the newest open jobs."""
         from seqd_schemas import task_of
 
-        found: dict[tuple[str, str], str] = {}
+        found: dict[tuple[str, str], Waiting] = {}
         for record in self._ledger.jobs.newest_open(_LOOKED_AT):
             waiting = waiting_of(record, self._workers)
             if waiting is not None:
-                found.setdefault((task_of(record.job), record.model), waiting.message)
+                found.setdefault((task_of(record.job), record.model), waiting)
         return found
 
     def leases(self) -> Iterator[Finding]:

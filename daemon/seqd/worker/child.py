@@ -101,6 +101,8 @@ class WorkLoop:
         self._backoff_s = settings.backoff_s
         self._state = WorkerState.STARTING
         self._started_at_ms = context.ledger.fleet.now_ms()
+        #: What is loaded before it is ready; () from then on.
+        self._loading: tuple[str, ...] = ()
         #: The claim in hand, and when it was made.
         self._in_hand: tuple[Claim, float] | None = None
         #: True where the catalog could not be published, so that a heartbeat tries again.
@@ -151,19 +153,25 @@ class WorkLoop:
         self._readiness.write(self._state)
         # Of a child that died while Redis was away, when the parent could not release it.
         self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
+        names = self._readiness.loading_order(self._models_in_use())
+        versions = {name: self._readiness.version_in_service(name) for name in names}
+        self._loading = tuple(
+            f"{n}@{version}" for n, version in versions.items() if version is not None
+        )
         self.publish_status()
-        for name in self._readiness.loading_order(self._models_in_use()):
+        self._context.leases.start(self._on_heartbeat)  # loads may take longer than a record stays
+        for name in names:
             if self._is_due_at_start(name):
                 self._load(name)
                 self._readiness.write(self._state)
         self._readiness.note_warmed_up()
         self._warn_of_cold()
         self._context.fitness.on_change(self._publish_fitness)
-        self._context.leases.start(self._on_heartbeat)
         if self._device.is_raised():
             return  # a model has found no device: the worker ends, and is never ready
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
+        self._loading = ()
         self._enter(WorkerState.READY)
         self._watches = (
             watch_file(self._cordon, self.publish_status, self._closed),
@@ -374,6 +382,7 @@ class WorkLoop:
             state=self._state if cordon is None else WorkerState.DRAINING,
             models_loaded=self._context.cache.names(),
             loaded_bytes=self._context.cache.loaded_bytes(),
+            loading=self._loading,
             memory_budget_bytes=self._context.cache.budget_bytes,
             model_loads=self._context.cache.loads,
             left_out=fitness.left_out()[:MAX_LEFT_OUT],
@@ -552,6 +561,8 @@ class WorkLoop:
         """Publish the status, and what has changed in the store; wake up for what is due again."""
         fitness = self._context.fitness
         self.publish_status()
+        if self._state is WorkerState.STARTING:
+            return  # what it has is published once it is loaded
         self._note_rates(self._rates.note)
         if fitness.refresh() or self._is_unpublished or self._is_outdated():
             self._publish_versions()

@@ -97,7 +97,10 @@ def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
     if status.state is WorkerState.DRAINING:
         return "draining", "it drains, and ends"
     if status.state is WorkerState.STARTING:
-        return "starting", "it is starting, and has not said yet what it can run"
+        does_first = "imports its plugins"
+        if status.loading:
+            does_first = f"loads {', '.join(status.loading)}"
+        return "starting", f"it is starting, and {does_first} before it takes jobs"
     if not serves(status, model):
         return _lacks(status, model)
     if not does(status, task, model):
@@ -173,7 +176,6 @@ def waits_for(facts: Facts) -> list[Reason]:
     if held_up:
         return [*held_up, *_dead_workers(facts), *_upload(facts), *_reading(facts)]
     found = [
-        *_nobody_yet(facts),
         *_dead_workers(facts),
         *_busy(facts),
         *_back_off(facts),
@@ -208,15 +210,6 @@ def _by(facts: Facts) -> str:
         return ""
     others = "" if act.target == facts.record.job_id else f", with all that match {act.target}"
     return f" by {act.who or 'somebody'}@{act.host}{others}"
-
-
-def _nobody_yet(facts: Facts) -> Iterable[Reason]:
-    """Say that nobody can run a job now where somebody may soon, as while workers start."""
-    answers = answers_of(facts)
-    if any(answer.can_run for answer in answers) or not facts.states.claimable:
-        return
-    told = listed([f"{answer.worker}: {answer.message}" for answer in answers])
-    yield Reason("not_yet", f"no worker can run it yet. {told}")
 
 
 def _dead_workers(facts: Facts) -> Iterable[Reason]:
