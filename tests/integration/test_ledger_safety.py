@@ -133,10 +133,15 @@ def test_the_embedded_servers_configuration_is_fit(private_server, caplog):
     assert warnings_about(private_server, caplog) == []
 
 
+def quoted_alike(lines: list[str]) -> list[str]:
+    """Return lines with commands quoted as Redis 6 does; servers from 7.0 on write 'CONFIG'."""
+    return [line.replace("'", "`") for line in lines]
+
+
 def test_a_server_that_does_not_tell_its_configuration_is_taken_as_it_is(start_server, caplog):
     server = start_server(*VOLATILE, 'rename-command CONFIG ""')
 
-    assert warnings_about(server, caplog) == [
+    assert quoted_alike(warnings_about(server, caplog)) == [
         f"Redis at 127.0.0.1:{server.port} has appendonly no and does not tell its save rules "
         "(CONFIG: unknown command `CONFIG`): whether it writes anything to disk, or its restart "
         "loses every job, was not checked."
@@ -152,7 +157,7 @@ def test_a_server_without_config_is_judged_by_what_else_it_tells(start_server):
 def test_a_server_that_tells_nothing_is_taken_as_it_is(start_server, caplog):
     server = start_server(*VOLATILE, 'rename-command CONFIG ""', 'rename-command INFO ""')
 
-    assert warnings_about(server, caplog) == [
+    assert quoted_alike(warnings_about(server, caplog)) == [
         f"Redis at 127.0.0.1:{server.port} does not tell how much memory it uses (unknown command "
         "`INFO`): SEQD_MAX_MEMORY_SHARE has no effect.",
         f"Redis at 127.0.0.1:{server.port} does not tell maxmemory-policy, maxmemory and "
