@@ -16,16 +16,29 @@ from readme_blocks import ROOT, blocks_of
 _WAIT_S = 30.0
 
 
-def service_app(model: str) -> Any:
-    """Return the application of the guide, for another model than `imdb_lstm`.
+GUIDE = ROOT / "schemas" / "README.md"
+
+
+def service_source(model: str) -> str:
+    """Return the program of the guide, for another model than `imdb_lstm`.
 
     On a machine that has much else to do, an answer may take longer than a reader would wait.
     """
-    blocks = blocks_of(ROOT / "schemas" / "README.md", "python")
+    blocks = blocks_of(GUIDE, "python")
     (service,) = (block.text for block in blocks if "FastAPI" in block.text)
+    return service.replace('"imdb_lstm"', f'"{model}"').replace("timeout_s=10", "timeout_s=100")
+
+
+def service_command() -> list[str]:
+    """Return the command by which the guide runs it."""
+    (line,) = (block.text for block in blocks_of(GUIDE, "text") if "uvicorn" in block.text)
+    return line.split()
+
+
+def service_app(model: str) -> Any:
+    """Return the application of the guide, for another model than `imdb_lstm`."""
     names: dict[str, Any] = {"__name__": "service"}
-    service = service.replace('"imdb_lstm"', f'"{model}"').replace("timeout_s=10", "timeout_s=100")
-    exec(service, names)
+    exec(service_source(model), names)
     return names["app"]
 
 

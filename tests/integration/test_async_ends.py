@@ -45,6 +45,63 @@ def test_leaving_the_block_waits_until_the_input_is_complete(cluster: Cluster, l
     assert record.counts.succeeded == 2_000
 
 
+def test_uploaded_returns_when_the_ledger_has_all_of_the_input(cluster: Cluster) -> None:
+    read: list[str] = []
+
+    def noted(count: int) -> Iterator[str]:
+        for number in range(count):
+            read.append(text := f"text {number}")
+            yield text
+
+    async def use() -> tuple[int, int, bool]:
+        async with an_async_client(cluster) as client:
+            job = await client.classify(noted(2_000), model="echo")
+            at_first = len(read)
+            await job.uploaded()
+            return at_first, len(read), (await job.record()).sealed
+
+    at_first, at_last, is_sealed = run(use())
+    assert at_first < at_last == 2_000
+    assert is_sealed
+
+    read.clear()
+    job = cluster.client().classify(noted(2_000), model="echo")
+    job.uploaded()
+    assert len(read) == 2_000
+    assert job.record().sealed
+
+
+def test_uploaded_raises_what_the_input_has_raised(cluster: Cluster) -> None:
+    def failing() -> Iterator[str]:
+        yield from (f"text {number}" for number in range(40))
+        raise OSError("the disk has gone")
+
+    async def use() -> None:
+        async with an_async_client(cluster) as client:
+            job = await client.classify(failing(), model="echo")
+            await job.uploaded()
+
+    with pytest.raises(OSError, match="the disk has gone"):
+        run(use())
+    with pytest.raises(OSError, match="the disk has gone"):
+        cluster.client().classify(failing(), model="echo").uploaded()
+
+
+def test_who_is_cancelled_in_uploaded_takes_the_input_along(cluster: Cluster) -> None:
+    async def use() -> str:
+        async with an_async_client(cluster) as client:
+            job = await client.classify(texts(40, then_hangs=True), model="echo")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await job.uploaded()
+            return job.job_id
+
+    state, message = state_of(cluster, run(use()))
+
+    assert state is JobState.FAILED
+    assert message.startswith("The input broke off after unit ")
+
+
 @pytest.mark.parametrize("loop", loops())
 def test_leaving_the_block_by_an_error_fails_the_job_at_once(cluster: Cluster, loop: str) -> None:
     async def use() -> tuple[str, float]:

@@ -181,7 +181,7 @@ def test_who_has_waited_for_long_enough_hears_how_to_go_on(
 
     assert 1.0 <= took_s < 10.0  # and not for as long as by default
     assert error.job_id == job_id
-    assert type(error.__cause__) is RedisUnreachable
+    assert type(error.__context__) is RedisUnreachable
     assert str(error).startswith(f"Redis at 127.0.0.1:{private_server.port} has been away for ")
     assert str(error).endswith(
         f" Job {job_id} goes on by itself. Watch it: seqd jobs watch {job_id}. Its results: "

@@ -1,15 +1,27 @@
 """The service of the services' guide: a thousand callers, no thread that waits for them."""
 
 import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
 
-from service_guide import Connection, service_app, serving
-from worker_fixtures import Cluster
+from checkout import python_path
+from held_ports import Holder, hold_port
+from redis_fixtures import PrivateServer
+from seqd.client import Classification
+from service_guide import Connection, service_app, service_command, service_source, serving
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -57,24 +69,163 @@ def test_a_text_that_is_none_is_answered_with_its_code(address: str) -> None:
     reply = httpx.post(f"{address}/classify", json={"text": "bad"}, timeout=LIMIT_S)
 
     said = {"code": "invalid_input", "message": "this text was made bad"}
-    assert (reply.status_code, reply.json()) == (422, {"detail": said})
+    assert (reply.status_code, reply.json()) == (422, said)
 
 
-def test_a_file_is_submitted_and_its_progress_streamed_to_the_end(
+def events_of(lines: list[str], field: str = "event") -> list[str]:
+    return [line.removeprefix(f"{field}: ") for line in lines if line.startswith(f"{field}: ")]
+
+
+def test_a_file_of_many_units_is_uploaded_whole_and_its_progress_streamed_to_the_end(
     cluster: Cluster, address: str
 ) -> None:
-    (root,) = cluster.settings.input_roots or ()
-    path = Path(root) / "service.txt"
-    path.write_text("one\ntwo\nthree\n")
+    texts = [f"text {number}" for number in range(2_000)]
 
-    job_id = httpx.post(f"{address}/files", json={"path": str(path)}, timeout=LIMIT_S).json()
+    sent = {"file": ("texts.txt", "\n".join(texts))}
+    job_id = httpx.post(f"{address}/files", files=sent, timeout=LIMIT_S).json()
     with httpx.stream("GET", f"{address}/jobs/{job_id}/events", timeout=LIMIT_S) as reply:
         lines = list(reply.iter_lines())
 
     assert reply.headers["content-type"].startswith("text/event-stream")
-    events = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
-    assert (events[0], events[-1]) == ("queued", "completed")
+    events = events_of(lines)
+    assert (events[0], events[-1]) == ("queued", "completed"), lines[-3:]
+    results = cluster.client().job(job_id, output=Classification).results()
+    assert [result.unwrap().label for result in results] == texts
     assert threads_of_pools() == []
+
+
+def test_a_file_with_a_line_that_is_not_utf_8_costs_that_line(
+    cluster: Cluster, address: str
+) -> None:
+    sent = {"file": ("texts.txt", b"one\n\xff\nthree\n")}
+    job_id = httpx.post(f"{address}/files", files=sent, timeout=LIMIT_S).json()
+
+    job = cluster.client().job(job_id)
+    job.wait(timeout_s=LIMIT_S)
+    assert [(one.custom_id, one.error.code) for one in job.errors()] == [("row-2", "decode_error")]
+
+
+def test_an_empty_file_is_refused(address: str) -> None:
+    reply = httpx.post(f"{address}/files", files={"file": ("empty.txt", b"")}, timeout=LIMIT_S)
+
+    said = {"code": "invalid_request", "message": "There are no items; at least one is due."}
+    assert (reply.status_code, reply.json()) == (422, said)
+
+
+def test_a_job_that_is_not_there_is_answered_404_without_a_command_of_operators(
+    address: str,
+) -> None:
+    reply = httpx.get(f"{address}/jobs/nobody/events", timeout=LIMIT_S)
+
+    said = {"code": "unknown_job", "message": "There is no such job."}
+    assert (reply.status_code, reply.json()) == (404, said)
+
+
+def test_a_viewer_that_was_cut_off_goes_on_behind_its_last_event(
+    cluster: Cluster, address: str
+) -> None:
+    job = cluster.client().classify(["a"] * 40, model="echo")
+    job.wait(timeout_s=LIMIT_S)
+    where = f"{address}/jobs/{job.job_id}/events"
+    ids = events_of(httpx.get(where, timeout=LIMIT_S).text.splitlines(), "id")
+
+    again = httpx.get(where, headers={"Last-Event-ID": ids[0]}, timeout=LIMIT_S)
+
+    assert len(ids) > 1
+    assert events_of(again.text.splitlines(), "id") == ids[1:]
+
+
+def test_a_last_event_that_cannot_be_one_is_refused(cluster: Cluster, address: str) -> None:
+    job = cluster.client().classify(["a"], model="echo")
+
+    where = f"{address}/jobs/{job.job_id}/events"
+    reply = httpx.get(where, headers={"Last-Event-ID": "nonsense"}, timeout=LIMIT_S)
+
+    assert reply.status_code == 422
+
+
+def test_a_stream_that_cannot_go_on_ends_with_an_event_that_says_so(
+    own_cluster: Cluster, own_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_cluster.publish_catalog()
+    job = own_cluster.client().classify(["a"], model="echo")
+    monkeypatch.setenv("SEQD_REDIS_URL", own_server.url)
+    monkeypatch.setenv("SEQD_PREFIX", own_cluster.settings.prefix)
+    monkeypatch.setenv("SEQD_OUTAGE_S", "0.5")
+
+    with (
+        serving(service_app("echo")) as address,
+        httpx.stream("GET", f"{address}/jobs/{job.job_id}/events", timeout=LIMIT_S) as reply,
+    ):
+        lines = reply.iter_lines()
+        seen = [next(lines)]
+        own_server.kill()
+        seen += list(lines)
+
+    *_, error = events_of(seen)
+    *_, data = events_of(seen, "data")
+    assert error == "error"
+    assert json.loads(data) == {
+        "code": "job_out_of_reach",
+        "message": "This cannot be answered now. Try again later.",
+    }
+
+
+def test_the_service_ends_soon_after_sigterm_with_a_viewer_and_an_upload_in_hand(
+    empty_cluster: Cluster, tmp_path: Path
+) -> None:
+    settings = empty_cluster.settings
+    empty_cluster.publish_catalog()  # no worker: the job waits, and its upload for room
+    job = empty_cluster.client().classify(["a"], model="echo")
+    (tmp_path / "service.py").write_text(service_source("echo"))
+    holder = Holder()
+    port = hold_port(holder)
+    with subprocess.Popen(
+        [sys.executable, "-m", *service_command(), "--port", str(port)],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": python_path(),
+            "SEQD_REDIS_URL": str(settings.redis_url),
+            "SEQD_PREFIX": settings.prefix,
+            "SEQD_MAX_PENDING_BYTES": "100000",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as service:
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until(lambda: is_up(address), "the service is up")
+            with httpx.stream("GET", f"{address}/jobs/{job.job_id}/events", timeout=LIMIT_S) as one:
+                next(one.iter_lines())
+                upload = Thread(target=send_much, args=(address,), daemon=True)
+                upload.start()
+                wait_until(lambda: len(empty_cluster.client().jobs()) == 2, "the upload has begun")
+
+                began_s = time.monotonic()
+                service.terminate()
+                _, told = service.communicate(timeout=LIMIT_S)
+                took_s = time.monotonic() - began_s
+        finally:
+            service.kill()
+
+    assert took_s < 20.0, told  # 3 s where nobody else computes; for ever, if nothing ended it
+    (uploaded,) = (one for one in empty_cluster.client().jobs() if one.job_id != job.job_id)
+    assert uploaded.failure is not None and uploaded.failure.code == "upload_failed"
+
+
+def is_up(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/docs").is_success
+    except httpx.TransportError:
+        return False
+
+
+def send_much(address: str) -> None:
+    """Upload more than may wait; the service ends in the middle of it."""
+    lines = "\n".join(f"{number} {secrets.token_hex(500)}" for number in range(20_000))
+    with suppress(httpx.TransportError):
+        httpx.post(f"{address}/files", files={"file": ("much.txt", lines)}, timeout=LIMIT_S)
 
 
 def test_a_viewer_that_leaves_holds_nothing_up(cluster: Cluster, address: str) -> None:

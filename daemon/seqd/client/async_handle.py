@@ -221,6 +221,13 @@ class AsyncJobHandle(Generic[Output]):
         """
         await self._transport.run(self.steps.give_up(error))
 
+    async def uploaded(self) -> None:
+        """Wait until all of the input is in the ledger, or the job has ended.
+
+        Until then the input must stay open. See `JobHandle.uploaded`.
+        """
+        await self._transport.run(self.steps.uploaded())
+
     async def close(self) -> None:
         """Wait until the input is complete or the job has ended. See `JobHandle.close`."""
         await self._transport.run(self.steps.close())

@@ -189,7 +189,7 @@ class _Wait:
             self._check_time()
             if isinstance(error, JobOutOfReach):
                 raise
-            raise next(iter(self._pending.values())).out_of_reach(error) from error
+            raise next(iter(self._pending.values())).out_of_reach(error) from None
 
     def _longest_wait_s(self) -> float:
         return max(0.001, min(self._deadline - monotonic(), LONGEST_SILENCE_S))

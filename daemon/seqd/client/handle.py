@@ -293,6 +293,16 @@ class JobHandle(Generic[Output]):
         """Fail the job if its input is not complete yet; `error` is why it never will be."""
         self._run(self.steps.give_up(error))
 
+    def uploaded(self) -> None:
+        """Wait until all of the input is in the ledger, or the job has ended.
+
+        Until then the input must stay open: a job's own thread, or task, reads it. Raises what the
+        input's own iterable raised, IdempotencyConflict when it turned out to be another job's, and
+        RedisUnreachable. Whoever is cancelled or interrupted here takes the input along: the job
+        fails, unless it has all of it.
+        """
+        self._run(self.steps.uploaded())
+
     def close(self) -> None:
         """Wait until the input is complete or the job has ended.
 

@@ -195,10 +195,10 @@ class JobSteps(Generic[Output]):
             if monotonic() < deadline and isinstance(error, JobOutOfReach):
                 raise
             if monotonic() < deadline:
-                raise self.out_of_reach(error) from error
+                raise self.out_of_reach(error) from None
             raise TimeoutError(
                 f"Job {self.job_id} could not be looked at after {timeout_s:g} s: {error}"
-            ) from error
+            ) from None
 
     def _wait(self, timeout_s: float, deadline: float, watch: Watch) -> Exchange[JobRecord]:
         after = "" if self._announced else (yield from self._last_event_id())
@@ -524,6 +524,19 @@ class JobSteps(Generic[Output]):
         if self.upload is not None:
             yield from self.upload.give_up(error)
 
+    def uploaded(self) -> Exchange[None]:
+        """Wait until all of the input is in the ledger, or the job has ended."""
+        if self.upload is None:
+            return
+        try:
+            yield from self.upload.join()
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException as error:  # cancelled or interrupted: the input goes with its owner
+            yield from self.upload.give_up(error)
+            raise
+        yield from self.upload.raise_error()
+
     def close(self) -> Exchange[None]:
         """Wait until the input is complete or the job has ended."""
         if self.upload is not None:
@@ -571,7 +584,7 @@ class JobSteps(Generic[Output]):
         except JobOutOfReach:
             raise
         except RedisUnreachable as error:
-            raise self.out_of_reach(error) from error
+            raise self.out_of_reach(error) from None
 
     def _continued(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that this one continues, if there is one that nobody has removed."""

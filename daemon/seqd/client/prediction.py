@@ -292,7 +292,7 @@ def in_time(timeout_s: float | None, deadline: float) -> Iterator[None]:
     except RedisUnreachable as error:
         if timeout_s is None or monotonic() < deadline:
             raise
-        raise TimeoutError(f"There is no answer after {timeout_s:g} s: {error}") from error
+        raise TimeoutError(f"There is no answer after {timeout_s:g} s: {error}") from None
 
 
 def _raise_end(job_id: str, row: TakenRow) -> NoReturn:

@@ -373,7 +373,7 @@ def _naming_what_was_sent(job_id: str) -> Iterator[None]:
             job_id,
             f"{error} It is not known whether job {job_id} was written by then; seqd jobs show "
             f"{job_id} says so. Sent again with that job_id, it is made once.",
-        ) from error
+        ) from None
 
 
 def _has_its_data(job: Job) -> bool:

@@ -78,7 +78,7 @@ class _Checks:
         error = self._server.write_error
         if error is None:
             return
-        cause = error.__cause__
+        cause = error.__context__
         code = refused_write(cause) if isinstance(cause, ResponseError) else None
         if isinstance(error, RedisFull):
             kind = "redis-persistence-failing" if code == "MISCONF" else "redis-memory-high"

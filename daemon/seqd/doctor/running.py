@@ -75,7 +75,7 @@ def run_checks(checks: Iterable[Check], report: Report | None = None) -> Report:
 
 def reason_of(error: Exception) -> str:
     """Return why something could not be done, such as `the user lacks +info`."""
-    denial = denial_of(error.__cause__ if isinstance(error, RedisNoPermission) else error)  # type: ignore[arg-type]
+    denial = denial_of(error.__context__ if isinstance(error, RedisNoPermission) else error)  # type: ignore[arg-type]
     if denial is not None:
         if denial.is_of_key:
             return f"the user may not use the key {denial.key or 'of it'}"

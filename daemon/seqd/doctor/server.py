@@ -76,7 +76,7 @@ class Server:
     @property
     def takes_writes(self) -> bool:
         """False where workers that run cannot report: what they wrote before says nothing now."""
-        cause = None if self.write_error is None else self.write_error.__cause__
+        cause = None if self.write_error is None else self.write_error.__context__
         return not (isinstance(cause, ResponseError) and refused_write(cause))
 
     def number(self, name: str) -> int:
@@ -114,7 +114,7 @@ def open_server(settings: "Settings") -> Server | Finding:
 
 
 def _refused(error: SeqdError, settings: "Settings") -> Finding:
-    cause = error.__cause__
+    cause = error.__context__
     if isinstance(cause, BusyLoadingError):
         return finding(
             "redis-loading",

@@ -25,7 +25,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
-from seqd.errors import ClientMisused, SeqdError
+from seqd.errors import REDIS_ERRORS, ClientMisused, SeqdError
 from seqd.ledger.async_redis import cancel_count, wait_until_durable
 from seqd.ledger.exchange import (
     LOOK_S,
@@ -173,6 +173,8 @@ class AsyncTransport:
                     asked = exchange.send(reply)
         except StopIteration as end:
             return cast(T, end.value)
+        except REDIS_ERRORS as error:
+            raise error.with_traceback(None) from None  # see `Transport.run`
 
     def read(self, reading: Reading[V]) -> "AsyncStream[V]":
         """Return an iterator over what a reading gives; it raises what the reading does."""

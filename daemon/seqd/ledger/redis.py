@@ -338,41 +338,40 @@ def redis_errors(redis: "AnyRedis") -> Iterator[None]:
     For a denied command or key it is RedisNoPermission; InvalidSettings where the server is one of
     a Redis Cluster or no Redis, or no Sentinel knows its name. Any other error of the server, such
     as one that a script of ours raises, stays a ResponseError.
+
+    The error of Redis is the `__context__` of ours, whose sentence has all of it that a person
+    needs: a traceback does not show the fifty lines of redis-py.
     """
     try:
         yield
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
         if denial := denial_of(error):
-            raise no_permission(
-                address_of(redis), user_of(redis), role_of(redis), denial
-            ) from error
-        raise RedisRefused(_refused(redis, error)) from error
-    except OutOfMemoryError as error:
-        raise RedisFull(_full(redis)) from error
+            raise no_permission(address_of(redis), user_of(redis), role_of(redis), denial) from None
+        raise RedisRefused(_refused(redis, error)) from None
+    except OutOfMemoryError:
+        raise RedisFull(_full(redis)) from None
     except (ConnectionError, TimeoutError, InvalidResponse) as error:
         if refusal := refusal_of(error, address_of(redis), is_proven=outage_of(redis).is_proven):
-            raise refusal from error
-        raise RedisUnreachable(_unreachable(redis, error)) from error
+            raise refusal from None
+        raise RedisUnreachable(_unreachable(redis, error)) from None
     except ResponseError as error:
         if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it
             raise
         if is_of_a_cluster(error):
-            raise InvalidSettings(cluster_sentence(address_of(redis))) from error
+            raise InvalidSettings(cluster_sentence(address_of(redis))) from None
         if code := transient_error(error):
             if code == "READONLY" and isinstance(redis, Redis):
                 # The name may stand for another server by now, which a new connection finds.
                 redis.connection_pool.disconnect(inuse_connections=False)
-            raise RedisUnreachable(_not_now(redis, error, code)) from error
+            raise RedisUnreachable(_not_now(redis, error, code)) from None
         if denial := denial_of(error):  # in a script, where redis-py does not recognise it
-            raise no_permission(
-                address_of(redis), user_of(redis), role_of(redis), denial
-            ) from error
+            raise no_permission(address_of(redis), user_of(redis), role_of(redis), denial) from None
         if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
-            raise RedisRefused(_refused(redis, error)) from error
+            raise RedisRefused(_refused(redis, error)) from None
         if "OOM" in str(error):  # raised inside a script, where redis-py does not recognise it
-            raise RedisFull(_full(redis)) from error
+            raise RedisFull(_full(redis)) from None
         if "MISCONF" in str(error):
-            raise RedisFull(_unwritable(redis, error)) from error
+            raise RedisFull(_unwritable(redis, error)) from None
         raise
 
 

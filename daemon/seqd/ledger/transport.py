@@ -10,7 +10,7 @@ from typing import Self, cast
 from redis import Redis
 from redis.client import Pipeline as RedisPipeline
 
-from seqd.errors import ClientMisused
+from seqd.errors import REDIS_ERRORS, ClientMisused
 from seqd.ledger.exchange import (
     LOOK_S,
     Again,
@@ -178,6 +178,8 @@ class Transport:
                     asked = exchange.send(reply)
         except StopIteration as end:
             return cast(T, end.value)
+        except REDIS_ERRORS as error:
+            raise error.with_traceback(None) from None  # its sentence, without ten calls of ours
 
     def read(self, reading: Reading[V]) -> "Stream[V]":
         """Return an iterator over what a reading gives; it raises what the reading does."""
