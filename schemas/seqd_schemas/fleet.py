@@ -303,6 +303,11 @@ class WorkerStatus(WireModel):
     )
     host: str = Field(max_length=128, description="Name of its machine.")
     pid: Count = Field(description="Process that does the work; a Celery pool child.")
+    pid_start_ticks: Count | None = Field(
+        default=None,
+        description="When that process started, in clock ticks since its machine did: the number "
+        "is given to others again. Not set on a system without `/proc`.",
+    )
     state: WorkerState = Field(description="What it is doing.")
     models_loaded: tuple[ModelRef, ...] = Field(
         default=(), max_length=1_024, description="`name@version`, in memory."

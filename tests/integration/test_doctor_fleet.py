@@ -24,6 +24,7 @@ from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
 from seqd.ledger import connect
 from seqd.ledger.units import Death
+from seqd.local.process_states import start_ticks_of
 from seqd_schemas import (
     ChildDeath,
     Cordon,
@@ -244,22 +245,32 @@ def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_
     environment: Environment,
 ) -> None:
     publish(environment)
-    command = [sys.executable, "-c", "import time; time.sleep(60)", "seqd"]
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            last_said(environment, "w1", host=socket.gethostname(), pid=process.pid)
+            ticks = start_ticks_of(process.pid)
+            here = {"host": socket.gethostname(), "pid": process.pid}
+            last_said(environment, "w1", **here, pid_start_ticks=ticks)
             (runs,) = examined(environment).findings
             process.send_signal(signal.SIGSTOP)
             os.waitpid(process.pid, os.WUNTRACED)
             (stopped,) = examined(environment).findings
+            assert ticks is not None
+            last_said(environment, "w1", **here, pid_start_ticks=ticks - 1)
+            (of_another,) = examined(environment).findings
         finally:
             process.kill()
+    last_said(environment, "w1", **here, pid_start_ticks=ticks)
     (ended,) = examined(environment).findings
+    last_said(environment, "w1", **here)
+    (not_noted,) = examined(environment).findings
 
     assert f"its process {process.pid} on this machine is there (state " in runs.what
     assert stopped.do == f"Let it go on: `kill -CONT {process.pid}`."
     assert stopped.what.startswith("w1 has not been heard of for 20 min: its process ")
     assert ended.what.endswith("is not there any more. It still holds 0 units.")
+    assert of_another.what == ended.what
+    assert not_noted.what.startswith("Not heard of any more, and none is up in their place: ")
 
 
 def test_a_slot_that_dies_again_and_again_is_an_error(environment: Environment) -> None:

@@ -7,7 +7,11 @@ import time
 
 import pytest
 
+from seqd.doctor.fleet import fleet_checks
+from seqd.doctor.running import run_checks
+from seqd.doctor.server import Server
 from seqd.errors import JobFailed
+from seqd.ledger import connect
 from seqd_schemas import ChildDeath, DeathCause, ItemFailure, ItemSuccess, Log, WorkerState
 from worker_fixtures import Cluster, LiveWorker, probe, wait_until
 
@@ -163,6 +167,47 @@ def test_a_worker_that_was_frozen_longer_than_a_hang_is_allowed_keeps_its_child(
     time.sleep(1.0)
     assert worker.child_pid() == child
     assert "hung" not in worker.whole_log()
+
+
+@pytest.mark.slow
+def test_a_child_that_a_signal_has_stopped_costs_no_crash_and_is_named(
+    empty_cluster: Cluster,
+) -> None:
+    stopped = empty_cluster.start_ready(max_silent_s=1.0, heartbeat_s=0.3)
+    child = stopped.child_pid()
+    job = empty_cluster.client().classify(["t"], model="echo", parameters={"delay_ms": 500})
+    empty_cluster.wait_for_holder(job.job_id, [stopped])
+
+    os.kill(child, signal.SIGSTOP)
+    try:
+        # A hung child is ended after 1.3 s, and a lease is over after 2 s.
+        wait_until(lambda: "child is stopped: pid=" in stopped.log(), "its parent names it")
+        wait_until(lambda: stopped.status() is None, "it is silent")
+        told = look_at_this_machine(empty_cluster)
+        empty_cluster.start_ready()
+        results = list(job.results())
+    finally:
+        os.kill(child, signal.SIGCONT)
+    stopped.wait_until_ready()
+
+    assert all(isinstance(result, ItemSuccess) for result in results)
+    assert empty_cluster.crashes(job.job_id) == 0
+    (warning,) = [event for event in job.events() if isinstance(event, Log)]
+    said = rf"The worker's process {child} has been stopped by a signal for \d+ s\. What it had in "
+    assert re.match(rf"{said}hand goes to others; `kill -CONT {child}` on its ", warning.message)
+    assert (warning.cause, warning.worker) == (None, stopped.name)
+    assert f"its process {child} on this machine is stopped, by a signal" in told
+    assert f"Let it go on: `kill -CONT {child}`." in told
+    assert stopped.child_pid() == child
+    assert "hung" not in stopped.whole_log()
+
+
+def look_at_this_machine(cluster: Cluster) -> str:
+    """Return what `seqd doctor` finds of the workers of a cluster."""
+    assert cluster.settings.redis_url is not None
+    with connect(cluster.settings.redis_url) as redis:
+        report = run_checks(fleet_checks(Server(redis, cluster.settings)))
+    return " ".join(f"{one.what} {one.do}" for one in report.findings)
 
 
 def deaths_of(worker: LiveWorker) -> tuple[ChildDeath, ...]:

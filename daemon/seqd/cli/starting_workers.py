@@ -10,6 +10,7 @@ import socket
 from seqd import __version__
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger
+from seqd.local.process_states import start_ticks_of
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
 from seqd.settings import Settings
@@ -54,6 +55,7 @@ class StartingWorkers:
             tasks=slot.tasks,
             host=socket.gethostname(),
             pid=change.pid,
+            pid_start_ticks=start_ticks_of(change.pid),
             state=WorkerState.STARTING,
             plugins=(),
             labels=dict(self._settings.labels),

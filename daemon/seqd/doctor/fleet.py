@@ -588,7 +588,8 @@ def _shares(record: "TenantRecord") -> Iterator[tuple[float, str]]:
 
 def _process_here(last: "WorkerStatus") -> tuple[str, str] | None:
     """Return what a worker's process does and what to do about it; None of another machine."""
-    state = process_state(last.pid) if last.host == socket.gethostname() else None
+    is_here = last.host == socket.gethostname()
+    state = process_state(last.pid, last.pid_start_ticks) if is_here else None
     if state is None:
         return None
     pid = f"its process {last.pid} on this machine"

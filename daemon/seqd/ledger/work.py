@@ -294,14 +294,17 @@ class Work:
         reply = as_list(self._call("release_unit", *row))
         return self._done_and_notified(reply)
 
-    def release_worker(self, worker: str, *, crashed: bool, death: Death | None = None) -> None:
+    def release_worker(
+        self, worker: str, *, crashed: bool, death: Death | None = None, said: str = ""
+    ) -> None:
         """Make all units claimable that a worker holds, and notify their routes.
 
         How it died, where that is known, is told whoever watches the jobs, and noted for each unit
-        where that `crashed`.
+        where that `crashed`; of one that has not died they are told what is `said`.
         """
-        said = ("", "") if death is None else (str(death), _told(worker, death))
-        row = (worker, int(crashed), self._backoff_ms, RELEASE_UNITS, *said)
+        told = _warned(worker, said) if said else ""
+        how = ("", told) if death is None else (str(death), _told(worker, death))
+        row = (worker, int(crashed), self._backoff_ms, RELEASE_UNITS, *how)
         is_more = True
         while is_more:
             more, *routes = as_list(self._call("release_worker", *row))
@@ -589,7 +592,11 @@ def _unit(reply: Reply, worker: str) -> Unit:
 
 def _told(worker: str, death: Death) -> str:
     """Return the fields of the event that tells of a death, as JSON without its braces."""
-    told = {"level": "warning", "message": death.message, "cause": death.cause, "worker": worker}
+    return _warned(worker, death.message, cause=death.cause)
+
+
+def _warned(worker: str, message: str, **fields: str) -> str:
+    told = {"level": "warning", "message": message, **fields, "worker": worker}
     return json.dumps(told)[1:-1]
 
 

@@ -1,14 +1,14 @@
-"""Whether a worker's process of this machine is there, and in which state the kernel has it."""
+"""Whether a process of this machine is there, and in which state the kernel has it.
+
+A process is its number and when it started: numbers are given to others again.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: States of a process that a signal has stopped, as `/proc/PID/stat` has them.
+#: States of a process that a signal or a debugger has stopped, as `/proc/PID/stat` has them.
 _STOPPED: Final = ("T", "t")
-
-#: A word of the command line of each of ours. A process identifier is given to others again.
-_OURS: Final = b"seqd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +23,36 @@ class ProcessState:
     letter: str = ""
 
 
-def process_state(pid: int) -> ProcessState | None:
-    """Return the state of a worker's process; None on a system without `/proc`."""
-    if not Path("/proc/self/stat").exists():
+def process_state(pid: int, start_ticks: int | None) -> ProcessState | None:
+    """Return the state of a worker's process by what `start_ticks_of` gave of it.
+
+    None where that was not noted, and on a system without `/proc`.
+    """
+    if start_ticks is None or start_ticks_of("self") is None:
         return None
-    letter, parent = _stat(pid)
-    if letter in ("", "Z", "X"):
+    letter, parent, started = _stat(pid)
+    if started != start_ticks or letter in ("Z", "X"):
         return ProcessState(is_there=False)
-    parents_letter, _ = _stat(parent)
-    found = ((parent, parents_letter), (pid, letter))
+    found = ((parent, _stat(parent)[0]), (pid, letter))
     stopped = tuple(one for one, state in found if state in _STOPPED)
     return ProcessState(is_there=True, stopped=stopped, letter=letter)
 
 
-def _stat(pid: int) -> tuple[str, int]:
-    """Return state and parent of a process of ours; '' and 0 of any other."""
-    folder = Path(f"/proc/{pid}")
+def start_ticks_of(pid: int | str) -> int | None:
+    """Return when a process started, in clock ticks since its machine did; None where none is."""
+    return _stat(pid)[2]
+
+
+def is_stopped(pid: int) -> bool:
+    """Return True while a signal or a debugger has a process stopped."""
+    return _stat(pid)[0] in _STOPPED
+
+
+def _stat(pid: int | str) -> tuple[str, int, int | None]:
+    """Return state, parent and start of a process; '', 0 and None where there is none."""
     try:
-        if pid <= 0 or _OURS not in (folder / "cmdline").read_bytes():
-            return "", 0
-        fields = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        row = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return "", 0
-    letter, parent = fields.rpartition(")")[2].split()[:2]
-    return letter, int(parent)
+        return "", 0, None
+    fields = row.rpartition(")")[2].split()
+    return fields[0], int(fields[1]), int(fields[19])

@@ -27,6 +27,7 @@ from seqd.errors import (
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.wakeup import take_wakeup
 from seqd.ledger.work import Claim
+from seqd.local.process_states import start_ticks_of
 from seqd.local.slots import Slot
 from seqd.log_context import LoggedWork, first_jobs, trace_of, working_on
 from seqd.models.plugin_calls import PluginCall
@@ -101,6 +102,7 @@ class WorkLoop:
         self._backoff_s = settings.backoff_s
         self._state = WorkerState.STARTING
         self._started_at_ms = context.ledger.fleet.now_ms()
+        self._start_ticks = start_ticks_of("self")
         #: What is loaded before it is ready; () from then on.
         self._loading: tuple[str, ...] = ()
         #: The claim in hand, and when it was made.
@@ -379,6 +381,7 @@ class WorkLoop:
             tasks=identity.slot.tasks,
             host=identity.host,
             pid=os.getpid(),
+            pid_start_ticks=self._start_ticks,
             state=self._state if cordon is None else WorkerState.DRAINING,
             models_loaded=self._context.cache.names(),
             loaded_bytes=self._context.cache.loaded_bytes(),

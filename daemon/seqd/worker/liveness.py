@@ -19,6 +19,7 @@ from typing import Protocol, Self
 from seqd.ledger.units import Death
 from seqd.local.heartbeat import FILE_BYTES, Heartbeat, read_heartbeat
 from seqd.local.probes import liveness, workers_of_host
+from seqd.local.process_states import is_stopped
 from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd.settings import Settings
 from seqd.worker.background import PeriodicTask
@@ -181,7 +182,8 @@ class Watchdog(PeriodicTask):
     A plugin that hangs in Python is ended by the child's own lease thread. One that hangs in C
     code and never releases the interpreter's lock stops that thread too; only another process
     can end it. What follows is a crash like any other: Celery starts a new child, and the ledger
-    counts the crash against the units.
+    counts the crash against the units. One that a signal has stopped is no such child: it is left
+    as it is, and its units go to others at no crash.
     """
 
     def __init__(
@@ -190,13 +192,18 @@ class Watchdog(PeriodicTask):
         heartbeats: Heartbeats,
         deaths: DeathFile,
         note_death: Callable[[Death], None],
+        release: Callable[[str], None],
     ) -> None:
-        """`note_death` is called before the leases run out of a child that stands still."""
+        """Before the leases run out of a child that stands still, one of the two is called.
+
+        `release` with a sentence on one that is stopped, `note_death` of any other.
+        """
         super().__init__("watchdog", settings.heartbeat_s)
         self._heartbeats = heartbeats
         self._deaths = deaths
         self._note_death = note_death
-        self._is_noted = False
+        self._release = release
+        self._is_noted = self._was_stopped = False
         self._standstill = Standstill(settings.heartbeat_s)
         # A heartbeat is due each `heartbeat_s`, and so is a look.
         self._limit_s = settings.max_silent_s + settings.heartbeat_s
@@ -211,13 +218,27 @@ class Watchdog(PeriodicTask):
         # Between two children the last heartbeat is a dead one's, whose pid may be anybody's.
         if heartbeat is None or not _is_our_child(heartbeat.pid):
             return
-        if is_due:
+        # One that has just been let go on is given a look more: it beats at once.
+        was_stopped, self._was_stopped = self._was_stopped, is_stopped(heartbeat.pid)
+        if self._was_stopped:
+            if still_s >= self._note_at_s and not self._is_noted:
+                self._release_units(heartbeat.pid, still_s)
+        elif is_due and not was_stopped:
             log.critical(
                 "child hung: pid=%d had no heartbeat for %.0f s; ending it", heartbeat.pid, still_s
             )
             self._deaths.kill(heartbeat.pid, still_s)
         elif still_s >= self._note_at_s and not self._is_noted:
             self._note(heartbeat.pid, still_s)
+
+    def _release_units(self, pid: int, still_s: float) -> None:
+        self._is_noted = True
+        said = (
+            f"The worker's process {pid} has been stopped by a signal for {still_s:.0f} s. What it "
+            f"had in hand goes to others; `kill -CONT {pid}` on its machine lets it go on."
+        )
+        log.warning("child is stopped: pid=%d: %s", pid, said)
+        log_and_continue("leases not released", lambda: self._release(said))
 
     def _note(self, pid: int, still_s: float) -> None:
         """Note where the child stands: its leases run out, as nothing can renew them."""

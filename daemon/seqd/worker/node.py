@@ -186,8 +186,14 @@ class Node:
         )
 
     def _watchdog_of(self, heartbeats: Heartbeats) -> Watchdog:
-        note_death = partial(self._ledger.work.note_death, self._identity.name)
-        return Watchdog(self._settings, heartbeats, self._deaths, note_death)
+        work, name = self._ledger.work, self._identity.name
+        return Watchdog(
+            self._settings,
+            heartbeats,
+            self._deaths,
+            note_death=partial(work.note_death, name),
+            release=lambda said: work.release_worker(name, crashed=False, said=said),
+        )
 
     def may_begin(self) -> bool:
         """Wait while an operator's drain means this worker; False when it is asked to end first.

@@ -2,11 +2,11 @@
 --
 -- ARGV: prefix, worker, 1 when its end counts as a crash of what it worked on, milliseconds of the
 --       first back-off, most units to release, how it died or '', and the fields of the event that tells
---       it (see shared/leases.lua).
+--       it, or of one that has not died why it gives them back, or '' (see shared/leases.lua).
 -- Keys: worker leases, job hash, leases, timers, todo, crashes, faults, events, those of the queue.
 -- Returns: {1 when there are more, else 0; the routes that need a wakeup}.
 -- Guarantee: each unit is claimable at once, or after its back-off; a late commit of the worker still
--- counts only if no other came first. A call adds one event of how the worker died to each job. An
+-- counts only if no other came first. A call adds one event of what is told to each job. An
 -- ingest that is kept for the worker between two slices is released, too, and that is nobody's crash. A
 -- member that names no unit is dropped.
 local worker, most, death, told = ARGV[2], tonumber(ARGV[5]), ARGV[6], ARGV[7]
@@ -21,7 +21,7 @@ for _, member in ipairs(redis.call('SRANDMEMBER', key, most)) do
     drop_lease(id, unit)
     local route = requeue_unit(id, unit, is_crash, tonumber(ARGV[4]))
     if route then to_notify[route] = true end
-    if death ~= '' then note_death(id, unit, is_crash and death or nil, told, is_told) end
+    if told ~= '' then note_death(id, unit, is_crash and death or nil, told, is_told) end
   else
     redis.call('SREM', key, member)
     if id and unit == 'ingest' and ingest_kept_for(id) == worker then
