@@ -11,8 +11,8 @@ script's commands are held against the rights of who calls it, on every server f
                limits and weights of tenants, orders which version of a model is in service, and
                reads the audit
     exporter   reads figures: queues, jobs, workers, the server's memory; changes nothing
-    doctor     reads that, rules of operators, the slow log, and what other Celery applications keep;
-               tries a write of its own mark
+    doctor     reads that, rules of operators, the slow log, and whether another Celery application
+               has keys there; tries a write of its own mark
     inbox      adds jobs to the inbox and reads what became of them, without any script
 """
 
@@ -310,9 +310,8 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
     if role is Role.EXPORTER:
         return tuple(KeyPattern(pattern, Access.READ) for pattern in _read_for_metrics(keys))
     if role is Role.DOCTOR:
-        rules = (keys.cordons(), keys.timers(), keys.weights())
-        read = (*_read_for_metrics(keys), *rules, *FOREIGN_KEYS)
-        return _sorted([keys.durability_mark()], read, [])
+        more = (keys.cordons(), keys.timers(), keys.weights(), *FOREIGN_KEYS)
+        return _sorted([keys.durability_mark()], (*_read_for_metrics(keys), *more), [])
     if role is Role.INBOX:
         return (
             KeyPattern(keys.inbox(), Access.WRITE),
