@@ -9,6 +9,9 @@ from typing import Self
 
 from seqd_schemas import CordonAction, CordonRule, WorkerStatus
 
+#: Means every worker, also one that starts later: no host has such a name.
+EVERY_WORKER = "host:*"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -37,6 +40,8 @@ class Place:
 
 def is_meant(place: Place, target: str) -> bool:
     """Return True where a rule with this target, such as `label:pool=a`, means the worker."""
+    if target == EVERY_WORKER:
+        return True
     kind, _, value = target.partition(":")
     if kind == "label":
         key, _, wanted = value.partition("=")
@@ -67,7 +72,9 @@ def drain_for(rules: Iterable[CordonRule], place: Place) -> CordonRule | None:
 
 
 def option_of(target: str) -> str:
-    """Return a target as it is typed: `--host gpu7`, `--label pool=a`, or the name itself."""
+    """Return a target as it is typed: `--all`, `--host gpu7`, `--label pool=a`, or a name."""
+    if target == EVERY_WORKER:
+        return "--all"
     kind, _, value = target.partition(":")
     return f"--{kind} {value}" if kind in ("host", "label") else value
 

@@ -143,7 +143,8 @@ class CordonRule(WireModel):
     """A rule of an operator that keeps workers from claiming; it holds until it is removed."""
 
     target: RuleTarget = Field(
-        description="Whom it means: worker:NAME, slot:SLOT@HOST, host:HOST or label:KEY=VALUE."
+        description="Whom it means: worker:NAME, slot:SLOT@HOST, host:HOST, label:KEY=VALUE, or "
+        "host:* for all."
     )
     action: CordonAction = Field(description="What it asks for.")
     reason: RuleText = Field(default="", description="Why, in the operator's words.")

@@ -47,6 +47,26 @@ def listed(ended: Ended) -> dict[str, dict[str, object]]:
     return {row["worker"]: row for row in json.loads(ended.out)["workers"]}
 
 
+def test_a_drain_of_all_means_each_worker_that_is_up_or_starts_later(empty_cluster, seqd):
+    worker = empty_cluster.start_ready("w1")
+
+    both = seqd("workers", "drain", "--all", "w1", "--yes")
+    drained = seqd("workers", "drain", "--all", "--yes", "--wait")
+    ended = worker.wait_for_end()
+    later = empty_cluster.start("w2")
+    wait_until(lambda: phase(later) == "drained", "it says that it is drained", 40)
+    told = seqd("status").out
+    uncordoned = seqd("workers", "uncordon", "--all", "--wait")
+
+    assert (both.status, both.err) == (
+        2,
+        "error[invalid_request]: --all means all workers; leave the targets away\n",
+    )
+    assert (drained.out, ended) == ("drain --all: w1\nDrained.\n", 0)
+    assert "(`seqd workers uncordon --all`)" in told
+    assert uncordoned.out == "Uncordoned --all.\nReady.\n"
+
+
 @pytest.mark.slow
 def test_a_cordoned_worker_claims_nothing_until_it_is_uncordoned(empty_cluster, seqd):
     worker = empty_cluster.start_ready("w1")

@@ -116,6 +116,9 @@ def drain(
     targets: Targets = None,
     host: Hosts = None,
     label: Labels = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All workers, also those that start later.")
+    ] = False,
     reason: Reason = "",
     yes: Yes = False,
     ahead: Ahead = False,
@@ -127,8 +130,13 @@ def drain(
     A training writes a checkpoint and goes on elsewhere. Nothing is started in their place before
     `seqd workers uncordon`.
     """
+    from seqd.targets import EVERY_WORKER
     from seqd_schemas import CordonAction
 
+    if every:
+        if targets or host or label:
+            raise InvalidRequest("--all means all workers; leave the targets away")
+        host = [EVERY_WORKER.partition(":")[2]]
     with options.open_ledger() as ledger:
         rules = _set(ledger, CordonAction.DRAIN, targets, host, label, reason, yes=yes, ahead=ahead)
         if wait:
