@@ -81,6 +81,19 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
     )
 
 
+def test_a_row_of_a_worker_has_its_host_also_of_one_that_is_gone() -> None:
+    state = a_state(
+        workers=[a_worker(worker="gpu-2", host="gpu7")], silent={"cpu:0@host-9-ab12": 0, "w1": 0}
+    )
+
+    rows = {line.split()[0]: line for line in shown(state, View("workers"), width=150)[2:6]}
+
+    column = rows["worker"].index("host ")
+    assert rows["gpu-2"][column:].split() == ["gpu7", "0.2.0"]
+    assert rows["cpu:0@host-9-ab12"][column:].split() == ["host-9", "-"]
+    assert rows["w1"][column:].split() == ["-", "-"]
+
+
 def test_every_line_fits_every_size_also_with_hostile_text() -> None:
     plugin = PluginStatus(
         name="evil", distribution="d", version="1", state="broken", reason=HOSTILE[:400]

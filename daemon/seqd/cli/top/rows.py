@@ -45,7 +45,8 @@ _WORKER_COLUMNS: Final = (
     Column("heard of", drop=2, is_number=True),
     Column("loaded", drop=3, least=10),
     Column("up for", drop=5, is_number=True),
-    Column("release", drop=6),
+    Column("host", drop=6, least=8),
+    Column("release", drop=7),
 )
 _JOB_COLUMNS: Final = (
     Column("job", least=21),
@@ -183,13 +184,16 @@ def _worker_cells(one: WorkerStatus, overview: "FleetOverview", per_s: float | N
         Cell(f"{max(0, overview.at_ms - one.seen_at_ms) // 1000} s"),
         Cell(", ".join(one.models_loaded) or "-"),
         Cell(age(one.started_at_ms, overview.at_ms)),
+        Cell(one.host),
         Cell(one.seqd_version),
     ]
 
 
 def _silent_row(name: str, seen_at_ms: int, now_ms: int) -> Row:
     told = [Cell(name), Cell("silent", _STATE_STYLES["silent"]), Cell("-"), Cell("-")]
-    return Row(name, [*told, Cell(age(seen_at_ms, now_ms)), Cell("-"), Cell("-"), Cell("-")])
+    heard = [Cell(age(seen_at_ms, now_ms)), Cell("-"), Cell("-")]
+    host = name.rpartition("-")[0].rpartition("@")[2]  # of SLOT@HOST-NONCE
+    return Row(name, [*told, *heard, Cell(host or "-"), Cell("-")])
 
 
 def _job_rows(state: TopState, view: View) -> list[Row]:
