@@ -14,6 +14,7 @@ BROKEN_PLUGINS = Path(__file__).parent / "broken_plugins"
 CALLED = (
     "exits_at_run",
     "forks",
+    "forks_and_returns",
     "gives_nan",
     "hangs_in_c",
     "leaks",

@@ -45,7 +45,8 @@
     ├── JobDamaged                   exit 1: what Redis holds of a job is not what seqd writes
     ├── CheckpointDamaged            exit 1: a training's checkpoints cannot be gone on from
     ├── PluginFault                  exit 1: a plugin broke its contract
-    │   └── NameTaken                another plugin has the name of its model, or its own
+    │   ├── NameTaken                another plugin has the name of its model, or its own
+    │   └── PluginForked             a copy of the process came back from a plugin's call; in logs
     ├── PluginEnded                  exit 1: the process that has a plugin ended in a call
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
@@ -423,6 +424,12 @@ class NameTaken(PluginFault):
     """A plugin brings a model, or has a name, that another plugin has."""
 
     code = "name_taken"
+
+
+class PluginForked(PluginFault):
+    """A plugin forked its process in a call, and came back in the copy too, which ends here."""
+
+    code = "plugin_forked"
 
 
 class PluginEnded(SeqdError):

@@ -48,6 +48,7 @@ FOUND = {
     "reseeds": ("E2", "it draws from, or seeds, the shared state of random", "classify"),
     "hangs_in_c": ("P1", "it hung for more than 3 s", "classify"),
     "forks": ("E4", "it leaves the process ", "classify"),
+    "forks_and_returns": ("E4", "it forks this process, and the copy comes back", "classify"),
     "exits_at_run": ("P1", "the process ended itself with exit status 3", ""),
 }
 

@@ -1,5 +1,7 @@
 """plugins/faults.md: what is said of each fault of a plugin, where, and when, by a real worker."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from misbehaving_plugin import install_misbehaving
 from redis_fixtures import Server, forget_keys
 from seqd.errors import JobFailed
 from seqd.kinds import TRAIN
+from seqd.local.endpoint import is_alive
 from seqd_schemas import ItemFailure, ItemSuccess
 from worker_fixtures import Cluster, live_settings, wait_until
 
@@ -96,6 +99,41 @@ def test_what_no_worker_can_see_gives_results(faulty: Misbehaving, model: str) -
     results = list(faulty.client().classify(["a", "b"], model=model).results())
 
     assert all(isinstance(one, ItemSuccess) for one in results)
+
+
+def copies_of(child: int) -> list[int]:
+    """Return the processes that a worker's child has, without those that have ended."""
+    lists = (tasks.read_text() for tasks in Path(f"/proc/{child}/task").glob("*/children"))
+    return [pid for pids in lists for pid in map(int, pids.split()) if is_alive(pid)]
+
+
+def test_a_copy_of_a_worker_that_a_plugin_has_forked_ends_with_the_call_and_is_named(
+    faulty: Misbehaving,
+) -> None:
+    worker = faulty.workers[0].wait_until_ready()
+
+    results = list(faulty.client().classify(["a", "b"], model="forks_and_returns").results())
+
+    assert all(isinstance(one, ItemSuccess) for one in results)
+    wait_until(lambda: not copies_of(worker.child_pid()), "the copy is gone")
+    named = "plugin_forked: A plugin forked its process in a call, and came back in the copy too"
+    wait_until(lambda: named in worker.whole_log(), "it is named")
+
+
+@pytest.mark.slow
+def test_a_copy_that_stays_in_its_call_ends_with_the_worker_that_it_is_one_of(
+    faulty: Misbehaving,
+) -> None:
+    worker = faulty.workers[0].wait_until_ready()
+    child = worker.child_pid()
+    faulty.client().classify(["a"], model="forks").wait(timeout_s=30)
+    copies = copies_of(child)
+
+    os.kill(child, signal.SIGKILL)
+
+    assert copies  # each sleeps for 20 s
+    wait_until(lambda: not any(map(is_alive, copies)), "the copies are gone", timeout_s=10)
+    worker.wait_until_ready(other_than_pid=child)
 
 
 def test_what_a_plugin_prints_is_a_line_of_the_log(faulty: Misbehaving) -> None:

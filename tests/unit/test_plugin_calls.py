@@ -1,7 +1,11 @@
 """What comes out of a call of plugin code."""
 
+import subprocess
+import sys
+
 import pytest
 
+from cli_builders import clean_environment
 from seqd.errors import Stopped
 from seqd.models.plugin_calls import PluginCall
 
@@ -44,3 +48,77 @@ def test_an_exception_whose_cause_cannot_be_read_goes_without_it():
 
     assert str(raised.value) == "a bad text"
     assert raised.value.__cause__ is None
+
+
+def printed_by(call: str) -> list[str]:
+    """Return what a program prints that makes a call, and what is written to its log."""
+    program = f"""
+import logging, multiprocessing, os, subprocess, sys, threading
+from seqd.local.parent_death import copies_die_with_me
+from seqd.models.plugin_calls import PluginCall
+
+copies_die_with_me()  # as a worker's child does
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+
+def call():
+{call}
+
+try:
+    with PluginCall():
+        made = call()
+    print("made:", made, flush=True)
+except Exception as error:
+    print("raised:", error, flush=True)
+with PluginCall():
+    pass
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("nobody is left", flush=True)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stderr == ""
+    return ended.stdout.splitlines()
+
+
+FORKED = (
+    "plugin_forked: A plugin forked its process in a call, and came back in the copy too, which "
+    "ends here. Start programs by subprocess and processes by multiprocessing; a copy that "
+    "os.fork() makes ends by os._exit() within the call."
+)
+
+
+@pytest.mark.parametrize("in_copy", ["return 'copy'", "raise KeyError('copy')", "sys.exit(3)"])
+def test_a_copy_of_the_process_ends_with_the_call_that_made_it_and_is_named(in_copy: str):
+    lines = printed_by(f"""
+    if os.fork() == 0:
+        {in_copy}
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # it has ended, and can be counted
+    return 'here'""")
+
+    assert lines == [FORKED, "made: here", "nobody is left"]
+
+
+def test_programs_and_processes_that_a_plugin_starts_work_as_without_a_worker():
+    lines = printed_by("""
+    context = multiprocessing.get_context("fork")
+    with context.Pool(2) as pool:
+        lengths = pool.map(len, ["a", "bc"])
+    may_end = context.Event()
+    process = context.Process(target=may_end.wait)
+    thread = threading.Thread(target=process.start)
+    thread.start()
+    thread.join()  # it outlives the thread that has started it
+    may_end.set()
+    process.join()
+    program = subprocess.run([sys.executable, "-c", "raise SystemExit(4)"])
+    return (lengths, process.exitcode, program.returncode)""")
+
+    assert lines == ["made: ([1, 2], 0, 4)", "nobody is left"]

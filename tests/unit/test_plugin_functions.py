@@ -1,7 +1,9 @@
 """Functions as plugins: what each form gives for texts, streams, records, and bad items."""
 
 import time
+import tracemalloc
 from collections.abc import Iterator
+from itertools import repeat
 from types import ModuleType
 from typing import Literal
 
@@ -484,3 +486,33 @@ def test_a_module_hands_over_what_it_has_decorated_once_and_no_others():
     assert sorted(model.name for model in models) == ["one", "several"]
     assert [model.name for model in as_plugin(package).seqd_register_models()] == ["one"]
     assert as_plugin(foreign) is foreign
+
+
+def test_of_a_list_without_an_end_one_more_is_drawn_than_there_are_texts():
+    drawn = []
+
+    @classifier("endless")
+    def endless(texts: list[str]) -> list[Label]:
+        """Give labels without an end; the thousandth ends the test."""
+        return (drawn.append(number) or Label("a") for number in range(1_000))  # type: ignore[return-value]
+
+    with pytest.raises(PluginFault, match=r"gave more than 2 outcomes for 2 texts\. Give one for"):
+        outcomes_of(endless, "classify", ["a", "b"])
+
+    assert len(drawn) == 3
+
+
+def test_parts_of_a_text_that_are_empty_take_no_memory():
+    @generator("silent")
+    def silent(prompt: str) -> Iterator[str]:
+        """Write nothing, again and again."""
+        yield from repeat("", 100_000)
+        yield "end"
+
+    tracemalloc.start()
+    (made,) = outcomes_of(silent, "generate", ["a"])
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert made.samples[0].text == "end"
+    assert peak_bytes < 500_000  # with them in a list it is 800,000 and more

@@ -1,20 +1,22 @@
 """A claim goes to the plugin in calls of bounded tokens, also where one text is long."""
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
 from seqd.errors import Stopped
-from seqd.hookspecs import WorkItem
+from seqd.hookspecs import LoadedModel, PluginParameters, WorkItem
 from seqd.ledger.units import Unit
+from seqd.testing import MemoryRunContext
 from seqd.worker.calls import MAX_CALL_TOKENS, calls_of
-from seqd.worker.computing import UnitItems, compute
+from seqd.worker.computing import TaskCall, UnitItems, call_of, compute
 from seqd.worker.faults import ItemFaults
-from seqd_schemas import Classification, Item, ItemChunk
+from seqd_schemas import Classification, Generation, Item, ItemChunk, ItemFailure, Text
 
 SHORT, LONG = "a great film " * 100, "a great film " * 20_000
 
@@ -117,3 +119,55 @@ def test_a_stop_is_seen_between_two_calls_of_a_plugin_that_does_not_ask() -> Non
         compute(call, [unit], Classification, no_faults(), len, lambda: len(called) == 2)
 
     assert called == [1, 1]
+
+
+class Record(BaseModel):
+    """What a task of records takes."""
+
+    name: str = Field(max_length=10, description="A name.")
+
+
+class Endless(LoadedModel):
+    """Gives outcomes without an end, and counts them; the thousandth ends the test."""
+
+    memory_bytes = 1_000
+
+    def __init__(self, outcome: BaseModel) -> None:
+        self.outcome, self.drawn = outcome, 0
+
+    def warm_up(self) -> None:
+        """Do nothing."""
+
+    def _outcomes(self, *_: object) -> Iterator[BaseModel]:
+        while self.drawn < 1_000:
+            self.drawn += 1
+            yield self.outcome
+
+    classify = generate = run = _outcomes  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("task", "outcome"),
+    [
+        (TaskCall("classify", Classification), labels(work_of(["a"]))[0]),
+        (TaskCall("generate", Generation), Generation(prompt="a", samples=())),
+        (TaskCall("shout", Text), Text(text="A")),
+        (TaskCall("greet", Text, Record), Text(text="hello")),
+    ],
+    ids=lambda value: value.task if isinstance(value, TaskCall) else "",
+)
+def test_of_outcomes_without_an_end_one_more_is_drawn_than_there_are_items(
+    task: TaskCall, outcome: BaseModel
+) -> None:
+    model = Endless(outcome)
+    call = call_of(model, task, PluginParameters(), MemoryRunContext())
+    unit = a_unit(['{"name": "ada"}'] * 3)
+
+    (results,) = compute(call, [unit], task.output, no_faults(), tokens, never)
+
+    assert model.drawn == (3 + 1) + 3 * (1 + 1)  # all together, and then each alone
+    for result in results:
+        assert isinstance(result, ItemFailure)
+        assert result.error.message.startswith(
+            "The model plugin raised PluginFault: the plugin gave more than 1 outcomes for 1 items;"
+        )

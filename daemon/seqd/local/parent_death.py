@@ -40,6 +40,31 @@ def die_with_parent(
     return True
 
 
+def copies_die_with_me() -> None:
+    """Have each copy that `os.fork` makes of this process in its main thread end when it ends.
+
+    Also what `multiprocessing` forks; not copies by another thread, with which they would end.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import threading  # not for the launcher
+
+    prctl = ctypes.CDLL(None).prctl  # a copy must load no library: another thread may have the lock
+    forking = {"pid": 0}
+
+    def note() -> None:
+        is_main = threading.get_native_id() == os.getpid()
+        forking["pid"] = os.getpid() if is_main else 0
+
+    def tie() -> None:
+        if forking["pid"]:
+            prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+            if os.getppid() != forking["pid"]:
+                os._exit(1)
+
+    os.register_at_fork(before=note, after_in_child=tie)
+
+
 def launch_command(
     command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL
 ) -> list[str]:

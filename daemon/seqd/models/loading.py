@@ -22,7 +22,7 @@ from seqd.hookspecs import Model
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
 from seqd.models.descriptions import check_model
-from seqd.models.plugin_calls import text_of
+from seqd.models.plugin_calls import OneProcess, text_of
 from seqd.models.plugin_frames import frame_of, place_of, with_place
 from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.validation import did_you_mean, listed
@@ -238,10 +238,11 @@ def load_plugin(
     heavy_before = HEAVY.intersection(sys.modules)
     started = time.perf_counter()
     try:
-        plugin = as_plugin(candidate.load())
-        _register(candidate, plugin, manager)
-        registered = True
-        models = _models_of(plugin, manager, owners)
+        with OneProcess():
+            plugin = as_plugin(candidate.load())
+            _register(candidate, plugin, manager)
+            registered = True
+            models = _models_of(plugin, manager, owners)
         _check_still_light(heavy_before, candidate.package)
     except KeyboardInterrupt:
         raise

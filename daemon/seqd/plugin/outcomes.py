@@ -1,8 +1,10 @@
 """What a function returns for a text, and the outcome that becomes of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -13,6 +15,18 @@ from seqd_schemas import Classification, ItemError, ItemErrorCode, Text
 #: Characters that a label may have, and a text that is written.
 MAX_LABEL_CHARS = 256
 MAX_TEXT_CHARS = 1_048_576
+
+_T = TypeVar("_T")
+
+
+def drawn(given: Iterable[_T], due: int) -> list[_T]:
+    """Return what was given, and of more than is due one more: a generator may have no end."""
+    return list(islice(given, due + 1))
+
+
+def count_in_words(made: Sequence[object], due: int) -> str:
+    """Return how many outcomes were `drawn`."""
+    return str(len(made)) if len(made) <= due else f"more than {due}"
 
 
 @dataclass(frozen=True, slots=True)

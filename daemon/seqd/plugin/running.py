@@ -14,6 +14,8 @@ from seqd.plugin.outcomes import (
     bad_item,
     check_length,
     classification,
+    count_in_words,
+    drawn,
     output,
     refusal_of,
     text,
@@ -113,11 +115,12 @@ class _Call:
         given = self.function.call([self._given(item) for item in batch], **self.values, **gifts)
         if isinstance(given, str | Mapping | Set) or not isinstance(given, Iterable):
             raise PluginFault(f"{self.where} gave {given!r:.80}. It takes a list, and gives one.")
-        made = list(given)
+        made = drawn(given, len(batch))
         if len(made) != len(batch):
             raise PluginFault(
-                f"{self.where} gave {len(made)} outcomes for {len(batch)} texts. Give one for "
-                "each, in their order; a BadItem stands for a text that has none."
+                f"{self.where} gave {count_in_words(made, len(batch))} outcomes for {len(batch)} "
+                "texts. Give one for each, in their order; a BadItem stands for a text that has "
+                "none."
             )
         return made
 
@@ -190,10 +193,10 @@ class _Call:
             delta = text(part, self.where)
             if limit is not None:
                 delta = delta[: limit - length]
-            parts.append(delta)
             length += len(delta)
             check_length(length, self.where)
             if delta:
+                parts.append(delta)
                 self.context.stream(item, sample, delta)
             if limit is not None and length >= limit:
                 break

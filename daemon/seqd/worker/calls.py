@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from seqd.hookspecs import WorkItem
+from seqd.models.plugin_calls import PluginCall
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ def _costs(work: Sequence[WorkItem], cost_tokens: CostTokens) -> list[int]:
 
 def _estimated(cost_tokens: CostTokens, text: str) -> int:
     try:
-        return max(1, int(cost_tokens(text)))
+        with PluginCall():
+            return max(1, int(cost_tokens(text)))
     except Exception as error:  # noqa: BLE001  a plugin may raise anything
         log.warning("cost_tokens failed, so characters are counted: %s", error)
         return len(text)

@@ -6,7 +6,7 @@ item, so that one bad item spoils nothing.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -21,6 +21,7 @@ from seqd.ledger.blobs import unpack_items
 from seqd.ledger.units import Unit
 from seqd.models.plugin_calls import PluginCall
 from seqd.models.plugin_frames import raised_by_plugin
+from seqd.plugin.outcomes import count_in_words, drawn
 from seqd.validation import fault_sentence
 from seqd.worker.accepted_schemas import AcceptedOutputs
 from seqd.worker.calls import CostTokens, calls_of
@@ -105,7 +106,10 @@ def unpack(unit: Unit) -> UnitItems:
 def call_of(
     model: LoadedModel, asked: TaskCall, parameters: PluginParameters, context: RunContext
 ) -> Call:
-    """Return the plugin's method for a task, with parameters and context bound."""
+    """Return the plugin's method for a task, with parameters and context bound.
+
+    It gives one outcome an item, in a list. Raises PluginFault where the plugin does not.
+    """
     call = _method_of(model, asked, parameters, context)
     return call if asked.accepted is None else asked.accepted.checking(call, asked.output)
 
@@ -115,7 +119,7 @@ def _method_of(
 ) -> Call:
     if asked.task in SERVED_TASKS:
         method = getattr(model, asked.task)  # `classify` and `generate` have one each
-        return lambda items: method(items, parameters, context)
+        return lambda items: _one_each(method(items, parameters, context), items)
     record = asked.record
     if record is None:
         return lambda items: _run(model, asked.task, items, parameters, context)
@@ -124,7 +128,6 @@ def _method_of(
         given = [_with_record(item, record) for item in items]
         sound = [item for item in given if isinstance(item, WorkItem)]
         made = _run(model, asked.task, sound, parameters, context) if sound else []
-        _check_count(made, sound)
         outcomes = iter(made)
         return [next(outcomes) if isinstance(item, WorkItem) else item for item in given]
 
@@ -138,7 +141,17 @@ def _run(
     parameters: PluginParameters,
     context: RunContext,
 ) -> list[Outcome]:
-    return list(model.run(task, items, parameters, context))
+    return _one_each(model.run(task, items, parameters, context), items)
+
+
+def _one_each(given: Iterable[Outcome], items: Sequence[WorkItem]) -> list[Outcome]:
+    outcomes = drawn(given, len(items))
+    if len(outcomes) != len(items):
+        raise PluginFault(
+            f"the plugin gave {count_in_words(outcomes, len(items))} outcomes for {len(items)} "
+            "items; its contract (B1) is one each, in order"
+        )
+    return outcomes
 
 
 def _with_record(item: WorkItem, record: type[BaseModel]) -> WorkItem | ItemError:
@@ -275,14 +288,4 @@ def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
 
 def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
     with PluginCall():
-        outcomes = list(call(work))
-    _check_count(outcomes, work)
-    return outcomes
-
-
-def _check_count(outcomes: Sequence[Outcome], work: Sequence[WorkItem]) -> None:
-    if len(outcomes) != len(work):
-        raise PluginFault(
-            f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "
-            "is one each, in order"
-        )
+        return list(call(work))

@@ -15,7 +15,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger.wakeup import WAKEUP_TASK
-from seqd.local.parent_death import die_with_parent
+from seqd.local.parent_death import copies_die_with_me, die_with_parent
 from seqd.settings import Settings, load_settings
 from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
@@ -65,6 +65,7 @@ def start_child(**_: object) -> None:
     name_worker_of_log(settings.worker, settings.slot)
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
+    copies_die_with_me()
     deaths = _open_deaths(settings)
     start_heartbeats(settings)
     with deaths.starting(START_LIMIT_S):

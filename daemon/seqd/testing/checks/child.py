@@ -24,6 +24,7 @@ from seqd.errors import PluginFault
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
 from seqd.models.built_in import built_in_version
+from seqd.models.plugin_calls import OneProcess
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.models.version_files import (
@@ -174,7 +175,8 @@ class Child:
 
     def _outcome(self, check: "Check[object]", make: Callable[[], object]) -> dict[str, JsonValue]:
         try:
-            check.run(make())
+            with OneProcess():
+                check.run(make())
         except DoesNotApply as reason:
             return {"state": CheckState.DID_NOT_APPLY, "why": str(reason)}
         except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from seqd.hookspecs import WorkItem
 from seqd.kinds import CLASSIFY, GENERATE, SERVED_TASKS
 from seqd.models.task_schemas import output_schema
+from seqd.plugin.outcomes import drawn
 from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.closeness import brief, close, quoted
@@ -75,7 +76,7 @@ def first_call(version: Version) -> None:
                 "Give the model checks = {'records': {TASK: [{...}]}} with records that it takes.",
                 version.model.tasks[task].input,
             )
-        list(version.outcomes(task, version.items(task, 1)))
+        drawn(version.outcomes(task, version.items(task, 1)), 1)
 
 
 @CHECKS.add("B1", "A task returns one outcome per item, of its own type and within its bounds.")

@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from seqd.hookspecs import LoadedModel, WorkItem
+from seqd.models.plugin_calls import OneProcess, reap_copies
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
@@ -138,10 +139,18 @@ def _surroundings() -> dict[str, object]:
 @CHECKS.add("E4", "No thread and no process is left behind.", since=(1, 3))
 def leaves_nobody(version: Version) -> None:
     """Compare the threads and child processes before and after."""
-    threads, processes = set(threading.enumerate()), _children()
+    threads, processes, copies = set(threading.enumerate()), _children(), OneProcess.copies
     use(version)
     until = monotonic() + _GONE_WITHIN_S
     while monotonic() < until:
+        reap_copies()
+        if OneProcess.copies > copies:
+            raise CheckFailed(
+                "it forks this process, and the copy comes back from the call too",
+                "Start programs by subprocess and processes by multiprocessing, or end the copy by "
+                "os._exit() within the call: a worker has only one process.",
+                _busiest_method(version),
+            )
         more = [one for one in set(threading.enumerate()) - threads if not one.daemon]
         children = _children() - processes
         if not more and not children:

@@ -13,6 +13,7 @@ from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginP
 from seqd.inputs.datasets import ListDataset
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.models.built_in import is_built_in
+from seqd.models.plugin_calls import OneProcess
 from seqd.plugin.loaded import LoadedFunctions
 from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Part
@@ -143,7 +144,8 @@ class Version:
 
     def load(self) -> LoadedModel:
         """Load the version once more."""
-        return self.model.load(self.artifact, CPU)
+        with OneProcess():
+            return self.model.load(self.artifact, CPU)
 
     @property
     def tasks(self) -> list[Task]:
@@ -214,7 +216,8 @@ class Version:
         run = getattr(model, task) if task in SERVED_TASKS else partial(model.run, task)
         small = small_parameters(self.model, task, self.examples)
         parameters = with_values(small, more or {})
-        return cast("Sequence[object]", run(items, parameters, context or MemoryRunContext()))
+        with OneProcess():
+            return cast("Sequence[object]", run(items, parameters, context or MemoryRunContext()))
 
 
 @dataclass
@@ -257,7 +260,8 @@ class Training:
     def train(self, name: str, context: MemoryTrainContext | None = None) -> MemoryTrainContext:
         """Train on the tiny data, and return the context with what was reported."""
         used = context or self.context(name)
-        self.model.train(self.parameters, used)
+        with OneProcess():
+            self.model.train(self.parameters, used)
         return used
 
 
