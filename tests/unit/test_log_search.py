@@ -132,6 +132,25 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         assert elsewhere in str(missing.value)
 
 
+@pytest.mark.parametrize("job", [(), ("j1",)])
+def test_the_command_says_how_to_read_the_journal_where_it_has_found_no_log(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    job: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+    missing = here(capsys, "logs", *job)
+    (tmp_path / "logs").mkdir()
+    empty = here(capsys, "logs", *job)
+
+    command = "`journalctl -u 'seqd*' --grep j1` under systemd" if job else "-u 'seqd*'` under"
+    assert (missing.status, empty.status) == (2, 0)
+    assert command in missing.err
+    assert command in empty.err
+
+
 def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,7 +65,7 @@ def logs(
     Reads the logs that `seqd up` writes on this host, also those set aside, as text and as JSON.
     Says whose logs are elsewhere.
     """
-    from seqd.local.log_search import LogSearch, Wanted
+    from seqd.local.log_search import LogSearch, Wanted, where_logs_are
 
     least = options.choice("--level", level, _LEVELS)
     settings = options.read_settings()
@@ -75,9 +75,9 @@ def logs(
     screen = Screen(to_stderr=True)
     found = printer(search.records())
     screen.say(_what_was_read(search, found), "dim")
-    if job is not None:
-        for line in _elsewhere(job, search):
-            screen.say(line, "yellow")
+    missing = [] if job is None else _elsewhere(job, search, screen)
+    if missing or not search.files:
+        screen.say(where_logs_are(job), "yellow")
     while follow:
         time.sleep(_FOLLOW_S)
         printer(search.new_records())
@@ -163,15 +163,15 @@ def _what_was_read(search: "LogSearch", found: int) -> str:
     )
 
 
-def _elsewhere(job: str, search: "LogSearch") -> Iterator[str]:
-    """Yield which workers of a job have their log elsewhere, and how it is read there."""
+def _elsewhere(job: str, search: "LogSearch", screen: Screen) -> list[str]:
+    """Return the workers of a job that have their log elsewhere, and say who they are."""
     from seqd.errors import SeqdError
 
     try:
         workers = _workers_of(job)
     except SeqdError as error:
-        yield f"Which workers had the job is not known: {error}"
-        return
+        screen.say(f"Which workers had the job is not known: {error}", "yellow")
+        return []
     here, is_any_read = socket.gethostname(), bool(search.files)
     missing = [
         name
@@ -181,8 +181,10 @@ def _elsewhere(job: str, search: "LogSearch") -> Iterator[str]:
     if missing:
         named = ", ".join(missing[:_MOST_WORKERS])
         more = len(missing) - _MOST_WORKERS
-        yield f"Not in these logs: {named}{f' and {more} more' if more > 0 else ''}."
-        yield from _how_to_read(missing)
+        screen.say(
+            f"Not in these logs: {named}{f' and {more} more' if more > 0 else ''}.", "yellow"
+        )
+    return missing
 
 
 def _workers_of(job: str) -> list[str]:
@@ -201,13 +203,3 @@ def host_of(worker: str) -> str | None:
     """Return the host of a worker by its name, `SLOT@HOST-NONCE`; None of any other name."""
     found = _HOST.fullmatch(worker)
     return None if found is None else found[1]
-
-
-def _how_to_read(workers: Sequence[str]) -> Iterator[str]:
-    hosts = list(dict.fromkeys(host for host in map(host_of, workers) if host))[:3]
-    host = hosts[0] if hosts else "HOST"
-    yield (
-        f"There: seqd logs JOB on {', '.join(hosts) or 'its host'}; kubectl logs {host}; docker "
-        "compose logs worker; or journalctl -u 'seqd*', by how it was started. Or --folder with a "
-        "folder that the hosts share."
-    )

@@ -108,7 +108,9 @@ class LogSearch:
         #: Files read, and workers that wrote to them.
         self.files = 0
         self.workers: set[str] = set()
-        self._logs = {log.path: log for folder in self.folders for log in _logs_of(folder)}
+        self._logs = {
+            log.path: log for folder in self.folders for log in _logs_of(folder, wanted.job)
+        }
         self._current: dict[Path, _Parser] = {}
 
     @property
@@ -125,7 +127,7 @@ class LogSearch:
         """Yield what came since the last call, and since `records` at first; waits for nothing."""
         for folder in self.folders:
             with suppress(NoLogs):  # it may be away for a moment
-                for log in _logs_of(folder):
+                for log in _logs_of(folder, self._wanted.job):
                     if log.path not in self._logs:
                         self._logs[log.path] = log
                         log.end = 0
@@ -259,7 +261,17 @@ def _begins_record(line: str) -> bool:
     return line.startswith("{") or (line[4:5] == line[7:8] == "-" and line[19:20] == ",")
 
 
-def _logs_of(folder: Path) -> list[_Log]:
+def where_logs_are(job: str | None) -> str:
+    """Return in sentences where workers log to, by what starts them, with how to read it there."""
+    grep = "" if job is None else f" --grep {job}"
+    return (
+        "`seqd up` writes logs to SEQD_DATA_DIR/logs of its host. Any other worker logs to its "
+        f"output: `journalctl -u 'seqd*'{grep}` under systemd, `kubectl logs POD` in Kubernetes, "
+        "`docker compose logs worker` in Compose."
+    )
+
+
+def _logs_of(folder: Path, job: str | None) -> list[_Log]:
     """Return the logs of a folder by name. Raises NoLogs."""
     found: dict[str, dict[int, Path]] = {}
     try:
@@ -269,10 +281,8 @@ def _logs_of(folder: Path) -> list[_Log]:
                 found.setdefault(named["name"], {})[int(named["number"] or 0)] = path
     except OSError as error:
         raise NoLogs(
-            f"The logs in {folder} cannot be read ({error.strerror}). `seqd up` writes them to "
-            "SEQD_DATA_DIR/logs of its host; --folder names another folder, such as one that hosts "
-            "share. Any other worker logs to its output: `journalctl -u 'seqd*'` under systemd, "
-            "`kubectl logs POD` in Kubernetes, `docker compose logs worker` in Compose."
+            f"The logs in {folder} cannot be read ({error.strerror}). --folder names another "
+            f"folder, such as one that hosts share. {where_logs_are(job)}"
         ) from None
     return [
         _Log(name, folder / f"{name}.log", [paths[at] for at in sorted(paths, reverse=True) if at])
