@@ -16,9 +16,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from held_ports import Holder, hold_port
-from redis_fixtures import binary_of_kind, prefer_server
+from redis_fixtures import PrivateServer, binary_of_kind, prefer_server
 from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
-from seqd.local.endpoint import is_alive, redis_url_of
+from seqd.local.endpoint import (
+    ENDPOINT_NAME,
+    Endpoint,
+    answers,
+    is_alive,
+    read_endpoint,
+    redis_url_of,
+)
 from seqd.local.redis_binaries import ServerKind
 from seqd.local.redis_server import EmbeddedServer, running_server
 from seqd.settings import Settings
@@ -66,6 +73,12 @@ def wait_until(claim: Callable[[], bool], what: str) -> None:
 def arguments_of(pid: int) -> str:
     """What every user of the machine can see of a process."""
     return subprocess.check_output(["ps", "-o", "args=", "-p", str(pid)], text=True)
+
+
+def endpoint_of(server: EmbeddedServer) -> Endpoint:
+    endpoint = read_endpoint(server.folder / ENDPOINT_NAME)
+    assert endpoint is not None
+    return endpoint
 
 
 def mode(path: Path) -> int:
@@ -182,6 +195,47 @@ def test_what_a_killed_one_had_not_finished_writing_is_removed(local: Settings) 
     with EmbeddedServer(local):
         assert not any(path.exists() for path in drafts)
         assert (folder / "notes").exists()
+
+
+@pytest.mark.usefixtures("each_kind")
+def test_its_password_stays_with_the_folder_and_its_identity_does_not(local: Settings) -> None:
+    with EmbeddedServer(local) as server:
+        first = endpoint_of(server)
+    with EmbeddedServer(local) as server:
+        second = endpoint_of(server)
+        assert answers(second.url, second.server_id)
+        assert not answers(first.url, first.server_id)
+
+    assert mode(server.folder / "password") == 0o600
+    assert second.url == first.url
+    assert second.server_id != first.server_id
+
+
+@pytest.mark.parametrize("content", [None, "", "a password of somebody else's\n"])
+def test_a_password_that_others_may_know_or_that_is_damaged_is_not_used_again(
+    local: Settings, content: str | None
+) -> None:
+    with EmbeddedServer(local) as server:
+        before = server.url
+    kept = server.folder / "password"
+    kept.chmod(0o644) if content is None else kept.write_text(content)
+
+    with EmbeddedServer(local) as server:
+        assert server.url != before
+        assert mode(kept) == 0o600
+
+
+def test_a_server_that_takes_any_password_is_not_taken_for_it(
+    local: Settings, private_server: PrivateServer
+) -> None:
+    with EmbeddedServer(local) as server, redis.Redis.from_url(private_server.url) as other:
+        other.config_set("requirepass", "")
+        endpoint = endpoint_of(server)
+        url = f"redis://default:wrong@127.0.0.1:{private_server.port}/0"
+
+        assert answers(endpoint.url, endpoint.server_id)
+        assert answers(url)
+        assert not answers(url, endpoint.server_id)
 
 
 def test_another_command_finds_it_while_it_runs(local: Settings) -> None:

@@ -99,11 +99,12 @@ def find_server(redis_url: str | None, settings: "Settings | None") -> "tuple[Se
     from seqd.settings import load_settings  # here: a module that only names `Client` needs none
 
     settings = settings or load_settings()
-    if not redis_url:
-        from seqd.local.endpoint import redis_url_of
+    if redis_url:
+        # It stands for itself, also where the settings would look for a server.
+        return settings.model_copy(update={"redis_url": redis_url}), redis_url
+    from seqd.local.endpoint import redis_url_of
 
-        redis_url = redis_url_of(settings)
-    return settings, redis_url
+    return settings, redis_url_of(settings)
 
 
 class Client:

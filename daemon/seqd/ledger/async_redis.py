@@ -28,6 +28,7 @@ from redis.exceptions import (
 
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger.denials import DeniedCommand
+from seqd.ledger.discovery import address_in_words, place_of
 from seqd.ledger.outage import Attempts, Outage, Trouble, waiting_at_most
 from seqd.ledger.redis import (
     BREAKS,
@@ -44,6 +45,7 @@ from seqd.ledger.redis import (
     transient_error,
 )
 from seqd.ledger.sentinel import Sentinels, sentinel_login
+from seqd.local.endpoint import FoundServer
 from seqd.local.redis_access import RedisAccess, without_tls_options
 from seqd.local.redis_address import SentinelAddress, is_sentinel_url, read_sentinel_url
 from seqd_schemas import Keys
@@ -95,7 +97,7 @@ class _AsyncOutageRetry(OutagePolicy, Retry):
                 result = await do()
             except (AuthenticationError, AuthorizationError) as error:
                 attempts = attempts or Attempts(self.outage, self._retries)
-                if not await _again(attempts, Trouble.DENIED, error):
+                if not await _again(attempts, self.refusal, error):
                     raise WrongPassword(str(error)) from error
             except (*BREAKS, ResponseError) as error:
                 trouble = self.trouble_in(error, is_retryable)
@@ -281,6 +283,27 @@ class _PrimaryTlsConnection(_PrimaryConnection, _TlsConnection):
     """The same over TLS."""
 
 
+class _FoundConnection(_UnixConnection):
+    """A connection that looks for the embedded server each time that it is made."""
+
+    def __init__(self, *, found: FoundServer, **options: Any) -> None:
+        self._found = found
+        super().__init__(**options)
+
+    async def _connect(self) -> None:
+        place = place_of(self._found)
+        self.username, self.password = place.get("username"), place.get("password")
+        async with asyncio.timeout(self.socket_connect_timeout):
+            if "path" in place:
+                opened = await asyncio.open_unix_connection(place["path"])
+            else:
+                opened = await asyncio.open_connection(place["host"], place["port"])
+        self._reader, self._writer = opened
+
+    def _host_error(self) -> str:
+        return address_in_words(self._found)
+
+
 def connect_async(
     url: str,
     *,
@@ -294,9 +317,11 @@ def connect_async(
     outage, access = outage or Outage(), access or RedisAccess()
     policy = _AsyncOutageRetry(retries, outage, role)
     with reading_address(url, access):
-        options = connection_options(url, policy, timeout_s)
-        if is_sentinel_url(url):
-            pool: Pool = _primary_pool(url, read_sentinel_url(url), access, options)
+        options = connection_options(url, policy, timeout_s, access)
+        if access.folder is not None:
+            pool = Pool(connection_class=_FoundConnection, **options)
+        elif is_sentinel_url(url):
+            pool = _primary_pool(url, read_sentinel_url(url), access, options)
         else:
             options |= access.tls_options(url)
             pool = Pool.from_url(without_tls_options(url), **options)

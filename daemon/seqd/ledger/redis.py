@@ -41,11 +41,13 @@ from seqd.errors import (
     RedisUnreachable,
 )
 from seqd.ledger.denials import DeniedCommand, denial_of, no_permission
+from seqd.ledger.discovery import FoundConnection, address_in_words
 from seqd.ledger.exchange import Command
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
 from seqd.ledger.refusals import cluster_sentence, is_lasting, is_of_a_cluster, refusal_of
 from seqd.ledger.sentinel import primary_pool
 from seqd.ledger.tls import is_silent_at_tls
+from seqd.local.endpoint import FoundServer
 from seqd.local.redis_access import RedisAccess, without_tls_options
 from seqd.local.redis_address import (
     HOW_TO_WRITE_IT,
@@ -135,6 +137,8 @@ class OutagePolicy:
     outage: Outage
     #: Whose rights the client needs.
     role: str
+    #: What a refused password is; another server may have followed the one that was found.
+    refusal = Trouble.DENIED
 
     def trouble_in(
         self, error: Exception, is_retryable: Callable[[Exception], bool] | None
@@ -183,7 +187,7 @@ class _OutageRetry(OutagePolicy, Retry):
             except (AuthenticationError, AuthorizationError) as error:
                 # redis-py counts these among the broken connections, which are tried again.
                 attempts = attempts or Attempts(self.outage, self._retries)
-                if not attempts.again(Trouble.DENIED, error):
+                if not attempts.again(self.refusal, error):
                     raise WrongPassword(str(error)) from error
             except (*BREAKS, ResponseError) as error:
                 trouble = self.trouble_in(error, is_retryable)
@@ -237,8 +241,9 @@ def connect(
 ) -> Redis:
     """Return a client for `url`, which connects on first use and again after a break.
 
-    Of an address with Sentinels that is the primary, whoever it is when a connection is made.
-    `access` has the certificates, and the Sentinels' login.
+    Of an address with Sentinels that is the primary, whoever it is when a connection is made, and
+    of an embedded server that was found the one that its folder names then. `access` has the
+    certificates, the Sentinels' login, and that folder.
 
     A connection without an answer for `timeout_s` seconds is closed, and a new one made. A command
     without an answer is sent again, `retries` times and for as long as `outage` allows, so writes
@@ -252,9 +257,11 @@ def connect(
     outage, access = outage or Outage(), access or RedisAccess()
     policy = _OutageRetry(retries, outage, role)
     with reading_address(url, access):
-        options = connection_options(url, policy, timeout_s)
+        options = connection_options(url, policy, timeout_s, access)
 
         def new_pool() -> ConnectionPool:
+            if access.folder is not None:
+                return ConnectionPool(connection_class=FoundConnection, **options)
             if is_sentinel_url(url):
                 return primary_pool(url, read_sentinel_url(url), access, options)
             return ConnectionPool.from_url(
@@ -281,7 +288,9 @@ def reading_address(url: str, access: RedisAccess) -> Iterator[None]:
         ) from None
 
 
-def connection_options(url: str, policy: OutagePolicy, timeout_s: float) -> dict[str, Any]:
+def connection_options(
+    url: str, policy: OutagePolicy, timeout_s: float, access: RedisAccess
+) -> dict[str, Any]:
     """Return redis-py's options for connections, whether they block or not."""
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -291,7 +300,10 @@ def connection_options(url: str, policy: OutagePolicy, timeout_s: float) -> dict
         "retry": policy,
         "retry_on_error": [ConnectionError, TimeoutError],
     }
-    if not url.startswith("unix://"):
+    if access.folder is not None:
+        policy.refusal = Trouble.BREAK
+        options["found"] = FoundServer(access.folder, url)
+    elif not url.startswith("unix://"):
         # A Unix socket has none, and redis-py's connection to one takes no such option.
         options["socket_keepalive"] = True
     return options
@@ -304,6 +316,8 @@ def address_of(redis: "AnyRedis") -> str:
     if sentinels is not None:
         return str(sentinels.address)
     settings = pool.connection_kwargs
+    if "found" in settings:
+        return address_in_words(settings["found"])
     if "path" in settings:
         return str(settings["path"])
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"

@@ -2,7 +2,11 @@
 
 import fcntl
 import os
+import re
+import secrets
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,6 +125,14 @@ PATIENCE_S = 10.0
 
 _WAIT_S = 0.05
 
+#: The option of a server in which its identity stands: free text that every version answers with.
+ID_OPTION = "syslog-ident"
+
+_KEPT_NAME = "password"
+
+#: As `secrets.token_urlsafe(32)` makes them: it stands in addresses and in a file of settings.
+_PASSWORD = re.compile(r"[A-Za-z0-9_-]{43}")
+
 
 class Endpoint(BaseModel):
     """A running embedded server."""
@@ -128,6 +140,10 @@ class Endpoint(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     url: str = Field(repr=False, description="Its address, password included.")
+    server_id: str | None = Field(
+        default=None,
+        description="What it answers to ID_OPTION, new at each `seqd up`; None of an older one.",
+    )
     pid: int = Field(gt=0, description="Its process.")
     port_url: str | None = Field(
         default=None, description="The same on a port, where it listens on one beside a socket."
@@ -152,8 +168,7 @@ def redis_url_of(settings: "Settings", patience_s: float = PATIENCE_S) -> str:
     deadline = time.monotonic() + patience_s
     while True:
         endpoint = read_endpoint(folder / ENDPOINT_NAME)
-        # The password is new at each `seqd up`, so an answer can only come from that very server.
-        if endpoint is not None and is_alive(endpoint.pid) and answers(endpoint.url):
+        if endpoint is not None and answers(endpoint.url, endpoint.server_id):
             return endpoint.url
         owner = _owner(folder)
         if owner == 0:
@@ -219,19 +234,60 @@ def write_endpoint(path: Path, endpoint: Endpoint) -> None:
     write_private(path, to_stored(endpoint) + "\n")
 
 
-def answers(url: str) -> bool:
-    """True when the server takes the address's password and answers; False while it loads."""
+def answers(url: str, server_id: str | None = None) -> bool:
+    """True when a server takes the address's password and answers; False while it loads.
+
+    With `server_id` only that very server will do: one that wants no password takes any.
+    """
     client = redis.Redis.from_url(
         url,
+        decode_responses=True,
         socket_timeout=_TIMEOUT_S,
         socket_connect_timeout=_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
     )
     with client:
         try:
-            return bool(client.ping())
+            client.ping()
+            return server_id is None or client.config_get(ID_OPTION)[ID_OPTION] == server_id
         except redis.RedisError:
             return False
+
+
+class FoundServer:
+    """The embedded server of a folder, whichever runs there when a connection is made."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        """`url` is where it was found."""
+        self._path = folder / ENDPOINT_NAME
+        self._url = url
+
+    def url(self) -> str:
+        """Return its address, password included; between two servers that of the first."""
+        with suppress(RedisUnreachable):
+            endpoint = read_endpoint(self._path)
+            if endpoint is not None:
+                self._url = endpoint.url
+        return self._url
+
+
+def kept_password(folder: Path) -> str:
+    """Return the password of the folder's server, from one `seqd up` to the next.
+
+    A new one where there is none, or another user may know it.
+    """
+    path = folder / _KEPT_NAME
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
+            found = os.fstat(descriptor)
+            is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+            password = file.read(128)
+        if is_ours and not found.st_mode & 0o077 and _PASSWORD.fullmatch(password):
+            return password
+    password = secrets.token_urlsafe(32)
+    write_private(path, password)
+    return password
 
 
 def write_private(path: Path, text: str) -> None:

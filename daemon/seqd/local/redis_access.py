@@ -1,4 +1,7 @@
-"""What a connection to Redis needs beside the address: certificates, and the Sentinels' login."""
+"""What a connection to Redis needs beside the address.
+
+Certificates, the Sentinels' login, and the folder of an embedded server, which may move.
+"""
 
 import logging
 import os
@@ -9,6 +12,7 @@ from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLError
 from typing import TYPE_CHECKING, Self
 
 from seqd.errors import InvalidSettings
+from seqd.local.endpoint import server_folder
 from seqd.local.redis_address import is_sentinel_url, is_tls_url, options_of
 from seqd.masking import without_password
 
@@ -35,13 +39,16 @@ _MISMATCH = "KEY_VALUES_MISMATCH"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAccess:
-    """Certificates for TLS, and the login of Sentinels that have one of their own."""
+    """Certificates for TLS, the login of Sentinels that have one of their own, and a folder."""
 
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
     sentinel_user: str | None = None
     sentinel_password: str | None = None
+    #: Of an embedded server, which says at each new connection where its server is; None where the
+    #: address was given.
+    folder: Path | None = None
 
     @classmethod
     def of(cls, settings: "Settings") -> Self:
@@ -52,6 +59,7 @@ class RedisAccess:
             key_file=settings.redis_key_file,
             sentinel_user=settings.redis_sentinel_username,
             sentinel_password=settings.redis_sentinel_password,
+            folder=server_folder(settings) if settings.redis_url is None else None,
         )
 
     def check(self, url: str) -> None:

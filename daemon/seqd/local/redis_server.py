@@ -1,7 +1,7 @@
 """Embedded Redis: a real Redis or Valkey server of our own, where `SEQD_REDIS_URL` names none.
 
 It listens on a Unix socket that its user alone can reach, and where `SEQD_REDIS_PORT` names a port,
-on the loopback address, too. Its password stands in its configuration file.
+on the loopback address, too. Its password stays with the folder, so that clients outlive a restart.
 """
 
 import os
@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +23,11 @@ from seqd.local.cgroups import memory_bytes
 from seqd.local.child import last_lines
 from seqd.local.endpoint import (
     ENDPOINT_NAME,
+    ID_OPTION,
     LOG_NAME,
     Endpoint,
     FolderLock,
+    kept_password,
     server_folder,
     write_endpoint,
     write_private,
@@ -95,6 +97,7 @@ class ServerConfig:
     port: int
     password: str
     socket: Path | None = None
+    server_id: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @property
     def url(self) -> str:
@@ -106,7 +109,12 @@ class ServerConfig:
     def endpoint(self, pid: int) -> Endpoint:
         """Return what other commands find the server by."""
         has_both = self.socket is not None and self.port != 0
-        return Endpoint(url=self.url, pid=pid, port_url=self._port_url() if has_both else None)
+        return Endpoint(
+            url=self.url,
+            server_id=self.server_id,
+            pid=pid,
+            port_url=self._port_url() if has_both else None,
+        )
 
     def lines(self, binary: ServerBinary) -> list[str]:
         """Return the lines of the configuration file."""
@@ -116,6 +124,7 @@ class ServerConfig:
             *self._socket_lines(),
             "protected-mode yes",
             f"requirepass {self.password}",
+            f"{ID_OPTION} {self.server_id}",
             "daemonize no",
             "supervised no",
             f"dir {_quoted(self.folder)}",
@@ -240,7 +249,7 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """Its address, password included; differs from one `start` to the next."""
+        """Its address, password included."""
         return self._running_config().url
 
     @property
@@ -270,7 +279,7 @@ class EmbeddedServer:
             raise
 
     def _new_config(self) -> ServerConfig:
-        password, socket_path = secrets.token_urlsafe(32), choose_socket(self.folder)
+        password, socket_path = kept_password(self.folder), choose_socket(self.folder)
         # Where no socket can be made, as on some shared folders, a port has to do.
         on_port = self._wanted_port != 0 or socket_path is None
         port = choose_port(self._wanted_port) if on_port else 0

@@ -41,7 +41,7 @@ def socket_url(path: Path, password: str) -> str:
     return f"unix://default:{password}@{quote(str(path))}"
 
 
-def connect_to(path: Path, timeout_s: float) -> socket.socket:
+def connect_to(path: Path, timeout_s: float | None) -> socket.socket:
     """Return a connection to a Unix socket. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX)
     try:
