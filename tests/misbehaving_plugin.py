@@ -26,10 +26,12 @@ CALLED = (
 
 SOURCE = '''"""Models that misbehave when they are loaded, called or trained."""
 
+import json
 import sys
 import time
 
-from seqd.hookspecs import LoadedModel, Model, PluginParameters, TaskSpec, hookimpl
+from seqd.hookspecs import LoadedModel, Model, PluginParameters, TaskSpec, TrainedModel, hookimpl
+from seqd_schemas import Classification
 
 
 def raises(items):
@@ -84,11 +86,27 @@ class ReportsNoNumber(RaisesInTraining):
         context.epoch(1, 1, seconds=0.0, loss="high")
 
 
+class SavesAnother(RaisesInTraining):
+    tasks = {"classify": TaskSpec(PluginParameters), "train": TaskSpec(PluginParameters)}
+
+    def train(self, parameters, context):
+        (context.folder / "label.json").write_text('"saved"')
+        return TrainedModel({}, in_memory=Loaded(labels_all("trained")))
+
+    def load(self, artifact, device):
+        return Loaded(labels_all(json.loads((artifact.folder / "label.json").read_text())))
+
+
+def labels_all(label):
+    return lambda items: [Classification(label=label, score=1.0, truncated=False) for _ in items]
+
+
 @hookimpl
 def seqd_register_models():
     models = [Misbehaving(call.__name__, call) for call in (raises, calls_exit, never_returns)]
     models += [Misbehaving(name, name) for name in ("raises_in_load", "raises_in_warm_up")]
     models.append(ReportsNoNumber("reports_no_number", None))
+    models.append(SavesAnother("saves_another", None))
     return [*models, RaisesInTraining("raises_in_training", None)]
 '''
 

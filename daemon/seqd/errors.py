@@ -420,6 +420,12 @@ class PluginFault(SeqdError):
     code = "plugin_fault"
 
 
+class VersionDiffers(PluginFault):
+    """A version that was trained is another once it was saved and loaded."""
+
+    code = "version_differs"
+
+
 class NameTaken(PluginFault):
     """A plugin brings a model, or has a name, that another plugin has."""
 

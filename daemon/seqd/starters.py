@@ -25,6 +25,7 @@ from seqd.hookspecs import Artifact, Device, Model
 from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN
 from seqd.local.slots import cores, parse_slot
+from seqd.models.agreement import ask_trained, check_saved
 from seqd.models.built_in import versions_zero
 from seqd.models.made_elsewhere import (
     Statement,
@@ -195,7 +196,7 @@ def _train(
     trained = model.train(parameters, context)
     values = parameters.model_dump(mode="json")
     seed = values.get("seed")
-    return VersionDraft(
+    draft = VersionDraft(
         model=model.name,
         plugin_version=plugin_version,
         preset=preset,
@@ -208,6 +209,10 @@ def _train(
         libraries=trained.libraries,
         created_at_ms=time.time_ns() // 1_000_000,
     )
+    answers = ask_trained(model, trained, context)
+    del trained
+    check_saved(staged, draft, answers)
+    return draft
 
 
 def main() -> int:

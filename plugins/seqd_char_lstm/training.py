@@ -24,6 +24,7 @@ from seqd_char_lstm.data import Corpus, Ids, Streams, Windows, lead_in, read_cor
 from seqd_char_lstm.decoding import ChainStart, Decoder
 from seqd_char_lstm.engine import engine_for
 from seqd_char_lstm.evaluation import ValidationText
+from seqd_char_lstm.generation import Generator
 from seqd_char_lstm.learner import learner_for, learning_rate
 from seqd_char_lstm.parameters import TrainParameters
 from seqd_modelkit.keras_import import importing_keras
@@ -341,7 +342,8 @@ def _finish(
         metrics |= task.validation.all_metrics(version, context.stop_requested)
     served = version.ngrams if version.config.ngram_share else None
     save(context.folder, version.config, version.weights, served, half=half)
-    return TrainedModel(metrics=metrics, libraries=task.library_versions())
+    in_memory = Generator(replace(version, ngrams=served))
+    return TrainedModel(metrics, task.library_versions(), in_memory)
 
 
 def _rounded_to_half(array: Floats) -> Floats:

@@ -29,10 +29,12 @@ from seqd_imdb_lstm.data import (
     read_corpus,
     read_held_out,
 )
+from seqd_imdb_lstm.engine import engine_for
 from seqd_imdb_lstm.learner import learner_for
 from seqd_imdb_lstm.learning import Learning
 from seqd_imdb_lstm.ngrams import WeightedReviews, fit_table
 from seqd_imdb_lstm.parameters import KERAS_IMDB, Tokenizer, TrainParameters
+from seqd_imdb_lstm.serving import LoadedImdbLstm
 from seqd_imdb_lstm.tokenizer import KERAS_LEGACY, LabelledWords, tokenize_all
 from seqd_imdb_lstm.vocabulary import INDEX_FROM, Vocabulary
 from seqd_modelkit.keras_import import importing_keras
@@ -84,7 +86,9 @@ def train_version(parameters: TrainParameters, context: TrainContext) -> Trained
         of_lstm = {f"lstm_{name}": value for name, value in metrics.items()}
         metrics = of_lstm | learning.validated(version, inputs.validation)
     write_version(version, context.folder)
-    return TrainedModel(metrics, learner.library_versions() | {"numpy": np.__version__})
+    libraries = learner.library_versions() | {"numpy": np.__version__}
+    in_memory = LoadedImdbLstm(version, engine_for(version, context.device))
+    return TrainedModel(metrics, libraries, in_memory)
 
 
 def _with_ngrams(

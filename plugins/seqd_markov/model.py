@@ -15,11 +15,9 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-from safetensors.numpy import save as to_bytes
 
 from seqd.errors import ArtifactDamaged
+from seqd.plugin import load_arrays, save_arrays
 from seqd_markov.corpus import Chunk, SentenceEnds, encode_chunk, normalised_length, sentences_of
 from seqd_markov.tokenizers import CharacterTokenizer, Ids, Tokenizer, WordTokenizer
 from seqd_modelkit.ngrams import NgramModel, Smoothing, count, deflate, fit, inflate
@@ -220,8 +218,7 @@ def save(folder: Path, version: Version) -> None:
     if version.spelling is not None:
         spelling = version.spelling.model.arrays()
         arrays |= {_SPELLING + name: array for name, array in spelling.items()}
-    # Not `save_file`: it makes files that nobody but their owner may read.
-    (folder / NGRAMS_FILE).write_bytes(to_bytes(arrays))
+    save_arrays(folder / NGRAMS_FILE, arrays)
     _write_json(folder / CONFIG_FILE, version.config.model_dump())
     if isinstance(version.tokenizer, WordTokenizer):
         _write_json(folder / VOCABULARY_FILE, list(version.tokenizer.vocabulary), indent=0)
@@ -236,7 +233,7 @@ def load(folder: Path) -> Version:
         )
     of_words = config.level == "words"
     tokenizer = config.tokenizer(_load_vocabulary(folder / VOCABULARY_FILE) if of_words else ())
-    tensors = _load_tensors(folder / NGRAMS_FILE)
+    tensors = load_arrays(folder / NGRAMS_FILE)
     try:
         return _version(config, tokenizer, tensors)
     except ValueError as error:
@@ -320,12 +317,3 @@ def _load_vocabulary(path: Path) -> tuple[str, ...]:
             "Train the model again or restore the file."
         )
     return vocabulary
-
-
-def _load_tensors(path: Path) -> Tensors:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ArtifactDamaged(
-            f"{NGRAMS_FILE} cannot be read: {error}. Train the model again or restore the file."
-        ) from error

@@ -17,6 +17,7 @@ import numpy as np
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Dataset, TrainContext, TrainedModel
 from seqd_markov.corpus import Chunk, CorpusPart, SentenceEnds, encode_chunk, sentences_of
+from seqd_markov.generation import Generator
 from seqd_markov.model import Config, SpellingModel, Version, fit_spelling, measure, save
 from seqd_markov.parameters import TrainParameters
 from seqd_markov.tokenizers import Ids, code_points, split_words
@@ -63,7 +64,7 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
         "states": float(version.model.states - 1),
         "ngrams": float(version.model.ngrams[-1]),
     }
-    return TrainedModel(metrics=metrics | sizes, libraries={"numpy": np.__version__})
+    return TrainedModel(metrics | sizes, {"numpy": np.__version__}, Generator(version))
 
 
 class _Training:

@@ -11,10 +11,9 @@ from typing import ClassVar, Final, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from seqd.errors import ArtifactDamaged
+from seqd.plugin import load_arrays, save_arrays
 
 CONFIG_FILE: Final = "config.json"
 
@@ -64,18 +63,13 @@ class ArtifactConfig(BaseModel):
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    """Write contiguous arrays by name, with the permissions that new files have."""
-    # Not `save_file`: it makes files that nobody but their owner may read.
-    path.write_bytes(save(dict(tensors)))
+    """Write arrays by name, with the permissions that new files have."""
+    save_arrays(path, tensors)
 
 
 def read_tensors(path: Path) -> Tensors:
     """Return the arrays of a file by name; raise ArtifactDamaged."""
-    try:
-        tensors: Tensors = load(path.read_bytes())
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactDamaged(f"{path.name} cannot be read: {error}. {RESTORE}") from error
-    return tensors
+    return load_arrays(path)
 
 
 def check_weights(

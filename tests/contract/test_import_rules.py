@@ -10,7 +10,7 @@ import sys
 import tomllib
 
 #: The author's door: all of ours that a plugin may import, besides its own modules.
-DOOR = ("seqd_schemas", "seqd.hookspecs", "seqd.errors", "seqd_modelkit")
+DOOR = ("seqd_schemas", "seqd.hookspecs", "seqd.plugin", "seqd.errors", "seqd_modelkit")
 QUEUE = ("celery", "kombu", "billiard")
 DEEP = ("keras", "tensorflow", "tf_keras", "torch", "jax")
 PICKLES = ("pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib")

@@ -97,7 +97,8 @@ class Steps:
         (context.folder / "chain.json").write_text(json.dumps({}))
         trained = TrainedModel(metrics={"validation_accuracy": accuracy})
         parameters = PluginParameters()
-        return self.publisher.publish(run, parameters, trained, context, data.fingerprint())
+        draft = self.publisher.draft(run, parameters, trained, context, data.fingerprint())
+        return self.publisher.publish(run, context.folder, draft)
 
     def commit(self, run: Run, manifest: ModelManifest | None) -> CommitOutcome:
         """Commit a version, or that there is none."""

@@ -89,9 +89,9 @@ class Steps:
         (context.folder / "echo.json").write_text(json.dumps({"records": 1}))
         parameters = self._light.TrainParameters()
         trained = TrainedModel(metrics={"loss": 0.5})
-        return self.publisher.publish(
-            Run(job, unit), parameters, trained, context, data.fingerprint()
-        )
+        run, fingerprint = Run(job, unit), data.fingerprint()
+        draft = self.publisher.draft(run, parameters, trained, context, fingerprint)
+        return self.publisher.publish(run, context.folder, draft)
 
     def commit(self, job: TrainJob, unit: Unit, manifest: ModelManifest) -> None:
         commit = TrainingCommit(self._context, self.publisher, Run(job, unit))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from seqd.hookspecs import WorkItem
-from seqd.testing.checks.made_records import with_record
+from seqd.models.made_records import with_record
 
 ITEM = WorkItem(3, "a fine film")
 

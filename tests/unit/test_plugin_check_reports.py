@@ -20,20 +20,21 @@ from seqd.hookspecs import (
     PluginParameters,
     TaskSpec,
 )
+from seqd.models.agreement import with_values
 from seqd.models.built_in import built_in_version
+from seqd.models.closeness import brief, close
 from seqd.plugin import Label, classifier
 from seqd.plugin import model as decorated
 from seqd.testing.checks import CheckResult, CheckState, PluginExamples, Report, source_of
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Part, checks_of, known_ids
-from seqd.testing.checks.closeness import brief, close
 from seqd.testing.checks.examples import examples_of
 from seqd.testing.checks.failures import place_of
 from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.report import Place
 from seqd.testing.checks.running import check_plugin
 from seqd.testing.checks.sources import PluginSource, sources_in
-from seqd.testing.checks.subjects import Version, small_parameters, with_values
+from seqd.testing.checks.subjects import Version, small_parameters
 from seqd_schemas import Classification, Embedding, GeneratedSample, Generation, Vector
 
 

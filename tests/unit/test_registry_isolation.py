@@ -108,7 +108,7 @@ LOADING = {"sound", "slow", "heavy", "observer_raises"}
 #: what the checks of plugins say of them.
 MISBEHAVING = {
     "returns_too_few", "wrong_order", "gives_nan", "ignores_stop", "leaks", "prints", "reseeds",
-    "hangs_in_c", "forks", "forks_and_returns", "exits_at_run",
+    "hangs_in_c", "forks", "forks_and_returns", "exits_at_run", "saves_transposed",
 }  # fmt: skip
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from seqd.authoring.messages import Learn, Reported, Trained
 from seqd.authoring.subject import Subject
-from seqd.hookspecs import Artifact, PluginParameters, TrainedModel
+from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.hookspecs.reports import Reporter
 from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN
+from seqd.models.agreement import ask_trained, check_saved
 from seqd.models.plugin_calls import PluginCall
 from seqd.models.version_files import VersionDraft, seal_folder
 from seqd.testing.contexts import MemoryTrainContext
@@ -59,16 +60,13 @@ class _ReportingContext(MemoryTrainContext):
 def train(
     subject: Subject, asked: Learn, report: Callable[[Reported], None], stop: Callable[[], bool]
 ) -> Trained:
-    """Train a version, and load it from its files as a worker would.
+    """Train a version, and hold what is loaded of its files against it, as a worker does.
 
-    Raises InvalidInput for data, Stopped, and what the training raises.
+    Raises InvalidInput for data, Stopped, VersionDiffers, and what the training raises.
     """
     began = time.perf_counter()
     folder = Path(asked.folder)
     manifest = _train(subject, asked, folder, report, stop)
-    with PluginCall():
-        loaded = subject.model.load(Artifact(folder, manifest), subject.device)
-        loaded.warm_up()
     return Trained(manifest=manifest, seconds=time.perf_counter() - began)
 
 
@@ -103,6 +101,9 @@ def _train(
         libraries=trained.libraries,
         created_at_ms=time.time_ns() // 1_000_000,
     )
+    answers = ask_trained(model, trained, context)
+    del trained
+    check_saved(folder, draft, answers)
     return seal_folder(folder, draft, _VERSION)
 
 

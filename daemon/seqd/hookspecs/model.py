@@ -34,7 +34,7 @@ These have checks since version 1.2:
     B5  a word of a million characters is an item like any other
     S2  a call that is asked to stop half-way ends at once
     D2  another process gives the same outcomes
-    V1  a version that went through a model store gives the same outcomes
+    V1  a version that was saved and went through a model store gives the same outcomes
     W1  warm_up changes no outcome
     I2  importing takes less than a second
     O4  an output is as the schema that is published of it
@@ -132,6 +132,10 @@ class TrainedModel:
     metrics: Mapping[str, float]
     #: Versions of the libraries that took part, by name.
     libraries: Mapping[str, str] = field(default_factory=dict)
+    #: The model as it was learnt: before the version is published, what `load` gives of the files
+    #: is held against it on a few texts of the data (V1). None: that they can be loaded is all that
+    #: is seen.
+    in_memory: "LoadedModel | None" = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -332,6 +332,6 @@ def check_sealed(
         open_folder(folder, draft.model, version)
     except ArtifactDamaged as error:
         raise PluginFault(
-            f"{draft.plugin} changes the files that it loads: {error}. Nothing is changed. Have it "
-            "write elsewhere"
+            f"{draft.plugin or draft.model} changes the files that it loads: {error}. Nothing is "
+            "changed. Have it write elsewhere"
         ) from None

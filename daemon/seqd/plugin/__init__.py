@@ -23,6 +23,7 @@ from seqd.hookspecs import (
     RunContext,
     TrainContext,
 )
+from seqd.plugin.arrays import load_arrays, save_arrays
 from seqd.plugin.classes import model
 from seqd.plugin.functions import classifier, generator, task
 from seqd.plugin.outcomes import BadItem, Label
@@ -63,6 +64,8 @@ __all__ = [
     "Vector",
     "classifier",
     "generator",
+    "load_arrays",
     "model",
+    "save_arrays",
     "task",
 ]

@@ -269,7 +269,11 @@ class ClassModel(Model):
                 f"{plan.train.where} gave {made!r:.80}. It gives the object that has learnt."
             )
         cast("Any", made).save(context.folder)
-        return TrainedModel(metrics=_metrics(made), libraries=_versions(plan.libraries))
+        return TrainedModel(
+            metrics=_metrics(made),
+            libraries=_versions(plan.libraries),
+            in_memory=LoadedObject(made, plan, self.about, context.device, 0),
+        )
 
     def inspect(self, artifact: Artifact, focus: str | None) -> Sequence[Inspection]:
         """Return what the class's `inspect` shows; nothing where it has none."""

@@ -11,6 +11,7 @@ from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import Artifact, Dataset, Model, PluginParameters
 from seqd.inputs.datasets import RecordDataset, stated_fingerprint
 from seqd.kinds import TRAIN
+from seqd.models.agreement import ask_trained, check_saved
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
@@ -33,9 +34,9 @@ def train_to_artifact(
 
     The artifact's files and manifest are real: digests, parameters, metrics, fingerprint. A
     second call with the same folder makes the next version. Raises what the training raises
-    (Stopped, where `stop_after` makes it stop), InvalidParameters, and PluginFault where it
-    leaves files that no version may hold; then nothing stays in the store but what it saved in
-    `checkpoints`, which another call goes on from.
+    (Stopped, where `stop_after` makes it stop), InvalidParameters, PluginFault where it leaves
+    files that no version may hold, and VersionDiffers where they are not what was trained; then
+    nothing stays in the store but what it saved in `checkpoints`, which another call goes on from.
     """
     checked = _checked(model, parameters)
     store = ModelStore(folder, {})
@@ -59,6 +60,9 @@ def train_to_artifact(
             libraries=trained.libraries,
             created_at_ms=time.time_ns() // 1_000_000,
         )
+        answers = ask_trained(model, trained, context)
+        del trained
+        check_saved(staged, draft, answers)
         manifest = store.publish(staged, draft)
     finally:
         store.discard(staged)

@@ -20,7 +20,7 @@ from typing import Literal, TextIO, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from seqd.errors import PluginFault
+from seqd.errors import PluginFault, VersionDiffers
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
 from seqd.models.built_in import built_in_version
@@ -144,7 +144,9 @@ class Child:
 
         def make() -> object:
             if not subject:
-                subject.append(self._subject(model, registry))
+                subject.append(self._subject_or_reason(model, registry))
+            if isinstance(subject[0], DoesNotApply):
+                raise subject[0]
             return subject[0]
 
         self.run_all(wanted, make)
@@ -200,6 +202,12 @@ class Child:
         model = registry.model(self.spec.model)
         self.roots = roots_of([type(model).__module__, self.spec.source.module])
         return model, registry
+
+    def _subject_or_reason(self, model: Model, registry: Registry) -> object:
+        try:
+            return self._subject(model, registry)
+        except VersionDiffers:
+            return DoesNotApply("V1 failed: what is saved is not what was trained")
 
     def _subject(self, model: Model, registry: Registry) -> object:
         folder = Path(self.spec.folder)

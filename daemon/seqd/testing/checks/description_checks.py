@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from seqd.errors import InvalidParameters
 from seqd.hookspecs import Model, TaskSpec, WorkItem
+from seqd.models.made_records import with_record
 from seqd.models.task_schemas import task_schema
 from seqd.parameters import check_parameters
 from seqd.testing.checks.authored import author_object
@@ -16,7 +17,6 @@ from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
 from seqd.testing.checks.importing import ImportRecord
-from seqd.testing.checks.made_records import with_record
 from seqd.testing.checks.subjects import made_text
 from seqd_schemas import Task
 

@@ -13,13 +13,14 @@ from pydantic import BaseModel
 
 from seqd.hookspecs import WorkItem
 from seqd.kinds import CLASSIFY, GENERATE, SERVED_TASKS
+from seqd.models.agreement import with_values
+from seqd.models.closeness import brief, close, quoted
 from seqd.models.task_schemas import output_schema
 from seqd.plugin.outcomes import drawn
 from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Checks
-from seqd.testing.checks.closeness import brief, close, quoted
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
-from seqd.testing.checks.subjects import Version, made_text, small_parameters, with_values
+from seqd.testing.checks.subjects import Version, made_text, small_parameters
 from seqd.testing.contexts import MemoryRunContext
 from seqd.worker.outcomes import checked
 from seqd_schemas import Classification, Generation, ItemError, OutputBound, Task

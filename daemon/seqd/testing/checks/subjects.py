@@ -1,25 +1,33 @@
 """What checks are given: a version in memory or a training, with small parameters and tiny data."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
-from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginParameters, WorkItem
+from seqd.hookspecs import (
+    Artifact,
+    LabelledRecord,
+    LoadedModel,
+    Model,
+    PluginParameters,
+    TrainedModel,
+    WorkItem,
+)
 from seqd.inputs.datasets import ListDataset
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
+from seqd.models.agreement import with_values
 from seqd.models.built_in import is_built_in
+from seqd.models.made_records import with_record
 from seqd.models.plugin_calls import OneProcess
 from seqd.plugin.loaded import LoadedFunctions
 from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
-from seqd.testing.checks.made_records import with_record
 from seqd.testing.contexts import CPU, MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
 from seqd_schemas import ParameterValue, Task
 
@@ -40,22 +48,26 @@ SMALL: Final[Mapping[str, float]] = {
     "seed": 11,
 }
 
-_PRAISE = "a great film with a fine cast and a warm heart number {}, which i loved"
-_BLAME = "a dull film with a weak plot and a cold heart number {}, which i hated"
+#: Texts of the checks by their class: of two classes alone a fault of the weights may not show.
+_MADE: Final = {
+    "negative": "a dull film with a weak plot and a cold heart number {}, which i hated",
+    "positive": "a great film with a fine cast and a warm heart number {}, which i loved",
+    "mixed": "a long film with a clever plot and a slow second half number {}, which i forgot",
+}
 
 #: Said of all other checks of a version where its outcomes cannot be told apart by their items.
 COUNT_IS_WRONG: Final = "B1 failed"
 
 
 def made_text(number: int) -> str:
-    """Return a short review; even numbers blame and odd ones praise."""
-    return (_PRAISE if number % 2 else _BLAME).format(number)
+    """Return a short review; by turns it blames, praises, and does neither."""
+    return tuple(_MADE.values())[number % len(_MADE)].format(number)
 
 
 def tiny_data(examples: PluginExamples) -> "ReadDataset":
-    """Return the author's records, or forty short reviews of two classes: 2,800 characters."""
-    labels = ("negative", "positive")
-    made = [LabelledRecord(made_text(number), labels[number % 2]) for number in range(40)]
+    """Return the author's records, or forty short reviews of three classes: 2,900 characters."""
+    labels = tuple(_MADE)
+    made = [LabelledRecord(made_text(at), labels[at % len(labels)]) for at in range(40)]
     return ReadDataset(examples.training_data() or made, "forty reviews of a check")
 
 
@@ -95,16 +107,6 @@ def small_parameters(model: Model, task: Task, examples: PluginExamples) -> Plug
             author_object(model),
         )
     return parameters.model_validate(values)
-
-
-def with_values(parameters: PluginParameters, values: Mapping[str, object]) -> PluginParameters:
-    """Return parameters with those of the values that a job could give them."""
-    for name, value in values.items():
-        if name in type(parameters).model_fields:
-            with suppress(ValidationError):
-                changed = parameters.model_dump() | {name: value}
-                parameters = type(parameters).model_validate(changed)
-    return parameters
 
 
 def _within(value: float, schema: Mapping[str, JsonValue]) -> float:
@@ -260,9 +262,13 @@ class Training:
     def train(self, name: str, context: MemoryTrainContext | None = None) -> MemoryTrainContext:
         """Train on the tiny data, and return the context with what was reported."""
         used = context or self.context(name)
-        with OneProcess():
-            self.model.train(self.parameters, used)
+        self.trained(used)
         return used
+
+    def trained(self, context: MemoryTrainContext) -> TrainedModel:
+        """Train on the data of a context, and return what `train` does."""
+        with OneProcess():
+            return self.model.train(self.parameters, context)
 
 
 def renumbered(items: Sequence[WorkItem]) -> list[WorkItem]:

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from seqd.errors import Stopped
+from seqd.errors import Stopped, VersionDiffers
 from seqd.kinds import TRAIN
-from seqd.models.version_files import refusal_of
+from seqd.models.agreement import ask_trained, check_saved
+from seqd.models.version_files import VersionDraft, refusal_of
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
 from seqd.testing.checks.subjects import Training, tiny_data
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
+from seqd_schemas import DataFingerprint
 
 CHECKS: Checks[Training] = Checks("training")
 
@@ -57,6 +59,36 @@ def files_for_a_store(training: Training) -> None:
                 "Write arrays as .safetensors, all else as .json: formats that run no code.",
                 _train(training),
             )
+
+
+@CHECKS.add(
+    "V1", "What is saved gives the same outcomes as what was trained.", since=(1, 3),
+    limit_factor=_SLOW,
+)  # fmt: skip
+def saves_what_it_trained(training: Training) -> None:
+    """Train, and hold what is loaded of its files against the model that was trained."""
+    context = training.context("saved")
+    trained = training.trained(context)
+    answers = ask_trained(training.model, trained, context)
+    if not answers.by_task:
+        raise DoesNotApply("no outcomes to compare: give TrainedModel its in_memory")
+    draft = VersionDraft(
+        model=training.model.name,
+        plugin_version="0",
+        parameters={},
+        metrics=trained.metrics,
+        data=DataFingerprint(description="a check", records=0, sha256="0" * 64),
+        created_at_ms=0,
+    )
+    try:
+        check_saved(context.folder, draft, answers)
+    except VersionDiffers as error:
+        raise CheckFailed(
+            str(error).partition(". ")[0],
+            "Save arrays by seqd.plugin.save_arrays, which keeps their order, have `load` read all "
+            "that is saved, and end training mode before `train` returns.",
+            author_method(training.model, "load"),
+        ) from error
 
 
 @CHECKS.add("A3", "`train` reads its data.", since=(1, 3), limit_factor=_SLOW)

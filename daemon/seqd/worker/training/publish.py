@@ -13,6 +13,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from seqd.errors import ArtifactDamaged, LeaseLost, PluginFault, SeqdError
@@ -54,19 +55,11 @@ class Publisher:
             store.begin_publish(run.job.model, run.id, secrets.token_hex(8))
         return store.take_over(run.job.model, run.id)
 
-    def publish(
-        self,
-        run: Run,
-        parameters: PluginParameters,
-        trained: TrainedModel,
-        context: WorkerTrainContext,
-        data: DataFingerprint,
-    ) -> ModelManifest:
+    def publish(self, run: Run, folder: Path, draft: VersionDraft) -> ModelManifest:
         """Make the finished folder a version. Raises LeaseLost, PluginFault, StoreUnwritable."""
 
         def step(holder: str) -> ModelManifest:
-            draft = self._draft(run, parameters, trained, context, data)
-            return self._context.store.publish(context.folder, draft, holder)
+            return self._context.store.publish(folder, draft, holder)
 
         return self._while_ours(run, step)
 
@@ -98,7 +91,7 @@ class Publisher:
             return False
         return state is JobState.COMPLETED
 
-    def _draft(
+    def draft(
         self,
         run: Run,
         parameters: PluginParameters,
@@ -106,6 +99,7 @@ class Publisher:
         context: WorkerTrainContext,
         data: DataFingerprint,
     ) -> VersionDraft:
+        """Return what the manifest says of a training that has ended."""
         values = parameters.model_dump(mode="json")
         seed = values.get("seed")
         plugin = self._context.plugin_of(run.job)

@@ -32,6 +32,7 @@ from seqd.kinds import TRAIN
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
+from seqd.models.agreement import ask_trained, check_saved
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.models.plugin_calls import PluginCall
@@ -170,9 +171,12 @@ class TrainingRunner:
                     f"Training {run.job.model} gave {type(trained).__name__}; its contract is a "
                     "seqd.hookspecs.TrainedModel."
                 )
-            fingerprint = data.fingerprint()
-            manifest = self._publisher.publish(run, parameters, trained, context, fingerprint)
-            return manifest, context.epochs_s
+            # Before the sample is taken, which may read the held-out data to its end.
+            draft = self._publisher.draft(run, parameters, trained, context, data.fingerprint())
+            answers = ask_trained(model, trained, context)
+            del trained  # else it would be in memory twice
+            check_saved(context.folder, draft, answers)
+            return self._publisher.publish(run, context.folder, draft), context.epochs_s
         finally:
             # Of a version that was published the folder is gone already.
             log_and_continue(

@@ -11,6 +11,7 @@ from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import TrainContext, TrainedModel
 from seqd_embed.hashing import FEATURES, count_features, normalized
 from seqd_embed.records import MAX_CHARS, TrainParameters
+from seqd_embed.serving import LoadedNgrams
 from seqd_embed.weights import Weights, save
 
 #: Texts that are counted at once.
@@ -30,10 +31,11 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
     if texts == 0:
         raise InvalidData("no text has a letter or a digit; at least one is due")
     texts_with[texts_with < parameters.min_texts] = 0
-    save(Weights.learnt(texts, texts_with), context.folder)
+    weights = Weights.learnt(texts, texts_with)
+    save(weights, context.folder)
     metrics = {"texts": float(texts), "features": float(np.count_nonzero(texts_with))}
     context.epoch(1, 1, time.monotonic() - began, **metrics)
-    return TrainedModel(metrics=metrics, libraries={"numpy": np.__version__})
+    return TrainedModel(metrics, {"numpy": np.__version__}, LoadedNgrams(weights))
 
 
 def _batches(context: TrainContext) -> Iterator[list[str]]:

@@ -6,10 +6,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from seqd.errors import ArtifactDamaged
+from seqd.plugin import load_arrays, save_arrays
 from seqd_embed.hashing import FEATURES
 
 WEIGHTS_FILE: Final = "weights.safetensors"
@@ -31,18 +30,12 @@ class Weights:
 
 def save(weights: Weights, folder: Path) -> None:
     """Write the version's file; half a float is precise enough for a weight."""
-    save_file({"idf": weights.idf.astype(np.float16)}, folder / WEIGHTS_FILE)
+    save_arrays(folder / WEIGHTS_FILE, {"idf": weights.idf.astype(np.float16)})
 
 
 def load(folder: Path) -> Weights:
     """Read a version's file; raise ArtifactDamaged where it is not as `save` writes it."""
-    try:
-        idf = load_file(folder / WEIGHTS_FILE)["idf"]
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ArtifactDamaged(f"{WEIGHTS_FILE} cannot be read: {error}. Train again.") from None
-    if idf.shape != (FEATURES,) or not np.isfinite(idf).all():
-        raise ArtifactDamaged(
-            f"{WEIGHTS_FILE} has {idf.shape} weights, or one that is not finite; allowed: "
-            f"{FEATURES} finite ones. Train again."
-        )
-    return Weights(idf.astype(np.float32))
+    idf = load_arrays(folder / WEIGHTS_FILE, {"idf": (FEATURES,)})["idf"].astype(np.float32)
+    if not np.isfinite(idf).all():
+        raise ArtifactDamaged(f"{WEIGHTS_FILE} has a weight that is not finite. Train again.")
+    return Weights(idf)

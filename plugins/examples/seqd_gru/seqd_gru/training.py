@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from seqd.hookspecs import TrainContext, TrainedModel
 from seqd_gru import TrainParameters
-from seqd_gru.network import GruConfig, build, write_version
+from seqd_gru.network import GruConfig, LoadedGru, build, write_version
 from seqd_modelkit.labelled_texts import (
     Indices,
     TextSplit,
@@ -17,7 +17,7 @@ from seqd_modelkit.labelled_texts import (
     validation_metrics,
 )
 from seqd_modelkit.minibatch_task import MiniBatchTask
-from seqd_modelkit.training import StepMetrics, TrainingLoop
+from seqd_modelkit.training import StepMetrics, TrainingLoop, Weights
 from seqd_modelkit.training_state import VariableState
 from seqd_modelkit.words import WordVocabulary, padded
 
@@ -36,8 +36,9 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
         embedding_dim=parameters.embedding_dim,
         units=parameters.units,
     )
+    task = GruTask(config, split, parameters)
     result = TrainingLoop(
-        GruTask(config, split, parameters),
+        task,
         context,
         model="gru",
         epochs=parameters.epochs,
@@ -47,7 +48,7 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
     write_version(config, result.weights, context.folder)
     backend = keras.backend.backend()
     libraries = {"keras": keras.__version__, backend: str(sys.modules[backend].__version__)}
-    return TrainedModel(metrics=result.metrics, libraries=libraries)
+    return TrainedModel(result.metrics, libraries, task.loaded(config, result.weights))
 
 
 class GruTask(MiniBatchTask):
@@ -92,6 +93,11 @@ class GruTask(MiniBatchTask):
         texts = len(batch)
         sums = {name: float(metrics[name]) * texts for name in ("loss", "accuracy")}
         return StepMetrics(texts, sums)
+
+    def loaded(self, config: GruConfig, weights: Weights) -> LoadedGru:
+        """Return the network as a version in memory, with weights that it had in some epoch."""
+        self._network.set_weights(list(weights.values()))
+        return LoadedGru(config, self._network)
 
     def validate(self, stop_requested: Callable[[], bool]) -> Mapping[str, float]:
         """Return loss and accuracy of the held-out texts; nothing without any."""

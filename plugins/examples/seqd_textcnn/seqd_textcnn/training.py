@@ -18,7 +18,14 @@ from seqd_modelkit.torch_state import ModuleState, OptimizerState
 from seqd_modelkit.training import StepMetrics, TrainingLoop
 from seqd_modelkit.words import WordVocabulary, padded
 from seqd_textcnn import TrainParameters
-from seqd_textcnn.network import Network, TextCnnConfig, predicted, torch_device, write_version
+from seqd_textcnn.network import (
+    LoadedTextCnn,
+    Network,
+    TextCnnConfig,
+    predicted,
+    torch_device,
+    write_version,
+)
 
 
 def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
@@ -45,7 +52,9 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
         patience=parameters.patience,
     ).run()
     write_version(config, result.weights, context.folder)
-    return TrainedModel(metrics=result.metrics, libraries={"torch": str(torch.__version__)})
+    ModuleState(network).restore(result.weights)  # those of the best epoch
+    in_memory = LoadedTextCnn(config, network, torch_device(context.device))
+    return TrainedModel(result.metrics, {"torch": str(torch.__version__)}, in_memory)
 
 
 class TextCnnTask(MiniBatchTask):

@@ -22,7 +22,13 @@ from seqd_modelkit.labelled_texts import (
 )
 from seqd_modelkit.training import Arrays, StepMetrics, TrainingLoop, TrainingTask, Weights
 from seqd_tfidf import TrainParameters
-from seqd_tfidf.estimators import TfidfConfig, new_vectorizer, set_coefficients, write_version
+from seqd_tfidf.estimators import (
+    LoadedTfidf,
+    TfidfConfig,
+    new_vectorizer,
+    set_coefficients,
+    write_version,
+)
 
 #: Iterations of a step: between two steps a stop is asked about, and a checkpoint saved.
 _ITERATIONS: Final = 5
@@ -41,7 +47,8 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
         task, context, model="tfidf", epochs=parameters.epochs, patience=parameters.patience
     ).run()
     write_version(task.config, result.weights, context.folder)
-    return TrainedModel(metrics=result.metrics, libraries={"scikit-learn": sklearn.__version__})
+    in_memory = LoadedTfidf(task.config, result.weights)
+    return TrainedModel(result.metrics, {"scikit-learn": sklearn.__version__}, in_memory)
 
 
 class TfidfTask(TrainingTask[None]):

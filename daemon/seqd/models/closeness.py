@@ -19,8 +19,11 @@ _TEXTS = ("text", "temperature")
 SHOWN_CHARS: Final = 60
 
 
-def close(first: object, second: object) -> bool:
-    """Return True when two outcomes are the same within the rounding of a batched sum."""
+def close(first: object, second: object, tolerance: float = TOLERANCE) -> bool:
+    """Return True when two outcomes are the same within a tolerance of their numbers.
+
+    That is the rounding of a batched sum, unless another is given, and is absolute and relative.
+    """
     if isinstance(first, Generation) and isinstance(second, Generation):
         return (
             first.prompt == second.prompt
@@ -32,17 +35,19 @@ def close(first: object, second: object) -> bool:
             )
         )
     if isinstance(first, BaseModel):
-        return type(first) is type(second) and close(dict(first), _fields(second))
+        return type(first) is type(second) and close(dict(first), _fields(second), tolerance)
     if isinstance(first, float) and isinstance(second, float):
         both_nan = isnan(first) and isnan(second)  # which B1 tells
-        return both_nan or isclose(first, second, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return both_nan or isclose(first, second, rel_tol=tolerance, abs_tol=tolerance)
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         return first.keys() == second.keys() and all(
-            close(part, second[name]) for name, part in first.items()
+            close(part, second[name], tolerance) for name, part in first.items()
         )
     if _is_list(first) and _is_list(second):
         one, other = list(first), list(second)  # type: ignore[call-overload]
-        return len(one) == len(other) and all(map(close, one, other))
+        return len(one) == len(other) and all(
+            close(*pair, tolerance) for pair in zip(one, other, strict=True)
+        )
     return first == second
 
 

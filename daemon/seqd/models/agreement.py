@@ -1,0 +1,201 @@
+"""Holds what `load` gives of a version's files against what was trained, before it is published.
+
+A training hands over the model as it learnt it (`TrainedModel.in_memory`). That is asked about a
+few texts of the data, and let go, so that it and its copy are not in memory at once. Then the files
+are loaded as a worker loads them, and asked the same. Of a training that hands over none it is
+known only that its files can be loaded.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, cast
+
+from pydantic import ValidationError
+
+from seqd.errors import ArtifactDamaged, InvalidData, PluginFault, SeqdError, VersionDiffers
+from seqd.hookspecs import (
+    Artifact,
+    Dataset,
+    Device,
+    LoadedModel,
+    Model,
+    PluginParameters,
+    TrainContext,
+    TrainedModel,
+    WorkItem,
+)
+from seqd.kinds import GENERATE, SERVED_TASKS, TRAIN
+from seqd.models.closeness import brief, close
+from seqd.models.made_elsewhere import check_sealed
+from seqd.models.made_records import with_record
+from seqd.models.plugin_calls import PluginCall
+from seqd.models.version_files import VersionDraft
+from seqd.plugin.loaded import WarmUpContext
+from seqd_schemas import Classification, Task
+
+#: Texts of the sample, prompts among them that are continued, and characters of each at most.
+SAMPLE_TEXTS: Final = 16
+SAMPLE_PROMPTS: Final = 8
+SAMPLE_CHARS: Final = 400
+
+#: Records that the sample is taken from, evenly: the first ones of the data.
+_LOOKED_AT: Final = 2_000
+
+#: How far two numbers may be apart: weights that are stored as float16 move a probability by 0.001.
+TOLERANCE: Final = 5e-3
+
+#: Values that a task is asked with, where it has such parameters: all that can be compared.
+_ASKED_WITH: Final[Mapping[str, object]] = {"seed": 1, "probabilities": True, "length": 40}
+
+#: What data is asked about that its plugin alone can read.
+_OWN_TEXTS: Final = (
+    "A warm and moving film with a wonderful cast, which I loved from the first minute.",
+    "A dull film with a weak plot, and far too long. I would not see it again.",
+    "It was neither good nor bad: the music is fine, and the story is none.",
+    "The 3rd of May; a train left at 10:45 and was late.",
+)
+
+#: What a version is numbered while it is tried; it gets its own number when it is published.
+_TRIAL_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model that was trained answers, by task, to be held against what is loaded."""
+
+    model: Model
+    device: Device
+    texts: Sequence[str]
+    by_task: Mapping[str, Sequence[object]]
+
+    def check(self, loaded: LoadedModel) -> None:
+        """Raise VersionDiffers where a version that was loaded answers otherwise."""
+        for task, expected in self.by_task.items():
+            pairs = list(zip(expected, _asked(self, loaded, task), strict=False))
+            differing = [pair for pair in pairs if not _agree(*pair)]
+            # A text that is drawn goes another way at the first character that rounding turns.
+            allowed = len(pairs) // 2 if task == GENERATE else 0
+            if len(differing) > allowed:
+                before, after = map(_shown, differing[0])
+                raise VersionDiffers(
+                    f"What {self.model.name} has saved is not what it has trained: {task} gave "
+                    f"{before} before, and {after} of the saved files. No version is made of it. "
+                    "Save arrays by seqd.plugin.save_arrays, have `load` read all that is saved, "
+                    "and end training mode before `train` returns."
+                )
+
+
+def ask_trained(model: Model, trained: TrainedModel, context: TrainContext) -> Answers:
+    """Return what a model that was trained answers on a sample; nothing where it is not there.
+
+    A task whose answers are others each time, or that fails, is left out, which the caller is told.
+    """
+    asked = Answers(model, context.device, _sample(context), {})
+    if trained.in_memory is None:
+        return asked
+    by_task = {}
+    for task in model.tasks:
+        if task == TRAIN:
+            continue
+        try:
+            with PluginCall():
+                first, second = (_asked(asked, trained.in_memory, task) for _ in range(2))
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything
+            context.log(f"{task} is not compared with what is saved: {type(error).__name__}.")
+            continue
+        if not all(map(_agree, first, second)):
+            context.log(f"{task} is not compared with what is saved: it differs each time (D1).")
+        elif first:
+            by_task[task] = first
+    return Answers(model, context.device, asked.texts, by_task)
+
+
+def check_saved(folder: Path, draft: VersionDraft, answers: Answers) -> None:
+    """Seal the files of a training, load them, and raise VersionDiffers where they disagree.
+
+    PluginFault where they cannot be loaded, or are changed by that.
+    """
+
+    def check(artifact: Artifact) -> None:
+        try:
+            with PluginCall():
+                loaded = answers.model.load(artifact, answers.device)
+                loaded.warm_up()
+                answers.check(loaded)
+        except ArtifactDamaged as error:
+            raise PluginFault(
+                f"{draft.model} cannot load what it has saved: {error} No version is made of it."
+            ) from error
+
+    if set(answers.model.tasks) != {TRAIN}:
+        check_sealed(folder, draft, _TRIAL_VERSION, check)
+
+
+def with_values(parameters: PluginParameters, values: Mapping[str, object]) -> PluginParameters:
+    """Return parameters with those of the values that a job could give them."""
+    for name, value in values.items():
+        if name in type(parameters).model_fields:
+            with suppress(ValidationError):
+                changed = parameters.model_dump() | {name: value}
+                parameters = type(parameters).model_validate(changed)
+    return parameters
+
+
+def _asked(asked: Answers, loaded: LoadedModel, task: Task) -> Sequence[object]:
+    """Return the outcomes of a sample; none where nobody but a caller knows its parameters."""
+    spec, context = asked.model.tasks[task], WarmUpContext(asked.device)
+    if any(one.is_required() for one in spec.parameters.model_fields.values()):
+        return ()
+    parameters = with_values(spec.parameters(), _ASKED_WITH)
+    texts = asked.texts
+    if task == GENERATE:
+        with suppress(NotImplementedError, InvalidData):
+            return [dict(loaded.measure("\n".join(texts), context))]
+        texts = texts[:SAMPLE_PROMPTS]
+    items = [WorkItem(place, text) for place, text in enumerate(texts)]
+    if spec.input is not None:
+        made = [with_record(item, spec.input) for item in items]
+        items = [item for item in made if item is not None]
+    if task in SERVED_TASKS:
+        call = cast("Callable[..., Sequence[object]]", getattr(loaded, task))
+        return list(call(items, parameters, context))
+    return list(loaded.run(task, items, parameters, context))
+
+
+def _agree(one: object, other: object) -> bool:
+    """Return True for outcomes that are the same within the rounding of what is stored."""
+    if isinstance(one, Classification) and isinstance(other, Classification):
+        is_tie = one.score <= 0.5 + TOLERANCE  # of two labels that are as probable, either may win
+        if one.label != other.label and is_tie:
+            one = one.model_copy(update={"label": other.label})
+    return close(one, other, TOLERANCE)
+
+
+def _shown(outcome: object) -> str:
+    if isinstance(outcome, Classification) and outcome.probabilities:
+        shares = sorted(outcome.probabilities.items(), key=lambda one: -one[1])[:2]
+        return " and ".join(f"{share:.3f} for {label!r}" for label, share in shares)
+    return brief(outcome)
+
+
+def _sample(context: TrainContext) -> Sequence[str]:
+    """Return texts of the held-out data, or of what was learnt from."""
+    for data in (context.held_out, context.data):
+        if data is not None and data.named is None:
+            with suppress(SeqdError, OSError):  # it was read, and may be gone by now
+                if texts := _texts(data):
+                    return texts
+    return _OWN_TEXTS
+
+
+def _texts(data: Dataset) -> Sequence[str]:
+    parts = [
+        part
+        for segment in islice(data.segments(), _LOOKED_AT)
+        for start in range(0, min(len(segment.text), SAMPLE_TEXTS * SAMPLE_CHARS), SAMPLE_CHARS)
+        if (part := segment.text[start : start + SAMPLE_CHARS]).strip()
+    ]
+    return parts[:: max(1, len(parts) // SAMPLE_TEXTS)][:SAMPLE_TEXTS]
