@@ -34,6 +34,8 @@ class Reader:
     def __init__(self, environment: Environment, name: str, root: Path) -> None:
         self.name = name
         self.environment = environment
+        #: Called in front of each unit that is read.
+        self.at_unit = lambda: None
         tools: dict[str, Any] = dict.fromkeys(("routes", "store", "cache", "fitness"))
         context = WorkerContext(
             ledger=environment.ledger,
@@ -41,7 +43,7 @@ class Reader:
             registry=SimpleNamespace(  # type: ignore[arg-type]
                 notify_job_finished=lambda job: None
             ),
-            leases=SimpleNamespace(should_end=lambda: False, given_up=lambda unit: None),  # type: ignore[arg-type]
+            leases=SimpleNamespace(should_end=lambda: self.at_unit(), given_up=lambda unit: None),  # type: ignore[arg-type]
             drain=SimpleNamespace(is_raised=lambda: False),  # type: ignore[arg-type]
             max_attempts=3,
             **tools,
@@ -324,6 +326,60 @@ def test_a_file_that_changes_while_it_is_read_fails_its_job(
     record = environment.record(job_id)
     assert (record.state, record.units) == (JobState.FAILED, 3 * SLICE_UNITS)
     assert record.failure.code == "invalid_input"
+    assert record.failure.message.startswith(f"{path} was changed while it was read: ")
+
+
+def shortened(path: Path) -> None:
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+def rewritten(path: Path) -> None:
+    with path.open("r+b") as file:  # never of another size
+        file.write(path.read_bytes().replace(b"text 59", b"TEXT 59"))
+
+
+def rewritten_longer(path: Path) -> None:
+    path.write_bytes(jsonl(text="a longer text"))
+
+
+def appended(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b'{"text": "one more"}\n')
+
+
+@pytest.mark.parametrize("change", [shortened, rewritten, rewritten_longer, appended])
+@pytest.mark.parametrize("unit", [1, 70, 149])
+def test_a_file_that_changes_within_a_slice_fails_its_job(
+    environment, readers, tmp_path, change, unit
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl())
+    os.utime(path, (0, 0))
+    job_id = submitted(environment, path)
+    reader, units = readers[0], itertools.count()
+    reader.at_unit = lambda: change(path) if next(units) == unit else None
+
+    ingested_by_turns(environment, job_id, itertools.repeat(reader))
+
+    record = environment.record(job_id)
+    assert record.state is JobState.FAILED
+    assert record.failure.code == "invalid_input"
+    assert record.failure.message.startswith(f"{path} was changed while it was read: it")
+
+
+def test_a_change_in_the_middle_of_a_unit_is_seen_by_who_goes_on(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    content = jsonl(4_000, "a longer text " * 30)
+    path.write_bytes(content)
+    job_id = submitted(environment, path, unit_items=64)
+
+    def change(slices: int) -> None:
+        path.write_bytes(content.replace(b'text  32"', b'TEXT  32"'))
+
+    ingested_by_turns(environment, job_id, itertools.cycle(readers), change)
+
+    record = environment.record(job_id)
+    assert record.state is JobState.FAILED
     assert record.failure.message.startswith(f"{path} was changed while it was read: ")
 
 

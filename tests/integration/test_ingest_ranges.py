@@ -40,6 +40,8 @@ class Reader:
         self.name = name
         self.environment = environment
         self.is_stopped = False
+        #: Called in front of each unit that is read.
+        self.at_unit = lambda: None
         tools: dict[str, Any] = dict.fromkeys(("store", "cache"))
         context = WorkerContext(
             ledger=environment.ledger,
@@ -47,7 +49,7 @@ class Reader:
             registry=SimpleNamespace(  # type: ignore[arg-type]
                 notify_job_finished=lambda job: None
             ),
-            leases=SimpleNamespace(should_end=lambda: False, given_up=lambda unit: None),  # type: ignore[arg-type]
+            leases=SimpleNamespace(should_end=lambda: self.at_unit(), given_up=lambda unit: None),  # type: ignore[arg-type]
             drain=SimpleNamespace(is_raised=lambda: self.is_stopped),  # type: ignore[arg-type]
             max_attempts=3,
             routes=(CLASSIFY,),
@@ -424,6 +426,26 @@ def test_a_file_that_changes_while_it_is_shared_fails_its_job(
     content = jsonl(400).replace(b"text 0", b"text X" if same_size else b"longer text 0")
     path.write_bytes(content)
     os.utime(path, ns=(0, 0))
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    record = environment.record(job_id)
+    assert record.state is JobState.FAILED
+    assert record.failure.message.startswith(f"{path} was changed while it was read: ")
+    assert_no_range_is_left(environment, job_id)
+
+
+@pytest.mark.parametrize("unit", [1, 40, 66])
+def test_a_file_that_is_shortened_within_a_slice_of_those_who_share_it_fails_its_job(
+    environment, readers, tmp_path, unit
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    os.utime(path, (0, 0))
+    job_id = shared(environment, readers, path)
+    units, shorter = itertools.count(), path.stat().st_size * 2 // 3
+    for reader in readers:
+        reader.at_unit = lambda: os.truncate(path, shorter) if next(units) == unit else None
 
     ingested(environment, itertools.cycle(readers), job_id)
 

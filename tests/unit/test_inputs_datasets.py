@@ -174,7 +174,8 @@ def test_records_come_in_segments_with_their_labels(tmp_path):
 def test_a_running_text_in_segments_is_whole_and_has_its_fingerprint(tmp_path, monkeypatch, name):
     monkeypatch.setattr(datasets, "SEGMENT_BYTES", 3)
     text = "né\r\n日本 🙂 and more\n"
-    data, whole = (a_dataset(tmp_path, name, text.encode()) for _ in range(2))
+    data = a_dataset(tmp_path, name, text.encode())
+    whole = FileDataset(FileSource(path=str(tmp_path / name)))
 
     segments = list(data.segments())
 

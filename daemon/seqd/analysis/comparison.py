@@ -260,10 +260,6 @@ class Answers:
         code = self._truths[index]
         return None if code == _NONE else self._codes.names[code]
 
-    def has_the_items_of(self, other: "Answers") -> bool:
-        """Return whether both were given as many items with the same true labels."""
-        return self._truths == other._truths
-
     @property
     def items(self) -> int:
         """The number of items so far."""

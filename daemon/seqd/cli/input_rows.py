@@ -53,6 +53,15 @@ class InputRows:
             )
         return record_fields(entry.value, self._text_field)
 
+    def finish(self) -> None:
+        """Raise InvalidInput where the input was changed, or has more entries than results."""
+        entry = None if self._entries is None else next(self._entries, None)
+        if entry is not None:
+            raise InvalidInput(
+                f"the input changed while its job ran: it has {entry.where} behind the last "
+                "result. The job and its results stay readable without it"
+            )
+
 
 def input_columns(
     source: "Texts | LocalInput", wanted: Wanted, kind: str, forms: "set[Form]"

@@ -90,8 +90,11 @@ class ResultFiles:
     def commit(self, facts: Mapping[str, str] | None = None) -> None:
         """Put the files in place. An errors file of an earlier run goes when there are none.
 
-        `facts` say what made the results; files whose form has metadata carry them.
+        `facts` say what made the results; files whose form has metadata carry them. Raises
+        InvalidInput where the input is another by now.
         """
+        if self._rows is not None:
+            self._rows.finish()
         try:
             for writer in (self._rows_out, self._errors_out):
                 if writer is not None:

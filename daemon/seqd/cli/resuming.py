@@ -71,17 +71,14 @@ class Begun:
 class JobNote:
     """The file beside an output that names the job whose results go into it."""
 
-    def __init__(self, out: Path, feed: "Feed") -> None:
+    def __init__(self, out: Path) -> None:
         self.out = out
         self._path = out.with_name(f".{out.name}.job")
-        self._input = feed.fingerprint()
-        self._noted: object = None
 
     def read(self) -> str | None:
         """Return the job's id; None without a file. Raises InvalidRequest for another file."""
         try:
-            noted = json.loads(self._path.read_bytes())
-            job_id, self._noted = str(noted["job_id"]), noted.get("input")
+            return str(json.loads(self._path.read_bytes())["job_id"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -89,14 +86,13 @@ class JobNote:
                 f"{str(self._path)!r} should name the job of an interrupted command, and cannot be "
                 f"read ({error}). Remove it, and look for the job: seqd jobs list"
             ) from None
-        return job_id
 
     def write(self, job_id: str) -> None:
         """Note a job, so that it outlives a power failure. Raises OutputUnwritable."""
         draft = self._path.with_name(f"{self._path.name}.part")
         try:
             with draft.open("w", encoding="utf-8") as file:
-                json.dump({"job_id": job_id, "input": self._input}, file)
+                json.dump({"job_id": job_id}, file)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._path)
@@ -109,14 +105,6 @@ class JobNote:
         """Remove the file."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
-
-    def refuse_another_input(self) -> None:
-        """Raise InvalidInput where the file of input is another than it was then."""
-        if self._noted != self._input:
-            raise InvalidInput(
-                "the input has changed since the command that is to be resumed: its job has the "
-                "input as it was. Begin anew: the same command without --resume"
-            )
 
 
 def begin(
@@ -140,7 +128,7 @@ def begin(
                 "stream: send the same with --job-id ID or --idempotency-key KEY again"
             )
         return _sent(send, new_id, feed)
-    note = JobNote(files.path, feed)
+    note = JobNote(files.path)
     earlier = note.read()
     screen = Screen(to_stderr=True)
     if earlier is not None and wanted.resume:
@@ -175,7 +163,6 @@ def _resumed(
             "yellow",
         )
         return _anew(note, new_job_id(), feed, send)
-    note.refuse_another_input()
     _compare(send, job_id, feed, note)
     return _rest(client, first, record, note, screen)
 

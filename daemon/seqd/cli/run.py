@@ -350,7 +350,7 @@ def _printer(
     from seqd.cli.input_rows import InputRows
     from seqd.cli.ui.outputs import OutputPrinter, has_spans
 
-    if feed.fingerprint() is None or not has_spans(schema):
+    if getattr(feed.source, "state", None) is None or not has_spans(schema):
         return OutputPrinter(Screen(), schema, request.texts).show
     rows = InputRows(feed.source, (feed.text_field,))
     text_of = lambda custom_id: str(rows.of(custom_id).get(feed.text_field, ""))  # noqa: E731

@@ -47,14 +47,12 @@ class Feed:
         *,
         label_map: Mapping[str, str] | None = None,
         live: "LiveText | None" = None,
-        is_file: bool = False,
     ) -> None:
         #: What the items are made of.
         self.source = source
         self._label_field = label_field
         self._label_map = label_map or {}
         self._live = live
-        self._is_file = is_file
         #: The true label of each item as the model calls it, in order, None where it has none;
         #: empty without a `label_field`. Whoever compares results with them removes them at the
         #: front, so that only a few are held.
@@ -89,17 +87,6 @@ class Feed:
     def is_read_here(self) -> bool:
         """True while this thread reads it, or is about to begin."""
         return self._reader in (None, get_ident())
-
-    def fingerprint(self) -> list[int] | None:
-        """Return what changes with a file's content; None of what is no file."""
-        path = getattr(self.source, "path", None)
-        if not isinstance(path, Path) or not self._is_file:
-            return None
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        return [status.st_size, status.st_mtime_ns]
 
     def close(self) -> None:
         """Have whoever reads the items, or waits for more of a pipe, raise InvalidInput."""
@@ -177,7 +164,7 @@ def feed_of(
     # What reads files is imported where there is one: a text on the command line needs none.
     if file != "-" and not _is_pipe(file):
         found = replace(local_input(Path(file), **source), rules=rules, beside=no_fields)
-        yield Feed(found, label_field, label_map=label_map, is_file=True)
+        yield Feed(found, label_field, label_map=label_map)
         return
     with _pipe(file, source, is_read_twice=is_read_twice) as (piped, live):
         source_of_pipe = replace(piped, rules=rules, beside=no_fields)
@@ -197,7 +184,11 @@ def refuse_text_as_file(file: str | None) -> None:
 
 
 def local_input(path: Path, *, format: str = "auto", **fields: str) -> "LocalInput":  # noqa: A002
-    """Return a local file as an input that is read here. Raises InvalidInput."""
+    """Return a local file as an input that is read here, always as it is now.
+
+    Raises InvalidInput.
+    """
+    from seqd.inputs.file_state import FileState
     from seqd.inputs.local import LocalInput, local_format_of
     from seqd.inputs.paths import locate
 
@@ -205,7 +196,8 @@ def local_input(path: Path, *, format: str = "auto", **fields: str) -> "LocalInp
     _check_fields(fields)
     real = locate(path)
     names = FileSource.model_validate({"path": str(real)} | fields)
-    return LocalInput(real, local_format_of(real, wanted), names)
+    kind = local_format_of(real, wanted)
+    return LocalInput(real, kind, names, state=FileState.of(real))
 
 
 def _local_format(name: str) -> "LocalFormat":

@@ -13,6 +13,7 @@ from pathlib import Path
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord, TextSegment
 from seqd.inputs.class_counts import ClassCounts
+from seqd.inputs.file_state import FileState
 from seqd.inputs.items import BadEntry, check_text, record_of, text_of
 from seqd.inputs.paths import format_of, locate, shown
 from seqd.inputs.records import Entry, reader_of, training_half
@@ -84,10 +85,10 @@ MAX_RUNNING_TEXT_BYTES = 2**30
 SEGMENT_BYTES = 2**20
 
 
-def read_running_text(path: Path) -> str:
+def read_running_text(path: Path, state: FileState) -> str:
     """Read a text file whole. Raises InvalidInput or InvalidData."""
     segments, size_bytes = [], 0
-    for segment in read_segments(path):
+    for segment in read_segments(path, state):
         segments.append(segment)
         size_bytes += len(segment.encode())
         if size_bytes > MAX_RUNNING_TEXT_BYTES:
@@ -98,11 +99,11 @@ def read_running_text(path: Path) -> str:
     return "".join(segments)
 
 
-def read_segments(path: Path) -> Iterator[str]:
+def read_segments(path: Path, state: FileState) -> Iterator[str]:
     """Yield a text file of any length, SEGMENT_BYTES at a time; raises as `read_running_text`."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = 0
-    with open_text_bytes(path) as stream:
+    with open_text_bytes(path, state) as stream:
         content = b"any"
         while content:
             try:
@@ -121,11 +122,11 @@ def read_segments(path: Path) -> Iterator[str]:
                 yield segment
 
 
-def fingerprint_of(path: Path, description: str) -> DataFingerprint:
+def fingerprint_of(path: Path, description: str, state: FileState) -> DataFingerprint:
     """Take the fingerprint of a text file of any length; it is read twice."""
-    size_bytes = sum(len(segment.encode()) for segment in read_segments(path))
+    size_bytes = sum(len(segment.encode()) for segment in read_segments(path, state))
     taker = FingerprintTaker(counts_characters=True)
-    taker.add_segments(size_bytes, read_segments(path))
+    taker.add_segments(size_bytes, read_segments(path, state))
     return taker.fingerprint(description)
 
 
@@ -236,7 +237,7 @@ class FileDataset(RecordDataset):
 
     `path` is the source's real path, checked by `check_path` where the caller is a stranger.
     A file of lines is one running text. Raises InvalidInput, at once, where the path or its
-    format will not do.
+    format will not do, and whenever it is read in another state than that of now.
     """
 
     def __init__(self, source: FileSource, path: Path | None = None) -> None:
@@ -247,11 +248,12 @@ class FileDataset(RecordDataset):
         self._source = source
         if self._format is FileFormat.FOLDER:
             self._path = training_half(self._path)
+        self._state = FileState.of(self._path)
 
     def segments(self) -> Iterator[TextSegment]:
         """Read all texts in segments; a running text of any length, which `text` would refuse."""
         if self._format is FileFormat.LINES:
-            for segment in read_segments(self._path):
+            for segment in read_segments(self._path, self._state):
                 yield TextSegment(segment, ends_record=False)
         else:
             yield from super().segments()
@@ -259,14 +261,15 @@ class FileDataset(RecordDataset):
     def fingerprint(self) -> DataFingerprint:
         """Return size and digest; a running text that nobody has read whole is read in segments."""
         if self._fingerprint is None and self._format is FileFormat.LINES:
-            self._fingerprint = fingerprint_of(self._path, self.description)
+            self._fingerprint = fingerprint_of(self._path, self.description, self._state)
         return super().fingerprint()
 
     def _read(self) -> Iterator[LabelledRecord]:
         if self._format is FileFormat.LINES:
-            yield LabelledRecord(text=read_running_text(self._path), label=None)
+            yield LabelledRecord(text=read_running_text(self._path, self._state), label=None)
             return
-        for entry in reader_of(self._path, self._format, self._source).entries():
+        reader = reader_of(self._path, self._format, self._source, state=self._state)
+        for entry in reader.entries():
             try:
                 yield self._record(entry)
             except BadEntry as bad:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from seqd.errors import InvalidInput
 from seqd.inputs.csv_rows import CsvRows
+from seqd.inputs.file_state import FileState
 from seqd.inputs.items import ItemRules
 from seqd.inputs.paths import compression_of, shown
 from seqd.inputs.records import (
@@ -64,6 +65,8 @@ class LocalInput:
     source: FileSource
     #: Opens what is no file.
     opener: Opener | None = None
+    #: That in which a file is read, each time; None of what is no file.
+    state: FileState | None = None
     #: How its records become items; None: each is the text of the text field.
     rules: ItemRules | None = None
     #: Columns that go to the output alone, where items are records: no record has them.
@@ -104,7 +107,7 @@ class LocalInput:
                 return None
             case LocalFormat.CSV | LocalFormat.TSV:
                 kind = TsvReader if self.format is LocalFormat.TSV else CsvReader
-                rows = CsvRows(read_lines(self.path), delimiter=kind.delimiter)
+                rows = CsvRows(read_lines(self.path, state=self.state), delimiter=kind.delimiter)
                 beside = beside_fields(source)
                 return column_names(self.path, rows, source.text_field, self._fields, beside)
             case LocalFormat.PARQUET:
@@ -120,15 +123,22 @@ class LocalInput:
         if self.format is LocalFormat.PARQUET:
             from seqd.inputs.parquet_rows import ParquetReader
 
-            return ParquetReader(self.path, self.source, columns, self._fields)
+            return ParquetReader(self.path, self.source, columns, self._fields, self.state)
         if self.format is LocalFormat.TSV:
-            return TsvReader(self.path, self.source, opener=self.opener, fields=self._fields)
+            return TsvReader(
+                self.path,
+                self.source,
+                opener=self.opener,
+                fields=self._fields,
+                state=self.state,
+            )
         return reader_of(
             self.path,
             FileFormat(self.format),
             self.source,
             opener=self.opener,
             fields=self._fields,
+            state=self.state,
         )
 
     def _content(self, value: Value) -> Value:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqd.errors import InvalidInput, LibraryMissing
+from seqd.inputs.file_state import FileState
 from seqd.inputs.items import BadEntry, undecodable
 from seqd.inputs.paths import shown
 from seqd.inputs.records import RecordReader, beside_fields, check_columns
@@ -51,9 +52,10 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
         source: FileSource,
         columns: Collection[str] | None = None,
         fields: Mapping[str, bool] | None = None,
+        state: FileState | None = None,
     ) -> None:
         """Of each row, `columns` are read; without any, what an item and its label need."""
-        super().__init__(path, source, fields=fields)
+        super().__init__(path, source, fields=fields, state=state)
         self._columns = columns
 
     @property
@@ -65,6 +67,7 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
         """Read the rows, some at a time."""
         import pyarrow as pa
 
+        state = self.state or FileState.of(self.path)
         with _opened(self.path) as file:
             self._check_columns(file.schema_arrow)
             source = self.source
@@ -82,6 +85,7 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
                     f"{shown(self.path)} is damaged behind row {self._rows_read:,} ({error}). Copy "
                     "or write it again"
                 ) from error
+        state.check(self.path, FileState.of(self.path))
 
     def place(self, number: int, raw: Mapping[str, object] | BadEntry) -> tuple[str, str]:
         """Count the rows."""

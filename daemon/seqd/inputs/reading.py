@@ -3,18 +3,16 @@
 Reading can go on at any entry: `FileItems.position` says where.
 """
 
-import os
-import stat
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from seqd.errors import InvalidInput
+from seqd.inputs.file_state import FileState
 from seqd.inputs.items import ItemRules
 from seqd.inputs.paths import check_path, compression_of, format_of, locate, shown
-from seqd.inputs.records import LinesReader, Value, entry_ends, reader_of
+from seqd.inputs.records import LinesReader, Reader, Value, entry_ends, reader_of
 from seqd.inputs.streams import START, FilePosition
-from seqd_schemas import FileSource, Item, RefusedItem
+from seqd_schemas import FileFormat, FileSource, Item, RefusedItem
 
 
 def read_items(
@@ -35,24 +33,17 @@ def read_items(
 
     With `roots`, the file must be under one of them (`check_path`). Raises InvalidInput for
     the file as a whole, at the first `next`, except for a compressed file that turns out to be
-    torn or to be a bomb: then after the entries in front, and the job must fail.
+    torn or to be a bomb, and for one that was changed meanwhile: then after the entries in front,
+    and the job must fail.
     """
     yield from FileItems(source, roots=roots, rules=rules).entries(on_record)
-
-
-class FileState(NamedTuple):
-    """What changes with a file's content; of a folder, with the names of its files."""
-
-    size_bytes: int
-    modified_ns: int
-    #: Tells a file from another that has taken its place; on one machine only.
-    inode: int
 
 
 class FileItems:
     """The entries of a file or folder from `start` on; `read_items` says what they are.
 
-    Raises InvalidInput, at once, where the path or its format will not do.
+    All is read in the state in which it is now. Raises InvalidInput, at once, where the path or its
+    format will not do.
     """
 
     def __init__(
@@ -68,7 +59,9 @@ class FileItems:
         self._format = format_of(self._path, source.format)
         self._rules = rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
         self._start = start
-        self._reader = reader_of(self._path, self._format, source, start, fields=self._rules.fields)
+        #: That in which all is read.
+        self.state = FileState.of(self._path)
+        self._reader = self._reader_at(start)
 
     @property
     def position(self) -> FilePosition:
@@ -87,19 +80,21 @@ class FileItems:
 
     def ends(self) -> Generator[FilePosition]:
         """Yield where each entry behind `start` ends, and read no more of it; of lines only."""
-        return entry_ends(self._path, self._start)
+        return entry_ends(self._path, self._start, self.state)
 
-    def state(self) -> FileState:
-        """Return what is at the path now; all 0 where nothing is there any more."""
-        try:
-            status = self._path.stat()
-            if not stat.S_ISDIR(status.st_mode):
-                return FileState(status.st_size, status.st_mtime_ns, status.st_ino)
-            with os.scandir(self._path) as inner:
-                folders = [entry.stat() for entry in inner if entry.is_dir()]
-        except OSError:
-            return FileState(0, 0, 0)
-        return FileState(0, max(one.st_mtime_ns for one in [status, *folders]), status.st_ino)
+    def has_changed(self) -> bool:
+        """Return True when the file was written to; False while it is away from its path.
+
+        False also of a folder, whose files are looked at once all of them were read.
+        """
+        if self._format is FileFormat.FOLDER:
+            return False
+        now = FileState.of(self._path)
+        return now != self.state and not self.state.is_of_another(now)
+
+    def is_replaced(self) -> bool:
+        """Return True when another file is at the path, or none."""
+        return self.state.is_of_another(FileState.of(self._path))
 
     def entries(
         self, on_record: Callable[[Value], None] = lambda value: None
@@ -120,8 +115,14 @@ class FileItems:
         """
         if self._start == START or self._reader.has_unique_ids:
             return
-        reader = reader_of(self._path, self._format, self._source, fields=self._rules.fields)
+        reader = self._reader_at(START)
         for entry in reader.entries():
             if reader.position.line > self._start.line:
                 return
             yield self._rules.custom_id(entry.value, entry.position)
+
+    def _reader_at(self, start: FilePosition) -> Reader:
+        fields = self._rules.fields
+        return reader_of(
+            self._path, self._format, self._source, start, fields=fields, state=self.state
+        )

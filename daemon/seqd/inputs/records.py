@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from seqd.errors import InvalidInput
 from seqd.inputs.csv_rows import CsvRow, CsvRows
+from seqd.inputs.file_state import FileState
 from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
 from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, Opener, read_lines
@@ -200,17 +201,20 @@ class RecordReader(ABC, Generic[_Raw]):
         start: FilePosition = START,
         opener: Opener | None = None,
         fields: Mapping[str, bool] | None = None,
+        state: FileState | None = None,
     ) -> None:
         """`start` is a `position` at which a reader of the same file has been.
 
         `opener` opens what is no file; `path` then is how messages call it. `fields` are those of
-        `ItemRules`: of a task that takes records.
+        `ItemRules`: of a task that takes records. `state` is that in which the file is read; by
+        default that in which it is when its reading begins.
         """
         self.path = path
         self.source = source
         self.start = start
-        self._opener = opener
         self.fields = fields
+        self.state = state
+        self._opener = opener
 
     @property
     @abstractmethod
@@ -218,7 +222,10 @@ class RecordReader(ABC, Generic[_Raw]):
         """Where the entry behind the last one begins."""
 
     def entries(self) -> Iterator[Entry]:
-        """Yield all entries. Raises InvalidInput for the file as a whole."""
+        """Yield all entries. Raises InvalidInput for the file as a whole.
+
+        At the end too, where it was changed meanwhile.
+        """
         for number, raw in self.raws():
             position, where = self.place(number, raw)
             try:
@@ -253,7 +260,7 @@ class LinesReader(RecordReader[bytes | BadEntry]):
 
     def raws(self) -> Iterator[tuple[int, bytes | BadEntry]]:
         """Split at newlines."""
-        for line in read_lines(self.path, self.start, self._opener):
+        for line in read_lines(self.path, self.start, self._opener, self.state):
             number, content, _ = line
             if isinstance(content, BadEntry) or not content.isspace():
                 self._last = line
@@ -264,9 +271,9 @@ class LinesReader(RecordReader[bytes | BadEntry]):
         return _decode(raw)
 
 
-def entry_ends(path: Path, start: FilePosition) -> Generator[FilePosition]:
+def entry_ends(path: Path, start: FilePosition, state: FileState) -> Generator[FilePosition]:
     """Yield where each entry of a file of lines ends, behind `start`."""
-    for line in read_lines(path, start):
+    for line in read_lines(path, start, state=state):
         number, content, end = line
         if isinstance(content, BadEntry) or not content.isspace():
             yield FilePosition(end, number)
@@ -308,13 +315,13 @@ class CsvReader(RecordReader[CsvRow]):
 
     def raws(self) -> Iterator[tuple[int, CsvRow]]:
         """Split into rows of cells; the header is no entry."""
-        lines = read_lines(self.path, opener=self._opener)
+        lines = read_lines(self.path, opener=self._opener, state=self.state)
         rows = CsvRows(lines, delimiter=self.delimiter)
         self._columns = column_names(
             self.path, rows, self.source.text_field, self.fields, beside_fields(self.source)
         )
         if self.start != START:
-            lines = read_lines(self.path, self.start, self._opener)
+            lines = read_lines(self.path, self.start, self._opener, self.state)
             rows = CsvRows(lines, self.start, self.delimiter)
         self._rows = rows
         yield from rows
@@ -353,10 +360,12 @@ class FolderReader(RecordReader[str]):
 
     def raws(self) -> Iterator[tuple[int, str]]:
         """List the files, by their path within the folder."""
+        state = self.state or FileState.of(self.path)
         for number, name in enumerate(text_files(self.path), start=1):
             if number > self.start.line:
                 self._files_read = number
                 yield number, name
+        state.check(self.path, FileState.of(self.path))
 
     def place(self, number: int, raw: str) -> tuple[str, str]:
         """Name the file."""
@@ -388,6 +397,7 @@ def reader_of(
     start: FilePosition = START,
     opener: Opener | None = None,
     fields: Mapping[str, bool] | None = None,
+    state: FileState | None = None,
 ) -> Reader:
     """Return the reader of a format, which must not be AUTO; see `paths.format_of`.
 
@@ -395,7 +405,7 @@ def reader_of(
     """
     if fields is not None:
         check_records_format(path, file_format, fields)
-    return _READERS[file_format](path, source, start, opener, fields)
+    return _READERS[file_format](path, source, start, opener, fields, state)
 
 
 def parsed_json(raw: bytes | BadEntry) -> object:

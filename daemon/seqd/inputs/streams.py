@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from seqd.errors import InvalidInput
+from seqd.inputs.file_state import FileState
 from seqd.inputs.items import BadEntry
 from seqd.inputs.paths import Compression, compression_of, open_regular, shown
 from seqd_schemas import ItemErrorCode
@@ -178,17 +179,20 @@ Opener = Callable[[Path], AbstractContextManager[BinaryIO]]
 
 
 def read_lines(
-    path: Path, start: FilePosition = START, opener: Opener | None = None
+    path: Path,
+    start: FilePosition = START,
+    opener: Opener | None = None,
+    state: FileState | None = None,
 ) -> Iterator[Line]:
     """Yield all lines behind `start`. A line over MAX_LINE_BYTES comes as a BadEntry.
 
     A plain file is read from there; of a compressed one, all in front of it is inflated again.
-    `opener` opens what is no file, such as a pipe.
+    `opener` opens what is no file, such as a pipe; a file is read in its `state`.
 
     Raises InvalidInput for a file that cannot be read as text, or that is shorter than `start`; for
-    one that is torn, only after the lines in front of the tear.
+    one that is torn or that changes meanwhile, only after lines of it.
     """
-    with (opener or open_text_bytes)(path) as stream:
+    with opener(path) if opener else open_text_bytes(path, state) as stream:
         content: bytes | BadEntry
         number, end = start.line, start.offset
         try:
@@ -207,15 +211,18 @@ def read_lines(
 
 
 @contextmanager
-def open_text_bytes(path: Path) -> Iterator[BinaryIO]:
+def open_text_bytes(path: Path, state: FileState | None = None) -> Iterator[BinaryIO]:
     """Open a file that is text by the look of its head; a byte order mark is taken off.
 
-    Raises InvalidInput. Reading a torn compressed file on raises the errors of
-    `inflating.TORN`, which `explained` explains.
+    Raises InvalidInput, also where the file is not in its `state` when it is opened, or when the
+    block is left; without one, it has to stay in that in which it was opened. Reading a torn
+    compressed file on raises the errors of `inflating.TORN`, which `explained` explains.
     """
     with os.fdopen(open_regular(path), "rb") as file:
-        size_bytes = os.fstat(file.fileno()).st_size
-        if not size_bytes:
+        opened = FileState.of_open(file.fileno())
+        if state is not None:
+            state.check(path, opened)
+        if not opened.size_bytes:
             raise InvalidInput(f"{shown(path)} is empty; at least one entry is due")
         compression = compression_of(path)
         stream = file if compression is None else inflated(path, file, compression)
@@ -227,6 +234,7 @@ def open_text_bytes(path: Path) -> Iterator[BinaryIO]:
         if head.startswith(UTF8_BOM):
             stream.read(len(UTF8_BOM))
         yield stream
+        opened.check(path, FileState.of_open(file.fileno()))
 
 
 def explained(path: Path, error: Exception, where: str) -> InvalidInput:

@@ -24,6 +24,7 @@ from seqd.errors import (
     UploadLost,
     UserError,
 )
+from seqd.inputs.file_state import changed
 from seqd.inputs.paths import compression_of, require_root
 from seqd.ledger.ingests import FEW_UNITS
 from seqd.ledger.units import Unit
@@ -122,8 +123,16 @@ class Ingest:
         except REDIS_ERRORS:
             raise
         except (UserError, OSError, MemoryError) as error:
+            reason = self._change_behind(error, claim.job, unit)
             self._forget(unit)
-            self._fail_or_release(unit, error)
+            self._fail_or_release(unit, reason)
+
+    def _change_behind(self, error: Exception, job: Job, unit: Unit) -> Exception:
+        """Return what is wrong with a file: that it changed, whatever its parts seem to be then."""
+        reading, source = self._readings.get(unit.job_id), job.source
+        if isinstance(source, FileSource) and reading is not None and reading.has_changed():
+            return changed(source.path, "it was written to")
+        return error
 
     def _fail_or_release(self, unit: Unit, error: Exception) -> None:
         """Release the unit where this machine cannot read what another may; else fail the job.

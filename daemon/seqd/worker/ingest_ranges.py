@@ -19,6 +19,7 @@ from typing import Literal
 
 from seqd.errors import REDIS_ERRORS, InvalidInput, Stopped, UserError
 from seqd.inputs.duplicates import DigestGuard, digests_of, refuse_suspects
+from seqd.inputs.file_state import changed
 from seqd.inputs.items import ItemRules
 from seqd.inputs.paths import require_root
 from seqd.inputs.reading import FileItems
@@ -32,7 +33,7 @@ from seqd.ledger.units import Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import sentence_of
-from seqd.worker.ingest_reading import FileReading, changed, rules_of, take_slice
+from seqd.worker.ingest_reading import FileReading, rules_of, take_slice
 from seqd_schemas import FileSource, Job, from_stored
 
 log = logging.getLogger(__name__)
@@ -215,8 +216,6 @@ class SharedReading:
         self._ledger, self._worker, self._job, self._source = ledger, worker, job, source
         self._roots, self._rules, self._unit_items = roots, rules, unit_items
         self._place = self._start = reading.place
-        items = self._items_at(self._place)
-        self._items, self._inode = items, items.state().inode
         #: Has the file open that was shared, whatever takes its place; none of its units was read
         #: again by it so far.
         self._opened = reading
@@ -224,7 +223,7 @@ class SharedReading:
         self._is_replaced = False
         self._guard = DigestGuard()
         self._in_front: Generator[str] | None = None
-        self._plan = RangePlan(items, self._place, unit_items)
+        self._plan = RangePlan(self._items_at(self._place), self._place, unit_items)
         self._offered = deque[Range]()
         self._own: _Own | None = None
         #: When what is next began to be waited for; None where it is not.
@@ -304,12 +303,16 @@ class SharedReading:
             self._in_front.close()
 
     def _look_at_file(self) -> None:
-        """Raise _Replaced where another file has taken the place of this one."""
+        """Raise _Replaced where another file has taken the place of this one.
+
+        InvalidInput where it was written to.
+        """
         if self._has_been_replaced():
             raise _Replaced
+        self._opened.refuse_changed()
 
     def _has_been_replaced(self) -> bool:
-        self._is_replaced = self._is_replaced or self._items.state().inode != self._inode
+        self._is_replaced = self._is_replaced or self._opened.is_replaced()
         return self._is_replaced
 
     def _add_opened(self, unit: Unit) -> AddOutcome:
@@ -408,6 +411,7 @@ class SharedReading:
         if read is None:
             self._finish_own()
             return "end" if own.taken is None else "waits"
+        self._look_at_file()  # what was read now was of the same file
         packed, one, digests = read
         if one.begins.units == self.next_unit:
             behind = one.end_behind(self._place)
@@ -481,7 +485,7 @@ class SharedReading:
         if not reading.is_at(self._place):
             reading.close()
             self._look_at_file()
-            raise changed(self._source)
+            raise changed(self._source.path, "it has another size or time")
         return reading
 
     def _items_at(self, place: IngestPosition) -> FileItems:

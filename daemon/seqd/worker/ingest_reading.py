@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from seqd.analysis.sweeps import combinations_of
-from seqd.errors import InvalidInput
 from seqd.hookspecs import Model
 from seqd.inputs.duplicates import DuplicateGuard
+from seqd.inputs.file_state import changed
 from seqd.inputs.items import ItemRules, task_rules
-from seqd.inputs.paths import shown
 from seqd.inputs.reading import FileItems
 from seqd.inputs.streams import START, FilePosition
 from seqd.kinds import KINDS
@@ -40,9 +39,6 @@ from seqd_schemas import (
 #: to stop.
 SLICE_IDS = 262_144
 _CHECK_IDS = 4_096
-
-#: Bytes of the two ends of a unit that its checksum covers, beside its length.
-_CHECKED_BYTES = 4_096
 
 
 def rules_of(job: Job, described: Callable[[str], Model]) -> ItemRules:
@@ -158,15 +154,14 @@ class FileReading:
         position = START if start is None else FilePosition(start.offset, start.line)
         self._source = source
         self._items = FileItems(source, roots=roots, rules=rules, start=position)
-        self._state = self._items.state()
         #: What is in front of the next unit.
         self.place = IngestPosition(
             units=0 if start is None else start.units,
             entries=0 if start is None else start.entries,
             offset=position.offset,
             line=position.line,
-            file_bytes=self._state.size_bytes,
-            modified_ns=self._state.modified_ns,
+            file_bytes=self._items.state.size_bytes,
+            modified_ns=self._items.state.modified_ns,
             checksum=0 if start is None else start.checksum,
         )
         self._guard = guard or DuplicateGuard(self.place.entries)
@@ -174,6 +169,8 @@ class FileReading:
         self._begins_inside = position != START
         self._chunks = chunks_of(self._guarded(), unit_items, self.place.entries)
         self._waiting: PackedChunk | None = None
+        #: Of the unit that waits.
+        self._checksum = 0
 
     @classmethod
     def opened(
@@ -197,20 +194,23 @@ class FileReading:
         if stored is None or stored.units > units:
             return at(None)._skip_to(units)
         reading = at(stored)
-        if reading._state.size_bytes != stored.file_bytes:
-            raise changed(source)
-        if reading._state.modified_ns == stored.modified_ns:
+        if reading.place.file_bytes != stored.file_bytes:
+            raise changed(source.path, "it has another size")
+        if reading.place.modified_ns == stored.modified_ns:
             return reading._skip_to(units)
         # Perhaps a copy on another machine, with a time of its own: its units tell.
         reading = at(None)._skip_to(stored.units)
         place = reading.place
         if place.checksum != stored.checksum or place.entries != stored.entries:
-            raise changed(source)
+            raise changed(source.path, "its first units are others")
         return reading._skip_to(units)
 
     def unit(self) -> PackedChunk | None:
         """Return the next unit."""
-        self._waiting = self._waiting or _packed(next(self._chunks, None))
+        if self._waiting is None and (chunk := next(self._chunks, None)) is not None:
+            self._waiting = PackedChunk(chunk)
+            # Of all of it: 0.5 ms for 512 reviews, which take 9 ms to read.
+            self._checksum = zlib.crc32(self._waiting.entries)
         return self._waiting
 
     @property
@@ -243,7 +243,7 @@ class FileReading:
             entries=self.place.entries + self._waiting.size,
             offset=offset,
             line=line,
-            checksum=_checksum(self._waiting),
+            checksum=self._checksum,
         )
         return ReadUnit(replace(self.place, checksum=0), ends)
 
@@ -266,15 +266,24 @@ class FileReading:
         is_last = take_slice(self._in_front, self._take_ids, should_stop)
         if is_last:
             self._guard.finish()
+            self.refuse_changed()
         return is_last
+
+    def refuse_changed(self) -> None:
+        """Raise InvalidInput where the open file was written to."""
+        if self.has_changed():
+            raise changed(self._source.path, "it was written to")
 
     def has_changed(self) -> bool:
         """Return True when the open file was written to.
 
         One that another file has taken the place of is read to its end as it was.
         """
-        now = self._items.state()
-        return now.inode == self._state.inode and now != self._state
+        return self._items.has_changed()
+
+    def is_replaced(self) -> bool:
+        """Return True when another file is in the place of the open one, or none."""
+        return self._items.is_replaced()
 
     def close(self) -> None:
         """Close the file, also where the garbage collector takes its time."""
@@ -293,7 +302,7 @@ class FileReading:
     def _skip_to(self, unit: int) -> "FileReading":
         while self.next_unit < unit:
             if self.unit() is None:
-                raise changed(self._source)
+                raise changed(self._source.path, "it ends before the units that were read")
             self.advance()
         return self
 
@@ -303,15 +312,6 @@ class FileReading:
             yield entry
         if not self._begins_inside:
             self._guard.finish()
-
-
-def changed(source: FileSource) -> InvalidInput:
-    """Return the error for a file that is another than its first units came from."""
-    return InvalidInput(
-        f"{shown(source.path)} was changed while it was read: what follows would not fit what was "
-        "read before. The results so far stay readable. Hand the job in again when nobody writes "
-        "to the file any more"
-    )
 
 
 def take_slice(
@@ -332,9 +332,3 @@ def take_slice(
 
 def _packed(chunk: ItemChunk | None) -> PackedChunk | None:
     return None if chunk is None else PackedChunk(chunk)
-
-
-def _checksum(unit: PackedChunk) -> int:
-    content = unit.entries
-    ends = content[:_CHECKED_BYTES] + content[-_CHECKED_BYTES:]
-    return zlib.crc32(b"%d %d " % (unit.size, len(content)) + ends)

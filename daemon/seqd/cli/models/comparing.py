@@ -46,7 +46,7 @@ from seqd.client.comparing import (
     rate_of,
     refuse_same,
 )
-from seqd.errors import InvalidData, InvalidInput, InvalidRequest
+from seqd.errors import InvalidData, InvalidRequest
 from seqd.kinds import CLASSIFY, GENERATE
 from seqd_schemas import (
     Item,
@@ -126,7 +126,6 @@ class _Run:
 
     def compare(self, refs: tuple[str, str], outlet: "Outlet | None") -> Comparison:
         """Return the comparison, and write each changed item into the outlet."""
-        before = self._feed.fingerprint()
         truths, sample = self._look()
         samples = [self._sampled(ref, sample) for ref in refs]
         if all(answers.knows_classes for answers in samples):
@@ -147,7 +146,6 @@ class _Run:
             self._answer(refs[0], first, lambda result, text: None),
             self._answer(refs[1], second, note),
         )
-        self._refuse_another_file(first, second, before)
         self._refuse_labels(truths, refs, first, second)
         if outlet is not None:
             _place(outlet, self._given)
@@ -272,15 +270,6 @@ class _Run:
             f"file has {named_labels(truths)}; {theirs}. Map them: {hint}. Or name another field "
             f"than {self._given.class_field!r} by --label-field."
         )
-
-    def _refuse_another_file(
-        self, first: Answers, second: Answers, before: "list[int] | None"
-    ) -> None:
-        if not first.has_the_items_of(second) or self._feed.fingerprint() != before:
-            raise InvalidInput(
-                f"{self._name} changed while it was read, so the two versions were not given the "
-                "same items. Compare them again, on a file that nobody writes"
-            )
 
 
 def _texts_kept(feed: Feed, texts: "deque[str]") -> Iterator[Item | RefusedItem]:

@@ -1,0 +1,74 @@
+"""The state of a file or folder, by which a reading sees that it was written to meanwhile."""
+
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from seqd.errors import InvalidInput
+from seqd.inputs.paths import shown
+
+
+class FileState(NamedTuple):
+    """What changes with a file's content; of a folder, with that of any `LABEL/*` in it.
+
+    A file system notes the time of a change as exactly as its clock ticks, mostly 4 ms.
+    """
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the state of what is at a path now; all 0 where nothing is there any more."""
+        try:
+            status = path.stat()
+            if not stat.S_ISDIR(status.st_mode):
+                return cls._of(status)
+            inner = [one for name in os.scandir(path) if name.is_dir() for one in _within(name)]
+        except OSError:
+            return cls(0, 0, 0, 0)
+        size_bytes = sum(one.st_size for one in inner)
+        modified_ns = max(one.st_mtime_ns for one in [status, *inner])
+        return cls(status.st_dev, status.st_ino, size_bytes, modified_ns)
+
+    @classmethod
+    def of_open(cls, descriptor: int) -> Self:
+        """Return the state of an open file, whatever has taken its place at its path."""
+        return cls._of(os.fstat(descriptor))
+
+    @classmethod
+    def _of(cls, status: os.stat_result) -> Self:
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def is_of_another(self, now: "FileState") -> bool:
+        """Return True where `now` is of another file than this, or of none."""
+        return (self.device, self.inode) != (now.device, now.inode)
+
+    def check(self, path: Path, now: "FileState") -> None:
+        """Raise InvalidInput, with what is different, where `now` is another state than this."""
+        if now == self:
+            return
+        if not now.inode:
+            raise changed(path, "it is not there any more")
+        if self.is_of_another(now):
+            raise changed(path, "it is another file now")
+        if self.size_bytes != now.size_bytes:
+            raise changed(path, f"it had {self.size_bytes:,} bytes and has {now.size_bytes:,}")
+        raise changed(path, "it was written to")
+
+
+def changed(path: str | Path, what: str) -> InvalidInput:
+    """Return the error for an input of which what was read is no one state."""
+    return InvalidInput(
+        f"{shown(path)} was changed while it was read: {what}. What follows would not fit what was "
+        "read before. Hand it in again once nobody writes to it any more"
+    )
+
+
+def _within(folder: os.DirEntry[str]) -> list[os.stat_result]:
+    """Return what is known of a folder and of each file in it, which may be tens of thousands."""
+    with os.scandir(folder) as files:
+        return [folder.stat(), *(file.stat(follow_symlinks=False) for file in files)]

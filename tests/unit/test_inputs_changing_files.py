@@ -1,0 +1,198 @@
+"""What is read of a file is one state of it, from the first byte to the last, at every door."""
+
+import gzip
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from seqd.cli.sources import feed_of, local_input
+from seqd.errors import InvalidInput
+from seqd.inputs.datasets import FileDataset
+from seqd.inputs.reading import FileItems
+from seqd_schemas import FileFormat, FileSource
+
+ROWS = 20_000
+
+
+def csv_of(word: str, rows: int = ROWS) -> bytes:
+    return b"text,label\n" + b"".join(b"%s %d,x\n" % (word.encode(), n) for n in range(rows))
+
+
+def shortened(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def rewritten_in_place(path: Path) -> None:
+    content = path.read_bytes()
+    with path.open("r+b") as file:  # not truncated: the same size, never another
+        file.seek(len(content) // 2)
+        file.write(content[len(content) // 2 :].replace(b"text", b"TEXT"))
+
+
+def rewritten_longer(path: Path) -> None:
+    path.write_bytes(csv_of("another text"))
+
+
+def appended(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"one more,x\n")
+
+
+def replaced(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(csv_of("TEXT"))
+    other.rename(path)
+
+
+IN_PLACE = [shortened, rewritten_in_place, rewritten_longer, appended]
+Change = Callable[[Path], None]
+
+
+def written(path: Path, content: bytes) -> Path:
+    """Write a file, and let it be older than the tick of any file system's clock."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (0, 0))
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return written(tmp_path / "a.csv", csv_of("text"))
+
+
+def begun(reading: Iterator[object]) -> Iterator[object]:
+    """Return a reading that has the file open."""
+    next(reading)
+    return reading
+
+
+def items(path: Path) -> Iterator[object]:
+    return FileItems(FileSource(path=str(path))).entries()
+
+
+def local_items(path: Path) -> Iterator[object]:
+    return local_input(path).items(lambda value: None)
+
+
+def records(path: Path) -> Iterator[object]:
+    return FileDataset(FileSource(path=str(path))).records()
+
+
+def segments(path: Path) -> Iterator[object]:
+    source = FileSource(path=str(path), format=FileFormat.LINES)
+    return FileDataset(source).segments()
+
+
+@pytest.mark.parametrize("change", IN_PLACE)
+@pytest.mark.parametrize("read", [items, local_items, records])
+def test_a_file_that_changes_while_it_is_read_is_refused_with_the_reason(
+    path: Path, read: Callable[[Path], Iterator[object]], change: Change
+) -> None:
+    reading = begun(read(path))
+    change(path)
+
+    with pytest.raises(InvalidInput) as raised:
+        list(reading)
+
+    assert str(raised.value).startswith(f"{path} was changed while it was read: it ")
+
+
+def test_the_reason_says_what_is_different(path: Path) -> None:
+    reading, size_bytes = begun(items(path)), path.stat().st_size
+    appended(path)
+
+    with pytest.raises(InvalidInput) as raised:
+        list(reading)
+
+    assert str(raised.value) == (
+        f"{path} was changed while it was read: it had {size_bytes:,} bytes and has "
+        f"{size_bytes + 11:,}. What follows would not fit what was read before. Hand it in again "
+        "once nobody writes to it any more"
+    )
+
+
+@pytest.mark.parametrize("change", IN_PLACE)
+def test_a_running_text_that_changes_while_it_is_read_is_refused(
+    path: Path, change: Change
+) -> None:
+    written(path, csv_of("text") * 8)  # more than a segment
+    reading = begun(segments(path))
+    change(path)
+
+    with pytest.raises(InvalidInput, match="was changed while it was read"):
+        list(reading)
+
+
+def test_a_file_that_another_takes_the_place_of_is_read_to_its_end_as_it_was(path: Path) -> None:
+    reading = begun(items(path))
+    replaced(path)
+
+    assert len(list(reading)) == ROWS - 1
+
+
+@pytest.mark.parametrize("change", [*IN_PLACE, replaced, Path.unlink])
+@pytest.mark.parametrize(
+    "opened", [local_input, lambda path: FileDataset(FileSource(path=str(path)))]
+)
+def test_a_second_reading_is_of_the_same_state(
+    path: Path, opened: Callable[[Path], object], change: Change
+) -> None:
+    source = opened(path)
+    read = source.entries if hasattr(source, "entries") else source.records  # type: ignore[attr-defined]
+    assert len(list(read())) == ROWS
+    change(path)
+
+    with pytest.raises(InvalidInput):
+        next(iter(read()))
+
+
+def test_a_compressed_file_that_is_written_anew_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv.gz", gzip.compress(csv_of("text")))
+    reading = begun(items(path))
+    appended(path)
+
+    with pytest.raises(InvalidInput):
+        list(reading)
+
+
+def test_a_parquet_file_that_is_written_anew_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = pa.table({"text": [f"text {n}" for n in range(ROWS)]})
+    pq.write_table(table, path)
+    reading = begun(local_items(path))
+    pq.write_table(table.slice(0, ROWS // 2), path)
+
+    with pytest.raises(InvalidInput):
+        list(reading)
+
+
+@pytest.mark.parametrize("change", [shortened, rewritten_in_place, appended, replaced, Path.unlink])
+@pytest.mark.parametrize("read", [items, local_items, records])
+def test_a_folder_in_which_a_file_changes_is_refused(
+    tmp_path: Path, read: Callable[[Path], Iterator[object]], change: Change
+) -> None:
+    for name in ("neg/0.txt", "neg/1.txt", "pos/0.txt", "pos/1.txt"):
+        written(tmp_path / name, b"a text of " + name.encode())
+    reading = begun(read(tmp_path))
+    change(tmp_path / "neg" / "0.txt")  # which was read before
+
+    with pytest.raises(InvalidInput, match="was changed while it was read"):
+        list(reading)
+
+
+def test_a_pipe_is_no_file_and_is_read_to_its_end(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, b"".join(json.dumps({"text": f"text {n}"}).encode() + b"\n" for n in range(9)))
+    os.close(write)
+
+    with feed_of(f"/dev/fd/{read}", [], {}) as feed:
+        entries = list(feed)
+
+    os.close(read)
+    assert len(entries) == 9
