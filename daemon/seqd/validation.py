@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 #: Longest value that a message shows, in characters.
 _SHOWN_CHARS = 200
@@ -30,16 +31,31 @@ class Fault(NamedTuple):
 
 
 def faults_of(error: "ValidationError") -> tuple[Fault, ...]:
-    """Return all that is wrong, at least one fault, in the order of the fields."""
+    """Return all that is wrong, at least one fault, in the order of the fields.
+
+    Unknown fields come first: the name of one that is missing may have been meant by them.
+    """
+    found = error.errors(include_url=False, include_context=False)
+    missing = [one["loc"] for one in found if one["type"] == "missing"]
+    found.sort(key=lambda one: one["type"] != "extra_forbidden")
     return tuple(
         Fault(
             field=".".join(str(part) for part in one["loc"]),
             value=shown(one["input"]) if one["loc"] and one["type"] != "missing" else None,
-            allowed=one["msg"].removeprefix("Value error, "),
+            allowed=_allowed(one, missing),
             rule=one["type"],
         )
-        for one in error.errors(include_url=False, include_context=False)
+        for one in found
     )
+
+
+def _allowed(one: "ErrorDetails", missing: Iterable[tuple[int | str, ...]]) -> str:
+    if one["type"] != "extra_forbidden":
+        return one["msg"].removeprefix("Value error, ")
+    place = one["loc"][:-1]
+    beside = [str(loc[-1]) for loc in missing if loc[:-1] == place]
+    lacks = f"; {listed(beside)} is missing" if beside else ""
+    return f"there is no such field{lacks}"
 
 
 def fault_sentence(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from builders import a_classify_job
+from builders import a_chunk, a_classify_job
 from cli_builders import here
 from ledger_fixtures import Environment
 
@@ -62,6 +62,23 @@ def test_the_tenants_of_jobs_are_listed_where_there_are_several(
     assert beside[0].split()[:3] == ["job", "tenant", "kind"]
     assert [line.split()[:2] for line in beside[1:3]] == [["j2", "shop"], ["j1", "acme"]]
     assert beside[0] in status
+
+
+def test_the_list_of_jobs_tells_an_upload_that_is_not_complete_and_one_that_was_abandoned(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = environment.submit(chunk=a_chunk(), job_id="silent")
+    environment.submit(chunk=a_chunk(), job_id="sending")
+    now_ms = environment.ledger.fleet.now_ms()
+    environment.redis.zadd(environment.keys.uploads(), {silent: now_ms - 900_001})
+    environment.ledger.control.fail_abandoned(900.0, now_ms)
+
+    listed = here(capsys, "jobs", "list").out.splitlines()
+
+    rows = {line.split()[0]: line for line in listed[1:]}
+    assert "failed: upload_abandoned" in rows["silent"]
+    assert "upload not complete" not in rows["silent"]
+    assert "0/2, upload not complete" in rows["sending"]
 
 
 def test_an_empty_list_says_whether_nothing_is_there_or_nothing_matches(

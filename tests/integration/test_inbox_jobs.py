@@ -79,7 +79,12 @@ def test_the_same_entry_twice_makes_one_job(producer, client):
         (
             a_request(["a"], colour="red"),
             "invalid_request",
-            "classify.colour: Extra inputs are not",
+            "classify.colour: there is no such field",
+        ),
+        (
+            a_request(["a"], source={"type": "inline", "items": [{"id": "r1", "text": "a"}]}),
+            "invalid_request",
+            "classify.source.inline.items.0.id: there is no such field; custom_id is missing",
         ),
         (a_request(["a"], model="ecko"), "unknown_model", "Did you mean 'echo'?"),
         (a_request(["a"], model="echo@999"), "unknown_model", "model 'echo' has no version 999"),
@@ -102,6 +107,7 @@ def test_the_same_entry_twice_makes_one_job(producer, client):
         "garbage",
         "no-object",
         "field",
+        "field of an item",
         "model",
         "version",
         "parameter",

@@ -16,8 +16,11 @@ import pytest
 
 from readme_blocks import ROOT, blocks_of
 from seqd.ledger import connect
+from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint
+from seqd.local.redis_server import EmbeddedServer
+from seqd.settings import Settings
 from tcp_proxy import TcpProxy
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import QUICK, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -110,13 +113,6 @@ RESULTS = [
 ]
 
 
-def assert_events_then_results(told: Followed) -> None:
-    events = [line.strip() for line in told.lines[:-2]]
-    assert (events[0], events[-1]) == ("queued", "completed")
-    assert events.count("queued") == events.count("completed") == 1
-    assert told.lines[-2:] == RESULTS
-
-
 def test_the_program_in_node_can_be_read_by_node(tmp_path: Path) -> None:
     path = write_block("js", tmp_path)
 
@@ -131,51 +127,111 @@ def test_the_program_in_node_can_be_read_by_node(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_program_in_node_hands_a_job_in_and_reads_its_results(
-    node_project: Path, empty_cluster: Cluster
-) -> None:
-    path = write_block("js", node_project)
+@dataclass(frozen=True)
+class Program:
+    """A program of the guide, ready to run."""
 
-    told = follow_over_a_lost_connection(empty_cluster, [tool("node"), str(path)], node_project)
-
-    assert_events_then_results(told)
+    language: str
+    command: list[str]
+    folder: Path
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_program_in_go_hands_a_job_in_and_reads_its_results(
-    empty_cluster: Cluster, tmp_path: Path
-) -> None:
+def built_go(folder: Path) -> list[str]:
+    """Build the program in Go in a folder that is its module."""
     go = tool("go")
-    write_block("go", tmp_path)
-    subprocess.run([go, "mod", "init", "example"], cwd=tmp_path, capture_output=True, check=True)
-    download([go, "get", GO_PACKAGE], tmp_path)
+    write_block("go", folder)
+    subprocess.run([go, "mod", "init", "example"], cwd=folder, capture_output=True, check=True)
+    download([go, "get", GO_PACKAGE], folder)
     built = subprocess.run(
-        [go, "build", "-o", "example", "."], cwd=tmp_path, capture_output=True, timeout=_TOOL_S
+        [go, "build", "-o", "example", "."], cwd=folder, capture_output=True, timeout=_TOOL_S
     )
     assert built.returncode == 0, built.stderr
+    return [str(folder / "example")]
 
-    told = follow_over_a_lost_connection(empty_cluster, [str(tmp_path / "example")], tmp_path)
 
-    assert_events_then_results(told)
+@pytest.fixture(scope="module", params=["js", "go", "java"])
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Each program of the guide; skipped without its tools."""
+    language: str = request.param
+    if language == "js":
+        project: Path = request.getfixturevalue("node_project")
+        return Program("js", [tool("node"), str(write_block("js", project))], project)
+    folder = tmp_path_factory.mktemp(language)
+    if language == "go":
+        return Program("go", built_go(folder), folder)
+    tool("javac")  # `java` alone cannot run a source
+    return Program("java", [tool("java"), str(write_block("java", folder))], folder)
+
+
+def events_and_results(program: Program, lines: list[str]) -> tuple[list[str], list[str]]:
+    """Return the names of the events that a program printed, and its results."""
+    if program.language != "java":
+        return [line.strip() for line in lines[:-2]], lines[-2:]
+    records = [json.loads(line) for line in lines]
+    return (
+        [record["event"] for record in records if "event" in record],
+        [f"{one['custom_id']} {one['output']['label']}" for one in records if "custom_id" in one],
+    )
 
 
 @pytest.mark.slow
-def test_a_program_in_java_hands_a_job_in_and_reads_its_results(
-    empty_cluster: Cluster, tmp_path: Path
+@pytest.mark.timeout(300)
+def test_a_program_hands_a_job_in_and_reads_its_results(
+    program: Program, empty_cluster: Cluster
 ) -> None:
-    tool("javac")  # `java` alone cannot run a source
-    path = write_block("java", tmp_path)
+    told = follow_over_a_lost_connection(empty_cluster, program.command, program.folder)
 
-    told = follow_over_a_lost_connection(empty_cluster, [tool("java"), str(path)], tmp_path)
-
-    records = [json.loads(line) for line in told.lines]
-    events = [record["event"] for record in records if "event" in record]
-    results = [record for record in records if "custom_id" in record]
+    events, results = events_and_results(program, told.lines)
     assert (events[0], events[-1]) == ("queued", "completed")
-    assert [f"{one['custom_id']} {one['output']['label']}" for one in results] == RESULTS
+    assert events.count("queued") == events.count("completed") == 1
+    assert results == RESULTS
+
+
+def run_with(program: Program, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: one for name, one in os.environ.items() if not name.startswith("SEQD_")}
+    return subprocess.run(
+        program.command,
+        cwd=program.folder,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=_PROGRAM_S,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_program_takes_the_socket_of_the_server_that_seqd_up_starts(
+    program: Program, tmp_path: Path
+) -> None:
+    with EmbeddedServer(Settings(data_dir=tmp_path)) as server:
+        settings = Settings(redis_url=server.url, data_dir=tmp_path / "seqd", **QUICK)
+        cluster = Cluster(settings, tmp_path)
+        try:
+            cluster.start_ready()
+            endpoint = read_endpoint(server.folder / ENDPOINT_NAME)
+            assert endpoint is not None and endpoint.url.startswith("unix://default:")
+
+            ended = run_with(program, SEQD_REDIS_URL=endpoint.url)
+        finally:
+            cluster.close()
+
+    assert ended.returncode == 0, ended.stderr
+    events, results = events_and_results(program, ended.stdout.splitlines())
+    assert (events[-1], results) == ("completed", RESULTS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_program_without_an_address_says_at_once_what_to_set(program: Program) -> None:
+    ended = run_with(program)
+
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(
+        "Set SEQD_REDIS_URL, to redis://… or to the `url` in seqd's redis/endpoint.json"
+    )
+    assert ended.returncode == 2
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,7 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
 
 @pytest.mark.slow
 def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):
-    hand_in, hand_in_again, look, follow, fetch, fetch_small = [
+    hand_in, hand_in_again, look, follow, fetch, fetch_small, address = [
         block.text for block in blocks_of(SERVICES_GUIDE, "sh")
     ]
 
@@ -142,7 +142,9 @@ def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):
         assert time.monotonic() < deadline, "the job did not complete"
     assert shell.run(fetch, ("bash", "-euo", "pipefail")) == ""  # those of a larger job
     results = shell.run(fetch_small, ("bash", "-euo", "pipefail")).splitlines()
+    where = shell.run(f'{address}\necho "$SEQD_REDIS_URL"', ("bash", "-euo", "pipefail"))
 
+    assert where.startswith("unix://default:")
     assert '"outcome":"accepted","id":"my-job-1","job_id":"my-job-1","created":false' in _plain(
         answers
     )

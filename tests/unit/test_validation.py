@@ -3,7 +3,7 @@
 from typing import Self
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from seqd.validation import did_you_mean, fault_sentence, faults_of, listed, shown
 
@@ -99,3 +99,18 @@ def test_a_wrong_name_is_answered_with_those_that_there_are() -> None:
     assert listed([]) == "none"
     assert did_you_mean("marcov", ["markov", "char_lstm"]) == " Did you mean 'markov'?"
     assert did_you_mean("SEQD_X", ["SEQD_LEASE_S"], prefix="SEQD_") == ""
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    units: int = Field(default=8, ge=1)
+
+
+def test_an_unknown_field_is_named_before_the_one_that_is_missing_for_it() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Closed.model_validate({"units": 0, "txt": "a", **{f"junk{n}": n for n in range(300)}})
+
+    sentence = fault_sentence(caught.value, shows_value=False)
+    assert sentence == "txt: there is no such field; text is missing"

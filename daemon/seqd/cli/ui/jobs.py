@@ -21,6 +21,7 @@ from seqd_schemas import (
     ModelReference,
     RunJob,
     RunSource,
+    has_upload,
 )
 
 _COLUMNS = ("job", "kind", "model", "state", "done", "age")
@@ -165,7 +166,7 @@ def _row(record: JobRecord, now_ms: int) -> tuple[str, ...]:
         record.job_id,
         _kind(record),
         _model(record),
-        str(record.state),
+        _state(record),
         _done(record),
         age(record.created_at_ms, now_ms),
     )
@@ -176,12 +177,20 @@ def _kind(record: JobRecord) -> str:
     return f"{record.kind} {record.job.task}" if isinstance(record.job, RunJob) else record.kind
 
 
+def _state(record: JobRecord) -> str:
+    """Return the state; of a job that failed with why, such as an upload that was abandoned."""
+    return str(record.state) + (f": {record.failure.code}" if record.failure else "")
+
+
 def _done(record: JobRecord) -> str:
+    is_uploading = has_upload(record.job) and not record.sealed and not record.state.is_terminal
+    upload = "upload not complete" if is_uploading else ""
     if not KINDS[record.kind].has_items:
-        return ""
+        return upload
     counts = record.counts
-    errors = f", {counted(counts.errored, 'error')}" if counts.errored else ""
-    return f"{count(counts.done)}/{count(counts.total)}{errors}"
+    errors = counted(counts.errored, "error") if counts.errored else ""
+    done = f"{count(counts.done)}/{count(counts.total)}"
+    return ", ".join(filter(None, (done, errors, upload)))
 
 
 def _model(record: JobRecord) -> str:
