@@ -158,8 +158,8 @@ def _commands_of_pods() -> Iterator[Command]:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 words = container[probe].get("exec", {}).get("command")
                 if words is not None:
-                    assert words[0] == "seqd", where
-                    yield Command(where, tuple(words[1:]))
+                    assert words[0] == "seqd-probe", where
+                    yield Command(where, ("probe", *words[1:]))
     for path in (DOCKER / "k8s" / "overlays").rglob("*.yaml"):
         for step in patches(path):
             if step["path"].endswith("/args"):

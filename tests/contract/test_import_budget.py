@@ -110,6 +110,15 @@ def test_help_imports_no_library_but_that_of_the_command_line(tmp_path):
     assert not modules & (NOT_FOR_A_SUBMIT - listed | {"pydantic", "redis", "seqd_schemas.base"})
 
 
+def test_a_probe_of_a_worker_that_has_not_started_imports_no_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEQD_WORKER", "w1")
+
+    modules, _ = modules_of_command(tmp_path, "probe", "live")
+
+    assert "seqd.local.probes" in modules
+    assert not modules & {"typer", "pydantic", "redis"}
+
+
 @pytest.mark.parametrize("probe", [("live",), ("ready",), ("model", "echo")])
 def test_a_probe_imports_no_library_at_all(tmp_path, monkeypatch, probe):
     """It runs every few seconds beside each worker, where the command line's take 0.2 s a call."""
@@ -118,7 +127,7 @@ def test_a_probe_imports_no_library_at_all(tmp_path, monkeypatch, probe):
     folder.file("w1", HEARTBEAT).write_text(str(Heartbeat.now()))
     echo = ModelReadiness(serves=True, trains=False, in_service=1, loaded=(1,))
     said = Readiness(1, "ready", 30.0, required=(), models={"echo": echo}, unfit=())
-    write_readiness(folder.file("w1", READINESS), said)
+    write_readiness(folder.file("w1", READINESS), said, is_ready=True)
     monkeypatch.setenv("SEQD_WORKER", "w1")
 
     modules, printed = modules_of_command(tmp_path, "probe", *probe)

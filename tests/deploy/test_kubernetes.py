@@ -186,7 +186,8 @@ def test_each_selector_selects_the_pods_that_it_means(overlay: str) -> None:
             policy["metadata"]["name"],
             selected(policy["spec"]["podSelector"].get("matchLabels", {})),
         )
-        assert found == (list(labels) if name == "seqd" else [name])
+        pod = "seqd-serving" if name == "seqd-deletion-cost" else name
+        assert found == (list(labels) if name == "seqd" else [pod])
     (monitor,) = of_kind(overlay, "ServiceMonitor")
     service = named(overlay, "Service", "seqd-exporter")
     assert labels_match(monitor["spec"]["selector"]["matchLabels"], service["metadata"]["labels"])
@@ -245,25 +246,72 @@ def test_a_gpu_is_asked_for_by_the_device_plugin_or_by_a_claim() -> None:
             template = named(overlay, "ResourceClaimTemplate", claim["resourceClaimTemplateName"])
             (request,) = template["spec"]["spec"]["devices"]["requests"]
             assert request["exactly"]["count"] == 1
-    for overlay in ("gpu", "gpu-dra"):
-        exporter = pod_of(named(overlay, "Deployment", "seqd-exporter"))
-        assert exporter["containers"][0]["image"] == "seqd:cpu"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_cluster_needs_one_image(overlay: str) -> None:
+    images = {
+        container["image"]
+        for workload in of_kind(overlay, *WORKLOADS)
+        for container in pod_of(workload)["containers"]
+    }
+
+    assert images == {"seqd:cpu" if overlay == "cpu" else "seqd:gpu"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_one_probe_that_is_missed_takes_no_worker_out(overlay: str) -> None:
+    for name, kind in (("seqd-serving", "Deployment"), ("seqd-training", "StatefulSet")):
+        (container,) = pod_of(named(overlay, kind, name))["containers"]
+        for probe in ("livenessProbe", "readinessProbe"):
+            assert container[probe]["failureThreshold"] >= 2
+            # What costs no start of Python; `test_probes.py` measures it.
+            assert container[probe]["exec"]["command"][0] == "seqd-probe"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_leaves_a_pod_goes_to_peers_that_are_named(overlay: str) -> None:
+    policies = of_kind(overlay, "NetworkPolicy")
+    rules = [rule for policy in policies for rule in policy["spec"].get("egress", ())]
+
+    assert rules and all(rule["to"] and rule["ports"] for rule in rules)
+    assert all(peer for rule in rules for peer in rule["to"])
+    (redis,) = [rule for rule in rules if {"protocol": "TCP", "port": 6379} in rule["ports"]]
+    assert redis["to"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "redis"}}}
+    ]
+
+
+def test_without_keda_no_pod_may_patch_a_pod_or_has_a_token(tmp_path: Path) -> None:
+    documents_ = built_in(own_overlay(tmp_path, "base"))
+
+    pods = [pod_of(one) for one in documents_ if one["kind"] in WORKLOADS]
+    assert [pod["automountServiceAccountToken"] for pod in pods] == [False] * 3
+    assert not [pod for pod in pods if "serviceAccountName" in pod]
+    named_ = {entry["name"] for pod in pods for c in pod["containers"] for entry in c["env"]}
+    assert not named_ & {"SEQD_POD_DELETION_COST", "POD_NAME", "POD_NAMESPACE"}
+    assert not [one for one in documents_ if one["kind"] in ("Role", "RoleBinding")]
+
+
+def own_overlay(folder: Path, resource: str, *components: str) -> Path:
+    """Make the overlay of somebody who builds on a folder of `k8s/`, with these components."""
+    files = Path(os.path.relpath(DOCKER / "k8s", folder.resolve()))
+    own = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "seqd",
+        "resources": [str(files / resource)],
+        "components": [str(files / "components" / name) for name in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    return folder
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
     """Return the overlay of somebody who has added the component `monitoring`."""
     folder = tmp_path_factory.mktemp("watched")
-    files = Path(os.path.relpath(DOCKER / "k8s", folder.resolve()))
-    own = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": "seqd",
-        "resources": [str(files / "overlays" / "cpu")],
-        "components": [str(files / "components" / "monitoring")],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(own))
-    return built_in(folder)
+    return built_in(own_overlay(folder, "overlays/cpu", "monitoring"))
 
 
 def test_the_objects_of_the_monitoring_are_as_their_crds_and_the_api_want_them(

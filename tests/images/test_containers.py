@@ -148,8 +148,12 @@ def test_health_fails_while_no_worker_lives(storage: Storage, cpu: str, redis_se
             lambda: storage.podman("exec", "idle", "true", check=False).status == 0, "it runs", 30
         )
         health = storage.podman("healthcheck", "run", "idle", check=False)
+        probe = ("exec", "--env=SEQD_WORKER=w1", "idle", "seqd-probe", "live")
+        probed = storage.podman(*probe, check=False)
 
     assert health.status == 1
+    assert probed.status == 1
+    assert "No worker w1 has a heartbeat in /var/lib/seqd/run" in probed.err
 
 
 def test_as_root_and_with_a_root_that_can_be_written_to_it_works_and_says_so(

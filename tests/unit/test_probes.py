@@ -3,12 +3,17 @@
 import json
 import os
 import re
+import resource
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from readme_blocks import ROOT
 from seqd.local.heartbeat import Heartbeat
-from seqd.local.probes import AskedModel, asked_model, liveness, readiness
+from seqd.local.probes import AskedModel, asked_model, liveness, readiness, readiness_said
 from seqd.local.readiness import (
     ModelReadiness,
     Readiness,
@@ -26,6 +31,9 @@ from seqd.local.run_files import (
 )
 
 LEASE_S = 30.0
+
+#: What the image has as `seqd-probe`.
+PROBE = ROOT / "docker" / "seqd-probe.sh"
 
 
 @pytest.fixture
@@ -50,7 +58,8 @@ def says(folder: RunFolder, **changed: object) -> Readiness:
         "unfit": (),
     }
     said = Readiness(**(fields | changed))  # type: ignore[arg-type]
-    write_readiness(folder.file("w1", READINESS), said)
+    is_ready = readiness_said("w1", said).is_yes
+    write_readiness(folder.file("w1", READINESS), said, is_ready=is_ready)
     return said
 
 
@@ -201,9 +210,87 @@ def test_where_the_file_cannot_be_written_no_old_one_is_left(folder: RunFolder) 
     path.with_name(f"{path.name}.new").mkdir()
 
     with pytest.raises(OSError, match="directory"):
-        write_readiness(path, said)
+        write_readiness(path, said, is_ready=True)
 
     assert not path.exists()
+
+
+def ask_in_a_container(
+    folder: RunFolder, probe: str, path: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", str(PROBE), probe],
+        env={"PATH": path, "SEQD_DATA_DIR": str(folder.path.parent), "SEQD_WORKER": "w1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("probe", ["live", "ready"])
+def test_a_container_answers_yes_without_python_and_in_little_time(
+    folder: RunFolder, probe: str
+) -> None:
+    says(folder)
+    before_s = _processor_s()
+
+    said = ask_in_a_container(folder, probe, "/usr/bin:/bin")
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert re.fullmatch(r"Worker w1, heartbeat \d s ago\.\n", said.stdout)
+    assert _processor_s() - before_s < 0.05
+
+
+@pytest.mark.parametrize(
+    ("probe", "reason"),
+    [
+        ("ready", "is draining"),
+        ("ready", "version 3 is not loaded"),
+        ("ready", "was asked to end"),
+        ("ready", "is cordoned"),
+        ("live", "allowed: 30 s"),
+        ("ready", "allowed: 30 s"),
+        ("live", "has a heartbeat in"),
+    ],
+)
+def test_a_container_that_does_not_say_yes_has_the_reason_from_seqd(
+    folder: RunFolder, probe: str, reason: str
+) -> None:
+    models = {"echo": ModelReadiness(serves=True, trains=False, in_service=3, loaded=(2,))}
+    says(folder, **{"is draining": {"state": "draining"}}.get(reason, {}))
+    match reason:
+        case "version 3 is not loaded":
+            says(folder, models=models)
+        case "was asked to end":
+            folder.file("w1", DRAINING).touch()
+        case "is cordoned":
+            folder.file("w1", CORDONED).touch()
+        case "allowed: 30 s":
+            folder.file("w1", HEARTBEAT).write_text(f"7 {time.monotonic() - 31}")
+        case "has a heartbeat in":
+            folder.file("w1", HEARTBEAT).unlink()
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+
+    said = ask_in_a_container(folder, probe, path)
+
+    assert (said.returncode, said.stdout) == (1, "")
+    assert reason in said.stderr
+
+
+def test_a_heartbeat_that_the_disk_had_no_room_for_is_judged_by_seqd(folder: RunFolder) -> None:
+    says(folder)
+    folder.file("w1", HEARTBEAT).write_text("")
+
+    said = ask_in_a_container(folder, "live", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+
+    assert said.returncode == 0
+    assert re.fullmatch(r"Worker w1, heartbeat \d\.\d s ago\.\n", said.stdout)
+
+
+def _processor_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_the_file_goes_with_the_others_of_its_worker(folder: RunFolder) -> None:

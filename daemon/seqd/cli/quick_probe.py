@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seqd.local.probes import Answer, AskedModel, all_of_host, asked_model, liveness, readiness
 from seqd.local.readiness import read_readiness
-from seqd.local.run_files import READINESS, RunFolder
+from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder
 
 
 def quick_answer(arguments: Sequence[str], variables: Mapping[str, str]) -> Answer | None:
@@ -42,9 +42,11 @@ def _answer(folder: RunFolder, worker: str, arguments: Sequence[str]) -> Answer:
 
     def lease_s(worker: str) -> float:
         said = read_readiness(folder.file(worker, READINESS))
-        if said is None:
+        if said is not None:
+            return said.lease_s
+        if folder.file(worker, HEARTBEAT).exists():
             raise _TakesMore
-        return said.lease_s
+        return 0.0  # there is no heartbeat whose age would count
 
     def ask(worker: str) -> Answer:
         if probe == "live":

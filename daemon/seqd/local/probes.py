@@ -113,6 +113,13 @@ def readiness(
     said = read_readiness(folder.file(worker, READINESS))
     if said is None:
         return Answer(False, f"Worker {worker} is starting: it has not said yet what it can run.")
+    return readiness_said(worker, said, models)
+
+
+def readiness_said(
+    worker: str, said: Readiness, models: Sequence[AskedModel] | None = None
+) -> Answer:
+    """Return whether a worker that lives, and was not asked to end or to wait, is ready."""
     if said.state != "ready":
         return Answer(False, f"Worker {worker} is {said.state}; {_loaded_of(said)}.")
     sick = next((one for one in said.unfit if one.code == _DEVICE_FAULT), None)

@@ -55,12 +55,16 @@ class Readiness:
     unfit: tuple[Unfitness, ...]
 
 
-def write_readiness(path: Path, readiness: Readiness) -> None:
-    """Replace the file. Where that fails, none is left, and the OSError is raised."""
+def write_readiness(path: Path, readiness: Readiness, *, is_ready: bool) -> None:
+    """Replace the file. Where that fails, none is left, and the OSError is raised.
+
+    `is_ready` and `lease_s` come first, for `docker/seqd-probe.sh`, which reads no more than that.
+    """
+    first = {"is_ready": is_ready, "lease_s": readiness.lease_s}
     draft = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(readiness)), encoding="utf-8")
+        draft.write_text(json.dumps(first | asdict(readiness)), encoding="utf-8")
         draft.replace(path)
     except OSError:
         # What an old one says may not hold any more.

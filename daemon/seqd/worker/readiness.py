@@ -13,6 +13,7 @@ from time import monotonic
 
 from seqd.errors import SeqdError
 from seqd.kinds import TRAIN
+from seqd.local.probes import readiness_said
 from seqd.local.readiness import ModelReadiness, Readiness, Unfitness, write_readiness
 from seqd.local.run_files import READINESS, RunFolder
 from seqd.models.labels import CANDIDATE
@@ -152,7 +153,8 @@ class ReadinessNotes:
             if readiness == self._written and self._path.exists():
                 return
             try:
-                write_readiness(self._path, readiness)
+                is_ready = readiness_said("", readiness).is_yes
+                write_readiness(self._path, readiness, is_ready=is_ready)
                 self._written = readiness
             except OSError as error:
                 self._written = None
