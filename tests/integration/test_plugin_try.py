@@ -74,6 +74,9 @@ def test_an_error_has_the_plugins_own_calls_and_the_other_items_have_results(tmp
 def test_outcomes_are_checked_as_a_worker_checks_them(tmp_path, plugin):
     too_few = tried(tmp_path, str(plugin), "classify", "a", "fewer", "b")
     wrong = tried(tmp_path, str(plugin), "classify", "wrong")
+    named = PLUGIN.replace("memory_bytes = 1", 'memory_bytes, classes = 1, ("hello", "bye")')
+    (plugin / "seqd_hello.py").write_text(named)
+    strange = tried(tmp_path, str(plugin), "classify", "a", "-p", "word=howdy")
 
     assert (
         "the plugin gave 1 outcomes for 3 items; its contract (B1) is one each, in order"
@@ -82,6 +85,11 @@ def test_outcomes_are_checked_as_a_worker_checks_them(tmp_path, plugin):
     assert results_of(wrong)[0]["error"]["message"] == (
         "The model plugin gave str as an outcome; its contract (B1) allows Classification and "
         "ItemError."
+    )
+    assert (strange.status, results_of(strange)[0]["error"]["message"]) == (
+        2,
+        "The model plugin gave the label 'howdy'; its contract (B1) allows those that it names in "
+        "LoadedModel.classes: 'bye', 'hello'. Name this one, too, or give one of these.",
     )
 
 

@@ -8,7 +8,8 @@ The contract's clauses, each checked by `seqd plugins check` and `seqd.testing.P
 
     B1  classify, generate and run return exactly one outcome per item, in the items' order: a
         Classification, a Generation or the task's own output, whose fields keep to their bounds,
-        or an ItemError; a label is one of `classes`, where the model names them
+        or an ItemError; a label is one of `classes`, where the model names them, and
+        probabilities add up to 1 at most
     B2  a bad item yields an ItemError in its place and does not disturb its neighbours; a text
         with a lone surrogate is bad for every model
     B3  an outcome does not depend on how the items were batched

@@ -27,7 +27,7 @@ from seqd.worker.accepted_schemas import AcceptedOutputs
 from seqd.worker.calls import CostTokens, calls_of
 from seqd.worker.faults import ItemFaults, is_device_fault, is_out_of_memory
 from seqd.worker.labelling import Labelling
-from seqd.worker.outcomes import Call, Outcome, Results, results_of
+from seqd.worker.outcomes import Call, Outcome, Results, results_of, with_known_label
 from seqd.worker.streaming import StreamedItem
 from seqd_schemas import (
     Item,
@@ -119,7 +119,7 @@ def _method_of(
 ) -> Call:
     if asked.task in SERVED_TASKS:
         method = getattr(model, asked.task)  # `classify` and `generate` have one each
-        return lambda items: _one_each(method(items, parameters, context), items)
+        return lambda items: _known(_one_each(method(items, parameters, context), items), model)
     record = asked.record
     if record is None:
         return lambda items: _run(model, asked.task, items, parameters, context)
@@ -132,6 +132,11 @@ def _method_of(
         return [next(outcomes) if isinstance(item, WorkItem) else item for item in given]
 
     return run_records
+
+
+def _known(outcomes: list[Outcome], model: LoadedModel) -> list[Outcome]:
+    classes = dict.fromkeys(model.classes)
+    return [with_known_label(one, classes) for one in outcomes] if classes else outcomes
 
 
 def _run(

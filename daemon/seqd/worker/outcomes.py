@@ -6,11 +6,12 @@ once more, strictly. One that is wrong becomes the error of its own item.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from itertools import islice
 from math import isfinite
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -18,7 +19,7 @@ from pydantic_core import from_json
 from seqd.errors import wire_text
 from seqd.hookspecs import WorkItem
 from seqd.ledger.blobs import MAX_RESULT_BYTES
-from seqd.validation import fault_sentence
+from seqd.validation import fault_sentence, listed
 from seqd.worker.labelling import Labelling
 from seqd_schemas import (
     ITEM_RESULT,
@@ -68,7 +69,14 @@ _NAMED = (Classification, Generation)
 #: Longest label, in characters.
 _LABEL_CHARS = 256
 
+#: What the probabilities of all classes may add up to: of ten that are rounded to two digits.
+_MAX_SUM = 1.05
+
+#: Classes that an error names.
+_NAMED_CLASSES = 20
+
 _Result = Annotated[ItemSuccess | ItemFailure, Field(union_mode="left_to_right")]
+_T = TypeVar("_T")
 _RESULTS: TypeAdapter[Results] = TypeAdapter(list[_Result])
 
 
@@ -120,6 +128,21 @@ def checked(outcome: object, output: type[BaseModel]) -> Kept:
         return ItemError(code=ItemErrorCode.PLUGIN_ERROR, message=wire_text(str(error)))
 
 
+def with_known_label(outcome: _T, classes: Collection[str]) -> _T | ItemError:
+    """Return an outcome, or the error of its item where its label is none of the model's."""
+    label = getattr(outcome, "label", None)
+    if not isinstance(label, str) or label in classes:
+        return outcome
+    named = listed(map(repr, islice(classes, _NAMED_CLASSES)))
+    message = (
+        f"The model plugin gave the label {label!r:.80}; its contract (B1) allows those that it "
+        f"names in LoadedModel.classes: {named}{', …' if len(classes) > _NAMED_CLASSES else ''}. "
+        "Name this one, too, or give one of these."
+    )
+    log.error("%s", message)
+    return ItemError(code=ItemErrorCode.PLUGIN_ERROR, message=wire_text(message))
+
+
 class _BadOutcome(Exception):
     """An outcome that no result can hold; says what is wrong and what is allowed."""
 
@@ -157,6 +180,7 @@ def _are_shares(probabilities: object) -> bool:
             type(name) is str and len(name) <= _LABEL_CHARS and name.isascii() and _is_share(value)
             for name, value in probabilities.items()
         )
+        and sum(probabilities.values()) <= _MAX_SUM
     )
 
 
@@ -290,6 +314,8 @@ def _validated(outcome: object, output: type[BaseModel]) -> Classification | Gen
         raise _BadOutcome(
             f"The model plugin gave a {kind.__name__} that no result can hold: {fault}."
         ) from None
+    if isinstance(made, Classification):
+        _check_sum(made)
     if isinstance(made, Generation):
         _check_size(made)
     return cast("Classification | Generation | ItemError", made)
@@ -313,6 +339,16 @@ def _fields(part: object, kind: type[BaseModel]) -> object:
     if isinstance(samples, tuple) and kind is Generation:
         fields["samples"] = tuple(_fields(sample, GeneratedSample) for sample in samples)
     return fields
+
+
+def _check_sum(classification: Classification) -> None:
+    """Raise _BadOutcome for probabilities of which not one class can be the right one."""
+    total = sum((classification.probabilities or {}).values())
+    if total > _MAX_SUM:
+        raise _BadOutcome(
+            "The model plugin gave a Classification that no result can hold: its probabilities add "
+            f"up to {total:.4g}; allowed: 1, and {_MAX_SUM - 1:.2g} more for rounding."
+        )
 
 
 def _check_size(generation: Generation) -> None:
