@@ -11,6 +11,7 @@ from seqd.validation import did_you_mean
 from seqd_schemas import (
     NAMED_MODEL_VERSION,
     CatalogEntry,
+    ChildDeath,
     JobRecord,
     JobState,
     PluginState,
@@ -28,6 +29,9 @@ from seqd_schemas import (
 #: Reasons that a sentence has at most, and characters of each.
 _MOST_REASONS = 5
 _MOST_CHARS = 400
+
+#: How long ago a death of a worker's process is told of.
+_RECENT_MS = 3_600_000
 
 #: Characters from which on a name that begins another makes the two alike.
 _LEAST_PREFIX = 3
@@ -66,6 +70,11 @@ def shown_state(status: WorkerStatus) -> str:
     if status.state is WorkerState.READY and status.unfit and not _can_run_anything(status):
         return "unfit"
     return str(status.state)
+
+
+def recent_deaths(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
+    """Return the deaths of a worker's processes within the last hour, the latest last."""
+    return [death for death in status.deaths if now_ms - death.at_ms <= _RECENT_MS]
 
 
 class ServingWorker(NamedTuple):

@@ -46,6 +46,8 @@ class DeathCause(StrEnum):
     """It was not ready for work in time, and was ended."""
     DEVICE_LOST = "device_lost"
     """Its device went away: no fault of the units."""
+    WORKER_KILLED = "worker_killed"
+    """The worker before it ended as a whole, and nobody had told it to: a kill, or its machine."""
     UNKNOWN = "unknown"
     """Nobody saw how it ended, or an earlier release noted it."""
 

@@ -1,7 +1,10 @@
 """`seqd up` and operators' rules: what is drained stays down, workers are replaced one by one."""
 
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +149,31 @@ def test_a_worker_that_was_just_started_is_known_before_it_has_loaded_its_plugin
         f" A worker is still starting ({starting.worker}): try again in a moment."
     )
     assert [one.worker for one in ready] == [starting.worker]
+
+
+def test_a_worker_that_was_killed_is_told_of_for_an_hour_wherever_one_looks(tmp_path: Path) -> None:
+    with running_up(tmp_path) as up, Client(settings=up.settings) as client:
+        before = workers_of(up)["cpu:0"].worker
+        (node,) = [change.split()[-1] for change in up.screen().splitlines() if " ready " in change]
+        os.kill(int(node), signal.SIGKILL)
+        up.wait_for("starts again in 1 s")
+        wait_until(lambda: workers_of(up).get("cpu:0", None) is not None, "the next one is up")
+        wait_until(lambda: states(up) == {"cpu:0": "ready"}, "it takes work")
+        job = client.classify(["a"], model="echo", parameters={"delay_ms": 60_000})
+        looks = {
+            "doctor": seqd(up, "doctor").out,
+            "status": seqd(up, "status").out,
+            "top": seqd(up, "top", "--once").out,
+            "explain": str(client.explain(job.job_id).as_json()),
+        }
+        job.cancel()
+        listed = seqd(up, "workers", "list", "--json").json()
+
+    said = f"worker_killed.* The previous process of {before} ended without an order at "
+    unwrapped = {name: " ".join(shown.split()) for name, shown in looks.items()}
+    assert [name for name, shown in unwrapped.items() if not re.search(said, shown)] == []
+    (worker,) = listed["workers"]
+    assert worker["worker"] != before
 
 
 def test_a_worker_of_another_supervisor_is_not_restarted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from builders import a_chunk, a_classify_job, some_items
 from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
-from seqd_schemas import ItemChunk, ItemFailure, ItemSuccess, JobState
+from seqd_schemas import DeathCause, ItemChunk, ItemFailure, ItemSuccess, JobState
 from worker_fixtures import (
     LEASE_S,
     RECONCILE_S,
@@ -38,6 +38,32 @@ def assert_once_and_in_order(results: list[ItemSuccess | ItemFailure]) -> None:
 def first_result(job) -> None:
     """Wait until the job is in the middle of its work."""
     next(iter(job.results()))
+
+
+def deaths_before(worker: LiveWorker) -> list[DeathCause]:
+    return [death.cause for death in worker.known_status().deaths]
+
+
+def test_a_worker_says_that_the_one_before_it_of_its_name_was_killed_and_not_that_it_ended(
+    empty_cluster: Cluster,
+) -> None:
+    first = empty_cluster.start_ready("w1")
+    pid = first.child_pid()
+    first.kill()
+    began_ms = int(1000 * time.time())
+    killed = empty_cluster.start("w1").wait_until_ready(other_than_pid=pid)
+    told, deaths = killed.known_status().deaths, deaths_before(killed)
+    killed.stop()
+    stopped = empty_cluster.start_ready("w1")
+
+    assert deaths == [DeathCause.WORKER_KILLED]
+    assert re.fullmatch(
+        r"The previous process of w1 ended without an order at \d\d:\d\d:\d\d UTC, when it was "
+        r"last heard of\.",
+        told[0].message,
+    )
+    assert told[0].at_ms <= began_ms
+    assert deaths_before(stopped) == []
 
 
 def is_ready(worker: LiveWorker) -> bool:

@@ -73,8 +73,9 @@ class Daemon:
         self._rules = FleetRules(self._ledger, settings)
         self._starting = StartingWorkers(self._ledger, settings)
         self._slots = {slot.name: slot for slot in slots}
-        #: Workers that died and whose leases are to be released.
+        #: Workers that died and whose leases are to be released, and those that nobody had asked.
         self._dead: list[str] = []
+        self._unasked = set[str]()
         self._supervisor = Supervisor(
             settings,
             redis_url,
@@ -135,7 +136,9 @@ class Daemon:
             self._on_look(self._ours())
         elif change.change is not Change.KEPT:
             self._started.discard(change.worker_id)
-        if change.change is Change.DRAINED:
+        if change.change is Change.DIED:
+            self._unasked.add(change.worker_id)
+        elif change.change is Change.DRAINED:
             self._rules.note_drained(self._slots[change.slot], change.worker_id)
         elif change.change is Change.STARTED:
             self._rules.note_started(change.slot)
@@ -183,7 +186,10 @@ class Daemon:
             worker_id = self._dead[0]
             try:
                 self._ledger.work.release_worker(worker_id, crashed=True)
-                self._ledger.fleet.forget_worker(worker_id)
+                if worker_id in self._unasked:
+                    self._ledger.fleet.note_gone(worker_id)  # the next one tells of it
+                else:
+                    self._ledger.fleet.forget_worker(worker_id)
             except REDIS_ERRORS as error:
                 log.warning("leases of %s not released yet: %s", worker_id, error)
                 return

@@ -15,7 +15,8 @@ from seqd.errors import RedisNoPermission
 from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.local.process_states import process_state
-from seqd.serving import takes, waiting_of
+from seqd.local.slots import place_of
+from seqd.serving import recent_deaths, takes, waiting_of
 from seqd.targets import option_of
 from seqd_schemas import (
     CordonAction,
@@ -190,7 +191,7 @@ class _Checks:
         silent = self._ledger.fleet.silent_workers()
         ages_s = {name: (self._now_ms - seen) / 1000 for name, seen in silent.items()}
         recent = {name: age_s for name, age_s in ages_s.items() if age_s <= _DAY_S}
-        loops = Counter(_place(name) for name, age_s in recent.items() if age_s <= _HOUR_S)
+        loops = Counter(place_of(name) for name, age_s in recent.items() if age_s <= _HOUR_S)
         for place, deaths in loops.most_common(_MOST):
             if deaths >= _LOOP_DEATHS:
                 yield finding(
@@ -199,9 +200,11 @@ class _Checks:
                     "The last lines of its log say why: logs/SLOT.log in its SEQD_DATA_DIR, or "
                     "`kubectl logs --previous`",
                 )
-        up = {_place(one.worker) for one in self._workers}
+        up = {place_of(one.worker) for one in self._workers}
         gone = [
-            name for name in recent if _place(name) not in up and loops[_place(name)] < _LOOP_DEATHS
+            name
+            for name in recent
+            if place_of(name) not in up and loops[place_of(name)] < _LOOP_DEATHS
         ]
         if gone:
             yield from self._gone(gone, ages_s)
@@ -254,7 +257,7 @@ class _Checks:
         groups: defaultdict[tuple[str, str], list[tuple[str, ChildDeath]]] = defaultdict(list)
         looping = set[str]()
         for one in self._workers:
-            recent = self._recent_deaths(one)
+            recent = recent_deaths(one, self._now_ms)
             of_late = [death for death in recent if self._age_s(death) <= _LOOP_S]
             looping |= {one.worker} if len(of_late) >= _LOOP_DEATHS else set()
             for death in recent:
@@ -293,9 +296,6 @@ class _Checks:
             return self._ledger.failures.since(self._now_ms - 1_000 * _HOUR_S)
         except RedisNoPermission:
             return []
-
-    def _recent_deaths(self, worker: "WorkerStatus") -> "list[ChildDeath]":
-        return [one for one in worker.deaths if self._age_s(one) <= _HOUR_S]
 
     def _age_s(self, death: "ChildDeath") -> float:
         return (self._now_ms - death.at_ms) / 1000
@@ -614,11 +614,6 @@ def _whereabouts(last: "WorkerStatus | None") -> str:
 
 def _direction(offset_s: float) -> str:
     return f"{abs(offset_s):,.1f} s {'ahead' if offset_s > 0 else 'behind'}"
-
-
-def _place(worker: str) -> str:
-    """Return the slot and host of a worker's name, `SLOT@HOST-NONCE`; a given name as it is."""
-    return worker.rpartition("-")[0] if "@" in worker and "-" in worker else worker
 
 
 def _by(rule: "CordonRule") -> str:

@@ -24,6 +24,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.scripts import as_int
+from seqd.local.slots import place_of
 from seqd_schemas import ModelReference, from_stored, task_of, to_stored
 
 if TYPE_CHECKING:
@@ -124,6 +125,11 @@ class Fleet:
         )
 
     @exchange
+    def note_gone(self, worker: str) -> Exchange[None]:
+        """Count a worker as silent at once; what it said last stays, for the one in its place."""
+        yield from command("DEL", self._keys.worker(worker))
+
+    @exchange
     def workers(self) -> "Exchange[list[WorkerStatus]]":
         """Return the workers that are up, sorted by name."""
         names = yield from self._names()
@@ -144,6 +150,19 @@ class Fleet:
         names = yield from self._names()
         texts = (name.decode(errors="replace") for name in names)
         return [name for name in texts if name.rpartition("-")[0].endswith(f"@{host}")]
+
+    @exchange
+    def last_of_place(self, worker: str) -> "Exchange[list[WorkerStatus]]":
+        """Return what workers of a worker's place said last that have not ended in order.
+
+        Those are of its name, or of its slot and host where that is `SLOT@HOST-NONCE`; the latest
+        last. One that is up is among them.
+        """
+        names = yield from self._names()
+        texts = [name.decode(errors="replace") for name in names]
+        place = place_of(worker)
+        records = yield from self.last_records.steps([n for n in texts if place_of(n) == place])
+        return sorted(records.values(), key=lambda status: status.seen_at_ms)
 
     @exchange
     def silent_workers(self) -> Exchange[dict[str, int]]:

@@ -5,7 +5,9 @@ the next child reads, and into the record, in case that child comes late or neve
 """
 
 import logging
+import os
 from collections import Counter, deque
+from datetime import UTC, datetime
 from time import time
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +17,7 @@ from seqd.errors import REDIS_ERRORS, wire_text
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Death
+from seqd.local.process_states import process_state
 from seqd.local.run_files import DEATHS, RunFolder
 from seqd.settings import Settings
 from seqd.worker.context import Identity
@@ -106,8 +109,38 @@ class DeathRecord:
         with waiting_at_most(0):
             log_and_continue("a death is not published", lambda: self._publish(told, now_ms))
 
+    def take_over(self, *, was_asked_to_end: bool) -> None:
+        """Take over what is known of the deaths of workers that were here before.
+
+        One that did not leave the fleet, and had not been asked to end, has died as a whole.
+        """
+        fleet, name = self._ledger.fleet, self._identity.name
+        for last in filter(self._is_gone, fleet.last_of_place(name)):
+            if not was_asked_to_end:
+                self._deaths.extend((*last.deaths, _killed(last)))
+            if last.worker != name:
+                fleet.forget_worker(last.worker)
+
+    def begin(self) -> None:
+        """Have the file say what was taken over and no more, at boot."""
+        self._file.remove()
+        if self._deaths:
+            self._file.write(Deaths(deaths=tuple(self._deaths)))
+
+    def _is_gone(self, last: WorkerStatus) -> bool:
+        """Return True for a worker of this place that is no more.
+
+        One of our name is, but for what `seqd up` has published for us. One of another name may be
+        about to make room: its process tells.
+        """
+        if last.worker == self._identity.name:
+            return last.pid != os.getpid()
+        is_here = last.host == self._identity.host
+        state = process_state(last.pid, last.pid_start_ticks) if is_here else None
+        return state is not None and not state.is_there
+
     def remove(self) -> None:
-        """Remove the file; at boot and when the node has stopped."""
+        """Remove the file, when the node has stopped."""
         self._file.remove()
 
     def _publish(self, told: Deaths, now_ms: int) -> None:
@@ -151,6 +184,17 @@ class DeathRecord:
                 return self._ledger.fleet.now_ms()
         except REDIS_ERRORS:
             return int(time() * 1_000)
+
+
+def _killed(last: WorkerStatus) -> ChildDeath:
+    at = datetime.fromtimestamp(last.seen_at_ms / 1000, UTC)
+    return ChildDeath(
+        at_ms=last.seen_at_ms,
+        cause=DeathCause.WORKER_KILLED,
+        message=f"The previous process of {last.worker} ended without an order at "
+        f"{at:%H:%M:%S} UTC, when it was last heard of.",
+        pid=last.pid,
+    )
 
 
 def _cut(message: str) -> str:

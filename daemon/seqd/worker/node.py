@@ -247,7 +247,7 @@ class Node:
         self._heartbeat.remove()
         self._readiness.unlink(missing_ok=True)
         self._deaths.remove()
-        self._death_record.remove()
+        self._death_record.begin()
         self._cordon.remove()
         # Before the child starts: a cordon that stands holds from the first claim.
         self._cordon_watch.run_once()
@@ -279,13 +279,15 @@ class Node:
         return int(listener.exitcode or 0)
 
     def _release_former(self) -> None:
-        """Release what the last worker of this name held, rather than wait until its leases end.
+        """Release what the last worker of this name held, and note how it ended.
 
-        That counts as a crash of its units, since one of them may have killed it. A drain flag that
-        still stands says otherwise: it had been asked to end, and could not tell the ledger.
+        So nobody waits until its leases end. That counts as a crash of its units, since one of them
+        may have killed it. A drain flag that still stands says otherwise: it had been asked to end,
+        and could not tell the ledger.
         """
         was_asked_to_end = self._drain.is_raised()
         self._ledger.work.release_worker(self._identity.name, crashed=not was_asked_to_end)
+        self._death_record.take_over(was_asked_to_end=was_asked_to_end)
 
     def drain(self) -> None:
         """Release what the child still held, and remove the worker from the fleet."""

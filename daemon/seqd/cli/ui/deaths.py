@@ -4,10 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
+from seqd.serving import recent_deaths
 from seqd_schemas import MAX_DEATHS, ChildDeath, Log, WorkerStatus
-
-#: How long ago a death is told of.
-_RECENT_MS = 3_600_000
 
 #: Deaths within so long that are a crash loop.
 _LOOP_MS = 600_000
@@ -19,10 +17,11 @@ def death_lines(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
 
     Three or more within ten minutes are a crash loop.
     """
-    recent = _since(worker.deaths, now_ms - _RECENT_MS)
+    recent = recent_deaths(worker, now_ms)
     if not recent:
         return
-    last, in_loop = recent[-1], _since(worker.deaths, now_ms - _LOOP_MS)
+    last = recent[-1]
+    in_loop = [death for death in recent if now_ms - death.at_ms <= _LOOP_MS]
     if len(in_loop) >= _LOOP_DEATHS:
         what = f"is in a crash loop: it died {_times(in_loop)} in the last 10 min"
     else:
@@ -46,10 +45,6 @@ def print_deaths(screen: Screen, workers: Sequence[WorkerStatus], now_ms: int) -
         screen.say()
     for line in lines:
         screen.say(line, "red")
-
-
-def _since(deaths: Sequence[ChildDeath], at_ms: int) -> list[ChildDeath]:
-    return [death for death in deaths if death.at_ms >= at_ms]
 
 
 def _times(deaths: Sequence[ChildDeath]) -> str:

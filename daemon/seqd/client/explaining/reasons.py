@@ -10,7 +10,15 @@ from seqd.ledger.model_pauses import pause_told
 from seqd.ledger.unit_states import Holdings, UnitStates
 from seqd.ledger.writing import no_writes_line
 from seqd.scaling import Rate, item_seconds
-from seqd.serving import can_run, does, leaves_out, reasons, serves, waiting_of
+from seqd.serving import (
+    can_run,
+    does,
+    leaves_out,
+    reasons,
+    recent_deaths,
+    serves,
+    waiting_of,
+)
 from seqd_schemas import (
     NAMED_MODEL_VERSION,
     AuditRecord,
@@ -84,8 +92,18 @@ def answers_of(facts: Facts) -> list[WorkerAnswer]:
     for status in facts.workers:
         why = why_not(status, facts)
         code, message = why or _business(facts.holdings.units.get(status.worker, {}), facts)
+        message += _died(status, facts.states.now_ms)
         answers.append(WorkerAnswer(status.worker, code, message))
     return sorted(answers, key=lambda answer: (not answer.can_run, answer.worker))
+
+
+def _died(status: WorkerStatus, now_ms: int) -> str:
+    """Return which death of a worker's processes within the last hour was the latest, if any."""
+    recent = recent_deaths(status, now_ms)
+    if not recent:
+        return ""
+    ago_s = max(0.0, (now_ms - recent[-1].at_ms) / 1000)
+    return f". It died {span(ago_s)} ago, {recent[-1].cause}: {recent[-1].message.rstrip('.')}"
 
 
 def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
