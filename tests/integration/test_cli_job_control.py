@@ -15,7 +15,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.client import JobHandle
 from seqd.errors import WrongState
 from seqd.ledger import connect
-from seqd_schemas import FileSource
+from seqd_schemas import FileSource, JobState
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -326,6 +326,27 @@ def test_an_interrupted_training_says_how_to_continue_it(
     assert capsys.readouterr().err == (
         f"Cancelled job {job.job_id}. Continue it: seqd jobs resume {job.job_id}\n"
     )
+
+
+def test_the_audit_has_no_cancel_of_a_job_that_had_failed_by_itself(no_worker: Cluster):
+    def breaks_off():
+        yield from ["a"] * 20_000
+        raise LookupError("the rest is away")
+
+    client = no_worker.client()
+    failed, open_job = (
+        client.classify(breaks_off(), model="echo"),
+        client.classify(["a"], model="echo"),
+    )
+    wait_until(lambda: failed.record().state is JobState.FAILED, "it fails")
+
+    for job in (failed, open_job):
+        with pytest.raises(LookupError), cancelling(job, Screen(to_stderr=True)):
+            raise LookupError
+
+    acts = {(act.action, act.target) for act in client.audit(100, action="jobs")}
+    assert ("jobs.cancel", open_job.job_id) in acts
+    assert ("jobs.cancel", failed.job_id) not in acts
 
 
 def test_a_job_that_is_not_paused_is_left_as_it_is_by_resume(

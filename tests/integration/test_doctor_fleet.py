@@ -17,6 +17,7 @@ import pytest
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
 from ledger_fixtures import Environment
+from seqd.doctor.examination import examine
 from seqd.doctor.findings import Report, Severity
 from seqd.doctor.fixes import fix
 from seqd.doctor.fleet import fleet_checks
@@ -307,6 +308,21 @@ def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop
     assert loop.page == "docker/RUNBOOK.md#out-of-memory"
 
 
+def test_one_death_by_which_no_item_failed_sends_nobody_to_pages_that_are_empty(
+    environment: Environment,
+) -> None:
+    death = {"cause": "signal", "message": "The worker's process was ended by SIGKILL.", "pid": 7}
+    publish(environment, deaths=[ChildDeath(at_ms=now_ms() - 60_000, **death)])
+
+    (found,) = examined(environment).findings
+
+    assert (found.id, found.page) == ("worker-deaths", "")
+    assert found.do == (
+        "Nothing has to be done if it stays at that: no item has failed by it. The worker's log "
+        "has what was before it."
+    )
+
+
 def test_deaths_of_several_workers_by_one_cause_are_one_finding_with_the_last_item(
     environment: Environment,
 ) -> None:
@@ -324,10 +340,13 @@ def test_deaths_of_several_workers_by_one_cause_are_one_finding_with_the_last_it
         [ItemFailure(custom_id=f"item-{number}", error=crashed) for number in range(2)],
     )
 
-    (what,) = whats(examined(environment), "worker-deaths")
+    (found,) = [one for one in examined(environment).findings if one.id == "worker-deaths"]
 
-    assert what.startswith("Processes that died within the last hour by signal: w2 2 times, w1 ")
-    assert what.endswith(" died. The last that failed by it: item item-0 of job j1.")
+    assert found.what.startswith(
+        "Processes that died within the last hour by signal: w2 2 times, w1 "
+    )
+    assert found.what.endswith(" died. The last that failed by it: item item-0 of job j1.")
+    assert found.do.startswith("`seqd failures list` names the items, ")
 
 
 def test_deaths_are_told_also_to_who_may_not_read_what_failed(environment: Environment) -> None:
@@ -451,6 +470,20 @@ def test_names_of_workers_that_are_gone_for_more_than_a_day_are_removed_and_no_o
     assert done.fixed == ["Removed 1 name of workers that are gone: cpu:0@h3-long."]
     assert whats(examined(environment), "stale-workers") == []
     assert list(environment.ledger.fleet.silent_workers()) == ["cpu:0@h2-gone"]
+
+
+def test_what_is_wrong_with_the_machine_stands_above_what_comes_of_it(
+    environment: Environment, tmp_path: Path
+) -> None:
+    publish(environment)
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    environment.submit(chunk=a_chunk(), sealed=True)
+    here = {"data_dir": tmp_path, "slots": "cuda:99"}
+
+    report = examine(environment.settings.model_copy(update=here))
+
+    errors = [one.id for one in report.of(Severity.ERROR)]
+    assert errors.index("slots-unusable") < errors.index("route-unserved")
 
 
 def test_the_command_says_it_as_json_and_ends_with_1(

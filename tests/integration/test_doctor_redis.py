@@ -138,9 +138,10 @@ def test_a_server_that_is_full_says_so_when_it_is_written_to(
 ) -> None:
     redis.config_set("maxmemory", 1)
 
-    kinds = {one.id for one in examined(settings).findings}
+    (found,) = examined(settings).findings
 
-    assert kinds == {"redis-memory-high"}
+    assert (found.id, found.severity) == ("redis-memory-high", Severity.ERROR)
+    assert "Workers cannot report" in found.what
 
 
 @pytest.mark.parametrize(("save", "severity"), [("", Severity.ERROR), ("3600 1", Severity.WARNING)])

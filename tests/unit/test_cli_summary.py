@@ -16,7 +16,7 @@ from seqd.cli.ui.summary import (
     say_retry_summary,
     say_what_was_not_sent,
 )
-from seqd_schemas import Counts, ItemErrorCode, JobState
+from seqd_schemas import Counts, ItemErrorCode, JobRollout, JobState
 
 ONE_BAD = Counts(total=4, succeeded=3, errored=1)
 
@@ -40,6 +40,21 @@ def test_a_job_says_how_fast_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     say_headline(Screen(), an_ended())
 
     assert capsys.readouterr().out == "3 classified by imdb_lstm@0 in 2.0 s, 2.0 a second\n"
+
+
+def test_a_canary_has_both_versions_in_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    rollout = JobRollout(id="0" * 16, kind="canary", version=1, share=0.25)
+    ended = an_ended(rollout=rollout)
+    counts = some_counts()
+    counts.add(a_success().model_copy(update={"version": 1}))
+    counts.add(a_success().model_copy(update={"version": 0}))
+
+    say_headline(Screen(), ended, counts)
+    say_headline(Screen(), ended)
+
+    of_results, of_the_job = capsys.readouterr().out.splitlines()
+    assert of_results.startswith("3 classified by imdb_lstm@0 (5) and imdb_lstm@1 (1) in 2.0 s")
+    assert of_the_job.startswith("3 classified by imdb_lstm@0 and its canary imdb_lstm@1 in 2.0 s")
 
 
 def test_a_job_that_was_paused_says_no_rate(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,8 @@ def test_dead_letters_of_different_codes_are_in_different_groups(
         ("Row 7 of 1,200 is empty", "Row 12 of 9 is empty"),
         ("no file 1a2b3c4d5e6f", "no file 99aabbccddee0011"),
         ("at 0x7f1200 it broke", "at 0xdeadbeef it broke"),
+        ("/data/a/reviews.csv: line 7 is cut", "/mnt/reviews-of-may.csv.gz: line 12 is cut"),
+        ("cannot read s3://bucket/a.jsonl here", "cannot read s3://other/b/c.jsonl here"),
     ],
 )
 def test_messages_that_differ_in_values_alone_have_one_form(one: str, other: str) -> None:

@@ -113,7 +113,8 @@ def cancelling(
         raise type(error)(f"{error}. {_kept(handle, interruption)}") from None
     except Exception:
         with suppress(SeqdError):  # the first error is the one to report
-            handle.cancel()
+            if not handle.record().state.is_terminal:  # else the audit has a cancel that was none
+                handle.cancel()
         raise
 
 

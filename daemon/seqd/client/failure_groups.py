@@ -17,8 +17,9 @@ MAX_SHAPE_CHARS: Final = 200
 
 #: The place in a plugin, as messages end with it.
 _PLACE = re.compile(r"\(([^()]{1,300}, line [0-9]+, in [^()]{1,150}(?:\(\))?)\)\.?\s*$")
-#: What differs between messages of one cause: quoted text, identifiers in hex, and numbers.
+#: What differs between messages of one cause: quoted text, paths, identifiers in hex, and numbers.
 _QUOTED = re.compile(r"'[^'\n]{0,500}'|\"[^\"\n]{0,500}\"")
+_PATH = re.compile(r"[^\s/]*/\S*")
 _HEX = re.compile(r"\b(?:0x[0-9a-f]+|[0-9a-f]{8,})\b", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9][0-9,.]*")
 
@@ -122,9 +123,9 @@ def place_in(message: str) -> str:
 
 
 def shape_of(message: str) -> str:
-    """Return a message with what differs from item to item left out: quotes, ids and numbers."""
+    """Return a message without what differs from item to item: quotes, paths, ids and numbers."""
     text = message[: 5 * MAX_SHAPE_CHARS]
-    for pattern, instead in ((_QUOTED, "'…'"), (_HEX, "…"), (_NUMBER, "…")):
+    for pattern, instead in ((_QUOTED, "'…'"), (_PATH, "…"), (_HEX, "…"), (_NUMBER, "…")):
         text = pattern.sub(instead, text)
     return " ".join(text.split())[:MAX_SHAPE_CHARS]
 

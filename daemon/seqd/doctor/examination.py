@@ -66,22 +66,29 @@ def examine(settings: "Settings", wanted: Wanted = Wanted()) -> Report:
     if wanted.fixes:
         report.add(fix(settings, server, lambda job: _is_open(server, job)))
     here.append(Running(file_checks(settings, lambda job: _is_open(server, job))))
-    report.add(_of_redis(opened, wanted))
+    of_redis, of_fleet = _of_redis(opened, wanted)
+    report.add(of_redis)
+    # A disk that is full is why a route is not served, so it stands above that.
     for running in here:
         report.add(running.report(until_s))
+    report.add(of_fleet)
     if server is not None:
         server.redis.close()
     return report
 
 
-def _of_redis(opened: Server | Finding, wanted: Wanted) -> Report:
+def _of_redis(opened: Server | Finding, wanted: Wanted) -> tuple[Report, Report]:
+    """Return what is found of the server, and of the fleet."""
     if isinstance(opened, Finding):
         why = "Redis does not answer"
         skipped = [Unchecked("Redis", why), Unchecked("the fleet", why)]
-        return Report(findings=[opened], checked=["redis connection"], not_checked=skipped)
+        return (
+            Report(findings=[opened], checked=["redis connection"], not_checked=skipped),
+            Report(),
+        )
     report = Report(checked=["redis connection"])
-    report.add(run_checks([*redis_checks(opened, wanted.role), *fleet_checks(opened)]))
-    return report
+    report.add(run_checks(redis_checks(opened, wanted.role)))
+    return report, run_checks(fleet_checks(opened))
 
 
 def _is_open(server: Server | None, job_id: str) -> bool | None:

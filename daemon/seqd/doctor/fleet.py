@@ -93,6 +93,10 @@ _PAGES_OF_DEATHS: Final = {
     DeathCause.DEVICE_LOST: "sick-gpu",
 }
 _CURE_OF_DEATH: Final = "`seqd failures list` names the items, and the worker's log has the stacks"
+_CURE_OF_NO_ITEM: Final = (
+    "Nothing has to be done if it stays at that: no item has failed by it. The worker's log has "
+    "what was before it"
+)
 _CURES_OF_DEATHS: Final = {
     DeathCause.OUT_OF_MEMORY: "Give the worker more memory, or have fewer models there: "
     "SEQD_SERVES; `seqd failures list` names the items, if it is one",
@@ -272,13 +276,15 @@ class _Checks:
         last = max((death for _, death in died), key=lambda death: death.at_ms)
         times = Counter(worker for worker, _ in died).most_common()
         told = [f"{worker} {'once' if n == 1 else f'{n} times'}" for worker, n in times]
-        ago_s = self._age_s(last)
+        ago_s, item = self._age_s(last), self._item_of(last)
+        is_loop = bool(looping & {worker for worker, _ in died})
+        cure = _CURE_OF_DEATH if is_loop or item else _CURE_OF_NO_ITEM
         return finding(
-            "worker-crash-loop" if looping & {worker for worker, _ in died} else "worker-deaths",
+            "worker-crash-loop" if is_loop else "worker-deaths",
             f"Processes that died within the last hour by {last.cause}: {listed(told)}; the last "
-            f"{_span(ago_s)} ago. {last.message}{self._item_of(last)}",
-            _CURES_OF_DEATHS.get(last.cause, _CURE_OF_DEATH),
-            anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop"),
+            f"{_span(ago_s)} ago. {last.message}{item}",
+            _CURES_OF_DEATHS.get(last.cause, cure),
+            anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop" if is_loop or item else ""),
         )
 
     def _item_of(self, death: "ChildDeath") -> str:

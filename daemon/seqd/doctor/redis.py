@@ -73,6 +73,8 @@ class _Checks:
         self._redis = server.redis
         self._keys = server.settings.keys
         self._role = role
+        #: Since it takes no writes, which says more than how full it is.
+        self._is_said_to_be_full = False
 
     def writes(self) -> Iterator[Finding]:
         error = self._server.write_error
@@ -81,8 +83,10 @@ class _Checks:
         cause = error.__context__
         code = refused_write(cause) if isinstance(cause, ResponseError) else None
         if isinstance(error, RedisFull):
-            kind = "redis-persistence-failing" if code == "MISCONF" else "redis-memory-high"
-            yield finding(kind, f"{error} {_SILENT}", _DISK if code == "MISCONF" else _ROOM)
+            self._is_said_to_be_full = code != "MISCONF"
+            kind = "redis-memory-high" if self._is_said_to_be_full else "redis-persistence-failing"
+            cure = _ROOM if self._is_said_to_be_full else _DISK
+            yield finding(kind, f"{error} {_SILENT}", cure)
         elif code is not None:
             what = self._no_writes(code)
             yield finding("redis-not-writable", what, how_to_write(code))
@@ -157,6 +161,8 @@ class _Checks:
 
     def memory(self) -> Iterator[Finding]:
         server = self._server
+        if self._is_said_to_be_full:
+            return
         used, limit = server.number("used_memory"), server.number("maxmemory")
         whole = limit or server.number("total_system_memory")
         if not whole:

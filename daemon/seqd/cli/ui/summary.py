@@ -59,6 +59,8 @@ class ResultCounts:
         self.worth_a_retry = False
         self.first_errors: list[ItemFailure] = []
         self.predicted: Counter[str] = Counter()
+        #: Results by the version that they name, None of those that name none: the job's.
+        self.versions: Counter[int | None] = Counter()
         self._truth = truth if truth is not None else deque[str | None]()
         self._true_labels: Counter[str] = Counter()
         self._right = 0
@@ -73,6 +75,7 @@ class ResultCounts:
                 self.first_errors.append(result)
             return
         self.succeeded += 1
+        self.versions[result.version] += 1
         if isinstance(result.output, Classification):
             self._compare(truth, result.output)
 
@@ -143,7 +146,7 @@ def say_merged_summary(
 
     Without a rate: the time between the jobs is nobody's.
     """
-    line = f"{count(counts.succeeded)} {KINDS[first.kind].done} by {model_of(first)}"
+    line = f"{count(counts.succeeded)} {KINDS[first.kind].done} by {_done_by(first, counts)}"
     screen.say(f"{line} (with its retries){_shares(counts)}")
     _say_uncertain(screen, first, counts)
     _say_files(screen, counts, files)
@@ -187,12 +190,26 @@ def say_what_was_not_sent(screen: Screen, ended: JobRecord, retry: JobRecord) ->
 def say_headline(screen: Screen, outcome: BulkOutcome, counts: ResultCounts | None = None) -> None:
     """Say how many items were done, by which version, how fast, and with what labels."""
     record = outcome.record
-    line = f"{count(record.counts.succeeded)} {KINDS[record.kind].done} by {model_of(record)}"
+    by = _done_by(record, counts)
+    line = f"{count(record.counts.succeeded)} {KINDS[record.kind].done} by {by}"
     seconds = seconds_of(record)
     if seconds is not None and seconds >= _RATE_FROM_S:
         speed = f"{rate(record.counts.done / seconds)} a second"
         line += f" in {duration(seconds)}, {'its pauses included' if outcome.was_paused else speed}"
     screen.say(line + ("" if counts is None else _shares(counts)))
+
+
+def _done_by(record: JobRecord, counts: ResultCounts | None) -> str:
+    """Return the version that computed a job's results; of a canary each, with how many."""
+    if counts is None and record.rollout is not None and record.rollout.kind == "canary":
+        return f"{model_of(record)} and its canary {record.model}@{record.rollout.version}"
+    done = Counter[int | None]()
+    for version, number in () if counts is None else counts.versions.items():
+        done[record.version if version is None else version] += number
+    if len(done) < 2:
+        return model_of(record)
+    told = (f"{record.model}@{version} ({count(n)})" for version, n in done.most_common())
+    return " and ".join(told)
 
 
 def say_training_summary(
