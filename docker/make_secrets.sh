@@ -4,14 +4,15 @@
 #
 #   docker/make_secrets.sh FOLDER [REDIS_HOST:PORT] [DATABASE]
 #
-# SEQD says how `seqd` is run here, such as SEQD='docker run --rm -i seqd:cpu', and REDIS_VERSION the
-# server's version where it is older than 7.2.
+# SEQD says how `seqd` is run here, such as SEQD='docker run --rm -i seqd:cpu', REDIS_VERSION the
+# server's version where it is older than 7.2; REDIS_SCHEME=rediss makes addresses for TLS.
 set -eu
 folder=${1:?"name a folder for the secrets"}
 server=${2:-redis:6379}
 database=${3:-0}
 seqd=${SEQD:-seqd}
 version=${REDIS_VERSION:-7.2}
+scheme=${REDIS_SCHEME:-redis}
 
 umask 077
 mkdir "$folder"
@@ -32,7 +33,7 @@ new_password() {
 for role in worker client operator exporter; do
   password=$(new_password)
   # A file that a container reads by a mount: as its user, who is none of this machine's.
-  printf 'redis://%s:%s@%s/%s\n' "$role" "$password" "$server" "$database" > "$folder/$role-url"
+  printf '%s://%s:%s@%s/%s\n' "$scheme" "$role" "$password" "$server" "$database" > "$folder/$role-url"
   printf '%s' "$password" |
     $seqd redis acl --role "$role" --server-version "$version" --file --password-file - \
       >> "$folder/users.acl"

@@ -19,7 +19,7 @@ from seqd.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
-COMPOSE_FILES = (DOCKER / "compose.yaml", DOCKER / "compose.gpu.yaml")
+COMPOSE_FILES = tuple(DOCKER / f"compose{part}.yaml" for part in ("", ".gpu", ".tls"))
 OVERLAYS = ("cpu", "gpu", "gpu-dra")
 UNITS = sorted((DOCKER / "systemd").glob("*.service"))
 
@@ -117,6 +117,7 @@ def settings() -> set[str]:
     for path in UNITS:
         for line in values(path, "Environment"):
             names |= {pair.partition("=")[0] for pair in shlex.split(line)}
+    names |= set(re.findall(r"(SEQD_\w+)=", (DOCKER / "systemd" / "tls.conf").read_text("utf-8")))
     for path in (DOCKER / "systemd").glob("*.env"):
         names |= set(re.findall(r"^(\w+)=", path.read_text(encoding="utf-8"), re.M))
     return {name for name in names if name.startswith("SEQD_")}

@@ -41,7 +41,7 @@ def test_compose_reads_the_stack_of_one_machine(tmp_path: Path) -> None:
 
 
 def test_compose_reads_the_stack_with_one_container_a_gpu(tmp_path: Path) -> None:
-    stack = read(tmp_path, *COMPOSE_FILES)["services"]
+    stack = read(tmp_path, *COMPOSE_FILES[:2])["services"]
 
     devices = [
         device["device_ids"]
@@ -57,6 +57,24 @@ def test_compose_reads_the_stack_with_one_container_a_gpu(tmp_path: Path) -> Non
         assert stack[name]["image"] == "seqd:gpu"
         assert stack[name]["read_only"] and stack[name]["cap_drop"] == ["ALL"]
         assert stack[name]["secrets"] == [{"source": "worker-url", "target": "seqd_redis_url"}]
+
+
+def test_with_tls_redis_speaks_nothing_else_and_all_others_have_its_authority(
+    tmp_path: Path,
+) -> None:
+    plain = read(tmp_path, COMPOSE_FILES[0])["services"]
+    stack = read(tmp_path, COMPOSE_FILES[0], COMPOSE_FILES[2])["services"]
+
+    redis = stack.pop("redis")
+    said = " ".join(redis["entrypoint"])
+    assert "--port 0 --tls-port 6379" in said and 'exec "$$@"' in said
+    assert redis["command"] == plain["redis"]["command"]
+    for name, service in stack.items():
+        (mount,) = [one for one in service["volumes"] if one["target"] == "/etc/seqd/tls"]
+        assert mount["source"].endswith("/tls/clients") and mount["read_only"], name
+        assert service["environment"]["SEQD_REDIS_CA_FILE"] == "/etc/seqd/tls/ca.pem"
+        keys = {key for key in plain[name]["environment"] if key != "SEQD_REDIS_CA_FILE"}
+        assert keys <= set(service["environment"])
 
 
 def test_compose_refuses_a_word_that_is_none(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Kubernetes files: built by kustomize, held against the API's schemas, CRDs by their fields."""
+"""The Kubernetes files: built by kustomize, held against the schemas of the API, CRDs by fields."""
 
 import os
 from functools import cache
@@ -272,6 +272,20 @@ def test_without_keda_no_pod_may_patch_a_pod_or_has_a_token(tmp_path: Path) -> N
     named_ = {entry["name"] for pod in pods for c in pod["containers"] for entry in c["env"]}
     assert not named_ & {"SEQD_POD_DELETION_COST", "POD_NAME", "POD_NAMESPACE"}
     assert not [one for one in documents_ if one["kind"] in ("Role", "RoleBinding")]
+
+
+def test_with_tls_each_pod_has_the_authority_of_redis(tmp_path: Path) -> None:
+    documents_ = built_in(own_overlay(tmp_path, "overlays/cpu", "tls"))
+
+    pods = [pod_of(one) for one in documents_ if one["kind"] in WORKLOADS]
+    assert len(pods) == 3
+    for pod in pods:
+        (container,) = pod["containers"]
+        (volume,) = [one for one in pod["volumes"] if one["name"] == "redis-tls"]
+        assert volume["secret"]["secretName"] == "seqd-redis-tls"
+        mount = {"name": "redis-tls", "mountPath": "/etc/seqd/tls", "readOnly": True}
+        assert mount in container["volumeMounts"]
+        assert {"name": "SEQD_REDIS_CA_FILE", "value": "/etc/seqd/tls/ca.crt"} in container["env"]
 
 
 def own_overlay(folder: Path, resource: str, *components: str) -> Path:

@@ -52,6 +52,27 @@ def test_systemd_has_nothing_to_say_of_a_unit(root: Path, name: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_a_unit_with_tls_is_as_systemd_wants_it_and_no_more_exposed(root: Path, path: Path) -> None:
+    folder = root / "etc/systemd/system" / f"{path.name}.d"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(FOLDER / "tls.conf", folder)
+    (root / "etc/passwd").write_text("seqd:x:10001:10001:seqd:/var/lib/seqd:/usr/sbin/nologin\n")
+    (root / "etc/group").write_text("seqd:x:10001:\n")
+    name = path.name.replace("@", "@train@cpu")
+    analyze = tool("systemd-analyze", "systemd")
+
+    read = run(analyze, "verify", f"--root={root}", name)
+    rated = run(
+        analyze, "security", "--offline=true", f"--root={root}",
+        f"--threshold={MOST_EXPOSED}", "--no-pager", path.name,
+    )  # fmt: skip
+
+    assert (read.returncode, read.stdout, read.stderr) == (0, "", "")
+    assert rated.returncode == 0, rated.stdout.strip().splitlines()[-1]
+    assert "SEQD_REDIS_CA_FILE=/etc/seqd/tls/ca.pem" in values(FOLDER / "tls.conf", "Environment")
+
+
 def test_systemd_finds_a_word_that_is_none(root: Path) -> None:
     path = root / "etc/systemd/system/seqd.service"
     path.write_text(path.read_text().replace("RestartSec=1", "RestratSec=1"))
