@@ -86,7 +86,7 @@ class WorkerAnswer:
 class Reason:
     """One thing that the job waits for."""
 
-    #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `not_yet`, `paused`,
+    #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `starting`, `paused`,
     #: `upload`, `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker` or
     #: `no_writes`.
     code: str
