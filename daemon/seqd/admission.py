@@ -278,7 +278,8 @@ def find_model(name: str, catalog: "Mapping[str, CatalogEntry]") -> "CatalogEntr
     if name not in catalog:
         raise UnknownModel(
             f"no model named {name!r}. Known models: {listed(catalog)}."
-            f"{did_you_mean(name, catalog)} `seqd plugins list` shows plugins that failed to load."
+            f"{did_you_mean(name, catalog)} `seqd plugins list` shows plugins that failed to load; "
+            "one that was installed since needs `seqd workers restart`."
         )
     return catalog[name]
 

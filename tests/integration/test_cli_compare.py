@@ -247,7 +247,8 @@ def test_what_cannot_be_paired_is_left_out_and_said(
             ("exact", "nobody"),
             lines(8),
             "unknown_model]: no model named 'nobody'. Known models: bare, exact, hasty, loud, "
-            "older, writer. `seqd plugins list` shows plugins that failed to load.",
+            "older, writer. `seqd plugins list` shows plugins that failed to load; "
+            "one that was installed since needs `seqd workers restart`.",
         ),
         (
             ("exact", "loud"),

@@ -218,7 +218,8 @@ def test_a_model_that_nobody_runs_is_refused_with_those_that_there_are(client):
 
     assert str(raised.value) == (
         "no model named 'ecko'. Known models: echo. Did you mean 'echo'? `seqd plugins list` "
-        "shows plugins that failed to load."
+        "shows plugins that failed to load; "
+        "one that was installed since needs `seqd workers restart`."
     )
 
 

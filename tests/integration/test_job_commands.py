@@ -253,7 +253,8 @@ def test_parameters_of_a_model_that_nobody_has_published_are_refused(
     assert unknown.status == wrong_task.status == 2
     assert unknown.err == (
         "error[unknown_model]: no model named 'ecko'. Known models: echo. Did you mean 'echo'? "
-        "`seqd plugins list` shows plugins that failed to load.\n"
+        "`seqd plugins list` shows plugins that failed to load; "
+        "one that was installed since needs `seqd workers restart`.\n"
     )
     assert wrong_task.err == (
         "error[invalid_request]: --task is 'predict'; allowed for echo: classify, generate, train\n"

@@ -220,6 +220,70 @@ def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     assert (Path(result.place.file).name, result.place.line) == ("hello.py", 2)
 
 
+@pytest.mark.parametrize("line", ["time.sleep(1.5)", "while time.process_time() < 3: pass"])
+def test_an_import_that_waits_or_works_for_long_has_its_line(tmp_path: Path, line: str):
+    (tmp_path / "hello.py").write_text(f"import time\n{line}\n{SOUND}")
+
+    with Run(sources_in(tmp_path / "hello.py")[0], PluginExamples(), None, 20) as run:
+        results = {result.id: result for result in run.describe().results}
+
+    assert results["I2"].state is CheckState.FAILED
+    assert re.fullmatch(r"it takes [123]\.\d s(; most of it: .*)?", results["I2"].seen)
+    assert (Path(results["I2"].place.file).name, results["I2"].place.line) == ("hello.py", 2)
+
+
+def test_a_failure_is_printed_as_soon_as_it_is_found(tmp_path: Path):
+    may_end = tmp_path / "may_end"
+    waits = f"""
+    def cost_tokens(self, text):
+        import pathlib, time
+        while not pathlib.Path({str(may_end)!r}).exists():
+            time.sleep(0.02)
+        return 1
+"""
+    wrong = SOUND.replace('"greeting" if "hello"', '"farewell" if True or "hello"')
+    (tmp_path / "hello.py").write_text(
+        wrong.replace("    def warm_up", f"{waits}\n    def warm_up")
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-m", "seqd", "plugins", "check", str(tmp_path / "hello.py")],
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+    with command:
+        first = command.stdout.readline()  # comes while M1 waits: its limit is 30 s
+        is_at_work = command.poll() is None and not may_end.exists()
+        may_end.touch()
+        rest = command.stdout.read()
+
+    assert first.startswith("B1  hello (built-in): ")
+    assert is_at_work
+    assert "the label 'farewell'" in rest
+    assert first not in rest
+
+
+def test_outcomes_of_chance_are_told_by_their_cause_and_the_line_that_draws(tmp_path: Path):
+    module = tmp_path / "hello.py"
+    layer = "def layer():\n    value = random.random()\n    return value\n"
+    source = SOUND.replace("score=1.0", "score=layer()")
+    module.write_text(f"import random\n\n{layer}\n{source}")
+
+    with Run(sources_in(module)[0], PluginExamples(), None, 20) as run:
+        ids = {"D1", "B2", "B3", "B4", "W1", "D2", "E2"}
+        results = run.part("hello", Part.BUILT_IN, ids)
+
+    failed = [result for result in results if result.state is CheckState.FAILED]
+    assert [result.id for result in failed] == ["D1", "E2"]
+    assert {result.why for result in results if not result.ran} == {"D1 failed"}
+    assert failed[0].seen == "classify gives other outcomes when it is called a second time"
+    assert (failed[1].place.line, failed[1].place.function) == (4, "layer")
+    assert "(seed=, random_state=)" in failed[1].cure
+
+
 @pytest.mark.parametrize("where", ["import", "classify"])
 def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
     told = tmp_path / "pid"

@@ -21,7 +21,9 @@ import pyte
 import pytest
 
 from authoring_builders import PLUGIN, write_plugin
+from checkout import python_path
 from cli_builders import Ended, clean_environment
+from plugin_folders import install_plugin
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -405,6 +407,29 @@ def test_jobs_of_other_programs_get_the_changed_plugin(plugin):
         serving.send_signal(signal.SIGTERM)
         serving.wait(60)
     assert not Path(folder).exists()
+
+
+@pytest.mark.slow
+def test_a_file_of_an_installed_plugin_is_served_in_its_place(tmp_path):
+    install_plugin(tmp_path / "site", "hello", PLUGIN)
+    said = tmp_path / "said.txt"
+    with said.open("w") as output:
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "seqd", "plugins", "dev", "site/seqd_hello.py", "--serve"],
+            env=clean_environment(PYTHONPATH=python_path(tmp_path / "site")),
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until_written(said, "Served. In another shell: ", serving)
+
+        assert "Rename the entry point" not in said.read_text()
+        assert "broken" not in said.read_text()
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        serving.wait(60)
 
 
 def wait_until_written(file: Path, words: str, program: "subprocess.Popen[bytes]") -> None:

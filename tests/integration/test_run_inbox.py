@@ -146,7 +146,8 @@ del MISSING_TASK["task"]
             a_run(model="vector"),
             "unknown_model",
             "no model named 'vector'. Known models: mirror, pairs, places, stars, topics, vectors. "
-            "Did you mean 'vectors'? `seqd plugins list` shows plugins that failed to load.",
+            "Did you mean 'vectors'? `seqd plugins list` shows plugins that failed to load; "
+            "one that was installed since needs `seqd workers restart`.",
         ),
         (
             a_run("pairs", "compare"),

@@ -128,7 +128,8 @@ def test_an_unknown_model_is_answered_with_the_known_ones():
 
     assert str(refusal.value) == (
         "no model named 'imbd_lstm'. Known models: imdb_lstm, markov. Did you mean 'imdb_lstm'? "
-        "`seqd plugins list` shows plugins that failed to load."
+        "`seqd plugins list` shows plugins that failed to load; "
+        "one that was installed since needs `seqd workers restart`."
     )
 
 

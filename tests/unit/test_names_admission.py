@@ -115,7 +115,8 @@ def test_a_new_name_without_a_plugin_is_refused_with_the_models_that_there_are()
 
     assert str(refused.value) == (
         "no model named 'topic'. Known models: imdb_lstm, markov, topics. Did you mean 'topics'? "
-        "`seqd plugins list` shows plugins that failed to load."
+        "`seqd plugins list` shows plugins that failed to load; "
+        "one that was installed since needs `seqd workers restart`."
     )
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 from seqd.errors import PluginFault
 from seqd.hookspecs import Model, PluginParameters, TaskSpec
 from seqd.models.descriptions import check_model
+from seqd.models.parameter_checks import check_parameters_class
 from seqd.models.record_checks import check_run_task
 from seqd.models.task_schemas import task_schema
 from seqd_schemas import (
@@ -385,3 +386,29 @@ def test_the_digest_of_a_task_changes_with_its_fields_and_not_with_their_texts()
         return task_schema(TaskSpec(PluginParameters, output=output)).digest
 
     assert digest("A share.", 1) == digest("A part of one.", 1) != digest("A share.", 2)
+
+
+def test_all_that_is_wrong_with_the_fields_of_a_class_is_told_at_once() -> None:
+    made = create_model("Made", __base__=TaskOutput, value=(int, ...), word=(str, ...))
+
+    assert refusal_of(made) == (
+        "m t: output Made: field 'value' has no description. Say in a sentence what it is. Field "
+        "'value' is a number without bounds. Give it ge= and le=. Field 'word' has no description. "
+        "Say in a sentence what it is. Field 'word' is a text without max_length. Give it one."
+    )
+
+
+def test_all_that_is_wrong_with_the_parameters_of_a_task_is_told_at_once() -> None:
+    class Open(PluginParameters, extra="allow"):
+        count: int
+        word: str = Field(description="A word.")
+
+    with pytest.raises(PluginFault) as refused:
+        check_parameters_class("m t", Open)
+
+    assert str(refused.value) == (
+        'm t: Open takes unknown parameters. Leave its model_config at extra="forbid", so that a '
+        "typing mistake is refused. Parameter 'count' has no description. Say in a sentence what "
+        "it does. Parameter 'count' is a number without bounds. Give it ge= and le=. Parameter "
+        "'word' is a text without max_length. Give it one."
+    )

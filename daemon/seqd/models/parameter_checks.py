@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -26,15 +26,33 @@ def check_parameters_class(where: str, parameters: object) -> None:
             f"{where}: its parameters are {parameters!r:.80}. "
             "Use a subclass of seqd.hookspecs.PluginParameters."
         )
+    faults: list[str] = []
     if parameters.model_config.get("extra") != "forbid":
-        raise PluginFault(
-            f"{where}: {parameters.__name__} takes unknown parameters. Leave its model_config "
+        faults.append(
+            f"{parameters.__name__} takes unknown parameters. Leave its model_config "
             'at extra="forbid", so that a typing mistake is refused.'
         )
     schema = parameters.model_json_schema()
     for name, field in schema.get("properties", {}).items():
-        _check_field(f"{where}: parameter {name!r}", field, schema)
+        at = f"parameter {name!r}"
+        if not field.get("description"):
+            faults.append(f"{at} has no description. Say in a sentence what it does.")
+        faults += missing_bounds(at, parts_of(field, schema), missing_bound)
+    refuse_all(where, faults)
     _check_defaults(where, parameters)
+
+
+def missing_bounds(at: str, parts: Iterable[Schema], missing: Callable[[Schema], str]) -> list[str]:
+    """Return what the parts of a field leave open, each once."""
+    return [f"{at} {said}" for said in dict.fromkeys(map(missing, parts)) if said]
+
+
+def refuse_all(where: str, faults: Sequence[str]) -> None:
+    """Raise PluginFault with all that is wrong with one class, so that it is mended at once."""
+    if faults:
+        first, *others = faults
+        more = "".join(f" {fault[0].upper()}{fault[1:]}" for fault in others)
+        raise PluginFault(f"{where}: {first}{more}")
 
 
 def check_preset(
@@ -57,15 +75,6 @@ def _first_fault(model: str, error: InvalidParameters | ValidationError) -> str:
         return str(error)
     first = error.errors()[0]
     return f"{model} train: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def _check_field(where: str, field: Schema, root: Schema) -> None:
-    if not field.get("description"):
-        raise PluginFault(f"{where} has no description. Say in a sentence what it does.")
-    for part in parts_of(field, root):
-        missing = missing_bound(part)
-        if missing:
-            raise PluginFault(f"{where} {missing}")
 
 
 def parts_of(field: Schema, root: Schema, seen: frozenset[str] = frozenset()) -> Iterator[Schema]:

@@ -12,7 +12,13 @@ from pydantic import BaseModel, PydanticUserError
 
 from seqd.errors import PluginFault
 from seqd.hookspecs import TaskSpec
-from seqd.models.parameter_checks import Schema, missing_bound, parts_of
+from seqd.models.parameter_checks import (
+    Schema,
+    missing_bound,
+    missing_bounds,
+    parts_of,
+    refuse_all,
+)
 from seqd.models.task_schemas import bare, input_schema, output_schema
 from seqd_schemas import MAX_RECORD_FIELDS, NAMED_OUTPUTS, ItemError
 
@@ -117,13 +123,13 @@ def _check_fields(where: str, schema: Schema) -> None:
     fields = cast("Schema", schema.get("properties", {}))
     if not 1 <= len(fields) <= MAX_RECORD_FIELDS:
         raise PluginFault(f"{where} has {len(fields)} fields; allowed: 1 to {MAX_RECORD_FIELDS}.")
+    faults: list[str] = []
     for name, field in _all_fields(schema):
-        at = f"{where}: field {name!r}"
+        at = f"field {name!r}"
         if not field.get("description") and "$ref" not in field and "const" not in field:
-            raise PluginFault(f"{at} has no description. Say in a sentence what it is.")
-        for part in parts_of(field, schema):
-            if missing := _missing_bound(part):
-                raise PluginFault(f"{at} {missing}")
+            faults.append(f"{at} has no description. Say in a sentence what it is.")
+        faults += missing_bounds(at, parts_of(field, schema), _missing_bound)
+    refuse_all(where, faults)
 
 
 def _records(schema: Schema) -> Iterator[Schema]:

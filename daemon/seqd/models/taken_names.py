@@ -8,7 +8,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from seqd.models.loading import Candidate
+from seqd.hookspecs.hooks import PROJECT
+from seqd.models.loading import UNPACKAGED, Candidate
 from seqd.models.registry import Registry
 from seqd.settings import load_settings
 
@@ -54,6 +55,17 @@ def taken_names(
             )
         )
     return found
+
+
+def replaced_distribution(mine: Candidate, installed: Sequence[Candidate]) -> str:
+    """Return the name by which a distribution in front of the installed ones takes their place.
+
+    That of the plugin itself, where it is installed, else its own, else one that nobody has.
+    """
+    for one in installed:
+        if one.name == mine.name and one.package == mine.package:
+            return one.distribution
+    return mine.distribution if mine.distribution != UNPACKAGED else f"{PROJECT}-dev"
 
 
 def _is_same(one: Candidate, mine: Candidate) -> bool:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +17,15 @@ from seqd.errors import InvalidRequest
 from seqd.escaping import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.text import Text
 
     from seqd.testing.checks.report import CheckResult, Report
     from seqd.testing.checks.running import Progress
     from seqd.testing.checks.sources import PluginSource
+
+    Found = Callable[[CheckResult], None]
 
 #: Exit status where a check failed, as where a plugin broke its contract.
 _FAILED = 1
@@ -71,28 +76,37 @@ def check(
     screen = Screen()
     tell_of_folder(plugin)
     for source in _sources(plugin):
-        with _progress_line(source.name) as progress, interrupted_by_sigterm():
+        printed = None if as_json else partial(_print_failure, screen)
+        with _progress_line(source.name, printed) as told, interrupted_by_sigterm():
+            progress, found = told
             report = check_plugin(
-                source, version_folder=version_folder, limit_s=limit_s, progress=progress
+                source,
+                version_folder=version_folder,
+                limit_s=limit_s,
+                progress=progress,
+                found=found,
             )
-        report = _with_taken_names(source, report)
+        taken = _taken_names(source, report)
+        report = report.model_copy(update={"results": (*report.results, *taken)})
         reports.append(report)
         if not as_json:
-            _print(screen, report)
+            for result in taken:
+                _print_failure(screen, result)
+            screen.say(f"{report.plugin}: {report.closing_line()}")
     if as_json:
         print_json({"reports": [_with_summary(report) for report in reports]})
     if any(report.failed for report in reports):
         sys.exit(_FAILED)
 
 
-def _with_taken_names(source: "PluginSource", report: "Report") -> "Report":
-    """Return a report that has a failed result for each name that another plugin has."""
+def _taken_names(source: "PluginSource", report: "Report") -> "list[CheckResult]":
+    """Return a failed result for each name that another plugin has."""
     from seqd.cli.plugins.subjects import names_taken_from
     from seqd.testing.checks.catalog import Part
     from seqd.testing.checks.report import CheckResult, CheckState
 
     models = {result.model for result in report.results if result.id != "L1"}
-    taken = [
+    return [
         CheckResult(
             id="L2",
             model=report.plugin,
@@ -104,7 +118,6 @@ def _with_taken_names(source: "PluginSource", report: "Report") -> "Report":
         )
         for name in names_taken_from(source.candidate(), models)
     ]
-    return report.model_copy(update={"results": (*report.results, *taken)})
 
 
 def _with_summary(report: "Report") -> dict[str, object]:
@@ -129,11 +142,16 @@ def _sources(plugin: str) -> "list[PluginSource]":
 
 
 @contextmanager
-def _progress_line(plugin: str) -> "Iterator[Progress | None]":
-    """Draw a line that says which check runs, on a terminal; else yield None."""
+def _progress_line(
+    plugin: str, found: "Found | None"
+) -> "Iterator[tuple[Progress | None, Found | None]]":
+    """Draw a line that says which check runs, on a terminal; yield what is told and found.
+
+    The line is away while a failure is printed.
+    """
     screen = Screen(to_stderr=True)
     if not screen.is_live:
-        yield None
+        yield None, found
         return
     with screen.console.status(f"Checking {printable(plugin)}") as status:
 
@@ -141,20 +159,24 @@ def _progress_line(plugin: str) -> "Iterator[Progress | None]":
             count = f"{done} of {total} checks, " if total else ""
             status.update(f"Checking {printable(plugin)}: {count}{printable(what)}")
 
-        yield show
+        def show_failure(result: "CheckResult") -> None:
+            status.stop()
+            if found is not None:
+                found(result)
+            status.start()
+
+        yield show, show_failure
 
 
-def _print(screen: Screen, report: "Report") -> None:
-    """Print each failure, then the counts."""
-    for result in report.failed:
-        if screen.is_live:
-            screen.console.print(_headline(result))
-        else:
-            screen.say(f"{result.id}  {result.model} ({result.part}): {result.meaning}")
-        for name, text in _facts(result):
-            _say_fact(screen, name, text)
-        screen.say()
-    screen.say(f"{report.plugin}: {report.closing_line()}")
+def _print_failure(screen: Screen, result: "CheckResult") -> None:
+    if screen.is_live:
+        screen.console.print(_headline(result))
+    else:
+        screen.say(f"{result.id}  {result.model} ({result.part}): {result.meaning}")
+    for name, text in _facts(result):
+        _say_fact(screen, name, text)
+    screen.say()
+    sys.stdout.flush()  # other checks may take minutes
 
 
 def _headline(result: "CheckResult") -> "Text":

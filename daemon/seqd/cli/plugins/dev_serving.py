@@ -26,8 +26,9 @@ from seqd.errors import InvalidRequest, PluginEnded, SeqdError
 from seqd.hookspecs.hooks import PROJECT
 from seqd.local.child import end_in_words
 from seqd.local.parent_death import launch_command
-from seqd.models.loading import UNPACKAGED
+from seqd.models.loading import discover
 from seqd.models.source_folders import read_source
+from seqd.models.taken_names import replaced_distribution
 
 #: What `seqd up` prints once jobs are taken.
 _READY = "Ready after"
@@ -187,7 +188,7 @@ class ServedPlugin:
         if self._order.source is None:
             return []
         source = read_source(Path(self._order.source))
-        name = source.distribution if source.distribution != UNPACKAGED else f"{PROJECT}-dev"
+        name = replaced_distribution(source.candidate(self._order.plugin), discover())
         version = source.version or "0"
         info = self._folder / "plugin" / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)

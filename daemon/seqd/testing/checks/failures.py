@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import seqd
 import seqd_schemas
@@ -25,7 +25,7 @@ class CheckFailed(Exception):
         super().__init__(seen)
         self.seen = seen if len(seen) <= SEEN_CHARS else f"{seen[: SEEN_CHARS - 1]}…"
         self.cure = cure
-        #: The function or class of the plugin that is to be changed.
+        #: The function or class of the plugin that is to be changed, or its line.
         self.at = at
 
 
@@ -58,7 +58,12 @@ def _root_of(name: str) -> Path | None:
 
 
 def place_of(code: object, roots: Sequence[Path]) -> Place | None:
-    """Return where a function or class stands; None where that is no file of the plugin."""
+    """Return where a function or class stands; None where that is no file of the plugin.
+
+    A place is returned as it is.
+    """
+    if isinstance(code, Place):
+        return code
     try:
         target = inspect.unwrap(code) if callable(code) else code
         file = inspect.getsourcefile(target)  # type: ignore[arg-type]
@@ -68,6 +73,12 @@ def place_of(code: object, roots: Sequence[Path]) -> Place | None:
     if file is None or not _is_inside(Path(file), roots):
         return None
     return Place(file=file, line=line, function=getattr(target, "__qualname__", ""))
+
+
+def place_at(frame: FrameType) -> Place:
+    """Return where a call stands now."""
+    code = frame.f_code
+    return Place(file=code.co_filename, line=frame.f_lineno, function=code.co_qualname)
 
 
 def place_in(trace: TracebackType | None, roots: Sequence[Path]) -> Place | None:

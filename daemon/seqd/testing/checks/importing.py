@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import process_time
+from threading import Event, Thread, get_ident
+from time import monotonic, process_time
 from typing import Final
 
+from seqd.local.run_delay import RunDelay
 from seqd.models.loading import HEAVY, Candidate
 from seqd.models.registry import Registry
 from seqd.settings import Settings
-from seqd.testing.checks.failures import place_in, roots_of
+from seqd.testing.checks.failures import place_at, place_in, roots_of
 from seqd.testing.checks.report import Place
 from seqd.testing.checks.sources import PluginSource
 from seqd_schemas import PluginState
@@ -31,8 +33,12 @@ _EVENTS: Final = frozenset(
 #: A line that `python -X importtime` writes: microseconds of a module itself, and its name.
 _IMPORT_TIME: Final = re.compile(rb"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
 
-#: Modules that a failed check names.
+#: Modules that a failed check names, and seconds that each has taken at least.
 _NAMED: Final = 3
+_NAMED_S: Final = 0.05
+
+#: Seconds between two looks at where an import stands.
+_LOOK_EVERY_S: Final = 0.01
 
 
 @dataclass
@@ -45,7 +51,10 @@ class ImportRecord:
     place: Place | None = None
     opened: list[str] = field(default_factory=list)
     heavy: list[str] = field(default_factory=list)
+    #: What it took, of a processor or of waiting for anything else.
     seconds: float = 0.0
+    #: The line of the plugin at which it stood for most of that.
+    slowest: Place | None = None
     #: The slowest packages, with the seconds of each.
     slow_modules: list[tuple[str, float]] = field(default_factory=list)
 
@@ -60,15 +69,14 @@ def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
     watch = _Watch()
 
     def load() -> object:
-        began, taken, before = process_time(), _error_size(), set(sys.modules)
+        taken, before = _error_size(), set(sys.modules)
         try:
-            with watch.on(), _noting_place(record, source):
+            with _measured(record, source), watch.on(), _noting_place(record, source):
                 plugin = plain.load()
                 # Once more than the registry does: each call has to give the models.
                 getattr(plugin, "seqd_register_models", list)()
             return plugin
         finally:
-            record.seconds = process_time() - began
             record.slow_modules = _slowest(taken)
             record.heavy = sorted(SLOW_LIBRARIES & (set(sys.modules) - before))
 
@@ -79,6 +87,33 @@ def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
     (status,) = registry.statuses
     record.reason = "" if status.state is PluginState.READY else status.reason
     return registry, record
+
+
+@contextmanager
+def _measured(record: ImportRecord, source: PluginSource) -> Iterator[None]:
+    """Measure a block, and note where the plugin stands, a hundred times a second."""
+    delay, began, used = RunDelay(), monotonic(), process_time()
+    delay.since_last_s()
+    places, ended, thread = Counter[Place](), Event(), get_ident()
+
+    def look() -> None:
+        while not ended.wait(_LOOK_EVERY_S):
+            frame = sys._current_frames().get(thread)
+            while frame is not None and not source.holds(frame.f_code.co_filename):
+                frame = frame.f_back
+            if frame is not None:
+                places[place_at(frame)] += 1
+
+    looking = Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join()
+        waited = monotonic() - began - delay.since_last_s()
+        record.seconds = max(process_time() - used, waited)
+        record.slowest = next((place for place, _ in places.most_common(1)), None)
 
 
 @contextmanager
@@ -145,7 +180,8 @@ def _slowest(start: int) -> list[tuple[str, float]]:
     totals: Counter[str] = Counter()
     for microseconds, name in _IMPORT_TIME.findall(content):
         totals[name.decode().partition(".")[0]] += int(microseconds)
-    return [(name, total / 1e6) for name, total in totals.most_common(_NAMED)]
+    slowest = ((name, total / 1e6) for name, total in totals.most_common(_NAMED))
+    return [(name, seconds) for name, seconds in slowest if seconds >= _NAMED_S]
 
 
 def _can_read_errors() -> bool:

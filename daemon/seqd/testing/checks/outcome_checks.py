@@ -58,6 +58,12 @@ BATCH_SIZES: Final = (1, 2, 4)
 #: Seconds after a stop request within which a call has to end.
 STOP_LIMIT_S: Final = 5.0
 
+OF_CHANCE: Final = (
+    "Take chance from seqd.hookspecs.random_stream(seed, item.index, sample), or give what draws "
+    "it a seed (seed= or random_state=), and let nothing depend on time, addresses or the order of "
+    "a set."
+)
+
 _ONE_EACH = "Return a list with one outcome an item, in the order of the items."
 
 
@@ -129,6 +135,75 @@ def _check_each(
             )
 
 
+@CHECKS.add("D1", "The same version gives the same outcomes again, also loaded a second time.")
+def again(version: Version) -> None:
+    """Compare five outcomes of each task with those of a second call, and of a second load."""
+    for task in version.tasks:
+        items = version.items(task, 5)
+        first = version.run(task, items)
+        for how, loaded in (("called", None), ("loaded", version.load())):
+            if version.run(task, items, loaded=loaded) != first:
+                raise CheckFailed(
+                    f"{task} gives other outcomes when it is {how} a second time",
+                    OF_CHANCE,
+                    version.method(task),
+                )
+
+
+def must_repeat(version: Version, task: Task) -> None:
+    """Raise DoesNotApply where outcomes differ from call to call: D1 tells that cause."""
+    items = version.items(task, 5)
+    if version.run(task, items) != version.run(task, items):
+        raise DoesNotApply("D1 failed")
+
+
+@CHECKS.add("B4", "Items in another order give the outcomes in that order.", since=(1, 3))
+def order(version: Version) -> None:
+    """Shuffle nine items, and compare each outcome with that of its item alone."""
+    for task in version.tasks:
+        items = version.items(task, 9, first=100)
+        alone = {item.index: version.run(task, [item])[0] for item in items}
+        for shuffled in (items, items[::-1], *_orders(items)):
+            for item, outcome in zip(shuffled, version.run(task, shuffled), strict=True):
+                if close(outcome, alone[item.index]):
+                    continue
+                others = [other for index, other in alone.items() if index != item.index]
+                if not any(close(outcome, other) for other in others):
+                    continue  # that of no item: it depends on its batch, which B3 tells
+                must_repeat(version, task)
+                raise CheckFailed(
+                    f"{task} returns the outcome of another item in the place of "
+                    f"{quoted(item.text)}",
+                    f"{_ONE_EACH} Where you sort them to pad less, sort the outcomes back.",
+                    version.method(task),
+                )
+
+
+def _orders(items: Sequence[WorkItem]) -> Iterator[list[WorkItem]]:
+    for seed in SEEDS:
+        yield random.Random(seed).sample(items, len(items))
+
+
+@CHECKS.add("B3", "An outcome does not depend on how the items were batched.")
+def batches(version: Version) -> None:
+    """Compare nine items together with the same in smaller batches. Their order is B4's."""
+    for task in version.tasks:
+        items = version.items(task, 9, first=100)
+        together = version.run(task, items)
+        for size in BATCH_SIZES:
+            parts = (version.run(task, items[at : at + size]) for at in range(0, len(items), size))
+            for item, outcome in zip(items, chain.from_iterable(parts), strict=True):
+                if not any(close(outcome, other) for other in together):
+                    must_repeat(version, task)
+                    raise CheckFailed(
+                        f"{task} of {quoted(item.text)} gives {brief(outcome)} in a batch of "
+                        f"{size}, and {brief(together[items.index(item)])} in one of {len(items)}",
+                        "Let an outcome depend on the item's text and `index` only: mask what pads "
+                        "a batch, and normalize by nothing that all items share.",
+                        version.method(task),
+                    )
+
+
 @CHECKS.add("B2", "A bad item gets an ItemError in its place and leaves its neighbours alone.")
 def odd_items(version: Version) -> None:
     """Put a good item on each side of every odd one; of records, those that pass the checks."""
@@ -146,6 +221,7 @@ def odd_items(version: Version) -> None:
             _check_odd(version, task, item, outcome)
         for item, first, other in zip(good, outcomes[::2], undisturbed, strict=True):
             if not close(first, other):
+                must_repeat(version, task)
                 raise CheckFailed(
                     f"{task} of {quoted(item.text)} gives {brief(first)} beside a bad item, and "
                     f"{brief(other)} without",
@@ -184,51 +260,6 @@ def _check_surrogate(
         )
 
 
-@CHECKS.add("B3", "An outcome does not depend on how the items were batched.")
-def batches(version: Version) -> None:
-    """Compare nine items together with the same in smaller batches. Their order is B4's."""
-    for task in version.tasks:
-        items = version.items(task, 9, first=100)
-        together = version.run(task, items)
-        for size in BATCH_SIZES:
-            parts = (version.run(task, items[at : at + size]) for at in range(0, len(items), size))
-            for item, outcome in zip(items, chain.from_iterable(parts), strict=True):
-                if not any(close(outcome, other) for other in together):
-                    raise CheckFailed(
-                        f"{task} of {quoted(item.text)} gives {brief(outcome)} in a batch of "
-                        f"{size}, and {brief(together[items.index(item)])} in one of {len(items)}",
-                        "Let an outcome depend on the item's text and `index` only: mask what pads "
-                        "a batch, and normalize by nothing that all items share.",
-                        version.method(task),
-                    )
-
-
-@CHECKS.add("B4", "Items in another order give the outcomes in that order.", since=(1, 3))
-def order(version: Version) -> None:
-    """Shuffle nine items, and compare each outcome with that of its item alone."""
-    for task in version.tasks:
-        items = version.items(task, 9, first=100)
-        alone = {item.index: version.run(task, [item])[0] for item in items}
-        for shuffled in (items, items[::-1], *_orders(items)):
-            for item, outcome in zip(shuffled, version.run(task, shuffled), strict=True):
-                if close(outcome, alone[item.index]):
-                    continue
-                others = [other for index, other in alone.items() if index != item.index]
-                if not any(close(outcome, other) for other in others):
-                    continue  # that of no item: it depends on its batch, which B3 tells
-                raise CheckFailed(
-                    f"{task} returns the outcome of another item in the place of "
-                    f"{quoted(item.text)}",
-                    f"{_ONE_EACH} Where you sort them to pad less, sort the outcomes back.",
-                    version.method(task),
-                )
-
-
-def _orders(items: Sequence[WorkItem]) -> Iterator[list[WorkItem]]:
-    for seed in SEEDS:
-        yield random.Random(seed).sample(items, len(items))
-
-
 @CHECKS.add("B5", "A word of a megabyte is an item like any other.", since=(1, 3), limit_factor=2)
 def long_word(version: Version) -> None:
     """Give each task that takes texts a word of a million characters, beside a good item."""
@@ -257,6 +288,7 @@ def warming_up(version: Version) -> None:
 
     for task, items in work.items():
         if version.run(task, items, loaded=fresh) != before[task]:
+            must_repeat(version, task)
             raise CheckFailed(
                 f"{task} gives other outcomes once warm_up() was called",
                 "Let warm_up() leave nothing behind but speed.",

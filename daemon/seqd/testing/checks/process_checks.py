@@ -12,17 +12,23 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Final
+from types import FrameType
+from typing import Final, TypeAlias
 
 from seqd.hookspecs import LoadedModel, WorkItem
 from seqd.models.plugin_calls import OneProcess, reap_copies
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
-from seqd.testing.checks.failures import CheckFailed, DoesNotApply
+from seqd.testing.checks.failures import CheckFailed, DoesNotApply, place_at
+from seqd.testing.checks.report import Place
+from seqd.testing.checks.sources import PluginSource
 from seqd.testing.checks.subjects import Version
 from seqd_schemas import Task
 
 CHECKS: Checks[Version] = Checks("process")
+
+#: What Python calls at each line of a call, and may give another.
+TraceFunction: TypeAlias = Callable[[FrameType, str, object], "TraceFunction | None"]
 
 #: Loads and batches that the memory is measured over, and those before, which fill caches.
 LOADS: Final = 20
@@ -91,8 +97,8 @@ def leaves_random_state(version: Version) -> None:
     """Compare the states of `random` and NumPy before and after."""
     import numpy as np
 
-    states: dict[str, Callable[[], str]] = {
-        "random": lambda: repr(random.getstate()),
+    states: dict[str, Callable[[], object]] = {
+        "random": random.getstate,
         "numpy.random": lambda: repr(np.random.get_state()),
     }
     version.loaded.warm_up()  # what a library draws at its first use is not the plugin's
@@ -105,9 +111,32 @@ def leaves_random_state(version: Version) -> None:
     if changed:
         raise CheckFailed(
             f"it draws from, or seeds, the shared state of {' and '.join(changed)}",
-            "Use seqd.hookspecs.random_stream(seed, item.index, sample), or your own generator.",
-            _busiest_method(version),
+            "Give what draws at this line a seed or a generator of its own (seed=, random_state=), "
+            "or draw from seqd.hookspecs.random_stream(seed, item.index, sample).",
+            _line_that_changes(states[changed[0]], version) or _busiest_method(version),
         )
+
+
+def _line_that_changes(state: Callable[[], object], version: Version) -> Place | None:
+    """Use the version once more, and return the plugin's line after which a state is another."""
+    source, before = PluginSource.model_validate(version.spec["source"]), state()
+    places: dict[FrameType, Place] = {}
+    found: list[Place] = []
+
+    def follow(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        if found or not source.holds(frame.f_code.co_filename):
+            return None
+        if frame in places and state() != before:
+            found.append(places[frame])
+        places[frame] = place_at(frame)
+        return follow
+
+    sys.settrace(follow)
+    try:
+        use(version)
+    finally:
+        sys.settrace(None)
+    return next(iter(found), None)
 
 
 @CHECKS.add("E3", "Environment, working folder and signal handlers stay as they are.", since=(1, 3))

@@ -10,29 +10,12 @@ from seqd.models.version_files import MANIFEST_NAME, VersionDraft
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
+from seqd.testing.checks.outcome_checks import OF_CHANCE, must_repeat
 from seqd.testing.checks.subjects import Version
 from seqd.testing.contexts import CPU
 from seqd_schemas import ModelManifest
 
 CHECKS: Checks[Version] = Checks("outcomes")
-
-_OF_CHANCE = (
-    "Take chance from seqd.hookspecs.random_stream(seed, item.index, sample), and let nothing "
-    "depend on time, addresses or the order of a set."
-)
-
-
-@CHECKS.add("D1", "The same version loaded twice gives the same outcomes.")
-def loaded_twice(version: Version) -> None:
-    """Load the version a second time, and compare five outcomes of each task."""
-    for task in version.tasks:
-        items = version.items(task, 5)
-        if version.run(task, items) != version.run(task, items, loaded=version.load()):
-            raise CheckFailed(
-                f"{task} gives other outcomes when the version is loaded a second time",
-                _OF_CHANCE,
-                version.method(task),
-            )
 
 
 @CHECKS.add("D2", "Another process gives the same outcomes.", since=(1, 3), limit_factor=2)
@@ -45,11 +28,12 @@ def in_another_process(version: Version) -> None:
     for task, outcomes in here.items():
         if outcomes == there.get(task):
             continue
+        must_repeat(version, task)
         pairs = zip(outcomes, there.get(task, []), strict=False)
         first, other = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
         raise CheckFailed(
             f"{task} gives {first[:120]} in one process and {other[:120]} in another",
-            f"{_OF_CHANCE} Python's own hash() of a text differs from process to process.",
+            f"{OF_CHANCE} Python's own hash() of a text differs from process to process.",
             version.method(task),
         )
 
@@ -85,6 +69,7 @@ def through_a_store(version: Version) -> None:
     for task in version.tasks:
         items = version.items(task, 5)
         if version.run(task, items) != version.run(task, items, loaded=loaded):
+            must_repeat(version, task)
             raise CheckFailed(
                 f"{task} gives other outcomes once the version was published into a store",
                 "Read nothing but artifact.folder and artifact.manifest in load().",

@@ -39,6 +39,9 @@ _TRAINING_FACTOR: Final = 10.0
 NO_TRAIN: Final = "no train"
 NO_VERSION: Final = "no version to serve: give its folder with --version-folder"
 
+#: The check that a plugin can be loaded.
+LOADS: Final = "L1"
+
 _LOADS: Final = (
     "The plugin is imported and registered, and its descriptions are as they have to be."
 )
@@ -65,8 +68,9 @@ def check_plugin(
     version_folder: Path | None = None,
     limit_s: float = LIMIT_S,
     progress: Progress | None = None,
+    found: Callable[[CheckResult], None] | None = None,
 ) -> Report:
-    """Run all checks of a plugin, and return what came out.
+    """Run all checks of a plugin, and return what came out; `found` is told each failure at once.
 
     Nothing of the plugin runs in this process. Raises InvalidRequest where `expected_failures` of
     the examples names a check that there is not.
@@ -74,7 +78,7 @@ def check_plugin(
     given = examples or PluginExamples()
     _check_ids(given.expected_failures)
     started = monotonic()
-    with Run(source, given, version_folder, limit_s, progress) as run:
+    with Run(source, given, version_folder, limit_s, progress, found) as run:
         described = run.describe()
         results = [*described.results, *run.all_of(described)]
     results += _missing_parts(described)
@@ -147,6 +151,8 @@ class Run:
     version_folder: Path | None
     limit_s: float = LIMIT_S
     progress: Progress | None = None
+    #: Is told each failure, as soon as it is there.
+    found: Callable[[CheckResult], None] | None = None
     _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="seqd-checks-")))
     _slots: Semaphore = field(default_factory=lambda: Semaphore(PROCESSES))
     _lock: Lock = field(default_factory=Lock)
@@ -156,6 +162,9 @@ class Run:
     #: The checks that have ended, by part and id; one that several groups begin with counts once.
     _done: set[tuple[str, Part, str]] = field(default_factory=set)
     _total: int = 0
+    #: The failures that were told of, and those that each model's author expects.
+    _found: set[tuple[str, str, str]] = field(default_factory=set)
+    _expected: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __enter__(self) -> "Run":
         """Begin."""
@@ -168,14 +177,21 @@ class Run:
     def describe(self) -> Described:
         """Load the plugin in a child, and run the checks of its descriptions."""
         self._tell("its description")
-        limit_s = START_S + self.limit_s * 10
-        ended = run_child(self._spec("describe"), self._own_folder(), limit_s, times=True)
+        ended = self._described()
+        is_slow = (one.get("id") == "I2" and _is_failed(one) for one in ended.events)
+        if any(is_slow):
+            ended = self._described()  # files that had to be compiled, or read from a disk
+        described = self._read(ended)
+        self._expected = described.expected
+        self._tell_found(described.results)
+        return described
+
+    def _read(self, ended: Ended) -> Described:
+        """Return what the child of the descriptions has told."""
+        result = loads_result(self.source.name)
         loaded = next((event for event in ended.events if event["event"] == "loaded"), None)
         if loaded is None:
-            return Described(
-                self.source, {}, {}, [self._died(ended, loads_result(self.source.name))]
-            )
-        result = loads_result(self.source.name)
+            return Described(self.source, {}, {}, [self._died(ended, result)])
         if reason := str(loaded["reason"]):
             return Described(self.source, {}, {}, [_broken(result, reason, loaded)])
         results, model = [result], ""
@@ -193,6 +209,10 @@ class Run:
         if ended.status != 0:
             results.append(self._died(ended, result))
         return Described(self.source, parts, expected, results)
+
+    def _described(self) -> Ended:
+        limit_s = START_S + self.limit_s * 10
+        return run_child(self._spec("describe"), self._own_folder(), limit_s, times=True)
 
     def all_of(self, described: Described) -> list[CheckResult]:
         """Run the checks of all parts, side by side, and return their results in order."""
@@ -250,6 +270,7 @@ class Run:
             if left and not _first_failed(results):
                 died = _result_of({"state": CheckState.FAILED}, model, part, left.pop(0))
                 results.append(self._died(ended, died))
+            self._tell_found(results)
             if _first_failed(results):
                 why = f"{FIRST} failed"
                 break
@@ -270,11 +291,15 @@ class Run:
             "folder": str(shared),
         }
         limit_s = START_S + self.limit_s * (5 + factors + training)
+        by_id = {check.id: check for check in checks}
 
         def told(events: Sequence[Event]) -> None:
             begun = [str(event["id"]) for event in events if event["event"] == "started"]
             ended = [str(event["id"]) for event in events if event["event"] == "ended"]
             self._done.update((model, part, check_id) for check_id in ended)
+            failed = (event for event in events if event["event"] == "ended" and _is_failed(event))
+            found = [_result_of(one, model, part, by_id[str(one["id"])]) for one in failed]
+            self._tell_found(found)
             self._tell(", ".join([f"{model} ({part})", *begun[-1:]]))
 
         return run_child(spec, self._own_folder(), limit_s, live=self._live, told=told)
@@ -297,12 +322,24 @@ class Run:
         if self.progress is not None:
             self.progress(len(self._done), self._total, what)
 
+    def _tell_found(self, results: Sequence[CheckResult]) -> None:
+        """Tell of each failure that is not expected, once."""
+        with self._lock:
+            for result in _with_expected(results, self._expected, self.examples):
+                key = (result.model, result.part, result.id)
+                if result.state is CheckState.FAILED and key not in self._found:
+                    self._found.add(key)
+                    if self.found is not None:
+                        self.found(result)
+
     def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
         """Return the result of a check that ended its process, with where it stood."""
-        place = next((one for one in ended.stack if _is_of_plugin(one, self.source)), None)
+        place = next((one for one in ended.stack if self.source.holds(one.file)), None)
         if ended.hung_s is not None:
             seen = f"it hung for more than {ended.hung_s:g} s"
             cure = "Ask context.stop_requested() as you go, and give what waits a time limit."
+            if result.id == LOADS:
+                cure = "Only define things while the module is imported: work in load() or train()."
         else:
             seen = ended.how()
             cure = "Raise an exception that says what is wrong; only the daemon ends its processes."
@@ -324,7 +361,7 @@ class Run:
 def loads_result(plugin: str) -> CheckResult:
     """Return the result of L1 for a plugin that loads."""
     return CheckResult(
-        id="L1",
+        id=LOADS,
         model=plugin,
         part=Part.DESCRIPTION,
         meaning=_LOADS,
@@ -334,15 +371,12 @@ def loads_result(plugin: str) -> CheckResult:
 
 def _of_interest(stack: Sequence[Place], source: PluginSource) -> Sequence[Place]:
     """Return the frames from the innermost to the plugin's last, or the first ones."""
-    its_own = [at for at, one in enumerate(stack) if _is_of_plugin(one, source)]
+    its_own = [at for at, one in enumerate(stack) if source.holds(one.file)]
     return stack[: min(STACK_LINES, its_own[-1] + 1 if its_own else STACK_LINES)]
 
 
-def _is_of_plugin(place: Place, source: PluginSource) -> bool:
-    """Return True for a line of the plugin: its module's name is in the path of the file."""
-    top = source.module.partition(".")[0]
-    path = Path(place.file)
-    return path.stem == top or top in path.parts
+def _is_failed(event: Event) -> bool:
+    return event.get("state") == CheckState.FAILED
 
 
 def _first_failed(results: Sequence[CheckResult]) -> bool:

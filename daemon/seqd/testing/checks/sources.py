@@ -34,6 +34,11 @@ class PluginSource(BaseModel):
         """The module part of the address."""
         return self.address.partition(":")[0]
 
+    def holds(self, file: str) -> bool:
+        """Return True for a file of the plugin: its module's name is in the path."""
+        top, path = self.module.partition(".")[0], Path(file)
+        return path.stem == top or top in path.parts
+
     def candidate(self) -> Candidate:
         """Return it as the daemon's loader takes it."""
         return Candidate(
