@@ -238,7 +238,7 @@ class Child:
         if self.spec.part is Part.FOLDER:
             return _given_version(model, Path(str(self.spec.version_folder)), folder / "given")
         store = ModelStore(folder / "trained", {})
-        if (folder / "trained").exists():
+        if store.numbers(model.name):  # by the first process of this part, unless it failed
             return store.open(model.name, 1)
         self.within(self.spec.limit_s * _TRAINING_FACTOR)
         parameters = small_parameters(model, TRAIN, examples)
