@@ -31,15 +31,20 @@ from seqd.models.made_elsewhere import (
     Statement,
     Weights,
     check_can_serve,
-    check_sealed,
     copy_weights,
     draft_of,
     read_weights,
 )
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
-from seqd.models.trial_load import TRIAL_S, check_loads
-from seqd.models.version_files import MANIFEST_NAME, VersionDraft, refusal_of, seal_folder
+from seqd.models.trial_load import trial_of
+from seqd.models.version_files import (
+    MANIFEST_NAME,
+    VersionDraft,
+    check_sealed,
+    refusal_of,
+    seal_folder,
+)
 from seqd.settings import Settings, load_settings
 from seqd.testing import MemoryTrainContext
 from seqd.validation import did_you_mean, listed
@@ -277,13 +282,12 @@ def _make(asked: argparse.Namespace, model: Model, registry: Registry, settings:
     if asked.version is not None:
         store = ModelStore(settings.store_dir, versions_zero(registry))
         weights = _folder_of(store, asked.version, model.name)
-    loads = not asked.no_load and model.needs.device != "gpu"
     return take_starter(
         model,
         version,
         read_weights(weights),
         asked.out,
-        (lambda artifact: check_loads(registry, model.name, artifact, TRIAL_S)) if loads else None,
+        None if asked.no_load else trial_of(registry, model.name),
     )
 
 

@@ -12,7 +12,7 @@ from checkout import python_path
 from cli_builders import Ended, clean_environment
 from redis_fixtures import Server, forget_keys
 from seqd.client import Client
-from seqd.errors import UnknownModel
+from seqd.errors import PluginFault, UnknownModel
 from worker_fixtures import Cluster, live_settings, wait_until
 
 # Each starts workers and some commands.
@@ -30,7 +30,19 @@ class WeightsCluster(Cluster):
         """Publish nothing."""
 
     def run(self, *arguments: str) -> Ended:
-        """Run a command of somebody who has the plugin and the store."""
+        """Run a command of somebody who has the plugin and the store; it must succeed."""
+        ended = self.ended(*arguments)
+        assert ended.status == 0, ended.err
+        return ended
+
+    def refused(self, *arguments: str) -> str:
+        """Run a command that must fail, and return its words."""
+        ended = self.ended(*arguments)
+        assert ended.status == 1
+        return ended.err
+
+    def ended(self, *arguments: str) -> Ended:
+        """Run a command to its end."""
         assert self.settings.redis_url is not None
         environment = clean_environment(
             SEQD_REDIS_URL=self.settings.redis_url,
@@ -43,14 +55,13 @@ class WeightsCluster(Cluster):
         ended = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=90, check=False
         )
-        assert ended.returncode == 0, ended.stderr
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
-    def add(self, folder: Path, plugin: str, **words: str) -> None:
+    def add(self, folder: Path, plugin: str, *options: str, **words: str) -> None:
         """Add a list of words as a version."""
         folder.mkdir()
         (folder / "words.json").write_text(json.dumps(words))
-        self.run("models", "add", str(folder), "--plugin", plugin)
+        self.run("models", "add", str(folder), "--plugin", plugin, *options)
 
 
 @pytest.fixture
@@ -79,12 +90,11 @@ def test_a_worker_serves_what_is_built_in_and_what_is_added_and_promotions_betwe
 
     built_in = label_of(client, "hello you", "rule")
     weights.add(tmp_path / "animals", "words", cat="animal")
-    weights.add(tmp_path / "greetings", "rule", hello="word")
-    wait_until(
-        lambda: versions_of(client, "words") == [1] and versions_of(client, "rule") == [0, 1],
-        "the added versions are published",
-    )
+    weights.run("models", "export", "words@1", str(tmp_path / "words.tar"))
+    weights.run("models", "import", str(tmp_path / "words.tar"), "--as", "topics")
+    imported = label_of(client, "a cat", "topics")
     added = label_of(client, "a cat", "words")
+    weights.add(tmp_path / "greetings", "rule", hello="word")
     beside = label_of(client, "hello you", "rule@1")
     before = label_of(client, "hello you", "rule")
     weights.run("models", "promote", "rule@1")
@@ -95,12 +105,28 @@ def test_a_worker_serves_what_is_built_in_and_what_is_added_and_promotions_betwe
     weights.start_ready()
     again = [label_of(client, "hello cat", model) for model in ("rule", "rule@1", "words")]
 
-    assert (built_in, added) == ("greeting", "animal")
+    assert (built_in, added, imported) == ("greeting", "animal", "animal")
     assert (beside, before, promoted, back) == ("word", "greeting", "word", "greeting")
     assert again == ["greeting", "word", "animal"]
     shown = weights.run("models", "show", "rule")
     assert "0 (production) built in" in " ".join(shown.out.split())
     assert client.catalog()["rule"].versions[0].is_built_in
+
+
+def test_a_version_that_cannot_be_loaded_and_no_worker_has_loaded_is_not_put_in_service(
+    weights: WeightsCluster, tmp_path: Path
+) -> None:
+    weights.start_ready()
+    weights.add(tmp_path / "good", "words", cat="animal")
+    weights.add(tmp_path / "bad", "words", "--no-load", trick="raise")
+
+    by_command = weights.refused("models", "promote", "words@2")
+    with pytest.raises(PluginFault) as by_order:
+        weights.client().model("words").promote(2)
+
+    assert "error[plugin_fault]: words cannot load these files: ValueError: " in by_command
+    assert str(by_order.value).startswith("words cannot load these files: ValueError: ")
+    assert weights.client().catalog()["words"].labels["production"] == 1
 
 
 def test_evaluating_and_comparing_take_what_is_built_in_like_any_version(
@@ -111,8 +137,6 @@ def test_evaluating_and_comparing_take_what_is_built_in_like_any_version(
     data.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     weights.start_ready()
     weights.add(tmp_path / "greetings", "rule", hello="word")
-    client = weights.client()
-    wait_until(lambda: versions_of(client, "rule") == [0, 1], "the added version is published")
 
     evaluated = weights.run("models", "evaluate", "rule@0", "--data", str(data))
     compared = weights.run("models", "compare", "rule@0", "rule@1", "--data", str(data))
@@ -129,7 +153,7 @@ def test_a_plugin_that_is_trained_from_its_next_version_on_says_what_to_put_in_s
 ) -> None:
     worker, client = weights.start_ready(), weights.client()
     weights.add(tmp_path / "greetings", "rule", hello="word")
-    wait_until(lambda: versions_of(client, "rule") == [0, 1], "the added version is published")
+    assert versions_of(client, "rule") == [0, 1]
     worker.stop()
     weights.plugins = _next_plugin(tmp_path / "next")
 

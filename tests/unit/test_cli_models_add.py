@@ -1,8 +1,10 @@
 """`seqd models add`: weights that were made elsewhere come into the store, or nothing does."""
 
 import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -201,6 +203,46 @@ def test_what_is_said_of_a_version_goes_along_when_it_is_exported(
 
     assert store.open("topics", 1).manifest.origin == VersionOrigin(
         added_from="made", notes="from the cluster", imported_from="words@1"
+    )
+
+
+def test_an_archive_that_breaks_the_plugin_never_gets_in(store: ModelStore, capsys: Capture):
+    words_in("bad", trick="raise")
+    add(capsys, "bad", "--plugin", "words")
+    here(capsys, "models", "export", "words@1", "words.tar")
+
+    refused = here(capsys, "models", "import", "words.tar", "--as", "topics")
+    forced = here(capsys, "models", "import", "words.tar", "--as", "subjects", "--no-load")
+
+    assert refused.status == 1
+    assert refused.err.startswith(
+        "error[plugin_fault]: words cannot load these files: ValueError: these words were made to "
+    )
+    assert store.numbers("topics") == []
+    assert store.staged() == []
+    assert forced.out == "subjects@1 is in the model store, and in service.\n"
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "device"])
+def test_what_is_no_regular_file_is_no_archive_and_is_not_waited_for(
+    store: ModelStore, capsys: Capture, kind: str
+):
+    path = Path("/dev/zero" if kind == "device" else "words.tar")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+
+    refused = here(capsys, "models", "import", str(path))
+
+    assert (refused.status, refused.err) == (
+        2,
+        f"error[invalid_data]: {path} is a folder, a pipe or a device; allowed: an archive of "
+        "`seqd models export`, which is a regular file\n",
     )
 
 

@@ -4,10 +4,13 @@ Nothing in it is code. Reading trusts nothing: the manifest comes first and says
 each is a regular file of that name and size, and its digest is checked before it counts.
 """
 
+import errno
 import hashlib
 import io
+import os
+import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -80,20 +83,44 @@ def read_archived_manifest(path: Path) -> ModelManifest:
 def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     """Yield an archive; raise InvalidData for what cannot be read in the block."""
     try:
-        with tarfile.open(path, mode="r:") as archive:
-            yield archive
+        # Without waiting for whoever writes into a pipe.
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise InvalidData(_no_archive(path))
+            with (
+                os.fdopen(os.dup(file), "rb") as content,
+                tarfile.open(fileobj=content, mode="r:") as archive,
+            ):
+                yield archive
+        finally:
+            os.close(file)
     except FileNotFoundError:
         raise InvalidData(f"there is no file {path}") from None
     except _UNREADABLE as error:
         raise InvalidData(f"{path} is no archive of a version, or is cut off: {error}") from None
     except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, which cannot be opened at all
+            raise InvalidData(_no_archive(path)) from None
         raise InvalidData(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def import_archive(store: ModelStore, path: Path, name: str) -> tuple[ModelManifest, bool]:
+def _no_archive(path: Path) -> str:
+    return (
+        f"{path} is a folder, a pipe or a device; allowed: an archive of `seqd models export`, "
+        "which is a regular file"
+    )
+
+
+def import_archive(
+    store: ModelStore,
+    path: Path,
+    name: str,
+    check: Callable[[Artifact], None] | None = None,
+) -> tuple[ModelManifest, bool]:
     """Make the version of an archive the next one of a model; False where it is there already.
 
-    Raises what `read_archive` and `ModelStore.publish` do, and leaves nothing behind then.
+    Raises what `read_archive` and `ModelStore.publish_once` do, and leaves nothing behind then.
     """
     folder = store.new_folder(name, _STAGED_FOR)
     try:
@@ -114,7 +141,7 @@ def import_archive(store: ModelStore, path: Path, name: str) -> tuple[ModelManif
             held_out=archived.held_out,
             origin=origin_elsewhere(archived),
         )
-        return store.publish_once(folder, draft, archived.files)
+        return store.publish_once(folder, draft, archived.files, check)
     finally:
         store.discard(folder)
 

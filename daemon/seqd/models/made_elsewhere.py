@@ -21,7 +21,6 @@ from seqd.errors import (
     InvalidInput,
     InvalidRequest,
     ModelNameTaken,
-    PluginFault,
     StoreUnwritable,
 )
 from seqd.hookspecs import Artifact
@@ -36,10 +35,8 @@ from seqd.models.version_files import (
     MANIFEST_NAME,
     VersionDraft,
     digest_of,
-    open_folder,
     read_manifest,
     refusal_of,
-    seal_folder,
 )
 from seqd.validation import listed
 from seqd_schemas import (
@@ -308,30 +305,11 @@ def add_version(
 ) -> tuple[ModelManifest, bool]:
     """Make a folder of weights the next version of a model; False where it is there already.
 
-    `check` raises where its plugin cannot load it; None loads nothing. Raises what `copy_weights`,
-    `check` and `ModelStore.publish_once` do, and leaves nothing behind then.
+    Raises what `copy_weights` and `ModelStore.publish_once` do, and leaves nothing behind then.
     """
     store.check_plugin(draft.model, draft.plugin)
     folder = store.new_folder(draft.model, _STAGED_FOR)
     try:
-        files = copy_weights(weights, folder)
-        is_new = all(one.files != files for one in store.versions(draft.model))
-        if check is not None and is_new:
-            check_sealed(folder, draft, max([0, *store.numbers(draft.model)]) + 1, check)
-        return store.publish_once(folder, draft, files)
+        return store.publish_once(folder, draft, copy_weights(weights, folder), check)
     finally:
         store.discard(folder)
-
-
-def check_sealed(
-    folder: Path, draft: VersionDraft, version: int, check: Callable[[Artifact], None]
-) -> None:
-    """Seal a folder as a version, and have it checked; raise PluginFault where that changes it."""
-    check(Artifact(folder, seal_folder(folder, draft, version)))
-    try:
-        open_folder(folder, draft.model, version)
-    except ArtifactDamaged as error:
-        raise PluginFault(
-            f"{draft.plugin or draft.model} changes the files that it loads: {error}. Nothing is "
-            "changed. Have it write elsewhere"
-        ) from None

@@ -3,10 +3,11 @@
 Reading is in `stored_versions`, and what is in service in `serving_store`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from seqd.errors import InvalidRequest, ModelNameTaken, VersionInUse, WrongState
+from seqd.hookspecs import Artifact
 from seqd.models import publishing, retiring
 from seqd.models.disk import drafts_in, exclusive, sync, writing
 from seqd.models.labels import LATEST, PRODUCTION, check_label
@@ -25,7 +26,7 @@ from seqd.models.publishing import (
 )
 from seqd.models.serving_store import ServingStore
 from seqd.models.stored_versions import MODEL_NAME, STARTER_VERSION
-from seqd.models.version_files import VersionDraft
+from seqd.models.version_files import VersionDraft, check_sealed
 from seqd_schemas import FileDigest, ModelFile, ModelManifest, Rollout, RolloutKind
 
 #: Former names of a model that are kept, the last ones.
@@ -64,13 +65,20 @@ class ModelStore(ServingStore):
             return self._move_in(folder, draft)
 
     def publish_once(
-        self, folder: Path, draft: VersionDraft, files: Mapping[str, FileDigest]
+        self,
+        folder: Path,
+        draft: VersionDraft,
+        files: Mapping[str, FileDigest],
+        check: Callable[[Artifact], None] | None = None,
     ) -> tuple[ModelManifest, bool]:
         """Publish a folder as `publish` does, unless a version of the model has the same files.
 
         Returns that version and False then, and discards the folder. Of two processes with the
-        same files at the same time one publishes them.
+        same files at the same time one publishes them. `check`, if any, raises where the plugin
+        cannot load a version that is new.
         """
+        if check is not None and all(one.files != files for one in self.versions(draft.model)):
+            check_sealed(folder, draft, max([0, *self.numbers(draft.model)]) + 1, check)
         model_folder = self._make_folder(draft.model)
         with exclusive(model_folder):
             self.check_plugin(draft.model, draft.plugin or draft.model)

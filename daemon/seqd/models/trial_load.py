@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +39,24 @@ _FOUND, _STACK, _PRINTED = "found.json", "stack.txt", "printed.txt"
 _SHOWN_CHARS: Final = 300
 
 
-def check_loads(registry: Registry, plugin: str, artifact: Artifact, timeout_s: float) -> None:
+def trial_of(
+    registry: Registry,
+    plugin: str,
+    timeout_s: float = TRIAL_S,
+    untried: str = "--no-load takes them without a trial",
+) -> Callable[[Artifact], None] | None:
+    """Return what loads a version for a trial; `untried` is how to do without, for its error.
+
+    None where its plugin is not here, and for a model that needs a GPU to load.
+    """
+    if plugin not in registry.models or registry.models[plugin].needs.device == "gpu":
+        return None
+    return lambda artifact: check_loads(registry, plugin, artifact, timeout_s, untried)
+
+
+def check_loads(
+    registry: Registry, plugin: str, artifact: Artifact, timeout_s: float, untried: str
+) -> None:
     """Raise PluginFault, with file and line, unless a version loads and warms up.
 
     `plugin` is the plugin's model. The manifest of the version has to be in its folder. It is
@@ -53,7 +70,7 @@ def check_loads(registry: Registry, plugin: str, artifact: Artifact, timeout_s: 
     if fault:
         raise PluginFault(
             f"{plugin} cannot load these files: {fault}. Nothing is changed. Mend the files or the "
-            "plugin; --no-load takes them without a trial"
+            f"plugin; {untried}"
         )
 
 

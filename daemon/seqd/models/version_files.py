@@ -5,7 +5,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -220,6 +220,20 @@ def open_folder(
     for file_name, expected in manifest.files.items():
         _check_content(folder / file_name, expected)
     return Artifact(folder=folder, manifest=under_name(manifest, name))
+
+
+def check_sealed(
+    folder: Path, draft: VersionDraft, version: int, check: Callable[[Artifact], None]
+) -> None:
+    """Seal a folder as a version, and have it checked; raise PluginFault where that changes it."""
+    check(Artifact(folder, seal_folder(folder, draft, version)))
+    try:
+        open_folder(folder, draft.model, version)
+    except ArtifactDamaged as error:
+        raise PluginFault(
+            f"{draft.plugin or draft.model} changes the files that it loads: {error}. Nothing is "
+            "changed. Have it write elsewhere"
+        ) from None
 
 
 def _check_names(folder: Path, manifest: ModelManifest) -> None:

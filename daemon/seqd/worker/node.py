@@ -30,6 +30,7 @@ from seqd.local.redis_access import RedisAccess
 from seqd.local.run_files import READINESS, RunFolder
 from seqd.local.slots import Slot
 from seqd.models.registry import Registry
+from seqd.models.trial_load import trial_of
 from seqd.settings import Settings, load_settings
 from seqd.worker.background import Reconciler
 from seqd.worker.broker import create_app
@@ -174,7 +175,8 @@ class Node:
 
     def _order_watch(self) -> ModelOrderWatch:
         name, publish = self._identity.name, self._publish_catalog
-        return ModelOrderWatch(self._ledger, self._settings, self._store, name, publish)
+        trials = partial(trial_of, self._registry, untried="--store-only puts it there untried")
+        return ModelOrderWatch(self._ledger, self._settings, self._store, trials, name, publish)
 
     def _cordon_watch_of(self, identity: Identity) -> CordonWatch:
         return CordonWatch(

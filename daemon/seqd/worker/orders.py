@@ -21,6 +21,7 @@ from seqd.errors import (
     failure_of,
     wire_text,
 )
+from seqd.hookspecs import Artifact
 from seqd.ledger import Ledger
 from seqd.ledger.orders import Taking
 from seqd.ledger.outage import waiting_at_most
@@ -57,6 +58,10 @@ AT_ONCE: Final = 8
 _MOST_NOTES: Final = 8
 
 
+#: Returns what loads a version of a plugin's model for a trial; None where nothing can.
+Trials = Callable[[str], Callable[[Artifact], None] | None]
+
+
 class ModelOrderWatch(PeriodicTask):
     """The look at the orders, and a thread for each that this worker has taken."""
 
@@ -65,6 +70,7 @@ class ModelOrderWatch(PeriodicTask):
         ledger: Ledger,
         settings: Settings,
         store: ModelStore,
+        trial_of: Trials,
         worker: str,
         publish: Callable[[], None],
     ) -> None:
@@ -73,6 +79,7 @@ class ModelOrderWatch(PeriodicTask):
         self._ledger = ledger
         self._lease_s = min(LEASE_S, settings.lease_s)
         self._store = store
+        self._trial_of = trial_of
         self._worker = worker
         self._publish = publish
         self._threads: dict[str, Thread] = {}
@@ -107,7 +114,9 @@ class ModelOrderWatch(PeriodicTask):
         if not lease.take():
             return
         log.info("order=%s taken: %s of %s", order.order_id, order.action, order.model)
-        run = OrderRun(self._ledger, self._store, self._worker, order, self._publish, lease)
+        run = OrderRun(
+            self._ledger, self._store, self._trial_of, self._worker, order, self._publish, lease
+        )
         thread = Thread(target=run.run, name=f"seqd-order-{order.order_id}", daemon=True)
         self._threads[order.order_id] = thread
         thread.start()
@@ -152,6 +161,7 @@ class OrderRun:
         self,
         ledger: Ledger,
         store: ModelStore,
+        trial_of: Trials,
         worker: str,
         order: ModelOrder,
         publish: Callable[[], None],
@@ -159,6 +169,7 @@ class OrderRun:
     ) -> None:
         self._ledger = ledger
         self._store = store
+        self._trial_of = trial_of
         self._worker = worker
         self._order = order
         self._publish = publish
@@ -211,6 +222,7 @@ class OrderRun:
                 self._notes.append,
                 self._lease.go_on,
                 self._publish,
+                self._trial_of(self._store.plugin_of(change.name)),
             )
         except ServiceChanged:
             done = self._done_before()  # by a worker that was thought dead

@@ -7,7 +7,9 @@ waits for that, and the call ends when new jobs get it. The store alone is chang
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from seqd.errors import (
@@ -25,6 +27,7 @@ from seqd.serving import served_routes
 from seqd_schemas import NAMED_MODEL_VERSION, ServiceChange
 
 if TYPE_CHECKING:
+    from seqd.hookspecs import Artifact
     from seqd.ledger import Ledger
     from seqd.models.store import ModelStore
     from seqd_schemas import CatalogEntry, WorkerStatus
@@ -176,16 +179,20 @@ def put_in_service_warm(
     warn: Callable[[str], None],
     go_on: Callable[[], None] = lambda: None,
     publish: Callable[[], None] = lambda: None,
+    trial: "Callable[[Artifact], None] | None" = None,
 ) -> None:
     """Have the workers load a version, put it in service, and wait until new jobs get it.
 
     `deadline_s` is a time of the monotonic clock, after which it is put there though workers have
     not loaded it. `warn` is told what is not as it should be; `go_on` is called at each look, and
-    ends the work by an error; `publish` is called once the version is there. Raises NoFitWorker
-    where a worker cannot run the version, and what `Promotion.put_in_service` does.
+    ends the work by an error; `publish` is called once the version is there. `trial` is called
+    where no worker has loaded the version, and raises where it cannot be. Raises NoFitWorker where
+    a worker cannot run the version, what `trial` does, and what `Promotion.put_in_service` does.
     """
     with labelled_candidate(change):
         wait_until_warm(ledger, change, deadline_s, warn, go_on)
+        if trial is not None and not _is_loaded(ledger, change):
+            _try(partial(trial, change.store.open(change.name, change.version)), go_on)
         change.put_in_service()
         change.store.drop_label(change.name, CANDIDATE, change.version)
     publish()
@@ -197,6 +204,23 @@ def put_in_service_warm(
         warn,
         go_on,
     )
+
+
+def _is_loaded(ledger: "Ledger", change: Promotion) -> bool:
+    return any(change.ref in one.models_loaded for one in ledger.fleet.workers())
+
+
+def _try(trial: Callable[[], None], go_on: Callable[[], None]) -> None:
+    """Load a version, which takes seconds, and go on meanwhile."""
+    pool = ThreadPoolExecutor(1, "seqd-trial")
+    try:
+        trying = pool.submit(trial)
+        while not trying.done():
+            go_on()
+            wait([trying], _LOOK_S)
+        trying.result()
+    finally:
+        pool.shutdown(wait=False)
 
 
 def wait_until_warm(

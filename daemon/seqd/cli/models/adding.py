@@ -8,7 +8,7 @@ import typer
 
 from seqd.cli import completion, options
 from seqd.cli.exits import interrupted_by_sigterm
-from seqd.cli.models.files import say_version
+from seqd.cli.models.files import LoadTimeout, NoLoad, say_untried, say_version
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, UnknownModel
 from seqd.validation import listed
@@ -51,16 +51,8 @@ def add(
         ),
     ] = None,
     notes: Annotated[str, typer.Option("--notes", help="What its card says of it.")] = "",
-    no_load: Annotated[
-        bool,
-        typer.Option(
-            "--no-load", help="Do not try to load them: the plugin's libraries are not here."
-        ),
-    ] = False,
-    timeout_s: Annotated[
-        float,
-        typer.Option("--load-timeout", min=1, max=86_400, help="Seconds that loading may take."),
-    ] = 120.0,
+    no_load: NoLoad = False,
+    timeout_s: LoadTimeout = 120.0,
     as_json: options.Json = False,
 ) -> None:
     """Add weights that were made elsewhere to the store, as the next version of a model.
@@ -70,10 +62,12 @@ def add(
     same files twice add one version. A folder of a version has a manifest.json, whose metrics and
     parameters are taken over.
     """
+    from seqd.models.trial_load import trial_of
+
     statement = _statement_of(metric or (), library or (), notes)
     local = options.open_local_models(options.read_settings())
     plugin = _plugin_model(local.registry, plugin)
-    trial = None if no_load else _trial_of(local.registry, plugin, timeout_s)
+    trial = None if no_load else trial_of(local.registry, plugin, timeout_s)
     manifest, is_new = _add(local, folder, plugin, name or plugin, statement, trial)
     say_version(local.store, manifest, is_new=is_new, as_json=as_json)
     if not is_new and _says_more(statement, manifest):
@@ -83,8 +77,7 @@ def add(
             "yellow",
         )
     if trial is None and not no_load:
-        said = f"Not loaded for a trial: {plugin} needs a GPU. Its first worker loads it."
-        Screen(to_stderr=as_json).say(said, "yellow")
+        say_untried(plugin, as_json=as_json)
 
 
 def _add(
@@ -178,14 +171,3 @@ def _pairs(option: str, given: Sequence[str], example: str) -> list[tuple[str, s
             raise InvalidRequest(f"{option} {name} is given twice; give it once")
         pairs[name] = value
     return list(pairs.items())
-
-
-def _trial_of(
-    registry: "Registry", plugin: str, timeout_s: float
-) -> "Callable[[Artifact], None] | None":
-    """Return what loads a version for a trial; None for a model that needs a GPU to load."""
-    from seqd.models.trial_load import check_loads
-
-    if registry.model(plugin).needs.device == "gpu":
-        return None
-    return lambda artifact: check_loads(registry, plugin, artifact, timeout_s)

@@ -1,6 +1,8 @@
 """`seqd models export`, `import`, `rm` and `gc`: versions as files, taken elsewhere or removed."""
 
 import re
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +19,7 @@ from seqd.errors import InvalidRequest, RedisUnreachable, UnknownPlugin, Version
 if TYPE_CHECKING:
     from seqd.cli.options import LocalModels
     from seqd.models.store import ModelStore
-    from seqd_schemas import ModelManifest
+    from seqd_schemas import CatalogEntry, ModelManifest
 
 _NUMBERS = re.compile(r"[0-9]+")
 
@@ -26,6 +28,15 @@ Unchecked = Annotated[
     typer.Option(
         "--unchecked", help="Ask no daemon whether a job runs on it; such a job would fail."
     ),
+]
+
+NoLoad = Annotated[
+    bool,
+    typer.Option("--no-load", help="Do not try to load it: the plugin's libraries are not here."),
+]
+LoadTimeout = Annotated[
+    float,
+    typer.Option("--load-timeout", min=1, max=86_400, help="Seconds that loading may take."),
 ]
 
 
@@ -82,30 +93,48 @@ def import_version(
         str | None,
         typer.Option("--as", metavar="NAME", help="Model to add it to; the archive's own, if not."),
     ] = None,
+    no_load: NoLoad = False,
+    timeout_s: LoadTimeout = 120.0,
     as_json: options.Json = False,
 ) -> None:
     """Add the version of an archive to the store, as the next version of its model.
 
-    A model's first version goes into service by itself, a later one by `seqd models promote`. The
-    same archive twice adds one version.
+    Its plugin loads it in a process of its own before it counts. A model's first version goes into
+    service by itself, a later one by `seqd models promote`. The same archive twice adds one
+    version.
     """
     from seqd.models.archives import import_archive, read_archived_manifest
     from seqd.models.made_elsewhere import check_model_name
+    from seqd.models.trial_load import trial_of
 
     local = options.open_local_models(options.read_settings())
     archived = read_archived_manifest(file)
     _refuse_plugin(local, archived, file)
     model = name or archived.model
-    check_model_name(local.registry, model, archived.plugin or archived.model)
+    plugin = archived.plugin or archived.model
+    check_model_name(local.registry, model, plugin)
+    trial = None if no_load else trial_of(local.registry, plugin, timeout_s)
     with interrupted_by_sigterm():
-        manifest, is_new = import_archive(local.store, file, model)
+        manifest, is_new = import_archive(local.store, file, model, trial)
     say_version(local.store, manifest, is_new=is_new, as_json=as_json)
+    if trial is None and not no_load:
+        say_untried(plugin, as_json=as_json)
+
+
+def say_untried(plugin: str, *, as_json: bool) -> None:
+    """Say that a version was not loaded for a trial."""
+    said = f"Not loaded for a trial: {plugin} needs a GPU. Its first worker loads it."
+    Screen(to_stderr=as_json).say(said, "yellow")
 
 
 def say_version(
     store: "ModelStore", manifest: "ModelManifest", *, is_new: bool, as_json: bool
 ) -> None:
-    """Say which version has come into the store, or was there, and whether it is in service."""
+    """Say which version has come into the store, or was there, and whether it is in service.
+
+    Where a daemon is up, jobs get it by then.
+    """
+    _wait_until_jobs_get_it(store, manifest, as_json=as_json)
     ref = f"{manifest.model}@{manifest.version}"
     serving = store.labels(manifest.model).get("production")
     if as_json:
@@ -123,6 +152,21 @@ def say_version(
     screen.say(f"{ref} is {'in' if is_new else 'already in'} the model store, and {where}.")
     if serving != manifest.version:
         screen.say(f"To put it there: seqd models promote {ref}")
+
+
+def _wait_until_jobs_get_it(
+    store: "ModelStore", manifest: "ModelManifest", *, as_json: bool
+) -> None:
+    from seqd.worker.promotion import wait_until_published
+
+    def is_there(entry: "CatalogEntry") -> bool:
+        return any(one.version == manifest.version for one in entry.versions)
+
+    screen = Screen(to_stderr=as_json)
+    with suppress(RedisUnreachable), options.open_ledger() as ledger:
+        if ledger.fleet.workers():
+            warn = partial(screen.say, style="yellow")
+            wait_until_published(ledger, store, manifest.model, is_there, warn)
 
 
 def remove(

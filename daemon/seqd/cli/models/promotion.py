@@ -22,7 +22,10 @@ from seqd.errors import InvalidRequest, RedisUnreachable
 from seqd.local.caller import caller
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqd.cli.models.fleet_promotion import FleetPromotion
+    from seqd.hookspecs import Artifact
     from seqd.worker.promotion import Promotion
     from seqd_schemas import ModelReference, OrderAnswer
 
@@ -328,12 +331,21 @@ def _make(
                     change,
                     time.monotonic() + timeout_s,
                     lambda text: screen.say(text, "yellow"),
+                    trial=_trial_of(change),
                 )
         except RedisUnreachable as error:
             raise RedisUnreachable(
                 f"{error} Without a daemon the store alone is changed by --store-only."
             ) from None
     _say_done(screen, change.name, change.version, change.before, as_json=as_json)
+
+
+def _trial_of(change: "Promotion") -> "Callable[[Artifact], None] | None":
+    from seqd.models.trial_load import trial_of
+
+    registry = options.open_local_models(options.read_settings()).registry
+    untried = "--store-only puts it there untried"
+    return trial_of(registry, change.store.plugin_of(change.name), untried=untried)
 
 
 def _say_ordered(name: str, answer: "OrderAnswer", *, as_json: bool) -> None:

@@ -54,6 +54,7 @@ class ThreadWorker:
             self._context.ledger,
             settings,
             self._context.store,
+            lambda plugin: None,  # its models are functions of this process alone
             self._context.identity.name,
             self._context.publish_catalog,
         )
