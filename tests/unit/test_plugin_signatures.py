@@ -549,3 +549,16 @@ def test_a_record_class_is_a_first_parameter_and_no_other():
     with pytest.raises(PluginFault, match="'options' is annotated Options, which no parameter"):
         takes.__annotations__["options"] = Options
         classifier("faulty", summary="Faulty.")(takes)
+
+
+def test_all_that_is_wrong_with_the_parameters_of_a_function_is_told_at_once():
+    with pytest.raises(PluginFault) as refused:
+
+        @classifier("wrong")
+        def wrong(text: str, least: int, word=3) -> str:
+            """Return a label."""
+            return "x"
+
+    where = f"{__name__}.test_all_that_is_wrong_with_the_parameters_of_a_function_is_told_at_once"
+    assert str(refused.value).startswith(f"{where}.<locals>.wrong: parameter 'least' has no desc")
+    assert " Parameter 'word' is not annotated. Write `word: int`; allowed: " in str(refused.value)

@@ -11,6 +11,7 @@ from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import PluginParameters
 from seqd.kinds import TRAIN
 from seqd.parameters import check_parameters
+from seqd.validation import all_told
 from seqd_schemas import Parameters, ParameterValue
 
 Schema: TypeAlias = Mapping[str, JsonValue]
@@ -50,9 +51,7 @@ def missing_bounds(at: str, parts: Iterable[Schema], missing: Callable[[Schema],
 def refuse_all(where: str, faults: Sequence[str]) -> None:
     """Raise PluginFault with all that is wrong with one class, so that it is mended at once."""
     if faults:
-        first, *others = faults
-        more = "".join(f" {fault[0].upper()}{fault[1:]}" for fault in others)
-        raise PluginFault(f"{where}: {first}{more}")
+        raise PluginFault(f"{where}: {all_told(faults)}")
 
 
 def check_preset(

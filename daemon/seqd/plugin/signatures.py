@@ -29,6 +29,7 @@ from pydantic.fields import FieldInfo
 
 from seqd.errors import PluginFault
 from seqd.hookspecs import Dataset, Device, PluginParameters, RunContext, TrainContext
+from seqd.validation import all_told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,13 +145,19 @@ def read_signature(
     chance = {"seed": SEED} if Random in given_gifts.values() else {}
     known = {**chance, **(more or {})}
     fields: dict[str, object] = {}
+    faults: list[str] = []
     for one in rest:
-        _check_form(one, where)
-        if one.name not in given_gifts:
-            hint = hints.get(one.name)
-            if one.name in known:
-                hint = _number(hint, one.name, known[one.name][0], where)
-            fields[one.name] = _field(one, hint, inspect.getdoc(function) or "", where)
+        try:
+            _check_form(one, where)
+            if one.name not in given_gifts:
+                hint = hints.get(one.name)
+                if one.name in known:
+                    hint = _number(hint, one.name, known[one.name][0], where)
+                fields[one.name] = _field(one, hint, inspect.getdoc(function) or "", where)
+        except PluginFault as fault:
+            faults.append(str(fault).removeprefix(f"{where}: " if faults else ""))
+    if faults:
+        raise PluginFault(all_told(faults))
     added = {name: one for name, one in known.items() if name not in fields}
     model = create_model(  # type: ignore[call-overload]
         f"{_title(function.__qualname__)}Parameters",
