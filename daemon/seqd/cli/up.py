@@ -63,6 +63,7 @@ def up(
     except InvalidSettings as error:
         print_error(error)
         raise typer.Exit(BAD_CONFIG) from None
+    _warn_of_limits()
     raise typer.Exit(_run_all(settings, parsed, is_elsewhere=data_dir is not None))
 
 
@@ -126,6 +127,15 @@ def _plan(
         )
     check_required_plugins(settings)
     return settings, slots_to_start
+
+
+def _warn_of_limits() -> None:
+    """Say before the start what the system will not let its processes have."""
+    from seqd.doctor.machine import limit_checks
+    from seqd.doctor.running import run_checks
+
+    for found in run_checks(limit_checks()).findings:
+        typer.echo(f"warning: {found.what} {found.why} {found.do}", err=True)
 
 
 def _run_all(settings: "Settings", slots: "Sequence[Slot]", *, is_elsewhere: bool) -> int:

@@ -29,8 +29,13 @@ _LEAST_INODES, _FEW_INODES = 0.02, 0.1
 
 #: Open files that a worker with a few models needs, and that are comfortable.
 _LEAST_FILES, _FEW_FILES = 256, 1_024
-#: Threads and processes of a user that a worker with TensorFlow comes near to.
-_FEW_PROCESSES: Final = 512
+#: Files that a Redis keeps back of those that it may have: it takes so many fewer connections.
+_REDIS_FILES: Final = 32
+#: Connections of a worker.
+_WORKER_CONNECTIONS: Final = 7
+#: Threads and processes of a user that `seqd up` with one worker needs (23 once it is ready), and
+#: that one with TensorFlow comes near to.
+_LEAST_PROCESSES, _FEW_PROCESSES = 64, 512
 
 #: Part of the memory that is left.
 _LOW_MEMORY: Final = 0.05
@@ -42,11 +47,15 @@ def machine_checks(settings: "Settings") -> list[Check]:
     return [
         *(Check(f"disk of {what}", partial(_disk, folder)) for what, folder in folders.items()),
         *(Check(f"inodes of {what}", partial(_inodes, folder)) for what, folder in folders.items()),
-        Check("limit of open files", _open_files),
-        Check("limit of processes", _processes),
+        *limit_checks(),
         Check("memory", partial(_memory, settings)),
         Check("variables", _variables),
     ]
+
+
+def limit_checks() -> list[Check]:
+    """Return the checks of what this process, and those that it starts, may have of the system."""
+    return [Check("limit of open files", _open_files), Check("limit of processes", _processes)]
 
 
 def _existing(folder: Path) -> Path:
@@ -95,9 +104,15 @@ def _inodes(folder: Path) -> Iterator[Finding]:
 def _open_files() -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
+        connections = hard - _REDIS_FILES  # it raises its own limit as far as it may
+        redis = (
+            f". A Redis that is started here takes {connections:,} connections, of which each "
+            f"worker has {_WORKER_CONNECTIONS}"
+        )
         yield finding(
             "open-files-limit",
-            f"A process may have {soft:,} files open here (at most {hard:,} after a raise)",
+            f"A process may have {soft:,} files open here (at most {hard:,} after a raise), and a "
+            f"worker needs {_LEAST_FILES}{redis if 0 <= connections < _FEW_FILES else ''}",
             "`ulimit -n 65536` before the start, LimitNOFILE= in systemd, `ulimits` in Compose",
             severity=Severity.ERROR if soft < _LEAST_FILES else Severity.WARNING,
         )
@@ -108,8 +123,10 @@ def _processes() -> Iterator[Finding]:
     if soft != resource.RLIM_INFINITY and soft < _FEW_PROCESSES:
         yield finding(
             "processes-limit",
-            f"This user may have {soft:,} processes and threads",
+            f"This user may have {soft:,} processes and threads, and `seqd up` with one worker "
+            f"needs {_LEAST_PROCESSES}, with TensorFlow some hundreds",
             "`ulimit -u 4096` before the start, TasksMax= in systemd, `pids_limit` in Compose",
+            severity=Severity.ERROR if soft < _LEAST_PROCESSES else Severity.WARNING,
         )
 
 
