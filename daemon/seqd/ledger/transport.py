@@ -186,9 +186,18 @@ class Transport:
         return Stream(reading, self.send)
 
     def send(self, request: Request) -> object:
-        """Return the reply to one request. Raises ClientMisused after `close`."""
+        """Return the reply to one request. Raises ClientMisused after `close`, and during it."""
         if self.is_closed:
-            raise ClientMisused("This Client is closed. Make another one.")
+            raise _is_closed()
+        try:
+            with waiting_unless(lambda: self.is_closed):
+                return self._reply(request)
+        except Exception as error:
+            if self.is_closed:  # its connection was closed as it waited, which redis-py stumbles on
+                raise _is_closed() from error
+            raise
+
+    def _reply(self, request: Request) -> object:
         match request:
             case Command():
                 with redis_errors(self._redis):
@@ -250,6 +259,10 @@ class Transport:
             with self._pipeline((*request.before, read)) as pipe:
                 *before, reply = pipe.execute()
         return Heard(entries_of(reply), before)
+
+
+def _is_closed() -> ClientMisused:
+    return ClientMisused("This Client is closed. Make another one.")
 
 
 def block_ms_of(wait_s: float, most_ms: int) -> int | None:
