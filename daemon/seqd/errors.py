@@ -64,7 +64,7 @@ A message says what arrived, what is allowed and what to do. `Failure` in `seqd_
 how an error crosses a process border; `failure_of` makes one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from seqd_schemas.errors import ItemFailed as ItemFailed
@@ -540,6 +540,12 @@ REDIS_ERRORS = (RedisUnreachable, RedisRefused, RedisFull)
 
 #: Longest message on the wire, in characters.
 _MAX_MESSAGE_CHARS = 4_096
+
+
+def all_told(faults: Iterable[str]) -> str:
+    """Return sentences as one text, each but the first with a capital."""
+    first, *others = faults
+    return " ".join([first, *(f"{fault[:1].upper()}{fault[1:]}" for fault in others)])
 
 
 def wire_text(text: str) -> str:

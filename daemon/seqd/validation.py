@@ -90,12 +90,6 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def all_told(faults: Iterable[str]) -> str:
-    """Return sentences as one text, each but the first with a capital."""
-    first, *others = faults
-    return " ".join([first, *(f"{fault[:1].upper()}{fault[1:]}" for fault in others)])
-
-
 def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     """Return ` Did you mean 'x'?`, with the space, or nothing when no known name is similar.
 

@@ -7,11 +7,10 @@ from typing import TypeAlias, cast
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from seqd.errors import InvalidParameters, PluginFault
+from seqd.errors import InvalidParameters, PluginFault, all_told
 from seqd.hookspecs import PluginParameters
 from seqd.kinds import TRAIN
 from seqd.parameters import check_parameters
-from seqd.validation import all_told
 from seqd_schemas import Parameters, ParameterValue
 
 Schema: TypeAlias = Mapping[str, JsonValue]

@@ -27,9 +27,8 @@ from typing import (
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 from pydantic.fields import FieldInfo
 
-from seqd.errors import PluginFault
+from seqd.errors import PluginFault, all_told
 from seqd.hookspecs import Dataset, Device, PluginParameters, RunContext, TrainContext
-from seqd.validation import all_told
 
 if TYPE_CHECKING:
     import numpy as np
