@@ -2,11 +2,12 @@
 
 import pytest
 
-from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job
+from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job, some_results
 from ledger_fixtures import Environment, failed_items
 from seqd.client import Client
 from seqd.client.results import rest_of_unit
 from seqd.errors import JobDamaged, UnknownJob, WrongState
+from seqd.ledger.blobs import unpack_items
 from seqd_schemas import UploadSource
 from worker_fixtures import Cluster, wait_until
 
@@ -40,6 +41,12 @@ def cancelled(environment: Environment, job_id: str | None = None, **changes: ob
 def retry(environment: Environment, ended: str, **changes: object) -> str:
     request = a_classify_job(continues=ended, **{"results_ttl_s": TTL_S, **changes})
     return environment.submit(request, chunk=a_chunk(4, first=2), sealed=True, unit_items=4)
+
+
+def complete(environment: Environment) -> None:
+    """Commit a success for each item of the retry that is open."""
+    unit = environment.claim_unit()
+    environment.ledger.work.commit(unit, some_results(4, first=2), unpack_items(unit.blob))
 
 
 @pytest.mark.slow
@@ -157,10 +164,44 @@ def test_a_removed_job_leaves_no_link_to_it(environment: Environment) -> None:
     third = retry(environment, second)
     environment.ledger.control.cancel(third)
 
+    environment.ledger.control.remove(first)
+    environment.ledger.control.remove(third)
+
+    assert environment.record(second).continued_by is None
+    assert environment.ledger.jobs.continued(second) is None
+
+
+@pytest.mark.parametrize("read", ["the first job", "the last retry"])
+def test_a_retry_that_is_removed_between_two_is_missed_by_who_reads_them_as_one(
+    environment: Environment, read: str
+) -> None:
+    first = cancelled(environment)
+    second = retry(environment, first)
+    environment.ledger.control.cancel(second)
+    third = retry(environment, second)
+    complete(environment)
+
     environment.ledger.control.remove(second)
 
-    assert environment.record(first).continued_by is None
-    assert environment.ledger.jobs.continued(third) is None
+    job_id = first if read == "the first job" else third
+    with Client(settings=environment.settings) as client, pytest.raises(UnknownJob) as missing:
+        list(client.job(job_id).origin().merged_results())
+    verb = "continues" if job_id == first else "is continued by"
+    assert str(missing.value).startswith(f"Job {second}, which {verb} {job_id}, is not kept any ")
+
+
+def test_results_of_hundreds_of_retries_are_read_as_one(environment: Environment) -> None:
+    first = last = cancelled(environment)
+    for _ in range(300):
+        last = retry(environment, last)
+        environment.ledger.control.cancel(last)
+    retry(environment, last)
+    complete(environment)
+
+    with Client(settings=environment.settings) as client:
+        merged = list(client.job(first).merged_results())
+
+    assert [result.ok for result in merged] == [True] * 6
 
 
 @pytest.mark.parametrize("which", ["the first job", "the retry"])

@@ -21,9 +21,11 @@ from backports import zstd
 from cli_builders import a_failure, a_success, clean_environment
 from seqd.cli.output_forms import Form, target_of
 from seqd.cli.output_options import OutputOptions, opened_output
+from seqd.cli.result_columns import Wanted, columns_of
 from seqd.cli.result_files import ResultFiles
+from seqd.cli.row_writers import Kind
 from seqd.cli.sources import feed_of
-from seqd.errors import InvalidInput, InvalidRequest, OutputExists, OutputUnwritable
+from seqd.errors import InvalidInput, InvalidRequest, OutputExists, OutputMismatch, OutputUnwritable
 from seqd_schemas import GeneratedSample, Generation, ItemFailure, ItemSuccess
 
 REVIEWS = [
@@ -198,6 +200,17 @@ def test_plain_lines_are_the_labels_and_an_error_is_an_empty_one(tmp_path: Path)
     assert '"custom_id":"b"' in (tmp_path / "r.errors.jsonl").read_text()
 
 
+@pytest.mark.parametrize("line_break", ["\n", "\r"])
+def test_plain_lines_take_no_label_with_a_line_break(tmp_path: Path, line_break: str) -> None:
+    results = [a_success("a"), a_success("b", f"not{line_break}one line")]
+
+    message = f"line 2 would be {results[1].output.label!r}, which has a line break"  # type: ignore[union-attr]
+    with pytest.raises(OutputMismatch, match=re.escape(message)):
+        written(jsonl(tmp_path), results, out=tmp_path / "r.txt")
+
+    assert not (tmp_path / "r.txt").exists()
+
+
 def test_plain_lines_take_no_text_that_may_have_line_breaks(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="allowed: --columns with one of custom_id, label"):
         written(jsonl(tmp_path), three(), out=tmp_path / "r.txt", columns="text")
@@ -342,6 +355,46 @@ def test_errors_and_results_cannot_share_a_file(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidRequest, match="and so is --out; name two files"):
         written(jsonl(tmp_path), [], out=out, errors=out)
+
+
+class CountedName(str):
+    """A name of a column that counts how often such names are compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.compared += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("columns", [(), ("text", "label")])
+def test_many_columns_are_kept_in_time_that_grows_with_their_number(
+    columns: tuple[str, ...],
+) -> None:
+    CountedName.compared, names = 0, [CountedName(f"column {number}") for number in range(2_000)]
+
+    kept = columns_of(
+        "classify",
+        Form.CSV,
+        Wanted(keep=("all",), columns=columns),
+        dict.fromkeys(["text", *names], Kind.TEXT),
+    ).kept
+
+    assert len(kept) == 2_001
+    assert CountedName.compared < 10 * len(names)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_an_input_that_has_more_records_than_there_are_results_is_another(
+    tmp_path: Path, count: int
+) -> None:
+    out = tmp_path / "r.csv"
+
+    with pytest.raises(InvalidInput, match=f"it has line {count} behind the last result"):
+        written(jsonl(tmp_path), three()[: count - 1], out=out, keep="stars")
+
+    assert not out.exists()
 
 
 def test_an_input_that_changed_meanwhile_is_told_and_nothing_is_written(tmp_path: Path) -> None:

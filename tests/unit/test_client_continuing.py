@@ -199,14 +199,15 @@ def test_each_error_that_was_answered_is_replaced_and_nothing_else(
         some_results(1, first=number, errored=int(has_failed))[0]
         for number, has_failed in enumerate(failed)
     ]
-    # An entry that never was readable is not retried: its error stays.
-    retried = [number for number, has_failed in enumerate(failed) if has_failed]
-    retried = [number for number in retried if data.draw(st.booleans())]
-    answers = [some_results(1, first=number, label="again")[0] for number in retried]
+    expected, retries = list(first), []
+    for label in ("again", "once more", "at last"):
+        # An entry that never was readable is not retried: its error stays.
+        retried = [number for number, has_failed in enumerate(failed) if has_failed]
+        retried = [number for number in retried if data.draw(st.booleans())]
+        retries.append([some_results(1, first=number, label=label)[0] for number in retried])
+        for number, answer in zip(retried, retries[-1], strict=True):
+            expected[number] = answer
 
-    together = list(DRIVER.read(merged_results(giving(first), giving(answers))))
+    together = list(DRIVER.read(merged_results(giving(first), [*map(giving, retries)])))
 
-    expected = list(first)
-    for number, answer in zip(retried, answers, strict=True):
-        expected[number] = answer
     assert together == expected

@@ -5,7 +5,8 @@ A table (CSV, TSV, Parquet) has rows. JSON Lines hold results as they are, with 
 row. The columns of a plugin's own task are the fields of its output.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -71,7 +72,7 @@ _KINDS = {
     "json": Kind.JSON,
 }
 
-#: Columns that a file of plain lines can have: no line break is in them.
+#: Columns that a file of plain lines can have: hardly ever is a line break in them.
 _OF_LINES = ("custom_id", "label", "score", "temperature", "sample", "seed")
 
 
@@ -161,7 +162,8 @@ def columns_of(
         return Columns(None, kept, errors)
     if wanted.columns:
         chosen = _chosen(wanted.columns, results, inputs, text_field)
-        rows = chosen + tuple(column for column in kept if column not in chosen)
+        known = {(column.name, column.field) for column in chosen}
+        rows = chosen + tuple(one for one in kept if (one.name, one.field) not in known)
         kept = tuple(column for column in rows if column.field)
         errors = error_columns(kept)
     elif form is Form.LINES:
@@ -232,10 +234,14 @@ def _names(option: str, typed: str | None) -> tuple[str, ...]:
         raise InvalidRequest(
             f"{option} is {typed!r}; allowed: names with a comma between two, such as stars,date"
         )
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidRequest(f"{option} names {name!r} twice; name it once")
+    if (name := _twice(names)) is not None:
+        raise InvalidRequest(f"{option} names {name!r} twice; name it once")
     return names
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """Return the first name that comes twice; None where none does."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _of_input(
@@ -356,10 +362,8 @@ def _check(form: Form, rows: Sequence[Column], results: Mapping[str, Column]) ->
     if form in (Form.CSV, Form.TSV):
         _refuse_vectors(form, rows)
     if form is not Form.LINES:
-        names = [column.name for column in rows]
-        for name in names:
-            if names.count(name) > 1:
-                raise InvalidRequest(f"two columns of the output are called {name!r}")
+        if (name := _twice(column.name for column in rows)) is not None:
+            raise InvalidRequest(f"two columns of the output are called {name!r}")
         return
     allowed = [name for name, column in results.items() if _is_line(column)]
     if len(rows) != 1 or rows[0].name not in allowed:

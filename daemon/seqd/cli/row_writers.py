@@ -134,10 +134,18 @@ class _Lines:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._count = 0
 
     def write(self, values: Sequence[object]) -> None:
-        cells = ["" if value is None else str(_cell(value)) for value in values]
-        self._file.write("\t".join(cells).encode("utf-8", "replace") + b"\n")
+        (value,) = values
+        line = "" if value is None else str(_cell(value))
+        self._count += 1
+        if "\n" in line or "\r" in line:
+            raise OutputMismatch(
+                f"line {self._count:,} would be {line[:40]!r}, which has a line break: a file of "
+                "plain lines cannot hold it. Write .csv, .tsv, .jsonl or .parquet"
+            )
+        self._file.write(line.encode("utf-8", "replace") + b"\n")
 
     def finish(self, facts: Mapping[str, str]) -> None:
         """Do nothing: nothing is held."""

@@ -452,12 +452,13 @@ class JobSteps(Generic[Output]):
 
     def merged_results(self) -> "Reading[Result[Output]]":
         """Give the results with those of later retries in the place of the errors."""
-        merged, last = self.all_results(), self
+        chain = [self]
         whole = yield from self.ledger.jobs.continued.steps(self.job_id)
         # A later retry may have items that an earlier one left out.
-        while (retry := (yield from last.continuation())) is not None:
-            merged, last = merged_results(merged, retry.all_results(), whole), retry
-        yield from merged
+        while (retry := (yield from chain[-1].continuation())) is not None:
+            chain.append(retry)
+        first, *retries = (one.all_results() for one in chain)
+        yield from merged_results(first, retries, whole)
 
     def all_results(self) -> "Reading[Result[Output]]":
         """Give the results, also those of a job that failed as a whole."""

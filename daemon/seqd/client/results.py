@@ -3,7 +3,7 @@
 Waits on the job's event stream instead of polling.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from seqd.client.waiting import Watch
@@ -87,33 +87,43 @@ def _rest(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine]:
 
 
 def merged_results(
-    first: Reading[OneResult], retried: Reading[OneResult], whole: str | None = None
+    first: Reading[OneResult], retries: Sequence[Reading[OneResult]], whole: str | None = None
 ) -> Reading[OneResult]:
-    """Put the results of a retry in the place of the errors that they answer, by `custom_id`.
+    """Put the results of retries in the place of the errors that they answer, by `custom_id`.
 
-    Both are in the first job's order, so nothing is held but one result of each. Raises JobDamaged
-    for an answer to an item that the first job does not have; WrongState where that is a retry of
-    the job `whole` itself, which may have left items out.
+    That of the last retry counts. All are in the first job's order, so nothing is held but one
+    result of each. Raises JobDamaged for an answer to an item that the first job does not have;
+    WrongState where that is a retry of the job `whole` itself, which may have left items out.
     """
-    results, answers = Taken(first), Taken(retried)
-    answer = yield from answers.take()
+    answers = [Taken(retried) for retried in retries]
+    #: The next answer of each retry that has more, by its item and the retry's number.
+    waiting = dict[str, dict[int, OneResult]]()
+
+    def take(numbers: Iterable[int]) -> Exchange[None]:
+        for number in numbers:
+            answer = yield from answers[number].take()
+            if answer is not None:
+                waiting.setdefault(answer.custom_id, {})[number] = answer
+
+    yield from take(range(len(answers)))
+    results = Taken(first)
     while (result := (yield from results.take())) is not None:
-        if answer is not None and answer.custom_id == result.custom_id:
-            yield Give((answer,))
-            answer = yield from answers.take()
-        else:
-            yield Give((result,))
-    if answer is not None and whole is not None:
+        answered = waiting.pop(result.custom_id, {})
+        yield Give((answered[max(answered)] if answered else result,))
+        yield from take(answered)
+    if not waiting:
+        return
+    custom_id = min(waiting, key=lambda name: min(waiting[name]))
+    if whole is not None:
         raise WrongState(
-            f"A later retry has a result of {answer.custom_id!r}, which this one had left out. "
+            f"A later retry has a result of {custom_id!r}, which this one had left out. "
             f"Read the results of the whole: seqd jobs results {whole} --merged"
         )
-    if answer is not None:
-        raise JobDamaged(
-            f"A retry has a result of {answer.custom_id!r}, and the job that it continues none in "
-            "that place: results are missing there. Read the retry's own, and hand in again what "
-            "is missing."
-        )
+    raise JobDamaged(
+        f"A retry has a result of {custom_id!r}, and the job that it continues none in that "
+        "place: results are missing there. Read the retry's own, and hand in again what is "
+        "missing."
+    )
 
 
 def results_by_now(

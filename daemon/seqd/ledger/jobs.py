@@ -192,7 +192,7 @@ class Jobs:
     def continued(self, job_id: str) -> Exchange[str | None]:
         """Return the job that one continues, also one that is not kept any more; None for none.
 
-        One that somebody has removed is not continued by any.
+        One that somebody has removed is none, unless it stood between two.
         """
         earlier = yield from command("HGET", self._keys.job(job_id), "continues")
         return None if earlier is None else cast(bytes, earlier).decode()

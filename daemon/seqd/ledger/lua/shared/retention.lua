@@ -128,11 +128,12 @@ end
 local function remove_ended(id, job)
   local key = job_key(id)
   discharge(job)
-  -- Who reads them as one is not to take it for one whose time to live has passed.
-  if job.continued_by and redis.call('HGET', job_key(job.continued_by), 'continues') == id then
-    redis.call('HDEL', job_key(job.continued_by), 'continues')
-  end
-  if job.continues and redis.call('HGET', job_key(job.continues), 'continued_by') == id then
+  -- Who reads them as one is not to take the first or last of a chain for one whose time to live has passed. One
+  -- between two is missed as such a one is: without it, results would be left out of the whole.
+  local later = job.continued_by and redis.call('HGET', job_key(job.continued_by), 'continues') == id
+  local earlier = job.continues and redis.call('HGET', job_key(job.continues), 'continued_by') == id
+  if later and not earlier then redis.call('HDEL', job_key(job.continued_by), 'continues') end
+  if earlier and not later then
     redis.call('HDEL', job_key(job.continues), 'continued_by')
     return_input(key, job_key(job.continues))
   end
