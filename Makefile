@@ -34,7 +34,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-worker-start bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -67,6 +67,7 @@ help:
 	@echo "make bench-placement   how often a dozen models are loaded on two workers that hold half of them"
 	@echo "make bench-presets     how good each training preset is; about half an hour"
 	@echo "make bench-startup     what an import and a command cost before they do anything"
+	@echo "make bench-worker-start   processor time of a worker until it is ready, seqd up to the first answer"
 	@echo "make bench-metrics     what counting costs a worker, and a scrape of the exporter Redis"
 	@echo "make bench-service-tests   what seqd.testing costs a service's test: ready, and per job"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
@@ -168,6 +169,9 @@ bench-classify bench-jobs bench-train bench-generate bench-scale bench-interacti
 
 bench-startup: $(VENV)/run.stamp
 	$(BIN)/python tests/bench/startup.py $(BENCH)
+
+bench-worker-start: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/worker_start.py $(BENCH)
 
 bench-metrics: $(VENV)/dev.stamp
 	$(BIN)/python -P tests/bench/metrics_cost.py $(BENCH)

@@ -5,9 +5,7 @@ where Numba keeps what it has compiled, and how many cases hypothesis draws.
 """
 
 import gc
-import hashlib
 import os
-import shutil
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -68,27 +66,10 @@ pytest_plugins = [
 ]
 
 
-def _numba_cache() -> Path:
-    """Return the folder of compiled kernels for the plugins' sources as they are now.
-
-    Numba compiles a kernel anew when its own file has changed, but not when a kernel that it calls
-    has, which may stand in another file. So each state of the sources has a folder of its own.
-    """
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "plugins").rglob("*.py")):
-        digest.update(path.read_bytes())
-    return ROOT / ".pytest_cache" / "numba" / digest.hexdigest()[:16]
-
-
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     gc.disable()  # Until all tests are known: what is made by then stays to the end.
     # Numba reads the variable when it is first imported, here and in every process started here.
-    folder = _numba_cache()
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    if not hasattr(config, "workerinput") and folder.parent.exists():  # in the first process alone
-        for other in folder.parent.iterdir():
-            if other != folder:
-                shutil.rmtree(other, ignore_errors=True)
+    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

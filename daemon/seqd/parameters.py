@@ -7,9 +7,10 @@ inbox; needs no plugin. Light to import: jsonschema is loaded by the first check
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from seqd.errors import InvalidParameters
 from seqd.validation import did_you_mean, listed
@@ -25,6 +26,12 @@ MAX_FAULTS = 5
 
 #: Keywords of a schema by which an object without any field can break no rule.
 _OF_FIELDS = {"$defs", "additionalProperties", "description", "properties", "title", "type"}
+
+
+@lru_cache(maxsize=256)
+def schema_of(parameters: type[BaseModel]) -> Schema:
+    """Return the JSON Schema of a class of parameters, made once: checks ask for it four times."""
+    return parameters.model_json_schema()
 
 
 def check_parameters(
@@ -43,7 +50,7 @@ def check_parameters(
     if len(faults) > MAX_FAULTS:
         sentences.append(f"{len(faults) - MAX_FAULTS} more are wrong.")
     if any("is unknown" in fault for fault in faults):
-        sentences.append(f"Known parameters: {listed(_fields(schema))}.")
+        sentences.append(f"Known parameters: {listed(fields_of(schema))}.")
     raise InvalidParameters(f"{model} {task}: {' '.join(sentences)}")
 
 
@@ -112,7 +119,7 @@ def _not_finite(schema: Schema, values: Mapping[str, ParameterValue]) -> Iterato
     for name, value in values.items():
         parts = value if isinstance(value, list) else [value]
         if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
-            field = _fields(schema).get(name, {})
+            field = fields_of(schema).get(name, {})
             yield _fault(name, value, allowed(field, schema))
 
 
@@ -127,7 +134,7 @@ def _violations(schema: Schema, values: Mapping[str, ParameterValue]) -> Iterato
 
 
 def _faults_of(error: "ValidationError", root: Schema) -> Iterator[str]:
-    known = _fields(root)
+    known = fields_of(root)
     present = _names(error.instance)
     if error.absolute_path:
         path = _path(error.absolute_path)
@@ -144,7 +151,8 @@ def _faults_of(error: "ValidationError", root: Schema) -> Iterator[str]:
         yield f"{error.message}."
 
 
-def _fields(schema: Schema) -> Mapping[str, Schema]:
+def fields_of(schema: Schema) -> Mapping[str, Schema]:
+    """Return the schemas of an object's fields, by name."""
     return cast("Mapping[str, Schema]", schema.get("properties", {}))
 
 

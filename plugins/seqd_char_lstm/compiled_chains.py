@@ -8,9 +8,8 @@ prompt, measuring a text and writing are the same loop.
 Characters that one core of a Zen 4 with AVX-512 writes a second, through the whole `generate`, by
 processor time on a busy machine: of one layer of 512 units that carries its state 17,000 to 20,000
 alone, where weights come from the L3 cache, and 62,000 to 72,000 in a batch of 32 or more, with
-or without n-grams; of the tutorial's windows 22,000 to 26,000 in any batch. Compiled anew in each
-process, in 3.5 to 4.2 s of processor time there: a cache of compiled code would be a pickle on
-disk.
+or without n-grams; of the tutorial's windows 22,000 to 26,000 in any batch. Compiled in 3.5 to
+4.2 s of processor time there, and kept: see `seqd_modelkit.kept_kernels`.
 """
 
 from functools import partial

@@ -88,7 +88,7 @@ def lstm_engine_for(version: Version, device: Device) -> Engine:
 class CompiledEngine:
     """The whole network on real tokens only, the LSTM compiled by Numba.
 
-    Compiled anew in each process, in 2.5 s: a cache of compiled code would be a pickle on disk.
+    Compiled in 2.5 s, and kept: see `seqd_modelkit.kept_kernels`.
     Where pads are read like words (`padding` "front"), a review's own pads are not: the kernel
     starts it from the state after so many pads. A second direction, which only masked networks
     have, is the same kernel with other weights, on the ids in reverse.

@@ -24,6 +24,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from seqd_modelkit.kept_kernels import keep
+
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
@@ -65,9 +67,6 @@ _E4, _E5 = _F(4.1898667812347412109375e-2), _F(8.33471305668354034423828125e-3)
 _MANTISSA_BITS = np.int32(23)
 _ONE_AS_BITS = np.int32(127 << 23)
 
-#: Compiled code is kept on disk, as a pickle, only where NUMBA_CACHE_DIR names a folder for it.
-_IS_CACHED = bool(getattr(numba.config, "CACHE_DIR", ""))
-
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -83,7 +82,7 @@ def compiled(
     `all_finite` promises that no number is infinite or NaN, so that min and max are one instruction
     each. `inlined` writes a function with one caller into it: a quarter less to compile in all; the
     caller's promise then holds for it too. Only a function that is `called_from_python` gets the
-    wrapper for it, and is cached where NUMBA_CACHE_DIR is set.
+    wrapper for it, and is kept on disk: see `kept_kernels`.
     """
     # contract: a product and a sum may be one instruction.
     flags = {"contract", "nnan", "ninf", "nsz"} if all_finite else {"contract"}
@@ -93,12 +92,14 @@ def compiled(
         fastmath=flags,
         error_model="numpy",
         nogil=True,
-        cache=called_from_python and _IS_CACHED,
         inline="always" if inlined else "never",
         no_cpython_wrapper=not called_from_python,
         no_cfunc_wrapper=True,
     )
-    return cast(_Function, decorate(function))
+    kernel = decorate(function)
+    if called_from_python:
+        keep(kernel)
+    return cast(_Function, kernel)
 
 
 def aligned_zeros(*shape: int) -> Floats:

@@ -193,8 +193,10 @@ def test_folders_are_not_import_names(sources, sources_of_tests):
 
 
 def test_only_the_settings_read_the_environment(sources):
-    # Slots also see what the machine's own tools set, such as CUDA_VISIBLE_DEVICES.
-    readers = ("seqd.settings", "seqd.local.pinning", "seqd.local.supervisor", ACCELERATOR)
+    # Slots also see what the machine's own tools set, such as CUDA_VISIBLE_DEVICES, and workers
+    # where Numba keeps what it compiles.
+    local = [f"seqd.local.{name}" for name in ("kernel_folder", "pinning", "supervisor")]
+    readers = ("seqd.settings", *local, ACCELERATOR)
     found = []
     for source in sources:
         if source.is_in(*readers):

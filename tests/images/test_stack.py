@@ -53,7 +53,6 @@ def stack(
         pytest.skip(why)
     # Without the one that trains: it would take its share of the cores.
     monkeypatch.setenv("STACK_TRAINERS", "0")
-    monkeypatch.setenv("STACK_NUMBA_CACHE_DIR", "/var/lib/seqd/numba-test")
     tmp_path.chmod(0o755)
     with running_stack(storage, tmp_path, cpu, redis_image) as stack:
         yield stack

@@ -17,13 +17,13 @@ from seqd.analysis.evaluation import LEAST_PROBABILITY
 from seqd.analysis.paired import (
     Codes,
     Floats,
-    Interval,
     LabelCells,
     cohens_kappa,
     mcnemar_exact,
     mean_interval,
     newcombe_interval,
 )
+from seqd.analysis.wilson import Interval
 from seqd.errors import InvalidRequest
 from seqd_schemas import Classification, ItemFailure, ItemSuccess
 

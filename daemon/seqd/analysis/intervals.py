@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from seqd.analysis.paired import RESAMPLES, SEED, Codes, Floats, Interval, Z, wilson
+from seqd.analysis.paired import RESAMPLES, SEED, Codes, Floats
+from seqd.analysis.wilson import Interval, Z, wilson
 
 #: Numbers of resamples that are in memory at a time, and that are drawn in all: a second or two.
 _BLOCK_NUMBERS = 2**18

@@ -11,12 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from seqd.analysis.wilson import Interval, Z, wilson
+
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Interval = tuple[float, float]
-
-#: Quantile of the normal distribution that leaves 2.5% above it.
-Z: Final = 1.959963984540054
 
 #: Resamples of the bootstrap, and the seed that makes it the same in each run.
 RESAMPLES: Final = 2_000
@@ -47,16 +45,6 @@ def mcnemar_exact(first_only: int, second_only: int) -> float:
         if share < total * 1e-17:
             break
     return min(1.0, 2.0 * math.exp(log_term) * total)
-
-
-def wilson(share: float, items: int, z: float = Z) -> Interval:
-    """Return Wilson's score interval of a share of `items` (Wilson 1927); there is one at least.
-
-    `z` is the quantile of the normal distribution that leaves half of the error above it.
-    """
-    middle = 2 * items * share + z**2
-    spread = z * math.sqrt(z**2 + 4 * items * share * (1.0 - share))
-    return (middle - spread) / (2 * (items + z**2)), (middle + spread) / (2 * (items + z**2))
 
 
 def newcombe_interval(both: int, first_only: int, second_only: int, neither: int) -> Interval:

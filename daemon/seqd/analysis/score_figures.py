@@ -6,8 +6,9 @@ from array import array
 import numpy as np
 
 from seqd.analysis.intervals import OnlineMean
-from seqd.analysis.paired import Floats, Interval, Z
+from seqd.analysis.paired import Floats
 from seqd.analysis.task_report import TaskReport, by_normal
+from seqd.analysis.wilson import Interval, Z
 from seqd_schemas import EvaluatedMetric, Score
 
 #: Items whose numbers are kept for the correlations, 16 bytes each.

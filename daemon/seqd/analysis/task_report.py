@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from seqd.analysis.intervals import OnlineRatio, wilson_interval
-from seqd.analysis.paired import Interval
+from seqd.analysis.wilson import Interval
 from seqd_schemas import EvaluatedClass, EvaluatedMetric
 
 

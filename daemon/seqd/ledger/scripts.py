@@ -84,18 +84,31 @@ def source_of(name: str) -> str:
 
 def _used_by(script: str) -> list[str]:
     """Return the definitions of the shared parts that a script uses, those that they use before."""
-    used, words = list[str](), _words_of(script)
-    for part in reversed(SHARED):
-        for block in reversed(re.split(r"^(?=local )", _text_of(f"shared/{part}.lua"), flags=re.M)):
-            defined = re.match(r"local (?:function )?([\w, ]+)", block)
-            if defined and words & _words_of(defined[1]):
-                used.append(block)
-                words |= _words_of(block)
+    used, words = list[str](), set(_words_of(script))
+    for block, names, its_words in _definitions():
+        if not words.isdisjoint(names):
+            used.append(block)
+            words |= its_words
     return used[::-1]
 
 
-def _words_of(text: str) -> set[str]:
-    return set(re.findall(r"\w+", re.sub(r"--.*", "", text)))
+@cache
+def _definitions() -> list[tuple[str, frozenset[str], frozenset[str]]]:
+    """Return the definitions of the shared parts, the last first: text, names, all words.
+
+    Once in a process: a worker that starts asks for all scripts, to know which rights it needs.
+    """
+    found = []
+    for part in reversed(SHARED):
+        for block in reversed(re.split(r"^(?=local )", _text_of(f"shared/{part}.lua"), flags=re.M)):
+            defined = re.match(r"local (?:function )?([\w, ]+)", block)
+            if defined:
+                found.append((block, _words_of(defined[1]), _words_of(block)))
+    return found
+
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", re.sub(r"--.*", "", text)))
 
 
 def _text_of(file: str) -> str:

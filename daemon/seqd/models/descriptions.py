@@ -9,6 +9,7 @@ from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, PluginParameters, T
 from seqd.kinds import KINDS, TRAIN, kind_of_task
 from seqd.models.parameter_checks import check_parameters_class, check_preset
 from seqd.models.record_checks import check_run_task
+from seqd.parameters import fields_of, schema_of
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_RUN_TASKS, RESERVED_TASKS, OutputBound
 
@@ -160,7 +161,7 @@ def _check_bound(where: str, output: object, parameters: type[PluginParameters])
     """Check that what bounds a task's output are parameters of it (clause O2)."""
     if not isinstance(output, OutputBound):
         raise PluginFault(f"{where}: its bound is {output!r:.80}. Use seqd_schemas.OutputBound.")
-    fields = parameters.model_json_schema().get("properties", {})
+    fields = fields_of(schema_of(parameters))
     for name in (*output.factors, *output.lists):
         if name not in fields:
             raise PluginFault(

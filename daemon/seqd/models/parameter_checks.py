@@ -10,7 +10,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from seqd.errors import InvalidParameters, PluginFault, all_told
 from seqd.hookspecs import PluginParameters
 from seqd.kinds import TRAIN
-from seqd.parameters import check_parameters
+from seqd.parameters import check_parameters, fields_of, schema_of
 from seqd_schemas import Parameters, ParameterValue
 
 Schema: TypeAlias = Mapping[str, JsonValue]
@@ -32,8 +32,8 @@ def check_parameters_class(where: str, parameters: object) -> None:
             f"{parameters.__name__} takes unknown parameters. Leave its model_config "
             'at extra="forbid", so that a typing mistake is refused.'
         )
-    schema = parameters.model_json_schema()
-    for name, field in schema.get("properties", {}).items():
+    schema = schema_of(parameters)
+    for name, field in fields_of(schema).items():
         at = f"parameter {name!r}"
         if not field.get("description"):
             faults.append(f"{at} has no description. Say in a sentence what it does.")
@@ -62,7 +62,7 @@ def check_preset(
     """Check that a preset is a valid set of training parameters. Raises PluginFault."""
     try:
         sent = _PARAMETERS.validate_python(dict(values))
-        check_parameters(parameters.model_json_schema(), sent, model=model, task=TRAIN)
+        check_parameters(schema_of(parameters), sent, model=model, task=TRAIN)
         parameters.model_validate(sent)
     except (InvalidParameters, ValidationError) as error:
         raise PluginFault(f"preset {preset!r} of {_first_fault(model, error)}") from None

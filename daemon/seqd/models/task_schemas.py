@@ -8,6 +8,7 @@ from typing import Final, cast
 from pydantic import BaseModel, JsonValue
 
 from seqd.hookspecs import TaskSpec
+from seqd.parameters import schema_of
 from seqd_schemas import TaskSchema
 
 #: Keywords of a JSON Schema that are for people: changing them changes no output.
@@ -19,7 +20,7 @@ def task_schema(spec: TaskSpec) -> TaskSchema:
     given = None if spec.input is None else input_schema(spec.input)
     made = output_schema(cast("type[BaseModel]", spec.output)) if spec.output else None
     return TaskSchema(
-        parameters=spec.parameters.model_json_schema(),
+        parameters=dict(schema_of(spec.parameters)),
         unit_items=spec.unit_items,
         output=spec.bound,
         summary=spec.summary,

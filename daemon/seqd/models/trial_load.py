@@ -18,6 +18,7 @@ from typing import Final
 from seqd.errors import PluginFault, SeqdError
 from seqd.escaping import one_line
 from seqd.hookspecs import Artifact, Device, Model
+from seqd.local.kernel_folder import keep_kernels
 from seqd.local.parent_death import launch_command
 from seqd.local.slots import cores, parse_slot
 from seqd.models.plugin_calls import text_of
@@ -115,7 +116,9 @@ def main(plugin: str, model: str, folder: str, timeout_s: str, trial: str) -> No
     fault, package = "", ""
     try:
         only = {"enabled_plugins": (plugin,), "disabled_plugins": (), "required_models": ()}
-        described = Registry.load(load_settings().model_copy(update=only)).model(model)
+        settings = load_settings().model_copy(update=only)
+        keep_kernels(settings.data_dir)
+        described = Registry.load(settings).model(model)
         package = _package_of(described)
         artifact = Artifact(Path(folder), read_manifest(Path(folder)))
         device = Device(slot="cpu:0", kind="cpu", threads=cores())

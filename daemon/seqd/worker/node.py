@@ -26,6 +26,7 @@ from seqd.ledger.topology import check_topology
 from seqd.ledger.units import Death
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.device_check import check_device
+from seqd.local.kernel_folder import keep_kernels
 from seqd.local.redis_access import RedisAccess
 from seqd.local.run_files import READINESS, RunFolder
 from seqd.local.slots import Slot
@@ -441,6 +442,9 @@ def _set_environment(settings: Settings, identity: Identity) -> None:
         SEQD_SERVES=",".join(settings.serves),
         SEQD_DEVICE="" if identity.slot.gpu is None else identity.slot.gpu.written(),
     )
+    why_not = keep_kernels(settings.data_dir)
+    if why_not:
+        log.warning("compiled kernels are not kept, so each start compiles them: %s", why_not)
     if settings.input_roots is not None:
         os.environ["SEQD_INPUT_ROOTS"] = os.pathsep.join(map(str, settings.input_roots))
 

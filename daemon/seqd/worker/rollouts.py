@@ -14,7 +14,7 @@ from time import monotonic, perf_counter
 
 from pydantic import BaseModel
 
-from seqd.analysis.paired import wilson
+from seqd.analysis.wilson import wilson
 from seqd.errors import REDIS_ERRORS, SeqdError, Stopped, StoreUnwritable
 from seqd.hookspecs import LoadedModel, WorkItem
 from seqd.ledger.outage import waiting_at_most

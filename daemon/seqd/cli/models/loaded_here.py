@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 def load_here(model: "Model", artifact: "Artifact") -> "tuple[LoadedModel, Device]":
     """Load a version, and return it with the device share that it is on: all cores."""
     from seqd.hookspecs import Device
+    from seqd.local.kernel_folder import keep_kernels
     from seqd.local.slots import cores, parse_slot
+    from seqd.settings import load_settings
 
     # Before the model brings its libraries in, which read these once.
     os.environ.update(parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())})
+    keep_kernels(load_settings().data_dir)
     device = Device(slot="cpu:0", kind="cpu", threads=cores())
     return model.load(artifact, device), device
 
