@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from contextlib import suppress
 
 
 def _leave_the_working_folder() -> None:
@@ -29,6 +30,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     _leave_the_working_folder()
 
 from seqd import __version__  # noqa: E402 (from here on the path is safe)
+from seqd.standard_output import take_standard_output  # noqa: E402
 
 #: Objects made, and not yet freed, after which the collector looks for cycles of them. At Python's
 #: own 700 it takes 60 of the 400 ms that a command needs to import its libraries.
@@ -37,9 +39,9 @@ _COLLECT_AFTER = 50_000
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    take_standard_output()
     if sys.argv[1:] == ["--version"]:
-        print(f"seqd {__version__}")  # noqa: T201 (what `seqd.cli.app` prints, without its imports)
-        return
+        _print_version()
     if sys.argv[1:2] == ["probe"]:
         _answer_probe()
     gc.set_threshold(_COLLECT_AFTER)
@@ -56,6 +58,21 @@ def main() -> None:
     sys.exit(run(lambda: app(prog_name="seqd")))
 
 
+def _print_version() -> None:
+    """Print what `seqd.cli.app` does, without its imports, and exit."""
+    from seqd.errors import SeqdError
+
+    try:
+        print(f"seqd {__version__}", flush=True)  # noqa: T201
+    except SeqdError as error:
+        from seqd.cli.exits import print_error
+
+        sys.exit(print_error(error))
+    except BrokenPipeError:
+        sys.exit(1)
+    sys.exit(0)
+
+
 def _answer_probe() -> None:
     """Answer a probe that needs no library, and exit; return for any other."""
     from seqd.cli.quick_probe import quick_answer
@@ -64,7 +81,10 @@ def _answer_probe() -> None:
     answer = quick_answer(sys.argv[2:], os.environ)
     if answer is None:
         return
-    print(printable(answer.sentence), file=sys.stdout if answer.is_yes else sys.stderr)
+    with suppress(Exception):  # the status is the answer, also where nobody takes the sentence
+        print(
+            printable(answer.sentence), file=sys.stdout if answer.is_yes else sys.stderr, flush=True
+        )
     sys.exit(0 if answer.is_yes else 1)
 
 

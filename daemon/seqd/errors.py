@@ -462,6 +462,7 @@ class LibraryMissing(SeqdError):
     """A library that this needs is not installed here, such as Keras."""
 
     code = "no_library"
+    exit_status = 2
 
 
 class NoFitWorker(SeqdError):

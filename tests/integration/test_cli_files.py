@@ -2,9 +2,11 @@
 
 import json
 import re
+import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -335,15 +337,41 @@ def test_an_interrupted_pipe_does_not_hold_the_command(
     program.stdin.flush()
     job = started_slowly(commands, cluster, *arguments)
 
+    began_s = time.monotonic()
     program.terminate()
     program.wait(timeout=20)  # while the pipe is open
+    took_s = time.monotonic() - began_s
 
     stopped = ended(program)
+    assert took_s < 3.0  # 0.3 s where nobody else computes; 5 s where the pipe is waited for
     assert stopped.status == 143
     assert (
         f"Job {job.job_id} waits for the rest of its input. Go on: the same command with --resume."
         in stopped.out
     )
+    assert job.record().state is JobState.RUNNING
+    job.cancel()
+
+
+def test_an_upload_that_waits_for_the_workers_does_not_hold_an_interrupted_command(
+    commands: Commands, cluster: Cluster, tmp_path: Path
+) -> None:
+    texts = "\n".join(secrets.token_hex(500) for _ in range(400))  # more than may wait
+    (tmp_path / "much.txt").write_text(texts)
+    arguments = ("classify", "much.txt", "-m", "echo", "--set", "delay_ms=200", "--out", "r.csv")
+    small = "export SEQD_MAX_PENDING_BYTES=65536"
+    program = commands.start(*arguments, "--detach-on-interrupt", shell=small)
+    job = noted_job(cluster, tmp_path / "r.csv")
+    wait_until(lambda: job.record().counts.done > 0, "some items are done")
+
+    began_s = time.monotonic()
+    program.send_signal(signal.SIGINT)
+    stopped = ended(program)
+    took_s = time.monotonic() - began_s
+
+    assert took_s < 3.0  # 0.5 s where nobody else computes; 5 s where the workers are waited for
+    assert stopped.status == 130
+    assert f"Job {job.job_id} waits for the rest of its input." in stopped.out
     assert job.record().state is JobState.RUNNING
     job.cancel()
 

@@ -441,6 +441,6 @@ def test_without_pyarrow_it_says_how_to_install_it(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, env=clean_environment()
     )
 
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr.startswith("error[no_library]: writing Parquet needs pyarrow")
     assert "pip install 'seqd[parquet]'" in ended.stderr

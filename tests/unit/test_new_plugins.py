@@ -265,7 +265,7 @@ def test_without_jinja_it_says_what_to_install(
 
     ended = new(capsys, "hello")
 
-    assert ended.status == 1
+    assert ended.status == 2
     assert ended.err == (
         "error[no_library]: `seqd plugins new` needs Jinja, which cannot be imported (import of "
         "jinja2 halted; None in sys.modules). Install it: pip install 'seqd[author]'\n"

@@ -24,10 +24,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Timer, current_thread, main_thread
 from types import FrameType, TracebackType
 
+from seqd.cli.ui.stdout import stdout
 from seqd.errors import JobFailed, SeqdError, UserError
 from seqd.escaping import printable
 from seqd.log_lines import LineFormatter
@@ -128,7 +129,11 @@ def status_of_interrupt(interrupt: KeyboardInterrupt) -> int:
 def run(command: Callable[[], object]) -> int:
     """Run a command to its end and return the exit status, any error of ours printed on stderr."""
     try:
-        command()
+        try:
+            command()
+        finally:
+            with suppress(BrokenPipeError):  # nobody reads it
+                stdout().flush()
     except SeqdError as error:
         return print_error(error)
     return OK

@@ -32,7 +32,7 @@ _CANCEL_WAIT_S = 2.0
 SEVERAL_UNITS = 2
 
 #: Seconds for which an interrupted command goes on to send what it has of its input.
-_UPLOAD_WAIT_S = 5.0
+_UPLOAD_WAIT_S = 0.2
 
 #: Seconds that the last events may take after the last result.
 _LAST_EVENTS_S = 5.0
@@ -188,17 +188,16 @@ def _leave_and_say(handle: JobHandle, screen: Screen, interruption: Interruption
 def _let_go(handle: JobHandle, interruption: Interruption) -> bool:
     """Leave the job as it is; return whether it has all of its input.
 
-    What of it is at hand is sent first, for some seconds.
+    What of it is at hand is sent first, for a moment.
     """
     if not handle.is_uploading:
         return True
     with suppress(SeqdError):
         handle.let_go(0.0 if interruption.waits_for_pipe() else _UPLOAD_WAIT_S)
-    with suppress(SeqdError), waiting_at_most(_CANCEL_WAIT_S):
-        record = handle.record()
-        if record.sealed:
-            return True
     interruption.close_input()
+    with suppress(SeqdError), waiting_at_most(_CANCEL_WAIT_S):
+        handle.close()
+        return handle.record().sealed
     return False
 
 

@@ -144,13 +144,14 @@ class Upload:
                 yield from self._fail(error)
 
     def let_go(self, wait_s: float) -> Exchange[None]:
-        """Send nothing more after `wait_s`; another upload of the same input may go on."""
+        """Send nothing more after `wait_s`; another upload of the same input may go on.
+
+        It ends with its step, or with its wait for the caller's own iterable.
+        """
         yield from self.join(wait_s)
-        if self._is_finished:
-            return
-        self._owns = False
-        self._stop()
-        yield from self.join(GIVE_UP_S)
+        if not self._is_finished:
+            self._owns = False
+            self._stop()
 
     def join(self, timeout_s: float | None = None) -> Exchange[None]:
         """Wait until the input is complete or compared, or the job has ended."""

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO, cast
 
+from seqd.standard_output import opened
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -49,13 +51,7 @@ def keep_stdout_from_plugins() -> None:
     if own is None or sys.stdout is not own:
         return
     own.flush()
-    _kept.stream = os.fdopen(
-        os.dup(_STDOUT),
-        "w",
-        encoding=own.encoding,
-        errors=own.errors,
-        buffering=1,  # a line at a time: Python flushes only `sys.stdout` at its end
-    )
+    _kept.stream = opened(os.dup(_STDOUT), own, by_line=True)  # Python flushes `sys.stdout` alone
     _close_to_others()
     sys.stdout = sys.stderr
 
