@@ -3,7 +3,7 @@
 Pure: reads records, changes nothing.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
@@ -257,7 +257,10 @@ def waiting_for(
     if not takers and leaving:
         return Waiting(code=WaitingCode.NOT_PLACED, message=_not_placed(task, model, leaving))
     if not takers:
-        return Waiting(code=WaitingCode.NOT_SERVED, message=_not_served(task, model, workers))
+        without = [] if record is None else [one for one in workers if lacks_store(one, record)]
+        told = _no_version(record, without) if record and without else None
+        told = told or _not_served(task, model, workers)
+        return Waiting(code=WaitingCode.NOT_SERVED, message=told)
     what = model if version is None else f"{model}@{version}"
     if version is not None and all(_is_new_to(one, model, version) for one in takers):
         return Waiting(code=WaitingCode.UNFIT, message=_not_found_yet(what, takers, model))
@@ -340,6 +343,48 @@ def _reason(status: WorkerStatus, model: str, version: int | None) -> tuple[str,
         return entry.code, entry.message.rstrip(".")
     there = ", ".join(str(one) for one in status.versions[model][-5:])
     return UnfitCode.MISSING, f"its store has no such version (it can run {there or 'none'})"
+
+
+def lacks_store(status: WorkerStatus, record: JobRecord) -> bool:
+    """Return True for a worker that has a job's plugin, and no version of the job's model."""
+    plugin = record.plugin
+    return (
+        plugin is not None
+        and record.version is not None
+        and record.model not in status.versions
+        and serves(status, plugin)
+    )
+
+
+def lacking(
+    workers: Iterable[WorkerStatus], catalog: Mapping[str, CatalogEntry]
+) -> dict[str, list[WorkerStatus]]:
+    """Return the versions in service, `name@3`, that workers with their plugin do not have."""
+    found: dict[str, list[WorkerStatus]] = {}
+    for status in workers:
+        ready = {one.name for one in status.plugins if one.state is PluginState.READY}
+        for name, entry in catalog.items():
+            version = entry.labels.get("production", 0)  # version 0 comes with the plugin
+            if (
+                version
+                and entry.plugin in ready
+                and is_listening(status)
+                and serves_items(status)
+                and name not in status.left_out
+                and version not in status.versions.get(name, ())
+                and _unfit_of(status, name, version) is None
+            ):
+                found.setdefault(f"{name}@{version}", []).append(status)
+    return found
+
+
+def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str:
+    named = ", ".join(f"{one.worker} (host {one.host})" for one in workers[:_MOST_REASONS])
+    return (
+        f"No worker that is up has {record.model}@{record.version} in its store: {named}. Have "
+        "them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models export`, "
+        "`seqd models import`."
+    )
 
 
 def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:

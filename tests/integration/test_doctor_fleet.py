@@ -85,6 +85,23 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
     assert len(report.checked) == 15
 
 
+def test_a_host_whose_store_lacks_the_version_in_service_is_named_with_it(
+    environment: Environment,
+) -> None:
+    entry = a_catalog_entry(plugin="echo", labels={"production": 3})
+    environment.ledger.fleet.publish_catalog([entry])
+    publish(environment, plugins=(a_plugin(),), versions={"imdb_lstm": (3,)})
+    publish(environment, "cpu:0@h2-b", host="h2", plugins=(a_plugin(),))
+
+    (found,) = [one for one in examined(environment).findings if one.id == "unfit-workers"]
+
+    assert found.what == (
+        "Worker cpu:0@h2-b (host h2), 1 of 2, cannot run imdb_lstm@3: missing: its store has no "
+        "such version, which is in service."
+    )
+    assert "bring the version to h2" in found.do
+
+
 def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None:
     idle = examined(environment).findings
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])

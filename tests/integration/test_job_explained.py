@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest import MonkeyPatch
 
-from builders import a_classify_job, a_worker_status
+from builders import a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.cli.ui.explanation import print_explanation
@@ -179,6 +179,26 @@ def test_a_job_that_nobody_can_run_has_the_reason_of_each_worker(environment: En
         "worker-d": "no_plugin",
     }
     assert found.left_s is None
+
+
+def test_a_host_without_the_version_of_a_job_is_told_with_it(environment: Environment) -> None:
+    publish(environment, "worker-a", host="h2")
+    environment.ledger.submissions.submit(
+        a_classify_job(model="topics"),
+        job_id="j1",
+        version=3,
+        unit_items=2,
+        chunk=a_chunk(),
+        sealed=True,
+        plugin="imdb_lstm",
+    )
+
+    (answer,) = explain(environment, "j1").workers
+
+    assert (answer.code, answer.message) == (
+        "missing",
+        "its store has no topics@3 on h2: see SEQD_DATA_DIR there",
+    )
 
 
 def test_a_job_of_a_paused_model_waits_for_it_with_who_paused_it_and_why(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from builders import a_train_job, a_worker_status
+from builders import a_catalog_entry, a_train_job, a_worker_status
 from cli_builders import a_record
 from seqd.scaling import QueueWork, Rate, work_left
-from seqd.serving import can_run, serves, waiting_of
+from seqd.serving import can_run, lacking, serves, waiting_of
 from seqd_schemas import (
     JobRecord,
     JobState,
@@ -15,6 +15,7 @@ from seqd_schemas import (
     UnfitVersion,
     Waiting,
     WaitingCode,
+    WorkerState,
     WorkerStatus,
 )
 
@@ -89,6 +90,32 @@ def test_a_training_whose_plugin_no_worker_has_says_so():
         code=WaitingCode.NOT_SERVED,
         message="No worker that is up has a plugin with the model echo.",
     )
+
+
+def test_a_job_of_a_version_that_no_store_of_a_worker_has_names_it_and_the_hosts():
+    without = a_worker(host="h2", versions={"echo": (1,)})
+
+    assert waiting_of(a_job(3), [without]) == Waiting(
+        code=WaitingCode.NOT_SERVED,
+        message="No worker that is up has topics@3 in its store: w1 (host h2). Have them share one "
+        "store (SEQD_DATA_DIR), or bring the version there: `seqd models export`, `seqd models "
+        "import`.",
+    )
+
+
+def test_the_versions_in_service_that_workers_with_their_plugin_lack_are_found():
+    entry = a_catalog_entry(model="topics", plugin="light", labels={"production": 2})
+    lacks = a_worker("w2", versions={"echo": (1,)})
+    others = [
+        a_worker("w3", versions={}, plugins=()),
+        a_worker("w4", versions={}, left_out=("topics",)),
+        a_worker("w5", versions={}, tasks=("train",)),
+        a_worker("w6", versions={}, state=WorkerState.STARTING),
+    ]
+
+    assert lacking([a_worker(), lacks, *others], {"topics": entry}) == {"topics@2": [lacks]}
+    starter = entry.model_copy(update={"labels": {"production": 0}})
+    assert lacking([lacks], {"topics": starter}) == {}
 
 
 def test_a_training_that_no_worker_takes_says_on_which_slot_it_would_be_taken():

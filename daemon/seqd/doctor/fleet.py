@@ -16,7 +16,7 @@ from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.local.process_states import process_state
 from seqd.local.slots import place_of
-from seqd.serving import recent_deaths, takes, waiting_of
+from seqd.serving import lacking, recent_deaths, takes, waiting_of
 from seqd.targets import option_of
 from seqd_schemas import (
     CordonAction,
@@ -398,6 +398,10 @@ class _Checks:
                     what = str(ModelReference(entry.model, entry.version))
                 act = TRAIN if entry.version is None else "run"
                 groups[f"{act} {what}", entry.model, entry.code, entry.message].append(one)
+        for ref, lacked in lacking(self._workers, self._ledger.fleet.catalog()).items():
+            why = "its store has no such version, which is in service"
+            name = ModelReference.parse(ref).name
+            groups[f"run {ref}", name, UnfitCode.MISSING, why] += lacked
         count = len(self._workers)
         ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
         for (what, model, code, message), workers in ordered[:_MOST]:

@@ -13,6 +13,7 @@ from seqd.scaling import Rate, item_seconds
 from seqd.serving import (
     can_run,
     does,
+    lacks_store,
     leaves_out,
     reasons,
     recent_deaths,
@@ -119,6 +120,9 @@ def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
         if status.loading:
             does_first = f"loads {', '.join(status.loading)}"
         return "starting", f"it is starting, and {does_first} before it takes jobs"
+    if lacks_store(status, record):
+        what = f"{record.model}@{record.version}"
+        return "missing", f"its store has no {what} on {status.host}: see SEQD_DATA_DIR there"
     if not serves(status, model):
         return _lacks(status, model)
     if not does(status, task, model):
