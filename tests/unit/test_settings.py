@@ -143,6 +143,23 @@ def test_any_other_command_warns_of_a_misspelt_variable_once(
     )
 
 
+def test_many_variables_that_are_no_setting_are_one_line_beside_those_that_may_be_slips(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(300):
+        monkeypatch.setenv(f"SEQD_JUNK_{number:03}", "1")
+    monkeypatch.setenv("SEQD_LAESE_MS", "20")
+
+    ended = here(capsys, "settings", "--json")
+
+    assert ended.status == 0
+    assert ended.err == (
+        "warning: SEQD_LAESE_MS is no setting and changes nothing. Did you mean 'SEQD_LEASE_S'?\n"
+        "warning: SEQD_JUNK_000 is no setting and changes nothing. So it is with 299 more: seqd "
+        "doctor\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -156,17 +156,26 @@ _told: set[str] = set()
 def tell_unknown_variables(*, refuses_slips: bool = False) -> None:
     """Print a line on stderr for each `SEQD_…` variable that is no setting, the first time.
 
+    Of those that resemble no setting the first is named, and the others are counted.
+
     With `refuses_slips` it raises InvalidSettings for those that resemble a setting, in place of
     the line: what starts workers must not go on without what was meant.
     """
     from seqd.variables import refuse_slips, unknown_variables
 
     unknown = unknown_variables()
-    for variable in unknown:
-        if variable.name in _told or (refuses_slips and variable.meant is not None):
-            continue
-        _told.add(variable.name)
-        typer.echo(f"warning: {printable(variable.sentence)}", err=True)
+    new = [
+        variable
+        for variable in unknown
+        if variable.name not in _told and not (refuses_slips and variable.meant is not None)
+    ]
+    _told.update(variable.name for variable in new)
+    named = [variable for variable in new if "Did you mean" in variable.sentence]
+    others = [variable for variable in new if variable not in named]
+    more = f" So it is with {len(others) - 1:,} more: seqd doctor" if len(others) > 1 else ""
+    for variable in named + others[:1]:
+        rest = "" if variable in named else more
+        typer.echo(f"warning: {printable(variable.sentence)}{rest}", err=True)
     if refuses_slips:
         refuse_slips(unknown)
 
