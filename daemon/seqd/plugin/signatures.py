@@ -143,16 +143,13 @@ def read_signature(
             given_gifts[one.name] = gift if gift is not None else hint
     chance = {"seed": SEED} if Random in given_gifts.values() else {}
     known = {**chance, **(more or {})}
-    fields: dict[str, object] = {}
-    faults: list[str] = []
+    doc = inspect.getdoc(function) or ""
+    fields, faults = dict[str, object](), list[str]()
     for one in rest:
         try:
             _check_form(one, where)
             if one.name not in given_gifts:
-                hint = hints.get(one.name)
-                if one.name in known:
-                    hint = _number(hint, one.name, known[one.name][0], where)
-                fields[one.name] = _field(one, hint, inspect.getdoc(function) or "", where)
+                fields[one.name] = _field(one, _hint(one, hints, known, where), doc, where)
         except PluginFault as fault:
             faults.append(str(fault).removeprefix(f"{where}: " if faults else ""))
     if faults:
@@ -170,6 +167,16 @@ def read_signature(
     given = hints.get("return")
     series = {name: hints[name] for name in fields if _has_list(hints[name])}
     return Signature(where, taken, given, model, tuple(fields), series, given_gifts)
+
+
+def _hint(
+    one: inspect.Parameter,
+    hints: Mapping[str, object],
+    known: Mapping[str, tuple[object, FieldInfo]],
+    where: str,
+) -> object:
+    hint = hints.get(one.name)
+    return _number(hint, one.name, known[one.name][0], where) if one.name in known else hint
 
 
 def _number(hint: object, name: str, usual: object, where: str) -> object:
