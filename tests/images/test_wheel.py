@@ -120,7 +120,7 @@ def test_the_wheel_has_all_files_of_the_packages(wheel: Path):
 
 def test_the_source_distribution_has_the_templates_of_new_plugins(tmp_path: Path):
     sources = _checked_out(tmp_path / "sources")
-    program = "from setuptools.build_meta import build_sdist; build_sdist('..')"
+    program = "from hatchling.build import build_sdist; build_sdist('..')"
 
     done = subprocess.run(
         [sys.executable, "-P", "-c", program], cwd=sources, capture_output=True, text=True
