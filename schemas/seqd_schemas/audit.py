@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from seqd_schemas.base import EpochMs, WireModel
+from seqd_schemas.events import EventId
 
 AuditText = Annotated[str, StringConstraints(max_length=500)]
 
@@ -39,5 +40,5 @@ class AuditEntry(WireModel):
 class AuditRecord(AuditEntry):
     """An entry of the audit as it is read: with its place in the stream."""
 
-    id: str = Field(description="The entry's place in the audit: its stream id.")
+    id: EventId = Field(description="The entry's place in the audit: its stream id.")
     at_ms: EpochMs = Field(description="When it was written, by the server's clock.")

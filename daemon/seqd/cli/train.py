@@ -19,6 +19,7 @@ from seqd.cli.job_options import takes_job_options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidParameters, InvalidRequest
+from seqd.kinds import TRAIN
 
 if TYPE_CHECKING:
     from seqd.analysis.sweeps import SweepReport
@@ -315,7 +316,7 @@ def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
 
 def _trains_here_alone(client: "Client") -> bool:
     """Return True where some workers train, and none of them on another machine."""
-    return {one.host for one in client.workers() if "train" in one.tasks} == {gethostname()}
+    return {one.host for one in client.workers() if TRAIN in one.tasks} == {gethostname()}
 
 
 def _label_names(typed: list[str] | None, *, promote: bool) -> list[str]:

@@ -25,7 +25,8 @@ class Place(TypedDict, total=False):
 
 def place_of(found: FoundServer) -> Place:
     """Return where the server listens now: `path`, or `host` and `port`."""
-    return cast(Place, parse_url(found.url()))  # type: ignore[no-untyped-call]
+    place = parse_url(found.url())  # type: ignore[no-untyped-call]
+    return cast(Place, place if "path" in place else {"host": "localhost", "port": 6379} | place)
 
 
 def address_in_words(found: FoundServer) -> str:
