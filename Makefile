@@ -34,7 +34,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-worker-start bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-worker-start bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -86,6 +86,7 @@ help:
 	@echo "make monitoring  write the alert rules for the Prometheus Operator again, from docker/monitoring"
 	@echo "make dashboard-picture   watch a small fleet by Prometheus for two minutes, and draw the dashboard:"
 	@echo "               docker/monitoring/dashboard.png"
+	@echo "make wheel     write the wheel of seqd into dist/"
 	@echo "make images    build the image, target cpu, by BUILDER=docker, podman or buildah, from"
 	@echo "               BASE_IMAGE=NAME@sha256:DIGEST where one is given; see docker/images.md"
 	@echo "make clean     remove .venv and all caches"
@@ -225,6 +226,10 @@ drill-switch: $(VENV)/dev.stamp
 drill-stack: $(VENV)/dev.stamp
 	STACK_REVIEWS=$(STACK_REVIEWS) STACK_TABLE=stack.txt $(PYTEST) -m slow -s tests/images/test_stack.py
 
+wheel: $(BIN)/python
+	$(BIN)/python -P -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
 images:
 	$(BUILDER) build --file docker/Dockerfile --target cpu --tag seqd:cpu \
 	  --build-arg REVISION=$(shell git rev-parse HEAD) \
@@ -247,7 +252,7 @@ $(GPU_VENV)/dev.stamp: pyproject.toml
 
 # Without TensorFlow, which the demo does not need and which is two gigabytes.
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml
-	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded]'
+	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded,parquet]'
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/run.stamp

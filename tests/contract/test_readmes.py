@@ -84,6 +84,15 @@ def test_a_page_of_the_operators_guide_has_one_title_and_its_tables_are_whole(pa
     assert broken == []
 
 
+def test_make_demo_installs_what_the_commands_of_the_front_page_need():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    (extras,) = re.findall(r"/run\.stamp:.*\n.*--editable '\.\[(.+)\]'", makefile)
+
+    assert {"serve", "embedded", "parquet"} <= set(extras.split(","))
+    assert ".parquet" in "".join(block.text for block in blocks_of(ROOT / "README.md", "sh"))
+
+
 @pytest.mark.parametrize("readme", READMES, ids=name_of)
 def test_every_link_of_a_readme_leads_somewhere(readme: Path):
     links = links_of(readme)
