@@ -84,11 +84,5 @@ def test_a_file_that_changes_between_items_and_truths_is_refused(tmp_path: Path)
     list(data)
     (tmp_path / "truth.jsonl").write_text('{"text": "a", "truth": 1}\n')
 
-    assert data.next_truth() == 1.0
-    with pytest.raises(InvalidInput) as raised:
+    with pytest.raises(InvalidInput, match="was changed while it was read: it had 52 bytes and"):
         data.next_truth()
-
-    assert str(raised.value) == (
-        "the data changed while their job ran, so nothing can be said of it. Evaluate them again, "
-        "on a file that nobody writes"
-    )

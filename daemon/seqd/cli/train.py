@@ -19,7 +19,6 @@ from seqd.cli.job_options import takes_job_options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidParameters, InvalidRequest
-from seqd.kinds import TRAIN
 
 if TYPE_CHECKING:
     from seqd.analysis.sweeps import SweepReport
@@ -316,6 +315,8 @@ def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
 
 def _trains_here_alone(client: "Client") -> bool:
     """Return True where some workers train, and none of them on another machine."""
+    from seqd.kinds import TRAIN
+
     return {one.host for one in client.workers() if TRAIN in one.tasks} == {gethostname()}
 
 

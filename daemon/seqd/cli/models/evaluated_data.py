@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from seqd.errors import InvalidData, InvalidInput
+from seqd.errors import InvalidData
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs.datasets import FingerprintTaker
 from seqd.validation import shown
@@ -81,17 +81,11 @@ class TaskData:
     def next_truth(self) -> object | None:
         """Return the true output of the next item, from the first; None where it has none.
 
-        Raises InvalidInput where the file is another by now.
+        Raises InvalidInput where the file was changed since the items were read.
         """
         if self._truths is None:
             self._truths = (self._truth(self._given(e.value), e.where) for e in self._entries())
-        try:
-            return next(self._truths)
-        except (StopIteration, InvalidData):
-            raise InvalidInput(
-                "the data changed while their job ran, so nothing can be said of it. Evaluate them "
-                "again, on a file that nobody writes"
-            ) from None
+        return next(self._truths)
 
     def fingerprint(self, description: str) -> "DataFingerprint":
         """Return the fingerprint of the items that have been read, with their true outputs."""
