@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from builders import a_chunk, a_classify_job
+from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
 from ledger_fixtures import Environment
+from seqd_schemas import PluginState, PluginStatus
 
 pytestmark = pytest.mark.processes
 
@@ -30,6 +31,29 @@ def test_status_lists_ten_open_jobs_and_says_how_many_more_there_are(
     assert sum(line.startswith("j") and line[1:3].isdigit() for line in shown) == 10
     assert "and 2 more: seqd jobs list" in shown
     assert len(read["open_jobs"]) == 12
+
+
+def test_a_host_whose_store_lacks_the_version_in_service_is_named_with_it(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = environment.ledger.fleet
+    plugin = PluginStatus(
+        name="echo", distribution="seqd-echo", version="1.0", state=PluginState.READY
+    )
+    fleet.publish_catalog([a_catalog_entry(plugin="echo", labels={"production": 3})])
+    has = a_worker_status(plugins=(plugin,), versions={"imdb_lstm": (3,)})
+    fleet.publish_worker(has, ttl_s=60)
+    lacks = a_worker_status(worker="cpu:0@h2-b", host="h2", plugins=(plugin,))
+    fleet.publish_worker(lacks, ttl_s=60)
+
+    shown = here(capsys, "status").out.splitlines()
+    read = json.loads(here(capsys, "status", "--json").out)
+
+    assert (
+        "imdb_lstm@3 is in service, and not in the store of cpu:0@h2-b (host h2). What to do: "
+        "seqd doctor"
+    ) in shown
+    assert read["lacking"] == {"imdb_lstm@3": ["cpu:0@h2-b"]}
 
 
 def test_status_goes_on_where_somebody_has_written_the_rates_over(

@@ -30,6 +30,7 @@ def status(as_json: options.Json = False) -> None:
     from seqd.ledger.retention import Evictions
     from seqd.local.endpoint import redis_url_of
     from seqd.masking import without_password
+    from seqd.serving import lacking
 
     settings = options.read_settings()
     url = redis_url_of(settings)
@@ -43,6 +44,7 @@ def status(as_json: options.Json = False) -> None:
         failures = client.failure_count()
         paused = client.paused_models()
         no_writes = client.why_no_writes()
+        lacked = lacking(workers, client.catalog())
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
@@ -59,6 +61,7 @@ def status(as_json: options.Json = False) -> None:
                 "inbox": asdict(inbox),
                 "paused_models": list(paused.values()),
                 "takes_no_writes": no_writes,
+                "lacking": {ref: [one.worker for one in who] for ref, who in lacked.items()},
             }
         )
         return
@@ -67,6 +70,8 @@ def status(as_json: options.Json = False) -> None:
     _show(screen, server, workers, jobs, can_report=no_writes is None)
     if line := releases_line(releases, __version__):
         screen.say(line, "yellow")
+    for ref, who in lacked.items():
+        screen.say(_lacking_line(ref, who), "red")
     for route in work_left:
         if route.items:
             screen.say(_work_line(route))
@@ -90,6 +95,13 @@ def _evictions_line(evictions: "Evictions") -> str:
         f"{evictions.memory:,} when Redis was short of memory"
         f"{f'; {soon:,} of them within an hour of their end' if soon else ''}"
     )
+
+
+def _lacking_line(ref: str, workers: "list[WorkerStatus]") -> str:
+    from seqd.doctor.findings import listed
+
+    named = listed(f"{one.worker} (host {one.host})" for one in workers)
+    return f"{ref} is in service, and not in the store of {named}. What to do: seqd doctor"
 
 
 def _work_line(route: "RouteWork") -> str:
