@@ -214,7 +214,7 @@ def test_a_file_that_was_taken_as_a_text_is_told(run: Run, tmp_path: Path) -> No
             ("plces", "find", "--text", "a"),
             "error[unknown_model]: no model named 'plces'. Known models: mirror, pairs, places, "
             "stars, topics, vectors. Did you mean 'places'? `seqd plugins list` shows plugins that "
-            "failed to load.",
+            "failed to load; one that was installed since needs `seqd workers restart`.",
         ),
         (
             ("places", "fnd", "--text", "a"),

@@ -105,6 +105,7 @@ def test_files_of_a_command_on_another_machine_than_the_workers_are_sent(
 
     ended = here(capsys, "train", "echo", *files, *option, "--detach")
 
+    assert ended.status == 0, ended.err
     with Client(settings=cluster.settings) as client:
         job = client.job(ended.out.strip()).record().job
     assert isinstance(job, TrainJob)

@@ -102,7 +102,7 @@ def test_a_model_that_nobody_publishes_is_rejected_with_what_workers_say_of_thei
     assert answer.failure.code == "unknown_model"
     assert answer.failure.message == (
         "no model named 'topics'. Known models: echo. `seqd plugins list` shows plugins that "
-        f"failed to load.{told}"
+        f"failed to load; one that was installed since needs `seqd workers restart`.{told}"
     )
 
 
