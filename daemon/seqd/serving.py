@@ -257,8 +257,7 @@ def waiting_for(
     if not takers and leaving:
         return Waiting(code=WaitingCode.NOT_PLACED, message=_not_placed(task, model, leaving))
     if not takers:
-        without = [] if record is None else [one for one in workers if lacks_store(one, record)]
-        told = _no_version(record, without) if record and without else None
+        told = _no_version(record, workers) if record is not None else None
         told = told or _not_served(task, model, workers)
         return Waiting(code=WaitingCode.NOT_SERVED, message=told)
     what = model if version is None else f"{model}@{version}"
@@ -378,12 +377,22 @@ def lacking(
     return found
 
 
-def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str:
-    named = ", ".join(f"{one.worker} (host {one.host})" for one in workers[:_MOST_REASONS])
+def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str | None:
+    """Say which workers lack the version of a job that they would take.
+
+    None where one has it, which then is held back or stops, and where no slot takes the job.
+    """
+    task, model, plugin = task_of(record.job), record.model, record.plugin
+    if plugin is None or any(model in one.versions and does(one, task, model) for one in workers):
+        return None
+    without = [one for one in workers if does(one, task, plugin) and lacks_store(one, record)]
+    if not without:
+        return None
+    named = ", ".join(f"{one.worker} (host {one.host})" for one in without[:_MOST_REASONS])
     return (
-        f"No worker that is up has {record.model}@{record.version} in its store: {named}. Have "
-        "them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models export`, "
-        "`seqd models import`."
+        f"No worker that is up and does {task} has {model}@{record.version} in its store: {named}. "
+        "Have them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models "
+        "export`, `seqd models import`."
     )
 
 

@@ -222,6 +222,15 @@ def test_each_worker_says_why_it_cannot_run_a_job(
     assert why == ((code, message) if code else None)
 
 
+def test_a_slot_that_does_not_take_a_job_is_not_blamed_for_its_store() -> None:
+    worker = a_worker(tasks=("train",), slot="train@cpu")
+    job = a_job(model="topics", plugin="imdb_lstm")
+
+    why = why_not(worker, Facts(job, states(), [worker]))
+
+    assert why == ("slot", "its slot train@cpu does not take the task classify of topics")
+
+
 def test_those_that_can_run_it_come_first_and_say_what_they_do() -> None:
     workers = [a_worker("a", state="starting"), a_worker("b"), a_worker("c")]
     holdings = Holdings({"c": {"j1": 1, "x": 1}}, {"x": "shop"})

@@ -7,6 +7,7 @@ from cli_builders import a_record
 from seqd.scaling import QueueWork, Rate, work_left
 from seqd.serving import can_run, lacking, serves, waiting_of
 from seqd_schemas import (
+    Cordon,
     JobRecord,
     JobState,
     PluginState,
@@ -97,10 +98,34 @@ def test_a_job_of_a_version_that_no_store_of_a_worker_has_names_it_and_the_hosts
 
     assert waiting_of(a_job(3), [without]) == Waiting(
         code=WaitingCode.NOT_SERVED,
-        message="No worker that is up has topics@3 in its store: w1 (host h2). Have them share one "
-        "store (SEQD_DATA_DIR), or bring the version there: `seqd models export`, `seqd models "
-        "import`.",
+        message="No worker that is up and does classify has topics@3 in its store: w1 (host h2). "
+        "Have them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models "
+        "export`, `seqd models import`.",
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"cordon": Cordon(phase="cordoned", since_ms=1), "state": WorkerState.DRAINING},
+            "All workers that classify topics are cordoned or drained by an operator: w1. ",
+        ),
+        ({"state": WorkerState.DRAINING}, "All workers that classify topics are stopping: "),
+        ({"tasks": ("train",)}, "No worker that is up and does classify has topics@2 in its "),
+    ],
+    ids=["cordoned", "draining", "another_task"],
+)
+def test_a_version_that_a_worker_has_which_claims_nothing_is_not_said_to_be_missing(
+    changes: dict[str, object], said: str
+):
+    has, lacks = a_worker(**changes), a_worker("w2", host="h2", versions={"echo": (1,)})
+    train_only = a_worker("w3", tasks=("train",), slot="train@cpu", versions={"echo": (1,)})
+
+    waiting = waiting_of(a_job(2), [has, lacks, train_only])
+
+    assert waiting is not None and waiting.message.startswith(said)
+    assert "w3" not in waiting.message
 
 
 def test_the_versions_in_service_that_workers_with_their_plugin_lack_are_found():

@@ -120,13 +120,14 @@ def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
         if status.loading:
             does_first = f"loads {', '.join(status.loading)}"
         return "starting", f"it is starting, and {does_first} before it takes jobs"
-    if lacks_store(status, record):
+    is_without = lacks_store(status, record)
+    if not is_without and not serves(status, model):
+        return _lacks(status, model)
+    if not does(status, task, (record.plugin or model) if is_without else model):
+        return "slot", f"its slot {status.slot} does not take the task {task} of {model}"
+    if is_without:
         what = f"{record.model}@{record.version}"
         return "missing", f"its store has no {what} on {status.host}: see SEQD_DATA_DIR there"
-    if not serves(status, model):
-        return _lacks(status, model)
-    if not does(status, task, model):
-        return "slot", f"its slot {status.slot} does not take the task {task} of {model}"
     if leaves_out(status, task, model):
         return "left_out", "a placement or SEQD_SERVES has it leave this model to others"
     needed = record.job.schema_version
