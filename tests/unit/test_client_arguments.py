@@ -84,6 +84,14 @@ STREAMS = [
     ),
     (lambda client: client.job("j1").events(timeout_s="5"), _TIMEOUT.format("'5'")),
     (lambda client: client.job("j1").events(timeout_s=nan), _TIMEOUT.format("nan")),
+    *(
+        (
+            lambda client, after=after: client.job("j1").events(after=after),
+            f"after is {after!r}; allowed: the id of an event, such as '1796013784137-0', or '0-0' "
+            "for all that are kept.",
+        )
+        for after in ("abc", "", "5", None, f"{2**64}-0", f"0-{2**64}")
+    ),
     (
         lambda client: client.job("j1").results(limit="5"),
         "limit is '5'; allowed: a whole number from 0 on, or None for no limit.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from seqd.client.outputs import OutputReader
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
-from seqd.client.requests import has_its_input
+from seqd.client.requests import checked_event_id, has_its_input
 from seqd.client.results import FIRST, merged_results, result_lines, results_by_now
 from seqd.client.waiting import (
     WaitingNotice,
@@ -135,6 +135,7 @@ class JobSteps(Generic[Output]):
     ) -> "Reading[Event]":
         """Give the events behind stream id `after`, up to the terminal one."""
         check_timeout(timeout_s)
+        checked_event_id(after)
         return self._events_in_reach(after, timeout_s, self._watch(options or {}))
 
     def _events_in_reach(

@@ -5,6 +5,7 @@ its failed items, or a training from its last checkpoint. The ended job stays as
 the one that continues it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TypedDict, cast
@@ -37,6 +38,7 @@ from seqd_schemas import (
     has_upload,
 )
 
+_EVENT_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 _JOB_ID: TypeAdapter[str] = TypeAdapter(JobId, config=ConfigDict(defer_build=True))
 
 
@@ -388,3 +390,14 @@ def _as_source(data: object) -> object:
 def _only(entry: Item | RefusedItem) -> ItemChunk:
     # Validated when it was made.
     return ItemChunk.model_construct(type="items", first_index=0, items=(entry,))
+
+
+def checked_event_id(event_id: str) -> str:
+    """Return the identifier if an event may have it; raises InvalidRequest."""
+    parts = _EVENT_ID.fullmatch(event_id) if isinstance(event_id, str) else None
+    if parts is None or any(int(part) >= 2**64 for part in parts.groups()):
+        raise InvalidRequest(
+            f"after is {shown(event_id)}; allowed: the id of an event, such as '1796013784137-0', "
+            "or '0-0' for all that are kept."
+        )
+    return event_id
