@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,98 @@ def test_a_copy_of_the_process_ends_with_the_call_that_made_it_and_is_named(in_c
     return 'here'""")
 
     assert lines == [FORKED, "made: here", "nobody is left"]
+
+
+#: Functions and a class whose every call, or part, is noted in a file, forks, and comes back. Past
+#: 20 notes it ends, so that the copies are few where they go on.
+FORKING = """
+import logging, os, sys
+from pathlib import Path
+from typing import Iterator
+
+from seqd.hookspecs import WorkItem
+from seqd.models.built_in import built_in_version
+from seqd.models.loading import as_plugin
+from seqd.models.plugin_calls import PluginCall
+from seqd.plugin import classifier, generator, model, task
+from seqd.testing import CPU, MemoryRunContext
+
+def forked():
+    with notes.open("a") as file:
+        file.write("called\\n")
+    if notes.read_text().count("called") > 20:
+        os._exit(0)
+    os.fork()
+    return "label"
+
+@classifier("one")
+def one(text: str) -> str:
+    return forked()
+
+@classifier("several", batch_items=1)
+def several(texts: list[str]) -> list[str]:
+    return [forked()]
+
+@classifier("drawn")
+def drawn(texts: list[str]) -> Iterator[str]:
+    return (forked() for text in texts)
+
+@generator("parts")
+def parts(prompt: str) -> Iterator[str]:
+    for _ in range(int(prompt)):
+        yield forked()
+
+@task("translate", model="translated")
+def translated(text: str) -> Iterator[str]:
+    yield forked()
+
+@model("kind")
+class Kind:
+    def classify(self, text: str) -> str:
+        return forked()
+
+notes, asked, texts = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+(plugin,) = as_plugin(globals()[asked]).seqd_register_models()
+loaded = plugin.load(built_in_version(plugin, "1.0"), CPU)
+name = next(iter(plugin.tasks))
+items = [WorkItem(place, text) for place, text in enumerate(texts)]
+given = plugin.tasks[name].parameters(), MemoryRunContext()
+with PluginCall():
+    run = getattr(loaded, name, None)
+    made = run(items, *given) if run else loaded.run(name, items, *given)
+sys.stdout.write(f"made: {len(made)}\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "texts"),
+    [
+        ("one", "abcdef"),
+        ("several", "abcdef"),
+        ("drawn", "abcdef"),
+        ("parts", "123"),
+        ("translated", "abcdef"),
+        ("Kind", "abcdef"),
+    ],
+)
+def test_a_copy_ends_with_the_call_of_a_decorated_function_and_takes_no_other_item(
+    tmp_path: Path, asked: str, texts: str
+):
+    notes = tmp_path / "notes"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKING, str(notes), asked, *texts],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert ended.stderr == ""
+    assert len(notes.read_text().splitlines()) == 6
+    assert sorted(ended.stdout.splitlines()) == sorted([f"made: {len(texts)}", *[FORKED] * 6])
 
 
 def test_programs_and_processes_that_a_plugin_starts_work_as_without_a_worker():

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from seqd.errors import PluginFault, Stopped
 from seqd.hookspecs import Device, PluginParameters, RunContext, WorkItem, random_stream
+from seqd.plugin.one_process import OneProcess
 from seqd.plugin.outcomes import (
     BadItem,
     bad_item,
@@ -29,6 +30,9 @@ Outcome: TypeAlias = BaseModel | ItemError
 #: function is asked before each item.
 _ITEMS_PER_QUESTION = 16
 _SECONDS_PER_QUESTION = 0.01
+
+#: What no author's generator yields.
+_END = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +116,10 @@ class _Call:
 
     def _made(self, batch: Sequence[WorkItem]) -> list[object]:
         gifts = self._gifts(batch[0], 0)
-        given = self.function.call([self._given(item) for item in batch], **self.values, **gifts)
+        given = self._called([self._given(item) for item in batch], gifts)
         if isinstance(given, str | Mapping | Set) or not isinstance(given, Iterable):
             raise PluginFault(f"{self.where} gave {given!r:.80}. It takes a list, and gives one.")
-        made = drawn(given, len(batch))
+        made = drawn(_drawn_alone(given), len(batch))
         if len(made) != len(batch):
             raise PluginFault(
                 f"{self.where} gave {count_in_words(made, len(batch))} outcomes for {len(batch)} "
@@ -141,8 +145,12 @@ class _Call:
             return self._generation(item)
         if self.function.yields:
             return Text(text=self._written(item, 0, None))
-        given = self._given(item)
-        return self._outcome(item, self.function.call(given, **self.values, **self._gifts(item, 0)))
+        return self._outcome(item, self._called(self._given(item), self._gifts(item, 0)))
+
+    def _called(self, given: object, gifts: Mapping[str, object]) -> object:
+        """Return what the author's function gives, in this process alone."""
+        with OneProcess():
+            return self.function.call(given, **self.values, **gifts)
 
     def _outcome(self, item: WorkItem, value: object) -> Outcome:
         if self.function.gives is Classification:
@@ -183,12 +191,11 @@ class _Call:
 
     def _written(self, item: WorkItem, sample: int, limit: int | None) -> str:
         """Return the text of one sample, whose parts are published as they come."""
-        gifts = self._gifts(item, sample)
-        made = self.function.call(self._given(item), **self.values, **gifts)
+        made = self._called(self._given(item), self._gifts(item, sample))
         if not self.function.yields or not isinstance(made, Iterable):
             return text(made, self.where)
         parts, length = list[str](), 0
-        for part in cast("Iterator[object]", made):
+        for part in _drawn_alone(made):
             self._ask()
             delta = text(part, self.where)
             if limit is not None:
@@ -239,3 +246,14 @@ class _Call:
     def _ask(self) -> None:
         if self.context.stop_requested():
             raise Stopped
+
+
+def _drawn_alone(given: Iterable[object]) -> Iterator[object]:
+    """Yield what is given, each drawn in this process alone: a generator is the author's code."""
+    source = iter(given)
+    while True:
+        with OneProcess():
+            one = next(source, _END)
+        if one is _END:
+            return
+        yield one

@@ -24,7 +24,6 @@ from seqd.errors import PluginFault, VersionDiffers
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
 from seqd.models.built_in import built_in_version
-from seqd.models.plugin_calls import OneProcess
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.models.version_files import (
@@ -34,6 +33,7 @@ from seqd.models.version_files import (
     read_manifest,
     seal_folder,
 )
+from seqd.plugin.one_process import OneProcess
 from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of
 from seqd.testing.checks.description_checks import Description
 from seqd.testing.checks.examples import PluginExamples, examples_of
