@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from seqd.errors import InvalidInput
 from seqd.inputs.datasets import FileDataset
 from seqd.inputs.reading import FileItems
 from seqd_schemas import FileFormat, FileSource
+from worker_fixtures import wait_until
 
 ROWS = 20_000
 
@@ -34,6 +36,13 @@ def rewritten_in_place(path: Path) -> None:
         file.write(content[len(content) // 2 :].replace(b"text", b"TEXT"))
 
 
+def rewritten_as_of_then(path: Path) -> None:
+    """Write in place the same size, and set the time back, as `cp -p` and `touch -r` do."""
+    status = path.stat()
+    rewritten_in_place(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def rewritten_longer(path: Path) -> None:
     path.write_bytes(csv_of("another text"))
 
@@ -49,7 +58,7 @@ def replaced(path: Path) -> None:
     other.rename(path)
 
 
-IN_PLACE = [shortened, rewritten_in_place, rewritten_longer, appended]
+IN_PLACE = [shortened, rewritten_in_place, rewritten_as_of_then, rewritten_longer, appended]
 Change = Callable[[Path], None]
 
 
@@ -58,6 +67,8 @@ def written(path: Path, content: bytes) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     os.utime(path, (0, 0))
+    ticked_ns = path.stat().st_ctime_ns + 20_000_000  # no program can set the change time back
+    wait_until(lambda: time.time_ns() > ticked_ns, "a tick")
     return path
 
 
@@ -129,9 +140,26 @@ def test_a_running_text_that_changes_while_it_is_read_is_refused(
         list(reading)
 
 
-def test_a_file_that_another_takes_the_place_of_is_read_to_its_end_as_it_was(path: Path) -> None:
+def test_a_change_that_only_the_change_time_tells_may_be_one_of_its_owner_or_mode(
+    path: Path,
+) -> None:
     reading = begun(items(path))
-    replaced(path)
+    path.chmod(0o600)
+
+    with pytest.raises(InvalidInput, match="it was written to, or its owner or mode was changed"):
+        list(reading)
+
+
+def moved(path: Path) -> None:
+    path.rename(path.with_name("moved.csv"))
+
+
+@pytest.mark.parametrize("change", [replaced, moved, Path.unlink])
+def test_an_open_file_that_is_no_more_at_its_path_is_read_to_its_end_as_it_was(
+    path: Path, change: Change
+) -> None:
+    reading = begun(items(path))
+    change(path)
 
     assert len(list(reading)) == ROWS - 1
 
@@ -172,7 +200,9 @@ def test_a_parquet_file_that_is_written_anew_is_refused(tmp_path: Path) -> None:
         list(reading)
 
 
-@pytest.mark.parametrize("change", [shortened, rewritten_in_place, appended, replaced, Path.unlink])
+@pytest.mark.parametrize(
+    "change", [shortened, rewritten_in_place, rewritten_as_of_then, appended, replaced, Path.unlink]
+)
 @pytest.mark.parametrize("read", [items, local_items, records])
 def test_a_folder_in_which_a_file_changes_is_refused(
     tmp_path: Path, read: Callable[[Path], Iterator[object]], change: Change

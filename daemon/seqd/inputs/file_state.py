@@ -8,6 +8,9 @@ from typing import NamedTuple, Self
 from seqd.errors import InvalidInput
 from seqd.inputs.paths import shown
 
+#: What is different where nothing but times tells it.
+REWRITTEN = "it was written to, or its owner or mode was changed"
+
 
 class FileState(NamedTuple):
     """What changes with a file's content; of a folder, with that of any `LABEL/*` in it.
@@ -19,6 +22,8 @@ class FileState(NamedTuple):
     inode: int
     size_bytes: int
     modified_ns: int
+    #: Its change time, which no program can set back. A rename or unlink sets it too.
+    changed_ns: int
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -29,10 +34,11 @@ class FileState(NamedTuple):
                 return cls._of(status)
             inner = [one for name in os.scandir(path) if name.is_dir() for one in _within(name)]
         except OSError:
-            return cls(0, 0, 0, 0)
+            return cls(0, 0, 0, 0, 0)
         size_bytes = sum(one.st_size for one in inner)
         modified_ns = max(one.st_mtime_ns for one in [status, *inner])
-        return cls(status.st_dev, status.st_ino, size_bytes, modified_ns)
+        changed_ns = max(one.st_ctime_ns for one in [status, *inner])
+        return cls(status.st_dev, status.st_ino, size_bytes, modified_ns, changed_ns)
 
     @classmethod
     def of_open(cls, descriptor: int) -> Self:
@@ -41,14 +47,18 @@ class FileState(NamedTuple):
 
     @classmethod
     def _of(cls, status: os.stat_result) -> Self:
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        size_bytes, modified_ns = status.st_size, status.st_mtime_ns
+        return cls(status.st_dev, status.st_ino, size_bytes, modified_ns, status.st_ctime_ns)
 
     def is_of_another(self, now: "FileState") -> bool:
         """Return True where `now` is of another file than this, or of none."""
         return (self.device, self.inode) != (now.device, now.inode)
 
     def check(self, path: Path, now: "FileState") -> None:
-        """Raise InvalidInput, with what is different, where `now` is another state than this."""
+        """Raise InvalidInput, with what is different, where `now` is another state than this.
+
+        An open file that was moved or removed is as it was, unless its size or time tells more.
+        """
         if now == self:
             return
         if not now.inode:
@@ -57,7 +67,10 @@ class FileState(NamedTuple):
             raise changed(path, "it is another file now")
         if self.size_bytes != now.size_bytes:
             raise changed(path, f"it had {self.size_bytes:,} bytes and has {now.size_bytes:,}")
-        raise changed(path, "it was written to")
+        if self.modified_ns != now.modified_ns:
+            raise changed(path, "it was written to")
+        if not self.is_of_another(FileState.of(path)):
+            raise changed(path, REWRITTEN)
 
 
 def changed(path: str | Path, what: str) -> InvalidInput:

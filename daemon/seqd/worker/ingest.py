@@ -24,7 +24,7 @@ from seqd.errors import (
     UploadLost,
     UserError,
 )
-from seqd.inputs.file_state import changed
+from seqd.inputs.file_state import REWRITTEN, changed
 from seqd.inputs.paths import compression_of, require_root
 from seqd.ledger.ingests import FEW_UNITS
 from seqd.ledger.units import Unit
@@ -131,7 +131,7 @@ class Ingest:
         """Return what is wrong with a file: that it changed, whatever its parts seem to be then."""
         reading, source = self._readings.get(unit.job_id), job.source
         if isinstance(source, FileSource) and reading is not None and reading.has_changed():
-            return changed(source.path, "it was written to")
+            return changed(source.path, REWRITTEN)
         return error
 
     def _fail_or_release(self, unit: Unit, error: Exception) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 from seqd.analysis.sweeps import combinations_of
 from seqd.hookspecs import Model
 from seqd.inputs.duplicates import DuplicateGuard
-from seqd.inputs.file_state import changed
+from seqd.inputs.file_state import REWRITTEN, changed
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.reading import FileItems
 from seqd.inputs.streams import START, FilePosition
@@ -272,7 +272,7 @@ class FileReading:
     def refuse_changed(self) -> None:
         """Raise InvalidInput where the open file was written to."""
         if self.has_changed():
-            raise changed(self._source.path, "it was written to")
+            raise changed(self._source.path, REWRITTEN)
 
     def has_changed(self) -> bool:
         """Return True when the open file was written to.
