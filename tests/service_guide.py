@@ -31,7 +31,8 @@ def service_source(model: str) -> str:
 
 def service_command() -> list[str]:
     """Return the command by which the guide runs it."""
-    (line,) = (block.text for block in blocks_of(GUIDE, "text") if "uvicorn" in block.text)
+    lines = (line for block in blocks_of(GUIDE, "text") for line in block.text.splitlines())
+    (line,) = (line for line in lines if line.startswith("uvicorn "))
     return line.split()
 
 

@@ -56,7 +56,7 @@ def test_a_model_that_there_is_not_is_named_with_those_that_there_are(seqd):
     assert first_error_line(ended) == (
         "error[unknown_model]: no model named 'pair'. Known models: mirror, pairs, places, stars, "
         "topics, vectors. Did you mean 'pairs'? `seqd plugins list` shows plugins that failed to "
-        "load."
+        "load; one that was installed since needs `seqd workers restart`."
     )
 
 

@@ -98,7 +98,9 @@ def test_files_of_a_command_on_another_machine_than_the_workers_are_sent(
     monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
     monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
     monkeypatch.setattr("seqd.cli.train.gethostname", lambda: machine)
-    data, held_out = tmp_path / "data.jsonl", tmp_path / "held.jsonl"
+    folder = cluster.settings.input_roots[0] / tmp_path.name
+    folder.mkdir()
+    data, held_out = folder / "data.jsonl", folder / "held.jsonl"
     data.write_text('{"text": "fine", "label": "pos"}\n' * 3)
     held_out.write_text('{"text": "good", "label": "pos"}\n')
     files = ("--data", str(data), "--held-out", str(held_out))

@@ -196,7 +196,9 @@ del MISSING_TASK["task"]
         (
             a_run("pairs", "compare", "records", [{"custom_id": "p", "left": "a"}]),
             "invalid_request",
-            NO_JOB.format("run.source.records.items.0.input: Field required"),
+            NO_JOB.format(
+                "run.source.records.items.0.left: there is no such field; input is missing"
+            ),
         ),
         (
             a_run(task="classify"),

@@ -95,7 +95,7 @@ def test_a_folder_seqd_with_a_module_of_its_own_does_not_stand_for_the_package(
     (tmp_path / "seqd" / "__init__.py").write_text("")
 
     ended = subprocess.run(
-        [*MODULE, "models", "list", "--help"],
+        [*SCRIPT, "models", "list", "--help"],
         env=clean_environment(),
         cwd=tmp_path,
         capture_output=True,
