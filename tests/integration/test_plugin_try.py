@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import IO
 
@@ -222,6 +223,51 @@ def test_a_training_that_does_not_stop_leaves_no_folder_and_no_process(tmp_path,
     assert list((tmp_path / "made").iterdir()) == []
     # Of a process that has ended and that nobody waits for this link is gone.
     wait_until(lambda: not Path(f"/proc/{beside}/exe").exists(), "what the plugin started is gone")
+
+
+WAITING = """
+import time
+from pathlib import Path
+while not Path({may_end!r}).exists():
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ('"""A plugin that', "The import of the plugin hello has not ended after 5 s"),
+        pytest.param(
+            "        return LoadedHello()",
+            "load() or warm_up() of hello@0 has not ended after 20 s",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_plugin_that_does_not_end_to_load_is_told_with_where_it_stands(
+    tmp_path, plugin, place, said
+):
+    may_end, module = tmp_path / "may_end", plugin / "seqd_hello.py"
+    indent = " " * (len(place) - len(place.lstrip()))
+    waiting = textwrap.indent(WAITING.format(may_end=str(may_end)), indent)
+    module.write_text(PLUGIN.lstrip().replace(place, f"{waiting}\n{place}", 1))
+    lines = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "seqd", "plugins", "try", str(plugin), "classify", "a"],
+        env=clean_environment(SEQD_DATA_DIR=str(tmp_path / "data")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        for line in program.stderr:
+            lines.append(line)
+            if str(module) in line:
+                may_end.touch()
+        results = program.stdout.read()
+
+    assert lines[0] == f"{said}, and goes on; Ctrl-C ends it. It stands here:\n"
+    assert f'  File "{module}", line ' in lines[2]
+    assert json.loads(results)["output"]["label"] == "hello"
 
 
 class Interrupted(io.StringIO):

@@ -169,7 +169,7 @@ def main() -> None:
         os.set_inheritable(number, False)  # programs that the plugin starts outlive nothing here
     stacks = os.dup(2)  # printed also while all else is silenced
     faulthandler.enable(stacks)
-    # Where the plugin stands, before it is killed for not stopping.
+    # Where the plugin stands: while it takes long to load, and before it is killed.
     faulthandler.register(signal.SIGUSR2, stacks, all_threads=False)
     _set_up_log()
     # A module that is written twice within a second, to the same length, must be compiled twice.

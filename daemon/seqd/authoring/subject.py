@@ -4,8 +4,11 @@ It is loaded by the plugin host and called as a worker calls it, so what is wron
 """
 
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -38,6 +41,11 @@ log = logging.getLogger(__name__)
 #: Seconds for which each size of batch is called, and calls of it at least.
 MEASURE_S = 0.5
 _LEAST_CALLS = 2
+
+#: Seconds after which it is said where an import stands, which takes less than one (I2), and where
+#: a version's loading does, for which a framework and its weights are read.
+IMPORT_S = 5.0
+LOAD_S = 20.0
 
 
 class CallContext:
@@ -93,7 +101,8 @@ class Subject:
         """
         settings = load_settings(enabled_plugins=None, disabled_plugins=(), required_models=())
         candidate = _candidate_of(order)
-        registry = Registry([candidate], settings)
+        with _told_where_it_stands(f"The import of the plugin {candidate.name}", IMPORT_S):
+            registry = Registry([candidate], settings)
         model = _model_of(registry, order.model, candidate)
         (slot,) = slots_here(order.slot)
         device = Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
@@ -251,7 +260,7 @@ def _loaded(model: Model, artifact: Artifact, device: Device) -> LoadedModel:
     """Return a version in memory, warm. Raises PluginFault where the plugin raises."""
     what = f"{artifact.manifest.model}@{artifact.manifest.version}"
     try:
-        with PluginCall():
+        with PluginCall(), _told_where_it_stands(f"load() or warm_up() of {what}", LOAD_S):
             loaded = model.load(artifact, device)
             loaded.warm_up()
     except ArtifactDamaged:
@@ -260,3 +269,22 @@ def _loaded(model: Model, artifact: Artifact, device: Device) -> LoadedModel:
         log.exception("%s could not be loaded", what)
         raise PluginFault(f"{what} could not be loaded: {sentence_of(error)}") from None
     return loaded
+
+
+@contextmanager
+def _told_where_it_stands(what: str, after_s: float) -> Iterator[None]:
+    """Have the child print where the plugin stands in a block that takes longer, and go on."""
+
+    def tell() -> None:
+        said = "%s has not ended after %g s, and goes on; Ctrl-C ends it. It stands here:"
+        log.warning(said, what, after_s)
+        signal.pthread_kill(loading, signal.SIGUSR2)
+
+    loading = threading.get_ident()
+    timer = threading.Timer(after_s, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
