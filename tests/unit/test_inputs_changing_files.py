@@ -14,6 +14,7 @@ import pytest
 from seqd.cli.sources import feed_of, local_input
 from seqd.errors import InvalidInput
 from seqd.inputs.datasets import FileDataset
+from seqd.inputs.live import LiveText
 from seqd.inputs.reading import FileItems
 from seqd_schemas import FileFormat, FileSource
 from worker_fixtures import wait_until
@@ -214,6 +215,56 @@ def test_a_folder_in_which_a_file_changes_is_refused(
 
     with pytest.raises(InvalidInput, match="was changed while it was read"):
         list(reading)
+
+
+@pytest.fixture
+def at_stdin(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the file to standard input, as `< FILE` does."""
+    with path.open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        yield path
+
+
+@pytest.mark.parametrize("change", IN_PLACE)
+def test_a_file_at_standard_input_that_changes_while_it_is_read_is_refused(
+    at_stdin: Path, change: Change
+) -> None:
+    with feed_of("-", [], {"format": "csv"}) as feed:
+        reading = begun(iter(feed))
+        change(at_stdin)
+
+        with pytest.raises(InvalidInput) as raised:
+            list(reading)
+
+    assert str(raised.value).startswith(f"{at_stdin} was changed while it was read: it ")
+
+
+@pytest.mark.parametrize("change", IN_PLACE)
+def test_a_file_at_standard_input_that_changes_while_it_is_copied_is_refused(
+    path: Path, change: Change
+) -> None:
+    with path.open("rb") as stream:
+        copied = begun(LiveText(stream, "standard input").chunks())
+        change(path)
+
+        with pytest.raises(InvalidInput, match="was changed while it was read"):
+            list(copied)
+
+
+@pytest.mark.parametrize("change", [replaced, moved, Path.unlink])
+@pytest.mark.parametrize("is_gone_before", [False, True])
+def test_a_file_at_standard_input_that_is_no_more_at_its_path_is_read_to_its_end_as_it_was(
+    at_stdin: Path, change: Change, is_gone_before: bool
+) -> None:
+    if is_gone_before:
+        change(at_stdin)
+
+    with feed_of("-", [], {"format": "csv"}) as feed:
+        reading = begun(iter(feed))
+        if not is_gone_before:
+            change(at_stdin)
+
+        assert len(list(reading)) == ROWS - 1
 
 
 def test_a_pipe_is_no_file_and_is_read_to_its_end(tmp_path: Path) -> None:

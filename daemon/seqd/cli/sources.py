@@ -232,7 +232,7 @@ def _pipe(
         kind = _format_by_head(live.head()) if wanted is LocalFormat.AUTO else wanted
         if not is_read_twice and kind is not LocalFormat.PARQUET:
             names = FileSource.model_validate({"path": "/dev/stdin"} | fields)
-            yield LocalInput(live.path, kind, names, live.opener()), live
+            yield LocalInput(live.path, kind, names, live.opener(), live.state), live
             return
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="seqd-"))
         copy = Path(folder) / f"stdin.{kind}"

@@ -1,14 +1,19 @@
-"""Text that comes through a pipe and may end late: read as it comes, and inflated."""
+"""Text that comes through a pipe and may end late: read as it comes, and inflated.
+
+A regular file at standard input (`< FILE`) comes the same way, and is read in one state as any.
+"""
 
 import io
 import os
 import select
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from seqd.errors import InvalidInput
+from seqd.inputs.file_state import FileState
 from seqd.inputs.paths import Compression, shown
 from seqd.inputs.streams import (
     HEAD_BYTES,
@@ -36,9 +41,13 @@ class LiveText:
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
-        """`name` is how messages call it."""
-        self.path = Path(name)
-        pipe = self._pipe = _Pipe(stream, self.path)
+        """`name` is how messages call what is no file."""
+        descriptor = _descriptor_of(stream)
+        file = _file_behind(descriptor)
+        self.path = file or Path(name)
+        #: That in which a file is read; None of what is no file.
+        self.state = None if file is None else FileState.of(file)
+        pipe = self._pipe = _Pipe(stream, descriptor, self.path, self.state)
         head = pipe.wait_for(_MAGIC_BYTES)
         #: How it is compressed; None if it is not.
         self.compression = next((one for one in Compression if head.startswith(one.magic)), None)
@@ -91,13 +100,16 @@ class LiveText:
 class _Pipe(io.RawIOBase):
     """A stream that gives what has come, and waits only where nothing has."""
 
-    def __init__(self, stream: BinaryIO, path: Path) -> None:
+    def __init__(
+        self, stream: BinaryIO, descriptor: int | None, path: Path, state: FileState | None
+    ) -> None:
         self._stream = cast(io.BufferedReader, stream)
         self._path = path
+        self._state = state
         self._head = b""
         self._bytes = 0
         self._stopped = False
-        self._descriptor = _descriptor_of(stream)
+        self._descriptor = descriptor
         #: Written to by `stop`: no other thread can end a read that waits.
         self._wake = os.pipe() if self._descriptor is not None else None
 
@@ -136,7 +148,10 @@ class _Pipe(io.RawIOBase):
         select.select([self._descriptor, self._wake[0]], [], [])
         if self._stopped:
             raise InvalidInput(f"{shown(self._path)} was not read to its end")
-        return os.read(self._descriptor, size)
+        chunk = os.read(self._descriptor, size)
+        if not chunk and self._state is not None:
+            self._state.check(self._path, FileState.of_open(self._descriptor))
+        return chunk
 
     def __del__(self) -> None:
         for descriptor in self._wake or ():
@@ -149,3 +164,12 @@ def _descriptor_of(stream: BinaryIO) -> int | None:
         return stream.fileno()
     except (OSError, AttributeError):
         return None
+
+
+def _file_behind(descriptor: int | None) -> Path | None:
+    """Return the path of the regular file that is open; None of a pipe, and of a removed file."""
+    if descriptor is None or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return None
+    path = Path(f"/dev/fd/{descriptor}").resolve()
+    is_there = not FileState.of_open(descriptor).is_of_another(FileState.of(path))
+    return path if is_there else None
