@@ -63,13 +63,26 @@ def is_listening(status: WorkerStatus) -> bool:
 def shown_state(status: WorkerStatus) -> str:
     """Return what a worker is doing, as people are told it.
 
-    `starting`, `ready`, `busy`, `unfit`, `cordoned`, `draining` or `drained`.
+    `starting`, `ready`, `busy`, `unfit`, `stopped`, `cordoned`, `draining` or `drained`.
     """
+    if status.stopped_pid is not None:
+        return "stopped"
     if status.cordon is not None:
         return status.cordon.phase
     if status.state is WorkerState.READY and status.unfit and not _can_run_anything(status):
         return "unfit"
     return str(status.state)
+
+
+def stopped_told(status: WorkerStatus) -> str:
+    """Return that the process is stopped which a worker is woken by, and what to do; or ''."""
+    pid = status.stopped_pid
+    if pid is None:
+        return ""
+    return (
+        f"its parent process {pid} is stopped, by a signal: `kill -CONT {pid}` on {status.host} "
+        "lets it go on"
+    )
 
 
 def recent_deaths(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
@@ -397,6 +410,13 @@ def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str | Non
 
 
 def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
+    told = [
+        (one.worker, stopped_told(one))
+        for one in workers
+        if one.stopped_pid is not None and does(one, task, model) and model in one.versions
+    ]
+    if told:
+        return f"No worker that is up can {task} {model} now. {_listed(told)}"
     held = [
         status.worker
         for status in workers

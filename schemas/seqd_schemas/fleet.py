@@ -378,6 +378,12 @@ class WorkerStatus(WireModel):
         description="Why it claims nothing, where a rule of an operator asks for that; its state "
         "is then `draining`, as older readers know it.",
     )
+    stopped_pid: Count | None = Field(
+        default=None,
+        description="Its parent process, where a signal has that stopped: no news of work comes "
+        "through it, and the worker claims nothing. Its state is then `draining`, as older "
+        "readers know it.",
+    )
     supervised: bool = Field(
         default=False, description="True for a worker of `seqd up`, which starts the next one."
     )

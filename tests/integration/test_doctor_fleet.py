@@ -82,7 +82,7 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
     report = examined(environment)
 
     assert (report.findings, report.not_checked) == ([], [])
-    assert len(report.checked) == 15
+    assert len(report.checked) == 16
 
 
 def test_a_host_whose_store_lacks_the_version_in_service_is_named_with_it(
@@ -468,7 +468,7 @@ def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(
     ((what, why),) = [(one.what, one.why) for one in report.not_checked]
     assert what == "leases"
     assert "WRONGTYPE" in why
-    assert len(report.checked) == 14
+    assert len(report.checked) == 15
 
 
 def test_names_of_workers_that_are_gone_for_more_than_a_day_are_removed_and_no_other(

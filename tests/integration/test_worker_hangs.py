@@ -12,8 +12,9 @@ from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
 from seqd.errors import JobFailed
 from seqd.ledger import connect
+from seqd.serving import shown_state
 from seqd_schemas import ChildDeath, DeathCause, ItemFailure, ItemSuccess, Log, WorkerState
-from worker_fixtures import Cluster, LiveWorker, probe, wait_until
+from worker_fixtures import Cluster, LiveWorker, ask, probe, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -200,6 +201,37 @@ def test_a_child_that_a_signal_has_stopped_costs_no_crash_and_is_named(
     assert f"Let it go on: `kill -CONT {child}`." in told
     assert stopped.child_pid() == child
     assert "hung" not in stopped.whole_log()
+
+
+def test_a_worker_whose_parent_process_is_stopped_says_so_and_promises_nothing(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_ready(heartbeat_s=0.3)
+    parent = worker.pid
+
+    os.kill(parent, signal.SIGSTOP)
+    try:
+        wait_until(lambda: shown(worker) == "stopped", "its record says so")
+        wait_until(lambda: ask(worker, "ready").returncode != 0, "it is not ready")
+        job = empty_cluster.client().classify(["t"], model="echo")
+        told = look_at_this_machine(empty_cluster)
+        why = empty_cluster.client().explain(job.job_id)
+    finally:
+        os.kill(parent, signal.SIGCONT)
+    results = list(job.results())
+    wait_until(lambda: shown(worker) == "ready", "its record says that it goes on")
+
+    cure = f"`kill -CONT {parent}` on {os.uname().nodename}"
+    assert f"The parent process {parent} of {worker.name} is stopped, by a signal" in told
+    assert f"Let it go on: {cure}." in told
+    assert why.headline.startswith(f"Job {job.job_id} is queued: No worker that is up can classify")
+    assert [(one.code, cure in one.message) for one in why.workers] == [("stopped", True)]
+    assert all(isinstance(result, ItemSuccess) for result in results)
+
+
+def shown(worker: LiveWorker) -> str:
+    status = worker.status()
+    return "silent" if status is None else shown_state(status)
 
 
 def look_at_this_machine(cluster: Cluster) -> str:

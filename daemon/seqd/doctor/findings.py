@@ -103,6 +103,9 @@ KINDS = {
     "worker-clock-skew": Kind(
         _W, "Times in its log, and of models that it makes, do not fit those of jobs.", "clock"
     ),
+    "worker-stopped": Kind(
+        _E, "News of work comes through its parent process, so it claims nothing."
+    ),
     "worker-draining-forever": Kind(
         _W, "It claims nothing new, and what it has in hand does not end.", "hang"
     ),

@@ -138,6 +138,7 @@ def fleet_checks(server: "Server") -> list[Check]:
         Check("silent workers", checks.by_reports(checks.silent)),
         Check("deaths of workers' processes", checks.deaths),
         Check("clocks of workers", checks.clocks),
+        Check("stopped workers", checks.stopped),
         Check("drains", checks.drains),
         Check("rules of operators", checks.rules),
         Check("paused models", checks.pauses),
@@ -324,6 +325,16 @@ class _Checks:
                 f"off that of Redis: {listed(told)}",
                 "Have the clocks of all machines set by NTP: `timedatectl status` shows which is "
                 "not. Where all are off alike, it is that of Redis's machine",
+            )
+
+    def stopped(self) -> Iterator[Finding]:
+        """Yield the workers whose parent process a signal has stopped."""
+        for one in [one for one in self._workers if one.stopped_pid is not None][:_MOST]:
+            pid = one.stopped_pid
+            yield finding(
+                "worker-stopped",
+                f"The parent process {pid} of {one.worker} is stopped, by a signal",
+                f"Let it go on: `kill -CONT {pid}` on {one.host}",
             )
 
     def drains(self) -> Iterator[Finding]:

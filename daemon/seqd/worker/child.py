@@ -27,7 +27,7 @@ from seqd.errors import (
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.wakeup import take_wakeup
 from seqd.ledger.work import Claim
-from seqd.local.process_states import start_ticks_of
+from seqd.local.process_states import is_stopped, start_ticks_of
 from seqd.local.slots import Slot
 from seqd.log_context import LoggedWork, first_jobs, trace_of, working_on
 from seqd.models.plugin_calls import PluginCall
@@ -363,8 +363,8 @@ class WorkLoop:
 
     def publish_status(self) -> None:
         """Publish what this worker is doing: to probes, and then to the fleet."""
-        self._readiness.write(self._state)
         status = self.status()
+        self._readiness.write(self._state if status.stopped_pid is None else "stopped")
         self._context.counts.note_state(status, self._context.leases.lost_count)
         self._context.ledger.fleet.publish_worker(status)
 
@@ -375,6 +375,8 @@ class WorkLoop:
         cordon = self._cordon_now(now_ms)
         versions = dict(fitness.versions())
         deaths = self._deaths.deaths()
+        stopped_pid = self._stopped_parent()
+        is_held_back = cordon is not None or stopped_pid is not None
         return WorkerStatus(
             worker=identity.name,
             slot=identity.slot.name,
@@ -382,7 +384,7 @@ class WorkLoop:
             host=identity.host,
             pid=os.getpid(),
             pid_start_ticks=self._start_ticks,
-            state=self._state if cordon is None else WorkerState.DRAINING,
+            state=WorkerState.DRAINING if is_held_back else self._state,
             models_loaded=self._context.cache.names(),
             loaded_bytes=self._context.cache.loaded_bytes(),
             loading=self._loading,
@@ -400,6 +402,7 @@ class WorkLoop:
             labels=dict(identity.labels),
             claim=_claim_in_hand(self._in_hand, now_ms),
             cordon=cordon,
+            stopped_pid=stopped_pid,
             supervised=self._is_supervised,
             seqd_version=__version__,
             reads=SCHEMA_VERSION,
@@ -407,6 +410,14 @@ class WorkLoop:
             seen_at_ms=now_ms,
             clock_offset_ms=offset_ms,
         )
+
+    def _stopped_parent(self) -> int | None:
+        """Return the pid of the parent where a signal has stopped it, and nothing is in hand.
+
+        While it works it claims on by itself: only when it waits has it to be woken.
+        """
+        parent = os.getppid()
+        return parent if self._state is WorkerState.READY and is_stopped(parent) else None
 
     def _measure(self, claim: Claim, began: float) -> None:
         """Run a claim, and add what it took to the rate of its queue.

@@ -153,6 +153,7 @@ class DeathRecord:
             "state": WorkerState.STARTING,
             "models_loaded": (),
             "loaded_bytes": {},
+            "stopped_pid": None,
             "seen_at_ms": now_ms,
         }
         fleet.publish_worker(status.model_copy(update=update))

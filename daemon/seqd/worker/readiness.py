@@ -146,7 +146,7 @@ class ReadinessNotes:
         except (SeqdError, OSError):  # its status says why it is unfit
             return None
 
-    def write(self, state: WorkerState) -> None:
+    def write(self, state: str) -> None:
         """Write the file if it would change. Raises nothing: what fails is logged once a minute."""
         readiness = self._now(state)
         with self._lock:
@@ -167,14 +167,14 @@ class ReadinessNotes:
                         error,
                     )
 
-    def _now(self, state: WorkerState) -> Readiness:
+    def _now(self, state: str) -> Readiness:
         loaded: dict[str, list[int]] = {}
         for ref in self._context.cache.names():
             name, _, version = ref.partition("@")
             loaded.setdefault(name, []).append(int(version))
         return Readiness(
             pid=os.getpid(),
-            state=(WorkerState.READY if state is WorkerState.BUSY else state).value,
+            state=str(WorkerState.READY if state == WorkerState.BUSY else state),
             lease_s=self._settings.lease_s,
             required=self._settings.required_models,
             models={

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from seqd_schemas import JobRecord
 
 #: States of workers by how much they need somebody; the others are in order.
-_TROUBLE: Final = ("silent", "unfit", "starting", "draining", "drained", "cordoned")
+_TROUBLE: Final = ("silent", "stopped", "unfit", "starting", "draining", "drained", "cordoned")
 
 _STATE_STYLES: Final = {
     "silent": "bold red",
+    "stopped": "bold red",
     "unfit": "bold red",
     "busy": "green",
     "running": "green",

@@ -18,6 +18,7 @@ from seqd.serving import (
     reasons,
     recent_deaths,
     serves,
+    stopped_told,
     waiting_of,
 )
 from seqd_schemas import (
@@ -110,6 +111,8 @@ def _died(status: WorkerStatus, now_ms: int) -> str:
 def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
     """Return why a worker cannot run a job, as a code and words; None where it can."""
     record, task, model = facts.record, facts.task, facts.model
+    if status.stopped_pid is not None:
+        return "stopped", stopped_told(status)
     if status.cordon is not None:
         told = f": {status.cordon.reason}" if status.cordon.reason else ""
         return status.cordon.phase, f"{status.cordon.phase} by an operator{told}"
