@@ -284,6 +284,70 @@ def test_outcomes_of_chance_are_told_by_their_cause_and_the_line_that_draws(tmp_
     assert "(seed=, random_state=)" in failed[1].cure
 
 
+DECORATED = '''"""A decorated function."""
+
+import os
+import random
+
+from seqd.plugin import Label, classifier
+
+IN_COPY = False
+
+
+@classifier("decorated", summary="Greets.", classes=["greeting", "other"])
+def decorated(text: str) -> Label:
+    """Label a text."""
+    {line}
+    return Label("greeting" if "hello" in text.lower() else "other", score)
+'''
+
+
+@pytest.mark.parametrize(
+    ("line", "cures"),
+    [
+        (
+            "score = random.random()",
+            {
+                "D1": "Take chance from a parameter annotated seqd.plugin.Random, or give ",
+                "E2": "or draw from a parameter annotated seqd.plugin.Random.",
+            },
+        ),
+        (
+            'return Label("farewell")',
+            {"B1": "Give one of the classes that the model names, or name this label, too."},
+        ),
+    ],
+)
+def test_a_cure_is_one_that_a_decorated_function_can_follow(
+    tmp_path: Path, line: str, cures: dict[str, str]
+):
+    (tmp_path / "decorated.py").write_text(DECORATED.format(line=line))
+
+    with Run(sources_in(tmp_path / "decorated.py")[0], PluginExamples(), None, 20) as run:
+        results = run.part("decorated", Part.BUILT_IN, {"B1", "D1", "E2"})
+
+    failed = {one.id: one.cure for one in results if one.state is CheckState.FAILED}
+    assert failed.keys() == cures.keys()
+    assert all(cure in failed[check] for check, cure in cures.items())
+
+
+@pytest.mark.slow
+def test_a_decorated_function_that_forks_for_each_text_is_one_finding(tmp_path: Path):
+    """A copy that is called again ends, so that they are few where they go on."""
+    again = tmp_path / "again"
+    line = f"""global IN_COPY
+    if IN_COPY:
+        open({str(again)!r}, "w").close()
+        os._exit(0)
+    IN_COPY, score = os.fork() == 0, 1.0"""
+    (tmp_path / "decorated.py").write_text(DECORATED.format(line=line))
+
+    report = check_plugin(sources_in(tmp_path / "decorated.py")[0])
+
+    assert [result.id for result in report.failed] == ["E4"]
+    assert not again.exists()
+
+
 @pytest.mark.parametrize("where", ["import", "classify"])
 def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
     told = tmp_path / "pid"

@@ -119,6 +119,19 @@ def test_a_version_that_was_saved_as_memory_lies_is_not_published(tmp_path: Path
     assert versions_in(tmp_path) == []
 
 
+def test_of_arrays_that_were_saved_in_a_smaller_type_the_advice_names_the_type(tmp_path: Path):
+    class Whole(Films):
+        def save(self, folder: Path) -> None:
+            save_arrays(folder / WEIGHTS, {"table": self.table.astype(np.int8)})
+
+        @classmethod
+        def train(cls, records: list[LabelledRecord]) -> Self:
+            return cls(TABLE + 1 / 3 * np.eye(*TABLE.shape))
+
+    with pytest.raises(VersionDiffers, match=r"in the type of the training \(int8 rounds\)"):
+        published(Whole, tmp_path)
+
+
 def test_rounding_to_half_a_float_is_no_difference(tmp_path: Path):
     class Halved(Films):
         def save(self, folder: Path) -> None:

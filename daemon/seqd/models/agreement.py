@@ -57,6 +57,11 @@ _OWN_TEXTS: Final = (
     "The 3rd of May; a train left at 10:45 and was late.",
 )
 
+SAVE_WHAT_IS_TRAINED: Final = (
+    "Save arrays by seqd.plugin.save_arrays in the type of the training (int8 rounds), have `load` "
+    "read all that is saved, and end training mode before `train` returns."
+)
+
 #: What a version is numbered while it is tried; it gets its own number when it is published.
 _TRIAL_VERSION: Final = 1
 
@@ -82,8 +87,7 @@ class Answers:
                 raise VersionDiffers(
                     f"What {self.model.name} has saved is not what it has trained: {task} gave "
                     f"{before} before, and {after} of the saved files. No version is made of it. "
-                    "Save arrays by seqd.plugin.save_arrays, have `load` read all that is saved, "
-                    "and end training mode before `train` returns."
+                    f"{SAVE_WHAT_IS_TRAINED}"
                 )
 
 

@@ -58,12 +58,6 @@ BATCH_SIZES: Final = (1, 2, 4)
 #: Seconds after a stop request within which a call has to end.
 STOP_LIMIT_S: Final = 5.0
 
-OF_CHANCE: Final = (
-    "Take chance from seqd.hookspecs.random_stream(seed, item.index, sample), or give what draws "
-    "it a seed (seed= or random_state=), and let nothing depend on time, addresses or the order of "
-    "a set."
-)
-
 _ONE_EACH = "Return a list with one outcome an item, in the order of the items."
 
 
@@ -115,11 +109,15 @@ def _check_each(
     output, method = version.output(task), version.method(task)
     for item, outcome in zip(items, outcomes, strict=True):
         classes = version.loaded.classes
-        kept = checked(with_known_label(outcome, classes) if classes else outcome, output)
+        known = with_known_label(outcome, classes) if classes else outcome
+        kept = checked(known, output)
         if isinstance(outcome, output) and isinstance(kept, ItemError):
-            raise CheckFailed(
-                kept.message, f"Return a {output.__name__} within the bounds of its fields.", method
+            cure = (
+                f"Return a {output.__name__} within the bounds of its fields."
+                if known is outcome
+                else "Give one of the classes that the model names, or name this label, too."
             )
+            raise CheckFailed(kept.message, cure, method)
         if not isinstance(outcome, output):
             raise CheckFailed(
                 f"{task} of {quoted(item.text)} returns {brief(outcome)}",
@@ -145,9 +143,17 @@ def again(version: Version) -> None:
             if version.run(task, items, loaded=loaded) != first:
                 raise CheckFailed(
                     f"{task} gives other outcomes when it is {how} a second time",
-                    OF_CHANCE,
+                    cure_of_chance(version),
                     version.method(task),
                 )
+
+
+def cure_of_chance(version: Version) -> str:
+    """Return what to do where outcomes differ from call to call, or from process to process."""
+    return (
+        f"Take chance from {version.source_of_chance}, or give what draws it a seed (seed= or "
+        "random_state=), and let nothing depend on time, addresses or the order of a set."
+    )
 
 
 def must_repeat(version: Version, task: Task) -> None:

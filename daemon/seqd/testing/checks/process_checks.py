@@ -112,7 +112,7 @@ def leaves_random_state(version: Version) -> None:
         raise CheckFailed(
             f"it draws from, or seeds, the shared state of {' and '.join(changed)}",
             "Give what draws at this line a seed or a generator of its own (seed=, random_state=), "
-            "or draw from seqd.hookspecs.random_stream(seed, item.index, sample).",
+            f"or draw from {version.source_of_chance}.",
             _line_that_changes(states[changed[0]], version) or _busiest_method(version),
         )
 

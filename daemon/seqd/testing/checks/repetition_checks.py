@@ -10,7 +10,7 @@ from seqd.models.version_files import MANIFEST_NAME, VersionDraft
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
-from seqd.testing.checks.outcome_checks import OF_CHANCE, must_repeat
+from seqd.testing.checks.outcome_checks import cure_of_chance, must_repeat
 from seqd.testing.checks.subjects import Version
 from seqd.testing.contexts import CPU
 from seqd_schemas import ModelManifest
@@ -33,7 +33,8 @@ def in_another_process(version: Version) -> None:
         first, other = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
         raise CheckFailed(
             f"{task} gives {first[:120]} in one process and {other[:120]} in another",
-            f"{OF_CHANCE} Python's own hash() of a text differs from process to process.",
+            f"{cure_of_chance(version)} Python's own hash() of a text differs from process to "
+            "process.",
             version.method(task),
         )
 

@@ -169,6 +169,13 @@ class Version:
             return self.loaded.author_function(task)
         return getattr(type(self.loaded), task if task in SERVED_TASKS else "run", None)
 
+    @property
+    def source_of_chance(self) -> str:
+        """Where what the plugin's author has written takes chance from, in words."""
+        if isinstance(self.loaded, LoadedFunctions):
+            return "a parameter annotated seqd.plugin.Random"
+        return "seqd.hookspecs.random_stream(seed, item.index, sample)"
+
     def items(self, task: Task, count: int, first: int = 0) -> list[WorkItem]:
         """Return items that a task takes, of different lengths and, unless given, all different.
 

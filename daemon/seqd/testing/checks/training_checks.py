@@ -9,7 +9,7 @@ from typing import Final
 
 from seqd.errors import Stopped, VersionDiffers
 from seqd.kinds import TRAIN
-from seqd.models.agreement import ask_trained, check_saved
+from seqd.models.agreement import SAVE_WHAT_IS_TRAINED, ask_trained, check_saved
 from seqd.models.version_files import VersionDraft, refusal_of
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
@@ -85,8 +85,7 @@ def saves_what_it_trained(training: Training) -> None:
     except VersionDiffers as error:
         raise CheckFailed(
             str(error).partition(". ")[0],
-            "Save arrays by seqd.plugin.save_arrays, which keeps their order, have `load` read all "
-            "that is saved, and end training mode before `train` returns.",
+            SAVE_WHAT_IS_TRAINED,
             author_method(training.model, "load"),
         ) from error
 
