@@ -372,20 +372,44 @@ def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(
     ]
 
 
+def a_death(pid: int, at_s: float, cause: DeathCause = DeathCause.EXIT) -> ChildDeath:
+    return ChildDeath(at_ms=int(1000 * at_s), cause=cause, message="It exited.", pid=pid)
+
+
 def test_each_death_of_a_workers_process_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    deaths = [
-        ChildDeath(at_ms=at_ms, cause=DeathCause.EXIT, message="It exited.", pid=at_ms)
-        for at_ms in (7, 8)
-    ]
     log = FleetLog(parse_slots("cpu:0,train@gpu:1"))
+    deaths = [a_death(pid, time.time() + pid) for pid in (7, 8)]
+    successor = {"worker": "cpu:0@host-cd34", "deaths": deaths}
 
     log.show_troubles([a_worker().model_copy(update={"deaths": deaths[:1]})])
     log.show_troubles([])  # its record has run out
     log.show_troubles([a_worker().model_copy(update={"deaths": deaths})])
+    log.show_troubles([a_worker().model_copy(update=successor)])
 
     assert capsys.readouterr().out.splitlines() == [
         "cpu:0        child    pid 7 died, exit: It exited.",
         "cpu:0        child    pid 8 died, exit: It exited.",
+    ]
+
+
+def test_of_deaths_before_it_began_the_log_of_seqd_up_tells_that_of_the_process_before_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = FleetLog(parse_slots("cpu:0,cpu:1"))
+    killed = DeathCause.WORKER_KILLED
+    # The clock of this machine is 60 s behind that of the server, on which deaths are noted.
+    now_s = time.time() + 60
+    before = [a_death(1, now_s - 30, killed), a_death(2, now_s - 20), a_death(3, now_s - 9, killed)]
+    update = {"deaths": [*before, a_death(4, now_s + 9)], "clock_offset_ms": -60_000}
+    other = {"worker": "cpu:1@host-cd34", "slot": "cpu:1", "deaths": [*before[:2]]}
+
+    for _ in range(2):
+        log.show_troubles([a_worker().model_copy(update=update)])
+        log.show_troubles([a_worker().model_copy(update={**update, **other})])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "cpu:0  killed   pid 3: It exited.",
+        "cpu:0  child    pid 4 died, exit: It exited.",
     ]
 
 

@@ -9,7 +9,7 @@ from seqd.kinds import TRAIN
 from seqd.local.redis_watchdog import ServerChange, ServerEvent
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
-from seqd_schemas import ModelReference, PluginState, WorkerStatus
+from seqd_schemas import ChildDeath, DeathCause, ModelReference, PluginState, WorkerStatus
 
 _STYLES = {
     Change.READY: "green",
@@ -75,6 +75,12 @@ def _troubles_of(worker: WorkerStatus) -> dict[str, str]:
     return {**broken, **unfit}
 
 
+def _told(death: ChildDeath) -> str:
+    if death.cause is DeathCause.WORKER_KILLED:
+        return f"{'killed':<8} pid {death.pid}: {death.message}"
+    return f"{'child':<8} pid {death.pid} died, {death.cause}: {death.message}"
+
+
 class FleetLog:
     """Prints a line for each change of a worker. Only the supervisor's thread calls `show`."""
 
@@ -84,8 +90,9 @@ class FleetLog:
         self._width = max(len(slot.name) for slot in slots)
         self._ready: set[str] = set()
         self._troubles = Troubles()
-        #: When the last death was that was told of each worker.
+        #: By slot, when the last death was that was told. A worker has those of the ones before it.
         self._told_deaths_ms: dict[str, int] = {}
+        self._began_ms = int(time.time() * 1_000)
         self._began_s: float | None = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -123,12 +130,23 @@ class FleetLog:
         self._screen.say(line, _SERVER_STYLES[change.event])
 
     def _show_deaths(self, worker: WorkerStatus) -> None:
-        told_ms = self._told_deaths_ms.get(worker.worker, 0)
+        """Print the deaths since the last call, at first those since the log began.
+
+        At first also how the process before it ended, where nobody had asked it to.
+        """
+        told_ms = self._told_deaths_ms.get(worker.slot)
+        if told_ms is None:
+            told_ms = self._began_ms - (
+                worker.clock_offset_ms or 0
+            )  # deaths have the server's time
+            earlier = [one for one in worker.deaths if one.at_ms <= told_ms]
+            if earlier and earlier[-1].cause is DeathCause.WORKER_KILLED:
+                told_ms = earlier[-1].at_ms - 1
         for death in worker.deaths:
             if death.at_ms > told_ms:
-                start = f"{worker.slot:<{self._width}}  {'child':<8} pid {death.pid} died"
-                self._screen.say(f"{start}, {death.cause}: {death.message}", "red")
-                self._told_deaths_ms[worker.worker] = death.at_ms
+                self._screen.say(f"{worker.slot:<{self._width}}  {_told(death)}", "red")
+                told_ms = death.at_ms
+        self._told_deaths_ms[worker.slot] = told_ms
 
     def _say_when_all_are_ready(self) -> None:
         if self._began_s is None or len(self._ready) < len(self.slots):
