@@ -227,7 +227,7 @@ def test_a_worker_that_is_silent_is_told_of_until_another_is_up_in_its_place(
 
     assert whats(examined(environment), "worker-silent") == [
         "Not heard of any more, and none is up in their place: 1 worker, cpu:0@h2-gone (5.0 h "
-        "ago). It still holds 0 units."
+        "ago). It holds no units."
     ]
 
 
@@ -285,8 +285,12 @@ def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_
 
     assert f"its process {process.pid} on this machine is there (state " in runs.what
     assert stopped.do == f"Let it go on: `kill -CONT {process.pid}`."
-    assert stopped.what.startswith("w1 has not been heard of for 20 min: its process ")
-    assert ended.what.endswith("is not there any more. It still holds 0 units.")
+    assert stopped.what == (
+        f"w1 has not been heard of for 20 min: its process {process.pid} on this machine is "
+        "stopped, by a signal. It holds no units."
+    )
+    assert stopped.why.startswith("It does no work until it goes on, or is started again, and it ")
+    assert ended.what.endswith("is not there any more. It holds no units.")
     assert of_another.what == ended.what
     assert not_noted.what.startswith("Not heard of any more, and none is up in their place: ")
 

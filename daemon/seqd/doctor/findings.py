@@ -88,8 +88,7 @@ KINDS = {
     "no-workers": Kind(_E, "Nobody does the work that waits."),
     "worker-silent": Kind(
         _W,
-        "It did not end in order: it was killed, or its machine is away or cut off. Others do its "
-        "units when their leases have run out.",
+        "It does no work until it goes on, or is started again, and it did not end in order.",
         "host-cut-off",
     ),
     "worker-crash-loop": Kind(

@@ -250,9 +250,10 @@ class _Checks:
 
     def _held_by(self, names: Sequence[str]) -> str:
         units = sum(count for _, count in self._ledger.fleet.in_hand(names).values())
-        return f"{'It' if len(names) == 1 else 'They'} still hold{'s' * (len(names) == 1)} " + (
-            counted(units, "unit")
-        )
+        who, verb = ("It", "holds") if len(names) == 1 else ("They", "hold")
+        if not units:
+            return f"{who} {verb} no units"
+        return f"{who} still {verb} {counted(units, 'unit')}, which others do once leases run out"
 
     def deaths(self) -> Iterator[Finding]:
         """Yield what the processes of workers that are up have died of within the last hour.
