@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from seqd.errors import InvalidInput
 from seqd.inputs.datasets import FileDataset
 from seqd.inputs.live import LiveText
 from seqd.inputs.reading import FileItems
-from seqd_schemas import FileFormat, FileSource
+from seqd_schemas import FileFormat, FileSource, RefusedItem
 from worker_fixtures import wait_until
 
 ROWS = 20_000
@@ -277,3 +278,104 @@ def test_a_pipe_is_no_file_and_is_read_to_its_end(tmp_path: Path) -> None:
 
     os.close(read)
     assert len(entries) == 9
+
+
+def broken_in_place(path: Path) -> None:
+    """Write in place, behind what a reader has buffered, what no format takes."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\n\xff,x,y,\n" * 50)
+
+
+def parquet_of(path: Path) -> Path:
+    pq.write_table(pa.table({"text": [f"text {n * 7919 % ROWS}" for n in range(ROWS)]}), path)
+    return written(path, path.read_bytes())
+
+
+def file_of(kind: str, folder: Path) -> Path:
+    path = folder / f"a.{kind}"
+    if kind == "parquet":
+        return parquet_of(path)
+    numbers = range(ROWS * 4)  # more than a reader has buffered
+    lines = {
+        "csv": [f"text {n},x" for n in numbers],
+        "jsonl": [json.dumps({"text": f"text {n}", "label": "x"}) for n in numbers],
+    }
+    content = "\n".join(["text,label", *lines["csv"]] if "csv" in kind else lines["jsonl"])
+    whole = content.encode()
+    return written(path, gzip.compress(whole) if kind.endswith(".gz") else whole)
+
+
+@pytest.mark.parametrize(
+    ("kind", "read"),
+    [
+        *product(["csv", "jsonl", "csv.gz", "jsonl.gz"], [local_items, records]),
+        ("parquet", local_items),
+    ],
+)
+def test_what_is_broken_since_a_change_is_told_as_the_change_and_by_no_entry(
+    tmp_path: Path, kind: str, read: Callable[[Path], Iterator[object]]
+) -> None:
+    path = file_of(kind, tmp_path)
+    reading = begun(read(path))
+    broken_in_place(path)
+
+    seen: list[object] = []
+    with pytest.raises(InvalidInput, match="was changed while it was read: it was written to"):
+        for entry in reading:
+            seen.append(entry)
+
+    assert not [entry for entry in seen if isinstance(entry, RefusedItem)]
+
+
+def test_a_broken_line_of_a_file_at_standard_input_is_told_as_the_change(
+    at_stdin: Path,
+) -> None:
+    written(at_stdin, csv_of("text") * 4)
+
+    with feed_of("-", [], {"format": "csv"}) as feed:
+        reading = begun(iter(feed))
+        broken_in_place(at_stdin)
+
+        with pytest.raises(InvalidInput, match="was changed while it was read"):
+            refused = [entry for entry in reading if isinstance(entry, RefusedItem)]
+            pytest.fail(f"told {refused[:1]}")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "csv.gz", "parquet"])
+def test_a_file_that_is_removed_before_it_is_read_again_is_not_there_any_more(
+    tmp_path: Path, kind: str
+) -> None:
+    path = file_of(kind, tmp_path)
+    source = local_input(path)
+    path.unlink()
+
+    with pytest.raises(InvalidInput, match=r"changed while .* it is not there any more"):
+        list(source.entries())
+    if kind != "jsonl":  # whose columns are those of each record
+        with pytest.raises(InvalidInput, match=r"changed while .* it is not there any more"):
+            source.columns()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"\xff\xfe\xff")])
+def test_a_text_of_a_folder_that_changes_before_it_is_learnt_from_is_told_as_the_change(
+    tmp_path: Path, change: Change
+) -> None:
+    for name in ("neg/0.txt", "neg/1.txt", "pos/0.txt", "pos/1.txt"):
+        written(tmp_path / name, b"a text of " + name.encode())
+    reading = begun(records(tmp_path))
+    change(tmp_path / "pos" / "1.txt")
+
+    with pytest.raises(InvalidInput, match="was changed while it was read: it had"):
+        list(reading)
+
+
+def test_what_is_broken_in_a_file_that_another_has_replaced_is_told_as_it_was(path: Path) -> None:
+    written(path, csv_of("text") + b"one,two,three\n")
+    reading = begun(items(path))
+    replaced(path)
+
+    *_, last = reading
+
+    assert isinstance(last, RefusedItem)
+    assert "it has 3 fields, the header has 2" in last.refused.message

@@ -13,7 +13,7 @@ from pathlib import Path
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord, TextSegment
 from seqd.inputs.class_counts import ClassCounts
-from seqd.inputs.file_state import FileState
+from seqd.inputs.file_state import FileState, telling_changes
 from seqd.inputs.items import BadEntry, check_text, record_of, text_of
 from seqd.inputs.paths import format_of, locate, shown
 from seqd.inputs.records import Entry, reader_of, training_half
@@ -103,7 +103,7 @@ def read_segments(path: Path, state: FileState) -> Iterator[str]:
     """Yield a text file of any length, SEGMENT_BYTES at a time; raises as `read_running_text`."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = 0
-    with open_text_bytes(path, state) as stream:
+    with telling_changes(path, state), open_text_bytes(path, state) as stream:
         content = b"any"
         while content:
             try:
@@ -269,13 +269,14 @@ class FileDataset(RecordDataset):
             yield LabelledRecord(text=read_running_text(self._path, self._state), label=None)
             return
         reader = reader_of(self._path, self._format, self._source, state=self._state)
-        for entry in reader.entries():
-            try:
-                yield self._record(entry)
-            except BadEntry as bad:
-                raise InvalidData(
-                    f"{self.description}, {entry.where}: {bad.reason}. Mend it or take it out"
-                ) from None
+        with telling_changes(self._path, self._state):
+            for entry in reader.entries():
+                try:
+                    yield self._record(entry)
+                except BadEntry as bad:
+                    raise InvalidData(
+                        f"{self.description}, {entry.where}: {bad.reason}. Mend it or take it out"
+                    ) from None
 
     def _record(self, entry: Entry) -> LabelledRecord:
         value = entry.value

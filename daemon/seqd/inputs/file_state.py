@@ -2,10 +2,12 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from seqd.errors import InvalidInput
+from seqd.errors import InvalidData, InvalidInput
 from seqd.inputs.paths import shown
 
 #: What is different where nothing but times tells it.
@@ -71,6 +73,20 @@ class FileState(NamedTuple):
             raise changed(path, "it was written to")
         if not self.is_of_another(FileState.of(path)):
             raise changed(path, REWRITTEN)
+
+
+@contextmanager
+def telling_changes(path: Path, state: FileState | None) -> Iterator[None]:
+    """Raise InvalidInput for a change, if there was one, in the place of an error met within.
+
+    What seems damaged, or is not there, may be so since then. `state` is None of what is no file.
+    """
+    try:
+        yield
+    except (InvalidInput, InvalidData):
+        if state is not None:
+            state.check(path, FileState.of(path))
+        raise
 
 
 def changed(path: str | Path, what: str) -> InvalidInput:

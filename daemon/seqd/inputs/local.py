@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from seqd.errors import InvalidInput
 from seqd.inputs.csv_rows import CsvRows
-from seqd.inputs.file_state import FileState
+from seqd.inputs.file_state import FileState, telling_changes
 from seqd.inputs.items import ItemRules
 from seqd.inputs.paths import compression_of, shown
 from seqd.inputs.records import (
@@ -101,6 +101,10 @@ class LocalInput:
 
         Raises InvalidInput for a header that will not do.
         """
+        with telling_changes(self.path, self.state):
+            return self._columns()
+
+    def _columns(self) -> list[str] | None:
         source = self.source
         match self.format:
             case LocalFormat.JSONL:

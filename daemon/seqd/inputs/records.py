@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from seqd.errors import InvalidInput
 from seqd.inputs.csv_rows import CsvRow, CsvRows
-from seqd.inputs.file_state import FileState
+from seqd.inputs.file_state import FileState, telling_changes
 from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
 from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, Opener, read_lines
@@ -226,13 +226,15 @@ class RecordReader(ABC, Generic[_Raw]):
 
         At the end too, where it was changed meanwhile.
         """
-        for number, raw in self.raws():
-            position, where = self.place(number, raw)
-            try:
-                value: Value = self.value(raw)
-            except BadEntry as bad:
-                value = bad
-            yield Entry(position, where, value)
+        with telling_changes(self.path, self.state):
+            for number, raw in self.raws():
+                position, where = self.place(number, raw)
+                try:
+                    value: Value = self.value(raw)
+                except BadEntry as bad:
+                    self._refuse_change(raw)
+                    value = bad
+                yield Entry(position, where, value)
 
     def place(self, number: int, raw: _Raw) -> tuple[str, str]:
         """Return the position and the place in words of the entry at a line."""
@@ -245,6 +247,16 @@ class RecordReader(ABC, Generic[_Raw]):
     @abstractmethod
     def value(self, raw: _Raw) -> str | Mapping[str, object]:
         """Make a text or a record of the raw form; raise BadEntry if it is neither."""
+
+    def _refuse_change(self, raw: _Raw) -> None:
+        """Raise InvalidInput where an entry may be broken since the file was changed.
+
+        One that another file has taken the place of is read to its end as it was.
+        """
+        if self.state is not None:
+            now = FileState.of(self.path)
+            if not self.state.is_of_another(now):
+                self.state.check(self.path, now)
 
 
 class LinesReader(RecordReader[bytes | BadEntry]):
@@ -378,6 +390,13 @@ class FolderReader(RecordReader[str]):
             self.source.text_field: read_text_file(self.path / raw),
             self.source.label_field: raw.partition("/")[0],
         }
+
+    def _refuse_change(self, raw: str) -> None:
+        """Look at the folder only where the entry's file is away or new: a look lists it whole."""
+        if self.state is not None:
+            now = FileState.of(self.path / raw)
+            if not now.inode or now.changed_ns > self.state.changed_ns:
+                self.state.check(self.path, FileState.of(self.path))
 
 
 Reader = LinesReader | CsvReader | FolderReader
