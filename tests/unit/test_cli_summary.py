@@ -57,6 +57,23 @@ def test_a_canary_has_both_versions_in_its_summary(capsys: pytest.CaptureFixture
     assert of_the_job.startswith("3 classified by imdb_lstm@0 and its canary imdb_lstm@1 in 2.0 s")
 
 
+@pytest.mark.parametrize(
+    ("labels", "more"), [(10, ""), (11, " and 1 more label"), (5_488, " and 5,478 more labels")]
+)
+def test_of_many_labels_the_ten_most_frequent_are_named(
+    capsys: pytest.CaptureFixture[str], labels: int, more: str
+) -> None:
+    counts = ResultCounts()
+    rare = [f"rare-{number}" for number in range(labels - 10)]
+    for label in [*rare, *(f"often-{number}" for number in [*range(10), *range(10)])]:
+        counts.add(a_success(label=label))
+
+    say_headline(Screen(), an_ended(), counts)
+
+    shares = capsys.readouterr().out.replace("\n", " ").rstrip().partition("a second: ")[2]
+    assert shares == ", ".join(f"2 often-{number}" for number in range(10)) + more
+
+
 def test_a_job_that_was_paused_says_no_rate(capsys: pytest.CaptureFixture[str]) -> None:
     say_headline(Screen(), BulkOutcome(an_ended().record, was_paused=True))
 

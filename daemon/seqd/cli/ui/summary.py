@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Errors that are shown; all of them are in the errors file.
 SHOWN_ERRORS = 3
 
+#: Labels that are shown, the most frequent ones; a model may have thousands.
+_SHOWN_LABELS = 10
+
 #: Errors that the same text gets again, whenever it is sent.
 _OF_THE_TEXT = (ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR)
 
@@ -272,8 +275,12 @@ def _say_accuracy(screen: Screen, counts: ResultCounts) -> None:
 
 
 def _shares(counts: ResultCounts) -> str:
-    shares = [f"{count(number)} {label}" for label, number in sorted(counts.predicted.items())]
-    return f": {', '.join(shares)}" if shares else ""
+    most = sorted(counts.predicted.most_common(_SHOWN_LABELS))
+    shares = ", ".join(f"{count(number)} {label}" for label, number in most)
+    more = len(counts.predicted) - len(most)
+    if more:
+        shares += f" and {counted(more, 'more label')}"
+    return f": {shares}" if shares else ""
 
 
 def _say_files(screen: Screen, counts: ResultCounts, files: "ResultFiles | None") -> None:
