@@ -416,18 +416,31 @@ def test_a_command_that_is_not_resumed_begins_anew_and_says_what_it_leaves(
     )
 
 
-def test_another_input_cannot_be_resumed_with(
-    commands: Commands, cluster: Cluster, tmp_path: Path
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [(200, "error[invalid_input]: the input, the"), (5_000, "error[invalid_input]: {} is not the")],
+    ids=["of one request", "of several"],
+)
+def test_another_input_cannot_be_resumed_with_until_that_of_before_is_back(
+    commands: Commands, cluster: Cluster, tmp_path: Path, rows: int, said: str
 ) -> None:
-    source = a_csv(tmp_path)
+    source = a_csv(tmp_path, rows)
     arguments = ("classify", source.name, "-m", "echo", "--out", "r.jsonl")
-    commands.run(*arguments, shell="ulimit -f 8")
-    source.write_text("id,text\na,another\n")
+    full = commands.run(*arguments, shell="ulimit -f 8")
+    job_id = re.search(r"Job (\S+) keeps its results", full.err)
+    assert job_id is not None, full.err
+    whole = source.read_text()
+    source.write_text(whole.replace("text 0,", "TEXT 0,"))
 
+    another = commands.run(*arguments, "--resume")
+    source.write_text(whole)
     resumed = commands.run(*arguments, "--resume")
 
-    assert resumed.status == 2
-    assert re.search(r"error\[(id_in_use|idempotency_conflict)\]: The identifier", resumed.err)
+    assert another.status == 2
+    assert said.format(source) in another.err
+    assert f"seqd jobs results {job_id[1]}" in another.err or rows == 200
+    assert resumed.status == 0, resumed.err
+    assert cluster.client().job(job_id[1]).record().state is JobState.COMPLETED
 
 
 @pytest.mark.slow

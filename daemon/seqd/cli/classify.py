@@ -170,7 +170,7 @@ def _classify(
         output.leaves, begun.way_on, feed.close, feed.is_live, begun.interrupt
     )
     to = Output(files, _printer(request.texts, as_json=as_json), as_json)
-    with waiting_for(client, begun.handle, screen, interruption):
+    with begun.telling_another_input(), waiting_for(client, begun.handle, screen, interruption):
         is_final = lambda: feed.is_complete  # noqa: E731
         counts = ResultCounts(feed.labels)
         status = follow_bulk_job(begun.handle, screen, to, counts, is_final, begun.results)

@@ -14,6 +14,7 @@ from seqd.client import Client, JobHandle
 from seqd.client.job_steps import expiry_of, things_of
 from seqd.client.requests import has_its_input
 from seqd.errors import (
+    IdempotencyConflict,
     JobOutOfReach,
     OutputExists,
     OutputUnwritable,
@@ -94,7 +95,7 @@ def cancelling(
         if interruption.pending is not None:
             raise interruption.pending
         yield
-    except JobOutOfReach:
+    except (JobOutOfReach, IdempotencyConflict):  # of another input: not this command's job
         raise
     except RedisUnreachable as error:
         raise handle.out_of_reach(error) from error

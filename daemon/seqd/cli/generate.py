@@ -307,7 +307,7 @@ def _run(
             output.leaves, begun.way_on, feed.close, feed.is_live, begun.interrupt
         )
         to = Output(files, _printer(request), request.as_json)
-        with waiting_for(client, begun.handle, screen, interruption):
+        with begun.telling_another_input(), waiting_for(client, begun.handle, screen, interruption):
             live = _live_texts(client, begun.handle, request) if request.is_live else None
             status = follow_bulk_job(
                 begun.handle,

@@ -8,8 +8,8 @@ written before: none comes twice and none is missing.
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,23 @@ class Begun:
     note: "JobNote | None" = None
     #: Ctrl-C or SIGTERM that came while it was handed in, to be obeyed now.
     interrupt: KeyboardInterrupt | None = None
+    #: What the input is called of a job that goes on with `--resume`; empty of any other.
+    resumed_with: str = ""
+
+    @contextmanager
+    def telling_another_input(self) -> Iterator[None]:
+        """Raise InvalidInput where the input turns out to be another than that of before."""
+        try:
+            yield
+        except IdempotencyConflict:
+            if not self.resumed_with:
+                raise
+            job_id = self.handle.job_id
+            raise InvalidInput(
+                f"{self.resumed_with} is not the input that job {job_id} was made of. Put that "
+                "back, or leave out --resume for a new job. What there is: seqd jobs results "
+                f"{job_id}"
+            ) from None
 
     def end(self) -> None:
         """Forget the job: its output is whole."""
@@ -156,7 +173,7 @@ def _resumed(
     if record.state is JobState.COMPLETED or not record.state.is_terminal:
         screen.say(f"Job {job_id} is {record.state}: its results are written from the first on.")
         # The input is compared with that of the job; what it lacks is sent.
-        return _sent(send, job_id, feed, note)
+        return _resent(send, job_id, feed, note)
     if not record.sealed:
         screen.say(
             f"Job {job_id} is {record.state} and did not have all of its input: it begins anew.",
@@ -169,12 +186,17 @@ def _resumed(
 
 def _compare(send: Send, job_id: str, feed: "Feed", note: JobNote) -> None:
     """Raise InvalidInput where a job that has ended was asked for something else, or of another."""
+    begun = _resent(send, job_id, feed, note)
+    if begun.interrupt is not None:
+        raise typer.Exit(status_of_interrupt(begun.interrupt))
+    with begun.telling_another_input(), suppress(JobCancelled, JobExpired, JobFailed):
+        begun.handle.wait()
+
+
+def _resent(send: Send, job_id: str, feed: "Feed", note: JobNote) -> Begun:
+    """Hand in what is to be resumed; raise InvalidInput where it asks for something else."""
     try:
-        begun = _sent(send, job_id, feed, note)
-        if begun.interrupt is not None:
-            raise typer.Exit(status_of_interrupt(begun.interrupt))
-        with suppress(JobCancelled, JobExpired, JobFailed):
-            begun.handle.wait()
+        return replace(_sent(send, job_id, feed, note), resumed_with=feed.name)
     except IdempotencyConflict:
         raise InvalidInput(
             f"the input, the model or an option is another than in the command that is to be "

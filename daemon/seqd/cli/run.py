@@ -311,7 +311,7 @@ def _hand_in(
         output.leaves, begun.way_on, feed.close, feed.is_live, begun.interrupt
     )
     to = Output(files, _printer(request, schema, feed, is_live=is_live), as_json)
-    with waiting_for(client, begun.handle, screen, interruption):
+    with begun.telling_another_input(), waiting_for(client, begun.handle, screen, interruption):
         is_final = lambda: feed.is_complete  # noqa: E731
         results = _live_results(begun.handle, feed) if is_live else begun.results
         status = follow_bulk_job(begun.handle, screen, to, ResultCounts(), is_final, results)

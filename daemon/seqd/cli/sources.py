@@ -79,6 +79,13 @@ class Feed:
         """The name of the field with the text."""
         return self.source.text_field
 
+    @property
+    def name(self) -> str:
+        """How messages call the input as a whole."""
+        from seqd.inputs.paths import shown
+
+        return "the input" if isinstance(self.source, Texts) else shown(self.source.path)
+
     def is_live(self) -> bool:
         """Return True while more may come from a pipe."""
         return self._live is not None and not self.is_complete
