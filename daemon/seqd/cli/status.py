@@ -9,6 +9,8 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.scaling import RouteWork
@@ -72,11 +74,7 @@ def status(as_json: options.Json = False) -> None:
         screen.say(line, "yellow")
     for ref, who in lacked.items():
         screen.say(_lacking_line(ref, who), "red")
-    for route in work_left:
-        if route.items:
-            screen.say(_work_line(route))
-    for pause in paused.values():
-        screen.say(_pause_line(pause), "yellow")
+    _show_work(screen, work_left, paused.values())
     if inbox.entries:
         screen.say(_inbox_line(inbox))
     if evictions != Evictions():
@@ -85,6 +83,16 @@ def status(as_json: options.Json = False) -> None:
         screen.say(f"Dead letters of what failed: {failures:,}. See: seqd failures list")
     if quarantined:
         screen.say(f"Jobs whose keys in Redis were damaged, and which have failed: {quarantined}")
+
+
+def _show_work(
+    screen: Screen, work_left: "Iterable[RouteWork]", paused: "Iterable[ModelPause]"
+) -> None:
+    for route in work_left:
+        if route.items:
+            screen.say(_work_line(route))
+    for pause in paused:
+        screen.say(_pause_line(pause), "yellow")
 
 
 def _evictions_line(evictions: "Evictions") -> str:
