@@ -34,7 +34,8 @@ class FileState(NamedTuple):
             status = path.stat()
             if not stat.S_ISDIR(status.st_mode):
                 return cls._of(status)
-            inner = [one for name in os.scandir(path) if name.is_dir() for one in _within(name)]
+            with os.scandir(path) as names:
+                inner = [one for name in names if name.is_dir() for one in _within(name)]
         except OSError:
             return cls(0, 0, 0, 0, 0)
         size_bytes = sum(one.st_size for one in inner)
