@@ -27,6 +27,7 @@ from seqd.errors import (
     UnknownModel,
 )
 from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
+from seqd.testing.in_process import worker
 from seqd_schemas import (
     Classification,
     FileSource,
@@ -36,6 +37,7 @@ from seqd_schemas import (
     ItemSuccess,
     JobState,
     NamedSource,
+    WorkerState,
 )
 from worker_fixtures import wait_until
 
@@ -474,6 +476,22 @@ def test_a_variable_that_is_set_meanwhile_stays(
         monkeypatch.setenv("ANOTHER", "1")
 
     assert (os.environ["SEQD_PREFIX"], os.environ["ANOTHER"]) == ("mine", "1")
+
+
+def test_a_worker_that_has_just_worked_ends_without_a_wait_for_another_wakeup(
+    seqd_services: RunningServices, seqd_client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    # Longer than a worker may take to end.
+    monkeypatch.setattr(worker, "LISTEN_S", 6 * worker.CLOSE_S)
+    assert seqd_client.predict("a fine film", model="imdb_lstm").label == "positive"
+
+    def waits_for_more() -> bool:
+        (one,) = seqd_client.workers()
+        return one.state is WorkerState.READY and one.work.items == 1
+
+    wait_until(waits_for_more, "it waits for more work")
+
+    seqd_services.stop_worker()
 
 
 def test_two_at_once_do_not_see_each_other(redis_server: Server):

@@ -125,7 +125,12 @@ class ThreadWorker:
                 log.exception("work stops")
 
     def _wait_for_wakeup(self) -> None:
-        """Wait for one of its routes to be notified, as Celery does for a worker."""
+        """Wait for one of its routes to be notified, as Celery does for a worker.
+
+        Not where it should end: the slice before may have taken the wakeup that says so.
+        """
+        if self._context.drain.is_raised():
+            return
         queues = [self._settings.keys.wakeup(route) for route in self._context.routes]
         take_wakeup(self._context.ledger.redis, queues, LISTEN_S)
 
