@@ -12,7 +12,7 @@ SEED   ?= 1
 SEEDS  ?= $(SEED)
 HOSTILE_CASES ?= 500
 MINUTES ?= 30
-PLACES ?= 200
+PLACES ?= 40
 MUTATE ?=
 DRILLS ?=
 PAGES  ?=
@@ -54,8 +54,8 @@ help:
 	@echo "               through the ledger at random; about 2 minutes"
 	@echo "make soak      half an hour of mixed work (now: MINUTES=$(MINUTES)): does anything grow? A table,"
 	@echo "               and soak.png"
-	@echo "make mutate    break PLACES=$(PLACES) places of ledger, client and worker, drawn by SEED, in a"
-	@echo "               copy, and see whether a test notices; hours, and goes on where it was"
+	@echo "make mutate    break PLACES=$(PLACES) places of each area of the code, drawn by SEED, in a copy,"
+	@echo "               and see whether a test notices; hours, and goes on where it was"
 	@echo "make bench     seqd beside Keras, ONNX Runtime, plain Celery and the tutorial's scripts, on"
 	@echo "               DATA (now: $(DATA)) or made-up texts; BENCH=--json and the like"
 	@echo "               go to all of them; about 25 minutes"

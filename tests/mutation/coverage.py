@@ -1,6 +1,6 @@
 """Which test enters which block: measured once on a marked copy, a test file at a time.
 
-Kept in `map.json`; a test file is measured again when it, or any source, has changed.
+Kept in `map.jsonl`; a test file is measured again when it, or any source, has changed.
 """
 
 import hashlib
@@ -9,32 +9,36 @@ import re
 import shutil
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mutation import lua_edits, python_edits
 from mutation.edits import Block, is_lua, line_of
 from mutation.lua_edits import LuaSource
-from mutation.project import QUICK, Project, run_tests
+from mutation.project import QUICK, Project, run_tests, side_by_side
 from mutation.python_edits import PythonSource
 
 #: For the tests of one file; marks make a test slower.
-_FILE_LIMIT_S = 200.0
+_FILE_LIMIT_S = 400.0
 
 #: Test files that one pytest runs: its start costs as much as many a file.
 _TOGETHER = 8
+
+#: A module that starts itself without a path can import nothing that notes blocks.
+_STARTS_ITSELF = re.compile(rb'"-I".*__file__')
 
 _LOGGED = re.compile(r"^\S+ (\d+ \w+ \d+ \d\d:\d\d:\d\d\.\d+) # @(\d+)", re.M)
 
 
 def blocks_of(path: str, source: bytes) -> list[Block]:
-    """Return the blocks of a module or script."""
+    """Return the blocks of a module or script that can be marked."""
     if is_lua(path):
         return LuaSource(source, is_shared="/shared/" in path).blocks()
-    return PythonSource(source).blocks()
+    return [] if _STARTS_ITSELF.search(source) else PythonSource(source).blocks()
 
 
 def name_of(path: str, source: bytes, block: Block) -> str:
@@ -46,13 +50,14 @@ def name_of(path: str, source: bytes, block: Block) -> str:
 class Measured:
     """What the tests of one file enter."""
 
+    path: str
     digest: str
     #: Seconds of each test that passed on the source as it is.
     tests: dict[str, float] = field(default_factory=dict)
-    #: True where sources run in other processes than pytest's, such as workers.
-    starts_workers: bool = False
-    #: Block -> tests.
-    entered: dict[str, list[str]] = field(default_factory=dict)
+    #: Tests whose sources run in other processes than pytest's, such as workers and commands.
+    apart: list[str] = field(default_factory=list)
+    #: Block -> tests, by their numbers in `tests`: with names the file is some ten times larger.
+    entered: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Coverage:
@@ -60,64 +65,73 @@ class Coverage:
 
     def __init__(self, project: Project, folder: Path) -> None:
         self._project = project
-        self._file = folder / "map.json"
-        self.files: dict[str, Measured] = {}
-        if self._file.exists():
-            rows = json.loads(self._file.read_text(encoding="utf-8"))
-            self.files = {name: Measured(**row) for name, row in rows.items()}
+        self._file = folder / "map.jsonl"
+        self.files = {row["path"]: Measured(**row) for row in map(json.loads, _lines(self._file))}
 
-    def stale(self) -> list[str]:
-        """Return the test files that are to be measured."""
+    def measure(self, at_once: int = 1) -> Iterator[Measured]:
+        """Measure what is not known yet; yields each test file when it is done."""
+        digests = self._digests()
+        self.files = {path: row for path, row in self.files.items() if path in digests}
+        stale = {path: digest for path, digest in digests.items()
+                 if path not in self.files or self.files[path].digest != digest}  # fmt: skip
+        if not stale:
+            return
+        with TemporaryDirectory(prefix="seqd-mutation-") as folder:
+            copy = self._project.copy_to(Path(folder) / "marked")
+            names = _mark(copy)
+            hits = Path(__file__).with_name("mutation_hits.py")
+            shutil.copy(hits, copy.root / self._project.import_folder)
+            paths = list(stale)
+            together = [{path: stale[path] for path in paths[first : first + _TOGETHER]}
+                        for first in range(0, len(paths), _TOGETHER)]  # fmt: skip
+            for rows in side_by_side(lambda some: _measured(copy, some, names), together, at_once):
+                with self._file.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+                self.files |= {row.path: row for row in rows}
+                yield from rows
+
+    def related(self, blocks: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the tests that enter one of the blocks, with seconds: quick ones, and others.
+
+        The others start workers or commands.
+        """
+        here, apart = dict[str, float](), dict[str, float]()
+        for row in self.files.values():
+            names = list(row.tests)
+            for number in {n for block in blocks for n in row.entered.get(block, ())}:
+                test = names[number]
+                (apart if test in row.apart else here)[test] = row.tests[test]
+        return _in_turn(here), _in_turn(apart)
+
+    def naming(self, names: Iterable[str]) -> list[str]:
+        """Return the blocks, of all areas, that have one of the names in their text."""
+        return sorted(set[str]().union(*(self._words.get(name, ()) for name in names)))
+
+    @cached_property
+    def _words(self) -> dict[str, set[str]]:
+        """Each word of the sources' blocks, and the blocks that have it."""
+        found: dict[str, set[str]] = {}
+        for area in self._project.areas:
+            for path in self._project.sources(area):
+                source = (self._project.root / path).read_bytes()
+                for block in blocks_of(path, source):
+                    name = name_of(path, source, block)
+                    for word in re.findall(r"\w+", source[block.start : block.end].decode()):
+                        found.setdefault(word, set()).add(name)
+        return found
+
+    def _digests(self) -> dict[str, str]:
+        """Each test file, and a digest of it and of all sources."""
         sources = hashlib.sha256()
         for area in self._project.areas:
             for path in self._project.sources(area):
                 sources.update((self._project.root / path).read_bytes())
-        self._digests = {
+        return {
             path: hashlib.sha256(
                 sources.digest() + (self._project.root / path).read_bytes()
             ).hexdigest()
             for path in self._project.test_files()
         }
-        kept = {name: row for name, row in self.files.items() if name in self._digests}
-        self.files = kept
-        return [
-            path
-            for path, digest in self._digests.items()
-            if path not in kept or kept[path].digest != digest
-        ]
-
-    def measure(self) -> Iterator[str]:
-        """Measure what is stale; yields each test file when it is done."""
-        if not (stale := self.stale()):
-            return
-        with TemporaryDirectory(prefix="seqd-mutation-") as folder:
-            yield from self._measure(stale, self._project.copy_to(Path(folder) / "marked"))
-
-    def _measure(self, stale: list[str], copy: Project) -> Iterator[str]:
-        names = _mark(copy)
-        shutil.copy(
-            Path(__file__).with_name("mutation_hits.py"), copy.root / self._project.import_folder
-        )
-        for first in range(0, len(stale), _TOGETHER):
-            paths = stale[first : first + _TOGETHER]
-            self.files |= _measured(copy, {path: self._digests[path] for path in paths}, names)
-            self._file.write_text(
-                json.dumps({name: asdict(row) for name, row in self.files.items()}),
-                encoding="utf-8",
-            )
-            yield from paths
-
-    def related(self, blocks: list[str]) -> tuple[dict[str, float], dict[str, float]]:
-        """Return the tests that enter one of the blocks, with seconds: quick ones, and others.
-
-        The others stand in files that start workers or commands.
-        """
-        here, apart = dict[str, float](), dict[str, float]()
-        for row in self.files.values():
-            for block in blocks:
-                for test in row.entered.get(block, ()):
-                    (apart if row.starts_workers else here)[test] = row.tests[test]
-        return _in_turn(here), _in_turn(apart)
 
 
 def _in_turn(tests: dict[str, float]) -> dict[str, float]:
@@ -148,36 +162,41 @@ def _mark(copy: Project) -> dict[int, str]:
     return names
 
 
-def _measured(copy: Project, digests: dict[str, str], names: dict[int, str]) -> dict[str, Measured]:
+def _measured(copy: Project, digests: dict[str, str], names: dict[int, str]) -> list[Measured]:
     """Run some test files of a marked copy; return what each of them enters."""
-    scratch = copy.root / ".measured"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    run_tests(
-        copy.root,
-        ["-p", "mutation.recorder", "-m", QUICK, "--hypothesis-profile", "quick", *digests],
-        _FILE_LIMIT_S * len(digests),
-        basetemp=str(scratch / "tests"),
-        MUTATION_HITS=str(scratch / "hits"),
-        MUTATION_TESTS=str(scratch / "ran"),
-        PYTHONPATH=_python_path(),
-    )
-    rows = [json.loads(line) for line in _lines(scratch / "ran")]
-    begins = [row["began_s"] for row in rows]
-    found = {path: Measured(digest) for path, digest in digests.items()}
-    for row in rows:
+    with TemporaryDirectory(prefix="seqd-mutation-", ignore_cleanup_errors=True) as folder:
+        scratch = Path(folder)
+        run_tests(
+            copy.root,
+            ["-p", "mutation.recorder", "-m", QUICK, "--hypothesis-profile", "quick", *digests],
+            _FILE_LIMIT_S * len(digests),
+            basetemp=str(scratch / "tests"),
+            MUTATION_HITS=str(scratch / "hits"),
+            MUTATION_TESTS=str(scratch / "ran"),
+            PYTHONPATH=_python_path(),
+        )
+        ran = [json.loads(line) for line in _lines(scratch / "ran")]
+        hits = list(_hits(scratch))
+    found = {path: Measured(path, digest) for path, digest in digests.items()}
+    for row in ran:
         if row["passed"]:
             found[_file_of(row["test"])].tests[row["test"]] = row["ended_s"] - row["began_s"]
-    for number, at_s, test, is_child in _hits(scratch):
+    begins = [row["began_s"] for row in ran]
+    numbers = {test: n for row in found.values() for n, test in enumerate(row.tests)}
+    entered = set[tuple[str, str]]()
+    apart = set[str]()
+    for number, at_s, known, is_child in hits:
         n = bisect_right(begins, at_s) - 1
-        name = test or (rows[n]["test"] if n >= 0 else "")
-        file = found.get(_file_of(name))
-        if file is not None and name in file.tests and number in names:
-            file.starts_workers |= is_child
-            entering = file.entered.setdefault(names[number], [])
-            if name not in entering:
-                entering.append(name)
-    return found
+        test = known or (ran[n]["test"] if n >= 0 else "")
+        if test in numbers and number in names:
+            entered.add((names[number], test))
+            if is_child:
+                apart.add(test)
+    for block, test in sorted(entered):
+        found[_file_of(test)].entered.setdefault(block, []).append(numbers[test])
+    for test in sorted(apart):
+        found[_file_of(test)].apart.append(test)
+    return list(found.values())
 
 
 def _file_of(test: str) -> str:

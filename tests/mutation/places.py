@@ -2,14 +2,14 @@
 
 import ast
 import hashlib
-import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from mutation.coverage import blocks_of, name_of
+from mutation.coverage import Coverage, blocks_of, name_of
 from mutation.edits import Edit, block_of, is_lua, line_of, lines_at
 from mutation.lua_edits import LuaSource
 from mutation.project import Project
@@ -49,6 +49,11 @@ class Place:
         return lines_at(self.source, self.edit.start, self.edit.end)
 
     @property
+    def first_line(self) -> str:
+        """The line at which the edit begins, as it is."""
+        return lines_at(self.source, self.edit.start, self.edit.start)
+
+    @property
     def after(self) -> str:
         """The same lines with the edit in them."""
         edit = self.edit
@@ -63,32 +68,43 @@ class Place:
             return "a boundary of time"
         return ""
 
-    def blocks(self) -> list[str]:
-        """Return the block that holds the edit; all of the file where no function does."""
+    def blocks(self, coverage: Coverage) -> list[str]:
+        """Return the block that holds the edit.
+
+        Where none does, those that name what the edit is a part of, such as a class or a constant;
+        else all of the file, and else those that name anything of it.
+        """
         blocks = blocks_of(self.path, self.source)
-        holding = block_of(blocks, self.edit)
-        return [
-            name_of(self.path, self.source, block) for block in ([holding] if holding else blocks)
-        ]
-
-
-def all_places(project: Project) -> list[list[Place]]:
-    """Return every edit of every line of the areas, line by line."""
-    return [place for area in project.areas for place in _lines_of(project, area)]
+        if holding := block_of(blocks, self.edit):
+            return [name_of(self.path, self.source, holding)]
+        all_of_file = [name_of(self.path, self.source, block) for block in blocks]
+        if is_lua(self.path):
+            return all_of_file
+        module = PythonSource(self.source)
+        return (
+            coverage.naming(module.names(self.edit))
+            or all_of_file
+            or coverage.naming(module.names())
+        )
 
 
 def draw(lines: Sequence[list[Place]], count: int, seed: int) -> list[Place]:
-    """Return `count` of the places of `all_places`, of different lines: the same for one seed.
+    """Return `count` places, of different lines: the same for one seed.
 
-    More places begin with those of fewer.
+    More places begin with those of fewer, and a line is drawn whatever becomes of the others.
     """
-    dice, shuffled = random.Random(seed), list(lines)
-    dice.shuffle(shuffled)
-    return list(islice(filter(_can_run, map(dice.choice, shuffled)), count))
+    shuffled, seen = list[tuple[bytes, Place]](), Counter[str]()
+    for line in lines:
+        text = f"{seed} {line[0].path} {line[0].first_line}"
+        seen[text] += 1
+        dice = hashlib.sha256(f"{text} {seen[text]}".encode()).digest()
+        shuffled.append((dice, line[int.from_bytes(dice[-4:], "big") % len(line)]))
+    shuffled.sort(key=lambda row: row[0])
+    return list(islice(filter(_can_run, (place for _, place in shuffled)), count))
 
 
-def _lines_of(project: Project, area: str) -> list[list[Place]]:
-    """Return the edits of each line of an area that has any."""
+def lines_of(project: Project, area: str) -> list[list[Place]]:
+    """Return every edit of an area, line by line."""
     found = list[list[Place]]()
     for path in project.sources(area):
         source = (project.root / path).read_bytes()

@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+from typing import TypeVar
 
 from mutation.keeper import TIME_IS_OVER
 
@@ -16,8 +19,11 @@ _KEEPER = Path(__file__).with_name("keeper.py")
 #: Never copied: it is not source, or it is the copies themselves.
 _LEFT_OUT = (".git", ".venv*", ".mutation", "__pycache__", ".*_cache", ".hypothesis")
 
-#: Quick tests that start no Keras and hold no duration to a limit.
-QUICK = "not slow and not serial and not network and (not second_server or smoke)"
+#: Quick tests that hold no duration to a limit.
+QUICK = "not slow and not serial and (not second_server or smoke)"
+
+_Item = TypeVar("_Item")
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,8 @@ class Project:
     """A folder with sources to break, by area, and tests."""
 
     root: Path
-    #: Area -> folder of its sources.
-    areas: Mapping[str, str]
+    #: Area -> its modules and scripts, as patterns from the root. Areas may share none.
+    areas: Mapping[str, tuple[str, ...]]
     #: Where imports look for the sources, for the module that notes blocks.
     import_folder: str
     #: Test files, as patterns from the root.
@@ -34,19 +40,20 @@ class Project:
 
     def sources(self, area: str) -> list[str]:
         """Return the paths of an area's modules and scripts, from the root."""
-        folder = self.root / self.areas[area]
-        found = [*folder.rglob("*.py"), *folder.rglob("*.lua")]
-        return sorted(str(path.relative_to(self.root)) for path in found)
+        return sorted(self._files(self.areas[area]))
 
     def test_files(self) -> list[str]:
         """Return the paths of the test files, from the root, in the order of their patterns."""
-        found = [path for pattern in self.tests for path in sorted(self.root.glob(pattern))]
-        return list(dict.fromkeys(str(path.relative_to(self.root)) for path in found))
+        return self._files(self.tests)
 
     def copy_to(self, folder: Path) -> "Project":
         """Copy everything but caches into a new folder."""
         shutil.copytree(self.root, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT), symlinks=True)
         return Project(folder, self.areas, self.import_folder, self.tests)
+
+    def _files(self, patterns: Sequence[str]) -> list[str]:
+        found = [path for pattern in patterns for path in sorted(self.root.glob(pattern))]
+        return list(dict.fromkeys(str(path.relative_to(self.root)) for path in found))
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,32 @@ class TestRun:
 
     status: int | None
     output: str
+
+
+#: Set when this process is to end: no tests begin, and those that run are ended.
+_stopped = Event()
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+class Stopped(Exception):
+    """The tests were ended before they could say anything."""
+
+
+def side_by_side(
+    do: Callable[[_Item], _Done], items: Sequence[_Item], at_once: int
+) -> Iterator[_Done]:
+    """Yield what `do` returns for each item, some of them at once; ends all tests when it ends."""
+    with ThreadPoolExecutor(at_once) as pool:
+        doing = [pool.submit(do, item) for item in items]
+        try:
+            for done in as_completed(doing):
+                yield done.result()
+        except BaseException:
+            _stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for keeper in list(_running):
+                keeper.terminate()
+            raise
 
 
 def run_tests(root: Path, arguments: Sequence[str], limit_s: float, **variables: str) -> TestRun:
@@ -77,10 +110,16 @@ def run_tests(root: Path, arguments: Sequence[str], limit_s: float, **variables:
                 cwd=root, env=environment | variables, stdin=subprocess.DEVNULL,
                 stdout=file, stderr=file,
             )  # fmt: skip
+            _running.add(keeper)
             try:
+                if _stopped.is_set():
+                    keeper.terminate()
                 status = keeper.wait()
             finally:  # of a run that is stopped
                 keeper.terminate()
                 keeper.wait()
+                _running.discard(keeper)
+        if _stopped.is_set():
+            raise Stopped
         text = output.read_text(errors="replace")
         return TestRun(None if status == TIME_IS_OVER else status, text)

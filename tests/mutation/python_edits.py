@@ -29,6 +29,8 @@ _ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
     ast.Div: ("/", "*"),
 }
 _SWAPPED_NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
+#: By it Numba compiles a function, and a mark is not in its language.
+_COMPILED = re.compile(r"(\w+\.)*(compiled|n?jit)\b")
 _LOGS = re.compile(r"\s*(log|logger|logging|warnings)\.")
 
 
@@ -43,12 +45,24 @@ class PythonSource:
             self._lines.append(self._lines[-1] + len(line))
 
     def blocks(self) -> list[Block]:
-        """Return the blocks of all functions."""
+        """Return the blocks of all functions that can be marked."""
+        nodes = list(ast.walk(self._tree))
+        functions = [
+            one for one in nodes if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        calls = [one for one in nodes if isinstance(one, ast.Call) and one.args]
+        named = {ast.unparse(one.args[0]) for one in calls if _compiles(one.func)}
+        unmarked = {
+            node
+            for function in functions
+            if function.name in named or any(map(_compiles, function.decorator_list))
+            for node in ast.walk(function)
+        }
         return [
             self._block(body)
-            for function in ast.walk(self._tree)
-            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+            for function in functions
             for node in ast.walk(function)
+            if node not in unmarked
             for body in _bodies(node)
         ]
 
@@ -56,6 +70,20 @@ class PythonSource:
         """Return every edit, in the order of the source."""
         found = [edit for node in _walk(self._tree) for edit in self._edits_of(node)]
         return sorted(set(found), key=lambda edit: (edit.start, edit.end, edit.new))
+
+    def names(self, edit: Edit | None = None) -> list[str]:
+        """Return what the module's own statements define: the one that holds an edit, or all."""
+        found = list[str]()
+        for statement in self._tree.body:
+            if edit is None or self._start(statement) <= edit.start < self._end(statement):
+                match statement:
+                    case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                        found.append(statement.name)
+                    case ast.Assign():
+                        found += [one.id for one in statement.targets if isinstance(one, ast.Name)]
+                    case ast.AnnAssign(target=ast.Name(id=name)):
+                        found.append(name)
+        return found
 
     def _block(self, body: list[ast.stmt]) -> Block:
         first, last = body[0], body[-1]
@@ -200,6 +228,10 @@ def _is_talk(node: ast.AST) -> bool:
     return isinstance(node.value, ast.Constant) or (
         isinstance(node.value, ast.Call) and _LOGS.match(ast.unparse(node.value)) is not None
     )
+
+
+def _compiles(function: ast.expr) -> bool:
+    return _COMPILED.match(ast.unparse(function)) is not None
 
 
 def _bodies(node: ast.AST) -> list[list[ast.stmt]]:

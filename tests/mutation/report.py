@@ -1,13 +1,10 @@
-"""Tables of verdicts, by area and by kind of mistake, and the places that nobody noticed."""
+"""A table of verdicts by area, and the places that nobody noticed."""
 
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mutation.run import Outcome, Verdict
-
-_FOUND = (Outcome.CAUGHT, Outcome.TIMED_OUT)
+from mutation.run import FOUND, Outcome, Verdict
 
 #: What was looked at: (path, before, after) -> why it needs no test.
 Accepted = dict[tuple[str, str, str], str]
@@ -24,11 +21,9 @@ def read_accepted(file: Path) -> Accepted:
 def show(verdicts: Sequence[Verdict], accepted: Accepted) -> str:
     """Return the report as text."""
     valid = [verdict for verdict in verdicts if verdict.outcome is not Outcome.INVALID]
-    left = [verdict for verdict in valid if verdict.outcome not in _FOUND]
+    left = [verdict for verdict in valid if verdict.outcome not in FOUND]
     lines = [
-        *_table("area", valid, accepted, _language),
-        "",
-        *_table("mistake", valid, accepted, lambda verdict: verdict.rule),
+        *_table(valid, accepted),
         "",
         f"{len(verdicts) - len(valid)} were no program and do not count.",
     ]
@@ -45,31 +40,19 @@ def show(verdicts: Sequence[Verdict], accepted: Accepted) -> str:
     return "\n".join(lines)
 
 
-def _language(verdict: Verdict) -> str:
-    return f"{verdict.area}, Lua" if verdict.path.endswith(".lua") else verdict.area
-
-
 def _key(verdict: Verdict) -> tuple[str, str, str]:
     return verdict.path, verdict.before, verdict.after
 
 
-def _table(
-    title: str,
-    verdicts: Sequence[Verdict],
-    accepted: Accepted,
-    key: Callable[[Verdict], str],
-) -> Iterable[str]:
-    head = f"{title:24} places  caught  timed out  survived  unreached  accepted  share caught"
-    rows = [head]
-    for name in [*sorted({key(verdict) for verdict in verdicts}), "all"]:
-        some = [one for one in verdicts if name in ("all", key(one))]
-        outcomes = Counter(one.outcome for one in some)
-        looked_at = sum(one.outcome not in _FOUND and _key(one) in accepted for one in some)
-        found = sum(outcomes[outcome] for outcome in _FOUND)
+def _table(verdicts: Sequence[Verdict], accepted: Accepted) -> Iterable[str]:
+    """Yield a table in Markdown; `accepted` counts those of the others that need no test."""
+    yield "| area | places | found | share | unreached | accepted |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for name in [*dict.fromkeys(verdict.area for verdict in verdicts), "all"]:
+        some = [one for one in verdicts if name in ("all", one.area)]
+        left = [one for one in some if one.outcome not in FOUND]
+        found = len(some) - len(left)
+        unreached = sum(one.outcome is Outcome.UNREACHED for one in left)
+        looked_at = sum(_key(one) in accepted for one in left)
         share = f"{found / len(some):.0%}" if some else "-"
-        rows.append(
-            f"{name:24} {len(some):6}  {outcomes[Outcome.CAUGHT]:6}  "
-            f"{outcomes[Outcome.TIMED_OUT]:9}  {outcomes[Outcome.SURVIVED]:8}  "
-            f"{outcomes[Outcome.UNREACHED]:9}  {looked_at:8}  {share:>12}"
-        )
-    return rows
+        yield f"| {name} | {len(some)} | {found} | {share} | {unreached} | {looked_at} |"
