@@ -74,8 +74,8 @@ def an_order(model: str, version: int | None = 2, **changes: object) -> ModelOrd
     return ModelOrder.model_validate(fields | changes)
 
 
-def test_a_model_tells_its_plugin_versions_labels_and_what_is_in_service(
-    client: Client, model: str, store: ModelStore
+def test_a_client_promotes_labels_and_goes_back_and_the_model_tells_of_it(
+    module_cluster: Cluster, client: Client, model: str, store: ModelStore
 ):
     found = client.model(model)
 
@@ -84,12 +84,6 @@ def test_a_model_tells_its_plugin_versions_labels_and_what_is_in_service(
     assert found.labels == {"latest": 3, "production": 1}
     assert [(one.to_version, one.why) for one in found.history()] == [(1, "its first version")]
     assert {"echo", model} <= {one.name for one in client.models()}
-
-
-def test_a_promotion_by_a_client_is_in_service_for_the_next_job_and_in_the_history(
-    client: Client, model: str, store: ModelStore
-):
-    found = client.model(model)
 
     answer = found.promote(2, reason="more accurate")
 
@@ -101,43 +95,22 @@ def test_a_promotion_by_a_client_is_in_service_for_the_next_job_and_in_the_histo
     assert (change.why, change.order_id) == ("more accurate", answer.order_id)
     assert store.labels(model) == {"production": 2, "latest": 3}
 
-
-def test_a_worker_that_has_the_model_loads_the_version_before_it_is_in_service(
-    module_cluster: Cluster, client: Client, model: str
-):
+    # A worker that has the model loads the next version before that is in service.
     (worker,) = module_cluster.workers
-
-    def loaded() -> set[str]:
-        status = worker.status()
-        return set() if status is None else set(status.models_loaded)
-
     client.classify(["a"], model=model).wait(timeout_s=30)
-    wait_until(lambda: f"{model}@1" in loaded(), "version 1 is loaded")
+    wait_until(lambda: f"{model}@2" in worker.known_status().models_loaded, "it is loaded")
 
-    client.model(model).promote("latest")
+    found.promote("latest")
 
-    assert f"{model}@3" in loaded()
+    assert f"{model}@3" in worker.known_status().models_loaded
 
-
-def test_a_rollback_by_a_client_goes_back_and_a_second_one_says_that_there_is_none(
-    client: Client, model: str, store: ModelStore
-):
-    found = client.model(model)
-    found.promote(3)
-
-    answer = found.rollback(reason="worse on Fridays")
-
-    assert (answer.before, answer.in_service) == (3, 1)
-    assert shape_of(store, model) == [(None, 1), (1, 3), (3, 1)]
+    for before, in_service in ((3, 2), (2, 1)):
+        answer = found.rollback(reason="worse on Fridays")
+        assert (answer.before, answer.in_service) == (before, in_service)
+    assert shape_of(store, model) == [(None, 1), (1, 2), (2, 3), (3, 2), (2, 1)]
     assert found.history()[-1].is_rollback
     with pytest.raises(WrongState, match=f"{model}@1 is the first version of {model} in service"):
         found.rollback()
-
-
-def test_a_label_is_moved_and_taken_away_and_jobs_can_name_it(
-    client: Client, model: str, store: ModelStore
-):
-    found = client.model(model)
 
     found.label(2, "best")
 
@@ -232,6 +205,12 @@ def test_what_there_is_not_is_refused_before_anything_is_ordered(client: Client,
         found.promote(2, warm_timeout_s=-1)
     with pytest.raises(InvalidRequest, match="version is True; allowed: a version's number"):
         found.promote(True)
+    with pytest.raises(InvalidRequest, match=f"are both {model}@3; name two versions"):
+        found.compare(3, "latest", [{"text": "a", "label": "a"}])
+    with pytest.raises(InvalidData, match="no record has a label in its field 'stars'"):
+        found.compare(1, 2, [{"text": "a", "label": "a"}], label_field="stars")
+    with pytest.raises(InvalidData, match="no label of the records is a class of either version"):
+        found.compare(1, 2, [{"text": "a", "label": "x"}])
 
 
 def test_the_face_of_asyncio_promotes_and_goes_back(
@@ -267,48 +246,28 @@ def test_two_versions_are_compared_on_records(module_cluster: Cluster, client: C
     assert asyncio.run(compare()) == found.metrics
 
 
-def test_a_comparison_of_what_cannot_be_compared_says_so(client: Client, model: str):
-    found = client.model(model)
-
-    with pytest.raises(InvalidRequest, match=f"are both {model}@3; name two versions"):
-        found.compare(3, "latest", [{"text": "a", "label": "a"}])
-    with pytest.raises(InvalidData, match="no record has a label in its field 'stars'"):
-        found.compare(1, 2, [{"text": "a", "label": "a"}], label_field="stars")
-    with pytest.raises(InvalidData, match="no label of the records is a class of either version"):
-        found.compare(1, 2, [{"text": "a", "label": "x"}])
-
-
 def ledger_of(cluster: Cluster) -> Ledger:
     assert cluster.settings.redis_url is not None
     return Ledger(connect(cluster.settings.redis_url), cluster.settings, lambda route: None)
 
 
-def test_an_order_that_is_sent_twice_is_carried_out_once(
-    module_cluster: Cluster, model: str, store: ModelStore
+@pytest.mark.parametrize("is_made_before", [False, True])
+def test_an_order_that_is_sent_twice_or_whose_worker_died_after_the_change_is_carried_out_once(
+    module_cluster: Cluster, model: str, store: ModelStore, is_made_before: bool
 ):
     orders, order = ledger_of(module_cluster).orders, an_order(model)
+    if is_made_before:
+        store.put_in_service(model, a_change(1, 2, order_id=order.order_id))
 
     orders.place(order, 10)
     wait_until(lambda: orders.answer_to(order.order_id)[0] is not None, "it is answered")
     orders.place(order, 10)
-
-    assert orders.open() == []
-    assert shape_of(store, model) == [(None, 1), (1, 2)]
-
-
-def test_an_order_whose_worker_died_after_the_change_is_answered_and_not_done_twice(
-    module_cluster: Cluster, model: str, store: ModelStore
-):
-    orders, order = ledger_of(module_cluster).orders, an_order(model)
-    store.put_in_service(model, a_change(1, 2, order_id=order.order_id))
-
-    orders.place(order, 10)
-    wait_until(lambda: orders.answer_to(order.order_id)[0] is not None, "it is answered")
 
     answer, worker = orders.answer_to(order.order_id)
     assert answer is not None and answer.failure is None
     assert (answer.before, answer.in_service) == (1, 2)
     assert worker == answer.worker == module_cluster.workers[0].name
+    assert orders.open() == []
     assert shape_of(store, model) == [(None, 1), (1, 2)]
 
 
@@ -457,17 +416,14 @@ def test_commands_on_a_machine_without_the_store_have_a_worker_change_it(
     assert shape_of(store, model) == [(None, 1), (1, 2), (2, 1)]
     assert not (tmp_path / "models").exists()
 
-
-def test_a_command_without_the_store_says_what_the_worker_has_met(
-    elsewhere: dict[str, str], model: str, capsys: pytest.CaptureFixture[str]
-):
-    back = here(capsys, "models", "rollback", model)
+    # It says what the worker has met.
     same = here(capsys, "models", "promote", f"{model}@1")
     alone = here(capsys, "models", "promote", f"{model}@2", "--store-only")
+    back = here(capsys, "models", "rollback", model)
 
-    assert (back.status, back.out) == (2, "")
-    assert back.err.startswith(f"error[wrong_state]: {model}@1 is the first version of {model}")
     assert same.err == (
         f"error[wrong_state]: {model}@1 is in service already; nothing is changed\n"
     )
     assert alone.err.startswith(f"error[unknown_model]: no model named '{model}'.")
+    assert (back.status, back.out) == (2, "")
+    assert back.err.startswith(f"error[wrong_state]: {model}@1 is the first version of {model}")

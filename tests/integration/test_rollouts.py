@@ -80,11 +80,11 @@ def results_of(
     return job.job_id, {result.custom_id: result for result in job.results()}
 
 
-def test_a_canary_answers_its_share_of_the_items_and_each_result_names_its_version(
+def test_a_canary_answers_its_share_of_the_items_is_counted_and_promoted(
     module_cluster: Cluster, client: Client, store: ModelStore, capsys: Capture
 ) -> None:
     model = a_model(store, client)
-    try_version(capsys, model, "--share", "25%")
+    try_version(capsys, model, "--share", "25%", "--reason", "more data")
 
     job_id, results = results_of(client, model)
 
@@ -101,20 +101,31 @@ def test_a_canary_answers_its_share_of_the_items_and_each_result_names_its_versi
     counts = module_cluster.rollout_counts(store, model, 400)
     assert (counts[1].items, counts[2].items) == (400 - len(candidates), len(candidates))
     assert (counts[1].errors, counts[2].errors) == (0, 0)
+    ended = here(capsys, "models", "show", model)
+    assert f"Canary of {model}@2 since " in ended.out
+    assert f"It answers 25% of the items of new jobs on {model}, by " in ended.out
+    shown = here(capsys, "models", "show", model, "--json").json()
+    assert shown["rollout"]["version"] == 2
+    assert sum(one["items"] for one in shown["rollout_counts"]) == 400
 
-
-@pytest.mark.slow
-def test_jobs_that_name_a_version_take_no_part_in_a_canary(
-    client: Client, store: ModelStore, capsys: Capture
-) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, "--share", "50%")
-
+    # Jobs that name a version take no part.
     for ref, version in ((f"{model}@1", 1), (f"{model}@candidate", 2), (f"{model}@latest", 2)):
-        job_id, results = results_of(client, ref)
+        job_id, results = results_of(client, ref, {f"i{number}": "text" for number in range(40)})
         record = client.job(job_id).record()
         assert (record.version, record.rollout) == (version, None)
         assert {result.version for result in results.values()} == {None}
+
+    ended = here(capsys, "models", "promote", f"{model}@2", "--share", "100%")
+
+    assert ended.out == f"{model}@2 is in service, after {model}@1.\n"
+    assert store.rollout(model) is None
+    assert store.labels(model) == {"production": 2, "latest": 2}
+    assert client.classify(["a"], model=model).record().version == 2
+    change = store.history(model)[-1]
+    assert change.rollout is not None
+    assert (change.from_version, change.to_version, change.rollout.version) == (1, 2, 2)
+    assert here(capsys, "models", "rollback", model).status == 0
+    assert store.labels(model)["production"] == 1
 
 
 def test_a_shadow_leaves_the_answers_and_is_counted(
@@ -222,7 +233,7 @@ def test_a_retry_keeps_each_item_with_its_version(
 
 
 @pytest.mark.slow
-def test_rollback_ends_a_canary_for_jobs_that_run_too(
+def test_rollback_ends_a_canary_for_jobs_that_run_too_and_the_candidate_goes_when_they_have_ended(
     client: Client, store: ModelStore, capsys: Capture
 ) -> None:
     model = a_model(store, client)
@@ -237,72 +248,19 @@ def test_rollback_ends_a_canary_for_jobs_that_run_too(
     running.pause()  # so that some units are begun after the command
 
     ended = here(capsys, "models", "rollback", model, "--reason", "not today")
-    assert ended.out == (f"The canary of {model}@2 is ended; {model}@1 answers all items.\n")
+    refused = here(capsys, "models", "rm", f"{model}@2")
     client.resume(running.job_id)
 
+    assert ended.out == (f"The canary of {model}@2 is ended; {model}@1 answers all items.\n")
+    assert refused.err.startswith(
+        f"error[version_in_use]: {model}@2 is what job {running.job_id} runs on: it is not removed."
+    )
     results = [result for result in running.results() if result.ok]
     assert len(results) == 160
     assert {result.output.label[:2] for result in results[-40:]} == {"1:"}
     assert store.history(model)[-1].why == f"canary of {model}@2 aborted: not today"
     assert client.classify(["a"], model=model).record().rollout is None
-
-
-def test_a_canary_is_promoted_and_jobs_that_run_keep_their_share(
-    client: Client, store: ModelStore, capsys: Capture
-) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, "--share", "5%")
-
-    ended = here(capsys, "models", "promote", f"{model}@2", "--share", "100%")
-
-    assert ended.out == f"{model}@2 is in service, after {model}@1.\n"
-    assert store.rollout(model) is None
-    assert store.labels(model) == {"production": 2, "latest": 2}
-    assert client.classify(["a"], model=model).record().version == 2
-    change = store.history(model)[-1]
-    assert change.rollout is not None
-    assert (change.from_version, change.to_version, change.rollout.version) == (1, 2, 2)
-    assert here(capsys, "models", "rollback", model).status == 0
-    assert store.labels(model)["production"] == 1
-
-
-def test_models_show_counts_both_versions(
-    module_cluster: Cluster, client: Client, store: ModelStore, capsys: Capture
-) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, "--share", "25%", "--reason", "more data")
-    results_of(client, model)
-    module_cluster.rollout_counts(store, model, 400)
-
-    ended = here(capsys, "models", "show", model)
-
-    assert f"Canary of {model}@2 since " in ended.out
-    assert f"It answers 25% of the items of new jobs on {model}, by " in ended.out
-    shown = here(capsys, "models", "show", model, "--json").json()
-    assert shown["rollout"]["version"] == 2
-    assert sum(one["items"] for one in shown["rollout_counts"]) == 400
-
-
-@pytest.mark.slow
-def test_a_candidate_is_not_removed_while_a_job_takes_part_in_its_canary(
-    client: Client, store: ModelStore, capsys: Capture
-) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, "--share", "5%")
-    running = client.classify(
-        ["a"] * 240, model=model, parameters={"delay_ms": 50}, max_running_units=1
-    )
-    here(capsys, "models", "rollback", model)
-
-    refused = here(capsys, "models", "rm", f"{model}@2")
-    running.cancel()
-    wait_until(lambda: running.record().state.is_terminal, "it has ended")
-    removed = here(capsys, "models", "rm", f"{model}@2")
-
-    assert refused.err.startswith(
-        f"error[version_in_use]: {model}@2 is what job {running.job_id} runs on: it is not removed."
-    )
-    assert removed.out == f"{model}@2 is removed.\n"
+    assert here(capsys, "models", "rm", f"{model}@2").out == f"{model}@2 is removed.\n"
 
 
 def test_a_program_without_the_store_tries_a_version_and_ends_that(
@@ -333,14 +291,14 @@ def test_a_program_without_the_store_tries_a_version_and_ends_that(
     ]
 
 
-@pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan"), True, "5%"])
-def test_a_share_that_is_none_is_refused_before_anything_is_ordered(
-    share: object, client: Client
-) -> None:
-    model = client.model("echo")
-    with pytest.raises(InvalidRequest) as raised:
-        model.canary(2, share)  # type: ignore[arg-type]
-    assert str(raised.value).endswith("; allowed: a number above 0 and at most 1, such as 0.05.")
+def test_a_share_that_is_none_is_refused_before_anything_is_ordered(client: Client) -> None:
+    model, shares = client.model("echo"), (0, -0.1, 1.1, float("nan"), True, "5%")
+
+    for share in shares:
+        with pytest.raises(InvalidRequest) as raised:
+            model.canary(2, share)  # type: ignore[arg-type]
+        said = str(raised.value)
+        assert said.endswith("; allowed: a number above 0 and at most 1, such as 0.05.")
 
 
 def test_a_machine_without_the_store_tries_a_version_by_the_command(

@@ -54,15 +54,9 @@ def test_a_training_tells_its_story_and_leaves_a_version(cluster, client):
         (2, {"loss": 0.5}),
     ]
     assert store_of(cluster).labels("echo")["candidate"] == record.training.version
-
-
-def test_a_new_version_can_be_used_at_once(client):
-    trained = client.train(RECORDS, model="echo").wait(timeout_s=30).training
-    assert trained is not None
-
-    job = client.classify(["a"], model=f"echo@{trained.version}")
-
-    assert job.wait(timeout_s=30).version == trained.version
+    # The version can be used at once.
+    job = client.classify(["a"], model=f"echo@{record.training.version}")
+    assert job.wait(timeout_s=30).version == record.training.version
 
 
 def test_the_parameters_of_a_preset_hold_where_the_job_names_none(client):
@@ -71,12 +65,8 @@ def test_the_parameters_of_a_preset_hold_where_the_job_names_none(client):
     epochs = [event for event in job.events() if isinstance(event, Epoch)]
 
     assert [epoch.epochs for epoch in epochs] == [1]
-
-
-def test_an_unknown_preset_is_refused_with_those_that_there_are(client):
     with pytest.raises(InvalidParameters) as raised:
         client.train(RECORDS, model="echo", preset="quik")
-
     assert str(raised.value) == (
         "model 'echo' has no preset named 'quik'. Its presets: quick. Did you mean 'quick'?"
     )
@@ -93,42 +83,34 @@ def test_steps_are_reported_a_few_times_a_second_at_most(client):
     assert [step.done for step in steps] == sorted(step.done for step in steps)
 
 
-def test_data_that_cannot_be_learnt_from_fails_the_training_with_its_code(client):
-    job = client.train(["a text without a label"], model="echo")
-
-    with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
-
-    assert raised.value.failure.code == "invalid_data"
-    assert raised.value.failure.message == "no record has a label; at least one is due."
-
-
-def test_a_plugin_that_fails_while_it_trains_fails_the_training(cluster, client):
-    before = store_of(cluster).numbers("echo")
-    job = client.train(RECORDS, model="echo", parameters={"trick": "bug"})
-
-    with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
-
-    assert raised.value.failure.code == "plugin_fault"
-    assert raised.value.failure.message == (
+#: Trainings that fail, with the code and the message.
+FAILURES = (
+    (["a text without a label"], "", "invalid_data", "no record has a label; at least one is due."),
+    (
+        RECORDS,
+        "bug",
+        "plugin_fault",
         "Training echo failed: ValueError: this training was made to fail "
         + place(PLUGIN / "seqd_light.py", 'raise ValueError("this training', "_step")
-        + ". The traceback is in the worker's output."
-    )
+        + ". The traceback is in the worker's output.",
+    ),
+    (RECORDS, "nan", "plugin_fault", "loss"),
+)
+
+
+def test_a_training_that_fails_says_why_leaves_no_version_and_its_events(cluster, client):
+    before = store_of(cluster).numbers("echo")
+
+    for records, trick, code, said in FAILURES:
+        job = client.train(records, model="echo", parameters={"trick": trick})
+        with pytest.raises(JobFailed) as raised:
+            job.wait(timeout_s=30)
+
+        assert raised.value.failure.code == code
+        assert said in raised.value.failure.message
+    # Of the one that diverged:
+    assert [event.metrics for event in job.events() if isinstance(event, Epoch)] == [{}, {}]
     assert store_of(cluster).numbers("echo") == before
-
-
-def test_a_training_that_diverged_fails_and_its_events_stay_readable(client):
-    job = client.train(RECORDS, model="echo", parameters={"trick": "nan"})
-
-    events = list(job.events())
-
-    assert [event.metrics for event in events if isinstance(event, Epoch)] == [{}, {}]
-    failure = job.record().failure
-    assert failure is not None
-    assert failure.code == "plugin_fault"
-    assert "loss" in failure.message
 
 
 @pytest.mark.serial
@@ -210,26 +192,11 @@ def test_a_damaged_version_fails_its_jobs_and_no_others(cluster, client):
 
 
 @pytest.mark.slow
-def test_a_label_that_cannot_be_moved_fails_the_training_with_that_reason(empty_cluster):
-    empty_cluster.start_ready()
+def test_a_damaged_version_costs_a_start_one_line_and_damaged_labels_a_training_its_version(
+    empty_cluster,
+):
     folder = empty_cluster.settings.store_dir / "echo"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "labels.json").write_text("[]")
-
-    job = empty_cluster.client().train(RECORDS, model="echo", labels=["candidate"])
-
-    with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
-    assert raised.value.failure.code == "artifact_damaged"
-    assert raised.value.failure.message.endswith(
-        "labels.json is not an object of version numbers. Mend or remove it"
-    )
-
-
-@pytest.mark.slow
-def test_a_damaged_version_costs_a_starting_worker_one_line_of_its_log(empty_cluster):
-    version = empty_cluster.settings.store_dir / "echo" / "1"
-    content = version / "echo.json"
+    content = folder / "1" / "echo.json"
     content.chmod(0o644)
     content.write_text('{"records": 9}')
 
@@ -237,3 +204,13 @@ def test_a_damaged_version_costs_a_starting_worker_one_line_of_its_log(empty_clu
 
     assert "ERROR seqd.worker.child model echo could not be warmed up: " in log
     assert "Traceback" not in log
+
+    (folder / "labels.json").write_text("[]")
+    job = empty_cluster.client().train(RECORDS, model="echo", labels=["candidate"])
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
+
+    assert raised.value.failure.code == "artifact_damaged"
+    assert raised.value.failure.message.endswith(
+        "labels.json is not an object of version numbers. Mend or remove it"
+    )
