@@ -46,10 +46,10 @@ use_checkout()
 # Some tests import Celery, which reads its variables then.
 remove_celery_variables()
 
-# A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; so would
-# every process that a test starts be, which then could not be ended as a person ends it. A handler
-# of ours keeps this process safe as before, and is not handed on.
-for number in (signal.SIGINT, signal.SIGHUP):
+# A shell starts what runs in its background with SIGINT and SIGQUIT ignored, and nohup with SIGHUP;
+# so would every process that a test starts be, which then could not be ended as a person ends it. A
+# handler of ours keeps this process safe as before, and is not handed on.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
 
