@@ -34,15 +34,15 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-worker-start bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile model mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-worker-start bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
 	@echo "make test      install the test tools too and run the suite, in about 9 minutes; on another"
 	@echo "               interpreter: make test PYTHON=python3.13"
 	@echo "make test-all  that, and what takes longer or needs several Pythons; about 35 minutes"
-	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases, a soak,"
-	@echo "               a million vectors"
+	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases, half an hour"
+	@echo "               beside the ledger's model, a soak, a million vectors"
 	@echo "make test-gpu  what needs an NVIDIA GPU; in an environment of its own, $(GPU_VENV)"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
@@ -52,6 +52,7 @@ help:
 	@echo "make chaos-light chaos-reviews     one of the two"
 	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any, and walk"
 	@echo "               through the ledger at random; about 2 minutes"
+	@echo "make model     take walks over the ledger beside its model for MINUTES=$(MINUTES), from SEED=$(SEED) on"
 	@echo "make soak      half an hour of mixed work (now: MINUTES=$(MINUTES)): does anything grow? A table,"
 	@echo "               and soak.png"
 	@echo "make mutate    break PLACES=$(PLACES) places of each area of the code, drawn by SEED, in a copy,"
@@ -107,7 +108,7 @@ test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
 	$(MAKE) --no-print-directory smoke-all
 
 test-long: SEEDS = 1 2 3 4 5
-test-long: chaos hostile soak vectors
+test-long: chaos hostile model soak vectors
 
 # A million vectors of 256 numbers beside a million labels: speed, bytes in Redis, memory.
 vectors:
@@ -157,6 +158,9 @@ soak: $(VENV)/dev.stamp
 
 hostile: $(VENV)/dev.stamp
 	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
+
+model: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m model --minutes $(MINUTES) --seed $(SEED)
 
 # By hand, on a machine that does nothing else; MUTATE has more options, see MUTATE=--help.
 mutate: $(VENV)/dev.stamp

@@ -1,16 +1,18 @@
 """A Redis server whose clock a test may step; a plugin that `conftest` loads.
 
     clock_server     one for this test alone, by Debian's libfaketime; skips where that is missing
+    each_clock_server   one for the tests of a file, of each kind and version that is installed
 
 Only `TIME` and what hangs on it are stepped: the server's own waits go by the monotonic clock.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from redis_fixtures import PrivateServer
+from redis_fixtures import PrivateServer, server_binaries
 from seqd.local.redis_binaries import ServerBinary, find_server_binaries
 
 #: Where Debian, and a build from source, put the library.
@@ -48,18 +50,37 @@ class ClockServer(PrivateServer):
     def step(self, seconds: float) -> None:
         """Step its clock forward, or back; holds from the next command on, and over restarts."""
         self._ahead_s += seconds
+        self._write(f"{self._ahead_s:+.3f}")
+
+    def hold(self, at_ms: int) -> None:
+        """Have its clock stand still at a time, until it is stepped or held at another one."""
+        at = datetime.fromtimestamp(at_ms // 1_000)  # noqa: DTZ006 - the library reads local time
+        self._write(f"{at:%Y-%m-%d %H:%M:%S}.{at_ms % 1_000:03d}")
+
+    def _write(self, time: str) -> None:
         # Replaced in one go: the server reads it whenever it asks for the time.
         new = self._offset.with_suffix(".new")
-        new.write_text(f"{self._ahead_s:+.3f}\n")
+        new.write_text(f"{time}\n")
         new.replace(self._offset)
 
 
 @pytest.fixture
 def clock_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockServer]:
+    yield from _running(find_server_binaries()[0], tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture(scope="module", params=server_binaries())
+def each_clock_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClockServer]:
+    yield from _running(request.param, tmp_path_factory.mktemp("clock"))
+
+
+def _running(binary: ServerBinary, folder: Path) -> Iterator[ClockServer]:
     library = find_library()
     if library is None:
         pytest.skip("libfaketime is not installed here: apt-get install faketime")
-    server = ClockServer(find_server_binaries()[0], tmp_path_factory.mktemp("clock"), library)
+    server = ClockServer(binary, folder, library)
     try:
         server.start()
         yield server

@@ -453,6 +453,7 @@ class JobSteps(Generic[Output]):
 
     def merged_results(self) -> "Reading[Result[Output]]":
         """Give the results with those of later retries in the place of the errors."""
+        yield from self._record_of_items()
         chain = [self]
         whole = yield from self.ledger.jobs.continued.steps(self.job_id)
         # A later retry may have items that an earlier one left out.

@@ -1,0 +1,526 @@
+"""The state of the reference ledger, and the transitions that its operations share.
+
+Plain data, and no Redis: what is counted, such as a tenant's account, is added up from the jobs
+whenever somebody asks. Times are milliseconds of the server's clock, which the test holds.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from seqd_schemas import (
+    Counts,
+    Failure,
+    Item,
+    ItemChunk,
+    ItemError,
+    ItemErrorCode,
+    ItemFailure,
+    ItemSuccess,
+    Job,
+    JobState,
+    Priority,
+    TenantLimits,
+    TrainingResult,
+)
+
+Result = ItemSuccess | ItemFailure
+
+#: What an event must say: attributes by name.
+Event = dict[str, object]
+
+#: Bytes of results up to which a job of one unit is kept in one key, and what it counts as then.
+SMALL_RESULTS_BYTES = 512
+SMALL_JOB_BYTES = 450
+#: What any other ended job counts as beside its content, and each of its events.
+LARGE_JOB_BYTES = 2_500
+EVENT_BYTES = 200
+
+#: How long an ended job is kept at least when memory is short.
+MIN_KEPT_MS = 60_000
+
+#: Bytes of text deltas that a job keeps, and what an entry takes beside its content.
+STREAM_BYTES = 1_024
+DELTA_ENTRY_BYTES = 64
+DELTAS_MS = 3_600_000
+
+#: How long the events of a small job are kept.
+SMALL_EVENTS_MS = 30_000
+
+PROGRESS_EVERY_MS = 250
+MAX_BACKOFF_MS = 600_000
+MAX_NOTICE_MS = 3_600_000
+DAY_MS = 86_400_000
+MAX_PLUGIN_VERSIONS = 8
+
+EXPIRED = Failure(code="expired", message="", retryable=True)
+
+
+class Refused(Exception):
+    """The operation raises an error of this code, and changes nothing."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Sizes(Protocol):
+    """How many bytes things take in Redis."""
+
+    def of_input(self, chunk: ItemChunk) -> int:
+        """Return the bytes of a unit's input."""
+
+    def of_results(self, results: Sequence[Result]) -> int:
+        """Return the bytes of a unit's results."""
+
+    def of_request(self, request: Job) -> int:
+        """Return the bytes of a request."""
+
+
+@dataclass
+class Limits:
+    """The operator's limits."""
+
+    tenant_jobs: int
+    tenant_items: int
+    tenant_bytes: int
+    tenant_kept_bytes: int
+    results_ttl_s: int
+    job_units: int
+    #: True while Redis has too little memory for new work.
+    is_short: bool = False
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A unit as a claim gave it to a worker; the attempt is its fencing token."""
+
+    job_id: str
+    name: str
+    attempt: int
+    worker: str
+    items: tuple[Item, ...]
+    first_index: int
+
+
+@dataclass(eq=False)
+class Unit:
+    """A unit of work, or a part: `todo`, `leased`, `waiting` (backs off), `done`, `undone`."""
+
+    name: str
+    first_index: int
+    items: tuple[Item, ...]
+    input_bytes: int = 0
+    place: str = "todo"
+    attempt: int = 0
+    crashes: int = 0
+    worker: str = ""
+    #: When its lease or its back-off runs out.
+    until_ms: int = 0
+    results: tuple[Result, ...] = ()
+    #: What it counts for, where that is not the number of its items.
+    counts_for: int | None = None
+
+    @property
+    def chunk(self) -> ItemChunk:
+        """Its input."""
+        return ItemChunk(first_index=self.first_index, items=self.items)
+
+    @property
+    def size(self) -> int:
+        """How many items it counts for."""
+        return len(self.items) if self.counts_for is None else self.counts_for
+
+    @property
+    def is_part(self) -> bool:
+        """True of a part of a unit that was split."""
+        return ":" in self.name
+
+    def free(self, place: str, until_ms: int = 0) -> None:
+        """End its lease."""
+        self.place, self.worker, self.until_ms = place, "", until_ms
+
+
+@dataclass(eq=False)
+class ModelJob:
+    """A job."""
+
+    job_id: str
+    request: Job
+    version: int | None
+    unit_items: int
+    created_ms: int
+    sealed: bool
+    #: Units in order; each is a list of its parts, or of itself.
+    units: list[list[Unit]] = field(default_factory=list)
+    state: JobState = JobState.QUEUED
+    #: Token of the upload that owns it; '' where none does.
+    owner: str = ""
+    max_units: int = 1_000
+    ttl_s: int = 0
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    expires_ms: int | None = None
+    #: Items that its end left undone.
+    undone: int = 0
+    failure: Failure | None = None
+    plugin_versions: tuple[str, ...] = ()
+    #: What a training made, and its checkpoints, the newest first.
+    training: TrainingResult | None = None
+    checkpoints: list[str] = field(default_factory=list)
+    continued_by: str | None = None
+    continues: str | None = None
+    #: The open job that needs what is kept of this one.
+    held_by: str | None = None
+    is_small: bool = False
+    #: Bytes of results, and once it has ended, of all that is kept.
+    kept_bytes: int = 0
+    events: list[Event] = field(default_factory=list)
+    #: Bytes of each text delta that is kept; and their sum when one was written last.
+    deltas: list[int] = field(default_factory=list)
+    delta_bytes: int = 0
+    deltas_until_ms: int = 0
+    progress_ms: int = -(10**9)
+    #: When a warning of its end, or of that of its results, is due: (time, what).
+    warning: tuple[int, str] | None = None
+    #: True where a queue may still have it though nothing of it can be claimed.
+    may_linger: bool = False
+    #: True once it had as many units under way as it may.
+    was_capped: bool = False
+    #: Units and parts that were replaced by others.
+    split: list[Unit] = field(default_factory=list)
+
+    @property
+    def tenant(self) -> str:
+        """On whose account it runs."""
+        return self.request.tenant
+
+    @property
+    def model(self) -> str:
+        """The name of its model."""
+        return self.request.model.partition("@")[0]
+
+    @property
+    def is_open(self) -> bool:
+        """True until it has ended."""
+        return not self.state.is_terminal
+
+    @property
+    def parts(self) -> Iterator[Unit]:
+        """All units in order, of those that were split their parts."""
+        return (part for parts in self.units for part in parts)
+
+    @property
+    def leased(self) -> int:
+        """How many units are under way."""
+        return sum(part.place == "leased" for part in self.parts)
+
+    @property
+    def items(self) -> list[Item]:
+        """All items in order."""
+        return [item for part in self.parts for item in part.items]
+
+    @property
+    def results(self) -> Iterator[Result]:
+        """All results in order that are committed."""
+        return (result for part in self.parts for result in part.results)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of input that wait, or were left."""
+        return sum(part.input_bytes for part in self.parts if part.place != "done")
+
+    @property
+    def counts(self) -> Counts:
+        """Its items by outcome."""
+        total = sum(part.size for part in self.parts)
+        results = list(self.results)
+        succeeded = sum(isinstance(result, ItemSuccess) for result in results)
+        made = int(self.training is not None)
+        has_expired = self.state is JobState.EXPIRED
+        return Counts(
+            total=total,
+            succeeded=succeeded + made,
+            errored=len(results) - succeeded,
+            cancelled=0 if has_expired else self.undone,
+            expired=self.undone if has_expired else 0,
+            processing=total - len(results) - made - self.undone,
+        )
+
+    @property
+    def units_done(self) -> int:
+        """How many units are committed as a whole."""
+        return sum(all(part.place == "done" for part in parts) for parts in self.units)
+
+    @property
+    def kept_until_ms(self) -> int | None:
+        """Until when it is kept; None while it is open, or held."""
+        if self.ended_ms is None or self.held_by is not None:
+            return None
+        return self.ended_ms + self.ttl_s * 1_000
+
+    def unit(self, name: str) -> Unit | None:
+        """Return a unit or part by its name; None where there is none (any more)."""
+        return next((part for part in self.parts if part.name == name), None)
+
+    def whole(self, name: str) -> list[Unit]:
+        """Return the parts of the unit that a name belongs to; none where there is no such unit."""
+        number = number_of(name)
+        return self.units[number] if number < len(self.units) else []
+
+    def next_unit(self) -> Unit | None:
+        """Return the unit that is claimed next: the lowest number, of parts by name."""
+        todo = [part for part in self.parts if part.place == "todo"]
+        return min(todo, key=lambda part: (number_of(part.name), part.name), default=None)
+
+
+def number_of(name: str) -> int:
+    """Return the number of the unit that a name belongs to; that of a training is its only one."""
+    number = name.partition(":")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is left on a tenant's account of a job whose time to live has passed."""
+
+    tenant: str
+    kept_bytes: int
+    #: From when on it must not count any more, once somebody has looked.
+    gone_ms: float
+
+
+class Ledger:
+    """All jobs, and what the whole fleet shares."""
+
+    def __init__(self, now_ms: int, limits: Limits, sizes: Sizes) -> None:
+        self.now_ms = now_ms
+        self.limits = limits
+        self.sizes = sizes
+        self.jobs: dict[str, ModelJob] = {}
+        self.own_limits: dict[str, TenantLimits] = {}
+        self.paused_models: set[str] = set()
+        self.disabled_models: set[str] = set()
+        #: How often somebody let a model go on, which tells all its workers.
+        self.resumed_models = 0
+        #: Jobs that an idempotency key of a tenant stands for.
+        self.keys: dict[tuple[str, str], str] = {}
+        self.past: list[Past] = []
+        #: Items, and trainings, that tenants have used by day.
+        self.usage: dict[tuple[int, str, str], int] = {}
+        #: Dead letters, the oldest first: what each must say.
+        self.failures: list[Event] = []
+
+    # Finding.
+
+    def job(self, job_id: str) -> ModelJob:
+        """Return a job that is kept. Raises Refused."""
+        if job_id not in self.jobs:
+            raise Refused("unknown_job")
+        return self.jobs[job_id]
+
+    def of_tenant(self, tenant: str) -> Iterator[ModelJob]:
+        """All jobs of a tenant that are kept."""
+        return (job for job in self.jobs.values() if job.tenant == tenant)
+
+    def open_of(self, tenant: str) -> list[ModelJob]:
+        """All jobs of a tenant that have not ended."""
+        return [job for job in self.of_tenant(tenant) if job.is_open]
+
+    def listed(self, jobs: Iterable[ModelJob] | None = None) -> list[ModelJob]:
+        """Return jobs as a list shows them: the newest first."""
+        chosen = self.jobs.values() if jobs is None else jobs
+        return sorted(chosen, key=lambda job: (job.created_ms, job.job_id), reverse=True)
+
+    def open_continuation(self, job: ModelJob) -> ModelJob | None:
+        """Return the job that continues one, where it is kept and has not ended."""
+        later = self.jobs.get(job.continued_by or "")
+        return later if later is not None and later.is_open else None
+
+    # Time.
+
+    def step(self, milliseconds: int) -> None:
+        """Let time pass. What Redis forgets by itself goes."""
+        self.now_ms += milliseconds
+        for job in list(self.jobs.values()):
+            until_ms = job.kept_until_ms
+            if until_ms is not None and self.now_ms > until_ms:
+                # Buckets of an account end later than their jobs: a tenth of their time at most.
+                span_ms = 1_000 * job.ttl_s
+                self.past.append(Past(job.tenant, job.kept_bytes, until_ms + span_ms / 10))
+                self.forget(job)
+
+    def forget(self, job: ModelJob) -> None:
+        """Take a job out, and its idempotency key."""
+        del self.jobs[job.job_id]
+        for key, job_id in list(self.keys.items()):
+            if job_id == job.job_id:
+                del self.keys[key]
+
+    # What happens to jobs.
+
+    def emit(self, job: ModelJob, name: str, told: Event | None = None) -> None:
+        """Add an event to a job, which tells its counts where nothing else is said."""
+        of_job = {"counts": job.counts} if told is None else told
+        job.events.append({"event": name, "at_ms": self.now_ms, **of_job})
+
+    def stop(self, job: ModelJob, state: JobState, failure: Failure | None = None) -> None:
+        """End a job before its work is done."""
+        job.undone = job.counts.processing
+        job.failure = failure
+        self._end(job, state)
+
+    def complete_if_done(self, job: ModelJob) -> bool:
+        """End a job that has nothing left to do; return True where it did."""
+        if not job.sealed or job.units_done < len(job.units):
+            return False
+        self._end(job, JobState.COMPLETED)
+        return True
+
+    def _end(self, job: ModelJob, state: JobState) -> None:
+        job.state, job.ended_ms, job.owner = state, self.now_ms, ""
+        for part in job.parts:
+            if part.place != "done":
+                part.free("undone")
+        told: dict[str, object] = {"counts": job.counts}
+        if state is JobState.COMPLETED:
+            told |= {"training": job.training, "plugin_versions": job.plugin_versions}
+        if job.failure is not None:
+            told["failure"] = job.failure.code
+        self.emit(job, state.value, told)
+        self._let_go_continued(job)
+        if job.is_small:
+            job.kept_bytes += SMALL_JOB_BYTES
+            job.warning = job.expires_ms = None
+            return
+        left = 0 if state is JobState.COMPLETED else job.pending_bytes + job.delta_bytes
+        job.kept_bytes += LARGE_JOB_BYTES + self.sizes.of_request(job.request) + left
+        job.kept_bytes += EVENT_BYTES * len(job.events)
+        self.warn_before(job, "results", self.now_ms + 1_000 * job.ttl_s, 1_000 * job.ttl_s)
+
+    def warn_before(self, job: ModelJob, what: str, ends_ms: int, span_ms: int) -> None:
+        """Have somebody warned when a tenth of the time is left."""
+        job.warning = (ends_ms - min(span_ms // 10, MAX_NOTICE_MS), what)
+
+    def requeue(self, unit: Unit, *, crashed: bool, backoff_ms: int) -> bool:
+        """End a lease or a back-off; return True where the unit is claimable now."""
+        wait_ms = 0
+        if crashed:
+            unit.crashes += 1
+            if unit.crashes > 1:
+                wait_ms = min(backoff_ms * 2 ** (unit.crashes - 2), MAX_BACKOFF_MS)
+        unit.free("waiting" if wait_ms else "todo", self.now_ms + wait_ms if wait_ms else 0)
+        return not wait_ms
+
+    # Jobs that another one continues.
+
+    def chain_before(self, job: ModelJob) -> Iterator[ModelJob]:
+        """Yield the jobs that a job continues, the last one first."""
+        later = job
+        while (earlier := self.jobs.get(later.continues or "")) is not None:
+            if earlier.continued_by != later.job_id:
+                return
+            yield earlier
+            later = earlier
+
+    def hold_continued(self, job: ModelJob) -> None:
+        """Keep what an open job continues until it has ended."""
+        for earlier in self.chain_before(job):
+            if earlier.is_small:
+                earlier.is_small = False
+                if self.are_events_gone(earlier):
+                    earlier.events = []
+                    self.emit(earlier, "completed")
+            earlier.held_by = job.job_id
+            span_ms = 1_000 * earlier.ttl_s
+            self.warn_before(earlier, "results", self.now_ms + span_ms, span_ms)
+
+    def _let_go_continued(self, job: ModelJob) -> None:
+        for earlier in self.chain_before(job):
+            if earlier.held_by == job.job_id and earlier.ended_ms is not None:
+                earlier.held_by = None
+                span_ms = 1_000 * earlier.ttl_s
+                age_s = -(-(self.now_ms - earlier.ended_ms) // 1_000)
+                earlier.ttl_s = max(earlier.ttl_s, age_s + job.ttl_s)
+                until_ms = earlier.ended_ms + 1_000 * earlier.ttl_s
+                self.warn_before(earlier, "results", until_ms, span_ms)
+
+    def are_events_gone(self, job: ModelJob) -> bool:
+        """True of a small job whose events were kept long enough."""
+        kept_ms = min(SMALL_EVENTS_MS, 1_000 * job.ttl_s)
+        return job.is_small and job.ended_ms is not None and self.now_ms > job.ended_ms + kept_ms
+
+    # What can be seen.
+
+    def results_of(self, job: ModelJob, offset: int = 0) -> list[Result]:
+        """Return what a reader gets who does not wait, from a place on.
+
+        Who begins behind the first unit needs none of those in front.
+        """
+        shown: list[Result] = []
+        skipped = 0 if offset < job.unit_items else offset
+        for parts in job.units:
+            size = sum(part.size for part in parts)
+            if skipped >= size:
+                skipped, offset = skipped - size, offset - size
+                continue
+            if job.is_open and not all(part.place == "done" for part in parts):
+                break
+            skipped = 0
+            for part in parts:
+                shown += part.results if part.place == "done" else _undone(job, part)
+        return shown[offset:]
+
+    def events_of(self, job: ModelJob) -> list[Event]:
+        """Return the events that a reader gets who begins at the first."""
+        if not self.are_events_gone(job):
+            return job.events
+        told = {"counts": job.counts, "plugin_versions": job.plugin_versions}
+        return [{"event": "completed", "at_ms": job.ended_ms, **told}]
+
+    def deltas_of(self, job: ModelJob) -> list[int]:
+        """Return the bytes of the text deltas that are kept of a job, the oldest first."""
+        is_gone = job.state is JobState.COMPLETED or self.now_ms > job.deltas_until_ms
+        return [] if is_gone else job.deltas
+
+    def limit_of(self, tenant: str, name: str) -> int:
+        """Return a limit that holds for a tenant: its own, or the operator's."""
+        own = getattr(self.own_limits.get(tenant, TenantLimits()), name)
+        shared = name if name == "results_ttl_s" else f"tenant_{name}"
+        return int(getattr(self.limits, shared) if own is None else own)
+
+    def priorities_of(self, tenant: str) -> tuple[Priority, ...]:
+        """Return the priorities that a tenant may use."""
+        return self.own_limits.get(tenant, TenantLimits()).priorities or tuple(Priority)
+
+    def is_model_paused(self, job: ModelJob) -> bool:
+        """True where an operator has paused or disabled the model; a training runs on none."""
+        is_held_up = job.model in self.paused_models | self.disabled_models
+        return job.version is not None and is_held_up
+
+    def note_use(self, tenant: str, count: int, what: str = "items") -> None:
+        """Count what a tenant has used today, in UTC."""
+        key = self.now_ms // DAY_MS, tenant, what
+        self.usage[key] = self.usage.get(key, 0) + count
+
+    def waiting_items(self, tenant: str) -> int:
+        """Return how many items of a tenant's open jobs are to be done."""
+        return sum(job.counts.processing for job in self.open_of(tenant))
+
+    def waiting_bytes(self, tenant: str) -> int:
+        """Return the bytes of input of a tenant's open jobs."""
+        return sum(job.pending_bytes for job in self.open_of(tenant))
+
+    def kept_bytes(self, tenant: str) -> int:
+        """Return the bytes of all results and ended jobs of a tenant."""
+        return sum(job.kept_bytes for job in self.of_tenant(tenant))
+
+
+def _undone(job: ModelJob, unit: Unit) -> list[Result]:
+    is_late = job.state is JobState.EXPIRED
+    error = ItemError(
+        code=ItemErrorCode.EXPIRED if is_late else ItemErrorCode.CANCELLED,
+        message=f"The job ended as {job.state} before this item had its turn. Send it again.",
+        retryable=True,
+    )
+    return [ItemFailure(custom_id=item.custom_id, error=error, attempts=0) for item in unit.items]
