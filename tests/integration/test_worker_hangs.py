@@ -13,7 +13,7 @@ from seqd.doctor.server import Server
 from seqd.errors import JobFailed
 from seqd.ledger import connect
 from seqd.serving import shown_state
-from seqd_schemas import ChildDeath, DeathCause, ItemFailure, ItemSuccess, Log, WorkerState
+from seqd_schemas import ChildDeath, DeathCause, ItemFailure, ItemSuccess, Log
 from worker_fixtures import Cluster, LiveWorker, ask, probe, wait_until
 
 pytestmark = pytest.mark.processes
@@ -25,47 +25,58 @@ SAID = {
     "keeps the interpreter's lock",
 }
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("trick", "cause", "who_ended_it", "function"),
-    [
-        ("spin", DeathCause.HANG, "plugin hung: ", "_spins"),
-        ("hold", DeathCause.WATCHDOG, "child hung: pid=", "_holds_the_interpreter"),
-        ("sleep", DeathCause.HANG, "plugin hung: ", "_sleeps"),
-    ],
+#: Texts of which the last hangs, the cause, who ends the child, where it stood, and how often.
+HUNG = (
+    (["t0", "spin"], DeathCause.HANG, "plugin hung: ", "_spins", 2),
+    (["hold"], DeathCause.WATCHDOG, "child hung: pid=", "_holds_the_interpreter", 1),
+    (["sleep"], DeathCause.HANG, "plugin hung: ", "_sleeps", 1),
 )
-def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
-    empty_cluster: Cluster, trick: str, cause: DeathCause, who_ended_it: str, function: str
-) -> None:
-    # A sound process that waits for a processor on a busy machine must not be taken for one.
-    worker = empty_cluster.start_ready(max_silent_s=2.0)
-
-    job = empty_cluster.client().classify(["t0", trick], model="echo")
-    results = list(job.results())
-
-    assert isinstance(results[0], ItemSuccess)
-    assert isinstance(results[1], ItemFailure)
-    assert results[1].error.code == "worker_crashed"
-    where = rf"{SAID[cause]}; it stood in seqd_light\.py, line \d+, in {function}\."
-    assert re.search(where, results[1].error.message)
-    # Once with its neighbour, once alone.
-    assert worker.whole_log().count(who_ended_it) == 2
-    log = worker.whole_log()
-    stack = rf"stack of pid=\d+ thread=MainThread: .*seqd_light\.py:\d+ {function} < "
-    assert re.search(stack, log)
-    assert re.search(r"stack of pid=\d+ thread=seqd-leases: ", log)
-    assert log.count(f" cause={cause}: ") == 2
-    warnings = [event for event in job.events() if isinstance(event, Log)]
-    assert all(re.search(where, one.message) for one in warnings)
-    assert {(one.cause, one.worker) for one in warnings} == {(cause, worker.name)}
-    assert job.record().counts.errored == 1
-    wait_until(lambda: len(deaths_of(worker)) == 2, "its record tells of both")
-    assert [death.cause for death in deaths_of(worker)] == [cause, cause]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # what waits for a processor does not count, so it takes longer then
+def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: Cluster) -> None:
+    # A sound process that waits for a processor on a busy machine must not be taken for one.
+    worker = empty_cluster.start_ready(max_silent_s=2.0, max_attempts=1)
+    client = empty_cluster.client()
+
+    for texts, cause, who_ended_it, function, times in HUNG:
+        job = client.classify(texts, model="echo")
+        *sound, failure = job.results()
+
+        assert all(isinstance(result, ItemSuccess) for result in sound)
+        where = rf"{SAID[cause]}; it stood in seqd_light\.py, line \d+, in {function}\."
+        assert isinstance(failure, ItemFailure)
+        assert failure.error.code == "worker_crashed"
+        assert re.search(where, failure.error.message)
+        assert job.record().counts.errored == 1
+        warnings = [event for event in job.events() if isinstance(event, Log)]
+        assert len(warnings) == times
+        assert all(re.search(where, one.message) for one in warnings)
+        assert {(one.cause, one.worker) for one in warnings} == {(cause, worker.name)}
+        stack = rf"stack of pid=\d+ thread=MainThread: .*seqd_light\.py:\d+ {function} < "
+        assert len(re.findall(stack, worker.whole_log())) == times
+        assert who_ended_it in worker.whole_log()
+    assert re.search(r"stack of pid=\d+ thread=seqd-leases: ", worker.whole_log())
+    causes = [cause for _, cause, _, _, times in HUNG for _ in range(times)]
+    assert re.findall(r" cause=(\w+): ", worker.whole_log()) == causes
+    wait_until(
+        lambda: [one.cause for one in deaths_of(worker)] == causes, "its record tells of all"
+    )
+
+    training = client.train(
+        [{"text": "a", "label": "pos"}], model="echo", parameters={"trick": "spin"}
+    )
+    with pytest.raises(JobFailed) as raised:
+        training.wait(timeout_s=40)
+
+    assert re.search(
+        rf"The last time: {SAID[DeathCause.HANG]}; it stood in seqd_light\.py, line \d+, in "
+        r"_spins\.$",
+        raised.value.failure.message,
+    )
+
+
+@pytest.mark.slow
 def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succeed(
     empty_cluster: Cluster,
 ) -> None:
@@ -95,112 +106,70 @@ def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succe
 
 
 @pytest.mark.slow
-def test_a_training_that_hangs_fails_with_where_it_stood(empty_cluster: Cluster) -> None:
-    empty_cluster.start_ready(max_attempts=1, max_silent_s=1.0)
-    records = [{"text": "a", "label": "pos"}]
-
-    job = empty_cluster.client().train(records, model="echo", parameters={"trick": "spin"})
-
-    with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=40)
-    assert re.search(
-        r"The last time: The plugin did not ask whether to stop for \d+ s; it stood in "
-        r"seqd_light\.py, line \d+, in _spins\.$",
-        raised.value.failure.message,
-    )
-
-
-@pytest.mark.slow
-def test_the_probe_is_green_during_a_long_unit_and_red_once_the_child_stands_still(
+def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_crash(
     empty_cluster: Cluster,
 ) -> None:
-    worker = empty_cluster.start_ready(lease_s=3.0, heartbeat_s=0.3)
-    client = empty_cluster.client()
-    job = client.classify(["t"], model="echo", parameters={"delay_ms": 60_000})
-    wait_until(lambda: state_of(worker) is WorkerState.BUSY, "the unit is under way")
+    lease_s = 2.0
+    worker = empty_cluster.start_ready(lease_s=lease_s, max_silent_s=1.0, heartbeat_s=0.3)
     child = worker.child_pid()
+    job = empty_cluster.client().classify(["held"], model="echo")
+    empty_cluster.wait_for_holder(job.job_id, [worker])
 
-    time.sleep(4.0)  # Longer than a lease, all of it inside one call of the plugin.
+    # The probe is green during a unit that is longer than a lease, in one call of the plugin.
+    time.sleep(2 * lease_s)
     during = probe(worker)
-    os.kill(child, signal.SIGSTOP)
-    wait_until(lambda: probe(worker).returncode != 0, "the probe is red")
-    stopped = probe(worker)
-    os.kill(child, signal.SIGCONT)
-    wait_until(lambda: probe(worker).returncode == 0, "the probe is green again")
 
     assert (during.returncode, during.stderr) == (0, "")
     assert during.stdout.startswith(f"Worker {worker.name}, process {child}, heartbeat ")
-    assert stopped.returncode == 1
-    assert stopped.stderr.startswith(f"Worker {worker.name}, process {child}, heartbeat ")
-    assert stopped.stderr.endswith(" s ago; allowed: 3 s (SEQD_LEASE_S).\n")
-    job.cancel()
 
-
-@pytest.mark.slow
-def test_the_probe_says_where_it_looked_when_there_is_no_such_worker(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready()
-    assert worker.stop() == 0
-
-    answer = probe(worker)
-
-    assert answer.returncode == 1
-    assert answer.stderr == (
-        f"No worker {worker.name} has a heartbeat in {empty_cluster.settings.data_dir / 'run'}: it "
-        "has not started yet, it has ended, or it has another SEQD_DATA_DIR or --name.\n"
-    )
-
-
-@pytest.mark.slow
-def test_a_worker_that_was_frozen_longer_than_a_hang_is_allowed_keeps_its_child(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready(max_silent_s=1.0, heartbeat_s=0.3)
-    child = worker.child_pid()
-
-    worker.freeze()
-    time.sleep(4.0)  # Hung children are ended after 1.6 s.
-    worker.thaw()
-    job = empty_cluster.client().classify(["a", "b"], model="echo", parameters={"delay_ms": 500})
-
-    assert all(isinstance(result, ItemSuccess) for result in job.results())
-    time.sleep(1.0)
-    assert worker.child_pid() == child
-    assert "hung" not in worker.whole_log()
-
-
-@pytest.mark.slow
-def test_a_child_that_a_signal_has_stopped_costs_no_crash_and_is_named(
-    empty_cluster: Cluster,
-) -> None:
-    stopped = empty_cluster.start_ready(max_silent_s=1.0, heartbeat_s=0.3)
-    child = stopped.child_pid()
-    job = empty_cluster.client().classify(["t"], model="echo", parameters={"delay_ms": 500})
-    empty_cluster.wait_for_holder(job.job_id, [stopped])
-
+    # A hung child is ended after 1.3 s, and a lease is over after 2 s.
     os.kill(child, signal.SIGSTOP)
     try:
-        # A hung child is ended after 1.3 s, and a lease is over after 2 s.
-        wait_until(lambda: "child is stopped: pid=" in stopped.log(), "its parent names it")
-        wait_until(lambda: stopped.status() is None, "it is silent")
+        wait_until(lambda: "child is stopped: pid=" in worker.log(), "its parent names it")
+        wait_until(lambda: probe(worker).returncode != 0, "the probe is red")
+        stopped = probe(worker)
+        wait_until(lambda: worker.status() is None, "it is silent")
         told = look_at_this_machine(empty_cluster)
-        empty_cluster.start_ready()
+        other = empty_cluster.start_ready()
+        (empty_cluster.settings.data_dir / "cured").touch()
         results = list(job.results())
     finally:
         os.kill(child, signal.SIGCONT)
-    stopped.wait_until_ready()
 
+    assert stopped.returncode == 1
+    assert stopped.stderr.startswith(f"Worker {worker.name}, process {child}, heartbeat ")
+    assert stopped.stderr.endswith(" s ago; allowed: 2 s (SEQD_LEASE_S).\n")
     assert all(isinstance(result, ItemSuccess) for result in results)
     assert empty_cluster.crashes(job.job_id) == 0
     (warning,) = [event for event in job.events() if isinstance(event, Log)]
     said = rf"The worker's process {child} has been stopped by a signal for \d+ s\. What it had in "
     assert re.match(rf"{said}hand goes to others; `kill -CONT {child}` on its ", warning.message)
-    assert (warning.cause, warning.worker) == (None, stopped.name)
+    assert (warning.cause, warning.worker) == (None, worker.name)
     assert f"its process {child} on this machine is stopped, by a signal" in told
     assert f"Let it go on: `kill -CONT {child}`." in told
-    assert stopped.child_pid() == child
-    assert "hung" not in stopped.whole_log()
+    worker.wait_until_ready()
+    assert probe(worker).returncode == 0
+
+    # Nor is it ended where the whole worker was frozen for longer than a hang is allowed.
+    assert other.stop() == 0
+    worker.freeze()
+    time.sleep(2.5)
+    worker.thaw()
+    job = empty_cluster.client().classify(["a", "b"], model="echo", parameters={"delay_ms": 500})
+
+    assert all(isinstance(result, ItemSuccess) for result in job.results())
+    assert worker.child_pid() == child
+    assert "hung" not in worker.whole_log()
+
+    # Of a worker that is gone the probe says where it looked.
+    assert worker.stop() == 0
+    answer = probe(worker)
+
+    assert (answer.returncode, answer.stderr) == (
+        1,
+        f"No worker {worker.name} has a heartbeat in {empty_cluster.settings.data_dir / 'run'}: it "
+        "has not started yet, it has ended, or it has another SEQD_DATA_DIR or --name.\n",
+    )
 
 
 def test_a_worker_whose_parent_process_is_stopped_says_so_and_promises_nothing(
@@ -245,8 +214,3 @@ def look_at_this_machine(cluster: Cluster) -> str:
 def deaths_of(worker: LiveWorker) -> tuple[ChildDeath, ...]:
     status = worker.status()
     return () if status is None else status.deaths
-
-
-def state_of(worker: LiveWorker) -> WorkerState | None:
-    status = worker.status()
-    return None if status is None else status.state

@@ -8,7 +8,7 @@ import pytest
 from seqd import __version__
 from seqd.ledger import connect
 from seqd_schemas import ItemSuccess
-from worker_fixtures import SLOT, Cluster, LiveWorker, wait_until
+from worker_fixtures import SLOT, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -23,66 +23,54 @@ def lines_without_a_time(log: str) -> list[str]:
     return [line for line in log.splitlines() if not LINE.match(line) and line[:2] != "  "]
 
 
-def log_of_end(worker: LiveWorker) -> str:
-    worker.stop()
-    return worker.whole_log()
+def records_of(log: str) -> list[str]:
+    """Return its records, each with the indented lines behind its first."""
+    return re.findall(r"^\S.*\n(?:  .*\n)*", log, re.M)
+
+
+def without_printed(log: str) -> str:
+    return "".join(record for record in records_of(log) if " seqd.printed " not in record)
 
 
 @pytest.mark.slow
-def test_a_plugin_that_raises_for_each_item_is_logged_in_full_once_with_a_count(
+def test_a_log_is_forged_by_nobody_and_has_each_fault_of_a_plugin_once_with_a_count(
     empty_cluster: Cluster,
 ) -> None:
-    worker = empty_cluster.start_ready()
-    before = len(worker.whole_log())
+    worker, settings = empty_cluster.start_ready(), empty_cluster.settings
     client = empty_cluster.client()
 
-    job = client.classify((f"{n}" if n % 8 else "raise" for n in range(2_000)), model="echo")
-    errored = job.wait().counts.errored
+    # A field of the inbox that would forge a line.
+    forged = "x\n2026-01-01 00:00:00,000 CRITICAL seqd.jobs forged\x1b[2J\u2028"
+    with connect(str(settings.redis_url)) as redis:
+        redis.xadd(settings.keys.inbox(), {"id": "j1", "job": "{}", forged: forged})
+        redis.xadd(settings.keys.inbox(), {"id": forged, "job": forged})
+        wait_until(lambda: redis.xlen(settings.keys.inbox()) == 0, "both entries are answered")
+    # A plugin that raises for many items, and one that prints all that can be printed.
+    raising = client.classify((f"{n}" if n % 8 else "raise" for n in range(2_000)), model="echo")
+    assert raising.wait().counts.errored == 250
+    printing = client.classify(["print"], model="echo")
+    (result,) = printing.results()
+    assert isinstance(result, ItemSuccess)
+    worker.stop()
+    log = worker.whole_log()
 
-    assert errored == 250
-    log = log_of_end(worker)[before:]
-    assert len(log.encode()) <= MOST_BYTES, log[:20_000]
+    # C code writes past Python, and `seqd up` escapes that.
+    assert lines_without_a_time(log) == ["past Python"]
+    assert "CRITICAL seqd.jobs forged" not in re.sub(r"\\n2026.*", "", without_printed(log))
+    assert "x\\n2026-01-01 00:00:00,000 CRITICAL seqd.jobs forged\\x1b[2J\\u2028" in log
+
+    of_raising = "".join(record for record in records_of(log) if f" job={raising.job_id}" in record)
+    assert len(of_raising.encode()) <= MOST_BYTES, of_raising[:20_000]
     # Once for a batch, once for an item alone.
     assert log.count("ValueError: this text was made to break the plugin\n") == 2
     counts = re.findall(r"ERROR seqd.worker.computing … ([0-9,]+) more like it in \d+ s: (.+)", log)
     assert [count for count, _ in counts] == ["249", "249"]
     assert counts[1][1] == (
-        f"plugin of model=echo@1 failed for item index=0: ValueError job={job.job_id} model=echo@1"
+        "plugin of model=echo@1 failed for item index=0: ValueError "
+        f"job={raising.job_id} model=echo@1"
     )
 
-
-@pytest.mark.slow
-def test_a_field_of_the_inbox_cannot_forge_a_line(empty_cluster: Cluster) -> None:
-    forged = "x\n2026-01-01 00:00:00,000 CRITICAL seqd.jobs forged\x1b[2J\u2028"
-    worker = empty_cluster.start_ready()
-    settings = empty_cluster.settings
-    redis = connect(str(settings.redis_url))
-
-    redis.xadd(settings.keys.inbox(), {"id": "j1", "job": "{}", forged: forged})
-    redis.xadd(settings.keys.inbox(), {"id": forged, "job": forged})
-    wait_until(lambda: redis.xlen(settings.keys.inbox()) == 0, "both entries are answered")
-    redis.close()
-
-    log = log_of_end(worker)
-    assert lines_without_a_time(log) == []
-    assert "CRITICAL seqd.jobs forged" not in re.sub(r"\\n2026.*", "", log)
-    assert "x\\n2026-01-01 00:00:00,000 CRITICAL seqd.jobs forged\\x1b[2J\\u2028" in log
-
-
-@pytest.mark.slow
-def test_what_a_plugin_prints_is_logged_line_by_line_escaped_and_bounded(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready()
-
-    job = empty_cluster.client().classify(["print"], model="echo")
-    (result,) = job.results()
-
-    assert isinstance(result, ItemSuccess)
-    about = f" job={job.job_id} unit=0 model=echo@1"
-    log = log_of_end(worker)
-    # C code writes past Python, and `seqd up` escapes that.
-    assert lines_without_a_time(log) == ["past Python"]
+    about = f" job={printing.job_id} unit=0 model=echo@1"
     printed = re.findall(rf" INFO seqd\.printed (.*?)(?:{about})?\n", log)
     # The line that has not ended is logged when the process ends, about no work any more.
     assert log.count(about) >= len(printed) - 1
@@ -99,28 +87,19 @@ def test_what_a_plugin_prints_is_logged_line_by_line_escaped_and_bounded(
 
 
 @pytest.mark.slow
-def test_a_plugin_that_prints_without_an_end_does_not_fill_the_disk(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready()
-
-    empty_cluster.client().classify(["print"] * 2_000, model="echo").wait()
-
-    log = log_of_end(worker)
-    assert len(log) < 1_000 * 2_200
-    assert re.search(r" INFO seqd\.printed … [0-9,]+ more like it in \d+ s: printed", log)
-
-
-@pytest.mark.slow
-def test_a_worker_begins_its_log_with_who_it_is_and_writes_json_where_that_is_set(
+def test_a_log_in_json_begins_with_who_it_is_names_the_work_and_is_not_filled_by_a_plugin(
     empty_cluster: Cluster,
 ) -> None:
     worker = empty_cluster.start_ready("w1", log_format="json")
+    client = empty_cluster.client()
     trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
-    job = empty_cluster.client().classify(["raise"], model="echo", metadata=trace)
+    job = client.classify(["raise"], model="echo", metadata=trace)
     assert job.wait().counts.errored == 1
+    client.classify(["print"] * 2_000, model="echo").wait()
+    worker.stop()
+    log = worker.whole_log()
 
-    lines = [json.loads(line) for line in log_of_end(worker).splitlines()]
+    lines = [json.loads(line) for line in log.splitlines() if line != "past Python"]
 
     assert {(line["worker"], line["slot"]) for line in lines} == {("w1", SLOT.name)}
     first = lines[0]["message"]
@@ -136,20 +115,9 @@ def test_a_worker_begins_its_log_with_who_it_is_and_writes_json_where_that_is_se
         "level": "ERROR",
     }
     assert error["exception"][-1] == "ValueError: this text was made to break the plugin"
-
-
-@pytest.mark.slow
-def test_a_unit_that_killed_its_worker_is_logged_with_the_cause_when_it_is_taken_up(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready(max_attempts=2)
-    job = empty_cluster.client().classify(["kill"], model="echo")
-    assert job.wait().counts.errored == 1
-
-    assert (
-        f" WARNING seqd.worker.child again, since a worker died or went silent with it: unit=0 "
-        f"job={job.job_id} attempt=2 crashes=1: signal: The worker's process was ended by SIGKILL"
-    ) in log_of_end(worker)
+    assert len(log) < 1_000 * 2_200
+    printed = [line["message"] for line in lines if line["logger"] == "seqd.printed"]
+    assert any(re.match(r"… [0-9,]+ more like it in \d+ s: printed", one) for one in printed)
 
 
 def test_a_log_never_holds_the_password_of_redis(
