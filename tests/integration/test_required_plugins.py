@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from checkout import python_path
-from cli_builders import Ended, clean_environment
+from cli_builders import clean_environment
 from plugin_folders import install_plugin
 from seqd.cli.required_plugins import check_required_plugins
 from seqd.errors import InvalidSettings
@@ -21,18 +21,49 @@ if note := os.environ.get("NOTE_PID"):
     pathlib.Path(note).write_text(str(os.getpid()))
 time.sleep(3_600)
 """
-TABLE = "The plugins:\n  plugin   state   distribution     models, or the reason\n"
 
 
-def seqd(folder: Path, *arguments: str, **settings: str) -> Ended:
-    plugins = folder / "plugins"
-    if not plugins.exists():
-        install_plugin(plugins, "crash", "import os\nos._exit(9)\n")
-        install_plugin(plugins, "hello", "import libfoo\n")
+def refusal(folder: Path, monkeypatch: pytest.MonkeyPatch, required: str, **sources: str) -> str:
+    """Return what a check of required plugins says where these plugins are installed."""
+    for name, source in sources.items():
+        install_plugin(folder / name, name, source)
+    monkeypatch.setenv("PYTHONPATH", python_path(*(folder / name for name in sources), PLUGIN))
+    # Its time is for these imports alone.
+    monkeypatch.setenv("SEQD_ENABLED_PLUGINS", ",".join([*sources, "light"]))
+    settings = load_settings(data_dir=folder / "data", required_plugins=(required,))
+    with pytest.raises(InvalidSettings) as refused:
+        check_required_plugins(settings, load_s=10)
+    return str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_plugin_that_ends_or_holds_up_the_process_that_loads_plugins_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashes = refusal(tmp_path, monkeypatch, "light", crash="import os\nos._exit(9)\n")
+    hangs = refusal(tmp_path, monkeypatch, "light", hang=HANGS)
+
+    assert crashes == (
+        "SEQD_REQUIRED_PLUGINS is light, and a plugin here ended the process that loads plugins, "
+        "with status 9: it said nothing"
+    )
+    assert hangs == (
+        "SEQD_REQUIRED_PLUGINS is light, and the plugins here were not loaded within 10 s: it "
+        "stood in seqd_hang.py, line 4, in <module>. `seqd plugins list` loads them too; "
+        "SEQD_DISABLED_PLUGINS leaves one out."
+    )
+
+
+@pytest.mark.slow
+def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: Path) -> None:
+    install_plugin(tmp_path / "plugins", "hello", "import libfoo\n")
+
     ended = subprocess.run(
-        [sys.executable, "-m", "seqd", *arguments],
+        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0"],
         env=clean_environment(
-            SEQD_DATA_DIR=str(folder / "data"), PYTHONPATH=python_path(plugins, PLUGIN), **settings
+            SEQD_DATA_DIR=str(tmp_path / "data"),
+            PYTHONPATH=python_path(tmp_path / "plugins", PLUGIN),
+            SEQD_REQUIRED_PLUGINS="hello,light",
         ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -40,53 +71,15 @@ def seqd(folder: Path, *arguments: str, **settings: str) -> Ended:
         timeout=60,
         check=False,
     )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
-
-@pytest.mark.slow
-def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: Path) -> None:
-    required = {"SEQD_REQUIRED_PLUGINS": "hello,light", "SEQD_DISABLED_PLUGINS": "crash"}
-
-    ended = seqd(tmp_path, "up", "--slots", "cpu:0", **required)
-
-    assert ended.status == 78
-    assert ended.err.startswith(
+    assert ended.returncode == 78
+    assert ended.stderr.startswith(
         "error[invalid_settings]: SEQD_REQUIRED_PLUGINS names what is not ready here. hello is "
         "broken: ModuleNotFoundError: No module named 'libfoo' (seqd_hello.py, line 1, in "
         "<module>). Install libfoo here, or disable the plugin with SEQD_DISABLED_PLUGINS=hello. "
-        f"{TABLE.partition('  ')[0]}"
+        "The plugins:\n"
     )
     assert not (tmp_path / "data" / "logs").exists()
-
-
-@pytest.mark.slow
-def test_up_outlives_a_plugin_that_ends_its_process_at_its_import(tmp_path: Path) -> None:
-    ended = seqd(tmp_path, "up", "--slots", "cpu:0", SEQD_REQUIRED_PLUGINS="light")
-
-    assert ended.status == 78
-    assert ended.err == (
-        "error[invalid_settings]: SEQD_REQUIRED_PLUGINS is light, and a plugin here ended the "
-        "process that loads plugins, with status 9: it said nothing\n"
-    )
-
-
-@pytest.mark.slow
-def test_up_names_where_a_plugin_stands_that_hangs_at_its_import(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install_plugin(tmp_path, "hang", HANGS)
-    monkeypatch.setenv("PYTHONPATH", python_path(tmp_path, PLUGIN))
-    monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "hang,light")  # its time is for this import alone
-    settings = load_settings(data_dir=tmp_path / "data", required_plugins=("light",))
-
-    with pytest.raises(InvalidSettings) as refused:
-        check_required_plugins(settings, load_s=10)
-
-    assert str(refused.value) == (
-        "SEQD_REQUIRED_PLUGINS is light, and the plugins here were not loaded within 10 s: it "
-        "stood in seqd_hang.py, line 4, in <module>. `seqd plugins list` loads them too; "
-        "SEQD_DISABLED_PLUGINS leaves one out."
-    )
 
 
 @pytest.mark.slow

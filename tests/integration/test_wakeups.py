@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from celery import Celery
@@ -67,57 +66,6 @@ def test_no_two_wakeups_have_an_identifier_in_common(
     assert len(texts) == len(set(texts)) == 3
 
 
-def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_cluster: Cluster) -> None:
-    # Looks so far apart that only the wakeup explains it.
-    worker = empty_cluster.start_ready(reconcile_s=60.0)
-    client = empty_cluster.client()
-    began = time.monotonic()
-
-    results = list(client.classify(["a"], model="echo").results())
-
-    assert [result.custom_id for result in results] == ["row-1"]
-    assert time.monotonic() - began < 20
-    assert worker.stop() == 0
-    assert "dropped a message" not in worker.whole_log()
-    settings = empty_cluster.settings
-    with connect(str(settings.redis_url)) as redis:
-        assert redis.exists(f"{settings.prefix}:unacked", settings.keys.wakeup(ROUTE)) == 0
-
-
-@pytest.mark.slow
-def test_what_comes_soon_after_other_work_is_taken_without_celery(empty_cluster: Cluster) -> None:
-    empty_cluster.start_ready(reconcile_s=60.0)
-    settings, client = empty_cluster.settings, empty_cluster.client()
-    unacknowledged = f"{settings.prefix}:unacked"
-    client.predict("a", model="echo")
-    with connect(str(settings.redis_url)) as redis:
-        first = redis.hkeys(unacknowledged)
-
-        for _ in range(5):
-            client.predict("a", model="echo", timeout_s=10)
-
-        assert len(first) == 1
-        assert redis.hkeys(unacknowledged) == first
-        # Celery is asked for the next one only when it has been quiet for a while.
-        wait_until(lambda: not redis.exists(unacknowledged), "the wakeup is acknowledged")
-        assert client.predict("a", model="echo", timeout_s=10).label
-
-
-@pytest.mark.slow
-def test_a_worker_that_waits_for_more_work_ends_at_once_when_it_is_told_to(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready(reconcile_s=60.0)
-    client = empty_cluster.client()
-    client.predict("a", model="echo")
-
-    assert worker.stop() == 0
-
-    settings = empty_cluster.settings
-    with connect(str(settings.redis_url)) as redis:
-        assert redis.exists(f"{settings.prefix}:unacked", settings.keys.wakeup(ROUTE)) == 0
-
-
 #: Runs a command, and prints the modules that it took, on stderr.
 COMMAND = """
 import json, sys
@@ -137,12 +85,37 @@ NOT_NEEDED = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
-def test_a_command_that_classifies_a_text_imports_neither_celery_nor_what_it_shows_no_one(
+def test_a_wakeup_brings_work_by_celery_and_what_comes_soon_after_is_taken_without_it(
     empty_cluster: Cluster,
 ) -> None:
-    empty_cluster.start_ready()
-    settings = empty_cluster.settings
+    # Looks so far apart that only the wakeup explains it.
+    worker = empty_cluster.start_ready(reconcile_s=60.0)
+    settings, client = empty_cluster.settings, empty_cluster.client()
+    unacknowledged = f"{settings.prefix}:unacked"
+    with connect(str(settings.redis_url)) as redis:
+        assert client.predict("a", model="echo", timeout_s=20).label == "a"
+        first = redis.hkeys(unacknowledged)
+
+        for _ in range(5):
+            client.predict("a", model="echo", timeout_s=10)
+
+        assert len(first) == 1
+        assert redis.hkeys(unacknowledged) == first
+        # Celery is asked for the next one only when it has been quiet for a while.
+        wait_until(lambda: not redis.exists(unacknowledged), "the wakeup is acknowledged")
+
+        # A worker that waits for more ends at once when it is told to, and leaves no wakeup.
+        assert client.predict("a", model="echo", timeout_s=10).label == "a"
+        assert worker.stop() == 0
+        assert redis.exists(unacknowledged, settings.keys.wakeup(ROUTE)) == 0
+    assert "dropped a message" not in worker.whole_log()
+
+
+@pytest.mark.slow
+def test_a_command_that_classifies_a_text_imports_neither_celery_nor_what_it_shows_no_one(
+    cluster: Cluster,
+) -> None:
+    settings = cluster.settings
     variables = {"SEQD_REDIS_URL": str(settings.redis_url), "SEQD_PREFIX": settings.prefix}
     environment = os.environ | variables
     environment.pop("FORCE_COLOR", None)

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from checkout import python_path
-from cli_builders import clean_environment
+from cli_builders import here
 from held_ports import hold_port
 from seqd.local.slots import parse_slot
 from seqd.local.supervisor import worker_command, worker_environment
@@ -70,42 +69,38 @@ def serving(empty_cluster: Cluster) -> Callable[[], Endpoint]:
     return start
 
 
-def test_what_a_worker_did_is_kept_when_its_child_is_killed_and_goes_on_with_the_next(
+def test_what_a_worker_did_is_kept_over_its_child_and_a_port_that_is_taken_costs_metrics_alone(
     empty_cluster: Cluster, serving: Callable[[], Endpoint]
 ):
-    endpoint, client = serving(), empty_cluster.client()
+    one, client = serving(), empty_cluster.client()
     client.classify(["a", "b", "bad"], model="echo").wait(timeout_s=20)
-    endpoint.wait_for_items(2)
-    before = endpoint.text()
-    killed = endpoint.worker.kill_child()
-    endpoint.worker.wait_until_ready(other_than_pid=killed)
-    kept = endpoint.items()
+    one.wait_for_items(2)
+    before = one.text()
+    killed = one.worker.kill_child()
+    one.worker.wait_until_ready(other_than_pid=killed)
+    kept = one.items()
     client.classify(["c"], model="echo").wait(timeout_s=20)
 
     assert kept == 2
-    endpoint.wait_for_items(3)
+    one.wait_for_items(3)
     labels = {"task": "classify", "model": "echo"}
-    assert endpoint.value("seqd_worker_items_total", **labels, code="invalid_input") == 1
-    assert endpoint.value("seqd_worker_job_seconds_count", **labels) == 2
-    assert endpoint.value("seqd_worker_wait_seconds_count", **labels) == 2
-    assert endpoint.value("seqd_worker_unit_seconds_count", **labels, stage="commit") == 2
-    assert endpoint.value("seqd_worker_busy_seconds_total", **labels) > 0
-    assert endpoint.value("seqd_worker_child_deaths_total", cause="signal") == 1
-    assert endpoint.value("seqd_worker_model_bytes", model="echo") > 0
+    assert one.value("seqd_worker_items_total", **labels, code="invalid_input") == 1
+    assert one.value("seqd_worker_job_seconds_count", **labels) == 2
+    assert one.value("seqd_worker_wait_seconds_count", **labels) == 2
+    assert one.value("seqd_worker_unit_seconds_count", **labels, stage="commit") == 2
+    assert one.value("seqd_worker_busy_seconds_total", **labels) > 0
+    assert one.value("seqd_worker_child_deaths_total", cause="signal") == 1
+    assert one.value("seqd_worker_model_bytes", model="echo") > 0
     assert 'seqd_worker_info{host="' in before
     if (promtool := shutil.which("promtool")) is not None:
         check = subprocess.run([promtool, "check", "metrics"], input=before, text=True, timeout=30)
         assert check.returncode == 0
 
-
-def test_two_workers_on_one_host_count_apart_and_answer_while_a_child_stands_still(
-    empty_cluster: Cluster, serving: Callable[[], Endpoint]
-):
-    one, other = serving(), serving()
-    client = empty_cluster.client()
+    # Two on one host count apart, and answer while a child stands still.
+    other = serving()
     for _ in range(6):
         client.classify(["a"], model="echo").wait(timeout_s=20)
-    wait_until(lambda: one.items() + other.items() == 6, "all are counted")
+    wait_until(lambda: one.items() + other.items() == 3 + 6, "all are counted")
     stopped = one.worker.child_pid()
     os.kill(stopped, signal.SIGSTOP)
     try:
@@ -116,18 +111,15 @@ def test_two_workers_on_one_host_count_apart_and_answer_while_a_child_stands_sti
     finally:
         os.kill(stopped, signal.SIGCONT)
 
+    # One whose port is taken works without metrics, until the port is free.
+    third = empty_cluster.start(worker_metrics_port=one.port).wait_until_ready()
+    wait_until(lambda: "no metrics are served" in third.whole_log(), "it says so")
+    for ending in (one, other):
+        ending.worker.stop()
+    successor = Endpoint(third, one.port)
 
-def test_a_port_that_is_taken_costs_a_worker_nothing_but_its_metrics(
-    empty_cluster: Cluster, serving: Callable[[], Endpoint]
-):
-    first = serving()
-    second = empty_cluster.start(worker_metrics_port=first.port).wait_until_ready()
-    wait_until(lambda: "no metrics are served" in second.whole_log(), "it says so")
-    first.worker.stop()
-    successor = Endpoint(second, first.port)
-
-    wait_until(lambda: "metrics at http" in second.whole_log(), "the port is its own now")
-    empty_cluster.client().classify(["a"], model="echo").wait(timeout_s=20)
+    wait_until(lambda: "metrics at http" in third.whole_log(), "the port is its own now")
+    client.classify(["a"], model="echo").wait(timeout_s=20)
     successor.wait_for_items(1)
 
 
@@ -159,20 +151,18 @@ def test_a_worker_with_a_port_and_without_the_library_exits_78_and_says_what_to_
     ) in ended.stderr + ended.stdout
 
 
-def test_a_daemon_whose_last_slot_would_have_no_port_says_so():
-    ended = subprocess.run(
-        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0,cpu:1"],
-        env=clean_environment(SEQD_WORKER_METRICS_PORT="65535"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def test_a_daemon_whose_last_slot_would_have_no_port_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("SEQD_WORKER_METRICS_PORT", "65535")
 
-    assert ended.returncode == 78
+    ended = here(capsys, "up", "--slots", "cpu:0,cpu:1")
+
+    assert ended.status == 78
     assert (
         "SEQD_WORKER_METRICS_PORT is 65535, and the last of 2 slots would have port 65536; "
         "allowed: 65535"
-    ) in ended.stderr
+    ) in ended.err
 
 
 def test_each_slot_of_a_daemon_has_a_port_of_its_own(empty_cluster: Cluster):
