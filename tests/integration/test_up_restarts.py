@@ -1,12 +1,11 @@
 """`seqd up` ends and another one follows: whoever had found the first goes on with the second."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -16,14 +15,15 @@ from seqd.errors import RedisUnreachable
 from seqd.local.redis_server import EmbeddedServer
 from seqd.settings import Settings
 from up_builders import Up, running_up
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
-Asks = Callable[..., Generator[None, None, None]]
-
-TEXTS = [f"text {number}" for number in range(2_000)]
-IDS = [f"row-{number}" for number in range(1, 2_001)]
-HALF = 1_500
+#: As many parts as there are daemons: one ends in order, one is killed, one is replaced.
+PARTS, PART = 4, 600
+TEXTS = [f"text {number}" for number in range(PARTS * PART)]
+RESTARTS_S = 300
+IDS = [f"row-{number}" for number in range(1, PARTS * PART + 1)]
 
 
 def leave_no_trace(folder: Path) -> None:
@@ -52,29 +52,22 @@ def upgrade(up: Up) -> dict[str, object]:
 
 @dataclass
 class Upload:
-    """Texts of which the second half comes after the restart, and what came of them."""
+    """Texts of which a part comes after each restart, and what came of them."""
 
-    is_half_read: Event = field(default_factory=Event)
-    may_go_on: Event = field(default_factory=Event)
+    parts_due: int = 1
     ids: list[str] = field(default_factory=list)
 
     def texts(self) -> Iterator[str]:
-        yield from TEXTS[:HALF]
-        self.may_go_on.wait()
-        yield from TEXTS[HALF:]
+        for part in range(PARTS):
+            wait_until(lambda number=part: number < self.parts_due, "it is due", RESTARTS_S)
+            yield from TEXTS[part * PART : (part + 1) * PART]
 
     async def texts_of_tasks(self) -> AsyncIterator[str]:
-        for text in TEXTS[:HALF]:
-            yield text
-        while not self.may_go_on.is_set():
-            await asyncio.sleep(0.05)
-        for text in TEXTS[HALF:]:
-            yield text
-
-    def note(self, custom_id: str) -> None:
-        self.ids.append(custom_id)
-        if len(self.ids) == 1:
-            self.is_half_read.set()
+        for part in range(PARTS):
+            while part >= self.parts_due:
+                await asyncio.sleep(0.05)
+            for text in TEXTS[part * PART : (part + 1) * PART]:
+                yield text
 
 
 def serve(settings: Settings, upload: Upload) -> int:
@@ -82,7 +75,7 @@ def serve(settings: Settings, upload: Upload) -> int:
     with Client(settings=settings) as client:
         job = client.classify(upload.texts(), model="echo")
         for result in job.results():
-            upload.note(result.custom_id)
+            upload.ids.append(result.custom_id)
         later = client.classify(["after"], model="echo")
         return later.wait(timeout_s=40).counts.succeeded
 
@@ -95,7 +88,7 @@ def serve_by_tasks(settings: Settings, upload: Upload) -> int:
             texts = upload.texts_of_tasks()
             job = await client.classify(texts, model="echo")
             async for result in job.results():
-                upload.note(result.custom_id)
+                upload.ids.append(result.custom_id)
             later = await client.classify(["after"], model="echo")
             return (await later.wait(timeout_s=40)).counts.succeeded
 
@@ -120,61 +113,76 @@ def ask_by_tasks(settings: Settings, url: str | None = None) -> Generator[None, 
             runner.run(client.aclose())
 
 
-@pytest.mark.parametrize("asks", [ask_by_threads, ask_by_tasks])
+#: By both clients.
+ASKS = (ask_by_threads, ask_by_tasks)
+
+
 def test_a_client_finds_the_next_server_of_its_folder_wherever_that_listens(
-    tmp_path: Path, asks: Asks
+    tmp_path: Path,
 ) -> None:
     settings = Settings(data_dir=tmp_path)
     with ExitStack() as stack:
         with EmbeddedServer(settings) as server:
-            asking = stack.enter_context(closing(asks(settings)))
-            next(asking)
+            asking = [stack.enter_context(closing(asks(settings))) for asks in ASKS]
+            for one in asking:
+                next(one)
             before = server.url
 
         leave_no_trace(server.folder)
         with EmbeddedServer(settings) as server:
-            next(asking)
+            for one in asking:
+                next(one)
             assert server.url != before
 
         (server.folder / "password").unlink()
         with EmbeddedServer(settings):
-            next(asking)
+            for one in asking:
+                next(one)
 
 
-@pytest.mark.parametrize("asks", [ask_by_threads, ask_by_tasks])
-def test_a_client_that_was_given_an_address_looks_nowhere_else(tmp_path: Path, asks: Asks) -> None:
+def test_a_client_that_was_given_an_address_looks_nowhere_else(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "mine", outage_s=0)
     with EmbeddedServer(settings), ExitStack() as stack:
         with EmbeddedServer(Settings(data_dir=tmp_path / "given")) as given:
-            asking = stack.enter_context(closing(asks(settings, given.url)))
-            next(asking)
+            asking = [stack.enter_context(closing(asks(settings, given.url))) for asks in ASKS]
+            for one in asking:
+                next(one)
 
-        with pytest.raises(RedisUnreachable):
-            next(asking)
+        for one in asking:
+            with pytest.raises(RedisUnreachable):
+                next(one)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("restart", [end_in_order, kill, upgrade])
-def test_a_service_goes_on_over_a_restart_of_seqd_up(
-    tmp_path: Path, restart: Callable[[Up], dict[str, object]]
-) -> None:
+def test_a_service_goes_on_over_a_restart_of_seqd_up(tmp_path: Path) -> None:
     uploads = [Upload(), Upload()]
+    changes: dict[str, object] = {}
     with ThreadPoolExecutor() as threads:
         with running_up(tmp_path) as up:
             services = [
                 threads.submit(serve, up.settings, uploads[0]),
                 threads.submit(serve_by_tasks, up.settings, uploads[1]),
             ]
-            assert all(upload.is_half_read.wait(40) for upload in uploads)
+            wait_until_read(uploads)
             before = up.endpoint().url
-            changes = restart(up)
+            end_in_order(up)
+        for restart in (kill, upgrade, None):
+            with running_up(tmp_path, **changes) as up:  # type: ignore[arg-type]
+                assert (up.endpoint().url != before) is (restart is None)
+                for upload in uploads:
+                    upload.parts_due += 1
+                if restart is None:
+                    succeeded = [service.result(60) for service in services]
+                else:
+                    wait_until_read(uploads)
+                    changes = restart(up)
 
-        with running_up(tmp_path, **changes) as up:  # type: ignore[arg-type]
-            is_another = up.endpoint().url != before
-            for upload in uploads:
-                upload.may_go_on.set()
-            succeeded = [service.result(60) for service in services]
-
-    assert is_another is (restart is upgrade)
     assert [upload.ids for upload in uploads] == [IDS, IDS]
     assert succeeded == [1, 1]
+
+
+def wait_until_read(uploads: list[Upload]) -> None:
+    """Wait until something was read of the part that came last."""
+    for upload in uploads:
+        least = (upload.parts_due - 1) * PART
+        wait_until(lambda one=upload, n=least: len(one.ids) > n, "it is read, as it is computed")

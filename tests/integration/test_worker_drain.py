@@ -1,18 +1,23 @@
-"""Every signal that asks a worker to end: its unit is released, and another goes on at once.
+"""A worker that is to end, by every signal or by a drain: another goes on at once with what it had.
 
 The leases and the looks of these workers are so long that only what the ending worker itself
-releases, and notifies of, can explain that somebody goes on.
+releases, and notifies of, can explain that somebody goes on. The workers are those of the file:
+each test starts one in the place of the one that the test before has ended.
 """
 
+import itertools
+import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from redis_fixtures import Server, forget_keys
-from seqd_schemas import ItemSuccess
+from seqd.client import JobHandle
+from seqd.ledger import Ledger, connect
+from seqd_schemas import CordonAction, CordonRule, Epoch, FileSource, ItemSuccess, JobState
 from worker_fixtures import Cluster, LiveWorker, live_settings, processes_of_group, wait_until
 
 pytestmark = pytest.mark.processes
@@ -20,32 +25,36 @@ pytestmark = pytest.mark.processes
 #: One unit, which the last text holds until the worker is cured of it.
 TEXTS = [*(f"text {number}" for number in range(7)), "held"]
 
-#: The next look of a reconciler comes after 30 s and a lease ends after 60 s. Within half of that
+#: The next look of a reconciler comes after 60 s and a lease ends after 120 s. Far before that
 #: only the ending worker can have given its unit back and woken the other one. How soon it all
 #: happens is measured in `test_worker_stops`, with nothing else beside it.
-RELEASED_S = 15.0
+AT_ONCE_S = 20.0
+WAITS = {"lease_s": 120.0, "heartbeat_s": 20.0, "reconcile_s": 60.0}
 
-#: A signal, whether the whole group gets it, and how often.
+LINES = 4_000
+
+#: What `REMAP_SIGTERM` says, a signal, whether the whole group gets it, and how often.
 HOWS = [
-    (signal.SIGTERM, False, 1),
-    (signal.SIGINT, False, 1),
-    (signal.SIGQUIT, False, 1),
-    (signal.SIGINT, True, 2),
-    (signal.SIGQUIT, True, 1),
+    ("", signal.SIGTERM, False, 1),
+    ("", signal.SIGINT, False, 1),
+    ("", signal.SIGQUIT, False, 1),
+    ("", signal.SIGINT, True, 2),
+    ("", signal.SIGHUP, True, 1),
+    ("SIGQUIT", signal.SIGTERM, False, 1),
+    ("SIGQUIT", signal.SIGQUIT, True, 1),
 ]
-#: That of `make test`.
-QUICK = [("", *HOWS[0])]
+
+End = Callable[[Cluster, LiveWorker], None]
 
 
 @pytest.fixture(scope="module")
 def fleet(
     request: pytest.FixtureRequest, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """Two workers whose environment says, or does not say, `REMAP_SIGTERM=SIGQUIT`."""
-    settings = live_settings(redis_server, tmp_path_factory.mktemp("fleet"))
-    waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
-    folder = settings.data_dir.parent
-    cluster = Cluster(settings.model_copy(update=waits), folder)
+    """Workers whose environment says, or does not say, `REMAP_SIGTERM=SIGQUIT`."""
+    folder = tmp_path_factory.mktemp("fleet")
+    settings = live_settings(redis_server, folder)
+    cluster = Cluster(settings.model_copy(update=WAITS | {"input_roots": (folder,)}), folder)
     with pytest.MonkeyPatch.context() as environment:
         if request.param:
             environment.setenv("REMAP_SIGTERM", request.param)
@@ -71,13 +80,37 @@ def two_workers(cluster: Cluster) -> list[LiveWorker]:
     return [worker.wait_until_ready() for worker in cluster.workers if worker.is_up()]
 
 
+def by_signal(cluster: Cluster, worker: LiveWorker) -> None:
+    worker.ask_to_end()
+
+
+def by_drain(cluster: Cluster, worker: LiveWorker) -> None:
+    assert cluster.settings.redis_url is not None
+    with connect(cluster.settings.redis_url) as redis:
+        ledger = Ledger(redis, cluster.settings, lambda route: None)
+        target, at_ms = f"worker:{worker.name}", ledger.fleet.now_ms()
+        rule = CordonRule(target=target, action=CordonAction.DRAIN, at_ms=at_ms)
+        ledger.cordons.change(add=[rule])
+
+
+def ended(cluster: Cluster, worker: LiveWorker, end: End) -> float:
+    """End a worker, and check how it ended; returns when it was asked to."""
+    began = time.monotonic()
+    end(cluster, worker)
+    assert worker.wait_for_end() == 0
+    assert "Traceback" not in worker.whole_log()
+    return began
+
+
+def in_a_fleet(name: str, values: list[object]) -> pytest.MarkDecorator:
+    """Return marks of a test that runs once with each value, in the fleet without a remap."""
+    cases = [pytest.param("", value, id=getattr(value, "__name__", "")) for value in values]
+    return pytest.mark.parametrize(("fleet", name), cases, indirect=["fleet"])
+
+
 @pytest.mark.parametrize(
     ("fleet", "number", "to_group", "times"),
-    [
-        pytest.param(remap, *how, marks=[] if (remap, *how) in QUICK else pytest.mark.slow)
-        for remap in ("", "SIGQUIT")
-        for how in HOWS
-    ],
+    [pytest.param(*how, marks=pytest.mark.slow if at else []) for at, how in enumerate(HOWS)],
     indirect=["fleet"],
 )
 def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
@@ -101,10 +134,105 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
     status = ending.wait_for_end()
 
     assert status == 0
-    assert went_on_after_s < RELEASED_S
+    assert went_on_after_s < AT_ONCE_S
     results = [item.output.label for item in job.results() if isinstance(item, ItemSuccess)]
     assert results == TEXTS
     wait_until(lambda: not processes_of_group(ending.pid), "no process is left", 5)
     assert "Traceback" not in ending.whole_log()
     assert fleet.starts_of_units(job.job_id) == [2]
     assert fleet.crashes(job.job_id) == 0
+
+
+@pytest.mark.slow
+@in_a_fleet("end", [by_signal, by_drain])
+def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
+    fleet: Cluster, tmp_path: Path, end: End
+) -> None:
+    workers = two_workers(fleet)
+    diary = tmp_path / "diary"
+    parameters = {"epochs": 40, "step_ms": 100.0, "diary": str(diary)}
+    job = fleet.client().train([{"text": "a", "label": "pos"}], model="echo", parameters=parameters)
+    ending = fleet.wait_for_holder(job.job_id, workers)
+    (other,) = (worker for worker in workers if worker is not ending)
+    wait_until(lambda: diary.exists() and "step 5" in diary.read_text(), "it has learnt something")
+
+    began = ended(fleet, ending, end)
+    assert fleet.wait_for_holder(job.job_id, [other]) is other
+
+    assert time.monotonic() - began < AT_ONCE_S
+    assert job.wait(timeout_s=40).state is JobState.COMPLETED
+    steps = [line for line in diary.read_text().splitlines() if line.startswith("step")]
+    assert steps == [f"step {number}" for number in range(1, 41)], "a step was done twice"
+    assert fleet.starts_of_units(job.job_id) == [2]
+    assert fleet.crashes(job.job_id) == 0
+    epochs = [event.epoch for event in job.events() if isinstance(event, Epoch)]
+    assert epochs == list(range(1, 41))
+
+
+@pytest.mark.slow
+@in_a_fleet("end", [by_drain])
+def test_a_text_goes_on_where_it_was_on_another_worker(fleet: Cluster, end: End) -> None:
+    workers, client = two_workers(fleet), fleet.client()
+    slow = {"length": 3_000, "step_chars": 50, "delay_ms": 100, "seed": 3}
+    undisturbed = client.generate(["a"], model="echo", parameters=slow | {"delay_ms": 0})
+    (whole,) = (result.output.samples[0].text for result in undisturbed.results())
+    job = client.generate(["a"], model="echo", stream=True, parameters=slow)
+    deltas = job.stream()
+    before = list(itertools.islice(deltas, 5))
+    ending = fleet.wait_for_holder(job.job_id, workers)
+
+    began = ended(fleet, ending, end)
+    after = [next(deltas)]
+    went_on_s = time.monotonic() - began
+    after += list(deltas)
+
+    assert went_on_s < AT_ONCE_S
+    assert "".join(delta.text for delta in before + after) == whole
+    assert sum(delta.finished is None for delta in after) > 2, "it was not live any more"
+    assert fleet.starts_of_units(job.job_id) == [2]
+    assert fleet.crashes(job.job_id) == 0
+
+
+@pytest.mark.slow
+@in_a_fleet("end", [by_signal])
+def test_a_file_is_read_on_by_another_worker_and_each_line_comes_once(
+    fleet: Cluster, end: End
+) -> None:
+    workers = two_workers(fleet)
+    path = fleet.settings.input_roots[0] / "many.jsonl"
+    with path.open("w") as file:
+        for number in range(LINES):
+            file.write(json.dumps({"custom_id": f"c{number}", "text": f"text {number}"}) + "\n")
+    job = fleet.client().classify(
+        FileSource(path=str(path)), model="echo", parameters={"delay_ms": 0.5}
+    )
+    wait_until(lambda: job.record().counts.done >= 80, "some of it is read and computed")
+    assert not job.record().sealed, "the file was read to its end already"
+    ending = who_reads(fleet, workers, job)
+
+    began = ended(fleet, ending, end)
+    done = job.record().counts.done
+    wait_until(lambda: job.record().counts.done > done + 80, "the other goes on", AT_ONCE_S)
+    assert time.monotonic() - began < AT_ONCE_S
+    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+
+    results = list(job.results())
+    assert [result.custom_id for result in results] == [f"c{n}" for n in range(LINES)]
+    assert [result.output.label for result in results] == [f"text {n}" for n in range(LINES)]
+    assert fleet.crashes(job.job_id) == 0
+
+
+def who_reads(cluster: Cluster, workers: list[LiveWorker], job: JobHandle) -> LiveWorker:
+    """Return the worker that has the file open: it holds the ingest, or it is kept for it."""
+    assert cluster.settings.redis_url is not None
+    keys, found = cluster.settings.keys, list[str]()
+    with connect(cluster.settings.redis_url) as redis:
+
+        def is_known() -> bool:
+            lease = redis.hget(keys.leases(job.job_id), "ingest")
+            kept = redis.hget(keys.job(job.job_id), "ingest_for")
+            found[:] = [(lease or kept or b" ").decode().partition(" ")[2]]
+            return bool(found[0])
+
+        wait_until(is_known, "somebody reads")
+    return next(worker for worker in workers if worker.name == found[0])
