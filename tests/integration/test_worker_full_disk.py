@@ -73,7 +73,7 @@ def on_disk(redis_server: Server, disk: Disk, tmp_path: Path) -> Iterator[Cluste
 
 
 @pytest.mark.slow
-def test_a_worker_goes_on_working_on_a_full_disk_and_its_probe_stays_green(
+def test_workers_start_work_and_end_on_a_full_disk_and_their_probes_stay_green(
     on_disk: Cluster, disk: Disk
 ) -> None:
     worker = on_disk.start_ready()
@@ -86,34 +86,22 @@ def test_a_worker_goes_on_working_on_a_full_disk_and_its_probe_stays_green(
     assert worker.child_pid() == child
     assert_it_works(on_disk)
 
-
-@pytest.mark.slow
-def test_the_next_child_on_a_full_disk_has_a_heartbeat_too(on_disk: Cluster, disk: Disk) -> None:
-    worker = on_disk.start_ready()
-    disk.fill()
-
+    # The next child, and another worker, have a heartbeat too.
     worker.wait_until_ready(other_than_pid=worker.kill_child())
-    child = worker.child_pid()
+    other, child = on_disk.start_ready(), worker.child_pid()
     time.sleep(LONG_S)
 
     assert f"process {child}," in assert_probe_is_green(worker)
+    assert_probe_is_green(other)
+    assert other.stop() == 0
+    assert list((disk.folder / "seqd" / "run").glob(f"{other.name}.*")) == []
+
     disk.empty()
     time.sleep(LONG_S)
+
     assert_probe_is_green(worker)
     assert worker.child_pid() == child
     assert_it_works(on_disk)
-
-
-@pytest.mark.slow
-def test_a_worker_starts_and_ends_in_order_on_a_full_disk(on_disk: Cluster, disk: Disk) -> None:
-    disk.fill()
-    worker = on_disk.start_ready()
-    time.sleep(LONG_S)
-
-    assert_probe_is_green(worker)
-    assert_it_works(on_disk)
-    assert worker.stop() == 0
-    assert list((disk.folder / "seqd" / "run").iterdir()) == []
 
 
 def assert_probe_is_green(worker: LiveWorker) -> str:
@@ -141,7 +129,7 @@ def test_seqd_up_with_all_that_it_has_on_a_full_disk_goes_on_when_there_is_room(
         child, server = client.workers()[0].pid, up.endpoint().pid
 
         disk.fill()
-        time.sleep(4.0)
+        time.sleep(2 * LEASE_S)
         disk.empty()
 
         assert job.wait(timeout_s=30).counts.succeeded == 2_000

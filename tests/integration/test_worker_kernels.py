@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seqd.local.kernel_folder import VARIABLE
-from worker_fixtures import Cluster, LiveWorker
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -13,15 +13,6 @@ pytestmark = pytest.mark.processes
 @pytest.fixture(autouse=True)
 def _as_outside_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE)
-
-
-def test_a_worker_keeps_kernels_in_its_folder_of_data(empty_cluster: Cluster):
-    worker = empty_cluster.start_ready()
-
-    folder = empty_cluster.settings.data_dir / "kernels"
-    child = Path(f"/proc/{worker.child_pid()}/environ").read_bytes().split(b"\0")
-    assert f"{VARIABLE}={folder}".encode() in child
-    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_where_none_can_be_kept_a_worker_says_so_once_and_works(empty_cluster: Cluster):
@@ -39,24 +30,23 @@ def test_where_none_can_be_kept_a_worker_says_so_once_and_works(empty_cluster: C
 
 
 @pytest.mark.slow
-def test_the_next_worker_compiles_nothing(empty_cluster: Cluster):
-    _serve_characters(empty_cluster)
-    before = _kept(empty_cluster)
+def test_the_next_worker_on_a_folder_of_data_compiles_nothing(empty_cluster: Cluster):
+    folder = empty_cluster.settings.data_dir / "kernels"
+    first = empty_cluster.start_ready(enabled_plugins=("char_lstm",))
 
-    worker = _serve_characters(empty_cluster)
+    child = Path(f"/proc/{first.child_pid()}/environ").read_bytes().split(b"\0")
+    assert f"{VARIABLE}={folder}".encode() in child
+    assert folder.stat().st_mode & 0o777 == 0o700
+    first.stop()
+    before = kept_in(folder)
+    following = empty_cluster.start_ready(enabled_plugins=("char_lstm",))
+    following.stop()
 
     assert before
-    assert _kept(empty_cluster) == before
-    assert "is damaged" not in worker.whole_log()
+    assert kept_in(folder) == before
+    assert "is damaged" not in following.whole_log()
 
 
-def _serve_characters(cluster: Cluster) -> LiveWorker:
-    worker = cluster.start_ready(enabled_plugins=("char_lstm",))
-    worker.stop()
-    return worker
-
-
-def _kept(cluster: Cluster) -> dict[Path, int]:
+def kept_in(folder: Path) -> dict[Path, int]:
     """Return when each file of compiled code was written."""
-    folder = cluster.settings.data_dir / "kernels"
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
