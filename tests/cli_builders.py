@@ -1,5 +1,6 @@
 """Runs the command line for tests: in this process, or as a program beside a running daemon."""
 
+import io
 import json
 import os
 import re
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,25 @@ def here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
         status = int(ended.code or 0)
     printed = capsys.readouterr()
     return Ended(status, printed.out, printed.err)
+
+
+def here_in(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ended]:
+    """Return what runs commands in this process, in a folder and on the data that it has.
+
+    Each is given its words, and what it reads as `stdin`.
+    """
+    monkeypatch.setenv("SEQD_DATA_DIR", str(folder))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: str, stdin: str = "") -> Ended:
+        with io.TextIOWrapper(io.BytesIO(stdin.encode())) as pipe:
+            monkeypatch.setattr("sys.stdin", pipe)
+            return here(capsys, *arguments)
+
+    return run
 
 
 def last_line_of(drawn: str) -> str:

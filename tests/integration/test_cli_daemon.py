@@ -6,17 +6,18 @@ With the chain, which trains in a moment and needs no Keras.
 import json
 import os
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from cli_builders import Installation, running_daemon
+from cli_builders import Ended, Installation, here_in, running_daemon
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
+
+Seqd = Callable[..., Ended]
 
 TEXT = "the sea lay flat and grey, and the wind had gone round to the west.\n" * 50
 
@@ -32,8 +33,18 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield installation
 
 
-def results_in(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+@pytest.fixture
+def seqd(
+    installation: Installation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Seqd:
+    """Return what runs a command in this process, as another terminal would."""
+    return here_in(installation.data_dir, capsys, monkeypatch)
+
+
+def records_in(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def prompts(folder: Path, *records: object) -> str:
@@ -42,41 +53,31 @@ def prompts(folder: Path, *records: object) -> str:
     return str(path)
 
 
-def test_up_says_where_it_is_and_when_it_is_ready(installation: Installation) -> None:
+def test_up_says_where_it_is_and_another_terminal_finds_it_without_being_told(
+    installation: Installation, seqd: Seqd
+) -> None:
     log = (installation.data_dir / "up.log").read_text()
-
     assert "Redis    unix://default:***@/" in log
     assert "Slots    cpu:0, train@cpu" in log
     assert "cpu:0      ready" in log
     assert "Ready after" in log
 
-
-def test_another_terminal_finds_the_daemon_without_being_told(installation: Installation) -> None:
-    def status() -> dict[str, list[dict[str, object]]]:
-        said = installation.seqd("status", "--json").json()
-        return cast(dict[str, list[dict[str, object]]], said)
-
     def states() -> dict[str, object]:
-        return {str(worker["slot"]): worker["state"] for worker in status()["workers"]}
+        workers = cast(dict[str, Any], seqd("status", "--json").json())["workers"]
+        return {worker["slot"]: worker["state"] for worker in workers}
 
     # That a training has ended is known before its worker says so.
     wait_until(lambda: states() == {"cpu:0": "ready", "train@cpu": "ready"}, "both are ready")
-    assert status()["open_jobs"] == []
+    assert cast(dict[str, Any], seqd("status", "--json").json())["open_jobs"] == []
 
-
-def test_the_plugins_of_the_workers_are_listed_with_their_state(
-    installation: Installation,
-) -> None:
-    ended = installation.seqd("plugins", "list")
-
-    rows = [line.split() for line in ended.out.splitlines()]
+    rows = [line.split() for line in seqd("plugins", "list").out.splitlines()]
     there = rows[rows.index(["plugin", "version", "state", "there", "workers"]) :]
     (markov,) = [row for row in there if row[:1] == ["markov"]]
     assert markov[2:] == ["ready", "all", "2"]
 
 
-def test_a_training_tells_its_version_and_what_to_try(installation: Installation) -> None:
-    ended = installation.seqd("train", "markov", "--data", "text.txt", "--preset", "tutorial")
+def test_a_training_tells_its_version_and_what_to_try(seqd: Seqd) -> None:
+    ended = seqd("train", "markov", "--data", "text.txt", "--preset", "tutorial")
 
     assert ended.status == 0, ended.err
     assert " is trained and not in service, after" in ended.out
@@ -84,36 +85,40 @@ def test_a_training_tells_its_version_and_what_to_try(installation: Installation
     assert "Try it: seqd generate markov@" in ended.out
 
 
-@pytest.mark.slow
-def test_a_training_as_json_is_its_record(installation: Installation) -> None:
-    ended = installation.seqd(
-        "train", "markov", "--data", "text.txt", "--labels", "production", "--upload", "--json"
-    )
+def test_a_detached_training_is_watched_to_its_last_event_and_its_result_is_its_version(
+    seqd: Seqd,
+) -> None:
+    job = seqd("train", "markov", "--data", "text.txt", "--detach").out.strip()
 
-    result = cast(dict[str, object], ended.json())
+    events = [one["event"] for one in records_in(seqd("jobs", "watch", job, "--json").out)]
+    result = cast(dict[str, Any], seqd("jobs", "results", job).json())
+
+    assert (events[0], events[-1]) == ("queued", "completed")
     assert result["model"] == "markov"
-    show = ("models", "show", "markov@production", "--local", "--json")
-    shown = installation.seqd(*show).json()
-    manifest = cast(dict[str, dict[str, object]], shown)["manifest"]
-    assert manifest["version"] == result["version"]
+    assert result["version"] >= 1
 
 
 @pytest.mark.slow
-def test_a_training_uploads_held_out_data_too(installation: Installation) -> None:
-    held_out = ("--held-out", "text.txt")
+def test_a_training_uploads_what_it_learns_and_is_measured_with_and_as_json_is_its_record(
+    seqd: Seqd,
+) -> None:
+    data = ("--data", "text.txt", "--held-out", "text.txt", "--upload")
 
-    ended = installation.seqd(
-        "train", "markov", "--data", "text.txt", *held_out, "--upload", "--detach"
+    ended = seqd("train", "markov", *data, "--labels", "production", "--json")
+
+    result = cast(dict[str, Any], ended.json())
+    shown = cast(
+        dict[str, Any], seqd("models", "show", "markov@production", "--local", "--json").json()
     )
-
-    shown = installation.seqd("jobs", "show", ended.out.strip(), "--json").json()
-    request = cast(dict[str, dict[str, object]], shown)["job"]
+    assert result["model"] == "markov"
+    assert shown["manifest"]["version"] == result["version"]
+    job = cast(list[dict[str, Any]], seqd("jobs", "list", "--json").json())[0]["job_id"]
+    request = cast(dict[str, Any], seqd("jobs", "show", job, "--json").json())["job"]
     assert request["source"] == request["held_out"] == {"type": "upload", "expected_items": None}
-    assert installation.seqd("jobs", "watch", ended.out.strip()).status == 0
 
 
-def test_transition_probabilities_of_a_state_are_printed(installation: Installation) -> None:
-    ended = installation.seqd("models", "show", "markov@latest", "--state", "w")
+def test_transition_probabilities_of_a_state_are_printed(seqd: Seqd) -> None:
+    ended = seqd("models", "show", "markov@latest", "--state", "w")
 
     # "was" does not occur; "west" and "wind" once each in a line.
     rows = [line.split() for line in ended.out.splitlines()]
@@ -122,9 +127,9 @@ def test_transition_probabilities_of_a_state_are_printed(installation: Installat
     assert probabilities["'e'"] == probabilities["'i'"] == "0.5000"
 
 
-def test_generated_text_goes_to_stdout_and_nothing_else_does(installation: Installation) -> None:
-    first = installation.seqd("generate", "markov", "the ", "--length", "40", "--seed", "1")
-    again = installation.seqd("generate", "markov", "the ", "--length", "40", "--seed", "1")
+def test_generated_text_goes_to_stdout_and_nothing_else_does(seqd: Seqd) -> None:
+    first = seqd("generate", "markov", "the ", "--length", "40", "--seed", "1")
+    again = seqd("generate", "markov", "the ", "--length", "40", "--seed", "1")
 
     assert first.status == 0, first.err
     assert first.out == again.out
@@ -132,96 +137,69 @@ def test_generated_text_goes_to_stdout_and_nothing_else_does(installation: Insta
     assert len(first.out.removesuffix("\n")) == len("the ") + 40
 
 
-def test_results_are_written_in_input_order_with_the_errors_beside_them(
-    installation: Installation, tmp_path: Path
+def test_results_of_a_file_or_a_pipe_come_in_input_order_with_the_errors_beside_them(
+    seqd: Seqd, tmp_path: Path
 ) -> None:
     file = prompts(tmp_path, {"id": "a", "text": "the "}, {"id": "b"}, {"id": "c", "text": "and "})
     out = tmp_path / "out.jsonl"
 
-    ended = installation.seqd(
-        "generate", "markov", "--prompts", file, "--length", "5", "--out", str(out)
-    )
+    written = seqd("generate", "markov", "--prompts", file, "--length", "5", "--out", str(out))
 
-    assert [result["custom_id"] for result in results_in(out)] == ["a", "c"]
-    errors = results_in(tmp_path / "out.errors.jsonl")
+    assert [result["custom_id"] for result in records_in(out.read_text())] == ["a", "c"]
+    errors = records_in((tmp_path / "out.errors.jsonl").read_text())
     assert [error["custom_id"] for error in errors] == ["b"]
-    assert ended.status == 2
-    assert "1 of 3 items has no result:" in ended.out
-    assert "b  invalid_input: line 2: it has no field 'text'" in ended.out
+    assert written.status == 2
+    assert "1 of 3 items has no result:" in written.out
+    assert "b  invalid_input: line 2: it has no field 'text'" in written.out
+
+    file = prompts(tmp_path, *({"id": f"p{number}", "text": "the "} for number in range(300)))
+    printed = seqd("generate", "markov", "--prompts", file, "--length", "3", "--json")
+
+    assert [one["custom_id"] for one in records_in(printed.out)] == [
+        f"p{number}" for number in range(300)
+    ]
+
+    command = ("generate", "markov", "--prompts", "-", "--length", "3", "--json")
+    piped = seqd(*command, stdin="the \nand \n")
+
+    assert [one["output"]["prompt"] for one in records_in(piped.out)] == ["the ", "and "]
 
 
-def test_results_without_a_file_are_json_lines_in_input_order(
-    installation: Installation, tmp_path: Path
+def test_a_detached_job_is_watched_and_fetched_later_and_is_not_cancelled_any_more(
+    seqd: Seqd, tmp_path: Path
 ) -> None:
-    texts = [{"id": f"p{number}", "text": "the "} for number in range(300)]
+    handed_in = seqd("generate", "markov", "the ", "--length", "5", "--detach", "--samples", "2")
+    job, out = handed_in.out.strip(), tmp_path / "out.jsonl"
 
-    ended = installation.seqd(
-        "generate", "markov", "--prompts", prompts(tmp_path, *texts), "--length", "3", "--json"
-    )
-
-    ids = [json.loads(line)["custom_id"] for line in ended.out.splitlines()]
-    assert ids == [f"p{number}" for number in range(300)]
-
-
-def test_prompts_come_from_a_pipe(installation: Installation) -> None:
-    ended = installation.seqd(
-        "generate", "markov", "--prompts", "-", "--length", "3", "--json", stdin="the \nand \n"
-    )
-
-    samples = [json.loads(line)["output"]["prompt"] for line in ended.out.splitlines()]
-    assert samples == ["the ", "and "]
-
-
-def test_a_detached_job_is_watched_and_fetched_later(
-    installation: Installation, tmp_path: Path
-) -> None:
-    handed_in = installation.seqd(
-        "generate", "markov", "the ", "--length", "5", "--detach", "--samples", "2"
-    )
-    job = handed_in.out.strip()
-
-    watched = installation.seqd("jobs", "watch", job)
-    fetched = installation.seqd("jobs", "results", job, "--out", str(tmp_path / "out.jsonl"))
-    shown = installation.seqd("jobs", "show", job, "--json").json()
+    watched = seqd("jobs", "watch", job)
+    fetched = seqd("jobs", "results", job, "--out", str(out))
+    shown = seqd("jobs", "show", job, "--json").json()
+    listed = cast(list[dict[str, Any]], seqd("jobs", "list", "--json").json())
+    cancelled = seqd("jobs", "cancel", job)
 
     assert handed_in.status == watched.status == fetched.status == 0
     assert f"seqd jobs results {job}" in watched.out
-    assert len(results_in(tmp_path / "out.jsonl")) == 1
-    assert cast(dict[str, object], shown)["state"] == "completed"
-    listed = cast(list[dict[str, object]], installation.seqd("jobs", "list", "--json").json())
+    assert len(records_in(out.read_text())) == 1
+    assert cast(dict[str, Any], shown)["state"] == "completed"
     assert job in [record["job_id"] for record in listed]
-
-
-def test_events_are_json_lines_up_to_the_last(installation: Installation) -> None:
-    job = installation.seqd("train", "markov", "--data", "text.txt", "--detach").out.strip()
-
-    ended = installation.seqd("jobs", "watch", job, "--json")
-
-    events = [json.loads(line)["event"] for line in ended.out.splitlines()]
-    assert events[0] == "queued"
-    assert events[-1] == "completed"
-
-
-@pytest.mark.slow
-def test_the_result_of_a_training_is_its_version(installation: Installation) -> None:
-    job = installation.seqd("train", "markov", "--data", "text.txt", "--detach").out.strip()
-    installation.seqd("jobs", "watch", job)
-
-    result = cast(dict[str, object], installation.seqd("jobs", "results", job).json())
-
-    assert result["model"] == "markov"
-    assert cast(int, result["version"]) >= 1
+    assert cancelled.status == 0
+    assert cancelled.out == f"Job {job} had ended before, as completed; nothing was changed.\n"
 
 
 def test_ctrl_c_cancels_the_job_and_leaves_no_half_a_file(
-    installation: Installation, tmp_path: Path
+    installation: Installation, seqd: Seqd, tmp_path: Path
 ) -> None:
     texts = [{"id": f"p{number}", "text": "the "} for number in range(5_000)]
     program = installation.start(
         *("generate", "markov", "--prompts", prompts(tmp_path, *texts), "--length", "20000"),
         *("--out", str(tmp_path / "out.jsonl"), "--priority", "bulk"),
     )
-    job = newest_running_job(installation)
+
+    def newest() -> dict[str, Any]:
+        return cast(list[dict[str, Any]], seqd("jobs", "list", "--json").json())[0]
+
+    wait_until(lambda: newest()["state"] == "running", "the job runs")
+    job = newest()["job_id"]
 
     program.send_signal(signal.SIGINT)
     out, err = program.communicate(timeout=60)
@@ -231,62 +209,38 @@ def test_ctrl_c_cancels_the_job_and_leaves_no_half_a_file(
     assert "Traceback" not in err
     # What `--resume` goes on with, and no part of a file.
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.jsonl.job", "prompts.jsonl"]
-    shown = installation.seqd("jobs", "show", job, "--json").json()
-    assert cast(dict[str, object], shown)["state"] == "cancelled"
+    assert cast(dict[str, Any], seqd("jobs", "show", job, "--json").json())["state"] == "cancelled"
 
 
-@pytest.mark.slow
-def test_a_job_that_had_ended_is_not_cancelled_any_more(installation: Installation) -> None:
-    job = installation.seqd("generate", "markov", "the ", "--length", "5", "--detach").out.strip()
-    installation.seqd("jobs", "watch", job)
+#: Commands with a mistake, and what is said of it.
+MISTAKES = {
+    "generate markov x --length 0": "parameter 'length' is 0; allowed: 1 to ",
+    "classify missing.jsonl": "missing.jsonl does not exist. Check the path",
+    "classify --text x --model imbd_lstm": "Did you mean 'imdb_lstm'?",
+    "generate markov@77 x": "error[unknown_model]: model 'markov' has no version 77.",
+    "generate markov x --param foo=1": "parameter 'foo' is unknown.",
+    "train markov --data no:set": "knows no data set named 'no:set'",
+    "jobs show nobody": "error[unknown_job]: No job 'nobody'.",
+}
 
-    ended = installation.seqd("jobs", "cancel", job)
 
-    assert ended.status == 0
-    assert ended.out == f"Job {job} had ended before, as completed; nothing was changed.\n"
+def test_a_mistake_exits_with_2_and_makes_no_job(seqd: Seqd) -> None:
+    jobs_before = len(cast(list[object], seqd("jobs", "list", "--json").json()))
+
+    said = {command: seqd(*command.split()) for command in MISTAKES}
+
+    assert {command: ended.status for command, ended in said.items()} == dict.fromkeys(MISTAKES, 2)
+    assert [command for command in MISTAKES if MISTAKES[command] not in said[command].err] == []
+    assert [command for command in MISTAKES if "Traceback" in said[command].err] == []
+    assert len(cast(list[object], seqd("jobs", "list", "--json").json())) == jobs_before
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("generate", "markov", "x", "--length", "0"), "parameter 'length' is 0; allowed: 1 to "),
-        (("classify", "missing.jsonl"), "missing.jsonl does not exist. Check the path"),
-        *(
-            pytest.param(arguments, message, marks=pytest.mark.slow)
-            for arguments, message in [
-                (
-                    ("classify", "--text", "x", "--model", "imbd_lstm"),
-                    "Did you mean 'imdb_lstm'?",
-                ),
-                (
-                    ("generate", "markov@77", "x"),
-                    "error[unknown_model]: model 'markov' has no version 77.",
-                ),
-                (("generate", "markov", "x", "--param", "foo=1"), "parameter 'foo' is unknown."),
-                (("train", "markov", "--data", "no:set"), "knows no data set named 'no:set'"),
-                (("jobs", "show", "nobody"), "error[unknown_job]: No job 'nobody'."),
-            ]
-        ),
-    ],
-)
-def test_a_mistake_exits_with_2_and_makes_no_job(
-    installation: Installation, arguments: tuple[str, ...], message: str
+def test_data_that_nothing_can_be_learnt_from_exits_with_2(
+    installation: Installation, seqd: Seqd
 ) -> None:
-    jobs_before = len(cast(list[object], installation.seqd("jobs", "list", "--json").json()))
-
-    ended = installation.seqd(*arguments)
-
-    assert ended.status == 2
-    assert message in ended.err
-    assert "Traceback" not in ended.err
-    jobs = cast(list[object], installation.seqd("jobs", "list", "--json").json())
-    assert len(jobs) == jobs_before
-
-
-def test_data_that_nothing_can_be_learnt_from_exits_with_2(installation: Installation) -> None:
     (installation.data_dir / "one.txt").write_text("x")
 
-    ended = installation.seqd("train", "markov", "--data", "one.txt")
+    ended = seqd("train", "markov", "--data", "one.txt")
 
     assert ended.status == 2
     assert ended.err.startswith("error[invalid_data]: job ")
@@ -300,34 +254,16 @@ def test_a_second_daemon_on_the_same_folder_is_refused(installation: Installatio
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_said_so(installation: Installation) -> None:
+def test_a_killed_worker_is_replaced_and_said_so(installation: Installation, seqd: Seqd) -> None:
     log = installation.data_dir / "up.log"
-    started = next(
-        line for line in log.read_text().splitlines() if line.startswith("cpu:0      started")
-    )
 
-    os.killpg(int(started.split()[-1]), signal.SIGKILL)
+    def said(beginning: str, part: str = "") -> list[str]:
+        lines = log.read_text().splitlines()
+        return [line for line in lines if line.startswith(beginning) and part in line]
 
-    wait_for_line(log, "cpu:0      died     ", "killed by SIGKILL; starts again in 1 s (log: ")
-    wait_for_line(log, "cpu:0      started  ", ", start 2")
-    assert installation.seqd("generate", "markov", "the ", "--length", "5").status == 0
+    os.killpg(int(said("cpu:0      started")[0].split()[-1]), signal.SIGKILL)
 
-
-def wait_for_line(log: Path, beginning: str, part: str) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if any(
-            line.startswith(beginning) and part in line for line in log.read_text().splitlines()
-        ):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no line {beginning}...{part} in:\n{log.read_text()}")
-
-
-def newest_running_job(installation: Installation) -> str:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        listed = cast(list[dict[str, object]], installation.seqd("jobs", "list", "--json").json())
-        if listed and listed[0]["state"] == "running":
-            return str(listed[0]["job_id"])
-    raise AssertionError("no job was running within 30 s")
+    died = ("cpu:0      died     ", "killed by SIGKILL; starts again in 1 s (log: ")
+    wait_until(lambda: said(*died) != [], "its death is said")
+    wait_until(lambda: said("cpu:0      started  ", ", start 2") != [], "so is its next start")
+    assert seqd("generate", "markov", "the ", "--length", "5").status == 0
