@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +14,7 @@ import pytest
 
 import seqd
 from authoring_builders import PLUGIN, write_plugin
-from cli_builders import Ended, clean_environment
+from cli_builders import Ended, clean_environment, here, here_in
 from seqd.authoring.messages import Compute, Computed
 from seqd.authoring.plugin_child import PluginChild, pinned_slot
 from seqd.cli.plugins.subjects import entries_of, order_of
@@ -28,26 +29,30 @@ def plugin(tmp_path: Path) -> Path:
     return write_plugin(tmp_path / "seqd-hello")
 
 
-def tried(folder: Path, *arguments: str, stdin: str = "") -> Ended:
-    program = subprocess.run(
-        [sys.executable, "-m", "seqd", "plugins", "try", *arguments],
-        env=clean_environment(SEQD_DATA_DIR=str(folder / "data")),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=folder,
-    )
-    return Ended(program.returncode, program.stdout, program.stderr)
+Tried = Callable[..., Ended]
+
+
+@pytest.fixture
+def tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Tried:
+    """Return the command, which runs in this process, in the test's folder."""
+    seqd = here_in(tmp_path, capsys, monkeypatch)
+
+    def run(*arguments: str, stdin: str = "") -> Ended:
+        return seqd("plugins", "try", *arguments, stdin=stdin)
+
+    return run
 
 
 def results_of(ended: Ended) -> list[dict[str, object]]:
     return [json.loads(line) for line in ended.out.splitlines()]
 
 
-def test_texts_of_the_command_line_and_of_stdin_are_computed_without_a_daemon(tmp_path, plugin):
-    ended = tried(tmp_path, str(plugin), "classify", "a", "-", "-p", "word=bye", stdin="b\nc\n")
+def test_texts_of_the_command_line_and_of_stdin_are_computed_without_a_daemon(
+    tmp_path, tried, plugin
+):
+    ended = tried(str(plugin), "classify", "a", "-", "-p", "word=bye", stdin="b\nc\n")
 
     assert ended.status == 0, ended.err
     assert [(one["custom_id"], one["output"]["label"]) for one in results_of(ended)] == [
@@ -59,8 +64,8 @@ def test_texts_of_the_command_line_and_of_stdin_are_computed_without_a_daemon(tm
     assert not (tmp_path / "data").exists()
 
 
-def test_an_error_has_the_plugins_own_calls_and_the_other_items_have_results(tmp_path, plugin):
-    ended = tried(tmp_path, str(plugin), "classify", "good", "boom")
+def test_an_error_has_the_plugins_own_calls_and_the_other_items_have_results(tried, plugin):
+    ended = tried(str(plugin), "classify", "good", "boom")
 
     assert ended.status == 2
     assert [one["status"] for one in results_of(ended)] == ["succeeded", "errored"]
@@ -72,12 +77,11 @@ def test_an_error_has_the_plugins_own_calls_and_the_other_items_have_results(tmp
 
 
 @pytest.mark.slow
-def test_outcomes_are_checked_as_a_worker_checks_them(tmp_path, plugin):
-    too_few = tried(tmp_path, str(plugin), "classify", "a", "fewer", "b")
-    wrong = tried(tmp_path, str(plugin), "classify", "wrong")
-    named = PLUGIN.replace("memory_bytes = 1", 'memory_bytes, classes = 1, ("hello", "bye")')
-    (plugin / "seqd_hello.py").write_text(named)
-    strange = tried(tmp_path, str(plugin), "classify", "a", "-p", "word=howdy")
+def test_faults_of_a_plugin_are_told_as_a_worker_finds_them_and_with_their_place(tried, plugin):
+    module = plugin / "seqd_hello.py"
+
+    too_few = tried(str(plugin), "classify", "a", "fewer", "b")
+    wrong = tried(str(plugin), "classify", "wrong")
 
     assert (
         "the plugin gave 1 outcomes for 3 items; its contract (B1) is one each, in order"
@@ -87,30 +91,44 @@ def test_outcomes_are_checked_as_a_worker_checks_them(tmp_path, plugin):
         "The model plugin gave str as an outcome; its contract (B1) allows Classification and "
         "ItemError."
     )
+
+    dead = tried(str(plugin), "classify", "die")
+
+    assert dead.status == 1
+    assert "Fatal Python error: Segmentation fault" in dead.err
+    assert f'File "{module}", line ' in dead.err
+    assert dead.err.splitlines()[-1] == (
+        "error[plugin_ended]: The plugin's process was killed by SIGSEGV in the middle of a call. "
+        "What it printed last is above; a worker would lose its units, too."
+    )
+
+    module.write_text(
+        PLUGIN.replace("memory_bytes = 1", 'memory_bytes, classes = 1, ("hello", "bye")')
+    )
+    strange = tried(str(plugin), "classify", "a", "-p", "word=howdy")
+
     assert (strange.status, results_of(strange)[0]["error"]["message"]) == (
         2,
         "The model plugin gave the label 'howdy'; its contract (B1) allows those that it names in "
         "LoadedModel.classes: 'bye', 'hello'. Name this one, too, or give one of these.",
     )
 
+    module.write_text("import seqd_nothing_here\n")
+    broken = tried(str(plugin), "classify", "a")
 
-@pytest.mark.slow
-def test_the_death_of_a_plugin_is_told_with_the_signal_and_where_it_stood(tmp_path, plugin):
-    ended = tried(tmp_path, str(plugin), "classify", "die")
-
-    assert ended.status == 1
-    assert "Fatal Python error: Segmentation fault" in ended.err
-    assert f'File "{plugin / "seqd_hello.py"}", line ' in ended.err
-    assert ended.err.splitlines()[-1] == (
-        "error[plugin_ended]: The plugin's process was killed by SIGSEGV in the middle of a call. "
-        "What it printed last is above; a worker would lose its units, too."
+    assert broken.status == 1
+    assert f'  File "{module}", line 1, in <module>\n' in broken.err
+    assert broken.err.splitlines()[-1] == (
+        "error[plugin_fault]: the plugin 'hello' is broken: ModuleNotFoundError: No module named "
+        "'seqd_nothing_here' (seqd_hello.py, line 1, in <module>). Install seqd_nothing_here here, "
+        "or disable the plugin with SEQD_DISABLED_PLUGINS=hello."
     )
 
 
 @pytest.mark.slow
-def test_mistakes_are_told_with_what_to_do(tmp_path, plugin):
+def test_mistakes_are_told_with_what_to_do(tried, plugin):
     said = {
-        arguments: tried(tmp_path, str(plugin), *arguments).err.splitlines()[-1]
+        arguments: tried(str(plugin), *arguments).err.splitlines()[-1]
         for arguments in [
             ("classfy", "a"),
             ("classify", "a", "-p", "wrd=1"),
@@ -120,7 +138,7 @@ def test_mistakes_are_told_with_what_to_do(tmp_path, plugin):
             ("classify", "a", "--model", "halo"),
         ]
     }
-    unknown = tried(tmp_path, "helo", "classify", "a")
+    unknown = tried("helo", "classify", "a")
 
     assert list(said.values()) == [
         "error[invalid_request]: hello has no task 'classfy'. Its tasks: classify, train. "
@@ -139,27 +157,12 @@ def test_mistakes_are_told_with_what_to_do(tmp_path, plugin):
 
 
 @pytest.mark.slow
-def test_a_plugin_that_is_broken_is_told_with_file_and_line(tmp_path, plugin):
-    (plugin / "seqd_hello.py").write_text("import seqd_nothing_here\n")
-
-    ended = tried(tmp_path, str(plugin), "classify", "a")
-
-    assert ended.status == 1
-    assert f'  File "{plugin / "seqd_hello.py"}", line 1, in <module>\n' in ended.err
-    assert ended.err.splitlines()[-1] == (
-        "error[plugin_fault]: the plugin 'hello' is broken: ModuleNotFoundError: No module named "
-        "'seqd_nothing_here' (seqd_hello.py, line 1, in <module>). Install seqd_nothing_here here, "
-        "or disable the plugin with SEQD_DISABLED_PLUGINS=hello."
-    )
-
-
-@pytest.mark.slow
-def test_a_training_makes_a_version_that_can_be_tried(tmp_path, plugin):
+def test_a_training_makes_a_version_that_can_be_tried(tmp_path, tried, plugin):
     (tmp_path / "data.csv").write_text("text,label\na,one\nb,two\n")
 
-    trained = tried(tmp_path, str(plugin), "train", "--data", "data.csv", "--out", "made")
-    again = tried(tmp_path, str(plugin), "train", "--data", "data.csv", "--out", "made")
-    computed = tried(tmp_path, str(plugin), "classify", "a", "--version", "made")
+    trained = tried(str(plugin), "train", "--data", "data.csv", "--out", "made")
+    again = tried(str(plugin), "train", "--data", "data.csv", "--out", "made")
+    computed = tried(str(plugin), "classify", "a", "--version", "made")
 
     assert trained.status == 0, trained.err
     assert trained.out.splitlines()[0] == "epoch 1/1  loss 0.5  0.1 s"
@@ -303,11 +306,16 @@ def test_ctrl_c_as_a_call_is_sent_asks_it_to_stop(plugin: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_installed_plugin_is_tried_by_its_name_and_by_that_of_its_model(tmp_path):
-    named = tried(tmp_path, "markov", "generate", "the", "-p", "length=10")
-    model = tried(tmp_path, "markov_words", "generate", "the", "-p", "length=10")
+def test_an_installed_plugin_is_tried_by_its_name_before_a_folder_and_by_that_of_its_model(
+    tmp_path, tried
+):
+    write_plugin(tmp_path / "markov")
+
+    named = tried("markov", "generate", "the", "-p", "length=10")
+    model = tried("markov_words", "generate", "the", "-p", "length=10")
 
     assert named.status == model.status == 0, named.err + model.err
+    assert named.err.startswith("markov is the installed plugin. The folder is ./markov\n")
     assert "by markov_words@0, plugin markov of seqd" in model.err
 
 
@@ -323,19 +331,11 @@ def namesake(text: str) -> str:
 
 
 @pytest.mark.slow
-def test_names_that_another_plugin_has_are_told(tmp_path):
+def test_names_that_another_plugin_has_are_told(tmp_path, tried, capsys):
     (tmp_path / "markov.py").write_text(NAMESAKE)
 
-    ended = tried(tmp_path, "markov.py", "classify", "a")
-    checked = subprocess.run(
-        [sys.executable, "-m", "seqd", "plugins", "check", "markov.py"],
-        env=clean_environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    ended = tried("markov.py", "classify", "a")
+    checked = here(capsys, "plugins", "check", "markov.py")
 
     assert ended.status == 0
     assert ended.err.startswith(
@@ -344,20 +344,11 @@ def test_names_that_another_plugin_has_are_told(tmp_path):
         "warning: the model name 'char_lstm' is taken by the plugin 'char_lstm' of seqd "
         f"{seqd.__version__}. Rename it: beside the other one, this plugin is not loaded.\n"
     )
-    assert checked.returncode == 1
-    assert checked.stdout.startswith(
+    assert checked.status == 1
+    assert checked.out.startswith(
         "L2  markov (description): No other installed plugin has the plugin's name or that of a "
         "model.\n"
         f"  seen: the plugin name 'markov' is taken by seqd {seqd.__version__}\n"
         "  do:   Rename it, by its entry point or its file: beside the other one, this plugin is "
         "not loaded.\n"
     )
-
-
-@pytest.mark.slow
-def test_a_folder_that_is_passed_over_for_an_installed_plugin_is_named(tmp_path):
-    write_plugin(tmp_path / "markov")
-
-    ended = tried(tmp_path, "markov", "generate", "a")
-
-    assert ended.err.startswith("markov is the installed plugin. The folder is ./markov\n")
