@@ -12,6 +12,7 @@ from cli_builders import Ended, here
 from readme_blocks import ROOT
 from seqd.client import Client
 from seqd.errors import NotAllowed
+from seqd.settings import Settings
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
@@ -39,7 +40,7 @@ def rows_of(ended: Ended) -> dict[str, dict[str, str]]:
     return {row["tenant"]: row for row in rows}
 
 
-def test_an_operator_sets_limits_and_splits_a_bill(
+def test_an_operator_sets_limits_and_splits_a_bill_and_every_command_of_the_guide_is_one(
     busy_cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = busy_cluster.client()
@@ -73,54 +74,43 @@ def test_an_operator_sets_limits_and_splits_a_bill(
         dict.fromkeys(shown["tenant"]["own"])
     )
 
-
-def test_every_command_of_the_guide_is_one(
-    busy_cluster: Cluster, capsys: pytest.CaptureFixture[str]
-) -> None:
     guide = (ROOT / "docker" / "tenants.md").read_text(encoding="utf-8")
     lines = re.findall(r"^seqd (tenants [^#\n]*)", guide, re.MULTILINE)
-    assert len(lines) == 7
-
     statuses = {line: here(capsys, *line.split()).status for line in lines}
+    assert list(statuses.values()) == [0] * 7, statuses
 
-    assert set(statuses.values()) == {0}, statuses
+
+#: Commands with a mistake, and what is said of it.
+MISTAKES = [
+    (("show", "nobody"), "error[unknown_tenant]: No tenant 'nobody' has limits, jobs or "),
+    (("show", "no body"), "error[invalid_request]: The tenant is 'no body'; allowed: 1 to 64"),
+    (("set", "alice"), "error[invalid_request]: There is nothing to set. Name a limit: "),
+    (("set", "alice", "--weight", "0"), "error[invalid_request]: limit 'weight' is '0': "),
+    (("set", "alice", "--jobs", "many"), "error[invalid_request]: limit 'jobs' is 'many': "),
+    (
+        ("set", "alice", "--priorities", "urgent"),
+        "error[invalid_request]: limit 'priorities.0' is 'urgent': Input should be ",
+    ),
+    (("set", "alice", "--unset", "job"), "error[invalid_request]: 'job' is no limit of a"),
+    (("usage", "--from", "soon"), "error[invalid_request]: --from is 'soon'; allowed: a day "),
+    (
+        ("usage", "--from", "2026-02-01", "--to", "2026-01-01"),
+        "error[invalid_request]: --from is 2026-02-01, which is after --to, 2026-01-01",
+    ),
+    (("usage", "--json", "--csv"), "error[invalid_request]: --json and --csv are both given"),
+    (("usage", "--tenant", "a b"), "error[invalid_request]: The tenant is 'a b'; allowed: "),
+]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("show", "nobody"), "error[unknown_tenant]: No tenant 'nobody' has limits, jobs or "),
-        (("show", "no body"), "error[invalid_request]: The tenant is 'no body'; allowed: 1 to 64"),
-        (("set", "alice"), "error[invalid_request]: There is nothing to set. Name a limit: "),
-        (("set", "alice", "--weight", "0"), "error[invalid_request]: limit 'weight' is '0': "),
-        (("set", "alice", "--jobs", "many"), "error[invalid_request]: limit 'jobs' is 'many': "),
-        (
-            ("set", "alice", "--priorities", "urgent"),
-            "error[invalid_request]: limit 'priorities.0' is 'urgent': Input should be ",
-        ),
-        (("set", "alice", "--unset", "job"), "error[invalid_request]: 'job' is no limit of a"),
-        (("usage", "--from", "soon"), "error[invalid_request]: --from is 'soon'; allowed: a day "),
-        (
-            ("usage", "--from", "2026-02-01", "--to", "2026-01-01"),
-            "error[invalid_request]: --from is 2026-02-01, which is after --to, 2026-01-01",
-        ),
-        (("usage", "--json", "--csv"), "error[invalid_request]: --json and --csv are both given"),
-        (("usage", "--tenant", "a b"), "error[invalid_request]: The tenant is 'a b'; allowed: "),
-    ],
-)
 def test_a_mistake_exits_with_2_and_says_what_is_allowed(
-    empty_cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    message: str,
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = empty_cluster.settings
     assert settings.redis_url is not None
     monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
     monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
 
-    ended = here(capsys, "tenants", *arguments)
+    for arguments, message in MISTAKES:
+        ended = here(capsys, "tenants", *arguments)
 
-    assert ended.status == 2
-    assert ended.err.startswith(message)
+        assert ended.status == 2, arguments
+        assert ended.err.startswith(message)
