@@ -1,0 +1,87 @@
+"""How long tests take is kept from run to run, and those that have become slow are named."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checkout import ROOT
+from durations import RECORD, slower_tests
+
+SUITE = {
+    "test_one.py": "def test_first(): ...\ndef test_second(): ...\n",
+    "test_other.py": "def test_third(): assert True\ndef test_broken(): assert False\n",
+    # Each test seems to take that many seconds.
+    "conftest.py": """
+import os, pytest
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report):
+    report.duration = float(os.environ["SECONDS"]) if report.when == "call" else 0.0
+""",
+}
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    for name, text in SUITE.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(suite: Path, *options: str, seconds: float) -> str:
+    """Run a suite whose tests seem to take some seconds; return what is printed."""
+    plugins = ("-p", "durations", "-p", "xdist")
+    own = {
+        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "SECONDS": str(seconds),
+    }
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", *plugins, *options],
+        cwd=suite, env=os.environ | own, capture_output=True, text=True, timeout=60, check=False,
+    ).stdout  # fmt: skip
+
+
+def test_a_test_that_has_become_three_times_as_slow_is_named(suite: Path) -> None:
+    first = run(suite, "-n", "2", seconds=4)
+    second = run(suite, "-n", "2", seconds=13)
+
+    assert "slower" not in first
+    assert "\n13.0 s, and 4.0 s before: test_one.py::test_first\n" in second
+    assert second.count("s before: ") == 3
+    assert "\n26.0 s test_o" in second
+
+
+def test_what_failed_or_did_not_run_leaves_the_record_as_it_is(suite: Path) -> None:
+    run(suite, seconds=4)
+
+    run(suite, "test_other.py", seconds=5)
+
+    record = json.loads((suite / ".pytest_cache" / "v" / RECORD).read_text())
+    assert record == {
+        "test_one.py::test_first": 4,
+        "test_one.py::test_second": 4,
+        "test_other.py::test_third": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("before_s", "now_s", "is_named"),
+    [(0.1, 5.0, False), (0.1, 5.2, True), (10.0, 30.0, False), (10.0, 30.1, True)],
+)
+def test_noise_is_not_named(before_s: float, now_s: float, is_named: bool) -> None:
+    assert bool(slower_tests({"test": before_s}, {"test": now_s, "new": 99.0})) is is_named
+
+
+def test_of_hundreds_the_worst_are_named() -> None:
+    tests = [f"test {number:03}" for number in range(100)]
+
+    lines = slower_tests(
+        dict.fromkeys(tests, 1.0), {test: 10.0 + at for at, test in enumerate(tests)}
+    )
+
+    assert lines[0] == "109.0 s, and 1.0 s before: test 099"
+    assert (len(lines), lines[-1]) == (21, "and 80 more")
