@@ -191,7 +191,7 @@ class Settings(BaseSettings):
         gt=0,
         le=86_400,
         description="Seconds for which a plugin may compute without asking whether to stop; then "
-        "its process is ended.",
+        "its process is ended, up to two heartbeats later where C code holds the interpreter lock.",
     )
     unit_budget_factor: float = Field(
         default=50.0,

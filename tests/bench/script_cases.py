@@ -24,7 +24,7 @@ from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.rollouts import VersionWork
-from seqd.ledger.units import Death, Unit
+from seqd.ledger.units import Unit
 from seqd.ledger.work import Finished
 from seqd_schemas import (
     MAX_CORDON_RULES,
@@ -34,7 +34,6 @@ from seqd_schemas import (
     MAX_PLACEMENTS,
     CordonAction,
     CordonRule,
-    DeathCause,
     Log,
     ModelOrder,
     ModelPause,
@@ -416,14 +415,14 @@ def death_of_a_fleet(world: World) -> None:
     world.watched.work.expire()
 
 
-@case("a worker that stands still, with units of many jobs", "note_death")
-def death_of_a_worker(world: World) -> None:
+@case("a worker that stands still, with units of many jobs", "renew_worker")
+def standstill_of_a_worker(world: World) -> None:
     version = world.number()
     world.small_jobs(500, version=version)
     worker = f"stands-{version}"
     assert world.claim(version=version, worker=worker) is not None
     world.large_job(leased=min(_HELD, world.units), worker=worker)
-    world.watched.work.note_death(worker, Death(DeathCause.HANG, message="It stood still. " * 30))
+    world.watched.work.renew_worker(worker, "It stands still. " * 30)
 
 
 @case("a clock that has stepped back, with all there is ahead of it", "follow_clock", "take_lock")

@@ -94,21 +94,38 @@ def test_how_a_worker_died_is_noted_for_its_units_and_told_once_a_job(
     assert environment.redis.exists(environment.keys.faults(job_id)) == 0
 
 
-def test_how_a_worker_dies_can_be_noted_before_its_leases_run_out(hasty: Environment) -> None:
-    death = Death(DeathCause.SIGNAL, message="It stands still.")
-    job_id = hasty.submit_units(1)
-    unit = hasty.claim_unit("worker-a")
-    assert hasty.ledger.work.release_unit(unit, faulted_by="worker-c")
-    hasty.claim_unit("worker-a")
+def test_all_leases_of_a_worker_that_stands_still_can_be_kept_and_its_jobs_are_told_once(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(3)
+    held = [environment.claim_unit("worker-a") for _ in range(2)]
+    other = environment.claim_unit("worker-b")
+    before = [timer_of(environment, unit) or 0.0 for unit in (*held, other)]
+    longer = environment.with_settings(lease_s=600.0)
 
-    hasty.ledger.work.note_death("worker-a", death)
+    longer.ledger.work.renew_worker("worker-a", "It stands still.")
+    longer.ledger.work.renew_worker("worker-a")
+
+    after = [timer_of(environment, unit) or 0.0 for unit in (*held, other)]
+    assert [end - begin >= 500_000 for begin, end in zip(before, after, strict=True)] == (
+        [True, True, False]
+    )
+    assert environment.events(job_id).count("log") == 1
+    environment.ledger.work.release_worker("worker-a", crashed=False)
+    assert [environment.claim_unit("worker-c").death for _ in held] == [None, None]
+
+
+def test_a_lease_that_is_over_is_not_revived_for_a_worker_that_stands_still(
+    hasty: Environment,
+) -> None:
+    hasty.submit_units(1)
+    unit = hasty.claim_unit("worker-a")
     hasty.expire_due()
 
-    again = hasty.claim_unit("worker-b")
-    assert (again.crashes, again.death) == (1, death)
-    assert again.faults is not None
-    assert again.faults.worker == "worker-c"
-    assert hasty.events(job_id).count("log") == 1
+    hasty.ledger.work.renew_worker("worker-a")
+
+    assert timer_of(hasty, unit) is None
+    assert hasty.claim_unit("worker-b").crashes == 1
 
 
 def test_a_lease_is_lost_when_another_worker_has_the_unit(hasty: Environment) -> None:

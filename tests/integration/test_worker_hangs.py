@@ -21,7 +21,7 @@ pytestmark = pytest.mark.processes
 #: What is said of a plugin that hangs, by how it was found.
 SAID = {
     DeathCause.HANG: r"The plugin did not ask whether to stop for \d+ s",
-    DeathCause.WATCHDOG: r"No thread of the worker's process ran for \d+ s, as in C code that "
+    DeathCause.WATCHDOG: r"The worker's process had no heartbeat for \d+ s, as in C code that "
     "keeps the interpreter's lock",
 }
 
@@ -31,6 +31,21 @@ HUNG = (
     (["hold"], DeathCause.WATCHDOG, "child hung: pid=", "_holds_the_interpreter", 1),
     (["sleep"], DeathCause.HANG, "plugin hung: ", "_sleeps", 1),
 )
+
+
+def test_an_item_that_keeps_the_lock_for_longer_than_a_lease_costs_no_crash(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_ready(heartbeat_s=0.3)  # the cluster's leases last 2 s
+
+    job = empty_cluster.client().classify(["t0", "hold4"], model="echo")
+    results = list(job.results())
+
+    assert all(isinstance(result, ItemSuccess) for result in results)
+    assert "made claimable" not in worker.whole_log()
+    (warning,) = [event for event in job.events() if isinstance(event, Log)]
+    assert re.match(rf"{SAID[DeathCause.WATCHDOG]}; it stood in seqd_light\.py", warning.message)
+    assert (warning.cause, warning.worker) == (None, worker.name)
 
 
 @pytest.mark.slow

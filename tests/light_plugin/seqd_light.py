@@ -124,6 +124,15 @@ def _holds_the_interpreter(items: Sequence[WorkItem]) -> None:
     re.match("(a+)+$", "a" * 64 + "b")
 
 
+def _holds_for_longer_than_a_lease(items: Sequence[WorkItem]) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    end_s = time.monotonic() + 4
+    while time.monotonic() < end_s:
+        pass
+    sys.setswitchinterval(before)
+
+
 def _sleeps(items: Sequence[WorkItem]) -> None:
     time.sleep(600)
 
@@ -261,6 +270,7 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "base": _throws(BaseException("not even an Exception")),
     "unreadable": _throws(Unreadable()),
     "hold": _holds_the_interpreter,
+    "hold4": _holds_for_longer_than_a_lease,
     "large": _needs_memory,
     "uncured": _is_broken_until_cured,
     "fill": _fills_the_device,

@@ -134,13 +134,13 @@ def test_a_child_that_was_just_ready_in_time_is_not_said_to_have_been_late(tmp_p
 
 def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        death = DeathFile(Settings(data_dir=tmp_path), "w1").standing(child.pid, 20.0)
+        said = DeathFile(Settings(data_dir=tmp_path), "w1").standing(child.pid, 20.0)
 
         assert child.poll() is None
         child.kill()
 
-    assert death.message == (
-        "No thread of the worker's process ran for 20 s, as in C code that keeps the interpreter's "
+    assert said == (
+        "The worker's process had no heartbeat for 20 s, as in C code that keeps the interpreter's "
         "lock."
     )
 
@@ -249,7 +249,7 @@ def test_a_child_that_its_parent_ends_is_told_from_one_that_ended_itself(tmp_pat
 
     assert death.cause is DeathCause.WATCHDOG
     assert death.message == (
-        "No thread of the worker's process ran for 42 s, as in C code that keeps the interpreter's "
+        "The worker's process had no heartbeat for 42 s, as in C code that keeps the interpreter's "
         "lock; it stood in stuck.py, line 2, in classify."
     )
     assert len(stacks) == 1

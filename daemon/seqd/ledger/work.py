@@ -312,9 +312,13 @@ class Work:
                 self._notify(as_text(route))
             is_more = as_int(more) == 1
 
-    def note_death(self, worker: str, death: Death) -> None:
-        """Note how a worker dies, for the units that it holds."""
-        self._call("note_death", worker, str(death), _told(worker, death))
+    def renew_worker(self, worker: str, said: str = "") -> None:
+        """Keep all leases of a worker for `lease_s` seconds more.
+
+        Whoever watches its jobs is told what is `said`, if it is.
+        """
+        told = _warned(worker, said) if said else ""
+        self._call("renew_worker", worker, self._lease_ms, told)
 
     def split(self, unit: Unit, parts: tuple[ItemChunk, ItemChunk]) -> bool:
         """Replace a unit by two parts of it, to find the item that kills its worker.

@@ -150,13 +150,13 @@ class DeathFile:
                 faulthandler.dump_traceback(self._file)
         kill_this_process(hang)
 
-    def standing(self, pid: int, still_s: float) -> Death:
-        """Return how a child will have died that stands still; in the parent.
+    def standing(self, pid: int, still_s: float) -> str:
+        """Return that a child stands still, and where; in the parent.
 
         Waits up to a second for its stack.
         """
         self._ask(pid, f"still for {still_s:.0f} s\n")
-        return _standstill(still_s, _stacks(self._text_of(pid)))
+        return _standstill(still_s, _stacks(self._text_of(pid))).message
 
     def kill(self, pid: int, still_s: float) -> None:
         """Have a child that stands still write where it does, and kill it; in the parent."""
@@ -256,7 +256,7 @@ def _names() -> str:
 
 def _standstill(still_s: float, stacks: Sequence[ThreadStack]) -> Death:
     said = (
-        f"No thread of the worker's process ran for {still_s:.0f} s, as in C code that keeps the "
+        f"The worker's process had no heartbeat for {still_s:.0f} s, as in C code that keeps the "
         "interpreter's lock"
     )
     return Death(DeathCause.WATCHDOG, _message(said, stacks))

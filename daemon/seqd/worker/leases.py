@@ -1,9 +1,9 @@
 """Renews the leases of the claimed units, from a thread, and notices when one is lost.
 
 While a plugin computes, this thread renews every `heartbeat_s` seconds and publishes the
-worker's status. Numeric libraries let other threads run while they compute. Of a plugin that never
-does, the lease runs out, and `liveness` has the watchdog that ends its process. `silence` ends that
-of one that does not ask whether to stop, or computes far longer than its items should take.
+worker's status. Numeric libraries let other threads run while they compute. Of a plugin that does
+not, the watchdog in `liveness` renews, and ends its process in the end. `silence` ends that of one
+that does not ask whether to stop, or computes far longer than its items should take.
 """
 
 import logging

@@ -16,7 +16,7 @@ from threading import Thread
 from time import monotonic, sleep, time
 from typing import Protocol, Self
 
-from seqd.ledger.units import Death
+from seqd.ledger.outage import waiting_at_most
 from seqd.local.heartbeat import FILE_BYTES, Heartbeat, read_heartbeat
 from seqd.local.probes import liveness, workers_of_host
 from seqd.local.process_states import is_stopped
@@ -182,7 +182,8 @@ class Watchdog(PeriodicTask):
     A plugin that hangs in Python is ended by the child's own lease thread. One that hangs in C
     code and never releases the interpreter's lock stops that thread too; only another process
     can end it. What follows is a crash like any other: Celery starts a new child, and the ledger
-    counts the crash against the units. One that a signal has stopped is no such child: it is left
+    counts the crash against the units. Until then this one renews its leases: a long call of C
+    code, or a busy machine, is no crash. One that a signal has stopped is no such child: it is left
     as it is, and its units go to others at no crash.
     """
 
@@ -191,17 +192,18 @@ class Watchdog(PeriodicTask):
         settings: Settings,
         heartbeats: Heartbeats,
         deaths: DeathFile,
-        note_death: Callable[[Death], None],
+        renew: Callable[[str], None],
         release: Callable[[str], None],
     ) -> None:
-        """Before the leases run out of a child that stands still, one of the two is called.
+        """Of a child that stands still, `renew` is called at each look, `release` if it is stopped.
 
-        `release` with a sentence on one that is stopped, `note_death` of any other.
+        Before its leases run out, either gets a sentence for who watches the jobs; `renew` gets ''
+        at all other looks.
         """
         super().__init__("watchdog", settings.heartbeat_s)
         self._heartbeats = heartbeats
         self._deaths = deaths
-        self._note_death = note_death
+        self._renew = renew
         self._release = release
         self._is_noted = self._was_stopped = False
         self._standstill = Standstill(settings.heartbeat_s)
@@ -228,8 +230,12 @@ class Watchdog(PeriodicTask):
                 "child hung: pid=%d had no heartbeat for %.0f s; ending it", heartbeat.pid, still_s
             )
             self._deaths.kill(heartbeat.pid, still_s)
-        elif still_s >= self._note_at_s and not self._is_noted:
-            self._note(heartbeat.pid, still_s)
+        elif still_s > 0.0:
+            said = ""
+            if still_s >= self._note_at_s and not self._is_noted:
+                said = self._told_of(heartbeat.pid, still_s)
+            with waiting_at_most(0):
+                log_and_continue("leases not renewed", lambda: self._renew(said), is_repeated=True)
 
     def _release_units(self, pid: int, still_s: float) -> None:
         self._is_noted = True
@@ -240,12 +246,14 @@ class Watchdog(PeriodicTask):
         log.warning("child is stopped: pid=%d: %s", pid, said)
         log_and_continue("leases not released", lambda: self._release(said))
 
-    def _note(self, pid: int, still_s: float) -> None:
-        """Note where the child stands: its leases run out, as nothing can renew them."""
+    def _told_of(self, pid: int, still_s: float) -> str:
         self._is_noted = True
-        death = self._deaths.standing(pid, still_s)
-        log.warning("child stands still: pid=%d: %s", pid, death.message)
-        log_and_continue("it is not noted where the child stands", lambda: self._note_death(death))
+        said = (
+            f"{self._deaths.standing(pid, still_s)} It keeps what it has in hand, and is ended at "
+            f"{self._limit_s:.0f} s (SEQD_MAX_SILENT_S and a heartbeat)."
+        )
+        log.warning("child stands still: pid=%d: %s", pid, said)
+        return said
 
 
 class Standstill:

@@ -194,7 +194,7 @@ class Node:
             self._settings,
             heartbeats,
             self._deaths,
-            note_death=partial(work.note_death, name),
+            renew=partial(work.renew_worker, name),
             release=lambda said: work.release_worker(name, crashed=False, said=said),
         )
 
