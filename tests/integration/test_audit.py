@@ -65,6 +65,15 @@ def test_a_filter_is_one_act_that_has_its_numbers_afterwards(client: Client, job
     assert client.audit(1)[0].details == {"acted_on": "1"}
 
 
+def test_a_limit_of_0_and_an_act_on_no_job_are_written_down_as_such(client: Client) -> None:
+    client.set_tenant("trial", TenantLimits(jobs=0))
+    client.cancel_jobs(tenant="trial")
+
+    cancelled, _, limited = client.audit(3)
+    assert limited.details == {"jobs": "0"}
+    assert cancelled.details == {"acted_on": "0"}
+
+
 def test_acts_are_found_by_action_who_target_and_age(client: Client, job: str) -> None:
     client.job(job).pause()
     client.set_tenant("acme", TenantLimits(weight=2))

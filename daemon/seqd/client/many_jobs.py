@@ -69,8 +69,9 @@ class JobsActedOn:
 
     @property
     def figures(self) -> dict[str, int]:
-        """The numbers, for the audit."""
-        return {"acted_on": self.acted_on, "gone": self.gone, "refused": self.refused.total()}
+        """The numbers, for the audit: on how many it was done, and of what else there was any."""
+        others = {"gone": self.gone, "refused": self.refused.total()}
+        return {"acted_on": self.acted_on, **{name: n for name, n in others.items() if n}}
 
     def refuse(self, job_id: str, reason: str, sentence: str) -> None:
         """Count a job that was left as it is."""

@@ -124,7 +124,7 @@ class Audit:
         entry = AuditEntry(
             action=action,
             target=_short(target),
-            details={name: _short(str(value)) for name, value in details.items() if value},
+            details={name: _short(str(value)) for name, value in details.items() if _is_said(value)},
             outcome=_short(outcome),
             who=_short(user_name()),
             host=_short(socket.gethostname()),
@@ -260,6 +260,11 @@ def _read(entries: list[StreamEntry]) -> "Iterator[AuditRecord]":
             )
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             log.warning("the act %s was left out: %s", entry_id, one_line(str(error), 200))
+
+
+def _is_said(value: object) -> bool:
+    """Return False for a detail that was not given; 0 is one that was."""
+    return value is not None and value != ""
 
 
 def _short(text: str) -> str:
