@@ -35,6 +35,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def left_of(path: Path, drop_in: Path, key: str) -> list[str]:
+    """Return the values of a key in a unit with a drop-in: an empty one removes those before it."""
+    found = [*values(path, key), *values(drop_in, key)]
+    while "" in found:
+        found = found[found.index("") + 1 :]
+    return found
+
+
 def for_gpus(root: Path) -> None:
     folder = root / "etc/systemd/system/seqd-worker@.service.d"
     folder.mkdir()
@@ -71,6 +79,23 @@ def test_a_unit_with_tls_is_as_systemd_wants_it_and_no_more_exposed(root: Path, 
     assert (read.returncode, read.stdout, read.stderr) == (0, "", "")
     assert rated.returncode == 0, rated.stdout.strip().splitlines()[-1]
     assert "SEQD_REDIS_CA_FILE=/etc/seqd/tls/ca.pem" in values(FOLDER / "tls.conf", "Environment")
+
+
+def test_with_its_own_redis_the_unit_names_no_credential_and_no_folder_of_credentials(
+    root: Path,
+) -> None:
+    folder = root / "etc/systemd/system/seqd.service.d"
+    folder.mkdir()
+    shutil.copy(FOLDER / "embedded.conf", folder)
+
+    read = run(tool("systemd-analyze", "systemd"), "verify", f"--root={root}", "seqd.service")
+
+    assert (read.returncode, read.stdout, read.stderr) == (0, "", "")
+    assert left_of(FOLDER / "seqd.service", FOLDER / "embedded.conf", "LoadCredential") == []
+    alone = "SEQD_DATA_DIR=/var/lib/seqd"
+    assert left_of(FOLDER / "seqd.service", FOLDER / "embedded.conf", "Environment") == [alone]
+    page = " ".join((DOCKER / "systemd.md").read_text(encoding="utf-8").split())
+    assert "docker/systemd/embedded.conf /etc/systemd/system/seqd.service.d/embedded.conf" in page
 
 
 def test_systemd_finds_a_word_that_is_none(root: Path) -> None:
