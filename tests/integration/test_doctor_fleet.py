@@ -440,6 +440,24 @@ def test_a_tenant_that_may_have_no_more_is_named(environment: Environment) -> No
     ]
 
 
+def test_of_a_tenant_with_more_than_its_limit_it_is_said_how_that_came(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    publish(environment)
+    environment.ledger.tenants.set_limits("acme", TenantLimits(items=1))
+    environment.submit(a_classify_job(tenant="acme"), chunk=a_chunk())
+
+    why = "More than a limit came as one unit while nothing waited, or the limit was lowered since."
+    assert whats(examined(environment), "tenant-full") == [
+        f"The tenant acme uses 200% of the items that it may have waiting. {why}"
+    ]
+    shown = here(capsys, "tenants", "show", "acme").out
+    assert "items waiting  2 of 1 (its own)" in shown
+    assert why in " ".join(shown.split())
+
+
 def test_an_inbox_that_nobody_empties_and_a_lease_that_nobody_ends_are_errors(
     environment: Environment,
 ) -> None:

@@ -14,6 +14,7 @@ from seqd.doctor.findings import Check, Finding, NotChecked, Severity, counted, 
 from seqd.errors import RedisNoPermission
 from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
+from seqd.ledger.tenants import WHY_OVER
 from seqd.local.process_states import process_state
 from seqd.local.slots import place_of
 from seqd.serving import lacking, recent_deaths, takes, waiting_of
@@ -518,7 +519,8 @@ class _Checks:
         for share, what, name in full[:_MOST]:
             yield finding(
                 "tenant-full",
-                f"The tenant {name} uses {share:.0%} of the {what} that it may have waiting",
+                f"The tenant {name} uses {share:.0%} of the {what} that it may have waiting"
+                f"{f'. {WHY_OVER}' if share > 1 else ''}",
                 f"`seqd jobs list --tenant {name}` shows what waits; `seqd tenants set {name}` "
                 "gives it more",
             )

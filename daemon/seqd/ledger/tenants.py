@@ -53,6 +53,11 @@ _DEFAULTS: Final = {
     "results_ttl_s": b"results_ttl_s",
 }
 
+#: Why more may wait than a limit allows: see `over_quota` in accounts.lua.
+WHY_OVER: Final = (
+    "More than a limit came as one unit while nothing waited, or the limit was lowered since."
+)
+
 #: Fields of a tenant's account, and limits of it, in the order of `TenantShare`.
 _SHARED: Final = ("jobs", "items", "bytes", "kept_bytes")
 
