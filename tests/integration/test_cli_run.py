@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +55,20 @@ def lines_of(written: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in written.splitlines()]
 
 
-def written_pairs(path: Path) -> str:
-    """Write the pairs in the format that the name says; return the name."""
+def written_pairs(path: Path, pairs: Sequence[Mapping[str, object]] = PAIRS) -> str:
+    """Write pairs in the format that the name says; return the name."""
+    names = list(pairs[0])
+    rows = [names, *([str(pair.get(name, "")) for name in names] for pair in pairs)]
     match path.suffix:
         case ".jsonl":
-            path.write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
+            path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
         case ".csv":
-            path.write_text("id,left,right,weight\na,x y,y z,2\nb,x,x,\n")
+            path.write_text("".join(",".join(row) + "\n" for row in rows))
         case ".tsv":
-            path.write_text("id\tleft\tright\tweight\na\tx y\ty z\t2\nb\tx\tx\t\n")
+            path.write_text("".join("\t".join(row) + "\n" for row in rows))
         case _:
-            columns = {name: [pair.get(name) for pair in PAIRS] for name in PAIRS[0]}
-            pq.write_table(pa.table(columns), path)
+            table = {name: [pair.get(name) for pair in pairs] for name in names}
+            pq.write_table(pa.table(table), path)
     return path.name
 
 
@@ -99,40 +101,21 @@ def test_a_task_of_each_type_of_output_is_done_for_a_command(
     assert line["output"] == seqd_tasks.due(task, "Anna met Bert").model_dump(mode="json")
 
 
-@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.csv", "pairs.tsv", "pairs.parquet"])
-def test_records_are_read_from_columns_that_are_called_as_the_fields(
-    run: Run, tmp_path: Path, name: str
+@pytest.mark.parametrize("form", ["jsonl", "csv", "tsv", "parquet"])
+def test_records_are_read_from_columns_that_are_called_as_the_fields_and_others_are_kept(
+    run: Run, tmp_path: Path, form: str
 ) -> None:
-    ended = run("pairs", "compare", written_pairs(tmp_path / name), "--json")
+    days = ("Monday", "Friday")
+    pairs = [pair | {"day": day} for pair, day in zip(PAIRS, days, strict=True)]
+    name = written_pairs(tmp_path / f"pairs.{form}", pairs)
+
+    ended = run("pairs", "compare", name, "--keep", "day", "--out", "kept.jsonl")
 
     assert ended.status == 0, ended.err
-    assert [(one["custom_id"], one["output"]) for one in lines_of(ended.out)] == [
-        ("a", {"overlap": 1 / 3 * 2, "shared": ["y"]}),
-        ("b", {"overlap": 1.0, "shared": ["x"]}),
-    ]
-
-
-@pytest.mark.parametrize("name", ["pairs.csv", "pairs.jsonl", "pairs.parquet"])
-def test_columns_that_are_kept_for_the_output_are_no_fields_of_a_record(
-    run: Run, tmp_path: Path, name: str
-) -> None:
-    pairs = [pair | {"day": day} for pair, day in zip(PAIRS, ("Monday", "Friday"), strict=True)]
-    if name.endswith(".csv"):
-        (tmp_path / name).write_text("id,day,left,right\na,Monday,x y,y z\nb,Friday,x,x\n")
-    elif name.endswith(".jsonl"):
-        (tmp_path / name).write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    else:
-        columns = {key: [pair[key] for pair in pairs] for key in ("id", "day", "left", "right")}
-        pq.write_table(pa.table(columns), tmp_path / name)
-
-    kept = run("pairs", "compare", name, "--out", "kept.csv", "--keep", "day")
-
-    assert kept.status == 0, kept.err
-    lines = (tmp_path / "kept.csv").read_text().splitlines()
-    assert [line.split(",")[:2] for line in lines] == [
-        ["custom_id", "day"],
-        ["a", "Monday"],
-        ["b", "Friday"],
+    kept = lines_of((tmp_path / "kept.jsonl").read_text())
+    assert [(one["custom_id"], one["output"], one["input"]) for one in kept] == [
+        ("a", {"overlap": 1 / 3 * 2, "shared": ["y"]}, {"day": "Monday"}),
+        ("b", {"overlap": 1.0, "shared": ["x"]}, {"day": "Friday"}),
     ]
 
 
@@ -208,89 +191,87 @@ def test_a_file_that_was_taken_as_a_text_is_told(run: Run, tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ("plces", "find", "--text", "a"),
-            "error[unknown_model]: no model named 'plces'. Known models: mirror, pairs, places, "
-            "stars, topics, vectors. Did you mean 'places'? `seqd plugins list` shows plugins that "
-            "failed to load; one that was installed since needs `seqd workers restart`.",
-        ),
-        (
-            ("places", "fnd", "--text", "a"),
-            "error[invalid_request]: model 'places' cannot fnd; it can: find. Did you mean 'find'? "
-            "Models that can fnd: none.",
-        ),
-        (
-            ("places",),
-            "error[invalid_request]: no task is given; places can: find. Such as: seqd run places "
-            "find FILE",
-        ),
-        (
-            ("places", "reviews.csv"),
-            "error[invalid_request]: 'reviews.csv' is a file, and a task is due in front of it; "
-            "places can: find. Such as: seqd run places find reviews.csv",
-        ),
-        (
-            ("places", "find"),
-            "error[invalid_request]: there is nothing to work on; give a file, `-` for standard "
-            "input, or texts",
-        ),
-        (
-            ("places", "find", "none.csv"),
-            "error[invalid_input]: {folder}/none.csv does not exist. Check the path",
-        ),
-        (
-            ("places", "find", "Anna met Bert"),
-            "error[invalid_input]: there is no file 'Anna met Bert'. To give a text, write --text "
-            "in front of it",
-        ),
-        (
-            ("stars", "score", "--text", "a", "-p", "delay=1"),
-            "error[invalid_parameters]: stars score: parameter 'delay' is unknown. Did you mean "
-            "'delay_ms'? Known parameters: delay_ms.",
-        ),
-        (
-            ("stars", "score", "--text", "a", "--stream"),
-            "error[invalid_request]: stars score writes no text: `stream` is for tasks whose "
-            "output has a field `text`. Read the results.",
-        ),
-        (
-            ("pairs", "compare", "--text", "a b"),
-            "error[invalid_request]: --text is 'a b'; allowed for pairs compare: a record as JSON, "
-            "with the fields left, right, weight",
-        ),
-        (
-            ("pairs", "compare", "reviews.csv"),
-            "error[invalid_input]: {folder}/reviews.csv has no columns 'left', 'right'; its "
-            "columns: text. The task takes records with the fields left, right, weight; name the "
-            "columns so",
-        ),
-        (
-            ("pairs", "compare", "lines.txt"),
-            "error[invalid_input]: {folder}/lines.txt is read as plain lines, and the task takes "
-            "records with the fields left, right, weight. Use JSON Lines with an object a line, or "
-            "CSV with a column for each field",
-        ),
-        (
-            ("stars", "scor", "--help"),
-            "error[invalid_request]: stars has no task 'scor' for `seqd run`; it has: score. Did "
-            "you mean 'score'?",
-        ),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)
-def test_what_cannot_be_run_is_refused_with_what_can(
-    run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
-) -> None:
+#: What cannot be run, and what is said of it.
+REFUSED = [
+    (
+        ("plces", "find", "--text", "a"),
+        "error[unknown_model]: no model named 'plces'. Known models: mirror, pairs, places, "
+        "stars, topics, vectors. Did you mean 'places'? `seqd plugins list` shows plugins that "
+        "failed to load; one that was installed since needs `seqd workers restart`.",
+    ),
+    (
+        ("places", "fnd", "--text", "a"),
+        "error[invalid_request]: model 'places' cannot fnd; it can: find. Did you mean 'find'? "
+        "Models that can fnd: none.",
+    ),
+    (
+        ("places",),
+        "error[invalid_request]: no task is given; places can: find. Such as: seqd run places "
+        "find FILE",
+    ),
+    (
+        ("places", "reviews.csv"),
+        "error[invalid_request]: 'reviews.csv' is a file, and a task is due in front of it; "
+        "places can: find. Such as: seqd run places find reviews.csv",
+    ),
+    (
+        ("places", "find"),
+        "error[invalid_request]: there is nothing to work on; give a file, `-` for standard "
+        "input, or texts",
+    ),
+    (
+        ("places", "find", "none.csv"),
+        "error[invalid_input]: {folder}/none.csv does not exist. Check the path",
+    ),
+    (
+        ("places", "find", "Anna met Bert"),
+        "error[invalid_input]: there is no file 'Anna met Bert'. To give a text, write --text "
+        "in front of it",
+    ),
+    (
+        ("stars", "score", "--text", "a", "-p", "delay=1"),
+        "error[invalid_parameters]: stars score: parameter 'delay' is unknown. Did you mean "
+        "'delay_ms'? Known parameters: delay_ms.",
+    ),
+    (
+        ("stars", "score", "--text", "a", "--stream"),
+        "error[invalid_request]: stars score writes no text: `stream` is for tasks whose "
+        "output has a field `text`. Read the results.",
+    ),
+    (
+        ("pairs", "compare", "--text", "a b"),
+        "error[invalid_request]: --text is 'a b'; allowed for pairs compare: a record as JSON, "
+        "with the fields left, right, weight",
+    ),
+    (
+        ("pairs", "compare", "reviews.csv"),
+        "error[invalid_input]: {folder}/reviews.csv has no columns 'left', 'right'; its "
+        "columns: text. The task takes records with the fields left, right, weight; name the "
+        "columns so",
+    ),
+    (
+        ("pairs", "compare", "lines.txt"),
+        "error[invalid_input]: {folder}/lines.txt is read as plain lines, and the task takes "
+        "records with the fields left, right, weight. Use JSON Lines with an object a line, or "
+        "CSV with a column for each field",
+    ),
+    (
+        ("stars", "scor", "--help"),
+        "error[invalid_request]: stars has no task 'scor' for `seqd run`; it has: score. Did "
+        "you mean 'score'?",
+    ),
+]
+
+
+def test_what_cannot_be_run_is_refused_with_what_can(run: Run, tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text("text\na\n")
     (tmp_path / "lines.txt").write_text("a\n")
 
-    ended = run(*arguments)
+    for arguments, message in REFUSED:
+        ended = run(*arguments)
 
-    assert (ended.status, ended.out) == (2, "")
-    assert ended.err == message.format(folder=tmp_path) + "\n"
+        assert (ended.status, ended.out) == (2, ""), arguments
+        assert ended.err == message.format(folder=tmp_path) + "\n"
 
 
 def test_a_bad_record_is_an_error_of_its_item_alone(run: Run, tmp_path: Path) -> None:
@@ -386,36 +367,26 @@ def test_a_person_reads_a_line_a_result(
     assert without_rate.splitlines()[: len(lines)] == lines
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ("imdb_lstm",),
-            "error[invalid_request]: no task is given; imdb_lstm has none that its plugin has "
-            "named. It can: classify, each a command of its own, such as `seqd classify`",
-        ),
-        (
-            ("imdb_lstm", "classify", "--text", "a"),
-            "error[invalid_request]: 'classify' is a kind of job of its own: hand in a job of the "
-            "kind 'classify', as `seqd classify` does, and none of the kind 'run'.",
-        ),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)
 def test_what_has_a_command_of_its_own_is_refused_with_its_name(
-    environment: Environment,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...],
-    message: str,
+    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])
     monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
     monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
 
-    ended = here(capsys, "run", *arguments)
+    without = here(capsys, "run", "imdb_lstm")
+    named = here(capsys, "run", "imdb_lstm", "classify", "--text", "a")
 
-    assert (ended.status, ended.err) == (2, f"{message}\n")
+    assert (without.status, without.err) == (
+        2,
+        "error[invalid_request]: no task is given; imdb_lstm has none that its plugin has named. "
+        "It can: classify, each a command of its own, such as `seqd classify`\n",
+    )
+    assert (named.status, named.err) == (
+        2,
+        "error[invalid_request]: 'classify' is a kind of job of its own: hand in a job of the kind "
+        "'classify', as `seqd classify` does, and none of the kind 'run'.\n",
+    )
 
 
 def test_text_that_is_nested_too_deep_is_refused(run: Run) -> None:
@@ -425,29 +396,21 @@ def test_text_that_is_nested_too_deep_is_refused(run: Run) -> None:
     assert ended.err.endswith("a record as JSON, with the fields left, right, weight\n")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            ("--errors", "e.npy"),
-            "--errors is 'e.npy', which holds numbers alone; allowed: a name that ends in .jsonl, "
-            ".csv, .tsv or .parquet",
-        ),
-        (
-            ("--keep", "all"),
-            "--keep is 'all'; allowed for a task that takes records: the names of columns, such as "
-            "--keep stars",
-        ),
-    ],
-)
-def test_what_cannot_be_written_of_records_is_refused(
-    run: Run, options: tuple[str, ...], message: str
-) -> None:
-    file = written_pairs(Path("pairs.csv"))
+def test_what_cannot_be_written_of_records_is_refused(run: Run) -> None:
+    command = ("pairs", "compare", written_pairs(Path("pairs.csv")), "--out", "o.csv")
 
-    ended = run("pairs", "compare", file, "--out", "o.csv", *options)
+    errors, kept = run(*command, "--errors", "e.npy"), run(*command, "--keep", "all")
 
-    assert (ended.status, ended.err) == (2, f"error[invalid_request]: {message}\n")
+    assert (errors.status, errors.err) == (
+        2,
+        "error[invalid_request]: --errors is 'e.npy', which holds numbers alone; allowed: a name "
+        "that ends in .jsonl, .csv, .tsv or .parquet\n",
+    )
+    assert (kept.status, kept.err) == (
+        2,
+        "error[invalid_request]: --keep is 'all'; allowed for a task that takes records: the names "
+        "of columns, such as --keep stars\n",
+    )
 
 
 def test_a_column_of_the_input_is_chosen_by_its_name_beside_records(run: Run) -> None:
