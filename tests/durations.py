@@ -78,5 +78,6 @@ def slower_tests(before: Mapping[str, float], now: Mapping[str, float]) -> list[
 
 def pytest_configure(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")  # of pytest-xdist, which reports to another process
-    if config.cache is not None and not is_worker:
-        config.pluginmanager.register(Durations(config.cache))
+    cache = getattr(config, "cache", None)  # None by `-p no:cacheprovider`, as `make mutate` runs
+    if cache is not None and not is_worker:
+        config.pluginmanager.register(Durations(cache))

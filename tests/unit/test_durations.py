@@ -68,6 +68,13 @@ def test_what_failed_or_did_not_run_leaves_the_record_as_it_is(suite: Path) -> N
     }
 
 
+def test_a_run_without_a_cache_keeps_nothing(suite: Path) -> None:
+    printed = run(suite, "-p", "no:cacheprovider", seconds=4)
+
+    assert "3 passed in " in printed
+    assert not (suite / ".pytest_cache").exists()
+
+
 @pytest.mark.parametrize(
     ("before_s", "now_s", "is_named"),
     [(0.1, 5.0, False), (0.1, 5.2, True), (10.0, 30.0, False), (10.0, 30.1, True)],
