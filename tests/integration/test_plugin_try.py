@@ -2,6 +2,8 @@
 
 import io
 import json
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,6 +177,63 @@ def test_a_training_makes_a_version_that_can_be_tried(tmp_path, tried, plugin):
     )
     assert [*tmp_path.glob(".made-*")] == []
     assert "by hello@1, plugin hello" in computed.err
+
+
+def test_a_version_of_one_of_several_models_is_tried_by_the_command_that_is_printed(
+    tmp_path, tried, plugin
+):
+    two = "class Halo(Hello):\n    name = 'halo'\n\n\n@hookimpl"
+    source = PLUGIN.replace("@hookimpl", two).replace("[Hello()]", "[Hello(), Halo()]")
+    (plugin / "seqd_hello.py").write_text(source)
+    shutil.rmtree(plugin / "starter")
+    (tmp_path / "data.csv").write_text("text,label\na,one\nb,two\n")
+
+    trained = tried(
+        str(plugin), "train", "--model", "halo", "--data", "data.csv", "--out", "a version"
+    )
+    assert trained.status == 0, trained.err
+    printed = shlex.split(trained.out.splitlines()[-1].removeprefix("Try it: seqd plugins try "))
+    computed = tried(*printed)
+    of_another = tried(str(plugin), "classify", "a", "--version", "a version")
+
+    assert computed.status == 0, computed.err
+    assert printed[1:] == (
+        ["--model", "halo", "classify", "TEXT", "--version", str(tmp_path / "a version")]
+    )
+    assert of_another.err.splitlines()[-1] == (
+        f"error[invalid_request]: {tmp_path / 'a version'} is made with halo, and hello is tried. "
+        "Say --model halo."
+    )
+
+
+def test_the_text_that_ends_the_process_is_named_and_those_before_it_have_results(tried, plugin):
+    source = PLUGIN.replace("os.kill(os.getpid(), 11)", "os._exit(1)")
+    (plugin / "seqd_hello.py").write_text(source)
+
+    dead = tried(str(plugin), "classify", "a", "die", "b")
+
+    assert dead.status == 1
+    assert [one["status"] for one in results_of(dead)] == ["succeeded"]
+    assert dead.err.splitlines()[-2:] == [
+        "The process has ended. Once more, one text at a time:",
+        "error[plugin_ended]: The plugin's process ended with status 1 in the middle of a "
+        "call. It printed nothing; a worker would lose its units, too. The text: 'die'",
+    ]
+
+
+def test_a_plugin_in_a_file_that_raises_at_its_import_is_told_with_a_command_that_shows_it(
+    tmp_path, tried
+):
+    file = tmp_path / "my plugins" / "seqd_shout.py"
+    file.parent.mkdir()
+    file.write_text("raise RuntimeError('no voice')\n")
+
+    ended = tried("my plugins/seqd_shout.py", "classify", "a")
+    command = ended.err.splitlines()[-1].partition("Try it alone: ")[2].rstrip(".")
+    alone = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+
+    assert command == f"PYTHONPATH='{file.parent}' python -c \"import seqd_shout\""
+    assert alone.stderr.splitlines()[-1] == "RuntimeError: no voice"
 
 
 STUBBORN = """

@@ -88,6 +88,7 @@ class PluginChild:
         self._requests = os.fdopen(requests, "w", encoding="utf-8")
         self._replies: queue.SimpleQueue[AnyReply | None] = queue.SimpleQueue()
         self._say = say
+        self._has_printed = False  # since it was asked last
         #: Why it was killed, in words; "" where nobody here did it.
         self._killed_for = ""
         self._stack_begins = threading.Event()
@@ -112,7 +113,7 @@ class PluginChild:
         that the child replies.
         """
         asked = request.model_dump_json() + "\n"
-        is_over = False
+        is_over = self._has_printed = False
         try:
             while not is_over:
                 reply = self._next_reply(asked, may_stop=not isinstance(request, Load))
@@ -131,6 +132,11 @@ class PluginChild:
     def has_ended(self) -> bool:
         """Return True once the process has ended."""
         return self._program.poll() is not None
+
+    @property
+    def has_died(self) -> bool:
+        """True once the process has ended, and nobody here has killed it."""
+        return self.has_ended() and not self._killed_for
 
     @property
     def was_replaced(self) -> bool:
@@ -212,9 +218,10 @@ class PluginChild:
             return PluginEnded(f"The plugin's process was ended: {self._killed_for}.")
         said = end_in_words(status) if status < 0 else f"ended with {end_in_words(status)}"
         verb = f"was {said}" if status < 0 else said
+        printed = "What it printed last is above" if self._has_printed else "It printed nothing"
         return PluginEnded(
-            f"The plugin's process {verb} in the middle of a call. What it printed last is above; "
-            "a worker would lose its units, too."
+            f"The plugin's process {verb} in the middle of a call. {printed}; a worker would lose "
+            "its units, too."
         )
 
     def _send(self, number: signal.Signals) -> None:
@@ -229,6 +236,7 @@ class PluginChild:
                 if text == _STACK:
                     self._stack_begins.set()
                 if not _is_of_ours(text):
+                    self._has_printed = True
                     self._say(text)
 
     def _read_replies(self, number: int) -> None:

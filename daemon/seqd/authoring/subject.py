@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -111,7 +111,7 @@ class Subject:
         store = ModelStore(settings.store_dir, versions_zero(registry))
         plugin = registry.plugin_of(model.name)
         entry = catalog_entry(model, plugin, store, time.time_ns() // 1_000_000)
-        artifact, fault = _version_of(model, store, order.version)
+        artifact, fault = _version_of(model, store, order.version, registry.models)
         loaded = None if artifact is None else _loaded(model, artifact, device)
         name = "" if artifact is None else f"{artifact.manifest.model}@{artifact.manifest.version}"
         return cls(model, plugin, entry, device, name, loaded, fault)
@@ -221,26 +221,39 @@ def _model_of(registry: Registry, name: str, candidate: Candidate) -> Model:
     return models[name]
 
 
-def _version_of(model: Model, store: ModelStore, wanted: str) -> tuple[Artifact | None, str]:
-    """Return the version that is meant; None, and why, where the model has none yet."""
+def _version_of(
+    model: Model, store: ModelStore, wanted: str, models: Collection[str]
+) -> tuple[Artifact | None, str]:
+    """Return the version that is meant; None, and why, where the model has none yet.
+
+    Raises InvalidRequest for a version of another model, where it is one of `models` with what to
+    say for it.
+    """
     if wanted and Path(wanted).is_dir():
-        return _of_folder(model, Path(wanted)), ""
+        return _of_folder(model, Path(wanted), models), ""
     if not wanted and not store.numbers(model.name):
         return None, _no_version(model)
     name, number = store.resolve(wanted or model.name)
     if store.plugin_of(name) != model.name:
-        raise InvalidRequest(
-            f"{name}@{number} is made with {store.plugin_of(name)}, and {model.name} is tried"
-        )
+        raise _other_model(f"{name}@{number}", store.plugin_of(name), model, models)
     return store.open(name, number), ""
 
 
-def _of_folder(model: Model, folder: Path) -> Artifact:
+def _other_model(
+    version: str, made_with: str, model: Model, models: Collection[str]
+) -> InvalidRequest:
+    cure = f"--model {made_with}" if made_with in models else f"the plugin that brings {made_with}"
+    return InvalidRequest(
+        f"{version} is made with {made_with}, and {model.name} is tried. Say {cure}."
+    )
+
+
+def _of_folder(model: Model, folder: Path, models: Collection[str]) -> Artifact:
     manifest = read_manifest(folder)
     artifact = open_folder(folder, manifest.model, manifest.version)
     made_with = manifest.plugin or manifest.model
     if made_with != model.name:
-        raise ArtifactDamaged(f"{folder} holds a version made with {made_with}, not {model.name}")
+        raise _other_model(str(folder), made_with, model, models)
     return artifact
 
 

@@ -4,13 +4,16 @@ import importlib
 import inspect
 import linecache
 import logging
+import os
 import re
+import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
@@ -48,6 +51,8 @@ class Candidate:
     version: str = ""
     #: `module` or `module:attribute`, for messages.
     address: str = ""
+    #: Folders that have to be on `sys.path`, of a plugin that is given by its source.
+    import_folders: Sequence[str | Path] = ()
 
     @property
     def module(self) -> str:
@@ -131,7 +136,9 @@ def _hint(error: BaseException, candidate: Candidate) -> str:
     if type(error).__name__ == "PluginValidationError":
         return "Compare its hooks with those in plugins/README.md."
     if candidate.module:
-        return f'Try it alone: python -c "import {candidate.module}".'
+        folders = os.pathsep.join(map(str, candidate.import_folders))
+        path = f"PYTHONPATH={shlex.quote(folders)} " if folders else ""
+        return f'Try it alone: {path}python -c "import {candidate.module}".'
     return "Its author has to mend it."
 
 

@@ -66,6 +66,7 @@ class SourcePlugin:
             distribution=self.distribution,
             version=self.version,
             address=address,
+            import_folders=self.import_folders,
         )
 
     def module_path(self, name: str = "") -> Path:

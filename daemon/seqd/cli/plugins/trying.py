@@ -1,5 +1,6 @@
 """`seqd plugins try`: one call of a plugin, installed or not, without a daemon or Redis."""
 
+import shlex
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from seqd.authoring.messages import Learn, Load, Loaded, Trained
+    from seqd.authoring.messages import Compute, Computed, Learn, Load, Loaded, Trained
     from seqd.authoring.plugin_child import PluginChild
     from seqd_schemas import ParameterValue
 
@@ -123,9 +124,11 @@ def try_plugin(
     with interrupted_by_sigterm(), _child_with(order) as (child, loaded):
         warn_of_taken_names(order, loaded)
         if task == TRAIN:
-            status = _train(child, loaded, asked, subject)
+            chosen = {"--plugin": plugin, "--model": model}
+            options_given = [part for pair in chosen.items() if pair[1] for part in pair]
+            status = _train(child, loaded, asked, [subject, *options_given])
         else:
-            status = _compute(child, loaded, asked)
+            status = _compute(child, loaded, asked, order)
     raise typer.Exit(status)
 
 
@@ -170,10 +173,11 @@ def _child_with(order: "Load") -> "Iterator[tuple[PluginChild, Loaded]]":
         child.kill("the command ended")
 
 
-def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked) -> int:
+def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked, order: "Load") -> int:
     from seqd.authoring.messages import Compute, Computed
     from seqd.cli.plugins.outcomes import print_results, said_of
     from seqd.cli.plugins.subjects import checked_parameters, entries_of, task_of_entry
+    from seqd.errors import PluginEnded
 
     entry, task = loaded.entry, asked.task
     schema = task_of_entry(entry, task)
@@ -183,7 +187,13 @@ def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked) -> int:
     for texts in _batches(asked.texts, schema.unit_items):
         entries = entries_of(entry, task, texts)
         request = Compute(task=task, entries=entries, parameters=parameters)
-        made = child.ask(request, Computed)
+        try:
+            made = child.ask(request, Computed)
+        except PluginEnded:
+            if child.has_died and len(texts) > 1:
+                for text, made in zip(texts, _made_alone(request, texts, order), strict=True):
+                    print_results(made, task, schema, [text], as_json=as_json)
+            raise
         is_whole &= print_results(made, task, schema, texts, as_json=as_json)
         items, seconds = items + len(texts), seconds + made.seconds
     if not asked.as_json:
@@ -192,6 +202,24 @@ def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked) -> int:
         said = f"{counted(items, 'item')} in {1e3 * seconds:.1f} ms by {said_of(loaded)}"
         Screen(to_stderr=True).say(said, "dim")
     return OK if is_whole else MISTAKE
+
+
+def _made_alone(request: "Compute", texts: list[str], order: "Load") -> "Iterator[Computed]":
+    """Yield what comes of each item by itself, to find the one that ends the process.
+
+    Raises PluginEnded, which names it.
+    """
+    from seqd.authoring.messages import Computed
+    from seqd.errors import PluginEnded
+    from seqd.validation import shown
+
+    Screen(to_stderr=True).say("The process has ended. Once more, one text at a time:", "yellow")
+    with _child_with(order) as (child, _):
+        for text, entry in zip(texts, request.entries, strict=True):
+            try:
+                yield child.ask(request.model_copy(update={"entries": (entry,)}), Computed)
+            except PluginEnded as ended:
+                raise PluginEnded(f"{ended} The text: {shown(text)}") from None
 
 
 def _batches(texts: list[str], most: int) -> "Iterator[list[str]]":
@@ -209,7 +237,7 @@ def _with_stdin(texts: "Iterable[str]") -> "Iterator[str]":
             yield text
 
 
-def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, subject: str) -> int:
+def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, tried: list[str]) -> int:
     from seqd.authoring.messages import Learn
     from seqd.authoring.trial_folder import folder_for
     from seqd.cli.plugins.subjects import checked_parameters
@@ -227,8 +255,8 @@ def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, subject: str) 
             child.kill("the command ended")  # before its folder is removed
             raise
     served = [name for name in loaded.entry.all_tasks if name != asked.task]
-    tried_by = f"{subject} {served[0] if served else 'TASK'} TEXT"
-    _say_trained(screen, made, out, tried_by, as_json=asked.as_json)
+    again = shlex.join([*tried, served[0] if served else "TASK", "TEXT"])
+    _say_trained(screen, made, out, again, as_json=asked.as_json)
     return OK
 
 
@@ -250,7 +278,7 @@ def _absolute(path: str) -> str:
 
 
 def _say_trained(
-    screen: Screen, made: "Trained", folder: str | None, tried_by: str, *, as_json: bool
+    screen: Screen, made: "Trained", folder: str | None, again: str, *, as_json: bool
 ) -> None:
     if as_json:
         from seqd.cli.ui.tables import print_json
@@ -265,4 +293,4 @@ def _say_trained(
     if folder is None:
         screen.say("The version is gone again. To keep it: --out FOLDER")
     else:
-        screen.say(f"Try it: seqd plugins try {tried_by} --version {folder}")
+        screen.say(f"Try it: seqd plugins try {again} --version {shlex.quote(folder)}")

@@ -7,14 +7,14 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread, get_ident
 from time import monotonic, process_time
 from typing import Final
 
 from seqd.local.run_delay import RunDelay
-from seqd.models.loading import HEAVY, Candidate
+from seqd.models.loading import HEAVY
 from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd.testing.checks.failures import place_at, place_in, roots_of
@@ -81,7 +81,7 @@ def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
             record.heavy = sorted(SLOW_LIBRARIES & (set(sys.modules) - before))
 
     settings = Settings(enabled_plugins=None, disabled_plugins=(), required_models=())
-    observed = Candidate(plain.name, load, plain.distribution, plain.version or "0", plain.address)
+    observed = replace(plain, load=load, version=plain.version or "0")
     registry = Registry([observed], settings)
     record.opened = watch.opened
     (status,) = registry.statuses

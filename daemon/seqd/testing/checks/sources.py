@@ -47,6 +47,7 @@ class PluginSource(BaseModel):
             distribution=self.distribution,
             version=self.version,
             address=self.address,
+            import_folders=self.path,
         )
 
     def load(self) -> object:
