@@ -1,4 +1,4 @@
-"""A plugin with a default outside its own bounds, which pydantic does not notice."""
+"""A plugin with defaults outside their own bounds, which pydantic does not notice."""
 
 from typing import ClassVar
 
@@ -8,9 +8,10 @@ from seqd.hookspecs import Model, PluginParameters, TaskSpec, hookimpl
 
 
 class Parameters(PluginParameters):
-    """One parameter."""
+    """Two parameters."""
 
     epochs: int = Field(default=0, ge=1, le=100, description="Passes over the data.")
+    rate: float = Field(default=2.0, ge=0, le=1)
 
 
 class Preset(Model):

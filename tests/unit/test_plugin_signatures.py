@@ -224,6 +224,20 @@ def undescribed(text: str, word: str = "a") -> Label:
     return Label("x")
 
 
+def wrong_throughout(
+    text: str,
+    epochs: Annotated[int, Field(ge=1)] = 0,
+    code: Annotated[str, Field(pattern="[a-")] = "a",
+    word: str = "a",
+    rate: Annotated[float, Field(le=1, description="A rate.")] = 2.0,
+) -> Label:
+    """Do it.
+
+    code: What stands in front.
+    """
+    return Label("x")
+
+
 def mapped(text: str, words: dict[str, int] = {}) -> Label:  # noqa: B006
     return Label("x")
 
@@ -309,6 +323,14 @@ FAULTS = [
         undescribed,
         ": parameter 'word' has no description. Put a line into the docstring: `word: What it "
         "does.`",
+    ),
+    (
+        wrong_throughout,
+        ": parameter 'epochs' has no description. Put a line into the docstring: `epochs: What it "
+        "does.` The default of parameter 'epochs' is 0: Input should be greater than or equal to "
+        "1. Parameter 'code': its pattern '[a-' is no regular expression: unclosed character "
+        "class. Parameter 'word' has no description. Put a line into the docstring: `word: What it "
+        "does.` The default of parameter 'rate' is 2.0: Input should be less than or equal to 1.",
     ),
     (
         mapped,

@@ -78,8 +78,12 @@ REASONS = {
     'parameters. Leave its model_config at extra="forbid", so that a typing mistake is refused.',
     "bad_preset": "preset 'tutorial' of bad_preset train: parameter 'epochs' is 0; "
     "allowed: 1 to 100.",
-    "bad_default": "model 'bad_default', task train: the default of parameter 'epochs' is 0: Input "
-    "should be greater than or equal to 1.",
+    "bad_default": "model 'bad_default', task train: parameter 'rate' has no description. Say in a "
+    "sentence what it does. The default of parameter 'epochs' is 0: Input should be greater than "
+    "or equal to 1. The default of parameter 'rate' is 2.0: Input should be less than or equal to "
+    "1.",
+    "bad_pattern": "parameter 'code': its pattern '[a-' is no regular expression: unclosed "
+    "character class (bad_pattern.py, line 10, in <module>).",
     "unknown_factor": "model 'unknown_factor', task generate: its bound names 'lenght', which is "
     "no parameter. Parameters: boldness, length.",
     "broken_factor": "model 'broken_factor', task generate: its bound multiplies parameter "

@@ -18,6 +18,7 @@ from types import CodeType, ModuleType
 from typing import Final
 
 import pluggy
+from pydantic_core import SchemaError
 
 import seqd
 from seqd.errors import NameTaken, PluginFault
@@ -30,7 +31,7 @@ from seqd.models.plugin_calls import text_of
 from seqd.models.plugin_frames import frame_of, place_of, with_place
 from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.plugin.one_process import OneProcess
-from seqd.validation import did_you_mean, listed
+from seqd.validation import did_you_mean, listed, schema_fault
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
 #: Plugins that are part of the daemon, by the name under which they can be disabled.
@@ -259,6 +260,8 @@ def load_plugin(
     except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
         if registered:
             manager.unregister(plugin)
+        if isinstance(error, SchemaError):
+            error = PluginFault(schema_fault(error)).with_traceback(error.__traceback__)
         return Loaded(_broken(candidate, error, time.perf_counter() - started), {})
     seconds = time.perf_counter() - started
     return Loaded(_ready(candidate, models, seconds, seconds - delay.since_last_s()), models)

@@ -38,8 +38,7 @@ def check_parameters_class(where: str, parameters: object) -> None:
         if not field.get("description"):
             faults.append(f"{at} has no description. Say in a sentence what it does.")
         faults += missing_bounds(at, parts_of(field, schema), missing_bound)
-    refuse_all(where, faults)
-    _check_defaults(where, parameters)
+    refuse_all(where, [*faults, *_wrong_defaults(parameters)])
 
 
 def missing_bounds(at: str, parts: Iterable[Schema], missing: Callable[[Schema], str]) -> list[str]:
@@ -142,8 +141,8 @@ def _is_known_pattern(pattern: object) -> bool:
     return True
 
 
-def _check_defaults(where: str, parameters: type[PluginParameters]) -> None:
-    """Refuse a default outside its own bounds, which pydantic does not check."""
+def _wrong_defaults(parameters: type[PluginParameters]) -> list[str]:
+    """Return the defaults outside their own bounds, which pydantic does not check."""
     fields = parameters.model_fields.items()
     defaults = {
         name: field.get_default(call_default_factory=True, validated_data={})
@@ -153,10 +152,10 @@ def _check_defaults(where: str, parameters: type[PluginParameters]) -> None:
     try:
         parameters.model_validate(defaults)
     except ValidationError as error:
-        wrong = [fault for fault in error.errors() if fault["type"] != "missing"]
-        if wrong:
-            name = wrong[0]["loc"][0] if wrong[0]["loc"] else "?"
-            raise PluginFault(
-                f"{where}: the default of parameter {name!r} is {wrong[0]['input']!r:.80}: "
-                f"{wrong[0]['msg']}."
-            ) from None
+        return [
+            f"the default of parameter {next(iter(fault['loc']), '?')!r} is "
+            f"{fault['input']!r:.80}: {fault['msg']}."
+            for fault in error.errors()
+            if fault["type"] != "missing"
+        ]
+    return []

@@ -24,11 +24,21 @@ from typing import (
     get_origin,
 )
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic.fields import FieldInfo
+from pydantic_core import SchemaError
 
 from seqd.errors import PluginFault, all_told
 from seqd.hookspecs import Dataset, Device, PluginParameters, RunContext, TrainContext
+from seqd.validation import schema_fault
 
 if TYPE_CHECKING:
     import numpy as np
@@ -301,20 +311,41 @@ def _field(one: inspect.Parameter, hint: object, doc: str, where: str) -> tuple[
     bounded = _bounded(hint, f"{where}: parameter {one.name!r}")
     described = _described(hint)
     description = described or description_of(one.name, doc)
+    faults = list[str]()
     if not description:
-        raise PluginFault(
-            f"{where}: parameter {one.name!r} has no description. Put a line into the docstring: "
+        faults.append(
+            f"parameter {one.name!r} has no description. Put a line into the docstring: "
             f"`{one.name}: What it does.`"
         )
     if isinstance(one.default, FieldInfo):
-        raise PluginFault(
-            f"{where}: the default of parameter {one.name!r} is a Field. Bounds go to the type: "
+        faults.append(
+            f"the default of parameter {one.name!r} is a Field. Bounds go to the type: "
             f"`{one.name}: Annotated[{in_words(hint)}, Field(...)] = ...`."
         )
+    else:
+        faults += _wrong_values(one, bounded)
+    if faults:
+        raise PluginFault(f"{where}: {all_told(faults)}")
     if one.default is one.empty:
         return bounded, Field(description=description)
     default = tuple(one.default) if isinstance(one.default, list) else one.default
     return bounded, Field(default=default, description=description, validate_default=True)
+
+
+def _wrong_values(one: inspect.Parameter, bounded: object) -> Iterator[str]:
+    """Yield what pydantic would say of a type when the class is made, and of its default later."""
+    try:
+        adapter: TypeAdapter[object] = TypeAdapter(bounded)  # type: ignore[arg-type]
+    except SchemaError as error:
+        yield f"parameter {one.name!r}: {schema_fault(error)}."
+        return
+    try:
+        if one.default is not one.empty:
+            adapter.validate_python(one.default)
+    except ValidationError as error:
+        for fault in error.errors():
+            said = f"{fault['input']!r:.80}: {fault['msg']}."
+            yield f"the default of parameter {one.name!r} is {said}"
 
 
 def _described(hint: object) -> str:
