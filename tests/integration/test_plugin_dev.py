@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import pytest
 
 from authoring_builders import PLUGIN, write_plugin
 from checkout import python_path
-from cli_builders import Ended, clean_environment
+from cli_builders import Ended, clean_environment, here, here_in
 from plugin_folders import install_plugin
 from worker_fixtures import wait_until
 
@@ -41,6 +41,7 @@ class PipedSession:
 
     def __init__(self, plugin: Path) -> None:
         self._said = plugin.parent / "said.txt"
+        self._passed = 0
         with self._said.open("w") as said:
             self.program = subprocess.Popen(
                 [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin)],
@@ -53,27 +54,39 @@ class PipedSession:
             )
 
     def give(self, line: str) -> None:
+        """Give a line; what was said before it is passed over from now on."""
+        self._passed = len(self._said.read_text())
         assert self.program.stdin is not None
         self.program.stdin.write(f"{line}\n")
 
+    def next_label(self) -> object:
+        assert self.program.stdout is not None
+        line = self.program.stdout.readline()
+        while line and not line.startswith("{"):  # a table of :bench
+            line = self.program.stdout.readline()
+        return json.loads(line)["output"]["label"]
+
     def label_of(self, text: str) -> object:
         self.give(text)
-        assert self.program.stdout is not None
-        return json.loads(self.program.stdout.readline())["output"]["label"]
+        return self.next_label()
 
     def said(self) -> str:
-        return self._said.read_text()
+        """Return what was said since the last line."""
+        return self._said.read_text()[self._passed :]
 
-    def wait_until_said(self, words: str, times: int = 1) -> None:
+    def wait_until_said(self, words: str) -> None:
         deadline = time.monotonic() + DEADLINE_S
-        while self.said().count(words) < times:
+        while words not in self.said():
             assert self.program.poll() is None, self.said()
             assert time.monotonic() < deadline, f"{words!r} never came: {self.said()}"
             time.sleep(0.02)
 
+    def interrupt(self) -> None:
+        self.program.send_signal(signal.SIGINT)
+
 
 @contextmanager
-def a_session(plugin: Path) -> Iterator[PipedSession]:
+def a_session(plugin: Path, status: int = 0) -> Iterator[PipedSession]:
     """Run a session until the block ends; its input then ends, and so does the session."""
     session = PipedSession(plugin)
     try:
@@ -81,8 +94,8 @@ def a_session(plugin: Path) -> Iterator[PipedSession]:
         session.program.communicate(timeout=DEADLINE_S)
     finally:
         session.program.kill()
-        session.program.wait()
-    assert session.program.returncode == 0, session.said()
+        session.program.communicate()
+    assert session.program.returncode == status, session.said()
 
 
 def write(plugin: Path, old: str, new: str) -> None:
@@ -101,120 +114,105 @@ def test_a_change_of_a_file_is_served(plugin):
         assert (before, session.label_of("a")) == ("hello", "hallo")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("place", ["import time", "return LoadedHello()"])
-def test_sigterm_ends_a_session_and_what_its_plugin_has_started(plugin, place):
-    started = (
-        "import subprocess; print('beside', subprocess.Popen(['sleep', '60']).pid, flush=True)"
-    )
-    # In the first case it is being loaded, in the second it waits for a line.
-    if place == "import time":
-        write(plugin, place, f"import time; {started}; time.sleep(60)")
-    else:
-        write(plugin, place, f"{started}; {place}")
-    session = PipedSession(plugin)
-    try:
-        session.wait_until_said("beside")
-        if place != "import time":
-            session.wait_until_said("A line is a text for classify")
-        session.program.send_signal(signal.SIGTERM)
-        status = session.program.wait(DEADLINE_S)
-    finally:
-        session.program.kill()
-        session.program.communicate()
+STARTS = "import subprocess; print('beside', subprocess.Popen(['sleep', '60']).pid, flush=True)"
 
-    beside = session.said().partition("beside ")[2].split()[0]
-    assert status == 128 + signal.SIGTERM, session.said()
+
+def assert_beside_ends(said: str) -> None:
+    """Assert that what the plugin has started, and named, is gone."""
+    beside = said.partition("beside ")[2].split()[0]
     wait_until(lambda: not Path(f"/proc/{beside}/exe").exists(), "what the plugin started is gone")
 
 
 @pytest.mark.slow
-def test_serving_takes_nothing_that_is_for_the_prompt(tmp_path, plugin):
-    ended = subprocess.run(
-        [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin), "--serve", "--bench"],
-        env=clean_environment(SEQD_DATA_DIR=str(tmp_path / "data")),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+def test_no_fault_of_a_plugin_ends_a_session_and_each_is_told_with_its_place(plugin):
+    module = f'File "{plugin / "seqd_hello.py"}", line '
+    changed = "after seqd_hello.py changed: hello@0"
+    with a_session(plugin, 128 + signal.SIGTERM) as session:
+        assert session.label_of("a") == "hello"
 
-    assert (ended.returncode, ended.stderr) == (
-        2,
-        "error[invalid_request]: --serve goes without a task, -p, --bench and --texts: it serves "
-        "the jobs of other programs. Leave one of both away.\n",
-    )
-
-
-@pytest.mark.slow
-def test_a_plugin_that_is_broken_serves_nothing_until_it_is_mended(plugin):
-    with a_session(plugin) as session:
-        session.label_of("a")
+        # It is broken: nothing serves until it is mended.
         write(plugin, "class Hello(Model):", "class Hello(Model:")
         session.wait_until_said("Nothing serves until that is mended")
-        session.give("a")
-        session.wait_until_said("error[plugin_fault]: the plugin 'hello' is broken", times=2)
-        write(plugin, 'default="hello"', 'default="again"')
-        session.wait_until_said("after seqd_hello.py changed: hello@0")
-
-        assert session.label_of("a") == "again"
-        line = 1 + PLUGIN.splitlines().index("class Hello(Model):")
-        assert f'File "{plugin / "seqd_hello.py"}", line {line}\n' in session.said()
+        assert f"{module}{1 + PLUGIN.splitlines().index('class Hello(Model):')}\n" in session.said()
         assert "SyntaxError: invalid syntax" in session.said()
+        session.give("a")
+        session.wait_until_said("error[plugin_fault]: the plugin 'hello' is broken")
+        write(plugin, 'print("hanging")', 'print(f"hanging in {os.getpid()}.")')
+        session.wait_until_said(changed)
+        assert session.label_of("a") == "hello"
 
+        # Its process dies: it is loaded again.
+        session.give("die")
+        session.wait_until_said("The plugin's process was killed by SIGSEGV")
+        assert session.label_of("a") == "hello"
 
-@pytest.mark.slow
-def test_ctrl_c_ends_a_call_and_kills_what_does_not_obey(plugin):
-    with a_session(plugin) as session:
-        session.label_of("a")
+        # Ctrl-C ends a call that obeys.
         session.give("wait")
         session.wait_until_said("waiting")
-        session.program.send_signal(signal.SIGINT)
+        session.interrupt()
         session.wait_until_said("error[stopped]: The call was stopped.")
-        session.give("hang")
-        session.wait_until_said("hanging")
-        began = time.monotonic()
-        session.program.send_signal(signal.SIGINT)
-        session.wait_until_said("it did not stop within 2 s of Ctrl-C")
 
-        assert 1.5 < time.monotonic() - began < DEADLINE_S
-        assert f'File "{plugin / "seqd_hello.py"}", line ' in session.said()
-        assert session.label_of("b") == "hello"
-
-
-@pytest.mark.slow
-def test_a_plugin_that_waits_for_a_processor_is_killed_once_it_has_said_where_it_stands(plugin):
-    write(plugin, 'print("hanging")', 'print(f"hanging in {os.getpid()}.")')
-    with a_session(plugin) as session:
-        session.label_of("a")
+        # One that does not obey is killed once it has said where it stands, however long it
+        # waits for a processor.
         session.give("hang")
         wait_until(lambda: re.search(r"hanging in \d+\.", session.said()) is not None, "it hangs")
         pid = int(session.said().partition("hanging in ")[2].partition(".")[0])
         os.kill(pid, signal.SIGSTOP)
-        session.program.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        session.interrupt()
         wait_until(lambda: is_pending(pid, signal.SIGUSR2), "it is asked where it stands")
+        assert 1.5 < time.monotonic() - began < DEADLINE_S
         time.sleep(1.0)  # five times what its lines are waited for once they come
         os.kill(pid, signal.SIGCONT)
         session.wait_until_said("it did not stop within 2 s of Ctrl-C")
+        assert module in session.said()
+        assert session.label_of("a") == "hello"
 
-        assert f'File "{plugin / "seqd_hello.py"}", line ' in session.said()
+        # While it is measured, what it prints goes nowhere; where it stands is said all the same.
+        measured = plugin.parent / "measured"
+        hangs = f"open({str(measured)!r}, 'w').close(); time.sleep(600)"
+        write(plugin, "outcomes = []", f"outcomes = []\n        if items[1:]: {hangs}")
+        session.wait_until_said(changed)
+        session.give(":bench")
+        wait_until(measured.exists, "it hangs")
+        session.interrupt()
+        session.wait_until_said("it did not stop within 2 s of Ctrl-C")
+        assert module in session.said()
+
+        # A call whose plugin is mended meanwhile is made again.
+        session.give("hang")
+        session.wait_until_said("hanging")
+        write(plugin, 'text == "hang"', 'text == "never"')
+        assert session.next_label() == "hello"
+
+        # A folder vanishes, and comes back.
+        shutil.move(plugin, plugin.with_name("elsewhere"))
+        session.wait_until_said(f"error[unknown_plugin]: {plugin} is not there.")
+        loads = session.said().count("Loaded in ")
+        shutil.move(plugin.with_name("elsewhere"), plugin)
+        wait_until(lambda: session.said().count("Loaded in ") > loads, "it is loaded again")
+        assert session.label_of("a") == "hello"
+
+        # SIGTERM ends the session, and what the plugin has started.
+        write(plugin, "return LoadedHello()", f"{STARTS}; return LoadedHello()")
+        wait_until(
+            lambda: "changed: hello@0" in session.said().partition("beside ")[2],
+            "what starts something is loaded",
+        )
+        session.program.send_signal(signal.SIGTERM)
+
+    assert_beside_ends(session.said())
 
 
 @pytest.mark.slow
-def test_a_plugin_that_does_not_stop_while_it_is_measured_has_said_where_it_stands(plugin):
-    """What it prints meanwhile goes nowhere."""
-    measured = plugin.parent / "measured"
-    hangs = f"open({str(measured)!r}, 'w').close(); time.sleep(600)"
-    write(plugin, "outcomes = []", f"outcomes = []\n        if items[1:]: {hangs}")
-    with a_session(plugin) as session:
-        session.label_of("a")
-        session.give(":bench")
-        wait_until(measured.exists, "it hangs")
-        session.program.send_signal(signal.SIGINT)
-        session.wait_until_said("it did not stop within 2 s of Ctrl-C")
+def test_sigterm_ends_a_session_whose_plugin_is_being_loaded_and_what_it_has_started(plugin):
+    write(plugin, "import time", f"import time; {STARTS}; time.sleep(60)")
 
-        assert f'File "{plugin / "seqd_hello.py"}", line ' in session.said()
+    with a_session(plugin, 128 + signal.SIGTERM) as session:
+        session.wait_until_said("beside")
+        session.program.send_signal(signal.SIGTERM)
+
+    assert_beside_ends(session.said())
 
 
 def is_pending(pid: int, number: signal.Signals) -> bool:
@@ -224,55 +222,18 @@ def is_pending(pid: int, number: signal.Signals) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
-@pytest.mark.slow
-def test_a_plugin_that_dies_is_loaded_again(plugin):
-    with a_session(plugin) as session:
-        session.give("die")
-        session.wait_until_said("The plugin's process was killed by SIGSEGV")
-
-        assert session.label_of("b") == "hello"
+Seqd = Callable[..., Ended]
 
 
-@pytest.mark.slow
-def test_a_call_whose_plugin_is_mended_meanwhile_is_made_again(plugin):
-    with a_session(plugin) as session:
-        session.label_of("a")
-        session.give("hang")
-        session.wait_until_said("hanging")
-        write(plugin, 'text == "hang"', 'text == "never"')
-
-        assert session.program.stdout is not None
-        assert json.loads(session.program.stdout.readline())["output"]["label"] == "hello"
+@pytest.fixture
+def seqd(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Seqd:
+    return here_in(tmp_path, capsys, monkeypatch)
 
 
 @pytest.mark.slow
-def test_a_folder_that_vanishes_is_told_and_comes_back(plugin):
-    with a_session(plugin) as session:
-        session.label_of("a")
-        shutil.move(plugin, plugin.with_name("elsewhere"))
-        session.wait_until_said(f"error[unknown_plugin]: {plugin} is not there.")
-        shutil.move(plugin.with_name("elsewhere"), plugin)
-        session.wait_until_said("Loaded in ", times=2)
-
-        assert session.label_of("a") == "hello"
-
-
-def dev(folder: Path, *arguments: str, stdin: str = "") -> Ended:
-    program = subprocess.run(
-        [sys.executable, "-m", "seqd", "plugins", "dev", *arguments],
-        env=clean_environment(SEQD_DATA_DIR=str(folder / "data")),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=folder,
-    )
-    return Ended(program.returncode, program.stdout, program.stderr)
-
-
-@pytest.mark.slow
-def test_commands_of_a_session(tmp_path, plugin):
+def test_commands_of_a_session(seqd, plugin):
     lines = [
         ":params",
         ":set word=7",
@@ -286,7 +247,7 @@ def test_commands_of_a_session(tmp_path, plugin):
         ":help",
     ]
 
-    ended = dev(tmp_path, str(plugin), stdin="\n".join(lines))
+    ended = seqd("plugins", "dev", str(plugin), stdin="\n".join(lines))
 
     assert ended.status == 0
     printed = ended.out.splitlines()
@@ -306,8 +267,8 @@ def test_commands_of_a_session(tmp_path, plugin):
 
 
 @pytest.mark.slow
-def test_items_a_second_are_measured_by_size_of_batch(tmp_path, plugin):
-    ended = dev(tmp_path, str(plugin), "--bench")
+def test_items_a_second_are_measured_by_size_of_batch(seqd, plugin):
+    ended = seqd("plugins", "dev", str(plugin), "--bench")
 
     assert ended.status == 0, ended.err
     header, *rows = [line.split() for line in ended.out.splitlines()]
@@ -315,14 +276,19 @@ def test_items_a_second_are_measured_by_size_of_batch(tmp_path, plugin):
     assert [row[0] for row in rows] == ["1", "8", "64", "512"]
 
 
-@pytest.mark.slow
-def test_a_path_that_is_no_plugin_ends_the_command_at_once(tmp_path):
+def test_what_cannot_be_served_ends_the_command_at_once(tmp_path, seqd, plugin):
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
 
-    ended = dev(tmp_path, ".")
+    none = seqd("plugins", "dev", ".")
+    both = seqd("plugins", "dev", str(plugin), "--serve", "--bench")
 
-    assert ended.status == 2
-    assert ended.err.startswith(f"error[unknown_plugin]: {tmp_path}/pyproject.toml names no plugin")
+    assert none.status == 2
+    assert none.err.startswith(f"error[unknown_plugin]: {tmp_path}/pyproject.toml names no plugin")
+    assert (both.status, both.err) == (
+        2,
+        "error[invalid_request]: --serve goes without a task, -p, --bench and --texts: it serves "
+        "the jobs of other programs. Leave one of both away.\n",
+    )
 
 
 class Terminal:
@@ -380,74 +346,66 @@ def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_ty
         terminal.program.wait()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)  # it starts a daemon, its worker twice, and six commands
-def test_jobs_of_other_programs_get_the_changed_plugin(plugin):
-    said = plugin.parent / "said.txt"
+@contextmanager
+def serving(subject: str, folder: Path, **variables: str) -> Iterator[Callable[[str], str]]:
+    """Serve a plugin to other programs until the block ends; yields what waits for words of it."""
+    said = folder / "said.txt"
     with said.open("w") as output:
-        serving = subprocess.Popen(
-            [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin), "--serve"],
-            env=clean_environment(),
+        program = subprocess.Popen(
+            [sys.executable, "-m", "seqd", "plugins", "dev", subject, "--serve"],
+            env=clean_environment(**variables),
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
         )
-    try:
-        wait_until_written(said, "Served. In another shell: ", serving)
-        (folder,) = re.findall(r"export SEQD_DATA_DIR=(\S+);", said.read_text())
-        before = classified(folder)
-        write(plugin, "class Hello(Model):", "class Hello(Model:")
-        wait_until_written(said, "What loaded before goes on being served.", serving)
-        meanwhile = classified(folder)
-        write(plugin, 'default="hello"', 'default="hallo"')
-        wait_until_written(said, "Served anew after ", serving)
 
-        assert [before, meanwhile, classified(folder)] == ["hello", "hello", "hallo"]
+    def said_until(words: str) -> str:
+        deadline = time.monotonic() + 2 * DEADLINE_S
+        while words not in said.read_text():
+            assert program.poll() is None, said.read_text()
+            assert time.monotonic() < deadline, f"{words!r} never came: {said.read_text()}"
+            time.sleep(0.05)
+        return said.read_text()
+
+    try:
+        yield said_until
     finally:
-        serving.send_signal(signal.SIGTERM)
-        serving.wait(60)
+        program.send_signal(signal.SIGTERM)
+        program.wait(60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # it starts a daemon, and its worker twice
+def test_jobs_of_other_programs_get_the_changed_plugin(tmp_path, plugin, capsys, monkeypatch):
+    def label() -> object:
+        ended = here(capsys, "classify", "--model", "hello", "--text", "a")
+        assert ended.status == 0, ended.err
+        return json.loads(ended.out)["output"]["label"]
+
+    with serving(str(plugin), tmp_path) as said_until:
+        (folder,) = re.findall(
+            r"export SEQD_DATA_DIR=(\S+);", said_until("Served. In another shell: ")
+        )
+        monkeypatch.setenv("SEQD_DATA_DIR", folder)
+        before = label()
+        write(plugin, "class Hello(Model):", "class Hello(Model:")
+        said_until("What loaded before goes on being served.")
+        meanwhile = label()
+        write(plugin, 'default="hello"', 'default="hallo"')
+        said_until("Served anew after ")
+
+        assert [before, meanwhile, label()] == ["hello", "hello", "hallo"]
     assert not Path(folder).exists()
 
 
 @pytest.mark.slow
 def test_a_file_of_an_installed_plugin_is_served_in_its_place(tmp_path):
     install_plugin(tmp_path / "site", "hello", PLUGIN)
-    said = tmp_path / "said.txt"
-    with said.open("w") as output:
-        serving = subprocess.Popen(
-            [sys.executable, "-m", "seqd", "plugins", "dev", "site/seqd_hello.py", "--serve"],
-            env=clean_environment(PYTHONPATH=python_path(tmp_path / "site")),
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        wait_until_written(said, "Served. In another shell: ", serving)
+    path = python_path(tmp_path / "site")
 
-        assert "Rename the entry point" not in said.read_text()
-        assert "broken" not in said.read_text()
-    finally:
-        serving.send_signal(signal.SIGTERM)
-        serving.wait(60)
+    with serving("site/seqd_hello.py", tmp_path, PYTHONPATH=path) as said_until:
+        said = said_until("Served. In another shell: ")
 
-
-def wait_until_written(file: Path, words: str, program: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 2 * DEADLINE_S
-    while words not in file.read_text():
-        assert program.poll() is None, file.read_text()
-        assert time.monotonic() < deadline, f"{words!r} never came: {file.read_text()}"
-        time.sleep(0.05)
-
-
-def classified(folder: str) -> object:
-    ended = subprocess.run(
-        [sys.executable, "-m", "seqd", "classify", "--model", "hello", "--text", "a"],
-        env=clean_environment(SEQD_DATA_DIR=folder),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)["output"]["label"]
+    assert "Rename the entry point" not in said
+    assert "broken" not in said
