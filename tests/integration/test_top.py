@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
-from cli_builders import clean_environment
+from cli_builders import clean_environment, here
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
@@ -142,18 +142,12 @@ def test_a_pipe_gets_one_look_in_characters_that_it_can_take(
     assert lines[4].startswith("cpu:0@here-1     ready")
 
 
-@pytest.mark.slow
-def test_a_server_that_is_away_at_the_begin_of_one_look_is_an_error() -> None:
-    environment = clean_environment(SEQD_REDIS_URL="redis://127.0.0.1:1/0")
+def test_a_server_that_is_away_at_the_begin_of_one_look_is_an_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "seqd", "top", "--once"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = here(capsys, "top", "--once")
 
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error[redis_unreachable]: No answer from Redis at 127.0.0.1:1")
+    assert ended.status == 2
+    assert ended.err.startswith("error[redis_unreachable]: No answer from Redis at 127.0.0.1:1")
