@@ -55,7 +55,8 @@ class ClockServer(PrivateServer):
     def hold(self, at_ms: int) -> None:
         """Have its clock stand still at a time, until it is stepped or held at another one."""
         at = datetime.fromtimestamp(at_ms // 1_000)  # noqa: DTZ006 - the library reads local time
-        self._write(f"{at:%Y-%m-%d %H:%M:%S}.{at_ms % 1_000:03d}")
+        # And half a millisecond, or the library's arithmetic would show the one before.
+        self._write(f"{at:%Y-%m-%d %H:%M:%S}.{at_ms % 1_000:03d}5")
 
     def _write(self, time: str) -> None:
         # Replaced in one go: the server reads it whenever it asks for the time.

@@ -3,9 +3,10 @@
 The only module of the model that imports `seqd.ledger` and reads raw keys.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from redis import Redis
@@ -20,6 +21,8 @@ from seqd.errors import JobsRefused
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import PackedChunk, pack_line, pack_results, split_chunk, unpack_items
 from seqd.ledger.digests import InputDigest
+from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.ranges import Range, ReadUnit, TakenRange
 from seqd.ledger.units import Unit
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import CheckpointRecord, Finished
@@ -27,6 +30,7 @@ from seqd.settings import Settings
 from seqd_schemas import (
     ClassifyJob,
     Failure,
+    FileSource,
     Item,
     ItemChunk,
     Job,
@@ -54,6 +58,16 @@ SERVED: Served = (("classify", "imdb_lstm"), ("classify", "words"), ("train", "i
 
 #: A share of memory that is always used up.
 TOO_LITTLE = 1e-9
+
+WORKERS = ("worker-a", "worker-b", "worker-c")
+
+#: Keys that belong to no job, and those that tell of jobs whose time has passed.
+STAY = (
+    "catalog|limits|limits:.*|weights|paused_models|audit|events|failures|usage:.*|memory",
+    "durability-mark|evicted|evictions|jobs:small|work_left:recount|client:.*|wakeup\\..*",
+    "worker:[^:]*:(classes|deltas)",
+)
+OF_PAST = ("tenant:.*|tenants|kept|template:.*",)
 
 PARAMETERS = {
     "type": "object",
@@ -274,9 +288,105 @@ class Adapter:
         submissions, digest = self._side_now.ledger.submissions, _digest(request, items)
         return submissions.seal(request, job_id, units, owner=owner, digest=digest)
 
+    def follow(
+        self,
+        request: Job,
+        job_id: str,
+        number: int,
+        items: Sequence[Item],
+        token: str,
+        silence_s: float,
+    ) -> str:
+        """Compare a unit with that of an upload, or take the upload over."""
+        submissions, digest = self._side_now.ledger.submissions, _digest(request, items)
+        return submissions.follow(job_id, number, digest, token, silence_s).outcome
+
+    def heartbeat(self, job_id: str, token: str) -> bool:
+        """Show that the client of an upload is alive."""
+        return self._side_now.ledger.submissions.heartbeat(job_id, token)
+
+    def fail_upload(self, job_id: str, failure: Failure, token: str) -> bool:
+        """Fail a job whose input broke off."""
+        return self._side_now.ledger.control.fail_upload(job_id, failure, token)
+
+    def fail_abandoned(self, silence_s: float, now_ms: int) -> None:
+        """Fail uploads of clients that have been silent for so long."""
+        self._side_now.ledger.control.fail_abandoned(silence_s, now_ms)
+
     def fail(self, job_id: str, failure: Failure) -> JobState:
         """Fail a job, whoever works on it."""
         return self._side_now.ledger.control.fail(job_id, failure)
+
+    # What those do that read files.
+
+    def classify_file(self, request: ClassifyJob, job_id: str) -> str:
+        """Hand a job in whose items stand in a file."""
+        assert isinstance(request.source, FileSource)
+        options = _options(request) | {"job_id": job_id}
+        return self.client.classify(request.source, model=request.model, **options).job_id
+
+    def append_of_file(self, request: Job, claimed: Claimed, number: int, chunk: ItemChunk) -> str:
+        """Add a unit of a file to its job, and note where the next one begins."""
+        end = chunk.first_index + len(chunk.items)
+        return self._side_now.ledger.submissions.append(
+            request,
+            claimed.job_id,
+            number,
+            chunk,
+            ingest_attempt=claimed.attempt,
+            position=_place(number + 1, end).to_stored(),
+        )
+
+    def seal_file(self, request: Job, claimed: Claimed, units: int) -> bool:
+        """Say that a file has no more."""
+        submissions = self._side_now.ledger.submissions
+        return submissions.seal(request, claimed.job_id, units, ingest_attempt=claimed.attempt)
+
+    def position(self, job_id: str) -> tuple[int, int] | None:
+        """Return how far a file was read: units and entries."""
+        found = self._side_now.ledger.ingests.position(job_id)
+        return None if found is None else (found.units, found.entries)
+
+    def keep(self, claimed: Claimed) -> bool:
+        """Release an ingest, and keep it for its worker."""
+        return self._side_now.ledger.ingests.keep(_unit(claimed))
+
+    def resume_ingest(self, claimed: Claimed) -> Claimed | bool:
+        """Lease an ingest again."""
+        found = self._side_now.ledger.ingests.resume(_unit(claimed), claimed.worker)
+        return found if isinstance(found, bool) else replace(claimed, attempt=found.attempt)
+
+    def note_unread(self, claimed: Claimed, items: int) -> bool:
+        """Note how many items of a file are not read yet."""
+        return self._side_now.ledger.backlog.note_unread(_unit(claimed), items)
+
+    def offer(self, claimed: Claimed, ranges: Sequence[tuple[int, int]], *, anew: bool) -> bool:
+        """Offer ranges of a file."""
+        rows = [Range(_place(first, first), units) for first, units in ranges]
+        return self._side_now.ledger.ranges.offer(_unit(claimed), rows, anew=anew)
+
+    def take_range(self, worker: str, served: Served, own: str = "") -> tuple[str, int, int] | None:
+        """Take a range."""
+        ranges = self._side_now.ledger.ranges
+        found = ranges.take_of(own, worker) if own else ranges.take(worker, queues_of(served))
+        if found is None:
+            return None
+        return found.job_id, found.range.begins.units, found.range.units
+
+    def release_range(self, job_id: str, first: int, worker: str) -> None:
+        """Let another take a range."""
+        self._side_now.ledger.ranges.release(_taken(job_id, first), worker)
+
+    def put(self, job_id: str, first: int, worker: str, number: int, chunk: ItemChunk) -> str:
+        """Put a unit of a range where the ingest finds it."""
+        begins, ends = _place(number, chunk.first_index), _place(number + 1, chunk.first_index)
+        unit, blob = ReadUnit(begins, ends), PackedChunk(chunk).blob
+        return self._side_now.ledger.ranges.put(_taken(job_id, first), worker, unit, blob, b"ids")
+
+    def append_ahead(self, claimed: Claimed, first: int, sizes: Sequence[int]) -> tuple[str, int]:
+        """Add units that were read ahead."""
+        rows = [(size, _place(first + at + 1, 0)) for at, size in enumerate(sizes)]
+        return self._side_now.ledger.ranges.append(_unit(claimed), first, rows)
 
     # What workers do.
 
@@ -457,10 +567,19 @@ class Adapter:
         found = self.client.evictions()
         return found.tenant_kept_bytes + found.memory
 
-    def names(self) -> set[str]:
-        """Return the names of all keys, without their prefix."""
+    def names_that_stay(self, *, has_past: bool) -> set[str]:
+        """Return the keys that should not be there when all jobs are removed.
+
+        `has_past`: of jobs whose time to live has passed, accounts may still tell.
+        """
+        ledger = self._direct.ledger
+        ledger.jobs.forget_expired()
+        for worker in WORKERS:  # what names no unit any more
+            ledger.work.release_worker(worker, crashed=False)
         prefix = f"{self._settings.prefix}:"
-        return {name.decode().removeprefix(prefix) for name in self._redis.keys(f"{prefix}*")}
+        names = {name.decode().removeprefix(prefix) for name in self._redis.keys(f"{prefix}*")}
+        of_no_job = (*STAY, *OF_PAST) if has_past else STAY
+        return {name for name in names if not re.fullmatch("|".join(of_no_job), name)}
 
 
 def _digest(request: Job, items: Sequence[Item]) -> str:
@@ -489,6 +608,14 @@ def queues_of(served: Served) -> list[str]:
         queue_of(route_of(kind, model), None if kind == "train" else VERSION)
         for kind, model in served
     ]
+
+
+def _place(units: int, entries: int) -> IngestPosition:
+    return IngestPosition(units, entries, 0, 0, 0, 0, 0)
+
+
+def _taken(job_id: str, first: int) -> TakenRange:
+    return TakenRange(job_id, b"", 1, Range(_place(first, first), 1))
 
 
 def _given(unit: Unit) -> GivenUnit:

@@ -67,7 +67,7 @@ def take(
             started,
             (ledger.now_ms - job.created_ms) / 1_000,
         )
-        assert given == due
+        assert given == due, f"it gave {given}; due was {due}"
         taken.append(
             Claimed(job.job_id, unit.name, unit.attempt, worker, unit.items, unit.first_index)
         )

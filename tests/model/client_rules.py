@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from model import continuing, submitting
+from builders import a_failure
+from model import continuing, following, submitting
 from model.adapter import MODELS, VERSION
 from model.machine import ANY, LOST, TENANTS, TTL_S, Machine, outcome_of
 from model.working import end_if_overdue
-from seqd_schemas import ClassifyJob, Item, UploadSource
+from seqd_schemas import ClassifyJob, FileSource, Item, UploadSource
 
 SUBMITTED = st.fixed_dictionaries(
     {
@@ -46,7 +47,13 @@ class ClientRules(Machine):
     def classify_again(self, which: int, is_by_key: bool, change: str) -> None:
         """Send the same once more, or something else under its name."""
         job = self.any_job(which)
-        if not job.sealed or job.continues is not None or not isinstance(job.request, ClassifyJob):
+        is_file = isinstance(job.request.source, FileSource)
+        if (
+            not job.sealed
+            or is_file
+            or job.continues is not None
+            or not isinstance(job.request, ClassifyJob)
+        ):
             return
         request, items = job.request, job.items
         if change == "items":
@@ -126,6 +133,53 @@ class ClientRules(Machine):
         self.same(
             lambda: submitting.seal(self.ledger, job.job_id, units, owner),
             lambda: self.adapter.seal(job.request, job.job_id, units, items, owner),
+            lost,
+        )
+
+    @precondition(lambda self: self.ledger.jobs)
+    @rule(
+        which=ANY,
+        number=st.integers(0, 4),
+        is_other_input=st.booleans(),
+        silence_s=st.sampled_from([10.0, 60.0]),
+        lost=LOST,
+    )
+    def follow(
+        self, which: int, number: int, is_other_input: bool, silence_s: float, lost: int
+    ) -> None:
+        """Send the input of an upload again, from another client."""
+        job = self.any_job(which)
+        if job.ingest is not None:
+            return
+        items = [item for parts in job.units[: number + 1] for one in parts for item in one.items]
+        if is_other_input and items:
+            items[-1] = items[-1].model_copy(update={"text": "another"})
+        self.same(
+            lambda: following.follow(
+                self.ledger, job.job_id, number, items, "another", int(1_000 * silence_s)
+            ),
+            lambda: self.adapter.follow(
+                job.request, job.job_id, number, items, "another", silence_s
+            ),
+            lost,
+        )
+
+    @precondition(lambda self: self.ledger.jobs)
+    @rule(which=ANY, act=st.sampled_from(["heartbeat", "fail"]), is_other=st.booleans(), lost=LOST)
+    def own_an_upload(self, which: int, act: str, is_other: bool, lost: int) -> None:
+        """Show that the client of an upload is alive, or that its input broke off."""
+        job, failure = self.any_job(which), a_failure(code="upload_failed")
+        token = "another" if is_other else f"{job.job_id}-sender"
+        if act == "heartbeat":
+            self.same(
+                lambda: following.heartbeat(self.ledger, job.job_id, token),
+                lambda: self.adapter.heartbeat(job.job_id, token),
+                lost,
+            )
+            return
+        self.same(
+            lambda: following.fail_upload(self.ledger, job.job_id, failure, token),
+            lambda: self.adapter.fail_upload(job.job_id, failure, token),
             lost,
         )
 

@@ -30,7 +30,9 @@ def note_failed_items(
 
 def note_failed_job(ledger: Ledger, job: ModelJob, failure: Failure, **seen: object) -> None:
     """Add the dead letter of a job that fails now; `seen` is what a worker knows of it."""
-    told = {"scope": "job", "unit": "", "code": failure.code, "message": failure.message}
+    told: Event = {"scope": "job", "unit": "", "code": failure.code}
+    if failure.message:
+        told["message"] = failure.message
     undone = {"items": job.counts.processing}
     ledger.failures.append(_of(ledger, job) | told | undone | seen)
 

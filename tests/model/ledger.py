@@ -48,6 +48,10 @@ DELTAS_MS = 3_600_000
 SMALL_EVENTS_MS = 30_000
 
 PROGRESS_EVERY_MS = 250
+
+#: Units that are claimable when a file is read on.
+INGEST_AHEAD_UNITS = 8
+
 MAX_BACKOFF_MS = 600_000
 MAX_NOTICE_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -120,6 +124,8 @@ class Unit:
     results: tuple[Result, ...] = ()
     #: What it counts for, where that is not the number of its items.
     counts_for: int | None = None
+    #: Where it stands among those that can be claimed.
+    rank: int = 0
 
     @property
     def chunk(self) -> ItemChunk:
@@ -156,6 +162,14 @@ class ModelJob:
     state: JobState = JobState.QUEUED
     #: Token of the upload that owns it; '' where none does.
     owner: str = ""
+    #: When its client was last heard of.
+    heard_ms: int = 0
+    #: The unit that reads its file; how far it was read, and what is estimated to be left of it.
+    ingest: Unit | None = None
+    position: object = None
+    unread: int = 0
+    #: The attempt and the worker for which its ingest is kept between two slices.
+    kept_for: tuple[int, str] | None = None
     max_units: int = 1_000
     ttl_s: int = 0
     started_ms: int | None = None
@@ -211,9 +225,16 @@ class ModelJob:
         return (part for parts in self.units for part in parts)
 
     @property
+    def claimed(self) -> Iterator[Unit]:
+        """All that can be claimed: its parts, and what reads its file."""
+        yield from self.parts
+        if self.ingest is not None:
+            yield self.ingest
+
+    @property
     def leased(self) -> int:
         """How many units are under way."""
-        return sum(part.place == "leased" for part in self.parts)
+        return sum(unit.place == "leased" for unit in self.claimed)
 
     @property
     def items(self) -> list[Item]:
@@ -259,9 +280,15 @@ class ModelJob:
             return None
         return self.ended_ms + self.ttl_s * 1_000
 
+    def is_kept_for(self, worker: str) -> bool:
+        """True while the ingest is kept for a worker."""
+        unit = self.ingest
+        is_waiting = unit is not None and unit.place == "waiting"
+        return is_waiting and unit is not None and self.kept_for == (unit.attempt, worker)
+
     def unit(self, name: str) -> Unit | None:
         """Return a unit or part by its name; None where there is none (any more)."""
-        return next((part for part in self.parts if part.name == name), None)
+        return next((unit for unit in self.claimed if unit.name == name), None)
 
     def whole(self, name: str) -> list[Unit]:
         """Return the parts of the unit that a name belongs to; none where there is no such unit."""
@@ -270,14 +297,38 @@ class ModelJob:
 
     def next_unit(self) -> Unit | None:
         """Return the unit that is claimed next: the lowest number, of parts by name."""
-        todo = [part for part in self.parts if part.place == "todo"]
-        return min(todo, key=lambda part: (number_of(part.name), part.name), default=None)
+        todo = [unit for unit in self.claimed if unit.place == "todo"]
+        return min(
+            todo, key=lambda unit: (unit.rank or number_of(unit.name), unit.name), default=None
+        )
 
 
 def number_of(name: str) -> int:
     """Return the number of the unit that a name belongs to; that of a training is its only one."""
     number = name.partition(":")[0]
     return int(number) if number.isdecimal() else 0
+
+
+@dataclass
+class Range:
+    """Units of a file that one worker reads ahead."""
+
+    first: int
+    units: int
+    taken_ms: int = 0
+    takes: int = 0
+    worker: str | None = None
+
+
+@dataclass
+class Offers:
+    """The ranges of a job, and what was read of them."""
+
+    since_ms: int = 0
+    until_ms: int = 0
+    ranges: dict[int, Range] = field(default_factory=dict)
+    #: Units that were read ahead, by number.
+    ahead: dict[int, ItemChunk] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -308,6 +359,8 @@ class Ledger:
         self.past: list[Past] = []
         #: Items, and trainings, that tenants have used by day.
         self.usage: dict[tuple[int, str, str], int] = {}
+        #: Ranges of files that are offered, by job; see `ingesting`.
+        self.offers: dict[str, Offers] = {}
         #: Dead letters, the oldest first: what each must say.
         self.failures: list[Event] = []
 
@@ -342,6 +395,9 @@ class Ledger:
     def step(self, milliseconds: int) -> None:
         """Let time pass. What Redis forgets by itself goes."""
         self.now_ms += milliseconds
+        for job_id, offers in list(self.offers.items()):
+            if self.now_ms > offers.until_ms:
+                del self.offers[job_id]
         for job in list(self.jobs.values()):
             until_ms = job.kept_until_ms
             if until_ms is not None and self.now_ms > until_ms:
@@ -379,9 +435,11 @@ class Ledger:
 
     def _end(self, job: ModelJob, state: JobState) -> None:
         job.state, job.ended_ms, job.owner = state, self.now_ms, ""
-        for part in job.parts:
-            if part.place != "done":
-                part.free("undone")
+        job.unread, job.position = 0, None
+        self.offers.pop(job.job_id, None)
+        for unit in job.claimed:
+            if unit.place != "done":
+                unit.free("undone")
         told: dict[str, object] = {"counts": job.counts}
         if state is JobState.COMPLETED:
             told |= {"training": job.training, "plugin_versions": job.plugin_versions}
@@ -402,15 +460,21 @@ class Ledger:
         """Have somebody warned when a tenth of the time is left."""
         job.warning = (ends_ms - min(span_ms // 10, MAX_NOTICE_MS), what)
 
-    def requeue(self, unit: Unit, *, crashed: bool, backoff_ms: int) -> bool:
+    def requeue(self, job: ModelJob, unit: Unit, *, crashed: bool, backoff_ms: int) -> bool:
         """End a lease or a back-off; return True where the unit is claimable now."""
         wait_ms = 0
         if crashed:
             unit.crashes += 1
             if unit.crashes > 1:
                 wait_ms = min(backoff_ms * 2 ** (unit.crashes - 2), MAX_BACKOFF_MS)
-        unit.free("waiting" if wait_ms else "todo", self.now_ms + wait_ms if wait_ms else 0)
+        self.release(job, unit, wait_ms)
         return not wait_ms
+
+    def release(self, job: ModelJob, unit: Unit, wait_ms: int) -> None:
+        """Make a unit claimable, now or after a wait."""
+        unit.free("waiting" if wait_ms else "todo", self.now_ms + wait_ms if wait_ms else 0)
+        if unit is job.ingest:  # it comes when few others are left
+            unit.rank = len(job.units) - INGEST_AHEAD_UNITS
 
     # Jobs that another one continues.
 

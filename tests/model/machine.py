@@ -129,10 +129,18 @@ class Machine(RuleBasedStateMachine):
         waiting = self.ledger.waiting_items(tenant) + len(items)
         return len(items) > unit_items and waiting > self.ledger.limit_of(tenant, "items")
 
+    def end_overdue(self, job_ids: Collection[str]) -> None:
+        """Look at jobs, which ends those whose time has run out."""
+        for job in [self.ledger.jobs[one] for one in sorted(job_ids) if one in self.ledger.jobs]:
+            if working.is_overdue(self.ledger, job):
+                outcome_of(self.adapter.job(job.job_id).record)
+                working.end_if_overdue(self.ledger, job)
+
     # What can be seen.
 
     @invariant()
     def all_is_as_predicted(self) -> None:
+        self.end_overdue(self.touched)
         found = self.adapter.records()
         self._make_room({record.job_id for record in found})
         listed = self.ledger.listed()
@@ -144,7 +152,7 @@ class Machine(RuleBasedStateMachine):
         left, due = self.adapter.work_left(), work_left(self.ledger)
         assert left == due, f"left are {left}, due are {due}"
         self._check_wakeups()
-        for job_id in self.touched & set(self.ledger.jobs):
+        for job_id in sorted(self.touched & set(self.ledger.jobs)):
             self._check_content(self.ledger.jobs[job_id])
         self.touched = set()
         self.were_open = {job.job_id for job in self.ledger.jobs.values() if job.is_open}
@@ -190,7 +198,6 @@ class Machine(RuleBasedStateMachine):
     def _check_content(self, job: ModelJob) -> None:
         if not isinstance(job.request, TrainJob):
             found = self.adapter.results(job.job_id, 0, 1_000)
-            working.end_if_overdue(self.ledger, job)  # as whoever reads it does
             assert found == self.ledger.results_of(job)
         texts = self.adapter.delta_sizes(job.job_id)
         assert [size + DELTA_ENTRY_BYTES for size in texts] == self.ledger.deltas_of(job)
@@ -229,10 +236,11 @@ def work_left(ledger: Ledger) -> dict[str, int]:
     left: dict[str, int] = {}
     for job in ledger.jobs.values():
         is_held_up = job.state is JobState.PAUSED or ledger.is_model_paused(job)
-        if job.is_open and not is_held_up and job.counts.processing:
+        items = job.counts.processing + job.unread
+        if job.is_open and not is_held_up and items:
             version = None if isinstance(job.request, TrainJob) else VERSION
             queue = queue_of(route_of(job.request.kind, job.model), version)
-            left[queue] = left.get(queue, 0) + job.counts.processing
+            left[queue] = left.get(queue, 0) + items
     return left
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from builders import a_failure
-from model import limits, many, steering, working
+from model import following, limits, many, steering, working
 from model.adapter import MODELS
 from model.machine import ANY, BACKOFF_MS, LEASE_MS, LOST, TENANTS, Machine
 from seqd_schemas import JobState, Priority, TenantLimits, TrainJob
@@ -51,6 +51,14 @@ class PeopleRules(Machine):
     def run_out_of_memory(self, is_short: bool) -> None:
         self.ledger.limits.is_short = is_short
         self.adapter.publish_limits(self.ledger.limits)
+
+    @rule(silence_s=st.sampled_from([60.0, 3_600.0]))
+    def fail_abandoned(self, silence_s: float) -> None:
+        self.touched |= set(self.ledger.jobs)
+        self.same(
+            lambda: following.fail_abandoned(self.ledger, int(1_000 * silence_s)),
+            lambda: self.adapter.fail_abandoned(silence_s, self.ledger.now_ms),
+        )
 
     @rule()
     def recount(self) -> None:
@@ -108,6 +116,16 @@ class PeopleRules(Machine):
             lambda: self.adapter.act_on_many(action, tenant),
             lost,
         )
+
+    @precondition(lambda self: self.may_lose)
+    @rule()
+    def remove_everything(self) -> None:
+        """Nothing stays behind jobs that are removed."""
+        for action in ("cancel", "remove"):
+            self.steer_many(None, action, 0)
+        assert not self.ledger.jobs
+        stays = self.adapter.names_that_stay(has_past=bool(self.ledger.past))
+        assert not stays, f"when all is removed, there are {stays}"
 
     @rule(model=SOME_MODEL, disables=st.booleans(), lost=LOST)
     def pause_model(self, model: str, disables: bool, lost: int) -> None:
@@ -168,13 +186,13 @@ class PeopleRules(Machine):
     @rule(which=ANY)
     def read_who_works(self, which: int) -> None:
         job = self.any_job(which)
-        working.end_if_overdue(self.ledger, job)
+        self.end_overdue([job.job_id])
         if not job.is_open:
             return
         found = self.adapter.job(job.job_id).activity()
-        workers = Counter(part.worker for part in job.parts if part.place == "leased")
-        attempts = [part.attempt for part in [*job.parts, *job.split]]
+        workers = Counter(part.worker for part in job.claimed if part.place == "leased")
+        attempts = [part.attempt for part in [*job.claimed, *job.split]]
         assert found.workers == workers
         assert found.attempts == sum(attempts)
         assert found.units_tried_again == sum(attempt > 1 for attempt in attempts)
-        assert found.crashes == sum(part.crashes for part in [*job.parts, *job.split])
+        assert found.crashes == sum(part.crashes for part in [*job.claimed, *job.split])

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
-from model.ledger import Ledger, ModelJob, Refused, Unit
+from model.ledger import INGEST_AHEAD_UNITS, Claimed, Ledger, ModelJob, Refused, Unit
 from model.trainings import a_unit
-from seqd_schemas import Item, Job, TrainJob, UploadSource
+from model.working import holder
+from seqd_schemas import FileSource, Item, Job, TrainJob, UploadSource
+
+#: The unit that reads a job's file.
+INGEST = "ingest"
 
 
 def submit(
@@ -30,17 +34,23 @@ def submit(
     _check_admission(ledger, request, items[:unit_items])
     job = ModelJob(job_id, request, version, unit_items, ledger.now_ms, sealed, owner=owner)
     _take_limits(ledger, job)
+    job.heard_ms = ledger.now_ms
     if request.continues is not None:
         earlier = ledger.jobs[request.continues]
         earlier.continued_by, job.continues = job_id, earlier.job_id
         ledger.hold_continued(job)
     ledger.jobs[job_id] = job
+    if isinstance(request.source, FileSource):
+        job.ingest = Unit(INGEST, 0, (), counts_for=0, rank=-INGEST_AHEAD_UNITS)
+        job.unread = unit_items
+        ledger.emit(job, "queued")
+        return job_id
     if isinstance(request, TrainJob):
         job.units.append([a_unit()])
         ledger.emit(job, "queued")
         return job_id
     for first in range(0, len(items), unit_items):
-        _add_unit(ledger, job, items[first : first + unit_items])
+        add_unit(ledger, job, items[first : first + unit_items])
         if first == 0:
             ledger.emit(job, "queued")
     if not items:
@@ -49,10 +59,19 @@ def submit(
     return job_id
 
 
-def append(ledger: Ledger, job_id: str, number: int, items: Sequence[Item], owner: str = "") -> str:
-    """Add a unit to a job whose input is open."""
+def append(
+    ledger: Ledger,
+    job_id: str,
+    number: int,
+    items: Sequence[Item],
+    owner: str = "",
+    reader: Claimed | None = None,
+) -> str:
+    """Add a unit to a job whose input is open; `reader` reads the job's file."""
     job = ledger.jobs.get(job_id)
     if job is None or not job.is_open:
+        return "ended"
+    if reader is not None and holder(ledger, reader) is None:
         return "ended"
     if job.owner != owner:
         return "not_owner"
@@ -62,25 +81,33 @@ def append(ledger: Ledger, job_id: str, number: int, items: Sequence[Item], owne
         return "ended"
     if number > len(job.units):
         return "behind"
-    over = _over_quota(ledger, job.tenant, 0, items, _first_index(job), len(items))
+    job.heard_ms = ledger.now_ms
+    over = over_quota(ledger, job.tenant, 0, items, _first_index(job), len(items))
     if ledger.limits.is_short or over is not None:
         return "full"
-    _add_unit(ledger, job, items)
+    add_unit(ledger, job, items)
     return "added"
 
 
-def seal(ledger: Ledger, job_id: str, units: int, owner: str = "") -> bool:
-    """Say that the input of a job is complete."""
+def seal(
+    ledger: Ledger, job_id: str, units: int, owner: str = "", reader: Claimed | None = None
+) -> bool:
+    """Say that the input of a job is complete; `reader` has read the job's file."""
     job = ledger.jobs.get(job_id)
     if job is None or not job.is_open:
         return False
     if job.sealed:
         return True
+    if reader is not None and holder(ledger, reader) is None:
+        return False
     if job.owner != owner:
         return False
     if units != len(job.units):
         raise Refused("upload_lost")
-    job.sealed, job.owner = True, ""
+    job.sealed, job.owner, job.unread, job.position = True, "", 0, None
+    if reader is not None:
+        job.ingest = None
+        ledger.offers.pop(job_id, None)
     ledger.complete_if_done(job)
     return True
 
@@ -102,6 +129,8 @@ def _same(
 ) -> str:
     """Return the job that is there; raise Refused where it was asked for something else."""
     asks_the_same = _without_source(known.request) == _without_source(request)
+    if isinstance(request.source, FileSource) and known.request == request:
+        return known.job_id
     if asks_the_same and known.sealed and known.items == list(items):
         return known.job_id
     is_by_id = known.job_id == job_id or request.idempotency_key is None
@@ -123,7 +152,7 @@ def _check_admission(ledger: Ledger, request: Job, first: Sequence[Item]) -> Non
     if ledger.limits.is_short:
         raise Refused("redis_full")
     count = 1 if isinstance(request, TrainJob) else len(first)
-    if refusal := _over_quota(ledger, tenant, 1, first, 0, count):
+    if refusal := over_quota(ledger, tenant, 1, first, 0, count):
         raise Refused(refusal)
     if request.continues is not None:
         ended = ledger.jobs.get(request.continues)
@@ -135,7 +164,7 @@ def _check_admission(ledger: Ledger, request: Job, first: Sequence[Item]) -> Non
             raise Refused("wrong_state")
 
 
-def _over_quota(
+def over_quota(
     ledger: Ledger,
     tenant: str,
     jobs: int,
@@ -175,7 +204,11 @@ def _first_index(job: ModelJob) -> int:
     return sum(part.size for part in job.parts)
 
 
-def _add_unit(ledger: Ledger, job: ModelJob, items: Sequence[Item]) -> None:
-    unit = Unit(str(len(job.units)), _first_index(job), tuple(items))
+def add_unit(
+    ledger: Ledger, job: ModelJob, items: Sequence[Item], first_index: int | None = None
+) -> None:
+    """Add a unit behind the others."""
+    first = _first_index(job) if first_index is None else first_index
+    unit = Unit(str(len(job.units)), first, tuple(items))
     unit.input_bytes = ledger.sizes.of_input(unit.chunk)
     job.units.append([unit])

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from builders import a_failure, a_training_result, some_deltas
-from model import claiming, trainings, working
+from model import claiming, submitting, trainings, working
 from model.adapter import SERVED, Served
 from model.fairness import Fairness
 from model.ledger import Claimed, ModelJob, Result
 from model.machine import ANY, BACKOFF_MS, LEASE_MS, LOST, Machine
+from model.submitting import INGEST
 from seqd_schemas import (
     Classification,
     Item,
@@ -47,8 +48,19 @@ class WorkerRules(Machine):
             if not claims:
                 return
             for claimed in claims:
+                if claimed.name == INGEST:
+                    self.read_to_the_end(claimed)
                 self._commit(claimed, ["like"], "1.0", 0, fenced=True)
         raise AssertionError("it never ends")
+
+    def read_to_the_end(self, claimed: Claimed) -> None:
+        """Say that a file has no more."""
+        job = self.ledger.jobs[claimed.job_id]
+        units = len(job.units)
+        self.same(
+            lambda: submitting.seal(self.ledger, job.job_id, units, reader=claimed),
+            lambda: self.adapter.seal_file(job.request, claimed, units),
+        )
 
     def _claim(self, worker: str, served: Served, lost: int) -> list[Claimed]:
         could = working.claimable(self.ledger, served)
@@ -63,10 +75,7 @@ class WorkerRules(Machine):
         self.claims += taken
         self.touched |= {claimed.job_id for claimed in taken}
         # A claim may end what is overdue, as whoever reads it does.
-        for job in list(self.ledger.jobs.values()):
-            if working.is_overdue(self.ledger, job):
-                self.adapter.job(job.job_id).record()
-                working.end_if_overdue(self.ledger, job)
+        self.end_overdue(self.ledger.jobs)
         return taken
 
     def _take_what_was_lost(
@@ -139,6 +148,8 @@ class WorkerRules(Machine):
     def _commit(
         self, claimed: Claimed, outcomes: list[str], plugin: str, lost: int, *, fenced: bool
     ) -> None:
+        if claimed.name == INGEST:
+            return
         if claimed.name == trainings.TRAIN:
             result = a_training_result(version=claimed.attempt)
             size = self.adapter.size_of_training(result)
@@ -159,7 +170,7 @@ class WorkerRules(Machine):
     @rule(outcomes=OUTCOMES, count=st.integers(2, 6), plugin=PLUGINS, lost=LOST)
     def commit_several(self, outcomes: list[str], count: int, plugin: str, lost: int) -> None:
         """Record the results of the last claims in one step."""
-        claims = [one for one in self.claims[-count:] if one.name != trainings.TRAIN]
+        claims = [one for one in self.claims[-count:] if one.name not in (trainings.TRAIN, INGEST)]
         self.touched |= {claimed.job_id for claimed in claims}
         rows = [(claimed, some_results(claimed, outcomes)) for claimed in claims]
         self.same(
@@ -185,7 +196,7 @@ class WorkerRules(Machine):
     @rule(which=ANY, chars=st.lists(st.integers(1, 500), min_size=1, max_size=4), lost=LOST)
     def write_texts(self, which: int, chars: list[int], lost: int) -> None:
         claimed = self.any_claim(which)
-        if claimed.name == trainings.TRAIN:
+        if not claimed.items:
             return
         entries = [some_deltas("x" * size, unit=claimed.name) for size in chars]
         sizes = [self.adapter.size_of_deltas(entry) for entry in entries]
@@ -260,6 +271,8 @@ def _result(item: Item, outcome: str, claimed: Claimed) -> Result:
 
 def _work_of(job: ModelJob, claimed: Claimed) -> Fraction:
     """Return a unit's work in full units of its model."""
+    if claimed.name == INGEST:
+        return Fraction(1)
     unit = job.unit(claimed.name)
     size = len(claimed.items) if unit is None else unit.size
     return Fraction(size, job.unit_items)

@@ -179,17 +179,19 @@ def release_unit(ledger: Ledger, claimed: Claimed, *, wait_ms: int, crashed: boo
     held = holder(ledger, claimed)
     if held is None:
         return False
-    unit = held[1]
+    job, unit = held
     unit.crashes += crashed
-    unit.free("waiting" if wait_ms else "todo", ledger.now_ms + wait_ms if wait_ms else 0)
+    ledger.release(job, unit, wait_ms)
     return True
 
 
 def release_worker(ledger: Ledger, worker: str, *, crashed: bool, backoff_ms: int) -> None:
     """Release all that a worker holds."""
-    for _, unit in _units(ledger):
+    for job, unit in _units(ledger):
         if unit.place == "leased" and unit.worker == worker:
-            ledger.requeue(unit, crashed=crashed, backoff_ms=backoff_ms)
+            ledger.requeue(job, unit, crashed=crashed, backoff_ms=backoff_ms)
+        elif job.is_kept_for(worker) and unit is job.ingest:
+            ledger.release(job, unit, 0)
 
 
 def split(ledger: Ledger, claimed: Claimed) -> bool:
@@ -215,12 +217,13 @@ def split(ledger: Ledger, claimed: Claimed) -> bool:
 def expire(ledger: Ledger, backoff_ms: int) -> int:
     """Do what time has made due; return how many units can be claimed again."""
     due = [
-        unit
-        for _, unit in _units(ledger)
+        (job, unit)
+        for job, unit in _units(ledger)
         if unit.place in ("leased", "waiting") and unit.until_ms <= ledger.now_ms
     ]
     requeued = sum(
-        ledger.requeue(unit, crashed=unit.place == "leased", backoff_ms=backoff_ms) for unit in due
+        ledger.requeue(job, unit, crashed=unit.place == "leased", backoff_ms=backoff_ms)
+        for job, unit in due
     )
     for job in list(ledger.jobs.values()):
         end_if_overdue(ledger, job)
@@ -249,4 +252,4 @@ def _warn(ledger: Ledger, job: ModelJob, what: str) -> None:
 
 
 def _units(ledger: Ledger) -> Iterator[tuple[ModelJob, Unit]]:
-    return ((job, part) for job in ledger.jobs.values() if job.is_open for part in job.parts)
+    return ((job, unit) for job in ledger.jobs.values() if job.is_open for unit in job.claimed)
