@@ -1,16 +1,15 @@
 """Event loops and clients of asyncio for tests.
 
-loops            the kinds of event loop that are installed, as parameters
+LOOPS            the kinds of event loop, as parameters
 run              runs a coroutine in a loop of a kind, and holds it to a limit
 an_async_client  a client of a cluster's ledger
 """
 
 import asyncio
 from collections.abc import Coroutine
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
-import pytest
+import uvloop
 
 from seqd.client import AsyncClient
 from worker_fixtures import Cluster
@@ -18,13 +17,9 @@ from worker_fixtures import Cluster
 #: Longest that anything may take.
 LIMIT_S = 30.0
 
+LOOPS = ("asyncio", "uvloop")
+
 T = TypeVar("T")
-
-
-def loops() -> list[object]:
-    """Return the kinds of event loop; uvloop is skipped where it is not installed."""
-    missing = pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is not installed")
-    return [pytest.param("asyncio"), pytest.param("uvloop", marks=missing)]
 
 
 def run(work: Coroutine[Any, Any, T], loop: str = "asyncio", limit_s: float = LIMIT_S) -> T:
@@ -36,8 +31,6 @@ def run(work: Coroutine[Any, Any, T], loop: str = "asyncio", limit_s: float = LI
 
     if loop == "asyncio":
         return asyncio.run(limited())
-    import uvloop
-
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(limited())
 

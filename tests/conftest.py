@@ -63,6 +63,7 @@ pytest_plugins = [
     "sentinel_fixtures",
     "tls_fixtures",
     "fake_gpu_fixtures",
+    "skips",
     "durations",
 ]
 

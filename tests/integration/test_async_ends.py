@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from async_builders import an_async_client, loops, run
+from async_builders import LOOPS, an_async_client, run
 from checkout import python_path
 from seqd.client import AsyncClient, Client
 from seqd.errors import ClientMisused, IdempotencyConflict
@@ -34,7 +34,7 @@ def state_of(cluster: Cluster, job_id: str) -> tuple[JobState, str]:
     return record.state, record.failure.message if record.failure else ""
 
 
-@pytest.mark.parametrize("loop", loops())
+@pytest.mark.parametrize("loop", LOOPS)
 def test_leaving_the_block_waits_until_the_input_is_complete(cluster: Cluster, loop: str) -> None:
     async def use() -> str:
         async with an_async_client(cluster) as client:
@@ -102,7 +102,7 @@ def test_who_is_cancelled_in_uploaded_takes_the_input_along(cluster: Cluster) ->
     assert message.startswith("The input broke off after unit ")
 
 
-@pytest.mark.parametrize("loop", loops())
+@pytest.mark.parametrize("loop", LOOPS)
 def test_leaving_the_block_by_an_error_fails_the_job_at_once(cluster: Cluster, loop: str) -> None:
     async def use() -> tuple[str, float]:
         job_id, began = "", 0.0

@@ -1,6 +1,5 @@
 """What bash offers at the Tab key, and what any shell is answered, whatever Redis does."""
 
-import os
 import secrets
 import shutil
 import socket
@@ -257,7 +256,7 @@ def test_an_explanation_stands_beside_a_value_where_a_shell_shows_it(ledger: Env
     assert ended.stdout == "units=\tHidden units 1 of them.\nunits=100\n"
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.skipif(shutil.which("fish") is None, reason="apt-get install fish")
 def test_fish_completes_a_word(ledger: Environment, tmp_path: Path) -> None:
     script = 'seqd --show-completion | source; complete -C "seqd jobs show abc"'
 
@@ -273,10 +272,9 @@ def test_fish_completes_a_word(ledger: Environment, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-@pytest.mark.skipif(os.name != "posix", reason="the shells are those of Unix")
 def test_the_function_of_a_shell_is_printed(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
     ended = subprocess.run(
         [shell, "-c", "seqd --show-completion; exit $status"],
         env=clean_environment() | shell_environment(tmp_path),

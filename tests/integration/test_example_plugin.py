@@ -18,7 +18,6 @@ from example_plugin import EXAMPLE, installed_example
 from readme_blocks import blocks_of
 from redis_fixtures import Server, forget_keys
 from seqd.cli.demo.sample_data import compose_reviews
-from seqd.client import JobHandle
 from seqd_embed.records import Embedding256
 from worker_fixtures import Cluster, live_settings
 
@@ -62,8 +61,6 @@ def test_each_review_is_nearest_to_its_own_with_two_words_left_out(example_clust
 
 
 def test_the_python_of_its_readme_runs_as_it_stands_there(example_cluster):
-    if not hasattr(JobHandle, "to_numpy"):
-        pytest.skip("there is no JobHandle.to_numpy")
     settings = example_cluster.settings
     program = "\n".join(block.text for block in blocks_of(EXAMPLE / "README.md", "python"))
     variables = {

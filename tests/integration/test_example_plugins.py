@@ -82,7 +82,7 @@ def example(
     """Each example in turn, on a worker that is ready."""
     name = request.param
     if name not in runnable_kit_examples():
-        pytest.skip(f"{KIT_EXAMPLES[name]} is not installed")
+        pytest.skip(f"{KIT_EXAMPLES[name]} is not installed: pip install {KIT_EXAMPLES[name]}")
     folder = tmp_path_factory.mktemp(name)
     _, site = install(name, folder)
     own = InstalledCluster(redis_server, folder, name, site)
@@ -134,7 +134,7 @@ def test_a_training_whose_worker_is_killed_writes_the_bytes_of_an_undisturbed_on
 @pytest.mark.parametrize("name", sorted(KIT_EXAMPLES))
 def test_its_own_tests_pass_where_it_is_installed_by_pip(name, tmp_path):
     if name not in runnable_kit_examples():
-        pytest.skip(f"{KIT_EXAMPLES[name]} is not installed")
+        pytest.skip(f"{KIT_EXAMPLES[name]} is not installed: pip install {KIT_EXAMPLES[name]}")
     source, site = install(name, tmp_path)
     environment = os.environ | {"PYTHONPATH": python_path(site)}
 

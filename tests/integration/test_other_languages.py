@@ -6,7 +6,6 @@ come to its results nevertheless. What they need beside their toolchain is downl
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy_files import tool
 from readme_blocks import ROOT, blocks_of
 from seqd.ledger import connect
 from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint
@@ -33,14 +33,6 @@ NODE_PACKAGES = ("redis@6", "json-schema-to-typescript@16", "typescript@7", "@ty
 GO_PACKAGE = "github.com/redis/go-redis/v9"
 
 
-def tool(name: str) -> str:
-    """Return the path of a tool of the system; skips the test without it."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed here")
-    return path
-
-
 def write_block(language: str, folder: Path) -> Path:
     """Write the guide's program in a language, on the model that the tests' workers have."""
     (block,) = (block for block in blocks_of(GUIDE, language) if "classify" in block.file.lower())
@@ -55,7 +47,8 @@ def download(command: list[str], folder: Path) -> None:
         command, cwd=folder, capture_output=True, text=True, timeout=_TOOL_S, check=False
     )
     if ended.returncode != 0:
-        pytest.skip(f"{Path(command[0]).name} could not download what the program needs")
+        name = Path(command[0]).name
+        pytest.skip(f"{name} could not download what the program needs: {ended.stderr[-500:]}")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +56,7 @@ def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which Node finds the packages that the guide names."""
     folder = tmp_path_factory.mktemp("node")
     (folder / "package.json").write_text('{"private": true}')
-    download([tool("npm"), "install", "--no-audit", "--no-fund", *NODE_PACKAGES], folder)
+    download([tool("npm", "npm"), "install", "--no-audit", "--no-fund", *NODE_PACKAGES], folder)
     return folder
 
 
@@ -117,7 +110,7 @@ def test_the_program_in_node_can_be_read_by_node(tmp_path: Path) -> None:
     path = write_block("js", tmp_path)
 
     checked = subprocess.run(
-        [tool("node"), "--check", str(path)],
+        [tool("node", "nodejs"), "--check", str(path)],
         capture_output=True,
         text=True,
         timeout=30,
@@ -138,7 +131,7 @@ class Program:
 
 def built_go(folder: Path) -> list[str]:
     """Build the program in Go in a folder that is its module."""
-    go = tool("go")
+    go = tool("go", "golang-go")
     write_block("go", folder)
     subprocess.run([go, "mod", "init", "example"], cwd=folder, capture_output=True, check=True)
     download([go, "get", GO_PACKAGE], folder)
@@ -155,12 +148,14 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     language: str = request.param
     if language == "js":
         project: Path = request.getfixturevalue("node_project")
-        return Program("js", [tool("node"), str(write_block("js", project))], project)
+        return Program("js", [tool("node", "nodejs"), str(write_block("js", project))], project)
     folder = tmp_path_factory.mktemp(language)
     if language == "go":
         return Program("go", built_go(folder), folder)
-    tool("javac")  # `java` alone cannot run a source
-    return Program("java", [tool("java"), str(write_block("java", folder))], folder)
+    tool("javac", "default-jdk-headless")  # `java` alone cannot run a source
+    return Program(
+        "java", [tool("java", "default-jdk-headless"), str(write_block("java", folder))], folder
+    )
 
 
 def events_and_results(program: Program, lines: list[str]) -> tuple[list[str], list[str]]:

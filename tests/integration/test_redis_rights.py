@@ -16,7 +16,7 @@ from builders import a_chunk, some_results
 from cli_builders import here
 from ledger_fixtures import open_environment
 from readme_blocks import ROOT
-from redis_fixtures import PrivateServer
+from redis_fixtures import PrivateServer, server_binaries
 from rights_flow import Fleet, running_up
 from seqd.client.explaining.reading import explained
 from seqd.errors import NotAllowed, RedisNoPermission
@@ -38,6 +38,11 @@ ROLES = [
     )
     for role in Role
 ]
+
+#: Where a right can be for reading alone, or for one command on one key.
+on_servers_with_key_access = pytest.mark.parametrize(
+    "each_server", server_binaries(since=KEY_ACCESS_SINCE), indirect=True
+)
 
 
 @pytest.fixture
@@ -216,11 +221,10 @@ def test_limits_that_may_not_be_read_are_not_taken_for_unset(fleet: Fleet) -> No
         open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
 
 
+@on_servers_with_key_access
 def test_a_client_that_would_put_a_version_in_service_is_told_of_the_role_of_an_operator(
     fleet: Fleet,
 ) -> None:
-    if fleet.version < (7, 0):
-        pytest.skip("this server knows no keys for reading alone")
     order = ModelOrder(order_id="o1", action="promote", model="topics", version=2, ordered_at_ms=1)
 
     with pytest.raises(RedisNoPermission) as refused:
@@ -232,12 +236,11 @@ def test_a_client_that_would_put_a_version_in_service_is_told_of_the_role_of_an_
     assert fleet.ledger(Role.WORKER).orders.open() == [order]
 
 
+@on_servers_with_key_access
 @pytest.mark.parametrize("script", ["cordon", "set_tenant"])
 def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     fleet: Fleet, script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if fleet.version < (7, 0):
-        pytest.skip("this server knows no keys for reading alone")
     arguments = {
         "cordon": ("workers", "cordon", "gpu:0@host7", "--ahead", "--yes"),
         "set_tenant": ("tenants", "set", "alice", "--weight", "3"),
@@ -257,9 +260,8 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     assert (len(rules), len(records)) == ((1, 0) if script == "cordon" else (0, 1))
 
 
+@on_servers_with_key_access
 def test_who_paused_a_job_is_told_to_those_who_may_read_the_audit(fleet: Fleet) -> None:
-    if fleet.version < KEY_ACCESS_SINCE:
-        pytest.skip("this server knows no keys for reading alone")
     told = {}
     for role in (Role.OPERATOR, Role.CLIENT):
         with connect(fleet.url(role), role=role) as redis:
@@ -276,12 +278,11 @@ def test_who_paused_a_job_is_told_to_those_who_may_read_the_audit(fleet: Fleet) 
     }
 
 
+@on_servers_with_key_access
 @pytest.mark.parametrize("role", [Role.CLIENT, Role.OPERATOR])
 def test_what_is_in_the_audit_is_neither_changed_nor_removed_by_who_adds_to_it(
     fleet: Fleet, role: Role
 ) -> None:
-    if fleet.version < KEY_ACCESS_SINCE:
-        pytest.skip("rights for one command on one key are newer than this server")
     key = fleet.settings.keys.audit()
     with (
         connect(fleet.url(Role.WORKER)) as worker,

@@ -6,17 +6,13 @@ import sys
 from collections.abc import Iterator
 from threading import Event
 
+import pyarrow
 import pytest
 
 from checkout import python_path
 from seqd.client import AsyncClient, frames
 from seqd.errors import InvalidRequest, JobFailed
 from worker_fixtures import Cluster
-
-pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install seqd[frames]")
-pyarrow = pytest.importorskip(
-    "pyarrow", reason="pyarrow is not installed: pip install seqd[frames]"
-)
 
 pytestmark = pytest.mark.processes
 

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import seqd_tasks
+from pyarrow import parquet
 
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
@@ -20,11 +22,6 @@ from seqd.client.output_fields import result_schema
 from seqd.client.outputs import OutputReader
 from seqd.errors import InvalidInput, InvalidRequest, ItemFailed, OutputMismatch
 from seqd_schemas import Embedding, Score, Text
-
-pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install seqd[frames]")
-pyarrow = pytest.importorskip(
-    "pyarrow", reason="pyarrow is not installed: pip install seqd[frames]"
-)
 
 pytestmark = pytest.mark.processes
 
@@ -390,7 +387,6 @@ def test_results_of_a_job_are_written_with_the_fields_of_its_output(
     if out.suffix == ".npy":
         assert np.array_equal(np.load(out), job.to_numpy(), equal_nan=True)
     else:
-        parquet = pytest.importorskip("pyarrow.parquet")
         table = parquet.read_table(out)
         assert table["vector"].to_pylist() == [row.tolist() for row in job.to_numpy()[[0, 2]]]
         assert parquet.read_metadata(out).metadata[b"seqd.task"] == b"embed"

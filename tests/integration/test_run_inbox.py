@@ -82,7 +82,7 @@ def test_vectors_are_read_by_base64_and_struct_alone(plain):
 )
 def test_the_programs_of_the_guide_read_vectors(plain, tmp_path, language, program):
     if shutil.which(program[0]) is None:
-        pytest.skip(f"{program[0]} is not installed here")
+        pytest.skip(f"{program[0]} is not installed: apt-get install nodejs")
     guide = ROOT / "schemas" / "README.md"
     (block,) = (one for one in blocks_of(guide, language) if one.file.startswith("read_vectors"))
     path = tmp_path / block.file

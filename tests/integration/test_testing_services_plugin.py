@@ -145,7 +145,6 @@ def run_pytest(
 
 @pytest.mark.slow
 def test_the_guides_service_passes_its_own_tests(suite: Path):
-    pytest.importorskip("pytest_asyncio")
     for block in blocks_of(GUIDE, "python"):
         if block.file:
             (suite / block.file).write_text(block.text)
@@ -157,14 +156,13 @@ def test_the_guides_service_passes_its_own_tests(suite: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("module", "by", "text", "passed"),
-    [("pytest_asyncio", WITH_ASYNCIO, BY_ASYNCIO, 3), ("anyio", WITH_ANYIO, BY_ANYIO, 1)],
+    ("by", "text", "passed"),
+    [(WITH_ASYNCIO, BY_ASYNCIO, 3), (WITH_ANYIO, BY_ANYIO, 1)],
     ids=["pytest-asyncio", "anyio"],
 )
 def test_coroutine_tests_have_a_client_of_their_own_loop(
-    module: str, by: tuple[str, ...], text: str, passed: int, suite: Path
+    by: tuple[str, ...], text: str, passed: int, suite: Path
 ):
-    pytest.importorskip(module)
     (suite / "conftest.py").write_text(NAMES_THE_PLUGIN + MODELS)
     (suite / "test_async.py").write_text(text)
 

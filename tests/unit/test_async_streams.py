@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from async_builders import loops, run
+from async_builders import LOOPS, run
 from seqd.ledger.async_transport import AsyncStream, AsyncTransport
 from seqd.ledger.exchange import Command, Give, Reading, Request
 
@@ -34,7 +34,7 @@ def two_requests(ends: list[object]) -> Reading[object]:
         raise
 
 
-@pytest.mark.parametrize("loop", loops())
+@pytest.mark.parametrize("loop", LOOPS)
 def test_an_iterator_that_is_closed_as_a_reply_comes_asks_for_nothing_more(loop: str) -> None:
     async def use() -> tuple[list[object], list[Request], list[object]]:
         transport, ends = GivenReplies(), list[object]()

@@ -2,7 +2,9 @@
 
 import json
 
+import pyarrow
 import pytest
+from pyarrow import parquet as parquet_files
 
 from seqd.errors import InvalidInput
 from seqd.inputs.items import ItemRules
@@ -67,11 +69,8 @@ def test_a_tsv_of_records_is_read_by_its_header(tmp_path):
 
 def parquet(folder, columns):
     """Write a table; return what reads it."""
-    pa = pytest.importorskip("pyarrow")
-    from pyarrow import parquet as files
-
     path = folder / "a.parquet"
-    files.write_table(pa.table(columns), path)
+    parquet_files.write_table(pyarrow.table(columns), path)
     return ParquetReader(path, FileSource(path=str(path)), fields=FIELDS)
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 import numpy as np
+import pyarrow
 import pytest
 from pydantic import Field
 
@@ -175,7 +176,6 @@ def test_a_matrix_of_known_shape_is_allocated_once():
 
 @pytest.mark.parametrize("dimensions", [None, 2])
 def test_vectors_are_lists_of_arrow_and_null_where_there_is_none(dimensions):
-    arrow = pytest.importorskip("pyarrow")
     one, other = np.array([1, 2], np.float32), np.array([3, 4], np.float32)
 
     array = arrow_array([None, one, other, None], Vectors(dimensions))
@@ -184,4 +184,4 @@ def test_vectors_are_lists_of_arrow_and_null_where_there_is_none(dimensions):
     assert array.to_pylist() == [None, [1, 2], [3, 4], None]
     assert arrow_array([], Vectors(dimensions)).type == array.type
     assert arrow_array([None], Vectors(dimensions)).to_pylist() == [None]
-    assert array.type.value_type == arrow.float32()
+    assert array.type.value_type == pyarrow.float32()
