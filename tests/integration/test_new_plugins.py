@@ -21,7 +21,18 @@ from worker_fixtures import Cluster, live_settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
-VARIATIONS = [(task, style) for task in TASKS for style in STYLES if task in STYLES[style].tasks]
+#: Of `make test-all` is one of those that need no library.
+VARIATIONS = [
+    pytest.param(
+        task,
+        style,
+        marks=[] if (task, style) == ("classify", "class") else pytest.mark.long,
+        id=f"{task} {style}",
+    )
+    for task in TASKS
+    for style in STYLES
+    if task in STYLES[style].tasks
+]
 
 #: What a style needs that not every environment has, by its module.
 LIBRARIES = {"keras": "keras", "torch": "torch", "sklearn": "sklearn"}
@@ -55,13 +66,13 @@ def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("mypy"))
 
 
-@pytest.mark.parametrize(("task", "style"), VARIATIONS, ids=map(" ".join, VARIATIONS))
+@pytest.mark.parametrize(("task", "style"), VARIATIONS)
 def test_each_variation_is_well_typed_well_formed_and_passes_its_tests(
     task: str, style: str, tmp_path: Path, mypy_cache: str
 ) -> None:
     library = LIBRARIES.get(style)
     if library is not None and find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
+        pytest.skip(f"{library} is not installed: pip install {library}")
     folder = tmp_path / "hello"
 
     Distribution("hello", task, style).write(folder)

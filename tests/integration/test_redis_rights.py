@@ -16,7 +16,7 @@ from builders import a_chunk, some_results
 from cli_builders import here
 from ledger_fixtures import open_environment
 from readme_blocks import ROOT
-from redis_fixtures import PrivateServer, server_binaries
+from redis_fixtures import PrivateServer, newest_server, server_binaries
 from rights_flow import Fleet, running_up
 from seqd.client.explaining.reading import explained
 from seqd.errors import NotAllowed, RedisNoPermission
@@ -30,14 +30,8 @@ from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
-#: Every role; those of `make test` are a client's and the short ones.
-ROLES = [
-    pytest.param(
-        role,
-        marks=pytest.mark.slow if role in (Role.WORKER, Role.OPERATOR) else [],
-    )
-    for role in Role
-]
+#: Every role; those of `make test-all` are a client's, on the newest server.
+ROLES = [pytest.param(role, marks=[] if role is Role.CLIENT else pytest.mark.long) for role in Role]
 
 #: Where a right can be for reading alone, or for one command on one key.
 on_servers_with_key_access = pytest.mark.parametrize(
@@ -56,6 +50,7 @@ def fleet(each_server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("each_server", newest_server(), indirect=True)
 @pytest.mark.parametrize("role", ROLES)
 def test_each_command_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
     found = {}
@@ -72,6 +67,7 @@ def test_each_command_that_is_missing_is_found(fleet: Fleet, role: Role) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("each_server", newest_server(), indirect=True)
 @pytest.mark.parametrize("role", ROLES)
 def test_each_pattern_of_keys_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
     rules = fleet.rules(role)

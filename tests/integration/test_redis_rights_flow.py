@@ -1,6 +1,7 @@
 """All that users of Redis do, under exactly the rights of their roles: enough, and none to spare.
 
-Two minutes on a busy machine, on each kind of server; `test_redis_rights.py` is the quick part.
+Two minutes on a busy machine; `make test-long` does it on each kind of server. The quick part is
+`test_redis_rights.py`.
 """
 
 import re
@@ -10,7 +11,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from redis_fixtures import PrivateServer
+from redis_fixtures import PrivateServer, newest_server
 from rights_flow import Fleet, whole_flow
 from rights_recorder import Deeds, Recorder
 from seqd.ledger.acl import (
@@ -23,7 +24,12 @@ from seqd.ledger.acl import (
 )
 from seqd.ledger.scripts import source_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.slow,
+    pytest.mark.timeout(480),
+    pytest.mark.parametrize("each_server", newest_server(), indirect=True, scope="module"),
+]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """One drill of the runbook: a fault is injected under load, named, cured, and counted."""
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -8,12 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from checkout import ROOT
 from drills.runbook.operator import Operator
 from drills.runbook.stack import Stack, a_stack
 from monitoring.files import alerts
 
 #: Seconds that a person has until the cause has a name; beyond, the drill has failed.
 NAMED_WITHIN_S = 60.0
+
+#: How long work may stand still at most: the fault, until it has a name and is cured.
+STALL_S = 75.0
+
+RUNBOOK = ROOT / "docker" / "RUNBOOK.md"
 
 #: Seconds between two looks of the operator.
 LOOK_EVERY_S = 0.5
@@ -55,9 +62,13 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """True where the cause had a name in time, and nothing was lost, doubled or failed."""
+        """True where the page's command named the cause in time, and nothing was lost or doubled.
+
+        Nor failed, nor stood still for longer than that takes.
+        """
         is_sound = self.lost == self.doubled == self.failed == 0
-        return bool(self.named_by) and self.named_s <= NAMED_WITHIN_S and is_sound
+        is_in_time = self.named_s <= NAMED_WITHIN_S and self.stall_s < STALL_S
+        return is_sound and is_in_time and _is_on_page(self.page, self.named_by)
 
     def __str__(self) -> str:
         cells: Sequence[object] = (
@@ -73,6 +84,21 @@ class Row:
             self.failed,
         )
         return f"| {' | '.join(map(str, cells))} |"
+
+
+def pages() -> dict[str, str]:
+    """Return the pages of the runbook that have a fault, by anchor."""
+    text = RUNBOOK.read_text(encoding="utf-8")
+    parts = re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", text, re.M)
+    return {title.lower().replace(" ", "-"): page for title, page in parts}
+
+
+def _is_on_page(page: str, named_by: str) -> bool:
+    """Return whether a page says the command that named the cause, and the finding of a doctor."""
+    command, _, finding = named_by.partition(": ")
+    text = pages()[page]
+    is_finding_there = command != "doctor" or f"`{finding}`" in text
+    return bool(command) and f"`seqd {command}" in text and is_finding_there
 
 
 def alerts_of(page: str) -> list[str]:
