@@ -31,7 +31,7 @@ _MOST_REASONS = 5
 _MOST_CHARS = 400
 
 #: How long ago a death of a worker's process is told of.
-_RECENT_MS = 3_600_000
+RECENT_MS = 3_600_000
 
 #: Characters from which on a name that begins another makes the two alike.
 _LEAST_PREFIX = 3
@@ -87,7 +87,7 @@ def stopped_told(status: WorkerStatus) -> str:
 
 def recent_deaths(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
     """Return the deaths of a worker's processes within the last hour, the latest last."""
-    return [death for death in status.deaths if now_ms - death.at_ms <= _RECENT_MS]
+    return [death for death in status.deaths if now_ms - death.at_ms <= RECENT_MS]
 
 
 class ServingWorker(NamedTuple):

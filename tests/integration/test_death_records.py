@@ -1,5 +1,6 @@
 """Deaths of children in their worker's record, also while no child is up that publishes it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.units import Death
 from seqd.local.slots import parse_slot
 from seqd.worker.context import Identity
-from seqd.worker.death_record import DeathRecord, DeathsFile
+from seqd.worker.death_record import DeathRecord, Deaths, DeathsFile
 from seqd_schemas import (
     MAX_DEATH_CHARS,
     MAX_DEATHS,
@@ -26,11 +27,13 @@ HUNG = Death(DeathCause.HANG, "It hung.")
 KILLED = Death(DeathCause.SIGNAL, "It was ended by SIGKILL.")
 
 
-def record_of(environment: Environment, folder: Path) -> tuple[DeathRecord, DeathsFile]:
+def record_of(
+    environment: Environment, folder: Path, name: str = "w1"
+) -> tuple[DeathRecord, DeathsFile]:
     settings = environment.settings.model_copy(update={"data_dir": folder})
-    identity = Identity(name="w1", slot=parse_slot("all@cpu:0"), host="host", labels={})
+    identity = Identity(name=name, slot=parse_slot("all@cpu:0"), host="host", labels={})
     record = DeathRecord(settings, environment.ledger, identity, ())
-    return record, DeathsFile(settings, "w1")
+    return record, DeathsFile(settings, name)
 
 
 def published(environment: Environment) -> WorkerStatus:
@@ -85,8 +88,29 @@ def test_the_next_child_reads_the_last_deaths_and_counts_all(
     assert [death.pid for death in told.deaths] == list(range(2, MAX_DEATHS + 2))
     assert told.counts == {DeathCause.EXIT: MAX_DEATHS + 2}
     assert {len(death.message) for death in told.deaths} == {MAX_DEATH_CHARS}
-    record.remove()
-    assert record_of(environment, tmp_path)[1].deaths().counts == {}
+
+
+@pytest.mark.parametrize(
+    "names", [("w1",) * 3, tuple(f"cpu:0@host-{nonce}" for nonce in "abc")], ids=["given", "made"]
+)
+def test_deaths_of_the_last_hour_are_told_after_orderly_restarts(
+    environment: Environment, tmp_path: Path, names: tuple[str, str, str]
+) -> None:
+    first, file = record_of(environment, tmp_path, names[0])
+    first.note(KILLED, 11)
+    first.note(HUNG, 12)
+    told = file.deaths()
+    old = told.deaths[0].model_copy(update={"at_ms": told.deaths[0].at_ms - 3_600_001})
+    file.write(Deaths(deaths=(old, told.deaths[1]), counts=told.counts))
+
+    for before, after in pairwise(names):
+        record_of(environment, tmp_path, before)[0].keep()
+        environment.ledger.fleet.forget_worker(before)
+        record, file = record_of(environment, tmp_path, after)
+        record.take_over(was_asked_to_end=False)
+        record.begin()
+
+        assert file.deaths().deaths == told.deaths[1:]
 
 
 def test_a_file_of_deaths_that_cannot_be_read_is_none(

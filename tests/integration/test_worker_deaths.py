@@ -80,7 +80,7 @@ def test_a_child_does_not_outlive_its_killed_parent_of_which_the_next_of_its_nam
         told[0].message,
     )
     assert told[0].at_ms <= began_ms
-    assert deaths_before(stopped) == []
+    assert deaths_before(stopped) == [DeathCause.WORKER_KILLED]
 
 
 def is_in(worker: LiveWorker, state: WorkerState) -> bool:

@@ -7,6 +7,7 @@ the next child reads, and into the record, in case that child comes late or neve
 import logging
 import os
 from collections import Counter, deque
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import time
 
@@ -19,6 +20,8 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Death
 from seqd.local.process_states import process_state
 from seqd.local.run_files import DEATHS, RunFolder
+from seqd.local.slots import place_of
+from seqd.serving import RECENT_MS
 from seqd.settings import Settings
 from seqd.worker.context import Identity
 from seqd.worker.logs import log_and_continue
@@ -73,8 +76,13 @@ class DeathsFile:
         return self._read
 
     def remove(self) -> None:
-        """Remove it; at boot and when the node has stopped."""
+        """Remove it, at boot."""
         self._path.unlink(missing_ok=True)
+
+    def rename_to(self, other: "DeathsFile") -> None:
+        """Give it the name of another, in whose place it is; where there is none, do nothing."""
+        with suppress(OSError):  # nobody has died
+            self._path.replace(other._path)
 
 
 class DeathRecord:
@@ -92,6 +100,8 @@ class DeathRecord:
         self._identity = identity
         self._plugins = plugins
         self._file = DeathsFile(settings, identity.name)
+        #: What a worker leaves that ends in order, under a name that the next one here knows.
+        self._kept = DeathsFile(settings, place_of(identity.name))
         self._deaths = deque[ChildDeath](maxlen=MAX_DEATHS)
         self._counts = Counter[DeathCause]()
         self._started_at_ms = 0
@@ -116,13 +126,21 @@ class DeathRecord:
         """
         fleet, name = self._ledger.fleet, self._identity.name
         for last in filter(self._is_gone, fleet.last_of_place(name)):
+            self._deaths.extend(last.deaths)
             if not was_asked_to_end:
-                self._deaths.extend((*last.deaths, _killed(last)))
+                self._deaths.append(_killed(last))
             if last.worker != name:
                 fleet.forget_worker(last.worker)
 
     def begin(self) -> None:
-        """Have the file say what was taken over and no more, at boot."""
+        """Have the file say what was taken over, and what the one before kept, at boot.
+
+        An orderly restart mends no cause of death, so what is of the last hour goes on to be told.
+        """
+        since_ms = self._now_ms() - RECENT_MS
+        known = [*self._kept.deaths().deaths, *self._deaths]
+        recent = {one.model_dump_json(): one for one in known if one.at_ms > since_ms}
+        self._deaths = deque(sorted(recent.values(), key=lambda one: one.at_ms), MAX_DEATHS)
         self._file.remove()
         if self._deaths:
             self._file.write(Deaths(deaths=tuple(self._deaths)))
@@ -139,9 +157,9 @@ class DeathRecord:
         state = process_state(last.pid, last.pid_start_ticks) if is_here else None
         return state is not None and not state.is_there
 
-    def remove(self) -> None:
-        """Remove the file, when the node has stopped."""
-        self._file.remove()
+    def keep(self) -> None:
+        """Leave the file to the next worker here, when the node has stopped."""
+        self._file.rename_to(self._kept)
 
     def _publish(self, told: Deaths, now_ms: int) -> None:
         fleet, name = self._ledger.fleet, self._identity.name

@@ -310,7 +310,7 @@ class Node:
         self._readiness.unlink(missing_ok=True)
         self._cordon.remove()
         self._deaths.remove()
-        self._death_record.remove()
+        self._death_record.keep()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
                 self._drain.lower()
