@@ -54,7 +54,7 @@ class ClockServer(PrivateServer):
 
     def hold(self, at_ms: int) -> None:
         """Have its clock stand still at a time, until it is stepped or held at another one."""
-        at = datetime.fromtimestamp(at_ms // 1_000)  # noqa: DTZ006 - the library reads local time
+        at = datetime.fromtimestamp(at_ms // 1_000)  # the library reads local time
         # And half a millisecond, or the library's arithmetic would show the one before.
         self._write(f"{at:%Y-%m-%d %H:%M:%S}.{at_ms % 1_000:03d}5")
 

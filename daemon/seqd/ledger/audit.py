@@ -124,7 +124,9 @@ class Audit:
         entry = AuditEntry(
             action=action,
             target=_short(target),
-            details={name: _short(str(value)) for name, value in details.items() if _is_said(value)},
+            details={
+                name: _short(str(value)) for name, value in details.items() if _is_said(value)
+            },
             outcome=_short(outcome),
             who=_short(user_name()),
             host=_short(socket.gethostname()),
