@@ -1,19 +1,21 @@
-"""`seqd classify` with the starter model: order, accuracy, and what a bad line gets."""
+"""`seqd classify` and `seqd models evaluate` with the starter model: order, accuracy, bad lines."""
 
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from cli_builders import Installation, running_daemon
+from cli_builders import Ended, Installation, here_in, running_daemon
 from redis_fixtures import PrivateServer
 from seqd.cli.demo.sample_data import compose_reviews
 
-pytestmark = [pytest.mark.processes, pytest.mark.smoke]
+pytestmark = pytest.mark.processes
+
+Seqd = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
@@ -22,60 +24,72 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield running
 
 
-def lines_of(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+@pytest.fixture
+def seqd(
+    installation: Installation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Seqd:
+    """Return what runs a command in this process, as another terminal would."""
+    return here_in(installation.data_dir, capsys, monkeypatch)
+
+
+def records_in(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def written(path: Path, *records: object) -> str:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
 
 
 @pytest.mark.slow
-def test_up_says_that_no_slot_trains_and_which_would(installation: Installation) -> None:
+@pytest.mark.smoke
+def test_a_file_gets_its_results_in_order_and_its_accuracy(
+    installation: Installation, seqd: Seqd, tmp_path: Path
+) -> None:
     log = (installation.data_dir / "up.log").read_text()
-
     assert "No slot here trains: `--slots cpu:0,train@cpu` has one that does.\n" in log
 
-
-@pytest.mark.slow
-def test_a_file_gets_its_results_in_order_and_its_accuracy(
-    installation: Installation, tmp_path: Path
-) -> None:
     reviews = list(compose_reviews(1_500))
     file = tmp_path / "reviews.jsonl.gz"
     with gzip.open(file, "wt") as lines:
         lines.writelines(json.dumps(review._asdict()) + "\n" for review in reviews)
     out = tmp_path / "results.jsonl"
 
-    ended = installation.seqd("classify", str(file), "--out", str(out), "--json")
+    ended = seqd("classify", str(file), "--out", str(out), "--json")
 
-    summary = cast(dict[str, object], ended.json())
+    summary = cast(dict[str, Any], ended.json())
     assert ended.status == 0, ended.err
-    assert [line["custom_id"] for line in lines_of(out)] == [one.custom_id for one in reviews]
+    assert [one["custom_id"] for one in records_in(out.read_text())] == [
+        one.custom_id for one in reviews
+    ]
     assert summary["labelled_items"] == 1_500
-    assert cast(float, summary["accuracy"]) > 0.7
+    assert summary["accuracy"] > 0.7
     assert summary["errors"] is None
     # With its time and pace in between, unless the machine was too fast for them to mean anything.
     assert re.search(r"1,500 classified by imdb_lstm@0( in .+ a second)?: \d+ negative", ended.err)
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_bad_lines_are_errors_in_their_place_and_the_good_ones_are_classified(
-    installation: Installation, tmp_path: Path
+    seqd: Seqd, tmp_path: Path
 ) -> None:
     file = tmp_path / "mixed.jsonl"
     file.write_bytes(
-        b'{"id": "good", "text": "A wonderful film."}\n'
+        b'{"id": "good", "text": "Wonderful, superb, I loved it."}\n'
         b"not json\n"
         b'{"id": "empty", "text": ""}\n'
         b'{"id": "latin", "text": "caf\xe9"}\n'
-        b'{"id": "emoji", "text": "A great film \\ud83d\\ude00"}\n'
+        b'{"id": "emoji", "text": "Awful, a waste of time. \\ud83d\\ude00"}\n'
         b'{"id": "surrogate", "text": "A film \\ud83d"}\n'
         b'{"id": "nul", "text": "A dull \\u0000 film"}\n'
     )
 
-    ended = installation.seqd("classify", str(file))
+    mixed = seqd("classify", str(file))
 
-    statuses = {
-        line["custom_id"]: line["status"] for line in map(json.loads, ended.out.splitlines())
-    }
-    assert statuses == {
+    assert {one["custom_id"]: one["status"] for one in records_in(mixed.out)} == {
         "good": "succeeded",
         "line-2": "errored",
         "empty": "errored",
@@ -84,38 +98,29 @@ def test_bad_lines_are_errors_in_their_place_and_the_good_ones_are_classified(
         "surrogate": "errored",
         "nul": "succeeded",
     }
-    assert ended.status == 2
-    assert "4 of 7 items have no result, the first ones:" in ended.err
-    assert "line-2  invalid_input: line 2: it is not JSON" in ended.err
+    assert mixed.status == 2
+    assert "4 of 7 items have no result, the first ones:" in mixed.err
+    assert "line-2  invalid_input: line 2: it is not JSON" in mixed.err
 
+    twice = written(
+        tmp_path / "twice.jsonl", {"id": "a", "text": "fine"}, {"id": "a", "text": "good"}
+    )
+    refused = seqd("classify", twice, "--out", str(tmp_path / "out.jsonl"))
 
-@pytest.mark.slow
-def test_identifiers_used_twice_are_refused_before_there_is_a_job(
-    installation: Installation, tmp_path: Path
-) -> None:
-    file = tmp_path / "twice.jsonl"
-    file.write_text('{"id": "a", "text": "fine"}\n{"id": "a", "text": "good"}\n')
-
-    ended = installation.seqd("classify", str(file), "--out", str(tmp_path / "out.jsonl"))
-
-    assert ended.status == 2
-    assert ended.err.startswith("error[duplicate_custom_id]: the identifier 'a' is used twice")
+    assert refused.status == 2
+    assert refused.err.startswith("error[duplicate_custom_id]: the identifier 'a' is used twice")
     assert not (tmp_path / "out.jsonl").exists()
 
+    texts = ("--text", "Wonderful, superb, I loved it.", "--text", "Awful, a waste of time.")
+    typed = seqd("classify", *texts)
 
-@pytest.mark.slow
-def test_texts_come_from_the_command_line(installation: Installation) -> None:
-    ended = installation.seqd(
-        "classify", "--text", "Wonderful, superb, I loved it.", "--text", "Awful, a waste of time."
-    )
-
-    labels = [json.loads(line)["output"]["label"] for line in ended.out.splitlines()]
-    assert labels == ["positive", "negative"]
+    assert [one["output"]["label"] for one in records_in(typed.out)] == ["positive", "negative"]
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_reader_that_has_had_enough_ends_the_job(
-    installation: Installation, tmp_path: Path
+    installation: Installation, seqd: Seqd, tmp_path: Path
 ) -> None:
     file = tmp_path / "many.txt"
     file.write_text("".join(f"{one.text}\n" for one in compose_reviews(60_000)))
@@ -131,10 +136,91 @@ def test_a_reader_that_has_had_enough_ends_the_job(
     program.stderr.close()
     assert program.stdin is not None
     program.stdin.close()
-    newest = cast(list[dict[str, object]], installation.seqd("jobs", "list", "--json").json())[0]
+    newest = cast(list[dict[str, Any]], seqd("jobs", "list", "--json").json())[0]
     assert newest["state"] == "cancelled"
 
 
+@pytest.mark.slow
+def test_a_version_is_measured_by_figures_that_agree_and_its_picture_drawn(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    labelled = written(tmp_path / "test.jsonl", *(one._asdict() for one in compose_reviews(400)))
+    command = ("models", "evaluate", "imdb_lstm", "--data", labelled)
+    picture = tmp_path / "picture.png"
+
+    ended = seqd(*command, "--plot", str(picture))
+
+    assert ended.status == 0, ended.err
+    for words in ("imdb_lstm@0", "test.jsonl, 400 labelled items", "calibration error", "recall"):
+        assert words in ended.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+    report = cast(dict[str, Any], seqd(*command, "--json").json())
+
+    assert report["model"] == "imdb_lstm@0"
+    assert report["items"] == 400
+    assert report["accuracy"] > 0.7
+    # Both classes' probabilities are asked for, so that the loss is of all items.
+    assert 0.0 < report["log_loss"] < 1.0
+    assert sum(map(sum, report["confusion"])) == 400
+
+    # A picture that cannot be drawn is refused before the work.
+    refused = seqd(*command, "--plot", "picture.gif")
+
+    assert (refused.status, refused.err) == (
+        2,
+        "error[invalid_request]: the picture is to be 'picture.gif'; allowed: a name ending in "
+        ".png\n",
+    )
+
+
+@pytest.mark.slow
+def test_labels_that_the_model_does_not_know_are_said_mapped_or_refused(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    good, bad = "Wonderful, superb, I loved it.", "Awful, a waste of time."
+    command = ("models", "evaluate", "imdb_lstm", "--data")
+    three = written(
+        tmp_path / "three.jsonl",
+        {"text": good, "label": "positive"},
+        {"text": bad, "label": "negative"},
+        {"text": "It was a film.", "label": "neutral"},
+        {"text": "It was a film."},
+    )
+
+    some = seqd(*command, three)
+
+    assert some.status == 0, some.err
+    assert "66.67%" in some.out
+    assert "1 item of classes that the model does not know ('neutral') counted as wrong" in some.out
+    assert "1 item without a label left out." in some.out
+
+    short = written(
+        tmp_path / "short.jsonl", {"text": good, "label": "pos"}, {"text": bad, "label": "neg"}
+    )
+    none = seqd(*command, short)
+    mapped = seqd(*command, short, "--map-label", "neg=negative", "--map-label", "pos=positive")
+
+    assert none.status == 2
+    assert none.err.splitlines()[-1] == (
+        "error[invalid_data]: no label of short.jsonl is a class of the model, so no answer could "
+        "be right. The file has 'neg', 'pos'; the model gave 'negative', 'positive'. Map them: "
+        "--map-label neg=negative --map-label pos=positive."
+    )
+    assert mapped.status == 0, mapped.err
+    assert "100.00%" in mapped.out
+
+    bare = written(tmp_path / "bare.jsonl", {"text": "A fine film."})
+    without = seqd(*command, bare, "--label-field", "stars")
+
+    assert without.status == 2
+    assert without.err.splitlines()[-1] == (
+        "error[invalid_data]: bare.jsonl has no record with both a label and an answer, so there "
+        "is nothing to evaluate. The label is looked for in the field 'stars' (--label-field)."
+    )
+
+
+@pytest.mark.smoke
 def test_a_port_that_is_taken_is_refused(private_server: PrivateServer, tmp_path: Path) -> None:
     port = private_server.port
 
