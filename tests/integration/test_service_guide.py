@@ -164,7 +164,7 @@ def test_a_stream_that_cannot_go_on_ends_with_an_event_that_says_so(
 
     *_, error = events_of(seen)
     *_, data = events_of(seen, "data")
-    assert error == "error"
+    assert error == "stream_error"  # `error` is what EventSource calls a cut connection
     assert json.loads(data) == {
         "code": "job_out_of_reach",
         "message": "This cannot be answered now. Try again later.",
