@@ -9,6 +9,7 @@ import pytest
 
 from builders import a_worker_status
 from seqd.client import Client, JobHandle
+from seqd.client.waiting import WaitingNotice
 from seqd.errors import JobFailed, UnknownModel
 from seqd.ledger import Ledger, connect
 from seqd_schemas import JobState, WorkerState
@@ -77,6 +78,27 @@ def test_a_job_for_a_model_that_a_starting_worker_may_bring_is_sent_once_it_is_t
         empty_cluster.publish_catalog()
 
         assert sent.result(timeout=20).record().model == "echo"
+
+
+def test_workers_that_load_one_model_after_another_are_told_of_once(
+    empty_cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty_cluster.publish_catalog()
+    record = empty_cluster.client().classify(["a"], model="echo").record()
+
+    with connect(str(empty_cluster.settings.redis_url)) as redis:
+        ledger = Ledger(redis, empty_cluster.settings, lambda route: None)
+        notice, loading = WaitingNotice(ledger), list[tuple[str, ...]]([(), ("a@1",), ("echo@1",)])
+        for loads in loading:
+            status = a_worker_status(
+                worker="w1", plugins=(), state=WorkerState.STARTING, loading=loads
+            )
+            ledger.fleet.publish_worker(status, ttl_s=60)
+            ledger.driver.run(notice.look(record, at_once=True, age_s=0.0))
+
+    assert [message.partition(" waits: ")[2][:33] for message in told(caplog)] == [
+        "A worker is still starting (w1). "
+    ]
 
 
 @pytest.mark.slow

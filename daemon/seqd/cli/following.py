@@ -135,7 +135,7 @@ def waiting_for(
         waiting = waiting_of(record, client.workers())
         if waiting is not None:
             screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
-            handle.notice.has_told(waiting.message)
+            handle.notice.has_told(waiting)
         yield
 
 

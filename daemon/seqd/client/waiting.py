@@ -105,14 +105,15 @@ class WaitingNotice:
     ) -> Exchange[Waiting | None]:
         """Tell what is new, and return it; called when nothing has been heard of the job."""
         (record,) = yield from with_waiting(self._ledger, [record], at_once=at_once, age_s=age_s)
-        if record.waiting is not None and record.waiting.message != self._told:
-            self._told = record.waiting.message
-            log.warning("job=%s waits: %s", record.job_id, self._told)
-        return record.waiting
+        waiting = record.waiting
+        if waiting is not None and _reason_in(waiting) != self._told:
+            self.has_told(waiting)
+            log.warning("job=%s waits: %s", record.job_id, waiting.message)
+        return waiting
 
-    def has_told(self, message: str) -> None:
+    def has_told(self, waiting: Waiting) -> None:
         """Do not tell this one: a command has, in its own way."""
-        self._told = message
+        self._told = _reason_in(waiting)
 
 
 class Watch:
@@ -146,8 +147,8 @@ class Watch:
         if waiting is None:
             self._since = None
             return None
-        if self._call is not None and waiting.message != self._told:
-            self._told = waiting.message
+        if self._call is not None and _reason_in(waiting) != self._told:
+            self._told = _reason_in(waiting)
             self._call(waiting)
         if waiting.code is WaitingCode.STARTING:
             self._since = None  # soon one can
@@ -173,6 +174,11 @@ def refuse_unknown(options: Mapping[str, object], known: type) -> None:
     for name in options:
         if name not in names:
             raise InvalidRequest(f"There is no option {name!r}. Known options: {', '.join(names)}.")
+
+
+def _reason_in(waiting: Waiting) -> str:
+    """Return what two sentences have in common that give one reason: workers load one by one."""
+    return waiting.code if waiting.code is WaitingCode.STARTING else waiting.message
 
 
 def _is_number(value: object) -> bool:
