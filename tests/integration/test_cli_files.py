@@ -572,3 +572,32 @@ def test_a_request_that_is_refused_leaves_no_note(
 
     assert done.err.startswith("error[unknown_model]")
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
+def test_a_folder_of_input_may_hold_the_output_but_no_label_of_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("neg/0.txt", "pos/0.txt", "pos/1.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"a text of {name}")
+    (tmp_path / "other").mkdir()
+
+    within = here(capsys, "classify", ".", "-m", "echo", "--out", "r.jsonl")
+    in_label = here(capsys, "classify", ".", "-m", "echo", "--out", "pos/r.jsonl")
+    monkeypatch.chdir(tmp_path / "other")
+    without_labels = here(capsys, "classify", ".", "-m", "echo", "--out", "r.jsonl")
+
+    assert within.status == 0, within.err
+    lines = (tmp_path / "r.jsonl").read_text().splitlines()
+    assert [json.loads(one)["custom_id"] for one in lines] == ["neg/0", "pos/0", "pos/1"]
+    assert in_label == Ended(
+        2,
+        "",
+        "error[invalid_request]: --out is 'pos/r.jsonl', which is in a label folder of the input; "
+        "name a file outside of it\n",
+    )
+    assert without_labels.err.endswith(
+        f"{tmp_path}/other holds no LABEL/*.txt, such as pos/0_9.txt; that is what is due here\n"
+    )
+
+

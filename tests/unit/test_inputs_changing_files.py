@@ -218,6 +218,38 @@ def test_a_folder_in_which_a_file_changes_is_refused(
         list(reading)
 
 
+def grown(folder: Path) -> None:
+    more = written(folder.parent / "more" / "0.txt", b"a text").parent
+    more.rename(folder / "more")
+
+
+def shrunk(folder: Path) -> None:
+    (folder / "neg").rename(folder.parent / "neg")
+
+
+def renamed(folder: Path) -> None:
+    (folder / "neg").rename(folder / "bad")
+
+
+@pytest.mark.parametrize("change", [grown, shrunk, renamed])
+def test_a_folder_whose_labels_change_is_refused_and_one_with_another_file_beside_them_is_not(
+    tmp_path: Path, change: Change
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("neg/0.txt", "pos/0.txt", "pos/1.txt"):
+        written(folder / name, b"a text of " + name.encode())
+
+    reading = begun(items(folder))
+    (folder / ".r.jsonl.part").write_text("{}")
+    assert len(list(reading)) == 2  # behind the first
+
+    reading = begun(items(folder))
+    change(folder)
+    with pytest.raises(InvalidInput, match="was changed while it was read"):
+        list(reading)
+
+
 @pytest.fixture
 def at_stdin(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give the file to standard input, as `< FILE` does."""

@@ -137,6 +137,12 @@ class ResultFiles:
                 raise InvalidRequest(
                     f"{option} is {str(path)!r}, which is the input itself; name another file"
                 )
+            above = path.absolute().parent.parent
+            if source is not None and Path(source).is_dir() and above.samefile(source):
+                raise InvalidRequest(
+                    f"{option} is {str(path)!r}, which is in a label folder of the input; name a "
+                    "file outside of it"
+                )
             if not self._replaces:
                 refuse_to_replace(path, option)
         if len(targets) > 1 and targets[0][1].path.absolute() == targets[1][1].path.absolute():

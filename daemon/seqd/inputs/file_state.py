@@ -38,9 +38,10 @@ class FileState(NamedTuple):
                 inner = [one for name in names if name.is_dir() for one in _within(name)]
         except OSError:
             return cls(0, 0, 0, 0, 0)
+        # Not the folder's own times: an output beside the labels is none of the input.
         size_bytes = sum(one.st_size for one in inner)
-        modified_ns = max(one.st_mtime_ns for one in [status, *inner])
-        changed_ns = max(one.st_ctime_ns for one in [status, *inner])
+        modified_ns = max((one.st_mtime_ns for one in inner), default=0)
+        changed_ns = max((one.st_ctime_ns for one in inner), default=0)
         return cls(status.st_dev, status.st_ino, size_bytes, modified_ns, changed_ns)
 
     @classmethod
