@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from cli_builders import Ended, clean_environment, here
+from seqd.cli.resuming import JobNote
 from seqd.client import JobHandle
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, wait_until
@@ -464,6 +466,27 @@ def test_a_cancelled_job_of_a_pipe_is_resumed_with_what_it_was_of_alone(
         f"line-{number + 1},text {number},1.0" for number in range(150)
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+def test_a_command_that_is_not_resumed_says_nothing_of_a_resume_that_would_begin_anew(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r.csv"
+    arguments = ("classify", str(a_csv(tmp_path)), "-m", "echo", "--out", str(out))
+    begun_only = cluster.client().classify((f"text {n}" for n in count()), model="echo")
+    begun_only.cancel()
+    notes = {"lacks input": begun_only.job_id, "is not kept": "nobody-has-this"}
+
+    said = {}
+    for name, job_id in notes.items():
+        JobNote(out).write(job_id)
+        said[name] = here(capsys, *arguments, "--force").err
+
+    assert said["lacks input"].splitlines()[0] == (
+        f"Job {begun_only.job_id} is cancelled and did not have all of its input: it begins anew."
+    )
+    assert "resume" not in said["lacks input"] + said["is not kept"]
+    assert ids_in(out) == all_ids()
+
+
 
 
 def test_a_cancelled_job_is_resumed_by_the_same_command_alone(

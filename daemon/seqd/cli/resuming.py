@@ -24,6 +24,7 @@ from seqd.errors import (
     InvalidInput,
     InvalidRequest,
     JobCancelled,
+    JobDamaged,
     JobExpired,
     JobFailed,
     JobOutOfReach,
@@ -151,11 +152,7 @@ def begin(
     if earlier is not None and wanted.resume:
         return _resumed(client, note, earlier, feed, send, screen)
     if earlier is not None:
-        screen.say(
-            f"Job {earlier}, for the same file, was not read to its end: --resume would have gone "
-            "on with it.",
-            "yellow",
-        )
+        _say_what_is_left(client, earlier, screen)
     elif wanted.resume:
         screen.say(f"No command for {files.path} was interrupted: this one begins anew.")
     return _anew(note, new_id, feed, send)
@@ -175,13 +172,30 @@ def _resumed(
         # The input is compared with that of the job; what it lacks is sent.
         return _resent(send, job_id, feed, note)
     if not record.sealed:
-        screen.say(
-            f"Job {job_id} is {record.state} and did not have all of its input: it begins anew.",
-            "yellow",
-        )
+        screen.say(_lacks_input(record), "yellow")
         return _anew(note, new_job_id(), feed, send)
     _compare(send, job_id, feed, note)
     return _rest(client, first, record, note, screen)
+
+
+def _say_what_is_left(client: Client, job_id: str, screen: Screen) -> None:
+    """Say what `--resume` would have done with an earlier command's job, where that is kept."""
+    with suppress(UnknownJob, JobDamaged):
+        record = client.job(job_id).record()
+        if record.state.is_terminal and not record.sealed:
+            screen.say(_lacks_input(record), "yellow")
+            return
+        screen.say(
+            f"Job {job_id}, for the same file, was not read to its end: --resume would have gone "
+            "on with it.",
+            "yellow",
+        )
+
+
+def _lacks_input(record: JobRecord) -> str:
+    return (
+        f"Job {record.job_id} is {record.state} and did not have all of its input: it begins anew."
+    )
 
 
 def _compare(send: Send, job_id: str, feed: "Feed", note: JobNote) -> None:
