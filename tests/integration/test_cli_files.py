@@ -17,6 +17,7 @@ import pytest
 from cli_builders import Ended, clean_environment, here
 from seqd.cli.resuming import JobNote
 from seqd.client import JobHandle
+from seqd.ledger import Ledger, connect
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, wait_until
 
@@ -348,8 +349,8 @@ def test_an_interrupted_pipe_does_not_hold_the_command(
     assert took_s < 3.0  # 0.3 s where nobody else computes; 5 s where the pipe is waited for
     assert stopped.status == 143
     assert (
-        f"Job {job.job_id} waits for the rest of its input. Go on: the same command with --resume."
-        in stopped.out
+        f"Job {job.job_id} waits for the rest of its input, for 15 minutes, and fails without it. "
+        "Go on: the same command with --resume." in stopped.out
     )
     assert job.record().state is JobState.RUNNING
     job.cancel()
@@ -373,9 +374,32 @@ def test_an_upload_that_waits_for_the_workers_does_not_hold_an_interrupted_comma
 
     assert took_s < 3.0  # 0.5 s where nobody else computes; 5 s where the workers are waited for
     assert stopped.status == 130
-    assert f"Job {job.job_id} waits for the rest of its input." in stopped.out
+    assert f"Job {job.job_id} waits for the rest of its input, for 15 minutes" in stopped.out
     assert job.record().state is JobState.RUNNING
     job.cancel()
+
+
+def test_an_upload_that_nobody_resumed_in_time_begins_anew_and_says_so(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r.csv"
+    job = cluster.client().classify((f"text {n}" for n in count()), model="echo")
+    job.let_go()
+    JobNote(out).write(job.job_id)
+    with connect(str(cluster.settings.redis_url)) as redis:
+        ledger = Ledger(redis, cluster.settings, lambda route: None)
+        ledger.control.fail_abandoned(0.0, ledger.fleet.now_ms() + 60_000)
+    failure = job.record().failure
+
+    source = str(a_csv(tmp_path))
+    resumed = here(capsys, "classify", source, "-m", "echo", "--out", str(out), "--resume")
+
+    assert failure is not None
+    assert failure.code == "upload_abandoned"
+    assert resumed.err.splitlines()[0] == (
+        f"Job {job.job_id} is failed and did not have all of its input: it begins anew."
+    )
+    assert (resumed.status, ids_in(out)) == (0, all_ids())
 
 
 @pytest.mark.slow
@@ -416,6 +440,27 @@ def test_a_command_that_is_not_resumed_begins_anew_and_says_what_it_leaves(
         f"Job {job_id[1]}, for the same file, was not read to its end: --resume would have gone on "
         "with it."
     )
+
+
+def test_a_command_that_is_not_resumed_says_nothing_of_a_resume_that_would_begin_anew(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r.csv"
+    arguments = ("classify", str(a_csv(tmp_path)), "-m", "echo", "--out", str(out))
+    begun_only = cluster.client().classify((f"text {n}" for n in count()), model="echo")
+    begun_only.cancel()
+    notes = {"lacks input": begun_only.job_id, "is not kept": "nobody-has-this"}
+
+    said = {}
+    for name, job_id in notes.items():
+        JobNote(out).write(job_id)
+        said[name] = here(capsys, *arguments, "--force").err
+
+    assert said["lacks input"].splitlines()[0] == (
+        f"Job {begun_only.job_id} is cancelled and did not have all of its input: it begins anew."
+    )
+    assert "resume" not in said["lacks input"] + said["is not kept"]
+    assert ids_in(out) == all_ids()
 
 
 @pytest.mark.parametrize(
@@ -466,27 +511,6 @@ def test_a_cancelled_job_of_a_pipe_is_resumed_with_what_it_was_of_alone(
         f"line-{number + 1},text {number},1.0" for number in range(150)
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
-def test_a_command_that_is_not_resumed_says_nothing_of_a_resume_that_would_begin_anew(
-    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "r.csv"
-    arguments = ("classify", str(a_csv(tmp_path)), "-m", "echo", "--out", str(out))
-    begun_only = cluster.client().classify((f"text {n}" for n in count()), model="echo")
-    begun_only.cancel()
-    notes = {"lacks input": begun_only.job_id, "is not kept": "nobody-has-this"}
-
-    said = {}
-    for name, job_id in notes.items():
-        JobNote(out).write(job_id)
-        said[name] = here(capsys, *arguments, "--force").err
-
-    assert said["lacks input"].splitlines()[0] == (
-        f"Job {begun_only.job_id} is cancelled and did not have all of its input: it begins anew."
-    )
-    assert "resume" not in said["lacks input"] + said["is not kept"]
-    assert ids_in(out) == all_ids()
-
-
 
 
 def test_a_cancelled_job_is_resumed_by_the_same_command_alone(
@@ -586,15 +610,6 @@ def test_mistakes_are_told_before_there_is_a_job(
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
 
 
-def test_a_request_that_is_refused_leaves_no_note(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    done = here(
-        capsys, "classify", str(a_csv(tmp_path)), "-m", "nobody", "--out", str(tmp_path / "r.csv")
-    )
-
-    assert done.err.startswith("error[unknown_model]")
-    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
 def test_a_folder_of_input_may_hold_the_output_but_no_label_of_it_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -624,3 +639,12 @@ def test_a_folder_of_input_may_hold_the_output_but_no_label_of_it_may(
     )
 
 
+def test_a_request_that_is_refused_leaves_no_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here(
+        capsys, "classify", str(a_csv(tmp_path)), "-m", "nobody", "--out", str(tmp_path / "r.csv")
+    )
+
+    assert done.err.startswith("error[unknown_model]")
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]

@@ -24,6 +24,7 @@ from seqd.errors import (
 from seqd.kinds import KINDS
 from seqd.ledger.outage import waiting_at_most
 from seqd.serving import waiting_of
+from seqd.settings import load_settings
 from seqd_schemas import Event, JobRecord, JobState
 
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.
@@ -180,7 +181,11 @@ def _leave_and_say(handle: JobHandle, screen: Screen, interruption: Interruption
     has_all = _let_go(handle, interruption)
     job_id = handle.job_id
     if not has_all:
-        screen.say(f"Job {job_id} waits for the rest of its input. {interruption.way_on}.")
+        minutes = load_settings().abandoned_upload_s / 60
+        screen.say(
+            f"Job {job_id} waits for the rest of its input, for {minutes:g} minutes, and fails "
+            f"without it. {interruption.way_on}."
+        )
     else:
         screen.say(f"Job {job_id} goes on. {interruption.way_on}.")
     screen.say(f"Watch it: seqd jobs watch {job_id}. Cancel it: seqd jobs cancel {job_id}")
