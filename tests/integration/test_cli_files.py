@@ -379,6 +379,30 @@ def test_an_upload_that_waits_for_the_workers_does_not_hold_an_interrupted_comma
     job.cancel()
 
 
+@pytest.mark.parametrize("to", [(), ("--out", "-")], ids=["as they are", "--out -"])
+def test_a_reader_that_has_had_enough_is_taken_as_ctrl_c(
+    commands: Commands, cluster: Cluster, tmp_path: Path, to: tuple[str, ...]
+) -> None:
+    source = a_csv(tmp_path, 2_000).name
+    program = commands.start("classify", source, "-m", "echo", "--set", "delay_ms=5", *to)
+    assert program.stdout is not None
+    assert program.stderr is not None
+
+    program.stdout.readline()
+    program.stdout.close()
+    said = program.stderr.read()
+    status = program.wait(timeout=60)
+
+    job = cluster.client().jobs(1)[0]
+    assert (status, job.state) == (141, JobState.CANCELLED)
+    assert re.sub(r"[\d,]+ of [\d,]+", "N of M", said).splitlines()[-3:] == [
+        "Nobody reads the output any more.",
+        f"Cancelled job {job.job_id} with N of M items done.",
+        f"What was done: seqd jobs results {job.job_id}",
+    ]
+    program.stdout = None
+
+
 def test_an_upload_that_nobody_resumed_in_time_begins_anew_and_says_so(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

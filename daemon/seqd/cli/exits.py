@@ -13,6 +13,7 @@
     78   settings of `seqd up` or a worker are wrong, or a slot's device cannot be used (EX_CONFIG);
          no restart can mend that
     130  Ctrl-C
+    141  whoever read the output of a job has gone, as after `| head` (the shell's SIGPIPE)
     143  SIGTERM, while a command waited for a job, or copied a version into the store
 
 An exception that nobody foresaw keeps its traceback.
@@ -39,6 +40,7 @@ MISTAKE = UserError.exit_status
 NO = 3
 BAD_CONFIG = os.EX_CONFIG
 INTERRUPTED = 130
+UNREAD = 141
 TERMINATED = 143
 
 
@@ -121,8 +123,10 @@ def send_lost_interrupts_again() -> None:
     sys.unraisablehook = send_again
 
 
-def status_of_interrupt(interrupt: KeyboardInterrupt) -> int:
-    """Return the exit status for Ctrl-C or SIGTERM."""
+def status_of_interrupt(interrupt: KeyboardInterrupt | BrokenPipeError) -> int:
+    """Return the exit status for Ctrl-C, SIGTERM or a closed pipe behind the output."""
+    if isinstance(interrupt, BrokenPipeError):
+        return UNREAD
     return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
 
 

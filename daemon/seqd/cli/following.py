@@ -87,9 +87,10 @@ def cancelling(
 ) -> Iterator[None]:
     """Cancel the job when this command cannot see it through; exit with 130 at Ctrl-C.
 
-    Nobody would read its results: the output's pipe is closed, say. A job goes on that an
-    `interruption` leaves running, and one whose output cannot be written: its results are kept. So
-    does one that a Redis which is away keeps from sight: JobOutOfReach says how to find it again.
+    Nobody would read its results. A closed pipe behind the output is taken as Ctrl-C is, and exits
+    with 141. A job goes on that an `interruption` leaves running, and one whose output cannot be
+    written: its results are kept. So does one that a Redis which is away keeps from sight:
+    JobOutOfReach says how to find it again.
     """
     interruption = interruption or Interruption()
     try:
@@ -100,7 +101,10 @@ def cancelling(
         raise
     except RedisUnreachable as error:
         raise handle.out_of_reach(error) from error
-    except KeyboardInterrupt as interrupt:
+    except (KeyboardInterrupt, BrokenPipeError) as interrupt:
+        if isinstance(interrupt, BrokenPipeError):
+            screen = Screen(to_stderr=True)
+            screen.say("Nobody reads the output any more.")
         if interruption.leaves:
             _leave_and_say(handle, screen, interruption)
         else:
