@@ -21,6 +21,7 @@ from seqd.doctor.redis import redis_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server, open_server
 from seqd.ledger.acl import Role, rights_of
+from seqd.local.endpoint import ENDPOINT_NAME, Endpoint, write_endpoint
 from seqd.local.redis_binaries import find_server_binaries
 from seqd.settings import Settings
 from shell_fixtures import on_a_terminal
@@ -357,9 +358,14 @@ def test_a_server_that_cannot_write_to_its_disk_says_so(
         )
 
     report = examined(Settings(redis_url=private_server.url, data_dir=tmp_path))
+    path = tmp_path / "redis" / ENDPOINT_NAME
+    path.parent.mkdir()
+    write_endpoint(path, Endpoint(url=private_server.url, pid=private_server.pid))
+    found = open_server(Settings(data_dir=tmp_path))  # as its `seqd up` tells where it is
     private_server.kill()  # it would try to write for long
 
     assert {one.id for one in report.of(Severity.ERROR)} == {"redis-persistence-failing"}
+    assert isinstance(found, Server)
 
 
 def test_a_certificate_of_an_unknown_authority_is_told_apart(

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from seqd.cli.dead_workers import DeadWorkers
 from seqd.cli.fleet_rules import FleetRules
 from seqd.cli.starting_workers import StartingWorkers
 from seqd.errors import REDIS_ERRORS
@@ -31,9 +32,6 @@ _LOOK_S = 0.25
 
 #: Seconds without an answer from Redis after which a call is given up: signals wait for it.
 _TIMEOUT_S = 3.0
-
-#: Seconds between two tries to release the leases of dead workers.
-_RELEASE_EVERY_S = 1.0
 
 #: Gets the records of workers.
 OnLook = Callable[[Sequence[WorkerStatus]], None]
@@ -64,7 +62,7 @@ class Daemon:
         self._on_change = on_change
         self._on_look = on_look
         self._look_every_s = settings.heartbeat_s
-        self._looked_at_s = self._released_at_s = float("-inf")
+        self._looked_at_s = float("-inf")
         #: False since the last look failed.
         self._is_reached = True
         #: Workers of ours that run and have been ready.
@@ -73,9 +71,7 @@ class Daemon:
         self._rules = FleetRules(self._ledger, settings)
         self._starting = StartingWorkers(self._ledger, settings)
         self._slots = {slot.name: slot for slot in slots}
-        #: Workers that died and whose leases are to be released, and those that nobody had asked.
-        self._dead: list[str] = []
-        self._unasked = set[str]()
+        self._dead = DeadWorkers(self._ledger)
         self._supervisor = Supervisor(
             settings,
             redis_url,
@@ -108,8 +104,8 @@ class Daemon:
         if self._watchdog is not None:
             self._watchdog.look()
         now_s = time.monotonic()
-        if self._dead and now_s - self._released_at_s >= _RELEASE_EVERY_S:
-            self._release_leases()
+        if self._dead.is_due() and self._redis_is_up():
+            self._dead.release()
         if now_s - self._looked_at_s >= self._look_every_s and self._redis_is_up():
             self._look()
         if self._redis_is_up():
@@ -137,7 +133,7 @@ class Daemon:
         elif change.change is not Change.KEPT:
             self._started.discard(change.worker_id)
         if change.change is Change.DIED:
-            self._unasked.add(change.worker_id)
+            self._dead.note_unasked(change.worker_id)
         elif change.change is Change.DRAINED:
             self._rules.note_drained(self._slots[change.slot], change.worker_id)
         elif change.change is Change.STARTED:
@@ -176,24 +172,9 @@ class Daemon:
         return [self._workers[name] for name in sorted(self._started & self._workers.keys())]
 
     def _note_death(self, worker_id: str) -> None:
-        self._dead.append(worker_id)
-        self._release_leases()
-
-    def _release_leases(self) -> None:
-        """Release what dead workers held; what Redis does not take now is tried again."""
-        self._released_at_s = time.monotonic()
-        while self._dead and self._redis_is_up():
-            worker_id = self._dead[0]
-            try:
-                self._ledger.work.release_worker(worker_id, crashed=True)
-                if worker_id in self._unasked:
-                    self._ledger.fleet.note_gone(worker_id)  # the next one tells of it
-                else:
-                    self._ledger.fleet.forget_worker(worker_id)
-            except REDIS_ERRORS as error:
-                log.warning("leases of %s not released yet: %s", worker_id, error)
-                return
-            self._dead.pop(0)
+        self._dead.add(worker_id)
+        if self._redis_is_up():
+            self._dead.release()
 
 
 def watchdog_of(

@@ -237,6 +237,8 @@ def write_endpoint(path: Path, endpoint: Endpoint) -> None:
 def answers(url: str, server_id: str | None = None) -> bool:
     """True when a server takes the address's password and answers; False while it loads.
 
+    One that cannot write to its disk answers, also a PING, with that.
+
     With `server_id` only that very server will do: one that wants no password takes any.
     """
     client = redis.Redis.from_url(
@@ -248,7 +250,11 @@ def answers(url: str, server_id: str | None = None) -> bool:
     )
     with client:
         try:
-            client.ping()
+            try:
+                client.ping()
+            except redis.ResponseError as error:
+                if "MISCONF" not in str(error):
+                    raise
             return server_id is None or client.config_get(ID_OPTION)[ID_OPTION] == server_id
         except redis.RedisError:
             return False
