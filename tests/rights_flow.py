@@ -488,7 +488,8 @@ def replace_workers(fleet: Fleet) -> None:
         first = the_worker(fleet)
         fleet.seqd(Role.OPERATOR, "workers", "drain", first.worker, "--yes", "--wait")
         wait_until(lambda: "drained" in screen.read_text(), "it says so")
-        fleet.seqd(Role.OPERATOR, "workers", "uncordon", "--all", "--wait")
+        slot = first.worker.rpartition("-")[0]
+        fleet.seqd(Role.OPERATOR, "workers", "uncordon", slot, "--wait")
         fleet.seqd(Role.OPERATOR, "workers", "restart", "--wait", "--timeout-s", "80")
         assert first.worker != the_worker(fleet).worker
 

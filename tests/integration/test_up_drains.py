@@ -77,7 +77,7 @@ def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
     with running_up(tmp_path, slots="cpu:0,cpu:1") as up:
         assert "cpu:1  drained: by " in up.screen()
         assert states(up) == {"cpu:0": "ready", "cpu:1": "drained"}
-        again = seqd(up, "workers", "uncordon", "--all")
+        again = seqd(up, "workers", "uncordon", f"cpu:1@{host}")
         assert again.out == f"Uncordoned cpu:1@{host}.\n"
         wait_until(lambda: states(up).get("cpu:1") == "ready", "it is started", 40)
 

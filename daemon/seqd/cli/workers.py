@@ -151,7 +151,9 @@ def uncordon(
     targets: Targets = None,
     host: Hosts = None,
     label: Labels = None,
-    every: Annotated[bool, typer.Option("--all", help="Remove all rules.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Remove the rule of `drain --all`; others stay.")
+    ] = False,
     wait: Wait = False,
     timeout_s: Timeout = 600.0,
 ) -> None:
@@ -159,14 +161,14 @@ def uncordon(
 
     With --wait, until each of these targets has a worker that takes work, and no other.
     """
-    from seqd.targets import option_of
+    from seqd.targets import EVERY_WORKER, option_of
 
     with options.open_ledger() as ledger:
         rules = _standing(ledger)
         if every:
             if targets or host or label:
-                raise InvalidRequest("--all removes all rules; leave the targets away")
-            removed = rules
+                raise InvalidRequest("--all means the rule of `drain --all`; name it or targets")
+            removed = [rule for rule in rules if rule.target == EVERY_WORKER]
         else:
             workers = ledger.fleet.workers()
             wanted = _targets_of(targets, host, label, workers, rules, ahead=True)
@@ -180,11 +182,16 @@ def uncordon(
         for rule in removed:
             screen.say(f"Uncordoned {option_of(rule.target)}.", "green")
         if not removed:
-            screen.say("No rule stands.")
+            screen.say("No rule of `drain --all` stands.")
         left = [rule for rule in rules if rule not in removed]
-        _say_who_is_held(screen, left, removed, ledger.fleet.workers())
+        if every and left:
+            stay = ", ".join(f"{option_of(rule.target)} ({rule.action})" for rule in left)
+            screen.say(f"Other rules stay: {stay}.", "yellow")
+        elif not every:
+            _say_who_is_held(screen, left, removed, ledger.fleet.workers())
         if wait:
-            _wait_until(lambda: _not_ready(ledger, removed), "not ready", timeout_s)
+            held = left if every else []
+            _wait_until(lambda: _not_ready(ledger, removed, held), "not ready", timeout_s)
             screen.say("Ready.", "green")
 
 
@@ -208,9 +215,10 @@ def restart(
         now_ms = ledger.fleet.now_ms()
         if targets or host or label:
             wanted = _targets_of(targets, host, label, workers, [], hint="")
+            meant = _meant(wanted, workers)
         else:
-            wanted = sorted({f"host:{one.host}" for one in workers if one.supervised})
-        meant = _meant(wanted, workers)
+            meant = [one for one in workers if one.supervised]
+            wanted = sorted({f"host:{one.host}" for one in meant})
         _refuse_foreign(meant)
         rules = [_rule(target, CordonAction.RESTART, "", now_ms) for target in wanted]
         old = [
@@ -224,6 +232,9 @@ def restart(
             ledger.cordons.change(add=rules, remove=old)
         screen = Screen()
         screen.say(f"{len(meant)} workers are replaced, one at a time.")
+        foreign = [one.worker for one in workers if not one.supervised]
+        if foreign and not (targets or host or label):
+            screen.say(f"Not started by `seqd up`, and left as they are: {', '.join(foreign)}.")
         if wait:
             try:
                 names = {one.worker for one in meant}
@@ -239,7 +250,7 @@ def _audited(
     ledger: "Ledger", action: str, rules: "Sequence[CordonRule]"
 ) -> "AbstractContextManager[None]":
     """Write an act on workers into the audit, in front of a `with` block."""
-    reasons = {rule.reason for rule in rules if rule.reason}
+    reasons = {rule.reason for rule in rules if rule.reason and action != "uncordon"}
     targets = " ".join(rule.target for rule in rules)
     return ledger.audit.act(f"workers.{action}", targets, {"reason": "; ".join(sorted(reasons))})
 
@@ -262,7 +273,7 @@ def _set(
     wanted = _targets_of(targets, hosts, labels, workers, standing, ahead=ahead)
     meant = _meant(wanted, workers)
     if not yes:
-        _confirm(action, meant, workers)
+        _confirm(ledger, action, meant, workers)
     now_ms = ledger.fleet.now_ms()
     rules = [_rule(target, action, reason, now_ms) for target in wanted]
     with _audited(ledger, action.value, rules):
@@ -393,12 +404,20 @@ def _no_rule(
 
 
 def _confirm(
-    action: "CordonAction", meant: "Sequence[WorkerStatus]", workers: "Sequence[WorkerStatus]"
+    ledger: "Ledger",
+    action: "CordonAction",
+    meant: "Sequence[WorkerStatus]",
+    workers: "Sequence[WorkerStatus]",
 ) -> None:
     """Ask where nobody is left to run something. Raises Unconfirmed where nobody can be asked."""
     from seqd.serving import only_there
 
-    left = only_there(workers, {one.worker for one in meant})
+    catalog = ledger.fleet.catalog()
+    left = [
+        (task, model, versions)
+        for task, model, versions in only_there(workers, {one.worker for one in meant})
+        if model not in catalog or task in catalog[model].all_tasks
+    ]
     if not left:
         return
     what = ", ".join(
@@ -438,12 +457,18 @@ def _still_up(ledger: "Ledger", wanted: Sequence[str], names: set[str]) -> list[
     return [f"{name} ({held[name][1]} units in hand)" for name in sorted(up)]
 
 
-def _not_ready(ledger: "Ledger", removed: "Sequence[CordonRule]") -> list[str]:
-    """Return the workers that do not take work yet, and the targets that have none."""
-    from seqd.serving import is_listening
-    from seqd.targets import option_of
+def _not_ready(
+    ledger: "Ledger", removed: "Sequence[CordonRule]", held: "Sequence[CordonRule]"
+) -> list[str]:
+    """Return the workers that do not take work yet, and the targets that have none.
 
-    workers, waiting = ledger.fleet.workers(), list[str]()
+    Those that a rule of `held` means are left out.
+    """
+    from seqd.serving import is_listening
+    from seqd.targets import Place, option_of, rule_for
+
+    everyone, waiting = ledger.fleet.workers(), list[str]()
+    workers = [one for one in everyone if rule_for(held, Place.of(one)) is None]
     for rule in removed:
         meant = _meant([rule.target], workers)
         late = [one.worker for one in meant if one.cordon is not None or not is_listening(one)]

@@ -1,0 +1,99 @@
+"""`seqd workers` as an operator uses it on a fleet that the ledger shows."""
+
+from collections.abc import Callable
+
+import pytest
+
+from builders import a_catalog_entry, a_worker_status
+from cli_builders import Ended, here
+from ledger_fixtures import Environment
+
+pytestmark = pytest.mark.processes
+
+Seqd = Callable[..., Ended]
+
+
+@pytest.fixture
+def seqd(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Seqd:
+    """Return what runs `seqd workers …` in this process, on the ledger of the test."""
+    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: here(capsys, "workers", *words)
+
+
+def publish(environment: Environment, *names: str, supervised: bool = False) -> None:
+    for name in names:
+        status = a_worker_status(
+            worker=name, versions={"topics": (1,)}, tasks=("classify", "generate")
+        )
+        status = status.model_copy(update={"supervised": supervised})
+        environment.ledger.fleet.publish_worker(status, ttl_s=60)
+
+
+def test_uncordon_all_ends_a_drain_of_all_and_no_rule_of_a_single_target(
+    environment: Environment, seqd: Seqd
+) -> None:
+    publish(environment, "w1", "w2", "w3")
+    assert seqd("cordon", "w1", "--yes", "--reason", "ECC").status == 0
+    assert seqd("drain", "w2", "--yes").status == 0
+    assert seqd("drain", "--all", "--yes", "--reason", "upgrade").status == 0
+
+    lifted = seqd("uncordon", "--all", "--wait", "--timeout-s", "5")
+    again = seqd("uncordon", "--all")
+
+    stay = "Other rules stay: w1 (cordon), w2 (drain).\n"
+    assert lifted.out == f"Uncordoned --all.\n{stay}Ready.\n"
+    assert again.out == f"No rule of `drain --all` stands.\n{stay}"
+    assert {rule.target for rule in environment.ledger.cordons.rules()} == {
+        "worker:w1",
+        "worker:w2",
+    }
+    assert "; others stay." in " ".join(seqd("uncordon", "--help").out.split())
+
+
+def test_an_uncordon_in_the_audit_has_no_reason_of_the_rule_that_it_ends(
+    environment: Environment, seqd: Seqd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(environment, "w1")
+    seqd("cordon", "w1", "--yes", "--reason", "ECC")
+    seqd("uncordon", "w1")
+
+    acts = here(capsys, "audit", "--json").json()
+
+    told = [(one["action"], one["target"], one["details"]) for one in acts]
+    assert told == [
+        ("workers.uncordon", "worker:w1", {}),
+        ("workers.cordon", "worker:w1", {"reason": "ECC"}),
+    ]
+
+
+def test_a_drain_of_the_last_worker_names_no_task_that_the_model_lacks(
+    environment: Environment, seqd: Seqd
+) -> None:
+    publish(environment, "w1")
+    environment.ledger.fleet.publish_catalog([a_catalog_entry(model="topics")])
+
+    refused = seqd("drain", "--all")
+
+    assert "No other worker that is up can classify topics@1: such jobs wait" in refused.err
+
+
+def test_a_restart_of_all_leaves_workers_alone_that_no_seqd_up_has_started(
+    environment: Environment, seqd: Seqd
+) -> None:
+    publish(environment, "by-hand")
+    publish(environment, "ours", supervised=True)
+
+    restarted = seqd("restart")
+    named = seqd("restart", "by-hand")
+
+    assert restarted.status == 0, restarted.err
+    assert restarted.out == (
+        "1 workers are replaced, one at a time.\n"
+        "Not started by `seqd up`, and left as they are: by-hand.\n"
+    )
+    assert named.status == 2
+    assert "by-hand: not started by `seqd up`" in named.err
