@@ -13,6 +13,7 @@ import pytest
 from seqd.local.endpoint import is_alive
 from seqd.local.parent_death import launch_command
 from seqd.local.supervisor import ECHO_S
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -100,13 +101,6 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Program]]:
         popen.wait()
         if popen.stdout is not None:
             popen.stdout.close()
-
-
-def wait_until(claim: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not claim():
-        assert time.monotonic() < deadline, f"{what} within {DEADLINE_S} s"
-        time.sleep(0.01)
 
 
 def wait_until_dead(pids: list[int]) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from seqd.local.run_files import DRAINING, HEARTBEAT, RunFolder
 from seqd.local.slots import Slot, parse_slots
 from seqd.local.supervisor import CONFIG_EXIT_STATUS, Change, Supervisor, WorkerChange
 from seqd.settings import Settings
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -112,13 +112,6 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
-def wait_until(claim: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not claim():
-        assert time.monotonic() < deadline, f"{what} within {DEADLINE_S} s"
-        time.sleep(0.01)
-
-
 def test_each_slot_gets_a_worker_that_is_asked_to_end_at_the_stop(stage: Stage) -> None:
     stage.on(Change.READY, 2, stage.stop)
 
@@ -131,21 +124,9 @@ def test_each_slot_gets_a_worker_that_is_asked_to_end_at_the_stop(stage: Stage) 
     assert stage.deaths == []
 
 
-def test_a_worker_that_is_killed_is_replaced_under_a_new_name(stage: Stage) -> None:
-    stage.on(Change.READY, 1, lambda change: os.kill(change.pid, signal.SIGKILL))
-    stage.on(Change.STARTED, 2, stage.stop)
-
-    stage.run(OBEDIENT)
-
-    first, _, died, second, _ = stage.changes
-    assert (died.change, died.detail) == (Change.DIED, "killed by SIGKILL; starts again in 0.05 s")
-    assert (second.change, second.starts) == (Change.STARTED, 2)
-    assert second.worker_id != first.worker_id
-    assert second.worker_id.startswith("cpu:0@")
-    assert stage.deaths[0] == first.worker_id
-
-
-def test_what_a_killed_worker_left_in_the_run_folder_is_removed(stage: Stage) -> None:
+def test_a_worker_that_is_killed_is_replaced_under_a_new_name_and_leaves_nothing_behind(
+    stage: Stage,
+) -> None:
     run = RunFolder(stage.settings.data_dir)
     run.path.mkdir()
     (run.path / "another.heartbeat").touch()
@@ -160,6 +141,12 @@ def test_what_a_killed_worker_left_in_the_run_folder_is_removed(stage: Stage) ->
 
     stage.run(OBEDIENT)
 
+    first, _, died, second, _ = stage.changes
+    assert (died.change, died.detail) == (Change.DIED, "killed by SIGKILL; starts again in 0.05 s")
+    assert (second.change, second.starts) == (Change.STARTED, 2)
+    assert second.worker_id != first.worker_id
+    assert second.worker_id.startswith("cpu:0@")
+    assert stage.deaths[0] == first.worker_id
     assert [path.name for path in run.path.iterdir()] == ["another.heartbeat"]
 
 
@@ -183,17 +170,44 @@ def test_a_worker_that_cannot_be_started_again_just_now_is_tried_later(stage: St
     assert died[1].pid == 0
 
 
-def test_the_wait_grows_with_each_death_in_a_row(stage: Stage) -> None:
+def test_the_wait_grows_with_each_death_in_a_row_and_what_the_dead_started_dies_too(
+    stage: Stage,
+) -> None:
     stage.on(Change.DIED, 3, stage.stop)
 
-    stage.run("raise SystemExit(7)")
+    stage.run(LEAVES_A_CHILD)
 
-    assert [change.detail for change in stage.changes if change.change is Change.DIED] == [
-        "status 7; starts again in 0.05 s",
-        "status 7; starts again in 0.1 s",
-        "status 7; starts again in 0.1 s",
+    assert [change.detail.split("; ")[1] for change in stage.changes if change.detail] == [
+        "starts again in 0.05 s",
+        "starts again in 0.1 s",
+        "starts again in 0.1 s",
     ]
     assert len(stage.deaths) == 3
+    orphans = [int(line) for line in stage.log().splitlines() if line.isdecimal()]
+    assert len(orphans) == 3
+    wait_until(lambda: not any(map(is_alive, orphans)), "the dead workers' children ended")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "told"),
+    [
+        ("", 7, "status 7; starts again in 0.05 s"),
+        (
+            "error[device_unavailable]: Slot gpu:0 needs 1.0 GiB",
+            os.EX_UNAVAILABLE,
+            "status 69: its device is sick or busy: Slot gpu:0 needs 1.0 GiB; starts again in "
+            "0.05 s",
+        ),
+    ],
+)
+def test_a_worker_that_ends_is_told_of_with_its_reason_and_tried_again(
+    stage: Stage, said: str, status: int, told: str
+) -> None:
+    stage.on(Change.DIED, 1, stage.stop)
+
+    stage.run(f"print({said!r}, flush=True); raise SystemExit({status})")
+
+    assert next(one.detail for one in stage.changes if one.change is Change.DIED) == told
 
 
 def test_a_worker_that_is_killed_again_and_again_once_it_is_ready_waits_no_longer(
@@ -267,29 +281,6 @@ if sys.argv[1].startswith('cpu:1'):
     assert stage.deaths[0] == lost[0].worker_id
 
 
-def test_a_worker_whose_device_is_busy_says_so_and_is_tried_again(stage: Stage) -> None:
-    stage.on(Change.DIED, 1, stage.stop)
-
-    stage.run(
-        "print('error[device_unavailable]: Slot gpu:0 needs 1.0 GiB', flush=True)\n"
-        f"raise SystemExit({os.EX_UNAVAILABLE})"
-    )
-
-    died = next(change for change in stage.changes if change.change is Change.DIED)
-    assert died.detail == (
-        "status 69: its device is sick or busy: Slot gpu:0 needs 1.0 GiB; starts again in 0.05 s"
-    )
-
-
-def test_what_a_dead_worker_started_dies_too(stage: Stage) -> None:
-    stage.on(Change.DIED, 1, stage.stop)
-
-    stage.run(LEAVES_A_CHILD)
-
-    orphan = int(stage.log())
-    wait_until(lambda: not is_alive(orphan), "the dead worker's child ended")
-
-
 def test_a_worker_that_does_not_end_in_time_is_killed_with_its_children(stage: Stage) -> None:
     stage.on(Change.READY, 1, stage.stop)
 
@@ -313,12 +304,16 @@ def test_when_told_something_raises_no_worker_is_left_behind(stage: Stage) -> No
     assert all(not is_alive(change.pid) for change in stage.changes)
 
 
-def test_a_worker_finds_its_slot_the_server_and_the_settings_in_its_environment(
+def test_a_worker_finds_its_slot_and_settings_in_its_environment_and_begins_a_log_that_was_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEQD_LEASE_S", "45.5")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     stage = Stage(tmp_path)
+    log = log_path(stage.settings.data_dir / "logs", "cpu:0")
+    log.parent.mkdir()
+    with log.open("wb") as file:
+        file.truncate(17 * 1024 * 1024)
     stage.on(Change.READY, 1, stage.stop)
 
     stage.run("import json, os; print(json.dumps(dict(os.environ)), flush=True)\n" + OBEDIENT)
@@ -330,18 +325,7 @@ def test_a_worker_finds_its_slot_the_server_and_the_settings_in_its_environment(
     assert environment["SEQD_LEASE_S"] == "45.5"
     assert environment["CUDA_VISIBLE_DEVICES"] == "-1"
     assert environment["KERAS_BACKEND"] == "jax"
-
-
-def test_a_log_that_has_grown_long_is_set_aside_at_a_start(stage: Stage) -> None:
-    log = log_path(stage.settings.data_dir / "logs", "cpu:0")
-    log.parent.mkdir()
-    with log.open("wb") as file:
-        file.truncate(17 * 1024 * 1024)
-    stage.on(Change.READY, 1, stage.stop)
-
-    stage.run(OBEDIENT)
-
-    assert log.read_text() == "up\nasked to end\n"
+    assert log.read_text().splitlines()[1:] == ["up", "asked to end"]
     assert (log.parent / "cpu-0.log.1").stat().st_size == 17 * 1024 * 1024
 
 
