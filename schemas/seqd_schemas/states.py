@@ -79,6 +79,8 @@ class WaitingCode(StrEnum):
 
     NO_WORKER = "no_worker"
     """No worker is up."""
+    NO_WRITES = "no_writes"
+    """Redis takes no writes, so no worker can report, and nobody knows which are up."""
     STARTING = "starting"
     """Workers start that may run it; none that has started can."""
     NOT_SERVED = "not_served"

@@ -11,7 +11,7 @@ from redis import Redis
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
 from redis_fixtures import PrivateServer
-from seqd.client import AsyncClient, Client
+from seqd.client import AsyncClient, Client, Waiting, WaitingCode
 from seqd.doctor.findings import Finding, Report
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.redis import redis_checks
@@ -115,6 +115,29 @@ def test_programs_find_the_same_in_a_field(
     assert [reason["code"] for reason in explained["waits_for"]] == ["no_writes"]
     assert isinstance(json.loads(queues.out), list)
     assert queues.err.startswith(f"Redis takes no writes ({why})")
+
+
+def test_whoever_waits_at_a_full_server_is_not_told_that_no_worker_is_up(
+    redis: Redis,
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    redis.config_set("maxmemory", 1)
+
+    with Client(settings.redis_url, settings=settings) as client:
+        job = client.job("j1")
+        with pytest.raises(TimeoutError) as late:
+            job.wait(timeout_s=2.5, no_worker_timeout_s=0.2)
+        waiting = job.record().waiting
+    status = here(capsys, "status").out
+
+    full = LINE.replace(LINE[LINE.index("(") : LINE.index(")")], "(it has reached its maxmemory")
+    assert waiting == Waiting(code=WaitingCode.NO_WRITES, message=full)
+    assert str(late.value).endswith(f" It waits: {full}")
+    assert [one for one in caplog.messages if " waits: " in one] == [f"job=j1 waits: {full}"]
+    assert "Work left, classify imdb_lstm" in status
+    assert "no worker that is up can run it" not in status
 
 
 def test_a_server_that_is_full_says_so_and_one_in_order_nothing(

@@ -74,7 +74,7 @@ def status(as_json: options.Json = False) -> None:
         screen.say(line, "yellow")
     for ref, who in lacked.items():
         screen.say(_lacking_line(ref, who), "red")
-    _show_work(screen, work_left, paused.values())
+    _show_work(screen, work_left, paused.values(), can_report=no_writes is None)
     if inbox.entries:
         screen.say(_inbox_line(inbox))
     if evictions != Evictions():
@@ -86,11 +86,15 @@ def status(as_json: options.Json = False) -> None:
 
 
 def _show_work(
-    screen: Screen, work_left: "Iterable[RouteWork]", paused: "Iterable[ModelPause]"
+    screen: Screen,
+    work_left: "Iterable[RouteWork]",
+    paused: "Iterable[ModelPause]",
+    *,
+    can_report: bool,
 ) -> None:
     for route in work_left:
         if route.items:
-            screen.say(_work_line(route))
+            screen.say(_work_line(route, can_report=can_report))
     for pause in paused:
         screen.say(_pause_line(pause), "yellow")
 
@@ -112,11 +116,11 @@ def _lacking_line(ref: str, workers: "list[WorkerStatus]") -> str:
     return f"{ref} is in service, and not in the store of {named}. What to do: seqd doctor"
 
 
-def _work_line(route: "RouteWork") -> str:
+def _work_line(route: "RouteWork", *, can_report: bool = True) -> str:
     from seqd.cli.ui.numbers import count, counted, duration
 
     reckoned = "" if route.is_measured else ", by a default: it was never measured"
-    unserved = ", and no worker that is up can run it" if _is_unserved(route) else ""
+    unserved = ", and no worker that is up can run it" if can_report and _is_unserved(route) else ""
     held = f", {count(route.leased_items)} in hand" if route.leased_items else ""
     return (
         f"Work left, {route.task} {route.model}: {duration(route.seconds)} of one slot"

@@ -58,10 +58,14 @@ def with_waiting(
     age_s = min(age_s, _WORKERS_AGE_S)
     workers = yield from ledger.fleet.recent_workers.steps(age_s)
     pauses = yield from ledger.model_pauses.recent.steps(age_s)
-    reasons = [
-        (paused_waiting(record, pauses) if pauses else None) or waiting_of(record, workers)
-        for record in records
-    ]
+    paused = [paused_waiting(record, pauses) if pauses else None for record in records]
+    unserved = [waiting_of(record, workers) for record in records]
+    if any(unserved) and (refusal := (yield from ledger.writing.refusal.steps())):
+        from seqd.ledger.writing import no_writes_line
+
+        no_writes = Waiting(code=WaitingCode.NO_WRITES, message=no_writes_line(refusal))
+        unserved = [None if reason is None else no_writes for reason in unserved]
+    reasons = [first or second for first, second in zip(paused, unserved, strict=True)]
     return [
         record if reason is None else record.model_copy(update={"waiting": reason})
         for record, reason in zip(records, reasons, strict=True)
@@ -150,8 +154,8 @@ class Watch:
         if self._call is not None and _reason_in(waiting) != self._told:
             self._told = _reason_in(waiting)
             self._call(waiting)
-        if waiting.code is WaitingCode.STARTING:
-            self._since = None  # soon one can
+        if waiting.code in (WaitingCode.STARTING, WaitingCode.NO_WRITES):
+            self._since = None  # soon one can, or nobody knows whether one could
             return waiting
         now_s = monotonic()
         self._since = now_s if self._since is None else self._since
