@@ -167,6 +167,17 @@ def test_a_prompt_that_is_the_name_of_a_file_is_told(
     assert json.loads(read.out)["output"]["samples"][0]["text"] == "cba"
 
 
+@pytest.mark.parametrize("text", ["the sea is", "sea"])
+def test_a_text_in_the_place_of_the_model_is_told_how_it_is_given(
+    capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    ended = here(capsys, "generate", text)
+
+    quoted = "'the sea is'" if " " in text else text
+    assert ended.status == 2
+    assert ended.err.endswith(f" To continue it as a text: seqd generate --prompt {quoted}\n")
+
+
 def test_jobs_are_listed_by_what_they_have_in_common(capsys: pytest.CaptureFixture[str]) -> None:
     notes = ("--metadata", "list=one", "--tenant", "shell-lister")
     here(capsys, "classify", "--text", "a", "-m", "echo", "--job-id", "one", *notes)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shlex
 import shutil
 import signal
@@ -234,6 +235,17 @@ def test_a_plugin_in_a_file_that_raises_at_its_import_is_told_with_a_command_tha
 
     assert command == f"PYTHONPATH='{file.parent}' python -c \"import seqd_shout\""
     assert alone.stderr.splitlines()[-1] == "RuntimeError: no voice"
+
+
+def test_an_import_that_takes_long_is_told(tried, plugin):
+    waits = "import time\n\ntime.sleep(1.2)\n"
+    (plugin / "seqd_hello.py").write_text(PLUGIN.replace("import time\n", waits))
+
+    ended = tried(str(plugin), "classify", "a")
+
+    assert ended.status == 0
+    said = r"plugin hello \(seqd-hello 0\.1\) took \d+\.\d s to load; a description must import "
+    assert re.search(rf"^{said}nothing heavy \(I2\)$", ended.err, re.MULTILINE)
 
 
 STUBBORN = """

@@ -69,7 +69,7 @@ class _AuthorsFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the message, and the traceback behind it."""
         error = record.exc_info[1] if record.exc_info else None
-        is_told = record.name in _TOLD_BY_REPLY
+        is_told = record.name in _TOLD_BY_REPLY and record.levelno != logging.WARNING
         message = "" if is_told else record.getMessage()
         if not record.name.startswith("seqd."):
             message = f"{record.levelname} {record.name}: {message}"
@@ -80,7 +80,7 @@ class _AuthorsFormatter(logging.Formatter):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    if record.name in _TOLD_BY_REPLY:
+    if record.name in _TOLD_BY_REPLY and record.levelno != logging.WARNING:
         return bool(record.exc_info) and not isinstance((record.exc_info or [0, 0])[1], SeqdError)
     return True
 

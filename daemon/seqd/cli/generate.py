@@ -5,7 +5,9 @@ it and says what it knows. Texts of prompts on the command line are printed whil
 """
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -139,7 +141,22 @@ def generate(
         is_live=is_live,
         as_json=as_json,
     )
-    _run(request, prompts, fields, output.for_command(waits=not detach), detach=detach)
+    with _hint_at_prompt(model if not (texts or prompt or prompts) else None):
+        _run(request, prompts, fields, output.for_command(waits=not detach), detach=detach)
+
+
+@contextmanager
+def _hint_at_prompt(model: str | None) -> Iterator[None]:
+    """Say of a model that is none, and was given alone, that it may have been meant as a text."""
+    from seqd.errors import InvalidRequest, UnknownModel
+
+    try:
+        yield
+    except (InvalidRequest, UnknownModel) as error:
+        if model is None or repr(model) not in str(error):
+            raise
+        meant = f"To continue it as a text: seqd generate --prompt {shlex.quote(model)}"
+        raise type(error)(f"{error} {meant}") from None
 
 
 @dataclass(slots=True)

@@ -388,7 +388,7 @@ def _ready(
     # Without its waits for a processor: on a busy machine a light plugin has longer ones than this.
     if own_s > IMPORT_BUDGET_S:
         LOG.warning(
-            "plugin %s (%s) took %.1f s to load; a description must import nothing heavy",
+            "plugin %s (%s) took %.1f s to load; a description must import nothing heavy (I2)",
             candidate.name,
             candidate.origin,
             seconds,
