@@ -54,6 +54,7 @@
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
     ├── OrderUnfinished              exit 75: a worker was still at a change of a model; it goes on
     ├── NoWorker                     exit 75: no worker can run a job that somebody waits for
+    ├── WorkersNotReady              workers that a command has started were not ready in time
     ├── DeviceUnavailable            exit 69: a slot's device is busy or sick; that may pass
     │   └── DeviceLost               exit 71: a slot's device fell off the bus
     ├── WorkerUnfit                  this worker cannot run a version now; never leaves the worker
@@ -498,6 +499,13 @@ class NoWorker(SeqdError):
         )
         self.job_id = job_id
         self.waiting = waiting
+
+
+class WorkersNotReady(SeqdError):
+    """Workers that a command has started were not ready when its time was over."""
+
+    code = "workers_not_ready"
+    retryable = True
 
 
 class DeviceUnavailable(SeqdError):

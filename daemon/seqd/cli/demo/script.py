@@ -17,11 +17,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
 from seqd.cli.bulk import Output, follow_bulk_job
 from seqd.cli.daemon import Daemon
 from seqd.cli.demo.sample_data import Review, compose_reviews, compose_text
+from seqd.cli.demo.startup import Startup
 from seqd.cli.exits import MISTAKE
 from seqd.cli.result_files import ResultFiles
 from seqd.cli.sources import feed_of
@@ -31,15 +32,13 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.summary import ResultCounts
 from seqd.cli.ui.texts import GenerationPrinter
 from seqd.client import Client
-from seqd.errors import InvalidSettings, RedisUnreachable
+from seqd.errors import RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.redis import redis_errors
-from seqd.local.child import last_lines
 from seqd.local.pinning import slots_here
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import running_server
 from seqd.local.slots import Slot
-from seqd.local.supervisor import Change, WorkerChange
 from seqd.masking import without_password
 from seqd.settings import Settings, load_settings
 from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, ParameterValue
@@ -68,11 +67,6 @@ PROMPTS = (
     (NEW_MODEL, "in the morning the ", {"length": 160, "temperature": 0.5, "seed": 1}),
 )
 
-#: Workers import the plugins and nothing heavier, so a few seconds are the rule.
-READY_TIMEOUT_S = 90.0
-
-_POLL_S = 0.05
-_LOG_LINES = 8
 #: A worker has 30 s for its unit once it is to stop; then it is killed.
 _STOP_TIMEOUT_S = 45.0
 
@@ -109,7 +103,7 @@ def open_environment(settings: Settings) -> Iterator[Environment]:
     """Run a daemon for the time of a `with` block; nothing of it is left afterwards.
 
     Raises RedisUnreachable or RedisRefused for a server that is given and does not answer,
-    and InvalidSettings, with the end of the log, when the workers do not get ready.
+    and what `Startup` does when the workers do not get ready.
     """
     with tempfile.TemporaryDirectory(prefix="seqd-demo-", ignore_cleanup_errors=True) as name:
         own = _own_settings(settings, Path(name))
@@ -259,48 +253,19 @@ def _command(screen: Screen, *parts: str) -> None:
 
 def _with_workers(settings: Settings, url: str, folder: Path) -> Iterator[Environment]:
     slots = slots_here(settings.slots)
-    readiness = _Readiness(slots)
+    startup = Startup(slots, Screen(to_stderr=True).say)
     began_s = time.monotonic()
-    daemon = Daemon(settings, url, slots, readiness.update)
+    daemon = Daemon(settings, url, slots, startup.update)
     # Not a daemon thread: the workers would be killed with it, not stopped.
     thread = Thread(target=daemon.run, name="seqd-supervisor")
     thread.start()
     try:
-        readiness.wait_until_ready(thread)
+        startup.wait_until_ready(thread)
         with Client(url, settings=settings) as client:
             yield Environment(client, url, folder, slots, time.monotonic() - began_s)
     finally:
         daemon.stop()
         thread.join(_STOP_TIMEOUT_S)
-
-
-class _Readiness:
-    """Waits until the supervisor has reported every worker ready."""
-
-    def __init__(self, slots: tuple[Slot, ...]) -> None:
-        self._missing = {slot.name for slot in slots}
-        self._ready = Event()
-        self._fault = ""
-
-    def update(self, change: WorkerChange) -> None:
-        """Note a change; runs in the supervisor's thread."""
-        if change.change is Change.READY:
-            self._missing.discard(change.slot)
-        elif change.change in (Change.GAVE_UP, Change.DIED, Change.LOST):
-            end = "\n".join(last_lines(change.log, _LOG_LINES))
-            self._fault = f"The one on {change.slot} {change.change}. Its log ends with:\n{end}"
-        if not self._missing:
-            self._ready.set()
-
-    def wait_until_ready(self, supervisor: Thread) -> None:
-        """Return once every slot's worker is ready; raise InvalidSettings if that fails."""
-        deadline_s = time.monotonic() + READY_TIMEOUT_S
-        while not self._ready.wait(_POLL_S):
-            if not supervisor.is_alive() or time.monotonic() > deadline_s:
-                missing = ", ".join(sorted(self._missing))
-                raise InvalidSettings(
-                    f"the workers on {missing} did not get ready. {self._fault}".rstrip()
-                )
 
 
 def _own_settings(settings: Settings, folder: Path) -> Settings:
