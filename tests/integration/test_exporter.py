@@ -74,6 +74,24 @@ class Exporter:
         wait_until(is_known, "the fleet and the rights are known")
         return found
 
+    def read_anew(self) -> tuple[dict[tuple[str, ...], float], float]:
+        """Return a scrape that has asked Redis, and the seconds that it took."""
+        found: list[tuple[dict[tuple[str, ...], float], float]] = []
+        before = self.values()["seqd_read_seconds",]
+
+        def is_new() -> bool:
+            began = time.monotonic()
+            found.append((self.values(), time.monotonic() - began))
+            return found[-1][0]["seqd_read_seconds",] != before
+
+        wait_until(is_new, "a scrape asks Redis")
+        return found[-1]
+
+    def end(self, number: signal.Signals) -> int:
+        """End it by a signal; return its exit status."""
+        self.program.send_signal(number)
+        return self.program.wait(10)
+
 
 @contextmanager
 def exporter(redis_url: str, *options: str, prefix: str = "seqd") -> Iterator[Exporter]:
@@ -108,7 +126,9 @@ def fleet(private_server: PrivateServer, tmp_path) -> Iterator[Environment]:
     redis.close()
 
 
-def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server: PrivateServer):
+def test_a_scrape_has_the_work_and_the_fleet_and_says_what_each_metric_is(
+    fleet: Environment, private_server: PrivateServer
+):
     fleet.ledger.fleet.publish_catalog([a_catalog_entry(), a_catalog_entry(model="idle")])
     fleet.ledger.fleet.publish_worker(a_worker_status(worker="w"))
     fleet.ledger.backlog.note_rate("classify.imdb_lstm@3", 100, 50.0)
@@ -116,7 +136,11 @@ def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server:
     fleet.claim_unit("w")
 
     with exporter(private_server.url) as running:
-        values = running.known()
+        values, text = running.known(), running.get()
+        with pytest.raises(urllib.error.HTTPError) as elsewhere:
+            running.get("/else")
+        elsewhere.value.close()
+        status = running.end(signal.SIGTERM)
 
     route = ("classify", "imdb_lstm")
     assert values["seqd_work_left_seconds", *route] == 2.0
@@ -143,6 +167,11 @@ def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server:
     assert values["seqd_missing_rights",] == 0
     assert values["seqd_up",] == 1
     assert "w" not in {label for key in values for label in key[1:]}
+    for name in set(re.findall(r"^(seqd_\w+)", text, re.MULTILINE)):
+        assert re.search(rf"^# HELP {name} \S", text, re.MULTILINE), name
+        assert re.search(rf"^# TYPE {name} gauge$", text, re.MULTILINE), name
+    assert elsewhere.value.code == 404
+    assert status == 0
 
 
 @pytest.mark.slow
@@ -165,34 +194,46 @@ def test_prometheus_finds_nothing_to_mend_in_the_metrics(
 
 
 @pytest.mark.slow
-def test_every_metric_has_its_help_and_its_type(fleet: Environment, private_server: PrivateServer):
-    with exporter(private_server.url) as running:
-        running.known()
-        text = running.get()
-
-    named = set(re.findall(r"^(seqd_\w+)", text, re.MULTILINE))
-    assert named
-    for name in named:
-        assert re.search(rf"^# HELP {name} \S", text, re.MULTILINE), name
-        assert re.search(rf"^# TYPE {name} gauge$", text, re.MULTILINE), name
-
-
-@pytest.mark.slow
-def test_a_hundred_scrapes_at_once_and_a_client_that_says_nothing_are_all_borne(
+def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne(
     fleet: Environment, private_server: PrivateServer
 ):
     def reads() -> int:
         return int(fleet.redis.info("commandstats")["cmdstat_hgetall"]["calls"])
 
-    with exporter(private_server.url) as running, ThreadPoolExecutor(50) as threads:
-        host, _, port = running.url.removeprefix("http://").partition("/")[0].partition(":")
-        with socket.create_connection((host, int(port))) as silent:
+    fleet.submit_units(2)
+    with exporter(private_server.url) as one, exporter(private_server.url) as other:
+        both = [
+            running.known()["seqd_queue_items", "classify", "imdb_lstm"] for running in (one, other)
+        ]
+        status = other.end(signal.SIGINT)
+
+        port = one.url.rpartition(":")[2].partition("/")[0]
+        taken = subprocess.run(
+            [sys.executable, "-m", "seqd", "exporter", "--port", port],
+            env=clean_environment(SEQD_REDIS_URL=private_server.url),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+        with (
+            ThreadPoolExecutor(50) as threads,
+            socket.create_connection(("127.0.0.1", int(port))) as silent,
+        ):
             silent.sendall(b"GET /metr")
-            running.known()
+            one.known()
             before, began = reads(), time.monotonic()
-            ups = list(threads.map(lambda _: running.values()["seqd_up",], range(100)))
+            ups = list(threads.map(lambda _: one.values()["seqd_up",], range(100)))
             asked, took_s = reads() - before, time.monotonic() - began
 
+    assert both == [4, 4]
+    assert status == 0
+    assert (taken.returncode, taken.stderr) == (
+        2,
+        f"error[invalid_settings]: The exporter cannot listen on 127.0.0.1:{port} "
+        "(SEQD_EXPORTER_HOST, SEQD_EXPORTER_PORT): [Errno 98] Address already in use. Name an "
+        "address of this machine and a free port\n",
+    )
     assert ups == [1] * 100
     # A read asks for three, and there is one a second: 100 reads would ask for 300.
     assert asked <= 3 * (2 + took_s / SHARED_S)
@@ -232,86 +273,53 @@ def test_two_exporters_say_the_same(fleet: Environment, private_server: PrivateS
     assert both == [4, 4]
 
 
+def assert_away(running: Exporter) -> None:
+    """Assert that nothing is said of the fleet, soon, and that the exporter is healthy."""
+    wait_until(lambda: running.values()["seqd_up",] == 0, "the fleet is unknown", 5)
+    values, took_s = running.read_anew()
+
+    assert values["seqd_up",] == 0
+    assert {key[0] for key in values} == {"seqd_up", "seqd_build_info", "seqd_read_seconds"}
+    assert took_s < ANSWER_S
+    assert running.get("/healthz") == "ok\n"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "how",
-    ["killed", pytest.param("frozen", marks=pytest.mark.serial)],
-)
-def test_a_redis_that_is_away_leaves_no_metric_of_the_fleet_and_costs_no_time(
-    fleet: Environment, private_server: PrivateServer, how: str
+def test_an_exporter_waits_for_a_redis_that_is_not_up_yet_and_for_one_that_was_killed(
+    fleet: Environment, private_server: PrivateServer
+):
+    fleet.submit(chunk=a_chunk(), sealed=True)
+    private_server.kill()
+    try:
+        with exporter(private_server.url) as running:
+            assert_away(running)
+            private_server.start()
+            assert set(FLEET) <= {key[0] for key in running.known()}
+
+            private_server.kill()
+            assert_away(running)
+            private_server.start()
+            assert set(FLEET) <= {key[0] for key in running.known()}
+    finally:
+        private_server.restart()
+
+
+@pytest.mark.slow
+@pytest.mark.serial
+def test_a_redis_that_hangs_leaves_no_metric_of_the_fleet_and_costs_no_time(
+    fleet: Environment, private_server: PrivateServer
 ):
     fleet.submit(chunk=a_chunk(), sealed=True)
     with exporter(private_server.url) as running:
         assert set(FLEET) <= {key[0] for key in running.known()}
 
-        private_server.freeze() if how == "frozen" else private_server.kill()
+        private_server.freeze()
         try:
-            wait_until(lambda: running.values()["seqd_up",] == 0, "the fleet is unknown", 5)
-            time.sleep(SHARED_S)  # else the answer is one that was there
-            began = time.monotonic()
-            values = running.values()
-            took_s = time.monotonic() - began
-            health = running.get("/healthz")
+            assert_away(running)
         finally:
-            private_server.thaw() if how == "frozen" else private_server.start()
+            private_server.thaw()
 
-        assert values["seqd_up",] == 0
-        assert {key[0] for key in values} == {"seqd_up", "seqd_build_info", "seqd_read_seconds"}
-        assert took_s < ANSWER_S
-        assert health == "ok\n"
         assert set(FLEET) <= {key[0] for key in running.known()}
-
-
-@pytest.mark.slow
-def test_an_exporter_that_starts_before_redis_waits_for_it(private_server: PrivateServer):
-    private_server.kill()
-    try:
-        with exporter(private_server.url) as running:
-            before = running.values()["seqd_up",]
-            private_server.start()
-            wait_until(lambda: running.values()["seqd_up",] == 1, "it finds Redis", 10)
-    finally:
-        private_server.restart()
-
-    assert before == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_order(private_server: PrivateServer, number: signal.Signals):
-    with exporter(private_server.url) as running:
-        running.program.send_signal(number)
-
-        assert running.program.wait(10) == 0
-
-
-@pytest.mark.slow
-def test_another_path_is_not_found(private_server: PrivateServer):
-    with exporter(private_server.url) as running, pytest.raises(urllib.error.HTTPError) as refused:
-        running.get("/else")
-
-    refused.value.close()
-    assert refused.value.code == 404
-
-
-@pytest.mark.slow
-def test_a_port_that_is_taken_is_named(private_server: PrivateServer):
-    with exporter(private_server.url) as running:
-        port = running.url.rpartition(":")[2].partition("/")[0]
-        second = subprocess.run(
-            [sys.executable, "-m", "seqd", "exporter", "--port", port],
-            env=clean_environment(SEQD_REDIS_URL=private_server.url),
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-
-    assert second.returncode == 2
-    assert second.stderr == (
-        f"error[invalid_settings]: The exporter cannot listen on 127.0.0.1:{port} "
-        "(SEQD_EXPORTER_HOST, SEQD_EXPORTER_PORT): [Errno 98] Address already in use. Name an "
-        "address of this machine and a free port\n"
-    )
 
 
 @pytest.mark.slow
@@ -331,10 +339,7 @@ def test_a_scrape_costs_the_same_with_a_hundred_thousand_jobs_open(
 
     with exporter(private_server.url) as running:
         running.known()
-        time.sleep(SHARED_S)  # else the answer is one that was there
-        began = time.monotonic()
-        values = running.values()
-        took_s = time.monotonic() - began
+        values, took_s = running.read_anew()
 
     assert values["seqd_queue_items", "classify", "imdb_lstm"] == 100_000
     assert took_s < 1.0
