@@ -118,29 +118,6 @@ def test_bad_lines_are_errors_in_their_place_and_the_good_ones_are_classified(
 
 
 @pytest.mark.slow
-@pytest.mark.smoke
-def test_a_reader_that_has_had_enough_ends_the_job(
-    installation: Installation, seqd: Seqd, tmp_path: Path
-) -> None:
-    file = tmp_path / "many.txt"
-    file.write_text("".join(f"{one.text}\n" for one in compose_reviews(60_000)))
-    program = installation.start("classify", str(file))
-    assert program.stdout is not None
-
-    program.stdout.readline()
-    program.stdout.close()
-    program.wait(timeout=60)
-
-    assert program.stderr is not None
-    assert "Traceback" not in program.stderr.read()
-    program.stderr.close()
-    assert program.stdin is not None
-    program.stdin.close()
-    newest = cast(list[dict[str, Any]], seqd("jobs", "list", "--json").json())[0]
-    assert newest["state"] == "cancelled"
-
-
-@pytest.mark.slow
 def test_a_version_is_measured_by_figures_that_agree_and_its_picture_drawn(
     seqd: Seqd, tmp_path: Path
 ) -> None:
