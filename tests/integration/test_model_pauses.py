@@ -34,20 +34,29 @@ def a_pause(model: str = "imdb_lstm", **fields: object) -> ModelPause:
     return ModelPause.model_validate({"model": model, "by": "ana@h1", "at_ms": 1} | fields)
 
 
-def test_no_unit_of_a_paused_model_is_claimed_and_units_in_hand_are_finished(
+def test_no_unit_of_a_paused_model_is_claimed_units_in_hand_are_finished_and_trainings_go_on(
     environment: Environment,
 ) -> None:
+    ledger = environment.ledger
     job_id = environment.submit_units(3)
     other = environment.submit_units(1, a_generate_job())
+    ledger.fleet.publish_worker(a_worker_status(worker="worker-a"))
     unit = environment.claim_unit(routes=(CLASSIFY,))
 
-    environment.ledger.model_pauses.pause(a_pause())
-    found = [environment.claim(), environment.claim()]
-    environment.commit(unit)
+    ledger.model_pauses.pause(a_pause())
 
-    assert [None if one is None else one.units[0].job_id for one in found] == [other, None]
+    # What waits for the model needs no worker.
+    left = {(one.task, one.model): one.items for one in ledger.backlog.routes([])}
+    assert left == {("classify", "imdb_lstm"): 2, ("generate", "markov"): 2}
+    training = environment.submit(a_train_job(), version=None, unit_items=1, sealed=True)
+    claimed = [environment.claim_unit().job_id for _ in range(2)]
+    assert sorted(claimed) == sorted([other, training])
+    assert environment.claim() is None
+    environment.commit(unit)
     assert environment.record(job_id).counts.succeeded == 2
-    assert environment.ledger.model_pauses.resume("imdb_lstm")
+
+    assert ledger.model_pauses.resume("imdb_lstm")
+
     assert environment.claim_unit().job_id == job_id
 
 
@@ -63,37 +72,6 @@ def test_a_pause_is_of_one_model_and_of_none_that_is_made_with_the_same_plugin(
 
     assert environment.ledger.work.waiting_queues([named, own]).keys() == {own}
     assert environment.ledger.work.claim("worker-a", [named, own]) is not None
-
-
-def test_a_pause_of_a_year_that_no_calendar_has_is_told_like_any_other(
-    environment: Environment,
-) -> None:
-    environment.ledger.model_pauses.pause(a_pause(at_ms=2**53))
-    job_id = environment.submit_units(1)
-
-    pauses = environment.ledger.model_pauses.all()
-    waiting = paused_waiting(environment.record(job_id), pauses)
-
-    assert waiting is not None and waiting.message.startswith("Model imdb_lstm is paused by ana@h1")
-
-
-def test_trainings_of_a_paused_model_go_on(environment: Environment) -> None:
-    environment.ledger.model_pauses.pause(a_pause())
-    training = environment.submit(a_train_job(), version=None, unit_items=1, sealed=True)
-
-    assert environment.claim_unit().job_id == training
-
-
-def test_work_that_waits_for_a_paused_model_needs_no_worker(environment: Environment) -> None:
-    environment.submit_units(3)
-    environment.submit_units(1, a_generate_job())
-    environment.ledger.fleet.publish_worker(a_worker_status(worker="worker-a"))
-    environment.claim_unit(routes=(CLASSIFY,))
-
-    environment.ledger.model_pauses.pause(a_pause())
-
-    left = {(one.task, one.model): one.items for one in environment.ledger.backlog.routes([])}
-    assert left == {("classify", "imdb_lstm"): 2, ("generate", "markov"): 2}
 
 
 def test_a_disabled_model_takes_no_job_one_by_one_or_many_and_no_training(
@@ -170,23 +148,32 @@ def test_what_somebody_wrote_by_hand_pauses_nothing_that_it_does_not_name(
     assert environment.ledger.model_pauses.pause(a_pause())
 
 
-@pytest.mark.parametrize("rule", ['{"model":"other","at_ms":1}', '{"schema_version":99}', "x"])
-def test_a_rule_that_cannot_be_read_holds_its_model_up_and_is_told_of(
-    environment: Environment, rule: str
+#: Rules that hold their model up, and what is told of them.
+RULES = (
+    (a_pause(at_ms=2**53).model_dump_json(), "by ana@h1"),  # a year that no calendar has
+    *(
+        (rule, "by somebody: the rule is of a later release, or was written by hand")
+        for rule in ('{"model":"other","at_ms":1}', '{"schema_version":99}', "x")
+    ),
+)
+
+
+def test_a_rule_that_is_odd_or_cannot_be_read_holds_its_model_up_and_is_told_of(
+    environment: Environment,
 ) -> None:
     job_id = environment.submit_units(1)
-    environment.redis.hset(environment.keys.paused_models(), mapping={"imdb_lstm": rule, "?": "x"})
 
-    pauses = environment.ledger.model_pauses.all()
+    for rule, said in RULES:
+        rules = {"imdb_lstm": rule, "?": "x"}
+        environment.redis.hset(environment.keys.paused_models(), mapping=rules)
+        pauses = environment.ledger.model_pauses.all()
 
-    assert environment.claim() is None
-    assert list(pauses) == ["imdb_lstm"]
-    waiting = paused_waiting(environment.record(job_id), pauses)
-    assert waiting is not None
-    assert waiting.message == (
-        "Model imdb_lstm is paused by somebody: the rule is of a later release, or was written by "
-        "hand. Its jobs go on by `seqd models resume imdb_lstm`."
-    )
+        assert environment.claim() is None
+        assert list(pauses) == ["imdb_lstm"]
+        waiting = paused_waiting(environment.record(job_id), pauses)
+        assert waiting is not None
+        assert waiting.message.startswith(f"Model imdb_lstm is paused {said}")
+        assert waiting.message.endswith("Its jobs go on by `seqd models resume imdb_lstm`.")
 
 
 @pytest.fixture
