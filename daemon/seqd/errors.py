@@ -65,6 +65,7 @@ A message says what arrived, what is allowed and what to do. `Failure` in `seqd_
 how an error crosses a process border; `failure_of` makes one.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -555,6 +556,18 @@ def all_told(faults: Iterable[str]) -> str:
     """Return sentences as one text, each but the first with a capital."""
     first, *others = faults
     return " ".join([first, *(f"{fault[:1].upper()}{fault[1:]}" for fault in others)])
+
+
+def schema_fault(error: Exception) -> str:
+    """Return what is wrong by a SchemaError of pydantic, which tells first what it was building."""
+    text = str(error)
+    field = re.search(r'Field "([^"]+)"', text)
+    last = text.rpartition("SchemaError: ")[2]
+    pattern = re.match(r"regex parse error:\n\s+(.+)\n[\s^]+\nerror: (.+)", last)
+    said = " ".join(last.split())
+    if pattern is not None:
+        said = f"its pattern {pattern[1]!r} is no regular expression: {pattern[2]}"
+    return f"parameter {field[1]!r}: {said}" if field else said
 
 
 def wire_text(text: str) -> str:

@@ -6,7 +6,6 @@ What to do about it is for the caller to add. Every ValidationError of pydantic 
 here. Light to import.
 """
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,18 +15,6 @@ if TYPE_CHECKING:
 
 #: Longest value that a message shows, in characters.
 _SHOWN_CHARS = 200
-
-
-def schema_fault(error: Exception) -> str:
-    """Return what is wrong by a SchemaError of pydantic, which tells first what it was building."""
-    text = str(error)
-    field = re.search(r'Field "([^"]+)"', text)
-    last = text.rpartition("SchemaError: ")[2]
-    pattern = re.match(r"regex parse error:\n\s+(.+)\n[\s^]+\nerror: (.+)", last)
-    said = " ".join(last.split())
-    if pattern is not None:
-        said = f"its pattern {pattern[1]!r} is no regular expression: {pattern[2]}"
-    return f"parameter {field[1]!r}: {said}" if field else said
 
 
 class Fault(NamedTuple):

@@ -21,7 +21,7 @@ import pluggy
 from pydantic_core import SchemaError
 
 import seqd
-from seqd.errors import NameTaken, PluginFault
+from seqd.errors import NameTaken, PluginFault, schema_fault
 from seqd.hookspecs import Model
 from seqd.hookspecs.hooks import PROJECT
 from seqd.local.run_delay import RunDelay
@@ -31,7 +31,7 @@ from seqd.models.plugin_calls import text_of
 from seqd.models.plugin_frames import frame_of, place_of, with_place
 from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.plugin.one_process import OneProcess
-from seqd.validation import did_you_mean, listed, schema_fault
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
 #: Plugins that are part of the daemon, by the name under which they can be disabled.

@@ -36,9 +36,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import SchemaError
 
-from seqd.errors import PluginFault, all_told
+from seqd.errors import PluginFault, all_told, schema_fault
 from seqd.hookspecs import Dataset, Device, PluginParameters, RunContext, TrainContext
-from seqd.validation import schema_fault
 
 if TYPE_CHECKING:
     import numpy as np
