@@ -5,10 +5,11 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from cli_builders import clean_environment
+from cli_builders import Ended, clean_environment, here
 from seqd.client import Client
 from seqd_schemas import Generation, ItemSuccess, JobState
 from worker_fixtures import Cluster, wait_until
@@ -21,17 +22,20 @@ QUICK = ("--length", "40")
 TIMEOUT_S = 60.0
 
 
-def start(cluster: Cluster, *arguments: str) -> "subprocess.Popen[str]":
+def variables(cluster: Cluster) -> dict[str, str]:
     settings = cluster.settings
-    environment = clean_environment(
-        SEQD_REDIS_URL=str(settings.redis_url),
-        SEQD_PREFIX=settings.prefix,
-        SEQD_DATA_DIR=str(settings.data_dir),
-        PYTHONUTF8="1",
-    )
+    return {
+        "SEQD_REDIS_URL": str(settings.redis_url),
+        "SEQD_PREFIX": settings.prefix,
+        "SEQD_DATA_DIR": str(settings.data_dir),
+        "COLUMNS": "200",
+    }
+
+
+def start(cluster: Cluster, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "seqd", "generate", "echo", *arguments],
-        env=environment,
+        env=clean_environment(**variables(cluster), PYTHONUTF8="1"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -39,11 +43,17 @@ def start(cluster: Cluster, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def run(cluster: Cluster, *arguments: str) -> str:
-    """Run a command that must go well; returns what it printed."""
-    out, err = start(cluster, *arguments).communicate(timeout=TIMEOUT_S)
-    assert re.search(r"continued by echo@\d+", err), err  # other files train it too
-    return out
+Generate = Callable[..., Ended]
+
+
+@pytest.fixture
+def generate(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Generate:
+    """Return the command, which runs in this process."""
+    for name, value in variables(cluster).items():
+        monkeypatch.setenv(name, value)
+    return lambda *arguments: here(capsys, "generate", "echo", *arguments)
 
 
 def rest_of(program: "subprocess.Popen[str]") -> tuple[str, str]:
@@ -86,41 +96,43 @@ def test_a_text_goes_down_the_pipe_while_it_is_written(cluster: Cluster) -> None
 
 
 @pytest.mark.slow
-def test_streamed_texts_look_as_whole_ones_do(cluster: Cluster) -> None:
+def test_streamed_texts_look_as_whole_ones_do(cluster: Cluster, generate: Generate) -> None:
     arguments = ("a\tb", "--prompt", "c", "--samples", "2", "--seed", "5", *QUICK)
 
-    live = run(cluster, *arguments)
-    whole = run(cluster, *arguments, "--no-stream")
+    live = generate(*arguments)
+    whole = generate(*arguments, "--no-stream")
 
     texts = newest_texts(cluster.client())
-    assert live == whole
-    assert live == "\n".join(
-        f"temperature 1\n{prompt}{text}\n"
-        for prompt, text in zip(("a\tb", "a\tb", "c", "c"), texts, strict=True)
+    assert (
+        live.out
+        == whole.out
+        == "\n".join(
+            f"temperature 1\n{prompt}{text}\n"
+            for prompt, text in zip(("a\tb", "a\tb", "c", "c"), texts, strict=True)
+        )
     )
+    for ended in (live, whole):
+        assert re.search(r"continued by echo@\d+", ended.err), ended  # other files train it too
 
 
-def test_texts_stand_in_the_order_of_the_prompts_though_one_fails(cluster: Cluster) -> None:
-    program = start(cluster, "one", "bad", "two", *QUICK)
-
-    out, err = program.communicate(timeout=TIMEOUT_S)
+def test_texts_stand_in_the_order_of_the_prompts_though_one_fails(
+    cluster: Cluster, generate: Generate
+) -> None:
+    ended = generate("one", "bad", "two", *QUICK)
 
     first, second = newest_texts(cluster.client())
-    assert out == f"one{first}\n\ntwo{second}\n"
-    assert "1 of 3 items has no result:" in err
-    assert "row-2  invalid_input: this text was made bad" in err
-    assert program.returncode == 2
+    assert ended.out == f"one{first}\n\ntwo{second}\n"
+    assert "1 of 3 items has no result:" in ended.err
+    assert "row-2  invalid_input: this text was made bad" in ended.err
+    assert ended.status == 2
 
 
-def test_a_parameter_that_the_model_does_not_know_is_named(cluster: Cluster) -> None:
-    program = start(cluster, "a", "--top-k", "5")
+def test_a_parameter_that_the_model_does_not_know_is_named(generate: Generate) -> None:
+    ended = generate("a", "--top-k", "5")
 
-    out, err = program.communicate(timeout=TIMEOUT_S)
-
-    assert out == ""
-    assert err.startswith("error[invalid_parameters]: ")
-    assert "top_k" in err
-    assert program.returncode == 2
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("error[invalid_parameters]: ")
+    assert "top_k" in ended.err
 
 
 def test_ctrl_c_cancels_the_job_and_ends_the_line(cluster: Cluster) -> None:
