@@ -66,21 +66,40 @@ def test_a_task_gives_what_its_function_returns(seqd_client: Client):
 
 
 @pytest.mark.slow
-def test_a_dictionary_is_the_fields_of_the_output(seqd_client: Client):
+def test_functions_take_records_give_dictionaries_and_fail_by_order(
+    seqd_client: Client, seqd_services: RunningServices
+):
     job = seqd_client.run(["abc"], model="mine", task="score", output=Score)
 
     assert [result.unwrap() for result in job.results()] == [Score(score=3)]
 
-
-@pytest.mark.slow
-def test_a_record_comes_to_the_function_as_one(seqd_client: Client):
     records = [{"left": "a", "right": "a"}, {"left": "a"}]
-
     job = seqd_client.run(records, model="mine", task="compare", output=Score)
 
     same, bad = job.results()
     assert same.unwrap().score == 1
-    assert bad.error.message == ("row 2: it has no field 'right'; allowed: the fields left, right.")
+    assert bad.error.message == "row 2: it has no field 'right'; allowed: the fields left, right."
+
+    seqd_services.fail_item("b", "by order", times=1)
+    job = seqd_client.run(["a", "b"], model="mine", task="score")
+
+    assert [result.ok for result in job.results()] == [True, False]
+
+
+@pytest.mark.slow
+def test_a_task_without_a_function_and_a_function_without_an_output_are_refused(
+    seqd_client: Client, seqd_services: RunningServices
+):
+    with pytest.raises(InvalidRequest, match="Did you mean 'embed'"):
+        seqd_client.run(["a"], model="mine", task="embedd")
+
+    with pytest.raises(TypeError) as raised:
+        seqd_services.serve({"other": StubModel(run={"embed": len})})
+
+    assert str(raised.value) == (
+        "The task 'embed' of a StubModel is <built-in function len>, and no installed plugin says "
+        'what it gives. Add its output: run={"embed": (function, Embedding)}.'
+    )
 
 
 def test_the_texts_that_a_function_yields_are_streamed_and_are_its_output(seqd_client: Client):
@@ -94,32 +113,6 @@ def test_the_texts_that_a_function_yields_are_streamed_and_are_its_output(seqd_c
     assert [delta.delta for delta in context.deltas] == ["ABC", "!"]
     assert outcomes == [Text(text="ABC!")]
     assert [result.unwrap() for result in job.results()] == [Text(text="ABC!")]
-
-
-@pytest.mark.slow
-def test_an_item_of_a_task_fails_by_order(seqd_client: Client, seqd_services: RunningServices):
-    seqd_services.fail_item("b", "by order", times=1)
-
-    job = seqd_client.run(["a", "b"], model="mine", task="score")
-
-    assert [result.ok for result in job.results()] == [True, False]
-
-
-@pytest.mark.slow
-def test_a_task_that_the_test_gave_no_function_is_refused(seqd_client: Client):
-    with pytest.raises(InvalidRequest, match="Did you mean 'embed'"):
-        seqd_client.run(["a"], model="mine", task="embedd")
-
-
-@pytest.mark.slow
-def test_a_function_without_an_output_is_refused_with_an_example(seqd_services: RunningServices):
-    with pytest.raises(TypeError) as raised:
-        seqd_services.serve({"other": StubModel(run={"embed": len})})
-
-    assert str(raised.value) == (
-        "The task 'embed' of a StubModel is <built-in function len>, and no installed plugin says "
-        'what it gives. Add its output: run={"embed": (function, Embedding)}.'
-    )
 
 
 #: The test of a service that has the example plugin installed: requests are checked by it.
