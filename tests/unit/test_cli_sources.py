@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -120,6 +121,20 @@ def test_compressed_standard_input_is_inflated(
         entries = list(feed)
 
     assert [entry.text for entry in entries if isinstance(entry, Item)] == ["one", "two"]
+
+
+@pytest.mark.parametrize(("compress", "name"), [(gzip.compress, "gzip"), (zstd.compress, "zstd")])
+def test_a_pipe_that_ends_in_the_middle_is_called_as_it_is_compressed(
+    monkeypatch: pytest.MonkeyPatch, compress: Callable[[bytes], bytes], name: str
+) -> None:
+    lines = b"".join(b"%s\n" % secrets.token_hex(500).encode() for _ in range(2_000))
+    monkeypatch.setattr("sys.stdin", Stdin(compress(lines)[:-2_000]))
+
+    message = (
+        rf"^the {name} file standard input ends in the middle, after line [\d,]+: .*`{name} -t`"
+    )
+    with feed_of("-", [], {}) as feed, pytest.raises(InvalidInput, match=message):
+        list(feed)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ class _Inflating(io.RawIOBase):
     """The content of a compressed file, with an eye on how fast it multiplies."""
 
     def __init__(self, path: Path, file: BinaryIO | io.RawIOBase, compression: Compression) -> None:
+        self.compression = compression
         self._path = path
         self._file = file
         self._inflater = _inflater(file, compression)
@@ -207,7 +208,7 @@ def read_lines(
                 number, end = number + 1, end + size_bytes
                 yield _new_line(Line, (number, content, end))
         except TORN as error:
-            raise explained(path, error, f"after line {number:,}") from error
+            raise explained(path, error, f"after line {number:,}", stream) from error
 
 
 @contextmanager
@@ -237,9 +238,13 @@ def open_text_bytes(path: Path, state: FileState | None = None) -> Iterator[Bina
         opened.check(path, FileState.of_open(file.fileno()))
 
 
-def explained(path: Path, error: Exception, where: str) -> InvalidInput:
-    """Explain one of `inflating.TORN`, which a compressed file raised."""
-    return torn(path, compression_of(path) or Compression.GZIP, error, where)
+def explained(
+    path: Path, error: Exception, where: str, stream: BinaryIO | None = None
+) -> InvalidInput:
+    """Explain one of `inflating.TORN`, which a compressed file raised, or a `stream` of a pipe."""
+    raw = getattr(stream, "raw", None)  # a pipe's name has no end that tells
+    compression = raw.compression if isinstance(raw, _Inflating) else compression_of(path)
+    return torn(path, compression or Compression.GZIP, error, where)
 
 
 def check_head(path: Path, head: bytes) -> None:
