@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Barrier, Event
+from time import monotonic
 
 import pytest
 
@@ -102,3 +103,16 @@ def test_an_upload_goes_on_to_its_end_as_a_client_is_closed(cluster: Cluster) ->
         assert end is None or isinstance(end, ClientMisused)
 
     assert cluster.client().job(job.job_id).wait(timeout_s=30).counts.succeeded == 2_000
+
+
+def test_an_upload_that_waits_for_room_is_let_go_at_once(empty_cluster: Cluster) -> None:
+    empty_cluster.publish_catalog()  # no worker, so nothing makes room
+    texts = (f"text {number}" for number in count())
+    job = empty_cluster.client(max_pending_bytes=1).classify(texts, model="echo")
+
+    began_s = monotonic()
+    job.let_go(60.0)
+
+    assert monotonic() - began_s < 30.0
+    assert not job.record().sealed
+    job.cancel()

@@ -105,6 +105,7 @@ class Upload:
         #: True when nothing more is to be sent, and when nothing is sent any more.
         self._is_ended = False
         self._is_finished = False
+        self._waits_for_room = False
         self._signal = ledger.driver.signal()
         self._error: BaseException | None = None
         self._is_told = False
@@ -146,9 +147,12 @@ class Upload:
     def let_go(self, wait_s: float) -> Exchange[None]:
         """Send nothing more after `wait_s`; another upload of the same input may go on.
 
-        It ends with its step, or with its wait for the caller's own iterable.
+        At once while it waits for room, which workers make. It ends with its step, or with its wait
+        for the caller's own iterable.
         """
-        yield from self.join(wait_s)
+        if self._is_here():
+            over = lambda: self._is_finished or self._waits_for_room  # noqa: E731
+            yield Until(self._signal, over, wait_s)
         if not self._is_finished:
             self._owns = False
             self._stop()
@@ -264,7 +268,10 @@ class Upload:
                 return outcome == "done"
             if outcome == "wait":
                 self._refuse_to_wait_in_vain(deadline)
+                self._waits_for_room = True
+                self._signal.notify_all()
                 yield Until(self._signal, lambda: self._is_ended, wait_s)
+                self._waits_for_room = False
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         return False
 
