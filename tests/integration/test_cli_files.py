@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from cli_builders import Ended, clean_environment, here
+from cli_builders import Ended, clean_environment, here, here_in
 from seqd.cli.resuming import JobNote
 from seqd.client import JobHandle
 from seqd.ledger import Ledger, connect
@@ -40,11 +40,13 @@ def variables(cluster: Cluster) -> dict[str, str]:
 
 
 class Commands:
-    """Commands as programs; those that a test leaves behind are ended."""
+    """Commands in a folder, as programs or in this process; programs that are left are ended."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, run: Callable[..., Ended]) -> None:
         self._environment = clean_environment(**variables(cluster))
         self.folder = folder
+        #: Runs a command in this process; it is given what it reads as `stdin`.
+        self.run = run
         self._programs: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str, shell: str = "") -> "subprocess.Popen[str]":
@@ -61,8 +63,8 @@ class Commands:
         self._programs.append(program)
         return program
 
-    def run(self, *arguments: str, shell: str = "", piped: str | None = None) -> Ended:
-        return ended(self.start(*arguments, shell=shell), piped)
+    def run_on_a_full_disk(self, *arguments: str) -> Ended:
+        return ended(self.start(*arguments, shell="ulimit -f 8"))
 
     def close(self) -> None:
         for program in self._programs:
@@ -71,8 +73,8 @@ class Commands:
             program.communicate()
 
 
-def ended(program: "subprocess.Popen[str]", piped: str | None = None) -> Ended:
-    out, err = program.communicate(piped, timeout=60)
+def ended(program: "subprocess.Popen[str]") -> Ended:
+    out, err = program.communicate(timeout=60)
     return Ended(program.returncode, out, err)
 
 
@@ -83,8 +85,13 @@ def interrupt(program: "subprocess.Popen[str]") -> None:
 
 
 @pytest.fixture
-def commands(cluster: Cluster, tmp_path: Path) -> Iterator[Commands]:
-    started = Commands(cluster, tmp_path)
+def commands(
+    cluster: Cluster,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Commands]:
+    started = Commands(cluster, tmp_path, here_in(tmp_path, capsys, monkeypatch))
     yield started
     started.close()
 
@@ -156,15 +163,15 @@ def all_ids(rows: int = 200) -> list[str]:
     return [f"id-{number}" for number in range(rows)]
 
 
-def test_a_csv_becomes_parquet_with_its_columns_and_accuracy_as_ever(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_csv_becomes_parquet_with_its_columns_and_parquet_any_form_again(
+    commands: Commands, tmp_path: Path
 ) -> None:
-    source, out = a_csv(tmp_path), tmp_path / "r.parquet"
+    echo = ("classify", a_csv(tmp_path).name, "-m", "echo")
 
-    done = here(capsys, "classify", str(source), "-m", "echo", "--keep", "stars", "--out", str(out))
+    done = commands.run(*echo, "--keep", "stars", "--out", "r.parquet")
 
     assert done.status == 0, done.err
-    table = pq.read_table(out)
+    table = pq.read_table(tmp_path / "r.parquet")
     assert table.column_names == ["custom_id", "stars", "label", "score"]
     assert table.column("custom_id").to_pylist() == all_ids()
     assert table.to_pylist()[7] == {
@@ -175,68 +182,32 @@ def test_a_csv_becomes_parquet_with_its_columns_and_accuracy_as_ever(
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.parquet", "reviews.csv"]
 
+    commands.run(*echo, "--columns", "custom_id,text,stars,label", "--out", "in.parquet")
+    again = ("classify", "in.parquet", "-m", "echo", "--columns", "stars,label")
+    printed = commands.run(*again, "--out", "-", "--out-format", "tsv")
 
-def test_a_parquet_file_is_read_and_results_come_in_any_form_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = a_csv(tmp_path, 10)
-    here(
-        capsys,
-        "classify",
-        str(source),
-        "-m",
-        "echo",
-        "--columns",
-        "custom_id,text,stars,label",
-        "--out",
-        str(tmp_path / "in.parquet"),
-    )
-
-    done = here(
-        capsys,
-        "classify",
-        str(tmp_path / "in.parquet"),
-        "-m",
-        "echo",
-        "--columns",
-        "stars,label",
-        "--out",
-        "-",
-        "--out-format",
-        "tsv",
-    )
-
-    assert done.out.splitlines()[:3] == ["stars\tlabel", "0\ttext 0", "1\ttext 1"]
+    assert printed.out.splitlines()[:3] == ["stars\tlabel", "0\ttext 0", "1\ttext 1"]
 
 
 def test_results_are_fetched_in_the_form_of_the_name(
-    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    commands: Commands, cluster: Cluster, tmp_path: Path
 ) -> None:
     job = cluster.client().classify(["one", "bad"], model="echo")
     job.wait(timeout_s=30)
-    out = tmp_path / "r.csv"
 
-    done = here(capsys, "jobs", "results", job.job_id, "--out", str(out))
-    again = here(capsys, "jobs", "results", job.job_id, "--out", str(out))
+    done = commands.run("jobs", "results", job.job_id, "--out", "r.csv")
+    again = commands.run("jobs", "results", job.job_id, "--out", "r.csv")
+    written = commands.run("generate", "echo", "abc", "--out", "texts.csv", "--samples", "2")
 
     assert done.status == 2
-    assert out.read_text() == "custom_id,label,score\nrow-1,one,1.0\n"
+    assert (tmp_path / "r.csv").read_text() == "custom_id,label,score\nrow-1,one,1.0\n"
     assert "row-2,invalid_input,this text was made bad" in (tmp_path / "r.errors.csv").read_text()
     assert again.err == (
-        f"error[output_exists]: --out is {str(out)!r}, which exists. Name another file, or replace "
-        "it with --force\n"
+        "error[output_exists]: --out is 'r.csv', which exists. Name another file, or replace it "
+        "with --force\n"
     )
-
-
-def test_a_generation_is_written_as_rows(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "texts.csv"
-
-    done = here(capsys, "generate", "echo", "abc", "--out", str(out), "--samples", "2")
-
-    assert done.status == 0, done.err
-    assert out.read_text() == (
+    assert written.status == 0, written.err
+    assert (tmp_path / "texts.csv").read_text() == (
         "custom_id,sample,temperature,text\nrow-1,0,1.0,cba\nrow-1,1,1.0,cba\n"
     )
 
@@ -426,34 +397,11 @@ def test_an_upload_that_nobody_resumed_in_time_begins_anew_and_says_so(
     assert (resumed.status, ids_in(out)) == (0, all_ids())
 
 
-@pytest.mark.slow
-def test_a_full_disk_loses_nothing(commands: Commands, tmp_path: Path) -> None:
-    out = tmp_path / "r.jsonl"
-    arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--out", out.name)
-
-    full = commands.run(*arguments, shell="ulimit -f 8")
-    left = sorted(path.name for path in tmp_path.iterdir())
-    resumed = commands.run(*arguments, "--resume")
-
-    job_id = re.search(r"Job (\S+) keeps its results", full.err)
-    assert job_id is not None, full.err
-    assert full.status == 2
-    assert full.err.splitlines()[-1] == (
-        "error[output_unwritable]: --out is 'r.jsonl', which cannot be written (File too large). "
-        "Name a file in a folder that exists, is yours, and has room. "
-        f"Job {job_id[1]} keeps its results. Go on: the same command with --resume, or elsewhere: "
-        f"seqd jobs results {job_id[1]} --out FILE"
-    )
-    assert left == [".r.jsonl.job", "reviews.csv"]
-    assert resumed.status == 0, resumed.err
-    assert len(out.read_text().splitlines()) == 200
-
-
 def test_a_command_that_is_not_resumed_begins_anew_and_says_what_it_leaves(
     commands: Commands, tmp_path: Path
 ) -> None:
     arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--out", "r.jsonl")
-    full = commands.run(*arguments, shell="ulimit -f 8")
+    full = commands.run_on_a_full_disk(*arguments)
     job_id = re.search(r"Job (\S+) keeps its results", full.err)
     assert job_id is not None, full.err
 
@@ -492,17 +440,28 @@ def test_a_command_that_is_not_resumed_says_nothing_of_a_resume_that_would_begin
     [(200, "error[invalid_input]: the input, the"), (5_000, "error[invalid_input]: {} is not the")],
     ids=["of one request", "of several"],
 )
-def test_another_input_cannot_be_resumed_with_until_that_of_before_is_back(
+def test_a_full_disk_loses_nothing_and_another_input_is_refused_until_that_of_before_is_back(
     commands: Commands, cluster: Cluster, tmp_path: Path, rows: int, said: str
 ) -> None:
     source = a_csv(tmp_path, rows)
     arguments = ("classify", source.name, "-m", "echo", "--out", "r.jsonl")
-    full = commands.run(*arguments, shell="ulimit -f 8")
+
+    full = commands.run_on_a_full_disk(*arguments)
+    left = sorted(path.name for path in tmp_path.iterdir())
+
     job_id = re.search(r"Job (\S+) keeps its results", full.err)
     assert job_id is not None, full.err
+    assert full.status == 2
+    assert full.err.splitlines()[-1] == (
+        "error[output_unwritable]: --out is 'r.jsonl', which cannot be written (File too large). "
+        "Name a file in a folder that exists, is yours, and has room. "
+        f"Job {job_id[1]} keeps its results. Go on: the same command with --resume, or elsewhere: "
+        f"seqd jobs results {job_id[1]} --out FILE"
+    )
+    assert left == [".r.jsonl.job", "reviews.csv"]
+
     whole = source.read_text()
     source.write_text(whole.replace("text 0,", "TEXT 0,"))
-
     another = commands.run(*arguments, "--resume")
     source.write_text(whole)
     resumed = commands.run(*arguments, "--resume")
@@ -511,6 +470,7 @@ def test_another_input_cannot_be_resumed_with_until_that_of_before_is_back(
     assert said.format(source) in another.err
     assert f"seqd jobs results {job_id[1]}" in another.err or rows == 200
     assert resumed.status == 0, resumed.err
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == rows
     assert cluster.client().job(job_id[1]).record().state is JobState.COMPLETED
 
 
@@ -521,10 +481,10 @@ def test_a_cancelled_job_of_a_pipe_is_resumed_with_what_it_was_of_alone(
     arguments = ("classify", "-", "-m", "echo", "--set", SLOW, "--out", "r.csv")
     job = cancelled_with_all_input(commands, cluster, *arguments, piped=piped_texts())
 
-    another = commands.run(*arguments, "--resume", piped=piped_texts(1))
-    shorter = commands.run(*arguments, "--resume", piped="text 0\n")
+    another = commands.run(*arguments, "--resume", stdin=piped_texts(1))
+    shorter = commands.run(*arguments, "--resume", stdin="text 0\n")
     left = sorted(path.name for path in tmp_path.iterdir())
-    resumed = commands.run(*arguments, "--resume", piped=piped_texts())
+    resumed = commands.run(*arguments, "--resume", stdin=piped_texts())
 
     assert (another.status, another.err) == (2, refusal_of_another(job))
     assert (shorter.status, shorter.err) == (2, refusal_of_another(job))
@@ -575,7 +535,7 @@ def test_ctrl_c_before_all_input_was_sent_says_that_resume_begins_anew(
 
     interrupt(program)  # while the pipe is open
     stopped = ended(program)
-    resumed = commands.run(*arguments, "--resume", piped="one\ntwo\n")
+    resumed = commands.run(*arguments, "--resume", stdin="one\ntwo\n")
 
     assert stopped.status == 130
     assert f"Cancelled job {job.job_id} with " in stopped.out
@@ -594,42 +554,35 @@ def test_ctrl_c_before_all_input_was_sent_says_that_resume_begins_anew(
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ("--resume",),
-            "error[invalid_request]: --resume needs a file, --out results.jsonl, beside which",
-        ),
-        (("--out", "r"), "error[invalid_request]: --out is 'r', whose form is unknown;"),
-        (
-            ("--keep", "strs", "--out", "r.csv"),
-            "error[invalid_request]: --keep names 'strs', and the input has no such column; it "
-            "has: id, text, stars",
-        ),
-        (
-            ("--out", "nowhere/r.csv"),
-            "error[output_unwritable]: --out is 'nowhere/r.csv', which cannot be written (No such "
-            "file or directory).",
-        ),
-    ],
-)
-def test_mistakes_are_told_before_there_is_a_job(
-    cluster: Cluster,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    message: str,
+#: Options with a mistake, and what is said of it.
+MISTAKES = [
+    (("--resume",), "invalid_request]: --resume needs a file, --out results.jsonl, beside which"),
+    (("--out", "r"), "invalid_request]: --out is 'r', whose form is unknown;"),
+    (
+        ("--keep", "strs", "--out", "r.csv"),
+        "invalid_request]: --keep names 'strs', and the input has no such column; it has: id, "
+        "text, stars",
+    ),
+    (
+        ("--out", "nowhere/r.csv"),
+        "output_unwritable]: --out is 'nowhere/r.csv', which cannot be written (No such file or "
+        "directory).",
+    ),
+    (("-m", "nobody", "--out", "r.csv"), "unknown_model]"),
+]
+
+
+def test_mistakes_are_told_before_there_is_a_job_and_leave_no_note(
+    commands: Commands, cluster: Cluster, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     a_csv(tmp_path)
     before = [one.job_id for one in cluster.client().jobs(50)]
 
-    done = here(capsys, "classify", "reviews.csv", "-m", "echo", *arguments)
+    for arguments, message in MISTAKES:
+        done = commands.run("classify", "reviews.csv", "-m", "echo", *arguments)
 
-    assert done.status == 2
-    assert done.err.startswith(message)
+        assert done.status == 2, arguments
+        assert done.err.startswith(f"error[{message}")
     assert [one.job_id for one in cluster.client().jobs(50)] == before
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
 
@@ -661,14 +614,3 @@ def test_a_folder_of_input_may_hold_the_output_but_no_label_of_it_may(
     assert without_labels.err.endswith(
         f"{tmp_path}/other holds no LABEL/*.txt, such as pos/0_9.txt; that is what is due here\n"
     )
-
-
-def test_a_request_that_is_refused_leaves_no_note(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    done = here(
-        capsys, "classify", str(a_csv(tmp_path)), "-m", "nobody", "--out", str(tmp_path / "r.csv")
-    )
-
-    assert done.err.startswith("error[unknown_model]")
-    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
