@@ -350,19 +350,24 @@ def test_an_upload_that_waits_for_the_workers_does_not_hold_an_interrupted_comma
     job.cancel()
 
 
-@pytest.mark.parametrize("to", [(), ("--out", "-")], ids=["as they are", "--out -"])
-def test_a_reader_that_has_had_enough_is_taken_as_ctrl_c(
-    commands: Commands, cluster: Cluster, tmp_path: Path, to: tuple[str, ...]
-) -> None:
-    source = a_csv(tmp_path, 2_000).name
-    program = commands.start("classify", source, "-m", "echo", "--set", "delay_ms=5", *to)
+def left_by_its_reader(commands: Commands, *options: str) -> tuple[int, str]:
+    """Return the status of a command whose output nobody reads any more, and what it said."""
+    source = a_csv(commands.folder, 2_000).name
+    program = commands.start("classify", source, "-m", "echo", "--set", "delay_ms=5", *options)
     assert program.stdout is not None
     assert program.stderr is not None
-
     program.stdout.readline()
     program.stdout.close()
+    program.stdout = None
     said = program.stderr.read()
-    status = program.wait(timeout=60)
+    return program.wait(timeout=60), said
+
+
+@pytest.mark.parametrize("to", [(), ("--out", "-")], ids=["as they are", "--out -"])
+def test_a_reader_that_has_had_enough_is_taken_as_ctrl_c(
+    commands: Commands, cluster: Cluster, to: tuple[str, ...]
+) -> None:
+    status, said = left_by_its_reader(commands, *to)
 
     job = cluster.client().jobs(1)[0]
     assert (status, job.state) == (141, JobState.CANCELLED)
@@ -371,7 +376,18 @@ def test_a_reader_that_has_had_enough_is_taken_as_ctrl_c(
         f"Cancelled job {job.job_id} with N of M items done.",
         f"What was done: seqd jobs results {job.job_id}",
     ]
-    program.stdout = None
+
+
+def test_a_reader_that_has_had_enough_leaves_the_job_running_where_that_was_asked_for(
+    commands: Commands, cluster: Cluster
+) -> None:
+    status, said = left_by_its_reader(commands, "--detach-on-interrupt")
+
+    job = cluster.client().jobs(1)[0]
+    cluster.client().job(job.job_id).cancel()
+    assert (status, job.state) == (141, JobState.RUNNING)
+    assert "Nobody reads the output any more." in said.splitlines()
+    assert said.splitlines()[-1].startswith(f"Watch it: seqd jobs watch {job.job_id}.")
 
 
 def test_an_upload_that_nobody_resumed_in_time_begins_anew_and_says_so(
