@@ -1,6 +1,6 @@
 """Which test enters which block: measured once on a marked copy, a test file at a time.
 
-Kept in `map.jsonl`; a test file is measured again when it, or any source, has changed.
+Kept in `map.jsonl`; a test file is measured again when it, or a source that it enters, has changed.
 """
 
 import hashlib
@@ -51,13 +51,20 @@ class Measured:
     """What the tests of one file enter."""
 
     path: str
-    digest: str
+    digest: str = ""
     #: Seconds of each test that passed on the source as it is.
     tests: dict[str, float] = field(default_factory=dict)
     #: Tests whose sources run in other processes than pytest's, such as workers and commands.
     apart: list[str] = field(default_factory=list)
     #: Block -> tests, by their numbers in `tests`: with names the file is some ten times larger.
     entered: dict[str, list[int]] = field(default_factory=dict)
+
+    def digest_of(self, digests: dict[str, str]) -> str:
+        """Return a digest of the file and of the sources that it enters, by that of each."""
+        paths = [self.path, *sorted({block.rpartition(":")[0] for block in self.entered})]
+        return hashlib.sha256(
+            " ".join(digests.get(path, "") for path in paths).encode()
+        ).hexdigest()
 
 
 class Coverage:
@@ -71,9 +78,11 @@ class Coverage:
     def measure(self, at_once: int = 1) -> Iterator[Measured]:
         """Measure what is not known yet; yields each test file when it is done."""
         digests = self._digests()
+        tests = self._project.test_files()
         self.files = {path: row for path, row in self.files.items() if path in digests}
-        stale = {path: digest for path, digest in digests.items()
-                 if path not in self.files or self.files[path].digest != digest}  # fmt: skip
+        stale = [path for path in tests
+                 if path not in self.files
+                 or self.files[path].digest != self.files[path].digest_of(digests)]  # fmt: skip
         if not stale:
             return
         with TemporaryDirectory(prefix="seqd-mutation-") as folder:
@@ -81,10 +90,11 @@ class Coverage:
             names = _mark(copy)
             hits = Path(__file__).with_name("mutation_hits.py")
             shutil.copy(hits, copy.root / self._project.import_folder)
-            paths = list(stale)
-            together = [{path: stale[path] for path in paths[first : first + _TOGETHER]}
-                        for first in range(0, len(paths), _TOGETHER)]  # fmt: skip
+            together = [stale[first : first + _TOGETHER]
+                        for first in range(0, len(stale), _TOGETHER)]  # fmt: skip
             for rows in side_by_side(lambda some: _measured(copy, some, names), together, at_once):
+                for row in rows:
+                    row.digest = row.digest_of(digests)
                 with self._file.open("a", encoding="utf-8") as file:
                     file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
                 self.files |= {row.path: row for row in rows}
@@ -121,16 +131,13 @@ class Coverage:
         return found
 
     def _digests(self) -> dict[str, str]:
-        """Each test file, and a digest of it and of all sources."""
-        sources = hashlib.sha256()
+        """Return a digest of each test file and source."""
+        paths = self._project.test_files()
         for area in self._project.areas:
-            for path in self._project.sources(area):
-                sources.update((self._project.root / path).read_bytes())
+            paths += self._project.sources(area)
         return {
-            path: hashlib.sha256(
-                sources.digest() + (self._project.root / path).read_bytes()
-            ).hexdigest()
-            for path in self._project.test_files()
+            path: hashlib.sha256((self._project.root / path).read_bytes()).hexdigest()
+            for path in paths
         }
 
 
@@ -162,14 +169,14 @@ def _mark(copy: Project) -> dict[int, str]:
     return names
 
 
-def _measured(copy: Project, digests: dict[str, str], names: dict[int, str]) -> list[Measured]:
+def _measured(copy: Project, paths: list[str], names: dict[int, str]) -> list[Measured]:
     """Run some test files of a marked copy; return what each of them enters."""
     with TemporaryDirectory(prefix="seqd-mutation-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         run_tests(
             copy.root,
-            ["-p", "mutation.recorder", "-m", QUICK, "--hypothesis-profile", "quick", *digests],
-            _FILE_LIMIT_S * len(digests),
+            ["-p", "mutation.recorder", "-m", QUICK, "--hypothesis-profile", "quick", *paths],
+            _FILE_LIMIT_S * len(paths),
             basetemp=str(scratch / "tests"),
             MUTATION_HITS=str(scratch / "hits"),
             MUTATION_TESTS=str(scratch / "ran"),
@@ -177,7 +184,7 @@ def _measured(copy: Project, digests: dict[str, str], names: dict[int, str]) -> 
         )
         ran = [json.loads(line) for line in _lines(scratch / "ran")]
         hits = list(_hits(scratch))
-    found = {path: Measured(path, digest) for path, digest in digests.items()}
+    found = {path: Measured(path) for path in paths}
     for row in ran:
         if row["passed"]:
             found[_file_of(row["test"])].tests[row["test"]] = row["ended_s"] - row["began_s"]

@@ -28,7 +28,7 @@ _PATIENCE, _START_S = 5.0, 180.0
 #: A test that takes longer has found something.
 _TEST_S = 40
 
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+(?: \[.*?\])?)", re.M)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?|\S+)(?: - .*)?$", re.M)
 _PASSED = re.compile(r"^\d+ passed", re.M)
 _CHANCE = re.compile(r"ResourceWarning|Unraisable|Timeout")
 _UNREADABLE = re.compile(r"Error compiling script|SyntaxError|user_script:\d+: '[^']+' expected")

@@ -42,17 +42,19 @@ return n
 #: Nobody asks for 17 and 18 years, nor for what is counted beyond two.
 TESTS = """
 from pathlib import Path
+import pytest
 from toy import is_adult
 
 def test_age():
     assert is_adult(30) and not is_adult(3)
 
-def test_count(redis):
-    assert redis.eval(Path("code/toy.lua").read_text(), 1, "toy", "a") == 1
+@pytest.mark.parametrize("argument", ["a word"])
+def test_count(redis, argument):
+    assert redis.eval(Path("code/toy.lua").read_text(), 1, "toy", argument) == 1
 """
 
 #: Of its tests: of the module, and of the script.
-NAMES = ("test_age", "test_count")
+NAMES = ("test_age", "test_count[a word]")
 
 #: A server without the tests' fixtures, whose imports take longer than all else here.
 CONFTEST = f"""
@@ -155,13 +157,15 @@ def test_the_tests_of_a_place_are_found_by_what_they_enter_and_no_place_is_broke
     verdicts = list(Run(copies, coverage, tmp_path / "verdicts.jsonl").over(places))
 
     assert sorted((verdict.outcome, verdict.by, verdict.related) for verdict in verdicts) == [
-        (Outcome.CAUGHT, "test_toy.py::test_count", 1),
+        (Outcome.CAUGHT, "test_toy.py::test_count[a word]", 1),
         (Outcome.SURVIVED, "", 1),
         (Outcome.UNREACHED, "", 0),
     ]
     for path in ("code/toy.py", "code/toy.lua"):
         for copy in copies:
             assert (copy.root / path).read_bytes() == (project.root / path).read_bytes()
+    assert list(Coverage(project, tmp_path).measure()) == []
+    (project.root / "code" / "other.py").write_text("")
     assert list(Coverage(project, tmp_path).measure()) == []
     assert list(Run(copies, coverage, tmp_path / "verdicts.jsonl").over(places)) == []
     again = Run(copies, coverage, tmp_path / "verdicts.jsonl", again=True).over(places)
