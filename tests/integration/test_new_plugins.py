@@ -66,6 +66,25 @@ def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("mypy"))
 
 
+#: An author's test, with all that it may set.
+AUTHORS_TEST = '''"""An author's test."""
+
+from pathlib import Path
+
+import seqd_hello
+
+from seqd.testing import PluginChecks, PluginExamples
+
+
+class TestHello(PluginChecks):
+    plugin = seqd_hello
+    examples = PluginExamples(texts=("Good morning", "Rain"))
+    expected_failures = {"E1": "it greets"}
+    version_folder = Path("version")
+    limit_s = 60
+'''
+
+
 @pytest.mark.parametrize(("task", "style"), VARIATIONS)
 def test_each_variation_is_well_typed_well_formed_and_passes_its_tests(
     task: str, style: str, tmp_path: Path, mypy_cache: str
@@ -84,7 +103,8 @@ def test_each_variation_is_well_typed_well_formed_and_passes_its_tests(
     ruff = ("--isolated", "--no-cache")
     python(folder, "ruff", "check", *ruff, "--select", RUFF_RULES, "--ignore", "S101,E501", ".")
     python(folder, "ruff", "format", *ruff, "--check", ".")
-    python(folder, "mypy", "seqd_hello", *tests, MYPY_CACHE_DIR=mypy_cache)
+    (folder / "authors_test.py").write_text(AUTHORS_TEST)
+    python(folder, "mypy", "seqd_hello", *tests, "authors_test.py", MYPY_CACHE_DIR=mypy_cache)
     python(folder, "pytest", "-q", "-p", "no:cacheprovider", *tests)
 
 

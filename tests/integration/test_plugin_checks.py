@@ -6,17 +6,16 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from checkout import python_path
-from cli_builders import Ended, clean_environment
+from cli_builders import clean_environment, here
 from seqd.local.endpoint import is_alive
 from seqd.testing.checks import CheckResult, CheckState, PluginExamples, check_plugin
-from seqd.testing.checks.catalog import Part
+from seqd.testing.checks.catalog import Part, known_ids
 from seqd.testing.checks.running import Run
 from seqd.testing.checks.sources import sources_in
 from worker_fixtures import wait_until
@@ -47,14 +46,12 @@ FOUND = {
     "prints": ("E1", r"it prints 'classifying 5 texts\n'", "classify"),
     "saves_transposed": ("V1", "What saves_transposed has saved is not what it has", "load"),
     "reseeds": ("E2", "it draws from, or seeds, the shared state of random", "classify"),
-    "hangs_in_c": ("P1", "it hung for more than 3 s", "classify"),
     "forks": ("E4", "it leaves the process ", "classify"),
     "forks_and_returns": ("E4", "it forks this process, and the copy comes back", "classify"),
-    "exits_at_run": ("P1", "the process ended itself with exit status 3", ""),
 }
 
 #: Those that are found in about a second and a half, and of which each is another way to be found.
-QUICK = ("wrong_order", "exits_at_run", "saves_transposed")
+QUICK = ("wrong_order", "saves_transposed")
 
 SOUND = '''"""A plugin that greets, as its author would write it."""
 
@@ -114,34 +111,19 @@ def checked(name: str, check: str, limit_s: float = 20) -> CheckResult:
     return {result.id: result for result in results}[check]
 
 
-def seqd(environment: Mapping[str, str], *arguments: str, folder: Path | None = None) -> Ended:
-    program = subprocess.run(
-        [sys.executable, "-m", "seqd", *arguments],
-        env=dict(environment),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    return Ended(program.returncode, program.stdout, program.stderr)
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FOUND]
 )
 def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str):
     check, seen, function = FOUND[name]
 
-    result = checked(name, check, limit_s=3 if name == "hangs_in_c" else 20)
+    result = checked(name, check)
 
     assert result.state is CheckState.FAILED
     assert result.seen.startswith(seen)
     assert result.cure.endswith(".")
-    if function:
-        assert Path(result.place.file).name == f"{name}.py"
-        assert result.place.function.endswith(function)
+    assert Path(result.place.file).name == f"{name}.py"
+    assert result.place.function.endswith(function)
 
 
 @pytest.mark.slow
@@ -156,55 +138,47 @@ def test_a_version_that_was_saved_as_another_is_one_finding(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_what_hangs_has_its_stack_in_the_result():
-    result = checked("hangs_in_c", "P1", limit_s=2)
+def test_what_hangs_is_found_with_its_stack():
+    result = checked("hangs_in_c", "P1", limit_s=3)
 
+    assert (result.state, result.seen) == (CheckState.FAILED, "it hung for more than 3 s")
+    assert result.cure.endswith(".")
+    assert Path(result.place.file).name == "hangs_in_c.py"
+    assert result.place.function.endswith("classify")
     innermost, outermost = result.stack
     assert innermost.endswith(", in match")
     assert "hangs_in_c.py:" in outermost
     assert outermost.endswith(", in classify")
 
 
-@pytest.mark.slow
 def test_a_plugin_whose_first_call_fails_is_checked_no_further():
     (source,) = sources_in(ZOO / "exits_at_run.py")
 
     report = check_plugin(source)
 
-    assert [result.id for result in report.failed] == ["P1"]
+    (result,) = report.failed
+    assert (result.id, result.seen) == ("P1", "the process ended itself with exit status 3")
+    assert result.cure.endswith(".")
     served = [result for result in report.results if result.part == Part.BUILT_IN]
     assert {result.why for result in served if result.id != "P1"} == {"P1 failed"}
 
 
 @pytest.mark.slow
-def test_a_plugin_that_python_compiles_for_the_first_time_opens_nothing(
+def test_a_function_that_python_compiles_for_the_first_time_with_a_short_reason_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    """To compile it opens nothing, and a short reason of a bad item is enough."""
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     (tmp_path / "seqd_fresh.py").write_text(
-        "from seqd.plugin import Label, classifier\n"
-        "@classifier('fresh', summary='Fresh.')\n"
-        "def fresh(text: str) -> Label:\n"
-        "    return Label('x')\n"
-    )
-
-    report = check_plugin(sources_in(tmp_path / "seqd_fresh.py")[0])
-
-    assert report.failed == []
-
-
-@pytest.mark.slow
-def test_a_short_reason_of_a_bad_item_is_enough(tmp_path: Path):
-    (tmp_path / "seqd_brief.py").write_text(
         "from seqd.plugin import BadItem, classifier\n"
-        "@classifier('brief', summary='Brief.')\n"
-        "def brief(text: str) -> str:\n"
+        "@classifier('fresh', summary='Fresh.')\n"
+        "def fresh(text: str) -> str:\n"
         "    if not text.strip():\n"
         "        raise BadItem('It is blank.')\n"
         "    return 'x'\n"
     )
 
-    report = check_plugin(sources_in(tmp_path / "seqd_brief.py")[0])
+    report = check_plugin(sources_in(tmp_path / "seqd_fresh.py")[0])
 
     assert report.failed == []
 
@@ -220,7 +194,7 @@ def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     assert (Path(result.place.file).name, result.place.line) == ("hello.py", 2)
 
 
-@pytest.mark.parametrize("line", ["time.sleep(1.5)", "while time.process_time() < 3: pass"])
+@pytest.mark.parametrize("line", ["time.sleep(1.5)", "while time.process_time() < 2: pass"])
 def test_an_import_that_waits_or_works_for_long_has_its_line(tmp_path: Path, line: str):
     (tmp_path / "hello.py").write_text(f"import time\n{line}\n{SOUND}")
 
@@ -333,7 +307,10 @@ def test_a_cure_is_one_that_a_decorated_function_can_follow(
 
 @pytest.mark.slow
 def test_a_decorated_function_that_forks_for_each_text_is_one_finding(tmp_path: Path):
-    """A copy that is called again ends, so that they are few where they go on."""
+    """A copy that is called again ends, so that they are few where they go on.
+
+    M2 and S2 have it fork thousands of times, within a time, and are left out.
+    """
     again = tmp_path / "again"
     line = f"""global IN_COPY
     if IN_COPY:
@@ -342,9 +319,10 @@ def test_a_decorated_function_that_forks_for_each_text_is_one_finding(tmp_path: 
     IN_COPY, score = os.fork() == 0, 1.0"""
     (tmp_path / "decorated.py").write_text(DECORATED.format(line=line))
 
-    report = check_plugin(sources_in(tmp_path / "decorated.py")[0])
+    with Run(sources_in(tmp_path / "decorated.py")[0], PluginExamples(), None, 20) as run:
+        results = run.part("decorated", Part.BUILT_IN, known_ids() - {"M2", "S2"})
 
-    assert [result.id for result in report.failed] == ["E4"]
+    assert [one.id for one in results if one.state is CheckState.FAILED] == ["E4"]
     assert not again.exists()
 
 
@@ -404,10 +382,13 @@ def test_what_a_model_declares_for_its_checks_is_read_or_refused(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_sound_plugin_without_training_passes_all_checks_that_apply(tmp_path: Path):
+def test_a_sound_plugin_without_training_passes_all_checks_that_apply(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "seqd_hello.py").write_text(SOUND)
 
-    ended = seqd(clean_environment(), "plugins", "check", str(tmp_path / "seqd_hello.py"))
+    ended = here(capsys, "plugins", "check", str(tmp_path / "seqd_hello.py"))
 
     assert ended.status == 0, ended.out + ended.err
     assert ended.out == (
@@ -476,10 +457,12 @@ def test_a_model_that_needs_files_is_checked_with_those_that_are_given(tmp_path:
     assert given.failed == []
 
 
-def test_a_plugin_that_cannot_be_loaded_fails_with_its_line_and_status_1():
+def test_a_plugin_that_cannot_be_loaded_fails_with_its_line_and_status_1(
+    capsys: pytest.CaptureFixture[str],
+):
     path = ZOO / "raises_on_import.py"
 
-    ended = seqd(clean_environment(), "plugins", "check", str(path), "--json")
+    ended = here(capsys, "plugins", "check", str(path), "--json")
 
     assert ended.status == 1, ended.err
     (report,) = json.loads(ended.out)["reports"]
@@ -492,12 +475,14 @@ def test_a_plugin_that_cannot_be_loaded_fails_with_its_line_and_status_1():
     assert report["summary"] == "1 check ran: 0 passed, 1 failed"
 
 
-@pytest.mark.slow
-def test_what_names_no_plugin_is_a_mistake_of_the_caller(tmp_path: Path):
-    environment = clean_environment()
+def test_what_names_no_plugin_is_a_mistake_of_the_caller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
 
-    unknown = seqd(environment, "plugins", "check", "markow")
-    here = seqd(environment, "plugins", "check", folder=tmp_path)
+    unknown = here(capsys, "plugins", "check", "markow")
+    folder = here(capsys, "plugins", "check")
 
     assert (unknown.status, unknown.out) == (2, "")
     assert unknown.err.startswith(
@@ -505,7 +490,7 @@ def test_what_names_no_plugin_is_a_mistake_of_the_caller(tmp_path: Path):
         "that name. Plugins here: "
     )
     assert unknown.err.endswith("Did you mean 'markov'?\n")
-    assert (here.status, here.err) == (
+    assert (folder.status, folder.err) == (
         2,
         f"error[unknown_plugin]: {tmp_path} has no pyproject.toml. `seqd plugins new NAME` writes "
         "a plugin with one; a plugin in one file is given by that file.\n",
@@ -523,43 +508,6 @@ class TestHello(PluginChecks):
     plugin = seqd_hello
     expected_failures = {"E1": "it greets"}
 '''
-
-
-TYPED_TEST = '''"""An author's test, with all that it may set."""
-
-from pathlib import Path
-
-import seqd_hello
-
-from seqd.testing import PluginChecks, PluginExamples
-
-
-class TestHello(PluginChecks):
-    plugin = seqd_hello
-    examples = PluginExamples(texts=("Good morning", "Rain"))
-    expected_failures = {"E1": "it greets"}
-    version_folder = Path("version")
-    limit_s = 60
-'''
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)  # mypy reads all of seqd's types anew
-def test_an_authors_test_is_well_typed(tmp_path: Path):
-    (tmp_path / "seqd_hello.py").write_text('"""A plugin."""\n')
-    (tmp_path / "test_hello.py").write_text(TYPED_TEST)
-
-    mypy = subprocess.run(
-        [sys.executable, "-P", "-m", "mypy", "--strict", "--config-file=", "test_hello.py"],
-        cwd=tmp_path,
-        env=clean_environment(MYPYPATH=python_path(tmp_path)),
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-
-    assert mypy.stdout == "Success: no issues found in 1 source file\n"
 
 
 @pytest.mark.slow
