@@ -91,6 +91,21 @@ def test_the_last_worker_is_drained_only_with_yes_and_a_drain_of_all_is_for_thos
 
 
 @pytest.mark.slow
+def test_a_drained_worker_of_seqd_up_leaves_its_slot_as_drained_and_not_nobody(empty_cluster, seqd):
+    worker = empty_cluster.start_ready("w1", supervised=True, heartbeat_s=10.0, lease_s=60.0)
+
+    assert seqd("workers", "drain", "--all", "--yes", "--wait").out == (
+        "drain --all: w1\nDrained.\n"
+    )
+    (left,) = listed(seqd("workers", "list", "--json")).values()
+    job = empty_cluster.client().classify(["a"], model="echo")
+
+    wait_until(lambda: job.record().waiting is not None, "it says why it waits")
+    assert "are cordoned or drained by an operator: all@cpu:0@" in job.record().waiting.message
+    assert left["state"] == "drained"
+    assert worker.wait_for_end() == 0
+
+
 def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_uncordoned(
     empty_cluster, seqd
 ):

@@ -88,11 +88,10 @@ class FleetRules:
         self._published_s = float("-inf")
 
     def note_started(self, slot_name: str) -> None:
-        """Publish that no more: a worker is started there."""
-        if slot_name in self._drained:
-            slot, _ = self._drained.pop(slot_name)
-            name = self._place(slot, "").slot_at_host
-            self._try(partial(self._ledger.fleet.forget_worker, name))
+        """Publish that no more: a worker is started there. The one before may have published it."""
+        self._drained.pop(slot_name, None)
+        name = Place("", slot_name, self._host).slot_at_host
+        self._try(partial(self._ledger.fleet.forget_worker, name))
 
     def close(self) -> None:
         """Publish nothing more: this `seqd up` ends."""

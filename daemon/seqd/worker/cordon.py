@@ -233,6 +233,15 @@ class DrainedWait:
             )
         return False
 
+    def leave(self, rule: CordonRule, place: Place) -> None:
+        """Publish the slot as drained, for a worker that ends by a rule: until `seqd up` does.
+
+        In between nobody would be up, and who waits be told that.
+        """
+        status = self._status(rule, self._ledger.fleet.now_ms())
+        name = place.slot_at_host
+        self._ledger.fleet.publish_worker(status.model_copy(update={"worker": name}))
+
     def _look(self, known: CordonRule) -> CordonRule | None:
         found = [known] if known else []
 

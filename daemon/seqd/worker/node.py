@@ -208,10 +208,12 @@ class Node:
             return True
         self._release_former()
         self._drain.lower()
-        wait = DrainedWait(
+        return self._drained_wait().wait(rule)
+
+    def _drained_wait(self) -> DrainedWait:
+        return DrainedWait(
             self._ledger, self._settings, self._identity, self._registry, self._heartbeat
         )
-        return wait.wait(rule)
 
     def introduce(self) -> None:
         """Log who this worker is, what it serves, and from where."""
@@ -337,6 +339,10 @@ class Node:
 
     def _leave_fleet(self) -> None:
         self._ledger.work.release_worker(self._identity.name, crashed=False)
+        is_followed = self._settings.supervised and self._drain_reason
+        rule = DrainedWait.rule(self._ledger, self._identity) if is_followed else None
+        if rule is not None:
+            self._drained_wait().leave(rule, self._identity.place)
         self._ledger.fleet.forget_worker(self._identity.name)
 
     def _on_child_ended(self, pid: int, exit_code: int | None, **_: object) -> None:
