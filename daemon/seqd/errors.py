@@ -566,7 +566,7 @@ def schema_fault(error: Exception) -> str:
     pattern = re.match(r"regex parse error:\n\s+(.+)\n[\s^]+\nerror: (.+)", last)
     said = " ".join(last.split())
     if pattern is not None:
-        said = f"its pattern {pattern[1]!r} is no regular expression: {pattern[2]}"
+        said = f"its pattern {pattern[1]!r} cannot be used: {pattern[2]}"
     return f"parameter {field[1]!r}: {said}" if field else said
 
 

@@ -328,7 +328,7 @@ FAULTS = [
         wrong_throughout,
         ": parameter 'epochs' has no description. Put a line into the docstring: `epochs: What it "
         "does.` The default of parameter 'epochs' is 0: Input should be greater than or equal to "
-        "1. Parameter 'code': its pattern '[a-' is no regular expression: unclosed character "
+        "1. Parameter 'code': its pattern '[a-' cannot be used: unclosed character "
         "class. Parameter 'word' has no description. Put a line into the docstring: `word: What it "
         "does.` The default of parameter 'rate' is 2.0: Input should be less than or equal to 1.",
     ),

@@ -82,7 +82,7 @@ REASONS = {
     "sentence what it does. The default of parameter 'epochs' is 0: Input should be greater than "
     "or equal to 1. The default of parameter 'rate' is 2.0: Input should be less than or equal to "
     "1.",
-    "bad_pattern": "parameter 'code': its pattern '[a-' is no regular expression: unclosed "
+    "bad_pattern": "parameter 'code': its pattern '[a-' cannot be used: unclosed "
     "character class (bad_pattern.py, line 10, in <module>).",
     "unknown_factor": "model 'unknown_factor', task generate: its bound names 'lenght', which is "
     "no parameter. Parameters: boldness, length.",
