@@ -65,9 +65,10 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: C
         assert re.search(where, failure.error.message)
         assert job.record().counts.errored == 1
         warnings = [event for event in job.events() if isinstance(event, Log)]
-        assert len(warnings) == times
         assert all(re.search(where, one.message) for one in warnings)
-        assert {(one.cause, one.worker) for one in warnings} == {(cause, worker.name)}
+        # One that stands still in C code is told of before it is ended, too.
+        assert {(one.cause, one.worker) for one in warnings if one.cause} == {(cause, worker.name)}
+        assert sum(one.cause is not None for one in warnings) == times
         stack = rf"stack of pid=\d+ thread=MainThread: .*seqd_light\.py:\d+ {function} < "
         assert len(re.findall(stack, worker.whole_log())) == times
         assert who_ended_it in worker.whole_log()
