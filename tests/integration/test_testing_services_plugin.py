@@ -172,20 +172,6 @@ def test_coroutine_tests_have_a_client_of_their_own_loop(
 
 
 @pytest.mark.slow
-def test_the_asynchronous_client_is_refused_to_a_test_that_is_no_coroutine(suite: Path):
-    (suite / "conftest.py").write_text(NAMES_THE_PLUGIN)
-    (suite / "test_sync.py").write_text("def test_it(seqd_async_client): ...\n")
-
-    printed = run_pytest(suite)
-
-    assert (
-        "seqd_async_client is for tests that are coroutines; elsewhere use `async with "
-        "seqd_services.async_client() as client`."
-    ) in printed
-    assert "1 error in " in printed
-
-
-@pytest.mark.slow
 def test_unittest_suites_run_without_pytest(suite: Path):
     (suite / "test_unit.py").write_text(BY_UNITTEST)
 
@@ -217,17 +203,38 @@ def test_processes_of_xdist_have_a_server_each_and_leave_none(suite: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_run_may_name_its_server(suite: Path, redis_server):
-    (suite / "conftest.py").write_text(NAMES_THE_PLUGIN + MODELS)
+def test_a_run_may_name_its_server_and_is_told_what_a_test_does_wrong(suite: Path, redis_server):
+    (suite / "conftest.py").write_text(
+        NAMES_THE_PLUGIN
+        + MODELS
+        + "import seqd.testing.in_process.worker as worker\n"
+        + "worker.CLOSE_S = 0.2\n"
+    )
     (suite / "test_it.py").write_text(
-        "def test_it(seqd_server, seqd_client):\n"
+        "import threading\n"
+        "def test_the_server_is_the_named_one(seqd_server, seqd_client):\n"
         f"    assert seqd_server.url == {redis_server.url!r}\n"
         "    assert seqd_client.classify(['a']).wait().counts.succeeded == 1\n"
+        "def test_it_is_no_coroutine(seqd_async_client): ...\n"
+        "def test_a_function_hangs(seqd_services, seqd_client):\n"
+        "    reached = threading.Event()\n"
+        "    hangs = lambda text: reached.set() or threading.Event().wait()\n"
+        "    seqd_services.serve({'imdb_lstm': hangs})\n"
+        "    seqd_client.classify(['a'])\n"
+        "    assert reached.wait(10)\n"
     )
 
     printed = run_pytest(suite, "--seqd-redis-url", redis_server.url)
 
-    assert "1 passed in " in printed, printed
+    assert (
+        "seqd_async_client is for tests that are coroutines; elsewhere use `async with "
+        "seqd_services.async_client() as client`."
+    ) in printed
+    assert (
+        "RuntimeError: The worker of this test has not ended within 0.2 s: the function of a "
+        "model does not return. Have it wait by `slow` or `hold`, which end with the test."
+    ) in printed
+    assert "2 passed, 2 errors in " in printed, printed
 
 
 @pytest.mark.slow
@@ -249,32 +256,6 @@ def test_a_machine_without_a_server_is_told_how_to_get_one(suite: Path):
     ) in printed
     assert "1 error in " in printed
     assert "Traceback" not in printed
-
-
-@pytest.mark.slow
-def test_a_function_that_does_not_return_is_named_at_the_end_of_its_test(suite: Path):
-    (suite / "conftest.py").write_text(
-        NAMES_THE_PLUGIN
-        + "import seqd.testing.in_process.worker as worker\n"
-        + "worker.CLOSE_S = 0.2\n"
-    )
-    (suite / "test_it.py").write_text(
-        "import threading\n"
-        "def test_it(seqd_services, seqd_client):\n"
-        "    reached = threading.Event()\n"
-        "    hangs = lambda text: reached.set() or threading.Event().wait()\n"
-        "    seqd_services.serve({'imdb_lstm': hangs})\n"
-        "    seqd_client.classify(['a'])\n"
-        "    assert reached.wait(10)\n"
-    )
-
-    printed = run_pytest(suite)
-
-    assert (
-        "RuntimeError: The worker of this test has not ended within 0.2 s: the function of a "
-        "model does not return. Have it wait by `slow` or `hold`, which end with the test."
-    ) in printed
-    assert "1 passed, 1 error in " in printed
 
 
 def test_nobody_who_does_not_name_the_plugin_gets_it(suite: Path):
