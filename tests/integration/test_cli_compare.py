@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from cli_builders import Ended, Installation, here, running_daemon
+from cli_builders import Ended, Installation, here, here_in, running_daemon
 from seqd.cli.demo.sample_data import compose_reviews
 from seqd.testing import RunningServices, StubModel
 from seqd_schemas import Classification
@@ -138,25 +138,23 @@ def test_figures_of_both_versions_stand_beside_each_other(compare: Compare, topi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("versions", "by", "status", "verdict"),
-    [
-        (("hasty", "exact"), "0.2", 0, "exact@1 is better: accuracy is better by 0.2500."),
-        (
-            ("hasty", "exact"),
-            "0.3",
-            3,
-            "exact@1 is not better: accuracy is better by 0.2500; 0.3 is asked for.",
-        ),
-        (("exact", "hasty"), "0", 3, "hasty@1 is not better: accuracy is worse by 0.2500."),
-    ],
-)
 def test_the_exit_status_tells_a_script_whether_the_second_is_better(
-    compare: Compare, topics: Path, versions: tuple[str, str], by: str, status: int, verdict: str
+    compare: Compare, topics: Path
 ) -> None:
-    ended = compare(*versions, "--data", topics, "--metric", "accuracy", "--by", by)
+    asked = {("hasty", "exact"): ("0.2", "0.3"), ("exact", "hasty"): ("0",)}
 
-    assert (ended.status, ended.out.splitlines()[-1]) == (status, verdict)
+    told = [
+        (ended.status, ended.out.splitlines()[-1])
+        for versions, gains in asked.items()
+        for by in gains
+        for ended in [compare(*versions, "--data", topics, "--metric", "accuracy", "--by", by)]
+    ]
+
+    assert told == [
+        (0, "exact@1 is better: accuracy is better by 0.2500."),
+        (3, "exact@1 is not better: accuracy is better by 0.2500; 0.3 is asked for."),
+        (3, "hasty@1 is not better: accuracy is worse by 0.2500."),
+    ]
 
 
 def test_as_json_all_figures_are_there_and_the_verdict(compare: Compare, topics: Path) -> None:
@@ -227,118 +225,113 @@ def test_what_cannot_be_paired_is_left_out_and_said(
     ]
 
 
-@pytest.mark.parametrize(
-    ("versions", "records", "message"),
-    [
-        (
-            ("loud", "loud@1"),
-            lines(8),
-            "invalid_request]: 'loud' and 'loud@1' are both loud@1; name two versions, such as "
-            "loud@1 and loud@2. `seqd models show loud` lists them",
-        ),
-        (
-            ("writer", "loud"),
-            lines(8),
-            "invalid_request]: 'writer' does not classify (it can generate and train). Allowed: "
-            "two versions that classify; or two that write text, on a machine that has their "
-            "plugins and store",
-        ),
-        (
-            ("exact", "nobody"),
-            lines(8),
-            "unknown_model]: no model named 'nobody'. Known models: bare, exact, hasty, loud, "
-            "older, writer. `seqd plugins list` shows plugins that failed to load; "
-            "one that was installed since needs `seqd workers restart`.",
-        ),
-        (
-            ("exact", "loud"),
-            [{"text": "films 1"}],
-            "invalid_data]: data.jsonl has no label, so nothing can be right or wrong. The label "
-            "is looked for in the field 'label' (--label-field).",
-        ),
-        (
-            ("exact", "loud"),
-            [],
-            "invalid_input]: data.jsonl is empty; at least one entry is due",
-        ),
-        (
-            ("exact", "hasty"),
-            [{"text": "films 1", "label": "Films"}, {"text": "books 1", "label": 7}],
-            "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
-            "right. The file has '7', 'Films'; both versions have 'books', 'films', 'games'. Map "
-            "them: --map-label Films=films. Or name another field than 'label' by --label-field.",
-        ),
-        (
-            ("older", "loud"),
-            [{"text": "films 1", "label": "0"}],
-            "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
-            "right. The file has '0'; older@1 has 'books', 'films', loud@1 has 'BOOKS', 'FILMS', "
-            "'GAMES'. Map them: --map-label LABEL=CLASS. Or name another field than 'label' by "
-            "--label-field.",
-        ),
-        (
-            ("markov", "exact"),
-            lines(8),
-            "invalid_request]: 'markov' writes text and 'exact' does not, or its plugin is not on "
-            "this machine; allowed: two versions that classify, or two that write text and are "
-            "here",
-        ),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(
-    compare: Compare,
-    tmp_path: Path,
-    versions: tuple[str, str],
-    records: list[dict[str, object]],
-    message: str,
-) -> None:
-    data = written(tmp_path / "data.jsonl", records)
-
-    ended = compare(*versions, "--data", data)
-
-    assert (ended.status, ended.out) == (2, "")
-    assert ended.err.splitlines()[-1].replace(f"{tmp_path}/", "") == f"error[{message}"
+#: Versions and data that cannot be compared, and what is said of them.
+REFUSED = [
+    (
+        ("loud", "loud@1"),
+        lines(8),
+        "invalid_request]: 'loud' and 'loud@1' are both loud@1; name two versions, such as "
+        "loud@1 and loud@2. `seqd models show loud` lists them",
+    ),
+    (
+        ("writer", "loud"),
+        lines(8),
+        "invalid_request]: 'writer' does not classify (it can generate and train). Allowed: "
+        "two versions that classify; or two that write text, on a machine that has their "
+        "plugins and store",
+    ),
+    (
+        ("exact", "nobody"),
+        lines(8),
+        "unknown_model]: no model named 'nobody'. Known models: bare, exact, hasty, loud, "
+        "older, writer. `seqd plugins list` shows plugins that failed to load; "
+        "one that was installed since needs `seqd workers restart`.",
+    ),
+    (
+        ("exact", "loud"),
+        [{"text": "films 1"}],
+        "invalid_data]: data.jsonl has no label, so nothing can be right or wrong. The label "
+        "is looked for in the field 'label' (--label-field).",
+    ),
+    (
+        ("exact", "loud"),
+        [],
+        "invalid_input]: data.jsonl is empty; at least one entry is due",
+    ),
+    (
+        ("exact", "hasty"),
+        [{"text": "films 1", "label": "Films"}, {"text": "books 1", "label": 7}],
+        "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
+        "right. The file has '7', 'Films'; both versions have 'books', 'films', 'games'. Map "
+        "them: --map-label Films=films. Or name another field than 'label' by --label-field.",
+    ),
+    (
+        ("older", "loud"),
+        [{"text": "films 1", "label": "0"}],
+        "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
+        "right. The file has '0'; older@1 has 'books', 'films', loud@1 has 'BOOKS', 'FILMS', "
+        "'GAMES'. Map them: --map-label LABEL=CLASS. Or name another field than 'label' by "
+        "--label-field.",
+    ),
+    (
+        ("markov", "exact"),
+        lines(8),
+        "invalid_request]: 'markov' writes text and 'exact' does not, or its plugin is not on "
+        "this machine; allowed: two versions that classify, or two that write text and are "
+        "here",
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--by", "0.1"), "--by is the least gain in a metric, and no --metric is given"),
-        (
-            ("--metric", "accuracy", "--by", "-1"),
-            "--by is -1; allowed: 0 or more, such as 0.002",
-        ),
-        (
-            ("--metric", "recall"),
-            "--metric is 'recall'; allowed: accuracy, f1_macro, log_loss, bits_per_char, "
-            "f1_micro, precision_micro, recall_micro, chrf, exact_match, overlap_f1, "
-            "mean_absolute_error, root_mean_square_error",
-        ),
-        (
-            ("--metric", "bits_per_char"),
-            "--metric is 'bits_per_char'; allowed of versions that classify: accuracy, f1_macro, "
-            "log_loss",
-        ),
-        (
-            ("--changed", "changed.csv"),
-            "--changed is 'changed.csv'; allowed: a name ending in .jsonl, also with .gz or .zst",
-        ),
-        (
-            ("--changed", "-", "--json"),
-            "--changed is '-' and --json is given; both print on stdout",
-        ),
-        (
-            ("--last", "0.1"),
-            "--last is for versions that write text, and these are none here",
-        ),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(
-    compare: Compare, topics: Path, options: tuple[str, ...], message: str
-) -> None:
-    ended = compare("exact", "hasty", "--data", topics, *options)
+def test_what_cannot_be_compared_is_refused(compare: Compare, tmp_path: Path) -> None:
+    for versions, records, message in REFUSED:
+        data = written(tmp_path / "data.jsonl", records)
 
-    assert (ended.status, ended.err) == (2, f"error[invalid_request]: {message}\n")
+        ended = compare(*versions, "--data", data)
+
+        assert (ended.status, ended.out) == (2, ""), versions
+        assert ended.err.splitlines()[-1].replace(f"{tmp_path}/", "") == f"error[{message}"
+
+
+#: Options that do not fit, and what is said of them.
+UNFIT = [
+    (("--by", "0.1"), "--by is the least gain in a metric, and no --metric is given"),
+    (
+        ("--metric", "accuracy", "--by", "-1"),
+        "--by is -1; allowed: 0 or more, such as 0.002",
+    ),
+    (
+        ("--metric", "recall"),
+        "--metric is 'recall'; allowed: accuracy, f1_macro, log_loss, bits_per_char, "
+        "f1_micro, precision_micro, recall_micro, chrf, exact_match, overlap_f1, "
+        "mean_absolute_error, root_mean_square_error",
+    ),
+    (
+        ("--metric", "bits_per_char"),
+        "--metric is 'bits_per_char'; allowed of versions that classify: accuracy, f1_macro, "
+        "log_loss",
+    ),
+    (
+        ("--changed", "changed.csv"),
+        "--changed is 'changed.csv'; allowed: a name ending in .jsonl, also with .gz or .zst",
+    ),
+    (
+        ("--changed", "-", "--json"),
+        "--changed is '-' and --json is given; both print on stdout",
+    ),
+    (
+        ("--last", "0.1"),
+        "--last is for versions that write text, and these are none here",
+    ),
+]
+
+
+def test_options_that_do_not_fit_are_refused(compare: Compare, topics: Path) -> None:
+    ended = [compare("exact", "hasty", "--data", topics, *options) for options, _ in UNFIT]
+
+    assert [(one.status, one.err) for one in ended] == [
+        (2, f"error[invalid_request]: {message}\n") for _, message in UNFIT
+    ]
 
 
 def test_a_pipe_is_read_for_both_versions(
@@ -380,17 +373,20 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 @pytest.mark.slow
 def test_a_trained_version_is_compared_with_the_starter_by_the_fleet(
-    installation: Installation, tmp_path: Path
+    installation: Installation,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reviews = [review._asdict() for review in compose_reviews(400)]
     train = written(tmp_path / "train.jsonl", reviews[:200])
     test = written(tmp_path / "test.jsonl", reviews[200:])
-    trained = installation.seqd("train", "imdb_lstm", "--preset", "fast", "--data", str(train))
+    seqd = here_in(installation.data_dir, capsys, monkeypatch)
+    trained = seqd("train", "imdb_lstm", "--preset", "fast", "--data", str(train))
     assert trained.status == 0, trained.err
 
-    ended = installation.seqd(
-        *("models", "compare", "imdb_lstm@0", "imdb_lstm@1", "--data", str(test), "--json")
-    )
+    versions = ("imdb_lstm@0", "imdb_lstm@1")
+    ended = seqd("models", "compare", *versions, "--data", str(test), "--json")
 
     found = cast(dict[str, dict[str, object]], ended.json())
     assert ended.status == 0, ended.err
