@@ -70,7 +70,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
     assert contexts[0].samples == contexts[1].samples
 
 
-def test_each_step_and_each_epoch_is_reported(tmp_path):
+def test_each_step_and_each_epoch_is_reported_and_samples_go_on_from_one_text_of_the_corpus(
+    tmp_path,
+):
     context = a_context(tmp_path)
 
     result = trained(context)
@@ -81,14 +83,7 @@ def test_each_step_and_each_epoch_is_reported(tmp_path):
     assert context.epochs[0].metrics["loss"] == context.steps[3].metrics["loss"]
     assert set(context.steps[0].metrics) == {"loss", "bits_per_char", "characters_per_s"}
     assert context.epochs[1].metrics["loss"] == result.metrics["loss"]
-
-
-@pytest.mark.slow
-def test_samples_go_on_from_one_text_of_the_corpus_at_each_temperature(tmp_path):
-    context = a_context(tmp_path)
-
-    trained(context)
-
+    # a sample at each temperature
     assert [(sample.epoch, sample.temperature) for sample in context.samples] == [
         (1, 0.0),
         (1, 1.0),
@@ -102,10 +97,12 @@ def test_samples_go_on_from_one_text_of_the_corpus_at_each_temperature(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_held_out_text_is_measured_where_its_characters_are_known(tmp_path):
+def test_a_version_keeps_the_case_of_its_text_and_a_held_out_text_is_measured_where_it_is_known(
+    tmp_path,
+):
     context = a_context(tmp_path, held_out="The rat sat on the mat! The cat sat.")
 
-    metrics = trained(context).metrics
+    metrics = trained(context, lower_case=False, steps=8, layers=2).metrics
 
     assert metrics["unknown_share"] == pytest.approx(1 / 36)
     assert metrics["validation_bits_per_char"] == metrics["network_validation_bits_per_char"]
@@ -114,6 +111,15 @@ def test_a_held_out_text_is_measured_where_its_characters_are_known(tmp_path):
     )
     assert context.epochs[-1].metrics["validation_loss"] == metrics["validation_loss"]
     assert metrics["ngram_validation_bits_per_char"] < 1.0  # the text repeats itself
+
+    config = load(context.folder).config
+    assert config.alphabet == "".join(sorted(set(TEXT)))
+    assert config.lead_in == " the mat. "  # the first sentence's last ten characters
+    assert not config.lower_case
+
+    assert context.logs == [
+        "Not used in mode window: layers, steps. What they are for is mode stream."
+    ]
 
 
 @pytest.mark.slow
@@ -166,26 +172,3 @@ def test_a_loss_that_is_lost_is_named_with_the_learning_rate(tmp_path, monkeypat
     assert str(raised.value) == (
         "The loss became nan in epoch 1 with learning_rate 1.0. Train with a lower one."
     )
-
-
-@pytest.mark.slow
-def test_a_version_keeps_the_case_the_alphabet_and_the_lead_in_of_its_text(tmp_path):
-    context = a_context(tmp_path)
-
-    trained(context, lower_case=False)
-
-    config = load(context.folder).config
-    assert config.alphabet == "".join(sorted(set(TEXT)))
-    assert config.lead_in == " the mat. "  # the first sentence's last ten characters
-    assert not config.lower_case
-
-
-@pytest.mark.slow
-def test_what_only_streams_read_is_told(tmp_path):
-    context = a_context(tmp_path)
-
-    trained(context, steps=8, layers=2, epochs=1)
-
-    assert context.logs == [
-        "Not used in mode window: layers, steps. What they are for is mode stream."
-    ]
