@@ -1,4 +1,4 @@
-"""`seqd classify` and `seqd models evaluate` with the starter model: order, accuracy, bad lines."""
+"""The starter model is used, measured, and compared with a version that is trained here."""
 
 import gzip
 import json
@@ -20,7 +20,8 @@ Seqd = Callable[..., Ended]
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with running_daemon(tmp_path_factory.mktemp("installation"), "--slots", "cpu:0") as running:
+    folder = tmp_path_factory.mktemp("installation")
+    with running_daemon(folder, "--slots", "cpu:0,train@cpu") as running:
         yield running
 
 
@@ -45,12 +46,7 @@ def written(path: Path, *records: object) -> str:
 
 @pytest.mark.slow
 @pytest.mark.smoke
-def test_a_file_gets_its_results_in_order_and_its_accuracy(
-    installation: Installation, seqd: Seqd, tmp_path: Path
-) -> None:
-    log = (installation.data_dir / "up.log").read_text()
-    assert "No slot here trains: `--slots cpu:0,train@cpu` has one that does.\n" in log
-
+def test_a_file_gets_its_results_in_order_and_its_accuracy(seqd: Seqd, tmp_path: Path) -> None:
     reviews = list(compose_reviews(1_500))
     file = tmp_path / "reviews.jsonl.gz"
     with gzip.open(file, "wt") as lines:
@@ -195,6 +191,26 @@ def test_labels_that_the_model_does_not_know_are_said_mapped_or_refused(
         "error[invalid_data]: bare.jsonl has no record with both a label and an answer, so there "
         "is nothing to evaluate. The label is looked for in the field 'stars' (--label-field)."
     )
+
+
+@pytest.mark.slow
+def test_a_trained_version_is_compared_with_the_starter_by_the_fleet(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    reviews = [review._asdict() for review in compose_reviews(400)]
+    train = written(tmp_path / "train.jsonl", *reviews[:200])
+    test = written(tmp_path / "test.jsonl", *reviews[200:])
+    trained = seqd("train", "imdb_lstm", "--preset", "fast", "--data", train)
+    assert trained.status == 0, trained.err
+
+    versions = ("imdb_lstm@0", "imdb_lstm@1")
+    ended = seqd("models", "compare", *versions, "--data", test, "--json")
+
+    found = cast(dict[str, Any], ended.json())
+    assert ended.status == 0, ended.err
+    assert found["items"] == 200
+    assert list(found["metrics"]) == ["accuracy", "f1_macro", "log_loss"]
+    assert min(found[side]["size_bytes"] for side in ("first", "second")) > 1_000
 
 
 @pytest.mark.smoke

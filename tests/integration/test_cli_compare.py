@@ -1,18 +1,17 @@
 """`seqd models compare`: two versions on the same items, with a real server and real workers.
 
-Most models here are functions of the test, so that each answer is known. The last test compares
-the starter of `imdb_lstm` with a version that was trained here, through `seqd up`.
+Most models here are functions of the test, so that each answer is known. The starter of `imdb_lstm`
+is compared with a version that was trained in `test_cli_classify.py`, through `seqd up`.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from cli_builders import Ended, Installation, here, here_in, running_daemon
-from seqd.cli.demo.sample_data import compose_reviews
+from cli_builders import Ended, here
 from seqd.testing import RunningServices, StubModel
 from seqd_schemas import Classification
 
@@ -362,35 +361,3 @@ def test_versions_that_write_text_are_compared_by_bits_a_character(
     ]
     assert lines[5].startswith("bits per char  ")
     assert lines[-1].startswith("markov@0 is better: bits_per_char is better by ")
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder = tmp_path_factory.mktemp("installation")
-    with running_daemon(folder, "--slots", "cpu:0,train@cpu") as running:
-        yield running
-
-
-@pytest.mark.slow
-def test_a_trained_version_is_compared_with_the_starter_by_the_fleet(
-    installation: Installation,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    reviews = [review._asdict() for review in compose_reviews(400)]
-    train = written(tmp_path / "train.jsonl", reviews[:200])
-    test = written(tmp_path / "test.jsonl", reviews[200:])
-    seqd = here_in(installation.data_dir, capsys, monkeypatch)
-    trained = seqd("train", "imdb_lstm", "--preset", "fast", "--data", str(train))
-    assert trained.status == 0, trained.err
-
-    versions = ("imdb_lstm@0", "imdb_lstm@1")
-    ended = seqd("models", "compare", *versions, "--data", str(test), "--json")
-
-    found = cast(dict[str, dict[str, object]], ended.json())
-    assert ended.status == 0, ended.err
-    assert found["items"] == 200
-    assert list(found["metrics"]) == ["accuracy", "f1_macro", "log_loss"]
-    sizes = [cast(int, found[side]["size_bytes"]) for side in ("first", "second")]
-    assert min(sizes) > 1_000

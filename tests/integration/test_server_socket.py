@@ -161,6 +161,8 @@ def test_a_worker_and_a_client_share_a_database_behind_a_socket(tmp_path: Path) 
 def test_all_of_seqd_up_outlives_a_crash_of_the_server_behind_its_socket(tmp_path: Path) -> None:
     with running_up(tmp_path) as up, Client(settings=up.settings) as client:
         assert "Redis    unix://default:***@/" in up.screen()
+        hint = "No slot here trains: `--slots cpu:0,train@cpu` has one that does.\n"
+        assert hint in up.screen()
         before = up.endpoint()
         os.kill(before.pid, signal.SIGKILL)
 
