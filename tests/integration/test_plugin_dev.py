@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -347,13 +347,15 @@ def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_ty
 
 
 @contextmanager
-def serving(subject: str, folder: Path, **variables: str) -> Iterator[Callable[[str], str]]:
+def serving(
+    subject: str, folder: Path, environment: Mapping[str, str]
+) -> Iterator[Callable[[str], str]]:
     """Serve a plugin to other programs until the block ends; yields what waits for words of it."""
     said = folder / "said.txt"
     with said.open("w") as output:
         program = subprocess.Popen(
             [sys.executable, "-m", "seqd", "plugins", "dev", subject, "--serve"],
-            env=clean_environment(**variables),
+            env=dict(environment),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -383,7 +385,7 @@ def test_jobs_of_other_programs_get_the_changed_plugin(tmp_path, plugin, capsys,
         assert ended.status == 0, ended.err
         return json.loads(ended.out)["output"]["label"]
 
-    with serving(str(plugin), tmp_path) as said_until:
+    with serving(str(plugin), tmp_path, clean_environment()) as said_until:
         (folder,) = re.findall(
             r"export SEQD_DATA_DIR=(\S+);", said_until("Served. In another shell: ")
         )
@@ -402,9 +404,9 @@ def test_jobs_of_other_programs_get_the_changed_plugin(tmp_path, plugin, capsys,
 @pytest.mark.slow
 def test_a_file_of_an_installed_plugin_is_served_in_its_place(tmp_path):
     install_plugin(tmp_path / "site", "hello", PLUGIN)
-    path = python_path(tmp_path / "site")
+    installed = clean_environment(PYTHONPATH=python_path(tmp_path / "site"))
 
-    with serving("site/seqd_hello.py", tmp_path, PYTHONPATH=path) as said_until:
+    with serving("site/seqd_hello.py", tmp_path, installed) as said_until:
         said = said_until("Served. In another shell: ")
 
     assert "Rename the entry point" not in said
