@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout import ROOT
+from checkout import ROOT, python_path
 from durations import RECORD, slower_tests
 
 SUITE = {
@@ -35,7 +35,7 @@ def run(suite: Path, *options: str, seconds: float) -> str:
     """Run a suite whose tests seem to take some seconds; return what is printed."""
     plugins = ("-p", "durations", "-p", "xdist")
     own = {
-        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTHONPATH": python_path(ROOT / "tests"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "SECONDS": str(seconds),
     }

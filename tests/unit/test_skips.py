@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout import ROOT
+from checkout import ROOT, python_path
 from skips import ALLOWED, VARIABLE, read_allowed
 
 LISTED = read_allowed(ALLOWED)[0]
@@ -37,7 +37,7 @@ def run(folder: Path, *options: str, in_ci: bool) -> str:
     for name, text in SUITE.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    own = {"PYTHONPATH": str(ROOT / "tests"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    own = {"PYTHONPATH": python_path(ROOT / "tests"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     plugins = ("-p", "skips", "-p", "xdist", "-ra", "--continue-on-collection-errors")
     return subprocess.run(
         [sys.executable, "-P", "-m", "pytest", *plugins, *options, "--rootdir", str(folder)],
