@@ -21,6 +21,8 @@ pytestmark = pytest.mark.processes
 
 TEXTS = [f"text {n}" for n in range(160)]
 
+TOLD = "Redis has lost the catalog of models; publishing it again"
+
 
 @pytest.fixture
 def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
@@ -44,15 +46,23 @@ def wait_until_back(worker: LiveWorker, client: Client) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_that_went_with_its_redis_is_sent_again_and_completes(cluster_on, private_server):
+def test_a_fleet_goes_on_with_an_empty_redis_and_runs_a_job_again_that_went_with_the_former(
+    cluster_on: Cluster, private_server: PrivateServer
+) -> None:
     worker = cluster_on.start_ready()
     client = cluster_on.client()
     lost = hand_in(client)
+    events = lost.events()
+    next(events)
     next(iter(lost.results()))
 
     private_server.empty()
-    wait_until_back(worker, client)
 
+    with pytest.raises(UnknownJob, match="or with their Redis"):
+        list(events)
+    with pytest.raises(UnknownJob, match="or with their Redis"):
+        list(lost.results())
+    wait_until_back(worker, client)
     with pytest.raises(UnknownJob) as gone:
         lost.wait(timeout_s=20)
     assert str(gone.value) == (
@@ -60,49 +70,11 @@ def test_a_job_that_went_with_its_redis_is_sent_again_and_completes(cluster_on, 
         "jobs rm`, when their time to live has passed, or with their Redis. Check the id, or hand "
         "the job in again, with the same idempotency key."
     )
+
     results = list(hand_in(client).results())
+
     assert all(isinstance(result, ItemSuccess) for result in results)
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 161)]
-    assert worker.child_pid() > 0
-
-
-@pytest.mark.slow
-def test_who_follows_a_job_is_told_that_it_went_with_its_redis(cluster_on, private_server):
-    cluster_on.start_ready()
-    client = cluster_on.client()
-    job = hand_in(client)
-    events = job.events()
-    next(events)
-
-    private_server.empty()
-
-    with pytest.raises(UnknownJob, match="or with their Redis"):
-        list(events)
-    with pytest.raises(UnknownJob, match="or with their Redis"):
-        list(job.results())
-
-
-@pytest.mark.slow
-def test_keys_deleted_under_a_living_worker_do_not_stop_it(cluster_on, private_server):
-    worker = cluster_on.start_ready()
-    client = cluster_on.client()
-    with connect(private_server.url) as operator:
-        operator.flushall()
-        operator.script_flush()
-    wait_until_back(worker, client)
-
-    job = hand_in(client)
-
-    assert job.wait(timeout_s=40).counts.succeeded == len(TEXTS)
-    assert "Redis has lost the catalog of models; publishing it again" in worker.whole_log()
-
-
-@pytest.mark.slow
-def test_the_inbox_of_a_new_redis_is_listened_to(cluster_on, private_server):
-    worker = cluster_on.start_ready()
-    client = cluster_on.client()
-    private_server.empty()
-    wait_until_back(worker, client)
 
     job = a_classify_job(model="echo", source=inline("a", "b"))
     with connect(private_server.url) as producer:
@@ -110,6 +82,16 @@ def test_the_inbox_of_a_new_redis_is_listened_to(cluster_on, private_server):
         producer.xadd(cluster_on.settings.keys.inbox(), fields)
 
     wait_until(lambda: is_done(client, "from-php"), "the inbox job is done")
+
+    told = worker.whole_log().count(TOLD)
+    with connect(private_server.url) as operator:
+        operator.flushall()
+        operator.script_flush()
+    wait_until_back(worker, client)
+
+    assert hand_in(client).wait(timeout_s=40).counts.succeeded == len(TEXTS)
+    assert worker.whole_log().count(TOLD) == told + 1
+    assert worker.child_pid() > 0
 
 
 def is_done(client: Client, job_id: str) -> bool:
