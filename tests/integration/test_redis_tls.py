@@ -36,52 +36,55 @@ def refusal_of(url: str, **files: Path) -> str:
     return str(refusal.value)
 
 
-def test_a_server_is_trusted_whose_authority_is_named(tls_proxy, private_server, authority_file):
-    assert ping(tls_proxy.url_of(private_server.url), ca_file=authority_file)
+def test_what_is_wrong_with_a_certificate_is_told_at_once_with_what_to_do(
+    tls_proxy, private_server, authority, authority_file, tmp_path, caplog
+):
+    url, address = tls_proxy.url_of(private_server.url), f"Redis at 127.0.0.1:{tls_proxy.port}"
+    cert_file, key_file = a_client_certificate(authority, tmp_path)
 
-
-def test_a_server_of_an_unknown_authority_is_refused(tls_proxy, private_server):
-    url = tls_proxy.url_of(private_server.url)
-
+    assert ping(url, ca_file=authority_file)
     assert refusal_of(url) == (
-        f"Redis at 127.0.0.1:{tls_proxy.port} has a certificate of an unknown authority: unable to "
-        "get local issuer certificate. Set SEQD_REDIS_CA_FILE to the certificate of the authority "
-        "that has signed it."
+        f"{address} has a certificate of an unknown authority: unable to get local issuer "
+        "certificate. Set SEQD_REDIS_CA_FILE to the certificate of the authority that has signed "
+        "it."
     )
 
-
-def test_an_expired_certificate_is_refused_at_once(
-    tls_proxy, private_server, authority, authority_file
-):
     tls_proxy.context = a_server_context(authority, expired=True)
 
-    said = refusal_of(tls_proxy.url_of(private_server.url), ca_file=authority_file)
-
-    assert said == (
-        f"Redis at 127.0.0.1:{tls_proxy.port} has a certificate that has expired. Renew it there."
+    assert refusal_of(url, ca_file=authority_file) == (
+        f"{address} has a certificate that has expired. Renew it there."
     )
 
+    tls_proxy.context = a_server_context(authority, clients_of=authority)
 
-def test_a_certificate_of_another_host_is_refused(
-    tls_proxy, private_server, authority, authority_file
-):
-    tls_proxy.context = a_server_context(authority, host="redis.example")
+    assert refusal_of(url, ca_file=authority_file) == (
+        f"{address} wants a certificate of its clients. Set SEQD_REDIS_CERT_FILE and "
+        "SEQD_REDIS_KEY_FILE to one that its authority has signed."
+    )
+    assert ping(url, ca_file=authority_file, cert_file=cert_file, key_file=key_file)
 
-    said = refusal_of(tls_proxy.url_of(private_server.url), ca_file=authority_file)
-
-    assert said == (
-        f"Redis at 127.0.0.1:{tls_proxy.port} has a certificate of another host: IP address "
-        "mismatch, certificate is not valid for '127.0.0.1'. Set SEQD_REDIS_URL to a name that is "
-        "in the certificate, or give the server one with this name."
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    foreign_cert_file, foreign_key_file = a_client_certificate(trustme.CA(), foreign)
+    said = refusal_of(
+        url, ca_file=authority_file, cert_file=foreign_cert_file, key_file=foreign_key_file
     )
 
+    assert said.startswith(
+        f"{address} refuses the certificate of SEQD_REDIS_CERT_FILE. Set it and "
+        "SEQD_REDIS_KEY_FILE to one that its authority has signed ("
+    )
 
-def test_the_host_is_left_unchecked_only_with_a_warning(
-    tls_proxy, private_server, authority, authority_file, caplog
-):
     tls_proxy.context = a_server_context(authority, host="redis.example")
-    url = tls_proxy.url_of(private_server.url)
 
+    assert refusal_of(url, ca_file=authority_file) == (
+        f"{address} has a certificate of another host: IP address mismatch, certificate is not "
+        "valid for '127.0.0.1'. Set SEQD_REDIS_URL to a name that is in the certificate, or give "
+        "the server one with this name."
+    )
+    assert caplog.records == []
+
+    # The host is left unchecked only with a warning.
     assert ping(f"{url}?ssl_check_hostname=false", ca_file=authority_file)
 
     (warning,) = [record.getMessage() for record in caplog.records]
@@ -89,39 +92,6 @@ def test_the_host_is_left_unchecked_only_with_a_warning(
         f"rediss://:***@127.0.0.1:{tls_proxy.port}/0?ssl_check_hostname=false does not check the "
         "host in the server's certificate: any server of the same authority passes for it. Leave "
         "ssl_check_hostname away."
-    )
-
-
-def test_a_server_that_wants_a_certificate_of_its_clients_says_so(
-    tls_proxy, private_server, authority, authority_file, tmp_path
-):
-    tls_proxy.context = a_server_context(authority, clients_of=authority)
-    url = tls_proxy.url_of(private_server.url)
-    cert_file, key_file = a_client_certificate(authority, tmp_path)
-
-    assert refusal_of(url, ca_file=authority_file) == (
-        f"Redis at 127.0.0.1:{tls_proxy.port} wants a certificate of its clients. Set "
-        "SEQD_REDIS_CERT_FILE and SEQD_REDIS_KEY_FILE to one that its authority has signed."
-    )
-    assert ping(url, ca_file=authority_file, cert_file=cert_file, key_file=key_file)
-
-
-def test_a_certificate_of_a_foreign_client_is_refused(
-    tls_proxy, private_server, authority, authority_file, tmp_path
-):
-    tls_proxy.context = a_server_context(authority, clients_of=authority)
-    cert_file, key_file = a_client_certificate(trustme.CA(), tmp_path)
-
-    said = refusal_of(
-        tls_proxy.url_of(private_server.url),
-        ca_file=authority_file,
-        cert_file=cert_file,
-        key_file=key_file,
-    )
-
-    assert said.startswith(
-        f"Redis at 127.0.0.1:{tls_proxy.port} refuses the certificate of SEQD_REDIS_CERT_FILE. Set "
-        "it and SEQD_REDIS_KEY_FILE to one that its authority has signed ("
     )
 
 
@@ -164,14 +134,14 @@ def test_a_certificate_that_expires_at_work_is_waited_for_until_it_is_renewed(
 
 
 @pytest.mark.slow
-def test_a_job_runs_over_tls_with_a_certificate_of_the_client(
+def test_a_worker_starts_on_no_expired_certificate_and_waits_out_one_that_expires_at_work(
     tls_proxy: TlsProxy,
     private_server: PrivateServer,
     authority: trustme.CA,
     authority_file: Path,
     tmp_path: Path,
 ):
-    tls_proxy.context = a_server_context(authority, clients_of=authority)
+    tls_proxy.context = a_server_context(authority, expired=True, clients_of=authority)
     cert_file, key_file = a_client_certificate(authority, tmp_path)
     settings = live_settings(private_server, tmp_path).model_copy(
         update={
@@ -183,6 +153,13 @@ def test_a_job_runs_over_tls_with_a_certificate_of_the_client(
     )
     cluster = Cluster(settings, tmp_path)
     try:
+        refused = cluster.start()
+
+        assert refused.wait_for_end() == 78
+        assert "error[redis_refused]" in refused.log()
+        assert "has a certificate that has expired. Renew it there." in refused.log()
+
+        tls_proxy.context = a_server_context(authority, clients_of=authority)
         worker = cluster.start_ready()
         texts = [f"text {number}" for number in range(200)]
         job = cluster.client().classify(texts, model="echo", parameters=SLOWLY)
@@ -197,25 +174,6 @@ def test_a_job_runs_over_tls_with_a_certificate_of_the_client(
         assert record.counts.succeeded == record.counts.total == 200
         assert "certificate has expired" in worker.log()
         assert worker.stop() == 0
-    finally:
-        cluster.close()
-
-
-@pytest.mark.slow
-def test_a_worker_that_starts_on_an_expired_certificate_ends_with_78(
-    tls_proxy, private_server, authority, authority_file, tmp_path
-):
-    tls_proxy.context = a_server_context(authority, expired=True)
-    settings = live_settings(private_server, tmp_path).model_copy(
-        update={"redis_url": tls_proxy.url_of(private_server.url), "redis_ca_file": authority_file}
-    )
-    cluster = Cluster(settings, tmp_path)
-    try:
-        worker = cluster.start()
-
-        assert worker.wait_for_end() == 78
-        assert "error[redis_refused]" in worker.log()
-        assert "has a certificate that has expired. Renew it there." in worker.log()
     finally:
         cluster.close()
 
