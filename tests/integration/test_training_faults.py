@@ -253,6 +253,8 @@ def test_a_paused_training_releases_its_worker_and_goes_on_where_it_was(
     assert job.wait(timeout_s=30).state is JobState.COMPLETED
     assert steps_when_paused == [1, 2, 3]
     assert running.steps() == list(range(1, 9))
+    names = [event.event for event in job.events()]
+    assert names.count("paused") == names.count("resumed") == 1
 
 
 def a_cancelled_training(running: Environment) -> JobHandle:
