@@ -6,29 +6,39 @@ The only module of the model that imports `seqd.ledger` and reads raw keys.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import date
 
 from redis import Redis
 
-from builders import a_catalog_entry, an_epoch
+from builders import a_catalog_entry, a_failure, an_epoch
 from clock_fixtures import ClockServer
 from model.claiming import GivenClaim, GivenUnit, Served
-from model.ledger import Claimed, Event, Limits, Result
-from model.many import Done
+from model.jobs import Claimed, Event, Result
+from model.ledger import Limits
+from model.many import Done, Taken
 from seqd.client import Client, JobHandle, JobOptions
 from seqd.errors import JobsRefused
 from seqd.ledger import Ledger, connect
-from seqd.ledger.blobs import PackedChunk, pack_line, pack_results, split_chunk, unpack_items
+from seqd.ledger.blobs import (
+    PackedChunk,
+    pack_line,
+    pack_results,
+    split_chunk,
+    unpack_items,
+    unpack_results,
+)
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit, TakenRange
-from seqd.ledger.units import Unit
+from seqd.ledger.scripts import Scripts
+from seqd.ledger.units import Death, Unit
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import CheckpointRecord, Finished
 from seqd.settings import Settings
 from seqd_schemas import (
     ClassifyJob,
+    DeathCause,
     Failure,
     FileSource,
     Item,
@@ -109,6 +119,7 @@ class Adapter:
         self._settings = settings
         self._redis: Redis = connect(server.url)
         self._redis.config_set("maxmemory", "1gb")
+        self._scripts = Scripts(self._redis, settings.prefix)
         self._direct, self._lossy = self._side(server.url), self._side(proxy.url)
         self._side_now = self._direct
 
@@ -313,9 +324,18 @@ class Adapter:
         """Fail uploads of clients that have been silent for so long."""
         self._side_now.ledger.control.fail_abandoned(silence_s, now_ms)
 
-    def fail(self, job_id: str, failure: Failure) -> JobState:
-        """Fail a job, whoever works on it."""
-        return self._side_now.ledger.control.fail(job_id, failure)
+    def steer(self, job_id: str, act: str) -> JobState | None:
+        """Do something to a job, such as to cancel it; return its state afterwards."""
+        if act == "fail":
+            return self._side_now.ledger.control.fail(job_id, a_failure())
+        handle = self.job(job_id)
+        acts = {
+            "cancel": handle.cancel,
+            "pause": handle.pause,
+            "resume": handle.resume,
+            "remove": handle.remove,
+        }
+        return acts[act]()
 
     # What those do that read files.
 
@@ -488,14 +508,23 @@ class Adapter:
         """End the whole job as failed, if the unit is still held."""
         return self._side_now.ledger.work.fail_job(_unit(claimed), failure)
 
-    def release_unit(self, claimed: Claimed, *, wait_s: float, crashed: bool) -> bool:
+    def release_unit(
+        self, claimed: Claimed, *, wait_s: float, crashed: bool, faulted_by: str
+    ) -> bool:
         """Release a unit."""
         work = self._side_now.ledger.work
-        return work.release_unit(_unit(claimed), wait_s=wait_s, crashed=crashed)
+        return work.release_unit(
+            _unit(claimed), wait_s=wait_s, crashed=crashed, faulted_by=faulted_by
+        )
 
-    def release_worker(self, worker: str, *, crashed: bool) -> None:
-        """Release all that a worker holds."""
-        self._side_now.ledger.work.release_worker(worker, crashed=crashed)
+    def release_worker(self, worker: str, *, crashed: bool, death: str) -> None:
+        """Release all that a worker holds, and say how it died."""
+        how = Death(DeathCause.SIGNAL, death) if death else None
+        self._side_now.ledger.work.release_worker(worker, crashed=crashed, death=how)
+
+    def are_ranges_offered(self) -> bool:
+        """Return what the last claim said that found nothing."""
+        return self._side_now.ledger.work.are_ranges_offered
 
     def split(self, claimed: Claimed) -> bool:
         """Replace a unit by two halves of it."""
@@ -510,11 +539,22 @@ class Adapter:
         """Remove ended jobs where there is no room, and what time has made of accounts."""
         return self._side_now.ledger.retention.evict()
 
-    def recount(self) -> None:
-        """Count anew what is left."""
-        ledger, begins = self._side_now.ledger, True
-        while not ledger.backlog.recount(begins=begins):
-            begins = False
+    def recount(self, *, begins: bool, most: int) -> None:
+        """Count anew what is left, of so many jobs at most."""
+        self._scripts.call("recount_work", int(begins), most)
+
+    def take_ended(self, job_ids: Sequence[str], *, cancels: bool) -> list[Taken]:
+        """Take jobs that have ended, with their results; some may be cancelled for it."""
+        rows = self._side_now.ledger.jobs.take_ended(list(job_ids), cancels=cancels)
+        return [
+            (
+                row.state,
+                row.is_kept,
+                None if row.blob is None else tuple(unpack_results(row.blob)),
+                None if row.failure is None else row.failure.code,
+            )
+            for row in rows
+        ]
 
     # What can be seen.
 
@@ -630,6 +670,8 @@ def _given(unit: Unit) -> GivenUnit:
         chunk.first_index,
         unit.started_job,
         unit.job_age_s,
+        None if unit.faults is None else astuple(unit.faults),
+        "" if unit.death is None else unit.death.message,
     )
 
 

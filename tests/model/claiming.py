@@ -6,7 +6,8 @@ Only the order among tenants and jobs is open; `fairness` bounds that over many 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from model.ledger import Claimed, Ledger, ModelJob, Unit
+from model.jobs import Claimed, ModelJob, Unit
+from model.ledger import Ledger
 from model.working import claimable, lease
 from seqd_schemas import Item, Job
 
@@ -26,6 +27,10 @@ class GivenUnit:
     first_index: int
     started_job: bool
     job_age_s: float
+    #: How often workers that were unfit released it, since how many seconds, and the last of them.
+    faults: tuple[int, float, str] | None
+    #: What is told of the last worker that died with it.
+    death: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ def take(
             unit.first_index,
             started,
             (ledger.now_ms - job.created_ms) / 1_000,
+            _faults(ledger, unit),
+            unit.death if unit.crashes or unit.is_part else "",
         )
         assert given == due, f"it gave {given}; due was {due}"
         taken.append(
@@ -88,6 +95,13 @@ def is_alike(one: ModelJob, other: ModelJob) -> bool:
 def is_exclusive(unit: Unit) -> bool:
     """True of a unit that is claimed alone: it may have killed its worker."""
     return unit.crashes > 0 or unit.is_part or not unit.name.isdecimal()
+
+
+def _faults(ledger: Ledger, unit: Unit) -> tuple[int, float, str] | None:
+    if unit.faults is None:
+        return None
+    count, since_ms, worker = unit.faults
+    return count, (ledger.now_ms - since_ms) / 1_000, worker
 
 
 def _check_group(ledger: Ledger, claim: GivenClaim, could: Sequence[ModelJob]) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from model.ledger import Ledger, ModelJob, Refused, Result
+from model.jobs import ModelJob, Result
+from model.ledger import Ledger, Refused
 from model.submitting import submit
 from seqd_schemas import Item, ItemFailure, Job, TrainJob, UploadSource
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from model.ledger import Claimed, Event, Ledger, ModelJob, Result
+from model.jobs import Claimed, Event, ModelJob, Result
+from model.ledger import Ledger
 from seqd_schemas import Failure, ItemFailure
 
 

@@ -6,7 +6,7 @@ from hypothesis.stateful import precondition, rule
 from model import ingesting, submitting
 from model.adapter import MODELS, SERVED, VERSION
 from model.client_rules import some_items
-from model.ledger import Claimed
+from model.jobs import Claimed
 from model.machine import ANY, LEASE_MS, LOST, TENANTS, TTL_S, Machine
 from seqd_schemas import ClassifyJob, FileSource, Item, ItemChunk
 

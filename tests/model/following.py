@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from model.failures import note_failed_job
-from model.ledger import Ledger, ModelJob
+from model.jobs import ModelJob
+from model.ledger import Ledger
 from seqd_schemas import Failure, Item, JobState
 
 ABANDONED = Failure(code="upload_abandoned", message="", retryable=True)

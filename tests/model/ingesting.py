@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from model.ledger import Claimed, Ledger, ModelJob, Offers, Range
+from model.jobs import Claimed, ModelJob, Offers, Range
+from model.ledger import Ledger
 from model.submitting import add_unit, over_quota
 from model.working import holder
 from seqd_schemas import ItemChunk, JobState

@@ -15,7 +15,8 @@ from model import retention, working
 from model.adapter import SERVED, VERSION, Adapter, Sizes
 from model.classes import Classes
 from model.fairness import Fairness
-from model.ledger import DELTA_ENTRY_BYTES, Claimed, Ledger, Limits, ModelJob, Refused
+from model.jobs import Claimed, ModelJob
+from model.ledger import DELTA_ENTRY_BYTES, Ledger, Limits, Refused
 from seqd.errors import SeqdError
 from seqd_schemas import Failure, Item, JobRecord, JobState, TrainJob, queue_of, route_of
 

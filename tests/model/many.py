@@ -1,10 +1,13 @@
 """What is done to all jobs that match a filter, and lists of them."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from model import steering
-from model.ledger import Ledger, ModelJob, Refused
+from model.jobs import ModelJob, Result
+from model.ledger import Ledger, Refused
+from model.working import end_if_overdue
 from seqd_schemas import JobState
 
 ENDED = frozenset(state for state in JobState if state.is_terminal)
@@ -17,6 +20,11 @@ ABLE = {
     "resume": frozenset({JobState.PAUSED}),
     "remove": ENDED,
 }
+
+
+#: Of a job that is taken: how it ended, whether it is kept, its results where they are one row, and
+#: the code of its failure.
+Taken = tuple[JobState | None, bool, tuple[Result, ...] | None, str | None]
 
 
 @dataclass
@@ -43,3 +51,26 @@ def act(ledger: Ledger, action: str, tenant: str | None) -> Done:
         else:
             done.acted_on += 1
     return done
+
+
+def take_ended(ledger: Ledger, job_ids: Sequence[str], *, cancels: bool) -> list[Taken]:
+    """Return how jobs have ended, and forget them; those that are open may be cancelled for it."""
+    return [_taken(ledger, job_id, cancels=cancels) for job_id in job_ids]
+
+
+def _taken(ledger: Ledger, job_id: str, *, cancels: bool) -> Taken:
+    job = ledger.jobs.get(job_id)
+    if job is None:
+        return None, False, None, None
+    end_if_overdue(ledger, job)
+    if cancels and job.is_open:
+        ledger.stop(job, JobState.CANCELLED)
+    if job.is_open:
+        return None, True, None, None
+    is_one_row = job.state is JobState.COMPLETED and len(job.units) == 1 and job.training is None
+    results = tuple(job.results) if is_one_row else None
+    failure = None if job.failure is None else job.failure.code
+    is_left = job.state is JobState.COMPLETED and results is None
+    if not is_left and ledger.open_continuation(job) is None:
+        steering.take_out(ledger, job_id)
+    return job.state, True, results, failure

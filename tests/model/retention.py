@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from model.ledger import MIN_KEPT_MS, Ledger, ModelJob
+from model.jobs import ModelJob
+from model.ledger import MIN_KEPT_MS, Ledger
 from model.steering import take_out
 
 

@@ -1,8 +1,9 @@
 """What people do to jobs: cancel, fail, pause, resume and remove them."""
 
+from builders import a_failure
 from model.failures import note_failed_job
 from model.ledger import Ledger, Refused
-from seqd_schemas import Failure, JobState
+from seqd_schemas import JobState
 
 
 def cancel(ledger: Ledger, job_id: str) -> JobState:
@@ -13,9 +14,9 @@ def cancel(ledger: Ledger, job_id: str) -> JobState:
     return job.state
 
 
-def fail(ledger: Ledger, job_id: str, failure: Failure) -> JobState:
+def fail(ledger: Ledger, job_id: str) -> JobState:
     """Fail a job, whoever works on it."""
-    job = ledger.job(job_id)
+    job, failure = ledger.job(job_id), a_failure()
     if job.is_open:
         note_failed_job(ledger, job, failure)
         ledger.stop(job, JobState.FAILED, failure)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from model.ledger import INGEST_AHEAD_UNITS, Claimed, Ledger, ModelJob, Refused, Unit
+from model.jobs import Claimed, ModelJob, Unit
+from model.ledger import INGEST_AHEAD_UNITS, Ledger, Refused
 from model.trainings import a_unit
 from model.working import holder
 from seqd_schemas import FileSource, Item, Job, TrainJob, UploadSource

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from model import steering, submitting, trainings
-from model.ledger import Claimed
+from model.jobs import Claimed
 from model.machine import ANY, LOST, TENANTS, TTL_S, Machine
 from model.working import end_if_overdue
 from seqd_schemas import NamedSource, TrainJob

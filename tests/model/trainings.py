@@ -1,6 +1,7 @@
 """Trainings: one unit that saves checkpoints, publishes events and makes a version."""
 
-from model.ledger import Claimed, Ledger, ModelJob, Refused, Unit
+from model.jobs import Claimed, ModelJob, Unit
+from model.ledger import Ledger, Refused
 from model.working import holder, note_plugin
 from seqd_schemas import JobState, TrainingResult, TrainJob
 

@@ -10,7 +10,7 @@ from builders import a_failure, a_training_result, some_deltas
 from model import claiming, submitting, trainings, working
 from model.adapter import SERVED, Served
 from model.fairness import Fairness
-from model.ledger import Claimed, ModelJob, Result
+from model.jobs import Claimed, ModelJob, Result
 from model.machine import ANY, BACKOFF_MS, LEASE_MS, LOST, Machine
 from model.submitting import INGEST
 from seqd_schemas import (
@@ -70,6 +70,9 @@ class WorkerRules(Machine):
         if lost:
             self._take_what_was_lost(given, could, served)
             could = working.claimable(self.ledger, served)
+        if given is None and not lost:
+            offered = self.adapter.are_ranges_offered()
+            assert offered == bool(self.ledger.offers), f"ranges are offered: {offered}"
         taken = claiming.take(self.ledger, given, worker, served, LEASE_MS)
         self._check_shares(worker, taken, could, served)
         self.claims += taken
@@ -218,24 +221,41 @@ class WorkerRules(Machine):
         )
 
     @precondition(lambda self: self.claims)
-    @rule(which=ANY, wait_s=st.sampled_from([0.0, 0.001, 5.0]), crashed=st.booleans(), lost=LOST)
-    def release_unit(self, which: int, wait_s: float, crashed: bool, lost: int) -> None:
+    @rule(
+        which=ANY,
+        wait_s=st.sampled_from([0.0, 0.001, 5.0]),
+        crashed=st.booleans(),
+        faulted_by=st.sampled_from(["", "worker-a", "worker-b"]),
+        lost=LOST,
+    )
+    def release_unit(
+        self, which: int, wait_s: float, crashed: bool, faulted_by: str, lost: int
+    ) -> None:
         claimed = self.any_claim(which)
         wait_ms = int(1_000 * wait_s)
         self.same(
-            lambda: working.release_unit(self.ledger, claimed, wait_ms=wait_ms, crashed=crashed),
-            lambda: self.adapter.release_unit(claimed, wait_s=wait_s, crashed=crashed),
+            lambda: working.release_unit(
+                self.ledger, claimed, wait_ms=wait_ms, crashed=crashed, faulted_by=faulted_by
+            ),
+            lambda: self.adapter.release_unit(
+                claimed, wait_s=wait_s, crashed=crashed, faulted_by=faulted_by
+            ),
             lost,
         )
 
-    @rule(worker=WORKERS, crashed=st.booleans(), lost=LOST)
-    def release_worker(self, worker: str, crashed: bool, lost: int) -> None:
+    @rule(
+        worker=WORKERS,
+        crashed=st.booleans(),
+        death=st.sampled_from(["", "It was killed.", "It hung."]),
+        lost=LOST,
+    )
+    def release_worker(self, worker: str, crashed: bool, death: str, lost: int) -> None:
         self.touched |= set(self.ledger.jobs)
         self.same(
             lambda: working.release_worker(
-                self.ledger, worker, crashed=crashed, backoff_ms=BACKOFF_MS
+                self.ledger, worker, crashed=crashed, backoff_ms=BACKOFF_MS, death=death
             ),
-            lambda: self.adapter.release_worker(worker, crashed=crashed),
+            lambda: self.adapter.release_worker(worker, crashed=crashed, death=death),
             lost,
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from model.failures import note_failed_items, note_failed_job
+from model.jobs import Claimed, Event, ModelJob, Result, Unit
 from model.ledger import (
     DELTA_ENTRY_BYTES,
     DELTAS_MS,
@@ -11,12 +12,7 @@ from model.ledger import (
     PROGRESS_EVERY_MS,
     SMALL_RESULTS_BYTES,
     STREAM_BYTES,
-    Claimed,
-    Event,
     Ledger,
-    ModelJob,
-    Result,
-    Unit,
 )
 from seqd_schemas import Failure, ItemChunk, ItemFailure, JobState
 
@@ -174,22 +170,35 @@ def fail_job(ledger: Ledger, claimed: Claimed, failure: Failure) -> bool:
     return True
 
 
-def release_unit(ledger: Ledger, claimed: Claimed, *, wait_ms: int, crashed: bool) -> bool:
+def release_unit(
+    ledger: Ledger, claimed: Claimed, *, wait_ms: int, crashed: bool, faulted_by: str = ""
+) -> bool:
     """Release a unit, to be claimed again now or after a wait."""
     held = holder(ledger, claimed)
     if held is None:
         return False
     job, unit = held
     unit.crashes += crashed
+    if faulted_by:
+        count, since_ms, _ = unit.faults or (0, ledger.now_ms, "")
+        unit.faults = (count + 1, since_ms, faulted_by)
     ledger.release(job, unit, wait_ms)
     return True
 
 
-def release_worker(ledger: Ledger, worker: str, *, crashed: bool, backoff_ms: int) -> None:
-    """Release all that a worker holds."""
+def release_worker(
+    ledger: Ledger, worker: str, *, crashed: bool, backoff_ms: int, death: str = ""
+) -> None:
+    """Release all that a worker holds, and tell each job once how it died."""
+    told = set()
     for job, unit in _units(ledger):
         if unit.place == "leased" and unit.worker == worker:
             ledger.requeue(job, unit, crashed=crashed, backoff_ms=backoff_ms)
+            if death and crashed:
+                unit.death = death
+            if death and job.job_id not in told:
+                told.add(job.job_id)
+                ledger.emit(job, "log", {"message": death, "worker": worker, "level": "warning"})
         elif job.is_kept_for(worker) and unit is job.ingest:
             ledger.release(job, unit, 0)
 
@@ -205,6 +214,7 @@ def split(ledger: Ledger, claimed: Claimed) -> bool:
     for first, items in ((0, unit.items[:middle]), (middle, unit.items[middle:])):
         begins = unit.first_index + first
         half = Unit(f"{number}:{begins}:{begins + len(items)}", begins, items)
+        half.death = unit.death
         half.input_bytes = ledger.sizes.of_input(half.chunk)
         halves.append(half)
     parts = job.units[int(number)]

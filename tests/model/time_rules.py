@@ -1,0 +1,78 @@
+"""Steps of time: what runs out, what the reconciler does then, and what can be seen meanwhile."""
+
+from collections import Counter
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from model import following, many, working
+from model.machine import ANY, BACKOFF_MS, LEASE_MS, LOST, Machine
+from seqd_schemas import JobState, TrainJob
+
+ANY_TENANT = st.sampled_from(["north", "south", None])
+
+#: Times to pass: next to a lease, a back-off, the pause between two events, and times to live.
+SPANS_MS = st.sampled_from(
+    [1, 249, 250, 999, 1_000, 2_000, 30_000, LEASE_MS - 1, LEASE_MS, 600_000, 3_599_999, 3_600_000]
+)
+
+CHORES = st.sampled_from(["expire", "expire", "evict", "give up", "run out of memory"])
+
+
+class TimeRules(Machine):
+    """What time and the reconciler do."""
+
+    @rule(span_ms=SPANS_MS)
+    def pass_time(self, span_ms: int) -> None:
+        self.ledger.step(span_ms)
+        self.adapter.hold(self.ledger.now_ms)
+
+    @rule(what=CHORES, is_much=st.booleans(), lost=LOST)
+    def reconcile(self, what: str, is_much: bool, lost: int) -> None:
+        self.touched |= set(self.ledger.jobs)
+        if what == "expire":
+            self.same(lambda: working.expire(self.ledger, BACKOFF_MS), self.adapter.expire, lost)
+        elif what == "evict":
+            self.adapter.evict()
+            self.has_evicted = True
+        elif what == "give up":
+            silence_ms = 3_600_000 if is_much else 60_000
+            following.fail_abandoned(self.ledger, silence_ms)
+            self.adapter.fail_abandoned(silence_ms / 1_000, self.ledger.now_ms)
+        elif not self.may_lose:  # which jobs make room is looked up afterwards
+            self.ledger.limits.is_short = is_much
+            self.adapter.publish_limits(self.ledger.limits)
+
+    @rule(begins=st.booleans(), most=st.integers(1, 3))
+    def recount(self, begins: bool, most: int) -> None:
+        """Count anew what is left, a few jobs at a time, beside all other steps."""
+        self.adapter.recount(begins=begins, most=most)
+
+    @rule(tenant=ANY_TENANT, action=st.sampled_from(sorted(many.ABLE)))
+    def look_at_all(self, tenant: str | None, action: str) -> None:
+        for states in (frozenset(JobState), many.ABLE[action]):
+            due = [job.job_id for job in many.matching(self.ledger, tenant, states)]
+            assert self.adapter.list_jobs(tenant, states) == due
+        assert self.adapter.count_jobs(action, tenant) == len(due)
+        assert self.adapter.failures(self.ledger.failures) == self.ledger.failures[::-1]
+        assert self.adapter.usage() == self.ledger.usage
+        assert self.adapter.evictions() == self.evicted
+
+    @precondition(lambda self: self.ledger.jobs)
+    @rule(which=ANY, offset=st.integers(0, 9), limit=st.integers(0, 9))
+    def look_at_one(self, which: int, offset: int, limit: int) -> None:
+        """Read a page of its results, and who works on it."""
+        job = self.any_job(which)
+        self.end_overdue([job.job_id])
+        if job.job_id not in self.ledger.jobs or isinstance(job.request, TrainJob):
+            return
+        found = self.adapter.results(job.job_id, offset, limit)
+        assert found == self.ledger.results_of(job, offset)[:limit]
+        if not job.is_open:
+            return
+        activity, units = self.adapter.job(job.job_id).activity(), [*job.claimed, *job.split]
+        held = Counter(unit.worker for unit in job.claimed if unit.place == "leased")
+        assert activity.workers == held
+        assert activity.attempts == sum(unit.attempt for unit in units)
+        assert activity.units_tried_again == sum(unit.attempt > 1 for unit in units)
+        assert activity.crashes == sum(unit.crashes for unit in units)
