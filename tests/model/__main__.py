@@ -16,7 +16,7 @@ from model.running import open_adapter, take_walks  # noqa: E402
 from seqd.local.redis_binaries import find_server_binaries  # noqa: E402
 
 #: Walks of one seed.
-WALKS, STEPS = 50, 50
+WALKS, STEPS = 8, 50
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from datetime import date
+from typing import cast
 
 from redis import Redis
 
@@ -30,6 +31,7 @@ from seqd.ledger.blobs import (
 )
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.jobs import StreamPosition
 from seqd.ledger.ranges import Range, ReadUnit, TakenRange
 from seqd.ledger.scripts import Scripts
 from seqd.ledger.units import Death, Unit
@@ -432,7 +434,8 @@ class Adapter:
         """Return who holds which units: the attempt and the worker."""
         keys, found = self._settings.keys, {}
         for job_id in job_ids:
-            for unit, lease in self._redis.hgetall(keys.leases(job_id)).items():
+            rows = cast("dict[bytes, bytes]", self._redis.hgetall(keys.leases(job_id)))
+            for unit, lease in rows.items():
                 attempt, _, worker = lease.decode().partition(" ")
                 found[job_id, unit.decode()] = (int(attempt), worker)
         return found
@@ -497,8 +500,9 @@ class Adapter:
 
     def delta_sizes(self, job_id: str) -> list[int]:
         """Return the bytes of the text deltas that are kept."""
-        stream = self._redis.xrange(self._settings.keys.deltas(job_id))
-        return [len(fields[b"d"]) for _, fields in stream]
+        begin = StreamPosition("0-0", "0-0")
+        found, _ = self._side_now.ledger.jobs.deltas(job_id, begin, longest_wait_s=0)
+        return [self.size_of_deltas(deltas) for deltas in found]
 
     def keys_for_ever(self, job_id: str) -> list[str]:
         """Return the keys of a job that have no time to live."""
@@ -625,7 +629,8 @@ class Adapter:
         for worker in WORKERS:  # what names no unit any more
             ledger.work.release_worker(worker, crashed=False)
         prefix = f"{self._settings.prefix}:"
-        names = {name.decode().removeprefix(prefix) for name in self._redis.keys(f"{prefix}*")}
+        found = cast("list[bytes]", self._redis.keys(f"{prefix}*"))
+        names = {name.decode().removeprefix(prefix) for name in found}
         of_no_job = (*STAY, *OF_PAST) if has_past else STAY
         return {name for name in names if not re.fullmatch("|".join(of_no_job), name)}
 

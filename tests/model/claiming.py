@@ -3,7 +3,7 @@
 Only the order among tenants and jobs is open; `fairness` bounds that over many claims.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.jobs import Claimed, Event, ModelJob, Unit
@@ -12,7 +12,7 @@ from model.working import claimable, lease
 from seqd_schemas import Item, Job
 
 #: Kinds of jobs, each with a model, that a worker can run.
-Served = Collection[tuple[str, str]]
+Served = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)

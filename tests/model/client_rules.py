@@ -46,7 +46,7 @@ class ClientRules(Machine):
     @rule(which=ANY, is_by_key=st.booleans(), change=st.sampled_from(["", "", "items", "request"]))
     def classify_again(self, which: int, is_by_key: bool, change: str) -> None:
         """Send the same once more, or something else under its name."""
-        job = self.any_job(which)
+        job = self.any_job(which, lambda job: job.request.idempotency_key is not None)
         is_file = isinstance(job.request.source, FileSource)
         if (
             not job.sealed
@@ -108,7 +108,7 @@ class ClientRules(Machine):
         lost=LOST,
     )
     def append(self, which: int, size: int, off: int, is_other: bool, lost: int) -> None:
-        job = self.any_job(which)
+        job = self.any_job(which, lambda job: job.owner != "")
         number = max(0, len(job.units) + off)
         owner = "another" if is_other else f"{job.job_id}-sender" if job.owner else ""
         first = len(job.items)
@@ -127,7 +127,7 @@ class ClientRules(Machine):
         lost=LOST,
     )
     def seal(self, which: int, off: int, is_other: bool, lost: int) -> None:
-        job = self.any_job(which)
+        job = self.any_job(which, lambda job: job.owner != "")
         units, items = max(0, len(job.units) + off), job.items
         owner = "another" if is_other else f"{job.job_id}-sender" if job.owner else ""
         self.same(
@@ -148,7 +148,7 @@ class ClientRules(Machine):
         self, which: int, number: int, is_other_input: bool, silence_s: float, lost: int
     ) -> None:
         """Send the input of an upload again, from another client."""
-        job = self.any_job(which)
+        job = self.any_job(which, lambda job: job.owner != "")
         if job.ingest is not None:
             return
         items = [item for parts in job.units[: number + 1] for one in parts for item in one.items]
@@ -168,7 +168,10 @@ class ClientRules(Machine):
     @rule(which=ANY, act=st.sampled_from(["heartbeat", "fail"]), is_other=st.booleans(), lost=LOST)
     def own_an_upload(self, which: int, act: str, is_other: bool, lost: int) -> None:
         """Show that the client of an upload is alive, or that its input broke off."""
-        job, failure = self.any_job(which), a_failure(code="upload_failed")
+        job, failure = (
+            self.any_job(which, lambda job: job.owner != ""),
+            a_failure(code="upload_failed"),
+        )
         token = "another" if is_other else f"{job.job_id}-sender"
         if act == "heartbeat":
             self.same(
@@ -186,7 +189,7 @@ class ClientRules(Machine):
     @precondition(lambda self: self.ledger.jobs)
     @rule(which=ANY, lost=LOST)
     def retry(self, which: int, lost: int) -> None:
-        job = self.any_job(which)
+        job = self.any_job(which, lambda job: not job.is_open)
         end_if_overdue(self.ledger, job)
         if self.would_wait(job.tenant, continuing.failed_items(job), job.unit_items):
             return
@@ -200,7 +203,7 @@ class ClientRules(Machine):
     @rule(which=ANY)
     def read_as_one(self, which: int) -> None:
         """Read a job with its retries, once all of them have ended."""
-        job = self.any_job(which)
+        job = self.any_job(which, lambda job: job.continued_by is not None)
         chain = [job]
         while (later := self.ledger.jobs.get(chain[-1].continued_by or "")) is not None:
             chain.append(later)

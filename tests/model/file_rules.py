@@ -186,8 +186,8 @@ class FileRules(Machine):
 
     def _any_range(self, which: int) -> tuple[str, int]:
         job_id = list(self.ledger.offers)[which % len(self.ledger.offers)]
-        ranges = self.ledger.offers[job_id].ranges or {0: None}
-        return job_id, list(ranges)[which % len(ranges)]
+        firsts = list(self.ledger.offers[job_id].ranges) or [0]
+        return job_id, firsts[which % len(firsts)]
 
 
 def a_chunk_ahead(job_id: str, number: int, size: int) -> ItemChunk:

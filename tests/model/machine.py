@@ -111,9 +111,11 @@ class Machine(RuleBasedStateMachine):
         assert found == expected, f"it gave {found}; due was {expected}"
         return None if isinstance(found, Code) else found
 
-    def any_job(self, which: int) -> ModelJob:
-        """Choose a job; of a high number, the last one."""
+    def any_job(self, which: int, suits: Callable[[ModelJob], bool] = lambda _: True) -> ModelJob:
+        """Choose a job, more often than not one that suits; of a high number, the last one."""
         jobs = list(self.ledger.jobs.values())
+        if which % 5:
+            jobs = [job for job in jobs if suits(job)] or jobs
         job = jobs[which % len(jobs)] if which < 900 else jobs[-1]
         self.touched.add(job.job_id)
         return job

@@ -35,7 +35,9 @@ class PeopleRules(Machine):
         lost=LOST,
     )
     def steer(self, which: int, act: str, lost: int) -> None:
-        job_id, predict = self.any_job(which).job_id, getattr(steering, act)
+        is_for_ended = act == "remove"
+        job_id = self.any_job(which, lambda job: job.is_open != is_for_ended).job_id
+        predict = getattr(steering, act)
         self.same(
             lambda: predict(self.ledger, job_id), lambda: self.adapter.steer(job_id, act), lost
         )

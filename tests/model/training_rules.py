@@ -70,7 +70,7 @@ class TrainingRules(Machine):
     @rule(which=ANY, lost=LOST)
     def resume_or_continue(self, which: int, lost: int) -> None:
         """Let a job go on: an open one that is paused, or an ended training."""
-        job = self.any_job(which)
+        job = self.any_job(which, lambda job: isinstance(job.request, TrainJob))
         end_if_overdue(self.ledger, job)
 
         def predict(new_id: str) -> str:

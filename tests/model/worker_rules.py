@@ -8,7 +8,8 @@ from hypothesis.stateful import precondition, rule
 
 from builders import a_failure, a_training_result, some_deltas
 from model import claiming, submitting, trainings, working
-from model.adapter import SERVED, Served
+from model.adapter import SERVED
+from model.claiming import Served
 from model.fairness import Fairness
 from model.jobs import Claimed, ModelJob, Result
 from model.machine import ANY, BACKOFF_MS, LEASE_MS, LOST, Machine
@@ -144,9 +145,21 @@ class WorkerRules(Machine):
         return is_capped or job.may_linger or working.is_overdue(self.ledger, job)
 
     @precondition(lambda self: self.claims)
-    @rule(which=ANY, fenced=st.booleans(), outcomes=OUTCOMES, plugin=PLUGINS, lost=LOST)
-    def commit(self, which: int, fenced: bool, outcomes: list[str], plugin: str, lost: int) -> None:
-        self._commit(self.any_claim(which), outcomes, plugin, lost, fenced=fenced)
+    @rule(
+        which=ANY,
+        fenced=st.booleans(),
+        outcomes=OUTCOMES,
+        plugin=PLUGINS,
+        goes_on=st.booleans(),
+        lost=LOST,
+    )
+    def commit(
+        self, which: int, fenced: bool, outcomes: list[str], plugin: str, goes_on: bool, lost: int
+    ) -> None:
+        claimed = self.any_claim(which)
+        self._commit(claimed, outcomes, plugin, lost, fenced=fenced)
+        if goes_on:
+            self._claim(claimed.worker, SERVED, 0)
 
     def _commit(
         self, claimed: Claimed, outcomes: list[str], plugin: str, lost: int, *, fenced: bool
@@ -248,9 +261,12 @@ class WorkerRules(Machine):
         worker=WORKERS,
         crashed=st.booleans(),
         death=st.sampled_from(["", "It was killed.", "It hung."]),
+        goes_on=st.booleans(),
         lost=LOST,
     )
-    def release_worker(self, worker: str, crashed: bool, death: str, lost: int) -> None:
+    def release_worker(
+        self, worker: str, crashed: bool, death: str, goes_on: bool, lost: int
+    ) -> None:
         self.touched |= set(self.ledger.jobs)
         self.same(
             lambda: working.release_worker(
@@ -259,6 +275,8 @@ class WorkerRules(Machine):
             lambda: self.adapter.release_worker(worker, crashed=crashed, death=death),
             lost,
         )
+        if goes_on:
+            self._claim("worker-b", SERVED, 0)
 
     @precondition(lambda self: self.claims)
     @rule(which=ANY, lost=LOST)
