@@ -205,7 +205,7 @@ class Ledger:
 
     def _end(self, job: ModelJob, state: JobState) -> None:
         job.state, job.ended_ms, job.owner = state, self.now_ms, ""
-        job.unread, job.position = 0, None
+        job.unread = 0
         self.offers.pop(job.job_id, None)
         for unit in job.claimed:
             if unit.place != "done":

@@ -95,6 +95,8 @@ class Machine(RuleBasedStateMachine):
         with self.adapter.replies_lost(lost):
             found = outcome_of(act)
         assert found == expected, f"it gave {found}; due was {expected}"
+        if not self.may_lose:
+            self._make_room(self.adapter.records())
         return None if isinstance(found, Code) else found
 
     def same_job(
@@ -161,7 +163,7 @@ class Machine(RuleBasedStateMachine):
     def all_is_as_predicted(self) -> None:
         self.end_overdue(self.touched)
         found = self.adapter.records()
-        self._make_room({record.job_id for record in found})
+        self._make_room(found)
         listed = self.ledger.listed()
         if self.adapter.drifts:  # those of one moment stand in any order
             found.sort(key=lambda record: record.job_id)
@@ -177,11 +179,10 @@ class Machine(RuleBasedStateMachine):
         for job_id in sorted(self.touched & set(self.ledger.jobs)):
             self._check_content(self.ledger.jobs[job_id])
         self.touched = set()
-        self.were_open = {job.job_id for job in self.ledger.jobs.values() if job.is_open}
 
-    def _make_room(self, kept: Collection[str]) -> None:
-        """Take out what had to make room in this step."""
-        jobs = self.ledger.jobs
+    def _make_room(self, found: Sequence[JobRecord]) -> None:
+        """Take out what had to make room since the last look."""
+        jobs, kept = self.ledger.jobs, {record.job_id for record in found}
         ended = {jobs[one].tenant for one in self.were_open & set(jobs) if not jobs[one].is_open}
         if self.has_evicted:
             retention.forget_past(self.ledger)
@@ -190,6 +191,7 @@ class Machine(RuleBasedStateMachine):
         retention.make_room(self.ledger, gone, ended)
         self.evicted += len(gone)
         self.has_evicted = False
+        self.were_open = {job.job_id for job in jobs.values() if job.is_open}
 
     def _check_account(self, tenant: str) -> None:
         found = self.adapter.account(tenant)

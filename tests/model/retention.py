@@ -28,8 +28,9 @@ def make_room(ledger: Ledger, gone: Collection[str], ended: Collection[str]) -> 
         older = [job.job_id for job in stays if (job.ended_ms or 0) < latest_ms]
         assert not older, f"{older} ended before {sorted(gone)}, and stay"
         if tenant in ended:
-            too_many = kept > most and len(stays) > 1
-            assert not too_many, f"{tenant} keeps {kept} of {most}, and {len(stays)} ended jobs"
+            left = ledger.kept_bytes(tenant)
+            too_many = left > most and len(stays) > 1
+            assert not too_many, f"{tenant} keeps {left} of {most}, and {len(stays)} ended jobs"
 
 
 def evictable(ledger: Ledger, tenant: str) -> list[ModelJob]:
