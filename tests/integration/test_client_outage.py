@@ -1,39 +1,121 @@
-"""A client whose Redis goes away: it waits, goes on where it was, or says how to go on."""
+"""A client whose Redis goes away: it waits, goes on where it was, or says how to go on.
 
+Both faces are asked the same, most of it side by side in one outage: see `Face`.
+"""
+
+import asyncio
+import inspect
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
+from typing import Self, TypeVar, cast
 
 import pytest
 from redis import Redis
 
+from async_builders import an_async_client, run
 from checkout import python_path
 from cli_builders import clean_environment
 from redis_fixtures import PrivateServer
-from seqd.client import Client, JobHandle
-from seqd.errors import InvalidSettings, JobOutOfReach, RedisUnreachable
-from seqd_schemas import Completed, JobState
+from sentinel_fixtures import SentinelGroup
+from seqd.client import AsyncClient, Client, JobHandle
+from seqd.errors import (
+    InvalidSettings,
+    JobOutOfReach,
+    RedisFull,
+    RedisRefused,
+    RedisUnreachable,
+    SeqdError,
+)
+from seqd.local.redis_binaries import find_server_binaries
+from seqd_schemas import Completed, JobRecord, JobState
 from tcp_proxy import TcpProxy
+from tls_fixtures import TlsProxy
 from worker_fixtures import PLUGIN, QUICK, Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
-TEXTS = [f"text {number}" for number in range(240)]
-IDS = [f"row-{number}" for number in range(1, 241)]
+T = TypeVar("T")
+
+TEXTS = [f"text {number}" for number in range(1_200)]
+IDS = [f"row-{number}" for number in range(1, 1_201)]
 PACE = {"delay_ms": 10.0}
-PROMPTS = [f"prompt {number}" for number in range(4)]
-WRITING = {"delay_ms": 50.0, "length": 200}
+PROMPTS = ["a", "b"]
+WRITING = {"delay_ms": 50.0, "length": 100}
 
 #: Longer than a connection is tried again for by itself.
 AWAY_S = 4.0
+
+
+class Face:
+    """A client that is called as one that blocks; one of asyncio, in a loop of its own.
+
+    Both have the same methods (`test_client_faces.py`), so its type is that of the one that blocks.
+    """
+
+    def __init__(self, client: Client | AsyncClient) -> None:
+        self.client = cast(Client, client)
+        self._loop = asyncio.new_event_loop() if isinstance(client, AsyncClient) else None
+        if self._loop is not None:
+            self._thread = Thread(target=self._loop.run_forever)
+            self._thread.start()
+
+    def do(self, call: Callable[[], T]) -> T:
+        """Return what a call of the client or of its jobs returns."""
+        if self._loop is None:
+            return call()
+        return asyncio.run_coroutine_threadsafe(self._awaited(call), self._loop).result()
+
+    def all_of(self, call: Callable[[], Iterable[T]]) -> list[T]:
+        """Return a list of all that a call yields."""
+        found = self.do(call)
+        return found if isinstance(found, list) else list(found)
+
+    async def _awaited(self, call: Callable[[], T]) -> T:
+        found: object = call()
+        if inspect.isawaitable(found):
+            found = await found
+        if hasattr(found, "__aiter__"):
+            found = [one async for one in found]
+        return cast(T, found)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._loop is None:
+            self.client.close()
+            return
+        self.do(cast(AsyncClient, self.client).aclose)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+FACES: dict[str, Callable[..., Client | AsyncClient]] = {"blocking": Client, "async": AsyncClient}
+
+faces = pytest.mark.parametrize("face", FACES)
+
+
+def face_of(cluster: Cluster, face: str, **settings: object) -> Face:
+    return Face(FACES[face](settings=cluster.settings.model_copy(update=settings)))
+
+
+@contextmanager
+def both_of(cluster: Cluster, **settings: object) -> Iterator[list[Face]]:
+    with (
+        face_of(cluster, "blocking", **settings) as blocking,
+        face_of(cluster, "async", **settings) as asynchronous,
+    ):
+        yield [blocking, asynchronous]
 
 
 @pytest.fixture
@@ -45,7 +127,16 @@ def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluste
         own.close()
 
 
-def cut_the_client_off(server: PrivateServer, proxy: TcpProxy) -> None:
+def wait_until_told(caplog: pytest.LogCaptureFixture, count: int) -> None:
+    """Wait until so many clients have said that Redis is away and that they wait for it."""
+
+    def told() -> int:
+        return sum("; waiting for it" in message for message in caplog.messages)
+
+    wait_until(lambda: told() >= count, f"{count} clients say that they wait")
+
+
+def cut_off(server: PrivateServer, proxy: TcpProxy) -> None:
     proxy.refuse()
     time.sleep(AWAY_S)
     proxy.accept()
@@ -57,166 +148,300 @@ def crash(server: PrivateServer, proxy: TcpProxy) -> None:
     server.start()
 
 
+def freeze(server: PrivateServer, proxy: TcpProxy) -> None:
+    server.freeze()
+    time.sleep(AWAY_S)
+    server.thaw()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("outage", [cut_the_client_off, crash])
 def test_whoever_reads_goes_on_where_it_was_after_an_outage(
     cluster_on: Cluster,
     private_server: PrivateServer,
     proxy: TcpProxy,
-    outage: Callable[[PrivateServer, TcpProxy], None],
 ) -> None:
     cluster_on.start_ready()
-    client = cluster_on.client(redis_url=proxy.url)
-    many = client.classify_each(TEXTS[:40], model="echo", parameters={"delay_ms": 30.0})
-    bulk = client.classify(TEXTS, model="echo", parameters=PACE)
-    written = client.generate(PROMPTS, model="echo", parameters=WRITING, stream=True)
+    observer = cluster_on.client()
+    with (
+        both_of(cluster_on, redis_url=proxy.url, redis_timeout_s=3.0) as both,
+        ThreadPoolExecutor(10) as pool,
+    ):
+        client = both[0].client
+        many = client.classify_each(TEXTS[:40], model="echo", parameters={"delay_ms": 30.0})
+        bulk = client.classify(TEXTS, model="echo", parameters=PACE)
+        written = client.generate(PROMPTS, model="echo", parameters=WRITING, stream=True)
+        wait_until(lambda: bulk.record().sealed, "all of it is sent")
 
-    with ThreadPoolExecutor(6) as pool:
-        results = pool.submit(lambda: list(bulk.results()))
-        events = pool.submit(lambda: list(bulk.events()))
-        record = pool.submit(bulk.wait)
-        ended = pool.submit(lambda: list(client.as_completed(many)))
-        texts = pool.submit(lambda: list(written.stream()))
-        wait_until(lambda: bulk.record().units_done >= 1, "the job has begun")
-        outage(private_server, proxy)
+        def job_of(face: Face, job: JobHandle) -> JobHandle:
+            return face.client.job(job.job_id)
 
-    assert [result.custom_id for result in results.result()] == IDS
-    ids = [tuple(map(int, (event.id or "").split("-"))) for event in events.result()]
-    assert ids == sorted(set(ids))
-    assert isinstance(events.result()[-1], Completed)
-    assert record.result().counts.succeeded == len(TEXTS)
-    assert sorted(job.job_id for job in ended.result()) == sorted(job.job_id for job in many)
-    whole = {one.custom_id: one.finished.text for one in texts.result() if one.finished}
-    parts = dict.fromkeys(whole, "")
-    for delta in texts.result():
-        parts[delta.custom_id] += delta.text
-    assert len(whole) == len(PROMPTS)
-    assert parts == whole
+        def ended_of(face: Face) -> list[str]:
+            jobs = [job_of(face, job) for job in many]
+            return sorted(one.job_id for one in face.all_of(lambda: face.client.as_completed(jobs)))
+
+        reads = [
+            (
+                pool.submit(face.all_of, job_of(face, bulk).results),
+                pool.submit(face.all_of, job_of(face, bulk).events),
+                pool.submit(face.do, job_of(face, bulk).wait),
+                pool.submit(ended_of, face),
+                pool.submit(face.all_of, job_of(face, written).stream),
+            )
+            for face in both
+        ]
+
+        def wait_for_progress() -> None:
+            done = observer.job(bulk.job_id).record().units_done
+            wait_until(lambda: bulk.record().units_done > done, "the job goes on")
+
+        wait_for_progress()
+        for outage in (cut_off, crash, freeze):
+            outage(private_server, proxy)
+            wait_for_progress()
+        proxy.drop_every(7)
+        for _ in range(5):
+            wait_for_progress()
+        assert not observer.job(bulk.job_id).record().state.is_terminal
+        proxy.drop_every(0)
+
+    for results, events, record, ended, texts in reads:
+        assert [result.custom_id for result in results.result()] == IDS
+        ids = [tuple(map(int, (event.id or "").split("-"))) for event in events.result()]
+        assert ids == sorted(set(ids))
+        assert isinstance(events.result()[-1], Completed)
+        assert record.result().counts.succeeded == len(TEXTS)
+        assert ended.result() == sorted(job.job_id for job in many)
+        whole = {one.custom_id: one.finished.text for one in texts.result() if one.finished}
+        parts = dict.fromkeys(whole, "")
+        for delta in texts.result():
+            parts[delta.custom_id] += delta.text
+        assert len(whole) == len(PROMPTS)
+        assert parts == whole
 
 
-def test_a_job_that_is_sent_in_an_outage_is_made_once(
-    cluster_on: Cluster, private_server: PrivateServer
+def test_jobs_that_are_sent_in_an_outage_are_made_once(
+    cluster_on: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster_on.publish_catalog()
-    client = cluster_on.client()
-    client.catalog()
-    private_server.kill()
-
-    with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(client.classify, ["a"], model="echo")
-        time.sleep(1.0)
-        assert not sent.done()
+    with (
+        both_of(cluster_on) as both,
+        ThreadPoolExecutor(2) as pool,
+        Redis.from_url(private_server.url) as redis,
+    ):
+        for face in both:
+            face.do(face.client.catalog)
+        private_server.kill()
+        sent = [
+            pool.submit(face.do, lambda face=face: face.client.classify(["a"], model="echo"))
+            for face in both
+        ]
+        wait_until_told(caplog, 2)
+        assert not any(one.done() for one in sent)
         private_server.start()
-        job = sent.result(timeout=20)
+        jobs = [one.result(timeout=20).job_id for one in sent]
 
-    assert [record.job_id for record in client.jobs()] == [job.job_id]
+        assert sorted(record.job_id for record in both[0].client.jobs()) == sorted(jobs)
 
-
-def test_many_jobs_that_a_replica_refuses_are_made_once_when_it_is_a_primary(
-    cluster_on: Cluster, private_server: PrivateServer
-) -> None:
-    cluster_on.publish_catalog()
-    client = cluster_on.client()
-    client.catalog()
-    with Redis.from_url(private_server.url) as redis:
+        # A replica answers, and takes no writes until it is a primary.
+        caplog.clear()
         redis.execute_command("REPLICAOF", "127.0.0.1", "1")
-        with ThreadPoolExecutor(1) as pool:
-            sent = pool.submit(client.classify_each, TEXTS[:100], model="echo")
-            time.sleep(1.0)
-            assert not sent.done()
-            redis.execute_command("REPLICAOF", "NO", "ONE")
-            jobs = sent.result(timeout=20)
+        each = [
+            pool.submit(
+                face.do, lambda face=face: face.client.classify_each(TEXTS[:100], model="echo")
+            )
+            for face in both
+        ]
+        wait_until_told(caplog, 2)
+        assert not any(one.done() for one in each)
+        redis.execute_command("REPLICAOF", "NO", "ONE")
+        jobs += [job.job_id for one in each for job in one.result(timeout=20)]
 
-    kept = [record.job_id for record in client.jobs(limit=200)]
-    assert sorted(kept) == sorted(job.job_id for job in jobs)
+        kept = [record.job_id for record in both[0].client.jobs(limit=500)]
+        assert sorted(kept) == sorted(jobs)
 
 
 READERS: dict[str, Callable[[Client, JobHandle], object]] = {
     "record": lambda client, job: job.record(),
     "wait": lambda client, job: job.wait(),
-    "results": lambda client, job: list(job.results()),
-    "events": lambda client, job: list(job.events()),
-    "as_completed": lambda client, job: list(client.as_completed([job])),
+    "results": lambda client, job: job.results(),
+    "events": lambda client, job: job.events(),
+    "as_completed": lambda client, job: client.as_completed([job]),
 }
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=[] if name == "wait" else pytest.mark.slow) for name in READERS
-    ]
-)
-def read(request: pytest.FixtureRequest) -> Callable[[Client, JobHandle], object]:
-    reader: Callable[[Client, JobHandle], object] = READERS[request.param]
-    return reader
-
-
+@faces
 def test_who_has_waited_for_long_enough_hears_how_to_go_on(
-    cluster_on: Cluster, private_server: PrivateServer, read: Callable[[Client, JobHandle], object]
+    cluster_on: Cluster, private_server: PrivateServer, face: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster_on.publish_catalog()
-    client = cluster_on.client(outage_s=1.0)
-    job = client.classify(["a"], model="echo")
-    private_server.kill()
-    began = time.monotonic()
-
-    with pytest.raises(JobOutOfReach) as error:
-        read(client, job)
-
-    took_s = time.monotonic() - began
-    assert 1.0 <= took_s < 15.0  # by default it is 60 s
-    assert error.value.job_id == job.job_id
     address = f"127.0.0.1:{private_server.port}"
-    reason = f"Error 111 connecting to {address}. Connection refused."
-    (away_s,) = re.findall(r" has been away for (\d+) s: ", str(error.value))
-    assert 1 <= int(away_s) <= took_s + 1
-    assert str(error.value) == (
-        f"Redis at {address} has been away for {away_s} s: {reason} Try again when it is back, or "
-        f"set SEQD_REDIS_URL to a server that runs. Job {job.job_id} goes on by itself. "
-        f"Watch it: seqd jobs watch {job.job_id}. Its results: seqd jobs results {job.job_id}"
-    )
 
-
-def test_who_asked_not_to_wait_does_not(cluster_on: Cluster, private_server: PrivateServer) -> None:
-    cluster_on.publish_catalog()
-    client = cluster_on.client(outage_s=0.0)
-    job = client.classify(["a"], model="echo")
-    private_server.kill()
-    began = time.monotonic()
-
-    with pytest.raises(JobOutOfReach):
-        job.wait()
-
-    assert time.monotonic() - began < 1.0
-
-
-def test_a_wait_ends_in_time_though_redis_is_away(
-    cluster_on: Cluster, private_server: PrivateServer
-) -> None:
-    cluster_on.publish_catalog()
-    client = cluster_on.client()
-    job = client.classify(["a"], model="echo")
-    private_server.kill()
-    began = time.monotonic()
-
-    with pytest.raises(TimeoutError, match=f"Job {job.job_id} could not be looked at after 1 s: "):
-        job.wait(timeout_s=1.0)
-    with pytest.raises(TimeoutError, match=r"1 of 1 jobs have not ended after 1 s"):
-        list(client.as_completed([job], timeout_s=1.0))
-
-    assert time.monotonic() - began < 4.0
-
-
-def test_a_server_that_never_answered_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
-    began = time.monotonic()
+    def heard(client: Face, job: JobHandle, name: str) -> tuple[JobOutOfReach, float]:
+        began = time.monotonic()
+        with pytest.raises(JobOutOfReach) as error:
+            client.all_of(lambda: READERS[name](client.client, job))  # type: ignore[arg-type]
+        return error.value, time.monotonic() - began
 
     with (
-        Client("redis://127.0.0.1:1/0") as client,
-        pytest.raises(RedisUnreachable, match=r"No answer from Redis at 127\.0\.0\.1:1"),
+        face_of(cluster_on, face, outage_s=0.0) as hasty,
+        face_of(cluster_on, face) as bounded,
+        face_of(cluster_on, face, outage_s=1.0) as one,
+        face_of(cluster_on, face, outage_s=1.0) as other,
+        ThreadPoolExecutor(len(READERS)) as pool,
     ):
-        client.catalog()
+        jobs = {
+            client: client.do(lambda client=client: client.client.classify(["a"], model="echo"))
+            for client in (hasty, bounded, one, other)
+        }
+        private_server.kill()
 
-    assert time.monotonic() - began < 10.0
-    assert "waiting for it" not in caplog.text
+        _, took_s = heard(hasty, jobs[hasty], "wait")
+
+        assert took_s < 5.0
+        assert not any("for 0 s at most" in message for message in caplog.messages)
+
+        told = [pool.submit(heard, one, jobs[one], name) for name in READERS]
+        for error, took_s in (each.result() for each in told):
+            assert 0.9 <= took_s < 15.0  # by default it is 60 s; they wait side by side
+            assert error.job_id == jobs[one].job_id
+            assert type(error.__context__) is RedisUnreachable
+            (away_s,) = re.findall(r" has been away for (\d+) s: ", str(error))
+            assert 1 <= int(away_s) <= took_s + 1
+            assert str(error).startswith(f"Redis at {address} has been away for {away_s} s: Error ")
+            assert str(error).endswith(
+                " Try again when it is back, or set SEQD_REDIS_URL to a server that runs. Job "
+                f"{error.job_id} goes on by itself. Watch it: seqd jobs watch {error.job_id}. Its "
+                f"results: seqd jobs results {error.job_id}"
+            )
+            if face == "blocking":
+                assert f" s: Error 111 connecting to {address}. Connection refused. " in str(error)
+
+        job = jobs[bounded]
+        began = time.monotonic()
+        with pytest.raises(
+            TimeoutError, match=f"Job {job.job_id} could not be looked at after 1 s: "
+        ):
+            bounded.do(lambda: job.wait(timeout_s=1.0))
+        with pytest.raises(TimeoutError, match=r"1 of 1 jobs have not ended after 1 s"):
+            bounded.all_of(lambda: bounded.client.as_completed([job], timeout_s=1.0))
+        assert time.monotonic() - began < 15.0  # nor as long as an outage may last
+
+        if face == "async":  # many more tasks than connections hear of it together
+            began = time.monotonic()
+            record = jobs[other].record
+
+            async def many() -> list[object]:
+                calls = (cast(Awaitable[object], record()) for _ in range(500))
+                return await asyncio.gather(*calls, return_exceptions=True)
+
+            ends = cast(list[object], other.do(many))
+            assert {type(end) for end in ends} == {JobOutOfReach} and len(ends) == 500
+            assert time.monotonic() - began < 15.0
+
+
+#: Turns of the event loop after which a call has sent its command on a connection that is there.
+TURNS = 12
+
+
+@pytest.mark.parametrize("is_connected", [True, False], ids=["connected", "not connected"])
+def test_waits_and_calls_that_are_cancelled_end_in_time_though_redis_hangs(
+    cluster_on: Cluster, private_server: PrivateServer, is_connected: bool
+) -> None:
+    """A call is cancelled at any moment: before Python 3.12 that was lost as the write ended."""
+    cluster_on.publish_catalog()
+
+    async def use() -> tuple[str, list[asyncio.Task[JobRecord]], list[object], float]:
+        async with an_async_client(cluster_on) as client:
+            job = await client.classify(["a"], model="echo")
+            if is_connected:
+                await asyncio.gather(*(job.record() for _ in range(50)))
+            private_server.freeze()
+            late = []
+            try:
+                for turns in range(TURNS):
+                    call = asyncio.create_task(job.record())
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    call.cancel()
+                    if not (await asyncio.wait({call}, timeout=3.0))[0]:
+                        late.append(call)
+                began = time.monotonic()
+                ends = await asyncio.gather(
+                    *(job.wait(timeout_s=1.0) for _ in range(50)), return_exceptions=True
+                )
+                took_s = time.monotonic() - began
+            finally:
+                private_server.thaw()
+            return job.job_id, late, list[object](ends), took_s
+
+    job_id, late, ends, took_s = run(use(), limit_s=60)
+
+    assert late == []
+    assert all(isinstance(end, TimeoutError) for end in ends)
+    assert str(ends[0]).startswith(f"Job {job_id} could not be looked at after 1 s: ")
+    assert took_s < 5.0
+
+
+@pytest.mark.slow
+def test_a_text_whose_time_is_over_before_redis_answers_holds_no_other_to_its_time(
+    cluster_on: Cluster, private_server: PrivateServer
+) -> None:
+    cluster_on.start_ready()
+
+    async def use() -> tuple[str, float, str, list[JobRecord]]:
+        async with an_async_client(cluster_on) as client:
+            await client.predict("before", model="echo")
+            private_server.freeze()
+            try:
+                began = time.monotonic()
+                first = asyncio.create_task(client.predict("a", model="echo", timeout_s=0.2))
+                await asyncio.sleep(0)  # it has asked first
+                second = asyncio.create_task(client.predict("b", model="echo"))
+                with pytest.raises(TimeoutError) as error:
+                    await first
+                took_s = time.monotonic() - began
+                assert not second.done()
+            finally:
+                private_server.thaw()
+            label = (await second).label
+        return str(error.value), took_s, label, cluster_on.client().open_jobs()
+
+    said, took_s, label, left = run(use())
+
+    assert said == (
+        "There is no answer after 0.2 s: Redis does not answer in time. The job is cancelled and "
+        "removed once it does."
+    )
+    assert took_s < 3.0
+    assert label == "b"
+    assert left == []
+
+
+def test_a_wait_goes_on_though_redis_is_full(
+    cluster_on: Cluster, private_server: PrivateServer
+) -> None:
+    """It waits for events of another client's job, which no wake-up can be written for."""
+    cluster_on.publish_catalog()
+
+    async def use() -> tuple[JobState, str]:
+        async with an_async_client(cluster_on) as client, an_async_client(cluster_on) as other:
+            jobs = [await client.classify(["a"], model="echo") for _ in range(2)]
+            first = asyncio.create_task(other.job(jobs[0].job_id).wait())
+            await asyncio.sleep(0.1)
+            with Redis.from_url(private_server.url) as admin:
+                admin.config_set("maxmemory", 1)
+                with pytest.raises(RedisFull):
+                    await client.classify(["b"], model="echo")
+                second = asyncio.create_task(other.job(jobs[1].job_id).wait())
+                await asyncio.sleep(0.5)
+                assert not first.done() and not second.done()
+                admin.config_set("maxmemory", 0)
+            for job in jobs:
+                await job.cancel()
+            ends = await asyncio.gather(first, second, return_exceptions=True)
+            return (await jobs[1].record()).state, type(ends[1]).__name__
+
+    assert run(use()) == (JobState.CANCELLED, "JobCancelled")
 
 
 @contextmanager
@@ -239,18 +464,30 @@ def a_web_server(port: int = 0) -> Iterator[int]:
             server.shutdown()
 
 
-def test_an_address_at_which_something_else_answers_is_named_at_once() -> None:
-    with (
-        a_web_server() as port,
-        Client(f"redis://127.0.0.1:{port}/0") as client,
-        pytest.raises(InvalidSettings) as refusal,
-    ):
-        client.catalog()
+@faces
+def test_an_address_at_which_no_redis_can_be_used_is_told_of_at_once(
+    private_server: PrivateServer, face: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refusal(url: str) -> SeqdError:
+        with Face(FACES[face](url)) as client, pytest.raises(SeqdError) as refusal:
+            client.do(client.client.catalog)
+        return refusal.value
 
-    assert str(refusal.value) == (
-        f"What answers at 127.0.0.1:{port} is not Redis: it sent b'HTTP/1.1 400 Bad Request'. Set "
-        "SEQD_REDIS_URL to the host and port of Redis."
+    never, port = refusal("redis://127.0.0.1:1/0"), private_server.port
+    wrong = refusal(f"redis://:wrong@127.0.0.1:{port}/0")
+    with a_web_server() as other_port:
+        other = refusal(f"redis://127.0.0.1:{other_port}/0")
+
+    assert type(never) is RedisUnreachable
+    assert str(never).startswith("No answer from Redis at 127.0.0.1:1")
+    assert type(wrong) is RedisRefused
+    assert str(wrong).startswith(f"Redis at 127.0.0.1:{port} refused the user or password: ")
+    assert type(other) is InvalidSettings
+    assert str(other) == (
+        f"What answers at 127.0.0.1:{other_port} is not Redis: it sent b'HTTP/1.1 400 Bad "
+        "Request'. Set SEQD_REDIS_URL to the host and port of Redis."
     )
+    assert not any("waiting for it" in message for message in caplog.messages)
 
 
 def test_an_outage_in_which_something_else_has_the_address_is_waited_for(
@@ -269,6 +506,99 @@ def test_an_outage_in_which_something_else_has_the_address_is_waited_for(
         private_server.start()
 
         assert asked.result(timeout=30) == before
+
+
+def test_a_server_of_a_cluster_is_refused_with_one_sentence(tmp_path: Path) -> None:
+    server = PrivateServer(find_server_binaries()[0], tmp_path, ("cluster-enabled yes",))
+    try:
+        server.start()
+        cluster = Cluster(live_settings(server, tmp_path), tmp_path)
+
+        async def use() -> str:
+            async with an_async_client(cluster) as client:
+                with pytest.raises(InvalidSettings) as refusal:
+                    await client.classify(["a text"], model="echo")
+                return str(refusal.value)
+
+        said = run(use())
+    finally:
+        server.stop()
+    assert said.startswith(f"Redis at 127.0.0.1:{server.port} is one of a Redis Cluster, which ")
+
+
+def test_a_server_is_reached_over_tls_and_by_a_trusted_certificate_only(
+    cluster_on: Cluster, private_server: PrivateServer, tls_proxy: TlsProxy, authority_file: Path
+) -> None:
+    cluster_on.publish_catalog()
+    url = tls_proxy.url_of(private_server.url)
+
+    async def use() -> tuple[JobState, str]:
+        async with an_async_client(
+            cluster_on, redis_url=url, redis_ca_file=authority_file
+        ) as client:
+            job = await client.classify(["a"], model="echo")
+            waiting = asyncio.create_task(job.wait())
+            await asyncio.sleep(0.1)
+            tls_proxy.cut()
+            state = await job.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        async with an_async_client(cluster_on, redis_url=url) as client:
+            with pytest.raises(RedisRefused) as refusal:
+                await client.catalog()
+            return state, str(refusal.value)
+
+    state, said = run(use())
+    assert state is JobState.CANCELLED
+    assert said.startswith(
+        f"Redis at 127.0.0.1:{tls_proxy.port} has a certificate of an unknown authority: "
+    )
+
+
+def test_a_server_is_reached_by_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    server = PrivateServer(find_server_binaries()[0], tmp_path, (f"unixsocket {path}",))
+    try:
+        server.start()
+        cluster = Cluster(live_settings(server, tmp_path), tmp_path)
+        cluster.publish_catalog()
+        url = f"unix://:{server.password}@{path}"
+
+        async def use() -> JobState:
+            async with an_async_client(cluster, redis_url=url) as client:
+                job = await client.classify(["a"], model="echo")
+                return await job.cancel()
+
+        assert run(use()) is JobState.CANCELLED
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hangs", [False, True], ids=["killed", "hangs"])
+def test_a_client_follows_the_primary_in_a_failover(
+    sentinels: SentinelGroup, tmp_path: Path, hangs: bool
+) -> None:
+    cluster = Cluster(live_settings(sentinels, tmp_path), tmp_path)
+    cluster.publish_catalog()
+
+    async def use() -> tuple[JobState, JobState]:
+        async with an_async_client(cluster, redis_timeout_s=3.0) as client:
+            job = await client.classify(["a"], model="echo", durable=True)
+            await asyncio.to_thread(sentinels.wait_until_replicated)
+            waiting = asyncio.create_task(job.wait())
+            following = asyncio.create_task(client.job(job.job_id).wait())
+            await asyncio.sleep(0.2)
+            former = sentinels.primary()
+            (former.freeze if hangs else former.kill)()
+            await asyncio.to_thread(sentinels.wait_for_failover, former)
+            after = await client.classify(["b"], model="echo")
+            if hangs:
+                former.thaw()
+            states = (await after.cancel(), await job.cancel())
+            await asyncio.gather(waiting, following, return_exceptions=True)
+            return states
+
+    assert run(use(), limit_s=90) == (JobState.CANCELLED, JobState.CANCELLED)
 
 
 def environment_of(cluster: Cluster, **variables: str) -> dict[str, str]:
@@ -303,8 +633,8 @@ def its_job(client: Client, server: PrivateServer) -> str:
     return client.jobs()[0].job_id
 
 
-def test_a_command_that_gives_up_says_how_to_go_on_and_the_job_does(
-    cluster_on: Cluster, private_server: PrivateServer
+def test_a_command_that_gives_up_or_is_interrupted_names_its_job_and_how_to_go_on(
+    cluster_on: Cluster, private_server: PrivateServer, tmp_path: Path
 ) -> None:
     cluster_on.publish_catalog()
     command = classifying(cluster_on, SEQD_OUTAGE_S="1")
@@ -323,25 +653,23 @@ def test_a_command_that_gives_up_says_how_to_go_on_and_the_job_does(
         f"seqd jobs results {job_id}"
     )
     assert "Traceback" not in err
-    assert cluster_on.client().job(job_id).record().state is JobState.QUEUED
+    job = cluster_on.client().job(job_id)
+    assert job.record().state is JobState.QUEUED
 
-
-@pytest.mark.slow
-def test_a_command_that_is_interrupted_in_an_outage_names_its_job(
-    cluster_on: Cluster, private_server: PrivateServer
-) -> None:
-    cluster_on.publish_catalog()
+    job.cancel()
+    job.remove()
     command = classifying(cluster_on)
     job_id = its_job(cluster_on.client(), private_server)
     private_server.kill()
-    time.sleep(1.5)
-
+    assert command.stderr is not None
+    said = next(line for line in command.stderr if "waiting for it" in line)
     command.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, err = command.communicate(timeout=30)
 
+    assert said
     assert command.returncode == 130
-    assert time.monotonic() - began < 6.0
+    assert time.monotonic() - began < 15.0  # and not for the 60 s of an outage
     assert f"Job {job_id} may still run: Redis at " in err
     assert err.strip().endswith(
         f"Watch it: seqd jobs watch {job_id}. Cancel it: seqd jobs cancel {job_id}"
@@ -350,33 +678,14 @@ def test_a_command_that_is_interrupted_in_an_outage_names_its_job(
 
 
 @pytest.mark.slow
-def test_a_command_goes_on_after_an_outage_as_if_there_had_been_none(
-    cluster_on: Cluster, private_server: PrivateServer
-) -> None:
-    cluster_on.publish_catalog()
-    command = classifying(cluster_on)
-    its_job(cluster_on.client(), private_server)
-    private_server.kill()
-    time.sleep(AWAY_S)
-    private_server.start()
-    cluster_on.start_ready()
-
-    out, err = command.communicate(timeout=60)
-
-    assert command.returncode == 0, err
-    assert len(out.splitlines()) == 20
-    assert "Traceback" not in err
-
-
-@pytest.mark.slow
-def test_a_fleet_says_once_that_it_does_not_see_its_workers(
+def test_a_fleet_and_a_command_go_on_after_an_outage_and_the_fleet_tells_of_it_once(
     cluster_on: Cluster, private_server: PrivateServer, tmp_path: Path
 ) -> None:
     settings = cluster_on.settings
     variables = {f"SEQD_{name.upper()}": str(getattr(settings, name)) for name in QUICK}
     variables |= {"SEQD_ENABLED_PLUGINS": "light", "SEQD_DATA_DIR": str(settings.data_dir)}
     environment = environment_of(cluster_on, **variables, PYTHONPATH=python_path(PLUGIN))
-    log = tmp_path / "up.log"
+    log, unseen = tmp_path / "up.log", "cannot see how the workers are: No answer from Redis"
     with log.open("w") as output:
         up = subprocess.Popen(
             [sys.executable, "-m", "seqd", "up", "--slots", "all@cpu:0"],
@@ -387,15 +696,25 @@ def test_a_fleet_says_once_that_it_does_not_see_its_workers(
         )
     try:
         wait_until(lambda: "Ready after" in log.read_text(), "it is ready", 60)
+        client = cluster_on.client()
+        client.pause_model("echo")
+        command = classifying(cluster_on)
+        its_job(client, private_server)
         private_server.kill()
-        time.sleep(AWAY_S)
+        wait_until(lambda: unseen in log.read_text(), "the fleet says so")
+        assert command.stderr is not None
+        assert next(line for line in command.stderr if "waiting for it" in line)
         private_server.start()
-        job = cluster_on.client().classify(["a"], model="echo")
-        assert job.wait(timeout_s=20).counts.succeeded == 1
+        client.resume_model("echo")
+
+        out, err = command.communicate(timeout=60)
     finally:
         up.send_signal(signal.SIGTERM)
         status = up.wait(45)
 
+    assert command.returncode == 0, err
+    assert len(out.splitlines()) == 20
+    assert "Traceback" not in err
     assert status == 0
-    assert log.read_text().count("cannot see how the workers are: No answer from Redis") == 1
+    assert log.read_text().count(unseen) == 1
     assert "Traceback" not in log.read_text()
