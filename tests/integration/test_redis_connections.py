@@ -17,9 +17,9 @@ from seqd.ledger import connect, redis_errors
 from seqd.ledger.wakeup import NOTIFY_TIMEOUT_S, Wakeup
 from seqd.local.redis_server import LOOPBACK
 from seqd.settings import Settings
-from seqd_schemas import ItemFailure, ItemSuccess, Keys, WorkerState
+from seqd_schemas import ItemFailure, ItemSuccess, Keys
 from tcp_proxy import TcpProxy
-from worker_fixtures import Cluster, live_settings, wait_until
+from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes
 
@@ -99,10 +99,11 @@ def test_a_wakeup_reaches_the_workers_over_a_new_connection(proxy, private_serve
 
 
 @pytest.mark.slow
-def test_an_idle_worker_whose_connections_are_half_open_takes_work_again(cluster_behind, proxy):
-    worker = cluster_behind.start_ready()
+def test_a_worker_whose_connections_are_half_open_takes_work_again_and_finishes_a_job_once(
+    cluster_behind: Cluster, proxy: TcpProxy
+) -> None:
+    cluster_behind.start_ready().wait_until_idle()
     client = cluster_behind.client()
-    wait_until(lambda: worker.status().state is WorkerState.READY, "it is idle")
     assert proxy.freeze() > 3
 
     # Celery's listener finds out within twice the timeout and a second: 9 s here, measured.
@@ -110,15 +111,9 @@ def test_an_idle_worker_whose_connections_are_half_open_takes_work_again(cluster
 
     assert record.counts.succeeded == 1
 
-
-@pytest.mark.slow
-def test_a_busy_worker_whose_connections_are_half_open_finishes_the_job_once(cluster_behind, proxy):
-    cluster_behind.start_ready()
-    client = cluster_behind.client()
     texts = [f"text {n}" for n in range(160)]
     job = client.classify(texts, model="echo", parameters={"delay_ms": 10})
     next(iter(job.results()))
-
     assert proxy.freeze() > 3
     results = list(job.results())
 
