@@ -1,11 +1,13 @@
 """The autoscale signal of a real fleet: it rises at once, says how long, and falls to exactly 0."""
 
 import time
+from pathlib import Path
 
 import pytest
 
 from seqd.client.handle import JobHandle
 from seqd.scaling import RouteWork
+from seqd_schemas import FileSource
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -31,29 +33,31 @@ def texts(count: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_fleet_of_none_has_work_left_and_a_worker_brings_it_to_zero(empty_cluster: Cluster):
+def test_what_is_left_is_about_what_it_takes_and_nothing_when_all_is_done(
+    empty_cluster: Cluster, tmp_path: Path
+) -> None:
     empty_cluster.publish_catalog()
+    client = empty_cluster.client(input_roots=(tmp_path,))
+    ledger = client._ledger
     before = left(empty_cluster)
     job = hand_in(empty_cluster, 64)
-
     asleep = left(empty_cluster)
-    empty_cluster.start_ready()
-    job.wait()
-    after = left(empty_cluster)
 
     assert (before.seconds, before.items) == (0, 0)
     assert (asleep.items, asleep.is_measured) == (64, False)
     assert asleep.seconds == asleep.unserved_s == pytest.approx(64 * 0.05)
+
+    # A wrong count, which the worker that reconciles mends.
+    ledger.redis.hset(ledger.keys.work_left(), "classify.echo@1", 5_000)
+    first = empty_cluster.start_ready(input_roots=(tmp_path,))
+    job.wait()
+
+    wait_until(lambda: left(empty_cluster).items == 0, "it was counted anew")
+    after = left(empty_cluster)
     assert (after.seconds, after.items, after.leased_items) == (0, 0, 0)
 
-
-@pytest.mark.slow
-def test_what_is_left_is_about_what_it_takes(empty_cluster: Cluster):
-    empty_cluster.start_ready()
-    client = empty_cluster.client()
     client.classify(texts(400), model="echo", parameters=SLOWLY).wait()
-    wait_until(lambda: bool(client._ledger.backlog.rates()), "the rate is measured")
-
+    wait_until(lambda: bool(ledger.backlog.rates()), "the rate is measured")
     job = hand_in(empty_cluster, 800)
     predicted, began = left(empty_cluster), time.monotonic()
     job.wait()
@@ -63,36 +67,9 @@ def test_what_is_left_is_about_what_it_takes(empty_cluster: Cluster):
     # Within a third on a machine with other work; `docker/scaling.md` has what was measured.
     assert predicted.seconds == pytest.approx(took_s, rel=0.33)
 
-
-@pytest.mark.slow
-def test_a_worker_that_is_killed_leaves_no_work_behind_that_nobody_does(empty_cluster: Cluster):
-    first = empty_cluster.start_ready()
-    job = empty_cluster.client().classify(texts(200), model="echo", parameters=SLOWLY)
-    wait_until(lambda: left(empty_cluster).busy_workers == 1, "it works")
-
-    first.kill()
-    held = left(empty_cluster)
-    empty_cluster.start_ready()
-    results = list(job.results())
-    wait_until(lambda: left(empty_cluster).items == 0, "all is done")
-    after = left(empty_cluster)
-
-    # Its lease stands until it runs out: what it held is left to do.
-    assert held.leased_items > 0
-    assert held.items > 0
-    assert len(results) == 200
-    assert (after.seconds, after.items, after.leased_items, after.busy_workers) == (0, 0, 0, 0)
-
-
-@pytest.mark.slow
-def test_a_file_that_is_read_on_is_left_as_a_whole(empty_cluster: Cluster, tmp_path):
-    from seqd_schemas import FileSource
-
+    # A file that is read on is left as a whole.
     path = tmp_path / "texts.txt"
     path.write_text("".join(f"this is text {number:06}\n" for number in range(20_000)))
-    empty_cluster.start_ready(input_roots=(tmp_path,))
-    client = empty_cluster.client(input_roots=(tmp_path,))
-
     job = client.classify(
         FileSource(path=str(path), format="lines"), model="echo", parameters={"delay_ms": 1.0}
     )
@@ -103,12 +80,17 @@ def test_a_file_that_is_read_on_is_left_as_a_whole(empty_cluster: Cluster, tmp_p
 
     assert estimated == pytest.approx(20_000, rel=0.05)
 
-
-@pytest.mark.slow
-def test_a_wrong_count_is_mended_by_the_worker_that_reconciles(empty_cluster: Cluster):
-    ledger = empty_cluster.client()._ledger
-    ledger.redis.hset(ledger.keys.work_left(), "classify.echo@1", 5_000)
-
+    # The lease of a worker that is killed stands until it runs out: what it held is left to do.
+    job = client.classify(texts(200), model="echo", parameters=SLOWLY)
+    wait_until(lambda: left(empty_cluster).busy_workers == 1, "it works")
+    first.kill()
+    held = left(empty_cluster)
     empty_cluster.start_ready()
+    results = list(job.results())
+    wait_until(lambda: left(empty_cluster).items == 0, "all is done")
+    after = left(empty_cluster)
 
-    wait_until(lambda: left(empty_cluster).items == 0, "it was counted anew")
+    assert held.leased_items > 0
+    assert held.items > 0
+    assert len(results) == 200
+    assert (after.seconds, after.items, after.leased_items, after.busy_workers) == (0, 0, 0, 0)
