@@ -33,26 +33,23 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [message for message in caplog.messages if " waits: " in message]
 
 
-@pytest.mark.parametrize(
-    "way",
-    [pytest.param(way, marks=[] if way == "wait" else pytest.mark.slow) for way in WAYS],
-)
 def test_whoever_waits_for_a_job_with_no_worker_up_is_told_once(
-    empty_cluster: Cluster, way: str, caplog: pytest.LogCaptureFixture
+    empty_cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     empty_cluster.publish_catalog()
     client = empty_cluster.client()
-    job = client.classify(["a"], model="echo", expires_in_s=5)
+    jobs = {way: client.classify(["a"], model="echo", expires_in_s=5) for way in WAYS}
 
-    with caplog.at_level(logging.WARNING):
-        try:
-            WAYS[way](client, job)
-        except TimeoutError as error:
-            if way == "wait":
-                assert str(error).endswith(" It waits: No worker is up: `seqd up` starts them.")
-        finally:
-            assert told(caplog) == [f"job={job.job_id} {NO_WORKER}"]
-            job.cancel()
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(len(WAYS)) as pool:
+        ends = {way: pool.submit(WAYS[way], client, job) for way, job in jobs.items()}
+
+    assert sorted(told(caplog)) == sorted(f"job={job.job_id} {NO_WORKER}" for job in jobs.values())
+    assert isinstance(ends["wait"].exception(), TimeoutError)
+    assert str(ends["wait"].exception()).endswith(
+        " It waits: No worker is up: `seqd up` starts them."
+    )
+    for way in WAYS:
+        assert isinstance(ends[way].exception(), TimeoutError | None), way
 
 
 def publish_starting(cluster: Cluster) -> None:
