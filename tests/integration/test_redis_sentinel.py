@@ -1,16 +1,13 @@
 """The primary that Sentinels watch: found, lost in a failover, and not there for reasons."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import trustme
 
-from checkout import python_path, require_checkout
+from cli_builders import here
 from drills.failover import lose_primary_under_load
 from redis_fixtures import PrivateServer, binary_of_kind, server_binaries
 from sentinel_fixtures import (
@@ -159,9 +156,34 @@ def test_what_is_durable_is_also_on_a_replica(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_worker_warns_of_a_primary_that_takes_writes_without_a_replica(
-    sentinels: SentinelGroup, caplog
+def test_what_is_set_about_sentinels_is_shown_without_the_password_refused_and_warned_of(
+    sentinels: SentinelGroup,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ):
+    monkeypatch.setenv("SEQD_REDIS_URL", sentinels.url)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+
+    shown = here(capsys, "status", "--json")
+
+    assert shown.status == 0, shown.err
+    assert json.loads(shown.out)["server"] == sentinels.url.replace("primary-secret", "***")
+
+    settings = live_settings(sentinels, tmp_path)
+    named = settings.model_copy(update={"redis_url": sentinels.url_of("other")})
+    cluster = Cluster(named, tmp_path)
+    try:
+        worker = cluster.start()
+
+        assert worker.wait_for_end() == 78
+        assert "error[invalid_settings]" in worker.log()
+        assert "watch no primary 'other'; they watch mymaster" in worker.log()
+    finally:
+        cluster.close()
+
+    caplog.clear()
     with connect(sentinels.url) as redis:
         check_topology(redis)
         assert caplog.records == []
@@ -177,23 +199,6 @@ def test_a_worker_warns_of_a_primary_that_takes_writes_without_a_replica(
         "off goes on taking writes, and a failover loses them. Set min-replicas-to-write to 1 and "
         "min-replicas-max-lag to 10 on it and on its replicas."
     )
-
-
-@pytest.mark.slow
-def test_commands_show_the_sentinels_without_the_password(sentinels: SentinelGroup, tmp_path: Path):
-    command = [sys.executable, "-P", "-m", "seqd", "status", "--json"]
-    variables = {
-        **os.environ,
-        "PYTHONPATH": python_path(),
-        "SEQD_REDIS_URL": sentinels.url,
-        "SEQD_DATA_DIR": str(tmp_path),
-    }
-    require_checkout(variables)
-
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
-
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["server"] == sentinels.url.replace("primary-secret", "***")
 
 
 @pytest.mark.slow
@@ -294,23 +299,6 @@ def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinel
         client.close()
         cluster.close()
         group.kill()
-
-
-@pytest.mark.slow
-def test_a_worker_whose_sentinels_do_not_know_the_name_ends_with_78(
-    sentinels: SentinelGroup, tmp_path: Path
-):
-    settings = live_settings(sentinels, tmp_path)
-    named = settings.model_copy(update={"redis_url": sentinels.url_of("other")})
-    cluster = Cluster(named, tmp_path)
-    try:
-        worker = cluster.start()
-
-        assert worker.wait_for_end() == 78
-        assert "error[invalid_settings]" in worker.log()
-        assert "watch no primary 'other'; they watch mymaster" in worker.log()
-    finally:
-        cluster.close()
 
 
 @pytest.mark.slow
