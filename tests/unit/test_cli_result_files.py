@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from cli_builders import a_failure, a_success
 from seqd.cli.output_forms import errors_path
 from seqd.cli.result_files import ResultFiles
 from seqd.errors import InvalidRequest, OutputUnwritable
+from seqd.ledger.blobs import pack_results, unpack_lines
+from seqd_schemas import Generation, ItemErrorCode, ItemFailure, ItemSuccess
 
 
 def ids_in(path: Path) -> list[str]:
@@ -19,6 +22,18 @@ def ids_in(path: Path) -> list[str]:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def files_of(
+    results: Iterable[tuple[ItemSuccess | ItemFailure, bytes | None]], folder: Path
+) -> dict[str, bytes]:
+    """What is in each of the files that results are written to, some with their lines."""
+    folder.mkdir(exist_ok=True)
+    with ResultFiles(folder / "results.jsonl") as files:
+        for result, line in results:
+            files.write(result, line)
+        files.commit()
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_successes_and_errors_go_into_files_of_their_own_in_order(tmp_path: Path) -> None:
@@ -33,16 +48,32 @@ def test_successes_and_errors_go_into_files_of_their_own_in_order(tmp_path: Path
     assert ids_in(tmp_path / "results.errors.jsonl") == ["b", "d"]
 
 
-def test_a_line_that_is_known_is_written_as_it_is_and_others_are_made(tmp_path: Path) -> None:
-    out = tmp_path / "results.jsonl"
+def test_a_line_that_is_known_is_written_as_it_is(tmp_path: Path) -> None:
     known = b'{"custom_id": "a", "note": "as it was stored"}'
 
-    with ResultFiles(out) as files:
-        files.write(a_success("a"), known)
-        files.write(a_success("b"))
-        files.commit()
+    written = files_of([(a_success("a"), known)], tmp_path)
 
-    assert out.read_bytes() == known + b"\n" + a_success("b").model_dump_json().encode() + b"\n"
+    assert written == {"results.jsonl": known + b"\n"}
+
+
+def test_results_without_their_lines_are_written_as_those_with_them(tmp_path: Path) -> None:
+    # So it is with a command that goes on with --resume, and with what a retry completes.
+    results: list[ItemSuccess | ItemFailure] = [
+        a_success("a"),
+        a_success("b", uncertain=True),
+        ItemSuccess(custom_id="c", output=Generation(prompt="é", samples=())),
+        ItemSuccess(custom_id="d", output={"spans": [[0, 4]], "score": 0.1}),
+        a_failure("e"),
+        a_failure("f", code=ItemErrorCode.CANCELLED),
+    ]
+    (row,) = pack_results(results)
+    lines = list(unpack_lines(row))
+
+    from_scratch = files_of(lines, tmp_path / "scratch")
+    resumed = files_of([(line.result, None) for line in lines], tmp_path / "resumed")
+
+    assert resumed == from_scratch
+    assert b"schema_version" not in b"".join(resumed.values())
 
 
 def test_without_errors_there_is_no_errors_file_not_even_an_old_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from seqd.cli.output_forms import WITHOUT_ERRORS, Form, Target, errors_path, tar
 from seqd.cli.result_columns import Columns, error_columns, error_row, rows_of
 from seqd.cli.row_writers import RowWriter, json_bytes, writer_of
 from seqd.errors import InvalidRequest
-from seqd_schemas import ItemFailure, ItemSuccess
+from seqd_schemas import ItemFailure, ItemSuccess, to_stored
 
 if TYPE_CHECKING:
     from seqd.cli.input_rows import InputRows
@@ -73,7 +73,8 @@ class ResultFiles:
     def write(self, result: ItemSuccess | ItemFailure, json: bytes | None = None) -> None:
         """Append a result to the file of results or of errors.
 
-        `json` is its line of JSON, without the end, where the caller has it.
+        `json` is its line of JSON as it is stored, without the end, where the caller has it. It is
+        made in the same form where not, so that a file is the same however its results were read.
         """
         fields = {} if self._rows is None else self._rows.of(result.custom_id)
         try:
@@ -190,7 +191,7 @@ class ResultFiles:
     def _line(
         self, result: ItemSuccess | ItemFailure, json: bytes | None, fields: Mapping[str, object]
     ) -> bytes:
-        line = json or result.model_dump_json().encode()
+        line = json or to_stored(result).encode()
         if not self._columns.kept:
             return line + b"\n"
         kept = {
