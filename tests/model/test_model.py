@@ -25,5 +25,6 @@ def test_the_ledger_does_what_the_model_says(adapter: Adapter) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_ledger_does_what_the_model_says_for_long(adapter: Adapter) -> None:
     take_walks(adapter, walks=150, steps=40)
