@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Self, TypeVar, cast
 
 import pytest
@@ -442,6 +442,36 @@ def test_a_wait_goes_on_though_redis_is_full(
             return (await jobs[1].record()).state, type(ends[1]).__name__
 
     assert run(use()) == (JobState.CANCELLED, "JobCancelled")
+
+
+def test_an_upload_that_waits_for_a_full_redis_says_so_once_and_goes_on(
+    cluster_on: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster_on.publish_catalog()
+    is_full = Event()
+    with Redis.from_url(private_server.url) as admin:
+
+        def draw() -> Iterator[str]:
+            yield from TEXTS[:600]  # more than a unit
+            admin.config_set("maxmemory", 1)
+            admin.config_resetstat()
+            is_full.set()
+            yield from TEXTS[600:]
+
+        def refusals() -> int:
+            # Of a script, Redis 6.2 does not count an error by its own code.
+            return sum(int(row["count"]) for row in admin.info("errorstats").values())
+
+        job = cluster_on.client().classify(draw(), model="echo")
+        assert is_full.wait(10.0)
+        wait_until(lambda: refusals() >= 6, "it has been tried again and again")
+        admin.config_set("maxmemory", 0)
+        wait_until(lambda: job.record().sealed, "all of it is sent")
+
+    (said,) = caplog.messages
+    assert said.startswith(f"job={job.job_id}: upload waits: Redis at ")
+    assert " has reached its maxmemory. " in said
+    assert job.record().counts.total == len(TEXTS)
 
 
 @contextmanager

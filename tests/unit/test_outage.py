@@ -4,9 +4,11 @@ import logging
 import time
 
 import pytest
+from redis.exceptions import ResponseError
 
 from seqd.ledger import outage as outages
 from seqd.ledger.outage import Attempts, Outage, Trouble, waiting_at_most
+from seqd.ledger.redis import trouble_of
 
 AWAY = ConnectionError("Connection refused.")
 
@@ -100,6 +102,29 @@ def test_a_blip_costs_no_line(caplog: pytest.LogCaptureFixture) -> None:
     outage.end(is_repeat=True)
 
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("full_s", "said"),
+    [
+        (0.0, []),  # a client: whoever asked is told at once
+        (5.0, ["Redis at h:1 takes no writes: OOM command not allowed; work goes on later"]),
+    ],
+)
+def test_a_full_server_is_not_called_away(
+    full_s: float, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage(limit_s=5.0, full_s=full_s, promise="work goes on later", has_answered=True)
+    outage.address = "h:1"
+    error = ResponseError("@user_script: 730: -OOM command not allowed.")
+    trouble = trouble_of(error)
+    assert trouble is Trouble.FULL
+    began = time.monotonic()
+
+    while time.monotonic() - began < 2 * outages.SHORTEST_S:
+        Attempts(outage, 0).again(trouble, error)
+
+    assert [message.replace("@user_script: 730: -", "") for message in caplog.messages] == said
 
 
 def test_a_read_that_succeeds_ends_no_outage_of_writes() -> None:

@@ -17,6 +17,7 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Literal
 
@@ -52,6 +53,9 @@ PATIENCE_S = 60.0
 
 #: Seconds between two tries while Redis is away or full (SEQD_OUTAGE_S says for how long).
 OUTAGE_WAIT_S = 0.5
+
+#: Seconds after which an upload says again that it waits, for the same reason.
+SAID_AGAIN_S = 60.0
 
 #: Signs of life within the silence after which another client takes the job over.
 HEARTBEATS_OF_SILENCE = 4
@@ -106,6 +110,8 @@ class Upload:
         self._is_ended = False
         self._is_finished = False
         self._waits_for_room = False
+        #: When it was said last that it waits, by the code of the reason.
+        self._said_at = dict[str, float]()
         self._signal = ledger.driver.signal()
         self._error: BaseException | None = None
         self._is_told = False
@@ -286,7 +292,14 @@ class Upload:
                     raise
                 if (yield Until(self._signal, lambda: self._is_ended, OUTAGE_WAIT_S)):
                     raise
-                log.warning("job=%s: upload waits: %s", self._job_id, error)
+                self._say_that_it_waits(error)
+
+    def _say_that_it_waits(self, error: SeqdError) -> None:
+        """Say it once, and not at each try, nor whenever a chunk has got through."""
+        now = monotonic()
+        if now - self._said_at.get(error.code, -inf) >= SAID_AGAIN_S:
+            self._said_at[error.code] = now
+            log.warning("job=%s: upload waits: %s", self._job_id, error)
 
     def _refuse_to_wait_in_vain(self, deadline: float) -> None:
         """Fail a training whose tenant, or Redis, has had no room for a minute.

@@ -188,11 +188,14 @@ class Outage:
                 reason,
                 HOW_TO_SEE_RIGHTS,
             )
-        elif trouble is Trouble.BREAK and not self.has_answered:
+        elif (trouble is Trouble.BREAK and not self.has_answered) or (
+            trouble is Trouble.FULL and not self.full_s
+        ):
             return  # nobody waits: whoever asked is told at once
         elif self._promise and seconds >= SHORTEST_S:
             self._is_said = True
-            log.warning("Redis at %s is away: %s; %s", self.address, reason, self._promise)
+            what = "takes no writes" if trouble is Trouble.FULL else "is away"
+            log.warning("Redis at %s %s: %s; %s", self.address, what, reason, self._promise)
 
     def end(self, *, is_repeat: bool) -> None:
         """Note a success; of what had failed before where `is_repeat`."""
