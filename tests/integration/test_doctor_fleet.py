@@ -25,7 +25,9 @@ from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
 from seqd.ledger import connect
 from seqd.ledger.units import Death
+from seqd.local.heartbeat import Heartbeat
 from seqd.local.process_states import start_ticks_of
+from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd_schemas import (
     ChildDeath,
     Cordon,
@@ -259,6 +261,13 @@ def test_of_a_worker_that_is_silent_it_is_known_where_it_was(environment: Enviro
     assert "w1 (20 min ago, slot cuda:1 of h2, process 77)" in what
 
 
+def beat(environment: Environment, worker: str, pid: int, ago_s: float) -> None:
+    """Write the last heartbeat of a worker's process into its file."""
+    path = RunFolder(environment.settings.data_dir).file(worker, HEARTBEAT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(Heartbeat(pid, time.monotonic() - ago_s)))
+
+
 def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_again(
     environment: Environment,
 ) -> None:
@@ -270,6 +279,10 @@ def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_
             here = {"host": socket.gethostname(), "pid": process.pid}
             last_said(environment, "w1", **here, pid_start_ticks=ticks)
             (runs,) = examined(environment).findings
+            beat(environment, "w1", process.pid, ago_s=1)
+            (beats,) = examined(environment).findings
+            beat(environment, "w1", process.pid, ago_s=60)
+            (computes,) = examined(environment).findings
             process.send_signal(signal.SIGSTOP)
             os.waitpid(process.pid, os.WUNTRACED)
             (stopped,) = examined(environment).findings
@@ -284,6 +297,10 @@ def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_
     (not_noted,) = examined(environment).findings
 
     assert f"its process {process.pid} on this machine is there (state " in runs.what
+    assert runs.do.endswith(f"ends it by `kill -KILL {process.pid}`, and a new one starts.")
+    assert "and cannot report. It holds no units." in beats.what
+    assert computes.what.endswith("its parent renews what it holds. It holds no units.")
+    assert computes.do.startswith("Wait: it goes on, or its parent ends it at SEQD_MAX_SILENT_S.")
     assert stopped.do == f"Let it go on: `kill -CONT {process.pid}`."
     assert stopped.what == (
         f"w1 has not been heard of for 20 min: its process {process.pid} on this machine is "

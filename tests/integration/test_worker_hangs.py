@@ -48,6 +48,35 @@ def test_an_item_that_keeps_the_lock_for_longer_than_a_lease_costs_no_crash(
     assert (warning.cause, warning.worker) == (None, worker.name)
 
 
+def test_of_a_worker_that_keeps_the_lock_all_say_that_it_computes_and_keeps_its_unit(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_ready(heartbeat_s=0.3, max_attempts=1)
+    pid = worker.child_pid()
+    client = empty_cluster.client()
+    job = client.classify(["hold"], model="echo")
+
+    def told() -> str:
+        return look_at_this_machine(empty_cluster)
+
+    wait_until(
+        lambda: "its parent renews what it holds. It still holds 1 unit." in told(), "doctor"
+    )
+    wait_until(lambda: client.explain(job.job_id).in_hand[0].is_renewed, "explain")
+    why, advice = client.explain(job.job_id), told()
+    os.kill(pid, signal.SIGKILL)  # as advised to who cannot wait
+    (failure,) = job.results()
+
+    assert f"its process {pid} on this machine is there (state " in advice
+    assert "Wait: it goes on, or its parent ends it at SEQD_MAX_SILENT_S. Its log" in advice
+    assert f"who cannot wait ends it by `kill -KILL {pid}`, and a new one starts." in advice
+    assert why.headline.startswith(f"Job {job.job_id} runs: 1 unit in hand on 1 worker")
+    assert [(one.is_worker_up, one.is_renewed) for one in why.in_hand] == [(False, True)]
+    assert why.next[0].startswith(f"{worker.name} reports nothing, as while it computes")
+    assert "dead_worker" not in {reason.code for reason in why.waits_for}
+    assert isinstance(failure, ItemFailure)
+
+
 @pytest.mark.slow
 def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: Cluster) -> None:
     # A sound process that waits for a processor on a busy machine must not be taken for one.

@@ -360,6 +360,26 @@ def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys: pytest.CaptureFi
     )
 
 
+def test_a_silent_worker_whose_leases_are_renewed_computes_and_loses_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = a_job(state=JobState.RUNNING, started_at_ms=1)
+    held = states(workers={"w2": 1}, held=(HeldUnit("0", "w2", 1, 23.0),), claimable=0)
+
+    found = explanation(Facts(record, held, [a_worker()], renewed=frozenset({"w2"})))
+    print_explanation(Screen(), found)
+
+    assert found.headline.startswith("Job j1 runs: 1 unit in hand on 1 worker")
+    assert found.next[0] == (
+        "w2 reports nothing, as while it computes without letting its other threads run. It keeps "
+        "its units, and is ended at its SEQD_MAX_SILENT_S."
+    )
+    assert "- unit 0: w2, which computes and reports nothing, lease for 23 s more" in (
+        capsys.readouterr().out
+    )
+    assert codes(Facts(record, held, [a_worker()], renewed=frozenset({"w2"}))) == []
+
+
 def overdue(*workers: WorkerStatus, **changes: Any) -> Facts:
     """A job whose one unit is held by a worker that is gone, with a lease over for 3 minutes."""
     held = HeldUnit("0", "gone", 1, -180.0)

@@ -8,6 +8,7 @@ import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from seqd.doctor.findings import Check, Finding, NotChecked, Severity, counted, finding, listed
@@ -15,7 +16,9 @@ from seqd.errors import RedisNoPermission
 from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.tenants import WHY_OVER
+from seqd.local.heartbeat import read_heartbeat
 from seqd.local.process_states import process_state
+from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd.local.slots import place_of
 from seqd.serving import lacking, recent_deaths, takes, waiting_of
 from seqd.targets import option_of
@@ -31,6 +34,7 @@ from seqd_schemas import (
 if TYPE_CHECKING:
     from seqd.doctor.server import Server
     from seqd.scaling import RouteWork
+    from seqd.settings import Settings
     from seqd_schemas import (
         ChildDeath,
         CordonRule,
@@ -226,13 +230,14 @@ class _Checks:
         """Yield who is gone: each whose process was looked at here, then all others together."""
         known = self._ledger.fleet.last_records(gone)
         ordered = sorted(gone, key=lambda name: ages_s[name])
-        seen = {name: _process_here(known[name]) for name in ordered if name in known}
+        settings = self._server.settings
+        seen = {name: _process_here(known[name], settings) for name in ordered if name in known}
         here = {name: told for name, told in seen.items() if told is not None}
-        for name, (what, do) in list(here.items())[:_MOST]:
+        for name, (what, do, is_renewed) in list(here.items())[:_MOST]:
             yield finding(
                 "worker-silent",
                 f"{name} has not been heard of for {_span(ages_s[name])}: {what}. "
-                f"{self._held_by([name])}",
+                f"{self._held_by([name], is_renewed=is_renewed)}",
                 do,
             )
         elsewhere = [name for name in ordered if name not in list(here)[:_MOST]]
@@ -249,12 +254,13 @@ class _Checks:
                 "start it again where it has ended",
             )
 
-    def _held_by(self, names: Sequence[str]) -> str:
+    def _held_by(self, names: Sequence[str], *, is_renewed: bool = False) -> str:
         units = sum(count for _, count in self._ledger.fleet.in_hand(names).values())
         who, verb = ("It", "holds") if len(names) == 1 else ("They", "hold")
         if not units:
             return f"{who} {verb} no units"
-        return f"{who} still {verb} {counted(units, 'unit')}, which others do once leases run out"
+        held = f"{who} still {verb} {counted(units, 'unit')}"
+        return held if is_renewed else f"{held}, which others do once leases run out"
 
     def deaths(self) -> Iterator[Finding]:
         """Yield what the processes of workers that are up have died of within the last hour.
@@ -610,25 +616,48 @@ def _shares(record: "TenantRecord") -> Iterator[tuple[float, str]]:
             yield used / most, what
 
 
-def _process_here(last: "WorkerStatus") -> tuple[str, str] | None:
-    """Return what a worker's process does and what to do about it; None of another machine."""
+def _process_here(last: "WorkerStatus", settings: "Settings") -> tuple[str, str, bool] | None:
+    """Return what a worker's process does, what to do about it, and whether its parent renews.
+
+    None of another machine.
+    """
     is_here = last.host == socket.gethostname()
     state = process_state(last.pid, last.pid_start_ticks) if is_here else None
     if state is None:
         return None
     pid = f"its process {last.pid} on this machine"
     if not state.is_there:
-        return f"{pid} is not there any more", "See its log for why it ended; start it again"
+        return f"{pid} is not there any more", "See its log for why it ended; start it again", False
     if state.stopped:
         pids = " ".join(map(str, state.stopped))
         which = pid if state.stopped == (last.pid,) else f"of {pid} and its parent, {pids}"
         verb = "is" if state.stopped == (last.pid,) else "are"
-        return f"{which} {verb} stopped, by a signal", f"Let it go on: `kill -CONT {pids}`"
+        return f"{which} {verb} stopped, by a signal", f"Let it go on: `kill -CONT {pids}`", False
+    # It ignores all signals that ask for an end: its parent sees to those.
+    end = f"who cannot wait ends it by `kill -KILL {last.pid}`, and a new one starts"
+    if _stands_still(last.worker, settings):
+        return (
+            f"{pid} is there (state {state.letter}), and computes without letting its other "
+            "threads run; its parent renews what it holds",
+            "Wait: it goes on, or its parent ends it at SEQD_MAX_SILENT_S. Its log says where it "
+            f"stands; {end}",
+            True,
+        )
     return (
         f"{pid} is there (state {state.letter}), and cannot report",
-        "See its log: whether it reaches Redis, and as which user. Where it hangs, end it: `kill "
-        f"{last.pid}`, and start it again where nothing else does",
+        "See its log: whether it reaches Redis, and as which user. Where it hangs, its parent ends "
+        f"it at SEQD_MAX_SILENT_S; {end}",
+        False,
     )
+
+
+def _stands_still(worker: str, settings: "Settings") -> bool:
+    """Return True where no thread of a worker's process has beaten for long, as far as is known."""
+    try:
+        heartbeat = read_heartbeat(RunFolder(settings.data_dir).file(worker, HEARTBEAT))
+    except OSError:  # another user's
+        return False
+    return heartbeat is not None and monotonic() - heartbeat.at_s > 2 * settings.heartbeat_s
 
 
 def _whereabouts(last: "WorkerStatus | None") -> str:

@@ -138,7 +138,8 @@ def _sentence(text: str) -> str:
 def _held(unit: UnitInHand, found: Explanation) -> str:
     since = unit.held_s
     held = "" if since is None else f" for {span(since)}"
-    silent = "is not heard of any more" if found.takes_no_writes is None else "cannot report"
+    silent = "computes and reports nothing" if unit.is_renewed else "is not heard of any more"
+    silent = silent if found.takes_no_writes is None else "cannot report"
     gone = "" if unit.is_worker_up else f", which {silent}"
     attempt = f", attempt {count(unit.attempt)}" if unit.attempt > 1 else ""
     return f"unit {unit.unit}: {unit.worker}{held}{gone}{attempt}{_lease(unit.lease_left_s)}"

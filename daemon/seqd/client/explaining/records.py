@@ -45,6 +45,8 @@ class UnitInHand:
     lease_left_s: float | None
     #: False where the worker is not heard of any more.
     is_worker_up: bool
+    #: True where its lease is renewed all the same: it computes without letting other threads run.
+    is_renewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
