@@ -16,7 +16,7 @@ SPANS_MS = st.sampled_from(
     [1, 249, 250, 999, 1_000, 2_000, 30_000, LEASE_MS - 1, LEASE_MS, 600_000, 3_599_999, 3_600_000]
 )
 
-CHORES = st.sampled_from(["expire", "expire", "evict", "give up", "run out of memory"])
+RECONCILED = st.sampled_from(["expire", "expire", "evict", "give up", "run out of memory"])
 
 
 class TimeRules(Machine):
@@ -26,7 +26,7 @@ class TimeRules(Machine):
     def pass_time(self, span_ms: int) -> None:
         self.step(FAR_MS[span_ms % len(FAR_MS)] if self.adapter.drifts else span_ms)
 
-    @rule(what=CHORES, is_much=st.booleans(), lost=LOST)
+    @rule(what=RECONCILED, is_much=st.booleans(), lost=LOST)
     def reconcile(self, what: str, is_much: bool, lost: int) -> None:
         self.touched |= set(self.ledger.jobs)
         if what == "expire":
