@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,11 @@ def here_in(
             return here(capsys, *arguments)
 
     return run
+
+
+def records_in(text: str) -> list[dict[str, Any]]:
+    """Return the records of JSON Lines."""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def last_line_of(drawn: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from cli_builders import Ended, Installation, here_in, running_daemon
+from cli_builders import Ended, Installation, here_in, records_in, running_daemon
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -41,10 +41,6 @@ def seqd(
 ) -> Seqd:
     """Return what runs a command in this process, as another terminal would."""
     return here_in(installation.data_dir, capsys, monkeypatch)
-
-
-def records_in(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def prompts(folder: Path, *records: object) -> str:

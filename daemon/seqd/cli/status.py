@@ -116,7 +116,7 @@ def _lacking_line(ref: str, workers: "list[WorkerStatus]") -> str:
     return f"{ref} is in service, and not in the store of {named}. What to do: seqd doctor"
 
 
-def _work_line(route: "RouteWork", *, can_report: bool = True) -> str:
+def _work_line(route: "RouteWork", *, can_report: bool) -> str:
     from seqd.cli.ui.numbers import count, counted, duration
 
     reckoned = "" if route.is_measured else ", by a default: it was never measured"

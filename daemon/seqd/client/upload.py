@@ -157,8 +157,7 @@ class Upload:
         for the caller's own iterable.
         """
         if self._is_here():
-            over = lambda: self._is_finished or self._waits_for_room  # noqa: E731
-            yield Until(self._signal, over, wait_s)
+            yield Until(self._signal, lambda: self._is_finished or self._waits_for_room, wait_s)
         if not self._is_finished:
             self._owns = False
             self._stop()

@@ -59,7 +59,10 @@ def with_waiting(
     workers = yield from ledger.fleet.recent_workers.steps(age_s)
     pauses = yield from ledger.model_pauses.recent.steps(age_s)
     paused = [paused_waiting(record, pauses) if pauses else None for record in records]
-    unserved = [waiting_of(record, workers) for record in records]
+    unserved = [
+        None if pause else waiting_of(record, workers)
+        for record, pause in zip(records, paused, strict=True)
+    ]
     if any(unserved) and (refusal := (yield from ledger.writing.refusal.steps())):
         from seqd.ledger.writing import no_writes_line
 
