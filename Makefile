@@ -42,7 +42,7 @@ help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
 	@echo "make test      install the test tools too and run the suite, in about 9 minutes; on another"
 	@echo "               interpreter: make test PYTHON=python3.13"
-	@echo "make test-all  that, and what takes longer: what CI runs; most of an hour"
+	@echo "make test-all  that, and what takes longer: what CI runs"
 	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos and the drills, a soak, 10,000"
 	@echo "               hostile cases, half an hour beside the ledger's model, a million vectors, every"
 	@echo "               template and right, torch, all Pythons"
