@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
+from builders import a_catalog_entry, a_chunk, a_classify_job, a_train_job, a_worker_status
 from cli_builders import here
-from ledger_fixtures import Environment
+from ledger_fixtures import CLASSIFY, Environment
+from seqd import __version__
 from seqd_schemas import PluginState, PluginStatus
 
 pytestmark = pytest.mark.processes
@@ -31,6 +32,68 @@ def test_status_lists_ten_open_jobs_and_says_how_many_more_there_are(
     assert sum(line.startswith("j") and line[1:3].isdigit() for line in shown) == 10
     assert "and 2 more: seqd jobs list" in shown
     assert len(read["open_jobs"]) == 12
+
+
+def test_work_that_is_left_is_told_in_seconds_of_a_slot_and_whether_any_can_do_it(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.ledger.backlog.note_rate(f"{CLASSIFY}@3", items=10, seconds=462.5)
+    environment.submit_units(2)
+    environment.submit(a_train_job(), version=None, sealed=True)
+
+    alone = here(capsys, "status").out.splitlines()
+    served = a_worker_status(worker="w1", versions={"imdb_lstm": (3,)})
+    environment.ledger.fleet.publish_worker(served, ttl_s=60)
+    environment.claim_unit("w1", (CLASSIFY,))
+    beside = here(capsys, "status").out.splitlines()
+
+    nobody = ", and no worker that is up can run it"
+    default = (
+        "Work left, train imdb_lstm: 10:00 of one slot (1 item), by a default: it was never "
+        f"measured{nobody}"
+    )
+    begin = "Work left, classify imdb_lstm: 3:05 of one slot (4 items"
+    assert {f"{begin}){nobody}", default} <= set(alone)
+    assert {f"{begin}, 2 in hand)", default} <= set(beside)
+
+
+SIDE_BY_SIDE = (
+    "They work side by side. Replace workers before the services that hand jobs in: a worker of an "
+    "older release refuses a request with what only a later one knows."
+)
+
+
+@pytest.mark.parametrize(
+    ("versions", "lines"),
+    [
+        ([], []),
+        ([__version__, __version__], []),
+        (
+            ["0.0.2", "0.0.1", "0.0.2"],
+            [f"Workers of 2 releases of seqd are up: 0.0.1 (1), 0.0.2 (2). {SIDE_BY_SIDE}"],
+        ),
+        (
+            ["0.0.1", "0.0.1"],
+            [f"The workers are of seqd 0.0.1 (2), this command of {__version__}. {SIDE_BY_SIDE}"],
+        ),
+    ],
+    ids=["no worker", "all of one", "of two", "none of this command's"],
+)
+def test_status_says_when_workers_are_not_all_of_the_commands_release(
+    versions: list[str],
+    lines: list[str],
+    environment: Environment,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for number, version in enumerate(versions):
+        worker = a_worker_status(worker=f"w{number}", seqd_version=version)
+        environment.ledger.fleet.publish_worker(worker, ttl_s=60)
+
+    shown = here(capsys, "status").out.splitlines()
+
+    assert [line for line in shown if "side by side" in line] == lines
 
 
 def test_a_host_whose_store_lacks_the_version_in_service_is_named_with_it(
