@@ -1,10 +1,13 @@
 """Runs what `seqd.plugin` has decorated, in this process, as a worker would."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
+from seqd.errors import PluginFault
 from seqd.hookspecs import Artifact, LoadedModel, Model, WorkItem
 from seqd.kinds import SERVED_TASKS
 from seqd.models.built_in import built_in_version
@@ -51,3 +54,19 @@ def outcomes_of(
 def label_file(folder: Path) -> Path:
     """Return where the tests' models keep what they have learnt."""
     return folder / "learnt.json"
+
+
+def made(source: str) -> Any:
+    """Return the function or class that a source defines, with what authors import at hand."""
+    names: dict[str, object] = {"__name__": "mine"}
+    exec(
+        f"from typing import *\nfrom pydantic import *\nfrom seqd.plugin import *\n{source}", names
+    )
+    return list(names.values())[-1]
+
+
+def refusal_of(decorate: Callable[[Any], object], source: str) -> str:
+    """Return why a decorator refuses what a source defines."""
+    with pytest.raises(PluginFault) as refused:
+        decorate(made(source))
+    return str(refused.value)

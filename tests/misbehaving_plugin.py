@@ -6,23 +6,8 @@ its name, and `misbehaving`, with a model for each fault that needs a worker to 
 
 from pathlib import Path
 
+from broken_plugins import CALLED, sources
 from plugin_folders import install_plugin
-
-BROKEN_PLUGINS = Path(__file__).parent / "broken_plugins"
-
-#: Those of `broken_plugins` that misbehave when they are called.
-CALLED = (
-    "exits_at_run",
-    "forks",
-    "forks_and_returns",
-    "gives_nan",
-    "hangs_in_c",
-    "leaks",
-    "prints",
-    "reseeds",
-    "returns_too_few",
-    "wrong_order",
-)
 
 SOURCE = '''"""Models that misbehave when they are loaded, called or trained."""
 
@@ -115,5 +100,5 @@ def install_misbehaving(folder: Path) -> tuple[str, ...]:
     """Write the plugins into a folder, for a `PYTHONPATH`; return their names."""
     install_plugin(folder, "misbehaving", SOURCE)
     for name in CALLED:
-        install_plugin(folder, name, (BROKEN_PLUGINS / f"{name}.py").read_text(encoding="utf-8"))
+        install_plugin(folder, name, sources()[name])
     return ("misbehaving", *CALLED)

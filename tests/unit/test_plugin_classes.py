@@ -1,21 +1,19 @@
 """Classes as plugins: their tasks, what they learn from, their files, and the faults of authors."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
 import pytest
 from pydantic import Field
 
-from decorated_builders import items_of, label_file, loaded, model_of, outcomes_of
+from decorated_builders import label_file, loaded, made, model_of, outcomes_of, refusal_of
 from seqd.errors import PluginFault, Stopped
-from seqd.hookspecs import Inspection
+from seqd.hookspecs import Inspection, Model
 from seqd.inputs.datasets import ListDataset, TextDataset
 from seqd.models.built_in import is_built_in
 from seqd.plugin import (
     BadItem,
-    Dataset,
     Device,
     InvalidData,
     Label,
@@ -103,18 +101,12 @@ def test_a_class_that_learns_is_trained_saved_and_loaded(artifact):
     assert model_of(Learner).summary == "Tells texts apart by their length."
 
 
-def test_a_preset_and_a_parameter_reach_the_training(tmp_path: Path):
-    presets = model_of(Learner).presets
+def test_a_preset_and_held_out_records_reach_the_training(tmp_path: Path):
+    preset = model_of(Learner).presets["sharp"]
 
-    made = train_to_artifact(model_of(Learner), presets["sharp"], DATA, tmp_path)
+    made = train_to_artifact(model_of(Learner), preset, DATA, tmp_path, held_out=DATA)
 
-    assert made.manifest.metrics == {"middle": 8.0}
-
-
-def test_held_out_records_reach_the_training(tmp_path: Path):
-    made = train_to_artifact(model_of(Learner), {}, DATA, tmp_path, held_out=DATA)
-
-    assert made.manifest.metrics["validation_texts"] == 2
+    assert made.manifest.metrics == {"middle": 8.0, "validation_texts": 2}
 
 
 def test_a_class_has_several_tasks_and_what_it_says_of_itself(artifact):
@@ -129,36 +121,32 @@ def test_a_class_has_several_tasks_and_what_it_says_of_itself(artifact):
     assert model_of(Learner).inspect(artifact, None)[0].rows == ((6.0,),)
 
 
-def test_each_form_of_data_reaches_a_training(tmp_path: Path):
-    seen = []
+@pytest.mark.parametrize("form", ["str", "Dataset", "Iterable[LabelledRecord]"])
+def test_each_form_of_data_reaches_a_training(tmp_path: Path, form: str):
+    taking = made(f"""
+from pathlib import Path
+SEEN = []
+class Taking:
+    @classmethod
+    def train(cls, data: {form}):
+        SEEN.append(data)
+        return cls()
+    def save(self, folder: Path):
+        (folder / "learnt.json").write_text("1")
+    @classmethod
+    def load(cls, folder: Path):
+        return cls()
+    def classify(self, text: str) -> str:
+        return "x"
+""")
 
-    def made(annotation: object) -> type:
-        @model("taking", summary="Takes data.")
-        class Taking:
-            @classmethod
-            def train(cls, data: annotation) -> "Taking":  # type: ignore[valid-type]
-                seen.append(data)
-                return cls()
+    train_to_artifact(model_of(model("taking", summary="T.")(taking)), {}, DATA, tmp_path)
 
-            def save(self, folder: Path) -> None:
-                label_file(folder).write_text("1")
-
-            @classmethod
-            def load(cls, folder: Path) -> "Taking":
-                return cls()
-
-            def classify(self, text: str) -> str:
-                return "x"
-
-        return Taking
-
-    for number, annotation in enumerate((str, Dataset, Iterable[LabelledRecord])):
-        train_to_artifact(model_of(made(annotation)), {}, DATA, tmp_path / str(number))
-
-    text, dataset, records = seen
-    assert text == DATA.text()
-    assert dataset is DATA
-    assert list(records) == list(records) == RECORDS
+    (seen,) = taking.train.__func__.__globals__["SEEN"]
+    if form.startswith("Iterable"):
+        assert list(seen) == list(seen) == RECORDS
+    else:
+        assert seen == (DATA.text() if form == "str" else DATA)
 
 
 def test_reading_the_data_and_the_end_of_a_training_ask_whether_to_stop(tmp_path: Path):
@@ -228,130 +216,98 @@ def test_a_refusal_of_the_data_reaches_the_caller(tmp_path: Path):
         description.train(description.tasks["train"].parameters(), context)
 
 
-def faulty(**members: object) -> type:
-    return type("Faulty", (), {"__module__": __name__, "__qualname__": "Faulty", **members})
-
-
-def classify(self: object, text: str) -> str:
-    return "x"
-
-
-def save(self: object, folder: Path) -> None: ...
-
-
-@classmethod
-def load(cls: type, folder: Path) -> object:
-    return cls()
-
-
-@classmethod
-def train(cls: type, records: list[LabelledRecord]) -> object:
-    return cls()
-
-
-@classmethod
-def train_numbers(cls: type, records: list[int]) -> object:
-    return cls()
-
-
-def with_argument(self: object, size: int) -> None: ...
-
-
+FILES = """
+    def classify(self, text: str) -> str: ...
+    def save(self, folder): ...
+    @classmethod
+    def load(cls, folder): return cls()
+"""
 SAVE = "def save(self, folder: Path) -> None, which writes .json and .safetensors."
 LOAD = "@classmethod def load(cls, folder: Path) -> Self, which reads what `save` wrote."
-HERE = f"{__name__}.Faulty"
+TRAINS = "\n    @classmethod\n    def train(cls, records: list[LabelledRecord]): return cls()"
+CLASSIFIES = "def classify(self, text: str) -> str: ...\n    "
 
 
 @pytest.mark.parametrize(
-    ("members", "message"),
+    ("body", "message"),
     [
         (
-            {},
-            f"{HERE} has no task. Give it a method classify(self, text: str) -> Label, "
+            "...",
+            "mine.Faulty has no task. Give it a method classify(self, text: str) -> Label, "
             "generate(self, prompt: str) -> str, or one under @task(...).",
         ),
         (
-            {"classify": staticmethod(classify)},
-            f"{HERE}.classify is staticmethod. Write a method: def classify(self, ...).",
+            "@staticmethod\n    def classify(text: str) -> str: ...",
+            "mine.Faulty.classify is staticmethod. Write a method: def classify(self, ...).",
         ),
         (
-            {"classify": classify, "train": train, "load": load},
-            f"{HERE} has `train` and no `save`. Add: {SAVE}",
+            FILES.replace("save", "other") + TRAINS,
+            f"mine.Faulty has `train` and no `save`. Add: {SAVE}",
         ),
         (
-            {"classify": classify, "train": train, "save": save},
-            f"{HERE} has `train` and no `load`. Add: {LOAD}",
+            FILES.replace("load", "other") + TRAINS,
+            f"mine.Faulty has `train` and no `load`. Add: {LOAD}",
         ),
         (
-            {"classify": classify, "train": save, "save": save, "load": load},
-            f"{HERE}.train is no class method. Put @classmethod above.",
+            FILES + TRAINS.replace("@classmethod", ""),
+            "mine.Faulty.train is no class method. Put @classmethod above.",
         ),
         (
-            {"classify": classify, "load": staticmethod(save)},
-            f"{HERE}.load is no class method. Put @classmethod above.",
+            FILES.replace("@classmethod", "@staticmethod"),
+            "mine.Faulty.load is no class method. Put @classmethod above.",
         ),
         (
-            {"classify": classify, "train": train_numbers, "save": save, "load": load},
-            f"{__name__}.train_numbers: 'records' is annotated list[int]. Allowed: "
-            "list[LabelledRecord], Iterable[LabelledRecord], str (all texts as one), Dataset.",
+            FILES + TRAINS.replace("LabelledRecord", "int"),
+            "mine.Faulty.train: 'records' is annotated list[int]. Allowed: list[LabelledRecord], "
+            "Iterable[LabelledRecord], str (all texts as one), Dataset.",
         ),
         (
-            {"classify": classify, "__init__": with_argument},
-            f"{HERE}() cannot be made: missing a required argument: 'size'. Give the parameters of "
-            f"__init__ defaults, or the class a `load`: {LOAD}",
+            CLASSIFIES + "def __init__(self, size): ...",
+            "mine.Faulty() cannot be made: missing a required argument: 'size'. Give the "
+            f"parameters of __init__ defaults, or the class a `load`: {LOAD}",
+        ),
+        (
+            "@task('count')\n    def one(self, text: str) -> Score: 'Count.'\n"
+            "    @task('count')\n    def two(self, text: str) -> Score: 'Count.'",
+            "mine.Faulty has two tasks 'count'. Rename one.",
         ),
     ],
 )
-def test_a_class_of_another_form_is_refused_with_what_to_change(members, message):
-    with pytest.raises(PluginFault) as fault:
-        model("faulty", summary="Faulty.")(faulty(**members))
+def test_a_class_of_another_form_is_refused_with_what_to_change(body: str, message: str):
+    source = f"class Faulty:\n    {body}"
 
-    assert str(fault.value) == message
-
-
-def test_two_methods_of_one_task_are_refused():
-    class Twice:
-        @task("count")
-        def first(self, text: str) -> Score:
-            """Count."""
-            return Score(score=1.0)
-
-        @task("count")
-        def second(self, text: str) -> Score:
-            """Count."""
-            return Score(score=1.0)
-
-    with pytest.raises(PluginFault) as fault:
-        model("twice", summary="Twice.")(Twice)
-
-    where = f"{__name__}.{Twice.__qualname__}"
-    assert str(fault.value) == f"{where} has two tasks 'count'. Rename one."
+    assert refusal_of(model("faulty", summary="Faulty."), source) == message
 
 
-def learner(**members: object) -> object:
-    made = faulty(**{"classify": classify, "save": save, "load": load, "train": train} | members)
-    return model_of(model("faulty", summary="Faulty.", libraries=members.get("libs", ()))(made))
+def learner(more: str = "", libraries: tuple[str, ...] = ()) -> Model:
+    source = f"class Faulty:\n    {FILES}{TRAINS}\n    {more}"
+    return model_of(model("faulty", summary="Faulty.", libraries=libraries)(made(source)))
 
 
 @pytest.mark.parametrize(
-    ("members", "message"),
+    ("description", "message"),
     [
         (
-            {"metrics": [1.0]},
-            f"{HERE}.metrics is [1.0]. It is a mapping of names to numbers.",
+            learner("metrics = [1.0]"),
+            "mine.Faulty.metrics is [1.0]. It is a mapping of names to numbers.",
         ),
         (
-            {"metrics": {"accuracy": "high"}},
-            f"{HERE}.metrics is {{'accuracy': 'high'}}. It is a mapping of names to numbers.",
+            learner("metrics = {'accuracy': 'high'}"),
+            "mine.Faulty.metrics is {'accuracy': 'high'}. It is a mapping of names to numbers.",
         ),
         (
-            {"libs": ["no-such-thing"]},
+            learner(libraries=("no-such-thing",)),
             "`libraries` names 'no-such-thing', and no distribution of that name is installed.",
+        ),
+        (
+            learner(TRAINS.replace("cls()", "None").strip()),
+            "mine.Faulty.train gave None. It gives the object that has learnt.",
         ),
     ],
 )
-def test_what_a_training_leaves_behind_against_its_word_is_told(tmp_path, members, message):
-    description = learner(**members)
+def test_what_a_training_leaves_behind_against_its_word_is_told(
+    tmp_path: Path, description: Model, message: str
+):
     context = MemoryTrainContext(tmp_path, DATA)
 
     with pytest.raises(PluginFault) as fault:
@@ -360,39 +316,37 @@ def test_what_a_training_leaves_behind_against_its_word_is_told(tmp_path, member
     assert str(fault.value) == message
 
 
-def test_a_training_or_a_load_that_gives_no_object_of_its_class_is_told(tmp_path, artifact):
-    @classmethod
-    def nothing(cls: type, records: list[LabelledRecord]) -> object:
-        return None
-
-    @classmethod
-    def other(cls: type, folder: Path) -> object:
-        return 7
-
-    description = learner(train=nothing, load=other)
-    context = MemoryTrainContext(tmp_path / "faulty", DATA)
-
-    with pytest.raises(PluginFault, match=r" gave None\. It gives the object that has learnt\.$"):
-        description.train(description.tasks["train"].parameters(), context)
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            "load = classmethod(lambda cls, folder: 7)",
+            "mine.Faulty.load gave 7. It gives an object of its class.",
+        ),
+        (
+            "memory_bytes = 'much'",
+            "mine.Faulty.memory_bytes is 'much'; allowed: a number, 0 and more.",
+        ),
+    ],
+)
+def test_what_a_load_gives_against_its_word_is_told(artifact, more: str, message: str):
     with pytest.raises(PluginFault) as fault:
-        description.load(artifact, CPU)
+        learner(more).load(artifact, CPU)
 
-    assert str(fault.value) == f"{HERE}.load gave 7. It gives an object of its class."
+    assert str(fault.value) == message
 
 
 def test_what_an_object_says_of_itself_is_read_as_the_contract_has_it(artifact):
-    numbered = learner(classes=[0, 1], memory_bytes=2.5e6).load(artifact, CPU)
+    numbered = learner("classes, memory_bytes = [0, 1], 2.5e6").load(artifact, CPU)
 
     assert (numbered.classes, numbered.memory_bytes) == (("0", "1"), 2_500_000)
-    with pytest.raises(PluginFault) as fault:
-        learner(memory_bytes="much").load(artifact, CPU)
-    assert str(fault.value) == (f"{HERE}.memory_bytes is 'much'; allowed: a number, 0 and more.")
 
 
 def test_the_same_version_loaded_twice_gives_the_same(artifact):
-    items = items_of(["a", "b" * 9, "\ud800"])
+    first, again = (
+        outcomes_of(Learner, "classify", ["a", "b" * 9, "\ud800"], artifact=artifact)
+        for _ in range(2)
+    )
 
-    first = outcomes_of(Learner, "classify", items, artifact=artifact)
-
-    assert outcomes_of(Learner, "classify", items, artifact=artifact) == first
+    assert again == first
     assert first[2].code == "decode_error"

@@ -1,5 +1,6 @@
 """Functions as plugins: what each form gives for texts, streams, records, and bad items."""
 
+import re
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from decorated_builders import items_of, loaded, model_of, outcomes_of
+from decorated_builders import items_of, loaded, made, model_of, outcomes_of
 from seqd.errors import PluginFault, Stopped
 from seqd.hookspecs import WorkItem
 from seqd.models.loading import as_plugin
@@ -32,7 +33,7 @@ from seqd.plugin import (
     task,
 )
 from seqd.testing import MemoryRunContext
-from seqd_schemas import Classification, Generation, ItemError
+from seqd_schemas import Generation, ItemError
 
 
 class Pair(BaseModel):
@@ -126,48 +127,41 @@ def test_a_decorated_function_is_still_the_function():
 
 
 def test_a_function_of_one_text_gives_an_outcome_for_each_in_order():
-    outcomes = outcomes_of(one, "classify", TEXTS)
+    outcomes = outcomes_of(one, "classify", [*TEXTS, "half \ud83d"])
 
     labels = [getattr(outcome, "label", None) for outcome in outcomes]
-    assert labels == ["short", "long", None, "short", "short"]
+    assert labels == ["short", "long", None, "short", "short", None]
     assert outcomes[2] == ItemError(code="invalid_input", message="this text is bad")
-    assert [getattr(outcome, "truncated", None) for outcome in outcomes] == [
-        False, True, None, False, False,
-    ]  # fmt: skip
+    assert [outcome.truncated for outcome in outcomes[:2]] == [False, True]
     assert type(outcomes[0].score) is float
     assert outcomes[0].probabilities == {"long": 0.5}
-
-
-def test_a_parameter_of_the_job_reaches_the_function():
-    (outcome,) = outcomes_of(one, "classify", ["ab"], least=2)
-
-    assert outcome.label == "long"
+    assert outcomes[5] == ItemError(
+        code="decode_error",
+        message="Character 5 of the text is a lone surrogate, which is no character. Send valid "
+        "text.",
+    )
+    assert outcomes_of(one, "classify", ["ab"], least=2)[0].label == "long"
 
 
 def test_a_function_of_a_list_is_called_with_batches_and_a_bad_item_stands_in_its_place():
-    outcomes = outcomes_of(several, "classify", ["a", "bb", "bad", "ccc", "dddd"])
+    texts = ["a", "bb", "bad", "ccc", "\ud83d", ""]
 
-    assert [getattr(one, "label", None) for one in outcomes] == ["1", "2", None, "3", "4"]
-    assert outcomes[2] == ItemError(code="invalid_input", message="bad")
+    given = outcomes_of(several, "classify", texts)
+    raised = outcomes_of(raising, "classify", texts)
 
-
-def test_a_bad_item_that_a_function_of_a_list_raises_is_that_of_one_text_alone():
-    outcomes = outcomes_of(raising, "classify", ["a", "bad", "b", ""])
-
-    assert [getattr(one, "label", None) for one in outcomes] == ["A", None, "B", "EMPTY"]
-    assert outcomes[1] == ItemError(code="invalid_input", message="there is a bad one")
-
-
-def test_a_lone_surrogate_never_reaches_a_function():
-    for decorated in (one, several):
-        outcomes = outcomes_of(decorated, "classify", ["half \ud83d", "ok"])
-
-        assert outcomes[0] == ItemError(
-            code="decode_error",
-            message="Character 5 of the text is a lone surrogate, which is no character. Send "
-            "valid text.",
-        )
-        assert isinstance(outcomes[1], Classification)
+    assert [getattr(one, "label", None) for one in given] == ["1", "2", None, "3", None, "0"]
+    assert [getattr(one, "label", None) for one in raised] == [
+        "A",
+        "BB",
+        None,
+        "CCC",
+        None,
+        "EMPTY",
+    ]
+    assert given[2] == ItemError(code="invalid_input", message="bad")
+    assert raised[2] == ItemError(code="invalid_input", message="there is a bad one")
+    assert given[4].code == raised[4].code == "decode_error"
+    assert outcomes_of(several, "classify", []) == []
 
 
 @given(st.permutations(list(range(8))), st.integers(1, 8))
@@ -184,19 +178,15 @@ def test_items_in_another_order_or_batch_give_the_same_outcomes(order, size):
         assert found == [whole[place] for place in order]
 
 
-def test_no_items_give_no_outcomes():
-    assert outcomes_of(several, "classify", []) == []
-
-
-@pytest.mark.parametrize(("decorated", "count"), [(one, 40), (several, 40), (echoing, 40)])
-def test_a_stop_is_asked_for_before_the_first_item_and_within_the_work(decorated, count):
-    name = next(iter(model_of(decorated).tasks))
+@pytest.mark.parametrize("decorated", [one, several, echoing])
+def test_a_stop_is_asked_for_before_the_first_item_and_within_the_work(decorated):
+    name, texts = next(iter(model_of(decorated).tasks)), ["x"] * 40
     asked = MemoryRunContext()
-    outcomes_of(decorated, name, ["x"] * count, asked)
+    outcomes_of(decorated, name, texts, asked)
 
     for after in range(asked.stop_questions):
         with pytest.raises(Stopped):
-            outcomes_of(decorated, name, ["x"] * count, MemoryRunContext(stop_after=after))
+            outcomes_of(decorated, name, texts, MemoryRunContext(stop_after=after))
 
     assert asked.stop_questions >= 3
 
@@ -204,22 +194,6 @@ def test_a_stop_is_asked_for_before_the_first_item_and_within_the_work(decorated
 def test_a_stream_that_does_not_end_is_stopped_within_a_part():
     with pytest.raises(Stopped):
         outcomes_of(counting, "generate", ["x"], MemoryRunContext(stop_after=2), length=100_000)
-
-
-def test_a_stream_without_a_length_ends_where_no_result_can_hold_more():
-    @generator("endless")
-    def endless(prompt: str) -> Iterator[str]:
-        """Write without an end."""
-        while True:
-            yield "x" * 2**18
-
-    with pytest.raises(PluginFault) as fault:
-        outcomes_of(endless, "generate", ["a"], MemoryRunContext(stop_after=50))
-
-    assert str(fault.value).endswith(
-        "endless wrote 1,310,720 characters; allowed: 1,048,576. Give it a parameter `length`, "
-        "which a text is cut to."
-    )
 
 
 def test_a_slow_function_is_asked_to_stop_before_each_text_and_each_sample():
@@ -246,6 +220,7 @@ def test_a_text_that_is_yielded_is_streamed_cut_and_returned():
 
     (outcome,) = outcomes_of(counting, "generate", [WorkItem(7, "x")], context, length=9)
 
+    assert isinstance(outcome, Generation)
     (sample,) = outcome.samples
     assert (outcome.prompt, sample.text, sample.finish_reason) == ("x", "1 2 3 4 5", "length")
     assert context.streamed_text(7) == "1 2 3 4 5"
@@ -270,15 +245,6 @@ def test_a_generator_of_a_list_is_cut_to_length_too():
     assert [one.samples[0].finish_reason for one in outcomes] == ["length", "end"]
 
 
-def test_what_a_model_does_not_declare_changes_nothing():
-    parameters = model_of(counting).tasks["generate"].parameters()
-    more = parameters.model_copy(update={"samples": 2, "seed": 7})
-
-    (outcome,) = loaded(counting).generate(items_of(["x"]), more, MemoryRunContext())
-
-    assert [(one.seed, len(one.text)) for one in outcome.samples] == [(0, 30)]
-
-
 def test_length_and_samples_bound_what_is_written():
     @generator("both")
     def both(prompt: str, stream: Random, length: int = 5) -> str:
@@ -294,25 +260,17 @@ def test_length_and_samples_bound_what_is_written():
     assert model_of(throwing).tasks["generate"].bound is None
 
 
-def test_a_record_reaches_the_function_as_its_class():
+def test_a_task_takes_records_or_texts_streams_and_gets_what_it_asks_for():
     record = Pair(left="a", right="a")
-
-    outcomes = outcomes_of(compare, "compare", [WorkItem(0, record.model_dump_json(), record)])
-
-    assert outcomes == [Score(score=1.0)]
-    assert model_of(compare).tasks["compare"].input is Pair
-
-
-def test_a_task_of_text_streams_and_gives_a_text():
     context = MemoryRunContext()
 
-    outcomes = outcomes_of(translate, "translate", ["a b", ""], context)
+    compared = outcomes_of(compare, "compare", [WorkItem(0, record.model_dump_json(), record)])
+    translated = outcomes_of(translate, "translate", ["a b", ""], context)
 
-    assert outcomes == [Text(text="b a "), Text(text="")]
+    assert compared == [Score(score=1.0)]
+    assert model_of(compare).tasks["compare"].input is Pair
+    assert translated == [Text(text="b a "), Text(text="")]
     assert context.streamed_text(0) == "b a "
-
-
-def test_a_context_and_a_device_are_given_to_whoever_asks_for_them():
     assert outcomes_of(scoring, "count", ["abc"]) == [Score(score=3.0)]
 
 
@@ -350,87 +308,72 @@ def test_an_example_is_run_when_the_model_warms_up():
     assert model_of(warm).needs == Needs(device="cpu")
 
 
-def test_what_cannot_be_a_label_is_refused_where_it_is_made():
-    with pytest.raises(ValueError, match=r"^the label is ''; allowed: a text of 1 to 256"):
-        Label("")
-    with pytest.raises(ValueError, match=r"^'score' of the label is nan; allowed: 0\.0 to 1\.0$"):
-        Label("a", float("nan"))
-    with pytest.raises(ValueError, match=r"^'b' of the label is 1\.5; allowed: 0\.0 to 1\.0$"):
-        Label("a", 1.0, {"b": 1.5})
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (("",), "the label is ''; allowed: a text of 1 to 256 characters"),
+        (("a", float("nan")), "'score' of the label is nan; allowed: 0.0 to 1.0"),
+        (("a", 1.0, {"b": 1.5}), "'b' of the label is 1.5; allowed: 0.0 to 1.0"),
+    ],
+)
+def test_what_cannot_be_a_label_is_refused_where_it_is_made(label: tuple, said: str):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        Label(*label)
 
 
-def _wrong(returned: object, *, takes: type = str) -> object:
-    if takes is list:
-
-        @classifier("wrong")
-        def wrong(texts: list[str]) -> list[Label]:
-            """Return something else."""
-            return returned  # type: ignore[return-value]
-    else:
-
-        @classifier("wrong")
-        def wrong(text: str) -> Label:
-            """Return something else."""
-            return returned  # type: ignore[return-value]
-
-    return wrong
-
-
-WHERE = f"{__name__}._wrong.<locals>.wrong"
+LIST = "It takes a list, and gives one."
 
 
 @pytest.mark.parametrize(
-    ("decorated", "message"),
+    ("takes", "given", "said"),
     [
-        (_wrong(3), f"{WHERE} gave 3. A classifier gives a Label, or a str."),
+        ("text: str", "3", "gave 3. A classifier gives a Label, or a str."),
         (
-            _wrong([Label("a")], takes=list),
-            f"{WHERE} gave 1 outcomes for 2 texts. Give one for each, in their order; a BadItem "
-            "stands for a text that has none.",
-        ),
-        (_wrong({"a"}, takes=list), f"{WHERE} gave {{'a'}}. It takes a list, and gives one."),
-        (
-            _wrong(dict.fromkeys("ab"), takes=list),
-            f"{WHERE} gave {{'a': None, 'b': None}}. It takes a list, and gives one.",
+            "text: str",
+            "''",
+            "gave a label that none can be: the label is ''; allowed: a text of 1 to 256 "
+            "characters.",
         ),
         (
-            _wrong(""),
-            f"{WHERE} gave a label that none can be: the label is ''; allowed: a text "
-            "of 1 to 256 characters.",
+            "text: str",
+            "'\\ud800'",
+            "gave a label that none can be: the label is '\\ud800', which has a lone surrogate.",
         ),
         (
-            _wrong("\ud800"),
-            f"{WHERE} gave a label that none can be: the label is '\\ud800', which "
-            "has a lone surrogate.",
+            "texts: list[str]",
+            "[Label('a')]",
+            "gave 1 outcomes for 2 texts. Give one for each, in their order; a BadItem stands for "
+            "a text that has none.",
         ),
-        (_wrong("ab", takes=list), f"{WHERE} gave 'ab'. It takes a list, and gives one."),
-        (_wrong(None, takes=list), f"{WHERE} gave None. It takes a list, and gives one."),
+        ("texts: list[str]", "{'a'}", f"gave {{'a'}}. {LIST}"),
+        ("texts: list[str]", "dict(a=1, b=2)", f"gave {{'a': 1, 'b': 2}}. {LIST}"),
+        ("texts: list[str]", "'ab'", f"gave 'ab'. {LIST}"),
+        ("texts: list[str]", "None", f"gave None. {LIST}"),
+        ("prompt: str", "None", "gave None. It gives a str, or yields parts of one."),
+        (
+            "prompt: str",
+            "'x' * 2_000_000",
+            "wrote 2,000,000 characters; allowed: 1,048,576. Give it a parameter `length`, which a "
+            "text is cut to.",
+        ),
+        (
+            "prompt: str",
+            "('x' * 2**18 for _ in iter(int, 1))",
+            "wrote 1,310,720 characters; allowed: 1,048,576. Give it a parameter `length`, which a "
+            "text is cut to.",
+        ),
     ],
 )
-def test_what_a_function_gives_against_its_word_is_told(decorated, message):
+def test_what_a_function_gives_against_its_word_is_told(takes: str, given: str, said: str):
+    name, gives = ("generate", "str") if "prompt" in takes else ("classify", "Label")
+    gives = f"list[{gives}]" if "list" in takes else "Iterator[str]" if "for" in given else gives
+    decorate = generator if name == "generate" else classifier
+    wrong = decorate("f", summary="F.")(made(f"def f({takes}) -> {gives}: return {given}"))
+
     with pytest.raises(PluginFault) as fault:
-        outcomes_of(decorated, "classify", ["a", "b"])
+        outcomes_of(wrong, name, ["a", "b"], MemoryRunContext(stop_after=50))
 
-    assert str(fault.value) == message
-
-
-def test_a_text_that_is_too_long_or_none_is_told():
-    @generator("long")
-    def long(prompt: str) -> str:
-        """Write much."""
-        return "x" * 2_000_000 if prompt == "much" else None  # type: ignore[return-value]
-
-    where = long.__module__ + "." + long.__qualname__
-    with pytest.raises(PluginFault) as much:
-        outcomes_of(long, "generate", ["much"])
-    with pytest.raises(PluginFault) as none:
-        outcomes_of(long, "generate", ["none"])
-
-    assert str(much.value) == (
-        f"{where} wrote 2,000,000 characters; allowed: 1,048,576. Give it a parameter `length`, "
-        "which a text is cut to."
-    )
-    assert str(none.value) == f"{where} gave None. It gives a str, or yields parts of one."
+    assert str(fault.value) == f"mine.f {said}"
 
 
 def test_what_an_author_calls_seed_and_temperature_may_be_something_else():
@@ -449,28 +392,20 @@ def test_what_an_author_calls_seed_and_temperature_may_be_something_else():
     assert (sample.seed, sample.temperature) == (0, 1.0)
 
 
-def test_a_generation_is_what_the_contract_has():
-    assert isinstance(outcomes_of(counting, "generate", ["x"])[0], Generation)
-
-
-def test_a_second_decorator_is_refused():
-    with pytest.raises(PluginFault) as fault:
-        classifier("again")(one)
-
-    assert str(fault.value) == (
-        f"{__name__}.one is decorated twice. Write a function for each model; a class has several "
-        "tasks."
-    )
-
-
-def test_a_decorator_without_a_name_is_refused():
+def test_a_second_decorator_and_one_without_a_name_are_refused():
     def bare(text: str) -> Label:
         return Label("x")
 
-    with pytest.raises(PluginFault) as fault:
+    with pytest.raises(PluginFault) as twice:
+        classifier("again")(one)
+    with pytest.raises(PluginFault) as nameless:
         classifier(bare)
 
-    assert str(fault.value) == (
+    assert str(twice.value) == (
+        f"{__name__}.one is decorated twice. Write a function for each model; a class has several "
+        "tasks."
+    )
+    assert str(nameless.value) == (
         f'@classifier stands above {bare.__qualname__} without a name. Write @classifier("bare").'
     )
 

@@ -6,10 +6,10 @@ import logging
 import re
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
+import broken_plugins
 import seqd
 from faults_page import assert_said, rows_below
 from plugin_builders import a_registry_of
@@ -19,7 +19,7 @@ from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd_schemas import PluginState
 
-ZOO = Path(__file__).parent.parent / "broken_plugins"
+ZOO = broken_plugins.folder()
 
 REASONS = {
     "raises_on_import": "RuntimeError: libfoo 2 is needed, found libfoo 1 "

@@ -1,3 +1,0 @@
-"""A module that is no plugin at all."""
-
-ANSWER = 42
