@@ -7,12 +7,13 @@ Environment       its steps: submit, claim one unit, commit it, wait until lease
 import itertools
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 from redis import Redis
 
-from builders import a_chunk, a_classify_job, some_results
+from builders import a_chunk, a_classify_job, a_training_result, some_results
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.units import Unit
@@ -145,6 +146,10 @@ class Environment:
         results = some_results(first=2 * int(unit.name), label=label, errored=errored)
         return self.ledger.work.commit(unit, results, unpack_items(unit.blob))
 
+    def complete_training(self, unit: Unit) -> CommitOutcome:
+        """Commit the version that a training made."""
+        return self.ledger.work.commit_training(unit, a_training_result())
+
     def labels(self, job_id: str, unit: int) -> list[str]:
         """Return the labels that are committed for a unit."""
         blob = self.ledger.jobs.outputs(job_id, [unit])[0]
@@ -167,6 +172,16 @@ class Environment:
         settings = self.settings.model_copy(update=changes)
         ledger = Ledger(self.redis, settings, self.told.append)
         return Environment(ledger, self.redis, settings, self.told, self._numbers)
+
+    @contextmanager
+    def full_redis(self, most_bytes: int = 1) -> Iterator[None]:
+        """Let Redis have no more memory than this in the block."""
+        self.redis.config_set("maxmemory", most_bytes)
+        try:
+            yield
+        finally:
+            self.redis.config_set("maxmemory", 0)
+            self.redis.delete(self.keys.memory())
 
     def expire_due(self) -> int:
         """Wait until the next lease or back-off has run out, and have it looked at."""

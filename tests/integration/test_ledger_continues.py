@@ -1,69 +1,81 @@
-"""A job that continues an ended one: what it finds there, and when it is refused."""
+"""A job that continues an ended one: what it finds there, how long, and when it is refused.
+
+Retries of items, and the times to live of both jobs, are walks of `tests/model`.
+"""
 
 import pytest
 
 from builders import (
     a_chunk,
     a_classify_job,
+    a_failure,
     a_text_chunk,
     a_train_job,
-    a_training_result,
     some_results,
 )
 from ledger_fixtures import Environment, failed_items
-from seqd.errors import WrongState
-from seqd.ledger.blobs import split_chunk, unpack_items
-from seqd_schemas import ItemChunk, ItemError, ItemErrorCode, JobState, RefusedItem, UploadSource
+from seqd.client import JobHandle
+from seqd.errors import JobDamaged, UnknownJob, WrongState
+from seqd.ledger.blobs import unpack_items
+from seqd_schemas import ItemChunk, ItemError, ItemErrorCode, RefusedItem, UploadSource
 
 pytestmark = pytest.mark.processes
 
+TTL_S = 60
+A_TRAINING = a_train_job(source=UploadSource())
 
-def failed_ids(environment: Environment, job_id: str) -> list[str]:
-    """Names of the items that are kept to be tried again."""
-    return [item.custom_id for item in failed_items(environment.ledger, job_id)]
+
+def lose(environment: Environment, job_id: str) -> None:
+    """Let all keys of a job go, as Redis does when their time to live has passed."""
+    for key in environment.redis.scan_iter(f"{environment.keys.job(job_id)}*"):
+        environment.redis.delete(key)
+
+
+def expires_in(environment: Environment, job_id: str) -> set[int]:
+    """Seconds of life that the keys of a job have left; -1 for those without an end."""
+    keys = environment.redis.scan_iter(f"{environment.keys.job(job_id)}*")
+    return {environment.redis.ttl(key) for key in keys}
+
+
+def cancelled(environment: Environment) -> str:
+    """An ended job of three units, of which one is done; kept for a minute."""
+    ended = environment.submit_units(3, a_classify_job(results_ttl_s=TTL_S))
+    environment.commit(environment.claim_unit())
+    environment.ledger.control.cancel(ended)
+    return ended
 
 
 def cancelled_training(environment: Environment) -> str:
     """A training with two uploaded chunks, cancelled while it ran."""
-    job = a_train_job(source=UploadSource())
-    job_id = environment.submit(job, version=None, unit_items=1)
+    job_id = environment.submit(A_TRAINING, version=None, unit_items=1)
     for number in range(2):
-        environment.ledger.submissions.append(job, job_id, number, a_text_chunk())
-    environment.ledger.submissions.seal(job, job_id, 2)
+        environment.ledger.submissions.append(A_TRAINING, job_id, number, a_text_chunk())
+    environment.ledger.submissions.seal(A_TRAINING, job_id, 2)
     environment.claim_unit()
     environment.ledger.control.cancel(job_id)
     return job_id
 
 
-def test_items_with_errors_are_kept_in_their_order_and_no_others(environment: Environment) -> None:
-    job_id = environment.submit_units(3)
-    first, second, third = (
-        environment.claim_unit(),
-        environment.claim_unit(),
-        environment.claim_unit(),
-    )
-
-    environment.commit(third, errored=1)
-    environment.commit(second)
-    environment.commit(first, errored=2)
-
-    assert failed_ids(environment, job_id) == ["item-0", "item-1", "item-5"]
+def train_on(environment: Environment, ended: str) -> str:
+    job = A_TRAINING.model_copy(update={"continues": ended})
+    return environment.submit(job, version=None, unit_items=1)
 
 
-def test_failed_items_of_a_split_unit_are_kept_part_by_part(environment: Environment) -> None:
-    job_id = environment.submit_units(1)
+def retry(environment: Environment, ended: str) -> str:
+    request = a_classify_job(continues=ended, results_ttl_s=TTL_S)
+    return environment.submit(request, chunk=a_chunk(4, first=2), sealed=True, unit_items=4)
+
+
+def complete(environment: Environment) -> None:
+    """Commit a success for each item of the retry that is open."""
     unit = environment.claim_unit()
-    parts = split_chunk(unpack_items(unit.blob))
-    assert parts is not None
-    environment.ledger.work.split(unit, parts)
-    parts = [environment.claim_unit(), environment.claim_unit()]
+    environment.ledger.work.commit(unit, some_results(4, first=2), unpack_items(unit.blob))
 
-    for part in reversed(parts):
-        chunk = unpack_items(part.blob)
-        results = some_results(1, first=chunk.first_index, errored=1)
-        environment.ledger.work.commit(part, results, chunk)
 
-    assert failed_ids(environment, job_id) == ["item-0", "item-1"]
+def merged(environment: Environment, job_id: str) -> list[bool]:
+    """Read a job and its retries as one; return whether each item has an output."""
+    origin = JobHandle(environment.ledger, job_id).origin()
+    return [result.ok for result in origin.merged_results()]
 
 
 def test_an_entry_that_was_never_readable_is_not_tried_again(environment: Environment) -> None:
@@ -74,55 +86,34 @@ def test_an_entry_that_was_never_readable_is_not_tried_again(environment: Enviro
 
     environment.commit(environment.claim_unit(), errored=2)
 
-    assert failed_ids(environment, job_id) == ["item-0"]
+    assert [item.custom_id for item in failed_items(environment.ledger, job_id)] == ["item-0"]
 
 
-def test_an_ended_job_knows_the_job_that_goes_on_from_it(environment: Environment) -> None:
-    ended = environment.submit_units(1)
-    environment.commit(environment.claim_unit(), errored=1)
-
-    job_id = environment.submit(a_classify_job(continues=ended), chunk=a_chunk(), sealed=True)
-
-    assert environment.record(ended).continued_by == job_id
-    assert environment.record(job_id).job.continues == ended
-
-
-def test_a_training_that_goes_on_has_the_data_that_was_uploaded_for_the_first(
+def test_a_training_that_goes_on_has_the_uploaded_data_which_comes_back_with_its_removal(
     environment: Environment,
 ) -> None:
+    inputs, control = environment.ledger.jobs.inputs, environment.ledger.control
     ended = cancelled_training(environment)
-    uploaded = environment.ledger.jobs.inputs(ended, [0, 1])
-    job = a_train_job(source=UploadSource(), continues=ended)
+    uploaded = inputs(ended, [0, 1])
 
-    job_id = environment.submit(job, version=None, unit_items=1)
+    job_id = train_on(environment, ended)
 
     assert None not in uploaded
     assert environment.claim_names() == [(job_id, "train")]
-    inputs = environment.ledger.jobs.inputs
-    assert inputs(job_id, [0, 1]) == uploaded
-    assert inputs(ended, [0, 1]) == [None, None]
+    assert (inputs(job_id, [0, 1]), inputs(ended, [0, 1])) == (uploaded, [None, None])
+    assert expires_in(environment, ended) == {-1}
     assert environment.redis.ttl(environment.keys.input(job_id)) == -1
-    assert environment.redis.hget(environment.keys.job(ended), "held_by") == job_id.encode()
-    bytes_waiting = sum(len(blob or b"") for blob in inputs(job_id, [0, 1]))
-    assert int(environment.redis.hget(environment.keys.tenant("default"), "bytes")) == bytes_waiting
+    waiting = environment.ledger.tenants.record("default").waiting_bytes
+    assert waiting == sum(len(blob or b"") for blob in uploaded)
 
-
-def test_the_data_of_a_training_comes_back_with_the_removal_of_the_job_that_went_on_with_it(
-    environment: Environment,
-) -> None:
-    ended = cancelled_training(environment)
-    uploaded = environment.ledger.jobs.inputs(ended, [0, 1])
-    job = a_train_job(source=UploadSource(), continues=ended)
-    removed = environment.submit(job, version=None, unit_items=1)
-    environment.ledger.control.cancel(removed)
-
-    environment.ledger.control.remove(removed)
-
-    assert environment.ledger.jobs.inputs(ended, [0, 1]) == uploaded
-    kept_s = environment.redis.ttl(environment.keys.job(ended))
-    assert abs(environment.redis.ttl(environment.keys.input(ended)) - kept_s) <= 1
-    job_id = environment.submit(job, version=None, unit_items=1)
-    assert environment.claim_names() == [(job_id, "train")]
+    control.cancel(job_id)
+    control.remove(job_id)
+    lives = expires_in(environment, ended)
+    assert inputs(ended, [0, 1]) == uploaded
+    assert min(lives) > 0 and max(lives) - min(lives) <= 1
+    assert environment.claim_names() == []
+    again = train_on(environment, ended)
+    assert environment.claim_names() == [(again, "train")]
 
 
 @pytest.mark.parametrize("what", ["never complete", "gone"])
@@ -133,13 +124,12 @@ def test_a_training_does_not_go_on_with_part_of_its_data(
         ended = cancelled_training(environment)
         environment.redis.delete(environment.keys.input(ended))
     else:
-        job = a_train_job(source=UploadSource())
-        ended = environment.submit(job, version=None, unit_items=1)
-        environment.ledger.submissions.append(job, ended, 0, a_text_chunk())
+        ended = environment.submit(A_TRAINING, version=None, unit_items=1)
+        environment.ledger.submissions.append(A_TRAINING, ended, 0, a_text_chunk())
         environment.ledger.control.cancel(ended)
 
     with pytest.raises(WrongState) as refused:
-        environment.submit(a_train_job(source=UploadSource(), continues=ended), version=None)
+        train_on(environment, ended)
 
     assert str(refused.value) == (
         f"Training {ended} cannot be continued: its data was not uploaded completely before it "
@@ -148,72 +138,165 @@ def test_a_training_does_not_go_on_with_part_of_its_data(
     assert environment.record(ended).continued_by is None
 
 
-@pytest.mark.parametrize("what", ["running", "unknown", "completed training", "continued"])
+@pytest.mark.parametrize(
+    "what", ["running", "unknown", "completed training", "continued", "continued training"]
+)
 def test_a_job_cannot_continue_one_that_is_not_fit_for_it(
     environment: Environment, what: str
 ) -> None:
+    job, other = a_classify_job(), ""
     if what == "running":
-        ended, job = environment.submit_units(1), a_classify_job()
-        message = (
-            f"Job {ended} is queued; only a job that has ended can be continued. Wait for its end, "
-            "or cancel it."
-        )
+        ended = environment.submit_units(1)
     elif what == "unknown":
-        ended, job = "nowhere", a_classify_job()
-        message = "There is no job 'nowhere' to continue; it is not kept (any more)."
+        ended = "nowhere"
     elif what == "completed training":
         ended, job = environment.submit(a_train_job(), version=None, unit_items=1), a_train_job()
-        environment.ledger.work.commit_training(environment.claim_unit(), a_training_result())
-        message = (
-            f"Training {ended} is completed: there is nothing left to continue. Train anew, "
-            "without `continues`."
-        )
+        environment.complete_training(environment.claim_unit())
+    elif what == "continued":
+        ended = cancelled(environment)
+        other = retry(environment, ended)
     else:
-        ended, job = environment.submit_units(1), a_classify_job()
-        environment.ledger.control.cancel(ended)
-        other = environment.submit(a_classify_job(continues=ended))
-        message = (
-            f"Job {ended} was already continued by job {other}. Retry that one: seqd jobs retry "
-            f"{other}; then all results: seqd jobs results {ended} --merged"
-        )
+        ended, job = cancelled_training(environment), A_TRAINING
+        other = train_on(environment, ended)
+    messages = {
+        "running": f"Job {ended} is queued; only a job that has ended can be continued. Wait for "
+        "its end, or cancel it.",
+        "unknown": "There is no job 'nowhere' to continue; it is not kept (any more).",
+        "completed training": f"Training {ended} is completed: there is nothing left to continue. "
+        "Train anew, without `continues`.",
+        "continued": f"Job {ended} was already continued by job {other}. Retry that one: seqd jobs "
+        f"retry {other}; then all results: seqd jobs results {ended} --merged",
+        "continued training": f"Job {ended} was already continued by job {other}. Resume that one: "
+        f"seqd jobs resume {other}",
+    }
 
     with pytest.raises(WrongState) as refused:
         environment.submit(job.model_copy(update={"continues": ended}), job_id="late")
 
-    assert str(refused.value) == message
-    assert environment.redis.exists(environment.keys.job("late")) == 0
-
-
-def test_a_training_that_was_continued_says_which_one_to_resume(environment: Environment) -> None:
-    ended = cancelled_training(environment)
-    job = a_train_job(source=UploadSource(), continues=ended)
-    other = environment.submit(job, version=None, unit_items=1)
-
-    with pytest.raises(WrongState) as refused:
-        environment.submit(job, version=None, unit_items=1)
-
-    assert str(refused.value) == (
-        f"Job {ended} was already continued by job {other}. Resume that one: seqd jobs resume "
-        f"{other}"
-    )
+    assert str(refused.value) == messages[what]
+    assert not environment.ledger.jobs.exists("late")
 
 
 def test_sent_twice_it_goes_on_once(environment: Environment) -> None:
-    ended = environment.submit_units(1)
-    environment.ledger.control.cancel(ended)
-    job = a_classify_job(continues=ended, idempotency_key="once")
+    job = a_classify_job(continues=cancelled(environment), idempotency_key="once")
 
     assert environment.submit(job) == environment.submit(job)
 
 
-def test_when_the_job_that_went_on_is_removed_another_may_go_on(environment: Environment) -> None:
-    ended = environment.submit_units(1)
-    environment.ledger.control.cancel(ended)
-    other = environment.submit(a_classify_job(continues=ended))
-    environment.ledger.control.cancel(other)
-    environment.ledger.control.remove(other)
+@pytest.mark.parametrize("how", ["deleted by hand", "damaged"])
+def test_what_is_held_for_a_job_that_is_gone_is_let_go(environment: Environment, how: str) -> None:
+    ended = cancelled(environment)
+    job_id = retry(environment, ended)
+    warnings, member = environment.keys.warnings(), f"{ended} results"
+    environment.redis.zadd(warnings, {member: 1})
+    environment.ledger.work.expire()
+    while_open = expires_in(environment, ended)
 
-    job_id = environment.submit(a_classify_job(continues=ended))
+    environment.redis.delete(environment.keys.job(job_id))
+    if how == "damaged":
+        environment.redis.set(environment.keys.job(job_id), "a string")
+        environment.claim()
+    environment.redis.zadd(warnings, {member: 1})
+    environment.ledger.work.expire()
+
+    assert while_open == {-1}
+    assert expires_in(environment, ended) <= {59, 60, 61}
+    assert "expiring" not in environment.events(ended)
+    assert environment.redis.zscore(warnings, member) > 1  # and is warned of before its end
+
+
+def test_the_idempotency_key_of_a_job_is_kept_as_long_as_the_job(environment: Environment) -> None:
+    request = a_classify_job(results_ttl_s=TTL_S, idempotency_key="mine")
+    ended = environment.submit(request, chunk=a_chunk())
+    key, lives = environment.keys.idempotency("default", "mine"), []
+
+    def note() -> None:
+        lives.append(environment.redis.ttl(key))
+
+    note()
+    environment.ledger.control.cancel(ended)
+    note()
+    again = a_classify_job(continues=ended, results_ttl_s=1_000)
+    job_id = environment.submit(again, chunk=a_chunk(), sealed=True)
+    note()
+    environment.ledger.control.cancel(job_id)
+    note()
+
+    assert lives == [-1, TTL_S, -1, pytest.approx(1_000, abs=1)]
+
+
+def test_results_of_hundreds_of_retries_are_read_as_one(environment: Environment) -> None:
+    first = last = cancelled(environment)
+    for _ in range(300):
+        last = retry(environment, last)
+        environment.ledger.control.cancel(last)
+    retry(environment, last)
+    complete(environment)
+
+    assert merged(environment, first) == [True] * 6
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["the first job", "the last retry"])
+@pytest.mark.parametrize("is_between", [True, False], ids=["one between two", "one of two"])
+def test_a_job_that_is_gone_is_missed_by_who_reads_it_and_its_retries_as_one(
+    environment: Environment, is_between: bool, is_first: bool
+) -> None:
+    jobs = [cancelled(environment)]
+    for _ in range(1 + is_between):
+        jobs.append(retry(environment, jobs[-1]))
+        environment.ledger.control.cancel(jobs[-1])
+    reads = jobs[0 if is_first else -1]
+    gone = jobs[1] if is_between else jobs[-1 if is_first else 0]
+
+    environment.ledger.control.remove(gone) if is_between else lose(environment, gone)
+    with pytest.raises(UnknownJob) as missing:
+        merged(environment, reads)
+
+    verb = "continues" if is_first else "is continued by"
+    assert str(missing.value) == (
+        f"Job {gone}, which {verb} {reads}, is not kept any more, so the results of both cannot be "
+        f"read as one. Those that are left: seqd jobs results {reads}"
+    )
+
+
+def test_items_to_try_again_that_go_while_they_are_read_are_an_error(
+    environment: Environment,
+) -> None:
+    ended = cancelled(environment)
+    items = failed_items(environment.ledger, ended)
+    first = [next(items), next(items)]
+
+    lose(environment, ended)
+
+    assert [item.custom_id for item in first] == ["item-2", "item-3"]
+    with pytest.raises(UnknownJob) as missing:
+        next(items)
+    assert str(missing.value) == (
+        f"Job {ended} went while it was read, and with it unit 2 of the items to try again: its "
+        "time to live has passed, or somebody has removed it. Hand its input in again as a new job."
+    )
+
+
+def test_results_of_a_job_that_are_missing_or_go_while_they_are_read_are_an_error(
+    environment: Environment,
+) -> None:
+    handle = JobHandle(environment.ledger, cancelled(environment))
+    environment.redis.hdel(environment.keys.input(handle.job_id), "2")
+
+    with pytest.raises(JobDamaged, match="there is no unit 2 of the results"):
+        list(handle.results())
+
+    results = handle.results()
+    next(results)
+    lose(environment, handle.job_id)
+    with pytest.raises(UnknownJob):
+        list(results)
+
+
+def test_a_failed_upload_is_continued_by_a_job_with_the_rest(environment: Environment) -> None:
+    ended = environment.submit(chunk=a_chunk(), owner="sender")
+    environment.ledger.control.fail_upload(ended, a_failure(code="upload_failed"), "sender")
+
+    job_id = retry(environment, ended)
 
     assert environment.record(ended).continued_by == job_id
-    assert environment.record(job_id).state is JobState.QUEUED

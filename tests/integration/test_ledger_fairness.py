@@ -1,30 +1,31 @@
 """What tenants, jobs and priorities get of the workers, by the work that it is.
 
 Work is measured in full units, as the ledger does: items by `unit_items` of their model. The bounds
-of these tests are those that the guides state.
+of these tests are those that the guides state. Shares among classes, and among tenants whose work
+is alike, are held by the walks of `tests/model`.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders import a_chunk, a_classify_job, a_generate_job, a_sweep_job, a_train_job
+from builders import a_chunk, a_classify_job, a_generate_job
 from ledger_fixtures import CLASSIFY, GENERATE, Environment, queues_of
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.work import Claim
-from seqd_schemas import Job, JobState, Priority
+from seqd_schemas import Job, JobState, Priority, TenantLimits
 
 pytestmark = pytest.mark.processes
 
 #: Items of a full unit.
 FULL = 8
 
-#: Full units by which tenants that always have work may differ: one that is being handed out, one
-#: that a batch was filled with, and one that tells queues apart. It was 2.0 in 380 random mixes.
+#: Full units by which tenants that always have work may differ, divided by the least weight of all,
+#: when the work of each is divided by its own weight: one that is being handed out, one that a
+#: batch was filled with, and one that tells queues apart. It was 2.0 in 500 random mixes.
 TENANT_BOUND = 3.0
 
 #: The same of a tenant's jobs of one model. It was 1.5.
@@ -33,8 +34,7 @@ JOB_BOUND = 3.0
 
 def submit(environment: Environment, units: int, items: int = FULL, **fields: object) -> str:
     """Submit a job of so many units of so many items."""
-    job = a_classify_job(**fields)
-    return submit_job(environment, job, units, items)
+    return submit_job(environment, a_classify_job(**fields), units, items)
 
 
 def submit_job(environment: Environment, job: Job, units: int, items: int = FULL) -> str:
@@ -45,35 +45,32 @@ def submit_job(environment: Environment, job: Job, units: int, items: int = FULL
     return job_id
 
 
+def submit_many(environment: Environment, jobs: int, unit_items: int, **fields: object) -> None:
+    """Submit jobs of one item each, in few steps."""
+    template = BatchTemplate(a_classify_job(**fields), version=3, unit_items=unit_items, client="c")
+    names = ((f"{fields['tenant']}-{number}", a_chunk(1)) for number in range(jobs))
+    environment.ledger.submissions.submit_each(template, names)
+
+
+def set_weight(environment: Environment, tenant: str, weight: float) -> None:
+    environment.ledger.tenants.set_limits(tenant, TenantLimits(weight=weight))
+
+
 def claim(environment: Environment, worker: str = "worker-a") -> Claim:
     found = environment.claim(worker)
     assert found is not None, "nothing is claimable"
     return found
 
 
-def shares(
-    environment: Environment, claims: int, name_of: Callable[[str], str], worker: str = "worker-a"
-) -> Counter[str]:
+def shares(environment: Environment, claims: int, name_of: Callable[[str], str]) -> Counter[str]:
     """Claim so many times; returns the units that each got, by a name of their jobs."""
-    got: Counter[str] = Counter()
-    for _ in range(claims):
-        got.update(name_of(unit.job_id) for unit in claim(environment, worker).units)
-    return got
+    found = [unit for _ in range(claims) for unit in claim(environment).units]
+    return Counter(name_of(unit.job_id) for unit in found)
 
 
 def tenant_of(environment: Environment) -> Callable[[str], str]:
     """Return who submitted a job."""
     return lambda job_id: environment.redis.hget(environment.keys.job(job_id), "tenant").decode()
-
-
-def priority_of(environment: Environment) -> Callable[[str], str]:
-    return lambda job_id: environment.redis.hget(environment.keys.job(job_id), "priority").decode()
-
-
-def keys_of_the_queue(environment: Environment) -> list[str]:
-    names = [key.decode() for key in environment.redis.scan_iter(f"{environment.keys.prefix}:*")]
-    starts = ("queue:", "queues:", "group:", "virtual_times:")
-    return [name for name in names if name.split(":", 1)[1].startswith(starts)]
 
 
 def test_a_tenant_with_a_hundred_sets_of_parameters_gets_no_more_than_one_with_one_job(
@@ -83,9 +80,7 @@ def test_a_tenant_with_a_hundred_sets_of_parameters_gets_no_more_than_one_with_o
         submit(environment, 1, tenant="many", parameters={"seed": seed})
     submit(environment, 30, tenant="single")
 
-    got = shares(environment, 40, tenant_of(environment))
-
-    assert got == {"many": 20, "single": 20}
+    assert shares(environment, 40, tenant_of(environment)) == {"many": 20, "single": 20}
 
 
 def test_a_tenant_with_two_models_gets_no_more_than_one_with_one(environment: Environment) -> None:
@@ -106,6 +101,21 @@ def test_tenants_share_by_items_whatever_the_size_of_their_units(environment: En
     got = shares(environment, 50, tenant_of(environment))
 
     assert got["small"] / 4 == pytest.approx(got["large"], abs=1)
+
+
+def test_a_claim_of_one_item_counts_as_a_sixteenth_of_a_full_unit(
+    environment: Environment,
+) -> None:
+    for seed in range(70):
+        job = a_classify_job(tenant="tiny", parameters={"seed": seed})
+        environment.submit(job, chunk=a_chunk(1), sealed=True, unit_items=256)
+    large = a_classify_job(tenant="large")
+    for _ in range(5):
+        environment.submit(large, chunk=a_chunk(256), sealed=True, unit_items=256)
+
+    got = shares(environment, 68, tenant_of(environment))
+
+    assert got["large"] == pytest.approx(4, abs=1)
 
 
 def test_jobs_of_a_tenant_share_whatever_their_parameters(environment: Environment) -> None:
@@ -134,7 +144,7 @@ def test_who_comes_and_goes_gets_no_more_than_who_stays(environment: Environment
     got: Counter[str] = Counter()
 
     for _ in range(20):  # A job of a full unit each time that the last one is done.
-        if int(environment.redis.hget(environment.keys.tenant("goes"), "jobs") or 0) == 0:
+        if environment.ledger.tenants.record("goes").open_jobs == 0:
             submit(environment, 1, tenant="goes", parameters={"other": True})
         for unit in claim(environment).units:
             tenant = tenant_of(environment)(unit.job_id)
@@ -147,26 +157,24 @@ def test_who_comes_and_goes_gets_no_more_than_who_stays(environment: Environment
 def test_small_jobs_of_different_tenants_come_in_one_batch(environment: Environment) -> None:
     for number in range(64):
         submit_job(environment, a_classify_job(tenant=f"tenant-{number}"), 1, items=1)
-    template = BatchTemplate(a_classify_job(tenant="many"), version=3, unit_items=64, client="c")
-    many = [(f"many-{number}", a_chunk(1)) for number in range(64)]
-    environment.ledger.submissions.submit_each(template, many)
+    submit_many(environment, 64, 64, tenant="many")
 
     batches = [len(claim(environment).units) for _ in range(9)]
 
     assert sorted(batches) == [FULL] * 8 + [64]
 
 
-def test_a_batch_is_filled_in_fair_order_and_charged(environment: Environment) -> None:
+@pytest.mark.parametrize(("weight", "batch"), [(1, (4, 4)), (3, (6, 2))], ids=["alike", "heavy"])
+def test_a_batch_is_filled_in_fair_order_and_charged(
+    environment: Environment, weight: int, batch: tuple[int, int]
+) -> None:
+    set_weight(environment, "many", weight)
     for number in range(60):
         submit(environment, 1, items=1, tenant="many" if number < 40 else "few")
 
-    got = [Counter(map(tenant_of(environment), jobs_of(claim(environment)))) for _ in range(4)]
+    got = [shares(environment, 1, tenant_of(environment)) for _ in range(4)]
 
-    assert got == [{"many": 4, "few": 4}] * 4
-
-
-def jobs_of(found: Claim) -> list[str]:
-    return [unit.job_id for unit in found.units]
+    assert got == [{"many": batch[0], "few": batch[1]}] * 4
 
 
 def test_a_tenants_job_is_not_left_behind_by_its_like_ones_in_others_batches(
@@ -180,61 +188,6 @@ def test_a_tenants_job_is_not_left_behind_by_its_like_ones_in_others_batches(
     got = shares(environment, 30, lambda job_id: str(job_id == waits))
 
     assert got["True"] == 5
-
-
-def test_interactive_normal_and_bulk_work_share_a_worker_as_sixteen_to_four_to_one(
-    environment: Environment,
-) -> None:
-    for priority in Priority:
-        submit(environment, 90, priority=priority)
-
-    order = [claim(environment).job.priority.value for _ in range(105)]
-
-    assert Counter(order) == {"interactive": 80, "normal": 20, "bulk": 5}
-    waits = {name: longest_wait(order, name) for name in ("interactive", "normal", "bulk")}
-    assert waits == {"interactive": 2, "normal": 5, "bulk": 20}
-
-
-def longest_wait(order: list[str], priority: str) -> int:
-    """Return the most units of others between two of a priority."""
-    at = [-1, *(place for place, name in enumerate(order) if name == priority), len(order)]
-    return max(after - before - 1 for before, after in pairwise(at))
-
-
-def test_bulk_work_is_not_starved_by_normal_work(environment: Environment) -> None:
-    submit(environment, 70, priority="bulk")
-    submit(environment, 310, priority="normal")
-
-    got = shares(environment, 300, priority_of(environment))
-
-    assert got == {"normal": 240, "bulk": 60}
-
-
-def test_interactive_work_that_comes_late_is_next(environment: Environment) -> None:
-    submit(environment, 30, priority="bulk")
-    submit(environment, 30, priority="normal")
-    waited = []
-
-    for _ in range(10):
-        shares(environment, 3, priority_of(environment))
-        submit(environment, 1, priority="interactive")
-        waited.append(priority_of(environment)(claim(environment).units[0].job_id))
-
-    assert waited == ["interactive"] * 10
-
-
-def test_each_worker_shares_among_what_it_can_run(environment: Environment) -> None:
-    submit(environment, 60, priority="bulk")
-    work = environment.ledger.work
-    for _ in range(50):  # One that has nothing but bulk work.
-        assert work.claim("worker-b", queues_of((CLASSIFY,))) is not None
-    submit_job(environment, a_generate_job(priority="bulk"), 30)
-    submit_job(environment, a_generate_job(priority="normal"), 30)
-
-    got = [work.claim("worker-c", queues_of((GENERATE,))) for _ in range(20)]
-
-    priorities = Counter(found.job.priority.value for found in got if found)
-    assert priorities == {"normal": 16, "bulk": 4}
 
 
 def test_who_used_what_others_left_idle_waits_for_eight_units_of_each_at_most(
@@ -257,37 +210,61 @@ def test_who_used_what_others_left_idle_waits_for_eight_units_of_each_at_most(
     assert Counter(waits[10:]) == {"fast": 10, "slow": 10}
 
 
-def test_trainings_and_runs_of_sweeps_are_shared_by_turns(environment: Environment) -> None:
-    for tenant in ("a", "a", "a", "b", "c"):
-        environment.submit(a_train_job(tenant=tenant), version=None, unit_items=1)
-    environment.submit(a_sweep_job(tenant="d"), version=None, unit_items=1)
+def test_a_new_weight_holds_for_open_jobs_at_once_and_one_taken_away_is_one(
+    environment: Environment,
+) -> None:
+    """Also of one that was charged for long, and stands far behind the others by it."""
+    set_weight(environment, "ours", 0.01)
+    for tenant in ("ours", "one"):
+        submit(environment, 200, tenant=tenant)
 
-    got = [tenant_of(environment)(environment.claim_unit().job_id) for _ in range(6)]
+    def share_of_ours() -> float:
+        return shares(environment, 40, tenant_of(environment))["ours"]
 
-    assert sorted(got[:4]) == ["a", "b", "c", "d"]
-    assert got[4:] == ["a", "a"]
+    got = [share_of_ours()]
+    for weight in (1, 3):
+        set_weight(environment, "ours", weight)
+        got.append(share_of_ours())
+    record = environment.ledger.tenants.set_limits("ours", unset=["weight"])
+    got.append(share_of_ours())
+
+    assert got == pytest.approx([0, 20, 30, 20], abs=2)
+    assert record.own == TenantLimits()
 
 
-tenants = st.sampled_from(["north", "south", "east"])
-mixes = st.lists(
-    st.tuples(tenants, st.integers(1, FULL), st.integers(0, 3), st.booleans()),
+TENANTS = ("north", "south", "east")
+MIXES = st.lists(
+    # Of other sizes, room that a batch has left over goes to whose unit fits, whatever its weight.
+    st.tuples(
+        st.sampled_from(TENANTS),
+        st.sampled_from([1, 2, 4, FULL]),
+        st.integers(0, 3),
+        st.booleans(),
+    ),
     min_size=3,
     max_size=8,
 )
+WEIGHTS = st.just((1.0, 1.0, 1.0)) | st.tuples(*[st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0])] * 3)
 
 
 @pytest.mark.slow
-@given(mix=mixes, workers=st.integers(1, 3))
+@given(mix=MIXES, weights=WEIGHTS, workers=st.integers(1, 3))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_tenants_that_always_have_work_get_the_same_whatever_the_mix(
-    environment: Environment, mix: list[tuple[str, int, int, bool]], workers: int
+def test_tenants_that_always_have_work_get_it_by_weight_whatever_the_mix(
+    environment: Environment,
+    mix: list[tuple[str, int, int, bool]],
+    weights: tuple[float, float, float],
+    workers: int,
 ) -> None:
-    """Of any jobs: sizes of units, parameters, models. Also a tenant's jobs of one model do.
+    """Of any jobs: sizes of units, parameters, models. So do a tenant's jobs of one model.
 
     What was claimed is released at once, so that nobody runs out of work.
     """
     environment.redis.flushdb()
-    jobs, work, queues = {}, Counter[str](), dict[tuple[str, bool], list[str]]()
+    weight = dict(zip(TENANTS, weights, strict=True))
+    for tenant, own in weight.items():
+        set_weight(environment, tenant, own)
+    jobs, queues = {}, dict[tuple[str, bool], list[str]]()
     for tenant, items, seed, is_generation in mix:
         make = a_generate_job if is_generation else a_classify_job
         job = make(tenant=tenant, parameters={"seed": seed})
@@ -295,8 +272,9 @@ def test_tenants_that_always_have_work_get_the_same_whatever_the_mix(
         jobs[job_id] = (tenant, items)
         queues.setdefault((tenant, is_generation), []).append(job_id)
 
-    by_job = Counter[str]()
-    for number in range(24):
+    work: dict[str, float] = dict.fromkeys(weight, 0.0)
+    by_job: dict[str, float] = dict.fromkeys(jobs, 0.0)
+    for number in range(40):
         found = claim(environment, f"worker-{number % workers}")
         sizes = [(unit.job_id, jobs[unit.job_id][1] / FULL) for unit in found.units]
         assert sum(size for _, size in sizes) <= 1
@@ -306,10 +284,11 @@ def test_tenants_that_always_have_work_get_the_same_whatever_the_mix(
         for unit in found.units:
             environment.ledger.work.release_unit(unit)
 
-    got = [work[tenant] for tenant in {tenant for tenant, _ in jobs.values()}]
-    assert max(got) - min(got) <= TENANT_BOUND, work
-    for own in queues.values():
-        got = [by_job[job_id] for job_id in own]
+    there = {tenant for tenant, _ in jobs.values()}
+    got = [work[tenant] / weight[tenant] for tenant in there]
+    assert (max(got) - min(got)) * min(weight[one] for one in there) <= TENANT_BOUND, work
+    for own_jobs in queues.values():
+        got = [by_job[job_id] for job_id in own_jobs]
         assert max(got) - min(got) <= JOB_BOUND, by_job
 
 
@@ -324,7 +303,9 @@ def test_nothing_of_the_queue_is_left_when_nobody_waits(environment: Environment
     while environment.claim() is not None:
         pass
 
-    assert keys_of_the_queue(environment) == []
+    of_queue = tuple(f"{environment.keys.prefix}:{name}" for name in ("queue", "group", "virtual"))
+    names = [key.decode() for key in environment.redis.scan_iter(f"{environment.keys.prefix}:*")]
+    assert [name for name in names if name.startswith(of_queue)] == []
     assert environment.record(paused).state is JobState.PAUSED
 
 
@@ -347,25 +328,18 @@ def test_a_claim_works_when_redis_is_full(environment: Environment) -> None:
         submit(environment, 4, tenant=tenant)
         submit_job(environment, a_generate_job(tenant=tenant, priority="bulk"), 4)
     shares(environment, 6, tenant_of(environment))
-    environment.redis.config_set("maxmemory", 1)
-    try:
+
+    with environment.full_redis():
         got = shares(environment, 10, tenant_of(environment))
-    finally:
-        environment.redis.config_set("maxmemory", 0)
 
     assert sum(got.values()) == 10
 
 
 @pytest.mark.slow
 def test_a_claim_does_no_more_however_many_tenants_and_jobs_wait(environment: Environment) -> None:
-    def submit_many(jobs: int, **fields: object) -> None:
-        template = BatchTemplate(a_classify_job(**fields), version=3, unit_items=256, client="c")
-        names = ((f"{fields['tenant']}-{number}", a_chunk(1)) for number in range(jobs))
-        environment.ledger.submissions.submit_each(template, names)
-
-    submit_many(20_000, tenant="many", parameters={"seed": 1})
+    submit_many(environment, 20_000, 256, tenant="many", parameters={"seed": 1})
     for number in range(2_000):
-        submit_many(1, tenant=f"tenant-{number}")
+        submit_many(environment, 1, 256, tenant=f"tenant-{number}")
 
     commands, units = [], 0
     for _ in range(20):
@@ -384,13 +358,12 @@ def commands_of(environment: Environment) -> int:
 
 @pytest.mark.slow
 def test_a_queue_of_many_ended_jobs_leads_to_the_one_that_waits(environment: Environment) -> None:
-    template = BatchTemplate(a_classify_job(), version=3, unit_items=256, client="c")
-    jobs = [(f"gone-{number}", a_chunk(1)) for number in range(10_000)]
-    environment.ledger.submissions.submit_each(template, jobs)
-    environment.redis.delete(*(environment.keys.todo(job_id) for job_id, _ in jobs))
-    waits = submit(environment, 1)
+    submit_many(environment, 10_000, 256, tenant="gone")
+    keys = [environment.keys.todo(f"gone-{number}") for number in range(10_000)]
+    environment.redis.delete(*keys)
+    waits = submit(environment, 1, tenant="gone")
 
     claims = [environment.claim() for _ in range(18)]
 
-    assert [jobs_of(found) for found in claims if found] == [[waits]]
+    assert [[unit.job_id for unit in found.units] for found in claims if found] == [[waits]]
     assert environment.notified[-1] == CLASSIFY

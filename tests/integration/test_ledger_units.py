@@ -1,0 +1,164 @@
+"""Units under their leases: what is committed, split and released beside what `tests/model` says.
+
+Commits, leases, splits and releases in any order, and by workers that are late, are its walks.
+"""
+
+import json
+import zlib
+
+import pytest
+from redis import ResponseError
+
+from builders import a_chunk, a_classify_job, inline, some_results
+from ledger_fixtures import BRIEFLY_S, Environment
+from seqd.client import JobHandle
+from seqd.ledger import blobs
+from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.ledger.units import Death, Unit
+from seqd.ledger.work import CommitOutcome
+from seqd_schemas import Counts, DeathCause, FileSource
+
+pytestmark = pytest.mark.processes
+
+DAY_S = 24 * 3_600
+
+
+def until_of(environment: Environment, unit: Unit) -> float:
+    """Return when a unit's lease is over; 0 where it has none."""
+    member = f"{unit.job_id} {unit.name}"
+    return environment.redis.zscore(environment.keys.timers(), member) or 0.0
+
+
+def test_results_that_do_not_match_the_unit_are_refused(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    unit = environment.claim_unit()
+
+    with pytest.raises(ResponseError, match=r"seqd: 3 results for unit 0, which has 2 items"):
+        environment.ledger.work.commit(unit, some_results(3))
+
+    assert environment.record(job_id).counts == Counts(total=2, processing=2)
+    assert environment.commit(unit) is CommitOutcome.COMPLETED
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 600.0], ids=["claimable", "backs off"])
+def test_a_unit_that_was_released_and_is_committed_all_the_same_is_nobodys_any_more(
+    environment: Environment, wait_s: float
+) -> None:
+    job_id = environment.submit_units(2)
+    zombie = environment.claim_unit("worker-a")
+    environment.ledger.work.release_unit(zombie, wait_s=wait_s)
+
+    assert environment.commit(zombie) is CommitOutcome.COMMITTED
+
+    assert until_of(environment, zombie) == 0
+    assert environment.record(job_id).units_done == 1
+    assert environment.claim_names("worker-b") == [(job_id, "1")]
+    assert environment.claim("worker-b") is None
+
+
+@pytest.mark.parametrize("row_bytes", [1_000_000, 400], ids=["one row a part", "two rows a part"])
+def test_rows_of_a_split_unit_follow_each_other_each_one_stream_that_the_usual_call_reads(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, row_bytes: int
+) -> None:
+    monkeypatch.setattr(blobs, "RESULT_ROW_BYTES", row_bytes)  # 400: some three results
+    job_id = environment.submit(chunk=a_chunk(8), sealed=True, unit_items=8)
+    whole = environment.claim_unit()
+    parts = split_chunk(unpack_items(whole.blob))
+    assert parts is not None
+    environment.ledger.work.split(whole, parts)
+
+    for part in (environment.claim_unit(), environment.claim_unit())[::-1]:
+        chunk = unpack_items(part.blob)
+        environment.ledger.work.commit(part, some_results(4, first=chunk.first_index))
+
+    names = [f"item-{n}" for n in range(8)]
+    rows = environment.redis.hgetall(environment.keys.output(job_id))
+    assert sorted(rows) == [b"0", b"0+1", b"0+2", b"0+3"][: len(rows)]
+    assert len(rows) == (2 if row_bytes > 400 else 4)
+    lines = b"".join(zlib.decompress(rows[name]) for name in sorted(rows)).splitlines()
+    assert [json.loads(line)["custom_id"] for line in lines] == names
+    for row in rows.values():
+        reader = zlib.decompressobj()
+        reader.decompress(row)
+        assert reader.unused_data == b""
+    found = JobHandle(environment.ledger, job_id).results()
+    assert [result.custom_id for result in found] == names
+
+
+def test_whoever_held_a_unit_last_and_how_it_died_is_told_whatever_its_name_and_message(
+    environment: Environment,
+) -> None:
+    death = Death(DeathCause.HANG, message='It "hung" in a\nloop.')
+    job_id = environment.submit_units(2)
+    environment.ledger.work.release_unit(environment.claim_unit(), faulted_by="worker a spaced")
+    held = environment.claim_unit("worker a spaced")
+    environment.ledger.work.release_worker("worker a spaced", crashed=True, death=death)
+
+    again = environment.claim_unit()
+
+    assert (again.name, again.death) == (held.name, death)
+    assert again.faults is not None
+    assert (again.faults.count, again.faults.worker) == (1, "worker a spaced")
+    assert environment.events(job_id).count("log") == 1
+
+
+def test_all_leases_of_a_worker_that_stands_still_can_be_kept_and_its_jobs_are_told_once(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(3)
+    held = [environment.claim_unit("worker-a") for _ in range(2)]
+    other = environment.claim_unit("worker-b")
+    before = [until_of(environment, unit) for unit in (*held, other)]
+    longer = environment.with_settings(lease_s=600.0)
+
+    longer.ledger.work.renew_worker("worker-a", "It stands still.")
+    longer.ledger.work.renew_worker("worker-a")
+
+    after = [until_of(environment, unit) for unit in (*held, other)]
+    longer_by_ms = [end - begin for begin, end in zip(before, after, strict=True)]
+    assert [more >= 500_000 for more in longer_by_ms] == [True, True, False]
+    assert environment.events(job_id).count("log") == 1
+    environment.ledger.work.release_worker("worker-a", crashed=False)
+    assert [environment.claim_unit("worker-c").death for _ in held] == [None, None]
+
+
+def test_a_lease_that_is_over_is_not_revived_for_a_worker_that_stands_still(
+    environment: Environment,
+) -> None:
+    hasty = environment.with_settings(lease_s=BRIEFLY_S)
+    hasty.submit_units(1)
+    unit = hasty.claim_unit("worker-a")
+    hasty.expire_due()
+
+    hasty.ledger.work.renew_worker("worker-a")
+
+    assert until_of(hasty, unit) == 0
+    assert hasty.claim_unit("worker-b").crashes == 1
+
+
+@pytest.mark.parametrize("step", ["claim", "renew", "keep"])
+def test_the_list_of_what_a_worker_holds_outlives_its_leases_and_not_for_ever(
+    environment: Environment, step: str
+) -> None:
+    environment.submit(a_classify_job(source=FileSource(path="/data/reviews.jsonl")))
+    key = environment.keys.worker_leases("worker-a")
+    unit = environment.claim_unit("worker-a")
+    if step != "claim":
+        environment.redis.expire(key, 5)
+
+    if step == "renew":
+        environment.ledger.work.renew([unit])
+    elif step == "keep":
+        environment.ledger.ingests.keep(unit)
+
+    assert environment.redis.ttl(key) == DAY_S
+
+
+def test_all_of_a_fleet_that_died_is_woken_in_one_look(environment: Environment) -> None:
+    hasty = environment.with_settings(lease_s=BRIEFLY_S)
+    for _ in range(210):
+        hasty.submit(a_classify_job(source=inline("good")), unit_items=300)
+    assert [len(hasty.claim_names()) for _ in range(2)] == [200, 10]
+    hasty.wait_for_clock(hasty.ledger.fleet.now_ms() + 2)
+
+    assert [hasty.ledger.work.expire() for _ in range(2)] == [210, 0]
