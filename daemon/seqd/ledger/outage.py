@@ -49,8 +49,14 @@ class Trouble(Enum):
     REFUSED = "refused"
     #: No memory, or no disk. It may take long, and whoever waits holds up what could make room.
     FULL = "full"
-    #: The user's password or rights were changed. It lasts until somebody gives them back.
+    #: The user's rights were changed. It lasts until somebody gives them back.
     DENIED = "denied"
+    #: The user's password was changed, or the user is gone. It lasts as long.
+    LOCKED_OUT = "locked out"
+
+
+#: What is no outage of the server, but something that was taken away from its user.
+_TAKEN_AWAY = (Trouble.DENIED, Trouble.LOCKED_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,7 @@ class Outage:
         self._refused_at = -inf
         self._is_break = True
         self._is_said = False
+        self._taken_away: set[Trouble] = set()
         self._quiet_s = QUIET_S
 
     @property
@@ -170,18 +177,22 @@ class Outage:
             now = monotonic()
             if self._since is None:
                 self._since, self._is_said, self._quiet_s = now, False, QUIET_S
+                self._taken_away.clear()
             self._is_break = trouble is Trouble.BREAK
             if not self._is_break:
                 self._refused_at = now
-            if trouble is Trouble.DENIED:
+            if trouble in _TAKEN_AWAY:
                 self._quiet_s = QUIET_AFTER_DENIAL_S
-            if not self._is_said:
+            # That a right was given back may go unnoticed here, so what is taken next is news.
+            is_known = trouble in self._taken_away if trouble in _TAKEN_AWAY else self._is_said
+            if not is_known:
                 self._say_when_due(trouble, str(error).rstrip("."), now - self._since)
             return self._since
 
     def _say_when_due(self, trouble: Trouble, reason: str, seconds: float) -> None:
-        if trouble is Trouble.DENIED:
+        if trouble in _TAKEN_AWAY:
             self._is_said = True
+            self._taken_away.add(trouble)
             log.error(
                 "Redis at %s denies what worked before: %s; it is tried until it works again. %s",
                 self.address,
@@ -240,7 +251,7 @@ class Attempts:
         """Return the seconds until the next attempt; None where the step has had its time."""
         self._failures += 1
         outage, bounds = self._outage, _bounds.get()
-        if trouble is Trouble.DENIED and not outage.bears_denial:
+        if trouble in _TAKEN_AWAY and not outage.bears_denial:
             return None  # no outage: it has never worked, and stays so
         since = outage.begin(trouble, error)
         if bounds is not None and bounds.gives_up():

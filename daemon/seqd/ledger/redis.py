@@ -138,7 +138,7 @@ class OutagePolicy:
     #: Whose rights the client needs.
     role: str
     #: What a refused password is; another server may have followed the one that was found.
-    refusal = Trouble.DENIED
+    refusal = Trouble.LOCKED_OUT
 
     def trouble_in(
         self, error: Exception, is_retryable: Callable[[Exception], bool] | None

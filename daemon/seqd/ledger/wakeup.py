@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from redis import Redis
 
-from seqd.errors import RedisRefused, SeqdError
+from seqd.errors import RedisNoPermission, RedisRefused, SeqdError
 from seqd.ledger.outage import Outage, Trouble
 from seqd.ledger.redis import connect, redis_errors
 from seqd.ledger.sentinel import sentinel_login
@@ -101,7 +101,8 @@ class Wakeup:
         except SeqdError as error:
             is_said = isinstance(error, RedisRefused) and self._outage.bears_denial
             if is_said:
-                self._outage.begin(Trouble.DENIED, error)
+                is_denial = isinstance(error, RedisNoPermission)
+                self._outage.begin(Trouble.DENIED if is_denial else Trouble.LOCKED_OUT, error)
             log_lost_wakeup(route, error, logging.DEBUG if is_said else logging.WARNING)
         except Exception:
             # The job is in the ledger: a fault in here must not look like the job's.
