@@ -183,7 +183,7 @@ class Outage:
                 self._refused_at = now
             if trouble in _TAKEN_AWAY:
                 self._quiet_s = QUIET_AFTER_DENIAL_S
-            # That a right was given back may go unnoticed here, so what is taken next is news.
+            # That a right was returned may go unnoticed here, so what is taken next is news.
             is_known = trouble in self._taken_away if trouble in _TAKEN_AWAY else self._is_said
             if not is_known:
                 self._say_when_due(trouble, str(error).rstrip("."), now - self._since)
