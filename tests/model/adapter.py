@@ -122,16 +122,8 @@ class Adapter:
         self._redis: Redis = connect(server.url)
         self._redis.config_set("maxmemory", "1gb")
         self._scripts = Scripts(self._redis, settings.prefix)
-        #: True of a server that adds to its clock what a processor counts, as Valkey does: of it
-        #: times are known but for what a command takes.
-        self.drifts = self._does_drift()
         self._direct, self._lossy = self._side(server.url), self._side(proxy.url)
         self._side_now = self._direct
-
-    def _does_drift(self) -> bool:
-        self._server.hold(0)
-        script = "for i = 1, 100000 do end return redis.call('TIME')[2]"
-        return len({self._redis.eval(script, 0) for _ in range(5)}) > 1
 
     def _side(self, url: str) -> _Side:
         settings = self._settings.model_copy(update={"redis_url": url})

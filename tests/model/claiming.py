@@ -6,7 +6,7 @@ Only the order among tenants and jobs is open; `fairness` bounds that over many 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.jobs import Claimed, Event, ModelJob, Unit
+from model.jobs import Claimed, ModelJob, Unit
 from model.ledger import Ledger
 from model.working import claimable, lease
 from seqd_schemas import Item, Job
@@ -74,8 +74,7 @@ def take(
             _faults(ledger, unit),
             unit.death if unit.crashes or unit.is_part else "",
         )
-        is_due = ledger.is_about(_flat(given), _flat(due))
-        assert is_due, f"it gave {given}; due was {due}"
+        assert given == due, f"it gave {given}; due was {due}"
         taken.append(
             Claimed(job.job_id, unit.name, unit.attempt, worker, unit.items, unit.first_index)
         )
@@ -96,12 +95,6 @@ def is_alike(one: ModelJob, other: ModelJob) -> bool:
 def is_exclusive(unit: Unit) -> bool:
     """True of a unit that is claimed alone: it may have killed its worker."""
     return unit.crashes > 0 or unit.is_part or not unit.name.isdecimal()
-
-
-def _flat(unit: GivenUnit) -> Event:
-    """Return what a unit says by name, its faults one by one."""
-    count, age_s, worker = unit.faults or (0, 0.0, "")
-    return {**vars(unit), "faults": (count, worker), "fault_age_s": age_s}
 
 
 def _faults(ledger: Ledger, unit: Unit) -> tuple[int, float, str] | None:

@@ -134,7 +134,6 @@ class FileRules(Machine):
     @precondition(lambda self: self.ledger.offers)
     @rule(which=ANY, worker=READERS, is_own=st.booleans(), lost=LOST)
     def take_range(self, which: int, worker: str, is_own: bool, lost: int) -> None:
-        is_own |= self.adapter.drifts  # else those of one moment come in any order
         own = list(self.ledger.offers)[which % len(self.ledger.offers)] if is_own else ""
         self.same(
             lambda: ingesting.take(self.ledger, worker, SERVED, own),

@@ -113,8 +113,6 @@ class Ledger:
         #: Jobs that an idempotency key of a tenant stands for.
         self.keys: dict[tuple[str, str], str] = {}
         self.past: list[Past] = []
-        #: By how much the times of a server may differ from ours.
-        self.slack_ms = 0
         #: Items, and trainings, that tenants have used by day.
         self.usage: dict[tuple[int, str, str], int] = {}
         #: Ranges of files that are offered, by job; see `ingesting`.
@@ -149,18 +147,6 @@ class Ledger:
         return later if later is not None and later.is_open else None
 
     # Time.
-
-    def is_about(self, found: Event, due: Event) -> bool:
-        """Return True where both are equal, but for what a clock that drifts adds to times."""
-        return all(self._is_near(name, found[name], due[name]) for name in due)
-
-    def _is_near(self, name: str, found: object, due: object) -> bool:
-        if found == due or (self.slack_ms and name in ("rate_per_s", "eta_s")):
-            return True
-        if not (isinstance(found, int | float) and isinstance(due, int | float)):
-            return False
-        unit_ms = {"_ms": 1, "e_s": 1_000}.get(name[-3:], 0)
-        return bool(unit_ms) and abs(found - due) * unit_ms <= self.slack_ms
 
     def step(self, milliseconds: int) -> None:
         """Let time pass. What Redis forgets by itself goes."""

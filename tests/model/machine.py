@@ -30,11 +30,6 @@ LEASE_MS, BACKOFF_MS = int(1_000 * LEASE_S), int(1_000 * BACKOFF_S)
 
 PLENTY = 1 << 30
 
-#: How far times may be apart on a server whose clock drifts; some are rounded to seconds.
-SLACK_MS = 1_500
-#: Times after which nothing is due within as much.
-FAR_MS = (7_000, 407_000, 7_000, 9_000_000)
-
 TENANTS = st.sampled_from(["north", "south"])
 ANY = st.integers(0, 1_000)
 #: How many replies of a step are lost.
@@ -64,7 +59,6 @@ class Machine(RuleBasedStateMachine):
         self.evicted = 0
         self.classes = Classes()
         self.tenants, self.jobs_of = Fairness("tenant"), dict[str, Fairness]()
-        self.ledger.slack_ms = SLACK_MS if self.adapter.drifts else 0
 
     @initialize(
         jobs=st.sampled_from([2, 4, PLENTY]),
@@ -145,11 +139,6 @@ class Machine(RuleBasedStateMachine):
         self.ledger.step(span_ms)
         self.adapter.hold(self.ledger.now_ms)
 
-    def settle(self) -> None:
-        """Have all jobs be older than now, also by a clock that drifts."""
-        if self.adapter.drifts:
-            self.step(FAR_MS[0])
-
     def end_overdue(self, job_ids: Collection[str]) -> None:
         """Look at jobs, which ends those whose time has run out."""
         for job in [self.ledger.jobs[one] for one in sorted(job_ids) if one in self.ledger.jobs]:
@@ -165,9 +154,6 @@ class Machine(RuleBasedStateMachine):
         found = self.adapter.records()
         self._make_room(found)
         listed = self.ledger.listed()
-        if self.adapter.drifts:  # those of one moment stand in any order
-            found.sort(key=lambda record: record.job_id)
-            listed.sort(key=lambda job: job.job_id)
         assert [record.job_id for record in found] == [job.job_id for job in listed]
         for record, job in zip(found, listed, strict=True):
             check_record(record, job, self.ledger)
@@ -230,7 +216,7 @@ class Machine(RuleBasedStateMachine):
         events, due = self.adapter.events(job.job_id), self.ledger.events_of(job)
         for event, expected in zip(events, due, strict=False):
             told = {name: _told(event, name) for name in expected}
-            assert self.ledger.is_about(told, expected), f"{told} was told; due is {expected}"
+            assert told == expected, f"{told} was told; due is {expected}"
         assert len(events) == len(due), f"{job.job_id} has {len(events)} events, due are {due}"
 
 
@@ -291,11 +277,7 @@ def check_record(record: JobRecord, job: ModelJob, ledger: Ledger) -> None:
         "job": job.request,
     }
     found = {name: getattr(record, name) for name in due}
-    differing = {
-        name: (found[name], due[name])
-        for name in due
-        if not ledger.is_about({name: found[name]}, {name: due[name]})
-    }
+    differing = {name: (found[name], due[name]) for name in due if found[name] != due[name]}
     assert not differing, f"{job.job_id}: these are, and these are due: {differing}"
     codes = [None if one is None else one.code for one in (record.failure, job.failure)]
     assert codes[0] == codes[1], f"{job.job_id} failed with {codes[0]}; due is {codes[1]}"

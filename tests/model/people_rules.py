@@ -49,7 +49,6 @@ class PeopleRules(Machine):
     )
     def steer_many(self, tenant: str | None, action: str, lost: int) -> None:
         self.touched |= set(self.ledger.jobs)
-        self.settle()
         self.same(
             lambda: many.act(self.ledger, action, tenant),
             lambda: self.adapter.act_on_many(action, tenant),

@@ -18,7 +18,7 @@ def make_room(ledger: Ledger, gone: Collection[str], ended: Collection[str]) -> 
         stays = [job for job in evictable(ledger, tenant) if job not in went]
         assert all(job in evictable(ledger, tenant) for job in went), f"{gone} were to stay"
         kept = account(ledger, tenant)
-        for job in sorted(went, key=lambda job: (job.ended_ms or 0, -job.kept_bytes)):
+        for job in sorted(went, key=lambda job: (job.ended_ms or 0, job.kept_bytes)):
             age_ms = ledger.now_ms - (job.ended_ms or 0)
             is_due = kept > most or (ledger.limits.is_short and age_ms >= MIN_KEPT_MS)
             assert is_due, f"{job.job_id} had to go, and {tenant} keeps {kept} of {most}"

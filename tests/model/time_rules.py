@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from model import following, many, working
-from model.machine import ANY, BACKOFF_MS, FAR_MS, LEASE_MS, LOST, Machine
+from model.machine import ANY, BACKOFF_MS, LEASE_MS, LOST, Machine
 from seqd_schemas import JobState, TrainJob
 
 ANY_TENANT = st.sampled_from(["north", "south", None])
@@ -24,7 +24,7 @@ class TimeRules(Machine):
 
     @rule(span_ms=SPANS_MS)
     def pass_time(self, span_ms: int) -> None:
-        self.step(FAR_MS[span_ms % len(FAR_MS)] if self.adapter.drifts else span_ms)
+        self.step(span_ms)
 
     @rule(what=RECONCILED, is_much=st.booleans(), lost=LOST)
     def reconcile(self, what: str, is_much: bool, lost: int) -> None:
@@ -49,16 +49,14 @@ class TimeRules(Machine):
 
     @rule(tenant=ANY_TENANT, action=st.sampled_from(sorted(many.ABLE)))
     def look_at_all(self, tenant: str | None, action: str) -> None:
-        self.settle()
         for states in (frozenset(JobState), many.ABLE[action]):
             jobs = [job.job_id for job in many.matching(self.ledger, tenant, states)]
             listed = self.adapter.list_jobs(tenant, states)
-            is_it = sorted(listed) == sorted(jobs) if self.adapter.drifts else listed == jobs
-            assert is_it, f"listed are {listed}, due are {jobs}"
+            assert listed == jobs, f"listed are {listed}, due are {jobs}"
         count = self.adapter.count_jobs(action, tenant)
         assert count == len(jobs), f"{count} were counted, due are {jobs}"
         found, due = self.adapter.failures(self.ledger.failures), self.ledger.failures[::-1]
-        assert all(map(self.ledger.is_about, found, due)), f"dead are {found}, due are {due}"
+        assert found == due, f"dead are {found}, due are {due}"
         assert self.adapter.usage() == self.ledger.usage
         assert self.adapter.evictions() == self.evicted
 

@@ -245,7 +245,6 @@ class WorkerRules(Machine):
         self, which: int, wait_s: float, crashed: bool, faulted_by: str, lost: int
     ) -> None:
         claimed = self.any_claim(which)
-        wait_s = 5.0 if wait_s and self.adapter.drifts else wait_s
         wait_ms = int(1_000 * wait_s)
         self.same(
             lambda: working.release_unit(
