@@ -222,18 +222,3 @@ def test_a_file_that_is_none_has_no_numbers(tmp_path: Path, content: bytes) -> N
     path.write_bytes(content)
 
     assert numbers_in(path) is None
-
-
-def test_the_card_tells_service_lineage_and_size(store: ModelStore) -> None:
-    published(store)
-    second = published(store, '{"records": 22}')
-    store.set_label("topics", "production", 2, by="ada@lab", why="more data")
-
-    card = card_of(store, store.open("topics", 2))
-
-    assert (card.is_in_service, card.labels) == (True, ("latest", "production"))
-    assert card.size_bytes == len('{"records": 22}')
-    assert card.version_sha256 == version_digest(second)
-    assert [(one.from_version, one.to_version, one.by, one.why) for one in card.history] == [
-        (1, 2, "ada@lab", "more data")
-    ]

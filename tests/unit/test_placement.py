@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.placement import is_placed_on, serves_model, targets_in_words
+from seqd.placement import is_placed_on, serves_model
 from seqd.targets import Place
 from seqd.worker.placement import Placement
 from seqd_schemas import PlacementRule
@@ -96,9 +96,3 @@ def test_a_change_is_told_once_and_rules_are_read_when_they_change(caplog):
         "placed model=topics: --on gpu --label zone=a by ops@h1: fast",
         "placed model=topics: anywhere",
     ]
-
-
-def test_targets_are_written_as_they_are_typed():
-    targets = ("kind:gpu", "host:h", "label:zone=a", "slot:gpu:0@h", "worker:w")
-
-    assert targets_in_words(targets) == ("--on gpu --host h --label zone=a --on gpu:0@h --on w")

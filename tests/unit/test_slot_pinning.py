@@ -5,7 +5,7 @@ The driver under it is a fake one, compiled for the run; see `fake_gpu_fixtures`
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -58,20 +58,15 @@ def is_on_the_cpu(slots: Sequence[Slot]) -> bool:
 # -- auto
 
 
-def test_a_machine_without_a_driver_gets_a_slot_on_each_core(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("FAKE_GPU_STATE")
-
-    assert is_on_the_cpu(slots_here("auto"))
-
-
-@pytest.mark.parametrize("visible", ["", "-1", "-1,0"])
-def test_a_machine_whose_gpus_are_hidden_on_purpose_gets_a_slot_on_each_core(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, visible: str
+@pytest.mark.parametrize("visible", [None, "", "-1", "-1,0"])
+def test_a_machine_without_a_driver_or_with_hidden_gpus_gets_a_slot_on_each_core(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, visible: str | None
 ) -> None:
     machine.add(2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    if visible is None:
+        monkeypatch.delenv("FAKE_GPU_STATE")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
     assert is_on_the_cpu(slots_here("auto"))
 
@@ -85,6 +80,8 @@ def test_each_gpu_gets_a_serving_slot_and_the_last_one_a_training_slot_too(
 
     assert names(slots) == ["gpu:0", "gpu:1", "gpu:2", "gpu:3", "train@gpu:3"]
     assert uuids(slots) == [gpu_uuid(number) for number in (0, 1, 2, 3, 3)]
+    machine.change(1, mode=EXCLUSIVE).change(3, mode=EXCLUSIVE)
+    assert names(slots_here("auto")) == ["gpu:0", "gpu:1", "gpu:2", "all@gpu:3"]
 
 
 @pytest.mark.parametrize("uuid", [mig_uuid, lambda number: f"MIG-{gpu_uuid(0)}/{number}/0"])
@@ -107,11 +104,9 @@ def test_each_instance_of_a_gpu_that_is_cut_gets_a_slot_by_its_new_or_old_name(
 @pytest.mark.parametrize(
     ("visible", "expected"),
     [
-        ("0", ["gpu:0", "train@gpu:0"]),
         ("2,3", ["gpu:2", "gpu:3", "train@gpu:3"]),
         ("3,2", ["gpu:3", "gpu:2", "train@gpu:2"]),
         ("0,-1,1", ["gpu:0", "train@gpu:0"]),  # CUDA hides what stands behind -1
-        (gpu_uuid(2), ["gpu:2", "train@gpu:2"]),
         (f"{gpu_uuid(1)[:12]},{gpu_uuid(3)}", ["gpu:1", "gpu:3", "train@gpu:3"]),
     ],
 )
@@ -124,28 +119,9 @@ def test_auto_takes_what_cuda_visible_devices_leaves_by_index_or_uuid(
     assert names(slots_here("auto")) == expected
 
 
-@pytest.mark.parametrize(
-    ("visible", "said"),
-    [
-        ("0,9", "of which '9' is no device here"),
-        ("GPU-0", "of which 'GPU-0' may be more than one device"),
-        ("GPU-ffff", "of which 'GPU-ffff' is no device here"),
-    ],
-)
-def test_a_name_in_cuda_visible_devices_that_cuda_would_silently_end_at_is_an_error(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, visible: str, said: str
-) -> None:
-    machine.add(2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-
-    assert refusal_of("auto") == (
-        f"CUDA_VISIBLE_DEVICES is {visible}, {said}. There: {label(0)}, {label(1)}."
-    )
-
-
-@pytest.mark.parametrize("error", [LOST, UNKNOWN])
+@pytest.mark.parametrize(("error", "said"), [(LOST, "GPU is lost"), (UNKNOWN, "Unknown Error")])
 def test_one_gpu_in_error_is_left_out_and_named_and_the_others_are_used(
-    machine: Machine, caplog: pytest.LogCaptureFixture, error: int
+    machine: Machine, caplog: pytest.LogCaptureFixture, error: int, said: str
 ) -> None:
     machine.add(3).change(1, error=error)
 
@@ -153,69 +129,27 @@ def test_one_gpu_in_error_is_left_out_and_named_and_the_others_are_used(
         slots = slots_here("auto")
 
     assert names(slots) == ["gpu:0", "gpu:2", "train@gpu:2"]
-    said = {LOST: "GPU is lost", UNKNOWN: "Unknown Error"}[error]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"left out by auto: GPU 1: {said}"
-    ]
+    assert caplog.messages == [f"left out by auto: GPU 1: {said}"]
 
 
-def test_auto_refuses_rather_than_fall_back_to_the_cpu_where_all_gpus_are_in_error(
-    machine: Machine,
-) -> None:
-    machine.add(2, error=LOST)
-
-    assert refusal_of("auto") == (
-        f"auto finds no GPU that is well: GPU 0: GPU is lost; GPU 1: GPU is lost. {ON_CPU}"
-    )
-    assert names(slots_here("cpu:0")) == ["cpu:0"]
-
-
-def test_auto_refuses_where_the_driver_is_there_and_lists_nothing(machine: Machine) -> None:
-    machine.say(f"init {RM_MISMATCH}")
-
-    assert refusal_of("auto") == (
-        "auto wants a GPU, and NVML, the driver's library, lists none: RM has detected an NVML/RM "
-        f"version mismatch. {ON_CPU}"
-    )
-
-
-def test_auto_refuses_where_there_is_a_device_node_and_no_driver(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("visible", [None, "0"])
+def test_auto_refuses_where_something_says_that_there_is_a_gpu_and_no_driver(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, visible: str | None
 ) -> None:
     monkeypatch.delenv("FAKE_GPU_STATE")
-    (machine.folder / "nvidia0").touch()
-    monkeypatch.setattr(gpus_module, "_DEVICE_FOLDER", machine.folder)
+    if visible is None:
+        (machine.folder / "nvidia0").touch()
+        monkeypatch.setattr(gpus_module, "_DEVICE_FOLDER", machine.folder)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
-    assert "Driver Not Loaded, though there is /dev/nvidia0" in refusal_of("auto")
+    said = refusal_of("auto")
 
-
-def test_auto_refuses_a_variable_that_names_gpus_where_there_is_no_driver(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("FAKE_GPU_STATE")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-
-    assert refusal_of("auto").startswith("auto wants a GPU, and NVML, the driver's library, lists")
+    assert said.startswith("auto wants a GPU, and NVML, the driver's library, lists none: ")
+    assert ("Driver Not Loaded, though there is /dev/nvidia0" in said) is (visible is None)
 
 
-def test_auto_puts_serving_and_training_into_one_process_where_one_alone_may_compute(
-    machine: Machine,
-) -> None:
-    machine.add(2, mode=EXCLUSIVE)
-
-    assert names(slots_here("auto")) == ["gpu:0", "all@gpu:1"]
-
-
-def test_a_gpu_that_is_cut_and_has_no_instance_is_named(machine: Machine) -> None:
-    machine.add(1, is_cut=True)
-
-    assert refusal_of("auto") == (
-        f"auto finds no GPU that is well: GPU 0 ({gpu_uuid(0)}): it is in MIG mode and has no "
-        f"instance; make one: nvidia-smi mig -cgi … -C. {ON_CPU}"
-    )
-
-
-# -- slots by name
+# -- slots by name, and what is refused
 
 
 @pytest.mark.parametrize(
@@ -223,117 +157,132 @@ def test_a_gpu_that_is_cut_and_has_no_instance_is_named(machine: Machine) -> Non
     [("gpu:2", 2), (f"train@gpu:{gpu_uuid(1)}", 1), (f"gpu:{gpu_uuid(3)[:12]}=0.5", 3)],
 )
 def test_a_slot_is_pinned_by_the_uuid_of_the_device_that_it_names(
-    machine: Machine, spec: str, index: int
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, spec: str, index: int
 ) -> None:
+    # An index counts all devices, whatever the variable leaves.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2,3")
     machine.add(4)
 
     assert uuids(slots_here(spec)) == [gpu_uuid(index)]
 
 
-def test_a_device_that_is_not_there_is_refused_with_what_is(machine: Machine) -> None:
-    machine.add(4).change(2, error=UNKNOWN)
-
-    assert refusal_of("gpu:0,gpu:9") == (
-        f"Slot gpu:9 wants GPU 9, which is not here. There: {label(0)}, {label(1)}, {label(3)}, "
-        "GPU 2: Unknown Error."
-    )
-
-
-def test_an_index_counts_all_devices_whatever_cuda_visible_devices_leaves(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine.add(4)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-
-    assert uuids(slots_here("gpu:3")) == [gpu_uuid(3)]
-    assert refusal_of("gpu:0") == (
-        f"Slot gpu:0 wants {label(0)}, which CUDA_VISIBLE_DEVICES=2,3 hides. Left: {label(2)}, "
-        f"{label(3)}."
-    )
-
-
-def test_a_gpu_that_is_cut_is_refused_as_a_whole(machine: Machine) -> None:
-    machine.add(1).cut(0, mig_uuid(1), mig_uuid(2))
-
-    assert refusal_of("gpu:0") == (
+#: By what a person asks for, what the machine is like, and what is said.
+REFUSED = [
+    (
+        "auto",
+        lambda machine: machine.change(0, error=LOST).change(1, error=LOST),
+        f"auto finds no GPU that is well: GPU 0: GPU is lost; GPU 1: GPU is lost. {ON_CPU}",
+    ),
+    (
+        "auto",
+        lambda machine: machine.say(f"init {RM_MISMATCH}"),
+        "auto wants a GPU, and NVML, the driver's library, lists none: RM has detected an NVML/RM "
+        f"version mismatch. {ON_CPU}",
+    ),
+    (
+        "auto",
+        lambda machine: machine.change(0, is_cut=True).change(1, error=LOST),
+        f"auto finds no GPU that is well: GPU 0 ({gpu_uuid(0)}): it is in MIG mode and has no "
+        f"instance; make one: nvidia-smi mig -cgi … -C; GPU 1: GPU is lost. {ON_CPU}",
+    ),
+    (
+        "gpu:0,gpu:9",
+        lambda machine: machine.add(1, error=UNKNOWN),
+        f"Slot gpu:9 wants GPU 9, which is not here. There: {label(0)}, {label(1)}, GPU 2: "
+        "Unknown Error.",
+    ),
+    (
+        "gpu:0",
+        lambda machine: machine.cut(0, mig_uuid(1), mig_uuid(2)),
         f"Slot gpu:0 may be each of gpu:{mig_uuid(1)}, gpu:{mig_uuid(2)}: name one of them by its "
-        "whole UUID."
-    )
-
-
-def test_a_device_in_error_is_refused_with_its_error(machine: Machine) -> None:
-    machine.add(2).change(1, error=UNKNOWN)
-
-    assert refusal_of("gpu:1") == "Slot gpu:1 wants a device in error: GPU 1: Unknown Error."
-
-
-def test_a_device_on_which_nobody_may_compute_is_refused(machine: Machine) -> None:
-    machine.add(1, mode=PROHIBITED)
-
-    assert refusal_of("gpu:0") == (
+        "whole UUID.",
+    ),
+    (
+        "gpu:1",
+        lambda machine: machine.change(1, error=UNKNOWN),
+        "Slot gpu:1 wants a device in error: GPU 1: Unknown Error.",
+    ),
+    (
+        "gpu:0",
+        lambda machine: machine.change(0, mode=PROHIBITED),
         f"Slot gpu:0 wants {label(0)}, on which nobody may compute: its compute mode is "
-        "prohibited. Allow it: nvidia-smi -i 0 -c DEFAULT."
-    )
-
-
-def test_two_slots_on_a_device_that_one_process_has_for_itself_are_refused(
-    machine: Machine,
-) -> None:
-    machine.add(1, mode=EXCLUSIVE)
-
-    assert refusal_of("gpu:0,train@gpu:0") == (
+        "prohibited. Allow it: nvidia-smi -i 0 -c DEFAULT.",
+    ),
+    (
+        "gpu:0,train@gpu:0",
+        lambda machine: machine.change(0, mode=EXCLUSIVE),
         f"Slots gpu:0 and train@gpu:0 want {label(0)} together, which one process alone may use: "
         "its compute mode is exclusive process. Name one slot, such as all@gpu:0, or allow "
-        "several: nvidia-smi -i 0 -c DEFAULT."
-    )
+        "several: nvidia-smi -i 0 -c DEFAULT.",
+    ),
+    (
+        "gpu:0=0.5,train@gpu:0=0.6",
+        Machine.write,
+        "Slots gpu:0=0.5 and train@gpu:0=0.6 want 39.5 GiB + 47.4 GiB of the 79.0 GiB of "
+        f"{label(0)}. Give them smaller shares.",
+    ),
+    (
+        "gpu:0=0.5,train@gpu:0=40GiB",
+        Machine.write,
+        "Slots gpu:0=0.5 and train@gpu:0=40GiB want 39.5 GiB + 40.0 GiB of the 79.0 GiB of "
+        f"{label(0)}. Give them smaller shares.",
+    ),
+    (
+        "gpu:0=512MiB",
+        Machine.write,
+        f"Slot gpu:0=512MiB has 0.5 GiB of {label(0)}; allowed: at least 1.0 GiB, since a CUDA "
+        "context alone takes half of that.",
+    ),
+]
 
 
-# -- shares
+@pytest.mark.parametrize(("spec", "change", "said"), REFUSED)
+def test_a_slot_that_cannot_be_had_is_refused_with_what_there_is_and_what_to_do(
+    machine: Machine, spec: str, change: Callable[[Machine], Machine], said: str
+) -> None:
+    change(machine.add(2))
 
-
-def test_slots_that_fill_a_device_to_the_last_byte_are_taken(machine: Machine) -> None:
-    machine.add(1)
-
-    slots = slots_here("gpu:0=0.3,train@gpu:0=0.7")
-
-    assert [slot.share_bytes for slot in slots] == [
-        int(80_920 * 2**20 * 0.3),
-        int(80_920 * 2**20 * 0.7),
-    ]
+    assert refusal_of(spec) == said
+    assert names(slots_here("cpu:0")) == ["cpu:0"]
 
 
 @pytest.mark.parametrize(
-    ("text", "shares"),
+    ("spec", "visible", "said"),
     [
-        ("gpu:0=0.5,train@gpu:0=0.6", "39.5 GiB + 47.4 GiB"),
-        ("gpu:0=50GiB,train@gpu:0=40GiB", "50.0 GiB + 40.0 GiB"),
-        ("gpu:0=0.5,train@gpu:0=40GiB", "39.5 GiB + 40.0 GiB"),
+        ("auto", "0,9", "CUDA_VISIBLE_DEVICES is 0,9, of which '9' is no device here."),
+        (
+            "auto",
+            "GPU-0",
+            "CUDA_VISIBLE_DEVICES is GPU-0, of which 'GPU-0' may be more than one device.",
+        ),
+        (
+            "auto",
+            "GPU-ffff",
+            "CUDA_VISIBLE_DEVICES is GPU-ffff, of which 'GPU-ffff' is no device here.",
+        ),
+        ("gpu:0", "1", f"Slot gpu:0 wants {label(0)}, which CUDA_VISIBLE_DEVICES=1 hides."),
     ],
 )
-def test_slots_that_want_more_than_a_device_has_are_refused(
-    machine: Machine, text: str, shares: str
+def test_what_cuda_visible_devices_hides_or_names_wrongly_is_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, spec: str, visible: str, said: str
+) -> None:
+    machine.add(2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    others = f"Left: {label(1)}." if spec == "gpu:0" else f"There: {label(0)}, {label(1)}."
+    assert refusal_of(spec) == f"{said} {others}"
+
+
+def test_slots_that_fill_a_device_to_the_last_byte_are_taken_and_two_devices_are_not_added_up(
+    machine: Machine,
 ) -> None:
     machine.add(2)
 
-    assert refusal_of(text) == (
-        f"Slots {text.replace(',', ' and ')} want {shares} of the 79.0 GiB of {label(0)}. Give "
-        "them smaller shares."
-    )
+    slots = slots_here("gpu:0=0.3,train@gpu:0=0.7,gpu:1=0.9")
 
-
-def test_shares_of_two_devices_are_not_added_up(machine: Machine) -> None:
-    machine.add(2)
-
-    assert len(slots_here("gpu:0=0.9,gpu:1=0.9")) == 2
-
-
-def test_a_share_too_small_for_a_context_is_refused(machine: Machine) -> None:
-    machine.add(1)
-
-    assert refusal_of("gpu:0=512MiB") == (
-        f"Slot gpu:0=512MiB has 0.5 GiB of {label(0)}; allowed: at least 1.0 GiB, since a CUDA "
-        "context alone takes half of that."
-    )
+    assert [slot.share_bytes for slot in slots] == [
+        int(80_920 * 2**20 * share) for share in (0.3, 0.7, 0.9)
+    ]
 
 
 # -- a worker that was told its device

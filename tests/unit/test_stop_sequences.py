@@ -27,11 +27,6 @@ def let_out(stops, *deltas):
     return out, stop_filter.rest(), stop_filter.is_stopped
 
 
-@given(texts, stops)
-def test_the_stop_sequence_that_is_whole_first_is_found_at_its_beginning(text, stops):
-    assert StopSequences(stops).find(text) == looked_for(text, stops)
-
-
 @given(texts, stops, st.integers(1, 7))
 def test_a_stop_sequence_is_found_over_the_borders_of_deltas(text, stops, size):
     stop_sequences, found = StopSequences(stops), None
@@ -70,30 +65,6 @@ def test_what_is_handed_over_before_a_stop_sequence_comes_is_never_part_of_it(te
 )
 def test_no_more_is_held_back_than_may_begin_a_stop_sequence(text, stops, held):
     assert StopSequences(stops).held(text) == held
-
-
-def test_without_stop_sequences_everything_comes_out_at_once():
-    assert let_out([], "ab", "", "c") == (["ab", "", "c"], "", False)
-
-
-def test_what_may_begin_a_stop_sequence_is_held_back_until_it_is_certain():
-    assert let_out(["end."], "the e", "n", "emy, the end") == (
-        ["the ", "", "enemy, the "],
-        "end",
-        False,
-    )
-
-
-def test_nothing_of_a_stop_sequence_and_nothing_behind_it_comes_out():
-    assert let_out(["end."], "the en", "d. And", " more") == (["the ", "", ""], "", True)
-
-
-def test_of_several_the_one_that_is_complete_first_counts():
-    assert let_out(["bcd", "c"], "abcd") == (["ab"], "", True)
-
-
-def test_of_several_complete_at_once_the_one_that_began_first_counts():
-    assert let_out(["c", "bc"], "abcd") == (["a"], "", True)
 
 
 @given(deltas, stops)

@@ -1,8 +1,5 @@
 """How long a slot stays empty after its worker died."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from seqd.local.restarts import RestartPolicy
 
 
@@ -33,19 +30,3 @@ def test_a_worker_that_is_killed_while_it_starts_or_that_ends_itself_is_not_forg
 
     assert policy.deaths_in_a_row(5, lived_s=2.0, was_ready=False, by_signal=True) == 6
     assert policy.deaths_in_a_row(5, lived_s=2.0, was_ready=True, by_signal=False) == 6
-
-
-def test_twenty_kills_in_a_row_cost_a_slot_as_many_seconds() -> None:
-    policy, deaths, waited_s = RestartPolicy(), 0, 0.0
-
-    for _ in range(20):
-        deaths = policy.deaths_in_a_row(deaths, lived_s=2.0, was_ready=True, by_signal=True)
-        waited_s += policy.wait_s(deaths)
-
-    # Counted as deaths at the start would be, it were 1 + 2 + 4 + 8 + 16 + 15 x 30 = 481 s.
-    assert waited_s == 20.0
-
-
-@given(st.integers(min_value=1, max_value=10**9))
-def test_the_wait_stays_within_its_limits_after_any_number_of_deaths(deaths: int) -> None:
-    assert 1 <= RestartPolicy().wait_s(deaths) <= 30

@@ -16,7 +16,7 @@ from seqd.testing import MemoryRunContext
 from seqd.worker.calls import MAX_CALL_TOKENS, calls_of
 from seqd.worker.computing import TaskCall, UnitItems, call_of, compute
 from seqd.worker.faults import ItemFaults
-from seqd_schemas import Classification, Generation, Item, ItemChunk, ItemFailure, ItemSuccess, Text
+from seqd_schemas import Classification, Generation, Item, ItemChunk, ItemFailure, Text
 
 SHORT, LONG = "a great film " * 100, "a great film " * 20_000
 
@@ -48,7 +48,7 @@ def no_faults() -> ItemFaults:
     return ItemFaults(lambda: None, never)
 
 
-def test_a_full_batch_of_usual_texts_is_one_call_and_no_estimate_is_asked_for() -> None:
+def test_usual_texts_and_those_of_which_a_model_reads_little_are_one_call() -> None:
     asked: list[str] = []
 
     def cost_tokens(text: str) -> int:
@@ -56,14 +56,10 @@ def test_a_full_batch_of_usual_texts_is_one_call_and_no_estimate_is_asked_for() 
         return tokens(text)
 
     calls = list(calls_of(work_of([SHORT] * 512), cost_tokens))
+    with_a_long_one = calls_of(work_of([SHORT] * 511 + [LONG]), lambda text: 500)
 
     assert ([len(call) for call in calls], asked) == ([512], [])
-
-
-def test_a_model_that_reads_little_of_a_long_text_gets_it_with_the_others() -> None:
-    work = work_of([SHORT] * 511 + [LONG])
-
-    assert [len(call) for call in calls_of(work, lambda text: 500)] == [512]
+    assert [len(call) for call in with_a_long_one] == [512]
 
 
 def test_one_long_text_costs_a_plugin_that_pads_bounded_memory() -> None:
@@ -104,36 +100,6 @@ def test_a_text_of_which_no_sound_estimate_comes_counts_by_its_characters() -> N
     texts = ["x" * (MAX_CALL_TOKENS // 3 + 1)] * 6
 
     assert [len(call) for call in calls_of(work_of(texts), cost_tokens)] == [2, 2, 2]
-
-
-class Labels(LoadedModel):
-    """Gives each text as its label, though it names two."""
-
-    memory_bytes = 1_000
-    classes = ("like", "dislike")
-
-    def warm_up(self) -> None:
-        """Do nothing."""
-
-    def classify(self, items: Sequence[WorkItem], *_: object) -> list[Classification]:
-        return [Classification(label=item.text, score=1.0, truncated=False) for item in items]
-
-
-def test_a_label_that_the_model_does_not_name_is_its_items_error() -> None:
-    task = TaskCall("classify", Classification)
-    call = call_of(Labels(), task, PluginParameters(), MemoryRunContext())
-
-    (results,) = compute(
-        call, [a_unit(["like", "love"])], Classification, no_faults(), tokens, never
-    )
-
-    liked, loved = results
-    assert isinstance(liked, ItemSuccess)
-    assert isinstance(loved, ItemFailure)
-    assert loved.error.message == (
-        "The model plugin gave the label 'love'; its contract (B1) allows those that it names in "
-        "LoadedModel.classes: 'dislike', 'like'. Name this one, too, or give one of these."
-    )
 
 
 def test_a_stop_is_seen_between_two_calls_of_a_plugin_that_does_not_ask() -> None:

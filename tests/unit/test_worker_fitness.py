@@ -124,30 +124,6 @@ def test_trainings_that_failed_are_tried_again_when_they_are_due_and_unfit_until
     assert codes(fitness) == []
 
 
-def test_a_new_version_is_noticed_within_a_second_and_at_once_where_it_is_asked_for(
-    clock: Clock, root: Path
-):
-    fitness = a_fitness(root)
-    (root / "echo" / "3").mkdir()
-
-    assert "classify.echo@3" not in fitness.queues()
-    clock.now_s += module.RESCAN_S
-    assert "classify.echo@3" in fitness.queues()
-    (root / "echo" / "4").mkdir()
-    assert fitness.refresh(0.0)
-    assert "classify.echo@4" in fitness.queues()
-
-
-def test_a_version_that_was_removed_is_no_fault(clock: Clock, root: Path):
-    fitness = a_fitness(root)
-    fitness.mark("echo", 2, UnfitCode.DAMAGED, "a file is damaged")
-    (root / "echo" / "2").rmdir()
-
-    assert fitness.refresh(0.0)
-    assert fitness.versions() == {"echo": (1,)}
-    assert codes(fitness) == []
-
-
 def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock: Clock, root: Path):
     fitness = a_fitness(root, is_loaded=lambda name, version: version == 1)
     root.rename(root.with_name("away"))

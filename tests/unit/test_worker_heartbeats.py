@@ -64,27 +64,6 @@ def test_a_host_lives_while_one_of_its_workers_does(settings: Settings) -> None:
     assert liveness_of_host(settings)[0] is True
 
 
-def test_a_heartbeat_of_release_0_2_0_is_read(settings: Settings) -> None:
-    file = HeartbeatFile(settings, "w1")
-    file.path.parent.mkdir()
-    file.path.write_text(f"4711 {time.monotonic()}")
-
-    assert liveness_of(settings, "w1") == (True, "Worker w1, process 4711, heartbeat 0.0 s ago.")
-
-
-def test_a_file_without_room_for_a_heartbeat_counts_by_its_time(settings: Settings) -> None:
-    file = HeartbeatFile(settings, "w1")
-    file.path.parent.mkdir()
-    file.path.touch()
-
-    assert liveness_of(settings, "w1") == (True, "Worker w1, heartbeat 0.0 s ago.")
-    os.utime(file.path, (0, time.time() - 31))
-    assert liveness_of(settings, "w1") == (
-        False,
-        "Worker w1, heartbeat 31.0 s ago; allowed: 30 s (SEQD_LEASE_S).",
-    )
-
-
 def test_a_file_that_cannot_be_written_is_logged_once_a_minute_and_tried_again(
     settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,20 +82,6 @@ def test_a_file_that_cannot_be_written_is_logged_once_a_minute_and_tried_again(
     file.path.parent.unlink()
     file.beat()
     assert file.last() is not None
-
-
-@pytest.mark.skipif(not has_memory(), reason="needs memory with a descriptor, as Linux has it")
-def test_a_spawned_child_beats_in_the_memory_of_its_parent() -> None:
-    memory = HeartbeatMemory.create()
-    assert memory.last() is None
-    program = "from seqd.worker.liveness import HeartbeatMemory as M; M.of_parent().beat()"
-
-    with subprocess.Popen([sys.executable, "-c", program]) as child:
-        assert child.wait(30) == 0
-
-    heartbeat = memory.last()
-    assert heartbeat is not None and heartbeat.pid == child.pid
-    assert 0 <= time.monotonic() - heartbeat.at_s < 30
 
 
 HANGING = """

@@ -24,9 +24,3 @@ def test_a_name_that_cannot_be_part_of_a_key_is_refused():
         "The worker's name is 'a b'; allowed: up to 200 letters, digits and `_.:@-`, and no space, "
         "since it becomes part of a key."
     )
-
-
-def test_a_slot_whose_spec_has_other_signs_gives_a_name_that_is_allowed():
-    name = identify(parse_slot("train@gpu:MIG-GPU-41b3/3/0=0.5")).name
-
-    assert name.startswith("train-gpu:MIG-GPU-41b3-3-0-0.5@")

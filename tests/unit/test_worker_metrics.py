@@ -1,7 +1,5 @@
 """What a worker's child counts, in memory that its parent serves."""
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +11,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from builders import a_worker_status
-from seqd.errors import InvalidSettings
 from seqd.ledger.units import Unit
 from seqd.local.heartbeat import Heartbeat
 from seqd.local.slots import parse_slot
 from seqd.settings import Settings
 from seqd.worker.context import Identity, WorkerStats
-from seqd.worker.metrics import memory as memory_module
 from seqd.worker.metrics.counting import MOST_ROUTES, OTHER, WorkCounts
 from seqd.worker.metrics.endpoint import MetricsEndpoint
 from seqd.worker.metrics.exposition import metrics_of_work
@@ -91,13 +87,6 @@ def test_a_claim_is_counted_by_items_waits_stages_jobs_and_tokens(memory: Counte
     assert 1.0 <= found["seqd_worker_busy_seconds_total", *route] < 30.0
     assert found["seqd_worker_tokens_total", "m"] == 6
     assert found["seqd_worker_padding_tokens_total", "m"] == 4
-
-
-def test_the_next_child_goes_on_where_the_one_before_was(memory: CounterMemory):
-    count(WorkCounts(memory))
-    count(WorkCounts(CounterMemory(memory_module.os.dup(memory._descriptor))))
-
-    assert values(memory)["seqd_worker_items_total", "classify", "m", "succeeded", ""] == 2
 
 
 def test_a_part_of_a_job_that_had_begun_is_no_wait_and_a_job_of_another_is_not_ended(
@@ -181,23 +170,6 @@ def scrape(endpoint: MetricsEndpoint) -> str:
     return generate_latest(registry).decode()
 
 
-def test_prometheus_finds_nothing_to_mend_in_what_a_worker_serves(endpoint):
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed: Debian has it in the package prometheus")
-    serving = endpoint(worker_metrics_port=9_000)
-    counts = WorkCounts(serving._memory)
-    count(counts)
-    counts.note_state(a_worker_status(loaded_bytes={"m@1": 5}), leases_lost=0)
-
-    text = scrape(serving)
-    checked = subprocess.run(
-        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=30
-    )
-
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
-
-
 def test_a_death_is_counted_by_cause_and_takes_what_was_loaded_with_it(endpoint):
     serving = endpoint(worker_metrics_port=9_000)
     counts = WorkCounts(serving._memory)
@@ -216,16 +188,3 @@ def test_a_death_is_counted_by_cause_and_takes_what_was_loaded_with_it(endpoint)
     assert found["seqd_worker_items_total", "classify", "errored", "invalid_input", "m"] == 1
     assert found["seqd_worker_up",] == 1
     assert found["seqd_worker_heartbeat_age_seconds",] < 5
-
-
-def test_without_its_library_a_worker_with_a_port_says_what_to_install(endpoint, monkeypatch):
-    monkeypatch.setitem(sys.modules, "prometheus_client", None)
-
-    endpoint()  # without a port it is not needed
-    with pytest.raises(InvalidSettings) as refused:
-        endpoint(worker_metrics_port=9_000)
-
-    assert str(refused.value) == (
-        "SEQD_WORKER_METRICS_PORT needs prometheus-client, which is not installed: pip install "
-        "'seqd[exporter]'"
-    )

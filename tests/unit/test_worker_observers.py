@@ -75,52 +75,41 @@ def told_of_many(context: WorkerContext, observers: list[str], count: int) -> li
     return told
 
 
-def test_of_many_small_jobs_the_log_gets_one_line_and_none_is_read(caplog):
+#: How many jobs end together, who observes, and what of them is told and logged.
+TOGETHER = [
+    (300, ["job_log"], "", ["300 jobs finished: job=j0 and others"]),
+    (300, ["job_log", "mine"], "kept ", []),
+    (300, [], "", []),
+    (2, ["job_log"], "record of ", []),
+]
+
+
+@pytest.mark.parametrize(("count", "observers", "told", "lines"), TOGETHER)
+def test_of_many_small_jobs_the_log_gets_one_line_and_who_was_installed_is_told_of_each(
+    count: int, observers: list[str], told: str, lines: list[str], caplog
+):
     caplog.set_level("INFO")
 
-    told = told_of_many(a_context(failing(ValueError("read"))), ["job_log"], 300)
+    heard = told_of_many(a_context(lambda job_id: f"record of {job_id}"), observers, count)
 
-    assert told == []
-    assert caplog.messages == ["300 jobs finished: job=j0 and others"]
-
-
-def test_an_observer_that_somebody_has_installed_is_told_of_each_of_many_jobs():
-    told = told_of_many(a_context(failing(ValueError("read"))), ["job_log", "mine"], 300)
-
-    assert told == [f"kept j{number}" for number in range(300)]
+    assert heard == ([f"{told}j{number}" for number in range(count)] if told else [])
+    assert caplog.messages == lines
 
 
-def test_where_nobody_observes_nothing_is_said_of_many_jobs(caplog):
+@pytest.mark.parametrize("observers", [["job_log"], ["job_log", "mine"]])
+def test_interactive_jobs_are_one_line_at_their_end_unless_somebody_was_installed_to_be_told(
+    observers: list[str], caplog
+):
     caplog.set_level("INFO")
-
-    told = told_of_many(a_context(failing(ValueError("read"))), [], 300)
-
-    assert (told, caplog.messages) == ([], [])
-
-
-def test_of_a_few_jobs_each_is_told():
-    told = told_of_many(a_context(lambda job_id: f"record of {job_id}"), ["job_log"], 2)
-
-    assert told == ["record of j0", "record of j1"]
-
-
-def test_of_interactive_jobs_the_log_gets_one_line_at_their_end_and_none_is_read(caplog):
-    caplog.set_level("INFO")
-    context = a_context(failing(ValueError("read")))
-    context.registry.observers_of = lambda hook: ["job_log"]  # type: ignore[method-assign]
+    context = a_context(lambda job_id: f"record of {job_id}")
+    context.registry.observers_of = lambda hook: observers  # type: ignore[method-assign]
 
     context.jobs_started(["j1", "j2"], is_waited_for=True)
     context.jobs_finished(["j1", "j2"], is_waited_for=True)
 
-    assert context.registry.told == []  # type: ignore[attr-defined]
-    assert caplog.messages == ["interactive jobs finished: job=j1 job=j2"]
-
-
-def test_an_observer_that_somebody_has_installed_is_told_of_interactive_jobs_too():
-    context = a_context(lambda job_id: f"record of {job_id}")
-    context.registry.observers_of = lambda hook: ["job_log", "mine"]  # type: ignore[method-assign]
-
-    context.jobs_started(["j1"], is_waited_for=True)
-    context.jobs_finished(["j1"], is_waited_for=True)
-
-    assert context.registry.told == [("record of j1", "w1"), "record of j1"]  # type: ignore[attr-defined]
+    records = [f"record of {job_id}" for job_id in ("j1", "j2")]
+    is_told = "mine" in observers
+    begun = [(record, "w1") for record in records]
+    assert context.registry.told == ([*begun, *records] if is_told else [])  # type: ignore[attr-defined]
+    line = "interactive jobs finished: job=j1 job=j2"
+    assert caplog.messages == ([] if is_told else [line])

@@ -5,27 +5,22 @@ go away between two calls of one unit.
 """
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
 
 from builders import a_chunk, some_results
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
-from seqd.ledger.inbox import Entry
 from seqd.ledger.units import Unit
-from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal
+from seqd.ledger.work import CommitOutcome, MiscountedResults, Renewal
 from seqd.settings import Settings
 from seqd.worker.computing import UnitItems
 from seqd.worker.context import WorkerContext
-from seqd.worker.inbox import Inbox
-from seqd.worker.ingest import Ingest
 from seqd.worker.items import ItemRunner
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.training import train
-from seqd_schemas import ClassifyJob, FileSource, InlineSource, Item, Log
+from seqd_schemas import Log
 
 TROUBLES = [RedisUnreachable("away"), RedisFull("full"), RedisRefused("refused")]
 
@@ -70,20 +65,6 @@ def a_context(ledger: Ledger, registry: Any = None) -> WorkerContext:
     )
 
 
-@pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
-def test_ingest_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
-    (tmp_path / "in.txt").write_text("a text\n")
-    source = FileSource(path=str(tmp_path / "in.txt"))
-    claim = Claim(ClassifyJob(model="echo", source=source), 1, (a_unit(name="ingest"),))
-    ledger = Ledger("append", error)
-    ingest = Ingest(a_context(ledger), Settings(input_roots=(tmp_path,)))
-
-    with pytest.raises(type(error)):
-        ingest.run(claim)
-
-    assert ledger.blamed == []
-
-
 def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
     ledger = Ledger("none", ValueError())
     miscounted = MiscountedResults("seqd: 2 results for unit 0, which has 3 items")
@@ -99,16 +80,6 @@ def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
     assert finished == ["replaced", "sound"]
 
 
-def test_what_redis_says_of_a_commit_is_no_fault_of_the_jobs():
-    ledger = Ledger("commit_batch", ResponseError("WRONGTYPE Operation against a key"))
-    context = a_context(ledger)
-
-    with pytest.raises(ResponseError):
-        ItemRunner(context)._commit([(UnitItems(a_unit(), a_chunk(2)), some_results(2))])
-
-    assert ledger.blamed == []
-
-
 @pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
 def test_news_of_a_training_that_cannot_be_published_ends_no_training(error, caplog):
     told: list[Log] = []
@@ -122,38 +93,6 @@ def test_news_of_a_training_that_cannot_be_published_ends_no_training(error, cap
     # An outage has its own lines in the log.
     lines = [] if isinstance(error, RedisUnreachable) else [error]
     assert caplog.messages == [f"event=log of training job=j1 is lost: {line}" for line in lines]
-
-
-@pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
-def test_an_inbox_entry_that_cannot_be_submitted_just_now_stays_there(error):
-    ledger = Ledger("catalog", error)
-    ledger.inbox = OneEntry()
-    inbox = Inbox(ledger, Settings(), "w1")  # type: ignore[arg-type]
-
-    with pytest.raises(type(error)):
-        inbox.run_once()
-
-    assert ledger.inbox.answered == []
-    assert inbox._has_own
-
-
-class OneEntry:
-    """An inbox that holds one good job."""
-
-    def __init__(self) -> None:
-        self.answered: list[str] = []
-        source = InlineSource(items=(Item(custom_id="c", text="a"),))
-        job = ClassifyJob(model="echo", source=source)
-        self._entry = Entry("1-0", {b"id": b"p1", b"job": job.model_dump_json().encode()})
-
-    def claim_idle(self, worker: str) -> bool:
-        return False
-
-    def read_own(self, worker: str) -> list[Entry]:
-        return [self._entry]
-
-    def reject(self, entry: Entry, *arguments: object) -> None:
-        self.answered.append(entry.id)
 
 
 def test_a_late_answer_about_an_earlier_claim_costs_no_later_one_its_lease():

@@ -85,16 +85,6 @@ def test_a_text_for_people_may_hold_what_utf8_cannot() -> None:
     assert (sample.prompt, len(sample.text), line.message) == ("a\\ud800", 4_096, "c\\ud800")  # type: ignore[union-attr]
 
 
-def test_a_training_that_takes_more_steps_than_it_said_goes_on() -> None:
-    reports = Reports()
-    reports.context.step(1, 2)
-    reports.context._stepped_at = 0.0
-
-    reports.context.step(3, 2)
-
-    assert [event.eta_s for event in reports.events] == [None, 0.0]  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize(
     "wrong",
     [{"items": -1}, {"real_tokens": 2.5}, {"compute_s": NAN}, {"vectorise_s": "long"}],

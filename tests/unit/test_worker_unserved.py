@@ -8,7 +8,7 @@ import pytest
 from builders import a_catalog_entry, a_worker_status
 from seqd.worker import unserved as module
 from seqd.worker.catalog import lacks_any, with_versions_elsewhere
-from seqd.worker.unserved import Unserved, can_run, no_fit_worker, reasons
+from seqd.worker.unserved import Unserved, can_run, reasons
 from seqd_schemas import (
     CatalogEntry,
     Failure,
@@ -104,22 +104,6 @@ def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock: SimpleN
     assert "w2: missing: its store has no such version (it can run 1)" in fleet.failed["j1"].message
 
 
-def test_the_grace_begins_anew_once_somebody_could_run_it(clock: SimpleNamespace):
-    lacking, able = a_worker(versions=(1,)), a_worker()
-    fleet = Fleet(lacking, jobs=(("j1", QUEUE),))
-    unserved = Unserved(fleet.ledger(), 120.0)
-    unserved.run_once()
-    clock.now_s += 100
-    fleet.workers = [able]
-    unserved.run_once()
-    fleet.workers = [lacking]
-    clock.now_s += 100
-
-    unserved.run_once()
-
-    assert fleet.failed == {}
-
-
 @pytest.mark.parametrize(
     "workers",
     [
@@ -153,9 +137,14 @@ def without_plugin(name: str) -> WorkerStatus:
     return a_worker(name, versions=(), plugins=(other,))
 
 
-def test_jobs_of_a_plugin_that_is_broken_wherever_it_is_fail_trainings_too(clock: SimpleNamespace):
-    broken = a_worker("w1", versions=(), plugins=(a_plugin(),))
-    fleet = Fleet(broken, without_plugin("w2"), jobs=(("j1", QUEUE), ("j2", "train.echo")))
+def test_jobs_of_a_plugin_that_is_broken_wherever_it_is_fail_after_a_while_trainings_too(
+    clock: SimpleNamespace,
+):
+    broken = a_worker("w1", versions=(), plugins=(a_plugin(),), started_at_ms=1_000)
+    jobs = (("j1", QUEUE), ("j2", "train.echo"), ("before", QUEUE))
+    fleet = Fleet(broken, without_plugin("w2"), jobs=jobs)
+    # One that was accepted before an upgrade broke its plugin waits.
+    fleet.created_at_ms = {"before": 999, "j1": 1_000}
     unserved = Unserved(fleet.ledger(), 120.0)
 
     unserved.run_once()
@@ -164,12 +153,10 @@ def test_jobs_of_a_plugin_that_is_broken_wherever_it_is_fail_trainings_too(clock
     unserved.run_once()
 
     assert failed_first == {}
-
     assert {job_id: failure.message for job_id, failure in fleet.failed.items()} == {
-        "j1": "No worker that is up can run classify of echo. w1: broken: plugin light: no libfoo. "
-        "Mend one of them and send the job again; `seqd status` shows what each cannot run.",
-        "j2": "No worker that is up can run train of echo. w1: broken: plugin light: no libfoo. "
-        "Mend one of them and send the job again; `seqd status` shows what each cannot run.",
+        job_id: f"No worker that is up can run {what} of echo. w1: broken: plugin light: no "
+        "libfoo. Mend one of them and send the job again; `seqd status` shows what each cannot run."
+        for job_id, what in (("j1", "classify"), ("j2", "train"))
     }
 
 
@@ -182,37 +169,14 @@ def test_jobs_of_a_plugin_that_is_broken_wherever_it_is_fail_trainings_too(clock
     ],
     ids=["it is sound there", "it is disabled there", "it has not said yet"],
 )
-def test_jobs_of_a_plugin_that_is_broken_on_one_worker_wait_where_another(other: WorkerStatus):
-    broken = a_worker("w1", versions=(), plugins=(a_plugin(),))
-    fleet = Fleet(broken, other, jobs=(("j1", QUEUE), ("j2", "train.echo")))
-
-    Unserved(fleet.ledger(), 120.0).run_once()
-
-    assert fleet.failed == {}
-
-
-def test_a_job_that_was_accepted_before_an_upgrade_broke_its_plugin_waits(clock: SimpleNamespace):
-    broken = a_worker("w1", versions=(), plugins=(a_plugin(),), started_at_ms=1_000)
-    fleet = Fleet(broken, jobs=(("before", QUEUE), ("after", QUEUE)))
-    fleet.created_at_ms = {"before": 999, "after": 1_000}
-    unserved = Unserved(fleet.ledger(), 120.0)
-
-    unserved.run_once()
-    clock.now_s += 30
-    unserved.run_once()
-
-    assert list(fleet.failed) == ["after"]
-
-
-def test_a_sound_worker_that_comes_back_in_time_lets_no_job_of_a_broken_plugin_fail(
-    clock: SimpleNamespace,
+def test_jobs_of_a_plugin_that_is_broken_on_one_worker_wait_for_another_that_may_come_back(
+    clock: SimpleNamespace, other: WorkerStatus
 ):
     broken = a_worker("w1", versions=(), plugins=(a_plugin(),))
-    sound = a_worker("w2", plugins=(a_plugin(PluginState.READY),))
-    fleet = Fleet(broken, jobs=(("j1", QUEUE),))
+    fleet = Fleet(broken, jobs=(("j1", QUEUE), ("j2", "train.echo")))
     unserved = Unserved(fleet.ledger(), 120.0)
 
-    for workers in ([broken], [broken, sound], [broken]):
+    for workers in ([broken], [broken, other], [broken]):
         fleet.workers = workers
         unserved.run_once()
         clock.now_s += 29
@@ -241,14 +205,6 @@ def test_a_sick_device_is_the_reason_for_every_version_and_training():
     }
 
 
-def test_a_message_names_a_few_of_many_workers():
-    why = {f"w{number}": (UnfitCode.MISSING, "not there") for number in range(30)}
-
-    message = str(no_fit_worker("classify of echo@2", why))
-
-    assert "w7: missing: not there; and 22 more. Mend" in message
-
-
 def versions_of(entry: CatalogEntry) -> list[int]:
     return [one.version for one in entry.versions]
 
@@ -259,23 +215,6 @@ def an_entry(*versions: int, **labels: int) -> CatalogEntry:
     return a_catalog_entry().model_copy(
         update={"model": "echo", "versions": summaries, "labels": labels}
     )
-
-
-def test_an_entry_keeps_the_versions_that_another_worker_can_run():
-    mine, published = an_entry(1, 2, production=1), an_entry(1, 3, 4, production=3, best=3)
-
-    entry = with_versions_elsewhere(mine, published, [a_worker(versions=(1, 3))])
-
-    assert versions_of(entry) == [1, 2, 3]
-    assert entry.labels == {"latest": 3, "production": 1, "best": 3}
-
-
-def test_an_entry_keeps_no_version_that_is_about_to_go_though_another_worker_can_run_it():
-    mine, published = an_entry(1, 3), an_entry(1, 2, 3)
-
-    entry = with_versions_elsewhere(mine, published, [a_worker(versions=(1, 2, 3))], retiring={2})
-
-    assert [one.version for one in entry.versions] == [1, 3]
 
 
 def test_a_starter_that_serves_here_takes_nothing_out_of_service_that_another_store_has():
@@ -297,8 +236,14 @@ def test_a_worker_notices_that_a_version_of_its_own_is_not_published(mine, lacks
     assert lacks_any({"echo": an_entry(1, 2)}, mine) is lacks
 
 
-def test_an_entry_is_as_it_is_where_nobody_has_more():
-    mine = an_entry(1, 2)
+def test_an_entry_keeps_the_versions_that_another_worker_can_run_and_that_do_not_go():
+    mine, published = an_entry(1, 2, production=1), an_entry(1, 3, 4, production=3, best=3)
+    other = [a_worker(versions=(1, 3))]
 
-    assert with_versions_elsewhere(mine, None, [a_worker()]) is mine
-    assert with_versions_elsewhere(mine, an_entry(1, 2, 3), [a_worker()]) is mine
+    entry = with_versions_elsewhere(mine, published, other)
+
+    assert versions_of(entry) == [1, 2, 3]
+    assert entry.labels == {"latest": 3, "production": 1, "best": 3}
+    assert versions_of(with_versions_elsewhere(mine, published, other, retiring={3})) == [1, 2]
+    assert with_versions_elsewhere(mine, None, other) is mine
+    assert with_versions_elsewhere(an_entry(1, 2), an_entry(1, 2, 4), other) == an_entry(1, 2)

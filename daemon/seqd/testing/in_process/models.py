@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol, TypeAlias, cast
 from pydantic import BaseModel, JsonValue
 
 from seqd import __version__
-from seqd.errors import Stopped
+from seqd.errors import InvalidSettings, Stopped
 from seqd.hookspecs import (
     Artifact,
     Device,
@@ -47,6 +47,7 @@ from seqd_schemas import (
     ItemError,
     ItemErrorCode,
     ParameterValue,
+    PluginState,
     Task,
 )
 
@@ -123,7 +124,11 @@ def registry_of(
     candidate = Candidate(
         name="stubs", load=lambda: _Plugin(models), version=__version__, address=__name__
     )
-    return Registry([candidate], settings)
+    registry = Registry([candidate], settings)
+    for status in registry.statuses:
+        if status.state is PluginState.BROKEN:
+            raise InvalidSettings(f"The models of this test cannot be loaded: {status.reason}")
+    return registry
 
 
 def publish_first_version(name: str, store: ModelStore) -> None:
