@@ -1,43 +1,39 @@
-"""Versions of `markov` in memory, trained on a few words, and what they write."""
+"""Versions of `markov` and `markov_words`, trained on a few words, and what they write."""
 
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from seqd.hookspecs import WorkItem
-from seqd.inputs.datasets import TextDataset
-from seqd.testing import MemoryRunContext, MemoryTrainContext
-from seqd_markov import GenerateParameters, TrainParameters
-from seqd_markov.generation import Generator
-from seqd_markov.model import Version, load
-from seqd_markov.sampling import LogProbabilities
-from seqd_markov.training import train
+from seqd.hookspecs import Artifact, LoadedModel, WorkItem
+from seqd.inputs.datasets import RecordDataset, TextDataset
+from seqd.testing import CPU, MemoryRunContext, train_to_artifact
+from seqd_markov import GenerateParameters, Markov, MarkovWords
 
 CATS = "the cat sat on the mat, and the rat sat on the cat."
 SENTENCES = "The cat sat. The rat sat on the mat! Did the cat see it? The cat did.\n" * 3
 
 
+def trained(
+    folder: Path, data: str | RecordDataset = CATS, *, words: bool = False, **parameters: object
+) -> Artifact:
+    """A version in a folder, trained on all of a text unless something else is asked for."""
+    given = data if isinstance(data, RecordDataset) else TextDataset(data, "a text of a test")
+    model = MarkovWords() if words else Markov()
+    return train_to_artifact(model, {"validation_split": 0.0} | parameters, given, folder)
+
+
 @cache
-def a_version(text: str = CATS, **options: object) -> Version:
-    """A version trained on all of a text, at order 2 unless something else is asked for."""
-    parameters = TrainParameters.model_validate({"order": 2, "validation_split": 0.0} | options)
+def a_generator(text: str = CATS, *, words: bool = False, **parameters: object) -> LoadedModel:
+    """A loaded version of order 2 unless something else is asked for; the same one each time."""
     with tempfile.TemporaryDirectory() as folder:
-        context = MemoryTrainContext(Path(folder), TextDataset(text, "a text of a test"))
-        train(parameters, context)
-        return load(Path(folder))
+        artifact = trained(Path(folder), text, words=words, **{"order": 2} | parameters)
+        return Markov().load(artifact, CPU)
 
 
-def words(text: str = SENTENCES, **options: object) -> Version:
-    """A version of words in sentences."""
-    return a_version(text, **{"level": "words", "sentences": True, "lower_case": False} | options)
-
-
-def a_generator(text: str = CATS, **options: object) -> Generator:
-    return Generator(a_version(text, **options))
-
-
-def log_probabilities_of(version: Version) -> LogProbabilities:
-    return LogProbabilities(version.model, sentence_end=version.tokenizer.end)
+def a_word_generator(text: str = SENTENCES, **parameters: object) -> LoadedModel:
+    """A loaded version of words in sentences."""
+    return a_generator(text, words=True, **parameters)
 
 
 def generated(*prompts, generator=None, context=None, first=0, **parameters):
@@ -53,3 +49,8 @@ def sample_of(prompt, generator=None, **parameters):
     (outcome,) = generated(prompt, generator=generator, **parameters)
     (sample,) = outcome.samples
     return sample
+
+
+def measured(text: str, generator: LoadedModel) -> Mapping[str, float]:
+    """The figures of `measure`."""
+    return generator.measure(text, MemoryRunContext())

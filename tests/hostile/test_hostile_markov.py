@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hostile_cases import hostile, texts, wild
-from markov_builders import CATS, a_generator, words
+from markov_builders import CATS, a_generator, a_word_generator
 from seqd.errors import InvalidData
 from seqd.hookspecs import WorkItem
 from seqd.testing import MemoryRunContext
 from seqd_markov import GenerateParameters
-from seqd_markov.generation import Generator
 from seqd_schemas import FinishReason, Generation, ItemError
 
 VERSIONS = {
@@ -21,8 +20,8 @@ VERSIONS = {
     "tutorial": lambda: a_generator(CATS, order=1, smoothing="none"),
     "pruned": lambda: a_generator(CATS, order=3, smoothing="additive", min_count=2),
     "lines": lambda: a_generator("ab c\n" * 9, sentences=True, sentence_ends="lines"),
-    "words": lambda: Generator(words()),
-    "words without an end": lambda: Generator(words(sentences=False, keep_text=False)),
+    "words": a_word_generator,
+    "words without an end": lambda: a_word_generator(sentences=False, keep_text=False),
     "any script": lambda: a_generator("日本語のa\0b\r\n‮👩‍👩‍👧" * 2),
 }
 generator_of = cache(lambda name: VERSIONS[name]())

@@ -1,17 +1,41 @@
-"""The `generate` and `measure` tasks of `markov`: every prompt, streams, reproducibility."""
+"""What `markov` writes and measures: prompts, ends, copies, streams, reproducibility."""
 
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from markov_builders import CATS, SENTENCES, a_generator, a_version, generated, sample_of, words
+from markov_builders import (
+    CATS,
+    SENTENCES,
+    a_generator,
+    a_word_generator,
+    generated,
+    measured,
+    sample_of,
+)
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import WorkItem
 from seqd.testing import MemoryRunContext
 from seqd_markov import GenerateParameters
-from seqd_markov.generation import Generator
 from seqd_schemas import FinishReason, Generation, ItemError
+
+LETTERS = "the cat sat on the mat, and the rat sat on the cat. " * 3
+
+
+def short():
+    """Short contexts: what is written is not the text again."""
+    return a_generator(LETTERS, order=1)
+
+
+def texts(outcome):
+    return [sample.text for sample in outcome.samples]
+
+
+# Prompts
 
 
 def test_each_prompt_gets_its_samples_temperatures_first():
@@ -26,46 +50,36 @@ def test_each_prompt_gets_its_samples_temperatures_first():
     assert outcome.samples[2].text == outcome.samples[3].text
 
 
-def test_as_many_characters_of_a_prompt_count_as_the_model_reads():
-    long, short = generated("zz the ca", "ca", temperature=0.0)
+@pytest.mark.parametrize(
+    ("prompt", "same", "unknown"),
+    [
+        ("tt the ca", "ca", 0),  # as many characters count as the model reads
+        ("THE C", "the c", 0),  # lower-cased as the training text was
+        ("日本 the 日", "", 3),  # an unknown character ends the context
+        ("日ca", "ca", 1),  # and what stands behind it is read
+        ("a", "ca", 0),  # of ca, ma and ra the first comes twice
+    ],
+)
+def test_a_prompt_is_read_as_another(prompt, same, unknown):
+    outcome, other = generated(prompt, same, temperature=0.0)
 
-    assert long.samples == short.samples
-
-
-def test_a_prompt_is_lower_cased_where_the_training_text_was():
-    upper, lower = generated("THE C", "the c", temperature=0.0)
-
-    assert upper.samples == lower.samples
-
-
-def test_unknown_characters_end_the_context_and_are_counted():
-    unknown, nothing = generated("日本 the 日", "", temperature=0.0)
-
-    assert unknown.unknown_characters == 3
-    assert unknown.samples == nothing.samples
+    assert outcome.samples == other.samples
+    assert outcome.unknown_characters == unknown
 
 
-def test_what_stands_behind_an_unknown_character_is_read():
-    unknown, known = generated("日ca", "ca", temperature=0.0)
+@pytest.mark.parametrize(
+    ("prompt", "same", "unknown"),
+    [
+        ("The CAT", "The cat", 0),  # known in lower case alone
+        ("The zebra sat on Mars.", "The cat sat.", len("zebraMars")),
+        ("The cat sat. ", "", 0),  # a sentence that has ended is followed by another
+    ],
+)
+def test_a_prompt_of_words_is_read_as_another(prompt, same, unknown):
+    outcome, other = generated(prompt, same, generator=a_word_generator(), temperature=0.0)
 
-    assert unknown.samples == known.samples
-
-
-def test_a_prompt_that_is_short_is_read_where_it_stands_most_often():
-    usual, whole = generated("a", "ca", generator=a_generator(order=2), temperature=0.0)
-
-    # Of "ca", "ma" and "ra" the first comes twice.
-    assert usual.samples[0].text == whole.samples[0].text
-    assert usual.samples[0].mean_log_prob == whole.samples[0].mean_log_prob
-
-
-def test_a_word_that_is_known_in_lower_case_alone_is_taken_as_that():
-    shouted = sample_of("The CAT", Generator(words()))
-    plain = sample_of("The cat", Generator(words()))
-    (outcome,) = generated("The CAT", generator=Generator(words()))
-
-    assert outcome.unknown_characters == 0
-    assert shouted == plain
+    assert outcome.samples[0].text.strip() == other.samples[0].text.strip()
+    assert outcome.unknown_characters == unknown
 
 
 def test_upper_case_is_unknown_to_a_version_of_small_letters_that_kept_the_case():
@@ -74,83 +88,269 @@ def test_upper_case_is_unknown_to_a_version_of_small_letters_that_kept_the_case(
     assert outcome.unknown_characters == 3
 
 
-def test_unknown_words_are_counted_by_their_characters():
-    (outcome,) = generated("The zebra sat on Mars.", generator=Generator(words()))
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("The rat", " sat on the mat!"),
+        ("The rat ", "sat on the mat!"),
+        ("Did the zebra on the", " mat!"),
+        ("Did the cat see", " it?"),
+        ("Did the cat see it?", " The cat sat."),
+    ],
+)
+def test_a_sentence_goes_on_from_its_prompt_one_space_behind_it(prompt, text):
+    sample = sample_of(prompt, a_word_generator(smoothing="none"), temperature=0.0)
 
-    assert outcome.unknown_characters == len("zebraMars")
-
-
-def test_an_empty_prompt_begins_a_sentence_where_there_are_sentences():
-    sample = sample_of("", Generator(words()), temperature=0.0)
-
-    assert sample.text.startswith("The ")
-    assert sample.text in SENTENCES
-    assert sample.finish_reason is FinishReason.END
-
-
-def test_a_prompt_whose_sentence_has_ended_is_followed_by_another():
-    ended, nothing = generated("The cat sat. ", "", generator=Generator(words()), temperature=0.0)
-
-    assert ended.samples[0].text == nothing.samples[0].text
+    assert (sample.text, sample.finish_reason) == (text, FinishReason.END)
 
 
-def test_a_sentence_goes_on_from_its_prompt():
-    sample = sample_of("Did the cat see", Generator(words()), top_k=1)
+def test_a_lone_surrogate_is_refused_and_does_not_disturb_its_neighbours():
+    first, bad, last = generated("t", "\ud800 the", "t")
 
-    assert (sample.text, sample.finish_reason) == (" it?", FinishReason.END)
-
-
-def test_more_sentences_are_written_where_they_are_asked_for():
-    sample = sample_of("", Generator(words()), sentences=3, length=1_000, seed=5)
-
-    assert sum(map(sample.text.count, ".!?")) == 3
-    assert sample.finish_reason is FinishReason.END
-
-
-def test_a_lone_surrogate_is_refused_wherever_it_stands():
-    (outcome,) = generated("\ud800 the")
-
-    assert (outcome.code, outcome.message) == (
+    assert (bad.code, bad.message) == (
         "decode_error",
         "The prompt has a lone surrogate, which is no character. Send valid text.",
     )
-
-
-def test_a_bad_prompt_does_not_disturb_its_neighbours():
-    alone = generated("t")
-    first, bad, last = generated("t", "\ud800", "t")
-
-    assert [first] == alone
-    assert isinstance(bad, ItemError)
-    assert isinstance(last, Generation)
+    assert [first] == generated("t")
+    assert [last] == generated("t", first=2)
+    assert generated() == []
 
 
 @pytest.mark.parametrize("smoothing", ["none", "additive", "witten_bell", "kneser_ney"])
 def test_writing_goes_on_behind_what_nothing_follows(smoothing):
     generator = a_generator("az", order=1, smoothing=smoothing)
 
-    assert len(sample_of("z", generator, length=5_000).text) == 5_000
+    assert len(sample_of("z", generator, length=2_000).text) == 2_000
 
 
-def test_an_outcome_does_not_depend_on_its_batch():
-    prompts = ["t", "", "日", "the cat", "t"]
-    parameters = {"length": 300, "temperature": [0.5, 1.5], "samples": 3, "seed": 3, "stop": "rat"}
-    generator = a_generator()
+# Ends
 
-    together = generated(*prompts, generator=generator, **parameters)
-    apart = [
-        generated(prompt, generator=a_generator(), first=index, **parameters)[0]
-        for index, prompt in reversed(list(enumerate(prompts)))
+
+def test_as_many_sentences_are_written_as_are_asked_for_and_without_a_number_to_the_length():
+    generator = a_word_generator()
+
+    three = sample_of("", generator, sentences=3, length=1_000, seed=5)
+    whole = sample_of("", generator, sentences=0, length=500)
+
+    assert sum(map(three.text.count, ".!?")) == 3
+    assert three.finish_reason is FinishReason.END
+    assert whole.finish_reason is FinishReason.LENGTH
+    assert sum(map(whole.text.count, ".!?")) > 50
+
+
+def test_lines_are_sentences_of_characters_too():
+    generator = a_generator("ab c\nde f", sentences=True, sentence_ends="lines", smoothing="none")
+
+    (outcome,) = generated("", generator=generator, samples=20, sentences=2)
+
+    assert set(texts(outcome)) <= {f"{a}\n{b}" for a in ("ab c", "de f") for b in ("ab c", "de f")}
+    assert {sample.finish_reason for sample in outcome.samples} == {FinishReason.END}
+
+
+def test_words_that_do_not_fit_the_result_are_left_out_whole():
+    word = "w" * 400
+    generator = a_generator(f"{word} {word}x " * 3, words=True, sentences=False, smoothing="none")
+
+    one, none = (sample_of("", generator, length=length, temperature=0.0) for length in (6, 2))
+
+    # A word of the length may have 128 characters, with all that stands between words.
+    assert (one.text, one.finish_reason) == (word, FinishReason.LENGTH)
+    assert (none.text, none.mean_log_prob) == ("", None)
+
+
+@pytest.mark.parametrize("first", [0, 5, 250, 253, 255, 256, 257, 511])
+@pytest.mark.parametrize("more", [{}, {"max_copied": 600}])
+def test_a_sample_ends_before_a_stop_text_wherever_the_deltas_end(first, more):
+    (whole,) = generated("the ", generator=short(), length=700, seed=3, **more)[0].samples
+    stop = whole.text[first : first + 6]
+    context = MemoryRunContext()
+
+    (outcome,) = generated(
+        "the ", generator=short(), context=context, length=700, seed=3, stop=[stop, "zz"], **more
+    )
+
+    (stopped,) = outcome.samples
+    assert stopped.text == whole.text[: whole.text.index(stop)] == context.streamed_text(0)
+    assert stopped.finish_reason is FinishReason.STOP
+
+
+def test_a_stop_text_at_the_very_end_goes_before_the_length_and_one_behind_it_is_not_met():
+    whole = sample_of("the ", short(), length=50)
+
+    met, missed = (
+        sample_of("the ", short(), length=length, stop=whole.text[40:50]) for length in (50, 49)
+    )
+
+    assert (met.text, met.finish_reason) == (whole.text[:40], FinishReason.STOP)
+    assert (missed.text, missed.finish_reason) == (whole.text[:49], FinishReason.LENGTH)
+
+
+def test_a_sample_that_stops_at_once_is_empty_and_has_no_figures():
+    sample = sample_of("ca", stop=["t", " ", ".", ","], temperature=0.0)
+
+    assert (sample.text, sample.mean_log_prob, sample.distinct_n) == ("", None, ())
+    assert sample.longest_copy == 0
+
+
+def test_stop_texts_are_lower_cased_where_the_training_text_was():
+    assert sample_of("the ", stop="CAT", length=500).finish_reason is FinishReason.STOP
+
+
+# Copies
+
+
+def longest(text, corpus):
+    """Characters of the longest part of a text that stands in another, by trying each."""
+    lengths = range(len(text), 0, -1)
+    return next(
+        (n for n in lengths for i in range(len(text) - n + 1) if text[i : i + n] in corpus), 0
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.text("ab", min_size=3, max_size=80)
+    | st.text("abcdefgh ", min_size=3, max_size=200)
+    | st.text("".join(map(chr, range(0x4E00, 0x4F40))), min_size=3, max_size=200)
+)
+def test_the_longest_copy_is_the_one_that_a_search_of_every_span_finds(corpus):
+    if len(set(corpus)) < 2 or not corpus.strip():
+        return
+    generator = a_generator.__wrapped__(corpus, order=1)
+
+    (outcome,) = generated("", generator=generator, samples=5, length=60, temperature=[0.5, 2.0])
+
+    assert [sample.longest_copy for sample in outcome.samples] == [
+        longest(text, corpus) for text in texts(outcome)
     ]
 
-    assert together == apart[::-1]
+
+@pytest.mark.parametrize(
+    "corpus",
+    [
+        "".join(np.random.default_rng(0).choice(list("abcd"), 3_000)),
+        "ab" * 500,
+        "".join(chr(0x10000 + number) for number in range(70_000)),
+    ],
+    ids=["a long text", "one that repeats itself", "70,000 characters"],
+)
+def test_a_long_copy_is_found_to_its_last_character(corpus):
+    generator = a_generator(corpus, order=8, smoothing="none")
+
+    # Eight characters in a row stand almost nowhere twice, so the text goes on as it stands.
+    sample = sample_of(corpus[:8], generator, length=300, seed=1)
+
+    assert sample.longest_copy == longest(sample.text, corpus)
+    assert sample.longest_copy >= 50
 
 
-def test_a_text_is_the_same_in_a_batch_of_many_and_by_itself():
-    together = generated(*["the "] * 300, length=40)
+def test_a_copy_over_the_border_of_two_parts_of_the_text_is_whole(monkeypatch):
+    monkeypatch.setattr("seqd_markov.copies.PART_SYMBOLS", 10)
+    monkeypatch.setattr("seqd_markov.copies.OVERLAP_SYMBOLS", 6)
+    text = "abcdefghijklmnopqrstuvwxyz"
+    generator = a_generator.__wrapped__(text, order=1, smoothing="none")
 
-    assert [together[7]] == generated("the ", first=7, length=40)
-    assert [together[299]] == generated("the ", first=299, length=40)
+    found = [sample_of(prompt, generator, length=6).longest_copy for prompt in "ahx"]
+
+    # Behind z a character is drawn by its own probability.
+    assert found == [6, 6, max(found[2], 2)]
+
+
+def test_words_count_as_the_characters_that_they_are():
+    sample = sample_of("", a_word_generator(smoothing="none"), temperature=0.0)
+
+    assert (sample.text, sample.longest_copy) == ("The cat sat.", 12)
+
+
+def test_a_version_that_did_not_keep_its_text_knows_no_copies_and_keeps_none_out():
+    generator = a_generator(LETTERS, order=1, keep_text=False)
+
+    (outcome,) = generated("the ", generator=generator, max_copied=5)
+
+    assert sample_of("the ", generator, length=60).longest_copy is None
+    assert outcome == ItemError(
+        code="invalid_input",
+        message="max_copied is 5, but this version did not keep its training text to look for "
+        "copies in. Leave max_copied out, or train with keep_text.",
+    )
+
+
+def test_no_sample_has_more_in_a_row_than_it_may_and_what_was_good_is_as_it_was():
+    (free,) = generated("the ", generator=short(), samples=20, length=40)
+    (kept,) = generated("the ", generator=short(), samples=20, length=40, max_copied=6, tries=1_000)
+
+    assert max(sample.longest_copy for sample in free.samples) > 6
+    assert max(sample.longest_copy for sample in kept.samples) <= 6
+    good = [sample for sample in free.samples if sample.longest_copy <= 6]
+    assert len(good) > 3
+    assert all(sample in kept.samples for sample in good)
+
+
+def test_a_sample_that_copies_at_each_try_is_an_error_that_says_so():
+    (outcome,) = generated("the ", generator=short(), max_copied=1, tries=3)
+
+    assert outcome == ItemError(
+        code="invalid_input",
+        message="A sample at temperature 1 has more than 1 characters in a row from the training "
+        "text in each of 3 tries. Raise max_copied, tries or the temperature, or ask for shorter "
+        "samples.",
+    )
+
+
+def test_a_prompt_whose_samples_copy_disturbs_no_neighbour_and_nothing_of_it_is_streamed():
+    parameters = {"max_copied": 6, "tries": 2, "length": 30, "seed": 4}
+    context = MemoryRunContext()
+
+    outcomes = generated(*["the "] * 12, generator=short(), context=context, **parameters)
+
+    assert {type(outcome) for outcome in outcomes} == {Generation, ItemError}
+    for index, outcome in enumerate(outcomes):
+        assert generated("the ", generator=short(), first=index, **parameters) == [outcome]
+        kept = outcome.samples[0].text if isinstance(outcome, Generation) else ""
+        assert context.streamed_text(index) == kept
+
+
+def test_what_takes_no_chance_is_tried_once():
+    sample_of("the ", short(), temperature=0.0)  # what is prepared once
+    questions = []
+    for tries in (1, 1_000):
+        context = MemoryRunContext()
+        (outcome,) = generated(
+            "the ", generator=short(), context=context, temperature=0.0, max_copied=1, tries=tries
+        )
+        assert isinstance(outcome, ItemError)
+        questions.append(context.stop_questions)
+
+    assert questions[0] == questions[1]
+
+
+def test_a_copy_that_a_stop_sequence_cuts_short_is_none():
+    # Of order 8 the text goes on as it stands: "cat. the cat sat on the mat".
+    generator = a_generator(LETTERS, order=8, smoothing="none")
+
+    cut = sample_of("and the ra", generator, stop="sat on the", max_copied=3, length=100)
+    (whole,) = generated("and the ra", generator=generator, max_copied=3, length=100)
+
+    assert (cut.text, cut.longest_copy, cut.finish_reason) == ("t ", 2, FinishReason.STOP)
+    assert isinstance(whole, ItemError)
+
+
+# Reproducibility, streams, stops
+
+
+def test_an_outcome_does_not_depend_on_its_batch_nor_on_what_was_written_before():
+    prompts = ["t", "", "日", "the cat", *["the "] * 296]
+    parameters = {"length": 40, "temperature": [0.5, 1.5], "samples": 2, "seed": 3, "stop": "rat"}
+    used, fresh = a_generator(order=3), a_generator.__wrapped__(order=3)
+
+    together = generated(*prompts, generator=used, **parameters)
+    for number in range(12):  # more ways of drawing than are kept
+        generated("t", generator=used, temperature=1.0 + number / 40, top_p=0.5, length=5)
+
+    for index in (299, 7, 3, 2, 1, 0):
+        for generator in (used, fresh):
+            alone = generated(prompts[index], generator=generator, first=index, **parameters)
+            assert alone == [together[index]]
 
 
 def test_a_sample_does_not_depend_on_what_else_is_asked_for():
@@ -164,38 +364,52 @@ def test_a_shorter_text_is_the_beginning_of_a_longer_one():
     assert sample_of("t", length=700).text.startswith(sample_of("t", length=300).text)
 
 
-def test_another_seed_gives_another_text():
-    assert sample_of("t", length=80).text != sample_of("t", length=80, seed=1).text
+def test_another_seed_another_place_and_another_sample_give_other_texts():
+    first, second = generated("t", "t", samples=2, length=80)
+    (other,) = generated("t", length=80, seed=1)
+
+    assert len({*texts(first), *texts(second), *texts(other)}) == 5
 
 
-def test_the_same_prompt_at_another_place_gets_another_text():
-    first, second = generated("t", "t", length=80)
-
-    assert first.samples[0].text != second.samples[0].text
-
-
-def test_items_of_one_index_of_two_jobs_are_streamed_apart():
+def test_the_deltas_streamed_are_the_texts_returned_also_of_two_items_of_one_index():
     context = MemoryRunContext()
-    items = [WorkItem(0, "the"), WorkItem(0, "a rat")]
+    parameters = GenerateParameters(temperature=[0.5, 1.0], samples=2, length=600)
 
-    first, second = a_generator().generate(items, GenerateParameters(length=20), context)
+    outcomes = a_generator().generate(
+        [WorkItem(0, "t"), WorkItem(1, "a"), WorkItem(7, "t"), WorkItem(7, "a rat s")],
+        parameters,
+        context,
+    )
 
-    assert first.samples[0].text != second.samples[0].text
-    assert {delta.delta for delta in context.deltas} == {
-        first.samples[0].text,
-        second.samples[0].text,
-    }
-
-
-def test_the_deltas_streamed_are_the_texts_returned():
-    context = MemoryRunContext()
-
-    outcomes = generated("t", "a", temperature=[0.5, 1.0], samples=2, length=600, context=context)
-
-    for index, outcome in enumerate(outcomes):
-        for place, sample in enumerate(outcome.samples):
+    for index in (0, 1):
+        for place, sample in enumerate(outcomes[index].samples):
             assert context.streamed_text(index, place) == sample.text
-    assert len(context.deltas) == 2 * 4 * 3  # 600 characters are three deltas of 256
+    assert texts(outcomes[2]) != texts(outcomes[3])
+    assert len(context.deltas) == 4 * 4 * 3  # 600 characters are three deltas of 256
+
+
+def test_a_stop_ends_each_task_without_a_result_wherever_it_is_asked_for():
+    def fresh():
+        return a_generator.__wrapped__(LETTERS, order=1)
+
+    undisturbed = MemoryRunContext()
+    generated("the ", generator=fresh(), context=undisturbed, length=30)
+
+    for questions in range(undisturbed.stop_questions):
+        with pytest.raises(Stopped):
+            generated(
+                "the ",
+                generator=fresh(),
+                context=MemoryRunContext(stop_after=questions),
+                length=30,
+            )
+    with pytest.raises(Stopped, match="The writing was stopped before its end"):
+        generated("t", context=MemoryRunContext(stop_after=1), length=10_000)
+    with pytest.raises(Stopped, match="The measuring was stopped"):
+        a_generator().measure(CATS, MemoryRunContext(stop_after=0))
+
+
+# Figures
 
 
 def test_figures_are_of_the_text_and_the_models_own_at_every_temperature():
@@ -209,118 +423,116 @@ def test_figures_are_of_the_text_and_the_models_own_at_every_temperature():
         assert sample.longest_copy == 4  # abab
 
 
-def test_the_mean_log_probability_is_what_the_model_gives_the_text():
-    version = a_version(order=2)
-    sample = sample_of("the ", Generator(version), length=50, temperature=0.7)
-
-    prompt, text = version.tokenizer.encode("the "), version.tokenizer.encode(sample.text)
-    logs = version.model.log_probs(text, version.model.state_after(prompt))
-    assert sample.mean_log_prob == pytest.approx(logs.mean(), abs=1e-12)
-
-
-def test_stop_texts_are_lower_cased_where_the_training_text_was():
-    assert sample_of("the ", stop="CAT", length=500).finish_reason is FinishReason.STOP
-
-
-def test_a_stop_text_that_never_comes_leaves_the_length_to_end_the_text():
-    sample = sample_of("the ", stop=["no such text"], length=500)
-
-    assert (len(sample.text), sample.finish_reason) == (500, FinishReason.LENGTH)
-
-
-def test_a_stop_ends_the_generation_without_a_result():
-    with pytest.raises(Stopped, match="The writing was stopped before its end"):
-        generated("t", context=MemoryRunContext(stop_after=1), length=10_000)
-
-
-def test_no_prompts_give_no_outcomes():
-    assert generated() == []
-
-
-def test_many_ways_of_drawing_take_no_more_memory_than_is_said():
-    generator = a_generator()
-
-    for number in range(40):
-        generated("t", generator=generator, temperature=1.0 + number / 40, length=5)
-        generated("t", generator=generator, top_p=0.5 + number / 80, length=5)
-
-    kept = sum(sampler.nbytes for sampler in generator._samplers.values())
-    assert len(generator._samplers) >= 2
-    assert kept <= generator._samplers_bytes < generator.memory_bytes
-
-
-def test_a_text_is_measured_in_bits_a_character():
+def test_a_text_is_measured_by_the_probabilities_of_its_characters():
     generator = a_generator("abab", order=1, smoothing="none", additive=0.5)
+    context = MemoryRunContext()
 
-    figures = generator.measure("baba", MemoryRunContext())
+    figures = generator.measure("baba", context)
 
     # With additive smoothing: b is half of all, a follows b once of 1, b follows a twice of 2.
     bits = -math.log2(0.5 * (1.5 / 2) * (2.5 / 3) * (1.5 / 2))
     assert figures == {"bits_per_char": pytest.approx(bits / 4), "unknown_share": 0.0}
+    assert [batch.real_tokens for batch in context.batches] == [4]
 
 
-def test_a_text_of_words_is_measured_by_its_perplexity_too():
-    figures = Generator(words()).measure("The cat sat on Mars.", MemoryRunContext())
+def test_unknown_characters_are_left_out_and_end_the_context():
+    generator = a_generator()
 
-    assert figures.keys() == {"bits_per_char", "unknown_share", "perplexity"}
+    figures, the, cat = (measured(text, generator) for text in ("the日cat", "the", "cat"))
+
     assert figures["unknown_share"] == pytest.approx(1 / 7)
-    assert all(math.isfinite(figure) and figure > 0 for figure in figures.values())
+    halves = (the["bits_per_char"] + cat["bits_per_char"]) / 2
+    assert figures["bits_per_char"] == pytest.approx(halves)
 
 
-def test_measuring_says_how_far_it_is():
-    context = MemoryRunContext()
+def test_words_are_measured_by_their_perplexity_too_and_known_ones_leave_room_for_the_unknown():
+    text = " ".join(f"w{number} " * (number + 1) for number in range(150))
+    generator = a_generator(
+        text, words=True, sentences=False, order=1, smoothing="additive", max_vocabulary=100
+    )
 
-    a_generator().measure(CATS, context)
+    known, unknown = measured("w149", generator), measured("zebra", generator)
+    farther = measured("日本日本日", generator)
 
-    assert [batch.real_tokens for batch in context.batches] == [len(CATS)]
+    # w0 to w49 are not in the vocabulary: 1,275 of 11,325 words.
+    total = 11_325
+    seen = total - 1_275
+    bits = -math.log2((150 + 0.1) / (seen + 10)) - math.log2(1 - 1_275 / total)
+    assert known["bits_per_char"] == pytest.approx(bits / 4)
+    assert known["perplexity"] == pytest.approx(2**bits)
+    assert (known["unknown_share"], unknown["unknown_share"]) == (0.0, 1.0)
+    assert unknown["perplexity"] == pytest.approx(2 ** (5 * unknown["bits_per_char"]))
+    # Characters that no word had cost most of all.
+    assert unknown["bits_per_char"] + 4 < farther["bits_per_char"] < 1_000
 
 
-@pytest.mark.parametrize("text", ["", "日本"])
-def test_a_text_without_a_known_character_cannot_be_measured(text):
-    with pytest.raises(InvalidData, match="none that the version knows; there is nothing"):
-        a_generator().measure(text, MemoryRunContext())
+def test_the_spellings_of_all_words_have_probabilities_of_no_more_than_one_together():
+    generator = a_generator("ab ba aab b a abab c", words=True, sentences=False, order=1)
+    words = [""]
+    for length in range(1, 6):
+        words += [a + b for a in words if len(a) == length - 1 for b in "ab"]
+
+    perplexities = [
+        figures["perplexity"]
+        for figures in (measured(word, generator) for word in words[1:])
+        if figures["unknown_share"]
+    ]
+
+    assert len(perplexities) > 50
+    assert 0 < sum(1 / perplexity for perplexity in perplexities) < 1
 
 
-def test_a_text_with_a_lone_surrogate_cannot_be_measured():
-    with pytest.raises(InvalidData, match="has a lone surrogate"):
-        a_generator().measure("a\ud800", MemoryRunContext())
+@pytest.mark.parametrize("parameters", [{}, {"sentences": True}, {"words": True}])
+def test_a_text_like_the_learnt_one_takes_fewer_bits_and_in_chunks_as_many(parameters, monkeypatch):
+    generator = a_generator(SENTENCES, lower_case=False, **parameters)
 
+    like, unlike = (measured(text, generator) for text in ("The rat sat.", "Tar eht tas."))
+    whole = measured(SENTENCES, generator)
+    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 30)
 
-def test_a_stop_ends_the_measuring():
-    with pytest.raises(Stopped, match="The measuring was stopped"):
-        a_generator().measure(CATS, MemoryRunContext(stop_after=0))
+    assert like["bits_per_char"] < unlike["bits_per_char"]
+    assert measured(SENTENCES, generator) == pytest.approx(whole)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("text", "message"),
     [
-        ("length", 0),
-        ("length", 10_000_000),
-        ("samples", 65),
-        ("temperature", -0.1),
-        ("temperature", 10.5),
-        ("temperature", []),
-        ("temperature", [0.1] * 9),
-        ("temperature", float("nan")),
-        ("top_k", -1),
-        ("top_p", 0.0),
-        ("top_p", 1.1),
-        ("top_p", float("nan")),
-        ("stop", ""),
-        ("stop", ["a"] * 5),
-        ("stop", ["a" * 65]),
-        ("stop", ["\ud800"]),
-        ("sentences", -1),
-        ("max_copied", -1),
-        ("tries", 0),
-        ("seed", -1),
-        ("seed", 2**32),
-        ("order", 2),
+        ("", "none that the version knows; there is nothing"),
+        ("日本", "none that the version knows; there is nothing"),
+        ("a\ud800", "has a lone surrogate"),
     ],
 )
-def test_a_parameter_out_of_range_is_refused(name, value):
-    with pytest.raises(ValidationError, match=name):
-        GenerateParameters.model_validate({name: value})
+def test_a_text_that_cannot_be_measured_is_refused(text, message):
+    with pytest.raises(InvalidData, match=message):
+        measured(text, a_generator())
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"length": [0, 100_001]},
+        {"samples": [0, 65]},
+        {"temperature": [-0.1, 10.5, [], [0.1] * 9, float("nan")]},
+        {"top_k": [-1]},
+        {"top_p": [0.0, 1.1, float("nan")]},
+        {"stop": ["", ["a"] * 5, ["a" * 65], ["\ud800"]]},
+        {"sentences": [-1]},
+        {"max_copied": [-1]},
+        {"tries": [0]},
+        {"seed": [-1, 2**32]},
+        {"order": [2]},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_parameter_out_of_range_is_refused(values):
+    ((name, refused),) = values.items()
+
+    for value in refused:
+        with pytest.raises(ValidationError, match=name):
+            GenerateParameters.model_validate({name: value})
 
 
 def test_more_characters_than_a_result_holds_are_refused_with_the_sum():

@@ -1,18 +1,20 @@
-"""Sampling symbols: frequencies against exact probabilities, cuts, independence of the batch."""
+"""How often `markov` writes each symbol: against probabilities by hand, and those of `measure`."""
 
-import itertools
+import math
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-import seqd_markov.sampling
-from markov_builders import CATS, SENTENCES, a_version, log_probabilities_of, words
-from seqd.errors import Stopped
-from seqd.hookspecs import random_stream
-from seqd_markov.sampling import Sampler, most_probable
+from markov_builders import (
+    CATS,
+    a_generator,
+    a_word_generator,
+    generated,
+    measured,
+    sample_of,
+)
 
 #: Chi-square's critical values at 0.001, for 1 degree of freedom and more.
 CRITICAL = [
@@ -20,296 +22,186 @@ CRITICAL = [
     36.12, 37.70, 39.25, 40.79, 42.31, 43.82, 45.31,
 ]  # fmt: skip
 
-DRAWS = 4_000
-
-KINDS = [
-    {"smoothing": "kneser_ney"},
-    {"smoothing": "witten_bell"},
-    {"smoothing": "additive", "additive": 0.3},
-    {"smoothing": "none"},
-    {"smoothing": "kneser_ney", "min_count": 2},
-    {"smoothing": "additive", "additive": 0.3, "min_count": 2},
-]
+TEXT = CATS * 2 + " a hat."
+ALPHABET = sorted(set(TEXT))
 
 
-def no_stop():
-    pass
+def first_symbols(generator, prompt, **parameters) -> Counter:
+    """How often each symbol is the first one of 2,048 samples."""
+    outcomes = generated(*[prompt] * 32, generator=generator, samples=64, length=1, **parameters)
+    return Counter(sample.text for outcome in outcomes for sample in outcome.samples)
 
 
-def streams(count, first=0):
-    return [random_stream(5, first + number, 0).bit_generator for number in range(count)]
+def smoothed(generator, prompt):
+    """The probability of each character after a prompt, by what `measure` says of both."""
+
+    def bits(text):
+        return measured(text, generator)["bits_per_char"] * len(text) if text else 0.0
+
+    return np.array([2 ** (bits(prompt) - bits(prompt + one)) for one in ALPHABET])
 
 
-def drawn_once(version, state, temperature, **cuts):
-    """The symbols of DRAWS texts of one symbol, and how often each was drawn."""
-    sampler = Sampler(log_probabilities_of(version), temperature, **cuts)
-    # One stream, which gives each text the next numbers.
-    drawn = sampler.sample([state] * DRAWS, streams(1) * DRAWS, 1, no_stop)
-    return np.bincount(drawn.symbols[:, 0], minlength=version.tokenizer.symbols)
+def counted(text, prompt, order):
+    """The relative frequency of each character after the longest context that is followed."""
+    for first in range(max(0, len(prompt) - order), len(prompt) + 1):
+        context = prompt[first:]
+        after = Counter(
+            text[place + len(context)]
+            for place in range(len(text) - len(context))
+            if text.startswith(context, place)
+        )
+        if after:
+            return np.array([after[one] / after.total() for one in ALPHABET])
+    raise AssertionError
 
 
-def at(version, state, temperature):
-    """Exact probabilities at a temperature."""
-    (row,) = version.model.probabilities(np.array([state]))
-    with np.errstate(divide="ignore"):
-        raised = np.exp(np.log(row) / temperature)
-    return raised / raised.sum()
-
-
-def assert_drawn_by(counts, probabilities):
+def assert_drawn_by(counts: Counter, symbols, probabilities):
     """Chi-square; what is expected less than 5 times is put together."""
-    expected = probabilities * DRAWS
+    seen = np.array([counts[symbol] for symbol in symbols])
+    assert seen.sum() == counts.total()
+    assert not seen[probabilities == 0].any()
+    expected = probabilities * counts.total()
     rare = expected < 5
-    assert not counts[probabilities == 0].any()
-    seen = np.append(counts[~rare], counts[rare].sum())
+    seen = np.append(seen[~rare], seen[rare].sum())
     due = np.append(expected[~rare], expected[rare].sum())
     seen, due = seen[due > 0], due[due > 0]
     statistic = ((seen - due) ** 2 / due).sum()
     assert statistic < CRITICAL[max(0, len(due) - 2)], (counts, expected)
 
 
+def at(probabilities, temperature):
+    raised = probabilities ** (1 / temperature)
+    return raised / raised.sum()
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 1.8])
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
-def test_symbols_come_as_often_as_the_model_says_at_any_temperature(kind, temperature):
-    version = a_version(CATS * 2 + " a hat.", **kind)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"smoothing": "kneser_ney"},
+        {"smoothing": "witten_bell"},
+        {"smoothing": "additive", "additive": 0.3},
+        {"smoothing": "none"},
+        {"smoothing": "kneser_ney", "min_count": 2},
+        {"smoothing": "additive", "additive": 0.3, "min_count": 2},
+    ],
+    ids=lambda kind: "-".join(map(str, kind.values())),
+)
+def test_characters_come_as_often_as_the_model_says_at_any_temperature(kind, temperature):
+    generator = a_generator(TEXT, keep_text=False, **kind)
 
-    for prompt in ("t", "th", "xa", ""):
-        state = version.model.state_after(version.tokenizer.encode(prompt))
+    counts = first_symbols(generator, "at", temperature=temperature)
 
-        counts = drawn_once(version, state, temperature)
-
-        assert_drawn_by(counts, at(version, state, temperature))
-
-
-def test_words_come_as_often_as_the_model_says_and_no_sentence_begins_inside_another():
-    version = words()
-    state = version.model.state_after(np.array([version.tokenizer.begin]))
-
-    counts = drawn_once(version, state, 1.3)
-
-    assert_drawn_by(counts, at(version, state, 1.3))
-    assert counts[version.tokenizer.begin] == 0
-
-
-def test_the_symbols_of_one_long_text_come_as_often_as_the_model_says():
-    version = a_version(CATS, order=1)
-    sampler = Sampler(log_probabilities_of(version), 1.0)
-
-    drawn = sampler.sample([0], streams(1), 3 * DRAWS, no_stop).symbols[0]
-
-    after_space = drawn[1:][drawn[:-1] == version.tokenizer.encode(" ")[0]][: DRAWS // 4]
-    counts = np.bincount(after_space, minlength=version.tokenizer.symbols)
-    state = version.model.state_after(version.tokenizer.encode(" "))
-    # A quarter of the usual number is drawn here.
-    expected = at(version, state, 1.0) * len(after_space)
-    often = expected >= 5
-    statistic = ((counts - expected)[often] ** 2 / expected[often]).sum()
-    assert len(after_space) == DRAWS // 4
-    assert statistic < CRITICAL[often.sum() - 1]
+    is_plain = kind["smoothing"] == "none"
+    exact = counted(TEXT, "at", 2) if is_plain else smoothed(generator, "at")
+    assert exact.sum() == pytest.approx(1.0)
+    assert_drawn_by(counts, ALPHABET, at(exact, temperature))
 
 
+@pytest.mark.parametrize(
+    "cut",
+    [{"top_k": 1}, {"top_k": 2}, {"top_k": 4}, {"top_p": 0.1}, {"top_p": 0.5}, {"top_p": 0.9}],
+    ids=str,
+)
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-@pytest.mark.parametrize("top_k", [1, 2, 4])
-def test_top_k_draws_from_the_most_probable_symbols_alone(top_k, temperature):
-    version = a_version()
-    state = version.model.state_after(version.tokenizer.encode("t"))
-    exact = at(version, state, temperature)
-    kept = np.argsort(-exact, kind="stable")[:top_k]
-
-    counts = drawn_once(version, state, temperature, top_k=top_k)
-
-    cut = np.zeros_like(exact)
-    cut[kept] = exact[kept] / exact[kept].sum()
-    assert_drawn_by(counts, cut)
-
-
-@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 0.999])
-def test_top_p_draws_from_the_fewest_symbols_that_have_so_much_together(top_p):
-    version = a_version()
-    exact = at(version, 0, 0.7)
+def test_top_k_and_top_p_leave_the_most_probable_characters_at_the_temperature(cut, temperature):
+    generator = a_generator(TEXT, keep_text=False)
+    exact = at(smoothed(generator, "at"), temperature)
     order = np.argsort(-exact, kind="stable")
-    kept = order[: 1 + int((np.cumsum(exact[order]) < top_p).sum())]
+    enough = 1 + int((np.cumsum(exact[order]) < cut.get("top_p", 1.0)).sum())
+    kept = order[: cut.get("top_k", enough)]
 
-    counts = drawn_once(version, 0, 0.7, top_p=top_p)
+    counts = first_symbols(generator, "at", temperature=temperature, **cut)
 
-    cut = np.zeros_like(exact)
-    cut[kept] = exact[kept] / exact[kept].sum()
-    assert_drawn_by(counts, cut)
+    left = np.zeros_like(exact)
+    left[kept] = exact[kept] / exact[kept].sum()
+    assert_drawn_by(counts, ALPHABET, left)
+
+
+@pytest.mark.parametrize("times", [lambda number: 60 - number, lambda number: 1])
+def test_of_many_characters_top_k_takes_the_first_of_the_most_probable(times):
+    letters = [chr(0x4E00 + number) for number in range(60)]
+    text = "".join(f"a{letter}" * times(number) for number, letter in enumerate(letters))
+    generator = a_generator(text, order=1, smoothing="none", keep_text=False)
+
+    assert set(first_symbols(generator, "a", top_k=3)) == set(letters[:3])
 
 
 def test_of_top_k_and_top_p_together_the_narrower_one_counts():
-    version = a_version()
+    assert len(first_symbols(a_generator(TEXT, keep_text=False), "at", top_k=3, top_p=0.01)) == 1
 
-    counts = drawn_once(version, 0, 1.0, top_k=3, top_p=0.01)
 
-    assert np.count_nonzero(counts) == 1
+def test_the_characters_of_one_long_text_come_as_often_as_the_model_says():
+    sample = sample_of(" ", a_generator(CATS, order=1, smoothing="none"), length=20_000)
+
+    after_space = Counter(b for a, b in pairwise(sample.text) if a == " ")
+    followers = Counter(b for a, b in pairwise(CATS) if a == " ")
+    shares = np.array([times / followers.total() for times in followers.values()])
+    assert_drawn_by(after_space, list(followers), shares)
+
+
+def test_words_come_as_often_as_they_were_counted_and_none_begins_a_sentence_inside_another():
+    generator = a_word_generator(smoothing="none")
+
+    first = first_symbols(generator, "")
+    after_the = first_symbols(generator, "on the")
+    sample = sample_of("", generator, sentences=0, length=4_000)
+
+    assert_drawn_by(first, ["The", "Did"], np.array([3 / 4, 1 / 4]))
+    assert after_the == {" mat": 2_048}
+    followers = Counter(
+        b for a, b in pairwise(sample.text.split()) if a in ("sat.", "mat!", "it?", "did.")
+    )
+    assert set(followers) == {"The", "Did"}
+    assert followers["The"] / followers.total() == pytest.approx(3 / 4, abs=0.07)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-300])
-def test_the_coldest_temperatures_take_the_most_probable_symbol(temperature):
-    version = a_version("abab" + "ac" + "abba", order=1)
+def test_the_coldest_temperatures_take_the_most_probable_symbol_and_of_equals_the_first(
+    temperature,
+):
+    clear = a_generator("ababacabba", order=1)
+    equal = a_generator("acabad", order=1, smoothing="none")
 
-    drawn = Sampler(log_probabilities_of(version), temperature).sample([0], streams(1), 6, no_stop)
-
-    assert version.tokenizer.decode(drawn.symbols[0]) == "ababab"
-
-
-def test_of_equally_probable_symbols_temperature_zero_takes_the_first():
-    version = a_version("acabad", order=1, smoothing="none")
-    state = version.model.state_after(version.tokenizer.encode("a"))
-
-    assert np.flatnonzero(drawn_once(version, state, 0.0)).tolist() == [1]
+    assert sample_of("", clear, temperature=temperature, length=6).text == "ababab"
+    assert first_symbols(equal, "a", temperature=temperature) == {"b": 2_048}
 
 
 def test_without_smoothing_nothing_comes_that_was_not_seen():
     text = "abcab" * 3 + "d"
-    version = a_version(text, order=1, smoothing="none")
 
-    drawn = Sampler(log_probabilities_of(version), 5.0).sample([0], streams(1), 4_000, no_stop)
+    written = sample_of("", a_generator(text, order=1, smoothing="none"), temperature=5.0).text
 
-    written = version.tokenizer.decode(drawn.symbols[0])
-    pairs = {text[place : place + 2] for place in range(len(text) - 1)}
     # Nothing follows d in the text, so there single symbols decide.
-    strange = set(map("".join, itertools.pairwise(written))) - pairs
-    assert strange
-    assert all(pair[0] == "d" for pair in strange)
+    strange = set(pairwise(written)) - set(pairwise(text))
+    assert {pair[0] for pair in strange} == {"d"}
 
 
-def test_an_end_of_a_sentence_is_followed_by_what_begins_one():
-    version = words()
-    end = version.tokenizer.end
-    sampler = Sampler(log_probabilities_of(version), 1.0)
-
-    symbols = sampler.sample([0], streams(1), 4_000, no_stop).symbols[0]
-
-    followers = Counter(symbols[1:][symbols[:-1] == end].tolist())
-    (row,) = version.model.probabilities(
-        version.model.advance(np.array([0]), np.array([version.tokenizer.begin]))
-    )
-    most_probable = int(row.argmax())
-    assert version.tokenizer.shown(most_probable) == "'The'"
-    assert followers[most_probable] / followers.total() == pytest.approx(row.max(), abs=0.07)
-
-
-versions = st.builds(
-    lambda text, kind, order, is_words: (words if is_words else a_version)(
-        text, order=order, **kind
-    ),
-    st.sampled_from([CATS, SENTENCES, "abcacbbca" * 3 + "d"]),
-    st.sampled_from(KINDS),
-    st.sampled_from([1, 3]),
-    st.booleans(),
+@pytest.mark.parametrize("smoothing", ["kneser_ney", "witten_bell", "additive"])
+@pytest.mark.parametrize(
+    "rules",
+    [{"temperature": 3.0}, {"temperature": 0.4}, {"temperature": 2.0, "top_k": 3}, {"top_p": 0.8}],
+    ids=str,
 )
-sampler_settings = st.sampled_from(
-    [
-        {"temperature": 1.0},
-        {"temperature": 0.4},
-        {"temperature": 2.0, "top_k": 3},
-        {"temperature": 1.0, "top_p": 0.8},
-        {"temperature": 0.0},
+def test_the_mean_log_probability_is_what_measure_says_of_the_text_whatever_the_rules(
+    smoothing, rules
+):
+    generator = a_generator(CATS, order=3, smoothing=smoothing)
+
+    sample = sample_of("the cat", generator, length=50, **rules)
+
+    bits = [
+        measured(text, generator)["bits_per_char"] for text in ("the cat", "the cat" + sample.text)
     ]
-)
+    written = bits[1] * 57 - bits[0] * 7
+    assert -sample.mean_log_prob / math.log(2) == pytest.approx(written / 50)
 
 
-@settings(deadline=None, max_examples=40)
-@given(
-    versions,
-    sampler_settings,
-    st.lists(st.integers(0, 99), min_size=1, max_size=6),
-    st.integers(1, 40),
-)
-def test_log_probabilities_and_states_are_the_models_own(version, sampling, indexes, steps):
-    sampler = Sampler(log_probabilities_of(version), **sampling)
-    numbers = [random_stream(1, index, 0).bit_generator for index in indexes]
+def test_the_mean_log_probability_of_a_sentence_is_that_of_its_words_by_hand():
+    generator = a_word_generator(smoothing="none")
 
-    drawn = sampler.sample([0] * len(indexes), numbers, steps, no_stop)
+    (outcome,) = generated("", generator=generator, samples=64)
 
-    begin, end = version.tokenizer.begin, version.tokenizer.end
-    for symbols, log_probs, state in zip(drawn.symbols, drawn.log_probs, drawn.states, strict=True):
-        read = np.array([i for s in symbols for i in ([s, begin] if s == end else [s])])
-        exact = version.model.log_probs(read)
-        assert log_probs == pytest.approx(exact[~np.isnan(exact)], abs=1e-12)
-        assert state == version.model.state_after(read)
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    versions,
-    sampler_settings,
-    st.lists(st.integers(0, 99), min_size=1, max_size=9),
-    st.integers(1, 50),
-)
-def test_what_is_drawn_does_not_depend_on_what_else_is(version, sampling, indexes, steps):
-    def drawn(some, sampler):
-        found = sampler.sample(
-            [index % version.model.states for index in some],
-            [random_stream(5, index, 0).bit_generator for index in some],
-            steps,
-            no_stop,
-        )
-        return list(
-            zip(found.symbols.tolist(), found.log_probs.tolist(), found.states, strict=True)
-        )
-
-    used = Sampler(log_probabilities_of(version), **sampling)
-    together = drawn(indexes, used)
-
-    alone = [
-        drawn([index], Sampler(log_probabilities_of(version), **sampling))[0] for index in indexes
-    ]
-    assert together == alone
-    assert drawn(indexes[::-1], used) == together[::-1]
-
-
-def test_what_is_drawn_in_parts_is_what_is_drawn_at_once():
-    sampler = Sampler(log_probabilities_of(a_version(order=3)), 1.0)
-    whole = sampler.sample([0], streams(1), 100, no_stop)
-
-    (stream,) = streams(1)
-    first = sampler.sample([0], [stream], 37, no_stop)
-    second = sampler.sample(first.states, [stream], 63, no_stop)
-
-    assert [*first.symbols[0], *second.symbols[0]] == whole.symbols[0].tolist()
-    assert second.states == whole.states
-
-
-@given(
-    st.lists(st.lists(st.integers(0, 9), min_size=60, max_size=60), min_size=1, max_size=3),
-    st.integers(1, 60),
-)
-def test_the_most_probable_come_in_order_and_of_equals_the_first(rows, count):
-    probabilities = np.array(rows, float) / 9
-
-    found = most_probable(probabilities, count)
-
-    for row, chosen in zip(rows, found.tolist(), strict=True):
-        assert chosen == sorted(range(60), key=lambda place: (-row[place], place))[:count]
-
-
-def test_rows_that_were_thrown_away_are_made_again_alike(monkeypatch):
-    version = a_version(order=3)
-    roomy = Sampler(log_probabilities_of(version), 1.0, top_k=9).sample(
-        [0] * 5, streams(5), 200, no_stop
-    )
-    monkeypatch.setattr(seqd_markov.sampling, "_KEPT_CELLS", 60)
-    monkeypatch.setattr(seqd_markov.sampling, "_CELLS_AT_ONCE", 30)
-    sampler = Sampler(log_probabilities_of(version), 1.0, top_k=9)
-
-    cramped = sampler.sample([0] * 5, streams(5), 200, no_stop)
-
-    assert sampler.texts_at_once == 60 // 9
-    assert cramped.symbols.tolist() == roomy.symbols.tolist()
-
-
-def test_a_stop_ends_the_drawing_while_rows_are_made():
-    questions = []
-
-    def stop_at_the_third():
-        questions.append(1)
-        if len(questions) == 3:
-            raise Stopped
-
-    sampler = Sampler(log_probabilities_of(a_version(order=3)), 1.0, top_k=5)
-
-    with pytest.raises(Stopped):
-        sampler.sample([0], streams(1), 10_000, stop_at_the_third)
+    # "Did" begins one sentence of four; of what follows each of the other five symbols is sure.
+    logs = {sample.text: sample.mean_log_prob for sample in outcome.samples}
+    assert logs["Did the cat see it?"] == pytest.approx(math.log(1 / 4) / 6)

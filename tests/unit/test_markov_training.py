@@ -1,136 +1,231 @@
-"""Training versions of characters and of words, as the daemon does it."""
+"""Versions of `markov` and `markov_words`: what a training counts and writes, files, tables."""
+
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from safetensors.numpy import load_file, save_file
 
-import seqd_markov.training
-from seqd.errors import InvalidData, Stopped
-from seqd.hookspecs import Artifact, LabelledRecord
+from markov_builders import measured, sample_of, trained
+from seqd.errors import ArtifactDamaged, InvalidData, InvalidInput, Stopped
+from seqd.hookspecs import Artifact, Distribution, LabelledRecord
 from seqd.inputs.datasets import ListDataset, TextDataset
-from seqd.testing import MemoryTrainContext, train_to_artifact
-from seqd_markov import Markov, MarkovWords, TrainParameters, WordTrainParameters
-from seqd_markov.model import load
+from seqd.testing import CPU, MemoryTrainContext, train_to_artifact
+from seqd_markov import (
+    Markov,
+    MarkovWords,
+    TrainParameters,
+    WordTrainParameters,
+    seqd_register_models,
+)
 
 SENTENCES = "The cat sat. The dog ran. A cat ran. The cat sat on a dog. " * 4
+PLAIN = {"order": 1, "smoothing": "none"}
+MODEL = Markov()
 
 
-def a_version(folder, text="Abab a.", held_out=None, model=None, **parameters) -> Artifact:
-    return train_to_artifact(
-        model or Markov(),
-        parameters,
-        TextDataset(text, "a test") if isinstance(text, str) else text,
-        folder,
-        held_out=held_out and TextDataset(held_out, "held out"),
-    )
+def loaded(*args, **parameters):
+    return MODEL.load(trained(*args, **parameters), CPU)
 
 
-def loaded(folder, *args, **parameters):
-    return load(a_version(folder, *args, **parameters).folder)
+def table(artifact, focus=None):
+    (shown,) = MODEL.inspect(artifact, focus)
+    return shown
 
 
-def test_a_training_reports_what_it_counted(tmp_path):
-    metrics = a_version(tmp_path, order=1, validation_split=0.0).manifest.metrics
+def symbols(artifact: Artifact) -> list[str]:
+    """The vocabulary, sorted; at most 100 symbols, without quotation marks around them."""
+    rows = table(artifact).rows
+    return sorted(row[0][1:-1] for row in rows if row[0] not in ("<begin>", "<end>"))
+
+
+# Texts as words and sentences
+
+WORDS = {
+    "words and marks": ("it is, then.", ["it", "is", ", ", "then", ". "]),
+    "inner marks": ("don't re-read Nietzsche’s", ["don't", "re-read", "Nietzsche’s"]),
+    "outer marks": ("'tis -- rock'n'", [" '", "tis", " -- ", "rock'n", "' "]),
+    "numbers": ("3.14, 1,000 or 2.", ["3.14", ", ", "1,000", "or", "2", ". "]),
+    "quotes": ('"so," (he) said', [' "', "so", ",", '" ', " (", "he", ") ", "said"]),
+    "runs": ("well... no--yes", ["well", "... ", "no", "--", "yes"]),
+    "accents": ("e\u0301t\u00e9 стол", ["e\u0301t\u00e9", "стол"]),
+    "devanagari": ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+    "chinese": ("日本。语", ["日", "本", "。", "语"]),
+    "thai": ("สวัสดี", ["ส", "วั", "ส", "ดี"]),
+    "hangul": ("안녕 세계", ["안녕", "세계"]),
+    "emoji": ("ok 👩\u200d💻!", ["ok", " 👩\u200d", "💻", "! "]),
+    "symbols": ("AT&T €5", ["AT", "&", "T", " €", "5"]),
+}
+
+
+@pytest.mark.parametrize(("text", "tokens"), WORDS.values(), ids=WORDS)
+def test_a_text_is_cut_into_words_and_marks(tmp_path, text, tokens):
+    artifact = trained(tmp_path, text, words=True, sentences=False)
+
+    shown = sorted(row[0] for row in table(artifact).rows)
+
+    assert shown == sorted(map(repr, set(tokens)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'He said: "So be it," and (at last) left -- for good.',
+        "It's 3.14 [see 1,000]; isn't it? Yes! 'Quoted.'",
+        "日本語のテキスト。新しい文。",
+        "Ein „Wort“, zwei «mots», и слова.",
+        "a/b c_d e@f 50% #1 x=y",
+        "नमस्ते, दुनिया! สวัสดี",
+    ],
+)
+def test_words_are_put_together_as_they_stood(tmp_path, text):
+    first = {"H": "He", "I": "It's", "日": "日", "E": "Ein", "a": "a", "न": "नमस्ते"}[text[0]]
+    generator = loaded(tmp_path, text, words=True, sentences=False, order=8, smoothing="none")
+
+    sample = sample_of(first, generator, length=len(text), temperature=0.0)
+
+    assert (first + sample.text).startswith(text.rstrip())
+
+
+def test_a_lines_end_and_a_run_of_blanks_are_one_space(tmp_path):
+    generator = loaded(tmp_path, "a\n  b\tc", words=True, sentences=False, smoothing="none")
+
+    assert sample_of("a", generator, length=2, temperature=0.0).text == " b c"
+
+
+PUNCTUATED = {
+    "points": ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
+    "small letters": ('"What?" he said. Then.', ['"What?" he said.', "Then."]),
+    "a text of small letters": ("one. two! three", ["one.", "two!", "three"]),
+    "closing marks": ('He left.) "So." Yes.', ["He left.)", '"So."', "Yes."]),
+    "initials": ("J. S. Bach wrote. I. So.", ["J. S. Bach wrote.", "I.", "So."]),
+    "abbreviations": ("Mr. Smith and Dr. No left.", ["Mr. Smith and Dr. No left."]),
+    "numbers": ("It is 3.14 now. Yes.", ["It is 3.14 now.", "Yes."]),
+    "three points": ("Well... Then", ["Well...", "Then"]),
+    "a blank line": ("A title\n \nThe text\nof two", ["A title", "The text of two"]),
+    "chinese": ("好。再见！「走？」他", ["好。", "再见！", "「走？」", "他"]),
+    "records": (
+        ListDataset([LabelledRecord("one and", None), LabelledRecord("two", None)], "records"),
+        ["one and", "two"],
+    ),
+}
+
+
+def written_sentences(generator) -> set[str]:
+    return {sample_of("", generator, seed=seed, length=200).text for seed in range(40)}
+
+
+@pytest.mark.parametrize(("data", "sentences"), PUNCTUATED.values(), ids=PUNCTUATED)
+def test_a_text_is_split_into_sentences_by_its_punctuation(tmp_path, data, sentences):
+    # Of order 8 without smoothing each sentence is written as it stood.
+    parameters = {"sentences": True, "order": 8, "smoothing": "none", "lower_case": False}
+
+    assert written_sentences(loaded(tmp_path, data, **parameters)) == set(sentences)
+
+
+def test_lines_may_be_the_sentences(tmp_path):
+    parameters = {"sentences": True, "sentence_ends": "lines", "order": 8, "smoothing": "none"}
+    generator = loaded(tmp_path, "Anna\r\n\nJ. Smith\nBert.", lower_case=False, **parameters)
+
+    assert written_sentences(generator) == {"Anna", "J. Smith", "Bert."}
+
+
+# Training
+
+
+def test_a_training_reports_what_it_counted_its_steps_and_one_epoch(tmp_path, monkeypatch):
+    metrics = trained(tmp_path / "1", "Abab a.", order=1).manifest.metrics
+    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 3)
+    context = MemoryTrainContext(tmp_path / "2", TextDataset("abab ab", "a test"))
+    MODEL.train(TrainParameters(), context)
 
     assert sorted(metrics) == ["bits_per_char", "characters", "ngrams", "states"]
     assert (metrics["characters"], metrics["states"], metrics["ngrams"]) == (7, 4, 5)
+    assert [(step.done, step.total) for step in context.steps] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert [(report.epoch, report.epochs) for report in context.epochs] == [(1, 1)]
 
 
-def test_the_last_part_is_held_out_and_measured(tmp_path):
-    metrics = a_version(tmp_path, SENTENCES, validation_split=0.25).manifest.metrics
+@pytest.mark.parametrize(
+    "parameters", [{}, {"sentences": True}, {"sentences": True, "sentence_ends": "lines"}]
+)
+@pytest.mark.parametrize("words", [False, True])
+def test_a_text_in_chunks_is_learnt_as_the_whole(tmp_path, monkeypatch, words, parameters):
+    text = SENTENCES.replace(". ", ".\n") + "One line. And another\nthat goes on."
 
-    assert metrics["characters"] == len(SENTENCES) * 3 / 4
-    assert metrics["validation_bits_per_char"] > 0
-    assert metrics["unknown_share"] == 0
+    whole = trained(tmp_path / "1", text, words=words, **parameters)
+    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 40)
+    in_chunks = trained(tmp_path / "2", text, words=words, **parameters)
+
+    assert in_chunks.manifest.files == whole.manifest.files
 
 
-def test_what_is_held_out_is_not_learnt(tmp_path):
-    version = loaded(tmp_path, "ab" * 30 + "xy" * 10, validation_split=0.25)
+def test_the_last_part_is_held_out_measured_and_not_learnt(tmp_path):
+    text = "ab" * 30 + "xy" * 5 + "ab" * 5
+    artifact = trained(tmp_path, text, validation_split=0.25)
 
-    assert version.tokenizer.vocabulary == "ab"
+    metrics = artifact.manifest.metrics
+    assert metrics["characters"] == 60
+    assert metrics["unknown_share"] == 0.5
+    assert symbols(artifact) == ["a", "b"]
+    like = trained(tmp_path / "2", "ab" * 40, validation_split=0.25).manifest.metrics
+    assert like["validation_bits_per_char"] > 0
+    assert like["unknown_share"] == 0
+
+
+def test_a_border_within_a_word_waits_for_its_end(tmp_path):
+    metrics = trained(
+        tmp_path, "one two three four", words=True, validation_split=0.5
+    ).manifest.metrics
+
+    assert metrics["characters"] == len("one two three")
 
 
 def test_held_out_data_takes_the_place_of_the_last_part(tmp_path):
-    metrics = a_version(tmp_path, "abab" * 5, "baba?").manifest.metrics
+    data, held_out = TextDataset("abab" * 5, "a test"), TextDataset("baba?", "held out")
+
+    metrics = train_to_artifact(MODEL, {}, data, tmp_path, held_out=held_out).manifest.metrics
 
     assert metrics["characters"] == 20
     assert metrics["unknown_share"] == pytest.approx(1 / 5)
 
 
 def test_a_text_too_short_to_hold_anything_out_is_learnt_whole(tmp_path):
-    metrics = a_version(tmp_path, "abab a.").manifest.metrics
+    metrics = trained(tmp_path, "abab a.", validation_split=0.1).manifest.metrics
 
     assert metrics["characters"] == 7
     assert "validation_bits_per_char" not in metrics
 
 
 def test_a_version_of_words_has_a_perplexity_and_unknown_words(tmp_path):
-    metrics = a_version(tmp_path, SENTENCES, "The zebra sat.", model=MarkovWords()).manifest.metrics
+    data, held_out = TextDataset(SENTENCES, "a test"), TextDataset("The zebra sat.", "held out")
+
+    metrics = train_to_artifact(
+        MarkovWords(), {}, data, tmp_path, held_out=held_out
+    ).manifest.metrics
 
     assert metrics["validation_perplexity"] > 1
     assert metrics["unknown_share"] == pytest.approx(1 / 5)  # three words, a point, and the end
 
 
 def test_the_preset_tutorial_counts_as_the_tutorial_does(tmp_path):
-    version = loaded(tmp_path, "Abab a.", **Markov.presets["tutorial"])
+    artifact = train_to_artifact(
+        MODEL, MODEL.presets["tutorial"], TextDataset("Abab a.", "a test"), tmp_path
+    )
 
-    after_a = version.model.probabilities(np.array([version.model.state_after(np.array([2]))]))
-    assert version.tokenizer.vocabulary == " .ab"
-    assert after_a.tolist() == [[0, 1 / 3, 0, 2 / 3]]  # after a: a point once, b twice
-
-
-def test_the_defaults_are_the_preset_best():
-    assert TrainParameters(**Markov.presets["best"]) == TrainParameters()
-    assert WordTrainParameters(**MarkovWords.presets["best"]) == WordTrainParameters()
+    assert table(artifact, "a").rows == (("'b'", 2, 2 / 3), ("'.'", 1, 1 / 3))
+    assert symbols(artifact) == [" ", ".", "a", "b"]
 
 
 def test_upper_case_is_kept_where_it_is_asked_for(tmp_path):
-    assert loaded(tmp_path).tokenizer.vocabulary == " .ab"
-    assert loaded(tmp_path, lower_case=False).tokenizer.vocabulary == " .Aab"
-
-
-def test_the_most_frequent_words_are_kept(tmp_path):
-    text = " ".join(f"w{number} " * (number + 1) for number in range(150))
-
-    version = loaded(tmp_path, text, model=MarkovWords(), max_vocabulary=100, validation_split=0.0)
-
-    assert version.tokenizer.vocabulary[:2] == ("w149", "w148")
-    assert len(version.tokenizer.vocabulary) == 100
-    dropped = sum(range(1, 51))
-    assert version.config.unknown_share == pytest.approx(dropped / sum(range(1, 151)))
-    assert (version.corpus == -1).sum() == dropped
-
-
-def test_sentences_begin_and_end_in_a_version_of_sentences(tmp_path):
-    version = loaded(tmp_path, SENTENCES, model=MarkovWords(), validation_split=0.0)
-
-    first = version.model.probabilities(
-        np.array([version.model.state_after(np.array([version.tokenizer.begin]))])
-    )[0]
-    best = version.tokenizer.decode(np.array([first.argmax()]))
-    ends = version.model.log_probs(version.tokenizer.encode("The cat sat."), 0)
-    assert best == "The"
-    assert np.isfinite(ends).all()
-    assert version.tokenizer.end in version.corpus
-
-
-def test_lines_may_be_the_sentences(tmp_path):
-    version = loaded(
-        tmp_path,
-        "Anna\nBert\nAnne\n",
-        sentences=True,
-        sentence_ends="lines",
-        lower_case=False,
-        validation_split=0.0,
-    )
-
-    assert version.tokenizer.vocabulary == "ABaenrt"
-    assert (version.corpus == version.tokenizer.end).sum() == 3
+    assert symbols(trained(tmp_path, "Abab a.", lower_case=False)) == [" ", ".", "A", "a", "b"]
 
 
 def test_rare_sequences_are_left_out_on_request(tmp_path):
     all_, frequent = (
-        a_version(tmp_path / str(least), SENTENCES, min_count=least).manifest.metrics
+        trained(tmp_path / str(least), SENTENCES, min_count=least).manifest.metrics
         for least in (1, 5)
     )
 
@@ -139,15 +234,15 @@ def test_rare_sequences_are_left_out_on_request(tmp_path):
 
 
 def test_the_text_is_kept_only_where_it_is_asked_for_and_not_too_long(tmp_path, monkeypatch):
-    kept = loaded(tmp_path, validation_split=0.0)
-    left = loaded(tmp_path, keep_text=False)
-    monkeypatch.setattr(seqd_markov.training, "MAX_KEPT_SYMBOLS", 6)
-    too_long = loaded(tmp_path, validation_split=0.0)
+    kept, left = loaded(tmp_path / "1"), loaded(tmp_path / "2", keep_text=False)
+    monkeypatch.setattr("seqd_markov.training.MAX_KEPT_SYMBOLS", 6)
+    too_long = loaded(tmp_path / "3")
 
-    assert kept.tokenizer.decode(kept.corpus) == "abab a."
-    assert kept.corpus.dtype == np.int8
-    assert left.corpus is None
-    assert too_long.corpus is None
+    assert [sample_of("the", one).longest_copy is None for one in (kept, left, too_long)] == [
+        False,
+        True,
+        True,
+    ]
 
 
 RECORDS = ListDataset(
@@ -156,24 +251,36 @@ RECORDS = ListDataset(
 )
 
 
-def after_a(version):
-    return version.model.probabilities(np.array([version.model.state_after(np.array([1]))]))[0]
+def test_records_are_joined_by_newlines_and_a_labels_weight_multiplies_its_counts(tmp_path):
+    plain = trained(tmp_path / "1", RECORDS, **PLAIN)
+    weighed = trained(tmp_path / "2", RECORDS, label_weights=["x=0.5", "y=3"], **PLAIN)
+
+    assert symbols(plain) == symbols(weighed) == ["\\n", "a", "b", "c"]
+    assert [row[:2] for row in table(plain, "a").rows] == [("'b'", 9), ("'c'", 3), ("'a'", 1)]
+    assert [row[:2] for row in table(weighed, "a").rows] == [("'c'", 9), ("'b'", 4.5), ("'a'", 1)]
+    # Each label is counted apart: the newline is behind it where another begins.
+    assert table(plain, "\\n").rows[0][:2] == ("'a'", 2)
 
 
-def test_a_labels_weight_multiplies_its_counts(tmp_path):
-    parameters = {"order": 1, "smoothing": "none", "validation_split": 0.0}
-
-    plain = loaded(tmp_path / "1", RECORDS, **parameters)
-    weighed = loaded(tmp_path / "2", RECORDS, label_weights=["x=0.5", "y=3"], **parameters)
-
-    assert plain.tokenizer.vocabulary == weighed.tokenizer.vocabulary == "\nabc"
-    assert after_a(plain)[2:] == pytest.approx(np.array([9, 3]) / 13)
-    assert after_a(weighed)[2:] == pytest.approx(np.array([4.5, 9]) / 14.5)
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        *[
+            ((one,), "is no weight; write LABEL=WEIGHT")
+            for one in ("x=0", "x=-1", "x=nan", "x=1e3")
+        ],
+        *[((one,), "is no weight; write LABEL=WEIGHT|at least 3") for one in ("x", "x=", "=1")],
+        (("x=1", "x=2"), "a label has two weights; give it one"),
+    ],
+)
+def test_what_is_no_weight_is_refused(weights, message):
+    with pytest.raises(ValidationError, match=message):
+        TrainParameters(label_weights=weights)
 
 
 def test_a_weight_of_no_label_is_refused(tmp_path):
     with pytest.raises(InvalidData) as raised:
-        a_version(tmp_path, RECORDS, label_weights=["z=2"])
+        trained(tmp_path, RECORDS, label_weights=["z=2"])
 
     assert str(raised.value) == (
         "No record has the label 'z', which label_weights has. Labels in the data: 'x', 'y'. Mend "
@@ -181,63 +288,23 @@ def test_a_weight_of_no_label_is_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize("weight", ["x", "x=", "x=0", "x=-1", "x=nan", "=1", "x=1e3"])
-def test_what_is_no_weight_is_refused(weight):
-    with pytest.raises(ValidationError, match=r"is no weight; write LABEL=WEIGHT|at least 3"):
-        TrainParameters(label_weights=(weight,))
-
-
-def test_a_label_with_two_weights_is_refused():
-    with pytest.raises(ValidationError, match="a label has two weights; give it one"):
-        TrainParameters(label_weights=("x=1", "x=2"))
-
-
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "values"),
     [
-        ("order", 0),
-        ("order", 9),
-        ("additive", 0.0),
-        ("additive", float("nan")),
-        ("smoothing", "good_turing"),
-        ("level", "bytes"),
-        ("min_count", 0),
-        ("max_vocabulary", 99),
-        ("validation_split", 0.6),
-        ("units", 3),
+        ("order", [0, 9]),
+        ("additive", [0.0, float("nan")]),
+        ("smoothing", ["good_turing"]),
+        ("level", ["bytes"]),
+        ("min_count", [0]),
+        ("max_vocabulary", [99]),
+        ("validation_split", [0.6]),
+        ("units", [3]),
     ],
 )
-def test_a_parameter_out_of_range_is_refused(name, value):
-    with pytest.raises(ValidationError, match=name):
-        TrainParameters.model_validate({name: value})
-
-
-def test_a_training_reports_its_steps_and_one_epoch(tmp_path, monkeypatch):
-    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 3)
-    context = MemoryTrainContext(tmp_path / "new", TextDataset("abab ab", "a test"))
-
-    Markov().train(TrainParameters(), context)
-
-    assert [(step.done, step.total) for step in context.steps] == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    assert [(report.epoch, report.epochs) for report in context.epochs] == [(1, 1)]
-
-
-def test_the_same_text_gives_the_same_bytes(tmp_path):
-    first, second = (
-        a_version(tmp_path / str(number), SENTENCES, model=MarkovWords()) for number in range(2)
-    )
-
-    assert first.manifest.files == second.manifest.files
-
-
-def test_the_files_have_the_permissions_of_a_file_made_by_the_user(tmp_path):
-    context = MemoryTrainContext(tmp_path / "new", TextDataset("abab", "a test"))
-    (tmp_path / "plain").write_bytes(b"")
-
-    Markov().train(TrainParameters(), context)
-
-    modes = {path.stat().st_mode for path in context.folder.iterdir()}
-    assert modes == {(tmp_path / "plain").stat().st_mode}
+def test_a_parameter_out_of_range_is_refused(name, values):
+    for value in values:
+        with pytest.raises(ValidationError, match=name):
+            TrainParameters.model_validate({name: value})
 
 
 @pytest.mark.parametrize("questions", range(3))
@@ -245,20 +312,20 @@ def test_a_stop_ends_the_training_without_a_version(tmp_path, questions):
     context = MemoryTrainContext(tmp_path, TextDataset("abab", "a test"), stop_after=questions)
 
     with pytest.raises(Stopped, match=r"The counting was stopped before its end"):
-        Markov().train(TrainParameters(), context)
+        MODEL.train(TrainParameters(), context)
 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("model", [Markov(), MarkovWords()])
+@pytest.mark.parametrize("words", [False, True])
 @pytest.mark.parametrize(
     ("text", "size", "different"), [("a", 1, 1), ("aaa", 3, 1), ("\n \n", 3, 2)]
 )
 def test_a_text_of_one_character_or_of_blanks_cannot_be_learnt_from(
-    tmp_path, model, text, size, different
+    tmp_path, words, text, size, different
 ):
     with pytest.raises(InvalidData) as raised:
-        a_version(tmp_path, text, model=model)
+        trained(tmp_path, text, words=words)
 
     assert str(raised.value) == (
         f"The text has {size} characters, {different} of them different; a chain needs 2 different "
@@ -266,11 +333,257 @@ def test_a_text_of_one_character_or_of_blanks_cannot_be_learnt_from(
     )
 
 
-def test_a_held_out_text_of_blanks_is_refused_by_its_name(tmp_path):
+def test_other_texts_that_cannot_be_learnt_from_are_refused_by_their_name(tmp_path):
+    data, blanks = TextDataset("abab", "a test"), TextDataset("  ", "held out")
+
     with pytest.raises(InvalidData, match="The held-out text has 2 characters, 1 of them"):
-        a_version(tmp_path, "abab", "  ")
-
-
-def test_a_text_of_control_characters_has_no_words(tmp_path):
+        train_to_artifact(MODEL, {}, data, tmp_path / "1", held_out=blanks)
     with pytest.raises(InvalidData, match="The text has 2 characters"):
-        a_version(tmp_path, "\x00\x01", model=MarkovWords())
+        trained(tmp_path / "2", "\x00\x01", words=True)
+
+
+# Files of a version
+
+NGRAMS = "ngrams.safetensors"
+
+
+def test_the_same_text_gives_the_same_bytes_with_the_permissions_of_the_user(tmp_path):
+    contexts = [
+        MemoryTrainContext(tmp_path / name, TextDataset(SENTENCES, "a test")) for name in "ab"
+    ]
+    (tmp_path / "plain").write_bytes(b"")
+
+    for context in contexts:
+        MarkovWords().train(WordTrainParameters(), context)
+
+    first, second = (
+        {path.name: path.read_bytes() for path in context.folder.iterdir()} for context in contexts
+    )
+    assert first == second
+    modes = {path.stat().st_mode for path in contexts[0].folder.iterdir()}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
+@pytest.mark.parametrize("name", [NGRAMS, "config.json", "vocabulary.json"])
+def test_a_missing_or_cut_file_is_a_damaged_artifact(tmp_path, name):
+    artifact = trained(tmp_path, SENTENCES, words=True)
+    content = (artifact.folder / name).read_bytes()
+
+    (artifact.folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ArtifactDamaged, match=rf"^{name} cannot be (read|used): "):
+        MODEL.load(artifact, CPU)
+    (artifact.folder / name).unlink()
+    with pytest.raises(ArtifactDamaged, match=rf"^{name} cannot be (read|used): "):
+        MODEL.load(artifact, CPU)
+
+
+def with_changed_json(artifact, name, change):
+    path = artifact.folder / name
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    return artifact
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "change", "message"),
+    [
+        (False, "config.json", lambda config: config | {"format": 1}, "cannot be used"),
+        (False, "config.json", lambda config: config | {"alphabet": ""}, "cannot be used"),
+        (False, "config.json", lambda config: config | {"alphabet": "ba"}, "cannot be used"),
+        (False, "config.json", lambda config: config | {"level": "words"}, "cannot be used"),
+        (False, "config.json", lambda config: config | {"unknown_share": 1.0}, "cannot be used"),
+        (False, "config.json", lambda config: config | {"sentence_ends": "no"}, "cannot be used"),
+        *[
+            (True, "vocabulary.json", lambda _, value=value: value, "cannot be used")
+            for value in ([], ["a", "a"], ["a", ""], {"a": 1}, [1], "a")
+        ],
+        # Files of different versions:
+        (False, "config.json", lambda c: c | {"alphabet": c["alphabet"] + "ÿ"}, "Train the model"),
+        (False, "config.json", lambda c: c | {"sentences": True}, "Train the model again"),
+        (True, "config.json", lambda c: c | {"alphabet": "ab"}, "Train the model again"),
+        (True, "config.json", lambda c: c | {"level": "characters"}, "Train the model again"),
+        (True, "vocabulary.json", lambda words: [*words, "more"], "Train the model again"),
+    ],
+)
+def test_a_config_or_vocabulary_that_is_not_this_formats_or_versions_is_damaged(
+    tmp_path, words, name, change, message
+):
+    artifact = with_changed_json(trained(tmp_path, SENTENCES, words=words), name, change)
+
+    with pytest.raises(ArtifactDamaged, match=message) as raised:
+        MODEL.load(artifact, CPU)
+
+    assert str(raised.value).startswith(name if message == "cannot be used" else NGRAMS)
+
+
+def test_a_field_of_a_config_that_a_later_seqd_added_is_ignored(tmp_path):
+    artifact = trained(tmp_path)
+
+    later = with_changed_json(artifact, "config.json", lambda config: config | {"added_later": 1})
+
+    assert measured("the", MODEL.load(later, CPU))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": np.ones(3, np.float32)}, "'text' is float32 of shape"),
+        ({"text": np.ones(3, np.int8)}, "due is packed bytes"),
+        ({"more": np.ones(1, np.uint8)}, "arrays .* are there"),
+        ({"spelling_more": np.ones(1, np.uint8)}, "a version of characters has 1 arrays"),
+        ({"ngram_counts": np.zeros(44, np.uint8)}, "'ngram_counts'"),
+    ],
+)
+def test_tensors_that_do_not_fit_together_are_a_damaged_artifact(tmp_path, changes, message):
+    artifact = trained(tmp_path, SENTENCES)
+    path = artifact.folder / NGRAMS
+    save_file(load_file(path) | changes, path)
+
+    with pytest.raises(ArtifactDamaged, match=message):
+        MODEL.load(artifact, CPU)
+
+
+def test_a_kept_text_of_another_alphabet_is_a_damaged_artifact(tmp_path):
+    few, many = trained(tmp_path / "1", "abab"), trained(tmp_path / "2", "abcdefgh")
+    other = load_file(many.folder / NGRAMS)["text"]
+    save_file(load_file(few.folder / NGRAMS) | {"text": other}, few.folder / NGRAMS)
+
+    with pytest.raises(ArtifactDamaged, match="'text' has ids from 0 to 7; possible are -1 to 1"):
+        MODEL.load(few, CPU)
+
+
+# What a person looks at
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """The tutorial's kind of chain."""
+    return trained(tmp_path / "plain", "aabab\nab", **PLAIN)
+
+
+@pytest.fixture
+def deep(tmp_path):
+    return trained(tmp_path / "deep", "the thaw of the then", order=3)
+
+
+@pytest.fixture
+def quoted(tmp_path):
+    return trained(
+        tmp_path / "words", 'The cat sat. "The dog," he said, "ran." The cat ran.', words=True
+    )
+
+
+def test_a_focus_shows_the_states_transitions_the_most_probable_first(plain):
+    shown = table(plain, "a")
+
+    assert shown.title == "After 'a': 2 successors in 4 transitions"
+    assert shown.columns == ("successor", "count", "probability")
+    assert shown.rows == (("'b'", 3, 0.75), ("'a'", 1, 0.25))
+    assert shown.distribution == Distribution(names="successor", shares="probability")
+    assert table(plain, "\\n") == table(plain, "\n")
+
+
+def test_without_a_focus_the_most_frequent_symbols_come_first(plain, tmp_path):
+    shown = table(plain)
+
+    assert shown.title == (
+        "The 3 most frequent of 3 characters; 3 contexts of up to 1 are known, and 5 sequences of 2"
+    )
+    assert shown.rows == (
+        ("'a'", 4, 2, "'b'", 0.75),
+        ("'b'", 3, 2, r"'\n'", 0.5),
+        (r"'\n'", 1, 1, "'a'", 1.0),
+    )
+    ended = trained(tmp_path / "ended", "ab", **PLAIN)
+    assert table(ended).rows[1] == ("'b'", 1, 0, "", 0.0)
+    assert table(ended, "b").title == "After 'b': 0 successors in 0 transitions"
+
+
+@pytest.mark.parametrize("focus", ["z", "", "az"])
+def test_an_unknown_focus_is_refused_with_the_known_states(plain, focus):
+    with pytest.raises(InvalidInput) as raised:
+        table(plain, focus)
+
+    assert str(raised.value) == (
+        rf"No state {focus!r}. The chain knows 3 characters: '\n' 'a' 'b'. End with one of them; "
+        r"\n, \r, \t and space may be written so."
+    )
+
+
+@pytest.mark.parametrize(
+    ("focus", "title"),
+    [
+        ("th", "After 'th': 2 successors in 4 transitions"),
+        (
+            "xyh",
+            "After 'h', the longest known ending of <unknown> <unknown> 'h': 2 successors in 4 "
+            "transitions",
+        ),
+        ("hth", "After 'th', the longest known ending of 'hth': 2 successors in 4 transitions"),
+        ("of the", "After 'the', the last 3 characters of 'of the': 2 successors in 3 transitions"),
+    ],
+)
+def test_of_a_context_as_much_is_shown_as_is_known(deep, focus, title):
+    assert table(deep, focus).title == title
+
+
+def test_only_a_whole_context_has_its_smoothed_probabilities_beside(deep):
+    part, whole = table(deep, "th"), table(deep, "the")
+
+    assert part.columns == ("successor", "count", "probability")
+    assert part.rows == (("'e'", 3, 0.75), ("'a'", 1, 0.25))
+    assert whole.columns == (*part.columns, "smoothed")
+    assert 0 < sum(row[3] for row in whole.rows) < 1
+    assert table(deep, "space") == table(deep, " ")
+
+
+def test_words_and_beginnings_are_looked_at_as_they_are_written(quoted):
+    after_cat, first = table(quoted, "The cat"), table(quoted, "<begin>")
+
+    assert after_cat.title == "After 'The cat': 2 successors in 2 transitions"
+    assert [row[:2] for row in after_cat.rows] == [("'ran'", 1), ("'sat'", 1)]
+    assert table(quoted, ",").rows[0][0] == "'\" '"
+    assert first.title == "After <begin>: 2 successors in 3 transitions"
+    assert first.rows[0][:2] == ("'The'", 2)
+    assert ("<begin>", 3, 2, "'The'", 2 / 3) in table(quoted).rows
+    with pytest.raises(InvalidInput, match=r"No state 'the'\. The chain knows 13 words: .*'The'"):
+        table(quoted, "the")
+
+
+def test_no_more_is_shown_than_a_reader_takes_in(tmp_path):
+    artifact = trained(tmp_path, "".join(f"a{chr(0x4E00 + n)}" for n in range(150)), order=1)
+
+    shown = table(artifact, "a")
+
+    assert shown.title == "After 'a': the 100 most frequent of 150 successors in 150 transitions"
+    assert len(shown.rows) == 100
+    with pytest.raises(InvalidInput, match=r"and 51 more\. End with one of them"):
+        table(artifact, "x")
+
+
+# The plugin
+
+
+def test_the_plugin_brings_a_model_of_characters_and_one_of_words_each_with_a_starter():
+    characters, words = seqd_register_models()
+
+    assert (characters.name, words.name) == ("markov", "markov_words")
+    assert set(characters.presets) == {"best", "tutorial"}
+    assert set(words.presets) == {"best", "sentences"}
+    for model in (characters, words):
+        for preset in model.presets.values():
+            model.tasks["train"].parameters(**preset)
+        assert model.load(Artifact(model.starter, None), CPU).memory_bytes > 0
+    assert TrainParameters(**Markov.presets["best"]) == TrainParameters()
+    assert WordTrainParameters(**MarkovWords.presets["best"]) == WordTrainParameters()
+
+
+def test_describing_the_plugin_loads_neither_keras_nor_safetensors():
+    code = (
+        "import sys, seqd_markov; seqd_markov.seqd_register_models();"
+        "heavy = {'keras', 'tensorflow', 'safetensors', 'celery', 'redis'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "[]"
