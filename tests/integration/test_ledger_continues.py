@@ -61,8 +61,8 @@ def train_on(environment: Environment, ended: str) -> str:
     return environment.submit(job, version=None, unit_items=1)
 
 
-def retry(environment: Environment, ended: str) -> str:
-    request = a_classify_job(continues=ended, results_ttl_s=TTL_S)
+def retry(environment: Environment, ended: str, results_ttl_s: int = TTL_S) -> str:
+    request = a_classify_job(continues=ended, results_ttl_s=results_ttl_s)
     return environment.submit(request, chunk=a_chunk(4, first=2), sealed=True, unit_items=4)
 
 
@@ -177,6 +177,32 @@ def test_a_job_cannot_continue_one_that_is_not_fit_for_it(
     assert not environment.ledger.jobs.exists("late")
 
 
+def test_a_whole_chain_is_held_while_its_last_job_is_open_and_kept_as_long_as_that(
+    environment: Environment,
+) -> None:
+    control = environment.ledger.control
+    first = cancelled(environment)
+    chain = [first, retry(environment, first)]
+    control.cancel(chain[-1])
+    before = expires_in(environment, first)
+
+    chain.append(retry(environment, chain[-1], results_ttl_s=1_000))
+    while_open = [expires_in(environment, job_id) for job_id in chain[:2]]
+    held = [environment.record(job_id).kept_until_ms for job_id in chain[:2]]
+    control.cancel(chain[-1])
+
+    assert before <= {TTL_S - 1, TTL_S, TTL_S + 1}
+    assert (while_open, held) == ([{-1}] * 2, [None] * 2)
+    assert all(expires_in(environment, job_id) <= {999, 1_000, 1_001} for job_id in chain)
+    until_ms = [environment.record(job_id).kept_until_ms or 0 for job_id in chain]
+    assert max(until_ms) - min(until_ms) < 2_000
+
+    control.remove(chain[0])
+    control.remove(chain[2])
+    assert environment.record(chain[1]).continued_by is None
+    assert JobHandle(environment.ledger, chain[1]).origin().job_id == chain[1]
+
+
 def test_sent_twice_it_goes_on_once(environment: Environment) -> None:
     job = a_classify_job(continues=cancelled(environment), idempotency_key="once")
 
@@ -225,9 +251,11 @@ def test_the_idempotency_key_of_a_job_is_kept_as_long_as_the_job(environment: En
     assert lives == [-1, TTL_S, -1, pytest.approx(1_000, abs=1)]
 
 
-def test_results_of_hundreds_of_retries_are_read_as_one(environment: Environment) -> None:
+def test_results_of_more_retries_than_one_call_lets_go_are_read_as_one(
+    environment: Environment,
+) -> None:
     first = last = cancelled(environment)
-    for _ in range(300):
+    for _ in range(110):
         last = retry(environment, last)
         environment.ledger.control.cancel(last)
     retry(environment, last)

@@ -203,10 +203,10 @@ def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
     return patterns
 
 
-def end_jobs(environment: Environment) -> None:
+def end_jobs(environment: Environment) -> list[str]:
     """Have jobs of each kind end in each way."""
     work, control = environment.ledger.work, environment.ledger.control
-    partly = environment.submit_units(4, a_classify_job(idempotency_key="7"))
+    partly = environment.submit_units(4, a_classify_job(idempotency_key="7", expires_in_s=600))
     environment.commit(environment.claim_unit())
     environment.claim_unit()
     work.release_unit(environment.claim_unit(), wait_s=0.001, crashed=True)
@@ -215,9 +215,77 @@ def end_jobs(environment: Environment) -> None:
     unit = environment.claim_unit()
     work.publish(unit, an_epoch(training))
     work.fail_job(unit, a_failure())
-    environment.submit(chunk=a_chunk())
+    upload = environment.submit(chunk=a_chunk())
     control.fail_abandoned(0.0, environment.ledger.fleet.now_ms() + 1)
-    control.cancel(environment.submit(a_classify_job(source=FileSource(path="/data/a.jsonl"))))
+    file = environment.submit(a_classify_job(source=FileSource(path="/data/a.jsonl")))
+    control.cancel(file)
+    streams = environment.submit_units(2, a_generate_job(stream=True))
+    for _ in range(2):
+        unit = environment.claim_unit(routes=(GENERATE,))
+        work.publish_deltas("worker-a", [(unit, some_deltas("one", unit=unit.name))])
+        environment.commit(unit)
+    return [partly, training, upload, file, streams]
+
+
+def keys_of(environment: Environment, job_id: str) -> list[bytes]:
+    return list(environment.redis.scan_iter(f"{environment.keys.job(job_id)}*"))
+
+
+def test_all_keys_of_ended_jobs_have_their_time_to_live_and_nothing_else_leads_to_them(
+    environment: Environment,
+) -> None:
+    keys, redis = environment.keys, environment.redis
+
+    jobs = end_jobs(environment)
+
+    lives = [{redis.ttl(key) for key in keys_of(environment, job_id)} for job_id in jobs]
+    ttl_s = a_classify_job().results_ttl_s
+    assert all(ttl_s - 5 <= life <= ttl_s for of_job in lives for life in of_job), lives
+    assert redis.ttl(keys.idempotency("default", "7")) in (ttl_s - 1, ttl_s)
+    gone = (keys.open_jobs(), keys.timers(), keys.uploads(), keys.deadlines(), keys.work_left())
+    assert redis.exists(*gone, keys.worker_leases("worker-a")) == 0
+    assert sorted(redis.zrange(keys.warnings(), 0, -1)) == sorted(
+        f"{job_id} results".encode() for job_id in jobs
+    )
+    assert environment.claim() is None
+
+
+@pytest.mark.parametrize("how", ["removed", "outlived"])
+def test_nothing_is_left_of_jobs_that_are_removed_or_have_outlived_their_time(
+    environment: Environment, how: str
+) -> None:
+    keys, ledger = environment.keys, environment.ledger
+    jobs = end_jobs(environment)
+    small = environment.submit_units(1)
+    environment.commit(environment.claim_unit())
+
+    for job_id in (*jobs, small):
+        if how == "removed":
+            ledger.control.remove(job_id)
+        else:
+            environment.redis.delete(*keys_of(environment, job_id))
+    if how == "outlived":
+        # A template and an idempotency key have the same time to live as their job.
+        environment.redis.delete(keys.idempotency("default", "7"))
+        environment.redis.delete(*environment.redis.keys(keys.template("*")))
+        for bucket in environment.redis.zrange(keys.kept(), 0, -1):
+            environment.redis.zadd(keys.kept(), {bucket: 1})
+        ledger.jobs.forget_expired()
+        ledger.work.expire()
+        environment.redis.zadd(keys.warnings(), dict.fromkeys(warned(environment), 1))
+        ledger.work.expire()
+        ledger.retention.evict()
+
+    names = {key.decode() for key in environment.redis.scan_iter(f"{keys.prefix}:*")}
+    of_no_job = {keys.all_events(), keys.failures(), keys.small_jobs()}
+    of_fleet = (f"{keys.prefix}:usage:", f"{keys.prefix}:wakeup.", f"{keys.prefix}:worker:")
+    assert {name for name in names - of_no_job if not name.startswith(of_fleet)} == set()
+    assert ledger.jobs.newest(10) == []
+
+
+def warned(environment: Environment) -> list[bytes]:
+    """Return what is to be warned of."""
+    return list(environment.redis.zrange(environment.keys.warnings(), 0, -1)) or [b"none"]
 
 
 def split_and_stream(environment: Environment) -> None:
