@@ -1,7 +1,9 @@
 """A program in another language that hands jobs in: plain Redis commands and JSON."""
 
 import json
+import random
 import secrets
+import string
 from collections.abc import Mapping
 
 from redis import Redis
@@ -14,6 +16,14 @@ def a_request(texts: list[str], model: str = "echo", **changes: object) -> dict[
     items = [{"custom_id": f"c{n}", "text": text} for n, text in enumerate(texts)]
     source = {"type": "inline", "items": items}
     return {"kind": "classify", "model": model, "source": source} | changes
+
+
+_LETTERS = "".join(random.Random(7).choices(string.ascii_lowercase[:8] + " ", k=20_000))
+
+
+def words(chars: int, number: int) -> str:
+    """Return text that is compressed to about half, another one for each number."""
+    return f"{number} {_LETTERS[:chars]}"
 
 
 def a_job_id() -> str:

@@ -1,223 +1,80 @@
-"""The inbox: one XADD from any language makes a job, or gets its reason why not."""
+"""The inbox beside real workers: one XADD from any language makes a job, also in a full Redis."""
 
 import json
-import secrets
 import threading
-from collections.abc import Iterator
+from collections import Counter
 from functools import partial
 
 import pytest
-import redis
+from redis.exceptions import OutOfMemoryError
 
-from inbox_builders import Producer, a_job_id, a_request
-from seqd.client import Client
-from seqd.errors import IdempotencyConflict, JobFailed
-from seqd_schemas import INBOX_GROUP, JobState, Rejected
+from inbox_builders import Producer, a_job_id, a_request, words
+from seqd.errors import IdempotencyConflict, RedisFull
+from seqd.ledger import connect
+from seqd_schemas import INBOX_GROUP, JobState
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
-
-@pytest.fixture
-def producer(cluster: Cluster) -> Iterator[Producer]:
-    assert cluster.settings.redis_url is not None
-    with redis.Redis.from_url(cluster.settings.redis_url) as connection:
-        yield Producer(connection, cluster.settings.keys)
+MIB = 2**20
 
 
 @pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with Client(settings=cluster.settings) as client:
-        yield client
+def producer(cluster: Cluster):
+    with connect(str(cluster.settings.redis_url)) as redis:
+        yield Producer(redis, cluster.settings.keys)
 
 
-#: Two items of one identifier.
-TWICE = a_request([], source={"type": "inline", "items": [{"custom_id": "c0", "text": "a"}] * 2})
+def test_a_job_runs_under_the_identifier_that_its_producer_chose_and_is_followed_from_the_first(
+    producer: Producer, cluster: Cluster
+) -> None:
+    client, job_id, events = cluster.client(), a_job_id(), list[str]()
 
+    def follow() -> None:
+        events.extend(event.event for event in client.job(job_id).events())
 
-def wait_for_job(client: Client, job_id: str) -> None:
-    wait_until(lambda: any(job.job_id == job_id for job in client.jobs(100)), f"job {job_id}")
+    follower = threading.Thread(target=follow)
+    follower.start()
+    for _ in range(2):  # the same twice is one job
+        producer.add(a_request(["a", "b"]), job_id)
+    follower.join(timeout=20)
 
-
-def test_a_job_runs_under_the_identifier_that_its_producer_chose(producer, client):
-    job_id = producer.add(a_request(["a", "b"]))
-
-    wait_for_job(client, job_id)
     results = list(client.job(job_id).results())
-
     assert [(r.custom_id, r.output.label) for r in results] == [("c0", "a"), ("c1", "b")]
-
-
-def test_an_entry_that_was_submitted_leaves_the_inbox(producer, client, cluster):
-    job_id = producer.add(a_request(["a"]))
-    wait_for_job(client, job_id)
-    client.job(job_id).wait(timeout_s=30)
-
+    assert (events[0], events[-1], events.count("queued")) == ("queued", "completed", 1)
     wait_until(lambda: producer.waiting() == 0, "an empty inbox")
-    pending = producer.redis.xpending(cluster.settings.keys.inbox(), INBOX_GROUP)
-    assert pending["pending"] == 0
-
-
-def test_the_same_entry_twice_makes_one_job(producer, client):
-    job_id = producer.add(a_request(["a"]))
-    producer.add(a_request(["a"]), job_id)
-    wait_for_job(client, job_id)
-
-    client.job(job_id).wait(timeout_s=30)
-    wait_until(lambda: producer.waiting() == 0, "an empty inbox")
-
-    events = [event.event for event in client.job(job_id).events()]
-    assert events.count("queued") == events.count("completed") == 1
+    assert producer.redis.xpending(cluster.settings.keys.inbox(), INBOX_GROUP)["pending"] == 0
     assert client.job(job_id).rejection() is None
-
-
-@pytest.mark.parametrize(
-    ("job", "code", "reason"),
-    [
-        ("{not json", "invalid_request", "The field `job` is not a job: the JSON: Invalid JSON"),
-        ('"text"', "invalid_request", "The field `job` is not a job"),
-        (
-            a_request(["a"], colour="red"),
-            "invalid_request",
-            "classify.colour: there is no such field",
-        ),
-        (
-            a_request(["a"], source={"type": "inline", "items": [{"id": "r1", "text": "a"}]}),
-            "invalid_request",
-            "classify.source.inline.items.0.id: there is no such field; custom_id is missing",
-        ),
-        (a_request(["a"], model="ecko"), "unknown_model", "Did you mean 'echo'?"),
-        (a_request(["a"], model="echo@999"), "unknown_model", "model 'echo' has no version 999"),
-        (
-            a_request(["a"], parameters={"delay_ms": "x"}),
-            "invalid_parameters",
-            "'delay_ms' is \"x\"",
-        ),
-        (a_request(["a"], source={"type": "upload"}), "invalid_request", "nobody would upload"),
-        (
-            '{"kind": "train", "model": "echo", "source": {"type": "file", "path": "/a.jsonl"}, '
-            '"held_out": {"type": "upload"}, "schema_version": 2}',
-            "invalid_request",
-            "nobody would upload",
-        ),
-        (a_request([]), "invalid_request", "at least 1 item"),
-        (TWICE, "duplicate_custom_id", "'c0' is used twice: by entry 1 and by entry 2"),
-    ],
-    ids=[
-        "garbage",
-        "no-object",
-        "field",
-        "field of an item",
-        "model",
-        "version",
-        "parameter",
-        "upload",
-        "held-out upload",
-        "empty",
-        "duplicate",
-    ],
-)
-def test_what_cannot_become_a_job_is_rejected_with_its_reason(producer, client, job, code, reason):
-    job_id = producer.add(job)
-
-    failure = producer.rejection_of(job_id)
-
-    assert failure.code == code
-    assert reason in failure.message
-    rejection = client.job(job_id).rejection()
-    assert isinstance(rejection, Rejected)
-    assert rejection.failure == failure
-    with pytest.raises(JobFailed) as raised:
-        client.job(job_id).record()
-    assert raised.value.failure == failure
-
-
-def test_an_entry_without_a_usable_identifier_is_answered_and_holds_nothing_up(producer, client):
-    unusable = producer.add_fields({"id": "no identifier!", "job": "{}"})
-    nothing = producer.add_fields({"nothing": "at all"})
-
-    job_id = producer.add(a_request(["a"]))
-
-    assert producer.answer_to(unusable).id == "no identifier!"
-    assert producer.answer_to(nothing).outcome == "rejected"
-    wait_for_job(client, job_id)
-    assert client.job(job_id).wait(timeout_s=30).state is JobState.COMPLETED
-
-
-def test_a_rejected_identifier_can_be_used_for_a_right_job_afterwards(producer, client):
-    job_id = producer.add("{}")
-    producer.rejection_of(job_id)
-
-    producer.add(a_request(["a"]), job_id)
-
-    wait_for_job(client, job_id)
-    assert client.job(job_id).wait(timeout_s=30).counts.succeeded == 1
-
-
-def test_a_client_may_use_an_identifier_once(producer, client):
-    job_id = producer.add(a_request(["a"]))
-    wait_for_job(client, job_id)
-
     with pytest.raises(IdempotencyConflict):
         client.classify(["b"], model="echo", job_id=job_id)
 
 
-def test_an_entry_that_a_dead_worker_read_is_claimed_by_another(producer, client, cluster):
-    key = cluster.settings.keys.inbox()
+def test_an_entry_that_a_dead_worker_read_is_claimed_by_another(
+    producer: Producer, cluster: Cluster
+) -> None:
+    key, job_id = cluster.settings.keys.inbox(), a_job_id()
     # A consumer that takes the entry before any worker can, and is never heard of again. The
     # entry is idle for half a minute from the start, so that the test need not wait for that.
     with producer.redis.pipeline(transaction=True) as pipe:
-        pipe.xadd(key, {"id": (job_id := a_job_id()), "job": json.dumps(a_request(["a"]))})
+        pipe.xadd(key, {"id": job_id, "job": json.dumps(a_request(["a"]))})
         pipe.xreadgroup(INBOX_GROUP, "dead", {key: ">"}, count=1)
         _, taken = pipe.execute()
     entry_id = taken[0][1][0][0]
     producer.redis.xclaim(key, INBOX_GROUP, "dead", 0, [entry_id], idle=60_000)
 
-    wait_for_job(client, job_id)
-
-    assert client.job(job_id).wait(timeout_s=30).counts.succeeded == 1
-
-
-def test_events_can_be_followed_from_before_the_job_exists(producer, client):
-    job_id = a_job_id()
-    answers: list[str] = []
-
-    def follow() -> None:
-        answers.extend(event.event for event in client.job(job_id).events())
-
-    follower = threading.Thread(target=follow)
-    follower.start()
-    producer.add(a_request(["a"]), job_id)
-    follower.join(timeout=20)
-
-    assert answers[0] == "queued"
-    assert answers[-1] == "completed"
-
-
-def test_a_repeated_idempotency_key_is_answered_on_the_new_stream(producer, client):
-    job = a_request(["a"], idempotency_key=secrets.token_hex(8))
-    first = producer.add(job)
-    client.job(first)
-    wait_until(lambda: any(record.job_id == first for record in client.jobs(50)), "the first job")
-
-    second = producer.add(job)
-
-    failure = producer.rejection_of(second)
-    assert failure.code == "already_submitted"
-    assert f"already stands for job {first}" in failure.message
-    assert producer.rejected_event_of(second)["existing_job_id"] == first
+    assert producer.answer_to(entry_id.decode()).outcome == "accepted"
+    assert cluster.client().job(job_id).wait(timeout_s=30).state is JobState.COMPLETED
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_while_it_takes_entries_over_answers_each_once(
     empty_cluster: Cluster,
-):
-    assert empty_cluster.settings.redis_url is not None
+) -> None:
     empty_cluster.publish_catalog()
-    with redis.Redis.from_url(empty_cluster.settings.redis_url) as connection:
-        producer = Producer(connection, empty_cluster.settings.keys)
+    with connect(str(empty_cluster.settings.redis_url)) as redis:
+        producer = Producer(redis, empty_cluster.settings.keys)
         bodies = [json.dumps(a_request([f"text {n}"])) if n % 3 else "{}" for n in range(600)]
-        with connection.pipeline() as pipe:
+        with redis.pipeline() as pipe:
             for n, body in enumerate(bodies):
                 pipe.xadd(empty_cluster.settings.keys.inbox(), {"id": f"e{n}", "job": body})
             entries = [entry.decode() for entry in pipe.execute()]
@@ -235,3 +92,72 @@ def test_a_worker_that_is_killed_while_it_takes_entries_over_answers_each_once(
     assert sorted(answer.entry for answer in answers) == sorted(entries)
     assert [answer.outcome for answer in answers].count("accepted") == 400
     assert all(answer.created for answer in answers if answer.outcome == "accepted")
+
+
+def used_bytes(producer: Producer) -> int:
+    return int(producer.redis.info("memory")["used_memory"])
+
+
+def add_until(producer: Producer, text_chars: int, used: int) -> list[str]:
+    """Add entries until Redis uses so much, or takes no more; returns their identifiers."""
+    added: list[str] = []
+    try:
+        while used_bytes(producer) < used:
+            for _ in range(20):
+                text = words(text_chars, len(added))
+                added.append(producer.add(a_request([text]), f"p{len(added)}"))
+    except OutOfMemoryError:
+        pass
+    return added
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text_chars", [4_000, 20_000], ids=["small", "large"])
+def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
+    own_cluster: Cluster, text_chars: int
+) -> None:
+    worker, client = own_cluster.start_ready(), own_cluster.client()
+    with connect(str(own_cluster.settings.redis_url)) as redis:
+        producer = Producer(redis, own_cluster.settings.keys)
+        most = used_bytes(producer) + 8 * MIB
+        redis.config_set("maxmemory", most)
+        worker.freeze()
+        added = add_until(producer, text_chars, int(0.9 * most))
+        # It was measured less than 250 ms ago, with less in it.
+        redis.delete(own_cluster.settings.keys.memory())
+        with pytest.raises(RedisFull):
+            client.classify(["a client's"], model="echo")
+
+        worker.thaw()
+
+        wait_until(lambda: producer.waiting() == 0, "an empty inbox")
+        answers = producer.all_answers()
+        assert [answer.id for answer in answers] == added
+        outcomes = Counter(answer.outcome for answer in answers)
+        print(f"entries of {text_chars} characters: {dict(outcomes)}")
+        assert outcomes["accepted"] > 0
+        rejected = [answer for answer in answers if answer.outcome == "rejected"]
+        assert {answer.failure.code for answer in rejected if answer.failure} <= {"redis_full"}
+        if text_chars > 10_000:  # Each takes more in the inbox than as a job.
+            assert rejected == []
+        else:
+            assert producer.rejection_of(str(rejected[-1].id)).retry_after_s == 30.0
+        wait_until(lambda: not client.open_jobs(), "all jobs are done")
+        redis.config_set("maxmemory", 0)
+        assert (
+            client.classify(["a client's"], model="echo").wait(timeout_s=30).counts.succeeded == 1
+        )
+
+
+@pytest.mark.slow
+def test_a_worker_begins_on_a_redis_that_the_inbox_has_filled(own_cluster: Cluster) -> None:
+    own_cluster.publish_catalog()
+    with connect(str(own_cluster.settings.redis_url)) as redis:
+        producer = Producer(redis, own_cluster.settings.keys)
+        redis.config_set("maxmemory", used_bytes(producer) + 8 * MIB)
+        added = add_until(producer, 20_000, 2**62)
+
+        own_cluster.start_ready()
+
+        wait_until(lambda: producer.waiting() == 0, "an empty inbox")
+        assert [answer.id for answer in producer.all_answers() if answer.created] == added

@@ -52,22 +52,6 @@ def test_what_waits_and_what_is_leased_are_left_until_they_are_committed(environ
     assert left(environment) == RouteWork("classify", "imdb_lstm")
 
 
-def test_a_paused_job_is_no_work_until_it_goes_on(environment: Environment):
-    job_id = environment.submit_units(3)
-
-    environment.ledger.control.pause(job_id)
-    paused = left(environment).items
-    environment.ledger.control.resume(job_id)
-
-    assert (paused, left(environment).items) == (0, 6)
-
-
-def test_a_cancelled_job_is_no_work(environment: Environment):
-    environment.ledger.control.cancel(environment.submit_units(3))
-
-    assert left(environment).items == 0
-
-
 def test_a_file_counts_as_a_unit_and_then_by_what_is_estimated_to_be_unread(
     environment: Environment,
 ):
@@ -80,17 +64,6 @@ def test_a_file_counts_as_a_unit_and_then_by_what_is_estimated_to_be_unread(
     environment.ledger.control.cancel(unit.job_id)
 
     assert (unopened, opened, left(environment).items) == (32, 5_000, 0)
-
-
-def test_nobody_but_the_worker_that_reads_a_file_says_how_much_of_it_is_unread(
-    environment: Environment,
-):
-    environment.submit(A_FILE, unit_items=32)
-    unit = environment.claim_unit("w")
-    environment.ledger.work.release_unit(unit)
-
-    assert not environment.ledger.backlog.note_unread(unit, 5_000)
-    assert left(environment).items == 32
 
 
 def test_a_training_counts_as_long_as_it_says(environment: Environment):

@@ -51,30 +51,6 @@ def texts_given(environment: Environment, job_id: str) -> list[str]:
     return [streamed.text for streamed in JobHandle(environment.ledger, job_id).stream()]
 
 
-def test_only_the_attempt_that_holds_the_unit_goes_on_with_its_text(
-    environment: Environment,
-) -> None:
-    zombie = a_unit(environment)
-    assert publish(environment, zombie, "one")
-    environment.ledger.work.release_worker("worker-a", crashed=True)
-    current = environment.claim_unit("worker-b")
-
-    answers = environment.ledger.work.publish_deltas(
-        "worker-a", [(zombie, some_deltas("no")), (current, some_deltas("two", attempt=2))]
-    )
-
-    assert answers == [False, True]
-    assert published(environment, current.job_id) == ["one", "two"]
-
-
-def test_nobody_goes_on_with_a_text_whose_job_has_ended(environment: Environment) -> None:
-    unit = a_unit(environment)
-    environment.ledger.control.cancel(unit.job_id)
-
-    assert not publish(environment, unit, "one")
-    assert published(environment, unit.job_id) == []
-
-
 def test_the_oldest_deltas_go_when_there_are_too_many_bytes(environment: Environment) -> None:
     small = environment.with_settings(max_stream_bytes=1_024)
     unit = a_unit(small)
@@ -86,15 +62,6 @@ def test_the_oldest_deltas_go_when_there_are_too_many_bytes(environment: Environ
     assert 2 <= len(kept) < 6
     assert kept[-1] == "the last"
     assert sum(len(fields[b"d"]) + 64 for _, fields in entries) <= 1_024
-
-
-def test_tiny_deltas_are_bounded_in_number(environment: Environment) -> None:
-    small = environment.with_settings(max_stream_bytes=4_096)
-    unit = a_unit(small)
-
-    publish(small, unit, *"abcdefghij" * 20)
-
-    assert len(published(small, unit.job_id)) < 4_096 / 64
 
 
 def test_one_delta_larger_than_the_bound_stands_alone(environment: Environment) -> None:
@@ -117,15 +84,6 @@ def test_deltas_are_counted_anew_when_their_time_has_passed(environment: Environ
     assert published(small, unit.job_id) == ["a", "b", "c"]
 
 
-def test_deltas_go_when_the_job_completes(environment: Environment) -> None:
-    unit = a_unit(environment)
-    publish(environment, unit, "one")
-
-    environment.ledger.work.commit(unit, some_generations("one"))
-
-    assert environment.redis.exists(environment.keys.deltas(unit.job_id)) == 0
-
-
 @pytest.mark.parametrize(("ttl_s", "longest_s"), [(60, 60), (7 * 24 * 3_600, 3_600)])
 def test_deltas_of_a_job_that_ends_early_have_a_time_to_live(
     environment: Environment, ttl_s: int, longest_s: int
@@ -140,16 +98,6 @@ def test_deltas_of_a_job_that_ends_early_have_a_time_to_live(
     assert 0 < environment.redis.ttl(environment.keys.deltas(unit.job_id)) <= longest_s
 
 
-def test_deltas_go_with_their_job(environment: Environment) -> None:
-    unit = a_unit(environment)
-    publish(environment, unit, "one")
-    environment.ledger.control.cancel(unit.job_id)
-
-    environment.ledger.control.remove(unit.job_id)
-
-    assert environment.redis.exists(environment.keys.deltas(unit.job_id)) == 0
-
-
 def test_nothing_is_published_while_redis_is_short_of_memory(environment: Environment) -> None:
     environment.ledger.fleet.publish_limits(environment.settings)
     unit = a_unit(environment)
@@ -161,17 +109,6 @@ def test_nothing_is_published_while_redis_is_short_of_memory(environment: Enviro
     assert published(environment, unit.job_id) == []
     environment.ledger.work.commit(unit, some_generations("one"))
     assert texts_given(environment, unit.job_id) == ["one"]
-
-
-def test_streaming_jobs_and_others_are_not_claimed_together(environment: Environment) -> None:
-    for is_streamed in (True, False, True, False):
-        job = a_generate_job(stream=is_streamed)
-        environment.submit(job, chunk=a_chunk(1), sealed=True, unit_items=8)
-
-    claims = [environment.claim(), environment.claim()]
-
-    kinds = [[environment.record(u.job_id).job.stream for u in claim.units] for claim in claims]
-    assert kinds == [[True, True], [False, False]]
 
 
 def test_a_second_attempt_goes_on_where_the_first_one_was(environment: Environment) -> None:

@@ -7,7 +7,6 @@ import pytest
 from builders import a_chunk, a_train_job, an_epoch, some_results
 from ledger_fixtures import DEADLINE_S, Environment
 from seqd.client import JobHandle
-from seqd.errors import LeaseLost
 from seqd.ledger.jobs import read_events
 from seqd.ledger.units import Unit
 from seqd_schemas import Epoch, Event, Missed, Queued, Sample, Step
@@ -19,18 +18,6 @@ def a_training(environment: Environment, worker: str = "worker-a") -> Unit:
     """A training that a worker has begun."""
     environment.submit(a_train_job(), version=None, unit_items=1)
     return environment.claim_unit(worker)
-
-
-def test_an_event_gets_its_time_from_the_server(environment: Environment) -> None:
-    unit = a_training(environment)
-    before_ms = environment.ledger.fleet.now_ms()
-
-    environment.ledger.work.publish(unit, an_epoch(unit.job_id, epoch=2))
-
-    event = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)[-1]
-    assert isinstance(event, Epoch)
-    assert event.epoch == 2
-    assert before_ms <= event.at_ms <= environment.ledger.fleet.now_ms()
 
 
 def test_a_text_that_looks_like_the_time_is_left_alone(environment: Environment) -> None:
@@ -53,29 +40,6 @@ def test_an_event_that_brings_a_time_along_is_a_mistake(environment: Environment
 
     with pytest.raises(ValueError, match="an event gets its time from the server"):
         environment.ledger.work.publish(unit, an_epoch(unit.job_id, at_ms=5))
-
-
-def test_a_zombie_cannot_publish(environment: Environment) -> None:
-    zombie = a_training(environment)
-    environment.ledger.work.release_worker("worker-a", crashed=True)
-    current = environment.claim_unit("worker-b")
-
-    with pytest.raises(LeaseLost) as error:
-        environment.ledger.work.publish(zombie, an_epoch(zombie.job_id))
-    environment.ledger.work.publish(current, an_epoch(zombie.job_id))
-
-    assert str(error.value) == f"Unit train of job {zombie.job_id} is not ours any more."
-    assert environment.events(zombie.job_id) == ["queued", "started", "epoch"]
-
-
-def test_nobody_publishes_for_a_job_that_has_ended(environment: Environment) -> None:
-    unit = a_training(environment)
-    environment.ledger.control.cancel(unit.job_id)
-
-    with pytest.raises(LeaseLost):
-        environment.ledger.work.publish(unit, an_epoch(unit.job_id))
-
-    assert environment.events(unit.job_id)[-1] == "cancelled"
 
 
 def test_a_reader_goes_on_where_it_left_off(environment: Environment) -> None:
@@ -171,16 +135,6 @@ def test_who_has_missed_steps_is_told_before_the_next_event(environment: Environ
     assert epoch.at_ms <= missed.at_ms <= environment.ledger.fleet.now_ms()
     assert "missed" not in {event.event for event in events}
     assert epochs_of(events) == list(range(2, 22))
-
-
-def test_who_has_missed_nothing_is_told_nothing(environment: Environment):
-    unit = a_training(environment)
-    train(environment, unit, epochs=20, steps=60)
-    seen = environment.ledger.jobs.last_event_id(unit.job_id)
-    train(environment, unit, epochs=10, steps=30, first=21)
-    end(environment, unit)
-
-    assert "missed" not in {event.event for event in follow(environment, unit, seen)}
 
 
 def test_a_training_of_thousands_of_epochs_keeps_the_last_ones_and_says_so(

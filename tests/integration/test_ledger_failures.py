@@ -85,26 +85,6 @@ def test_each_code_of_a_unit_has_its_own_dead_letter_and_undone_items_have_none(
     }
 
 
-def test_a_sound_unit_leaves_no_dead_letter(environment: Environment) -> None:
-    environment.submit_units(1)
-
-    environment.commit(environment.claim_unit())
-
-    assert environment.redis.exists(environment.keys.failures()) == 0
-
-
-def test_a_unit_that_is_committed_twice_leaves_one_dead_letter(environment: Environment) -> None:
-    environment.submit_units(2)
-    unit = environment.claim_unit()
-    results = failing(ItemErrorCode.INVALID_INPUT, "It has no text.")
-    environment.ledger.work.commit(unit, results)
-
-    again = environment.ledger.work.commit(unit, results)
-
-    assert again is CommitOutcome.DUPLICATE
-    assert environment.ledger.failures.count() == 1
-
-
 @pytest.mark.parametrize("cause", [one for one in DeathCause if one is not DeathCause.UNKNOWN])
 def test_an_item_that_killed_its_worker_says_how_it_died(
     environment: Environment, cause: DeathCause
@@ -148,21 +128,6 @@ def test_a_training_that_fails_after_a_hang_says_so(environment: Environment) ->
     assert (letter.task, letter.version, letter.cause) == ("train", None, DeathCause.HANG)
 
 
-def test_a_job_that_nobody_works_on_fails_with_a_dead_letter(environment: Environment) -> None:
-    job_id = environment.submit_units(1)
-
-    environment.ledger.control.fail(job_id, a_failure())
-
-    (letter,) = letters(environment)
-    assert (letter.job_id, letter.worker) == (job_id, "")
-
-
-def test_a_cancelled_job_leaves_no_dead_letter(environment: Environment) -> None:
-    environment.ledger.control.cancel(environment.submit_units(1))
-
-    assert environment.ledger.failures.count() == 0
-
-
 def test_a_damaged_job_leaves_a_dead_letter(environment: Environment) -> None:
     job_id = environment.submit_units(1)
     environment.redis.hset(environment.keys.job(job_id), "spec", "no JSON")
@@ -203,19 +168,6 @@ def test_dead_letters_have_a_time_to_live(environment: Environment) -> None:
     assert 590 < environment.redis.ttl(environment.keys.failures()) <= 600
 
 
-def test_what_stands_in_the_place_of_the_dead_letters_keeps_no_result(
-    environment: Environment,
-) -> None:
-    environment.redis.set(environment.keys.failures(), "a string")
-    environment.submit_units(1)
-
-    outcome = environment.ledger.work.commit(
-        environment.claim_unit(), failing(ItemErrorCode.INVALID_INPUT, "It has no text.")
-    )
-
-    assert outcome is CommitOutcome.COMPLETED
-
-
 def test_an_entry_from_the_far_future_hides_none_that_come_later(environment: Environment) -> None:
     environment.redis.xadd(environment.keys.failures(), {"f": "{}"}, id=f"{10**18}-0")
     environment.ledger.control.fail(environment.submit_units(1), a_failure())
@@ -248,18 +200,6 @@ def test_dead_letters_are_purged_and_jobs_stay(environment: Environment) -> None
     assert environment.redis.exists(environment.keys.failures_replayed()) == 0
     with pytest.raises(UnknownFailure, match=f"There is no dead letter {letter.id}"):
         environment.ledger.failures.get(letter.id)
-
-
-def test_notes_on_dead_letters_that_are_gone_go_as_well(environment: Environment) -> None:
-    environment.ledger.control.fail(environment.submit_units(1), a_failure())
-    (letter,) = letters(environment)
-
-    environment.ledger.failures.note_replayed([f"{n}-0" for n in range(1, 300)], "old")
-    environment.ledger.failures.note_replayed([letter.id], "new")
-
-    assert environment.redis.hgetall(environment.keys.failures_replayed()) == {
-        letter.id.encode(): b"new"
-    }
 
 
 def test_filters_select_dead_letters_and_pages_have_all(environment: Environment) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from seqd.ledger.outage import Outage
 from seqd.ledger.work import CommitOutcome
 from seqd.local.redis_server import LOOPBACK
 from seqd.settings import Settings
-from seqd_schemas import Counts, Item, ItemChunk, JobState
+from seqd_schemas import Counts, JobState
 
 pytestmark = pytest.mark.processes
 
@@ -55,12 +54,6 @@ def dump(environment: Environment) -> dict[bytes, object]:
     }
 
 
-def a_wordy_chunk() -> ItemChunk:
-    """Input that is larger than what comes out of it, as reviews are."""
-    text = secrets.token_hex(2_000)
-    return ItemChunk(
-        first_index=0, items=tuple(Item(custom_id=f"item-{n}", text=text) for n in range(2))
-    )
 
 
 def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Environment) -> None:
@@ -80,17 +73,6 @@ def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Environment) -> 
     assert tight.notified == []
 
 
-def test_a_job_can_be_handed_in_again_when_there_is_room(tight: Environment) -> None:
-    fill(tight)
-    with pytest.raises(RedisFull):
-        tight.submit(job_id="mine", chunk=a_chunk())
-
-    relieve(tight)
-
-    assert tight.submit(job_id="mine", chunk=a_chunk()) == "mine"
-    assert tight.record("mine").counts.total == 2
-
-
 def test_a_full_redis_takes_no_more_input_and_the_job_goes_on_later(tight: Environment) -> None:
     job_id = tight.submit(chunk=a_chunk())
     before = dump(tight)
@@ -102,18 +84,6 @@ def test_a_full_redis_takes_no_more_input_and_the_job_goes_on_later(tight: Envir
     assert dump(tight) == before
     relieve(tight)
     assert tight.append(job_id, 1) == "added"
-
-
-def test_results_smaller_than_their_input_lead_out_of_a_full_redis(tight: Environment) -> None:
-    job_id = tight.submit(chunk=a_wordy_chunk(), sealed=True)
-    fill(tight)
-
-    unit = tight.claim_unit()
-    outcome = tight.commit(unit)
-
-    assert outcome is CommitOutcome.COMPLETED
-    assert tight.record(job_id).counts == Counts(total=2, succeeded=2)
-    assert tight.labels(job_id, 0) == ["like", "like"]
 
 
 def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(

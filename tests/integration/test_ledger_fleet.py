@@ -16,10 +16,6 @@ def test_workers_are_listed_by_name(environment: Environment) -> None:
     assert environment.ledger.fleet.workers() == [statuses[1], statuses[0]]
 
 
-def test_nobody_is_listed_where_nobody_is_up(environment: Environment) -> None:
-    assert environment.ledger.fleet.workers() == []
-
-
 def test_a_worker_is_taken_for_gone_after_three_missed_heartbeats(environment: Environment) -> None:
     fleet = environment.with_settings(heartbeat_s=20.0).ledger.fleet
     fleet.publish_worker(a_worker_status(worker="a"))
@@ -27,13 +23,6 @@ def test_a_worker_is_taken_for_gone_after_three_missed_heartbeats(environment: E
     life_ms = environment.redis.pttl(environment.keys.worker("a"))
 
     assert 50_000 < life_ms <= 60_000
-
-
-def test_a_worker_whose_time_is_over_is_not_listed(environment: Environment) -> None:
-    environment.ledger.fleet.publish_worker(a_worker_status(worker="a"))
-    environment.redis.delete(environment.keys.worker("a"))
-
-    assert environment.ledger.fleet.workers() == []
 
 
 def test_a_worker_that_stops_is_off_the_list_at_once(environment: Environment) -> None:
@@ -106,11 +95,6 @@ def test_a_lock_is_the_same_for_workers_of_0_2_which_take_it_by_set(
     assert not environment.redis.set(key("other"), "old", nx=True, px=60_000)
     assert environment.redis.get(key("other")) == b"new"
     assert 50_000 < environment.redis.pttl(key("other")) <= 60_000
-
-
-def test_two_tasks_have_a_lock_each(environment: Environment) -> None:
-    assert environment.ledger.fleet.take_lock("task", "a", 60.0)
-    assert environment.ledger.fleet.take_lock("other", "b", 60.0)
 
 
 def test_the_catalog_has_what_was_last_said_of_each_model(environment: Environment) -> None:

@@ -79,21 +79,6 @@ def test_a_digest_tells_requests_and_items_from_each_other() -> None:
     assert len(digests) == len(jobs) * len(inputs)
 
 
-def test_only_the_owner_adds_and_seals(environment: Environment) -> None:
-    job_id = upload_units(environment, 2)
-    before = environment.record(job_id)
-
-    assert environment.append(job_id, 2, job=JOB, owner="second") == "not_owner"
-    assert environment.append(job_id, 2, job=JOB) == "not_owner"
-    assert not environment.ledger.submissions.seal(JOB, job_id, 2, owner="second")
-    assert not environment.ledger.submissions.seal(JOB, job_id, 2)
-    assert not environment.ledger.control.fail_upload(job_id, a_failure(), "second")
-    assert environment.record(job_id) == before
-
-    assert environment.append(job_id, 2, job=JOB, owner="first") == "added"
-    assert environment.ledger.submissions.seal(JOB, job_id, 3, owner="first")
-
-
 def test_an_owner_whose_reply_was_lost_is_still_the_owner(environment: Environment) -> None:
     accepted = [
         environment.ledger.submissions.submit(
@@ -135,17 +120,6 @@ def test_the_next_owner_goes_on_where_a_silent_one_was(environment: Environment)
         JOB, job_id, 2, owner="first", digest=digest_of(2)
     )
     assert environment.ledger.submissions.seal(JOB, job_id, 3, owner="first", digest=digest_of(3))
-
-
-def test_a_sign_of_life_keeps_the_job_with_its_owner(environment: Environment) -> None:
-    job_id = upload_units(environment, 1)
-    uploads = environment.keys.uploads()
-    environment.redis.zadd(uploads, {job_id: 1})
-
-    assert not environment.ledger.submissions.heartbeat(job_id, "second")
-    assert environment.redis.zscore(uploads, job_id) == 1
-    assert environment.ledger.submissions.heartbeat(job_id, "first")
-    assert follow(environment, job_id, 1, digest_of(2), 60.0) == Followed("wait")
 
 
 @pytest.mark.parametrize("is_training", [False, True], ids=["items", "a training set"])

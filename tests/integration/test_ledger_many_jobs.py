@@ -77,12 +77,6 @@ def test_jobs_that_are_sent_again_are_not_made_again(environment: Environment) -
     assert members(environment, environment.keys.jobs()) == [3]
 
 
-def test_a_job_handed_in_alone_is_the_same_as_one_of_many(environment: Environment) -> None:
-    environment.submit(job_id="a", chunk=a_chunk(1), sealed=True, unit_items=256)
-
-    assert submit_each(environment, ["a"]) == [Accepted("a", created=False)]
-
-
 def test_a_refusal_of_one_job_stands_in_its_place(environment: Environment) -> None:
     submit_each(environment, ["taken"], chunk=a_chunk(1, first=7))
 
@@ -133,15 +127,6 @@ def test_jobs_that_are_committed_together_end_each_with_its_result(
     assert environment.redis.exists(keys.worker_leases("worker-a")) == 0
     account = environment.redis.hgetall(keys.tenant("default"))
     assert list(account) == [b"kept_bytes"]
-
-
-def test_commits_that_are_sent_again_change_nothing(environment: Environment) -> None:
-    submit_each(environment, ["a", "b"])
-    done = [finished(unit) for unit in claim_all(environment)]
-    environment.ledger.work.commit_batch(done)
-
-    assert environment.ledger.work.commit_batch(done) == [CommitOutcome.DUPLICATE] * 2
-    assert environment.record("a").counts == Counts(total=1, succeeded=1)
 
 
 def test_one_unit_with_too_many_results_keeps_no_other_from_its_commit(
@@ -232,15 +217,6 @@ def test_many_jobs_are_looked_at_together(environment: Environment) -> None:
     assert [result.custom_id for result in unpack_results(done.blob or b"")] == ["item-0"]
     assert (cancelled.state, cancelled.blob) == ("cancelled", None)
     assert gone == EndedRow(None, is_kept=False, blob=None)
-
-
-def test_whoever_looks_ends_a_job_whose_time_has_run_out(environment: Environment) -> None:
-    submit_each(environment, ["a"], a_classify_job(expires_in_s=1))
-    environment.wait_for_clock(environment.record("a").created_at_ms + 1_000)
-
-    (row,) = environment.ledger.jobs.ended(["a"])
-
-    assert (row.state, environment.record("a").state) == ("expired", "expired")
 
 
 def test_jobs_that_redis_was_away_for_have_that_as_their_outcome(

@@ -67,18 +67,6 @@ def test_what_a_damaged_job_had_is_kept_aside_for_whoever_looks(environment: Env
     assert environment.ledger.jobs.outputs(job_id, [0]) == [None]
 
 
-def test_damaged_jobs_are_counted(environment: Environment):
-    damaged = [environment.submit_units(1) for _ in range(2)]
-    sound = environment.submit_units(1)
-    for job_id in damaged:
-        replace_hash(environment, job_id)
-
-    do_all(environment)
-
-    assert environment.record(sound).state is JobState.COMPLETED
-    assert environment.ledger.jobs.quarantined() == 2
-
-
 def test_a_count_that_is_no_number_keeps_no_job_from_failing(environment: Environment, caplog):
     job_id = environment.submit_units(1)
     replace_hash(environment, job_id)

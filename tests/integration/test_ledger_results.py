@@ -1,6 +1,5 @@
 """What is committed can be read: results of any size, row by row, by every reader."""
 
-import zlib
 from random import Random
 from types import SimpleNamespace
 
@@ -10,8 +9,6 @@ from pydantic import Field
 from builders import (
     a_chunk,
     a_generate_job,
-    a_train_job,
-    a_training_result,
     some_items,
     some_results,
 )
@@ -33,7 +30,6 @@ from seqd_schemas import (
     ItemSuccess,
     JobState,
     OutputBound,
-    to_stored,
 )
 
 pytestmark = pytest.mark.processes
@@ -196,15 +192,6 @@ def test_a_step_takes_no_more_bytes_than_it_may_however_many_units_there_are(
     )
 
     assert outcomes == [CommitOutcome.COMPLETED] * 3
-
-
-def test_what_a_training_made_is_a_row_like_any_other(environment: Environment) -> None:
-    job_id = environment.submit(a_train_job(), version=None)
-    environment.ledger.work.commit_training(environment.claim_unit(), a_training_result())
-
-    row = environment.redis.hget(environment.keys.output(job_id), "train")
-    assert row is not None
-    assert zlib.decompress(row).decode() == to_stored(a_training_result()) + "\n"
 
 
 class WriteParameters(PluginParameters):

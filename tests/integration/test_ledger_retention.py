@@ -9,7 +9,7 @@ from clock_fixtures import ClockServer
 from ledger_fixtures import Environment, open_environment
 from seqd.client.handle import JobHandle
 from seqd.client.requests import retry_of
-from seqd.errors import InvalidRequest, RedisFull, UnknownJob, WrongState
+from seqd.errors import RedisFull, UnknownJob
 from seqd.ledger import connect
 from seqd.ledger.retention import Evictions
 from seqd.settings import Settings
@@ -147,16 +147,6 @@ def test_jobs_make_room_where_somebody_has_written_over_what_is_noted_of_it(
     assert retention.was_evicted(first)
 
 
-def test_a_lower_limit_is_applied_by_the_reconciler(environment: Environment) -> None:
-    jobs = [a_small_job(environment) for _ in range(5)]
-    with_limits(environment, max_tenant_kept_bytes=kept_bytes(environment) // 2)
-
-    evicted = environment.ledger.retention.evict()
-
-    assert evicted == 3
-    assert exist(environment, *jobs) == [False, False, False, True, True]
-
-
 def test_jobs_that_are_removed_within_an_hour_of_their_end_are_counted_as_such(
     clock_server: ClockServer, tmp_path: Path
 ) -> None:
@@ -278,30 +268,3 @@ def test_the_data_of_a_training_that_ended_is_on_the_account(environment: Enviro
     assert kept_bytes(environment) > size > 0
     environment.ledger.control.remove(job_id)
     assert kept_bytes(environment) == 0
-
-
-def test_results_of_a_running_job_are_on_the_account(environment: Environment) -> None:
-    job_id = environment.submit_units(3)
-    environment.commit(environment.claim_unit(), errored=1)
-
-    size = sum(map(len, environment.redis.hvals(environment.keys.output(job_id))))
-    failed = sum(map(len, environment.redis.hvals(environment.keys.failed(job_id))))
-
-    assert kept_bytes(environment) == size + failed
-    with pytest.raises(WrongState):
-        environment.ledger.control.remove(job_id)
-
-
-def test_a_longer_time_to_live_than_the_operator_allows_is_refused(
-    environment: Environment,
-) -> None:
-    with_limits(environment, max_results_ttl_s=3_600)
-
-    with pytest.raises(InvalidRequest) as refused:
-        environment.submit_units(1, a_classify_job(results_ttl_s=LONG_S))
-
-    assert str(refused.value) == (
-        "results_ttl_s is 31,536,000; allowed: at most 3,600 (SEQD_MAX_RESULTS_TTL_S of the "
-        "workers). Fetch the results within that time."
-    )
-    environment.submit_units(1, a_classify_job(results_ttl_s=3_600))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from builders import a_chunk, a_classify_job, some_results
+from builders import a_classify_job, some_results
 from ledger_fixtures import Environment, failed_items, open_environment
 from redis_fixtures import PrivateServer
 from seqd.client.handle import JobHandle
@@ -134,33 +134,6 @@ def test_the_end_of_a_small_job_can_be_read_when_its_events_are_gone(
     assert list(handle.events(after=last.id)) == []
 
 
-def test_a_small_job_that_is_sent_again_or_committed_again_stays_as_it_is(
-    environment: Environment,
-) -> None:
-    job = a_classify_job(idempotency_key="7")
-    job_id = environment.submit(job, chunk=a_chunk(), sealed=True)
-    unit = environment.claim_unit()
-    environment.commit(unit)
-
-    assert environment.submit(job, chunk=a_chunk(), sealed=True) == job_id
-    assert environment.commit(unit, label="other") is CommitOutcome.DUPLICATE
-    assert environment.labels(job_id, 0) == ["like", "like"]
-    assert environment.ledger.control.cancel(job_id) is JobState.COMPLETED
-    assert environment.ledger.jobs.quarantined() == 0
-
-
-def test_the_failed_items_of_a_small_job_can_be_tried_again(environment: Environment) -> None:
-    job_id = environment.submit_units(1)
-    environment.commit(environment.claim_unit(), errored=1)
-
-    items = tuple(failed_items(environment.ledger, job_id))
-    request = retry_of(environment.record(job_id))
-    retry = environment.submit(request, chunk=ItemChunk(first_index=0, items=items), sealed=True)
-
-    assert len(items) == 1
-    assert environment.record(job_id).continued_by == retry
-
-
 def test_a_small_job_that_is_continued_is_held_and_then_kept_as_long_as_the_other(
     environment: Environment,
 ) -> None:
@@ -193,23 +166,6 @@ def test_a_small_job_that_is_continued_is_held_and_then_kept_as_long_as_the_othe
     for name in (retry, job_id):
         environment.ledger.control.remove(name)
     assert not environment.redis.keys(f"{environment.keys.tenant('default')}*")
-
-
-def test_larger_results_stay_in_a_key_of_their_own(environment: Environment) -> None:
-    job_id = environment.submit(chunk=a_chunk(64), sealed=True, unit_items=64)
-    unit = environment.claim_unit()
-    results = [
-        ItemSuccess(
-            custom_id=f"row-{number}",
-            output=Classification(label=f"{hash(str(number))}", score=0.5, truncated=False),
-        )
-        for number in range(64)
-    ]
-    environment.ledger.work.commit(unit, results)
-
-    assert environment.redis.hlen(environment.keys.output(job_id)) == 1
-    assert environment.redis.exists(environment.keys.events(job_id)) == 1
-    assert environment.ledger.jobs.outputs(job_id, [0])[0] is not None
 
 
 def test_what_small_jobs_share_goes_with_the_last_of_them(environment: Environment) -> None:

@@ -4,8 +4,6 @@ import secrets
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_generate_job
 from inbox_builders import Producer, a_request
@@ -28,11 +26,6 @@ pytestmark = pytest.mark.processes
 
 #: Items of a full unit.
 FULL = 8
-
-#: Full units, divided by the least weight of all, by which the work of tenants that always have
-#: some may differ when that of each is divided by its own weight; see `test_ledger_fairness`. It
-#: was 2.0 in 120 random mixes.
-WEIGHTED_BOUND = 3.0
 
 
 def set_limits(environment: Environment, name: str = "default", **limits: object) -> TenantRecord:
@@ -80,20 +73,6 @@ def claimed(environment: Environment, claims: int, *, releases: bool = False) ->
     return got
 
 
-def test_a_tenants_own_limit_stands_in_front_of_the_settings_both_ways(
-    environment: Environment,
-) -> None:
-    with_settings(environment, max_tenant_jobs=2)
-    set_limits(environment, "narrow", jobs=1)
-    set_limits(environment, "wide", jobs=3)
-    for tenant, allowed in (("narrow", 1), ("wide", 3), ("other", 2)):
-        for _ in range(allowed):
-            environment.submit_units(1, a_classify_job(tenant=tenant))
-
-        with pytest.raises(QuotaExceeded, match=f"open jobs?; allowed: {allowed} "):
-            environment.submit_units(1, a_classify_job(tenant=tenant))
-
-
 def test_a_refusal_by_a_tenants_own_limit_says_where_to_look(environment: Environment) -> None:
     set_limits(environment, "alice", items=3)
     environment.submit_units(1, a_classify_job(tenant="alice"))
@@ -105,20 +84,6 @@ def test_a_refusal_by_a_tenants_own_limit_says_where_to_look(environment: Enviro
         "Tenant 'alice' has 2 items waiting; allowed: 3 (seqd tenants show alice). Nothing was "
         "written. Try again in 5 s, when some are done."
     )
-
-
-def test_a_lower_limit_keeps_what_is_open_and_an_upload_goes_on_when_there_is_room(
-    environment: Environment,
-) -> None:
-    first = environment.submit_units(1)
-    upload = environment.submit(chunk=a_chunk())
-
-    set_limits(environment, items=4)
-
-    assert environment.append(upload, 1) == "full"
-    assert environment.commit(environment.claim_unit()) == "completed"
-    assert environment.append(upload, 1) == "added"
-    assert environment.record(first).state == "completed"
 
 
 def test_a_tenant_that_may_have_no_job_is_refused_and_its_open_jobs_go_on(
@@ -219,111 +184,6 @@ def test_jobs_that_are_handed_in_together_are_refused_alike(environment: Environ
     )
 
     assert [isinstance(outcome, SeqdError) for outcome in outcomes] == [False, False, True, True]
-
-
-def test_tenants_get_of_the_workers_in_proportion_to_their_weights(
-    environment: Environment,
-) -> None:
-    set_limits(environment, "three", weight=3)
-    for tenant in ("three", "one"):
-        submit_many(environment, tenant, 100)
-
-    assert claimed(environment, 100) == {"three": 75, "one": 25}
-
-
-def test_a_weight_of_a_part_of_one_is_heeded_as_well(environment: Environment) -> None:
-    set_limits(environment, "tenth", weight=0.1)
-    for tenant in ("tenth", "one"):
-        submit_many(environment, tenant, 120)
-
-    got = claimed(environment, 110)
-
-    assert got["tenth"] == pytest.approx(10, abs=1)
-
-
-def test_small_jobs_share_a_batch_by_weight(environment: Environment) -> None:
-    set_limits(environment, "three", weight=3)
-    for tenant in ("three", "one"):
-        for _ in range(40):
-            job = a_classify_job(tenant=tenant)
-            environment.submit(job, chunk=a_chunk(1), sealed=True, unit_items=FULL)
-
-    assert claimed(environment, 1) == {"three": 6, "one": 2}
-
-
-def test_a_new_weight_holds_for_open_jobs_at_once(environment: Environment) -> None:
-    """Also of one that was charged for long, and stands far behind the others by it."""
-    set_limits(environment, "light", weight=0.01)
-    for tenant in ("light", "one"):
-        submit_many(environment, tenant, 150)
-    assert claimed(environment, 40)["light"] <= 1
-
-    set_limits(environment, "light", weight=1)
-    got = claimed(environment, 40)
-
-    assert got["light"] == pytest.approx(20, abs=2)
-
-    set_limits(environment, "light", weight=3)
-    assert claimed(environment, 40)["light"] == pytest.approx(30, abs=2)
-
-
-def test_a_weight_that_is_taken_away_is_one(environment: Environment) -> None:
-    set_limits(environment, "heavy", weight=100)
-    for tenant in ("heavy", "one"):
-        submit_many(environment, tenant, 60)
-    assert claimed(environment, 20)["heavy"] >= 19
-
-    record = environment.ledger.tenants.set_limits("heavy", unset=["weight"])
-
-    assert record.own == TenantLimits()
-    assert claimed(environment, 40)["heavy"] == pytest.approx(20, abs=2)
-
-
-tenants = st.sampled_from(["north", "south", "east"])
-weights = st.tuples(*[st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0])] * 3)
-mixes = st.lists(
-    # Of other sizes, room that a batch has left over goes to whose unit fits, whatever its weight.
-    st.tuples(tenants, st.sampled_from([1, 2, 4, FULL]), st.integers(0, 2), st.booleans()),
-    min_size=3,
-    max_size=8,
-)
-
-
-@pytest.mark.slow
-@given(mix=mixes, each=weights)
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_tenants_that_always_have_work_get_it_by_weight_whatever_the_mix(
-    environment: Environment,
-    mix: list[tuple[str, int, int, bool]],
-    each: tuple[float, float, float],
-) -> None:
-    environment.redis.flushdb()
-    weight = dict(zip(("north", "south", "east"), each, strict=True))
-    for tenant, own in weight.items():
-        set_limits(environment, tenant, weight=own)
-    jobs = {}
-    for tenant, items, seed, is_generation in mix:
-        make = a_generate_job if is_generation else a_classify_job
-        job = make(tenant=tenant, parameters={"seed": seed})
-        job_id = environment.submit(job, chunk=a_chunk(items), unit_items=FULL)
-        for unit in range(1, FULL // items + 2):
-            chunk = a_chunk(items, first=items * unit)
-            environment.ledger.submissions.append(job, job_id, unit, chunk)
-        jobs[job_id] = (tenant, items)
-
-    work = Counter[str]()
-    for _ in range(40):
-        found = environment.claim()
-        assert found is not None
-        for unit in found.units:
-            tenant, items = jobs[unit.job_id]
-            work[tenant] += items / FULL
-            environment.ledger.work.release_unit(unit)
-
-    there = {tenant for tenant, _ in jobs.values()}
-    got = [work[tenant] / weight[tenant] for tenant in there]
-    difference = (max(got) - min(got)) * min(weight[tenant] for tenant in there)
-    assert difference <= WEIGHTED_BOUND, work
 
 
 def test_fewer_kept_bytes_than_are_kept_are_refused_unless_ended_jobs_may_go(
@@ -520,7 +380,3 @@ def test_keys_of_another_type_cost_no_claim_and_no_commit_and_are_made_anew(
     ]
     assert environment.ledger.tenants.usage() == []
     assert set_limits(environment, jobs=1, weight=2).damaged == ()
-
-
-def test_a_limit_that_is_set_twice_is_set_once(environment: Environment) -> None:
-    assert set_limits(environment, jobs=1) == set_limits(environment, jobs=1)

@@ -93,30 +93,6 @@ def test_a_unit_that_two_workers_computed_counts_once_as_the_first_has_committed
     assert (found.items, found.tokens, found.busy_s) == (2, 7, 1.0)
 
 
-def test_what_does_not_count_as_a_result_counts_for_no_tenant(environment: Environment) -> None:
-    cancelled = environment.submit_units(1)
-    unit = environment.claim_unit()
-    environment.ledger.control.cancel(cancelled)
-    assert environment.ledger.work.commit(unit, some_results(), use=Use(7, 1)) == "ended"
-
-    environment.submit(a_train_job(), version=None, unit_items=1)
-    first = environment.claim_unit("worker-a")
-    environment.ledger.work.release_worker("worker-a", crashed=False)
-    environment.claim_unit("worker-b")
-    outcome = environment.ledger.work.commit_training(first, a_training_result(), Use(0, 9))
-
-    assert outcome is CommitOutcome.FENCED
-    assert environment.ledger.tenants.usage() == []
-
-
-def test_items_with_errors_count_as_well(environment: Environment) -> None:
-    environment.submit_units(1)
-
-    environment.commit(environment.claim_unit(), errored=1)
-
-    assert [usage.items for usage in environment.ledger.tenants.usage()] == [2]
-
-
 def test_the_parts_of_a_split_unit_count_once_together(environment: Environment) -> None:
     environment.submit(chunk=a_chunk(4), sealed=True)
     unit = environment.claim_unit()
@@ -156,14 +132,6 @@ def test_a_day_is_kept_for_as_many_days_as_the_setting_says(environment: Environ
     left_s = environment.redis.ttl(key)
 
     assert 2 * 86_400 < left_s <= 3 * 86_400
-
-
-def test_nothing_is_counted_for_no_days(environment: Environment) -> None:
-    off = environment.with_settings(usage_days=0)
-    off.submit_units(1)
-    off.commit(off.claim_unit())
-
-    assert environment.ledger.tenants.usage() == []
 
 
 def test_the_days_that_are_asked_for_come_in_order(environment: Environment) -> None:
