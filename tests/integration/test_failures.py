@@ -16,7 +16,7 @@ from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import InvalidRequest, UnknownFailure, WrongState
 from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
-from seqd_schemas import DeathCause, ItemFailure
+from seqd_schemas import ItemFailure
 from worker_fixtures import Cluster, publish_file, wait_until
 
 pytestmark = pytest.mark.processes
@@ -77,18 +77,6 @@ def test_what_a_plugin_raised_is_told_with_its_traceback_and_input(client: Clien
     assert letters["invalid_input"].traceback == ""
 
 
-@pytest.mark.slow
-def test_an_item_that_kills_its_worker_is_told_with_the_cause(client: Client) -> None:
-    job = failed(client, "good", "segfault")
-
-    (letter,) = client.failures(job=job.job_id)
-
-    assert (letter.code, letter.cause) == ("worker_crashed", DeathCause.SIGNAL)
-    assert "SIGSEGV" in letter.message
-    assert letter.attempts > 1
-    assert [item.text for item in client.failure_items(letter.id)] == ["segfault"]
-
-
 def test_a_training_that_fails_is_told_with_its_traceback(client: Client) -> None:
     data = [{"text": "a", "label": "b"}]
     job = client.train(data, model="echo", parameters={"trick": "bug"})
@@ -137,21 +125,6 @@ def test_what_one_replay_left_out_is_replayed_by_the_next(client: Client, cure: 
     assert outcomes(job) == ["uncured", "plugin_error", "invalid_input"]
     with pytest.raises(WrongState, match=f"the whole: seqd jobs results {job.job_id} --merged$"):
         outcomes(client.job(first.new_job_id))
-
-
-def test_what_succeeded_since_is_not_sent_again(client: Client, cure: Path) -> None:
-    job = failed(client, "uncured", "raise")
-    cure.touch()
-    retried = client.retry(job)
-    retried.wait()
-
-    (done,) = client.replay(code="plugin_error", job=job.job_id)
-
-    assert done.new_job_id is not None
-    again = client.job(done.new_job_id)
-    again.wait()
-    assert [result.custom_id for result in again.results()] == ["row-2"]
-    assert outcomes(job) == ["uncured", "plugin_error"]
 
 
 @pytest.fixture
@@ -239,20 +212,6 @@ def test_a_dead_letter_outlives_its_job(client: Client) -> None:
 
     assert client.failure_items(letter.id) == []
     assert left.left_because == f"Job {job.job_id} is not kept any more, nor are its items."
-
-
-def test_what_fails_while_the_purge_asks_is_kept(
-    client: Client, shell: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failed(client, "bad", tenant="asked")
-    monkeypatch.setattr(
-        "seqd.cli.failures._confirm", lambda *_, **__: failed(client, "bad", "bad", tenant="asked")
-    )
-
-    purged = here(capsys, "failures", "purge", "--tenant", "asked")
-
-    assert purged.out.splitlines()[-1] == "1 dead letter removed."
-    assert [one.items for one in client.failures(tenant="asked")] == [2]
 
 
 def test_dead_letters_are_found_by_time_and_purged(client: Client) -> None:

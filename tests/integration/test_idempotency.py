@@ -19,7 +19,7 @@ import pytest
 
 from builders import a_classify_job, inline
 from seqd.client import Client, JobHandle
-from seqd.errors import IdempotencyConflict, JobFailed
+from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import PackedChunk, chunks_of
@@ -86,26 +86,6 @@ def wait_for_units(job: JobHandle, units: int) -> None:
     wait_until(lambda: job.record().units >= units, f"{units} units are uploaded", DEADLINE_S)
 
 
-@pytest.mark.slow
-def test_a_second_sender_with_fewer_items_does_not_end_the_job(first, second):
-    entries = Gate(texts(200), first=96)
-    job = first.classify(entries, model="echo", idempotency_key="fewer")
-    wait_for_units(job, 12)
-
-    with second:
-        attached = second.classify(iter(texts(64)), model="echo", idempotency_key="fewer")
-        with pytest.raises(IdempotencyConflict) as refused:
-            attached.wait(DEADLINE_S)
-    assert str(refused.value) == (
-        f"The idempotency key 'fewer' already stands for job {job.job_id}, which has more input "
-        "than the 64 entries of this one. Send the same request again, or choose another one."
-    )
-
-    assert not job.record().state.is_terminal
-    entries.open()
-    assert labels_of(job) == texts(200)
-
-
 @pytest.mark.parametrize(
     "other", [texts(20, differs_from=8), texts(17), texts(24), texts(8), texts(1)],
     ids=["12 differ", "fewer", "more", "the first unit alone", "one"],
@@ -167,25 +147,6 @@ def test_a_second_sender_whose_items_differ_fails_itself_alone(first, second):
     assert seen == texts(len(seen)) and 16 <= len(seen) <= 64
     entries.open()
     assert labels_of(job) == texts(120)
-
-
-def test_the_error_of_a_second_senders_input_is_its_own(first, second):
-    def draw() -> Iterator[str]:
-        yield from texts(16)
-        raise OSError("the disk is gone")
-
-    entries = Gate(texts(40), first=24)
-    job = first.classify(entries, model="echo", idempotency_key="raises")
-    wait_for_units(job, 3)
-
-    with second:
-        attached = second.classify(draw(), model="echo", idempotency_key="raises")
-        with pytest.raises(OSError, match="the disk is gone"):
-            attached.wait(DEADLINE_S)
-
-    assert not job.record().state.is_terminal
-    entries.open()
-    assert labels_of(job) == texts(40)
 
 
 def test_a_second_sender_that_leaves_by_an_exception_leaves_the_job_alone(first, second):
@@ -254,23 +215,6 @@ def test_who_waits_for_an_ended_job_is_told_in_time_that_its_input_is_not_compar
         f"Job {job.job_id} has ended, and after 0.5 s it is not known yet whether it had the input "
         "that was handed in here: that goes on."
     )
-
-
-@pytest.mark.slow
-def test_a_client_with_a_slow_input_is_not_taken_for_dead(first, second):
-    entries = Gate(texts(60), first=24)
-    job = first.classify(entries, model="echo", idempotency_key="slow")
-    wait_for_units(job, 3)
-
-    with second:
-        attached = second.classify(iter(texts(60)), model="echo", idempotency_key="slow")
-        with pytest.raises(TimeoutError):
-            attached.wait(2 * SILENCE_S)
-        units_meanwhile = job.record().units
-        entries.open()
-
-        assert units_meanwhile == 3
-        assert labels_of(attached) == texts(60)
 
 
 #: Sends the items of a key, and after so many waits for a word on its standard input.
@@ -475,18 +419,3 @@ def test_a_training_set_is_compared_while_it_is_uploaded_and_afterwards(first, s
         again = second.train(iter(records), model="echo", idempotency_key="a set")
 
         assert again.wait(DEADLINE_S).training == job.record().training
-
-
-def test_a_failed_job_is_the_same_job_for_the_same_items(first):
-    def draw() -> Iterator[str]:
-        yield from texts(24)
-        raise OSError("the disk is gone")
-
-    job = first.classify(draw(), model="echo", idempotency_key="broke off")
-    with pytest.raises(OSError, match="the disk is gone"):
-        job.wait(DEADLINE_S)
-
-    again = first.classify(texts(40), model="echo", idempotency_key="broke off")
-
-    with pytest.raises(JobFailed, match="The input broke off after unit 3"):
-        again.wait(DEADLINE_S)

@@ -2,25 +2,27 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from redis.exceptions import NoPermissionError
 
-from builders import a_chunk, a_classify_job, a_failure, a_train_job, a_training_result, an_epoch
+from builders import a_chunk, a_classify_job, a_failure, a_train_job, an_epoch
 from held_ports import Holder, hold_port
-from ledger_fixtures import Environment, open_environment
+from ledger_fixtures import TRAIN, Environment, open_environment
 from redis_fixtures import PrivateServer, Server, binary_of_kind
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.outage import Outage
-from seqd.ledger.work import CommitOutcome
+from seqd.ledger.work import CommitOutcome, Renewal
 from seqd.local.redis_server import LOOPBACK
 from seqd.settings import Settings
-from seqd_schemas import Counts, JobState
+from seqd_schemas import JobState
 
 pytestmark = pytest.mark.processes
+
+LONG = "a label that is so long that it does not fit " * 5
 
 
 @pytest.fixture(params=["redis", "valkey"])
@@ -54,106 +56,75 @@ def dump(environment: Environment) -> dict[bytes, object]:
     }
 
 
-
-
-def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Environment) -> None:
+def test_a_full_redis_takes_nothing_new_whole_or_in_part_and_all_of_it_when_there_is_room(
+    tight: Environment,
+) -> None:
+    upload = tight.submit(chunk=a_chunk())
+    held = tight.claim_unit()
+    training = tight.submit(a_train_job(), version=None, unit_items=1)
+    trains = tight.claim_unit(routes=(TRAIN,))
+    tight.notified.clear()
+    mine = a_classify_job(idempotency_key="7")
+    steps: list[Callable[[], object]] = [
+        lambda: tight.submit(mine, job_id="mine", chunk=a_chunk()),
+        lambda: tight.append(upload, 1),
+        lambda: tight.commit(held, label=LONG),
+        lambda: tight.ledger.work.publish(trains, an_epoch(training)),
+        lambda: tight.complete_training(trains),
+    ]
     before = dump(tight)
     fill(tight)
 
-    with pytest.raises(RedisFull) as error:
-        tight.submit(a_classify_job(idempotency_key="7"), chunk=a_chunk())
+    messages = set()
+    for step in steps:
+        with pytest.raises(RedisFull) as error:
+            step()
+        messages.add(str(error.value))
 
     port = tight.redis.connection_pool.connection_kwargs["port"]
-    assert str(error.value) == (
+    assert messages == {
         f"Redis at 127.0.0.1:{port} has reached its maxmemory. Nothing was written. Raise "
         "maxmemory, wait until old jobs have outlived their results_ttl_s, or try again later."
-    )
+    }
     assert (error.value.exit_status, error.value.retryable) == (2, True)
-    assert dump(tight) == before
-    assert tight.notified == []
-
-
-def test_a_full_redis_takes_no_more_input_and_the_job_goes_on_later(tight: Environment) -> None:
-    job_id = tight.submit(chunk=a_chunk())
-    before = dump(tight)
-    fill(tight)
-
-    with pytest.raises(RedisFull):
-        tight.append(job_id, 1)
-
-    assert dump(tight) == before
+    assert (dump(tight), tight.notified) == (before, [])
     relieve(tight)
-    assert tight.append(job_id, 1) == "added"
+    assert [step() for step in steps] == [
+        *("mine", "added", CommitOutcome.COMMITTED, None, CommitOutcome.COMPLETED)
+    ]
 
 
-def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(
-    tight: Environment,
-) -> None:
-    job_id = tight.submit_units(2)
-    unit = tight.claim_unit()
-    fill(tight)
-    before = dump(tight)
-
-    with pytest.raises(RedisFull):
-        tight.commit(unit, label="a label that is so long that it does not fit " * 5)
-
-    assert dump(tight) == before
-    assert tight.ledger.work.release_unit(unit)  # costs no attempt, as a lost lease would
-    relieve(tight)
-    assert tight.commit(tight.claim_unit()) is CommitOutcome.COMMITTED
-    assert tight.commit(tight.claim_unit()) is CommitOutcome.COMPLETED
-    assert tight.record(job_id).state is JobState.COMPLETED
-
-
-def test_a_small_job_ends_on_a_full_redis_since_it_takes_less_than_before(
-    tight: Environment,
-) -> None:
-    job_id = tight.submit(chunk=a_chunk(2), sealed=True)
-    unit = tight.claim_unit()
+def test_a_full_redis_lets_leases_be_kept_and_released_and_jobs_end(tight: Environment) -> None:
+    small = tight.submit(chunk=a_chunk(2), sealed=True)
+    last, ended, held_job = tight.claim_unit(), tight.submit_units(1), tight.submit_units(1)
+    held = [tight.claim_unit() for _ in range(2)]
+    waits = tight.submit_units(1)
     fill(tight)
 
-    outcome = tight.commit(unit, label="a label that is so long that it would not fit " * 5)
+    kept = tight.ledger.work.renew(held)
+    released = tight.ledger.work.release_unit(held[0])  # costs no attempt, as a lost lease would
+    failed = [tight.ledger.control.fail(job_id, a_failure()) for job_id in (held_job, waits)]
+    # A small job takes less than before.
+    outcomes = [tight.commit(last, label=LONG), tight.commit(tight.claim_unit())]
 
-    assert outcome is CommitOutcome.COMPLETED
-    assert tight.record(job_id).counts.succeeded == 2
-
-
-def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Environment) -> None:
-    tight.submit(a_train_job(), version=None, unit_items=1)
-    unit = tight.claim_unit()
-    fill(tight)
-    before = dump(tight)
-
-    with pytest.raises(RedisFull):
-        tight.ledger.work.publish(unit, an_epoch(unit.job_id))
-    with pytest.raises(RedisFull):
-        tight.ledger.work.commit_training(unit, a_training_result())
-
-    assert dump(tight) == before
-
-
-def test_leases_can_be_kept_while_redis_is_full(tight: Environment) -> None:
-    tight.submit_units(1)
-    unit = tight.claim_unit()
-    fill(tight)
-
-    assert tight.ledger.work.renew([unit]) == [True]
-
-
-@pytest.mark.parametrize("held", [True, False])
-def test_a_job_can_be_ended_while_redis_is_full(tight: Environment, held: bool) -> None:
-    job_id = tight.submit_units(1)
-    if held:
-        tight.claim_unit()
-    fill(tight)
-
-    assert tight.ledger.control.fail(job_id, a_failure()) is JobState.FAILED
-    assert tight.record(job_id).counts == Counts(total=2, cancelled=2)
+    assert (kept, released) == ([Renewal.KEPT] * 2, True)
+    assert failed == [JobState.FAILED] * 2
+    assert outcomes == [CommitOutcome.COMPLETED] * 2
+    assert [tight.record(job_id).counts.succeeded for job_id in (small, ended)] == [2, 2]
     assert tight.claim() is None
 
 
-def test_a_wrong_password_is_named(private_server: PrivateServer) -> None:
-    url = f"redis://:wrong@{LOOPBACK}:{private_server.port}/0"
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        (":wrong@", "invalid username-password pair or user is disabled"),
+        ("", "Authentication required"),
+    ],
+)
+def test_a_password_that_is_wrong_or_missing_is_named(
+    private_server: PrivateServer, user: str, said: str
+) -> None:
+    url = f"redis://{user}{LOOPBACK}:{private_server.port}/0"
     with connect(url) as redis:
         environment = open_environment(redis, Settings(redis_url=url))
 
@@ -161,9 +132,8 @@ def test_a_wrong_password_is_named(private_server: PrivateServer) -> None:
             environment.submit(chunk=a_chunk())
 
     assert str(error.value) == (
-        f"Redis at 127.0.0.1:{private_server.port} refused the user or password: invalid "
-        "username-password pair or user is disabled. Set SEQD_REDIS_URL to "
-        "redis://user:password@host:port/0 with the right ones."
+        f"Redis at 127.0.0.1:{private_server.port} refused the user or password: {said}. Set "
+        "SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
     )
     assert error.value.exit_status == 2
 
@@ -178,20 +148,6 @@ def test_a_refused_password_is_not_tried_again(private_server: PrivateServer) ->
     with connect(private_server.url) as redis:
         (refusal,) = redis.acl_log()
     assert (refusal["reason"], int(refusal["count"])) == ("auth", 1)
-
-
-def test_a_missing_password_is_named(private_server: PrivateServer) -> None:
-    url = f"redis://{LOOPBACK}:{private_server.port}/0"
-    with connect(url) as redis:
-        environment = open_environment(redis, Settings(redis_url=url))
-
-        with pytest.raises(RedisRefused) as error:
-            environment.ledger.jobs.newest(1)
-
-    assert str(error.value) == (
-        f"Redis at 127.0.0.1:{private_server.port} refused the user or password: Authentication "
-        "required. Set SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
-    )
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
@@ -223,10 +179,8 @@ def test_a_job_handed_in_while_the_server_restarts_is_in_the_ledger_once(
 
         environment.submit(job_id="after", chunk=a_chunk())
 
-        assert [record.job_id for record in environment.ledger.jobs.newest(10)] == [
-            "after",
-            "before",
-        ]
+        newest = [record.job_id for record in environment.ledger.jobs.newest(10)]
+    assert newest == ["after", "before"]
 
 
 def test_every_server_takes_commands_in_one_protocol(any_server: Server) -> None:

@@ -4,82 +4,104 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from ledger_fixtures import Environment
+from seqd.ledger.fleet import clock_offset_ms
 
 pytestmark = pytest.mark.processes
 
-
-def test_workers_are_listed_by_name(environment: Environment) -> None:
-    statuses = [a_worker_status(worker=name) for name in ("b", "a")]
-    for status in statuses:
-        environment.ledger.fleet.publish_worker(status)
-
-    assert environment.ledger.fleet.workers() == [statuses[1], statuses[0]]
+HOUR_MS = 3_600_000
 
 
-def test_a_worker_is_taken_for_gone_after_three_missed_heartbeats(environment: Environment) -> None:
+def test_workers_are_listed_by_name_until_they_end_or_miss_three_heartbeats(
+    environment: Environment,
+) -> None:
     fleet = environment.with_settings(heartbeat_s=20.0).ledger.fleet
-    fleet.publish_worker(a_worker_status(worker="a"))
+    nobody, statuses = fleet.workers(), [a_worker_status(worker=name) for name in "cab"]
+    for status in statuses:
+        fleet.publish_worker(status)
+    listed, life_ms = fleet.workers(), environment.redis.pttl(environment.keys.worker("a"))
 
-    life_ms = environment.redis.pttl(environment.keys.worker("a"))
+    fleet.forget_worker("a")
+    environment.redis.delete(environment.keys.worker("b"))  # what time does
 
+    assert nobody == []
+    assert listed == sorted(statuses, key=lambda status: status.worker)
     assert 50_000 < life_ms <= 60_000
+    assert [status.worker for status in fleet.workers()] == ["c"]
 
 
-def test_a_worker_that_stops_is_off_the_list_at_once(environment: Environment) -> None:
-    environment.ledger.fleet.publish_worker(a_worker_status(worker="a"))
+def test_a_recent_list_of_workers_is_read_again_when_it_is_too_old(
+    environment: Environment,
+) -> None:
+    fleet = environment.ledger.fleet
+    fleet.publish_worker(a_worker_status(worker="a"))
+    first = fleet.recent_workers(60)
+    fleet.publish_worker(a_worker_status(worker="b"))
 
-    environment.ledger.fleet.forget_worker("a")
-
-    assert environment.ledger.fleet.workers() == []
-    assert environment.redis.exists(environment.keys.worker("a"), environment.keys.workers()) == 0
+    assert fleet.recent_workers(60) == first
+    assert [status.worker for status in fleet.recent_workers(0)] == ["a", "b"]
 
 
 def test_who_a_worker_was_is_known_for_a_day_unless_it_ended_in_order(
     environment: Environment,
 ) -> None:
-    fleet = environment.ledger.fleet
-    for name in ("gone", "ended"):
-        fleet.publish_worker(a_worker_status(worker=name, host="h1", pid=7, versions={"m": (1,)}))
+    fleet, now_ms = environment.ledger.fleet, environment.ledger.fleet.now_ms()
+    for name, age_ms in (("gone", 0), ("ended", 0), ("up", 0), ("old", 25 * HOUR_MS)):
+        status = a_worker_status(worker=name, host="h1", pid=7, versions={"m": (1,)})
+        fleet.publish_worker(status.model_copy(update={"seen_at_ms": now_ms - age_ms}))
     fleet.forget_worker("ended")
-    environment.redis.delete(environment.keys.worker("gone"))
+    for name in ("gone", "old"):
+        environment.redis.delete(environment.keys.worker(name))
+    silent, last = fleet.silent_workers(), fleet.last_records(["gone", "ended", "unknown"])
 
-    last = fleet.last_records(["gone", "ended", "unknown"])
+    fleet.prune()
 
+    assert silent == {"gone": now_ms, "old": now_ms - 25 * HOUR_MS}
     assert {name: (one.host, one.pid, one.versions) for name, one in last.items()} == {
         "gone": ("h1", 7, {})
     }
     life_s = environment.redis.ttl(environment.keys.worker_last("gone"))
     assert 23 * 3_600 < life_s <= 24 * 3_600
+    assert environment.redis.zrange(environment.keys.workers(), 0, -1) == [b"gone", b"up"]
 
 
-def test_names_of_workers_that_are_long_gone_are_dropped(environment: Environment) -> None:
-    now_ms = environment.ledger.fleet.now_ms()
-    for worker, seen_at_ms in (("old", now_ms - 25 * 3_600_000), ("new", now_ms)):
-        environment.ledger.fleet.publish_worker(
-            a_worker_status(worker=worker, seen_at_ms=seen_at_ms)
-        )
+def test_what_a_worker_has_in_hand_is_counted_by_jobs_and_units(environment: Environment) -> None:
+    environment.submit_units(2)
+    environment.submit_units(1)
+    for _ in range(3):
+        environment.claim("worker-a")
 
-    environment.ledger.fleet.prune()
+    held = environment.ledger.fleet.in_hand(["worker-a", "worker-b"])
 
-    assert environment.redis.zrange(environment.keys.workers(), 0, -1) == [b"new"]
+    assert held == {"worker-a": (2, 3), "worker-b": (0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("asked_ms", "took_ms", "server_ms", "offset_ms"),
+    [
+        (1_000, 5, 1_000, 0),
+        (1_000, 5, 1_004, 0),  # the server was asked 4 ms later
+        (1_000, 5, 1_100, -95),
+        (1_100, 5, 1_000, 100),
+    ],
+)
+def test_a_clock_is_ahead_or_behind_by_what_no_slow_network_explains(
+    asked_ms: float, took_ms: float, server_ms: int, offset_ms: int
+) -> None:
+    assert clock_offset_ms(asked_ms, took_ms, server_ms) == offset_ms
 
 
 def test_a_task_is_with_one_worker_until_its_lock_runs_out(environment: Environment) -> None:
     take = environment.ledger.fleet.take_lock
 
-    taken = [take("task", "a", 60.0), take("task", "b", 60.0), take("task", "a", 60.0)]
+    taken = [take("task", worker, 60.0) for worker in ("a", "b", "a")]
+    other = take("other", "b", 60.0)
     environment.redis.pexpire(environment.keys.lock("task"), 1)
     environment.wait_for_clock(environment.ledger.fleet.now_ms() + 2)
 
-    assert taken == [True, False, True]
+    assert (taken, other) == ([True, False, True], True)
+    assert take("task", "b", 5.0)
+    # One that is kept runs from anew.
     assert take("task", "b", 60.0)
-
-
-def test_a_lock_that_is_kept_runs_from_anew(environment: Environment) -> None:
-    environment.ledger.fleet.take_lock("task", "a", 5.0)
-
-    environment.ledger.fleet.take_lock("task", "a", 60.0)
-
     assert environment.redis.pttl(environment.keys.lock("task")) > 50_000
 
 
@@ -97,7 +119,9 @@ def test_a_lock_is_the_same_for_workers_of_0_2_which_take_it_by_set(
     assert 50_000 < environment.redis.pttl(key("other")) <= 60_000
 
 
-def test_the_catalog_has_what_was_last_said_of_each_model(environment: Environment) -> None:
+def test_the_catalog_has_what_was_last_said_of_each_model_and_outlives_all_workers(
+    environment: Environment,
+) -> None:
     fleet = environment.ledger.fleet
     fleet.publish_catalog([a_catalog_entry(model="markov"), a_catalog_entry(summary="Old.")])
 
@@ -105,24 +129,7 @@ def test_the_catalog_has_what_was_last_said_of_each_model(environment: Environme
 
     assert list(fleet.catalog()) == ["imdb_lstm", "markov"]
     assert fleet.catalog()["imdb_lstm"] == a_catalog_entry(summary="New.")
-    assert (
-        environment.redis.ttl(environment.keys.catalog()) == -1
-    )  # jobs come in while no worker is up
-
-
-def test_a_recent_list_of_workers_is_read_again_when_it_is_too_old(
-    environment: Environment,
-) -> None:
-    fleet = environment.ledger.fleet
-    fleet.publish_worker(a_worker_status(worker="a"))
-    first = fleet.recent_workers(60)
-    fleet.publish_worker(a_worker_status(worker="b"))
-
-    recent = fleet.recent_workers(60)
-    anew = fleet.recent_workers(0)
-
-    assert recent == first
-    assert [status.worker for status in anew] == ["a", "b"]
+    assert environment.redis.ttl(environment.keys.catalog()) == -1
 
 
 def test_models_leave_the_catalog_that_were_published_before_a_time(
@@ -131,9 +138,10 @@ def test_models_leave_the_catalog_that_were_published_before_a_time(
     fleet = environment.ledger.fleet
     fleet.publish_catalog([a_catalog_entry(model="old", published_at_ms=1_000)])
     fleet.publish_catalog([a_catalog_entry(model="new", published_at_ms=9_000)])
+    environment.redis.hset(environment.keys.catalog(), b"by hand \xff", "{}")
 
     removed = fleet.remove_published(["old", "new"], 5_000)
     nothing = fleet.remove_published(["new"], 5_000)
 
     assert (removed, nothing) == (["old"], [])
-    assert fleet.published_models() == {"new"}
+    assert fleet.published_models() == {"new", "by hand \ufffd"}
