@@ -87,21 +87,137 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
     assert len(report.checked) == 16
 
 
-def test_a_host_whose_store_lacks_the_version_in_service_is_named_with_it(
+def all_is_wrong(environment: Environment) -> None:
+    """Make a fleet in which there is something of every kind that workers and operators write."""
+    ledger, redis, keys = environment.ledger, environment.redis, environment.keys
+    environment.ledger.fleet.publish_catalog(
+        [a_catalog_entry(plugin="echo", labels={"production": 3})]
+    )
+    message = f"a.npz is {'a1' * 32}, and its manifest says {'b2' * 32}"
+    publish(
+        environment,
+        plugins=(a_plugin(), a_plugin("bad", state="broken", reason="no module\x1b[2J named x")),
+        versions={"imdb_lstm": (3,)},
+        unfit=(UnfitVersion(model="echo", version=2, code="damaged", message=message, since_ms=1),),
+        cordon=Cordon(phase="draining", target="host:h1", since_ms=now_ms() - HOUR_MS),
+        state=WorkerState.DRAINING,
+        clock_offset_ms=2_500,
+    )
+    publish(
+        environment,
+        "cpu:0@h2-b",
+        host="h2",
+        plugins=(a_plugin(version="2.0"),),
+        seqd_version="0.2.0",
+        clock_offset_ms=-3_600_000,
+        deaths=deaths_of("signal", AGE_MS, AGE_MS),
+    )
+    # Its question took long, which explains more than it is off.
+    publish(environment, "cpu:1@h1-c", clock_offset_ms=0, deaths=deaths_of("signal", AGE_MS))
+    environment.submit_units(1, job_id="j1")
+    crashed = ItemError(code=ItemErrorCode.WORKER_CRASHED, message="Its worker died.")
+    ledger.work.commit(
+        replace(environment.claim_unit("cpu:0@h2-b"), death=Death(DeathCause.SIGNAL, "It died.")),
+        [ItemFailure(custom_id=f"item-{number}", error=crashed) for number in range(2)],
+    )
+    # Another is up in the place of the first one of these, and the last one is known by its record.
+    silence(environment, "cpu:0@h1-old", HOUR_MS)
+    silence(environment, "cpu:0@h3-gone", 5 * HOUR_MS)
+    last_said(environment, "w1", host="h4", slot="cuda:1", pid=77)
+    for nonce in "xyz":
+        silence(environment, f"cpu:0@h5-{nonce}", 60_000)
+    ledger.cordons.change(
+        add=[
+            CordonRule(
+                target="label:pool=a",
+                action=CordonAction.CORDON,
+                by="ops@h1",
+                reason="repair",
+                at_ms=now_ms() - 72 * HOUR_MS,
+            )
+        ]
+    )
+    ledger.model_pauses.pause(ModelPause(model="echo", by="ana@h1", at_ms=1, reason="wrong labels"))
+    ledger.model_pauses.pause(ModelPause(model="topics", by="ana@h1", at_ms=1, disabled=True))
+    ledger.tenants.set_limits("acme", TenantLimits(jobs=1))
+    environment.submit(a_classify_job(tenant="acme"), chunk=a_chunk(), sealed=True)
+    redis.xadd(keys.inbox(), {"id": "a"}, id=f"{now_ms() - 300_000}-0")
+    redis.zadd(keys.timers(), {"job-1 0": now_ms() - 600_000})
+    redis.set(keys.quarantined(), 3)
+
+
+def deaths_of(cause: str, *ago_ms: int) -> list[ChildDeath]:
+    message = "It took 2 GB of 2 GB."
+    return [
+        ChildDeath(at_ms=now_ms() - each, cause=cause, message=message, pid=7) for each in ago_ms
+    ]
+
+
+#: Of each finding then: its id, its severity, what it says, what to do begins with, and its page.
+WRONG = """
+worker-crash-loop | error | 3 workers of cpu:0@h5 died within the last hour. | The last lines of
+  its log say why: | crash-loop
+worker-silent | warning | Not heard of any more, and none is up in their place: 2 workers, w1 (20
+  min ago, slot cuda:1 of h4, process 77), cpu:0@h3-gone (5.0 h ago). They hold no units. | Run
+  `seqd doctor` on its machine, | host-cut-off
+worker-deaths | warning | Processes that died within the last hour by signal: cpu:0@h2-b 2 times,
+  cpu:1@h1-c once; the last 20 min ago. It took 2 GB of 2 GB. The last that failed by it: item
+  item-0 of job j1. | `seqd failures list` names the items, | crash-loop
+worker-clock-skew | warning | The clocks of 2 of 2 machines of workers are off that of Redis: h2
+  3,600.0 s behind, h1 2.5 s ahead. | Have the clocks of all machines set by NTP: | clock
+worker-draining-forever | warning | cpu:0@h1-a has been draining for 60 min. | See what it does in
+  its log; then end it: `kill 7` on h1. | hang
+cordon-forgotten | warning | The rule to cordon label:pool=a has stood for 3.0 d, by ops@h1,
+  because: repair. | If it is not needed any more: `seqd workers uncordon --label pool=a`. |
+model-paused | warning | The model echo is paused by ana@h1 since 1970-01-01 00:00: wrong labels.
+  | If it may go on: `seqd models resume echo`. |
+model-paused | warning | The model topics is disabled by ana@h1 since 1970-01-01 00:00. | If it
+  may go on: `seqd models resume topics`. |
+mixed-releases | warning | Workers of 2 releases of seqd are up: 0.2.0 (1), 0.3.0 (2). | Bring the
+  upgrade to its end: docker/upgrade.md. | mixed-versions
+unfit-workers | warning | Worker cpu:0@h1-a (host h1), 1 of 3, cannot run echo@2: damaged: a.npz
+  is a1a1a1a1a1a1…, and its manifest says b2b2b2b2b2b2…. | `seqd doctor --deep` on h1 names the
+  files. Restore the version's | corrupt-model
+unfit-workers | warning | Worker cpu:0@h2-b (host h2), 1 of 3, cannot run imdb_lstm@3: missing:
+  its store has no such version, which is in service. | Have the workers share one store
+  (SEQD_DATA_DIR), or bring the version to h2: | corrupt-model
+plugin-broken | warning | The plugin bad is broken on cpu:0@h1-a: no module\\x1b[2J named x. |
+  Mend it (`seqd plugins check bad`), | plugin-missing
+plugin-missing | warning | The plugin bad is missing on cpu:0@h2-b, and 1 other worker has it. |
+  Install it there (`seqd plugins list` says what), | plugin-missing
+plugin-versions | warning | Workers have the plugin echo in 2 versions: 1.0 (1), 2.0 (1). |
+  Install one version everywhere | mixed-versions
+route-unserved | error | No worker that is up can do all that waits of classify imdb_lstm (2
+  items). All workers that classify imdb_lstm are cordoned or drained by an operator: cpu:0@h1-a.
+  `seqd workers list` shows the rules, `seqd workers uncordon` ends them. | Start a worker that
+  can, |
+leases-overdue | error | A lease or a wait ran out 10 min ago, and no worker has seen to it. | See
+  the logs of workers for `reconciler`; |
+tenant-full | warning | The tenant acme uses 100% of the jobs that it may have waiting. | `seqd
+  jobs list --tenant acme` shows what waits; | noisy-tenant
+jobs-quarantined | warning | 3 jobs put in quarantine so far, for keys that were damaged. |
+  `redis-cli --scan --pattern |
+inbox-stuck | error | Entries that wait in the inbox: 1, the oldest for 5 min. | Start workers:
+  each of them empties it. |
+"""
+
+
+def test_each_thing_that_is_wrong_with_a_fleet_is_told_of_with_what_to_do_and_its_page(
     environment: Environment,
 ) -> None:
-    entry = a_catalog_entry(plugin="echo", labels={"production": 3})
-    environment.ledger.fleet.publish_catalog([entry])
-    publish(environment, plugins=(a_plugin(),), versions={"imdb_lstm": (3,)})
-    publish(environment, "cpu:0@h2-b", host="h2", plugins=(a_plugin(),))
+    all_is_wrong(environment)
 
-    (found,) = [one for one in examined(environment).findings if one.id == "unfit-workers"]
+    report = examined(environment)
 
-    assert found.what == (
-        "Worker cpu:0@h2-b (host h2), 1 of 2, cannot run imdb_lstm@3: missing: its store has no "
-        "such version, which is in service."
-    )
-    assert "bring the version to h2" in found.do
+    rows = [" ".join(row.split()) for row in re.split(r"\n(?=\S)", WRONG.strip())]
+    expected = [[cell.strip() for cell in row.split(" |")] for row in rows]
+    assert [[one.id, one.severity, one.what] for one in report.findings] == [
+        row[:3] for row in expected
+    ]
+    for one, (*_, do, page) in zip(report.findings, expected, strict=True):
+        assert one.do.startswith(do)
+        assert one.page == (f"docker/RUNBOOK.md#{page}" if page else "")
+    assert report.not_checked == []
 
 
 def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None:
@@ -116,19 +232,6 @@ def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None
     assert [one.severity for one in busy.findings] == [Severity.ERROR]
 
 
-def test_work_that_no_worker_can_do_is_named_with_the_reason(environment: Environment) -> None:
-    publish(environment, plugins=(a_plugin(),))
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
-    environment.submit(chunk=a_chunk(), sealed=True)
-
-    (what,) = whats(examined(environment), "route-unserved")
-
-    assert what == (
-        "No worker that is up can do all that waits of classify imdb_lstm (2 items). No worker "
-        "that is up has a plugin with the model imdb_lstm."
-    )
-
-
 def test_work_that_nobody_can_do_yet_is_a_warning_while_workers_start(
     environment: Environment,
 ) -> None:
@@ -141,33 +244,6 @@ def test_work_that_nobody_can_do_yet_is_a_warning_while_workers_start(
     assert (found.id, found.severity) == ("route-unserved", Severity.WARNING)
     assert "(2 items). A worker is still starting (" in found.what
     assert found.do == "Look again once they have started."
-
-
-def test_workers_of_two_releases_are_told_of(environment: Environment) -> None:
-    publish(environment)
-    publish(environment, "cpu:0@h2-b", host="h2", seqd_version="0.2.0")
-
-    assert whats(examined(environment), "mixed-releases") == [
-        "Workers of 2 releases of seqd are up: 0.2.0 (1), 0.3.0 (1)."
-    ]
-
-
-def test_machines_whose_clocks_are_off_that_of_redis_are_named_the_farthest_first(
-    environment: Environment,
-) -> None:
-    for worker, host, offset_ms in (
-        ("cpu:0@h1-a", "h1", 2_500),
-        ("cpu:1@h1-b", "h1", 0),  # its question took long, which explains more
-        ("cpu:0@h2-c", "h2", -3_600_000),
-        ("cpu:0@h3-d", "h3", -2_000),
-        ("cpu:0@h4-e", "h4", None),
-    ):
-        publish(environment, worker, host=host, clock_offset_ms=offset_ms)
-
-    assert whats(examined(environment), "worker-clock-skew") == [
-        "The clocks of 2 of 3 machines of workers are off that of Redis: h2 3,600.0 s behind, h1 "
-        "2.5 s ahead."
-    ]
 
 
 def test_what_workers_cannot_run_is_worse_where_none_can(environment: Environment) -> None:
@@ -186,51 +262,8 @@ def test_what_workers_cannot_run_is_worse_where_none_can(environment: Environmen
     assert alone[0].page == "docker/RUNBOOK.md#corrupt-model"
 
 
-def test_a_digest_in_a_reason_is_cut(environment: Environment) -> None:
-    message = f"a.npz is {'a1' * 32}, and its manifest says {'b2' * 32}"
-    damaged = UnfitVersion(model="echo", version=2, code="damaged", message=message, since_ms=1)
-    publish(environment, unfit=(damaged,))
-
-    (found,) = examined(environment).findings
-
-    assert found.what.endswith("a.npz is a1a1a1a1a1a1…, and its manifest says b2b2b2b2b2b2….")
-
-
-def test_plugins_that_are_broken_missing_or_of_another_version_are_told_of(
-    environment: Environment,
-) -> None:
-    broken = a_plugin("bad", state=PluginState.BROKEN, reason="no module\x1b[2J named x")
-    publish(environment, plugins=(a_plugin(), broken))
-    publish(environment, "cpu:0@h2-b", host="h2", plugins=(a_plugin(version="2.0"),))
-
-    report = examined(environment)
-
-    assert whats(report, "plugin-broken") == [
-        r"The plugin bad is broken on cpu:0@h1-a: no module\x1b[2J named x."
-    ]
-    assert whats(report, "plugin-missing") == [
-        "The plugin bad is missing on cpu:0@h2-b, and 1 other worker has it."
-    ]
-    assert whats(report, "plugin-versions") == [
-        "Workers have the plugin echo in 2 versions: 1.0 (1), 2.0 (1)."
-    ]
-
-
 def silence(environment: Environment, worker: str, ago_ms: int) -> None:
     environment.redis.zadd(environment.keys.workers(), {worker: now_ms() - ago_ms})
-
-
-def test_a_worker_that_is_silent_is_told_of_until_another_is_up_in_its_place(
-    environment: Environment,
-) -> None:
-    publish(environment)
-    silence(environment, "cpu:0@h1-old", HOUR_MS)
-    silence(environment, "cpu:0@h2-gone", 5 * HOUR_MS)
-
-    assert whats(examined(environment), "worker-silent") == [
-        "Not heard of any more, and none is up in their place: 1 worker, cpu:0@h2-gone (5.0 h "
-        "ago). It holds no units."
-    ]
 
 
 def test_a_worker_that_was_given_a_name_has_none_in_its_place_by_a_name_like_it(
@@ -250,15 +283,6 @@ def last_said(environment: Environment, worker: str, **changes: object) -> None:
     """Have a worker report once, `AGE_MS` ago."""
     publish(environment, worker, seen_at_ms=now_ms() - AGE_MS, **changes)
     environment.redis.delete(environment.keys.worker(worker))
-
-
-def test_of_a_worker_that_is_silent_it_is_known_where_it_was(environment: Environment) -> None:
-    publish(environment)
-    last_said(environment, "w1", host="h2", slot="cuda:1", pid=77)
-
-    (what,) = whats(examined(environment), "worker-silent")
-
-    assert "w1 (20 min ago, slot cuda:1 of h2, process 77)" in what
 
 
 def beat(environment: Environment, worker: str, pid: int, ago_s: float) -> None:
@@ -312,17 +336,6 @@ def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_
     assert not_noted.what.startswith("Not heard of any more, and none is up in their place: ")
 
 
-def test_a_slot_that_dies_again_and_again_is_an_error(environment: Environment) -> None:
-    publish(environment)
-    for nonce in "bcd":
-        silence(environment, f"cpu:0@h1-{nonce}", 60_000)
-
-    (found,) = examined(environment).findings
-
-    assert (found.id, found.severity) == ("worker-crash-loop", Severity.ERROR)
-    assert found.what == "3 workers of cpu:0@h1 died within the last hour."
-
-
 def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop(
     environment: Environment,
 ) -> None:
@@ -361,32 +374,6 @@ def test_one_death_by_which_no_item_failed_sends_nobody_to_pages_that_are_empty(
     )
 
 
-def test_deaths_of_several_workers_by_one_cause_are_one_finding_with_the_last_item(
-    environment: Environment,
-) -> None:
-    for worker, times in (("w1", 1), ("w2", 2)):
-        deaths = [
-            ChildDeath(at_ms=now_ms() - 5_000, cause="signal", message=f"Pid {pid} died.", pid=pid)
-            for pid in range(times)
-        ]
-        publish(environment, worker, deaths=deaths)
-    environment.submit_units(1, job_id="j1")
-    unit = environment.claim_unit("w2")
-    crashed = ItemError(code=ItemErrorCode.WORKER_CRASHED, message="Its worker died.")
-    environment.ledger.work.commit(
-        replace(unit, death=Death(DeathCause.SIGNAL, "It died.")),
-        [ItemFailure(custom_id=f"item-{number}", error=crashed) for number in range(2)],
-    )
-
-    (found,) = [one for one in examined(environment).findings if one.id == "worker-deaths"]
-
-    assert found.what.startswith(
-        "Processes that died within the last hour by signal: w2 2 times, w1 "
-    )
-    assert found.what.endswith(" died. The last that failed by it: item item-0 of job j1.")
-    assert found.do.startswith("`seqd failures list` names the items, ")
-
-
 def test_deaths_are_told_also_to_who_may_not_read_what_failed(environment: Environment) -> None:
     death = ChildDeath(at_ms=now_ms() - AGE_MS, cause="signal", message="It died.", pid=7)
     publish(environment, deaths=[death])
@@ -402,59 +389,6 @@ def test_deaths_are_told_also_to_who_may_not_read_what_failed(environment: Envir
         admin.acl_deluser(user)
 
     assert whats(report, "worker-deaths")[0].endswith("; the last 20 min ago. It died.")
-
-
-def test_a_drain_without_an_end_and_a_rule_that_was_forgotten_are_told_of(
-    environment: Environment,
-) -> None:
-    cordon = Cordon(phase="draining", target="host:h1", since_ms=now_ms() - HOUR_MS)
-    publish(environment, cordon=cordon, state=WorkerState.DRAINING)
-    rule = CordonRule(
-        target="label:pool=a",
-        action=CordonAction.CORDON,
-        by="ops@h1",
-        reason="repair",
-        at_ms=now_ms() - 72 * HOUR_MS,
-    )
-    environment.ledger.cordons.change(add=[rule])
-
-    report = examined(environment)
-
-    assert whats(report, "worker-draining-forever") == ["cpu:0@h1-a has been draining for 60 min."]
-    (found,) = [one for one in report.findings if one.id == "cordon-forgotten"]
-    assert found.what == (
-        "The rule to cordon label:pool=a has stood for 3.0 d, by ops@h1, because: repair."
-    )
-    assert found.do.endswith("`seqd workers uncordon --label pool=a`.")
-
-
-def test_each_model_that_is_paused_is_named_with_who_did_it_and_why(
-    environment: Environment,
-) -> None:
-    publish(environment)
-    for model, reason, disabled in (("echo", "wrong labels", False), ("topics", "", True)):
-        pause = ModelPause(model=model, by="ana@h1", at_ms=1, reason=reason, disabled=disabled)
-        environment.ledger.model_pauses.pause(pause)
-
-    findings = examined(environment).findings
-
-    assert [(one.id, one.severity) for one in findings] == [("model-paused", "warning")] * 2
-    since = r"since [-0-9]{10} [0-9:]{5}"
-    assert re.fullmatch(
-        rf"The model echo is paused by ana@h1 {since}: wrong labels\.", findings[0].what
-    )
-    assert re.fullmatch(rf"The model topics is disabled by ana@h1 {since}\.", findings[1].what)
-    assert findings[0].do == "If it may go on: `seqd models resume echo`."
-
-
-def test_a_tenant_that_may_have_no_more_is_named(environment: Environment) -> None:
-    publish(environment)
-    environment.ledger.tenants.set_limits("acme", TenantLimits(jobs=1))
-    environment.submit(a_classify_job(tenant="acme"), chunk=a_chunk())
-
-    assert whats(examined(environment), "tenant-full") == [
-        "The tenant acme uses 100% of the jobs that it may have waiting."
-    ]
 
 
 def test_of_a_tenant_with_more_than_its_limit_it_is_said_how_that_came(
@@ -473,27 +407,6 @@ def test_of_a_tenant_with_more_than_its_limit_it_is_said_how_that_came(
     shown = here(capsys, "tenants", "show", "acme").out
     assert "items waiting  2 of 1 (its own)" in shown
     assert why in " ".join(shown.split())
-
-
-def test_an_inbox_that_nobody_empties_and_a_lease_that_nobody_ends_are_errors(
-    environment: Environment,
-) -> None:
-    publish(environment)
-    redis, keys = environment.redis, environment.keys
-    redis.xadd(keys.inbox(), {"id": "a"}, id=f"{now_ms() - 300_000}-0")
-    redis.zadd(keys.timers(), {"job-1 0": now_ms() - 600_000})
-    redis.set(keys.quarantined(), 3)
-
-    report = examined(environment)
-
-    assert whats(report, "inbox-stuck") == [
-        "Entries that wait in the inbox: 1, the oldest for 5 min."
-    ]
-    assert whats(report, "leases-overdue") == [
-        "A lease or a wait ran out 10 min ago, and no worker has seen to it."
-    ]
-    assert len(whats(report, "jobs-quarantined")) == 1
-    assert len(report.of(Severity.ERROR)) == 2
 
 
 def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(
