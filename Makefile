@@ -36,7 +36,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run bench-startup bench-worker-start bench-metrics bench-service-tests starters schemas settings reference release-records picture scale-picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics starters schemas settings reference release-records picture scale-picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -68,13 +68,10 @@ help:
 	@echo "               one of them; tests/bench/README.md has what they say"
 	@echo "make bench-retention   what Redis keeps of small jobs that have ended"
 	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
-	@echo "make bench-acting      how fast jobs are cancelled and the like by a filter, and how long each step is"
 	@echo "make bench-placement   how often a dozen models are loaded on two workers that hold half of them"
 	@echo "make bench-presets     how good each training preset is; about half an hour"
-	@echo "make bench-startup     what an import and a command cost before they do anything"
-	@echo "make bench-worker-start   processor time of a worker until it is ready, seqd up to the first answer"
+	@echo "make bench-startup     what an import, a command and a worker cost before they do anything"
 	@echo "make bench-metrics     what counting costs a worker, and a scrape of the exporter Redis"
-	@echo "make bench-service-tests   what seqd.testing costs a service's test: ready, and per job"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make settings  write the table of settings in docker/settings.md again, from the class"
@@ -161,14 +158,22 @@ chaos: chaos-light
 	  echo "There is no $(REVIEWS), so the run on real reviews was left out; name its folder: make" \
 	       "chaos DATA=..."; fi
 
+ENDLESS = PYTHONPATH=tests $(BIN)/python -P -m endless
+
+# Each seed is a process of its own, so that the memory of each client is its own.
 chaos-light: $(VENV)/dev.stamp
-	$(BIN)/python tests/chaos/chaos_run.py --seeds $(SEEDS)
+	@status=0; for seed in $(SEEDS); do \
+	  $(ENDLESS) --on pace --faults all --every-s 1 --seed $$seed || status=1; \
+	done; exit $$status
 
 chaos-reviews: $(VENV)/dev.stamp
-	$(BIN)/python tests/chaos/chaos_run.py --seeds $(SEEDS) --reviews $(REVIEWS)
+	@status=0; for seed in $(SEEDS); do \
+	  $(ENDLESS) --on reviews --reviews $(REVIEWS) --faults all --pause-s 1 --every-s 1 \
+	    --seed $$seed || status=1; \
+	done; exit $$status
 
 soak: $(VENV)/dev.stamp
-	$(BIN)/python -P tests/soak/soak_run.py --minutes $(MINUTES) --picture soak.png --figures soak.json
+	$(ENDLESS) --minutes $(MINUTES) --picture soak.png --figures soak.json
 
 hostile: $(VENV)/dev.stamp
 	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
@@ -183,20 +188,8 @@ mutate: $(VENV)/dev.stamp
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service
 
-bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-acting bench-placement bench-run: $(VENV)/bench.stamp
+bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
-
-bench-startup: $(VENV)/run.stamp
-	$(BIN)/python tests/bench/startup.py $(BENCH)
-
-bench-worker-start: $(VENV)/dev.stamp
-	$(BIN)/python tests/bench/worker_start.py $(BENCH)
-
-bench-metrics: $(VENV)/dev.stamp
-	$(BIN)/python -P tests/bench/metrics_cost.py $(BENCH)
-
-bench-service-tests: $(VENV)/dev.stamp
-	$(BIN)/python tests/bench/service_tests.py $(BENCH)
 
 starters: $(VENV)/run.stamp
 	$(BIN)/python -P -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt

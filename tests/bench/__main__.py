@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bench.acting import Acting
 from bench.case import Case
 from bench.classify import Classify
 from bench.generate import Generate
 from bench.interactive import Interactive
 from bench.jobs import Jobs
+from bench.metrics import Metrics
 from bench.placement import Placement
 from bench.presets import Presets
 from bench.report import show
@@ -22,6 +22,7 @@ from bench.run import Run
 from bench.scale import Scale
 from bench.scripts import Scripts
 from bench.service import Service
+from bench.startup import Startup
 from bench.train import Train
 from seqd.errors import SeqdError
 
@@ -36,9 +37,10 @@ CASES: tuple[type[Case], ...] = (
     Presets,
     Retention,
     Scripts,
-    Acting,
     Placement,
     Run,
+    Startup,
+    Metrics,
 )
 
 #: Seconds after which an exit that got lost is tried again.

@@ -24,8 +24,8 @@ from seqd.settings import Settings
 from seqd_schemas import DataFingerprint
 
 MODEL = "imdb_lstm@0"
-#: The model of the chaos run, which gives each text back: all that is timed is the daemon.
-ECHO, PLUGIN = "pace", TESTS / "chaos" / "plugin"
+#: A model of the endless run, which gives each text back: all that is timed is the daemon.
+ECHO, PLUGIN = "pace", TESTS / "endless" / "plugin"
 #: Between two single jobs: a daemon that has just committed is not idle yet.
 _PAUSE_S = 0.02
 CELERY = ("-A", "bench.peers.celery_tasks", "worker", "-l", "ERROR", "--without-gossip",

@@ -141,13 +141,6 @@ def test_retention_tells_what_a_small_job_keeps(tmp_path: Path) -> None:
     assert facts["bytes an ended job of one review"] > 0
 
 
-def test_acting_tells_how_fast_jobs_are_steered_by_a_filter(tmp_path: Path) -> None:
-    facts = facts_of(report_of(tmp_path, "acting", "--jobs", "300"))
-
-    assert len(facts) == 9
-    assert facts["jobs cancel"] > 0
-
-
 def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path: Path) -> None:
     options = ("--models", "3", "--fits", "1", "--clients", "2", "--items", "4", "--seconds", "3")
     report = report_of(tmp_path, "placement", *options, "--before-s", "1")
@@ -206,6 +199,22 @@ def test_service_asks_the_guides_service_beside_jobs_of_one_review(tmp_path: Pat
     assert all(figure > 0 for figures in rows.values() for figure in figures)
     (idle,) = [part["latencies"] for part in report["sections"] if part["latencies"]]
     assert [len(one["values_ms"]) for one in idle] == [3, 3]
+
+
+def test_startup_times_commands_beside_an_import(tmp_path: Path) -> None:
+    # Without the starts of workers, which compile their kernels.
+    report = report_of(tmp_path, "startup", "--rounds", "1", "--starts", "0")
+
+    commands, beside, _ = report["sections"]
+    assert (len(commands["rows"]), len(beside["rows"])) == (8, 7)
+    assert all(figure > 0 for figures in rows_of(report).values() for figure in figures)
+
+
+def test_metrics_times_counting_and_scrapes(tmp_path: Path) -> None:
+    report = report_of(tmp_path, "metrics", "--rounds", "1", "--jobs", "50", "--scrapes", "2")
+
+    assert len(report["sections"]) == 4
+    assert all(value > 0 for value in facts_of(report).values())
 
 
 def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:

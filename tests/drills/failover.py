@@ -7,20 +7,15 @@ down-after-milliseconds (here 1 s), the vote, and the promotion. One that hangs 
 open, which are given up after SEQD_REDIS_TIMEOUT_S (10 s).
 """
 
-import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 
-from drills.result import DrillResult, StallClock, counted
+from drills.result import DrillResult, counted
+from endless.judgement import StallClock
 from sentinel_fixtures import SentinelGroup
-from seqd.client import Client, JobHandle
 from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings, wait_until
-
-KILLED = "failover"
-HANGS = "failover-hang"
 
 ITEMS = 1_500
 WORKERS = 2
@@ -37,15 +32,14 @@ DOWN_AFTER_MS = 1_000
 DEADLINE_S = 90.0
 
 
-def run(items: int = ITEMS, *, hangs: bool = False) -> DrillResult:
+def failover(folder: Path, *, hangs: bool = False) -> DrillResult:
     """Lose the primary under load; return what came out."""
-    with tempfile.TemporaryDirectory(prefix="seqd-drill-") as folder:
-        group = SentinelGroup(find_server_binaries()[0], Path(folder), down_after_ms=DOWN_AFTER_MS)
-        try:
-            group.start()
-            return lose_primary_under_load(group, Path(folder), items, hangs=hangs)
-        finally:
-            group.kill()
+    group = SentinelGroup(find_server_binaries()[0], folder, down_after_ms=DOWN_AFTER_MS)
+    try:
+        group.start()
+        return lose_primary_under_load(group, folder, ITEMS, hangs=hangs)
+    finally:
+        group.kill()
 
 
 def lose_primary_under_load(
@@ -59,11 +53,11 @@ def lose_primary_under_load(
         client, watcher = cluster.client(), cluster.client()
         former = group.primary()
 
-        custom_ids = [f"row-{number}" for number in range(1, items + 1)]
         job = client.classify(
             _texts(items), model="echo", parameters={"delay_ms": ITEM_MS}, durable=False
         )
-        with StallClock(lambda: _done(watcher, job.job_id)) as clock:
+        # It waits while there is no primary.
+        with StallClock(lambda: watcher.job(job.job_id).record().counts.done) as clock:
             wait_until(lambda: clock.value >= items * LOST_AT, "a part is done", DEADLINE_S)
             if hangs:
                 former.freeze()
@@ -74,9 +68,12 @@ def lose_primary_under_load(
             group.wait_for_failover(former)
             failover_s = monotonic() - began
             wait_until(lambda: clock.value >= items, "all is done", DEADLINE_S)
-        name = HANGS if hangs else KILLED
-        result = counted(name, custom_ids, _results(client, job), clock.stall_s)
-        return replace(result, failover_s=failover_s)
+        job.wait(timeout_s=DEADLINE_S)
+        name = "failover-hang" if hangs else "failover"
+        came = client.job(job.job_id).results()
+        result = counted(name, items, came, clock.stall_s, label="text {}".format)
+        result.failover_s = failover_s
+        return result
     finally:
         cluster.close()
 
@@ -86,14 +83,3 @@ def _texts(items: int) -> Iterator[str]:
     for number in range(items):
         sleep(ITEM_MS / 1_000 / WORKERS / 1.25)
         yield f"text {number}"
-
-
-def _done(client: Client, job_id: str) -> int:
-    """Return how many items have an end; waits while there is no primary."""
-    counts = client.job(job_id).record().counts
-    return counts.succeeded + counts.errored
-
-
-def _results(client: Client, job: JobHandle) -> list[object]:
-    job.wait(timeout_s=DEADLINE_S)
-    return list(client.job(job.job_id).results())

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 
-from checkout import python_path, use_checkout
-from cli_builders import clean_environment
-from drills.result import counted
+from checkout import use_checkout
+from drills.load import DEADLINE_S, seqd
+from endless.judgement import judged
 from seqd.client import Client
 from seqd_schemas import Item, JobState
 from up_builders import Up, running_up
@@ -36,8 +35,6 @@ WORDS = {"sport": "striker goal match cup", "politics": "law vote budget ministe
 
 #: Items of the bulk job, changes of a seed, and seconds between two of them.
 BULK_ITEMS, CHANGES, PAUSE_S = 100_000, 24, 1.0
-
-DEADLINE_S = 300.0
 
 
 @dataclass
@@ -183,18 +180,7 @@ class Fleet:
 
     def seqd(self, *words: str, may_fail: bool = False) -> str:
         """Run a command; return what it prints."""
-        ended = subprocess.run(
-            [sys.executable, "-P", "-m", "seqd", *words],
-            env=clean_environment(
-                SEQD_DATA_DIR=str(self.settings.data_dir), PYTHONPATH=python_path()
-            ),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-        assert may_fail or ended.returncode == 0, ended.stderr + self._up.screen()
-        return ended.stdout
+        return seqd(self._up, *words, may_fail=may_fail)
 
     @contextmanager
     def single_jobs(self) -> Iterator[None]:
@@ -255,8 +241,7 @@ def run(seed: int) -> bool:
                     time.sleep(PAUSE_S)
                     done.append(fleet.change(kills=True))
                 record = bulk.wait(timeout_s=DEADLINE_S)
-                sent = [f"row-{number}" for number in range(1, BULK_ITEMS + 1)]
-                result = counted(f"seed {seed}", sent, bulk.results(), 0.0)
+                result = judged(bulk.results(), BULK_ITEMS)
                 assert record.version == fleet.first, record
                 assert record.rollout is not None, record
                 named = Counter(one.version for one in bulk.results())
@@ -272,7 +257,7 @@ def run(seed: int) -> bool:
         f"{named[2]:,} | {len(fleet.watched.singles)} | {len(wrong)} | {told} | {calm} |",
         flush=True,
     )
-    return result.passed and not wrong
+    return result.is_clean and not wrong
 
 
 def _bulk(fleet: Fleet) -> Iterator[Item]:

@@ -135,7 +135,7 @@ def drill(fault: Fault, seed: int) -> Row:
         stall_s=came.stall_s,
         lost=came.lost,
         doubled=came.doubled,
-        failed=came.failed,
+        failed=came.failed + came.misplaced,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cgroup_fixtures import NoGroup, a_small_group, within
 from clock_fixtures import ClockServer, find_library
-from drills.load import Load, Model, two_gpus
+from drills.load import Load, two_gpus
 from drills.runbook.operator import Operator
 from fake_gpu_fixtures import Machine
 from redis_fixtures import PrivateServer
@@ -139,7 +139,7 @@ def a_stack_of_gpus(folder: Path) -> Iterator[Stack]:
     with two_gpus(folder) as (up, machine):
         settings = up.settings.model_copy(update={"redis_url": redis_url_of(up.settings)})
         stack = Stack(folder, settings, Cluster(settings, folder), machine=machine)
-        stack.load = Load(settings, folder, Model())
+        stack.load = Load(settings, folder)
         try:
             with stack.load.clock:
                 yield stack
@@ -169,7 +169,7 @@ def _loaded(
         for worker in [cluster.start() for _ in range(WORKERS)]:
             worker.wait_until_ready()
         stack = Stack(folder, settings, cluster)
-        stack.load = Load(settings, folder, Model())
+        stack.load = Load(settings, folder)
         try:
             with stack.load.clock:
                 yield stack

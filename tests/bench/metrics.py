@@ -1,23 +1,19 @@
 """What metrics cost: counting in a worker's child, and a scrape of the exporter in Redis.
 
-    .venv/bin/python tests/bench/metrics_cost.py [--rounds 40] [--jobs 100000] [--json]
-
 Counting: a worker's child runs in this process, with a model that does nothing. Rounds with and
 without counting take turns, and the processor time of the thread that works is compared within each
 pair; then what is called for a unit is timed alone. Scrapes: the processor time of Redis, as it
-says itself, of reads of the fleet with many jobs open. No `SEQD_` variable is looked at.
+says itself, of reads of the fleet with many jobs open.
 """
 
-import argparse
-import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import median
+from dataclasses import dataclass
 from typing import Any
 
-Figures = dict[str, float]
+from bench.case import Case, option
+from bench.report import Figure, fact, ratios, row, say
 
 #: Rounds: what they are called, slices of the worker, jobs in each, and texts of each job, which
 #: are one unit. Small units are claimed together, where several wait.
@@ -28,6 +24,47 @@ ALONE = 20_000
 
 #: Between two scrapes.
 SCRAPE_S = 15.0
+
+
+@dataclass
+class Metrics(Case):
+    """Time a worker's child that counts for metrics beside one that does not, and scrapes."""
+
+    what = "processor time of counting for metrics, and of a scrape of the exporter"
+
+    rounds: int = option(40, "pairs, after one to warm up")
+    jobs: int = option(100_000, "jobs that are open")
+    scrapes: int = option(100, "reads of the fleet")
+
+    def measure(self) -> None:
+        from seqd.testing import running_services
+        from seqd.testing.in_process.server import server_for_tests
+
+        server = self.stack.enter_context(server_for_tests())
+        models = {"imdb_lstm": lambda text: "positive"}
+        services = self.stack.enter_context(running_services(models, server=server))
+        services.stop_worker()
+        with a_child(services) as (loop, counts, memory), services.client() as client:
+            for what, slices, jobs, texts in ROUNDS:
+                say(f"a unit {what}")
+                took: dict[bool, list[float]] = {True: [], False: []}
+                for number in range(self.rounds + 1):
+                    for is_on in (True, False) if number % 2 else (False, True):
+                        counts._memory = memory if is_on else None
+                        spent_s = processor_s(loop, client, slices, jobs, texts)
+                        took[is_on] += [spent_s] if number else []  # the first is for nothing
+                counts._memory = memory
+                rows = [row("with counting / without", "times", ratios(took[True], took[False]))]
+                least_us = 1e6 * min(took[False]) / (slices * jobs)  # what others take only adds
+                alone_us = counted_alone_us(counts, jobs if texts == 1 else 1, texts)
+                facts = [
+                    fact("processor time of a unit, us", "count", least_us),
+                    fact("counting alone, us a unit", "count", alone_us),
+                    fact("share of the unit", "share", alone_us / least_us),
+                ]
+                self.report.add(f"a unit {what}", rows, facts=facts)
+        say(f"scrapes with {self.jobs:,} jobs open")
+        self.report.add("a scrape", facts=scrapes(services, self.jobs, self.scrapes))
 
 
 @contextmanager
@@ -74,36 +111,6 @@ def processor_s(loop: Any, client: Any, slices: int, jobs: int, texts: int) -> f
     return took_s
 
 
-def pairs(services: Any, rounds: int) -> Figures:
-    """Measure rounds with counting and without, in turn, and what counting takes alone."""
-    found: Figures = {}
-    with a_child(services) as (loop, counts, memory), services.client() as client:
-        for what, slices, jobs, texts in ROUNDS:
-            ratios, units_s = [], {True: list[float](), False: list[float]()}
-            for number in range(rounds + 1):
-                took = {}
-                for is_on in (True, False) if number % 2 else (False, True):
-                    counts._memory = memory if is_on else None
-                    took[is_on] = processor_s(loop, client, slices, jobs, texts)
-                if number:  # the first is for nothing
-                    ratios.append(took[True] / took[False])
-                    for is_on, each_s in units_s.items():
-                        each_s.append(took[is_on] / (slices * jobs))
-            counts._memory = memory
-            alone_us = counted_alone_us(counts, jobs if texts == 1 else 1, texts)
-            least_s = min(units_s[False])  # what others of the machine take only adds
-            found |= {
-                f"{what}: processor time of a unit, us": 1e6 * least_s,
-                f"{what}: with counting, ratio of the least": min(units_s[True]) / least_s,
-                f"{what}: of pairs, median": median(ratios),
-                f"{what}: lowest": min(ratios),
-                f"{what}: highest": max(ratios),
-                f"{what}: counting alone, us a unit": alone_us,
-                f"{what}: share of the unit": alone_us / (1e6 * least_s),
-            }
-    return found
-
-
 def counted_alone_us(counts: Any, units: int, texts: int) -> float:
     """Return what counting a unit takes, of a claim of so many."""
     from seqd.ledger.units import Unit
@@ -125,7 +132,7 @@ def counted_alone_us(counts: Any, units: int, texts: int) -> float:
     return 1e6 * (time.thread_time() - began) / (rounds * units)
 
 
-def scrapes(services: Any, jobs: int, count: int) -> Figures:
+def scrapes(services: Any, jobs: int, count: int) -> list[Figure]:
     """Measure what reading the fleet takes of Redis's processor, with so many jobs open."""
     from seqd.ledger import Ledger, connect
 
@@ -150,51 +157,14 @@ def scrapes(services: Any, jobs: int, count: int) -> Figures:
     took_s, cpu_s = time.perf_counter() - began, _cpu_s(redis) - before
     own_s = time.thread_time() - began_cpu
     redis.close()
-    return {
-        "jobs open": jobs,
-        "scrape: ms": 1_000 * took_s / count,
-        "scrape: ms of the exporter": 1_000 * own_s / count,
-        "scrape: ms of Redis": 1_000 * cpu_s / count,
-        f"scrape each {SCRAPE_S:g} s: share of Redis": cpu_s / count / SCRAPE_S,
-    }
+    return [
+        fact("whole", "ms", 1_000 * took_s / count),
+        fact("of the exporter", "ms", 1_000 * own_s / count),
+        fact("of Redis", "ms", 1_000 * cpu_s / count),
+        fact(f"share of Redis, each {SCRAPE_S:g} s", "share", cpu_s / count / SCRAPE_S),
+    ]
 
 
 def _cpu_s(redis: Any) -> float:
     told = redis.info("cpu")
     return float(told["used_cpu_user"] + told["used_cpu_sys"])
-
-
-def measured(rounds: int, jobs: int, count: int) -> Figures:
-    """Measure all."""
-    from seqd.testing import running_services
-    from seqd.testing.in_process.server import server_for_tests
-
-    with (
-        server_for_tests() as server,
-        running_services({"imdb_lstm": lambda text: "positive"}, server=server) as services,
-    ):
-        services.stop_worker()
-        found = pairs(services, rounds)
-        return found | scrapes(services, jobs, count)
-
-
-def main() -> None:
-    """Measure, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description="What metrics cost.")
-    parser.add_argument("--rounds", type=int, default=40, help="pairs, after one to warm up")
-    parser.add_argument("--jobs", type=int, default=100_000, help="jobs that are open")
-    parser.add_argument("--scrapes", type=int, default=100, help="reads of the fleet")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    for variable in [name for name in os.environ if name.startswith("SEQD_")]:
-        del os.environ[variable]
-    found = measured(options.rounds, options.jobs, options.scrapes)
-    if options.json:
-        print(json.dumps(found, indent=2))
-        return
-    for what, figure in found.items():
-        print(f"{what:<44}{figure:>12.4f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
-"""The curves of a soak, and whether each is flat after the warm-up.
+"""The curves of an endless run, and whether each is flat after the warm-up.
 
-Pure but for `read` and `write`. A curve is flat when it does not rise: its slope after the warm-up,
+Pure. A curve is flat when it does not rise: its slope after the warm-up,
 times the length of that time, is within its tolerance. The slope is Theil and Sen's, the median of
 the slopes between all pairs of samples, which single peaks do not move. A curve that goes up and
 down by design, such as files that are rewritten when they are long, is judged by its peaks: those
@@ -8,13 +8,10 @@ of the second half against those of the first. A single sample makes no peak, si
 into the start of a process counts what it holds for a moment; one of twenty does.
 """
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from pathlib import Path
-from typing import Self
 
 #: Samples between which slopes are taken; more of them change the median by little.
 SLOPE_SAMPLES = 120
@@ -59,25 +56,14 @@ class Verdict:
 
 @dataclass
 class Soak:
-    """All curves of a soak, with the seconds at which they were sampled."""
+    """All curves of a run, with the seconds at which they were sampled."""
 
     warm_up_s: float
     seconds: list[float] = field(default_factory=list)
     curves: dict[str, Curve] = field(default_factory=dict)
     #: Items that came out, by kind of work.
-    items: dict[str, int] = field(default_factory=dict)
+    items_of: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote."""
-        fields = json.loads(path.read_text())
-        fields["curves"] = {name: Curve(**curve) for name, curve in fields["curves"].items()}
-        return cls(**fields)
-
-    def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(json.dumps(asdict(self)))
 
     def add(self, second: float, sample: dict[str, tuple[Curve, float]]) -> None:
         """Add a sample of each curve; one that is missing in it has a gap there."""
@@ -88,6 +74,20 @@ class Soak:
                 self.curves[name] = Curve(**{**asdict(curve), "values": gap})
         for name, curve in self.curves.items():
             curve.values.append(sample[name][1] if name in sample else float("nan"))
+
+    def peak(self, name: str) -> float:
+        """Return the highest value of a curve, or of all whose names end so; 0 without any."""
+        return max((max(values) for values in self._of(name)), default=0.0)
+
+    def growth(self, name: str) -> float:
+        """Return how far such a curve has been above its own median, at most."""
+        grown = (max(values) - statistics.median(values) for values in self._of(name))
+        return round(max(grown, default=0.0), 1)
+
+    def _of(self, name: str) -> list[list[float]]:
+        curves = [curve for curve in self.curves.values() if curve.name.endswith(name)]
+        found = [[value for value in curve.values if value == value] for curve in curves]
+        return [values for values in found if values]
 
     def verdicts(self) -> list[Verdict]:
         """Return the verdict on each curve that has enough samples after the warm-up."""

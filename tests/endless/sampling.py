@@ -1,4 +1,4 @@
-"""What a soak looks at: each process, Redis, and the files that the hosts have written."""
+"""What an endless run looks at: each process, Redis, and the files that the hosts have written."""
 
 import os
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 from redis import Redis
 
-from soak.curves import Curve
-from soak.hosts import Host, Hosts
-from soak.traffic import Traffic
+from endless.curves import Curve
+from endless.fleet import Fleet
+from endless.work import Work
 
 MB = 1e6
 
@@ -17,10 +17,10 @@ MB = 1e6
 class Sampler:
     """Takes samples; each is a curve and its value, by the curve's name."""
 
-    def __init__(self, hosts: Hosts, traffic: Traffic) -> None:
-        self._hosts = hosts
-        self._traffic = traffic
-        self._redis = Redis.from_url(hosts.url)
+    def __init__(self, fleet: Fleet, work: Work) -> None:
+        self._hosts = (fleet.first, fleet.second)
+        self._work = work
+        self._redis = Redis.from_url(fleet.url)
         self._last: tuple[float, int] | None = None
 
     def sample(self, second: float) -> dict[str, tuple[Curve, float]]:
@@ -30,7 +30,7 @@ class Sampler:
 
     def _processes(self) -> Iterator[tuple[Curve, float]]:
         processes = {"client": psutil.Process(os.getpid())}
-        for host in (self._hosts.first, self._hosts.second):
+        for host in self._hosts:
             processes |= host.processes()
         for name, process in processes.items():
             try:
@@ -45,32 +45,25 @@ class Sampler:
 
     def _server(self) -> Iterator[tuple[Curve, float]]:
         memory = self._redis.info("memory")
-        used = Curve("Redis used, MB", "Redis, MB", 0.05, 2.0)
-        yield used, memory["used_memory_dataset"] / MB
-        keys = Curve("keys", "keys in Redis", 0.05, 100)
-        yield keys, self._redis.dbsize()
+        yield Curve("Redis used, MB", "Redis, MB", 0.05, 2.0), memory["used_memory_dataset"] / MB
+        yield Curve("keys", "keys in Redis", 0.05, 100), self._redis.dbsize()
         connections = Curve("connections", "connections to Redis", 0.0, 5.0, by_peaks=True)
         yield connections, self._redis.info("clients")["connected_clients"]
 
     def _files(self) -> Iterator[tuple[Curve, float]]:
-        hosts = (self._hosts.first, self._hosts.second)
-        logs = sum(_bytes_of(host.folder / "logs")[1] for host in hosts)
+        logs = sum(_bytes_of(host.folder / "logs")[1] for host in self._hosts)
         yield Curve("logs, MB", "logs, MB", 0.1, 0.2, by_peaks=True), logs / MB
-        count, size = (sum(pair) for pair in zip(*map(_files_of, hosts), strict=True))
+        pairs = [_bytes_of(host.folder) for host in self._hosts]
+        count, size = (sum(pair) for pair in zip(*pairs, strict=True))
         yield Curve("files", "files on disk", 0.02, 8.0, by_peaks=True), count
-        disk = Curve("files, MB", "files on disk, MB", 0.2, 20.0, by_peaks=True)
-        yield disk, size / MB
+        yield Curve("files, MB", "files on disk, MB", 0.2, 20.0, by_peaks=True), size / MB
 
     def _rate(self, second: float) -> Iterator[tuple[Curve, float]]:
-        items = sum(self._traffic.items.values())
+        items = sum(tally.items for tally in [*self._work.tallies.values()])
         before, self._last = self._last, (second, items)
         if before is not None:
             rate = Curve("items a second", "items a second", 0.0, 0.0, is_judged=False)
             yield rate, (items - before[1]) / (second - before[0])
-
-
-def _files_of(host: Host) -> tuple[int, int]:
-    return _bytes_of(host.folder)
 
 
 def _bytes_of(folder: Path) -> tuple[int, int]:

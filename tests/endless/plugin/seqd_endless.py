@@ -1,13 +1,16 @@
-"""Two faulty plugins for the soak: `raising` raises for some texts, `dying` ends its process.
+"""Two plugins that label each text with itself: `pace` as slowly as asked, `dying` may die of it.
 
-Each is a plugin of its own, so that a host can load one and not the other. Found by their entry
-points in the dist-info folder beside this file. Their versions are published by the soak.
+Nothing but the daemon is at work around them, so whatever is lost or doubled is the daemon's doing.
+At a text that begins with `fault`, `pace` raises and `dying` ends its process. Each is a plugin of
+its own, so that a host can load one alone; they are found by the dist-info folder beside this file.
 """
 
-import json
 import os
+import time
 from collections.abc import Sequence
 from typing import ClassVar
+
+from pydantic import Field
 
 from seqd.hookspecs import (
     Artifact,
@@ -17,24 +20,19 @@ from seqd.hookspecs import (
     PluginParameters,
     RunContext,
     TaskSpec,
-    TrainContext,
-    TrainedModel,
     WorkItem,
     hookimpl,
 )
 from seqd_schemas import Classification
 
-UNIT_ITEMS = 64
 FAULT = "fault"
 
 
-class NoParameters(PluginParameters):
-    pass
+class PaceParameters(PluginParameters):
+    unit_ms: float = Field(default=0, ge=0, le=10_000, description="Milliseconds a batch takes.")
 
 
-class Faulty(LoadedModel):
-    """Labels each text with its first word, but for those that begin with `fault`."""
-
+class Pace(LoadedModel):
     memory_bytes = 1_000
 
     def __init__(self, *, ends_its_process: bool) -> None:
@@ -46,6 +44,8 @@ class Faulty(LoadedModel):
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification]:
+        assert isinstance(parameters, PaceParameters)
+        time.sleep(parameters.unit_ms / 1000)
         return [self._label(item.text) for item in items]
 
     def _label(self, text: str) -> Classification:
@@ -54,38 +54,27 @@ class Faulty(LoadedModel):
                 os._exit(9)
             # The text is in the message, as plugins have it: each fault reads differently.
             raise ValueError(f"this plugin cannot take {text!r}")
-        return Classification(label=text.split()[0][:64], score=1.0, truncated=False)
+        return Classification(label=text, score=1.0, truncated=False)
 
 
-class FaultyModel(Model):
-    """What both have in common."""
-
-    tasks: ClassVar = {
-        "classify": TaskSpec(NoParameters, unit_items=UNIT_ITEMS),
-        "train": TaskSpec(NoParameters),
-    }
+class PaceModel(Model):
+    name = "pace"
+    summary = "Gives each text back, as slowly as it is asked to."
+    needs_weights = True  # a store that is taken away is missed
+    tasks: ClassVar = {"classify": TaskSpec(PaceParameters, unit_items=512)}
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        return Faulty(ends_its_process=self.name == "dying")
-
-    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        list(context.data.records())
-        (context.folder / "faulty.json").write_text(json.dumps({}))
-        return TrainedModel(metrics={})
+        return Pace(ends_its_process=self.name == "dying")
 
 
-class RaisingModel(FaultyModel):
-    name = "raising"
-    summary = "Raises for some texts."
-
-
-class DyingModel(FaultyModel):
+class DyingModel(PaceModel):
     name = "dying"
     summary = "Ends its process at some texts."
+    tasks: ClassVar = {"classify": TaskSpec(PaceParameters, unit_items=64)}
 
 
 class _Plugin:
-    def __init__(self, model: type[FaultyModel]) -> None:
+    def __init__(self, model: type[PaceModel]) -> None:
         self._model = model
 
     @hookimpl
@@ -93,5 +82,5 @@ class _Plugin:
         return [self._model()]
 
 
-raising = _Plugin(RaisingModel)
+pace = _Plugin(PaceModel)
 dying = _Plugin(DyingModel)

@@ -1,4 +1,4 @@
-"""The curves of a soak as one picture, a panel each; the warm-up is grey.
+"""The curves of an endless run as one picture, a panel each; the warm-up is grey.
 
 Curves that rose are thick and named in their panel's title. The panels of processes share one
 legend, in a place of its own.
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from soak.curves import Curve, Soak
+from endless.curves import Curve, Soak
 
 COLUMNS = 3
 
@@ -30,7 +30,7 @@ def draw(soak: Soak, path: Path) -> None:
         _panel(axes, title, curves, minutes, soak.warm_up_s / 60, risen)
     _legend(figure.add_subplot(rows, COLUMNS, rows * COLUMNS), figure.axes[0])
     state = f"{len(risen)} rise" if risen else "all flat after the warm-up"
-    items = sum(soak.items.values())
+    items = sum(soak.items_of.values())
     figure.suptitle(
         f"Soak of {minutes[-1]:.0f} minutes, {items:,} items: {len(soak.curves)} curves, {state}"
     )

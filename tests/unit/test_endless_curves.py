@@ -1,8 +1,8 @@
-"""What the soak calls flat: noise and peaks are, a slow leak is not."""
+"""What an endless run calls flat: noise and peaks are, a slow leak is not."""
 
 import random
 
-from soak.curves import Curve, Soak, Verdict, verdict_of
+from endless.curves import Curve, Soak, Verdict, verdict_of
 
 MEMORY = Curve("worker, MB", "memory", share=0.03, least=3.0)
 FILES = Curve("files, MB", "files", share=0.2, least=20.0, by_peaks=True)
