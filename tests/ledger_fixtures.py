@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 
 from builders import a_chunk, a_classify_job, a_training_result, some_results
+from redis_fixtures import Server
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.units import Unit
@@ -166,6 +167,13 @@ class Environment:
     def queue_wakeup(self, route: str) -> None:
         """Queue a wakeup that no worker has taken yet, as Celery does."""
         self.redis.lpush(self.keys.wakeup(route), STANDING)
+
+    @contextmanager
+    def on(self, server: Server) -> "Iterator[Environment]":
+        """Open an environment with the same settings on another server."""
+        settings = self.settings.model_copy(update={"redis_url": server.url})
+        with connect(server.url, retries=0) as redis:
+            yield open_environment(redis, settings)
 
     def with_settings(self, **changes: object) -> "Environment":
         """The same ledger as a worker with other settings sees it."""

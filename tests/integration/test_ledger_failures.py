@@ -1,4 +1,7 @@
-"""Dead letters in the ledger: each failed unit and job has one, in the step in which it fails."""
+"""Dead letters in the ledger: each failed unit and job has one, in the step in which it fails.
+
+Which there are, of any walk of commits, ends and cancels, says `tests/model`.
+"""
 
 import pytest
 
@@ -21,6 +24,9 @@ from seqd_schemas import (
 
 pytestmark = pytest.mark.processes
 
+RAISED = "The model plugin raised ValueError: no"
+TRACE = "  plugin.py, line 3, in go\nValueError: no"
+
 
 def letters(environment: Environment, wanted: FailureFilter = ANY_FAILURE) -> list[FailureRecord]:
     def all_of():
@@ -37,15 +43,23 @@ def failing(code: ItemErrorCode, message: str, count: int = 2) -> list[ItemSucce
     return [ItemFailure(custom_id=f"row-{n}", error=error) for n in range(1, count + 1)]
 
 
+def fail_a_job(environment: Environment, **fields: object) -> None:
+    job_id = environment.submit_units(1, a_classify_job(**fields))
+    environment.ledger.control.fail(job_id, a_failure())
+
+
+def publish_limits(environment: Environment, **limits: object) -> None:
+    environment.ledger.fleet.publish_limits(environment.with_settings(**limits).settings)
+
+
 def test_a_unit_with_failed_items_leaves_one_dead_letter(environment: Environment) -> None:
     job_id = environment.submit(a_classify_job(tenant="shop"), chunk=a_chunk(10), sealed=True)
     unit = environment.claim_unit("worker-b")
-    results = failing(ItemErrorCode.PLUGIN_ERROR, "The model plugin raised ValueError: no", 10)
-    traces = {
-        "The model plugin raised ValueError: no": "  plugin.py, line 3, in go\nValueError: no"
-    }
+    results = failing(ItemErrorCode.PLUGIN_ERROR, RAISED, 10)
 
-    environment.ledger.work.commit_batch([Finished(unit, results, a_chunk(10), tracebacks=traces)])
+    environment.ledger.work.commit_batch(
+        [Finished(unit, results, a_chunk(10), tracebacks={RAISED: TRACE})]
+    )
 
     (letter,) = letters(environment)
     assert letter == FailureRecord(
@@ -60,8 +74,8 @@ def test_a_unit_with_failed_items_leaves_one_dead_letter(environment: Environmen
         code="plugin_error",
         items=10,
         custom_ids=tuple(f"row-{n}" for n in range(1, 9)),
-        message="The model plugin raised ValueError: no",
-        traceback="  plugin.py, line 3, in go\nValueError: no",
+        message=RAISED,
+        traceback=TRACE,
         worker="worker-b",
         attempts=1,
     )
@@ -86,46 +100,30 @@ def test_each_code_of_a_unit_has_its_own_dead_letter_and_undone_items_have_none(
 
 
 @pytest.mark.parametrize("cause", [one for one in DeathCause if one is not DeathCause.UNKNOWN])
-def test_an_item_that_killed_its_worker_says_how_it_died(
+def test_an_item_or_a_training_that_killed_its_worker_says_how_it_died(
     environment: Environment, cause: DeathCause
 ) -> None:
+    work = environment.ledger.work
     environment.submit_units(1)
-    environment.claim_unit()
-    environment.ledger.work.release_worker(
-        "worker-a", crashed=True, death=Death(cause, "It is gone.")
-    )
-
-    environment.ledger.work.commit(
-        environment.claim_unit(), failing(ItemErrorCode.WORKER_CRASHED, "It killed its worker.")
-    )
-
-    (letter,) = letters(environment)
-    assert (letter.cause, letter.attempts) == (cause, 2)
-
-
-def test_a_job_that_a_worker_fails_leaves_a_dead_letter(environment: Environment) -> None:
-    environment.submit_units(2)
-    unit = environment.claim_unit()
-
-    environment.ledger.work.fail_job(unit, a_failure(), "  plugin.py, line 3, in load")
-
-    (letter,) = letters(environment)
-    assert letter.scope is FailureScope.JOB
-    assert (letter.code, letter.message) == (a_failure().code, a_failure().message)
-    assert (letter.items, letter.unit, letter.worker) == (4, "", "worker-a")
-    assert letter.traceback == "  plugin.py, line 3, in load"
-
-
-def test_a_training_that_fails_after_a_hang_says_so(environment: Environment) -> None:
     environment.submit(a_train_job(), version=None, sealed=True)
-    environment.claim_unit()
-    death = Death(DeathCause.HANG, "It stood still.")
-    environment.ledger.work.release_worker("worker-a", crashed=True, death=death)
+    for _ in range(2):
+        environment.claim_unit()
+    work.release_worker("worker-a", crashed=True, death=Death(cause, "It is gone."))
 
-    environment.ledger.work.fail_job(environment.claim_unit(), a_failure())
+    for _ in range(2):
+        unit = environment.claim_unit()
+        if unit.name == "train":
+            work.fail_job(unit, a_failure(), TRACE)
+        else:
+            work.commit(unit, failing(ItemErrorCode.WORKER_CRASHED, "It killed its worker."))
 
-    (letter,) = letters(environment)
-    assert (letter.task, letter.version, letter.cause) == ("train", None, DeathCause.HANG)
+    of_items, of_job = sorted(letters(environment), key=lambda letter: letter.scope, reverse=True)
+    if of_items.scope is FailureScope.JOB:
+        of_items, of_job = of_job, of_items
+    assert (of_items.cause, of_items.attempts) == (of_job.cause, of_job.attempts) == (cause, 2)
+    assert (of_job.task, of_job.version, of_job.unit) == ("train", None, "")
+    assert (of_job.code, of_job.message) == (a_failure().code, a_failure().message)
+    assert (of_job.items, of_job.worker, of_job.traceback) == (1, "worker-a", TRACE)
 
 
 def test_a_damaged_job_leaves_a_dead_letter(environment: Environment) -> None:
@@ -137,40 +135,26 @@ def test_a_damaged_job_leaves_a_dead_letter(environment: Environment) -> None:
     assert (letter.job_id, letter.code, letter.task) == (job_id, "job_damaged", "classify")
 
 
-def test_dead_letters_are_bounded_in_number(environment: Environment) -> None:
-    environment.ledger.fleet.publish_limits(
-        environment.settings.model_copy(update={"max_failures": 100})
-    )
+def test_dead_letters_are_bounded_in_number_and_age_and_none_is_kept_where_the_bound_is_0(
+    environment: Environment,
+) -> None:
+    key = environment.keys.failures()
+    publish_limits(environment, max_failures=0)
+    fail_a_job(environment)
+    assert environment.redis.exists(key) == 0
+    publish_limits(environment, max_failures=100, failures_ttl_s=600)
+
     for _ in range(400):
-        environment.ledger.control.fail(environment.submit_units(1), a_failure())
+        fail_a_job(environment)
 
     # Redis trims whole nodes of a stream, of a hundred entries at most.
     assert 100 <= environment.ledger.failures.count() <= 200
-
-
-def test_no_dead_letter_is_kept_where_the_bound_is_0(environment: Environment) -> None:
-    environment.ledger.fleet.publish_limits(
-        environment.settings.model_copy(update={"max_failures": 0})
-    )
-
-    environment.ledger.control.fail(environment.submit_units(1), a_failure())
-
-    assert environment.redis.exists(environment.keys.failures()) == 0
-
-
-def test_dead_letters_have_a_time_to_live(environment: Environment) -> None:
-    environment.ledger.fleet.publish_limits(
-        environment.settings.model_copy(update={"failures_ttl_s": 600})
-    )
-
-    environment.ledger.control.fail(environment.submit_units(1), a_failure())
-
-    assert 590 < environment.redis.ttl(environment.keys.failures()) <= 600
+    assert 590 < environment.redis.ttl(key) <= 600
 
 
 def test_an_entry_from_the_far_future_hides_none_that_come_later(environment: Environment) -> None:
     environment.redis.xadd(environment.keys.failures(), {"f": "{}"}, id=f"{10**18}-0")
-    environment.ledger.control.fail(environment.submit_units(1), a_failure())
+    fail_a_job(environment)
 
     assert [one.at_ms for one in letters(environment)] == [2**53]
 
@@ -180,33 +164,52 @@ def test_an_entry_that_nobody_can_read_is_left_out(
 ) -> None:
     environment.redis.xadd(environment.keys.failures(), {"f": b"\xff{"})
     environment.redis.xadd(environment.keys.failures(), {"other": "x"})
-    environment.ledger.control.fail(environment.submit_units(1), a_failure())
+    fail_a_job(environment)
 
     assert len(letters(environment)) == 1
     assert "was left out" in caplog.text
 
 
-def test_dead_letters_are_purged_and_jobs_stay(environment: Environment) -> None:
-    job_id = environment.submit_units(1)
-    environment.ledger.control.fail(job_id, a_failure())
+def test_dead_letters_are_purged_with_their_notes_and_jobs_stay(environment: Environment) -> None:
+    failures = environment.ledger.failures
+    fail_a_job(environment)
     (letter,) = letters(environment)
-    environment.ledger.failures.note_replayed([letter.id], "again")
-    assert letters(environment)[0].replayed_by == "again"
+    failures.note_replayed([f"{n}-0" for n in range(1, 300)], "of others that are gone")
+    failures.note_replayed([letter.id], "again")
+    notes = environment.redis.hgetall(environment.keys.failures_replayed())
+    noted = letters(environment)[0].replayed_by
 
-    removed = environment.ledger.failures.purge([letter.id, "1-1"])
+    removed = failures.purge([letter.id, "1-1"])
 
+    assert (notes, noted) == ({letter.id.encode(): b"again"}, "again")
     assert removed == 1
-    assert environment.ledger.jobs.exists(job_id)
+    assert environment.ledger.jobs.exists(letter.job_id)
     assert environment.redis.exists(environment.keys.failures_replayed()) == 0
     with pytest.raises(UnknownFailure, match=f"There is no dead letter {letter.id}"):
-        environment.ledger.failures.get(letter.id)
+        failures.get(letter.id)
+
+
+def test_notes_on_dead_letters_that_are_gone_stay_bounded(environment: Environment) -> None:
+    redis, keys, kept, per_call = environment.redis, environment.keys, 3_000, 200
+    ids = [f"{number}-0" for number in range(1, 7_001)]
+    with redis.pipeline() as pipe:
+        for one in ids[:kept]:
+            pipe.xadd(keys.failures(), {"f": "{}"}, id=one)
+        pipe.hset(keys.failures_replayed(), mapping=dict.fromkeys(ids, "old"))
+        pipe.execute()
+
+    for call in range(30):
+        first = 10_000 + call * per_call
+        gone = [f"{first + number}-0" for number in range(per_call)]
+        environment.ledger.failures.note_replayed(gone, "new")
+
+    # 200 come in each call, and of a thousand notes those that are on nothing go.
+    assert kept <= redis.hlen(keys.failures_replayed()) < 2 * kept
 
 
 def test_filters_select_dead_letters_and_pages_have_all(environment: Environment) -> None:
     for number in range(250):
-        environment.ledger.control.fail(
-            environment.submit_units(1, a_classify_job(tenant=f"t{number % 2}")), a_failure()
-        )
+        fail_a_job(environment, tenant=f"t{number % 2}")
     every = letters(environment)
 
     assert len({one.id for one in every}) == 250
@@ -230,6 +233,9 @@ def test_no_damage_to_what_bounds_dead_letters_costs_a_result(
         environment.redis.hset(keys.limits(), "failures_ttl_s", "1.5")
     else:
         environment.redis.set(keys.failures(), "written by hand")
+        assert (environment.ledger.failures.count(), letters(environment)) == (0, [])
+        with pytest.raises(UnknownFailure):
+            environment.ledger.failures.get("1-0")
 
     outcome = environment.ledger.work.commit(unit, failing(ItemErrorCode.PLUGIN_ERROR, "No."))
 
@@ -237,35 +243,6 @@ def test_no_damage_to_what_bounds_dead_letters_costs_a_result(
     counts = environment.record(job_id).counts
     assert (counts.errored, counts.total) == (2, 2)
     assert len(letters(environment)) == 1
-
-
-def test_a_key_of_dead_letters_that_somebody_has_written_over_has_none(
-    environment: Environment,
-) -> None:
-    environment.redis.set(environment.keys.failures(), "written by hand")
-
-    assert environment.ledger.failures.count() == 0
-    assert letters(environment) == []
-    with pytest.raises(UnknownFailure):
-        environment.ledger.failures.get("1-0")
-
-
-def test_notes_on_dead_letters_that_are_gone_stay_bounded(environment: Environment) -> None:
-    redis, keys, kept, per_call = environment.redis, environment.keys, 3_000, 200
-    ids = [f"{number}-0" for number in range(1, 7_001)]
-    with redis.pipeline() as pipe:
-        for one in ids[:kept]:
-            pipe.xadd(keys.failures(), {"f": "{}"}, id=one)
-        pipe.hset(keys.failures_replayed(), mapping=dict.fromkeys(ids, "old"))
-        pipe.execute()
-
-    for call in range(30):
-        first = 10_000 + call * per_call
-        gone = [f"{first + number}-0" for number in range(per_call)]
-        environment.ledger.failures.note_replayed(gone, "new")
-
-    # 200 come in each call, and of a thousand notes those that are on nothing go.
-    assert kept <= redis.hlen(keys.failures_replayed()) < 2 * kept
 
 
 @pytest.mark.parametrize("failure_id", [f"{2**64}-0", f"1-{2**64}", "1", "-1-0"])
@@ -276,23 +253,23 @@ def test_what_no_stream_has_as_an_id_is_refused_in_words(
         environment.ledger.failures.get(failure_id)
 
 
-@pytest.mark.parametrize("written", [{}, {"replayed": b"\xff"}])
+@pytest.mark.parametrize(("written", "replayed_by"), [(b"\xff", "\ufffd"), (None, None)])
 def test_notes_that_somebody_has_written_by_hand_hide_no_dead_letter(
-    environment: Environment, written: dict[str, bytes], caplog: pytest.LogCaptureFixture
+    environment: Environment,
+    written: bytes | None,
+    replayed_by: str | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    environment.submit(chunk=a_chunk(2), sealed=True)
-    environment.ledger.work.commit(
-        environment.claim_unit(), failing(ItemErrorCode.PLUGIN_ERROR, "No.")
-    )
+    fail_a_job(environment)
     (letter,) = letters(environment)
     key = environment.keys.failures_replayed()
-    if written:
-        environment.redis.hset(key, letter.id, written["replayed"])
-    else:
+    if written is None:
         environment.redis.set(key, "no hash")
+    else:
+        environment.redis.hset(key, letter.id, written)
 
     (found,) = letters(environment)
 
-    assert (found.id, found.replayed_by) == (letter.id, "\ufffd" if written else None)
+    assert (found.id, found.replayed_by) == (letter.id, replayed_by)
     told = f"the key {key} of dead letters has a value of another type than seqd writes"
-    assert (told in caplog.text) != bool(written)
+    assert (told in caplog.text) == (written is None)

@@ -6,6 +6,7 @@ import pytest
 
 from builders import a_chunk, a_classify_job, some_results
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, Environment
+from redis_fixtures import PrivateServer
 from seqd.errors import IdInUse, JobDamaged, QuotaExceeded, RedisUnreachable, SeqdError
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.jobs import EndedRow
@@ -17,6 +18,15 @@ from seqd_schemas import ClassifyJob, Counts, ItemChunk, JobState
 pytestmark = pytest.mark.processes
 
 CLIENT = "client-1"
+COMPLETED = CommitOutcome.COMPLETED
+
+#: Redis cuts whole nodes of a hundred entries off a stream.
+NODE = 100
+
+#: What is kept of the events of all jobs, and of a client's completions.
+EVENTS_KEPT, COMPLETIONS_KEPT = 10_000, 1_000
+
+FILL = "for _ = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'filler', '') end"
 
 
 def submit_each(
@@ -41,122 +51,95 @@ def finished(unit: Unit, results: int = 1) -> Finished:
     return Finished(unit, some_results(results), unpack_items(unit.blob))
 
 
-def members(environment: Environment, *keys: str) -> list[int]:
-    """Count what is left in sorted sets."""
+def commit_all(environment: Environment, units: Sequence[Unit]) -> list[object]:
+    return list(environment.ledger.work.commit_batch(finished(unit) for unit in units))
+
+
+def sizes(environment: Environment, *keys: str) -> list[int]:
+    """Count what is in sorted sets."""
     return [environment.redis.zcard(key) for key in keys]
 
 
-def test_each_of_many_jobs_is_whole_and_known_by_itself(environment: Environment) -> None:
+def test_each_of_many_jobs_is_whole_and_known_by_itself_and_is_made_once(
+    environment: Environment,
+) -> None:
     job = a_classify_job(tenant="acme", priority="interactive", metadata={"shop": "north"})
     names = [f"job-{n}" for n in range(SUBMIT_JOBS + 3)]
 
     outcomes = submit_each(environment, names, job)
+    again = submit_each(environment, [names[1], "new", "new"], job)
 
     assert outcomes == [Accepted(name, created=True) for name in names]
+    assert again == [
+        Accepted(names[1], created=False),
+        Accepted("new", created=True),
+        Accepted("new", created=False),
+    ]
     for name in (names[0], names[-1]):
         record = environment.record(name)
         assert (record.state, record.counts) == ("queued", Counts(total=1, processing=1))
         assert (record.sealed, record.units, record.job) == (True, 1, job)
         assert environment.events(name) == ["queued"]
-    account = environment.redis.hgetall(environment.keys.tenant("acme"))
-    assert (int(account[b"jobs"]), int(account[b"items"])) == (len(names), len(names))
-    assert (
-        members(environment, environment.keys.jobs(), environment.keys.open_jobs())
-        == [len(names)] * 2
-    )
+    count, keys = len(names) + 1, environment.keys
+    account = environment.ledger.tenants.record("acme")
+    assert (account.open_jobs, account.waiting_items) == (count, count)
+    assert sizes(environment, keys.jobs(), keys.open_jobs()) == [count] * 2
     assert set(environment.notified) == {CLASSIFY}
 
 
-def test_jobs_that_are_sent_again_are_not_made_again(environment: Environment) -> None:
-    submit_each(environment, ["a", "b"])
-
-    outcomes = submit_each(environment, ["b", "c", "c"])
-
-    created = [(outcome.job_id, outcome.created) for outcome in outcomes]  # type: ignore[union-attr]
-    assert created == [("b", False), ("c", True), ("c", False)]
-    assert members(environment, environment.keys.jobs()) == [3]
-
-
-def test_a_refusal_of_one_job_stands_in_its_place(environment: Environment) -> None:
-    submit_each(environment, ["taken"], chunk=a_chunk(1, first=7))
-
-    outcomes = submit_each(environment, ["a", "taken", "b"])
-
-    assert [type(outcome) for outcome in outcomes] == [Accepted, IdInUse, Accepted]
-    assert environment.record("b").state is JobState.QUEUED
-
-
-def test_a_quota_counts_the_jobs_of_the_same_step(environment: Environment) -> None:
-    environment.redis.hset(environment.keys.limits(), "tenant_jobs", 2)
-
-    outcomes = submit_each(environment, ["a", "b", "c", "d"])
-
-    assert [type(outcome) for outcome in outcomes] == [Accepted] * 2 + [QuotaExceeded] * 2
-    assert "has 2 open jobs; allowed: 2" in str(outcomes[3])
-    assert members(environment, environment.keys.open_jobs()) == [2]
-
-
 def test_what_stands_in_the_way_of_one_job_does_not_of_the_others(environment: Environment) -> None:
-    environment.redis.set(environment.keys.todo("b"), "what is this?")
+    submit_each(environment, ["taken"], chunk=a_chunk(1, first=7))
+    environment.redis.set(environment.keys.todo("damaged"), "what is this?")
+    environment.redis.hset(environment.keys.limits(), "tenant_jobs", 4)
 
-    outcomes = submit_each(environment, ["a", "b", "c"])
+    outcomes = submit_each(environment, ["a", "taken", "damaged", "b", "c", "d"])
 
-    assert [type(outcome) for outcome in outcomes] == [Accepted, JobDamaged, Accepted]
-    assert str(outcomes[1]).startswith("Redis holds something else of job b: ")
-    assert [environment.events(name) for name in ("a", "c")] == [["queued"]] * 2
+    assert [type(outcome) for outcome in outcomes] == [
+        *(Accepted, IdInUse, JobDamaged, Accepted, QuotaExceeded, QuotaExceeded)
+    ]
+    assert str(outcomes[2]).startswith("Redis holds something else of job damaged: ")
+    assert "has 4 open jobs; allowed: 4" in str(outcomes[5])
+    assert [environment.events(name) for name in ("a", "b")] == [["queued"]] * 2
 
 
 def test_jobs_that_are_committed_together_end_each_with_its_result(
     environment: Environment,
 ) -> None:
-    names = [f"job-{n}" for n in range(100)]
+    names, keys = [f"job-{n}" for n in range(100)], environment.keys
     submit_each(environment, names)
     units = claim_all(environment)
 
-    outcomes = environment.ledger.work.commit_batch(finished(unit) for unit in units)
+    outcomes = commit_all(environment, units)
 
     assert [unit.job_id for unit in units] == names
-    assert set(outcomes) == {CommitOutcome.COMPLETED}
+    assert outcomes == [COMPLETED] * 100
     for name in (names[0], names[-1]):
         assert environment.labels(name, 0) == ["like"]
         assert environment.record(name).counts == Counts(total=1, succeeded=1)
         assert environment.events(name) == ["queued", "started", "completed"]
-        assert environment.redis.ttl(environment.keys.job(name)) > 0
-    keys = environment.keys
-    assert members(environment, keys.open_jobs(), keys.timers()) == [0, 0]
-    assert environment.redis.exists(keys.worker_leases("worker-a")) == 0
-    account = environment.redis.hgetall(keys.tenant("default"))
-    assert list(account) == [b"kept_bytes"]
+        assert environment.redis.ttl(keys.job(name)) > 0
+    assert sizes(environment, keys.open_jobs(), keys.timers()) == [0, 0]
+    assert environment.redis.exists(keys.worker_leases("worker-a"), keys.work_left()) == 0
+    account = environment.ledger.tenants.record("default")
+    assert (account.open_jobs, account.waiting_items, account.waiting_bytes) == (0, 0, 0)
 
 
-def test_one_unit_with_too_many_results_keeps_no_other_from_its_commit(
+def test_one_unit_with_too_many_results_or_of_a_damaged_job_keeps_no_other_from_its_commit(
     environment: Environment,
 ) -> None:
-    submit_each(environment, ["a", "b", "c"])
-    first, second, third = claim_all(environment)
+    submit_each(environment, ["a", "many", "damaged", "b"])
+    first, many, damaged, last = claim_all(environment)
+    environment.redis.set(environment.keys.output("damaged"), "what is this?")
 
     outcomes = environment.ledger.work.commit_batch(
-        [finished(first), Finished(second, some_results(3)), finished(third)]
+        [finished(first), Finished(many, some_results(3)), finished(damaged), finished(last)]
     )
 
-    assert (outcomes[0], outcomes[2]) == (CommitOutcome.COMPLETED, CommitOutcome.COMPLETED)
+    assert [outcomes[0], outcomes[2], outcomes[3]] == [COMPLETED, CommitOutcome.ENDED, COMPLETED]
     assert isinstance(outcomes[1], MiscountedResults)
     assert str(outcomes[1]) == "seqd: 3 results for unit 0, which has 1 items"
-
-
-def test_a_damaged_job_is_ended_and_its_neighbours_are_committed(environment: Environment) -> None:
-    submit_each(environment, ["a", "b", "c"])
-    units = claim_all(environment)
-    environment.redis.set(environment.keys.output("b"), "what is this?")
-
-    outcomes = environment.ledger.work.commit_batch(finished(unit) for unit in units)
-
-    assert outcomes == [CommitOutcome.COMPLETED, CommitOutcome.ENDED, CommitOutcome.COMPLETED]
-    assert [environment.record(name).state for name in ("a", "b", "c")] == [
-        "completed",
-        "failed",
-        "completed",
-    ]
+    states = [environment.record(name).state for name in ("a", "many", "damaged", "b")]
+    assert states == ["completed", "running", "failed", "completed"]
 
 
 def test_what_a_claim_took_before_it_tripped_over_a_damaged_job_comes_back(
@@ -181,7 +164,7 @@ def test_a_client_is_told_once_of_all_its_jobs_that_a_step_has_ended(
     environment.submit(job_id="of-somebody-else", chunk=a_chunk(1), sealed=True, unit_items=256)
     place = environment.ledger.jobs.last_completion_id(CLIENT)
 
-    environment.ledger.work.commit_batch(finished(unit) for unit in claim_all(environment))
+    commit_all(environment, claim_all(environment))
     place, told = environment.ledger.jobs.completions(CLIENT, place)
     submit_each(environment, ["c"])
     environment.ledger.control.cancel("c")
@@ -195,17 +178,42 @@ def test_a_completion_stream_that_is_none_is_in_nobodys_way(environment: Environ
     environment.redis.set(environment.keys.completions(CLIENT), "what is this?")
     submit_each(environment, ["a", "b"])
 
-    outcomes = environment.ledger.work.commit_batch(
-        finished(unit) for unit in claim_all(environment)
-    )
+    assert commit_all(environment, claim_all(environment)) == [COMPLETED] * 2
 
-    assert outcomes == [CommitOutcome.COMPLETED] * 2
+
+@pytest.mark.parametrize("step", ["submit", "commit", "cancel"])
+def test_the_streams_that_jobs_share_are_bounded_whichever_step_adds_to_them(
+    environment: Environment, step: str
+) -> None:
+    redis, keys = environment.redis, environment.keys
+    submit_each(environment, ["a", "b"])
+    units = claim_all(environment)
+    redis.eval(FILL, 1, keys.all_events(), EVENTS_KEPT + 500)
+    redis.eval(FILL, 1, keys.completions(CLIENT), COMPLETIONS_KEPT + 500)
+
+    if step == "submit":
+        environment.submit_units(1)
+    elif step == "commit":
+        commit_all(environment, units)
+    else:
+        environment.ledger.control.cancel("a")
+
+    assert EVENTS_KEPT <= redis.xlen(keys.all_events()) < EVENTS_KEPT + 2 * NODE
+    ((_, last),) = redis.xrevrange(keys.all_events(), count=1)
+    name = {"submit": "queued", "commit": "completed", "cancel": "cancelled"}[step]
+    assert f'"event":"{name}"' in last[b"e"].decode()
+    if step != "submit":
+        assert (
+            COMPLETIONS_KEPT <= redis.xlen(keys.completions(CLIENT)) < COMPLETIONS_KEPT + 2 * NODE
+        )
+        ((_, told),) = redis.xrevrange(keys.completions(CLIENT), count=1)
+        assert told == {b"jobs": b"a b" if step == "commit" else b"a"}
 
 
 def test_many_jobs_are_looked_at_together(environment: Environment) -> None:
     submit_each(environment, ["done", "open"])
     first, _ = claim_all(environment)
-    environment.ledger.work.commit_batch([finished(first)])
+    commit_all(environment, [first])
     environment.submit_units(2, job_id="of-two-units")
     environment.ledger.control.cancel("of-two-units")
 
@@ -220,22 +228,18 @@ def test_many_jobs_are_looked_at_together(environment: Environment) -> None:
 
 
 def test_jobs_that_redis_was_away_for_have_that_as_their_outcome(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
+    environment: Environment, own_server: PrivateServer
 ) -> None:
-    away, calls = RedisUnreachable("away"), 0
-    submissions = environment.ledger.submissions
-    submit_batch = submissions._submit_batch
+    with environment.on(own_server) as there:
 
-    def away_at_the_second(*arguments: object) -> list[Accepted | SeqdError]:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise away
-        return submit_batch(*arguments)  # type: ignore[arg-type]
+        def names():
+            for number in range(2 * SUBMIT_JOBS + 1):
+                if number == SUBMIT_JOBS + 1:
+                    own_server.kill()
+                yield f"job-{number}", a_chunk(1)
 
-    monkeypatch.setattr(submissions, "_submit_batch", away_at_the_second)
+        template = BatchTemplate(a_classify_job(), version=3, unit_items=256, client=CLIENT)
+        outcomes = there.ledger.submissions.submit_each(template, names())
 
-    outcomes = submit_each(environment, [f"job-{n}" for n in range(2 * SUBMIT_JOBS + 1)])
-
-    assert [type(outcome) for outcome in outcomes[:SUBMIT_JOBS]] == [Accepted] * SUBMIT_JOBS
-    assert outcomes[SUBMIT_JOBS:] == [away] * (SUBMIT_JOBS + 1)
+    kinds = [type(outcome) for outcome in outcomes]
+    assert kinds == [Accepted] * SUBMIT_JOBS + [RedisUnreachable] * (SUBMIT_JOBS + 1)
