@@ -1,4 +1,4 @@
-"""A job's events can be followed, replayed and trusted; a zombie cannot add to them."""
+"""A job's events can be followed, replayed and trusted, and there are not too many of them."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,89 +14,30 @@ from seqd_schemas import Epoch, Event, Missed, Queued, Sample, Step
 pytestmark = pytest.mark.processes
 
 
-def a_training(environment: Environment, worker: str = "worker-a") -> Unit:
+def a_training(environment: Environment) -> Unit:
     """A training that a worker has begun."""
     environment.submit(a_train_job(), version=None, unit_items=1)
-    return environment.claim_unit(worker)
+    return environment.claim_unit()
 
 
-def test_a_text_that_looks_like_the_time_is_left_alone(environment: Environment) -> None:
-    unit = a_training(environment)
-    text = '"at_ms":0 and \\"at_ms\\":0 and %1 %%'
-    sample = Sample(
-        job_id=unit.job_id, at_ms=0, epoch=1, temperature=0.5, prompt='"at_ms":0', text=text
-    )
-
-    environment.ledger.work.publish(unit, sample)
-
-    event = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)[-1]
-    assert isinstance(event, Sample)
-    assert event.at_ms > 0
-    assert (event.prompt, event.text) == ('"at_ms":0', text)
-
-
-def test_an_event_that_brings_a_time_along_is_a_mistake(environment: Environment) -> None:
-    unit = a_training(environment)
-
-    with pytest.raises(ValueError, match="an event gets its time from the server"):
-        environment.ledger.work.publish(unit, an_epoch(unit.job_id, at_ms=5))
-
-
-def test_a_reader_goes_on_where_it_left_off(environment: Environment) -> None:
-    unit = a_training(environment)
-    first = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)
-    for epoch in (1, 2):
-        environment.ledger.work.publish(unit, an_epoch(unit.job_id, epoch=epoch))
-
-    rest = environment.ledger.jobs.events(unit.job_id, first[-1].id, longest_wait_s=0)
-
-    assert [event.event for event in first] == ["queued", "started"]
-    assert [event.epoch for event in rest if isinstance(event, Epoch)] == [1, 2]
-    assert environment.ledger.jobs.last_event_id(unit.job_id) == rest[-1].id
-    assert environment.ledger.jobs.events(unit.job_id, rest[-1].id, longest_wait_s=0) == []
-
-
-def test_a_reader_that_waits_is_woken_by_the_next_event(environment: Environment) -> None:
-    unit = a_training(environment)
-    after = environment.ledger.jobs.last_event_id(unit.job_id)
-
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(environment.ledger.jobs.events, unit.job_id, after)
-        environment.ledger.work.publish(unit, an_epoch(unit.job_id))
-        events = waiting.result(timeout=DEADLINE_S)
-
-    assert [event.event for event in events] == ["epoch"]
-
-
-def test_a_job_without_events_has_no_last_one(environment: Environment) -> None:
-    assert environment.ledger.jobs.last_event_id("nowhere") == "0-0"
-    assert environment.ledger.jobs.events("nowhere", longest_wait_s=0) == []
-
-
-def a_step(job_id: str, done: int = 1) -> Step:
-    """An event of which a training has two a second."""
-    return Step(job_id=job_id, at_ms=0, done=done, total=10_000)
+def a_sample(job_id: str, **changes: object) -> Sample:
+    fields = {"job_id": job_id, "at_ms": 0, "epoch": 1, "temperature": 1, "prompt": "", "text": "a"}
+    return Sample.model_validate(fields | changes)
 
 
 def train(environment: Environment, unit: Unit, epochs: int, steps: int, *, first: int = 1) -> None:
     """Publish what a training does: so many epochs, each after so many steps, with a sample."""
+    publish = environment.ledger.work.publish
     for epoch in range(first, first + epochs):
         for step in range(steps):
-            environment.ledger.work.publish(unit, a_step(unit.job_id, step))
-        environment.ledger.work.publish(unit, an_epoch(unit.job_id, epoch=epoch, epochs=10_000))
-        sample = Sample(
-            job_id=unit.job_id, at_ms=0, epoch=epoch, temperature=1, prompt="", text="a"
-        )
-        environment.ledger.work.publish(unit, sample)
+            publish(unit, Step(job_id=unit.job_id, at_ms=0, done=step, total=10_000))
+        publish(unit, an_epoch(unit.job_id, epoch=epoch, epochs=10_000))
+        publish(unit, a_sample(unit.job_id, epoch=epoch))
 
 
-def end(environment: Environment, unit: Unit) -> None:
-    """End the training, so that who follows it comes to an end."""
+def follow_to_the_end(environment: Environment, unit: Unit, after: str = "0-0") -> list[Event]:
+    """End a training, and follow it as a client does."""
     environment.ledger.control.cancel(unit.job_id)
-
-
-def follow(environment: Environment, unit: Unit, after: str = "0-0") -> list[Event]:
-    """Follow a training that has ended, as a client does."""
     return list(JobHandle(environment.ledger, unit.job_id).events(after))
 
 
@@ -104,14 +45,52 @@ def epochs_of(events: list[Event]) -> list[int]:
     return [event.epoch for event in events if isinstance(event, Epoch)]
 
 
+def test_an_event_gets_its_time_from_the_server_and_a_text_like_it_is_left_alone(
+    environment: Environment,
+) -> None:
+    unit, before_ms = a_training(environment), environment.ledger.fleet.now_ms()
+    text = '"at_ms":0 and \\"at_ms\\":0 and %1 %%'
+    publish = environment.ledger.work.publish
+
+    publish(unit, a_sample(unit.job_id, prompt='"at_ms":0', text=text))
+    with pytest.raises(ValueError, match="an event gets its time from the server"):
+        publish(unit, an_epoch(unit.job_id, at_ms=5))
+
+    event = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)[-1]
+    assert isinstance(event, Sample)
+    assert before_ms <= event.at_ms <= environment.ledger.fleet.now_ms()
+    assert (event.prompt, event.text) == ('"at_ms":0', text)
+
+
+def test_a_reader_goes_on_where_it_left_off_and_is_woken_by_the_next_event(
+    environment: Environment,
+) -> None:
+    jobs, unit = environment.ledger.jobs, a_training(environment)
+    first = jobs.events(unit.job_id, longest_wait_s=0)
+    for epoch in (1, 2):
+        environment.ledger.work.publish(unit, an_epoch(unit.job_id, epoch=epoch))
+    rest = jobs.events(unit.job_id, first[-1].id, longest_wait_s=0)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(jobs.events, unit.job_id, rest[-1].id)
+        environment.ledger.work.publish(unit, an_epoch(unit.job_id, epoch=3))
+        last = waiting.result(timeout=DEADLINE_S)
+
+    assert [event.event for event in first] == ["queued", "started"]
+    assert (epochs_of(rest), epochs_of(last)) == ([1, 2], [3])
+    assert jobs.last_event_id(unit.job_id) == last[-1].id
+    assert jobs.events(unit.job_id, last[-1].id, longest_wait_s=0) == []
+    assert jobs.last_event_id("nowhere") == "0-0"
+    assert jobs.events("nowhere", longest_wait_s=0) == []
+
+
 def test_who_follows_a_long_training_late_has_all_of_its_epochs_and_samples(
     environment: Environment,
-):
+) -> None:
     unit = a_training(environment)
     train(environment, unit, epochs=34, steps=60)
-    end(environment, unit)
 
-    events = follow(environment, unit)
+    events = follow_to_the_end(environment, unit)
 
     assert epochs_of(events) == list(range(1, 35))
     assert [event.epoch for event in events if isinstance(event, Sample)] == list(range(1, 35))
@@ -121,54 +100,58 @@ def test_who_follows_a_long_training_late_has_all_of_its_epochs_and_samples(
     assert 850 <= sum(isinstance(event, Step) for event in events) <= 1_016
 
 
-def test_who_has_missed_steps_is_told_before_the_next_event(environment: Environment):
+def test_who_has_missed_steps_is_told_before_the_next_event_and_who_has_not_is_told_nothing(
+    environment: Environment,
+) -> None:
     unit = a_training(environment)
     train(environment, unit, epochs=1, steps=1)
     (*_, epoch, _) = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)
     train(environment, unit, epochs=20, steps=60, first=2)
-    end(environment, unit)
+    seen = environment.ledger.jobs.last_event_id(unit.job_id)
+    train(environment, unit, epochs=10, steps=30, first=22)
 
-    missed, *events = follow(environment, unit, epoch.id)
+    missed, *events = follow_to_the_end(environment, unit, epoch.id)
 
     assert isinstance(missed, Missed)
     assert (missed.lasting, missed.id) == (False, epoch.id)
     assert epoch.at_ms <= missed.at_ms <= environment.ledger.fleet.now_ms()
     assert "missed" not in {event.event for event in events}
-    assert epochs_of(events) == list(range(2, 22))
+    assert epochs_of(events) == list(range(2, 32))
+    later = follow_to_the_end(environment, unit, seen)
+    assert "missed" not in {event.event for event in later}
 
 
 def test_a_training_of_thousands_of_epochs_keeps_the_last_ones_and_says_so(
     environment: Environment,
-):
+) -> None:
     unit = a_training(environment)
 
     for epoch in range(1, 2_301):
         environment.ledger.work.publish(unit, an_epoch(unit.job_id, epoch=epoch, epochs=10_000))
 
     assert environment.redis.xlen(environment.keys.events(unit.job_id)) <= 2_016
-    end(environment, unit)
-    missed, *events = follow(environment, unit)
-    assert isinstance(missed, Missed)
-    assert missed.lasting
-    assert epochs_of(events) == list(range(2_301 - len(epochs_of(events)), 2_301))
-    assert len(epochs_of(events)) >= 2_000
+    missed, *events = follow_to_the_end(environment, unit)
+    assert isinstance(missed, Missed) and missed.lasting
+    kept = epochs_of(events)
+    assert kept == list(range(2_301 - len(kept), 2_301))
+    assert len(kept) >= 2_000
 
 
-def test_who_reads_a_stream_that_an_older_release_has_cut_is_told(environment: Environment):
+def test_who_reads_a_stream_that_an_older_release_has_cut_is_told(environment: Environment) -> None:
     unit = a_training(environment)
     train(environment, unit, epochs=4, steps=1)
     environment.redis.xtrim(environment.keys.events(unit.job_id), maxlen=6, approximate=False)
-    end(environment, unit)
 
-    missed, *events = follow(environment, unit)
+    missed, *events = follow_to_the_end(environment, unit)
 
-    assert isinstance(missed, Missed)
-    assert missed.lasting
+    assert isinstance(missed, Missed) and missed.lasting
     assert epochs_of(events) == [3, 4]
 
 
 @pytest.mark.slow
-def test_a_long_bulk_jobs_progress_is_bounded_and_its_begin_is_kept(environment: Environment):
+def test_a_long_bulk_jobs_progress_is_bounded_and_its_begin_is_kept(
+    environment: Environment,
+) -> None:
     job_id = environment.submit(chunk=a_chunk(1))
     for unit in range(1_100):
         claimed = environment.claim_unit()
@@ -176,9 +159,7 @@ def test_a_long_bulk_jobs_progress_is_bounded_and_its_begin_is_kept(environment:
         environment.redis.hdel(environment.keys.job(job_id), "event_at")  # as after a second
         environment.ledger.work.commit(claimed, some_results(1, first=unit))
 
-    events = environment.ledger.jobs.events(job_id, longest_wait_s=0)
-
-    assert [event.event for event in events[:3]] == ["queued", "started", "progress"]
+    assert environment.events(job_id)[:3] == ["queued", "started", "progress"]
     assert environment.redis.xlen(environment.keys.events(job_id)) <= 1_018
 
 
@@ -192,11 +173,6 @@ def test_state_changes_of_all_jobs_stand_in_one_stream_and_progress_does_not(
     events = list(read_events(environment.redis.xrange(environment.keys.all_events())))
 
     assert [(event.job_id, event.event) for event in events] == [
-        (jobs[0], "queued"),
-        (jobs[1], "queued"),
-        (jobs[0], "started"),
-        (jobs[1], "started"),
-        (jobs[0], "completed"),
-        (jobs[1], "completed"),
+        (job_id, name) for name in ("queued", "started", "completed") for job_id in jobs
     ]
     assert isinstance(events[0], Queued)

@@ -1,12 +1,26 @@
-"""How the queues and the fleet stand, as they are read from the ledger."""
+"""What is left of each queue, how fast it goes, and how the fleet stands.
+
+That what is left is right after any step, also within a recount, is held by `tests/model`.
+"""
+
+import json
 
 import pytest
 
-from builders import a_catalog_entry, a_classify_job, a_worker_status
-from ledger_fixtures import CLASSIFY, Environment
+from builders import (
+    a_catalog_entry,
+    a_chunk,
+    a_classify_job,
+    a_train_job,
+    a_training_result,
+    a_worker_status,
+)
+from ledger_fixtures import CLASSIFY, TRAIN, Environment
+from seqd.ledger.backlog import RECOUNT_JOBS
 from seqd.ledger.overview import MAX_JOBS
 from seqd.queue_states import QueueState, WorkerCounts
-from seqd_schemas import Failure, FileSource, ModelPause, queue_of
+from seqd.scaling import RouteWork
+from seqd_schemas import Failure, FileSource, ModelPause, Step, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -18,9 +32,125 @@ def see_worker(environment: Environment) -> None:
     environment.ledger.fleet.publish_worker(status)
 
 
+def left(environment: Environment, task: str = "classify") -> RouteWork:
+    """Return what is left of a task; of nothing, zeros."""
+    routes = environment.ledger.backlog.routes(environment.ledger.fleet.workers())
+    return next((r for r in routes if r.task == task), RouteWork(task, "imdb_lstm"))
+
+
 def the_queue(environment: Environment) -> QueueState:
     (state,) = environment.ledger.queues.states()
     return state
+
+
+def test_what_waits_and_what_is_leased_are_left_until_they_are_committed(
+    environment: Environment,
+) -> None:
+    environment.ledger.backlog.note_rate(QUEUE, 100, 5.0)
+    environment.submit_units(2)
+    see_worker(environment)
+    seen = [left(environment)]
+
+    unit = environment.claim_unit("w")
+    seen.append(left(environment))
+    environment.commit(unit)
+    seen.append(left(environment))
+    environment.commit(environment.claim_unit("w"))
+
+    assert [(one.items, one.leased_items) for one in seen] == [(4, 0), (4, 2), (2, 0)]
+    assert seen[0].seconds == pytest.approx(0.2)
+    assert left(environment) == RouteWork("classify", "imdb_lstm")
+
+
+def test_a_training_counts_as_long_as_it_says(environment: Environment) -> None:
+    environment.ledger.backlog.note_rate(TRAIN, 1, 300.0)
+    for _ in range(2):
+        environment.submit(a_train_job(), version=None)
+    see_worker(environment)
+    unit = environment.claim_unit("w", (TRAIN,))
+    event = Step(job_id=unit.job_id, at_ms=0, done=1, total=10, metrics={}, eta_s=45.0)
+
+    environment.ledger.work.publish(unit, event)
+    both = left(environment, "train").seconds
+    environment.ledger.work.commit_training(unit, a_training_result())
+
+    assert both == pytest.approx(345, abs=5)
+    assert left(environment, "train").seconds == 300
+
+
+def test_a_count_that_is_wrong_is_mended_by_a_recount_and_by_none_that_was_given_up(
+    environment: Environment,
+) -> None:
+    environment.submit_units(3)
+    environment.ledger.control.pause(environment.submit_units(2))
+    key = environment.keys.work_left()
+    wrong = {QUEUE: 77, "classify.gone@1": 5}
+    environment.redis.hset(key, mapping=wrong)
+
+    given_up = environment.ledger.backlog.recount(begins=False)
+    untouched = environment.redis.hgetall(key)
+    is_done = environment.ledger.backlog.recount(begins=True)
+
+    assert (given_up, is_done) == (False, True)
+    assert untouched == {name.encode(): b"%d" % count for name, count in wrong.items()}
+    assert environment.redis.hgetall(key) == {QUEUE.encode(): b"6"}
+
+
+@pytest.mark.slow
+def test_a_recount_of_many_jobs_goes_on_where_it_was_and_counts_what_changes_meanwhile(
+    environment: Environment,
+) -> None:
+    for _ in range(2 * RECOUNT_JOBS + 10):
+        environment.submit(chunk=a_chunk(), sealed=True)
+    backlog = environment.ledger.backlog
+
+    steps = [backlog.recount(begins=True)]
+    environment.commit(environment.claim_unit("w"))  # of a job that was counted
+    environment.submit_units(4)
+    steps += [backlog.recount(begins=False), backlog.recount(begins=False)]
+
+    assert steps == [False, False, True]
+    assert left(environment).items == 2 * (2 * RECOUNT_JOBS + 9) + 8
+
+
+def test_rates_follow_what_slots_do_lately_and_the_newest_of_a_bounded_number_are_kept(
+    environment: Environment,
+) -> None:
+    backlog = environment.ledger.backlog
+    backlog.note_rate(QUEUE, 1_000, 10.0)
+    before = backlog.rates()[QUEUE].item_s
+    for _ in range(20):
+        backlog.note_rate(QUEUE, 1_000, 100.0)
+    after = backlog.rates()[QUEUE].item_s
+    for number in range(1_050):
+        backlog.note_rate(f"classify.m{number}@1", 1, 1.0)
+
+    rates = backlog.rates()
+
+    assert (before, after) == (pytest.approx(0.01), pytest.approx(0.1, rel=0.01))
+    assert (len(rates), "classify.m1049@1" in rates) == (1_000, True)
+
+
+def test_the_wait_of_the_oldest_job_that_nobody_has_begun_is_told(environment: Environment) -> None:
+    begun = environment.submit_units(1)
+    environment.claim_unit("w")
+    waiting = environment.submit_units(1)
+    now_ms = environment.ledger.fleet.now_ms()
+    for job_id, ago_ms in ((begun, 90_000), (waiting, 60_000)):
+        environment.redis.hset(environment.keys.job(job_id), "created", now_ms - ago_ms)
+
+    assert left(environment).oldest_wait_s == pytest.approx(60, abs=2)
+
+
+def test_a_damaged_job_keeps_nobody_from_reading_what_is_left(environment: Environment) -> None:
+    see_worker(environment)
+    job_id = environment.submit_units(2)
+    environment.claim_unit("w")
+    environment.redis.set(environment.keys.job(job_id), json.dumps("damaged"))
+
+    assert left(environment).items == 4
+    assert environment.ledger.backlog.recount(begins=True)
+    assert left(environment).items == 0
 
 
 def test_a_queue_says_what_waits_what_was_done_and_who_can_run_it(environment: Environment) -> None:
@@ -61,30 +191,23 @@ def test_what_was_done_adds_up_and_what_is_recent_begins_anew_after_a_rest(
     assert float(environment.redis.hget(key, QUEUE).split()[2]) == 30
 
 
-def test_a_queue_of_the_catalog_without_work_is_idle_and_one_of_paused_jobs_is_paused(
+def test_a_queue_without_work_is_idle_and_one_of_paused_jobs_or_a_paused_model_is_paused(
     environment: Environment,
 ) -> None:
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])
     idle = the_queue(environment)
 
     environment.ledger.control.pause(environment.submit_units(2))
-
-    assert (idle.state, idle.rate_per_s) == ("idle", 0.0)
-    paused = the_queue(environment)
-    assert (paused.state, paused.paused_items) == ("paused", 4)
-
-
-def test_what_waits_for_a_paused_model_is_told_as_paused_and_by_whom(
-    environment: Environment,
-) -> None:
-    environment.submit_units(2)
+    by_job = the_queue(environment)
+    environment.submit_units(1)
     pause = ModelPause(model="imdb_lstm", by="ana@h1", at_ms=1, reason="wrong labels")
     environment.ledger.model_pauses.pause(pause)
+    by_model = the_queue(environment)
 
-    state = the_queue(environment)
-
-    assert (state.state, state.paused_items, state.waiting_items) == ("paused", 4, 0)
-    assert state.model_pause.endswith(
+    assert (idle.state, idle.rate_per_s) == ("idle", 0.0)
+    assert (by_job.state, by_job.paused_items) == ("paused", 4)
+    assert (by_model.state, by_model.paused_items, by_model.waiting_items) == ("paused", 6, 0)
+    assert by_model.model_pause.endswith(
         ": wrong labels. Its jobs go on by `seqd models resume imdb_lstm`."
     )
 
@@ -102,28 +225,25 @@ def test_by_tenant_each_has_its_own_row(environment: Environment) -> None:
     assert acme.reason == "No worker is up: `seqd up` starts them."
 
 
-def test_what_somebody_has_written_over_is_left_out(environment: Environment) -> None:
+def test_what_somebody_has_written_over_is_left_out_and_noted_again(
+    environment: Environment,
+) -> None:
+    keys, backlog = environment.keys, environment.ledger.backlog
     job_id = environment.submit_units(1)
-    environment.redis.hset(environment.keys.work_done(), QUEUE, "quick")
-    environment.redis.hset(environment.keys.job(job_id), "total", "many")
+    environment.redis.hset(keys.job(job_id), "total", "many")
+    for key in (keys.rates(), keys.work_done()):
+        environment.redis.hset(key, QUEUE, "quick")
 
-    state = the_queue(environment)
+    state, rates = the_queue(environment), backlog.rates()
+    for key in (keys.rates(), keys.work_done()):
+        environment.redis.set(key, "by hand")
+    backlog.note_rate(QUEUE, 600, 1.0, 60)
 
     assert (state.waiting_items, state.items_done, state.paused_items) == (2, 0, 0)
-
-
-@pytest.mark.parametrize("name", ["rates", "work_done"])
-def test_what_was_done_is_noted_again_where_somebody_has_written_over_the_key(
-    environment: Environment, name: str
-) -> None:
-    environment.redis.set(getattr(environment.keys, name)(), "by hand")
-
-    environment.ledger.backlog.note_rate(QUEUE, 600, 1.0, 60)
-
-    environment.submit_units(1)
+    assert rates == {}
     state = the_queue(environment)
     assert (state.items_done, state.errors) == (600, 60)
-    assert environment.ledger.backlog.rates()[QUEUE].items == 600
+    assert backlog.rates()[QUEUE].items == 600
 
 
 def test_what_somebody_has_written_over_by_a_value_of_another_type_is_read_as_empty(
@@ -138,14 +258,11 @@ def test_what_somebody_has_written_over_by_a_value_of_another_type_is_read_as_em
 
     assert (state.waiting_items, state.items_done) == (2, 0)
     assert environment.ledger.backlog.rates() == {}
+    told = [(keys.rates(), "measured rates"), (keys.work_done(), "work that was done")]
     assert [record.getMessage() for record in caplog.records] == [
         f"the key {key} of {what} has a value of another type than seqd writes, and is read as "
         f"empty. Remove it, and seqd begins it anew: redis-cli del {key}"
-        for key, what in (
-            (keys.rates(), "measured rates"),
-            (keys.work_done(), "work that was done"),
-            (keys.rates(), "measured rates"),
-        )
+        for key, what in (*told, told[0])
     ]
 
 
@@ -156,7 +273,7 @@ def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(
     environment.redis.zadd(environment.keys.workers(), {"gone": environment.ledger.fleet.now_ms()})
     with_errors = environment.submit_units(1)
     environment.commit(environment.claim_unit("w"), errored=1)
-    sound = environment.submit_units(1)
+    environment.submit_units(1)
     environment.commit(environment.claim_unit("w"))
     failed = environment.submit(a_classify_job(source=FileSource(path="/gone.jsonl")))
     failure = Failure(code="unreadable_input", message="It is gone.")
@@ -168,7 +285,6 @@ def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(
 
     assert [one.job_id for one in overview.failures] == [failed, with_errors]
     assert overview.failure_count == 2
-    assert sound not in {one.job_id for one in overview.failures}
     assert overview.open_jobs == MAX_JOBS + 5
     # Jobs of one millisecond are in the order of their identifiers.
     age = {job: (environment.ledger.jobs.get(job).created_at_ms, job) for job in jobs}
