@@ -18,6 +18,7 @@ import pytest
 
 from seqd.cli.app import app
 from seqd.cli.exits import run
+from seqd.settings import Settings
 from seqd_schemas import (
     Classification,
     ClassifyJob,
@@ -60,6 +61,13 @@ def here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
     return Ended(status, printed.out, printed.err)
 
 
+def use_ledger(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Have commands of this process use the server and the names of a ledger."""
+    monkeypatch.setenv("SEQD_REDIS_URL", str(settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def here_in(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Ended]:
@@ -71,8 +79,9 @@ def here_in(
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(folder)
 
-    def run(*arguments: str, stdin: str = "") -> Ended:
-        with io.TextIOWrapper(io.BytesIO(stdin.encode())) as pipe:
+    def run(*arguments: str, stdin: str | bytes = "") -> Ended:
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        with io.TextIOWrapper(io.BytesIO(content)) as pipe:
             monkeypatch.setattr("sys.stdin", pipe)
             return here(capsys, *arguments)
 

@@ -144,52 +144,6 @@ def test_a_version_is_measured_by_figures_that_agree_and_its_picture_drawn(
 
 
 @pytest.mark.slow
-def test_labels_that_the_model_does_not_know_are_said_mapped_or_refused(
-    seqd: Seqd, tmp_path: Path
-) -> None:
-    good, bad = "Wonderful, superb, I loved it.", "Awful, a waste of time."
-    command = ("models", "evaluate", "imdb_lstm", "--data")
-    three = written(
-        tmp_path / "three.jsonl",
-        {"text": good, "label": "positive"},
-        {"text": bad, "label": "negative"},
-        {"text": "It was a film.", "label": "neutral"},
-        {"text": "It was a film."},
-    )
-
-    some = seqd(*command, three)
-
-    assert some.status == 0, some.err
-    assert "66.67%" in some.out
-    assert "1 item of classes that the model does not know ('neutral') counted as wrong" in some.out
-    assert "1 item without a label left out." in some.out
-
-    short = written(
-        tmp_path / "short.jsonl", {"text": good, "label": "pos"}, {"text": bad, "label": "neg"}
-    )
-    none = seqd(*command, short)
-    mapped = seqd(*command, short, "--map-label", "neg=negative", "--map-label", "pos=positive")
-
-    assert none.status == 2
-    assert none.err.splitlines()[-1] == (
-        "error[invalid_data]: no label of short.jsonl is a class of the model, so no answer could "
-        "be right. The file has 'neg', 'pos'; the model gave 'negative', 'positive'. Map them: "
-        "--map-label neg=negative --map-label pos=positive."
-    )
-    assert mapped.status == 0, mapped.err
-    assert "100.00%" in mapped.out
-
-    bare = written(tmp_path / "bare.jsonl", {"text": "A fine film."})
-    without = seqd(*command, bare, "--label-field", "stars")
-
-    assert without.status == 2
-    assert without.err.splitlines()[-1] == (
-        "error[invalid_data]: bare.jsonl has no record with both a label and an answer, so there "
-        "is nothing to evaluate. The label is looked for in the field 'stars' (--label-field)."
-    )
-
-
-@pytest.mark.slow
 def test_a_trained_version_is_compared_with_the_starter_by_the_fleet(
     seqd: Seqd, tmp_path: Path
 ) -> None:

@@ -88,17 +88,19 @@ def topics(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def compare(
+def models(
     seqd_services: RunningServices,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Compare:
+    """Return what runs `seqd models …`."""
     monkeypatch.setenv("COLUMNS", "80")
+    return lambda *words: here(capsys, "models", *map(str, words))
 
-    def run(*arguments: str | Path) -> Ended:
-        return here(capsys, "models", "compare", *map(str, arguments))
 
-    return run
+@pytest.fixture
+def compare(models: Compare) -> Compare:
+    return lambda *words: models("compare", *words)
 
 
 def test_figures_of_both_versions_stand_beside_each_other(compare: Compare, topics: Path) -> None:
@@ -222,6 +224,101 @@ def test_what_cannot_be_paired_is_left_out_and_said(
         "1 item without a label left out.",
         "2 items left out of both, as a version gave an error: older@1 2, exact@1 1.",
     ]
+
+
+def labelled(path: Path, *labels: str | None) -> Path:
+    """Write texts on films, of which some are called otherwise."""
+    texts = [{"text": f"films {number}"} for number in range(len(labels))]
+    rows = [text | ({} if one is None else {"label": one}) for text, one in zip(texts, labels)]  # noqa: B905
+    return written(path, rows)
+
+
+def test_labels_that_no_version_knows_are_told_before_the_figures_with_their_mapping(
+    compare: Compare, tmp_path: Path
+) -> None:
+    ended = compare(
+        "exact", "hasty", "--data", labelled(tmp_path / "a.jsonl", "films", "film", "film")
+    )
+
+    said = " ".join(ended.out.split())
+    sentence = (
+        "2 items with labels that neither version knows ('film') count as wrong for both. Are they "
+        "classes by other names? --map-label LABEL=CLASS"
+    )
+    assert ended.status == 0, ended.err
+    assert -1 < said.find(sentence) < said.index("accuracy")
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "said"),
+    [
+        (
+            ("films", "book", "book"),
+            (),
+            "2 items of classes that the model does not know ('book') counted as wrong, and not in "
+            "the log loss. To map them: --map-label book=books ",
+        ),
+        (("films", "book", "book"), ("--map-label", "book=films"), "model exact@1"),
+        # It is none of the model's classes by another name.
+        (
+            ("films", "films", "noise"),
+            (),
+            "1 item of classes that the model does not know ('noise') counted as wrong, and not in "
+            "the log loss. model exact@1",
+        ),
+        (("films", None), (), "model exact@1"),
+    ],
+)
+def test_of_a_version_that_is_measured_it_is_said_first_which_labels_it_does_not_know(
+    models: Compare,
+    tmp_path: Path,
+    labels: tuple[str | None, ...],
+    options: tuple[str, ...],
+    said: str,
+) -> None:
+    data = labelled(tmp_path / "data.jsonl", *labels)
+
+    ended = models("evaluate", "exact", "--data", data, *options)
+
+    shown = " ".join(ended.out.split())
+    assert ended.status == 0, ended.err
+    assert shown.startswith(said)
+    right = [one for one in labels if one == "films" or (options and one)]
+    assert f"{100 * len(right) / len([one for one in labels if one]):.2f}%" in shown
+    assert ("1 item without a label left out." in shown) is (None in labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "said"),
+    [
+        (
+            ("film", "Films"),
+            (),
+            "no label of data.jsonl is a class of the model, so no answer could be right. The file "
+            "has 'Films', 'film'; the model gave 'books', 'films', 'games'. Map them: --map-label "
+            "Films=films.",
+        ),
+        (
+            (None,),
+            ("--label-field", "stars"),
+            "data.jsonl has no record with both a label and an answer, so there is nothing to "
+            "evaluate. The label is looked for in the field 'stars' (--label-field).",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    models: Compare,
+    tmp_path: Path,
+    labels: tuple[str | None, ...],
+    options: tuple[str, ...],
+    said: str,
+) -> None:
+    data = labelled(tmp_path / "data.jsonl", *labels)
+
+    ended = models("evaluate", "exact", "--data", data, *options)
+
+    assert ended.status == 2
+    assert ended.err.splitlines()[-1] == f"error[invalid_data]: {said}"
 
 
 #: Versions and data that cannot be compared, and what is said of them.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from cli_builders import Ended, clean_environment, here, here_in
@@ -161,55 +160,6 @@ def ids_in(path: Path) -> list[str]:
 
 def all_ids(rows: int = 200) -> list[str]:
     return [f"id-{number}" for number in range(rows)]
-
-
-def test_a_csv_becomes_parquet_with_its_columns_and_parquet_any_form_again(
-    commands: Commands, tmp_path: Path
-) -> None:
-    echo = ("classify", a_csv(tmp_path).name, "-m", "echo")
-
-    done = commands.run(*echo, "--keep", "stars", "--out", "r.parquet")
-
-    assert done.status == 0, done.err
-    table = pq.read_table(tmp_path / "r.parquet")
-    assert table.column_names == ["custom_id", "stars", "label", "score"]
-    assert table.column("custom_id").to_pylist() == all_ids()
-    assert table.to_pylist()[7] == {
-        "custom_id": "id-7",
-        "stars": "1",
-        "label": "text 7",
-        "score": 1.0,
-    }
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.parquet", "reviews.csv"]
-
-    commands.run(*echo, "--columns", "custom_id,text,stars,label", "--out", "in.parquet")
-    again = ("classify", "in.parquet", "-m", "echo", "--columns", "stars,label")
-    printed = commands.run(*again, "--out", "-", "--out-format", "tsv")
-
-    assert printed.out.splitlines()[:3] == ["stars\tlabel", "0\ttext 0", "1\ttext 1"]
-
-
-def test_results_are_fetched_in_the_form_of_the_name(
-    commands: Commands, cluster: Cluster, tmp_path: Path
-) -> None:
-    job = cluster.client().classify(["one", "bad"], model="echo")
-    job.wait(timeout_s=30)
-
-    done = commands.run("jobs", "results", job.job_id, "--out", "r.csv")
-    again = commands.run("jobs", "results", job.job_id, "--out", "r.csv")
-    written = commands.run("generate", "echo", "abc", "--out", "texts.csv", "--samples", "2")
-
-    assert done.status == 2
-    assert (tmp_path / "r.csv").read_text() == "custom_id,label,score\nrow-1,one,1.0\n"
-    assert "row-2,invalid_input,this text was made bad" in (tmp_path / "r.errors.csv").read_text()
-    assert again.err == (
-        "error[output_exists]: --out is 'r.csv', which exists. Name another file, or replace it "
-        "with --force\n"
-    )
-    assert written.status == 0, written.err
-    assert (tmp_path / "texts.csv").read_text() == (
-        "custom_id,sample,temperature,text\nrow-1,0,1.0,cba\nrow-1,1,1.0,cba\n"
-    )
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -129,29 +128,6 @@ def test_records_are_read_from_a_pipe_and_from_the_command_line(
 
     due = {"overlap": 1.0, "shared": ["a"]}
     assert [line["output"] for line in (*lines_of(piped.out), *lines_of(typed.out))] == [due, due]
-
-
-def test_outputs_are_columns_and_arrays_by_the_schema_of_the_task(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "reviews.csv").write_text("id,text,stars\na,abc,1\nc,xyz,3\n")
-
-    table = run("stars", "score", "reviews.csv", "--out", "scores.csv", "--keep", "stars")
-    array = run("vectors", "embed", "reviews.csv", "--out", "vectors.npy")
-    refused = run("vectors", "embed", "reviews.csv", "--out", "vectors.csv")
-
-    assert (table.status, array.status) == (0, 0), table.err + array.err
-    assert (tmp_path / "scores.csv").read_text().splitlines() == [
-        "custom_id,stars,score,truncated",
-        "a,1,0.3333333333333333,false",
-        "c,3,0.0,false",
-    ]
-    assert np.load(tmp_path / "vectors.npy").tolist() == [
-        list(seqd_tasks.embed(text).vector) for text in ("abc", "xyz")
-    ]
-    assert refused.err == (
-        "error[invalid_request]: the column 'vector' is a vector of 256 numbers, for which .csv "
-        "has no place. Write .npy or .parquet, or .jsonl, which has it as base64; or leave it out: "
-        "--columns custom_id,truncated\n"
-    )
 
 
 def test_a_parameter_of_the_task_is_given_by_its_name(run: Run) -> None:

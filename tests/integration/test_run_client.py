@@ -4,20 +4,16 @@ import asyncio
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pytest
 import seqd_tasks
-from pyarrow import parquet
 
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
-from seqd.cli.output_options import OutputOptions, opened_output
 from seqd.client import AsyncClient
 from seqd.client.frames import table_of
-from seqd.client.made_by import facts_of
 from seqd.client.output_fields import result_schema
 from seqd.client.outputs import OutputReader
 from seqd.errors import InvalidInput, InvalidRequest, ItemFailed, OutputMismatch
@@ -369,27 +365,6 @@ def test_a_job_that_was_sent_without_stream_has_no_deltas(task_cluster):
         f"Job {job.job_id} does mirror and was sent without `stream`. Read `results()`, or hand it "
         "in with stream=True where the task's output has a text."
     )
-
-
-@pytest.mark.parametrize("name", ["vectors.npy", "vectors.parquet"])
-def test_results_of_a_job_are_written_with_the_fields_of_its_output(
-    task_cluster, tmp_path: Path, name: str
-):
-    job = task_cluster.client().run(TEXTS, model="vectors", task="embed")
-    out = tmp_path / name
-
-    options = OutputOptions(out=out)
-    with opened_output(options, "run", fields=job.output_fields()) as files:
-        for result, line in job.result_lines():
-            files.write(result, line)
-        files.commit(facts_of([job.record()]))
-
-    if out.suffix == ".npy":
-        assert np.array_equal(np.load(out), job.to_numpy(), equal_nan=True)
-    else:
-        table = parquet.read_table(out)
-        assert table["vector"].to_pylist() == [row.tolist() for row in job.to_numpy()[[0, 2]]]
-        assert parquet.read_metadata(out).metadata[b"seqd.task"] == b"embed"
 
 
 def test_jobs_of_one_item_keep_their_class_when_they_are_retried(task_cluster):

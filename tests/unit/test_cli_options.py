@@ -1,14 +1,15 @@
-"""Parameters and choices as they are typed on the command line."""
+"""Parameters, values and choices as they are typed on the command line, and what is refused."""
 
 import json
-import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.cli.options import choice, read_expires_in, read_parameters
-from seqd.errors import InvalidParameters, InvalidRequest
+from cli_builders import here
+from seqd.cli.label_map import mapped_label, read_label_map, suggested_options
+from seqd.cli.options import read_expires_in, read_parameters
+from seqd.cli.train import read_grid
 
 SCALARS = st.one_of(
     st.booleans(),
@@ -22,20 +23,18 @@ SCALARS = st.one_of(
 @pytest.mark.parametrize(
     ("typed", "value"),
     [
-        ("epochs=3", 3),
-        ("rate=0.01", 0.01),
-        ("lower_case=true", True),
-        ("temperatures=[0.2,0.5]", [0.2, 0.5]),
-        ("mode=fast", "fast"),
-        ("start=a=b", "a=b"),
-        ('digits="5"', "5"),
-        ("nothing=", ""),
+        ("3", 3),
+        ("0.01", 0.01),
+        ("true", True),
+        ("[0.2,0.5]", [0.2, 0.5]),
+        ("fast", "fast"),
+        ("a=b", "a=b"),
+        ('"5"', "5"),
+        ("", ""),
     ],
 )
 def test_a_value_is_json_or_else_a_text(typed: str, value: object) -> None:
-    name = typed.partition("=")[0]
-
-    assert read_parameters([typed]) == {name: value}
+    assert read_parameters([f"name={typed}"]) == {"name": value}
 
 
 @given(st.one_of(SCALARS, st.lists(SCALARS, max_size=5)))
@@ -43,27 +42,20 @@ def test_whatever_is_written_as_json_is_read_back(value: object) -> None:
     assert read_parameters([f"p={json.dumps(value)}"]) == {"p": value}
 
 
-@pytest.mark.parametrize("typed", ["epochs", "=3", ""])
-def test_a_pair_without_a_name_or_value_is_refused(typed: str) -> None:
-    message = f"{typed!r} is no parameter; allowed: NAME=VALUE, such as length=200"
-
-    with pytest.raises(InvalidParameters, match=re.escape(message)):
-        read_parameters([typed])
-
-
-def test_a_parameter_given_twice_is_refused() -> None:
-    with pytest.raises(InvalidParameters, match="parameter 'a' is given twice; give it once"):
-        read_parameters(["a=1", "a=2"])
-
-
-def test_an_object_is_refused() -> None:
-    with pytest.raises(InvalidParameters, match="parameter 'a' is an object; allowed: a number"):
-        read_parameters(['a={"b": 1}'])
-
-
-def test_a_wrong_choice_lists_the_right_ones() -> None:
-    with pytest.raises(InvalidRequest, match="--priority is 'high'; allowed: normal, bulk"):
-        choice("--priority", "high", ["normal", "bulk"])
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("8,16,32", [8, 16, 32]),
+        ("0.5", [0.5]),
+        ("true,false", [True, False]),
+        ("adam,sgd", ["adam", "sgd"]),
+        ("none,8", ["none", 8]),
+        ("[64],[64,32]", [[64], [64, 32]]),
+        ('"a,b","c"', ["a,b", "c"]),
+    ],
+)
+def test_values_of_a_sweep_are_json_or_else_texts(typed: str, values: list[object]) -> None:
+    assert read_grid([f"name={typed}"]) == {"name": values}
 
 
 @pytest.mark.parametrize(("typed", "seconds"), [(None, None), ("1", 1), ("31622400", 31_622_400)])
@@ -71,13 +63,152 @@ def test_a_time_to_end_is_whole_seconds(typed: str | None, seconds: int | None) 
     assert read_expires_in(typed) == seconds
 
 
-@pytest.mark.parametrize(
-    "typed", ["soon", "1h", "", "0", "-5", "1.5", "31622401", "1_000", "9" * 5_000]
-)
-def test_any_other_time_to_end_is_refused_with_what_is_allowed(typed: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        read_expires_in(typed)
+def test_labels_are_called_what_the_options_say_and_others_stay() -> None:
+    mapping = read_label_map(["neg=negative", "pos=positive", "1=a=b", f"long={'n' * 256}"])
 
-    assert str(refused.value) == (
-        f"--expires-in is {typed!r}; allowed: whole seconds, 1 to 31,622,400 (366 days)"
-    )
+    assert [mapped_label(label, mapping) for label in ("neg", "1", "long", "other", None)] == [
+        "negative",
+        "a=b",
+        "n" * 256,
+        "other",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "options"),
+    [
+        (
+            {"neg", "pos"},
+            {"negative", "positive"},
+            "--map-label neg=negative --map-label pos=positive",
+        ),
+        ({"Positive"}, {"negative", "positive"}, "--map-label Positive=positive"),
+        ({"film s"}, {"films"}, "--map-label 'film s=films'"),
+        ({"5", "1"}, {"negative", "positive"}, ""),
+        ({"neg", "nega"}, {"negative"}, "--map-label neg=negative"),
+        ({"neg"}, set(), ""),
+    ],
+)
+def test_labels_are_mapped_to_the_classes_that_look_like_them(
+    labels: set[str], classes: set[str], options: str
+) -> None:
+    assert suggested_options(labels, classes) == options
+
+
+CLASSIFY = ("classify", "--text", "a")
+COMPARE = ("models", "compare", "m@1", "m@2", "--data", "a.jsonl")
+SWEEP = ("sweep", "m", "--data", "keras:imdb", "--set")
+TIMES = ("soon", "1h", "", "0", "-5", "1.5", "31622401", "1_000", "9" * 5_000)
+DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        *(
+            (
+                (*command, "--expires-in", typed),
+                f"invalid_request]: --expires-in is {typed!r}; allowed: whole seconds, 1 to "
+                "31,622,400 (366 days)",
+            )
+            for command in (CLASSIFY, ("generate",), ("train", "m", "--data", "keras:imdb"))
+            for typed in (TIMES if command == CLASSIFY else TIMES[:1])
+        ),
+        *(
+            (
+                ("jobs", "list", "--since", typed),
+                f"invalid_request]: --since is '{typed}'; allowed: so long ago (30m, 2h, 7d), or a "
+                "day or time (2026-11-26, 2026-11-26T10:00)",
+            )
+            for typed in DAYS
+        ),
+        *(
+            (
+                (*CLASSIFY, "-p", typed),
+                f"invalid_parameters]: {typed!r} is no parameter; allowed: NAME=VALUE, such as "
+                "length=200",
+            )
+            for typed in ("epochs", "=3", "")
+        ),
+        (
+            (*CLASSIFY, "-p", "a=1", "-p", "a=2"),
+            "invalid_parameters]: parameter 'a' is given twice; give it once",
+        ),
+        (
+            (*CLASSIFY, "-p", 'a={"b": 1}'),
+            "invalid_parameters]: parameter 'a' is an object; allowed: a number",
+        ),
+        (
+            (*CLASSIFY, "--results-ttl", "5"),
+            "invalid_request]: --results-ttl is '5'; allowed: whole seconds, 60 to 31,622,400 (366 "
+            "days)",
+        ),
+        (
+            (*CLASSIFY, "--max-running-units", "few"),
+            "invalid_request]: --max-running-units is 'few'; allowed: whole numbers, 1 to "
+            "1,000,000",
+        ),
+        (
+            (*CLASSIFY, "--metadata", "x"),
+            "invalid_request]: --metadata is 'x'; allowed: KEY=VALUE, such as batch=2026-11",
+        ),
+        (
+            (*CLASSIFY, "--metadata", "x=1", "--metadata", "x=2"),
+            "invalid_request]: --metadata has 'x' twice; give it once",
+        ),
+        (
+            (*CLASSIFY, "--priority", "high"),
+            "invalid_request]: --priority is 'high'; allowed: interactive, normal, bulk",
+        ),
+        *(
+            (
+                (*command, "--map-label", pair),
+                f"invalid_request]: --map-label is {pair!r}; allowed: LABEL={what}, such as "
+                "neg=negative",
+            )
+            for command, what in ((CLASSIFY, "NAME"), (COMPARE, "CLASS"))
+            for pair in ("neg", "=negative", "neg=")
+        ),
+        (
+            (*CLASSIFY, "--map-label", "neg=negative", "--map-label", "neg=bad"),
+            "invalid_request]: --map-label names the label 'neg' twice; give it once",
+        ),
+        (
+            (*CLASSIFY, "--map-label", f"neg={'n' * 257}"),
+            "invalid_request]: --map-label names a class of 257 characters; allowed: 256",
+        ),
+        (
+            (*SWEEP, "length"),
+            "invalid_parameters]: 'length' is no list of values; allowed: NAME=V1,V2, such as",
+        ),
+        ((*SWEEP, "length="), "invalid_parameters]: 'length=' is no list of values"),
+        (
+            (*SWEEP, "a=1", "--set", "a=2"),
+            "invalid_parameters]: parameter 'a' is given twice; give all its values together, as "
+            "a=V1,V2",
+        ),
+        (
+            (*SWEEP, 'a={"b": 1},2'),
+            "invalid_parameters]: parameter 'a' has an object among its values",
+        ),
+        (
+            (*SWEEP, "a=1,2", "--plot", "plot.pdf"),
+            "invalid_request]: the picture is to be 'plot.pdf'; allowed: a name ending in .png",
+        ),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_an_option_that_cannot_be_read_says_what_is_allowed_before_a_server_is_asked(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
+
+    ended = here(capsys, *command)
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith(f"error[{said}")
+    assert ended.err.count("\n") == 1

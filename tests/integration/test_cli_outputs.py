@@ -1,0 +1,658 @@
+"""Files that commands write: their forms, columns and errors, what they replace, and refusals.
+
+The models are functions of the test, so that each result is known.
+"""
+
+import gzip
+import json
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import seqd_tasks
+from backports import zstd
+from pydantic import Field
+
+from cli_builders import Ended, here_in, records_in, use_ledger
+from seqd.cli.app import app
+from seqd.cli.exits import run
+from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
+from seqd_schemas import (
+    Classification,
+    Embedding,
+    GeneratedSample,
+    Generation,
+    ItemError,
+    ItemErrorCode,
+    Labels,
+    Score,
+    TaskOutput,
+    Vector,
+)
+
+pytest_plugins = ["seqd.testing.services"]
+
+pytestmark = pytest.mark.processes
+
+REVIEWS = [
+    {"id": "a", "text": "fine, really", "stars": 4, "date": "2026-01-02", "label": "positive"},
+    {"id": "b", "text": "dull", "stars": None, "date": "2026-01-03", "label": "negative"},
+    {"id": "c", "text": "so-so", "stars": 2.5, "tags": ["x"]},
+]
+
+#: What else happens while a job runs that has the text `meanwhile`.
+meanwhile: list[Callable[[], object]] = []
+
+
+class Two(TaskOutput):
+    """Two vectors, and a name that the table of a job has, too."""
+
+    first: Vector = Field(description="One.")
+    second: Vector = Field(description="The other.")
+    version: int = Field(ge=0, le=9, description="A number.")
+
+
+def classify(text: str) -> Classification | ItemError:
+    if text == "dull":
+        return ItemError(code=ItemErrorCode.INVALID_INPUT, message="text is empty.")
+    if text == "meanwhile":
+        for happens in meanwhile:
+            happens()
+    label, score = ("negative", 0.5) if text == "so-so" else ("positive", 0.75)
+    return Classification(
+        label=text.removeprefix("label ") if text.startswith("label ") else label,
+        score=score,
+        truncated=False,
+    )
+
+
+def generate(prompt: str) -> Generation:
+    samples = tuple(GeneratedSample(text=f"t{at}", temperature=at, seed=1) for at in (0, 1))
+    return Generation(prompt=prompt, samples=samples)
+
+
+def vector_of(text: str) -> Embedding | ItemError:
+    if text == "dull":
+        return ItemError(code=ItemErrorCode.PLUGIN_ERROR, message="no")
+    return Embedding(vector=Vector([1.0] * len(text)))
+
+
+def two_of(text: str) -> Two:
+    return Two(first=Vector([1.0]), second=Vector([2.0]), version=3)
+
+
+MODELS = {
+    "moods": StubModel(classify=classify, generate=generate),
+    "vectors": StubModel(run={"embed": (seqd_tasks.embed, seqd_tasks.Embedding256)}),
+    "loose": StubModel(run={"embed": (vector_of, Embedding)}),
+    "two": StubModel(run={"embed": (two_of, Two)}),
+    "topics": StubModel(run={"tag": (seqd_tasks.label, Labels)}),
+    "stars": StubModel(run={"score": (lambda text: Score(score=0.5), Score)}),
+}
+
+Seqd = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def services(seqd_server: ServerForTests) -> Iterator[RunningServices]:
+    with running_services(MODELS, server=seqd_server) as running:
+        yield running
+
+
+@pytest.fixture
+def seqd(
+    services: RunningServices,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Seqd]:
+    """Return what runs commands in an empty folder but for `reviews.jsonl`."""
+    use_ledger(monkeypatch, services.settings)
+    write(tmp_path / "reviews.jsonl", *REVIEWS)
+    yield here_in(tmp_path, capsys, monkeypatch)
+    meanwhile.clear()
+
+
+def write(path: Path, *records: object) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def written(folder: Path) -> dict[str, str]:
+    """Return what stands in each file that commands have written, inflated."""
+    inflate = {".gz": gzip.decompress, ".zst": zstd.decompress}
+    return {
+        path.name: inflate.get(path.suffix, bytes)(path.read_bytes()).decode()
+        for path in folder.iterdir()
+        if path.name != "reviews.jsonl"
+    }
+
+
+RESULTS = "custom_id,label,score\na,positive,0.75\nc,negative,0.5\n"
+ERRORS = "custom_id,code,message,retryable,attempts\nb,invalid_input,text is empty.,false,1\n"
+ERROR = (
+    '{"status":"errored","custom_id":"b","error":{"code":"invalid_input","message":"text is '
+    'empty."}}\n'
+)
+#: The same with the texts, which `--columns` asks for.
+TEXT_ERRORS = ERRORS.replace("custom_id,", "custom_id,text,").replace("b,", "b,dull,")
+CHOSEN = "--columns text,label,score"
+
+
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        ("--out r.csv", {"r.csv": RESULTS, "r.errors.csv": ERRORS}),
+        ("--out a.b.csv.gz", {"a.b.csv.gz": RESULTS, "a.b.errors.csv.gz": ERRORS}),
+        ("--out r.csv.zst", {"r.csv.zst": RESULTS, "r.errors.csv.zst": ERRORS}),
+        ("--out r --out-format csv", {"r": RESULTS, "r.errors": ERRORS}),
+        ("--out r.csv --errors bad.jsonl", {"r.csv": RESULTS, "bad.jsonl": ERROR}),
+        ("--out r.txt", {"r.txt": "positive\n\nnegative\n", "r.errors.jsonl": ERROR}),
+        (
+            "--out r.csv --keep stars,label",
+            {
+                "r.csv": "custom_id,stars,input_label,label,score\n"
+                "a,4,positive,positive,0.75\nc,2.5,,negative,0.5\n",
+                "r.errors.csv": "custom_id,stars,input_label,code,message,retryable,attempts\n"
+                "b,,negative,invalid_input,text is empty.,false,1\n",
+            },
+        ),
+        (
+            f"--out r.csv {CHOSEN}",
+            {
+                "r.csv": 'text,label,score\n"fine, really",positive,0.75\nso-so,negative,0.5\n',
+                "r.errors.csv": TEXT_ERRORS,
+            },
+        ),
+        (
+            f"--out r.TSV {CHOSEN}",
+            {
+                "r.TSV": "text\tlabel\tscore\nfine, really\tpositive\t0.75\nso-so\tnegative\t0.5\n",
+                "r.errors.TSV": TEXT_ERRORS.replace(",", "\t"),
+            },
+        ),
+        (
+            f"--out r.jsonl {CHOSEN}",
+            {
+                "r.jsonl": '{"text":"fine, really","label":"positive","score":0.75}\n'
+                '{"text":"so-so","label":"negative","score":0.5}\n',
+                "r.errors.jsonl": ERROR.replace("}}", '},"input":{"text":"dull"}}'),
+            },
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_name_tells_the_form_and_options_the_columns(
+    seqd: Seqd, tmp_path: Path, options: str, files: dict[str, str]
+) -> None:
+    ended = seqd("classify", "reviews.jsonl", "-m", "moods", *options.split())
+
+    assert ended.status == 2, ended.err
+    assert written(tmp_path) == files
+
+
+def test_json_lines_stay_results_with_the_kept_columns_as_their_input(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    seqd("classify", "reviews.jsonl", "-m", "moods", "--out", "r.jsonl", "--keep", "all")
+
+    lines = records_in((tmp_path / "r.jsonl").read_text())
+    assert lines[0] == {
+        "custom_id": "a",
+        "status": "succeeded",
+        "output": {
+            "type": "classification", "label": "positive", "score": 0.75, "truncated": False,
+        },
+        "input": REVIEWS[0],
+    }  # fmt: skip
+    assert lines[1]["input"] == REVIEWS[2]
+
+
+def test_a_file_is_the_same_by_whatever_command_its_results_are_written(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    command = ("classify", "reviews.jsonl", "-m", "moods", "--job-id")
+    seqd(*command, "first", "--out", "classified.jsonl")
+    seqd(*command, "second", "--no-wait")
+    seqd("jobs", "results", "first", "--out", "fetched.jsonl")
+    seqd("jobs", "retry", "first", "--out", "merged.jsonl")
+    resumed = seqd("jobs", "results", "second", "--out", "other.jsonl.gz")
+
+    found = written(tmp_path)
+    assert resumed.status == 2, resumed.err
+    assert found["fetched.jsonl"] == found["classified.jsonl"] == found["merged.jsonl"]
+    assert found["other.jsonl.gz"] == found["classified.jsonl"]
+    assert found["merged.errors.jsonl"] == found["fetched.errors.jsonl"] == ERROR
+    assert "schema_version" not in "".join(found.values())
+
+
+def test_a_generation_has_a_row_for_each_sample(seqd: Seqd, tmp_path: Path) -> None:
+    prompts = ("--prompts", "reviews.jsonl", "--keep", "stars,text", "--out", "r.csv")
+
+    seqd("generate", "moods", *prompts)
+
+    assert (tmp_path / "r.csv").read_text().splitlines()[:3] == [
+        "custom_id,stars,input_text,sample,temperature,text",
+        'a,4,"fine, really",0,0.0,t0',
+        'a,4,"fine, really",1,1.0,t1',
+    ]
+
+
+def test_parquet_has_the_types_of_the_columns_that_it_keeps(seqd: Seqd, tmp_path: Path) -> None:
+    columns = {
+        "custom_id": pa.array(["a", "b", "c"]),
+        "text": pa.array(["x", "dull", "so-so"]),
+        "day": pa.array([1, 2, None], type=pa.date32()),
+        "kind": pa.array(["k", "k", "l"]).dictionary_encode(),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    typed = ("classify", "in.parquet", "-m", "moods", "--keep", "day,kind", "--out")
+
+    seqd(*typed, "day.parquet")
+    seqd(*typed, "day.csv")
+    seqd(
+        *("classify", "reviews.jsonl", "-m", "moods", "--keep", "stars,tags,date"),
+        *("--out", "fields.parquet"),
+    )
+
+    def kinds(name: str) -> dict[str, str]:
+        return {field.name: str(field.type) for field in pq.read_schema(tmp_path / name)}
+
+    assert kinds("day.parquet") == {
+        "custom_id": "string", "day": "date32[day]", "kind": "string", "label": "string",
+        "score": "double",
+    }  # fmt: skip
+    assert (tmp_path / "day.csv").read_text().splitlines()[1] == "a,1970-01-02,k,positive,0.75"
+    # What fields of JSON Lines hold is known before the first is written.
+    found = kinds("fields.parquet")
+    assert (found["stars"], found["tags"], found["date"]) == ("double", "string", "string")
+    assert pq.read_table(tmp_path / "fields.parquet").to_pylist()[1]["tags"] == '["x"]'
+
+
+def test_standard_output_takes_errors_in_place_unless_a_file_is_named(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    command = ("classify", "reviews.jsonl", "-m", "moods", "--out")
+
+    both = seqd(*command, "-", "--keep", "stars")
+    rows = seqd(*command, "-", "--out-format", "csv", "--errors", "e.jsonl")
+    device = seqd(*command, "/dev/null")
+
+    assert [line["status"] for line in records_in(both.out)] == [
+        "succeeded",
+        "errored",
+        "succeeded",
+    ]
+    assert rows.out == RESULTS
+    assert device.status == 2, device.err
+    assert written(tmp_path) == {"e.jsonl": ERROR}
+
+
+def test_a_named_pipe_is_written_as_it_comes_and_is_not_replaced(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    seqd("classify", "reviews.jsonl", "-m", "moods", "--out", "pipe", "--out-format", "csv")
+
+    assert os.read(reader, 1_000).startswith(b"custom_id,label,score\n")
+    assert pipe.is_fifo()
+    os.close(reader)
+
+
+#: Options that cannot be done, and what is said before anything is handed in.
+REFUSED = [
+    *(
+        (
+            f"--out {name}",
+            f"--out is '{name}', whose form is unknown; known names end in .jsonl, .csv, .tsv, "
+            ".txt, .parquet, .npy, each but .parquet and .npy also with .gz or .zst. Rename it, or "
+            "name the form: --out-format jsonl",
+        )
+        for name in ("results", "results.xml", "results.jsonl.bz2")
+    ),
+    (
+        "--out r.parquet.gz",
+        "--out is 'r.parquet.gz'; Parquet compresses its columns itself. Name it 'r.parquet'",
+    ),
+    (
+        "--out r.txt --columns text",
+        "a file of plain lines has one column without line breaks; allowed: --columns with one of "
+        "custom_id, label, score. Or write .csv, .tsv, .jsonl or .parquet",
+    ),
+    (
+        "--out r.csv --keep strs",
+        "--keep names 'strs', and the input has no such column; it has: id, text, stars, date, "
+        "label, tags",
+    ),
+    (
+        "--out r.csv --keep stars,,date",
+        "--keep is 'stars,,date'; allowed: names with a comma between two, such as stars,date",
+    ),
+    ("--out r.csv --keep stars,stars", "--keep names 'stars' twice; name it once"),
+    (
+        "--out r.csv --columns text,lable",
+        "--columns names 'lable'; allowed: custom_id, label, score, truncated, unknown_share, "
+        "uncertain, probabilities, version, and columns of the input: id, text, stars, date, "
+        "label, tags",
+    ),
+    (
+        "--out r.csv --errors -",
+        "--errors is '-'; allowed: a file, or a device such as /dev/stderr",
+    ),
+    ("--out r.jsonl --errors r.jsonl", "--errors is 'r.jsonl', and so is --out; name two files"),
+    (
+        "--out link.jsonl",
+        "--out is 'link.jsonl', which is the input itself; name another file",
+    ),
+    ("--out .", "--out is '.', a folder; name a file in it"),
+    (
+        "--out v.npy",
+        "an array (.npy) holds vectors, and the results of a job of kind classify have no vectors. "
+        "Write .jsonl or .csv",
+    ),
+]
+
+
+def test_what_cannot_be_written_is_said_before_anything_is(
+    seqd: Seqd, services: RunningServices, tmp_path: Path
+) -> None:
+    (tmp_path / "link.jsonl").symlink_to("reviews.jsonl")
+    with services.client() as client:
+        before = [job.job_id for job in client.jobs(1)]
+
+        said = {
+            options: seqd("classify", "reviews.jsonl", "-m", "moods", *options.split())
+            for options, _ in REFUSED
+        }
+
+        assert [job.job_id for job in client.jobs(1)] == before
+    expected = {
+        options: Ended(2, "", f"error[invalid_request]: {message}\n")
+        for options, message in REFUSED
+    }
+    assert said == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.jsonl", "reviews.jsonl"]
+    assert len(records_in((tmp_path / "reviews.jsonl").read_text())) == 3
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r"])
+def test_plain_lines_take_no_label_with_a_line_break(
+    seqd: Seqd, tmp_path: Path, line_break: str
+) -> None:
+    label = f"not{line_break}one line"
+
+    ended = seqd(
+        *("classify", "--text", "a", "--text", f"label {label}", "-m", "moods", "--out", "r.txt")
+    )
+
+    assert ended.status != 0
+    assert f"line 2 would be {label!r}, which has a line break" in ended.err
+    assert not (tmp_path / "r.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.errors.jsonl"])
+def test_a_file_that_exists_is_replaced_by_force_alone(
+    seqd: Seqd, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("precious")
+    command = ("classify", "-m", "moods", "--out", "r.jsonl", "--text")
+    option = "--out" if name == "r.jsonl" else "--errors"
+
+    refused = seqd(*command, "fine")
+    kept = written(tmp_path)
+    forced = seqd(*command, "fine", "--force")
+
+    assert refused == Ended(
+        2,
+        "",
+        f"error[output_exists]: {option} is '{name}', which exists. Name another file, or replace "
+        "it with --force\n",
+    )
+    assert kept == {name: "precious"}
+    assert forced.status == 0, forced.err
+    # Without errors there is no file of them, not even the old one.
+    assert list(written(tmp_path)) == ["r.jsonl"]
+
+
+def test_a_command_that_breaks_off_leaves_all_as_it_was(seqd: Seqd, tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text("of yesterday")
+    meanwhile.append(lambda: os.kill(os.getpid(), signal.SIGINT))
+    texts = ("--text", "fine", "--text", "dull", "--text", "meanwhile")
+
+    ended = seqd("classify", *texts, "-m", "moods", "--out", "r.jsonl", "--force")
+
+    assert ended.status == 130
+    found = written(tmp_path)
+    assert found.pop(".r.jsonl.job")  # for --resume
+    assert found == {"r.jsonl": "of yesterday"}
+
+
+def test_a_file_that_comes_into_being_meanwhile_is_not_replaced(seqd: Seqd, tmp_path: Path) -> None:
+    out, seen = tmp_path / "r.jsonl", list[bool]()
+    meanwhile.extend(
+        [lambda: seen.append(out.exists()), lambda: out.write_text("of another program")]
+    )
+
+    ended = seqd("classify", "--text", "meanwhile", "-m", "moods", "--out", "r.jsonl")
+
+    assert seen == [False], "nothing has its name before the end"
+    assert ended.err.startswith("error[output_exists]: --out is 'r.jsonl', which exists.")
+    assert written(tmp_path)["r.jsonl"] == "of another program"
+
+
+def test_two_commands_never_write_one_file(seqd: Seqd, tmp_path: Path) -> None:
+    command = ["classify", "--text", "fine", "-m", "moods", "--out", "r.jsonl"]
+    statuses = list[int]()
+    meanwhile.append(lambda: statuses.append(run(lambda: app(command, prog_name="seqd"))))
+
+    ended = seqd("classify", "--text", "meanwhile", "-m", "moods", "--out", "r.jsonl")
+
+    assert (ended.status, statuses) == (0, [2])
+    assert "error[output_unwritable]: --out is 'r.jsonl', which another command is about to" in (
+        ended.err
+    )
+    assert len(records_in(written(tmp_path)["r.jsonl"])) == 1
+
+
+def test_what_a_killed_command_has_left_is_written_over(seqd: Seqd, tmp_path: Path) -> None:
+    (tmp_path / ".r.jsonl.part").write_text("half a li")
+
+    seqd("classify", "--text", "fine", "-m", "moods", "--out", "r.jsonl")
+
+    assert list(written(tmp_path)) == ["r.jsonl"]
+    assert len(records_in(written(tmp_path)["r.jsonl"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("reviews/pos/1.txt", "its job ran: it has pos/1.txt behind the last result"),
+        ("reviews/bad/0.txt", "its job ran: where 'pos/0' was, it has bad/0.txt"),
+        ("reviews/pos/0.txt", "it was read: it had "),
+    ],
+)
+def test_an_input_that_changes_meanwhile_is_told_and_nothing_is_written(
+    seqd: Seqd, tmp_path: Path, changed: str, message: str
+) -> None:
+    source, path = tmp_path / "reviews" / "pos" / "0.txt", tmp_path / changed
+    source.parent.mkdir(parents=True)
+    source.write_text("meanwhile")
+    path.parent.mkdir(exist_ok=True)
+    meanwhile.append(lambda: path.write_text("another one") and None)
+
+    ended = seqd("classify", "reviews", "-m", "moods", "--columns", "text,label", "--out", "r.csv")
+
+    assert ended.status == 2
+    assert ended.err.startswith("error[invalid_input]: ")
+    assert f" changed while {message}" in ended.err
+    assert not (tmp_path / "r.csv").exists()
+
+
+@contextmanager
+def small_files(size_bytes: int) -> Iterator[None]:
+    """No file of this process may grow beyond a size: what a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.csv", "r.csv.gz", "r.jsonl.zst", "r.parquet"])
+def test_a_full_disk_is_an_error_and_leaves_no_file(seqd: Seqd, tmp_path: Path, name: str) -> None:
+    texts = [part for _ in range(50) for part in ("--text", f"label {os.urandom(99).hex()}")]
+
+    with small_files(500):
+        ended = seqd("classify", *texts, "-m", "moods", "--out", name)
+
+    assert ended.status == 2
+    assert f"error[output_unwritable]: --out is '{name}', which cannot be written" in ended.err
+    assert list(written(tmp_path)) == [f".{name}.job"]
+
+
+def test_without_pyarrow_it_says_how_to_install_it(
+    seqd: Seqd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+
+    ended = seqd("classify", "--text", "x", "-m", "moods", "--out", "r.parquet")
+
+    assert ended.status == 2
+    assert ended.err.startswith("error[no_library]: writing Parquet needs pyarrow")
+    assert "pip install 'seqd[parquet]'" in ended.err
+
+
+def embedded(seqd: Seqd, model: str, out: str, *texts: str) -> Ended:
+    """Write vectors of texts."""
+    typed = [part for text in texts for part in ("--text", text)]
+    return seqd("run", model, "embed", *typed, "--out", out)
+
+
+def test_vectors_are_an_array_with_nan_for_errors_or_lists_of_parquet(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    due = [list(seqd_tasks.embed(text).vector) for text in ("long enough", "another one")]
+
+    embedded(seqd, "vectors", "v.npy", "long enough", "another one")
+    embedded(seqd, "vectors", "v.parquet", "long enough", "another one")
+    embedded(seqd, "loose", "late.npy", "dull", "dull", "ab")
+    embedded(seqd, "loose", "none.npy", "dull")
+    typed = ("--text", "a", "--columns", "second", "--out", "second.npy")
+    seqd("run", "two", "embed", *typed)
+
+    array, late = np.load(tmp_path / "v.npy", mmap_mode="r"), np.load(tmp_path / "late.npy")
+    assert (array.shape, array.dtype, array.tolist()) == ((2, 256), np.dtype("<f4"), due)
+    assert np.isnan(late[:2]).all() and late[2].tolist() == [1.0, 1.0]
+    errors = records_in((tmp_path / "late.errors.jsonl").read_text())
+    assert [line["custom_id"] for line in errors] == ["row-1", "row-2"]
+    assert np.load(tmp_path / "none.npy").shape == (1, 0)
+    assert np.load(tmp_path / "second.npy").tolist() == [[2.0]]
+    table = pq.read_table(tmp_path / "v.parquet")
+    assert table.schema.names == ["custom_id", "vector", "truncated"]
+    assert table.schema.field("vector").type == pa.list_(pa.float32(), 256)
+    assert table["vector"].to_pylist() == due
+
+
+def test_vectors_of_two_lengths_make_no_array(seqd: Seqd, tmp_path: Path) -> None:
+    ended = embedded(seqd, "loose", "v.npy", "ab", "abc")
+
+    assert (
+        "row 2 of the output is a vector of 3 numbers, and those in front of it have 2: one array "
+        "cannot hold both. Write .parquet or .jsonl"
+    ) in ended.err
+    assert not (tmp_path / "v.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "written_lines"),
+    [
+        (
+            "topics tag --out v.csv",
+            [
+                "custom_id,labels,truncated",
+                'row-1,"[{""label"":""bang"",""score"":0.2},{""label"":""big"",""score"":0.15}]",'
+                "false",
+            ],
+        ),
+        (
+            "two embed --columns output_version,custom_id --out v.csv",
+            ["output_version,custom_id", "3,row-1"],
+        ),
+        (
+            "two embed --columns custom_id,first --out v.jsonl",
+            ['{"custom_id":"row-1","first":"AACAPw=="}'],
+        ),
+        ("stars score --out v.txt", ["0.5"]),
+    ],
+)
+def test_columns_of_a_task_are_the_fields_of_its_output(
+    seqd: Seqd, tmp_path: Path, command: str, written_lines: list[str]
+) -> None:
+    ended = seqd("run", *command.split(), "--text", "big bang")
+
+    assert ended.status == 0, ended.err
+    ((_, content),) = written(tmp_path).items()
+    assert content.splitlines() == written_lines
+
+
+#: Outputs of tasks that a form cannot hold, and what is said before anything is handed in.
+UNFIT = [
+    (
+        "vectors embed --out v.csv",
+        "the column 'vector' is a vector of 256 numbers, for which .csv has no place. Write .npy "
+        "or .parquet, or .jsonl, which has it as base64; or leave it out: --columns "
+        "custom_id,truncated",
+    ),
+    (
+        "stars score --out v.npy",
+        "an array (.npy) holds vectors, and the output has no vector; it has: score, truncated. "
+        "Write .jsonl or .csv",
+    ),
+    (
+        "two embed --out v.npy",
+        "an array (.npy) holds one vector a row; allowed: --columns with one of first, second. Or "
+        "write .parquet or .jsonl",
+    ),
+    (
+        "two embed --out v.npy --keep stars",
+        "an array (.npy) holds one vector a row, and no columns of the input; leave --keep out, or "
+        "write .parquet or .jsonl",
+    ),
+    (
+        "two embed --out v.npy.gz",
+        "--out is 'v.npy.gz', and an array needs a plain file: its size stands at its beginning "
+        "and is known at its end. Name one that ends in .npy",
+    ),
+    (
+        "topics tag --out v.txt --columns labels",
+        "a file of plain lines has one column without line breaks; allowed: --columns with one of "
+        "custom_id, truncated. Or write .csv, .tsv, .jsonl or .parquet",
+    ),
+    (
+        "stars score --out v.csv --columns scor",
+        "--columns names 'scor'; allowed: custom_id, score, truncated, version, and columns of the "
+        "input: id, text, stars, date, label, tags",
+    ),
+]
+
+
+def test_what_a_form_cannot_hold_is_said_before_anything_is_written(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    said = {command: seqd("run", *command.split(), "reviews.jsonl") for command, _ in UNFIT}
+
+    expected = {
+        command: Ended(2, "", f"error[invalid_request]: {message}\n") for command, message in UNFIT
+    }
+    assert said == expected
+    assert written(tmp_path) == {}
