@@ -5,37 +5,33 @@ in a loop, and is held in a worker's memory meanwhile.
 """
 
 import ast
-from pathlib import Path
 
 #: Arguments by which a Celery message is delayed, and the call that does it by itself.
 DELAYS = {"eta", "countdown", "expires"}
 SENDERS = {"send_task", "apply_async", "retry", "signature", "si", "delay"}
 
 
-def test_no_message_is_sent_with_a_delay() -> None:
-    daemon = Path(__file__).parents[2] / "daemon"
+def test_no_message_is_sent_with_a_delay_and_all_from_the_wakeup(sources) -> None:
+    calls = [
+        (source, call, _called(call))
+        for source in sources
+        if source.is_in("seqd")
+        for call in ast.walk(source.tree)
+        if isinstance(call, ast.Call)
+    ]
+
     delayed = [
-        f"{path.relative_to(daemon)}:{call.lineno} {name} with {keyword.arg}"
-        for path in sorted(daemon.rglob("*.py"))
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call) and (name := _called(call)) in SENDERS
+        f"{source.where(call.lineno)} {name} with {keyword.arg}"
+        for source, call, name in calls
+        if name in SENDERS
         for keyword in call.keywords
         if keyword.arg in DELAYS or keyword.arg is None
     ]
-
-    assert delayed == [], "Put a unit back with `wait_s` instead: the ledger has timers."
-
-
-def test_messages_are_sent_from_the_wakeup_alone() -> None:
-    daemon = Path(__file__).parents[2] / "daemon"
     senders = {
-        str(path.relative_to(daemon))
-        for path in daemon.rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call) and _called(call) in {"send_task", "apply_async", "lpush"}
+        source.module for source, _, name in calls if name in {"send_task", "apply_async", "lpush"}
     }
-
-    assert senders == {"seqd/ledger/wakeup.py"}
+    assert delayed == [], "Put a unit back with `wait_s` instead: the ledger has timers."
+    assert senders == {"seqd.ledger.wakeup"}
 
 
 def _called(call: ast.Call) -> str:

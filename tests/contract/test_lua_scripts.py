@@ -14,24 +14,9 @@ PARTS = sorted(file.name for file in (LUA / "shared").iterdir())
 
 #: Commands whose work grows with what a key holds, and those that free it while Redis waits.
 UNBOUNDED = {
-    "KEYS",
-    "HKEYS",
-    "HVALS",
-    "HGETALL",
-    "SMEMBERS",
-    "SORT",
-    "COPY",
-    "DUMP",
-    "DEL",
-    "FLUSHDB",
-    "SINTER",
-    "SUNION",
-    "SDIFF",
-    "ZUNION",
-    "ZINTER",
-    "ZDIFF",
-    "ZREMRANGEBYSCORE",
-}
+    "KEYS", "HKEYS", "HVALS", "HGETALL", "SMEMBERS", "SORT", "COPY", "DUMP", "DEL", "FLUSHDB",
+    "SINTER", "SUNION", "SDIFF", "ZUNION", "ZINTER", "ZDIFF", "ZREMRANGEBYSCORE",
+}  # fmt: skip
 
 #: Those that are called all the same, since the lines before them count what there is.
 COUNTED = {

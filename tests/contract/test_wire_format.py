@@ -53,18 +53,10 @@ def what_is_open(part):
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_every_field_is_described(name):
-    fields = MODELS[name].model_fields
-
-    silent = [field for field, info in fields.items() if not info.description]
-
-    assert fields
-    assert not silent, f"{name}: say what these fields are: {silent}"
-
-
-@pytest.mark.parametrize("name", RECORDS)
-def test_every_field_is_bounded(name):
-    schema = MODELS[name].model_json_schema()
+def test_every_field_is_described_and_bounded_and_a_record_is_frozen_and_closed(name):
+    model = MODELS[name]
+    silent = [field for field, info in model.model_fields.items() if not info.description]
+    schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     open_fields = {
         field: said
@@ -74,20 +66,15 @@ def test_every_field_is_bounded(name):
         if (said := what_is_open(part)) and not (field in PLUGIN_VALUES and "number" in said)
     }
 
+    assert model.model_fields
+    assert not silent, f"{name}: say what these fields are: {silent}"
     assert not open_fields, f"{name}: {open_fields}"
+    assert (model.model_config["frozen"], model.model_config["extra"]) == (True, "forbid")
+    assert issubclass(model, WireModel | WirePart)
 
 
 #: Fields whose values have a plugin's schema of their own, or are such a schema.
 PLUGIN_VALUES = {"parameters", "presets", "grid"}
-
-
-@pytest.mark.parametrize("name", RECORDS)
-def test_records_are_frozen_and_closed(name):
-    config = MODELS[name].model_config
-
-    assert config["frozen"] is True
-    assert config["extra"] == "forbid"
-    assert issubclass(MODELS[name], WireModel | WirePart)
 
 
 def test_the_snapshot_of_the_wire_format_is_current(root):

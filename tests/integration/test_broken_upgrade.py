@@ -1,12 +1,12 @@
 """A plugin broken by an upgrade: its jobs fail by its reason, and its model leaves the catalog."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from ledger_fixtures import Environment
+from plugin_folders import install_plugin
 from seqd.client import Client
 from seqd.client.waiting import with_waiting
 from seqd.errors import JobFailed, UnknownModel
@@ -15,44 +15,31 @@ from seqd.settings import Settings
 from seqd.worker import stale_entries
 from seqd.worker.stale_entries import StaleEntries
 from seqd_schemas import PluginState, PluginStatus, WaitingCode
-from up_builders import Up, running_up
-from worker_fixtures import PLUGIN, QUICK, Cluster, wait_until
+from up_builders import running_up
+from worker_fixtures import QUICK, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
 REASON = "No module named 'a_library_nobody_has'"
 
 
-@pytest.fixture
-def broken_plugin(tmp_path: Path) -> Path:
-    """The light plugin after an upgrade that needs a library which is not there."""
-    folder = tmp_path / "broken"
-    shutil.copytree(PLUGIN, folder)
-    (folder / "seqd_light.py").write_text("import a_library_nobody_has\n")
-    return folder
-
-
-def up_worker(client: Client) -> str:
-    """Return the first worker of a fleet."""
-    return client.workers()[0].worker
-
-
-def publish_as_before_the_upgrade(up: Up, folder: Path) -> None:
-    url = redis_url_of(up.settings)
-    Cluster(up.settings.model_copy(update={"redis_url": url}), folder).publish_catalog()
-
-
 @pytest.mark.slow
 def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_fail_with_its_reason(
-    tmp_path: Path, broken_plugin: Path
+    tmp_path: Path,
 ) -> None:
+    install_plugin(tmp_path / "site", "light", "import a_library_nobody_has\n")
     with (
         running_up(
-            tmp_path, plugins="light,markov", plugin_folders=[broken_plugin], unfit_grace_s=6.0
+            tmp_path,
+            plugins="light,markov",
+            plugin_folders=[tmp_path / "site"],
+            unfit_grace_s=6.0,
         ) as up,
         Client(settings=up.settings) as client,
     ):
-        publish_as_before_the_upgrade(up, tmp_path)
+        # As it was published before the upgrade.
+        update = {"redis_url": redis_url_of(up.settings)}
+        Cluster(up.settings.model_copy(update=update), tmp_path).publish_catalog()
         told = [line for line in up.screen().splitlines() if line.startswith("plugin light is")]
         assert len(told) == 1 and REASON in told[0]
         job = client.classify(["a"], model="echo")
@@ -72,9 +59,9 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_fail_with_its_r
         with pytest.raises(UnknownModel) as refused:
             client.classify(["a"], model="echo")
         assert str(refused.value).startswith("no model named 'echo'. Known models: markov")
-        assert f"Plugins that are broken on workers: light on {up_worker(client)}: " in str(
-            refused.value
-        )
+        (worker,) = {one.worker for one in client.workers()}
+        said = f"Plugins that are broken on workers: light on {worker}: "
+        assert said in str(refused.value)
         assert REASON in str(refused.value)
 
 
@@ -144,13 +131,12 @@ def test_a_model_leaves_the_catalog_when_it_was_not_served_for_the_time_of_grace
 def test_an_open_job_says_that_nobody_is_up_once_it_is_a_second_old(
     environment: Environment,
 ) -> None:
-    record = environment.record(environment.submit_units(1))
-    older = record.model_copy(update={"created_at_ms": record.created_at_ms - 1_000})
-
+    young = environment.record(environment.submit_units(1))
+    older = young.model_copy(update={"created_at_ms": young.created_at_ms - 1_000})
     ledger = environment.ledger
-    young, old = ledger.driver.run(with_waiting(ledger, [record, older]))
-    (alone,) = ledger.driver.run(with_waiting(ledger, [record]))
 
-    assert old.waiting is not None and old.waiting.code is WaitingCode.NO_WORKER
-    assert alone == record
-    assert young.waiting == old.waiting  # looked at anyway, for the other
+    (of_young,) = ledger.driver.run(with_waiting(ledger, [young]))
+    (of_older,) = ledger.driver.run(with_waiting(ledger, [older]))
+
+    assert of_young == young
+    assert of_older.waiting is not None and of_older.waiting.code is WaitingCode.NO_WORKER

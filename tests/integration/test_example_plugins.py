@@ -1,4 +1,4 @@
-"""Given the examples of the model kit, installed by pip, when a worker has them, then as they say.
+"""Given the examples of plugins, installed by pip, when a worker has them, then as they say.
 
 Each one's own tests stand beside it, and run here, too. One whose library is not installed is
 skipped: pip install torch scikit-learn.
@@ -11,14 +11,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from setuptools import find_packages
 
-from checkout import python_path
+from checkout import ROOT, python_path
 from example_plugin import EXAMPLES, KIT_EXAMPLES, runnable_kit_examples
 from readme_blocks import blocks_of
 from redis_fixtures import Server, forget_keys
+from seqd.cli.demo.sample_data import compose_reviews
 from seqd.client import JobHandle
 from seqd.models.store import ModelStore
+from seqd_embed.records import Embedding256
 from seqd_schemas import ModelManifest
 from worker_fixtures import Cluster, live_settings
 
@@ -30,19 +34,20 @@ WORDS = {"warm": ("a fine film", "a clever story"), "cold": ("a dull film", "a w
 class InstalledCluster(Cluster):
     """A cluster whose workers have one example alone, as pip has installed it."""
 
-    def __init__(self, server: Server, folder: Path, name: str, site: Path) -> None:
-        self.name, self.plugins = name, site
+    def __init__(self, server: Server, folder: Path, name: str) -> None:
+        self.name = name
+        self.source, self.plugins = install(name, folder)
         settings = live_settings(server, folder)
         # A checkpoint whenever a step asks whether one is due.
         more: dict[str, object] = {"enabled_plugins": (name,), "checkpoint_s": 0.01}
         super().__init__(settings.model_copy(update=more), folder)
 
     def publish_models(self, store_dir: Path) -> None:
-        """Publish nothing: a test trains what it needs."""
+        """Publish nothing: a starter serves, or a test trains what it needs."""
 
-    def variables(self) -> dict[str, str]:
-        """Return the environment of a program beside its workers."""
-        return os.environ | {
+    def run(self, *command: str, folder: Path | None = None) -> str:
+        """Run a program beside its workers, and return what it prints."""
+        variables = os.environ | {
             "PYTHONPATH": python_path(self.plugins),
             "SEQD_REDIS_URL": str(self.settings.redis_url),
             "SEQD_PREFIX": self.settings.prefix,
@@ -51,12 +56,7 @@ class InstalledCluster(Cluster):
             "TERM": "dumb",
             "COLUMNS": "80",
         }
-
-    def run(self, *command: str, folder: Path | None = None) -> str:
-        """Run a program beside its workers, and return what it prints."""
-        ended = subprocess.run(
-            command, cwd=folder, env=self.variables(), capture_output=True, text=True
-        )
+        ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
@@ -75,17 +75,15 @@ def install(name: str, folder: Path) -> tuple[Path, Path]:
     return source, site
 
 
-@pytest.fixture(scope="module", params=sorted(KIT_EXAMPLES))
+@pytest.fixture(scope="module", params=["embed", *sorted(KIT_EXAMPLES)])
 def example(
     request: pytest.FixtureRequest, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[InstalledCluster]:
     """Each example in turn, on a worker that is ready."""
     name = request.param
-    if name not in runnable_kit_examples():
+    if name not in ("embed", *runnable_kit_examples()):
         pytest.skip(f"{KIT_EXAMPLES[name]} is not installed: pip install {KIT_EXAMPLES[name]}")
-    folder = tmp_path_factory.mktemp(name)
-    _, site = install(name, folder)
-    own = InstalledCluster(redis_server, folder, name, site)
+    own = InstalledCluster(redis_server, tmp_path_factory.mktemp(name), name)
     try:
         own.start_ready()
         yield own
@@ -94,7 +92,7 @@ def example(
         forget_keys(redis_server.url, own.settings.prefix)
 
 
-def test_what_its_readme_shows_runs_as_it_stands_there(example, tmp_path):
+def test_what_its_readme_shows_runs_as_it_stands_there(example: InstalledCluster, tmp_path: Path):
     readme = EXAMPLES / f"seqd_{example.name}" / "README.md"
     seqd = f'seqd() {{ "{sys.executable}" -P -m seqd "$@"; }}\n'
 
@@ -112,9 +110,37 @@ def test_what_its_readme_shows_runs_as_it_stands_there(example, tmp_path):
         assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_its_own_tests_pass_where_it_is_installed_by_pip(example: InstalledCluster):
+    example.run(
+        sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests",
+        folder=example.source,
+    )  # fmt: skip
+    listed = example.run(sys.executable, "-P", "-m", "seqd", "plugins", "list")
+
+    package = example.plugins / f"seqd_{example.name}"
+    assert (package / "py.typed").is_file() or example.name == "embed"
+    assert (package / "starter" / "weights.safetensors").is_file() == (example.name == "embed")
+    assert re.search(rf"\b{example.name}\b.*ready", listed)
+
+
+@pytest.mark.parametrize("example", ["embed"], indirect=True)
+def test_each_review_is_nearest_to_its_own_with_two_words_left_out(example: InstalledCluster):
+    reviews = [review.text for review in compose_reviews(500)]
+    shortened = [" ".join(review.split()[1:-1]) for review in reviews]
+
+    job = example.client().run(
+        reviews + shortened, model="ngrams", task="embed", output=Embedding256
+    )
+
+    vectors = np.array([np.asarray(result.unwrap().vector) for result in job.results()])
+    assert ((vectors[:500] @ vectors[500:].T).argmax(axis=1) == np.arange(500)).all()
+
+
 # That of tfidf takes less time than it takes to kill it.
 @pytest.mark.parametrize("example", ["gru", "textcnn"], indirect=True)
-def test_a_training_whose_worker_is_killed_writes_the_bytes_of_an_undisturbed_one(example):
+def test_a_training_whose_worker_is_killed_writes_the_bytes_of_an_undisturbed_one(
+    example: InstalledCluster,
+):
     undisturbed = version_of(example, train(example))
     job = train(example)
 
@@ -131,27 +157,6 @@ def test_a_training_whose_worker_is_killed_writes_the_bytes_of_an_undisturbed_on
     ]
 
 
-@pytest.mark.parametrize("name", sorted(KIT_EXAMPLES))
-def test_its_own_tests_pass_where_it_is_installed_by_pip(name, tmp_path):
-    if name not in runnable_kit_examples():
-        pytest.skip(f"{KIT_EXAMPLES[name]} is not installed: pip install {KIT_EXAMPLES[name]}")
-    source, site = install(name, tmp_path)
-    environment = os.environ | {"PYTHONPATH": python_path(site)}
-
-    tested = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=source, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    listed = subprocess.run(
-        [sys.executable, "-P", "-m", "seqd", "plugins", "list"],
-        env=environment | {"SEQD_DATA_DIR": str(tmp_path)}, capture_output=True, text=True,
-    )  # fmt: skip
-
-    assert tested.returncode == 0, tested.stdout
-    assert (site / f"seqd_{name}" / "py.typed").is_file()
-    assert re.search(rf"\b{name}\b.*ready", listed.stdout)
-
-
 def train(example: InstalledCluster) -> JobHandle:
     """Train on texts that take some seconds, in steps that are reported."""
     records = [
@@ -166,5 +171,8 @@ def train(example: InstalledCluster) -> JobHandle:
 
 def version_of(example: InstalledCluster, job: JobHandle) -> ModelManifest:
     version = job.trained_version()
-    store = ModelStore(example.settings.store_dir, {})
-    return store.open(version.model, version.version).manifest
+    return ModelStore(example.settings.store_dir, {}).open(version.model, version.version).manifest
+
+
+def test_the_wheel_of_seqd_has_no_example():
+    assert [name for name in find_packages(str(ROOT / "plugins")) if "embed" in name] == []

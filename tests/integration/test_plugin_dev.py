@@ -234,20 +234,9 @@ def seqd(
 
 @pytest.mark.slow
 def test_commands_of_a_session(seqd, plugin):
-    lines = [
-        ":params",
-        ":set word=7",
-        ":set word=bye",
-        "a",
-        ":set word=",
-        "::a",
-        ":tsk",
-        ":task x",
-        ":task train",
-        ":help",
-    ]
+    lines = (":params", ":set word=7", ":set word=bye", "a", ":set word=", "::a", ":tsk", ":task x")
 
-    ended = seqd("plugins", "dev", str(plugin), stdin="\n".join(lines))
+    ended = seqd("plugins", "dev", str(plugin), stdin="\n".join([*lines, ":task train", ":help"]))
 
     assert ended.status == 0
     printed = ended.out.splitlines()

@@ -19,29 +19,22 @@ RAISED = {
 }
 
 
-def test_whatever_a_plugin_raises_is_its_items_error_and_costs_no_process(cluster: Cluster):
-    worker = cluster.workers[0]
+def test_whatever_a_plugin_raises_for_an_item_or_a_training_is_an_error_and_costs_no_process(
+    cluster: Cluster,
+):
+    worker, client = cluster.workers[0], cluster.client()
     child = worker.child_pid()
 
-    first, *results = cluster.client().classify(["a", *RAISED], model="echo").results()
+    first, *results = client.classify(["a", *RAISED], model="echo").results()
+    job = client.train([{"text": "a", "label": "b"}], model="echo", parameters={"trick": "quit"})
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
 
     assert isinstance(first, ItemSuccess)
     for result, said in zip(results, RAISED.values(), strict=True):
         assert isinstance(result, ItemFailure)
         assert result.error.code == "plugin_error"
         assert result.error.message.startswith(f"The model plugin raised {said} (seqd_light.py, ")
-    assert worker.child_pid() == child
-
-
-def test_a_training_that_exits_fails_its_job_and_costs_no_process(cluster: Cluster):
-    worker = cluster.workers[0]
-    child = worker.child_pid()
-    records = [{"text": "a", "label": "pos"}]
-
-    job = cluster.client().train(records, model="echo", parameters={"trick": "quit"})
-
-    with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
     where = place(PLUGIN / "seqd_light.py", "sys.exit(3)  # of a training", "_step")
     assert raised.value.failure.message == (
         f"Training echo failed: SystemExit: 3 {where}. The traceback is in the worker's output."

@@ -1,8 +1,7 @@
-"""plugins/faults.md: what is said of each fault of a plugin, where, and when, by a real worker."""
+"""plugins/faults.md: what is said of each fault of a plugin, and where, by a real worker."""
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +23,6 @@ MAX_SILENT_S = 2.0
 
 #: Faults that end the process of a worker, several times: a start takes seconds on a busy machine.
 ENDING = {"exits_at_run", "never_returns", "hangs_in_c"}
-
-#: Seconds within which each is told that costs the worker no start of its process, by the page's
-#: words, and each that does.
-WITHIN_S = {"at once": 20.0, "within `SEQD_RECONCILE_S`": 20.0}
-WITHIN_STARTS_S = 90.0
-
 
 CALLED = rows_below("When a model is loaded, called or trained")
 UNSEEN = rows_below("What no worker can see")
@@ -78,18 +71,17 @@ def told_of(cluster: Cluster, model: str, where: str) -> tuple[str, str]:
     "model",
     [pytest.param(model, marks=pytest.mark.slow if model in ENDING else ()) for model in CALLED],
 )
-def test_a_fault_of_a_model_is_told_where_when_and_as_the_page_says(
+def test_a_fault_of_a_model_is_told_where_and_as_the_page_says(
     faulty: Misbehaving, model: str
 ) -> None:
-    where, words, when = CALLED[model]
+    where, words, _ = CALLED[model]
     worker = faulty.workers[0].wait_until_ready()
-    child, began_s = worker.child_pid(), time.monotonic()
+    child = worker.child_pid()
 
     code, said = told_of(faulty, model, where.partition(",")[0])
 
     assert f"`{code}`" in where
     assert_said(said, words)
-    assert time.monotonic() - began_s < WITHIN_S.get(when, WITHIN_STARTS_S)
     assert model in ENDING or worker.child_pid() == child
     assert str(Path(__file__).parent) not in said
 

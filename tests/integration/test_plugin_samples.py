@@ -79,27 +79,19 @@ def run(cluster: Cluster, *command: str) -> str:
     return ended.stdout
 
 
-def slow_but(*quick: str) -> list[object]:
-    return [pytest.param(task, marks=[] if task in quick else pytest.mark.slow) for task in TASKS]
-
-
-@pytest.mark.parametrize("task", slow_but("compare"))
-def test_the_sample_in_python_runs_and_prints_what_comes_out(
+@pytest.mark.parametrize(
+    "task", [pytest.param(one, marks=[] if one == "compare" else pytest.mark.slow) for one in TASKS]
+)
+def test_the_samples_in_python_and_for_a_shell_run(
     fleet, task: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster = fleet(task)
-
-    printed = run(cluster, sys.executable, "-c", sample_of(capsys, task, "python"))
-
-    assert PRINTED[task] in printed
-
-
-@pytest.mark.parametrize("task", slow_but("train"))
-def test_the_sample_for_a_shell_runs(fleet, task: str, capsys: pytest.CaptureFixture[str]) -> None:
-    cluster = fleet(task)
     seqd = f'seqd() {{ "{sys.executable}" -m seqd "$@"; }}\n'
 
+    printed = run(cluster, sys.executable, "-c", sample_of(capsys, task, "python"))
     run(cluster, "sh", "-ec", seqd + sample_of(capsys, task, "shell"))
+
+    assert PRINTED[task] in printed
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -123,13 +115,14 @@ def test_the_sample_for_the_inbox_is_accepted_and_completes(
     assert record.state is JobState.COMPLETED
 
 
-def test_a_plugin_that_is_not_installed_here_is_shown_from_the_fleet(
+def test_a_plugin_that_is_not_installed_here_and_its_models_are_shown_from_the_fleet(
     fleet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet("compare")
     monkeypatch.setenv("COLUMNS", "80")
 
     shown = here(capsys, "plugins", "show", "tasks")
+    model = here(capsys, "models", "show", "vectors")
     record = here(capsys, "plugins", "show", "pairs", "--json").json()
     schemas = here(capsys, "plugins", "show", "tasks", "--schema").json()
 
@@ -152,19 +145,8 @@ def test_a_plugin_that_is_not_installed_here_is_shown_from_the_fleet(
     assert [field["name"] for field in compare["input"]] == ["left", "right", "weight"]
     assert compare["limits"] == ["A unit of work has 64 items."]
     assert {"pairs.compare.input", "vectors.embed.output"} <= schemas.keys()
-
-
-def test_a_model_of_the_fleet_is_shown_with_what_its_tasks_take_and_give(
-    fleet, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fleet("embed")
-
-    shown = here(capsys, "models", "show", "vectors")
-    schemas = here(capsys, "models", "show", "vectors", "--schema").json()
-
-    assert "vectors embed, output: Embedding256" in shown.out
-    assert "delay_ms" in shown.out
-    assert schemas["vectors.embed.output"]["title"]
+    assert "vectors embed, output: Embedding256" in model.out
+    assert "delay_ms" in model.out
 
 
 def test_without_a_client_there_is_a_sample_for_each(

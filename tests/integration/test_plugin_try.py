@@ -85,18 +85,16 @@ def test_faults_of_a_plugin_are_told_as_a_worker_finds_them_and_with_their_place
 
     too_few = tried(str(plugin), "classify", "a", "fewer", "b")
     wrong = tried(str(plugin), "classify", "wrong")
-
-    assert (
-        "the plugin gave 1 outcomes for 3 items; its contract (B1) is one each, in order"
-        in too_few.err
-    )
-    assert results_of(wrong)[0]["error"]["message"] == (
-        "The model plugin gave str as an outcome; its contract (B1) allows Classification and "
-        "ItemError."
-    )
-
     dead = tried(str(plugin), "classify", "die")
+    module.write_text(
+        PLUGIN.replace("memory_bytes = 1", 'memory_bytes, classes = 1, ("hello", "bye")')
+    )
+    strange = tried(str(plugin), "classify", "a", "-p", "word=howdy")
+    module.write_text("import seqd_nothing_here\n")
+    broken = tried(str(plugin), "classify", "a")
 
+    assert "1 outcomes for 3 items; its contract (B1) is one each, in order" in too_few.err
+    assert "str as an outcome; its contract (B1)" in results_of(wrong)[0]["error"]["message"]
     assert dead.status == 1
     assert "Fatal Python error: Segmentation fault" in dead.err
     assert f'File "{module}", line ' in dead.err
@@ -104,21 +102,11 @@ def test_faults_of_a_plugin_are_told_as_a_worker_finds_them_and_with_their_place
         "error[plugin_ended]: The plugin's process was killed by SIGSEGV in the middle of a call. "
         "What it printed last is above; a worker would lose its units, too."
     )
-
-    module.write_text(
-        PLUGIN.replace("memory_bytes = 1", 'memory_bytes, classes = 1, ("hello", "bye")')
-    )
-    strange = tried(str(plugin), "classify", "a", "-p", "word=howdy")
-
     assert (strange.status, results_of(strange)[0]["error"]["message"]) == (
         2,
         "The model plugin gave the label 'howdy'; its contract (B1) allows those that it names in "
         "LoadedModel.classes: 'bye', 'hello'. Name this one, too, or give one of these.",
     )
-
-    module.write_text("import seqd_nothing_here\n")
-    broken = tried(str(plugin), "classify", "a")
-
     assert broken.status == 1
     assert f'  File "{module}", line 1, in <module>\n' in broken.err
     assert broken.err.splitlines()[-1] == (
@@ -131,56 +119,26 @@ def test_faults_of_a_plugin_are_told_as_a_worker_finds_them_and_with_their_place
 @pytest.mark.slow
 def test_mistakes_are_told_with_what_to_do(tried, plugin):
     said = {
-        arguments: tried(str(plugin), *arguments).err.splitlines()[-1]
-        for arguments in [
-            ("classfy", "a"),
-            ("classify", "a", "-p", "wrd=1"),
-            ("classify",),
-            ("classify", "a", "--data", "x.csv"),
-            ("classify", "a", "--version", "hello@7"),
-            ("classify", "a", "--model", "halo"),
-        ]
-    }
-    unknown = tried("helo", "classify", "a")
-
-    assert list(said.values()) == [
-        "error[invalid_request]: hello has no task 'classfy'. Its tasks: classify, train. "
-        "Did you mean 'classify'?",
-        "error[invalid_parameters]: hello classify: parameter 'wrd' is unknown. "
-        "Did you mean 'word'? Known parameters: word.",
-        "error[invalid_request]: no text is given. Give one or more, or - for the lines of stdin.",
-        "error[invalid_request]: --data, --held-out and --out are for train, not for classify",
-        "error[unknown_model]: no version hello@7. Versions of hello: 0",
-        "error[unknown_model]: the plugin 'hello' brings no model 'halo'. Its models: hello. "
+        "classfy a": "hello has no task 'classfy'. Its tasks: classify, train. Did you mean "
+        "'classify'?",
+        "classify a -p wrd=1": "hello classify: parameter 'wrd' is unknown. Did you mean 'word'? "
+        "Known parameters: word.",
+        "classify": "no text is given. Give one or more, or - for the lines of stdin.",
+        "classify a --data x.csv": "--data, --held-out and --out are for train, not for classify",
+        "classify a --version hello@7": "no version hello@7. Versions of hello: 0",
+        "classify a --model halo": "the plugin 'hello' brings no model 'halo'. Its models: hello. "
         "Did you mean 'hello'?",
-    ]
-    assert unknown.err.startswith(
+    }
+
+    for arguments, expected in said.items():
+        ended = tried(str(plugin), *arguments.split())
+        assert ended.err.splitlines()[-1].partition("]: ")[2] == expected
+    assert tried("helo", "classify", "a").err.startswith(
         "error[unknown_plugin]: no plugin, model or folder named 'helo'. Plugins here: "
     )
 
 
-@pytest.mark.slow
-def test_a_training_makes_a_version_that_can_be_tried(tmp_path, tried, plugin):
-    (tmp_path / "data.csv").write_text("text,label\na,one\nb,two\n")
-
-    trained = tried(str(plugin), "train", "--data", "data.csv", "--out", "made")
-    again = tried(str(plugin), "train", "--data", "data.csv", "--out", "made")
-    computed = tried(str(plugin), "classify", "a", "--version", "made")
-
-    assert trained.status == 0, trained.err
-    assert trained.out.splitlines()[0] == "epoch 1/1  loss 0.5  0.1 s"
-    assert trained.out.splitlines()[-1] == (
-        f"Try it: seqd plugins try {plugin} classify TEXT --version {tmp_path / 'made'}"
-    )
-    assert again.err.splitlines()[-1] == (
-        f"error[output_exists]: {tmp_path / 'made'} is there already. Give --out a folder that is "
-        "not there yet."
-    )
-    assert [*tmp_path.glob(".made-*")] == []
-    assert "by hello@1, plugin hello" in computed.err
-
-
-def test_a_version_of_one_of_several_models_is_tried_by_the_command_that_is_printed(
+def test_a_training_makes_a_version_that_is_tried_by_the_command_that_is_printed(
     tmp_path, tried, plugin
 ):
     two = "class Halo(Hello):\n    name = 'halo'\n\n\n@hookimpl"
@@ -188,23 +146,25 @@ def test_a_version_of_one_of_several_models_is_tried_by_the_command_that_is_prin
     (plugin / "seqd_hello.py").write_text(source)
     shutil.rmtree(plugin / "starter")
     (tmp_path / "data.csv").write_text("text,label\na,one\nb,two\n")
+    train = ("train", "--model", "halo", "--data", "data.csv", "--out", "a version")
+    made = tmp_path / "a version"
 
-    trained = tried(
-        str(plugin), "train", "--model", "halo", "--data", "data.csv", "--out", "a version"
-    )
+    trained = tried(str(plugin), *train)
     assert trained.status == 0, trained.err
+    again = tried(str(plugin), *train)
     printed = shlex.split(trained.out.splitlines()[-1].removeprefix("Try it: seqd plugins try "))
     computed = tried(*printed)
     of_another = tried(str(plugin), "classify", "a", "--version", "a version")
 
-    assert computed.status == 0, computed.err
-    assert printed[1:] == (
-        ["--model", "halo", "classify", "TEXT", "--version", str(tmp_path / "a version")]
-    )
-    assert of_another.err.splitlines()[-1] == (
-        f"error[invalid_request]: {tmp_path / 'a version'} is made with halo, and hello is tried. "
-        "Say --model halo."
-    )
+    assert trained.out.splitlines()[0] == "epoch 1/1  loss 0.5  0.1 s"
+    assert printed[1:] == ["--model", "halo", "classify", "TEXT", "--version", str(made)]
+    assert computed.status == 0 and "by halo@1, plugin hello" in computed.err
+    assert [one.err.splitlines()[-1] for one in (again, of_another)] == [
+        f"error[output_exists]: {made} is there already. Give --out a folder that is not there "
+        "yet.",
+        f"error[invalid_request]: {made} is made with halo, and hello is tried. Say --model halo.",
+    ]
+    assert [*tmp_path.glob(".a version-*")] == []
 
 
 def test_the_text_that_ends_the_process_is_named_and_those_before_it_have_results(tried, plugin):
@@ -390,36 +350,31 @@ def test_an_installed_plugin_is_tried_by_its_name_before_a_folder_and_by_that_of
     assert "by markov_words@0, plugin markov of seqd" in model.err
 
 
-#: A plugin whose name, and that of whose model, ship with seqd.
-NAMESAKE = """
-from seqd.plugin import classifier
-
-
-@classifier("char_lstm", summary="Another one.")
-def namesake(text: str) -> str:
-    return "one"
-"""
-
-
 @pytest.mark.slow
 def test_names_that_another_plugin_has_are_told(tmp_path, tried, capsys):
-    (tmp_path / "markov.py").write_text(NAMESAKE)
+    """The name of the plugin, and that of its model, ship with seqd."""
+    (tmp_path / "markov.py").write_text(
+        "from seqd.plugin import classifier\n"
+        "@classifier('char_lstm', summary='Another one.')\n"
+        "def namesake(text: str) -> str:\n    return 'one'\n"
+    )
+    taken = f"the plugin name 'markov' is taken by seqd {seqd.__version__}"
+    rename = (
+        "Rename it, by its entry point or its file: beside the other one, this plugin is not "
+        "loaded.\n"
+    )
 
     ended = tried("markov.py", "classify", "a")
     checked = here(capsys, "plugins", "check", "markov.py")
 
     assert ended.status == 0
     assert ended.err.startswith(
-        f"warning: the plugin name 'markov' is taken by seqd {seqd.__version__}. Rename it, by its "
-        "entry point or its file: beside the other one, this plugin is not loaded.\n"
+        f"warning: {taken}. {rename}"
         "warning: the model name 'char_lstm' is taken by the plugin 'char_lstm' of seqd "
         f"{seqd.__version__}. Rename it: beside the other one, this plugin is not loaded.\n"
     )
     assert checked.status == 1
     assert checked.out.startswith(
         "L2  markov (description): No other installed plugin has the plugin's name or that of a "
-        "model.\n"
-        f"  seen: the plugin name 'markov' is taken by seqd {seqd.__version__}\n"
-        "  do:   Rename it, by its entry point or its file: beside the other one, this plugin is "
-        "not loaded.\n"
+        f"model.\n  seen: {taken}\n  do:   {rename}"
     )

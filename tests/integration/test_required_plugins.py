@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,26 +56,36 @@ def test_a_plugin_that_ends_or_holds_up_the_process_that_loads_plugins_is_told_o
     )
 
 
+@contextmanager
+def up(folder: Path, required: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run `seqd up` beside the plugins of a folder until the block ends."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0"],
+        env=clean_environment(
+            SEQD_DATA_DIR=str(folder / "data"),
+            PYTHONPATH=python_path(folder / "plugins", PLUGIN),
+            SEQD_REQUIRED_PLUGINS=required,
+            **variables,
+        ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        yield program
+        program.kill()
+
+
 @pytest.mark.slow
 def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: Path) -> None:
     install_plugin(tmp_path / "plugins", "hello", "import libfoo\n")
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0"],
-        env=clean_environment(
-            SEQD_DATA_DIR=str(tmp_path / "data"),
-            PYTHONPATH=python_path(tmp_path / "plugins", PLUGIN),
-            SEQD_REQUIRED_PLUGINS="hello,light",
-        ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with up(tmp_path, "hello,light") as program:
+        _, said = program.communicate(timeout=60)
 
-    assert ended.returncode == 78
-    assert ended.stderr.startswith(
+    assert program.returncode == 78
+    assert said.startswith(
         "error[invalid_settings]: SEQD_REQUIRED_PLUGINS names what is not ready here. hello is "
         "broken: ModuleNotFoundError: No module named 'libfoo' (seqd_hello.py, line 1, in "
         "<module>). Install libfoo here, or disable the plugin with SEQD_DISABLED_PLUGINS=hello. "
@@ -86,24 +98,12 @@ def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: P
 def test_what_looks_at_plugins_ends_with_the_up_that_started_it(tmp_path: Path) -> None:
     install_plugin(tmp_path / "plugins", "hang", HANGS)
     noted = tmp_path / "pid"
-    up = subprocess.Popen(
-        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0"],
-        env=clean_environment(
-            SEQD_DATA_DIR=str(tmp_path / "data"),
-            PYTHONPATH=python_path(tmp_path / "plugins", PLUGIN),
-            SEQD_REQUIRED_PLUGINS="light",
-            NOTE_PID=str(noted),
-        ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    wait_until(lambda: noted.exists() and noted.read_text() != "", "the plugin is imported")
-    looking = int(noted.read_text())
 
-    up.kill()
-    up.wait()
+    with up(tmp_path, "light", NOTE_PID=str(noted)):
+        wait_until(lambda: noted.exists() and noted.read_text() != "", "the plugin is imported")
 
     # Of a process that has ended and that nobody waits for this link is gone.
+    looking = int(noted.read_text())
     wait_until(lambda: not Path(f"/proc/{looking}/exe").exists(), "nothing looks at plugins")
 
 

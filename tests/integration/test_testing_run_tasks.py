@@ -13,11 +13,7 @@ from checkout import python_path
 from example_plugin import installed_example
 from seqd.client import Client
 from seqd.errors import InvalidRequest
-from seqd.hookspecs import WorkItem
-from seqd.settings import Settings
-from seqd.testing import CPU, MemoryRunContext, RunningServices, StubModel
-from seqd.testing.in_process.models import registry_of
-from seqd.testing.in_process.orders import Orders
+from seqd.testing import RunningServices, StubModel
 from seqd_schemas import Embedding, ItemError, ItemErrorCode, Score, Text, Vector
 
 pytest_plugins = ["seqd.testing.services"]
@@ -57,36 +53,27 @@ def seqd_models():
     }
 
 
-def test_a_task_gives_what_its_function_returns(seqd_client: Client):
+def test_a_task_gives_what_its_function_returns_of_texts_and_records_and_fails_by_order(
+    seqd_client: Client, seqd_services: RunningServices
+):
+    seqd_services.fail_item("b", "by order", times=1)
+
     job = seqd_client.run(["ab", "", "abcd"], model="mine", task="embed", output=Embedding)
+    records = [{"left": "a", "right": "a"}, {"left": "a"}]
+    compared = seqd_client.run(records, model="mine", task="compare", output=Score)
+    scored = seqd_client.run(["abc", "b"], model="mine", task="score", output=Score)
 
     first, empty, last = job.results()
     assert [list(one.unwrap().vector) for one in (first, last)] == [[2, 1], [4, 1]]
     assert (empty.error.code, empty.error.message) == ("invalid_input", "The text is empty.")
-
-
-@pytest.mark.slow
-def test_functions_take_records_give_dictionaries_and_fail_by_order(
-    seqd_client: Client, seqd_services: RunningServices
-):
-    job = seqd_client.run(["abc"], model="mine", task="score", output=Score)
-
-    assert [result.unwrap() for result in job.results()] == [Score(score=3)]
-
-    records = [{"left": "a", "right": "a"}, {"left": "a"}]
-    job = seqd_client.run(records, model="mine", task="compare", output=Score)
-
-    same, bad = job.results()
+    same, bad = compared.results()
     assert same.unwrap().score == 1
     assert bad.error.message == "row 2: it has no field 'right'; allowed: the fields left, right."
-
-    seqd_services.fail_item("b", "by order", times=1)
-    job = seqd_client.run(["a", "b"], model="mine", task="score")
-
-    assert [result.ok for result in job.results()] == [True, False]
+    by_dictionary, by_order = scored.results()
+    assert by_dictionary.unwrap() == Score(score=3)
+    assert by_order.error.message == "by order"
 
 
-@pytest.mark.slow
 def test_a_task_without_a_function_and_a_function_without_an_output_are_refused(
     seqd_client: Client, seqd_services: RunningServices
 ):
@@ -103,15 +90,9 @@ def test_a_task_without_a_function_and_a_function_without_an_output_are_refused(
 
 
 def test_the_texts_that_a_function_yields_are_streamed_and_are_its_output(seqd_client: Client):
-    stub, orders = StubModel(run={"translate": (translate, Text)}), Orders(lambda: None)
-    model = registry_of({"mine": stub}, orders, Settings()).model("mine")
-    context, parameters = MemoryRunContext(), model.tasks["translate"].parameters()
-
-    outcomes = model.load(None, CPU).run("translate", [WorkItem(0, "abc")], parameters, context)
     job = seqd_client.run(["abc"], model="mine", task="translate", output=Text, stream=True)
 
-    assert [delta.delta for delta in context.deltas] == ["ABC", "!"]
-    assert outcomes == [Text(text="ABC!")]
+    assert "".join(delta.text for delta in job.stream()) == "ABC!"
     assert [result.unwrap() for result in job.results()] == [Text(text="ABC!")]
 
 
@@ -136,7 +117,6 @@ def seqd_models():
         )
     }
 
-@pytest.mark.slow
 def test_a_function_alone_will_do_since_the_plugin_says_what_comes_out(seqd_client):
     job = seqd_client.run(["a", "short"], model="ngrams", task="embed", output=Embedding)
 
@@ -144,7 +124,6 @@ def test_a_function_alone_will_do_since_the_plugin_says_what_comes_out(seqd_clie
     assert len(first.unwrap().vector) == 256
     assert short.error.code == "plugin_error"
 
-@pytest.mark.slow
 def test_parameters_and_records_are_checked_by_the_plugins_schemas(seqd_client):
     with pytest.raises(InvalidParameters, match="'top' is 1000; allowed: 1 to 100"):
         seqd_client.run(

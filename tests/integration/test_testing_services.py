@@ -77,50 +77,33 @@ def test_each_item_has_one_result_in_input_order(seqd_client: Client):
     results = list(job.results())
     assert [result.custom_id for result in results] == [f"row-{n + 1}" for n in range(1_200)]
     assert labels_of(job)[:4] == ["positive", "plugin_error", "negative", "invalid_input"]
-    assert job.wait().counts.model_dump() == {
-        "total": 1_200,
-        "succeeded": 600,
-        "errored": 600,
-        "cancelled": 0,
-        "expired": 0,
-        "processing": 0,
-    }
-
-
-def test_what_a_function_raises_is_its_items_error(seqd_client: Client):
-    (failed,) = seqd_client.classify(["raise"]).results()
-
-    assert isinstance(failed, ItemFailure)
-    assert failed.error.code is ItemErrorCode.PLUGIN_ERROR
+    assert isinstance(results[1], ItemFailure)
     where = place(Path(__file__), 'raise ValueError("not a review")', "sentiment")
-    assert failed.error.message == f"The model plugin raised ValueError: not a review {where}"
+    assert results[1].error.message == f"The model plugin raised ValueError: not a review {where}"
+    counts = job.wait().counts
+    assert (counts.total, counts.succeeded, counts.errored) == (1_200, 600, 600)
+    told = [event.event for event in job.events()]
+    assert (told[0], told[1], told[-1]) == ("queued", "started", "completed")
 
 
-def test_a_function_may_give_an_output_or_an_error_of_its_own(
-    seqd_services: RunningServices, seqd_client: Client
+SURE = Classification(label="positive", score=0.75, truncated=True)
+REFUSED = ItemError(code=ItemErrorCode.TOO_LONG, message="too long for me")
+NO_OUTCOME = ItemError(
+    code=ItemErrorCode.PLUGIN_ERROR,
+    message="The model plugin gave int as an outcome; its contract (B1) allows Classification and "
+    "ItemError.",
+)
+
+
+@pytest.mark.parametrize(("given", "outcome"), [(SURE, SURE), (REFUSED, REFUSED), (5, NO_OUTCOME)])
+def test_a_function_gives_an_output_or_an_error_of_its_own_or_is_told(
+    seqd_services: RunningServices, seqd_client: Client, given: object, outcome: object
 ):
-    sure = Classification(label="positive", score=0.75, truncated=True)
-    refused = ItemError(code=ItemErrorCode.TOO_LONG, message="too long for me")
-    seqd_services.serve({"imdb_lstm": lambda text: refused if text == "long" else sure})
-
-    first, second = seqd_client.classify(["a", "long"]).results()
-
-    assert isinstance(first, ItemSuccess) and first.output == sure
-    assert isinstance(second, ItemFailure) and second.error == refused
-
-
-def test_what_no_result_can_hold_is_an_error_that_says_so(
-    seqd_services: RunningServices, seqd_client: Client
-):
-    seqd_services.serve({"imdb_lstm": lambda text: 5})
+    seqd_services.serve({"imdb_lstm": lambda text: given})
 
     (result,) = seqd_client.classify(["a"]).results()
 
-    assert isinstance(result, ItemFailure)
-    assert result.error.message == (
-        "The model plugin gave int as an outcome; its contract (B1) allows Classification and "
-        "ItemError."
-    )
+    assert (result.output if isinstance(result, ItemSuccess) else result.error) == outcome
 
 
 def test_a_request_is_checked_as_the_installed_plugin_would(seqd_client: Client):
@@ -153,17 +136,13 @@ def test_a_generators_texts_are_streamed(seqd_client: Client):
 
 
 def test_one_text_is_answered_in_one_call(seqd_services: RunningServices, seqd_client: Client):
-    seqd_services.fail_item("dreadful", "not in this language")
+    code = ItemErrorCode.INVALID_INPUT
+    seqd_services.fail_item("dreadful", "not in this language", code=code)
 
     assert seqd_client.predict("a fine film").label == "positive"
     with pytest.raises(ItemFailed, match="not in this language"):
         seqd_client.predict("dreadful")
-
-
-def test_events_tell_of_a_job_from_its_begin_to_its_end(seqd_client: Client):
-    job = seqd_client.classify(["a"])
-
-    assert [event.event for event in job.events()][::2] == ["queued", "completed"]
+    assert labels_of(seqd_client.classify(["dreadful"])) == ["invalid_input"]
 
 
 def test_an_item_fails_as_often_as_ordered_and_a_retry_succeeds(
@@ -178,20 +157,6 @@ def test_an_item_fails_as_often_as_ordered_and_a_retry_succeeds(
     assert labels_of(retried) == ["positive"]
     merged = list(job.merged_results())
     assert [type(result) for result in merged] == [ItemSuccess, ItemSuccess]
-
-
-def test_an_item_fails_with_the_code_that_is_ordered(
-    seqd_services: RunningServices, seqd_client: Client
-):
-    seqd_services.fail_item(code=ItemErrorCode.INVALID_INPUT, message="not in this language")
-
-    (result,) = seqd_client.classify(["a"]).results()
-
-    assert isinstance(result, ItemFailure)
-    assert (result.error.code.value, result.error.message) == (
-        "invalid_input",
-        "not in this language",
-    )
 
 
 def test_a_worker_that_is_killed_once_loses_and_doubles_nothing(
@@ -220,11 +185,12 @@ def test_an_item_that_kills_each_worker_is_found_and_the_others_are_computed(
     )
 
 
-def test_a_job_waits_while_no_worker_is_up_and_is_done_once_there_is_one(
+def test_a_job_waits_while_no_worker_is_up_or_it_is_paused(
     seqd_services: RunningServices, seqd_client: Client
 ):
     with seqd_services.no_worker():
-        job = seqd_client.classify(["a fine film"])
+        job, paused = (seqd_client.classify(["a fine film"]) for _ in range(2))
+        paused.pause()
 
         assert seqd_client.workers() == []
         with pytest.raises(TimeoutError):
@@ -232,19 +198,23 @@ def test_a_job_waits_while_no_worker_is_up_and_is_done_once_there_is_one(
         assert job.record().state is JobState.QUEUED
 
     assert labels_of(job) == ["positive"]
+    assert paused.record().state is JobState.PAUSED
+    paused.resume()
+    assert labels_of(paused) == ["positive"]
 
 
-def test_a_job_is_cancelled_at_an_item_that_is_held(
+def test_at_an_item_that_is_held_a_job_is_cancelled_or_expires(
     seqd_services: RunningServices, seqd_client: Client
 ):
     with seqd_services.hold("b") as held:
         job = seqd_client.classify(["a", "b"])
         held.wait_until_reached()
-
         job.cancel()
 
         with pytest.raises(JobCancelled):
             job.wait()
+    with seqd_services.hold("c"), pytest.raises(JobExpired):
+        seqd_client.classify(["c"], expires_in_s=1).wait(timeout_s=10)
 
 
 def test_who_waits_for_a_held_item_in_vain_is_told(seqd_services: RunningServices):
@@ -252,20 +222,6 @@ def test_who_waits_for_a_held_item_in_vain_is_told(seqd_services: RunningService
 
     with pytest.raises(TimeoutError, match=r"^no worker has come to the item within 0.01 s$"):
         held.wait_until_reached(0.01)
-
-
-def test_a_paused_job_waits_until_it_is_resumed(
-    seqd_services: RunningServices, seqd_client: Client
-):
-    with seqd_services.no_worker():
-        job = seqd_client.classify(["a fine film"])
-        job.pause()
-    with pytest.raises(TimeoutError):
-        job.wait(timeout_s=0.2)
-
-    job.resume()
-
-    assert labels_of(job) == ["positive"]
 
 
 def test_a_pause_lets_the_unit_in_hand_be_finished_and_no_other_be_begun(
@@ -323,15 +279,6 @@ def test_an_item_is_as_slow_as_ordered(seqd_services: RunningServices, seqd_clie
     assert time.monotonic() - began >= 0.15
 
 
-def test_a_job_that_takes_too_long_expires(seqd_services: RunningServices, seqd_client: Client):
-    seqd_services.hold("b")
-
-    job = seqd_client.classify(["b"], expires_in_s=1)
-
-    with pytest.raises(JobExpired):
-        job.wait(timeout_s=10)
-
-
 def test_the_same_key_gives_the_same_job_and_computes_nothing_twice(
     seqd_services: RunningServices, seqd_client: Client
 ):
@@ -358,32 +305,20 @@ def test_a_training_makes_a_version_with_the_figures_that_its_function_gives(
     )
     seqd_services.serve({"imdb_lstm": model})
     data = [{"text": "a", "label": "positive"}, {"text": "b", "label": "negative"}]
+    seqd_services.kill_worker()  # and the training goes on
 
-    job = seqd_client.train(data, model="imdb_lstm", preset="fast", labels=["production"])
+    job = seqd_client.train(data, model="imdb_lstm", preset="fast", labels=["candidate"])
 
     training = job.wait().training
     assert training is not None
     assert (training.version, training.metrics["records"]) == (2, 2.0)
-    assert [event.event for event in job.events() if event.event == "epoch"] == ["epoch"]
-    assert seqd_client.catalog()["imdb_lstm"].labels["production"] == 2
-    assert labels_of(seqd_client.classify(["fine"], model="imdb_lstm@2")) == ["positive"]
-
-
-def test_a_version_is_put_in_service_by_the_client_of_a_test(seqd_services: RunningServices):
-    seqd_services.serve(
-        {"imdb_lstm": StubModel(classify=sentiment, train=lambda records: {"accuracy": 0.9})}
-    )
-    with seqd_services.client() as client:
-        trained = client.train(
-            [{"text": "fine", "label": "positive"}, {"text": "bad", "label": "negative"}],
-            model="imdb_lstm",
-        ).trained_version(timeout_s=30)
-        model = client.model("imdb_lstm")
-
-        done = model.promote(trained.version)
-
-        assert (done.before, done.in_service) == (model.history()[-1].from_version, trained.version)
-        assert client.classify(["fine"], model="imdb_lstm").record().version == trained.version
+    assert "epoch" in [event.event for event in job.events()]
+    assert seqd_client.catalog()["imdb_lstm"].labels["candidate"] == 2
+    done = seqd_client.model("imdb_lstm").promote(2)
+    assert (done.before, done.in_service) == (1, 2)
+    served = seqd_client.classify(["fine"])
+    assert labels_of(served) == ["positive"]
+    assert served.record().version == 2
 
 
 def test_a_training_on_data_that_a_plugin_knows_by_name_is_taken(seqd_client: Client):
@@ -404,16 +339,6 @@ def test_what_a_trainings_function_raises_fails_the_job(
 
     with pytest.raises(JobFailed, match="Training imdb_lstm failed: ValueError: nothing to learn"):
         job.wait()
-
-
-def test_a_training_whose_worker_is_killed_goes_on(
-    seqd_services: RunningServices, seqd_client: Client
-):
-    seqd_services.kill_worker()
-
-    job = seqd_client.train([{"text": "a", "label": "x"}], model="imdb_lstm")
-
-    assert job.wait().training is not None
 
 
 def test_a_file_that_workers_read_is_read(seqd_client: Client, tmp_path):
@@ -445,16 +370,11 @@ def test_what_is_no_function_is_refused_with_an_example(seqd_services: RunningSe
     )
 
 
-def test_a_client_without_arguments_finds_the_tests_server(seqd_services: RunningServices):
-    with Client() as client:
-        assert labels_of(client.classify(["fine"])) == ["positive"]
-
-
 def test_nothing_is_left_behind(redis_server: Server):
     threads, variables = threading.active_count(), dict(os.environ)
     with redis.Redis.from_url(redis_server.url) as connection:
         with running_services({"imdb_lstm": sentiment}, redis_url=redis_server.url) as services:
-            with services.client() as client:
+            with Client() as client:  # finds the tests' server
                 labels_of(client.classify(["a"] * 2_000))
             folder, prefix = services.settings.data_dir, services.settings.prefix
             assert list(connection.scan_iter(f"{prefix}:*"))

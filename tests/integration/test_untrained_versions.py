@@ -29,32 +29,24 @@ class WeightsCluster(Cluster):
     def publish_models(self, store_dir: Path) -> None:
         """Publish nothing."""
 
-    def run(self, *arguments: str) -> Ended:
-        """Run a command of somebody who has the plugin and the store; it must succeed."""
-        ended = self.ended(*arguments)
-        assert ended.status == 0, ended.err
-        return ended
-
-    def refused(self, *arguments: str) -> str:
-        """Run a command that must fail, and return its words."""
-        ended = self.ended(*arguments)
-        assert ended.status == 1
-        return ended.err
-
-    def ended(self, *arguments: str) -> Ended:
-        """Run a command to its end."""
+    def run(self, *arguments: str, status: int = 0) -> Ended:
+        """Run a command of somebody who has the plugin and the store."""
         assert self.settings.redis_url is not None
-        environment = clean_environment(
-            SEQD_REDIS_URL=self.settings.redis_url,
-            SEQD_PREFIX=self.settings.prefix,
-            SEQD_DATA_DIR=str(self.settings.data_dir),
-            SEQD_ENABLED_PLUGINS="weights",
-            PYTHONPATH=python_path(self.plugins),
-        )
-        command = [sys.executable, "-P", "-m", "seqd", *arguments]
         ended = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=90, check=False
+            [sys.executable, "-P", "-m", "seqd", *arguments],
+            env=clean_environment(
+                SEQD_REDIS_URL=self.settings.redis_url,
+                SEQD_PREFIX=self.settings.prefix,
+                SEQD_DATA_DIR=str(self.settings.data_dir),
+                SEQD_ENABLED_PLUGINS="weights",
+                PYTHONPATH=python_path(self.plugins),
+            ),
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
         )
+        assert ended.returncode == status, ended.stderr
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     def add(self, folder: Path, plugin: str, *options: str, **words: str) -> None:
@@ -113,23 +105,7 @@ def test_a_worker_serves_what_is_built_in_and_what_is_added_and_promotions_betwe
     assert client.catalog()["rule"].versions[0].is_built_in
 
 
-def test_a_version_that_cannot_be_loaded_and_no_worker_has_loaded_is_not_put_in_service(
-    weights: WeightsCluster, tmp_path: Path
-) -> None:
-    weights.start_ready()
-    weights.add(tmp_path / "good", "words", cat="animal")
-    weights.add(tmp_path / "bad", "words", "--no-load", trick="raise")
-
-    by_command = weights.refused("models", "promote", "words@2")
-    with pytest.raises(PluginFault) as by_order:
-        weights.client().model("words").promote(2)
-
-    assert "error[plugin_fault]: words cannot load these files: ValueError: " in by_command
-    assert str(by_order.value).startswith("words cannot load these files: ValueError: ")
-    assert weights.client().catalog()["words"].labels["production"] == 1
-
-
-def test_evaluating_and_comparing_take_what_is_built_in_like_any_version(
+def test_what_is_built_in_is_evaluated_and_compared_and_what_cannot_be_loaded_is_not_in_service(
     weights: WeightsCluster, tmp_path: Path
 ) -> None:
     data = tmp_path / "data.jsonl"
@@ -137,7 +113,12 @@ def test_evaluating_and_comparing_take_what_is_built_in_like_any_version(
     data.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     weights.start_ready()
     weights.add(tmp_path / "greetings", "rule", hello="word")
+    weights.add(tmp_path / "good", "words", cat="animal")
+    weights.add(tmp_path / "bad", "words", "--no-load", trick="raise")
 
+    by_command = weights.run("models", "promote", "words@2", status=1)
+    with pytest.raises(PluginFault) as by_order:
+        weights.client().model("words").promote(2)
     evaluated = weights.run("models", "evaluate", "rule@0", "--data", str(data))
     compared = weights.run("models", "compare", "rule@0", "rule@1", "--data", str(data))
     card = weights.run("models", "show", "rule@0", "--local", "--measure")
@@ -146,6 +127,9 @@ def test_evaluating_and_comparing_take_what_is_built_in_like_any_version(
     assert "rule@0" in compared.out and "size" not in compared.out
     assert "Evaluated on data.jsonl" in card.out
     assert " texts/s" in card.out
+    assert "error[plugin_fault]: words cannot load these files: ValueError: " in by_command.err
+    assert str(by_order.value).startswith("words cannot load these files: ValueError: ")
+    assert weights.client().catalog()["words"].labels["production"] == 1
 
 
 def test_a_plugin_that_is_trained_from_its_next_version_on_says_what_to_put_in_service(

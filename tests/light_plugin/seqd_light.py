@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -115,6 +115,14 @@ def _exits(items: Sequence[WorkItem]) -> None:
     os._exit(9)
 
 
+def _sleeps(items: Sequence[WorkItem]) -> None:
+    time.sleep(600)
+
+
+def _quits(items: Sequence[WorkItem]) -> None:
+    sys.exit(3)
+
+
 def _dies_of(number: signal.Signals) -> Callable[[Sequence[WorkItem]], None]:
     return lambda items: os.kill(os.getpid(), number)
 
@@ -131,14 +139,6 @@ def _holds_for_longer_than_a_lease(items: Sequence[WorkItem]) -> None:
     while time.monotonic() < end_s:
         pass
     sys.setswitchinterval(before)
-
-
-def _sleeps(items: Sequence[WorkItem]) -> None:
-    time.sleep(600)
-
-
-def _quits(items: Sequence[WorkItem]) -> None:
-    sys.exit(3)
 
 
 def _throws(error: BaseException) -> Callable[[Sequence[WorkItem]], None]:
@@ -287,15 +287,13 @@ def letters(parameters: WriteParameters, item: WorkItem, sample: int) -> str:
     return "".join(chance.choices(LETTERS, k=parameters.length))
 
 
-def _shared_out(text: str, parameters: EchoParameters) -> Classification:
+def _shared_out(text: str, parameters: LabelParameters) -> Classification:
     """Return what a text such as `shares a=0.6 b=0.4` says itself of its classes."""
     pairs = [pair.partition("=") for pair in text.split()[1:]]
     shares = {name: float(share) for name, _, share in pairs}
     label = max(shares, key=lambda name: shares[name])
-    asked = isinstance(parameters, LabelParameters) and parameters.probabilities
-    return Classification(
-        label=label, score=shares[label], truncated=False, probabilities=shares if asked else None
-    )
+    given = shares if parameters.probabilities else None
+    return Classification(label=label, score=shares[label], truncated=False, probabilities=given)
 
 
 class Echo(LoadedModel):
@@ -311,10 +309,7 @@ class Echo(LoadedModel):
     def warm_up(self) -> None:
         _be_sick("warm_up")
 
-    def classify(
-        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
-    ) -> Sequence[Classification | ItemError]:
-        assert isinstance(parameters, EchoParameters)
+    def classify(self, items, parameters, context):
         if _be_sick("classify", len(items)):
             nan = float("nan")
             return [Classification.model_construct(label="a", score=nan) for _ in items]
@@ -323,10 +318,7 @@ class Echo(LoadedModel):
             return ["this is no Classification"]  # type: ignore[list-item]
         return outcomes[:-1] if any(item.text == "few" for item in items) else outcomes
 
-    def generate(
-        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
-    ) -> Sequence[Generation | ItemError]:
-        assert isinstance(parameters, WriteParameters)
+    def generate(self, items, parameters, context):
         _be_sick("generate")
         texts = {
             (at, sample): self._prefix + letters(parameters, item, sample)[len(self._prefix) :]
@@ -343,13 +335,7 @@ class Echo(LoadedModel):
                     raise ValueError("this prompt was made to break the plugin half-way")
         return [self._continued(item, at, texts, parameters) for at, item in enumerate(items)]
 
-    def _continued(
-        self,
-        item: WorkItem,
-        at: int,
-        texts: Mapping[tuple[int, int], str],
-        parameters: WriteParameters,
-    ) -> Generation | ItemError:
+    def _continued(self, item, at, texts, parameters):
         if item.text == "bad":
             return ItemError(code=ItemErrorCode.INVALID_INPUT, message="this text was made bad")
         samples = tuple(
@@ -358,13 +344,7 @@ class Echo(LoadedModel):
         )
         return Generation(prompt=item.text, samples=samples)
 
-    def _label(
-        self,
-        item: WorkItem,
-        items: Sequence[WorkItem],
-        parameters: EchoParameters,
-        context: RunContext,
-    ) -> Classification | ItemError:
+    def _label(self, item, items, parameters, context):
         if context.stop_requested():
             raise Stopped("asked to stop")
         time.sleep(parameters.delay_ms / 1000)
@@ -418,7 +398,6 @@ class EchoModel(Model):
         return Echo(prefix, trick, content.get("classes", ()))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        assert isinstance(parameters, TrainParameters)
         records = list(context.data.records())
         if not any(record.label for record in records):
             raise InvalidData("no record has a label; at least one is due.")
@@ -450,9 +429,7 @@ class EchoModel(Model):
         context.checkpoints.save({}, {"learnt": learnt, "ballast": ballast})
         _note(parameters, f"saved {learnt}")
 
-    def _step(
-        self, done: int, parameters: TrainParameters, context: TrainContext, loss: float
-    ) -> None:
+    def _step(self, done, parameters, context, loss):
         while parameters.trick == "held" and done > 3 and not _is_cured():
             if context.stop_requested():
                 break

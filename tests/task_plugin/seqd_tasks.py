@@ -146,15 +146,8 @@ class Loaded(LoadedModel):
     def warm_up(self) -> None:
         """Nothing to warm up."""
 
-    def run(
-        self,
-        task: str,
-        items: Sequence[WorkItem],
-        parameters: PluginParameters,
-        context: RunContext,
-    ) -> Sequence[BaseModel | ItemError]:
+    def run(self, task, items, parameters, context):
         """Do one of the tasks with each item."""
-        assert isinstance(parameters, Parameters)
         return [self._one(task, item, parameters, context) for item in items]
 
     def _one(self, task: str, item: WorkItem, parameters: Parameters, context: RunContext):

@@ -1,5 +1,6 @@
 """A model that is neither trained nor has files has a version 0 that is built in: its code."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -41,45 +42,6 @@ class Weighted(Rule):
     needs_weights: ClassVar[bool] = True
 
 
-class Plugin:
-    @hookimpl
-    def seqd_register_models(self) -> list[Model]:
-        return [Rule(), Weighted()]
-
-
-@pytest.fixture
-def registry():
-    return a_registry_of([("rules", Plugin())])
-
-
-@pytest.fixture
-def store(registry, tmp_path):
-    return ModelStore(tmp_path, versions_zero(registry))
-
-
-def test_a_rule_is_in_service_as_version_0_whose_digest_is_that_of_its_module(store):
-    name, version = store.resolve("rule")
-    artifact = store.open(name, version)
-
-    assert (name, version) == ("rule", 0)
-    assert store.labels("rule") == {"production": 0, "latest": 0}
-    assert artifact.folder == Path(__file__).parent
-    assert artifact.manifest.files == {Path(__file__).name: digest_of(Path(__file__))}
-    assert artifact.manifest.data.description == "none: the code is the model"
-
-
-def test_the_fleet_is_told_of_it(registry, store):
-    entry = catalog_entry(registry.model("rule"), registry.plugin_of("rule"), store, now_ms=0)
-
-    assert [one.version for one in entry.versions] == [0]
-    assert entry.labels["production"] == 0
-
-
-def test_a_model_that_needs_weights_has_no_version_until_they_are_added(store):
-    assert store.models() == ["rule"]
-    assert store.numbers("weighted") == []
-
-
 class Learning(Rule):
     """The plugin's next version: the model of before, which is trained now."""
 
@@ -89,23 +51,50 @@ class Learning(Rule):
         raise NotImplementedError
 
 
-class NextPlugin:
+class Plugin:
+    def __init__(self, *models: Model) -> None:
+        self.models = models
+
     @hookimpl
-    def seqd_register_models(self) -> list[Model]:
-        return [Learning()]
+    def seqd_register_models(self) -> Sequence[Model]:
+        return self.models
+
+
+@pytest.fixture
+def registry():
+    return a_registry_of([("rules", Plugin(Rule(), Weighted()))])
+
+
+@pytest.fixture
+def store(registry, tmp_path):
+    return ModelStore(tmp_path, versions_zero(registry))
+
+
+def test_a_rule_is_in_service_as_version_0_whose_digest_is_that_of_its_module(registry, store):
+    artifact = store.open(*store.resolve("rule"))
+    entry = catalog_entry(registry.model("rule"), registry.plugin_of("rule"), store, now_ms=0)
+    card = card_of(store, artifact)
+
+    assert store.resolve("rule") == ("rule", 0)
+    assert store.labels("rule") == {"production": 0, "latest": 0}
+    assert artifact.folder == Path(__file__).parent
+    assert artifact.manifest.files == {Path(__file__).name: digest_of(Path(__file__))}
+    assert artifact.manifest.data.description == "none: the code is the model"
+    assert [one.version for one in entry.versions] == [0]
+    assert entry.labels["production"] == 0
+    assert (card.size_bytes, card.manifest.is_built_in) == (0, True)
+    assert card.manifest.origin == VersionOrigin(is_built_in=True)
+
+
+def test_a_model_that_needs_weights_has_no_version_until_they_are_added(store):
+    assert store.models() == ["rule"]
+    assert store.numbers("weighted") == []
 
 
 @pytest.fixture
 def next_store(tmp_path):
     """The same store, once the plugin is upgraded."""
-    return ModelStore(tmp_path, versions_zero(a_registry_of([("rules", NextPlugin())])))
-
-
-def test_its_card_counts_no_bytes_and_says_what_it_is(store):
-    card = card_of(store, store.open("rule", 0))
-
-    assert (card.size_bytes, card.manifest.is_built_in) == (0, True)
-    assert card.manifest.origin == VersionOrigin(is_built_in=True)
+    return ModelStore(tmp_path, versions_zero(a_registry_of([("rules", Plugin(Learning()))])))
 
 
 def test_it_is_neither_removed_nor_does_the_store_get_a_folder_of_it(store, tmp_path):

@@ -51,34 +51,46 @@ def test_an_exception_whose_cause_cannot_be_read_goes_without_it():
     assert raised.value.__cause__ is None
 
 
-def printed_by(call: str) -> list[str]:
-    """Return what a program prints that makes a call, and what is written to its log."""
-    program = f"""
+FORKED = (
+    "plugin_forked: A plugin forked its process in a call, and came back in the copy too, which "
+    "ends here. Start programs by subprocess and processes by multiprocessing; a copy that "
+    "os.fork() makes ends by os._exit() within the call."
+)
+
+#: Prints what calls make, and what is written to the log: of a program with functions below it.
+PROGRAM = """
 import logging, multiprocessing, os, subprocess, sys, threading
+from pathlib import Path
+from typing import Iterator
+
+from seqd.hookspecs import WorkItem
 from seqd.local.parent_death import copies_die_with_me
+from seqd.models.built_in import built_in_version
+from seqd.models.loading import as_plugin
 from seqd.models.plugin_calls import PluginCall
+from seqd.plugin import classifier, generator, model, task
+from seqd.testing import CPU, MemoryRunContext
 
-copies_die_with_me()  # as a worker's child does
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
+sys.stdout.reconfigure(write_through=True)
 
-def call():
-{call}
-
-try:
+def called(name, call):
     with PluginCall():
         made = call()
-    print("made:", made, flush=True)
-except Exception as error:
-    print("raised:", error, flush=True)
-with PluginCall():
-    pass
-try:
-    os.waitpid(-1, os.WNOHANG)
-except ChildProcessError:
-    print("nobody is left", flush=True)
+    sys.stdout.write(f"{name}: {made}\\n")  # at once: copies write, too
+    with PluginCall():
+        pass
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        sys.stdout.write("nobody is left\\n")
 """
+
+
+def printed_by(program: str, *arguments: str) -> list[str]:
+    """Return the lines that a program prints."""
     ended = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", f"{PROGRAM}\n{program}", *arguments],
         env=clean_environment(),
         capture_output=True,
         text=True,
@@ -89,42 +101,42 @@ except ChildProcessError:
     return ended.stdout.splitlines()
 
 
-FORKED = (
-    "plugin_forked: A plugin forked its process in a call, and came back in the copy too, which "
-    "ends here. Start programs by subprocess and processes by multiprocessing; a copy that "
-    "os.fork() makes ends by os._exit() within the call."
-)
+def test_a_copy_of_the_process_ends_with_the_call_that_made_it_and_is_named():
+    lines = printed_by("""
+copies_die_with_me()  # as a worker's child does
+
+def copying(in_copy):
+    def call():
+        if os.fork() == 0:
+            return in_copy()
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # it has ended, and can be counted
+        return "here"
+    return call
+
+called("returns", copying(lambda: "copy"))
+called("raises", copying(lambda: {}["copy"]))
+called("exits", copying(lambda: sys.exit(3)))
+""")
+
+    each = [(FORKED, f"{name}: here", "nobody is left") for name in ("returns", "raises", "exits")]
+    assert lines == [line for three in each for line in three]
 
 
-@pytest.mark.parametrize("in_copy", ["return 'copy'", "raise KeyError('copy')", "sys.exit(3)"])
-def test_a_copy_of_the_process_ends_with_the_call_that_made_it_and_is_named(in_copy: str):
-    lines = printed_by(f"""
-    if os.fork() == 0:
-        {in_copy}
-    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # it has ended, and can be counted
-    return 'here'""")
+def test_a_copy_ends_with_the_call_of_a_decorated_function_and_takes_no_other_item(tmp_path: Path):
+    """Each call, or part, is noted, forks, and comes back.
 
-    assert lines == [FORKED, "made: here", "nobody is left"]
+    Past 60 notes it ends, so that the copies are few where they go on.
+    """
+    notes = tmp_path / "notes"
 
-
-#: Functions and a class whose every call, or part, is noted in a file, forks, and comes back. Past
-#: 20 notes it ends, so that the copies are few where they go on.
-FORKING = """
-import logging, os, sys
-from pathlib import Path
-from typing import Iterator
-
-from seqd.hookspecs import WorkItem
-from seqd.models.built_in import built_in_version
-from seqd.models.loading import as_plugin
-from seqd.models.plugin_calls import PluginCall
-from seqd.plugin import classifier, generator, model, task
-from seqd.testing import CPU, MemoryRunContext
+    lines = printed_by(
+        """
+notes = Path(sys.argv[1])
 
 def forked():
     with notes.open("a") as file:
         file.write("called\\n")
-    if notes.read_text().count("called") > 20:
+    if notes.read_text().count("called") > 60:
         os._exit(0)
     os.fork()
     return "label"
@@ -155,52 +167,34 @@ class Kind:
     def classify(self, text: str) -> str:
         return forked()
 
-notes, asked, texts = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
-logging.basicConfig(format="%(message)s", stream=sys.stdout)
-(plugin,) = as_plugin(globals()[asked]).seqd_register_models()
-loaded = plugin.load(built_in_version(plugin, "1.0"), CPU)
-name = next(iter(plugin.tasks))
-items = [WorkItem(place, text) for place, text in enumerate(texts)]
-given = plugin.tasks[name].parameters(), MemoryRunContext()
-with PluginCall():
+def outcomes_of(decorated, texts):
+    (plugin,) = as_plugin(decorated).seqd_register_models()
+    loaded = plugin.load(built_in_version(plugin, "1.0"), CPU)
+    name = next(iter(plugin.tasks))
+    items = [WorkItem(place, text) for place, text in enumerate(texts)]
+    given = plugin.tasks[name].parameters(), MemoryRunContext()
     run = getattr(loaded, name, None)
-    made = run(items, *given) if run else loaded.run(name, items, *given)
-sys.stdout.write(f"made: {len(made)}\\n")
-"""
+    return len(run(items, *given) if run else loaded.run(name, items, *given))
 
-
-@pytest.mark.parametrize(
-    ("asked", "texts"),
-    [
-        ("one", "abcdef"),
-        ("several", "abcdef"),
-        ("drawn", "abcdef"),
-        ("parts", "123"),
-        ("translated", "abcdef"),
-        ("Kind", "abcdef"),
-    ],
-)
-def test_a_copy_ends_with_the_call_of_a_decorated_function_and_takes_no_other_item(
-    tmp_path: Path, asked: str, texts: str
-):
-    notes = tmp_path / "notes"
-
-    ended = subprocess.run(
-        [sys.executable, "-c", FORKING, str(notes), asked, *texts],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+for decorated in (one, several, drawn, parts, translated, Kind):
+    texts = "123" if decorated is parts else "abcdef"
+    called(decorated.__name__, lambda: outcomes_of(decorated, texts))
+""",
+        str(notes),
     )
 
-    assert ended.stderr == ""
-    assert len(notes.read_text().splitlines()) == 6
-    assert sorted(ended.stdout.splitlines()) == sorted([f"made: {len(texts)}", *[FORKED] * 6])
+    assert len(notes.read_text().splitlines()) == 36
+    assert lines.count(FORKED) == 36
+    assert [line for line in lines if line not in (FORKED, "nobody is left")] == [
+        "one: 6", "several: 6", "drawn: 6", "parts: 3", "translated: 6", "Kind: 6",
+    ]  # fmt: skip
 
 
 def test_programs_and_processes_that_a_plugin_starts_work_as_without_a_worker():
     lines = printed_by("""
+copies_die_with_me()  # as a worker's child does
+
+def call():
     context = multiprocessing.get_context("fork")
     with context.Pool(2) as pool:
         lengths = pool.map(len, ["a", "bc"])
@@ -212,6 +206,9 @@ def test_programs_and_processes_that_a_plugin_starts_work_as_without_a_worker():
     may_end.set()
     process.join()
     program = subprocess.run([sys.executable, "-c", "raise SystemExit(4)"])
-    return (lengths, process.exitcode, program.returncode)""")
+    return (lengths, process.exitcode, program.returncode)
+
+called("made", call)
+""")
 
     assert lines == ["made: ([1, 2], 0, 4)", "nobody is left"]

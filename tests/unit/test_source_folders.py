@@ -59,36 +59,33 @@ def test_one_file_is_a_plugin_with_the_name_of_its_module(tmp_path):
     assert found.candidate().origin == "(none)"
 
 
-def test_a_folder_without_an_entry_point_says_which_lines_to_add(tmp_path):
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {"pyproject": PROJECT, "seqd_bonjour": PLUGIN},
+            "FOLDER/pyproject.toml names no plugin. Add the lines\n"
+            '    [project.entry-points.seqd]\n    bonjour = "seqd_bonjour"\n'
+            "which give the plugin its name and its module.",
+        ),
+        (
+            {"seqd_hello": PLUGIN},
+            "FOLDER has no pyproject.toml. `seqd plugins new NAME` writes a plugin with one; a "
+            "plugin in one file is given by that file. Such as: FOLDER/seqd_hello.py",
+        ),
+        (
+            {"pyproject": PROJECT + ENTRY, "seqd_helo": PLUGIN},
+            'FOLDER/pyproject.toml says hello = "seqd_hello:plugin", and there is no module '
+            "'seqd_hello' in FOLDER. Correct the name, or write seqd_hello.py. Did you mean "
+            "'seqd_helo'?",
+        ),
+    ],
+)
+def test_a_folder_of_no_plugin_is_told_what_to_add(tmp_path, files, said):
     with pytest.raises(UnknownPlugin) as raised:
-        read_source(write(tmp_path, pyproject=PROJECT, seqd_bonjour=PLUGIN))
+        read_source(write(tmp_path, **files))
 
-    assert str(raised.value) == (
-        f"{tmp_path / 'pyproject.toml'} names no plugin. Add the lines\n"
-        '    [project.entry-points.seqd]\n    bonjour = "seqd_bonjour"\n'
-        "which give the plugin its name and its module."
-    )
-
-
-def test_a_folder_without_a_pyproject_names_the_file_to_give(tmp_path):
-    with pytest.raises(UnknownPlugin) as raised:
-        read_source(write(tmp_path, seqd_hello=PLUGIN))
-
-    assert str(raised.value) == (
-        f"{tmp_path} has no pyproject.toml. `seqd plugins new NAME` writes a plugin with one; a "
-        f"plugin in one file is given by that file. Such as: {tmp_path / 'seqd_hello.py'}"
-    )
-
-
-def test_a_module_that_is_missing_is_told_with_the_one_that_may_be_meant(tmp_path):
-    with pytest.raises(UnknownPlugin) as raised:
-        read_source(write(tmp_path, pyproject=PROJECT + ENTRY, seqd_helo=PLUGIN))
-
-    assert str(raised.value) == (
-        f'{tmp_path / "pyproject.toml"} says hello = "seqd_hello:plugin", and there is no module '
-        f"'seqd_hello' in {tmp_path}. Correct the name, or write seqd_hello.py. "
-        "Did you mean 'seqd_helo'?"
-    )
+    assert str(raised.value) == said.replace("FOLDER", str(tmp_path))
 
 
 def test_of_two_plugins_one_is_named(tmp_path):

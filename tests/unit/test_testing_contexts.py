@@ -8,21 +8,17 @@ from pydantic import Field
 
 from seqd.errors import InvalidParameters, PluginFault, Stopped
 from seqd.hookspecs import (
-    Device,
     LoadedModel,
     Model,
     PluginParameters,
-    RunContext,
     TaskSpec,
     TrainContext,
     TrainedModel,
-    WorkItem,
 )
 from seqd.inputs.datasets import NamedDataset, TextDataset
 from seqd.testing import (
     EpochReport,
     MemoryCheckpoints,
-    MemoryRunContext,
     MemoryTrainContext,
     SampleReport,
     StepReport,
@@ -61,30 +57,6 @@ class CountingModel(Model):
         return TrainedModel(metrics={"characters": count}, libraries={"numpy": "2"})
 
 
-def test_a_stop_is_asked_for_after_the_given_number_of_questions():
-    context = MemoryRunContext(stop_after=2)
-
-    answers = [context.stop_requested() for _ in range(4)]
-
-    assert answers == [False, False, True, True]
-    assert context.stop_questions == 4
-    assert not MemoryRunContext().stop_requested()
-    assert MemoryRunContext(stop_after=0).stop_requested()
-
-
-def test_streamed_deltas_are_kept_by_item_and_sample():
-    context: MemoryRunContext = MemoryRunContext(device=Device(slot="gpu:0", kind="gpu"))
-    protocol: RunContext = context
-
-    first, second = WorkItem(index=0, text="one"), WorkItem(index=1, text="two")
-    for item, delta in [(first, "a"), (second, "x"), (first, "b")]:
-        protocol.stream(item, 0, delta)
-
-    assert context.streamed_text(0) == "ab"
-    assert context.streamed_text(1) == "x"
-    assert context.device.kind == "gpu"
-
-
 def test_a_training_context_keeps_what_it_is_told(tmp_path):
     data = TextDataset("abab", "two letters")
     context = MemoryTrainContext(tmp_path / "new", data)
@@ -106,37 +78,26 @@ def test_a_training_context_keeps_what_it_is_told(tmp_path):
     assert (context.data, context.held_out) == (data, None)
 
 
-def test_a_second_context_goes_on_from_the_checkpoints_of_a_first(tmp_path):
+def test_a_second_context_goes_on_from_the_checkpoints_and_the_epochs_saved_of_a_first(tmp_path):
     checkpoints = MemoryCheckpoints(due_every=2)
-    data = TextDataset("abab", "two letters")
-    first = MemoryTrainContext(tmp_path / "first", data, checkpoints=checkpoints)
-    second: TrainContext = MemoryTrainContext(tmp_path / "second", data, checkpoints=checkpoints)
-
-    fresh = second.checkpoints.load()
-    due = [first.checkpoints.due() for _ in range(4)]
-    first.checkpoints.save({"a": np.array([1.5])}, {"epoch": 1})
-    first.checkpoints.save({"a": np.array([2.5])}, {"epoch": 2})
-    found = second.checkpoints.load()
-
-    assert fresh is None
-    assert due == [False, True, False, True]
-    assert found is not None
-    assert (found.arrays["a"].tolist(), found.progress) == ([2.5], {"epoch": 2})
-    assert (checkpoints.saves, checkpoints.resumes) == (2, 1)
-
-
-def test_a_second_context_has_the_epochs_that_a_first_saved_before_it(tmp_path):
-    checkpoints = MemoryCheckpoints()
     data = TextDataset("abab", "two letters")
     first = MemoryTrainContext(tmp_path / "first", data, checkpoints=checkpoints)
     second = MemoryTrainContext(tmp_path / "second", data, checkpoints=checkpoints)
 
+    fresh = second.checkpoints.load()
+    due = [first.checkpoints.due() for _ in range(4)]
+    first.checkpoints.save({"a": np.array([1.5])}, {"epoch": 0})
     first.epoch(1, 3, 0.5, loss=2.0)
-    first.checkpoints.save({}, {"epoch": 1})
+    first.checkpoints.save({"a": np.array([2.5])}, {"epoch": 1})
     first.epoch(2, 3, 0.5, loss=1.5)
-    second.checkpoints.load()
+    found = second.checkpoints.load()
     second.epoch(2, 3, 0.25, loss=1.5)
 
+    assert fresh is None
+    assert due == [False, True, False, True]
+    assert found is not None
+    assert (found.arrays["a"].tolist(), found.progress) == ([2.5], {"epoch": 1})
+    assert (checkpoints.saves, checkpoints.resumes) == (2, 1)
     assert [(one.epoch, one.seconds) for one in second.curve.epochs] == [(1, 0.5), (2, 0.25)]
 
 
@@ -147,10 +108,11 @@ def test_what_a_disk_could_not_keep_is_refused_in_memory_too(tmp_path):
         context.checkpoints.save({}, {"loss": np.float64(1)[None]})
 
 
-def test_a_training_ends_as_an_artifact_with_a_real_manifest(tmp_path):
+def test_a_training_ends_as_an_artifact_with_a_real_manifest_and_the_next_version(tmp_path):
     data = TextDataset("abab", "two letters")
 
     artifact = train_to_artifact(CountingModel(), {"epochs": 3}, data, tmp_path)
+    second = train_to_artifact(CountingModel(), CountingParameters(seed=8), data, tmp_path)
 
     manifest = artifact.manifest
     assert (artifact.folder / "count.json").read_text() == "4"
@@ -159,14 +121,6 @@ def test_a_training_ends_as_an_artifact_with_a_real_manifest(tmp_path):
     assert manifest.metrics == {"characters": 4.0}
     assert manifest.data == data.fingerprint()
     assert manifest.files["count.json"].size_bytes == 1
-
-
-def test_a_second_training_makes_the_next_version(tmp_path):
-    data = TextDataset("abab", "two letters")
-    train_to_artifact(CountingModel(), CountingParameters(), data, tmp_path)
-
-    second = train_to_artifact(CountingModel(), CountingParameters(seed=8), data, tmp_path)
-
     assert (second.manifest.version, second.manifest.seed) == (2, 8)
 
 
@@ -190,14 +144,18 @@ def test_a_named_data_sets_fingerprint_is_the_one_that_the_training_stated(tmp_p
     }
 
 
-def test_a_training_that_states_no_fingerprint_is_told_so(tmp_path):
-    with pytest.raises(PluginFault, match=r"the training never called context\.fingerprint"):
-        train_to_artifact(CountingModel(), {}, NamedDataset("counting:other"), tmp_path)
-
-
-def test_parameters_out_of_range_are_refused(tmp_path):
-    with pytest.raises(InvalidParameters, match="epochs"):
-        train_to_artifact(CountingModel(), {"epochs": 10}, TextDataset("a", "a"), tmp_path)
+@pytest.mark.parametrize(
+    ("parameters", "data", "refusal", "said"),
+    [
+        ({}, NamedDataset("counting:other"), PluginFault, r"never called context\.fingerprint"),
+        ({"epochs": 10}, TextDataset("a", "a"), InvalidParameters, "epochs"),
+    ],
+)
+def test_a_training_without_a_fingerprint_or_out_of_range_is_refused(
+    tmp_path, parameters, data, refusal, said
+):
+    with pytest.raises(refusal, match=said):
+        train_to_artifact(CountingModel(), parameters, data, tmp_path)
 
 
 def test_a_report_that_a_worker_could_not_publish_fails_the_test_as_well(tmp_path):

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,14 +20,12 @@ from seqd.hookspecs import (
     LoadedModel,
     Model,
     PluginParameters,
-    RunContext,
     TaskSpec,
     TrainContext,
     TrainedModel,
-    WorkItem,
     hookimpl,
 )
-from seqd_schemas import Classification, ItemError
+from seqd_schemas import Classification
 
 WEIGHTS = "words.json"
 
@@ -45,9 +43,7 @@ class LoadedWords(LoadedModel):
         if self._trick == "warm_up":
             raise ValueError("these words were made to break when they are warmed up")
 
-    def classify(
-        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
-    ) -> Sequence[Classification | ItemError]:
+    def classify(self, items, parameters, context):
         return [self._label(item.text) for item in items]
 
     def _label(self, text: str) -> Classification:

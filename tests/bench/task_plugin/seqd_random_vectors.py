@@ -3,12 +3,11 @@
 Its vectors are drawn when it is loaded, so that they compress as those of a real model do: hardly.
 """
 
-from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from seqd.hookspecs import (
     Artifact,
@@ -16,12 +15,10 @@ from seqd.hookspecs import (
     LoadedModel,
     Model,
     PluginParameters,
-    RunContext,
     TaskSpec,
-    WorkItem,
     hookimpl,
 )
-from seqd_schemas import Classification, Dimensions, Embedding, ItemError, Vector
+from seqd_schemas import Classification, Dimensions, Embedding, Vector
 
 DIMENSIONS = 256
 VECTORS = 1_024
@@ -48,18 +45,10 @@ class Loaded(LoadedModel):
     def warm_up(self) -> None:
         return None
 
-    def classify(
-        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
-    ) -> Sequence[Classification]:
+    def classify(self, items, parameters, context):
         return [Classification(label=item.text, score=1.0, truncated=False) for item in items]
 
-    def run(
-        self,
-        task: str,
-        items: Sequence[WorkItem],
-        parameters: PluginParameters,
-        context: RunContext,
-    ) -> Sequence[BaseModel | ItemError]:
+    def run(self, task, items, parameters, context):
         rows = islice(cycle(self._drawn), items[0].index % VECTORS, None)
         return [Embedding256(vector=Vector(row)) for row, _ in zip(rows, items, strict=False)]
 
