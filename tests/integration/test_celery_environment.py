@@ -32,20 +32,6 @@ task_always_eager = True
 
 
 @pytest.mark.slow
-def test_a_broker_url_of_celery_changes_neither_a_worker_nor_a_client(
-    empty_cluster: Cluster, private_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CELERY_BROKER_URL", private_server.url)
-    empty_cluster.start_ready()
-
-    record = empty_cluster.client().classify(["a", "b"], model="echo").wait(timeout_s=10)
-
-    assert record.counts.succeeded == 2
-    with redis.Redis.from_url(private_server.url) as other:
-        assert other.dbsize() == 0
-
-
-@pytest.mark.slow
 def test_none_of_celerys_variables_and_no_celeryconfig_changes_a_worker_or_a_client(
     empty_cluster: Cluster,
     private_server: PrivateServer,

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import a_chunk
 from ledger_fixtures import Environment
-from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.units import Death
 from seqd.local.slots import parse_slot
 from seqd.worker.context import Identity
@@ -16,7 +14,6 @@ from seqd_schemas import (
     MAX_DEATH_CHARS,
     MAX_DEATHS,
     DeathCause,
-    Log,
     WorkerState,
     WorkerStatus,
 )
@@ -56,23 +53,6 @@ def test_a_worker_whose_children_die_before_they_publish_is_in_the_fleet(
         (DeathCause.HANG, 12),
     ]
     assert status.death_counts == {DeathCause.SIGNAL: 1, DeathCause.HANG: 1}
-
-
-def test_the_rest_of_a_record_stays_when_a_child_dies(
-    environment: Environment, tmp_path: Path
-) -> None:
-    record, _ = record_of(environment, tmp_path)
-    record.note(KILLED, 11)
-    before = published(environment).model_copy(
-        update={"state": WorkerState.BUSY, "models_loaded": ("echo@1",), "pid": 12}
-    )
-    environment.ledger.fleet.publish_worker(before)
-
-    record.note(HUNG, 12)
-
-    status = published(environment)
-    assert (status.state, status.models_loaded, status.pid) == (WorkerState.STARTING, (), 12)
-    assert len(status.deaths) == 2
 
 
 def test_the_next_child_reads_the_last_deaths_and_counts_all(
@@ -121,40 +101,3 @@ def test_a_file_of_deaths_that_cannot_be_read_is_none(
     next(tmp_path.glob("run/w1.deaths")).write_text("{")
 
     assert file.deaths().deaths == ()
-
-
-def test_a_death_that_was_no_fault_of_the_units_is_told_and_not_noted(
-    environment: Environment,
-) -> None:
-    work, lost = environment.ledger.work, Death(DeathCause.DEVICE_LOST, "The device is lost.")
-    job_id = environment.submit_units(1)
-    environment.claim_unit("worker-a")
-
-    work.release_worker("worker-a", crashed=False, death=lost)
-
-    unit = environment.claim_unit("worker-b")
-    assert (unit.crashes, unit.death) == (0, None)
-    (told,) = [
-        event
-        for event in environment.ledger.jobs.events(job_id, longest_wait_s=0)
-        if isinstance(event, Log)
-    ]
-    assert (told.cause, told.worker, told.message) == (
-        DeathCause.DEVICE_LOST,
-        "worker-a",
-        "The device is lost.",
-    )
-
-
-def test_the_parts_of_a_unit_carry_how_a_worker_died_with_it(environment: Environment) -> None:
-    environment.submit(chunk=a_chunk(2), sealed=True)
-    environment.claim_unit("worker-a")
-    environment.ledger.work.release_worker("worker-a", crashed=True, death=HUNG)
-    unit = environment.claim_unit("worker-b")
-    halves = split_chunk(unpack_items(unit.blob))
-    assert halves is not None
-
-    environment.ledger.work.split(unit, halves)
-
-    parts = [environment.claim_unit("worker-b") for _ in halves]
-    assert [(part.crashes, part.death) for part in parts] == [(0, HUNG), (0, HUNG)]

@@ -2,57 +2,21 @@
 
 import gzip
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from backports import zstd
 
-from builders import a_classify_job
+from ingest_builders import Reader, chunks_in, jsonl, submitted
 from ledger_fixtures import Environment
 from seqd.inputs import duplicates
 from seqd.ledger import ingests
-from seqd.ledger.blobs import unpack_items
-from seqd.ledger.work import Claim
-from seqd.settings import Settings
-from seqd.worker import ingest_reading
-from seqd.worker.context import WorkerContext
-from seqd.worker.ingest import SLICE_UNITS, Ingest
-from seqd_schemas import FileSource, Item, JobState, RefusedItem
+from seqd.worker.ingest import SLICE_UNITS
+from seqd_schemas import JobState
 
-UNIT_ITEMS = 4
 LINES = 600
-
-
-class Reader:
-    """A worker that does nothing but ingest."""
-
-    def __init__(self, environment: Environment, name: str, root: Path) -> None:
-        self.name = name
-        self.environment = environment
-        #: Called in front of each unit that is read.
-        self.at_unit = lambda: None
-        tools: dict[str, Any] = dict.fromkeys(("routes", "store", "cache", "fitness"))
-        context = WorkerContext(
-            ledger=environment.ledger,
-            identity=SimpleNamespace(name=name),  # type: ignore[arg-type]
-            registry=SimpleNamespace(  # type: ignore[arg-type]
-                notify_job_finished=lambda job: None
-            ),
-            leases=SimpleNamespace(should_end=lambda: self.at_unit(), given_up=lambda unit: None),  # type: ignore[arg-type]
-            drain=SimpleNamespace(is_raised=lambda: False),  # type: ignore[arg-type]
-            max_attempts=3,
-            **tools,
-        )
-        self.ingest = Ingest(context, Settings(input_roots=(root,)))
-
-    def claim(self) -> Claim | None:
-        """Take the ingest, whatever else is claimable."""
-        return self.ingest.resume() or self.environment.claim(self.name)
 
 
 @pytest.fixture
@@ -60,31 +24,18 @@ def readers(environment: Environment, tmp_path: Path) -> list[Reader]:
     return [Reader(environment, name, tmp_path) for name in ("worker-a", "worker-b")]
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file of many lines."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(LINES))
+    return path
+
+
 @pytest.fixture(autouse=True)
 def no_unit_is_enough(monkeypatch):
     # Units are not computed here, so that all of a file waits.
     monkeypatch.setattr(ingests, "ENOUGH_UNITS", 2**31)
-
-
-def submitted(environment: Environment, path: Path, unit_items: int = UNIT_ITEMS) -> str:
-    job = a_classify_job(source=FileSource(path=str(path)))
-    return environment.submit(job, unit_items=unit_items)
-
-
-def jsonl(count: int = LINES, text: str = "text") -> bytes:
-    lines = (json.dumps({"custom_id": f"c{n}", "text": f"{text} {n}"}) for n in range(count))
-    return ("\n".join(lines) + "\n").encode()
-
-
-def claimed_ingest(reader: Reader, job_id: str) -> Claim:
-    """Claim the ingest, in front of all units, which nobody computes here."""
-    todo = reader.environment.keys.todo(job_id)
-    units = [name for name in reader.environment.redis.zrange(todo, 0, -1) if name != b"ingest"]
-    reader.environment.redis.zrem(todo, "", *units)
-    claim = reader.claim()
-    assert claim is not None, "nothing is claimable"
-    assert claim.units[0].name == "ingest"
-    return claim
 
 
 def ingested_by_turns(
@@ -96,7 +47,7 @@ def ingested_by_turns(
     """Have each of the readers do one slice, until the job has all input; return the slices."""
     for slices in itertools.count(1):
         reader = next(readers)
-        reader.ingest.run(claimed_ingest(reader, job_id))
+        assert reader.ingest_slice(job_id), "nothing is claimable"
         record = environment.record(job_id)
         if record.sealed or record.state.is_terminal:
             return slices
@@ -104,16 +55,6 @@ def ingested_by_turns(
         # The next one may take it at once, as if this worker had died.
         environment.ledger.work.release_worker(reader.name, crashed=False)
     raise AssertionError
-
-
-def entries_of(environment: Environment, job_id: str) -> list[Item | RefusedItem]:
-    stored = environment.redis.hgetall(environment.keys.input(job_id))
-    blobs = [stored[str(number).encode()] for number in range(len(stored))]
-    chunks = [unpack_items(blob) for blob in blobs]
-    firsts = [chunk.first_index for chunk in chunks]
-    sizes = [len(chunk.items) for chunk in chunks]
-    assert firsts == [0, *itertools.accumulate(sizes[:-1])]
-    return [entry for chunk in chunks for entry in chunk.items]
 
 
 def bytes_read() -> int:
@@ -125,9 +66,9 @@ def bytes_read() -> int:
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        pytest.param("a.jsonl", jsonl(), marks=pytest.mark.slow),
-        ("a.jsonl.gz", gzip.compress(jsonl())),
-        pytest.param("a.jsonl.zst", zstd.compress(jsonl()), marks=pytest.mark.slow),
+        pytest.param("a.jsonl", jsonl(LINES), marks=pytest.mark.slow),
+        ("a.jsonl.gz", gzip.compress(jsonl(LINES))),
+        pytest.param("a.jsonl.zst", zstd.compress(jsonl(LINES)), marks=pytest.mark.slow),
         ("a.txt", b"\xef\xbb\xbf" + b"".join(b"text %d\n\n" % n for n in range(LINES))),
         ("a.csv", b"text,id\n" + b"".join(b'"a\n""b"" %d",%d\r\n' % (n, n) for n in range(LINES))),
         ("b.csv", b"text,id\n" + b'x","\n' * 200 + b"".join(b"a,%d\n" % n for n in range(400))),
@@ -144,15 +85,15 @@ def test_two_workers_in_turns_add_what_one_does(environment, readers, tmp_path, 
     environment.ledger.control.resume(by_two)
     slices = ingested_by_turns(environment, by_two, itertools.cycle(readers))
 
-    assert slices > LINES // (SLICE_UNITS * UNIT_ITEMS)
-    entries = entries_of(environment, by_two)
-    assert len(entries) == LINES
-    assert entries == entries_of(environment, by_one)
+    assert slices > LINES // (SLICE_UNITS * 4)
+    chunks = chunks_in(environment, by_two)
+    assert sum(len(chunk.items) for chunk in chunks) == LINES
+    assert chunks == chunks_in(environment, by_one)
 
 
 def test_workers_in_turns_read_a_file_twice_at_most(environment, readers, tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl(6_000, "a longer text " * 30))
+    path.write_bytes(jsonl(6_000, text="a longer text " * 30))
     job_id = submitted(environment, path, unit_items=16)
     before = bytes_read()
 
@@ -164,15 +105,13 @@ def test_workers_in_turns_read_a_file_twice_at_most(environment, readers, tmp_pa
     assert environment.record(job_id).counts.total == 6_000
 
 
-def test_an_ingest_stays_with_the_worker_that_has_the_file_open(environment, readers, tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
+def test_an_ingest_stays_with_the_worker_that_has_the_file_open(environment, readers, path):
     job_id = submitted(environment, path)
     first, other = readers
-    first.ingest.run(claimed_ingest(first, job_id))
+    assert first.ingest_slice(job_id)
 
     others = [environment.claim(other.name) for _ in range(SLICE_UNITS + 1)]
-    resumed = first.claim()
+    resumed = first.ingest.resume()
 
     names = [claim and claim.units[0].name for claim in others]
     assert names == [*map(str, range(SLICE_UNITS)), None]
@@ -181,13 +120,11 @@ def test_an_ingest_stays_with_the_worker_that_has_the_file_open(environment, rea
 
 
 def test_a_kept_ingest_waits_while_enough_units_are_claimable(
-    environment, readers, tmp_path, monkeypatch
+    environment, readers, path, monkeypatch
 ):
     monkeypatch.setattr(ingests, "ENOUGH_UNITS", SLICE_UNITS)
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
     reader = readers[0]
-    unit = claimed_ingest(reader, submitted(environment, path)).units[0]
+    unit = reader.claim(submitted(environment, path)).units[0]
     for number in range(SLICE_UNITS):
         environment.append(unit.job_id, number)
     work = environment.ledger
@@ -204,46 +141,17 @@ def test_a_kept_ingest_waits_while_enough_units_are_claimable(
     assert resumed.attempt == unit.attempt + 1
 
 
-def test_a_kept_ingest_is_lost_once_another_worker_has_it(environment, readers, tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
-    job_id = submitted(environment, path)
-    first, other = readers
-    first.ingest.run(claimed_ingest(first, job_id))
-    environment.ledger.work.release_worker(first.name, crashed=True)
-    taken = claimed_ingest(other, job_id)
-
-    resumed = first.ingest.resume()
-
-    assert resumed is None
-    assert not first.ingest.has_kept
-    assert taken.units[0].crashes == 0  # nothing of it was in hand
-
-
 def test_a_kept_ingest_is_everybodys_when_its_worker_does_not_come_back(
-    environment, readers, tmp_path, monkeypatch
+    environment, readers, path, monkeypatch
 ):
     monkeypatch.setattr(ingests, "KEEP_S", 0.05)
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
     job_id = submitted(environment, path)
     first, other = readers
-    first.ingest.run(claimed_ingest(first, job_id))
+    assert first.ingest_slice(job_id)
 
     environment.expire_due()
 
-    assert claimed_ingest(other, job_id).units[0].crashes == 0
-
-
-def test_a_paused_ingest_is_not_gone_on_with(environment, readers, tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
-    job_id = submitted(environment, path)
-    reader = readers[0]
-    reader.ingest.run(claimed_ingest(reader, job_id))
-    environment.ledger.control.pause(job_id)
-
-    assert reader.ingest.resume() is None
+    assert other.claim(job_id).units[0].crashes == 0
 
 
 def test_a_file_is_closed_once_nobody_here_goes_on_with_it(environment, readers, tmp_path):
@@ -251,7 +159,7 @@ def test_a_file_is_closed_once_nobody_here_goes_on_with_it(environment, readers,
     path.write_bytes(jsonl(4_000))
     job_id = submitted(environment, path)
     reader = readers[0]
-    reader.ingest.run(claimed_ingest(reader, job_id))
+    assert reader.ingest_slice(job_id)
     reader.ingest.close()
     assert open_files(path) == 1
 
@@ -275,7 +183,7 @@ def test_an_identifier_that_comes_twice_is_found_whoever_read_it_first(
 ):
     monkeypatch.setattr(duplicates, "BATCH_IDS", batch)
     path = tmp_path / "a.jsonl"
-    lines = jsonl().splitlines()
+    lines = jsonl(LINES).splitlines()
     path.write_bytes(b"\n".join([*lines, b'{"custom_id": "c%d", "text": "again"}' % second]))
     job_id = submitted(environment, path)
 
@@ -287,34 +195,13 @@ def test_an_identifier_that_comes_twice_is_found_whoever_read_it_first(
     assert f"the identifier 'c{second}' is used twice" in record.failure.message
 
 
-def test_identifiers_in_front_are_checked_in_slices(environment, readers, tmp_path, monkeypatch):
-    monkeypatch.setattr(ingest_reading, "SLICE_IDS", 1_024)
-    monkeypatch.setattr(ingest_reading, "_CHECK_IDS", 256)
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
-    job_id = submitted(environment, path)
-    first, other = readers
-    first.ingest.run(claimed_ingest(first, job_id))
-    environment.ledger.work.release_worker(first.name, crashed=True)
-    other.ingest.run(claimed_ingest(other, job_id))
-
-    while not environment.record(job_id).sealed:
-        claim = other.ingest.resume()
-        assert claim is not None
-        other.ingest.run(claim)
-
-    assert environment.record(job_id).counts.total == LINES
-
-
 @pytest.mark.parametrize("same_size", [True, False])
 @pytest.mark.parametrize("turns", [1, 2])
 def test_a_file_that_changes_while_it_is_read_fails_its_job(
-    environment, readers, tmp_path, same_size, turns
+    environment, readers, path, same_size, turns
 ):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
     job_id = submitted(environment, path)
-    content = jsonl().replace(b"text 0", b"text X" if same_size else b"longer text 0")
+    content = jsonl(LINES).replace(b"text 0", b"text X" if same_size else b"longer text 0")
 
     def change(slices: int) -> None:
         if slices == 3:
@@ -339,7 +226,7 @@ def rewritten(path: Path) -> None:
 
 
 def rewritten_longer(path: Path) -> None:
-    path.write_bytes(jsonl(text="a longer text"))
+    path.write_bytes(jsonl(LINES, text="a longer text"))
 
 
 def appended(path: Path) -> None:
@@ -349,11 +236,7 @@ def appended(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [shortened, rewritten, rewritten_longer, appended])
 @pytest.mark.parametrize("unit", [1, 70, 149])
-def test_a_file_that_changes_within_a_slice_fails_its_job(
-    environment, readers, tmp_path, change, unit
-):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
+def test_a_file_that_changes_within_a_slice_fails_its_job(environment, readers, path, change, unit):
     os.utime(path, (0, 0))
     job_id = submitted(environment, path)
     reader, units = readers[0], itertools.count()
@@ -369,7 +252,7 @@ def test_a_file_that_changes_within_a_slice_fails_its_job(
 
 def test_a_change_in_the_middle_of_a_unit_is_seen_by_who_goes_on(environment, readers, tmp_path):
     path = tmp_path / "a.jsonl"
-    content = jsonl(4_000, "a longer text " * 30)
+    content = jsonl(4_000, text="a longer text " * 30)
     path.write_bytes(content)
     job_id = submitted(environment, path, unit_items=64)
 
@@ -383,31 +266,13 @@ def test_a_change_in_the_middle_of_a_unit_is_seen_by_who_goes_on(environment, re
     assert record.failure.message.startswith(f"{path} was changed while it was read: ")
 
 
-def test_a_copy_with_a_time_of_its_own_is_gone_on_with(environment, readers, tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
-    job_id = submitted(environment, path)
-
-    ingested_by_turns(
-        environment,
-        job_id,
-        itertools.cycle(readers),
-        lambda slices: os.utime(path, ns=(slices, slices)),
-    )
-
-    entries = entries_of(environment, job_id)
-    assert [entry.custom_id for entry in entries] == [f"c{n}" for n in range(LINES)]
-
-
 def test_a_file_that_takes_anothers_place_does_not_disturb_who_has_that_open(
-    environment, readers, tmp_path
+    environment, readers, tmp_path, path
 ):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
     job_id = submitted(environment, path)
 
     reader = readers[0]
-    reader.ingest.run(claimed_ingest(reader, job_id))
+    assert reader.ingest_slice(job_id)
 
     (tmp_path / "b.jsonl").write_bytes(b'{"text": "other"}\n')
     (tmp_path / "b.jsonl").rename(path)
@@ -417,40 +282,3 @@ def test_a_file_that_takes_anothers_place_does_not_disturb_who_has_that_open(
         reader.ingest.run(claim)
 
     assert environment.record(job_id).counts.total == LINES
-
-
-@pytest.mark.parametrize("stored", [None, b"not JSON", b'{"units": 1}', b'{"units": -1}'])
-def test_an_ingest_of_another_release_is_gone_on_with_from_the_start(
-    environment, readers, tmp_path, stored
-):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
-    job_id = submitted(environment, path)
-    key = environment.keys.job(job_id)
-
-    def forget(slices: int) -> None:
-        if stored is None:
-            environment.redis.hdel(key, "ingest_position")
-        else:
-            environment.redis.hset(key, "ingest_position", stored)
-
-    ingested_by_turns(environment, job_id, itertools.cycle(readers), forget)
-
-    assert len(entries_of(environment, job_id)) == LINES
-
-
-def test_a_position_behind_which_an_older_release_went_on_is_still_good(
-    environment, readers, tmp_path
-):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl())
-    job_id = submitted(environment, path)
-    key, earlier = environment.keys.job(job_id), list[bytes]()
-
-    def keep_the_first(slices: int) -> None:
-        earlier.append(environment.redis.hget(key, "ingest_position"))
-        environment.redis.hset(key, "ingest_position", earlier[0])
-
-    ingested_by_turns(environment, job_id, itertools.cycle(readers), keep_the_first)
-
-    assert len(entries_of(environment, job_id)) == LINES

@@ -213,24 +213,6 @@ def test_what_there_is_not_is_refused_before_anything_is_ordered(client: Client,
         found.compare(1, 2, [{"text": "a", "label": "x"}])
 
 
-def test_the_face_of_asyncio_promotes_and_goes_back(
-    module_cluster: Cluster, model: str, store: ModelStore
-):
-    async def promote() -> tuple[OrderAnswer, OrderAnswer, int | None]:
-        async with AsyncClient(settings=module_cluster.settings) as own:
-            found = await own.model(model)
-            done = await found.promote(2)
-            back = await found.rollback()
-            assert len(await found.history()) == 3
-            assert model in {one.name for one in await own.models()}
-            return done, back, found.in_service
-
-    done, back, in_service = asyncio.run(promote())
-
-    assert (done.in_service, back.in_service, in_service) == (2, 1, 1)
-    assert shape_of(store, model) == [(None, 1), (1, 2), (2, 1)]
-
-
 def test_two_versions_are_compared_on_records(module_cluster: Cluster, client: Client, model: str):
     data = [{"text": text, "label": label} for text, label in (("a", "a"), ("b", "b"), ("c", "d"))]
 

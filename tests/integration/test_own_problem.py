@@ -110,25 +110,3 @@ def test_the_readmes_commands_tell_the_classes_of_unseen_messages(trained: Insta
     assert "unicode-1" in printed
     assert "McNemar's exact test, two-sided: p " in compared
     assert (trained.data_dir / "changed.jsonl").is_file()
-
-
-def test_another_sets_unknown_class_is_refused_with_its_record(trained: Installation):
-    other = trained.data_dir / "other.jsonl"
-    other.write_text('{"text": "Hallo", "label": "Technik"}\n{"text": "Hallo", "label": 7}\n')
-
-    ended = trained.seqd("train", "imdb_lstm", "--data", "train.jsonl", "--held-out", str(other))
-
-    assert ended.status == 2
-    assert "Record 2 of other.jsonl has the class '7'" in ended.err
-
-
-def test_an_identifier_as_the_label_is_refused_before_anything_is_trained(trained: Installation):
-    numbered = trained.data_dir / "numbered.jsonl"
-    lines = (json.dumps({"text": "Hallo", "id": number}) for number in range(40))
-    numbered.write_text("\n".join(lines))
-
-    ended = trained.seqd("train", "imdb_lstm", "--data", str(numbered), "--label-field", "id")
-
-    assert ended.status == 2
-    assert "numbered.jsonl has 40 classes in 40 records" in ended.err
-    assert "It looks like an identifier or a measurement" in ended.err

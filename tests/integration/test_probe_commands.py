@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from checkout import python_path
-from redis_fixtures import PrivateServer
 from seqd.local.heartbeat import Heartbeat
 from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder
 from seqd.models.store import ModelStore
 from seqd_schemas import WorkerState
-from worker_fixtures import Cluster, ask, live_settings, wait_until
+from worker_fixtures import Cluster, ask, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -116,22 +115,6 @@ def test_a_version_that_is_damaged_is_red_and_the_worker_ready_for_others(
     other = ask(worker, "live", "--name", "named-8")
     assert other.returncode == 1
     assert other.stderr.startswith("No worker named-8 has a heartbeat in ")
-
-
-@pytest.mark.slow
-def test_an_outage_of_redis_leaves_a_worker_alive_and_ready(
-    private_server: PrivateServer, tmp_path: Path
-) -> None:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    try:
-        worker = cluster.start_ready(required_models=("echo",))
-        private_server.kill()
-
-        answers = [ask(worker, probe) for probe in ("live", "ready")]
-
-        assert [answer.returncode for answer in answers] == [0, 0], answers
-    finally:
-        cluster.close()
 
 
 def test_a_probe_where_no_worker_has_started_says_so(tmp_path: Path) -> None:

@@ -129,14 +129,6 @@ def test_texts_stand_in_the_order_of_the_prompts_though_one_fails(
     assert ended.status == 2
 
 
-def test_a_parameter_that_the_model_does_not_know_is_named(generate: Generate) -> None:
-    ended = generate("a", "--top-k", "5")
-
-    assert (ended.status, ended.out) == (2, "")
-    assert ended.err.startswith("error[invalid_parameters]: ")
-    assert "top_k" in ended.err
-
-
 def test_ctrl_c_cancels_the_job_and_ends_the_line(cluster: Cluster) -> None:
     program = start(
         cluster, "a", "--length", "1000000", "--param", "step_chars=1", "--param", "delay_ms=20"

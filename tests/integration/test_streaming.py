@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from builders import a_generate_job, inline
 from seqd.client import Client, JobHandle, StreamedText
 from seqd.errors import InvalidRequest
 from seqd.ledger import connect
 from seqd_schemas import Generation, ItemErrorCode, ItemSuccess, JobState
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -178,35 +177,6 @@ def test_a_cancelled_text_stops_within_a_second(client: Client, cluster: Cluster
     assert cluster.starts_of_units(job.job_id) == [1]
 
 
-def test_a_cancelled_job_leaves_the_others_of_its_batch_alone(client: Client) -> None:
-    blocker = a_text(client, "wait", stream=False, length=1, delay_ms=500)
-    jobs = [a_text(client, "a", seed=7, **SLOW) for _ in range(2)]
-    streams = [job.stream() for job in jobs]
-    heads = [live(stream, 2) for stream in streams]
-
-    jobs[0].cancel()
-    cancelled, whole = [list(stream) for stream in streams]
-
-    blocker.wait()
-    assert cancelled[-1].error is not None
-    assert joined(heads[1] + whole) == texts_of(jobs[1])
-    assert len(joined(heads[1] + whole)["row-1", 0]) == 2_000
-
-
-def test_a_job_from_the_inbox_is_streamed_as_any_other(client: Client, cluster: Cluster) -> None:
-    job_id, settings = "from-the-inbox", cluster.settings
-    request = a_generate_job(model="echo", source=inline("a"), stream=True, parameters=SLOW)
-    assert settings.redis_url is not None
-    with connect(settings.redis_url) as redis:
-        redis.xadd(settings.keys.inbox(), {"id": job_id, "job": request.model_dump_json()})
-        wait_until(lambda: bool(redis.exists(settings.keys.job(job_id))), "it is taken over")
-
-    stream = client.job(job_id).stream()
-    text = joined(itertools.chain(live(stream, 3), stream))
-
-    assert text == texts_of(client.job(job_id))
-
-
 def test_a_training_or_classification_has_no_texts(client: Client) -> None:
     job = client.classify(["a"], model="echo")
 
@@ -216,20 +186,6 @@ def test_a_training_or_classification_has_no_texts(client: Client) -> None:
     assert str(error.value) == (
         f"Job {job.job_id} is a job of kind classify: it writes no texts. `generate` does."
     )
-
-
-def test_the_same_seed_writes_the_same_text_alone_and_among_64(client: Client) -> None:
-    alone = a_text(client, "the ", seed=7, length=300)
-    among = a_text(client, *["the "] * 64, seed=7, length=300)
-    beside = [a_text(client, "the ", seed=7, length=300) for _ in range(64)]
-    other = a_text(client, "the ", seed=8, length=300)
-
-    text = joined(alone.stream())["row-1", 0]
-
-    assert joined(among.stream())["row-1", 0] == text
-    assert {joined(job.stream())["row-1", 0] for job in beside} == {text}
-    assert len(set(joined(among.stream()).values())) == 64
-    assert joined(other.stream())["row-1", 0] != text
 
 
 @pytest.mark.slow

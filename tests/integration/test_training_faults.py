@@ -370,18 +370,3 @@ def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_become
         assert environment.steps() == list(range(1, 7))
         assert environment.cluster.crashes(job.job_id) == 0
         make_sick(environment, worker, "")
-
-
-@pytest.mark.slow
-def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running: Environment):
-    before = running.store.numbers("echo"), running.store.labels("echo")
-
-    job = running.train(epochs=1, step_ms=0, trick="disk", labels=["full"])
-
-    with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
-
-    assert raised.value.failure.code == "no_fit_worker"
-    assert "No space left on device. Make room" in raised.value.failure.message
-    assert (running.store.numbers("echo"), running.store.labels("echo")) == before
-    wait_until(lambda: running.staged(job) == [], "half the version is cleared away")

@@ -1,7 +1,6 @@
 """Operators' rules: a worker that is cordoned claims nothing, one that is drained ends in order."""
 
 import json
-import shlex
 import subprocess
 import sys
 from threading import Event, Thread
@@ -88,22 +87,6 @@ def test_the_last_worker_is_drained_only_with_yes_and_a_drain_of_all_is_for_thos
 
     assert "(`seqd workers uncordon --all`)" in seqd("status").out
     assert seqd("workers", "uncordon", "--all", "--wait").out == "Uncordoned --all.\nReady.\n"
-
-
-@pytest.mark.slow
-def test_a_drained_worker_of_seqd_up_leaves_its_slot_as_drained_and_not_nobody(empty_cluster, seqd):
-    worker = empty_cluster.start_ready("w1", supervised=True, heartbeat_s=10.0, lease_s=60.0)
-
-    assert seqd("workers", "drain", "--all", "--yes", "--wait").out == (
-        "drain --all: w1\nDrained.\n"
-    )
-    (left,) = listed(seqd("workers", "list", "--json")).values()
-    job = empty_cluster.client().classify(["a"], model="echo")
-
-    wait_until(lambda: job.record().waiting is not None, "it says why it waits")
-    assert "are cordoned or drained by an operator: all@cpu:0@" in job.record().waiting.message
-    assert left["state"] == "drained"
-    assert worker.wait_for_end() == 0
 
 
 def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_uncordoned(
@@ -249,17 +232,3 @@ def supervise(cluster, worker: LiveWorker, stop: Event) -> None:
     while not stop.wait(0.1):
         if not worker.is_up():
             worker = cluster.start(worker.name)
-
-
-def test_every_command_on_workers_in_the_guide_is_one_with_these_options(capsys):
-    lines = [
-        line.strip().partition("  #")[0]
-        for block in blocks_of(GUIDE, "")
-        for line in block.text.splitlines()
-        if line.strip().startswith("seqd workers")
-    ]
-
-    statuses = {line: here(capsys, *shlex.split(line)[1:], "--help").status for line in lines}
-
-    assert len(lines) >= 9
-    assert set(statuses.values()) == {0}, statuses

@@ -310,16 +310,3 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster, t
     assert trained is not None
     assert store.numbers("echo") == [1, trained.version]
     assert list(training.events()) == events
-
-
-def test_a_child_that_still_starts_does_not_outlive_its_killed_parent(empty_cluster: Cluster):
-    worker = empty_cluster.start()
-
-    def starts_a_child() -> bool:
-        return len(processes_of_group(worker.pid)) > 1
-
-    wait_until(starts_a_child, "the child has started")
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.wait_for_end()
-
-    wait_until(lambda: not processes_of_group(worker.pid), "the child has ended", 10)

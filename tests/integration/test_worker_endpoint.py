@@ -163,16 +163,3 @@ def test_a_daemon_whose_last_slot_would_have_no_port_says_so(
         "SEQD_WORKER_METRICS_PORT is 65535, and the last of 2 slots would have port 65536; "
         "allowed: 65535"
     ) in ended.err
-
-
-def test_each_slot_of_a_daemon_has_a_port_of_its_own(empty_cluster: Cluster):
-    settings = empty_cluster.settings.model_copy(update={"worker_metrics_port": 9_100})
-    assert settings.redis_url is not None
-    slots = [parse_slot("cpu:0"), parse_slot("cpu:1")]
-
-    ports = [
-        worker_environment(settings, settings.redis_url, slot, number)["SEQD_WORKER_METRICS_PORT"]
-        for number, slot in enumerate(slots)
-    ]
-
-    assert ports == ["9100", "9101"]

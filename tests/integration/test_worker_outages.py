@@ -5,36 +5,18 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event
 
 import pytest
 from redis import Redis
 
-from builders import some_results
-from ledger_fixtures import Environment, open_environment
-from plugin_builders import a_registry_of
 from redis_fixtures import PrivateServer
 from seqd.client import Client, JobHandle
-from seqd.ledger import connect
-from seqd.ledger.outage import Outage
-from seqd.ledger.work import CommitOutcome, Finished
-from seqd.local.slots import parse_slot
-from seqd.models.store import ModelStore
-from seqd.settings import Settings
-from seqd.worker import background
-from seqd.worker.background import Reconciler
-from seqd.worker.child import WorkLoop
-from seqd.worker.context import ModelCache, WorkerContext, identify
-from seqd.worker.drain import DrainFlag
-from seqd.worker.fitness import Fitness
-from seqd.worker.leases import LeaseKeeper
 from seqd_schemas import Epoch, FileSource
-from tcp_proxy import TcpProxy
 from worker_fixtures import (
     LEASE_S,
     Cluster,
     LiveWorker,
-    light_plugin,
     live_settings,
     wait_until,
 )
@@ -253,83 +235,3 @@ def test_a_training_keeps_its_lease_over_an_outage_that_is_longer(
         assert job.wait(timeout_s=40).training is not None
     assert "made claimable units=" not in worker.whole_log()
     assert "commit of training" not in worker.whole_log()
-
-
-def test_leases_that_ran_out_in_an_outage_may_be_renewed_before_they_count(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(background, "RENEWAL_GRACE_S", 0.5)
-    environment.submit_units(1)
-    brief = environment.settings.model_copy(update={"lease_s": 0.001, "reconcile_s": 0.1})
-    ledger = open_environment(environment.redis, brief).ledger
-    assert ledger.work.claim("worker-a", ("classify.imdb_lstm@3",)) is not None
-    reconciler = Reconciler(ledger, brief, "worker-b", (), tuple, lambda: None)
-    reconciler._succeeded_at = time.monotonic() - 10.0  # since when Redis was away
-
-    reconciler.run_once()
-    during = environment.claim("worker-b")
-    wait_until(lambda: time.monotonic() > reconciler._renewed_by, "the grace is over")
-    reconciler.run_once()
-
-    assert during is None
-    assert environment.claim("worker-b") is not None
-
-
-def a_context(environment: Environment, settings: Settings) -> WorkerContext:
-    registry = a_registry_of([("light", light_plugin())])
-    identity = identify(parse_slot("all@cpu:0"), "worker-a")
-    store = ModelStore(settings.store_dir, {})
-    routes = ("classify.echo",)
-    return WorkerContext(
-        identity=identity,
-        routes=routes,
-        ledger=environment.ledger,
-        registry=registry,
-        store=store,
-        cache=ModelCache(registry, store, identity.device, 0),
-        leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
-        drain=DrainFlag(settings, identity.name),
-        max_attempts=3,
-        fitness=Fitness(routes, store),
-    )
-
-
-def test_units_whose_claim_was_answered_in_vain_are_claimed_anew_at_once(
-    private_server: PrivateServer, proxy: TcpProxy, tmp_path: Path
-) -> None:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    settings = cluster.settings.model_copy(update={"redis_url": proxy.url, "lease_s": 60.0})
-    cluster.publish_catalog()
-    job = cluster.client().classify(["a"], model="echo")
-    with connect(proxy.url, outage=Outage(limit_s=30.0)) as redis:
-        environment = open_environment(redis, settings)
-        loop = WorkLoop(a_context(environment, settings), settings)
-        redis.ping()
-        proxy.drop_next_replies(1, b"EVALSHA")
-
-        loop.run_slice()
-
-    assert proxy.is_done
-    assert job.wait(timeout_s=5).counts.succeeded == 1
-    cluster.close()
-
-
-def test_units_that_were_refused_just_now_are_committed_when_redis_takes_them(
-    private_server: PrivateServer, prefix: str
-) -> None:
-    with connect(private_server.url, outage=Outage(limit_s=30.0)) as redis:
-        environment = open_environment(redis, Settings(redis_url=private_server.url, prefix=prefix))
-        for _ in range(2):
-            environment.submit_units(1, unit_items=8)
-        claim = environment.claim()
-        assert claim is not None
-        finished = [Finished(unit, some_results(2)) for unit in claim.units]
-        assert len(finished) == 2
-        end = make_read_only(private_server)
-        Timer(1.0, end).start()
-        began = time.monotonic()
-
-        outcomes = environment.ledger.work.commit_batch(finished)
-
-    assert outcomes == [CommitOutcome.COMPLETED] * 2
-    assert 1.0 <= time.monotonic() - began < 3.0

@@ -62,30 +62,6 @@ def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(empty_cl
     assert quickest_s(stop) < STOP_S
 
 
-@pytest.mark.slow
-@pytest.mark.serial
-def test_a_training_ends_with_its_worker_which_leaves_no_file(empty_cluster: Cluster):
-    records = [{"text": "a", "label": "pos"}]
-    parameters = {"epochs": 100, "step_ms": 50.0}
-
-    def stop() -> float:
-        worker = empty_cluster.start_ready(lease_s=60.0, heartbeat_s=20.0)
-        job = empty_cluster.client().train(records, model="echo", parameters=parameters)
-        wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
-
-        began = time.monotonic()
-        assert worker.stop() == 0
-        stopped_after_s = time.monotonic() - began
-
-        assert list((empty_cluster.settings.data_dir / "run").iterdir()) == []
-        assert worker.status() is None
-        assert empty_cluster.starts_of_units(job.job_id) == [1]
-        job.cancel()
-        return stopped_after_s
-
-    assert quickest_s(stop) < STOP_S
-
-
 def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_cluster: Cluster):
     worker = empty_cluster.start()
     wait_until(lambda: len(processes_of_group(worker.pid)) > 1, "its child starts")
@@ -136,19 +112,3 @@ def test_a_running_job_ends_soon_after_its_cancel_and_keeps_what_it_has(cluster:
     assert record.counts.succeeded == len(done)
     assert record.counts.cancelled == len(undone)
     assert client.job(job.job_id).cancel() is JobState.CANCELLED
-
-
-def test_a_cancel_ends_the_upload_of_its_job(cluster: Cluster):
-    drawn = []
-
-    def draw():
-        for number in range(100_000):
-            drawn.append(number)
-            yield f"{number} {'x' * 2_000}"
-
-    with cluster.client(max_pending_bytes=65_536) as client:
-        job = client.classify(draw(), model="echo", parameters={"delay_ms": 5})
-        next(job.results())
-        job.cancel()
-
-    assert len(drawn) < 50_000

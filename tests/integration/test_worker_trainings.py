@@ -1,16 +1,15 @@
 """Trainings by a real worker: events, versions in the store, and how they end badly."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from plugin_builders import place
 from seqd.client import Client
-from seqd.errors import IdempotencyConflict, InvalidData, InvalidParameters, JobCancelled, JobFailed
+from seqd.errors import InvalidParameters, JobFailed
 from seqd.models.store import ModelStore
-from seqd_schemas import Epoch, JobState, Log, Sample
-from worker_fixtures import PLUGIN, Cluster, wait_until
+from seqd_schemas import Epoch, Log, Sample
+from worker_fixtures import PLUGIN, Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -72,17 +71,6 @@ def test_the_parameters_of_a_preset_hold_where_the_job_names_none(client):
     )
 
 
-def test_steps_are_reported_a_few_times_a_second_at_most(client):
-    job = client.train(RECORDS, model="echo", parameters={"epochs": 30, "step_ms": 40})
-
-    events = list(job.events())
-
-    steps = [event for event in events if event.event == "step"]
-    took_s = (events[-1].at_ms - events[0].at_ms) / 1_000
-    assert 1 <= len(steps) <= 1 + took_s / 0.5  # one event in half a second
-    assert [step.done for step in steps] == sorted(step.done for step in steps)
-
-
 #: Trainings that fail, with the code and the message.
 FAILURES = (
     (["a text without a label"], "", "invalid_data", "no record has a label; at least one is due."),
@@ -111,84 +99,6 @@ def test_a_training_that_fails_says_why_leaves_no_version_and_its_events(cluster
     # Of the one that diverged:
     assert [event.metrics for event in job.events() if isinstance(event, Epoch)] == [{}, {}]
     assert store_of(cluster).numbers("echo") == before
-
-
-@pytest.mark.serial
-def test_a_cancelled_training_ends_within_a_step_and_leaves_no_version(cluster, client):
-    before = store_of(cluster).numbers("echo")
-    job = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 50})
-    wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
-
-    assert job.cancel() is JobState.CANCELLED
-    began = time.monotonic()
-    # The worker is free again once it serves something else.
-    list(client.classify(["a"], model="echo").results())
-    free_after_s = time.monotonic() - began
-
-    assert free_after_s < 2.0
-    with pytest.raises(JobCancelled):
-        job.wait(timeout_s=5)
-    assert store_of(cluster).numbers("echo") == before
-
-
-def test_of_an_ended_training_only_a_cancelled_ones_checkpoints_stay(cluster, client):
-    job = client.train(RECORDS, model="echo")
-    job.wait(timeout_s=30)
-    checkpoints = cluster.settings.data_dir / "checkpoints"
-    cancelled = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 20})
-    kept = checkpoints / cancelled.job_id
-    wait_until(lambda: len(list(kept.glob("0*"))) == 2, "two checkpoints are there")
-    cancelled.cancel()
-    list(client.classify(["a"], model="echo").results())
-
-    assert not (checkpoints / job.job_id).exists()
-    assert 1 <= len(list(kept.iterdir())) <= 2
-    names = {path.name for path in (cluster.settings.store_dir / "echo").iterdir()}
-    assert not any("cancelled" in name or job.job_id in name for name in names)
-    assert not [
-        path for path in cluster.settings.store_dir.rglob("*") if cancelled.job_id in str(path)
-    ]
-
-
-def test_another_training_set_under_an_idempotency_key_is_refused(client):
-    job = client.train(RECORDS, model="echo", idempotency_key="set-1")
-    job.wait(timeout_s=30)
-
-    with pytest.raises(IdempotencyConflict):
-        client.train(RECORDS[::-1], model="echo", idempotency_key="set-1")
-    again = client.train(RECORDS, model="echo", idempotency_key="set-1")
-
-    assert again.job_id == job.job_id
-
-
-def test_a_training_set_that_breaks_off_fails_the_job(client):
-    def draw() -> Iterator[dict[str, str]]:
-        yield from RECORDS * 3_000
-        raise InvalidData("line 4,001 has no label")
-
-    job = client.train(draw(), model="echo")
-
-    with pytest.raises(InvalidData):
-        job.wait(timeout_s=30)
-    assert job.record().state is JobState.FAILED
-
-
-def test_a_damaged_version_fails_its_jobs_and_no_others(cluster, client):
-    trained = client.train(RECORDS, model="echo").wait(timeout_s=30).training
-    assert trained is not None
-    file = cluster.settings.store_dir / "echo" / str(trained.version) / "echo.json"
-    content = file.read_text()
-    file.write_text('{"records": 9}')
-
-    job = client.classify(["a"], model=f"echo@{trained.version}")
-
-    with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
-    file.write_text(content)  # Other tests use this store.
-    assert raised.value.failure.code == "no_fit_worker"
-    assert ": damaged: " in raised.value.failure.message
-    assert "echo.json" in raised.value.failure.message
-    assert client.classify(["a"], model="echo@1").wait(timeout_s=30).counts.succeeded == 1
 
 
 @pytest.mark.slow

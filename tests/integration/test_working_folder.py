@@ -1,19 +1,14 @@
 """No module of the working folder runs inside the daemon, wherever it is started."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from checkout import python_path
 from cli_builders import clean_environment
 from seqd.client import Client
-from seqd.local.slots import parse_slot
-from seqd.local.supervisor import worker_environment
 from up_builders import MODULE, running_up
-from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -62,29 +57,6 @@ def test_up_started_beside_a_clone_and_a_celery_module_does_its_work(
 
     assert record.counts.succeeded == 2
     assert b"PYTHONSAFEPATH=1" in variables
-    assert imported(project) == []
-
-
-@pytest.mark.slow
-def test_a_worker_started_by_hand_in_such_a_folder_takes_work(
-    project: Path, empty_cluster: Cluster
-) -> None:
-    settings = empty_cluster.settings
-    assert settings.redis_url is not None
-    empty_cluster.publish_catalog()
-    job = empty_cluster.client().classify(["a"], model="echo")
-    variables = worker_environment(settings, settings.redis_url, parse_slot("cpu:0"))
-    plugin = Path(__file__).parent.parent / "light_plugin"
-    worker = subprocess.Popen(
-        [*SCRIPT, "worker", "--slot", "cpu:0"],
-        env=variables | {"PYTHONPATH": python_path(plugin)},
-        cwd=project,
-    )
-    try:
-        assert job.wait(timeout_s=30).counts.succeeded == 1
-    finally:
-        worker.terminate()
-        assert worker.wait(30) == os.EX_OK
     assert imported(project) == []
 
 
