@@ -119,28 +119,6 @@ def test_an_ingest_stays_with_the_worker_that_has_the_file_open(environment, rea
     assert [unit.name for unit in resumed.units] == ["ingest"]
 
 
-def test_a_kept_ingest_waits_while_enough_units_are_claimable(
-    environment, readers, path, monkeypatch
-):
-    monkeypatch.setattr(ingests, "ENOUGH_UNITS", SLICE_UNITS)
-    reader = readers[0]
-    unit = reader.claim(submitted(environment, path)).units[0]
-    for number in range(SLICE_UNITS):
-        environment.append(unit.job_id, number)
-    work = environment.ledger
-    assert work.ingests.keep(unit)
-
-    waits = work.ingests.resume(unit, reader.name)
-    environment.claim("worker-b")
-    resumed = work.ingests.resume(unit, reader.name)
-    again = work.ingests.resume(unit, reader.name)
-
-    assert waits is True
-    # The second reply is that of the first, in case that one was lost.
-    assert resumed == again
-    assert resumed.attempt == unit.attempt + 1
-
-
 def test_a_kept_ingest_is_everybodys_when_its_worker_does_not_come_back(
     environment, readers, path, monkeypatch
 ):
@@ -234,8 +212,10 @@ def appended(path: Path) -> None:
         file.write(b'{"text": "one more"}\n')
 
 
-@pytest.mark.parametrize("change", [shortened, rewritten, rewritten_longer, appended])
-@pytest.mark.parametrize("unit", [1, 70, 149])
+@pytest.mark.parametrize(
+    ("change", "unit"),
+    [(shortened, 1), (rewritten, 70), (rewritten_longer, 149), (appended, 1), (appended, 149)],
+)
 def test_a_file_that_changes_within_a_slice_fails_its_job(environment, readers, path, change, unit):
     os.utime(path, (0, 0))
     job_id = submitted(environment, path)

@@ -172,23 +172,6 @@ def test_an_identifier_that_comes_twice_is_found_whoever_read_it(
     assert_no_range_is_left(environment, job_id)
 
 
-def test_digests_that_are_the_same_by_chance_fail_no_job(
-    environment, readers, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(
-        ingest_ranges,
-        "digests_of",
-        lambda ids: b"".join(len(custom_id).to_bytes(8, "little") for custom_id in ids),
-    )
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl(100))
-    job_id = shared(environment, readers, path)
-
-    ingested(environment, itertools.cycle(readers), job_id)
-
-    assert chunks_in(environment, job_id) == chunks_by_one(path)
-
-
 def test_a_range_whose_reader_dies_is_read_by_another(environment, readers, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(jsonl(200))
@@ -226,17 +209,6 @@ def test_a_range_that_others_have_died_of_is_left_to_the_ingest(environment, rea
 
     assert of_another is None
     assert of_the_ingest is not None
-
-
-def test_what_was_read_ahead_and_is_lost_is_read_again(environment, readers, monkeypatch, path):
-    monkeypatch.setattr(ingest_ranges, "LONGEST_WAIT_S", 0.01)
-    job_id = shared(environment, readers, path)
-    readers[1].ranges.read_one()
-    environment.redis.delete(environment.keys.ahead(job_id), environment.keys.ranges(job_id))
-
-    ingested(environment, itertools.cycle(readers), job_id)
-
-    assert chunks_in(environment, job_id) == chunks_by_one(path)
 
 
 @pytest.mark.parametrize("characters", [100, 2_000_000])
@@ -390,12 +362,6 @@ def test_small_and_other_files_are_read_by_one(environment, tmp_path, name, shar
         reader.ingest_slice(job_id)
 
     assert not environment.redis.exists(environment.keys.ranges(job_id))
-
-
-def test_ranges_of_another_models_file_are_not_read(environment, readers, path):
-    shared(environment, readers, path)
-
-    assert environment.ledger.ranges.take("worker-z", queues_of(("generate.markov",))) is None
 
 
 def test_whoever_has_nothing_to_do_is_woken_for_a_range(environment, readers, path):

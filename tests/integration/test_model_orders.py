@@ -3,24 +3,20 @@
 Each test has a model of its own, with versions 1 to 3 of which the first is in service.
 """
 
-import asyncio
 import secrets
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from cli_builders import clean_environment, here
 from seqd.client import (
-    AsyncClient,
     Client,
     InvalidData,
     InvalidRequest,
     ModelHandle,
     NoFitWorker,
     OrderAnswer,
-    OrderUnfinished,
     SeqdError,
     ServiceChanged,
     UnknownModel,
@@ -30,7 +26,7 @@ from seqd.client import (
 from seqd.ledger import Ledger, connect
 from seqd.local.caller import caller
 from seqd.models.store import ModelStore
-from seqd_schemas import JobState, ModelOrder, OrderAction
+from seqd_schemas import ModelOrder, OrderAction
 from store_builders import a_change, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
@@ -213,21 +209,6 @@ def test_what_there_is_not_is_refused_before_anything_is_ordered(client: Client,
         found.compare(1, 2, [{"text": "a", "label": "x"}])
 
 
-def test_two_versions_are_compared_on_records(module_cluster: Cluster, client: Client, model: str):
-    data = [{"text": text, "label": label} for text, label in (("a", "a"), ("b", "b"), ("c", "d"))]
-
-    found = client.model(model).compare(1, "latest", data)
-
-    async def compare() -> object:
-        async with AsyncClient(settings=module_cluster.settings) as own:
-            return (await (await own.model(model)).compare(1, 2, data)).metrics
-
-    assert (found.first.ref, found.second.ref) == (f"{model}@1", f"{model}@3")
-    assert found.items == 3
-    assert found.metrics["accuracy"].first == pytest.approx(2 / 3)
-    assert asyncio.run(compare()) == found.metrics
-
-
 def ledger_of(cluster: Cluster) -> Ledger:
     assert cluster.settings.redis_url is not None
     return Ledger(connect(cluster.settings.redis_url), cluster.settings, lambda route: None)
@@ -253,20 +234,6 @@ def test_an_order_that_is_sent_twice_or_whose_worker_died_after_the_change_is_ca
     assert shape_of(store, model) == [(None, 1), (1, 2)]
 
 
-def test_an_order_of_a_later_release_is_left_to_workers_of_that_release(
-    module_cluster: Cluster, model: str
-):
-    orders = ledger_of(module_cluster).orders
-    later, known = an_order(model, action="merge"), an_order(model)
-
-    orders.place(later, 20)
-    orders.place(known, 20)
-    wait_until(lambda: orders.answer_to(known.order_id)[0] is not None, "the other is answered")
-
-    assert orders.answer_to(later.order_id) == (None, "")
-    assert orders.cancel(later.order_id) == "ended"
-
-
 def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
     module_cluster: Cluster, client: Client, model: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -284,48 +251,6 @@ def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
         "`seqd status` shows the workers"
     )
     assert ledger.orders.open() == []
-
-
-@pytest.mark.slow
-def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
-    module_cluster: Cluster,
-    client: Client,
-    model: str,
-    store: ModelStore,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    client.classify(["a"], model=model).wait(timeout_s=30)
-    busy = client.classify(["a"] * 10, model=model, parameters={"delay_ms": 400})
-    wait_until(lambda: busy.record().state is JobState.RUNNING, "it runs, and loads no version")
-    monkeypatch.setattr(model_steps, "ANSWER_S", model_steps.TAKE_S * -1 - 28.0)
-
-    with pytest.raises(OrderUnfinished) as told:
-        client.model(model).promote(2, warm_timeout_s=30)
-
-    assert told.value.exit_status == 75
-    worker = module_cluster.workers[0].name
-    assert str(told.value).startswith(f"{worker} has taken the order and not answered within 2 s;")
-    busy.cancel()
-    wait_until(lambda: store.resolve(model)[1] == 2, "it goes on")
-
-
-def test_without_a_worker_a_client_is_told_at_once_and_nothing_is_ordered(
-    empty_cluster: Cluster,
-):
-    publish(ModelStore(empty_cluster.settings.store_dir, {}), "topics", "echo")
-    publish(ModelStore(empty_cluster.settings.store_dir, {}), "topics", "echo")
-    empty_cluster.publish_catalog()
-    began_s = time.monotonic()
-
-    with pytest.raises(NoFitWorker) as refused:
-        empty_cluster.client().model("topics").promote(2)
-
-    assert time.monotonic() - began_s < 5
-    assert str(refused.value) == (
-        "no worker is up, and the model store is beside the workers: nothing was changed. Start "
-        "workers with `seqd up`, and say it again"
-    )
-    assert ledger_of(empty_cluster).orders.open() == []
 
 
 @pytest.mark.slow

@@ -116,19 +116,3 @@ def test_the_text_that_a_record_becomes_is_streamed(sixth_cluster):
     for name, text in texts.items():
         assert "".join(delta.text for delta in deltas if delta.custom_id == name) == text
     assert [result.unwrap().text for result in job.results()] == list(texts.values())
-
-
-@pytest.mark.slow
-def test_records_of_a_csv_file_are_evaluated(sixth_cluster, monkeypatch, capsys, tmp_path):
-    sixth_cluster.start_ready()
-    monkeypatch.setenv("SEQD_REDIS_URL", sixth_cluster.settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", sixth_cluster.settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "elsewhere"))
-    file = tmp_path / "letters.csv"
-    file.write_text('to,body,reference\nAnna,come,"Dear Anna, come"\nBert,go,nothing\n')
-
-    ended = here(
-        capsys, "models", "evaluate", "shout", "--task", "write", "--data", str(file), "--json"
-    )
-
-    assert (ended.status, ended.json()["exact_match"]) == (0, 0.5), ended.err

@@ -108,16 +108,6 @@ def test_all_samples_of_all_items_of_several_jobs_in_one_batch_come_apart(client
     assert len({text for found in texts for text in found.values()}) == 4
 
 
-def test_a_job_that_was_not_to_be_streamed_gives_its_texts_unit_by_unit(client: Client) -> None:
-    job = a_text(client, *["a"] * 70, stream=False, length=50)
-
-    deltas = list(job.stream())
-
-    assert len(deltas) == 70
-    assert all(delta.finished is not None for delta in deltas)
-    assert joined(deltas) == texts_of(job)
-
-
 def test_whoever_comes_late_gets_all_of_it(client: Client) -> None:
     job = a_text(client, **SLOW)
     early = job.stream()

@@ -163,13 +163,3 @@ def test_workers_die_with_a_supervisor_that_is_killed(
 
     assert program.status() == -signal.SIGKILL
     wait_until_dead(program.pids)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs PR_SET_PDEATHSIG")
-def test_a_child_that_starts_after_its_parent_died_ends_at_once() -> None:
-    nobody = 2**22 + 1  # Above the largest pid that Linux gives.
-    script = f"from seqd.local.parent_death import die_with_parent; die_with_parent({nobody})"
-
-    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=DEADLINE_S)
-
-    assert ended.returncode == -signal.SIGKILL

@@ -34,21 +34,12 @@ print("up", flush=True)
 signal.pause()
 """
 
-#: Does not end on SIGTERM, and has a child of its own that does not either.
-STUBBORN = """
-import signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
-print(child.pid, flush=True)
-time.sleep(60)
-"""
 
-#: Dies and leaves a child of its own behind.
-LEAVES_A_CHILD = """
+#: Has a child of its own.
+STARTS_A_CHILD = """
 import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
 print(child.pid, flush=True)
-os._exit(3)
 """
 
 
@@ -150,32 +141,12 @@ def test_a_worker_that_is_killed_is_replaced_under_a_new_name_and_leaves_nothing
     assert [path.name for path in run.path.iterdir()] == ["another.heartbeat"]
 
 
-def test_a_worker_that_cannot_be_started_again_just_now_is_tried_later(stage: Stage) -> None:
-    logs, aside = stage.settings.data_dir / "logs", stage.settings.data_dir / "aside"
-
-    def lose_the_logs(change: WorkerChange) -> None:
-        logs.rename(aside)
-        os.kill(change.pid, signal.SIGKILL)
-
-    stage.on(Change.READY, 1, lose_the_logs)
-    stage.on(Change.DIED, 3, lambda change: aside.rename(logs) and None)
-    stage.on(Change.STARTED, 2, stage.stop)
-
-    status = stage.run(OBEDIENT)
-
-    died = [change for change in stage.changes if change.change is Change.DIED]
-    assert status == 0
-    assert died[1].detail.startswith("cannot be started: [Errno 2] No such file or directory: ")
-    assert died[1].detail.endswith("; starts again in 0.1 s")
-    assert died[1].pid == 0
-
-
 def test_the_wait_grows_with_each_death_in_a_row_and_what_the_dead_started_dies_too(
     stage: Stage,
 ) -> None:
     stage.on(Change.DIED, 3, stage.stop)
 
-    stage.run(LEAVES_A_CHILD)
+    stage.run(f"{STARTS_A_CHILD}os._exit(3)")
 
     assert [change.detail.split("; ")[1] for change in stage.changes if change.detail] == [
         "starts again in 0.05 s",
@@ -226,30 +197,6 @@ def test_a_worker_that_is_killed_again_and_again_once_it_is_ready_waits_no_longe
     ]
 
 
-def test_a_worker_with_wrong_settings_is_reported_with_its_log_and_not_restarted(
-    stage: Stage,
-) -> None:
-    status = stage.run(
-        f"print('no such model: bert', flush=True); raise SystemExit({os.EX_CONFIG})"
-    )
-
-    assert status == CONFIG_EXIT_STATUS == 78
-    gave_up = stage.changes[-1]
-    assert (gave_up.change, gave_up.detail) == (Change.GAVE_UP, "no such model: bert")
-    assert stage.kinds().count(Change.STARTED) == 1
-
-
-def test_one_worker_that_gave_up_leaves_the_others_running(stage: Stage) -> None:
-    stage.on(Change.GAVE_UP, 1, stage.stop)
-    gives_up = f"import sys\nif sys.argv[1].startswith('cpu:1'): sys.exit({os.EX_CONFIG})\n"
-
-    status = stage.run(gives_up + OBEDIENT, slots="cpu:0,cpu:1")
-
-    assert status == 0
-    ends = {change.slot: change.change for change in stage.changes}
-    assert ends == {"cpu:0": Change.STOPPED, "cpu:1": Change.GAVE_UP}
-
-
 def test_a_slot_whose_device_is_lost_waits_until_it_is_back(stage: Stage) -> None:
     answers, asked = iter([False, False, True]), []
 
@@ -279,17 +226,6 @@ if sys.argv[1].startswith('cpu:1'):
     ]
     assert asked == ["cpu:1", "cpu:1", "cpu:1"]
     assert stage.deaths[0] == lost[0].worker_id
-
-
-def test_a_worker_that_does_not_end_in_time_is_killed_with_its_children(stage: Stage) -> None:
-    stage.on(Change.READY, 1, stage.stop)
-
-    stage.run(STUBBORN, grace_s=0.2)
-
-    killed = stage.changes[-1]
-    assert (killed.change, killed.detail) == (Change.KILLED, "did not end within 0.2 s")
-    assert stage.deaths == [killed.worker_id]
-    wait_until(lambda: not is_alive(int(stage.log())), "the worker's own child ended")
 
 
 def test_when_told_something_raises_no_worker_is_left_behind(stage: Stage) -> None:
@@ -343,21 +279,6 @@ def test_a_log_folder_that_cannot_be_made_is_reported_before_any_start(tmp_path:
     assert stage.changes == []
 
 
-def test_a_stop_that_was_asked_for_before_the_start_counts(stage: Stage) -> None:
-    supervisor = Supervisor(
-        stage.settings,
-        "redis://h",
-        parse_slots("cpu:0"),
-        on_change=stage.changes.append,
-        command=lambda slot, worker_id: [sys.executable, "-S", "-c", OBEDIENT],
-    )
-
-    supervisor.request_stop()
-
-    assert supervisor.run() == 0
-    assert stage.kinds() == [Change.STARTED, Change.STOPPED]
-
-
 def test_a_program_that_cannot_be_started_is_a_death_with_a_reason(stage: Stage) -> None:
     supervisor: Supervisor
 
@@ -378,87 +299,6 @@ def test_a_program_that_cannot_be_started_is_a_death_with_a_reason(stage: Stage)
     assert "/nowhere/seqd cannot be started: [Errno 2]" in stage.log()
 
 
-def test_a_worker_that_a_rule_drains_is_started_again_when_the_rule_is_gone(stage: Stage) -> None:
-    stage.on(Change.READY, 1, lambda change: stage.held.update({"cpu:0": "by ops (repair)"}))
-    stage.on(Change.DRAINED, 1, lambda change: stage.held.clear())
-    stage.on(Change.STARTED, 2, stage.stop)
-
-    status = stage.run("import time; print('up', flush=True); time.sleep(0.5)")
-
-    drained = next(change for change in stage.changes if change.change is Change.DRAINED)
-    assert status == 0
-    assert drained.detail == "by ops (repair)"
-    assert drained.worker_id == stage.changes[0].worker_id
-    assert stage.kinds()[:4] == [Change.STARTED, Change.READY, Change.DRAINED, Change.STARTED]
-    assert drained.worker_id not in stage.deaths
-
-
-def test_a_slot_that_a_rule_keeps_empty_is_not_started_and_the_supervisor_waits(
-    stage: Stage,
-) -> None:
-    stage.held = {"cpu:0": "by ops"}
-    looks: list[int] = []
-
-    def look() -> None:
-        looks.append(1)
-        if len(looks) == 3:
-            stage.supervisor.request_stop()
-
-    stage.every_look = look
-
-    assert stage.run(OBEDIENT) == 0
-    assert [(one.change, one.worker_id, one.pid) for one in stage.changes] == [
-        (Change.DRAINED, "", 0)
-    ]
-
-
-def test_a_worker_is_replaced_when_its_successor_takes_work(stage: Stage) -> None:
-    stage.on(Change.READY, 1, lambda change: stage.supervisor.replace(change.worker_id))
-    stage.on(Change.REPLACED, 1, stage.stop)
-
-    assert stage.run(OBEDIENT) == 0
-
-    kinds = [Change.STARTED, Change.READY, Change.STARTED, Change.READY, Change.REPLACED]
-    assert stage.kinds() == [*kinds, Change.STOPPED]
-    first, second = stage.changes[0].worker_id, stage.changes[2].worker_id
-    names = [change.worker_id for change in stage.changes]
-    assert names == [first, first, second, second, first, second]
-    assert stage.deaths == []
-    assert stage.log().count("asked to end") == 2
-
-
-def test_a_worker_whose_successor_dies_goes_on(stage: Stage) -> None:
-    folder = stage.settings.data_dir
-    once = f"""
-import pathlib, signal, sys
-marker = pathlib.Path({str(folder / "first")!r})
-if marker.exists():
-    sys.exit(print("no memory", flush=True) or 3)
-marker.touch()
-{OBEDIENT}"""
-
-    def first_is_up(worker_id: str) -> bool:
-        return worker_id == stage.changes[0].worker_id and stage.has_written("cpu:0")
-
-    stage.is_up = first_is_up  # type: ignore[method-assign]
-    stage.on(Change.READY, 1, lambda change: stage.supervisor.replace(change.worker_id))
-    stage.on(Change.KEPT, 1, stage.stop)
-
-    assert stage.run(once) == 0
-
-    kept = next(change for change in stage.changes if change.change is Change.KEPT)
-    assert stage.kinds() == [
-        Change.STARTED,
-        Change.READY,
-        Change.STARTED,
-        Change.KEPT,
-        Change.STOPPED,
-    ]
-    assert kept.worker_id == stage.changes[0].worker_id
-    assert kept.detail == "its successor ended: no memory"
-    assert stage.deaths == [stage.changes[2].worker_id]
-
-
 def test_on_a_gpu_the_old_worker_ends_before_the_new_one_starts(stage: Stage) -> None:
     stage.on(Change.READY, 1, lambda change: stage.supervisor.replace(change.worker_id))
     stage.on(Change.STARTED, 2, stage.stop)
@@ -467,3 +307,34 @@ def test_on_a_gpu_the_old_worker_ends_before_the_new_one_starts(stage: Stage) ->
 
     assert stage.kinds()[:4] == [Change.STARTED, Change.READY, Change.REPLACED, Change.STARTED]
     assert stage.changes[0].worker_id not in stage.deaths
+
+
+def test_a_worker_with_wrong_settings_is_reported_with_its_log_and_not_started_again(
+    stage: Stage,
+) -> None:
+    gives_up = "import sys\nif sys.argv[1].startswith('cpu:1'):\n"
+    gives_up += f"    sys.exit(print('no such model: bert', flush=True) or {os.EX_CONFIG})\n"
+    alone = Stage(stage.settings.data_dir / "alone")
+    stage.on(Change.GAVE_UP, 1, stage.stop)
+
+    with_another = stage.run(gives_up + OBEDIENT, slots="cpu:0,cpu:1")
+    alone.settings.data_dir.mkdir()
+    status = alone.run(gives_up, slots="cpu:1")
+
+    assert (with_another, status) == (0, CONFIG_EXIT_STATUS)
+    ends = {change.slot: change.change for change in stage.changes}
+    assert ends == {"cpu:0": Change.STOPPED, "cpu:1": Change.GAVE_UP}
+    assert alone.changes[-1].detail == "no such model: bert"
+    assert alone.kinds().count(Change.STARTED) == 1
+
+
+def test_a_worker_that_does_not_end_in_time_is_killed_with_its_children(stage: Stage) -> None:
+    stage.on(Change.READY, 1, stage.stop)
+
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    stage.run(f"{deaf}{STARTS_A_CHILD}signal.pause()", grace_s=0.2)
+
+    killed = stage.changes[-1]
+    assert (killed.change, killed.detail) == (Change.KILLED, "did not end within 0.2 s")
+    assert stage.deaths == [killed.worker_id]
+    wait_until(lambda: not is_alive(int(stage.log())), "the worker's own child ended")

@@ -68,11 +68,6 @@ def progress_of(checkpoints: WorkerCheckpoints) -> object:
     return None if checkpoint is None else dict(checkpoint.progress)
 
 
-def test_a_training_begins_anew_where_there_is_no_checkpoint(training: Training):
-    assert training.checkpoints().load() is None
-    assert training.reported == []
-
-
 def test_the_last_checkpoint_is_loaded_and_only_two_are_kept(training: Training):
     checkpoints = training.checkpoints()
     for step in (1, 2, 3):
@@ -81,19 +76,6 @@ def test_the_last_checkpoint_is_loaded_and_only_two_are_kept(training: Training)
     assert progress_of(training.checkpoints()) == {"step": 3}
     assert len(training.names()) == 2
     assert training.reported == ["The training goes on from its last checkpoint."]
-
-
-def test_the_jobs_own_checkpoint_goes_before_that_of_the_job_it_goes_on_from(training: Training):
-    earlier = training.unit
-    training.checkpoints().save({}, {"step": 5})
-    training.unit = training.claim()
-
-    inherited = progress_of(training.checkpoints(earlier.job_id))
-    training.checkpoints(earlier.job_id).save({}, {"step": 6})
-    own = progress_of(training.checkpoints(earlier.job_id))
-
-    assert (inherited, own) == ({"step": 5}, {"step": 6})
-    assert training.reported[0] == f"The training goes on from a checkpoint of {earlier.job_id}."
 
 
 def test_data_that_has_changed_since_the_checkpoint_is_refused(training: Training):
@@ -145,24 +127,6 @@ def test_a_worker_frozen_while_it_saves_removes_no_checkpoint_of_the_next_attemp
     assert progress_of(training.checkpoints()) == {"step": 4}
 
 
-def test_a_checkpoint_that_counts_stays_though_the_answer_to_its_repeat_is_a_refusal(
-    training: Training, monkeypatch: pytest.MonkeyPatch
-):
-    records = training.environment.ledger.checkpoints
-    commit = records.commit
-
-    def lose_the_first_answer(unit: Unit, record: CheckpointRecord) -> list[str]:
-        commit(unit, record)
-        training.environment.ledger.control.cancel(unit.job_id)
-        return commit(unit, record)
-
-    monkeypatch.setattr(records, "commit", lose_the_first_answer)
-    with pytest.raises(LeaseLost):
-        training.checkpoints().save({}, {"step": 1})
-
-    assert progress_of(training.checkpoints()) == {"step": 1}
-
-
 def test_a_full_disk_fails_a_training_but_not_its_stop(training: Training):
     (training.data_dir / "checkpoints").write_text("a file in the folder's place")
 
@@ -185,27 +149,6 @@ def test_a_redis_that_is_away_costs_the_checkpoint_and_not_the_training(training
 
     training.environment.ledger = reachable
     assert progress_of(training.checkpoints()) == {"step": 1}
-
-
-def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_after_a_save(training: Training):
-    due = training.checkpoints(every_s=1e-9)
-    not_due = training.checkpoints(every_s=3_600.0)
-
-    assert (due.due(), not_due.due()) == (True, False)
-    not_due.save({}, {})
-    assert not not_due.due()
-
-
-def test_the_epochs_before_a_checkpoint_come_back_with_it(training: Training):
-    first, second = LearningCurve(), LearningCurve()
-    first.add(1, 0.5, {"loss": 2.0})
-    checkpoints = training.checkpoints(curve=first)
-    checkpoints.save({}, {"epoch": 1})
-    first.add(2, 0.5, {"loss": 1.0})
-
-    training.checkpoints(curve=second).load()
-
-    assert second.epochs == first.epochs[:1]
 
 
 def test_what_earlier_attempts_have_reported_is_not_reported_again(training: Training):

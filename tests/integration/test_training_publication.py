@@ -5,8 +5,6 @@ between; the ledger and the store are real.
 """
 
 import json
-from importlib.util import module_from_spec, spec_from_file_location
-from types import ModuleType
 
 import pytest
 
@@ -18,7 +16,6 @@ from seqd.errors import InvalidRequest, LeaseLost, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
 from seqd.inputs.datasets import ListDataset
 from seqd.ledger.units import Unit
-from seqd.ledger.work import CheckpointRecord
 from seqd.local.slots import parse_slot
 from seqd.models.store import ModelStore
 from seqd.worker.context import ModelCache, WorkerContext, identify
@@ -30,19 +27,11 @@ from seqd.worker.training.garbage import collect_garbage
 from seqd.worker.training.publish import Publisher, Trained, TrainingCommit
 from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext
 from seqd_schemas import FileSource, JobState, ModelManifest, TrainJob
-from worker_fixtures import PLUGIN
+from worker_fixtures import light_plugin
 
 pytestmark = pytest.mark.processes
 
 ROUTE = ("train.echo",)
-
-
-def light_plugin() -> ModuleType:
-    spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
-    assert spec is not None and spec.loader is not None
-    light = module_from_spec(spec)
-    spec.loader.exec_module(light)
-    return light
 
 
 class Steps:
@@ -125,13 +114,6 @@ def complete(steps: Steps, **changes) -> None:
     assert steps.publisher.finalize(Run(job, unit))
 
 
-def test_a_completed_training_is_confirmed(steps: Steps):
-    complete(steps, labels=("production",))
-
-    assert steps.shows() == ([1], {"production": 1, "latest": 1})
-    assert steps.store.begun() == []
-
-
 def test_a_version_says_how_often_its_training_began_and_what_was_in_service_then(steps: Steps):
     complete(steps)
     job = an_echo_job()
@@ -145,18 +127,6 @@ def test_a_version_says_how_often_its_training_began_and_what_was_in_service_the
     assert first is not None and second is not None
     assert (first.attempts, first.in_service) == (1, None)
     assert (second.attempts, second.in_service) == (2, 1)
-
-
-def test_a_version_says_from_which_jobs_checkpoint_its_training_went_on(steps: Steps):
-    cancelled = steps.claim(an_echo_job())
-    steps.environment.ledger.control.cancel(cancelled.job_id)
-    job = an_echo_job(continues=cancelled.job_id)
-    unit = steps.claim(job)
-
-    origin = steps.publish(job, unit).origin
-
-    assert origin is not None
-    assert origin.continues == cancelled.job_id
 
 
 @pytest.mark.parametrize("labels", [(), ("production",), ("production", "candidate")])
@@ -210,26 +180,6 @@ def test_a_version_that_the_next_attempt_adopts_is_not_rolled_back(steps: Steps)
     assert steps.shows() == ([1], {"production": 1, "latest": 1})
 
 
-def test_a_first_version_whose_worker_died_before_it_was_in_service_is_so_when_it_is_adopted(
-    steps: Steps, monkeypatch
-):
-    job = an_echo_job()
-    killed = steps.claim(job)
-    with monkeypatch.context() as patched:
-        patched.setattr(steps.store, "_put_first_in_service", lambda manifest: None)
-        steps.publish(job, killed)
-    assert "production" not in steps.store.labels("echo")
-    steps.environment.ledger.work.release_unit(killed)
-    holder = steps.environment.claim_unit("worker-b", routes=ROUTE)
-
-    adopted = steps.publisher.adopt(Run(job, holder))
-
-    assert adopted is not None
-    steps.commit(job, holder, adopted)
-    assert steps.publisher.finalize(Run(job, holder))
-    assert steps.shows() == ([1], {"production": 1, "latest": 1})
-
-
 def complete_by_another(steps: Steps, job: TrainJob, frozen: Unit) -> None:
     """Let the next attempt complete the job, and an operator roll the label back to version 1."""
     steps.environment.ledger.work.release_unit(frozen)
@@ -264,50 +214,6 @@ def test_a_worker_frozen_anywhere_in_the_publication_leaves_a_label_where_an_ope
     assert steps.store.begun() == []
 
 
-def test_a_worker_that_wakes_up_while_the_next_one_trains_publishes_nothing(
-    steps: Steps, monkeypatch
-):
-    job = an_echo_job(labels=("production",))
-    zombie = steps.claim(job)
-    publish = steps.store.publish
-
-    def freeze_and_thaw(*arguments):
-        monkeypatch.undo()
-        steps.environment.ledger.work.release_unit(zombie)
-        holder = steps.environment.claim_unit("worker-b", routes=ROUTE)
-        assert steps.publisher.adopt(Run(job, holder)) is None
-        return publish(*arguments)
-
-    monkeypatch.setattr(steps.store, "publish", freeze_and_thaw)
-    with pytest.raises(LeaseLost):
-        steps.publish(job, zombie)
-
-    assert steps.store.numbers("echo") == []
-
-
-def test_a_late_attempt_that_announces_itself_does_not_keep_the_holder_out(
-    steps: Steps, monkeypatch
-):
-    job = an_echo_job(labels=("production",))
-    zombie = steps.claim(job)
-    steps.environment.ledger.work.release_unit(zombie)
-    holder = steps.environment.claim_unit("worker-b", routes=ROUTE)
-    manifest = steps.publish(job, holder)
-    move_labels = steps.store.move_labels
-
-    def move_after_the_zombie(*arguments):
-        monkeypatch.undo()
-        with pytest.raises(LeaseLost):
-            steps.publish(job, zombie)
-        move_labels(*arguments)
-
-    monkeypatch.setattr(steps.store, "move_labels", move_after_the_zombie)
-    steps.commit(job, holder, manifest)
-
-    assert steps.publisher.finalize(Run(job, holder))
-    assert steps.shows() == ([1], {"production": 1, "latest": 1})
-
-
 def test_a_version_whose_job_is_cancelled_after_its_worker_died_is_rolled_back(steps: Steps):
     complete(steps, labels=("production",))
     before = steps.shows()
@@ -323,39 +229,6 @@ def test_a_version_whose_job_is_cancelled_after_its_worker_died_is_rolled_back(s
 
     assert rolled_back == [f"echo@{manifest.version}"]
     assert steps.shows() == before
-
-
-def test_a_training_goes_on_from_a_whole_row_of_jobs(steps: Steps):
-    first = steps.environment.submit(an_echo_job(), version=None)
-    steps.environment.ledger.control.cancel(first)
-    job = an_echo_job(continues=first)
-    second = steps.environment.submit(job, version=None)
-    steps.environment.ledger.control.cancel(second)
-    last = an_echo_job(continues=second)
-
-    assert steps.lineage_of(last, "third") == ["third", second, first]
-
-
-def checkpoint_of(steps: Steps, **changes) -> str:
-    """Cancel a training that has a checkpoint."""
-    unit = steps.claim(an_echo_job(**changes))
-    steps.environment.ledger.checkpoints.commit(
-        unit, CheckpointRecord("000001-000001-ab", "0" * 64)
-    )
-    steps.environment.ledger.control.cancel(unit.job_id)
-    return unit.job_id
-
-
-def test_a_training_with_a_checkpoint_of_its_own_does_without_the_job_that_it_went_on_from(
-    steps: Steps,
-):
-    first = checkpoint_of(steps)
-    second = checkpoint_of(steps, continues=first)
-    steps.environment.ledger.control.remove(first)
-    last = an_echo_job(continues=second)
-
-    assert steps.lineage_of(an_echo_job(continues=first), second) == [second]
-    assert steps.lineage_of(last, "third") == ["third", second]
 
 
 def test_a_request_that_differs_cannot_go_on_from_a_checkpoint(steps: Steps):

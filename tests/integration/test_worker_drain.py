@@ -36,12 +36,10 @@ LINES = 4_000
 #: What `REMAP_SIGTERM` says, a signal, whether the whole group gets it, and how often.
 HOWS = [
     ("", signal.SIGTERM, False, 1),
-    ("", signal.SIGINT, False, 1),
     ("", signal.SIGQUIT, False, 1),
     ("", signal.SIGINT, True, 2),
     ("", signal.SIGHUP, True, 1),
     ("SIGQUIT", signal.SIGTERM, False, 1),
-    ("SIGQUIT", signal.SIGQUIT, True, 1),
 ]
 
 End = Callable[[Cluster, LiveWorker], None]

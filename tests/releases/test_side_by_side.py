@@ -4,6 +4,7 @@ Clients and workers of both, in both directions: an upgrade, and the way back. F
 held by `contract/test_release_records.py`; here both programs run.
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -67,15 +68,6 @@ def assert_whole(job: JobHandle) -> None:
     assert [r.output.label for r in results if isinstance(r, ItemSuccess)] == TEXTS
 
 
-def test_the_wheel_that_was_built_is_that_release(
-    previous: Release, empty_cluster: Cluster
-) -> None:
-    told = previous.command(empty_cluster.settings, "--version")
-
-    assert previous.version in told
-    assert (previous.folder / "seqd" / "ledger" / "lua" / "claim.lua").exists()
-
-
 def test_a_client_of_the_previous_release_is_served_by_a_worker_of_this_one(
     empty_cluster: Cluster, previous: Release, tmp_path: Path
 ) -> None:
@@ -86,54 +78,63 @@ def test_a_client_of_the_previous_release_is_served_by_a_worker_of_this_one(
     assert labels == TEXTS
 
 
-def test_a_client_of_this_release_is_served_by_a_worker_of_the_previous_one(
+def test_workers_of_both_releases_share_a_job_and_status_says_that_both_are_up(
+    empty_cluster: Cluster, previous: Release, tmp_path: Path
+) -> None:
+    old = empty_cluster.start_ready("old", release=previous.folder)
+    assert_whole(empty_cluster.client().classify(TEXTS, model="echo"))
+    new = empty_cluster.start_ready("new")
+    environment = clean_environment(
+        SEQD_REDIS_URL=str(empty_cluster.settings.redis_url),
+        SEQD_PREFIX=empty_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(tmp_path),
+    )
+
+    assert_whole(submit_slow(empty_cluster))
+    told, data = (
+        subprocess.run(
+            [sys.executable, "-P", "-m", "seqd", "status", *options],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for options in ([], ["--json"])
+    )
+    of_the_other = json.loads(previous.command(empty_cluster.settings, "status", "--json"))
+
+    wait_until(lambda: workers_of(empty_cluster) == {old.name, new.name}, "both did some of it")
+    assert previous.version != seqd.__version__
+    assert (
+        f"Workers of 2 releases of seqd are up: {previous.version} (1), {seqd.__version__} (1)."
+        in told
+    )
+    assert json.loads(data)["releases"] == {previous.version: 1, seqd.__version__: 1}
+    assert {worker["worker"] for worker in of_the_other["workers"]} == {"old", "new"}
+
+
+def test_a_worker_is_stopped_or_killed_in_mid_job_and_one_of_the_other_release_goes_on(
     empty_cluster: Cluster, previous: Release
 ) -> None:
-    empty_cluster.start_ready(release=previous.folder)
+    releases = itertools.cycle([None, previous.folder])
+    current = empty_cluster.start_ready("w0", release=previous.folder)
 
-    assert_whole(empty_cluster.client().classify(TEXTS, model="echo"))
+    for number, way in enumerate(["stop", "stop", "kill", "kill"], 1):
+        if way == "stop":
+            other = empty_cluster.start_ready(f"w{number}", release=next(releases))
+        job = submit_slow(empty_cluster)
+        assert empty_cluster.wait_for_holder(job.job_id, [current]) is current
+        wait_until(lambda job=job: job.record().counts.done > 0, "the job has begun")
+        if way == "stop":
+            assert current.stop() == 0
+            assert job.record().state is JobState.RUNNING, "the job lasts longer than the change"
+        else:
+            current.kill()
+            other = empty_cluster.start_ready(f"w{number}", release=next(releases))
 
-
-def test_workers_of_both_releases_share_a_job(empty_cluster: Cluster, previous: Release) -> None:
-    old = empty_cluster.start_ready("old", release=previous.folder)
-    new = empty_cluster.start_ready("new")
-
-    job = submit_slow(empty_cluster)
-
-    assert_whole(job)
-    wait_until(lambda: workers_of(empty_cluster) == {old.name, new.name}, "both did some of it")
-
-
-@pytest.mark.parametrize("upgrades", [True, False], ids=["upgrade", "downgrade"])
-def test_a_worker_is_replaced_by_one_of_the_other_release_in_mid_job_and_nothing_fails(
-    empty_cluster: Cluster, previous: Release, upgrades: bool
-) -> None:
-    first, second = (previous.folder, None) if upgrades else (None, previous.folder)
-    before = empty_cluster.start_ready("before", release=first)
-    empty_cluster.start_ready("after", release=second)
-    job = submit_slow(empty_cluster)
-    wait_until(lambda: "before" in workers_of(empty_cluster), "it has begun")
-
-    status = before.stop()
-
-    assert status == 0
-    assert job.record().state is JobState.RUNNING, "the job lasts longer than the change"
-    assert_whole(job)
-
-
-@pytest.mark.parametrize("upgrades", [True, False], ids=["upgrade", "downgrade"])
-def test_what_a_killed_worker_of_one_release_held_goes_to_the_other(
-    empty_cluster: Cluster, previous: Release, upgrades: bool
-) -> None:
-    first, second = (previous.folder, None) if upgrades else (None, previous.folder)
-    killed = empty_cluster.start_ready("killed", release=first)
-    job = submit_slow(empty_cluster)
-    wait_until(lambda: job.record().counts.done > 0, "the job has begun")
-
-    killed.kill()
-    empty_cluster.start("other", release=second)
-
-    assert_whole(job)
+        assert_whole(job)
+        current = other
 
 
 @pytest.mark.parametrize("upgrades", [True, False], ids=["upgrade", "downgrade"])
@@ -214,45 +215,3 @@ def test_a_version_that_one_release_trained_is_served_by_the_other(
 
     with empty_cluster.client() as client:
         assert_whole(client.classify(TEXTS, model=f"echo@{training.version}"))
-
-
-def test_status_says_that_workers_of_both_releases_are_up(
-    empty_cluster: Cluster, previous: Release, tmp_path: Path
-) -> None:
-    empty_cluster.start_ready("old", release=previous.folder)
-    empty_cluster.start_ready("new")
-    environment = clean_environment(
-        SEQD_REDIS_URL=str(empty_cluster.settings.redis_url),
-        SEQD_PREFIX=empty_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(tmp_path),
-    )
-
-    told, data = (
-        subprocess.run(
-            [sys.executable, "-P", "-m", "seqd", "status", *options],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        ).stdout
-        for options in ([], ["--json"])
-    )
-
-    both = {previous.version: 1, seqd.__version__: 1}
-    assert previous.version != seqd.__version__
-    assert (
-        f"Workers of 2 releases of seqd are up: {previous.version} (1), {seqd.__version__} (1)."
-        in told
-    )
-    assert json.loads(data)["releases"] == both
-
-
-def test_status_of_the_previous_release_shows_a_worker_of_this_one(
-    empty_cluster: Cluster, previous: Release
-) -> None:
-    empty_cluster.start_ready("new")
-
-    told = json.loads(previous.command(empty_cluster.settings, "status", "--json"))
-
-    assert [worker["worker"] for worker in told["workers"]] == ["new"]

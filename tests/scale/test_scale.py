@@ -10,7 +10,7 @@ import pytest
 
 from scale.autoscaler import Autoscaler, Metrics, ScaledObject
 from scale.fleet import Fleet
-from scale.loads import REVIEWS, Arrival, Load, burst, loads, one_huge_job, wave
+from scale.loads import REVIEWS, Arrival, Load, loads, one_huge_job, wave
 from scale.simulation import GRACE_S, SCRAPE_S, START_S, Course, Span, simulate
 
 LOADS = {load.name: load for load in loads()}
@@ -131,31 +131,6 @@ def test_a_prometheus_that_is_down_takes_no_pod_away(to_s: int):
     assert course.replicas[-1] == 0
 
 
-def test_with_keda_own_defaults_a_prometheus_that_is_down_takes_all_pods_of_a_busy_fleet():
-    spec = replace(ScaledObject(), ignore_null_values=True, max_replicas=5)
-    outage = Span(200, 1_500)
-
-    course = simulate(one_huge_job(), spec, outages=(outage,))
-
-    assert 0 in course.replicas[outage.from_s : outage.to_s]
-    assert course.true_s[outage.to_s - 1] > 0
-
-
-def test_a_static_fallback_takes_busy_pods_away_and_the_guides_does_not():
-    spec = replace(ScaledObject(), keeps_current_if_higher=False)
-
-    course = simulate(one_huge_job(), spec, outages=(Span(200, 500),))
-
-    assert min(course.replicas[215:300]) == spec.fallback_replicas
-
-
-def test_a_prometheus_that_is_down_from_the_begin_leaves_one_pod_that_works():
-    course = simulate(burst(), outages=(Span(0, 900),))
-
-    assert course.replicas[60] == ScaledObject.fallback_replicas
-    assert course.true_s[899] < simulate(burst(), outages=()).load.work_s
-
-
 def test_a_trickle_keeps_one_pod_and_not_one_start_for_each_job():
     course = course_of("trickle")
 
@@ -172,16 +147,6 @@ def test_an_activation_above_zero_would_let_the_last_item_wait_for_ever():
     assert never.done_items == 0
 
 
-def test_a_wrong_default_is_forgotten_after_the_first_units():
-    """Items are ten times as slow as the default for what was never measured."""
-    load = replace(one_huge_job(), item_s={REVIEWS: 0.5}, length_s=600)
-
-    course = simulate(load)
-
-    assert course.signal_s[70] == pytest.approx(course.true_s[70] / 10)
-    assert course.signal_s[-1] == pytest.approx(course.true_s[-1], rel=0.01)
-
-
 def test_the_hpa_goes_up_by_its_policies_and_down_by_the_highest_wish_of_its_window():
     scaler = Autoscaler(ScaledObject(target_s=10, cooldown_s=60, down_window_s=60))
     current, seen = 0, []
@@ -196,13 +161,6 @@ def test_the_hpa_goes_up_by_its_policies_and_down_by_the_highest_wish_of_its_win
     assert seen == sorted(seen[:5]) + sorted(seen[5:], reverse=True)
     assert seen[7] == 9
     assert seen[-1] == 0
-
-
-def test_a_wish_within_a_tenth_of_what_there_is_changes_nothing():
-    scaler = Autoscaler(ScaledObject(target_s=10))
-
-    assert scaler.replicas(15, 10, Metrics(109.0)) == 10
-    assert scaler.replicas(30, 10, Metrics(111.0)) == 12
 
 
 def test_without_the_trigger_on_busy_workers_a_wave_is_followed_in_circles_and_costs_less():

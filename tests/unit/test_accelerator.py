@@ -139,59 +139,47 @@ def test_a_framework_is_held_to_the_share_of_the_slot_once(
     assert heard == told
 
 
+NO_KERNEL = "CUDA error: no kernel image is available for execution on the device"
+
+#: What is made up of a framework, and what is said of it.
+REFUSED = [
+    (
+        {"gpus": 0, "has_cuda": False},
+        "{backend} 2.99 sees no GPU and would compute on the CPU, since it was built without CUDA: "
+        "pip install 'seqd[gpu]'.",
+    ),
+    (
+        {"gpus": 0},
+        "{backend} 2.99 sees no GPU and would compute on the CPU, since the driver, or a library "
+        "of CUDA, is missing or too old; the worker's log has its reason.",
+    ),
+    (
+        {"gpus": 4},
+        "{backend} 2.99 sees 4 GPUs, and a slot is one: something else than its worker sets "
+        "CUDA_VISIBLE_DEVICES.",
+    ),
+    (
+        {"product": Product(error=RuntimeError(NO_KERNEL))},
+        "this {backend} has no kernels for this card. Install a release of it that names the card: "
+        + NO_KERNEL,
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "said"), REFUSED)
 @EVERY_BACKEND
-def test_a_framework_without_cuda_is_refused_since_it_would_compute_on_the_cpu(
-    install, backend: str
+def test_a_framework_that_cannot_compute_on_the_slot_alone_is_refused_with_what_to_do(
+    install, backend: str, made: dict[str, object], said: str
 ) -> None:
-    install(backend, gpus=0, has_cuda=False)
+    if backend == "jax" and made == {"gpus": 0}:
+        return  # it does not say what it was built for
+    install(backend, **made)
 
-    assert refusal_of(GPU) == (
-        f"Slot gpu:0: {backend} 2.99 sees no GPU and would compute on the CPU, since it was built "
-        "without CUDA: pip install 'seqd[gpu]'."
-    )
-
-
-@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
-def test_a_framework_that_finds_no_driver_is_refused(install, backend: str) -> None:
-    install(backend, gpus=0)
-
-    assert refusal_of(GPU) == (
-        f"Slot gpu:0: {backend} 2.99 sees no GPU and would compute on the CPU, since the driver, "
-        "or a library of CUDA, is missing or too old; the worker's log has its reason."
-    )
+    assert refusal_of(GPU) == f"Slot gpu:0: {said.format(backend=backend)}"
 
 
 @EVERY_BACKEND
-def test_a_framework_that_sees_more_than_the_slot_is_refused(install, backend: str) -> None:
-    install(backend, gpus=4)
-
-    assert refusal_of(GPU) == (
-        f"Slot gpu:0: {backend} 2.99 sees 4 GPUs, and a slot is one: something else than its "
-        "worker sets CUDA_VISIBLE_DEVICES."
-    )
-
-
-@EVERY_BACKEND
-def test_a_framework_without_kernels_for_the_card_is_refused(install, backend: str) -> None:
-    said = "CUDA error: no kernel image is available for execution on the device"
-    install(backend, product=Product(error=RuntimeError(said)))
-
-    assert refusal_of(GPU) == (
-        f"Slot gpu:0: this {backend} has no kernels for this card. Install a release of it that "
-        f"names the card: {said}"
-    )
-
-
-@EVERY_BACKEND
-def test_another_error_of_the_device_is_passed_on_as_it_is(install, backend: str) -> None:
-    install(backend, product=Product(error=RuntimeError("CUDA out of memory")))
-
-    with pytest.raises(RuntimeError, match="CUDA out of memory"):
-        accelerator.claim(GPU)
-
-
-@EVERY_BACKEND
-def test_a_device_that_computes_something_else_is_an_error_of_the_device(
+def test_a_device_that_computes_something_else_and_other_errors_are_errors_of_the_device(
     install, backend: str
 ) -> None:
     install(backend, product=Product(63.0))
@@ -200,6 +188,9 @@ def test_a_device_that_computes_something_else_is_an_error_of_the_device(
         accelerator.claim(GPU)
 
     assert str(error.value) == f"CUDA error: {backend} computed 63.0 where 64 is right"
+    install(backend, product=Product(error=RuntimeError("CUDA out of memory")))
+    with pytest.raises(RuntimeError, match="CUDA out of memory"):
+        accelerator.claim(GPU)
 
 
 def test_a_framework_that_is_not_installed_is_named_with_the_extra_that_has_it(

@@ -31,17 +31,6 @@ def a_root(folder: Path, groups: str, mounts: str, files: Mapping[str, str]) -> 
     return folder
 
 
-def test_without_control_groups_the_machine_is_the_limit(tmp_path: Path) -> None:
-    assert (memory_bytes(tmp_path), quota_cores(tmp_path)) == (MACHINE, None)
-
-
-def test_no_limit_in_a_group_is_none(tmp_path: Path) -> None:
-    files = {"memory.max": "max", "memory.high": "max", "cpu.max": "max 100000"}
-    root = a_root(tmp_path, "0::/", V2, files)
-
-    assert (memory_bytes(root), quota_cores(root)) == (MACHINE, None)
-
-
 @pytest.mark.parametrize("name", ["memory.max", "memory.high"])
 def test_the_least_limit_up_the_tree_holds_in_version_2(tmp_path: Path, name: str) -> None:
     files = {f"a/b/{name}": "3000", f"a/{name}": "2000", name: "9000"}
@@ -129,3 +118,12 @@ def test_the_limit_is_that_of_the_group_with_the_least(tmp_path: Path) -> None:
 
     assert memory_limit(a_root(tmp_path, "0::/a/b", V2, files)) == MemoryLimit(2_000, 1_999)
     assert memory_limit(tmp_path / "none") is None
+
+
+def test_without_control_groups_or_a_limit_in_them_the_machine_is_the_limit(
+    tmp_path: Path,
+) -> None:
+    files = {"memory.max": "max", "memory.high": "max", "cpu.max": "max 100000"}
+
+    for root in (tmp_path / "none", a_root(tmp_path, "0::/", V2, files)):
+        assert (memory_bytes(root), quota_cores(root)) == (MACHINE, None)

@@ -13,7 +13,6 @@ from seqd.settings import Settings
 from seqd.worker.deaths import DeathFile, one_line
 from seqd.worker.memory_kills import MemoryWatch
 from seqd_schemas import DeathCause
-from worker_fixtures import wait_until
 
 #: A plugin's call as a child makes it, with the host's frames left out.
 CHILD = """
@@ -34,27 +33,6 @@ def died(folder: Path, plugin: str) -> subprocess.Popen[bytes]:
     child = subprocess.Popen([sys.executable, "-c", dedent(CHILD)], cwd=folder)
     assert child.wait(30) is not None
     return child
-
-
-def test_a_child_that_a_signal_ended_says_where_it_stood(tmp_path: Path):
-    child = died(
-        tmp_path,
-        """
-        import os, signal
-        def classify(deaths):
-            os.kill(os.getpid(), signal.SIGSEGV)
-        """,
-    )
-
-    death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(
-        child.pid, child.returncode
-    )
-
-    assert death.message == (
-        "The worker's process was ended by SIGSEGV; it stood in stuck.py, line 4, in classify."
-    )
-    assert not death.is_silent
-    assert one_line(stacks[0].frames).startswith("stuck.py:4 classify")
 
 
 def test_a_child_that_was_silent_says_so_and_where_it_stood(tmp_path: Path):
@@ -111,25 +89,6 @@ def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tm
 
     assert death.message == "The worker's process exited with status 9."
     assert (death.is_silent, list(stacks)) == (False, [])
-
-
-@pytest.mark.slow
-def test_a_child_that_was_just_ready_in_time_is_not_said_to_have_been_late(tmp_path: Path):
-    child = died(
-        tmp_path,
-        """
-        import os, time
-        def classify(deaths):
-            with deaths.starting(0.1):
-                while "Timeout" not in open("run/w1.trace").read():
-                    time.sleep(0.01)
-            os._exit(9)
-        """,
-    )
-
-    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
-
-    assert death.message == "The worker's process exited with status 9."
 
 
 def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
@@ -202,57 +161,6 @@ def test_a_loop_that_goes_on_asking_is_a_hang_with_the_stacks_of_all_threads(tmp
     assert [stack.name for stack in stacks] == ["MainThread", "idle", r"watch\n\x1b[2J"]
     assert one_line(stacks[0].frames).startswith("stuck.py:")
     assert "stuck.py:" in one_line(stacks[2].frames)
-
-
-@pytest.mark.slow
-def test_a_plugin_that_hangs_with_the_lock_of_threading_is_ended_all_the_same(tmp_path: Path):
-    child = died(
-        tmp_path,
-        """
-        import threading
-        from seqd.worker.silence import Hang
-        def classify(deaths):
-            watch = threading.Thread(target=lambda: started.wait() and end(deaths))
-            started = threading.Event()
-            watch.start()
-            with threading._active_limbo_lock:
-                started.set()
-                input_that_never_comes()
-        def end(deaths):
-            deaths.die_of_hang(Hang(61.0))
-        def input_that_never_comes():
-            while True:
-                pass
-        """,
-    )
-
-    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
-
-    assert death.cause is DeathCause.HANG
-    assert death.message.startswith(
-        "The plugin did not ask whether to stop for 61 s; it stood in stuck.py, line "
-    )
-
-
-def test_a_child_that_its_parent_ends_is_told_from_one_that_ended_itself(tmp_path: Path):
-    (tmp_path / "stuck.py").write_text(
-        "def classify(deaths):\n    open('called', 'w').close(); input()\n"
-    )
-    deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
-    with subprocess.Popen(
-        [sys.executable, "-c", dedent(CHILD)], cwd=tmp_path, stdin=subprocess.PIPE
-    ) as child:
-        wait_until((tmp_path / "called").exists, "it is in the plugin")
-        deaths.kill(child.pid, 42.0)
-
-    death, stacks = deaths.death_of(child.pid, child.returncode)
-
-    assert death.cause is DeathCause.WATCHDOG
-    assert death.message == (
-        "The worker's process had no heartbeat for 42 s, as in C code that keeps the interpreter's "
-        "lock; it stood in stuck.py, line 2, in classify."
-    )
-    assert len(stacks) == 1
 
 
 def a_machine(folder: Path, kills: int, procs: str = "") -> Path:

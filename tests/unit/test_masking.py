@@ -63,19 +63,6 @@ def test_no_error_over_an_address_shows_its_password(url: str) -> None:
     assert SECRET not in said
 
 
-@given(ADDRESSES)
-def test_no_line_that_quotes_an_address_shows_its_password(url: str) -> None:
-    remember_address(url)
-
-    assert SECRET not in mask_passwords(f"connecting to {url} failed, says {url!r}.")
-
-
-def test_an_address_is_not_part_of_what_settings_print() -> None:
-    settings = load_settings(redis_url=f"redis://:{SECRET}@host")
-
-    assert SECRET not in repr(settings) and SECRET not in str(settings)
-
-
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
@@ -130,13 +117,19 @@ def test_celery_gets_the_password_where_it_can_read_it(url: str, broker: str) ->
     Wakeup(url, Settings())  # reads the same address
 
 
-def test_a_scheme_without_an_address_is_left_as_it_is() -> None:
+def test_passwords_are_masked_in_settings_and_lines_that_quote_them_and_nothing_else_is() -> None:
+    settings = load_settings(
+        redis_url=f"redis://:{SECRET}@host", redis_sentinel_password="guard/secret"
+    )
     text = "Use a single server (redis:// or rediss://), or Sentinels (redis+sentinel://)."
 
+    assert SECRET not in repr(settings) and SECRET not in str(settings)
     assert mask_passwords(text) == text
-
-
-def test_the_password_of_the_sentinels_is_masked_wherever_it_stands() -> None:
-    load_settings(redis_sentinel_password="guard/secret")
-
     assert mask_passwords("AUTH guard/secret failed") == "AUTH *** failed"
+
+
+@given(ADDRESSES)
+def test_no_line_that_quotes_an_address_shows_its_password(url: str) -> None:
+    remember_address(url)
+
+    assert SECRET not in mask_passwords(f"connecting to {url} failed, says {url!r}.")

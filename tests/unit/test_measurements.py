@@ -4,12 +4,9 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from seqd.errors import StoreUnwritable, UnknownModel
-from seqd.models.cards import card_of
+from seqd.errors import UnknownModel
 from seqd.models.measurements import (
     keep_evaluation,
     keep_speed,
@@ -27,7 +24,7 @@ from seqd_schemas import (
     ModelManifest,
     VersionEvaluation,
 )
-from store_builders import a_starter, publish
+from store_builders import publish
 
 
 @pytest.fixture
@@ -77,16 +74,6 @@ def test_of_two_evaluations_on_the_same_data_with_the_same_parameters_the_newer_
     kept = read_measurements(folder, manifest).evaluations
     found = [(one.data.sha256[-1], one.at_ms, one.parameters) for one in kept]
     assert found == [("2", 2, {}), ("1", 3, {}), ("1", 4, {"fast": True})]
-
-
-def test_the_oldest_evaluation_goes_when_there_are_too_many(store: ModelStore) -> None:
-    manifest, folder = published(store), store.folder_of("topics")
-
-    for number in range(MAX_EVALUATIONS + 2):
-        keep_evaluation(folder, manifest, an_evaluation(data=number, at_ms=number))
-
-    kept = read_measurements(folder, manifest).evaluations
-    assert [one.at_ms for one in kept] == list(range(2, MAX_EVALUATIONS + 2))
 
 
 def test_of_evaluations_at_the_same_time_none_is_lost(store: ModelStore) -> None:
@@ -152,19 +139,6 @@ def test_measurements_of_another_version_under_the_same_number_are_not_shown(
     assert read_measurements(folder, other).evaluations == ()
 
 
-def test_a_starter_has_measurements_and_goes_on_as_the_version_in_service(tmp_path: Path) -> None:
-    starter = a_starter(tmp_path / "plugin")
-    store = ModelStore(tmp_path / "models", {"echo": starter})
-    manifest = store.open("echo", 0).manifest
-
-    keep_evaluation(store.folder_of("echo"), manifest, an_evaluation())
-
-    card = card_of(store, store.open("echo", 0))
-    assert (card.is_in_service, len(card.evaluations)) == (True, 1)
-    assert publish(store, "echo", plugin="echo") == 1
-    assert store.resolve("echo") == ("echo", 0)
-
-
 def test_a_file_that_makes_no_sense_is_said_in_the_log_and_replaced(
     store: ModelStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -189,22 +163,6 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(store: ModelStore, tmp_
     path.symlink_to(tmp_path / "elsewhere.json")
 
     assert read_measurements(folder, manifest).evaluations == ()
-
-
-def test_a_store_that_takes_nothing_says_so(store: ModelStore) -> None:
-    manifest, folder = published(store), store.folder_of("topics")
-    (folder / "evaluations").write_text("in the way")
-
-    with pytest.raises(StoreUnwritable, match="the model store cannot write"):
-        keep_evaluation(folder, manifest, an_evaluation())
-
-
-def test_the_numbers_of_a_safetensors_file_are_those_of_its_tensors(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    tensors = {"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float16)}
-    save_file(tensors, path, metadata={"kind": "test"})
-
-    assert numbers_in(path) == 17
 
 
 @pytest.mark.parametrize(

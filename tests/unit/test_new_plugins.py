@@ -97,14 +97,6 @@ def test_all_files_of_a_variation_are_complete(task: str, style: str) -> None:
             compile(content, path, "exec")
 
 
-def test_an_empty_folder_is_filled(capsys: pytest.CaptureFixture[str]) -> None:
-    ended = new(capsys, "hello", "--out", ".")
-
-    assert ended.status == 0, ended.err
-    assert "pyproject.toml" in written()
-    assert [name for name in written() if name.startswith(".seqd")] == []
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -193,42 +185,6 @@ def test_a_task_or_style_that_there_is_not_is_refused_with_those_there_are(
     assert written() == []
 
 
-def test_a_folder_with_something_in_it_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("seqd-hello").mkdir()
-    Path("seqd-hello/mine.txt").write_text("mine")
-
-    ended = new(capsys, "hello")
-
-    assert ended.status == 2
-    assert ended.err == (
-        f"error[output_exists]: {Path.cwd()}/seqd-hello is not empty. Give another folder with "
-        "--out, or move it away.\n"
-    )
-    assert written() == ["seqd-hello", "seqd-hello/mine.txt"]
-
-
-def test_a_file_of_its_name_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("seqd-hello").write_text("mine")
-
-    ended = new(capsys, "hello")
-
-    assert ended.err == (
-        f"error[output_exists]: {Path.cwd()}/seqd-hello is a file. Give another folder with "
-        "--out, or move it away.\n"
-    )
-    assert Path("seqd-hello").read_text() == "mine"
-
-
-def test_a_folder_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    ended = new(capsys, "hello", "--out", "plugins/hello")
-
-    assert ended.err == (
-        f"error[output_unwritable]: There is no folder {Path.cwd()}/plugins. Make it, or give "
-        "another one with --out.\n"
-    )
-    assert written() == []
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_the_right_to_write_gets_nothing(
     capsys: pytest.CaptureFixture[str],
@@ -244,20 +200,6 @@ def test_a_folder_without_the_right_to_write_gets_nothing(
     assert written() == []
 
 
-def test_a_disk_that_takes_no_files_gets_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """/proc takes none, not even of root."""
-    if not Path("/proc/self").is_dir():
-        pytest.skip("there is no /proc")
-
-    ended = new(capsys, "hello", "--out", "/proc/seqd-hello")
-
-    assert ended.status == 2
-    assert ended.err.startswith("error[output_unwritable]: /proc/seqd-hello cannot be written: "), (
-        ended.err
-    )
-    assert ended.err.endswith(". Give another folder with --out.\n")
-
-
 def test_without_jinja_it_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,3 +213,29 @@ def test_without_jinja_it_says_what_to_install(
         "jinja2 halted; None in sys.modules). Install it: pip install 'seqd[author]'\n"
     )
     assert written() == []
+
+
+@pytest.mark.parametrize(
+    ("out", "code", "said"),
+    [
+        ("mine", "output_exists", "{here}/mine is not empty. Give another folder"),
+        ("file", "output_exists", "{here}/file is a file. Give another folder"),
+        ("none/hello", "output_unwritable", "There is no folder {here}/none. Make it"),
+        # It takes no files, not even of root.
+        ("/proc/seqd-hello", "output_unwritable", "/proc/seqd-hello cannot be written: "),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_left_alone_and_named(
+    capsys: pytest.CaptureFixture[str], out: str, code: str, said: str
+) -> None:
+    Path("mine").mkdir()
+    Path("mine/mine.txt").write_text("mine")
+    Path("file").write_text("mine")
+    before = written()
+
+    ended = new(capsys, "hello", "--out", out)
+
+    assert ended.status == 2
+    assert ended.err.startswith(f"error[{code}]: {said.format(here=Path.cwd())}"), ended.err
+    assert "--out" in ended.err
+    assert written() == before

@@ -13,12 +13,11 @@ import pytest
 
 from readme_blocks import ROOT
 from seqd.local.heartbeat import Heartbeat
-from seqd.local.probes import AskedModel, asked_model, liveness, readiness, readiness_said
+from seqd.local.probes import asked_model, liveness, readiness, readiness_said
 from seqd.local.readiness import (
     ModelReadiness,
     Readiness,
     Unfitness,
-    read_readiness,
     write_readiness,
 )
 from seqd.local.run_files import (
@@ -69,12 +68,6 @@ def answer(folder: RunFolder, *models: str) -> tuple[bool, str]:
     return said.is_yes, said.sentence
 
 
-def test_what_a_worker_writes_is_what_a_probe_reads(folder: RunFolder) -> None:
-    said = says(folder, unfit=(Unfitness("echo", 3, "damaged", "weights.bin is cut"),))
-
-    assert read_readiness(folder.file("w1", READINESS)) == said
-
-
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "7", "null", '{"pid": "a"}', '{"models": {"echo": 1}}', "\ud800"]
 )
@@ -107,12 +100,6 @@ def test_a_worker_is_ready_with_the_models_that_it_requires_warm(folder: RunFold
         True,
         "Worker w1 is ready; warm: echo@1, tutor (trains).",
     )
-
-
-def test_a_worker_that_requires_no_model_is_ready_when_it_takes_work(folder: RunFolder) -> None:
-    says(folder, required=())
-
-    assert answer(folder) == (True, "Worker w1 is ready.")
 
 
 @pytest.mark.parametrize(
@@ -157,19 +144,6 @@ def test_a_worker_that_is_not_ready_says_why(
     assert answer(folder, *asked) == (False, f"Worker w1 {reason}")
 
 
-def test_a_version_that_is_unfit_leaves_another_ready(folder: RunFolder) -> None:
-    says(folder, unfit=(Unfitness("echo", 2, "damaged", "weights.bin is cut"),))
-
-    assert answer(folder, "echo@1") == (True, "Worker w1 is ready; warm: echo@1.")
-
-
-def test_a_worker_that_was_asked_to_end_is_not_ready(folder: RunFolder) -> None:
-    says(folder)
-    folder.file("w1", DRAINING).touch()
-
-    assert answer(folder) == (False, "Worker w1 was asked to end, and claims nothing more.")
-
-
 def test_a_worker_that_is_cordoned_is_not_ready_and_alive(folder: RunFolder) -> None:
     says(folder)
     folder.file("w1", CORDONED).write_text("a rule of an operator")
@@ -197,22 +171,6 @@ def test_who_gives_no_sign_of_life_is_not_ready_whatever_its_file_says(folder: R
 def test_what_is_no_model_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no model; allowed: a name, or name@3"):
         asked_model(text)
-
-
-def test_a_model_is_asked_for_with_a_version_or_without() -> None:
-    assert asked_model("echo") == AskedModel("echo")
-    assert asked_model("echo@0") == AskedModel("echo", 0)
-
-
-def test_where_the_file_cannot_be_written_no_old_one_is_left(folder: RunFolder) -> None:
-    said = says(folder)
-    path = folder.file("w1", READINESS)
-    path.with_name(f"{path.name}.new").mkdir()
-
-    with pytest.raises(OSError, match="directory"):
-        write_readiness(path, said, is_ready=True)
-
-    assert not path.exists()
 
 
 def ask_in_a_container(

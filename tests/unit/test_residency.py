@@ -103,13 +103,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def test_a_worker_with_room_for_all_leaves_nothing(world: World):
-    world.memory.room = 4
-    world.hold("c", "d")
-
-    assert world.choose() == (QUEUES, ())
-
-
 def test_what_nobody_has_is_loaded_beside_other_work_after_a_wait_and_at_once_without(
     world: World,
 ):
@@ -120,34 +113,6 @@ def test_what_nobody_has_is_loaded_beside_other_work_after_a_wait_and_at_once_wi
 
     assert at_once == ((A, B), (A, B, C))
     assert later == ((A, B, C), (A, B, C))
-
-
-def test_of_several_that_wait_the_longest_is_loaded_alone_and_then_there_is_a_pause(world: World):
-    world.memory.last_load_s = 1.0
-    world.work = {D: 0}
-    world.choose(after_s=0.5)
-    world.work = {C: 0, D: 0}
-
-    due = world.choose(after_s=2 * WAIT_S)
-    world.memory.loaded, world.memory.loads = ["b", "d"], 1
-    paused = world.choose(after_s=0.5)
-    after = world.choose(after_s=5.0)
-
-    assert due[0] == (A, B, D)
-    assert paused[0] == (B, D)
-    assert after[0] == (B, C, D)
-
-
-def test_what_another_worker_has_is_left_to_it_while_it_works_on_it(world: World):
-    world.hold("c", "d")
-    world.work = {C: 0}
-
-    chosen = []
-    for _ in range(40):
-        world.work[C] += 1
-        chosen.append(world.choose(after_s=0.5)[0])
-
-    assert set(chosen) == {(A, B)}
 
 
 def test_a_worker_without_other_work_helps_after_a_wait_and_then_pauses(world: World):
@@ -168,18 +133,6 @@ def test_a_worker_without_other_work_helps_after_a_wait_and_then_pauses(world: W
     assert after_a_wait == ((A, B), (A, B, C, D))
     assert set(later[:-3]) == {((B, C), ())}
     assert later[-1] == ((B, C), (B, C, D))
-
-
-def test_a_worker_without_other_work_leaves_what_another_keeps_up_with(world: World):
-    world.hold("c", "d")
-
-    chosen = []
-    for _ in range(40):
-        world.work = {C: world.work.get(C, 0) + 1}
-        world.made_s[C] = world.now_s
-        chosen.append(world.choose(after_s=0.5))
-
-    assert set(chosen) == {((A, B), ())}
 
 
 def test_what_nobody_claims_from_goes_first_whoever_has_it(world: World):
@@ -208,32 +161,6 @@ def test_a_worker_that_claims_nothing_of_a_model_holds_it_for_nobody(fields):
     assert held_by([a_worker_status(**known | fields)]) == {}
 
 
-def test_what_is_kept_here_is_never_left(world: World):
-    world.hold("c", "d")
-    world.kept = {"c"}
-
-    assert world.choose() == ((A, B, C), ())
-
-
-def test_trainings_and_jobs_without_a_version_are_never_left(world: World):
-    world.hold("c")
-    queues = ("classify.echo", "train.echo", "train.echo:echo", C)
-
-    assert world.residency.first(queues) == queues[:3]
-
-
-def test_with_no_wait_nothing_is_left(world: World):
-    residency = Residency(
-        world.memory,
-        SimpleNamespace(),  # type: ignore[arg-type]
-        "w1",
-        lambda name: False,
-        0.0,
-    )
-
-    assert residency.first(QUEUES) == QUEUES
-
-
 @given(
     steps=st.lists(
         st.tuples(
@@ -259,3 +186,12 @@ def test_work_that_nobody_claims_is_chosen_in_bounded_time_whatever_the_others_d
         first, _ = world.choose(after_s=(module.UNSERVED_TIMES + 1) * WAIT_S)
 
         assert queue in first
+
+
+def test_what_is_kept_here_trainings_and_jobs_without_a_version_are_never_left(world: World):
+    world.hold("c", "d")
+    world.kept = {"c"}
+    queues = ("classify.echo", "train.echo", "train.echo:echo", D)
+
+    assert world.choose() == ((A, B, C), ())
+    assert world.residency.first(queues) == queues[:3]

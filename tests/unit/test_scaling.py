@@ -35,10 +35,6 @@ def test_a_queue_names_task_model_and_version(queue: str, parts: tuple[str, str,
     assert QueueName.parse(queue) == parts
 
 
-def test_an_item_takes_what_busy_slots_took_for_it():
-    assert item_seconds(QUEUE, {QUEUE: a_rate(items=100, seconds=2.0)}) == (0.02, True)
-
-
 def test_a_new_version_is_reckoned_by_the_one_that_was_measured_last():
     rates = {
         "classify.imdb_lstm@1": a_rate(seconds=9.0, at_ms=1),
@@ -55,10 +51,6 @@ def test_what_was_never_measured_counts_by_a_default_that_wakes_a_fleet_of_none(
 
     assert item_s == kind_of_task(task).item_s > 0
     assert not is_measured
-
-
-def test_busy_seconds_without_an_item_are_no_rate():
-    assert item_seconds(QUEUE, {QUEUE: a_rate(items=0, seconds=5.0)}) == (0.05, False)
 
 
 def test_a_training_in_hand_counts_as_long_as_it_says_and_those_behind_it_as_the_last_ones():
@@ -93,9 +85,3 @@ def test_work_that_a_worker_can_run_is_not_unserved():
     (route,) = work_left(queues, rates, [worker])
 
     assert (route.seconds, route.unserved_s) == (4.0, 2.0)
-
-
-def test_no_more_is_in_hand_than_is_left():
-    (route,) = work_left([QueueWork(QUEUE, items=10, leased_items=64)], {QUEUE: a_rate()}, [])
-
-    assert route.leased_items == 10

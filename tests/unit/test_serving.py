@@ -42,75 +42,111 @@ def a_queued_job(**changes: object) -> JobRecord:
     return a_record(**{"state": JobState.QUEUED, "version": 0} | changes)
 
 
-def test_a_job_that_a_worker_can_run_does_not_wait_for_one() -> None:
-    workers = [a_worker("a", plugins=(BROKEN,), versions={}), a_worker("b")]
+DISABLED = BROKEN.model_copy(update={"state": PluginState.DISABLED, "reason": "Not named."})
+DAMAGED = UnfitVersion(
+    model="imdb_lstm",
+    version=0,
+    code=UnfitCode.DAMAGED,
+    message="weights.safetensors is damaged.",
+    since_ms=1,
+)
+STARTING = {"state": WorkerState.STARTING, "loading": ("imdb_lstm@2", "topics@1")}
+LEFT_OUT = [
+    *(a_worker(f"w{number}", tasks=("classify",), left_out=("imdb_lstm",)) for number in range(6)),
+    a_worker("w9", tasks=("train",), left_out=("imdb_lstm",)),
+]
 
-    assert waiting_of(a_queued_job(), workers) is None
-
-
-def test_a_job_waits_where_no_worker_is_up() -> None:
-    assert waiting_of(a_queued_job(), []) == Waiting(
-        code=WaitingCode.NO_WORKER, message="No worker is up: `seqd up` starts them."
-    )
-
-
-@pytest.mark.parametrize("state", [JobState.PAUSED, JobState.COMPLETED, JobState.FAILED])
-def test_a_job_that_is_paused_or_has_ended_waits_for_nobody(state: JobState) -> None:
-    assert waiting_of(a_queued_job(state=state), []) is None
-
-
-def test_a_job_whose_plugin_is_broken_says_where_and_why() -> None:
-    assert waiting_of(a_queued_job(), [a_worker("a", plugins=(BROKEN,), versions={})]) == Waiting(
-        code=WaitingCode.NOT_SERVED,
-        message="No worker that is up has a plugin with the model imdb_lstm. Plugins that are "
-        "broken on workers: imdb_lstm on a: No module named 'numba'.",
-    )
-
-
-def test_a_job_whose_plugin_may_be_disabled_names_those_that_are() -> None:
-    disabled = BROKEN.model_copy(update={"state": PluginState.DISABLED, "reason": "Not named."})
-
-    waiting = waiting_of(a_queued_job(), [a_worker("a", plugins=(disabled,), versions={})])
-
-    assert waiting is not None and waiting.message == (
+#: Why a job waits, by the workers that are up.
+WHY = [
+    ([], WaitingCode.NO_WORKER, "No worker is up: `seqd up` starts them."),
+    (
+        [a_worker("a", plugins=(BROKEN,), versions={})],
+        WaitingCode.NOT_SERVED,
+        "No worker that is up has a plugin with the model imdb_lstm. Plugins that are broken on "
+        "workers: imdb_lstm on a: No module named 'numba'.",
+    ),
+    (
+        [a_worker("a", plugins=(DISABLED,), versions={})],
+        WaitingCode.NOT_SERVED,
         "No worker that is up has a plugin with the model imdb_lstm. Plugins that settings disable "
-        "there: imdb_lstm."
-    )
-
-
-def test_a_job_for_which_no_slot_is_says_that() -> None:
-    trains = a_worker("a", slot="train@gpu:0=0.5", tasks=("train",))
-
-    waiting = waiting_of(a_queued_job(), [trains, trains.model_copy(update={"worker": "b"})])
-
-    assert waiting == Waiting(
-        code=WaitingCode.NOT_SERVED,
-        message="No worker that is up takes jobs that classify imdb_lstm, though its plugin is "
-        "there: start one that does, by `seqd worker --slot gpu:0`, or by `seqd up --slots "
+        "there: imdb_lstm.",
+    ),
+    (
+        [a_worker(name, slot="train@gpu:0=0.5", tasks=("train",)) for name in "ab"],
+        WaitingCode.NOT_SERVED,
+        "No worker that is up takes jobs that classify imdb_lstm, though its plugin is there: "
+        "start one that does, by `seqd worker --slot gpu:0`, or by `seqd up --slots "
         "train@gpu:0=0.5,gpu:0`.",
-    )
+    ),
+    (
+        [a_worker(state=WorkerState.DRAINING)],
+        WaitingCode.NOT_SERVED,
+        "All workers that classify imdb_lstm are stopping: it goes on when another is up.",
+    ),
+    (
+        [
+            a_worker("a", versions={"imdb_lstm": ()}, unfit=(DAMAGED,)),
+            a_worker("b", versions={"imdb_lstm": (3,)}),
+        ],
+        WaitingCode.UNFIT,
+        "No worker that is up can classify imdb_lstm@0 now. a: damaged: weights.safetensors is "
+        "damaged. b: missing: its store has no such version (it can run 3).",
+    ),
+    (
+        [a_worker("a", **STARTING), a_worker("b", **STARTING), a_worker("c", versions={})],
+        WaitingCode.STARTING,
+        "Workers are still starting (a, b). Before jobs are taken, plugins are imported and models "
+        "loaded: imdb_lstm@2, topics@1.",
+    ),
+    # One that has not said what it has may bring the model; one that trains alone may not.
+    *(
+        (
+            [a_worker("a", state=WorkerState.STARTING, **said)],
+            WaitingCode.STARTING,
+            "A worker is still starting (a). Before jobs are taken, plugins are imported and "
+            "models loaded.",
+        )
+        for said in (
+            {"plugins": (), "versions": {}},
+            {"versions": {}},
+            {"versions": {"imdb_lstm": ()}},
+        )
+    ),
+    ([a_worker(state=WorkerState.STARTING, tasks=("train",))], WaitingCode.NOT_SERVED, ""),
+    (
+        LEFT_OUT,
+        WaitingCode.NOT_PLACED,
+        "No worker that is up serves imdb_lstm. These could classify with it, and a placement or "
+        "SEQD_SERVES has them leave it to others: w0, w1, w2, w3, w4 and 1 more. `seqd models "
+        "place` lists placements, `seqd models place imdb_lstm --anywhere` ends that of imdb_lstm; "
+        "or start a worker that serves it.",
+    ),
+]
 
 
-def test_a_job_whose_workers_all_stop_goes_on_with_the_next_one() -> None:
-    waiting = waiting_of(a_queued_job(), [a_worker(state=WorkerState.DRAINING)])
+@pytest.mark.parametrize(("workers", "code", "message"), WHY)
+def test_a_job_says_why_it_waits_and_does_not_where_another_can_run_it_or_it_has_ended(
+    workers: list[WorkerStatus], code: WaitingCode, message: str
+) -> None:
+    waiting = waiting_of(a_queued_job(), workers)
 
-    assert waiting is not None and waiting.message == (
-        "All workers that classify imdb_lstm are stopping: it goes on when another is up."
-    )
+    assert waiting is not None
+    assert (waiting.code, waiting.message if message else "") == (code, message)
+    assert waiting_of(a_queued_job(), [*workers, a_worker("w7")]) is None
+    for state in (JobState.PAUSED, JobState.COMPLETED, JobState.FAILED):
+        assert waiting_of(a_queued_job(state=state), workers) is None
 
 
-def test_a_version_that_some_worker_may_have_lost_is_not_told_as_new() -> None:
+def test_a_version_that_is_new_is_told_as_that() -> None:
     workers = [a_worker("a", versions={"imdb_lstm": ()}), a_worker("b")]
 
     new = waiting_of(a_queued_job(version=1), workers)
-    lost = waiting_of(a_queued_job(), [a_worker("a", versions={"imdb_lstm": (3,)})])
 
     assert new is not None and new.message == (
         "imdb_lstm@1 is new, and not yet found by a, b. Workers look for new versions at least at "
         "each heartbeat (SEQD_HEARTBEAT_S). One that does not find it has another store than the "
         "worker that made it. b: its newest is imdb_lstm@0."
     )
-    assert lost is not None and "its store has no such version (it can run 3)." in lost.message
 
 
 def test_of_broken_plugins_the_reason_is_told_of_that_which_is_named_like_the_model() -> None:
@@ -130,26 +166,6 @@ def test_of_broken_plugins_the_reason_is_told_of_that_which_is_named_like_the_mo
     )
 
 
-def test_a_job_whose_version_no_worker_can_run_has_each_workers_reason() -> None:
-    damaged = UnfitVersion(
-        model="imdb_lstm",
-        version=0,
-        code=UnfitCode.DAMAGED,
-        message="weights.safetensors is damaged.",
-        since_ms=1,
-    )
-    workers = [
-        a_worker("a", versions={"imdb_lstm": ()}, unfit=(damaged,)),
-        a_worker("b", versions={"imdb_lstm": (3,)}),
-    ]
-
-    assert waiting_of(a_queued_job(), workers) == Waiting(
-        code=WaitingCode.UNFIT,
-        message="No worker that is up can classify imdb_lstm@0 now. a: damaged: "
-        "weights.safetensors is damaged. b: missing: its store has no such version (it can run 3).",
-    )
-
-
 def test_a_job_that_only_a_later_release_can_read_says_whom_to_upgrade() -> None:
     job = a_train_job(source=UploadSource(), held_out=UploadSource(), schema_version=2)
     record = a_queued_job(kind="train", version=None, job=job)
@@ -163,38 +179,6 @@ def test_a_job_that_only_a_later_release_can_read_says_whom_to_upgrade() -> None
     assert waiting_of(record, [old, a_worker("b", tasks=("train",), reads=2)]) is None
 
 
-def test_a_job_waits_for_workers_that_start_by_what_they_load() -> None:
-    starting = a_worker("a", state=WorkerState.STARTING, loading=("imdb_lstm@2", "topics@1"))
-    other = starting.model_copy(update={"worker": "b", "loading": ("imdb_lstm@2",)})
-
-    assert waiting_of(a_queued_job(), [starting, other, a_worker("c", versions={})]) == Waiting(
-        code=WaitingCode.STARTING,
-        message="Workers are still starting (a, b). Before jobs are taken, plugins are imported "
-        "and models loaded: imdb_lstm@2, topics@1.",
-    )
-    assert waiting_of(a_queued_job(), [starting, a_worker("c")]) is None
-
-
-@pytest.mark.parametrize(
-    "said",
-    [{"plugins": (), "versions": {}}, {"versions": {}}, {"versions": {"imdb_lstm": ()}}],
-    ids=["nothing", "its plugins", "none of the versions"],
-)
-def test_one_that_has_not_said_what_it_has_may_bring_the_model(said: dict[str, object]) -> None:
-    starting = a_worker("a", state=WorkerState.STARTING, **said)
-    trains = starting.model_copy(update={"tasks": ("train",)})
-
-    waiting = waiting_of(a_queued_job(), [starting])
-    of_another_slot = waiting_of(a_queued_job(), [trains])
-
-    assert waiting == Waiting(
-        code=WaitingCode.STARTING,
-        message="A worker is still starting (a). Before jobs are taken, plugins are imported and "
-        "models loaded.",
-    )
-    assert of_another_slot is not None and of_another_slot.code is WaitingCode.NOT_SERVED
-
-
 def test_who_is_refused_is_told_of_workers_that_have_said_nothing() -> None:
     starting = a_worker("a", state=WorkerState.STARTING, plugins=(), versions={})
 
@@ -202,24 +186,6 @@ def test_who_is_refused_is_told_of_workers_that_have_said_nothing() -> None:
     assert starting_told([starting, a_worker("b"), starting]) == (
         " Workers are still starting (a, a): try again in a moment."
     )
-
-
-def test_a_job_waits_that_placement_leaves_to_workers_that_are_not_there() -> None:
-    workers = [
-        a_worker(f"w{number}", tasks=("classify",), left_out=("imdb_lstm",)) for number in range(6)
-    ]
-    other = a_worker("w9", tasks=("train",), left_out=("imdb_lstm",))
-
-    waiting = waiting_of(a_queued_job(), [*workers, other])
-
-    assert waiting == Waiting(
-        code=WaitingCode.NOT_PLACED,
-        message="No worker that is up serves imdb_lstm. These could classify with it, and a "
-        "placement or SEQD_SERVES has them leave it to others: w0, w1, w2, w3, w4 and 1 more. "
-        "`seqd models place` lists placements, `seqd models place imdb_lstm --anywhere` ends that "
-        "of imdb_lstm; or start a worker that serves it.",
-    )
-    assert waiting_of(a_queued_job(), [*workers, a_worker("w7")]) is None
 
 
 def test_a_worker_that_leaves_a_model_out_is_listed_with_that_and_trains_it_all_the_same() -> None:

@@ -73,12 +73,6 @@ def test_a_spec_that_is_no_slot_is_refused_with_examples(spec: str) -> None:
     assert str(refusal.value) == f"{spec!r} is no slot. {FORMS}"
 
 
-def test_a_list_is_read_in_order_and_blanks_do_not_matter() -> None:
-    names = [slot.name for slot in parse_slots(" cpu:1, cpu:0 ,train@cpu,")]
-
-    assert names == ["cpu:1", "cpu:0", "train@cpu"]
-
-
 def test_a_slot_that_stands_twice_is_refused() -> None:
     with pytest.raises(InvalidSettings) as refusal:
         parse_slots("cpu:0,train@cpu,cpu:0")
@@ -109,19 +103,6 @@ def test_a_share_leaves_room_for_the_context_beside_what_a_framework_counts(
     assert (slot.share_bytes, slot.framework_bytes) == (share_bytes, share_bytes - CONTEXT_BYTES)
     fraction = float(slot.environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"])
     assert fraction == pytest.approx((share_bytes - CONTEXT_BYTES) / H100.memory_bytes, abs=1e-4)
-
-
-def test_a_slot_without_a_share_sets_no_limit() -> None:
-    slot = parse_slot("gpu:0").pinned(H100)
-
-    assert slot.framework_bytes is None
-    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in slot.environment()
-
-
-def test_a_pinned_slot_names_its_device_by_uuid_since_indexes_shift() -> None:
-    slot = parse_slot("gpu:1").pinned(H100)
-
-    assert slot.environment()["CUDA_VISIBLE_DEVICES"] == "GPU-5d5b"
 
 
 @pytest.mark.parametrize("name", ["NVIDIA H100", "", "with  two blanks"])

@@ -8,7 +8,7 @@ import pytest
 import seqd_tasks
 
 from seqd.cli.models.speed import measure_speed, measured_tasks
-from seqd.errors import InvalidRequest, PluginFault
+from seqd.errors import PluginFault
 from seqd.hookspecs import (
     Artifact,
     Device,
@@ -66,12 +66,6 @@ class CountingModel(Model):
         return self.loaded
 
 
-class IdleModel(CountingModel):
-    """A model that can be trained alone."""
-
-    tasks = {"train": TaskSpec(NoParameters)}  # noqa: RUF012
-
-
 @pytest.fixture(autouse=True)
 def _environment_as_before() -> Iterator[None]:
     before = dict(os.environ)
@@ -104,12 +98,6 @@ def test_texts_are_counted_from_the_second_call_on_and_the_machine_is_named(
     assert (speed.task, speed.slot, speed.machine) == ("classify", "cpu:0", os.uname().nodename)
 
 
-def test_one_call_is_measured_however_short_the_time(artifact: Artifact) -> None:
-    model = CountingModel()
-
-    assert measure_speed(model, artifact, 0.0).items == len(model.loaded.batches[-1]) > 0
-
-
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [
@@ -122,13 +110,6 @@ def test_a_plugin_that_breaks_is_named(artifact: Artifact, behaviour: str, messa
         measure_speed(CountingModel(behaviour), artifact, 0.0)
 
     assert str(raised.value) == message
-
-
-def test_a_model_that_is_only_trained_has_no_speed(artifact: Artifact) -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        measure_speed(IdleModel(), artifact, 0.0)
-
-    assert str(raised.value) == "topics@1 neither classifies nor writes texts"
 
 
 @pytest.mark.parametrize(("name", "task"), [("vectors", "embed"), ("pairs", "compare")])

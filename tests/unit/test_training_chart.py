@@ -37,12 +37,6 @@ def test_before_an_epoch_ends_the_curve_is_over_the_steps() -> None:
     assert rows[-1].split()[1::2] == ["1", "step", "91"]
 
 
-def test_the_first_held_out_figure_stands_beside_the_steps() -> None:
-    rows = chart_of(*STEPS, an_epoch(1, bits_per_char=3.5, validation_bits_per_char=3.3))
-
-    assert any("● held out 3.300" in row for row in rows)
-
-
 def test_from_two_epochs_on_the_curve_is_over_the_epochs() -> None:
     rows = chart_of(
         *STEPS,
@@ -54,13 +48,6 @@ def test_from_two_epochs_on_the_curve_is_over_the_epochs() -> None:
     assert any(row.endswith("held out 3.1000") for row in rows)
     assert any(row.endswith("training 3.0000") for row in rows)
     assert rows[-1].split()[1::2] == ["1", "epoch", "2"]
-
-
-def test_of_ever_so_many_steps_the_first_and_the_course_stay() -> None:
-    rows = chart_of(*(a_step(n, loss=100.0 / n) for n in range(1, 20_001)))
-
-    assert rows[1].startswith(" 100 ┤")
-    assert rows[-1].split()[1] == "1"
 
 
 def test_a_classifiers_curve_is_its_loss() -> None:
@@ -91,30 +78,6 @@ def test_on_a_terminal_the_curve_stays_at_the_end(
     drawn = capsys.readouterr().err
     assert "training 1.000" in drawn.splitlines()[-2]
     assert "epoch" in drawn.splitlines()[-1]
-
-
-def test_a_terminal_of_few_lines_has_the_table_and_no_curve(
-    capsys: pytest.CaptureFixture[str], terminal: Screen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LINES", "12")
-
-    with TrainingView(Screen(to_stderr=True), a_record()) as view:
-        view.show(an_epoch(1, loss=2.0))
-        view.show(an_epoch(2, loss=1.0))
-
-    assert "training 1.0" not in capsys.readouterr().err
-
-
-def test_in_a_pipe_no_curve_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView(Screen(), a_record()) as view:
-        view.show(an_epoch(1, loss=2.5))
-        view.show(an_epoch(2, loss=1.5))
-
-    assert capsys.readouterr().out.splitlines() == [
-        "   epoch      loss    seconds",
-        "     1/2    2.5000        2.5",
-        "     2/2    1.5000        2.5",
-    ]
 
 
 def test_the_table_shows_a_held_out_figure_once_and_no_setting(

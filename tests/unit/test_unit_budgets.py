@@ -1,7 +1,6 @@
 """For how long items may be computed: by what others of their kind have cost."""
 
 from collections.abc import Callable
-from math import inf
 from pathlib import Path
 from time import sleep
 
@@ -14,9 +13,7 @@ from seqd.worker.silence import Hang, Silence
 from seqd.worker.unit_budgets import (
     CALLS_KEPT,
     KINDS_KEPT,
-    NO_BUDGETS,
     RECENT_S,
-    SIZES_KEPT,
     Basis,
     Budget,
     BudgetRule,
@@ -54,22 +51,6 @@ def test_a_budget_is_never_below_the_floor_nor_a_silence_above_the_limit(
     assert budget is not None
     assert budget.unit_s >= max(rule.floor_s, rule.factor * expected_s)
     assert min(rule.floor_s, rule.max_silent_s) <= budget.silent_s <= rule.max_silent_s
-
-
-@given(RULES, SECONDS, SECONDS)
-def test_who_is_expected_to_take_longer_may_take_as_long_or_longer(
-    rule: BudgetRule, one_s: float, other_s: float
-) -> None:
-    less, more = (rule.budget(known(seconds)) for seconds in sorted((one_s, other_s)))
-
-    assert less is not None and more is not None
-    assert less.unit_s <= more.unit_s
-    assert less.silent_s <= more.silent_s
-
-
-def test_a_factor_of_zero_bounds_nothing() -> None:
-    assert NO_BUDGETS.budget(known(1.0)) is None
-    assert NO_BUDGETS.least_s == inf
 
 
 def a_cost(costs: UnitCosts, size: UnitSize, *, load: int = 1, written: int = 0) -> None:
@@ -110,15 +91,6 @@ def test_nothing_is_expected_of_what_was_never_measured_or_was_loaded_anew() -> 
     assert costs.expected("another kind", 1, size) is None
     assert costs.expected("kind", 2, size) is None
     assert costs.expected("kind", 1, size) is not None
-
-
-def test_what_raises_is_not_measured() -> None:
-    costs, size = UnitCosts(), UnitSize(items=1, characters=1, longest=1)
-
-    with pytest.raises(ValueError, match="broken"), costs.measuring("kind", 1, size):
-        raise ValueError("broken")
-
-    assert costs.expected("kind", 1, size) is None
 
 
 def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
@@ -181,19 +153,6 @@ def test_the_first_batch_of_another_size_may_compile_for_as_long_as_a_plugin_may
         assert budget.unit_s >= least_s
 
 
-def test_the_first_batch_of_a_smaller_size_may_compile_for_five_minutes() -> None:
-    costs = UnitCosts()
-    a_cost(costs, SMALL)
-
-    expected = costs.expected("kind", 1, UnitSize(items=1, characters=100, longest=100))
-
-    assert expected is not None
-    assert expected.basis is Basis.LARGER_CALLS
-    budget = DAY.budget(expected)
-    assert budget is not None
-    assert (budget.silent_s, budget.unit_s) == (300.0, 300.0)
-
-
 def test_what_grows_by_the_square_of_its_size_keeps_to_its_budget() -> None:
     costs, factor = UnitCosts(), 200
     a_cost(costs, SMALL)
@@ -214,28 +173,6 @@ def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin(
 
     assert expected is not None
     assert DAY.budget(expected) == Budget(0.0, silent_s=600.0, unit_s=600.0)
-
-
-def test_what_is_known_by_the_queue_alone_has_five_times_the_least_budget() -> None:
-    by_queue = known(0.01, Basis.QUEUE)
-
-    assert DAY.budget(by_queue) == Budget(0.01, silent_s=300.0, unit_s=300.0)
-    assert BudgetRule(50.0, 500.0, 600.0).budget(by_queue) == Budget(0.01, 600.0, 600.0)
-
-
-def test_sizes_that_are_remembered_are_bounded() -> None:
-    costs = UnitCosts()
-    for exponent in range(SIZES_KEPT + 1):
-        with costs.measuring("kind", 1, UnitSize(1, 2**exponent, 2**exponent)):
-            pass
-
-    oldest, newest = (
-        costs.expected("kind", 1, UnitSize(1, 2**exponent, 2**exponent))
-        for exponent in (0, SIZES_KEPT)
-    )
-
-    assert oldest is not None and newest is not None
-    assert (oldest.basis, newest.basis) == (Basis.LARGER_CALLS, Basis.LIKE_CALLS)
 
 
 Work = Callable[[Silence, list[Hang]], None]
@@ -311,13 +248,6 @@ def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -
     third_s = delay.since_last_s()
 
     assert (first_s, second_s, third_s) == (0.0, 0.5, 2.0)
-
-
-def test_where_nobody_counts_no_wait_is_known(tmp_path: Path) -> None:
-    (tmp_path / "10").mkdir()
-
-    assert RunDelay(tmp_path).since_last_s() == 0.0
-    assert RunDelay(tmp_path / "none").since_last_s() == 0.0
 
 
 class SeenDelay(RunDelay):

@@ -53,22 +53,6 @@ def test_a_sentence_says_what_arrived_and_what_is_allowed(
     assert fault_sentence(error_of(**values)) == sentence
 
 
-def test_fields_are_called_what_the_caller_calls_them() -> None:
-    assert fault_sentence(error_of(units=0), noun="parameter").startswith("parameter 'units' is 0:")
-
-
-def test_without_a_field_the_whole_is_the_subject() -> None:
-    sentence = fault_sentence(error_of(units=101, rate=2), whole="the request")
-
-    assert sentence == "the request: so many units need a rate up to 1"
-
-
-def test_a_log_line_leaves_the_value_out() -> None:
-    sentence = fault_sentence(error_of(rate="secret"), shows_value=False)
-
-    assert sentence == ("rate: Input should be a valid number, unable to parse string as a number")
-
-
 def test_all_faults_are_there_with_the_rule_that_each_breaks() -> None:
     faults = faults_of(error_of(units=0, source={}))
 
@@ -114,3 +98,15 @@ def test_an_unknown_field_is_named_before_the_one_that_is_missing_for_it() -> No
 
     sentence = fault_sentence(caught.value, shows_value=False)
     assert sentence == "txt: there is no such field; text is missing"
+
+
+def test_a_sentence_calls_things_what_the_caller_calls_them_and_leaves_values_out_of_a_log() -> (
+    None
+):
+    called = fault_sentence(error_of(units=0), noun="parameter")
+    whole = fault_sentence(error_of(units=101, rate=2), whole="the request")
+    logged = fault_sentence(error_of(rate="secret"), shows_value=False)
+
+    assert called.startswith("parameter 'units' is 0:")
+    assert whole == "the request: so many units need a rate up to 1"
+    assert logged == "rate: Input should be a valid number, unable to parse string as a number"

@@ -93,15 +93,6 @@ def test_calls_have_all_items_in_order_and_keep_to_the_bound(chars: list[int]) -
         assert len(call) == 1 or len(call) * longest <= MAX_CALL_TOKENS
 
 
-def test_a_text_of_which_no_sound_estimate_comes_counts_by_its_characters() -> None:
-    def cost_tokens(text: str) -> int:
-        raise KeyError(text[:5])
-
-    texts = ["x" * (MAX_CALL_TOKENS // 3 + 1)] * 6
-
-    assert [len(call) for call in calls_of(work_of(texts), cost_tokens)] == [2, 2, 2]
-
-
 def test_a_stop_is_seen_between_two_calls_of_a_plugin_that_does_not_ask() -> None:
     called: list[int] = []
 

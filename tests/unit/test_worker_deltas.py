@@ -76,23 +76,6 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_the_first_delta_goes_at_once_and_the_rest_in_order():
-    ledger, unit = Ledger(), a_unit()
-    first, _ = unit.work
-
-    with publishing(ledger, unit) as publisher:
-        publisher.take(first, 0, "a")
-        wait_for(lambda: ledger.text() == "a")
-        for letter in "bcdefgh":
-            publisher.take(first, 0, letter)
-        wait_for(lambda: ledger.text() == "abcdefgh")
-
-    assert ledger.calls <= 4
-    (told, entry), *_ = ledger.entries
-    assert told is unit.unit
-    assert (entry.unit, entry.attempt) == ("0", 2)
-
-
 def test_items_of_the_same_index_in_two_jobs_are_told_apart():
     ledger, units = Ledger(), [a_unit(job_id="one"), a_unit(job_id="two")]
     ledger.may_go_on.clear()

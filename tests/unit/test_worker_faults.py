@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugin_builders import place
-from seqd.errors import ArtifactDamaged, InvalidInput, StoreUnwritable, UnknownModel
+from seqd.errors import ArtifactDamaged, StoreUnwritable, UnknownModel
 from seqd.worker.faults import (
     FAULTS_IN_A_ROW,
     ItemFaults,
     Unfit,
     is_device_fault,
     is_out_of_memory,
-    reading_fault,
     unfit_code,
 )
 from seqd_schemas import UnfitCode
@@ -69,11 +68,6 @@ def test_a_sick_device_is_told_by_type_or_message(error: Exception):
     assert is_device_fault(error)
 
 
-def test_a_bug_of_a_plugin_says_nothing_of_the_device():
-    assert not is_device_fault(BUG)
-    assert not is_out_of_memory(BUG)
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -94,14 +88,6 @@ def test_a_bug_of_a_plugin_says_nothing_of_the_device():
 )
 def test_what_keeps_a_version_from_being_loaded_has_a_code(error: Exception, code: UnfitCode):
     assert unfit_code(error, UnfitCode.LOAD_FAILED) is code
-
-
-def test_a_path_that_is_wrong_is_the_users_and_a_share_that_does_not_answer_is_not():
-    wrong = InvalidInput("does not exist")
-    away = caused(InvalidInput("cannot be read"), OSError(errno.ESTALE, "Stale file handle"))
-
-    assert reading_fault(wrong) is None
-    assert reading_fault(away) is UnfitCode.UNREADABLE
 
 
 class Worker:
@@ -132,14 +118,6 @@ def unfit(step: Callable[[], object]) -> Unfit:
     with pytest.raises(Unfit) as raised:
         step()
     return raised.value
-
-
-def test_a_fault_between_successes_counts_without_another_look():
-    assert Worker().does("sfsffs").canaries == 0
-
-
-def test_faults_at_the_end_count_once_the_warm_up_input_is_computed():
-    assert Worker().does("ssf").canaries == 1
 
 
 def test_nothing_counts_on_a_worker_that_fails_at_its_warm_up_input():
@@ -178,17 +156,6 @@ def test_a_worker_that_is_not_well_lets_no_claim_count_that_ends_with_a_fault(co
 
     assert fault.warm_up_failed
     assert worker.canaries == 1
-
-
-def test_a_claim_without_one_outcome_that_can_be_committed_is_tried_elsewhere_first():
-    faults = Worker().faults
-    faults.succeeded()
-
-    fault = unfit(lambda: faults.end(is_all_refused=True))
-
-    assert str(fault) == (
-        "its plugin gave nothing that a result can hold; tried on another worker first"
-    )
 
 
 def test_a_plugin_that_raises_for_thousands_is_not_asked_after_each_five():

@@ -43,19 +43,6 @@ def codes(fitness: Fitness) -> list[tuple[int | None, UnfitCode]]:
     return [(one.version, one.code) for one in fitness.unfit(1_000_000)]
 
 
-def test_a_worker_claims_what_its_store_has(clock: Clock, root: Path):
-    fitness = a_fitness(root)
-
-    assert fitness.queues() == (
-        "classify.echo",
-        "classify.echo@1",
-        "classify.echo@2",
-        "train.echo",
-        "train.echo:echo",
-    )
-    assert fitness.versions() == {"echo": (1, 2)}
-
-
 @pytest.mark.parametrize("content", ['{"best": 1}', "{", None])
 def test_labels_that_have_changed_are_noticed_once_also_by_a_worker_that_claims_all_the_time(
     clock: Clock, root: Path, content: str | None
@@ -70,22 +57,6 @@ def test_labels_that_have_changed_are_noticed_once_also_by_a_worker_that_claims_
     fitness.queues()
 
     assert [fitness.refresh(), fitness.refresh(0.0)] == [True, False]
-
-
-def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: Clock, root: Path):
-    fitness = a_fitness(root)
-
-    fitness.mark("echo", 2, UnfitCode.DAMAGED, "a file is damaged")
-
-    assert "classify.echo@2" not in fitness.queues()
-    assert fitness.versions() == {"echo": (1,)}
-    assert codes(fitness) == [(2, UnfitCode.DAMAGED)]
-    assert fitness.due() == []
-    clock.now_s += module.FIRST_WAIT_S
-    assert fitness.due() == [("echo", 2)]
-    fitness.reopen("echo", 2)
-    assert "classify.echo@2" in fitness.queues()
-    assert codes(fitness) == []
 
 
 def test_the_wait_doubles_with_each_failure_until_something_has_worked(clock: Clock, root: Path):
@@ -138,15 +109,3 @@ def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock: Clo
     assert fitness.versions() == {"echo": (1, 2)}
     assert codes(fitness) == []
     shutil.rmtree(root)
-
-
-def test_it_is_told_once_for_each_change(clock: Clock, root: Path):
-    fitness, told = a_fitness(root), list[str]()
-    fitness.on_change(lambda: told.append("changed"))
-
-    fitness.worked("echo", 1)
-    fitness.mark("echo", 1, UnfitCode.BREAKER_OPEN, "it raised")
-    fitness.worked("echo", 1)
-    fitness.worked("echo", 1)
-
-    assert told == ["changed", "changed"]

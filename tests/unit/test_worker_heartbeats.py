@@ -17,7 +17,6 @@ from seqd.worker.liveness import (
     HeartbeatFile,
     HeartbeatMemory,
     has_memory,
-    liveness_of,
     liveness_of_host,
 )
 from seqd.worker.run_garbage import RunGarbage
@@ -26,20 +25,6 @@ from seqd.worker.run_garbage import RunGarbage
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path)
-
-
-def test_a_heartbeat_is_written_in_place_and_read_by_the_probe(settings: Settings) -> None:
-    file = HeartbeatFile(settings, "w1")
-
-    file.beat()
-    first = file.path.stat()
-    file.beat()
-
-    assert (file.path.stat().st_ino, file.path.stat().st_size) == (first.st_ino, 64)
-    heartbeat = file.last()
-    assert heartbeat is not None and heartbeat.pid == os.getpid()
-    is_alive, said = liveness_of(settings, "w1")
-    assert is_alive and said == f"Worker w1, process {os.getpid()}, heartbeat 0.0 s ago."
 
 
 def test_a_host_lives_while_one_of_its_workers_does(settings: Settings) -> None:

@@ -119,27 +119,6 @@ def test_what_is_required_is_unloaded_when_nothing_else_is_left_to_go() -> None:
     assert cache.names() == ("c@1",)
 
 
-def test_what_another_worker_has_in_memory_too_goes_before_what_was_used_less() -> None:
-    cache = a_cache(Shelf(a=40, b=40, c=40), 100)
-    cache.get("a", 1)
-    cache.get("b", 1)
-    cache.elsewhere = {("b", 1)}
-
-    cache.get("c", 1)
-
-    assert cache.names() == ("a@1", "c@1")
-
-
-def test_what_is_not_served_here_any_more_is_unloaded() -> None:
-    cache = a_cache(Shelf(a=40, b=40), 100)
-    cache.get("a", 1)
-    cache.get("b", 1)
-
-    assert cache.unload_all_but(lambda name: name == "a")
-    assert not cache.unload_all_but(lambda name: name == "a")
-    assert cache.names() == ("a@1",)
-
-
 def test_it_says_what_each_version_takes_and_is_expected_to_take() -> None:
     shelf = Shelf(a=40, b=30, c=50)
     shelf.needs_bytes = {"c": 7}

@@ -7,8 +7,8 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from seqd.worker import unserved as module
-from seqd.worker.catalog import lacks_any, with_versions_elsewhere
-from seqd.worker.unserved import Unserved, can_run, reasons
+from seqd.worker.catalog import with_versions_elsewhere
+from seqd.worker.unserved import Unserved
 from seqd_schemas import (
     CatalogEntry,
     Failure,
@@ -70,20 +70,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now_s=100.0)
     monkeypatch.setattr(module, "monotonic", lambda: clock.now_s)
     return clock
-
-
-def test_a_job_that_nobody_can_run_fails_at_once_where_the_reasons_last(clock: SimpleNamespace):
-    lasting = a_worker(versions=(1,), unfit=(an_unfit(UnfitCode.DAMAGED),))
-    fleet = Fleet(lasting, jobs=(("j1", QUEUE), ("j2", "classify.echo@1")))
-
-    Unserved(fleet.ledger(), 120.0).run_once()
-
-    assert set(fleet.failed) == {"j1"}
-    assert fleet.failed["j1"].code == "no_fit_worker"
-    assert fleet.failed["j1"].message == (
-        "No worker that is up can run classify of echo@2. w1: damaged: so damaged. Mend one of "
-        "them and send the job again; `seqd status` shows what each cannot run."
-    )
 
 
 def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock: SimpleNamespace):
@@ -195,16 +181,6 @@ def test_all_jobs_are_looked_at_a_few_in_each_round(clock: SimpleNamespace):
     assert fleet.asked == [0, 100, 0, 200, 0, 300, 0, 400, 0, 100]
 
 
-def test_a_sick_device_is_the_reason_for_every_version_and_training():
-    sick = a_worker(versions=(), unfit=(an_unfit(UnfitCode.DEVICE_FAULT, 1),))
-
-    assert not can_run(sick, "classify", "echo", 2)
-    assert not can_run(sick, "train", "echo", None)
-    assert reasons([sick], "classify", "echo", 2) == {
-        "w1": (UnfitCode.DEVICE_FAULT, "so device_fault")
-    }
-
-
 def versions_of(entry: CatalogEntry) -> list[int]:
     return [one.version for one in entry.versions]
 
@@ -215,25 +191,6 @@ def an_entry(*versions: int, **labels: int) -> CatalogEntry:
     return a_catalog_entry().model_copy(
         update={"model": "echo", "versions": summaries, "labels": labels}
     )
-
-
-def test_a_starter_that_serves_here_takes_nothing_out_of_service_that_another_store_has():
-    mine, published = an_entry(0, production=0), an_entry(0, 1, production=1)
-
-    beside = with_versions_elsewhere(mine, published, [a_worker(versions=(0, 1))])
-    rolled_back = with_versions_elsewhere(
-        an_entry(0, 1, production=0), published, [a_worker(versions=(0, 1))]
-    )
-
-    assert beside.labels == {"latest": 1, "production": 1}
-    assert rolled_back.labels["production"] == 0
-
-
-@pytest.mark.parametrize(
-    ("mine", "lacks"), [({"echo": (1, 2)}, False), ({"echo": (3,)}, True), ({"new": (1,)}, True)]
-)
-def test_a_worker_notices_that_a_version_of_its_own_is_not_published(mine, lacks: bool):
-    assert lacks_any({"echo": an_entry(1, 2)}, mine) is lacks
 
 
 def test_an_entry_keeps_the_versions_that_another_worker_can_run_and_that_do_not_go():
