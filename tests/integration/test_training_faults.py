@@ -265,29 +265,27 @@ def a_cancelled_training(running: Environment) -> JobHandle:
     return job
 
 
-def test_where_the_last_checkpoint_is_damaged_the_one_before_is_gone_on_from(running: Environment):
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_gone_on_from_where_there_is_one(
+    running: Environment,
+):
     cancelled = a_cancelled_training(running)
     newest, before = running.checkpoint_files(cancelled)
     newest.write_bytes(newest.read_bytes().replace(b"learnt", b"earned"))
+    learnt = before.read_text().partition('"learnt": ')[2].partition(",")[0]
 
     resumed = running.client.resume(cancelled.job_id)
 
     assert resumed.wait(timeout_s=30).state is JobState.COMPLETED
-    learnt = before.read_text().partition('"learnt": ')[2].partition(",")[0]
     assert epochs_told(resumed) == list(range(int(learnt) + 1, 7))
     (line,) = [line for line in log_lines(resumed) if "checkpoint" in line]
     assert line.startswith(f"{newest} is not the file that was saved: its SHA-256 should be ")
     assert line.endswith("The training goes on from the checkpoint before it.")
 
-
-def test_where_all_checkpoints_are_damaged_the_training_fails_and_says_what_to_do(
-    running: Environment,
-):
+    # Where all are damaged, the training fails and says what to do.
     cancelled = a_cancelled_training(running)
     newest, before = running.checkpoint_files(cancelled)
     newest.unlink()
     before.write_bytes(before.read_bytes()[:-1])
-
     resumed = running.client.resume(cancelled.job_id)
     with pytest.raises(JobFailed) as raised:
         resumed.wait(timeout_s=30)

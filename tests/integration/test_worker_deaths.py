@@ -92,31 +92,48 @@ def labels(job: JobHandle) -> list[str]:
     return [result.output.label for result in job.results() if isinstance(result, ItemSuccess)]
 
 
-def test_a_job_survives_its_workers_child_whose_work_is_released_before_its_lease_ends(
+def test_a_job_survives_its_workers_child_and_the_loss_and_doubling_of_every_message(
     empty_cluster: Cluster,
 ):
+    # Both come in time only because what the child held is released before its lease ends.
     worker = empty_cluster.start_ready(lease_s=60, heartbeat_s=20)
-    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    client, settings = empty_cluster.client(), empty_cluster.settings
+    job = client.classify(TEXTS, model="echo", parameters=SLOWLY)
     first_result(job)
 
-    began = time.monotonic()
     killed = worker.kill_child()
     results = list(job.results())
-    took_s = time.monotonic() - began
 
     assert_once_and_in_order(results)
-    # 2 s of work, and what a new child takes to start; the lease ends after 60 s.
-    assert took_s < 2.0 + 40.0
     assert worker.child_pid() != killed
     assert job.record().counts.succeeded == 200
 
+    assert settings.redis_url is not None
+    queue = settings.keys.wakeup("classify.echo")
+    unacknowledged = [f"{settings.prefix}:{name}" for name in ("unacked", "unacked_index")]
+    wakeup = Wakeup(settings.redis_url, settings)
+    job = client.classify(TEXTS, model="echo", parameters=SLOWLY)
+    first_result(job)
+    with connect(settings.redis_url) as redis:
+        for _ in range(5):
+            done = job.record().counts.done
+            redis.delete(queue, *unacknowledged)
+            wait_until(lambda done=done: job.record().counts.done > done, "it goes on")
+    for _ in range(10):
+        wakeup.notify("classify.echo")
+
+    assert_once_and_in_order(list(job.results()))
+
 
 @pytest.mark.serial
-def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_cluster: Cluster):
+def test_another_worker_goes_on_when_a_whole_worker_is_killed_busy_or_idle_itself(
+    empty_cluster: Cluster,
+):
     first, second = empty_cluster.start("w1"), empty_cluster.start("w2")
     for worker in (first, second):
         worker.wait_until_ready()
-    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    client = empty_cluster.client()
+    job = client.classify(TEXTS, model="echo", parameters=SLOWLY)
     first_result(job)
 
     began = time.monotonic()
@@ -133,32 +150,20 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_cluster: Clu
     assert sum(number - 1 for number in starts) <= 25 - done // 8
     assert max(starts) <= 2
 
-
-@pytest.mark.serial
-def test_an_idle_worker_takes_a_dead_ones_unit_over_when_its_lease_has_run_out(
-    empty_cluster: Cluster,
-):
-    lease_s, reconcile_s = 2.0, 0.3
-    first, second = empty_cluster.start("w1"), empty_cluster.start("w2")
-    for worker in (first, second):
-        worker.wait_until_ready()
-    job = empty_cluster.client().classify(
-        ["one unit"], model="echo", parameters={"delay_ms": 1_500}
-    )
-    wait_until(
-        lambda: is_in(first, WorkerState.BUSY) or is_in(second, WorkerState.BUSY),
-        "one of them works",
-    )
-    dying, other = (first, second) if is_in(first, WorkerState.BUSY) else (second, first)
+    # An idle one takes a dead one's unit over when its lease has run out.
+    workers = [second, empty_cluster.start_ready("w3")]
+    job = client.classify(["one unit"], model="echo", parameters={"delay_ms": 1_500})
+    dying = empty_cluster.wait_for_holder(job.job_id, workers)
+    (other,) = (worker for worker in workers if worker is not dying)
 
     began = time.monotonic()
     dying.kill()
-    wait_until(lambda: is_in(other, WorkerState.BUSY), "the other took over")
+    assert empty_cluster.wait_for_holder(job.job_id, [other]) is other
     stalled_s = time.monotonic() - began
     crashes = empty_cluster.crashes(job.job_id)
 
     # At most a lease, the dead one's lock of three looks, and a look; the rest is slack.
-    assert stalled_s < lease_s + 4 * reconcile_s + 4.0
+    assert stalled_s < LEASE_S + 4 * RECONCILE_S + 4.0
     assert labels(job) == ["one unit"]
     assert empty_cluster.starts_of_units(job.job_id) == [2]
     assert crashes == 1
@@ -225,27 +230,6 @@ def test_killers_among_a_thousand_items_are_found_and_all_others_have_their_resu
     message = raised.value.failure.message
     assert message.startswith("The worker died 2 times during this training")
     assert message.endswith("The last time: The worker's process exited with status 9.")
-
-
-def test_losing_and_doubling_every_message_changes_no_result(empty_cluster: Cluster):
-    empty_cluster.start_ready()
-    settings = empty_cluster.settings
-    assert settings.redis_url is not None
-    redis = connect(settings.redis_url)
-    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
-    queue = settings.keys.wakeup("classify.echo")
-    unacknowledged = [f"{settings.prefix}:{name}" for name in ("unacked", "unacked_index")]
-    wakeup = Wakeup(settings.redis_url, settings)
-
-    first_result(job)
-    for _ in range(5):
-        redis.delete(queue, *unacknowledged)
-        time.sleep(0.1)
-    for _ in range(10):
-        wakeup.notify("classify.echo")
-
-    assert_once_and_in_order(list(job.results()))
-    redis.close()
 
 
 @pytest.mark.slow

@@ -35,28 +35,28 @@ def died(folder: Path, plugin: str) -> subprocess.Popen[bytes]:
     return child
 
 
-def test_a_child_that_was_silent_says_so_and_where_it_stood(tmp_path: Path):
-    child = died(
-        tmp_path,
+#: Plugins that end their process, with the cause and the message that are told of it.
+ENDS = {
+    "by a signal": (
         """
+        import os, signal
         def classify(deaths):
-            from seqd.worker.silence import Hang
+            os.kill(os.getpid(), signal.SIGSEGV)
+        """,
+        DeathCause.SIGNAL,
+        r"The worker's process was ended by SIGSEGV; it stood in stuck\.py, line 4, in classify\.",
+    ),
+    "silent": (
+        """
+        from seqd.worker.silence import Hang
+        def classify(deaths):
             deaths.die_of_hang(Hang(12.3))
         """,
-    )
-
-    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
-
-    assert death.message == (
-        "The plugin did not ask whether to stop for 12 s; it stood in stuck.py, line 4, in "
-        "classify."
-    )
-    assert death.cause is DeathCause.HANG
-
-
-def test_a_child_that_was_killed_while_it_started_says_where_it_stood(tmp_path: Path):
-    child = died(
-        tmp_path,
+        DeathCause.HANG,
+        r"The plugin did not ask whether to stop for 12 s; it stood in stuck\.py, line 4, in "
+        r"classify\.",
+    ),
+    "killed while it started": (
         """
         import os, signal, time
         def classify(deaths):
@@ -67,15 +67,58 @@ def test_a_child_that_was_killed_while_it_started_says_where_it_stood(tmp_path: 
                     time.sleep(0.01)
                 os.kill(os.getpid(), signal.SIGKILL)
         """,
-    )
-
-    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
-
-    assert re.fullmatch(
+        DeathCause.NOT_READY,
         r"The worker's process was not ready for work in time; it stood in stuck\.py, "
         r"line [678], in load\.",
-        death.message,
+    ),
+    "just ready in time": (
+        """
+        import os, time
+        def classify(deaths):
+            with deaths.starting(0.1):
+                while "Timeout" not in open("run/w1.trace").read():
+                    time.sleep(0.01)
+            os._exit(9)
+        """,
+        DeathCause.EXIT,
+        r"The worker's process exited with status 9\.",
+    ),
+    "silent with the lock of threading": (
+        """
+        import threading
+        from seqd.worker.silence import Hang
+        def classify(deaths):
+            watch = threading.Thread(target=lambda: started.wait() and end(deaths))
+            started = threading.Event()
+            watch.start()
+            with threading._active_limbo_lock:
+                started.set()
+                input_that_never_comes()
+        def end(deaths):
+            deaths.die_of_hang(Hang(61.0))
+        def input_that_never_comes():
+            while True:
+                pass
+        """,
+        DeathCause.HANG,
+        r"The plugin did not ask whether to stop for 61 s; it stood in stuck\.py, line \d+, in .*",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_child_that_ended_says_how_and_where_it_stood(tmp_path: Path, how: str):
+    plugin, cause, message = ENDS[how]
+    child = died(tmp_path, plugin)
+
+    death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(
+        child.pid, child.returncode
     )
+
+    assert re.fullmatch(message, death.message), death.message
+    assert (death.cause, death.is_silent) == (cause, "silent" in how)
+    if how == "by a signal":
+        assert one_line(stacks[0].frames).startswith("stuck.py:4 classify")
 
 
 @pytest.mark.slow

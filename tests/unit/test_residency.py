@@ -115,6 +115,34 @@ def test_what_nobody_has_is_loaded_beside_other_work_after_a_wait_and_at_once_wi
     assert later == ((A, B, C), (A, B, C))
 
 
+def test_of_several_that_wait_the_longest_is_loaded_alone_and_then_there_is_a_pause(world: World):
+    world.memory.last_load_s = 1.0
+    world.work = {D: 0}
+    world.choose(after_s=0.5)
+    world.work = {C: 0, D: 0}
+
+    due = world.choose(after_s=2 * WAIT_S)
+    world.memory.loaded, world.memory.loads = ["b", "d"], 1
+    paused = world.choose(after_s=0.5)
+    after = world.choose(after_s=5.0)
+
+    assert due[0] == (A, B, D)
+    assert paused[0] == (B, D)
+    assert after[0] == (B, C, D)
+
+
+def test_what_another_worker_has_is_left_to_it_while_it_works_on_it(world: World):
+    world.hold("c", "d")
+    world.work = {C: 0}
+
+    chosen = []
+    for _ in range(40):
+        world.work[C] += 1
+        chosen.append(world.choose(after_s=0.5)[0])
+
+    assert set(chosen) == {(A, B)}
+
+
 def test_a_worker_without_other_work_helps_after_a_wait_and_then_pauses(world: World):
     world.hold("c", "d")
     world.work = {C: 0, D: 0}
