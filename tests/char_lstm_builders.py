@@ -1,47 +1,51 @@
-"""Builders for tests of `char_lstm`: random weights and small versions, no Keras."""
+"""Versions of `char_lstm` as files with random weights, loaded; and trainings of a second each."""
 
-from dataclasses import replace
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
-from seqd_char_lstm.artifact import Config, Layer, Version, Weights, shapes
-from seqd_char_lstm.compiled_chains import CompiledEngine
-from seqd_char_lstm.engine import SteppedEngine
-from seqd_char_lstm.generation import Generator
+from seqd.hookspecs import Artifact, Device, LoadedModel, TrainedModel
+from seqd.inputs.datasets import TextDataset
+from seqd.testing import CPU, MemoryTrainContext
+from seqd_char_lstm import CharLstm, TrainParameters
 from seqd_modelkit.ngrams import NgramModel, count, fit
 
+#: Reads windows of eight of its six characters.
+WINDOW = {
+    "format": 2,
+    "reads": "window",
+    "alphabet": " .abcd",
+    "lower_case": True,
+    "window": 8,
+    "units": 16,
+    "lead_in": "a cab. d",
+}
+#: Carries its state, in two layers.
+STREAM = WINDOW | {"reads": "stream", "window": None, "layers": 2, "embedding_dim": 5}
 
-def some_weights(config: Config, *, seed: int = 0) -> Weights:
+Weights = Mapping[str, np.ndarray]
+
+
+def some_weights(config: Mapping[str, object], *, seed: int = 0, size: float = 0.4) -> Weights:
     """Random weights that make neither all scores equal nor one certain."""
+    ids, units, embedding = len(config["alphabet"]), config["units"], config.get("embedding_dim", 0)
+    shapes = {"embedding": (ids, embedding)} if embedding else {}
+    for number in range(config.get("layers", 1)):
+        inputs = units if number else embedding or ids
+        shapes |= {
+            f"layer_{number}.kernel": (inputs, 4 * units),
+            f"layer_{number}.recurrent": (units, 4 * units),
+            f"layer_{number}.bias": (4 * units,),
+        }
+    shapes |= {"dense": (units, ids), "dense_bias": (ids,)}
     random = np.random.default_rng(seed)
-    tensors = {
-        name: random.normal(0.0, 0.4, shape).astype(np.float32)
-        for name, shape in shapes(config).items()
+    return {
+        name: random.normal(0.0, size, shape).astype(np.float32) for name, shape in shapes.items()
     }
-    layers = tuple(
-        Layer(*(tensors[f"layer_{number}.{name}"] for name in ("kernel", "recurrent", "bias")))
-        for number in range(config.layers)
-    )
-    return Weights(tensors.get("embedding"), layers, tensors["dense"], tensors["dense_bias"])
-
-
-def a_config(**changes: object) -> Config:
-    """A version over six characters that reads windows of eight."""
-    values = {
-        "reads": "window",
-        "alphabet": " .abcd",
-        "lower_case": True,
-        "window": 8,
-        "units": 16,
-        "lead_in": "a cab. d",
-    }
-    return Config.model_validate(values | changes)
-
-
-def a_stream_config(**changes: object) -> Config:
-    """A version over six characters that carries its state, in two layers."""
-    values = {"reads": "stream", "window": None, "layers": 2, "embedding_dim": 5}
-    return a_config(**(values | changes))
 
 
 def some_ngrams(symbols: int = 6) -> NgramModel:
@@ -51,23 +55,62 @@ def some_ngrams(symbols: int = 6) -> NgramModel:
     return fit(count([ids.astype(np.int32)], order=3, symbols=symbols))
 
 
-def a_version(config: Config | None = None, *, seed: int = 0) -> Version:
-    """A version in memory with random weights, and n-grams where these have a share."""
-    config = config or a_config()
-    ngrams = some_ngrams(len(config.alphabet)) if config.ngram_share else None
-    return Version(config, some_weights(config, seed=seed), ngrams)
+def write_version(
+    folder: Path, config: Mapping[str, object], weights: Weights | None = None
+) -> Artifact:
+    """Write the files of a version, with n-grams where the config gives them a share."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(dict(weights or some_weights(config)), folder / "weights.safetensors")
+    if config.get("ngram_share"):
+        save_file(some_ngrams(len(config["alphabet"])).arrays(), folder / "ngrams.safetensors")
+    return Artifact(folder, None)
 
 
-def a_stepped_engine(version: Version) -> SteppedEngine:
-    """The compiled network of a version, with its n-grams and drawing in NumPy."""
-    return SteppedEngine(version, CompiledEngine(replace(version, ngrams=None)))
+def a_generator(
+    config: Mapping[str, object] = STREAM, weights: Weights | None = None, device: Device = CPU
+) -> LoadedModel:
+    """A loaded version."""
+    with tempfile.TemporaryDirectory() as folder:
+        return CharLstm().load(write_version(Path(folder), config, weights), device)
 
 
-def a_generator(**changes: object) -> Generator:
-    """A loaded version that reads windows."""
-    return Generator(a_version(a_config(**changes)))
+TEXT = "The cat sat on the mat. The rat sat on a cat. " * 20  # 920 characters
+SMALL = {
+    "mode": "stream",
+    "units": 8,
+    "embedding_dim": 4,
+    "batch_size": 4,
+    "steps": 16,
+    "epochs": 3,
+    "learning_rate": 0.02,
+    "warmup_steps": 3,
+    "sample_length": 12,
+    "sample_temperatures": [0.0, 1.0],
+}
 
 
-def a_stream_generator(**changes: object) -> Generator:
-    """A loaded version that carries its state."""
-    return Generator(a_version(a_stream_config(**changes)))
+def a_context(
+    folder: Path, text: str = TEXT, held_out: str | None = None, **options: object
+) -> MemoryTrainContext:
+    held = None if held_out is None else TextDataset(held_out, "held out")
+    return MemoryTrainContext(folder, TextDataset(text, "a test"), held, **options)
+
+
+def trained(context: MemoryTrainContext, **parameters: object) -> TrainedModel:
+    """Train a small network on streams, without Keras."""
+    return CharLstm().train(TrainParameters.model_validate(SMALL | parameters), context)
+
+
+def files_of(context: MemoryTrainContext) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in context.folder.iterdir()}
+
+
+def config_of(context: MemoryTrainContext) -> dict[str, object]:
+    config: dict[str, object] = json.loads((context.folder / "config.json").read_text())
+    return config
+
+
+def loaded(context: MemoryTrainContext) -> LoadedModel:
+    """The version that a training wrote."""
+    return CharLstm().load(Artifact(context.folder, None), CPU)

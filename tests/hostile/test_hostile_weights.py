@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from char_lstm_builders import a_stream_config, a_version
+from char_lstm_builders import STREAM, write_version
 from hostile_cases import hostile
 from seqd.errors import ArtifactDamaged
 from seqd.hookspecs import WorkItem
@@ -22,7 +22,6 @@ from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext
 from seqd_char_lstm import CharLstm, GenerateParameters
-from seqd_char_lstm.artifact import save
 from seqd_schemas import Generation
 
 
@@ -87,11 +86,8 @@ def stream_folder(tmp_path: Path) -> Path:
     starter = Registry.load(Settings()).models["char_lstm"].starter
     assert starter is not None
     folder = Path(shutil.copytree(starter, tmp_path / "0"))
-    version = a_version(a_stream_config(ngram_share=0.5))
-    made = tmp_path / "made"
-    made.mkdir()
-    save(made, version.config, version.weights, version.ngrams)
-    put_into(folder, {path.name: path.read_bytes() for path in made.iterdir()})
+    made = write_version(tmp_path / "made", STREAM | {"ngram_share": 0.5})
+    put_into(folder, {path.name: path.read_bytes() for path in made.folder.iterdir()})
     return folder
 
 

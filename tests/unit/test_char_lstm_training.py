@@ -1,24 +1,55 @@
-"""Training `char_lstm` on streams of a tiny text: figures, events, samples, versions."""
+"""Trainings of `char_lstm` on streams of a tiny text: figures, refusals, resuming, versions."""
 
+import json
 import math
+import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save as to_bytes
 
-from seqd.testing import MemoryRunContext
-from seqd_char_lstm.artifact import load, named
-from seqd_char_lstm.generation import Generator
-from seqd_char_lstm.learner import CompiledLearner
-from stream_training_builders import TEXT, a_context, files_of, trained
+from char_lstm_builders import (
+    STREAM,
+    TEXT,
+    WINDOW,
+    a_context,
+    config_of,
+    files_of,
+    loaded,
+    some_ngrams,
+    trained,
+    write_version,
+)
+from seqd.errors import (
+    ArtifactDamaged,
+    CheckpointDamaged,
+    InvalidData,
+    InvalidParameters,
+    SeqdError,
+    Stopped,
+)
+from seqd.hookspecs import Artifact
+from seqd.inputs.datasets import TextDataset
+from seqd.testing import CPU, MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
+from seqd_char_lstm import CharLstm, TrainParameters, seqd_register_models
 
 
-def bits_of(context, text) -> float:
-    """What the version that was written says of a text."""
-    return Generator(load(context.folder)).measure(text, MemoryRunContext())["bits_per_char"]
+def tensors_of(context):
+    return load_file(context.folder / "weights.safetensors")
 
 
-def test_a_training_learns_what_follows_what(tmp_path):
+# Learning
+
+
+def test_a_training_learns_what_follows_what(tmp_path, monkeypatch):
+    for name in ("keras", "tensorflow", "seqd_char_lstm.network"):
+        monkeypatch.setitem(sys.modules, name, None)  # an import of it would raise ImportError
     result = trained(a_context(tmp_path), epochs=40, units=24, learning_rate=0.02)
 
     assert result.metrics["loss"] < 0.3  # by chance alone ln 12 = 2.5
@@ -28,13 +59,14 @@ def test_a_training_learns_what_follows_what(tmp_path):
     assert "numpy" in result.libraries
 
 
-def test_a_training_on_a_cpu_needs_no_keras(tmp_path, monkeypatch):
-    for name in ("keras", "tensorflow", "seqd_char_lstm.network"):
-        monkeypatch.setitem(sys.modules, name, None)  # an import of it would raise ImportError
+def test_it_learns_also_with_all_that_hides_something_from_it(tmp_path):
+    hiding = {"dropout": 0.1, "input_dropout": 0.1, "recurrent_dropout": 0.1, "ema_momentum": 0.9}
 
-    trained(a_context(tmp_path), epochs=1)
+    metrics = trained(
+        a_context(tmp_path), epochs=60, units=24, validation_split=0.1, patience=0, **hiding
+    ).metrics
 
-    assert (tmp_path / "weights.safetensors").is_file()
+    assert metrics["network_validation_bits_per_char"] < 0.6  # by chance alone 3.6
 
 
 def test_each_step_and_each_epoch_is_reported_with_its_figures(tmp_path):
@@ -44,46 +76,66 @@ def test_each_step_and_each_epoch_is_reported_with_its_figures(tmp_path):
 
     # 920 characters are 14 batches of 4 x 16, in each of 3 epochs
     assert [(step.done, step.total) for step in context.steps] == [(n, 42) for n in range(1, 43)]
-    assert set(context.steps[0].metrics) == {
-        "loss",
-        "bits_per_char",
-        "learning_rate",
-        "characters_per_s",
-    }
+    of_step = {"loss", "bits_per_char", "learning_rate"}
+    assert set(context.steps[0].metrics) == of_step | {"characters_per_s"}
     assert [(report.epoch, report.epochs) for report in context.epochs] == [(1, 3), (2, 3), (3, 3)]
     first, _, last = (report.metrics for report in context.epochs)
-    assert set(first) == {
-        "loss",
-        "bits_per_char",
-        "learning_rate",
-        "validation_loss",
-        "validation_bits_per_char",
-    }
+    assert set(first) == of_step | {"validation_loss", "validation_bits_per_char"}
     assert first["loss"] == context.steps[13].metrics["loss"]
     assert last["learning_rate"] == pytest.approx(1e-5)
     assert last["loss"] == result.metrics["loss"] < first["loss"]
     assert all(report.seconds > 0 for report in context.epochs)
 
 
-def test_each_epoch_begins_anew_at_a_place_of_its_own(tmp_path, monkeypatch):
-    told = []
-    step, begin = CompiledLearner.step, CompiledLearner.begin_epoch
+def test_the_learning_rate_rises_evenly_and_falls_as_a_cosine(tmp_path):
+    context = a_context(tmp_path, TEXT[: 4 * 13 * 16 + 1])
 
-    def watched_step(learner, inputs, targets, rate):
-        told.append(inputs[0].tobytes())
-        return step(learner, inputs, targets, rate)
+    trained(context, epochs=1, learning_rate=0.1, final_learning_rate=0.02, warmup_steps=4)
 
-    def watched_begin(learner):
-        told.append("begins")
-        begin(learner)
+    rates = [step.metrics["learning_rate"] for step in context.steps]
+    assert rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+    assert rates[4] == 0.1
+    assert rates[8] == pytest.approx(0.06)  # half-way down from 0.1 to 0.02
+    assert rates[12] == pytest.approx(0.02)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
 
-    monkeypatch.setattr(CompiledLearner, "step", watched_step)
-    monkeypatch.setattr(CompiledLearner, "begin_epoch", watched_begin)
 
-    trained(a_context(tmp_path), epochs=3)
+@pytest.mark.parametrize(("warmup", "total"), [(0, 1), (50, 1), (50, 2), (50, 10), (0, 3)])
+def test_a_training_shorter_than_its_rise_still_learns_at_each_step(tmp_path, warmup, total):
+    context = a_context(tmp_path, TEXT[: 4 * 16 * total + 1])
 
-    assert [place for place, what in enumerate(told) if what == "begins"] == [0, 15, 30]
-    assert len({told[1], told[16], told[31]}) == 3
+    trained(context, epochs=1, learning_rate=0.1, warmup_steps=warmup)
+
+    rates = [step.metrics["learning_rate"] for step in context.steps]
+    assert len(rates) == total
+    assert max(rates) == 0.1
+    assert min(rates) >= 1e-5
+
+
+def test_the_states_of_the_streams_are_carried_from_step_to_step(tmp_path):
+    losses = []
+    for steps in (8, 16, 32):
+        context = a_context(tmp_path / str(steps), TEXT[:769])
+        trained(
+            context, steps=steps, epochs=1, learning_rate=1e-6, final_learning_rate=0.0, dropout=0.0
+        )
+        losses.append(context.epochs[0].metrics["loss"])
+
+    # While nothing is learnt, each character is predicted from all before it in its stream.
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("threads", [2, 32])
+def test_any_number_of_threads_learns_the_same(tmp_path, threads):
+    parameters = {"epochs": 1, "recurrent_dropout": 0.1, "ema_momentum": 0.9, "batch_size": 6}
+    alone = a_context(tmp_path / "1")
+    together = a_context(tmp_path / "n", device=replace(CPU, threads=threads))
+
+    for context in (alone, together):
+        trained(context, **parameters)
+
+    for one, other in zip(alone.steps, together.steps, strict=True):
+        assert other.metrics["loss"] == pytest.approx(one.metrics["loss"], rel=1e-5)
 
 
 def test_samples_go_on_from_a_text_of_the_corpus_at_each_temperature(tmp_path):
@@ -104,7 +156,8 @@ def test_samples_go_on_from_a_text_of_the_corpus_at_each_temperature(tmp_path):
 
 def test_without_a_better_figure_the_training_stops_and_keeps_the_best_epochs_weights(tmp_path):
     # What is held out is of another kind: the more of the text is known, the worse it is predicted.
-    context = a_context(tmp_path, held_out="tttt eeee nnnn aaaa " * 4)
+    held_out = "tttt eeee nnnn aaaa " * 4
+    context = a_context(tmp_path, held_out=held_out)
 
     result = trained(context, epochs=30, patience=2, learning_rate=0.03, ngram_order=0)
 
@@ -113,14 +166,103 @@ def test_without_a_better_figure_the_training_stops_and_keeps_the_best_epochs_we
     assert len(figures) == best + 3 < 30
     assert result.metrics["epochs"] == best + 1
     assert result.metrics["validation_loss"] == pytest.approx(figures[best], rel=1e-6)
+    served = loaded(context).measure(held_out, MemoryRunContext())["bits_per_char"]
+    assert served * math.log(2) == pytest.approx(figures[best], rel=1e-6)
+
+
+# What is held out, left out, kept
+
+
+def test_the_end_of_the_text_is_held_out_and_what_only_it_has_is_unknown(tmp_path):
+    context = a_context(tmp_path, "abab abab abab " * 20 + "aXb!" + "a" * 96)
+
+    metrics = trained(context, validation_split=0.25, lower_case=False).metrics
+
+    assert metrics["characters"] == 300
+    assert config_of(context)["alphabet"] == " ab"
+    assert metrics["unknown_share"] == pytest.approx(2 / 100)
+
+
+def test_held_out_data_leaves_all_of_the_text_and_is_measured_where_it_is_known(tmp_path):
+    known = a_context(tmp_path / "known", held_out="The cat sat. ")
+    spoilt = a_context(tmp_path / "spoilt", held_out="The c§at s§at. §")
+
+    figures = [trained(context, validation_split=0.5).metrics for context in (known, spoilt)]
+
+    assert figures[1]["characters"] == 920
+    assert (figures[0]["unknown_share"], figures[1]["unknown_share"]) == (0.0, 3 / 16)
+    assert figures[1]["validation_loss"] == figures[0]["validation_loss"]
+
+
+def test_rare_characters_are_left_out_of_the_text_and_counted(tmp_path):
+    context = a_context(tmp_path, "aab ~ bba §" * 20 + "äö")
+
+    metrics = trained(context, min_count=3).metrics
+
+    assert config_of(context)["alphabet"] == " ab~§"
+    assert metrics["characters"] == 220
+    assert context.logs == [
+        "2 of 222 characters are left out: each of them is rarer than min_count 3."
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我们学习写字。我们学习读书。",
+        "Мама мыла раму. ",
+        "🙂🙃🙂🙂 👩‍🚀. ",
+        "שלום עולם ",
+        "e\u0301te\u0301",
+    ],
+)
+def test_text_of_any_script_is_learnt_as_it_stands(tmp_path, text):
+    context = a_context(tmp_path, text * 12)
+
+    trained(context, batch_size=2, steps=8, epochs=1, lower_case=False)
+
+    config = config_of(context)
+    assert config["alphabet"] == "".join(sorted(set(text)))
+    assert config["lead_in"] in text * 12
+    assert all(set(sample.text) <= set(text) for sample in context.samples)
+
+
+def test_a_version_keeps_the_case_of_its_text_and_the_end_of_a_sentence(tmp_path):
+    context = a_context(tmp_path)
+
+    trained(context, lower_case=False, epochs=1)
+
+    config = config_of(context)
+    assert config | {"reads": "stream", "window": None, "layers": 1, "units": 8} == config
+    assert config["alphabet"] == "".join(sorted(set(TEXT)))
+    assert config["lead_in"].endswith(" The cat sat on the mat. ")
+    assert len(config["lead_in"]) == 64
+    assert not config["lower_case"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lead_in"),
+    [
+        ("a" * 70 + " b. cd ef. ", "a" * 60 + " b. "),  # the first end with enough before it
+        ("b. " + "a" * 70 + ". cd ", "a" * 62 + ". "),
+        ("no end of a sentence here " * 5, ("no end of a sentence here " * 5)[:64]),
+        ("x" * 64 + " it costs 3.50 now! re", "x" * 44 + " it costs 3.50 now! "),
+        ("今天下午他们去公园" * 8 + "。好", ("今天下午他们去公园" * 8)[-63:] + "。"),  # no space
+    ],
+)
+def test_the_lead_in_ends_with_the_first_sentence_that_fills_it(tmp_path, text, lead_in):
+    context = a_context(tmp_path, text)
+
+    trained(context, batch_size=1, steps=8, epochs=1)
+
+    assert config_of(context)["lead_in"] == lead_in
 
 
 def test_a_version_is_compared_with_n_grams_of_the_same_text(tmp_path):
     context = a_context(tmp_path)
 
-    result = trained(context, validation_split=0.1)
+    metrics = trained(context, validation_split=0.1).metrics
 
-    metrics = result.metrics
     assert metrics["validation_bits_per_char"] == metrics["network_validation_bits_per_char"]
     assert metrics["ngram_validation_bits_per_char"] < 0.5  # the text repeats itself
     assert "mixture_validation_bits_per_char" not in metrics
@@ -131,17 +273,16 @@ def test_a_version_is_compared_with_n_grams_of_the_same_text(tmp_path):
 def test_a_mixture_is_what_the_version_serves_and_is_measured_by(tmp_path):
     context = a_context(tmp_path)
 
-    result = trained(context, validation_split=0.1, ngram_share=0.5, ngram_order=3)
+    metrics = trained(context, validation_split=0.1, ngram_share=0.5, ngram_order=3).metrics
 
-    metrics = result.metrics
     mixture = metrics["mixture_validation_bits_per_char"]
     assert metrics["validation_bits_per_char"] == mixture
     assert metrics["validation_loss"] == pytest.approx(mixture * math.log(2))
     assert mixture < metrics["network_validation_bits_per_char"]
     # At worst each character has half the probability that the n-grams give it.
     assert mixture < metrics["ngram_validation_bits_per_char"] + 1.0
-    held_out = TEXT[int(len(TEXT) * 0.9) :]
-    assert bits_of(context, held_out) == pytest.approx(mixture, rel=1e-9)
+    served = loaded(context).measure(TEXT[int(len(TEXT) * 0.9) :], MemoryRunContext())
+    assert served["bits_per_char"] == pytest.approx(mixture, rel=1e-9)
 
 
 def test_half_precision_halves_the_file_and_is_measured_as_it_is_stored(tmp_path):
@@ -155,48 +296,453 @@ def test_half_precision_halves_the_file_and_is_measured_as_it_is_stored(tmp_path
     assert sizes[1] < 0.55 * sizes[0]
     assert exact["validation_loss"] != rounded["validation_loss"]
     assert rounded["validation_loss"] == pytest.approx(exact["validation_loss"], rel=1e-2)
-    stored, learnt = (named(load(context.folder).weights) for context in (half, whole))
-    for name, array in stored.items():
-        assert np.array_equal(array, learnt[name].astype(np.float16).astype(np.float32))
+    learnt = tensors_of(whole)
+    for name, array in tensors_of(half).items():
+        assert np.array_equal(array, learnt[name].astype(np.float16))
+
+
+# Stopped, killed, resumed
+
+
+class KilledError(BaseException):
+    """The end of a worker: nothing that a plugin catches, and no time to save."""
+
+
+class KilledContext(MemoryTrainContext):
+    """A training whose worker dies in a step."""
+
+    dies_at = 0
+
+    def step(self, done: int, total: int, **metrics: float) -> None:
+        super().step(done, total, **metrics)
+        if len(self.steps) == self.dies_at:
+            raise KilledError
+
+
+def test_the_same_seed_gives_the_same_files_and_another_seed_does_not(tmp_path):
+    contexts = [a_context(tmp_path / name) for name in ("first", "second", "other")]
+    (tmp_path / "plain").write_bytes(b"")
+
+    for context, seed in zip(contexts, (5, 5, 6), strict=True):
+        trained(context, seed=seed, dropout=0.3)
+
+    first, second, other = (files_of(context) for context in contexts)
+    assert first == second
+    assert first["weights.safetensors"] != other["weights.safetensors"]
+    assert contexts[0].samples == contexts[1].samples
+    modes = {path.stat().st_mode for path in contexts[0].folder.iterdir()}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
+def killed_and_resumed(folder, dies_at, held_out=None, **parameters):
+    """A training that dies in a step, and the one that goes on from its last checkpoint."""
+    checkpoints = MemoryCheckpoints(due_every=4)
+    data = TextDataset(TEXT, "a test"), held_out and TextDataset(held_out, "of another kind")
+    killed = KilledContext(folder / "killed", *data, checkpoints=checkpoints)
+    killed.dies_at = dies_at
+    with pytest.raises(KilledError):
+        trained(killed, **parameters)
+    resumed = a_context(folder / "resumed", held_out=held_out, checkpoints=checkpoints)
+    return killed, resumed, trained(resumed, **parameters)
+
+
+@pytest.mark.parametrize("dies_at", [1, 13, 14, 15, 30])
+def test_a_training_that_is_killed_ends_like_an_undisturbed_one(tmp_path, dies_at):
+    parameters = {"ema_momentum": 0.9, "layers": 2, "validation_split": 0.1, "patience": 2}
+    whole = a_context(tmp_path / "whole")
+    expected = trained(whole, **parameters)
+
+    killed, resumed, found = killed_and_resumed(tmp_path, dies_at, **parameters)
+
+    assert files_of(resumed) == files_of(whole)
+    assert found.metrics == expected.metrics
+    told = {one.epoch: one.metrics for one in [*killed.epochs, *resumed.epochs]}
+    assert told == {one.epoch: one.metrics for one in whole.epochs}
+    assert len(resumed.steps) < len(whole.steps) or dies_at < 4
+
+
+def test_the_best_epochs_weights_outlive_a_kill(tmp_path):
+    parameters = {"epochs": 30, "patience": 2, "learning_rate": 0.03}
+    other = "tttt eeee nnnn aaaa " * 4
+    whole = a_context(tmp_path / "whole", held_out=other)
+    expected = trained(whole, **parameters)
+    # in the last epoch, two behind the best one
+    dies_at = 14 * (int(expected.metrics["epochs"]) + 1) + 3
+
+    _, resumed, found = killed_and_resumed(tmp_path, dies_at, other, **parameters)
+
+    assert found.metrics == expected.metrics
+    assert files_of(resumed) == files_of(whole)
+    assert len(resumed.epochs) == 1
+
+
+def test_a_training_that_is_stopped_at_any_question_ends_like_an_undisturbed_one(tmp_path):
+    parameters = {"epochs": 1, "validation_split": 0.1, "dropout": 0.2}
+    whole = a_context(tmp_path / "whole")
+    trained(whole, **parameters)
+
+    # How often it asks while it measures and writes hangs on the machine's speed.
+    for questions in range(0, 1_000, 3):
+        checkpoints = MemoryCheckpoints()
+        stopped = a_context(
+            tmp_path / f"stopped-{questions}", checkpoints=checkpoints, stop_after=questions
+        )
+        try:
+            trained(stopped, **parameters)
+        except Stopped as error:
+            if questions < len(whole.steps):
+                assert str(error) == (
+                    f"The training was stopped after step {questions} of {len(whole.steps)}; it "
+                    "made no version."
+                )
+            assert list(stopped.folder.iterdir()) == []
+            resumed = a_context(tmp_path / f"resumed-{questions}", checkpoints=checkpoints)
+            trained(resumed, **parameters)
+            assert files_of(resumed) == files_of(whole), questions
+        else:
+            break
+
+    assert questions > len(whole.steps)
+
+
+def test_the_checkpoint_of_another_network_is_refused(tmp_path):
+    checkpoints = MemoryCheckpoints()
+    with pytest.raises(Stopped):
+        trained(a_context(tmp_path / "1", checkpoints=checkpoints, stop_after=5), units=12)
+
+    with pytest.raises(CheckpointDamaged):
+        trained(a_context(tmp_path / "2", checkpoints=checkpoints))
+
+
+# Refusals
 
 
 @pytest.mark.parametrize(
-    ("text", "alphabet"),
+    ("text", "held_out", "parameters", "refusal", "message"),
     [
-        ("我们学习写字。我们学习读书。" * 8, "。习书们写字学我读"),
-        ("Мама мыла раму. " * 8, " .алмруы"),
-        ("🙂🙃🙂🙂 👩‍🚀. " * 12, " .\u200d👩🙂🙃🚀"),
+        (
+            TEXT,
+            "1234",
+            {},
+            InvalidData,
+            "The held-out text has 4 characters, and none that the training text also has. "
+            "Hold out a longer part of the same kind.",
+        ),
+        (
+            "a cat " * 100,
+            None,
+            {"batch_size": 32, "steps": 20},
+            InvalidData,
+            "The text has 600 characters to learn from; 32 streams of 20 steps need at least 640. "
+            "Give a longer text, or a smaller batch_size or fewer steps.",
+        ),
+        (
+            "a cat " * 90_000,
+            None,
+            {"batch_size": 1_024, "steps": 512, "units": 1_024},
+            InvalidParameters,
+            "A batch of 1024 streams of 512 steps would take 16 GiB with 1 x 1024 units and 4 "
+            "characters; at most 8 are allowed. Use a smaller batch_size or fewer steps.",
+        ),
+        (
+            TEXT,
+            None,
+            {"patience": 3},
+            InvalidParameters,
+            "patience is 3, and there is nothing to validate on: give held-out data or a "
+            "validation_split, or set patience to 0.",
+        ),
+        (
+            "a",
+            None,
+            {"validation_split": 0.5},
+            InvalidData,
+            "The text to learn from is empty. Give a text of some thousand words.",
+        ),
+        (
+            "aaaa",
+            None,
+            {},
+            InvalidData,
+            "The text has 1 distinct characters; from 2 to 10,000 can be learnt. Give a text of "
+            "words.",
+        ),
+        (
+            "aaab",
+            None,
+            {"min_count": 2},
+            InvalidData,
+            "The text has 1 distinct characters that it has at least 2 times; from 2 to 10,000 can "
+            "be learnt. Give a text of words.",
+        ),
+        (
+            "".join(map(chr, range(0x4E00, 0x4E00 + 10_001))),
+            None,
+            {},
+            InvalidData,
+            "The text has 10,001 distinct characters; from 2 to 10,000 can be learnt. Give a text "
+            "of words, or a higher min_count.",
+        ),
     ],
+    ids=["held out", "short", "memory", "patience", "empty", "one", "rare", "many"],
 )
-def test_text_of_any_script_is_learnt(tmp_path, text, alphabet):
-    context = a_context(tmp_path, text)
+def test_what_cannot_be_learnt_from_is_refused(
+    tmp_path, text, held_out, parameters, refusal, message
+):
+    with pytest.raises(refusal) as raised:
+        trained(a_context(tmp_path, text, held_out), **parameters)
 
-    trained(context, batch_size=2, steps=8, epochs=1)
-
-    version = load(context.folder)
-    assert version.config.alphabet == "".join(sorted(alphabet))
-    assert version.config.lead_in in text.lower()
-    assert all(set(sample.text) <= set(alphabet) for sample in context.samples)
+    assert str(raised.value) == message
 
 
-def test_a_version_keeps_the_case_of_its_text_and_the_end_of_a_sentence(tmp_path):
+def test_a_loss_that_is_lost_is_named_with_the_learning_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqd_char_lstm.learner.CompiledLearner.step", lambda *_: math.nan)
+
+    with pytest.raises(InvalidParameters) as raised:
+        trained(a_context(tmp_path), learning_rate=1.0)
+
+    assert str(raised.value) == (
+        "The loss became nan in epoch 1 with learning_rate 1.0. Train with a lower one."
+    )
+
+
+def test_what_the_mode_does_not_read_is_told(tmp_path):
     context = a_context(tmp_path)
 
-    trained(context, lower_case=False, epochs=1)
+    trained(context, window=20, step=1, epochs=1)
 
-    config = load(context.folder).config
-    assert (config.reads, config.window, config.layers, config.units) == ("stream", None, 1, 8)
-    assert config.alphabet == "".join(sorted(set(TEXT)))
-    assert config.lead_in.endswith(" The cat sat on the mat. ")
-    assert len(config.lead_in) == 64
-    assert not config.lower_case
+    assert context.logs == [
+        "Not used in mode stream: window, step. What they are for is mode window."
+    ]
 
 
-def test_unknown_characters_of_the_held_out_text_are_counted_and_not_measured(tmp_path):
-    known = a_context(tmp_path / "known", held_out="The cat sat. ")
-    spoilt = a_context(tmp_path / "spoilt", held_out="The c§at s§at. §")
+ANY_PARAMETERS = st.fixed_dictionaries(
+    {
+        "lower_case": st.booleans(),
+        "min_count": st.sampled_from([1, 1, 5]),
+        "units": st.integers(1, 5),
+        "layers": st.integers(1, 3),
+        "embedding_dim": st.integers(0, 3),
+        "batch_size": st.integers(1, 4),
+        "steps": st.integers(1, 6),
+        "epochs": st.integers(1, 3),
+        "learning_rate": st.floats(1e-4, 1.0),
+        "warmup_steps": st.sampled_from([0, 1, 100_000]),
+        "clipnorm": st.sampled_from([0.0, 1e-9, 1.0, 1_000.0]),
+        "weight_decay": st.floats(0.0, 1.0),
+        "dropout": st.floats(0.0, 0.9),
+        "recurrent_dropout": st.sampled_from([0.0, 0.3, 0.9]),
+        "ema_momentum": st.sampled_from([0.0, 0.5, 0.9999]),
+        "validation_split": st.sampled_from([0.0, 0.01, 0.5]),
+        "patience": st.sampled_from([0, 0, 1]),
+        "ngram_order": st.integers(0, 8),
+        "ngram_share": st.sampled_from([0.0, 0.01, 0.99]),
+        "half_precision": st.booleans(),
+        "sample_length": st.integers(0, 3),
+    }
+)
 
-    figures = [trained(context).metrics for context in (known, spoilt)]
 
-    assert figures[1]["unknown_share"] == 3 / 16
-    assert figures[1]["validation_loss"] == figures[0]["validation_loss"]
+@settings(max_examples=40, deadline=None)
+@given(st.text("ab.é字🙂 \nA", min_size=60, max_size=200) | st.text(min_size=1), ANY_PARAMETERS)
+def test_any_text_and_any_parameters_make_a_version_or_a_typed_error(
+    tmp_path_factory, text, parameters
+):
+    context = a_context(tmp_path_factory.mktemp("any"), text)
+    fitting = not (parameters["ngram_share"] and not parameters["ngram_order"])
+
+    try:
+        result = trained(context, **parameters)
+    except (SeqdError, ValidationError) as error:
+        assert fitting or isinstance(error, ValidationError)
+        assert list(context.folder.iterdir()) == []
+        return
+
+    assert all(math.isfinite(figure) for figure in result.metrics.values())
+    assert loaded(context).memory_bytes > 0
+
+
+# Parameters
+
+
+def test_the_defaults_are_the_tutorials_numbers():
+    tutorial = TrainParameters.model_validate(CharLstm.presets["tutorial"])
+
+    assert tutorial == TrainParameters()
+    assert (tutorial.window, tutorial.step, tutorial.units) == (40, 3, 128)
+    assert (tutorial.batch_size, tutorial.learning_rate, tutorial.epochs) == (128, 0.01, 10)
+    assert tutorial.sample_temperatures == (0.2, 0.5, 1.0, 1.2)
+    assert (tutorial.mode, tutorial.lower_case, tutorial.validation_split) == ("window", True, 0.0)
+
+
+@pytest.mark.parametrize("preset", sorted(set(CharLstm.presets) - {"tutorial"}))
+def test_the_other_presets_write_out_all_that_streams_read_and_hold_out_the_end(preset):
+    values = CharLstm.presets[preset]
+
+    checked = TrainParameters.model_validate(values)
+
+    assert (checked.mode, checked.validation_split) == ("stream", 0.1)
+    assert set(values) == set(TrainParameters.model_fields) - {"window", "step"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"ngram_share": 0.2, "ngram_order": 0},
+            "ngram_share is 0.2 of a model that ngram_order 0 does not fit; set ngram_order to 1 "
+            "to 8, or ngram_share to 0",
+        ),
+        (
+            {"mode": "stream", "learning_rate": 0.001, "final_learning_rate": 0.01},
+            "final_learning_rate is 0.01, above learning_rate 0.001; the learning rate falls, so "
+            "it must not be greater",
+        ),
+    ],
+)
+def test_parameters_that_do_not_fit_together_are_refused(values, message):
+    with pytest.raises(ValidationError) as raised:
+        TrainParameters.model_validate(values)
+
+    assert raised.value.errors()[0]["msg"] == f"Value error, {message}"
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clipnorm", "weight_decay", "ngram_share"])
+def test_numbers_that_are_none_are_refused(name):
+    for value in (float("nan"), float("inf"), -0.1):
+        with pytest.raises(ValidationError):
+            TrainParameters.model_validate({"mode": "stream", name: value})
+
+
+# Files of a version
+
+MIXTURE = STREAM | {"ngram_share": 0.2}
+
+
+def load(artifact):
+    return CharLstm().load(artifact, CPU)
+
+
+@pytest.mark.parametrize(
+    "config", [WINDOW, STREAM | {"layers": 3}, STREAM | {"embedding_dim": 0}, MIXTURE], ids=str
+)
+def test_a_version_is_read_from_its_files(tmp_path, config):
+    artifact = write_version(tmp_path, config)
+    (tmp_path / "config.json").write_text(
+        json.dumps(config | {"alphabet": " .abcdé日", "lead_in": "日 cab. d"} | {"added_later": 2})
+    )
+
+    with pytest.raises(ArtifactDamaged, match=r"config\.json asks for float32 or float16"):
+        load(artifact)
+    assert load(write_version(tmp_path, config | {"added_later": 2})).memory_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        (WINDOW, {"format": 1}, "Input should be 2"),
+        (WINDOW, {"format": 3}, r"config\.json has format 3, and this seqd reads format 2"),
+        (WINDOW, {"reads": "pages"}, "Input should be 'window' or 'stream'"),
+        (WINDOW, {"alphabet": "ba .cd"}, "the alphabet is not in order, or has a character twice"),
+        (WINDOW, {"lead_in": "a cab"}, "lead_in has 5 characters, not 8"),
+        (WINDOW, {"lead_in": "a zebra."}, "lead_in has characters that the alphabet lacks"),
+        (WINDOW, {"window": None}, "a version that reads windows says of how many characters"),
+        (WINDOW, {"layers": 2}, "has one layer, no embedding and no n-grams"),
+        (WINDOW, {"embedding_dim": 8}, "has one layer, no embedding and no n-grams"),
+        (WINDOW, {"ngram_share": 0.1}, "has one layer, no embedding and no n-grams"),
+        (WINDOW, {"units": 0}, "greater than or equal to 1"),
+        (WINDOW, {"units": 1_025}, "less than or equal to 1024"),
+        (MIXTURE, {"window": 8}, "a version that reads a stream has no window"),
+        (MIXTURE, {"lead_in": ""}, "at least 1 character"),
+        (MIXTURE, {"layers": 5}, "less than or equal to 4"),
+        (MIXTURE, {"ngram_share": 1.0}, r"less than or equal to 0\.99"),
+        (MIXTURE, {"ngram_share": float("nan")}, "finite number"),
+    ],
+)
+def test_a_config_that_does_not_fit_together_is_damaged(tmp_path, config, changes, message):
+    artifact = write_version(tmp_path, config)
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+
+    with pytest.raises(ArtifactDamaged, match=message):
+        load(artifact)
+
+
+def with_changed_tensors(folder, name, changes):
+    artifact = write_version(folder, MIXTURE)
+    tensors = load_file(folder / name) | changes
+    save_file({key: one for key, one in tensors.items() if one is not None}, folder / name)
+    return artifact
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"dense": np.zeros((16, 7), np.float32)},
+            r"^weights\.safetensors: 'dense' is float32 of shape \(16, 7\); config\.json asks for "
+            r"float32 or float16 of shape \(16, 6\)\. Train the model again or restore the file\.$",
+        ),
+        ({"more": np.zeros(1, np.float32)}, "has the tensors"),
+        ({"embedding": None}, "has the tensors"),
+        ({"layer_1.bias": np.zeros(64, np.float64)}, r"'layer_1.bias' is float64 of shape \(64,\)"),
+        ({"layer_1.bias": np.zeros(64, np.int32)}, "'layer_1.bias' is int32"),
+        ({"layer_0.bias": np.full(64, np.nan, np.float32)}, "'layer_0.bias' has values that are"),
+        ({"layer_0.bias": np.full(64, -7e4, np.float32)}, "no numbers, or beyond ±65,504"),
+        ({"dense_bias": np.full(6, np.inf, np.float16)}, "'dense_bias' has values that are no"),
+    ],
+)
+def test_tensors_that_cannot_be_used_are_a_damaged_artifact(tmp_path, changes, message):
+    with pytest.raises(ArtifactDamaged, match=message):
+        load(with_changed_tensors(tmp_path, "weights.safetensors", changes))
+
+
+def test_n_grams_that_cannot_be_used_are_a_damaged_artifact(tmp_path):
+    without = with_changed_tensors(tmp_path / "1", "ngrams.safetensors", {"ngram_smoothing": None})
+    other = write_version(tmp_path / "2", MIXTURE)
+    (other.folder / "ngrams.safetensors").write_bytes(to_bytes(some_ngrams(symbols=7).arrays()))
+
+    with pytest.raises(ArtifactDamaged, match="'ngram_smoothing' is missing"):
+        load(without)
+    with pytest.raises(ArtifactDamaged) as raised:
+        load(other)
+    assert str(raised.value) == (
+        "ngrams.safetensors is about 7 characters; the alphabet of config.json has 6. Train the "
+        "model again or restore the file."
+    )
+
+
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "ngrams.safetensors"])
+def test_a_file_cut_short_or_missing_is_a_damaged_artifact(tmp_path, name):
+    artifact = write_version(tmp_path, MIXTURE)
+    content = (tmp_path / name).read_bytes()
+
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ArtifactDamaged, match=name):
+        load(artifact)
+    (tmp_path / name).unlink()
+    with pytest.raises(ArtifactDamaged, match=f"{name} cannot be"):
+        load(artifact)
+
+
+# The plugin
+
+
+def test_describing_and_loading_the_plugin_imports_no_keras(tmp_path):
+    (model,) = seqd_register_models()
+    code = (
+        "import sys, pathlib, seqd_char_lstm as plugin\n"
+        "from seqd.hookspecs import Artifact, Device\n"
+        "(model,) = plugin.seqd_register_models()\n"
+        "described = {'keras', 'tensorflow', 'safetensors', 'celery', 'redis'} & set(sys.modules)\n"
+        "artifact = Artifact(pathlib.Path(sys.argv[1]), None)\n"
+        "model.load(artifact, Device('cpu:0', 'cpu')).warm_up()\n"
+        "print(sorted(described), sorted({'keras', 'tensorflow'} & set(sys.modules)))\n"
+    )
+    folder = write_version(tmp_path, MIXTURE).folder
+
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
+
+    assert (model.name, told.stdout.strip()) == ("char_lstm", "[] []")
+    assert load(Artifact(model.starter, None)).memory_bytes > 0

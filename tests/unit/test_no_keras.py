@@ -12,8 +12,7 @@ import seqd_char_lstm.engine
 import seqd_char_lstm.learner
 import seqd_imdb_lstm.engine
 import seqd_imdb_lstm.learner
-from char_lstm_builders import a_config as char_lstm_config
-from char_lstm_builders import a_version as char_lstm_version
+from char_lstm_builders import a_generator as a_char_lstm
 from imdb_builders import a_config as imdb_config
 from imdb_builders import a_version as imdb_version
 from seqd.errors import LibraryMissing, failure_of
@@ -97,7 +96,7 @@ def test_what_is_served_by_keras_says_what_to_install(device: Device):
 @pytest.mark.usefixtures("no_numba")
 def test_char_lstm_without_numba_and_keras_says_what_to_install():
     with pytest.raises(LibraryMissing) as refused:
-        seqd_char_lstm.engine.engine_for(char_lstm_version(char_lstm_config()))
+        a_char_lstm()
 
     assert str(refused.value) == (
         "char_lstm is served by Keras where there is no Numba, and Keras cannot be imported here: "
@@ -106,9 +105,11 @@ def test_char_lstm_without_numba_and_keras_says_what_to_install():
 
 
 @pytest.mark.usefixtures("no_numba")
-def test_streams_without_numba_and_keras_are_refused():
+def test_streams_without_numba_and_keras_are_refused(tmp_path: Path):
+    context = MemoryTrainContext(tmp_path, TextDataset("The cat sat on the mat. " * 99, "a test"))
+
     with pytest.raises(LibraryMissing, match=r"^char_lstm learns with Keras on a GPU, and where"):
-        seqd_char_lstm.learner.learner_for(6, CharLstmTraining(mode="stream"), CPU)
+        CharLstm().train(CharLstmTraining(mode="stream", batch_size=4, steps=16), context)
 
 
 def test_a_worker_tells_it_from_other_faults_and_says_it_as_it_is():
