@@ -1,4 +1,7 @@
-"""What tenants have used is counted once for each unit, by day, whoever computed it how often."""
+"""What tenants have used is counted once for each unit, by day, whoever computed it how often.
+
+How many items and trainings these are, of any walk, says `tests/model`; here are tokens and time.
+"""
 
 import logging
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +18,7 @@ from builders import (
 )
 from ledger_fixtures import Environment
 from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Finished, Use
 from seqd_schemas import TenantUsage
 
@@ -31,6 +35,13 @@ def used(environment: Environment, **fields: object) -> TenantUsage:
     return TenantUsage.model_validate({"day": today(environment).isoformat()} | fields)
 
 
+def commit(environment: Environment, unit: Unit, use: Use) -> CommitOutcome:
+    """Commit results of all items of a unit."""
+    chunk = unpack_items(unit.blob)
+    results = some_results(len(chunk.items), first=chunk.first_index)
+    return environment.ledger.work.commit(unit, results, use=use)
+
+
 def write_day(environment: Environment, days_ago: int, **fields: str) -> str:
     """Write what was used on a day; `alice_items` is the field of that tenant's items."""
     number = environment.ledger.fleet.now_ms() // DAY_MS - days_ago
@@ -41,37 +52,25 @@ def write_day(environment: Environment, days_ago: int, **fields: str) -> str:
     return key
 
 
-def test_a_unit_counts_with_its_items_tokens_and_time(environment: Environment) -> None:
-    environment.submit_units(2, a_classify_job(tenant="alice"))
-    environment.submit_units(1, a_classify_job(tenant="bob"))
-    work = environment.ledger.work
-    for _ in range(3):
-        unit = environment.claim_unit()
-        work.commit(unit, some_results(first=2 * int(unit.name)), use=Use(30, 1_500))
-
-    assert environment.ledger.tenants.usage() == [
-        used(environment, tenant="alice", items=4, tokens=60, busy_s=3.0),
-        used(environment, tenant="bob", items=2, tokens=30, busy_s=1.5),
-    ]
-
-
-def test_units_that_are_committed_together_count_for_their_tenants(
+def test_units_count_with_their_items_tokens_and_time_also_where_they_are_committed_together(
     environment: Environment,
 ) -> None:
+    environment.submit_units(2, a_classify_job(tenant="alice"))
+    environment.submit_units(1, a_classify_job(tenant="bob"))
+    for _ in range(3):
+        commit(environment, environment.claim_unit(), Use(30, 1_500))
     for tenant in ("alice", "bob", "alice"):
         job = a_classify_job(tenant=tenant)
         environment.submit(job, chunk=a_chunk(1), sealed=True, unit_items=8)
     claim = environment.claim()
-    assert claim is not None
-
-    outcomes = environment.ledger.work.commit_batch(
+    assert claim is not None and len(claim.units) == 3
+    environment.ledger.work.commit_batch(
         Finished(unit, some_results(1), use=Use(tokens=5, busy_ms=10)) for unit in claim.units
     )
 
-    assert outcomes == [CommitOutcome.COMPLETED] * 3
     assert environment.ledger.tenants.usage() == [
-        used(environment, tenant="alice", items=2, tokens=10, busy_s=0.02),
-        used(environment, tenant="bob", items=1, tokens=5, busy_s=0.01),
+        used(environment, tenant="alice", items=6, tokens=70, busy_s=3.02),
+        used(environment, tenant="bob", items=3, tokens=35, busy_s=1.51),
     ]
 
 
@@ -82,13 +81,14 @@ def test_a_unit_that_two_workers_computed_counts_once_as_the_first_has_committed
     slow = environment.claim_unit("worker-a")
     environment.ledger.work.release_worker("worker-a", crashed=False)
     quick = environment.claim_unit("worker-b")
-    assert (quick.job_id, quick.name) == (slow.job_id, slow.name)
-    commit = environment.ledger.work.commit
 
-    assert commit(quick, some_results(), use=Use(7, 1_000)) == "committed"
-    assert commit(slow, some_results(), use=Use(8, 9_000)) == "duplicate"
-    assert commit(quick, some_results(), use=Use(7, 1_000)) == "duplicate"
+    outcomes = [
+        commit(environment, quick, Use(7, 1_000)),
+        commit(environment, slow, Use(8, 9_000)),
+        commit(environment, quick, Use(7, 1_000)),
+    ]
 
+    assert outcomes == ["committed", "duplicate", "duplicate"]
     (found,) = environment.ledger.tenants.usage()
     assert (found.items, found.tokens, found.busy_s) == (2, 7, 1.0)
 
@@ -99,11 +99,9 @@ def test_the_parts_of_a_split_unit_count_once_together(environment: Environment)
     parts = split_chunk(unpack_items(unit.blob))
     assert parts is not None
     environment.ledger.work.split(unit, parts)
+
     for _ in range(2):
-        part = environment.claim_unit()
-        first = unpack_items(part.blob).first_index
-        results = some_results(2, first=first)
-        environment.ledger.work.commit(part, results, use=Use(tokens=3, busy_ms=500))
+        commit(environment, environment.claim_unit(), Use(tokens=3, busy_ms=500))
 
     assert environment.ledger.tenants.usage() == [
         used(environment, tenant="default", items=4, tokens=6, busy_s=1.0)
@@ -123,15 +121,18 @@ def test_trainings_and_those_of_sweeps_count_as_trainings(environment: Environme
     ]
 
 
-def test_a_day_is_kept_for_as_many_days_as_the_setting_says(environment: Environment) -> None:
-    short = environment.with_settings(usage_days=2)
-    short.submit_units(1)
-    short.commit(short.claim_unit())
+@pytest.mark.parametrize(("days", "keys"), [(2, 1), (0, 0)])
+def test_a_day_is_kept_for_as_many_days_as_the_setting_says(
+    environment: Environment, days: int, keys: int
+) -> None:
+    there = environment.with_settings(usage_days=days)
+    there.submit_units(1)
+    there.commit(there.claim_unit())
 
     key = environment.keys.usage(environment.ledger.fleet.now_ms() // DAY_MS)
-    left_s = environment.redis.ttl(key)
 
-    assert 2 * 86_400 < left_s <= 3 * 86_400
+    assert len(environment.ledger.tenants.usage()) == environment.redis.exists(key) == keys
+    assert not keys or 2 * 86_400 < environment.redis.ttl(key) <= 3 * 86_400
 
 
 def test_the_days_that_are_asked_for_come_in_order(environment: Environment) -> None:
@@ -145,10 +146,8 @@ def test_the_days_that_are_asked_for_come_in_order(environment: Environment) -> 
     assert [row.items for row in usage(since=since, tenant="alice")] == [3, 1]
     until = now - timedelta(days=2)
     assert [row.items for row in usage(until=until, tenant="alice")] == [40, 3]
-    assert [(row.tenant, row.items) for row in usage(since=since, until=until)] == [
-        ("alice", 3),
-        ("bob", 1),
-    ]
+    both = usage(since=since, until=until)
+    assert [(row.tenant, row.items) for row in both] == [("alice", 3), ("bob", 1)]
     assert usage(since=now + timedelta(days=1)) == []
 
 
@@ -161,7 +160,7 @@ def test_the_tenants_of_a_day_are_bounded_and_the_others_counted_together(
 
     for tenant in ("late", "later", "t5"):
         environment.submit_units(1, a_classify_job(tenant=tenant))
-        environment.ledger.work.commit(environment.claim_unit(), some_results(), use=Use(3, 4))
+        commit(environment, environment.claim_unit(), Use(3, 4))
 
     found = {usage.tenant: usage for usage in environment.ledger.tenants.usage()}
     assert len(found) == 10_001
@@ -186,23 +185,21 @@ def test_what_was_written_by_hand_is_named_and_left_out(
         assert f"{field}, which seqd has not written." in caplog.text
 
 
+@pytest.mark.parametrize("ends", ["cancelled", "completed"])
 def test_what_the_units_of_a_job_took_is_counted_at_its_end_at_the_latest(
-    environment: Environment,
+    environment: Environment, ends: str
 ) -> None:
     """Between two progress events it stands in the job, whose end may come by any script."""
-    ended = {
-        "cancelled": environment.ledger.control.cancel,
-        "completed": lambda job_id: environment.commit(environment.claim_unit()),
-    }
-    for tenant, end in ended.items():
-        job_id = environment.submit_units(6, a_classify_job(tenant=tenant))
-        for _ in range(5):
-            unit = environment.claim_unit()
-            results = some_results(first=2 * int(unit.name))
-            environment.ledger.work.commit(unit, results, use=Use(tokens=10, busy_ms=1_000))
-        end(job_id)
+    job_id = environment.submit_units(6)
+    for _ in range(5):
+        commit(environment, environment.claim_unit(), Use(tokens=10, busy_ms=1_000))
 
+    if ends == "cancelled":
+        environment.ledger.control.cancel(job_id)
+    else:
+        environment.commit(environment.claim_unit())
+
+    items = 10 if ends == "cancelled" else 12
     assert environment.ledger.tenants.usage() == [
-        used(environment, tenant="cancelled", items=10, tokens=50, busy_s=5.0),
-        used(environment, tenant="completed", items=12, tokens=50, busy_s=5.0),
+        used(environment, tenant="default", items=items, tokens=50, busy_s=5.0)
     ]

@@ -6,12 +6,10 @@ import pytest
 
 from builders import a_chunk, a_classify_job, a_train_job, some_results
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, JobFailed, JobHandle
-from seqd.client.handle import Job
+from seqd.client import AsyncClient, Job, JobFailed, JobHandle
 from seqd.errors import InvalidRequest, UnknownItem
 from seqd.ledger.blobs import unpack_items
-from seqd.ledger.units import Unit
-from seqd_schemas import Failure, JobState
+from seqd_schemas import Failure
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
@@ -42,24 +40,21 @@ def completed_job(environment: Environment, sizes: list[int], unit_items: int) -
         environment.ledger.submissions.append(job, job_id, unit, chunk)
         first += size
     environment.ledger.submissions.seal(job, job_id, len(sizes))
-    commit_all(environment)
-    return handle_of(environment, job_id)
-
-
-def claimed(environment: Environment) -> dict[str, Unit]:
-    """Take all units that are due, by name."""
-    units = dict[str, Unit]()
-    while (claim := environment.claim()) is not None:
-        units |= {unit.name: unit for unit in claim.units}
-    return units
-
-
-def commit_all(environment: Environment) -> None:
-    """Do all work that is due."""
-    for unit in claimed(environment).values():
+    for _ in sizes:
+        unit = environment.claim_unit()
         chunk = unpack_items(unit.blob)
         results = some_results(len(chunk.items), first=chunk.first_index)
         environment.ledger.work.commit(unit, results, chunk)
+    return handle_of(environment, job_id)
+
+
+def begun_job(environment: Environment, *done: int, errored: int = -1) -> JobHandle:
+    """Begin a job of three units of two items, of which some are done, one with an error."""
+    job_id = environment.submit_units(3)
+    units = [environment.claim_unit() for _ in range(3)]
+    for number in done:
+        environment.commit(units[number], errored=int(number == errored))
+    return handle_of(environment, job_id)
 
 
 @pytest.mark.parametrize(
@@ -94,58 +89,42 @@ def test_a_page_does_not_read_what_is_in_front_of_it(environment: Environment) -
     assert page == names(9, 10, 11)
 
 
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        ({"wait": False}, (0, 1)),  # up to the first that is not there
+        ({"wait": False, "offset": 2}, ()),
+        ({"wait": False, "offset": 4}, (4, 5)),
+        ({"wait": False, "offset": 5, "limit": 1}, (5,)),
+        ({"offset": 5, "limit": 1}, (5,)),
+        ({"wait": False, "offset": 6}, ()),
+    ],
+)
 def test_a_page_of_a_job_that_runs_is_found_by_the_sizes_of_its_units(
-    environment: Environment,
+    environment: Environment, options: dict[str, object], numbers: tuple[int, ...]
 ) -> None:
-    job_id = environment.submit_units(3)  # of two items each
-    units = claimed(environment)
-    environment.commit(units["2"])
-    job = handle_of(environment, job_id)
-
-    assert read(job, wait=False) == []
-    assert read(job, wait=False, offset=4) == names(4, 5)
-    assert read(job, wait=False, offset=5, limit=1) == names(5)
-    assert read(job, offset=5, limit=1) == names(5)
-    assert read(job, wait=False, offset=6) == []
-
-
-def test_results_that_are_there_end_in_front_of_the_first_that_is_not(
-    environment: Environment,
-) -> None:
-    job_id = environment.submit_units(3)
-    units = claimed(environment)
-    environment.commit(units["0"])
-    environment.commit(units["2"])
-
-    assert read(handle_of(environment, job_id), wait=False) == names(0, 1)
+    assert read(begun_job(environment, 0, 2), **options) == names(*numbers)
 
 
 def test_a_page_of_a_cancelled_job_has_its_undone_items_as_errors(
     environment: Environment,
 ) -> None:
-    job_id = environment.submit_units(3)
-    units = claimed(environment)
-    environment.commit(units["0"])
-    job = handle_of(environment, job_id)
+    job = begun_job(environment, 0)
     job.cancel()
 
     page = list(job.results(offset=1, limit=3))
 
-    assert [(result.custom_id, result.ok) for result in page] == [
-        ("item-1", True),
-        ("item-2", False),
-        ("item-3", False),
-    ]
+    assert [result.custom_id for result in page] == names(1, 2, 3)
+    assert [result.ok for result in page] == [True, False, False]
     assert [failure.custom_id for failure in job.errors()] == names(2, 3, 4, 5)
 
 
 def test_a_page_of_a_failed_job_raises_nothing_and_the_rest_without_a_limit_does(
     environment: Environment,
 ) -> None:
-    job_id = environment.submit_units(2)
+    job = handle_of(environment, environment.submit_units(2))
     failure = Failure(code="internal", message="made to fail")
-    environment.ledger.control.fail(job_id, failure)
-    job = handle_of(environment, job_id)
+    environment.ledger.control.fail(job.job_id, failure)
 
     assert read(job, offset=1, limit=10) == names(1, 2, 3)
     with pytest.raises(JobFailed, match="made to fail"):
@@ -177,61 +156,50 @@ def test_a_page_that_there_cannot_be_is_refused_at_once(
 
 def test_a_result_is_found_by_its_name(environment: Environment) -> None:
     job = completed_job(environment, [4, 4, 1], 4)
+    early = handle_of(environment, environment.submit_units(1))
 
     assert job.result("item-6").custom_id == "item-6"
-    with pytest.raises(UnknownItem) as raised:
+    with pytest.raises(UnknownItem) as unknown:
         job.result("item-9")
+    with pytest.raises(UnknownItem) as not_yet:
+        early.result("item-0", wait=False)
 
-    assert raised.value.code == "unknown_item"
-    assert str(raised.value) == (
+    assert unknown.value.code == "unknown_item"
+    assert str(unknown.value) == (
         f"Job {job.job_id} has no item 'item-9' among its 9. An item that was given no custom_id "
         "is named by its position: row-1, row-2 …"
     )
-
-
-def test_a_result_that_is_not_there_yet_is_said_to_be_so(environment: Environment) -> None:
-    job = handle_of(environment, environment.submit_units(1))
-
-    with pytest.raises(UnknownItem) as raised:
-        job.result("item-0", wait=False)
-
-    assert str(raised.value) == (
-        f"Job {job.job_id} has no result of an item 'item-0' yet: it is queued, with 0 of 2 items "
-        "done."
+    assert str(not_yet.value) == (
+        f"Job {early.job_id} has no result of an item 'item-0' yet: it is queued, with 0 of 2 "
+        "items done."
     )
 
 
 def test_errors_are_read_up_to_the_last_one(environment: Environment) -> None:
-    job_id = environment.submit_units(3)
-    units = claimed(environment)
-    environment.commit(units["0"])
-    environment.commit(units["1"], errored=1)
-    environment.commit(units["2"])
-    environment.redis.hset(environment.keys.output(job_id), "2", b"no results")
+    job = begun_job(environment, 0, 1, 2, errored=1)
+    environment.redis.hset(environment.keys.output(job.job_id), "2", b"no results")
 
-    errors = list(handle_of(environment, job_id).errors())
-
-    assert [failure.custom_id for failure in errors] == names(3)
+    assert [failure.custom_id for failure in job.errors()] == names(3)
 
 
 def test_a_training_has_no_results_by_page_nor_errors(environment: Environment) -> None:
     job = handle_of(environment, environment.submit(a_train_job(), version=None))
 
-    for reading in (job.results(limit=1), job.errors()):
+    for reading in (
+        lambda: list(job.results(limit=1)),
+        lambda: list(job.errors()),
+        lambda: job.result("row-1"),
+    ):
         with pytest.raises(InvalidRequest, match="is a training: it has no items"):
-            list(reading)
-    with pytest.raises(InvalidRequest, match="is a training: it has no items"):
-        job.result("row-1")
+            reading()
 
 
 def test_an_unnamed_item_is_looked_up_at_its_place_while_the_job_runs(cluster: Cluster) -> None:
     texts = [f"text {number}" for number in range(40)]
 
     job = cluster.client().classify(texts, model="echo")
-    result = job.result("row-33")
 
-    assert result.unwrap().label == "text 32"
-    assert job.wait().state is JobState.COMPLETED
+    assert job.result("row-33").unwrap().label == "text 32"
     with pytest.raises(UnknownItem):
         job.result("row-41")
 
