@@ -1,7 +1,7 @@
 """Training data that travels by upload, to workers that share no disk with the client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from socket import gethostname
 
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.processes
 
 LEARNT = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
 HELD_OUT = [{"text": "good", "label": "pos"}]
+VALIDATED = "validated on ['good'] of the held-out upload"
 
 
 @pytest.fixture
@@ -35,33 +36,25 @@ def lines_of(job: JobHandle) -> list[str]:
     return [event.message for event in job.events() if isinstance(event, Log)]
 
 
-@pytest.mark.slow
-def test_a_training_validates_on_what_was_uploaded_behind_its_data(client: Client) -> None:
-    job = client.train(LEARNT, held_out=iter(HELD_OUT), model="echo")
-
-    assert lines_of(job) == ["learnt 2 records", "validated on ['good'] of the held-out upload"]
-
-
-def test_data_that_workers_read_goes_with_held_out_data_that_is_uploaded(
+def test_a_training_validates_on_what_was_uploaded_behind_its_data(
     cluster: Cluster, client: Client
 ) -> None:
     file = Path(str(cluster.settings.data_dir)) / "data.jsonl"
     file.write_text('{"text": "fine", "label": "pos"}\n' * 3)
-
-    job = client.train(FileSource(path=str(file)), held_out=["good"], model="echo")
-
-    assert lines_of(job) == ["learnt 3 records", "validated on ['good'] of the held-out upload"]
-
-
-def test_large_parts_are_cut_where_the_one_ends_and_the_other_begins(client: Client) -> None:
     many = ({"text": f"text {number}", "label": "a"} for number in range(5_000))
+    numbers = [str(number) for number in range(2_100)]
 
-    job = client.train(many, held_out=(str(number) for number in range(2_100)), model="echo")
+    jobs = [
+        client.train(LEARNT, held_out=iter(HELD_OUT), model="echo"),
+        client.train(FileSource(path=str(file)), held_out=["good"], model="echo"),
+        client.train(many, held_out=iter(numbers), model="echo"),
+    ]
 
-    learnt, validated = lines_of(job)
-    assert learnt == "learnt 5000 records"
-    expected = [str(number) for number in range(2_100)]
-    assert validated == f"validated on {expected} of the held-out upload"[: len(validated)]
+    small, of_file, large = map(lines_of, jobs)
+    assert small == ["learnt 2 records", VALIDATED]
+    assert of_file == ["learnt 3 records", VALIDATED]
+    assert large[0] == "learnt 5000 records"
+    assert f"validated on {numbers} of the held-out upload".startswith(large[1])
 
 
 def test_a_client_of_asyncio_uploads_held_out_data_too(cluster: Cluster) -> None:
@@ -88,6 +81,7 @@ def test_a_client_of_asyncio_uploads_held_out_data_too(cluster: Cluster) -> None
 )
 def test_files_of_a_command_on_another_machine_than_the_workers_are_sent(
     cluster: Cluster,
+    client: Client,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -108,62 +102,64 @@ def test_files_of_a_command_on_another_machine_than_the_workers_are_sent(
     ended = here(capsys, "train", "echo", *files, *option, "--detach")
 
     assert ended.status == 0, ended.err
-    with Client(settings=cluster.settings) as client:
-        job = client.job(ended.out.strip()).record().job
+    job = client.job(ended.out.strip()).record().job
     assert isinstance(job, TrainJob)
     assert job.held_out is not None
     assert (job.source.type, job.held_out.type) == (travels_as, travels_as)
 
 
 @pytest.mark.parametrize(
-    ("held_out", "kind", "message"),
+    ("data", "held_out", "kind", "message"),
     [
         (
+            LEARNT,
             ["good", 7],
             InvalidData,
             "held-out row 2: it is of type int; allowed: a string, or a record with a text field. "
             "Mend it or take it out.",
         ),
-        ([], InvalidRequest, "The held-out data has no records; at least one is due."),
         (
+            LEARNT,
+            [],
+            InvalidRequest,
+            "The held-out data has no records; at least one is due.",
+        ),
+        (
+            LEARNT,
             "good",
             InvalidRequest,
             "The items are one str; allowed: an iterable of texts or records. Put it into a list.",
         ),
+        ([], HELD_OUT, InvalidRequest, "There are no items; at least one is due."),
     ],
-    ids=["a number", "nothing", "one text"],
+    ids=["a number", "nothing", "one text", "no data"],
 )
-def test_held_out_data_that_is_none_is_refused_before_anything_is_sent(
-    client: Client, held_out: list[object], kind: type[Exception], message: str
+def test_data_that_is_none_is_refused_before_anything_is_sent(
+    client: Client, data: object, held_out: object, kind: type[Exception], message: str
 ) -> None:
     before = len(client.jobs())
 
     with pytest.raises(kind) as raised:
-        client.train(LEARNT, held_out=held_out, model="echo")  # type: ignore[arg-type]
+        client.train(data, held_out=held_out, model="echo")  # type: ignore[arg-type]
 
     assert str(raised.value) == message
     assert len(client.jobs()) == before
 
 
-def test_no_data_at_all_is_refused_though_some_is_held_out(client: Client) -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        client.train([], held_out=HELD_OUT, model="echo")
-
-    assert str(raised.value) == "There are no items; at least one is due."
-
-
 def test_a_key_stands_for_the_data_and_for_where_the_held_out_part_begins(client: Client) -> None:
-    first = client.train(LEARNT, held_out=HELD_OUT, model="echo", idempotency_key="both")
+    train: Callable[..., JobHandle] = client.train
+    options = {"model": "echo", "idempotency_key": "both"}
+    first = train(LEARNT, held_out=HELD_OUT, **options)
     first.wait(timeout_s=30)
 
-    again = client.train(LEARNT, held_out=HELD_OUT, model="echo", idempotency_key="both")
+    again = train(LEARNT, held_out=HELD_OUT, **options)
 
     assert again.job_id == first.job_id
     moved = LEARNT + HELD_OUT
     with pytest.raises(IdempotencyConflict, match="has another input"):
-        client.train(moved[:1], held_out=moved[1:], model="echo", idempotency_key="both")
+        train(moved[:1], held_out=moved[1:], **options)
     with pytest.raises(IdempotencyConflict, match="asks for something else"):
-        client.train(moved, model="echo", idempotency_key="both")
+        train(moved, **options)
 
 
 def test_a_training_that_was_cancelled_goes_on_with_its_held_out_data(
@@ -175,36 +171,26 @@ def test_a_training_that_was_cancelled_goes_on_with_its_held_out_data(
     wait_until(lambda: diary.exists() and "saved 1" in diary.read_text(), "it has a checkpoint")
     job.cancel()
 
-    resumed = client.resume(job.job_id)
+    told = lines_of(client.resume(job.job_id))
 
-    told = lines_of(resumed)
     assert told[0] == f"The training goes on from a checkpoint of {job.job_id}."
-    assert told[-1] == "validated on ['good'] of the held-out upload"
-
-
-def a_job(environment: Environment) -> tuple[str, TextChunk]:
-    """Submit a training whose held-out data is to be uploaded; return it and a chunk of that."""
-    job = a_train_job(source=UploadSource(), held_out=UploadSource(), schema_version=2)
-    job_id = environment.submit(job, version=None, unit_items=1)
-    chunk = TextChunk.model_validate({"texts": HELD_OUT, "held_out": True})
-    environment.ledger.submissions.append(job, job_id, 0, chunk)
-    return job_id, chunk
+    assert told[-1] == VALIDATED
 
 
 def test_a_held_out_part_is_charged_to_its_tenant_as_data_is(environment: Environment) -> None:
-    job_id, chunk = a_job(environment)
+    job = a_train_job(source=UploadSource(), held_out=UploadSource(), schema_version=2)
+    job_id = environment.submit(job, version=None, unit_items=1)
+    chunk = TextChunk.model_validate({"texts": HELD_OUT, "held_out": True})
+
+    environment.ledger.submissions.append(job, job_id, 0, chunk)
 
     (blob,) = environment.ledger.jobs.inputs(job_id, [0])
-
     assert blob is not None
     assert unpack_texts(blob) == chunk
-    account = environment.redis.hgetall(environment.keys.tenant("default"))
-    assert int(account[b"bytes"]) == len(blob)
+    assert environment.ledger.tenants.record("default").waiting_bytes == len(blob)
 
 
-def test_a_held_out_part_counts_towards_what_may_wait_in_redis(
-    cluster: Cluster, client: Client
-) -> None:
+def test_a_held_out_part_counts_towards_what_may_wait_in_redis(cluster: Cluster) -> None:
     small = Client(settings=cluster.settings.model_copy(update={"max_pending_bytes": 1_000}))
     large = [f"{number:0200}" for number in range(20_000)]
 
@@ -216,14 +202,12 @@ def test_a_held_out_part_counts_towards_what_may_wait_in_redis(
 
 
 def test_a_worker_holds_one_chunk_of_an_upload_at_a_time(environment: Environment) -> None:
-    job = a_train_job(source=UploadSource())
+    job, ledger = a_train_job(source=UploadSource()), environment.ledger
     job_id = environment.submit(job, version=None, unit_items=1)
     for number, text in enumerate(["first", "second"]):
         chunk = TextChunk.model_validate({"texts": [{"text": text}]})
-        environment.ledger.submissions.append(job, job_id, number, chunk)
-    records = open_data(
-        job, job_id, environment.ledger.jobs, environment.settings
-    ).training.records()
+        ledger.submissions.append(job, job_id, number, chunk)
+    records = open_data(job, job_id, ledger.jobs, environment.settings).training.records()
 
     first = next(records)
     environment.redis.hdel(environment.keys.input(job_id), "1")

@@ -80,7 +80,7 @@ def test_deltas_of_a_job_that_ends_early_have_a_time_to_live(
     environment: Environment, ttl_s: int, longest_s: int
 ) -> None:
     unit = a_unit(environment, results_ttl_s=ttl_s)
-    publish(environment, unit, "one")
+    publish(environment, unit, "one " * 2_000)
     while_it_runs_s = environment.redis.ttl(environment.keys.deltas(unit.job_id))
 
     environment.ledger.control.cancel(unit.job_id)
@@ -88,7 +88,8 @@ def test_deltas_of_a_job_that_ends_early_have_a_time_to_live(
     assert 0 < while_it_runs_s <= 3_600
     assert 0 < environment.redis.ttl(environment.keys.deltas(unit.job_id)) <= longest_s
     assert not publish(environment, unit, "late")
-    assert published(environment, unit.job_id) == ["one"]
+    assert published(environment, unit.job_id) == ["one " * 2_000]
+    assert environment.ledger.tenants.record("default").kept_bytes > 8_000
 
 
 def test_nothing_is_published_while_redis_is_short_of_memory(environment: Environment) -> None:

@@ -96,7 +96,11 @@ def test_an_upload_waits_for_workers_that_are_behind_but_one_unit_passes_however
     small = environment.with_settings(max_pending_bytes=1)
     job_id = small.submit()
 
-    outcomes = [small.append(job_id, 0), small.append(job_id, 1)]
+    outcomes = [small.append(job_id, 0)]
+    environment.redis.zadd(environment.keys.uploads(), {job_id: 1})
+    outcomes.append(small.append(job_id, 1))
+    # Whoever waits for workers is not silent.
+    small.ledger.control.fail_abandoned(900.0, small.ledger.fleet.now_ms())
     small.commit(small.claim_unit())
     outcomes.append(small.append(job_id, 1))
 

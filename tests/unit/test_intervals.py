@@ -13,18 +13,17 @@ LABELS = st.sampled_from(["a", "b", "c"])
 CONFUSIONS = st.dictionaries(st.tuples(LABELS, LABELS), st.integers(1, 50), min_size=1)
 
 
-def test_wilsons_interval_is_that_of_the_published_example() -> None:
-    # Newcombe 1998, table I, case 81 of 263, score method.
-    low, high = wilson_interval(81, 263)
-
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-
-
-def test_all_right_is_not_surely_all_right() -> None:
-    low, high = wilson_interval(10, 10)
-
-    assert high == 1.0
-    assert low == pytest.approx(0.7225, abs=1e-4)
+@pytest.mark.parametrize(
+    ("successes", "items", "interval"),
+    [
+        (81, 263, (0.2553, 0.3662)),  # Newcombe 1998, table I, score method
+        (10, 10, (0.7225, 1.0)),  # all right is not surely all right
+    ],
+)
+def test_wilsons_interval_has_known_values(
+    successes: int, items: int, interval: tuple[float, float]
+) -> None:
+    assert wilson_interval(successes, items) == pytest.approx(interval, abs=1e-4)
 
 
 def test_no_items_have_no_interval() -> None:
@@ -41,77 +40,70 @@ def test_wilsons_interval_holds_the_share_and_is_one_of_shares(items: int, share
     assert 0.0 <= low <= successes / items <= high <= 1.0
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=50))
-def test_a_online_mean_has_the_interval_of_all_its_values(values: list[float]) -> None:
-    online = OnlineMean()
+def mean_of(*values: float, **bounds: float) -> OnlineMean:
+    online = OnlineMean(**bounds)
     for value in values:
         online.add(value)
+    return online
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=50))
+def test_an_online_mean_has_the_interval_of_all_its_values(values: list[float]) -> None:
+    online = mean_of(*values)
 
     half = 1.959963984540054 * stdev(values) / math.sqrt(len(values))
-
-    interval = online.interval()
-    assert interval is not None
+    interval = (fmean(values) - half, fmean(values) + half)
     assert online.mean == pytest.approx(fmean(values), abs=1e-9)
-    assert interval == pytest.approx((fmean(values) - half, fmean(values) + half), abs=1e-6)
+    assert online.interval() == pytest.approx(interval, abs=1e-6)
 
 
-def test_one_value_has_a_mean_and_no_interval() -> None:
-    online = OnlineMean()
-    online.add(2.0)
+def test_the_interval_of_a_mean_ends_where_its_values_end_and_one_value_has_none() -> None:
+    few = [0.0, 0.0, 2.0]
+    low = mean_of(*few, least=0.0, most=2.0).interval()
+    high = mean_of(*few, *(2.0, 2.0, 2.0, 1.9), least=0.0, most=2.0).interval()
+    one = mean_of(2.0)
 
-    assert (online.mean, online.interval()) == (2.0, None)
-
-
-def test_the_interval_of_a_mean_ends_where_its_values_end() -> None:
-    online = OnlineMean(least=0.0, most=2.0)
-    for value in (0.0, 0.0, 2.0):
-        online.add(value)
-
-    assert online.interval() == (0.0, pytest.approx(1.97331, abs=1e-5))
-
-    for value in (2.0, 2.0, 2.0, 1.9):
-        online.add(value)
-
-    assert online.interval() == (pytest.approx(0.69806, abs=1e-5), 2.0)
+    assert low == (0.0, pytest.approx(1.97331, abs=1e-5))
+    assert high == (pytest.approx(0.69806, abs=1e-5), 2.0)
+    assert (one.mean, one.interval()) == (2.0, None)
 
 
-def test_macro_f1_is_that_of_a_hand_count() -> None:
-    # Of `a` 8 are right, of 10 true and 9 given; of `b` 4, of 5 true and 6 given.
-    figure, interval = macro_f1({("a", "a"): 8, ("a", "b"): 2, ("b", "b"): 4, ("b", "a"): 1})
+@pytest.mark.parametrize(
+    ("confusion", "expected"),
+    [
+        # Of `a` 8 are right, of 10 true and 9 given; of `b` 4, of 5 true and 6 given.
+        (
+            {("a", "a"): 8, ("a", "b"): 2, ("b", "b"): 4, ("b", "a"): 1},
+            (16 / 19 + 8 / 11) / 2,
+        ),
+        # A class that is only predicted is none of those that count.
+        ({("a", "a"): 3, ("a", "c"): 1}, 6 / 7),
+    ],
+)
+def test_macro_f1_is_that_of_a_hand_count(
+    confusion: dict[tuple[str, str], int], expected: float
+) -> None:
+    figure, interval = macro_f1(confusion)
 
-    assert figure == pytest.approx((16 / 19 + 8 / 11) / 2)
+    assert figure == pytest.approx(expected)
     assert interval is not None
-    assert interval[0] < figure < interval[1]
-
-
-def test_a_class_that_is_only_predicted_is_none_of_those_that_count() -> None:
-    figure, _ = macro_f1({("a", "a"): 3, ("a", "c"): 1})
-
-    assert figure == pytest.approx(6 / 7)
+    assert interval[0] <= figure <= interval[1]
 
 
 def test_the_interval_of_macro_f1_is_the_same_each_time_and_narrower_of_more_items() -> None:
     few = {("a", "a"): 8, ("a", "b"): 2, ("b", "b"): 8, ("b", "a"): 2}
     many = {pair: 100 * items for pair, items in few.items()}
+    # Thousands of pairs have one of fewer resamples.
+    labels = [f"c{number}" for number in range(200)]
+    most = {(truth, given): 500 if truth == given else 1 for truth in labels for given in labels}
 
-    first, again, narrow = macro_f1(few)[1], macro_f1(few)[1], macro_f1(many)[1]
+    first, again, narrow, narrowest = (macro_f1(one)[1] for one in (few, few, many, most))
 
-    assert first is not None and narrow is not None
+    assert first is not None and narrow is not None and narrowest is not None
     assert first == again
     # A hundred times the items: a tenth of the width.
     assert narrow[1] - narrow[0] == pytest.approx((first[1] - first[0]) / 10, rel=0.2)
-
-
-def test_thousands_of_pairs_of_labels_have_an_interval_of_fewer_resamples() -> None:
-    labels = [f"c{number}" for number in range(200)]
-    confusion = {(truth, given): 1 for truth in labels for given in labels if truth != given}
-    confusion |= {(label, label): 500 for label in labels}
-
-    figure, interval = macro_f1(confusion)
-
-    assert interval is not None
-    assert interval[0] < figure < interval[1]
-    assert interval[1] - interval[0] < 0.01
+    assert narrowest[0] < macro_f1(most)[0] < narrowest[1] < narrowest[0] + 0.01
 
 
 @given(CONFUSIONS)
