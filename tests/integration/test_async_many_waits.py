@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from async_builders import LOOPS, an_async_client, run
+from async_builders import an_async_client, run
 from redis_fixtures import PrivateServer
 from seqd.client import AsyncClient, AsyncJobHandle
 from seqd.ledger.async_redis import MAX_CONNECTIONS
@@ -78,8 +78,7 @@ async def results_of(job: AsyncJobHandle) -> list[object]:
     return [result async for result in job.results()]
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster, loop: str) -> None:
+def test_a_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster) -> None:
     async def use() -> tuple[Watch, float]:
         async with an_async_client(cluster_on) as client:
             jobs = []
@@ -98,8 +97,8 @@ def test_a_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster, l
             await asyncio.gather(*waits)
             return watch, bytes_each
 
-    watch, bytes_each = run(use(), loop, 280)
-    print(f"{loop}: {watch}, {bytes_each / 1024:.1f} KiB a waiting task")
+    watch, bytes_each = run(use(), limit_s=280)
+    print(f"{watch}, {bytes_each / 1024:.1f} KiB a waiting task")
 
     assert watch.connections <= MAX_CONNECTIONS
     assert watch.blocked == 1

@@ -4,29 +4,28 @@ Both faces are asked the same, most of it side by side in one outage: see `Face`
 """
 
 import asyncio
-import inspect
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Event, Thread
-from typing import Self, TypeVar, cast
+from typing import TypeVar, cast
 
 import pytest
 from redis import Redis
 
-from async_builders import an_async_client, run
+from async_builders import FACES, Face, an_async_client, both_of, face_of, faces, run
 from checkout import python_path
 from cli_builders import clean_environment
 from redis_fixtures import PrivateServer
 from sentinel_fixtures import SentinelGroup
-from seqd.client import AsyncClient, Client, JobHandle
+from seqd.client import Client, JobHandle
 from seqd.errors import (
     InvalidSettings,
     JobOutOfReach,
@@ -35,7 +34,6 @@ from seqd.errors import (
     RedisUnreachable,
     SeqdError,
 )
-from seqd.local.redis_binaries import find_server_binaries
 from seqd_schemas import Completed, JobRecord, JobState
 from tcp_proxy import TcpProxy
 from tls_fixtures import TlsProxy
@@ -55,76 +53,10 @@ WRITING = {"delay_ms": 50.0, "length": 100}
 AWAY_S = 4.0
 
 
-class Face:
-    """A client that is called as one that blocks; one of asyncio, in a loop of its own.
-
-    Both have the same methods (`test_client_faces.py`), so its type is that of the one that blocks.
-    """
-
-    def __init__(self, client: Client | AsyncClient) -> None:
-        self.client = cast(Client, client)
-        self._loop = asyncio.new_event_loop() if isinstance(client, AsyncClient) else None
-        if self._loop is not None:
-            self._thread = Thread(target=self._loop.run_forever)
-            self._thread.start()
-
-    def do(self, call: Callable[[], T]) -> T:
-        """Return what a call of the client or of its jobs returns."""
-        if self._loop is None:
-            return call()
-        return asyncio.run_coroutine_threadsafe(self._awaited(call), self._loop).result()
-
-    def all_of(self, call: Callable[[], Iterable[T]]) -> list[T]:
-        """Return a list of all that a call yields."""
-        found = self.do(call)
-        return found if isinstance(found, list) else list(found)
-
-    async def _awaited(self, call: Callable[[], T]) -> T:
-        found: object = call()
-        if inspect.isawaitable(found):
-            found = await found
-        if hasattr(found, "__aiter__"):
-            found = [one async for one in found]
-        return cast(T, found)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._loop is None:
-            self.client.close()
-            return
-        self.do(cast(AsyncClient, self.client).aclose)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-FACES: dict[str, Callable[..., Client | AsyncClient]] = {"blocking": Client, "async": AsyncClient}
-
-faces = pytest.mark.parametrize("face", FACES)
-
-
-def face_of(cluster: Cluster, face: str, **settings: object) -> Face:
-    return Face(FACES[face](settings=cluster.settings.model_copy(update=settings)))
-
-
-@contextmanager
-def both_of(cluster: Cluster, **settings: object) -> Iterator[list[Face]]:
-    with (
-        face_of(cluster, "blocking", **settings) as blocking,
-        face_of(cluster, "async", **settings) as asynchronous,
-    ):
-        yield [blocking, asynchronous]
-
-
 @pytest.fixture
 def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    own = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    try:
+    with closing(Cluster(live_settings(private_server, tmp_path), tmp_path)) as own:
         yield own
-    finally:
-        own.close()
 
 
 def wait_until_told(caplog: pytest.LogCaptureFixture, count: int) -> None:
@@ -538,24 +470,6 @@ def test_an_outage_in_which_something_else_has_the_address_is_waited_for(
         assert asked.result(timeout=30) == before
 
 
-def test_a_server_of_a_cluster_is_refused_with_one_sentence(tmp_path: Path) -> None:
-    server = PrivateServer(find_server_binaries()[0], tmp_path, ("cluster-enabled yes",))
-    try:
-        server.start()
-        cluster = Cluster(live_settings(server, tmp_path), tmp_path)
-
-        async def use() -> str:
-            async with an_async_client(cluster) as client:
-                with pytest.raises(InvalidSettings) as refusal:
-                    await client.classify(["a text"], model="echo")
-                return str(refusal.value)
-
-        said = run(use())
-    finally:
-        server.stop()
-    assert said.startswith(f"Redis at 127.0.0.1:{server.port} is one of a Redis Cluster, which ")
-
-
 def test_a_server_is_reached_over_tls_and_by_a_trusted_certificate_only(
     cluster_on: Cluster, private_server: PrivateServer, tls_proxy: TlsProxy, authority_file: Path
 ) -> None:
@@ -584,29 +498,9 @@ def test_a_server_is_reached_over_tls_and_by_a_trusted_certificate_only(
     )
 
 
-def test_a_server_is_reached_by_a_unix_socket(tmp_path: Path) -> None:
-    path = tmp_path / "redis.sock"
-    server = PrivateServer(find_server_binaries()[0], tmp_path, (f"unixsocket {path}",))
-    try:
-        server.start()
-        cluster = Cluster(live_settings(server, tmp_path), tmp_path)
-        cluster.publish_catalog()
-        url = f"unix://:{server.password}@{path}"
-
-        async def use() -> JobState:
-            async with an_async_client(cluster, redis_url=url) as client:
-                job = await client.classify(["a"], model="echo")
-                return await job.cancel()
-
-        assert run(use()) is JobState.CANCELLED
-    finally:
-        server.stop()
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("hangs", [False, True], ids=["killed", "hangs"])
-def test_a_client_follows_the_primary_in_a_failover(
-    sentinels: SentinelGroup, tmp_path: Path, hangs: bool
+def test_a_client_of_asyncio_follows_the_primary_in_a_failover(
+    sentinels: SentinelGroup, tmp_path: Path
 ) -> None:
     cluster = Cluster(live_settings(sentinels, tmp_path), tmp_path)
     cluster.publish_catalog()
@@ -619,11 +513,10 @@ def test_a_client_follows_the_primary_in_a_failover(
             following = asyncio.create_task(client.job(job.job_id).wait())
             await asyncio.sleep(0.2)
             former = sentinels.primary()
-            (former.freeze if hangs else former.kill)()
+            former.freeze()
             await asyncio.to_thread(sentinels.wait_for_failover, former)
             after = await client.classify(["b"], model="echo")
-            if hangs:
-                former.thaw()
+            former.thaw()
             states = (await after.cancel(), await job.cancel())
             await asyncio.gather(waiting, following, return_exceptions=True)
             return states

@@ -68,22 +68,6 @@ def test_units_in_hand_and_those_that_wait_are_told_with_who_has_them(
     )
 
 
-def test_a_worker_that_is_not_heard_of_is_named_with_when_its_lease_runs_out(
-    environment: Environment,
-) -> None:
-    publish(environment, "worker-b")
-    environment.submit_units(1, job_id="j1")
-    environment.claim_unit("worker-a")
-
-    found = explain(environment, "j1")
-
-    assert [reason.code for reason in found.waits_for] == ["dead_worker"]
-    assert re.fullmatch(
-        r"The lease of unit 0 on worker-a runs out in .* s; then another worker takes it\.",
-        found.next[0],
-    )
-
-
 def test_a_job_waits_for_workers_that_are_busy_with_jobs_of_others(
     environment: Environment,
 ) -> None:
@@ -161,26 +145,6 @@ def test_a_unit_whose_workers_died_is_told_with_the_cause_and_when_it_is_tried_a
     assert (found.item.state, found.item.death_cause) == ("backing_off", "out_of_memory")
 
 
-def test_a_job_that_nobody_can_run_has_the_reason_of_each_worker(environment: Environment) -> None:
-    publish(environment, "worker-a", left_out=("imdb_lstm",))
-    publish(environment, "worker-b", state="starting")
-    publish(environment, "worker-c", tasks=("train",))
-    environment.ledger.fleet.publish_worker(a_worker_status(worker="worker-d"), ttl_s=60)
-    environment.submit_units(1, job_id="j1")
-
-    found = explain(environment, "j1")
-
-    assert (found.workers_up, found.workers_able) == (4, 0)
-    codes = {answer.worker: answer.code for answer in found.workers}
-    assert codes == {
-        "worker-a": "left_out",
-        "worker-b": "starting",
-        "worker-c": "slot",
-        "worker-d": "no_plugin",
-    }
-    assert found.left_s is None
-
-
 def test_a_host_without_the_version_of_a_job_is_told_with_it(environment: Environment) -> None:
     publish(environment, "worker-a", host="h2")
     environment.ledger.submissions.submit(
@@ -254,19 +218,6 @@ def test_a_paused_job_is_told_with_who_paused_it_where_the_audit_has_that(
     )
     assert re.search(r" s by bob@[^ ,]+, with all that match tenant=acme: no unit", told[1])
     assert re.search(r"it has been paused for [0-9.]+ s: no unit", told[2])
-
-
-def test_an_upload_whose_client_is_silent_is_told(environment: Environment) -> None:
-    publish(environment, "worker-a")
-    environment.submit(job_id="j1")
-    environment.redis.zincrby(environment.keys.uploads(), -20 * 60_000, "j1")
-
-    found = explain(environment, "j1")
-
-    assert found.headline == (
-        "Job j1 is queued: its upload is not complete: 0 items by now, its client has not been "
-        "heard of for 20 min."
-    )
 
 
 def test_an_item_is_found_by_its_name_wherever_it_stands(environment: Environment) -> None:
@@ -405,12 +356,3 @@ def test_both_clients_explain_alike_and_the_command_as_json(
     assert asyncio.run(use()).item == found.item
     assert printed["item"]["state"] == "succeeded"
     assert printed["state"] == "completed"
-
-
-def test_a_job_that_nobody_knows_ends_the_command_with_status_2(
-    shell: Cluster, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ended = here(capsys, "explain", "nobody-has-this-one")
-
-    assert ended.status == 2
-    assert ended.err.startswith("error[unknown_job]: ")

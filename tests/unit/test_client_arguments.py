@@ -1,13 +1,12 @@
 """Arguments that are refused in words, by both clients, before anything is sent."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from math import nan
-from typing import Any
 
 import pytest
 
-from seqd.client import AsyncClient, Client
+from async_builders import FACES, Face, faces
+from seqd.client import Client
 from seqd.errors import ClientMisused, InvalidRequest
 
 #: No Redis is there: whatever is sent raises RedisUnreachable.
@@ -99,70 +98,34 @@ STREAMS = [
 ]
 
 
-def message_of(call: Callable[[], object]) -> str:
-    """Return the message with which a call is refused."""
-    with pytest.raises(InvalidRequest) as refusal:
-        call()
-    assert refusal.value.code == "invalid_request"
-    return str(refusal.value)
-
-
+@faces
 @pytest.mark.parametrize(("call", "message"), [*CALLS, *STREAMS])
-def test_a_client_says_what_arrived_and_what_is_allowed(
-    call: Callable[[Client], object], message: str
+def test_a_client_says_what_arrived_and_what_is_allowed_before_anything_is_sent(
+    call: Callable[[Client], object], message: str, face: str
 ) -> None:
-    with Client(NOWHERE) as client:
-        assert message_of(lambda: call(client)) == message
+    # A stream is refused before it is read.
+    with Face(FACES[face](NOWHERE)) as asked, pytest.raises(InvalidRequest) as refusal:
+        asked.do(lambda: call(asked.client))
+
+    assert refusal.value.code == "invalid_request"
+    assert str(refusal.value) == message
 
 
-@pytest.mark.parametrize(("call", "message"), CALLS)
-def test_a_client_of_asyncio_says_the_same(
-    call: Callable[[AsyncClient], Awaitable[Any]], message: str
-) -> None:
-    async def use() -> str:
-        async with AsyncClient(NOWHERE) as client:
-            with pytest.raises(InvalidRequest) as refusal:
-                await call(client)
-            assert refusal.value.code == "invalid_request"
-            return str(refusal.value)
-
-    assert asyncio.run(use()) == message
-
-
-@pytest.mark.parametrize(("call", "message"), STREAMS)
-def test_a_stream_of_asyncio_is_refused_before_it_is_read(
-    call: Callable[[AsyncClient], object], message: str
-) -> None:
-    async def use() -> str:
-        async with AsyncClient(NOWHERE) as client:
-            return message_of(lambda: call(client))
-
-    assert asyncio.run(use()) == message
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda client: client.jobs(),
-        lambda client: client.open_jobs(),
-        lambda client: client.job("j1").record(),
-        lambda client: client.predict("a"),
-        lambda client: client.workers(),
-        lambda client: next(client.job("j1").results()),
-        lambda client: next(client.as_completed([client.job("j1")])),
-    ],
-    ids=["jobs", "open_jobs", "record", "predict", "workers", "results", "as_completed"],
-)
-def test_a_closed_client_says_so_as_one_of_asyncio_does(call: Callable[[Client], object]) -> None:
+def test_a_closed_client_says_so_whatever_it_is_asked_and_can_be_closed_twice() -> None:
     client = Client(NOWHERE)
     client.close()
+    client.close()
 
-    with pytest.raises(ClientMisused) as refusal:
-        call(client)
-
-    assert str(refusal.value) == "This Client is closed. Make another one."
-
-
-def test_a_client_can_be_closed_twice() -> None:
-    with Client(NOWHERE) as client:
-        client.close()
+    calls: list[Callable[[], object]] = [
+        client.jobs,
+        client.open_jobs,
+        client.job("j1").record,
+        client.workers,
+        lambda: client.predict("a"),
+        lambda: next(client.job("j1").results()),
+        lambda: next(client.as_completed([client.job("j1")])),
+    ]
+    for call in calls:
+        with pytest.raises(ClientMisused) as refusal:
+            call()
+        assert str(refusal.value) == "This Client is closed. Make another one."

@@ -10,7 +10,7 @@ from builders import a_classify_job, a_failure, a_worker_status
 from cli_builders import a_record
 from seqd.cli.ui.explanation import print_explanation
 from seqd.cli.ui.screen import Screen
-from seqd.client.explaining.reasons import Facts, answers_of, left_s, span, waits_for, why_not
+from seqd.client.explaining.reasons import Facts, answers_of, left_s, waits_for, why_not
 from seqd.client.explaining.sentences import explanation
 from seqd.ledger.unit_states import HeldUnit, Holdings, TriedUnit, UnitStates
 from seqd.ledger.units import Death
@@ -244,10 +244,6 @@ def test_those_that_can_run_it_come_first_and_say_what_they_do() -> None:
     assert [answer.can_run for answer in answers] == [True, True, False]
 
 
-def codes(facts: Facts) -> list[str]:
-    return [reason.code for reason in waits_for(facts)]
-
-
 def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
     facts = Facts(
         a_job(sealed=False),
@@ -264,7 +260,14 @@ def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
         is_memory_short=True,
     )
 
-    assert codes(facts) == ["dead_worker", "busy", "back_off", "max_units", "redis_full", "turn"]
+    assert [reason.code for reason in waits_for(facts)] == [
+        "dead_worker",
+        "busy",
+        "back_off",
+        "max_units",
+        "redis_full",
+        "turn",
+    ]
     messages = {reason.code: reason.message for reason in waits_for(facts)}
     assert messages["dead_worker"] == (
         "units are held by workers that are not heard of: gone (2 units)"
@@ -300,21 +303,6 @@ def test_the_time_left_is_what_the_job_itself_reports_where_it_does() -> None:
 
     assert left_s(Facts(a_job(), states(events=(event,)), [a_worker()])) == (10.0, True)
     assert left_s(Facts(a_job(), states(events=(event,)))) == (None, False)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.04, "0.0 s"),
-        (9.9, "9.9 s"),
-        (40, "40 s"),
-        (185, "3 min"),
-        (7_500, "2 h 5 min"),
-        (600_000, "7 d"),
-    ],
-)
-def test_a_span_is_told_in_the_unit_that_fits(seconds: float, words: str) -> None:
-    assert span(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -360,105 +348,95 @@ def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys: pytest.CaptureFi
     )
 
 
-def test_a_silent_worker_whose_leases_are_renewed_computes_and_loses_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def held_by(worker: str, lease_s: float, *workers: WorkerStatus, **changes: Any) -> Facts:
+    """A job whose one unit is held by a worker, with a lease of so many seconds more."""
+    held = HeldUnit("0", worker, 1, lease_s)
+    unit = states(workers={worker: 1}, held=(held,), claimable=changes.pop("claimable", 0))
+    unit = replace(unit, events=changes.pop("events", ()))
     record = a_job(state=JobState.RUNNING, started_at_ms=1)
-    held = states(workers={"w2": 1}, held=(HeldUnit("0", "w2", 1, 23.0),), claimable=0)
-
-    found = explanation(Facts(record, held, [a_worker()], renewed=frozenset({"w2"})))
-    print_explanation(Screen(), found)
-
-    assert found.headline.startswith("Job j1 runs: 1 unit in hand on 1 worker")
-    assert found.next[0] == (
-        "w2 reports nothing, as while it computes without letting its other threads run. It keeps "
-        "its units, and is ended at its SEQD_MAX_SILENT_S."
-    )
-    assert "- unit 0: w2, which computes and reports nothing, lease for 23 s more" in (
-        capsys.readouterr().out
-    )
-    assert codes(Facts(record, held, [a_worker()], renewed=frozenset({"w2"}))) == []
+    return Facts(record, unit, workers, **changes)
 
 
-def overdue(*workers: WorkerStatus, **changes: Any) -> Facts:
-    """A job whose one unit is held by a worker that is gone, with a lease over for 3 minutes."""
-    held = HeldUnit("0", "gone", 1, -180.0)
-    record = a_job(state=JobState.RUNNING, started_at_ms=1)
-    return Facts(record, states(workers={"gone": 1}, held=(held,), claimable=0), workers, **changes)
+UNHEARD = "Job j1 stands still: units are held by workers that are not heard of: gone (1 unit)."
+OVER = "The lease of unit 0 on gone ran out 3 min ago, and no worker has released it: "
+LONG_AGO = Progress(job_id="j1", at_ms=NOW_MS - 900_000, counts=COUNTS, rate_per_s=1.0)
+RESUMED = Resumed(job_id="j1", at_ms=NOW_MS - 5_000, counts=COUNTS)
+SILENT = (
+    "w2 reports nothing, as while it computes without letting its other threads run. It keeps its "
+    "units, and is ended at its SEQD_MAX_SILENT_S."
+)
 
 
 @pytest.mark.parametrize(
-    ("facts", "why"),
+    ("facts", "first", "then", "row"),
     [
-        (overdue(), "none is up that could"),
-        (overdue(a_worker()), "see the logs of workers for `reconciler`"),
+        (
+            held_by("gone", 20.0, a_worker()),
+            UNHEARD,
+            "The lease of unit 0 on gone runs out in 20 s; then another worker takes it.",
+            "gone, which is not heard of any more",
+        ),
+        (
+            held_by("gone", -2.0, a_worker()),
+            UNHEARD,
+            "The lease of unit 0 on gone ran out 2.0 s ago: a worker releases it soon; then "
+            "another worker takes it.",
+            "",
+        ),
+        (
+            held_by("gone", -180.0, a_worker()),
+            UNHEARD,
+            f"{OVER}see the logs of workers for `reconciler`.",
+            "",
+        ),
+        (
+            held_by("gone", -180.0),
+            "Job j1 stands still: No worker is up",
+            f"{OVER}none is up that could.",
+            "",
+        ),
+        (
+            held_by("gone", -180.0, a_worker(), no_writes="it is a read-only replica"),
+            "Job j1 ",
+            f"{OVER}Redis takes no writes.",
+            "- unit 0: gone, which cannot report, lease over for 3 min",
+        ),
+        (
+            held_by("gone", -180.0, a_worker(), claimable=5, rates={QUEUE: Rate(10, 20.0, 1)}),
+            "Job j1 is running: 1 worker can run it, and one takes its next unit in a moment",
+            "",
+            "",
+        ),
+        (
+            held_by("w2", 23.0, a_worker(), renewed=frozenset({"w2"})),
+            "Job j1 runs: 1 unit in hand on 1 worker",
+            SILENT,
+            "- unit 0: w2, which computes and reports nothing, lease for 23 s more",
+        ),
+        (
+            held_by("w1", 20.0, a_worker(), events=(LONG_AGO,)),
+            "Job j1 has made no progress for 15 min: 1 unit in hand on 1 worker, 0 of 2 are done.",
+            "",
+            "",
+        ),
+        (
+            held_by("w1", 20.0, a_worker(), events=(RESUMED, LONG_AGO)),
+            "Job j1 runs: ",
+            "",
+            "",
+        ),
     ],
-    ids=["no worker", "a worker"],
+    ids=[
+        *("lease runs", "just over", "long over", "nobody is up", "no writes", "others wait"),
+        *("computes", "no progress", "resumed"),
+    ],
 )
-def test_a_lease_that_is_over_and_that_nobody_released_is_told_with_the_reason(
-    facts: Facts, why: str
+def test_a_job_in_hand_says_whether_it_goes_on_and_what_becomes_of_its_units(
+    facts: Facts, first: str, then: str, row: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = explanation(facts)
-
-    assert found.next[0] == (
-        f"The lease of unit 0 on gone ran out 3 min ago, and no worker has released it: {why}."
-    )
-
-
-def test_while_redis_takes_no_writes_no_lease_is_released_for_that(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    found = explanation(overdue(a_worker(), no_writes="it is a read-only replica"))
     print_explanation(Screen(), found)
 
-    assert found.next[0].endswith("has released it: Redis takes no writes.")
-    assert "- unit 0: gone, which cannot report, lease over for 3 min" in capsys.readouterr().out
-
-
-def test_a_job_of_which_workers_that_are_gone_hold_all_units_does_not_run() -> None:
-    assert headline(overdue(a_worker())) == (
-        "Job j1 stands still: units are held by workers that are not heard of: gone (1 unit)."
-    )
-
-
-def test_a_lease_that_is_just_over_is_released_soon() -> None:
-    held = HeldUnit("0", "gone", 1, -2.0)
-    facts = Facts(a_job(), states(workers={"gone": 1}, held=(held,)), [a_worker()])
-
-    assert explanation(facts).next[0] == (
-        "The lease of unit 0 on gone ran out 2.0 s ago: a worker releases it soon; then another "
-        "worker takes it."
-    )
-
-
-def test_a_job_that_nobody_runs_any_more_says_that_no_worker_is_up() -> None:
-    assert headline(overdue()).startswith("Job j1 stands still: No worker is up")
-
-
-def test_a_job_that_makes_no_progress_says_for_how_long() -> None:
-    event = Progress(job_id="j1", at_ms=NOW_MS - 900_000, counts=COUNTS, rate_per_s=1.0)
-    held = states(workers={"w1": 1}, held=(HELD,), claimable=0, events=(event,))
-    facts = Facts(a_job(state=JobState.RUNNING, started_at_ms=1), held, [a_worker()])
-
-    assert headline(facts) == (
-        "Job j1 has made no progress for 15 min: 1 unit in hand on 1 worker, 0 of 2 are done."
-    )
-
-
-def test_a_job_whose_other_units_are_taken_soon_does_not_stand_still_for_one_that_is_lost() -> None:
-    facts = overdue(a_worker(), rates={QUEUE: Rate(10, 20.0, 1)})
-    waiting = replace(facts, states=replace(facts.states, claimable=5))
-
-    assert headline(waiting).startswith(
-        "Job j1 is running: 1 worker can run it, and one takes its next unit in a moment"
-    )
-
-
-def test_a_job_that_was_resumed_a_moment_ago_is_not_held_to_its_progress_before() -> None:
-    before = Progress(job_id="j1", at_ms=NOW_MS - 900_000, counts=COUNTS, rate_per_s=1.0)
-    resumed = Resumed(job_id="j1", at_ms=NOW_MS - 5_000, counts=COUNTS)
-    held = states(workers={"w1": 1}, held=(HELD,), claimable=0, events=(resumed, before))
-
-    assert headline(Facts(a_job(state=JobState.RUNNING), held, [a_worker()])).startswith(
-        "Job j1 runs: "
-    )
+    assert found.headline.startswith(first)
+    assert not then or found.next[0] == then
+    assert row in capsys.readouterr().out

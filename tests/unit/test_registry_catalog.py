@@ -1,7 +1,8 @@
 """What workers publish of a model."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import pytest
 from pydantic import Field
 
 from seqd.hookspecs import Model, PluginParameters, TaskSpec
@@ -37,7 +38,7 @@ class Critic(Model):
     presets: ClassVar = {"tutorial": {"epochs": 2}}
     datasets = ("keras:imdb",)
 
-    def load(self, artifact, device):
+    def load(self, artifact: object, device: object) -> Any:
         raise NotImplementedError
 
 
@@ -47,25 +48,11 @@ class Shelf:
     def __init__(
         self, *versions: int, changes: int = 0, retiring: tuple[int, ...] = (), **labels: int
     ) -> None:
-        self._retiring = retiring
-        self._changes = changes
-        self._manifests = [a_manifest(version) for version in versions]
-        self._labels = labels
-
-    def versions(self, name):
-        return self._manifests
-
-    def labels(self, name):
-        return self._labels
-
-    def rollout(self, name):
-        return None
-
-    def history(self, name):
-        return [a_change(None, 1, at_ms=number) for number in range(self._changes)]
-
-    def retiring(self, name):
-        return self._retiring
+        self.retiring = lambda name: retiring
+        self.history = lambda name: [a_change(None, 1, at_ms=number) for number in range(changes)]
+        self.versions = lambda name: [a_manifest(version) for version in versions]
+        self.labels = lambda name: labels
+        self.rollout = lambda name: None
 
 
 def a_manifest(version: int) -> ModelManifest:
@@ -83,57 +70,55 @@ def a_manifest(version: int) -> ModelManifest:
     )
 
 
-STATUS = PluginStatus(
-    name="critics", distribution="seqd-critics", version="1.2", state=PluginState.READY
-)
+def entry_of(shelf: Shelf) -> CatalogEntry:
+    status = PluginStatus(
+        name="critics", distribution="seqd-critics", version="1.2", state=PluginState.READY
+    )
+    return catalog_entry(Critic(), status, shelf, now_ms=5_000)  # type: ignore[arg-type]
 
 
-def test_an_entry_has_all_that_a_client_needs_and_survives_the_wire():
-    entry = catalog_entry(Critic(), STATUS, Shelf(2, 0, 1, production=1), now_ms=5_000)
+def test_an_entry_has_all_that_a_client_needs_and_survives_the_wire() -> None:
+    entry = entry_of(Shelf(2, 0, 1, production=1))
 
     assert CatalogEntry.model_validate_json(entry.model_dump_json()) == entry
     assert (entry.model, entry.plugin, entry.plugin_version) == ("critic", "critics", "1.2")
     assert entry.tasks["classify"].unit_items == 64
-    assert entry.tasks["train"].parameters["properties"]["epochs"]["maximum"] == 100
-    assert entry.tasks["train"].parameters["additionalProperties"] is False
+    training = entry.tasks["train"].parameters
+    assert training["properties"]["epochs"]["maximum"] == 100  # type: ignore[index, call-overload]
+    assert training["additionalProperties"] is False
     assert entry.presets == {"tutorial": {"epochs": 2}}
     assert entry.datasets == ("keras:imdb",)
     assert entry.labels == {"production": 1}
     assert entry.published_at_ms == 5_000
-
-
-def test_versions_are_in_ascending_order_with_their_figures():
-    entry = catalog_entry(Critic(), STATUS, Shelf(2, 0, 1), now_ms=0)
-
     assert [summary.version for summary in entry.versions] == [0, 1, 2]
     assert entry.versions[2].created_at_ms == 1_002
     assert entry.versions[2].metrics == {"validation_accuracy": 0.8}
 
 
-def test_a_model_without_versions_is_published_all_the_same():
-    entry = catalog_entry(Critic(), STATUS, Shelf(), now_ms=0)
+@pytest.mark.parametrize(
+    ("shelf", "versions", "labels"),
+    [
+        (Shelf(), [], {}),
+        # One that is about to go is not published, and is not the latest.
+        (
+            Shelf(1, 2, 3, retiring=(3,), production=1, latest=3),
+            [1, 2],
+            {"production": 1, "latest": 2},
+        ),
+        (Shelf(*range(MAX_VERSIONS + 5)), [*range(5, MAX_VERSIONS + 5)], {}),
+    ],
+    ids=["none", "retiring", "very many"],
+)
+def test_versions_are_published_as_far_as_they_stay_and_there_is_room(
+    shelf: Shelf, versions: list[int], labels: dict[str, int]
+) -> None:
+    entry = entry_of(shelf)
 
-    assert entry.versions == ()
-    assert entry.labels == {}
+    assert [one.version for one in entry.versions] == versions
+    assert entry.labels == labels
 
 
-def test_a_version_that_is_about_to_go_is_not_published_and_is_not_the_latest():
-    entry = catalog_entry(
-        Critic(), STATUS, Shelf(1, 2, 3, retiring=(3,), production=1, latest=3), now_ms=0
-    )
-
-    assert [one.version for one in entry.versions] == [1, 2]
-    assert entry.labels == {"production": 1, "latest": 2}
-
-
-def test_of_many_changes_of_the_version_in_service_the_last_are_published():
-    entry = catalog_entry(Critic(), STATUS, Shelf(1, changes=MAX_PUBLISHED_CHANGES + 3), now_ms=0)
+def test_of_many_changes_of_the_version_in_service_the_last_are_published() -> None:
+    entry = entry_of(Shelf(1, changes=MAX_PUBLISHED_CHANGES + 3))
 
     assert [change.at_ms for change in entry.history] == list(range(3, MAX_PUBLISHED_CHANGES + 3))
-
-
-def test_of_very_many_versions_the_newest_are_published():
-    entry = catalog_entry(Critic(), STATUS, Shelf(*range(MAX_VERSIONS + 5)), now_ms=0)
-
-    assert len(entry.versions) == MAX_VERSIONS
-    assert entry.versions[-1].version == MAX_VERSIONS + 4

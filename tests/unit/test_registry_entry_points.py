@@ -6,8 +6,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
 REPORT = """
 import json, logging
 from seqd.models.registry import Registry
@@ -36,9 +34,10 @@ GOOD = """
 """
 
 
-def install(site: Path, distribution: str, module: str, source: str, plugin: str) -> None:
-    """Lay a distribution out as an installer would."""
-    (site / f"{module}.py").write_text(textwrap.dedent(source))
+def install(site: Path, distribution: str, module: str, plugin: str, source: str = "") -> None:
+    """Lay a distribution out as an installer would; with a model named like its module."""
+    model = module.removeprefix("seqd_").removeprefix("acme_")
+    (site / f"{module}.py").write_text(textwrap.dedent(source or GOOD.format(model=model)))
     info = site / f"{distribution.replace('-', '_')}-2.5.dist-info"
     info.mkdir()
     metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 2.5\n"
@@ -46,103 +45,68 @@ def install(site: Path, distribution: str, module: str, source: str, plugin: str
     (info / "entry_points.txt").write_text(f"[seqd]\n{plugin} = {module}\n")
 
 
-def statuses_with(*sites: Path) -> dict[tuple[str, str], dict[str, object]]:
-    """Load the registry in a fresh interpreter; statuses by plugin and distribution."""
+def statuses_with(*sites: Path) -> list[dict[str, object]]:
+    """Load the registry in a fresh interpreter."""
     program = f"import sys\nsys.path[:0] = {[str(site) for site in sites]!r}\n{REPORT}"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
-    table = json.loads(done.stdout)
-    return {(status["name"], status["distribution"]): status for status in table}
+    found: list[dict[str, object]] = json.loads(done.stdout)
+    return found
 
 
-@pytest.fixture
-def site(tmp_path):
-    install(tmp_path, "seqd-good", "seqd_good", GOOD.format(model="good"), "good")
-    return tmp_path
+def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighbours(
+    tmp_path: Path,
+) -> None:
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    for site in (tmp_path, twin):  # on the path twice
+        install(site, "seqd-good", "seqd_good", "good")
+    install(tmp_path, "seqd-bad", "seqd_bad", "bad", "import sys\nsys.exit(3)\n")
+    install(tmp_path, "seqd-gone", "seqd_gone", "gone")
+    (tmp_path / "seqd_gone.py").unlink()
+    install(tmp_path, "seqd-rival", "seqd_rival", "good")
+    install(tmp_path, "acme-log", "acme_log", "job_log")
+    # By name it would come before the plugin `markov`.
+    install(tmp_path, "acme-models", "acme_markov", "acme")
 
+    listed = statuses_with(tmp_path, twin)
 
-def test_an_installed_plugin_is_found_and_a_broken_one_beside_it_is_listed(site):
-    install(site, "seqd-bad", "seqd_bad", "import sys\nsys.exit(3)\n", "bad")
-
-    statuses = statuses_with(site)
-
-    good, bad = statuses["good", "seqd-good"], statuses["bad", "seqd-bad"]
+    statuses = {(one["name"], one["distribution"]): one for one in listed}
+    assert len(statuses) == len(listed)
+    good = statuses["good", "seqd-good"]
     assert (good["state"], good["version"], good["models"]) == ("ready", "2.5", ["good"])
-    assert (bad["state"], bad["version"]) == ("broken", "2.5")
-    assert bad["reason"] == (
+    assert statuses["job_log", "seqd"]["state"] == "ready"
+    assert statuses["markov", "seqd"]["models"] == ["markov", "markov_words"]
+    broken = {name: (one["code"], one["reason"]) for name, one in statuses.items() if one["code"]}
+    assert broken["bad", "seqd-bad"][1] == (
         "SystemExit: 3 (seqd_bad.py, line 2, in <module>). It called sys.exit() while it was "
         "loaded; a plugin may only define things then."
     )
-    assert statuses["job_log", "seqd"]["state"] == "ready"
-
-
-def test_an_entry_point_without_its_module_is_listed(site):
-    install(site, "seqd-gone", "seqd_gone", "", "gone")
-    (site / "seqd_gone.py").unlink()
-
-    status = statuses_with(site)["gone", "seqd-gone"]
-
-    assert status["reason"] == (
+    assert broken["gone", "seqd-gone"][1] == (
         "ModuleNotFoundError: No module named 'seqd_gone'. Its entry point names a module that "
         "seqd-gone does not bring."
     )
-
-
-def test_two_distributions_with_one_plugin_name_are_both_listed_and_the_second_refused(site):
-    install(site, "seqd-rival", "seqd_rival", GOOD.format(model="rival"), "good")
-
-    statuses = statuses_with(site)
-
-    assert statuses["good", "seqd-good"]["state"] == "ready"
-    assert statuses["good", "seqd-rival"]["state"] == "broken"
-    assert statuses["good", "seqd-rival"]["reason"] == (
+    assert broken["good", "seqd-rival"][1] == (
         "the plugin name 'good' is already used by seqd-good 2.5. "
         "Rename the entry point in the pyproject.toml of seqd-rival, or uninstall seqd-rival."
     )
-
-
-def test_nobody_can_take_the_place_of_a_built_in_plugin(site):
-    install(site, "acme-log", "acme_log", GOOD.format(model="acme"), "job_log")
-
-    statuses = statuses_with(site)
-
-    assert statuses["job_log", "seqd"]["state"] == "ready"
-    assert statuses["job_log", "acme-log"]["state"] == "broken"
-
-
-def test_a_plugin_that_brings_a_model_that_ships_with_seqd_is_refused_and_both_are_named(site):
-    # By name it would come before the plugin `markov`.
-    install(site, "acme-models", "acme_models", GOOD.format(model="markov"), "acme")
-
-    statuses = statuses_with(site)
-
-    assert statuses["markov", "seqd"]["state"] == "ready"
-    assert statuses["markov", "seqd"]["models"] == ["markov", "markov_words"]
-    newcomer = statuses["acme", "acme-models"]
-    assert (newcomer["state"], newcomer["code"]) == ("broken", "name_taken")
-    assert newcomer["reason"] == (
+    assert "already used by seqd " in str(broken["job_log", "acme-log"][1])
+    assert broken["acme", "acme-models"] == (
+        "name_taken",
         "its model 'markov' is already brought by the plugin 'markov' of seqd. Rename it, or "
-        "disable one of the two plugins with SEQD_DISABLED_PLUGINS."
+        "disable one of the two plugins with SEQD_DISABLED_PLUGINS.",
     )
+    assert len(broken) == 5
 
 
-def test_a_name_that_ships_with_seqd_is_not_free_where_its_plugin_is_broken(site):
-    install(site, "acme-models", "acme_models", GOOD.format(model="markov"), "acme")
-    (site / "seqd_markov.py").write_text("raise OSError('no such library')\n")
+def test_a_name_that_ships_with_seqd_is_not_free_where_its_plugin_is_broken(
+    tmp_path: Path,
+) -> None:
+    install(tmp_path, "acme-models", "acme_markov", "acme")
+    (tmp_path / "seqd_markov.py").write_text("raise OSError('no such library')\n")
 
-    statuses = statuses_with(site)
+    codes = {(one["name"], one["distribution"]): one["code"] for one in statuses_with(tmp_path)}
 
-    assert statuses["markov", "seqd"]["state"] == "broken"
-    assert statuses["markov", "seqd"]["code"] == "import_failed"
-    assert statuses["acme", "acme-models"]["code"] == "name_taken"
-
-
-def test_a_distribution_that_is_on_the_path_twice_is_loaded_once(site, tmp_path_factory):
-    twin = tmp_path_factory.mktemp("twin")
-    install(twin, "seqd-good", "seqd_good", GOOD.format(model="good"), "good")
-
-    statuses = statuses_with(site, twin)
-
-    assert [name for name, _ in statuses].count("good") == 1
-    assert statuses["good", "seqd-good"]["state"] == "ready"
+    assert codes["markov", "seqd"] == "import_failed"
+    assert codes["acme", "acme-models"] == "name_taken"

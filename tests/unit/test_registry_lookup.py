@@ -1,11 +1,14 @@
 """Looking models up, leaving plugins out, requiring models, and telling observers."""
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
+from builders import a_worker_status
+from cli_builders import a_record
 from plugin_builders import a_registry_of
 from seqd.errors import InvalidSettings, UnknownModel
 from seqd.hookspecs import Device, Model, PluginParameters, TaskSpec, hookimpl
@@ -13,32 +16,16 @@ from seqd.models.job_log import JobLog
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
-from seqd_schemas import (
-    ClassifyJob,
-    Counts,
-    Failure,
-    InlineSource,
-    Item,
-    JobRecord,
-    JobState,
-    PluginState,
-    Priority,
-    WorkerState,
-    WorkerStatus,
-)
+from seqd_schemas import Counts, Failure, JobState, PluginState
 from store_builders import publish
-
-
-class NoParameters(PluginParameters):
-    """No parameters."""
 
 
 def a_model(name: str) -> Model:
     class Named(Model):
         summary = "A model of a test."
-        tasks: ClassVar = {"classify": TaskSpec(NoParameters)}
+        tasks: ClassVar = {"classify": TaskSpec(PluginParameters)}
 
-        def load(self, artifact, device):
+        def load(self, artifact: object, device: object) -> Any:
             raise NotImplementedError
 
     Named.name = name
@@ -48,208 +35,145 @@ def a_model(name: str) -> Model:
 def a_plugin(*models: str) -> object:
     class Plugin:
         @hookimpl
-        def seqd_register_models(self):
+        def seqd_register_models(self) -> object:
             return (a_model(name) for name in models)
 
     return Plugin()
 
 
-def a_broken_plugin() -> object:
-    def unmarked():
-        return [a_model("markov")]
+BROKEN = SimpleNamespace(seqd_register_models=lambda: [a_model("markov")])
 
-    return SimpleNamespace(seqd_register_models=unmarked)
+#: Plugins by name; `markov` is not marked as a hook.
+SOUND = [("poets", a_plugin("markov", "char_lstm")), ("critics", a_plugin("imdb_lstm"))]
+HALF = [("critics", a_plugin("imdb_lstm")), ("markov", BROKEN)]
 
-
-def a_registry(**settings: object) -> Registry:
-    plugins = [("poets", a_plugin("markov", "char_lstm")), ("critics", a_plugin("imdb_lstm"))]
-    return a_registry_of(plugins, settings=Settings(**settings))
-
-
-def a_job_record(**changes: object) -> JobRecord:
-    source = InlineSource(items=(Item(custom_id="1", text="a good film"),))
-    fields = {
-        "job_id": "j1",
-        "kind": "classify",
-        "model": "imdb_lstm",
-        "version": 3,
-        "state": JobState.COMPLETED,
-        "counts": Counts(total=3, succeeded=2, errored=1),
-        "sealed": True,
-        "units": 1,
-        "units_done": 1,
-        "unit_items": 64,
-        "priority": Priority.NORMAL,
-        "tenant": "default",
-        "created_at_ms": 1_000,
-        "started_at_ms": 2_000,
-        "ended_at_ms": 4_500,
-        "job": ClassifyJob(model="imdb_lstm", source=source),
-    }
-    return JobRecord(**fields | changes)
+REASON = "seqd_register_models is not marked as a hook. Put @hookimpl from seqd.hookspecs above it."
+TABLE = (
+    "The plugins:\n"
+    "  plugin   state   distribution  models, or the reason\n"
+    "  critics  ready   (none)        imdb_lstm\n"
+    f"  markov   broken  (none)        {REASON}"
+)
 
 
-def a_worker_status() -> WorkerStatus:
-    return WorkerStatus(
-        worker="cpu:0@host-ab12",
-        slot="cpu:0",
-        tasks=("classify",),
-        host="host",
-        pid=1,
-        state=WorkerState.READY,
-        plugins=(),
-        seqd_version="0.1.0",
-        started_at_ms=1,
-        seen_at_ms=1,
-    )
+def a_registry(plugins: list[tuple[str, object]], **settings: object) -> Registry:
+    return a_registry_of(plugins, settings=Settings(**settings))  # type: ignore[arg-type]
 
 
-def test_models_are_found_by_name_and_listed_sorted():
-    registry = a_registry()
+def test_models_are_found_by_name_listed_sorted_and_not_changed_from_outside() -> None:
+    registry = a_registry(SOUND)
 
     assert list(registry.models) == ["char_lstm", "imdb_lstm", "markov"]
     assert registry.model("markov").name == "markov"
     assert registry.plugin_of("markov").models == ("char_lstm", "markov")
     assert [status.name for status in registry.statuses] == ["critics", "poets"]
-
-
-def test_the_models_cannot_be_changed_from_outside():
-    registry = a_registry()
-
     with pytest.raises(TypeError):
-        registry.models["mine"] = a_model("mine")
+        registry.models["mine"] = a_model("mine")  # type: ignore[index]
 
 
-def test_an_unknown_model_is_answered_with_what_is_ready_and_what_was_meant():
-    registry = a_registry()
-
+@pytest.mark.parametrize(
+    ("plugins", "asked", "message"),
+    [
+        (
+            SOUND,
+            "imbd_lstm",
+            "no model named 'imbd_lstm'. Ready here: char_lstm, imdb_lstm, markov. Did you mean "
+            "'imdb_lstm'? `seqd plugins list` shows every plugin with its state.",
+        ),
+        (
+            [("markov", BROKEN)],
+            "markov",
+            f"no model named 'markov'. Ready here: none. The plugin 'markov' is broken: {REASON} "
+            "`seqd plugins list` shows every plugin with its state.",
+        ),
+    ],
+    ids=["unknown", "broken"],
+)
+def test_a_model_that_is_not_ready_is_answered_with_what_is_and_why(
+    plugins: list[tuple[str, object]], asked: str, message: str
+) -> None:
     with pytest.raises(UnknownModel) as refusal:
-        registry.model("imbd_lstm")
+        a_registry(plugins).plugin_of(asked)
 
-    assert str(refusal.value) == (
-        "no model named 'imbd_lstm'. Ready here: char_lstm, imdb_lstm, markov. Did you mean "
-        "'imdb_lstm'? `seqd plugins list` shows every plugin with its state."
-    )
+    assert str(refusal.value) == message
 
 
-def test_a_model_of_a_broken_plugin_is_answered_with_the_plugins_reason():
-    registry = a_registry_of([("markov", a_broken_plugin())])
+def test_a_plugin_that_brings_one_name_twice_is_refused() -> None:
+    registry = a_registry([("twins", a_plugin("markov", "markov"))])
 
-    with pytest.raises(UnknownModel) as refusal:
-        registry.plugin_of("markov")
-
-    assert str(refusal.value) == (
-        "no model named 'markov'. Ready here: none. The plugin 'markov' is broken: "
-        "seqd_register_models is not marked as a hook. Put @hookimpl from seqd.hookspecs above it. "
-        "`seqd plugins list` shows every plugin with its state."
-    )
-
-
-def test_a_plugin_that_brings_one_name_twice_is_refused():
-    registry = a_registry_of([("twins", a_plugin("markov", "markov"))])
-
-    assert registry.statuses[0].reason == (
-        "it brings two models named 'markov'. Rename one of them."
-    )
+    assert registry.statuses[0].reason == "it brings two models named 'markov'. Rename one of them."
     assert not registry.models
 
 
-def test_a_disabled_plugin_is_listed_and_not_loaded():
-    registry = a_registry(disabled_plugins="poets")
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"disabled_plugins": "poets"}, "SEQD_DISABLED_PLUGINS names it."),
+        (
+            {"enabled_plugins": "critics"},
+            "SEQD_ENABLED_PLUGINS does not name it; it names critics.",
+        ),
+    ],
+)
+def test_a_plugin_that_settings_leave_out_is_listed_and_not_loaded(
+    settings: dict[str, object], reason: str
+) -> None:
+    registry = a_registry(SOUND, **settings)
 
     states = {status.name: (status.state, status.reason) for status in registry.statuses}
-    assert states["poets"] == (PluginState.DISABLED, "SEQD_DISABLED_PLUGINS names it.")
-    assert states["critics"][0] is PluginState.READY
+    assert states == {"poets": (PluginState.DISABLED, reason), "critics": (PluginState.READY, "")}
     assert list(registry.models) == ["imdb_lstm"]
 
 
-def test_with_a_list_of_enabled_plugins_all_others_are_disabled():
-    registry = a_registry(enabled_plugins="critics")
-
-    states = {status.name: (status.state, status.reason) for status in registry.statuses}
-    assert states["poets"] == (
-        PluginState.DISABLED,
-        "SEQD_ENABLED_PLUGINS does not name it; it names critics.",
-    )
-    assert list(registry.models) == ["imdb_lstm"]
+UNKNOWN = "names 'poet', which is not installed. Installed: critics, poets. Did you mean 'poets'?"
 
 
-@pytest.mark.parametrize("setting", ["enabled_plugins", "disabled_plugins"])
-def test_a_setting_that_names_no_plugin_is_refused_with_what_there_is(setting):
+@pytest.mark.parametrize(
+    ("plugins", "settings", "message"),
+    [
+        (SOUND, {"enabled_plugins": "critics,poet"}, f"SEQD_ENABLED_PLUGINS {UNKNOWN}"),
+        (SOUND, {"disabled_plugins": "critics,poet"}, f"SEQD_DISABLED_PLUGINS {UNKNOWN}"),
+        (
+            HALF,
+            {"required_models": "imdb_lstm,markov"},
+            f"SEQD_REQUIRED_MODELS names markov, not ready here. Ready: imdb_lstm. {TABLE}",
+        ),
+        (
+            HALF,
+            {"required_plugins": "critics,markov,critic"},
+            "SEQD_REQUIRED_PLUGINS names what is not ready here. markov is broken: "
+            f"{REASON} critic is not installed. Did you mean 'critics'? {TABLE}",
+        ),
+    ],
+)
+def test_a_setting_that_names_what_is_not_there_ends_the_loading_with_what_is(
+    plugins: list[tuple[str, object]], settings: dict[str, object], message: str
+) -> None:
     with pytest.raises(InvalidSettings) as refusal:
-        a_registry(**{setting: "critics,poet"})
+        a_registry(plugins, **settings)
 
-    assert str(refusal.value) == (
-        f"SEQD_{setting.upper()} names 'poet', which is not installed. "
-        "Installed: critics, poets. Did you mean 'poets'?"
-    )
+    assert str(refusal.value) == message
 
 
-def test_a_required_model_that_is_missing_ends_the_loading_with_the_table():
-    plugins = [("critics", a_plugin("imdb_lstm")), ("markov", a_broken_plugin())]
-    settings = Settings(required_models="imdb_lstm,markov")
-
-    with pytest.raises(InvalidSettings) as refusal:
-        a_registry_of(plugins, settings=settings)
-
-    assert str(refusal.value) == (
-        "SEQD_REQUIRED_MODELS names markov, not ready here. Ready: imdb_lstm. The plugins:\n"
-        "  plugin   state   distribution  models, or the reason\n"
-        "  critics  ready   (none)        imdb_lstm\n"
-        "  markov   broken  (none)        seqd_register_models is not marked as a hook. "
-        "Put @hookimpl from seqd.hookspecs above it."
-    )
-
-
-def test_a_required_plugin_that_is_missing_ends_the_loading_with_the_reason_and_the_table():
-    plugins = [("critics", a_plugin("imdb_lstm")), ("markov", a_broken_plugin())]
-    settings = Settings(required_plugins="critics,markov,critic")
-
-    with pytest.raises(InvalidSettings) as refusal:
-        a_registry_of(plugins, settings=settings)
-
-    assert str(refusal.value) == (
-        "SEQD_REQUIRED_PLUGINS names what is not ready here. markov is broken: "
-        "seqd_register_models is not marked as a hook. Put @hookimpl from seqd.hookspecs above it. "
-        "critic is not installed. Did you mean 'critics'? The plugins:\n"
-        "  plugin   state   distribution  models, or the reason\n"
-        "  critics  ready   (none)        imdb_lstm\n"
-        "  markov   broken  (none)        seqd_register_models is not marked as a hook. "
-        "Put @hookimpl from seqd.hookspecs above it."
-    )
-
-
-def test_required_plugins_that_are_ready_pass():
-    registry = a_registry(required_plugins="critics")
-
-    assert registry.model("imdb_lstm").name == "imdb_lstm"
-
-
-def test_required_models_that_are_ready_pass():
-    registry = a_registry(required_models="imdb_lstm,markov")
-
-    assert registry.model("imdb_lstm").name == "imdb_lstm"
-
-
-def test_a_required_model_of_the_store_passes_where_its_plugin_is_ready(tmp_path):
-    settings = Settings(data_dir=tmp_path, required_models="imdb_lstm,topics,places")
+def test_what_is_required_and_ready_passes_also_by_a_model_of_the_store(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
     store = ModelStore(settings.store_dir, {})
     publish(store, "topics", "imdb_lstm")
     publish(store, "places", "char_lstm")
+    of_store = {"data_dir": tmp_path, "required_plugins": "critics"}
 
-    with pytest.raises(InvalidSettings) as refusal:
-        a_registry_of([("critics", a_plugin("imdb_lstm"))], settings=settings)
+    registry = a_registry(HALF[:1], required_models="imdb_lstm,topics", **of_store)
+    with pytest.raises(InvalidSettings, match="names places, not ready here"):
+        a_registry(HALF[:1], required_models="imdb_lstm,topics,places", **of_store)
 
-    assert str(refusal.value).startswith(
-        "SEQD_REQUIRED_MODELS names places, not ready here. Ready: imdb_lstm. The plugins:"
-    )
+    assert registry.model("imdb_lstm").name == "imdb_lstm"
 
 
 class Watcher:
     """Notes what it is told, and raises when it is told to."""
 
     def __init__(self, fault: BaseException | None = None) -> None:
-        self.told = []
+        self.told: list[tuple[object, ...]] = []
         self.fault = fault
 
     def _note(self, *what: object) -> None:
@@ -258,34 +182,37 @@ class Watcher:
             raise self.fault
 
     @hookimpl
-    def seqd_worker_ready(self, worker):
+    def seqd_claim_device(self, device: Device) -> None:
+        self._note("device", device)
+
+    @hookimpl
+    def seqd_worker_ready(self, worker: Any) -> None:
         self._note("ready", worker.slot)
 
     @hookimpl
-    def seqd_job_started(self, job, worker):
+    def seqd_job_started(self, job: Any, worker: str) -> None:
         self._note("started", job.job_id, worker)
 
     @hookimpl
-    def seqd_job_progress(self, event):
+    def seqd_job_progress(self, event: object) -> None:
         self._note("progress", event)
 
     @hookimpl
-    def seqd_job_finished(self, job):
+    def seqd_job_finished(self, job: Any) -> None:
         self._note("finished", job.job_id)
 
 
 @pytest.mark.parametrize("fault", [ConnectionError("no answer"), SystemExit(3)])
 def test_each_observer_is_told_and_one_that_raises_is_logged_and_left_behind(
-    caplog, fault: BaseException
-):
-    # Given three observers, the middle one at fault
+    caplog: pytest.LogCaptureFixture, fault: BaseException
+) -> None:
     first, faulty, last = Watcher(), Watcher(fault), Watcher()
-    registry = a_registry_of([("a", first), ("b", faulty), ("c", last)])
+    registry = a_registry([("a", first), ("b", faulty), ("c", last)])
 
-    registry.notify_worker_ready(a_worker_status())
-    registry.notify_job_started(a_job_record(), "cpu:0@host-ab12")
-    registry.notify_job_progress("event")
-    registry.notify_job_finished(a_job_record())
+    registry.notify_worker_ready(a_worker_status(slot="cpu:0"))
+    registry.notify_job_started(a_record(), "cpu:0@host-ab12")
+    registry.notify_job_progress("event")  # type: ignore[arg-type]
+    registry.notify_job_finished(a_record())
 
     told = [
         ("ready", "cpu:0"),
@@ -298,63 +225,50 @@ def test_each_observer_is_told_and_one_that_raises_is_logged_and_left_behind(
         f"plugin b raised in seqd_{hook}; the work goes on"
         for hook in ("worker_ready", "job_started", "job_progress", "job_finished")
     ]
-    raised = [record.exc_info[1] for record in caplog.records]
+    raised = [record.exc_info[1] for record in caplog.records if record.exc_info is not None]
     assert {(type(one).__name__, str(one)) for one in raised} == {
         (type(fault).__name__, str(fault))
     }
 
 
-def test_the_job_log_writes_a_line_at_a_jobs_start_and_one_at_its_end(caplog):
-    log = JobLog()
-    registry = a_registry_of([("job_log", log)])
-
-    with caplog.at_level(logging.INFO, logger="seqd.jobs"):
-        registry.notify_worker_ready(a_worker_status())
-        registry.notify_job_started(a_job_record(version=None), "cpu:0@host-ab12")
-        registry.notify_job_finished(a_job_record())
-
-    assert caplog.messages == [
-        "job started: job=j1 model=imdb_lstm slot=cpu:0",
-        "job completed: job=j1 model=imdb_lstm@3 slot=cpu:0 succeeded=2 errored=1 seconds=2.5",
-    ]
-
-
-def test_the_job_log_warns_of_a_failed_job_with_its_reason(caplog):
-    failure = Failure(code="plugin_fault", message="it broke")
-    record = a_job_record(state=JobState.FAILED, failure=failure)
-
-    JobLog().seqd_job_finished(record)
-
-    (line,) = caplog.records
-    assert line.levelname == "WARNING"
-    assert line.getMessage().endswith("seconds=2.5 reason=plugin_fault: it broke")
-
-
-class Claimant:
-    """Takes a GPU, or cannot."""
-
-    def __init__(self, fault: Exception | None = None) -> None:
-        self.taken: list[Device] = []
-        self.fault = fault
-
-    @hookimpl
-    def seqd_claim_device(self, device):
-        self.taken.append(device)
-        if self.fault is not None:
-            raise self.fault
-
-
-def test_each_plugin_takes_the_device_of_its_process():
-    first, second = Claimant(), Claimant()
+def test_each_plugin_takes_the_device_of_its_process_and_one_that_cannot_is_not_passed_over() -> (
+    None
+):
+    first, faulty = Watcher(), Watcher(RuntimeError("no GPU"))
     device = Device("gpu:0", "gpu")
 
-    a_registry_of([("a", first), ("b", second), ("c", Watcher())]).claim_device(device)
-
-    assert first.taken == second.taken == [device]
-
-
-def test_a_plugin_that_cannot_take_the_device_is_not_passed_over():
-    registry = a_registry_of([("a", Claimant(RuntimeError("no GPU")))])
-
+    a_registry([("a", first)]).claim_device(device)
     with pytest.raises(RuntimeError, match="no GPU"):
-        registry.claim_device(Device("gpu:0", "gpu"))
+        a_registry([("a", faulty)]).claim_device(device)
+
+    assert first.told == faulty.told == [("device", device)]
+
+
+def test_the_job_log_writes_a_line_at_a_jobs_start_and_one_at_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry = a_registry([("job_log", JobLog())])
+    ended = a_record(
+        state=JobState.COMPLETED,
+        version=3,
+        counts=Counts(total=3, succeeded=2, errored=1),
+        started_at_ms=2_000,
+        ended_at_ms=4_500,
+    )
+    failure = Failure(code="plugin_fault", message="it broke")
+
+    with caplog.at_level(logging.INFO, logger="seqd.jobs"):
+        registry.notify_worker_ready(a_worker_status(slot="cpu:0"))
+        registry.notify_job_started(a_record(version=None), "cpu:0@host-ab12")
+        registry.notify_job_finished(ended)
+        registry.notify_job_finished(
+            ended.model_copy(update={"state": JobState.FAILED, "failure": failure})
+        )
+
+    figures = "job=j1 model=imdb_lstm@3 slot=cpu:0 succeeded=2 errored=1 seconds=2.5"
+    assert caplog.messages == [
+        "job started: job=j1 model=imdb_lstm slot=cpu:0",
+        f"job completed: {figures}",
+        f"job failed: {figures} reason=plugin_fault: it broke",
+    ]
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING"]
