@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -66,6 +66,10 @@ def labels_of(job: JobHandle) -> list[str]:
     ]
 
 
+def with_silence(cluster: Cluster) -> Settings:
+    return cluster.settings.model_copy(update={"upload_silence_s": SILENCE_S})
+
+
 @pytest.fixture
 def first(cluster: Cluster) -> Iterator[Client]:
     with Client(settings=with_silence(cluster)) as client:
@@ -78,12 +82,15 @@ def second(cluster: Cluster) -> Client:
     return Client(settings=with_silence(cluster))
 
 
-def with_silence(cluster: Cluster) -> Settings:
-    return cluster.settings.model_copy(update={"upload_silence_s": SILENCE_S})
-
-
 def wait_for_units(job: JobHandle, units: int) -> None:
     wait_until(lambda: job.record().units >= units, f"{units} units are uploaded", DEADLINE_S)
+
+
+def begin(client: Client, key: str, entries: Gate, units: int) -> JobHandle:
+    """Hand a job in, and wait until so many units of it are there."""
+    job = client.classify(entries, model="echo", idempotency_key=key)
+    wait_for_units(job, units)
+    return job
 
 
 @pytest.mark.parametrize(
@@ -102,8 +109,7 @@ def test_another_input_is_refused_at_once_when_the_job_has_ended(first, other):
     assert str(refused.value).startswith(
         f"The idempotency key {key!r} already stands for job {job.job_id}, which "
     )
-    assert again.job_id == job.job_id
-    assert again.record() == before
+    assert (again.job_id, again.record()) == (job.job_id, before)
     assert labels_of(again) == texts(20)
 
 
@@ -112,8 +118,7 @@ def test_another_input_is_refused_whatever_the_job_has_come_to(first, second, st
     key = f"came to {state}"
     error = OSError("the disk is gone") if state is JobState.FAILED else None
     entries = Gate(texts(40), first=24, error=error)
-    job = first.classify(entries, model="echo", idempotency_key=key)
-    wait_for_units(job, 3)
+    job = begin(first, key, entries, 3)
     if state is JobState.CANCELLED:
         second.job(job.job_id).cancel()
     entries.open()
@@ -130,7 +135,7 @@ def test_another_input_is_refused_whatever_the_job_has_come_to(first, second, st
 
 def test_a_second_sender_whose_items_differ_fails_itself_alone(first, second):
     entries, others = Gate(texts(120), first=80), Gate(texts(120, differs_from=70), first=16)
-    job = first.classify(entries, model="echo", idempotency_key="differ")
+    job = begin(first, "differ", entries, 10)
     wait_until(lambda: job.record().units_done == 10, "its first 80 items are done", DEADLINE_S)
     seen: list[str] = []
 
@@ -149,54 +154,55 @@ def test_a_second_sender_whose_items_differ_fails_itself_alone(first, second):
     assert labels_of(job) == texts(120)
 
 
-def test_a_second_sender_that_leaves_by_an_exception_leaves_the_job_alone(first, second):
-    entries, others = Gate(texts(40), first=24), Gate(texts(40), first=16)
-    job = first.classify(entries, model="echo", idempotency_key="leaves")
-    wait_for_units(job, 3)
+def broken_off() -> Iterator[str]:
+    yield from texts(16)
+    raise OSError("the disk is gone")
 
-    with pytest.raises(KeyError), second:
-        second.classify(others, model="echo", idempotency_key="leaves")
-        others.open()
+
+def left_alone(second: Client) -> None:
+    with second:
+        second.classify(iter(texts(40)), model="echo", idempotency_key="several")
         raise KeyError("a fault of the caller's own")
 
-    assert not job.record().state.is_terminal
-    entries.open()
-    assert labels_of(job) == texts(40)
 
-
-def test_a_conflict_that_nobody_has_asked_for_is_raised_by_the_end_of_the_client(first, second):
-    entries = Gate(texts(40), first=24)
-    job = first.classify(entries, model="echo", idempotency_key="untold")
-    wait_for_units(job, 3)
-
-    with pytest.raises(IdempotencyConflict), second:
-        second.classify(iter(texts(40, differs_from=20)), model="echo", idempotency_key="untold")
-
-    entries.open()
-    assert labels_of(job) == texts(40)
-
-
-def test_a_second_sender_of_the_same_items_has_the_results_of_the_first(first, second):
-    entries = Gate(texts(60), first=24)
-    job = first.classify(entries, model="echo", idempotency_key="same")
-    wait_for_units(job, 3)
-
+def told_by_none(second: Client) -> None:
     with second:
-        attached = second.classify(texts(60), model="echo", idempotency_key="same")
-        entries.open()
-        assert attached.job_id == job.job_id
-        assert labels_of(attached) == texts(60)
-        assert attached.wait(DEADLINE_S).counts.total == 60
-
-    assert labels_of(job) == texts(60)
+        second.classify(iter(texts(40, differs_from=20)), model="echo", idempotency_key="several")
 
 
-def test_who_waits_for_an_ended_job_is_told_in_time_that_its_input_is_not_compared_yet(
+def waited_for(entries: Callable[[], Iterator[str]]) -> Callable[[Client], object]:
+    def send(second: Client) -> None:
+        with second:
+            attached = second.classify(entries(), model="echo", idempotency_key="several")
+            attached.wait(DEADLINE_S)
+
+    return send
+
+
+def test_whatever_a_second_sender_raises_or_sends_the_job_of_the_first_goes_on(cluster, first):
+    entries = Gate(texts(40), first=24)
+    job = begin(first, "several", entries, 3)
+
+    for send, error, said in (
+        (waited_for(broken_off), OSError, "the disk is gone"),
+        (left_alone, KeyError, "a fault of the caller's own"),
+        # One that nobody has asked for is raised by the end of the client.
+        (told_by_none, IdempotencyConflict, "differs in the entries 17 to 24"),
+        (waited_for(lambda: iter(texts(16))), IdempotencyConflict, "more input than the 16 entr"),
+    ):
+        with pytest.raises(error, match=said):
+            send(Client(settings=with_silence(cluster)))
+        assert not job.record().state.is_terminal
+
+    entries.open()
+    assert labels_of(job) == texts(40)
+
+
+def test_a_second_sender_of_the_same_items_has_the_results_of_the_first_and_is_told_in_time(
     first, second
 ):
     sent, compared = Gate(texts(60), first=24), Gate(texts(60), first=24)
-    job = first.classify(sent, model="echo", idempotency_key="late")
-    wait_for_units(job, 3)
+    job = begin(first, "late", sent, 3)
 
     with second:
         attached = second.classify(compared, model="echo", idempotency_key="late")
@@ -208,7 +214,9 @@ def test_who_waits_for_an_ended_job_is_told_in_time_that_its_input_is_not_compar
                 told = waiting.exception(DEADLINE_S / 2)
             finally:
                 compared.open()
-        attached.wait(DEADLINE_S)
+        assert attached.job_id == job.job_id
+        assert attached.wait(DEADLINE_S).counts.total == 60
+        assert labels_of(attached) == texts(60)
 
     assert isinstance(told, TimeoutError)
     assert str(told) == (
@@ -238,10 +246,13 @@ SENDER = textwrap.dedent(
     """
 )
 
+Sender = Callable[..., "tuple[subprocess.Popen[str], str]"]
 
-def start_sender(
-    cluster: Cluster, key: str, count: int, first: int, differs_from: int = 1_000_000
-) -> "subprocess.Popen[str]":
+
+@pytest.fixture
+def start_sender(cluster: Cluster) -> Iterator[Sender]:
+    """Starts a process that has sent 12 units of 25, and waits for a word; ends it afterwards."""
+    started: list[subprocess.Popen[str]] = []
     variables = {
         **os.environ,
         "SEQD_REDIS_URL": str(cluster.settings.redis_url),
@@ -249,32 +260,26 @@ def start_sender(
         "SEQD_DATA_DIR": str(cluster.settings.data_dir),
         "SEQD_UPLOAD_SILENCE_S": str(SILENCE_S),
     }
-    numbers = (str(count), str(first), str(differs_from))
-    return subprocess.Popen(
-        [sys.executable, "-c", SENDER, key, *numbers],
-        env=variables,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
+    def start(key: str, differs_from: int = 1_000_000) -> "tuple[subprocess.Popen[str], str]":
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        words = [sys.executable, "-c", SENDER, key, "200", "96", str(differs_from)]
+        sender = subprocess.Popen(words, env=variables, text=True, **pipes)
+        started.append(sender)
+        job_id = sender.stdout.readline().strip()
+        wait_for_units(cluster.client().job(job_id), 12)
+        return sender, job_id
 
-@pytest.fixture
-def senders() -> "Iterator[list[subprocess.Popen[str]]]":
-    started: list[subprocess.Popen[str]] = []
-    yield started
+    yield start
     for sender in started:
         sender.kill()
         sender.communicate()
 
 
-def test_the_next_sender_of_the_same_items_goes_on_where_a_killed_one_was(cluster, second, senders):
-    senders.append(start_sender(cluster, "killed", count=200, first=96))
-    job_id = senders[0].stdout.readline().strip()
-    wait_for_units(second.job(job_id), 12)
-    senders[0].kill()
-    senders[0].wait()
+def test_the_next_sender_of_the_same_items_goes_on_where_a_killed_one_was(second, start_sender):
+    sender, job_id = start_sender("killed")
+    sender.kill()
+    sender.wait()
 
     with second:
         attached = second.classify(iter(texts(200)), model="echo", idempotency_key="killed")
@@ -295,13 +300,10 @@ def test_the_next_sender_of_the_same_items_goes_on_where_a_killed_one_was(cluste
     ],
 )
 def test_a_sender_that_was_frozen_compares_when_another_has_gone_on(
-    cluster, second, senders, differs_from
+    second, start_sender, differs_from
 ):
     key = f"frozen {differs_from}"
-    frozen = start_sender(cluster, key, count=200, first=96, differs_from=differs_from)
-    senders.append(frozen)
-    job_id = frozen.stdout.readline().strip()
-    wait_for_units(second.job(job_id), 12)
+    frozen, _ = start_sender(key, differs_from)
     frozen.send_signal(signal.SIGSTOP)
 
     with second:
@@ -323,73 +325,60 @@ def test_a_job_that_was_cut_otherwise_is_gone_on_with_as_it_was_begun(cluster, s
     """Its worker, and so the size of a unit, was of another release."""
     request = a_classify_job(model="echo", idempotency_key="other cut")
     entries = list(items_of(texts(60), id_field="custom_id", text_field="text"))
-    chunks = list(chunks_of(entries, 5))
-    digest = InputDigest(request)
+    chunks, digest = list(chunks_of(entries, 5)), InputDigest(request)
     with connect(str(cluster.settings.redis_url)) as redis:
         submissions = Ledger(redis, cluster.settings, lambda route: None).submissions
         submissions.submit(
             request, job_id="cut", version=1, unit_items=5, chunk=chunks[0], owner="gone"
         )
-        digest.add(PackedChunk(chunks[0]))
-        for unit in range(1, 6):
-            digest.add(PackedChunk(chunks[unit]))
-            submissions.append(
-                request, "cut", unit, chunks[unit], owner="gone", digest=digest.hex()
-            )
+        for unit, chunk in enumerate(chunks[:6]):
+            digest.add(PackedChunk(chunk))
+            submissions.append(request, "cut", unit, chunk, owner="gone", digest=digest.hex())
 
     with second:
         attached = second.classify(texts(60), model="echo", idempotency_key="other cut")
-        labels = labels_of(attached)
 
-        assert (attached.job_id, labels) == ("cut", texts(60))
+        assert (attached.job_id, labels_of(attached)) == ("cut", texts(60))
         assert attached.record().units == 12
 
 
-def test_an_upload_and_an_inbox_entry_with_the_same_items_are_one_job(cluster, first):
-    request = a_classify_job(model="echo", source=inline("a", "b"), idempotency_key="from-both")
-    records = [{"custom_id": f"item-{n}", "text": text} for n, text in enumerate("ab")]
+def test_an_inbox_entry_is_one_job_with_an_upload_of_its_items_and_attaches_to_none_under_way(
+    cluster, first
+):
+    entries = Gate(texts(40), first=24)
+    under_way = begin(first, "under way", entries, 3)
     with connect(str(cluster.settings.redis_url)) as producer:
-        fields = {"id": "from-inbox", "job": request.model_dump_json()}
-        producer.xadd(cluster.settings.keys.inbox(), fields)
-    wait_until(lambda: [r for r in first.jobs() if r.job_id == "from-inbox"], "it is taken over")
+        for job_id, items, key in (
+            ("from-inbox", ("a", "b"), "from-both"),
+            ("late-inbox", texts(24), "under way"),
+        ):
+            request = a_classify_job(model="echo", source=inline(*items), idempotency_key=key)
+            fields = {"id": job_id, "job": request.model_dump_json()}
+            producer.xadd(cluster.settings.keys.inbox(), fields)
+    late = first.job("late-inbox")
+    wait_until(lambda: late.rejection() is not None, "both are answered")
+    records = [{"custom_id": f"item-{n}", "text": text} for n, text in enumerate("ab")]
 
     job = first.classify(iter(records), model="echo", idempotency_key="from-both")
 
-    assert job.job_id == "from-inbox"
-    assert labels_of(job) == ["a", "b"]
+    assert (job.job_id, labels_of(job)) == ("from-inbox", ["a", "b"])
     with pytest.raises(IdempotencyConflict):
         first.classify(records[::-1], model="echo", idempotency_key="from-both")
-
-
-def test_an_inbox_entry_does_not_attach_to_an_upload_under_way(cluster, first):
-    entries = Gate(texts(40), first=24)
-    job = first.classify(entries, model="echo", idempotency_key="under way")
-    wait_for_units(job, 3)
-    request = a_classify_job(model="echo", source=inline(*texts(24)), idempotency_key="under way")
-    with connect(str(cluster.settings.redis_url)) as producer:
-        fields = {"id": "late-inbox", "job": request.model_dump_json()}
-        producer.xadd(cluster.settings.keys.inbox(), fields)
-
-    late = first.job("late-inbox")
-    wait_until(lambda: late.rejection() is not None, "it is answered")
-
     assert late.rejection().failure.code == "idempotency_conflict"
     entries.open()
-    assert labels_of(job) == texts(40)
+    assert labels_of(under_way) == texts(40)
 
 
 def test_a_request_for_a_file_stands_for_its_path(cluster, first):
     folder = Path(cluster.settings.input_roots[0])
-    for name in ("one.txt", "two.txt"):
-        (folder / name).write_text("\n".join(texts(20)))
-    source = FileSource(path=str(folder / "one.txt"))
-    job = first.classify(source, model="echo", idempotency_key="a file")
+    one, two = (FileSource(path=str(folder / name)) for name in ("one.txt", "two.txt"))
+    for source in (one, two):
+        Path(source.path).write_text("\n".join(texts(20)))
+    job = first.classify(one, model="echo", idempotency_key="a file")
 
-    again = first.classify(source, model="echo", idempotency_key="a file")
+    again = first.classify(one, model="echo", idempotency_key="a file")
     with pytest.raises(IdempotencyConflict):
-        first.classify(
-            FileSource(path=str(folder / "two.txt")), model="echo", idempotency_key="a file"
-        )
+        first.classify(two, model="echo", idempotency_key="a file")
 
     assert again.job_id == job.job_id
     assert labels_of(again) == texts(20)
@@ -398,20 +387,15 @@ def test_a_request_for_a_file_stands_for_its_path(cluster, first):
 def test_a_training_set_is_compared_while_it_is_uploaded_and_afterwards(first, second):
     records = [{"text": f"text {n}", "label": "like"} for n in range(5_000)]
     others = [*records[:4_500], {"text": "another", "label": "like"}, *records[4_501:]]
-    may_go_on = Event()
+    entries = Gate(records, first=4_200)  # type: ignore[arg-type]
 
-    def draw() -> Iterator[dict[str, str]]:
-        yield from records[:4_200]
-        assert may_go_on.wait(DEADLINE_S)
-        yield from records[4_200:]
-
-    job = first.train(draw(), model="echo", idempotency_key="a set")
+    job = first.train(entries, model="echo", idempotency_key="a set")
     wait_for_units(job, 2)
     with second:
         shorter = second.train(records[:3_000], model="echo", idempotency_key="a set")
         with pytest.raises(IdempotencyConflict):
             shorter.wait(DEADLINE_S)
-        may_go_on.set()
+        entries.open()
         assert job.wait(DEADLINE_S).training is not None
 
         with pytest.raises(IdempotencyConflict):

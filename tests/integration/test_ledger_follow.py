@@ -20,27 +20,33 @@ from seqd.ledger.blobs import PackedChunk, chunks_of
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.submissions import Existing, Followed
 from seqd.settings import Settings
-from seqd_schemas import ClassifyJob, InlineSource, Item, ItemChunk, JobState, UploadSource
+from seqd_schemas import InlineSource, Item, Job, JobState, UploadSource
 
 pytestmark = pytest.mark.processes
 
 JOB = a_classify_job(idempotency_key="mine")
+TRAINING = a_train_job(source=UploadSource(), idempotency_key="mine")
 NEVER_S, AT_ONCE_S = 600.0, 0.0
 
 
-def digest_of(units: int, job: ClassifyJob = JOB) -> str:
-    """The digest of a request and so many units of two items."""
+def digest_of(items: tuple[Item, ...], job: Job = JOB, unit_items: int = 1) -> str:
+    """The digest of a request with some input."""
     digest = InputDigest(job)
-    for unit in range(units):
-        digest.add(PackedChunk(a_chunk(first=2 * unit)))
+    for chunk in chunks_of(items, unit_items):
+        digest.add(PackedChunk(chunk))
     return digest.hex()
+
+
+def of_units(units: int) -> str:
+    """The digest of the request and so many units of two items."""
+    return digest_of(some_items(2 * units), JOB, 2)
 
 
 def upload_units(environment: Environment, units: int, owner: str = "first") -> str:
     """A job that `owner` has sent so many units of, and goes on with."""
     job_id = environment.submit(JOB, chunk=a_chunk(), owner=owner)
     for unit in range(1, units):
-        added = environment.append(job_id, unit, job=JOB, owner=owner, digest=digest_of(unit + 1))
+        added = environment.append(job_id, unit, job=JOB, owner=owner, digest=of_units(unit + 1))
         assert added == "added"
     return job_id
 
@@ -51,32 +57,19 @@ def follow(
     return environment.ledger.submissions.follow(job_id, unit, digest, "second", silence_s)
 
 
-def test_a_digest_does_not_tell_how_an_input_was_cut_or_brought() -> None:
-    items = some_items(6)
-    inline = JOB.model_copy(update={"source": InlineSource(items=items)})
-    counted = JOB.model_copy(update={"source": UploadSource(expected_items=6)})
-    digests = set()
-    for job, unit_items in ((JOB, 2), (JOB, 4), (inline, 6), (counted, 1)):
-        digest = InputDigest(job)
-        for chunk in chunks_of(items, unit_items):
-            digest.add(PackedChunk(chunk))
-        digests.add(digest.hex())
-
-    assert len(digests) == 1
-
-
-def test_a_digest_tells_requests_and_items_from_each_other() -> None:
-    other_text = Item(custom_id="item-1", text="other")
-    inputs = [(), some_items(1), some_items(2), (some_items(1)[0], other_text), some_items(2)[::-1]]
+def test_a_digest_tells_requests_and_items_from_each_other_and_not_how_they_were_brought() -> None:
+    one, other = some_items(1)[0], Item(custom_id="item-1", text="other")
+    inputs = [(), (one,), some_items(2), (one, other), some_items(2)[::-1]]
     jobs = [JOB, a_classify_job(), a_classify_job(idempotency_key="mine", results_ttl_s=99)]
-    digests = set()
-    for job in jobs:
-        for items in inputs:
-            digest = InputDigest(job)
-            digest.add(PackedChunk(ItemChunk(first_index=0, items=items)))
-            digests.add(digest.hex())
+    brought = [
+        (JOB, 2),
+        (JOB, 4),
+        (JOB.model_copy(update={"source": InlineSource(items=some_items(6))}), 6),
+        (JOB.model_copy(update={"source": UploadSource(expected_items=6)}), 1),
+    ]
 
-    assert len(digests) == len(jobs) * len(inputs)
+    assert len({digest_of(items, job) for job in jobs for items in inputs}) == 15
+    assert len({digest_of(some_items(6), job, size) for job, size in brought}) == 1
 
 
 def test_an_owner_whose_reply_was_lost_is_still_the_owner(environment: Environment) -> None:
@@ -92,56 +85,66 @@ def test_an_owner_whose_reply_was_lost_is_still_the_owner(environment: Environme
     assert accepted[2].existing == Existing(unit_items=2, has_all=False)
 
 
-def test_a_unit_that_is_there_is_compared(environment: Environment) -> None:
+def test_a_unit_that_is_there_is_compared_and_a_sign_of_life_keeps_the_job_with_its_owner(
+    environment: Environment,
+) -> None:
+    submissions, uploads = environment.ledger.submissions, environment.keys.uploads()
     job_id = upload_units(environment, 2)
 
-    assert follow(environment, job_id, 0, digest_of(1)) == Followed("same")
-    assert follow(environment, job_id, 1, digest_of(2)) == Followed("same")
-    assert follow(environment, job_id, 1, digest_of(3)) == Followed("differs")
+    assert follow(environment, job_id, 0, of_units(1)) == Followed("same")
+    assert follow(environment, job_id, 1, of_units(2)) == Followed("same")
+    assert follow(environment, job_id, 1, of_units(3)) == Followed("differs")
     assert follow(environment, job_id, 1, "") == Followed("differs")  # it has more
-    assert follow(environment, job_id, 2, digest_of(3)) == Followed("wait")
-    assert follow(environment, job_id, 3, digest_of(4)) == Followed("behind")
-    assert follow(environment, "nowhere", 0, digest_of(1)) == Followed("unknown")
+    assert follow(environment, job_id, 3, of_units(4)) == Followed("behind")
+    assert follow(environment, "nowhere", 0, of_units(1)) == Followed("unknown")
+
+    environment.redis.zadd(uploads, {job_id: 1})
+    assert not submissions.heartbeat(job_id, "second")
+    assert environment.redis.zscore(uploads, job_id) == 1
+    assert submissions.heartbeat(job_id, "first")
+    assert follow(environment, job_id, 2, of_units(3), 60.0) == Followed("wait")
 
 
-def test_the_next_owner_goes_on_where_a_silent_one_was(environment: Environment) -> None:
-    job_id = upload_units(environment, 2)
+def test_the_next_owner_goes_on_where_a_silent_one_was_and_nobody_else_does(
+    environment: Environment,
+) -> None:
+    submissions, job_id = environment.ledger.submissions, upload_units(environment, 2)
+    before = environment.record(job_id)
+    others = [environment.append(job_id, 2, job=JOB, owner=owner) for owner in ("second", "")]
 
-    assert follow(environment, job_id, 2, digest_of(3), AT_ONCE_S) == Followed("taken")
+    assert follow(environment, job_id, 2, of_units(3), AT_ONCE_S) == Followed("taken")
 
+    assert others == ["not_owner"] * 2
     assert environment.append(job_id, 2, job=JOB, owner="first") == "not_owner"
     assert not environment.ledger.control.fail_upload(job_id, a_failure(), "first")
-    added = environment.append(job_id, 2, job=JOB, owner="second", digest=digest_of(3))
+    assert environment.record(job_id) == before
+    added = environment.append(job_id, 2, job=JOB, owner="second", digest=of_units(3))
     assert added == "added"
-    assert not environment.ledger.submissions.seal(JOB, job_id, 2, owner="first")
-    assert environment.ledger.submissions.seal(JOB, job_id, 3, owner="second", digest=digest_of(3))
+    assert not submissions.seal(JOB, job_id, 2, owner="first")
+    assert submissions.seal(JOB, job_id, 3, owner="second", digest=of_units(3))
     # Its own input may be another: it is told that all is well only when it is not.
-    assert not environment.ledger.submissions.seal(
-        JOB, job_id, 2, owner="first", digest=digest_of(2)
-    )
-    assert environment.ledger.submissions.seal(JOB, job_id, 3, owner="first", digest=digest_of(3))
+    assert not submissions.seal(JOB, job_id, 2, owner="first", digest=of_units(2))
+    assert submissions.seal(JOB, job_id, 3, owner="first", digest=of_units(3))
 
 
 @pytest.mark.parametrize("is_training", [False, True], ids=["items", "a training set"])
 def test_the_digest_of_the_input_is_kept_as_long_as_the_job(
     environment: Environment, is_training: bool
 ) -> None:
+    submissions, whole = environment.ledger.submissions, {"owner": "first", "digest": "d" * 32}
     if is_training:
-        job = a_train_job(source=UploadSource(), idempotency_key="mine")
-        job_id = environment.submit(job, unit_items=1, owner="first")
-        environment.ledger.submissions.append(
-            job, job_id, 0, a_text_chunk(), owner="first", digest="d" * 32
-        )
-        assert environment.ledger.submissions.seal(job, job_id, 1, owner="first", digest="d" * 32)
+        job_id = environment.submit(TRAINING, unit_items=1, owner="first")
+        submissions.append(TRAINING, job_id, 0, a_text_chunk(), **whole)
+        assert submissions.seal(TRAINING, job_id, 1, **whole)
     else:
-        job_id, job = upload_units(environment, 1), JOB
-        environment.append(job_id, 1, job=JOB, owner="first", digest="d" * 32)
-        assert environment.ledger.submissions.seal(JOB, job_id, 2, owner="first", digest="d" * 32)
-    while_open = follow(environment, job_id, 0, digest_of(1))
+        job_id = upload_units(environment, 1)
+        environment.append(job_id, 1, job=JOB, **whole)
+        assert submissions.seal(JOB, job_id, 2, **whole)
+    while_open = follow(environment, job_id, 0, of_units(1))
     environment.ledger.control.cancel(job_id)
 
     assert while_open == Followed("complete", digest="d" * 32)
-    assert follow(environment, job_id, 0, digest_of(1)) == Followed("complete", digest="d" * 32)
+    assert follow(environment, job_id, 0, of_units(1)) == Followed("complete", digest="d" * 32)
     assert environment.redis.exists(environment.keys.digests(job_id)) == 0
     assert environment.redis.hget(environment.keys.job(job_id), "owner") is None
 
@@ -152,24 +155,22 @@ def test_of_a_job_that_ended_in_its_upload_the_part_that_it_has_is_compared(
     job_id = upload_units(environment, 2)
     environment.ledger.control.cancel(job_id)
 
-    assert follow(environment, job_id, 0, digest_of(1)) == Followed(
-        "ended", digest=digest_of(2), units=2
+    assert follow(environment, job_id, 0, of_units(1)) == Followed(
+        "ended", digest=of_units(2), units=2
     )
 
 
 def test_a_job_without_room_is_followed_and_taken_over_on_a_full_redis(
-    private_server: PrivateServer,
+    environment: Environment,
 ) -> None:
-    with connect(private_server.url) as redis:
-        environment = open_environment(redis, Settings(redis_url=private_server.url))
-        job_id = upload_units(environment, 1)
-        follow(environment, job_id, 0, digest_of(1))
-        environment.ledger.submissions.heartbeat(job_id, "first")
-        redis.config_set("maxmemory", 1)
+    job_id = upload_units(environment, 1)
+    follow(environment, job_id, 0, of_units(1))
+    environment.ledger.submissions.heartbeat(job_id, "first")
 
+    with environment.full_redis():
         assert environment.ledger.submissions.heartbeat(job_id, "first")
-        assert follow(environment, job_id, 1, digest_of(2), 60.0) == Followed("wait")
-        assert follow(environment, job_id, 1, digest_of(2), AT_ONCE_S) == Followed("taken")
+        assert follow(environment, job_id, 1, of_units(2), 60.0) == Followed("wait")
+        assert follow(environment, job_id, 1, of_units(2), AT_ONCE_S) == Followed("taken")
 
 
 class Sender:
@@ -178,21 +179,21 @@ class Sender:
     def __init__(
         self, environment: Environment, items: tuple[Item, ...], waits: list[int], silence_s: float
     ) -> None:
-        self.digest = InputDigest(JOB)
-        for chunk in chunks_of(items, 1):
-            self.digest.add(PackedChunk(chunk))
+        self.digest, token = digest_of(items), f"token-{id(self)}"
         accepted = environment.ledger.submissions.submit(
-            JOB, job_id=f"by-{id(self)}", version=3, unit_items=1, owner=f"token-{id(self)}"
+            JOB, job_id=f"by-{id(self)}", version=3, unit_items=1, owner=token
         )
         self.job_id = accepted.job_id
         self._items, self._waits = items, waits
         self._run = environment.ledger.transport.run
+        source = Entries(self._draw())
+        source.begin(1)
         self._upload = Upload(
             environment.ledger,
             JOB,
             self.job_id,
-            self._source(),
-            token=f"token-{id(self)}",
+            source,
+            token=token,
             owns=accepted.created,
             silence_s=silence_s,
         )
@@ -201,11 +202,6 @@ class Sender:
         for number, item in enumerate(self._items):
             time.sleep(self._waits[number % len(self._waits)] / 2_000)
             yield item
-
-    def _source(self) -> Entries:
-        source = Entries(self._draw())
-        source.begin(1)
-        return source
 
     def start(self) -> None:
         self._run(self._upload.start())
@@ -255,12 +251,11 @@ def test_senders_that_race_and_succeed_each_other_never_mix_their_inputs(
                 thread.join()
             refused = [racer.is_refused() for racer in racers]
 
-            job_id = racers[0].job_id
-            assert {racer.job_id for racer in racers} == {job_id}
+            (job_id,) = {racer.job_id for racer in racers}
             record = environment.record(job_id)
             stored = environment.redis.hget(environment.keys.job(job_id), "input_digest").decode()
             assert (record.state, record.sealed) == (JobState.QUEUED, True)
-            assert refused == [racer.digest.hex() != stored for racer in racers]
+            assert refused == [racer.digest != stored for racer in racers]
             assert not all(refused)
             assert record.counts.total in {len(items) for items, _ in senders}
 
