@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
@@ -18,7 +19,12 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def client(environment: Environment) -> Client:
+def client(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client of a ledger that is also the one of commands."""
+    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(environment.settings.data_dir))
+    monkeypatch.setenv("COLUMNS", "200")
     with Client(settings=environment.settings) as opened:
         yield opened
 
@@ -34,17 +40,22 @@ def acts(client: Client, **wanted: object) -> list[tuple[str, str, str]]:
 
 
 def test_each_act_on_a_job_is_written_down_with_who_did_it_and_one_that_is_refused_twice(
-    client: Client, job: str
+    environment: Environment, client: Client, job: str
 ) -> None:
     handle = client.job(job)
-    handle.pause()
-    handle.resume()
-    handle.cancel()
-    handle.remove()
+    for act in (handle.pause, handle.resume, handle.cancel, handle.remove):
+        act()
     with pytest.raises(UnknownJob):
         client.job("nobody").cancel()
 
-    assert acts(client) == [
+    async def use() -> list[str]:
+        async with AsyncClient(settings=environment.settings) as asynchronous:
+            with pytest.raises(UnknownJob):
+                await asynchronous.job("none").pause()
+            return [entry.action for entry in await asynchronous.audit(2)]
+
+    assert asyncio.run(use()) == ["jobs.pause"] * 2
+    assert acts(client)[2:] == [
         ("jobs.cancel", "nobody", "unknown_job"),
         ("jobs.cancel", "nobody", ""),
         ("jobs.remove", job, ""),
@@ -57,21 +68,21 @@ def test_each_act_on_a_job_is_written_down_with_who_did_it_and_one_that_is_refus
     assert abs(entry.at_ms - datetime.now().timestamp() * 1000) < 60_000
 
 
-def test_a_filter_is_one_act_that_has_its_numbers_afterwards(client: Client, job: str) -> None:
-    client.cancel_jobs(tenant="acme", model="imdb_lstm@3")
-
-    target = "model=imdb_lstm@3 tenant=acme"
-    assert acts(client) == [("jobs.cancel", target, "done"), ("jobs.cancel", target, "")]
-    assert client.audit(1)[0].details == {"acted_on": "1"}
-
-
-def test_a_limit_of_0_and_an_act_on_no_job_are_written_down_as_such(client: Client) -> None:
+def test_a_filter_is_one_act_that_has_its_numbers_afterwards_and_a_limit_its_value(
+    client: Client, job: str
+) -> None:
     client.set_tenant("trial", TenantLimits(jobs=0))
-    client.cancel_jobs(tenant="trial")
+    for tenant in ("acme", "trial"):
+        client.cancel_jobs(tenant=tenant, model="imdb_lstm@3")
 
-    cancelled, _, limited = client.audit(3)
-    assert limited.details == {"jobs": "0"}
-    assert cancelled.details == {"acted_on": "0"}
+    nothing, _, cancelled, begun, limited = client.audit(5)
+    target = "model=imdb_lstm@3 tenant=acme"
+    assert [(one.action, one.target, one.outcome) for one in (cancelled, begun)] == [
+        ("jobs.cancel", target, "done"),
+        ("jobs.cancel", target, ""),
+    ]
+    details = [one.details for one in (cancelled, nothing, limited)]
+    assert details == [{"acted_on": "1"}, {"acted_on": "0"}, {"jobs": "0"}]
 
 
 def test_acts_are_found_by_action_who_target_and_age(client: Client, job: str) -> None:
@@ -96,33 +107,24 @@ def test_the_audit_keeps_no_more_than_it_may(environment: Environment) -> None:
     assert environment.redis.xlen(environment.keys.audit()) <= 200
 
 
-def test_an_act_is_done_where_redis_takes_no_entry(
-    environment: Environment, client: Client, job: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    environment.redis.set(environment.keys.audit(), "no stream")
-
-    with caplog.at_level(logging.WARNING):
-        state = client.job(job).cancel()
-
-    assert state == "cancelled"
-    assert f"jobs.cancel of '{job}' is not in the audit: Redis says WRONGTYPE" in caplog.text
-
-
-def test_an_audit_that_somebody_has_written_over_is_told_of_in_one_sentence(
+def test_where_somebody_has_written_over_the_audit_acts_are_done_and_who_reads_it_is_told(
     environment: Environment,
     client: Client,
-    monkeypatch: pytest.MonkeyPatch,
+    job: str,
+    caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
     key = environment.keys.audit()
     environment.redis.set(key, "no stream")
 
+    with caplog.at_level(logging.WARNING):
+        state = client.job(job).cancel()
     shown = here(capsys, "audit")
     with pytest.raises(KeyDamaged):
         client.audit()
 
+    assert state == "cancelled"
+    assert f"jobs.cancel of '{job}' is not in the audit: Redis says WRONGTYPE" in caplog.text
     assert (shown.status, shown.out) == (2, "")
     assert shown.err == (
         f"error[key_damaged]: The key {key} of the audit has a value of another type than seqd "
@@ -131,35 +133,22 @@ def test_an_audit_that_somebody_has_written_over_is_told_of_in_one_sentence(
     )
 
 
-def test_what_somebody_wrote_by_hand_is_left_out(environment: Environment, client: Client) -> None:
-    for text in ("no JSON", "[]", "{}", '{"action": "jobs.pause", "target": 5}', "[" * 100_000):
-        environment.redis.xadd(environment.keys.audit(), {"a": text})
-    environment.redis.xadd(environment.keys.audit(), {"b": "x"})
-    client.set_tenant("acme", TenantLimits(weight=2))
-
-    assert [one[0] for one in acts(client)] == ["tenants.set"]
-
-
-def test_an_entry_from_the_far_future_hides_none_that_come_later(
+def test_what_somebody_wrote_by_hand_is_left_out_and_hides_none_that_come_later(
     environment: Environment, client: Client
 ) -> None:
-    environment.redis.xadd(environment.keys.audit(), {"a": '{"action":"jobs.x"}'}, id=f"{10**18}-0")
+    key = environment.keys.audit()
+    for text in ("no JSON", "[]", "{}", '{"action": "jobs.pause", "target": 5}', "[" * 100_000):
+        environment.redis.xadd(key, {"a": text})
+    environment.redis.xadd(key, {"b": "x"})
+    environment.redis.xadd(key, {"a": '{"action":"jobs.x"}'}, id=f"{10**18}-0")
     client.set_tenant("acme", TenantLimits(weight=2))
 
     assert [one[0] for one in acts(client)] == ["tenants.set", "jobs.x"]
 
 
 def test_the_command_shows_acts_of_commands_and_no_control_code_reaches_the_terminal(
-    environment: Environment,
-    client: Client,
-    job: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    environment: Environment, client: Client, job: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(environment.settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "200")
     assert here(capsys, "jobs", "cancel", job).status == 0
     environment.ledger.audit.note("models.pause", "evil\x1b[2J", {"reason": "\x1b]0;x\x07"})
 
@@ -170,15 +159,3 @@ def test_the_command_shows_acts_of_commands_and_no_control_code_reaches_the_term
     assert "evil\\x1b[2J" in shown.out
     assert "(seqd jobs cancel)" in shown.out
     assert nothing.out == "No act is written down that matches.\n"
-
-
-def test_the_client_of_asyncio_reads_and_writes_the_same_audit(
-    environment: Environment, client: Client, job: str
-) -> None:
-    async def use() -> list[str]:
-        async with AsyncClient(settings=environment.settings) as asynchronous:
-            await asynchronous.job(job).cancel()
-            return [entry.action for entry in await asynchronous.audit()]
-
-    assert asyncio.run(use()) == ["jobs.cancel"]
-    assert acts(client) == [("jobs.cancel", job, "")]

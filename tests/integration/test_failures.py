@@ -21,6 +21,8 @@ from worker_fixtures import Cluster, publish_file, wait_until
 
 pytestmark = pytest.mark.processes
 
+Capture = pytest.CaptureFixture[str]
+
 
 @pytest.fixture
 def client(cluster: Cluster) -> Iterator[Client]:
@@ -37,11 +39,25 @@ def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, client: Client) -> 
     monkeypatch.setenv("COLUMNS", "100")
 
 
-def failed(client: Client, *texts: str, **options: object) -> JobHandle:
+def failed(client: Client, *texts: object, **options: object) -> JobHandle:
     """Hand a job in, and wait for its end."""
-    job = client.classify(texts, model="echo", **options)  # type: ignore[arg-type]
+    job = client.classify(texts, **{"model": "echo"} | options)  # type: ignore[arg-type]
     job.wait()
     return job
+
+
+def failed_training(client: Client) -> JobHandle:
+    data = [{"text": "a", "label": "b"}]
+    job = client.train(data, model="echo", parameters={"trick": "bug"})
+    wait_until(lambda: job.record().state.is_terminal, "the training has failed")
+    return job
+
+
+def replay_one(client: Client, **wanted: object) -> JobHandle:
+    """Replay what failed of one job; return the job that tries it again."""
+    (done,) = client.replay(**wanted)  # type: ignore[arg-type]
+    assert done.new_job_id is not None
+    return client.job(done.new_job_id)
 
 
 def outcomes(job: JobHandle) -> list[str]:
@@ -52,20 +68,21 @@ def outcomes(job: JobHandle) -> list[str]:
     ]
 
 
+def ids_of(job: JobHandle) -> list[str]:
+    job.wait()
+    return [result.custom_id for result in job.results()]
+
+
 def test_what_a_plugin_raised_is_told_with_its_traceback_and_input(client: Client) -> None:
-    job = failed(client, "good", "raise", "bad")
+    job, training = failed(client, "good", "raise", "bad"), failed_training(client)
 
     letters = {letter.code: letter for letter in client.failures(job=job.job_id)}
+    (of_training,) = client.failures(job=training.job_id)
 
     raised = letters["plugin_error"]
     assert set(letters) == {"plugin_error", "invalid_input"}
-    assert (raised.model, raised.task, raised.items, raised.worker) == (
-        "echo",
-        "classify",
-        1,
-        "shared",
-    )
-    assert raised.custom_ids == ("row-2",)
+    assert (raised.model, raised.task, raised.items) == ("echo", "classify", 1)
+    assert (raised.worker, raised.custom_ids) == ("shared", ("row-2",))
     assert re.search(
         r"  seqd_light\.py, line \d+, in _raises\n"
         r'    raise ValueError\("this text was made to break the plugin"\)\n'
@@ -75,56 +92,48 @@ def test_what_a_plugin_raised_is_told_with_its_traceback_and_input(client: Clien
     assert "/" not in raised.traceback.partition("\n")[0]
     assert [item.text for item in client.failure_items(raised.id)] == ["raise"]
     assert letters["invalid_input"].traceback == ""
-
-
-def test_a_training_that_fails_is_told_with_its_traceback(client: Client) -> None:
-    data = [{"text": "a", "label": "b"}]
-    job = client.train(data, model="echo", parameters={"trick": "bug"})
-    wait_until(lambda: job.record().state.is_terminal, "the training has failed")
-
-    (letter,) = client.failures(job=job.job_id)
-
-    assert (letter.scope, letter.task, letter.code) == ("job", "train", "plugin_fault")
-    assert "ValueError: this training was made to fail" in letter.traceback
+    said = (of_training.scope, of_training.task, of_training.code)
+    assert said == ("job", "train", "plugin_fault")
+    assert "ValueError: this training was made to fail" in of_training.traceback
 
 
 def test_items_are_replayed_once_their_cause_is_mended(client: Client, cure: Path) -> None:
     job = failed(client, "a", "uncured", "b", "uncured", "bad")
+    wanted = {"code": "plugin_error", "job": job.job_id}
     cure.touch()
 
-    planned = client.replay(code="plugin_error", job=job.job_id, dry_run=True)
-    (done,) = client.replay(code="plugin_error", job=job.job_id)
+    planned = client.replay(**wanted, dry_run=True)
+    retried = replay_one(client, **wanted)
 
     assert [(one.items, one.new_job_id) for one in planned] == [(2, None)]
-    assert done.job_id == job.job_id and done.new_job_id is not None
     (act,) = client.audit(1, action="failures.replay")
-    assert act.details == {"code": "plugin_error", "job": job.job_id, "jobs": "1"}
-    retried = client.job(done.new_job_id)
+    assert act.details == {**wanted, "jobs": "1"}
     record = retried.wait()
     assert (record.job.continues, record.version) == (job.job_id, job.record().version)
-    assert [result.custom_id for result in retried.results()] == ["row-2", "row-4"]
+    assert ids_of(retried) == ["row-2", "row-4"]
     assert outcomes(job) == ["a", "uncured", "b", "uncured", "invalid_input"]
-    replayed = client.failures(job=job.job_id, code="plugin_error")
-    assert [letter.replayed_by for letter in replayed] == [done.new_job_id]
-    assert client.replay(code="plugin_error", job=job.job_id) == []
+    replayed = client.failures(**wanted)
+    assert [letter.replayed_by for letter in replayed] == [retried.job_id]
+    assert client.replay(**wanted) == []
 
 
-def test_what_one_replay_left_out_is_replayed_by_the_next(client: Client, cure: Path) -> None:
+def test_what_one_replay_left_out_is_replayed_by_the_next_and_what_succeeded_is_not(
+    client: Client, cure: Path
+) -> None:
     job = failed(client, "uncured", "raise", "bad")
     cure.touch()
-    (first,) = client.replay(code="invalid_input", job=job.job_id)
-    assert first.new_job_id is not None
-    client.job(first.new_job_id).wait()
+    first = replay_one(client, code="invalid_input", job=job.job_id)
+    first.wait()
 
-    (second,) = client.replay(code="plugin_error", job=job.job_id)
+    second = replay_one(client, code="plugin_error", job=job.job_id)
 
-    assert second.new_job_id is not None
-    rest = client.job(second.new_job_id)
-    assert rest.wait().job.continues == first.new_job_id
-    assert [result.custom_id for result in rest.results()] == ["row-1", "row-2"]
+    assert second.wait().job.continues == first.job_id
+    assert ids_of(second) == ["row-1", "row-2"]
     assert outcomes(job) == ["uncured", "plugin_error", "invalid_input"]
     with pytest.raises(WrongState, match=f"the whole: seqd jobs results {job.job_id} --merged$"):
-        outcomes(client.job(first.new_job_id))
+        outcomes(first)
+    third = replay_one(client, code="plugin_error", job=second.job_id)
+    assert ids_of(third) == ["row-2"]
 
 
 @pytest.fixture
@@ -143,13 +152,11 @@ def broken(cluster: Cluster, client: Client) -> Iterator[int]:
 
 
 def test_items_are_replayed_on_the_version_in_service(client: Client, broken: int) -> None:
-    job = client.classify(["a", "b"], model=f"echo@{broken}")
-    job.wait()
+    job = failed(client, "a", "b", model=f"echo@{broken}")
 
-    (done,) = client.replay(job=job.job_id, current_version=True)
+    again = replay_one(client, job=job.job_id, current_version=True)
 
-    assert done.new_job_id is not None
-    assert client.job(done.new_job_id).wait().version != broken
+    assert again.wait().version != broken
     assert outcomes(job) == ["a", "b"]
 
 
@@ -167,51 +174,42 @@ def test_a_job_that_failed_as_a_whole_is_replayed_with_all_that_was_undone(
     assert (letter.scope, letter.items) == ("job", 16)
     cure.touch()
 
-    (done,) = client.replay(ids=[letter.id])
+    again = replay_one(client, ids=[letter.id])
 
-    assert done.new_job_id is not None
-    assert client.job(done.new_job_id).wait().counts.succeeded == 16
+    assert again.wait().counts.succeeded == 16
     assert outcomes(job) == texts
 
 
 def test_a_failed_training_is_replayed_by_one_that_continues_it(client: Client) -> None:
-    data = [{"text": "a", "label": "b"}]
-    job = client.train(data, model="echo", parameters={"trick": "bug"})
-    wait_until(lambda: job.record().state.is_terminal, "the training has failed")
+    job = failed_training(client)
 
-    (done,) = client.replay(job=job.job_id)
+    again = replay_one(client, job=job.job_id)
 
-    assert done.new_job_id is not None
-    again = client.job(done.new_job_id)
     assert again.record().job.continues == job.job_id
     wait_until(lambda: again.record().state.is_terminal, "it has failed as well")
 
 
-def test_a_job_whose_retry_runs_is_left(client: Client) -> None:
-    job = failed(client, "raise")
+def test_a_job_whose_retry_runs_or_that_is_gone_is_left_and_its_dead_letter_outlives_it(
+    client: Client,
+) -> None:
+    job, gone = failed(client, "raise"), failed(client, "raise")
+    gone.remove()
     client.pause_model("echo")
     try:
         retried = client.retry(job)
         retried.pause()
 
-        (left,) = client.replay(job=job.job_id)
+        (runs,) = client.replay(job=job.job_id)
     finally:
         client.resume_model("echo")
     retried.cancel()
+    (letter,) = client.failures(job=gone.job_id)
+    (is_gone,) = client.replay(ids=[letter.id])
 
-    assert left.new_job_id is None
-    assert left.left_because == f"Job {retried.job_id} is paused. Wait for its end, or cancel it."
-
-
-def test_a_dead_letter_outlives_its_job(client: Client) -> None:
-    job = failed(client, "raise")
-    job.remove()
-
-    (letter,) = client.failures(job=job.job_id)
-    (left,) = client.replay(ids=[letter.id])
-
+    assert runs.new_job_id is None
+    assert runs.left_because == f"Job {retried.job_id} is paused. Wait for its end, or cancel it."
     assert client.failure_items(letter.id) == []
-    assert left.left_because == f"Job {job.job_id} is not kept any more, nor are its items."
+    assert is_gone.left_because == f"Job {gone.job_id} is not kept any more, nor are its items."
 
 
 def test_dead_letters_are_found_by_time_and_purged(client: Client) -> None:
@@ -236,7 +234,9 @@ def test_a_filter_that_nothing_can_match_is_refused(client: Client) -> None:
         client.failure("1-1")
 
 
-def test_the_asynchronous_client_does_the_same(cluster: Cluster, client: Client, cure: Path):
+def test_the_asynchronous_client_does_the_same(
+    cluster: Cluster, client: Client, cure: Path
+) -> None:
     job = failed(client, "uncured")
     cure.touch()
 
@@ -245,9 +245,12 @@ def test_the_asynchronous_client_does_the_same(cluster: Cluster, client: Client,
             (letter,) = await there.failures(job=job.job_id)
             groups = await there.failure_groups(job=job.job_id)
             assert (groups.entries, groups.items, groups.jobs) == (1, 1, 1)
+            assert [group.replayed for group in groups.listed()] == [0]
             assert [one.text for one in await there.failure_items(letter.id)] == ["uncured"]
             assert await there.failure(letter.id) == letter
             (done,) = await there.replay(ids=[letter.id])
+            groups = await there.failure_groups(job=job.job_id)
+            assert [group.replayed for group in groups.listed()] == [1]
             assert await there.purge_failures(job=job.job_id) == 1
             assert await there.failure_count() >= 0
             return done.new_job_id
@@ -261,7 +264,7 @@ def test_the_asynchronous_client_does_the_same(cluster: Cluster, client: Client,
 
 @pytest.mark.usefixtures("shell")
 def test_the_commands_list_show_replay_and_purge(
-    client: Client, capsys: pytest.CaptureFixture[str], cure: Path
+    client: Client, capsys: Capture, cure: Path
 ) -> None:
     job = failed(client, "uncured", "uncured", "good", tenant="shop")
 
@@ -305,24 +308,18 @@ def test_the_commands_list_show_replay_and_purge(
 
 
 @pytest.mark.usefixtures("shell")
-def test_a_command_that_names_no_dead_letters_is_refused(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for action in ("replay", "purge"):
-        ended = here(capsys, "failures", action, "--yes")
-        assert ended.status == 2
-        assert ended.err.startswith(
-            f"error[invalid_request]: It is not said which dead letters to {action}: name ids, "
-        )
-
-
-@pytest.mark.usefixtures("shell")
-def test_all_dead_letters_are_meant_where_it_is_said(
-    client: Client, capsys: pytest.CaptureFixture[str]
+def test_all_dead_letters_are_meant_where_it_is_said_and_else_it_is_asked_which(
+    client: Client, capsys: Capture
 ) -> None:
     client.purge_failures(every=True)
     failed(client, "raise")
 
+    for action in ("replay", "purge"):
+        refused = here(capsys, "failures", action, "--yes")
+        assert refused.status == 2
+        assert refused.err.startswith(
+            f"error[invalid_request]: It is not said which dead letters to {action}: name ids, "
+        )
     replayed = here(capsys, "failures", "replay", "--all", "--dry-run", "--json")
     purged = here(capsys, "failures", "purge", "--all", "--yes", "--json")
     empty = here(capsys, "failures", "purge", "--all", "--yes")
@@ -334,9 +331,7 @@ def test_all_dead_letters_are_meant_where_it_is_said(
 
 
 @pytest.mark.usefixtures("shell")
-def test_every_command_of_the_guide_is_one(
-    client: Client, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_of_the_guide_is_one(capsys: Capture) -> None:
     guide = (ROOT / "docker" / "failures.md").read_text(encoding="utf-8")
     lines = re.findall(r"^seqd (failures [^#\n]*)", guide, re.MULTILINE)
     assert len(lines) == 10
@@ -347,20 +342,8 @@ def test_every_command_of_the_guide_is_one(
 
 
 @pytest.mark.usefixtures("shell")
-def test_status_and_a_job_say_that_something_failed(
-    client: Client, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = failed(client, "raise")
-
-    assert "\nDead letters of what failed: " in here(capsys, "status").out
-    assert json.loads(here(capsys, "status", "--json").out)["failures"] >= 1
-    said = f"\nWhat failed, and why: seqd failures list --job {job.job_id}\n"
-    assert said in here(capsys, "jobs", "show", job.job_id).out
-
-
-@pytest.mark.usefixtures("shell")
-def test_hostile_text_reaches_no_terminal(
-    client: Client, capsys: pytest.CaptureFixture[str]
+def test_status_and_a_job_say_that_something_failed_and_hostile_text_reaches_no_terminal(
+    client: Client, capsys: Capture
 ) -> None:
     evil = "\x1b[2J\x9b31m\u202e[red]x[/red]\nforged: line"
     job = failed(
@@ -370,6 +353,10 @@ def test_hostile_text_reaches_no_terminal(
     )
     (letter,) = client.failures(job=job.job_id)
 
+    assert "\nDead letters of what failed: " in here(capsys, "status").out
+    assert json.loads(here(capsys, "status", "--json").out)["failures"] >= 1
+    said = f"\nWhat failed, and why: seqd failures list --job {job.job_id}\n"
+    assert said in here(capsys, "jobs", "show", job.job_id).out
     for command in (("list", "--job", job.job_id), ("list", "--each"), ("show", letter.id)):
         for more in ((), ("--json",)):
             printed = here(capsys, "failures", *command, *more)
