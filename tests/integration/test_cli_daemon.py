@@ -133,34 +133,6 @@ def test_generated_text_goes_to_stdout_and_nothing_else_does(seqd: Seqd) -> None
     assert len(first.out.removesuffix("\n")) == len("the ") + 40
 
 
-def test_results_of_a_file_or_a_pipe_come_in_input_order_with_the_errors_beside_them(
-    seqd: Seqd, tmp_path: Path
-) -> None:
-    file = prompts(tmp_path, {"id": "a", "text": "the "}, {"id": "b"}, {"id": "c", "text": "and "})
-    out = tmp_path / "out.jsonl"
-
-    written = seqd("generate", "markov", "--prompts", file, "--length", "5", "--out", str(out))
-
-    assert [result["custom_id"] for result in records_in(out.read_text())] == ["a", "c"]
-    errors = records_in((tmp_path / "out.errors.jsonl").read_text())
-    assert [error["custom_id"] for error in errors] == ["b"]
-    assert written.status == 2
-    assert "1 of 3 items has no result:" in written.out
-    assert "b  invalid_input: line 2: it has no field 'text'" in written.out
-
-    file = prompts(tmp_path, *({"id": f"p{number}", "text": "the "} for number in range(300)))
-    printed = seqd("generate", "markov", "--prompts", file, "--length", "3", "--json")
-
-    assert [one["custom_id"] for one in records_in(printed.out)] == [
-        f"p{number}" for number in range(300)
-    ]
-
-    command = ("generate", "markov", "--prompts", "-", "--length", "3", "--json")
-    piped = seqd(*command, stdin="the \nand \n")
-
-    assert [one["output"]["prompt"] for one in records_in(piped.out)] == ["the ", "and "]
-
-
 def test_a_detached_job_is_watched_and_fetched_later_and_is_not_cancelled_any_more(
     seqd: Seqd, tmp_path: Path
 ) -> None:

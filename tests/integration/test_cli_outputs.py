@@ -1,4 +1,4 @@
-"""Files that commands write: their forms, columns and errors, what they replace, and refusals.
+"""What commands read and write: forms, fields, columns and errors, what is replaced and refused.
 
 The models are functions of the test, so that each result is known.
 """
@@ -7,8 +7,10 @@ import gzip
 import json
 import os
 import resource
+import secrets
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from pydantic import Field
 from cli_builders import Ended, here_in, records_in, use_ledger
 from seqd.cli.app import app
 from seqd.cli.exits import run
+from seqd.hookspecs import LabelledRecord
 from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
 from seqd_schemas import (
     Classification,
@@ -46,6 +49,9 @@ REVIEWS = [
     {"id": "b", "text": "dull", "stars": None, "date": "2026-01-03", "label": "negative"},
     {"id": "c", "text": "so-so", "stars": 2.5, "tags": ["x"]},
 ]
+
+#: Texts and labels of each training.
+learnt: list[list[tuple[object, object]]] = []
 
 #: What else happens while a job runs that has the text `meanwhile`.
 meanwhile: list[Callable[[], object]] = []
@@ -88,8 +94,13 @@ def two_of(text: str) -> Two:
     return Two(first=Vector([1.0]), second=Vector([2.0]), version=3)
 
 
+def train(records: Sequence[LabelledRecord]) -> Mapping[str, float]:
+    learnt.append([(record.text, record.label) for record in records])
+    return {"accuracy": 1.0}
+
+
 MODELS = {
-    "moods": StubModel(classify=classify, generate=generate),
+    "moods": StubModel(classify=classify, generate=generate, train=train),
     "vectors": StubModel(run={"embed": (seqd_tasks.embed, seqd_tasks.Embedding256)}),
     "loose": StubModel(run={"embed": (vector_of, Embedding)}),
     "two": StubModel(run={"embed": (two_of, Two)}),
@@ -523,7 +534,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_file(seqd: Seqd, tmp_path: Path, 
 def test_without_pyarrow_it_says_how_to_install_it(
     seqd: Seqd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
 
     ended = seqd("classify", "--text", "x", "-m", "moods", "--out", "r.parquet")
 
@@ -656,3 +667,163 @@ def test_what_a_form_cannot_hold_is_said_before_anything_is_written(
     }
     assert said == expected
     assert written(tmp_path) == {}
+
+
+# What commands read.
+
+JSONL = b'{"text": "fine", "label": "positive"}\n"so-so"\n'
+
+
+@pytest.mark.parametrize(
+    ("piped", "names"),
+    [
+        (JSONL, ["line-1", "line-2"]),
+        (b"fine\nso-so\n", ["line-1", "line-2"]),
+        (gzip.compress(JSONL), ["line-1", "line-2"]),
+        (zstd.compress(JSONL), ["line-1", "line-2"]),
+    ],
+    ids=["json", "lines", "gzip", "zstd"],
+)
+def test_a_pipe_is_read_by_what_it_looks_like(seqd: Seqd, piped: bytes, names: list[str]) -> None:
+    ended = seqd("classify", "-", "-m", "moods", stdin=piped)
+
+    found = [(one["custom_id"], one["output"]["label"]) for one in records_in(ended.out)]
+    assert found == list(zip(names, ["positive", "negative"], strict=True))
+
+
+@pytest.mark.parametrize(("compress", "name"), [(gzip.compress, "gzip"), (zstd.compress, "zstd")])
+def test_a_pipe_that_ends_in_the_middle_is_called_as_it_is_compressed(
+    seqd: Seqd, compress: Callable[[bytes], bytes], name: str
+) -> None:
+    lines = b"".join(b"%s\n" % secrets.token_hex(500).encode() for _ in range(2_000))
+
+    ended = seqd("classify", "-", "-m", "moods", stdin=compress(lines)[:-2_000])
+
+    said = ended.err.splitlines()[-1]
+    assert ended.status == 2
+    assert said.startswith(f"error[invalid_input]: the {name} file standard input ends in the mid")
+    assert f"`{name} -t`" in said
+
+
+def test_bad_lines_are_errors_in_their_place_and_the_good_ones_are_classified(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    (tmp_path / "mixed.jsonl").write_bytes(
+        b'{"id": "good", "text": "fine"}\n'
+        b"not json\n"
+        b'{"id": "empty", "text": ""}\n'
+        b'{"id": "latin", "text": "caf\xe9"}\n'
+        b'{"id": "emoji", "text": "Awful. \\ud83d\\ude00"}\n'
+        b'{"id": "surrogate", "text": "A film \\ud83d"}\n'
+        b'{"id": "nul", "text": "A dull \\u0000 film"}\n'
+    )
+
+    ended = seqd("classify", "mixed.jsonl", "-m", "moods")
+
+    assert {one["custom_id"]: one["status"] for one in records_in(ended.out)} == {
+        "good": "succeeded",
+        "line-2": "errored",
+        "empty": "errored",
+        "line-4": "errored",
+        "emoji": "succeeded",
+        "surrogate": "errored",
+        "nul": "succeeded",
+    }
+    assert ended.status == 2
+    assert "4 of 7 items have no result, the first ones:" in ended.err
+    assert "line-2  invalid_input: line 2: it is not JSON" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "labelled", "accuracy"),
+    [
+        ({"label": "positive"}, [], 1, 1.0),
+        ({"label": "negative"}, [], 1, 0.0),
+        ({"label": "no", "truth": "positive"}, ["--label-field", "truth"], 1, 1.0),
+        ({"label": {"not": "a label"}}, [], 0, None),
+        ({}, [], 0, None),
+    ],
+)
+def test_labels_of_the_input_give_an_accuracy_and_spoil_no_item(
+    seqd: Seqd,
+    tmp_path: Path,
+    label: dict[str, object],
+    options: list[str],
+    labelled: int,
+    accuracy: float | None,
+) -> None:
+    write(tmp_path / "in.jsonl", {"text": "fine"} | label, {"text": "so-so", "label": "negative"})
+
+    ended = seqd(*("classify", "in.jsonl", "-m", "moods", "--out", "r.jsonl", "--json", *options))
+
+    summary = ended.json()
+    right = ([] if accuracy is None else [accuracy]) + ([] if options else [1.0])
+    assert isinstance(summary, dict)
+    assert summary["labelled_items"] == len(right) == labelled + (not options)
+    assert summary["accuracy"] == (sum(right) / len(right) if right else None)
+
+
+#: What cannot be read, and what is said before anything is handed in.
+UNREAD = [
+    (("classify",), "invalid_request]: there is nothing to work on; give a file"),
+    (
+        ("classify", "x.jsonl", "--text", "one"),
+        "invalid_request]: a file and texts are both given; give one of the two",
+    ),
+    (
+        ("classify", "reviews.jsonl", "--format", "xml"),
+        "invalid_request]: --format is 'xml'; allowed: auto, jsonl, csv, tsv, lines, parquet, "
+        "folder",
+    ),
+    (
+        ("train", "moods", "--data", "reviews.jsonl", "--format", "xml"),
+        "invalid_request]: --format is 'xml'; allowed: auto, jsonl, csv, lines, folder",
+    ),
+    (
+        ("classify", "twice.jsonl", "-m", "moods"),
+        "duplicate_custom_id]: the identifier 'a' is used",
+    ),
+    (("train", "moods", "--data", "missing.jsonl"), "invalid_input]: "),
+]
+
+
+def test_what_cannot_be_read_is_said(seqd: Seqd, tmp_path: Path) -> None:
+    write(tmp_path / "twice.jsonl", {"id": "a", "text": "fine"}, {"id": "a", "text": "good"})
+
+    for command, message in UNREAD:
+        ended = seqd(*command)
+
+        assert (ended.status, ended.out) == (2, ""), command
+        assert ended.err.splitlines()[-1].startswith(f"error[{message}"), ended.err
+    assert "missing.jsonl does not exist. Check the path" in ended.err
+
+
+def test_training_data_are_sent_without_the_loss_of_a_character_or_named_by_their_path(
+    seqd: Seqd, tmp_path: Path
+) -> None:
+    text = "one\n\n  two\r\nthree\n" + "a line of a long text\n" * 10_000
+    (tmp_path / "text.txt").write_bytes(text.encode())
+    write(tmp_path / "in.jsonl", {"review": "fine", "mood": "good"})
+    fields = ("--text-field", "review", "--label-field", "mood")
+    learnt.clear()
+
+    def source_of(job: str) -> object:
+        shown = seqd("jobs", "show", job, "--json").json()
+        assert isinstance(shown, dict)
+        return shown["job"]["source"]
+
+    for data in (("text.txt",), ("in.jsonl", *fields)):
+        sent = seqd("train", "moods", "--data", *data, "--upload")
+        assert sent.status == 0, sent.err
+    train = ("train", "moods", "--no-upload", "--no-wait", "--data")
+    named = source_of(seqd(*train, "in.jsonl", *fields).out.strip())
+    elsewhere = source_of(seqd(*train, "/nowhere/test.jsonl").out.strip())
+
+    long, short, *_ = learnt
+    assert "\n".join(str(part) for part, _ in long) == text
+    assert short == [("fine", "good")]
+    assert named == {
+        "type": "file", "path": str((tmp_path / "in.jsonl").resolve()), "format": "jsonl",
+        "id_field": "custom_id", "text_field": "review", "label_field": "mood",
+    }  # fmt: skip
+    assert isinstance(elsewhere, dict) and elsewhere["path"] == "/nowhere/test.jsonl"

@@ -315,13 +315,6 @@ def test_a_new_record_that_the_task_does_not_take_is_refused(task_cluster, item,
     assert str(refused.value) == message
 
 
-def test_the_same_key_gives_the_same_job(task_cluster):
-    client = task_cluster.client()
-    given = {"model": "stars", "task": "score", "idempotency_key": "run-client-1"}
-
-    assert client.run(["a"], **given).job_id == client.run(["a"], **given).job_id
-
-
 @pytest.mark.parametrize("output", [dict, "Embedding", 7])
 def test_an_output_that_is_no_model_is_refused(task_cluster, output):
     client, message = (
@@ -365,15 +358,3 @@ def test_a_job_that_was_sent_without_stream_has_no_deltas(task_cluster):
         f"Job {job.job_id} does mirror and was sent without `stream`. Read `results()`, or hand it "
         "in with stream=True where the task's output has a text."
     )
-
-
-def test_jobs_of_one_item_keep_their_class_when_they_are_retried(task_cluster):
-    client = task_cluster.client()
-    (job,) = client.run_each(["refuse"], model="vectors", task="embed", output=Embedding)
-    job.wait()
-
-    retried = client.retry(job, items={"row-1": "abc"})
-    retried.wait()
-
-    assert [type(result.output) for result in retried.results()] == [Embedding]
-    assert [type(result.output) for result in job.merged_results()] == [Embedding]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import seqd_tasks
 
-from seqd.errors import InvalidRequest
 from seqd_schemas import Embedding, Labels, Score, Spans, Text
 
 pytestmark = pytest.mark.processes
@@ -26,14 +25,6 @@ def test_a_task_gives_its_own_outputs_in_the_order_of_the_items(task_cluster, mo
     assert [result.unwrap() for result in results] == [seqd_tasks.due(task, text) for text in TEXTS]
 
 
-def test_outputs_are_dictionaries_where_no_class_is_given(task_cluster):
-    job = task_cluster.client().run(["aeb"], model="stars", task="score")
-
-    (result,) = job.results()
-
-    assert result.unwrap() == {"type": "score", "score": 2 / 3, "truncated": False}
-
-
 def test_a_vector_is_an_array_to_numpy_and_is_the_same_to_a_shared_class(task_cluster):
     job = task_cluster.client().run(TEXTS, model="vectors", task="embed", output=Embedding)
 
@@ -42,22 +33,6 @@ def test_a_vector_is_an_array_to_numpy_and_is_the_same_to_a_shared_class(task_cl
     array = np.asarray(first.unwrap().vector)
     assert array.dtype == np.float32
     assert array.tolist() == list(seqd_tasks.embed(TEXTS[0]).vector)
-
-
-def test_a_task_that_takes_records_gets_their_fields(task_cluster):
-    records = [
-        {"custom_id": "one", "left": "a b c", "right": "b c d"},
-        {"custom_id": "two", "left": "a", "right": "a", "weight": 2},
-    ]
-
-    job = task_cluster.client().run(
-        records, model="pairs", task="compare", output=seqd_tasks.Comparison
-    )
-
-    assert [(r.custom_id, r.unwrap().overlap, r.unwrap().shared) for r in job.results()] == [
-        ("one", 0.5, ("b", "c")),
-        ("two", 2.0, ("a",)),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -139,22 +114,3 @@ def test_an_outcome_that_no_result_can_hold_is_an_error_of_its_item_alone(
     first, bad, last = job.results()
     assert first.ok and last.ok
     assert (bad.error.code, bad.error.message) == ("plugin_error", message)
-
-
-def test_a_task_that_the_model_lacks_is_refused_with_those_that_it_has(task_cluster):
-    with pytest.raises(InvalidRequest) as refused:
-        task_cluster.client().run(["a"], model="vectors", task="embedd")
-
-    assert str(refused.value) == (
-        "model 'vectors' cannot embedd; it can: embed. Did you mean 'embed'? Models that can "
-        "embedd: none."
-    )
-
-
-def test_texts_are_streamed_of_a_task_whose_output_is_a_text(task_cluster):
-    job = task_cluster.client().run(
-        ["abcdef"], model="mirror", task="mirror", output=Text, stream=True
-    )
-
-    assert "".join(delta.text for delta in job.stream()) == "fedcba"
-    assert [r.unwrap().text for r in job.results()] == ["fedcba"]

@@ -65,23 +65,16 @@ def first_error_line(ended: Ended) -> str:
     return ended.err.splitlines()[0]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(
-    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
-) -> None:
-    ended = here(capsys, *command, "--help")
-
-    assert ended.status == 0
-    assert f"Usage: seqd {' '.join(command)}" in ended.out
-
-
-def test_the_help_of_no_command_breaks_a_line_before_it_is_full(
+def test_every_command_explains_itself_and_breaks_no_line_before_it_is_full(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
     for command in (*COMMANDS, ("jobs", "resume"), ("jobs", "retry"), ("audit",), ("logs",)):
-        told = here(capsys, *command, "--help").out.partition("\u256d")[0].splitlines()
+        ended = here(capsys, *command, "--help")
+        assert ended.status == 0
+        assert f"Usage: seqd {' '.join(command)}" in ended.out
+        told = ended.out.partition("\u256d")[0].splitlines()
         for line, after in pairwise(told):
             if line.strip() and after.strip() and "Usage:" not in line:
                 first = after.split()[0]
@@ -260,15 +253,6 @@ def test_a_model_of_a_plugin_is_listed_with_what_it_can_do(
     assert tasks["markov"] == ["generate", "train"]
 
 
-def test_a_worker_that_is_set_wrong_tells_its_supervisor_not_to_try_again(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    ended = here(capsys, "worker", "--slot", "nonsense")
-
-    assert ended.status == 78
-    assert ended.err.startswith("error[invalid_settings]: 'nonsense' is no slot.")
-
-
 def test_a_wrong_setting_is_told_without_a_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,50 +262,6 @@ def test_a_wrong_setting_is_told_without_a_traceback(
 
     assert ended.status == 2
     assert ended.err.startswith("error[invalid_settings]: SEQD_LEASE_S is 'soon':")
-
-
-def test_a_lease_that_no_heartbeat_would_keep_is_refused(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQD_LEASE_S", "12")
-
-    ended = here(capsys, "status")
-
-    assert ended.status == 2
-    assert ended.err.startswith(
-        "error[invalid_settings]: SEQD_HEARTBEAT_S is 10.0: allowed: at most half of "
-        "SEQD_LEASE_S, which is 12."
-    )
-
-
-def test_an_upload_that_would_be_abandoned_before_another_goes_on_with_it_is_refused(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQD_ABANDONED_UPLOAD_S", "12")
-
-    ended = here(capsys, "status")
-
-    assert ended.status == 2
-    assert ended.err.startswith(
-        "error[invalid_settings]: SEQD_UPLOAD_SILENCE_S is 10.0: allowed: at most half of "
-        "SEQD_ABANDONED_UPLOAD_S, which is 12."
-    )
-
-
-@pytest.mark.parametrize(
-    "command", [("classify", "--text", "a"), ("generate",), ("train", "m", "--data", "keras:imdb")]
-)
-@pytest.mark.parametrize("typed", ["soon", "1h", "", "0", "-5"])
-def test_a_time_to_end_that_is_none_is_told_in_one_line(
-    capsys: pytest.CaptureFixture[str], command: tuple[str, ...], typed: str
-) -> None:
-    ended = here(capsys, *command, "--expires-in", typed)
-
-    assert ended.status == 2
-    assert ended.err == (
-        f"error[invalid_request]: --expires-in is {typed!r}; allowed: whole seconds, 1 to "
-        "31,622,400 (366 days)\n"
-    )
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])

@@ -186,20 +186,30 @@ def test_a_label_is_moved_and_taken_away(store: ModelStore, capsys: pytest.Captu
     ("words", "told"),
     [
         (
-            ("topics@2", "production"),
+            ("label", "topics@2", "production"),
             "the label production is the version in service; put one there with `seqd models "
             "promote NAME@VERSION`",
         ),
         (
-            ("topics@2", "latest"),
+            ("label", "topics@2", "latest"),
             "the label latest is always the highest version; set another label",
         ),
-        (("topics@2", "best", "--remove"), "topics@2 has no label 'best'; nothing is changed"),
+        (
+            ("label", "topics@2", "best", "--remove"),
+            "topics@2 has no label 'best'; nothing is changed",
+        ),
+        *(
+            (
+                ("promote", "topics@2", "--if-better-on", "none.txt", "--by", by, "--store-only"),
+                f"--by is {by}; allowed: 0 or more, such as 0.002",
+            )
+            for by in ("nan", "inf", "-0.1")
+        ),
     ],
 )
-def test_a_label_that_is_none_is_refused(
+def test_a_label_or_a_gain_that_is_none_is_refused(
     store: ModelStore, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
 ):
-    refused = here(capsys, "models", "label", *words)
+    refused = here(capsys, "models", *words)
 
     assert (refused.status, refused.err) == (2, f"error[invalid_request]: {told}\n")

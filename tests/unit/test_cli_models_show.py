@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
-from seqd.cli.models.app import draw_picture, say_where_picture_is
-from seqd.cli.ui.models import bars_of, print_inspections
+from seqd.cli.models.app import draw_picture
+from seqd.cli.ui.models import print_inspections
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
@@ -87,33 +87,6 @@ def test_a_picture_of_a_table_that_is_no_distribution_is_refused(tmp_path: Path)
         draw_picture(tmp_path / "a.png", manifest, (table,), "a")
 
 
-def test_a_state_is_drawn_and_its_place_is_said(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    manifest, path = a_version(tmp_path, epochs=1), tmp_path / "a.png"
-
-    lacks_characters = draw_picture(path, manifest, (TABLE,), "a")
-    say_where_picture_is(Screen(), path, lacks_characters=lacks_characters)
-
-    assert capsys.readouterr().out == f"The picture is in {path}.\n"
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_name_that_is_no_png_is_refused_before_the_version_is_looked_for(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    ended = here(capsys, "models", "show", "nobody", "--plot", "a.gif")
-
-    assert ended.err == (
-        "error[invalid_request]: the picture is to be 'a.gif'; allowed: a name ending in .png\n"
-    )
-
-
-def test_shares_have_bars_as_long_as_they_are_large() -> None:
-    assert bars_of(TABLE) == ["█" * 24, "█" * 12, "▌"]
-    assert bars_of(Inspection("none", ("a",), (("b",),))) == []
-
-
 def test_bars_stand_on_a_terminal_and_not_in_a_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,16 +110,3 @@ def test_what_follows_a_character_of_the_starter_is_drawn(
     assert ended.status == 0, ended.err
     assert "After 'a'" in ended.out
     assert picture.read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_starter_measures_a_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "sea.txt").write_text("the sea is calm, and the night is long.\n" * 9)
-
-    ended = here(
-        capsys, "models", "evaluate", "markov@0", "--data", str(tmp_path / "sea.txt"), "--json"
-    )
-
-    assert ended.status == 0, ended.err
-    report = json.loads(ended.out)
-    assert (report["model"], report["characters"]) == ("markov@0", 360)
-    assert 1.0 < report["bits_per_char"] < 5.0

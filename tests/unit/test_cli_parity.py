@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import pytest
 from typer.main import get_group
 
-from cli_builders import here
 from seqd.cli.app import app
 from seqd.client import AsyncClient, Client, JobFilters, JobOptions
 from seqd.client.requests import SweepOptions
@@ -99,43 +98,3 @@ def test_the_client_of_asyncio_has_the_same_options(method: str) -> None:
 @pytest.mark.parametrize("command", METHODS)
 def test_no_wait_is_another_name_of_detach(command: str) -> None:
     assert {"--detach", "--no-wait"} <= options_of(command)
-
-
-@pytest.mark.parametrize(
-    ("typed", "message"),
-    [
-        (
-            ("--results-ttl", "5"),
-            "--results-ttl is '5'; allowed: whole seconds, 60 to 31,622,400 (366 days)",
-        ),
-        (
-            ("--max-running-units", "few"),
-            "--max-running-units is 'few'; allowed: whole numbers, 1 to 1,000,000",
-        ),
-        (("--metadata", "x"), "--metadata is 'x'; allowed: KEY=VALUE, such as batch=2026-11"),
-        (("--metadata", "x=1", "--metadata", "x=2"), "--metadata has 'x' twice; give it once"),
-        (("--priority", "high"), "--priority is 'high'; allowed: interactive, normal, bulk"),
-    ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
-)
-def test_an_option_that_cannot_be_read_says_what_is_allowed(
-    capsys: pytest.CaptureFixture[str], typed: tuple[str, ...], message: str
-) -> None:
-    ended = here(capsys, "classify", "--text", "a", *typed)
-
-    assert (ended.status, ended.err) == (2, f"error[invalid_request]: {message}\n")
-
-
-@pytest.mark.parametrize("typed", ["soon", "2x", "2026-13-01", "9" * 7 + "d"])
-def test_a_wrong_time_says_what_is_allowed(
-    capsys: pytest.CaptureFixture[str], typed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
-
-    ended = here(capsys, "jobs", "list", "--since", typed)
-
-    assert ended.status == 2
-    assert ended.err == (
-        f"error[invalid_request]: --since is '{typed}'; allowed: so long ago (30m, 2h, 7d), or a "
-        "day or time (2026-11-26, 2026-11-26T10:00)\n"
-    )

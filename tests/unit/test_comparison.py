@@ -127,15 +127,6 @@ def test_accuracy_and_log_loss_are_those_of_an_evaluation() -> None:
     assert (metrics["accuracy"].items, metrics["log_loss"].items) == (3, 2)
 
 
-def test_an_item_that_one_version_errored_on_is_left_out_of_both() -> None:
-    rows: list[Row] = [("rot", "rot", "rot"), ("rot", "rot", None), ("rot", None, None)]
-
-    metrics, answers = compared(rows)
-
-    assert (answers.errored, answers.errored_first, answers.errored_second) == (2, 1, 2)
-    assert metrics["accuracy"].items == 1
-
-
 def test_without_probabilities_log_loss_and_the_label_sets_are_not_known() -> None:
     codes = LabelCodes()
     first, second = Answers(codes), Answers(codes)
@@ -214,16 +205,6 @@ def test_agreement_is_a_share_and_the_counts_add_up(rows: list[Row]) -> None:
     assert items + answers.unlabelled + answers.errored == len(rows)
     assert 0.0 <= answers.agreement <= 1.0
     assert 0.0 <= answers.mcnemar_p <= 1.0
-
-
-def test_a_gain_that_may_not_be_chance_is_better() -> None:
-    comparison = a_comparison([("rot", "rot", "rot")] * 50 + [("rot", "gelb", "rot")] * 30)
-
-    verdict = verdict_of(comparison, "accuracy", 0.1)
-
-    assert is_better(comparison, "accuracy", 0.1)
-    assert verdict.gain == pytest.approx(0.375)
-    assert verdict.reason == "accuracy is better by 0.3750"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from cli_builders import Ended, here
 from seqd.cli import options
 from seqd.errors import InvalidSettings
-from seqd.settings import Settings, bare_value, load_settings
-from seqd.variables import edits_between, unknown_variables
+from seqd.settings import Settings, load_settings
+from seqd.variables import unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -103,14 +103,6 @@ def test_a_misspelt_port_with_a_number_is_a_slip(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SEQD_REDIZ_PORT", "6379")
 
     assert slips() == ["SEQD_REDIS_PORT"]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "edits"),
-    [("", "", 0), ("", "ab", 2), ("ab", "ba", 1), ("kitten", "sitting", 3), ("ca", "abc", 3)],
-)
-def test_a_swap_of_two_letters_is_one_edit(one: str, other: str, edits: int) -> None:
-    assert edits_between(one, other) == edits_between(other, one) == edits
 
 
 @pytest.mark.parametrize("command", ["up", "worker"])
@@ -244,24 +236,6 @@ def test_an_address_that_kubernetes_has_set_is_told_as_that(
         load_settings()
 
 
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        (" redis://h:1/0\t", "redis://h:1/0"),
-        ('"redis://h:1/0"', "redis://h:1/0"),
-        ("'redis://h:1/0'", "redis://h:1/0"),
-        ('" redis://h:1/0 "', "redis://h:1/0"),
-        ('"redis://h:1/0', '"redis://h:1/0'),
-        ('"', '"'),
-        ("''", ""),
-    ],
-)
-def test_spaces_around_a_value_and_one_pair_of_quotes_are_no_part_of_it(
-    written: str, meant: str
-) -> None:
-    assert bare_value(written) == meant
-
-
 def test_quotes_that_a_file_of_variables_has_left_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -320,17 +294,6 @@ def test_the_settings_are_shown_with_their_origin_and_no_secret(
     assert row(ended, "SEQD_HEARTBEAT_S")["origin"] == "default"
     assert "SEQD_LEASE_S " in told.out
     assert "hunter2" not in ended.out + told.out
-
-
-def test_a_wrong_setting_ends_the_list_of_settings_with_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("SEQD_LEASE_S", "soon")
-
-    ended = here(capsys, "settings")
-
-    assert ended.status == 2
-    assert ended.err.startswith("error[invalid_settings]: SEQD_LEASE_S is 'soon'")
 
 
 def test_the_file_of_a_certificate_is_the_same_in_each_folder(monkeypatch, tmp_path):

@@ -1,0 +1,220 @@
+"""Pictures of versions, evaluations and sweeps: whole PNGs of a size, with their texts."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from builders import a_sweep_job, a_trained_version
+from seqd.analysis.evaluation import Evaluation, EvaluationReport
+from seqd.analysis.plots import draw_curves, draw_distribution, draw_evaluation, draw_sweep
+from seqd.analysis.sweeps import SweepReport, combinations_of, report_of
+from seqd.errors import InvalidRequest
+from seqd.hookspecs import Distribution, Inspection
+from seqd_schemas import Classification, EpochMetrics, ItemSuccess
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Read width and height out of a PNG's header."""
+    head = path.read_bytes()[:24]
+    assert head.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", head[16:24])
+    return width, height
+
+
+def texts_of(figure: Figure) -> set[str]:
+    """Return all that can be read in a picture."""
+    artists = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return {artist.get_text() for artist in artists}
+
+
+def epochs_of(number: int, *names: str) -> list[EpochMetrics]:
+    return [
+        EpochMetrics(epoch=epoch, seconds=1.0, metrics=dict.fromkeys(names, 1.0 / epoch))
+        for epoch in range(1, number + 1)
+    ]
+
+
+def a_table(*names: str) -> Inspection:
+    rows = tuple((name, 7, 1.0 / len(names)) for name in names)
+    shares = Distribution("successor", "probability")
+    return Inspection("After 'a'", ("successor", "count", "probability"), rows, shares)
+
+
+@pytest.mark.parametrize(
+    ("names", "width", "title"),
+    [
+        (
+            ("bits_per_char", "validation_bits_per_char"),
+            980,
+            "best held out: 0.0833 at epoch 12",
+        ),
+        (
+            ("loss", "accuracy", "validation_loss", "validation_accuracy"),
+            1_680,
+            "best held out: 1.0000 at epoch 1",
+        ),
+    ],
+)
+def test_a_panel_is_drawn_for_each_curve_with_its_best_epoch(
+    tmp_path: Path, names: tuple[str, ...], width: int, title: str
+) -> None:
+    sheet = draw_curves(epochs_of(12, *names), tmp_path / "curve.png", model="m@1")
+
+    assert size_of(tmp_path / "curve.png") == (width, 616)
+    assert len(sheet.figure.axes) == len(names) // 2
+    assert all(len(axes.lines) == 3 for axes in sheet.figure.axes)  # two lines, and the ring
+    assert sheet.figure.axes[-1].get_title() == title
+
+
+def test_epochs_without_figures_have_no_curve(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="the epochs of m@1 have no figures, so there is no"):
+        draw_curves(epochs_of(2), tmp_path / "curve.png", model="m@1")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_short_names_stand_below_upright_bars_and_words_beside_lying_ones(tmp_path: Path) -> None:
+    words = [f"word {number}" for number in range(60)]
+
+    short = draw_distribution(a_table("'a'", "'$'", "'\\n'"), tmp_path / "d.png", model="m@0")
+    long = draw_distribution(a_table(*words), tmp_path / "d.png", model="m@1")
+
+    (upright,), (lying,) = short.figure.axes, long.figure.axes
+    assert [one.get_text() for one in upright.get_xticklabels()] == ["'a'", "'$'", "'\\n'"]
+    assert upright.get_title(loc="left") == "m@0. After 'a'"
+    assert [one.get_text() for one in lying.get_yticklabels()] == words[:48]
+    assert lying.get_title(loc="left") == "m@1. After 'a', the first 48 of 60"
+
+
+def a_report(*labels: str) -> EvaluationReport:
+    evaluation = Evaluation()
+    for number in range(60):
+        truth, got = labels[number % len(labels)], labels[number % 7 % len(labels)]
+        evaluation.add(truth, Classification(label=got, score=0.5 + number / 130, truncated=False))
+    return evaluation.report()
+
+
+@pytest.mark.parametrize("classes", [2, 9, 60])
+def test_an_evaluation_of_few_or_many_classes_is_drawn(tmp_path: Path, classes: int) -> None:
+    path = tmp_path / "evaluation.png"
+    labels = [f"class $_{number}$" for number in range(classes)]
+
+    sheet = draw_evaluation(a_report(*labels), path, title="m@1 on $x")
+    strange = draw_evaluation(a_report("\U00013000", "\U00013001"), path, title="m@1")
+
+    assert size_of(path) == (1_400, 672)
+    assert (sheet.lacks_characters, strange.lacks_characters) == (False, True)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.pdf", r"the picture is to be 'a\.pdf'; allowed: a name"),
+        ("nowhere/a.png", r"there is no folder .*nowhere to write a\.png into"),
+        ("folder.png", r"the picture '.*folder\.png' cannot be written"),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_leaves_all_as_it_was(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+
+    with pytest.raises(InvalidRequest, match=said):
+        draw_evaluation(a_report("a", "b"), tmp_path / name, title="m@1")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def a_sweep(grid: dict[str, list], metric: str | None = None) -> SweepReport:
+    """A sweep of which each version is better than the one before it."""
+    job = a_sweep_job(grid=grid, metric=metric)
+    versions = [
+        ItemSuccess(
+            custom_id=combination.name,
+            output=a_trained_version(
+                version=number,
+                parameters=combination.values,
+                metrics={"validation_accuracy": 0.8 + number / 1_000, "loss": 0.5 - number / 1_000},
+                seconds=10.0 + number,
+            ),
+        )
+        for number, combination in enumerate(combinations_of(job), start=1)
+    ]
+    return report_of(job, versions)
+
+
+def test_a_swept_number_is_the_axis_and_each_value_has_its_tick_and_figure(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.png"
+
+    sheet = draw_sweep(a_sweep({"embedding_dim": [8, 16, 32, 64, 128]}), path)
+
+    assert size_of(path) == (1_400, 644)
+    assert not sheet.lacks_characters
+    quality, time = sheet.figure.axes
+    assert quality.get_xscale() == time.get_xscale() == "log"
+    assert list(quality.get_xticks()) == [8, 16, 32, 64, 128]
+    assert time.get_ylim()[0] == 0.0
+    assert {
+        "imdb_lstm: the effect of embedding dim",
+        "embedding dim",
+        "validation accuracy",
+        "seconds to train",
+        "128",
+        "0.8050",
+        "15.0",
+        "best: imdb_lstm@5",
+    } <= texts_of(sheet.figure)
+    close = draw_sweep(a_sweep({"epochs": [1, 2, 3]}), path)
+    assert [axes.get_xscale() for axes in close.figure.axes] == ["linear", "linear"]
+
+
+def test_a_second_parameter_has_a_line_for_each_value(tmp_path: Path) -> None:
+    grid = {"dropout": [0.0, 0.5], "embedding_dim": [8, 16, 32]}
+
+    sheet = draw_sweep(a_sweep(grid), tmp_path / "sweep.png")
+
+    quality, _ = sheet.figure.axes
+    drawn = [list(line.get_xdata()) for line in quality.get_lines()]
+    assert drawn == [[8, 16, 32], [8, 16, 32], [32]]  # the last one marks the best
+    assert {
+        "imdb_lstm: the effect of dropout and embedding dim",
+        "dropout=0.0",
+        "dropout=0.5",
+    } <= texts_of(sheet.figure)
+
+
+@pytest.mark.parametrize(
+    ("grid", "metric", "bars"),
+    [
+        (
+            {"optimizer": ["adam", "sgd"], "masked": [True, False]},
+            None,
+            ["sgd, false", "sgd, true", "adam, false", "adam, true"],
+        ),
+        ({"optimizer": ["adam", "sgd"]}, "loss", ["sgd", "adam"]),  # the lowest is best
+    ],
+)
+def test_what_is_no_number_has_bars_the_best_on_top(
+    tmp_path: Path, grid: dict[str, list], metric: str | None, bars: list[str]
+) -> None:
+    sheet = draw_sweep(a_sweep(grid, metric), tmp_path / "sweep.png")
+
+    quality, time = sheet.figure.axes
+    assert [label.get_text() for label in quality.get_yticklabels()] == bars
+    assert len(quality.patches) == len(time.patches) == len(bars)
+    figure = metric or "validation accuracy"
+    assert f"{figure} (the axis does not begin at 0)" in texts_of(sheet.figure)
+
+
+def test_of_very_many_combinations_the_best_are_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.png"
+    grid = {"a": list(range(10)), "b": ["x", "y", "z"], "c": ["u", "v", "w"]}
+
+    sheet = draw_sweep(a_sweep(grid), path)
+
+    assert len(sheet.figure.axes[0].patches) == 32
+    assert "imdb_lstm: the effect of a, b and c, the best 32 of 90" in texts_of(sheet.figure)
+    assert size_of(path)[1] < 2_000
