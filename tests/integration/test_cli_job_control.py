@@ -1,7 +1,6 @@
 """What the commands say of jobs that are paused, continued and removed, on a real ledger."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,65 +67,6 @@ def no_worker(empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluste
     empty_cluster.publish_catalog()
     on(empty_cluster, monkeypatch)
     return empty_cluster
-
-
-def test_the_status_counts_jobs_in_quarantine(
-    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
-):
-    sentence = "Jobs whose keys in Redis were damaged, and which have failed"
-    before = here(capsys, "status").out
-    assert no_worker.settings.redis_url is not None
-    with connect(no_worker.settings.redis_url) as redis:
-        redis.incr(no_worker.settings.keys.quarantined())
-
-    after = here(capsys, "status").out
-
-    assert sentence not in before
-    assert after.endswith(f"{sentence}: 1\n")
-    assert json.loads(here(capsys, "status", "--json").out)["quarantined_jobs"] == 1
-
-
-def test_the_status_counts_the_ended_jobs_that_had_to_make_room(
-    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
-):
-    sentence = "Ended jobs removed before their time, to make room"
-    before = here(capsys, "status").out
-    assert no_worker.settings.redis_url is not None
-    with connect(no_worker.settings.redis_url) as redis:
-        counts = {"memory": 1_200, "within_hour": 40}
-        redis.hset(no_worker.settings.keys.evictions(), mapping=counts)
-
-    after = here(capsys, "status").out
-
-    assert sentence not in before
-    assert (
-        f"{sentence}: 0 of tenants that kept too much, 1,200 when Redis was short of memory; 40 of "
-        "them within an hour of their end"
-    ) in " ".join(after.split())
-    evicted = json.loads(here(capsys, "status", "--json").out)["evicted_jobs"]
-    assert evicted == {"tenant_kept_bytes": 0, "memory": 1_200, "within_hour": 40}
-
-
-def test_the_status_shows_how_long_the_inbox_is_and_how_old_its_oldest_entry(
-    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
-):
-    assert no_worker.settings.redis_url is not None
-    before = here(capsys, "status").out
-    with connect(no_worker.settings.redis_url) as redis:
-        redis.hset(no_worker.settings.keys.limits(), "inbox_entries", 10_000)
-        seconds, _ = redis.time()
-        for n in range(2):
-            redis.xadd(no_worker.settings.keys.inbox(), {"id": "a"}, id=f"{seconds - 75}000-{n}")
-
-    after = here(capsys, "status").out
-    state = json.loads(here(capsys, "status", "--json").out)["inbox"]
-
-    assert "Inbox" not in before
-    assert re.search(
-        r"^Inbox: entries waiting: 2 of 10,000, the oldest added 7\d s ago$", after, re.MULTILINE
-    )
-    assert (state["entries"], state["allowed_entries"]) == (2, 10_000)
-    assert 75 <= state["oldest_age_s"] < 80
 
 
 def test_a_retry_of_a_retry_writes_the_results_of_the_whole(

@@ -1,6 +1,7 @@
 """`seqd status` and `seqd jobs list` of many jobs and of several tenants, on a real ledger."""
 
 import json
+import re
 
 import pytest
 
@@ -117,6 +118,36 @@ def test_a_host_whose_store_lacks_the_version_in_service_is_named_with_it(
         "seqd doctor"
     ) in shown
     assert read["lacking"] == {"imdb_lstm@3": ["cpu:0@h2-b"]}
+
+
+def test_status_counts_what_is_damaged_what_had_to_make_room_and_what_waits_in_the_inbox(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    redis, keys = environment.redis, environment.keys
+    before = here(capsys, "status").out.splitlines()
+    redis.incr(keys.quarantined())
+    redis.hset(keys.evictions(), mapping={"memory": 1_200, "within_hour": 40})
+    redis.hset(keys.limits(), "inbox_entries", 10_000)
+    seconds, _ = redis.time()
+    for number in range(2):
+        redis.xadd(keys.inbox(), {"id": "a"}, id=f"{seconds - 1_200}000-{number}")
+
+    shown = here(capsys, "status").out.splitlines()
+    read = json.loads(here(capsys, "status", "--json").out)
+
+    inbox, *others = [line for line in shown if line not in before]
+    assert re.fullmatch(
+        r"Inbox: entries waiting: 2 of 10,000, the oldest added 12\d\d s ago", inbox
+    )
+    assert " ".join(others) == (
+        "Ended jobs removed before their time, to make room: 0 of tenants that kept too much, "
+        "1,200 when Redis was short of memory; 40 of them within an hour of their end Jobs whose "
+        "keys in Redis were damaged, and which have failed: 1"
+    )
+    assert (read["inbox"]["entries"], read["inbox"]["allowed_entries"]) == (2, 10_000)
+    assert 1_200 <= read["inbox"]["oldest_age_s"] < 1_300
+    assert read["evicted_jobs"] == {"tenant_kept_bytes": 0, "memory": 1_200, "within_hour": 40}
+    assert read["quarantined_jobs"] == 1
 
 
 def test_status_goes_on_where_somebody_has_written_the_rates_over(

@@ -253,17 +253,6 @@ def test_a_model_of_a_plugin_is_listed_with_what_it_can_do(
     assert tasks["markov"] == ["generate", "train"]
 
 
-def test_a_wrong_setting_is_told_without_a_traceback(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQD_LEASE_S", "soon")
-
-    ended = here(capsys, "status")
-
-    assert ended.status == 2
-    assert ended.err.startswith("error[invalid_settings]: SEQD_LEASE_S is 'soon':")
-
-
 @pytest.mark.parametrize("command", ["up", "demo"])
 def test_a_server_that_is_given_but_away_is_told_before_anything_starts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
@@ -274,17 +263,6 @@ def test_a_server_that_is_given_but_away_is_told_before_anything_starts(
 
     assert ended.status == 2
     assert ended.err.startswith("error[redis_unreachable]: No answer from Redis at 127.0.0.1:1")
-
-
-def test_a_port_to_start_on_and_a_server_that_runs_exclude_each_other(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
-
-    ended = here(capsys, "up", "--redis-port", "7000")
-
-    assert ended.status == 78
-    assert "--redis-port is 7000, the port of a server to start" in ended.err
 
 
 def test_every_command_has_a_panel_in_the_help() -> None:

@@ -1,8 +1,10 @@
 """Which records are logged, and how those are counted that are not."""
 
+import gc
 import io
 import logging
 import time
+import weakref
 
 import pytest
 
@@ -125,18 +127,19 @@ def test_a_count_is_written_when_the_handler_is_closed() -> None:
 
 
 def test_a_record_that_is_only_counted_keeps_nothing_alive() -> None:
-    class Batch:
-        pass
-
     class Large(Exception):
         pass
 
-    batch = Large()
-    repeats = Repeats()
+    batch, repeats = Large(), Repeats()
+    is_alive = weakref.ref(batch)
 
-    repeats.admit(a_record("%s", batch, error=batch), 0.0)
+    for _ in range(2):
+        repeats.admit(a_record("%s", batch, error=batch), 0.0)
+    del batch
+    gc.collect()
 
-    assert all(batch not in vars(count.first).values() for count in repeats._counts.values())
+    assert is_alive() is None
+    assert len(list(repeats.ended(60.0))) == 1
 
 
 def test_a_stream_that_takes_nothing_costs_whoever_logs_nothing(
