@@ -47,23 +47,7 @@ def server_version(admin: redis.Redis) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def test_celery_inspect_ping_finds_a_worker_and_no_command_ends_it(empty_cluster: Cluster):
-    worker = empty_cluster.start_ready(celery_remote_control=True)
-    answer = pinged(worker)
-    queues = celery(worker, "inspect", "active_queues", "--timeout", "5")
-    shut_down = celery(worker, "control", "shutdown", "--timeout", "1")
-    empty_cluster.client().classify(["a"], model="echo").wait(timeout_s=20)
-
-    assert answer.returncode == 0, answer.stderr + worker.log()
-    assert f"{worker.name}: OK" in answer.stdout
-    assert "wakeup.classify.echo" in queues.stdout
-    assert worker.is_up(), shut_down.stdout
-    assert worker.stop() == 0
-
-
-def test_events_tell_of_a_worker_and_its_wakeups(empty_cluster: Cluster):
-    worker = empty_cluster.start_ready(celery_remote_control=True)
-    listening = """
+LISTENING = """
 import sys
 from seqd.worker.remote_control import app
 found = set()
@@ -80,8 +64,17 @@ with app.connection() as connection:
         pass
 print(sorted(found))
 """
+
+
+def test_celery_inspect_and_events_tell_of_a_worker_and_its_wakeups_and_no_command_ends_it(
+    empty_cluster: Cluster,
+):
+    worker = empty_cluster.start_ready(celery_remote_control=True)
+    answer = pinged(worker)
+    queues = celery(worker, "inspect", "active_queues", "--timeout", "5")
+    shut_down = celery(worker, "control", "shutdown", "--timeout", "1")
     program = subprocess.Popen(
-        [sys.executable, "-P", "-c", listening],
+        [sys.executable, "-P", "-c", LISTENING],
         env={**worker.environment, "PYTHONPATH": python_path()},
         stdout=subprocess.PIPE,
         text=True,
@@ -90,7 +83,12 @@ print(sorted(found))
     empty_cluster.client().classify(["a"], model="echo").wait(timeout_s=20)
     found, _ = program.communicate(timeout=60)
 
+    assert answer.returncode == 0, answer.stderr + worker.log()
+    assert f"{worker.name}: OK" in answer.stdout
+    assert "wakeup.classify.echo" in queues.stdout
+    assert worker.is_up(), shut_down.stdout
     assert "task-succeeded" in found and "worker-heartbeat" in found
+    assert worker.stop() == 0
 
 
 def test_a_worker_with_the_rights_that_are_printed_for_it_answers(

@@ -17,6 +17,7 @@ from seqd.client import (
     ModelHandle,
     NoFitWorker,
     OrderAnswer,
+    OrderUnfinished,
     SeqdError,
     ServiceChanged,
     UnknownModel,
@@ -26,7 +27,7 @@ from seqd.client import (
 from seqd.ledger import Ledger, connect
 from seqd.local.caller import caller
 from seqd.models.store import ModelStore
-from seqd_schemas import ModelOrder, OrderAction
+from seqd_schemas import JobState, ModelOrder, OrderAction
 from store_builders import a_change, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
@@ -251,6 +252,29 @@ def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
         "`seqd status` shows the workers"
     )
     assert ledger.orders.open() == []
+
+
+@pytest.mark.slow
+def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
+    module_cluster: Cluster,
+    client: Client,
+    model: str,
+    store: ModelStore,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    client.classify(["a"], model=model).wait(timeout_s=30)
+    busy = client.classify(["a"] * 10, model=model, parameters={"delay_ms": 400})
+    wait_until(lambda: busy.record().state is JobState.RUNNING, "it runs, and loads no version")
+    monkeypatch.setattr(model_steps, "ANSWER_S", model_steps.TAKE_S * -1 - 28.0)
+
+    with pytest.raises(OrderUnfinished) as told:
+        client.model(model).promote(2, warm_timeout_s=30)
+
+    assert told.value.exit_status == 75
+    worker = module_cluster.workers[0].name
+    assert str(told.value).startswith(f"{worker} has taken the order and not answered within 2 s;")
+    busy.cancel()
+    wait_until(lambda: store.resolve(model)[1] == 2, "it goes on")
 
 
 @pytest.mark.slow

@@ -95,26 +95,6 @@ def test_a_text_goes_down_the_pipe_while_it_is_written(cluster: Cluster) -> None
     assert program.returncode == 0
 
 
-@pytest.mark.slow
-def test_streamed_texts_look_as_whole_ones_do(cluster: Cluster, generate: Generate) -> None:
-    arguments = ("a\tb", "--prompt", "c", "--samples", "2", "--seed", "5", *QUICK)
-
-    live = generate(*arguments)
-    whole = generate(*arguments, "--no-stream")
-
-    texts = newest_texts(cluster.client())
-    assert (
-        live.out
-        == whole.out
-        == "\n".join(
-            f"temperature 1\n{prompt}{text}\n"
-            for prompt, text in zip(("a\tb", "a\tb", "c", "c"), texts, strict=True)
-        )
-    )
-    for ended in (live, whole):
-        assert re.search(r"continued by echo@\d+", ended.err), ended  # other files train it too
-
-
 def test_texts_stand_in_the_order_of_the_prompts_though_one_fails(
     cluster: Cluster, generate: Generate
 ) -> None:

@@ -114,21 +114,6 @@ def complete(steps: Steps, **changes) -> None:
     assert steps.publisher.finalize(Run(job, unit))
 
 
-def test_a_version_says_how_often_its_training_began_and_what_was_in_service_then(steps: Steps):
-    complete(steps)
-    job = an_echo_job()
-    released = steps.claim(job)
-    steps.environment.ledger.work.release_unit(released)
-    unit = steps.environment.claim_unit("worker-b", routes=ROUTE)
-    steps.commit(job, unit, steps.publish(job, unit))
-
-    first, second = (steps.store.open("echo", number).manifest.origin for number in (1, 2))
-
-    assert first is not None and second is not None
-    assert (first.attempts, first.in_service) == (1, None)
-    assert (second.attempts, second.in_service) == (2, 1)
-
-
 @pytest.mark.parametrize("labels", [(), ("production",), ("production", "candidate")])
 def test_a_cancel_between_publication_and_commit_rolls_the_version_back(
     steps: Steps, monkeypatch, labels

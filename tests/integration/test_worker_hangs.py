@@ -33,12 +33,14 @@ HUNG = (
 )
 
 
-def test_an_item_that_keeps_the_lock_for_longer_than_a_lease_costs_no_crash(
+def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_computes(
     empty_cluster: Cluster,
 ) -> None:
-    worker = empty_cluster.start_ready(heartbeat_s=0.3)  # the cluster's leases last 2 s
+    worker = empty_cluster.start_ready(heartbeat_s=0.3, max_attempts=1)  # leases last 2 s
+    client = empty_cluster.client()
 
-    job = empty_cluster.client().classify(["t0", "hold4"], model="echo")
+    # For longer than a lease.
+    job = client.classify(["t0", "hold4"], model="echo")
     results = list(job.results())
 
     assert all(isinstance(result, ItemSuccess) for result in results)
@@ -47,13 +49,8 @@ def test_an_item_that_keeps_the_lock_for_longer_than_a_lease_costs_no_crash(
     assert re.match(rf"{SAID[DeathCause.WATCHDOG]}; it stood in seqd_light\.py", warning.message)
     assert (warning.cause, warning.worker) == (None, worker.name)
 
-
-def test_of_a_worker_that_keeps_the_lock_all_say_that_it_computes_and_keeps_its_unit(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready(heartbeat_s=0.3, max_attempts=1)
+    # For ever.
     pid = worker.child_pid()
-    client = empty_cluster.client()
     job = client.classify(["hold"], model="echo")
 
     def told() -> str:

@@ -15,20 +15,6 @@ def _as_outside_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE)
 
 
-def test_where_none_can_be_kept_a_worker_says_so_once_and_works(empty_cluster: Cluster):
-    folder = empty_cluster.settings.data_dir / "kernels"
-    folder.mkdir(parents=True)
-    folder.chmod(0o777)
-
-    worker = empty_cluster.start_ready()
-    worker.wait_until_ready(other_than_pid=worker.kill_child())
-
-    said = (
-        f"compiled kernels are not kept, so each start compiles them: others may write to {folder}"
-    )
-    assert worker.whole_log().count(said) == 1
-
-
 @pytest.mark.slow
 def test_the_next_worker_on_a_folder_of_data_compiles_nothing(empty_cluster: Cluster):
     folder = empty_cluster.settings.data_dir / "kernels"

@@ -43,12 +43,11 @@ def imported(project: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [MODULE, SCRIPT], ids=["module", "script"])
 def test_up_started_beside_a_clone_and_a_celery_module_does_its_work(
-    project: Path, tmp_path: Path, command: tuple[str, ...]
+    project: Path, tmp_path: Path
 ) -> None:
     with (
-        running_up(tmp_path, command=command, working_folder=project) as up,
+        running_up(tmp_path, working_folder=project) as up,
         Client(settings=up.settings) as client,
     ):
         record = client.classify(["a", "b"], model="echo").wait(timeout_s=20)

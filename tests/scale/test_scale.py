@@ -3,14 +3,13 @@
 `make scale-picture` draws the same courses.
 """
 
-from dataclasses import replace
 from functools import cache
 
 import pytest
 
-from scale.autoscaler import Autoscaler, Metrics, ScaledObject
+from scale.autoscaler import ScaledObject
 from scale.fleet import Fleet
-from scale.loads import REVIEWS, Arrival, Load, loads, one_huge_job, wave
+from scale.loads import REVIEWS, Arrival, Load, loads, one_huge_job
 from scale.simulation import GRACE_S, SCRAPE_S, START_S, Course, Span, simulate
 
 LOADS = {load.name: load for load in loads()}
@@ -69,17 +68,6 @@ def test_nothing_goes_before_the_work_is_done_but_what_is_not_needed(course: Cou
             assert pods >= min(spec.max_replicas, earlier_s / spec.target_s / (1 + 0.1)) - 1, at
 
 
-def test_jobs_are_done_within_the_target_the_start_of_pods_and_a_few_looks():
-    course = course_of("daily wave")
-
-    waits_s = [
-        left_s / max(pods, 1) for left_s, pods in zip(course.true_s, course.replicas, strict=True)
-    ]
-
-    # A scrape, a look, the start of a pod, and the work of the target.
-    assert max(waits_s) <= 2 * (ScaledObject.target_s + START_S)
-
-
 def test_one_huge_job_has_all_pods_and_they_go_when_it_is_done():
     course = course_of("one huge job")
 
@@ -136,42 +124,3 @@ def test_a_trickle_keeps_one_pod_and_not_one_start_for_each_job():
 
     assert max(course.replicas) == 1
     assert course.wakes <= 3 < len(course.load.arrivals) / 50
-
-
-def test_an_activation_above_zero_would_let_the_last_item_wait_for_ever():
-    load = Load("one item", (Arrival(30, REVIEWS, 1),), {REVIEWS: 0.05}, {REVIEWS: 200}, 1_800)
-
-    woken, never = simulate(load), simulate(load, replace(ScaledObject(), activation=1.0))
-
-    assert woken.done_items == 1
-    assert never.done_items == 0
-
-
-def test_the_hpa_goes_up_by_its_policies_and_down_by_the_highest_wish_of_its_window():
-    scaler = Autoscaler(ScaledObject(target_s=10, cooldown_s=60, down_window_s=60))
-    current, seen = 0, []
-    for now_s in range(0, 315, 15):
-        left_s = 90.0 if now_s <= 60 else 10.0 if now_s <= 200 else 0.0
-        current = scaler.replicas(now_s, current, Metrics(left_s))
-        seen.append(current)
-
-    # 1 at once, then 4 more a period, then what is wished; after the window half a minute's pods;
-    # the last one when nothing was active for longer than the cooldown.
-    assert seen[:3] == [5, 9, 9]
-    assert seen == sorted(seen[:5]) + sorted(seen[5:], reverse=True)
-    assert seen[7] == 9
-    assert seen[-1] == 0
-
-
-def test_without_the_trigger_on_busy_workers_a_wave_is_followed_in_circles_and_costs_less():
-    """What is left says nothing of what comes: pods that keep up with it make it vanish."""
-    both, alone = course_of("daily wave"), simulate(wave(), ScaledObject(busy_target=None))
-
-    assert both.turns == 1
-    assert both.busy_endings == []
-    assert alone.turns > 20
-    assert len(alone.busy_endings) > 20
-    # A unit of 200 items at 0.05 s, and the step of the simulation.
-    assert max(ending.took_s for ending in alone.busy_endings) <= 11
-    assert sum(ending.lost_s for ending in alone.busy_endings) == 0
-    assert alone.pod_s < both.pod_s <= 1.6 * both.load.work_s

@@ -5,7 +5,7 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from fake_gpu_fixtures import ECC, LOST, UNKNOWN, XID, Machine, mig_uuid
+from fake_gpu_fixtures import ECC, LOST, XID, Machine
 from seqd.errors import DeviceLost
 from seqd.local.pinning import slots_here
 from seqd.local.slots import Slot
@@ -87,30 +87,6 @@ def test_a_device_that_is_lost_without_an_event_is_noticed(
     machine.change(0, error=LOST)
 
     assert one.reason() == "the driver says GPU is lost."
-
-
-def test_a_driver_that_is_confused_for_a_while_ends_nothing(
-    machine: Machine, watched, caplog: pytest.LogCaptureFixture
-) -> None:
-    machine.add(1)
-    one = watched(slots_here("gpu:0")[0])
-    wait_for_registration(machine, one)
-
-    machine.change(0, error=UNKNOWN)
-
-    wait_until(lambda: "the device does not answer: Unknown Error" in caplog.text, "it is logged")
-    assert one.told.empty()
-
-
-def test_an_error_of_another_instance_is_not_told(machine: Machine, watched) -> None:
-    machine.add(1).cut(0, mig_uuid(1), mig_uuid(2))
-    one = watched(slots_here(f"gpu:{mig_uuid(1)}")[0])
-    wait_for_registration(machine, one)
-
-    machine.event(0, XID, 95, instance=2)
-    machine.event(0, XID, 48, instance=1)
-
-    assert one.reason() == "XID 48, an uncorrectable memory error."
 
 
 def test_a_watch_that_was_closed_says_nothing_more(machine: Machine, watched) -> None:

@@ -202,38 +202,46 @@ def test_a_container_answers_yes_without_python_and_in_little_time(
 
 @pytest.mark.parametrize(
     ("probe", "reason"),
-    [
-        ("ready", "is draining"),
-        ("ready", "version 3 is not loaded"),
-        ("ready", "was asked to end"),
-        ("ready", "is cordoned"),
-        ("live", "allowed: 30 s"),
-        ("ready", "allowed: 30 s"),
-        ("live", "has a heartbeat in"),
-    ],
+    [("ready", "was asked to end"), ("live", "allowed: 30 s"), ("live", "has a heartbeat in")],
 )
 def test_a_container_that_does_not_say_yes_has_the_reason_from_seqd(
     folder: RunFolder, probe: str, reason: str
 ) -> None:
-    models = {"echo": ModelReadiness(serves=True, trains=False, in_service=3, loaded=(2,))}
-    says(folder, **{"is draining": {"state": "draining"}}.get(reason, {}))
+    says(folder)
     match reason:
-        case "version 3 is not loaded":
-            says(folder, models=models)
         case "was asked to end":
             folder.file("w1", DRAINING).touch()
-        case "is cordoned":
-            folder.file("w1", CORDONED).touch()
         case "allowed: 30 s":
             folder.file("w1", HEARTBEAT).write_text(f"7 {time.monotonic() - 31}")
-        case "has a heartbeat in":
+        case _:
             folder.file("w1", HEARTBEAT).unlink()
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 
-    said = ask_in_a_container(folder, probe, path)
+    said = ask_in_a_container(folder, probe, f"{Path(sys.executable).parent}:/usr/bin:/bin")
 
     assert (said.returncode, said.stdout) == (1, "")
     assert reason in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        (CORDONED, {}),
+        (DRAINING, {}),
+        ("", {"state": "draining"}),
+        ("", {"models": {"echo": ModelReadiness(True, False, 3, (2,))}}),
+    ],
+)
+def test_a_container_without_python_does_not_say_yes_of_a_worker_that_is_not_ready(
+    folder: RunFolder, kind: str, changed: dict[str, object]
+) -> None:
+    says(folder, **changed)
+    if kind:
+        folder.file("w1", kind).touch()
+
+    said = ask_in_a_container(folder, "ready", "/usr/bin:/bin")
+
+    assert said.returncode != 0
+    assert said.stdout == ""
 
 
 def test_a_heartbeat_that_the_disk_had_no_room_for_is_judged_by_seqd(folder: RunFolder) -> None:

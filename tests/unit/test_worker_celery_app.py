@@ -15,16 +15,6 @@ def test_a_listener_counts_a_wakeup_as_answered_though_its_acknowledgement_is_lo
     assert connection.get_transport_cls().Channel.QoS is TolerantQoS
 
 
-def test_a_unix_socket_and_its_database_are_written_as_celery_takes_them():
-    url = "unix://default:secret@/a%20folder/redis.sock"
-
-    addresses = [create_app(f"{url}{db}", Settings()).conf.broker_url for db in ("", "?db=3")]
-
-    assert addresses == [
-        f"redis+socket://default:secret@/a%20folder/redis.sock?virtual_host={db}" for db in (0, 3)
-    ]
-
-
 def test_a_worker_keeps_no_results_and_gives_no_running_work_up_when_a_connection_breaks():
     settings = create_app("redis://localhost:6379/0", Settings()).conf
 
@@ -48,27 +38,3 @@ def test_celery_listens_to_the_primary_of_the_sentinels_on_a_channel_of_ours():
     assert connection.transport_options["master_name"] == "mymaster"
     assert (login["username"], login["password"]) == ("s", "sentinel-secret")
     assert "ssl" not in login
-
-
-def test_celery_checks_certificate_and_host_of_a_tls_server_and_shows_the_workers_own(tmp_path):
-    files = {name: tmp_path / name for name in ("redis_ca_file", "redis_cert_file")}
-
-    app = create_app("rediss://:p@host?db=1", Settings(**files))
-
-    assert app.connection_for_read().ssl == {
-        "ssl_cert_reqs": "required",
-        "ssl_check_hostname": True,
-        "ssl_ca_certs": str(files["redis_ca_file"]),
-        "ssl_certfile": str(files["redis_cert_file"]),
-        "ssl_keyfile": str(files["redis_cert_file"]),
-    }
-
-
-def test_celery_speaks_tls_to_the_sentinels_too():
-    app = create_app("rediss+sentinel://:p@h1/mymaster/0", Settings())
-
-    connection = app.connection_for_read()
-
-    assert connection.ssl["ssl_cert_reqs"] == "required"
-    login = connection.transport_options["sentinel_kwargs"]
-    assert (login["ssl"], login["ssl_check_hostname"]) == (True, True)

@@ -76,53 +76,6 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_items_of_the_same_index_in_two_jobs_are_told_apart():
-    ledger, units = Ledger(), [a_unit(job_id="one"), a_unit(job_id="two")]
-    ledger.may_go_on.clear()
-
-    with publishing(ledger, *units) as publisher:
-        for unit in units:
-            for item in unit.work:
-                for sample in range(2):
-                    publisher.take(item, sample, f"{unit.unit.job_id} {item.index} {sample}")
-        ledger.may_go_on.set()
-        wait_for(lambda: sum(len(entry.deltas) for _, entry in ledger.entries) == 8)
-
-    found = {
-        delta.text: (unit.job_id, delta.custom_id, delta.sample)
-        for unit, entry in ledger.entries
-        for delta in entry.deltas
-    }
-    assert found == {
-        f"{job} {index} {sample}": (job, f"item-{index}", sample)
-        for job in ("one", "two")
-        for index in range(2)
-        for sample in range(2)
-    }
-
-
-def test_a_text_that_is_begun_again_is_told_from_its_start():
-    ledger, unit = Ledger(), a_unit()
-    first, second = unit.work
-
-    with publishing(ledger, unit) as publisher:
-
-        def write(items: Sequence[WorkItem]) -> None:
-            due = ledger.written + 3
-            for letter in "abc":
-                publisher.take(items[0], 0, letter)
-            wait_for(lambda: ledger.written == due)
-
-        publisher.restart([first, second])
-        write([first, second])
-        publisher.restart([first])
-        write([first])
-
-    runs = [(p.offset, p.text) for _, entry in ledger.entries for p in entry.deltas]
-    assert "".join(text for _, text in runs) == "abcabc"
-    assert sum(offset == 0 for offset, _ in runs) == 2
-
-
 def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch):
     monkeypatch.setattr(streaming, "MOST_CHARS", 10)
     ledger, unit = Ledger(), a_unit()

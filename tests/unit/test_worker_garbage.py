@@ -45,45 +45,28 @@ def publish(store, job_id):
 
 
 @pytest.mark.parametrize(
-    ("state", "untouched_s", "stays"),
+    ("state", "untouched_s", "checkpoints_stay", "version_stays"),
     [
-        (JobState.RUNNING, FORGOTTEN_S * 9, True),
-        (JobState.PAUSED, FORGOTTEN_S * 9, True),
-        (JobState.CANCELLED, FORGOTTEN_S * 9, True),
-        (JobState.FAILED, FORGOTTEN_S * 9, True),
-        (JobState.EXPIRED, FORGOTTEN_S * 9, True),
-        (JobState.COMPLETED, 0, False),
-        (None, FORGOTTEN_S - 60, True),
-        (None, FORGOTTEN_S + 60, False),
+        (JobState.RUNNING, FORGOTTEN_S * 9, True, True),
+        (JobState.PAUSED, FORGOTTEN_S * 9, True, True),
+        (JobState.CANCELLED, ENDED_S - 60, True, True),
+        (JobState.CANCELLED, ENDED_S + 60, True, False),
+        (JobState.FAILED, FORGOTTEN_S * 9, True, False),
+        (JobState.EXPIRED, FORGOTTEN_S * 9, True, False),
+        (JobState.COMPLETED, ENDED_S + 60, False, False),
+        (None, FORGOTTEN_S - 60, True, True),
+        (None, FORGOTTEN_S + 60, False, False),
     ],
 )
-def test_checkpoints_stay_while_a_job_may_go_on_from_them(
-    tmp_path, store, state, untouched_s, stays
+def test_checkpoints_stay_while_a_job_may_go_on_from_them_and_half_a_version_until_it_has_ended(
+    tmp_path, store, state, untouched_s, checkpoints_stay, version_stays
 ):
-    folder = checkpoints_of(tmp_path, "job", untouched_s=untouched_s)
+    checkpoints = checkpoints_of(tmp_path, "job", untouched_s=untouched_s)
+    version = staged_version(store, "job", untouched_s=untouched_s)
 
     collect_garbage(tmp_path, store, {"job": state}.get, NOW_S)
 
-    assert folder.exists() == stays
-
-
-@pytest.mark.parametrize(
-    ("state", "untouched_s", "stays"),
-    [
-        (JobState.RUNNING, FORGOTTEN_S * 9, True),
-        (JobState.CANCELLED, ENDED_S - 60, True),
-        (JobState.CANCELLED, ENDED_S + 60, False),
-        (JobState.COMPLETED, ENDED_S + 60, False),
-        (None, FORGOTTEN_S - 60, True),
-        (None, FORGOTTEN_S + 60, False),
-    ],
-)
-def test_a_staged_version_goes_when_its_job_has_ended(tmp_path, store, state, untouched_s, stays):
-    folder = staged_version(store, "job", untouched_s=untouched_s)
-
-    collect_garbage(tmp_path, store, {"job": state}.get, NOW_S)
-
-    assert folder.exists() == stays
+    assert (checkpoints.exists(), version.exists()) == (checkpoints_stay, version_stays)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,6 @@ from seqd.worker.liveness import (
     HeartbeatFile,
     HeartbeatMemory,
     has_memory,
-    liveness_of_host,
 )
 from seqd.worker.run_garbage import RunGarbage
 
@@ -25,28 +23,6 @@ from seqd.worker.run_garbage import RunGarbage
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path)
-
-
-def test_a_host_lives_while_one_of_its_workers_does(settings: Settings) -> None:
-    host = socket.gethostname()
-    dead = HeartbeatFile(settings, f"cpu:0@{host}-1a2b3c")
-
-    HeartbeatFile(settings, "cpu:0@another-1a2b3c").beat()
-    HeartbeatFile(settings, "w1").beat()
-    assert liveness_of_host(settings) == (
-        False,
-        f"No worker of host {host} has a heartbeat in {settings.data_dir}/run: none has started "
-        "yet, or they have names of their own; then give --name or SEQD_WORKER.",
-    )
-    dead.beat()
-    dead.path.write_text(f"4711 {time.monotonic() - 31}")
-    assert liveness_of_host(settings) == (
-        False,
-        f"Worker cpu:0@{host}-1a2b3c, process 4711, heartbeat 31.0 s ago; allowed: 30 s "
-        "(SEQD_LEASE_S).",
-    )
-    HeartbeatFile(settings, f"cpu:1@{host}-4d5e6f").beat()
-    assert liveness_of_host(settings)[0] is True
 
 
 def test_a_file_that_cannot_be_written_is_logged_once_a_minute_and_tried_again(
