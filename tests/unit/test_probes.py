@@ -274,3 +274,14 @@ def test_the_file_goes_with_the_others_of_its_worker(folder: RunFolder) -> None:
     says(folder)
     folder.remove_files_of("w1")
     assert list(folder.path.iterdir()) == []
+
+
+def test_where_the_file_cannot_be_written_no_old_one_is_left(folder: RunFolder) -> None:
+    said = says(folder)
+    path = folder.file("w1", READINESS)
+    path.with_name(f"{path.name}.new").mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        write_readiness(path, said, is_ready=True)
+
+    assert not path.exists()

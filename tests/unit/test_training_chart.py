@@ -102,3 +102,10 @@ def test_the_bar_shows_bits_a_character_the_rate_and_the_time_left(
         view._live.refresh()
 
     assert "bits per char 2.0200  61,234 characters/s  3:05 left" in capsys.readouterr().err
+
+
+def test_of_ever_so_many_steps_the_first_and_the_course_stay() -> None:
+    rows = chart_of(*(a_step(n, loss=100.0 / n) for n in range(1, 20_001)))
+
+    assert rows[1].startswith(" 100 ┤")
+    assert rows[-1].split()[1] == "1"

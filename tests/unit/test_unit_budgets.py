@@ -1,6 +1,7 @@
 """For how long items may be computed: by what others of their kind have cost."""
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from time import sleep
 
@@ -13,6 +14,7 @@ from seqd.worker.silence import Hang, Silence
 from seqd.worker.unit_budgets import (
     CALLS_KEPT,
     KINDS_KEPT,
+    NO_BUDGETS,
     RECENT_S,
     Basis,
     Budget,
@@ -305,3 +307,8 @@ def test_work_that_waits_for_a_disk_keeps_to_its_budget(tmp_path: Path) -> None:
         (thread / "stat").write_text("10 (a) D (python) S 1 10 10 0\n")
         wait_until(lambda: found != [], "a hang is found")
     silence.close()
+
+
+def test_a_factor_of_zero_bounds_nothing() -> None:
+    assert NO_BUDGETS.budget(known(1.0)) is None
+    assert NO_BUDGETS.least_s == inf

@@ -158,3 +158,12 @@ def test_of_outcomes_without_an_end_one_more_is_drawn_than_there_are_items(
         assert result.error.message.startswith(
             "The model plugin raised PluginFault: the plugin gave more than 1 outcomes for 1 items;"
         )
+
+
+def test_a_text_of_which_no_sound_estimate_comes_counts_by_its_characters() -> None:
+    def cost_tokens(text: str) -> int:
+        raise KeyError(text[:5])
+
+    texts = ["x" * (MAX_CALL_TOKENS // 3 + 1)] * 6
+
+    assert [len(call) for call in calls_of(work_of(texts), cost_tokens)] == [2, 2, 2]

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugin_builders import place
-from seqd.errors import ArtifactDamaged, StoreUnwritable, UnknownModel
+from seqd.errors import ArtifactDamaged, InvalidInput, StoreUnwritable, UnknownModel
 from seqd.worker.faults import (
     FAULTS_IN_A_ROW,
     ItemFaults,
     Unfit,
     is_device_fault,
     is_out_of_memory,
+    reading_fault,
     unfit_code,
 )
 from seqd_schemas import UnfitCode
@@ -160,3 +161,11 @@ def test_a_worker_that_is_not_well_lets_no_claim_count_that_ends_with_a_fault(co
 
 def test_a_plugin_that_raises_for_thousands_is_not_asked_after_each_five():
     assert Worker(another=False).does("f" * 4_000).canaries < 20
+
+
+def test_a_path_that_is_wrong_is_the_users_and_a_share_that_does_not_answer_is_not():
+    wrong = InvalidInput("does not exist")
+    away = caused(InvalidInput("cannot be read"), OSError(errno.ESTALE, "Stale file handle"))
+
+    assert reading_fault(wrong) is None
+    assert reading_fault(away) is UnfitCode.UNREADABLE

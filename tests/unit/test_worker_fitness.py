@@ -109,3 +109,29 @@ def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock: Clo
     assert fitness.versions() == {"echo": (1, 2)}
     assert codes(fitness) == []
     shutil.rmtree(root)
+
+
+def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: Clock, root: Path):
+    fitness = a_fitness(root)
+
+    fitness.mark("echo", 2, UnfitCode.DAMAGED, "a file is damaged")
+
+    assert "classify.echo@2" not in fitness.queues()
+    assert fitness.versions() == {"echo": (1,)}
+    assert codes(fitness) == [(2, UnfitCode.DAMAGED)]
+    assert fitness.due() == []
+    clock.now_s += module.FIRST_WAIT_S
+    assert fitness.due() == [("echo", 2)]
+    fitness.reopen("echo", 2)
+    assert "classify.echo@2" in fitness.queues()
+    assert codes(fitness) == []
+
+
+def test_a_version_that_was_removed_is_no_fault(clock: Clock, root: Path):
+    fitness = a_fitness(root)
+    fitness.mark("echo", 2, UnfitCode.DAMAGED, "a file is damaged")
+    (root / "echo" / "2").rmdir()
+
+    assert fitness.refresh(0.0)
+    assert fitness.versions() == {"echo": (1,)}
+    assert codes(fitness) == []

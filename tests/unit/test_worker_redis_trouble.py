@@ -1,13 +1,18 @@
-"""Redis goes away for a moment while a worker works: no job may be blamed for it.
+"""Answers of the ledger that come late, or say that a chunk was replaced under a worker's hands.
 
-The ledger is a stand-in that fails at a chosen call, since a real server cannot be made to
-go away between two calls of one unit.
+The ledger is a stand-in, since a real server does neither between two calls of one unit.
 """
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+from builders import a_chunk, some_results
 from seqd.ledger.units import Unit
-from seqd.ledger.work import Renewal
+from seqd.ledger.work import CommitOutcome, MiscountedResults, Renewal
+from seqd.worker.computing import UnitItems
+from seqd.worker.context import WorkerContext
+from seqd.worker.items import ItemRunner
 from seqd.worker.leases import LeaseKeeper
 
 
@@ -39,3 +44,32 @@ def test_a_late_answer_about_an_earlier_claim_costs_no_later_one_its_lease():
         lost = keeper.should_end()
 
     assert (answered, lost) == ([False], False)
+
+
+def test_only_the_job_whose_chunk_was_replaced_fails_by_the_ledgers_own_word() -> None:
+    failed, finished = list[str](), list[str]()
+    work = SimpleNamespace(
+        commit_batch=lambda finished, plugin_version: [
+            MiscountedResults("seqd: 2 results for unit 0, which has 3 items"),
+            CommitOutcome.COMPLETED,
+        ],
+        fail_job=lambda unit, failure, traceback: failed.append(unit.job_id) or True,
+    )
+    tools: dict[str, Any] = dict.fromkeys(
+        ("identity", "routes", "store", "cache", "fitness", "drain")
+    )
+    context = WorkerContext(
+        ledger=SimpleNamespace(work=work, jobs=SimpleNamespace(get=lambda job_id: job_id)),  # type: ignore[arg-type]
+        registry=SimpleNamespace(notify_job_finished=finished.append),  # type: ignore[arg-type]
+        leases=SimpleNamespace(  # type: ignore[arg-type]
+            given_up=lambda unit: None, committed=lambda unit, outcome: None
+        ),
+        max_attempts=3,
+        **tools,
+    )
+    units = [UnitItems(a_unit(job_id=job_id), a_chunk(2)) for job_id in ("replaced", "sound")]
+
+    ItemRunner(context)._commit([(items, some_results(2)) for items in units])
+
+    assert failed == ["replaced"]
+    assert finished == ["replaced", "sound"]

@@ -204,3 +204,15 @@ def test_an_entry_keeps_the_versions_that_another_worker_can_run_and_that_do_not
     assert versions_of(with_versions_elsewhere(mine, published, other, retiring={3})) == [1, 2]
     assert with_versions_elsewhere(mine, None, other) is mine
     assert with_versions_elsewhere(an_entry(1, 2), an_entry(1, 2, 4), other) == an_entry(1, 2)
+
+
+def test_a_starter_that_serves_here_takes_nothing_out_of_service_that_another_store_has():
+    mine, published = an_entry(0, production=0), an_entry(0, 1, production=1)
+
+    beside = with_versions_elsewhere(mine, published, [a_worker(versions=(0, 1))])
+    rolled_back = with_versions_elsewhere(
+        an_entry(0, 1, production=0), published, [a_worker(versions=(0, 1))]
+    )
+
+    assert beside.labels == {"latest": 1, "production": 1}
+    assert rolled_back.labels["production"] == 0
