@@ -2,57 +2,13 @@
 
 import ast
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from checkout import FOLDERS, ROOT, AnotherCheckout, python_path, require_checkout, use_checkout
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Path:
-    """A second checkout, without the tests' folders."""
-    copy = tmp_path / "other"
-    for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "tests").mkdir()
-    for path in (ROOT / "tests").glob("*.py"):
-        shutil.copy(path, copy / "tests")
-    for plugin in ("light_plugin", "task_plugin"):
-        shutil.copytree(ROOT / "tests" / plugin, copy / "tests" / plugin)
-    shutil.copy(ROOT / "pyproject.toml", copy)
-    return copy
-
-
-@pytest.mark.slow
-@pytest.mark.processes
-def test_a_worker_of_a_test_runs_the_code_of_the_tests_own_checkout(other: Path):
-    node = other / "daemon" / "seqd" / "worker" / "node.py"
-    node.write_text('"""A word."""\nraise SystemExit("said by the other checkout")\n')
-    (other / "tests" / "test_other.py").write_text(
-        "import seqd\n"
-        "def test_it(empty_cluster):\n"
-        f"    assert seqd.__file__.startswith({str(other)!r})\n"
-        "    worker = empty_cluster.start()\n"
-        "    worker.wait_for_end()\n"
-        "    assert 'said by the other checkout' in worker.log()\n"
-    )
-
-    # In a folder of its own: pytest clears up behind other runs, and here a warning is an error.
-    temporary = ["--basetemp", str(other / "temporary")]
-    ended = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *temporary, "tests"],
-        cwd=other,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-    )
-
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "1 passed" in ended.stdout
+from checkout import ROOT, AnotherCheckout, python_path, require_checkout, use_checkout
 
 
 def test_a_process_that_would_import_another_seqd_is_refused(tmp_path: Path):

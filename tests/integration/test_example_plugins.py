@@ -47,16 +47,19 @@ class InstalledCluster(Cluster):
 
     def run(self, *command: str, folder: Path | None = None) -> str:
         """Run a program beside its workers, and return what it prints."""
-        variables = os.environ | {
-            "PYTHONPATH": python_path(self.plugins),
+        beside = {
             "SEQD_REDIS_URL": str(self.settings.redis_url),
             "SEQD_PREFIX": self.settings.prefix,
             "SEQD_DATA_DIR": str(self.settings.data_dir),
             "SEQD_ENABLED_PLUGINS": self.name,
-            "TERM": "dumb",
-            "COLUMNS": "80",
         }
-        ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+        return self.run_apart(*command, folder=folder, **beside)
+
+    def run_apart(self, *command: str, folder: Path | None = None, **variables: str) -> str:
+        """Run a program where it is installed, and return what it prints."""
+        more = {"PYTHONPATH": python_path(self.plugins), "TERM": "dumb", "COLUMNS": "80"}
+        environment = os.environ | more | variables
+        ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
@@ -110,12 +113,13 @@ def test_what_its_readme_shows_runs_as_it_stands_there(example: InstalledCluster
         assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_its_own_tests_pass_where_it_is_installed_by_pip(example: InstalledCluster):
-    example.run(
-        sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests",
-        folder=example.source,
-    )  # fmt: skip
-    listed = example.run(sys.executable, "-P", "-m", "seqd", "plugins", "list")
+def test_its_own_tests_pass_where_it_is_installed_by_pip(example: InstalledCluster, tmp_path: Path):
+    python = (sys.executable, "-P", "-m")
+
+    example.run_apart(
+        *python, "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=example.source
+    )
+    listed = example.run_apart(*python, "seqd", "plugins", "list", SEQD_DATA_DIR=str(tmp_path))
 
     package = example.plugins / f"seqd_{example.name}"
     assert (package / "py.typed").is_file() or example.name == "embed"

@@ -1,6 +1,5 @@
 """`seqd plugins try`: a plugin's one call without a daemon, and what an author is told by it."""
 
-import io
 import json
 import re
 import shlex
@@ -11,17 +10,12 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 import seqd
 from authoring_builders import PLUGIN, write_plugin
 from cli_builders import Ended, clean_environment, here, here_in
-from seqd.authoring.messages import Compute, Computed
-from seqd.authoring.plugin_child import PluginChild, pinned_slot
-from seqd.cli.plugins.subjects import entries_of, order_of
-from seqd.errors import Stopped
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -302,38 +296,6 @@ def test_a_plugin_that_does_not_end_to_load_is_told_with_where_it_stands(
     assert lines[0] == f"{said}, and goes on; Ctrl-C ends it. It stands here:\n"
     assert f'  File "{module}", line ' in lines[2]
     assert json.loads(results)["output"]["label"] == "hello"
-
-
-class Interrupted(io.StringIO):
-    """Passes a request on; Ctrl-C comes as it is sent."""
-
-    def __init__(self, requests: IO[str]) -> None:
-        super().__init__()
-        self._requests = requests
-
-    def flush(self) -> None:
-        self._requests.write(self.getvalue())
-        self._requests.flush()
-        raise KeyboardInterrupt
-
-    def close(self) -> None:
-        self._requests.close()
-        super().close()
-
-
-def test_ctrl_c_as_a_call_is_sent_asks_it_to_stop(plugin: Path) -> None:
-    child = PluginChild(pinned_slot("cpu:0"), print)
-    try:
-        entry = child.load(order_of(str(plugin))).entry
-        asked = Compute(task="classify", entries=entries_of(entry, "classify", ["wait"]))
-        child._requests = Interrupted(child._requests)
-
-        with pytest.raises(Stopped) as stopped:
-            child.ask(asked, Computed)
-    finally:
-        child.kill("the test is over")
-
-    assert str(stopped.value) == "The call was stopped."
 
 
 @pytest.mark.slow

@@ -16,7 +16,6 @@ from plugin_builders import place
 from redis_fixtures import Server
 from seqd.client import Client
 from seqd.errors import (
-    IdempotencyConflict,
     InvalidParameters,
     InvalidRequest,
     ItemFailed,
@@ -224,23 +223,6 @@ def test_who_waits_for_a_held_item_in_vain_is_told(seqd_services: RunningService
         held.wait_until_reached(0.01)
 
 
-def test_a_pause_lets_the_unit_in_hand_be_finished_and_no_other_be_begun(
-    seqd_services: RunningServices, seqd_client: Client
-):
-    unit_items = 512
-    with seqd_services.hold("a fine film") as held:
-        job = seqd_client.classify(["a fine film"] + ["b"] * 599)
-        held.wait_until_reached()
-        wait_until(lambda: job.record().sealed, "all of the input is there")
-
-        job.pause()
-
-    wait_until(lambda: job.record().counts.succeeded == unit_items, "the unit is finished")
-    assert job.record().state is JobState.PAUSED
-    job.resume()
-    assert job.wait().counts.succeeded == 600
-
-
 @pytest.mark.slow
 def test_work_in_hand_outlives_a_server_that_goes_away(
     seqd_services: RunningServices, seqd_client: Client
@@ -277,23 +259,6 @@ def test_an_item_is_as_slow_as_ordered(seqd_services: RunningServices, seqd_clie
     labels_of(seqd_client.classify(["a", "b"]))
 
     assert time.monotonic() - began >= 0.15
-
-
-def test_the_same_key_gives_the_same_job_and_computes_nothing_twice(
-    seqd_services: RunningServices, seqd_client: Client
-):
-    seen: list[str] = []
-    seqd_services.serve({"imdb_lstm": lambda text: seen.append(text) or "positive"})
-
-    first = seqd_client.classify(["a"], idempotency_key="k")
-    first.wait()
-    second = seqd_client.classify(["a"], idempotency_key="k")
-
-    assert second.job_id == first.job_id
-    assert labels_of(second) == ["positive"]
-    assert seen == ["a"]
-    with pytest.raises(IdempotencyConflict):
-        seqd_client.classify(["b"], idempotency_key="k")
 
 
 def test_a_training_makes_a_version_with_the_figures_that_its_function_gives(

@@ -8,8 +8,6 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs.class_counts import MAX_COUNTED, ClassCounts
@@ -75,16 +73,6 @@ def test_labels_without_end_are_counted_in_bounded_memory() -> None:
     assert len(counts.listed()) == MAX_LISTED_CLASSES
     assert list(counts.listed().items())[:2] == [("id-00999", 4), ("id-00000", 1)]
     assert sum(counts.listed().values()) + counts.other() == MAX_COUNTED + 50 + 6
-
-
-@given(st.lists(st.none() | st.sampled_from("abc"), max_size=40))
-def test_every_labelled_record_is_counted_once(labels: list[str | None]) -> None:
-    counts = ClassCounts()
-    for label in labels:
-        counts.add(label)
-
-    assert counts.listed() == {one: labels.count(one) for one in "abc" if one in labels}
-    assert counts.other() == 0
 
 
 def test_a_plugin_states_the_classes_of_data_that_it_alone_reads() -> None:

@@ -129,11 +129,17 @@ def test_a_sphinx_line_describes_a_parameter_and_length_and_chance_have_bounds_o
     assert fields["length"]["description"] == "Characters."
     assert (fields["length"]["minimum"], fields["length"]["maximum"]) == (1, 100_000)
     assert sorted(fields) == ["length", "samples", "seed"]
+    assert (fields["samples"]["minimum"], fields["samples"]["maximum"]) == (1, 16)
 
 
-def test_a_seed_and_samples_that_the_function_declares_are_its_own_within_the_usual_bounds():
+def test_a_seed_and_samples_that_the_function_declares_are_its_own_within_its_bounds_or_the_usual():
     @generator("own")
-    def own(prompt: str, stream: Random, seed: int = 7, samples: int = 2) -> str:
+    def own(
+        prompt: str,
+        stream: Random,
+        seed: int = 7,
+        samples: Annotated[int, Field(ge=1, le=4)] = 2,
+    ) -> str:
         """Write.
 
         seed: A seed.
@@ -144,7 +150,7 @@ def test_a_seed_and_samples_that_the_function_declares_are_its_own_within_the_us
     fields = schema_of(own, "generate")
 
     assert (fields["seed"]["minimum"], fields["seed"]["maximum"]) == (0, 2**32 - 1)
-    assert (fields["samples"]["minimum"], fields["samples"]["maximum"]) == (1, 16)
+    assert (fields["samples"]["minimum"], fields["samples"]["maximum"]) == (1, 4)
     assert (fields["seed"]["default"], fields["samples"]["default"]) == (7, 2)
     (made,) = outcomes_of(own, "generate", ["a"], seed=4)
     assert [sample.text for sample in made.samples] == ["4", "4"]

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from seqd.errors import InvalidParameters, PluginFault, Stopped
 from seqd.hookspecs import (
+    Checkpoint,
     LoadedModel,
     Model,
     PluginParameters,
@@ -99,6 +100,8 @@ def test_a_second_context_goes_on_from_the_checkpoints_and_the_epochs_saved_of_a
     assert (found.arrays["a"].tolist(), found.progress) == ([2.5], {"epoch": 1})
     assert (checkpoints.saves, checkpoints.resumes) == (2, 1)
     assert [(one.epoch, one.seconds) for one in second.curve.epochs] == [(1, 0.5), (2, 0.25)]
+    second.checkpoints.save({}, {"epoch": 2})
+    assert first.checkpoints.load() == Checkpoint({}, {"epoch": 2})
 
 
 def test_what_a_disk_could_not_keep_is_refused_in_memory_too(tmp_path):
