@@ -13,8 +13,7 @@ import redis
 from cli_builders import clean_environment, here
 from inbox_builders import Producer, a_request
 from seqd.client import Client, JobHandle
-from seqd.errors import InvalidParameters, JobCancelled, ModelNameTaken, SeqdError, UnknownModel
-from seqd.models.model_file import write_plugin
+from seqd.errors import JobCancelled, SeqdError
 from seqd.models.store import ModelStore
 from seqd_schemas import (
     Classification,
@@ -23,7 +22,6 @@ from seqd_schemas import (
     ItemSuccess,
     JobRecord,
     JobState,
-    Log,
     TrainedVersion,
 )
 from store_builders import publish
@@ -99,39 +97,6 @@ def test_a_training_with_a_plugin_makes_a_model_of_another_name_that_is_in_servi
     assert entry.labels == {"production": 1, "best": 2, "candidate": 2, "latest": 2}
     assert client.catalog()["echo"].made_with == "echo"
     assert [one.by for one in store.history("topics")] == [f"job {first.job_id}"]
-
-
-def test_a_training_of_a_named_model_has_the_events_of_every_training(
-    topics: list[JobRecord], client: Client
-):
-    for record in topics:
-        events = list(client.job(record.job_id).events())
-
-        assert events[-1].event == "completed"
-        logs = [event.message for event in events if isinstance(event, Log)]
-        assert "learnt 1 records" in logs
-        assert "epoch" in [event.event for event in events]
-
-
-@pytest.mark.parametrize(
-    ("reference", "version"),
-    [
-        ("topics", 1),
-        ("topics@2", 2),
-        ("topics@candidate", 2),
-        ("topics@production", 1),
-        ("topics@best", 2),
-        ("topics@latest", 2),
-    ],
-)
-def test_a_reference_means_a_version_of_the_named_model(
-    topics: list[JobRecord], client: Client, reference: str, version: int
-):
-    job = client.classify(["a", "b"], model=reference)
-
-    assert labels_of(job) == ["a", "b"]
-    record = job.record()
-    assert (record.model, record.version, record.plugin) == ("topics", version, "echo")
 
 
 def test_one_worker_runs_jobs_of_both_models_side_by_side(
@@ -294,36 +259,6 @@ def test_a_sweep_into_a_new_model_puts_its_best_in_service(
     assert store.resolve("swept") == ("swept", best.version)
 
 
-@pytest.mark.parametrize(
-    ("model", "plugin", "error", "told"),
-    [
-        ("echo", "topics", ModelNameTaken, "model 'echo' is made with echo, and a model's"),
-        ("topics", "lstm", ModelNameTaken, "model 'topics' is made with echo, and a model's"),
-        ("other", "lstm", UnknownModel, "no model named 'lstm'. Known models: echo,"),
-        ("other", None, UnknownModel, "no model named 'other'. Known models: echo,"),
-    ],
-)
-def test_what_cannot_be_trained_is_refused_at_once(
-    topics: list[JobRecord],
-    client: Client,
-    model: str,
-    plugin: str | None,
-    error: type[SeqdError],
-    told: str,
-):
-    with pytest.raises(error) as refused:
-        client.train(DATA, model=model, plugin=plugin)
-
-    assert str(refused.value).startswith(told)
-
-
-def test_the_parameters_of_a_new_model_are_those_of_its_plugin(client: Client):
-    with pytest.raises(InvalidParameters, match="epochs"):
-        client.train(DATA, model="unborn", plugin="echo", parameters={"epochs": 0})
-
-    assert "unborn" not in client.catalog()
-
-
 def test_of_two_first_trainings_with_one_name_both_are_versions_and_one_is_in_service(
     client: Client, store: ModelStore
 ):
@@ -344,26 +279,6 @@ def test_labels_that_cannot_be_read_cost_no_training(client: Client, store: Mode
     assert (store.numbers("blurred"), labels.read_text()) == ([1, 2], "[]")
     wait_until(lambda: client.catalog()["blurred"].labels_fault is not None, "it is published")
     assert labels_of(client.classify(["a"], model="blurred@2")) == ["a"]
-
-
-def test_a_first_training_that_is_cancelled_leaves_no_version_in_service(
-    client: Client, store: ModelStore, tmp_path: Path
-):
-    diary = tmp_path / "diary"
-    job = client.train(
-        DATA,
-        model="dropped",
-        plugin="echo",
-        parameters={"epochs": 100, "step_ms": 50, "diary": str(diary)},
-    )
-    wait_until(diary.exists, "it trains")
-
-    job.cancel()
-
-    with pytest.raises(JobCancelled):
-        job.wait(timeout_s=30)
-    assert store.numbers("dropped") == []
-    assert "dropped" not in client.catalog() or client.catalog()["dropped"].versions == ()
 
 
 def test_a_catalog_that_has_lost_a_named_model_gets_it_back(
@@ -403,16 +318,3 @@ def test_a_training_with_another_plugin_than_the_names_fails_before_it_begins(
     with pytest.raises(SeqdError, match="model 'claimed' is made with lstm"):
         job.wait(timeout_s=30)
     assert not diary.exists()
-
-
-def test_a_name_that_a_training_left_without_a_version_is_free_for_another_plugin(
-    client: Client, store: ModelStore
-):
-    folder = store.folder_of("left")
-    folder.mkdir()
-    write_plugin(folder, "lstm")
-
-    job = client.train(DATA, model="left", plugin="echo")
-
-    assert job.trained_version().version == 1
-    assert store.plugin_of("left") == "echo"

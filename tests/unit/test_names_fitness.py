@@ -132,31 +132,6 @@ def test_a_folder_that_is_away_takes_its_queues_with_it_and_brings_them_back(
     assert (named(fitness), fitness.is_away()) == (BOTH, False)
 
 
-def test_what_is_loaded_of_a_folder_that_is_away_is_served_further(
-    clock: Clock, store: ModelStore, tmp_path: Path
-):
-    fitness = Fitness(ROUTES, store, lambda name, version: (name, version) == ("topics", 2))
-    fitness.refresh(0.0)
-
-    shutil.move(store.folder_of("topics"), tmp_path / "aside")
-
-    assert named(fitness) == ["classify.echo:topics@2", "generate.echo:topics@2"]
-
-
-def test_the_whole_store_away_is_no_end_of_the_named_models(
-    clock: Clock, store: ModelStore, tmp_path: Path
-):
-    fitness = Fitness(ROUTES, store)
-    fitness.refresh(0.0)
-    root = store.folder_of("topics").parent
-
-    shutil.move(root, tmp_path / "aside")
-    away = named(fitness)
-    shutil.move(tmp_path / "aside", root)
-
-    assert (away, named(fitness)) == ([], BOTH)
-
-
 def test_a_model_whose_file_is_damaged_later_is_served_further(clock: Clock, store: ModelStore):
     fitness = Fitness(ROUTES, store)
     fitness.refresh(0.0)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 from pathlib import Path
 
 import pytest
@@ -341,17 +340,3 @@ def test_a_store_of_before_with_damaged_labels_is_adopted_once_they_are_mended(
 
     assert not unadopted
     assert store.resolve("echo") == ("echo", 1)
-
-
-def test_a_folder_that_goes_away_takes_its_model_with_it_and_brings_it_back(
-    store: ModelStore, root: Path, tmp_path: Path
-):
-    publish(store, "topics", "echo")
-    before = store.made_with(["echo"])
-
-    shutil.move(root / "topics", tmp_path / "aside")
-    away = store.made_with(["echo"])
-    shutil.move(tmp_path / "aside", root / "topics")
-
-    assert away == {"echo": "echo"}
-    assert store.made_with(["echo"]) == before == {"echo": "echo", "topics": "echo"}

@@ -7,8 +7,7 @@ import pytest
 
 from seqd.errors import ArtifactDamaged, UnknownModel
 from seqd.models.store import ModelStore
-from seqd.models.version_files import VersionDraft
-from seqd_schemas import DataFingerprint
+from store_builders import a_version_draft
 
 
 @pytest.fixture
@@ -18,18 +17,10 @@ def store(tmp_path):
 
 @pytest.fixture
 def folder(store, tmp_path):
-    draft = VersionDraft(
-        model="lstm",
-        plugin_version="1.0",
-        parameters={},
-        metrics={},
-        data=DataFingerprint(description="d", records=1, sha256="0" * 64),
-        created_at_ms=0,
-    )
     staged = store.new_folder("lstm", "job")
     (staged / "weights.safetensors").write_bytes(b"0123456789")
     (staged / "vocabulary.json").write_text("[]")
-    store.publish(staged, draft)
+    store.publish(staged, a_version_draft("lstm"))
     return tmp_path / "models" / "lstm" / "1"
 
 

@@ -14,21 +14,9 @@ import pytest
 from seqd.models.checkpoints import ARRAYS_FILE, STATE_FILE, CheckpointFolder, encode
 from seqd.models.disk import write_atomically
 from seqd.models.store import ModelStore
-from seqd.models.version_files import VersionDraft
-from seqd_schemas import DataFingerprint
+from store_builders import a_version_draft, publish
 
 Steps = list[tuple[str, Path]]
-
-
-def a_draft() -> VersionDraft:
-    return VersionDraft(
-        model="lstm",
-        plugin_version="1.0",
-        parameters={},
-        metrics={},
-        data=DataFingerprint(description="d", records=1, sha256="0" * 64),
-        created_at_ms=0,
-    )
 
 
 @pytest.fixture
@@ -73,7 +61,7 @@ def test_a_version_is_on_the_disk_before_it_is_in_the_store(tmp_path: Path, step
     for name in ("a.json", "b.json"):
         (folder / name).write_text("{}")
 
-    store.publish(folder, a_draft())
+    store.publish(folder, a_version_draft("lstm"))
 
     version = tmp_path / "lstm" / "1"
     moved = steps.index(("name", version))
@@ -86,9 +74,7 @@ def test_a_version_is_on_the_disk_before_it_is_in_the_store(tmp_path: Path, step
 
 def test_a_label_is_on_the_disk_when_it_is_set(tmp_path: Path, steps: Steps) -> None:
     store = ModelStore(tmp_path, {})
-    folder = store.new_folder("lstm", "job")
-    (folder / "a.json").write_text("{}")
-    store.publish(folder, a_draft())
+    publish(store, "lstm")
     steps.clear()
 
     store.set_label("lstm", "stable", 1)

@@ -9,7 +9,7 @@ import pytest
 from seqd.models.publishing import move_in
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
-from seqd_schemas import DataFingerprint
+from store_builders import a_version_draft
 
 pytestmark = pytest.mark.processes
 
@@ -18,15 +18,7 @@ VERSIONS_EACH = 4
 
 
 def a_draft(job_id: str) -> VersionDraft:
-    return VersionDraft(
-        model="lstm",
-        plugin_version="1.0",
-        parameters={},
-        metrics={},
-        data=DataFingerprint(description="d", records=1, sha256="0" * 64),
-        created_at_ms=0,
-        job_id=job_id,
-    )
+    return a_version_draft("lstm", job_id=job_id)
 
 
 def staged(store: ModelStore, job_id: str) -> Path:

@@ -4,8 +4,7 @@ import pytest
 
 from seqd.errors import LeaseLost, UnknownModel
 from seqd.models.store import ModelStore
-from seqd.models.version_files import VersionDraft
-from seqd_schemas import DataFingerprint
+from store_builders import a_version_draft, train
 
 
 @pytest.fixture
@@ -13,23 +12,8 @@ def store(tmp_path):
     return ModelStore(tmp_path / "models", {})
 
 
-def a_draft(job_id):
-    return VersionDraft(
-        model="lstm",
-        plugin_version="1.0",
-        parameters={},
-        metrics={},
-        data=DataFingerprint(description="d", records=1, sha256="0" * 64),
-        created_at_ms=0,
-        job_id=job_id,
-    )
-
-
 def publish(store, job_id):
-    folder = store.new_folder("lstm", job_id)
-    (folder / "a.json").write_text("{}")
-    store.begin_publish("lstm", job_id, "attempt-1")
-    return store.publish(folder, a_draft(job_id), "attempt-1").version
+    return train(store, job_id, "lstm", "")
 
 
 def test_a_version_that_is_rolled_back_is_gone_and_its_labels_are_where_they_were(store):
@@ -47,48 +31,28 @@ def test_a_version_that_is_rolled_back_is_gone_and_its_labels_are_where_they_wer
         store.open("lstm", second)
 
 
-def test_the_number_of_a_version_that_was_rolled_back_is_not_used_again(store):
-    publish(store, "job-1")
-    removed = publish(store, "job-2")
-    store.rollback("lstm", "job-2")
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (["attempt", "by hand to 2"], 2),  # somebody has moved it on, and it stays
+        (["attempt", "attempt"], 1),  # the second attempt knows where it was before the first
+        (["attempt", "by hand to 2", "attempt"], 2),
+    ],
+)
+def test_a_label_goes_back_to_where_somebody_had_it_last(store, steps, expected):
+    for job_id in ("job-1", "job-2", "job-3"):
+        publish(store, job_id)
+    store.set_label("lstm", "production", 1)
 
-    assert publish(store, "job-3") == removed + 1
-
-
-def test_a_label_that_somebody_has_moved_on_stays_there(store):
-    first, second = publish(store, "job-1"), publish(store, "job-2")
-    store.move_labels("lstm", ["production"], second, "job-2", "attempt-1")
-    store.set_label("lstm", "production", first)
-
-    store.rollback("lstm", "job-2")
-
-    assert store.labels("lstm")["production"] == first
-
-
-def test_where_labels_were_before_the_first_attempt_is_remembered_by_the_second(store):
-    first, second = publish(store, "job-1"), publish(store, "job-2")
-    store.set_label("lstm", "production", first)
-
-    for attempt in ("killed after it moved them", "the next one"):
-        store.begin_publish("lstm", "job-2", attempt)
-        store.move_labels("lstm", ["production"], second, "job-2", attempt)
-    store.rollback("lstm", "job-2")
-
-    assert store.labels("lstm")["production"] == first
-
-
-def test_where_somebody_moved_a_label_between_two_attempts_it_goes_back_there(store):
-    first, second = publish(store, "job-1"), publish(store, "job-2")
-    third = publish(store, "job-3")
-    store.set_label("lstm", "production", first)
-    store.move_labels("lstm", ["production"], third, "job-3", "attempt-1")
-    store.set_label("lstm", "production", second)
-
-    store.begin_publish("lstm", "job-3", "attempt-2")
-    store.move_labels("lstm", ["production"], third, "job-3", "attempt-2")
+    for number, step in enumerate(steps):
+        if step == "attempt":
+            store.begin_publish("lstm", "job-3", f"attempt-{number}")
+            store.move_labels("lstm", ["production"], 3, "job-3", f"attempt-{number}")
+        else:
+            store.set_label("lstm", "production", 2)
     store.rollback("lstm", "job-3")
 
-    assert store.labels("lstm")["production"] == second
+    assert store.labels("lstm")["production"] == expected
 
 
 @pytest.mark.parametrize("jobs", [("job-1", "job-2"), ("job-2", "job-1")])
@@ -105,20 +69,6 @@ def test_a_label_never_goes_back_to_a_version_that_was_rolled_back_too(store, jo
     assert store.resolve("lstm") == ("lstm", third)
 
 
-def test_where_the_first_version_is_rolled_back_the_next_one_is_the_first_in_service(store):
-    publish(store, "job-1")
-    second, third = publish(store, "job-2"), publish(store, "job-3")
-
-    store.rollback("lstm", "job-1")
-
-    assert store.labels("lstm") == {"production": second, "latest": third}
-    assert [(one.from_version, one.to_version) for one in store.history("lstm")] == [
-        (None, 1),
-        (1, None),
-        (None, second),
-    ]
-
-
 @pytest.mark.parametrize("step", ["finalize", "rollback", "begin_publish"])
 def test_an_attempt_that_was_overtaken_changes_nothing(store, step):
     publish(store, "job-1")
@@ -132,7 +82,7 @@ def test_an_attempt_that_was_overtaken_changes_nothing(store, step):
     (folder / "a.json").write_text("{}")
 
     with pytest.raises(LeaseLost) as refused:
-        store.publish(folder, a_draft("job-2"), "attempt-1")
+        store.publish(folder, a_version_draft("lstm", job_id="job-2"), "attempt-1")
     with pytest.raises(LeaseLost):
         store.move_labels("lstm", ["production"], version - 1, "job-2", "attempt-1")
 
