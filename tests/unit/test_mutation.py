@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from checkout import ROOT
-from mutation.coverage import Coverage, Measured, blocks_of
+from mutation.coverage import Coverage, blocks_of
 from mutation.edits import Edit
 from mutation.lua_edits import LuaSource
 from mutation.places import Place, draw, lines_of
@@ -53,9 +53,6 @@ def test_count(redis, argument):
     assert redis.eval(Path("code/toy.lua").read_text(), 1, "toy", argument) == 1
 """
 
-#: Of its tests: of the module, and of the script.
-NAMES = ("test_age", "test_count[a word]")
-
 #: A server without the tests' fixtures, whose imports take longer than all else here.
 CONFTEST = f"""
 import subprocess, time
@@ -96,16 +93,12 @@ def project(tmp_path: Path) -> Project:
     return Project(root, {"toy": ("code/*.py", "code/*.lua")}, "code", ("test_*.py",))
 
 
-def edits(source: str) -> list[tuple[str, str, str]]:
-    """Return the edits of a module as: what kind, what was there, what is there instead."""
+def edits(
+    source: str, kind: type[PythonSource] | type[LuaSource] = PythonSource
+) -> list[tuple[str, str, str]]:
+    """Return the edits of a source as: what kind, what was there, what is there instead."""
     text = source.encode()
-    found = PythonSource(text).edits()
-    return [(edit.rule, text[edit.start : edit.end].decode(), edit.new.decode()) for edit in found]
-
-
-def edits_of_script(source: str) -> list[tuple[str, str, str]]:
-    text = source.encode()
-    found = LuaSource(text).edits()
+    found = kind(text).edits()
     return [(edit.rule, text[edit.start : edit.end].decode(), edit.new.decode()) for edit in found]
 
 
@@ -119,35 +112,13 @@ def place(project: Project, path: str, before: str, new: str) -> Place:
 
 @pytest.mark.slow
 @pytest.mark.processes
-def test_what_a_test_notices_and_what_none_does_are_told_apart(
-    project: Project, tmp_path: Path
-) -> None:
-    places = [
-        place(project, "code/toy.py", "return True", "return None"),
-        place(project, "code/toy.lua", "n > 2", "n > 1"),
-    ]
-    coverage = Coverage(project, tmp_path)
-    entered = {block: [n] for n, place in enumerate(places) for block in place.blocks(coverage)}
-    seconds = {f"test_toy.py::{test}": 0.1 for test in NAMES}
-    coverage.files = {"test_toy.py": Measured("test_toy.py", "", seconds, [], entered)}
-    copy = project.copy_to(tmp_path / "copy")
-
-    verdicts = list(Run([copy], coverage, tmp_path / "verdicts.jsonl").over(places))
-
-    assert [(verdict.outcome, verdict.by) for verdict in verdicts] == [
-        (Outcome.CAUGHT, "test_toy.py::test_age"),
-        (Outcome.SURVIVED, ""),
-    ]
-
-
-@pytest.mark.slow
-@pytest.mark.processes
-def test_the_tests_of_a_place_are_found_by_what_they_enter_and_no_place_is_broken_twice(
+def test_what_a_test_notices_and_what_none_does_are_told_apart_by_the_tests_that_enter_a_place(
     project: Project, tmp_path: Path
 ) -> None:
     coverage = Coverage(project, tmp_path)
     assert [row.path for row in coverage.measure()] == ["test_toy.py"]
     places = [
+        place(project, "code/toy.py", "return True", "return None"),
         place(project, "code/toy.py", "years < ", "years <= "),
         place(project, "code/toy.lua", "return n", "return nil"),
         place(project, "code/toy.lua", "redis.call('SET', KEYS[1], 0)", ""),
@@ -157,6 +128,7 @@ def test_the_tests_of_a_place_are_found_by_what_they_enter_and_no_place_is_broke
     verdicts = list(Run(copies, coverage, tmp_path / "verdicts.jsonl").over(places))
 
     assert sorted((verdict.outcome, verdict.by, verdict.related) for verdict in verdicts) == [
+        (Outcome.CAUGHT, "test_toy.py::test_age", 1),
         (Outcome.CAUGHT, "test_toy.py::test_count[a word]", 1),
         (Outcome.SURVIVED, "", 1),
         (Outcome.UNREACHED, "", 0),
@@ -241,7 +213,7 @@ def test_words_for_people_are_left_alone() -> None:
 
 
 def test_a_script_is_broken_as_somebody_might_break_it() -> None:
-    assert edits_of_script("if not a then\n  f(a, b)\n  return a, -1 -- 1\nend") == [
+    assert edits("if not a then\n  f(a, b)\n  return a, -1 -- 1\nend", LuaSource) == [
         ("negated condition", "not", ""),
         ("negated condition", "not a", "not (not a)"),
         ("removed statement", "f(a, b)", ""),
@@ -262,16 +234,11 @@ def test_the_same_seed_draws_the_same_places_and_more_begin_with_them(project: P
     assert more[:2] == few
     assert more == same
     assert more != other
-
-
-def test_a_line_is_drawn_whatever_becomes_of_the_others(project: Project) -> None:
-    drawn = {one.first_line for one in draw(lines_of(project, "toy"), 4, 1)}
+    # A line is drawn whatever becomes of the others.
     module = project.root / "code" / "toy.py"
     module.write_text(module.read_text().replace("return not is_adult(years)", "pass"))
-
-    again = {one.first_line for one in draw(lines_of(project, "toy"), 4, 1)}
-
-    assert drawn - {"return not is_adult(years)"} <= again
+    again = {one.first_line for one in draw(lines_of(project, "toy"), 5, 4)}
+    assert {one.first_line for one in draw(lines, 5, 4)} - {"return not is_adult(years)"} <= again
 
 
 def test_every_module_and_script_can_be_broken_and_stay_a_program() -> None:
