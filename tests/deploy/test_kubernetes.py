@@ -100,9 +100,12 @@ def test_what_a_crd_does_not_have_is_found(
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_each_pod_is_what_the_restricted_standard_allows(overlay: str) -> None:
+def test_each_pod_is_closed_and_has_the_time_that_its_program_needs(overlay: str) -> None:
     for workload in of_kind(overlay, *WORKLOADS):
         pod = pod_of(workload)
+        is_worker = workload["metadata"]["name"] != "seqd-exporter"
+        goes_on_s = Settings.model_fields["drain_s"].default
+        assert not is_worker or pod["terminationGracePeriodSeconds"] >= DRAIN_S + goes_on_s
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] == 10_001
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -118,18 +121,14 @@ def test_each_pod_is_what_the_restricted_standard_allows(overlay: str) -> None:
             }
             assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
             assert "memory" in container["resources"]["limits"]
+            assert container["image"] == ("seqd:cpu" if overlay == "cpu" else "seqd:gpu")
+            for probe in ("livenessProbe", "readinessProbe") if is_worker else ():
+                # One that is missed takes no worker out.
+                assert container[probe]["failureThreshold"] >= 2
+                # What costs no start of Python; `test_probes.py` measures it.
+                assert container[probe]["exec"]["command"][0] == "seqd-probe"
     namespace = named(overlay, "Namespace", "seqd")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_worker_has_the_time_to_end(overlay: str) -> None:
-    goes_on_s = Settings.model_fields.get("drain_s")
-    least_s = DRAIN_S + (0 if goes_on_s is None else goes_on_s.default)
-
-    for name, kind in (("seqd-serving", "Deployment"), ("seqd-training", "StatefulSet")):
-        pod = pod_of(named(overlay, kind, name))
-        assert pod["terminationGracePeriodSeconds"] >= least_s
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -214,7 +213,6 @@ def test_a_gpu_is_asked_for_by_the_device_plugin_or_by_a_claim() -> None:
     ]:
         pod = pod_of(named(overlay, kind, name))
         (container,) = pod["containers"]
-        assert container["image"] == "seqd:gpu"
         assert container["args"][-1].endswith("gpu:0")
         limits = container["resources"]["limits"]
         claims = container["resources"].get("claims", [])
@@ -227,27 +225,6 @@ def test_a_gpu_is_asked_for_by_the_device_plugin_or_by_a_claim() -> None:
             template = named(overlay, "ResourceClaimTemplate", claim["resourceClaimTemplateName"])
             (request,) = template["spec"]["spec"]["devices"]["requests"]
             assert request["exactly"]["count"] == 1
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_cluster_needs_one_image(overlay: str) -> None:
-    images = {
-        container["image"]
-        for workload in of_kind(overlay, *WORKLOADS)
-        for container in pod_of(workload)["containers"]
-    }
-
-    assert images == {"seqd:cpu" if overlay == "cpu" else "seqd:gpu"}
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_one_probe_that_is_missed_takes_no_worker_out(overlay: str) -> None:
-    for name, kind in (("seqd-serving", "Deployment"), ("seqd-training", "StatefulSet")):
-        (container,) = pod_of(named(overlay, kind, name))["containers"]
-        for probe in ("livenessProbe", "readinessProbe"):
-            assert container[probe]["failureThreshold"] >= 2
-            # What costs no start of Python; `test_probes.py` measures it.
-            assert container[probe]["exec"]["command"][0] == "seqd-probe"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
