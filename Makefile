@@ -36,7 +36,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics starters schemas settings reference release-records picture scale-picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak vectors chaos-light chaos-mixed chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics starters schemas settings reference release-records picture scale-picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -51,9 +51,9 @@ help:
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
 	@echo "make check     format, lint, types, import rules, Dockerfile and shell scripts"
-	@echo "make chaos     pull plugs while 1,000,000 items are worked on, then while DATA's reviews"
-	@echo "               are; about 5 minutes a seed (now: SEEDS=\"$(SEEDS)\")"
-	@echo "make chaos-light chaos-reviews     one of the two"
+	@echo "make chaos     pull plugs amid 1,000,000 items, eleven kinds of work side by side, and DATA's reviews;"
+	@echo "               about 8 minutes a seed (now: SEEDS=\"$(SEEDS)\")"
+	@echo "make chaos-light chaos-mixed chaos-reviews     one of the three"
 	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any, and walk"
 	@echo "               through the ledger at random; about 2 minutes"
 	@echo "make model     take walks over the ledger beside its model for MINUTES=$(MINUTES), from SEED=$(SEED) on"
@@ -80,7 +80,6 @@ help:
 	@echo "make picture   draw the terminals of README.md and docker/top.md again, from real runs"
 	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table;"
 	@echo "               then the fault of each page of the runbook: how soon its cause has a name"
-	@echo "make drill-switch  put versions in and out of service under load, with workers killed: a table"
 	@echo "make drill-stack  build the image, start the stack of docker/compose.yaml, and classify"
 	@echo "               STACK_REVIEWS=$(STACK_REVIEWS) reviews twice amid drain, kill, upgrade: stack.txt"
 	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
@@ -153,7 +152,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/shellcheck .ci/run docker/*.sh
 
-chaos: chaos-light
+chaos: chaos-light chaos-mixed
 	@if [ -f "$(REVIEWS)" ]; then $(MAKE) --no-print-directory chaos-reviews SEEDS="$(SEEDS)"; else \
 	  echo "There is no $(REVIEWS), so the run on real reviews was left out; name its folder: make" \
 	       "chaos DATA=..."; fi
@@ -170,6 +169,11 @@ chaos-reviews: $(VENV)/dev.stamp
 	@status=0; for seed in $(SEEDS); do \
 	  $(ENDLESS) --on reviews --reviews $(REVIEWS) --faults all --pause-s 1 --every-s 1 \
 	    --seed $$seed || status=1; \
+	done; exit $$status
+
+chaos-mixed: $(VENV)/dev.stamp
+	@status=0; for seed in $(SEEDS); do \
+	  $(ENDLESS) --faults all --pause-s 2 --every-s 1 --seed $$seed || status=1; \
 	done; exit $$status
 
 soak: $(VENV)/dev.stamp
@@ -229,9 +233,6 @@ dashboard-picture: $(VENV)/dev.stamp
 drills: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m drills $(DRILLS)
 	PYTHONPATH=tests $(BIN)/python -P -m drills.runbook --seeds $(SEEDS) $(PAGES)
-
-drill-switch: $(VENV)/dev.stamp
-	PYTHONPATH=tests $(BIN)/python -P -m drills.version_switch $(SEEDS)
 
 # As root, with Debian's podman; see tests/images/test_stack.py.
 drill-stack: $(VENV)/dev.stamp

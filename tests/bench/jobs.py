@@ -121,7 +121,7 @@ def publish_echo(settings: Settings, model: str = ECHO) -> None:
     """Lay a version of a model that does nothing into the store."""
     store = ModelStore(settings.store_dir, {})
     files = store.new_folder(model, "bench")
-    (files / "nothing.json").write_text("{}")
+    (files / "echo.json").write_text("{}")  # as the plugin calls it
     data = DataFingerprint(description="nothing", records=1, sha256="0" * 64)
     draft: dict[str, Any] = {"parameters": {}, "metrics": {}, "data": data, "created_at_ms": 1}
     store.publish(files, VersionDraft(model=model, plugin_version="1.0", **draft))

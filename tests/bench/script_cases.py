@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
-from bench.script_world import ROUTE, UNIT_ITEMS, World
+from bench.script_world import PARTS, ROUTE, UNIT_ITEMS, World
 from builders import (
     a_chunk,
     a_classify_job,
@@ -19,13 +19,20 @@ from builders import (
     some_results,
 )
 from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
+from seqd.client.requests import retry_of
+from seqd.ledger.blobs import pack_results
+from seqd.ledger.control import quarantine_if_damaged
 from seqd.ledger.failures import PAGE_ENTRIES
 from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.job_filter import job_filter
+from seqd.ledger.jobs import ResultPosition
+from seqd.ledger.many_jobs import JobAction, Selection
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.rollouts import VersionWork
+from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.units import Unit
-from seqd.ledger.work import Finished
+from seqd.ledger.work import CheckpointRecord, Finished
 from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_MODEL_ORDERS,
@@ -67,19 +74,17 @@ def claim_of_many_tenants(world: World) -> None:
     version = world.number()
     for tenant in range(1_000):
         world.small_jobs(1, a_classify_job(tenant=f"t{tenant}"), version=version)
-    claim = world.watched.work.claim("worker", [queue_of(ROUTE, version)])
-    assert claim is not None
-    world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+    claim = world.claimed(version, watched=True)
+    world.complete(claim, watched=True)
 
 
 @case("1,000 jobs of one item, of one tenant", "claim", "renew", "commit", "release_worker")
 def claim_of_one_tenant(world: World) -> None:
     version = world.number()
     world.small_jobs(2_000, version=version)
-    claim = world.watched.work.claim("worker", [queue_of(ROUTE, version)])
-    assert claim is not None
+    claim = world.claimed(version, watched=True)
     world.watched.work.renew(claim.units)
-    world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+    world.complete(claim, watched=True)
     world.watched.work.claim("dies", [queue_of(ROUTE, version)])
     world.watched.work.release_worker("dies", crashed=True)
 
@@ -88,8 +93,7 @@ def claim_of_one_tenant(world: World) -> None:
 def claim_of_a_large_job(world: World) -> None:
     version = world.number()
     world.large_job(version=version)
-    claim = world.watched.work.claim("worker", [queue_of(ROUTE, version)])
-    assert claim is not None
+    claim = world.claimed(version, watched=True)
     world.watched.work.renew(claim.units)
     for unit in claim.units[:10]:
         world.watched.work.release_unit(unit, crashed=True, faulted_by="worker")
@@ -102,8 +106,7 @@ def claim_of_a_large_job(world: World) -> None:
 def commit_of_failed_units(world: World) -> None:
     version = world.number()
     world.large_job(version=version)
-    claim = world.watched.work.claim("worker", [queue_of(ROUTE, version)])
-    assert claim is not None
+    claim = world.claimed(version, watched=True)
     results = some_results(UNIT_ITEMS, errored=UNIT_ITEMS)
     traces = {"no": "x" * 4_000}
     done = (Finished(unit, results, tracebacks=traces) for unit in claim.units)
@@ -144,8 +147,7 @@ def claim_after_an_outage(world: World) -> None:
 def end_of_an_outage(world: World) -> None:
     version = world.number()
     request = a_classify_job(expires_in_s=86_400)
-    parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out")
-    large = [world.large_job(version=version, parts=parts, leased=100) for _ in range(3)]
+    large = [world.large_job(version=version, parts=PARTS[:-1], leased=100) for _ in range(3)]
     world.overdue([*large, *world.small_jobs(500, request, version=version)])
     world.watched.jobs.get(large[0])
     world.watched.control.end_if_overdue(large[0])
@@ -212,15 +214,13 @@ def commit_over_the_limits(world: World) -> None:
     for tenant in range(64):
         request = a_classify_job(tenant=f"full{tenant}")
         world.small_jobs(20, request, version=version)
-    while claim := world.claim(version=version):
-        world.complete(claim)
+    world.complete_all(version)
     for tenant in range(64):
         world.small_jobs(1, a_classify_job(tenant=f"full{tenant}"), version=version)
-    claim = world.claim(version=version)
-    assert claim is not None
+    claim = world.claimed(version)
     limits = world.settings.model_copy(update={"max_tenant_kept_bytes": 64 * 1024})
     world.redis.hset(world.keys.limits(), "tenant_kept_bytes", 2_000)
-    world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+    world.complete(claim, watched=True)
     world.watched.retention.evict()
     world.ledger.fleet.publish_limits(
         limits.model_copy(update={"max_tenant_kept_bytes": world.settings.max_tenant_kept_bytes})
@@ -229,8 +229,6 @@ def commit_over_the_limits(world: World) -> None:
 
 @case("64 jobs that end, each the last of a chain of 64", "commit", "submit")
 def commit_of_chains(world: World) -> None:
-    from seqd.client.requests import retry_of
-
     version = world.number()
     names = world.small_jobs(16, version=version)
     for _ in range(16):
@@ -242,9 +240,8 @@ def commit_of_chains(world: World) -> None:
                 request, job_id=names[at], version=version, unit_items=1_024, chunk=a_chunk(1),
                 sealed=True,
             )  # fmt: skip
-    claim = world.claim(version=version)
-    assert claim is not None
-    world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+    claim = world.claimed(version)
+    world.complete(claim, watched=True)
     world.watched.work.expire()
 
 
@@ -277,12 +274,9 @@ def commit_of_the_last_part(world: World) -> None:
         a_classify_job(), job_id=name, version=version, unit_items=1_000, chunk=a_chunk(1_000),
         sealed=True,
     )  # fmt: skip
-    claim = world.claim(version=version)
-    assert claim is not None
+    world.claimed(version)
     key, parts = world.keys.job(name), [f"0:{n}:{n + 1}" for n in range(998)]
     row = some_results(1)
-    from seqd.ledger.blobs import pack_results
-
     world.redis.hset(f"{key}:out", mapping=dict.fromkeys(parts, pack_results(row)[0]))
     world.redis.hset(f"{key}:parts", "0", " ".join([*parts, "0:998:1000"]))
     world.redis.hset(f"{key}:sizes", "0:998:1000", 2)
@@ -336,8 +330,6 @@ def submit_when_memory_is_short(world: World) -> None:
     )
     with world.short_of_memory():
         world.watched.submissions.append(a_classify_job(), upload, 0, a_chunk(10), owner="me")
-    from seqd.ledger.submissions import BatchTemplate
-
     template = BatchTemplate(a_classify_job(), version, 512, "a client")
     jobs = [(f"{upload}-{n}", a_chunk(500)) for n in range(64)]
     with world.short_of_memory():
@@ -363,11 +355,10 @@ def upload_of_a_large_job(world: World) -> None:
 
 @case("a large job that is cancelled, removed or fails", "end_job", "remove")
 def end_of_a_large_job(world: World) -> None:
-    parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out", "failed")
-    name = world.large_job(parts=parts, leased=min(_HELD, world.units))
+    name = world.large_job(parts=PARTS, leased=min(_HELD, world.units))
     world.watched.control.cancel(name)
     world.watched.control.remove(name)
-    world.watched.control.fail(world.large_job(parts=parts), a_failure())
+    world.watched.control.fail(world.large_job(parts=PARTS), a_failure())
     while world.watched.work.expire():
         pass
 
@@ -377,19 +368,14 @@ def pause_of_a_large_job(world: World) -> None:
     name = world.large_job(parts=("todo", "in", "sizes", "attempts", "out"), leased=100)
     world.watched.control.pause(name)
     world.watched.control.resume(name)
-    from seqd.ledger.jobs import ResultPosition
-
     for unit in (0, world.units - 5):
         world.watched.jobs.results(name, ResultPosition(unit))
 
 
 @case("a large job that is damaged, and one that is not", "quarantine")
 def quarantine_of_a_large_job(world: World) -> None:
-    from seqd.ledger.control import quarantine_if_damaged
-
-    parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out", "failed")
     for last in (1, "no number"):
-        name = world.large_job(parts=parts)
+        name = world.large_job(parts=PARTS)
         world.redis.hset(f"{world.keys.job(name)}:crashes", str(world.units), last)
         quarantine_if_damaged(world.watched._scripts, name, ValueError("a test"))
 
@@ -431,8 +417,7 @@ def step_of_the_clock(world: World) -> None:
     now_ms = world.ledger.fleet.now_ms()
     version = world.number()
     held = world.small_jobs(1_000, version=version)
-    claim = world.claim(version=version)
-    assert claim is not None
+    claim = world.claimed(version)
     ahead = {f"{unit.job_id} {unit.name}": now_ms + 3 * hour_ms for unit in claim.units}
     gone = {f"gone-{number} 0": now_ms + 2 * hour_ms for number in range(world.jobs)}
     world.redis.zadd(world.keys.timers(), {**ahead, **gone})
@@ -510,8 +495,7 @@ def look_at_many_jobs(world: World) -> None:
     world.overdue(names)
     world.watched.jobs.ended(names)
     names = world.small_jobs(256, version=version)
-    while claim := world.claim(version=version):
-        world.complete(claim)
+    world.complete_all(version)
     world.watched.jobs.ended(names)
 
 
@@ -520,8 +504,7 @@ def take_many_jobs(world: World) -> None:
     version = world.number()
     world.watched.jobs.take_ended(world.small_jobs(CANCEL_JOBS, version=version), cancels=True)
     names = world.small_jobs(TAKE_JOBS, version=version)
-    while claim := world.claim(version=version):
-        world.complete(claim)
+    world.complete_all(version)
     world.watched.jobs.take_ended(names, client="watched")
 
 
@@ -626,8 +609,6 @@ def rollout_of_all_times(world: World) -> None:
 
 @case("a training's checkpoints", "checkpoint")
 def checkpoints(world: World) -> None:
-    from seqd.ledger.work import CheckpointRecord
-
     name = f"train-{world.number()}"
     world.ledger.submissions.submit(a_train_job(), job_id=name, version=None, unit_items=1)
     while claim := world.ledger.work.claim("trainer", ["train.imdb_lstm"]):
@@ -703,9 +684,6 @@ def many_queues_left(world: World) -> None:
 
 @case("10,000 jobs of one item that match a filter, or do not", "count_jobs", "act_on_jobs")
 def act_on_many_jobs(world: World) -> None:
-    from seqd.ledger.job_filter import job_filter
-    from seqd.ledger.many_jobs import JobAction, Selection
-
     version = world.number()
     tenant = f"many{version}"
     request = a_classify_job(tenant=tenant, metadata={"batch": "7"})
@@ -730,13 +708,9 @@ def act_on_many_jobs(world: World) -> None:
 
 @case("3 jobs of many units and leases that are cancelled at once", "act_on_jobs")
 def cancel_large_jobs(world: World) -> None:
-    from seqd.ledger.job_filter import job_filter
-    from seqd.ledger.many_jobs import JobAction, Selection
-
     version = world.number()
-    parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out")
     for _ in range(3):
-        world.large_job(version=version, parts=parts, leased=100)
+        world.large_job(version=version, parts=PARTS[:-1], leased=100)
     wanted = job_filter({"states": ["queued", "running"], "model": f"imdb_lstm@{version}"})
     selection, cursor = Selection(JobAction.CANCEL, wanted), b""
     while cursor := world.watched.many_jobs.act(selection, cursor).cursor:

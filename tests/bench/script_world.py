@@ -20,7 +20,7 @@ from seqd.ledger import Ledger
 from seqd.ledger.blobs import pack, pack_results
 from seqd.ledger.scripts import source_of
 from seqd.ledger.submissions import BatchTemplate
-from seqd.ledger.work import Claim
+from seqd.ledger.work import Claim, Finished
 from seqd.settings import Settings
 from seqd_schemas import Job, Keys, queue_of, route_of
 
@@ -125,8 +125,7 @@ class World:
         for priority in ("interactive", "normal", "bulk"):
             request = a_classify_job(tenant="past", priority=priority)
             self.small_jobs(self.jobs // 6, request, version=99)
-        while claim := self.claim(version=99):
-            self.complete(claim)
+        self.complete_all(99)
 
     def number(self) -> int:
         """Return a number that nothing else has: for names and versions of a case's own."""
@@ -145,11 +144,22 @@ class World:
     def claim(self, *, version: int, worker: str = "worker") -> Claim | None:
         return self.ledger.work.claim(worker, [queue_of(ROUTE, version)])
 
-    def complete(self, claim: Claim) -> None:
-        """Commit units of one item each."""
-        from seqd.ledger.work import Finished
+    def claimed(self, version: int, *, watched: bool = False) -> Claim:
+        """Claim what there is of a version."""
+        ledger = self.watched if watched else self.ledger
+        claim = ledger.work.claim("worker", [queue_of(ROUTE, version)])
+        assert claim is not None
+        return claim
 
-        self.ledger.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+    def complete(self, claim: Claim, *, watched: bool = False) -> None:
+        """Commit units of one item each."""
+        ledger = self.watched if watched else self.ledger
+        ledger.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+
+    def complete_all(self, version: int) -> None:
+        """Claim and commit all jobs of one item of a version."""
+        while claim := self.claim(version=version):
+            self.complete(claim)
 
     def overdue(self, names: Sequence[str]) -> None:
         """Let the time of jobs run out."""
@@ -275,3 +285,4 @@ _CONTENTS: dict[str, Callable[[Redis, str, Sequence[str]], None]] = {
     "out": partial(_write_hash, pack_results(some_results(UNIT_ITEMS))[0]),
     "failed": partial(_write_hash, pack(a_chunk(UNIT_ITEMS))),
 }
+PARTS = tuple(_CONTENTS)

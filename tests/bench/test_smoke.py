@@ -103,42 +103,38 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
     assert ("ONNX Runtime, padded" in rows) != any("ONNX" in note for note in report["notes"])
 
 
-def test_classify_of_the_starter_alone_needs_no_peers(tmp_path: Path) -> None:
-    options = ("--reviews", "20", "--large", "0", "--rounds", "2", "--starter-only")
-    report = report_of(tmp_path, "classify", *options)
+@pytest.mark.parametrize(
+    ("words", "rows", "latencies", "facts"),
+    [
+        ("classify --reviews 20 --large 0 --rounds 2 --starter-only", 1, 0, 8),
+        (
+            "jobs --light-jobs 40 --review-jobs 20 --texts 200 --tasks 20 --clients 2 --singles 3 "
+            "--rounds 1",
+            *(7, 3, 0),
+        ),
+        pytest.param("train --reviews 100 --rounds 1", 3, 0, 0, marks=pytest.mark.network),
+        # So many that they outweigh what connections hold at either moment.
+        ("retention --jobs 600 --warm-up 40 --clients 2 --pause-s 0", 0, 0, 4),
+        ("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1),
+        ("service --requests 40 --window 10 --singles 3 --rounds 1", 5, 2, 0),
+        # Without the starts of workers, which compile their kernels.
+        ("startup --rounds 1 --starts 0", 15, 0, 0),
+        ("metrics --rounds 1 --jobs 50 --scrapes 2", 3, 0, 13),
+    ],
+    ids=lambda value: str(value).partition(" ")[0],
+)
+def test_a_case_prints_all_its_figures(
+    tmp_path: Path, words: str, rows: int, latencies: int, facts: int
+) -> None:
+    report = report_of(tmp_path, *words.split())
 
-    assert len(rows_of(report)["seqd, shipped starter, 20 reviews"]) == 2
-    assert report["setup"]["reviews from"] == "made-up reviews"
-
-
-def test_jobs_runs_plain_celery_beside_small_jobs(tmp_path: Path) -> None:
-    report = report_of(
-        tmp_path, "jobs", "--light-jobs", "40", "--review-jobs", "20", "--texts", "200", "--tasks",
-        "20", "--clients", "2", "--singles", "3", "--rounds", "1",
-    )  # fmt: skip
-
-    rows = rows_of(report)
-    assert len(rows) == 7
-    assert all(figure > 0 for figures in rows.values() for figure in figures)
-    (idle,) = [part["latencies"] for part in report["sections"] if part["latencies"]]
-    assert [len(one["values_ms"]) for one in idle] == [3, 3, 3]
-
-
-@pytest.mark.network
-def test_train_runs_the_tutorials_script_beside_a_job(tmp_path: Path) -> None:
-    rows = rows_of(report_of(tmp_path, "train", "--reviews", "100", "--rounds", "1"))
-
-    assert len(rows["seqd, preset tutorial"]) == len(rows["the tutorial's script"]) == 2
-    assert rows["seqd / script"][0] > 0
-
-
-def test_retention_tells_what_a_small_job_keeps(tmp_path: Path) -> None:
-    # So many that they outweigh what connections hold at either moment.
-    options = ("--jobs", "600", "--warm-up", "40", "--clients", "2", "--pause-s", "0")
-    facts = facts_of(report_of(tmp_path, "retention", *options))
-
-    assert len(facts) == 4
-    assert facts["bytes an ended job of one review"] > 0
+    found = {
+        kind: [one for part in report["sections"] for one in part[kind]]
+        for kind in ("rows", "latencies", "facts")
+    }
+    assert [*map(len, found.values())] == [rows, latencies, facts], found
+    assert all(figure > 0 for one in found["rows"] for figure in one["rounds"])
+    assert all(one["median"] > 0 for one in found["latencies"])
 
 
 def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path: Path) -> None:
@@ -180,41 +176,6 @@ def test_scale_tells_time_and_memory_of_each_size_for_which_there_is_time(tmp_pa
         [20, 60],
     ]
     assert report["notes"][0].startswith("60,000,000 reviews and more were left out")
-
-
-def test_interactive_times_single_reviews_beside_a_bulk_job(tmp_path: Path) -> None:
-    options = ("--seconds", "1", "--bulk", "200000", "--singles", "2")
-    idle, beside = report_of(tmp_path, "interactive", *options)["sections"]
-
-    assert [len(one["values_ms"]) for one in idle["latencies"]] == [2] * 5
-    assert len(beside["latencies"][0]["values_ms"]) >= 1
-
-
-def test_service_asks_the_guides_service_beside_jobs_of_one_review(tmp_path: Path) -> None:
-    options = ("--requests", "40", "--window", "10", "--singles", "3", "--rounds", "1")
-    report = report_of(tmp_path, "service", *options)
-
-    rows = rows_of(report)
-    assert len(rows) == 5
-    assert all(figure > 0 for figures in rows.values() for figure in figures)
-    (idle,) = [part["latencies"] for part in report["sections"] if part["latencies"]]
-    assert [len(one["values_ms"]) for one in idle] == [3, 3]
-
-
-def test_startup_times_commands_beside_an_import(tmp_path: Path) -> None:
-    # Without the starts of workers, which compile their kernels.
-    report = report_of(tmp_path, "startup", "--rounds", "1", "--starts", "0")
-
-    commands, beside, _ = report["sections"]
-    assert (len(commands["rows"]), len(beside["rows"])) == (8, 7)
-    assert all(figure > 0 for figures in rows_of(report).values() for figure in figures)
-
-
-def test_metrics_times_counting_and_scrapes(tmp_path: Path) -> None:
-    report = report_of(tmp_path, "metrics", "--rounds", "1", "--jobs", "50", "--scrapes", "2")
-
-    assert len(report["sections"]) == 4
-    assert all(value > 0 for value in facts_of(report).values())
 
 
 def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:

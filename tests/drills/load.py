@@ -8,9 +8,8 @@ worker has in hand when it breaks can only be computed again.
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle
 from pathlib import Path
 from threading import Event
 
@@ -29,7 +28,7 @@ from worker_fixtures import PLUGIN, wait_until
 #: Milliseconds that the light plugin takes for an item.
 ITEM_MS = 4.0
 
-DEADLINE_S = 240.0
+DEADLINE_S = 600.0
 
 #: Two slots; real models take long to load on a busy machine.
 SLOTS, READY_S = "cpu:0,cpu:1", 150.0
@@ -42,22 +41,25 @@ LEASE_S = 60.0
 class Load:
     """A job that goes on until it is finished, and what is seen of it."""
 
-    def __init__(self, settings: Settings, folder: Path, reviews: Path | None = None) -> None:
-        """Work is done by the light plugin, and by `imdb_lstm` where there are `reviews`."""
+    def __init__(
+        self, settings: Settings, folder: Path, texts: Sequence[str] = (), ahead: int = 1_000
+    ) -> None:
+        """Work is done by the light plugin, and by `imdb_lstm` where there are `texts`.
+
+        These are sent again and again; `ahead` items wait at most: about a second's work.
+        """
         self._calls = folder / "calls"
-        self._reviews = None if reviews is None else Reviews.of_file(reviews, None)
-        #: Items that wait at most: about a second's work, so that there always is some.
-        self._ahead = 1_000 if reviews is None else 20_000
+        self._texts, self._ahead = texts, ahead
         self._is_over = Event()
-        self._sent = 0
+        self.sent = 0
         self._client = Client(settings=settings)
         self._watcher = Client(settings=settings)
         self.clock = StallClock(lambda: self.done())
         parameters = {"delay_ms": ITEM_MS, "calls": str(self._calls)}
         self._job = self._client.classify(
             self._items(),
-            model="imdb_lstm" if reviews else "echo",
-            parameters=None if reviews else parameters,
+            model="imdb_lstm" if texts else "echo",
+            parameters=None if texts else parameters,
         )
 
     def done(self) -> int:
@@ -77,10 +79,10 @@ class Load:
         self._is_over.set()
         self._job.wait(timeout_s=DEADLINE_S)
         # The light plugin's label is the text.
-        label = None if self._reviews else "text {}".format
+        label = None if self._texts else "text {}".format
         stall_s = self.clock.stall_s  # before the results are read, when nothing is done any more
-        result = counted(name, self._sent, self._job.results(), stall_s, label=label)
-        if not is_breakdown and self._reviews is None:
+        result = counted(name, self.sent, self._job.results(), stall_s, label=label)
+        if not is_breakdown and not self._texts:
             calls = Counter(self._calls.read_text(encoding="utf-8").splitlines())
             result.doubled += sum(times - 1 for times in calls.values())
         return result
@@ -92,30 +94,27 @@ class Load:
             client.close()
 
     def _items(self) -> Iterator[Item]:
-        for text in self._texts():
-            while self._sent - self.clock.value > self._ahead:
+        while True:
+            while self.sent - self.clock.value > self._ahead:
                 if self._is_over.wait(0.01):
                     break
             if self._is_over.is_set():
                 return
-            self._sent += 1
-            yield Item(custom_id=f"row-{self._sent}", text=text)
-
-    def _texts(self) -> Iterator[str]:
-        """Yield texts without an end."""
-        if self._reviews is not None:
-            yield from cycle([text for _, text in self._reviews.read()])
-        while True:
-            yield f"text {self._sent}"
+            text = self._texts[self.sent % len(self._texts)] if self._texts else f"text {self.sent}"
+            self.sent += 1
+            yield Item(custom_id=f"row-{self.sent}", text=text)
 
 
 @contextmanager
 def two_slots(folder: Path, reviews: Path | None = None) -> Iterator[tuple[Up, Load]]:
     """Run a `seqd up` with two slots under load until the block ends."""
-    plugins = "light" if reviews is None else "imdb_lstm"
+    plugins, texts, ahead = "light", list[str](), 1_000
+    if reviews is not None:
+        plugins, ahead = "imdb_lstm", 20_000
+        texts = [text for _, text in Reviews.of_file(reviews, None).read()]
     with (
         running_up(folder, plugins=plugins, slots=SLOTS, ready_s=READY_S, lease_s=LEASE_S) as up,
-        loaded(up.settings, folder, reviews) as load,
+        loaded(up.settings, folder, texts, ahead) as load,
     ):
         yield up, load
 
@@ -131,9 +130,11 @@ def two_gpus(folder: Path) -> Iterator[tuple[Up, Machine]]:
 
 
 @contextmanager
-def loaded(settings: Settings, folder: Path, reviews: Path | None = None) -> Iterator[Load]:
+def loaded(
+    settings: Settings, folder: Path, texts: Sequence[str] = (), ahead: int = 1_000
+) -> Iterator[Load]:
     """Put load on a fleet; yields when its workers are well under way."""
-    load = Load(settings, folder, reviews)
+    load = Load(settings, folder, texts, ahead)
     try:
         with load.clock:
             load.wait_for_more(200)

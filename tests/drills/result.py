@@ -22,11 +22,14 @@ class DrillResult(Tally):
     #: Seconds that the Sentinels took for a failover, which the stall includes.
     failover_s: float = 0.0
 
-    def row(self) -> str:
-        """Return the row as Markdown; what came out of order counts as failed."""
-        cells = (self.name, f"{self.items:,}", f"{self.stall_s:.1f}")
+    def row(self, *before: object) -> str:
+        """Return the row as Markdown, behind other cells than the name, where there are any.
+
+        What came out of order counts as failed.
+        """
         counts = (self.lost, self.doubled, self.failed + self.misplaced)
-        return f"| {' | '.join((*cells, *map(str, counts)))} |"
+        cells = (*(before or (self.name,)), f"{self.items:,}", f"{self.stall_s:.1f}", *counts)
+        return f"| {' | '.join(map(str, cells))} |"
 
 
 def table(results: Iterable[DrillResult]) -> str:

@@ -1,12 +1,13 @@
 """Work without an end on two real hosts, disturbed or not: `make chaos` and `make soak`.
 
 `--on pace` is one job after the other of 1,000,000 items on a light plugin, `--on reviews` of real
-reviews on imdb_lstm, `--on mixed` ten kinds of work side by side: small jobs, bulk, files, streams,
-trainings, cancels, items that raise, items that kill their process, the inbox, clients that come
-and go. With `--faults` plugs are pulled meanwhile, one after the other, in a seeded order that is
-printed as it goes, until all have come; a fault waits until work has moved since the one before, so
-that the longest stall is what one costs. Without, the work goes on for `--minutes`, and each curve
-must be flat after the warm-up: memory, open files and threads of each process, Redis, logs, files.
+reviews on imdb_lstm, `--on mixed` eleven kinds of work side by side: small jobs, bulk, files,
+streams, trainings, cancels, items that raise, items that kill their process, the inbox, clients
+that come and go, versions that are tried and put in service. With `--faults` plugs are pulled
+meanwhile, one after the other, in a seeded order that is printed as it goes, until all have come; a
+fault waits until work has moved since the one before, so that the longest stall is what one costs.
+Without, the work goes on for `--minutes`, and each curve must be flat after the warm-up: memory,
+open files and threads of each process, Redis, logs, files.
 
 Exits 1 when an item is lost, doubled, out of order or wrong, when anything is left in an account
 once all is removed, when a fault did not come, when a curve rises, or, under faults, when memory

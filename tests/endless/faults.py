@@ -133,7 +133,7 @@ class Faults:
         """Drain a worker, as an operator does, and let it work again."""
         worker = self._busy()
         target = f"{worker.slot}@{worker.host}"
-        self._seqd("workers", "drain", target, "--wait", "--reason", "a fault")
+        self._seqd("workers", "drain", target, "--wait", "--yes", "--reason", "a fault")
         self._seqd("workers", "uncordon", target)
         return target
 

@@ -3,6 +3,7 @@
 The first has the embedded Redis. Each has a folder of data, and so a model store, of its own.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,10 +15,12 @@ import psutil
 
 from seqd.client import Client
 from seqd.errors import REDIS_ERRORS
+from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd_schemas import WorkerState, WorkerStatus
+from store_builders import publish
 from up_builders import Up, running_up
-from worker_fixtures import publish_file, wait_until
+from worker_fixtures import wait_until
 
 PLUGIN = Path(__file__).parent / "plugin"
 READY_S = 180.0
@@ -32,6 +35,9 @@ HOSTS: Mapping[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "pace": (("cpu:0,cpu:1,cpu:2", "pace"), ("cpu:0", "pace")),
     "reviews": (("cpu:0,cpu:1,cpu:2", "imdb_lstm"), ("cpu:0", "imdb_lstm")),
 }
+
+#: A model made with `pace`, whose versions begin each label with their number.
+STEERED, STEERED_VERSIONS = "steered", 3
 
 T = TypeVar("T")
 
@@ -105,9 +111,12 @@ def a_fleet(folder: Path, works_on: str, variables: Mapping[str, str]) -> Iterat
     with ExitStack() as stack:
         for name, (slots, plugins) in zip(("first", "second"), hosts, strict=True):
             (folder / name).mkdir()
+            store = ModelStore(Settings(data_dir=folder / name / "data").store_dir, {})
             for model in {"pace", "dying"} & {*plugins.split(",")}:
-                store = Settings(data_dir=folder / name / "data").store_dir
-                publish_file(store, model, "pace.json", "{}")
+                publish(store, model)
+            if works_on == "mixed" and name == "first":
+                for number in range(1, STEERED_VERSIONS + 1):
+                    publish(store, STEERED, "pace", json.dumps({"prefix": f"{number}:"}))
             up = running_up(
                 folder / name, plugins=plugins, plugin_folders=(PLUGIN,), slots=slots,
                 ready_s=READY_S, lease_s=LEASE_S, heartbeat_s=1.0, reconcile_s=1.0, others=own,

@@ -16,6 +16,10 @@ from seqd_schemas import Classification, ItemFailure, ItemSuccess
 
 LOOK_S = 0.02
 
+#: What has expired by itself leaves its account when all of the same few seconds has: a job is kept
+#: for a minute here.
+GONE_S = 150.0
+
 
 @dataclass
 class Tally:
@@ -82,10 +86,17 @@ def _label(result: ItemSuccess) -> str | None:
     return result.output.label if isinstance(result.output, Classification) else None
 
 
-def left_behind(client: Client) -> list[str]:
-    """Cancel what is open and remove all; return what is left of it, in words."""
+def left_behind(client: Client, within_s: float = GONE_S) -> list[str]:
+    """Cancel what is open and remove all; return what of it is left after a while, in words."""
     client.cancel_jobs(every=True)
     client.remove_jobs(every=True)
+    deadline = time.monotonic() + within_s
+    while (left := _left(client)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return left
+
+
+def _left(client: Client) -> list[str]:
     accounts = ("open_jobs", "waiting_items", "waiting_bytes", "kept_bytes")
     left = [
         f"{tenant.tenant} has {count} {name}"
@@ -93,8 +104,9 @@ def left_behind(client: Client) -> list[str]:
         for name in accounts
         if (count := getattr(tenant, name))
     ]
-    left += [f"{one.items} items wait of {one.model}" for one in client.work_left() if one.items]
-    return left
+    return left + [
+        f"{one.items} items wait of {one.model}" for one in client.work_left() if one.items
+    ]
 
 
 class StallClock:

@@ -23,12 +23,19 @@ from threading import Event, Lock, Thread
 
 from redis import Redis, RedisError
 
-from endless.fleet import Fleet, patiently
+from endless.fleet import STEERED, Fleet, patiently
 from endless.judgement import Tally, judged
 from seqd.cli.demo.sample_data import compose_reviews, compose_text
 from seqd.client import Client, JobHandle
-from seqd.errors import REDIS_ERRORS, JobCancelled
-from seqd_schemas import Classification, FileSource, Item, ItemSuccess, JobState
+from seqd.errors import REDIS_ERRORS, JobCancelled, NoFitWorker, OrderUnfinished, WrongState
+from seqd_schemas import (
+    Classification,
+    FileSource,
+    Item,
+    ItemFailure,
+    ItemSuccess,
+    JobState,
+)
 from worker_fixtures import wait_until
 
 #: Seconds for which an ended job is kept: the least that is allowed, so that the keys level off.
@@ -36,6 +43,8 @@ KEPT_S = 60
 #: Seconds that any single job may take; more is a job that is stuck.
 JOB_S = 300.0
 VERSIONS_KEPT = 3
+#: What a round may raise under faults, though it is nobody's mistake: it is begun anew.
+INTERRUPTED = (RedisError, *REDIS_ERRORS, NoFitWorker, OrderUnfinished, WrongState)
 FILE_LINES = 12_000
 
 #: The kinds of each sort of work, with the seconds between two rounds. Under faults there is no
@@ -52,6 +61,7 @@ KINDS = {
         "dying_children": 30.0,
         "inbox": 1.0,
         "new_clients": 1.0,
+        "versions": 2.0,
     },
     "pace": {"large": 0.0},
     "reviews": {"large": 0.0},
@@ -98,7 +108,7 @@ class Work:
     unit_ms: float
     #: What jobs of reviews are made of.
     reviews: Reviews
-    #: True where Redis is taken away meanwhile: a round that asks it then is begun anew.
+    #: True where Redis and workers are taken away meanwhile.
     is_disturbed: bool = False
     #: What came of each kind.
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
@@ -162,7 +172,7 @@ class Work:
             try:
                 tally = getattr(self, name)(self.fleet.client, choice)
             except Exception as error:  # noqa: BLE001  whatever it is, it ends the run
-                if self.is_disturbed and isinstance(error, (RedisError, *REDIS_ERRORS)):
+                if self.is_disturbed and isinstance(error, INTERRUPTED):
                     continue
                 self.errors.append(f"{name}: {traceback.format_exc()}")
                 return
@@ -306,3 +316,41 @@ class Work:
         with Client(self.fleet.url) as other:
             job = other.classify([self._texts[0]], results_ttl_s=KEPT_S)
             return judged(job.results(), 1, label=self._label)
+
+    def versions(self, client: Client, choice: random.Random) -> Tally:
+        """Jobs on a model by its bare name, amid which another version is tried or put in service.
+
+        Each runs on the version that was in service when it was handed in.
+        """
+        model = client.model(STEERED)
+        if model.rollout is not None:  # left by a round that was interrupted
+            model.end_rollout()
+        before = model.in_service
+        others = [one.version for one in model.versions if one.version != before]
+        other, texts = choice.choice(others), [f"text {number}" for number in range(2_000)]
+        tally = Tally()
+
+        def hand_in() -> JobHandle:
+            return client.classify(texts, model=STEERED, results_ttl_s=KEPT_S, tenant="versions")
+
+        first = hand_in()
+        model.canary(other, 0.3)
+        shared = hand_in()
+        tally.add(judged(shared.results(), len(texts)))
+        computed_by = {(result.version, _prefix_of(result)) for result in shared.results()}
+        assert computed_by == {(before, f"{before}"), (other, f"{other}")}, computed_by
+        model.end_rollout()
+        model.promote(other)
+        second = hand_in()
+        if choice.random() < 0.5:
+            model.rollback()
+            other = before
+        for job, version in ((first, before), (hand_in(), other)):
+            tally.add(judged(job.results(), len(texts), label=f"{version}:text {{}}".format))
+        assert second.wait(JOB_S).state is JobState.COMPLETED
+        return tally
+
+
+def _prefix_of(result: ItemSuccess | ItemFailure) -> str:
+    assert isinstance(result, ItemSuccess) and isinstance(result.output, Classification), result
+    return result.output.label.partition(":")[0]

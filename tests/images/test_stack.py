@@ -4,26 +4,26 @@ Real reviews, where they are. STACK_REVIEWS=25000 sends so many in each job and 
 names a file for the table that docker/README.md has.
 """
 
-import gzip
 import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
-from threading import Event
 
 import pytest
 
 from checkout import ROOT
 from container_builders import Storage
+from drills.load import Load, loaded
 from drills.result import DrillResult, counted, table
 from endless.judgement import StallClock
+from endless.work import Reviews
 from seqd.client import Client
 from seqd.errors import RedisUnreachable
 from seqd.settings import Settings
-from seqd_schemas import ITEM_RESULT, Item
+from seqd_schemas import ITEM_RESULT
 from stack_builders import Stack, missing_parts, running_stack
 from worker_fixtures import wait_until
 
@@ -72,11 +72,13 @@ def test_nothing_is_lost_while_workers_go_and_come_and_all_of_it_is_killed(
 
     started_s = _seconds_of(lambda: stack.compose("up", "-d", "--wait", timeout_s=READY_S))
     _wait_until_ready(stack, 2)
-    with _Load(stack, tmp_path) as load:
-        rows.append(load.drill("drain", lambda: _drain_one(stack)))
-        rows.append(load.drill("a worker joins", lambda: _scale(stack, 3)))
-        rows.append(load.drill("kill", lambda: _kill_one(stack)))
-        rows.append(load.drill("rolling upgrade", lambda: _upgrade(stack)))
+    settings = Settings(data_dir=tmp_path / "client", redis_url=stack.url("client"))
+    with loaded(settings, tmp_path, texts(), AHEAD) as load:
+        rows.append(_drill(load, "drain", lambda: _drain_one(stack)))
+        rows.append(_drill(load, "a worker joins", lambda: _scale(stack, 3)))
+        rows.append(_drill(load, "kill", lambda: _kill_one(stack)))
+        rows.append(_drill(load, "rolling upgrade", lambda: _upgrade(stack)))
+        wait_until(lambda: load.sent >= WANTED, "all are sent", DEADLINE_S)
         result = load.finish("all of these, one job")
     rows.append(_kill_all_amid_a_job(stack, tmp_path))
 
@@ -89,65 +91,16 @@ def test_nothing_is_lost_while_workers_go_and_come_and_all_of_it_is_killed(
     assert result.items >= WANTED
 
 
-class _Load:
-    """A job that goes on until it is finished: real reviews, again and again."""
-
-    def __init__(self, stack: Stack, folder: Path) -> None:
-        settings = Settings(data_dir=folder / "client", redis_url=stack.url("client"))
-        self._clients = [Client(settings=settings) for _ in range(2)]
-        self._is_over = Event()
-        self._sent = 0
-        self.clock = StallClock(lambda: self._done())
-        self._job = self._clients[0].classify(self._items())
-
-    def __enter__(self) -> "_Load":
-        self.clock.__enter__()
-        self.wait_for_more(200)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self.clock.__exit__(None, None, None)
-        for client in self._clients:
-            client.close()
-
-    def wait_for_more(self, items: int) -> None:
-        """Wait until so many more items are done."""
-        wanted = self.clock.value + items
-        wait_until(lambda: self.clock.value >= wanted, f"{items} more are done", DEADLINE_S)
-
-    def drill(self, name: str, act: Callable[[], object]) -> DrillResult:
-        """Do something to the stack; return the longest stall of it and of what came after."""
-        before = self.clock.value
-        self.clock.start_over()
-        act()
-        self.wait_for_more(200)
-        items = self.clock.value - before
-        row = DrillResult(name=name, stall_s=self.clock.stall_s, items=items)
-        print(row.row(), flush=True)
-        return row
-
-    def finish(self, name: str) -> DrillResult:
-        """Send what is left of the wanted number, and count what came."""
-        wait_until(lambda: self._sent >= WANTED, "all are sent", DEADLINE_S)
-        self._is_over.set()
-        self._job.wait(timeout_s=DEADLINE_S)
-        stall_s = self.clock.stall_s  # before the results are read, when nothing is done any more
-        return counted(name, self._sent, self._job.results(), stall_s)
-
-    def _done(self) -> int:
-        counts = self._clients[1].job(self._job.job_id).record().counts
-        return counts.succeeded + counts.errored
-
-    def _items(self) -> Iterator[Item]:
-        for text in _texts():
-            while self._sent - self.clock.value > AHEAD:
-                if self._is_over.wait(0.01):
-                    break
-            if self._is_over.is_set():
-                return
-            self._sent += 1
-            yield Item(custom_id=f"row-{self._sent}", text=text)
+def _drill(load: Load, name: str, act: Callable[[], object]) -> DrillResult:
+    """Do something to the stack; return the longest stall of it and of what came after."""
+    before = load.clock.value
+    load.clock.start_over()
+    act()
+    load.wait_for_more(200)
+    items = load.clock.value - before
+    row = DrillResult(name=name, stall_s=load.clock.stall_s, items=items)
+    print(row.row(), flush=True)
+    return row
 
 
 def _drain_one(stack: Stack) -> None:
@@ -192,8 +145,7 @@ def _upgrade(stack: Stack) -> None:
 def _kill_all_amid_a_job(stack: Stack, tmp_path: Path) -> DrillResult:
     """Have the stack start from its volumes alone, amid a job; return what came of that."""
     wanted = [f"review-{number}" for number in range(1, IN_FILE + 1)]
-    texts = islice(_texts(), IN_FILE)
-    rows = [{"id": one, "text": text} for one, text in zip(wanted, texts, strict=True)]
+    rows = [{"id": one, "text": text} for one, text in zip(wanted, cycle(texts()), strict=False)]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (stack.input / "reviews.jsonl").write_text(lines)
     killed = [one.name for one in stack.containers()]
@@ -268,12 +220,11 @@ def _states(stack: Stack) -> list[str]:
     return [f"{one['state']} {one['worker']}" for one in listed["workers"]]
 
 
-def _texts() -> Iterator[str]:
-    """Yield texts without an end: real reviews, where they are."""
+def texts() -> list[str]:
+    """Return real reviews, where they are."""
     if not REVIEWS.is_file():
-        return cycle(MADE_UP)
-    with gzip.open(REVIEWS, "rt", encoding="utf-8") as file:
-        return cycle([str(json.loads(line)["text"]) for line in file])
+        return [*MADE_UP]
+    return [text for _, text in Reviews.of_file(REVIEWS, None).read()]
 
 
 def _wait_until_ready(stack: Stack, workers: int) -> None:

@@ -1,4 +1,4 @@
-"""Short runs of the endless program: faults of each kind, and ten kinds of work side by side."""
+"""Short runs of the endless program: faults of each kind, and eleven kinds of work side by side."""
 
 import json
 import subprocess

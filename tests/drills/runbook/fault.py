@@ -3,13 +3,14 @@
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from checkout import ROOT
+from drills import result
 from drills.runbook.operator import Operator
 from drills.runbook.stack import Stack, a_stack
 from monitoring.files import alerts
@@ -25,10 +26,7 @@ RUNBOOK = ROOT / "docker" / "RUNBOOK.md"
 #: Seconds between two looks of the operator.
 LOOK_EVERY_S = 0.5
 
-HEADINGS = (
-    *("page", "seed", "named by", "alerts", "named s", "items", "stall s", "lost", "doubled"),
-    "failed",
-)
+HEADINGS = ("page", "seed", "named by", "alerts", "named s", *result.HEADINGS[1:])
 
 #: The first two lines of the table, as Markdown.
 HEAD = f"| {' | '.join(HEADINGS)} |\n|{' --- |' * len(HEADINGS)}"
@@ -46,19 +44,14 @@ class Fault:
     stack: Callable[[Path], AbstractContextManager[Stack]] = a_stack
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+@dataclass
+class Row(result.DrillResult):
     """One row of the table."""
 
-    page: str
-    seed: int
-    named_by: str
-    named_s: float
-    items: int
-    stall_s: float
-    lost: int
-    doubled: int
-    failed: int
+    page: str = ""
+    seed: int = 0
+    named_by: str = ""
+    named_s: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -66,24 +59,13 @@ class Row:
 
         Nor failed, nor stood still for longer than that takes.
         """
-        is_sound = self.lost == self.doubled == self.failed == 0
         is_in_time = self.named_s <= NAMED_WITHIN_S and self.stall_s < STALL_S
-        return is_sound and is_in_time and _is_on_page(self.page, self.named_by)
+        return self.is_clean and is_in_time and _is_on_page(self.page, self.named_by)
 
     def __str__(self) -> str:
-        cells: Sequence[object] = (
-            f"[{self.page}](../../docker/RUNBOOK.md#{self.page})",
-            self.seed,
-            self.named_by or "nothing",
-            ", ".join(f"`{name}`" for name in alerts_of(self.page)) or "none",
-            f"{self.named_s:.1f}",
-            f"{self.items:,}",
-            f"{self.stall_s:.1f}",
-            self.lost,
-            self.doubled,
-            self.failed,
-        )
-        return f"| {' | '.join(map(str, cells))} |"
+        page = f"[{self.page}](../../docker/RUNBOOK.md#{self.page})"
+        alerts = ", ".join(f"`{name}`" for name in alerts_of(self.page)) or "none"
+        return self.row(page, self.seed, self.named_by or "nothing", alerts, f"{self.named_s:.1f}")
 
 
 def pages() -> dict[str, str]:
@@ -126,17 +108,7 @@ def drill(fault: Fault, seed: int) -> Row:
         cure()
         load.wait_for_more(200)
         came = load.finish(fault.page, is_breakdown=True)
-    return Row(
-        page=fault.page,
-        seed=seed,
-        named_by=named_by,
-        named_s=named_s,
-        items=came.items,
-        stall_s=came.stall_s,
-        lost=came.lost,
-        doubled=came.doubled,
-        failed=came.failed + came.misplaced,
-    )
+    return Row(**vars(came), page=fault.page, seed=seed, named_by=named_by, named_s=named_s)
 
 
 def _named(fault: Fault, stack: Stack) -> str:

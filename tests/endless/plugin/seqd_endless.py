@@ -1,10 +1,12 @@
 """Two plugins that label each text with itself: `pace` as slowly as asked, `dying` may die of it.
 
 Nothing but the daemon is at work around them, so whatever is lost or doubled is the daemon's doing.
-At a text that begins with `fault`, `pace` raises and `dying` ends its process. Each is a plugin of
-its own, so that a host can load one alone; they are found by the dist-info folder beside this file.
+At a text that begins with `fault`, `pace` raises and `dying` ends its process. A version's file may
+have a prefix, with which its labels begin. Each is a plugin of its own, so that a host can load one
+alone; they are found by the dist-info folder beside this file.
 """
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -27,6 +29,9 @@ from seqd_schemas import Classification
 
 FAULT = "fault"
 
+#: As `store_builders.publish` calls it.
+WEIGHTS = "echo.json"
+
 
 class PaceParameters(PluginParameters):
     unit_ms: float = Field(default=0, ge=0, le=10_000, description="Milliseconds a batch takes.")
@@ -35,7 +40,8 @@ class PaceParameters(PluginParameters):
 class Pace(LoadedModel):
     memory_bytes = 1_000
 
-    def __init__(self, *, ends_its_process: bool) -> None:
+    def __init__(self, prefix: str, *, ends_its_process: bool) -> None:
+        self._prefix = prefix
         self._ends_its_process = ends_its_process
 
     def warm_up(self) -> None:
@@ -54,7 +60,7 @@ class Pace(LoadedModel):
                 os._exit(9)
             # The text is in the message, as plugins have it: each fault reads differently.
             raise ValueError(f"this plugin cannot take {text!r}")
-        return Classification(label=text, score=1.0, truncated=False)
+        return Classification(label=self._prefix + text, score=1.0, truncated=False)
 
 
 class PaceModel(Model):
@@ -64,7 +70,8 @@ class PaceModel(Model):
     tasks: ClassVar = {"classify": TaskSpec(PaceParameters, unit_items=512)}
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        return Pace(ends_its_process=self.name == "dying")
+        content = json.loads((artifact.folder / WEIGHTS).read_text())
+        return Pace(content.get("prefix", ""), ends_its_process=self.name == "dying")
 
 
 class DyingModel(PaceModel):
