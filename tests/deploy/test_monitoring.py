@@ -18,7 +18,6 @@ from monitoring.files import (
     prometheus_rule,
     queries,
 )
-from monitoring.picture import name_of, scaled
 from seqd.settings import Settings
 
 #: The pages of docker/RUNBOOK.md.
@@ -158,29 +157,6 @@ def test_the_picture_of_the_guide_is_a_small_one() -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size < 200_000
     assert "](monitoring/dashboard.png)" in (DOCKER / "monitoring.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (0, "s", "0 s"),
-        (0.0421, "s", "42.1 ms"),
-        (5_400, "s", "1.5 h"),
-        (0.123, "percentunit", "12.3 %"),
-        (3_145_728, "bytes", "3 MiB"),
-        (3_800, "short", "3.8 K"),
-    ],
-)
-def test_values_of_the_picture_are_written_in_their_unit(
-    value: float, unit: str, text: str
-) -> None:
-    assert scaled(value, unit) == text
-
-
-def test_a_line_of_the_picture_is_named_by_the_labels_of_its_series() -> None:
-    labels = {"task": "classify", "model": "echo"}
-
-    assert name_of("{{task}} {{model}}", labels) == "classify echo"
 
 
 def test_the_guide_has_a_row_for_each_alert_and_for_each_row_of_the_dashboard() -> None:

@@ -101,6 +101,10 @@ def test_identifiers_make_sending_again_safe_and_a_clash_is_told(client: Client)
 
     assert refusal.value.accepted == ["each-1", "each-3"]
     assert isinstance(refusal.value.refused["each-2"], IdempotencyConflict)
+    assert str(refusal.value).startswith("1 of 3 jobs were refused, the first because: ")
+    assert str(refusal.value).endswith(
+        " The others were accepted: see `accepted` and `refused`, and send the refused ones again."
+    )
     jobs = [*first, client.job("each-3")]
     labels = sorted(label_of(ended) for ended in client.as_completed(jobs, DEADLINE_S))
     assert labels == ["a", "b", "c"]

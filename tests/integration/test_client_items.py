@@ -217,6 +217,35 @@ REFUSED: list[tuple[str, dict[str, object], type[Exception], str]] = [
     ("classify", {"items": None}, InvalidRequest, NONE_TO_ITERATE.format(None)),
     ("classify_each", {"items": 3}, InvalidRequest, NONE_TO_ITERATE.format(3)),
     ("classify", {"items": []}, InvalidRequest, "There are no items; at least one is due."),
+    (
+        "classify_each",
+        {"items": ["a", "b"], "job_ids": ["a"]},
+        InvalidRequest,
+        "There are more items than job_ids; one each is due.",
+    ),
+    (
+        "classify_each",
+        {"job_ids": ["a", "b"]},
+        InvalidRequest,
+        "There are more job_ids than items; one each is due.",
+    ),
+    (
+        "classify_each",
+        {"job_ids": ["a b"]},
+        InvalidRequest,
+        "The job's identifier is 'a b'; allowed: 1 to 64 letters, digits, `_` and `-`, the first a "
+        "letter or digit.",
+    ),
+    *(
+        (
+            "classify_each",
+            {name: "mine"},
+            InvalidRequest,
+            f"{name} is 'mine', for many jobs; allowed: none. Give each job an identifier of its "
+            "own with `job_ids`: sent again, it makes no second job.",
+        )
+        for name in ("job_id", "idempotency_key")
+    ),
     ("classify", {"items": twice(1)}, DuplicateCustomId, "the identifier 'i0' is used twice"),
     (
         "classify",

@@ -145,9 +145,7 @@ def drain(worker: LiveWorker) -> None:
     ("end", "is_sent_first", "others"),
     [
         (kill, True, ()),
-        (kill, False, ("markov",)),
-        (drain, True, ("markov",)),
-        (drain, False, ()),
+        (drain, False, ("markov",)),
     ],
 )
 def test_a_job_whose_last_worker_is_gone_says_so(

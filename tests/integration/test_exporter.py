@@ -262,17 +262,6 @@ def test_an_exporter_without_rights_names_them_and_stays_healthy(
     assert "lacks 2 rights of the role exporter: +xlen ~seqd:tenants. " in said
 
 
-@pytest.mark.slow
-def test_two_exporters_say_the_same(fleet: Environment, private_server: PrivateServer):
-    fleet.submit_units(2)
-    with exporter(private_server.url) as one, exporter(private_server.url) as other:
-        both = [
-            running.known()["seqd_queue_items", "classify", "imdb_lstm"] for running in (one, other)
-        ]
-
-    assert both == [4, 4]
-
-
 def assert_away(running: Exporter) -> None:
     """Assert that nothing is said of the fleet, soon, and that the exporter is healthy."""
     wait_until(lambda: running.values()["seqd_up",] == 0, "the fleet is unknown", 5)
@@ -302,24 +291,6 @@ def test_an_exporter_waits_for_a_redis_that_is_not_up_yet_and_for_one_that_was_k
             assert set(FLEET) <= {key[0] for key in running.known()}
     finally:
         private_server.restart()
-
-
-@pytest.mark.slow
-@pytest.mark.serial
-def test_a_redis_that_hangs_leaves_no_metric_of_the_fleet_and_costs_no_time(
-    fleet: Environment, private_server: PrivateServer
-):
-    fleet.submit(chunk=a_chunk(), sealed=True)
-    with exporter(private_server.url) as running:
-        assert set(FLEET) <= {key[0] for key in running.known()}
-
-        private_server.freeze()
-        try:
-            assert_away(running)
-        finally:
-            private_server.thaw()
-
-        assert set(FLEET) <= {key[0] for key in running.known()}
 
 
 @pytest.mark.slow

@@ -95,55 +95,37 @@ def test_a_job_that_nobody_waits_for_may_be_streamed(
     assert "".join(delta.text for delta in job.stream()) == "cba"
 
 
-@pytest.mark.parametrize("name", ["--no-wait", "--detach"])
-@pytest.mark.parametrize(
-    "output",
-    [
-        ("--out", "r.csv"),
-        ("--out-format", "csv"),
-        ("--errors", "e.csv"),
-        ("--columns", "label"),
-        ("--keep", "text"),
-        ("--force",),
-        ("--resume",),
-        ("--detach-on-interrupt",),
-    ],
-    ids=" ".join,
-)
+OF_THE_OUTPUT = [
+    *(("--out", "r.csv"), ("--out-format", "csv"), ("--errors", "e.csv"), ("--columns", "label")),
+    *(("--keep", "text"), ("--force",), ("--resume",), ("--detach-on-interrupt",)),
+]
+
+
 def test_a_command_that_does_not_wait_takes_no_options_of_the_output(
     capsys: pytest.CaptureFixture[str],
     cluster: Cluster,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    output: tuple[str, ...],
-    name: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    before = [job.job_id for job in cluster.client().jobs(50)]
-
-    classified = here(capsys, "classify", "--text", "a", "-m", "echo", name, *output)
-    generated = here(capsys, "generate", "echo", "abc", name, *output)
-
-    assert classified == generated == Ended(2, "", NO_RESULTS)
-    assert [job.job_id for job in cluster.client().jobs(50)] == before
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("output", [("--out", "r.csv"), ("--columns", "label"), ("--force",)])
-def test_a_retry_that_does_not_wait_takes_no_options_of_the_output(
-    capsys: pytest.CaptureFixture[str],
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    output: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     first = cluster.client().classify(["bad"], model="echo")
     first.wait(timeout_s=30)
+    before = [job.job_id for job in cluster.client().jobs(50)]
 
-    ended = here(capsys, "jobs", "retry", first.job_id, "--no-wait", *output)
+    ended = [
+        here(capsys, *command, name, *output)
+        for command in (("classify", "--text", "a", "-m", "echo"), ("generate", "echo", "abc"))
+        for name in ("--no-wait", "--detach")
+        for output in OF_THE_OUTPUT
+    ]
+    retried = [
+        here(capsys, "jobs", "retry", first.job_id, "--no-wait", *output)
+        for output in (("--out", "r.csv"), ("--columns", "label"), ("--force",))
+    ]
 
-    assert ended == Ended(2, "", NO_RESULTS)
+    refused = Ended(2, "", NO_RESULTS)
+    assert [one for one in [*ended, *retried] if one != refused] == []
+    assert [job.job_id for job in cluster.client().jobs(50)] == before
     assert first.continuation() is None
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ import pytest
 
 from cli_builders import here
 from seqd.client import Client, JobHandle
-from seqd.errors import JobExpired, WrongState
+from seqd.errors import JobExpired
 from seqd.settings import Settings
 from seqd_schemas import ItemErrorCode, ItemFailure, ItemSuccess, JobState
 from worker_fixtures import Cluster, wait_until
@@ -55,24 +55,6 @@ def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(clust
     assert job.record().state in (JobState.RUNNING, JobState.COMPLETED)
     assert labels(list(job.results())) == TEXTS
     assert [event.event for event in job.events()].count("paused") == 1
-
-
-@pytest.mark.slow
-def test_a_job_that_was_paused_before_any_worker_came_waits_for_its_resumption(
-    empty_cluster: Cluster,
-):
-    empty_cluster.publish_catalog()
-    client = empty_cluster.client()
-    paused = client.classify(TEXTS, model="echo")
-    paused.pause()
-    other = client.classify(TEXTS, model="echo")
-
-    empty_cluster.start_ready()
-    other.wait(timeout_s=30)
-
-    assert paused.record().state is JobState.PAUSED
-    paused.resume()
-    assert paused.wait(timeout_s=30).counts.succeeded == 96
 
 
 @pytest.mark.slow
@@ -137,16 +119,6 @@ def test_an_item_that_fails_again_keeps_its_error_and_can_be_retried_again(clust
     merged = list(first.merged_results())
     assert labels(merged) == ["good", "invalid_input", "fine", "invalid_input"]
     assert [result.custom_id for result in merged] == ["row-1", "row-2", "row-3", "row-4"]
-
-
-def test_a_job_is_retried_once_and_then_its_retry_is(cluster: Cluster):
-    client = cluster.client()
-    first = client.classify(["bad"], model="echo")
-    first.wait(timeout_s=30)
-    again = client.retry(first.job_id)
-
-    with pytest.raises(WrongState, match=f"was already continued by job {again.job_id}"):
-        client.retry(first.job_id)
 
 
 def test_commands_pause_resume_retry_and_remove(

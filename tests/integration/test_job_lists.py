@@ -1,19 +1,16 @@
 """Lists of jobs by what they have in common, and what goes on in a job."""
 
-import asyncio
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
 from builders import a_classify_job, a_generate_job
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Client, FoundJobs
 from seqd.errors import InvalidRequest
 from seqd.ledger.activity import JobActivity, activity_of
 from seqd.ledger.job_filter import MAX_SEARCHED, JobFilters, job_filter
 from seqd_schemas import JobState
-from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -102,26 +99,6 @@ def test_a_filter_that_nothing_can_match_is_refused(filters: JobFilters, message
         job_filter(filters)
 
 
-def test_both_clients_list_the_same_jobs(cluster: Cluster) -> None:
-    client = cluster.client()
-    job = client.classify(["a"], model="echo", metadata={"test": "both"}, tenant="lister")
-    job.wait(timeout_s=30)
-    filters: JobFilters = {
-        "metadata": {"test": "both"},
-        "tenant": "lister",
-        "since": datetime.now() - timedelta(minutes=5),
-    }
-
-    async def use() -> FoundJobs:
-        async with AsyncClient(settings=cluster.settings) as asynchronous:
-            return await asynchronous.jobs(5, **filters)
-
-    found = client.jobs(5, **filters)
-
-    assert [record.job_id for record in found] == [job.job_id]
-    assert asyncio.run(use()) == found
-
-
 def activity(environment: Environment, job_id: str) -> JobActivity:
     record = environment.ledger.jobs.get(job_id)
     return environment.ledger.transport.run(activity_of(environment.keys, record))
@@ -148,25 +125,3 @@ def test_a_job_that_waits_has_no_activity(environment: Environment) -> None:
     environment.submit_units(2, job_id="j1")
 
     assert activity(environment, "j1") == JobActivity({}, None, 0, 0, 0, False, None)
-
-
-def test_what_somebody_wrote_over_the_attempts_counts_as_none(environment: Environment) -> None:
-    environment.submit_units(2, job_id="j1")
-    environment.redis.hset(environment.keys.attempts("j1"), "0", "many")
-
-    assert activity(environment, "j1").attempts == 0
-
-
-def test_both_handles_tell_the_activity(cluster: Cluster) -> None:
-    with Client(settings=cluster.settings) as client:
-        job = client.classify(["a"] * 3, model="echo")
-        job.wait(timeout_s=30)
-        found = job.activity()
-
-    async def use() -> JobActivity:
-        async with AsyncClient(settings=cluster.settings) as asynchronous:
-            return await asynchronous.job(job.job_id).activity()
-
-    assert found.first_worker is not None
-    assert found.workers == {}
-    assert asyncio.run(use()) == found

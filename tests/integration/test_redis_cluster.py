@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from async_builders import face_of, faces
 from redis_fixtures import PrivateServer
-from seqd.client import Client
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect, redis_errors
-from seqd.ledger.topology import check_topology
 from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings
 
@@ -27,55 +26,43 @@ def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
         server.stop()
 
 
-@pytest.fixture
-def sentence(cluster_server: PrivateServer) -> str:
+def sentence(server: PrivateServer) -> str:
     return (
-        f"Redis at 127.0.0.1:{cluster_server.port} is one of a Redis Cluster, which carries "
+        f"Redis at 127.0.0.1:{server.port} is one of a Redis Cluster, which carries "
         "neither Celery's queues nor all keys of a job. Set SEQD_REDIS_URL to a single server "
         "(redis:// or rediss://), or to one with replicas and Sentinels (redis+sentinel://)."
     )
 
 
-def test_a_worker_is_told_at_its_start(cluster_server: PrivateServer, sentence: str):
-    with (
-        connect(cluster_server.url) as redis,
-        pytest.raises(InvalidSettings) as refusal,
-    ):
-        check_topology(redis)
-
-    assert str(refusal.value) == sentence
-
-
 @pytest.mark.parametrize("has_slots", [False, True], ids=["CLUSTERDOWN", "MOVED"])
 def test_a_command_that_only_a_cluster_refuses_says_so(
-    cluster_server: PrivateServer, sentence: str, has_slots: bool
-):
+    cluster_server: PrivateServer, has_slots: bool
+) -> None:
     with connect(cluster_server.url) as redis:
         if has_slots:
             redis.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
         with pytest.raises(InvalidSettings) as refusal, redis_errors(redis):
             redis.execute_command("EVAL", "return 1", 2, "a", "b")
 
-    assert str(refusal.value) == sentence
+    assert str(refusal.value) == sentence(cluster_server)
 
 
-def test_a_client_is_told_at_once(cluster_server: PrivateServer, sentence: str, tmp_path: Path):
-    with (
-        Client(settings=live_settings(cluster_server, tmp_path)) as client,
-        pytest.raises(InvalidSettings) as refusal,
-    ):
-        client.classify(["a text"], model="echo")
+@faces
+def test_a_client_is_told_at_once(cluster_server: PrivateServer, tmp_path: Path, face: str) -> None:
+    cluster = Cluster(live_settings(cluster_server, tmp_path), tmp_path)
 
-    assert str(refusal.value) == sentence
+    with face_of(cluster, face) as asked, pytest.raises(InvalidSettings) as refusal:
+        asked.do(lambda: asked.client.classify(["a text"], model="echo"))
+
+    assert str(refusal.value) == sentence(cluster_server)
 
 
-@pytest.mark.slow
-def test_a_worker_ends_with_78(cluster_server: PrivateServer, sentence: str, tmp_path: Path):
+def test_a_worker_ends_with_78(cluster_server: PrivateServer, tmp_path: Path) -> None:
     cluster = Cluster(live_settings(cluster_server, tmp_path), tmp_path)
     try:
         worker = cluster.start()
 
         assert worker.wait_for_end() == 78
-        assert sentence in worker.log()
+        assert sentence(cluster_server) in worker.log()
     finally:
         cluster.close()

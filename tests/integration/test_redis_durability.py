@@ -50,14 +50,6 @@ def calls_of(redis: Redis, command: str) -> int:
     return int(stats.get("calls", 0)) + int(stats.get("rejected_calls", 0))
 
 
-def test_a_write_is_known_to_be_durable_on_a_server_that_tells(valkey):
-    with connect(valkey.url) as redis:
-        redis.set("a", "b")
-
-        assert wait_until_durable(redis, KEYS, 30)
-        assert 0 < redis.ttl(KEYS.durability_mark()) <= 60
-
-
 def test_a_sync_that_takes_too_long_is_not_waited_for(valkey):
     with connect(valkey.url) as redis:
         redis.config_set("appendfsync", "no")
@@ -115,16 +107,6 @@ def the_only_job(environment: Environment) -> str:
     assert environment.record(record.job_id).state is JobState.COMPLETED
     assert environment.labels(record.job_id, 0) == ["like", "like"]
     return record.job_id
-
-
-def test_a_job_that_a_crash_left_is_not_made_twice(crashing, private_server):
-    first = hand_in(crashing)
-    private_server.kill()  # without a sync: what is in the server's file outlives its end
-    private_server.start()
-
-    second = hand_in(crashing)
-
-    assert second == first == the_only_job(crashing)
 
 
 def test_a_job_that_a_crash_took_away_is_made_again(crashing, private_server):

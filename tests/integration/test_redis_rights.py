@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from seqd.ledger.acl import KEY_ACCESS_SINCE, Role, rights_of
 from seqd.ledger.audit import AuditFilter
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.ledger.work import Finished
-from seqd_schemas import JobState, Keys, ModelOrder, ModelPause, TenantLimits
+from seqd_schemas import JobState, ModelPause, TenantLimits
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -54,33 +54,20 @@ def fleet(each_server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
 @pytest.mark.slow
 @pytest.mark.parametrize("each_server", newest_server(), indirect=True)
 @pytest.mark.parametrize("role", ROLES)
-def test_each_command_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
-    found = {}
-    rules = fleet.rules(role)
+def test_each_right_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
+    rules, found = fleet.rules(role), dict[str, list[str]]()
     with connect(fleet.url(role), role=role) as redis:
         for rule in rules:
             # Without the right to choose it, there is no connection to this database at all.
-            if rule.startswith("+") and rule != "+select":
+            if rule.startswith(("+", "~", "%")) and rule != "+select":
                 fleet.allow(role, *(other for other in rules if other != rule))
                 found[rule] = missing_rights(redis, role, fleet.settings.keys)
 
-        assert found == {rule: [rule] for rule in found}
-        assert {rule[1:] for rule in found} <= set(rights_of(role, fleet.settings.keys).commands)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("each_server", newest_server(), indirect=True)
-@pytest.mark.parametrize("role", ROLES)
-def test_each_pattern_of_keys_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
-    rules = fleet.rules(role)
-    patterns = [rule for rule in rules if rule.startswith(("~", "%"))]
-    with connect(fleet.url(role), role=role) as redis:
-        for rule in patterns:
-            fleet.allow(role, *(other for other in rules if other != rule))
-
-            missing = missing_rights(redis, role, fleet.settings.keys)
-
-            assert f"~{rule.partition('~')[2]}" in missing
+    commands = {rule: lacks for rule, lacks in found.items() if rule.startswith("+")}
+    assert commands == {rule: [rule] for rule in commands}
+    assert {rule[1:] for rule in commands} <= set(rights_of(role, fleet.settings.keys).commands)
+    for pattern in found.keys() - commands.keys():
+        assert f"~{pattern.partition('~')[2]}" in found[pattern]
 
 
 def test_looking_for_rights_changes_nothing(fleet: Fleet) -> None:
@@ -107,16 +94,45 @@ def test_a_worker_without_a_right_ends_with_78_and_names_all_that_are_missing(
     )
 
 
-def test_a_missing_right_to_a_command_is_named(fleet: Fleet) -> None:
-    fleet.allow(Role.CLIENT, *(rule for rule in fleet.rules(Role.CLIENT) if rule != "+hgetall"))
+#: The user, the rule that it lacks, a call, and what its refusal names.
+LACKING: list[tuple[Role, str, Callable[[Fleet], object], str]] = [
+    (Role.CLIENT, "+hgetall", lambda fleet: fleet.client().catalog(), "the command HGETALL"),
+    (Role.CLIENT, "+hgetall", lambda fleet: fleet.client().jobs(), "the command HGETALL"),
+    (
+        Role.CLIENT,
+        "~catalog",
+        lambda fleet: fleet.client().catalog(),
+        "the key '{prefix}:catalog' for HGETALL",
+    ),
+    (
+        Role.WORKER,
+        "+hmget",
+        lambda fleet: fleet.ledger(Role.WORKER).control.open_queues(0, 10),
+        "the command HMGET",
+    ),
+]
+
+
+@pytest.mark.parametrize(("role", "lacks", "call", "named"), LACKING)
+def test_a_missing_right_is_named_and_what_it_hides_is_not_taken_for_nothing(
+    fleet: Fleet, role: Role, lacks: str, call: Callable[[Fleet], object], named: str
+) -> None:
+    with connect(fleet.url(Role.WORKER)) as redis:
+        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+    rules = (
+        [*fleet.rules(role), "resetkeys", "~other:*"]
+        if lacks.startswith("~")
+        else [rule for rule in fleet.rules(role) if rule != lacks]
+    )
+    fleet.allow(role, *rules)
 
     with pytest.raises(RedisNoPermission) as refusal:
-        fleet.client().catalog()
+        call(fleet)
 
     assert str(refusal.value) == (
-        f"Redis at 127.0.0.1:{fleet.server.port} does not permit the user 'client' the command "
-        "HGETALL. Give the user the rights that `seqd redis acl --role client --user client` "
-        "prints."
+        f"Redis at 127.0.0.1:{fleet.server.port} does not permit the user '{role}' "
+        f"{named.format(prefix=fleet.prefix)}. Give the user the rights that `seqd redis acl "
+        f"--role {role} --user {role}` prints."
     )
     assert (refusal.value.code, refusal.value.exit_status) == ("redis_no_permission", 2)
 
@@ -137,46 +153,6 @@ def test_a_missing_right_inside_a_script_is_named_and_damages_no_job(fleet: Flee
     assert environment.record(job_id).state is JobState.QUEUED
     assert environment.ledger.jobs.quarantined() == 0
     worker.close()
-
-
-def test_a_missing_right_to_a_key_is_named(fleet: Fleet) -> None:
-    fleet.allow(Role.CLIENT, *fleet.rules(Role.CLIENT), "resetkeys", "~other:*")
-    catalog = fleet.settings.keys.catalog()
-
-    with pytest.raises(RedisNoPermission) as refusal:
-        fleet.client().catalog()
-
-    assert f"does not permit the user 'client' the key '{catalog}' for HGETALL." in str(
-        refusal.value
-    )
-
-
-def test_a_missing_right_in_a_pipeline_is_named(fleet: Fleet) -> None:
-    fleet.allow(Role.WORKER, *(rule for rule in fleet.rules(Role.WORKER) if rule != "+hset"))
-
-    with connect(fleet.url(Role.WORKER), role=Role.WORKER) as redis:
-        ledger = Ledger(redis, fleet.settings, lambda route: None)
-        with pytest.raises(RedisNoPermission) as refusal:
-            ledger.fleet.publish_limits(fleet.settings)
-
-    assert "does not permit the user 'worker' the command HSET." in str(refusal.value)
-
-
-def test_a_list_of_jobs_is_no_shorter_for_lack_of_a_right(fleet: Fleet) -> None:
-    with connect(fleet.url(Role.WORKER)) as redis:
-        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
-    assert len(fleet.client().jobs()) == 1
-    kept = [rule for rule in fleet.rules(Role.CLIENT) if rule != "+hgetall"]
-    fleet.allow(Role.CLIENT, *kept)
-
-    with pytest.raises(RedisNoPermission, match="the command HGETALL"):
-        fleet.client().jobs()
-
-    fleet.allow(Role.WORKER, *(rule for rule in fleet.rules(Role.WORKER) if rule != "+hmget"))
-    with connect(fleet.url(Role.WORKER), role=Role.WORKER) as redis:
-        ledger = Ledger(redis, fleet.settings, lambda route: None)
-        with pytest.raises(RedisNoPermission, match="the command HMGET"):
-            ledger.control.open_queues(0, 10)
 
 
 def test_work_whose_use_may_not_be_counted_is_not_committed(fleet: Fleet) -> None:
@@ -217,21 +193,6 @@ def test_limits_that_may_not_be_read_are_not_taken_for_unset(fleet: Fleet) -> No
     fleet.allow(Role.CLIENT, *fleet.rules(Role.CLIENT))
     with pytest.raises(NotAllowed):
         open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
-
-
-@on_servers_with_key_access
-def test_a_client_that_would_put_a_version_in_service_is_told_of_the_role_of_an_operator(
-    fleet: Fleet,
-) -> None:
-    order = ModelOrder(order_id="o1", action="promote", model="topics", version=2, ordered_at_ms=1)
-
-    with pytest.raises(RedisNoPermission) as refused:
-        fleet.ledger(Role.CLIENT).orders.place(order, 10.0)
-    fleet.ledger(Role.OPERATOR).orders.place(order, 10.0)
-
-    assert "in the script 'place_order'. " in str(refused.value)
-    assert "`seqd redis acl --role operator --user client`" in str(refused.value)
-    assert fleet.ledger(Role.WORKER).orders.open() == [order]
 
 
 @on_servers_with_key_access
@@ -369,17 +330,6 @@ def test_what_no_role_needs_is_refused_to_each(fleet: Fleet) -> None:
                 else:
                     allowed.append((role, command))
     assert allowed == []
-
-
-@pytest.mark.parametrize("role", list(Role))
-def test_no_role_has_a_command_that_administers_the_server(role: Role) -> None:
-    given = set(rights_of(role, Keys("seqd")).commands)
-
-    assert not given & {
-        "acl", "bgsave", "client", "config", "debug", "eval", "flushall", "flushdb", "function",
-        "keys", "monitor", "module", "publish", "replicaof", "save", "script", "shutdown", "swapdb",
-    }  # fmt: skip
-    assert not any(name.startswith(("config|", "acl|")) for name in given)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ longer than what it was meant to last; stepped forward it takes nothing from who
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -62,41 +62,77 @@ def reconciler(clocked: Environment) -> Iterator[Reconciler]:
         yield running
 
 
-def step(server: ClockServer, seconds: float) -> None:
-    server.step(seconds)
+def a_dead_worker(environment: Environment) -> Callable[[], bool]:
+    environment.submit_units(1)
+    environment.claim_unit("worker-a")
+    return lambda: environment.claim("worker-b") is not None
 
 
-def come_back_with_another_clock(server: ClockServer, seconds: float) -> None:
-    server.stop()
-    server.step(seconds)
-    server.start()
+def a_back_off(environment: Environment) -> Callable[[], bool]:
+    environment.submit_units(1)
+    environment.ledger.work.release_unit(environment.claim_unit("worker-a"), wait_s=0.5)
+    return lambda: environment.claim("worker-b") is not None
 
 
-@pytest.mark.parametrize("change", [step, come_back_with_another_clock])
-def test_a_dead_workers_unit_is_claimed_again_soon_though_the_clock_stepped_back(
-    clocked: Environment, clock_server: ClockServer, change: object
+def a_dead_workers_record(environment: Environment) -> Callable[[], bool]:
+    fleet = environment.ledger.fleet
+    fleet.publish_worker(a_worker_status(worker="worker-a", seen_at_ms=fleet.now_ms()))
+    return lambda: fleet.workers() == []
+
+
+def an_abandoned_upload(environment: Environment) -> Callable[[], bool]:
+    job_id = environment.submit(chunk=a_chunk())
+    return lambda: environment.record(job_id).state is JobState.FAILED
+
+
+def an_entry_of_the_inbox(environment: Environment) -> Callable[[], bool]:
+    environment.redis.xadd(environment.keys.inbox(), {"id": "a", "job": "{}"})
+    assert environment.ledger.inbox.read_new("worker-a", None)
+    return lambda: bool(environment.ledger.inbox.claim_idle("worker-b"))
+
+
+def a_measured_memory(environment: Environment) -> Callable[[], bool]:
+    environment.ledger.fleet.publish_limits(environment.settings)
+    assert not environment.ledger.inbox.memory_is_short()
+    return lambda: not environment.redis.exists(environment.keys.memory())
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        *(a_dead_worker, a_back_off, a_dead_workers_record, an_abandoned_upload),
+        *(an_entry_of_the_inbox, a_measured_memory),
+    ],
+)
+def test_what_was_meant_to_last_a_moment_is_over_soon_though_the_clock_stepped_back(
+    clocked: Environment,
+    clock_server: ClockServer,
+    reconciler: Reconciler,
+    monkeypatch: pytest.MonkeyPatch,
+    arrange: Callable[[Environment], Callable[[], bool]],
 ):
-    clocked.ledger.work.follow_clock()
-    clocked.ledger.fleet.take_lock("reconciler", "worker-a", 0.15)
-    clocked.submit_units(1)
-    clocked.claim_unit("worker-a")
-
-    change(clock_server, -HOUR_S)  # type: ignore[operator]
-
-    with closing(a_reconciler(clocked)) as reconciler:
-        reconciler.start()
-        wait_until(lambda: clocked.claim("worker-b") is not None, "it is claimed again", SOON_S)
-
-
-def test_a_back_off_ends_in_time_though_the_clock_stepped_back(
-    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
-):
-    clocked.submit_units(1)
-    clocked.ledger.work.release_unit(clocked.claim_unit("worker-a"), wait_s=0.5)
+    monkeypatch.setattr(inbox, "CLAIM_IDLE_MS", 300)
+    is_over = arrange(clocked)
 
     clock_server.step(-HOUR_S)
 
-    wait_until(lambda: clocked.claim("worker-b") is not None, "it is claimed again", SOON_S)
+    wait_until(is_over, "it is over", SOON_S)
+
+
+def test_a_dead_workers_unit_is_claimed_again_soon_on_a_server_with_an_earlier_clock(
+    clocked: Environment, clock_server: ClockServer
+):
+    clocked.ledger.work.follow_clock()
+    clocked.ledger.fleet.take_lock("reconciler", "worker-a", 0.15)
+    is_over = a_dead_worker(clocked)
+
+    clock_server.stop()
+    clock_server.step(-HOUR_S)
+    clock_server.start()
+
+    with closing(a_reconciler(clocked)) as reconciler:
+        reconciler.start()
+        wait_until(is_over, "it is claimed again", SOON_S)
 
 
 def test_a_long_back_off_keeps_its_length_when_the_clock_steps_back(
@@ -107,87 +143,17 @@ def test_a_long_back_off_keeps_its_length_when_the_clock_steps_back(
     for _ in range(2):
         patient.claim_unit("worker-a")
         patient.ledger.work.release_worker("worker-a", crashed=True)
+    timers = clocked.keys.timers()
+    clocked.redis.zadd(timers, {"nonsense": clocked.ledger.fleet.now_ms() + 1_000})
     before = a_reconciler(patient)
     before.run_once()
 
     clock_server.step(-HOUR_S)
     before.run_once()
 
-    timer_ms = clocked.redis.zscore(clocked.keys.timers(), f"{job_id} 0")
+    ((unit, timer_ms),) = clocked.redis.zrange(timers, 0, -1, withscores=True)
+    assert unit == f"{job_id} 0".encode()
     assert timer_ms == pytest.approx(clocked.ledger.fleet.now_ms() + 100_000, abs=2_000)
-
-
-def test_a_timer_that_names_no_unit_goes_when_the_clock_steps_back(
-    clocked: Environment, clock_server: ClockServer
-):
-    before = a_reconciler(clocked)
-    before.run_once()
-    clocked.redis.zadd(clocked.keys.timers(), {"nonsense": clocked.ledger.fleet.now_ms() + 1_000})
-
-    clock_server.step(-HOUR_S)
-    before.run_once()
-
-    assert clocked.redis.zrange(clocked.keys.timers(), 0, -1) == []
-
-
-def test_a_lease_of_a_worker_with_longer_ones_is_left_alone_while_no_clock_steps(
-    clocked: Environment, reconciler: Reconciler
-):
-    patient = clocked.with_settings(lease_s=600.0)
-    job_id = patient.submit_units(1)
-    patient.claim_unit("worker-a")
-    before_ms = clocked.redis.zscore(clocked.keys.timers(), f"{job_id} 0")
-
-    reconciler.run_once()
-
-    assert clocked.redis.zscore(clocked.keys.timers(), f"{job_id} 0") == before_ms
-
-
-def test_a_dead_workers_record_goes_though_the_clock_stepped_back(
-    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
-):
-    seen_at_ms = clocked.ledger.fleet.now_ms()
-    clocked.ledger.fleet.publish_worker(a_worker_status(worker="worker-a", seen_at_ms=seen_at_ms))
-
-    clock_server.step(-HOUR_S)
-
-    wait_until(lambda: clocked.ledger.fleet.workers() == [], "nobody is up", SOON_S)
-
-
-def test_an_abandoned_upload_fails_in_time_though_the_clock_stepped_back(
-    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
-):
-    job_id = clocked.submit(chunk=a_chunk())
-
-    clock_server.step(-HOUR_S)
-
-    wait_until(lambda: clocked.record(job_id).state is JobState.FAILED, "it fails", SOON_S)
-
-
-def test_an_entry_of_the_inbox_leaves_a_dead_worker_though_the_clock_stepped_back(
-    clocked: Environment,
-    clock_server: ClockServer,
-    reconciler: Reconciler,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(inbox, "CLAIM_IDLE_MS", 300)
-    clocked.redis.xadd(clocked.keys.inbox(), {"id": "a", "job": "{}"})
-    assert clocked.ledger.inbox.read_new("worker-a", None)
-
-    clock_server.step(-HOUR_S)
-
-    wait_until(lambda: clocked.ledger.inbox.claim_idle("worker-b"), "it is claimed", SOON_S)
-
-
-def test_memory_is_measured_again_after_the_clock_stepped_back(
-    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
-):
-    clocked.ledger.fleet.publish_limits(clocked.settings)
-    assert not clocked.ledger.inbox.memory_is_short()
-
-    clock_server.step(-HOUR_S)
-
-    wait_until(lambda: not clocked.redis.exists(clocked.keys.memory()), "it is forgotten", SOON_S)
 
 
 def test_progress_is_told_after_the_clock_stepped_back(

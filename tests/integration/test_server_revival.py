@@ -142,19 +142,6 @@ def test_a_server_that_cannot_start_again_is_tried_with_growing_waits_until_it_c
     assert "status 1 before it answered: " in watched.changes[1].detail
 
 
-def test_a_server_whose_program_is_gone_is_tried_again(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as without_one:
-        without_one.setattr("seqd.local.redis_binaries._candidates", lambda: iter(()))
-        os.kill(watched.server.pid, signal.SIGKILL)
-        watched.look_until(ServerEvent.FAILED)
-
-    watched.look_until(ServerEvent.READY)
-
-    assert watched.changes[1].detail.startswith("No Redis or Valkey server of version 6.2 or newer")
-
-
 def test_a_server_that_hangs_is_reported_then_killed_and_started_again(watched: Watched) -> None:
     with redis.Redis.from_url(watched.server.url) as client:
         client.set("job", "kept")

@@ -6,19 +6,15 @@ Each test has a model of its own, with versions 1 to 3 of which the first is in 
 import json
 import re
 import secrets
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from cli_builders import Ended, clean_environment, here
+from cli_builders import clean_environment, here
 from seqd.client import Client
 from seqd.errors import wire_text
 from seqd.local.caller import caller
 from seqd.models.store import ModelStore
-from seqd.worker import promotion
 from store_builders import a_change, files_of, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
@@ -105,14 +101,6 @@ def test_promotion_puts_a_version_in_service_for_the_next_job(
     assert (change.from_version, change.to_version, change.is_rollback) == (1, 2, False)
 
 
-def test_promotion_as_json_is_one_document(
-    environment: dict[str, str], model: str, capsys: Capture
-):
-    ended = here(capsys, "models", "promote", f"{model}@latest", "--json")
-
-    assert ended.json() == {"model": model, "in_service": 3, "before": 1}
-
-
 def test_a_running_job_keeps_its_version_and_the_next_one_gets_the_new(
     environment: dict[str, str], client: Client, model: str, capsys: Capture
 ):
@@ -163,17 +151,6 @@ def test_a_worker_that_has_the_model_loads_the_version_before_it_is_in_service(
     assert store.labels(model) == {"production": 3, "latest": 3}
 
 
-def test_a_version_that_nobody_has_loaded_is_in_service_at_once(
-    environment: dict[str, str], module_cluster: Cluster, model: str, capsys: Capture
-):
-    began = time.monotonic()
-
-    ended = here(capsys, "models", "promote", f"{model}@2")
-
-    assert ended.status == 0 and time.monotonic() - began < 20
-    assert "Not loaded yet" not in ended.out + ended.err
-
-
 def test_a_worker_that_does_not_load_it_in_time_is_named_and_the_version_goes_in_service(
     environment: dict[str, str],
     module_cluster: Cluster,
@@ -202,7 +179,7 @@ def break_version(store: ModelStore, ref: str) -> None:
     assert publish(store, name, "echo", content="{}") == int(number)
 
 
-@pytest.mark.parametrize("candidate", [None, 2, 4])
+@pytest.mark.parametrize("candidate", [None, 2])
 def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(
     environment: dict[str, str],
     module_cluster: Cluster,
@@ -237,90 +214,6 @@ def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(
     }
     assert store.history(model)[-1].to_version == 1
     assert client.classify(["a"], model=model).record().version == 1
-
-
-def test_a_candidate_that_went_in_service_is_none_any_more(
-    environment: dict[str, str], store: ModelStore, model: str, capsys: Capture
-):
-    store.set_label(model, "candidate", 2)
-
-    ended = here(capsys, "models", "promote", f"{model}@candidate")
-
-    assert ended.out == f"{model}@2 is in service, after {model}@1.\n"
-    assert store.labels(model) == {"production": 2, "latest": 3}
-
-
-@pytest.mark.slow
-def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(
-    environment: dict[str, str], client: Client, store: ModelStore, model: str
-):
-    load(client, model)
-    commands = [
-        subprocess.Popen(
-            [sys.executable, "-m", "seqd", "models", "promote", f"{model}@{version}"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for version in (2, 3)
-    ]
-    began = time.monotonic()
-    ended = [Ended(one.returncode, *told) for one in commands for told in [one.communicate("", 90)]]
-
-    told = "\n".join(one.out + one.err for one in ended)
-    assert time.monotonic() - began < 30, "neither waits for what the other has prevented"
-    winners = [n for n, one in zip((2, 3), ended, strict=True) if one.status == 0]
-    now = store.resolve(model)[1]
-    assert now == winners[-1], told
-    shape = shape_of(store, model)
-    if len(winners) == 1:  # else one had ended before the other began
-        (loser,) = {2, 3} - set(winners)
-        assert shape == [(None, 1), (1, now)]
-        assert (
-            f"error[service_changed]: {model}@{now} is in service, no longer {model}@1: somebody "
-            f"was faster. {model}@{loser} comes too late, and nothing is changed. Look at it with "
-            f"`seqd models history {model}`, and say it again\n"
-        ) in told
-    assert "candidate" not in store.labels(model)
-
-
-def test_a_promotion_that_is_overtaken_while_the_workers_load_ends_at_once(
-    environment: dict[str, str],
-    client: Client,
-    store: ModelStore,
-    model: str,
-    capsys: Capture,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    load(client, model)
-    looks: list[int] = []
-
-    def never_warm(workers: object, change: object) -> list[str]:
-        looks.append(1)
-        if len(looks) == 2:
-            store.put_in_service(model, a_change(1, 3))
-        return ["w1"]
-
-    monkeypatch.setattr(promotion, "_cold_workers", never_warm)
-    began = time.monotonic()
-
-    ended = here(capsys, "models", "promote", f"{model}@2", "--warm-timeout", "60")
-
-    assert time.monotonic() - began < 30
-    assert ended.status == 2
-    assert ended.err.startswith(f"error[service_changed]: {model}@3 is in service, no longer")
-    assert store.labels(model) == {"production": 3, "latest": 3}
-
-
-def test_a_version_that_is_prepared_a_second_time_is_loaded_a_second_time(
-    module_cluster: Cluster, client: Client, store: ModelStore, model: str
-):
-    load(client, model)
-    for _ in range(2):
-        store.set_label(model, "candidate", 2)
-        wait_until(lambda: f"{model}@2" in loaded(module_cluster, model), "it is loaded", 10)
-        store.drop_label(model, "candidate", 2)
 
 
 def test_rollback_goes_back_and_a_second_one_further(
@@ -462,18 +355,6 @@ def test_a_rollback_to_a_version_that_is_gone_says_so(alone: ModelStore, capsys:
     )
 
 
-def test_a_damaged_version_is_not_promoted(alone: ModelStore, capsys: Capture):
-    file = alone.folder_of("topics") / "2" / "echo.json"
-    file.chmod(0o644)
-    file.write_text("{}")
-
-    ended = here(capsys, "models", "promote", "topics@2", "--store-only")
-
-    assert ended.status == 2
-    assert ended.err.startswith("error[artifact_damaged]: "), ended.err
-    assert alone.labels("topics")["production"] == 1
-
-
 @pytest.mark.parametrize("reason", ["x" * 5_000, "not \udcff UTF-8", "two\nlines \x1b[31m"])
 def test_a_reason_of_any_kind_is_written_down_as_far_as_there_is_room(
     alone: ModelStore, capsys: Capture, reason: str
@@ -484,17 +365,3 @@ def test_a_reason_of_any_kind_is_written_down_as_far_as_there_is_room(
     assert (ended.status, ended.err) == (0, "")
     assert alone.history("topics")[-1].why == wire_text(reason)[:500]
     assert shown.status == 0 and "\x1b" not in shown.out
-
-
-def test_a_store_of_before_keeps_what_its_name_meant_at_its_first_promotion(
-    alone: ModelStore, capsys: Capture
-):
-    folder = alone.folder_of("topics")
-    for name in ("model.json", "history.jsonl", "labels.json"):
-        (folder / name).unlink()
-
-    promoted = here(capsys, "models", "promote", "topics@1", "--store-only")
-    back = here(capsys, "models", "rollback", "topics", "--store-only")
-
-    assert promoted.out == "topics@1 is in service, after topics@3.\n"
-    assert back.out == "topics@3 is in service, after topics@1.\n"

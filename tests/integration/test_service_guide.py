@@ -65,13 +65,6 @@ def test_a_thousand_requests_at_a_time_are_answered_without_a_thread(address: st
     assert threads_of_pools() == []
 
 
-def test_a_text_that_is_none_is_answered_with_its_code(address: str) -> None:
-    reply = httpx.post(f"{address}/classify", json={"text": "bad"}, timeout=LIMIT_S)
-
-    said = {"code": "invalid_input", "message": "this text was made bad"}
-    assert (reply.status_code, reply.json()) == (422, said)
-
-
 def events_of(lines: list[str], field: str = "event") -> list[str]:
     return [line.removeprefix(f"{field}: ") for line in lines if line.startswith(f"{field}: ")]
 
@@ -105,20 +98,28 @@ def test_a_file_with_a_line_that_is_not_utf_8_costs_that_line(
     assert [(one.custom_id, one.error.code) for one in job.errors()] == [("row-2", "decode_error")]
 
 
-def test_an_empty_file_is_refused(address: str) -> None:
-    reply = httpx.post(f"{address}/files", files={"file": ("empty.txt", b"")}, timeout=LIMIT_S)
-
-    said = {"code": "invalid_request", "message": "There are no items; at least one is due."}
-    assert (reply.status_code, reply.json()) == (422, said)
-
-
-def test_a_job_that_is_not_there_is_answered_404_without_a_command_of_operators(
-    address: str,
+def test_what_cannot_be_answered_has_its_code_and_no_command_of_operators(
+    cluster: Cluster, address: str
 ) -> None:
-    reply = httpx.get(f"{address}/jobs/nobody/events", timeout=LIMIT_S)
+    job = cluster.client().classify(["a"], model="echo")
+    events = f"{address}/jobs/{job.job_id}/events"
 
-    said = {"code": "unknown_job", "message": "There is no such job."}
-    assert (reply.status_code, reply.json()) == (404, said)
+    replies = [
+        httpx.post(f"{address}/classify", json={"text": "bad"}, timeout=LIMIT_S),
+        httpx.post(f"{address}/files", files={"file": ("empty.txt", b"")}, timeout=LIMIT_S),
+        httpx.get(f"{address}/jobs/nobody/events", timeout=LIMIT_S),
+        httpx.get(events, headers={"Last-Event-ID": "nonsense"}, timeout=LIMIT_S),
+    ]
+
+    assert [(reply.status_code, reply.json()) for reply in replies[:3]] == [
+        (422, {"code": "invalid_input", "message": "this text was made bad"}),
+        (
+            422,
+            {"code": "invalid_request", "message": "There are no items; at least one is due."},
+        ),
+        (404, {"code": "unknown_job", "message": "There is no such job."}),
+    ]
+    assert replies[3].status_code == 422
 
 
 def test_a_viewer_that_was_cut_off_goes_on_behind_its_last_event(
@@ -133,15 +134,6 @@ def test_a_viewer_that_was_cut_off_goes_on_behind_its_last_event(
 
     assert len(ids) > 1
     assert events_of(again.text.splitlines(), "id") == ids[1:]
-
-
-def test_a_last_event_that_cannot_be_one_is_refused(cluster: Cluster, address: str) -> None:
-    job = cluster.client().classify(["a"], model="echo")
-
-    where = f"{address}/jobs/{job.job_id}/events"
-    reply = httpx.get(where, headers={"Last-Event-ID": "nonsense"}, timeout=LIMIT_S)
-
-    assert reply.status_code == 422
 
 
 def test_a_stream_that_cannot_go_on_ends_with_an_event_that_says_so(

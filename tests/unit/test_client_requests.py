@@ -1,7 +1,6 @@
 """A request that cannot be a job is refused in words, not in patterns."""
 
 import pytest
-from pydantic import ValidationError
 
 from seqd.client.requests import job_of, labelling_of, training_of
 from seqd.errors import InvalidRequest
@@ -67,13 +66,6 @@ def test_a_training_states_a_later_version_where_its_held_out_data_is_uploaded(
     assert (job.held_out, job.schema_version) == (source, schema_version)
 
 
-def test_a_request_that_an_older_worker_would_train_without_its_held_out_data_is_refused() -> None:
-    with pytest.raises(
-        ValidationError, match="it is uploaded, and schema_version is 1; allowed: 2"
-    ):
-        TrainJob(model="markov", source=UploadSource(), held_out=UploadSource())
-
-
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -118,14 +110,6 @@ def test_a_classification_states_a_later_version_where_older_workers_would_leave
     assert isinstance(job, ClassifyJob)
     assert (job.min_score, job.label_map) == (min_score, label_map or {})
     assert job.schema_version == schema_version
-
-
-@pytest.mark.parametrize("asked", [{"min_score": 0.5}, {"label_map": {"neg": "negative"}}])
-def test_a_request_whose_labels_an_older_worker_would_leave_alone_is_refused(
-    asked: dict[str, object],
-) -> None:
-    with pytest.raises(ValidationError, match="it is given, and schema_version is 1; allowed: 2"):
-        ClassifyJob.model_validate({"model": "imdb_lstm", "source": UploadSource(), **asked})
 
 
 def test_options_that_are_none_are_left_to_their_defaults():

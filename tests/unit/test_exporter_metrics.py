@@ -10,7 +10,7 @@ import pytest
 
 from builders import a_worker_status
 from seqd.cli.exporter import _open
-from seqd.errors import InvalidSettings, RedisNoPermission, RedisUnreachable
+from seqd.errors import InvalidSettings, RedisNoPermission
 from seqd.exporter.metrics import MOST_TENANTS, OTHER, Reading, bounded, metrics_of
 from seqd.exporter.reading import FleetReader
 from seqd.exporter.rights import RightsWatch
@@ -64,28 +64,6 @@ def test_models_beyond_the_most_are_summed_up_by_task():
     ]
 
 
-def test_who_asks_during_a_read_waits_for_that_one():
-    began, may_end, reads = Event(), Event(), []
-
-    def read() -> FleetFigures:
-        reads.append(1)
-        began.set()
-        assert may_end.wait(10)
-        return FIGURES
-
-    reader = FleetReader(read, all_rights(), answer_s=5, shared_s=60)
-    with ThreadPoolExecutor() as threads:
-        first = threads.submit(reader.reading)
-        assert began.wait(10)
-        second = threads.submit(reader.reading)
-        may_end.set()
-        answers = [first.result(10).figures, second.result(10).figures]
-    reader.close()
-
-    assert answers == [FIGURES, FIGURES]
-    assert len(reads) == 1
-
-
 def test_who_asks_while_rights_are_looked_at_behind_a_read_is_answered_by_that_one():
     looking, may_end, reads = Event(), Event(), []
 
@@ -136,46 +114,6 @@ def test_what_was_read_is_shown_for_as_long_as_it_may_be_though_its_first_answer
     reader.close()
 
     assert len(reads) == 2
-
-
-def test_what_a_late_read_found_is_not_shown_as_what_there_is():
-    may_end, reads = Event(), []
-
-    def read() -> FleetFigures:
-        reads.append(1)
-        if len(reads) == 1:
-            assert may_end.wait(10)
-            return FIGURES
-        raise RedisUnreachable("away")
-
-    reader = FleetReader(read, all_rights(), answer_s=0.05, shared_s=0)
-    late = reader.reading()
-    pending = reader._pending
-    may_end.set()
-    assert pending is not None
-    pending.result(10)
-    after, second = reader.reading(), reader._pending
-    assert second is not None and second is not pending
-    assert isinstance(second.exception(10), RedisUnreachable)
-    reader.close()
-
-    assert late.figures is None
-    assert after.figures is None
-    assert len(reads) == 2
-
-
-def test_scrapes_in_a_row_share_what_one_of_them_read():
-    reads = []
-
-    def read() -> FleetFigures:
-        reads.append(1)
-        return FIGURES
-
-    reader = FleetReader(read, all_rights(), shared_s=60)
-    readings = {id(reader.reading()) for _ in range(100)}
-    reader.close()
-
-    assert len(reads) == len(readings) == 1
 
 
 def test_tenants_beyond_the_most_are_summed_up_and_those_near_their_limit_are_not():

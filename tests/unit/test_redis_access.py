@@ -24,82 +24,70 @@ def refusal_of(access: RedisAccess, url: str = URL) -> str:
     return str(refusal.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path):
-    missing = tmp_path / "ca.pem"
-
-    said = refusal_of(RedisAccess(ca_file=missing))
-
-    assert said.startswith(
-        f"SEQD_REDIS_CA_FILE is {missing}, which cannot be read (No such file or directory): it "
-        "must be a file that the user with the id "
-    )
-
-
-def test_a_key_that_cannot_be_read_is_named(authority: trustme.CA, tmp_path: Path):
-    cert_file, _ = a_client_certificate(authority, tmp_path)
-
-    said = refusal_of(RedisAccess(cert_file=cert_file, key_file=tmp_path))
-
-    assert said.startswith(
-        f"SEQD_REDIS_KEY_FILE is {tmp_path}, which cannot be read (Is a directory): it must be a "
-        "file that the user with the id "
-    )
-
-
-def test_a_file_without_a_certificate_is_refused(tmp_path: Path):
-    path = tmp_path / "ca.pem"
-    path.write_text("no certificate")
-
-    assert refusal_of(RedisAccess(ca_file=path)) == (
-        f"SEQD_REDIS_CA_FILE is {path}, which holds no certificate in PEM form "
-        "(-----BEGIN CERTIFICATE-----)."
-    )
-
-
-def test_a_certificate_without_a_key_is_refused(authority: trustme.CA, tmp_path: Path):
-    cert_file, _ = a_client_certificate(authority, tmp_path)
-
-    assert refusal_of(RedisAccess(cert_file=cert_file)) == (
-        f"{cert_file} (SEQD_REDIS_CERT_FILE) and {cert_file} (SEQD_REDIS_KEY_FILE) must hold a "
-        "certificate and its key in PEM form (-----BEGIN …-----); one of them does not."
-    )
-
-
-def test_a_key_without_a_certificate_is_refused(authority: trustme.CA, tmp_path: Path):
-    _, key_file = a_client_certificate(authority, tmp_path)
-
-    assert refusal_of(RedisAccess(key_file=key_file)) == (
-        f"SEQD_REDIS_KEY_FILE is {key_file}, but there is no SEQD_REDIS_CERT_FILE: set the "
-        "certificate that belongs to the key, too."
-    )
+#: The files that are set, by the names of `files` below, and the beginning of what is said.
+FILES: list[tuple[dict[str, str], str]] = [
+    (
+        {"ca_file": "missing"},
+        "SEQD_REDIS_CA_FILE is {missing}, which cannot be read (No such file or directory): it "
+        "must be a file that the user with the id ",
+    ),
+    (
+        {"cert_file": "cert", "key_file": "folder"},
+        "SEQD_REDIS_KEY_FILE is {folder}, which cannot be read (Is a directory): it must be a "
+        "file that the user with the id ",
+    ),
+    (
+        {"ca_file": "text"},
+        "SEQD_REDIS_CA_FILE is {text}, which holds no certificate in PEM form "
+        "(-----BEGIN CERTIFICATE-----).",
+    ),
+    (
+        {"cert_file": "cert"},
+        "{cert} (SEQD_REDIS_CERT_FILE) and {cert} (SEQD_REDIS_KEY_FILE) must hold a certificate "
+        "and its key in PEM form (-----BEGIN …-----); one of them does not.",
+    ),
+    (
+        {"key_file": "key"},
+        "SEQD_REDIS_KEY_FILE is {key}, but there is no SEQD_REDIS_CERT_FILE: set the certificate "
+        "that belongs to the key, too.",
+    ),
+    (
+        {"cert_file": "cert", "key_file": "other_key"},
+        "The key in {other_key} (SEQD_REDIS_KEY_FILE) is not that of the certificate in {cert} "
+        "(SEQD_REDIS_CERT_FILE). Set the two that belong together.",
+    ),
+    # Nobody is asked for the passphrase.
+    (
+        {"cert_file": "cert", "key_file": "locked"},
+        "The key in {locked} has a passphrase, and seqd takes none: set SEQD_REDIS_KEY_FILE to a "
+        "key without one, which its user alone may read.",
+    ),
+]
 
 
-def test_a_key_of_another_certificate_is_refused(authority: trustme.CA, tmp_path: Path):
-    other = tmp_path / "other"
-    other.mkdir()
-    cert_file, _ = a_client_certificate(authority, tmp_path)
-    _, key_file = a_client_certificate(authority, other)
+@pytest.fixture
+def files(authority: trustme.CA, tmp_path: Path) -> dict[str, Path]:
+    folders = {name: tmp_path / name for name in ("folder", "own", "others")}
+    for folder in folders.values():
+        folder.mkdir()
+    cert, key = a_client_certificate(authority, folders["own"])
+    _, other_key = a_client_certificate(authority, folders["others"])
+    text, locked = tmp_path / "ca.pem", tmp_path / "locked.pem"
+    text.write_text("no certificate")
+    encryption = BestAvailableEncryption(b"passphrase")
+    private = load_pem_private_key(key.read_bytes(), None)
+    locked.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    made = {"cert": cert, "key": key, "other_key": other_key, "text": text, "locked": locked}
+    return made | {"missing": tmp_path / "missing.pem", "folder": folders["folder"]}
 
-    assert refusal_of(RedisAccess(cert_file=cert_file, key_file=key_file)) == (
-        f"The key in {key_file} (SEQD_REDIS_KEY_FILE) is not that of the certificate in "
-        f"{cert_file} (SEQD_REDIS_CERT_FILE). Set the two that belong together."
-    )
 
+@pytest.mark.parametrize(("given", "said"), FILES, ids=str)
+def test_files_that_cannot_be_used_are_named_with_what_is_wrong(
+    files: dict[str, Path], given: dict[str, str], said: str
+) -> None:
+    access = RedisAccess(**{setting: files[name] for setting, name in given.items()})  # type: ignore[arg-type]
 
-def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(
-    authority: trustme.CA, tmp_path: Path
-):
-    cert_file, key_file = a_client_certificate(authority, tmp_path)
-    key = load_pem_private_key(key_file.read_bytes(), None)
-    locked = key.private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase")
-    )
-    key_file.write_bytes(locked)
-
-    assert refusal_of(RedisAccess(cert_file=cert_file, key_file=key_file)) == (
-        f"The key in {key_file} has a passphrase, and seqd takes none: set SEQD_REDIS_KEY_FILE to "
-        "a key without one, which its user alone may read."
-    )
+    assert refusal_of(access).startswith(said.format(**files))
 
 
 def test_a_login_of_sentinels_needs_sentinels():

@@ -38,15 +38,6 @@ def promote(store: ModelStore, version: int, **changes: object) -> None:
     store.put_in_service("topics", a_change(now, version, **changes))
 
 
-def test_the_history_begins_with_the_training_of_the_first_version(store: ModelStore):
-    (change,) = store.history("topics")
-
-    assert (change.from_version, change.to_version) == (None, 1)
-    assert (change.by, change.why, change.is_rollback) == ("job job-1", "its first version", False)
-    assert change.at_ms > 1_700_000_000_000
-    assert lines_of(store) == [change.model_dump(exclude_defaults=True)]
-
-
 def test_each_change_is_a_line_behind_those_before_it(store: ModelStore):
     promote(store, 2, by="me@here", why="better", gate={"accuracy": 0.9})
     promote(store, 1, is_rollback=True)
@@ -200,23 +191,6 @@ def test_a_cancelled_training_is_written_down_as_a_way_back(store: ModelStore):
     assert version_before(store.history("topics"), 1) is None
 
 
-#: Versions that are put in service one after the other, `back` for a rollback, and where it ends.
-WALKS: list[tuple[list[int | str], int, int | None]] = [
-    ([], 1, None),
-    ([2], 2, 1),
-    ([2, 3], 3, 2),
-    ([2, 3, "back"], 2, 1),
-    ([2, 3, "back", "back"], 1, None),
-    ([2, 3, "back", 3], 3, 2),
-    ([2, 3, "back", 3, "back"], 2, 1),
-    ([2, 1], 1, 2),
-    ([2, 1, "back"], 2, 1),
-    ([2, 1, "back", "back"], 1, None),
-    ([2, 1, 2, "back", "back"], 2, 1),
-    ([2, 3, "back", "back", 3], 3, 1),
-]
-
-
 def walk(steps: list[int | str]) -> tuple[list[ServiceChange], int]:
     """Take the steps as `seqd models promote` and `rollback` do, from a first version 1."""
     changes, now = [a_change(None, 1)], 1
@@ -227,15 +201,6 @@ def walk(steps: list[int | str]) -> tuple[list[ServiceChange], int]:
         changes.append(a_change(now, to, is_rollback=isinstance(step, str)))
         now = to
     return changes, now
-
-
-@pytest.mark.parametrize(("steps", "now", "before"), WALKS)
-def test_a_rollback_goes_to_the_version_before_and_a_second_one_further_back(
-    steps: list[int | str], now: int, before: int | None
-):
-    changes, reached = walk(steps)
-
-    assert (reached, version_before(changes, reached)) == (now, before)
 
 
 @given(st.lists(st.one_of(st.integers(1, 4), st.just("back")), max_size=40))

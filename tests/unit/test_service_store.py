@@ -3,11 +3,8 @@
 import multiprocessing
 import shutil
 from collections.abc import Callable
-from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from threading import Barrier as ThreadBarrier
-from threading import Thread
 
 import pytest
 
@@ -128,22 +125,6 @@ def test_an_attempt_that_takes_over_a_first_version_puts_it_in_service(
     assert store.labels("topics") == {}
 
 
-def test_a_version_that_is_published_twice_by_one_training_is_in_service_once(store: ModelStore):
-    train(store, "job-1")
-    train(store, "job-1")
-
-    assert (store.numbers("topics"), shape_of(store)) == ([1], [(None, 1)])
-
-
-def test_a_version_is_put_in_service_where_the_expected_one_is(store: ModelStore):
-    three_versions(store)
-
-    store.put_in_service("topics", a_change(1, 3))
-
-    assert store.resolve("topics") == ("topics", 3)
-    assert store.labels("topics") == {"production": 3, "latest": 3}
-
-
 @pytest.mark.parametrize(
     ("expected", "now", "told"),
     [
@@ -168,41 +149,6 @@ def test_a_version_is_not_put_in_service_where_another_one_is_than_was_expected(
         "with `seqd models history topics`, and say it again"
     )
     assert files_of(store.folder_of("topics")) == before
-
-
-def test_of_two_threads_that_put_versions_in_service_at_once_one_wins(store: ModelStore):
-    three_versions(store)
-    now = 1
-    for _ in range(20):
-        others = [number for number in (1, 2, 3) if number != now]
-        outcomes = _at_once(store, now, others)
-
-        assert sorted(outcomes.values()) == ["lost", "won"]
-        (now,) = (number for number, outcome in outcomes.items() if outcome == "won")
-        assert store.resolve("topics") == ("topics", now)
-    shape = shape_of(store)
-    assert len(shape) == 21
-    assert all(one[1] == other[0] for one, other in pairwise(shape))
-
-
-def _at_once(store: ModelStore, now: int, versions: list[int]) -> dict[int, str]:
-    outcomes: dict[int, str] = {}
-    start = ThreadBarrier(len(versions))
-
-    def put(version: int) -> None:
-        start.wait(30)
-        try:
-            store.put_in_service("topics", a_change(now, version))
-            outcomes[version] = "won"
-        except ServiceChanged:
-            outcomes[version] = "lost"
-
-    threads = [Thread(target=put, args=(version,)) for version in versions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return outcomes
 
 
 def put_in_another_process(root: Path, version: int, start: Barrier) -> None:
@@ -284,17 +230,6 @@ def test_damaged_labels_are_not_overwritten_by_a_version_that_is_put_in_service(
             step()
 
     assert labels.read_text() == "[]"
-
-
-def test_the_history_of_a_model_that_is_not_there_is_refused(store: ModelStore):
-    three_versions(store)
-
-    with pytest.raises(UnknownModel) as raised:
-        store.history("topic")
-
-    assert str(raised.value) == (
-        "no model named 'topic'. Models here: topics. Did you mean 'topics'?"
-    )
 
 
 def test_a_label_is_dropped_unless_somebody_has_moved_it(store: ModelStore):
@@ -435,17 +370,6 @@ def test_a_version_that_is_removed_while_it_is_opened_gets_no_label(
             store.set_label("topics", label, 3)
 
     assert store.labels("topics") == {"production": 1, "latest": 2}
-
-
-def test_no_label_goes_back_to_a_version_that_was_removed_meanwhile(store: ModelStore):
-    three_versions(store)
-    number = train(store, "job-4")
-    store.move_labels("topics", ["production"], number, "job-4", "attempt-1")
-    store.remove("topics", 1)
-
-    store.rollback("topics", "job-4")
-
-    assert store.resolve("topics") == ("topics", 2)
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "../topics", ""])
