@@ -3,7 +3,6 @@
 import inspect
 import json
 
-import pytest
 from pydantic import BaseModel
 
 import seqd_schemas
@@ -52,25 +51,24 @@ def what_is_open(part):
     return ""
 
 
-@pytest.mark.parametrize("name", RECORDS)
-def test_every_field_is_described_and_bounded_and_a_record_is_frozen_and_closed(name):
-    model = MODELS[name]
-    silent = [field for field, info in model.model_fields.items() if not info.description]
-    schema = model.model_json_schema()
-    definitions = schema.get("$defs", {})
-    open_fields = {
-        field: said
-        for field, content in schema["properties"].items()
-        for part in parts(content, definitions)
-        # Parameters hold plugin values, whose own schema bounds the numbers.
-        if (said := what_is_open(part)) and not (field in PLUGIN_VALUES and "number" in said)
-    }
+def test_every_field_is_described_and_bounded_and_a_record_is_frozen_and_closed():
+    for name in RECORDS:
+        model = MODELS[name]
+        schema = model.model_json_schema()
+        silent = [field for field, info in model.model_fields.items() if not info.description]
+        open_fields = {
+            field: said
+            for field, content in schema["properties"].items()
+            for part in parts(content, schema.get("$defs", {}))
+            # Parameters hold plugin values, whose own schema bounds the numbers.
+            if (said := what_is_open(part)) and not (field in PLUGIN_VALUES and "number" in said)
+        }
 
-    assert model.model_fields
-    assert not silent, f"{name}: say what these fields are: {silent}"
-    assert not open_fields, f"{name}: {open_fields}"
-    assert (model.model_config["frozen"], model.model_config["extra"]) == (True, "forbid")
-    assert issubclass(model, WireModel | WirePart)
+        assert model.model_fields, name
+        assert not silent, f"{name}: say what these fields are: {silent}"
+        assert not open_fields, f"{name}: {open_fields}"
+        assert (model.model_config["frozen"], model.model_config["extra"]) == (True, "forbid"), name
+        assert issubclass(model, WireModel | WirePart), name
 
 
 #: Fields whose values have a plugin's schema of their own, or are such a schema.

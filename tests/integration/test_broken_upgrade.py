@@ -1,5 +1,6 @@
 """A plugin broken by an upgrade: its jobs fail by its reason, and its model leaves the catalog."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,11 @@ def test_a_model_leaves_the_catalog_when_it_was_not_served_for_the_time_of_grace
 def test_an_open_job_says_that_nobody_is_up_once_it_is_a_second_old(
     environment: Environment,
 ) -> None:
-    young = environment.record(environment.submit_units(1))
-    older = young.model_copy(update={"created_at_ms": young.created_at_ms - 1_000})
+    record = environment.record(environment.submit_units(1))
+    now_ms = int(time.time() * 1_000)
+    young, older = (
+        record.model_copy(update={"created_at_ms": at_ms}) for at_ms in (now_ms, now_ms - 1_000)
+    )
     ledger = environment.ledger
 
     (of_young,) = ledger.driver.run(with_waiting(ledger, [young]))
