@@ -15,8 +15,7 @@ from builders import a_catalog_entry, a_classify_job
 from cli_builders import clean_environment
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import Server, forget_keys
-from seqd.cli import completion
-from seqd.ledger import Ledger, connect
+from seqd.ledger import connect
 from seqd.settings import Settings
 from seqd_schemas import TaskSchema, VersionSummary
 from shell_fixtures import Bash, interactive_bash, shell_environment
@@ -37,53 +36,55 @@ PARAMETERS = {
 
 
 @pytest.fixture(scope="module")
-def ledger(redis_server: Server) -> Iterator[Environment]:
-    """A ledger with two models and two jobs, and no worker."""
+def ledger(redis_server: Server) -> Iterator[dict[str, str]]:
+    """A ledger with three models and two jobs, and no worker; the variables that lead to it."""
     prefix = f"test-{secrets.token_hex(6)}"
     settings = Settings(redis_url=redis_server.url, prefix=prefix)
     train = {"train": TaskSchema(parameters=PARAMETERS, unit_items=1)}
     versions = tuple(
         VersionSummary(version=number, created_at_ms=1, metrics={}) for number in (1, 2)
     )
+    entries = [
+        a_catalog_entry(
+            versions=versions,
+            labels={"production": 1},
+            tasks=train | a_catalog_entry().tasks,
+            presets={"tutorial": {}, "fast": {}},
+        ),
+        a_catalog_entry(model="markov", tasks=train),
+        a_catalog_entry(model="vectors", tasks={}, run_tasks={"embed": train["train"]}),
+    ]
     with connect(redis_server.url) as redis:
-        environment = open_environment(redis, settings)
-        environment.ledger.fleet.publish_catalog(
-            [
-                a_catalog_entry(versions=versions, labels={"production": 1}, tasks=train
-                                | a_catalog_entry().tasks, presets={"tutorial": {}, "fast": {}}),
-                a_catalog_entry(model="markov", tasks=train),
-                a_catalog_entry(model="vectors", tasks={}, run_tasks={"embed": train["train"]}),
-            ]
-        )  # fmt: skip
+        environment: Environment = open_environment(redis, settings)
+        environment.ledger.fleet.publish_catalog(entries)
         environment.submit_units(1, a_classify_job(tenant="shop"), job_id="abc-1")
         environment.submit_units(1, a_classify_job(), job_id="abd-2")
         environment.ledger.control.cancel("abd-2")
-        yield environment
+        yield {"SEQD_REDIS_URL": redis_server.url, "SEQD_PREFIX": prefix}
     forget_keys(redis_server.url, prefix)
 
 
 @pytest.fixture(scope="module")
-def bash(ledger: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bash]:
+def bash(ledger: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bash]:
     """A shell in which `seqd --install-completion` was run once."""
     home = tmp_path_factory.mktemp("home")
-    installed = subprocess.run(
-        ["bash", "-c", "seqd --install-completion; exit $?"],
-        env=clean_environment() | shell_environment(home),
+    installed = run_in("bash", "seqd --install-completion; exit $?", home)
+    assert installed.returncode == 0, installed.stderr
+    assert installed.stdout.startswith("bash completion installed in ")
+    with interactive_bash(home, **ledger) as shell:
+        yield shell
+
+
+def run_in(
+    shell: str, script: str, home: Path, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [shell, "-c", script],
+        env=clean_environment(**variables) | shell_environment(home),
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert installed.returncode == 0, installed.stderr
-    assert installed.stdout.startswith("bash completion installed in ")
-    with interactive_bash(home, **variables_of(ledger)) as shell:
-        yield shell
-
-
-def variables_of(ledger: Environment) -> dict[str, str]:
-    return {
-        "SEQD_REDIS_URL": str(ledger.settings.redis_url),
-        "SEQD_PREFIX": ledger.settings.prefix,
-    }
 
 
 @pytest.mark.parametrize(
@@ -93,13 +94,11 @@ def variables_of(ledger: Environment) -> dict[str, str]:
         ("seqd jobs sh", "seqd jobs show "),
         ("seqd classify --ten", "seqd classify --tenant "),
         ("seqd classify --tenant sh", "seqd classify --tenant shop "),
-        ("seqd classify --model imdb", "seqd classify --model imdb_lstm "),
         ("seqd classify --model imdb_lstm@pro", "seqd classify --model imdb_lstm@production "),
         ("seqd classify --model=imdb", "seqd classify --model=imdb_lstm "),
         ("seqd train imdb_lstm --preset tu", "seqd train imdb_lstm --preset tutorial "),
         ("seqd train imdb_lstm --set uni", "seqd train imdb_lstm --set units="),
         ("seqd train imdb_lstm --set units=1", "seqd train imdb_lstm --set units=100 "),
-        ("seqd train imdb_lstm --set padding=ma", "seqd train imdb_lstm --set padding=masked "),
         ("seqd sweep imdb_lstm --param shuffle=f", "seqd sweep imdb_lstm --param shuffle=false "),
         ("seqd jobs show abc", "seqd jobs show abc-1 "),
         ("seqd jobs cancel ab", "seqd jobs cancel abc-1 "),
@@ -132,8 +131,9 @@ def test_bash_lists_what_a_word_may_become(bash: Bash, typed: str, offers: list[
     assert bash.offers(typed) == offers
 
 
-def answered(words: list[str], **variables: str) -> "subprocess.CompletedProcess[str]":
+def answered(line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Ask as bash's function does, with the last word incomplete."""
+    words = line.split(" ")
     asked = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
     return subprocess.run(
         ["seqd"],
@@ -145,27 +145,43 @@ def answered(words: list[str], **variables: str) -> "subprocess.CompletedProcess
     )
 
 
-VALUES = [
-    ["seqd", "train", ""],
-    ["seqd", "train", "imdb_lstm", "--set", ""],
-    ["seqd", "jobs", "show", ""],
-    ["seqd", "classify", "--tenant", ""],
-]
+def answered_to(shell: str, line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Ask as the function of any shell does."""
+    asked = {
+        "_SEQD_COMPLETE": f"complete_{shell}",
+        "_TYPER_COMPLETE_ARGS": line,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    return answered(line, **variables, **asked)
 
 
-@pytest.mark.parametrize("words", VALUES, ids=" ".join)
-def test_where_redis_is_away_nothing_is_offered(words: list[str]) -> None:
-    ended = answered(words, SEQD_REDIS_URL="redis://127.0.0.1:1/0")
-
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+NOWHERE = "redis://127.0.0.1:1/0"
 
 
-@pytest.mark.parametrize("words", VALUES[:1], ids=" ".join)
-@pytest.mark.parametrize("url", ["nonsense", "redis://no-such-host.invalid:1/0", "rediss://"])
-def test_an_address_that_leads_nowhere_is_told_to_nobody(words: list[str], url: str) -> None:
-    ended = answered(words, SEQD_REDIS_URL=url)
+@pytest.mark.parametrize(
+    ("line", "variables"),
+    [
+        *(
+            (line, {"SEQD_REDIS_URL": NOWHERE})
+            for line in (
+                "seqd train ",
+                "seqd train imdb_lstm --set ",
+                "seqd jobs show ",
+                "seqd classify --tenant ",
+            )
+        ),
+        ("seqd train ", {"SEQD_REDIS_URL": "nonsense"}),
+        ("seqd train ", {"SEQD_REDIS_URL": "redis://no-such-host.invalid:1/0"}),
+        ("seqd train ", {"SEQD_REDIS_URL": "rediss://"}),
+        ("seqd train ", {"SEQD_LEASE_S": "soon", "SEQD_REDIS_UR": "x"}),
+    ],
+)
+def test_where_no_redis_can_be_asked_nothing_is_offered_and_nobody_is_told(
+    line: str, variables: dict[str, str]
+) -> None:
+    ended = answered(line, **variables)
 
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert (ended.stdout, ended.stderr) == ("", "")
 
 
 def held_open_s(listener: socket.socket) -> float:
@@ -183,7 +199,7 @@ def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
         silent.settimeout(60.0)
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         waited_s = thread.submit(held_open_s, silent)
-        ended = answered(VALUES[0], SEQD_REDIS_URL=url)
+        ended = answered("seqd train ", SEQD_REDIS_URL=url)
         # Only once: there is nobody else in the queue of those that want to connect.
         silent.settimeout(0.0)
         with pytest.raises(BlockingIOError):
@@ -194,48 +210,17 @@ def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
     assert 0.4 < waited_s.result(timeout=0) < 5.0
 
 
-def test_what_redis_has_answered_is_offered_though_this_machine_takes_long_to_read_it(
-    ledger: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in variables_of(ledger).items():
-        monkeypatch.setenv(name, value)
-
-    def read(there: Ledger) -> list[str]:
-        found = sorted(there.fleet.catalog())
-        time.sleep(2 * completion.LOOKUP_S)
-        return found
-
-    assert completion._ask(read, ["nothing"]) == ["imdb_lstm", "markov", "vectors"]
-
-
-def test_settings_that_are_wrong_are_told_to_nobody() -> None:
-    ended = answered(VALUES[0], SEQD_LEASE_S="soon", SEQD_REDIS_UR="x")
-
-    assert (ended.stdout, ended.stderr) == ("", "")
-
-
-@pytest.mark.parametrize(
-    "words", [["seqd", "nonsense", ""], ["seqd", "jobs", "show", "--nonsense", ""], ["seqd"], [""]]
-)
-def test_a_line_that_means_nothing_is_told_to_nobody(words: list[str]) -> None:
-    ended = answered(words, SEQD_REDIS_URL="redis://127.0.0.1:1/0", COMP_CWORD="many")
+@pytest.mark.parametrize("line", ["seqd nonsense ", "seqd jobs show --nonsense ", "seqd", ""])
+def test_a_line_that_means_nothing_is_told_to_nobody(line: str) -> None:
+    ended = answered(line, SEQD_REDIS_URL=NOWHERE, COMP_CWORD="many")
 
     assert ended.stderr == ""
     assert "Traceback" not in ended.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_what_a_plugin_has_published_runs_in_no_shell(
-    ledger: Environment, tmp_path: Path, shell: str
-) -> None:
-    line = "seqd train imdb_lstm --set "
-    asked = {
-        "_SEQD_COMPLETE": f"complete_{shell}",
-        "_TYPER_COMPLETE_ARGS": line,
-        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-    }
-
-    ended = answered(line.split(" "), **variables_of(ledger), **asked)
+def test_what_a_plugin_has_published_runs_in_no_shell(ledger: dict[str, str], shell: str) -> None:
+    ended = answered_to(shell, "seqd train imdb_lstm --set ", **ledger)
 
     assert "units=" in ended.stdout
     assert "until=" in ended.stdout
@@ -243,44 +228,25 @@ def test_what_a_plugin_has_published_runs_in_no_shell(
     assert not set("$`;\\") & set(ended.stdout.replace("\\\\:", ""))
 
 
-def test_an_explanation_stands_beside_a_value_where_a_shell_shows_it(ledger: Environment) -> None:
-    line = "seqd train imdb_lstm --set uni"
-    asked = {
-        "_SEQD_COMPLETE": "complete_fish",
-        "_TYPER_COMPLETE_ARGS": line,
-        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-    }
-
-    ended = answered([""], **variables_of(ledger), **asked)
+def test_an_explanation_stands_beside_a_value_where_a_shell_shows_it(
+    ledger: dict[str, str],
+) -> None:
+    ended = answered_to("fish", "seqd train imdb_lstm --set uni", **ledger)
 
     assert ended.stdout == "units=\tHidden units 1 of them.\nunits=100\n"
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="apt-get install fish")
-def test_fish_completes_a_word(ledger: Environment, tmp_path: Path) -> None:
-    script = 'seqd --show-completion | source; complete -C "seqd jobs show abc"'
-
-    ended = subprocess.run(
-        ["fish", "--no-config", "-c", script],
-        env=clean_environment(**variables_of(ledger)) | shell_environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert ended.stdout.split("\t")[0].strip() == "abc-1"
-
-
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_function_of_a_shell_is_printed(shell: str, tmp_path: Path) -> None:
+def test_the_function_of_a_shell_is_printed_and_fish_completes_by_it(
+    ledger: dict[str, str], shell: str, tmp_path: Path
+) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed: apt-get install {shell}")
-    ended = subprocess.run(
-        [shell, "-c", "seqd --show-completion; exit $status"],
-        env=clean_environment() | shell_environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
-    assert "_SEQD_COMPLETE=complete_" in ended.stdout
+    printed = run_in(shell, "seqd --show-completion; exit $status", tmp_path)
+
+    assert "_SEQD_COMPLETE=complete_" in printed.stdout
+    if shell == "fish":
+        script = 'seqd --show-completion | source; complete -C "seqd jobs show abc"'
+        completed = run_in(shell, script, tmp_path, **ledger)
+        assert completed.stdout.split("\t")[0].strip() == "abc-1"

@@ -20,14 +20,20 @@ TEXTS: list[object] = [
     *("i", None, "bad", "l", "m", "n", "o", "bad"),
     *("q", ""),
 ]
+FAILED = ["row-2", "row-4", "row-10", "row-11", "row-16", "row-18"]
 
 
-def failed_job(client: Client) -> Job[Classification]:
+@pytest.fixture
+def client(cluster: Cluster) -> Client:
+    return cluster.client()
+
+
+@pytest.fixture
+def first(client: Client) -> Job[Classification]:
+    """A job that has ended with failures."""
     job = client.classify(TEXTS, model="echo")  # type: ignore[arg-type]
     job.wait(timeout_s=LIMIT_S)
-    assert [failure.custom_id for failure in job.errors()] == [
-        *("row-2", "row-4", "row-10", "row-11", "row-16", "row-18")
-    ]
+    assert [failure.custom_id for failure in job.errors()] == FAILED
     return job
 
 
@@ -40,37 +46,29 @@ def shown(job: Job[Classification]) -> list[str]:
 
 
 def test_corrected_texts_stand_in_their_places_also_of_what_never_was_readable(
-    cluster: Cluster,
+    client: Client, first: Job[Classification]
 ) -> None:
-    client = cluster.client()
-    first = failed_job(client)
-    texts = {"row-18": "r", "row-2": "b", "row-4": "d", "row-10": "j", "row-11": "k", "row-16": "p"}
-
-    again = client.retry(first, items=texts)
+    again = client.retry(first, items=dict(zip(FAILED[::-1], "rpkjdb", strict=True)))
 
     assert again.wait(timeout_s=LIMIT_S).counts.succeeded == 6
     assert shown(first) == list("abcdefghijklmnopqr")
-    assert [result.custom_id for result in again.results()] == [
-        *("row-2", "row-4", "row-10", "row-11", "row-16", "row-18")
-    ]
+    assert [result.custom_id for result in again.results()] == FAILED
 
 
-def test_what_is_not_corrected_is_sent_again_as_it_was(cluster: Cluster) -> None:
-    client = cluster.client()
-    first = failed_job(client)
-
+def test_what_is_not_corrected_is_sent_again_as_it_was(
+    client: Client, first: Job[Classification]
+) -> None:
     again = client.retry(first.job_id, items={"row-10": "j", "row-16": "p"})
 
     record = again.wait(timeout_s=LIMIT_S)
     assert (record.counts.total, record.counts.succeeded) == (4, 2)
     merged = shown(first)
-    assert (merged[1], merged[10]) == ("invalid_input", "invalid_input")  # the same text again
-    assert (merged[3], merged[17]) == ("invalid_input", "invalid_input")  # not sent again
+    # Two with the same text again, and two that cannot be sent again; and the others.
+    assert [merged[at] for at in (1, 10, 3, 17)] == ["invalid_input"] * 4
     assert (merged[9], merged[15]) == ("j", "p")
 
 
-def test_a_cancelled_job_takes_new_texts_for_what_had_no_turn(cluster: Cluster) -> None:
-    client = cluster.client()
+def test_a_cancelled_job_takes_new_texts_for_what_had_no_turn(client: Client) -> None:
     client.pause_model("echo")
     try:
         first = client.classify([str(n) for n in range(16)], model="echo")
@@ -85,22 +83,20 @@ def test_a_cancelled_job_takes_new_texts_for_what_had_no_turn(cluster: Cluster) 
 
 
 def test_texts_that_can_correct_nothing_are_refused_before_anything_is_sent(
-    cluster: Cluster,
+    client: Client, first: Job[Classification]
 ) -> None:
-    client = cluster.client()
-    job = failed_job(client)
     refused: list[tuple[object, type[SeqdError], str]] = [
         (
             {"row-2": "b", "row-99": "x"},
             UnknownItem,
-            f"Job {job.job_id} has no item 'row-99', whose text is to be corrected. `errors()` "
+            f"Job {first.job_id} has no item 'row-99', whose text is to be corrected. `errors()` "
             "gives those that failed. Nothing was sent.",
         ),
         (
             {"row-1": "x"},
             InvalidRequest,
-            f"Item 'row-1' of job {job.job_id} has an output; allowed: items with an error, which "
-            "`errors()` gives. Leave it out, or hand it in as a new job. Nothing was sent.",
+            f"Item 'row-1' of job {first.job_id} has an output; allowed: items with an error, "
+            "which `errors()` gives. Leave it out, or hand it in as a new job. Nothing was sent.",
         ),
         (
             {"row-2": ""},
@@ -116,10 +112,10 @@ def test_texts_that_can_correct_nothing_are_refused_before_anything_is_sent(
 
     for items, kind, message in refused:
         with pytest.raises(kind) as raised:
-            client.retry(job, items=items)  # type: ignore[arg-type]
+            client.retry(first, items=items)  # type: ignore[arg-type]
         assert str(raised.value) == message
 
-    assert job.record().continued_by is None
+    assert first.record().continued_by is None
 
 
 def test_a_task_retries_with_corrected_texts(cluster: Cluster) -> None:

@@ -5,12 +5,12 @@ import sys
 import zlib
 from base64 import b64decode
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkout import ROOT
 from ledger_fixtures import Environment
 from seqd.ledger.blobs import pack_json, stated_bytes, unpack_items
 from seqd.ledger.scripts import _text_of
@@ -22,30 +22,23 @@ else:
 
 pytestmark = pytest.mark.processes
 
-RELEASES = Path(__file__).parent.parent / "contract" / "releases"
-
 #: Sizes at which the header of a frame takes another form.
 SIZES = (0, 1, 255, 256, 4_096, 4_097, 65_791, 65_792, 3_000_000)
 
 SCRIPT = _text_of("shared/blobs.lua") + "return stated_bytes(ARGV[1])"
 
-
-def without_size(content: bytes) -> bytes:
-    return zstd.compress(content, options={zstd.CompressionParameter.content_size_flag: 0})
-
-
-def with_window(content: bytes) -> bytes:
-    """Compress with a window smaller than the content, which moves the size in the header."""
-    return zstd.compress(content, options={zstd.CompressionParameter.window_log: 10})
-
+OPTION = zstd.CompressionParameter
 
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "as seqd packs": pack_json,
     "zstd": zstd.compress,
-    "zstd with a small window": with_window,
-    "zstd that states no size": without_size,
+    # A window smaller than the content moves the size in the header.
+    "zstd with a small window": lambda text: zstd.compress(text, options={OPTION.window_log: 10}),
+    "zstd that states no size": lambda text: zstd.compress(
+        text, options={OPTION.content_size_flag: 0}
+    ),
     "zlib": zlib.compress,
-    "nothing": lambda content: content,
+    "nothing": lambda text: text,
 }
 
 
@@ -68,7 +61,8 @@ def test_ledger_and_worker_read_the_same_of_a_chunk(
 def test_what_release_0_2_left_in_redis_states_what_it_inflates_to(
     environment: Environment,
 ) -> None:
-    rows = json.loads((RELEASES / "0.2" / "ledger.json").read_text())
+    path = ROOT / "tests" / "contract" / "releases" / "0.2" / "ledger.json"
+    rows = json.loads(path.read_text())
     inputs = [
         b64decode(blob) for row in rows if row["key"].endswith(":in") for _, blob in row["content"]
     ]

@@ -13,12 +13,13 @@ from redis import Redis
 
 from redis_fixtures import PrivateServer
 from seqd.client import Client, JobHandle
+from seqd.ledger import connect
 from seqd.local.redis_binaries import find_server_binaries
 from seqd_schemas import JobState
 from tcp_proxy import TcpProxy
-from worker_fixtures import Cluster, LiveWorker, live_settings, wait_until
+from worker_fixtures import Cluster, live_settings, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: What a default worker has, as a stall is measured against it.
 DEFAULT_LEASES: dict[str, object] = {"lease_s": 30.0, "heartbeat_s": 10.0, "reconcile_s": 2.0}
@@ -28,69 +29,72 @@ ALLOWED_S = 5.0
 
 #: 200 units of eight items, each unit about 0.16 s: never done before the outage is over.
 TEXTS = [f"text {number}" for number in range(1_600)]
-PACE = {"delay_ms": 20.0}
+
+Clusters = Callable[[str], Cluster]
 
 
 @pytest.fixture
-def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    settings = live_settings(private_server, tmp_path).model_copy(update=DEFAULT_LEASES)
-    own = Cluster(settings, tmp_path)
-    try:
-        yield own
-    finally:
-        own.close()
+def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Clusters]:
+    """Makes a cluster with leases of the default, on an address of the server."""
+    made: list[Cluster] = []
+
+    def make(url: str) -> Cluster:
+        settings = live_settings(private_server, tmp_path)
+        made.append(
+            Cluster(settings.model_copy(update=DEFAULT_LEASES | {"redis_url": url}), tmp_path)
+        )
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.close()
 
 
 @pytest.fixture
 def replica(
     private_server: PrivateServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrivateServer]:
-    """A replica of `private_server` that has caught up with it."""
-    redis = Redis.from_url(private_server.url)
-    redis.config_set("repl-diskless-sync-delay", 0)
-    password = redis.connection_pool.connection_kwargs["password"]
+    """A replica of `private_server` that has caught up with it, and takes its password."""
+    password = private_server.password
     extra = (f"replicaof 127.0.0.1 {private_server.port}", f"masterauth {password}")
     own = PrivateServer(find_server_binaries()[0], tmp_path_factory.mktemp("replica"), extra)
+    with connect(private_server.url) as redis:
+        redis.config_set("repl-diskless-sync-delay", 0)
     try:
         own.start()
-        wait_until(lambda: '"up"' in repr(link_of(own)).replace("'", '"'), "it has caught up")
+        with Redis.from_url(own.url, decode_responses=True) as redis:
+            link = lambda: redis.info("replication").get("master_link_status")  # noqa: E731
+            wait_until(lambda: link() == "up", "it has caught up")
         yield own
     finally:
-        redis.close()
         own.stop()
-
-
-def link_of(replica: PrivateServer) -> object:
-    with Redis.from_url(replica.url, decode_responses=True) as redis:
-        return redis.info("replication").get("master_link_status")
 
 
 def begun_job(client: Client) -> JobHandle:
     """A long job whose first units are done."""
-    job = client.classify(TEXTS, model="echo", parameters=PACE)
+    job = client.classify(TEXTS, model="echo", parameters={"delay_ms": 20.0})
     wait_until(lambda: job.record().units_done >= 2, "it has begun")
     return job
-
-
-def stall_s(
-    url: str, cluster: Cluster, job: JobHandle, since: float, timeout_s: float = 60
-) -> float:
-    """Seconds from `since`, when Redis was back, until what was in hand by then is committed.
-
-    Readers get results in input order: they stand still at the first unit that is missing.
-    """
-    keys, held = cluster.settings.keys, units_in_hand(url, cluster, job)
-    with Redis.from_url(url) as redis:
-        for unit in held:
-            output = keys.output(job.job_id)
-            wait_until(lambda: bool(redis.hexists(output, unit)), f"unit {unit!r}", timeout_s)  # noqa: B023
-    return time.monotonic() - since
 
 
 def units_in_hand(url: str, cluster: Cluster, job: JobHandle) -> list[str]:
     """The units that a worker has claimed and not committed."""
     with Redis.from_url(url, decode_responses=True) as redis:
-        return list(redis.hkeys(f"{cluster.settings.keys.job(job.job_id)}:leases"))
+        return list(redis.hkeys(cluster.settings.keys.leases(job.job_id)))
+
+
+def stall_s(url: str, cluster: Cluster, job: JobHandle, what: str) -> float:
+    """Seconds from now, when Redis is back, until what is in hand is committed.
+
+    Readers get results in input order: they stand still at the first unit that is missing.
+    """
+    since, output = time.monotonic(), cluster.settings.keys.output(job.job_id)
+    with Redis.from_url(url) as redis:
+        for unit in units_in_hand(url, cluster, job):
+            wait_until(lambda: bool(redis.hexists(output, unit)), f"unit {unit!r}")  # noqa: B023
+    stalled_s = time.monotonic() - since
+    print(f"\nstall after {what}: {stalled_s:.1f} s")
+    return stalled_s
 
 
 def crash(server: PrivateServer) -> None:
@@ -119,20 +123,18 @@ def no_replicas(server: PrivateServer) -> None:
         redis.config_set("min-replicas-to-write", 0)
 
 
-@pytest.mark.slow
 def test_work_goes_on_soon_after_an_outage_that_is_shorter_than_a_lease(
-    cluster_on: Cluster, private_server: PrivateServer
+    cluster_on: Clusters, private_server: PrivateServer
 ) -> None:
-    worker, client = cluster_on.start_ready("again"), cluster_on.client()
+    url, cluster = private_server.url, cluster_on(private_server.url)
+    worker, client = cluster.start_ready("again"), cluster.client()
 
     for outage in (read_only, crash, freeze, no_replicas):
         job = begun_job(client)
         outage(private_server)
-        stalled_s = stall_s(private_server.url, cluster_on, job, time.monotonic())
 
-        print(f"\nstall after {outage.__name__}: {stalled_s:.1f} s")
-        assert stalled_s <= ALLOWED_S
-        assert cluster_on.crashes(job.job_id) == 0
+        assert stall_s(url, cluster, job, outage.__name__) <= ALLOWED_S
+        assert cluster.crashes(job.job_id) == 0
         job.cancel()
 
     # So does an idle worker.
@@ -141,7 +143,7 @@ def test_work_goes_on_soon_after_an_outage_that_is_shorter_than_a_lease(
     time.sleep(13.0)
     private_server.start()
     back_at = time.monotonic()
-    record = cluster_on.client().classify(["b"], model="echo").wait(timeout_s=60)
+    record = cluster.client().classify(["b"], model="echo").wait(timeout_s=60)
     waited_s = time.monotonic() - back_at
 
     print(f"\nidle worker after a crash: {waited_s:.1f} s")
@@ -150,56 +152,33 @@ def test_work_goes_on_soon_after_an_outage_that_is_shorter_than_a_lease(
 
     # One that is started again under its name does not wait for its own lease.
     job = begun_job(client)
-    freeze_with_a_unit(worker, lambda: units_in_hand(private_server.url, cluster_on, job))
+
+    def is_frozen_with_a_unit() -> bool:
+        worker.freeze()
+        if not units_in_hand(url, cluster, job):
+            worker.thaw()
+        return bool(units_in_hand(url, cluster, job))
+
+    wait_until(is_frozen_with_a_unit, "it has a unit")
     worker.kill()
-    begun_at = time.monotonic()
-    cluster_on.start("again")
-    waited_s = stall_s(private_server.url, cluster_on, job, begun_at)
+    cluster.start("again")
 
-    print(f"\nunits of the worker before: {waited_s:.1f} s after its start")
-    assert waited_s <= 20.0  # a start, which takes its time on a busy machine, and no lease
+    # A start, which takes its time on a busy machine, and no lease.
+    assert stall_s(url, cluster, job, "the worker's kill") <= 20.0
 
 
-@pytest.mark.slow
 def test_a_job_goes_on_soon_after_a_failover(
-    private_server: PrivateServer, replica: PrivateServer, proxy: TcpProxy, tmp_path: Path
+    cluster_on: Clusters, private_server: PrivateServer, replica: PrivateServer, proxy: TcpProxy
 ) -> None:
-    settings = live_settings(private_server, tmp_path).model_copy(
-        update=DEFAULT_LEASES | {"redis_url": proxy.url}
-    )
-    cluster = Cluster(settings, tmp_path)
-    try:
-        cluster.start_ready()
-        job = begun_job(cluster.client())
+    cluster = cluster_on(proxy.url)
+    cluster.start_ready()
+    job = begun_job(cluster.client())
 
-        private_server.kill()
-        time.sleep(3.8)
-        promote(replica, private_server, proxy)
-        stalled_s = stall_s(proxy.url, cluster, job, time.monotonic())
-    finally:
-        cluster.close()
-
-    print(f"\nstall after failover: {stalled_s:.1f} s")
-    assert stalled_s <= ALLOWED_S
-
-
-def promote(replica: PrivateServer, primary: PrivateServer, proxy: TcpProxy) -> None:
-    """Make the replica the server that the proxy stands for."""
-    with Redis.from_url(primary.url) as redis:
-        password = redis.connection_pool.connection_kwargs["password"]
+    private_server.kill()
+    time.sleep(3.8)
     with Redis.from_url(replica.url) as redis:
         redis.execute_command("REPLICAOF", "NO", "ONE")
-        redis.config_set("requirepass", password)
+        redis.config_set("requirepass", private_server.password)
     proxy.point_to("127.0.0.1", replica.port)
 
-
-def freeze_with_a_unit(worker: LiveWorker, in_hand: Callable[[], list[str]]) -> None:
-    """Freeze a busy worker at a moment when it has a unit."""
-
-    def frozen() -> bool:
-        worker.freeze()
-        if not in_hand():
-            worker.thaw()
-        return bool(in_hand())
-
-    wait_until(frozen, "it has a unit")
+    assert stall_s(proxy.url, cluster, job, "failover") <= ALLOWED_S

@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 
 from checkout import python_path
-from seqd.client import AsyncClient, frames
+from seqd.client import AsyncClient, Client, frames
 from seqd.errors import InvalidRequest, JobFailed
 from worker_fixtures import Cluster
 
@@ -20,10 +20,15 @@ pytestmark = pytest.mark.processes
 LIMIT_S = 30.0
 
 
-def test_a_frame_has_a_row_for_each_text_with_its_label_or_its_error(cluster: Cluster) -> None:
-    job = cluster.client().classify(["fine", "bad"], model="echo")
+@pytest.fixture
+def client(cluster: Cluster) -> Client:
+    return cluster.client()
 
-    frame = job.to_pandas()
+
+def test_a_frame_has_a_row_for_each_text_with_its_label_or_its_error(client: Client) -> None:
+    job = client.classify(["fine", "bad"], model="echo")
+
+    frame, page = job.to_pandas(), job.to_pandas(offset=5, limit=5)
 
     assert list(frame.columns) == [
         *("custom_id", "label", "score", "truncated", "unknown_share", "uncertain"),
@@ -33,25 +38,28 @@ def test_a_frame_has_a_row_for_each_text_with_its_label_or_its_error(cluster: Cl
     assert (frame.label[0], frame.score[0], frame.truncated[0]) == ("fine", 1.0, False)
     assert frame.label.isna().tolist() == frame.score.isna().tolist() == [False, True]
     assert frame.error_code[1] == "invalid_input"
+    # One without results has columns.
+    assert (len(page), page.score.dtype.name) == (0, "float64")
 
 
-def test_a_frame_of_a_generation_has_a_row_for_each_sample(cluster: Cluster) -> None:
-    job = cluster.client().generate(["ab"], model="echo", parameters={"samples": 2, "length": 6})
+def test_a_frame_of_a_generation_has_a_row_for_each_sample(client: Client) -> None:
+    job = client.generate(["ab"], model="echo", parameters={"samples": 2, "length": 6})
 
     frame = job.to_pandas()
 
-    assert frame[["custom_id", "sample", "prompt"]].values.tolist() == [
-        ["row-1", 0, "ab"],
-        ["row-1", 1, "ab"],
-    ]
+    rows = frame[["custom_id", "sample", "prompt"]].values.tolist()
+    assert rows == [["row-1", 0, "ab"], ["row-1", 1, "ab"]]
     assert frame.text.str.len().tolist() == [6, 6]
 
 
-def test_a_job_of_another_kind_has_no_vectors(cluster: Cluster) -> None:
-    job = cluster.client().classify(["fine"], model="echo")
+def test_a_job_of_another_kind_has_no_vectors_and_a_training_no_table(client: Client) -> None:
+    job = client.classify(["fine"], model="echo")
+    training = client.train(["a text"], model="echo")
 
     with pytest.raises(InvalidRequest) as refused:
         job.to_numpy()
+    with pytest.raises(InvalidRequest, match="is a training: it has no items"):
+        training.to_arrow()
 
     assert str(refused.value) == (
         f"Job {job.job_id} is a job of kind classify, whose outputs have no vectors. Call "
@@ -59,26 +67,18 @@ def test_a_job_of_another_kind_has_no_vectors(cluster: Cluster) -> None:
     )
 
 
-def test_a_page_without_results_is_a_frame_with_columns(cluster: Cluster) -> None:
-    job = cluster.client().classify(["fine"], model="echo")
-
-    frame = job.to_pandas(offset=5, limit=5)
-
-    assert (len(frame), frame.score.dtype.name) == (0, "float64")
-
-
 def test_arrow_reads_batch_after_batch_while_the_job_runs(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frames, "BATCH_ROWS", 8)
     may_end = Event()
 
     def texts() -> Iterator[str]:
         yield from map(str, range(16))
-        assert may_end.wait(30)
+        assert may_end.wait(LIMIT_S)
         yield from map(str, range(16, 24))
 
-    job = cluster.client().classify(texts(), model="echo")
+    job = client.classify(texts(), model="echo")
 
     reader = job.to_arrow()
     first = reader.read_next_batch()
@@ -88,24 +88,16 @@ def test_arrow_reads_batch_after_batch_while_the_job_runs(
     assert first.num_rows == 8
     assert done < 24
     assert [batch.num_rows for batch in reader] == [8, 8]
-    assert reader.schema.field("probabilities").type == pyarrow.map_(
-        pyarrow.string(), pyarrow.float64()
-    )
+    probabilities = pyarrow.map_(pyarrow.string(), pyarrow.float64())
+    assert reader.schema.field("probabilities").type == probabilities
 
 
-def test_a_reader_of_arrow_raises_what_results_do(cluster: Cluster) -> None:
-    job = cluster.client().train(["a text"], model="echo")
-
-    with pytest.raises(InvalidRequest, match="is a training: it has no items"):
-        job.to_arrow()
-
-
-def test_a_job_that_fails_while_arrow_reads_it_says_why(cluster: Cluster) -> None:
-    def texts():  # type: ignore[no-untyped-def]
+def test_a_job_that_fails_while_arrow_reads_it_says_why(client: Client) -> None:
+    def texts() -> Iterator[str]:
         yield from map(str, range(20))
         raise LookupError("the source is gone")
 
-    job = cluster.client().classify(texts(), model="echo")
+    job = client.classify(texts(), model="echo")
 
     with pytest.raises((LookupError, JobFailed), match="the source is gone"):
         job.to_arrow().read_all()

@@ -6,12 +6,12 @@ version puts its number in front of each label, so that a label says what comput
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from cli_builders import clean_environment, here
+from cli_builders import Ended, clean_environment, here
 from seqd.client import Client
 from seqd.errors import InvalidRequest, WrongState
 from seqd.models.store import ModelStore
@@ -21,7 +21,7 @@ from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
-Capture = pytest.CaptureFixture[str]
+Models = Callable[..., Ended]
 TEXTS = {f"item-{number}": f"text {number}" for number in range(400)}
 
 
@@ -36,8 +36,10 @@ def store(module_cluster: Cluster) -> ModelStore:
 
 
 @pytest.fixture(autouse=True)
-def environment(module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that shares the cluster's Redis and its store."""
+def models(
+    module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Models:
+    """The command `seqd models` on a machine that shares the cluster's Redis and its store."""
     variables = clean_environment(
         SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
         SEQD_PREFIX=module_cluster.settings.prefix,
@@ -45,6 +47,7 @@ def environment(module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Non
     )
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    return lambda *words: here(capsys, "models", *words)
 
 
 def a_model(store: ModelStore, client: Client, trick: str = "") -> str:
@@ -63,9 +66,17 @@ def a_model(store: ModelStore, client: Client, trick: str = "") -> str:
     return name
 
 
-def try_version(capsys: Capture, model: str, *options: str) -> None:
-    ended = here(capsys, "models", "promote", f"{model}@2", *options)
-    assert ended.status == 0, ended.err
+@pytest.fixture
+def trying(models: Models, store: ModelStore, client: Client) -> Callable[..., str]:
+    """Publishes a model whose version 2 is tried, by options of the command."""
+
+    def begin(*options: str, trick: str = "") -> str:
+        name = a_model(store, client, trick)
+        ended = models("promote", f"{name}@2", *options)
+        assert ended.status == 0, ended.err
+        return name
+
+    return begin
 
 
 def items_of(texts: Mapping[str, str]) -> list[dict[str, str]]:
@@ -81,10 +92,13 @@ def results_of(
 
 
 def test_a_canary_answers_its_share_of_the_items_is_counted_and_promoted(
-    module_cluster: Cluster, client: Client, store: ModelStore, capsys: Capture
+    module_cluster: Cluster,
+    client: Client,
+    store: ModelStore,
+    models: Models,
+    trying: Callable[..., str],
 ) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, "--share", "25%", "--reason", "more data")
+    model = trying("--share", "25%", "--reason", "more data")
 
     job_id, results = results_of(client, model)
 
@@ -101,12 +115,12 @@ def test_a_canary_answers_its_share_of_the_items_is_counted_and_promoted(
     counts = module_cluster.rollout_counts(store, model, 400)
     assert (counts[1].items, counts[2].items) == (400 - len(candidates), len(candidates))
     assert (counts[1].errors, counts[2].errors) == (0, 0)
-    ended = here(capsys, "models", "show", model)
-    assert f"Canary of {model}@2 since " in ended.out
-    assert f"It answers 25% of the items of new jobs on {model}, by " in ended.out
-    shown = here(capsys, "models", "show", model, "--json").json()
-    assert shown["rollout"]["version"] == 2
-    assert sum(one["items"] for one in shown["rollout_counts"]) == 400
+    shown = models("show", model).out
+    assert f"Canary of {model}@2 since " in shown
+    assert f"It answers 25% of the items of new jobs on {model}, by " in shown
+    told = models("show", model, "--json").json()
+    assert told["rollout"]["version"] == 2
+    assert sum(one["items"] for one in told["rollout_counts"]) == 400
 
     # Jobs that name a version take no part.
     for ref, version in ((f"{model}@1", 1), (f"{model}@candidate", 2), (f"{model}@latest", 2)):
@@ -115,7 +129,7 @@ def test_a_canary_answers_its_share_of_the_items_is_counted_and_promoted(
         assert (record.version, record.rollout) == (version, None)
         assert {result.version for result in results.values()} == {None}
 
-    ended = here(capsys, "models", "promote", f"{model}@2", "--share", "100%")
+    ended = models("promote", f"{model}@2", "--share", "100%")
 
     assert ended.out == f"{model}@2 is in service, after {model}@1.\n"
     assert store.rollout(model) is None
@@ -124,15 +138,14 @@ def test_a_canary_answers_its_share_of_the_items_is_counted_and_promoted(
     change = store.history(model)[-1]
     assert change.rollout is not None
     assert (change.from_version, change.to_version, change.rollout.version) == (1, 2, 2)
-    assert here(capsys, "models", "rollback", model).status == 0
+    assert models("rollback", model).status == 0
     assert store.labels(model)["production"] == 1
 
 
 def test_a_shadow_leaves_the_answers_and_is_counted(
-    module_cluster: Cluster, client: Client, store: ModelStore, capsys: Capture
+    module_cluster: Cluster, client: Client, store: ModelStore, trying: Callable[..., str]
 ) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, "--shadow", "50%")
+    model = trying("--shadow", "50%")
 
     job_id, results = results_of(client, model)
 
@@ -149,14 +162,12 @@ def test_a_shadow_leaves_the_answers_and_is_counted(
 
 @pytest.mark.parametrize("option", ["--share", "--shadow"])
 def test_a_streamed_text_is_that_of_the_version_that_answers(
-    option: str, client: Client, store: ModelStore, capsys: Capture
+    option: str, client: Client, trying: Callable[..., str]
 ) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, option, "99%")
+    model = trying(option, "99%")
 
-    job = client.generate(
-        ["prompt"], model=model, stream=True, parameters={"length": 64, "delay_ms": 20}
-    )
+    parameters = {"length": 64, "delay_ms": 20}
+    job = client.generate(["prompt"], model=model, stream=True, parameters=parameters)
     streamed = "".join(delta.text for delta in job.stream())
     (result,) = job.results()
 
@@ -169,10 +180,9 @@ def test_a_streamed_text_is_that_of_the_version_that_answers(
 
 @pytest.mark.parametrize("trick", ["raise", "bad"])
 def test_what_a_canary_cannot_answer_the_version_in_service_answers(
-    trick: str, client: Client, store: ModelStore, capsys: Capture
+    trick: str, client: Client, trying: Callable[..., str]
 ) -> None:
-    model = a_model(store, client, trick)
-    try_version(capsys, model, "--share", "50%", "--max-error-rate", "100%")
+    model = trying("--share", "50%", "--max-error-rate", "100%", trick=trick)
 
     _, results = results_of(client, model)
 
@@ -180,10 +190,9 @@ def test_what_a_canary_cannot_answer_the_version_in_service_answers(
 
 
 def test_a_canary_with_too_many_errors_ends_by_itself(
-    client: Client, store: ModelStore, capsys: Capture
+    client: Client, store: ModelStore, trying: Callable[..., str]
 ) -> None:
-    model = a_model(store, client, "bad")
-    try_version(capsys, model, "--share", "25%")
+    model = trying("--share", "25%", trick="bad")
 
     results_of(client, model)
     wait_until(lambda: client.catalog()[model].rollout is None, "its end is published")
@@ -201,10 +210,9 @@ def test_a_canary_with_too_many_errors_ends_by_itself(
 
 @pytest.mark.slow
 def test_a_canary_that_kills_its_worker_costs_no_item(
-    client: Client, store: ModelStore, capsys: Capture
+    client: Client, store: ModelStore, trying: Callable[..., str]
 ) -> None:
-    model = a_model(store, client, "exit")
-    try_version(capsys, model, "--share", "90%")
+    model = trying("--share", "90%", trick="exit")
 
     _, results = results_of(client, model, {f"i{number}": "text" for number in range(8)})
 
@@ -213,14 +221,12 @@ def test_a_canary_that_kills_its_worker_costs_no_item(
 
 
 def test_a_retry_keeps_each_item_with_its_version(
-    client: Client, store: ModelStore, capsys: Capture
+    client: Client, models: Models, trying: Callable[..., str]
 ) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, "--share", "50%")
-    texts = {f"i{number}": "bad" for number in range(40)}
+    model, texts = trying("--share", "50%"), {f"i{number}": "bad" for number in range(40)}
     job = client.classify(items_of(texts), model=model)
     job.wait(timeout_s=30)
-    here(capsys, "models", "promote", f"{model}@2")
+    models("promote", f"{model}@2")
 
     retried = client.retry(job, items=dict.fromkeys(texts, "good"))
     retried.wait(timeout_s=30)
@@ -234,24 +240,19 @@ def test_a_retry_keeps_each_item_with_its_version(
 
 @pytest.mark.slow
 def test_rollback_ends_a_canary_for_jobs_that_run_too_and_the_candidate_goes_when_they_have_ended(
-    client: Client, store: ModelStore, capsys: Capture
+    client: Client, store: ModelStore, models: Models, trying: Callable[..., str]
 ) -> None:
-    model = a_model(store, client)
-    try_version(capsys, model, "--share", "50%")
-    running = client.classify(
-        [f"t{number}" for number in range(160)],
-        model=model,
-        parameters={"delay_ms": 20},
-        max_running_units=1,
-    )
+    model, texts = trying("--share", "50%"), [f"t{number}" for number in range(160)]
+    options = {"parameters": {"delay_ms": 20}, "max_running_units": 1}
+    running = client.classify(texts, model=model, **options)  # type: ignore[arg-type]
     wait_until(lambda: running.record().counts.done > 0, "it runs")
     running.pause()  # so that some units are begun after the command
 
-    ended = here(capsys, "models", "rollback", model, "--reason", "not today")
-    refused = here(capsys, "models", "rm", f"{model}@2")
+    ended = models("rollback", model, "--reason", "not today")
+    refused = models("rm", f"{model}@2")
     client.resume(running.job_id)
 
-    assert ended.out == (f"The canary of {model}@2 is ended; {model}@1 answers all items.\n")
+    assert ended.out == f"The canary of {model}@2 is ended; {model}@1 answers all items.\n"
     assert refused.err.startswith(
         f"error[version_in_use]: {model}@2 is what job {running.job_id} runs on: it is not removed."
     )
@@ -260,7 +261,7 @@ def test_rollback_ends_a_canary_for_jobs_that_run_too_and_the_candidate_goes_whe
     assert {result.output.label[:2] for result in results[-40:]} == {"1:"}
     assert store.history(model)[-1].why == f"canary of {model}@2 aborted: not today"
     assert client.classify(["a"], model=model).record().rollout is None
-    assert here(capsys, "models", "rm", f"{model}@2").out == f"{model}@2 is removed.\n"
+    assert models("rm", f"{model}@2").out == f"{model}@2 is removed.\n"
 
 
 def test_a_program_without_the_store_tries_a_version_and_ends_that(
@@ -282,8 +283,7 @@ def test_a_program_without_the_store_tries_a_version_and_ends_that(
     assert str(raised.value) == (
         f"{name}@1 is in service already, and answers all items; nothing is changed"
     )
-    ended = model.end_rollout(reason="too slow")
-    assert ended.rollout == begun.rollout
+    assert model.end_rollout(reason="too slow").rollout == begun.rollout
     assert (model.rollout, model.rollout_counts()) == (None, [])
     assert [one.why for one in model.history()[-2:]] == [
         f"canary of {name}@2 with 25% of the items: more data",
@@ -291,30 +291,31 @@ def test_a_program_without_the_store_tries_a_version_and_ends_that(
     ]
 
 
-def test_a_share_that_is_none_is_refused_before_anything_is_ordered(client: Client) -> None:
-    model, shares = client.model("echo"), (0, -0.1, 1.1, float("nan"), True, "5%")
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan"), True, "5%"])
+def test_a_share_that_is_none_is_refused_before_anything_is_ordered(
+    client: Client, share: float
+) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        client.model("echo").canary(2, share)
 
-    for share in shares:
-        with pytest.raises(InvalidRequest) as raised:
-            model.canary(2, share)  # type: ignore[arg-type]
-        said = str(raised.value)
-        assert said.endswith("; allowed: a number above 0 and at most 1, such as 0.05.")
+    said = str(raised.value)
+    assert said.endswith("; allowed: a number above 0 and at most 1, such as 0.05.")
 
 
 def test_a_machine_without_the_store_tries_a_version_by_the_command(
     client: Client,
     store: ModelStore,
-    capsys: Capture,
+    models: Models,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     model = a_model(store, client)
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
 
-    begun = here(capsys, "models", "promote", f"{model}@2", "--shadow", "50%")
+    begun = models("promote", f"{model}@2", "--shadow", "50%")
     rollout = store.rollout(model)
-    wrong = here(capsys, "models", "promote", f"{model}@1", "--share", "0%")
-    ended = here(capsys, "models", "rollback", model, "--json")
+    wrong = models("promote", f"{model}@1", "--share", "0%")
+    ended = models("rollback", model, "--json")
 
     assert begun.out.startswith(
         f"{model}@2 computes, too, 50% of the items of new jobs on {model}; {model}@1 stays in "
@@ -323,9 +324,6 @@ def test_a_machine_without_the_store_tries_a_version_by_the_command(
     assert wrong.err == (
         f"error[wrong_state]: {model}@2 is tried, and not {model}@1; nothing is changed\n"
     )
-    assert ended.json() == {
-        "model": model,
-        "in_service": 1,
-        "ended": rollout.model_dump(mode="json"),
-    }
+    due = {"model": model, "in_service": 1, "ended": rollout.model_dump(mode="json")}
+    assert ended.json() == due
     assert store.rollout(model) is None
