@@ -1,11 +1,13 @@
-"""Deaths of children in their worker's record, also while no child is up that publishes it."""
+"""Deaths of children in their worker's record, and what dead workers held, which is released."""
 
+import logging
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from ledger_fixtures import Environment
+from seqd.cli.dead_workers import DeadWorkers
 from seqd.ledger.units import Death
 from seqd.local.slots import parse_slot
 from seqd.worker.context import Identity
@@ -101,3 +103,29 @@ def test_a_file_of_deaths_that_cannot_be_read_is_none(
     next(tmp_path.glob("run/w1.deaths")).write_text("{")
 
     assert file.deaths().deaths == ()
+
+
+def test_leases_that_redis_does_not_take_back_are_told_once_and_when_it_does(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment.submit_units(1)
+    environment.claim_unit("w1")
+    dead = DeadWorkers(environment.ledger)
+    dead.add("w1")
+
+    environment.redis.config_set("min-replicas-to-write", 1)
+    try:
+        for _ in range(3):
+            dead.release()
+    finally:
+        environment.redis.config_set("min-replicas-to-write", 0)
+    (told,) = caplog.messages
+    assert told.startswith("leases of w1 not released yet: ")
+    assert "NOREPLICAS" in told
+    dead.release()
+    dead.release()
+
+    assert caplog.messages[1:] == ["leases of all dead workers are released"]
+    assert {one.levelno for one in caplog.records} == {logging.WARNING}
+    assert environment.claim_unit("w2").crashes == 1
+    assert not dead.is_due()

@@ -117,7 +117,7 @@ SERVED = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder into which pip has installed the distributions."""
     folder = tmp_path_factory.mktemp("new")
@@ -142,7 +142,7 @@ class NewCluster(Cluster):
         """Publish nothing: version 0 of a function is built in."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def new_cluster(
     site: Path, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NewCluster]:
@@ -158,41 +158,24 @@ def new_cluster(
         forget_keys(redis_server.url, own.settings.prefix)
 
 
-def test_a_new_classifier_serves(new_cluster: NewCluster) -> None:
-    job = new_cluster.client().classify(["Hello there!", "Late.", " "], model="greets")
-
-    results = list(job.results())
-    assert [one.unwrap().label for one in results[:2]] == ["greeting", "other"]
-    assert not results[2].ok
-
-
-def test_a_new_generator_serves(new_cluster: NewCluster) -> None:
-    client, parameters = new_cluster.client(), {"length": 30, "seed": 3}
-
-    once, again = (
-        [one.unwrap() for one in client.generate(["The cat"], model="writes",
-                                                 parameters=parameters).results()]
-        for _ in range(2)
-    )  # fmt: skip
-
-    assert once == again
-    assert len(once[0].samples[0].text) == 30
-
-
-def test_a_new_task_serves(new_cluster: NewCluster) -> None:
-    job = new_cluster.client().run(["One sentence. Another."], model="counts", task="count")
-
-    (result,) = job.results()
-    assert result.unwrap() == {"words": 3, "sentences": 2}
-
-
-def test_a_new_learner_is_trained_on_its_examples_and_serves(
+def test_new_plugins_that_pip_has_installed_serve_their_tasks_and_learn_from_their_examples(
     new_cluster: NewCluster, site: Path
 ) -> None:
-    lines = (site.parent / "learns" / "examples.jsonl").read_text().splitlines()
     client = new_cluster.client()
 
+    labelled = list(client.classify(["Hello there!", "Late.", " "], model="greets").results())
+    written = [
+        next(client.generate(["The cat"], model="writes", parameters=asked).results()).unwrap()
+        for asked in [{"length": 30, "seed": 3}] * 2
+    ]
+    (counted,) = client.run(["One sentence. Another."], model="counts", task="count").results()
+    lines = (site.parent / "learns" / "examples.jsonl").read_text().splitlines()
     client.train([json.loads(line) for line in lines], model="learns").wait()
+    learnt = client.classify(["a moving and funny story", "cold and silly"], model="learns")
 
-    job = client.classify(["a moving and funny story", "cold and silly"], model="learns")
-    assert [one.unwrap().label for one in job.results()] == ["good", "bad"]
+    assert [one.unwrap().label for one in labelled[:2]] == ["greeting", "other"]
+    assert not labelled[2].ok
+    assert written[0] == written[1]
+    assert len(written[0].samples[0].text) == 30
+    assert counted.unwrap() == {"words": 3, "sentences": 2}
+    assert [one.unwrap().label for one in learnt.results()] == ["good", "bad"]

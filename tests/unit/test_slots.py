@@ -1,4 +1,4 @@
-"""Slot specs, and the environment that pins a worker to its device."""
+"""Slot specs, the environment that pins a worker to its device, and the names of workers."""
 
 import pytest
 from hypothesis import given
@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from seqd.errors import InvalidSettings
 from seqd.local.gpus import PinnedGpu
 from seqd.local.slots import CONTEXT_BYTES, cores, parse_slot, parse_slots
+from seqd.worker.context import identify
 
 H100 = PinnedGpu("GPU-5d5b", 80 * 2**30, "NVIDIA H100")
 
@@ -128,3 +129,22 @@ def test_a_list_is_taken_exactly_when_no_slot_stands_twice(specs: list[str]) -> 
         assert len(set(specs)) < len(specs)
     else:
         assert names == specs
+
+
+def test_a_worker_without_a_name_gets_a_new_one_at_each_start():
+    slot = parse_slot("train@cpu")
+
+    names = {identify(slot).name for _ in range(3)}
+
+    assert len(names) == 3
+    assert all(name.startswith("train-cpu@") for name in names)
+
+
+def test_a_name_that_cannot_be_part_of_a_key_is_refused():
+    with pytest.raises(InvalidSettings) as refusal:
+        identify(parse_slot("cpu:0"), "a b")
+
+    assert str(refusal.value) == (
+        "The worker's name is 'a b'; allowed: up to 200 letters, digits and `_.:@-`, and no space, "
+        "since it becomes part of a key."
+    )

@@ -1,6 +1,16 @@
-"""How long a slot stays empty after its worker died."""
+"""How long a slot stays empty after its worker died, and when its work runs again."""
 
 from seqd.local.restarts import RestartPolicy
+from seqd.settings import Settings
+
+#: The longest that work may stand still for a dead worker.
+PROMISED_S = 45.0
+
+#: Looks for which the reconciler's lock outlives a worker that held it when it died.
+LOCK_LOOKS = 3
+
+#: An idle worker gets a wakeup at once; one that works looks at the ledger after its unit.
+WAKEUP_S = 1.0
 
 
 def test_the_wait_doubles_from_one_second_up_to_thirty() -> None:
@@ -30,3 +40,23 @@ def test_a_worker_that_is_killed_while_it_starts_or_that_ends_itself_is_not_forg
 
     assert policy.deaths_in_a_row(5, lived_s=2.0, was_ready=False, by_signal=True) == 6
     assert policy.deaths_in_a_row(5, lived_s=2.0, was_ready=True, by_signal=False) == 6
+
+
+def test_by_default_a_dead_workers_unit_is_claimed_again_in_time() -> None:
+    settings = Settings()
+
+    lease_runs_out_s = settings.lease_s  # renewed in the moment of death, at worst
+    lock_runs_out_s = LOCK_LOOKS * settings.reconcile_s
+    looked_s = settings.reconcile_s
+    backed_off_s = settings.backoff_s  # not at the first crash of a unit, but at its second
+
+    # 30 + 6 + 2 + 1 + 1 = 40
+    total_s = lease_runs_out_s + lock_runs_out_s + looked_s + backed_off_s + WAKEUP_S
+    assert total_s == 40.0
+    assert total_s < PROMISED_S
+
+
+def test_by_default_a_lease_outlives_two_lost_renewals() -> None:
+    settings = Settings()
+
+    assert settings.lease_s >= 3 * settings.heartbeat_s

@@ -203,16 +203,6 @@ def asks_until_found(silence: Silence, hangs: list[Hang]) -> None:
     wait_until(asks, "a hang is found")
 
 
-def is_silent_until_found(silence: Silence, hangs: list[Hang]) -> None:
-    wait_until(lambda: hangs != [], "a hang is found")
-
-
-def asks_for_a_while(silence: Silence, hangs: list[Hang]) -> None:
-    for _ in range(300):
-        silence.hear()
-        sleep(0.005)
-
-
 def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop() -> None:
     found = hangs_of(Budget(0.01, silent_s=10.0, unit_s=0.1), asks_until_found)
 
@@ -222,17 +212,6 @@ def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop(
         "The plugin computed for 0 s at items that should take 0.01 s, as earlier ones did "
         "(SEQD_UNIT_BUDGET_FACTOR)"
     )
-
-
-def test_what_is_silent_past_its_budget_is_a_hang_before_the_limit_for_all() -> None:
-    found = hangs_of(Budget(0.01, silent_s=0.1, unit_s=10.0), is_silent_until_found)
-
-    assert found[0].expected_s is None
-
-
-def test_without_a_budget_what_asks_may_go_on() -> None:
-    # It asks 200 times in each second that it may be silent for.
-    assert hangs_of(None, asks_for_a_while, max_silent_s=1.0) == []
 
 
 def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -> None:

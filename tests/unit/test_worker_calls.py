@@ -1,4 +1,4 @@
-"""A claim goes to the plugin in calls of bounded tokens, also where one text is long."""
+"""A claim goes to the plugin in calls of bounded tokens, and what it took is divided again."""
 
 import tracemalloc
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,12 @@ from pydantic import BaseModel, Field
 from seqd.errors import Stopped
 from seqd.hookspecs import LoadedModel, PluginParameters, WorkItem
 from seqd.ledger.units import Unit
+from seqd.ledger.work import Use
 from seqd.testing import MemoryRunContext
 from seqd.worker.calls import MAX_CALL_TOKENS, calls_of
 from seqd.worker.computing import TaskCall, UnitItems, call_of, compute
 from seqd.worker.faults import ItemFaults
+from seqd.worker.use import shares_of, uses_of
 from seqd_schemas import Classification, Generation, Item, ItemChunk, ItemFailure, Text
 
 SHORT, LONG = "a great film " * 100, "a great film " * 20_000
@@ -167,3 +169,29 @@ def test_a_text_of_which_no_sound_estimate_comes_counts_by_its_characters() -> N
     texts = ["x" * (MAX_CALL_TOKENS // 3 + 1)] * 6
 
     assert [len(call) for call in calls_of(work_of(texts), cost_tokens)] == [2, 2, 2]
+
+
+def test_units_get_their_parts_by_the_length_of_their_texts() -> None:
+    assert uses_of([100, 300], tokens=40, busy_s=2.0) == [Use(10, 500), Use(30, 1_500)]
+
+
+def test_characters_stand_for_tokens_where_the_plugin_counts_none() -> None:
+    assert uses_of([100, 300], tokens=0, busy_s=0.0) == [Use(100, 0), Use(300, 0)]
+
+
+def test_units_without_anything_to_compute_get_nothing() -> None:
+    assert uses_of([0, 0], tokens=7, busy_s=3.0) == [Use(0, 0), Use(0, 0)]
+
+
+@given(
+    whole=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=30)
+)
+def test_the_parts_add_up_to_the_whole_and_are_as_large_as_they_should_be(
+    whole: int, weights: list[int]
+) -> None:
+    shares = shares_of(whole, weights)
+
+    total = sum(weights)
+    assert sum(shares) == (whole if total else 0)
+    for share, weight in zip(shares, weights, strict=True):
+        assert total == 0 or abs(share - whole * weight / total) <= 1
