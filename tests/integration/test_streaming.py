@@ -208,3 +208,18 @@ def test_what_was_trimmed_comes_with_the_result(empty_cluster: Cluster) -> None:
     assert 0 < kept <= 1_024 + 400 * 4 + 200, "the last entry, or what was allowed"
     assert joined(late) == texts_of(job)
     assert len(late) == 1, "a live delta had a hole in front of it"
+
+
+def test_a_cancelled_job_leaves_the_others_of_its_batch_alone(client: Client) -> None:
+    blocker = a_text(client, "wait", stream=False, length=1, delay_ms=500)
+    jobs = [a_text(client, "a", seed=7, **SLOW) for _ in range(2)]
+    streams = [job.stream() for job in jobs]
+    heads = [live(stream, 2) for stream in streams]
+
+    jobs[0].cancel()
+    cancelled, whole = [list(stream) for stream in streams]
+
+    blocker.wait()
+    assert cancelled[-1].error is not None
+    assert joined(heads[1] + whole) == texts_of(jobs[1])
+    assert len(joined(heads[1] + whole)["row-1", 0]) == 2_000

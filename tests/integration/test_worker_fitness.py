@@ -11,6 +11,8 @@ import pytest
 from plugin_builders import place
 from seqd.client import Client, JobHandle
 from seqd.errors import JobFailed
+from seqd.models.store import ModelStore
+from seqd.worker.fitness import Fitness
 from seqd_schemas import FileSource, ItemFailure, JobState, UnfitCode, WorkerState
 from worker_fixtures import PLUGIN, Cluster, LiveWorker, wait_until
 
@@ -260,3 +262,18 @@ def test_a_version_that_one_of_two_workers_lacks_stays_and_its_wakeups_reach_the
 
     assert version in versions_in_catalog(client)
     assert first.known_status().state in (WorkerState.READY, WorkerState.BUSY)
+
+
+def test_versions_stay_in_the_catalog_when_their_folder_goes_away_while_it_is_published(
+    empty_cluster: Cluster,
+):
+    cluster = empty_cluster
+    folder = cluster.settings.store_dir
+    version = cluster.publish_echo(folder)
+    cluster.publish_catalog()
+    fitness = Fitness(["classify.echo"], ModelStore(folder, {}))
+    folder.rename(folder.with_name("away"))
+
+    cluster.publish_catalog(fitness.is_away_now)
+
+    assert version in versions_in_catalog(cluster.client())

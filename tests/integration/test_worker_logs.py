@@ -118,3 +118,18 @@ def test_a_log_in_json_begins_with_who_it_is_names_the_work_and_is_not_filled_by
     assert len(log) < 1_000 * 2_200
     printed = [line["message"] for line in lines if line["logger"] == "seqd.printed"]
     assert any(re.match(r"… [0-9,]+ more like it in \d+ s: printed", one) for one in printed)
+
+
+def test_a_log_never_holds_the_password_of_redis(
+    empty_cluster: Cluster,
+) -> None:
+    url = str(empty_cluster.settings.redis_url)
+    wrong = url.replace("redis://", "redis://:tOpSeCrEt@", 1) if "@" not in url else url
+
+    worker = empty_cluster.start("w1", redis_url=re.sub(":[^:/@]*@", ":tOpSeCrEt@", wrong))
+    worker.wait_for_end()
+
+    assert "tOpSeCrEt" not in worker.whole_log()
+    # For whoever reads the end of the log, such as `seqd up`.
+    last_line = worker.whole_log().splitlines()[-1]
+    assert last_line.startswith("error[redis_refused]: Redis at ")

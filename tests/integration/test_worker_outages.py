@@ -10,13 +10,27 @@ from threading import Event
 import pytest
 from redis import Redis
 
+from ledger_fixtures import Environment, open_environment
+from plugin_builders import a_registry_of
 from redis_fixtures import PrivateServer
 from seqd.client import Client, JobHandle
+from seqd.ledger import connect
+from seqd.ledger.outage import Outage
+from seqd.local.slots import parse_slot
+from seqd.models.store import ModelStore
+from seqd.settings import Settings
+from seqd.worker.child import WorkLoop
+from seqd.worker.context import ModelCache, WorkerContext, identify
+from seqd.worker.drain import DrainFlag
+from seqd.worker.fitness import Fitness
+from seqd.worker.leases import LeaseKeeper
 from seqd_schemas import Epoch, FileSource
+from tcp_proxy import TcpProxy
 from worker_fixtures import (
     LEASE_S,
     Cluster,
     LiveWorker,
+    light_plugin,
     live_settings,
     wait_until,
 )
@@ -160,3 +174,42 @@ def test_a_training_keeps_its_lease_over_an_outage_that_is_longer(
         assert job.wait(timeout_s=40).training is not None
     assert "made claimable units=" not in worker.whole_log()
     assert "commit of training" not in worker.whole_log()
+
+
+def a_context(environment: Environment, settings: Settings) -> WorkerContext:
+    registry = a_registry_of([("light", light_plugin())])
+    identity = identify(parse_slot("all@cpu:0"), "worker-a")
+    store = ModelStore(settings.store_dir, {})
+    routes = ("classify.echo",)
+    return WorkerContext(
+        identity=identity,
+        routes=routes,
+        ledger=environment.ledger,
+        registry=registry,
+        store=store,
+        cache=ModelCache(registry, store, identity.device, 0),
+        leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
+        drain=DrainFlag(settings, identity.name),
+        max_attempts=3,
+        fitness=Fitness(routes, store),
+    )
+
+
+def test_units_whose_claim_was_answered_in_vain_are_claimed_anew_at_once(
+    private_server: PrivateServer, proxy: TcpProxy, tmp_path: Path
+) -> None:
+    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
+    settings = cluster.settings.model_copy(update={"redis_url": proxy.url, "lease_s": 60.0})
+    cluster.publish_catalog()
+    job = cluster.client().classify(["a"], model="echo")
+    with connect(proxy.url, outage=Outage(limit_s=30.0)) as redis:
+        environment = open_environment(redis, settings)
+        loop = WorkLoop(a_context(environment, settings), settings)
+        redis.ping()
+        proxy.drop_next_replies(1, b"EVALSHA")
+
+        loop.run_slice()
+
+    assert proxy.is_done
+    assert job.wait(timeout_s=5).counts.succeeded == 1
+    cluster.close()

@@ -124,3 +124,14 @@ def test_a_damaged_version_costs_a_start_one_line_and_damaged_labels_a_training_
     assert raised.value.failure.message.endswith(
         "labels.json is not an object of version numbers. Mend or remove it"
     )
+
+
+def test_steps_are_reported_a_few_times_a_second_at_most(client):
+    job = client.train(RECORDS, model="echo", parameters={"epochs": 30, "step_ms": 40})
+
+    events = list(job.events())
+
+    steps = [event for event in events if event.event == "step"]
+    took_s = (events[-1].at_ms - events[0].at_ms) / 1_000
+    assert 1 <= len(steps) <= 1 + took_s / 0.5  # one event in half a second
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
