@@ -239,3 +239,11 @@ def test_a_place_that_cannot_be_written_is_left_alone_and_named(
     assert ended.err.startswith(f"error[{code}]: {said.format(here=Path.cwd())}"), ended.err
     assert "--out" in ended.err
     assert written() == before
+
+
+def test_an_empty_folder_is_filled(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = new(capsys, "hello", "--out", ".")
+
+    assert ended.status == 0, ended.err
+    assert "pyproject.toml" in written()
+    assert [name for name in written() if name.startswith(".seqd")] == []

@@ -50,6 +50,9 @@ DAMAGED = UnfitVersion(
     message="weights.safetensors is damaged.",
     since_ms=1,
 )
+SICK = DAMAGED.model_copy(
+    update={"version": 1, "code": UnfitCode.DEVICE_FAULT, "message": "CUDA error 719."}
+)
 STARTING = {"state": WorkerState.STARTING, "loading": ("imdb_lstm@2", "topics@1")}
 LEFT_OUT = [
     *(a_worker(f"w{number}", tasks=("classify",), left_out=("imdb_lstm",)) for number in range(6)),
@@ -91,6 +94,12 @@ WHY = [
         WaitingCode.UNFIT,
         "No worker that is up can classify imdb_lstm@0 now. a: damaged: weights.safetensors is "
         "damaged. b: missing: its store has no such version (it can run 3).",
+    ),
+    # A sick device is the reason for every version.
+    (
+        [a_worker("a", versions={"imdb_lstm": ()}, unfit=(SICK,))],
+        WaitingCode.UNFIT,
+        "No worker that is up can classify imdb_lstm@0 now. a: device_fault: CUDA error 719.",
     ),
     (
         [a_worker("a", **STARTING), a_worker("b", **STARTING), a_worker("c", versions={})],

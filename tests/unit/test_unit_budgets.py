@@ -84,15 +84,20 @@ def test_more_and_longer_items_are_expected_to_take_longer(one: UnitSize, other:
     assert max(expected_s) == expected_s[2]
 
 
-def test_nothing_is_expected_of_what_was_never_measured_or_was_loaded_anew() -> None:
+def test_nothing_is_expected_of_what_was_never_measured_raised_or_was_loaded_anew() -> None:
     costs, size = UnitCosts(), UnitSize(items=8, characters=800, longest=100)
+    with pytest.raises(ValueError, match="broken"), costs.measuring("kind", 1, size):
+        raise ValueError("broken")
     before = costs.expected("kind", 1, size)
     a_cost(costs, size)
 
     assert before is None
     assert costs.expected("another kind", 1, size) is None
     assert costs.expected("kind", 2, size) is None
-    assert costs.expected("kind", 1, size) is not None
+    like = costs.expected("kind", 1, size)
+    smaller = costs.expected("kind", 1, UnitSize(items=1, characters=100, longest=100))
+    assert like is not None and smaller is not None
+    assert (like.basis, smaller.basis) == (Basis.LIKE_CALLS, Basis.LARGER_CALLS)
 
 
 def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
@@ -175,6 +180,16 @@ def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin(
 
     assert expected is not None
     assert DAY.budget(expected) == Budget(0.0, silent_s=600.0, unit_s=600.0)
+
+
+@pytest.mark.parametrize(
+    ("basis", "least_s"),
+    [(Basis.LIKE_CALLS, 60.0), (Basis.LARGER_CALLS, 300.0), (Basis.QUEUE, 300.0)],
+)
+def test_the_less_is_known_of_a_call_the_longer_it_may_take(basis: Basis, least_s: float) -> None:
+    budget = DAY.budget(known(0.01, basis))
+
+    assert budget == Budget(0.01, silent_s=least_s, unit_s=least_s)
 
 
 Work = Callable[[Silence, list[Hang]], None]

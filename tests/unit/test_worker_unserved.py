@@ -7,7 +7,7 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from seqd.worker import unserved as module
-from seqd.worker.catalog import with_versions_elsewhere
+from seqd.worker.catalog import lacks_any, with_versions_elsewhere
 from seqd.worker.unserved import Unserved
 from seqd_schemas import (
     CatalogEntry,
@@ -216,3 +216,10 @@ def test_a_starter_that_serves_here_takes_nothing_out_of_service_that_another_st
 
     assert beside.labels == {"latest": 1, "production": 1}
     assert rolled_back.labels["production"] == 0
+
+
+@pytest.mark.parametrize(
+    ("mine", "lacks"), [({"echo": (1, 2)}, False), ({"echo": (3,)}, True), ({"new": (1,)}, True)]
+)
+def test_a_worker_notices_that_a_version_of_its_own_is_not_published(mine, lacks: bool):
+    assert lacks_any({"echo": an_entry(1, 2)}, mine) is lacks
