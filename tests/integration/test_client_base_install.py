@@ -9,74 +9,65 @@ import pytest
 
 from checkout import python_path
 from held_ports import Holder, hold_port
-from seqd.local.supervisor import worker_environment
-from worker_fixtures import SLOT, Cluster
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
+#: Asks either client for a job, and says what is loaded by then.
 PROGRAM = """
-import sys
-from seqd.client import Client
+import asyncio, sys
+from seqd.client import AsyncClient, Client
 
-with Client() as client:
-    for result in client.classify(["a", "b"], model="echo").results():
-        print(result.custom_id, result.output.label)
+def blocking():
+    with Client() as client:
+        for result in client.classify(["a", "b"], model="echo").results():
+            print(result.custom_id, result.output.label)
+
+async def asynchronous():
+    async with AsyncClient() as client:
+        job = await client.classify(["a", "b"], model="echo")
+        async for result in job.results():
+            print(result.custom_id, result.output.label)
+
+blocking() if sys.argv[1] == "Client" else asyncio.run(asynchronous())
 heavy = {"keras", "tensorflow", "torch", "jax", "seqd_light", "seqd_markov", "seqd_imdb_lstm"}
 print("loaded:", sorted(heavy & set(sys.modules)))
 """
 
+clients = pytest.mark.parametrize("client", ["Client", "AsyncClient"])
 
-def test_a_service_imports_no_keras_and_no_plugin(cluster: Cluster):
-    assert cluster.settings.redis_url is not None
-    environment = worker_environment(cluster.settings, cluster.settings.redis_url, SLOT)
 
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60
+def run(client: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    given = {f"SEQD_{name.upper()}": value for name, value in variables.items()}
+    return subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM, client],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": python_path(), **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
+
+
+@clients
+def test_a_service_imports_no_keras_and_no_plugin(cluster: Cluster, client: str) -> None:
+    settings = cluster.settings
+
+    done = run(client, redis_url=str(settings.redis_url), prefix=settings.prefix)
 
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["row-1 a", "row-2 b", "loaded: []"]
 
 
-BLOCKING = """
-from seqd.client import Client
-with Client() as client:
-    print(client.classify(["a"]).job_id)
-"""
-
-ASYNCHRONOUS = """
-import asyncio
-from seqd.client import AsyncClient
-
-async def main():
-    async with AsyncClient() as client:
-        print((await client.classify(["a"])).job_id)
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("program", [BLOCKING, ASYNCHRONOUS], ids=["Client", "AsyncClient"])
+@clients
 @pytest.mark.parametrize("has_address", [True, False], ids=["an address", "no address"])
 def test_a_program_without_a_daemon_is_told_so_in_one_short_traceback(
-    program: str, has_address: bool, tmp_path: Path
-):
+    client: str, has_address: bool, tmp_path: Path
+) -> None:
     holder = Holder()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": python_path(),
-        "SEQD_DATA_DIR": str(tmp_path),
-    }
-    if has_address:
-        environment["SEQD_REDIS_URL"] = f"redis://127.0.0.1:{hold_port(holder)}"
+    address = {"redis_url": f"redis://127.0.0.1:{hold_port(holder)}"} if has_address else {}
 
-    ended = subprocess.run(
-        [sys.executable, "-P", "-c", program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = run(client, data_dir=str(tmp_path), **address)
 
     *calls, sentence = ended.stderr.splitlines()
     said = "No answer from Redis at 127.0.0.1" if has_address else "No Redis server runs for"

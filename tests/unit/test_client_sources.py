@@ -1,4 +1,4 @@
-"""Inputs of a job: what is read of them, and one that somebody else has closed."""
+"""Inputs of a job that somebody else has closed: what is read of them is not taken for all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -8,7 +8,7 @@ import pytest
 from seqd.client.sources import AsyncEntries, Source, entries_by
 from seqd.errors import InvalidInput
 from seqd.inputs.items import ItemRules
-from seqd.ledger.exchange import Finish, Next
+from seqd.ledger.exchange import Next
 
 RULES = ItemRules()
 
@@ -39,52 +39,33 @@ async def chunk_of(source: Source) -> list[str]:
     return [] if end.value.value is None else [item.custom_id for item in end.value.value.items]
 
 
-def test_both_kinds_of_iterable_are_cut_alike():
-    async def use() -> list[list[str]]:
-        found = []
-        for source in (
-            entries_by(RULES, texts()),
-            AsyncEntries(async_texts(), RULES),
-        ):
-            source.begin(2)
-            found += [await chunk_of(source) for _ in range(3)]
-        return found
-
-    assert asyncio.run(use()) == 2 * [["row-1", "row-2"], ["row-3"], []]
-
-
-def test_what_was_read_is_cut_once_more_where_the_job_was_cut_otherwise():
+def test_what_was_read_is_cut_once_more_where_the_job_was_cut_otherwise() -> None:
     async def use() -> list[list[str]]:
         source = AsyncEntries(async_texts(), RULES)
         source.begin(2)
         steps = source.next()
-        head = await anext(next(steps).source)
+        head = await anext(next(steps).source)  # type: ignore[arg-type, union-attr]
         source.begin(1, [head])
         return [await chunk_of(source) for _ in range(4)]
 
     assert asyncio.run(use()) == [["row-1"], ["row-2"], ["row-3"], []]
 
 
-def test_a_generator_that_somebody_closes_is_not_taken_for_its_end():
-    values = texts()
-    source = entries_by(RULES, values)
-    source.begin(2)
-    assert asyncio.run(chunk_of(source)) == ["row-1", "row-2"]
-
-    values.close()
-
-    with pytest.raises(InvalidInput) as error:
-        asyncio.run(chunk_of(source))
-    assert str(error.value) == CLOSED
-
-
-def test_an_asynchronous_generator_that_somebody_closes_is_not_taken_for_its_end():
+@pytest.mark.parametrize("is_async", [False, True], ids=["blocking", "async"])
+def test_a_generator_that_somebody_closes_is_not_taken_for_its_end(is_async: bool) -> None:
     async def use() -> None:
-        values = async_texts()
-        source = AsyncEntries(values, RULES)
+        if is_async:
+            values = async_texts()
+            source: Source = AsyncEntries(values, RULES)
+        else:
+            items = texts()
+            source = entries_by(RULES, items)
         source.begin(2)
         assert await chunk_of(source) == ["row-1", "row-2"]
-        await values.aclose()  # type: ignore[attr-defined]
+        if is_async:
+            await values.aclose()  # type: ignore[attr-defined]
+        else:
+            items.close()  # type: ignore[attr-defined]
         await chunk_of(source)
 
     with pytest.raises(InvalidInput) as error:
@@ -92,20 +73,10 @@ def test_an_asynchronous_generator_that_somebody_closes_is_not_taken_for_its_end
     assert str(error.value) == CLOSED
 
 
-def test_a_generator_that_had_ended_before_is_an_empty_input():
+def test_a_generator_that_had_ended_before_is_an_empty_input() -> None:
     values = texts()
     assert len(list(values)) == 3
     source = entries_by(RULES, values)
     source.begin(2)
 
     assert asyncio.run(chunk_of(source)) == []
-
-
-def test_an_asynchronous_input_names_what_is_to_be_closed_from_the_outside_in():
-    values = async_texts()
-    source = AsyncEntries(values, RULES)
-
-    (asked,) = source.finish()
-
-    assert isinstance(asked, Finish)
-    assert asked.sources[-1] is values

@@ -39,16 +39,6 @@ def three_versions(store: ModelStore) -> ModelStore:
     return store
 
 
-def test_the_first_version_goes_in_service_and_a_later_one_does_not(store: ModelStore):
-    first = publish(store)
-    in_service_then = store.resolve("topics")
-
-    second = publish(store)
-
-    assert in_service_then == store.resolve("topics") == ("topics", first)
-    assert store.labels("topics") == {"production": first, "latest": second}
-
-
 def test_a_starter_is_a_first_version(root: Path, tmp_path: Path):
     store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
 
@@ -328,25 +318,6 @@ def test_a_version_in_service_whose_folder_is_gone_is_still_what_the_name_means(
 
     store.put_in_service("topics", a_change(1, 2))
     assert store.resolve("topics") == ("topics", 2)
-
-
-@pytest.mark.parametrize("label", ["production", "candidate"])
-def test_a_label_that_somebody_moves_to_a_version_not_yet_completed_goes_back_with_it(
-    store: ModelStore, label: str
-):
-    train(store, "job-1")
-    store.finalize("topics", "job-1")
-    store.set_label("topics", "candidate", 1)
-    number = train(store, "job-2")
-    if label == "production":
-        store.put_in_service("topics", a_change(1, number))
-    else:
-        store.set_label("topics", label, number)
-
-    store.rollback("topics", "job-2")
-
-    assert store.labels("topics") == {"production": 1, "candidate": 1, "latest": 1}
-    assert store.resolve("topics") == ("topics", 1)
 
 
 @pytest.mark.parametrize("label", ["production", "candidate"])
