@@ -5,7 +5,7 @@ read-only replica while the connections to it stayed open (`READONLY`).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from redis import Redis
 
 from builders import a_chunk, a_failure
 from ledger_fixtures import Environment, open_environment
-from redis_fixtures import PrivateServer, binary_of_kind
+from redis_fixtures import PrivateServer
 from seqd.errors import RedisUnreachable
 from seqd.ledger import connect, redis_errors
 from seqd.settings import Settings
@@ -26,23 +26,11 @@ pytestmark = pytest.mark.processes
 TEXTS = [f"text {number}" for number in range(200)]
 
 
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrivateServer]:
-    """A server that the tests of this file may spoil, as long as they mend it again."""
-    own = PrivateServer(binary_of_kind(request.param), tmp_path_factory.mktemp(request.param))
-    try:
-        own.start()
-        yield own
-    finally:
-        own.stop()
-
-
 @pytest.fixture
-def moody(server: PrivateServer, prefix: str) -> Iterator[Environment]:
-    with connect(server.url) as redis:
-        yield open_environment(redis, Settings(redis_url=server.url, prefix=prefix))
+def moody(each_server: PrivateServer, prefix: str) -> Iterator[Environment]:
+    """A ledger on a server that a test may spoil."""
+    with connect(each_server.url) as redis:
+        yield open_environment(redis, Settings(redis_url=each_server.url, prefix=prefix))
         redis.execute_command("REPLICAOF", "NO", "ONE")
         want_replicas(redis, 0)
 
@@ -76,35 +64,29 @@ WAYS = pytest.mark.parametrize("write", [write_alone, write_in_a_script, write_i
 
 
 @WAYS
-def test_a_server_that_has_lost_its_replicas_is_worth_another_try(
-    moody: Environment, write
+def test_a_server_that_takes_no_writes_just_now_is_worth_another_try_on_a_new_connection(
+    moody: Environment, write: Callable[[Redis], None]
 ) -> None:
     want_replicas(moody.redis, 1)
-
-    with pytest.raises(RedisUnreachable) as refused, redis_errors(moody.redis):
+    with pytest.raises(RedisUnreachable) as alone, redis_errors(moody.redis):
         write(moody.redis)
-
-    assert refused.value.retryable
-    assert str(refused.value).startswith("Redis at 127.0.0.1:")
-    assert "cannot do this just now: " in str(refused.value)
-    assert "NOREPLICAS Not enough good replicas to write" in str(refused.value)
-    assert str(refused.value).endswith(
-        ". Try again when its replicas are back, or lower its min-replicas-to-write."
-    )
     want_replicas(moody.redis, 0)
     write(moody.redis)
-
-
-@WAYS
-def test_after_a_failover_the_next_try_looks_for_the_new_primary(moody: Environment, write) -> None:
     connection = moody.redis.client_id()
     become_a_replica(moody.redis)
     assert moody.redis.client_id() == connection
 
-    with pytest.raises(RedisUnreachable) as refused, redis_errors(moody.redis):
+    with pytest.raises(RedisUnreachable) as replica, redis_errors(moody.redis):
         write(moody.redis)
 
-    assert str(refused.value).endswith(
+    assert alone.value.retryable
+    assert str(alone.value).startswith("Redis at 127.0.0.1:")
+    assert " cannot do this just now: " in str(alone.value)
+    assert "NOREPLICAS Not enough good replicas to write" in str(alone.value)
+    assert str(alone.value).endswith(
+        ". Try again when its replicas are back, or lower its min-replicas-to-write."
+    )
+    assert str(replica.value).endswith(
         " cannot do this just now: it is a read-only replica. Try again after the failover, or set "
         "SEQD_REDIS_URL to the primary."
     )
