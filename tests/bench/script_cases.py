@@ -55,8 +55,6 @@ CASES: list[tuple[tuple[str, ...], str, Callable[[World], None]]] = []
 
 #: Units that one worker holds whose replies were lost again and again.
 _HELD = 5_000
-#: Jobs that run out of time in an outage.
-_OVERDUE = 70_000
 
 
 def case(what: str, *scripts: str) -> Callable[[Callable[[World], None]], Callable[[World], None]]:
@@ -129,18 +127,6 @@ def dead_letters(world: World) -> None:
     world.redis.hset(world.keys.failures_replayed(), mapping=gone)
     world.watched.failures.note_replayed(ids, "again")
     world.watched.failures.purge(ids)
-
-
-@case("a queue whose jobs are all overdue, after an outage", "claim")
-def claim_after_an_outage(world: World) -> None:
-    version = world.number()
-    request = a_classify_job(expires_in_s=86_400)
-    count = min(_OVERDUE, world.jobs)
-    world.overdue(world.small_jobs(count, request, version=version))
-    world.small_jobs(10, request, version=version)
-    for _ in range(20):
-        world.watched.work.claim("worker", [queue_of(ROUTE, version)])
-    world.forget_overdue()
 
 
 @case("jobs overdue that continue others, and large ones", "claim", "expire", "overdue")

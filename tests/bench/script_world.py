@@ -170,11 +170,6 @@ class World:
                     pipe.hset(self.keys.job(name), "expires_at", 1)
                 pipe.execute()
 
-    def forget_overdue(self) -> None:
-        """End the jobs whose time has run out, so that no later case meets them."""
-        while self.redis.zcount(self.keys.deadlines(), "-inf", 1):
-            self.ledger.work.expire()
-
     def large_job(
         self,
         request: Job | None = None,
