@@ -106,7 +106,7 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "rows", "latencies", "facts"),
     [
-        ("classify --reviews 20 --large 0 --rounds 2 --starter-only", 1, 0, 8),
+        ("classify --reviews 20 --large 0 --rounds 2 --starter-only", 5, 0, 8),
         (
             "jobs --light-jobs 40 --review-jobs 20 --texts 200 --tasks 20 --clients 2 --singles 3 "
             "--rounds 1",
