@@ -1,0 +1,104 @@
+"""What stands in a source: where kinds are named, how Python is started, and what is sent late.
+
+Celery never waits for us: what is to be done later stands in the ledger. A message with a delay
+that is longer than the visibility timeout is handed out again and again, in a loop, and is held in
+a worker's memory meanwhile.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+#: A kind's name as a text of Python or Lua.
+NAME = re.compile(r"""["'](classify|generate|train|sweep)["']""")
+
+#: Where they may stand, and why.
+ALLOWED = {
+    "daemon/seqd/kinds.py": "the table",
+    "daemon/seqd/ledger/lua/shared/kinds.lua": "what the scripts must know of it",
+    "daemon/seqd/client/client.py": "shortcuts",
+    "daemon/seqd/client/async_client.py": "shortcuts",
+    "daemon/seqd/client/requests.py": "the requests of shortcuts",
+    "daemon/seqd/cli/app.py": "names of commands",
+    "daemon/seqd/cli/classify.py": "a shortcut",
+    "daemon/seqd/cli/generate.py": "a shortcut",
+    "daemon/seqd/plugin/functions.py": "decorators of functions that do one",
+    "daemon/seqd/plugin/loaded.py": "calls the function that does one",
+    "daemon/seqd/plugin/classes.py": "methods of a class that does one",
+    "daemon/seqd/inputs/records.py": "a folder of a data set, `train/`, and no kind",
+}
+
+#: Arguments by which a Celery message is delayed, and the call that does it by itself.
+DELAYS = {"eta", "countdown", "expires"}
+SENDERS = {"send_task", "apply_async", "retry", "signature", "si", "delay"}
+
+
+def test_names_of_kinds_stand_in_the_table_and_the_shortcuts_alone(root: Path):
+    found = {}
+    for path in sorted((root / "daemon" / "seqd").rglob("*")):
+        if path.suffix not in (".py", ".lua"):
+            continue
+        lines = [line for line in path.read_text().splitlines() if NAME.search(line)]
+        name = path.relative_to(root).as_posix()
+        if lines and name not in ALLOWED:
+            found[name] = lines
+
+    assert found == {}
+
+
+def test_each_file_that_may_name_a_kind_does(root: Path):
+    silent = [name for name in ALLOWED if not NAME.search((root / name).read_text())]
+
+    assert silent == []
+
+
+def test_each_python_that_a_module_starts_is_told_so(sources):
+    unsafe = [
+        source.where(node.lineno)
+        for source in sources
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.List)
+        and node.elts
+        and ast.unparse(node.elts[0]) == "sys.executable"
+        if not {"'-P'", "'-I'"} & {ast.unparse(part) for part in node.elts[1:]}
+    ]
+
+    assert unsafe == []
+
+
+def test_each_module_that_the_makefile_runs_in_the_environment_is_run_so(root: Path):
+    lines = (root / "Makefile").read_text(encoding="utf-8").splitlines()
+
+    calls = [line for line in lines if re.search(r"\$\(BIN\)/python .*-m ", line)]
+
+    assert len(calls) > 5
+    assert [line for line in calls if "$(BIN)/python -P -m " not in line] == []
+
+
+def test_no_message_is_sent_with_a_delay_and_all_from_the_wakeup(sources) -> None:
+    calls = [
+        (source, call, _called(call))
+        for source in sources
+        if source.is_in("seqd")
+        for call in ast.walk(source.tree)
+        if isinstance(call, ast.Call)
+    ]
+
+    delayed = [
+        f"{source.where(call.lineno)} {name} with {keyword.arg}"
+        for source, call, name in calls
+        if name in SENDERS
+        for keyword in call.keywords
+        if keyword.arg in DELAYS or keyword.arg is None
+    ]
+    senders = {
+        source.module for source, _, name in calls if name in {"send_task", "apply_async", "lpush"}
+    }
+    assert delayed == [], "Put a unit back with `wait_s` instead: the ledger has timers."
+    assert senders == {"seqd.ledger.wakeup"}
+
+
+def _called(call: ast.Call) -> str:
+    """Return the name of what is called, without what it belongs to."""
+    target = call.func
+    return target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
