@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from cli_builders import clean_environment, here
+from cli_builders import clean_environment, here, use_ledger
 from seqd.cli.following import cancelling, detach_from
 from seqd.cli.ui.screen import Screen
 from seqd.client import JobHandle
@@ -32,12 +32,6 @@ def environment_of(cluster: Cluster) -> dict[str, str]:
     """Variables that make commands use a cluster's ledger."""
     assert cluster.settings.redis_url is not None
     return {"SEQD_REDIS_URL": cluster.settings.redis_url, "SEQD_PREFIX": cluster.settings.prefix}
-
-
-def on(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make commands of this process use a cluster's ledger."""
-    for name, value in environment_of(cluster).items():
-        monkeypatch.setenv(name, value)
 
 
 def an_ended(cluster: Cluster, *texts: object) -> JobHandle:
@@ -65,7 +59,7 @@ def save_a_checkpoint(cluster: Cluster, job: JobHandle) -> None:
 def no_worker(empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """A cluster that knows what workers can run and has none."""
     empty_cluster.publish_catalog()
-    on(empty_cluster, monkeypatch)
+    use_ledger(monkeypatch, empty_cluster.settings)
     return empty_cluster
 
 
@@ -75,7 +69,7 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ):
-    on(cluster, monkeypatch)
+    use_ledger(monkeypatch, cluster.settings)
     first = an_ended(cluster, "good", "bad", "fine", {"custom_id": "empty"})
     out = tmp_path / "all.jsonl"
 
@@ -104,7 +98,7 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
 def test_a_merged_summary_counts_what_the_results_hold(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    on(cluster, monkeypatch)
+    use_ledger(monkeypatch, cluster.settings)
     first = an_ended(cluster, "a", "bad", "b", "a")
     cluster.client().retry(first.job_id).wait(timeout_s=30)
 

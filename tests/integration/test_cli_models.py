@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from cli_builders import Ended, clean_environment, here
+from cli_builders import Ended, clean_environment, here, use_ledger
 from seqd.models.store import ModelStore
 from worker_fixtures import Cluster, wait_until
 
@@ -108,8 +108,7 @@ def test_a_version_that_no_worker_can_read_says_so_in_its_worker_row(
     store = ModelStore(empty_cluster.settings.store_dir, {})
     (store.open("echo", 1).folder / "echo.json").write_text("{")
     worker = empty_cluster.start_ready()
-    monkeypatch.setenv("SEQD_REDIS_URL", str(empty_cluster.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", empty_cluster.settings.prefix)
+    use_ledger(monkeypatch, empty_cluster.settings)
     with empty_cluster.client() as client:
         client.classify(["a"], model="echo@1")
         wait_until(lambda: any(one.unfit for one in client.workers()), "the worker says so")
@@ -124,8 +123,7 @@ def test_a_version_that_no_worker_can_read_says_so_in_its_worker_row(
 def test_where_no_worker_was_ever_up_both_ways_on_are_named(
     empty_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(empty_cluster.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", empty_cluster.settings.prefix)
+    use_ledger(monkeypatch, empty_cluster.settings)
 
     ended = here(capsys, "models", "list")
 

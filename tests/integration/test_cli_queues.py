@@ -5,7 +5,7 @@ import json
 import pytest
 
 from builders import a_catalog_entry, a_classify_job, a_worker_status
-from cli_builders import here
+from cli_builders import here, use_ledger
 from ledger_fixtures import Environment
 
 pytestmark = pytest.mark.processes
@@ -14,8 +14,7 @@ pytestmark = pytest.mark.processes
 @pytest.fixture(autouse=True)
 def here_is_the_fleet(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that can run what waits, and a model of which nobody can."""
-    monkeypatch.setenv("SEQD_REDIS_URL", environment.settings.redis_url or "")
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    use_ledger(monkeypatch, environment.settings)
     monkeypatch.setenv("COLUMNS", "100")
     fleet = environment.ledger.fleet
     fleet.publish_catalog([a_catalog_entry()])

@@ -13,7 +13,7 @@ import pytest
 import seqd_tasks
 
 from builders import a_catalog_entry
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from ledger_fixtures import Environment
 from shell_fixtures import on_a_terminal
 from task_fixtures import TaskCluster
@@ -87,17 +87,6 @@ def test_each_text_of_a_file_gets_its_output_in_order(run: Run, tmp_path: Path) 
     assert [one["input"] for one in (*results, error)] == [{"stars": n} for n in ("1", "3", "2")]
     assert error["custom_id"] == "b"
     assert error["error"] == {"code": "invalid_input", "message": "line 3: text is empty."}
-
-
-@pytest.mark.parametrize(("model", "task"), seqd_tasks.FIVE)
-def test_a_task_of_each_type_of_output_is_done_for_a_command(
-    run: Run, model: str, task: str
-) -> None:
-    ended = run(model, task, "--text", "Anna met Bert", "--json")
-
-    assert ended.status == 0, ended.err
-    (line,) = lines_of(ended.out)
-    assert line["output"] == seqd_tasks.due(task, "Anna met Bert").model_dump(mode="json")
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "tsv", "parquet"])
@@ -250,21 +239,6 @@ def test_what_cannot_be_run_is_refused_with_what_can(run: Run, tmp_path: Path) -
         assert ended.err == message.format(folder=tmp_path) + "\n"
 
 
-def test_a_bad_record_is_an_error_of_its_item_alone(run: Run, tmp_path: Path) -> None:
-    records = ['{"left": "a"}', '"a text"']
-    (tmp_path / "pairs.jsonl").write_text("\n".join(['{"left": "a", "right": "a"}', *records]))
-
-    ended = run("pairs", "compare", "pairs.jsonl")
-
-    assert ended.status == 2
-    first, *bad = lines_of(ended.out)
-    assert first["status"] == "succeeded"
-    assert [one["error"]["message"] for one in bad] == [
-        "line 2: it has no field 'right'; allowed: the fields left, right, weight.",
-        "line 3: it is a text; allowed: a record with the fields left, right, weight.",
-    ]
-
-
 def test_the_help_of_a_model_is_of_its_tasks(run: Run) -> None:
     ended = run("pairs", "--help")
 
@@ -322,13 +296,7 @@ def test_the_help_of_a_task_says_what_vectors_and_records_within_records_hold(ru
             ("places", "find", "visits.csv"),
             ["a           Anna NAME", "b           none", "2 done by places@1"],
         ),
-        (("topics", "tag", "--text", "big brown fox"), ["brown 0.25, big 0.15, fox 0.15"]),
-        (("vectors", "embed", "--text", "abc def"), ["256 numbers: 0.0039, 0.035, 0.44, …"]),
         (("mirror", "mirror", "--text", "abc", "--text", "def"), ["cba", "fed"]),
-        (
-            ("pairs", "compare", "--text", '{"left": "a b", "right": "b c"}'),
-            ["overlap 0.3333  shared b", "1 done by pairs@1"],
-        ),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
@@ -347,8 +315,7 @@ def test_what_has_a_command_of_its_own_is_refused_with_its_name(
     environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])
-    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    use_ledger(monkeypatch, environment.settings)
 
     without = here(capsys, "run", "imdb_lstm")
     named = here(capsys, "run", "imdb_lstm", "classify", "--text", "a")

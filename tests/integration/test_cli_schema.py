@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from builders import a_catalog_entry
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from seqd_schemas import TaskSchema, task_schemas
 
 pytestmark = pytest.mark.processes
@@ -19,8 +19,7 @@ def first_error_line(ended: Ended) -> str:
 @pytest.fixture
 def seqd(task_cluster, monkeypatch, capsys):
     """Run a command on the ledger of the tests' workers."""
-    monkeypatch.setenv("SEQD_REDIS_URL", task_cluster.settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", task_cluster.settings.prefix)
+    use_ledger(monkeypatch, task_cluster.settings)
     return lambda *arguments: here(capsys, *arguments)
 
 

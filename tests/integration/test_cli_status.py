@@ -6,7 +6,7 @@ import re
 import pytest
 
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_train_job, a_worker_status
-from cli_builders import here
+from cli_builders import here, use_ledger
 from ledger_fixtures import CLASSIFY, Environment
 from seqd import __version__
 from seqd_schemas import PluginState, PluginStatus
@@ -16,9 +16,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture(autouse=True)
 def _commands_use_the_ledger(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", environment.settings.redis_url or "")
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
-    monkeypatch.setenv("COLUMNS", "200")
+    use_ledger(monkeypatch, environment.settings)
 
 
 def test_status_lists_ten_open_jobs_and_says_how_many_more_there_are(

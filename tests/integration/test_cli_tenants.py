@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from readme_blocks import ROOT
 from seqd.client import Client
 from seqd.errors import NotAllowed
@@ -21,11 +21,7 @@ pytestmark = pytest.mark.processes
 @pytest.fixture
 def busy_cluster(empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A worker, whose server and keys the commands of this process use."""
-    settings = empty_cluster.settings
-    assert settings.redis_url is not None
-    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
-    monkeypatch.setenv("COLUMNS", "200")
+    use_ledger(monkeypatch, empty_cluster.settings)
     empty_cluster.start_ready()
     yield empty_cluster
 
@@ -105,9 +101,7 @@ MISTAKES = [
 def test_a_mistake_exits_with_2_and_says_what_is_allowed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert settings.redis_url is not None
-    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
+    use_ledger(monkeypatch, settings)
 
     for arguments, message in MISTAKES:
         ended = here(capsys, "tenants", *arguments)

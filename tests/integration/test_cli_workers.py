@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from ledger_fixtures import Environment
 
 pytestmark = pytest.mark.processes
@@ -18,9 +18,7 @@ def seqd(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Seqd:
     """Return what runs `seqd workers …` in this process, on the ledger of the test."""
-    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
-    monkeypatch.setenv("COLUMNS", "200")
+    use_ledger(monkeypatch, environment.settings)
     return lambda *words: here(capsys, "workers", *words)
 
 

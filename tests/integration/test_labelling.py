@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from seqd.client import AsyncClient, Client
 from seqd.errors import JobFailed
 from seqd.models.store import ModelStore
-from seqd.models.version_files import VersionDraft
-from seqd_schemas import Classification, ClassifyJob, DataFingerprint
+from seqd_schemas import Classification, ClassifyJob
+from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes]
@@ -36,9 +36,7 @@ def seqd(
     monkeypatch: pytest.MonkeyPatch,
     *arguments: str,
 ) -> Ended:
-    assert cluster.settings.redis_url is not None
-    monkeypatch.setenv("SEQD_REDIS_URL", cluster.settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    use_ledger(monkeypatch, cluster.settings)
     return here(capsys, *arguments)
 
 
@@ -100,7 +98,8 @@ def test_a_retry_asks_the_same_of_its_labels(client: Client) -> None:
 def test_a_label_that_the_version_has_not_fails_the_job_before_an_item_is_computed(
     module_cluster: Cluster, tmp_path: Path
 ) -> None:
-    publish_version_with_classes(module_cluster, "bad", "good", "awful")
+    content = json.dumps({"records": 1, "classes": ["bad", "good", "awful"]})
+    publish(ModelStore(module_cluster.settings.store_dir, {}), "echo", content=content)
     client, calls = module_cluster.client(), tmp_path / "calls"
     wait_until(lambda: len(client.catalog()["echo"].versions) == 2, "the version is published")
 
@@ -119,22 +118,6 @@ def test_a_label_that_the_version_has_not_fails_the_job_before_an_item_is_comput
         "Did you mean 'awful'?",
     )
     assert not calls.exists()
-
-
-def publish_version_with_classes(cluster: Cluster, *classes: str) -> None:
-    store = ModelStore(cluster.settings.store_dir, {})
-    folder = store.new_folder("echo", "classes")
-    (folder / "echo.json").write_text(json.dumps({"records": 1, "classes": classes}))
-    data = DataFingerprint(description="none", records=1, sha256="0" * 64)
-    draft = VersionDraft(
-        model="echo",
-        plugin_version="1.0",
-        parameters={},
-        metrics={},
-        data=data,
-        created_at_ms=2,
-    )
-    store.publish(folder, draft)
 
 
 def test_each_form_of_output_marks_what_is_uncertain_and_the_summary_counts_it(

@@ -260,32 +260,22 @@ def compile_types(project: Path, name: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_types_that_are_generated_fit_the_guides_typescript(types: Path) -> None:
+def test_types_that_are_generated_fit_the_guide_refuse_a_wrong_request_and_have_their_own_names(
+    types: Path,
+) -> None:
     (block,) = blocks_of(GUIDE, "ts")
     (types / block.file).write_text(block.text)
-
-    assert compile_types(types, block.file) == ""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_types_that_are_generated_refuse_a_wrong_request(types: Path) -> None:
-    (block,) = blocks_of(GUIDE, "ts")
     (types / "wrong.ts").write_text(block.text.replace("custom_id:", "customId:"))
 
-    assert "'customId' does not exist in type 'Item'" in compile_types(types, "wrong.ts")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_every_type_that_is_generated_has_a_name_of_its_own(types: Path) -> None:
-    lines = [
-        line
+    right, wrong = compile_types(types, block.file), compile_types(types, "wrong.ts")
+    names = [
+        line.split()[2].strip("={")
         for path in (types / "types").glob("*.d.ts")
         for line in path.read_text().splitlines()
         if line.startswith("export ")
     ]
 
-    names = [line.split()[2].strip("={") for line in lines]
+    assert right == ""
+    assert "'customId' does not exist in type 'Item'" in wrong
     assert [name for name in names if name[-1].isdigit() or name.endswith("Schema1")] == []
     assert {"Job", "Event", "ItemResult", "InboxAnswer", "JobRecord"} <= set(names)

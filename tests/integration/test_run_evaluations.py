@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import seqd_tasks
 
 from cli_builders import Ended, clean_environment, here
 from task_fixtures import TaskCluster
@@ -228,8 +227,3 @@ def test_what_cannot_be_evaluated_is_refused_with_what_is_allowed(
     ended = evaluate(capsys, tmp_path, model, [row], *options)
 
     assert (ended.status, ended.err.strip().splitlines()[-1]) == (2, message)
-
-
-def test_the_models_of_these_tests_give_what_is_said_here() -> None:
-    assert [one.label for one in seqd_tasks.label("red blue").labels] == ["blue", "red"]
-    assert seqd_tasks.score("ab").score == 0.5

@@ -115,12 +115,6 @@ def test_cells_of_a_csv_are_read_as_the_fields_ask_and_an_empty_one_is_a_missing
             "has a column 'wieght' that the task does not take; allowed: left, right, weight, and "
             "beside them custom_id, id, label. Did you mean 'weight'?",
         ),
-        (
-            "a.txt",
-            "a line\n",
-            "is read as plain lines, and the task takes records with the fields left, right, "
-            "weight. Use JSON Lines with an object a line, or CSV with a column for each field",
-        ),
     ],
 )
 def test_a_file_without_the_records_that_a_task_takes_fails_its_job(

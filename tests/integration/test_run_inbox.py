@@ -137,12 +137,6 @@ del MISSING_TASK["task"]
     [
         (MISSING_TASK, "invalid_request", NO_JOB.format("run.task: Field required")),
         (
-            a_run(task="embedd"),
-            "invalid_request",
-            "model 'vectors' cannot embedd; it can: embed. Did you mean 'embed'? Models that can "
-            "embedd: none.",
-        ),
-        (
             a_run(model="vector"),
             "unknown_model",
             "no model named 'vector'. Known models: mirror, pairs, places, stars, topics, vectors. "
@@ -162,22 +156,10 @@ del MISSING_TASK["task"]
             '"inline", whose items have a `text`.',
         ),
         (
-            a_run(stream=True),
-            "invalid_request",
-            "vectors embed writes no text: `stream` is for tasks whose output has a field `text`. "
-            "Read the results.",
-        ),
-        (
             a_run("pairs", "compare", "records", [PAIR, PAIR]),
             "duplicate_custom_id",
             "the identifier 'p' is used twice: by entry 1 and by entry 2. Each item of a job needs "
             "one of its own. Leave the field out to number them by position",
-        ),
-        (
-            a_run(parameters={"delay_s": 1}),
-            "invalid_parameters",
-            "vectors embed: parameter 'delay_s' is unknown. Did you mean 'delay_ms'? Known "
-            "parameters: delay_ms.",
         ),
         (
             a_run() | {"source": {"type": "upload"}},
@@ -199,11 +181,6 @@ del MISSING_TASK["task"]
             NO_JOB.format(
                 "run.source.records.items.0.left: there is no such field; input is missing"
             ),
-        ),
-        (
-            a_run(task="classify"),
-            "invalid_request",
-            "model 'vectors' cannot classify; it can: embed. Models that can classify: none.",
         ),
         (
             a_run(task="Embed"),

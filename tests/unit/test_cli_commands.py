@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,46 +15,19 @@ from typer.main import get_group
 from cli_builders import Ended, clean_environment, here
 from seqd.cli.app import app
 
-COMMANDS = [
-    ("up",),
-    ("worker",),
-    ("status",),
-    ("doctor",),
-    ("demo",),
-    ("classify",),
-    ("train",),
-    ("sweep",),
-    ("generate",),
-    ("run",),
-    ("jobs", "list"),
-    ("jobs", "show"),
-    ("jobs", "watch"),
-    ("jobs", "results"),
-    ("jobs", "plot"),
-    ("jobs", "cancel"),
-    ("models", "list"),
-    ("models", "show"),
-    ("models", "params"),
-    ("models", "compare"),
-    ("plugins", "list"),
-    ("plugins", "new"),
-    ("plugins", "show"),
-    ("workers", "list"),
-    ("workers", "cordon"),
-    ("workers", "drain"),
-    ("workers", "uncordon"),
-    ("workers", "restart"),
-    ("schema",),
-    ("settings",),
-    ("tenants", "list"),
-    ("tenants", "show"),
-    ("tenants", "set"),
-    ("tenants", "usage"),
-    ("failures", "list"),
-    ("failures", "show"),
-    ("failures", "replay"),
-    ("failures", "purge"),
-]
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """Yield the words of each command."""
+
+    def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        if hasattr(command, "list_commands"):
+            context = typer.Context(command)
+            for name in command.list_commands(context):
+                yield from walk(command.get_command(context, name), (*words, name))
+        else:
+            yield words
+
+    return walk(get_group(app), ())
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +45,7 @@ def test_every_command_explains_itself_and_breaks_no_line_before_it_is_full(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
-    for command in (*COMMANDS, ("jobs", "resume"), ("jobs", "retry"), ("audit",), ("logs",)):
+    for command in commands():
         ended = here(capsys, *command, "--help")
         assert ended.status == 0
         assert f"Usage: seqd {' '.join(command)}" in ended.out

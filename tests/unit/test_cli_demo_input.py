@@ -16,11 +16,6 @@ def test_reviews_are_distinct_and_of_both_stances() -> None:
     assert 0.45 < stances["positive"] / 3_000 < 0.55
 
 
-def test_the_same_seed_gives_the_same_reviews() -> None:
-    assert list(compose_reviews(50, seed=3)) == list(compose_reviews(50, seed=3))
-    assert list(compose_reviews(50, seed=3)) != list(compose_reviews(50, seed=4))
-
-
 def test_fewer_reviews_are_the_beginning_of_more() -> None:
     assert list(compose_reviews(10)) == list(islice(compose_reviews(500), 10))
 
@@ -56,3 +51,4 @@ def test_a_seed_gives_the_same_output_as_ever() -> None:
 
     digests = [sha256(text.encode()).hexdigest()[:16] for text in (reviews, compose_text(9_000, 1))]
     assert digests == ["8da28515f6d30ca9", "19386b3f48949994"]
+    assert list(compose_reviews(50, seed=3)) != list(compose_reviews(50, seed=4))

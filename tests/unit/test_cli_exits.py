@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from seqd.cli.exits import exit_status_of, print_error, run
+from seqd.cli.exits import run
 from seqd.errors import (
     ArtifactDamaged,
-    InvalidInput,
     JobFailed,
     PluginFault,
     RedisFull,
@@ -27,40 +26,37 @@ def a_failed_job(code: str, message: str = "it broke") -> JobFailed:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "status", "said"),
     [
-        (UnknownModel("no such model"), 2),
-        (RedisUnreachable("no answer"), 2),
-        (PluginFault("it raised"), 1),
-        (ArtifactDamaged("wrong digest"), 2),
-        (RedisFull("full"), 2),
+        (UnknownModel("no such model"), 2, "error[unknown_model]: no such model"),
+        (RedisUnreachable("no answer"), 2, "error[redis_unreachable]: no answer"),
+        (PluginFault("it raised"), 1, "error[plugin_fault]: it raised"),
+        (ArtifactDamaged("wrong digest"), 2, "error[artifact_damaged]: wrong digest"),
+        (RedisFull("full"), 2, "error[redis_full]: full"),
+        # A failed job has the status of what made it fail.
+        (a_failed_job("invalid_data"), 2, "error[invalid_data]: job j1 failed: it broke"),
+        (a_failed_job("plugin_fault"), 1, "error[plugin_fault]: job j1 failed: it broke"),
+        (a_failed_job("redis_full"), 2, "error[redis_full]: job j1 failed: it broke"),
+        (a_failed_job("of_a_later_one"), 1, "error[of_a_later_one]: job j1 failed: it broke"),
+        # It obeys nothing, and shows no password.
+        (
+            a_failed_job("plugin_fault", "\x1b[2J\x9b1m at redis://:s/t@h\n line 2\u202e"),
+            1,
+            "error[plugin_fault]: job j1 failed: \\x1b[2J\\x9b1m at redis://:***@h\n line 2\\u202e",
+        ),
     ],
+    ids=repr,
 )
-def test_an_error_has_the_status_that_its_class_states(error: SeqdError, status: int) -> None:
-    assert exit_status_of(error) == status
+def test_an_error_is_told_with_its_code_and_has_the_status_of_its_class(
+    capsys: pytest.CaptureFixture[str], error: SeqdError, status: int, said: str
+) -> None:
+    def fails() -> None:
+        raise error
 
-
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [("invalid_data", 2), ("plugin_fault", 1), ("redis_full", 2), ("of_a_later_version", 1)],
-)
-def test_a_failed_job_has_the_status_of_what_made_it_fail(code: str, status: int) -> None:
-    assert exit_status_of(a_failed_job(code)) == status
-
-
-def test_an_error_is_one_line_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
-    status = print_error(InvalidInput("x.jsonl is empty; at least one entry is due"))
+    ended = run(fails)
 
     printed = capsys.readouterr()
-    assert status == 2
-    assert printed.err == "error[invalid_input]: x.jsonl is empty; at least one entry is due\n"
-    assert printed.out == ""
-
-
-def test_a_failed_job_is_told_with_its_id(capsys: pytest.CaptureFixture[str]) -> None:
-    print_error(a_failed_job("invalid_data", "one class only"))
-
-    assert capsys.readouterr().err == "error[invalid_data]: job j1 failed: one class only\n"
+    assert (ended, printed.out, printed.err) == (status, "", f"{said}\n")
 
 
 def test_an_unforeseen_error_keeps_its_traceback() -> None:
@@ -69,14 +65,6 @@ def test_an_unforeseen_error_keeps_its_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError, match="unforeseen"):
         run(broken)
-
-
-def test_an_error_obeys_nothing_and_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
-    print_error(a_failed_job("plugin_fault", "\x1b[2J\x9b1m at redis://:s/t@h\n line 2\u202e"))
-
-    assert capsys.readouterr().err == (
-        "error[plugin_fault]: job j1 failed: \\x1b[2J\\x9b1m at redis://:***@h\n line 2\\u202e\n"
-    )
 
 
 def test_an_unforeseen_error_of_a_command_obeys_nothing() -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,49 +28,11 @@ from seqd_schemas import FileFormat, FileSource
 
 FIELDS = {"format": "auto", "text_field": "text"}
 
+Capture = pytest.CaptureFixture[str]
+
 
 class HalvingParameters(PluginParameters):
     """None."""
-
-
-class Halving(LoadedModel):
-    """Knows as many bits of a character as a text has different ones, by a coin for each."""
-
-    memory_bytes = 1
-
-    def __init__(self, told: Mapping[str, float] | None) -> None:
-        self._told = told
-
-    def warm_up(self) -> None:
-        return None
-
-    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
-        if self._told is None:
-            raise ValueError("it broke")
-        context.batch(
-            items=1, real_tokens=len(text), computed_tokens=1, vectorise_s=0.0, compute_s=0.0
-        )
-        return {"bits_per_char": float(len(set(text))), "unknown_share": 0.25} | dict(self._told)
-
-
-class HalvingModel(Model):
-    """A model whose `measure` can be told what to give."""
-
-    name = "halving"
-    summary = "Halves."
-    tasks = {  # noqa: RUF012
-        "train": TaskSpec(HalvingParameters),
-        "generate": TaskSpec(HalvingParameters),
-    }
-    told: Mapping[str, float] | None = {}
-    loaded: type[LoadedModel] = Halving
-
-    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        return Halving(self.told) if self.loaded is Halving else Speechless()
-
-    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        (context.folder / "half.json").write_text(json.dumps(context.data.text()))
-        return TrainedModel(metrics={})
 
 
 class Speechless(LoadedModel):
@@ -80,6 +42,47 @@ class Speechless(LoadedModel):
 
     def warm_up(self) -> None:
         return None
+
+
+class Halving(Speechless):
+    """Knows as many bits of a character as a text has different ones, by a coin for each."""
+
+    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
+        context.batch(
+            items=1, real_tokens=len(text), computed_tokens=1, vectorise_s=0.0, compute_s=0.0
+        )
+        return {"bits_per_char": float(len(set(text))), "unknown_share": 0.25}
+
+
+class Endless(Halving):
+    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
+        return super().measure(text, context) | {"bits_per_char": math.inf}
+
+
+class Broken(Halving):
+    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
+        raise ValueError("it broke")
+
+
+class HalvingModel(Model):
+    """A model of which each version is loaded as a class says."""
+
+    name = "halving"
+    summary = "Halves."
+    tasks = {  # noqa: RUF012
+        "train": TaskSpec(HalvingParameters),
+        "generate": TaskSpec(HalvingParameters),
+    }
+
+    def __init__(self, loaded: type[LoadedModel]) -> None:
+        self._loaded = loaded
+
+    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        return self._loaded()
+
+    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
+        (context.folder / "half.json").write_text(json.dumps(context.data.text()))
+        return TrainedModel(metrics={})
 
 
 @pytest.fixture(autouse=True)
@@ -98,25 +101,37 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
+Measure = Callable[..., None]
+
+
 @pytest.fixture
-def writer(tmp_path: Path) -> TextModel:
-    return a_writer(tmp_path, "another text")
+def measure(text: Path) -> Measure:
+    """Return what measures the text with a version that was trained on another one."""
 
+    def measure(
+        last: float | None = None,
+        *,
+        as_json: bool = False,
+        loaded: type[LoadedModel] = Halving,
+        learnt: str = "another text",
+        **parameters: float,
+    ) -> None:
+        source = text.parent / "learnt.txt"
+        source.write_text(learnt)
+        data = FileDataset(FileSource(path=str(source), format=FileFormat.LINES))
+        model = HalvingModel(loaded)
+        artifact = train_to_artifact(model, {}, data, text.parent / "store")
+        manifest = artifact.manifest.model_copy(update={"parameters": parameters})
+        version = TextModel(model, Artifact(artifact.folder, manifest))
+        measure_text(version, str(text), last, FIELDS, as_json=as_json)
 
-def a_writer(folder: Path, learnt: str, **parameters: float) -> TextModel:
-    model = HalvingModel()
-    source = folder / "learnt.txt"
-    source.write_text(learnt)
-    data = FileDataset(FileSource(path=str(source), format=FileFormat.LINES))
-    artifact = train_to_artifact(model, {}, data, folder / "store")
-    manifest = artifact.manifest.model_copy(update={"parameters": parameters})
-    return TextModel(model, Artifact(artifact.folder, manifest))
+    return measure
 
 
 def test_the_figures_of_a_text_are_printed_with_their_perplexity(
-    capsys: pytest.CaptureFixture[str], writer: TextModel, text: Path
+    capsys: Capture, measure: Measure
 ) -> None:
-    measure_text(writer, str(text), None, FIELDS, as_json=False)
+    measure()
 
     assert capsys.readouterr().out.splitlines() == [
         "model                halving@1",
@@ -127,10 +142,8 @@ def test_the_figures_of_a_text_are_printed_with_their_perplexity(
     ]
 
 
-def test_the_last_share_of_a_text_is_its_end(
-    capsys: pytest.CaptureFixture[str], writer: TextModel, text: Path
-) -> None:
-    measure_text(writer, str(text), 0.1, FIELDS, as_json=True)
+def test_the_last_share_of_a_text_is_its_end(capsys: Capture, measure: Measure) -> None:
+    measure(0.1, as_json=True)
 
     assert json.loads(capsys.readouterr().out) == {
         "model": "halving@1",
@@ -143,19 +156,16 @@ def test_the_last_share_of_a_text_is_its_end(
     }
 
 
+@pytest.mark.parametrize(
+    ("as_json", "said"),
+    [(False, "perplexity per char  infinite"), (True, '"bits_per_char": null')],
+)
 def test_what_is_infinite_is_said_in_words_and_is_null_as_json(
-    capsys: pytest.CaptureFixture[str], writer: TextModel, text: Path
+    capsys: Capture, measure: Measure, as_json: bool, said: str
 ) -> None:
-    HalvingModel.told = {"bits_per_char": math.inf}
-    try:
-        measure_text(writer, str(text), None, FIELDS, as_json=False)
-        measure_text(writer, str(text), None, FIELDS, as_json=True)
-    finally:
-        HalvingModel.told = {}
+    measure(loaded=Endless, as_json=as_json)
 
-    out = capsys.readouterr().out
-    assert "perplexity per char  infinite" in out
-    assert '"bits_per_char": null' in out
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -164,75 +174,65 @@ def test_what_is_infinite_is_said_in_words_and_is_null_as_json(
         ({}, None, "it is asked: the figures are better than on a text that is new to it.\n"),
         ({"validation_split": 0.1}, None, "It held the last 0.1 of it out: --last 0.1 is fair.\n"),
         ({"validation_split": 0.1}, 0.2, "It held the last 0.1 of it out: --last 0.1 is fair.\n"),
-        ({"validation_split": 0.1}, 0.1, None),
+        ({"validation_split": 0.1}, 0.1, ""),
     ],
 )
 def test_a_text_that_was_learnt_from_is_warned_of_but_for_what_was_held_out(
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
+    capsys: Capture,
+    measure: Measure,
     text: Path,
     held_out: dict[str, float],
     last: float | None,
-    warning: str | None,
+    warning: str,
 ) -> None:
-    writer = a_writer(tmp_path, text.read_text(), **held_out)
-
-    measure_text(writer, str(text), last, FIELDS, as_json=True)
+    measure(last, as_json=True, learnt=text.read_text(), **held_out)
 
     told = capsys.readouterr().err
-    if warning is None:
-        assert told == ""
-    else:
-        assert told.startswith("halving@1 was trained on this text, so it knows what")
-        assert told.endswith(warning)
+    assert told.startswith(
+        "halving@1 was trained on this text, so it knows what" if warning else ""
+    )
+    assert told.endswith(warning) and bool(told) is bool(warning)
 
 
 @pytest.mark.parametrize(
-    ("content", "last", "error", "message"),
+    ("content", "last", "loaded", "error", "message"),
     [
-        (b"", None, InvalidInput, "text.txt is empty; at least one entry is due"),
-        (bytes(range(256)), None, InvalidInput, "text.txt is not UTF-8 text: "),
-        (b"abc", 0.0, InvalidRequest, "--last is 0; allowed: a share above 0 up to 1"),
-        (b"abc", float("nan"), InvalidRequest, "--last is nan; allowed"),
-        (b"abc", 1e-18, InvalidData, "the text has no characters; at least one is due"),
+        (b"", None, Halving, InvalidInput, "text.txt is empty; at least one entry is due"),
+        (bytes(range(256)), None, Halving, InvalidInput, "text.txt is not UTF-8 text: "),
+        (b"abc", 0.0, Halving, InvalidRequest, "--last is 0; allowed: a share above 0 up to 1"),
+        (b"abc", math.nan, Halving, InvalidRequest, "--last is nan; allowed"),
+        (b"abc", 1e-18, Halving, InvalidData, "the text has no characters; at least one is due"),
+        (
+            b"abc",
+            None,
+            Broken,
+            PluginFault,
+            "measuring with halving@1 failed: ValueError: it broke",
+        ),
+        (
+            b"abc",
+            None,
+            Speechless,
+            InvalidRequest,
+            "halving measures no texts: its plugin has no LoadedModel.measure",
+        ),
     ],
 )
 def test_a_text_that_cannot_be_measured_is_refused(
-    writer: TextModel,
+    measure: Measure,
     text: Path,
     content: bytes,
     last: float | None,
+    loaded: type[LoadedModel],
     error: type[SeqdError],
     message: str,
 ) -> None:
     text.write_bytes(content)
 
     with pytest.raises(error) as raised:
-        measure_text(writer, str(text), last, FIELDS, as_json=False)
+        measure(last, loaded=loaded)
 
     assert message in str(raised.value)
-
-
-def test_a_plugin_that_breaks_is_named(writer: TextModel, text: Path) -> None:
-    HalvingModel.told = None
-    try:
-        with pytest.raises(PluginFault) as raised:
-            measure_text(writer, str(text), None, FIELDS, as_json=False)
-    finally:
-        HalvingModel.told = {}
-
-    assert str(raised.value) == "measuring with halving@1 failed: ValueError: it broke"
-
-
-def test_a_model_that_measures_nothing_is_told_so(
-    writer: TextModel, text: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(HalvingModel, "loaded", Speechless)
-
-    with pytest.raises(InvalidRequest) as raised:
-        measure_text(writer, str(text), None, FIELDS, as_json=False)
-
-    assert str(raised.value) == ("halving measures no texts: its plugin has no LoadedModel.measure")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_model_that_measures_nothing_is_told_so(
     ],
 )
 def test_options_of_the_other_kind_of_model_are_refused(
-    capsys: pytest.CaptureFixture[str], text: Path, arguments: tuple[str, ...], message: str
+    capsys: Capture, text: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     ended = here(capsys, "models", "evaluate", *arguments, "--data", str(text))
 

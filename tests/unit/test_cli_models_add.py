@@ -155,6 +155,7 @@ def test_a_version_beside_one_that_is_built_in_is_a_later_one(store: ModelStore,
     promoted = here(capsys, "models", "promote", "rule@1", "--store-only")
     back = here(capsys, "models", "rollback", "rule", "--store-only")
     shown = here(capsys, "models", "show", "rule", "--local")
+    exported = here(capsys, "models", "export", "rule@0", "rule.tar")
 
     assert added.out.startswith("rule@1 is in the model store, and not in service.\n")
     assert promoted.out.startswith("rule@1 is in service, after rule@0.")
@@ -166,23 +167,22 @@ def test_a_version_beside_one_that_is_built_in_is_a_later_one(store: ModelStore,
         "came from the plugin, with which it is installed and upgraded",
         "0 (production) built in",
     } <= lines_of(shown)
-
-
-def test_what_is_built_in_is_not_exported(store: ModelStore, capsys: Capture):
-    refused = here(capsys, "models", "export", "rule@0", "rule.tar")
-
-    assert refused.err == (
+    assert exported.err == (
         "error[invalid_request]: rule@0 is built in: it is the code of the plugin 'weights', and "
         "has no files to export. Install that plugin on the other machine, which brings it along\n"
     )
     assert not Path("rule.tar").exists()
 
 
-def test_what_is_said_of_a_version_stands_on_its_card(store: ModelStore, capsys: Capture):
+def test_what_is_said_of_a_version_stands_on_its_card_and_goes_along_when_it_is_exported(
+    store: ModelStore, capsys: Capture
+):
     said = ("--metric", "accuracy=0.91", "--library", "torch=2.9", "--notes", "from the cluster")
     add(capsys, "made", "--plugin", "words", *said)
 
     shown = here(capsys, "models", "show", "words", "--local")
+    here(capsys, "models", "export", "words@1", "words.tar")
+    here(capsys, "models", "import", "words.tar", "--as", "topics")
 
     assert {
         "data made elsewhere",
@@ -191,16 +191,6 @@ def test_what_is_said_of_a_version_stands_on_its_card(store: ModelStore, capsys:
         "libraries torch 2.9",
         "accuracy 0.9100",
     } <= lines_of(shown)
-
-
-def test_what_is_said_of_a_version_goes_along_when_it_is_exported(
-    store: ModelStore, capsys: Capture
-):
-    add(capsys, "made", "--plugin", "words", "--notes", "from the cluster")
-
-    here(capsys, "models", "export", "words@1", "words.tar")
-    here(capsys, "models", "import", "words.tar", "--as", "topics")
-
     assert store.open("topics", 1).manifest.origin == VersionOrigin(
         added_from="made", notes="from the cluster", imported_from="words@1"
     )

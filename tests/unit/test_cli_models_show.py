@@ -12,9 +12,9 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
 from seqd.models.store import ModelStore
-from seqd.models.version_files import VersionDraft
 from seqd.settings import load_settings
-from seqd_schemas import DataFingerprint, EpochMetrics, ModelManifest
+from seqd_schemas import EpochMetrics, ModelManifest
+from store_builders import publish
 
 TABLE = Inspection(
     "After 'a'",
@@ -27,22 +27,12 @@ TABLE = Inspection(
 def a_version(data_dir: Path, epochs: int) -> ModelManifest:
     """Publish a version of a model whose plugin shows nothing more of it."""
     store = ModelStore(load_settings(data_dir=data_dir).store_dir, {})
-    folder = store.new_folder("imdb_lstm", "test")
-    (folder / "weights.json").write_text("{}")
     figures = [
         EpochMetrics(epoch=number, seconds=1.0, metrics={"loss": 1.0 / number})
         for number in range(1, epochs + 1)
     ]
-    draft = VersionDraft(
-        model="imdb_lstm",
-        plugin_version="1",
-        parameters={},
-        metrics={"loss": 0.25},
-        epochs=figures,
-        data=DataFingerprint(description="a text", records=1, sha256="0" * 64),
-        created_at_ms=1,
-    )
-    return store.publish(folder, draft)
+    number = publish(store, "imdb_lstm", epochs=figures)
+    return store.open("imdb_lstm", number).manifest
 
 
 def test_the_epochs_of_a_version_are_its_curve(
@@ -67,24 +57,27 @@ def test_the_epochs_of_a_version_are_its_curve(
     ]  # fmt: skip
 
 
-def test_a_picture_of_no_curve_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tables", "state", "said"),
+    [
+        (
+            (),
+            None,
+            "imdb_lstm@1 has no learning curve: it keeps 1 epoch of its training, and 2 make a "
+            "curve. For a picture of one state name it: --state",
+        ),
+        ((Inspection("words", ("word",), (("a",),)),), "a", "shows of --state 'a' is no distribut"),
+    ],
+)
+def test_a_picture_of_what_has_no_curve_and_no_distribution_is_refused(
+    tmp_path: Path, tables: tuple[Inspection, ...], state: str | None, said: str
+) -> None:
     manifest = a_version(tmp_path, epochs=1)
 
     with pytest.raises(InvalidRequest) as raised:
-        draw_picture(tmp_path / "a.png", manifest, (), None)
+        draw_picture(tmp_path / "a.png", manifest, tables, state)
 
-    assert str(raised.value) == (
-        "imdb_lstm@1 has no learning curve: it keeps 1 epoch of its training, and 2 make a curve. "
-        "For a picture of one state name it: --state"
-    )
-
-
-def test_a_picture_of_a_table_that_is_no_distribution_is_refused(tmp_path: Path) -> None:
-    manifest = a_version(tmp_path, epochs=1)
-    table = Inspection("words", ("word",), (("a",),))
-
-    with pytest.raises(InvalidRequest, match="shows of --state 'a' is no distribution"):
-        draw_picture(tmp_path / "a.png", manifest, (table,), "a")
+    assert said in str(raised.value)
 
 
 def test_bars_stand_on_a_terminal_and_not_in_a_pipe(

@@ -21,8 +21,12 @@ from seqd.analysis.comparison import (
     verdict_of,
 )
 from seqd.analysis.evaluation import Evaluation
+from seqd.cli.models import comparing
+from seqd.cli.models.gates import Condition
+from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd_schemas import Classification
+from store_builders import a_change
 
 LABELS = ("blau", "gelb", "rot")
 
@@ -284,6 +288,20 @@ def test_a_version_gains_nothing_by_a_class_that_it_lacks() -> None:
 )
 def test_fewer_bits_a_character_are_better(first: float, second: float, better: bool) -> None:
     assert is_better(a_text_comparison(first, second), "bits_per_char") is better
+
+
+def test_a_gate_keeps_the_figures_that_json_has_numbers_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    better = a_text_comparison(math.inf, 2.0)
+    monkeypatch.setattr(comparing, "compare_versions", lambda *given: better)
+    gate = Condition("book.txt", "", 0.0, {}, "label", {})
+
+    decision = gate.decide("w@1", "w@2", Screen())
+
+    assert decision.is_better
+    assert decision.figures == {"bits_per_char_after": 2.0, "items": 100.0}
+    assert a_change(1, 2, gate=decision.figures).gate == decision.figures
 
 
 def test_a_figure_that_is_not_known_decides_nothing() -> None:

@@ -37,8 +37,6 @@ def read(output: dict[str, object], kind: type[BaseModel] = Score) -> object:
     ("output", "kind", "fault"),
     [
         ({"score": "much"}, Score, "score is 'much'; allowed: -1e+30 to 1e+30"),
-        ({"score": True}, Score, "score is True; allowed: -1e+30 to 1e+30"),
-        ({"score": 1e31}, Score, "score is 1e+31; allowed: -1e+30 to 1e+30"),
         ({"truncated": False}, Score, "'score' is a required property"),
         (
             {"score": 1.0, "more": 1},

@@ -221,13 +221,6 @@ def test_a_number_in_a_set_or_a_dataclass_is_not_made_null(changes, field):
     )
 
 
-@given(st.text(max_size=5), st.sampled_from(["\ud800", "\udfff", "\ud83d"]), st.text(max_size=5))
-def test_a_text_with_a_lone_surrogate_is_an_error(before, surrogate, after):
-    outcome = Text.model_construct(text=before + surrogate + after, truncated=False)
-
-    assert "no result can hold" in message_of(outcome, Text)
-
-
 @pytest.mark.parametrize(
     ("outcome", "output", "message"),
     [
@@ -263,12 +256,6 @@ def test_a_text_with_a_lone_surrogate_is_an_error(before, surrogate, after):
 )
 def test_an_outcome_that_is_not_what_the_task_states_says_what_it_is(outcome, output, message):
     assert message_of(outcome, output).startswith(message)
-
-
-def test_an_item_error_of_the_plugin_stays_as_it_is():
-    error = ItemError(code=ItemErrorCode.INVALID_INPUT, message="Not this one.")
-
-    assert checked(error, Score) == error
 
 
 @given(GARBAGE)
