@@ -1,105 +1,171 @@
-"""Networks of `imdb_lstm` with random weights, reviews for them, and the plainest forward pass."""
+"""Versions of `imdb_lstm` as files with random weights, loaded; what they say; small trainings."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
-from seqd_imdb_lstm.artifact import Floats, Version, VersionConfig, Weights, shapes_of
-from seqd_imdb_lstm.vocabulary import Vocabulary
+from seqd.hookspecs import Artifact, Device, LabelledRecord, LoadedModel, TrainedModel, WorkItem
+from seqd.inputs.datasets import ListDataset
+from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext
+from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
+from seqd_schemas import Classification, ItemError
 
-#: Root mean squares of a network whose probabilities spread from 0.3 to 0.95 on reviews as below.
-_SIZES = {
-    "embedding": 0.6,
-    "kernel": 0.1,
-    "recurrent_kernel": 0.1,
-    "output_kernel": 0.26,
-    "output_bias": 0.04,
+Weights = dict[str, np.ndarray]
+#: On its slot Keras learns and serves; no GPU is needed for it.
+GPU = Device(slot="gpu:0", kind="gpu")
+
+#: The smallest version that shows everything: five words, 12 tokens, 5 units, two classes.
+CONFIG = {
+    "format": 2,
+    "tokenizer": "keras-legacy-1",
+    "vocabulary_size": 9,
+    "lstm_vocabulary_size": 0,
+    "max_tokens": 12,
+    "padding": "front",
+    "embedding_dim": 3,
+    "units": 5,
+    "bidirectional": False,
+    "pooling": "last",
+    "labels": ["neg", "pos"],
+    "class_counts": [1, 1],
+}
+WORDS = ("the", "film", "good", "bad", "was")
+MASKED = {"padding": "masked"}
+POOLED = {"padding": "masked", "pooling": "mean_max"}
+BOTH = {"bidirectional": True}
+THREE = {"labels": ["neg", "none", "pos"], "class_counts": [1, 1, 1]}
+NETWORKS = {
+    "tutorial": {},
+    "three classes": THREE,
+    "masked": MASKED,
+    "read from both ends": MASKED | BOTH,
+    "pooled": POOLED,
+    "pooled, read from both ends": POOLED | BOTH | THREE,
+    "few words known to the LSTM": {"lstm_vocabulary_size": 7},
+    # the product takes four units at a time, and vectors have 4, 8 or 16 numbers
+    "one unit": {"units": 1},
+    "thirty-three units": {"units": 33},
 }
 
 
-def a_config(**changes: object) -> VersionConfig:
-    """The smallest network that shows everything: 9 ids, 12 tokens, 5 units, two classes."""
-    sizes = {"vocabulary_size": 9, "max_tokens": 12, "embedding_dim": 3, "units": 5}
-    values = {**sizes, "labels": ("neg", "pos"), **changes}
-    return VersionConfig.model_validate({"class_counts": (1,) * len(values["labels"]), **values})
-
-
-def a_version(config: VersionConfig, *, seed: int = 0, scale: float = 1.0) -> Version:
-    """Weights from a normal distribution, all of one size."""
+def some_weights(config: Mapping[str, object], *, seed: int = 0, size: float = 1.0) -> Weights:
+    """Random weights, all of one size."""
+    units, embedding = config["units"], config["embedding_dim"]
+    ends = ("", "backward_") if config["bidirectional"] else ("",)
+    parts = len(ends) * (2 if config["pooling"] == "mean_max" else 1)
+    outputs = len(config["labels"]) if len(config["labels"]) > 2 else 1
+    words = config["lstm_vocabulary_size"] or config["vocabulary_size"]
+    shapes = {"embedding": (words, embedding)}
+    for end in ends:
+        shapes[f"{end}kernel"] = (embedding, 4 * units)
+        shapes[f"{end}recurrent_kernel"] = (units, 4 * units)
+        shapes[f"{end}bias"] = (4 * units,)
+    shapes |= {"output_kernel": (parts * units, outputs), "output_bias": (outputs,)}
     random = np.random.default_rng(seed)
-    arrays = {
-        name: (scale * random.normal(size=shape)).astype(np.float32)
-        for name, shape in shapes_of(config).items()
+    return {
+        name: (size * random.normal(size=shape)).astype(np.float32)
+        for name, shape in shapes.items()
     }
-    return Version(config, Vocabulary([]), Weights(**arrays))
 
 
-def a_version_with_a_long_memory(config: VersionConfig, *, seed: int = 0) -> Version:
+def weights_with_a_long_memory(config: Mapping[str, object]) -> Weights:
     """Gates that let little in and forget little, as in a network that has learnt to read.
 
     The errors of all steps then add up in its state; in random weights without this they fade
     within a few steps. With gates wider open, it is a chaos in which no two kernels agree.
     """
-    random = np.random.default_rng(seed)
-    units = config.units
-    arrays = {}
-    for name, shape in shapes_of(config).items():
-        size = _SIZES.get(name.removeprefix("backward_"), 0.0)
-        arrays[name] = (size * random.normal(size=shape)).astype(np.float32)
-        if name.removeprefix("backward_") == "bias":
-            arrays[name][:units] = -2.0  # input gates
-            # Kernels differ by 2e-6 then, which is no less than on trained networks and real
-            # reviews (2e-7 to 2e-6); with 4.0, which no training led to, by 1e-5.
-            arrays[name][units : 2 * units] = 3.5  # forget gates
-    return Version(config, Vocabulary([]), Weights(**arrays))
+    sizes = {"embedding": 0.6, "output_kernel": 0.26, "output_bias": 0.04}
+    units = config["units"]
+    weights = some_weights(config)
+    for name, array in weights.items():
+        array *= sizes.get(name, 0.1)
+        if name.endswith("bias") and name != "output_bias":
+            array[:] = np.repeat([-2.0, 3.5, 0.0, 0.0], units)
+    return weights
 
 
-def reviews_like_real_ones(count: int, config: VersionConfig, *, seed: int = 0) -> list[Floats]:
-    """Few words that are frequent, many that are rare; lengths as in the IMDB set."""
-    random = np.random.default_rng(seed)
-    # Half of the IMDB set's reviews have less than 175 words of 5,000, a tenth more than 460.
-    lengths = random.lognormal(mean=np.log(175), sigma=0.65, size=count).astype(int)
-    lengths = np.clip(lengths, 10, config.max_tokens)
-    words = config.embedded_words - 4
-    shares = 1.0 / np.arange(1, words + 1)
-    ids = random.choice(words, size=int(lengths.sum()), p=shares / shares.sum()) + 4
-    reviews = np.split(ids.astype(np.int32), np.cumsum(lengths)[:-1])
-    for ids in reviews:
-        if len(ids) < config.max_tokens:
-            ids[0] = 1  # the start id, which is cut off from longer ones
-    return reviews
+def write_version(
+    folder: Path,
+    config: Mapping[str, object] = CONFIG,
+    weights: Mapping[str, np.ndarray] | None = None,
+    words: Sequence[str] = WORDS,
+) -> Artifact:
+    """Write the files of a version."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "vocabulary.json").write_text(json.dumps(list(words)))
+    save_file(dict(weights or some_weights(config)), folder / "weights.safetensors")
+    return Artifact(folder, None)
 
 
-def plain_probabilities(version: Version, ids: list[int]) -> list[float]:
+def a_classifier(
+    config: Mapping[str, object] = CONFIG,
+    weights: Mapping[str, np.ndarray] | None = None,
+    words: Sequence[str] = WORDS,
+    device: Device = CPU,
+) -> LoadedModel:
+    """A loaded version."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ImdbLstm().load(write_version(Path(folder), config, weights, words), device)
+
+
+def classified(
+    loaded: LoadedModel, *texts: str, context: MemoryRunContext | None = None
+) -> Sequence[Classification | ItemError]:
+    """The outcomes of some texts, with the probabilities of all classes."""
+    items = [WorkItem(index, text) for index, text in enumerate(texts)]
+    parameters = ClassifyParameters(probabilities=True)
+    return list(loaded.classify(items, parameters, context or MemoryRunContext()))
+
+
+def probabilities_of(loaded: LoadedModel, texts: Sequence[str]) -> np.ndarray:
+    """(texts, classes), as they are rounded to five digits."""
+    return np.array([list(one.probabilities.values()) for one in classified(loaded, *texts)])
+
+
+def some_reviews(count: int, config: Mapping[str, object] = CONFIG, words=WORDS) -> list[str]:
+    """Texts of all lengths, the longest too long; an unknown word is in some of them."""
+    random = np.random.default_rng(1)
+    known = [*words, "zzz"]
+    return [
+        " ".join(["film", *random.choice(known, random.integers(0, config["max_tokens"] + 2))])
+        for _ in range(count)
+    ]
+
+
+def plain_probabilities(
+    config: Mapping[str, object], weights: Weights, text: str, words: Sequence[str] = WORDS
+) -> list[float]:
     """Read one review as Keras would read it padded, id by id, in double precision."""
-    config, weights = version.config, version.weights
-    known = [number if number < config.embedded_words else 2 for number in ids]
-    if config.padding == "front":
-        read = [0] * (config.max_tokens - len(known)) + known
-    else:
-        read = known or [1]
-    directions = [_states(weights.embedding, read, *_arrays(weights, ""))]
-    if config.bidirectional:
-        directions.append(_states(weights.embedding, read[::-1], *_arrays(weights, "backward_")))
-    if config.pooling == "last":
+    ids = [1] + [words.index(word) + 4 if word in words else 2 for word in text.split()]
+    rows = len(weights["embedding"])
+    read = [number if number < rows else 2 for number in ids[-config["max_tokens"] :]]
+    if config["padding"] == "front":
+        read = [0] * (config["max_tokens"] - len(read)) + read
+    directions = [_states(weights, "", read)]
+    if config["bidirectional"]:
+        directions.append(_states(weights, "backward_", read[::-1]))
+    if config["pooling"] == "last":
         parts = [states[-1] for states in directions]
     else:
         parts = [states.max(axis=0) for states in directions]
         parts += [states.mean(axis=0) for states in directions]
-    logits = np.concatenate(parts) @ weights.output_kernel + weights.output_bias
+    logits = np.concatenate(parts) @ weights["output_kernel"] + weights["output_bias"]
     if len(logits) == 1:
         logits = np.concatenate([[0.0], logits])
     shares = np.exp(logits - logits.max())
     return (shares / shares.sum()).tolist()
 
 
-def _arrays(weights: Weights, prefix: str) -> list[Floats]:
-    names = ("kernel", "recurrent_kernel", "bias")
-    return [weights.arrays()[prefix + name].astype(np.float64) for name in names]
-
-
-def _states(
-    embedding: Floats, ids: list[int], kernel: Floats, recurrent: Floats, bias: Floats
-) -> Floats:
-    """Return the state after each id: (ids, units)."""
+def _states(weights: Weights, prefix: str, ids: Sequence[int]) -> np.ndarray:
+    """The state after each id: (ids, units)."""
+    kernel, recurrent, bias = (
+        weights[prefix + name].astype(np.float64) for name in ("kernel", "recurrent_kernel", "bias")
+    )
 
     def sigmoid(x):
         return 1.0 / (1.0 + np.exp(-x))
@@ -107,8 +173,56 @@ def _states(
     states = []
     h = c = np.zeros(len(recurrent))
     for number in ids:
-        i, f, new, o = np.split(embedding[number] @ kernel + h @ recurrent + bias, 4)
+        i, f, new, o = np.split(weights["embedding"][number] @ kernel + h @ recurrent + bias, 4)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(new)
         h = sigmoid(o) * np.tanh(c)
         states.append(h)
     return np.array(states)
+
+
+SMALL = {
+    "vocabulary_size": 200,
+    "max_tokens": 12,
+    "embedding_dim": 4,
+    "units": 6,
+    "batch_size": 8,
+    "epochs": 2,
+    "learning_rate": 0.05,
+}
+Pairs = Iterable[tuple[str, str | None]]
+
+
+def a_set(records: Pairs, name: str = "reviews.jsonl") -> ListDataset:
+    return ListDataset([LabelledRecord(text, label) for text, label in records], name)
+
+
+def good_and_bad(count: int = 40) -> list[tuple[str, str]]:
+    """Reviews that one word tells apart, good and bad in turn."""
+    kinds = (("a bad film and a dull one", "neg"), ("a good film and a fine one", "pos"))
+    return [
+        (f"{text} word{number % 7}", label) for number in range(count // 2) for text, label in kinds
+    ]
+
+
+def a_context(
+    folder: Path, records: Pairs, held_out: Pairs | None = None, **options: object
+) -> MemoryTrainContext:
+    held = None if held_out is None else a_set(held_out, "test.jsonl")
+    return MemoryTrainContext(folder, a_set(records), held, **options)
+
+
+def trained(context: MemoryTrainContext, **parameters: object) -> TrainedModel:
+    return ImdbLstm().train(TrainParameters.model_validate(SMALL | parameters), context)
+
+
+def loaded(context: MemoryTrainContext) -> LoadedModel:
+    """The version that a training wrote."""
+    return ImdbLstm().load(Artifact(context.folder, None), CPU)
+
+
+def json_of(context: MemoryTrainContext, name: str):
+    return json.loads((context.folder / name).read_text())
+
+
+def files_of(context: MemoryTrainContext) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in context.folder.iterdir()}

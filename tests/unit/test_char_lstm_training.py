@@ -34,10 +34,15 @@ from seqd.errors import (
     SeqdError,
     Stopped,
 )
-from seqd.hookspecs import Artifact
+from seqd.hookspecs import Artifact, WorkItem
 from seqd.inputs.datasets import TextDataset
 from seqd.testing import CPU, MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
-from seqd_char_lstm import CharLstm, TrainParameters, seqd_register_models
+from seqd_char_lstm import (
+    CharLstm,
+    GenerateParameters,
+    TrainParameters,
+    seqd_register_models,
+)
 
 
 def tensors_of(context):
@@ -745,4 +750,15 @@ def test_describing_and_loading_the_plugin_imports_no_keras(tmp_path):
     )
 
     assert (model.name, told.stdout.strip()) == ("char_lstm", "[] []")
-    assert load(Artifact(model.starter, None)).memory_bytes > 0
+
+
+def test_the_starter_writes_what_it_has_always_written():
+    """Files of an earlier release are read as they were; a new starter writes something else."""
+    model = CharLstm()
+    parameters = GenerateParameters(length=30, temperature=0.0)
+
+    (outcome,) = load(Artifact(model.starter, None)).generate(
+        [WorkItem(0, "The truth is")], parameters, MemoryRunContext()
+    )
+
+    assert outcome.samples[0].text == " a sort of the same time the s"

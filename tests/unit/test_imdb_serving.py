@@ -1,121 +1,263 @@
-"""Classification by a tiny random version: outcomes, refusals, and independence of batching."""
+"""What `imdb_lstm` says of texts: held against a plain network; words, refusals, batches, files."""
 
-from dataclasses import replace
+import json
+import re
+import shutil
+import unicodedata
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
-from seqd.errors import Stopped
-from seqd.hookspecs import WorkItem
+from imdb_builders import (
+    CONFIG,
+    NETWORKS,
+    THREE,
+    WORDS,
+    a_classifier,
+    classified,
+    plain_probabilities,
+    probabilities_of,
+    some_reviews,
+    some_weights,
+    weights_with_a_long_memory,
+    write_version,
+)
+from seqd.errors import ArtifactDamaged, Stopped
+from seqd.hookspecs import Artifact, WorkItem
 from seqd.testing import CPU, MemoryRunContext
-from seqd_imdb_lstm import ClassifyParameters
-from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights, shapes_of
-from seqd_imdb_lstm.engine import engine_for
-from seqd_imdb_lstm.serving import LoadedImdbLstm
-from seqd_imdb_lstm.vocabulary import Vocabulary
+from seqd_imdb_lstm import ClassifyParameters, ImdbLstm
 from seqd_schemas import Classification, ItemError
 
-
-def a_version(max_tokens: int = 8, labels: tuple[str, ...] = ("neg", "pos")) -> Version:
-    config = VersionConfig(
-        vocabulary_size=9,
-        max_tokens=max_tokens,
-        embedding_dim=3,
-        units=6,
-        labels=labels,
-        class_counts=(1,) * len(labels),
-    )
-    random = np.random.default_rng(0)
-    arrays = {
-        name: random.normal(size=shape).astype(np.float32)
-        for name, shape in shapes_of(config).items()
-    }
-    return Version(config, Vocabulary(["the", "film", "good", "bad", "was"]), Weights(**arrays))
+LOADED = a_classifier()
+EVERY_NETWORK = pytest.mark.parametrize("changes", NETWORKS.values(), ids=NETWORKS)
 
 
-def loaded_of(version: Version) -> LoadedImdbLstm:
-    return LoadedImdbLstm(version, engine_for(version, CPU))
+# Probabilities
 
 
-VERSION = a_version()
-LOADED = loaded_of(VERSION)
+@EVERY_NETWORK
+def test_reviews_of_all_lengths_get_the_padded_networks_probabilities(changes):
+    config = CONFIG | changes
+    weights, texts = some_weights(config), some_reviews(35, config)
+
+    got = probabilities_of(a_classifier(config, weights), texts)
+
+    expected = [plain_probabilities(config, weights, text) for text in texts]
+    assert got == pytest.approx(np.array(expected), abs=1.1e-5)
+    assert got.sum(axis=1) == pytest.approx(np.ones(35), abs=2e-5)
 
 
-def outcomes_of(
-    *texts: str,
-    loaded: LoadedImdbLstm = LOADED,
-    job: MemoryRunContext | None = None,
-    probabilities: bool = False,
-):
-    items = [WorkItem(index, text) for index, text in enumerate(texts)]
-    parameters = ClassifyParameters(probabilities=probabilities)
-    return list(loaded.classify(items, parameters, job or MemoryRunContext()))
+@EVERY_NETWORK
+@settings(deadline=None, max_examples=8)
+@given(cuts=st.lists(st.integers(1, 39), max_size=4), order=st.randoms())
+def test_any_batching_gives_what_one_by_one_gives(changes, cuts, order):
+    loaded, texts = a_classifier(CONFIG | changes), [*some_reviews(37), "", "zzz", "..."]
+    alone = [classified(loaded, text)[0] for text in texts]
+    rows = list(range(len(texts)))
+    order.shuffle(rows)
+
+    for first, after in pairwise([0, *sorted(cuts), len(texts)]):
+        batch = rows[first:after]
+        outcomes = classified(loaded, *[texts[row] for row in batch])
+
+        assert outcomes == [alone[row] for row in batch]
 
 
-def test_a_review_gets_the_likelier_label_and_its_probability():
-    outcomes = outcomes_of("the film was good", "bad bad bad", "good", "was film")
+@EVERY_NETWORK
+def test_gates_driven_far_into_saturation_stay_finite(changes):
+    config = CONFIG | changes
+    loaded = a_classifier(config, some_weights(config, size=1e4))
 
-    assert {outcome.label for outcome in outcomes} == {"neg", "pos"}
-    assert all(outcome.score >= 0.5 for outcome in outcomes)
+    got = probabilities_of(loaded, ["the film", " ".join(["good"] * 12)])
 
-
-def test_the_score_is_the_engines_probability_of_the_label():
-    ids = VERSION.vocabulary.encode_all(["bad film"], max_tokens=8)[0].ids
-    negative, positive = engine_for(VERSION, CPU).probabilities([ids])[0].tolist()
-
-    (outcome,) = outcomes_of("bad film")
-
-    expected = ("pos", positive) if positive > negative else ("neg", negative)
-    assert (outcome.label, outcome.score) == (expected[0], round(expected[1], 5))
-    assert outcome.probabilities is None
+    assert ((got >= 0.0) & (got <= 1.0)).all()
 
 
-CLASSES = ("a", "b", "c", "d")
+def test_at_full_length_it_gives_the_padded_networks_probabilities():
+    config = CONFIG | {"max_tokens": 500, "embedding_dim": 32, "units": 100}
+    weights, texts = weights_with_a_long_memory(config), some_reviews(24, config)
+
+    got = probabilities_of(a_classifier(config, weights), texts)
+
+    expected = np.array([plain_probabilities(config, weights, text) for text in texts])
+    assert np.ptp(got[:, 1]) > 0.05  # they say something
+    assert got == pytest.approx(expected, abs=2e-5)
 
 
-def test_the_likeliest_of_many_classes_is_named_and_all_are_told_on_request():
-    version = a_version(labels=CLASSES)
-    ids = version.vocabulary.encode_all(["bad film"], max_tokens=8)[0].ids
-    each = engine_for(version, CPU).probabilities([ids])[0].tolist()
+def test_the_likeliest_class_is_named_and_all_are_told_on_request():
+    loaded = a_classifier(CONFIG | THREE)
+    items = [WorkItem(0, "zzz"), WorkItem(1, "bad film")]
 
-    refused, outcome = outcomes_of("zzz", "bad film", loaded=loaded_of(version), probabilities=True)
+    refused, silent = loaded.classify(items, ClassifyParameters(), MemoryRunContext())
+    _, outcome = classified(loaded, "zzz", "bad film")
 
     assert isinstance(refused, ItemError)
-    assert outcome.label == CLASSES[each.index(max(each))]
-    assert outcome.score == round(max(each), 5) == outcome.probabilities[outcome.label]
-    assert outcome.probabilities == {
-        label: round(one, 5) for label, one in zip(CLASSES, each, strict=True)
-    }
-    assert sum(outcome.probabilities.values()) == pytest.approx(1.0, abs=4 * 0.5e-5 + 1e-6)
+    assert silent.probabilities is None
+    assert (silent.label, silent.score) == (outcome.label, outcome.score)
+    assert list(outcome.probabilities) == ["neg", "none", "pos"]
+    assert outcome.score == max(outcome.probabilities.values())
+    assert outcome.probabilities[outcome.label] == outcome.score
 
 
-def test_each_batch_is_reported_with_its_tokens_and_times():
-    job = MemoryRunContext()
-
-    outcomes_of(*["good film"] * 512, "zzz", "bad", job=job)
-
-    first, second = job.batches
-    assert (first.items, first.real_tokens) == (512, 512 * 3)
-    assert (second.items, second.real_tokens) == (2, 2)
-    assert second.computed_tokens >= second.real_tokens
-    assert min(first.vectorise_s, first.compute_s, second.compute_s) > 0.0
+# Words
 
 
-def test_a_text_longer_than_the_network_reads_is_marked_and_judged_by_its_end():
-    short, long = outcomes_of(
-        "was good", "bad bad zzz was good", loaded=loaded_of(a_version(max_tokens=2))
+def told_of(text, words, tokenizer):
+    """The outcome of a text where these words are known, and how many tokens were read."""
+    config = CONFIG | {"tokenizer": tokenizer, "max_tokens": 500}
+    config["vocabulary_size"] = max(5, len(words) + 4)
+    context = MemoryRunContext()
+    (outcome,) = classified(a_classifier(config, words=words), text, context=context)
+    tokens = context.batches[0].real_tokens - 1 if context.batches else 0
+    return outcome, tokens
+
+
+def assert_split(text, expected, tokenizer):
+    """All of the words are known where these are, and there are as many."""
+    outcome, tokens = told_of(text, sorted(set(expected)), tokenizer)
+
+    if not expected:
+        assert outcome.code == "invalid_input" and "has no words in it" in outcome.message
+        return
+    assert (outcome.unknown_share, tokens) == (0.0, len(expected))
+    if len(set(expected)) > 1:
+        rest = sorted(set(expected) - {expected[0]})
+        without, _ = told_of(text, rest, tokenizer)
+        share = expected.count(expected[0]) / len(expected)
+        assert without.unknown_share == pytest.approx(share, abs=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Great FILM<br /><br />the end.It's (not) bad!",
+            ["great", "film", "br", "br", "the", "end", "it's", "not", "bad"],
+        ),
+        (
+            "don't l\u2019eau a\u00a0b c\u0085d e\rf",
+            ["don't", "l\u2019eau", "a\u00a0b", "c\u0085d", "e\rf"],
+        ),
+        ("\U0001f600 a\x00b \ud800 \u0130", ["\U0001f600", "a\x00b", "\ud800", "i\u0307"]),
+        ("x".join('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n '), ["x"] * 33),
+    ],
+)
+def test_the_legacy_tokenizer_lowers_and_splits_at_its_separators_alone(text, expected):
+    assert_split(text, expected, "keras-legacy-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Don't STOP,now!", ["don't", "stop", ",", "now", "!"]),
+        ("Don\u2019t \u2018quote\u2019", ["don't", "\u2018", "quote", "'"]),
+        ("rock'n'roll 'tis boys' ''", ["rock'n'roll", "'", "tis", "boys", "'", "'", "'"]),
+        ("<br />10/10 4.5", ["<", "br", "/", ">", "10", "/", "10", "4", ".", "5"]),
+        ("snake_case e-mail", ["snake", "_", "case", "e", "-", "mail"]),
+        ("Größe Straße", ["größe", "straße"]),
+        ("ΟΔΟΣ", ["οδος"]),
+        ("Очень хорошо", ["очень", "хорошо"]),
+        ("한국어 문장", ["한국어", "문장"]),
+        ("这部电影很好。第2集 テスト、です ｶﾞ", list("这部电影很好。第2集テスト、ですｶﾞ")),
+        ("हिन्दी में", ["हिन्दी", "में"]),  # vowel signs are marks
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # a format character within a word
+        ("❤\ufe0fa 👩\u200d🚀", ["❤\ufe0f", "a", "👩\u200d", "🚀"]),
+        ("\u0301a b \u0301\u0302c", ["\u0301", "a", "b", "\u0301\u0302", "c"]),
+        ("cafe\u0301 caf\u00e9 \u1112\u1161\u11ab", ["caf\u00e9", "caf\u00e9", "\ud55c"]),
+        ("ภาพยนตร์เรื่องนี้ สนุกมาก", ["ภาพยนตร์เรื่องนี้", "สนุกมาก"]),
+        ("a\tb\nc\u00a0d\u2003e\u3000f\u200bg\x1ch\x85i", list("abcdefghi")),
+        ("a\x00b \ud83d\ude00\ud800", ["a", "\x00", "b", "\ud83d", "\ude00", "\ud800"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isalpha() else "",
+)
+def test_to_the_unicode_tokenizer_letters_make_words_and_every_other_character_is_one(
+    text, expected
+):
+    assert_split(text, expected, "unicode-1")
+
+
+def by_the_rule_as_it_is_worded(text: str) -> list[str]:
+    """Character by character, without any thought of speed."""
+    found: list[str] = []
+    before = " "
+    characters = unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
+    for place, character in enumerate(characters):
+        kind = kind_of(character)
+        after = kind_of(characters[place + 1]) if place + 1 < len(characters) else " "
+        if kind == "mark":
+            kind = "mark" if before != " " else "alone"
+        elif character == "'" and before == "letter" and after == "letter":
+            kind = "letter"
+        if kind == "mark" or (kind == "letter" and before == "letter"):
+            found[-1] += character
+        elif kind != " ":
+            found.append(character)
+        before = before if kind == "mark" else kind
+    return found
+
+
+def kind_of(character: str) -> str:
+    name = unicodedata.name(character, "")
+    if character.isspace() or character == "\u200b":
+        return " "
+    if unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf"):
+        return "mark"
+    if "CJK" in name or "HIRAGANA" in name or "KATAKANA" in name:
+        return "alone"
+    return "letter" if character.isalnum() else "alone"
+
+
+MIXED = st.text(
+    st.sampled_from(
+        "aB1'\u2019 .\n_\u0301\u200d\u200b\u00e9é字あ\u30fc\u093fह\ud800😀\ufe0f\x00\u0130"
+    ),
+    max_size=16,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(MIXED | st.text(st.characters(max_codepoint=127), max_size=30))
+def test_any_text_is_split_by_the_rules_as_they_are_worded(text):
+    assert_split(text, by_the_rule_as_it_is_worded(text), "unicode-1")
+    legacy = re.sub(r'[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n]', " ", text.lower())
+    assert_split(text, [word for word in legacy.split(" ") if word], "keras-legacy-1")
+
+
+def test_words_are_told_apart_by_length_and_by_every_byte_however_many_there_are():
+    letters = ["a" * size for size in range(1, 24)]
+    known = [*letters, *(f"w{number}" for number in range(20_000))]
+    strangers = [word[:-1] + "b" for word in letters] + [word + "\0" for word in letters]
+
+    right, _ = told_of(" ".join([*letters, "w0 w19999"]), known, "keras-legacy-1")
+    wrong, _ = told_of(" ".join([*strangers, "s0 w20000 w0"]), known, "keras-legacy-1")
+
+    assert right.unknown_share == 0.0
+    assert wrong.unknown_share == pytest.approx(48 / 49, abs=6e-5)
+
+
+def test_of_a_long_text_the_end_is_read_and_the_cut_words_still_count_as_unknown():
+    config = CONFIG | {"max_tokens": 3}
+    short, exact, long = classified(
+        a_classifier(config), "the film", "the film was", "bad bad zzz the film was"
     )
 
-    assert (short.truncated, short.unknown_share) == (False, 0.0)
-    assert (long.truncated, long.unknown_share) == (True, 0.2)
-    assert (long.label, long.score) == (short.label, short.score)
+    assert (short.truncated, exact.truncated, long.truncated) == (False, False, True)
+    assert (exact.unknown_share, long.unknown_share) == (0.0, pytest.approx(1 / 6, abs=6e-5))
+    # The start is left out of both.
+    assert (long.label, long.score) == (exact.label, exact.score)
+
+
+# Outcomes
 
 
 @pytest.mark.parametrize("text", ["", "   ", "...!?", "\n\t"])
 def test_an_item_without_words_is_told_so(text: str):
-    (outcome,) = outcomes_of(text)
+    (outcome,) = classified(LOADED, text)
 
     assert outcome == ItemError(
         code="invalid_input",
@@ -125,7 +267,7 @@ def test_an_item_without_words_is_told_so(text: str):
 
 
 def test_an_item_without_a_known_word_is_told_so():
-    (outcome,) = outcomes_of("Das ist nicht Englisch")
+    (outcome,) = classified(LOADED, "Das ist nicht Englisch")
 
     assert outcome == ItemError(
         code="invalid_input",
@@ -135,86 +277,196 @@ def test_an_item_without_a_known_word_is_told_so():
     )
 
 
-def test_emoji_nul_and_lone_surrogates_beside_a_known_word_are_classified():
-    outcomes = outcomes_of("good \U0001f600", "good \x00", "good \ud800", "good " + "x" * 1_000_000)
+def test_odd_characters_beside_a_known_word_are_classified_and_bad_items_disturb_nobody():
+    odd = classified(
+        LOADED, "good \U0001f600", "good \x00", "good \ud800", "good " + "x" * 1_000_000
+    )
+    alone = classified(LOADED, "good film", "bad")
 
-    assert [outcome.unknown_share for outcome in outcomes] == [0.5] * 4
+    mixed = classified(LOADED, "", "good film", "zzz", "bad", "\ud800")
 
-
-def test_bad_items_stay_in_their_place_and_leave_their_neighbours_alone():
-    alone = outcomes_of("good film", "bad")
-
-    mixed = outcomes_of("", "good film", "zzz", "bad", "\ud800")
-
+    assert [outcome.unknown_share for outcome in odd] == [0.5] * 4
     assert [type(outcome) for outcome in mixed] == (
         [ItemError, Classification, ItemError, Classification, ItemError]
     )
     assert [mixed[1], mixed[3]] == alone
+    assert classified(LOADED) == []
 
 
-WORDS = ["the", "film", "good", "bad", "was", "zzz", "..."]
-TEXTS = st.lists(
-    st.lists(st.sampled_from(["the", "film", "good", "bad", "was", "zzz", "..."]), max_size=12).map(
-        " ".join
-    ),
-    min_size=1,
-    max_size=30,
-)
+def test_each_batch_is_reported_with_its_tokens_and_times():
+    context = MemoryRunContext()
+
+    classified(LOADED, *["good film"] * 512, "zzz", "bad", context=context)
+
+    first, second = context.batches
+    assert (first.items, first.real_tokens) == (512, 512 * 3)
+    assert (second.items, second.real_tokens) == (2, 2)
+    assert second.computed_tokens >= second.real_tokens
+    assert min(first.vectorise_s, first.compute_s, second.compute_s) > 0.0
 
 
-@settings(deadline=None)
-@given(TEXTS, st.integers(1, 30))
-def test_an_outcome_does_not_depend_on_how_items_are_batched(texts: list[str], batch_items: int):
-    together = outcomes_of(*texts)
+def test_a_batch_is_computed_for_as_many_tokens_as_rows_of_four_need():
+    context = MemoryRunContext()
+    lengths = (1, 6, 2, 2, 1, 4)  # and the start
 
-    batched = [
-        outcome
-        for start in range(0, len(texts), batch_items)
-        for outcome in outcomes_of(*texts[start : start + batch_items])
-    ]
+    classified(LOADED, *(" ".join(["good"] * length) for length in lengths), context=context)
 
-    assert [without_score(outcome) for outcome in batched] == (
-        [without_score(outcome) for outcome in together]
-    )
-    assert scores(batched) == pytest.approx(scores(together), abs=1.5e-5)  # one rounding step
-
-
-def without_score(outcome: Classification | ItemError) -> Classification | ItemError:
-    if isinstance(outcome, Classification):
-        return outcome.model_copy(update={"score": 0.0})
-    return outcome
-
-
-def scores(outcomes: list[Classification | ItemError]) -> list[float]:
-    return [outcome.score for outcome in outcomes if isinstance(outcome, Classification)]
+    # four rows are as long as the longest of them: 7 7 7 7, then 2 2 2 2
+    assert context.batches[0].computed_tokens == 4 * 7 + 4 * 2
 
 
 def test_a_stop_is_honoured_within_one_batch():
     with pytest.raises(Stopped, match=r"^The classification was asked to stop\.$"):
-        outcomes_of(*["good"] * 600, job=MemoryRunContext(stop_after=1))
+        classified(LOADED, *["good"] * 600, context=MemoryRunContext(stop_after=1))
 
-    assert len(outcomes_of(*["good"] * 512, job=MemoryRunContext(stop_after=1))) == 512
-
-
-def test_no_items_have_no_outcomes():
-    assert outcomes_of() == []
+    assert len(classified(LOADED, *["good"] * 512, context=MemoryRunContext(stop_after=1))) == 512
 
 
-def test_warming_up_and_the_cost_of_a_text_stay_within_what_the_network_reads():
+def test_the_cost_of_a_text_stays_within_what_the_network_reads():
+    unicode = a_classifier(CONFIG | {"tokenizer": "unicode-1", "max_tokens": 500})
     LOADED.warm_up()
 
-    assert LOADED.cost_tokens("") == 1
-    assert LOADED.cost_tokens("the film was") == 3
-    assert LOADED.cost_tokens("x" * 1_000_000) == 8
+    costs = [LOADED.cost_tokens(text) for text in ("", "the film was", "x" * 1_000_000)]
+
+    assert costs == [1, 3, 12]
+    # A Chinese text costs more than its length says.
+    assert [unicode.cost_tokens(text) for text in ("这部电影很好", "the film is good")] == [4, 4]
+    assert LOADED.memory_bytes > 5 * 200 + 4 * (9 * 3 + 8 * 20)
 
 
-def test_a_chinese_text_costs_more_than_its_length_says():
-    config = VERSION.config.model_copy(update={"tokenizer": "unicode-1", "max_tokens": 500})
-    loaded = loaded_of(replace(VERSION, config=config))
+# Files of a version
 
-    assert loaded.cost_tokens("这部电影很好") == 4
-    assert loaded.cost_tokens("the film is good") == 4
+MEND = "Train the version again, or copy it again from where it came from."
+OTHER = "weights.safetensors of this imdb_lstm version cannot be used: "
+VOCABULARY = "vocabulary.json of this imdb_lstm version cannot be used: "
 
 
-def test_memory_counts_the_engine_and_the_words():
-    assert LOADED.memory_bytes == engine_for(VERSION, CPU).memory_bytes + 5 * 200
+def damage_of(artifact: Artifact) -> str:
+    with pytest.raises(ArtifactDamaged) as damaged:
+        ImdbLstm().load(artifact, CPU)
+    return str(damaged.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"format": 3, "layers": ["transformer"]},
+            "config.json has format 3, and this seqd reads format 2. A later seqd trained the "
+            "version: install that one here, or serve another version.",
+        ),
+        ({"labels": ["neg", "neg"]}, "a class stands in labels twice"),
+        ({"labels": ["neg"]}, "at least 2 items"),
+        ({"class_counts": [1]}, "class_counts has not one number for each of labels"),
+        ({"lstm_vocabulary_size": 10}, "lstm_vocabulary_size is greater than vocabulary_size"),
+        ({"format": 1}, "Input should be 2"),
+        ({"tokenizer": "another"}, "'keras-legacy-1' or 'unicode-1'"),
+    ],
+)
+def test_a_configuration_that_contradicts_itself_is_refused(tmp_path: Path, change, reason: str):
+    artifact = write_version(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | change))
+
+    assert reason in damage_of(artifact)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"bias": np.zeros(8, np.float32)},
+            f"{OTHER}bias is float32 of shape (8,), and config.json asks for float32 of shape "
+            f"(20,). {MEND}",
+        ),
+        ({"bias": np.zeros(20)}, "bias is float64 of shape (20,)"),
+        (
+            {"kernel": None},
+            f"{OTHER}it holds the arrays bias, embedding, output_bias, output_kernel, "
+            "recurrent_kernel; needed are bias, embedding, kernel, output_bias, output_kernel, "
+            f"recurrent_kernel. {MEND}",
+        ),
+        (
+            {"output_bias": np.array([np.nan], np.float32)},
+            "output_bias holds numbers that are not finite",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change, reason: str):
+    artifact = write_version(tmp_path)
+    arrays = load_file(tmp_path / "weights.safetensors") | change
+    kept = {name: array for name, array in arrays.items() if array is not None}
+    save_file(kept, tmp_path / "weights.safetensors")
+
+    assert reason in damage_of(artifact)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            ["a", "b", "c", "d", "e", "f"],
+            f"{VOCABULARY}its last word has the id 9, and config.json allows ids below 9. {MEND}",
+        ),
+        (["a", "a"], f"{VOCABULARY}a word stands in it twice"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit_is_refused(tmp_path: Path, words, reason: str):
+    assert reason in damage_of(write_version(tmp_path, words=words))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("config.json", "config.json cannot be used: "),
+        ("vocabulary.json", VOCABULARY),
+        ("weights.safetensors", "weights.safetensors cannot be read: "),
+    ],
+)
+def test_a_file_that_is_broken_or_missing_is_named(tmp_path: Path, file: str, said: str):
+    artifact = write_version(tmp_path)
+
+    for content in (b"", b"{", b"\xff\xfe\x00", b'{"format": 2}'):
+        (tmp_path / file).write_bytes(content)
+        assert damage_of(artifact).startswith(said)
+    (tmp_path / file).unlink()
+    assert damage_of(artifact).startswith(said)
+
+
+def test_inspecting_shows_sizes_shapes_and_frequent_words(tmp_path: Path):
+    artifact = write_version(tmp_path, CONFIG | {"class_counts": [9, 4]})
+
+    sizes, classes, weights, frequent = ImdbLstm().inspect(artifact, None)
+    (found,) = ImdbLstm().inspect(artifact, "The zebra")
+
+    assert ("classes", 2) in sizes.rows
+    assert ("known words", 5) in sizes.rows
+    assert ("tokenizer", "keras-legacy-1") in sizes.rows
+    assert classes.columns == ("number", "class", "reviews trained on")
+    assert classes.rows == ((0, "neg", 9), (1, "pos", 4))
+    assert [row[:3] for row in weights.rows][1] == ("kernel", "3 × 20", 60)
+    assert frequent.rows[0] == (1, WORDS[0])
+    assert found.columns == ("word", "rank")
+    assert found.rows == (("the", 1), ("zebra", "not known"))
+
+
+def test_a_version_that_other_libraries_have_trained_loads_as_it_is(tmp_path: Path):
+    starter = ImdbLstm().starter
+    assert starter is not None
+    folder = Path(shutil.copytree(starter, tmp_path / "0"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["libraries"] = {"keras": "99.1", "numpy": "7.0", "torch": "8.2"}
+    (folder / "manifest.json").chmod(0o644)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    outcomes = classified(
+        ImdbLstm().load(Artifact(folder, None), CPU),
+        "A wonderful film.",
+        "Not a good film, and far too long.",
+        "I did not expect much, but it was not bad at all.",
+    )
+
+    # As the release that made the starter has it: n-grams are found by the same hashes, too.
+    labels = [outcome.label for outcome in outcomes]
+    assert labels == ["positive", "negative", "negative"]
+    scores = [outcome.score for outcome in outcomes]
+    assert scores == pytest.approx([0.95891, 0.633, 0.74546], abs=1e-4)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
-from markov_builders import measured, sample_of, trained
+from markov_builders import generated, measured, sample_of, trained
 from seqd.errors import ArtifactDamaged, InvalidData, InvalidInput, Stopped
 from seqd.hookspecs import Artifact, Distribution, LabelledRecord
 from seqd.inputs.datasets import ListDataset, TextDataset
@@ -572,9 +572,31 @@ def test_the_plugin_brings_a_model_of_characters_and_one_of_words_each_with_a_st
     for model in (characters, words):
         for preset in model.presets.values():
             model.tasks["train"].parameters(**preset)
-        assert model.load(Artifact(model.starter, None), CPU).memory_bytes > 0
     assert TrainParameters(**Markov.presets["best"]) == TrainParameters()
     assert WordTrainParameters(**MarkovWords.presets["best"]) == WordTrainParameters()
+
+
+def test_the_starters_write_what_they_have_always_written():
+    """Files of an earlier release are read as they were; new starters write something else."""
+    parameters = {"length": 9, "temperature": [0.0, 1.0], "seed": 5}
+
+    written = [
+        [sample.text for sample in outcome.samples]
+        for model in seqd_register_models()
+        for outcome in generated(
+            "The truth is",
+            generator=model.load(Artifact(model.starter, None), CPU),
+            **parameters,
+        )
+    ]
+
+    assert written == [
+        [" a sort o", " a defini"],
+        [
+            " a question of rank, which is the most",
+            " a duplicate), to the new and not",
+        ],
+    ]
 
 
 def test_describing_the_plugin_loads_neither_keras_nor_safetensors():

@@ -13,8 +13,7 @@ import seqd_char_lstm.learner
 import seqd_imdb_lstm.engine
 import seqd_imdb_lstm.learner
 from char_lstm_builders import a_generator as a_char_lstm
-from imdb_builders import a_config as imdb_config
-from imdb_builders import a_version as imdb_version
+from imdb_builders import a_classifier
 from seqd.errors import LibraryMissing, failure_of
 from seqd.hookspecs import Device
 from seqd.inputs.datasets import NamedDataset, TextDataset
@@ -82,10 +81,8 @@ def test_the_data_set_that_comes_with_keras_says_so(tmp_path: Path):
 @pytest.mark.parametrize("device", [CPU, GPU], ids=["a CPU without Numba", "a GPU"])
 @pytest.mark.usefixtures("no_numba")
 def test_what_is_served_by_keras_says_what_to_install(device: Device):
-    version = imdb_version(imdb_config())
-
     with pytest.raises(LibraryMissing) as refused:
-        seqd_imdb_lstm.engine.engine_for(version, device)
+        a_classifier(device=device)
 
     assert str(refused.value) == (
         "imdb_lstm is served by Keras on a GPU, and where there is no Numba, and Keras cannot be "
