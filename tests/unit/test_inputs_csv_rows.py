@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from seqd.inputs import csv_rows
 from seqd.inputs.csv_rows import MAX_PARSES, CsvRows
 from seqd.inputs.items import BadEntry
-from seqd.inputs.reading import read_items
 from seqd.inputs.streams import START, FilePosition, Line
-from seqd_schemas import FileSource
 
 #: What a parser of CSV changes its state at, and what it does not.
 _LINES = st.lists(st.text('x",\r ', max_size=6).map(str.encode), max_size=40)
@@ -129,14 +127,3 @@ def test_a_quote_that_no_line_closes_is_not_followed_from_each_line(contents):
 
     # Followed anew from each line: 1,000 times and more.
     assert rows.parsed_bytes <= MAX_PARSES * sum(map(len, contents))
-
-
-def test_hostile_csv_costs_each_line_an_error_and_its_neighbours_nothing(tmp_path):
-    path = tmp_path / "hostile.csv"
-    path.write_text("text\n" + 'x","\n' * 5_000 + "good\n")
-
-    entries = list(read_items(FileSource(path=str(path))))
-
-    assert len(entries) == 5_001
-    assert entries[0].refused.message == "line 2: it is not CSV (unexpected end of data)."
-    assert entries[-1].text == "good"

@@ -136,14 +136,6 @@ def test_a_format_can_be_named(tmp_path: Path) -> None:
         fed(path, format="xml")
 
 
-def test_text_of_another_encoding_is_refused_as_a_whole(tmp_path: Path) -> None:
-    path = tmp_path / "in.tsv"
-    path.write_bytes("id\ttext\na\tодин\n".encode("utf-16"))
-
-    with pytest.raises(InvalidInput, match=r"in\.tsv is UTF-16; allowed: UTF-8. Convert it"):
-        fed(path)
-
-
 def test_a_pipe_gives_its_items_before_it_ends(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -1,13 +1,9 @@
 """Queues of named models, `classify.imdb_lstm:topics@3`, on the route of their plugin."""
 
-import re
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import seqd.ledger
 from builders import a_classify_job, a_generate_job, a_sweep_job, a_train_job
 from seqd.ledger.submissions import BatchTemplate
 from seqd_schemas import Job, QueueName, Task, queue_of, queues_of_model, route_of
@@ -15,8 +11,6 @@ from seqd_schemas import Job, QueueName, Task, queue_of, queues_of_model, route_
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
 TASKS: st.SearchStrategy[Task] = st.sampled_from(["classify", "generate", "train"])
 VERSIONS = st.one_of(st.none(), st.integers(0, 10**9))
-
-KEYS = Path(seqd.ledger.__file__).parent / "lua" / "shared" / "keys.lua"
 
 
 @given(TASKS, NAMES, NAMES, VERSIONS)
@@ -36,19 +30,6 @@ def test_the_queue_that_is_kept_from_older_workers_is_of_its_plugin(
 
     assert QueueName.parse(queue) == (task, plugin, version)
     assert queue.startswith(f"{task}.{plugin}:{plugin}")
-
-
-@given(TASKS, NAMES, NAMES, VERSIONS, st.booleans())
-def test_scripts_take_from_a_queue_the_route_that_made_it(
-    task: Task, plugin: str, model: str, version: int | None, is_named: bool
-):
-    route = route_of(task, plugin)
-    (source,) = re.findall(r"string\.match\(queue, '(.*)'\)", KEYS.read_text())
-    assert source == "^[^:@]*"  # the same in Lua and in Python
-
-    found = re.match(source, queue_of(route, version, model if is_named else None))
-
-    assert found is not None and found[0] == route
 
 
 @given(NAMES, NAMES, st.lists(st.integers(0, 99), unique=True, max_size=5))

@@ -11,7 +11,7 @@ import pytest
 from cli_builders import clean_environment
 from seqd.standard_output import opened
 
-COMMANDS = ["--version", "--help", "settings"]
+COMMANDS = ["--help", "settings"]
 
 
 def run(
@@ -81,7 +81,7 @@ def test_an_output_that_is_not_utf_8_gets_escapes(tmp_path: Path) -> None:
     assert json.loads(written) == {"text": "caf\u00e9 \u4e2d \U0001f600"}
 
 
-@pytest.mark.parametrize("command", ["--help", "settings"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_prints_to_an_ascii_stream(command: str, tmp_path: Path) -> None:
     ended = run(command, tmp_path, "", PYTHONIOENCODING="ascii", LANG="C")
 

@@ -138,22 +138,6 @@ def test_an_array_of_what_are_no_real_numbers_is_refused(values, kind):
     assert refusal_of(values) == f"it is an array of the type {kind}; allowed: numbers"
 
 
-@given(st.lists(st.floats(width=32), min_size=1, max_size=20))
-def test_numbers_are_a_vector_where_all_are_finite(numbers):
-    try:
-        made = Vector(numbers)
-    except ValueError:
-        assert not all(map(math.isfinite, numbers))
-    else:
-        assert all(map(math.isfinite, numbers)) and len(made) == len(numbers)
-
-
-def test_the_largest_floats_are_taken_in_any_number():
-    most = float(np.finfo(np.float32).max)
-
-    assert list(Vector([most] * 1_000 + [-most] * 1_000))[-1] == -most
-
-
 @given(st.binary(max_size=64))
 def test_bytes_are_a_vector_only_where_they_are_finite_floats(content):
     try:
