@@ -132,7 +132,7 @@ def some_reviews(count: int, config: Mapping[str, object] = CONFIG, words=WORDS)
     random = np.random.default_rng(1)
     known = [*words, "zzz"]
     return [
-        " ".join(["film", *random.choice(known, random.integers(0, config["max_tokens"] + 2))])
+        " ".join([words[1], *random.choice(known, random.integers(0, config["max_tokens"] + 2))])
         for _ in range(count)
     ]
 

@@ -1,0 +1,710 @@
+"""`seqd_modelkit.ngrams`: counting, back-off, smoothing and files, by plain means and formulas."""
+
+import itertools
+import zlib
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as rows_of
+
+import seqd_modelkit.ngrams.counting
+import seqd_modelkit.ngrams.model
+from seqd_modelkit.ngrams import (
+    NgramCounter,
+    NgramCounts,
+    NgramModel,
+    Smoothing,
+    combine,
+    count,
+    deflate,
+    fit,
+    inflate,
+)
+from seqd_modelkit.ngrams.storage import DEFLATED_TYPES
+
+#: Ids of texts over a few symbols, -1 among them; 3 is a beginning where there is one.
+SYMBOLS, BEGIN = 4, 3
+texts = st.lists(st.integers(-1, SYMBOLS - 1), max_size=60)
+orders = st.integers(1, 4)
+begins = st.sampled_from([None, BEGIN])
+
+
+def ids(*symbols: int) -> np.ndarray:
+    return np.array(symbols, np.int32)
+
+
+def counted(text, order, begin=None, symbols=SYMBOLS) -> NgramCounts:
+    return count([np.array(text, np.int32)], order=order, symbols=symbols, begin=begin)
+
+
+def sequences(text, order, begin=None) -> Counter:
+    """How often each sequence of 1 to order + 1 symbols is in a text, one by one."""
+    found: Counter = Counter()
+    for first in range(len(text)):
+        for length in range(1, order + 2):
+            sequence = tuple(text[first : first + length])
+            if len(sequence) < length or -1 in sequence or begin in sequence[1:]:
+                break
+            found[sequence] += 1
+    return found
+
+
+def known_sequences(counts: NgramCounts) -> dict:
+    """The same, as counts have it."""
+    trie = counts.trie
+    spelled = [()]
+    for parent, label in zip(trie.parents, trie.labels, strict=True):
+        spelled.append((*spelled[parent], int(label)))
+    return dict(zip(spelled[1:], trie.counts.tolist(), strict=True))
+
+
+# Counting
+
+
+@settings(deadline=None)
+@given(texts, orders, begins)
+def test_each_sequence_is_counted_as_often_as_it_is_there(text, order, begin):
+    counts = counted(text, order, begin)
+
+    assert known_sequences(counts) == sequences(text, order, begin)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 70_000, 99_999, -1]), max_size=40), st.integers(5, 8))
+def test_sequences_that_no_integer_holds_are_counted_as_well(text, order):
+    counts = counted(text, order, symbols=100_000)
+
+    assert len(counts.keys) > 1
+    assert known_sequences(counts) == sequences(text, order)
+
+
+@settings(deadline=None)
+@given(texts, orders, begins, st.lists(st.integers(0, 60), max_size=5))
+def test_a_text_cut_into_spans_is_counted_as_the_whole(text, order, begin, cuts):
+    whole = counted(text, order, begin)
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    spans = [ids(*text[a:b]) for a, b in itertools.pairwise(edges)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seqd_modelkit.ngrams.counting, "SPAN_SYMBOLS", 7)
+        in_spans = count(spans, order=order, symbols=4, begin=begin)
+
+    assert np.array_equal(in_spans.keys, whole.keys)
+    assert np.array_equal(in_spans.counts, whole.counts)
+
+
+def test_a_reader_is_told_how_far_the_count_is_before_each_span():
+    told = []
+
+    count([ids(0, 1), ids(1, 0, 1)], order=1, symbols=2, on_span=told.append)
+
+    assert told == [0, 2]
+
+
+@settings(deadline=None)
+@given(st.lists(texts, min_size=1, max_size=3), orders, begins)
+def test_counts_are_additive(parts, order, begin):
+    together = combine([counted(part, order, begin) for part in parts])
+
+    apart = sum((sequences(part, order, begin) for part in parts), start=sequences([], order))
+    assert known_sequences(together) == apart
+
+
+def test_weights_multiply_counts():
+    first, second = counted([0, 1], 1), counted([0, 1, 1], 1)
+
+    both = combine([first, second], [2.5, 1])
+
+    assert known_sequences(both) == {(0,): 3.5, (1,): 4.5, (0, 1): 3.5, (1, 1): 1.0}
+
+
+@pytest.mark.parametrize(
+    ("parts", "weights", "message"),
+    [
+        ([], [], "0 counts and 0 weights; one for each is due."),
+        ([counted([0], 1)], [1, 2], "1 counts and 2 weights; one for each is due."),
+        ([counted([0], 1)], [0], r"The weights are \[0\]; each must be above 0 and finite."),
+        ([counted([0], 1)], [float("nan")], r"The weights are \[nan\]; each must be above 0"),
+        ([counted([0], 1), counted([0], 2)], None, "The counts differ in order or symbols."),
+        ([counted([0, 0], 1).pruned(2)], None, "Combine first, then prune."),
+    ],
+)
+def test_what_cannot_be_combined_is_refused(parts, weights, message):
+    with pytest.raises(ValueError, match=message):
+        combine(parts, weights)
+
+
+@settings(deadline=None)
+@given(texts, orders, begins, st.integers(2, 4))
+def test_pruning_leaves_out_what_is_rare_and_keeps_single_symbols(text, order, begin, least):
+    pruned = counted(text, order, begin).pruned(least)
+
+    all_ = sequences(text, order, begin)
+    kept = {s: times for s, times in all_.items() if len(s) == 1 or times >= least}
+    assert known_sequences(pruned) == kept
+
+
+@settings(deadline=None)
+@given(texts, orders, begins, st.integers(2, 4))
+def test_a_context_knows_how_much_was_pruned_from_it(text, order, begin, least):
+    trie = counted(text, order, begin).pruned(least).trie
+
+    whole = sequences(text, order, begin)
+    rare = sum(times for s, times in whole.items() if len(s) > 1 and times < least)
+    below = {
+        s: times
+        for s, times in whole.items()
+        if len(s) > 2 and times < least and whole[s[:-1]] < least
+    }
+    assert trie.pruned.sum() == rare - sum(below.values())
+
+
+def test_a_beginning_begins_a_sequence_and_is_inside_of_none():
+    counts = counted([BEGIN, 0, BEGIN, 1], 2, BEGIN)
+
+    assert known_sequences(counts) == {
+        (0,): 1, (1,): 1, (BEGIN,): 2, (BEGIN, 0): 1, (BEGIN, 1): 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [[0, 4], [-2, 0]])
+def test_an_id_out_of_range_is_refused(text):
+    with pytest.raises(ValueError, match="possible are -1 to 3"):
+        counted(text, 1)
+
+
+@pytest.mark.parametrize("order", [0, 9])
+def test_an_order_out_of_range_is_refused(order):
+    with pytest.raises(ValueError, match=f"The order is {order}; from 1 to 8 are possible."):
+        NgramCounter(order, 4)
+
+
+def test_an_alphabet_of_no_symbols_is_refused():
+    with pytest.raises(ValueError, match="0 symbols are not possible"):
+        NgramCounter(1, 0)
+
+
+# The back-off automaton: a proper distribution by the longest known context
+
+
+smoothings = st.sampled_from(list(Smoothing))
+
+
+@st.composite
+def models(draw, smoothing=smoothings) -> NgramModel:
+    """A model of any text, pruned or not."""
+    counts = counted(draw(texts), draw(orders), draw(begins))
+    least = draw(st.integers(1, 3))
+    return fit(counts.pruned(least) if least > 1 else counts, draw(smoothing), 0.3)
+
+
+def all_states(model):
+    return np.arange(model.states)
+
+
+@settings(deadline=None, max_examples=200)
+@given(models())
+def test_the_probabilities_after_each_context_sum_to_one(model):
+    rows = model.probabilities(all_states(model))
+
+    assert rows.shape == (model.states, SYMBOLS)
+    assert np.abs(rows.sum(axis=1) - 1).max() < 1e-12
+    assert rows.min() >= 0
+
+
+@settings(deadline=None)
+@given(models(st.sampled_from([s for s in Smoothing if s is not Smoothing.NONE])))
+def test_with_smoothing_nothing_is_impossible_but_a_beginning(model):
+    rows = model.probabilities(all_states(model))
+
+    predicted = [symbol for symbol in range(SYMBOLS) if symbol != model.begin]
+    assert (rows[:, predicted] > 0).all()
+    assert model.begin is None or (rows[:, model.begin] == 0).all()
+
+
+@settings(deadline=None)
+@given(models(), st.lists(st.integers(0, 10**6), min_size=1, max_size=9))
+def test_a_row_does_not_depend_on_the_others_to_the_last_bit(model, picks):
+    states = np.array(picks) % model.states
+
+    together = model.probabilities(states)
+
+    for state, row in zip(states, together, strict=True):
+        assert np.array_equal(model.probabilities(np.array([state]))[0], row)
+
+
+@settings(deadline=None)
+@given(texts, orders, begins, texts)
+def test_the_state_is_the_longest_known_ending_of_what_was_read(text, order, begin, read):
+    model = fit(counted(text, order, begin))
+
+    state = model.state_after(ids(*read))
+
+    known = sequences(text, order, begin)
+    endings = [tuple(read[first:]) for first in range(len(read) + 1)]
+    longest = next(e for e in endings if not e or (e in known and len(e) <= order))
+    assert tuple(model.context(state)) == longest
+
+
+@settings(deadline=None)
+@given(models(), texts, texts)
+def test_the_log_probabilities_of_a_text_are_those_met_on_the_way(model, before, text):
+    state = model.state_after(ids(*before))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seqd_modelkit.ngrams.model, "_SPAN_SYMBOLS", 7)
+        logs = model.log_probs(ids(*text), state)
+
+    states = np.array([state])
+    for symbol, log in zip(text, logs, strict=True):
+        if symbol in (-1, model.begin):
+            assert np.isnan(log)
+        else:
+            with np.errstate(divide="ignore"):
+                assert log == np.log(model.probabilities(states)[0, symbol])
+        states = model.advance(states, ids(symbol))
+
+
+@settings(deadline=None)
+@given(models())
+def test_tables_have_the_same_probabilities_and_states(model):
+    tables = model.tables()
+
+    states = all_states(model)
+    rows = model.probabilities(states).astype(np.float32)
+    assert np.array_equal(tables.probabilities, rows)
+    for symbol in range(SYMBOLS):
+        after = model.advance(states, np.full(model.states, symbol))
+        assert np.array_equal(tables.next_states[:, symbol], after)
+
+
+def test_tables_of_too_many_cells_are_refused(monkeypatch):
+    monkeypatch.setattr(seqd_modelkit.ngrams.model, "MAX_TABLE_CELLS", 7)
+
+    with pytest.raises(ValueError, match="3 states x 4 symbols are 12 cells; at most 7 are"):
+        fit(counted([0, 1], 1)).tables()
+
+
+@settings(deadline=None)
+@given(models())
+def test_the_arcs_and_weights_that_are_handed_out_make_the_same_probabilities(model):
+    arcs = model.arcs
+
+    assert arcs.backoffs[0] == 0
+    assert (np.minimum(arcs.backoffs, arcs.uniforms) == 0).all()
+    rows = np.zeros((model.states, SYMBOLS))
+    for state in range(model.states):
+        rows[state] = arcs.backoffs[state] * rows[arcs.lower[state]] + arcs.uniforms[state]
+        own = slice(arcs.starts[state], arcs.starts[state + 1])
+        rows[state, arcs.symbols[own]] += arcs.discounted[own]
+        if model.begin is not None:
+            rows[state, model.begin] = 0.0
+
+    assert np.array_equal(rows, model.probabilities(all_states(model)))
+
+
+def test_a_model_of_no_text_takes_all_symbols_as_alike():
+    model = fit(counted([], 2))
+
+    assert model.states == 1
+    assert model.probabilities(np.array([0])).tolist() == [[0.25] * 4]
+
+
+@pytest.mark.parametrize("additive", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_addition_that_is_no_positive_number_is_refused(additive):
+    with pytest.raises(ValueError, match="must be above 0"):
+        fit(counted([0], 1), Smoothing.ADDITIVE, additive)
+
+
+def test_a_smoothing_may_be_given_by_its_name():
+    assert fit(counted([0], 1), "witten_bell").smoothing is Smoothing.WITTEN_BELL
+
+
+def test_an_alphabet_of_a_beginning_alone_predicts_nothing():
+    with pytest.raises(ValueError, match="no symbol can be predicted"):
+        fit(counted([0], 1, begin=0, symbols=1))
+
+
+@settings(deadline=None, max_examples=200)
+@given(models(), st.data())
+def test_the_usual_context_is_the_most_frequent_whole_one_that_ends_alike(model, data):
+    state = data.draw(st.integers(0, model.states - 1))
+
+    usual = model.most_frequent_extension(state)
+
+    ending = model.context(state).tolist()
+    times = {
+        one: float(model.arcs.counts[one - 1])
+        for one in range(1, model.states)
+        if len(model.context(one)) == model.order
+        and model.context(one)[model.order - len(ending) :].tolist() == ending
+    }
+    if times:
+        assert times[usual] == max(times.values())
+    else:
+        assert usual == state
+
+
+# Smoothing, held against the formulas for one symbol at a time
+
+
+known_texts = st.lists(st.integers(0, SYMBOLS - 1), min_size=1, max_size=80)
+
+
+def probability(model, context, symbol) -> float:
+    return float(model.probabilities(np.array([model.state_after(ids(*context))]))[0, symbol])
+
+
+def contexts(text, order):
+    """All contexts that a model knows, and what it must say of each."""
+    return [(), *(s for s in sequences(text, order) if len(s) <= order)]
+
+
+def total(counts, context):
+    return sum(times for s, times in counts.items() if s[:-1] == context)
+
+
+def successors(counts, context):
+    return sum(s[:-1] == context for s in counts)
+
+
+@settings(deadline=None)
+@given(known_texts, orders)
+def test_without_smoothing_the_longest_context_that_was_followed_decides(text, order):
+    counts, model = sequences(text, order), fit(counted(text, order), Smoothing.NONE)
+
+    for context in contexts(text, order):
+        followed = next(
+            context[first:] for first in range(len(context) + 1) if total(counts, context[first:])
+        )
+        for symbol in range(SYMBOLS):
+            expected = counts[(*followed, symbol)] / total(counts, followed)
+            assert probability(model, context, symbol) == pytest.approx(expected, abs=1e-15)
+
+
+@settings(deadline=None)
+@given(known_texts, orders)
+def test_additive_smoothing_adds_the_same_to_each_count(text, order):
+    counts, model = sequences(text, order), fit(counted(text, order), Smoothing.ADDITIVE, 0.7)
+
+    for context in contexts(text, order):
+        if total(counts, context):
+            for symbol in range(SYMBOLS):
+                expected = (counts[(*context, symbol)] + 0.7) / (
+                    total(counts, context) + 0.7 * SYMBOLS
+                )
+                assert probability(model, context, symbol) == pytest.approx(expected)
+
+
+def witten_bell(counts, context, symbol):
+    lower = witten_bell(counts, context[1:], symbol) if context else 1 / SYMBOLS
+    seen, kinds = total(counts, context), successors(counts, context)
+    if not seen:
+        return lower
+    return (counts[(*context, symbol)] + kinds * lower) / (seen + kinds)
+
+
+@settings(deadline=None)
+@given(known_texts, orders)
+def test_witten_bell_leaves_to_the_shorter_context_as_many_as_there_are_successors(text, order):
+    counts, model = sequences(text, order), fit(counted(text, order), Smoothing.WITTEN_BELL)
+
+    for context in contexts(text, order):
+        for symbol in range(SYMBOLS):
+            expected = witten_bell(counts, context, symbol)
+            assert probability(model, context, symbol) == pytest.approx(expected)
+
+
+class KneserNey:
+    """Chen and Goodman's modified Kneser-Ney, one symbol at a time."""
+
+    def __init__(self, text, order):
+        self.counts = {}
+        plain = sequences(text, order)
+        for sequence, times in plain.items():
+            before = {s[0] for s in plain if s[1:] == sequence}
+            first = sequence == tuple(text[: len(sequence)])
+            is_longest = len(sequence) == order + 1
+            self.counts[sequence] = times if is_longest else len(before) + first
+        self.discounts = [self.discount(length) for length in range(1, order + 2)]
+
+    def discount(self, length):
+        found = [times for s, times in self.counts.items() if len(s) == length]
+        n1, n2, n3, n4 = (found.count(times) for times in (1, 2, 3, 4))
+        if not n1 or not n2:
+            return [0.5] * 3
+        y = n1 / (n1 + 2 * n2)
+        if not n3 or not n4:
+            return [y] * 3
+        all_ = [1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
+        return all_ if min(all_) > 0 else [y] * 3
+
+    def probability(self, context, symbol):
+        lower = self.probability(context[1:], symbol) if context else 1 / SYMBOLS
+        seen = {s[-1]: times for s, times in self.counts.items() if s[:-1] == context}
+        if not seen:
+            return lower
+        cut = {s: self.discounts[len(context)][min(t, 3) - 1] for s, t in seen.items()}
+        whole = sum(seen.values())
+        kept = seen[symbol] - cut[symbol] if symbol in seen else 0.0
+        return (kept + sum(cut.values()) * lower) / whole
+
+
+@settings(deadline=None)
+@given(known_texts, orders)
+def test_kneser_ney_is_that_of_chen_and_goodman(text, order):
+    reference, model = KneserNey(text, order), fit(counted(text, order))
+
+    for context in contexts(text, order):
+        for symbol in range(SYMBOLS):
+            expected = reference.probability(context, symbol)
+            assert probability(model, context, symbol) == pytest.approx(expected)
+
+
+def test_kneser_ney_has_three_discounts_where_the_text_is_long_enough():
+    rng = np.random.default_rng(5)
+    text = (rng.zipf(1.4, 3_000) % 40).tolist()
+    reference, model = KneserNey(text, 1), fit(counted(text, 1, symbols=40))
+
+    assert len(set(reference.discounts[1])) == 3
+    state = model.state_after(ids(text[0]))
+    rows = model.probabilities(np.array([state]))
+    seen = {s[1]: times for s, times in reference.counts.items() if s[:-1] == (text[0],)}
+    single = model.probabilities(np.array([0]))[0]
+    cut = {s: reference.discounts[1][min(times, 3) - 1] for s, times in seen.items()}
+    for symbol, times in seen.items():
+        expected = (times - cut[symbol] + sum(cut.values()) * single[symbol]) / sum(seen.values())
+        assert rows[0, symbol] == pytest.approx(expected)
+
+
+def test_what_was_pruned_from_a_context_backs_off():
+    text = [0, 1] * 9 + [0, 2]  # 1 follows 0 nine times, 2 once
+    model = fit(counted(text, 1).pruned(2), Smoothing.NONE)
+
+    alone = model.probabilities(np.array([0]))[0]
+    assert probability(model, [0], 1) == pytest.approx(0.9 + 0.1 * alone[1])
+    assert probability(model, [0], 2) == pytest.approx(0.1 * alone[2])
+
+
+def test_kneser_neys_discounts_are_those_before_pruning():
+    rng = np.random.default_rng(5)
+    text = (rng.zipf(1.4, 3_000) % 40).tolist()
+
+    pruned = counted(text, 2, symbols=40).pruned(3)
+
+    assert pruned.discounts == pytest.approx(np.array(KneserNey(text, 2).discounts))
+
+
+def test_a_count_of_less_than_one_is_never_discounted_below_nothing():
+    counts = combine([counted([0, 1, 2, 0, 1, 1], 2), counted([3, 3, 2], 2)], [0.01, 2.5])
+
+    rows = fit(counts).probabilities(np.arange(fit(counts).states))
+
+    assert rows.min() > 0
+    assert np.abs(rows.sum(axis=1) - 1).max() < 1e-12
+
+
+# Rows of numbers as packed bytes
+
+
+@given(
+    st.sampled_from(DEFLATED_TYPES).flatmap(
+        lambda kind: rows_of(
+            kind, st.integers(0, 50), elements={"allow_nan": False} if "f" in kind else None
+        )
+    )
+)
+def test_what_was_packed_comes_back_to_the_bit(row):
+    back = inflate(deflate(row), "row")
+
+    assert back.dtype == row.dtype
+    np.testing.assert_array_equal(back, row)
+
+
+def test_small_numbers_take_less_room():
+    row = np.arange(10_000, dtype=np.uint32) % 50
+
+    assert deflate(row).nbytes < row.nbytes / 100
+
+
+@pytest.mark.parametrize("array", [np.ones((2, 2), np.uint8), np.ones(3, np.complex64)])
+def test_only_rows_of_numbers_are_packed(array):
+    with pytest.raises(ValueError, match="is no row of numbers"):
+        deflate(array)
+
+
+SOUND = deflate(np.arange(5, dtype=np.uint16))
+DAMAGED = {
+    "words": (np.arange(5, dtype=np.uint16), r"'row' is uint16 of shape \(5,\); due is packed"),
+    "nothing": (SOUND[:0], "due is packed bytes"),
+    "an unknown kind": (np.append(np.uint8(99), SOUND[1:]), "in a way that this version does not"),
+    "no stream": (np.array([0, 1, 2, 3], np.uint8), "'row' cannot be unpacked"),
+    "a cut stream": (SOUND[:-3], "'row' is cut"),
+    "something behind": (np.append(SOUND, np.uint8(0)), "something behind its end"),
+    "half a number": (
+        np.frombuffer(bytes([1]) + zlib.compress(b"abc"), np.uint8),
+        "'row' is cut, too large",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_is_no_packed_row_is_refused(name):
+    packed, reason = DAMAGED[name]
+
+    with pytest.raises(ValueError, match=reason):
+        inflate(packed, "row")
+
+
+def test_a_row_that_would_fill_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("seqd_modelkit.ngrams.storage.MAX_INFLATED_BYTES", 1_000)
+
+    with pytest.raises(ValueError, match="too large"):
+        inflate(deflate(np.zeros(2_000, np.uint8)), "row")
+
+
+# Models as arrays: read back to the last bit, and never believed unseen
+
+
+TEXT = [BEGIN, 0, 1, 2, 0, 1, BEGIN, 0, 0, 1, 2, 2, 1]
+
+
+LONG = ("ngram_shared", "ngram_digits", "ngram_counts")
+
+
+def unpacked() -> dict[str, np.ndarray]:
+    """A model's arrays as they are before they are packed."""
+    stored = fit(counted(TEXT, 2, BEGIN), "kneser_ney").arrays()
+    return stored | {name: inflate(stored[name], name) for name in LONG}
+
+
+def packed(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return rows | {name: deflate(rows[name]) for name in LONG if name in rows}
+
+
+@settings(deadline=None)
+@given(texts, orders, begins, st.sampled_from(list(Smoothing)), st.integers(1, 3))
+def test_a_model_is_read_back_to_the_last_bit(text, order, begin, smoothing, least):
+    counts = counted(text, order, begin)
+    model = fit(counts.pruned(least) if least > 1 else counts, smoothing, 0.3)
+
+    again = NgramModel.from_arrays(model.arrays())
+
+    states = np.arange(model.states)
+    assert np.array_equal(model.probabilities(states), again.probabilities(states))
+    assert (again.order, again.symbols, again.begin) == (order, 4, begin)
+    assert (again.smoothing, again.additive) == (smoothing, 0.3)
+
+
+def test_the_arrays_are_of_the_smallest_types():
+    types = {name: array.dtype.name for name, array in unpacked().items()}
+
+    assert types == {
+        "ngram_settings": "uint32",
+        "ngram_shared": "uint8",
+        "ngram_digits": "uint8",
+        "ngram_counts": "uint8",
+        "ngram_smoothing": "uint8",
+        "ngram_additive": "float64",
+    }
+
+
+def test_counts_with_weights_are_kept_as_they_are():
+    counts = combine([counted([0, 1, 1], 1)], [0.3])
+
+    again = NgramModel.from_arrays(fit(counts).arrays()).counts()
+
+    assert np.array_equal(again.counts, counts.counts)
+
+
+def test_a_models_counts_can_be_combined_with_others():
+    first, second = fit(counted([0, 1], 1)), fit(counted([1, 1], 1))
+
+    both = combine([first.counts(), second.counts()])
+
+    assert known_sequences(both) == {(0,): 1, (1,): 3, (0, 1): 1, (1, 1): 1}
+
+
+DAMAGES = {
+    "no counts": ({"ngram_counts": None}, "due are"),
+    "more": ({"more": np.ones(1, np.uint8)}, "arrays .* are there; due are"),
+    "no smoothing": ({"ngram_smoothing": None}, "'ngram_smoothing' is missing"),
+    "unknown smoothing": ({"ngram_smoothing": np.array([4], np.uint8)}, "names no smoothing"),
+    "no addition": ({"ngram_additive": np.array([np.nan])}, "must be above 0"),
+    "settings": ({"ngram_settings": np.ones(3, np.uint32)}, "'ngram_settings' is uint32 of"),
+    "format": ({"ngram_settings": np.array([2, 2, 4, 4], np.uint32)}, "has format 2; this"),
+    "order": ({"ngram_settings": np.array([1, 9, 4, 4], np.uint32)}, "order 9, 4 symbols"),
+    "begin": ({"ngram_settings": np.array([1, 2, 4, 5], np.uint32)}, "begin 5 are not possible"),
+    "more symbols": ({"ngram_settings": np.array([1, 2, 2, 0], np.uint32)}, "the largest is 3"),
+    "floats": ({"ngram_digits": np.ones(9, np.float32)}, "'ngram_digits' is float32 of shape"),
+    "digits": ({"ngram_digits": np.ones(9, np.uint8)}, "'ngram_digits' has 9 digits; due are"),
+    "shared": ({"ngram_shared": np.full(11, 3, np.uint8)}, "as the one before it"),
+    "zero": ({"ngram_counts": np.zeros(11, np.uint8)}, "a count that is not above 0"),
+    "nan": ({"ngram_counts": np.full(11, np.nan)}, "a count that is not above 0"),
+    "too few": ({"ngram_counts": np.ones(3, np.uint8)}, r"of shape \(3,\); due 11"),
+    "discounts": ({"ngram_discounts": np.zeros((3, 3))}, "not above 0, or above its count"),
+    "discounts' shape": ({"ngram_discounts": np.ones(3)}, r"'ngram_discounts' is float64 of"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), DAMAGES.values(), ids=DAMAGES)
+def test_arrays_that_do_not_fit_together_are_refused(changes, message):
+    damaged = {name: value for name, value in (unpacked() | changes).items() if value is not None}
+
+    with pytest.raises(ValueError, match=message):
+        NgramModel.from_arrays(packed(damaged))
+
+
+@pytest.mark.parametrize(
+    ("digits", "message"),
+    [
+        ([1, 0, 1], "goes on after an end"),
+        ([0, 0, 0], "an n-gram of no symbol"),
+        ([1, 4, 0], "the beginning of a text inside of one"),
+        ([1, 2, 1], "an n-gram is there whose ending is not"),
+    ],
+)
+def test_an_n_gram_that_cannot_be_is_refused(digits, message):
+    one = {
+        "ngram_shared": np.zeros(1, np.uint8),
+        "ngram_digits": np.array(digits, np.uint8),
+        "ngram_counts": np.ones(1, np.uint8),
+    }
+
+    with pytest.raises(ValueError, match=message):
+        NgramModel.from_arrays(packed(unpacked() | one))
+
+
+def test_n_grams_that_are_not_in_order_are_refused():
+    swapped = {
+        "ngram_shared": np.zeros(2, np.uint8),
+        "ngram_digits": np.array([2, 0, 0, 1, 0, 0], np.uint8),
+        "ngram_counts": np.ones(2, np.uint8),
+    }
+
+    with pytest.raises(ValueError, match="'ngram_digits' is not in order"):
+        NgramModel.from_arrays(packed(unpacked() | swapped))
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_arrays_with_faults_anywhere_are_refused_or_make_a_sound_model(data):
+    damaged = {name: array.copy() for name, array in unpacked().items()}
+    for _ in range(data.draw(st.integers(1, 3))):
+        array = damaged[data.draw(st.sampled_from(sorted(damaged)))]
+        place = data.draw(st.integers(0, len(array) - 1))
+        array[place] = data.draw(st.integers(0, 6))
+
+    try:
+        model = NgramModel.from_arrays(packed(damaged))
+    except ValueError:
+        return
+
+    rows = model.probabilities(np.arange(model.states))
+    assert rows.min() >= 0
+    assert np.abs(rows.sum(axis=1) - 1).max() < 1e-12
+    after = model.advance(np.arange(model.states), np.zeros(model.states, np.int64))
+    assert after.max() < model.states
