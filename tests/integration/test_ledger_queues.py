@@ -142,11 +142,17 @@ def test_the_wait_of_the_oldest_job_that_nobody_has_begun_is_told(environment: E
     assert left(environment).oldest_wait_s == pytest.approx(60, abs=2)
 
 
-def test_a_damaged_job_keeps_nobody_from_reading_what_is_left(environment: Environment) -> None:
+@pytest.mark.parametrize("has_fields", [True, False])
+def test_a_damaged_job_keeps_nobody_from_reading_what_is_left(
+    environment: Environment, has_fields: bool
+) -> None:
     see_worker(environment)
     job_id = environment.submit_units(2)
     environment.claim_unit("w")
-    environment.redis.set(environment.keys.job(job_id), json.dumps("damaged"))
+    if has_fields:
+        environment.redis.hdel(environment.keys.job(job_id), "queue")
+    else:
+        environment.redis.set(environment.keys.job(job_id), json.dumps("damaged"))
 
     assert left(environment).items == 4
     assert environment.ledger.backlog.recount(begins=True)

@@ -131,6 +131,19 @@ def test_a_small_job_that_is_continued_is_held_and_then_kept_as_long_as_the_othe
     assert not environment.redis.keys(f"{keys.tenant('default')}*")
 
 
+def test_a_small_job_that_ended_an_hour_ago_is_continued_with_all_its_results(
+    environment: Environment,
+) -> None:
+    job_id = a_small_job(environment, errored=1)
+    results = environment.ledger.jobs.outputs(job_id, [0])
+    chunk = ItemChunk(first_index=0, items=tuple(failed_items(environment.ledger, job_id)))
+    environment.redis.hincrby(environment.keys.job(job_id), "ended", -3_600_000)
+
+    environment.submit(retry_of(environment.record(job_id)), chunk=chunk, sealed=True)
+
+    assert environment.ledger.jobs.outputs(job_id, [0]) == results
+
+
 def test_what_small_jobs_share_lives_as_long_as_they_and_goes_with_the_last_of_them(
     environment: Environment,
 ) -> None:
