@@ -54,8 +54,7 @@ help:
 	@echo "make chaos     pull plugs amid 1,000,000 items, eleven kinds of work side by side, and DATA's reviews;"
 	@echo "               about 8 minutes a seed (now: SEEDS=\"$(SEEDS)\")"
 	@echo "make chaos-light chaos-mixed chaos-reviews     one of the three"
-	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any, and walk"
-	@echo "               through the ledger at random; about 2 minutes"
+	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any; about 2 minutes"
 	@echo "make model     take walks over the ledger beside its model for MINUTES=$(MINUTES), from SEED=$(SEED) on"
 	@echo "make soak      half an hour of mixed work (now: MINUTES=$(MINUTES)): does anything grow? A table,"
 	@echo "               and soak.png"
@@ -180,7 +179,7 @@ soak: $(VENV)/dev.stamp
 	$(ENDLESS) --minutes $(MINUTES) --picture soak.png --figures soak.json
 
 hostile: $(VENV)/dev.stamp
-	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
+	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile --timeout 1200
 
 model: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m model --minutes $(MINUTES) --seed $(SEED)

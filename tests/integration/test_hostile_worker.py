@@ -9,7 +9,7 @@ import pickle
 import secrets
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,15 +54,12 @@ def more_than_stated() -> bytes:
     return deflater.compress(bytes(2**27)) + deflater.flush()
 
 
+#: What is no unit, beside what `test_hostile_items` unpacks.
 BLOBS: dict[str, Callable[[], bytes]] = {
     "garbage": lambda: b"\xff\x00garbage",
-    "nothing": lambda: b"",
-    "torn": lambda: pack(a_chunk())[:-4],
-    "another record": lambda: zlib.compress(b'{"type": "texts", "texts": []}'),
     "pickle": lambda: zlib.compress(pickle.dumps([1, 2])),
     "more items": lambda: pack(a_chunk(5)),
     "no items": lambda: pack(a_chunk(0)),
-    "bomb": a_bomb,
     "zstd bomb": lambda: zstd.compress(bytes(2**27)),
     "more than stated": more_than_stated,
 }
@@ -96,37 +93,43 @@ def wait_for_failure(cluster: Cluster, job_id: str) -> Failure:
     return raised.value.failure
 
 
-def damaged_job(cluster: Cluster, damage: Callable[[str], object]) -> str:
-    """Hand a job in and damage it, while the worker is stopped and so cannot be quicker."""
+def damaged_jobs(cluster: Cluster, damage: Callable[[str, str], object], names: Iterable[str]):
+    """Hand jobs in and damage them, while the worker is stopped and so cannot be quicker."""
     (worker,) = cluster.workers
     worker.freeze()
     try:
-        job_id = cluster.client().classify(["a", "b"], model="echo").job_id
-        damage(job_id)
+        jobs = {name: cluster.client().classify(["a", "b"], model="echo").job_id for name in names}
+        for name, job_id in jobs.items():
+            damage(name, job_id)
     finally:
         worker.thaw()
-    return job_id
+    return jobs
 
 
 @pytest.mark.parametrize(
-    "blob",
+    "blobs",
     [
-        pytest.param(blob, id=name, marks=pytest.mark.slow if name == "bomb" else [])
-        for name, blob in BLOBS.items()
+        pytest.param(BLOBS, id="all but the bomb"),
+        pytest.param({"bomb": a_bomb}, id="bomb", marks=pytest.mark.slow),
     ],
 )
-def test_a_unit_that_is_none_fails_its_job_alone(cluster: Cluster, store: redis.Redis, blob):
+def test_units_that_are_none_fail_their_jobs_alone(
+    cluster: Cluster, store: redis.Redis, blobs: dict[str, Callable[[], bytes]]
+):
     pid = cluster.workers[0].child_pid()
     before = peak_memory_bytes(pid)
-    keys = cluster.settings.keys
+    contents = {name: blob() for name, blob in blobs.items()}
 
-    content = blob()
+    def write(name: str, job_id: str) -> None:
+        store.hset(cluster.settings.keys.input(job_id), "0", contents[name])
 
-    job_id = damaged_job(cluster, lambda job_id: store.hset(keys.input(job_id), "0", content))
+    jobs = damaged_jobs(cluster, write, blobs)
 
-    failure = wait_for_failure(cluster, job_id)
-    assert failure.code in ("invalid_input", "job_damaged")
-    assert "seqd.client" in failure.message or "Hand the job in again" in failure.message
+    failures = {name: wait_for_failure(cluster, job_id) for name, job_id in jobs.items()}
+    for name, failure in failures.items():
+        assert failure.code in ("invalid_input", "job_damaged"), name
+        told = "seqd.client" in failure.message or "Hand the job in again" in failure.message
+        assert told, f"{name}: {failure.message}"
     assert_that_others_complete(cluster)
     assert cluster.workers[0].child_pid() == pid
     assert peak_memory_bytes(pid) - before < MOST_GROWTH_BYTES
@@ -150,26 +153,17 @@ def test_one_claim_of_much_repeated_text_grows_a_worker_by_a_bound(empty_cluster
     assert peak_memory_bytes(pid) - before < MOST_GROWTH_OF_A_CLAIM_BYTES
 
 
-REQUESTS: dict[str, Callable[[redis.Redis, str], object]] = {
-    "garbage": lambda store, key: store.hset(key, "spec", b"\x80\x04 garbage"),
-    "no such version": lambda store, key: store.hset(
-        key, "spec", '{"schema_version": 0, "kind": "classify"}'
-    ),
-    "no field": lambda store, key: store.hdel(key, "unit_items", "group"),
-    "another type": lambda store, key: store.set(key, "a string"),
-}
+def test_a_job_that_cannot_be_read_fails_alone(cluster: Cluster, store: redis.Redis):
+    """How else a job may be damaged is in `test_hostile_ledger`."""
+    pid, keys = cluster.workers[0].child_pid(), cluster.settings.keys
 
+    def write(_: str, job_id: str) -> None:
+        store.hset(keys.job(job_id), "spec", b"\x80\x04 garbage")
 
-@pytest.mark.parametrize("damage", REQUESTS.values(), ids=REQUESTS)
-def test_a_job_that_cannot_be_read_fails_alone(cluster: Cluster, store: redis.Redis, damage):
-    pid = cluster.workers[0].child_pid()
-    keys = cluster.settings.keys
-
-    job_id = damaged_job(cluster, lambda job_id: damage(store, keys.job(job_id)))
+    (job_id,) = damaged_jobs(cluster, write, ["garbage"]).values()
 
     wait_until(lambda: store.zscore(keys.open_jobs(), job_id) is None, "the job has ended")
-    failure = wait_for_failure(cluster, job_id)
-    assert failure.code == "job_damaged"
+    assert wait_for_failure(cluster, job_id).code == "job_damaged"
     assert_that_others_complete(cluster)
     assert cluster.workers[0].child_pid() == pid
 
@@ -184,44 +178,42 @@ INBOX: dict[str, dict[str, bytes]] = {
 }
 
 
-def test_entries_of_the_inbox_that_are_none_hold_nothing_up(cluster: Cluster, store: redis.Redis):
-    inbox = cluster.settings.keys.inbox()
-    for fields in INBOX.values():
-        store.xadd(inbox, fields)  # type: ignore[arg-type]
+REQUESTS = {
+    "empty": b"",
+    "bytes": b"\xff" * 100,
+    "deep": b"[" * 200_000,
+    "version": b'{"schema_version": 9, "kind": "classify", "model": "echo"}',
+    "large": b" " * (4 * 2**20 + 1),
+    "pickle": pickle.dumps({"kind": "classify"}),
+    "kombu": json.dumps({"__type__": "datetime", "__value__": "x"}).encode(),
+    "url": b'{"kind":"classify","model":"echo","source":{"type":"file","path":"http://a/b.jsonl"}}',
+    "device": b'{"kind":"classify","model":"echo","source":{"type":"file","path":"/dev/zero"}}',
+}
 
-    wait_until(lambda: store.xlen(inbox) == 0, "an empty inbox")
 
-    assert_that_others_complete(cluster)
-
-
-@pytest.mark.parametrize(
-    "job",
-    [
-        b"",
-        b"\xff" * 100,
-        b"[" * 200_000,
-        b'{"schema_version": 9, "kind": "classify", "model": "echo"}',
-        b" " * (4 * 2**20 + 1),
-        pickle.dumps({"kind": "classify"}),
-        json.dumps({"__type__": "datetime", "__value__": "x"}).encode(),
-        b'{"kind":"classify","model":"echo","source":{"type":"file","path":"http://a/b.jsonl"}}',
-        b'{"kind":"classify","model":"echo","source":{"type":"file","path":"/dev/zero"}}',
-    ],
-    ids=["empty", "bytes", "deep", "version", "large", "pickle", "kombu", "url", "device"],
-)
-def test_a_request_that_is_none_is_answered(cluster: Cluster, store: redis.Redis, job: bytes):
+def test_entries_of_the_inbox_that_are_none_are_answered_or_dropped(
+    cluster: Cluster, store: redis.Redis
+):
     keys = cluster.settings.keys
-    job_id = f"h{secrets.token_hex(6)}"
+    asked = {name: f"{name}-{secrets.token_hex(6)}" for name in REQUESTS}
+    for fields in INBOX.values():
+        store.xadd(keys.inbox(), fields)  # type: ignore[arg-type]
+    for name, job in REQUESTS.items():
+        store.xadd(keys.inbox(), {"id": asked[name], "job": job})
 
-    store.xadd(keys.inbox(), {"id": job_id, "job": job})
-
-    def last_event() -> dict[str, object]:
+    def last_event(job_id: str) -> dict[str, object]:
         entries = store.xrevrange(keys.events(job_id), count=1)
         return json.loads(entries[0][1][b"e"]) if entries else {"event": ""}
 
-    wait_until(lambda: last_event()["event"] in ("rejected", "failed"), "an answer")
-    failure = Failure.model_validate(last_event()["failure"])
-    assert failure.code in ("invalid_request", "invalid_input")
+    for name, job_id in asked.items():
+        wait_until(
+            lambda job_id=job_id: last_event(job_id)["event"] in ("rejected", "failed"),
+            f"an answer to {name}",
+        )
+        failure = Failure.model_validate(last_event(job_id)["failure"])
+        assert failure.code in ("invalid_request", "invalid_input"), name
+    wait_until(lambda: store.xlen(keys.inbox()) == 0, "an empty inbox")
+    assert_that_others_complete(cluster)
 
 
 def plant(name: str, content: bytes = b"\x80\x04planted") -> Callable[[Path], object]:

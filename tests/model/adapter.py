@@ -75,11 +75,14 @@ WORKERS = ("worker-a", "worker-b", "worker-c")
 
 #: Keys that belong to no job, and those that tell of jobs whose time has passed.
 STAY = (
-    "catalog|limits|limits:.*|weights|paused_models|audit|events|failures|usage:.*|memory",
+    "catalog|clock|limits|limits:.*|weights|paused_models|audit|events|failures|usage:.*|memory",
     "durability-mark|evicted|evictions|jobs:small|work_left:recount|client:.*|wakeup\\..*",
     "worker:[^:]*:(classes|deltas)",
 )
 OF_PAST = ("tenant:.*|tenants|kept|template:.*",)
+
+#: Keys beside those of jobs that go by themselves, should nobody come back to them.
+MORTAL = "worker:.*|usage:.*|memory|work_left:recount|tenant:[^:]*:ended:.*"
 
 PARAMETERS = {
     "type": "object",
@@ -498,6 +501,15 @@ class Adapter:
 
     def keys_for_ever(self, job_id: str) -> list[str]:
         """Return the keys of a job that have no time to live."""
+        return self._for_ever(self._settings.keys.job(job_id))
+
+    def names_for_ever(self) -> set[str]:
+        """Return the keys that have no time to live, and should have one."""
+        prefix = f"{self._settings.prefix}:"
+        names = {name.removeprefix(prefix) for name in self._for_ever(prefix)}
+        return {name for name in names if re.fullmatch(MORTAL, name)}
+
+    def _for_ever(self, start: str) -> list[str]:
         script = """
         local found = {}
         for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
@@ -505,7 +517,7 @@ class Adapter:
         end
         return found
         """
-        found = self._redis.eval(script, 0, self._settings.keys.job(job_id))
+        found = self._redis.eval(script, 0, start)
         return [name.decode() for name in found]
 
     def fail_job(self, claimed: Claimed, failure: Failure) -> bool:
@@ -538,6 +550,10 @@ class Adapter:
     def expire(self) -> int:
         """Do what time has made due."""
         return self._side_now.ledger.work.expire()
+
+    def follow_clock(self) -> int:
+        """Cut what a step back of the clock has left too far ahead; return how much."""
+        return self._side_now.ledger.work.follow_clock()
 
     def evict(self) -> int:
         """Remove ended jobs where there is no room, and what time has made of accounts."""
@@ -616,15 +632,18 @@ class Adapter:
 
         `has_past`: of jobs whose time to live has passed, accounts may still tell.
         """
-        ledger = self._direct.ledger
+        ledger, keys = self._direct.ledger, self._settings.keys
         ledger.jobs.forget_expired()
-        for worker in WORKERS:  # what names no unit any more
+        held = [unit for one in WORKERS for unit in self._redis.smembers(keys.worker_leases(one))]
+        # An ingest that was kept for a worker may be named until that one is released.
+        strays = {unit.decode() for unit in held if not unit.endswith(b" ingest")}
+        for worker in WORKERS:
             ledger.work.release_worker(worker, crashed=False)
         prefix = f"{self._settings.prefix}:"
         found = cast("list[bytes]", self._redis.keys(f"{prefix}*"))
         names = {name.decode().removeprefix(prefix) for name in found}
         of_no_job = (*STAY, *OF_PAST) if has_past else STAY
-        return {name for name in names if not re.fullmatch("|".join(of_no_job), name)}
+        return strays | {name for name in names if not re.fullmatch("|".join(of_no_job), name)}
 
 
 def _digest(request: Job, items: Sequence[Item]) -> str:

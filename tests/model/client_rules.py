@@ -8,6 +8,7 @@ from hypothesis.stateful import precondition, rule
 from builders import a_failure
 from model import continuing, following, submitting
 from model.adapter import MODELS, VERSION
+from model.jobs import ModelJob
 from model.machine import ANY, LOST, TENANTS, TTL_S, Machine, outcome_of
 from model.working import end_if_overdue
 from seqd_schemas import ClassifyJob, FileSource, Item, UploadSource
@@ -109,6 +110,8 @@ class ClientRules(Machine):
     )
     def append(self, which: int, size: int, off: int, is_other: bool, lost: int) -> None:
         job = self.any_job(which, lambda job: job.owner != "")
+        if job.ingest is not None:
+            return
         number = max(0, len(job.units) + off)
         owner = "another" if is_other else f"{job.job_id}-sender" if job.owner else ""
         first = len(job.items)
@@ -128,6 +131,8 @@ class ClientRules(Machine):
     )
     def seal(self, which: int, off: int, is_other: bool, lost: int) -> None:
         job = self.any_job(which, lambda job: job.owner != "")
+        if job.ingest is not None:
+            return
         units, items = max(0, len(job.units) + off), job.items
         owner = "another" if is_other else f"{job.job_id}-sender" if job.owner else ""
         self.same(
@@ -189,11 +194,17 @@ class ClientRules(Machine):
     @precondition(lambda self: self.ledger.jobs)
     @rule(which=ANY, lost=LOST)
     def retry(self, which: int, lost: int) -> None:
-        job = self.any_job(which, lambda job: not job.is_open)
+        job = self.any_job(
+            which, lambda job: not job.is_open and bool(continuing.failed_items(job))
+        )
+        self.retry_job(job, lost)
+
+    def retry_job(self, job: ModelJob, lost: int = 0) -> str | None:
+        """Hand a job's failed items in again; return the name of the job that continues it."""
         end_if_overdue(self.ledger, job)
         if self.would_wait(job.tenant, continuing.failed_items(job), job.unit_items):
-            return
-        self.same_job(
+            return None
+        return self.same_job(
             lambda new_id: continuing.retry(self.ledger, job.job_id, new_id),
             lambda: self.adapter.retry(job.job_id),
             lost,

@@ -1,11 +1,11 @@
-"""Fair shares over many claims: of a class among tenants, and of a tenant among its jobs.
+"""Fair shares over many claims: of a class among tenants, of a tenant among its queues and jobs.
 
 A bound, not an order: of two flows that have had units to be claimed all the while, none gets more
 than `SLACK` full units beyond what the other got, by their weights. The bound holds where any unit
-may come next, so it is looked at while all that can be claimed of a class is alike.
+may come next, so it is looked at while all that can be claimed of a class and queue is alike.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 #: Full units of a flow of weight 1: one that is served as the other is due, on either side, and one
@@ -24,8 +24,9 @@ class Fairness:
         self._base: dict[tuple[str, str], Fraction] = {}
         self._least: dict[tuple[str, str], Fraction] = {}
 
-    def note_backlog(self, flows: Collection[str]) -> None:
+    def note_backlog(self, with_work: Iterable[str]) -> None:
         """Say which flows have work now; of others nothing is known any more."""
+        flows = set(with_work)
         for pair in list(self._base):
             if pair[0] not in flows or pair[1] not in flows:
                 del self._base[pair], self._least[pair]

@@ -246,11 +246,10 @@ class Ledger:
     def hold_continued(self, job: ModelJob) -> None:
         """Keep what an open job continues until it has ended."""
         for earlier in self.chain_before(job):
-            if earlier.is_small:
-                earlier.is_small = False
-                if self.are_events_gone(earlier):
-                    earlier.events = []
-                    self.emit(earlier, "completed")
+            if self.are_events_gone(earlier):
+                earlier.events = []
+                self.emit(earlier, "completed")
+            earlier.is_small = False
             earlier.held_by = job.job_id
             span_ms = 1_000 * earlier.ttl_s
             self.warn_before(earlier, "results", self.now_ms + span_ms, span_ms)

@@ -58,7 +58,8 @@ class Machine(RuleBasedStateMachine):
         self.may_lose = True
         self.evicted = 0
         self.classes = Classes()
-        self.tenants, self.jobs_of = Fairness("tenant"), dict[str, Fairness]()
+        self.tenants, self.queues = Fairness("tenant"), Fairness("queue")
+        self.jobs_of: dict[tuple[str, tuple[str, str]], Fairness] = {}
 
     @initialize(
         jobs=st.sampled_from([2, 4, PLENTY]),
@@ -105,6 +106,8 @@ class Machine(RuleBasedStateMachine):
         for _ in range(lost + 1):
             expected = outcome_of(lambda: predict(new_id))
         assert found == expected, f"it gave {found}; due was {expected}"
+        if not self.may_lose:
+            self._make_room(self.adapter.records())
         return None if isinstance(found, Code) else found
 
     def any_job(self, which: int, suits: Callable[[ModelJob], bool] = lambda _: True) -> ModelJob:
@@ -126,7 +129,12 @@ class Machine(RuleBasedStateMachine):
     def new_id(self) -> str:
         """Return an identifier that no job has had."""
         self.made += 1
-        self.touched.add(f"job-{self.made}")
+        self.touched.add(self.last_id)
+        return self.last_id
+
+    @property
+    def last_id(self) -> str:
+        """The identifier that was made last."""
         return f"job-{self.made}"
 
     def would_wait(self, tenant: str, items: Sequence[Item], unit_items: int) -> bool:

@@ -36,20 +36,20 @@ def open_adapter(server: ClockServer) -> Iterator[Adapter]:
             adapter.close()
 
 
+def walk_on(adapter: Adapter) -> type[Walk]:
+    """Return the walks on one server."""
+    return type("Walk", (Walk,), {"adapter": adapter})
+
+
 def take_walks(adapter: Adapter, *, walks: int, steps: int, seed: int = 0) -> None:
     """Take some walks of so many steps at most, the same ones for each seed.
 
     Raises AssertionError at the first that ends elsewhere than the model, shortened.
     """
-
-    class OnThisServer(Walk):
-        pass
-
-    OnThisServer.adapter = adapter
     # Else hypothesis also draws constants of what modules are loaded, other ones with other tests.
     with patch.object(HypothesisProvider, "_maybe_draw_constant", return_value=None):
         run_state_machine_as_test(
-            hypothesis.seed(seed)(OnThisServer),
+            hypothesis.seed(seed)(walk_on(adapter)),
             settings=settings(
                 max_examples=walks,
                 stateful_step_count=steps,

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from clock_fixtures import ClockServer
-from model.adapter import Adapter
-from model.running import open_adapter, take_walks
+from model.adapter import SERVED, Adapter
+from model.machine import TTL_S
+from model.running import open_adapter, take_walks, walk_on
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]  # shortening takes five minutes
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.timeout(3_000),  # on a busy machine, and to shorten a walk takes five minutes
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +26,32 @@ def adapter(each_clock_server: ClockServer) -> Iterator[Adapter]:
 
 def test_the_ledger_does_what_the_model_says(adapter: Adapter) -> None:
     take_walks(adapter, walks=30, steps=25)
+
+
+def test_an_ingest_that_may_not_go_on_is_released_with_its_worker(adapter: Adapter) -> None:
+    walk = walk_on(adapter)()
+    walk.classify_file(tenant="north", units=None, lost=0)
+    walk.claim(worker="worker-a", served=SERVED, lost=0)
+    walk.keep(which=0, lost=0)
+    walk.steer(which=0, act="pause", lost=0)
+    walk.resume_ingest(which=0, lost=0)
+    walk.steer(which=0, act="resume", lost=0)
+
+    walk.release_worker(worker="worker-a", crashed=False, death="", goes_on=True, lost=0)
+
+    walk.all_is_as_predicted()
+    assert [claimed.worker for claimed in walk.claims] == ["worker-a", "worker-b"]
+
+
+def test_a_small_job_is_retried_in_the_last_moment_of_its_time_to_live(adapter: Adapter) -> None:
+    walk, last_ms = walk_on(adapter)(), 1_000 * TTL_S["north"]
+
+    walk.fail_and_try_again(
+        tenant="north", size=1, outcomes=["error"], spans_ms=[last_ms], worker="worker-a"
+    )
+
+    walk.all_is_as_predicted()
+    assert len(walk.ledger.jobs) == 2
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ class TimeRules(Machine):
         self.touched |= set(self.ledger.jobs)
         if what == "expire":
             self.same(lambda: working.expire(self.ledger, BACKOFF_MS), self.adapter.expire, lost)
+            self.same(lambda: 0, self.adapter.follow_clock, lost)
         elif what == "evict":
             self.adapter.evict()
             self.has_evicted = True
@@ -59,6 +60,9 @@ class TimeRules(Machine):
         assert found == due, f"dead are {found}, due are {due}"
         assert self.adapter.usage() == self.ledger.usage
         assert self.adapter.evictions() == self.evicted
+        self.adapter.recount(begins=True, most=1_000)  # and what is left stays as it is
+        for_ever = self.adapter.names_for_ever()
+        assert not for_ever, f"these have no time to live: {for_ever}"
 
     @precondition(lambda self: self.ledger.jobs)
     @rule(which=ANY, offset=st.integers(0, 9), limit=st.integers(0, 9))

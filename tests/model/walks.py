@@ -1,16 +1,29 @@
 """The walk that takes all steps."""
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from model.adapter import SERVED
 from model.client_rules import SUBMITTED, ClientRules
 from model.file_rules import FileRules
-from model.machine import TTL_S
+from model.machine import TENANTS
 from model.people_rules import PeopleRules
-from model.time_rules import TimeRules
+from model.time_rules import SPANS_MS, TimeRules
 from model.training_rules import TrainingRules
 from model.worker_rules import WORKERS, WorkerRules
+from seqd_schemas import TenantLimits
+
+#: Tenants that share workers, each with a model.
+RIVALS = (
+    (("north", "imdb_lstm"), ("south", "imdb_lstm")),
+    (("north", "imdb_lstm"), ("north", "words")),
+    (("north", "imdb_lstm"), ("south", "imdb_lstm"), ("north", "words")),
+)
+
+#: As much as nobody hands in here.
+MUCH = TenantLimits(jobs=1_000, items=10_000)
 
 
 class Walk(ClientRules, WorkerRules, FileRules, TrainingRules, PeopleRules, TimeRules):
@@ -26,10 +39,35 @@ class Walk(ClientRules, WorkerRules, FileRules, TrainingRules, PeopleRules, Time
         for _ in range(2):
             self.claim(worker="worker-a", served=SERVED, lost=0)
 
-    @rule(worker=WORKERS, size=st.sampled_from([24, 40]))
-    def share_the_workers(self, worker: str, size: int) -> None:
+    @rule(
+        tenant=TENANTS,
+        size=st.sampled_from([1, 1, 4, 5, 9]),
+        outcomes=st.sampled_from([["error"], ["error"], ["error", "like"]]),
+        spans_ms=st.lists(SPANS_MS, min_size=1, max_size=2),
+        worker=WORKERS,
+    )
+    def fail_and_try_again(
+        self, tenant: str, size: int, outcomes: list[str], spans_ms: list[int], worker: str
+    ) -> None:
+        """Have items fail, and hand them in again after any time, and those again."""
+        self.set_tenant(tenant=tenant, change=(MUCH, ()), lost=0)
+        asked = {"tenant": tenant, "model": "imdb_lstm", "priority": "normal"}
+        self.classify(asked=asked, size=size, lost=0)
+        job = self.ledger.jobs.get(self.last_id)
+        for span_ms in spans_ms:
+            self.work_until_nothing_is_left(worker=worker, outcomes=outcomes)
+            self.step(span_ms)
+            if job is None or job.job_id not in self.ledger.jobs:
+                return
+            self.touched.add(job.job_id)
+            job = self.ledger.jobs.get(self.retry_job(job) or "")
+            self.all_is_as_predicted()
+
+    @rule(worker=WORKERS, rivals=st.sampled_from(RIVALS), size=st.sampled_from([24, 40]))
+    def share_the_workers(self, worker: str, rivals: Sequence[tuple[str, str]], size: int) -> None:
         """Have two tenants hand in much that is alike, and work until nothing is left."""
-        asked = {"model": "imdb_lstm", "priority": "normal"}
-        for tenant in TTL_S:
-            self.classify(asked={"tenant": tenant, **asked}, size=size, lost=0)
-        self.work_until_nothing_is_left(worker=worker)
+        for tenant, model in rivals:
+            self.set_tenant(tenant=tenant, change=(MUCH, ()), lost=0)
+            asked = {"tenant": tenant, "model": model, "priority": "normal"}
+            self.classify(asked=asked, size=size, lost=0)
+        self.work_until_nothing_is_left(worker=worker, outcomes=["like"])

@@ -41,8 +41,8 @@ class WorkerRules(Machine):
     def claim(self, worker: str, served: Served, lost: int) -> None:
         self._claim(worker, served, lost)
 
-    @rule(worker=WORKERS)
-    def work_until_nothing_is_left(self, worker: str) -> None:
+    @rule(worker=WORKERS, outcomes=OUTCOMES)
+    def work_until_nothing_is_left(self, worker: str, outcomes: list[str]) -> None:
         """Nobody goes without his share, however long it takes."""
         for _ in range(MOST_CLAIMS):
             claims = self._claim(worker, SERVED, 0)
@@ -51,7 +51,7 @@ class WorkerRules(Machine):
             for claimed in claims:
                 if claimed.name == INGEST:
                     self.read_to_the_end(claimed)
-                self._commit(claimed, ["like"], "1.0", 0, fenced=True)
+                self._commit(claimed, outcomes, "1.0", 0, fenced=True)
         raise AssertionError("it never ends")
 
     def read_to_the_end(self, claimed: Claimed) -> None:
@@ -124,18 +124,28 @@ class WorkerRules(Machine):
             self.ledger.now_ms,
         )
         rivals = [job for job in could if job.request.priority is first.request.priority]
-        if not all(claiming.is_alike(first, job) for job in rivals):
+        by_queue: dict[tuple[str, str], list[ModelJob]] = {}
+        for job in rivals:
+            by_queue.setdefault(_queue(job), []).append(job)
+        if not all(
+            claiming.is_alike(alike[0], job) for alike in by_queue.values() for job in alike
+        ):
             self.tenants.note_backlog(())
+            self.queues.note_backlog(())
             self.jobs_of.clear()
             return
         weights = {tenant: own.weight or 1.0 for tenant, own in self.ledger.own_limits.items()}
-        self.tenants.note_backlog({job.tenant for job in rivals})
-        for tenant in {job.tenant for job in rivals}:
-            flows = self.jobs_of.setdefault(tenant, Fairness("job"))
-            flows.note_backlog({job.job_id for job in rivals if job.tenant == tenant})
+        with_work = {job.tenant for job in rivals}
+        self.tenants.note_backlog(with_work)
+        # Others' units would take some of theirs along, from the same queue.
+        self.queues.note_backlog(map(str, by_queue) if len(with_work) == 1 else ())
+        self.queues.serve(str(_queue(first)), Fraction(1), {})
+        for tenant, queue in {(job.tenant, _queue(job)) for job in rivals}:
+            flows = self.jobs_of.setdefault((tenant, queue), Fairness("job"))
+            flows.note_backlog({job.job_id for job in by_queue[queue] if job.tenant == tenant})
         for job, work in zip(jobs, works, strict=True):
             self.tenants.serve(job.tenant, work, weights)
-            self.jobs_of[job.tenant].serve(job.job_id, work, {})
+            self.jobs_of[job.tenant, _queue(job)].serve(job.job_id, work, {})
 
     def _may_linger(self, job: ModelJob) -> bool:
         """True of a job that a queue may still have, though nothing of it can be claimed."""
@@ -286,6 +296,10 @@ class WorkerRules(Machine):
             lambda: self.adapter.split(claimed),
             lost,
         )
+
+
+def _queue(job: ModelJob) -> tuple[str, str]:
+    return job.request.kind, job.model
 
 
 def some_results(claimed: Claimed, outcomes: Sequence[str]) -> list[Result]:

@@ -110,12 +110,13 @@ local function shrink_job(id, job, event_id, ended, number)
   redis.call('HSET', key, unpack(fields))
 end
 
--- Make a small job one like any other again, before another one continues it.
+-- Make a small job one like any other again, before another one continues it and holds it: what this
+-- writes has no time to live.
 local EXPANDED = {queue = '', group = '', units = 1, units_done = 1, total = 1, succeeded = 1, errored = 0,
   cancelled = 0, expired = 0, pending_bytes = 0}
 local function expand_job(id)
   local key = job_key(id)
-  local small, results = read_fields(id, {'template', 'ended'}), results_of_small(key)
+  local small, results = read_fields(id, {'template'}), results_of_small(key)
   local row = redis.call('HMGET', template_key(small.template), unpack(TEMPLATE_FIELDS))
   for i, name in ipairs(TEMPLATE_FIELDS) do
     if row[i] then redis.call('HSETNX', key, name, row[i]) end
@@ -125,8 +126,6 @@ local function expand_job(id)
   leave_template(small.template)
   redis.call('HSET', key .. ':out', '0', results)
   if redis.call('EXISTS', key .. ':events') == 0 then emit(id, 'completed', counts_json(key), false) end
-  local kept_until = string.format('%.0f', small.ended + redis.call('HGET', key, 'ttl') * 1000)
-  for _, part in ipairs({'out', 'events'}) do redis.call('PEXPIREAT', key .. ':' .. part, kept_until) end
 end
 
 -- Take small jobs beyond the newest off the list of jobs.
