@@ -112,7 +112,7 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
             "--rounds 1",
             *(7, 3, 0),
         ),
-        pytest.param("train --reviews 100 --rounds 1", 3, 0, 0, marks=pytest.mark.network),
+        pytest.param("train --reviews 100 --rounds 1", 6, 0, 0, marks=pytest.mark.network),
         # So many that they outweigh what connections hold at either moment.
         ("retention --jobs 600 --warm-up 40 --clients 2 --pause-s 0", 0, 0, 4),
         ("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1),

@@ -176,10 +176,13 @@ def _sampled(soak: Soak, sampler: Sampler, every_s: float) -> Iterator[None]:
 
 
 def _done(work: Work) -> int:
-    """Return a number that grows as long as work goes on."""
-    job = work.large_job
-    under_way = 0 if job is None else patiently(job.record).counts.done
-    return sum(tally.items for tally in [*work.tallies.values()]) + under_way
+    """Return a number that changes as long as work goes on, or there is none to do."""
+    job, items = work.large_job, sum(tally.items for tally in [*work.tallies.values()])
+    if job is None:
+        return items
+    record = patiently(job.record)
+    # Of a job that has ended the results are read when the fault is over.
+    return items + (time.monotonic_ns() if record.state.is_terminal else record.counts.done)
 
 
 def _break_things(

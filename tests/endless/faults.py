@@ -11,8 +11,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,8 +19,7 @@ from typing import TypeVar
 
 import redis
 
-from checkout import python_path
-from cli_builders import clean_environment
+from drills.load import seqd
 from endless.fleet import LEASE_S, Fleet
 from seqd_schemas import WorkerState, WorkerStatus
 
@@ -133,8 +130,9 @@ class Faults:
         """Drain a worker, as an operator does, and let it work again."""
         worker = self._busy()
         target = f"{worker.slot}@{worker.host}"
-        self._seqd("workers", "drain", target, "--wait", "--yes", "--reason", "a fault")
-        self._seqd("workers", "uncordon", target)
+        up = self._fleet.first.up
+        seqd(up, "workers", "drain", target, "--wait", "--yes", "--reason", "a fault")
+        seqd(up, "workers", "uncordon", target)
         return target
 
     def cut_connections(self) -> str:
@@ -286,20 +284,6 @@ class Faults:
 
     def _redis(self) -> redis.Redis:
         return redis.Redis.from_url(self._fleet.url)
-
-    def _seqd(self, *words: str) -> None:
-        """Run a command on the first host."""
-        ended = subprocess.run(
-            [sys.executable, "-P", "-m", "seqd", *words],
-            env=clean_environment(
-                SEQD_DATA_DIR=str(self._fleet.first.folder), PYTHONPATH=python_path()
-            ),
-            capture_output=True,
-            text=True,
-            timeout=PRESENT_S,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
 
 
 def _group(worker: WorkerStatus | None) -> int | None:
