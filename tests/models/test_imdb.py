@@ -133,7 +133,8 @@ def test_keras_begins_with_the_loss_of_the_compiled_learner_and_learns(tmp_path)
 
 @pytest.mark.slow
 def test_a_stopped_training_goes_on_with_keras_and_another_networks_state_is_refused(tmp_path):
-    parameters = POOLED | BOTH | {"embedding_dropout": 0.2, "dropout": 0.3}
+    # All reviews are padded to one length, for which Keras compiles its step once.
+    parameters = {"embedding_dropout": 0.2, "dropout": 0.3}
     saved = MemoryCheckpoints()
     whole = a_context(tmp_path / "1", some_records(), device=GPU)
     expected = trained(whole, **parameters)
