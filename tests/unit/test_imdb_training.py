@@ -214,6 +214,17 @@ def test_n_grams_tell_what_pairs_of_words_mean_and_no_stranger_changes_it(tmp_pa
     assert figures["lstm_loss"] > 0.0
 
 
+def test_n_grams_tell_three_classes_apart(tmp_path):
+    words = {"a": "good", "b": "bad", "c": "not"}
+    records = [(f"{word} film", label) for label, word in words.items()] * 20
+    context = a_context(tmp_path, records)
+
+    trained(context, **TWO_BRANCHES, lstm_share=0.0)
+
+    outcomes = classified(loaded(context), *words.values())
+    assert [outcome.label for outcome in outcomes] == list(words)
+
+
 def test_probabilities_are_the_weighted_mean_of_the_log_odds(tmp_path):
     logits = []
     for share in (0.0, 1.0, 0.25):
