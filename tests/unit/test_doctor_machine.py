@@ -108,7 +108,7 @@ def test_a_damaged_version_is_found_by_its_size_by_its_hash_where_it_is_deep_and
     folder = settings.store_dir / "topics"
     (folder / "1" / "echo.json").write_text("{}")
     (folder / "2" / "echo.json").write_text('{"records": 2}')  # as many bytes
-    (folder / "labels.json").write_text(json.dumps({"production": 7, "latest": 3}))
+    (folder / "labels.json").write_text(json.dumps({"production": 7, "candidate": 3}))
 
     quick = run_checks(store_checks(settings, deep=False))
     deep = run_checks(store_checks(settings, deep=True))
