@@ -1,9 +1,9 @@
-"""`seqd_modelkit.optimizers` by hand: decay, clipping, the learning rate, and the moving average."""
+"""The optimizers of `seqd_modelkit` by hand: decay, clipping, and the moving average."""
 
 import numpy as np
 import pytest
 
-from seqd_modelkit.optimizers import AdamW, ExponentialMovingAverage, clip_scale, warmup_cosine
+from seqd_modelkit.optimizers import AdamW, ExponentialMovingAverage, clip_scale
 
 
 def test_matrices_decay_and_biases_do_not():
