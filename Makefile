@@ -96,14 +96,11 @@ setup: $(VENV)/dev.stamp
 demo: $(VENV)/run.stamp
 	$(BIN)/seqd demo
 
-# What holds a duration to a limit runs at the end, alone.
 test: $(VENV)/dev.stamp
-	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "$(QUICK) and not serial"
-	$(PYTEST) -m "$(QUICK) and serial"
+	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "$(QUICK)"
 
 test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
-	HOSTILE_CASES=100 $(PYTEST) $(PARALLEL) -m "$(ALL) and not serial" --timeout 600
-	$(PYTEST) -m "$(ALL) and serial"
+	HOSTILE_CASES=100 $(PYTEST) $(PARALLEL) -m "$(ALL)" --timeout 600
 
 test-long: SEEDS = 1 2 3 4 5
 test-long: $(VENV)/dev.stamp

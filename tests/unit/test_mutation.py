@@ -78,7 +78,7 @@ SETTINGS = """
 [tool.pytest.ini_options]
 pythonpath = ["code"]
 addopts = "--strict-markers"
-markers = ["slow", "serial", "second_server", "smoke"]
+markers = ["slow", "second_server", "smoke"]
 """
 
 
