@@ -48,6 +48,7 @@ async def watched(cluster: Cluster) -> Watch:
     assert cluster.settings.redis_url is not None
     watch = Watch()
     with redis.Redis.from_url(cluster.settings.redis_url) as admin:
+        own_id = str(admin.client_id())
 
         def figures() -> tuple[int, float]:
             stats, cpu = admin.info("stats"), admin.info("cpu")
@@ -58,7 +59,7 @@ async def watched(cluster: Cluster) -> Watch:
         # A listener reads again each time that somebody asks for another stream.
         while time.monotonic() - began < (WATCHED_S if watch.blocked else LONGEST_WATCH_S):
             await asyncio.sleep(0.1)
-            others = [one for one in admin.client_list() if one["id"] != str(admin.client_id())]
+            others = [one for one in admin.client_list() if one["id"] != own_id]
             watch.connections = max(watch.connections, len(others))
             watch.blocked = max(watch.blocked, sum("b" in one["flags"] for one in others))
         took_s, (later, later_s) = time.monotonic() - began, figures()
@@ -105,8 +106,9 @@ def test_a_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster) -
 
     assert watch.connections <= MAX_CONNECTIONS
     assert watch.blocked == 1
-    # A look is two reads, one of them by a script, whose own commands the server counts, too.
-    assert watch.commands_a_second < 10 * LOOKS_A_SECOND
+    # A look is two reads, one of them by a script, whose own commands the server counts, too: about
+    # ten, and as many looks as tasks would be ten times that.
+    assert watch.commands_a_second < 15 * LOOKS_A_SECOND
     assert watch.cpu_share < 0.2
     assert bytes_each < 32 * 1024
 

@@ -45,7 +45,12 @@ def test_work_is_done_on_a_server_without_commands_for_administration(
         assert trained.wait(timeout_s=30).state is JobState.COMPLETED
 
         assert not job.durable  # nobody can tell
-        warnings = [line for line in worker.whole_log().splitlines() if " WARNING " in line]
+        # A busy machine may warn of a heartbeat that is late.
+        warnings = [
+            line
+            for line in worker.whole_log().splitlines()
+            if " WARNING " in line and ".liveness " not in line
+        ]
         assert [line for line in warnings if "server_check" not in line] == []
         assert "SEQD_MAX_MEMORY_SHARE has no effect" in warnings[0]
         assert "does not tell maxmemory-policy, maxmemory and appendonly (" in warnings[1]
