@@ -350,11 +350,15 @@ def make_sick(environment: Environment, worker: LiveWorker, sick: str) -> None:
     (environment.data_dir / f"sick-{worker.name}").write_text(sick)
 
 
+def all_are_fit_after_a_training(environment: Environment) -> bool:
+    environment.train(epochs=1, step_ms=0).wait(timeout_s=30)
+    return not any(worker.unfit for worker in environment.ledger.fleet.workers())
+
+
 @pytest.mark.slow
 def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_becomes_unfit(
     environment: Environment,
 ):
-    # Who was unfit says so until it has trained again, which is to be waited for.
     workers = start_two(environment.cluster, unfit_grace_s=30.0)
     for sick in ("disk", "memory", "cuda"):
         job = environment.train(epochs=6, step_ms=150)
@@ -368,3 +372,5 @@ def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_become
         assert environment.steps() == list(range(1, 7))
         assert environment.cluster.crashes(job.job_id) == 0
         make_sick(environment, worker, "")
+        # Who was unfit says so until it has trained again.
+        wait_until(lambda: all_are_fit_after_a_training(environment), "both can train")
