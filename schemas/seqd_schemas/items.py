@@ -19,6 +19,13 @@ class Item(WirePart):
     text: Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)] = Field(
         description="The review or the prompt, as Unicode text."
     )
+    index: Count | None = Field(
+        default=None,
+        description=(
+            "Position from which its random numbers come; null: its position in the job. A retry "
+            "has that of the job that was handed in first."
+        ),
+    )
 
 
 class RefusedItem(WirePart):

@@ -6,7 +6,7 @@ import pytest
 
 from seqd.client import AsyncClient, Client, Job
 from seqd.errors import InvalidInput, InvalidRequest, SeqdError, UnknownItem
-from seqd_schemas import Classification, ItemSuccess
+from seqd_schemas import Classification, Generation, ItemSuccess
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
@@ -80,6 +80,36 @@ def test_a_cancelled_job_takes_new_texts_for_what_had_no_turn(client: Client) ->
     client.retry(first, items={"row-16": "new"}).wait(timeout_s=LIMIT_S)
 
     assert shown(first) == [*map(str, range(15)), "new"]
+
+
+def test_a_retry_writes_the_texts_that_an_undisturbed_job_would_have(client: Client) -> None:
+    asked: dict[str, object] = {"length": 24, "seed": 7}
+    undisturbed = client.generate(["same"] * 70, model="echo", parameters=asked)
+    prompts: list[object] = ["same", "bad", "same", None, *["same"] * 66]
+    first = client.generate(prompts, model="echo", parameters=asked)  # type: ignore[arg-type]
+    first.wait(timeout_s=LIMIT_S)
+    client.pause_model("echo")
+    try:
+        cancelled = client.generate(["same"] * 70, model="echo", parameters=asked)
+        cancelled.close()
+        cancelled.cancel()
+        between = client.retry(cancelled)
+        between.close()
+        between.cancel()
+    finally:
+        client.resume_model("echo")
+
+    client.retry(first, items={"row-2": "same", "row-4": "same"}).wait(timeout_s=LIMIT_S)
+    client.retry(between, items={"row-70": "same"}).wait(timeout_s=LIMIT_S)
+
+    written = texts_of(undisturbed)
+    assert len(set(written)) == 70
+    assert texts_of(first) == written
+    assert texts_of(cancelled) == written
+
+
+def texts_of(job: Job[Generation]) -> list[str]:
+    return [one.output.samples[0].text for one in job.merged_results() if one.ok]
 
 
 def test_texts_that_can_correct_nothing_are_refused_before_anything_is_sent(

@@ -20,7 +20,7 @@ from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.training import texts_of
 from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
-from seqd.ledger.blobs import ItemCutter, chunks_of, text_chunks_of, unpack_items
+from seqd.ledger.blobs import ItemCutter, chunks_of, indexed_items, text_chunks_of, unpack_items
 from seqd.ledger.exchange import Exchange, Finish, Next, Reading, Taken
 from seqd.ledger.jobs import Jobs, RetryableUnit
 from seqd.validation import shown
@@ -162,7 +162,7 @@ class FailedItems:
         self.jobs = jobs
         self.job_id = job_id
         self._units = iter(units)
-        self._found: list[Item | RefusedItem] = []
+        self._found: list[Item] = []
         self._cutter = ItemCutter(1)
 
     def find(self) -> Exchange[bool]:
@@ -172,13 +172,13 @@ class FailedItems:
             if unit is None:
                 return False
             blob = yield from self.jobs.retryable_input.steps(self.job_id, unit)
-            entries = unpack_items(blob).items[::-1]
-            self._found = [entry for entry in entries if isinstance(entry, Item)]
+            self._found = indexed_items(unpack_items(blob))[::-1]
         return True
 
     def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
         """Cut into chunks of at most `unit_items`; once more what was `read` of it before."""
-        self._found += list(entries_in(read))[::-1]
+        items = [entry for entry in entries_in(read) if isinstance(entry, Item)]
+        self._found += items[::-1]
         self._cutter = ItemCutter(unit_items)
 
     def next(self) -> Exchange[ItemChunk | None]:
@@ -192,7 +192,7 @@ class FailedItems:
         """Do nothing: the ledger has them."""
         yield from ()
 
-    def take(self) -> Exchange[Item | RefusedItem | None]:
+    def take(self) -> Exchange[Item | None]:
         """Return the next item; None at the end."""
         return self._found.pop() if (yield from self.find()) else None
 
@@ -221,8 +221,10 @@ class CorrectedItems(FailedItems):
         self._failed = failed
         self._results = cast("Taken[ItemSuccess[object] | ItemFailure]", Taken(results))
         self._corrected = corrected
+        #: Position of the next result in the job.
+        self._index = 0
         #: The next item whose text is known.
-        self._known: Item | RefusedItem | None = None
+        self._known: Item | None = None
 
     def find(self) -> Exchange[bool]:
         """Read on until there is an item; False where there is none."""
@@ -232,11 +234,19 @@ class CorrectedItems(FailedItems):
                 return False
             if isinstance(result, ItemFailure):
                 known = yield from self._known_item(result.custom_id)
-                item = self._corrected.get(result.custom_id, known)
+                item = self._corrected_item(result.custom_id, known)
                 self._found = [] if item is None else [item]
+            self._index += 1
         return True
 
-    def _known_item(self, custom_id: str) -> Exchange[Item | RefusedItem | None]:
+    def _corrected_item(self, custom_id: str, known: Item | None) -> Item | None:
+        corrected = self._corrected.get(custom_id)
+        if corrected is None:
+            return known
+        index = self._index if known is None else known.index
+        return corrected.model_copy(update={"index": index})
+
+    def _known_item(self, custom_id: str) -> Exchange[Item | None]:
         self._known = self._known or (yield from self._failed.take())
         if self._known is None or self._known.custom_id != custom_id:
             return None

@@ -38,7 +38,11 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One item to work on. `index` is its place in its whole job, whatever batch it is in."""
+    """One item to work on.
+
+    `index` is its place in its whole job, whatever batch it is in; in a retry, that in the job that
+    was handed in first.
+    """
 
     index: int
     #: The text; of a task whose input is a record, the record as JSON.

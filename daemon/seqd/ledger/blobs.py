@@ -207,14 +207,30 @@ def errored_items(
 ) -> ItemChunk | None:
     """Return the items of a unit whose results are errors; None when there are none.
 
-    Entries that were refused before they were read hold no text, so they are not among them.
+    They keep their `index`. Entries that were refused before they were read hold no text, so they
+    are not among them.
     """
     errored: list[Item | RefusedItem] = [
-        entry
-        for entry, result in zip(chunk.items, results, strict=True)
+        _indexed(entry, index)
+        for index, (entry, result) in enumerate(
+            zip(chunk.items, results, strict=True), chunk.first_index
+        )
         if isinstance(entry, Item) and isinstance(result, ItemFailure)
     ]
     return _item_chunk(chunk.first_index, errored) if errored else None
+
+
+def indexed_items(chunk: ItemChunk) -> list[Item]:
+    """Return the items of a chunk, each with the `index` that it keeps in a retry."""
+    return [
+        _indexed(entry, index)
+        for index, entry in enumerate(chunk.items, chunk.first_index)
+        if isinstance(entry, Item)
+    ]
+
+
+def _indexed(item: Item, index: int) -> Item:
+    return item if item.index is not None else item.model_copy(update={"index": index})
 
 
 def pack(chunk: ItemChunk | TextChunk) -> bytes:

@@ -71,14 +71,25 @@ class UnitItems:
     chunk: ItemChunk
 
     @cached_property
-    def work(self) -> list[WorkItem]:
-        """What is to be computed; refused entries are not. The same objects each time."""
+    def placed(self) -> list[tuple[int, WorkItem]]:
+        """What is to be computed, each with its place in the chunk; refused entries are not."""
         first = self.chunk.first_index
         return [
-            WorkItem(index=first + place, text=entry.text)
+            (place, WorkItem(first + place if entry.index is None else entry.index, entry.text))
             for place, entry in enumerate(self.chunk.items)
             if isinstance(entry, Item)
         ]
+
+    @cached_property
+    def work(self) -> list[WorkItem]:
+        """What is to be computed. The same objects as in `placed`, each time."""
+        return [item for _, item in self.placed]
+
+    @property
+    def named(self) -> Iterator[tuple[str, WorkItem]]:
+        """Yield what is to be computed, each with the caller's name for it."""
+        for place, item in self.placed:
+            yield self.chunk.items[place].custom_id, item
 
     @property
     def characters(self) -> int:
@@ -87,9 +98,8 @@ class UnitItems:
 
     def streamed(self) -> Iterator[StreamedItem]:
         """Yield each of `work` with its unit and the caller's name for it."""
-        for item in self.work:
-            entry = self.chunk.items[item.index - self.chunk.first_index]
-            yield StreamedItem(item, self.unit, entry.custom_id)
+        for custom_id, item in self.named:
+            yield StreamedItem(item, self.unit, custom_id)
 
 
 def unpack(unit: Unit) -> UnitItems:

@@ -123,8 +123,7 @@ class Trial:
         """
         tried = {id(item) for item in self.items}
         for unit, its_results in zip(units, results, strict=True):
-            computed = {item.index - unit.chunk.first_index: item for item in unit.work}
-            for place, item in computed.items():
+            for place, item in unit.placed:
                 result = its_results[place]
                 has_answer = id(item) in answered.outcomes
                 if not (self.is_canary and has_answer):
@@ -155,16 +154,17 @@ class Trials:
 
     def of(self, claim: Claim, units: Sequence[UnitItems]) -> Trial | None:
         """Return the roll-out that a claim takes part in; None without one that goes on."""
-        rollout, name = claim.rollout, ModelReference.parse(claim.job.model).name
+        rollout, model = claim.rollout, ModelReference.parse(claim.job.model).name
         if rollout is None or claim.version is None or not _is_known(rollout):
             return None
-        is_aborted = self._context.store.is_aborted(name, rollout.id)
+        is_aborted = self._context.store.is_aborted(model, rollout.id)
         if is_aborted or rollout.id in self._aborted:
             return None
         items: list[WorkItem] = []
-        trial = Trial(rollout, name, claim.version, items)
+        trial = Trial(rollout, model, claim.version, items)
         for unit in units:
-            share = [item for item in unit.work if rollout.takes(*_names_of(unit, item))]
+            job_id = unit.unit.job_id
+            share = [item for name, item in unit.named if rollout.takes(job_id, name)]
             if is_left_to_serving(unit.unit):
                 trial.crashed_items += len(share)
             else:
@@ -332,11 +332,6 @@ def is_too_bad(totals: VersionCounts, max_error_rate: float) -> bool:
 
 def _is_known(rollout: JobRollout) -> bool:
     return rollout.kind in (RolloutKind.CANARY, RolloutKind.SHADOW)
-
-
-def _names_of(unit: UnitItems, item: WorkItem) -> tuple[str, str]:
-    entry = unit.chunk.items[item.index - unit.chunk.first_index]
-    return unit.unit.job_id, entry.custom_id
 
 
 def _answer_of(outcome: object) -> object:
