@@ -10,14 +10,12 @@ import pytest
 
 from seqd.errors import (
     ArtifactDamaged,
-    InvalidRequest,
     ServiceChanged,
     UnknownModel,
-    VersionInUse,
 )
 from seqd.hookspecs import Artifact
 from seqd.models.store import ModelStore
-from store_builders import a_change, a_starter, an_old_store, files_of, publish, shape_of, train
+from store_builders import a_change, a_starter, files_of, publish, train
 
 pytestmark = pytest.mark.processes
 
@@ -47,51 +45,6 @@ def test_a_starter_is_a_first_version(root: Path, tmp_path: Path):
     assert (number, store.resolve("echo"), store.history("echo")) == (1, ("echo", 0), [])
     store.put_in_service("echo", a_change(0, 1))
     assert store.resolve("echo") == ("echo", 1)
-
-
-def test_a_starter_is_in_service_again_where_the_label_was_removed_by_hand(
-    root: Path, tmp_path: Path
-):
-    store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
-    store.put_in_service("echo", a_change(0, publish(store, "echo")))
-
-    (root / "echo" / "labels.json").unlink()
-
-    assert store.labels("echo") == {"production": 0, "latest": 1}
-
-
-def test_a_first_training_that_is_cancelled_takes_its_label_with_it_and_that_is_written_down(
-    store: ModelStore,
-):
-    train(store, "job-1")
-    in_service = store.resolve("topics")
-
-    removed = store.rollback("topics", "job-1")
-
-    assert (in_service, removed) == (("topics", 1), 1)
-    assert (store.numbers("topics"), store.labels("topics")) == ([], {})
-    folder = store.folder_of("topics")
-    assert (folder / "history.jsonl").read_text().count("\n") == 2
-    assert train(store, "job-2") == 2
-    assert store.resolve("topics") == ("topics", 2)
-    assert shape_of(store) == [(None, 1), (1, None), (None, 2)]
-    assert store.history("topics")[1].by == "job job-1"
-
-
-def test_where_the_first_training_is_cancelled_after_a_second_one_that_is_the_first(
-    store: ModelStore,
-):
-    train(store, "job-1")
-    train(store, "job-2")
-
-    store.rollback("topics", "job-1")
-
-    assert store.resolve("topics") == ("topics", 2)
-    assert [(one.from_version, one.to_version) for one in store.history("topics")] == [
-        (None, 1),
-        (1, None),
-        (None, 2),
-    ]
 
 
 def test_an_attempt_that_takes_over_a_first_version_puts_it_in_service(
@@ -143,7 +96,7 @@ def test_a_version_is_not_put_in_service_where_another_one_is_than_was_expected(
 
 def put_in_another_process(root: Path, version: int, start: Barrier) -> None:
     store = ModelStore(root, {})
-    start.wait(60)
+    start.wait(120)
     try:
         store.put_in_service("topics", a_change(1, version))
     except ServiceChanged:
@@ -163,7 +116,7 @@ def test_of_two_processes_that_put_versions_in_service_at_once_one_wins(
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join()
 
     codes = [process.exitcode for process in processes]
     assert sorted(codes, key=str) == [0, 3]
@@ -187,19 +140,6 @@ def test_a_version_that_does_not_open_is_not_put_in_service(
         store.put_in_service("topics", a_change(1, version))
 
     assert files_of(store.folder_of("topics")) == before
-
-
-def test_a_version_in_a_store_of_before_is_put_in_service_after_the_one_that_was_meant(
-    store: ModelStore, root: Path
-):
-    an_old_store(root, "echo", versions=2)
-
-    with pytest.raises(ServiceChanged):
-        store.put_in_service("echo", a_change(None, 1))
-    store.put_in_service("echo", a_change(2, 1))
-
-    assert store.resolve("echo") == ("echo", 1)
-    assert shape_of(store, "echo") == [(2, 1)]
 
 
 def test_damaged_labels_are_not_overwritten_by_a_version_that_is_put_in_service(
@@ -250,61 +190,6 @@ def test_a_training_that_is_rolled_back_moves_no_label_to_a_version_that_was_rem
     assert "best" not in store.labels("topics")
 
 
-def test_a_version_is_removed_and_its_number_not_used_again(store: ModelStore):
-    three_versions(store)
-
-    store.remove("topics", 3)
-
-    assert store.numbers("topics") == [1, 2]
-    assert train(store, "job-4") == 4
-
-
-@pytest.mark.parametrize(
-    ("labels", "told"),
-    [
-        (
-            ["production"],
-            "topics@2 is in service: it is not removed. Put another version in service first: "
-            "seqd models promote topics@VERSION",
-        ),
-        (
-            ["best", "candidate"],
-            "topics@2 has the label best: it is not removed. Take it away first: "
-            "seqd models label topics@2 best --remove",
-        ),
-    ],
-)
-def test_a_version_that_a_label_stands_for_is_not_removed(
-    store: ModelStore, labels: list[str], told: str
-):
-    three_versions(store)
-    for label in labels:
-        store.set_label("topics", label, 2)
-    before = files_of(store.folder_of("topics"))
-
-    with pytest.raises(VersionInUse) as refused:
-        store.remove("topics", 2)
-
-    assert str(refused.value) == told
-    assert files_of(store.folder_of("topics")) == before
-
-
-def test_neither_a_starter_nor_what_is_not_there_is_removed(root: Path, tmp_path: Path):
-    store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
-    publish(store, "echo")
-    store.put_in_service("echo", a_change(0, 1))
-
-    with pytest.raises(InvalidRequest) as starter:
-        store.remove("echo", 0)
-    with pytest.raises(UnknownModel) as missing:
-        store.remove("echo", 7)
-
-    assert str(starter.value) == (
-        "echo@0 is the starter that ships with its plugin; it is not removed"
-    )
-    assert str(missing.value) == "no version echo@7. Versions of echo: 0, 1"
-
-
 def test_a_version_in_service_whose_folder_is_gone_is_still_what_the_name_means(
     store: ModelStore,
 ):
@@ -341,14 +226,3 @@ def test_a_version_that_is_removed_while_it_is_opened_gets_no_label(
             store.set_label("topics", label, 3)
 
     assert store.labels("topics") == {"production": 1, "latest": 2}
-
-
-@pytest.mark.parametrize("name", ["a" * 300, "../topics", ""])
-def test_what_no_model_can_be_called_is_no_model(store: ModelStore, name: str):
-    publish(store)
-
-    with pytest.raises(UnknownModel):
-        store.history(name)
-
-    assert store.numbers(name) == []
-    assert store.plugin_of(name) == name

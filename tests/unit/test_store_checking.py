@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from seqd.errors import ArtifactDamaged, UnknownModel
+from seqd.errors import ArtifactDamaged
 from seqd.models.store import ModelStore
 from store_builders import a_version_draft
 
@@ -115,11 +115,6 @@ def test_a_manifest_that_is_none_is_refused(store, folder, content):
     overwrite(folder / "manifest.json", content)
 
     assert str(folder / "manifest.json") in refusal(store)
-
-
-def test_a_version_that_is_not_there_is_unknown(store, folder):
-    with pytest.raises(UnknownModel, match=r"no version lstm@2\. Versions of lstm: 1"):
-        store.open("lstm", 2)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from seqd.errors import InvalidRequest, ModelNameTaken, StoreUnwritable, UnknownModel, WrongState
-from seqd.models import disk
+from seqd.errors import InvalidRequest, ModelNameTaken, UnknownModel, WrongState
 from seqd.models.archives import import_archive, write_archive
 from seqd.models.store import ModelStore
 from store_builders import a_change, a_starter, publish, shape_of, train
@@ -42,13 +39,14 @@ def test_versions_labels_and_history_move_along(store: ModelStore):
         store.resolve("topics")
 
 
-def test_a_renamed_model_is_renamed_back_and_on(store: ModelStore):
+def test_a_model_that_is_renamed_back_and_on_is_there_once_and_whole(store: ModelStore):
     store.rename("topics", "subjects")
     store.rename("subjects", "topics")
     store.rename("topics", "themes")
 
     assert store.models() == ["echo", "themes"]
     assert store.open("themes", 1).manifest.model == "themes"
+    assert store.labels("themes") == {"production": 2, "best": 1, "latest": 2}
 
 
 def test_no_other_model_gets_the_old_name(store: ModelStore):
@@ -108,41 +106,6 @@ def test_a_model_is_not_renamed_while_a_training_is_about_to_publish(store: Mode
     assert not store.has_folder("topics")
 
 
-def test_a_writer_that_waited_for_the_lock_of_a_folder_that_moved_writes_nothing(tmp_path: Path):
-    folder = tmp_path / "topics"
-    folder.mkdir()
-    ended: list[Exception] = []
-
-    def write() -> None:
-        try:
-            with disk.exclusive(folder):
-                (folder / "late").touch()
-        except StoreUnwritable as error:
-            ended.append(error)
-
-    with disk.exclusive(folder):
-        writer = threading.Thread(target=write)
-        writer.start()
-        time.sleep(0.05)  # it may have opened the lock by now, or not: both must end so
-        folder.rename(tmp_path / "subjects")
-    writer.join(10)
-
-    assert len(ended) == 1
-    assert not folder.exists() and not (tmp_path / "subjects" / "late").exists()
-
-
-def test_an_archive_of_a_renamed_model_has_its_new_name(store: ModelStore, tmp_path: Path):
-    store.rename("topics", "subjects")
-    path = tmp_path / "s.tar"
-    with path.open("wb") as file:
-        write_archive(store.open("subjects", 1), file)
-    other = ModelStore(tmp_path / "other", {})
-
-    manifest, is_new = import_archive(other, path, "subjects")
-
-    assert (manifest.model, manifest.version, is_new) == ("subjects", 1, True)
-
-
 def test_two_imports_of_one_archive_at_once_add_one_version(store: ModelStore, tmp_path: Path):
     path = tmp_path / "t.tar"
     with path.open("wb") as file:
@@ -151,7 +114,7 @@ def test_two_imports_of_one_archive_at_once_add_one_version(store: ModelStore, t
     barrier = threading.Barrier(4)
 
     def bring_in() -> None:
-        barrier.wait(10)
+        barrier.wait(120)
         manifest, is_new = import_archive(ModelStore(root, {}), path, "topics")
         found.append((manifest.version, is_new))
 
@@ -159,7 +122,7 @@ def test_two_imports_of_one_archive_at_once_add_one_version(store: ModelStore, t
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join()
 
     assert sorted(found) == [(1, False)] * 3 + [(1, True)]
     assert ModelStore(root, {}).numbers("topics") == [1]
@@ -190,20 +153,3 @@ def test_a_name_whose_trainings_all_failed_is_free_for_another_plugin(store: Mod
     assert (version, store.plugin_of("moods")) == (2, "markov")
     with pytest.raises(ModelNameTaken, match="model 'moods' is made with markov"):
         publish(store, "moods", "echo")
-
-
-@given(names=st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=8))
-def test_however_often_it_is_renamed_a_model_is_there_once_and_whole(
-    tmp_path_factory: pytest.TempPathFactory, names: list[str]
-):
-    store = ModelStore(tmp_path_factory.mktemp("renamed") / "models", {})
-    publish(store, "topics", "echo")
-    now = "topics"
-    for name in names:
-        if name != now:
-            store.rename(now, name)
-            now = name
-
-    assert store.models() == [now]
-    assert store.open(now, 1).manifest.model == now
-    assert store.labels(now) == {"production": 1, "latest": 1}

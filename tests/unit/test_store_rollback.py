@@ -55,20 +55,6 @@ def test_a_label_goes_back_to_where_somebody_had_it_last(store, steps, expected)
     assert store.labels("lstm")["production"] == expected
 
 
-@pytest.mark.parametrize("jobs", [("job-1", "job-2"), ("job-2", "job-1")])
-def test_a_label_never_goes_back_to_a_version_that_was_rolled_back_too(store, jobs):
-    publish(store, "job-1")
-    second = publish(store, "job-2")
-    store.move_labels("lstm", ["production", "best"], second, "job-2", "attempt-1")
-
-    for job_id in jobs:
-        store.rollback("lstm", job_id)
-
-    assert store.labels("lstm") == {}
-    third = publish(store, "job-3")
-    assert store.resolve("lstm") == ("lstm", third)
-
-
 @pytest.mark.parametrize("step", ["finalize", "rollback", "begin_publish"])
 def test_an_attempt_that_was_overtaken_changes_nothing(store, step):
     publish(store, "job-1")
@@ -125,9 +111,3 @@ def test_a_job_that_published_nothing_has_nothing_to_roll_back(store):
     assert store.rollback("other", "job-3") is None
     assert store.numbers("lstm") == [1]
     assert store.begun() == [("lstm", "job-1")]
-
-
-def test_staging_folders_name_the_job_that_they_were_made_for(store):
-    folder = store.new_folder("char_lstm", "0190-a_b-c")
-
-    assert store.staged() == [(folder, "0190-a_b-c")]
