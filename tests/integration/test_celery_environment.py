@@ -48,7 +48,8 @@ def test_none_of_celerys_variables_and_no_celeryconfig_changes_a_worker_or_a_cli
         monkeypatch.setenv(name, private_server.url)
     monkeypatch.setenv("CELERY_CONFIG_MODULE", "celeryconfig")
     monkeypatch.setenv("CELERY_LOADER", "default")
-    worker = empty_cluster.start_ready()
+    # So that a wakeup alone brings it its work in time.
+    worker = empty_cluster.start_ready(reconcile_s=60.0)
     client = empty_cluster.client()
     client.classify(["first"], model="echo").wait(timeout_s=20)
 
@@ -56,7 +57,7 @@ def test_none_of_celerys_variables_and_no_celeryconfig_changes_a_worker_or_a_cli
     record = client.classify(["a", "b"], model="echo").wait(timeout_s=20)
 
     assert record.counts.succeeded == 2
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < 20.0
     with redis.Redis.from_url(private_server.url) as other:
         assert other.dbsize() == 0
         assert other.info("clients")["connected_clients"] == 1

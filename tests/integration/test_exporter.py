@@ -264,7 +264,7 @@ def test_an_exporter_without_rights_names_them_and_stays_healthy(
 
 def assert_away(running: Exporter) -> None:
     """Assert that nothing is said of the fleet, soon, and that the exporter is healthy."""
-    wait_until(lambda: running.values()["seqd_up",] == 0, "the fleet is unknown", 5)
+    wait_until(lambda: running.values()["seqd_up",] == 0, "the fleet is unknown")
     values, took_s = running.read_anew()
 
     assert values["seqd_up",] == 0

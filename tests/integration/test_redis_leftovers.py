@@ -58,5 +58,5 @@ def test_a_client_that_is_closed_leaves_no_connection(
 
         assert held > 1
         # The server takes a moment to see that a connection has ended.
-        wait_until(lambda: len(operator.client_list()) == 1, "no connection is left", 5)
+        wait_until(lambda: len(operator.client_list()) == 1, "no connection is left")
     assert job.job_id  # it is held all the time, as a service may hold a closed client

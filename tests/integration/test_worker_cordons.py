@@ -78,7 +78,7 @@ def test_the_last_worker_is_drained_only_with_yes_and_a_drain_of_all_is_for_thos
     (empty_cluster.settings.data_dir / "cured").touch()
     assert worker.wait_for_end() == 0
     # What it had in hand it has finished, and nobody has computed it twice.
-    assert job.wait(timeout_s=5).counts.succeeded == 1
+    assert job.wait(timeout_s=30).counts.succeeded == 1
     assert empty_cluster.starts_of_units(job.job_id) == [1]
 
     # Who starts later is drained, too.

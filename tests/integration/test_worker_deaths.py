@@ -200,7 +200,7 @@ def test_killers_among_a_thousand_items_are_found_and_all_others_have_their_resu
             f"among others. The worker's process {how}",
             failure.error.message,
         )
-    record = job.wait(timeout_s=10)
+    record = job.wait(timeout_s=30)
     assert (record.counts.succeeded, record.counts.errored) == (997, 3)
     # The unit twice, then once each half that holds a killer: one of 4, two of 2, three of 1.
     assert worker.whole_log().count("child died") == 2 + 1 + 2 + 3

@@ -135,7 +135,7 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
     assert went_on_after_s < AT_ONCE_S
     results = [item.output.label for item in job.results() if isinstance(item, ItemSuccess)]
     assert results == TEXTS
-    wait_until(lambda: not processes_of_group(ending.pid), "no process is left", 5)
+    wait_until(lambda: not processes_of_group(ending.pid), "no process is left")
     assert "Traceback" not in ending.whole_log()
     assert fleet.starts_of_units(job.job_id) == [2]
     assert fleet.crashes(job.job_id) == 0

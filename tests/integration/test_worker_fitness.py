@@ -258,7 +258,7 @@ def test_a_version_that_one_of_two_workers_lacks_stays_and_its_wakeups_reach_the
 
     for _ in range(12):
         job = client.classify(["a"], model=f"echo@{version}")
-        assert job.wait(timeout_s=10).counts.succeeded == 1
+        assert job.wait(timeout_s=30).counts.succeeded == 1
 
     assert version in versions_in_catalog(client)
     assert first.known_status().state in (WorkerState.READY, WorkerState.BUSY)

@@ -211,5 +211,5 @@ def test_units_whose_claim_was_answered_in_vain_are_claimed_anew_at_once(
         loop.run_slice()
 
     assert proxy.is_done
-    assert job.wait(timeout_s=5).counts.succeeded == 1
+    assert job.wait(timeout_s=30).counts.succeeded == 1
     cluster.close()

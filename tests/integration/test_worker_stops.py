@@ -44,7 +44,7 @@ def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_cluster: Cl
     worker.ask_to_end()
     worker.wait_for_end(15)
 
-    wait_until(lambda: not processes_of_group(worker.pid), "no process is left", 5)
+    wait_until(lambda: not processes_of_group(worker.pid), "no process is left")
     assert "Traceback" not in worker.whole_log()
 
 
@@ -57,7 +57,7 @@ def test_a_job_is_cancelled_with_no_worker_up(empty_cluster: Cluster):
 
     assert state is JobState.CANCELLED
     with pytest.raises(JobCancelled) as raised:
-        job.wait(timeout_s=5)
+        job.wait(timeout_s=30)
     assert str(raised.value).startswith(f"Job {job.job_id} was cancelled with 0 of ")
 
 
