@@ -15,6 +15,7 @@ from checkout import use_checkout
 from ledger_fixtures import open_environment
 from redis_fixtures import PrivateServer, binary_of_kind
 from release_samples import (
+    NEW_RECORDS,
     PREFIX,
     RELEASES,
     build_ledger,
@@ -29,18 +30,19 @@ from seqd_schemas import json_schemas, to_stored
 
 def record_release(version: str) -> Path:
     """Write the folder of a release; return it. Raises FileExistsError for one that there is."""
-    folder = RELEASES / version
-    folder.mkdir(parents=True)
     rows = [
         {"kind": kind, "stored": to_stored(record)}
         for kind, records in sample_records().items()
         for record in records
     ]
+    folder = RELEASES / version
+    folder.mkdir(parents=True)
     write_json(folder / "records.json", rows)
     write_json(
         folder / "schemas.json", {name: json.loads(text) for name, text in json_schemas().items()}
     )
     write_json(folder / "ledger.json", _ledger())
+    write_json(NEW_RECORDS, [])
     return folder
 
 

@@ -13,6 +13,7 @@ import pytest
 from ledger_fixtures import Environment
 from release_samples import (
     KINDS,
+    NEW_RECORDS,
     OPEN_JOBS,
     PREFIX,
     RELEASES,
@@ -31,6 +32,14 @@ def recorded(version: str) -> list[tuple[str, str]]:
     """Return kind and text of each record that a release wrote."""
     rows = read_json(RELEASES / version / "records.json")
     return [(str(row["kind"]), str(row["stored"])) for row in rows]
+
+
+def test_what_is_new_since_the_last_release_is_written_as_it_stands_in_its_file():
+    rows = [(str(row["kind"]), row["stored"]) for row in read_json(NEW_RECORDS)]
+
+    written = [to_stored(from_stored(KINDS[kind], json.dumps(stored))) for kind, stored in rows]
+
+    assert [json.loads(text) for text in written] == [stored for _, stored in rows]
 
 
 def schemas_of(version: str) -> dict[str, dict[str, object]]:
