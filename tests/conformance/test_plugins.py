@@ -1,6 +1,8 @@
 """Every installed plugin, the guide's and the example keep each clause of the contract."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -40,3 +42,27 @@ def test_every_clause_of_the_contract_has_a_check():
 
     assert len(clauses) >= 13
     assert clauses <= known_ids()
+
+
+STARTERS = """
+import sys
+
+import seqd_char_lstm
+import seqd_imdb_lstm
+import seqd_markov
+from seqd.hookspecs import Artifact
+from seqd.testing import CPU
+
+for plugin in (seqd_char_lstm, seqd_imdb_lstm, seqd_markov):
+    for model in plugin.seqd_register_models():
+        model.load(Artifact(model.starter, None), CPU).warm_up()
+print(sorted({"jax", "keras", "onnxruntime", "tensorflow", "torch"} & set(sys.modules)))
+"""
+
+
+def test_the_starters_that_ship_with_seqd_are_served_without_a_deep_learning_library():
+    told = subprocess.run(
+        [sys.executable, "-c", STARTERS], capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout.strip() == "[]"

@@ -15,8 +15,8 @@ import broken_plugins
 from checkout import python_path
 from cli_builders import clean_environment, here
 from seqd.local.endpoint import is_alive
-from seqd.testing.checks import CheckResult, CheckState, PluginExamples, check_plugin
-from seqd.testing.checks.catalog import Part, known_ids
+from seqd.testing.checks import CheckResult, CheckState, PluginExamples, Report, check_plugin
+from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.running import Run
 from seqd.testing.checks.sources import sources_in
 from worker_fixtures import wait_until
@@ -51,12 +51,9 @@ SOUND = broken_plugins.sound_plugin("hello")
 
 DECORATED = '''"""A decorated function."""
 
-import os
 import random
 
 from seqd.plugin import BadItem, Label, classifier
-
-IN_COPY = False
 
 
 @classifier("hello", summary="Greets.", classes=["greeting", "other"])
@@ -163,7 +160,7 @@ def test_an_import_that_waits_or_works_for_long_has_its_line(tmp_path: Path, lin
         results = {result.id: result for result in run.describe().results}
 
     assert results["I2"].state is CheckState.FAILED
-    assert re.fullmatch(r"it takes [123]\.\d s(; most of it: .*)?", results["I2"].seen)
+    assert re.fullmatch(r"it takes \d+\.\d s(; most of it: .*)?", results["I2"].seen)
     assert (Path(results["I2"].place.file).name, results["I2"].place.line) == ("seqd_hello.py", 2)
 
 
@@ -240,26 +237,6 @@ def test_a_cure_is_one_that_a_decorated_function_can_follow(
     assert all(cure in failed[check].cure for check, cure in cures.items())
 
 
-@pytest.mark.slow
-def test_a_decorated_function_that_forks_for_each_text_is_one_finding(tmp_path: Path):
-    """A copy that is called again ends, so that they are few where they go on.
-
-    M2 and S2 have it fork thousands of times, within a time, and are left out.
-    """
-    again = tmp_path / "again"
-    line = f"""global IN_COPY
-    if IN_COPY:
-        open({str(again)!r}, "w").close()
-        os._exit(0)
-    IN_COPY, score = os.fork() == 0, 1.0"""
-    path = a_plugin(tmp_path, DECORATED.format(line=line))
-
-    results = results_of(path, known_ids() - {"M2", "S2", "V1"})
-
-    assert list(failed_of(results)) == ["E4"]
-    assert not again.exists()
-
-
 @pytest.mark.parametrize("where", ["import", "classify"])
 def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
     told = tmp_path / "pid"
@@ -292,20 +269,25 @@ def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
 
 @pytest.mark.slow
 def test_what_a_model_declares_for_its_checks_is_read_or_refused(tmp_path: Path):
-    def with_checks(declared: str) -> list[CheckResult]:
+    def with_checks(declared: str) -> Report:
         printing = SOUND.replace("outcomes = []", "outcomes = []; print()")
         declaring = printing.replace("    tasks =", f"    checks = {declared}\n    tasks =")
-        report = check_plugin(sources_in(a_plugin(tmp_path, declaring))[0])
-        return [one for one in report.results if one.state is not CheckState.DID_NOT_APPLY]
+        return check_plugin(sources_in(a_plugin(tmp_path, declaring))[0])
 
     expected = with_checks('{"texts": ["hello", "bye", "good"], "expected_failures": {"E1": "so"}}')
-    (refused,) = with_checks('{"txets": []}')
+    (refused,) = with_checks('{"txets": []}').results
 
-    states = {result.id: (result.state, result.why) for result in expected}
+    states = {
+        result.id: (result.state, result.why)
+        for result in expected.results
+        if result.state is not CheckState.DID_NOT_APPLY
+    }
+    assert "22 passed, 0 failed, 1 failed as expected; 14 did" in expected.closing_line()
     assert states.pop("E1") == (CheckState.EXPECTED_FAILURE, "so")
     assert {state for state, _ in states.values()} == {CheckState.PASSED}
     assert refused.id == "L1"
     assert refused.seen.startswith("model 'hello': its `checks` cannot be read: txets")
+    assert "Known names: texts, records, data, parameters, expected_failures." in refused.seen
 
 
 @pytest.mark.parametrize(

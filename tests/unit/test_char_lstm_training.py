@@ -2,7 +2,6 @@
 
 import json
 import math
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -41,7 +40,6 @@ from seqd_char_lstm import (
     CharLstm,
     GenerateParameters,
     TrainParameters,
-    seqd_register_models,
 )
 
 
@@ -211,27 +209,6 @@ def test_rare_characters_are_left_out_of_the_text_and_counted(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "我们学习写字。我们学习读书。",
-        "Мама мыла раму. ",
-        "🙂🙃🙂🙂 👩‍🚀. ",
-        "שלום עולם ",
-        "e\u0301te\u0301",
-    ],
-)
-def test_text_of_any_script_is_learnt_as_it_stands(tmp_path, text):
-    context = a_context(tmp_path, text * 12)
-
-    trained(context, batch_size=2, steps=8, epochs=1, lower_case=False)
-
-    config = config_of(context)
-    assert config["alphabet"] == "".join(sorted(set(text)))
-    assert config["lead_in"] in text * 12
-    assert all(set(sample.text) <= set(text) for sample in context.samples)
-
-
 def test_a_version_keeps_the_case_of_its_text_and_the_end_of_a_sentence(tmp_path):
     context = a_context(tmp_path)
 
@@ -324,21 +301,6 @@ class KilledContext(MemoryTrainContext):
             raise KilledError
 
 
-def test_the_same_seed_gives_the_same_files_and_another_seed_does_not(tmp_path):
-    contexts = [a_context(tmp_path / name) for name in ("first", "second", "other")]
-    (tmp_path / "plain").write_bytes(b"")
-
-    for context, seed in zip(contexts, (5, 5, 6), strict=True):
-        trained(context, seed=seed, dropout=0.3)
-
-    first, second, other = (files_of(context) for context in contexts)
-    assert first == second
-    assert first["weights.safetensors"] != other["weights.safetensors"]
-    assert contexts[0].samples == contexts[1].samples
-    modes = {path.stat().st_mode for path in contexts[0].folder.iterdir()}
-    assert modes == {(tmp_path / "plain").stat().st_mode}
-
-
 def killed_and_resumed(folder, dies_at, held_out=None, **parameters):
     """A training that dies in a step, and the one that goes on from its last checkpoint."""
     checkpoints = MemoryCheckpoints(due_every=4)
@@ -364,50 +326,6 @@ def test_a_training_that_is_killed_ends_like_an_undisturbed_one(tmp_path, dies_a
     told = {one.epoch: one.metrics for one in [*killed.epochs, *resumed.epochs]}
     assert told == {one.epoch: one.metrics for one in whole.epochs}
     assert len(resumed.steps) < len(whole.steps) or dies_at < 4
-
-
-def test_the_best_epochs_weights_outlive_a_kill(tmp_path):
-    parameters = {"epochs": 30, "patience": 2, "learning_rate": 0.03}
-    other = "tttt eeee nnnn aaaa " * 4
-    whole = a_context(tmp_path / "whole", held_out=other)
-    expected = trained(whole, **parameters)
-    # in the last epoch, two behind the best one
-    dies_at = 14 * (int(expected.metrics["epochs"]) + 1) + 3
-
-    _, resumed, found = killed_and_resumed(tmp_path, dies_at, other, **parameters)
-
-    assert found.metrics == expected.metrics
-    assert files_of(resumed) == files_of(whole)
-    assert len(resumed.epochs) == 1
-
-
-def test_a_training_that_is_stopped_at_any_question_ends_like_an_undisturbed_one(tmp_path):
-    parameters = {"epochs": 1, "validation_split": 0.1, "dropout": 0.2}
-    whole = a_context(tmp_path / "whole")
-    trained(whole, **parameters)
-
-    # How often it asks while it measures and writes hangs on the machine's speed.
-    for questions in range(0, 1_000, 3):
-        checkpoints = MemoryCheckpoints()
-        stopped = a_context(
-            tmp_path / f"stopped-{questions}", checkpoints=checkpoints, stop_after=questions
-        )
-        try:
-            trained(stopped, **parameters)
-        except Stopped as error:
-            if questions < len(whole.steps):
-                assert str(error) == (
-                    f"The training was stopped after step {questions} of {len(whole.steps)}; it "
-                    "made no version."
-                )
-            assert list(stopped.folder.iterdir()) == []
-            resumed = a_context(tmp_path / f"resumed-{questions}", checkpoints=checkpoints)
-            trained(resumed, **parameters)
-            assert files_of(resumed) == files_of(whole), questions
-        else:
-            break
-
-    assert questions > len(whole.steps)
 
 
 def test_the_checkpoint_of_another_network_is_refused(tmp_path):
@@ -498,17 +416,6 @@ def test_what_cannot_be_learnt_from_is_refused(
         trained(a_context(tmp_path, text, held_out), **parameters)
 
     assert str(raised.value) == message
-
-
-def test_a_loss_that_is_lost_is_named_with_the_learning_rate(tmp_path, monkeypatch):
-    monkeypatch.setattr("seqd_char_lstm.learner.CompiledLearner.step", lambda *_: math.nan)
-
-    with pytest.raises(InvalidParameters) as raised:
-        trained(a_context(tmp_path), learning_rate=1.0)
-
-    assert str(raised.value) == (
-        "The loss became nan in epoch 1 with learning_rate 1.0. Train with a lower one."
-    )
 
 
 def test_what_the_mode_does_not_read_is_told(tmp_path):
@@ -610,13 +517,6 @@ def test_parameters_that_do_not_fit_together_are_refused(values, message):
         TrainParameters.model_validate(values)
 
     assert raised.value.errors()[0]["msg"] == f"Value error, {message}"
-
-
-@pytest.mark.parametrize("name", ["learning_rate", "clipnorm", "weight_decay", "ngram_share"])
-def test_numbers_that_are_none_are_refused(name):
-    for value in (float("nan"), float("inf"), -0.1):
-        with pytest.raises(ValidationError):
-            TrainParameters.model_validate({"mode": "stream", name: value})
 
 
 # Files of a version
@@ -730,26 +630,6 @@ def test_a_file_cut_short_or_missing_is_a_damaged_artifact(tmp_path, name):
 
 
 # The plugin
-
-
-def test_describing_and_loading_the_plugin_imports_no_keras(tmp_path):
-    (model,) = seqd_register_models()
-    code = (
-        "import sys, pathlib, seqd_char_lstm as plugin\n"
-        "from seqd.hookspecs import Artifact, Device\n"
-        "(model,) = plugin.seqd_register_models()\n"
-        "described = {'keras', 'tensorflow', 'safetensors', 'celery', 'redis'} & set(sys.modules)\n"
-        "artifact = Artifact(pathlib.Path(sys.argv[1]), None)\n"
-        "model.load(artifact, Device('cpu:0', 'cpu')).warm_up()\n"
-        "print(sorted(described), sorted({'keras', 'tensorflow'} & set(sys.modules)))\n"
-    )
-    folder = write_version(tmp_path, MIXTURE).folder
-
-    told = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
-    )
-
-    assert (model.name, told.stdout.strip()) == ("char_lstm", "[] []")
 
 
 def test_the_starter_writes_what_it_has_always_written():

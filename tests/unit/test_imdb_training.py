@@ -1,10 +1,7 @@
 """Trainings of `imdb_lstm` on tiny sets: what is learnt, held out, kept, warned of and refused."""
 
 import os
-import subprocess
-import sys
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +19,6 @@ from imdb_builders import (
     json_of,
     loaded,
     trained,
-    write_version,
 )
 from seqd.errors import (
     ArtifactDamaged,
@@ -34,7 +30,7 @@ from seqd.errors import (
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs.datasets import NamedDataset
 from seqd.testing import MemoryCheckpoints, MemoryTrainContext
-from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters, seqd_register_models
+from seqd_imdb_lstm import ImdbLstm, TrainParameters, seqd_register_models
 from seqd_imdb_lstm.data import memory_limit_bytes
 
 PARITY = {"batching": "shuffled", "validation_split": 0.0}
@@ -113,6 +109,7 @@ def test_other_words_are_hidden_and_other_windows_read_at_each_epoch(tmp_path, p
     trained(plain, **STILL, **POOLED)
 
     first, second = (epoch.metrics["loss"] for epoch in hidden.epochs)
+    assert hidden.epochs[0].metrics.keys() == {"loss", "accuracy"}
     assert abs(first - second) > 10 * abs(np.subtract(*(e.metrics["loss"] for e in plain.epochs)))
 
 
@@ -328,14 +325,6 @@ def test_held_out_data_is_validated_on_and_all_of_the_data_is_trained_on(tmp_pat
     assert context.logs[-1].endswith("validating on 2.")
 
 
-def test_without_anything_held_out_there_are_no_validation_figures(tmp_path):
-    context = a_context(tmp_path, good_and_bad())
-
-    trained(context, validation_split=0.0)
-
-    assert context.epochs[-1].metrics.keys() == {"loss", "accuracy"}
-
-
 # Warnings
 
 
@@ -429,93 +418,84 @@ NO_LABEL = (
 )
 
 
+BUILT_IN = NamedDataset("keras:imdb")
+SPLIT_BY_ANOTHER_RULE = (
+    "keras:imdb holds words, not texts: keras-legacy-1 split them, so tokenizer cannot be "
+    "'unicode-1'. Leave it at 'keras-legacy-1', or train from the raw reviews."
+)
+
+
 @pytest.mark.parametrize(
-    ("records", "message"),
+    ("data", "held_out", "parameters", "message"),
     [
         (
-            [("...", "pos"), ("!", "neg")],
+            a_set([("...", "pos"), ("!", "neg")]),
+            None,
+            {},
             "reviews.jsonl holds no reviews with words in them; imdb_lstm learns from labelled "
             "reviews of two classes or more.",
         ),
         (
-            [("good", "pos"), ("fine", "pos")],
+            a_set([("good", "pos"), ("fine", "pos")]),
+            None,
+            {},
             "reviews.jsonl has one class only, 'pos'; imdb_lstm tells two or more apart. "
             f"{THE_FIELD}",
         ),
         (
-            [("good", f"{number:04}") for number in range(2_000)],
+            a_set([("good", f"{number:04}") for number in range(2_000)]),
+            None,
+            {},
             "reviews.jsonl has more than 1,000 classes in its first 1,001 records, such as '0000', "
             "'0001', '0002', '0003', '0004' and 996 more; imdb_lstm tells at most 1,000 apart. "
             f"{NO_CLASS}",
         ),
         (
-            [("good", f"{number / 10}") for number in range(21)] * 2 + [("good", "4.75")],
+            a_set([("good", f"{number / 10}") for number in range(21)] * 2 + [("good", "4.75")]),
+            None,
+            {},
             "reviews.jsonl has 22 classes in 43 records, such as '0.0', '0.1', '0.2', '0.3', "
             f"'0.4' and 17 more; a class needs several records to be learnt from. {NO_CLASS}",
         ),
-        ([("good", "pos"), ("bad", "")], NO_LABEL),
-        ([("good", "pos"), ("bad", None)], NO_LABEL),
-    ],
-    ids=["nothing", "one class", "identifiers", "measurements", "empty", "none"],
-)
-def test_data_that_cannot_be_learnt_from_is_refused(tmp_path, records, message):
-    with pytest.raises(InvalidData) as refused:
-        trained(a_context(tmp_path, records))
-
-    assert str(refused.value) == message
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("held_out", "message"),
-    [
+        (a_set([("good", "pos"), ("bad", "")]), None, {}, NO_LABEL),
+        (a_set([("good", "pos"), ("bad", None)]), None, {}, NO_LABEL),
         (
-            [("good", "pos"), ("good", "positive")],
+            a_set(good_and_bad()),
+            a_set([("good", "pos"), ("good", "positive")], "test.jsonl"),
+            {},
             "Record 2 of test.jsonl has the class 'positive', and the training data has 'neg', "
             "'pos'. Held-out data must have the same classes.",
         ),
-        ([("!", "pos")], "test.jsonl holds no reviews with words in them to validate on."),
+        (
+            a_set(good_and_bad()),
+            a_set([("!", "pos")], "test.jsonl"),
+            {},
+            "test.jsonl holds no reviews with words in them to validate on.",
+        ),
+        (
+            NamedDataset("keras:reuters"),
+            None,
+            {},
+            "imdb_lstm knows no data set named 'keras:reuters'; it knows 'keras:imdb'.",
+        ),
+        (BUILT_IN, a_set(good_and_bad()), {"tokenizer": "unicode-1"}, SPLIT_BY_ANOTHER_RULE),
+        (a_set(good_and_bad()), BUILT_IN, {"tokenizer": "unicode-1"}, SPLIT_BY_ANOTHER_RULE),
+        (
+            a_set([("gut", "a"), ("schlecht", "b")]),
+            None,
+            {"patience": 2},
+            "patience is 2, and there is nothing to validate on: no class of the data has enough "
+            "records to hold one out. Give held-out data, raise validation_split, or leave "
+            "patience at 0.",
+        ),
     ],
 )
-def test_held_out_data_that_does_not_fit_is_refused(tmp_path, held_out, message):
-    with pytest.raises(InvalidData) as refused:
-        trained(a_context(tmp_path, good_and_bad(), held_out))
+def test_what_cannot_be_learnt_from_is_refused(tmp_path, data, held_out, parameters, message):
+    with pytest.raises((InvalidData, InvalidParameters)) as refused:
+        trained(MemoryTrainContext(tmp_path, data, held_out), **parameters)
 
     assert str(refused.value) == message
-
-
-def test_a_named_set_that_it_does_not_know_is_refused(tmp_path):
-    with pytest.raises(InvalidData) as refused:
-        trained(MemoryTrainContext(tmp_path, NamedDataset("keras:reuters")))
-
-    assert str(refused.value) == (
-        "imdb_lstm knows no data set named 'keras:reuters'; it knows 'keras:imdb'."
-    )
-
-
-@pytest.mark.parametrize("half", ["data", "held_out"])
-def test_the_built_in_set_cannot_be_split_by_another_rule(tmp_path, half):
-    sets = {"data": a_set(good_and_bad()), "held_out": a_set(good_and_bad())}
-    context = MemoryTrainContext(tmp_path, **sets | {half: NamedDataset("keras:imdb")})
-
-    with pytest.raises(InvalidParameters) as refused:
-        trained(context, tokenizer="unicode-1")
-
-    assert str(refused.value) == (
-        "keras:imdb holds words, not texts: keras-legacy-1 split them, so tokenizer cannot be "
-        "'unicode-1'. Leave it at 'keras-legacy-1', or train from the raw reviews."
-    )
-
-
-def test_to_wait_for_a_validation_loss_that_never_comes_is_refused(tmp_path):
-    with pytest.raises(InvalidParameters) as refused:
-        trained(a_context(tmp_path, [("gut", "a"), ("schlecht", "b")]), patience=2)
-
-    assert str(refused.value) == (
-        "patience is 2, and there is nothing to validate on: no class of the data has "
-        "enough records to hold one out. Give held-out data, raise validation_split, or leave "
-        "patience at 0."
-    )
+    assert list(tmp_path.iterdir()) == []
 
 
 class EndlessReviews:
@@ -576,19 +556,6 @@ def test_the_smallest_limit_of_a_group_and_those_above_it_holds(tmp_path, groups
     assert memory_limit_bytes(tmp_path) == expected
 
 
-def test_a_lost_loss_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "seqd_imdb_lstm.learner.CompiledLearner.step", lambda *_: (float("nan"), 0.5)
-    )
-
-    with pytest.raises(InvalidParameters) as refused:
-        trained(a_context(tmp_path, good_and_bad()), learning_rate=0.5)
-
-    assert str(refused.value) == (
-        "The loss became nan in epoch 1 with learning_rate 0.5. Train with a lower one."
-    )
-
-
 # Stopped and resumed
 
 #: All that has a state of its own is switched on.
@@ -605,21 +572,6 @@ FULL = POOLED | {
     "epochs": 4,
     "validation_split": 0.2,
 }
-
-
-def test_the_same_seed_gives_the_same_files_with_the_permissions_of_the_user(tmp_path):
-    contexts = [a_context(tmp_path / name, good_and_bad()) for name in ("1", "2", "3")]
-    (tmp_path / "plain").write_bytes(b"")
-
-    for context, seed in zip(contexts, (7, 7, 8), strict=True):
-        trained(context, seed=seed)
-
-    first, again, other = map(files_of, contexts)
-    assert sorted(first) == ["config.json", "vocabulary.json", "weights.safetensors"]
-    assert first == again
-    assert first["weights.safetensors"] != other["weights.safetensors"]
-    modes = {path.stat().st_mode for path in contexts[0].folder.iterdir()}
-    assert modes == {(tmp_path / "plain").stat().st_mode}
 
 
 @pytest.mark.parametrize("questions", [2, 6, 9, 12, 18])
@@ -641,22 +593,6 @@ def test_a_training_that_goes_on_ends_as_an_undisturbed_one_to_the_last_bit(tmp_
     told = [one.metrics for one in [*stopped.epochs, *resumed.epochs]]
     assert told == [one.metrics for one in whole.epochs]
     assert files_of(resumed) == files_of(whole)
-
-
-def test_a_stop_is_honoured_at_each_question_and_leaves_no_version(tmp_path):
-    for questions, message in (
-        (0, "The training was asked to stop while it read its data."),
-        (4, "The training was stopped after step 3 of 10; it made no version."),
-        (6, "The training was stopped after step 5 of 10; it made no version."),  # before measuring
-    ):
-        context = a_context(tmp_path, good_and_bad(), stop_after=questions)
-
-        with pytest.raises(Stopped) as stopped:
-            trained(context, validation_split=0.1)
-
-        assert str(stopped.value) == message
-        assert context.epochs == []
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_checkpoints_of_another_network_or_without_the_best_weights_are_refused(tmp_path):
@@ -699,70 +635,16 @@ def test_patience_ends_a_training_that_gets_worse_and_keeps_the_best_epochs_weig
 def test_the_plugin_hands_over_one_model_with_the_tutorials_recipe():
     (model,) = seqd_register_models()
 
-    assert (model.name, model.api_major, model.datasets) == ("imdb_lstm", 1, ("keras:imdb",))
-    assert list(model.tasks) == ["classify", "train"]
-    assert (model.starter / "manifest.json").is_file()
-    assert TrainParameters(**ImdbLstm.presets["tutorial"]).model_dump() == {
-        "tokenizer": "keras-legacy-1",
-        "vocabulary_size": 5_000,
-        "lstm_vocabulary_size": 0,
-        "max_tokens": 500,
-        "padding": "front",
-        "embedding_dim": 32,
-        "units": 100,
-        "bidirectional": False,
-        "pooling": "last",
-        "word_dropout": 0.0,
-        "window_tokens": 0,
-        "embedding_dropout": 0.0,
-        "dropout": 0.0,
-        "ngram_order": 0,
-        "ngram_buckets": 2**19,
-        "ngram_l2": 3.0,
-        "lstm_share": 0.25,
-        "batching": "by_length",
-        "batch_size": 64,
-        "epochs": 3,
-        "learning_rate": 0.001,
-        "schedule": "constant",
-        "clipnorm": 0.0,
-        "ema_momentum": 0.0,
-        "class_weight": "none",
-        "patience": 0,
-        "validation_split": 0.05,
-        "seed": 7,
-    }
-
-
-def test_describing_and_loading_the_plugin_import_nothing_heavy(tmp_path: Path):
-    code = (
-        "import sys, pathlib, seqd_imdb_lstm as plugin\n"
-        "from seqd.hookspecs import Artifact, Device\n"
-        "(model,) = plugin.seqd_register_models()\n"
-        "heavy = {'keras', 'tensorflow', 'safetensors', 'jax', 'torch', 'onnxruntime'}\n"
-        "described = heavy & set(sys.modules)\n"
-        "artifact = Artifact(pathlib.Path(sys.argv[1]), None)\n"
-        "model.load(artifact, Device('cpu:0', 'cpu')).warm_up()\n"
-        "print(sorted(described), sorted({'keras', 'tensorflow'} & set(sys.modules)))\n"
+    tutorial = TrainParameters(**ImdbLstm.presets["tutorial"])
+    assert (model.name, model.datasets, [*model.tasks]) == (
+        "imdb_lstm",
+        ("keras:imdb",),
+        ["classify", "train"],
     )
-    folder = write_version(tmp_path).folder
-
-    told = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
-    )
-
-    assert told.stdout.strip() == "[] []"
-
-
-@pytest.mark.parametrize("parameters", [ClassifyParameters, TrainParameters])
-def test_every_parameter_is_described_and_every_number_bounded_at_both_ends(parameters):
-    for name, described in parameters.model_json_schema()["properties"].items():
-        assert described["description"].endswith("."), name
-        if described["type"] in ("integer", "number"):
-            assert {"minimum", "exclusiveMinimum"} & described.keys(), name
-            assert {"maximum", "exclusiveMaximum"} & described.keys(), name
-        else:
-            assert described["type"] == "boolean" or "enum" in described, name
+    assert (tutorial.tokenizer, tutorial.padding) == ("keras-legacy-1", "front")
+    assert (tutorial.vocabulary_size, tutorial.max_tokens) == (5_000, 500)
+    assert (tutorial.embedding_dim, tutorial.units, tutorial.ngram_order) == (32, 100, 0)
+    assert (tutorial.batch_size, tutorial.epochs, tutorial.learning_rate) == (64, 3, 0.001)
 
 
 @pytest.mark.parametrize(
