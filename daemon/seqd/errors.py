@@ -374,6 +374,11 @@ class RedisFull(SeqdError):
     exit_status = 2
     retryable = True
 
+    def __init__(self, message: str, cause: str = "") -> None:
+        """`cause` is why, as a sentence without advice, for a line of who waits."""
+        super().__init__(message)
+        self.cause = cause or message
+
 
 class InboxFull(SeqdError):
     """The inbox has as many entries as the operator allows."""

@@ -1,8 +1,8 @@
 """Sends an input of any length into the ledger, chunk by chunk, beside whoever reads results.
 
 In a thread of its own, or in a task of asyncio. Holds one chunk at a time. When the workers are
-behind, the ledger says `full` and the upload waits; when the job ends, it stops. An exception of
-the caller's own iterable fails the job and is raised again in whoever waits for it.
+behind, or Redis is full, the upload waits for as long as that lasts; when the job ends, it stops.
+An exception of the caller's own iterable fails the job and is raised again in whoever waits for it.
 
 A job is owned by the upload that created it. An upload for a job that was there already, since
 its idempotency key or identifier was used before, only follows: it compares its input with that of
@@ -51,7 +51,7 @@ LONGEST_WAIT_S = 1.0
 #: Seconds for which the data of a training waits for room.
 PATIENCE_S = 60.0
 
-#: Seconds between two tries while Redis is away or full (SEQD_OUTAGE_S says for how long).
+#: Seconds between two tries while Redis is away (SEQD_OUTAGE_S says for how long).
 OUTAGE_WAIT_S = 0.5
 
 #: Seconds after which an upload says again that it waits, for the same reason.
@@ -281,24 +281,30 @@ class Upload:
         return False
 
     def _patiently(self, step: Callable[[], Exchange[Step]]) -> Exchange[Step]:
-        """Take a step again while Redis is away; a step that was taken already does nothing."""
+        """Take a step again while Redis is away; a step that was taken already does nothing.
+
+        A full one answers: there is no knowing for how long it stays full, so nothing fails by it.
+        """
         deadline = monotonic() + self._ledger.outage_s
         while True:
             try:
                 return (yield from step())
-            except (RedisUnreachable, RedisFull) as error:
+            except RedisFull as error:
+                self._say_that_it_waits(error.code, f"for room: {error.cause} See: seqd doctor")
+                return "wait"
+            except RedisUnreachable as error:
                 if monotonic() >= deadline:
                     raise
                 if (yield Until(self._signal, lambda: self._is_ended, OUTAGE_WAIT_S)):
                     raise
-                self._say_that_it_waits(error)
+                self._say_that_it_waits(error.code, f"for Redis: {error}")
 
-    def _say_that_it_waits(self, error: SeqdError) -> None:
+    def _say_that_it_waits(self, code: str, what_for: str) -> None:
         """Say it once, and not at each try, nor whenever a chunk has got through."""
         now = monotonic()
-        if now - self._said_at.get(error.code, -inf) >= SAID_AGAIN_S:
-            self._said_at[error.code] = now
-            log.warning("job=%s: upload waits: %s", self._job_id, error)
+        if now - self._said_at.get(code, -inf) >= SAID_AGAIN_S:
+            self._said_at[code] = now
+            log.warning("job=%s: its upload waits %s", self._job_id, what_for)
 
     def _refuse_to_wait_in_vain(self, deadline: float) -> None:
         """Fail a training whose tenant, or Redis, has had no room for a minute.

@@ -363,7 +363,7 @@ def redis_errors(redis: "AnyRedis") -> Iterator[None]:
             raise no_permission(address_of(redis), user_of(redis), role_of(redis), denial) from None
         raise RedisRefused(_refused(redis, error)) from None
     except OutOfMemoryError:
-        raise RedisFull(_full(redis)) from None
+        raise _full(redis) from None
     except (ConnectionError, TimeoutError, InvalidResponse) as error:
         if refusal := refusal_of(error, address_of(redis), is_proven=outage_of(redis).is_proven):
             raise refusal from None
@@ -383,9 +383,9 @@ def redis_errors(redis: "AnyRedis") -> Iterator[None]:
         if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
             raise RedisRefused(_refused(redis, error)) from None
         if "OOM" in str(error):  # raised inside a script, where redis-py does not recognise it
-            raise RedisFull(_full(redis)) from None
+            raise _full(redis) from None
         if "MISCONF" in str(error):
-            raise RedisFull(_unwritable(redis, error)) from None
+            raise _unwritable(redis, error) from None
         raise
 
 
@@ -506,15 +506,18 @@ def _reason(error: RedisError) -> str:
     return f"{str(error).rstrip('.')}."
 
 
-def _full(redis: "AnyRedis") -> str:
-    return (
-        f"Redis at {address_of(redis)} has reached its maxmemory. Nothing was written. Raise "
-        "maxmemory, wait until old jobs have outlived their results_ttl_s, or try again later."
+def _full(redis: "AnyRedis") -> RedisFull:
+    cause = f"Redis at {address_of(redis)} has reached its maxmemory."
+    return RedisFull(
+        f"{cause} Nothing was written. Raise maxmemory, wait until old jobs have outlived their "
+        "results_ttl_s, or try again later.",
+        cause,
     )
 
 
-def _unwritable(redis: "AnyRedis", error: RedisError) -> str:
-    return (
+def _unwritable(redis: "AnyRedis", error: RedisError) -> RedisFull:
+    cause = (
         f"Redis at {address_of(redis)} takes no writes, since it cannot write to its disk: "
-        f"{_reason(error)} Nothing was written. Free its disk, or try again later."
+        f"{_reason(error)}"
     )
+    return RedisFull(f"{cause} Nothing was written. Free its disk, or try again later.", cause)
