@@ -103,7 +103,7 @@ test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
 	HOSTILE_CASES=100 $(PYTEST) $(PARALLEL) -m "$(ALL)" --timeout 600
 
 test-long: SEEDS = 1 2 3 4 5
-test-long: $(VENV)/dev.stamp
+test-long: $(VENV)/dev.stamp $(VENV)/bench.stamp
 	$(PYTEST) $(PARALLEL) -m long --timeout 600
 	$(MAKE) --no-print-directory chaos drills hostile model soak vectors test-torch smoke-all \
 	  SEEDS="$(SEEDS)"

@@ -87,6 +87,7 @@ def facts_of(report: dict) -> dict[str, float]:
     return {fact["name"]: fact["value"] for part in report["sections"] for fact in part["facts"]}
 
 
+@pytest.mark.long
 @pytest.mark.network
 def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> None:
     report = report_of(tmp_path, "classify", "--reviews", "20", "--large", "40", "--rounds", "1")
@@ -106,13 +107,14 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "rows", "latencies", "facts"),
     [
-        ("classify --reviews 20 --large 0 --rounds 2 --starter-only", 5, 0, 8),
         (
             "jobs --light-jobs 40 --review-jobs 20 --texts 200 --tasks 20 --clients 2 --singles 3 "
             "--rounds 1",
             *(7, 3, 0),
         ),
-        pytest.param("train --reviews 100 --rounds 1", 6, 0, 0, marks=pytest.mark.network),
+        pytest.param(
+            "train --reviews 100 --rounds 1", 6, 0, 0, marks=[pytest.mark.long, pytest.mark.network]
+        ),
         # So many that they outweigh what connections hold at either moment.
         ("retention --jobs 600 --warm-up 40 --clients 2 --pause-s 0", 0, 0, 4),
         ("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1),
@@ -147,6 +149,7 @@ def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path
     assert [len(one["values_ms"]) > 0 for one in waits["latencies"]] == [True, True]
 
 
+@pytest.mark.long
 @pytest.mark.network
 def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(compose_text(9_000))
@@ -188,6 +191,7 @@ def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
     assert report["notes"][0].startswith("longer than 20 ms by the clock: ")
 
 
+@pytest.mark.long
 def test_presets_are_trained_with_each_seed_and_measured_on_other_data(tmp_path: Path) -> None:
     for name, count, seed in [("train", 80, 1), ("test", 40, 2)]:
         rows = compose_reviews(count, seed)
@@ -206,15 +210,19 @@ def test_presets_are_trained_with_each_seed_and_measured_on_other_data(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
+    ("words", "begun", "number", "status"),
+    [
+        ("interactive --seconds 600 --singles 1", "measuring", signal.SIGINT, 130),
+        ("startup --rounds 1000", "round 1 ", signal.SIGTERM, 128 + signal.SIGTERM),
+    ],
+    ids=lambda value: str(value).partition(" ")[0],
 )
 def test_a_signal_ends_all_that_a_benchmark_has_started(
-    tmp_path: Path, number: signal.Signals, status: int
+    tmp_path: Path, words: str, begun: str, number: signal.Signals, status: int
 ) -> None:
-    with started(tmp_path, "interactive", "--seconds", "600") as program:
-        for line in program.stderr:
-            if "measuring" in line:
-                break
+    with started(tmp_path, *words.split()) as program:
+        assert program.stderr is not None
+        next(line for line in program.stderr if begun in line)
         pids = descendants_of(program.pid)
         program.send_signal(number)
         program.communicate(timeout=COMMAND_S)
