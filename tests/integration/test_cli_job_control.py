@@ -9,10 +9,9 @@ import pytest
 import typer
 
 from cli_builders import clean_environment, here, use_ledger
-from seqd.cli.following import cancelling, detach_from
+from seqd.cli.following import cancelling
 from seqd.cli.ui.screen import Screen
 from seqd.client import JobHandle
-from seqd.errors import WrongState
 from seqd.ledger import connect
 from seqd_schemas import FileSource, JobState
 from worker_fixtures import Cluster, wait_until
@@ -41,20 +40,6 @@ def an_ended(cluster: Cluster, *texts: object) -> JobHandle:
     return job
 
 
-def a_cancelled_training(cluster: Cluster) -> JobHandle:
-    """A training that no worker began."""
-    job = cluster.client().train(WORDS, model="echo")
-    job.cancel()
-    return job
-
-
-def save_a_checkpoint(cluster: Cluster, job: JobHandle) -> None:
-    """Let a checkpoint of a job count, as a worker does."""
-    assert cluster.settings.redis_url is not None
-    with connect(cluster.settings.redis_url) as redis:
-        redis.hset(cluster.settings.keys.job(job.job_id), "checkpoints", "c1:" + "0" * 64)
-
-
 @pytest.fixture
 def no_worker(empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """A cluster that knows what workers can run and has none."""
@@ -78,6 +63,7 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
     cluster.client().job(retry).wait(timeout_s=30)
     again = here(capsys, "jobs", "retry", first.job_id)
     second = here(capsys, "jobs", "retry", retry, "--out", str(out))
+    merged = here(capsys, "jobs", "results", first.job_id, "--merged")
 
     of_both = f"seqd jobs results {first.job_id} --merged"
     assert f"The results of the whole: {of_both}\n" in detached.err
@@ -87,7 +73,11 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
         f"error[wrong_state]: Job {first.job_id} was already continued by job {retry}. Retry that "
         f"one: seqd jobs retry {retry}; then all results: {of_both}\n"
     )
-    assert second.status == 2
+    assert second.status == merged.status == 2
+    assert merged.err.splitlines()[:2] == [
+        f"2 classified by echo@{first.record().version} (with its retries): 1 fine, 1 good",
+        "2 of 4 items have no result:",
+    ]
     assert f"{out}: 2 results, in input order\n" in second.out
     assert [json.loads(line)["custom_id"] for line in out.read_text().splitlines()] == [
         "row-1",
@@ -95,65 +85,25 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
     ]
 
 
-def test_a_merged_summary_counts_what_the_results_hold(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    use_ledger(monkeypatch, cluster.settings)
-    first = an_ended(cluster, "a", "bad", "b", "a")
-    cluster.client().retry(first.job_id).wait(timeout_s=30)
-
-    merged = here(capsys, "jobs", "results", first.job_id, "--merged")
-
-    assert merged.status == 2
-    assert len(merged.out.splitlines()) == 4
-    assert merged.err.splitlines()[:2] == [
-        f"3 classified by echo@{first.record().version} (with its retries): 2 a, 1 b",
-        "1 of 4 items has no result:",
-    ]
-
-
-def test_where_no_failed_item_has_a_text_there_is_nothing_to_retry(cluster: Cluster):
-    job = an_ended(cluster, "good", {"custom_id": "empty"})
-
-    with pytest.raises(WrongState) as refused:
-        cluster.client().retry(job.job_id)
-
-    assert str(refused.value) == (
-        f"No failed item of job {job.job_id} has a text that could be read: there is nothing to "
-        "retry. Mend the input, and hand it in as a new job."
-    )
-
-
 def test_all_jobs_are_removed_that_can_be_and_the_others_are_told(
     no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     client = no_worker.client()
-    ended, runs, last = (client.classify(["a"], model="echo") for _ in range(3))
-    ended.cancel()
-    last.cancel()
+    ended, runs, retried, last = (client.classify(["a"], model="echo") for _ in range(4))
+    for job in (ended, retried, last):
+        job.cancel()
+    retry = client.retry(retried.job_id)
 
-    removed = here(capsys, "jobs", "rm", ended.job_id, "nobody", runs.job_id, last.job_id)
+    ids = (ended.job_id, "nobody", runs.job_id, retried.job_id, last.job_id)
+    removed = here(capsys, "jobs", "rm", *ids)
 
     assert removed.status == 2
     assert removed.out == f"Job {ended.job_id} is removed.\nJob {last.job_id} is removed.\n"
-    unknown, open_job = removed.err.splitlines()
+    unknown, open_job, continued = removed.err.splitlines()
     assert unknown.startswith("error[unknown_job]: No job 'nobody'.")
     assert open_job.startswith(f"error[wrong_state]: Job {runs.job_id} is queued; only a job that")
-
-
-def test_a_job_whose_retry_is_open_is_not_removed(
-    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
-):
-    client = no_worker.client()
-    first = client.classify(["a"], model="echo")
-    first.cancel()
-    retry = client.retry(first.job_id)
-
-    removed = here(capsys, "jobs", "rm", first.job_id)
-
-    assert removed.status == 2
-    assert removed.err.startswith(
-        f"error[wrong_state]: Job {first.job_id} is continued by {retry.job_id}, which has not"
+    assert continued.startswith(
+        f"error[wrong_state]: Job {retried.job_id} is continued by {retry.job_id}, which has not"
     )
 
 
@@ -185,113 +135,72 @@ def test_whoever_waits_for_a_paused_retry_is_told_how_to_resume_it(
     assert json.loads(given.read_text())["error"]["code"] == "cancelled"
 
 
-def test_an_ended_job_is_not_said_to_run_by_itself(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+def test_a_resumed_training_continues_from_the_last_checkpoint_of_those_before_it_or_begins_anew(
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
-    job = an_ended(cluster, "good")
+    assert no_worker.settings.redis_url is not None
+    client = no_worker.client()
+    first = client.train(WORDS, model="echo")
+    first.cancel()
 
-    detach_from(job, Screen(to_stderr=True), as_json=False)
+    anew = here(capsys, "jobs", "resume", first.job_id)
+    second = client.job(str(first.record().continued_by))
+    with connect(no_worker.settings.redis_url) as redis:  # as a worker does
+        redis.hset(no_worker.settings.keys.job(second.job_id), "checkpoints", "c1:" + "0" * 64)
+    second.cancel()
+    third = client.resume(second.job_id)
+    third.cancel()
+    goes_on = here(capsys, "jobs", "resume", third.job_id)
 
-    printed = capsys.readouterr()
-    assert printed.out == f"{job.job_id}\n"
-    assert printed.err == (
-        f"It is completed already. Its results: seqd jobs results {job.job_id}\n"
+    fourth = third.record().continued_by
+    assert anew.out == (
+        f"Job {first.job_id} has no checkpoint; job {second.job_id} starts from the beginning.\n"
+        f"Watch it: seqd jobs watch {second.job_id}\n"
+    )
+    assert goes_on.out == (
+        f"Job {fourth} continues job {third.job_id} from its last checkpoint.\n"
+        f"Watch it: seqd jobs watch {fourth}\n"
     )
 
 
-def test_a_job_that_expired_in_its_upload_is_told_with_what_to_do(
+def test_who_watches_a_job_that_expired_is_told_what_to_do(
     no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     job = no_worker.client().classify(["a", "b"], model="echo", expires_in_s=1)
-    job.results().__next__()  # waits until it has expired
+    next(job.results())  # waits until it has expired
 
-    detach_from(job, Screen(to_stderr=True), as_json=False)
-    left = capsys.readouterr()
     watched = here(capsys, "jobs", "watch", job.job_id)
 
-    said = (
-        f"Job {job.job_id} expired after 1 s with 0 of 2 items done. The rest: seqd jobs retry "
-        f"{job.job_id}\n"
+    assert watched.err == (
+        f"error[job_expired]: Job {job.job_id} expired after 1 s with 0 of 2 items done. The rest: "
+        f"seqd jobs retry {job.job_id}\n"
     )
-    assert (left.out, left.err) == (f"{job.job_id}\n", said)
-    assert watched.err == f"error[job_expired]: {said}"
 
 
-def test_a_resumed_training_without_a_checkpoint_starts_from_the_beginning(
+def test_a_command_that_breaks_off_cancels_its_job_unless_that_has_failed_by_itself(
     no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
-    first = a_cancelled_training(no_worker)
-
-    resumed = here(capsys, "jobs", "resume", first.job_id)
-
-    new = no_worker.client().job(first.job_id).record().continued_by
-    assert resumed.out == (
-        f"Job {first.job_id} has no checkpoint; job {new} starts from the beginning.\n"
-        f"Watch it: seqd jobs watch {new}\n"
-    )
-
-
-def test_a_resumed_training_continues_from_a_checkpoint_of_any_job_before_it(
-    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
-):
-    first = a_cancelled_training(no_worker)
-    save_a_checkpoint(no_worker, first)
-    client = no_worker.client()
-    second = client.resume(first.job_id)
-    second.cancel()
-
-    resumed = here(capsys, "jobs", "resume", second.job_id)
-
-    new = second.record().continued_by
-    assert resumed.out == (
-        f"Job {new} continues job {second.job_id} from its last checkpoint.\n"
-        f"Watch it: seqd jobs watch {new}\n"
-    )
-
-
-def test_an_interrupted_training_says_how_to_continue_it(
-    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
-):
-    job = no_worker.client().train(WORDS, model="echo")
-
-    with pytest.raises(typer.Exit), cancelling(job, Screen(to_stderr=True)):
-        raise KeyboardInterrupt
-
-    assert capsys.readouterr().err == (
-        f"Cancelled job {job.job_id}. Continue it: seqd jobs resume {job.job_id}\n"
-    )
-
-
-def test_the_audit_has_no_cancel_of_a_job_that_had_failed_by_itself(no_worker: Cluster):
     def breaks_off():
         yield from ["a"] * 20_000
         raise LookupError("the rest is away")
 
-    client = no_worker.client()
-    failed, open_job = (
-        client.classify(breaks_off(), model="echo"),
-        client.classify(["a"], model="echo"),
-    )
+    client, screen = no_worker.client(), Screen(to_stderr=True)
+    failed = client.classify(breaks_off(), model="echo")
+    open_job, training = client.classify(["a"], model="echo"), client.train(WORDS, model="echo")
     wait_until(lambda: failed.record().state is JobState.FAILED, "it fails")
 
     for job in (failed, open_job):
-        with pytest.raises(LookupError), cancelling(job, Screen(to_stderr=True)):
+        with pytest.raises(LookupError), cancelling(job, screen):
             raise LookupError
+    with pytest.raises(typer.Exit), cancelling(training, screen):
+        raise KeyboardInterrupt
 
     acts = {(act.action, act.target) for act in client.audit(100, action="jobs")}
     assert ("jobs.cancel", open_job.job_id) in acts
     assert ("jobs.cancel", failed.job_id) not in acts
-
-
-def test_a_job_that_is_not_paused_is_left_as_it_is_by_resume(
-    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
-):
-    job = no_worker.client().classify(["a"], model="echo")
-
-    resumed = here(capsys, "jobs", "resume", job.job_id)
-
-    assert resumed.status == 0
-    assert resumed.out == f"Job {job.job_id} is queued already; nothing was changed.\n"
+    assert capsys.readouterr().err == (
+        f"Cancelled job {training.job_id}. Continue it: seqd jobs resume {training.job_id}\n"
+    )
 
 
 def test_the_whole_ends_where_another_job_has_taken_the_place_of_one(no_worker: Cluster):

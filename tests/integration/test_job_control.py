@@ -47,7 +47,7 @@ def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(clust
     job = after_the_first_unit(cluster.client())
 
     job.pause()
-    wait_until(lambda: cluster.workers[0].status().state == "ready", "the worker has nothing to do")
+    cluster.workers[0].wait_until_idle()
     stopped_at = job.record().counts.done
     job.resume()
 
@@ -154,29 +154,33 @@ def test_commands_pause_resume_retry_and_remove(
     assert removed.out == f"Job {job.job_id} is removed.\n"
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        (
-            ("jobs", "resume"),
-            "is completed; only a paused job, or a training that ended early, can be resumed.\n",
-        ),
-        (("jobs", "retry"), "has no failed items: there is nothing to retry."),
-    ],
-)
-def test_a_command_that_comes_too_late_says_so_in_one_line(
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    command: tuple[str, ...],
-    message: str,
+def test_a_command_that_has_nothing_to_do_says_so_in_one_line(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     on(cluster.settings, monkeypatch)
-    job = cluster.client().classify(["good"], model="echo")
-    job.wait(timeout_s=30)
+    client = cluster.client()
+    sound = client.classify(["good"], model="echo")
+    unreadable = client.classify(["good", {"custom_id": "empty"}], model="echo")
+    for job in (sound, unreadable):
+        job.wait(timeout_s=30)
+    runs = client.classify(TEXTS * 10, model="echo", parameters=SLOWLY)
 
-    ended = here(capsys, *command, job.job_id)
+    not_paused = here(capsys, "jobs", "resume", runs.job_id)
+    runs.cancel()
+    late = here(capsys, "jobs", "resume", sound.job_id)
+    without_failure = here(capsys, "jobs", "retry", sound.job_id)
+    without_text = here(capsys, "jobs", "retry", unreadable.job_id)
 
-    assert ended.status == 2
-    assert ended.err.startswith(f"error[wrong_state]: Job {job.job_id} {message}")
-    assert ended.err.count("\n") == 1
+    assert [one.status for one in (late, without_failure, without_text, not_paused)] == [2, 2, 2, 0]
+    assert late.err == (
+        f"error[wrong_state]: Job {sound.job_id} is completed; only a paused job, or a training "
+        "that ended early, can be resumed.\n"
+    )
+    assert without_failure.err == (
+        f"error[wrong_state]: Job {sound.job_id} has no failed items: there is nothing to retry.\n"
+    )
+    assert without_text.err == (
+        f"error[wrong_state]: No failed item of job {unreadable.job_id} has a text that could be "
+        "read: there is nothing to retry. Mend the input, and hand it in as a new job.\n"
+    )
+    assert not_paused.out.endswith(" already; nothing was changed.\n")
