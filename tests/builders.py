@@ -3,6 +3,8 @@
 Pure: nothing here touches Redis, a plugin or a file. Any test may use them.
 """
 
+import time
+
 from seqd_schemas import (
     CatalogEntry,
     Classification,
@@ -156,7 +158,7 @@ def a_worker_status(**changes: object) -> WorkerStatus:
         "plugins": (),
         "seqd_version": "0.2.0",
         "started_at_ms": 1,
-        "seen_at_ms": 2,
+        "seen_at_ms": int(time.time() * 1_000),
     }
     return WorkerStatus.model_validate(fields | changes)
 

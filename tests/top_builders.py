@@ -68,6 +68,7 @@ def a_state(**changes: object) -> TopState:
         "workers": [a_worker()],
         "units_in_hand": {},
         "silent": {},
+        "unheard": {},
         "jobs": [],
         "failures": [],
         "failure_count": 0,

@@ -85,6 +85,15 @@ def stopped_told(status: WorkerStatus) -> str:
     )
 
 
+def unheard_told(worker: str, silent_s: float) -> str:
+    """Return that a worker that is up reports nothing, for how long and as what, as sentences."""
+    return (
+        f"{worker} has not been heard of for {silent_s:,.0f} s, and its process is there: it "
+        "computes without letting its other threads run, or cannot report. `seqd doctor` on its "
+        "machine says which."
+    )
+
+
 def recent_deaths(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
     """Return the deaths of a worker's processes within the last hour, the latest last."""
     return [death for death in status.deaths if now_ms - death.at_ms <= RECENT_MS]

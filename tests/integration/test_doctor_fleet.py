@@ -330,10 +330,28 @@ def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_
         f"w1 has not been heard of for 20 min: its process {process.pid} on this machine is "
         "stopped, by a signal. It holds no units."
     )
-    assert stopped.why.startswith("It does no work until it goes on, or is started again, and it ")
+    assert stopped.why == (
+        "It reports nothing, and takes no new work until it goes on or is started again."
+    )
     assert ended.what.endswith("is not there any more. It holds no units.")
     assert of_another.what == ended.what
     assert not_noted.what.startswith("Not heard of any more, and none is up in their place: ")
+
+
+def test_a_worker_of_another_machine_that_is_up_and_reports_nothing_is_told_of_with_what_it_holds(
+    environment: Environment,
+) -> None:
+    publish(environment, "w1", host="h2", seen_at_ms=now_ms() - AGE_MS)
+    environment.submit_units(1)
+    environment.claim_unit("w1")
+
+    report = examined(environment)
+
+    assert whats(report, "no-workers") == []
+    assert whats(report, "worker-silent") == [
+        "w1 has not been heard of for 20 min: its process is there, and computes without letting "
+        "its other threads run, or cannot report. It still holds 1 unit."
+    ]
 
 
 def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop(

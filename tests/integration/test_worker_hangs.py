@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from cli_builders import here, use_ledger
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
@@ -33,9 +34,15 @@ HUNG = (
 )
 
 
+#: What shows who is up.
+VIEWS = ("status", "workers list", "top", "queues")
+
+
 def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_computes(
-    empty_cluster: Cluster,
+    empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    use_ledger(monkeypatch, empty_cluster.settings)
+    monkeypatch.setenv("SEQD_HEARTBEAT_S", "0.3")
     worker = empty_cluster.start_ready(heartbeat_s=0.3, max_attempts=1)  # leases last 2 s
     client = empty_cluster.client()
 
@@ -61,6 +68,8 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     )
     wait_until(lambda: client.explain(job.job_id).in_hand[0].is_renewed, "explain")
     why, advice = client.explain(job.job_id), told()
+    waiting, status = job.record().waiting, worker.status()
+    shown_by = {view: here(capsys, *view.split()).out for view in VIEWS}
     os.kill(pid, signal.SIGKILL)  # as advised to who cannot wait
     (failure,) = job.results()
 
@@ -68,8 +77,17 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     assert "Wait: it goes on, or its parent ends it at SEQD_MAX_SILENT_S. Its log" in advice
     assert f"who cannot wait ends it by `kill -KILL {pid}`, and a new one starts." in advice
     assert why.headline.startswith(f"Job {job.job_id} runs: 1 unit in hand on 1 worker")
-    assert [(one.is_worker_up, one.is_renewed) for one in why.in_hand] == [(False, True)]
-    assert why.next[0].startswith(f"{worker.name} reports nothing, as while it computes")
+    assert [(one.is_worker_up, one.is_renewed) for one in why.in_hand] == [(True, True)]
+    unheard = rf"{worker.name} has not been heard of for [\d.]+ s"
+    assert re.match(rf"{unheard}, as while it computes", why.next[0])
+    # It has missed three heartbeats, after which a worker of a machine that is down is gone.
+    assert (waiting, status and status.pid) == (None, pid)
+    for view, said in shown_by.items():
+        assert "No worker" not in said, view
+        assert view == "queues" or re.search(rf"{unheard}, and its process is there: it", said), (
+            view
+        )
+    assert " moving " in shown_by["queues"]
     assert "dead_worker" not in {reason.code for reason in why.waits_for}
     assert isinstance(failure, ItemFailure)
 

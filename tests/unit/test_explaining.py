@@ -362,8 +362,8 @@ OVER = "The lease of unit 0 on gone ran out 3 min ago, and no worker has release
 LONG_AGO = Progress(job_id="j1", at_ms=NOW_MS - 900_000, counts=COUNTS, rate_per_s=1.0)
 RESUMED = Resumed(job_id="j1", at_ms=NOW_MS - 5_000, counts=COUNTS)
 SILENT = (
-    "w2 reports nothing, as while it computes without letting its other threads run. It keeps its "
-    "units, and is ended at its SEQD_MAX_SILENT_S."
+    "w2 has not been heard of for 75 s, as while it computes without letting its other threads "
+    "run. It keeps its units, and is ended at its SEQD_MAX_SILENT_S."
 )
 
 
@@ -408,7 +408,7 @@ SILENT = (
             "",
         ),
         (
-            held_by("w2", 23.0, a_worker(), renewed=frozenset({"w2"})),
+            held_by("w2", 23.0, a_worker("w2"), a_worker("w3"), unheard={"w2": 75.0, "w3": 40.0}),
             "Job j1 runs: 1 unit in hand on 1 worker",
             SILENT,
             "- unit 0: w2, which computes and reports nothing, lease for 23 s more",

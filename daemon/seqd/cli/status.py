@@ -9,7 +9,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
@@ -47,6 +47,8 @@ def status(as_json: options.Json = False) -> None:
         paused = client.paused_models()
         no_writes = client.why_no_writes()
         lacked = lacking(workers, client.catalog())
+    with options.open_ledger() as ledger:
+        unheard = ledger.fleet.unheard(workers) if no_writes is None else {}
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
@@ -69,7 +71,7 @@ def status(as_json: options.Json = False) -> None:
         return
     screen = Screen()
     say_no_writes(screen, no_writes)
-    _show(screen, server, workers, jobs, can_report=no_writes is None)
+    _show(screen, server, workers, jobs, unheard, can_report=no_writes is None)
     if line := releases_line(releases, __version__):
         screen.say(line, "yellow")
     for ref, who in lacked.items():
@@ -152,16 +154,18 @@ def _show(
     server: str,
     workers: "list[WorkerStatus]",
     jobs: "list[JobRecord]",
+    unheard: "Mapping[str, float]",
     *,
     can_report: bool,
 ) -> None:
-    from seqd.cli.ui.fleet import print_workers
+    from seqd.cli.ui.fleet import print_unheard, print_workers
     from seqd.cli.ui.jobs import print_jobs, print_waiting
 
     screen.say(f"Redis {server}")
     screen.say()
     if workers or can_report:
         print_workers(screen, workers)
+        print_unheard(screen, unheard)
     else:
         screen.say("No worker can report.", "yellow")
     screen.say()

@@ -88,7 +88,7 @@ KINDS = {
     "no-workers": Kind(_E, "Nobody does the work that waits."),
     "worker-silent": Kind(
         _W,
-        "It does no work until it goes on, or is started again, and it did not end in order.",
+        "It reports nothing, and takes no new work until it goes on or is started again.",
         "host-cut-off",
     ),
     "worker-crash-loop": Kind(

@@ -127,6 +127,14 @@ _CURES: Final = {
     "models rollback {model}` goes back to the version before",
 }
 
+#: What is known of the process of a worker of another machine that is up and reports nothing, what
+#: to do, and that its parent renews.
+_ELSEWHERE: Final = (
+    "its process is there, and computes without letting its other threads run, or cannot report",
+    "Run `seqd doctor` on its machine, which looks at its process, and see its log",
+    True,
+)
+
 #: Numbers, which differ between messages of one cause.
 _NUMBERS: Final = re.compile(r"[0-9][0-9,.]*")
 
@@ -218,6 +226,7 @@ class _Checks:
         ]
         if gone:
             yield from self._gone(gone, ages_s)
+        yield from self._unheard()
         stale = len(ages_s) - len(recent)
         if stale:
             yield finding(
@@ -233,13 +242,8 @@ class _Checks:
         settings = self._server.settings
         seen = {name: _process_here(known[name], settings) for name in ordered if name in known}
         here = {name: told for name, told in seen.items() if told is not None}
-        for name, (what, do, is_renewed) in list(here.items())[:_MOST]:
-            yield finding(
-                "worker-silent",
-                f"{name} has not been heard of for {_span(ages_s[name])}: {what}. "
-                f"{self._held_by([name], is_renewed=is_renewed)}",
-                do,
-            )
+        for name, process in list(here.items())[:_MOST]:
+            yield self._silent_here(name, ages_s[name], process)
         elsewhere = [name for name in ordered if name not in list(here)[:_MOST]]
         if elsewhere:
             told = [
@@ -253,6 +257,22 @@ class _Checks:
                 "Run `seqd doctor` on its machine, which looks at its process, and see its log; "
                 "start it again where it has ended",
             )
+
+    def _unheard(self) -> Iterator[Finding]:
+        """Yield who is up by its parent alone: it computes in one call, or cannot report."""
+        ages_s = self._ledger.fleet.unheard(self._workers)
+        for one in [one for one in self._workers if one.worker in ages_s][:_MOST]:
+            process = _process_here(one, self._server.settings)
+            yield self._silent_here(one.worker, ages_s[one.worker], process or _ELSEWHERE)
+
+    def _silent_here(self, name: str, age_s: float, process: tuple[str, str, bool]) -> Finding:
+        what, do, is_renewed = process
+        return finding(
+            "worker-silent",
+            f"{name} has not been heard of for {_span(age_s)}: {what}. "
+            f"{self._held_by([name], is_renewed=is_renewed)}",
+            do,
+        )
 
     def _held_by(self, names: Sequence[str], *, is_renewed: bool = False) -> str:
         units = sum(count for _, count in self._ledger.fleet.in_hand(names).values())

@@ -65,7 +65,7 @@ def clock_offset_ms(asked_ms: float, took_ms: float, server_ms: int) -> int:
 
 
 def record_ttl_ms(heartbeat_s: float) -> int:
-    """Return the time to live of a worker's record: one that missed three heartbeats is gone."""
+    """Return the time to live of a worker's record: three heartbeats, unless it is kept."""
     return max(1, int(heartbeat_s * 3_000))
 
 
@@ -114,6 +114,14 @@ class Fleet:
         )
 
     @exchange
+    def keep_worker(self, worker: str) -> Exchange[None]:
+        """Have a worker's record stay for three heartbeats more, as it is; one that is gone is not.
+
+        Works when Redis is full.
+        """
+        yield from command("PEXPIRE", self._keys.worker(worker), self._ttl_ms)
+
+    @exchange
     def forget_worker(self, worker: str) -> Exchange[None]:
         """Delete the records of a worker that has stopped."""
         yield from pipeline(
@@ -140,6 +148,21 @@ class Fleet:
 
         records = readable(WorkerStatus, [row for row in rows if row is not None])
         return sorted(records, key=lambda status: status.worker)
+
+    @exchange
+    def unheard(self, workers: "Sequence[WorkerStatus]") -> Exchange[dict[str, float]]:
+        """Return who of those that are up has missed three heartbeats, and for how many seconds.
+
+        Their parents keep their records: what they say may be old. One that starts is left out.
+        """
+        if not workers:
+            return {}
+        from seqd_schemas import WorkerState
+
+        now_ms = yield from self.now_ms.steps()
+        begun = (one for one in workers if one.state is not WorkerState.STARTING)
+        ages_ms = {one.worker: now_ms - one.seen_at_ms for one in begun}
+        return {name: age_ms / 1000 for name, age_ms in ages_ms.items() if age_ms > self._ttl_ms}
 
     @exchange
     def names_on(self, host: str) -> Exchange[list[str]]:

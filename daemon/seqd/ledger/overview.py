@@ -38,6 +38,8 @@ class FleetOverview:
     units_in_hand: Mapping[str, int]
     #: Workers of the last day that are not heard of any more, and when they were.
     silent: Mapping[str, int]
+    #: Those that are up by their parents alone, and for how many seconds they report nothing.
+    unheard: Mapping[str, float]
     #: The newest open jobs, newest first.
     jobs: "list[JobRecord]"
     #: The newest dead letters, newest first, and how many there are.
@@ -86,6 +88,7 @@ class Overviews:
             workers=workers,
             units_in_hand=(yield from self._units_in_hand([one.worker for one in workers])),
             silent=(yield from self._fleet.silent_workers.steps()),
+            unheard=(yield from self._fleet.unheard.steps(workers)),
             jobs=(yield from self._jobs.newest_open.steps(MAX_JOBS)),
             failures=(yield from self._failures.newest.steps(MAX_FAILURES)),
             failure_count=(yield from self._failures.count.steps()),

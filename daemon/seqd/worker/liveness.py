@@ -182,9 +182,10 @@ class Watchdog(PeriodicTask):
     A plugin that hangs in Python is ended by the child's own lease thread. One that hangs in C
     code and never releases the interpreter's lock stops that thread too; only another process
     can end it. What follows is a crash like any other: Celery starts a new child, and the ledger
-    counts the crash against the units. Until then this one renews its leases: a long call of C
-    code, or a busy machine, is no crash. One that a signal has stopped is no such child: it is left
-    as it is, and its units go to others at no crash.
+    counts the crash against the units. Until then this one renews its leases, and keeps its record
+    among the workers that are up: a long call of C code, or a busy machine, is no crash. One that a
+    signal has stopped is no such child: it is left as it is, and its units go to others at no
+    crash.
     """
 
     def __init__(
@@ -192,17 +193,20 @@ class Watchdog(PeriodicTask):
         settings: Settings,
         heartbeats: Heartbeats,
         deaths: DeathFile,
+        keep: Callable[[], None],
         renew: Callable[[str], None],
         release: Callable[[str], None],
     ) -> None:
-        """Of a child that stands still, `renew` is called at each look, `release` if it is stopped.
+        """Of a child that is not stopped, `keep` is called at each look: it is up.
 
-        Before its leases run out, either gets a sentence for who watches the jobs; `renew` gets ''
-        at all other looks.
+        Of one that stands still `renew` is, too, and `release` if it is stopped. Before its leases
+        run out, either gets a sentence for who watches the jobs; `renew` gets '' at all other
+        looks.
         """
         super().__init__("watchdog", settings.heartbeat_s)
         self._heartbeats = heartbeats
         self._deaths = deaths
+        self._keep = keep
         self._renew = renew
         self._release = release
         self._is_noted = self._was_stopped = False
@@ -222,6 +226,9 @@ class Watchdog(PeriodicTask):
             return
         # One that has just been let go on is given a look more: it beats at once.
         was_stopped, self._was_stopped = self._was_stopped, is_stopped(heartbeat.pid)
+        if not self._was_stopped:
+            with waiting_at_most(0):
+                log_and_continue("worker status not kept", self._keep, is_repeated=True)
         if self._was_stopped:
             if still_s >= self._note_at_s and not self._is_noted:
                 self._release_units(heartbeat.pid, still_s)

@@ -194,6 +194,7 @@ class Node:
             self._settings,
             heartbeats,
             self._deaths,
+            keep=partial(self._ledger.fleet.keep_worker, name),
             renew=partial(work.renew_worker, name),
             release=lambda said: work.release_worker(name, crashed=False, said=said),
         )

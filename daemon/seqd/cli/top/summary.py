@@ -12,7 +12,7 @@ from seqd.cli.ui.columns import Signs
 from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
 from seqd.cli.ui.queues import pause_reasons, queue_reasons
-from seqd.serving import shown_state
+from seqd.serving import shown_state, unheard_told
 
 if TYPE_CHECKING:
     from seqd.ledger.overview import FleetOverview
@@ -78,6 +78,7 @@ def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
         told += [(sentence, "red") for sentence in queue_reasons(overview.queues)]
     if overview.silent:
         told.append((_silent_told(overview), "red"))
+    told += [(unheard_told(name, s), "yellow") for name, s in overview.unheard.items()]
     told += [(sentence, "red") for sentence in _unfit_told(overview.workers)]
     deaths = (line for worker in overview.workers for line in death_lines(worker, overview.at_ms))
     told += [(sentence, "red") for sentence in deaths]

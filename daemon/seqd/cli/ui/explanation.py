@@ -140,7 +140,7 @@ def _held(unit: UnitInHand, found: Explanation) -> str:
     held = "" if since is None else f" for {span(since)}"
     silent = "computes and reports nothing" if unit.is_renewed else "is not heard of any more"
     silent = silent if found.takes_no_writes is None else "cannot report"
-    gone = "" if unit.is_worker_up else f", which {silent}"
+    gone = f", which {silent}" if unit.is_renewed or not unit.is_worker_up else ""
     attempt = f", attempt {count(unit.attempt)}" if unit.attempt > 1 else ""
     return f"unit {unit.unit}: {unit.worker}{held}{gone}{attempt}{_lease(unit.lease_left_s)}"
 

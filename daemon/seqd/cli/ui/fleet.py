@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.memory import memory_lines
@@ -10,7 +10,7 @@ from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
 from seqd.local.gpus import in_gib
-from seqd.serving import shown_state
+from seqd.serving import shown_state, unheard_told
 from seqd.targets import option_of
 from seqd_schemas import (
     Cordon,
@@ -40,6 +40,12 @@ def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
             screen.say(_unfit_line(worker, entry, now_ms), "red")
         if worker.cordon is not None:
             screen.say(_cordon_line(worker, worker.cordon, now_ms), "yellow")
+
+
+def print_unheard(screen: Screen, unheard: Mapping[str, float]) -> None:
+    """Print who is up and reports nothing, and for how many seconds; nothing where none is."""
+    for worker, silent_s in unheard.items():
+        screen.say(unheard_told(worker, silent_s), "yellow")
 
 
 def _device_line(worker: str, device: DeviceStatus) -> str:

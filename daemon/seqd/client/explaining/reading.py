@@ -17,7 +17,6 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Command, Exchange, pipeline
 from seqd.ledger.unit_states import (
     Holdings,
-    UnitStates,
     accounts_of,
     holdings_of,
     tenants_waiting,
@@ -107,30 +106,7 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         pauses=pauses,
         paused_by=paused_by,
         no_writes=no_writes,
-        renewed=(yield from _renewed(ledger, states, workers)),
-    )
-
-
-def _renewed(
-    ledger: LedgerParts, states: UnitStates, workers: "Sequence[WorkerStatus]"
-) -> Exchange[frozenset[str]]:
-    """Return the workers that report nothing, and whose parents have said since that they renew.
-
-    The last event of such a worker tells of no death, and it still holds a lease.
-    """
-    from seqd_schemas import Log
-
-    up = {status.worker for status in workers}
-    held = {unit.worker for unit in states.held if (unit.lease_left_s or 0.0) > 0} - up
-    told = [one for one in states.events if isinstance(one, Log) and one.worker in held]
-    if not told:
-        return frozenset()
-    silent = yield from ledger.fleet.silent_workers.steps()
-    last = {one.worker: one for one in sorted(told, key=lambda one: one.at_ms)}
-    return frozenset(
-        name
-        for name, one in last.items()
-        if name is not None and one.cause is None and one.at_ms > silent.get(name, one.at_ms)
+        unheard=(yield from ledger.fleet.unheard.steps(workers)),
     )
 
 

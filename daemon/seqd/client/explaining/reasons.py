@@ -69,8 +69,8 @@ class Facts:
     paused_by: AuditRecord | None = None
     #: Why Redis takes no writes just now; None where it does.
     no_writes: str | None = None
-    #: Workers that report nothing, and whose leases are renewed since.
-    renewed: frozenset[str] = frozenset()
+    #: Those of the workers that report nothing, and for how many seconds: their parents renew.
+    unheard: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -241,7 +241,7 @@ def _by(facts: Facts) -> str:
 
 
 def _dead_workers(facts: Facts) -> Iterable[Reason]:
-    up = {status.worker for status in facts.workers} | facts.renewed
+    up = {status.worker for status in facts.workers}
     gone = [(name, units) for name, units in facts.states.workers.items() if name not in up]
     if gone:
         names = listed([f"{name} ({counted(units, 'unit')})" for name, units in gone])

@@ -45,7 +45,8 @@ class UnitInHand:
     lease_left_s: float | None
     #: False where the worker is not heard of any more.
     is_worker_up: bool
-    #: True where its lease is renewed all the same: it computes without letting other threads run.
+    #: True where it is up by its parent alone, which renews: as while it computes without letting
+    #: its other threads run.
     is_renewed: bool = False
 
 

@@ -125,10 +125,8 @@ def headline(
 
 
 def _holders_up(facts: Facts) -> bool:
-    """Return whether a worker that is up, or whose leases are renewed, holds a unit of the job."""
-    return bool(facts.renewed) or any(
-        status.worker in facts.states.workers for status in facts.workers
-    )
+    """Return whether a worker that is up holds a unit of the job."""
+    return any(status.worker in facts.states.workers for status in facts.workers)
 
 
 def _no_progress_s(facts: Facts) -> float | None:
@@ -204,12 +202,13 @@ def what_is_next(facts: Facts, units: UnitCounts) -> Iterable[str]:
     if record.state is JobState.PAUSED:
         yield f"Let it go on: seqd jobs resume {record.job_id}"
     else:
-        up = {status.worker for status in facts.workers} | facts.renewed
+        up = {status.worker for status in facts.workers}
         lost = [unit for unit in states.held if unit.worker not in up]
-        for name in sorted(facts.renewed)[:1]:
+        for name in sorted(facts.unheard.keys() & states.workers.keys())[:1]:
             yield (
-                f"{name} reports nothing, as while it computes without letting its other threads "
-                "run. It keeps its units, and is ended at its SEQD_MAX_SILENT_S."
+                f"{name} has not been heard of for {span(facts.unheard[name])}, as while it "
+                "computes without letting its other threads run. It keeps its units, and is ended "
+                "at its SEQD_MAX_SILENT_S."
             )
         yield from _leases_that_run_out(lost, facts)
         if states.next_due_s is not None:
@@ -264,7 +263,7 @@ def _in_hand(unit: HeldUnit, facts: Facts) -> UnitInHand:
         held_s=None if status is None else _held_s(status, facts),
         lease_left_s=unit.lease_left_s,
         is_worker_up=status is not None,
-        is_renewed=unit.worker in facts.renewed,
+        is_renewed=unit.worker in facts.unheard,
     )
 
 
