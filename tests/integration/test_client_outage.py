@@ -400,10 +400,9 @@ def test_an_upload_waits_while_redis_is_full_however_long_and_says_so_once(
         admin.config_set("maxmemory", 0)
         wait_until(lambda: job.record().sealed, "all of it is sent")
 
-    where = f"Redis at 127.0.0.1:{private_server.port}"
+    reason = f"Redis at 127.0.0.1:{private_server.port} has reached its maxmemory."
     assert caplog.messages == [
-        f"job={job.job_id}: its upload waits for room: {where} has reached its maxmemory. See: seqd "
-        "doctor"
+        f"job={job.job_id}: its upload waits for room: {reason} See: seqd doctor"
     ]
     assert job.record().counts.total == len(TEXTS)
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -83,9 +83,9 @@ def test_who_rings_on_a_full_redis_is_not_disturbed(tight, caplog):
     assert "maxmemory" in message
 
 
-@pytest.fixture
-def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster whose only worker is `seqd up`'s."""
+@contextmanager
+def supervising(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose only worker `seqd up` starts, with what that says in `up.log`."""
     settings = live_settings(private_server, tmp_path)
     cluster = Cluster(settings, tmp_path)
     variables = {
@@ -103,8 +103,6 @@ def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluste
             stderr=log,
         )
     try:
-        client = cluster.client()
-        wait_until(lambda: "echo" in client.catalog(), "a worker is up")
         yield cluster
     finally:
         up.terminate()
@@ -113,6 +111,35 @@ def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluste
         up.kill()
         up.wait()
         cluster.close()
+
+
+@pytest.fixture
+def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose only worker is `seqd up`'s, once that is up."""
+    with supervising(private_server, tmp_path) as cluster:
+        client = cluster.client()
+        wait_until(lambda: "echo" in client.catalog(), "a worker is up")
+        yield cluster
+
+
+def test_a_worker_that_starts_on_a_full_redis_waits_for_room_and_both_logs_say_so(
+    private_server: PrivateServer, tmp_path: Path
+) -> None:
+    full, log = "Redis takes no writes (it has reached its maxmemory); ", tmp_path / "up.log"
+    with Redis.from_url(private_server.url) as operator:
+        operator.config_set("maxmemory", 1)
+        with supervising(private_server, tmp_path) as cluster:
+            logs = cluster.settings.data_dir / "logs"
+            wait_until(lambda: full in log.read_text(), "seqd up says so")
+            wait_until(
+                lambda: any(" takes no writes: " in one.read_text() for one in logs.glob("*.log")),
+                "the worker says so",
+            )
+            operator.config_set("maxmemory", 0)
+            wait_until(lambda: "Ready after" in log.read_text(), "it is ready")
+
+    assert log.read_text().count(full) == 1
+    assert "died" not in log.read_text()
 
 
 @pytest.mark.slow

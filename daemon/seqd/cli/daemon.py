@@ -65,6 +65,8 @@ class Daemon:
         self._looked_at_s = float("-inf")
         #: False since the last look failed.
         self._is_reached = True
+        #: True since a look has found that Redis takes no writes.
+        self._is_full = False
         #: Workers of ours that run and have been ready.
         self._started: set[str] = set()
         self._workers: Mapping[str, WorkerStatus] = {}
@@ -159,12 +161,16 @@ class Daemon:
         self._looked_at_s = time.monotonic()
         try:
             workers = self._ledger.fleet.workers()
+            refusal = self._ledger.writing.refusal()
         except REDIS_ERRORS as error:
             if self._is_reached:  # one line for an outage, however long it takes
                 log.warning("cannot see how the workers are: %s", error)
             self._is_reached = False
             return
         self._is_reached = True
+        if refusal is not None and not self._is_full:
+            log.warning("Redis takes no writes (%s); workers wait. See: seqd doctor", refusal)
+        self._is_full = refusal is not None
         self._workers = {worker.worker: worker for worker in workers}
         self._on_look(self._ours())
 

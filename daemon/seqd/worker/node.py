@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from time import monotonic, sleep
 
 from billiard import active_children
@@ -223,9 +224,9 @@ class Node:
     def boot(self) -> None:
         """Check that there is something to run and a server to listen on, with all rights on it.
 
-        A server that is away is waited for. Raises InvalidSettings, RedisNoPermission with all
-        rights that are missing, RedisRefused, RedisUnreachable, RedisFull, and what `check_device`
-        does.
+        A server that is away is waited for, and a full one for as long as it is full. Raises
+        InvalidSettings, RedisNoPermission with all rights that are missing, RedisRefused,
+        RedisUnreachable, and what `check_device` does.
         """
         self._metrics.start()
         if not self._routes:
@@ -245,6 +246,9 @@ class Node:
             allow_volatile=self._settings.allow_volatile,
         )
         self._inbox.make_room()
+        # Else it ends, and who restarts it learns no more by that. Not before: a full Redis answers
+        # what is in the inbox with that, and must not be waited for.
+        self._outage.full_s = inf
         # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
         self._release_former()
@@ -257,7 +261,7 @@ class Node:
         self._cordon.remove()
         # Before the child starts: a cordon that stands holds from the first claim.
         self._cordon_watch.run_once()
-        self._outage.limit_s = 0.0
+        self._outage.limit_s = self._outage.full_s = 0.0
         self._outage.bears_denial = True
 
     def serve(self) -> int:
