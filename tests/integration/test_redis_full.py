@@ -7,12 +7,14 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from seqd.ledger.wakeup import Wakeup
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
 from seqd.worker.background import Reconciler
+from seqd.worker.logs import log_and_continue
 from seqd_schemas import ItemSuccess
 from worker_fixtures import PLUGIN, Cluster, live_settings, wait_until
 
@@ -81,6 +84,33 @@ def test_who_rings_on_a_full_redis_is_not_disturbed(tight, caplog):
     (message,) = caplog.messages
     assert message.startswith("could not notify route=classify.echo: ")
     assert "maxmemory" in message
+
+
+def test_an_act_that_does_not_get_into_the_audit_is_told_in_whole_sentences(tight, caplog):
+    fill(tight.redis)
+
+    tight.ledger.audit.note("jobs.cancel", "j1")
+
+    (said,) = caplog.messages
+    assert said.startswith("jobs.cancel of 'j1' is not in the audit: Redis says ")
+    assert said.endswith("used memory > 'maxmemory'. It is done all the same.")
+
+
+def test_a_step_that_is_repeated_while_redis_is_full_is_told_once_an_outage(tight, caplog):
+    def repeat() -> None:
+        note = partial(tight.ledger.backlog.note_rate, "classify.echo", 1, 1.0)
+        log_and_continue("rate not noted", note, is_repeated=True)
+
+    for _ in range(2):
+        fill(tight.redis)
+        repeat()
+        repeat()
+        tight.redis.config_set("maxmemory", 0)
+        repeat()
+
+    (one,) = set(caplog.messages)
+    assert len(caplog.messages) == 2
+    assert re.fullmatch(r"rate not noted: Redis at \S+ has reached its maxmemory\.", one)
 
 
 @contextmanager

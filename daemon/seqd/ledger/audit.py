@@ -141,7 +141,7 @@ class Audit:
                 "%s of %r is not in the audit: Redis says %s. It is done all the same.",
                 action,
                 target,
-                reply,
+                str(reply).rstrip("."),
             )
 
     @contextmanager

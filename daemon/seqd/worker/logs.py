@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
-from seqd.errors import REDIS_ERRORS, RedisRefused, RedisUnreachable
+from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.log_context import LoggedWorker, name_worker
 from seqd.log_lines import FORMAT, JsonFormatter, LineFormatter
 from seqd.log_repeats import BoundedHandler
@@ -31,6 +31,9 @@ class _Output:
 
 
 _output = _Output()
+
+#: Repeated steps that a full Redis refuses, each until it works again.
+_refused = set[str]()
 
 
 def configure_logging(**_: object) -> None:
@@ -117,7 +120,8 @@ def log_and_continue(
 
     Redis away or full is expected and costs a line; anything else is a bug and costs a traceback.
     A step that `is_repeated` loses nothing while Redis is away or denies it, and an outage has its
-    own two lines in the log.
+    own two lines in the log. One that is full answers all that is read, so it has no such lines:
+    that it refuses the step is logged, and not again before the step has worked.
     """
     try:
         step()
@@ -125,10 +129,13 @@ def log_and_continue(
         level = logging.DEBUG if is_repeated else logging.WARNING
         log.log(level, "%s: %s", what_failed, error)
         return False
-    except REDIS_ERRORS as error:
-        log.warning("%s: %s", what_failed, error)
+    except RedisFull as error:
+        is_known = is_repeated and what_failed in _refused
+        _refused.add(what_failed)
+        log.log(logging.DEBUG if is_known else logging.WARNING, "%s: %s", what_failed, error.cause)
         return False
     except Exception:
         log.exception("%s", what_failed)
         return False
+    _refused.discard(what_failed)
     return True
