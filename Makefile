@@ -27,7 +27,7 @@ PYTHONS := python3.11 python3.12 python3.13
 
 # Tests by tier, as expressions of pytest's markers; tests/README.md says what each of them is.
 QUICK    := not slow and (not second_server or smoke)
-ALL      := not long
+ALL      := not long and (not second_server or smoke)
 PYTEST   := $(BIN)/python -P -m pytest --durations 10
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
@@ -104,7 +104,7 @@ test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
 
 test-long: SEEDS = 1 2 3 4 5
 test-long: $(VENV)/dev.stamp $(VENV)/bench.stamp
-	$(PYTEST) $(PARALLEL) -m long --timeout 600
+	$(PYTEST) $(PARALLEL) -m "not ($(ALL))" --timeout 600
 	$(MAKE) --no-print-directory chaos drills hostile model soak vectors test-torch smoke-all \
 	  SEEDS="$(SEEDS)"
 

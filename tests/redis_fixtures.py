@@ -197,7 +197,7 @@ def binary_of_kind(kind: ServerKind) -> ServerBinary:
 
 
 def _server_kinds() -> list[object]:
-    """Return both kinds as parameters, the one that `make test` leaves out marked as such."""
+    """Return both kinds as parameters; the one that is left to `make test-long` is marked."""
     installed = sorted({binary.kind for binary in find_server_binaries()})  # redis first
     return [
         pytest.param(kind, marks=[] if kind in installed[:1] else pytest.mark.second_server)
@@ -215,7 +215,7 @@ def server_binaries(since: tuple[int, ...] = ()) -> list[object]:
     return [
         pytest.param(
             binary,
-            marks=pytest.mark.second_server if at else [],
+            marks=pytest.mark.slow if at else [],
             id=_name_of(binary),
         )
         for at, binary in enumerate(known)
