@@ -105,6 +105,8 @@ def load_words(path: Path) -> LoadedModel:
         os._exit(9)
     if trick == "hang":
         time.sleep(600)
+    if trick == "write":
+        path.with_name("cache.json").write_text("{}")
     return LoadedWords(content, trick)
 
 
