@@ -19,7 +19,6 @@ from seqd.client import AsyncClient, Client
 from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation, UnitInHand
 from seqd.errors import UnknownItem, UnknownJob
-from seqd.ledger.exchange import Command, Exchange, Pipeline
 from seqd.ledger.units import Death
 from seqd_schemas import DeathCause, JobState, ModelPause
 from worker_fixtures import Cluster, wait_until
@@ -45,15 +44,17 @@ def publish(environment: Environment, worker: str, **changes: object) -> None:
     environment.ledger.fleet.publish_worker(status, ttl_s=60)
 
 
-def test_units_in_hand_and_those_that_wait_are_told_with_who_has_them(
-    environment: Environment,
+def test_units_are_told_with_who_has_them_and_each_item_with_where_it_stands(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(environment, "worker-a")
     environment.submit_units(3, job_id="j1")
-    environment.commit(environment.claim_unit("worker-a"))
+    environment.commit(environment.claim_unit("worker-a"), errored=1)
     environment.claim_unit("worker-a")
 
     found = explain(environment, "j1")
+    print_explanation(Screen(), found)
+    items = [explain(environment, "j1", f"item-{number}").item for number in (1, 0, 2, 4)]
 
     assert (found.state, found.kind, found.model) == (JobState.RUNNING, "classify", "imdb_lstm@3")
     units = found.units
@@ -66,6 +67,19 @@ def test_units_in_hand_and_those_that_wait_are_told_with_who_has_them(
         r"Job j1 runs: 1 unit in hand on 1 worker, 1 of 3 are done; about .* to its end\.",
         found.headline,
     )
+    assert found.errors == {"plugin_error": 1}
+    assert "plugin_error 1. See: seqd failures list --job j1" in capsys.readouterr().out
+    stands = [(item.unit, item.state, item.units_read) for item in items if item]
+    assert stands == [
+        ("0", "errored", 1),
+        ("0", "succeeded", 1),
+        ("1", "in_hand", 2),
+        ("2", "waiting", 3),
+    ]
+    assert items[0] is not None and items[0].error_code is not None
+    assert items[2] is not None and items[2].message == "worker-a has it in hand, attempt 1."
+    with pytest.raises(UnknownItem, match=r"no item 'item-9' in the 3 units that it has"):
+        explain(environment, "j1", "item-9")
 
 
 def test_a_job_waits_for_workers_that_are_busy_with_jobs_of_others(
@@ -103,24 +117,6 @@ def test_a_tenant_with_many_jobs_is_seen_beside_one_that_waits_with_one(
         "2 tenants have work in the same queue, each gets its share by weight in turn: noisy (3 "
         "open jobs, 12 items to do), default (1 open job, 2 items to do)"
     )
-
-
-def test_items_that_failed_are_counted_by_code(
-    environment: Environment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    publish(environment, "worker-a")
-    environment.submit_units(3, job_id="j1")
-    environment.submit_units(1, job_id="other")
-    units = [environment.claim_unit("worker-a") for _ in range(3)]
-    for unit in units:
-        environment.commit(unit, errored=1)
-    assert {unit.job_id for unit in units} == {"j1", "other"}
-
-    found = explain(environment, "j1")
-    print_explanation(Screen(), found)
-
-    assert found.errors == {"plugin_error": 2}
-    assert "plugin_error 2. See: seqd failures list --job j1" in capsys.readouterr().out
 
 
 def test_a_unit_whose_workers_died_is_told_with_the_cause_and_when_it_is_tried_again(
@@ -193,6 +189,10 @@ def pause_by(environment: Environment, who: str, target: str, monkeypatch: Monke
     environment.ledger.audit.note("jobs.pause", target)
 
 
+def a_moment_later(environment: Environment) -> None:
+    environment.wait_for_clock(environment.ledger.fleet.now_ms() + 1)
+
+
 def test_a_paused_job_is_told_with_who_paused_it_where_the_audit_has_that(
     environment: Environment, monkeypatch: MonkeyPatch
 ) -> None:
@@ -200,7 +200,7 @@ def test_a_paused_job_is_told_with_who_paused_it_where_the_audit_has_that(
     for job_id in ("j1", "j2", "j3"):
         environment.submit_units(1, job_id=job_id)
     control.pause("j3")  # nobody has written it down
-    time.sleep(0.002)
+    a_moment_later(environment)
     pause_by(environment, "eve", "model=other", monkeypatch)
     audit.note("jobs.pause", "model=other", {"acted_on": 0}, "done")
     pause_by(environment, "ana", "j1", monkeypatch)
@@ -208,7 +208,7 @@ def test_a_paused_job_is_told_with_who_paused_it_where_the_audit_has_that(
     pause_by(environment, "bob", "tenant=acme", monkeypatch)
     control.pause("j2")
     audit.note("jobs.pause", "tenant=acme", {"acted_on": 1}, "done")
-    time.sleep(0.002)
+    a_moment_later(environment)
     pause_by(environment, "eve", "j1", monkeypatch)  # it was paused before
 
     told = [explain(environment, job_id).headline for job_id in ("j1", "j2", "j3")]
@@ -218,43 +218,6 @@ def test_a_paused_job_is_told_with_who_paused_it_where_the_audit_has_that(
     )
     assert re.search(r" s by bob@[^ ,]+, with all that match tenant=acme: no unit", told[1])
     assert re.search(r"it has been paused for [0-9.]+ s: no unit", told[2])
-
-
-def test_an_item_is_found_by_its_name_wherever_it_stands(environment: Environment) -> None:
-    publish(environment, "worker-a")
-    environment.submit_units(3, job_id="j1")
-    environment.commit(environment.claim_unit("worker-a"), errored=1)
-    environment.claim_unit("worker-a")
-
-    found = [explain(environment, "j1", f"item-{number}").item for number in (1, 0, 2, 4)]
-
-    assert [(item.unit, item.state) for item in found if item] == [
-        ("0", "errored"),
-        ("0", "succeeded"),
-        ("1", "in_hand"),
-        ("2", "waiting"),
-    ]
-    assert found[0] is not None and found[0].error_code is not None
-    assert found[2] is not None and found[2].message == "worker-a has it in hand, attempt 1."
-    assert [item.units_read for item in found if item] == [1, 1, 2, 3]
-    with pytest.raises(UnknownItem, match=r"no item 'item-9' in the 3 units that it has"):
-        explain(environment, "j1", "item-9")
-
-
-def test_a_job_that_goes_while_it_is_read_is_told_as_unknown(environment: Environment) -> None:
-    environment.submit_units(1, job_id="j1")
-
-    def vanishing(steps: Exchange[Explanation]) -> Exchange[Explanation]:
-        """Remove the job when its units are asked for."""
-        reply = None
-        while True:
-            asked = steps.send(reply)
-            if isinstance(asked, Pipeline) and asked.commands[0] == Command(("TIME",)):
-                environment.redis.delete(environment.keys.job("j1"))
-            reply = yield asked
-
-    with pytest.raises(UnknownJob, match=r"^Job j1 was removed while it was read"):
-        environment.ledger.transport.run(vanishing(explained(environment.ledger, "j1")))
 
 
 def test_an_unknown_job_is_told_with_the_one_that_was_meant(environment: Environment) -> None:
@@ -289,13 +252,20 @@ def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     yield cluster
 
 
-def test_the_command_says_in_a_sentence_how_a_job_ended(
+def test_the_command_and_both_clients_say_how_a_job_ended(
     shell: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = shell.client().classify(["a", "bad"], model="echo")
-    job.wait(timeout_s=30)
+    with Client(settings=shell.settings) as client:
+        job = client.classify(["a", "bad"], model="echo")
+        job.wait(timeout_s=30)
+        found = client.explain(job.job_id, "row-2")
+
+    async def use() -> Explanation:
+        async with AsyncClient(settings=shell.settings) as asynchronous:
+            return await asynchronous.explain(job.job_id, "row-2")
 
     ended = here(capsys, "explain", job.job_id, "--item", "row-2")
+    printed = json.loads(here(capsys, "explain", job.job_id, "--item", "row-2", "--json").out)
 
     assert ended.status == 0, ended.err
     first, *rest = ended.out.splitlines()
@@ -306,6 +276,8 @@ def test_the_command_says_in_a_sentence_how_a_job_ended(
     )
     assert any(line.startswith("Item row-2, number 2: errored. ") for line in rest)
     assert any(line.startswith("- It is kept for ") for line in rest)
+    assert asyncio.run(use()).item == found.item
+    assert (printed["item"]["state"], printed["state"]) == ("errored", "completed")
 
 
 def test_a_unit_is_told_with_how_long_its_worker_has_it_in_hand(shell: Cluster) -> None:
@@ -338,21 +310,3 @@ def test_logs_that_are_elsewhere_are_told_with_whose_they_are(
         f"0 records. Read: 0 files of 0 logs in {tmp_path}.",
         f"Not in these logs: {first}.",
     ]
-
-
-def test_both_clients_explain_alike_and_the_command_as_json(
-    shell: Cluster, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with Client(settings=shell.settings) as client:
-        job = client.classify(["a"], model="echo")
-        job.wait(timeout_s=30)
-        found = client.explain(job.job_id, "row-1")
-
-    async def use() -> Explanation:
-        async with AsyncClient(settings=shell.settings) as asynchronous:
-            return await asynchronous.explain(job.job_id, "row-1")
-
-    printed = json.loads(here(capsys, "explain", job.job_id, "--item", "row-1", "--json").out)
-    assert asyncio.run(use()).item == found.item
-    assert printed["item"]["state"] == "succeeded"
-    assert printed["state"] == "completed"
