@@ -41,6 +41,11 @@ def retype(part: str):
     return change
 
 
+def name_no_unit(environment: Environment, job_id: str) -> None:
+    environment.redis.zadd(environment.keys.todo(job_id), {b"\xff": 0})
+    environment.redis.zrem(environment.keys.todo(job_id), "0")
+
+
 DAMAGE = {
     "garbage request": set_field("spec", b"\x80\x04\x95\xff pickle"),
     "request is no object": set_field("spec", "[]"),
@@ -69,6 +74,7 @@ DAMAGE = {
     "sizes are text": lambda environment, job_id: environment.redis.hset(
         environment.keys.sizes(job_id), "0", "x"
     ),
+    "unit that cannot be named": name_no_unit,
     # It expires, though nobody knows any more within what time it should have been done.
     "no expires_in": set_field("expires_at", "1"),
 }
@@ -127,93 +133,54 @@ def test_a_damaged_job_says_why_it_failed(environment: Environment, name: str):
     assert [job.job_id for job in environment.ledger.jobs.newest(10)] == [job_id]
 
 
-def test_units_that_came_with_a_damaged_one_are_claimable_again(environment: Environment):
-    damaged = environment.submit_units(1, unit_items=8)
-    sound = environment.submit_units(1, unit_items=8)
-    DAMAGE["garbage request"](environment, damaged)
-
-    claim = environment.claim()
-
-    assert claim is not None
-    assert [(unit.job_id, unit.crashes) for unit in claim.units] == [(sound, 0)]
+#: What names no job and no unit.
+NO_NAMES = ("", "one-word", "a b c", "gone 0", "a}b{c", "a\nb", "\xff\xfe", "\xff\xfe 0")
 
 
-def test_a_unit_that_cannot_be_named_costs_only_its_own_job(environment: Environment):
-    ahead = {environment.submit_units(1, unit_items=8) for _ in range(2)}
-    damaged = environment.submit_units(1, unit_items=8)
-    behind = environment.submit_units(1, unit_items=8)
-    environment.redis.zadd(environment.keys.todo(damaged), {b"\xff": 0})
-    environment.redis.zrem(environment.keys.todo(damaged), "0")
-
-    claimed = claim_all(environment)
-
-    assert claimed == {*ahead, behind}
-    assert all(environment.record(job_id).state is JobState.COMPLETED for job_id in claimed)
-    assert environment.record(damaged).state is JobState.FAILED
-    assert environment.ledger.jobs.quarantined() == 1
-
-
-def test_a_job_ends_and_goes_whatever_stands_at_its_idempotency_key(environment: Environment):
-    job = a_classify_job(idempotency_key="once")
-    job_id = environment.submit_units(1, job)
-    name = environment.keys.idempotency("default", "once")
-    environment.redis.delete(name)
-    environment.redis.rpush(name, "a list")
-
-    claim_all(environment)
-
-    assert environment.record(job_id).state is JobState.COMPLETED
-    environment.ledger.control.remove(job_id)
-    assert not environment.ledger.jobs.exists(job_id)
-    assert environment.redis.lrange(name, 0, -1) == [b"a list"]
-
-
-@pytest.mark.parametrize("name", ["virtual_times", "worker_classes"])
-def test_virtual_times_that_are_none_begin_anew(environment: Environment, name: str):
-    job_id = environment.submit_units(2)
-    environment.submit_units(1, a_classify_job(priority="bulk"))
-    of = "worker-a" if name == "worker_classes" else "normal"
-    environment.redis.set(getattr(environment.keys, name)(of), "many")
-    behind = environment.submit_units(1)
-
-    assert claim_all(environment) >= {job_id, behind}
-
-    assert (
-        environment.record(job_id).state is environment.record(behind).state is JobState.COMPLETED
-    )
-
-
-def test_a_job_whose_state_was_taken_away_after_its_end_holds_nobody_up(environment: Environment):
-    ended, sound = (environment.submit_units(1) for _ in range(2))
-    group = environment.redis.hget(environment.keys.job(ended), "group").decode()
-    environment.ledger.control.cancel(ended)
-    DAMAGE["no state"](environment, ended)
-    environment.redis.zadd(environment.keys.group_jobs(group, "default"), {ended: 0})
-
-    assert claim_all(environment) == {sound}
-
-
-def test_a_group_with_a_job_that_nobody_handed_in_goes_on(environment: Environment):
-    job_id = environment.submit_units(1)
-    group = environment.redis.hget(environment.keys.job(job_id), "group").decode()
-    for name in ("nobody", "a}b{c", "a\nb", "\xff" * 100, ""):
-        environment.redis.zadd(environment.keys.group_jobs(group, "default"), {name: 0})
-        environment.redis.zadd(environment.keys.todo(name), {"0": 0})
-
-    assert claim_all(environment) >= {job_id}
-    assert environment.record(job_id).state is JobState.COMPLETED
-
-
-def test_a_queue_with_tenants_and_groups_that_are_none_goes_on(environment: Environment):
+def tenants_that_are_none(environment: Environment) -> None:
     keys, queue = environment.keys, queue_of(CLASSIFY, 3)
-    job_id = environment.submit_units(1)
     environment.redis.zadd(keys.queue(queue, "normal"), {"string": -2, "empty": -1})
     environment.redis.set(keys.groups(queue, "normal", "string"), "a string")
     environment.redis.zadd(keys.groups(queue, "normal", "default"), {"string": -2, "empty": -1})
     environment.redis.set(keys.group_jobs("string", "default"), "a string")
     environment.redis.set(keys.group("empty"), "a string")
 
-    assert claim_all(environment) == {job_id}
+
+def jobs_that_nobody_handed_in(environment: Environment) -> None:
+    (job,) = environment.ledger.jobs.newest(1)
+    group = environment.redis.hget(environment.keys.job(job.job_id), "group").decode()
+    for name in NO_NAMES:
+        environment.redis.zadd(environment.keys.group_jobs(group, "default"), {name: 0})
+        environment.redis.zadd(environment.keys.todo(name), {"0": 0})
+
+
+#: Damage to what is around jobs.
+AROUND = {
+    "virtual times": lambda at: at.redis.set(at.keys.virtual_times("normal"), "many"),
+    "classes of a worker": lambda at: at.redis.set(at.keys.worker_classes("worker-a"), "many"),
+    "tenants and groups": tenants_that_are_none,
+    "jobs of a group": jobs_that_nobody_handed_in,
+    "warnings": lambda at: at.redis.zadd(at.keys.warnings(), dict.fromkeys(NO_NAMES, 0)),
+    "timers": lambda at: at.redis.zadd(at.keys.timers(), dict.fromkeys(NO_NAMES, 0)),
+    "leases": lambda at: at.redis.sadd(at.keys.worker_leases("worker-a"), *NO_NAMES),
+}
+
+
+@pytest.mark.parametrize("damage", AROUND.values(), ids=AROUND)
+def test_damage_around_jobs_keeps_none_from_its_end(environment: Environment, damage):
+    job_id = environment.submit_units(2)
+    environment.claim_unit("worker-a")
+    damage(environment)
+    behind = environment.submit_units(1)
+
+    environment.ledger.work.expire()
+    environment.ledger.work.release_worker("worker-a", crashed=False)
+
+    assert {job_id, behind} <= claim_all(environment)
+    ended = {environment.record(one).state for one in (job_id, behind)}
+    assert ended == {JobState.COMPLETED}
+    warnings = environment.redis.zrange(environment.keys.warnings(), 0, -1)
+    assert {name.encode() for name in NO_NAMES}.isdisjoint(warnings)
 
 
 def test_a_queue_that_is_none_leads_to_new_jobs_again(environment: Environment):
@@ -228,44 +195,9 @@ def test_a_queue_that_is_none_leads_to_new_jobs_again(environment: Environment):
     assert claim_all(environment) == jobs
 
 
-@pytest.mark.parametrize("member", ["", "one-word", "a b c", "\xff\xfe"])
-def test_a_warning_that_names_no_job_is_in_no_others_way(environment: Environment, member: str):
-    environment.redis.zadd(environment.keys.warnings(), {member: 0})
-
-    environment.ledger.work.expire()
-
-    assert environment.redis.zcard(environment.keys.warnings()) == 0
-
-
-def test_a_lease_that_names_no_unit_keeps_no_other_from_being_released(environment: Environment):
-    job_id = environment.submit_units(1)
-    environment.claim_unit("worker-a")
-    environment.redis.sadd(environment.keys.worker_leases("worker-a"), "one-word", "")
-
-    environment.ledger.work.release_worker("worker-a", crashed=False)
-
-    assert environment.claim_unit("worker-b").job_id == job_id
-
-
 def max_score(environment: Environment) -> int:
     """When the last timer is due."""
     return int(environment.redis.zrange(environment.keys.timers(), -1, -1, withscores=True)[0][1])
-
-
-@pytest.mark.parametrize("member", ["", "one-word", "a b c", "gone 0", "\xff\xfe 0"])
-def test_a_timer_that_names_no_unit_keeps_no_lease_from_running_out(
-    environment: Environment, member: str
-):
-    brief = environment.with_settings(lease_s=0.001)
-    job_id = brief.submit_units(1)
-    brief.claim_unit()
-    environment.redis.zadd(environment.keys.timers(), {member: 0})
-
-    brief.wait_for_clock(max_score(environment))
-    brief.ledger.work.expire()
-
-    assert environment.claim_unit().job_id == job_id
-    assert environment.redis.zcard(environment.keys.timers()) == 1
 
 
 def test_a_lease_of_a_damaged_job_keeps_no_other_from_running_out(environment: Environment):
@@ -273,23 +205,13 @@ def test_a_lease_of_a_damaged_job_keeps_no_other_from_running_out(environment: E
     damaged, sound = (brief.submit_units(1, job_id=name) for name in ("damaged", "sound"))
     assert {brief.claim_unit().job_id, brief.claim_unit().job_id} == {damaged, sound}
     environment.redis.hset(environment.keys.crashes(damaged), "0", "many")
+    environment.redis.zadd(environment.keys.timers(), dict.fromkeys(NO_NAMES, 0))
 
     brief.wait_for_clock(max_score(environment))
     brief.ledger.work.expire()
 
     assert environment.claim_unit().job_id == sound
     assert environment.record(damaged).state is JobState.FAILED
-
-
-def test_a_worker_that_fails_a_damaged_job_gets_rid_of_it(environment: Environment):
-    job_id = environment.submit_units(1)
-    unit = environment.claim_unit()
-    environment.redis.hset(environment.keys.job(job_id), "total", "many")
-
-    assert environment.ledger.work.fail_job(unit, a_failure())
-
-    assert environment.record(job_id).state is JobState.FAILED
-    assert environment.claim() is None
 
 
 def test_a_worker_gives_everything_back_though_one_of_its_jobs_is_damaged(environment: Environment):
@@ -325,13 +247,21 @@ def split(environment: Environment, unit: Unit) -> bool:
     return environment.ledger.work.split(unit, (a_chunk(1), a_chunk(1, first=1)))
 
 
-@pytest.mark.parametrize("give_up", [release_unit, split])
-def test_a_unit_of_a_damaged_job_can_be_given_up(environment: Environment, give_up):
+def fail_job(environment: Environment, unit: Unit) -> bool:
+    return not environment.ledger.work.fail_job(unit, a_failure())
+
+
+@pytest.mark.parametrize(
+    ("give_up", "damage"),
+    [(release_unit, "no group"), (split, "no group"), (fail_job, "counts are text")],
+)
+def test_a_unit_of_a_damaged_job_can_be_given_up(environment: Environment, give_up, damage: str):
     job_id = environment.submit_units(1)
     unit = environment.claim_unit()
-    DAMAGE["no group"](environment, job_id)
+    DAMAGE[damage](environment, job_id)
 
     assert not give_up(environment, unit)
+    assert environment.claim() is None
 
     assert environment.record(job_id).state is JobState.FAILED
 
@@ -387,28 +317,16 @@ def test_a_worker_that_cannot_read_a_job_leaves_most_of_its_units_where_they_are
     assert environment.redis.zcard(environment.keys.todo(later)) == 5
 
 
-def test_looking_for_damage_changes_no_sound_job(environment: Environment):
-    sound = environment.submit_units(2)
-    before = environment.record(sound)
-    environment.redis.zadd(environment.keys.timers(), {"one-word": 0})
-
-    environment.ledger.work.expire()
-
-    assert environment.record(sound) == before
-
-
 @pytest.mark.parametrize("row", [b"garbage", b"{}", b'{"schema_version": 9}', b"[" * 100_000])
-def test_a_catalog_entry_that_cannot_be_read_hides_no_other(environment: Environment, row: bytes):
-    environment.ledger.fleet.publish_catalog([a_catalog_entry(model="markov")])
+def test_what_cannot_be_read_of_a_catalog_or_a_worker_hides_no_other(
+    environment: Environment, row: bytes
+):
+    fleet = environment.ledger.fleet
+    fleet.publish_catalog([a_catalog_entry(model="markov")])
     environment.redis.hset(environment.keys.catalog(), "later", row)
+    fleet.publish_worker(a_worker_status(worker="sound", seen_at_ms=fleet.now_ms()))
+    environment.redis.set(environment.keys.worker("later"), row)
+    environment.redis.zadd(environment.keys.workers(), {"later": fleet.now_ms()})
 
-    assert list(environment.ledger.fleet.catalog()) == ["markov"]
-
-
-def test_a_worker_that_cannot_be_read_hides_no_other(environment: Environment):
-    now_ms = environment.ledger.fleet.now_ms()
-    environment.ledger.fleet.publish_worker(a_worker_status(worker="sound", seen_at_ms=now_ms))
-    environment.redis.set(environment.keys.worker("later"), b'{"schema_version": 9}')
-    environment.redis.zadd(environment.keys.workers(), {"later": now_ms})
-
-    assert [status.worker for status in environment.ledger.fleet.workers()] == ["sound"]
+    assert list(fleet.catalog()) == ["markov"]
+    assert [status.worker for status in fleet.workers()] == ["sound"]

@@ -19,8 +19,8 @@ from builders import a_chunk
 from seqd.errors import JobFailed
 from seqd.ledger.blobs import pack
 from seqd.models.store import ModelStore
-from seqd.models.version_files import VersionDraft
-from seqd_schemas import DataFingerprint, Failure, JobState
+from seqd_schemas import Failure, JobState
+from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
 if sys.version_info >= (3, 14):
@@ -153,21 +153,6 @@ def test_one_claim_of_much_repeated_text_grows_a_worker_by_a_bound(empty_cluster
     assert peak_memory_bytes(pid) - before < MOST_GROWTH_OF_A_CLAIM_BYTES
 
 
-def test_a_job_that_cannot_be_read_fails_alone(cluster: Cluster, store: redis.Redis):
-    """How else a job may be damaged is in `test_hostile_ledger`."""
-    pid, keys = cluster.workers[0].child_pid(), cluster.settings.keys
-
-    def write(_: str, job_id: str) -> None:
-        store.hset(keys.job(job_id), "spec", b"\x80\x04 garbage")
-
-    (job_id,) = damaged_jobs(cluster, write, ["garbage"]).values()
-
-    wait_until(lambda: store.zscore(keys.open_jobs(), job_id) is None, "the job has ended")
-    assert wait_for_failure(cluster, job_id).code == "job_damaged"
-    assert_that_others_complete(cluster)
-    assert cluster.workers[0].child_pid() == pid
-
-
 INBOX: dict[str, dict[str, bytes]] = {
     "garbage": {"id": b"\xff\xfe", "job": b"\xff"},
     "other fields": {"what": b"ever"},
@@ -231,39 +216,27 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 }
 
 
-def a_version(cluster: Cluster) -> tuple[Path, int]:
-    """Publish one more sound version of `echo`; returns its folder and its number."""
-    store = ModelStore(cluster.settings.store_dir, {})
-    folder = store.new_folder("echo", "setup")
-    (folder / "echo.json").write_text('{"records": 1}')
-    data = DataFingerprint(description="none", records=1, sha256="0" * 64)
-    draft = VersionDraft(
-        model="echo", plugin_version="1", parameters={}, metrics={}, data=data, created_at_ms=1
-    )
-    version = store.publish(folder, draft).version
-    return cluster.settings.store_dir / "echo" / str(version), version
-
-
 def test_a_version_with_something_planted_is_never_loaded(empty_cluster: Cluster):
     cluster = empty_cluster
-    versions = {name: a_version(cluster) for name in PLANTED}
+    store = ModelStore(cluster.settings.store_dir, {})
+    versions = {name: publish(store, "echo") for name in PLANTED}
     worker = cluster.start_ready()
     pid = worker.child_pid()
-    for name, (folder, _) in versions.items():
+    for name, version in versions.items():
+        folder = store.folder_of("echo") / str(version)
         folder.chmod(0o755)
         (folder / "manifest.json").chmod(0o644)
         PLANTED[name](folder)
     client = cluster.client()
     jobs = {
         name: client.classify(["a"], model=f"echo@{version}").job_id
-        for name, (_, version) in versions.items()
+        for name, version in versions.items()
     }
 
     failures = {name: wait_for_failure(cluster, job_id) for name, job_id in jobs.items()}
 
     assert {failure.code for failure in failures.values()} == {"no_fit_worker"}
-    assert f"{versions['pickle'][0]}/evil.pkl is not in the version's manifest" in str(
-        failures["pickle"].message
-    )
+    told = failures["pickle"].message
+    assert f"/{versions['pickle']}/evil.pkl is not in the version's manifest" in told
     assert client.classify(["a"], model="echo@1").wait(timeout_s=30).state is JobState.COMPLETED
     assert worker.child_pid() == pid
