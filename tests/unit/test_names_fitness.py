@@ -10,7 +10,7 @@ from seqd.worker import fitness as module
 from seqd.worker.context import queues_of
 from seqd.worker.fitness import Fitness
 from seqd_schemas import UnfitCode
-from store_builders import a_starter, publish
+from store_builders import publish
 
 ROUTES = ("classify.echo", "generate.echo", "train.echo")
 OF_ROUTES = {"classify.echo", "generate.echo", "train.echo", "train.echo:echo"}
@@ -65,43 +65,6 @@ def test_a_worker_claims_from_the_queues_of_models_that_are_made_with_its_plugin
     assert set(queues_of(ROUTES, store)) == {*BOTH, *OF_ROUTES}
 
 
-def test_a_plugins_own_model_stands_beside_those_that_are_made_with_it(
-    clock: Clock, tmp_path: Path
-):
-    store = ModelStore(tmp_path / "models", {"echo": a_starter(tmp_path / "starter")})
-    publish(store, "topics", "echo")
-
-    fitness = Fitness(("classify.echo",), store)
-
-    assert fitness.queues() == ("classify.echo", "classify.echo@0", "classify.echo:topics@1")
-    assert fitness.versions() == {"echo": (0,), "topics": (1,)}
-
-
-def test_a_worker_that_trains_alone_claims_no_queue_of_a_named_model(
-    clock: Clock, store: ModelStore
-):
-    fitness = Fitness(("train.echo",), store)
-
-    assert fitness.queues() == ("train.echo", "train.echo:echo")
-    assert queues_of(("train.echo",), store) == ("train.echo", "train.echo:echo")
-    assert fitness.versions() == {"echo": (), "topics": (1, 2)}
-
-
-def test_a_model_that_another_process_makes_is_found_at_the_next_look(
-    clock: Clock, store: ModelStore
-):
-    fitness = Fitness(ROUTES, store)
-    fitness.refresh(0.0)
-    other = ModelStore(store.folder_of("topics").parent, {})
-
-    publish(other, "places", "echo")
-    clock.now_s += module.RESCAN_S
-
-    assert {"classify.echo:places@1", "generate.echo:places@1"} <= set(fitness.queues())
-    assert [fitness.refresh(), fitness.refresh(0.0)] == [True, False]
-    assert fitness.versions()["places"] == (1,)
-
-
 def test_a_model_whose_versions_are_all_removed_leaves_its_queues_and_the_status(
     clock: Clock, store: ModelStore
 ):
@@ -130,15 +93,6 @@ def test_a_folder_that_is_away_takes_its_queues_with_it_and_brings_them_back(
     assert (before, away, is_away) == (BOTH, [], True)
     assert unfit == [("topics", 1, UnfitCode.UNREADABLE), ("topics", 2, UnfitCode.UNREADABLE)]
     assert (named(fitness), fitness.is_away()) == (BOTH, False)
-
-
-def test_a_model_whose_file_is_damaged_later_is_served_further(clock: Clock, store: ModelStore):
-    fitness = Fitness(ROUTES, store)
-    fitness.refresh(0.0)
-
-    (store.folder_of("topics") / "model.json").write_text("{")
-
-    assert named(fitness) == BOTH
 
 
 def test_a_version_that_failed_leaves_the_queues_of_its_model_alone(

@@ -5,7 +5,7 @@ import pytest
 from builders import a_catalog_entry, a_train_job, a_worker_status
 from cli_builders import a_record
 from seqd.scaling import QueueWork, Rate, work_left
-from seqd.serving import can_run, lacking, serves, waiting_of
+from seqd.serving import lacking, waiting_of
 from seqd_schemas import (
     Cordon,
     JobRecord,
@@ -53,55 +53,76 @@ def a_job(version: int, **changes: object) -> JobRecord:
     return a_record(**(fields | changes))
 
 
-def test_a_worker_serves_the_models_that_it_has_beside_those_of_its_plugins():
-    worker = a_worker()
-
-    assert [serves(worker, name) for name in ("echo", "topics", "moods")] == [True, True, False]
-    assert [can_run(worker, "classify", "topics", version) for version in (1, 2, 3)] == [
-        True,
-        True,
-        False,
-    ]
-
-
-def test_a_first_training_waits_for_nobody_where_a_worker_can_train_with_its_plugin():
-    assert waiting_of(a_training(), [a_worker()]) is None
-    assert waiting_of(a_training("topics", 1), [a_worker()]) is None
+NOTHING_FITS = "No worker that is up can train echo now. w1: "
+UNWRITABLE = UnfitVersion(
+    model="echo",
+    version=None,
+    code=UnfitCode.UNWRITABLE,
+    message="The disk is full.",
+    since_ms=1,
+)
 
 
-@pytest.mark.parametrize(("model", "schema_version"), [("moods", 2), ("topics", 1)])
-def test_a_training_of_a_named_model_that_only_older_workers_could_take_says_so(
-    model: str, schema_version: int
+@pytest.mark.parametrize(
+    ("record", "changes", "code", "message"),
+    [
+        *(
+            (
+                a_training(model, schema_version),
+                {"reads": 1, "seqd_version": "0.2.0", "versions": {"echo": (1,)}},
+                WaitingCode.UNFIT,
+                f"{NOTHING_FITS}later_version: it is of seqd 0.2.0, which cannot read what this "
+                "job asks for: upgrade it.",
+            )
+            for model, schema_version in (("moods", 2), ("topics", 1))
+        ),
+        (
+            a_training(),
+            {"plugins": (LIGHT.model_copy(update={"models": ("lstm",)}),), "versions": {}},
+            WaitingCode.NOT_SERVED,
+            "No worker that is up has a plugin with the model echo.",
+        ),
+        (
+            a_training(),
+            {"tasks": ("classify",)},
+            WaitingCode.NOT_SERVED,
+            "No worker that is up takes jobs that train echo, though its plugin is there: start "
+            "one that does, by `seqd worker --slot train@cpu`, or by `seqd up --slots "
+            "cpu:0,train@cpu`.",
+        ),
+        (
+            a_training(),
+            {"unfit": (UNWRITABLE,)},
+            WaitingCode.UNFIT,
+            f"{NOTHING_FITS}unwritable: The disk is full.",
+        ),
+        (
+            a_job(3),
+            {"host": "h2", "versions": {"echo": (1,)}},
+            WaitingCode.NOT_SERVED,
+            "No worker that is up and does classify has topics@3 in its store: w1 (host h2). Have "
+            "them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models "
+            "export`, `seqd models import`.",
+        ),
+        (
+            a_job(7),
+            {},
+            WaitingCode.UNFIT,
+            "topics@7 is new, and not yet found by w1. Workers look for new versions at least at "
+            "each heartbeat (SEQD_HEARTBEAT_S). One that does not find it has another store than "
+            "the worker that made it. w1: its newest is topics@2.",
+        ),
+    ],
+)
+def test_what_no_worker_can_do_says_what_it_waits_for(
+    record: JobRecord, changes: dict[str, object], code: WaitingCode, message: str
 ):
-    old = a_worker(reads=1, seqd_version="0.2.0", versions={"echo": (1,)})
-    record = a_training(model, schema_version)
-
-    assert waiting_of(record, [old]) == Waiting(
-        code=WaitingCode.UNFIT,
-        message="No worker that is up can train echo now. w1: later_version: it is of seqd 0.2.0, "
-        "which cannot read what this job asks for: upgrade it.",
-    )
-    assert waiting_of(record, [old, a_worker("w2")]) is None
+    assert waiting_of(record, [a_worker(**changes)]) == Waiting(code=code, message=message)
 
 
-def test_a_training_whose_plugin_no_worker_has_says_so():
-    other = LIGHT.model_copy(update={"models": ("lstm",)})
-
-    assert waiting_of(a_training(), [a_worker(plugins=(other,), versions={"lstm": ()})]) == Waiting(
-        code=WaitingCode.NOT_SERVED,
-        message="No worker that is up has a plugin with the model echo.",
-    )
-
-
-def test_a_job_of_a_version_that_no_store_of_a_worker_has_names_it_and_the_hosts():
-    without = a_worker(host="h2", versions={"echo": (1,)})
-
-    assert waiting_of(a_job(3), [without]) == Waiting(
-        code=WaitingCode.NOT_SERVED,
-        message="No worker that is up and does classify has topics@3 in its store: w1 (host h2). "
-        "Have them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models "
-        "export`, `seqd models import`.",
-    )
+@pytest.mark.parametrize("record", [a_training(), a_training("topics", 1), a_job(2)])
+def test_what_a_worker_can_do_waits_for_nobody(record: JobRecord):
+    assert waiting_of(record, [a_worker("old", reads=1, versions={}), a_worker()]) is None
 
 
 @pytest.mark.parametrize(
@@ -141,42 +162,6 @@ def test_the_versions_in_service_that_workers_with_their_plugin_lack_are_found()
     assert lacking([a_worker(), lacks, *others], {"topics": entry}) == {"topics@2": [lacks]}
     starter = entry.model_copy(update={"labels": {"production": 0}})
     assert lacking([lacks], {"topics": starter}) == {}
-
-
-def test_a_training_that_no_worker_takes_says_on_which_slot_it_would_be_taken():
-    assert waiting_of(a_training(), [a_worker(tasks=("classify",))]) == Waiting(
-        code=WaitingCode.NOT_SERVED,
-        message="No worker that is up takes jobs that train echo, though its plugin is there: "
-        "start one that does, by `seqd worker --slot train@cpu`, or by `seqd up --slots "
-        "cpu:0,train@cpu`.",
-    )
-
-
-def test_a_training_that_cannot_be_written_waits_for_its_plugins_trainings():
-    unfit = UnfitVersion(
-        model="echo",
-        version=None,
-        code=UnfitCode.UNWRITABLE,
-        message="The disk is full.",
-        since_ms=1,
-    )
-
-    waiting = waiting_of(a_training(), [a_worker(unfit=(unfit,))])
-
-    assert waiting == Waiting(
-        code=WaitingCode.UNFIT,
-        message="No worker that is up can train echo now. w1: unwritable: The disk is full.",
-    )
-
-
-def test_a_job_on_a_version_of_a_named_model_waits_for_a_store_that_has_it():
-    assert waiting_of(a_job(2), [a_worker()]) is None
-    assert waiting_of(a_job(7), [a_worker()]) == Waiting(
-        code=WaitingCode.UNFIT,
-        message="topics@7 is new, and not yet found by w1. Workers look for new versions at least "
-        "at each heartbeat (SEQD_HEARTBEAT_S). One that does not find it has another store than "
-        "the worker that made it. w1: its newest is topics@2.",
-    )
 
 
 def test_what_is_left_of_named_models_is_told_by_model_and_of_trainings_by_plugin():
