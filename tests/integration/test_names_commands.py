@@ -78,20 +78,6 @@ def test_a_training_says_whether_its_version_is_in_service_and_how_to_put_it_the
     assert store.labels(name) == {"production": 3, "best": 3, "latest": 3}
 
 
-def test_a_name_that_is_taken_by_another_plugin_is_refused_at_once(
-    data: Path, name: str, capsys: Capture
-):
-    assert here(capsys, "train", "echo", "--as", name, "--data", str(data)).status == 0
-
-    ended = here(capsys, "train", "lstm", "--as", name, "--data", str(data))
-
-    assert (ended.status, ended.out) == (2, "")
-    assert ended.err == (
-        f"error[model_name_taken]: model {name!r} is made with echo, and a model's plugin never "
-        "changes: it cannot be trained with 'lstm'. Choose another name: --as NAME.\n"
-    )
-
-
 @pytest.mark.parametrize("bad", ["Topics", "a-b", "x@2", ""])
 def test_a_name_that_no_model_may_have_is_refused(data: Path, capsys: Capture, bad: str):
     ended = here(capsys, "train", "echo", "--as", bad, "--data", str(data), "--detach")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from cli_builders import clean_environment, here
 from inbox_builders import Producer, a_request
 from seqd.client import Client, JobHandle
 from seqd.errors import JobCancelled, SeqdError
@@ -29,7 +28,6 @@ from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
-Capture = pytest.CaptureFixture[str]
 
 DATA = [{"text": "a", "label": "b"}]
 #: A unit of the plugin holds 8.
@@ -61,16 +59,6 @@ def producer(module_cluster: Cluster) -> Iterator[Producer]:
     assert module_cluster.settings.redis_url is not None
     with redis.Redis.from_url(module_cluster.settings.redis_url) as connection:
         yield Producer(connection, module_cluster.settings.keys)
-
-
-@pytest.fixture
-def on_the_cluster(module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
-        SEQD_PREFIX=module_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
-    ).items():
-        monkeypatch.setenv(name, value)
 
 
 def labels_of(job: JobHandle[Classification]) -> list[str]:
@@ -118,51 +106,34 @@ def test_one_worker_runs_jobs_of_both_models_side_by_side(
     assert {"topics@1", "topics@2", "echo@1"} <= set(status.models_loaded)
 
 
-def test_a_file_is_classified_by_a_named_model(
+def test_whatever_is_asked_of_a_named_model_keeps_what_it_is_made_with(
     topics: list[JobRecord], client: Client, module_cluster: Cluster
 ):
     file = module_cluster.settings.data_dir.parent / "texts.jsonl"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    of_a_file = client.classify(FileSource(path=str(file)), model="topics@2")
+    small = client.classify_each(TEXTS, model="topics")
+    written = client.generate(["abc"], model="topics")
+    failed = client.classify(["fine", "raise"], model="topics")
+    counts = failed.wait(timeout_s=30).counts
+    retried = client.retry(failed.job_id)
 
-    job = client.classify(FileSource(path=str(file)), model="topics@2")
-
-    assert labels_of(job) == TEXTS
-    assert (job.record().units, job.record().plugin) == (3, "echo")
-
-
-def test_small_jobs_of_a_named_model_keep_what_it_is_made_with(
-    topics: list[JobRecord], client: Client
-):
-    jobs = client.classify_each(TEXTS, model="topics")
-
-    assert [labels_of(job) for job in jobs] == [[text] for text in TEXTS]
-    kept = client.job(jobs[0].job_id).record()
-    assert (kept.model, kept.version, kept.plugin) == ("topics", 1, "echo")
+    assert labels_of(of_a_file) == TEXTS
+    assert [labels_of(job) for job in small] == [[text] for text in TEXTS]
+    (text,) = written.results()
+    assert isinstance(text, ItemSuccess) and isinstance(text.output, Generation)
+    assert text.output.samples[0].text == "cba"
+    assert (counts.succeeded, counts.errored) == (1, 1)
+    assert retried.wait(timeout_s=30).counts.total == 1
+    records = [job.record() for job in (of_a_file, client.job(small[0].job_id), written, retried)]
+    assert [(one.model, one.version, one.plugin) for one in records] == [
+        ("topics", 2, "echo"),
+        ("topics", 1, "echo"),
+        ("topics", 1, "echo"),
+        ("topics", 1, "echo"),
+    ]
     assert client.predict("a", model="topics@2").label == "a"
-
-
-def test_a_named_model_writes(topics: list[JobRecord], client: Client):
-    job = client.generate(["abc"], model="topics")
-
-    (result,) = job.results()
-    assert isinstance(result, ItemSuccess) and isinstance(result.output, Generation)
-    assert result.output.samples[0].text == "cba"
-    assert job.record().plugin == "echo"
     assert client.complete("xyz", model="topics@2").samples[0].text == "zyx"
-
-
-def test_what_failed_of_a_named_model_is_retried_on_the_same_version(
-    topics: list[JobRecord], client: Client, store: ModelStore
-):
-    job = client.classify(["fine", "raise"], model="topics")
-    record = job.wait(timeout_s=30)
-
-    retry = client.retry(job.job_id)
-    again = retry.wait(timeout_s=30)
-
-    assert (record.counts.succeeded, record.counts.errored) == (1, 1)
-    assert (again.model, again.version, again.plugin) == ("topics", 1, "echo")
-    assert again.counts.total == 1
 
 
 def test_a_training_of_a_named_model_that_was_cancelled_is_resumed_with_its_plugin(
@@ -259,15 +230,6 @@ def test_a_sweep_into_a_new_model_puts_its_best_in_service(
     assert store.resolve("swept") == ("swept", best.version)
 
 
-def test_of_two_first_trainings_with_one_name_both_are_versions_and_one_is_in_service(
-    client: Client, store: ModelStore
-):
-    jobs = [client.train(DATA, model="twice", plugin="echo", preset="quick") for _ in range(2)]
-
-    assert [job.wait(timeout_s=30).state for job in jobs] == [JobState.COMPLETED] * 2
-    assert store.labels("twice") == {"production": 1, "latest": 2}
-
-
 def test_labels_that_cannot_be_read_cost_no_training(client: Client, store: ModelStore):
     client.train(DATA, model="blurred", plugin="echo", preset="quick").wait(timeout_s=30)
     labels = store.folder_of("blurred") / "labels.json"
@@ -287,24 +249,6 @@ def test_a_catalog_that_has_lost_a_named_model_gets_it_back(
     producer.redis.hdel(module_cluster.settings.keys.catalog(), "topics")
 
     wait_until(lambda: "topics" in client.catalog(), "the entry is back")
-
-
-def test_the_commands_show_a_named_model_beside_its_plugins_own(
-    topics: list[JobRecord], on_the_cluster: None, capsys: Capture, module_cluster: Cluster
-):
-    listed = here(capsys, "models", "list")
-    shown = here(capsys, "models", "show", "topics")
-    status = here(capsys, "status", "--json")
-    jobs = here(capsys, "jobs", "show", topics[0].job_id)
-
-    assert [one.status for one in (listed, shown, status, jobs)] == [0] * 4, listed.err + shown.err
-    rows = {line.split()[0] for line in listed.out.splitlines()[1:] if line.strip()}
-    assert {"echo", "topics"} <= rows
-    facts = [line.split()[:2] for line in shown.out.splitlines()]
-    assert ["model", "topics"] in facts and ["version", "1"] in facts
-    (worker,) = json.loads(status.out)["workers"]
-    assert worker["versions"]["topics"] == [1, 2]
-    assert "topics" in jobs.out
 
 
 def test_a_training_with_another_plugin_than_the_names_fails_before_it_begins(
