@@ -30,8 +30,8 @@ from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
-#: What Prometheus waits for by default is ten times as long.
-ANSWER_S = 1.5
+#: What Prometheus waits for by default.
+ANSWER_S = 10.0
 
 LABELS = ("task", "model", "state", "version", "tenant", "reason")
 FLEET = ("seqd_work_left_seconds", "seqd_workers", "seqd_jobs")
@@ -45,7 +45,7 @@ class Exporter:
     url: str
 
     def get(self, path: str = "/metrics") -> str:
-        with urllib.request.urlopen(self.url.removesuffix("/metrics") + path, timeout=5) as answer:
+        with urllib.request.urlopen(self.url.removesuffix("/metrics") + path, timeout=60) as answer:
             return str(answer.read().decode())
 
     def values(self) -> dict[tuple[str, ...], float]:
@@ -90,7 +90,7 @@ class Exporter:
     def end(self, number: signal.Signals) -> int:
         """End it by a signal; return its exit status."""
         self.program.send_signal(number)
-        return self.program.wait(10)
+        return self.program.wait(60)
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def test_prometheus_finds_nothing_to_mend_in_the_metrics(
         text = running.get()
 
     checked = subprocess.run(
-        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=30
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
     )
 
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
@@ -213,7 +213,7 @@ def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne
             env=clean_environment(SEQD_REDIS_URL=private_server.url),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
 
         with (
@@ -293,24 +293,29 @@ def test_an_exporter_waits_for_a_redis_that_is_not_up_yet_and_for_one_that_was_k
         private_server.restart()
 
 
-@pytest.mark.slow
-def test_a_scrape_costs_the_same_with_a_hundred_thousand_jobs_open(
+def test_a_scrape_reads_no_more_of_redis_however_many_jobs_are_open(
     fleet: Environment, private_server: PrivateServer
 ):
     first = fleet.submit(chunk=a_chunk(1), sealed=True)
-    job, keys = fleet.redis.hgetall(fleet.keys.job(first)), fleet.keys
-    for start in range(1, 100_000, 1_000):
-        with fleet.redis.pipeline(transaction=False) as pipe:
-            for number in range(start, min(start + 1_000, 100_000)):
-                pipe.hset(keys.job(f"j{number}"), mapping=job)
-                pipe.zadd(keys.open_jobs(), {f"j{number}": int(job[b"created"]) + number})
-            pipe.execute()
+    job, keys, jobs = fleet.redis.hgetall(fleet.keys.job(first)), fleet.keys, 20_000
+    with fleet.redis.pipeline(transaction=False) as pipe:
+        for number in range(1, jobs):
+            pipe.hset(keys.job(f"j{number}"), mapping=job)
+            pipe.zadd(keys.open_jobs(), {f"j{number}": int(job[b"created"]) + number})
+        pipe.execute()
     while not fleet.ledger.backlog.recount(begins=not fleet.redis.exists(keys.work_left_recount())):
         pass
 
+    def done() -> tuple[int, int]:
+        stats = fleet.redis.info("stats")
+        return stats["total_commands_processed"], stats["total_net_output_bytes"]
+
     with exporter(private_server.url) as running:
         running.known()
-        values, took_s = running.read_anew()
+        before = done()
+        values, _ = running.read_anew()
+        commands, sent_bytes = (now - then for now, then in zip(done(), before, strict=True))
 
-    assert values["seqd_queue_items", "classify", "imdb_lstm"] == 100_000
-    assert took_s < 1.0
+    assert values["seqd_queue_items", "classify", "imdb_lstm"] == jobs
+    assert commands < jobs / 4
+    assert sent_bytes < 10 * jobs

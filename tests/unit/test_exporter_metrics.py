@@ -4,30 +4,22 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event
-from time import monotonic
 
 import pytest
 
 from builders import a_worker_status
 from seqd.cli.exporter import _open
-from seqd.errors import InvalidSettings, RedisNoPermission
+from seqd.errors import InvalidSettings
 from seqd.exporter.metrics import MOST_TENANTS, OTHER, Reading, bounded, metrics_of
 from seqd.exporter.reading import FleetReader
 from seqd.exporter.rights import RightsWatch
 from seqd.ledger.backlog import FleetState
 from seqd.ledger.figures import FleetFigures
-from seqd.ledger.retention import Evictions
 from seqd.ledger.tenants import TenantShare
 from seqd.scaling import RouteWork
 from seqd.settings import Settings
-from worker_fixtures import wait_until
 
 FIGURES = FleetFigures(FleetState([], [], {"open": 0}), now_ms=5_000)
-
-
-def all_rights() -> RightsWatch:
-    """A user that lacks none."""
-    return RightsWatch(list, "default")
 
 
 def values(reading: Reading) -> dict[tuple[str, ...], float]:
@@ -69,7 +61,7 @@ def test_who_asks_while_rights_are_looked_at_behind_a_read_is_answered_by_that_o
 
     def find_rights() -> list[str]:
         looking.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
         return []
 
     def read() -> FleetFigures:
@@ -79,41 +71,16 @@ def test_who_asks_while_rights_are_looked_at_behind_a_read_is_answered_by_that_o
     reader = FleetReader(read, RightsWatch(find_rights, "default"), answer_s=5, shared_s=60)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(reader.reading)
-        assert looking.wait(10)
+        assert looking.wait(60)
         second = threads.submit(reader.reading)
         with pytest.raises(TimeoutError):
             second.result(0.1)
         may_end.set()
-        answers = [first.result(10).figures, second.result(10).figures]
+        answers = [first.result(60).figures, second.result(60).figures]
     reader.close()
 
     assert answers == [FIGURES, FIGURES]
     assert len(reads) == 1
-
-
-def test_what_was_read_is_shown_for_as_long_as_it_may_be_though_its_first_answer_was_late():
-    looking, may_end, reads = Event(), Event(), []
-
-    def find_rights() -> list[str]:
-        looking.set()
-        assert may_end.wait(10)
-        return []
-
-    def read() -> FleetFigures:
-        reads.append(monotonic())
-        return FIGURES
-
-    reader = FleetReader(read, RightsWatch(find_rights, "default"), answer_s=10, shared_s=0.5)
-    with ThreadPoolExecutor() as threads:
-        first = threads.submit(reader.reading)
-        assert looking.wait(10)
-        wait_until(lambda: monotonic() - reads[0] > 0.5, "it is too old by then")
-        may_end.set()
-        first.result(10)
-    reader.reading()
-    reader.close()
-
-    assert len(reads) == 2
 
 
 def test_tenants_beyond_the_most_are_summed_up_and_those_near_their_limit_are_not():
@@ -139,18 +106,6 @@ def test_tenants_that_keep_most_of_what_they_may_have_a_label_also_without_work(
     assert found["seqd_tenant_kept_ratio", "slow"] == 0.98
     assert found["seqd_tenant_kept_ratio", OTHER] == 0.02
     assert ("seqd_tenant_share_ratio", "slow") not in found
-
-
-def test_jobs_that_were_removed_before_their_time_are_counted_by_reason_where_that_is_known():
-    known = replace(FIGURES, evictions=Evictions(tenant_kept_bytes=3, within_hour=2))
-
-    found = values(Reading(known, 0.1, 0))
-
-    assert found["seqd_evicted_jobs", "tenant_kept_bytes"] == 3
-    assert found["seqd_evicted_jobs", "memory"] == 0
-    assert found["seqd_evicted_within_hour_jobs",] == 2
-    unknown = values(Reading(FIGURES, 0.1, 0))
-    assert not [key for key in unknown if key[0].startswith("seqd_evicted")]
 
 
 def test_a_tenant_that_may_have_no_job_uses_all_of_it_with_one_and_nothing_without():
@@ -202,25 +157,6 @@ def test_a_clock_that_is_off_is_no_silence_and_is_told_of_only_by_workers_that_m
     assert found["seqd_clock_offset_seconds",] == 60
     assert found["seqd_longest_silence_seconds",] == 0
     assert ("seqd_clock_offset_seconds",) not in of_older
-
-
-def test_rights_that_are_missing_are_counted_and_named_once(caplog: pytest.LogCaptureFixture):
-    watch = RightsWatch(lambda: ["+info", "+waitaof", "~seqd:tenants"], "metrics")
-
-    def read() -> FleetFigures:
-        raise RedisNoPermission("no")
-
-    reader = FleetReader(read, watch, shared_s=0)
-    found = [values(reader.reading()) for _ in range(3)]
-    reader.close()
-
-    assert [(one["seqd_up",], one["seqd_missing_rights",]) for one in found] == [(0, 2)] * 3
-    named = [record.message for record in caplog.records if "lacks" in record.message]
-    assert named == [
-        "the user 'metrics' of Redis lacks 2 rights of the role exporter: +info ~seqd:tenants. "
-        "What it may not read has no metric. Give it the rights that `seqd redis acl --role "
-        "exporter --user metrics` prints"
-    ]
 
 
 def test_without_its_library_the_exporter_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
