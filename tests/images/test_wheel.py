@@ -33,6 +33,16 @@ TRAININGS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("imdb_lstm", "fast"): ("epochs=1", "units=4"),
     ("imdb_lstm", "best"): ("epochs=1", "units=4"),
 }
+#: One of each plugin in `make test-all`.
+PRESETS = [
+    pytest.param(
+        model,
+        preset,
+        marks=[] if preset == "fast" or model == "markov" else pytest.mark.long,
+        id=f"{model} {preset}",
+    )
+    for model, preset in TRAININGS
+]
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,7 @@ def test_a_daemon_from_it_classifies_and_generates_with_the_starters(
     assert [one.status for one in written] == [0, 0, 0], written
 
 
-@pytest.mark.parametrize(("model", "preset"), TRAININGS, ids=map(" ".join, TRAININGS))
+@pytest.mark.parametrize(("model", "preset"), PRESETS)
 def test_it_trains_each_preset_that_needs_no_keras(
     installed: Installed, environment: dict[str, str], model: str, preset: str, tmp_path: Path
 ):

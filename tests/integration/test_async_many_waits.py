@@ -113,6 +113,7 @@ def test_a_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster) -
     assert bytes_each < 32 * 1024
 
 
+@pytest.mark.long
 def test_a_thousand_tasks_follow_the_events_of_a_hundred_jobs(cluster_on: Cluster) -> None:
     async def last_of(job: AsyncJobHandle) -> str:
         async for event in job.events():

@@ -61,6 +61,7 @@ def test_reviews_get_the_labels_of_an_undisturbed_job_whatever_is_killed(tmp_pat
     assert figures["items"] >= 5_000
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_half_a_minute_of_mixed_work_comes_out_as_it_must_and_draws_its_curves(tmp_path: Path):
     picture = tmp_path / "soak.png"

@@ -9,7 +9,12 @@ import seqd_tasks
 from seqd.ledger import connect
 from seqd_schemas import Embedding
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+]
 
 ITEMS = 100_000
 #: 1,024 bytes of numbers, and what base64, the item's name and the rest of the JSON leave of it.

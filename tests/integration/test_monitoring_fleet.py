@@ -64,6 +64,7 @@ def cure(fleet: WatchedFleet) -> None:
     (fleet.cluster.folder_of("apart") / "sick").write_text("")
 
 
+@pytest.mark.long
 def test_a_worker_that_cannot_load_a_version_is_told_of_until_it_can(fleet: WatchedFleet) -> None:
     wait_for_alerts(fleet.prometheus, {"SeqdUnfitWorkers"}, {"SeqdWorkerNeverReady"})
 
@@ -102,6 +103,7 @@ def test_the_dashboard_is_drawn_from_what_its_queries_answer(
     assert (tmp_path / "dashboard.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_a_tenant_near_its_limit_is_told_of_until_its_work_is_gone(
     sound_fleet: WatchedFleet,
 ) -> None:
@@ -116,6 +118,7 @@ def test_a_tenant_near_its_limit_is_told_of_until_its_work_is_gone(
     wait_for_alerts(sound_fleet.prometheus, set())
 
 
+@pytest.mark.long
 def test_a_plugin_that_ends_its_process_again_and_again_is_told_of_until_it_stops(
     sound_fleet: WatchedFleet,
 ) -> None:
@@ -148,6 +151,7 @@ def test_workers_that_are_killed_are_told_of_until_they_are_up(sound_fleet: Watc
     wait_for_alerts(sound_fleet.prometheus, set())
 
 
+@pytest.mark.long
 def test_a_redis_that_hangs_is_told_of_until_it_answers(sound_fleet: WatchedFleet) -> None:
     sound_fleet.server.freeze()
 
