@@ -78,6 +78,7 @@ def a_state(**changes: object) -> TopState:
         "inbox": InboxState(0, None, None),
         "memory_bytes": 12_300_000,
         "max_memory_bytes": None,
+        "no_writes": None,
     }
     overview = FleetOverview(**(fields | changes))  # type: ignore[arg-type]
     return state_of("redis://here:6379/0", overview, History().add(overview))

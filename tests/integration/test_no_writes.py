@@ -92,13 +92,16 @@ def test_the_first_line_of_what_shows_the_fleet_says_to_leave_workers_running(
 
     status, queues = here(capsys, "status"), here(capsys, "queues")
     explained, workers = here(capsys, "explain", "j1"), here(capsys, "workers", "list")
+    overview, listed = here(capsys, "top"), here(capsys, "top", "--view", "workers")
 
     assert (status.status, queues.status, explained.status) == (0, 0, 0)
     assert status.out.splitlines()[0] == LINE
     assert queues.out.splitlines()[0] == LINE
     assert workers.out.splitlines()[0] == LINE
     assert explained.out.splitlines()[0] == f"Job j1 stands still: {LINE}."
-    assert "seqd up" not in status.out + queues.out + explained.out
+    # Below whose fleet it is, and when that was.
+    assert overview.out.splitlines()[2] == listed.out.splitlines()[2] == LINE
+    assert "seqd up" not in status.out + queues.out + explained.out + overview.out
 
 
 def test_programs_find_the_same_in_a_field(

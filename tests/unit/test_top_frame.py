@@ -81,6 +81,28 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
     )
 
 
+def test_while_redis_takes_no_writes_every_view_says_so_first_and_nobody_is_said_to_be_gone() -> (
+    None
+):
+    full = a_state(
+        queues=[a_queue("topics", state="unserved", reason="No worker is up.")],
+        workers=[],
+        no_writes="it has reached its maxmemory",
+    )
+    silent = a_state(workers=[], silent={"w1": 0}, no_writes="it has reached its maxmemory")
+    unheard = a_state(
+        unheard={"gpu:0@host0-ab0000": 75.0}, no_writes="it has reached its maxmemory"
+    )
+
+    for view in VIEWS:
+        assert shown(full, View(view))[2].startswith(
+            "Redis takes no writes (it has reached its max"
+        )
+    assert shown(full, View("workers"))[4:5] == ["No worker can report."]
+    for state in (full, silent, unheard):
+        assert not [line for line in shown(state) if line.startswith("!")]
+
+
 def test_a_row_of_a_worker_has_its_host_also_of_one_that_is_gone() -> None:
     state = a_state(
         workers=[a_worker(worker="gpu-2", host="gpu7")], silent={"cpu:0@host-9-ab12": 0, "w1": 0}

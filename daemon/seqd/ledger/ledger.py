@@ -89,9 +89,8 @@ class LedgerParts:
         """The fleet as a whole, which few clients import."""
         from seqd.ledger.overview import Overviews
 
-        return Overviews(
-            self.driver, self.keys, self.fleet, self.queues, self.jobs, self.inbox, self.failures
-        )
+        parts = (self.fleet, self.queues, self.jobs, self.inbox, self.failures, self.writing)
+        return Overviews(self.driver, self.keys, *parts)
 
     @cached_property
     def tenants(self) -> "Tenants":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxState, InboxStream
     from seqd.ledger.jobs import Jobs
     from seqd.ledger.queues import Queues
+    from seqd.ledger.writing import Writing
     from seqd.queue_states import QueueState
     from seqd_schemas import FailureRecord, JobRecord, WorkerStatus
 
@@ -54,6 +55,8 @@ class FleetOverview:
     memory_bytes: int | None
     #: Its `maxmemory`; None without one.
     max_memory_bytes: int | None
+    #: Why Redis takes no writes just now, so that workers look silent; None where it does.
+    no_writes: str | None
 
 
 class Overviews:
@@ -68,6 +71,7 @@ class Overviews:
         jobs: "Jobs",
         inbox: "InboxStream",
         failures: "Failures",
+        writing: "Writing",
     ) -> None:
         self.driver = driver
         self._keys = keys
@@ -76,6 +80,7 @@ class Overviews:
         self._jobs = jobs
         self._inbox = inbox
         self._failures = failures
+        self._writing = writing
 
     @exchange
     def read(self) -> Exchange[FleetOverview]:
@@ -98,6 +103,7 @@ class Overviews:
             inbox=(yield from self._inbox.state.steps()),
             memory_bytes=_memory(numbers[2], "used_memory"),
             max_memory_bytes=_memory(numbers[2], "maxmemory") or None,
+            no_writes=(yield from self._writing.refusal.steps()),
         )
 
     def _numbers(self) -> Exchange[list[object]]:

@@ -18,6 +18,7 @@ from seqd.cli.top.summary import summary_lines, trouble_told
 from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
 from seqd.cli.ui.columns import Cell, Signs, fitted
 from seqd.cli.ui.numbers import count, duration
+from seqd.ledger.writing import no_writes_line
 
 #: Columns from which on workers of a queue are told apart in words.
 _WIDE: Final = 110
@@ -55,6 +56,7 @@ def page(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
     assert state.overview is not None
     rows = rows_of(state, view, is_wide=width >= _WIDE)
     lines = [_heading(state, view, width, signs, is_text=True), Text("")]
+    lines += _no_writes_notice(state, width, signs)
     if view.name == "overview":
         lines += [*summary_lines(state, width, signs), *_trouble(state, width, 1_000, signs)]
         lines.append(Text(""))
@@ -133,7 +135,7 @@ def _body(state: TopState, view: View, width: int, room: int, signs: Signs) -> l
         return _help(width, signs)
     if state.overview is None:
         return _unread(state, width, signs)
-    notice = _away_notice(state, width, signs)
+    notice = _away_notice(state, width, signs) + _no_writes_notice(state, width, signs)
     room -= len(notice)
     if view.detail is not None:
         lines = detail_lines(state, view, width, signs)
@@ -163,7 +165,7 @@ def _table(
     """Return a heading and as many rows as there is room for, and how many more there are."""
     if not rows:
         nothing = f"No row has {view.search!r}: Esc ends the filter."
-        told = nothing if view.search else _EMPTY[view.name]
+        told = nothing if view.search else _empty(state, view)
         return [_fit(Text(signs.clean(told)), width, signs)]
     unlisted = _unlisted(state, view)
     place = next((n for n, row in enumerate(rows) if row.key == view.marked), 0)
@@ -180,6 +182,13 @@ def _table(
         what = "jobs" if view.name == "jobs" else "dead letters"
         told += f"{', and ' if rest else 'and '}{count(unlisted)} older {what} that are not listed"
     return [*lines, _fit(Text(told, style="dim"), width, signs)] if told else lines
+
+
+def _empty(state: TopState, view: View) -> str:
+    assert state.overview is not None
+    if view.name == "workers" and state.overview.no_writes is not None:
+        return "No worker can report."
+    return _EMPTY[view.name]
 
 
 def _unlisted(state: TopState, view: View) -> int:
@@ -211,6 +220,15 @@ def _away_notice(state: TopState, width: int, signs: Signs) -> list[Text]:
     old = duration(monotonic() - state.read_at_s)
     told = f"What is shown was read {old} ago. {signs.clean(state.away.reason)}"
     return [Text(part, style="red") for part in broken(told, width)[:_MOST_NOTICE]]
+
+
+def _no_writes_notice(state: TopState, width: int, signs: Signs) -> list[Text]:
+    assert state.overview is not None
+    refusal = state.overview.no_writes
+    if refusal is None:
+        return []
+    told = broken(signs.clean(no_writes_line(refusal)), width)
+    return [Text(part, style="bold yellow") for part in told[:_MOST_NOTICE]]
 
 
 def _unread(state: TopState, width: int, signs: Signs) -> list[Text]:

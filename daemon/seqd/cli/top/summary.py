@@ -71,14 +71,8 @@ def bars(course: Sequence[float], width: int, signs: Signs) -> str:
 
 def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
     """Return what is wrong, the worst first: a sentence each, with its style."""
-    told: list[tuple[str, str]] = []
-    if not overview.workers:
-        told.append(("No worker is up: `seqd up` starts them.", "bold red"))
-    else:
-        told += [(sentence, "red") for sentence in queue_reasons(overview.queues)]
-    if overview.silent:
-        told.append((_silent_told(overview), "red"))
-    told += [(unheard_told(name, s), "yellow") for name, s in overview.unheard.items()]
+    # By what workers could write they are all gone, which is no reason then.
+    told = _away_told(overview) if overview.no_writes is None else []
     told += [(sentence, "red") for sentence in _unfit_told(overview.workers)]
     deaths = (line for worker in overview.workers for line in death_lines(worker, overview.at_ms))
     told += [(sentence, "red") for sentence in deaths]
@@ -89,6 +83,18 @@ def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
     told += [(sentence, "yellow") for sentence in pause_reasons(overview.queues)]
     told += [(sentence, "yellow") for sentence in _redis_trouble(overview)]
     return told
+
+
+def _away_told(overview: "FleetOverview") -> list[tuple[str, str]]:
+    """Return who is away or reports nothing, and what nobody can do for it."""
+    told: list[tuple[str, str]] = []
+    if not overview.workers:
+        told.append(("No worker is up: `seqd up` starts them.", "bold red"))
+    else:
+        told += [(sentence, "red") for sentence in queue_reasons(overview.queues)]
+    if overview.silent:
+        told.append((_silent_told(overview), "red"))
+    return told + [(unheard_told(name, s), "yellow") for name, s in overview.unheard.items()]
 
 
 def _silent_told(overview: "FleetOverview") -> str:
