@@ -139,6 +139,7 @@ def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
     tmp_path: Path, plugins: Path
