@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pyte
@@ -147,6 +147,8 @@ class Terminal:
         some = os.read(self._ours, 65_536)
         self.written += some
         self._stream.feed(some)
+        if b"\x1b[6n" in some:  # where is the cursor?
+            self.press("\x1b[1;1R")
         return True
 
 
@@ -159,12 +161,25 @@ def top_on_a_terminal(
     term: str = "xterm-256color",
 ) -> Iterator[Terminal]:
     """Run `seqd top` on a terminal of its own until the block ends."""
+    with on_a_terminal(("top", *options), variables, columns, rows, term) as terminal:
+        yield terminal
+
+
+@contextmanager
+def on_a_terminal(
+    words: Sequence[str],
+    variables: Mapping[str, str],
+    columns: int = 80,
+    rows: int = 24,
+    term: str = "xterm-256color",
+) -> Iterator[Terminal]:
+    """Run a command on a terminal of its own until the block ends."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     environment = clean_environment(**variables, TERM=term)
     del environment["COLUMNS"]
     program = subprocess.Popen(
-        [sys.executable, "-m", "seqd", "top", *options],
+        [sys.executable, "-m", "seqd", *words],
         env=environment,
         stdin=its,
         stdout=its,

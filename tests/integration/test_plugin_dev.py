@@ -1,34 +1,32 @@
 """`seqd plugins dev`: changes of a plugin's files are served, and no fault ends a session."""
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pyte
 import pytest
 
 from authoring_builders import PLUGIN, write_plugin
 from checkout import python_path
 from cli_builders import Ended, clean_environment, here, here_in
 from plugin_folders import install_plugin
+from top_builders import on_a_terminal
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
-DEADLINE_S = 30.0
+#: A daemon and its worker start within it.
+DEADLINE_S = 90.0
+
+TERMINATED = 128 + signal.SIGTERM
 
 
 @pytest.fixture
@@ -36,16 +34,17 @@ def plugin(tmp_path: Path) -> Path:
     return write_plugin(tmp_path / "seqd-hello")
 
 
-class PipedSession:
+class Session:
     """A session that reads a pipe; what it says to people is in a file."""
 
-    def __init__(self, plugin: Path) -> None:
-        self._said = plugin.parent / "said.txt"
+    def __init__(self, folder: Path, words: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._said = folder / "said.txt"
         self._passed = 0
         with self._said.open("w") as said:
             self.program = subprocess.Popen(
-                [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin)],
-                env=clean_environment(SEQD_DATA_DIR=str(plugin.parent / "data")),
+                [sys.executable, "-m", "seqd", "plugins", "dev", *words],
+                env=dict(environment),
+                cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -74,21 +73,30 @@ class PipedSession:
         """Return what was said since the last line."""
         return self._said.read_text()[self._passed :]
 
-    def wait_until_said(self, words: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while words not in self.said():
+    def wait_until_said(self, words: str) -> str:
+        def is_said() -> bool:
             assert self.program.poll() is None, self.said()
-            assert time.monotonic() < deadline, f"{words!r} never came: {self.said()}"
-            time.sleep(0.02)
+            return words in self.said()
+
+        wait_until(is_said, f"it says {words!r}", DEADLINE_S)
+        return self.said()
 
     def interrupt(self) -> None:
         self.program.send_signal(signal.SIGINT)
 
 
 @contextmanager
-def a_session(plugin: Path, status: int = 0) -> Iterator[PipedSession]:
+def a_session(
+    plugin: Path | str,
+    *options: str,
+    folder: Path | None = None,
+    status: int = 0,
+    **variables: str,
+) -> Iterator[Session]:
     """Run a session until the block ends; its input then ends, and so does the session."""
-    session = PipedSession(plugin)
+    folder = folder or Path(plugin).parent
+    variables = {"SEQD_DATA_DIR": str(folder / "data"), **variables}
+    session = Session(folder, (str(plugin), *options), clean_environment(**variables))
     try:
         yield session
         session.program.communicate(timeout=DEADLINE_S)
@@ -127,7 +135,7 @@ def assert_beside_ends(said: str) -> None:
 def test_no_fault_of_a_plugin_ends_a_session_and_each_is_told_with_its_place(plugin):
     module = f'File "{plugin / "seqd_hello.py"}", line '
     changed = "after seqd_hello.py changed: hello@0"
-    with a_session(plugin, 128 + signal.SIGTERM) as session:
+    with a_session(plugin, status=TERMINATED) as session:
         assert session.label_of("a") == "hello"
 
         # It is broken: nothing serves until it is mended.
@@ -208,7 +216,7 @@ def test_no_fault_of_a_plugin_ends_a_session_and_each_is_told_with_its_place(plu
 def test_sigterm_ends_a_session_whose_plugin_is_being_loaded_and_what_it_has_started(plugin):
     write(plugin, "import time", f"import time; {STARTS}; time.sleep(60)")
 
-    with a_session(plugin, 128 + signal.SIGTERM) as session:
+    with a_session(plugin, status=TERMINATED) as session:
         session.wait_until_said("beside")
         session.program.send_signal(signal.SIGTERM)
 
@@ -280,123 +288,56 @@ def test_what_cannot_be_served_ends_the_command_at_once(tmp_path, seqd, plugin):
     )
 
 
-class Terminal:
-    """A session on a terminal of 80 columns, and what stands there."""
-
-    def __init__(self, plugin: Path) -> None:
-        self._ours, its = pty.openpty()
-        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        environment = clean_environment(SEQD_DATA_DIR=str(plugin.parent), TERM="xterm")
-        del environment["COLUMNS"]
-        self.screen = pyte.Screen(80, 24)
-        self._stream = pyte.ByteStream(self.screen)
-        self.program = subprocess.Popen(
-            [sys.executable, "-m", "seqd", "plugins", "dev", str(plugin)],
-            env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )  # fmt: skip
-        os.close(its)
-
-    def type(self, keys: str) -> None:
-        os.write(self._ours, keys.encode())
-
-    def lines(self) -> list[str]:
-        return [line.rstrip() for line in self.screen.display if line.strip()]
-
-    def wait_until(self, wanted: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not any(wanted in line for line in self.lines()):
-            assert time.monotonic() < deadline, "\n".join(self.lines())
-            if select.select([self._ours], [], [], 0.2)[0]:
-                read = os.read(self._ours, 65_536)
-                self._stream.feed(read)
-                if b"\x1b[6n" in read:  # where is the cursor?
-                    os.write(self._ours, b"\x1b[1;1R")
-
-
 @pytest.mark.slow
 def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_typed(plugin):
-    terminal = Terminal(plugin)
-    try:
-        terminal.wait_until("hello classify>")
-        terminal.type("a text\r")
-        terminal.wait_until("hello      1.000  a text")
-        terminal.type("half a li")
-        terminal.wait_until("> half a li")
+    variables = {"SEQD_DATA_DIR": str(plugin.parent)}
+    with on_a_terminal(("plugins", "dev", str(plugin)), variables, term="xterm") as terminal:
+        terminal.until_shown("hello classify>")
+        terminal.press("a text\r")
+        terminal.until_shown("hello      1.000  a text")
+        terminal.press("half a li")
+        terminal.until_shown("> half a li")
         write(plugin, 'default="hello"', 'default="hallo"')
-        terminal.wait_until("after seqd_hello.py changed")
-        terminal.type("ne\r")
-        terminal.wait_until("hallo      1.000  half a line")
-        terminal.type(":quit\r")
+        terminal.until_shown("after seqd_hello.py changed")
+        terminal.press("ne\r")
+        terminal.until_shown("hallo      1.000  half a line")
+        terminal.press(":quit\r")
 
-        assert terminal.program.wait(DEADLINE_S) == 0
-    finally:
-        terminal.program.kill()
-        terminal.program.wait()
-
-
-@contextmanager
-def serving(
-    subject: str, folder: Path, environment: Mapping[str, str]
-) -> Iterator[Callable[[str], str]]:
-    """Serve a plugin to other programs until the block ends; yields what waits for words of it."""
-    said = folder / "said.txt"
-    with said.open("w") as output:
-        program = subprocess.Popen(
-            [sys.executable, "-m", "seqd", "plugins", "dev", subject, "--serve"],
-            env=dict(environment),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-
-    def said_until(words: str) -> str:
-        deadline = time.monotonic() + 2 * DEADLINE_S
-        while words not in said.read_text():
-            assert program.poll() is None, said.read_text()
-            assert time.monotonic() < deadline, f"{words!r} never came: {said.read_text()}"
-            time.sleep(0.05)
-        return said.read_text()
-
-    try:
-        yield said_until
-    finally:
-        program.send_signal(signal.SIGTERM)
-        program.wait(60)
+        assert terminal.end() == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # it starts a daemon, and its worker twice
-def test_jobs_of_other_programs_get_the_changed_plugin(tmp_path, plugin, capsys, monkeypatch):
+def test_jobs_of_other_programs_get_the_changed_plugin(plugin, capsys, monkeypatch):
     def label() -> object:
         ended = here(capsys, "classify", "--model", "hello", "--text", "a")
         assert ended.status == 0, ended.err
         return json.loads(ended.out)["output"]["label"]
 
-    with serving(str(plugin), tmp_path, clean_environment()) as said_until:
-        (folder,) = re.findall(
-            r"export SEQD_DATA_DIR=(\S+);", said_until("Served. In another shell: ")
-        )
+    with a_session(plugin, "--serve", status=TERMINATED) as session:
+        said = session.wait_until_said("Served. In another shell: ")
+        (folder,) = re.findall(r"export SEQD_DATA_DIR=(\S+);", said)
         monkeypatch.setenv("SEQD_DATA_DIR", folder)
         before = label()
         write(plugin, "class Hello(Model):", "class Hello(Model:")
-        said_until("What loaded before goes on being served.")
+        session.wait_until_said("What loaded before goes on being served.")
         meanwhile = label()
         write(plugin, 'default="hello"', 'default="hallo"')
-        said_until("Served anew after ")
+        session.wait_until_said("Served anew after ")
 
         assert [before, meanwhile, label()] == ["hello", "hello", "hallo"]
+        session.program.send_signal(signal.SIGTERM)
     assert not Path(folder).exists()
 
 
 @pytest.mark.slow
 def test_a_file_of_an_installed_plugin_is_served_in_its_place(tmp_path):
     install_plugin(tmp_path / "site", "hello", PLUGIN)
-    installed = clean_environment(PYTHONPATH=python_path(tmp_path / "site"))
+    file, path = "site/seqd_hello.py", python_path(tmp_path / "site")
 
-    with serving("site/seqd_hello.py", tmp_path, installed) as said_until:
-        said = said_until("Served. In another shell: ")
+    with a_session(file, "--serve", folder=tmp_path, status=TERMINATED, PYTHONPATH=path) as session:
+        said = session.wait_until_said("Served. In another shell: ")
+        session.program.send_signal(signal.SIGTERM)
 
     assert "Rename the entry point" not in said
     assert "broken" not in said
