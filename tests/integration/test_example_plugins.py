@@ -20,15 +20,10 @@ from example_plugin import EXAMPLES, KIT_EXAMPLES, runnable_kit_examples
 from readme_blocks import blocks_of
 from redis_fixtures import Server, forget_keys
 from seqd.cli.demo.sample_data import compose_reviews
-from seqd.client import JobHandle
-from seqd.models.store import ModelStore
 from seqd_embed.records import Embedding256
-from seqd_schemas import ModelManifest
 from worker_fixtures import Cluster, live_settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
-
-WORDS = {"warm": ("a fine film", "a clever story"), "cold": ("a dull film", "a weak plot")}
 
 
 class InstalledCluster(Cluster):
@@ -38,9 +33,7 @@ class InstalledCluster(Cluster):
         self.name = name
         self.source, self.plugins = install(name, folder)
         settings = live_settings(server, folder)
-        # A checkpoint whenever a step asks whether one is due.
-        more: dict[str, object] = {"enabled_plugins": (name,), "checkpoint_s": 0.01}
-        super().__init__(settings.model_copy(update=more), folder)
+        super().__init__(settings.model_copy(update={"enabled_plugins": (name,)}), folder)
 
     def publish_models(self, store_dir: Path) -> None:
         """Publish nothing: a starter serves, or a test trains what it needs."""
@@ -138,44 +131,6 @@ def test_each_review_is_nearest_to_its_own_with_two_words_left_out(example: Inst
 
     vectors = np.array([np.asarray(result.unwrap().vector) for result in job.results()])
     assert ((vectors[:500] @ vectors[500:].T).argmax(axis=1) == np.arange(500)).all()
-
-
-# That of tfidf takes less time than it takes to kill it.
-@pytest.mark.parametrize("example", ["gru", "textcnn"], indirect=True)
-def test_a_training_whose_worker_is_killed_writes_the_bytes_of_an_undisturbed_one(
-    example: InstalledCluster,
-):
-    undisturbed = version_of(example, train(example))
-    job = train(example)
-
-    next(event for event in job.events() if event.event == "epoch")
-    example.workers[0].kill_child()
-    resumed = version_of(example, job)
-
-    logged = [event.message for event in job.events() if event.event == "log"]
-    assert "The training goes on from its last checkpoint." in logged
-    assert resumed.files == undisturbed.files
-    assert resumed.metrics == undisturbed.metrics
-    assert [(one.epoch, one.metrics) for one in resumed.epochs] == [
-        (one.epoch, one.metrics) for one in undisturbed.epochs
-    ]
-
-
-def train(example: InstalledCluster) -> JobHandle:
-    """Train on texts that take some seconds, in steps that are reported."""
-    records = [
-        {"text": f"{text} number {number}", "label": label}
-        for number in range(100)
-        for label, texts in WORDS.items()
-        for text in texts
-    ]
-    parameters = {"epochs": 3, "patience": 0, "batch_size": 4, "max_tokens": 8}
-    return example.client().train(records, model=example.name, parameters=parameters)
-
-
-def version_of(example: InstalledCluster, job: JobHandle) -> ModelManifest:
-    version = job.trained_version()
-    return ModelStore(example.settings.store_dir, {}).open(version.model, version.version).manifest
 
 
 def test_the_wheel_of_seqd_has_no_example():
