@@ -324,7 +324,9 @@ def test_a_process_of_this_machine_that_is_stopped_is_to_go_on_and_not_to_start_
     assert runs.do.endswith(f"ends it by `kill -KILL {process.pid}`, and a new one starts.")
     assert "and cannot report. It holds no units." in beats.what
     assert computes.what.endswith("its parent renews what it holds. It holds no units.")
-    assert computes.do.startswith("Wait: it goes on, or its parent ends it at SEQD_MAX_SILENT_S.")
+    ends = "Wait: it goes on, or its parent ends it if it stays silent until SEQD_MAX_SILENT_S. Its"
+    assert computes.do.startswith(ends)
+    assert computes.page == "docker/RUNBOOK.md#hang"
     assert stopped.do == f"Let it go on: `kill -CONT {process.pid}`."
     assert stopped.what == (
         f"w1 has not been heard of for 20 min: its process {process.pid} on this machine is "

@@ -54,6 +54,7 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     assert "made claimable" not in worker.whole_log()
     (warning,) = [event for event in job.events() if isinstance(event, Log)]
     assert re.match(rf"{SAID[DeathCause.WATCHDOG]}; it stood in seqd_light\.py", warning.message)
+    assert re.search(r"is ended if it stays silent until \d+ s \(SEQD_MAX_S", warning.message)
     assert (warning.cause, warning.worker) == (None, worker.name)
 
     # For ever.
@@ -74,7 +75,7 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     (failure,) = job.results()
 
     assert f"its process {pid} on this machine is there (state " in advice
-    assert "Wait: it goes on, or its parent ends it at SEQD_MAX_SILENT_S. Its log" in advice
+    assert "or its parent ends it if it stays silent until SEQD_MAX_SILENT_S. Its log" in advice
     assert f"who cannot wait ends it by `kill -KILL {pid}`, and a new one starts." in advice
     assert why.headline.startswith(f"Job {job.job_id} runs: 1 unit in hand on 1 worker")
     assert [(one.is_worker_up, one.is_renewed) for one in why.in_hand] == [(True, True)]

@@ -16,6 +16,7 @@ from seqd.ledger.unit_states import HeldUnit, Holdings, TriedUnit, UnitStates
 from seqd.ledger.units import Death
 from seqd.scaling import Rate
 from seqd_schemas import (
+    ClaimInHand,
     Cordon,
     Counts,
     DeathCause,
@@ -302,13 +303,26 @@ def held_by(worker: str, lease_s: float, *workers: WorkerStatus, **changes: Any)
     return Facts(record, unit, workers, **changes)
 
 
+@pytest.mark.parametrize(("job_id", "told"), [("j1", {"held_s": 30.0}), ("j0", {})])
+def test_programs_get_for_how_long_a_unit_is_held_where_its_worker_has_said_so(
+    job_id: str, told: dict[str, float]
+) -> None:
+    claim = ClaimInHand(job_id=job_id, unit="0", units=1, since_ms=NOW_MS - 30_000)
+
+    found = explanation(held_by("w1", 20.0, a_worker(claim=claim)))
+
+    (row,) = json.loads(json.dumps(found.as_json()))["in_hand"]
+    assert {name: row[name] for name in row if name == "held_s"} == told
+
+
 UNHEARD = "Job j1 stands still: units are held by workers that are not heard of: gone (1 unit)."
 OVER = "The lease of unit 0 on gone ran out 3 min ago, and no worker has released it: "
 LONG_AGO = Progress(job_id="j1", at_ms=NOW_MS - 900_000, counts=COUNTS, rate_per_s=1.0)
 RESUMED = Resumed(job_id="j1", at_ms=NOW_MS - 5_000, counts=COUNTS)
 SILENT = (
     "w2 has not been heard of for 75 s, as while it computes without letting its other threads "
-    "run. It keeps its units, and is ended at its SEQD_MAX_SILENT_S."
+    "run. It keeps its units, and is ended if it stays silent until its "
+    "SEQD_MAX_SILENT_S."
 )
 
 

@@ -272,6 +272,7 @@ class _Checks:
             f"{name} has not been heard of for {_span(age_s)}: {what}. "
             f"{self._held_by([name], is_renewed=is_renewed)}",
             do,
+            anchor="hang" if is_renewed else None,
         )
 
     def _held_by(self, names: Sequence[str], *, is_renewed: bool = False) -> str:
@@ -659,8 +660,8 @@ def _process_here(last: "WorkerStatus", settings: "Settings") -> tuple[str, str,
         return (
             f"{pid} is there (state {state.letter}), and computes without letting its other "
             "threads run; its parent renews what it holds",
-            "Wait: it goes on, or its parent ends it at SEQD_MAX_SILENT_S. Its log says where it "
-            f"stands; {end}",
+            "Wait: it goes on, or its parent ends it if it stays silent until SEQD_MAX_SILENT_S. "
+            f"Its log says where it stands; {end}",
             True,
         )
     return (

@@ -256,8 +256,8 @@ class Watchdog(PeriodicTask):
     def _told_of(self, pid: int, still_s: float) -> str:
         self._is_noted = True
         said = (
-            f"{self._deaths.standing(pid, still_s)} It keeps what it has in hand, and is ended at "
-            f"{self._limit_s:.0f} s (SEQD_MAX_SILENT_S and a heartbeat)."
+            f"{self._deaths.standing(pid, still_s)} It keeps what it has in hand, and is ended if "
+            f"it stays silent until {self._limit_s:.0f} s (SEQD_MAX_SILENT_S and a heartbeat)."
         )
         log.warning("child stands still: pid=%d: %s", pid, said)
         return said

@@ -39,7 +39,7 @@ class UnitInHand:
     unit: str
     worker: str
     attempt: int
-    #: Seconds since it was claimed, where the worker has said so.
+    #: Seconds since it was claimed; None where its worker has reported nothing since.
     held_s: float | None
     #: Seconds until the lease runs out, unless the worker renews it.
     lease_left_s: float | None
@@ -159,5 +159,13 @@ class Explanation:
     takes_no_writes: str | None = None
 
     def as_json(self) -> dict[str, object]:
-        """Return it as a program reads it."""
-        return {**asdict(self), "state": self.state.value}
+        """Return it as a program reads it; a unit has `held_s` where that is known."""
+        held = [_as_json(unit) for unit in self.in_hand]
+        return {**asdict(self), "state": self.state.value, "in_hand": held}
+
+
+def _as_json(unit: UnitInHand) -> dict[str, object]:
+    row = asdict(unit)
+    if unit.held_s is None:
+        del row["held_s"]
+    return row

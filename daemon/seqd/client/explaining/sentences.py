@@ -208,7 +208,7 @@ def what_is_next(facts: Facts, units: UnitCounts) -> Iterable[str]:
             yield (
                 f"{name} has not been heard of for {span(facts.unheard[name])}, as while it "
                 "computes without letting its other threads run. It keeps its units, and is ended "
-                "at its SEQD_MAX_SILENT_S."
+                "if it stays silent until its SEQD_MAX_SILENT_S."
             )
         yield from _leases_that_run_out(lost, facts)
         if states.next_due_s is not None:
