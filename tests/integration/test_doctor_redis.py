@@ -13,7 +13,9 @@ from threading import Thread
 import pytest
 from redis import Redis
 
+from builders import a_chunk
 from cli_builders import here
+from ledger_fixtures import open_environment
 from redis_fixtures import PrivateServer
 from sentinel_fixtures import SentinelGroup
 from seqd.doctor.findings import Finding, Report, Severity
@@ -154,6 +156,29 @@ def test_a_server_that_is_nearly_full_is_an_error_with_what_is_used(
     assert found.severity is Severity.ERROR
     assert re.search(r" uses 8\d% of maxmemory ", found.what)
     assert found.page == "docker/RUNBOOK.md#redis-full"
+
+
+def test_an_upload_that_waits_for_memory_is_named_though_redis_seems_to_have_room(
+    settings: Settings, redis: Redis
+) -> None:
+    environment = open_environment(redis, settings)
+    job_id = environment.submit(chunk=a_chunk())
+    environment.ledger.fleet.publish_limits(settings)
+    used = int(redis.info("memory")["used_memory"])
+    with environment.full_redis(int(used * 1.2)):
+        environment.append(job_id, 1)
+    redis.config_set("maxmemory", 4 * used)
+
+    waiting = the_finding(examined(settings), "redis-memory-high")
+    environment.append(job_id, 1)
+    after = examined(settings)
+
+    assert waiting.severity is Severity.WARNING
+    assert waiting.what.endswith(
+        "; above 80% (SEQD_MAX_MEMORY_SHARE), with what is being sent, new jobs are refused and "
+        f"uploads wait, now those of job {job_id}."
+    )
+    assert after.findings == []
 
 
 def test_a_slow_command_is_named_without_its_arguments(

@@ -161,6 +161,29 @@ def test_a_host_without_the_version_of_a_job_is_told_with_it(environment: Enviro
     )
 
 
+def test_an_upload_is_told_to_wait_for_memory_of_redis_until_there_is_some(
+    environment: Environment,
+) -> None:
+    publish(environment, "worker-a")
+    environment.submit(chunk=a_chunk(), job_id="j1")
+    environment.ledger.fleet.publish_limits(environment.settings)
+    used = int(environment.redis.info("memory")["used_memory"])
+
+    with environment.full_redis(int(used * 1.2)):
+        environment.append("j1", 1)
+        short = explain(environment, "j1")
+    environment.append("j1", 1)
+    enough = explain(environment, "j1")
+
+    (reason,) = [one for one in short.waits_for if one.code == "redis_full"]
+    assert reason.message == (
+        "its upload is not complete: 2 items by now, its client waits for memory of Redis, whose "
+        "share for new work is used up (SEQD_MAX_MEMORY_SHARE)"
+    )
+    (reason,) = [one for one in enough.waits_for if one.code == "upload"]
+    assert reason.message.endswith(": 4 items by now, its client is still sending")
+
+
 def test_a_job_of_a_paused_model_waits_for_it_with_who_paused_it_and_why(
     environment: Environment,
 ) -> None:

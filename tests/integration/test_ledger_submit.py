@@ -237,4 +237,4 @@ def test_new_work_is_refused_before_redis_is_full_and_when_it_is_with_the_time_t
         "old jobs have outlived their results_ttl_s, or try again in 30 s."
     )
     assert refused.value.retry_after_s == full.value.retry_after_s == 30.0
-    assert (waits, environment.append(job_id, 1)) == ("full", "added")
+    assert (waits, environment.append(job_id, 1)) == ("short", "added")

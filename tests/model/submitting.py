@@ -84,7 +84,9 @@ def append(
         return "behind"
     job.heard_ms = ledger.now_ms
     over = over_quota(ledger, job.tenant, 0, items, _first_index(job), len(items))
-    if ledger.limits.is_short or over is not None:
+    if ledger.limits.is_short:
+        return "short"
+    if over is not None:
         return "full"
     add_unit(ledger, job, items)
     return "added"

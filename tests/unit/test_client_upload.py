@@ -105,6 +105,26 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
     assert [(failure.code, failure.retryable) for failure in failures] == [("quota_exceeded", True)]
 
 
+def test_an_upload_says_once_that_it_waits_for_memory_of_redis(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outcomes = iter(["short", "short", "full", "added"])
+    ledger = a_ledger(append="", failures=[])
+    ledger.submissions.append = answering(lambda *_, **__: next(outcomes))
+    ledger.submissions.seal = answering(lambda *_, **__: True)
+    job = ClassifyJob(model="echo", source=UploadSource())
+    upload = an_upload(ledger, job, Entries([Item(custom_id="a", text="b")]))
+
+    DRIVER.run(upload.start())
+    DRIVER.run(upload.join(10))
+
+    DRIVER.run(upload.raise_error())
+    assert caplog.messages == [
+        "job=j1: its upload waits for room: Redis has used up the share of its maxmemory that new "
+        "jobs may take (SEQD_MAX_MEMORY_SHARE of the workers). See: seqd doctor"
+    ]
+
+
 def test_an_upload_whose_earlier_units_redis_has_lost_fails_and_may_be_sent_again() -> None:
     failures: list[Failure] = []
     item = Item(custom_id="a", text="b")

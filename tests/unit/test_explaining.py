@@ -53,6 +53,7 @@ def states(**changes: object) -> UnitStates:
         "crashes": 0,
         "is_partial": False,
         "upload_silent_s": None,
+        "upload_waits": "",
         "max_units": None,
         "queue": QUEUE,
         "unread_items": 0,
@@ -218,12 +219,12 @@ def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
             next_due_s=3.0,
             backing_off=2,
             max_units=3,
-            upload_silent_s=70.0,
+            upload_silent_s=2.0,
+            upload_waits="memory",
         ),
         [a_worker()],
         Holdings({"w1": {"other": 1}}, {"other": "shop"}),
         tenants=["shop", "default"],
-        is_memory_short=True,
     )
 
     assert [reason.code for reason in waits_for(facts)] == [
@@ -239,13 +240,33 @@ def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
         "units are held by workers that are not heard of: gone (2 units)"
     )
     assert messages["redis_full"] == (
-        "its upload is not complete: 4 items by now, its client has not been heard of for 70 s; "
-        "Redis is short of memory, so the upload waits"
+        "its upload is not complete: 4 items by now, its client waits for memory of Redis, whose "
+        "share for new work is used up (SEQD_MAX_MEMORY_SHARE)"
     )
     assert messages["turn"] == (
         "2 tenants have work in the same queue, each gets its share by weight in turn: default, "
         "shop"
     )
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "waits", "does"),
+    [
+        (2.0, "", "its client is still sending"),
+        (2.0, "tenant", "its client waits, since its tenant has as much waiting as it may"),
+        (2.0, "workers", "its client waits for the workers, which are behind"),
+        (70.0, "memory", "its client has not been heard of for 70 s"),
+    ],
+)
+def test_an_upload_is_told_with_what_its_client_does(
+    silent_s: float, waits: str, does: str
+) -> None:
+    where = states(claimable=0, upload_silent_s=silent_s, upload_waits=waits)
+
+    (reason,) = waits_for(Facts(a_job(sealed=False), where, [a_worker()]))
+
+    told = f"its upload is not complete: 4 items by now, {does}"
+    assert (reason.code, reason.message) == ("upload", told)
 
 
 def test_a_file_that_is_not_read_to_its_end_is_told_with_who_reads_it() -> None:

@@ -35,7 +35,7 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.exchange import Exchange, Start, Until
-from seqd.ledger.submissions import Followed, conflict, lost_units
+from seqd.ledger.submissions import Followed, conflict, lost_units, memory_short
 from seqd_schemas import Failure, ItemChunk, Job, TextChunk, TrainJob
 
 log = logging.getLogger(__name__)
@@ -336,6 +336,8 @@ class Upload:
         )
         if outcome == "added":
             return "done"
+        if outcome == "short":
+            raise memory_short()
         if outcome == "full":
             return "wait"
         if outcome == "too_large":

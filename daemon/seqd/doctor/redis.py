@@ -169,15 +169,27 @@ class _Checks:
             return
         share = self._memory_share()
         ratio, of = used / whole, "maxmemory" if limit else "its machine's memory"
-        if ratio < share * _NEARLY:
+        waiting = self._waiting_uploads()
+        if ratio < share * _NEARLY and not waiting:
             return
+        whose = f", now those of {listed(waiting, 3)}" if waiting else ""
         yield finding(
             "redis-memory-high",
             f"Redis at {server.address} uses {ratio:.0%} of {of} ({_mb(used)} of {_mb(whole)}); "
-            f"above {share:.0%} (SEQD_MAX_MEMORY_SHARE) new jobs are refused",
+            f"above {share:.0%} (SEQD_MAX_MEMORY_SHARE), with what is being sent, new jobs are "
+            f"refused and uploads wait{whose}",
             _ROOM,
             severity=Severity.ERROR if ratio >= share else Severity.WARNING,
         )
+
+    def _waiting_uploads(self) -> list[str]:
+        """Return the jobs whose uploads wait for memory: with their next chunk there is too little.
+
+        Of a small server a chunk is a large part, so that they wait while it seems to have room.
+        """
+        ledger = self._server.ledger
+        since_ms = ledger.fleet.now_ms() - int(1000 * self._server.settings.upload_silence_s)
+        return [f"job {job_id}" for job_id in ledger.jobs.uploads_short_of_memory(since_ms)]
 
     def _memory_share(self) -> float:
         """Return the share that holds for the fleet; where that cannot be read, the one here."""

@@ -79,6 +79,9 @@ _SMALL_RESULTS = ["results", *(f"results+{number}" for number in range(1, 8))]
 READ_ROWS = 16
 READ_BYTES = 1024 * 1024
 
+#: Uploads, those heard of last, of which it is looked up what they wait for.
+UPLOADS_LOOKED_AT = 500
+
 _STATES = frozenset(JobState)
 _Row = dict[bytes, bytes]
 
@@ -216,6 +219,20 @@ class Jobs:
         """Return the newest `limit` jobs that have not ended, newest first."""
         records = yield from self._newest_of(self._keys.open_jobs(), limit, ANY_JOB)
         return [record for record in records if not record.state.is_terminal]
+
+    @exchange
+    def uploads_short_of_memory(self, since_ms: int) -> Exchange[list[str]]:
+        """Return the jobs whose upload was heard of since then and waits for memory of Redis.
+
+        At most `UPLOADS_LOOKED_AT` are looked at.
+        """
+        newest = ("ZRANGE", self._keys.uploads(), -UPLOADS_LOOKED_AT, -1, "WITHSCORES")
+        row = cast(list[bytes], (yield from command(*newest)))
+        heard = zip(row[::2], row[1::2], strict=True)
+        ids = [one.decode(errors="replace") for one, at_ms in heard if float(at_ms) >= since_ms]
+        asked = (Command(("HGET", self._keys.job(job_id), "upload_waits")) for job_id in ids)
+        waits = yield from pipeline(asked)
+        return [job_id for job_id, what in zip(ids, waits, strict=True) if what == b"memory"]
 
     @exchange
     def quarantined(self) -> Exchange[int]:

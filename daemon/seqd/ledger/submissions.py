@@ -87,7 +87,7 @@ SUBMIT_BYTES = 1_048_576
 #: Characters of the digest of a template, which nobody has a reason to forge.
 TEMPLATE_DIGEST_CHARS = 16
 
-AppendOutcome = Literal["added", "full", "too_large", "behind", "not_owner", "ended"]
+AppendOutcome = Literal["added", "full", "short", "too_large", "behind", "not_owner", "ended"]
 FollowOutcome = Literal[
     "same", "differs", "wait", "taken", "complete", "ended", "behind", "unknown"
 ]
@@ -281,7 +281,9 @@ class Submissions:
         ingest_attempt: int | None = None,
         position: str = "",
     ) -> Exchange[AppendOutcome]:
-        """Add unit number `unit`; sent twice it adds one. `full` asks to come again later.
+        """Add unit number `unit`; sent twice it adds one.
+
+        `full` asks to come again later, and so does `short` where it is memory that lacks.
 
         Only the upload with the token `owner` may, or with `ingest_attempt` that attempt of the
         unit `ingest`. `digest` is that of the request and of all input up to and with this unit.
@@ -475,10 +477,14 @@ def conflict(job: Job, job_id: str, known_id: str, difference: str) -> Idempoten
 
 def memory_short() -> RedisFull:
     """Return the error for new work on a Redis that is short of memory."""
-    error = RedisFull(
+    cause = (
         "Redis has used up the share of its maxmemory that new jobs may take "
-        "(SEQD_MAX_MEMORY_SHARE of the workers). Nothing was written. Raise maxmemory, wait until "
-        f"old jobs have outlived their results_ttl_s, or try again in {MEMORY_RETRY_S:g} s."
+        "(SEQD_MAX_MEMORY_SHARE of the workers)."
+    )
+    error = RedisFull(
+        f"{cause} Nothing was written. Raise maxmemory, wait until old jobs have outlived their "
+        f"results_ttl_s, or try again in {MEMORY_RETRY_S:g} s.",
+        cause,
     )
     error.retry_after_s = MEMORY_RETRY_S
     return error

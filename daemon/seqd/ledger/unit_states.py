@@ -92,6 +92,8 @@ class UnitStates:
     is_partial: bool
     #: Seconds since the client that uploads its input was heard of; None where nobody uploads.
     upload_silent_s: float | None
+    #: What an upload was last asked to wait for: `workers`, `tenant` or `memory`; '' for nothing.
+    upload_waits: str
     #: Units of it that may be in hand at once; None where there is no limit.
     max_units: int | None
     queue: str | None
@@ -108,7 +110,7 @@ class UnitStates:
 
 def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
     """Read where the units of a job stand."""
-    fields = ("max_units", "queue", "unread")
+    fields = ("max_units", "queue", "unread", "upload_waits")
     replies = yield from pipeline(
         (
             Command(("TIME",)),
@@ -122,7 +124,7 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
     time, claimable, uploaded, row, entries, todo_ingest = replies
     seconds, micros = cast(tuple[int, int], time)
     now_ms = seconds * 1000 + micros // 1000
-    max_units, queue, unread = cast(list[bytes | None], row)
+    max_units, queue, unread, upload_waits = cast(list[bytes | None], row)
     leases, more_leases = yield from counted_fields(keys.leases(job_id))
     claims, more_claims = yield from counted_fields(keys.attempts(job_id))
     crashes, _ = yield from counted_fields(keys.crashes(job_id))
@@ -145,6 +147,7 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
         crashes=sum(map(whole_number, crashes.values())),
         is_partial=more_leases or more_claims,
         upload_silent_s=_since(cast(float | None, uploaded), now_ms),
+        upload_waits="" if upload_waits is None else _text(upload_waits),
         max_units=whole_number(max_units) or None if max_units else None,
         queue=None if queue is None else _text(queue),
         unread_items=whole_number(unread) if unread else 0,

@@ -177,7 +177,7 @@ class Ingest:
             if outcome == "waits":
                 wait_s = ASK_S
                 break
-            if outcome == "full":
+            if outcome in ("full", "short"):
                 wait_s = FULL_WAIT_S
                 break
             if outcome == "behind":

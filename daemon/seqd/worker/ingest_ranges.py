@@ -29,6 +29,7 @@ from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import JOB
 from seqd.ledger.ledger import Ledger
 from seqd.ledger.ranges import Range, ReadUnit, TakenRange
+from seqd.ledger.submissions import AppendOutcome
 from seqd.ledger.units import Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
@@ -59,7 +60,7 @@ LONGEST_WAIT_S = 5.0
 #: Seconds for which a worker asks for no range of a job of whose file it could not read one.
 AWAY_S = 30.0
 
-AddOutcome = Literal["added", "full", "too_large", "behind", "not_owner", "ended", "waits", "end"]
+AddOutcome = AppendOutcome | Literal["waits", "end"]
 
 
 class _CustomIds:

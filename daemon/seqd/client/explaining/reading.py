@@ -14,7 +14,7 @@ from seqd.client.job_steps import JobSteps
 from seqd.client.requests import checked_id
 from seqd.errors import UnknownJob
 from seqd.ledger import LedgerParts
-from seqd.ledger.exchange import Command, Exchange, pipeline
+from seqd.ledger.exchange import Command, Exchange, command, pipeline
 from seqd.ledger.unit_states import (
     Holdings,
     accounts_of,
@@ -80,12 +80,7 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
     workers = yield from ledger.fleet.workers.steps()
     holdings = yield from _holdings(ledger, workers)
     rates = yield from ledger.backlog.rates.steps()
-    left, memory = yield from pipeline(
-        (
-            Command(("HGETALL", ledger.keys.work_left())),
-            Command(("GET", ledger.keys.memory())),
-        )
-    )
+    left = yield from command("HGETALL", ledger.keys.work_left())
     no_writes = yield from ledger.writing.refusal.steps()
     tenants, accounts = list[str](), dict[str, tuple[int, int]]()
     if states.queue is not None:
@@ -102,7 +97,6 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         tenants=tenants,
         accounts=accounts,
         errors=errors,
-        is_memory_short=memory == b"short",
         pauses=pauses,
         paused_by=paused_by,
         no_writes=no_writes,

@@ -43,6 +43,14 @@ MOST_NAMED = 3
 #: Seconds for which a client that uploads may be silent before that is worth a word.
 SILENT_S = 5.0
 
+#: What the client of an upload does, by what it was told to come again for.
+_UPLOADS = {
+    "memory": "its client waits for memory of Redis, whose share for new work is used up "
+    "(SEQD_MAX_MEMORY_SHARE)",
+    "tenant": "its client waits, since its tenant has as much waiting as it may",
+    "workers": "its client waits for the workers, which are behind",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -62,7 +70,6 @@ class Facts:
     accounts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     #: Items that failed, by code, as far as that is still written down.
     errors: Mapping[str, int] = field(default_factory=dict)
-    is_memory_short: bool = False
     #: Models that are paused or disabled.
     pauses: Mapping[str, ModelPause] = field(default_factory=dict)
     #: The act that paused the job, where the audit has it and may be read.
@@ -291,16 +298,13 @@ def _upload(facts: Facts) -> Iterable[Reason]:
     record, states = facts.record, facts.states
     if record.sealed or states.upload_silent_s is None:
         return
-    silent_s = states.upload_silent_s
-    heard = (
-        f"its client has not been heard of for {span(silent_s)}"
-        if silent_s >= SILENT_S
-        else "its client is still sending"
-    )
-    short = "; Redis is short of memory, so the upload waits" if facts.is_memory_short else ""
-    code = "redis_full" if facts.is_memory_short else "upload"
+    silent_s, waits = states.upload_silent_s, states.upload_waits
+    does = _UPLOADS.get(waits, "its client is still sending")
+    if silent_s >= SILENT_S:
+        does = f"its client has not been heard of for {span(silent_s)}"
     yield Reason(
-        code, f"its upload is not complete: {record.counts.total:,} items by now, {heard}{short}"
+        "redis_full" if waits == "memory" and silent_s < SILENT_S else "upload",
+        f"its upload is not complete: {record.counts.total:,} items by now, {does}",
     )
 
 
