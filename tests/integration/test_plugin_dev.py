@@ -333,9 +333,10 @@ def test_jobs_of_other_programs_get_the_changed_plugin(plugin, capsys, monkeypat
 @pytest.mark.slow
 def test_a_file_of_an_installed_plugin_is_served_in_its_place(tmp_path):
     install_plugin(tmp_path / "site", "hello", PLUGIN)
-    file, path = "site/seqd_hello.py", python_path(tmp_path / "site")
+    variables = {"PYTHONPATH": python_path(tmp_path / "site")}
+    served = ("site/seqd_hello.py", "--serve")
 
-    with a_session(file, "--serve", folder=tmp_path, status=TERMINATED, PYTHONPATH=path) as session:
+    with a_session(*served, folder=tmp_path, status=TERMINATED, **variables) as session:
         said = session.wait_until_said("Served. In another shell: ")
         session.program.send_signal(signal.SIGTERM)
 
