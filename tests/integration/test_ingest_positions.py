@@ -244,21 +244,3 @@ def test_a_change_in_the_middle_of_a_unit_is_seen_by_who_goes_on(environment, re
     record = environment.record(job_id)
     assert record.state is JobState.FAILED
     assert record.failure.message.startswith(f"{path} was changed while it was read: ")
-
-
-def test_a_file_that_takes_anothers_place_does_not_disturb_who_has_that_open(
-    environment, readers, tmp_path, path
-):
-    job_id = submitted(environment, path)
-
-    reader = readers[0]
-    assert reader.ingest_slice(job_id)
-
-    (tmp_path / "b.jsonl").write_bytes(b'{"text": "other"}\n')
-    (tmp_path / "b.jsonl").rename(path)
-    while not environment.record(job_id).sealed:
-        claim = reader.ingest.resume()
-        assert claim is not None
-        reader.ingest.run(claim)
-
-    assert environment.record(job_id).counts.total == LINES

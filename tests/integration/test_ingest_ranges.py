@@ -172,9 +172,7 @@ def test_an_identifier_that_comes_twice_is_found_whoever_read_it(
     assert_no_range_is_left(environment, job_id)
 
 
-def test_a_range_whose_reader_dies_is_read_by_another(environment, readers, tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl(200))
+def test_a_range_whose_reader_dies_is_read_by_another(environment, readers, path):
     job_id = shared(environment, readers, path)
     ranges = environment.ledger.ranges
     taken = ranges.take("worker-z", queues_of((CLASSIFY,)))
@@ -195,9 +193,7 @@ def test_a_range_whose_reader_dies_is_read_by_another(environment, readers, tmp_
     assert chunks_in(environment, job_id) == chunks_by_one(path)
 
 
-def test_a_range_that_others_have_died_of_is_left_to_the_ingest(environment, readers, tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(jsonl(200))
+def test_a_range_that_others_have_died_of_is_left_to_the_ingest(environment, readers, path):
     job_id = shared(environment, readers, path)
     key, late = environment.keys.ranges(job_id), environment.ledger.fleet.now_ms() - 4_000
     for field, row in environment.redis.hgetall(key).items():
@@ -288,26 +284,28 @@ def test_a_worker_that_cannot_read_the_file_releases_its_range(
     assert chunks_in(environment, job_id) == chunks_by_one(path)
 
 
-def test_a_worker_that_drains_and_one_whose_job_has_too_many_bytes_read_nothing_ahead(
+def test_nothing_is_read_ahead_by_who_drains_nor_of_a_job_that_is_full_paused_or_over(
     environment, readers, path
 ):
     job_id = shared(environment, readers, path)
+    keys, control = environment.keys, environment.ledger.control
+
     readers[1].is_stopped = True
     readers[1].ranges.read_one()
-    environment.redis.hset(environment.keys.job(job_id), "pending_bytes", 64 * 2**20)
-    readers[2].ranges.read_one()
-
-    rows = environment.redis.hvals(environment.keys.ranges(job_id))
-    assert not any(b"worker-b" in row for row in rows)
-    assert environment.redis.hlen(environment.keys.ahead(job_id)) == 0
-
-
-def test_a_job_that_ends_leaves_no_range(environment, readers, path):
-    job_id = shared(environment, readers, path)
+    readers[1].is_stopped = False
+    environment.redis.hset(keys.job(job_id), "pending_bytes", 64 * 2**20)
     readers[1].ranges.read_one()
+    environment.redis.hset(keys.job(job_id), "pending_bytes", 0)
+    control.pause(job_id)
+    while_paused = readers[1].ranges.read_one()
+    rows = environment.redis.hvals(keys.ranges(job_id))
+    ahead = environment.redis.hlen(keys.ahead(job_id))
+    control.resume(job_id)
+    resumed = readers[1].ranges.read_one()
+    control.cancel(job_id)
 
-    environment.ledger.control.cancel(job_id)
-
+    assert not any(b"worker-b" in row for row in rows)
+    assert (while_paused, ahead, resumed) == (False, 0, True)
     assert_no_range_is_left(environment, job_id)
     assert not readers[1].ranges.read_one()
 
@@ -335,17 +333,6 @@ def test_another_goes_on_where_the_holder_dies_and_the_holder_where_its_file_is_
     ingested(environment, itertools.cycle(goes_on), job_id)
 
     assert chunks_in(environment, job_id) == by_one
-
-
-def test_a_paused_job_is_not_read_ahead(environment, readers, path):
-    job_id = shared(environment, readers, path)
-    environment.ledger.control.pause(job_id)
-
-    assert not readers[1].ranges.read_one()
-
-    environment.ledger.control.resume(job_id)
-    ingested(environment, itertools.cycle(readers), job_id)
-    assert chunks_in(environment, job_id) == chunks_by_one(path)
 
 
 @pytest.mark.parametrize(

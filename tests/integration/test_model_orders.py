@@ -263,7 +263,7 @@ def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ):
     client.classify(["a"], model=model).wait(timeout_s=30)
-    busy = client.classify(["a"] * 10, model=model, parameters={"delay_ms": 400})
+    busy = client.classify(["a"] * 200, model=model, parameters={"delay_ms": 400})
     wait_until(lambda: busy.record().state is JobState.RUNNING, "it runs, and loads no version")
     monkeypatch.setattr(model_steps, "ANSWER_S", model_steps.TAKE_S * -1 - 28.0)
 
@@ -297,7 +297,7 @@ def test_a_worker_that_dies_at_an_order_is_followed_by_another_that_carries_it_o
     empty_cluster.workers[0].kill()
     busy.cancel()
     empty_cluster.start_ready("second")
-    wait_until(lambda: orders.answer_to(order.order_id)[0] is not None, "it is answered", 15)
+    wait_until(lambda: orders.answer_to(order.order_id)[0] is not None, "it is answered")
 
     answer, worker = orders.answer_to(order.order_id)
     assert answer is not None and (answer.failure, worker) == (None, "second")

@@ -261,7 +261,7 @@ def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
         command.wait()
 
     try:
-        wait_until(lambda: not is_alive(child), "the child has ended", timeout_s=10)
+        wait_until(lambda: not is_alive(child), "the child has ended")
     finally:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
