@@ -327,8 +327,7 @@ def set_limits(fleet: Fleet, client: Client) -> None:
 
     A limit below what the tenant keeps removes its oldest jobs.
     """
-    operator, tenant = Role.OPERATOR, "alice"
-    slow = {"delay_ms": 20}
+    operator, tenant, slow = fleet.client(Role.OPERATOR), "alice", {"delay_ms": 20}
     texts = [secrets.token_hex(2_000) for _ in range(20)]  # 40 kB, which no compression makes less
     ended = [client.classify(texts, model="echo", tenant=tenant, parameters=slow) for _ in range(3)]
     for job in ended:
@@ -337,43 +336,37 @@ def set_limits(fleet: Fleet, client: Client) -> None:
         client.classify((f"w{n}" for n in range(64)), model="echo", tenant=name, parameters=slow)
         for name in (tenant, "bob")
     ]
-    fleet.seqd(operator, "tenants", "set", tenant, "--weight", "3", "--jobs", "2", "--items", "900")
-    fleet.seqd(operator, "tenants", "set", tenant, "--kept-bytes", "65536", "--evict")
-    assert [job.job_id for job in client.jobs() if job.tenant == tenant].count(ended[0].job_id) == 0
+    operator.set_tenant(tenant, TenantLimits(weight=3, jobs=2, items=900))
+    operator.set_tenant(tenant, TenantLimits(kept_bytes=65_536), evicts=True)
+    assert ended[0].job_id not in [job.job_id for job in client.jobs(tenant=tenant)]
     assert client.tenant(tenant).own.weight == 3
-    own = fleet.ledger(Role.OPERATOR).tenants
-    own.set_limits(tenant, TenantLimits(weight=2, kept_bytes=10**6), evicts=True)
     for job in jobs:
         assert job.wait(timeout_s=60).counts.succeeded == 64
-    usage = json.loads(fleet.seqd(operator, "tenants", "usage", "--json").out)
-    assert {row["tenant"]: row["items"] for row in usage}["bob"] == 64
+    assert {row.tenant: row.items for row in operator.tenant_usage()}["bob"] == 64
 
 
 def act_on_many(fleet: Fleet, client: Client) -> None:
-    """Cancel, retry and remove jobs by a filter, and read who did that."""
-    operator, asked = Role.OPERATOR, {"delay_ms": 20}
+    """Cancel, retry and remove jobs by a filter, pause a model, and read who did that."""
+    operator = fleet.client(Role.OPERATOR)
     for _ in range(3):
-        job = client.classify(LONG, model="echo", tenant="many", parameters=asked)
+        job = client.classify(LONG, model="echo", tenant="many", parameters={"delay_ms": 20})
         job.pause()
         wait_until(lambda job=job: job.record().sealed, "all of it is there")  # type: ignore[misc]
-    mine = ("--tenant", "many", "--yes")
-    for verb in ("cancel", "retry", "pause", "resume", "cancel", "rm"):
-        fleet.seqd(operator, "jobs", verb, *mine)
+    assert operator.count_jobs("cancel", tenant="many").jobs == 3
+    for act in (
+        operator.cancel_jobs, operator.retry_jobs, operator.pause_jobs, operator.resume_jobs,
+        operator.cancel_jobs, operator.remove_jobs,
+    ):  # fmt: skip
+        assert act(tenant="many").acted_on > 0
     assert client.jobs(tenant="many") == []
-    # By a connection that stays, too: of one that is gone a late recorder finds no user.
-    steady = fleet.client(operator)
-    assert steady.count_jobs("cancel", tenant="many").jobs == 0
-    assert steady.cancel_jobs(tenant="many").acted_on == 0
-    assert steady.pause_model("echo").model == "echo"
-    assert steady.resume_model("echo")
-    assert not fleet.ledger(operator).placements.remove("nobody_has_this")
-    fleet.seqd(operator, "models", "pause", "echo", "--reason", "wrong labels")
+    assert not fleet.ledger(Role.OPERATOR).placements.remove("nobody_has_this")
+    operator.pause_model("echo", reason="wrong labels")
     waits = client.classify(["waits"], model="echo")
     assert list(client.paused_models()) == ["echo"]
-    fleet.seqd(operator, "models", "resume", "echo")
+    assert operator.resume_model("echo")
     assert waits.wait(timeout_s=30).state is JobState.COMPLETED
-    acts = json.loads(fleet.seqd(operator, "audit", "--target", "tenant=many", "--json").out)
-    assert {act["action"] for act in acts} >= {"jobs.cancel", "jobs.remove"}
+    acts = {act.action for act in operator.audit(target="tenant=many")}
+    assert acts >= {"jobs.cancel", "jobs.remove"}
 
 
 def order(fleet: Fleet, client: Client) -> None:

@@ -30,9 +30,6 @@ from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
-#: What Prometheus waits for by default.
-ANSWER_S = 10.0
-
 LABELS = ("task", "model", "state", "version", "tenant", "reason")
 FLEET = ("seqd_work_left_seconds", "seqd_workers", "seqd_jobs")
 
@@ -45,7 +42,7 @@ class Exporter:
     url: str
 
     def get(self, path: str = "/metrics") -> str:
-        with urllib.request.urlopen(self.url.removesuffix("/metrics") + path, timeout=60) as answer:
+        with urllib.request.urlopen(self.url.removesuffix("/metrics") + path, timeout=30) as answer:
             return str(answer.read().decode())
 
     def values(self) -> dict[tuple[str, ...], float]:
@@ -74,15 +71,14 @@ class Exporter:
         wait_until(is_known, "the fleet and the rights are known")
         return found
 
-    def read_anew(self) -> tuple[dict[tuple[str, ...], float], float]:
-        """Return a scrape that has asked Redis, and the seconds that it took."""
-        found: list[tuple[dict[tuple[str, ...], float], float]] = []
+    def read_anew(self) -> dict[tuple[str, ...], float]:
+        """Return a scrape that has asked Redis."""
+        found: list[dict[tuple[str, ...], float]] = []
         before = self.values()["seqd_read_seconds",]
 
         def is_new() -> bool:
-            began = time.monotonic()
-            found.append((self.values(), time.monotonic() - began))
-            return found[-1][0]["seqd_read_seconds",] != before
+            found.append(self.values())
+            return found[-1]["seqd_read_seconds",] != before
 
         wait_until(is_new, "a scrape asks Redis")
         return found[-1]
@@ -263,13 +259,12 @@ def test_an_exporter_without_rights_names_them_and_stays_healthy(
 
 
 def assert_away(running: Exporter) -> None:
-    """Assert that nothing is said of the fleet, soon, and that the exporter is healthy."""
+    """Assert that nothing is said of the fleet, and that the exporter is healthy."""
     wait_until(lambda: running.values()["seqd_up",] == 0, "the fleet is unknown")
-    values, took_s = running.read_anew()
+    values = running.read_anew()
 
     assert values["seqd_up",] == 0
     assert {key[0] for key in values} == {"seqd_up", "seqd_build_info", "seqd_read_seconds"}
-    assert took_s < ANSWER_S
     assert running.get("/healthz") == "ok\n"
 
 
@@ -313,7 +308,7 @@ def test_a_scrape_reads_no_more_of_redis_however_many_jobs_are_open(
     with exporter(private_server.url) as running:
         running.known()
         before = done()
-        values, _ = running.read_anew()
+        values = running.read_anew()
         commands, sent_bytes = (now - then for now, then in zip(done(), before, strict=True))
 
     assert values["seqd_queue_items", "classify", "imdb_lstm"] == jobs

@@ -273,7 +273,7 @@ def test_a_worker_takes_no_orders_by_celerys_remote_control(cluster: Cluster):
     with connect(str(cluster.settings.redis_url)) as redis:
         listeners = redis.pubsub_numpat(), redis.pubsub_channels()
     app.control.broadcast("shutdown")
-    record = cluster.client().classify(["a"], model="echo").wait(timeout_s=20)
+    record = cluster.client().classify(["a"], model="echo").wait(timeout_s=60)
 
     assert listeners == (0, [])
     assert record.counts.succeeded == 1

@@ -21,7 +21,6 @@ from seqd_schemas import (
     ItemSuccess,
     JobRecord,
     JobState,
-    TrainedVersion,
 )
 from store_builders import publish
 from worker_fixtures import Cluster, wait_until
@@ -156,11 +155,15 @@ def test_a_training_of_a_named_model_that_was_cancelled_is_resumed_with_its_plug
 
 
 def test_requests_of_other_languages_are_held_to_the_rules_of_names(
-    topics: list[JobRecord], client: Client, producer: Producer
+    topics: list[JobRecord], client: Client, producer: Producer, module_cluster: Cluster
 ):
-    training = {"kind": "train", "source": {"type": "file", "path": "/data/a.jsonl"}}
+    file = module_cluster.settings.data_dir.parent / "places.jsonl"
+    file.write_text(json.dumps(DATA[0]) + "\n")
+    training = {"kind": "train", "source": {"type": "file", "path": str(file)}}
     used = producer.add(a_request(["a", "b"], model="topics@2"))
-    unread = producer.add(training | {"model": "places", "plugin": "echo"})
+    made = {"model": "places", "plugin": "echo"}
+    unread = producer.add(training | made)
+    read = producer.add(training | made | {"schema_version": 2})
     other = producer.add(training | {"schema_version": 2, "model": "topics", "plugin": "lstm"})
 
     def failures() -> dict[str, str]:
@@ -168,66 +171,18 @@ def test_requests_of_other_languages_are_held_to_the_rules_of_names(
         return {str(one.id): one.failure.message for one in answers if one.failure is not None}
 
     wait_until(lambda: {unread, other} <= set(failures()), "the answers")
-    wait_until(lambda: any(one.job_id == used for one in client.jobs(100)), "the job")
+    wait_until(lambda: {used, read} <= {one.job_id for one in client.jobs(100)}, "the jobs")
     assert labels_of(client.job(used, output=Classification)) == ["a", "b"]
     assert client.job(used).record().plugin == "echo"
+    trained = client.job(read).wait(timeout_s=30)
+    assert (trained.state, trained.plugin) == (JobState.COMPLETED, "echo")
+    assert labels_of(client.classify(["a"], model="places")) == ["a"]
     told = failures()
     assert "it is not the model's name, and schema_version is 1; allowed: 2" in told[unread]
     assert told[other] == (
         "model 'topics' is made with echo, and a model's plugin never changes: it cannot be "
         "trained with 'lstm'. Choose another name: --as NAME."
     )
-
-
-def test_a_training_that_another_language_hands_in_names_its_plugin(
-    topics: list[JobRecord], client: Client, producer: Producer, module_cluster: Cluster
-):
-    file = module_cluster.settings.data_dir.parent / "places.jsonl"
-    file.write_text(json.dumps(DATA[0]) + "\n")
-    source = {"type": "file", "path": str(file)}
-    job_id = producer.add(
-        {
-            "kind": "train",
-            "schema_version": 2,
-            "model": "places",
-            "plugin": "echo",
-            "source": source,
-        }
-    )
-
-    wait_until(lambda: any(one.job_id == job_id for one in client.jobs(100)), "the job")
-    record = client.job(job_id).wait(timeout_s=30)
-
-    assert (record.state, record.plugin) == (JobState.COMPLETED, "echo")
-    assert labels_of(client.classify(["a"], model="places")) == ["a"]
-
-
-def test_a_sweep_into_a_new_model_puts_its_best_in_service(
-    topics: list[JobRecord], client: Client, store: ModelStore, module_cluster: Cluster
-):
-    file = module_cluster.settings.data_dir.parent / "sweep.jsonl"
-    file.write_text(json.dumps(DATA[0]) + "\n")
-    grid = {"accuracy": [0.6, 0.9, 0.7]}
-
-    job = client.sweep(
-        FileSource(path=str(file)), model="swept", plugin="echo", grid=grid, preset="quick"
-    )
-    record = job.wait(timeout_s=30)
-
-    assert (record.state, record.plugin, record.version) == (JobState.COMPLETED, "echo", None)
-    made = [one.output for one in job.results() if isinstance(one, ItemSuccess)]
-    best = max(
-        (one for one in made if isinstance(one, TrainedVersion)),
-        key=lambda one: one.metrics["validation_accuracy"],
-    )
-    assert store.resolve("swept") == ("swept", best.version)
-    assert client.classify(["a"], model="swept").record().version == best.version
-    assert store.history("swept")[-1].to_version == best.version
-    again = client.sweep(
-        FileSource(path=str(file)), model="swept", grid={"accuracy": [0.99]}, preset="quick"
-    )
-    assert again.wait(timeout_s=30).state is JobState.COMPLETED
-    assert store.resolve("swept") == ("swept", best.version)
 
 
 def test_labels_that_cannot_be_read_cost_no_training(client: Client, store: ModelStore):

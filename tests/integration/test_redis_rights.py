@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -12,20 +11,18 @@ from pathlib import Path
 import pytest
 from redis.exceptions import NoPermissionError
 
-from builders import a_chunk, some_results
+from builders import a_chunk
 from cli_builders import here
 from ledger_fixtures import open_environment
 from readme_blocks import ROOT
 from redis_fixtures import PrivateServer, newest_server, server_binaries
 from rights_flow import Fleet, running_up
-from seqd.client.explaining.reading import explained
-from seqd.errors import NotAllowed, RedisNoPermission
+from seqd.errors import RedisNoPermission
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import KEY_ACCESS_SINCE, Role, rights_of
 from seqd.ledger.audit import AuditFilter
 from seqd.ledger.rights import OPTIONAL, missing_rights
-from seqd.ledger.work import Finished
-from seqd_schemas import JobState, ModelPause, TenantLimits
+from seqd_schemas import JobState, ModelPause
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -97,7 +94,6 @@ def test_a_worker_without_a_right_ends_with_78_and_names_all_that_are_missing(
 #: The user, the rule that it lacks, a call, and what its refusal names.
 LACKING: list[tuple[Role, str, Callable[[Fleet], object], str]] = [
     (Role.CLIENT, "+hgetall", lambda fleet: fleet.client().catalog(), "the command HGETALL"),
-    (Role.CLIENT, "+hgetall", lambda fleet: fleet.client().jobs(), "the command HGETALL"),
     (
         Role.CLIENT,
         "~catalog",
@@ -155,46 +151,6 @@ def test_a_missing_right_inside_a_script_is_named_and_damages_no_job(fleet: Flee
     worker.close()
 
 
-def test_work_whose_use_may_not_be_counted_is_not_committed(fleet: Fleet) -> None:
-    # All keys but those that begin with `u`, as an operator may have written them by hand.
-    given = [rule for rule in fleet.rules(Role.WORKER) if "~" not in rule]
-    but_use = f"~{fleet.prefix}:[^u]*"
-    with connect(fleet.url(Role.WORKER), role=Role.WORKER) as redis:
-        environment = open_environment(redis, fleet.settings)
-        for units in (1, 2):  # of two a commit is a batch
-            job_id = environment.submit_units(units)
-            claimed = [environment.claim_unit() for _ in range(units)]
-            done = [Finished(unit, some_results(first=2 * int(unit.name))) for unit in claimed]
-            fleet.allow(Role.WORKER, *given, but_use)
-
-            with pytest.raises(RedisNoPermission) as refusal:
-                environment.ledger.work.commit_batch(done)
-
-            assert re.search("a key of seqd's.* in the script 'commit'", str(refusal.value))
-            assert environment.record(job_id).counts.succeeded == 0
-            fleet.allow(Role.WORKER, *fleet.rules(Role.WORKER))
-            environment.ledger.work.commit_batch(done)
-            assert environment.record(job_id).counts.succeeded == 2 * units
-
-        (usage,) = environment.ledger.tenants.usage()
-        assert usage.items == 6
-
-
-def test_limits_that_may_not_be_read_are_not_taken_for_unset(fleet: Fleet) -> None:
-    fleet.ledger(Role.OPERATOR).tenants.set_limits("default", TenantLimits(jobs=0))
-    lacking = [rule for rule in fleet.rules(Role.CLIENT) if ":limits:" not in rule]
-    fleet.allow(Role.CLIENT, *lacking)
-
-    redis = fleet.ledger(Role.CLIENT).redis
-    with pytest.raises(RedisNoPermission) as refusal:
-        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
-
-    assert "in the script 'submit'" in str(refusal.value)
-    fleet.allow(Role.CLIENT, *fleet.rules(Role.CLIENT))
-    with pytest.raises(NotAllowed):
-        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
-
-
 @on_servers_with_key_access
 @pytest.mark.parametrize("script", ["cordon", "set_tenant"])
 def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
@@ -221,20 +177,14 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
 
 @on_servers_with_key_access
 def test_who_paused_a_job_is_told_to_those_who_may_read_the_audit(fleet: Fleet) -> None:
-    told = {}
-    for role in (Role.OPERATOR, Role.CLIENT):
-        with connect(fleet.url(role), role=role) as redis:
-            environment = open_environment(redis, fleet.settings)
-            job_id = environment.submit(chunk=a_chunk(), sealed=True)
-            environment.ledger.audit.note("jobs.pause", job_id)
-            environment.ledger.control.pause(job_id)
-            steps = explained(environment.ledger, job_id)
-            told[role] = environment.ledger.transport.run(steps).headline
+    with connect(fleet.url(Role.WORKER)) as redis:
+        job_id = open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+    fleet.client().job(job_id).pause()
 
-    assert {role: " s by " in headline for role, headline in told.items()} == {
-        Role.OPERATOR: True,
-        Role.CLIENT: False,
-    }
+    roles = (Role.OPERATOR, Role.CLIENT)
+    told = [" s by " in fleet.client(role).explain(job_id).headline for role in roles]
+
+    assert told == [True, False]
 
 
 @on_servers_with_key_access
@@ -379,21 +329,3 @@ def test_the_command_says_which_rights_are_missing(
         "Missing: +hget\nMissing, and not needed: +info\n",
     )
     assert "info" in OPTIONAL
-
-
-def test_the_printed_command_gives_a_user_these_rights(
-    fleet: Fleet, capsys: pytest.CaptureFixture[str]
-) -> None:
-    version = ".".join(map(str, fleet.version))
-    for role in Role:
-        printed = here(
-            capsys, "redis", "acl", "--role", role, "--user", f"{role}-2", "--prefix", fleet.prefix,
-            "--server-version", version,
-        )  # fmt: skip
-
-        fleet.admin.execute_command(*shlex.split(printed.out))
-        fleet.admin.execute_command("ACL", "SETUSER", f"{role}-2", ">secret")
-
-        url = fleet.url(role).replace(f"{role}:secret-{role}", f"{role}-2:secret")
-        with connect(url, role=role) as redis:
-            assert missing_rights(redis, role, fleet.settings.keys) == []

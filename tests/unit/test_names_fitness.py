@@ -95,31 +95,6 @@ def test_a_folder_that_is_away_takes_its_queues_with_it_and_brings_them_back(
     assert (named(fitness), fitness.is_away()) == (BOTH, False)
 
 
-def test_a_version_that_failed_leaves_the_queues_of_its_model_alone(
-    clock: Clock, store: ModelStore
-):
-    publish(store, "echo")
-    fitness = Fitness(("classify.echo",), store)
-
-    fitness.mark("topics", 1, UnfitCode.LOAD_FAILED, "it raised")
-
-    assert set(fitness.queues()) == {
-        "classify.echo",
-        "classify.echo@1",
-        "classify.echo:topics@2",
-    }
-    assert fitness.versions() == {"echo": (1,), "topics": (2,)}
-
-
-def test_trainings_that_failed_of_a_plugin_close_all_its_trainings(clock: Clock, store: ModelStore):
-    fitness = Fitness(ROUTES, store)
-
-    fitness.mark("echo", None, UnfitCode.UNWRITABLE, "the disk is full")
-
-    assert [queue for queue in fitness.queues() if queue.startswith("train")] == []
-    assert set(BOTH) <= set(fitness.queues())
-
-
 def test_items_of_a_model_that_is_not_served_are_left_and_its_trainings_are_not(
     clock: Clock, store: ModelStore
 ):

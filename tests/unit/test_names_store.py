@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from seqd.errors import ArtifactDamaged, ModelNameTaken, StoreUnwritable
-from seqd.models import serving_store
 from seqd.models.store import ModelStore
 from store_builders import (
     a_starter,
@@ -203,22 +202,3 @@ def test_a_store_that_cannot_be_written_says_so_and_means_what_it_meant(
     assert files_of(root) == before
     assert store.resolve("echo") == ("echo", 2)
     assert store.made_with(PLUGINS)["echo"] == "echo"
-
-
-def test_a_process_killed_between_the_two_files_of_an_adoption_is_followed_by_the_next(
-    store: ModelStore, root: Path, monkeypatch: pytest.MonkeyPatch
-):
-    folder = an_old_store(root, "echo")
-
-    def die(folder: Path, plugin: str) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(serving_store, "write_plugin", die)
-    with pytest.raises(KeyboardInterrupt):
-        store.adopt()
-    monkeypatch.undo()
-    meanwhile = store.resolve("echo")
-    store.adopt()
-
-    assert meanwhile == store.resolve("echo") == ("echo", 2)
-    assert (folder / "model.json").exists()

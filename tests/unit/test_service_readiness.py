@@ -7,53 +7,28 @@ import pytest
 
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
-from seqd.targets import Place
-from seqd.worker.placement import Placement
 from seqd.worker.readiness import ReadinessNotes
-from seqd_schemas import PlacementRule
 from store_builders import a_change, publish
-
-
-class Rules:
-    """The placements that stand."""
-
-    def __init__(self) -> None:
-        self.placed: dict[str, PlacementRule] = {}
-
-    def version(self) -> bytes:
-        return repr(self.placed).encode()
-
-    def rules(self) -> dict[str, PlacementRule]:
-        return self.placed
 
 
 class Worker:
     """The part of a worker that decides what is loaded; `loaded` is what it has in memory."""
 
-    def __init__(self, folder: Path, required: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         self.store = ModelStore(folder / "models", {})
-        self.rules = Rules()
-        self.placement = Placement(Place("w1", "cpu:0", "h1"), (), required, self.rules)
         self.loaded: set[str] = set()
         context = SimpleNamespace(
             identity=SimpleNamespace(name="w1"),
             routes=("classify.echo", "train.echo"),
             store=self.store,
-            placement=self.placement,
+            placement=SimpleNamespace(serves=lambda name: True, is_kept=lambda name: False),
             cache=SimpleNamespace(
                 names=lambda: tuple(self.loaded),
                 holds=lambda name, version: f"{name}@{version}" in self.loaded,
             ),
         )
-        settings = Settings(data_dir=folder, required_models=required)
+        settings = Settings(data_dir=folder)
         self.notes = ReadinessNotes(context, settings)  # type: ignore[arg-type]
-
-    def place(self, model: str, target: str) -> None:
-        """Place a model, and have the worker follow."""
-        rule = PlacementRule(model=model, targets=(target,), at_ms=1)
-        self.rules.placed = {**self.rules.placed, model: rule}
-        self.placement.look()
-        self.notes.placement_has_changed()
 
     def loads(self) -> list[str]:
         """Look at the store, load what is new, and return it."""
@@ -102,30 +77,3 @@ def test_what_had_to_make_room_is_not_loaded_again_while_its_label_stays(worker:
     worker.loaded = {"topics@1"}
 
     assert (first, worker.loads()) == (["topics@2"], [])
-
-
-def test_the_plugins_own_models_and_those_in_use_are_loaded_at_the_start(worker: Worker):
-    worker.notes.look()
-    publish(worker.store, "moods", "echo")
-    publish(worker.store, "other", "lstm")
-    before = worker.notes.loading_order(("topics", "moods"))
-
-    worker.notes.look()
-
-    assert before == ["echo", "topics"]
-    assert worker.notes.loading_order(("topics", "moods", "other")) == ["echo", "moods", "topics"]
-    assert worker.notes.loading_order() == ["echo"]
-
-
-def test_what_is_kept_is_loaded_last_and_what_is_placed_elsewhere_is_not(tmp_path: Path):
-    worker = Worker(tmp_path, required=("echo",))
-    for name in ("echo", "moods", "topics"):
-        publish(worker.store, name, "echo")
-    worker.notes.look()
-
-    worker.place("topics", "kind:cpu")
-    worker.place("moods", "kind:gpu")
-
-    assert worker.notes.loading_order(("moods",)) == ["echo", "topics"]
-    worker.place("echo", "kind:gpu")
-    assert worker.notes.loading_order(("moods",)) == ["topics"]

@@ -138,6 +138,8 @@ def test_a_version_that_does_not_open_is_not_put_in_service(
 
     with pytest.raises(error):
         store.put_in_service("topics", a_change(1, version))
+    with pytest.raises(error):
+        store.set_label("topics", "best", version)
 
     assert files_of(store.folder_of("topics")) == before
 

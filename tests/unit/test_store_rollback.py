@@ -2,7 +2,7 @@
 
 import pytest
 
-from seqd.errors import LeaseLost, UnknownModel
+from seqd.errors import LeaseLost
 from seqd.models.store import ModelStore
 from store_builders import a_version_draft, train
 
@@ -14,21 +14,6 @@ def store(tmp_path):
 
 def publish(store, job_id):
     return train(store, job_id, "lstm", "")
-
-
-def test_a_version_that_is_rolled_back_is_gone_and_its_labels_are_where_they_were(store):
-    first = publish(store, "job-1")
-    store.set_label("lstm", "production", first)
-    second = publish(store, "job-2")
-    store.move_labels("lstm", ["production", "candidate"], second, "job-2", "attempt-1")
-
-    removed = store.rollback("lstm", "job-2")
-
-    assert removed == second
-    assert store.numbers("lstm") == [first]
-    assert store.labels("lstm") == {"production": first, "latest": first}
-    with pytest.raises(UnknownModel):
-        store.open("lstm", second)
 
 
 @pytest.mark.parametrize(
@@ -89,17 +74,6 @@ def test_a_publish_record_that_cannot_be_read_restores_no_label(store, tmp_path,
 
     assert store.rollback("lstm", "job-2") == second
     assert store.labels("lstm") == {"production": version, "latest": version}
-
-
-def test_what_was_begun_is_known_until_it_is_finalized(store):
-    publish(store, "job-1")
-    publish(store, "job-2")
-    begun = store.begun()
-
-    store.finalize("lstm", "job-1")
-
-    assert begun == [("lstm", "job-1"), ("lstm", "job-2")]
-    assert store.begun() == [("lstm", "job-2")]
 
 
 def test_a_job_that_published_nothing_has_nothing_to_roll_back(store):
