@@ -180,7 +180,9 @@ def test_an_iterator_that_another_task_closes_ends_at_once(
         async with an_async_client(cluster) as client:
             # The shared worker hears of the cancel at the end of a step.
             writing = {"delay_ms": 2_000.0, "length": 10_000}
-            job = await client.generate(["a"], model="echo", stream=True, parameters=writing)
+            prompts = iter(["a"])  # which are uploaded
+            job = await client.generate(prompts, model="echo", stream=True, parameters=writing)
+            assert (await job.record()).job.stream
             readings = []
             for turns in range(TURNS):
                 values = READERS[reader](job)

@@ -297,10 +297,14 @@ def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(cluster: C
         job.wait(timeout_s=30)
 
     counted = client.count_jobs("retry", tenant="again")
-    done = client.retry_jobs(tenant="again", counted=counted)
+    steps: list[int] = []
+    done = client.retry_jobs(
+        tenant="again", counted=counted, on_step=lambda done: steps.append(done.acted_on)
+    )
     twice = client.retry_jobs(tenant="again", counted=counted)
 
     assert (counted.jobs, done.acted_on, twice.acted_on) == (3, 3, 0)
+    assert steps[:3] == [1, 2, 3]
     continued = [job.record().continued_by for job in failed]
     assert all(continued)
     for job_id in continued:  # other tests share the worker

@@ -125,7 +125,9 @@ def test_the_quick_check_says_of_these_what_jsonschema_says(schema, values):
     assert [check(value) for value in values] == [validator.is_valid(value) for value in values]
 
 
-@pytest.mark.parametrize("schema", [{"oneOf": [{}, {}]}, {"enum": [1]}, {"$ref": "elsewhere"}])
+@pytest.mark.parametrize(
+    "schema", [{"oneOf": [{}, {}]}, {"enum": [1]}, {"$ref": "elsewhere"}, {"pattern": "("}]
+)
 def test_a_schema_with_more_than_the_quick_check_knows_is_left_to_jsonschema(schema):
     assert quick_check(schema) is None
 
