@@ -192,7 +192,7 @@ _FIRST: Final = "outcomes = []"
 #: What stands in a sound plugin, and the mistake in its place.
 CALLED: Final[Mapping[str, tuple[str, str]]] = {
     "exits_at_run": (_FIRST, "os._exit(3)"),
-    "forks": (_FIRST, f"{_FIRST}\n        if os.fork() == 0: time.sleep(20); os._exit(0)"),
+    "forks": (_FIRST, f"{_FIRST}\n        if os.fork() == 0: time.sleep(600); os._exit(0)"),
     "forks_and_returns": (_FIRST, f"{_FIRST}; os.fork()"),
     "hangs_in_c": (_FIRST, 're.match("(a+)+$", "a" * 64 + "b")'),
     "prints": (_FIRST, f'{_FIRST}; print(f"classifying {{len(items)}} texts")'),

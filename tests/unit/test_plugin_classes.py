@@ -340,13 +340,3 @@ def test_what_an_object_says_of_itself_is_read_as_the_contract_has_it(artifact):
     numbered = learner("classes, memory_bytes = [0, 1], 2.5e6").load(artifact, CPU)
 
     assert (numbered.classes, numbered.memory_bytes) == (("0", "1"), 2_500_000)
-
-
-def test_the_same_version_loaded_twice_gives_the_same(artifact):
-    first, again = (
-        outcomes_of(Learner, "classify", ["a", "b" * 9, "\ud800"], artifact=artifact)
-        for _ in range(2)
-    )
-
-    assert again == first
-    assert first[2].code == "decode_error"

@@ -336,7 +336,6 @@ LIST = "It takes a list, and gives one."
             "a text that has none.",
         ),
         ("texts: list[str]", "{'a'}", f"gave {{'a'}}. {LIST}"),
-        ("texts: list[str]", "dict(a=1, b=2)", f"gave {{'a': 1, 'b': 2}}. {LIST}"),
         ("texts: list[str]", "'ab'", f"gave 'ab'. {LIST}"),
         ("texts: list[str]", "None", f"gave None. {LIST}"),
         ("prompt: str", "None", "gave None. It gives a str, or yields parts of one."),
