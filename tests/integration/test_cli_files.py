@@ -20,9 +20,6 @@ from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
-#: Milliseconds an item takes, so that a command can be stopped half-way.
-SLOW = "delay_ms=20"
-
 
 @pytest.fixture(autouse=True)
 def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +91,13 @@ def a_csv(folder: Path, rows: int = 200) -> Path:
     return path
 
 
+def a_csv_that_is_held(folder: Path, rows: int = 200) -> str:
+    """Name a file whose last row is not done before the plugin is cured."""
+    path = a_csv(folder, rows)
+    path.write_text(path.read_text().replace(f"text {rows - 1},", "held,"))
+    return path.name
+
+
 def noted_job(cluster: Cluster, out: Path) -> JobHandle:
     """Return the job of a command that writes a file, once it is there."""
     note = out.with_name(f".{out.name}.job")
@@ -103,7 +107,7 @@ def noted_job(cluster: Cluster, out: Path) -> JobHandle:
     return job
 
 
-def started_slowly(commands: Commands, cluster: Cluster, *arguments: str) -> JobHandle:
+def half_done(commands: Commands, cluster: Cluster, *arguments: str) -> JobHandle:
     """Return the job of a command that is in the middle of its items, and has all of a file."""
     out = Path(arguments[arguments.index("--out") + 1])
     job = noted_job(cluster, commands.folder / out)
@@ -149,14 +153,15 @@ def test_a_pipe_that_ends_late_has_results_before(commands: Commands) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_cancels_as_it_was_said_and_resume_does_the_rest(
-    commands: Commands, cluster: Cluster, tmp_path: Path
+    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:
-    arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--set", SLOW, "--out", "r.csv")
+    arguments = ("classify", a_csv_that_is_held(tmp_path), "-m", "echo", "--out", "r.csv")
     program = commands.start(*arguments, "--keep", "stars")
-    job = started_slowly(commands, cluster, *arguments)
+    job = half_done(commands, cluster, *arguments)
 
     program.send_signal(signal.SIGINT)
     stopped = ended(program)
+    cure.touch()
     resumed = commands.run(*arguments, "--keep", "stars", "--resume")
 
     assert stopped.status == 130
@@ -175,17 +180,18 @@ def test_ctrl_c_cancels_as_it_was_said_and_resume_does_the_rest(
 
 @pytest.mark.slow
 def test_sigterm_leaves_the_job_running_where_that_was_asked_for(
-    commands: Commands, cluster: Cluster, tmp_path: Path
+    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:
     arguments = (
-        *("classify", a_csv(tmp_path).name, "-m", "echo", "--set", SLOW, "--out", "r.csv"),
+        *("classify", a_csv_that_is_held(tmp_path), "-m", "echo", "--out", "r.csv"),
         "--detach-on-interrupt",
     )
     program = commands.start(*arguments)
-    job = started_slowly(commands, cluster, *arguments)
+    job = half_done(commands, cluster, *arguments)
 
     program.terminate()
     stopped = ended(program)
+    cure.touch()
     resumed = commands.run(*arguments, "--resume")
 
     assert stopped.status == 143
@@ -201,15 +207,16 @@ def test_sigterm_leaves_the_job_running_where_that_was_asked_for(
 
 
 def test_a_killed_command_is_resumed_with_no_result_twice_and_none_missing(
-    commands: Commands, cluster: Cluster, tmp_path: Path
+    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:
-    arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--set", SLOW, "--out", "r.csv")
+    arguments = ("classify", a_csv_that_is_held(tmp_path), "-m", "echo", "--out", "r.csv")
     program = commands.start(*arguments)
-    job = started_slowly(commands, cluster, *arguments)
+    job = half_done(commands, cluster, *arguments)
 
     program.kill()
     program.wait()
     left = sorted(path.name for path in tmp_path.iterdir())
+    cure.touch()
     resumed = commands.run(*arguments, "--resume")
 
     assert left == [".r.csv.job", ".r.csv.part", ".r.errors.csv.part", "reviews.csv"]
@@ -225,7 +232,7 @@ def test_an_interrupted_pipe_does_not_hold_the_command(
     arguments = ("classify", "-", "-m", "echo", "--out", "r.jsonl", "--detach-on-interrupt")
     program = commands.start(*arguments)
     give(program, texts_of(2_000))
-    job = started_slowly(commands, cluster, *arguments)
+    job = half_done(commands, cluster, *arguments)
 
     program.terminate()
     program.wait(timeout=60)  # while the pipe is open
@@ -272,8 +279,8 @@ def test_an_upload_that_waits_for_the_workers_does_not_hold_an_interrupted_comma
 def test_a_reader_that_has_had_enough_is_taken_as_ctrl_c(
     commands: Commands, cluster: Cluster, options: tuple[str, ...], state: JobState
 ) -> None:
-    source = a_csv(commands.folder, 2_000).name
-    program = commands.start("classify", source, "-m", "echo", "--set", "delay_ms=5", *options)
+    source = a_csv_that_is_held(commands.folder, 2_000)
+    program = commands.start("classify", source, "-m", "echo", *options)
     assert program.stdout is not None
     assert program.stderr is not None
 
@@ -387,11 +394,12 @@ def test_a_full_disk_loses_nothing_and_another_input_is_refused_until_that_of_be
 
 @pytest.mark.slow
 def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alone(
-    commands: Commands, cluster: Cluster, tmp_path: Path
+    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:
     command, out = ("classify", "-", "-m", "echo"), ("--out", "r.csv")
-    program = commands.start(*command, "--set", SLOW, *out)
-    give(program, texts_of(150))
+    program = commands.start(*command, *out)
+    held = f"{texts_of(149)}held\n"
+    give(program, held)
     assert program.stdin is not None
     program.stdin.close()
     program.stdin = None
@@ -403,14 +411,15 @@ def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alon
     refused = [
         commands.run(*command, *changed, *out, "--resume", stdin=stdin)
         for changed, stdin in (
-            (("--set", SLOW), texts_of(150, first=1)),
-            (("--set", SLOW), "text 0\n"),
-            (("--set", "delay_ms=21"), texts_of(150)),
-            (("-m", "echo@latest", "--set", SLOW), texts_of(150)),
+            ((), texts_of(150, first=1)),
+            ((), "text 0\n"),
+            (("--set", "note=another"), held),
+            (("-m", "echo@latest"), held),
         )
     ]
     left = sorted(path.name for path in tmp_path.iterdir())
-    resumed = commands.run(*command, "--set", SLOW, *out, "--resume", stdin=texts_of(150))
+    cure.touch()
+    resumed = commands.run(*command, *out, "--resume", stdin=held)
 
     assert stopped.status == 130, stopped.err
     assert stopped.out.splitlines()[-1] == "Go on: the same command with --resume."
@@ -426,7 +435,8 @@ def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alon
     assert resumed.status == 0, resumed.err
     assert f"does what job {job.job_id} has left undone." in resumed.err
     assert (tmp_path / "r.csv").read_text().splitlines()[1:] == [
-        f"line-{number + 1},text {number},1.0" for number in range(150)
+        *(f"line-{number + 1},text {number},1.0" for number in range(149)),
+        "line-150,held,1.0",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
 
@@ -438,7 +448,7 @@ def test_ctrl_c_before_all_input_was_sent_says_that_resume_begins_anew(
     arguments = ("classify", "-", "-m", "echo", "--out", "r.csv")
     program = commands.start(*arguments)
     give(program, texts_of(150))
-    job = started_slowly(commands, cluster, *arguments)
+    job = half_done(commands, cluster, *arguments)
 
     program.send_signal(signal.SIGINT)
     program.wait(timeout=60)  # while the pipe is open
