@@ -14,9 +14,8 @@ from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
-#: 12 units of 8 items, each 0.16 s of work: long enough to step in.
-TEXTS = [f"text {number}" for number in range(96)]
-SLOWLY = {"delay_ms": 20.0}
+#: 12 units of 8 items, of which the third is held until the plugin is cured.
+TEXTS = ["held" if number == 20 else f"text {number}" for number in range(96)]
 
 
 def labels(results: list[ItemSuccess | ItemFailure]) -> list[str]:
@@ -28,8 +27,8 @@ def labels(results: list[ItemSuccess | ItemFailure]) -> list[str]:
 
 
 def after_the_first_unit(client: Client, **options: object) -> JobHandle:
-    """A slow job of which a unit is done."""
-    job = client.classify(TEXTS, model="echo", parameters=SLOWLY, **options)  # type: ignore[arg-type]
+    """A job of which a unit is done, and another held."""
+    job = client.classify(TEXTS, model="echo", **options)  # type: ignore[arg-type]
     wait_until(lambda: job.record().sealed, "its input is complete")
     next(job.results())
     return job
@@ -43,15 +42,18 @@ def on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(cluster: Cluster):
+def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(
+    cluster: Cluster, cure: Path
+):
     job = after_the_first_unit(cluster.client())
 
     job.pause()
+    cure.touch()
     cluster.workers[0].wait_until_idle()
     stopped_at = job.record().counts.done
     job.resume()
 
-    assert 8 <= stopped_at < 96
+    assert 24 <= stopped_at < 96
     assert job.record().state in (JobState.RUNNING, JobState.COMPLETED)
     assert labels(list(job.results())) == TEXTS
     assert [event.event for event in job.events()].count("paused") == 1
@@ -59,9 +61,7 @@ def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(clust
 
 @pytest.mark.slow
 def test_a_job_whose_time_runs_out_keeps_what_was_done(cluster: Cluster):
-    job = cluster.client().classify(
-        TEXTS * 10, model="echo", parameters={"delay_ms": 50.0}, expires_in_s=3
-    )
+    job = cluster.client().classify(TEXTS * 10, model="echo", expires_in_s=3)
 
     results = list(job.results())
 
@@ -89,12 +89,13 @@ def test_a_job_expires_with_no_worker_up(empty_cluster: Cluster):
     assert job.record().counts.expired == 96
 
 
-def test_a_retry_does_what_a_cancel_left_undone_and_both_read_as_one(cluster: Cluster):
+def test_a_retry_does_what_a_cancel_left_undone_and_both_read_as_one(cluster: Cluster, cure: Path):
     client = cluster.client()
     first = after_the_first_unit(client)
     first.cancel()
     cancelled = first.record().counts.cancelled
 
+    cure.touch()
     again = client.retry(first.job_id)
 
     assert 0 < cancelled <= 88
@@ -123,6 +124,7 @@ def test_an_item_that_fails_again_keeps_its_error_and_can_be_retried_again(clust
 
 def test_commands_pause_resume_retry_and_remove(
     cluster: Cluster,
+    cure: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -135,6 +137,7 @@ def test_commands_pause_resume_retry_and_remove(
     resumed = here(capsys, "jobs", "resume", job.job_id)
     cancelled = here(capsys, "jobs", "cancel", job.job_id)
     undone = job.record().counts.cancelled
+    cure.touch()
     retried = here(capsys, "jobs", "retry", job.job_id, "--out", str(out))
     shown = here(capsys, "jobs", "show", job.job_id)
     merged = here(capsys, "jobs", "results", job.job_id, "--merged")
@@ -163,7 +166,7 @@ def test_a_command_that_has_nothing_to_do_says_so_in_one_line(
     unreadable = client.classify(["good", {"custom_id": "empty"}], model="echo")
     for job in (sound, unreadable):
         job.wait(timeout_s=30)
-    runs = client.classify(TEXTS * 10, model="echo", parameters=SLOWLY)
+    runs = client.classify(TEXTS, model="echo")
 
     not_paused = here(capsys, "jobs", "resume", runs.job_id)
     runs.cancel()
