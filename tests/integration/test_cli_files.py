@@ -173,6 +173,7 @@ def test_ctrl_c_cancels_as_it_was_said_and_resume_does_the_rest(
     assert said[-1] == "Go on: the same command with --resume."
     assert resumed.status == 0, resumed.err
     assert f"does what job {job.job_id} has left undone." in resumed.err
+    assert "200 classified by echo@1" in resumed.out
     assert ids_in(tmp_path / "r.csv") == all_ids()
     assert (tmp_path / "r.csv").read_text().splitlines()[8] == "id-7,1,text 7,1.0"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "reviews.csv"]

@@ -4,6 +4,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -256,6 +257,20 @@ def test_a_job_that_has_ended_says_what_it_came_to_and_what_to_do(
     say_bulk_summary(Screen(), outcome, counts, None)
 
     assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_a_job_that_did_the_rest_of_another_is_told_with_the_results_of_both(
+    capsys: Capture,
+) -> None:
+    rest = replace(ended(), is_rest=True)
+
+    say_bulk_summary(Screen(), rest, results(["positive"] * 5), None)
+    say_bulk_summary(Screen(), rest, results(["positive"] * 3), None)
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"{HEAD.replace('3 ', '5 ', 1).replace(' in ', ', 3 of them in ')}: 5 positive",
+        f"{HEAD}: 3 positive",
+    ]
 
 
 def test_a_canary_has_both_versions_in_its_summary(capsys: Capture) -> None:

@@ -5,7 +5,7 @@ Each command brings its own way of printing a result.
 
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from seqd.cli.exits import MISTAKE, OK
@@ -62,13 +62,15 @@ def follow_bulk_job(
 ) -> int:
     """Write all results of a job and its summary; return the exit status.
 
-    `results` are read in the place of the job's own. Raises JobFailed, JobCancelled (by somebody
-    else), and what the input itself raised; the files of `--out` are then not written.
+    `results` are read in the place of the job's own: those of an earlier job of which this one is
+    the rest, with its own. Raises JobFailed, JobCancelled (by somebody else), and what the input
+    itself raised; the files of `--out` are then not written.
     """
     # What the command has imported stays: the collector need not look at it again and again while
     # items come and go. That was a tenth of the command's time for each item.
     gc.freeze()
     outcome = read_results(handle, screen, output, counts, total_is_final, results)
+    outcome = replace(outcome, is_rest=results is not None)
     if outcome.record.state is JobState.CANCELLED:
         handle.wait()  # ended, so this only raises
     if output.files is not None:

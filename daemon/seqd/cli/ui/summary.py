@@ -122,6 +122,8 @@ class BulkOutcome:
     record: JobRecord
     #: True when it was paused for a while, so that it has no rate as a whole.
     was_paused: bool = False
+    #: True where it did what an earlier job had left undone, and the results are of both.
+    is_rest: bool = False
 
 
 def say_bulk_summary(
@@ -194,10 +196,14 @@ def say_headline(screen: Screen, outcome: BulkOutcome, counts: ResultCounts | No
     """Say how many items were done, by which version, how fast, and with what labels."""
     record = outcome.record
     by = _done_by(record, counts)
-    line = f"{count(record.counts.succeeded)} {KINDS[record.kind].done} by {by}"
+    number = done = record.counts.succeeded
+    if outcome.is_rest and counts is not None:
+        number = counts.succeeded
+    line = f"{count(number)} {KINDS[record.kind].done} by {by}"
     seconds = seconds_of(record)
     if seconds is not None and seconds >= _RATE_FROM_S:
         speed = f"{rate(record.counts.done / seconds)} a second"
+        line += f", {count(done)} of them" if number != done else ""
         line += f" in {duration(seconds)}, {'its pauses included' if outcome.was_paused else speed}"
     screen.say(line + ("" if counts is None else _shares(counts)))
 
