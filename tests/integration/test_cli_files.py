@@ -16,6 +16,7 @@ from cli_builders import Ended, clean_environment, here, here_in
 from seqd.client import JobHandle
 from seqd.ledger import Ledger, connect
 from seqd_schemas import JobState
+from top_builders import on_a_terminal
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -177,6 +178,18 @@ def test_ctrl_c_cancels_as_it_was_said_and_resume_does_the_rest(
     assert ids_in(tmp_path / "r.csv") == all_ids()
     assert (tmp_path / "r.csv").read_text().splitlines()[8] == "id-7,1,text 7,1.0"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "reviews.csv"]
+
+
+@pytest.mark.slow
+def test_a_small_job_that_lasts_is_named_on_a_terminal(cluster: Cluster, cure: Path) -> None:
+    words = ("classify", "--text", "held", "-m", "echo")
+    with on_a_terminal(words, variables(cluster)) as terminal:
+        terminal.until_shown(". Ctrl-C cancels it; --detach-on-interrupt would leave")
+        cure.touch()
+
+        assert terminal.end() == 0
+
+    assert terminal.written.count(b"Ctrl-C cancels it") == 1
 
 
 @pytest.mark.slow

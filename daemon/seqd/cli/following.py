@@ -1,9 +1,10 @@
 """What a command does with its submitted job: follow it, cancel it at Ctrl-C, or detach from it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from threading import Thread
+from functools import partial
+from threading import Thread, Timer
 
 import typer
 
@@ -32,6 +33,9 @@ _CANCEL_WAIT_S = 2.0
 
 #: Units from which on a job may last.
 SEVERAL_UNITS = 2
+
+#: Seconds after which any other job is none that is over in a moment.
+_MOMENT_S = 5.0
 
 #: Seconds for which an interrupted command goes on to send what it has of its input.
 _UPLOAD_WAIT_S = 0.2
@@ -130,13 +134,18 @@ def waiting_for(
 ) -> Iterator[None]:
     """Wait for the job in a `with` block, as `cancelling` does.
 
-    Says first why the job waits, if no worker that is up can run it; and, of a job of several
-    units with an `interruption`, what an interruption does.
+    Says first why the job waits, if no worker that is up can run it; and with an `interruption`
+    which job it is, and what an interruption does: of a job of several units first, of a small one
+    on a terminal once it is not over in a moment.
     """
-    with cancelling(handle, screen, interruption):
+    with cancelling(handle, screen, interruption), ExitStack() as ends:
         record = handle.record()
         if interruption is not None and not record.state.is_terminal:
-            _say_what_ends_it(handle, record, screen, interruption)
+            says = partial(_say_what_ends_it, handle, screen, interruption)
+            if record.units >= SEVERAL_UNITS or handle.is_uploading:
+                says()
+            elif screen.is_live:
+                ends.callback(_later(says).cancel)
         waiting = waiting_of(record, client.workers())
         if waiting is not None:
             screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
@@ -170,12 +179,16 @@ def detach_from(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
     screen.say(_state_of_detached(record))
 
 
-def _say_what_ends_it(
-    handle: JobHandle, record: JobRecord, screen: Screen, interruption: Interruption
-) -> None:
-    """Say so before it happens, unless the job is over in a moment."""
-    if record.units < SEVERAL_UNITS and not handle.is_uploading:
-        return
+def _later(says: Callable[[], None]) -> Timer:
+    """Have something said by another thread after a moment, unless that is cancelled."""
+    timer = Timer(_MOMENT_S, says)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _say_what_ends_it(handle: JobHandle, screen: Screen, interruption: Interruption) -> None:
+    """Say which job it is, and what Ctrl-C does before it comes."""
     does = "leaves it running" if interruption.leaves else "cancels it"
     other = "" if interruption.leaves else "; --detach-on-interrupt would leave it running"
     screen.say(f"Job {handle.job_id}. Ctrl-C {does}{other}.")
