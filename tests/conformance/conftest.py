@@ -7,8 +7,7 @@ those whose library is installed.
 """
 
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -91,20 +90,3 @@ def _trains_a_network(check: PlannedCheck) -> bool:
     if check.part not in (Part.TRAINING, Part.TRAINED) or check.why_not:
         return False
     return "epochs" in REGISTRY.model(check.model).tasks["train"].parameters.model_fields
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    """Say how many checks of each clause ran, so that green never means that nothing ran."""
-    clauses = Counter(_clauses_of(terminalreporter.stats.get("passed", [])))
-    if clauses:
-        each = ", ".join(f"{clause} {count}" for clause, count in sorted(clauses.items()))
-        models = ", ".join(REGISTRY.models)
-        terminalreporter.write_line(
-            f"conformance: {clauses.total()} checks passed ({each}) on {models}"
-        )
-
-
-def _clauses_of(reports: Sequence[pytest.TestReport]) -> Iterator[str]:
-    for report in reports:
-        if "conformance/" in report.nodeid and "[" in report.nodeid and report.when == "call":
-            yield report.nodeid.rpartition("-")[2].rstrip("]")
