@@ -230,37 +230,3 @@ def test_a_signal_ends_all_that_a_benchmark_has_started(
     assert program.returncode == status
     assert len(pids) >= 4
     wait_until_nothing_is_left(tmp_path)
-
-
-#: A case in which the signal comes while a finaliser runs, where Python drops what is raised.
-IN_A_FINALISER = """
-import signal, sys
-from bench import __main__ as program
-from bench.interactive import Interactive
-
-class Closing:
-    def __del__(self):
-        signal.raise_signal(signal.SIGTERM)
-
-def measure(case):
-    Closing()
-    while True:
-        signal.pause()
-
-Interactive.measure = measure
-sys.exit(program.main(["interactive"]))
-"""
-
-
-def test_a_signal_that_comes_in_a_finaliser_ends_a_benchmark(tmp_path: Path) -> None:
-    variables = {"TMPDIR": str(tmp_path), "PYTHONPATH": python_path(TESTS)}
-    ended = subprocess.run(
-        [sys.executable, "-c", IN_A_FINALISER],
-        env=clean_environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-    )
-
-    assert (ended.returncode, ended.stderr) == (128 + signal.SIGTERM, "")
-    wait_until_nothing_is_left(tmp_path)

@@ -34,38 +34,26 @@ def records_of(ended: Ended) -> list[dict[str, object]]:
     return cast(list[dict[str, object]], ended.json())
 
 
-def test_a_machine_without_the_plugin_lists_what_workers_can_run(
+def test_a_machine_without_the_plugin_lists_what_workers_can_run_or_what_its_own_store_has(
     module_cluster: Cluster, elsewhere: Path, capsys: Capture
 ) -> None:
     (entry,) = records_of(here(capsys, "models", "list", "--json"))
+    heading, row = here(capsys, "models", "list").out.splitlines()[:2]
+    of_its_own = records_of(here(capsys, "models", "list", "--local", "--json"))
 
+    (worker,) = cast(list[dict[str, object]], entry["workers"])
     assert (entry["model"], sorted(cast(dict[str, object], entry["tasks"]))) == (
         "echo",
         ["classify", "generate", "train"],
     )
-    (worker,) = cast(list[dict[str, object]], entry["workers"])
     assert worker["worker"] == module_cluster.workers[0].name
-    assert worker["versions"][:1] == [1]  # type: ignore[index]
-    assert worker["unfit"] == []
-    assert not (elsewhere / "models").exists()
-
-
-def test_the_table_names_each_models_versions_and_how_many_workers_have_it(
-    elsewhere: Path, capsys: Capture
-) -> None:
-    ended = here(capsys, "models", "list")
-
-    heading, row = ended.out.splitlines()[:2]
+    assert (cast(list[int], worker["versions"])[:1], worker["unfit"]) == ([1], [])
     assert heading.split() == ["model", "tasks", "versions", "workers", "what", "it", "is"]
     assert row.split()[0] == "echo"
     assert "1 worker " in row
-
-
-def test_this_machines_own_store_has_other_models(elsewhere: Path, capsys: Capture) -> None:
-    entries = records_of(here(capsys, "models", "list", "--local", "--json"))
-
-    names = [entry["model"] for entry in entries]
+    names = [one["model"] for one in of_its_own]
     assert "markov" in names and "echo" not in names
+    assert not (elsewhere / "models").exists()
 
 
 def test_a_model_is_shown_with_the_version_that_is_meant_and_its_workers(

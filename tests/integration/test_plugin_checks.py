@@ -71,7 +71,7 @@ def a_plugin(folder: Path, source: str) -> Path:
     return path
 
 
-def results_of(path: Path, ids: set[str], limit_s: float = 20) -> dict[str, CheckResult]:
+def results_of(path: Path, ids: set[str], limit_s: float = 60) -> dict[str, CheckResult]:
     """Run some checks of the plugin in a file."""
     (source,) = sources_in(path)
     with Run(source, PluginExamples(), None, limit_s) as run:
@@ -89,7 +89,7 @@ def failed_of(results: dict[str, CheckResult]) -> dict[str, CheckResult]:
 def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str):
     check, seen, function = FOUND[name]
 
-    result = results_of(ZOO / f"{name}.py", {check}, 3 if name == "hangs_in_c" else 20)[check]
+    result = results_of(ZOO / f"{name}.py", {check}, 3 if name == "hangs_in_c" else 60)[check]
 
     assert result.state is CheckState.FAILED
     assert result.seen.startswith(seen)
@@ -156,7 +156,7 @@ def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
 def test_an_import_that_waits_or_works_for_long_has_its_line(tmp_path: Path, line: str):
     path = a_plugin(tmp_path, f"import time\n{line}\n{SOUND}")
 
-    with Run(sources_in(path)[0], PluginExamples(), None, 20) as run:
+    with Run(sources_in(path)[0], PluginExamples(), None, 60) as run:
         results = {result.id: result for result in run.describe().results}
 
     assert results["I2"].state is CheckState.FAILED
