@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqd.doctor.running import run_checks
-from seqd.doctor.store import store_checks
+from cli_builders import clean_environment, here
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
@@ -27,7 +26,10 @@ def read_only_store(empty_cluster: Cluster) -> Iterator[Path]:
 
 
 def test_a_worker_serves_from_a_store_that_is_mounted_for_reading(
-    empty_cluster: Cluster, read_only_store: Path
+    empty_cluster: Cluster,
+    read_only_store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     worker = empty_cluster.start_ready(required_models=("echo",))
 
@@ -35,6 +37,13 @@ def test_a_worker_serves_from_a_store_that_is_mounted_for_reading(
 
     assert job.wait(timeout_s=60).counts.succeeded == 1
     assert "ERROR" not in worker.whole_log()
-    report = run_checks(store_checks(empty_cluster.settings, deep=True))
-    assert [one.id for one in report.findings] == ["store-unwritable"]
-    assert "serving alone does not need it" in report.findings[0].do
+    for name, value in clean_environment(
+        SEQD_REDIS_URL=str(empty_cluster.settings.redis_url),
+        SEQD_PREFIX=empty_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(empty_cluster.settings.data_dir),
+    ).items():
+        monkeypatch.setenv(name, value)
+    findings = here(capsys, "doctor", "--deep", "--json").json()["findings"]
+    (found,) = [one for one in findings if one["id"].startswith("store")]
+    assert found["id"] == "store-unwritable"
+    assert "serving alone does not need it" in found["do"]

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,11 +98,21 @@ def test_an_imported_version_says_what_it_is_elsewhere_and_nothing_of_that_store
     )
 
 
-def test_the_same_archive_twice_adds_one_version(archive: Path, other: ModelStore):
-    first, _ = import_archive(other, archive, "topics")
-    second, is_new = import_archive(other, archive, "topics")
+def test_the_same_archive_twice_at_once_adds_one_version(archive: Path, other: ModelStore):
+    start, found = threading.Barrier(4), list[tuple[int, bool]]()
 
-    assert (second.version, is_new) == (first.version, False)
+    def bring_in() -> None:
+        start.wait(120)
+        manifest, is_new = import_archive(other, archive, "topics")
+        found.append((manifest.version, is_new))
+
+    threads = [threading.Thread(target=bring_in) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(found) == [(1, False)] * 3 + [(1, True)]
     assert other.numbers("topics") == [1]
     assert other.staged() == []
 

@@ -1,14 +1,12 @@
 """A model's new name, a version that is about to go, and a name that goes free again."""
 
 import os
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from seqd.errors import InvalidRequest, ModelNameTaken, UnknownModel, WrongState
-from seqd.models.archives import import_archive, write_archive
 from seqd.models.store import ModelStore
 from store_builders import a_change, a_starter, publish, shape_of, train
 
@@ -104,29 +102,6 @@ def test_a_model_is_not_renamed_while_a_training_is_about_to_publish(store: Mode
     with pytest.raises(ModelNameTaken):
         store.begin_publish("topics", "job-2", "attempt-1")
     assert not store.has_folder("topics")
-
-
-def test_two_imports_of_one_archive_at_once_add_one_version(store: ModelStore, tmp_path: Path):
-    path = tmp_path / "t.tar"
-    with path.open("wb") as file:
-        write_archive(store.open("topics", 1), file)
-    root, found = tmp_path / "other", list[tuple[int, bool]]()
-    barrier = threading.Barrier(4)
-
-    def bring_in() -> None:
-        barrier.wait(120)
-        manifest, is_new = import_archive(ModelStore(root, {}), path, "topics")
-        found.append((manifest.version, is_new))
-
-    threads = [threading.Thread(target=bring_in) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sorted(found) == [(1, False)] * 3 + [(1, True)]
-    assert ModelStore(root, {}).numbers("topics") == [1]
-    assert list((root / ".staging").iterdir()) == []
 
 
 def test_a_mark_of_a_version_that_is_about_to_go_ends_by_itself(store: ModelStore):
