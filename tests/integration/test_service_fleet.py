@@ -212,32 +212,6 @@ def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(
     assert client.classify(["a"], model=model).record().version == 1
 
 
-def test_rollback_goes_back_and_a_second_one_further(
-    environment: dict[str, str], client: Client, store: ModelStore, model: str, capsys: Capture
-):
-    for version in (2, 3):
-        assert here(capsys, "models", "promote", f"{model}@{version}").status == 0
-
-    first = here(capsys, "models", "rollback", model, "--reason", "worse on Fridays")
-    second = here(capsys, "models", "rollback", model)
-    third = here(capsys, "models", "rollback", model)
-
-    assert [one.out for one in (first, second, third)] == [
-        f"{model}@2 is in service, after {model}@3.\n",
-        f"{model}@1 is in service, after {model}@2.\n",
-        "",
-    ]
-    assert (third.status, third.err) == (
-        2,
-        f"error[wrong_state]: {model}@1 is the first version of {model} in service that is known: "
-        f"there is none to go back to. `seqd models promote {model}@VERSION` puts any other in "
-        "service\n",
-    )
-    backs = [(one.why, one.is_rollback) for one in store.history(model)[-2:]]
-    assert backs == [("worse on Fridays", True), (f"back from {model}@2", True)]
-    client_sees(client, model, 1)
-
-
 def test_history_shows_each_change(alone: ModelStore, capsys: Capture):
     alone.put_in_service("topics", a_change(1, 2, by="me@here", why="better", at_ms=10**12))
     labels = alone.folder_of("topics") / "labels.json"
@@ -266,12 +240,22 @@ def test_history_shows_each_change(alone: ModelStore, capsys: Capture):
 
 
 def test_without_a_daemon_the_store_alone_is_changed(alone: ModelStore, capsys: Capture):
-    promoted = here(capsys, "models", "promote", "topics@2", "--store-only")
-    back = here(capsys, "models", "rollback", "topics", "--store-only", "--json")
+    promoted = [
+        here(capsys, "models", "promote", f"topics@{version}", "--store-only") for version in (2, 3)
+    ]
+    rollback = ("models", "rollback", "topics", "--store-only")
+    back = here(capsys, *rollback, "--reason", "worse on Fridays")
+    further = here(capsys, *rollback, "--json")
 
-    assert promoted.out == "topics@2 is in service, after topics@1.\n"
-    assert back.json() == {"model": "topics", "in_service": 1, "before": 2}
-    assert shape_of(alone) == [(None, 1), (1, 2), (2, 1)]
+    assert [one.out for one in (*promoted, back)] == [
+        "topics@2 is in service, after topics@1.\n",
+        "topics@3 is in service, after topics@2.\n",
+        "topics@2 is in service, after topics@3.\n",
+    ]
+    assert further.json() == {"model": "topics", "in_service": 1, "before": 2}
+    assert shape_of(alone) == [(None, 1), (1, 2), (2, 3), (3, 2), (2, 1)]
+    backs = [(one.why, one.is_rollback) for one in alone.history("topics")[-2:]]
+    assert backs == [("worse on Fridays", True), ("back from topics@2", True)]
     assert alone.labels("topics") == {"production": 1, "latest": 3}
 
 
