@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ FOUND = {
 #: Those that are found in about a second and a half, and of which each is another way to be found.
 QUICK = ("wrong_order", "saves_transposed")
 
+slowly = partial(pytest.param, marks=pytest.mark.slow)
+
 SOUND = broken_plugins.sound_plugin("hello")
 
 DECORATED = '''"""A decorated function."""
@@ -83,9 +86,7 @@ def failed_of(results: dict[str, CheckResult]) -> dict[str, CheckResult]:
     return {name: one for name, one in results.items() if one.state is CheckState.FAILED}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FOUND]
-)
+@pytest.mark.parametrize("name", [name if name in QUICK else slowly(name) for name in FOUND])
 def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str):
     check, seen, function = FOUND[name]
 
@@ -152,7 +153,7 @@ def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     assert (Path(result.place.file).name, result.place.line) == ("seqd_hello.py", 2)
 
 
-@pytest.mark.parametrize("line", ["time.sleep(1.5)", "while time.process_time() < 2: pass"])
+@pytest.mark.parametrize("line", ["time.sleep(1.5)", slowly("while time.process_time() < 2: pass")])
 def test_an_import_that_waits_or_works_for_long_has_its_line(tmp_path: Path, line: str):
     path = a_plugin(tmp_path, f"import time\n{line}\n{SOUND}")
 
@@ -210,6 +211,7 @@ def test_outcomes_of_chance_are_told_by_their_cause_and_the_line_that_draws(tmp_
     assert "(seed=, random_state=)" in failed["E2"].cure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "cures"),
     [
@@ -237,7 +239,7 @@ def test_a_cure_is_one_that_a_decorated_function_can_follow(
     assert all(cure in failed[check].cure for check, cure in cures.items())
 
 
-@pytest.mark.parametrize("where", ["import", "classify"])
+@pytest.mark.parametrize("where", [slowly("import"), "classify"])
 def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
     told = tmp_path / "pid"
     hangs = f"open({str(told)!r}, 'w').write(f'{{os.getpid()}}.'); time.sleep(600)"
@@ -290,16 +292,12 @@ def test_what_a_model_declares_for_its_checks_is_read_or_refused(tmp_path: Path)
     assert "Known names: texts, records, data, parameters, expected_failures." in refused.seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("waits_s", "limit_s", "seen"),
     [
         (0.5, 20, ""),  # as on a busy machine, where a process has to wait for a processor, once
-        pytest.param(
-            2.5,
-            6,
-            r"cost_tokens takes \d\.\d\d s for a text of a million characters",
-            marks=pytest.mark.slow,
-        ),
+        (2.5, 6, r"cost_tokens takes \d+\.\d\d s for a text of a million characters"),
     ],
 )
 def test_a_cost_that_takes_a_third_of_the_limit_is_too_long_and_a_wait_for_a_processor_is_not(
