@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from redis import Redis
 
-from seqd.errors import RedisNoPermission, RedisRefused, SeqdError
+from seqd.errors import RedisFull, RedisNoPermission, RedisRefused, SeqdError
 from seqd.ledger.outage import Outage, Trouble
 from seqd.ledger.redis import connect, redis_errors
 from seqd.ledger.sentinel import sentinel_login
@@ -84,6 +84,8 @@ class Wakeup:
     def __init__(self, redis_url: str, settings: "Settings", outage: Outage | None = None) -> None:
         """`outage` is that of a worker, whose log has one line on a right that is taken away."""
         self._outage = outage or Outage()
+        #: True since a full Redis has refused a wakeup, until it takes one.
+        self._is_full = False
         self._keys = settings.keys
         timeout_s = min(settings.redis_timeout_s, NOTIFY_TIMEOUT_S)
         access = RedisAccess.of(settings)
@@ -98,6 +100,11 @@ class Wakeup:
         try:
             with redis_errors(self._redis):
                 self._redis.lpush(self._keys.wakeup(route), wakeup_message(route))
+            self._is_full = False
+        except RedisFull as error:
+            # Once: the reconciler notifies again every few seconds, for as long as it is full.
+            log_lost_wakeup(route, error.cause, logging.DEBUG if self._is_full else logging.WARNING)
+            self._is_full = True
         except SeqdError as error:
             is_said = isinstance(error, RedisRefused) and self._outage.bears_denial
             if is_said:
@@ -122,7 +129,7 @@ def take_wakeup(redis: Redis, queues: Sequence[str], wait_s: float) -> bool:
         return redis.brpop(list(queues), timeout=wait_s) is not None
 
 
-def log_lost_wakeup(route: str, error: Exception, level: int = logging.WARNING) -> None:
+def log_lost_wakeup(route: str, error: Exception | str, level: int = logging.WARNING) -> None:
     """Say in the log that a route was not notified: the reconciler does so within seconds."""
     log.log(level, "could not notify route=%s: %s", route, error)
 

@@ -226,7 +226,7 @@ class Reconciler(PeriodicTask):
         except RedisFull as error:
             # A lock takes memory; to release units takes none, and their work may be what makes
             # room. Two workers that reconcile at once do what one does.
-            log.warning("reconciling without the lock: %s", error)
+            log.warning("reconciling without the lock: %s", error.cause)
             return True
 
     def _restore_catalog(self) -> None:
