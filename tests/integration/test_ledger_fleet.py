@@ -4,7 +4,6 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from ledger_fixtures import Environment
-from seqd.ledger.fleet import clock_offset_ms
 
 pytestmark = pytest.mark.processes
 
@@ -62,32 +61,6 @@ def test_who_a_worker_was_is_known_for_a_day_unless_it_ended_in_order(
     life_s = environment.redis.ttl(environment.keys.worker_last("gone"))
     assert 23 * 3_600 < life_s <= 24 * 3_600
     assert environment.redis.zrange(environment.keys.workers(), 0, -1) == [b"gone", b"up"]
-
-
-def test_what_a_worker_has_in_hand_is_counted_by_jobs_and_units(environment: Environment) -> None:
-    environment.submit_units(2)
-    environment.submit_units(1)
-    for _ in range(3):
-        environment.claim("worker-a")
-
-    held = environment.ledger.fleet.in_hand(["worker-a", "worker-b"])
-
-    assert held == {"worker-a": (2, 3), "worker-b": (0, 0)}
-
-
-@pytest.mark.parametrize(
-    ("asked_ms", "took_ms", "server_ms", "offset_ms"),
-    [
-        (1_000, 5, 1_000, 0),
-        (1_000, 5, 1_004, 0),  # the server was asked 4 ms later
-        (1_000, 5, 1_100, -95),
-        (1_100, 5, 1_000, 100),
-    ],
-)
-def test_a_clock_is_ahead_or_behind_by_what_no_slow_network_explains(
-    asked_ms: float, took_ms: float, server_ms: int, offset_ms: int
-) -> None:
-    assert clock_offset_ms(asked_ms, took_ms, server_ms) == offset_ms
 
 
 def test_a_task_is_with_one_worker_until_its_lock_runs_out(environment: Environment) -> None:

@@ -78,20 +78,6 @@ UNWRITABLE = UnfitVersion(
         ),
         (
             a_training(),
-            {"plugins": (LIGHT.model_copy(update={"models": ("lstm",)}),), "versions": {}},
-            WaitingCode.NOT_SERVED,
-            "No worker that is up has a plugin with the model echo.",
-        ),
-        (
-            a_training(),
-            {"tasks": ("classify",)},
-            WaitingCode.NOT_SERVED,
-            "No worker that is up takes jobs that train echo, though its plugin is there: start "
-            "one that does, by `seqd worker --slot train@cpu`, or by `seqd up --slots "
-            "cpu:0,train@cpu`.",
-        ),
-        (
-            a_training(),
             {"unfit": (UNWRITABLE,)},
             WaitingCode.UNFIT,
             f"{NOTHING_FITS}unwritable: The disk is full.",
@@ -103,14 +89,6 @@ UNWRITABLE = UnfitVersion(
             "No worker that is up and does classify has topics@3 in its store: w1 (host h2). Have "
             "them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models "
             "export`, `seqd models import`.",
-        ),
-        (
-            a_job(7),
-            {},
-            WaitingCode.UNFIT,
-            "topics@7 is new, and not yet found by w1. Workers look for new versions at least at "
-            "each heartbeat (SEQD_HEARTBEAT_S). One that does not find it has another store than "
-            "the worker that made it. w1: its newest is topics@2.",
         ),
     ],
 )

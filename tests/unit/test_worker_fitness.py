@@ -9,6 +9,7 @@ from seqd.models.store import ModelStore
 from seqd.worker import fitness as module
 from seqd.worker.fitness import Fitness
 from seqd_schemas import UnfitCode
+from store_builders import publish
 
 ROUTES = ("classify.echo", "train.echo")
 
@@ -135,3 +136,63 @@ def test_a_version_that_was_removed_is_no_fault(clock: Clock, root: Path):
     assert fitness.refresh(0.0)
     assert fitness.versions() == {"echo": (1,)}
     assert codes(fitness) == []
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> ModelStore:
+    """A store with `echo@1`, two versions of `topics`, made with `echo`, and one of `lstm`."""
+    store = ModelStore(tmp_path / "models", {})
+    for model, plugin in (("echo", ""), ("topics", "echo"), ("topics", "echo"), ("moods", "lstm")):
+        publish(store, model, plugin)
+    return store
+
+
+OF_ROUTES = {"classify.echo", "train.echo", "train.echo:echo"}
+TOPICS = {"classify.echo:topics@1", "classify.echo:topics@2"}
+
+
+def test_a_named_model_is_claimed_by_its_plugins_route_until_it_is_away_or_removed(
+    clock: Clock, named: ModelStore, tmp_path: Path
+):
+    fitness, folder, aside = Fitness(ROUTES, named), named.folder_of("topics"), tmp_path / "aside"
+
+    def claimed() -> set[str]:
+        fitness.refresh(0.0)
+        return set(fitness.queues()) - OF_ROUTES
+
+    there = claimed()
+    folder.rename(aside)
+    away, is_away = claimed(), fitness.is_away()
+    unfit = [(one.model, one.version, one.code) for one in fitness.unfit(1_000_000)]
+    aside.rename(folder)
+    back, is_away_still = claimed(), fitness.is_away()
+    for version in (1, 2):
+        shutil.rmtree(folder / str(version))
+    removed = claimed()
+
+    assert there == back == {"classify.echo@1", *TOPICS}
+    assert away == removed == {"classify.echo@1"}
+    assert (is_away, is_away_still) == (True, False)
+    assert unfit == [("topics", version, UnfitCode.UNREADABLE) for version in (1, 2)]
+    assert fitness.versions() == {"echo": (1,)}
+    assert fitness.unfit(1_000_000) == ()
+
+
+def test_items_of_a_model_that_is_not_served_are_left_and_its_trainings_are_not(
+    clock: Clock, named: ModelStore
+):
+    served = {"topics"}
+    fitness = Fitness(ROUTES, named, is_served=lambda name: name in served)
+    fitness.refresh(0.0)
+
+    topics_alone, left_out = fitness.queues(), fitness.left_out()
+    served.symmetric_difference_update({"echo", "topics"})
+    before_the_change = fitness.queues()
+    fitness.placement_has_changed()
+
+    assert set(topics_alone) == {*TOPICS, "train.echo", "train.echo:echo"}
+    assert left_out == ("echo",)
+    assert before_the_change == topics_alone
+    assert set(fitness.queues()) == {*OF_ROUTES, "classify.echo@1"}
+    assert fitness.left_out() == ("topics",)
+    assert fitness.versions() == {"echo": (1,), "topics": (1, 2)}
