@@ -2,17 +2,25 @@
 
 import pytest
 
-from builders import a_train_job, a_worker_status
+from builders import a_catalog_entry, a_train_job, a_worker_status
 from cli_builders import a_record
-from seqd.serving import broken_told, can_run, starting_told, waiting_of, workers_of_model
+from seqd.scaling import QueueWork, Rate, work_left
+from seqd.serving import (
+    broken_told,
+    can_run,
+    lacking,
+    starting_told,
+    waiting_of,
+    workers_of_model,
+)
 from seqd_schemas import (
+    Cordon,
     JobRecord,
     JobState,
     PluginState,
     PluginStatus,
     UnfitCode,
     UnfitVersion,
-    UploadSource,
     Waiting,
     WaitingCode,
     WorkerState,
@@ -175,19 +183,6 @@ def test_of_broken_plugins_the_reason_is_told_of_that_which_is_named_like_the_mo
     )
 
 
-def test_a_job_that_only_a_later_release_can_read_says_whom_to_upgrade() -> None:
-    job = a_train_job(source=UploadSource(), held_out=UploadSource(), schema_version=2)
-    record = a_queued_job(kind="train", version=None, job=job)
-    old = a_worker("a", tasks=("train",), seqd_version="0.2.0")
-
-    assert waiting_of(record, [old]) == Waiting(
-        code=WaitingCode.UNFIT,
-        message="No worker that is up can train imdb_lstm now. a: later_version: it is of seqd "
-        "0.2.0, which cannot read what this job asks for: upgrade it.",
-    )
-    assert waiting_of(record, [old, a_worker("b", tasks=("train",), reads=2)]) is None
-
-
 def test_who_is_refused_is_told_of_workers_that_have_said_nothing() -> None:
     starting = a_worker("a", state=WorkerState.STARTING, plugins=(), versions={})
 
@@ -205,3 +200,141 @@ def test_a_worker_that_leaves_a_model_out_is_listed_with_that_and_trains_it_all_
     )
     assert can_run(worker, "train", "imdb_lstm", None)
     assert not can_run(worker, "classify", "imdb_lstm", 0)
+
+
+#: Versions of the plugin's own model alone.
+OWN = {"imdb_lstm": (0,)}
+
+
+def with_topics(name: str = "w1", **changes: object) -> WorkerStatus:
+    """A worker that has `topics@1` and `topics@2` too, made with `imdb_lstm`."""
+    versions = {**OWN, "topics": (1, 2)}
+    fields = {"tasks": ("classify", "train"), "versions": versions, "reads": 2}
+    return a_worker(name, **fields | changes)
+
+
+def a_training(model: str = "moods", schema_version: int = 2) -> JobRecord:
+    plugin = "imdb_lstm" if schema_version > 1 else None
+    job = a_train_job(model=model, plugin=plugin, schema_version=schema_version)
+    return a_queued_job(kind="train", model=model, plugin="imdb_lstm", version=None, job=job)
+
+
+def a_job(version: int) -> JobRecord:
+    return a_queued_job(model="topics", plugin="imdb_lstm", version=version)
+
+
+NOTHING_FITS = "No worker that is up can train imdb_lstm now. w1: "
+UNWRITABLE = UnfitVersion(
+    model="imdb_lstm",
+    version=None,
+    code=UnfitCode.UNWRITABLE,
+    message="The disk is full.",
+    since_ms=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "code", "message"),
+    [
+        *(
+            (
+                a_training(model, schema_version),
+                {"reads": 1, "seqd_version": "0.2.0", "versions": OWN},
+                WaitingCode.UNFIT,
+                f"{NOTHING_FITS}later_version: it is of seqd 0.2.0, which cannot read what this "
+                "job asks for: upgrade it.",
+            )
+            for model, schema_version in (("moods", 2), ("topics", 1), ("imdb_lstm", 2))
+        ),
+        (
+            a_training(),
+            {"unfit": (UNWRITABLE,)},
+            WaitingCode.UNFIT,
+            f"{NOTHING_FITS}unwritable: The disk is full.",
+        ),
+        (
+            a_job(3),
+            {"host": "h2", "versions": OWN},
+            WaitingCode.NOT_SERVED,
+            "No worker that is up and does classify has topics@3 in its store: w1 (host h2). Have "
+            "them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models "
+            "export`, `seqd models import`.",
+        ),
+    ],
+)
+def test_what_no_worker_can_do_says_what_it_waits_for(
+    record: JobRecord, changes: dict[str, object], code: WaitingCode, message: str
+):
+    assert waiting_of(record, [with_topics(**changes)]) == Waiting(code=code, message=message)
+
+
+@pytest.mark.parametrize("record", [a_training(), a_training("topics", 1), a_job(2)])
+def test_what_a_worker_can_do_waits_for_nobody(record: JobRecord):
+    assert waiting_of(record, [with_topics("old", reads=1, versions={}), with_topics()]) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"cordon": Cordon(phase="cordoned", since_ms=1), "state": WorkerState.DRAINING},
+            "All workers that classify topics are cordoned or drained by an operator: w1. ",
+        ),
+        ({"state": WorkerState.DRAINING}, "All workers that classify topics are stopping: "),
+        ({"tasks": ("train",)}, "No worker that is up and does classify has topics@2 in its "),
+    ],
+    ids=["cordoned", "draining", "another_task"],
+)
+def test_a_version_that_a_worker_has_which_claims_nothing_is_not_said_to_be_missing(
+    changes: dict[str, object], said: str
+):
+    has, lacks = (
+        with_topics(**changes),
+        with_topics("w2", host="h2", versions=OWN),
+    )
+    train_only = with_topics("w3", tasks=("train",), slot="train@cpu", versions=OWN)
+
+    waiting = waiting_of(a_job(2), [has, lacks, train_only])
+
+    assert waiting is not None and waiting.message.startswith(said)
+    assert "w3" not in waiting.message
+
+
+def test_the_versions_in_service_that_workers_with_their_plugin_lack_are_found():
+    entry = a_catalog_entry(model="topics", plugin="imdb_lstm", labels={"production": 2})
+    lacks = with_topics("w2", versions=OWN)
+    others = [
+        with_topics("w3", versions={}, plugins=()),
+        with_topics("w4", versions={}, left_out=("topics",)),
+        with_topics("w5", versions={}, tasks=("train",)),
+        with_topics("w6", versions={}, state=WorkerState.STARTING),
+    ]
+
+    assert lacking([with_topics(), lacks, *others], {"topics": entry}) == {"topics@2": [lacks]}
+    starter = entry.model_copy(update={"labels": {"production": 0}})
+    assert lacking([lacks], {"topics": starter}) == {}
+
+
+def test_what_is_left_of_named_models_is_told_by_model_and_of_trainings_by_plugin():
+    queues = [
+        QueueWork(queue=queue, items=10)
+        for queue in (
+            "classify.imdb_lstm:topics@2",
+            "classify.imdb_lstm:topics@7",
+            "classify.imdb_lstm@0",
+            "train.imdb_lstm",
+            "train.imdb_lstm:imdb_lstm",
+        )
+    ]
+    rates = {"classify.imdb_lstm:topics@1": Rate(items=5, seconds=10.0, at_ms=1)}
+
+    left = {(one.task, one.model): one for one in work_left(queues, rates, [with_topics()])}
+
+    assert {key: one.items for key, one in left.items()} == {
+        ("classify", "imdb_lstm"): 10,
+        ("classify", "topics"): 20,
+        ("train", "imdb_lstm"): 20,
+    }
+    topics = left["classify", "topics"]
+    assert (topics.seconds, topics.unserved_s, topics.is_measured) == (40.0, 20.0, True)
+    assert left["train", "imdb_lstm"].unserved_s == 0
