@@ -4,7 +4,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from seqd.admission import Admitted, admit
-from seqd.errors import InvalidParameters, InvalidRequest, SeqdError, UnknownModel
+from seqd.errors import (
+    InvalidParameters,
+    InvalidRequest,
+    ModelNameTaken,
+    SeqdError,
+    UnknownModel,
+)
 from seqd_schemas import CatalogEntry, Job, OutputBound, TaskSchema, VersionSummary
 
 EPOCHS = {
@@ -337,3 +343,97 @@ def test_what_a_task_of_a_plugins_own_cannot_do_is_refused(
         admit(a_job("run", model="embedder", **changes), an_embedder(256))
 
     assert str(refused.value) == message
+
+
+def with_topics(**changes: object) -> dict[str, CatalogEntry]:
+    """The catalog with a model `topics` too, which is made with `imdb_lstm`.
+
+    The others are as the release before publishes them: made with the plugin of their name.
+    """
+    fields = {"model": "topics", "made_with": "imdb_lstm", "schema_version": 2}
+    return a_catalog() | {"topics": an_entry(**fields | changes)}
+
+
+def a_training(model: str, plugin: str | None = None, **changes: object) -> Job:
+    return a_job("train", model=model, plugin=plugin, schema_version=2, **changes)
+
+
+@pytest.mark.parametrize(
+    ("job", "version", "unit_items"),
+    [
+        (a_training("moods", "imdb_lstm", parameters={"epochs": 3}), None, 1),
+        (a_training("moods", "imdb_lstm", preset="tutorial"), None, 1),
+        (a_training("topics"), None, 1),
+        (a_training("topics", "imdb_lstm"), None, 1),
+        (a_job(model="topics"), 2, 256),
+        (a_job(model="topics@0"), 0, 256),
+        (a_job(model="topics@candidate"), 5, 256),
+    ],
+)
+def test_jobs_of_a_named_model_are_routed_by_what_it_is_made_with(
+    job: Job, version: int | None, unit_items: int
+) -> None:
+    admitted = admit(job, with_topics())
+
+    assert (*sizes(admitted), admitted.plugin) == (version, unit_items, "imdb_lstm")
+
+
+TAKEN = (
+    "model {0!r} is made with {2}, and a model's plugin never changes: it cannot be trained with "
+    "{1!r}. Choose another name: --as NAME."
+)
+
+
+@pytest.mark.parametrize(
+    ("job", "error", "said"),
+    [
+        (
+            a_training("topic"),
+            UnknownModel,
+            "no model named 'topic'. Known models: imdb_lstm, markov, topics. Did you mean "
+            "'topics'?",
+        ),
+        (a_training("moods", "imbd_lstm"), UnknownModel, "no model named 'imbd_lstm'."),
+        (
+            a_training("moods", "topics"),
+            InvalidRequest,
+            "model 'topics' is made with imdb_lstm, and is no plugin's own: nothing is made with "
+            "it. Make 'moods' with 'imdb_lstm'.",
+        ),
+        *(
+            (a_training(model, plugin), ModelNameTaken, TAKEN.format(model, plugin, made_with))
+            for model, plugin, made_with in (
+                ("topics", "markov", "imdb_lstm"),
+                ("topics", "topics", "imdb_lstm"),
+                ("topics", "gone", "imdb_lstm"),
+                ("markov", "imdb_lstm", "markov"),
+            )
+        ),
+        *(
+            (a_training("moods", "imdb_lstm", **given), InvalidParameters, "")
+            for given in ({"parameters": {"epochs": 0}}, {"preset": "slow"})
+        ),
+    ],
+)
+def test_a_training_whose_name_or_plugin_does_not_fit_is_refused(
+    job: Job, error: type[SeqdError], said: str
+) -> None:
+    with pytest.raises(error) as refusal:
+        admit(job, with_topics())
+
+    assert str(refusal.value).startswith(said)
+
+
+def test_a_bare_name_without_a_version_in_service_is_refused_with_the_way_to_put_one_there() -> (
+    None
+):
+    catalog = with_topics(labels={"latest": 5, "best": 0})
+
+    with pytest.raises(UnknownModel) as refusal:
+        admit(a_job(model="topics"), catalog)
+
+    assert str(refusal.value) == (
+        "no version of topics is in service. Put one there: seqd models promote topics@5. Or ask "
+        "for a version."
+    )
+    assert admit(a_job(model="topics@best"), catalog).version == 0
