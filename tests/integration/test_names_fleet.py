@@ -4,12 +4,14 @@ The cluster has `echo@1`, and what the fixture `topics` trains: two versions of 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from cli_builders import clean_environment, here
 from inbox_builders import Producer, a_request
 from seqd.client import Client, JobHandle
 from seqd.errors import JobCancelled, SeqdError
@@ -27,6 +29,7 @@ from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
+Capture = pytest.CaptureFixture[str]
 
 DATA = [{"text": "a", "label": "b"}]
 #: A unit of the plugin holds 8.
@@ -217,3 +220,81 @@ def test_a_training_with_another_plugin_than_the_names_fails_before_it_begins(
     with pytest.raises(SeqdError, match="model 'claimed' is made with lstm"):
         job.wait(timeout_s=30)
     assert not diary.exists()
+
+
+@pytest.fixture
+def data(module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Training data in a folder that the worker may read, for commands on the cluster."""
+    for variable, value in clean_environment(
+        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_PREFIX=module_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
+    ).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.chdir(tmp_path)
+    path = module_cluster.settings.data_dir.parent / "data.jsonl"
+    path.write_text(json.dumps(DATA[0]) + "\n")
+    return str(path)
+
+
+def last_lines(out: str, first: str) -> list[str]:
+    """Return the lines from the one that begins so, with durations left out."""
+    lines = [re.sub(r"[0-9.]+ (ms|s)\b", "N s", line) for line in out.splitlines()]
+    (at,) = [number for number, line in enumerate(lines) if line.startswith(first)]
+    return lines[at:]
+
+
+@pytest.mark.slow
+def test_a_training_says_whether_its_version_is_in_service_and_how_to_put_it_there(
+    data: str, capsys: Capture, store: ModelStore
+):
+    train = ("train", "--data", data, "--preset", "quick")
+    first = here(capsys, *train, "echo", "--as", "told")
+    second = here(capsys, *train, "told")
+    third = here(capsys, *train, "told", "--promote", "--labels", "best")
+
+    assert [one.status for one in (first, second, third)] == [0] * 3, first.err + second.err
+    assert last_lines(first.out, "told@1 is")[:2] == [
+        "told@1 is in service, after N s.",
+        "  loss 0.5000",
+    ]
+    assert last_lines(second.out, "told@2 is")[:3] == [
+        "told@2 is trained and not in service, after N s.",
+        "  loss 0.5000",
+        "told means told@1. To change that: seqd models promote told@2",
+    ]
+    assert last_lines(third.out, "told@3 is")[0] == "told@3 is in service, after N s."
+    assert "told@2" in second.out.splitlines()[-1]
+    assert store.labels("told") == {"production": 3, "best": 3, "latest": 3}
+
+
+@pytest.mark.parametrize("bad", ["Topics", "a-b", "x@2", ""])
+def test_a_name_that_no_model_may_have_is_refused(data: str, capsys: Capture, bad: str):
+    ended = here(capsys, "train", "echo", "--as", bad, "--data", data, "--detach")
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("error[invalid_request]: "), ended.err
+
+
+def test_the_best_of_a_sweep_is_in_service_where_the_model_is_new_or_that_is_asked_for(
+    data: str, capsys: Capture, store: ModelStore
+):
+    def swept(model: str, accuracies: str, *options: str) -> tuple[int, float]:
+        """Sweep; return the number and the accuracy of the best version."""
+        ended = here(
+            capsys, "sweep", model, "--data", data, "--set", f"accuracy={accuracies}", "--param",
+            "epochs=1", "--no-plot", "--json", *options,
+        )  # fmt: skip
+        assert ended.status == 0, ended.err
+        best = ended.json()["best"]
+        return best["version"], best["metrics"]["validation_accuracy"]
+
+    new = swept("echo", "0.6,0.9,0.7", "--as", "swept")
+    of_the_new = store.labels("swept")["production"]
+    swept("swept", "0.99")
+    of_the_plain = store.labels("swept")["production"]
+    promoted = swept("swept", "0.7,0.95", "--promote")
+
+    assert (new[1], promoted[1]) == (0.9, 0.95)
+    assert of_the_new == of_the_plain == new[0]
+    assert store.labels("swept")["production"] == promoted[0]
