@@ -1,14 +1,13 @@
 """Scripts of the ledger that a server does not have: the call loads them, also in a failover."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from async_builders import FACES, Face, faces
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Client
 
 pytestmark = pytest.mark.processes
 
@@ -32,29 +31,15 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield loaded
 
 
+@faces
 def test_a_script_that_was_loaded_into_the_former_primary_is_loaded_again(
-    environment: Environment, elsewhere: list[str]
+    environment: Environment, elsewhere: list[str], face: str
 ) -> None:
     job_id = environment.submit_units(1)
     elsewhere.clear()
     environment.redis.script_flush()
 
-    with Client(settings=environment.settings) as client:
-        assert client.job(job_id).cancel() == "cancelled"
+    with Face(FACES[face](settings=environment.settings)) as client:
+        assert client.do(lambda: client.client.job(job_id).cancel()) == "cancelled"
 
-    assert len(elsewhere) == 2
-
-
-def test_the_client_of_asyncio_does_the_same(
-    environment: Environment, elsewhere: list[str]
-) -> None:
-    job_id = environment.submit_units(1)
-    elsewhere.clear()
-    environment.redis.script_flush()
-
-    async def cancel() -> str:
-        async with AsyncClient(settings=environment.settings) as client:
-            return await client.job(job_id).cancel()
-
-    assert asyncio.run(cancel()) == "cancelled"
     assert len(elsewhere) == 2
