@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from seqd.hookspecs import Artifact, LoadedModel, Model, WorkItem
 from seqd.kinds import SERVED_TASKS
 from seqd.models.built_in import built_in_version
 from seqd.models.descriptions import check_model
+from seqd.models.loading import as_plugin
 from seqd.plugin.marks import decorated_models
 from seqd.testing import CPU, MemoryRunContext
 
@@ -21,6 +23,12 @@ def model_of(decorated: object) -> Model:
     (model,) = decorated_models(decorated)
     check_model(model)
     return model
+
+
+def models_of(module: ModuleType) -> list[str]:
+    """Return the names of the models that a module hands over."""
+    plugin = as_plugin(module)
+    return [] if plugin is module else [one.name for one in plugin.seqd_register_models()]
 
 
 def loaded(decorated: object, artifact: Artifact | None = None) -> LoadedModel:

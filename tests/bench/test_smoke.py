@@ -14,7 +14,6 @@ import pytest
 from bench.daemon import TESTS, descendants_of
 from checkout import python_path
 from cli_builders import clean_environment
-from seqd.cli.demo.sample_data import compose_reviews, compose_text
 from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(400)]
@@ -152,7 +151,7 @@ def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path
 @pytest.mark.long
 @pytest.mark.network
 def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text(compose_text(9_000))
+    (tmp_path / "text.txt").write_text("The cat sat on the mat, and the rat sat on the cat. " * 180)
     report = report_of(
         tmp_path, "generate", "markov@0", "--file", "text.txt", "--length", "50", "--batch", "4",
         "--batch-length", "20", "--loop-length", "2", "--rounds", "1", "--slots", "cpu:0,cpu:1",
@@ -194,8 +193,11 @@ def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_presets_are_trained_with_each_seed_and_measured_on_other_data(tmp_path: Path) -> None:
     for name, count, seed in [("train", 80, 1), ("test", 40, 2)]:
-        rows = compose_reviews(count, seed)
-        lines = (json.dumps({"text": one.text, "label": one.label}) + "\n" for one in rows)
+        lines = [
+            json.dumps({"text": f"a {word} film, {number + seed}", "label": label}) + "\n"
+            for number in range(count // 2)
+            for word, label in (("fine", "pos"), ("dull", "neg"))
+        ]
         (tmp_path / f"{name}.jsonl").write_text("".join(lines))
 
     files = ("--train", "train.jsonl", "--test", "test.jsonl")

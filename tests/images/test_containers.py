@@ -14,12 +14,13 @@ import pytest
 import seqd
 from container_builders import REVISION, Storage, index_url
 from redis_fixtures import Server
-from seqd.local.image import MARKER
 from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 GPU = "localhost/seqd:gpu"
+#: Says which image a process is in.
+MARKER = "/usr/share/seqd/image"
 STATED_BYTES = 560_000_000
 
 #: As an operator closes it: of the file system only the volume and /tmp can be written to.

@@ -3,7 +3,10 @@
 Each test has a model of its own, with versions 1 to 3 of which the first is in service.
 """
 
+import os
+import pwd
 import secrets
+import socket
 import threading
 from pathlib import Path
 
@@ -25,13 +28,15 @@ from seqd.client import (
     model_steps,
 )
 from seqd.ledger import Ledger, connect
-from seqd.local.caller import caller
 from seqd.models.store import ModelStore
 from seqd_schemas import JobState, ModelOrder, OrderAction
 from store_builders import a_change, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
+
+#: Whom a change is by.
+ME = f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +93,7 @@ def test_a_client_promotes_labels_and_goes_back_and_the_model_tells_of_it(
     assert found.in_service == 2
     assert client.classify(["a"], model=model).record().version == 2
     (change,) = found.history()[1:]
-    assert (change.from_version, change.to_version, change.by) == (1, 2, caller())
+    assert (change.from_version, change.to_version, change.by) == (1, 2, ME)
     assert (change.why, change.order_id) == ("more accurate", answer.order_id)
     assert store.labels(model) == {"production": 2, "latest": 3}
 
@@ -341,8 +346,8 @@ def test_commands_on_a_machine_without_the_store_have_a_worker_change_it(
     assert back.json() == {"model": model, "in_service": 1, "before": 2}
     assert [line.split()[2:5] for line in history.out.splitlines()[1:]] == [
         ["none", "1", "its"],
-        ["1", "2", caller()],
-        ["2", "1", caller()],
+        ["1", "2", ME],
+        ["2", "1", ME],
     ]
     assert shape_of(store, model) == [(None, 1), (1, 2), (2, 1)]
     assert not (tmp_path / "models").exists()

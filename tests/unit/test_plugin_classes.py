@@ -11,7 +11,6 @@ from decorated_builders import label_file, loaded, made, model_of, outcomes_of, 
 from seqd.errors import PluginFault, Stopped
 from seqd.hookspecs import Inspection, Model
 from seqd.inputs.datasets import ListDataset, TextDataset
-from seqd.models.built_in import is_built_in
 from seqd.plugin import (
     BadItem,
     Device,
@@ -178,10 +177,9 @@ def test_a_class_without_load_is_built_in_and_one_with_load_alone_waits_for_weig
         def classify(self, text: str) -> str:
             return "x"
 
-    assert is_built_in(model_of(Plain))
+    assert not model_of(Plain).needs_weights
     assert outcomes_of(Plain, "generate", ["a"])[0].samples[0].text == "a"
     assert model_of(Waiting).needs_weights
-    assert not is_built_in(model_of(Waiting))
     assert outcomes_of(Waiting, "classify", ["a"])[0].label == "x"
 
 

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from decorated_builders import items_of, loaded, made, model_of, outcomes_of
+from decorated_builders import items_of, loaded, made, model_of, models_of, outcomes_of
 from seqd.errors import PluginFault, Stopped
 from seqd.hookspecs import WorkItem
-from seqd.models.loading import as_plugin
 from seqd.plugin import (
     BadItem,
     Device,
@@ -405,11 +404,9 @@ def test_a_module_hands_over_what_it_has_decorated_once_and_no_others():
     foreign, package = ModuleType("elsewhere"), ModuleType(__name__.partition(".")[0])
     foreign.one = package.one = one
 
-    models = as_plugin(module).seqd_register_models()
-
-    assert sorted(model.name for model in models) == ["one", "several"]
-    assert [model.name for model in as_plugin(package).seqd_register_models()] == ["one"]
-    assert as_plugin(foreign) is foreign
+    assert sorted(models_of(module)) == ["one", "several"]
+    assert models_of(package) == ["one"]
+    assert models_of(foreign) == []
 
 
 def test_of_a_list_without_an_end_one_more_is_drawn_than_there_are_texts():

@@ -11,7 +11,6 @@ from pydantic import Field
 import seqd.plugin
 from decorated_builders import model_of, outcomes_of, refusal_of
 from seqd.errors import PluginFault
-from seqd.parameters import allowed
 from seqd.plugin import Label, Random, RunContext, classifier, generator, model
 
 
@@ -93,14 +92,19 @@ def test_each_kind_of_parameter_is_published_with_bounds_and_description():
 def test_a_bound_that_the_author_states_stands_alone_on_its_side():
     fields = schema_of(all_kinds)
 
-    said = {name: allowed(fields[name]) for name in ("both", "plain", "low", "group", "decay")}
-    assert said == {
-        "both": "more than 0, less than 5",
-        "plain": "more than 0, less than 5",
-        "low": "more than 0, at most 2147483647",
-        "group": "more than 1, at most 9",
-        "decay": "at least 0, less than 1 or null",
+    said = {
+        name: {word: bound for word, bound in fields[name].items() if "imum" in word}
+        for name in ("both", "plain", "low", "group")
     }
+    assert said == {
+        "both": {"exclusiveMinimum": 0, "exclusiveMaximum": 5},
+        "plain": {"exclusiveMinimum": 0, "exclusiveMaximum": 5},
+        "low": {"exclusiveMinimum": 0, "maximum": 2**31 - 1},
+        "group": {"exclusiveMinimum": 1, "maximum": 9},
+    }
+    number, nothing = fields["decay"]["anyOf"]
+    assert number == {"type": "number", "minimum": 0, "exclusiveMaximum": 1}
+    assert nothing == {"type": "null"}
 
 
 def test_a_list_reaches_the_function_as_a_list_wherever_it_stands():
