@@ -194,15 +194,13 @@ class ClientRules(Machine):
     @precondition(lambda self: self.ledger.jobs)
     @rule(which=ANY, lost=LOST)
     def retry(self, which: int, lost: int) -> None:
-        job = self.any_job(
-            which, lambda job: not job.is_open and bool(continuing.failed_items(job))
-        )
+        job = self.any_job(which, lambda job: not job.is_open and bool(job.failed_items))
         self.retry_job(job, lost)
 
     def retry_job(self, job: ModelJob, lost: int = 0) -> str | None:
         """Hand a job's failed items in again; return the name of the job that continues it."""
         end_if_overdue(self.ledger, job)
-        if self.would_wait(job.tenant, continuing.failed_items(job), job.unit_items):
+        if self.would_wait(job.tenant, job.failed_items, job.unit_items):
             return None
         return self.same_job(
             lambda new_id: continuing.retry(self.ledger, job.job_id, new_id),

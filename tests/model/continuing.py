@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from model.jobs import ModelJob, Result
 from model.ledger import Ledger, Refused
 from model.submitting import submit
-from seqd_schemas import Item, ItemFailure, Job, TrainJob, UploadSource
+from seqd_schemas import Job, TrainJob, UploadSource
 
 
 def retry(ledger: Ledger, job_id: str, new_id: str) -> str:
@@ -13,7 +13,7 @@ def retry(ledger: Ledger, job_id: str, new_id: str) -> str:
     job = ledger.job(job_id)
     if isinstance(job.request, TrainJob):
         raise Refused("invalid_request")
-    items = failed_items(job)
+    items = job.failed_items
     if job.is_open or not job.sealed or not items:
         raise Refused("wrong_state")
     return submit(
@@ -24,16 +24,6 @@ def retry(ledger: Ledger, job_id: str, new_id: str) -> str:
         version=job.version,
         unit_items=job.unit_items,
     )
-
-
-def failed_items(job: ModelJob) -> list[Item]:
-    """Return the items that have no output, in order."""
-    items = []
-    for part in job.parts:
-        failed = {one.custom_id for one in part.results if isinstance(one, ItemFailure)}
-        is_done = part.place == "done"
-        items += [item for item in part.items if not is_done or item.custom_id in failed]
-    return items
 
 
 def merged_results(ledger: Ledger, job_id: str) -> list[Result]:

@@ -63,6 +63,16 @@ class Unit:
         return ItemChunk(first_index=self.first_index, items=self.items)
 
     @property
+    def failed_items(self) -> list[Item]:
+        """Those without an output, each with its position in the job that was handed in first."""
+        failed = {one.custom_id for one in self.results if isinstance(one, ItemFailure)}
+        return [
+            item.model_copy(update={"index": index if item.index is None else item.index})
+            for index, item in enumerate(self.items, self.first_index)
+            if self.place != "done" or item.custom_id in failed
+        ]
+
+    @property
     def size(self) -> int:
         """How many items it counts for."""
         return len(self.items) if self.counts_for is None else self.counts_for
@@ -165,6 +175,11 @@ class ModelJob:
     def leased(self) -> int:
         """How many units are under way."""
         return sum(unit.place == "leased" for unit in self.claimed)
+
+    @property
+    def failed_items(self) -> list[Item]:
+        """The items that have no output, in order, each with its position in the first job."""
+        return [item for part in self.parts for item in part.failed_items]
 
     @property
     def items(self) -> list[Item]:

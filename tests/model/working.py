@@ -14,7 +14,7 @@ from model.ledger import (
     STREAM_BYTES,
     Ledger,
 )
-from seqd_schemas import Failure, ItemChunk, ItemFailure, JobState
+from seqd_schemas import Failure, ItemChunk, JobState
 
 
 def holder(ledger: Ledger, claimed: Claimed) -> tuple[ModelJob, Unit] | None:
@@ -106,17 +106,12 @@ def _record(ledger: Ledger, job: ModelJob, unit: Unit, results: Sequence[Result]
     is_whole = job.sealed and len(job.units) == 1 and unit.name == "0"
     results_bytes = ledger.sizes.of_results(results)
     job.is_small = is_whole and results_bytes <= SMALL_RESULTS_BYTES
-    failed = [
-        item
-        for item, result in zip(unit.items, results, strict=True)
-        if isinstance(result, ItemFailure)
-    ]
     job.kept_bytes += results_bytes
-    if failed:
-        chunk = ItemChunk(first_index=unit.first_index, items=tuple(failed))
-        job.kept_bytes += ledger.sizes.of_input(chunk)
     unit.results = tuple(results)
     unit.free("done")
+    if failed := unit.failed_items:
+        chunk = ItemChunk(first_index=unit.first_index, items=tuple(failed))
+        job.kept_bytes += ledger.sizes.of_input(chunk)
 
 
 def note_plugin(job: ModelJob, plugin: str) -> None:
