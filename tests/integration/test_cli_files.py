@@ -153,34 +153,6 @@ def test_a_pipe_that_ends_late_has_results_before(commands: Commands) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_cancels_as_it_was_said_and_resume_does_the_rest(
-    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
-) -> None:
-    arguments = ("classify", a_csv_that_is_held(tmp_path), "-m", "echo", "--out", "r.csv")
-    program = commands.start(*arguments, "--keep", "stars")
-    job = half_done(commands, cluster, *arguments)
-
-    program.send_signal(signal.SIGINT)
-    stopped = ended(program)
-    cure.touch()
-    resumed = commands.run(*arguments, "--keep", "stars", "--resume")
-
-    assert stopped.status == 130
-    said = stopped.out.splitlines()
-    assert said[0] == (
-        f"Job {job.job_id}. Ctrl-C cancels it; --detach-on-interrupt would leave it running."
-    )
-    assert re.search(rf"Cancelled job {job.job_id} with \d+ of 200 items done\.", stopped.out)
-    assert said[-1] == "Go on: the same command with --resume."
-    assert resumed.status == 0, resumed.err
-    assert f"does what job {job.job_id} has left undone." in resumed.err
-    assert "200 classified by echo@1" in resumed.out
-    assert ids_in(tmp_path / "r.csv") == all_ids()
-    assert (tmp_path / "r.csv").read_text().splitlines()[8] == "id-7,1,text 7,1.0"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "reviews.csv"]
-
-
-@pytest.mark.slow
 def test_a_small_job_that_lasts_is_named_on_a_terminal(cluster: Cluster, cure: Path) -> None:
     words = ("classify", "--text", "held", "-m", "echo")
     with on_a_terminal(words, variables(cluster)) as terminal:
@@ -223,7 +195,8 @@ def test_sigterm_leaves_the_job_running_where_that_was_asked_for(
 def test_a_killed_command_is_resumed_with_no_result_twice_and_none_missing(
     commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:
-    arguments = ("classify", a_csv_that_is_held(tmp_path), "-m", "echo", "--out", "r.csv")
+    source = a_csv_that_is_held(tmp_path)
+    arguments = ("classify", source, "-m", "echo", "--out", "r.csv", "--keep", "stars")
     program = commands.start(*arguments)
     job = half_done(commands, cluster, *arguments)
 
@@ -236,6 +209,7 @@ def test_a_killed_command_is_resumed_with_no_result_twice_and_none_missing(
     assert left == [".r.csv.job", ".r.csv.part", ".r.errors.csv.part", "reviews.csv"]
     assert resumed.status == 0, resumed.err
     assert ids_in(tmp_path / "r.csv") == all_ids()
+    assert (tmp_path / "r.csv").read_text().splitlines()[8] == "id-7,1,text 7,1.0"
     assert job.record().state is JobState.COMPLETED
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "reviews.csv"]
 
@@ -436,7 +410,12 @@ def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alon
     resumed = commands.run(*command, *out, "--resume", stdin=held)
 
     assert stopped.status == 130, stopped.err
-    assert stopped.out.splitlines()[-1] == "Go on: the same command with --resume."
+    said = stopped.out.splitlines()
+    assert said[0] == (
+        f"Job {job.job_id}. Ctrl-C cancels it; --detach-on-interrupt would leave it running."
+    )
+    assert re.search(rf"Cancelled job {job.job_id} with \d+ of 150 items done\.", stopped.out)
+    assert said[-1] == "Go on: the same command with --resume."
     assert {(one.status, one.err) for one in refused} == {
         (
             2,
