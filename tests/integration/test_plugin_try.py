@@ -46,31 +46,25 @@ def results_of(ended: Ended) -> list[dict[str, object]]:
     return [json.loads(line) for line in ended.out.splitlines()]
 
 
-def test_texts_of_the_command_line_and_of_stdin_are_computed_without_a_daemon(
+def test_texts_of_the_command_line_and_of_stdin_are_computed_without_a_daemon_beside_an_error(
     tmp_path, tried, plugin
 ):
-    ended = tried(str(plugin), "classify", "a", "-", "-p", "word=bye", stdin="b\nc\n")
-
-    assert ended.status == 0, ended.err
-    assert [(one["custom_id"], one["output"]["label"]) for one in results_of(ended)] == [
-        ("row-1", "bye"),
-        ("row-2", "bye"),
-        ("row-3", "bye"),
-    ]
-    assert "ms by hello@0, plugin hello of seqd-hello 0.1\n" in ended.err
-    assert not (tmp_path / "data").exists()
-
-
-def test_an_error_has_the_plugins_own_calls_and_the_other_items_have_results(tried, plugin):
-    ended = tried(str(plugin), "classify", "good", "boom")
+    ended = tried(str(plugin), "classify", "a", "boom", "-", "-p", "word=bye", stdin="b\nc\n")
 
     assert ended.status == 2
-    assert [one["status"] for one in results_of(ended)] == ["succeeded", "errored"]
-    assert results_of(ended)[1]["error"]["code"] == "plugin_error"
-    module = plugin / "seqd_hello.py"
+    (first, failed, *others) = results_of(ended)
+    assert [(one["custom_id"], one["output"]["label"]) for one in (first, *others)] == [
+        ("row-1", "bye"),
+        ("row-3", "bye"),
+        ("row-4", "bye"),
+    ]
+    assert failed["error"]["code"] == "plugin_error"
+    # Its own calls, and none of seqd's.
     line = 1 + PLUGIN.splitlines().index('                raise ValueError("no boom")')
-    assert f'  File "{module}", line {line}, in classify\n' in ended.err
+    assert f'  File "{plugin / "seqd_hello.py"}", line {line}, in classify\n' in ended.err
     assert "seqd/worker" not in ended.err
+    assert "ms by hello@0, plugin hello of seqd-hello 0.1\n" in ended.err
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.slow
