@@ -182,6 +182,7 @@ def test_a_version_that_is_not_the_sources_is_refused(storage: Storage, cpu: str
         storage.build("cpu", "localhost/seqd:wrong", VERSION="9.9")
 
 
+@pytest.mark.long
 def test_the_gpu_target_is_made_by_the_same_steps(storage: Storage, cpu: str):
     # With the libraries of `cpu`: those of a GPU are 5 GB, and there is none here to run them on.
     storage.build("gpu", GPU, GPU_EXTRA="serve")
