@@ -68,7 +68,7 @@ def test_who_asks_while_rights_are_looked_at_behind_a_read_is_answered_by_that_o
         reads.append(1)
         return FIGURES
 
-    reader = FleetReader(read, RightsWatch(find_rights, "default"), answer_s=5, shared_s=60)
+    reader = FleetReader(read, RightsWatch(find_rights, "default"), answer_s=60, shared_s=60)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(reader.reading)
         assert looking.wait(60)
