@@ -115,7 +115,10 @@ def test_a_server_that_is_in_order_has_no_finding_and_all_is_looked_at(settings:
             "has maxmemory-policy allkeys-lru and maxmemory 1,073,741,824.",
         ),
         ("CONFIG SET maxmemory 0", "redis-no-maxmemory", "warning", ""),
-        ("CONFIG SET maxmemory 1", "redis-memory-high", "error", "Workers cannot report"),
+        (
+            *("CONFIG SET maxmemory 1", "redis-memory-high", "error"),
+            "has reached its maxmemory. Workers cannot report",
+        ),
         ("CONFIG SET appendonly no", "redis-aof-off", "error", ""),
         ("CONFIG SET appendonly no; CONFIG SET save 3600_1", "redis-aof-off", "warning", ""),
         (

@@ -86,7 +86,7 @@ class _Checks:
             self._is_said_to_be_full = code != "MISCONF"
             kind = "redis-memory-high" if self._is_said_to_be_full else "redis-persistence-failing"
             cure = _ROOM if self._is_said_to_be_full else _DISK
-            yield finding(kind, f"{error} {_SILENT}", cure)
+            yield finding(kind, f"{error.cause} {_SILENT}", cure)
         elif code is not None:
             what = self._no_writes(code)
             yield finding("redis-not-writable", what, how_to_write(code))
