@@ -169,8 +169,10 @@ def test_a_worker_that_starts_on_a_full_redis_waits_for_room_and_both_logs_say_s
             )
             operator.config_set("maxmemory", 0)
             wait_until(lambda: "Ready after" in log.read_text(), "it is ready")
+            again = "Redis takes writes again; workers go on"
+            wait_until(lambda: again in log.read_text(), "seqd up says that, too")
 
-    assert log.read_text().count(full) == 1
+    assert [log.read_text().count(told) for told in (full, again)] == [1, 1]
     assert "died" not in log.read_text()
 
 

@@ -170,6 +170,8 @@ class Daemon:
         self._is_reached = True
         if refusal is not None and not self._is_full:
             log.warning("Redis takes no writes (%s); workers wait. See: seqd doctor", refusal)
+        elif refusal is None and self._is_full:
+            log.warning("Redis takes writes again; workers go on")
         self._is_full = refusal is not None
         self._workers = {worker.worker: worker for worker in workers}
         self._on_look(self._ours())
