@@ -682,7 +682,7 @@ def test_each_death_of_a_workers_process_is_told_once(capsys: Capture) -> None:
     ]
 
 
-def test_of_deaths_before_it_began_the_log_of_seqd_up_tells_that_of_the_process_before_alone(
+def test_of_deaths_before_it_began_the_log_of_seqd_up_tells_the_last_alone_if_a_worker_was_killed(
     capsys: Capture,
 ) -> None:
     log = FleetLog(parse_slots("cpu:0,cpu:1"))
@@ -700,7 +700,7 @@ def test_of_deaths_before_it_began_the_log_of_seqd_up_tells_that_of_the_process_
         )
 
     assert capsys.readouterr().out.splitlines() == [
-        "cpu:0  killed   pid 3: It exited.",
+        "cpu:0  killed   with child pid 3: It exited.",
         "cpu:0  child    pid 4 died, exit: It exited.",
     ]
 

@@ -77,7 +77,7 @@ def _troubles_of(worker: WorkerStatus) -> dict[str, str]:
 
 def _told(death: ChildDeath) -> str:
     if death.cause is DeathCause.WORKER_KILLED:
-        return f"{'killed':<8} pid {death.pid}: {death.message}"
+        return f"{'killed':<8} with child pid {death.pid}: {death.message}"
     return f"{'child':<8} pid {death.pid} died, {death.cause}: {death.message}"
 
 
@@ -132,7 +132,8 @@ class FleetLog:
     def _show_deaths(self, worker: WorkerStatus) -> None:
         """Print the deaths since the last call, at first those since the log began.
 
-        At first also how the process before it ended, where nobody had asked it to.
+        At first also the last one before, where a worker was killed as a whole. Others may have
+        ended in order since.
         """
         told_ms = self._told_deaths_ms.get(worker.slot)
         if told_ms is None:
