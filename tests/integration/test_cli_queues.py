@@ -49,3 +49,17 @@ def test_by_tenant_and_as_json_it_has_the_same(capsys: pytest.CaptureFixture[str
     assert by_tenant[1].split()[:3] == ["classify", "imdb_lstm", "acme"]
     found = {state["model"]: (state["state"], state["waiting_items"]) for state in states}
     assert found == {"imdb_lstm": ("waiting", 4), "evil\x1b[2J": ("unserved", 7)}
+
+
+def test_while_a_job_is_being_uploaded_of_which_nothing_waits_it_is_not_said_that_no_work_is_left(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.redis.delete(environment.keys.work_left())
+    looks = {}
+    for uploading in (0, 1):
+        looks[uploading] = {view: here(capsys, *view.split()).out for view in ("queues", "top")}
+        environment.submit()
+
+    for view in ("queues", "top"):
+        assert "No work is left." in looks[0][view]
+        assert "No work waits just now; 1 job is being uploaded." in looks[1][view]

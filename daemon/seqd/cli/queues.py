@@ -35,6 +35,8 @@ class _Beside:
     by_tenant: bool
     #: Why Redis takes no writes just now; None where it does.
     no_writes: str | None
+    #: Jobs whose input is not complete.
+    uploading: int
 
 
 def queues(
@@ -53,7 +55,11 @@ def queues(
 
     And why, where nobody can. By tenant, the 5,000 oldest open jobs count.
     """
-    with options.open_client() as client, _shown(Screen(), watch and not as_json) as show:
+    with (
+        options.open_client() as client,
+        options.open_ledger() as ledger,
+        _shown(Screen(), watch and not as_json) as show,
+    ):
         while True:
             states = client.queues(by_tenant=by_tenant)
             chosen, no_writes = _chosen(states, every=every), client.why_no_writes()
@@ -62,7 +68,8 @@ def queues(
                 say_no_writes(Screen(to_stderr=True), no_writes)
                 print_json([asdict(state) for state in chosen])
             else:
-                show(chosen, _Beside(len(states) - len(chosen), by_tenant, no_writes))
+                uploading = ledger.jobs.uploading()
+                show(chosen, _Beside(len(states) - len(chosen), by_tenant, no_writes, uploading))
             if not watch:
                 return
             time.sleep(_WATCH_S)
@@ -100,7 +107,7 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
     from rich.text import Text
 
     from seqd.cli.ui.columns import Signs
-    from seqd.cli.ui.queues import pause_reasons, queue_lines, queue_reasons
+    from seqd.cli.ui.queues import no_work_told, pause_reasons, queue_lines, queue_reasons
     from seqd.escaping import printable
     from seqd.ledger.writing import no_writes_line
 
@@ -112,7 +119,7 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
     if states:
         lines += queue_lines(states, width, signs, by_tenant=beside.by_tenant)
     else:
-        lines.append(Text("No work is left."))
+        lines.append(Text(no_work_told(beside.uploading)))
     if others := beside.others:
         noun = "task and model" if others == 1 else "tasks and models"
         lines.append(Text(f"{others} more {noun} without work: --all", style="dim"))

@@ -221,6 +221,11 @@ class Jobs:
         return [record for record in records if not record.state.is_terminal]
 
     @exchange
+    def uploading(self) -> Exchange[int]:
+        """Return the number of jobs whose input is not complete."""
+        return cast(int, (yield from command("ZCARD", self._keys.uploads())))
+
+    @exchange
     def uploads_short_of_memory(self, since_ms: int) -> Exchange[list[str]]:
         """Return the jobs whose upload was heard of since then and waits for memory of Redis.
 

@@ -18,6 +18,7 @@ from seqd.cli.top.summary import summary_lines, trouble_told
 from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
 from seqd.cli.ui.columns import Cell, Signs, fitted
 from seqd.cli.ui.numbers import count, duration
+from seqd.cli.ui.queues import no_work_told
 from seqd.ledger.writing import no_writes_line
 
 #: Columns from which on workers of a queue are told apart in words.
@@ -62,7 +63,7 @@ def page(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
         lines.append(Text(""))
         rows = [row for row in rows if row.cells[2].text != "no work"]
         if not rows:
-            return [*lines, Text("No work is left.")]
+            return [*lines, Text(no_work_told(state.overview.uploading_jobs))]
     return lines + _table(state, rows, view, width, _MOST_ROWS, signs, is_marked=False)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from seqd.cli.ui.columns import Cell, Column, Signs, fitted
-from seqd.cli.ui.numbers import count, duration, rate
+from seqd.cli.ui.numbers import count, counted, duration, rate
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -103,6 +103,14 @@ def queue_cells(state: "QueueState", *, is_wide: bool) -> list[Cell]:
 def pause_reasons(states: "Sequence[QueueState]") -> list[str]:
     """Return which models are paused or disabled, by whom and why, a sentence for each."""
     return list(dict.fromkeys(state.model_pause for state in states if state.model_pause))
+
+
+def no_work_told(uploading: int) -> str:
+    """Return that no work is left, or that none waits while jobs are being uploaded."""
+    if not uploading:
+        return "No work is left."
+    verb = "is" if uploading == 1 else "are"
+    return f"No work waits just now; {counted(uploading, 'job')} {verb} being uploaded."
 
 
 def queue_reasons(states: "Sequence[QueueState]") -> list[str]:
