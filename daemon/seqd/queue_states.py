@@ -4,7 +4,7 @@ Pure: reads counts, rates and records, changes nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp
 from typing import Final, Literal
@@ -77,6 +77,8 @@ class WorkerCounts:
     unfit: int = 0
     #: An operator's rule keeps them from claiming.
     cordoned: int = 0
+    #: They could run it, and report nothing: they take no new work until they go on.
+    silent: int = 0
 
     @property
     def able(self) -> int:
@@ -131,6 +133,8 @@ class QueueFacts:
     known: Iterable[tuple[str, str]] = ()
     #: By model that is paused or disabled a sentence on that.
     pauses: Mapping[str, str] = field(default_factory=dict)
+    #: Those of the workers that report nothing.
+    unheard: Collection[str] = ()
 
 
 def queue_states(facts: QueueFacts) -> list[QueueState]:
@@ -160,7 +164,7 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
     own = (route.task, route.model)
     of_route = [one for one in facts.work if _is_of(one.queue, own)]
     versions = {QueueName.parse(one.queue).version for one in of_route}
-    workers = _counts(route, versions, facts.workers)
+    workers = _counts(route, versions, facts)
     done = [one for queue, one in facts.done.items() if _is_of(queue, own)]
     rates = [one.rates(facts.now_ms) for one in done]
     paused = sum(j.items for j in facts.jobs if j.state == "paused" and _is_of(j.queue, own))
@@ -239,19 +243,19 @@ def _tenant_state(
     )
 
 
-def _counts(
-    route: RouteWork, versions: Iterable[int | None], workers: Iterable[WorkerStatus]
-) -> WorkerCounts:
+def _counts(route: RouteWork, versions: Iterable[int | None], facts: QueueFacts) -> WorkerCounts:
     """Count workers by whether they can run what is left; without work, any version."""
     task, model, wanted = route.task, route.model, set(versions)
-    counts = dict.fromkeys(("busy", "idle", "unfit", "cordoned"), 0)
-    for one in workers:
+    counts = dict.fromkeys(("busy", "idle", "unfit", "cordoned", "silent"), 0)
+    for one in facts.workers:
         if one.cordon is not None:
             counts["cordoned"] += does(one, task, model) and serves(one, model)
         elif not takes(one, task, model):
             continue
         elif wanted and not any(can_run(one, task, model, version) for version in wanted):
             counts["unfit"] += 1
+        elif one.worker in facts.unheard:
+            counts["silent"] += 1
         else:
             counts["busy" if one.state is WorkerState.BUSY else "idle"] += 1
     return WorkerCounts(**counts)

@@ -60,13 +60,16 @@ def is_listening(status: WorkerStatus) -> bool:
     return status.state in (WorkerState.READY, WorkerState.BUSY)
 
 
-def shown_state(status: WorkerStatus) -> str:
+def shown_state(status: WorkerStatus, unheard: Collection[str] = ()) -> str:
     """Return what a worker is doing, as people are told it.
 
-    `starting`, `ready`, `busy`, `unfit`, `stopped`, `cordoned`, `draining` or `drained`.
+    `starting`, `ready`, `busy`, `unfit`, `stopped`, `cordoned`, `draining` or `drained`; `silent`
+    for one that is among the `unheard`: what it has said last may be old.
     """
     if status.stopped_pid is not None:
         return "stopped"
+    if status.worker in unheard:
+        return "silent"
     if status.cordon is not None:
         return status.cordon.phase
     if status.state is WorkerState.READY and status.unfit and not _can_run_anything(status):

@@ -42,8 +42,8 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use_ledger(monkeypatch, empty_cluster.settings)
-    monkeypatch.setenv("SEQD_HEARTBEAT_S", "0.3")
-    worker = empty_cluster.start_ready(heartbeat_s=0.3, max_attempts=1)  # leases last 2 s
+    monkeypatch.setenv("SEQD_HEARTBEAT_S", "0.6")
+    worker = empty_cluster.start_ready(heartbeat_s=0.6, max_attempts=1)  # leases last 2 s
     client = empty_cluster.client()
 
     # For longer than a lease.
@@ -85,10 +85,12 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     assert (waiting, status and status.pid) == (None, pid)
     for view, said in shown_by.items():
         assert "No worker" not in said, view
-        assert view == "queues" or re.search(rf"{unheard}, and its process is there: it", said), (
-            view
-        )
+        assert re.search(rf"{unheard}, and its process is there: it", " ".join(said.split())), view
     assert " moving " in shown_by["queues"]
+    assert shown_by["queues"].splitlines()[1].endswith(" 1 silent")
+    assert " 1 up: 1 silent" in shown_by["top"]
+    for view in ("status", "workers list"):
+        assert re.search(rf"^{worker.name} .*\bsilent\b", shown_by[view], re.MULTILINE), view
     assert "dead_worker" not in {reason.code for reason in why.waits_for}
     assert isinstance(failure, ItemFailure)
 

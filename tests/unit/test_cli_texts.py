@@ -511,6 +511,7 @@ def test_a_worker_is_listed_with_what_it_is_unfit_for_and_its_device(capsys: Cap
             a_worker_status(worker="w1", plugins=plugins, unfit=unfit, device=device),
             a_worker_status(worker="w2", device=shared),
         ],
+        {},
     )
 
     lines = capsys.readouterr().out.splitlines()

@@ -82,6 +82,15 @@ def test_a_cordoned_worker_is_counted_and_cannot_run_it() -> None:
     assert (state.state, state.workers) == ("waiting", WorkerCounts(idle=1, cordoned=1))
 
 
+def test_a_worker_that_reports_nothing_is_counted_and_is_not_free() -> None:
+    work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=1)
+
+    state = the_state(work=[work], workers=[a_worker(), a_worker("w2")], unheard={"w2": 75.0})
+
+    assert (state.state, state.eta_s) == ("moving", 5.0)
+    assert state.workers == WorkerCounts(idle=1, silent=1)
+
+
 def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None:
     job = JobRow(QUEUE, "acme", "paused", created_ms=0, items=70)
 

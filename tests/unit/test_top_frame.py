@@ -103,6 +103,21 @@ def test_while_redis_takes_no_writes_every_view_says_so_first_and_nobody_is_said
         assert not [line for line in shown(state) if line.startswith("!")]
 
 
+def test_a_worker_that_is_up_and_reports_nothing_is_silent_and_stands_first() -> None:
+    workers = [a_worker(), a_worker(1)]
+    state = a_state(workers=workers, unheard={workers[1].worker: 75.0}, silent={"w1": 0})
+
+    assert shown(state)[3] == "workers   2 up: 1 ready, 2 silent"
+    assert [line.split()[:2] for line in shown(state, View("workers"))[3:6]] == [
+        ["w1", "silent"],
+        [workers[1].worker, "silent"],
+        [workers[0].worker, "ready"],
+    ]
+    assert "state          silent" in "\n".join(
+        shown(state, View("workers", detail=workers[1].worker))
+    )
+
+
 def test_a_row_of_a_worker_has_its_host_also_of_one_that_is_gone() -> None:
     state = a_state(
         workers=[a_worker(worker="gpu-2", host="gpu7")], silent={"cpu:0@host-9-ab12": 0, "w1": 0}

@@ -12,7 +12,7 @@ def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has() -> None:
     last = a_worker_status(worker="w1", host="h1", slot="cuda:1", pid=77, seqd_version="0.3.0")
     silent = {"w1": NOW_MS - 60_000, "cpu-0@h2-a1b2c3": NOW_MS - 1_000, "w2": NOW_MS}
 
-    rows = rows_of([], {"w1": (1, 2)}, silent, {"w1": last}, NOW_MS)
+    rows = rows_of([], {"w1": (1, 2)}, silent, {"w1": last}, {}, NOW_MS)
 
     named, given, unknown = rows
     assert (given["host"], given["slot"], given["pid"]) == ("h1", "cuda:1", 77)
@@ -29,7 +29,7 @@ def test_the_table_of_silent_workers_has_host_slot_and_version(
 
     last = a_worker_status(worker="w1", host="h1", slot="cuda:1", seqd_version="0.3.0")
 
-    print_workers_list(Screen(), rows_of([], {}, {"w1": 1_000}, {"w1": last}, NOW_MS))
+    print_workers_list(Screen(), rows_of([], {}, {"w1": 1_000}, {"w1": last}, {}, NOW_MS))
 
     row = capsys.readouterr().out.splitlines()[1].split()
     assert row == ["w1", "h1", "cuda:1", "cuda:1", "silent", "0", "0", "-", "0.3.0", "16", "min"]

@@ -14,7 +14,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.text import Text
 
@@ -37,6 +37,8 @@ class _Beside:
     no_writes: str | None
     #: Jobs whose input is not complete.
     uploading: int
+    #: Who is up and reports nothing, and for how many seconds.
+    unheard: "Mapping[str, float]"
 
 
 def queues(
@@ -68,8 +70,9 @@ def queues(
                 say_no_writes(Screen(to_stderr=True), no_writes)
                 print_json([asdict(state) for state in chosen])
             else:
-                uploading = ledger.jobs.uploading()
-                show(chosen, _Beside(len(states) - len(chosen), by_tenant, no_writes, uploading))
+                others, uploading = len(states) - len(chosen), ledger.jobs.uploading()
+                unheard = ledger.fleet.unheard(ledger.fleet.workers())
+                show(chosen, _Beside(others, by_tenant, no_writes, uploading, unheard))
             if not watch:
                 return
             time.sleep(_WATCH_S)
@@ -110,6 +113,7 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
     from seqd.cli.ui.queues import no_work_told, pause_reasons, queue_lines, queue_reasons
     from seqd.escaping import printable
     from seqd.ledger.writing import no_writes_line
+    from seqd.serving import unheard_told
 
     signs, width = Signs(screen.console.encoding), screen.console.width
     lines = []
@@ -125,6 +129,7 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
         lines.append(Text(f"{others} more {noun} without work: --all", style="dim"))
     # By what workers could write they are all gone, which is no reason then.
     reasons = queue_reasons(states) if beside.no_writes is None else []
-    for sentence in (*reasons, *pause_reasons(states)):
+    unheard = [unheard_told(worker, s) for worker, s in beside.unheard.items()]
+    for sentence in (*reasons, *pause_reasons(states), *unheard):
         lines += [Text(""), Text(printable(sentence), style="yellow")]
     return lines

@@ -48,7 +48,7 @@ def status(as_json: options.Json = False) -> None:
         no_writes = client.why_no_writes()
         lacked = lacking(workers, client.catalog())
     with options.open_ledger() as ledger:
-        unheard = ledger.fleet.unheard(workers) if no_writes is None else {}
+        unheard = ledger.fleet.unheard(workers)
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
@@ -164,7 +164,7 @@ def _show(
     screen.say(f"Redis {server}")
     screen.say()
     if workers or can_report:
-        print_workers(screen, workers)
+        print_workers(screen, workers, unheard)
         print_unheard(screen, unheard)
     else:
         screen.say("No worker can report.", "yellow")

@@ -76,15 +76,16 @@ def list_workers(as_json: options.Json = False) -> None:
     with options.open_ledger() as ledger:
         workers, rules = ledger.fleet.workers(), _standing(ledger)
         now_ms, silent = ledger.fleet.now_ms(), ledger.fleet.silent_workers()
+        unheard = ledger.fleet.unheard(workers)
         rows = rows_of(
             workers,
             ledger.fleet.in_hand([*(one.worker for one in workers), *silent]),
             silent,
             ledger.fleet.last_records(silent),
+            unheard,
             now_ms,
         )
         no_writes = ledger.writing.refusal()
-        unheard = ledger.fleet.unheard(workers) if no_writes is None else {}
     if as_json:
         print_json({"workers": rows, "rules": rules, "takes_no_writes": no_writes})
         return

@@ -24,6 +24,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.scripts import as_int
+from seqd.ledger.writing import Writing
 from seqd.local.slots import place_of
 from seqd_schemas import ModelReference, from_stored, task_of, to_stored
 
@@ -82,6 +83,7 @@ class Fleet:
         self._is_reading = False
         self._is_read = driver.signal()
         self._ttl_ms = record_ttl_ms(settings.heartbeat_s)
+        self._writing = Writing(driver, settings.keys)
 
     @exchange
     def now_ms(self) -> Exchange[int]:
@@ -153,7 +155,8 @@ class Fleet:
     def unheard(self, workers: "Sequence[WorkerStatus]") -> Exchange[dict[str, float]]:
         """Return who of those that are up has missed three heartbeats, and for how many seconds.
 
-        Their parents keep their records: what they say may be old. One that starts is left out.
+        Their parents keep their records: what they say may be old. One that starts is left out,
+        and so are all while Redis takes no writes.
         """
         if not workers:
             return {}
@@ -162,7 +165,9 @@ class Fleet:
         now_ms = yield from self.now_ms.steps()
         begun = (one for one in workers if one.state is not WorkerState.STARTING)
         ages_ms = {one.worker: now_ms - one.seen_at_ms for one in begun}
-        return {name: age_ms / 1000 for name, age_ms in ages_ms.items() if age_ms > self._ttl_ms}
+        ages_s = {name: age_ms / 1000 for name, age_ms in ages_ms.items() if age_ms > self._ttl_ms}
+        takes_writes = not ages_s or (yield from self._writing.refusal.steps()) is None
+        return ages_s if takes_writes else {}
 
     @exchange
     def names_on(self, host: str) -> Exchange[list[str]]:

@@ -65,6 +65,7 @@ class Queues:
             jobs=(yield from self._jobs(LOOKED_AT_BY_TENANT if by_tenant else LOOKED_AT)),
             known=[(task, model) for model, entry in catalog.items() for task in entry.all_tasks],
             pauses=(yield from self._pauses()),
+            unheard=(yield from self._fleet.unheard.steps(fleet)),
         )
         return tenant_states(facts) if by_tenant else queue_states(facts)
 

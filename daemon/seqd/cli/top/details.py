@@ -104,7 +104,7 @@ def _facts_of_queue(state: TopState, queue: "QueueState") -> Facts:
         "work left": f"{duration(queue.work_left_s)} of one slot{measured}",
         "ends in": _ends_in(queue, per_s),
         "workers": f"{workers.busy} busy, {workers.idle} idle, {workers.unfit} unfit, "
-        f"{workers.cordoned} cordoned",
+        f"{workers.cordoned} cordoned, {workers.silent} silent",
         "jobs": ", ".join(waiting[:_MOST_ENTRIES]),
     }
 
@@ -128,7 +128,7 @@ def _facts_of_worker(state: TopState, worker: "WorkerStatus") -> Facts:
     cordon = worker.cordon
     facts: dict[str, object] = {
         "worker": worker.worker,
-        "state": shown_state(worker),
+        "state": shown_state(worker, state.overview.unheard),
         "cordon": "" if cordon is None else f"{cordon.phase} by {cordon.by}: {cordon.reason}",
         "units in hand": count(state.overview.units_in_hand.get(worker.worker, 0)),
         "items/s": rate(per_s) if per_s else "0",

@@ -1,6 +1,6 @@
 """The rows of each view: their cells, their order, and which of them a filter leaves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -143,7 +143,7 @@ def _worker_rows(state: TopState, view: View) -> list[Row]:
     assert overview is not None
     units = overview.units_in_hand
     orders: dict[str, Callable[[WorkerStatus], float]] = {
-        "trouble": lambda one: trouble_of(one),
+        "trouble": lambda one: trouble_of(one, overview.unheard),
         "name": lambda one: 0,
         "items/s": lambda one: -rates.get(one.worker, 0.0),
         "units": lambda one: -units.get(one.worker, 0),
@@ -159,9 +159,9 @@ def _worker_rows(state: TopState, view: View) -> list[Row]:
     return silent + up if view.sort in ("trouble", "silence") else up + silent
 
 
-def trouble_of(worker: WorkerStatus) -> int:
+def trouble_of(worker: WorkerStatus, unheard: Collection[str]) -> int:
     """Return where a worker stands by how much it needs somebody: 0 first."""
-    state = shown_state(worker)
+    state = shown_state(worker, unheard)
     if state in _TROUBLE:
         return _TROUBLE.index(state)
     return len(_TROUBLE) if worker.unfit or broken_plugins(worker) else len(_TROUBLE) + 1
@@ -173,7 +173,7 @@ def broken_plugins(worker: WorkerStatus) -> list[str]:
 
 
 def _worker_cells(one: WorkerStatus, overview: "FleetOverview", per_s: float | None) -> list[Cell]:
-    state = shown_state(one)
+    state = shown_state(one, overview.unheard)
     told = f"{state}, {len(one.unfit)} unfit" if one.unfit and state != "unfit" else state
     style = "red" if one.unfit else _STATE_STYLES.get(state, "")
     units = overview.units_in_hand.get(one.worker, 0)

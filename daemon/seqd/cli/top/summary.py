@@ -136,9 +136,10 @@ def _redis_trouble(overview: "FleetOverview") -> list[str]:
 
 
 def _workers_told(overview: "FleetOverview") -> str:
-    states = Counter(shown_state(worker) for worker in overview.workers)
+    states = Counter(shown_state(worker, overview.unheard) for worker in overview.workers)
+    silent = states.pop("silent", 0) + len(overview.silent)
     parts = [f"{count(number)} {state}" for state, number in sorted(states.items())]
-    parts += [f"{count(len(overview.silent))} silent"] if overview.silent else []
+    parts += [f"{count(silent)} silent"] if silent else []
     listed = f": {', '.join(parts)}" if parts else ""
     return f"{count(len(overview.workers))} up{listed}"
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.memory import memory_lines
@@ -22,13 +22,16 @@ from seqd_schemas import (
 _WORKER_COLUMNS = ("worker", "state", "takes", "loaded", "plugins", "up for")
 
 
-def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
+def print_workers(
+    screen: Screen, workers: Sequence[WorkerStatus], unheard: Collection[str]
+) -> None:
     """Print a row for each worker, or that there is none; what they cannot run, and deaths."""
     if not workers:
         screen.say("No worker is up: `seqd up` starts them.", "yellow")
         return
     now_ms = time.time_ns() // 1_000_000
-    print_table(screen, _WORKER_COLUMNS, [_worker_row(worker, now_ms) for worker in workers])
+    rows = [_worker_row(worker, shown_state(worker, unheard), now_ms) for worker in workers]
+    print_table(screen, _WORKER_COLUMNS, rows)
     for worker in workers:
         if worker.device is not None:
             screen.say(_device_line(worker.worker, worker.device), "dim")
@@ -54,14 +57,14 @@ def _device_line(worker: str, device: DeviceStatus) -> str:
     return f"{worker} computes on {device.name} ({device.uuid}) with {share}{whole}"
 
 
-def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
+def _worker_row(worker: WorkerStatus, state: str, now_ms: int) -> tuple[str, ...]:
     states = Counter(str(plugin.state) for plugin in worker.plugins)
     plugins = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     if worker.unfit:
         plugins += f", {len(worker.unfit)} unfit"
     return (
         worker.worker,
-        shown_state(worker),
+        state,
         ", ".join((*worker.tasks, *_own_tasks(worker))),
         ", ".join(worker.models_loaded) or "-",
         plugins,

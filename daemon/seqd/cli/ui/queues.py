@@ -149,10 +149,11 @@ def _workers(counts: "WorkerCounts", *, is_wide: bool) -> str:
         "idle": counts.idle,
         "unfit": counts.unfit,
         "cordoned": counts.cordoned,
+        "silent": counts.silent,
     }
     if not any(named.values()):
         return "none"
     if is_wide:
         return ", ".join(f"{number} {name}" for name, number in named.items() if number)
-    whole = counts.able + counts.unfit + counts.cordoned
+    whole = counts.able + counts.unfit + counts.cordoned + counts.silent
     return f"{counts.able}" if counts.able == whole else f"{counts.able} of {whole}"

@@ -1,6 +1,6 @@
 """Workers and operators' rules as tables, and the same as rows for programs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -34,13 +34,17 @@ def rows_of(
     in_hand: Mapping[str, tuple[int, int]],
     silent: Mapping[str, int],
     last: Mapping[str, WorkerStatus],
+    unheard: Collection[str],
     now_ms: int,
 ) -> list[Row]:
     """Return a row for each worker: those that are up, then those not heard of any more.
 
     `last` is what those that are silent said last, of as many as that is known of.
     """
-    rows = [_row(one, *in_hand.get(one.worker, (0, 0)), now_ms) for one in workers]
+    rows = [
+        _row(one, shown_state(one, unheard), *in_hand.get(one.worker, (0, 0)), now_ms)
+        for one in workers
+    ]
     for name, seen_at_ms in sorted(silent.items()):
         jobs, units = in_hand.get(name, (0, 0))
         row: Row = {
@@ -97,7 +101,7 @@ def print_rules(
     )
 
 
-def _row(one: WorkerStatus, jobs: int, units: int, now_ms: int) -> Row:
+def _row(one: WorkerStatus, state: str, jobs: int, units: int, now_ms: int) -> Row:
     cordon = one.cordon
     return {
         "worker": one.worker,
@@ -105,7 +109,7 @@ def _row(one: WorkerStatus, jobs: int, units: int, now_ms: int) -> Row:
         "slot": one.slot,
         "device": one.slot.rpartition("@")[2],
         "labels": dict(one.labels),
-        "state": shown_state(one),
+        "state": state,
         "jobs_in_hand": jobs,
         "units_in_hand": units,
         "unfit": len(one.unfit),
