@@ -214,6 +214,29 @@ def test_a_killed_command_is_resumed_with_no_result_twice_and_none_missing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "reviews.csv"]
 
 
+def test_an_interrupt_that_comes_when_the_job_has_completed_says_how_its_output_is_written(
+    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
+) -> None:
+    arguments = ("classify", a_csv_that_is_held(tmp_path), "-m", "echo", "--out", "r.csv")
+    program = commands.start(*arguments)
+    job = half_done(commands, cluster, *arguments)
+
+    program.send_signal(signal.SIGSTOP)
+    cure.touch()
+    job.wait()
+    program.terminate()
+    program.send_signal(signal.SIGCONT)
+    stopped = ended(program)
+    resumed = commands.run(*arguments, "--resume")
+
+    assert stopped.status == 143
+    assert stopped.out.splitlines()[-1] == (
+        f"Job {job.job_id} had already completed by then. Go on: the same command with --resume."
+    )
+    assert resumed.status == 0, resumed.err
+    assert ids_in(tmp_path / "r.csv") == all_ids()
+
+
 def test_an_interrupted_pipe_does_not_hold_the_command(
     commands: Commands, cluster: Cluster
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,21 +92,28 @@ def test_what_the_callers_iterable_raises_fails_the_job_and_is_raised_again(
 
 
 @faces
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ZeroDivisionError("the caller's own"), "ZeroDivisionError: the caller's own"),
+        (KeyboardInterrupt(), "its sender was interrupted."),
+    ],
+    ids=["error", "interrupt"],
+)
 def test_leaving_the_block_by_an_error_fails_the_job_and_does_not_wait_for_its_input(
-    cluster: Cluster, face: str
+    cluster: Cluster, face: str, error: BaseException, reason: str
 ) -> None:
     endless = (f"text {number}" for number in count())
     hanging = texts(40, then_hangs=True)
 
-    with pytest.raises(ZeroDivisionError), face_of(cluster, face) as asked:
+    with pytest.raises(type(error)), face_of(cluster, face) as asked:
         items = endless if face == "blocking" else hanging
         job = asked.do(lambda: asked.client.classify(items, model="echo"))  # type: ignore[arg-type]
-        raise ZeroDivisionError("the caller's own")
+        raise error
 
     state, message = state_of(cluster, job.job_id)
     assert state is JobState.FAILED
-    assert message.startswith("The input broke off after unit ")
-    assert message.endswith("ZeroDivisionError: the caller's own")
+    assert re.fullmatch(rf"The input broke off after unit \d+: {reason}", message)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

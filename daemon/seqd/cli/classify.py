@@ -143,7 +143,7 @@ def _classify(
 ) -> int:
     """Hand the job in and write its results; return the exit status."""
     from seqd.cli.bulk import Output, follow_bulk_job
-    from seqd.cli.following import Interruption, detach_from, waiting_for
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.resuming import begin
     from seqd.cli.ui.summary import ResultCounts
     from seqd.ledger.submissions import new_job_id
@@ -165,12 +165,11 @@ def _classify(
     if request.detach:
         detach_from(send(given.get("job_id") or new_job_id()), screen, as_json=as_json)
         return OK
-    begun = begin(client, output, files, feed, send, given.get("job_id"))
-    interruption = Interruption(
-        output.leaves, begun.way_on, feed.close, feed.is_live, begun.interrupt
-    )
     to = Output(files, _printer(request.texts, as_json=as_json), as_json)
-    with begun.telling_another_input(), waiting_for(client, begun.handle, screen, interruption):
+    with (
+        begin(client, output, files, feed, send, given.get("job_id")) as (begun, interruption),
+        waiting_for(client, begun.handle, screen, interruption),
+    ):
         is_final = lambda: feed.is_complete  # noqa: E731
         counts = ResultCounts(feed.labels)
         status = follow_bulk_job(begun.handle, screen, to, counts, is_final, begun.results)

@@ -81,8 +81,8 @@ class Interruption:
     close_input: Callable[[], None] = lambda: None
     #: True where the input is a pipe, of which more may come at any time.
     waits_for_pipe: Callable[[], bool] = lambda: False
-    #: One that has come already.
-    pending: KeyboardInterrupt | None = None
+    #: Lets interrupts come from here on, and raises one that was held back.
+    obey: Callable[[], None] = lambda: None
 
 
 @contextmanager
@@ -98,8 +98,7 @@ def cancelling(
     """
     interruption = interruption or Interruption()
     try:
-        if interruption.pending is not None:
-            raise interruption.pending
+        interruption.obey()
         yield
     except (JobOutOfReach, IdempotencyConflict):  # of another input: not this command's job
         raise
@@ -243,7 +242,8 @@ def _cancel_and_say(handle: JobHandle, screen: Screen, interruption: Interruptio
         screen.say(f"Watch it: seqd jobs watch {job_id}. Cancel it: seqd jobs cancel {job_id}")
         return
     if state is not JobState.CANCELLED:
-        screen.say(f"Job {handle.job_id} had already {state} by then.")
+        way_on = f" {interruption.way_on}." if interruption.way_on else ""
+        screen.say(f"Job {handle.job_id} had already {state} by then.{way_on}")
         return
     record = handle.record()
     counts = record.counts

@@ -287,7 +287,7 @@ def _run(
 ) -> None:
     from seqd.cli.bulk import Output, follow_bulk_job
     from seqd.cli.exits import interrupted_by_sigterm
-    from seqd.cli.following import Interruption, detach_from, waiting_for
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.resuming import begin
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.summary import ResultCounts
@@ -319,12 +319,11 @@ def _run(
             handle = send(given.get("job_id") or new_job_id())
             detach_from(handle, screen, as_json=request.as_json)
             return
-        begun = begin(client, output, files, feed, send, given.get("job_id"))
-        interruption = Interruption(
-            output.leaves, begun.way_on, feed.close, feed.is_live, begun.interrupt
-        )
         to = Output(files, _printer(request), request.as_json)
-        with begun.telling_another_input(), waiting_for(client, begun.handle, screen, interruption):
+        with (
+            begin(client, output, files, feed, send, given.get("job_id")) as (begun, interruption),
+            waiting_for(client, begun.handle, screen, interruption),
+        ):
             live = _live_texts(client, begun.handle, request) if request.is_live else None
             status = follow_bulk_job(
                 begun.handle,

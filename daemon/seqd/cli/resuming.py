@@ -8,7 +8,7 @@ written before: none comes twice and none is missing.
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import typer
 
 from seqd.cli.drafts import sync_folder, unwritable
 from seqd.cli.exits import holding_interrupts, status_of_interrupt
+from seqd.cli.following import Interruption
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client, JobHandle
 from seqd.errors import (
@@ -28,6 +29,7 @@ from seqd.errors import (
     JobExpired,
     JobFailed,
     JobOutOfReach,
+    OutputUnwritable,
     UnknownJob,
     WrongState,
 )
@@ -53,8 +55,6 @@ class Begun:
     results: "Iterator[Result] | None" = None
     #: What remembers the job until its output is whole; None where it goes to a stream.
     note: "JobNote | None" = None
-    #: Ctrl-C or SIGTERM that came while it was handed in, to be obeyed now.
-    interrupt: KeyboardInterrupt | None = None
     #: What the input is called of a job that goes on with `--resume`; empty of any other.
     resumed_with: str = ""
 
@@ -125,6 +125,7 @@ class JobNote:
             self._path.unlink(missing_ok=True)
 
 
+@contextmanager
 def begin(
     client: Client,
     wanted: "OutputOptions",
@@ -132,12 +133,38 @@ def begin(
     feed: "Feed",
     send: Send,
     job_id: str | None,
-) -> Begun:
+) -> Iterator[tuple[Begun, Interruption]]:
     """Hand a job in, or with `--resume` go on with that of an earlier command.
 
-    Its id is noted before it is sent. Raises what `send` does, InvalidRequest where there is no
-    file beside which it could be noted, and InvalidInput for another input.
+    Its id is noted before it is sent. Ctrl-C and SIGTERM are held back, unless this thread waits
+    for a pipe, until whoever follows the job obeys them (`cancelling`): it alone knows what becomes
+    of the job. Raises what `send` does, InvalidRequest where there is no file beside which it could
+    be noted, and InvalidInput for another input.
     """
+    with ExitStack() as holding:
+        held = holding.enter_context(holding_interrupts(lambda: feed.is_read_here))
+
+        def obey() -> None:
+            holding.close()
+            if held:
+                raise held[0]
+
+        begun = _begun(client, wanted, files, feed, send, job_id)
+        with begun.telling_another_input():
+            yield (
+                begun,
+                Interruption(wanted.leaves, begun.way_on, feed.close, feed.is_live, obey),
+            )
+
+
+def _begun(
+    client: Client,
+    wanted: "OutputOptions",
+    files: "ResultFiles | None",
+    feed: "Feed",
+    send: Send,
+    job_id: str | None,
+) -> Begun:
     new_id = job_id or new_job_id()
     if files is None or files.is_stream:
         if wanted.resume:
@@ -201,8 +228,6 @@ def _lacks_input(record: JobRecord) -> str:
 def _compare(send: Send, job_id: str, feed: "Feed", note: JobNote) -> None:
     """Raise InvalidInput where a job that has ended was asked for something else, or of another."""
     begun = _resent(send, job_id, feed, note)
-    if begun.interrupt is not None:
-        raise typer.Exit(status_of_interrupt(begun.interrupt))
     with begun.telling_another_input(), suppress(JobCancelled, JobExpired, JobFailed):
         begun.handle.wait()
 
@@ -235,11 +260,14 @@ def _rest(
 
 
 def _anew(note: JobNote, job_id: str, feed: "Feed", send: Send) -> Begun:
-    note.write(job_id)
+    def note_and_send(job_id: str) -> JobHandle:
+        note.write(job_id)
+        return send(job_id)
+
     try:
-        begun = _sent(send, job_id, feed, note)
-    except (JobOutOfReach, typer.Exit):
-        raise  # it may be there
+        begun = _sent(note_and_send, job_id, feed, note)
+    except (JobOutOfReach, OutputUnwritable, typer.Exit):
+        raise  # it may be there, or could not be noted
     except Exception:
         note.remove()
         raise
@@ -249,15 +277,14 @@ def _anew(note: JobNote, job_id: str, feed: "Feed", send: Send) -> Begun:
 
 
 def _sent(send: Send, job_id: str, feed: "Feed", note: JobNote | None = None) -> Begun:
-    """Hand the job in; an interrupt waits for its handle, unless this thread waits for a pipe."""
+    """Hand the job in; say which it is where an interrupt is not held back."""
     try:
-        with holding_interrupts(lambda: feed.is_read_here) as held:
-            handle = send(job_id)
-        return Begun(handle, note=note, interrupt=held[0] if held else None)
+        return Begun(send(job_id), note=note)
     except KeyboardInterrupt as interrupt:
         feed.close()
+        go_on = "" if note is None else ". Either way the same command with --resume goes on"
         Screen(to_stderr=True).say(
             f"Interrupted while job {job_id} was handed in. Whether it is there: seqd jobs show "
-            f"{job_id}"
+            f"{job_id}{go_on}"
         )
         raise typer.Exit(status_of_interrupt(interrupt)) from None

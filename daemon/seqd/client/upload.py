@@ -445,10 +445,13 @@ class Upload:
         if isinstance(error, SeqdError):
             failure = failure_of(error)
         else:
-            reason = f"The input broke off after unit {self._unit}: {type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
             if isinstance(error, CancelledError):
-                reason = f"The input broke off after unit {self._unit}: its upload was cancelled."
-            failure = Failure(code="upload_failed", message=reason[:4_096])
+                reason = "its upload was cancelled."
+            elif isinstance(error, KeyboardInterrupt):
+                reason = "its sender was interrupted."
+            message = f"The input broke off after unit {self._unit}: {reason}"
+            failure = Failure(code="upload_failed", message=message[:4_096])
         try:
             yield from self._ledger.control.fail_upload.steps(self._job_id, failure, self._token)
         except SeqdError as also:

@@ -1,0 +1,127 @@
+"""Ctrl-C and SIGTERM at each moment at which a command hands its job in, on a real ledger."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+import seqd
+from cli_builders import Ended, here_in, use_ledger
+from seqd.client import JobHandle
+from seqd.errors import UnknownJob
+from seqd_schemas import JobState
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+#: Where the commands' own code is.
+COMMANDS = f"{Path(seqd.__file__).parent}/cli/"
+
+
+@contextmanager
+def interrupted(number: signal.Signals, line: int, after: Callable[[], bool]) -> Iterator[None]:
+    """Send this process a signal in front of a line of a command's own code, counted `after`."""
+    left, has_begun = line, False
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal left, has_begun
+        if not frame.f_code.co_filename.startswith(COMMANDS):
+            return None
+        if event == "line":
+            has_begun = has_begun or after()
+            left -= has_begun
+            if left == 0:
+                sys.settrace(None)
+                signal.raise_signal(number)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+class Interrupted:
+    """Commands of this process that are interrupted; no worker does their jobs."""
+
+    def __init__(self, cluster: Cluster, folder: Path, run: Callable[..., Ended]) -> None:
+        self._client = cluster.client()
+        self._note = folder / ".r.csv.job"
+        self._run = run
+        (folder / "texts.txt").write_text("".join(f"text {number}\n" for number in range(40)))
+
+    def at(self, line: int, number: signal.Signals, *options: str, has_job: bool) -> Ended:
+        """Run a command that is interrupted once its job is noted, or is there."""
+        self._note.unlink(missing_ok=True)
+        with interrupted(number, line, self._is_there if has_job else self._note.exists):
+            return self._run("classify", "texts.txt", "-m", "echo", "--out", "r.csv", *options)
+
+    @property
+    def job(self) -> JobHandle:
+        """The job that is noted."""
+        return self._client.job(json.loads(self._note.read_text())["job_id"])
+
+    def _is_there(self) -> bool:
+        try:
+            return self._note.exists() and bool(self.job.record())
+        except UnknownJob:
+            return False
+
+
+@pytest.fixture
+def commands(
+    empty_cluster: Cluster,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Interrupted:
+    empty_cluster.publish_catalog()
+    run = here_in(tmp_path, capsys, monkeypatch)
+    use_ledger(monkeypatch, empty_cluster.settings)
+    return Interrupted(empty_cluster, tmp_path, run)
+
+
+@pytest.mark.parametrize("line", [1, 4, 8, 12])
+def test_an_interrupt_between_the_note_and_the_job_names_the_job_and_the_way_on(
+    commands: Interrupted, line: int
+) -> None:
+    ended = commands.at(line, signal.SIGTERM, has_job=False)
+
+    job_id = commands.job.job_id
+    assert ended == Ended(
+        143,
+        "",
+        f"Interrupted while job {job_id} was handed in. Whether it is there: seqd jobs show "
+        f"{job_id}. Either way the same command with --resume goes on\n",
+    )
+
+
+@pytest.mark.parametrize("line", range(1, 34, 4))
+def test_an_interrupt_as_soon_as_the_job_is_there_cancels_it_and_says_so(
+    commands: Interrupted, line: int
+) -> None:
+    ended = commands.at(line, signal.SIGINT, has_job=True)
+
+    assert ended.status == 130, ended.err
+    assert f"Cancelled job {commands.job.job_id} with 0 of " in ended.out
+    assert commands.job.record().state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize("line", range(1, 34, 4))
+def test_an_interrupt_as_soon_as_the_job_is_there_leaves_it_where_that_was_asked_for_and_says_so(
+    commands: Interrupted, line: int
+) -> None:
+    ended = commands.at(line, signal.SIGTERM, "--detach-on-interrupt", has_job=True)
+
+    record = commands.job.record()
+    does = "goes on. Go on: the same" if record.sealed else "waits for the rest of its input, for"
+    assert ended.status == 143, ended.err
+    assert f"Job {record.job_id} {does}" in ended.out
+    assert record.state is JobState.QUEUED
