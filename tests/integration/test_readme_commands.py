@@ -44,7 +44,7 @@ class Shell:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
         )
         assert ended.returncode == 0, f"{script}\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout
