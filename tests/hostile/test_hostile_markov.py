@@ -15,6 +15,8 @@ from seqd.testing import MemoryRunContext
 from seqd_markov import GenerateParameters
 from seqd_schemas import FinishReason, Generation, ItemError
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = {
     "characters": lambda: a_generator(CATS, order=3),
     "tutorial": lambda: a_generator(CATS, order=1, smoothing="none"),

@@ -15,7 +15,7 @@ import pytest
 from cli_builders import Ended, Installation, here_in, records_in, running_daemon
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 Seqd = Callable[..., Ended]
 
@@ -94,7 +94,6 @@ def test_a_detached_training_is_watched_to_its_last_event_and_its_result_is_its_
     assert result["version"] >= 1
 
 
-@pytest.mark.slow
 def test_a_training_uploads_what_it_learns_and_is_measured_with_and_as_json_is_its_record(
     seqd: Seqd,
 ) -> None:
@@ -221,7 +220,6 @@ def test_a_second_daemon_on_the_same_folder_is_refused(installation: Installatio
     assert "runs a Redis server on" in ended.err
 
 
-@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_said_so(installation: Installation, seqd: Seqd) -> None:
     log = installation.data_dir / "up.log"
 

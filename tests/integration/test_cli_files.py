@@ -19,7 +19,7 @@ from seqd_schemas import JobState
 from top_builders import on_a_terminal
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,6 @@ def all_ids(rows: int = 200) -> list[str]:
     return [f"id-{number}" for number in range(rows)]
 
 
-@pytest.mark.slow
 def test_a_pipe_that_ends_late_has_results_before(commands: Commands) -> None:
     program = commands.start("classify", "-", "-m", "echo")
     assert program.stdout is not None
@@ -152,7 +151,6 @@ def test_a_pipe_that_ends_late_has_results_before(commands: Commands) -> None:
     assert json.loads(done.out.splitlines()[-1])["output"]["label"] == "the last"
 
 
-@pytest.mark.slow
 def test_a_small_job_that_lasts_is_named_on_a_terminal(cluster: Cluster, cure: Path) -> None:
     words = ("classify", "--text", "held", "-m", "echo")
     with on_a_terminal(words, variables(cluster)) as terminal:
@@ -164,7 +162,6 @@ def test_a_small_job_that_lasts_is_named_on_a_terminal(cluster: Cluster, cure: P
     assert terminal.written.count(b"Ctrl-C cancels it") == 1
 
 
-@pytest.mark.slow
 def test_sigterm_leaves_the_job_running_where_that_was_asked_for(
     commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:
@@ -403,7 +400,6 @@ def test_a_full_disk_loses_nothing_and_another_input_is_refused_until_that_of_be
     assert cluster.client().job(job_id[1]).record().state is JobState.COMPLETED
 
 
-@pytest.mark.slow
 def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alone(
     commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:
@@ -457,7 +453,6 @@ def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alon
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
 
 
-@pytest.mark.slow
 def test_ctrl_c_before_all_input_was_sent_says_that_resume_begins_anew(
     commands: Commands, cluster: Cluster
 ) -> None:

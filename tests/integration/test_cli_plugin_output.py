@@ -19,7 +19,7 @@ from task_fixtures import PLUGIN as TASKS_PLUGIN
 from up_builders import running_up
 from worker_fixtures import PLUGIN, publish_file
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: A plugin that writes to standard output in every way, when it is imported, called, and later.
 CHATTY = r"""
@@ -112,7 +112,6 @@ def test_whatever_a_plugin_prints_goes_to_standard_error_beside_json_and_tables(
     assert "by a thread" not in shown.out
 
 
-@pytest.mark.slow
 def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
     tmp_path: Path, plugins: Path
 ) -> None:
@@ -138,7 +137,6 @@ def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
     assert (program.returncode, program.stderr) == (1, "")
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(

@@ -11,7 +11,7 @@ from checkout import python_path
 from held_ports import Holder, hold_port
 from worker_fixtures import Cluster
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Asks either client for a job, and says what is loaded by then.
 PROGRAM = """

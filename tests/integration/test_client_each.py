@@ -11,7 +11,7 @@ from seqd.errors import IdempotencyConflict, JobsRefused, UnknownJob
 from seqd_schemas import ItemFailure, ItemSuccess, Priority
 from worker_fixtures import Cluster
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 DEADLINE_S = 60.0
 
@@ -110,7 +110,6 @@ def test_identifiers_make_sending_again_safe_and_a_clash_is_told(client: Client)
     assert labels == ["a", "b", "c"]
 
 
-@pytest.mark.slow
 def test_each_job_comes_out_once_though_the_worker_is_killed_among_them(
     empty_cluster: Cluster,
 ) -> None:

@@ -23,7 +23,7 @@ from seqd.ledger import connect
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 async def texts(count: int, *, then_hangs: bool = False) -> AsyncIterator[str]:
@@ -348,8 +348,8 @@ asyncio.run(globals()[sys.argv[1]]())
 
 #: The program's way to end, its last line of standard error, and whether its job has failed.
 ENDS = [
-    pytest.param("half", "", False, marks=pytest.mark.slow),
-    pytest.param("unclosed", "", True, marks=pytest.mark.slow),
+    ("half", "", False),
+    ("unclosed", "", True),
     ("interrupted", "KeyboardInterrupt", True),
 ]
 

@@ -39,7 +39,7 @@ from tcp_proxy import TcpProxy
 from tls_fixtures import TlsProxy
 from worker_fixtures import PLUGIN, QUICK, Cluster, live_settings, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 T = TypeVar("T")
 
@@ -86,7 +86,6 @@ def freeze(server: PrivateServer, proxy: TcpProxy) -> None:
     server.thaw()
 
 
-@pytest.mark.slow
 def test_whoever_reads_goes_on_where_it_was_after_an_outage(
     cluster_on: Cluster,
     private_server: PrivateServer,
@@ -305,7 +304,6 @@ def test_waits_and_calls_that_are_cancelled_end_in_time_though_redis_hangs(
     assert str(ends[0]).startswith(f"Job {job_id} could not be looked at after 1 s: ")
 
 
-@pytest.mark.slow
 def test_a_text_whose_time_is_over_before_redis_answers_holds_no_other_to_its_time(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:
@@ -487,7 +485,6 @@ def test_a_server_is_reached_over_tls_and_by_a_trusted_certificate_only(
     )
 
 
-@pytest.mark.slow
 def test_a_client_of_asyncio_follows_the_primary_in_a_failover(
     sentinels: SentinelGroup, tmp_path: Path
 ) -> None:
@@ -587,7 +584,6 @@ def test_a_command_that_gives_up_or_is_interrupted_names_its_job_and_how_to_go_o
     assert "Traceback" not in err
 
 
-@pytest.mark.slow
 def test_a_fleet_and_a_command_go_on_after_an_outage_and_the_fleet_tells_of_it_once(
     cluster_on: Cluster, private_server: PrivateServer, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from seqd.settings import Settings
 from seqd_schemas import TaskSchema, VersionSummary
 from shell_fixtures import Bash, interactive_bash, shell_environment
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 PARAMETERS = {
     "type": "object",

@@ -28,7 +28,7 @@ from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 LABELS = ("task", "model", "state", "version", "tenant", "reason")
 FLEET = ("seqd_work_left_seconds", "seqd_workers", "seqd_jobs")
@@ -170,7 +170,6 @@ def test_a_scrape_has_the_work_and_the_fleet_and_says_what_each_metric_is(
     assert status == 0
 
 
-@pytest.mark.slow
 def test_prometheus_finds_nothing_to_mend_in_the_metrics(
     fleet: Environment, private_server: PrivateServer
 ):
@@ -189,7 +188,6 @@ def test_prometheus_finds_nothing_to_mend_in_the_metrics(
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-@pytest.mark.slow
 def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne(
     fleet: Environment, private_server: PrivateServer
 ):
@@ -235,7 +233,6 @@ def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne
     assert asked <= 3 * (2 + took_s / SHARED_S)
 
 
-@pytest.mark.slow
 def test_an_exporter_without_rights_names_them_and_stays_healthy(
     fleet: Environment, private_server: PrivateServer
 ):
@@ -268,7 +265,6 @@ def assert_away(running: Exporter) -> None:
     assert running.get("/healthz") == "ok\n"
 
 
-@pytest.mark.slow
 def test_an_exporter_waits_for_a_redis_that_is_not_up_yet_and_for_one_that_was_killed(
     fleet: Environment, private_server: PrivateServer
 ):

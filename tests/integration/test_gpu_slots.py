@@ -17,7 +17,7 @@ from seqd_schemas import DeathCause, DeviceStatus, Log, WorkerState
 from up_builders import MODULE, running_up
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 NAME = "NVIDIA H100 80GB HBM3"
 MEMORY_BYTES = 80_920 * 2**20
@@ -66,7 +66,6 @@ def run_worker(machine: Machine, tmp_path: Path, slot: str, **variables: str) ->
     return ended.returncode, ended.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.slow
 def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_its_items_go_on_without_a_stall(
     empty_cluster: Cluster, machine: Machine
 ) -> None:
@@ -103,7 +102,6 @@ def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_its_items_go_on
     assert well.is_up()
 
 
-@pytest.mark.slow
 def test_what_the_driver_reports_of_a_device_ends_its_worker_and_errors_of_programs_end_none(
     empty_cluster: Cluster, machine: Machine
 ) -> None:
@@ -154,7 +152,6 @@ def test_what_the_driver_reports_of_a_device_ends_its_worker_and_errors_of_progr
     assert (told.cause, told.worker) == (DeathCause.DEVICE_LOST, at_work.name)
 
 
-@pytest.mark.slow
 def test_up_goes_on_with_the_others_and_waits_until_the_driver_sees_a_lost_device_again(
     tmp_path: Path, machine: Machine
 ) -> None:
@@ -220,7 +217,6 @@ def test_a_worker_whose_device_does_not_compute_is_never_ready(
 
 
 @pytest.mark.network
-@pytest.mark.slow
 def test_a_worker_whose_framework_sees_no_gpu_ends_and_computes_nothing_on_the_cpu(
     empty_cluster: Cluster, machine: Machine
 ) -> None:

@@ -28,7 +28,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Zeros that a bomb inflates to, from about a thousandth of that.
 BOMB_BYTES = 2**30
@@ -110,7 +110,7 @@ def damaged_jobs(cluster: Cluster, damage: Callable[[str, str], object], names: 
     "blobs",
     [
         pytest.param(BLOBS, id="all but the bomb"),
-        pytest.param({"bomb": a_bomb}, id="bomb", marks=pytest.mark.slow),
+        pytest.param({"bomb": a_bomb}, id="bomb"),
     ],
 )
 def test_units_that_are_none_fail_their_jobs_alone(
@@ -135,7 +135,6 @@ def test_units_that_are_none_fail_their_jobs_alone(
     assert peak_memory_bytes(pid) - before < MOST_GROWTH_BYTES
 
 
-@pytest.mark.slow
 def test_one_claim_of_much_repeated_text_grows_a_worker_by_a_bound(empty_cluster: Cluster):
     cluster = empty_cluster
     worker = cluster.start_ready()

@@ -33,7 +33,7 @@ from seqd_schemas import JobState, ModelOrder, OrderAction
 from store_builders import a_change, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Whom a change is by.
 ME = f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
@@ -259,7 +259,6 @@ def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
     assert ledger.orders.open() == []
 
 
-@pytest.mark.slow
 def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
     module_cluster: Cluster,
     client: Client,
@@ -282,7 +281,6 @@ def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
     wait_until(lambda: store.resolve(model)[1] == 2, "it goes on")
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_at_an_order_is_followed_by_another_that_carries_it_out(
     empty_cluster: Cluster,
 ):

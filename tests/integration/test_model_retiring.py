@@ -16,7 +16,7 @@ from seqd_schemas import JobState
 from store_builders import a_change, publish
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 Capture = pytest.CaptureFixture[str]
 
@@ -75,7 +75,6 @@ def submit_late(cluster: Cluster, model: str, version: int) -> str:
     return job_id
 
 
-@pytest.mark.slow
 def test_a_job_that_is_handed_in_while_its_version_is_removed_keeps_it(
     module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
 ):
@@ -99,7 +98,6 @@ def test_a_job_that_is_handed_in_while_its_version_is_removed_keeps_it(
     wait_until(lambda: published(client, model) == [1, 2, 3, 4], "new jobs get it again")
 
 
-@pytest.mark.slow
 def test_a_version_that_no_job_runs_on_is_removed_and_published_no_more(
     module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
 ):
@@ -142,7 +140,6 @@ def test_a_collection_that_is_stopped_half_way_says_what_it_had_removed(
     assert store.retiring(model) == frozenset()
 
 
-@pytest.mark.slow
 def test_a_model_is_renamed_while_a_worker_has_it_in_memory(
     module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
 ):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from seqd.testing.checks.running import Run
 from seqd.testing.checks.sources import sources_in
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 ZOO = broken_plugins.folder()
 
@@ -45,10 +44,6 @@ FOUND = {
     "hangs_in_c": ("P1", "it hung for more than 15 s", "classify"),
 }
 
-#: Those that are found in about a second and a half, and of which each is another way to be found.
-QUICK = ("wrong_order", "saves_transposed")
-
-slowly = partial(pytest.param, marks=pytest.mark.slow)
 
 SOUND = broken_plugins.sound_plugin("hello")
 
@@ -86,7 +81,7 @@ def failed_of(results: dict[str, CheckResult]) -> dict[str, CheckResult]:
     return {name: one for name, one in results.items() if one.state is CheckState.FAILED}
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else slowly(name) for name in FOUND])
+@pytest.mark.parametrize("name", FOUND)
 def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str):
     check, seen, function = FOUND[name]
 
@@ -103,7 +98,6 @@ def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str)
         assert "hangs_in_c.py:" in outermost and outermost.endswith(", in classify")
 
 
-@pytest.mark.slow
 def test_a_version_that_was_saved_as_another_is_one_finding():
     report = check_plugin(sources_in(ZOO / "saves_transposed.py")[0])
 
@@ -122,7 +116,6 @@ def test_a_plugin_whose_first_call_fails_is_checked_no_further():
     assert {result.why for result in served if result.id != "P1"} == {"P1 failed"}
 
 
-@pytest.mark.slow
 def test_a_sound_plugin_passes_all_checks_that_apply(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -143,7 +136,6 @@ def test_a_sound_plugin_passes_all_checks_that_apply(
     assert check_plugin(sources_in(decorated)[0]).failed == []
 
 
-@pytest.mark.slow
 def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     path = a_plugin(tmp_path, "import time\ntime.sleep(600)\n")
 
@@ -153,7 +145,7 @@ def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     assert (Path(result.place.file).name, result.place.line) == ("seqd_hello.py", 2)
 
 
-@pytest.mark.parametrize("line", ["time.sleep(1.5)", slowly("while time.process_time() < 2: pass")])
+@pytest.mark.parametrize("line", ["time.sleep(1.5)", "while time.process_time() < 2: pass"])
 def test_an_import_that_waits_or_works_for_long_has_its_line(tmp_path: Path, line: str):
     path = a_plugin(tmp_path, f"import time\n{line}\n{SOUND}")
 
@@ -211,7 +203,6 @@ def test_outcomes_of_chance_are_told_by_their_cause_and_the_line_that_draws(tmp_
     assert "(seed=, random_state=)" in failed["E2"].cure
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "cures"),
     [
@@ -239,7 +230,7 @@ def test_a_cure_is_one_that_a_decorated_function_can_follow(
     assert all(cure in failed[check].cure for check, cure in cures.items())
 
 
-@pytest.mark.parametrize("where", [slowly("import"), "classify"])
+@pytest.mark.parametrize("where", ["import", "classify"])
 def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
     told = tmp_path / "pid"
     hangs = f"open({str(told)!r}, 'w').write(f'{{os.getpid()}}.'); time.sleep(600)"
@@ -269,7 +260,6 @@ def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path, where: str):
             os.kill(child, signal.SIGKILL)
 
 
-@pytest.mark.slow
 def test_what_a_model_declares_for_its_checks_is_read_or_refused(tmp_path: Path):
     def with_checks(declared: str) -> Report:
         printing = SOUND.replace("outcomes = []", "outcomes = []; print()")
@@ -292,7 +282,6 @@ def test_what_a_model_declares_for_its_checks_is_read_or_refused(tmp_path: Path)
     assert "Known names: texts, records, data, parameters, expected_failures." in refused.seen
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("waits_s", "limit_s", "seen"),
     [
@@ -321,7 +310,6 @@ def test_a_cost_that_takes_a_third_of_the_limit_is_too_long_and_a_wait_for_a_pro
     assert re.fullmatch(seen, results["M4"].seen)
 
 
-@pytest.mark.slow
 def test_a_model_that_needs_files_is_checked_with_those_that_are_given(tmp_path: Path):
     needs = SOUND.replace("    tasks =", "    needs_weights = True\n    tasks =")
     plugin = sources_in(a_plugin(tmp_path, needs))[0]
@@ -387,7 +375,6 @@ class TestHello(PluginChecks):
 '''
 
 
-@pytest.mark.slow
 def test_an_authors_test_has_a_test_for_each_check_with_skips_and_expected_failures(
     tmp_path: Path,
 ):

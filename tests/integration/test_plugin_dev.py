@@ -21,7 +21,7 @@ from plugin_folders import install_plugin
 from top_builders import on_a_terminal
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: A daemon and its worker start within it.
 DEADLINE_S = 90.0
@@ -131,7 +131,6 @@ def assert_beside_ends(said: str) -> None:
     wait_until(lambda: not Path(f"/proc/{beside}/exe").exists(), "what the plugin started is gone")
 
 
-@pytest.mark.slow
 def test_no_fault_of_a_plugin_ends_a_session_and_each_is_told_with_its_place(plugin):
     module = f'File "{plugin / "seqd_hello.py"}", line '
     changed = "after seqd_hello.py changed: hello@0"
@@ -212,7 +211,6 @@ def test_no_fault_of_a_plugin_ends_a_session_and_each_is_told_with_its_place(plu
     assert_beside_ends(session.said())
 
 
-@pytest.mark.slow
 def test_sigterm_ends_a_session_whose_plugin_is_being_loaded_and_what_it_has_started(plugin):
     write(plugin, "import time", f"import time; {STARTS}; time.sleep(60)")
 
@@ -240,7 +238,6 @@ def seqd(
     return here_in(tmp_path, capsys, monkeypatch)
 
 
-@pytest.mark.slow
 def test_commands_of_a_session(seqd, plugin):
     lines = (":params", ":set word=7", ":set word=bye", "a", ":set word=", "::a", ":tsk", ":task x")
 
@@ -263,7 +260,6 @@ def test_commands_of_a_session(seqd, plugin):
     ]
 
 
-@pytest.mark.slow
 def test_items_a_second_are_measured_by_size_of_batch(seqd, plugin):
     ended = seqd("plugins", "dev", str(plugin), "--bench")
 
@@ -288,7 +284,6 @@ def test_what_cannot_be_served_ends_the_command_at_once(tmp_path, seqd, plugin):
     )
 
 
-@pytest.mark.slow
 def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_typed(plugin):
     variables = {"SEQD_DATA_DIR": str(plugin.parent)}
     with on_a_terminal(("plugins", "dev", str(plugin)), variables, term="xterm") as terminal:
@@ -306,7 +301,6 @@ def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_ty
         assert terminal.end() == 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)  # it starts a daemon, and its worker twice
 def test_jobs_of_other_programs_get_the_changed_plugin(plugin, capsys, monkeypatch):
     def label() -> object:
@@ -330,7 +324,6 @@ def test_jobs_of_other_programs_get_the_changed_plugin(plugin, capsys, monkeypat
     assert not Path(folder).exists()
 
 
-@pytest.mark.slow
 def test_a_file_of_an_installed_plugin_is_served_in_its_place(tmp_path):
     install_plugin(tmp_path / "site", "hello", PLUGIN)
     variables = {"PYTHONPATH": python_path(tmp_path / "site")}

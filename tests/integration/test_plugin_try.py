@@ -18,7 +18,7 @@ from authoring_builders import PLUGIN, write_plugin
 from cli_builders import Ended, clean_environment, here, here_in
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -67,7 +67,6 @@ def test_texts_of_the_command_line_and_of_stdin_are_computed_without_a_daemon_be
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.slow
 def test_faults_of_a_plugin_are_told_as_a_worker_finds_them_and_with_their_place(tried, plugin):
     module = plugin / "seqd_hello.py"
 
@@ -104,7 +103,6 @@ def test_faults_of_a_plugin_are_told_as_a_worker_finds_them_and_with_their_place
     )
 
 
-@pytest.mark.slow
 def test_mistakes_are_told_with_what_to_do(tried, plugin):
     said = {
         "classfy a": "hello has no task 'classfy'. Its tasks: classify, train. Did you mean "
@@ -224,7 +222,6 @@ class Stubborn:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
 def test_a_training_that_does_not_stop_leaves_no_folder_and_no_process(tmp_path, number, status):
     (tmp_path / "seqd_stubborn.py").write_text(STUBBORN)
@@ -259,10 +256,9 @@ while not Path({may_end!r}).exists():
     ("place", "said"),
     [
         ('"""A plugin that', "The import of the plugin hello has not ended after 5 s"),
-        pytest.param(
+        (
             "        return LoadedHello()",
             "load() or warm_up() of hello@0 has not ended after 20 s",
-            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -292,7 +288,6 @@ def test_a_plugin_that_does_not_end_to_load_is_told_with_where_it_stands(
     assert json.loads(results)["output"]["label"] == "hello"
 
 
-@pytest.mark.slow
 def test_an_installed_plugin_is_tried_by_its_name_before_a_folder_and_by_that_of_its_model(
     tmp_path, tried
 ):
@@ -306,7 +301,6 @@ def test_an_installed_plugin_is_tried_by_its_name_before_a_folder_and_by_that_of
     assert "by markov_words@0, plugin markov of seqd" in model.err
 
 
-@pytest.mark.slow
 def test_names_that_another_plugin_has_are_told(tmp_path, tried, capsys):
     """The name of the plugin, and that of its model, ship with seqd."""
     (tmp_path / "markov.py").write_text(

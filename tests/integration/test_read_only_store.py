@@ -9,7 +9,7 @@ import pytest
 from cli_builders import clean_environment, here
 from worker_fixtures import Cluster
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 @pytest.fixture

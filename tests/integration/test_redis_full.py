@@ -34,7 +34,7 @@ from seqd.worker.logs import log_and_continue
 from seqd_schemas import ItemSuccess
 from worker_fixtures import PLUGIN, Cluster, live_settings, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 FULL_S = 4.0
 
@@ -176,7 +176,6 @@ def test_a_worker_that_starts_on_a_full_redis_waits_for_room_and_both_logs_say_s
     assert "died" not in log.read_text()
 
 
-@pytest.mark.slow
 def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_server):
     client = supervised.client()
     texts = [f"text {n}" for n in range(800)]
@@ -200,7 +199,6 @@ def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_se
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 801)]
 
 
-@pytest.mark.slow
 def test_workers_empty_an_inbox_that_has_filled_redis(supervised, private_server):
     client, keys = supervised.client(), supervised.settings.keys
     text = "".join(random.Random(7).choices("abcdefgh ", k=20_000))

@@ -17,7 +17,7 @@ from seqd_schemas import ItemSuccess
 from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, live_settings, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 def test_a_claim_whose_reply_is_lost_comes_back_when_its_lease_runs_out(
@@ -66,7 +66,6 @@ def test_a_job_comes_out_once_and_in_order_though_replies_are_lost_all_the_time(
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 2_001)]
 
 
-@pytest.mark.slow
 def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(
     cluster_behind: Cluster, proxy: TcpProxy, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,7 @@ from seqd.local.redis_access import RedisAccess
 from tls_fixtures import TlsProxy, a_client_certificate, a_server_context
 from worker_fixtures import Cluster, live_settings, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 SLOWLY = {"delay_ms": 10.0}
 
@@ -133,7 +133,6 @@ def test_a_certificate_that_expires_at_work_is_waited_for_until_it_is_renewed(
     assert "certificate has expired" in lines[0]
 
 
-@pytest.mark.slow
 def test_a_worker_starts_on_no_expired_certificate_and_waits_out_one_that_expires_at_work(
     tls_proxy: TlsProxy,
     private_server: PrivateServer,

@@ -16,7 +16,7 @@ from seqd.errors import InvalidSettings
 from seqd.settings import load_settings
 from worker_fixtures import PLUGIN, Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 HANGS = """import os, pathlib, time
 if note := os.environ.get("NOTE_PID"):
@@ -38,7 +38,6 @@ def refusal(folder: Path, monkeypatch: pytest.MonkeyPatch, required: str, **sour
     return str(refused.value)
 
 
-@pytest.mark.slow
 def test_a_plugin_that_ends_or_holds_up_the_process_that_loads_plugins_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +76,6 @@ def up(folder: Path, required: str, **variables: str) -> Iterator["subprocess.Po
         program.kill()
 
 
-@pytest.mark.slow
 def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: Path) -> None:
     install_plugin(tmp_path / "plugins", "hello", "import libfoo\n")
 
@@ -94,7 +92,6 @@ def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: P
     assert not (tmp_path / "data" / "logs").exists()
 
 
-@pytest.mark.slow
 def test_what_looks_at_plugins_ends_with_the_up_that_started_it(tmp_path: Path) -> None:
     install_plugin(tmp_path / "plugins", "hang", HANGS)
     noted = tmp_path / "pid"

@@ -19,7 +19,7 @@ from seqd_schemas import ItemFailure, ItemSuccess, JobRollout
 from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 Models = Callable[..., Ended]
 TEXTS = {f"item-{number}": f"text {number}" for number in range(400)}
@@ -208,7 +208,6 @@ def test_a_canary_with_too_many_errors_ends_by_itself(
     assert ended.why.endswith("allowed: 1.000%")
 
 
-@pytest.mark.slow
 def test_a_canary_that_kills_its_worker_costs_no_item(
     client: Client, store: ModelStore, trying: Callable[..., str]
 ) -> None:
@@ -238,7 +237,6 @@ def test_a_retry_keeps_each_item_with_its_version(
     assert found == {f"i{n}": 2 if rollout.takes(job.job_id, f"i{n}") else 1 for n in range(40)}
 
 
-@pytest.mark.slow
 def test_rollback_ends_a_canary_for_jobs_that_run_too_and_the_candidate_goes_when_they_have_ended(
     client: Client, store: ModelStore, models: Models, trying: Callable[..., str]
 ) -> None:

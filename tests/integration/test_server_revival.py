@@ -21,7 +21,7 @@ from seqd_schemas import ItemSuccess, JobRecord
 from up_builders import running_up
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Waits short enough for a test.
 SOON = RestartPolicy(first_s=0.2, longest_s=0.4, forgiven_after_s=60.0)
@@ -36,7 +36,6 @@ def record_after_the_outage(client: Client, job_id: str) -> JobRecord:
             assert time.monotonic() < deadline
 
 
-@pytest.mark.slow
 def test_a_bulk_job_completes_once_over_the_kill_of_the_embedded_server(tmp_path: Path) -> None:
     with running_up(tmp_path) as up, Client(settings=up.settings) as client:
         before = up.endpoint()
@@ -59,7 +58,6 @@ def test_a_bulk_job_completes_once_over_the_kill_of_the_embedded_server(tmp_path
         assert re.search(rf"{before.pid}:seqd .* # died: killed by SIGKILL", up.server_log())
 
 
-@pytest.mark.slow
 def test_what_a_worker_held_that_died_with_the_server_is_released_before_its_lease_ends(
     tmp_path: Path,
 ) -> None:

@@ -23,7 +23,7 @@ from seqd.client import Classification
 from service_guide import Connection, service_app, service_command, service_source, serving
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Longest that a request may take, all others beside it.
 LIMIT_S = 60.0
@@ -45,7 +45,6 @@ def threads_of_pools() -> list[str]:
     return [name for name in names if name.startswith(("AnyIO", "asyncio_", "ThreadPool"))]
 
 
-@pytest.mark.slow
 def test_a_thousand_requests_at_a_time_are_answered_without_a_thread(address: str) -> None:
     texts = [f"text {number}" for number in range(1_000)]
 

@@ -14,7 +14,7 @@ from seqd.client import Client
 from seqd_schemas import Generation, ItemSuccess, JobState
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: A text of about two seconds, in twenty steps.
 SLOW = ("--length", "2000", "--param", "step_chars=100", "--param", "delay_ms=100")

@@ -11,7 +11,7 @@ from seqd.ledger import connect
 from seqd_schemas import Generation, ItemErrorCode, ItemSuccess, JobState
 from worker_fixtures import Cluster
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: A text of about two seconds, in twenty steps.
 SLOW = {"length": 2_000, "step_chars": 100, "delay_ms": 100}
@@ -168,7 +168,6 @@ def test_a_training_or_classification_has_no_texts(client: Client) -> None:
     )
 
 
-@pytest.mark.slow
 def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_cluster: Cluster) -> None:
     worker = empty_cluster.start_ready()
     client = empty_cluster.client()
@@ -185,7 +184,6 @@ def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_cluster: Cl
     assert sum(delta.finished is None for delta in after) > 2, "it was not live any more"
 
 
-@pytest.mark.slow
 def test_what_was_trimmed_comes_with_the_result(empty_cluster: Cluster) -> None:
     empty_cluster.start_ready(max_stream_bytes=1_024)
     client = empty_cluster.client()

@@ -15,7 +15,7 @@ from seqd.local.parent_death import launch_command
 from seqd.local.supervisor import ECHO_S
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 DEADLINE_S = 10.0
 

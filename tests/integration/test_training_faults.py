@@ -15,7 +15,7 @@ from seqd.models.store import ModelStore
 from seqd_schemas import Epoch, JobState, Log
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 RECORDS = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
 
@@ -117,7 +117,6 @@ def start_two(cluster: Cluster, **settings: object) -> list[LiveWorker]:
     return [worker.wait_until_ready() for worker in workers]
 
 
-@pytest.mark.slow
 def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_frozen_or_killed(
     environment: Environment,
 ):
@@ -170,7 +169,6 @@ def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_frozen_o
     environment.wait_until_nothing_is_left_of(job)
 
 
-@pytest.mark.slow
 def test_neither_a_training_nor_a_retry_that_outlasts_celerys_visibility_timeout_runs_twice(
     environment: Environment,
 ):
@@ -302,7 +300,6 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_gone_on_from_where_t
     assert running.store.find_by_run("echo", resumed.job_id) is None
 
 
-@pytest.mark.slow
 def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_later(
     environment: Environment,
 ):
@@ -355,7 +352,6 @@ def all_are_fit_after_a_training(environment: Environment) -> bool:
     return not any(worker.unfit for worker in environment.ledger.fleet.workers())
 
 
-@pytest.mark.slow
 def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_becomes_unfit(
     environment: Environment,
 ):

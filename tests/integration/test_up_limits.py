@@ -10,7 +10,7 @@ import pytest
 from cli_builders import clean_environment
 from worker_fixtures import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Starts the command behind it under limits, as `ulimit -n` and `ulimit -u` set them.
 UNDER_LIMITS = """

@@ -14,7 +14,7 @@ from seqd.local.slots import parse_slot
 from seqd_schemas import JobState, Waiting, WaitingCode, WorkerState
 from worker_fixtures import PLUGIN, Cluster, wait_for_reason, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Longest that anything here may take.
 LIMIT_S = 30.0

@@ -15,7 +15,7 @@ from seqd.ledger.wakeup import WAKEUP_TASK, Wakeup, broker_settings
 from seqd.settings import Settings
 from worker_fixtures import Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 ROUTE = "classify.echo"
 
@@ -111,7 +111,6 @@ def test_a_wakeup_brings_work_by_celery_and_what_comes_soon_after_is_taken_witho
     assert "dropped a message" not in worker.whole_log()
 
 
-@pytest.mark.slow
 def test_a_command_that_classifies_a_text_imports_neither_celery_nor_what_it_shows_no_one(
     cluster: Cluster,
 ) -> None:

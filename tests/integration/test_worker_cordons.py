@@ -11,7 +11,7 @@ from cli_builders import Ended, here
 from readme_blocks import ROOT, blocks_of
 from worker_fixtures import LiveWorker, probe, wait_for_reason, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 GUIDE = ROOT / "docker" / "workers.md"
 
@@ -154,7 +154,6 @@ def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_u
     assert removed.out == "Uncordoned --label pool=a.\n"
 
 
-@pytest.mark.slow
 def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncordoned(
     empty_cluster, seqd
 ):
@@ -189,7 +188,6 @@ def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncord
     assert "Traceback" not in again.whole_log()
 
 
-@pytest.mark.slow
 def test_the_guides_loop_replaces_each_worker_of_another_supervisor(empty_cluster, monkeypatch):
     (loop,) = [block.text for block in blocks_of(GUIDE, "") if "for worker in" in block.text]
     first = {name: empty_cluster.start_ready(name) for name in ("w1", "w2")}

@@ -22,7 +22,7 @@ from worker_fixtures import (
     wait_until,
 )
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: 25 units of 8 items, about 2 s of work.
 TEXTS = [f"text {number}" for number in range(200)]
@@ -158,7 +158,6 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed_busy_or_idle_itsel
     assert crashes == 1
 
 
-@pytest.mark.slow
 def test_a_child_that_starts_slowly_is_waited_for_after_a_kill(
     empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ):
@@ -176,7 +175,6 @@ def test_a_child_that_starts_slowly_is_waited_for_after_a_kill(
     assert "Timed out waiting for UP" not in worker.whole_log()
 
 
-@pytest.mark.slow
 def test_killers_among_a_thousand_items_are_found_and_all_others_have_their_results(
     empty_cluster: Cluster,
 ):
@@ -221,7 +219,6 @@ def test_killers_among_a_thousand_items_are_found_and_all_others_have_their_resu
     assert message.endswith("The last time: The worker's process exited with status 9.")
 
 
-@pytest.mark.slow
 def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster, tmp_path: Path):
     settings = empty_cluster.settings
     assert settings.redis_url is not None

@@ -20,7 +20,7 @@ from seqd.ledger import Ledger, connect
 from seqd_schemas import CordonAction, CordonRule, Epoch, FileSource, ItemSuccess, JobState
 from worker_fixtures import Cluster, LiveWorker, live_settings, processes_of_group, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: One unit, which the last text holds until the worker is cured of it.
 TEXTS = [*(f"text {number}" for number in range(7)), "held"]
@@ -108,7 +108,7 @@ def in_a_fleet(name: str, values: list[object]) -> pytest.MarkDecorator:
 
 @pytest.mark.parametrize(
     ("fleet", "number", "to_group", "times"),
-    [pytest.param(*how, marks=pytest.mark.slow if at else []) for at, how in enumerate(HOWS)],
+    HOWS,
     indirect=["fleet"],
 )
 def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
@@ -141,7 +141,6 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
     assert fleet.crashes(job.job_id) == 0
 
 
-@pytest.mark.slow
 @in_a_fleet("end", [by_signal, by_drain])
 def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     fleet: Cluster, tmp_path: Path, end: End
@@ -167,7 +166,6 @@ def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     assert epochs == list(range(1, 41))
 
 
-@pytest.mark.slow
 @in_a_fleet("end", [by_drain])
 def test_a_text_goes_on_where_it_was_on_another_worker(fleet: Cluster, end: End) -> None:
     workers, client = two_workers(fleet), fleet.client()
@@ -191,7 +189,6 @@ def test_a_text_goes_on_where_it_was_on_another_worker(fleet: Cluster, end: End)
     assert fleet.crashes(job.job_id) == 0
 
 
-@pytest.mark.slow
 @in_a_fleet("end", [by_signal])
 def test_a_file_is_read_on_by_another_worker_and_each_line_comes_once(
     fleet: Cluster, end: End

@@ -17,7 +17,7 @@ from seqd.serving import shown_state
 from seqd_schemas import ChildDeath, DeathCause, ItemFailure, ItemSuccess, Log
 from worker_fixtures import Cluster, LiveWorker, ask, probe, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: What is said of a plugin that hangs, by how it was found.
 SAID = {
@@ -95,7 +95,6 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     assert isinstance(failure, ItemFailure)
 
 
-@pytest.mark.slow
 def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: Cluster) -> None:
     # A sound process that waits for a processor on a busy machine must not be taken for one.
     worker = empty_cluster.start_ready(max_silent_s=2.0, max_attempts=1)
@@ -139,7 +138,6 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: C
     )
 
 
-@pytest.mark.slow
 def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succeed(
     empty_cluster: Cluster,
 ) -> None:
@@ -168,7 +166,6 @@ def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succe
     assert worker.whole_log().count(f" cause={DeathCause.HANG}: ") == 4
 
 
-@pytest.mark.slow
 def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_crash(
     empty_cluster: Cluster,
 ) -> None:

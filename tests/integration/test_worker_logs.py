@@ -10,7 +10,7 @@ from seqd.ledger import connect
 from seqd_schemas import ItemSuccess
 from worker_fixtures import SLOT, Cluster, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Of a job whose every item raises: twice what one traceback and its count take.
 MOST_BYTES = 12_000
@@ -32,7 +32,6 @@ def without_printed(log: str) -> str:
     return "".join(record for record in records_of(log) if " seqd.printed " not in record)
 
 
-@pytest.mark.slow
 def test_a_log_is_forged_by_nobody_and_has_each_fault_of_a_plugin_once_with_a_count(
     empty_cluster: Cluster,
 ) -> None:
@@ -86,7 +85,6 @@ def test_a_log_is_forged_by_nobody_and_has_each_fault_of_a_plugin_once_with_a_co
     assert "\n  ZeroDivisionError: division by zero\n" in log
 
 
-@pytest.mark.slow
 def test_a_log_in_json_begins_with_who_it_is_names_the_work_and_is_not_filled_by_a_plugin(
     empty_cluster: Cluster,
 ) -> None:

@@ -35,7 +35,7 @@ from worker_fixtures import (
     wait_until,
 )
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 TEXTS = [f"text {number}" for number in range(160)]
 SLOWLY = {"delay_ms": 25.0}
@@ -103,7 +103,6 @@ def test_files_and_uploads_come_out_once_over_a_crash_of_redis_in_which_a_child_
     assert away.endswith("; workers keep what they have done, and go on when it is back")
 
 
-@pytest.mark.slow
 def test_a_worker_that_ends_in_an_outage_counts_no_crash_and_one_that_was_killed_does(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:
@@ -151,7 +150,6 @@ def test_a_worker_that_ends_in_an_outage_counts_no_crash_and_one_that_was_killed
     assert "Traceback" not in worker.whole_log()
 
 
-@pytest.mark.slow
 def test_a_training_keeps_its_lease_over_an_outage_that_is_longer(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 # The semaphore tracker is the only child. It is signalled, too, as a terminal signals the group.
 SCRIPT = """

@@ -8,7 +8,7 @@ from seqd.errors import JobCancelled
 from seqd_schemas import ItemFailure, ItemSuccess, JobState
 from worker_fixtures import Cluster, processes_of_group, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: 25 units of 8 items; a unit takes 0.16 s.
 TEXTS = [f"text {number}" for number in range(200)]
