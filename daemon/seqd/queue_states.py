@@ -58,6 +58,7 @@ class WorkDone:
 class JobRow:
     """What a queue's state needs of one open job."""
 
+    job_id: str
     queue: str
     tenant: str
     state: str
@@ -190,9 +191,29 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
         errors=sum(one.errors for one in done),
         work_left_s=route.seconds,
         is_measured=route.is_measured,
-        eta_s=route.seconds / workers.able if workers.able and route.unserved_s <= 0 else None,
+        eta_s=_eta_s(route, workers, facts),
         workers=workers,
     )
+
+
+def _eta_s(route: RouteWork, workers: WorkerCounts, facts: QueueFacts) -> float | None:
+    """Return the seconds to the end of all items by the workers that can run them; None if unknown.
+
+    What workers hold goes down by the time since they claimed it. It is unknown where all that is
+    left has been in hand for longer than it was reckoned to take.
+    """
+    if not workers.able or route.unserved_s > 0:
+        return None
+    if not route.items:
+        return 0.0
+    own = (route.task, route.model)
+    jobs = {job.job_id for job in facts.jobs if _is_of(job.queue, own)}
+    claims = [one.claim for one in facts.workers if one.claim and one.claim.job_id in jobs]
+    held_s = route.seconds * route.leased_items / route.items
+    most_s = held_s / max(1, route.busy_workers)
+    spent_s = sum(min(most_s, max(0.0, (facts.now_ms - one.since_ms) / 1000)) for one in claims)
+    left_s = route.seconds - spent_s
+    return left_s / workers.able if left_s > 0 else None
 
 
 def _verdict(

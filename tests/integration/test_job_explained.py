@@ -51,6 +51,7 @@ def test_units_are_told_with_who_has_them_and_each_item_with_where_it_stands(
     environment.submit_units(3, job_id="j1")
     environment.commit(environment.claim_unit("worker-a"), errored=1)
     environment.claim_unit("worker-a")
+    environment.ledger.backlog.note_rate("classify.imdb_lstm@3", 10, 20.0)
 
     found = explain(environment, "j1")
     print_explanation(Screen(), found)

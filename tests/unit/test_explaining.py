@@ -288,6 +288,29 @@ def test_the_time_left_is_what_the_job_itself_reports_where_it_does() -> None:
     assert left_s(Facts(a_job(), states(events=(event,)))) == (None, False)
 
 
+@pytest.mark.parametrize(
+    ("held_s", "expected"),
+    [(0.0, 12.0), (5.0, 7.0), (11.0, 1.0), (12.0, None), (70.0, None)],
+)
+def test_the_time_left_of_a_unit_in_hand_goes_down_and_is_not_known_where_it_takes_longer(
+    held_s: float, expected: float | None
+) -> None:
+    job = a_job(units=1, state=JobState.RUNNING, counts=COUNTS)
+    in_hand = states(claimable=0, workers={"w1": 1}, held=(HELD,))
+    claim = ClaimInHand(job_id="j1", unit="0", units=1, since_ms=NOW_MS - int(1_000 * held_s))
+
+    found = left_s(Facts(job, in_hand, [a_worker(claim=claim)], rates={QUEUE: Rate(10, 30.0, 1)}))
+
+    assert found == (expected, expected is not None)
+
+
+def test_a_time_that_a_job_reported_and_that_is_over_is_reckoned_anew() -> None:
+    event = Progress(job_id="j1", at_ms=NOW_MS - 20_000, counts=COUNTS, rate_per_s=1.0, eta_s=12.0)
+    facts = Facts(a_job(), states(events=(event,)), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)})
+
+    assert left_s(facts) == (8.0, True)
+
+
 def a_hostile_explanation() -> Facts:
     forged = "x\n\x1b[2Jjob"
     death = Death(DeathCause.SIGNAL, forged)

@@ -15,8 +15,9 @@ from seqd.queue_states import (
     tenant_states,
 )
 from seqd.scaling import QueueWork, Rate
-from seqd_schemas import Cordon, UnfitVersion, WorkerState, WorkerStatus
+from seqd_schemas import ClaimInHand, Cordon, UnfitVersion, WorkerState, WorkerStatus
 
+NOW_MS = 1_000_000
 QUEUE = "classify.imdb_lstm@3"
 RATES = {QUEUE: Rate(items=100, seconds=1.0, at_ms=0)}
 
@@ -24,6 +25,10 @@ RATES = {QUEUE: Rate(items=100, seconds=1.0, at_ms=0)}
 def a_worker(name: str = "w1", **changes: object) -> WorkerStatus:
     fields = {"tasks": ("classify",), "versions": {"imdb_lstm": (3,)}}
     return a_worker_status(worker=name, **(fields | changes))
+
+
+def a_claim(since_ms: int) -> ClaimInHand:
+    return ClaimInHand(job_id="j1", unit="0", units=1, since_ms=since_ms)
 
 
 def the_state(**facts: object) -> QueueState:
@@ -45,6 +50,38 @@ def test_a_queue_with_items_in_hand_moves_and_ends_by_the_workers_that_can_run_i
     assert (state.state, state.waiting_items, state.items_in_hand) == ("moving", 400, 100)
     assert (state.work_left_s, state.eta_s) == (5.0, 2.5)
     assert state.workers == WorkerCounts(busy=1, idle=1)
+
+
+@pytest.mark.parametrize(
+    ("claimed_s", "left_s"),
+    [
+        ((0.5,), 0.5 + 4.0),
+        ((0.5, 0.25), 0.25 + 4.0),
+        # One that takes longer than it was reckoned to take is no work of others that is done.
+        ((70.0,), 4.0),
+        ((70.0, 0.25), 0.25 + 4.0),
+    ],
+)
+def test_the_time_to_the_end_of_what_is_in_hand_goes_down(
+    claimed_s: tuple[float, ...], left_s: float
+) -> None:
+    busy = len(claimed_s)
+    work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=busy)
+    job = JobRow("j1", QUEUE, "acme", "running", created_ms=0, items=500)
+    workers = [a_worker(claim=a_claim(since_ms=NOW_MS - int(1_000 * s))) for s in claimed_s]
+
+    state = the_state(now_ms=NOW_MS, work=[work], jobs=[job], workers=workers)
+
+    assert state.work_left_s == 5.0
+    assert state.eta_s == pytest.approx(left_s / busy)
+
+
+def test_nobody_knows_the_end_where_all_that_is_left_takes_longer_than_reckoned() -> None:
+    work = QueueWork(QUEUE, items=100, leased_items=100, busy_workers=1)
+    job = JobRow("j1", QUEUE, "acme", "running", created_ms=0, items=100)
+    worker = a_worker(claim=a_claim(since_ms=NOW_MS - 1_001))
+
+    assert the_state(now_ms=NOW_MS, work=[work], jobs=[job], workers=[worker]).eta_s is None
 
 
 def test_a_queue_that_nobody_can_run_says_why() -> None:
@@ -92,7 +129,7 @@ def test_a_worker_that_reports_nothing_is_counted_and_is_not_free() -> None:
 
 
 def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None:
-    job = JobRow(QUEUE, "acme", "paused", created_ms=0, items=70)
+    job = JobRow("j1", QUEUE, "acme", "paused", created_ms=0, items=70)
 
     state = the_state(jobs=[job], workers=[a_worker()])
 
@@ -101,7 +138,7 @@ def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None
 
 def test_a_queue_of_a_paused_model_is_paused_and_says_who_did_it() -> None:
     work = [QueueWork(QUEUE, items=0, held_up_items=70)]
-    jobs = [JobRow(QUEUE, "acme", "queued", created_ms=0, items=70)]
+    jobs = [JobRow("j2", QUEUE, "acme", "queued", created_ms=0, items=70)]
     facts = QueueFacts(0, work, RATES, {}, [a_worker()], jobs, pauses={"imdb_lstm": "By ana."})
 
     (whole,), (acme,) = queue_states(facts), tenant_states(facts)
@@ -126,9 +163,9 @@ def test_a_rate_is_of_the_last_minute_and_whole_at_once(now_ms: int, expected: f
 
 def test_by_tenant_each_has_a_row_with_what_its_jobs_have_left() -> None:
     jobs = [
-        JobRow(QUEUE, "acme", "queued", created_ms=1_000, items=300),
-        JobRow(QUEUE, "acme", "running", created_ms=0, items=100),
-        JobRow(QUEUE, "beta", "paused", created_ms=0, items=9),
+        JobRow("j3", QUEUE, "acme", "queued", created_ms=1_000, items=300),
+        JobRow("j4", QUEUE, "acme", "running", created_ms=0, items=100),
+        JobRow("j5", QUEUE, "beta", "paused", created_ms=0, items=9),
     ]
     facts = QueueFacts(
         now_ms=4_000,

@@ -95,14 +95,14 @@ class Queues:
     def _jobs(self, most: int) -> Exchange[list[JobRow]]:
         """Return the oldest open jobs; those that cannot be read are left out."""
         listed = yield from command("ZRANGE", self._keys.open_jobs(), 0, most - 1)
-        keys = [self._keys.job(one.decode(errors="replace")) for one in cast(list[bytes], listed)]
+        ids = [one.decode(errors="replace") for one in cast(list[bytes], listed)]
         rows = yield from pipeline(
-            (Command(("HMGET", key, *_FIELDS)) for key in keys), raises=False
+            (Command(("HMGET", self._keys.job(one), *_FIELDS)) for one in ids), raises=False
         )
-        return [job for row in rows for job in _job_rows(row)]
+        return [job for one, row in zip(ids, rows, strict=True) for job in _job_rows(one, row)]
 
 
-def _job_rows(row: object) -> list[JobRow]:
+def _job_rows(job_id: str, row: object) -> list[JobRow]:
     """Return a job, or none."""
     if not isinstance(row, list) or any(not isinstance(value, bytes) for value in row):
         return []
@@ -111,4 +111,4 @@ def _job_rows(row: object) -> list[JobRow]:
         created_ms, total, *ended = map(int, numbers)
     except ValueError:
         return []
-    return [JobRow(queue, tenant, state, created_ms, max(0, total - sum(ended)))]
+    return [JobRow(job_id, queue, tenant, state, created_ms, max(0, total - sum(ended)))]

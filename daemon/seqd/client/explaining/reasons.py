@@ -346,7 +346,8 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     """Return the seconds to a job's end, and whether its rate was measured.
 
     Of other tenants' work each may come in between for as long as the job's own takes, at most. A
-    training says itself how long it will take. None where nobody can run it, or it has ended.
+    training says itself how long it will take. None where nobody can run it, it has ended, or all
+    that is left has been in hand for longer than it was reckoned to take.
     """
     record, able = facts.record, facts.able
     if record.state.is_terminal or record.state is JobState.PAUSED or not able:
@@ -355,8 +356,10 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
         return None, False
     for event in facts.states.events:
         if isinstance(event, Step | Progress) and event.eta_s is not None:
-            since_s = max(0.0, (facts.states.now_ms - event.at_ms) / 1000)
-            return max(0.0, event.eta_s - since_s), True
+            left = event.eta_s - max(0.0, (facts.states.now_ms - event.at_ms) / 1000)
+            if left > 0:
+                return left, True
+            break  # it takes longer than it said that it would
     queue, is_uploaded = facts.states.queue, facts.states.upload_silent_s is not None
     if queue is None or is_uploaded:
         return None, False  # nobody knows what is still to come
@@ -370,8 +373,35 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     # Nothing is done before the first unit is claimable again, where all of them back off.
     is_idle = not facts.states.claimable and not facts.states.in_hand
     wait_s = facts.states.next_due_s or 0.0 if is_idle else 0.0
-    work_s = own_s + min(others_s, competitors * own_s)
+    spent_s = _spent_s(facts, own_s / units)
+    if own_s and spent_s >= own_s:
+        return None, False  # it takes longer than others of its model did
+    work_s = own_s - spent_s + min(others_s, competitors * own_s)
     return wait_s + work_s / min(len(able), units), is_measured
+
+
+def _spent_s(facts: Facts, unit_s: float) -> float:
+    """Return the seconds that workers have computed at a job's units in hand.
+
+    Of a worker at most what its units take by the measured rate, so that one that takes longer does
+    not count as work of others that is done.
+    """
+    return sum(
+        min(held_s(one, facts) or 0.0, facts.states.workers.get(one.worker, 0) * unit_s)
+        for one in facts.workers
+    )
+
+
+def held_s(status: WorkerStatus, facts: Facts) -> float | None:
+    """Return the seconds since a worker claimed what it has in hand of the job.
+
+    None where its record is of an earlier claim: it says so at each heartbeat alone.
+    """
+    claim, states = status.claim, facts.states
+    if claim is None or claim.job_id != facts.record.job_id:
+        return None
+    is_held = any(one.unit == claim.unit and one.worker == status.worker for one in states.held)
+    return max(0.0, (states.now_ms - claim.since_ms) / 1000) if is_held else None
 
 
 def _work_of(able: Sequence[WorkerStatus], facts: Facts) -> float:

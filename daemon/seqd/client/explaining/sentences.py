@@ -8,6 +8,7 @@ from seqd.client.explaining.reasons import (
     are,
     busy_with,
     counted,
+    held_s,
     last_event_ms,
     left_s,
     span,
@@ -24,7 +25,7 @@ from seqd.client.explaining.records import (
 )
 from seqd.kinds import KINDS
 from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
-from seqd_schemas import JobRecord, JobState, WorkerStatus
+from seqd_schemas import JobRecord, JobState
 
 #: Seconds without progress after which a job is not said to run.
 STANDS_STILL_S = 600.0
@@ -260,23 +261,11 @@ def _in_hand(unit: HeldUnit, facts: Facts) -> UnitInHand:
         unit.unit,
         unit.worker,
         unit.attempt,
-        held_s=None if status is None else _held_s(status, facts),
+        held_s=None if status is None else held_s(status, facts),
         lease_left_s=unit.lease_left_s,
         is_worker_up=status is not None,
         is_renewed=unit.worker in facts.unheard,
     )
-
-
-def _held_s(status: WorkerStatus, facts: Facts) -> float | None:
-    """Return the seconds since a worker claimed what it has in hand of the job.
-
-    None where its record is of an earlier claim: it says so at each heartbeat alone.
-    """
-    claim, states = status.claim, facts.states
-    if claim is None or claim.job_id != facts.record.job_id:
-        return None
-    is_held = any(one.unit == claim.unit and one.worker == status.worker for one in states.held)
-    return max(0.0, (states.now_ms - claim.since_ms) / 1000) if is_held else None
 
 
 def _tried_again(unit: TriedUnit) -> UnitTriedAgain:
