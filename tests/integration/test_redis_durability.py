@@ -186,7 +186,7 @@ def test_a_call_that_is_cancelled_as_it_waits_for_the_disk_leaves_no_upload(
     finally:
         cluster.close()
 
-    assert took_s < 3.0
+    assert took_s < 10.0  # it would wait for as long as it is let
     assert is_closed
     assert record.state is JobState.FAILED
     assert record.failure is not None
