@@ -25,8 +25,8 @@ MEMORY_BYTES = 80_920 * 2**20
 #: XID errors that end a program, or nothing at all.
 OTHER_XIDS = (8, 11, 13, 31, 43, 45, 63, 94)
 
-#: Seconds without a result while a device is lost: 0.3 s were measured at load 12, and a worker that
-#: nobody tells would wait for the other one to reconcile, 30 s.
+#: Seconds without a result while a device is lost: 0.3 s were measured at load 12, and the other
+#: worker reconciles every 30 s.
 STALL_S = 15.0
 
 
