@@ -20,7 +20,15 @@ from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation, UnitInHand
 from seqd.errors import UnknownItem, UnknownJob
 from seqd.ledger.units import Death
-from seqd_schemas import DeathCause, JobState, ModelPause
+from seqd_schemas import (
+    DeathCause,
+    ItemChunk,
+    ItemError,
+    ItemErrorCode,
+    JobState,
+    ModelPause,
+    RefusedItem,
+)
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -81,6 +89,21 @@ def test_units_are_told_with_who_has_them_and_each_item_with_where_it_stands(
     assert items[2] is not None and items[2].message == "worker-a has it in hand, attempt 1."
     with pytest.raises(UnknownItem, match=r"no item 'item-9' in the 3 units that it has"):
         explain(environment, "j1", "item-9")
+
+
+def test_an_entry_that_is_no_item_is_told_with_why_it_was_refused(environment: Environment) -> None:
+    publish(environment, "worker-a")
+    error = ItemError(code=ItemErrorCode.INVALID_INPUT, message="It has no text.")
+    chunk = ItemChunk(first_index=0, items=(RefusedItem(custom_id="row-1", refused=error),))
+    environment.submit(a_classify_job(), job_id="j1", chunk=chunk, sealed=True)
+
+    item = explain(environment, "j1", "row-1").item
+
+    assert item is not None
+    assert (item.state, item.message) == (
+        "errored",
+        "It was refused, and is counted with its unit: It has no text.",
+    )
 
 
 def test_a_job_waits_for_workers_that_are_busy_with_jobs_of_others(
