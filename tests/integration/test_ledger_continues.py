@@ -303,6 +303,8 @@ def test_items_to_try_again_that_go_while_they_are_read_are_an_error(
         f"Job {ended} went while it was read, and with it unit 2 of the items to try again: its "
         "time to live has passed, or somebody has removed it. Hand its input in again as a new job."
     )
+    with pytest.raises(UnknownJob, match="and with it all of the items to try again: "):
+        list(failed_items(environment.ledger, ended))
 
 
 def test_results_of_a_job_that_are_missing_or_go_while_they_are_read_are_an_error(
