@@ -323,10 +323,11 @@ def test_what_cannot_be_read_of_a_catalog_or_a_worker_hides_no_other(
 ):
     fleet = environment.ledger.fleet
     fleet.publish_catalog([a_catalog_entry(model="markov")])
-    environment.redis.hset(environment.keys.catalog(), "later", row)
+    environment.redis.hset(environment.keys.catalog(), mapping={"later": row, b"\xff": row})
     fleet.publish_worker(a_worker_status(worker="sound", seen_at_ms=fleet.now_ms()))
     environment.redis.set(environment.keys.worker("later"), row)
     environment.redis.zadd(environment.keys.workers(), {"later": fleet.now_ms()})
 
     assert list(fleet.catalog()) == ["markov"]
+    assert fleet.published_models() == {"markov", "later", "\ufffd"}
     assert [status.worker for status in fleet.workers()] == ["sound"]
