@@ -6,7 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from configparser import RawConfigParser
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +57,17 @@ def run(*command: str, **options: Any) -> "subprocess.CompletedProcess[str]":
 
 def documents(path: Path) -> list[Document]:
     """Return the objects in a file of YAML; a patch, which is a list, is none."""
-    found = yaml.safe_load_all(path.read_text(encoding="utf-8"))
-    return [one for one in found if isinstance(one, dict)]
+    return [one for one in deepcopy(_parsed(path)) if isinstance(one, dict)]
 
 
 def patches(path: Path) -> list[Document]:
     """Return the steps of a patch in a file of YAML; none where it holds objects."""
-    found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    return [step for one in found if isinstance(one, list) for step in one]
+    return [step for one in deepcopy(_parsed(path)) if isinstance(one, list) for step in one]
+
+
+@cache
+def _parsed(path: Path) -> list[Any]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
 def services() -> Iterator[tuple[str, Document]]:

@@ -22,6 +22,8 @@ from seqd.settings import Settings
 from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.pytest_checks import PlannedCheck
 
+FOLDER = Path(__file__).parent
+
 #: Checks that take seconds of each version, and are left to `make test-all`.
 SLOW = {"M2", "M3"}
 
@@ -65,8 +67,8 @@ def registry() -> Registry:
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Leave to `make test-all` what takes long: see `_is_slow`."""
     for item in items:
-        check = _check_of(item) if item.path.parent == Path(__file__).parent else None
-        if check is not None and _is_slow(check):
+        check = _check_of(item)
+        if check is not None and item.path.parent == FOLDER and _is_slow(check):
             item.add_marker(pytest.mark.slow)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from setuptools import find_packages
 
 from checkout import ROOT, python_path
 from example_plugin import EXAMPLES, KIT_EXAMPLES, runnable_kit_examples
@@ -136,4 +135,6 @@ def test_each_review_is_nearest_to_its_own_with_two_words_left_out(example: Inst
 
 
 def test_the_wheel_of_seqd_has_no_example():
+    from setuptools import find_packages  # here, so that collecting is quick
+
     assert [name for name in find_packages(str(ROOT / "plugins")) if "embed" in name] == []

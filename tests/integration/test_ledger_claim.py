@@ -4,6 +4,7 @@ Whose turn it is, under whatever a walk does to jobs, workers and models, says `
 """
 
 import zlib
+from collections.abc import Callable
 
 import pytest
 
@@ -76,17 +77,17 @@ def test_jobs_on_different_versions_do_not_come_together(environment: Environmen
 
 
 #: As text that is pasted a thousand times, and as noise, which hardly compresses.
-LONG_TEXTS = {
-    "repeated": "a great film " * 70_000,
-    "noise": "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(115_000)),
+LONG_TEXTS: dict[str, Callable[[], str]] = {
+    "repeated": lambda: "a great film " * 70_000,
+    "noise": lambda: "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(115_000)),
 }
 
 
-@pytest.mark.parametrize("text", LONG_TEXTS.values(), ids=LONG_TEXTS)
+@pytest.mark.parametrize("make_text", LONG_TEXTS.values(), ids=LONG_TEXTS)
 def test_the_input_of_a_claim_inflates_to_no_more_than_a_worker_takes(
-    environment: Environment, text: str
+    environment: Environment, make_text: Callable[[], str]
 ) -> None:
-    chunk = a_chunk_of(text)
+    chunk = a_chunk_of(make_text())
     for _ in range(20):
         environment.submit(chunk=chunk, sealed=True, unit_items=100)
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +16,27 @@ from seqd.testing import CPU, MemoryRunContext
 from seqd_char_lstm import GenerateParameters
 from seqd_schemas import Generation, ItemError
 
-CARRIED = a_generator(STREAM)
-WINDOWED = a_generator(WINDOW)
-MIXTURE = a_generator(STREAM | {"ngram_share": 0.5, "units": 33})
-ALL = {"window": WINDOWED, "stream": CARRIED, "mixture": MIXTURE}
+CONFIGS = {
+    "window": WINDOW,
+    "stream": STREAM,
+    "mixture": STREAM | {"ngram_share": 0.5, "units": 33},
+}
 
-every_generator = pytest.mark.parametrize("generator", ALL.values(), ids=ALL)
+
+@cache
+def of_kind(kind):
+    """A loaded version, which no test changes."""
+    return a_generator(CONFIGS[kind])
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def generator(request):
+    return of_kind(request.param)
+
+
+@pytest.fixture
+def carried():
+    return of_kind("stream")
 
 
 def generated(generator, *prompts, context=None, **parameters):
@@ -35,7 +51,6 @@ def sampled(generator, prompt, **parameters):
     return outcome.samples
 
 
-@every_generator
 def test_each_prompt_gets_its_samples_temperatures_first(generator):
     (outcome,) = generated(
         generator, "Bad cab", temperature=[1.0, 0.0], samples=2, length=30, seed=7
@@ -51,7 +66,6 @@ def test_each_prompt_gets_its_samples_temperatures_first(generator):
     assert generated(generator) == []
 
 
-@every_generator
 def test_an_outcome_does_not_depend_on_its_batch_nor_on_the_threads(generator):
     prompts = ["bad cab", "", "\ud800", "a", "dad.", *["abc cba"] * 59]
     items = [WorkItem(index, prompt) for index, prompt in enumerate(prompts)]
@@ -69,7 +83,6 @@ def test_an_outcome_does_not_depend_on_its_batch_nor_on_the_threads(generator):
     assert generator.generate(items, parameters, threads) == together
 
 
-@every_generator
 def test_a_sample_depends_on_seed_and_place_and_on_nothing_else_that_is_asked_for(generator):
     (alone,) = sampled(generator, "bad", temperature=1.5, length=70)
     (longer,) = sampled(generator, "bad", temperature=1.5, length=150)
@@ -82,9 +95,9 @@ def test_a_sample_depends_on_seed_and_place_and_on_nothing_else_that_is_asked_fo
     assert len({alone.text, elsewhere.samples[0].text, other.text}) == 3
 
 
-def test_a_sample_says_how_varied_it_is():
-    (sample,) = sampled(CARRIED, "bad", length=3, temperature=0.0)
-    first, second = (sampled(CARRIED, "bad", length=n, temperature=0.0)[0] for n in (1, 2))
+def test_a_sample_says_how_varied_it_is(carried):
+    (sample,) = sampled(carried, "bad", length=3, temperature=0.0)
+    first, second = (sampled(carried, "bad", length=n, temperature=0.0)[0] for n in (1, 2))
 
     shares = [len({sample.text[i : i + n] for i in range(4 - n)}) / (4 - n) for n in (1, 2, 3)]
     assert sample.distinct_n == pytest.approx(shares)
@@ -93,9 +106,10 @@ def test_a_sample_says_how_varied_it_is():
 
 
 def test_a_sample_is_as_probable_as_measure_says_of_its_text():
-    (sample,) = sampled(MIXTURE, "", length=50, temperature=0.3, repetition_penalty=1.5)
+    mixture = of_kind("mixture")
+    (sample,) = sampled(mixture, "", length=50, temperature=0.3, repetition_penalty=1.5)
 
-    figures = MIXTURE.measure(sample.text, MemoryRunContext())
+    figures = mixture.measure(sample.text, MemoryRunContext())
 
     assert -sample.mean_log_prob / math.log(2) == pytest.approx(figures["bits_per_char"])
 
@@ -104,36 +118,37 @@ def test_a_sample_is_as_probable_as_measure_says_of_its_text():
 
 
 @pytest.mark.parametrize(
-    ("generator", "prompt", "same", "unknown"),
+    ("kind", "prompt", "same", "unknown"),
     [
-        *[(one, "BAD CAB.", "bad cab.", 0) for one in ALL.values()],
-        *[(one, "b日ad\x00 cafb", "bad cab", 3) for one in ALL.values()],
-        (WINDOWED, "cab and all that: bad cab.", "bad cab.", 7),  # its last window
-        (WINDOWED, "abc", "ab. dabc", 0),  # behind the end of the lead-in, "a cab. d"
-        (CARRIED, "dda" + "bad cab " * 128, "bad cab " * 128, 0),  # its last 1,024 characters
-        (CARRIED, "a cab. d" * 128, "a cab. d" * 127, 0),  # behind the lead-in
+        *[(kind, "BAD CAB.", "bad cab.", 0) for kind in CONFIGS],
+        *[(kind, "b日ad\x00 cafb", "bad cab", 3) for kind in CONFIGS],
+        ("window", "cab and all that: bad cab.", "bad cab.", 7),  # its last window
+        ("window", "abc", "ab. dabc", 0),  # behind the end of the lead-in, "a cab. d"
+        ("stream", "dda" + "bad cab " * 128, "bad cab " * 128, 0),  # its last 1,024 characters
+        ("stream", "a cab. d" * 128, "a cab. d" * 127, 0),  # behind the lead-in
     ],
 )
-def test_a_prompt_is_read_as_another(generator, prompt, same, unknown):
+def test_a_prompt_is_read_as_another(kind, prompt, same, unknown):
+    generator = of_kind(kind)
+
     (outcome,) = generated(generator, prompt)
 
     assert outcome.samples == sampled(generator, same)
     assert outcome.unknown_characters == unknown
 
 
-def test_a_stream_reads_no_less_than_1024_characters_and_its_lead_in():
+def test_a_stream_reads_no_less_than_1024_characters_and_its_lead_in(carried):
     tail, filled = "bad cab " * 128, "a cab. d" * 128
     first, second = (
-        sampled(CARRIED, start + tail[3:], temperature=0.0, length=1)[0].mean_log_prob
+        sampled(carried, start + tail[3:], temperature=0.0, length=1)[0].mean_log_prob
         for start in ("dab", "dad")
     )
 
     assert first != second
     # Behind as many characters as are read, there is no room for the lead-in.
-    assert sampled(CARRIED, filled + "abc") != sampled(CARRIED, "abc")
+    assert sampled(carried, filled + "abc") != sampled(carried, "abc")
 
 
-@every_generator
 def test_an_empty_prompt_goes_on_from_the_lead_in(generator):
     (outcome,) = generated(generator, "")
 
@@ -141,8 +156,8 @@ def test_an_empty_prompt_goes_on_from_the_lead_in(generator):
     assert outcome.unknown_characters == 0
 
 
-def test_unknown_characters_are_refused_with_the_known_ones_where_that_is_asked_for():
-    (outcome,) = generated(CARRIED, "bad\x00 café", unknown="refuse")
+def test_unknown_characters_are_refused_with_the_known_ones_where_that_is_asked_for(carried):
+    (outcome,) = generated(carried, "bad\x00 café", unknown="refuse")
 
     assert outcome == ItemError(
         code="invalid_input",
@@ -157,7 +172,6 @@ def test_upper_case_is_unknown_to_a_version_that_kept_the_case_and_has_none():
     assert outcome.unknown_characters == 1
 
 
-@every_generator
 def test_a_lone_surrogate_is_refused_and_does_not_disturb_its_neighbours(generator):
     first, bad, last = generated(generator, "bad", "\ud800" + 300 * "bad ", "bad")
 
@@ -169,7 +183,6 @@ def test_a_lone_surrogate_is_refused_and_does_not_disturb_its_neighbours(generat
     assert isinstance(last, Generation)
 
 
-@every_generator
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     prompts=st.lists(st.text(st.characters(), max_size=60) | st.text("abcd. ", max_size=60)),
@@ -198,7 +211,6 @@ def test_any_prompt_is_continued_or_refused_by_the_rules(generator, prompts, len
 # Streams and stops
 
 
-@every_generator
 def test_the_deltas_streamed_are_the_texts_returned(generator):
     context = MemoryRunContext()
 
@@ -220,7 +232,6 @@ def test_the_deltas_streamed_are_the_texts_returned(generator):
     assert reasons == {"length", "stop"} or reasons == {"stop"}
 
 
-@every_generator
 def test_a_sample_ends_before_a_stop_text_wherever_the_deltas_end(generator):
     (whole,) = sampled(generator, "bad", length=400, temperature=1.0)
 
@@ -232,19 +243,18 @@ def test_a_sample_ends_before_a_stop_text_wherever_the_deltas_end(generator):
         assert stopped.finish_reason == "stop"
 
 
-def test_a_stop_text_is_lower_cased_as_prompts_are_and_may_never_be_met():
-    assert sampled(CARRIED, "bad", stop=["A", "B"]) == sampled(CARRIED, "bad", stop=["a", "b"])
-    assert sampled(CARRIED, "bad", stop=["日本", "dcbadcba"]) == sampled(CARRIED, "bad")
+def test_a_stop_text_is_lower_cased_as_prompts_are_and_may_never_be_met(carried):
+    assert sampled(carried, "bad", stop=["A", "B"]) == sampled(carried, "bad", stop=["a", "b"])
+    assert sampled(carried, "bad", stop=["日本", "dcbadcba"]) == sampled(carried, "bad")
 
 
-def test_a_sample_that_stops_at_once_is_empty():
-    (whole,) = sampled(CARRIED, "bad")
-    (sample,) = sampled(CARRIED, "bad", stop=whole.text[0])
+def test_a_sample_that_stops_at_once_is_empty(carried):
+    (whole,) = sampled(carried, "bad")
+    (sample,) = sampled(carried, "bad", stop=whole.text[0])
 
     assert (sample.text, sample.mean_log_prob, sample.distinct_n) == ("", None, ())
 
 
-@every_generator
 def test_a_stop_request_is_heeded_before_anything_is_written_and_within_a_delta(generator):
     at_once, later = MemoryRunContext(stop_after=0), MemoryRunContext(stop_after=8)
 
@@ -261,16 +271,17 @@ def test_a_stop_request_is_heeded_before_anything_is_written_and_within_a_delta(
 # What a version says of itself
 
 
-@every_generator
 def test_a_version_says_what_it_weighs(generator):
     generator.warm_up()
 
     assert generator.memory_bytes > 4 * 16 * 64
 
 
-def test_a_prompt_costs_what_is_read_of_it():
-    assert WINDOWED.cost_tokens("whatever" * 100) == WINDOWED.cost_tokens("") == 8
-    assert [CARRIED.cost_tokens(text) for text in ("", "abc", "a" * 10_000)] == [8, 11, 1_024]
+def test_a_prompt_costs_what_is_read_of_it(carried):
+    windowed = of_kind("window")
+
+    assert windowed.cost_tokens("whatever" * 100) == windowed.cost_tokens("") == 8
+    assert [carried.cost_tokens(text) for text in ("", "abc", "a" * 10_000)] == [8, 11, 1_024]
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,13 @@ from seqd.testing import CPU, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm
 from seqd_schemas import Classification, ItemError
 
-LOADED = a_classifier()
 EVERY_NETWORK = pytest.mark.parametrize("changes", NETWORKS.values(), ids=NETWORKS)
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """A version that is not changed."""
+    return a_classifier()
 
 
 # Probabilities
@@ -256,8 +261,8 @@ def test_of_a_long_text_the_end_is_read_and_the_cut_words_still_count_as_unknown
 
 
 @pytest.mark.parametrize("text", ["", "   ", "...!?", "\n\t"])
-def test_an_item_without_words_is_told_so(text: str):
-    (outcome,) = classified(LOADED, text)
+def test_an_item_without_words_is_told_so(loaded, text: str):
+    (outcome,) = classified(loaded, text)
 
     assert outcome == ItemError(
         code="invalid_input",
@@ -266,8 +271,8 @@ def test_an_item_without_words_is_told_so(text: str):
     )
 
 
-def test_an_item_without_a_known_word_is_told_so():
-    (outcome,) = classified(LOADED, "Das ist nicht Englisch")
+def test_an_item_without_a_known_word_is_told_so(loaded):
+    (outcome,) = classified(loaded, "Das ist nicht Englisch")
 
     assert outcome == ItemError(
         code="invalid_input",
@@ -277,26 +282,26 @@ def test_an_item_without_a_known_word_is_told_so():
     )
 
 
-def test_odd_characters_beside_a_known_word_are_classified_and_bad_items_disturb_nobody():
+def test_odd_characters_beside_a_known_word_are_classified_and_bad_items_disturb_nobody(loaded):
     odd = classified(
-        LOADED, "good \U0001f600", "good \x00", "good \ud800", "good " + "x" * 1_000_000
+        loaded, "good \U0001f600", "good \x00", "good \ud800", "good " + "x" * 1_000_000
     )
-    alone = classified(LOADED, "good film", "bad")
+    alone = classified(loaded, "good film", "bad")
 
-    mixed = classified(LOADED, "", "good film", "zzz", "bad", "\ud800")
+    mixed = classified(loaded, "", "good film", "zzz", "bad", "\ud800")
 
     assert [outcome.unknown_share for outcome in odd] == [0.5] * 4
     assert [type(outcome) for outcome in mixed] == (
         [ItemError, Classification, ItemError, Classification, ItemError]
     )
     assert [mixed[1], mixed[3]] == alone
-    assert classified(LOADED) == []
+    assert classified(loaded) == []
 
 
-def test_each_batch_is_reported_with_its_tokens_and_times():
+def test_each_batch_is_reported_with_its_tokens_and_times(loaded):
     context = MemoryRunContext()
 
-    classified(LOADED, *["good film"] * 512, "zzz", "bad", context=context)
+    classified(loaded, *["good film"] * 512, "zzz", "bad", context=context)
 
     first, second = context.batches
     assert (first.items, first.real_tokens) == (512, 512 * 3)
@@ -305,33 +310,33 @@ def test_each_batch_is_reported_with_its_tokens_and_times():
     assert min(first.vectorise_s, first.compute_s, second.compute_s) > 0.0
 
 
-def test_a_batch_is_computed_for_as_many_tokens_as_rows_of_four_need():
+def test_a_batch_is_computed_for_as_many_tokens_as_rows_of_four_need(loaded):
     context = MemoryRunContext()
     lengths = (1, 6, 2, 2, 1, 4)  # and the start
 
-    classified(LOADED, *(" ".join(["good"] * length) for length in lengths), context=context)
+    classified(loaded, *(" ".join(["good"] * length) for length in lengths), context=context)
 
     # four rows are as long as the longest of them: 7 7 7 7, then 2 2 2 2
     assert context.batches[0].computed_tokens == 4 * 7 + 4 * 2
 
 
-def test_a_stop_is_honoured_within_one_batch():
+def test_a_stop_is_honoured_within_one_batch(loaded):
     with pytest.raises(Stopped, match=r"^The classification was asked to stop\.$"):
-        classified(LOADED, *["good"] * 600, context=MemoryRunContext(stop_after=1))
+        classified(loaded, *["good"] * 600, context=MemoryRunContext(stop_after=1))
 
-    assert len(classified(LOADED, *["good"] * 512, context=MemoryRunContext(stop_after=1))) == 512
+    assert len(classified(loaded, *["good"] * 512, context=MemoryRunContext(stop_after=1))) == 512
 
 
-def test_the_cost_of_a_text_stays_within_what_the_network_reads():
+def test_the_cost_of_a_text_stays_within_what_the_network_reads(loaded):
     unicode = a_classifier(CONFIG | {"tokenizer": "unicode-1", "max_tokens": 500})
-    LOADED.warm_up()
+    loaded.warm_up()
 
-    costs = [LOADED.cost_tokens(text) for text in ("", "the film was", "x" * 1_000_000)]
+    costs = [loaded.cost_tokens(text) for text in ("", "the film was", "x" * 1_000_000)]
 
     assert costs == [1, 3, 12]
     # A Chinese text costs more than its length says.
     assert [unicode.cost_tokens(text) for text in ("这部电影很好", "the film is good")] == [4, 4]
-    assert LOADED.memory_bytes > 5 * 200 + 4 * (9 * 3 + 8 * 20)
+    assert loaded.memory_bytes > 5 * 200 + 4 * (9 * 3 + 8 * 20)
 
 
 # Files of a version

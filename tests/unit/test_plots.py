@@ -2,9 +2,9 @@
 
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from matplotlib.figure import Figure
 
 from builders import a_sweep_job, a_trained_version
 from seqd.analysis.evaluation import Evaluation, EvaluationReport
@@ -13,6 +13,9 @@ from seqd.analysis.sweeps import SweepReport, combinations_of, report_of
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
 from seqd_schemas import Classification, EpochMetrics, ItemSuccess
+
+if TYPE_CHECKING:  # so that collecting is quick
+    from matplotlib.figure import Figure
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -23,7 +26,7 @@ def size_of(path: Path) -> tuple[int, int]:
     return width, height
 
 
-def texts_of(figure: Figure) -> set[str]:
+def texts_of(figure: "Figure") -> set[str]:
     """Return all that can be read in a picture."""
     artists = figure.findobj(lambda artist: hasattr(artist, "get_text"))
     return {artist.get_text() for artist in artists}
