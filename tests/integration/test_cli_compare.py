@@ -5,14 +5,14 @@ is compared with a version that was trained in `test_cli_classify.py`, through `
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from cli_builders import Ended, here
-from seqd.testing import RunningServices, StubModel
+from cli_builders import Ended, here, use_ledger
+from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
 from seqd_schemas import Classification
 
 pytest_plugins = ["seqd.testing.services"]
@@ -56,16 +56,20 @@ def bare_topic_of(text: str) -> str:
     return text.split()[0]
 
 
-@pytest.fixture
-def seqd_models() -> Mapping[str, Callable[[str], object] | StubModel]:
-    return {
-        "exact": topic_of,
-        "hasty": hasty_topic_of,
-        "loud": shouted_topic_of,
-        "older": older_topic_of,
-        "bare": bare_topic_of,
-        "writer": StubModel(generate=lambda text: text),
-    }
+MODELS: Mapping[str, Callable[[str], object] | StubModel] = {
+    "exact": topic_of,
+    "hasty": hasty_topic_of,
+    "loud": shouted_topic_of,
+    "older": older_topic_of,
+    "bare": bare_topic_of,
+    "writer": StubModel(generate=lambda text: text),
+}
+
+
+@pytest.fixture(scope="module")
+def services(seqd_server: ServerForTests) -> Iterator[RunningServices]:
+    with running_services(MODELS, server=seqd_server) as running:
+        yield running
 
 
 def lines(count: int) -> list[dict[str, str]]:
@@ -89,11 +93,13 @@ def topics(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def models(
-    seqd_services: RunningServices,
+    services: RunningServices,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Compare:
     """Return what runs `seqd models …`."""
+    use_ledger(monkeypatch, services.settings)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(services.settings.data_dir))
     monkeypatch.setenv("COLUMNS", "80")
     return lambda *words: here(capsys, "models", *map(str, words))
 
@@ -211,11 +217,11 @@ def test_each_changed_item_is_written_in_the_order_of_the_input(
 
 
 def test_what_cannot_be_paired_is_left_out_and_said(
-    compare: Compare, seqd_services: RunningServices, tmp_path: Path
+    compare: Compare, services: RunningServices, tmp_path: Path
 ) -> None:
     bare = {"text": "films 61"}
     data = written(tmp_path / "topics.jsonl", [*lines(60), bare, {"text": " ", "label": "films"}])
-    seqd_services.fail_item("books 12", times=1)  # of the first version; it is not in the sample
+    services.fail_item("books 12", times=1)  # of the first version; it is not in the sample
 
     ended = compare("older", "exact", "--data", data)
 

@@ -88,40 +88,41 @@ def commands(
     return Interrupted(empty_cluster, tmp_path, run)
 
 
-@pytest.mark.parametrize("line", [1, 4, 8, 12])
 def test_an_interrupt_between_the_note_and_the_job_names_the_job_and_the_way_on(
-    commands: Interrupted, line: int
+    commands: Interrupted,
 ) -> None:
-    ended = commands.at(line, signal.SIGTERM, has_job=False)
+    for line in (1, 4, 8, 12):
+        ended = commands.at(line, signal.SIGTERM, has_job=False)
 
-    job_id = commands.job.job_id
-    assert ended == Ended(
-        143,
-        "",
-        f"Interrupted while job {job_id} was handed in. Whether it is there: seqd jobs show "
-        f"{job_id}. Either way the same command with --resume goes on\n",
-    )
+        job_id = commands.job.job_id
+        assert ended == Ended(
+            143,
+            "",
+            f"Interrupted while job {job_id} was handed in. Whether it is there: seqd jobs show "
+            f"{job_id}. Either way the same command with --resume goes on\n",
+        )
 
 
-@pytest.mark.parametrize("line", range(1, 34, 4))
 def test_an_interrupt_as_soon_as_the_job_is_there_cancels_it_and_says_so(
-    commands: Interrupted, line: int
+    commands: Interrupted,
 ) -> None:
-    ended = commands.at(line, signal.SIGINT, has_job=True)
+    for line in range(1, 34, 4):
+        ended = commands.at(line, signal.SIGINT, has_job=True)
 
-    assert ended.status == 130, ended.err
-    assert f"Cancelled job {commands.job.job_id} with 0 of " in ended.out
-    assert commands.job.record().state is JobState.CANCELLED
+        assert ended.status == 130, (line, ended.err)
+        assert f"Cancelled job {commands.job.job_id} with 0 of " in ended.out, line
+        assert commands.job.record().state is JobState.CANCELLED, line
 
 
-@pytest.mark.parametrize("line", range(1, 34, 4))
 def test_an_interrupt_as_soon_as_the_job_is_there_leaves_it_where_that_was_asked_for_and_says_so(
-    commands: Interrupted, line: int
+    commands: Interrupted,
 ) -> None:
-    ended = commands.at(line, signal.SIGTERM, "--detach-on-interrupt", has_job=True)
+    for line in range(1, 34, 4):
+        ended = commands.at(line, signal.SIGTERM, "--detach-on-interrupt", has_job=True)
 
-    record = commands.job.record()
-    does = "goes on. Go on: the same" if record.sealed else "waits for the rest of its input, for"
-    assert ended.status == 143, ended.err
-    assert f"Job {record.job_id} {does}" in ended.out
-    assert record.state is JobState.QUEUED
+        record = commands.job.record()
+        goes_on = "goes on. Go on: the same"
+        does = goes_on if record.sealed else "waits for the rest of its input, for"
+        assert ended.status == 143, (line, ended.err)
+        assert f"Job {record.job_id} {does}" in ended.out, line
+        assert record.state is JobState.QUEUED, line
