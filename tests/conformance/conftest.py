@@ -75,9 +75,12 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 def _is_slow(check: PlannedCheck) -> bool:
     """True for the trainings of networks, measured memory, and what the starter is checked for.
 
-    A version that is trained here and the starter are of the same code.
+    A version that is trained here and the starter are of the same code. That another process gives
+    the same as this one, a test of `unit` says of each starter of seqd: what it has always written.
     """
     if check.id in SLOW or _trains_a_network(check):
+        return True
+    if check.id == "D2" and check.part is Part.STARTER:
         return True
     model = REGISTRY.models.get(check.model)
     return check.part is Part.TRAINED and model is not None and model.starter is not None

@@ -116,12 +116,15 @@ def test_what_is_hidden_from_keras_is_so_and_a_stopped_training_goes_on(tmp_path
 @pytest.mark.parametrize(
     "config",
     [
-        WINDOW,
-        STREAM,
-        STREAM | {"layers": 1, "embedding_dim": 0, "units": 48},
-        STREAM | {"ngram_share": 0.3},
+        pytest.param(WINDOW, id="window"),
+        pytest.param(STREAM | {"ngram_share": 0.3}, id="mixture"),
+        pytest.param(STREAM, id="stream", marks=pytest.mark.slow),
+        pytest.param(
+            STREAM | {"layers": 1, "embedding_dim": 0, "units": 48},
+            id="one-hot",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["window", "stream", "one-hot", "mixture"],
 )
 def test_without_numba_keras_predicts_and_writes_the_same(config, monkeypatch):
     weights, text = some_weights(config), "bad cab. add a dab. " * 5
@@ -130,21 +133,23 @@ def test_without_numba_keras_predicts_and_writes_the_same(config, monkeypatch):
         length=40, temperature=[0.0, 0.7, 1.2], top_p=0.9, repetition_penalty=1.2
     )
 
-    compiled = a_generator(config, weights)
-    monkeypatch.setitem(sys.modules, "numba", None)  # importing it raises ImportError
-    keras = a_generator(config, weights)
+    ends = (1, 9, len(text))
 
-    for one, other in zip(
-        *(model.generate(items, parameters, MemoryRunContext()) for model in (compiled, keras)),
-        strict=True,
-    ):
+    def told_by(model):
+        written = model.generate(items, parameters, MemoryRunContext())
+        return written, [model.measure(text[:end], MemoryRunContext()) for end in ends]
+
+    by_compiled, figures = told_by(a_generator(config, weights))
+    monkeypatch.setitem(sys.modules, "numba", None)  # importing it raises ImportError
+    by_keras, of_keras = told_by(a_generator(config, weights))
+
+    for one, other in zip(by_compiled, by_keras, strict=True):
         assert [sample.text for sample in one.samples] == [sample.text for sample in other.samples]
         assert [sample.mean_log_prob for sample in one.samples] == pytest.approx(
             [sample.mean_log_prob for sample in other.samples], abs=1e-5
         )
-    for end in (1, 9, len(text)):
-        figures = [model.measure(text[:end], MemoryRunContext()) for model in (compiled, keras)]
-        assert figures[0] == pytest.approx(figures[1], abs=1e-5)
+    for one, other in zip(figures, of_keras, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
 
 
 def test_without_numba_keras_learns(tmp_path, monkeypatch):

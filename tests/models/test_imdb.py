@@ -33,6 +33,8 @@ pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
 
 #: Sizes of the tutorial's network.
 TUTORIAL = CONFIG | {"max_tokens": 500, "embedding_dim": 32, "units": 100, "vocabulary_size": 500}
+#: The least and the most of a network; `test_imdb_serving` holds the kernels of all beside NumPy.
+QUICK = {"tutorial", "pooled, read from both ends"}
 MANY_WORDS = [f"w{number}" for number in range(496)]
 
 
@@ -48,7 +50,13 @@ def some_records() -> list[tuple[str, str]]:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("changes", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(changes, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        for name, changes in NETWORKS.items()
+    ],
+)
 def test_without_numba_keras_serves_the_same_and_so_it_does_on_a_gpu(changes, monkeypatch):
     config = CONFIG | changes
     weights, texts = some_weights(config), some_reviews(40, config)

@@ -1,6 +1,7 @@
 """Compiled kernels on disk: who compiles, and when again. Each process here is one of a worker."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,18 +36,32 @@ print(run(1.0), sum(run.stats.cache_misses.values()), flush=True)
 """
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    folder = tmp_path / "sources" / "grain"
-    folder.mkdir(parents=True)
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources") / "grain"
+    folder.mkdir()
     for name, source in (("__init__", ""), ("inner", INNER), ("outer", OUTER)):
         (folder / f"{name}.py").write_text(source)
     return folder
 
 
+@pytest.fixture(scope="module")
+def filled(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a first process has kept, where there were folders of sources that are no more."""
+    kept = tmp_path_factory.mktemp("filled")
+    for number in range(12):
+        old = kept / f"grain-{number:016x}"
+        old.mkdir()
+        os.utime(old, (number, number))
+    (kept / "somebody-elses").mkdir()
+    assert run(package, kept) == "2.0 1"
+    return kept
+
+
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    return tmp_path / "kernels"
+def kept(filled: Path, tmp_path: Path) -> Path:
+    """A copy of what a first process has kept."""
+    return shutil.copytree(filled, tmp_path / "kernels")
 
 
 def environment_of(package: Path, kept: Path | None) -> Mapping[str, str]:
@@ -81,69 +96,60 @@ def run(package: Path, kept: Path | None) -> str:
     return printed
 
 
-def test_the_second_process_compiles_nothing(package: Path, kept: Path):
-    first = run(package, kept)
-
-    second = run(package, kept)
-
-    assert (first, second) == ("2.0 1", "2.0 0")
-    assert [path.name.rpartition("-")[0] for path in kept.iterdir()] == ["grain"]
-    assert not list(package.rglob("*.nb?")), "nothing beside the sources"
+def test_folders_of_sources_that_are_no_more_are_removed(filled: Path):
+    left = sorted(path.name for path in filled.glob("grain-*"))
+    assert len(left) == 8
+    assert left[:7] == [f"grain-{number:016x}" for number in range(5, 12)] or left[0] > "grain-0"
+    assert (filled / "somebody-elses").is_dir()
 
 
-def test_of_two_processes_that_start_together_one_compiles(package: Path, kept: Path):
+def test_of_two_processes_that_start_together_one_compiles_and_later_ones_nothing(
+    package: Path, tmp_path: Path
+):
+    kept = tmp_path / "kernels"
+
     printed, logged = ends_of(start(package, kept), start(package, kept))
 
     assert sorted(printed) == ["2.0 0", "2.0 1"]
     assert not logged
+    assert run(package, kept) == "2.0 0"
+    assert [path.name.rpartition("-")[0] for path in kept.iterdir()] == ["grain"]
+    assert not list(package.rglob("*.nb?")), "nothing beside the sources"
 
 
 def test_a_kernel_is_compiled_again_when_one_has_changed_that_it_calls(package: Path, kept: Path):
-    run(package, kept)
+    inner = package / "inner.py"
 
-    (package / "inner.py").write_text(INNER.replace("1.0", "2.0"))
+    inner.write_text(INNER.replace("1.0", "2.0"))
+    changed = run(package, kept)
+    inner.write_text(INNER)
 
-    assert run(package, kept) == "3.0 1"
+    assert changed == "3.0 1"
 
 
 def test_without_a_folder_each_process_compiles(package: Path):
     assert [run(package, None) for _ in range(2)] == ["2.0 1", "2.0 1"]
 
 
-@pytest.mark.parametrize("ending", ["nbi", "nbc"])
-def test_a_kernel_that_a_power_failure_cut_short_is_compiled_again(
-    package: Path, kept: Path, ending: str
+def test_a_kernel_that_a_power_failure_cut_short_is_compiled_again_and_kept(
+    package: Path, kept: Path
 ):
-    run(package, kept)
-    (cut,) = kept.rglob(f"*.{ending}")
-    cut.write_bytes(cut.read_bytes()[:100])
+    for ending in ("nbi", "nbc"):
+        (cut,) = kept.rglob(f"*.{ending}")
+        cut.write_bytes(cut.read_bytes()[:100])
 
-    (printed,), logged = ends_of(start(package, kept))
+        (printed,), logged = ends_of(start(package, kept))
 
-    assert printed == "2.0 1"
-    assert logged.startswith("kept kernel is damaged, and compiled again: ")
+        assert printed == "2.0 1", ending
+        assert logged.startswith("kept kernel is damaged, and compiled again: "), ending
     assert run(package, kept) == "2.0 0"
 
 
-def test_a_folder_that_cannot_be_written_is_said_once(package: Path, kept: Path):
-    kept.write_text("a file in its place")
+def test_a_folder_that_cannot_be_written_is_said_once(package: Path, tmp_path: Path):
+    in_its_place = tmp_path / "file"
+    in_its_place.touch()
 
-    (printed,), logged = ends_of(start(package, kept))
+    (printed,), logged = ends_of(start(package, in_its_place))
 
     assert printed == "2.0 1"
     assert logged.count("compiled kernels are not kept, so each start compiles them: ") == 1
-
-
-def test_folders_of_sources_that_are_no_more_are_removed(package: Path, kept: Path):
-    for number in range(12):
-        old = kept / f"grain-{number:016x}"
-        old.mkdir(parents=True)
-        os.utime(old, (number, number))
-    (kept / "somebody-elses").mkdir()
-
-    run(package, kept)
-
-    left = sorted(path.name for path in kept.glob("grain-*"))
-    assert len(left) == 8
-    assert left[:7] == [f"grain-{number:016x}" for number in range(5, 12)] or left[0] > "grain-0"
-    assert (kept / "somebody-elses").is_dir()
