@@ -24,8 +24,12 @@ ROOT = Path(__file__).parent.parent
 #: Test processes for each core. Most tests wait for a lease, a signal or another process.
 PROCESSES_PER_CORE = 2
 
-#: What runs in one process beside the files: tests of the image.
-IMAGES = "tests/images"
+#: Files that run in one process: of the image, which is built once, and beside Keras, whose import
+#: takes six seconds.
+TOGETHER = {
+    "tests/images": ("test_containers", "test_stack"),
+    "tests/models": ("test_char_lstm", "test_imdb", "test_imdb_learners"),
+}
 
 # A test of a property is no test of time: a busy machine must not fail it. The cases are the same
 # in each run, so that no run fails by chance; `make hostile` draws new ones.
@@ -79,9 +83,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files whose tests start processes: they last longest, and mostly wait."""
-    slow_files = {item.path for item in items if item.get_closest_marker("processes")}
-    items.sort(key=lambda item: item.path not in slow_files)
+    """Begin with the files that last longest: those with networks, then those with processes."""
+    first, second = (
+        {item.path for item in items if item.get_closest_marker(mark)}
+        for mark in ("network", "processes")
+    )
+    items.sort(key=lambda item: (item.path not in first, item.path not in second))
 
 
 def pytest_collection_finish() -> None:
@@ -90,17 +97,18 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-class _FilesAndImages(LoadFileScheduling):
-    """A file stays in one process, and so do all that need the images, which are built once."""
+class _Files(LoadFileScheduling):
+    """A file stays in one process, and so do those that run together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
-        return IMAGES if Path(file).stem in ("test_containers", "test_stack") else file
+        stem = Path(file).stem
+        return next((folder for folder, stems in TOGETHER.items() if stem in stems), file)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    return _FilesAndImages(config, log) if config.getvalue("dist") == "loadfile" else None
+    return _Files(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
