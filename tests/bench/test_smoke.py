@@ -1,4 +1,7 @@
-"""Each case of `make bench` once and small: it prints its report and leaves nothing behind."""
+"""Each case of `make bench` once and small: it prints its report and leaves nothing behind.
+
+`make test-all` has those that others are measured by, and `make test-long` all of them.
+"""
 
 import json
 import os
@@ -18,6 +21,7 @@ from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(400)]
 
+LONG = pytest.mark.long
 #: Far beyond what any of these takes on a busy machine.
 COMMAND_S = 360.0
 
@@ -86,7 +90,7 @@ def facts_of(report: dict) -> dict[str, float]:
     return {fact["name"]: fact["value"] for part in report["sections"] for fact in part["facts"]}
 
 
-@pytest.mark.long
+@LONG
 @pytest.mark.network
 def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> None:
     report = report_of(tmp_path, "classify", "--reviews", "20", "--large", "40", "--rounds", "1")
@@ -111,16 +115,18 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
             "--rounds 1",
             *(7, 3, 0),
         ),
-        pytest.param(
-            "train --reviews 100 --rounds 1", 6, 0, 0, marks=[pytest.mark.long, pytest.mark.network]
-        ),
+        pytest.param("train --reviews 100 --rounds 1", 6, 0, 0, marks=[LONG, pytest.mark.network]),
         # So many that they outweigh what connections hold at either moment.
-        ("retention --jobs 600 --warm-up 40 --clients 2 --pause-s 0", 0, 0, 4),
-        ("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1),
-        ("service --requests 40 --window 10 --singles 3 --rounds 1", 5, 2, 0),
+        pytest.param(
+            "retention --jobs 600 --warm-up 40 --clients 2 --pause-s 0", 0, 0, 4, marks=LONG
+        ),
+        pytest.param("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1, marks=LONG),
+        pytest.param(
+            "service --requests 40 --window 10 --singles 3 --rounds 1", 5, 2, 0, marks=LONG
+        ),
         # Without the starts of workers, which compile their kernels.
         ("startup --rounds 1 --starts 0", 15, 0, 0),
-        ("metrics --rounds 1 --jobs 50 --scrapes 2", 3, 0, 13),
+        pytest.param("metrics --rounds 1 --jobs 50 --scrapes 2", 3, 0, 13, marks=LONG),
     ],
     ids=lambda value: str(value).partition(" ")[0],
 )
@@ -138,6 +144,7 @@ def test_a_case_prints_all_its_figures(
     assert all(one["median"] > 0 for one in found["latencies"])
 
 
+@LONG
 def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path: Path) -> None:
     options = ("--models", "3", "--fits", "1", "--clients", "2", "--items", "4", "--seconds", "3")
     report = report_of(tmp_path, "placement", *options, "--before-s", "1")
@@ -148,7 +155,7 @@ def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path
     assert [len(one["values_ms"]) > 0 for one in waits["latencies"]] == [True, True]
 
 
-@pytest.mark.long
+@LONG
 @pytest.mark.network
 def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("The cat sat on the mat, and the rat sat on the cat. " * 180)
@@ -170,6 +177,7 @@ def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(tmp_path: Pa
     assert all(figure > 0 for figures in rows.values() for figure in figures)
 
 
+@LONG
 def test_scale_tells_time_and_memory_of_each_size_for_which_there_is_time(tmp_path: Path) -> None:
     report = report_of(tmp_path, "scale", "--sizes", "20,60,60000000", "--max-minutes", "5")
 
@@ -190,7 +198,7 @@ def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
     assert report["notes"][0].startswith("longer than 20 ms by the clock: ")
 
 
-@pytest.mark.long
+@LONG
 def test_presets_are_trained_with_each_seed_and_measured_on_other_data(tmp_path: Path) -> None:
     for name, count, seed in [("train", 80, 1), ("test", 40, 2)]:
         lines = [
