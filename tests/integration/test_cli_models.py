@@ -1,5 +1,6 @@
 """`seqd models list` and `show` where there is no plugin and no store: the fleet's catalog."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -7,22 +8,41 @@ import pytest
 
 from cli_builders import Ended, clean_environment, here, use_ledger
 from seqd.models.store import ModelStore
+from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
 from worker_fixtures import Cluster, wait_until
+
+pytest_plugins = ["seqd.testing.services"]
 
 pytestmark = pytest.mark.processes
 
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def elsewhere(module_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Settings of a machine that shares the cluster's Redis, and nothing else.
+ECHO = StubModel(
+    classify=lambda text: text, generate=lambda text: text, train=lambda records: {"loss": 0.1}
+)
 
-    The cluster is this file's own: others make versions, and damage some.
-    """
+
+@pytest.fixture(scope="module")
+def services(seqd_server: ServerForTests) -> Iterator[RunningServices]:
+    with running_services({"echo": ECHO}, server=seqd_server) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def worker(services: RunningServices) -> str:
+    """The name of the only worker."""
+    with services.client() as client:
+        (status,) = client.workers()
+    return status.worker
+
+
+@pytest.fixture
+def elsewhere(services: RunningServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings of a machine that shares the worker's Redis, and nothing else."""
     for name, value in clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
-        SEQD_PREFIX=module_cluster.settings.prefix,
+        SEQD_REDIS_URL=str(services.settings.redis_url),
+        SEQD_PREFIX=services.settings.prefix,
         SEQD_DATA_DIR=str(tmp_path),
     ).items():
         monkeypatch.setenv(name, value)
@@ -35,19 +55,19 @@ def records_of(ended: Ended) -> list[dict[str, object]]:
 
 
 def test_a_machine_without_the_plugin_lists_what_workers_can_run_or_what_its_own_store_has(
-    module_cluster: Cluster, elsewhere: Path, capsys: Capture
+    worker: str, elsewhere: Path, capsys: Capture
 ) -> None:
     (entry,) = records_of(here(capsys, "models", "list", "--json"))
     heading, row = here(capsys, "models", "list").out.splitlines()[:2]
     of_its_own = records_of(here(capsys, "models", "list", "--local", "--json"))
 
-    (worker,) = cast(list[dict[str, object]], entry["workers"])
+    (its_worker,) = cast(list[dict[str, object]], entry["workers"])
     assert (entry["model"], sorted(cast(dict[str, object], entry["tasks"]))) == (
         "echo",
         ["classify", "generate", "train"],
     )
-    assert worker["worker"] == module_cluster.workers[0].name
-    assert (cast(list[int], worker["versions"])[:1], worker["unfit"]) == ([1], [])
+    assert its_worker["worker"] == worker
+    assert (cast(list[int], its_worker["versions"])[:1], its_worker["unfit"]) == ([1], [])
     assert heading.split() == ["model", "tasks", "versions", "workers", "what", "it", "is"]
     assert row.split()[0] == "echo"
     assert "1 worker " in row
@@ -57,14 +77,14 @@ def test_a_machine_without_the_plugin_lists_what_workers_can_run_or_what_its_own
 
 
 def test_a_model_is_shown_with_the_version_that_is_meant_and_its_workers(
-    module_cluster: Cluster, elsewhere: Path, capsys: Capture
+    worker: str, elsewhere: Path, capsys: Capture
 ) -> None:
     shown = here(capsys, "models", "show", "echo@1")
     record = here(capsys, "models", "show", "echo@1", "--json").json()
 
     facts = [line.split()[:2] for line in shown.out.splitlines()]
     assert ["model", "echo"] in facts and ["version", "1"] in facts
-    assert module_cluster.workers[0].name in shown.out
+    assert worker in shown.out
     assert (
         "Its card, and what it has learnt, on a machine that has the store: seqd models show "
         "echo@1 --local\n"

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import pytest
 
@@ -13,17 +13,16 @@ from readme_blocks import ROOT
 from seqd.client import Client
 from seqd.errors import NotAllowed
 from seqd.settings import Settings
-from worker_fixtures import Cluster
+from seqd.testing import RunningServices, StubModel
+
+pytest_plugins = ["seqd.testing.services"]
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def busy_cluster(empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A worker, whose server and keys the commands of this process use."""
-    use_ledger(monkeypatch, empty_cluster.settings)
-    empty_cluster.start_ready()
-    yield empty_cluster
+def seqd_models() -> Mapping[str, StubModel]:
+    return {"echo": StubModel(classify=lambda text: text, train=lambda records: {"loss": 0.1})}
 
 
 def classify(client: Client, tenant: str, texts: int) -> None:
@@ -37,9 +36,9 @@ def rows_of(ended: Ended) -> dict[str, dict[str, str]]:
 
 
 def test_an_operator_sets_limits_and_splits_a_bill_and_every_command_of_the_guide_is_one(
-    busy_cluster: Cluster, capsys: pytest.CaptureFixture[str]
+    seqd_services: RunningServices, seqd_client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client = busy_cluster.client()
+    client = seqd_client
     assert here(capsys, "tenants", "list").out == "No tenants.\n"
 
     told = here(capsys, "tenants", "set", "alice", "--weight", "3", "--priorities", "normal,bulk")
