@@ -24,11 +24,15 @@ ROOT = Path(__file__).parent.parent
 #: Test processes for each core. Most tests wait for a lease, a signal or another process.
 PROCESSES_PER_CORE = 2
 
-#: Files that run in one process: of the image, which is built once, and beside Keras, whose import
-#: takes six seconds.
+#: Files that run in one process: of the image, which is built once; beside Keras, whose import
+#: takes six seconds; and on the worker of `task_fixtures`, whose start takes as much.
 TOGETHER = {
-    "tests/images": ("test_containers", "test_stack"),
-    "tests/models": ("test_char_lstm", "test_imdb", "test_imdb_learners"),
+    "images": ("test_containers", "test_stack"),
+    "networks": ("test_char_lstm", "test_imdb", "test_imdb_learners"),
+    "tasks": (
+        *("test_cli_run", "test_cli_schema", "test_plugin_samples", "test_run_client"),
+        *("test_run_evaluations", "test_run_files", "test_run_inbox", "test_run_tasks"),
+    ),
 }
 
 # A test of a property is no test of time: a busy machine must not fail it. The cases are the same
@@ -103,7 +107,7 @@ class _Files(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
         stem = Path(file).stem
-        return next((folder for folder, stems in TOGETHER.items() if stem in stems), file)
+        return next((group for group, stems in TOGETHER.items() if stem in stems), file)
 
 
 @pytest.hookimpl(optionalhook=True)
