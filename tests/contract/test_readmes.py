@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from readme_blocks import OPERATORS_GUIDE, READMES, ROOT, blocks_of, steps_of
 from seqd.cli.settings import settings_table
 from seqd.settings import Settings
@@ -40,16 +38,16 @@ def test_the_operators_guide_has_the_table_of_settings_that_the_class_makes():
     assert found == settings_table()
 
 
-@pytest.mark.parametrize("page", OPERATORS_GUIDE, ids=name_of)
-def test_the_operators_guide_names_no_setting_and_no_test_that_there_is_not(page: Path):
-    text = page.read_text(encoding="utf-8")
+def test_the_operators_guide_names_no_setting_and_no_test_that_there_is_not():
     sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
 
-    settings = {name.lower() for name in re.findall(r"`SEQD_([A-Z_]+)`", text)}
-    tests = set(re.findall(r"`(test_\w+)`", text))
+    for page in OPERATORS_GUIDE:
+        text = page.read_text(encoding="utf-8")
+        settings = {name.lower() for name in re.findall(r"`SEQD_([A-Z_]+)`", text)}
+        tests = set(re.findall(r"`(test_\w+)`", text))
 
-    assert settings <= set(Settings.model_fields)
-    assert {name for name in tests if f"def {name}(" not in sources} == set()
+        assert settings - set(Settings.model_fields) == set(), page
+        assert {name for name in tests if f"def {name}(" not in sources} == set(), page
 
 
 def test_the_operators_guide_leads_from_its_first_page_to_every_other():
@@ -60,28 +58,27 @@ def test_the_operators_guide_leads_from_its_first_page_to_every_other():
     assert [page.name for page in OPERATORS_GUIDE if page not in {first, *reached}] == []
 
 
-@pytest.mark.parametrize("page", OPERATORS_GUIDE, ids=name_of)
-def test_the_tables_of_drills_and_benchmarks_are_beside_their_programs(page: Path):
-    rows = re.findall(r"^\|.*", page.read_text(encoding="utf-8"), re.M)
+def test_the_tables_of_drills_and_benchmarks_are_beside_their_programs():
+    for page in OPERATORS_GUIDE:
+        rows = re.findall(r"^\|.*", page.read_text(encoding="utf-8"), re.M)
 
-    assert [row for row in rows if "`make bench-" in row or "| doubled |" in row] == []
+        assert [row for row in rows if "`make bench-" in row or "| doubled |" in row] == [], page
 
 
-@pytest.mark.parametrize("page", OPERATORS_GUIDE, ids=name_of)
-def test_a_page_of_the_operators_guide_has_one_title_and_its_tables_are_whole(page: Path):
-    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+def test_a_page_of_the_operators_guide_has_one_title_and_its_tables_are_whole():
+    for page in OPERATORS_GUIDE:
+        text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+        titles = re.findall(r"^# .+$", text, re.M)
+        tables = [table.splitlines() for table in re.findall(r"(?:^\|.*\n?)+", text, re.M)]
+        broken = [
+            table[0]
+            for table in tables
+            if not re.fullmatch(r"(?:\| --- )+\|", table[1:2][0] if table[1:] else "")
+            or len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) != 1
+        ]
 
-    titles = re.findall(r"^# .+$", text, re.M)
-    tables = [table.splitlines() for table in re.findall(r"(?:^\|.*\n?)+", text, re.M)]
-    broken = [
-        table[0]
-        for table in tables
-        if not re.fullmatch(r"(?:\| --- )+\|", table[1:2][0] if table[1:] else "")
-        or len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) != 1
-    ]
-
-    assert titles == [text.splitlines()[0]]
-    assert broken == []
+        assert titles == [text.splitlines()[0]], page
+        assert broken == [], page
 
 
 def test_make_demo_installs_what_the_commands_of_the_front_page_need():
@@ -93,23 +90,21 @@ def test_make_demo_installs_what_the_commands_of_the_front_page_need():
     assert ".parquet" in "".join(block.text for block in blocks_of(ROOT / "README.md", "sh"))
 
 
-@pytest.mark.parametrize("readme", READMES, ids=name_of)
-def test_every_link_of_a_readme_leads_somewhere(readme: Path):
-    links = links_of(readme)
+def test_every_link_of_a_readme_leads_somewhere():
+    for readme in READMES:
+        links = links_of(readme)
+        broken = [path for path, _ in links if not path.exists()]
+        lost = [
+            (path.name, anchor)
+            for path, anchor in links
+            if anchor and path.suffix == ".md" and anchor not in anchors_of(path)
+        ]
 
-    broken = [path for path, _ in links if not path.exists()]
-    lost = [
-        (path.name, anchor)
-        for path, anchor in links
-        if anchor and path.suffix == ".md" and anchor not in anchors_of(path)
-    ]
-
-    assert broken == []
-    assert lost == []
+        assert broken == [], readme
+        assert lost == [], readme
 
 
-@pytest.mark.parametrize("readme", READMES, ids=name_of)
-def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run(readme: Path):
+def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run():
     run = {
         "README.md": {"python", "sh"},
         "docker/backup.md": {"sh"},
@@ -132,10 +127,12 @@ def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run(readme: Path)
         "plugins/seqd_char_lstm/README.md": {"sh"},
     }
 
-    languages = set(re.findall(r"^```(\w+)", readme.read_text(encoding="utf-8"), re.M))
+    for readme in READMES:
+        languages = set(re.findall(r"^```(\w+)", readme.read_text(encoding="utf-8"), re.M))
+        those_run = run.get(name_of(readme), set())
 
-    assert languages - {"text"} <= run.get(name_of(readme), set())
-    assert len(blocks_of(readme, "python")) > 0 or "python" not in run.get(name_of(readme), set())
+        assert languages - {"text"} - those_run == set(), readme
+        assert len(blocks_of(readme, "python")) > 0 or "python" not in those_run, readme
 
 
 def test_each_line_of_what_a_service_expects_is_held_by_tests_that_there_are():
