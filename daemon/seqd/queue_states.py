@@ -80,6 +80,8 @@ class WorkerCounts:
     cordoned: int = 0
     #: They could run it, and report nothing: they take no new work until they go on.
     silent: int = 0
+    #: They start, or start again: they load what they need first.
+    starting: int = 0
 
     @property
     def able(self) -> int:
@@ -267,7 +269,7 @@ def _tenant_state(
 def _counts(route: RouteWork, versions: Iterable[int | None], facts: QueueFacts) -> WorkerCounts:
     """Count workers by whether they can run what is left; without work, any version."""
     task, model, wanted = route.task, route.model, set(versions)
-    counts = dict.fromkeys(("busy", "idle", "unfit", "cordoned", "silent"), 0)
+    counts = dict.fromkeys(("busy", "idle", "unfit", "cordoned", "silent", "starting"), 0)
     for one in facts.workers:
         if one.cordon is not None:
             counts["cordoned"] += does(one, task, model) and serves(one, model)
@@ -277,6 +279,8 @@ def _counts(route: RouteWork, versions: Iterable[int | None], facts: QueueFacts)
             counts["unfit"] += 1
         elif one.worker in facts.unheard:
             counts["silent"] += 1
+        elif one.state is WorkerState.STARTING:
+            counts["starting"] += 1
         else:
             counts["busy" if one.state is WorkerState.BUSY else "idle"] += 1
     return WorkerCounts(**counts)

@@ -53,7 +53,7 @@ def test_work_that_is_left_is_told_in_seconds_of_a_slot_and_whether_any_can_do_i
     )
     begin = "Work left, classify imdb_lstm: 3:05 of one slot (4 items"
     assert {f"{begin}){nobody}", default} <= set(alone)
-    assert {f"{begin}, 2 in hand)", default} <= set(beside)
+    assert {f"{begin}, 2 in hand, counted until they are done)", default} <= set(beside)
 
 
 SIDE_BY_SIDE = (
@@ -193,7 +193,7 @@ def test_the_list_of_jobs_tells_an_upload_that_is_not_complete_and_one_that_was_
 
     rows = {line.split()[0]: line for line in listed[1:]}
     assert "failed: upload_abandoned" in rows["silent"]
-    assert "upload not complete" not in rows["silent"]
+    assert "0/2, upload not complete" in rows["silent"]
     assert "0/2, upload not complete" in rows["sending"]
 
 

@@ -146,7 +146,7 @@ def test_a_second_sender_whose_items_differ_fails_itself_alone(first, second):
                 seen.append(result.output.label)
                 if len(seen) == 16:
                     others.open()
-    assert "which has another input: it differs in the entries 65 to 72." in str(refused.value)
+    assert "which has another input: it differs within the entries 65 to 72." in str(refused.value)
 
     # Never another's result for an item: none behind what is known to be the same.
     assert seen == texts(len(seen)) and 16 <= len(seen) <= 64
@@ -187,7 +187,7 @@ def test_whatever_a_second_sender_raises_or_sends_the_job_of_the_first_goes_on(c
         (waited_for(broken_off), OSError, "the disk is gone"),
         (left_alone, KeyError, "a fault of the caller's own"),
         # One that nobody has asked for is raised by the end of the client.
-        (told_by_none, IdempotencyConflict, "differs in the entries 17 to 24"),
+        (told_by_none, IdempotencyConflict, "differs within the entries 17 to 24"),
         (waited_for(lambda: iter(texts(16))), IdempotencyConflict, "more input than the 16 entr"),
     ):
         with pytest.raises(error, match=said):

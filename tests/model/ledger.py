@@ -336,10 +336,15 @@ class Ledger:
 
 
 def _undone(job: ModelJob, unit: Unit) -> list[Result]:
-    is_late = job.state is JobState.EXPIRED
+    is_late, failure = job.state is JobState.EXPIRED, job.failure
+    if failure is None:
+        why = f"ended as {job.state} before this item had its turn. Send it again."
+    else:
+        code = failure.code
+        why = f"failed with {code} before this item had its turn. Its failure says what to do."
     error = ItemError(
         code=ItemErrorCode.EXPIRED if is_late else ItemErrorCode.CANCELLED,
-        message=f"The job ended as {job.state} before this item had its turn. Send it again.",
-        retryable=True,
+        message=f"The job {why}",
+        retryable=failure is None or failure.retryable,
     )
     return [ItemFailure(custom_id=item.custom_id, error=error, attempts=0) for item in unit.items]

@@ -140,7 +140,7 @@ def test_json_for_programs_is_the_same_value_and_moves_no_cursor(capsys: Capture
 
 CRASHED = ItemErrorCode.WORKER_CRASHED
 LABELS = ("positive", "negative", "positive", "positive")
-HEAD = "3 classified by imdb_lstm@0 in 2.0 s, 2.0 a second"
+HEAD = "3 classified by imdb_lstm@0 in 2.0 s, 1.5 a second"
 
 
 def results(
@@ -202,7 +202,7 @@ CANARY = JobRollout(id="0" * 16, kind="canary", version=1, share=0.25)
             ended(**EXPIRED),
             results(errors=[ItemErrorCode.EXPIRED]),
             [
-                "8,700 classified by imdb_lstm@0 in 2.0 s, 4,352 a second: 1 negative, 3 positive",
+                "8,700 classified by imdb_lstm@0 in 2.0 s, 4,350 a second: 1 negative, 3 positive",
                 "1 of 5 items has no result:",
                 "  b  expired: no luck.",
                 "Job j1 expired after 90 s with 8,704 of 25,000 items done. The rest: seqd jobs "
@@ -235,6 +235,11 @@ CANARY = JobRollout(id="0" * 16, kind="canary", version=1, share=0.25)
         ),
         (ended(plugin_versions=("1.0",)), results([]), [HEAD]),
         (ended(started_at_ms=None), results([]), ["3 classified by imdb_lstm@0"]),
+        (
+            ended(counts=Counts(total=4, errored=4)),
+            results([]),
+            ["0 classified by imdb_lstm@0 in 2.0 s"],
+        ),
         (
             ended(),
             results(

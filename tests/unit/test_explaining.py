@@ -304,6 +304,12 @@ def test_the_time_left_of_a_unit_in_hand_goes_down_and_is_not_known_where_it_tak
     assert found == (expected, expected is not None)
 
 
+def test_nobody_knows_how_long_a_job_takes_that_a_worker_died_with() -> None:
+    rates = {QUEUE: Rate(10, 30.0, 1)}
+
+    assert left_s(Facts(a_job(), states(crashes=1), [a_worker()], rates=rates)) == (None, False)
+
+
 def test_a_time_that_a_job_reported_and_that_is_over_is_reckoned_anew() -> None:
     event = Progress(job_id="j1", at_ms=NOW_MS - 20_000, counts=COUNTS, rate_per_s=1.0, eta_s=12.0)
     facts = Facts(a_job(), states(events=(event,)), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)})

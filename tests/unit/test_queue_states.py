@@ -98,6 +98,14 @@ def test_a_queue_that_nobody_can_run_says_why() -> None:
     )
 
 
+def test_a_worker_that_starts_again_can_run_nothing_yet() -> None:
+    again = a_worker(state=WorkerState.STARTING)
+
+    state = the_state(work=[QueueWork(QUEUE, items=5)], workers=[again])
+
+    assert (state.workers, state.eta_s) == (WorkerCounts(starting=1), None)
+
+
 def test_a_queue_whose_workers_start_waits_and_says_so() -> None:
     starting = a_worker(state=WorkerState.STARTING, loading=("imdb_lstm@3",))
 

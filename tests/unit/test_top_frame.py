@@ -53,7 +53,8 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
         model="imdb_lstm", version=3, code="no_memory", message="2 GB are missing.", since_ms=0
     )
     reason = "No worker that is up has a plugin with the model topics."
-    lost = a_queue("topics", state="unserved", reason=reason, eta_s=None, workers=WorkerCounts())
+    fields = {"state": "unserved", "eta_s": None, "workers": WorkerCounts()}
+    lost = a_queue("topics", reason=reason, is_measured=False, **fields)
     state = a_state(
         queues=[a_queue(errors_per_s=0.5), lost],
         workers=[a_worker(state=WorkerState.BUSY), a_worker(1, unfit=(unfit,))],
@@ -66,7 +67,7 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
     assert lines[2:13] == [
         "speed     1,000 items/s  █  30 errors/min",
         "workers   2 up: 1 busy, 1 unfit, 1 silent",
-        "items     48,000 waiting, 2,048 in hand: 1:40 of one slot",
+        "items     48,000 waiting, 2,048 in hand: ~1:40 of one slot",
         "jobs      3 open",
         "Redis     12.3 MB",
         "! classify topics: No worker that is up has a plugin with the model topics.",

@@ -181,7 +181,7 @@ def _begun(
     if earlier is not None:
         _say_what_is_left(client, earlier, screen)
     elif wanted.resume:
-        screen.say(f"No command for {files.path} was interrupted: this one begins anew.")
+        screen.say(f"No job is noted beside {files.path}: this command begins anew.")
     return _anew(note, new_id, feed, send)
 
 
@@ -192,7 +192,10 @@ def _resumed(
     try:
         record = first.record()
     except UnknownJob:
-        screen.say(f"Job {job_id} is not kept any more: it is handed in again.", "yellow")
+        screen.say(
+            f"Job {job_id} was not handed in, or is not kept any more: it is handed in now.",
+            "yellow",
+        )
         return _sent(send, job_id, feed, note)
     if record.state is JobState.COMPLETED or not record.state.is_terminal:
         screen.say(f"Job {job_id} is {record.state}: its results are written from the first on.")

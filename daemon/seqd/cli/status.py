@@ -123,7 +123,8 @@ def _work_line(route: "RouteWork", *, can_report: bool) -> str:
 
     reckoned = "" if route.is_measured else ", by a default: it was never measured"
     unserved = ", and no worker that is up can run it" if can_report and _is_unserved(route) else ""
-    held = f", {count(route.leased_items)} in hand" if route.leased_items else ""
+    in_hand = f"{count(route.leased_items)} in hand, counted until they are done"
+    held = f", {in_hand}" if route.leased_items else ""
     return (
         f"Work left, {route.task} {route.model}: {duration(route.seconds)} of one slot"
         f" ({counted(route.items, 'item')}{held}){reckoned}{unserved}"

@@ -159,16 +159,26 @@ def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine
         (blob,) = yield from jobs.inputs.steps(job_id, [name])
         if blob is None:
             raise (yield from jobs.missing.steps(job_id, f"unit {name} of the results"))
-        yield Give(_undone(blob, record.state))
+        yield Give(_undone(blob, record))
 
 
-def _undone(blob: bytes, state: JobState) -> Iterator[ResultLine]:
-    error = ItemError(
-        code=ItemErrorCode.EXPIRED if state is JobState.EXPIRED else ItemErrorCode.CANCELLED,
-        message=f"The job ended as {state} before this item had its turn. Send it again.",
-        retryable=True,
-    )
+def _undone(blob: bytes, record: JobRecord) -> Iterator[ResultLine]:
+    error = _undone_error(record)
     for entry in unpack_items(blob).items:
         reason = error if isinstance(entry, Item) else entry.refused
         failure = ItemFailure(custom_id=entry.custom_id, error=reason, attempts=0)
         yield ResultLine(failure, to_stored(failure).encode())
+
+
+def _undone_error(record: JobRecord) -> ItemError:
+    """Return why an item was not done of a job that ended early, and whether to send it again."""
+    is_late, failure = record.state is JobState.EXPIRED, record.failure
+    if failure is None:
+        ended, advice = f"ended as {record.state}", "Send it again."
+    else:
+        ended, advice = f"failed with {failure.code}", "Its failure says what to do."
+    return ItemError(
+        code=ItemErrorCode.EXPIRED if is_late else ItemErrorCode.CANCELLED,
+        message=f"The job {ended} before this item had its turn. {advice}",
+        retryable=failure is None or failure.retryable,
+    )

@@ -414,7 +414,7 @@ class Upload:
         if size == 0:
             return f"has more input than the {self._entries:,} entries of this one"
         first, last = self._entries + 1, self._entries + size
-        return f"has another input: it differs in the entries {first:,} to {last:,}"
+        return f"has another input: it differs within the entries {first:,} to {last:,}"
 
     def _conflict(self, difference: str) -> IdempotencyConflict:
         return conflict(self._job, self._asked_id, self._job_id, difference)

@@ -151,7 +151,8 @@ def _items_told(overview: "FleetOverview") -> str:
     left_s = sum(one.work_left_s for one in overview.queues)
     told = f"{count(waiting)} waiting, {count(in_hand)} in hand"
     told += f", {count(paused)} paused" if paused else ""
-    return told + (f": {duration(left_s)} of one slot" if left_s else "")
+    about = "" if all(one.is_measured for one in overview.queues if one.work_left_s) else "~"
+    return told + (f": {about}{duration(left_s)} of one slot" if left_s else "")
 
 
 def _jobs_told(overview: "FleetOverview") -> str:

@@ -79,7 +79,7 @@ def print_failures(screen: Screen, records: Sequence[FailureRecord], *, is_filte
         died = f", {record.cause}" if record.cause else ""
         again = f", tried again by {record.replayed_by}" if record.replayed_by else ""
         screen.say(
-            f"{record.id}  {record.code}{died}  {_of(record)} of job {record.job_id}, "
+            f"{record.id}  {record.code}{died}  job {record.job_id}: {_of(record)}, "
             f"{_model(record)}, {age(record.at_ms, now_ms)} ago{again}",
             "bold",
         )
@@ -174,7 +174,8 @@ def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> N
 def _of(record: FailureRecord) -> str:
     if record.scope is FailureScope.ITEMS:
         return counted(record.items, "item")
-    return f"the whole job, {counted(record.items, 'item')} undone" if record.items else "the job"
+    undone = f", {counted(record.items, 'item')} undone" if record.items else ""
+    return f"the whole job{undone}"
 
 
 def _model(record: FailureRecord) -> str:

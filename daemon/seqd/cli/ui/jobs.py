@@ -183,8 +183,7 @@ def _state(record: JobRecord) -> str:
 
 
 def _done(record: JobRecord) -> str:
-    is_uploading = has_upload(record.job) and not record.sealed and not record.state.is_terminal
-    upload = "upload not complete" if is_uploading else ""
+    upload = "upload not complete" if has_upload(record.job) and not record.sealed else ""
     if not KINDS[record.kind].has_items:
         return upload
     counts = record.counts
@@ -200,8 +199,9 @@ def _model(record: JobRecord) -> str:
 
 
 def _items(counts: Counts) -> str:
-    outcomes = ("succeeded", "errored", "cancelled", "expired", "processing")
+    outcomes = ("succeeded", "errored", "cancelled", "expired")
     parts = [f"{count(getattr(counts, name))} {name}" for name in outcomes if getattr(counts, name)]
+    parts += [f"{count(counts.processing)} to do"] if counts.processing else []
     return f"{count(counts.total)}: {', '.join(parts)}" if parts else count(counts.total)
 
 

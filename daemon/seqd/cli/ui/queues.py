@@ -150,10 +150,11 @@ def _workers(counts: "WorkerCounts", *, is_wide: bool) -> str:
         "unfit": counts.unfit,
         "cordoned": counts.cordoned,
         "silent": counts.silent,
+        "starting": counts.starting,
     }
     if not any(named.values()):
         return "none"
     if is_wide:
         return ", ".join(f"{number} {name}" for name, number in named.items() if number)
-    whole = counts.able + counts.unfit + counts.cordoned + counts.silent
+    whole = sum(named.values())
     return f"{counts.able}" if counts.able == whole else f"{counts.able} of {whole}"

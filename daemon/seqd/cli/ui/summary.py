@@ -202,9 +202,12 @@ def say_headline(screen: Screen, outcome: BulkOutcome, counts: ResultCounts | No
     line = f"{count(number)} {KINDS[record.kind].done} by {by}"
     seconds = seconds_of(record)
     if seconds is not None and seconds >= _RATE_FROM_S:
-        speed = f"{rate(record.counts.done / seconds)} a second"
         line += f", {count(done)} of them" if number != done else ""
-        line += f" in {duration(seconds)}, {'its pauses included' if outcome.was_paused else speed}"
+        line += f" in {duration(seconds)}"
+        if outcome.was_paused:
+            line += ", its pauses included"
+        elif done:
+            line += f", {rate(done / seconds)} a second"
     screen.say(line + ("" if counts is None else _shares(counts)))
 
 

@@ -352,8 +352,8 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     record, able = facts.record, facts.able
     if record.state.is_terminal or record.state is JobState.PAUSED or not able:
         return None, False
-    if _held_up(facts):
-        return None, False
+    if _held_up(facts) or facts.states.crashes:
+        return None, False  # nobody knows for how long what a worker died with takes
     for event in facts.states.events:
         if isinstance(event, Step | Progress) and event.eta_s is not None:
             left = event.eta_s - max(0.0, (facts.states.now_ms - event.at_ms) / 1000)

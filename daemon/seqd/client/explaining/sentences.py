@@ -252,7 +252,7 @@ def _after_the_end(facts: Facts) -> Iterable[str]:
         yield f"Job {record.continued_by} continues it: seqd explain {record.continued_by}"
     if record.kept_until_ms is not None:
         in_s = max(0.0, (record.kept_until_ms - now_ms) / 1000)
-        yield f"It is kept for {span(in_s)}, then it is removed with its results."
+        yield f"It is kept for {span(in_s)} at most, then it is removed with its results."
 
 
 def _in_hand(unit: HeldUnit, facts: Facts) -> UnitInHand:
