@@ -10,9 +10,11 @@ import pytest
 from redis import Redis
 
 from async_builders import LOOPS, an_async_client, run
+from ledger_fixtures import Environment
 from seqd.client import AsyncClient, AsyncJobHandle
 from seqd.errors import ClientMisused, JobCancelled
 from seqd_schemas import JobState
+from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -121,6 +123,34 @@ def test_calls_that_are_cancelled_at_random_leave_all_others_their_own_replies(
 
     assert looks > 20
     assert labels == [f"last {number}" for number in range(MANY)]
+
+
+def test_a_call_that_is_cancelled_while_all_connections_are_in_use_ends(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(1)
+
+    async def use() -> tuple[list[bool], set[str]]:
+        changed = {"redis_url": proxy.url, "redis_timeout_s": 3.0}
+        settings = environment.settings.model_copy(update=changed)
+        async with AsyncClient(settings=settings) as client:
+            job = client.job(job_id)
+            await asyncio.gather(*(job.record() for _ in range(MANY)))
+            proxy.freeze()  # what is open; the calls on it are made again on new connections
+            calls = [asyncio.create_task(job.record()) for _ in range(MANY)]
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            for call in calls[MANY // 2 :]:
+                call.cancel()
+            await asyncio.wait(calls)
+            cancelled = [call.cancelled() for call in calls]
+            return cancelled, {call.result().job_id for call in calls if not call.cancelled()}
+
+    with TcpProxy(environment.settings.redis_url) as proxy:
+        cancelled, read = run(use())
+
+    assert cancelled == [number >= MANY // 2 for number in range(MANY)]
+    assert read == {job_id}
 
 
 def test_a_cancelled_wait_leaves_the_job_alone_and_another_one_goes_on(
