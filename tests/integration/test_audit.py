@@ -13,7 +13,9 @@ from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.client import AsyncClient, Client, InvalidRequest, KeyDamaged, UnknownJob
 from seqd.local.caller import user_name
+from seqd.models.store import ModelStore
 from seqd_schemas import TenantLimits
+from store_builders import publish
 
 pytestmark = pytest.mark.processes
 
@@ -66,6 +68,32 @@ def test_each_act_on_a_job_is_written_down_with_who_did_it_and_one_that_is_refus
     (entry,) = client.audit(1)
     assert (entry.who, entry.pid, entry.redis_user) == (user_name(), os.getpid(), "default")
     assert abs(entry.at_ms - datetime.now().timestamp() * 1000) < 60_000
+
+
+def test_an_act_that_changes_nothing_is_not_written_down(client: Client, job: str) -> None:
+    handle = client.job(job)
+    handle.resume()
+    for act in (handle.pause, handle.pause, handle.cancel):
+        act()
+    states = [act() for act in (handle.cancel, handle.pause, handle.resume)]
+    is_resumed = client.resume_model("imdb_lstm")
+
+    assert states == ["cancelled"] * 3 and not is_resumed
+    assert acts(client) == [("jobs.cancel", job, ""), ("jobs.pause", job, "")]
+
+
+def test_a_version_that_may_not_be_removed_has_a_second_line_with_the_code(
+    environment: Environment, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(ModelStore(environment.settings.store_dir, {}), "topics", "markov")
+
+    refused = here(capsys, "models", "rm", "topics@1")
+
+    assert refused.err.startswith("error[version_in_use]: "), refused.err
+    assert acts(client) == [
+        ("models.remove", "topics@1", "version_in_use"),
+        ("models.remove", "topics@1", ""),
+    ]
 
 
 def test_a_filter_is_one_act_that_has_its_numbers_afterwards_and_a_limit_its_value(

@@ -95,7 +95,7 @@ def test_an_act_that_does_not_get_into_the_audit_is_told_in_whole_sentences(tigh
 
     (said,) = caplog.messages
     assert said.startswith("jobs.cancel of 'j1' is not in the audit: Redis says ")
-    assert said.endswith("used memory > 'maxmemory'. It is done all the same.")
+    assert said.endswith("used memory > 'maxmemory'. The command goes on without it.")
 
 
 def test_a_step_that_is_repeated_while_redis_is_full_is_told_once_an_outage(tight, caplog):

@@ -76,6 +76,13 @@ Result = ItemSuccess[Output] | ItemFailure
 
 T = TypeVar("T")
 
+#: States of a job in which an act changes it.
+_CHANGED_BY = {
+    "cancel": (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED),
+    "pause": (JobState.QUEUED, JobState.RUNNING),
+    "resume": (JobState.PAUSED,),
+}
+
 #: Names of items that were given none.
 _ROW = re.compile(r"row-([1-9][0-9]{0,15})")
 
@@ -496,11 +503,11 @@ class JobSteps(Generic[Output]):
 
     def pause(self) -> Exchange[JobState]:
         """Let no further unit be begun; return the state afterwards."""
-        return (yield from self._audited("pause", self.ledger.control.pause.steps(self.job_id)))
+        return (yield from self._steered("pause", self.ledger.control.pause.steps(self.job_id)))
 
     def resume(self) -> Exchange[JobState]:
         """Let the paused job go on; return its state afterwards."""
-        return (yield from self._audited("resume", self.ledger.control.resume.steps(self.job_id)))
+        return (yield from self._steered("resume", self.ledger.control.resume.steps(self.job_id)))
 
     def remove(self) -> Exchange[None]:
         """Forget the ended job with its results and events."""
@@ -510,7 +517,14 @@ class JobSteps(Generic[Output]):
         """Cancel the job; return its state afterwards."""
         if self.upload is not None:
             yield from self.upload.give_up()
-        return (yield from self._audited("cancel", self.ledger.control.cancel.steps(self.job_id)))
+        return (yield from self._steered("cancel", self.ledger.control.cancel.steps(self.job_id)))
+
+    def _steered(self, action: str, act: Exchange[JobState]) -> Exchange[JobState]:
+        """Do an act and write it down; neither where the job's state is none that it changes."""
+        state = yield from self.ledger.control.state.steps(self.job_id)
+        if state is not None and state not in _CHANGED_BY[action]:
+            return state
+        return (yield from self._audited(action, act))
 
     def _audited(self, action: str, act: Exchange[T]) -> Exchange[T]:
         from seqd.ledger.audit import audited

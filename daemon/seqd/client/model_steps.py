@@ -90,6 +90,8 @@ def model_resumed(ledger: LedgerParts, name: str) -> Exchange[bool]:
     """Let a model's jobs go on, and wake workers for them; see `Client.resume_model`."""
     from seqd.ledger.audit import audited
 
+    if name not in (yield from ledger.model_pauses.all.steps()):
+        return False
     resuming = ledger.model_pauses.resume.steps(name)
     was_paused = yield from audited(ledger.audit, resuming, "models.resume", name)
     catalog = yield from ledger.fleet.catalog.steps()

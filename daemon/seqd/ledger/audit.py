@@ -2,7 +2,7 @@
 
 An act is written down before it is done, so that none is done and not recorded; one that is refused
 gets a second entry with the error's code. Where Redis refuses the entry, for lack of a right or of
-memory, the act is done all the same, with a warning in the log: an operator has to be able to act
+memory, the command goes on without it, with a warning in the log: an operator has to be able to act
 then.
 """
 
@@ -138,7 +138,7 @@ class Audit:
         (reply,) = yield from pipeline([Command(words)], raises=False)
         if isinstance(reply, ResponseError):
             log.warning(
-                "%s of %r is not in the audit: Redis says %s. It is done all the same.",
+                "%s of %r is not in the audit: Redis says %s. The command goes on without it.",
                 action,
                 target,
                 str(reply).rstrip("."),

@@ -43,6 +43,13 @@ class Control:
         self._keys = keys
 
     @exchange
+    def state(self, job_id: str) -> Exchange[JobState | None]:
+        """Return a job's state; None where there is no such job, or it was written over."""
+        asked = Command(("HGET", self._keys.job(job_id), "state"))
+        (reply,) = yield from pipeline([asked], raises=False)
+        return next((state for state in JobState if state.value.encode() == reply), None)
+
+    @exchange
     def cancel(self, job_id: str) -> Exchange[JobState]:
         """Cancel a job. One that had ended keeps its state. Raises UnknownJob."""
         return (yield from _end(job_id, JobState.CANCELLED, ""))

@@ -1,7 +1,7 @@
 """`seqd models export`, `import`, `rm` and `gc`: versions as files, taken elsewhere or removed."""
 
 import re
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.auditing import note_store_act
+from seqd.cli.auditing import store_act
 from seqd.cli.exits import interrupted_by_sigterm
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
@@ -188,9 +188,9 @@ def remove(
         )
     store = options.open_local_models(options.read_settings()).store
     name, version = store.resolve(reference)
-    if not unchecked:
-        note_store_act("models.remove", f"{name}@{version}", {})
-    _remove(store, name, version, is_checked=not unchecked)
+    removed = f"{name}@{version}"
+    with nullcontext() if unchecked else store_act("models.remove", removed, {}):
+        _remove(store, name, version, is_checked=not unchecked)
     if as_json:
         print_json({"model": name, "removed": [version]})
     else:
@@ -223,9 +223,9 @@ def collect(
     numbers = [one for one in store.numbers(name) if one > 0]
     old = [one for one in numbers[:-keep] if one not in in_use]
     if not dry_run:
-        if not unchecked:
-            note_store_act("models.gc", name, {"versions": ", ".join(map(str, old))})
-        old = _remove_all(store, name, old, is_checked=not unchecked)
+        details = {"versions": ", ".join(map(str, old))}
+        with nullcontext() if unchecked else store_act("models.gc", name, details):
+            old = _remove_all(store, name, old, is_checked=not unchecked)
     if as_json:
         print_json({"model": name, "removed": old, "dry_run": dry_run})
         return

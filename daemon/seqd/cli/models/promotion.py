@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.auditing import note_store_act
+from seqd.cli.auditing import store_act
 from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
@@ -266,8 +266,8 @@ def _move_label(reference: str, name: str, *, is_removed: bool) -> tuple[str, in
     store = options.open_local_models(options.read_settings()).store
     model, version = store.resolve(reference)
     act = "models.unlabel" if is_removed else "models.label"
-    note_store_act(act, f"{model}@{version}", {"label": name})
-    move_label(store, model, version, name, caller(), is_removed=is_removed)
+    with store_act(act, f"{model}@{version}", {"label": name}):
+        move_label(store, model, version, name, caller(), is_removed=is_removed)
     return model, version, store.labels(model)
 
 

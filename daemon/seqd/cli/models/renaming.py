@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.auditing import note_store_act
+from seqd.cli.auditing import store_act
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, WrongState
@@ -51,8 +51,8 @@ def rename(
     else:
         with retired(store, model, store.numbers(model), "renames") as jobs:
             _refuse_open(model, jobs)
-            note_store_act("models.rename", model, {"to": new_name})
-            store.rename(model, new_name)
+            with store_act("models.rename", model, {"to": new_name}):
+                store.rename(model, new_name)
         _wait_until_published(store, new_name)
     if as_json:
         print_json({"model": new_name, "before": model, "versions": store.numbers(new_name)})

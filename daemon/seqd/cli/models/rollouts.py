@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
-from seqd.cli.auditing import note_store_act
+from seqd.cli.auditing import store_act
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, RedisUnreachable
@@ -165,11 +165,10 @@ def _end_here(
     from seqd.worker.promotion import wait_until_published
     from seqd.worker.rollout_change import abort
 
-    if not store_only:
-        note_store_act("models.end_rollout", name, {"reason": why})
-    ended = abort(store, name, caller(), why, version)
     if store_only:
-        return ended
+        return abort(store, name, caller(), why, version)
+    with store_act("models.end_rollout", name, {"reason": why}):
+        ended = abort(store, name, caller(), why, version)
     try:
         with options.open_ledger() as ledger:
             wait_until_published(
