@@ -29,24 +29,35 @@ def _is_working_folder(path: str) -> bool:
 if __name__ == "__main__" and not sys.flags.safe_path:
     _leave_the_working_folder()
 
-from seqd import __version__  # noqa: E402 (from here on the path is safe)
-from seqd.standard_output import take_standard_output  # noqa: E402
-
 #: Objects made, and not yet freed, after which the collector looks for cycles of them. At Python's
 #: own 700 it takes 60 of the 400 ms that a command needs to import its libraries.
 _COLLECT_AFTER = 50_000
 
+#: The exit status for Ctrl-C; `seqd.cli.exits` has it, too, and takes long to import.
+_INTERRUPTED = 130
+
 
 def main() -> None:
-    """Run the command line and exit with its status."""
+    """Run the command line and exit with its status; at Ctrl-C without a word, from here on."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def _run() -> None:
+    from seqd.standard_output import take_standard_output  # here, as all: Ctrl-C may come meanwhile
+
     take_standard_output()
     if sys.argv[1:] == ["--version"]:
         _print_version()
     if sys.argv[1:2] == ["probe"]:
         _answer_probe()
     gc.set_threshold(_COLLECT_AFTER)
-    from seqd.cli.app import app
     from seqd.cli.exits import escape_stderr, run, send_lost_interrupts_again
+
+    send_lost_interrupts_again()
+    from seqd.cli.app import app
 
     if "_SEQD_COMPLETE" in os.environ:
         from seqd.cli.completion import answer
@@ -54,12 +65,12 @@ def main() -> None:
         # Not by `sys.exit`, which waits for what has not answered in time.
         os._exit(answer(lambda: app(prog_name="seqd"), os.environ))
     escape_stderr()
-    send_lost_interrupts_again()
     sys.exit(run(lambda: app(prog_name="seqd")))
 
 
 def _print_version() -> None:
     """Print what `seqd.cli.app` does, without its imports, and exit."""
+    from seqd import __version__
     from seqd.errors import SeqdError
 
     try:

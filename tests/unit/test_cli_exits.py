@@ -83,6 +83,28 @@ def test_an_unforeseen_error_of_a_command_obeys_nothing() -> None:
     assert ended.stderr.endswith("\nValueError: a\\x1b[31m\\x9b1m\n")
 
 
+INTERRUPTED_AT_AN_IMPORT = """
+import runpy, signal, sys
+at = sys.argv.pop(1)
+
+def interrupt(event, arguments):
+    if event == "import" and arguments[0] == at:
+        signal.raise_signal(signal.SIGINT)
+
+sys.addaudithook(interrupt)
+runpy.run_module("seqd", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("at", ["seqd.standard_output", "seqd.cli.app", "typer"])
+def test_ctrl_c_while_a_command_imports_ends_it_with_130_and_without_a_word(at: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_AT_AN_IMPORT, at, "settings"]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 LOSES_INTERRUPTS = """
 import signal, sys, time
 from seqd.cli.exits import interrupted_by_sigterm, send_lost_interrupts_again
