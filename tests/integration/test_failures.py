@@ -16,7 +16,7 @@ from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import InvalidRequest, UnknownFailure, WrongState
 from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
-from seqd_schemas import ItemFailure
+from seqd_schemas import ItemFailure, Keys
 from worker_fixtures import Cluster, publish_file, wait_until
 
 pytestmark = pytest.mark.processes
@@ -210,6 +210,23 @@ def test_a_job_whose_retry_runs_or_that_is_gone_is_left_and_its_dead_letter_outl
     assert runs.left_because == f"Job {retried.job_id} is paused. Wait for its end, or cancel it."
     assert client.failure_items(letter.id) == []
     assert is_gone.left_because == f"Job {gone.job_id} is not kept any more, nor are its items."
+
+
+def test_a_retry_whose_first_job_was_lost_is_left(client: Client, cluster: Cluster) -> None:
+    job = failed(client, "raise")
+    retried = client.retry(job)
+    retried.wait()
+    with connect(str(cluster.settings.redis_url)) as redis:
+        redis.delete(Keys(cluster.settings.prefix).job(job.job_id))
+
+    (left,) = client.replay(job=retried.job_id)
+
+    assert left.new_job_id is None
+    assert left.left_because == (
+        f"Job {job.job_id}, which is continued by {retried.job_id}, is not kept any more, so the "
+        "results of both cannot be read as one. Those that are left: "
+        f"seqd jobs results {retried.job_id}"
+    )
 
 
 def test_dead_letters_are_found_by_time_and_purged(client: Client) -> None:
