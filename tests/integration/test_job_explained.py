@@ -357,3 +357,17 @@ def test_logs_that_are_elsewhere_are_told_with_whose_they_are(
         f"0 records. Read: 0 files of 0 logs in {tmp_path}.",
         f"Not in these logs: {first}.",
     ]
+
+
+def test_logs_of_a_job_that_is_none_are_refused_with_the_logs_that_there_are(
+    shell: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cpu-0.log").write_text("2026-11-30 08:00:00,000 INFO seqd.x done job=gone\n")
+
+    ended = here(capsys, "logs", "cpu-0", "--folder", str(tmp_path))
+    kept = here(capsys, "logs", "gone", "--folder", str(tmp_path))
+
+    assert (ended.status, ended.out) == (2, "")
+    assert "error[unknown_job]: No job 'cpu-0'. " in ended.err
+    assert ended.err.endswith(" Lines of a worker: seqd logs --worker NAME. There are: cpu-0.\n")
+    assert (kept.status, kept.out.count("job=gone")) == (0, 1)

@@ -151,6 +151,23 @@ def test_the_command_says_how_to_read_the_journal_where_it_has_found_no_log(
     assert command in empty.err
 
 
+def test_a_worker_that_is_in_no_log_is_refused_with_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "cpu-0.log", a_json_line(1, "one", worker="cpu-0@here-000001", slot="cpu:0"))
+
+    unknown = here(capsys, "logs", "--worker", "cpu:1", "--folder", str(tmp_path))
+    quiet = here(
+        capsys, *("logs", "--worker", "cpu:0", "--folder", str(tmp_path), "--level", "critical")
+    )
+
+    assert (unknown.status, quiet.status) == (2, 0)
+    assert (
+        "error[unknown_worker]: No log that was read is of a worker or slot 'cpu:1'. Did you mean "
+        "'cpu:0'? There are: cpu-0, cpu-0@here-000001, cpu:0. `seqd up` writes logs to "
+    ) in unknown.err
+
+
 def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ from seqd.escaping import one_line
 from seqd.masking import mask_passwords
 
 if TYPE_CHECKING:
+    from seqd.errors import UnknownWorker
     from seqd.local.log_search import FoundRecord, LogSearch
 
 #: Seconds between two looks for new lines with --follow.
@@ -75,7 +76,9 @@ def logs(
     screen = Screen(to_stderr=True)
     found = printer(search.records())
     screen.say(_what_was_read(search, found), "dim")
-    missing = [] if job is None else _elsewhere(job, search, screen)
+    if worker is not None and job is None and not found and worker not in search.names:
+        raise _unknown_worker(worker, search)
+    missing = [] if job is None else _elsewhere(job, search, screen, has_found=found > 0)
     if missing or not search.files:
         screen.say(where_logs_are(job), "yellow")
     while follow:
@@ -163,12 +166,39 @@ def _what_was_read(search: "LogSearch", found: int) -> str:
     )
 
 
-def _elsewhere(job: str, search: "LogSearch", screen: Screen) -> list[str]:
-    """Return the workers of a job that have their log elsewhere, and say who they are."""
-    from seqd.errors import SeqdError
+def _unknown_worker(worker: str, search: "LogSearch") -> "UnknownWorker":
+    from seqd.errors import UnknownWorker
+    from seqd.local.log_search import where_logs_are
+    from seqd.validation import did_you_mean
+
+    return UnknownWorker(
+        f"No log that was read is of a worker or slot {worker!r}."
+        f"{did_you_mean(worker, search.names)} {_that_there_are(search.names)} "
+        f"{where_logs_are(None)}"
+    )
+
+
+def _that_there_are(names: Iterable[str]) -> str:
+    return f"There are: {', '.join(sorted(names)[:_MOST_WORKERS]) or 'none'}."
+
+
+def _elsewhere(job: str, search: "LogSearch", screen: Screen, *, has_found: bool) -> list[str]:
+    """Return the workers of a job that have their log elsewhere, and say who they are.
+
+    Raises UnknownJob for one that is neither in Redis nor in a log.
+    """
+    from seqd.errors import SeqdError, UnknownJob
 
     try:
         workers = _workers_of(job)
+    except UnknownJob as error:
+        if not has_found:
+            raise UnknownJob(
+                f"{error} Lines of a worker: seqd logs --worker NAME. "
+                f"{_that_there_are(search.sources)}"
+            ) from None
+        screen.say(f"Which workers had the job is not known: {error}", "yellow")
+        return []
     except SeqdError as error:
         screen.say(f"Which workers had the job is not known: {error}", "yellow")
         return []

@@ -108,6 +108,7 @@ class LogSearch:
         #: Files read, and workers that wrote to them.
         self.files = 0
         self.workers: set[str] = set()
+        self._slots: set[str] = set()
         self._logs = {
             log.path: log for folder in self.folders for log in _logs_of(folder, wanted.job)
         }
@@ -117,6 +118,11 @@ class LogSearch:
     def sources(self) -> list[str]:
         """Names of the logs."""
         return sorted({log.source for log in self._logs.values()})
+
+    @property
+    def names(self) -> set[str]:
+        """Names by which lines of a worker are found: of logs, workers and slots."""
+        return {*self.sources, *self.workers, *self._slots}
 
     def records(self) -> Iterator[FoundRecord]:
         """Yield the records that are looked for, of all logs, by time."""
@@ -135,7 +141,7 @@ class LogSearch:
             yield from self._news_of(log)
 
     def _records_of(self, log: _Log) -> Iterator[FoundRecord]:
-        parser = self._current[log.path] = _Parser(log.source, self.workers, self._wanted.job)
+        parser = self._current[log.path] = self._parser_of(log)
         for path in log.older:
             with suppress(OSError), path.open("rb") as file:
                 self.files += 1
@@ -148,9 +154,7 @@ class LogSearch:
         yield from self._wanted_of(parser.rest())
 
     def _news_of(self, log: _Log) -> Iterator[FoundRecord]:
-        parser = self._current.setdefault(
-            log.path, _Parser(log.source, self.workers, self._wanted.job)
-        )
+        parser = self._current.setdefault(log.path, self._parser_of(log))
         with suppress(OSError):
             if log.inode and log.path.stat().st_ino != log.inode:
                 # Set aside since: the rest of it first.
@@ -168,6 +172,9 @@ class LogSearch:
             if is_still:  # else more lines of the last record may be on their way
                 yield from self._wanted_of(parser.rest())
 
+    def _parser_of(self, log: _Log) -> "_Parser":
+        return _Parser(log.source, self.workers, self._slots, self._wanted.job)
+
     def _parsed(self, parser: "_Parser", lines: Iterable[str]) -> Iterator[FoundRecord]:
         for line in lines:
             yield from self._wanted_of(parser.take(line))
@@ -180,12 +187,13 @@ class LogSearch:
 class _Parser:
     """Makes records of the lines of one log."""
 
-    def __init__(self, source: str, workers: set[str], job: str | None) -> None:
+    def __init__(self, source: str, workers: set[str], slots: set[str], job: str | None) -> None:
         """Leave records out whose first line does not have `job` in it, which costs a tenth."""
         self._source = source
         self._job = job
         self._is_left_out = False
         self._workers = workers
+        self._slots = slots
         #: The worker that said last that it starts, and its slot.
         self._worker: str | None = None
         self._slot: str | None = None
@@ -254,6 +262,7 @@ class _Parser:
         self._worker, self._slot = worker, slot
         if len(self._workers) < MAX_WORKERS:
             self._workers.add(worker)
+            self._slots.update(() if slot is None else (slot,))
 
 
 def _begins_record(line: str) -> bool:
