@@ -2,17 +2,18 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
 from builders import a_worker_status
+from cli_builders import a_record
 from seqd.client import Client, JobHandle
-from seqd.client.waiting import WaitingNotice
-from seqd.errors import JobFailed, UnknownModel
+from seqd.client.waiting import WaitingNotice, Watch
+from seqd.errors import JobFailed, NoWorker, UnknownModel
 from seqd.ledger import Ledger, connect
-from seqd_schemas import JobState, WorkerState
+from seqd_schemas import JobRecord, JobState, Waiting, WaitingCode, WorkerState
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
@@ -172,3 +173,38 @@ def test_a_job_whose_last_worker_is_gone_says_so(
 
     (line,) = told(caplog)
     assert line.startswith(f"job={jobs[0].job_id} {NOT_SERVED if others else NO_WORKER}")
+
+
+class _Noticed(WaitingNotice):
+    """A notice of the reasons that it is given, one a look."""
+
+    look_s = 1.0  # type: ignore[assignment]
+
+    def __init__(self, *reasons: Waiting | None) -> None:
+        self._reasons = iter(reasons)
+
+    def look(self, record: JobRecord, **_: object) -> Generator[None, None, Waiting | None]:  # type: ignore[override]
+        yield from ()
+        return next(self._reasons)
+
+
+def test_the_time_without_a_worker_begins_anew_once_one_could_run_the_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nobody = Waiting(code=WaitingCode.NO_WORKER, message="No worker is up.")
+    watch = Watch(_Noticed(nobody, None, nobody, nobody), {"no_worker_timeout_s": 10.0})
+    now_s = iter([0.0, 11.0, 21.0])
+    monkeypatch.setattr("seqd.client.waiting.monotonic", lambda: next(now_s))
+
+    seen = [_returned(watch.look(a_record())) for _ in range(3)]
+
+    assert seen == [nobody, None, nobody]
+    with pytest.raises(NoWorker):
+        _returned(watch.look(a_record()))
+
+
+def _returned(look: Generator[object, object, Waiting | None]) -> Waiting | None:
+    with pytest.raises(StopIteration) as ended:
+        next(look)
+    value: Waiting | None = ended.value.value
+    return value

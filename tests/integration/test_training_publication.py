@@ -220,16 +220,16 @@ def test_a_request_that_differs_cannot_go_on_from_a_checkpoint(steps: Steps):
     first = steps.environment.submit(an_echo_job(), version=None)
     other = FileSource(path="/data/other.jsonl")
     job = an_echo_job(continues=first).model_copy(
-        update={"parameters": {"epochs": 9}, "source": other}
+        update={"parameters": {"epochs": 9}, "source": other, "held_out": other}
     )
 
     with pytest.raises(InvalidRequest) as raised:
         steps.lineage_of(job, "second")
 
     assert str(raised.value) == (
-        f"This training cannot go on from job {first}: the two differ in parameters and source, "
-        "and a checkpoint fits the same request only. Ask for the same. Hand the training in "
-        "again without `continues`, and it begins anew."
+        f"This training cannot go on from job {first}: the two differ in parameters and source "
+        "and held_out, and a checkpoint fits the same request only. Ask for the same. Hand the "
+        "training in again without `continues`, and it begins anew."
     )
 
 

@@ -54,6 +54,18 @@ def test_a_small_job_is_retried_in_the_last_moment_of_its_time_to_live(adapter: 
     assert len(walk.ledger.jobs) == 2
 
 
+def test_a_warning_says_when_results_go(adapter: Adapter) -> None:
+    walk = walk_on(adapter)()
+    asked = {"tenant": "north", "model": "imdb_lstm", "priority": "normal"}
+    walk.classify(asked=asked, size=9, lost=0)
+    walk.work_until_nothing_is_left(worker="worker-a", outcomes=["like"])
+
+    walk.pass_time(span_ms=950 * TTL_S["north"])
+    walk.reconcile(what="expire", is_much=False, lost=0)
+
+    walk.all_is_as_predicted()
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_the_ledger_does_what_the_model_says_for_long(adapter: Adapter) -> None:
