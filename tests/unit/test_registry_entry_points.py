@@ -45,14 +45,45 @@ def install(site: Path, distribution: str, module: str, plugin: str, source: str
     (info / "entry_points.txt").write_text(f"[seqd]\n{plugin} = {module}\n")
 
 
-def statuses_with(*sites: Path) -> list[dict[str, object]]:
-    """Load the registry in a fresh interpreter."""
-    program = f"import sys\nsys.path[:0] = {[str(site) for site in sites]!r}\n{REPORT}"
+def statuses_with(*sites: Path, begins: str = "") -> list[dict[str, object]]:
+    """Load the registry in a fresh interpreter, which does first what it `begins` with."""
+    program = f"import sys\nsys.path[:0] = {[str(site) for site in sites]!r}\n{begins}\n{REPORT}"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     found: list[dict[str, object]] = json.loads(done.stdout)
     return found
+
+
+#: Looks for a module, and has its file installed within the same tick of the file system's clock.
+INSTALLS_LATE = """
+import importlib.util, os
+assert importlib.util.find_spec("seqd_late") is None
+before = os.stat(sys.path[0])
+os.rename(sys.path[0] + "/staged", sys.path[0] + "/seqd_late.py")
+os.utime(sys.path[0], ns=(before.st_atime_ns, before.st_mtime_ns))
+"""
+
+
+def test_a_plugin_that_was_installed_after_the_process_had_started_is_not_said_to_lack_its_module(
+    tmp_path: Path,
+) -> None:
+    install(tmp_path, "seqd-late", "seqd_late", "late")
+    (tmp_path / "seqd_late.py").rename(tmp_path / "staged")
+    (tmp_path / "seqd_late-2.5.dist-info/RECORD").write_text("seqd_late.py,,\n")
+    install(tmp_path, "seqd-edited", "seqd_edited", "edited")  # editable: on the path by a .pth
+    (tmp_path / "seqd_edited.py").rename(tmp_path / "seqd_edited.pth")
+    (tmp_path / "seqd_edited-2.5.dist-info/RECORD").write_text("seqd_edited.pth,,\n")
+
+    listed = statuses_with(tmp_path, begins=INSTALLS_LATE)
+
+    reasons = {str(one["name"]): one["reason"] for one in listed if one["code"]}
+    assert reasons == {
+        name: f"ModuleNotFoundError: No module named 'seqd_{name}'. This process does not find the "
+        f"module of its entry point: seqd-{name} was installed after the process had started, or "
+        "its folder is gone or not on the path. `seqd workers restart` starts workers anew."
+        for name in ("late", "edited")
+    }
 
 
 def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighbours(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -144,12 +145,33 @@ def _hint(error: BaseException, candidate: Candidate) -> str:
 
 
 def _hint_on_missing_module(missing: str, candidate: Candidate) -> str:
+    if missing == candidate.module and _brings_its_module(candidate):
+        return (
+            f"This process does not find the module of its entry point: {candidate.distribution} "
+            "was installed after the process had started, or its folder is gone or not on the "
+            "path. `seqd workers restart` starts workers anew."
+        )
     if missing == candidate.module:
         return f"Its entry point names a module that {candidate.distribution} does not bring."
     library = missing.partition(".")[0]
     install = f"Install {library} here, or disable the plugin with "
     install += f"SEQD_DISABLED_PLUGINS={candidate.name}."
     return f"{_IMPORT_INSIDE.format(library)} {install}" if library in HEAVY else install
+
+
+def _brings_its_module(candidate: Candidate) -> bool:
+    """Return True where the distribution has the module's file, or a .pth, as an editable one."""
+    try:
+        files = metadata.files(candidate.distribution) or []
+    except (metadata.PackageNotFoundError, TypeError, ValueError):  # or its RECORD is none
+        return False
+    module = candidate.module.replace(".", "/")
+    names = (f"{module}.", f"{module}/__init__.")
+    return any(
+        (file.as_posix().startswith(names) or file.suffix == ".pth")
+        and Path(file.locate()).exists()
+        for file in files
+    )
 
 
 def as_plugin(loaded: object) -> object:
