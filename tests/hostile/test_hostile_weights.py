@@ -65,7 +65,7 @@ def put_into(folder: Path, files: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
-@pytest.mark.parametrize("name", ["imdb_lstm", "char_lstm", "markov"])
+@pytest.mark.parametrize("name", ["imdb_lstm", "markov"])  # and char_lstm, below
 def test_weights_that_lie_are_damage(tmp_path: Path, name: str, lie):
     model = Registry.load(Settings()).models[name]
     assert model.starter is not None
