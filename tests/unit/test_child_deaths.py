@@ -97,8 +97,7 @@ ENDS = {
         def end(deaths):
             deaths.die_of_hang(Hang(61.0))
         def input_that_never_comes():
-            while True:
-                pass
+            threading.Event().wait()
         """,
         DeathCause.HANG,
         r"The plugin did not ask whether to stop for 61 s; it stood in stuck\.py, line \d+, in .*",

@@ -99,17 +99,16 @@ def a_report(*labels: str) -> EvaluationReport:
     return evaluation.report()
 
 
-@pytest.mark.parametrize("classes", [2, 9, 60])
-def test_an_evaluation_of_few_or_many_classes_is_drawn(tmp_path: Path, classes: int) -> None:
+def test_an_evaluation_of_few_or_many_classes_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.png"
-    labels = [f"class $_{number}$" for number in range(classes)]
+    many = [f"class $_{number}$" for number in range(60)]
 
-    sheet = draw_evaluation(a_report(*labels), path, title="m@1 on $x")
-    strange = draw_evaluation(a_report("\U00013000", "\U00013001"), path, title="m@1")
+    for labels, lacks_characters in ((many, False), (["\U00013000", "\U00013001"], True)):
+        sheet = draw_evaluation(a_report(*labels), path, title="m@1 on $x")
 
-    assert size_of(path) == (1_400, 672)
-    assert (sheet.lacks_characters, strange.lacks_characters) == (False, True)
-    assert list(tmp_path.iterdir()) == [path]
+        assert size_of(path) == (1_400, 672)
+        assert sheet.lacks_characters == lacks_characters
+        assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
