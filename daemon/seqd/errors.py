@@ -336,6 +336,11 @@ class RedisUnreachable(UserError):
     code = "redis_unreachable"
     retryable = True
 
+    def __init__(self, message: str, cause: str = "") -> None:
+        """`cause` is why, as a sentence without advice, for a line of who goes on by itself."""
+        super().__init__(message)
+        self.cause = cause or message
+
 
 class JobOutOfReach(RedisUnreachable):
     """Redis was away for too long while somebody waited for a job, which goes on by itself."""

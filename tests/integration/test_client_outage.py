@@ -623,4 +623,6 @@ def test_a_fleet_and_a_command_go_on_after_an_outage_and_the_fleet_tells_of_it_o
     assert "Traceback" not in err
     assert status == 0
     assert log.read_text().count(unseen) == 1
+    assert log.read_text().count("Redis answers again") == 1
+    assert "start one with" not in log.read_text()
     assert "Traceback" not in log.read_text()

@@ -74,6 +74,22 @@ def test_what_a_worker_held_that_died_with_the_server_is_released_before_its_lea
         assert record.counts.succeeded == 2
 
 
+def test_seqd_up_says_why_it_sees_no_workers_and_that_redis_answers_again(tmp_path: Path) -> None:
+    with running_up(tmp_path) as up:
+        server = up.endpoint().pid
+        os.kill(server, signal.SIGSTOP)
+        try:
+            up.wait_for("cannot see how the workers are: ")
+        finally:
+            os.kill(server, signal.SIGCONT)
+        up.wait_for("Redis answers again")
+
+        told = [line for line in up.screen().splitlines() if "how the workers are" in line]
+
+    assert len(told) == 1 and told[0].endswith(": Timeout reading from socket."), told
+    assert up.screen().count("Redis answers again") == 1
+
+
 def _parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 

@@ -164,9 +164,11 @@ class Daemon:
             refusal = self._ledger.writing.refusal()
         except REDIS_ERRORS as error:
             if self._is_reached:  # one line for an outage, however long it takes
-                log.warning("cannot see how the workers are: %s", error)
+                log.warning("cannot see how the workers are: %s", getattr(error, "cause", error))
             self._is_reached = False
             return
+        if not self._is_reached:
+            log.warning("Redis answers again")
         self._is_reached = True
         if refusal is not None and not self._is_full:
             log.warning("Redis takes no writes (%s); workers wait. See: seqd doctor", refusal)

@@ -48,7 +48,8 @@ class DeadWorkers:
                 else:
                     self._ledger.fleet.forget_worker(worker_id)
             except REDIS_ERRORS as error:
-                if self._told != (told := f"leases of {worker_id} not released yet: {error}"):
+                cause = getattr(error, "cause", error)
+                if self._told != (told := f"leases of {worker_id} not released yet: {cause}"):
                     log.warning("%s", told)
                 self._told = told
                 return

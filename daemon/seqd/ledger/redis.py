@@ -367,7 +367,7 @@ def redis_errors(redis: "AnyRedis") -> Iterator[None]:
     except (ConnectionError, TimeoutError, InvalidResponse) as error:
         if refusal := refusal_of(error, address_of(redis), is_proven=outage_of(redis).is_proven):
             raise refusal from None
-        raise RedisUnreachable(_unreachable(redis, error)) from None
+        raise _unreachable(redis, error) from None
     except ResponseError as error:
         if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it
             raise
@@ -462,28 +462,34 @@ def is_durable(redis: "AnyRedis", replies: list[object]) -> bool:
     return cast(list[int], synced)[0] >= 1
 
 
-def _unreachable(redis: "AnyRedis", error: RedisError) -> str:
+def _unreachable(redis: "AnyRedis", error: RedisError) -> RedisUnreachable:
+    cause, advice = _cause_and_advice(redis, error)
+    return RedisUnreachable(f"{cause} {advice}", cause)
+
+
+def _cause_and_advice(redis: "AnyRedis", error: RedisError) -> tuple[str, str]:
     address, outage = address_of(redis), outage_of(redis)
     if not outage.is_proven and is_silent_at_tls(error):
         return (
-            f"Redis at {address} takes connections and does not answer as TLS does. Set "
-            "SEQD_REDIS_URL to its TLS port (tls-port), or begin it with redis:// if it may go "
-            "unencrypted; if the address is right, it hangs: try again later."
+            f"Redis at {address} takes connections and does not answer as TLS does.",
+            "Set SEQD_REDIS_URL to its TLS port (tls-port), or begin it with redis:// if it may go "
+            "unencrypted; if the address is right, it hangs: try again later.",
         )
     if outage.limit_s > 0 and outage.has_answered and outage.seconds() >= SHORTEST_S:
         return (
-            f"Redis at {address} has been away for {outage.seconds():.0f} s: {_reason(error)} Try "
-            "again when it is back, or set SEQD_REDIS_URL to a server that runs."
+            f"Redis at {address} has been away for {outage.seconds():.0f} s: {_reason(error)}",
+            "Try again when it is back, or set SEQD_REDIS_URL to a server that runs.",
         )
     if has_sentinels(redis):
         return (
-            f"No answer from Redis at {address}: {_reason(error)} Try again when its Sentinels "
-            "have put another in its place, or set SEQD_REDIS_URL to a server that runs."
+            f"No answer from Redis at {address}: {_reason(error)}",
+            "Try again when its Sentinels have put another in its place, or set SEQD_REDIS_URL to "
+            "a server that runs.",
         )
     return (
-        f"No answer from Redis at {address}: {_reason(error)} A running `seqd up` starts its own "
-        "server again within seconds; else start one with `seqd up`, or set SEQD_REDIS_URL to a "
-        "server that runs."
+        f"No answer from Redis at {address}: {_reason(error)}",
+        "A running `seqd up` starts its own server again within seconds; else start one with `seqd "
+        "up`, or set SEQD_REDIS_URL to a server that runs.",
     )
 
 
