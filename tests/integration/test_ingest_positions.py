@@ -13,7 +13,7 @@ from ingest_builders import Reader, chunks_in, jsonl, submitted
 from ledger_fixtures import Environment
 from seqd.inputs import duplicates
 from seqd.ledger import ingests
-from seqd.worker.ingest import SLICE_UNITS
+from seqd.worker.ingest import MAX_OPEN, SLICE_UNITS
 from seqd_schemas import JobState
 
 LINES = 600
@@ -89,6 +89,23 @@ def test_two_workers_in_turns_add_what_one_does(environment, readers, tmp_path, 
     chunks = chunks_in(environment, by_two)
     assert sum(len(chunk.items) for chunk in chunks) == LINES
     assert chunks == chunks_in(environment, by_one)
+
+
+def test_one_worker_reads_more_files_in_turns_than_it_keeps_open(environment, readers, path):
+    ledger, (reader, _) = environment.ledger, readers
+    jobs = []
+    for _ in range(MAX_OPEN + 1):
+        jobs.append(submitted(environment, path))
+        assert reader.ingest_slice(jobs[-1])
+        ledger.work.release_worker(reader.name, crashed=False)
+        ledger.control.pause(jobs[-1])
+
+    for job_id in jobs:
+        ledger.control.resume(job_id)
+        ingested_by_turns(environment, job_id, itertools.repeat(reader))
+        ledger.control.pause(job_id)
+
+    assert [environment.record(job_id).counts.total for job_id in jobs] == [LINES] * len(jobs)
 
 
 def test_workers_in_turns_read_a_file_twice_at_most(environment, readers, tmp_path):
