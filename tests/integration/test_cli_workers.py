@@ -79,6 +79,20 @@ def test_a_drain_of_the_last_worker_names_no_task_that_the_model_lacks(
     assert "No other worker that is up can classify topics@1: such jobs wait" in refused.err
 
 
+def test_a_drain_is_not_over_while_its_worker_is_not_heard_of(
+    environment: Environment, seqd: Seqd
+) -> None:
+    publish(environment, "w1")
+    environment.redis.pexpire(environment.keys.worker("w1"), 500)
+
+    waited = seqd("drain", "w1", "--yes", "--wait", "--timeout-s", "2")
+
+    assert waited.status == 75
+    assert "not drained" in waited.err
+    assert "w1 (0 units in hand)" in waited.err
+    assert environment.ledger.fleet.workers() == []
+
+
 def test_a_restart_of_all_leaves_workers_alone_that_no_seqd_up_has_started(
     environment: Environment, seqd: Seqd
 ) -> None:

@@ -167,7 +167,8 @@ def test_a_model_is_renamed_while_a_worker_has_it_in_memory(
 def test_a_model_is_not_renamed_while_a_job_names_it(
     client: Client, store: ModelStore, model: str, capsys: Capture
 ):
-    running = client.classify(["a"] * 400, model=model, parameters={"delay_ms": 50})
+    paused = client.classify(["a"] * 400, model=model, parameters={"delay_ms": 50})
+    paused.pause()
     training = client.train(
         [{"text": "a", "label": "b"}], model=model, parameters={"epochs": 500, "step_ms": 20}
     )
@@ -177,9 +178,9 @@ def test_a_model_is_not_renamed_while_a_job_names_it(
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (
         f"error[wrong_state]: {model} is not renamed: 2 open jobs are on it: {training.job_id}, "
-        f"{running.job_id}. Wait for their end, or cancel them: seqd jobs cancel\n"
+        f"{paused.job_id}. Wait for their end, or cancel them: seqd jobs cancel\n"
     )
-    for job in (running, training):
+    for job in (paused, training):
         job.cancel()
     wait_until(lambda: published(client, model) == [1, 2, 3, 4], "new jobs get it again")
     assert store.retiring(model) == frozenset()
