@@ -215,7 +215,9 @@ def _eta_s(route: RouteWork, workers: WorkerCounts, facts: QueueFacts) -> float 
     most_s = held_s / max(1, route.busy_workers)
     spent_s = sum(min(most_s, max(0.0, (facts.now_ms - one.since_ms) / 1000)) for one in claims)
     left_s = route.seconds - spent_s
-    return left_s / workers.able if left_s > 0 else None
+    # What is in hand is not shared out again.
+    hands = workers.able if route.items > route.leased_items else route.busy_workers or 1
+    return left_s / hands if left_s > 0 else None
 
 
 def _verdict(

@@ -104,7 +104,7 @@ def test_a_restart_of_all_leaves_workers_alone_that_no_seqd_up_has_started(
 
     assert restarted.status == 0, restarted.err
     assert restarted.out == (
-        "1 workers are replaced, one at a time.\n"
+        "1 worker is replaced, one at a time.\n"
         "Not started by `seqd up`, and left as they are: by-hand.\n"
     )
     assert named.status == 2

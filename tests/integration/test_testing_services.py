@@ -179,8 +179,8 @@ def test_an_item_that_kills_each_worker_is_found_and_the_others_are_computed(
     failed = list(job.results())[1]
     assert isinstance(failed, ItemFailure)
     assert failed.error.message == (
-        "The worker died while it worked on this item alone, and each time before when it was "
-        "among others. The test had this worker killed."
+        "The worker died each time that it worked on this item, at last on it alone. The test had "
+        "this worker killed."
     )
 
 

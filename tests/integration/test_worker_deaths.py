@@ -194,8 +194,8 @@ def test_killers_among_a_thousand_items_are_found_and_all_others_have_their_resu
     for failure, (_, how) in zip(failures, WAYS_TO_DIE, strict=True):
         assert failure.error.code == "worker_crashed"
         assert re.fullmatch(
-            "The worker died while it worked on this item alone, and each time before when it was "
-            f"among others. The worker's process {how}",
+            "The worker died each time that it worked on this item, at last on it alone. "
+            f"The worker's process {how}",
             failure.error.message,
         )
     record = job.wait(timeout_s=30)

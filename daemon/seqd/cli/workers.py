@@ -235,7 +235,8 @@ def restart(
         with _audited(ledger, "restart", rules):
             ledger.cordons.change(add=rules, remove=old)
         screen = Screen()
-        screen.say(f"{len(meant)} workers are replaced, one at a time.")
+        many = "1 worker is" if len(meant) == 1 else f"{len(meant)} workers are"
+        screen.say(f"{many} replaced, one at a time.")
         foreign = [one.worker for one in workers if not one.supervised]
         if foreign and not (targets or host or label):
             screen.say(f"Not started by `seqd up`, and left as they are: {', '.join(foreign)}.")

@@ -155,8 +155,7 @@ class ItemRunner:
             death = unit.unit.death
             how = NOT_NOTED if death is None else death.message
             message = (
-                "The worker died while it worked on this item alone, and each time before when it "
-                f"was among others. {how}"
+                f"The worker died each time that it worked on this item, at last on it alone. {how}"
             )
             failed = _all_failed(unit, ItemErrorCode.WORKER_CRASHED, message, _named_in(claim))
             self._commit([(unit, failed)])

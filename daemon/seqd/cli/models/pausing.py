@@ -59,7 +59,8 @@ def disable(
         print_json(rule)
         return
     screen = Screen(to_stderr=as_json)
-    screen.say(f"{model} is disabled: it takes no new jobs, and those that are open wait.", "bold")
+    waits = "" if cancel_jobs else ", and those that are open wait"
+    screen.say(f"{model} is disabled: it takes no new jobs{waits}.", "bold")
     _say_how_it_goes_on(screen, rule)
     if cancel_jobs:
         act_on_many("cancel", ManyJobs(model=model, yes=yes), as_json=as_json)
