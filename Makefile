@@ -40,7 +40,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
-	@echo "make test      install the test tools too and run the suite, in about 6 minutes; on another"
+	@echo "make test      install the test tools too and run the suite, in about 5 minutes; on another"
 	@echo "               interpreter: make test PYTHON=python3.13"
 	@echo "make test-all  that, and what takes longer: what CI runs"
 	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos and the drills, a soak, 10,000"

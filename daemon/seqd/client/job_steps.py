@@ -76,13 +76,6 @@ Result = ItemSuccess[Output] | ItemFailure
 
 T = TypeVar("T")
 
-#: States of a job in which an act changes it.
-_CHANGED_BY = {
-    "cancel": (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED),
-    "pause": (JobState.QUEUED, JobState.RUNNING),
-    "resume": (JobState.PAUSED,),
-}
-
 #: Names of items that were given none.
 _ROW = re.compile(r"row-([1-9][0-9]{0,15})")
 
@@ -521,8 +514,10 @@ class JobSteps(Generic[Output]):
 
     def _steered(self, action: str, act: Exchange[JobState]) -> Exchange[JobState]:
         """Do an act and write it down; neither where the job's state is none that it changes."""
+        from seqd.ledger.many_jobs import ACTED_STATES, JobAction
+
         state = yield from self.ledger.control.state.steps(self.job_id)
-        if state is not None and state not in _CHANGED_BY[action]:
+        if state is not None and state not in ACTED_STATES[JobAction(action)]:
             return state
         return (yield from self._audited(action, act))
 
