@@ -42,8 +42,10 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use_ledger(monkeypatch, empty_cluster.settings)
-    monkeypatch.setenv("SEQD_HEARTBEAT_S", "0.6")
-    worker = empty_cluster.start_ready(heartbeat_s=0.6, max_attempts=1)  # leases last 2 s
+    # Whoever looks goes by a heartbeat of their own: one that were longer here than the client's
+    # would have a command call the worker busy which `explain` calls silent.
+    monkeypatch.setenv("SEQD_HEARTBEAT_S", str(empty_cluster.settings.heartbeat_s))
+    worker = empty_cluster.start_ready(max_attempts=1)  # leases last 2 s
     client = empty_cluster.client()
 
     # For longer than a lease.
