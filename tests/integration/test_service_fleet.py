@@ -1,19 +1,19 @@
-"""`seqd models promote`, `rollback` and `history` beside a real worker, and without a daemon.
+"""`seqd models promote`, `rollback`, `label` and `history`: a real worker makes the changes.
 
 Each test has a model of its own, with versions 1 to 3 of which the first is in service.
 """
 
-import json
 import os
 import pwd
 import re
 import secrets
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
-from cli_builders import clean_environment, here
+from cli_builders import Ended, clean_environment, here, use_ledger
 from seqd.client import Client
 from seqd.errors import wire_text
 from seqd.models.store import ModelStore
@@ -48,26 +48,15 @@ def model(store: ModelStore, client: Client) -> str:
 def environment(
     module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> dict[str, str]:
-    """Variables of a machine that shares the cluster's Redis and its store."""
+    """Variables of a machine that shares the cluster's Redis, and has a store of its own."""
     variables = clean_environment(
         SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
         SEQD_PREFIX=module_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
+        SEQD_DATA_DIR=str(tmp_path),
     )
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables
-
-
-@pytest.fixture
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
-    """A store without a daemon, with three versions of `topics`."""
-    for name, value in clean_environment(SEQD_DATA_DIR=str(tmp_path)).items():
-        monkeypatch.setenv(name, value)
-    store = ModelStore(tmp_path / "models", {})
-    for _ in range(3):
-        publish(store, "topics", "echo")
-    return store
 
 
 def client_sees(client: Client, model: str, version: int) -> None:
@@ -119,34 +108,6 @@ def test_promotion_is_for_the_next_job_and_a_running_one_keeps_its_version(
     assert (change.from_version, change.to_version, change.is_rollback) == (1, 2, False)
 
 
-def test_a_worker_that_has_the_model_loads_the_version_before_it_is_in_service(
-    environment: dict[str, str],
-    module_cluster: Cluster,
-    client: Client,
-    store: ModelStore,
-    model: str,
-    capsys: Capture,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    load(client, model)
-    wait_until(lambda: loaded(module_cluster, model) == {f"{model}@1"}, "version 1 is loaded")
-    seen: list[tuple[set[str], dict[str, int]]] = []
-    put_in_service = ModelStore.put_in_service
-
-    def look_first(own: ModelStore, name: str, change: object) -> None:
-        seen.append((loaded(module_cluster, model), own.labels(name)))
-        put_in_service(own, name, change)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(ModelStore, "put_in_service", look_first)
-    ended = here(capsys, "models", "promote", f"{model}@3")
-
-    assert ended.out == f"{model}@3 is in service, after {model}@1.\n"
-    ((before, labels),) = seen
-    assert f"{model}@3" in before
-    assert labels == {"production": 1, "candidate": 3, "latest": 3}
-    assert store.labels(model) == {"production": 3, "latest": 3}
-
-
 def test_a_worker_that_does_not_load_it_in_time_is_named_and_the_version_goes_in_service(
     environment: dict[str, str],
     module_cluster: Cluster,
@@ -169,12 +130,6 @@ def test_a_worker_that_does_not_load_it_in_time_is_named_and_the_version_goes_in
     running.cancel()
 
 
-def break_version(store: ModelStore, ref: str) -> None:
-    """Make a version that opens and that the plugin cannot load."""
-    name, _, number = ref.partition("@")
-    assert publish(store, name, "echo", content="{}") == int(number)
-
-
 @pytest.mark.parametrize("candidate", [None, 2])
 def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(
     environment: dict[str, str],
@@ -186,7 +141,9 @@ def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(
     candidate: int | None,
 ):
     load(client, model)
-    break_version(store, f"{model}@4")
+    # It opens, and the plugin cannot load it.
+    assert publish(store, model, "echo", content="{}") == 4
+    wait_until(lambda: client.model(model).labels["latest"] == 4, "it is published")
     if candidate is not None:
         store.set_label(model, "candidate", candidate)
     before = files_of(store.folder_of(model))
@@ -212,82 +169,114 @@ def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(
     assert client.classify(["a"], model=model).record().version == 1
 
 
-def test_history_shows_each_change(alone: ModelStore, capsys: Capture):
-    alone.put_in_service("topics", a_change(1, 2, by="me@here", why="better", at_ms=10**12))
-    labels = alone.folder_of("topics") / "labels.json"
-    labels.write_text("{}")
+def test_history_shows_each_change(
+    environment: dict[str, str],
+    client: Client,
+    store: ModelStore,
+    model: str,
+    capsys: Capture,
+    tmp_path: Path,
+):
+    store.put_in_service(model, a_change(1, 2, by="me@here", why="better", at_ms=10**12))
+    wait_until(lambda: client.model(model).history()[-1].why == "better", "it is published")
+    shutil.copytree(store.folder_of(model), tmp_path / "models" / model)
+    (tmp_path / "models" / model / "labels.json").write_text("{}")
 
-    shown = here(capsys, "models", "history", "topics")
-    data = here(capsys, "models", "history", "topics", "--json")
+    shown = here(capsys, "models", "history", model)
+    listed = here(capsys, "models", "history", model, "--json").json()
+    own = here(capsys, "models", "history", model, "--local")
 
-    heading, *rows = [re.split(r"  +", line.strip()) for line in shown.out.splitlines()]
+    heading, *rows = rows_of(shown)
     assert heading == ["when", "from", "to", "by", "why"]
     assert [row[1:] for row in rows] == [
         ["none", "1", "its first version"],
         ["1", "2", "me@here", "better"],
-        [
-            "2",
-            "none",
-            "the label was moved by hand, by an older release, or by a process that died",
-        ],
     ]
-    listed = json.loads(data.out)
-    assert [(one.get("from_version"), one.get("to_version")) for one in listed] == [
-        (None, 1),
-        (1, 2),
-        (2, None),
+    assert [(one.get("from_version"), one["to_version"]) for one in listed] == [(None, 1), (1, 2)]
+    assert rows_of(own)[:3] == [heading, *rows]
+    assert rows_of(own)[3][1:] == [
+        "2",
+        "none",
+        "the label was moved by hand, by an older release, or by a process that died",
     ]
 
 
-def test_without_a_daemon_the_store_alone_is_changed(alone: ModelStore, capsys: Capture):
-    promoted = [
-        here(capsys, "models", "promote", f"topics@{version}", "--store-only") for version in (2, 3)
-    ]
-    rollback = ("models", "rollback", "topics", "--store-only")
-    back = here(capsys, *rollback, "--reason", "worse on Fridays")
-    further = here(capsys, *rollback, "--json")
-
-    assert [one.out for one in (*promoted, back)] == [
-        "topics@2 is in service, after topics@1.\n",
-        "topics@3 is in service, after topics@2.\n",
-        "topics@2 is in service, after topics@3.\n",
-    ]
-    assert further.json() == {"model": "topics", "in_service": 1, "before": 2}
-    assert shape_of(alone) == [(None, 1), (1, 2), (2, 3), (3, 2), (2, 1)]
-    backs = [(one.why, one.is_rollback) for one in alone.history("topics")[-2:]]
-    assert backs == [("worse on Fridays", True), ("back from topics@2", True)]
-    assert alone.labels("topics") == {"production": 1, "latest": 3}
+def rows_of(shown: Ended) -> list[list[str]]:
+    return [re.split(r"  +", line.strip()) for line in shown.out.splitlines()]
 
 
-def test_without_a_daemon_and_without_saying_so_nothing_is_changed(
-    alone: ModelStore, capsys: Capture, tmp_path: Path
+def test_a_machine_without_the_store_labels_and_goes_back(
+    environment: dict[str, str], store: ModelStore, model: str, capsys: Capture, tmp_path: Path
 ):
-    before = files_of(alone.folder_of("topics"))
+    for version in (2, 3):
+        here(capsys, "models", "promote", f"{model}@{version}")
+    labelled = here(capsys, "models", "label", f"{model}@2", "best")
+    back = here(capsys, "models", "rollback", model, "--reason", "worse on Fridays")
+    further = here(capsys, "models", "rollback", model, "--json")
+    unlabelled = here(capsys, "models", "label", f"{model}@best", "best", "--remove", "--json")
+
+    assert labelled.out == f"{model}@2 has the label best now.\n"
+    assert back.out == f"{model}@2 is in service, after {model}@3.\n"
+    assert further.json() == {"model": model, "in_service": 1, "before": 2}
+    labels = {"production": 1, "latest": 3}
+    assert unlabelled.json() == {"model": model, "labels": labels}
+    assert store.labels(model) == labels
+    assert shape_of(store, model) == [(None, 1), (1, 2), (2, 3), (3, 2), (2, 1)]
+    backs = [(one.why, one.is_rollback) for one in store.history(model)[-2:]]
+    assert backs == [("worse on Fridays", True), (f"back from {model}@2", True)]
+    assert not (tmp_path / "models").exists()
+
+
+def test_without_a_daemon_nothing_is_changed_and_seqd_up_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+):
+    for name, value in clean_environment(SEQD_DATA_DIR=str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    store = ModelStore(tmp_path / "models", {})
+    for _ in range(2):
+        publish(store, "topics", "echo")
+    before = files_of(store.folder_of("topics"))
 
     ended = here(capsys, "models", "promote", "topics@2")
 
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (
         f"error[redis_unreachable]: No Redis server runs for {tmp_path}: start one with `seqd up`, "
-        "or set SEQD_REDIS_URL, such as redis://127.0.0.1:6379/0. Without a daemon the store alone "
-        "is changed by --store-only.\n"
+        "or set SEQD_REDIS_URL, such as redis://127.0.0.1:6379/0.\n"
     )
-    assert files_of(alone.folder_of("topics")) == before
+    assert files_of(store.folder_of("topics")) == before
 
 
-#: Commands that change nothing, and what they say.
+def test_with_no_worker_up_nothing_is_changed_and_seqd_up_is_named(
+    empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+):
+    store = ModelStore(empty_cluster.settings.store_dir, {})
+    publish(store, "echo")
+    empty_cluster.publish_catalog()
+    use_ledger(monkeypatch, empty_cluster.settings)
+
+    ended = here(capsys, "models", "promote", "echo@2")
+
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == (
+        "error[no_fit_worker]: no worker is up, and the model store is beside the workers: nothing "
+        "was changed. Start workers with `seqd up`, and say it again\n"
+    )
+    assert store.labels("echo") == {"production": 1, "latest": 2}
+
+
+#: Commands that change nothing, and what they say of the model `topics`.
 REFUSED = {
     "promote topics": "error[invalid_request]: 'topics' names no version; allowed: NAME@VERSION, "
     "such as topics@2. `seqd models show topics` shows its versions",
     "promote topics@1": "error[wrong_state]: topics@1 is in service already; nothing is changed",
     "promote topics@production": "error[wrong_state]: topics@1 is in service already; nothing is "
     "changed",
-    "promote topics@7": "error[unknown_model]: no version topics@7. Versions of topics: 1, 2, 3",
-    "promote topics@bets": "error[unknown_model]: no label 'bets' on topics. Its labels: latest, "
-    "production.",
-    "promote topic@1": "error[unknown_model]: no model named 'topic'.",
-    "rollback topic": "error[unknown_model]: no model named 'topic'.",
-    "history topic": "error[unknown_model]: no model named 'topic'.",
+    "promote topics@7": "error[unknown_model]: model 'topics' has no version 7. Versions: 1, 2, 3",
+    "promote topics@bets": "error[unknown_model]: model 'topics' has no label 'bets'. ",
+    "promote topic@1": "error[unknown_model]: no model named 'topic'. Known models: ",
+    "rollback topic": "error[unknown_model]: no model named 'topic'. ",
+    "history topic": "error[unknown_model]: no model named 'topic'. ",
     "rollback topics": "error[wrong_state]: topics@1 is the first version of topics in service "
     "that is known: there is none to go back to. `seqd models promote topics@VERSION` puts any "
     "other in service",
@@ -295,30 +284,49 @@ REFUSED = {
     "such as topics. `seqd models promote topics@2` puts that version in service",
     "history topics@2": "error[invalid_request]: 'topics@2' names a version; allowed: a model, "
     "such as topics",
+    "label topics@2 production": "error[invalid_request]: the label production is moved by "
+    "`promote`; set another label.",
+    "label topics@2 latest": "error[invalid_request]: the label latest is always the highest "
+    "version; set another label.",
+    "label topics@2 best --remove": "error[invalid_request]: topics@2 has no label 'best'; nothing "
+    "is changed",
+    **{
+        f"promote topics@2 --if-better-on none.txt --by {by}": "error[invalid_request]: --by is "
+        f"{by}; allowed: 0 or more, such as 0.002"
+        for by in ("nan", "inf", "-0.1")
+    },
 }
+
+
+@pytest.fixture(scope="module")
+def topics(store: ModelStore, client: Client) -> None:
+    """The model `topics`, with versions 1 to 3 of which the first is in service."""
+    for _ in range(3):
+        publish(store, "topics", "echo")
+    client_sees(client, "topics", 1)
+    wait_until(lambda: len(client.catalog()["topics"].versions) == 3, "all are published")
 
 
 @pytest.mark.parametrize("words", REFUSED)
 def test_what_is_refused_says_why_and_changes_nothing(
-    alone: ModelStore, capsys: Capture, words: str
+    environment: dict[str, str], topics: None, store: ModelStore, capsys: Capture, words: str
 ):
-    before = files_of(alone.folder_of("topics"))
-    only = [] if words.startswith("history") else ["--store-only"]
+    before = files_of(store.folder_of("topics"))
 
-    ended = here(capsys, "models", *words.split(), *only)
+    ended = here(capsys, "models", *words.split())
 
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith(REFUSED[words]), ended.err
-    assert files_of(alone.folder_of("topics")) == before
+    assert files_of(store.folder_of("topics")) == before
 
 
 @pytest.mark.parametrize("reason", ["x" * 5_000, "not \udcff UTF-8", "two\nlines \x1b[31m"])
 def test_a_reason_of_any_kind_is_written_down_as_far_as_there_is_room(
-    alone: ModelStore, capsys: Capture, reason: str
+    environment: dict[str, str], store: ModelStore, model: str, capsys: Capture, reason: str
 ):
-    ended = here(capsys, "models", "promote", "topics@2", "--store-only", "--reason", reason)
-    shown = here(capsys, "models", "history", "topics")
+    ended = here(capsys, "models", "promote", f"{model}@2", "--reason", reason)
+    shown = here(capsys, "models", "history", model)
 
     assert (ended.status, ended.err) == (0, "")
-    assert alone.history("topics")[-1].why == wire_text(reason)[:500]
+    assert store.history(model)[-1].why == wire_text(reason)[:500]
     assert shown.status == 0 and "\x1b" not in shown.out

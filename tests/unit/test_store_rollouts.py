@@ -168,6 +168,7 @@ def begin(store: ModelStore, version: int) -> RolloutBegin:
         max_error_rate=0.01,
         why="more data",
         by="user@host",
+        order_id="o1",
     )
 
 
@@ -195,7 +196,7 @@ def test_what_was_known_holds_while_the_file_cannot_be_read(
 def test_a_rollback_right_behind_the_end_of_a_roll_out_is_refused(store: ModelStore) -> None:
     store.put_in_service("topics", a_change(1, 3))
     begin(store, 2).begin()
-    abort(store, "topics", "worker w1", "too many errors")
+    abort(store, "topics", "worker w1", "too many errors", None, "o1")
 
     with pytest.raises(WrongState) as raised:
         rollback_of(store, "topics", "", "me")
@@ -213,7 +214,7 @@ def test_a_version_whose_canary_was_aborted_meanwhile_is_not_put_in_service(
 ) -> None:
     begin(store, 2).begin()
     promotion = Promotion(store, "topics", 2, "", "me")
-    abort(store, "topics", "worker w1", "too many errors")
+    abort(store, "topics", "worker w1", "too many errors", None, "o1")
 
     assert promotion.is_overtaken()
     with pytest.raises(ServiceChanged) as raised:

@@ -44,16 +44,24 @@ def codes(fitness: Fitness) -> list[tuple[int | None, UnfitCode]]:
     return [(one.version, one.code) for one in fitness.unfit(1_000_000)]
 
 
-@pytest.mark.parametrize("content", ['{"best": 1}', "{", None])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.json", '{"best": 1}'),
+        ("labels.json", "{"),
+        ("labels.json", None),
+        ("history.jsonl", "{}\n"),  # written behind the labels
+    ],
+)
 def test_labels_that_have_changed_are_noticed_once_also_by_a_worker_that_claims_all_the_time(
-    clock: Clock, root: Path, content: str | None
+    clock: Clock, root: Path, name: str, content: str | None
 ):
-    labels = root / "echo" / "labels.json"
-    labels.write_text('{"production": 2}')
+    (root / "echo" / "labels.json").write_text('{"production": 2}')
     fitness = a_fitness(root)
     fitness.refresh(0.0)
 
-    labels.unlink() if content is None else labels.write_text(content)
+    file = root / "echo" / name
+    file.unlink() if content is None else file.write_text(content)
     clock.now_s += 2
     fitness.queues()
 

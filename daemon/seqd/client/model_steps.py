@@ -331,9 +331,9 @@ def checked_label(label: str) -> str:
 def _nobody_took(order: "ModelOrder") -> str:
     what = order.model if order.version is None else f"{order.model}@{order.version}"
     return (
-        f"no worker that is up has {what} in its store, or none is new enough to change it for a "
-        f"client: the order was cancelled after {TAKE_S:g} s, and nothing was changed. `seqd "
-        "status` shows the workers"
+        f"no worker that is up has {what} in a store that it may write, or none is new enough to "
+        f"change it for a client: the order was cancelled after {TAKE_S:g} s, and nothing was "
+        "changed. `seqd status` shows the workers"
     )
 
 

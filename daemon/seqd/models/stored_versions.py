@@ -7,6 +7,7 @@ version in service, which the bare name means. Changes nothing.
 """
 
 import logging
+import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 from seqd.errors import ArtifactDamaged, UnknownModel
 from seqd.hookspecs import Artifact
 from seqd.models import retiring
-from seqd.models.history import read_history
+from seqd.models.history import HISTORY_FILE_NAME, read_history
 from seqd.models.labels import (
     LABELS_FILE_NAME,
     LATEST,
@@ -111,6 +112,12 @@ class StoredVersions:
         """Return True while that folder is there; it stays when versions are removed."""
         return self.folder_of(name).is_dir()
 
+    def may_write(self, name: str) -> bool:
+        """Return False where a model's folder, or what it would be made in, takes no file."""
+        folder = self.folder_of(name)
+        there = next(one for one in (folder, *folder.parents) if one.is_dir())
+        return os.access(there, os.W_OK)
+
     def numbers(self, name: str) -> list[int]:
         """Return the numbers of a model's versions, ascending; opens none of them."""
         folder = self._root / name
@@ -151,10 +158,13 @@ class StoredVersions:
             labels[PRODUCTION] = STARTER_VERSION
         return {**labels, LATEST: numbers[-1]}
 
-    def serving_signature(self, name: str) -> tuple[Signature, Signature]:
-        """Return what changes with each change of a model's labels or roll-out, by whomever."""
-        folder = self._root / name
-        return signature_of(folder / LABELS_FILE_NAME), signature_of(folder / ROLLOUT_FILE_NAME)
+    def serving_signature(self, name: str) -> tuple[Signature, ...]:
+        """Return what changes with each change of a model's labels or roll-out, by whomever.
+
+        Also with the line of the history, which is written behind it.
+        """
+        names = (LABELS_FILE_NAME, ROLLOUT_FILE_NAME, HISTORY_FILE_NAME)
+        return tuple(signature_of(self._root / name / one) for one in names)
 
     def history(self, name: str) -> list[ServiceChange]:
         """Return when, by whom and why the version in service changed, oldest first.

@@ -69,8 +69,8 @@ class Fitness:
         self._models: dict[str, str] = {}
         self._lock = RLock()
         self._versions: dict[str, tuple[int, ...]] = {}
-        #: Signatures of each model's labels and roll-out: who edits them by hand publishes nothing.
-        self._serving: list[tuple[Signature, Signature]] = []
+        #: What changes with what each model serves: who edits them by hand publishes nothing.
+        self._serving: list[tuple[Signature, ...]] = []
         #: Versions of each model that are about to go: work on them is done, no new job gets one.
         self._retiring: dict[str, frozenset[int]] = {}
         #: True until `refresh` has said so.

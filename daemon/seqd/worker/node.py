@@ -177,7 +177,8 @@ class Node:
 
     def _order_watch(self) -> ModelOrderWatch:
         name, publish = self._identity.name, self._publish_catalog
-        trials = partial(trial_of, self._registry, untried="--store-only puts it there untried")
+        untried = "a job that names the version has a worker load it, without a trial"
+        trials = partial(trial_of, self._registry, untried=untried)
         return ModelOrderWatch(self._ledger, self._settings, self._store, trials, name, publish)
 
     def _cordon_watch_of(self, identity: Identity) -> CordonWatch:

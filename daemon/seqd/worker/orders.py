@@ -1,8 +1,8 @@
 """Carries out the model orders of clients, in a worker's parent: which version is in service.
 
-Each worker looks at the orders that are open, and takes those of models that its store has. One
-worker holds an order, by a lease. It makes the change as the command does beside the store, and
-answers. Where it dies, another carries the order out again: what was done already is found in the
+Each worker looks at the orders that are open, and takes those of models that its store has, where
+it may write there. One worker holds an order, by a lease, makes the change and answers. Where it
+dies, another carries the order out again: what was done already is found in the
 model's history, by the order's identifier, and is not done twice.
 """
 
@@ -103,8 +103,10 @@ class ModelOrderWatch(PeriodicTask):
             thread.join(max(0.0, deadline_s - monotonic()))
 
     def _has(self, order: ModelOrder) -> bool:
-        """Return True for an order that this worker knows, of a version in its store."""
+        """Return True for an order that this worker knows, of a version that it may change."""
         if order.action not in {one.value for one in OrderAction}:
+            return False
+        if not self._store.may_write(order.model):  # another worker may: a share, mounted for both
             return False
         numbers = self._store.numbers(order.model)
         return bool(numbers) if order.version is None else order.version in numbers

@@ -1,8 +1,7 @@
-"""Puts a version in service in place of another: what a command and a worker's order do alike.
+"""Puts a version in service in place of another, as an order asks for.
 
-Where a daemon is up, its workers load the version first, by the label `candidate`, so that no item
-waits for that, and the call ends when new jobs get it. The store alone is changed by
-`Promotion.put_in_service`.
+Workers load the version first, by the label `candidate`, so that no item waits for that, and the
+call ends when new jobs get it.
 """
 
 import time
@@ -85,7 +84,7 @@ class Promotion:
         self.why, self._is_rollback = wire_text(why)[:_MOST_REASON_CHARS], is_rollback
         #: The figures that it is made for.
         self.gate: dict[str, float] = {}
-        #: The order that it is made for; None of a command beside the store.
+        #: The order that it is made for.
         self.order_id: str | None = None
         if self.before == version:
             raise WrongState(f"{name}@{version} is in service already; nothing is changed")
@@ -177,9 +176,9 @@ def put_in_service_warm(
     change: Promotion,
     deadline_s: float,
     warn: Callable[[str], None],
-    go_on: Callable[[], None] = lambda: None,
-    publish: Callable[[], None] = lambda: None,
-    trial: "Callable[[Artifact], None] | None" = None,
+    go_on: Callable[[], None],
+    publish: Callable[[], None],
+    trial: "Callable[[Artifact], None] | None",
 ) -> None:
     """Have the workers load a version, put it in service, and wait until new jobs get it.
 
@@ -228,7 +227,7 @@ def wait_until_warm(
     change: Change,
     deadline_s: float,
     warn: Callable[[str], None],
-    go_on: Callable[[], None] = lambda: None,
+    go_on: Callable[[], None],
 ) -> None:
     """Wait until the workers that have a model loaded have loaded what a change needs.
 

@@ -1,4 +1,4 @@
-"""Begins and aborts roll-outs: what a command and a worker's order do alike.
+"""Begins and aborts roll-outs, as an order asks for.
 
 A candidate begins once the workers that have the model loaded have loaded both versions, so that no
 item waits for either.
@@ -36,7 +36,7 @@ class RolloutBegin:
         max_error_rate: float,
         why: str,
         by: str,
-        order_id: str | None = None,
+        order_id: str,
     ) -> None:
         """`share` is above 0 and at most 1, below 1 of a canary; `order_id` the client's order.
 
@@ -90,8 +90,8 @@ def begin_warm(
     change: RolloutBegin,
     deadline_s: float,
     warn: Callable[[str], None],
-    go_on: Callable[[], None] = lambda: None,
-    publish: Callable[[], None] = lambda: None,
+    go_on: Callable[[], None],
+    publish: Callable[[], None],
 ) -> None:
     """Have the workers load a candidate, begin its roll-out, and wait until new jobs take part.
 
@@ -117,8 +117,8 @@ def abort(
     name: str,
     by: str,
     why: str,
-    version: int | None = None,
-    order_id: str | None = None,
+    version: int | None,
+    order_id: str,
 ) -> Rollout:
     """End the roll-out of a model that goes on, of `version` where that is given, and return it.
 

@@ -1,21 +1,18 @@
 """Canaries and shadows of `seqd models promote` and `rollback`: how they begin and end."""
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seqd.cli import options
-from seqd.cli.auditing import store_act
+from seqd.cli.models.ordering import ordered, say_notes
+from seqd.cli.models.params import entry_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.errors import InvalidRequest, RedisUnreachable
-from seqd.local.caller import caller
+from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from seqd.cli.models.fleet_promotion import FleetPromotion
-    from seqd.models.store import ModelStore
-    from seqd.worker.promotion import Promotion
-    from seqd_schemas import Rollout, RolloutKind
+    from seqd.client.model_steps import ModelSteps
+    from seqd.ledger.exchange import Exchange
+    from seqd_schemas import CatalogEntry, OrderAnswer, Rollout, RolloutKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,66 +52,28 @@ def read_rollout(
 
 
 def begin_rollout(
-    change: "Promotion | FleetPromotion",
+    entry: "CatalogEntry",
+    version: int,
     asked: AskedRollout,
+    reason: str,
     timeout_s: float,
     *,
-    store_only: bool,
     as_json: bool,
 ) -> None:
-    """Try the version of a promotion first, and say what it does and how it ends."""
-    from seqd.cli.models.fleet_promotion import FleetPromotion
+    """Have a worker try a version first, and say what it does and how it ends."""
+    from seqd_schemas import OrderAction
 
-    screen = Screen(to_stderr=as_json)
-    if isinstance(change, FleetPromotion):
-        answer = change.order_rollout(asked.kind, asked.share, asked.max_error_rate, timeout_s)
-        for note in answer.notes:
-            screen.say(note, "yellow")
-        begun = answer.rollout
-        assert begun is not None, "a worker that has begun it says so"
-    else:
-        begun = _begin_here(change, asked, timeout_s, screen, store_only=store_only)
-    _say_begun(screen, change.name, begun, as_json=as_json)
+    def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
+        action = OrderAction(asked.kind.value)
+        return of.try_version(action, version, asked.share, asked.max_error_rate, reason, timeout_s)
+
+    answer = ordered(entry, steps)
+    say_notes(answer, as_json=as_json)
+    assert answer.rollout is not None, "a worker that has begun it says so"
+    _say_begun(entry.model, answer.rollout, as_json=as_json)
 
 
-def _begin_here(
-    change: "Promotion",
-    asked: AskedRollout,
-    timeout_s: float,
-    screen: Screen,
-    *,
-    store_only: bool,
-) -> "Rollout":
-    """Begin a roll-out in this machine's store."""
-    from seqd.worker.rollout_change import RolloutBegin, begin_warm
-
-    begin: RolloutBegin = RolloutBegin(
-        change.store,
-        change.name,
-        change.version,
-        kind=asked.kind,
-        share=asked.share,
-        max_error_rate=asked.max_error_rate,
-        why=change.why,
-        by=change.by,
-    )
-    if store_only:
-        begin.begin()
-        return begin.rollout
-    deadline_s = time.monotonic() + timeout_s
-    try:
-        details = {"share": asked.share, "reason": change.why}
-        with (
-            options.open_ledger() as ledger,
-            ledger.audit.act(f"models.{asked.kind}", change.ref, details),
-        ):
-            begin_warm(ledger, begin, deadline_s, lambda text: screen.say(text, "yellow"))
-    except RedisUnreachable as error:
-        raise _without_daemon(error) from None
-    return begin.rollout
-
-
-def _say_begun(screen: Screen, name: str, begun: "Rollout", *, as_json: bool) -> None:
+def _say_begun(name: str, begun: "Rollout", *, as_json: bool) -> None:
     from seqd.worker.rollout_change import percent
     from seqd_schemas import RolloutKind
 
@@ -123,7 +82,7 @@ def _say_begun(screen: Screen, name: str, begun: "Rollout", *, as_json: bool) ->
         return
     is_canary = begun.kind == RolloutKind.CANARY
     does, option = ("answers", "share") if is_canary else ("computes, too,", "shadow")
-    ref = f"{name}@{begun.version}"
+    screen, ref = Screen(), f"{name}@{begun.version}"
     screen.say(
         f"{ref} {does} {percent(begun.share)} of the items of new jobs on {name}; "
         f"{name}@{begun.serving} stays in service.",
@@ -136,51 +95,15 @@ def _say_begun(screen: Screen, name: str, begun: "Rollout", *, as_json: bool) ->
     )
 
 
-def end_rollout(
-    name: str, version: int | str | None, why: str, *, store_only: bool, as_json: bool
-) -> None:
+def end_rollout(name: str, version: int | str | None, why: str, *, as_json: bool) -> None:
     """End the roll-out of a model, of `version`, a number or label, where that is given."""
     from seqd.admission import resolve_version
-    from seqd.cli.models.fleet_promotion import entry_elsewhere, order_end
-    from seqd_schemas import ModelReference
 
-    entry = None if store_only else entry_elsewhere(name)
-    if entry is not None:
-        number = None if version is None else resolve_version(entry, version)
-        ended = order_end(entry, why, number).rollout
-        assert ended is not None, "a worker that has ended it says so"
-    else:
-        store = options.open_local_models(options.read_settings()).store
-        number = None
-        if version is not None:
-            number = store.resolve(str(ModelReference(name, version)))[1]
-        ended = _end_here(store, name, number, why, store_only=store_only)
+    entry = entry_of(name, local=False)
+    number = None if version is None else resolve_version(entry, version)
+    ended = ordered(entry, lambda steps: steps.end_rollout(why, number)).rollout
+    assert ended is not None, "a worker that has ended it says so"
     say_ended(name, ended, as_json=as_json)
-
-
-def _end_here(
-    store: "ModelStore", name: str, version: int | None, why: str, *, store_only: bool
-) -> "Rollout":
-    """End a roll-out in this machine's store."""
-    from seqd.worker.promotion import wait_until_published
-    from seqd.worker.rollout_change import abort
-
-    if store_only:
-        return abort(store, name, caller(), why, version)
-    with store_act("models.end_rollout", name, {"reason": why}):
-        ended = abort(store, name, caller(), why, version)
-    try:
-        with options.open_ledger() as ledger:
-            wait_until_published(
-                ledger,
-                store,
-                name,
-                lambda entry: entry.rollout is None or entry.rollout.id != ended.id,
-                lambda text: Screen(to_stderr=True).say(text, "yellow"),
-            )
-    except RedisUnreachable as error:
-        raise _without_daemon(error) from None
-    return ended
 
 
 def say_ended(name: str, ended: "Rollout", *, as_json: bool) -> None:
@@ -193,7 +116,3 @@ def say_ended(name: str, ended: "Rollout", *, as_json: bool) -> None:
         "items.",
         "bold green",
     )
-
-
-def _without_daemon(error: RedisUnreachable) -> RedisUnreachable:
-    return RedisUnreachable(f"{error} Without a daemon the store alone is changed by --store-only.")
