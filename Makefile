@@ -36,7 +36,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak vectors chaos-light chaos-mixed chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics starters schemas settings reference release-records picture scale-picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak vectors chaos-light chaos-mixed chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics starters schemas settings reference picture scale-picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -75,7 +75,6 @@ help:
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make settings  write the table of settings in docker/settings.md again, from the class"
 	@echo "make reference write plugins/reference.md again, and the snapshot of the plugin API's version"
-	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminals of README.md and docker/top.md again, from real runs"
 	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table;"
 	@echo "               then the fault of each page of the runbook: how soon its cause has a name"
@@ -206,9 +205,6 @@ settings: $(VENV)/run.stamp
 
 reference: $(VENV)/run.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m contract.write_plugin_reference
-
-release-records: $(VENV)/dev.stamp
-	$(BIN)/python tests/contract/record_release.py $(VERSION)
 
 picture: $(VENV)/dev.stamp
 	$(BIN)/python tests/picture.py daemon/terminal.svg

@@ -168,13 +168,14 @@ def a_catalog_entry(**changes: object) -> CatalogEntry:
     schema = {"type": "object", "additionalProperties": False, "properties": {}}
     fields = {
         "model": "imdb_lstm",
+        "made_with": changes.get("model", "imdb_lstm"),
         "summary": "Likes or dislikes.",
         "plugin": "imdb_lstm",
         "plugin_version": "1.0",
         "tasks": {"classify": TaskSchema(parameters=schema, unit_items=256)},
         "presets": {},
         "versions": (VersionSummary(version=0, created_at_ms=1, metrics={}),),
-        "labels": {},
+        "labels": {"production": 0},
         "max_output_characters": 2_000_000,
         "published_at_ms": 1,
     }

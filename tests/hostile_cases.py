@@ -217,13 +217,7 @@ def _job(kind: str, sources: st.SearchStrategy[dict[str, object]]) -> st.SearchS
             "label_map": st.dictionaries(_names, _names, max_size=2),
         }
     models = st.sampled_from(["echo", "imdb_lstm", "markov"])
-    version = st.just(2 if kind == "classify" else 1)
-    required = {
-        "schema_version": version,
-        "kind": st.just(kind),
-        "model": models,
-        "source": sources,
-    }
+    required = {"kind": st.just(kind), "model": models, "source": sources}
     return st.fixed_dictionaries(required, optional=optional)
 
 

@@ -31,6 +31,8 @@ class Release:
 
     version: str
     folder: Path
+    #: Its JSON Schemas.
+    schemas: Path
 
     def command(self, settings: Settings, *arguments: str) -> str:
         """Run `seqd …` of this release as a service would, and return what it prints."""
@@ -78,4 +80,4 @@ def build_previous_release(folder: Path) -> Release:
     (wheel,) = wheels.glob("*.whl")
     installing = ["install", *offline, "--target", str(installed), str(wheel)]
     subprocess.run([*pip, *installing], check=True, timeout=_BUILD_S)
-    return Release(named["version"], installed)
+    return Release(named["version"], installed, source / "schemas" / "json")

@@ -97,13 +97,13 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     else:
         check_parameters(task.parameters, parameters, model=name, task=asked)
     if isinstance(job, TrainJob | SweepJob):
-        return Admitted(version=version, unit_items=1, plugin=_plugin_of(entry))
+        return Admitted(version=version, unit_items=1, plugin=entry.made_with)
     if isinstance(job, RunJob):
         _check_input(job, task, name)
     return Admitted(
         version=version,
         unit_items=_unit_items(task, entry, parameters, asked),
-        plugin=_plugin_of(entry),
+        plugin=entry.made_with,
         rollout=_rollout_of(entry, wanted, version),
         task_schema=_accepted(task),
     )
@@ -175,21 +175,17 @@ def _rollout_of(
     return JobRollout(id=found.id, kind=found.kind, version=found.version, share=found.share)
 
 
-def _plugin_of(entry: "CatalogEntry") -> str:
-    return entry.made_with or entry.model
-
-
 def _check_plugin(name: str, plugin: str | None, catalog: "Mapping[str, CatalogEntry]") -> None:
     """Refuse a training with another plugin than that of the model, or with what is none."""
     if plugin is None:
         return
-    known = _plugin_of(catalog[name]) if name in catalog else plugin
+    known = catalog[name].made_with if name in catalog else plugin
     if plugin != known:
         raise ModelNameTaken(
             f"model {name!r} is made with {known}, and a model's plugin never changes: it cannot "
             f"be trained with {plugin!r}. Choose another name: --as NAME."
         )
-    made_with = _plugin_of(catalog[plugin]) if plugin in catalog else plugin
+    made_with = catalog[plugin].made_with if plugin in catalog else plugin
     if plugin != made_with:
         raise InvalidRequest(
             f"model {plugin!r} is made with {made_with}, and is no plugin's own: nothing is made "
@@ -241,9 +237,6 @@ def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
             f"version, such as {entry.model}@{versions[-1]}."
         )
     if wanted is None and "production" not in labels:
-        # Workers of seqd 0.2 publish it only where somebody has set it.
-        if entry.made_with is None:
-            return labels["latest"]
         raise UnknownModel(
             f"no version of {entry.model} is in service. Put one there: seqd models promote "
             f"{entry.model}@{max(versions)}. Or ask for a version."

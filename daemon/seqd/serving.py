@@ -9,7 +9,6 @@ from typing import NamedTuple
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.validation import did_you_mean
 from seqd_schemas import (
-    NAMED_MODEL_VERSION,
     CatalogEntry,
     ChildDeath,
     JobRecord,
@@ -338,9 +337,6 @@ def _of_older_releases(
     takers: Iterable[WorkerStatus], record: JobRecord
 ) -> dict[str, tuple[str, str]]:
     """Return, by worker, why those leave a job alone that are of a release before it."""
-    needed = record.job.schema_version
-    if record.plugin is not None:
-        needed = max(needed, NAMED_MODEL_VERSION)  # its queue is one that they do not know
     return {
         status.worker: (
             "later_version",
@@ -348,7 +344,7 @@ def _of_older_releases(
             "upgrade it",
         )
         for status in takers
-        if status.reads < needed
+        if status.reads < record.job.format
     }
 
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seqd_schemas.audit import AuditEntry as AuditEntry
     from seqd_schemas.audit import AuditRecord as AuditRecord
+    from seqd_schemas.base import FORMAT as FORMAT
     from seqd_schemas.base import MAX_INLINE_ITEMS as MAX_INLINE_ITEMS
     from seqd_schemas.base import MAX_ITEMS as MAX_ITEMS
     from seqd_schemas.base import MAX_JOB_BYTES as MAX_JOB_BYTES
     from seqd_schemas.base import MAX_TEXT_CHARS as MAX_TEXT_CHARS
-    from seqd_schemas.base import SCHEMA_VERSION as SCHEMA_VERSION
     from seqd_schemas.base import Count as Count
     from seqd_schemas.base import CustomId as CustomId
     from seqd_schemas.base import EpochMs as EpochMs
     from seqd_schemas.base import JobId as JobId
     from seqd_schemas.base import Label as Label
+    from seqd_schemas.base import LeastFormat as LeastFormat
     from seqd_schemas.base import ModelName as ModelName
     from seqd_schemas.base import ModelRef as ModelRef
     from seqd_schemas.base import ModelReference as ModelReference
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from seqd_schemas.base import TenantName as TenantName
     from seqd_schemas.base import WireAdapter as WireAdapter
     from seqd_schemas.base import WireModel as WireModel
-    from seqd_schemas.base import WirePart as WirePart
     from seqd_schemas.cards import MAX_CONFUSIONS as MAX_CONFUSIONS
     from seqd_schemas.cards import MAX_EVALUATIONS as MAX_EVALUATIONS
     from seqd_schemas.cards import MAX_EXAMPLE_CHARS as MAX_EXAMPLE_CHARS
@@ -119,14 +119,10 @@ if TYPE_CHECKING:
     from seqd_schemas.items import LabelledText as LabelledText
     from seqd_schemas.items import RefusedItem as RefusedItem
     from seqd_schemas.items import TextChunk as TextChunk
-    from seqd_schemas.jobs import LABELLING_VERSION as LABELLING_VERSION
     from seqd_schemas.jobs import MAX_COMBINATIONS as MAX_COMBINATIONS
     from seqd_schemas.jobs import MAX_RECORD_FIELDS as MAX_RECORD_FIELDS
     from seqd_schemas.jobs import MAX_SWEPT as MAX_SWEPT
-    from seqd_schemas.jobs import NAMED_MODEL_VERSION as NAMED_MODEL_VERSION
     from seqd_schemas.jobs import RESERVED_TASKS as RESERVED_TASKS
-    from seqd_schemas.jobs import RUN_VERSION as RUN_VERSION
-    from seqd_schemas.jobs import UPLOADED_HELD_OUT_VERSION as UPLOADED_HELD_OUT_VERSION
     from seqd_schemas.jobs import ClassifyJob as ClassifyJob
     from seqd_schemas.jobs import DatasetName as DatasetName
     from seqd_schemas.jobs import DataSource as DataSource
@@ -256,8 +252,7 @@ _NAMES = {
     "base": (
         "Count CustomId EpochMs JobId Label MAX_INLINE_ITEMS MAX_ITEMS MAX_JOB_BYTES "
         "MAX_TEXT_CHARS ModelName ModelRef ModelReference ParameterName ParameterValue Parameters "
-        "RunId SCHEMA_VERSION Scalar Sha256 ShortText TaskName TenantName WireAdapter WireModel "
-        "WirePart"
+        "RunId FORMAT LeastFormat Scalar Sha256 ShortText TaskName TenantName WireAdapter WireModel"
     ),
     "events": (
         "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Missed Paused "
@@ -285,10 +280,10 @@ _NAMES = {
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     "jobs": (
         "ClassifyJob DataSource DatasetName FieldName FileFormat FilePath FileSource GenerateJob "
-        "HeldOutSource InlineSource ItemSource Job JobKind LABELLING_VERSION MAX_COMBINATIONS "
-        "MAX_RECORD_FIELDS MAX_SWEPT NAMED_MODEL_VERSION NamedSource NamedTask Priority "
-        "RESERVED_TASKS RUN_VERSION RecordItem RecordsSource RunJob RunSource SweepJob SweptValues "
-        "Task TrainJob UPLOADED_HELD_OUT_VERSION UploadSource has_upload task_of"
+        "HeldOutSource InlineSource ItemSource Job JobKind MAX_COMBINATIONS "
+        "MAX_RECORD_FIELDS MAX_SWEPT NamedSource NamedTask Priority "
+        "RESERVED_TASKS RecordItem RecordsSource RunJob RunSource SweepJob SweptValues "
+        "Task TrainJob UploadSource has_upload task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
     "task_files": "task_schemas write_task_schemas",

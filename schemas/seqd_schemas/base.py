@@ -18,9 +18,9 @@ from pydantic_core import CoreSchema, core_schema
 
 _T = TypeVar("_T")
 
-#: The highest version of the wire format that this release reads. It grows when a record changes in
-#: a way that an older reader must not ignore; the rule is in `schemas/README.md`.
-SCHEMA_VERSION = 2
+#: The highest format that this release reads. It grows with what an older reader must not ignore;
+#: the rule is in `schemas/README.md`.
+FORMAT = 1
 
 #: Longest text of one item, in characters and in bytes of UTF-8; IMDB's longest has 13,704.
 MAX_TEXT_CHARS = 1_048_576
@@ -87,10 +87,12 @@ class WireAdapter(TypeAdapter[_T]):  # type: ignore[misc]  # final: nothing else
             )
 
 
-class _BuiltOnFirstUse(BaseModel):
-    """A record whose validator is built when it is first needed, not at import.
+class WireModel(BaseModel):
+    """A record that crosses a process border, or a part of one: frozen and closed.
 
-    There are sixty records, and a program needs a few of them.
+    An unknown field is refused, so that a typing mistake never passes silently. What is stored is
+    read otherwise; see `stored`. Its validator is built when it is first needed, not at import:
+    there are sixty records, and a program needs a few of them.
     """
 
     model_config = ConfigDict(
@@ -148,31 +150,20 @@ def is_tag(field: "Mapping[str, Any]") -> bool:
 
 def _build_parts(annotation: object) -> None:
     """Build the validators of the records that a type is made of, where that has not been done."""
-    if isinstance(annotation, type) and issubclass(annotation, _BuiltOnFirstUse):
+    if isinstance(annotation, type) and issubclass(annotation, WireModel):
         annotation.model_rebuild()
     for part in get_args(annotation):
         _build_parts(part)
 
 
-class WireModel(_BuiltOnFirstUse):
-    """A record that crosses a process border: frozen, closed, and stamped with its version.
-
-    An unknown field is refused, so that a typing mistake never passes silently. What is stored is
-    read otherwise; see `stored`.
-    """
-
-    schema_version: int = Field(
-        default=1,
+LeastFormat = Annotated[
+    int,
+    Field(
         ge=1,
-        le=SCHEMA_VERSION,
-        description="Least version of the wire format whose readers can act on the record; left "
-        "out where it is 1.",
-    )
-
-
-class WirePart(_BuiltOnFirstUse):
-    """A part of a record: never sent alone, so it carries no version of its own."""
-
+        le=FORMAT,
+        description="Least format whose readers can act on the record; left out where it is 1.",
+    ),
+]
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 CustomId = Annotated[

@@ -19,7 +19,6 @@ from seqd_schemas.base import (
     ShortText,
     TaskName,
     WireModel,
-    WirePart,
 )
 from seqd_schemas.manifests import (
     MAX_LISTED_CLASSES,
@@ -44,7 +43,7 @@ _Figure = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
-class EvaluatedMetric(WirePart):
+class EvaluatedMetric(WireModel):
     """One figure, with the interval that holds the true one with a probability of 95%."""
 
     value: _Figure = Field(description="The figure.")
@@ -58,7 +57,7 @@ class EvaluatedMetric(WirePart):
     )
 
 
-class EvaluatedClass(WirePart):
+class EvaluatedClass(WireModel):
     """One class of an evaluation. A figure whose denominator is zero is not set."""
 
     label: ClassName = Field(description="Name of the class.")
@@ -78,7 +77,7 @@ class EvaluatedClass(WirePart):
     )
 
 
-class Confusion(WirePart):
+class Confusion(WireModel):
     """One cell of a confusion matrix that is not zero."""
 
     truth: ClassName = Field(description="The true class.")
@@ -86,7 +85,7 @@ class Confusion(WirePart):
     items: Count = Field(description="Items of the one for which it gave the other.")
 
 
-class ReliabilityBin(WirePart):
+class ReliabilityBin(WireModel):
     """Predictions of similar score. Well calibrated, their accuracy is their mean score."""
 
     lower: Probability = Field(description="Lowest score, which belongs to the bin before.")
@@ -96,7 +95,7 @@ class ReliabilityBin(WirePart):
     accuracy: Probability = Field(description="Share of them that are right.")
 
 
-class EvaluatedExample(WirePart):
+class EvaluatedExample(WireModel):
     """One item of the data, with what the model answered."""
 
     custom_id: CustomId = Field(description="The item's name.")
@@ -108,14 +107,14 @@ class EvaluatedExample(WirePart):
     score: Probability = Field(description="The score that it gave.")
 
 
-class WrittenSample(WirePart):
+class WrittenSample(WireModel):
     """A text that a version wrote."""
 
     prompt: str = Field(max_length=MAX_EXAMPLE_CHARS, description="What it continued.")
     text: str = Field(max_length=MAX_EXAMPLE_CHARS, description="What it wrote, its beginning.")
 
 
-class VersionEvaluation(WirePart):
+class VersionEvaluation(WireModel):
     """How good a version is on one set of data."""
 
     data: DataFingerprint = Field(description="The data.")
@@ -179,7 +178,7 @@ class VersionEvaluation(WirePart):
     )
 
 
-class MeasuredSpeed(WirePart):
+class MeasuredSpeed(WireModel):
     """How fast a version is on one machine, alone, when it has been loaded and warmed up."""
 
     at_ms: EpochMs = Field(description="When it was measured.")

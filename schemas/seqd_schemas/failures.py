@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from seqd_schemas.base import ShortText, WirePart
+from seqd_schemas.base import ShortText, WireModel
 
 
 class ItemErrorCode(StrEnum):
@@ -52,7 +52,7 @@ class DeathCause(StrEnum):
     """Nobody saw how it ended, or an earlier release noted it."""
 
 
-class ItemError(WirePart):
+class ItemError(WireModel):
     """Why one item has no output."""
 
     code: ItemErrorCode = Field(description="Stable code, from the closed list.")
@@ -62,7 +62,7 @@ class ItemError(WirePart):
     )
 
 
-class Failure(WirePart):
+class Failure(WireModel):
     """Why a whole job was refused or ended without success."""
 
     code: str = Field(

@@ -22,7 +22,6 @@ from seqd_schemas.base import (
     ShortText,
     TaskName,
     WireModel,
-    WirePart,
 )
 from seqd_schemas.failures import DeathCause
 from seqd_schemas.jobs import DatasetName, NamedTask
@@ -179,7 +178,7 @@ class ModelPause(WireModel):
     at_ms: EpochMs = Field(description="When it was made.")
 
 
-class Cordon(WirePart):
+class Cordon(WireModel):
     """How a worker stands that claims nothing for a rule of an operator."""
 
     # No closed list: a reader that refused a later release's word would miss the whole worker.
@@ -219,7 +218,7 @@ class UnfitCode(StrEnum):
     """The plugin raised for all that it was given; it is tried again after a while."""
 
 
-class UnfitVersion(WirePart):
+class UnfitVersion(WireModel):
     """What a worker cannot run now, and why. It claims no unit of it, and tries it again."""
 
     model: ModelName = Field(description="Name of the model.")
@@ -233,7 +232,7 @@ class UnfitVersion(WirePart):
     since_ms: EpochMs = Field(description="Since when.")
 
 
-class WorkTotals(WirePart):
+class WorkTotals(WireModel):
     """What a worker's child has done with items since it started.
 
     The difference of two reads is a period's work. `claim_s`, `unpack_s`, `vectorise_s`,
@@ -260,7 +259,7 @@ class WorkTotals(WirePart):
     )
 
 
-class DeviceStatus(WirePart):
+class DeviceStatus(WireModel):
     """The GPU of a worker's slot, or the MIG instance of one."""
 
     uuid: str = Field(max_length=128, description="`GPU-…` or `MIG-…`, as the driver has it.")
@@ -271,7 +270,7 @@ class DeviceStatus(WirePart):
     )
 
 
-class ChildDeath(WirePart):
+class ChildDeath(WireModel):
     """That a worker's process ended which was not asked to."""
 
     at_ms: EpochMs = Field(description="When, on the Redis server's clock.")
@@ -280,7 +279,7 @@ class ChildDeath(WirePart):
     pid: Count = Field(description="The process that ended.")
 
 
-class ClaimInHand(WirePart):
+class ClaimInHand(WireModel):
     """What a worker claimed last, and has not finished."""
 
     job_id: JobId = Field(description="Job of its first unit.")
@@ -391,7 +390,7 @@ class WorkerStatus(WireModel):
     reads: int = Field(
         default=1,
         ge=1,
-        description="Highest `schema_version` of a job that it can read; it leaves later ones.",
+        description="Highest `format` of a job that it can read; it leaves later ones.",
     )
     started_at_ms: EpochMs = Field(description="When it started.")
     seen_at_ms: EpochMs = Field(description="When it last said so.")
@@ -402,7 +401,7 @@ class WorkerStatus(WireModel):
     )
 
 
-class VersionSummary(WirePart):
+class VersionSummary(WireModel):
     """One version of a model, in short."""
 
     version: Count = Field(description="Version number; 0 came with the plugin.")
@@ -414,7 +413,7 @@ class VersionSummary(WirePart):
     )
 
 
-class OutputBound(WirePart):
+class OutputBound(WireModel):
     """The most characters that a task writes for one item, by the parameters of the job.
 
     The product of the factors, times the number of values of each list, is the number of symbols.
@@ -441,7 +440,7 @@ class OutputBound(WirePart):
     )
 
 
-class TaskSchema(WirePart):
+class TaskSchema(WireModel):
     """How one task of a model is called."""
 
     parameters: dict[str, JsonValue] = Field(
@@ -474,11 +473,9 @@ class CatalogEntry(WireModel):
 
     model: ModelName = Field(description="Name of the model.")
     summary: ShortText = Field(description="What it is, in a sentence.")
-    made_with: ModelName | None = Field(
-        default=None,
+    made_with: ModelName = Field(
         description="The model of a plugin that it is made with, which a training names as "
-        "`plugin`: its own name, or for `topics` such as `imdb_lstm`. Not set by seqd 0.2, whose "
-        "models all have the names of their plugins.",
+        "`plugin`: its own name, or for `topics` such as `imdb_lstm`."
     )
     plugin: str = Field(max_length=128, description="Plugin that brings what it is made with.")
     plugin_version: str = Field(max_length=64, description="Version of that plugin.")

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from seqd_schemas.base import MAX_TEXT_CHARS, Count, CustomId, WirePart
+from seqd_schemas.base import MAX_TEXT_CHARS, Count, CustomId, WireModel
 from seqd_schemas.failures import ItemError
 
 
-class Item(WirePart):
+class Item(WireModel):
     """One review to classify, or one prompt to continue."""
 
     custom_id: CustomId = Field(description="The caller's name for the item, unique in the job.")
@@ -28,14 +28,14 @@ class Item(WirePart):
     )
 
 
-class RefusedItem(WirePart):
+class RefusedItem(WireModel):
     """An input entry that could not become an item, in its place in the order."""
 
     custom_id: CustomId = Field(description="The caller's name for it, else `line-N` or `row-N`.")
     refused: ItemError = Field(description="Why it is not an item.")
 
 
-class LabelledText(WirePart):
+class LabelledText(WireModel):
     """One record of a training set that travels through Redis."""
 
     text: Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)] = Field(
@@ -46,7 +46,7 @@ class LabelledText(WirePart):
     )
 
 
-class ItemChunk(WirePart):
+class ItemChunk(WireModel):
     """One unit's share of an uploaded input; stored as JSON that zstd or zlib has compressed."""
 
     type: Literal["items"] = Field(default="items", description="What the chunk holds.")
@@ -57,7 +57,7 @@ class ItemChunk(WirePart):
     )
 
 
-class TextChunk(WirePart):
+class TextChunk(WireModel):
     """A share of an uploaded training set; stored as JSON that zstd or zlib has compressed."""
 
     type: Literal["texts"] = Field(default="texts", description="What the chunk holds.")

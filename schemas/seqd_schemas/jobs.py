@@ -9,17 +9,17 @@ from enum import StrEnum
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, StringConstraints, field_validator
 from pydantic_core import to_json
 
 from seqd_schemas.base import (
     MAX_INLINE_ITEMS,
     MAX_TEXT_CHARS,
-    SCHEMA_VERSION,
     Count,
     CustomId,
     JobId,
     Label,
+    LeastFormat,
     ModelName,
     ModelRef,
     ParameterName,
@@ -28,7 +28,6 @@ from seqd_schemas.base import (
     TaskName,
     TenantName,
     WireModel,
-    WirePart,
 )
 from seqd_schemas.items import Item
 from seqd_schemas.results import ClassName, MetricName, Probability
@@ -39,18 +38,8 @@ DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}:[
 MAX_COMBINATIONS = 256
 #: Parameters that one sweep may vary.
 MAX_SWEPT = 8
-#: What a training states as its `schema_version` whose held-out data is uploaded.
-UPLOADED_HELD_OUT_VERSION = 2
-#: What a training states as its `schema_version` whose model is not named like its plugin.
-NAMED_MODEL_VERSION = 2
-
-#: What a classification states as its `schema_version` that asks something of its labels.
-LABELLING_VERSION = 2
 #: Labels that one job may give another name.
 MAX_MAPPED_LABELS = 256
-
-#: What a job of a plugin's own task states as its `schema_version`.
-RUN_VERSION = 2
 #: Fields that one record of an input may have.
 MAX_RECORD_FIELDS = 64
 
@@ -85,7 +74,7 @@ class FileFormat(StrEnum):
     """`LABEL/*.txt`, as `aclImdb/train` holds them; `unsup` is left out."""
 
 
-class FileSource(WirePart):
+class FileSource(WireModel):
     """A file or folder that the worker reads itself, under one of its allowed roots."""
 
     type: Literal["file"] = Field(default="file", description="Where the input is.")
@@ -98,7 +87,7 @@ class FileSource(WirePart):
     label_field: FieldName = Field(default="label", description="Field with the class.")
 
 
-class InlineSource(WirePart):
+class InlineSource(WireModel):
     """Items inside the job itself: for small jobs."""
 
     type: Literal["inline"] = Field(default="inline", description="Where the input is.")
@@ -107,7 +96,7 @@ class InlineSource(WirePart):
     )
 
 
-class RecordItem(WirePart):
+class RecordItem(WireModel):
     """One record to work on, for a task whose input is a record of declared fields."""
 
     custom_id: CustomId = Field(description="The caller's name for the item, unique in the job.")
@@ -129,7 +118,7 @@ class RecordItem(WirePart):
         return Item.model_construct(custom_id=self.custom_id, text=text)
 
 
-class RecordsSource(WirePart):
+class RecordsSource(WireModel):
     """Records inside the job itself: for small jobs of tasks whose input is a record."""
 
     type: Literal["records"] = Field(default="records", description="Where the input is.")
@@ -138,7 +127,7 @@ class RecordsSource(WirePart):
     )
 
 
-class UploadSource(WirePart):
+class UploadSource(WireModel):
     """Items or texts that a client uploads into the ledger in chunks, before or while it runs."""
 
     type: Literal["upload"] = Field(default="upload", description="Where the input is.")
@@ -147,7 +136,7 @@ class UploadSource(WirePart):
     )
 
 
-class NamedSource(WirePart):
+class NamedSource(WireModel):
     """A data set that the plugin itself knows by name, such as `keras:imdb`."""
 
     type: Literal["named"] = Field(default="named", description="Where the input is.")
@@ -166,6 +155,7 @@ HeldOutSource = Annotated[FileSource | NamedSource, Field(discriminator="type")]
 class _JobBase(WireModel):
     """What jobs of every kind share."""
 
+    format: LeastFormat = 1
     model: ModelRef = Field(
         description="`name`, `name@3` or `name@label`; a bare name means the version in service, "
         "which is what the label `production` stands for."
@@ -217,26 +207,14 @@ class ClassifyJob(_JobBase):
     min_score: Probability | None = Field(
         default=None,
         description="Score below which a result is marked `uncertain`; it keeps its label and "
-        "score. Needs readers of `schema_version` 2.",
+        "score.",
     )
     label_map: dict[ClassName, NewLabel] = Field(
         default_factory=dict,
         max_length=MAX_MAPPED_LABELS,
         description="What results call labels of the model, by the model's names; those that are "
-        "not named keep theirs. Labels with one new name are one: their probabilities are added. "
-        "Needs readers of `schema_version` 2.",
+        "not named keep theirs. Labels with one new name are one: their probabilities are added.",
     )
-
-    @field_validator("min_score", "label_map")
-    @classmethod
-    def _check_labelling(cls, asked: object, given: ValidationInfo) -> object:
-        # An older reader would leave the results as the model gave them.
-        version = given.data.get("schema_version", 0)
-        if asked not in (None, {}) and version < LABELLING_VERSION:
-            raise ValueError(
-                f"it is given, and schema_version is {version}; allowed: {LABELLING_VERSION}"
-            )
-        return asked
 
 
 class GenerateJob(_JobBase):
@@ -253,42 +231,18 @@ class RunJob(_JobBase):
     """Do a task that the model's plugin has named, such as `embed`, with each item."""
 
     kind: Literal["run"] = Field(default="run", description="What the job does.")
-    schema_version: int = Field(
-        default=1,
-        ge=1,
-        le=SCHEMA_VERSION,
-        validate_default=True,
-        description="Least version of the wire format whose readers can act on the record: 2.",
-    )
     task: TaskName = Field(description="The task, of those that the model's catalog entry lists.")
     source: RunSource = Field(description="The texts or records.")
     stream: bool = Field(
         default=False, description="Publish text deltas, of a task whose output has a text."
     )
 
-    @field_validator("schema_version", mode="after")
-    @classmethod
-    def _state_version(cls, version: int) -> int:
-        # Stated whoever wrote the request: an older reader knows no such kind.
-        return max(version, RUN_VERSION)
-
 
 #: Of the field `plugin`.
 _PLUGIN = (
     "The model of a plugin, such as `imdb_lstm`, to make it with; not set: what the model is made "
-    "with, or that of its name. Another than the model's name needs readers of `schema_version` 2."
+    "with, or that of its name."
 )
-
-
-def _check_plugin(plugin: str | None, given: ValidationInfo) -> str | None:
-    """Refuse a plugin that an older reader would not know of: it would train another model."""
-    version = given.data.get("schema_version", 0)
-    if plugin not in (None, given.data.get("model")) and version < NAMED_MODEL_VERSION:
-        raise ValueError(
-            f"it is not the model's name, and schema_version is {version}; allowed: "
-            f"{NAMED_MODEL_VERSION}"
-        )
-    return plugin
 
 
 class TrainJob(_JobBase):
@@ -305,26 +259,11 @@ class TrainJob(_JobBase):
     source: DataSource = Field(description="What to learn from.")
     held_out: DataSource | None = Field(
         default=None,
-        description="Data to validate on; without it the plugin holds some out. An upload needs "
-        "readers of `schema_version` 2.",
+        description="Data to validate on; without it the plugin holds some out.",
     )
     labels: tuple[Label, ...] = Field(
         default=(), max_length=8, description="Labels to move to the new version."
     )
-
-    _check_plugin = field_validator("plugin")(_check_plugin)
-
-    @field_validator("held_out")
-    @classmethod
-    def _check_held_out(cls, held_out: DataSource | None, given: ValidationInfo) -> object:
-        # An older reader would train without it.
-        version = given.data.get("schema_version", 0)
-        if isinstance(held_out, UploadSource) and version < UPLOADED_HELD_OUT_VERSION:
-            raise ValueError(
-                f"it is uploaded, and schema_version is {version}; allowed: "
-                f"{UPLOADED_HELD_OUT_VERSION}"
-            )
-        return held_out
 
 
 class SweepJob(_JobBase):
@@ -367,8 +306,6 @@ class SweepJob(_JobBase):
         max_length=MAX_COMBINATIONS,
         description="Combinations to train, by `custom_id`: of a retry, the failed ones. None: all",
     )
-
-    _check_plugin = field_validator("plugin")(_check_plugin)
 
     @field_validator("grid")
     @classmethod

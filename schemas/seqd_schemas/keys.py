@@ -411,8 +411,7 @@ def queue_of(route: str, version: int | None, model: str | None = None) -> str:
 
     Of those that run on none, as a training does, it is the route. A worker claims from the queues
     whose version it can load. The route has the plugin's name; `model` is the model's where that is
-    another, `classify.imdb_lstm:topics@3`. Workers of seqd 0.2 claim from no queue with a colon, so
-    trainings that they cannot read wait in `train.imdb_lstm:imdb_lstm`.
+    another, `classify.imdb_lstm:topics@3`.
     """
     named = route if model is None else f"{route}:{model}"
     return named if version is None else f"{named}@{version}"

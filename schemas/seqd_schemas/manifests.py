@@ -13,13 +13,13 @@ from seqd_schemas.base import (
     EpochMs,
     JobId,
     Label,
+    LeastFormat,
     ModelName,
     ModelRef,
     Parameters,
     Sha256,
     ShortText,
     WireModel,
-    WirePart,
 )
 from seqd_schemas.results import ClassName, Metrics
 
@@ -46,14 +46,14 @@ def job_of_run(run_id: str) -> tuple[str, int | None]:
     return job_id, int(unit) if unit else None
 
 
-class FileDigest(WirePart):
+class FileDigest(WireModel):
     """One file of a version."""
 
     sha256: Sha256 = Field(description="SHA-256 of its bytes, in hex.")
     size_bytes: Count = Field(description="Its size in bytes.")
 
 
-class DataFingerprint(WirePart):
+class DataFingerprint(WireModel):
     """Which data a version was trained on."""
 
     description: str = Field(max_length=512, description="Where it came from, without a full path.")
@@ -65,7 +65,7 @@ class DataFingerprint(WirePart):
     text_sha256: Sha256 | None = Field(
         default=None,
         description="SHA-256 of its texts alone, joined by newlines: of a text file that of its "
-        "content. Not set by release 0.2, and of data that only the plugin reads.",
+        "content. Not set of data that only the plugin reads.",
     )
     classes: dict[ClassName, Count] = Field(
         default_factory=dict,
@@ -77,7 +77,7 @@ class DataFingerprint(WirePart):
     )
 
 
-class EpochMetrics(WirePart):
+class EpochMetrics(WireModel):
     """One epoch of the training that made a version."""
 
     epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
@@ -98,7 +98,7 @@ class ModelFile(WireModel):
     )
 
 
-class VersionOrigin(WirePart):
+class VersionOrigin(WireModel):
     """What a version came from, beside its data."""
 
     worker: ShortText = Field(default="", description="The worker that trained it.")
@@ -135,6 +135,7 @@ class VersionOrigin(WirePart):
 class ModelManifest(WireModel):
     """What a model version is, what made it, and its files: `manifest.json`."""
 
+    format: LeastFormat = 1
     model: ModelName = Field(description="Name of the model.")
     plugin: ModelName | None = Field(
         default=None,
@@ -160,7 +161,7 @@ class ModelManifest(WireModel):
         default=None, description="What it was validated on, where the caller named such data."
     )
     origin: VersionOrigin | None = Field(
-        default=None, description="What it came from; not set by release 0.2."
+        default=None, description="What it came from; not set of a starter."
     )
     libraries: dict[LibraryText, LibraryText] = Field(
         max_length=32, description="Library versions by name."

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from seqd_schemas.base import WirePart
+from seqd_schemas.base import WireModel
 from seqd_schemas.results import Probability
 
 #: Numbers that one vector may have.
@@ -236,7 +236,7 @@ def _packed_numbers(values: object) -> bytes:
     return numbers.tobytes()
 
 
-class TaskOutput(WirePart):
+class TaskOutput(WireModel):
     """Base of the outputs here, and of a plugin's own: frozen, closed, finite.
 
     Each field needs a `description` and bounds: an output is published as a JSON Schema, and an

@@ -19,7 +19,6 @@ from seqd_schemas.base import (
     Parameters,
     WireAdapter,
     WireModel,
-    WirePart,
 )
 from seqd_schemas.errors import ItemFailed
 from seqd_schemas.failures import ItemError
@@ -38,7 +37,7 @@ Metrics = Annotated[
 ]
 
 
-class Classification(WirePart):
+class Classification(WireModel):
     """A text's label."""
 
     type: Literal["classification"] = Field(
@@ -75,7 +74,7 @@ class FinishReason(StrEnum):
     """The model ended it: a sentence, where it writes sentences."""
 
 
-class GeneratedSample(WirePart):
+class GeneratedSample(WireModel):
     """One continuation of a prompt."""
 
     text: str = Field(max_length=1_048_576, description="The continuation, without the prompt.")
@@ -104,7 +103,7 @@ class GeneratedSample(WirePart):
     )
 
 
-class Generation(WirePart):
+class Generation(WireModel):
     """A prompt's continuations."""
 
     type: Literal["generation"] = Field(default="generation", description="What the output is.")
@@ -117,7 +116,7 @@ class Generation(WirePart):
     )
 
 
-class TrainedVersion(WirePart):
+class TrainedVersion(WireModel):
     """The version that one combination of a sweep made."""
 
     type: Literal["training"] = Field(default="training", description="What the output is.")

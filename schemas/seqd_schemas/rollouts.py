@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from seqd_schemas.base import Count, CustomId, EpochMs, JobId, ShortText, WireModel, WirePart
+from seqd_schemas.base import Count, CustomId, EpochMs, JobId, ShortText, WireModel
 
 #: Roll-outs of a model that are known as aborted, the newest.
 MAX_ABORTED = 100
@@ -33,7 +33,7 @@ class RolloutKind(StrEnum):
     """The candidate computes them, too; the version in service answers."""
 
 
-class Rollout(WirePart):
+class Rollout(WireModel):
     """A version that is tried beside the one in service."""
 
     id: RolloutId = Field(description="Identifier of the roll-out.")
@@ -53,7 +53,7 @@ class Rollout(WirePart):
     at_ms: EpochMs = Field(description="When it began.")
 
 
-class JobRollout(WirePart):
+class JobRollout(WireModel):
     """The roll-out that a job takes part in, from its submission to its end."""
 
     id: RolloutId = Field(description="Identifier of the roll-out.")
@@ -76,7 +76,7 @@ class JobRollout(WirePart):
         return number < self.share * 2**64
 
 
-class VersionCounts(WirePart):
+class VersionCounts(WireModel):
     """What one version did in a roll-out, by the workers' counts."""
 
     version: Count = Field(description="The version.")

@@ -19,7 +19,6 @@ from seqd_schemas.base import (
     ShortText,
     TenantName,
     WireModel,
-    WirePart,
 )
 from seqd_schemas.failures import Failure
 from seqd_schemas.jobs import Job, JobKind, Priority
@@ -51,7 +50,7 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
 
 
-class Counts(WirePart):
+class Counts(WireModel):
     """Items by outcome. At every read the outcomes and `processing` add up to `total`."""
 
     total: Count = Field(default=0, description="Items known so far; final when sealed.")
@@ -93,7 +92,7 @@ class WaitingCode(StrEnum):
     """An operator has paused or disabled the model."""
 
 
-class Waiting(WirePart):
+class Waiting(WireModel):
     """Why a job waits that no worker can run. It goes on by itself when one can."""
 
     code: WaitingCode = Field(description="Why no worker goes on with it.")

@@ -2,8 +2,8 @@
 
 So records of one release can be read by another, older or newer: a field that a later release adds
 is left out where it says nothing, and ignored where it is not known. What must not be ignored has a
-higher `schema_version`, which the writer states and an older reader refuses. `schemas/README.md`
-has the whole rule. A request that somebody hands in is not read so, but closed: an unknown field is
+higher `format`, which the writer states and an older reader refuses. `schemas/README.md` has the
+whole rule. A request that somebody hands in is not read so, but closed: an unknown field is
 refused there, since it is a typing mistake.
 """
 
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from seqd_schemas.base import SCHEMA_VERSION
+from seqd_schemas.base import FORMAT
 
 _Record = TypeVar("_Record", bound=BaseModel)
 
@@ -31,7 +31,7 @@ def from_stored(
     """Return the record that `to_stored` wrote, of this release, an older or a later one.
 
     Unknown fields are ignored, in parts of the record, too. Raises ValidationError, also for a
-    record of a `schema_version` that is higher than `SCHEMA_VERSION`; see `is_later`.
+    record whose `format` is higher than `FORMAT`; see `is_later`.
     """
     if isinstance(kind, TypeAdapter):
         return kind.validate_json(content, extra="ignore")
@@ -44,5 +44,5 @@ def is_later(content: str | bytes | bytearray) -> bool:
         document = json.loads(content)
     except (ValueError, RecursionError):
         return False
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    return isinstance(version, int) and version > SCHEMA_VERSION
+    least = document.get("format") if isinstance(document, dict) else None
+    return isinstance(least, int) and least > FORMAT

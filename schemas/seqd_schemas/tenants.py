@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from seqd_schemas.base import Count, ShortText, TenantName, WireModel, WirePart
+from seqd_schemas.base import Count, ShortText, TenantName, WireModel
 from seqd_schemas.jobs import Priority
 
 #: Bounds of a tenant's weight: its share of the workers, beside a tenant of weight 1.
@@ -18,7 +18,7 @@ OTHER_TENANTS = "*"
 Day = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 
 
-class TenantLimits(WirePart):
+class TenantLimits(WireModel):
     """Limits of one tenant; where one is not set, the operator's settings hold."""
 
     jobs: int | None = Field(

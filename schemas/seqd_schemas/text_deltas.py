@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from seqd_schemas.base import Count, CustomId, WireModel, WirePart
+from seqd_schemas.base import Count, CustomId, WireModel
 
 #: Most deltas in one entry of the stream, and most characters of one delta.
 MAX_DELTAS = 4_096
@@ -19,7 +19,7 @@ MAX_DELTA_CHARS = 16_384
 UnitName = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(:[0-9]{1,9}:[0-9]{1,9})?$")]
 
 
-class TextDelta(WirePart):
+class TextDelta(WireModel):
     """The next characters of one sample."""
 
     custom_id: CustomId = Field(description="The caller's name for the item.")

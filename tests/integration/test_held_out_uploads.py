@@ -178,7 +178,7 @@ def test_a_training_that_was_cancelled_goes_on_with_its_held_out_data(
 
 
 def test_a_held_out_part_is_charged_to_its_tenant_as_data_is(environment: Environment) -> None:
-    job = a_train_job(source=UploadSource(), held_out=UploadSource(), schema_version=2)
+    job = a_train_job(source=UploadSource(), held_out=UploadSource())
     job_id = environment.submit(job, version=None, unit_items=1)
     chunk = TextChunk.model_validate({"texts": HELD_OUT, "held_out": True})
 

@@ -49,7 +49,7 @@ def name_no_unit(environment: Environment, job_id: str) -> None:
 DAMAGE = {
     "garbage request": set_field("spec", b"\x80\x04\x95\xff pickle"),
     "request is no object": set_field("spec", "[]"),
-    "no later version": set_field("spec", '{"schema_version": "2"}'),
+    "no later version": set_field("spec", '{"format": "2"}'),
     "deep request": set_field("spec", "[" * 100_000),
     "no request": drop_field("spec"),
     "no unit_items": drop_field("unit_items"),
@@ -286,7 +286,7 @@ def test_no_job_fails_for_damage_outside_of_it(environment: Environment):
 def a_later_job(environment: Environment, units: int) -> str:
     """Hand in what a client of the next version of seqd would."""
     job_id = environment.submit_units(units)
-    spec = a_classify_job().model_dump_json().replace('"schema_version":1', '"schema_version":9')
+    spec = a_classify_job().model_dump_json().replace('"format":1', '"format":9')
     environment.redis.hset(environment.keys.job(job_id), "spec", spec)
     return job_id
 
@@ -317,7 +317,7 @@ def test_a_worker_that_cannot_read_a_job_leaves_most_of_its_units_where_they_are
     assert environment.redis.zcard(environment.keys.todo(later)) == 5
 
 
-@pytest.mark.parametrize("row", [b"garbage", b"{}", b'{"schema_version": 9}', b"[" * 100_000])
+@pytest.mark.parametrize("row", [b"garbage", b"{}", b'{"format": 9}', b"[" * 100_000])
 def test_what_cannot_be_read_of_a_catalog_or_a_worker_hides_no_other(
     environment: Environment, row: bytes
 ):

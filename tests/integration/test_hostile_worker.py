@@ -166,7 +166,7 @@ REQUESTS = {
     "empty": b"",
     "bytes": b"\xff" * 100,
     "deep": b"[" * 200_000,
-    "version": b'{"schema_version": 9, "kind": "classify", "model": "echo"}',
+    "version": b'{"format": 9, "kind": "classify", "model": "echo"}',
     "large": b" " * (4 * 2**20 + 1),
     "pickle": pickle.dumps({"kind": "classify"}),
     "kombu": json.dumps({"__type__": "datetime", "__value__": "x"}).encode(),
@@ -211,7 +211,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "weights": plant("more.safetensors", b"\xff" * 8),
     "link": lambda folder: (folder / "link.json").symlink_to("/etc/passwd"),
     "folder": lambda folder: (folder / "inner").mkdir(),
-    "manifest": plant("manifest.json", b'{"schema_version": 9}'),
+    "manifest": plant("manifest.json", b'{"format": 9}'),
 }
 
 

@@ -229,7 +229,6 @@ NO_UPLOAD = {
     "model": "echo",
     "source": {"type": "file", "path": "/a.jsonl"},
     "held_out": {"type": "upload"},
-    "schema_version": 2,
 }
 
 

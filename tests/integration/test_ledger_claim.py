@@ -47,8 +47,8 @@ UNLIKE: dict[str, tuple[Job, Job]] = {
     "parameters": (PLAIN, a_classify_job(source=GOOD, parameters={"threshold": 0.5})),
     "priority": (PLAIN, a_classify_job(source=GOOD, priority=Priority.BULK)),
     "model": (PLAIN, a_classify_job(source=GOOD, model="imdb_gru")),
-    "least score": (PLAIN, a_classify_job(source=GOOD, schema_version=2, min_score=0.0)),
-    "labels": (PLAIN, a_classify_job(source=GOOD, schema_version=2, label_map={"neg": "bad"})),
+    "least score": (PLAIN, a_classify_job(source=GOOD, min_score=0.0)),
+    "labels": (PLAIN, a_classify_job(source=GOOD, label_map={"neg": "bad"})),
     "named label": (
         a_classify_job(source=GOOD, model="imdb_lstm@production"),
         a_classify_job(source=GOOD, model="imdb_lstm@candidate"),

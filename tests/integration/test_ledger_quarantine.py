@@ -250,7 +250,7 @@ def test_records_with_fields_that_a_later_release_has_added_are_read(
 
 def test_a_job_that_states_a_later_version_is_not_called_damaged(environment: Environment) -> None:
     job_id = environment.submit_units(1)
-    stored = with_field(to_stored(a_classify_job()), schema_version=9)
+    stored = with_field(to_stored(a_classify_job()), format=9)
     environment.redis.hset(environment.keys.job(job_id), "spec", stored)
 
     with pytest.raises(LaterVersion) as refused:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 
 from builders import (
-    a_catalog_entry,
     a_chunk,
     a_classify_job,
     a_generate_job,
@@ -153,7 +152,7 @@ RULES = (
     (a_pause(at_ms=2**53).model_dump_json(), "by ana@h1"),  # a year that no calendar has
     *(
         (rule, "by somebody: the rule is of a later release, or was written by hand")
-        for rule in ('{"model":"other","at_ms":1}', '{"schema_version":99}', "x")
+        for rule in ('{"model":"other","at_ms":1}', '{"format":99}', "x")
     ),
 )
 
@@ -214,27 +213,6 @@ def test_a_job_of_a_paused_model_waits_says_why_and_goes_on(
     assert waiting is None or waiting.code == WaitingCode.MODEL_PAUSED
     assert resumed.out == "echo goes on.\n"
     assert job.wait(timeout_s=30).counts.succeeded == 1
-
-
-def test_whoever_pauses_a_model_is_told_of_workers_that_know_no_pause(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.ledger.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", environment.keys.prefix)
-    fleet = environment.ledger.fleet
-    fleet.publish_catalog([a_catalog_entry()])
-    seen_at_ms = fleet.now_ms()
-    for name, reads in (("new", 2), ("old", 1)):
-        fleet.publish_worker(a_worker_status(worker=name, reads=reads, seen_at_ms=seen_at_ms))
-
-    paused = here(capsys, "models", "pause", "imdb_lstm", "--json")
-
-    assert json.loads(paused.out)["model"] == "imdb_lstm"
-    assert paused.err == (
-        "Not heeded by workers of seqd 0.2.0, which know no pause and go on with its jobs: old. "
-        "End them, or replace them by this release. Clients of that release are not refused "
-        "either.\n"
-    )
 
 
 @pytest.mark.usefixtures("commands")

@@ -75,14 +75,11 @@ def test_a_training_with_a_plugin_makes_a_model_of_another_name_that_is_in_servi
     first, second = topics
 
     assert [one.state for one in topics] == [JobState.COMPLETED] * 2
-    assert [(one.model, one.plugin, one.job.schema_version) for one in topics] == [
-        ("topics", "echo", 2),
-        ("topics", "echo", 1),  # it names no plugin
-    ]
+    assert [(one.model, one.plugin) for one in topics] == [("topics", "echo")] * 2
     assert first.training is not None and second.training is not None
     assert (first.training.version, second.training.version) == (1, 2)
     entry = client.catalog()["topics"]
-    assert (entry.made_with, entry.plugin, entry.schema_version) == ("echo", "light", 2)
+    assert (entry.made_with, entry.plugin) == ("echo", "light")
     assert [one.version for one in entry.versions] == [1, 2]
     assert entry.labels == {"production": 1, "best": 2, "candidate": 2, "latest": 2}
     assert client.catalog()["echo"].made_with == "echo"
@@ -153,7 +150,7 @@ def test_a_training_of_a_named_model_that_was_cancelled_is_resumed_with_its_plug
     record = client.resume(job.job_id).wait(timeout_s=30)
 
     assert (before, store.resolve("resumed")) == ([], ("resumed", 1))
-    assert (record.model, record.plugin, record.job.schema_version) == ("resumed", "echo", 2)
+    assert (record.model, record.plugin) == ("resumed", "echo")
     assert diary.read_text().count("step 1\n") == 1
 
 
@@ -165,24 +162,21 @@ def test_requests_of_other_languages_are_held_to_the_rules_of_names(
     training = {"kind": "train", "source": {"type": "file", "path": str(file)}}
     used = producer.add(a_request(["a", "b"], model="topics@2"))
     made = {"model": "places", "plugin": "echo"}
-    unread = producer.add(training | made)
-    read = producer.add(training | made | {"schema_version": 2})
-    other = producer.add(training | {"schema_version": 2, "model": "topics", "plugin": "lstm"})
+    read = producer.add(training | made)
+    other = producer.add(training | {"model": "topics", "plugin": "lstm"})
 
     def failures() -> dict[str, str]:
         answers = producer.all_answers()
         return {str(one.id): one.failure.message for one in answers if one.failure is not None}
 
-    wait_until(lambda: {unread, other} <= set(failures()), "the answers")
+    wait_until(lambda: other in failures(), "the answers")
     wait_until(lambda: {used, read} <= {one.job_id for one in client.jobs(100)}, "the jobs")
     assert labels_of(client.job(used, output=Classification)) == ["a", "b"]
     assert client.job(used).record().plugin == "echo"
     trained = client.job(read).wait(timeout_s=30)
     assert (trained.state, trained.plugin) == (JobState.COMPLETED, "echo")
     assert labels_of(client.classify(["a"], model="places")) == ["a"]
-    told = failures()
-    assert "it is not the model's name, and schema_version is 1; allowed: 2" in told[unread]
-    assert told[other] == (
+    assert failures()[other] == (
         "model 'topics' is made with echo, and a model's plugin never changes: it cannot be "
         "trained with 'lstm'. Choose another name: --as NAME."
     )

@@ -27,6 +27,7 @@ NOTHING = {"type": "object", "additionalProperties": False, "properties": {}}
 def an_entry(**changes: object) -> CatalogEntry:
     fields = {
         "model": "imdb_lstm",
+        "made_with": changes.get("model", "imdb_lstm"),
         "summary": "Likes or dislikes.",
         "plugin": "imdb_lstm",
         "plugin_version": "1.0",
@@ -77,11 +78,8 @@ def test_items_run_on_a_fixed_version_and_a_training_or_sweep_makes_versions_uni
     ("labels", "wanted", "version"),
     [
         ({"production": 2}, "", 2),
-        ({"candidate": 0}, "", 5),
-        ({}, "", 5),
         ({}, "@latest", 5),
         ({"latest": 2}, "@latest", 2),
-        ({"latest": 2}, "", 2),
         ({"production": 2}, "@0", 0),
         ({"production": 2}, "@05", 5),
         ({"production": 2}, "@production", 2),
@@ -244,9 +242,7 @@ def a_writer(*, allowed: int | None = 2_000_000, **bound: object) -> dict[str, C
         "max_characters": 1_000_000,
     }
     task = TaskSchema(parameters=WRITING, unit_items=32, output=OutputBound(**fields | bound))
-    entry = an_entry(
-        model="writer", tasks={"generate": task}, labels={}, max_output_characters=allowed
-    )
+    entry = an_entry(model="writer", tasks={"generate": task}, max_output_characters=allowed)
     return {"writer": entry}
 
 
@@ -309,7 +305,7 @@ def an_embedder(shape: int) -> dict[str, CatalogEntry]:
     vector = {"type": "string", "format": "float32-vector", "shape": [shape]}
     result = {"properties": {"vector": vector}, "required": ["vector"]}
     task = TaskSchema(parameters={}, unit_items=512, result=result, digest="0" * 64)
-    return {"embedder": an_entry(model="embedder", tasks={}, run_tasks={"embed": task}, labels={})}
+    return {"embedder": an_entry(model="embedder", tasks={}, run_tasks={"embed": task})}
 
 
 @pytest.mark.parametrize(("shape", "unit_items"), [(256, 512), (4_096, 384), (65_536, 24)])
@@ -346,16 +342,13 @@ def test_what_a_task_of_a_plugins_own_cannot_do_is_refused(
 
 
 def with_topics(**changes: object) -> dict[str, CatalogEntry]:
-    """The catalog with a model `topics` too, which is made with `imdb_lstm`.
-
-    The others are as the release before publishes them: made with the plugin of their name.
-    """
-    fields = {"model": "topics", "made_with": "imdb_lstm", "schema_version": 2}
+    """The catalog with a model `topics` too, which is made with `imdb_lstm`."""
+    fields = {"model": "topics", "made_with": "imdb_lstm"}
     return a_catalog() | {"topics": an_entry(**fields | changes)}
 
 
 def a_training(model: str, plugin: str | None = None, **changes: object) -> Job:
-    return a_job("train", model=model, plugin=plugin, schema_version=2, **changes)
+    return a_job("train", model=model, plugin=plugin, **changes)
 
 
 @pytest.mark.parametrize(

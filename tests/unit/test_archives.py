@@ -190,7 +190,7 @@ FORGED: dict[str, tuple[Callable[[Member, Member], list], str]] = {
     ),
     "no JSON": (lambda manifest, file: [(manifest[0], b"{", FILE), file], "has no manifest: "),
     "a later manifest": (
-        lambda manifest, file: [(manifest[0], b'{"schema_version": 99}', FILE), file],
+        lambda manifest, file: [(manifest[0], b'{"format": 99}', FILE), file],
         "was written by a later version of seqd",
     ),
 }

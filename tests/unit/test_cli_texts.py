@@ -219,12 +219,12 @@ CANARY = JobRollout(id="0" * 16, kind="canary", version=1, share=0.25)
             ],
         ),
         (
-            ended(job=a_classify_job(schema_version=2, min_score=0.8)),
+            ended(job=a_classify_job(min_score=0.8)),
             results(["positive"] * 3, uncertain=[True, False, True]),
             [f"{HEAD}: 3 positive", "Uncertain, with a score below 0.8: 2 of 3 results"],
         ),
         (
-            ended(job=a_classify_job(schema_version=2, min_score=0.8)),
+            ended(job=a_classify_job(min_score=0.8)),
             results(["positive"]),
             [f"{HEAD}: 1 positive", "Uncertain, with a score below 0.8: 0 of 1 result"],
         ),

@@ -2,9 +2,9 @@
 
 import pytest
 
-from seqd.client.requests import job_of, labelling_of, training_of
+from seqd.client.requests import job_of, labelling_of
 from seqd.errors import InvalidRequest
-from seqd_schemas import ClassifyJob, NamedSource, TrainJob, UploadSource
+from seqd_schemas import NamedSource, UploadSource
 
 
 @pytest.mark.parametrize(
@@ -49,24 +49,6 @@ def test_what_arrived_and_what_is_allowed_stand_in_the_message(kind, model, opti
 
 
 @pytest.mark.parametrize(
-    ("held_out", "source", "schema_version"),
-    [
-        (None, None, 1),
-        (NamedSource(name="keras:imdb"), NamedSource(name="keras:imdb"), 1),
-        (["a text"], UploadSource(), 2),
-    ],
-    ids=["nothing", "a data set", "texts"],
-)
-def test_a_training_states_a_later_version_where_its_held_out_data_is_uploaded(
-    held_out: object, source: object, schema_version: int
-) -> None:
-    job = training_of(["a"], "markov", {}, plugin=None, preset=None, held_out=held_out, labels=())
-
-    assert isinstance(job, TrainJob)
-    assert (job.held_out, job.schema_version) == (source, schema_version)
-
-
-@pytest.mark.parametrize(
     ("asked", "message"),
     [
         (
@@ -94,22 +76,6 @@ def test_what_cannot_be_asked_of_labels_is_said(asked: dict[str, object], messag
         job_of("classify", "imdb_lstm", {}, source=UploadSource(), **fields)
 
     assert str(refusal.value) == message
-
-
-@pytest.mark.parametrize(
-    ("min_score", "label_map", "schema_version"),
-    [(None, None, 1), (None, {}, 1), (0.0, None, 2), (None, {"neg": "negative"}, 2)],
-)
-def test_a_classification_states_a_later_version_where_older_workers_would_leave_labels_alone(
-    min_score: float | None, label_map: dict[str, str] | None, schema_version: int
-) -> None:
-    fields = labelling_of(min_score, label_map)
-
-    job = job_of("classify", "imdb_lstm", {}, source=UploadSource(), **fields)
-
-    assert isinstance(job, ClassifyJob)
-    assert (job.min_score, job.label_map) == (min_score, label_map or {})
-    assert job.schema_version == schema_version
 
 
 def test_options_that_are_none_are_left_to_their_defaults():

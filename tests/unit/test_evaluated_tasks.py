@@ -14,6 +14,7 @@ def a_model(*tasks: str, own: tuple[str, ...] = ()) -> CatalogEntry:
     return CatalogEntry.model_validate(
         {
             "model": "m",
+            "made_with": "m",
             "summary": "A model.",
             "plugin": "p",
             "plugin_version": "1",

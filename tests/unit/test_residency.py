@@ -219,7 +219,7 @@ def test_work_that_nobody_claims_is_chosen_in_bounded_time_whatever_the_others_d
 def test_what_is_kept_here_trainings_and_jobs_without_a_version_are_never_left(world: World):
     world.hold("c", "d")
     world.kept = {"c"}
-    queues = ("classify.echo", "train.echo", "train.echo:echo", D)
+    queues = ("classify.echo", "train.echo", D)
 
     assert world.choose() == ((A, B, C), ())
-    assert world.residency.first(queues) == queues[:3]
+    assert world.residency.first(queues) == queues[:2]

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from seqd_schemas import WireAdapter, from_stored
-from seqd_schemas.base import WirePart
+from seqd_schemas.base import WireModel
 
 
 class Interrupting:
@@ -39,7 +39,7 @@ class OfInterrupting:
 
 
 def test_a_record_raises_it_and_is_built():
-    class Record(WirePart):
+    class Record(WireModel):
         kind: Annotated[str, OfInterrupting(signal.SIGINT)] = "a"
 
     with pytest.raises(KeyboardInterrupt):
@@ -63,7 +63,7 @@ def test_a_handler_of_sigterm_is_called_once_and_stays(monkeypatch: pytest.Monke
     before = signal.signal(signal.SIGTERM, lambda number, frame: called.append(number))
     try:
 
-        class Record(WirePart):
+        class Record(WireModel):
             kind: Annotated[str, OfInterrupting(signal.SIGTERM)] = "a"
 
         assert Record(kind="a").kind == "a"

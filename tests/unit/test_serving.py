@@ -209,13 +209,12 @@ OWN = {"imdb_lstm": (0,)}
 def with_topics(name: str = "w1", **changes: object) -> WorkerStatus:
     """A worker that has `topics@1` and `topics@2` too, made with `imdb_lstm`."""
     versions = {**OWN, "topics": (1, 2)}
-    fields = {"tasks": ("classify", "train"), "versions": versions, "reads": 2}
+    fields = {"tasks": ("classify", "train"), "versions": versions}
     return a_worker(name, **fields | changes)
 
 
-def a_training(model: str = "moods", schema_version: int = 2) -> JobRecord:
-    plugin = "imdb_lstm" if schema_version > 1 else None
-    job = a_train_job(model=model, plugin=plugin, schema_version=schema_version)
+def a_training(model: str = "moods", least_format: int = 1) -> JobRecord:
+    job = a_train_job(model=model, plugin="imdb_lstm").model_copy(update={"format": least_format})
     return a_queued_job(kind="train", model=model, plugin="imdb_lstm", version=None, job=job)
 
 
@@ -236,15 +235,12 @@ UNWRITABLE = UnfitVersion(
 @pytest.mark.parametrize(
     ("record", "changes", "code", "message"),
     [
-        *(
-            (
-                a_training(model, schema_version),
-                {"reads": 1, "seqd_version": "0.2.0", "versions": OWN},
-                WaitingCode.UNFIT,
-                f"{NOTHING_FITS}later_version: it is of seqd 0.2.0, which cannot read what this "
-                "job asks for: upgrade it.",
-            )
-            for model, schema_version in (("moods", 2), ("topics", 1), ("imdb_lstm", 2))
+        (
+            a_training(least_format=2),
+            {"seqd_version": "1.0.0"},
+            WaitingCode.UNFIT,
+            f"{NOTHING_FITS}later_version: it is of seqd 1.0.0, which cannot read what this "
+            "job asks for: upgrade it.",
         ),
         (
             a_training(),
@@ -268,9 +264,9 @@ def test_what_no_worker_can_do_says_what_it_waits_for(
     assert waiting_of(record, [with_topics(**changes)]) == Waiting(code=code, message=message)
 
 
-@pytest.mark.parametrize("record", [a_training(), a_training("topics", 1), a_job(2)])
+@pytest.mark.parametrize("record", [a_training(), a_training("topics", 2), a_job(2)])
 def test_what_a_worker_can_do_waits_for_nobody(record: JobRecord):
-    assert waiting_of(record, [with_topics("old", reads=1, versions={}), with_topics()]) is None
+    assert waiting_of(record, [with_topics("old", versions={}), with_topics(reads=2)]) is None
 
 
 @pytest.mark.parametrize(
@@ -323,7 +319,6 @@ def test_what_is_left_of_named_models_is_told_by_model_and_of_trainings_by_plugi
             "classify.imdb_lstm:topics@7",
             "classify.imdb_lstm@0",
             "train.imdb_lstm",
-            "train.imdb_lstm:imdb_lstm",
         )
     ]
     rates = {"classify.imdb_lstm:topics@1": Rate(items=5, seconds=10.0, at_ms=1)}
@@ -333,7 +328,7 @@ def test_what_is_left_of_named_models_is_told_by_model_and_of_trainings_by_plugi
     assert {key: one.items for key, one in left.items()} == {
         ("classify", "imdb_lstm"): 10,
         ("classify", "topics"): 20,
-        ("train", "imdb_lstm"): 20,
+        ("train", "imdb_lstm"): 10,
     }
     topics = left["classify", "topics"]
     assert (topics.seconds, topics.unserved_s, topics.is_measured) == (40.0, 20.0, True)

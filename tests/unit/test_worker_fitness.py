@@ -155,7 +155,7 @@ def named(tmp_path: Path) -> ModelStore:
     return store
 
 
-OF_ROUTES = {"classify.echo", "train.echo", "train.echo:echo"}
+OF_ROUTES = {"classify.echo", "train.echo"}
 TOPICS = {"classify.echo:topics@1", "classify.echo:topics@2"}
 
 
@@ -198,7 +198,7 @@ def test_items_of_a_model_that_is_not_served_are_left_and_its_trainings_are_not(
     before_the_change = fitness.queues()
     fitness.placement_has_changed()
 
-    assert set(topics_alone) == {*TOPICS, "train.echo", "train.echo:echo"}
+    assert set(topics_alone) == {*TOPICS, "train.echo"}
     assert left_out == ("echo",)
     assert before_the_change == topics_alone
     assert set(fitness.queues()) == {*OF_ROUTES, "classify.echo@1"}

@@ -64,7 +64,7 @@ def combinations_of(job: SweepJob) -> list[Combination]:
 
 def training_of(job: SweepJob, combination: Combination) -> TrainJob:
     """Return the training of one combination: its values go over the sweep's own parameters."""
-    names = ("schema_version", "model", "plugin", "preset", "source", "held_out")
+    names = ("format", "model", "plugin", "preset", "source", "held_out")
     shared = {name: getattr(job, name) for name in names}
     return TrainJob(**shared, parameters={**job.parameters, **combination.values})
 

@@ -56,7 +56,7 @@ class AsyncModelHandle:
     @property
     def plugin(self) -> str:
         """The plugin's model that it is made with, `imdb_lstm` for `topics`."""
-        return self.entry.made_with or self.entry.model
+        return self.entry.made_with
 
     @property
     def versions(self) -> "tuple[VersionSummary, ...]":

@@ -502,8 +502,7 @@ class Client:
 
         `data` is a file that the workers read, a data set that the plugin knows by name, or an
         iterable of texts or records, which is uploaded and must fit into the ledger. So is
-        `held_out`, what to validate on; it is read behind `data`, and workers of 0.2 leave a
-        training whose held-out data is uploaded to later ones. `labels` are moved to the new
+        `held_out`, what to validate on; it is read behind `data`. `labels` are moved to the new
         version. Raises what `classify` does; data that cannot be learnt from fails the job.
         """
         job = training_of(

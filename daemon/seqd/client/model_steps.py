@@ -98,7 +98,7 @@ def model_resumed(ledger: LedgerParts, name: str) -> Exchange[bool]:
     if was_paused and name in catalog:
         entry = catalog[name]
         for task in entry.all_tasks:
-            yield Notify(route_of(task, entry.made_with or name))
+            yield Notify(route_of(task, entry.made_with))
     return was_paused
 
 

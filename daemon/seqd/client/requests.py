@@ -17,9 +17,6 @@ from seqd.ledger.jobs import JOB
 from seqd.ledger.submissions import Accepted, new_job_id
 from seqd.validation import faults_of, shown
 from seqd_schemas import (
-    LABELLING_VERSION,
-    NAMED_MODEL_VERSION,
-    UPLOADED_HELD_OUT_VERSION,
     FileSource,
     Item,
     ItemChunk,
@@ -167,13 +164,9 @@ def run_of(
 
 
 def labelling_of(min_score: object, label_map: object) -> dict[str, object]:
-    """Return the fields by which a classification asks something of its labels.
-
-    Workers of seqd 0.2 would not do it, and leave such a job to later ones.
-    """
+    """Return the fields by which a classification asks something of its labels."""
     given = {"min_score": min_score, "label_map": label_map}
-    asked = {name: value for name, value in given.items() if value is not None and value != {}}
-    return {**asked, "schema_version": LABELLING_VERSION} if asked else {}
+    return {name: value for name, value in given.items() if value is not None and value != {}}
 
 
 def training_of(
@@ -187,25 +180,16 @@ def training_of(
     labels: Sequence[str],
 ) -> Job:
     """Make the request of a training; data that is no source travels by upload."""
-    ours: dict[str, object] = {
-        "preset": preset,
-        "labels": tuple(labels),
-        **_made_with(model, plugin),
-    }
-    validating = None if held_out is None else _as_source(held_out)
-    if isinstance(validating, UploadSource):
-        ours["schema_version"] = UPLOADED_HELD_OUT_VERSION
-    return job_of("train", model, options, source=_as_source(data), held_out=validating, **ours)
-
-
-def _made_with(model: str, plugin: object) -> dict[str, object]:
-    """Return the fields that name what a training's model is made with, where it is not its name.
-
-    Workers of seqd 0.2 know of none, and leave such a job to later ones.
-    """
-    if plugin is None or plugin == model:
-        return {}
-    return {"plugin": plugin, "schema_version": NAMED_MODEL_VERSION}
+    return job_of(
+        "train",
+        model,
+        options,
+        source=_as_source(data),
+        held_out=None if held_out is None else _as_source(held_out),
+        plugin=None if plugin == model else plugin,
+        preset=preset,
+        labels=tuple(labels),
+    )
 
 
 def checked_id(job_id: str) -> str:
@@ -237,7 +221,8 @@ def sweep_of(
             )
     lists = {name: list(values) for name, values in grid.items()}
     own = {name: value for name, value in options.items() if name in _OF_SWEEPS}
-    own |= _made_with(model, own.pop("plugin", None))
+    if own.get("plugin") == model:
+        del own["plugin"]
     shared = {name: value for name, value in options.items() if name not in _OF_SWEEPS}
     return job_of("sweep", model, cast(JobOptions, shared), source=data, grid=lists, **own)
 

@@ -593,9 +593,7 @@ def _queue(job: Job, version: int | None, plugin: str | None) -> str:
     model = ModelReference.parse(job.model).name
     plugin = plugin or model
     if version is None:
-        # Workers of seqd 0.2 claim what they cannot read, and hold it for half a minute each time.
-        is_unread = job.schema_version > 1 or plugin != model
-        return queue_of(_route(job, plugin), None, plugin if is_unread else None)
+        return _route(job, plugin)
     return queue_of(_route(job, plugin), version, model if plugin != model else None)
 
 

@@ -14,7 +14,6 @@ from seqd.models.task_schemas import task_schema
 from seqd_schemas import (
     MAX_PUBLISHED_CHANGES,
     MAX_VERSIONS,
-    NAMED_MODEL_VERSION,
     CatalogEntry,
     ModelManifest,
     PluginState,
@@ -80,8 +79,6 @@ def catalog_entry(
         labels[LATEST] = manifests[-1].version
     tasks = {task: task_schema(spec) for task, spec in model.tasks.items()}
     return CatalogEntry(
-        # A client of seqd 0.2 would send its jobs where no worker looks.
-        schema_version=1 if name == model.name else NAMED_MODEL_VERSION,
         model=name,
         made_with=model.name,
         summary=model.summary,

@@ -52,8 +52,8 @@ from seqd.worker.readiness import ReadinessNotes
 from seqd.worker.residency import Residency
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (
+    FORMAT,
     MAX_LEFT_OUT,
-    SCHEMA_VERSION,
     ClaimInHand,
     Cordon,
     DeviceStatus,
@@ -405,7 +405,7 @@ class WorkLoop:
             stopped_pid=stopped_pid,
             supervised=self._is_supervised,
             seqd_version=__version__,
-            reads=SCHEMA_VERSION,
+            reads=FORMAT,
             started_at_ms=self._started_at_ms,
             seen_at_ms=now_ms,
             clock_offset_ms=offset_ms,

@@ -55,7 +55,6 @@ from seqd_schemas import (
     TrainJob,
     WorkerStatus,
     WorkTotals,
-    queue_of,
     queues_of_model,
     route_of,
 )
@@ -125,7 +124,6 @@ def queues_of(routes: Sequence[str], store: ModelStore) -> tuple[str, ...]:
     for route in routes:
         task, _, plugin = route.partition(".")
         if task == TRAIN:
-            queues.append(queue_of(route, None, plugin))
             continue
         for name, made_with in models.items():
             if made_with == plugin:

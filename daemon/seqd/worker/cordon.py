@@ -29,7 +29,7 @@ from seqd.worker.drain import END_SIGNALS
 from seqd.worker.liveness import HeartbeatFile
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import (
-    SCHEMA_VERSION,
+    FORMAT,
     Cordon,
     CordonAction,
     CordonRule,
@@ -277,7 +277,7 @@ class DrainedWait:
             cordon=cordon_of(rule, "drained"),
             supervised=self._settings.supervised,
             seqd_version=__version__,
-            reads=SCHEMA_VERSION,
+            reads=FORMAT,
             started_at_ms=started_at_ms,
             seen_at_ms=now_ms,
             clock_offset_ms=offset_ms,

@@ -26,9 +26,9 @@ from seqd.settings import Settings
 from seqd.worker.context import Identity
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import (
+    FORMAT,
     MAX_DEATH_CHARS,
     MAX_DEATHS,
-    SCHEMA_VERSION,
     ChildDeath,
     DeathCause,
     PluginStatus,
@@ -191,7 +191,7 @@ class DeathRecord:
             labels=dict(identity.labels),
             supervised=self._settings.supervised,
             seqd_version=__version__,
-            reads=SCHEMA_VERSION,
+            reads=FORMAT,
             started_at_ms=self._started_at_ms,
             seen_at_ms=now_ms,
         )

@@ -20,7 +20,6 @@ from seqd_schemas import (
     MAX_VERSIONS,
     UnfitCode,
     UnfitVersion,
-    queue_of,
     queues_of_model,
 )
 
@@ -298,7 +297,7 @@ class Fitness:
             if task == TRAIN:
                 closed = self._unfit.get((plugin, None))
                 if closed is None or closed.due_s <= now_s:
-                    queues += [route, queue_of(route, None, plugin)]
+                    queues.append(route)
                 continue
             if self._is_served(plugin):
                 queues.append(route)

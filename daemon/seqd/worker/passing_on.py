@@ -12,7 +12,7 @@ from seqd.kinds import TRAIN
 from seqd.serving import takes
 from seqd.worker.context import WorkerContext
 from seqd.worker.logs import log_and_continue
-from seqd_schemas import queue_of, queues_of_model
+from seqd_schemas import queues_of_model
 
 #: Seconds between two wakeups that a worker passes on, at least: where all others are busy, it
 #: gets its own back.
@@ -58,7 +58,7 @@ class PassedOn:
         theirs = set[str]()
         # Another's store may have models that this worker's has not.
         catalog = context.ledger.fleet.catalog()
-        made_with = {name: entry.made_with or name for name, entry in catalog.items()}
+        made_with = {name: entry.made_with for name, entry in catalog.items()}
         for worker in context.ledger.fleet.workers():
             for route in context.routes:
                 task, _, plugin = route.partition(".")
@@ -66,7 +66,7 @@ class PassedOn:
                     continue
                 if task == TRAIN:
                     if takes(worker, task, plugin):
-                        theirs |= {route, queue_of(route, None, plugin)}
+                        theirs.add(route)
                     continue
                 for name, versions in worker.versions.items():
                     if made_with.get(name, name) == plugin and takes(worker, task, name):

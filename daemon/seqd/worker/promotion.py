@@ -23,7 +23,7 @@ from seqd.errors import (
 from seqd.models.history import version_before
 from seqd.models.labels import CANDIDATE, PRODUCTION, check_label
 from seqd.serving import served_routes
-from seqd_schemas import NAMED_MODEL_VERSION, ServiceChange
+from seqd_schemas import ServiceChange
 
 if TYPE_CHECKING:
     from seqd.hookspecs import Artifact
@@ -348,8 +348,6 @@ def _wait(
 def _cold_workers(workers: "list[WorkerStatus]", change: Change) -> list[str]:
     """Return the workers that have the model in memory, but not all that the change needs.
 
-    Those of seqd 0.2 load no candidate, so nobody waits for them.
-
     Raises NoFitWorker where one says that it cannot run the version.
     """
     cold = []
@@ -360,8 +358,6 @@ def _cold_workers(workers: "list[WorkerStatus]", change: Change) -> list[str]:
                     f"{one.worker} cannot run {change.ref}: {unfit.code}: {unfit.message}. Nothing "
                     "is changed."
                 )
-        if one.reads < NAMED_MODEL_VERSION:
-            continue
         loaded = [ref for ref in one.models_loaded if ref.partition("@")[0] == change.name]
         if loaded and not set(change.kept_loaded) <= set(loaded):
             cold.append(one.worker)

@@ -13,10 +13,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
-    from seqd_schemas import ModelPause, WorkerStatus
-
-#: Workers that one warning names.
-_MOST_NAMED = 5
+    from seqd_schemas import ModelPause
 
 _Model = Annotated[str, typer.Argument(help="A model: topics.", autocompletion=completion.models)]
 _Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks at it.")]
@@ -30,7 +27,6 @@ def pause(model: _Model, reason: _Reason = "", as_json: options.Json = False) ->
     """
     with options.open_client() as client:
         rule = client.pause_model(model, reason=reason)
-        _warn_of_older(client.workers())
     if as_json:
         print_json(rule)
         return
@@ -54,7 +50,6 @@ def disable(
     """
     with options.open_client() as client:
         rule = client.disable_model(model, reason=reason)
-        _warn_of_older(client.workers())
     if as_json and not cancel_jobs:
         print_json(rule)
         return
@@ -78,23 +73,6 @@ def resume(model: _Model, as_json: options.Json = False) -> None:
         Screen().say(f"{model} goes on.", "bold green")
     else:
         Screen().say(f"{model} was neither paused nor disabled; nothing was changed.")
-
-
-def _warn_of_older(workers: "list[WorkerStatus]") -> None:
-    """Tell of workers of release 0.2, whose claims hand out units of paused models all the same."""
-    from seqd_schemas import NAMED_MODEL_VERSION
-
-    older = [one for one in workers if one.reads < NAMED_MODEL_VERSION]
-    if not older:
-        return
-    named = ", ".join(one.worker for one in older[:_MOST_NAMED])
-    more = f" and {len(older) - _MOST_NAMED} more" if len(older) > _MOST_NAMED else ""
-    Screen(to_stderr=True).say(
-        f"Not heeded by workers of seqd {older[0].seqd_version}, which know no pause and go on "
-        f"with its jobs: {named}{more}. End them, or replace them by this release. Clients of that "
-        "release are not refused either.",
-        "yellow",
-    )
 
 
 def _say_how_it_goes_on(screen: Screen, rule: "ModelPause") -> None:

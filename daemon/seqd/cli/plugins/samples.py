@@ -87,7 +87,7 @@ def inbox_sample(entry: CatalogEntry, task: str) -> str:
     kind = kind_of_task(task).task
     job: dict[str, JsonValue] = {"kind": kind or "run", "model": entry.model}
     if kind is None:
-        job |= {"schema_version": 2, "task": task}
+        job["task"] = task
     parameters = _parameters(entry.all_tasks[task])
     if parameters:
         job["parameters"] = parameters

@@ -22,7 +22,6 @@ from seqd.serving import (
     waiting_of,
 )
 from seqd_schemas import (
-    NAMED_MODEL_VERSION,
     AuditRecord,
     JobRecord,
     JobState,
@@ -142,9 +141,7 @@ def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
         return "missing", f"its store has no {what} on {status.host}: see SEQD_DATA_DIR there"
     if leaves_out(status, task, model):
         return "left_out", "a placement or SEQD_SERVES has it leave this model to others"
-    needed = record.job.schema_version
-    needed = needed if record.plugin is None else max(needed, NAMED_MODEL_VERSION)
-    if status.reads < needed:
+    if status.reads < record.job.format:
         return (
             "later_version",
             f"it is of seqd {status.seqd_version}, which cannot read this job: upgrade it",
