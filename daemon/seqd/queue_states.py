@@ -43,15 +43,17 @@ class WorkDone:
     def rates(self, now_ms: int) -> tuple[float, float]:
         """Return items and errors a second, of about the last minute; the latest count more.
 
-        Each is divided by the seconds that it is of, so that a queue that has just begun has its
-        rate at once.
+        Items are divided by the seconds that they are of, so that a queue that has just begun has
+        its rate at once. Errors are divided by a whole minute: they are shown as errors a minute,
+        and one that was the first in two seconds is not thirty.
         """
         rest_s = max(0.0, (now_ms - self.at_ms) / 1000)
         if rest_s > RECENT_S:
             return 0.0, 0.0
         age_s = max(_LEAST_S, (now_ms - self.since_ms) / 1000)
-        weight = exp(-rest_s / RECENT_S) / (RECENT_S * (1.0 - exp(-age_s / RECENT_S)))
-        return self.recent_items * weight, self.recent_errors * weight
+        weight = exp(-rest_s / RECENT_S) / RECENT_S
+        part = 1.0 - exp(-age_s / RECENT_S)  # of a minute
+        return self.recent_items * weight / part, self.recent_errors * weight
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ from seqd_schemas import (
 _MOST_REASONS = 5
 _MOST_CHARS = 400
 
+#: Seconds from which on it is said for how long a worker has been starting.
+_LONG_START_S = 30.0
+
 #: How long ago a death of a worker's process is told of.
 RECENT_MS = 3_600_000
 
@@ -53,10 +56,18 @@ def served_routes(plugin: str, entry: CatalogEntry | None) -> tuple[str, ...]:
 
 
 def is_listening(status: WorkerStatus) -> bool:
-    """Return True for a worker that has begun and is there to stay, a cordoned one among them."""
+    """Return True for a worker that has begun and is there to stay, a cordoned one among them.
+
+    Not for one whose plugin goes on with what was taken from it.
+    """
     if status.cordon is not None:
         return status.cordon.phase == "cordoned"
-    return status.state in (WorkerState.READY, WorkerState.BUSY)
+    return status.state in (WorkerState.READY, WorkerState.BUSY) and not has_lost_claim(status)
+
+
+def has_lost_claim(status: WorkerStatus) -> bool:
+    """Return True for a worker whose plugin computes what it holds no more, and nothing else."""
+    return status.claim is not None and status.claim.is_lost
 
 
 def shown_state(status: WorkerStatus, unheard: Collection[str] = ()) -> str:
@@ -87,13 +98,47 @@ def stopped_told(status: WorkerStatus) -> str:
     )
 
 
-def unheard_told(worker: str, silent_s: float) -> str:
-    """Return that a worker that is up reports nothing, for how long and as what, as sentences."""
+def lost_claim_told(status: WorkerStatus) -> str:
+    """Return what a worker with a lost claim does, and until when; '' for any other."""
+    if status.claim is None or not status.claim.is_lost:
+        return ""
     return (
-        f"{worker} has not been heard of for {silent_s:,.0f} s, and its process is there: it "
-        "computes without letting its other threads run, or cannot report. `seqd doctor` on its "
-        "machine says which."
+        f"its plugin has not stopped, and still computes for job {status.claim.job_id}, of which "
+        "it holds nothing any more: it takes its next unit once the plugin stops, or is ended and "
+        "started anew after SEQD_MAX_SILENT_S without a sign of the plugin"
     )
+
+
+def starts_with(status: WorkerStatus) -> str:
+    """Return what a worker that starts does first, such as `loads hello@0 and 2 more`."""
+    if not status.loading:
+        return "imports its plugins"
+    first, rest = status.loading[0], len(status.loading) - 1
+    return f"loads {first}{f' and {rest} more' if rest else ''}"
+
+
+def takes_nothing_told(
+    workers: Iterable[WorkerStatus], unheard: Mapping[str, float]
+) -> Iterable[str]:
+    """Yield who is up and takes no work until its plugin lets it, and why, as sentences.
+
+    `unheard` are those of them that report nothing, and for how many seconds.
+    """
+    for status in workers:
+        starting_s = (status.seen_at_ms - status.started_at_ms) / 1000
+        if status.state is WorkerState.STARTING and starting_s >= _LONG_START_S:
+            yield (
+                f"{status.worker} has been starting for {starting_s:,.0f} s, and "
+                f"{starts_with(status)} before it takes jobs: its log says more."
+            )
+        if status.worker in unheard:
+            yield (
+                f"{status.worker} has not been heard of for {unheard[status.worker]:,.0f} s, and "
+                "its process is there: it computes without letting its other threads run, or "
+                "cannot report. `seqd doctor` on its machine says which."
+            )
+        elif told := lost_claim_told(status):
+            yield f"{status.worker} takes no work: {told}."
 
 
 def recent_deaths(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:

@@ -286,6 +286,11 @@ class ClaimInHand(WireModel):
     unit: str = Field(max_length=64, description="Its first unit.")
     units: Count = Field(description="Units of it, of one job or of several.")
     since_ms: EpochMs = Field(description="When it was claimed.")
+    is_lost: bool = Field(
+        default=False,
+        description="The worker holds nothing of it any more, such as when its job was cancelled: "
+        "it takes new work once the plugin has stopped.",
+    )
 
 
 class WorkerStatus(WireModel):
@@ -320,7 +325,7 @@ class WorkerStatus(WireModel):
     loading: tuple[ModelRef, ...] = Field(
         default=(),
         max_length=1_024,
-        description="`name@version`, what it loads while it starts, in this order.",
+        description="`name@version`, what it has yet to load while it starts, in this order.",
     )
     memory_budget_bytes: Count | None = Field(
         default=None, description="Bytes that they may take together: SEQD_MODEL_CACHE_BYTES."

@@ -184,7 +184,7 @@ unfit-workers | warning | Worker cpu:0@h2-b (host h2), 1 of 3, cannot run imdb_l
 plugin-broken | warning | The plugin bad is broken on cpu:0@h1-a: no module\\x1b[2J named x. |
   Mend it (`seqd plugins check bad`), | plugin-missing
 plugin-missing | warning | The plugin bad is missing on cpu:0@h2-b, and 1 other worker has it. |
-  Install it there (`seqd plugins list` says what), | plugin-missing
+  Install it there, unless that was done since they started | plugin-missing
 plugin-versions | warning | Workers have the plugin echo in 2 versions: 1.0 (1), 2.0 (1). |
   Install one version everywhere | mixed-versions
 route-unserved | error | No worker that is up can do all that waits of classify imdb_lstm (2

@@ -4,7 +4,7 @@ import pytest
 
 from plugin_builders import place
 from seqd.errors import JobFailed
-from seqd_schemas import ItemFailure, ItemSuccess, UnfitCode
+from seqd_schemas import DeathCause, ItemFailure, ItemSuccess, UnfitCode
 from worker_fixtures import PLUGIN, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -55,3 +55,21 @@ def test_a_version_that_exits_when_it_is_warmed_up_is_unfit(empty_cluster: Clust
 
     wait_until(says_so, "it is unfit")
     assert "child died" not in worker.whole_log()
+
+
+@pytest.mark.slow  # a worker of its own
+def test_a_version_that_hangs_when_it_is_warmed_up_ends_its_process_which_says_so(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_apart("w1", "warm_up hang", max_silent_s=1.0)
+
+    def says_so() -> bool:
+        status = worker.status()
+        return status is not None and any(
+            death.cause is DeathCause.HANG and "it stood in seqd_light.py" in death.message
+            for death in status.deaths
+        )
+
+    wait_until(says_so, "its death is told")
+    (empty_cluster.folder_of("w1") / "sick").write_text("")
+    worker.wait_until_ready()

@@ -140,6 +140,49 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: C
     )
 
 
+def test_a_worker_whose_plugin_goes_on_for_a_cancelled_job_is_not_said_to_be_free(
+    empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_ledger(monkeypatch, empty_cluster.settings)
+    worker = empty_cluster.start_ready()
+    client = empty_cluster.client()
+    hanging = client.classify(["sleep"], model="echo")
+
+    def computes() -> bool:
+        status = worker.known_status()
+        return status.claim is not None and status.seen_at_ms > status.claim.since_ms + 1_000
+
+    def has_said_so() -> bool:
+        claim = worker.known_status().claim
+        return claim is not None and claim.is_lost
+
+    wait_until(computes, "its plugin computes")
+    hanging.cancel()
+    waiting = client.classify(["t0"], model="echo")
+
+    wait_until(has_said_so, "its heartbeat has found the lease lost")
+    why = client.explain(waiting.job_id)
+    shown_by = {view: here(capsys, *view.split()).out for view in VIEWS}
+    for act in ("cordon", "uncordon"):
+        here(capsys, "workers", act, worker.name, "--yes")
+    uncordoned = here(capsys, "workers", "uncordon", worker.name, "--wait", "--timeout-s", "0.1")
+    os.kill(worker.child_pid(), signal.SIGKILL)  # else it were ended after SEQD_MAX_SILENT_S
+    (result,) = waiting.results()
+
+    told = (
+        f"its plugin has not stopped, and still computes for job {hanging.job_id}, of which it "
+        "holds nothing any more: it takes its next unit once the plugin stops"
+    )
+    assert f" is queued: {worker.name} can run it, and {told}" in why.headline
+    assert [answer.code for answer in why.workers] == ["busy"]
+    assert why.workers[0].message.startswith(told)
+    assert why.left_s is None
+    for view, said in shown_by.items():
+        assert f"{worker.name} takes no work: {told}" in " ".join(said.split()), view
+    assert (uncordoned.status, "Ready." in uncordoned.out) == (75, False)
+    assert isinstance(result, ItemSuccess)
+
+
 def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succeed(
     empty_cluster: Cluster,
 ) -> None:

@@ -183,6 +183,7 @@ SICKNESSES: dict[str, Callable[[], BaseException]] = {
     "library": lambda: ModuleNotFoundError("No module named 'heavy'", name="heavy"),
     "disk": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
     "quit": lambda: SystemExit(3),
+    "hang": lambda: time.sleep(600) or SystemExit(4),
 }
 
 

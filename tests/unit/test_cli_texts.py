@@ -555,8 +555,7 @@ def died(
         *(
             (
                 [died(10 * (deaths - number)) for number in range(deaths)],
-                f"is in a crash loop: it died {times} in the last 10 min, last exit 10 s ago: It "
-                "exited.",
+                f"died {times} in the last 10 min, a crash loop, last exit 10 s ago: It exited.",
             )
             for deaths, times in ((3, "3 times"), (MAX_DEATHS, f"at least {MAX_DEATHS} times"))
         ),

@@ -155,7 +155,7 @@ UNFIT = {
         (
             {"state": "starting", "loading": ("imdb_lstm@3", "markov@0")},
             "starting",
-            "it is starting, and loads imdb_lstm@3, markov@0 before it takes jobs",
+            "it is starting, and loads imdb_lstm@3 and 1 more before it takes jobs",
         ),
         ({"plugins": (), "versions": {}}, "no_plugin", "it has no plugin with the model imdb_lstm"),
         (

@@ -179,7 +179,9 @@ def _unknown_worker(worker: str, search: "LogSearch") -> "UnknownWorker":
 
 
 def _that_there_are(names: Iterable[str]) -> str:
-    return f"There are: {', '.join(sorted(names)[:_MOST_WORKERS]) or 'none'}."
+    known = sorted(names)
+    rest = f" and {len(known) - _MOST_WORKERS:,} more" if len(known) > _MOST_WORKERS else ""
+    return f"There are: {', '.join(known[:_MOST_WORKERS]) or 'none'}{rest}."
 
 
 def _elsewhere(job: str, search: "LogSearch", screen: Screen, *, has_found: bool) -> list[str]:

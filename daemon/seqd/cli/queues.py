@@ -14,7 +14,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     from rich.text import Text
 
@@ -37,8 +37,8 @@ class _Beside:
     no_writes: str | None
     #: Jobs whose input is not complete.
     uploading: int
-    #: Who is up and reports nothing, and for how many seconds.
-    unheard: "Mapping[str, float]"
+    #: Who is up and takes no work until its plugin lets it, as sentences.
+    held_up: "Sequence[str]"
 
 
 def queues(
@@ -57,6 +57,8 @@ def queues(
 
     And why, where nobody can. By tenant, the 5,000 oldest open jobs count.
     """
+    from seqd.serving import takes_nothing_told
+
     with (
         options.open_client() as client,
         options.open_ledger() as ledger,
@@ -71,8 +73,9 @@ def queues(
                 print_json([asdict(state) for state in chosen])
             else:
                 others, uploading = len(states) - len(chosen), ledger.jobs.uploading()
-                unheard = ledger.fleet.unheard(ledger.fleet.workers())
-                show(chosen, _Beside(others, by_tenant, no_writes, uploading, unheard))
+                workers = ledger.fleet.workers()
+                held_up = [*takes_nothing_told(workers, ledger.fleet.unheard(workers))]
+                show(chosen, _Beside(others, by_tenant, no_writes, uploading, held_up))
             if not watch:
                 return
             time.sleep(_WATCH_S)
@@ -113,7 +116,6 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
     from seqd.cli.ui.queues import no_work_told, pause_reasons, queue_lines, queue_reasons
     from seqd.escaping import printable
     from seqd.ledger.writing import no_writes_line
-    from seqd.serving import unheard_told
 
     signs, width = Signs(screen.console.encoding), screen.console.width
     lines = []
@@ -129,7 +131,6 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
         lines.append(Text(f"{others} more {noun} without work: --all", style="dim"))
     # By what workers could write they are all gone, which is no reason then.
     reasons = queue_reasons(states) if beside.no_writes is None else []
-    unheard = [unheard_told(worker, s) for worker, s in beside.unheard.items()]
-    for sentence in (*reasons, *pause_reasons(states), *unheard):
+    for sentence in (*reasons, *pause_reasons(states), *beside.held_up):
         lines += [Text(""), Text(printable(sentence), style="yellow")]
     return lines

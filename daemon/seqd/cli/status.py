@@ -159,14 +159,14 @@ def _show(
     *,
     can_report: bool,
 ) -> None:
-    from seqd.cli.ui.fleet import print_unheard, print_workers
+    from seqd.cli.ui.fleet import print_held_up, print_workers
     from seqd.cli.ui.jobs import print_jobs, print_waiting
 
     screen.say(f"Redis {server}")
     screen.say()
     if workers or can_report:
         print_workers(screen, workers, unheard)
-        print_unheard(screen, unheard)
+        print_held_up(screen, workers, unheard)
     else:
         screen.say("No worker can report.", "yellow")
     screen.say()

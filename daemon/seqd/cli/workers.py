@@ -69,7 +69,7 @@ Timeout = Annotated[
 def list_workers(as_json: options.Json = False) -> None:
     """List the workers with their states and what they have in hand, and the rules that stand."""
     from seqd.cli.ui.deaths import print_deaths
-    from seqd.cli.ui.fleet import print_unheard
+    from seqd.cli.ui.fleet import print_held_up
     from seqd.cli.ui.tables import print_json
     from seqd.cli.ui.workers import print_memory, print_rules, print_workers_list, rows_of
 
@@ -93,7 +93,7 @@ def list_workers(as_json: options.Json = False) -> None:
     say_no_writes(screen, no_writes)
     if rows or no_writes is None:
         print_workers_list(screen, rows)
-    print_unheard(screen, unheard)
+    print_held_up(screen, workers, unheard)
     print_memory(screen, workers)
     print_deaths(screen, workers, now_ms)
     print_rules(screen, rules, workers)

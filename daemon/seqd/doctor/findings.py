@@ -97,7 +97,7 @@ KINDS = {
         "crash-loop",
     ),
     "worker-deaths": Kind(
-        _W, "The units that it had in hand were tried again, split where they are to blame."
+        _W, "What it had in hand of open jobs is tried again, split where it is to blame."
     ),
     "worker-clock-skew": Kind(
         _W, "Times in its log, and of models that it makes, do not fit those of jobs.", "clock"

@@ -605,7 +605,8 @@ def _missing(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
                 "plugin-missing",
                 f"The plugin {name} is missing on {listed(lacking, 3)}, and {len(names)} other "
                 f"{'worker has' if len(names) == 1 else 'workers have'} it",
-                "Install it there (`seqd plugins list` says what), then `seqd workers restart`",
+                "Install it there, unless that was done since they started (`seqd plugins list` "
+                "says which); then `seqd workers restart`",
             )
 
 

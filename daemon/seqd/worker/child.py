@@ -103,7 +103,7 @@ class WorkLoop:
         self._state = WorkerState.STARTING
         self._started_at_ms = context.ledger.fleet.now_ms()
         self._start_ticks = start_ticks_of("self")
-        #: What is loaded before it is ready; () from then on.
+        #: What is yet to be loaded before it is ready, what is being loaded first; () from then on.
         self._loading: tuple[str, ...] = ()
         #: The claim in hand, and when it was made.
         self._in_hand: tuple[Claim, float] | None = None
@@ -157,15 +157,18 @@ class WorkLoop:
         self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
         names = self._readiness.loading_order(self._models_in_use())
         versions = {name: self._readiness.version_in_service(name) for name in names}
-        self._loading = tuple(
-            f"{n}@{version}" for n, version in versions.items() if version is not None
-        )
+        refs = [f"{n}@{version}" for n, version in versions.items() if version is not None]
+        self._loading = tuple(refs)
         self.publish_status()
         self._context.leases.start(self._on_heartbeat)  # loads may take longer than a record stays
-        for name in names:
+        for name, version in versions.items():
             if self._is_due_at_start(name):
-                self._load(name)
+                with self._context.leases.watching():
+                    self._load(name)
                 self._readiness.write(self._state)
+            if version is not None:
+                refs.remove(f"{name}@{version}")
+                self._loading = tuple(refs)
         self._readiness.note_warmed_up()
         self._warn_of_cold()
         self._context.fitness.on_change(self._publish_fitness)
@@ -400,7 +403,7 @@ class WorkLoop:
             death_counts=dict(deaths.counts),
             device=_device_status(identity.slot),
             labels=dict(identity.labels),
-            claim=_claim_in_hand(self._in_hand, now_ms),
+            claim=_claim_in_hand(self._in_hand, now_ms, is_lost=self._context.leases.is_all_lost()),
             cordon=cordon,
             stopped_pid=stopped_pid,
             supervised=self._is_supervised,
@@ -621,7 +624,9 @@ class WorkLoop:
                 )
 
 
-def _claim_in_hand(held: tuple[Claim, float] | None, now_ms: int) -> ClaimInHand | None:
+def _claim_in_hand(
+    held: tuple[Claim, float] | None, now_ms: int, *, is_lost: bool
+) -> ClaimInHand | None:
     if held is None:
         return None
     claim, began_s = held
@@ -630,6 +635,7 @@ def _claim_in_hand(held: tuple[Claim, float] | None, now_ms: int) -> ClaimInHand
         unit=claim.units[0].name,
         units=len(claim.units),
         since_ms=max(0, now_ms - int((monotonic() - began_s) * 1000)),
+        is_lost=is_lost,
     )
 
 

@@ -145,9 +145,13 @@ class LeaseKeeper:
         if self._is_reached and monotonic() - self._checked_at >= STOP_CHECK_S:
             # Else Redis is away: the thread goes on trying, and the plugin need not wait for it.
             self._try_to_renew()
+        return self.is_all_lost() or self._is_revoked
+
+    def is_all_lost(self) -> bool:
+        """Return True when no lease in hand is left, and none was given up last."""
         with self._lock:
             left = len(self._units) - len(self._given_up)
-            return (left > 0 and len(self._lost) == left) or self._is_revoked
+            return left > 0 and len(self._lost) == left
 
     def note_lost(self, units: Sequence[Unit]) -> None:
         """Take leases as lost of which another call to the ledger has found that they are."""

@@ -12,7 +12,7 @@ from seqd.cli.ui.columns import Signs
 from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
 from seqd.cli.ui.queues import pause_reasons, queue_reasons
-from seqd.serving import shown_state, unheard_told
+from seqd.serving import shown_state, takes_nothing_told
 
 if TYPE_CHECKING:
     from seqd.ledger.overview import FleetOverview
@@ -94,7 +94,8 @@ def _away_told(overview: "FleetOverview") -> list[tuple[str, str]]:
         told += [(sentence, "red") for sentence in queue_reasons(overview.queues)]
     if overview.silent:
         told.append((_silent_told(overview), "red"))
-    return told + [(unheard_told(name, s), "yellow") for name, s in overview.unheard.items()]
+    held_up = takes_nothing_told(overview.workers, overview.unheard)
+    return told + [(sentence, "yellow") for sentence in held_up]
 
 
 def _silent_told(overview: "FleetOverview") -> str:

@@ -23,7 +23,7 @@ def death_lines(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
     last = recent[-1]
     in_loop = [death for death in recent if now_ms - death.at_ms <= _LOOP_MS]
     if len(in_loop) >= _LOOP_DEATHS:
-        what = f"is in a crash loop: it died {_times(in_loop)} in the last 10 min"
+        what = f"died {_times(in_loop)} in the last 10 min, a crash loop"
     else:
         what = f"died {_times(recent)} in the last hour"
     ago = age(last.at_ms, now_ms)

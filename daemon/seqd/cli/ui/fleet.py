@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.memory import memory_lines
@@ -10,7 +10,7 @@ from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
 from seqd.local.gpus import in_gib
-from seqd.serving import shown_state, unheard_told
+from seqd.serving import shown_state, takes_nothing_told
 from seqd.targets import option_of
 from seqd_schemas import (
     Cordon,
@@ -45,10 +45,12 @@ def print_workers(
             screen.say(_cordon_line(worker, worker.cordon, now_ms), "yellow")
 
 
-def print_unheard(screen: Screen, unheard: Mapping[str, float]) -> None:
-    """Print who is up and reports nothing, and for how many seconds; nothing where none is."""
-    for worker, silent_s in unheard.items():
-        screen.say(unheard_told(worker, silent_s), "yellow")
+def print_held_up(
+    screen: Screen, workers: Iterable[WorkerStatus], unheard: Mapping[str, float]
+) -> None:
+    """Print who is up and takes no work until its plugin lets it; nothing where none is."""
+    for sentence in takes_nothing_told(workers, unheard):
+        screen.say(sentence, "yellow")
 
 
 def _device_line(worker: str, device: DeviceStatus) -> str:

@@ -35,8 +35,9 @@ _SHOWN_LABELS = 10
 #: Errors that the same text gets again, whenever it is sent.
 _OF_THE_TEXT = (ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR)
 
-#: Seconds below which a job's rate says nothing.
+#: Seconds below which a job's rate says nothing, and items a second that would read as 0.0.
 _RATE_FROM_S = 0.2
+_LEAST_RATE = 0.05
 
 #: The command that puts a newly trained model to use, by task; of a plugin's own, `_RUN`.
 _NEXT: dict[str, str] = {
@@ -206,7 +207,7 @@ def say_headline(screen: Screen, outcome: BulkOutcome, counts: ResultCounts | No
         line += f" in {duration(seconds)}"
         if outcome.was_paused:
             line += ", its pauses included"
-        elif done:
+        elif done / seconds >= _LEAST_RATE:
             line += f", {rate(done / seconds)} a second"
     screen.say(line + ("" if counts is None else _shares(counts)))
 

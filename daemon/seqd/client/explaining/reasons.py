@@ -13,11 +13,14 @@ from seqd.scaling import Rate, item_seconds
 from seqd.serving import (
     can_run,
     does,
+    has_lost_claim,
     lacks_store,
     leaves_out,
+    lost_claim_told,
     reasons,
     recent_deaths,
     serves,
+    starts_with,
     stopped_told,
     waiting_of,
 )
@@ -101,7 +104,7 @@ def answers_of(facts: Facts) -> list[WorkerAnswer]:
     answers = []
     for status in facts.workers:
         why = why_not(status, facts)
-        code, message = why or _business(facts.holdings.units.get(status.worker, {}), facts)
+        code, message = why or _business(status, facts)
         message += _died(status, facts.states.now_ms)
         answers.append(WorkerAnswer(status.worker, code, message))
     return sorted(answers, key=lambda answer: (not answer.can_run, answer.worker))
@@ -127,10 +130,7 @@ def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
     if status.state is WorkerState.DRAINING:
         return "draining", "it drains, and ends"
     if status.state is WorkerState.STARTING:
-        does_first = "imports its plugins"
-        if status.loading:
-            does_first = f"loads {', '.join(status.loading)}"
-        return "starting", f"it is starting, and {does_first} before it takes jobs"
+        return "starting", f"it is starting, and {starts_with(status)} before it takes jobs"
     is_without = lacks_store(status, record)
     if not is_without and not serves(status, model):
         return _lacks(status, model)
@@ -163,7 +163,10 @@ def _lacks(status: WorkerStatus, model: str) -> tuple[str, str]:
     return "no_plugin", f"it has no plugin with the model {model}"
 
 
-def _business(units: Mapping[str, int], facts: Facts) -> tuple[str, str]:
+def _business(status: WorkerStatus, facts: Facts) -> tuple[str, str]:
+    if told := lost_claim_told(status):
+        return "busy", told
+    units = facts.holdings.units.get(status.worker)
     if not units:
         return "idle", "idle, it has nothing in hand"
     return "busy", f"busy with {jobs_in_words(units, facts)}"
@@ -256,9 +259,14 @@ def _busy(facts: Facts) -> Iterable[Reason]:
     able = facts.able
     if not facts.states.claimable or not able:
         return
-    idle = [one.worker for one in able if not facts.holdings.units.get(one.worker)]
-    held = busy_with(facts)
-    if idle or not held or set(held) == {facts.record.job_id}:
+    lost = [one for one in able if has_lost_claim(one)]
+    idle = [one for one in able if one not in lost and not facts.holdings.units.get(one.worker)]
+    if idle:
+        return
+    for one in lost[:MOST_NAMED]:
+        yield Reason("busy", f"{one.worker} can run it, and {lost_claim_told(one)}")
+    held, able = busy_with(facts), [one for one in able if one not in lost]
+    if not held or set(held) == {facts.record.job_id}:
         return
     count = "the one worker that can run it is" if len(able) == 1 else _all_of(len(able))
     # Of one moment: who has how much waiting says more, and is told with whose turn it is.
@@ -346,7 +354,7 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     training says itself how long it will take. None where nobody can run it, it has ended, or all
     that is left has been in hand for longer than it was reckoned to take.
     """
-    record, able = facts.record, facts.able
+    record, able = facts.record, [one for one in facts.able if not has_lost_claim(one)]
     if record.state.is_terminal or record.state is JobState.PAUSED or not able:
         return None, False
     if _held_up(facts) or facts.states.crashes:
