@@ -120,12 +120,12 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "unknown_factor": Described(
         _WRITES,
         task="generate",
-        spec='Parameters, output=OutputBound(factors=("lenght",), max_characters=100)',
+        spec='Parameters, bound=OutputBound(factors=("lenght",), max_characters=100)',
     ),
     "broken_factor": Described(
         _WRITES,
         task="generate",
-        spec='Parameters, output=OutputBound(factors=("boldness",), max_characters=100)',
+        spec='Parameters, bound=OutputBound(factors=("boldness",), max_characters=100)',
     ),
     "bound_by_a_number": Described(_WRITES, task="generate", spec="Parameters, output=100"),
     "output_is_no_model": Described(task="score", spec="PluginParameters, output=float"),

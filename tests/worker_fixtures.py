@@ -246,15 +246,6 @@ class LiveWorker:
         return self._log.read_text(errors="replace")
 
 
-def probe(worker: LiveWorker) -> "subprocess.CompletedProcess[str]":
-    """Ask as a container's liveness probe does, with no Redis anywhere."""
-    variables = {name: value for name, value in worker.environment.items() if "REDIS" not in name}
-    command = [sys.executable, "-m", "seqd", "worker", "--alive", "--name", worker.name]
-    return subprocess.run(
-        command, env=variables, capture_output=True, text=True, timeout=30, check=False
-    )
-
-
 def ask(
     worker: LiveWorker, *arguments: str, name: str | None = None
 ) -> "subprocess.CompletedProcess[str]":

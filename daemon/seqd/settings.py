@@ -234,7 +234,6 @@ class Settings(BaseSettings):
         "of the workers waits.",
     )
     max_claim_bytes: int = Field(
-        # Reviews that filled the 4 MiB of compressed input of 0.2.0 inflate to 10 MiB.
         default=16 * 1024 * 1024,
         ge=1024 * 1024,
         le=1024**3,

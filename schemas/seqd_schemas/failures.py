@@ -49,7 +49,7 @@ class DeathCause(StrEnum):
     WORKER_KILLED = "worker_killed"
     """The worker before it ended as a whole, and nobody had told it to: a kill, or its machine."""
     UNKNOWN = "unknown"
-    """Nobody saw how it ended, or an earlier release noted it."""
+    """Nobody saw how it ended."""
 
 
 class ItemError(WireModel):

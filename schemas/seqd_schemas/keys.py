@@ -75,7 +75,7 @@ class Keys:
     def faults(self, job_id: str) -> str:
         """HASH unit → `COUNT MILLISECONDS WORKER`: released by workers not fit for it, since.
 
-        And `UNIT death` → `silent MESSAGE` or `died MESSAGE`: how the last worker died with it.
+        And `UNIT death` → `CAUSE MESSAGE`: how the last worker died with it.
         """
         return f"{self.job(job_id)}:faults"
 

@@ -125,14 +125,12 @@ class _Seqd:
     def commands(self) -> Mapping[str, list[str]]:
         """Return what is run each round, by what it is called."""
         python, seqd = self.python, self._command
-        worker = next((self._folder / "run").glob("*.heartbeat")).stem
         return {
             REFERENCE: [python, "-c", REFERENCE],
             "import seqd.client": [python, "-c", "import seqd.client"],
             "from seqd.client import Client": [python, "-c", "from seqd.client import Client"],
             "seqd --version": [seqd, "--version"],
             "seqd probe ready": [seqd, "probe", "ready"],
-            "seqd worker --alive --name": [seqd, "worker", "--alive", "--name", worker],
             "seqd --help": [seqd, "--help"],
             'seqd classify --text "..."': [seqd, *_TEXT],
         }

@@ -176,7 +176,7 @@ def test_an_inline_job_whose_items_could_write_too_much_is_cut_before_they_do(
 ) -> None:
     monkeypatch.setattr("seqd.worker.items.UNIT_OUTPUT_CHARACTERS", 20_000)
     bound = OutputBound(factors=("length",), max_characters=1_000_000)
-    model = SimpleNamespace(tasks={"generate": TaskSpec(WriteParameters, output=bound)})
+    model = SimpleNamespace(tasks={"generate": TaskSpec(WriteParameters, bound=bound)})
     runner = a_runner(environment, described=lambda name: model)
     environment.submit(a_generate_job(source=InlineSource(items=some_items(64))))
 

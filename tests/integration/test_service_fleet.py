@@ -197,7 +197,7 @@ def test_history_shows_each_change(
     assert rows_of(own)[3][1:] == [
         "2",
         "none",
-        "the label was moved by hand, by an older release, or by a process that died",
+        "the label was moved by hand, or by a process that died",
     ]
 
 

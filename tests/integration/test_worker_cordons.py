@@ -9,7 +9,7 @@ import pytest
 
 from cli_builders import Ended, here
 from readme_blocks import ROOT, blocks_of
-from worker_fixtures import LiveWorker, probe, wait_for_reason, wait_until
+from worker_fixtures import LiveWorker, ask, wait_for_reason, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -164,7 +164,7 @@ def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncord
 
     # It waits, alive for a probe and with nothing loaded.
     assert first.known_status().models_loaded == ()
-    assert probe(first).returncode == 0
+    assert ask(first, "live").returncode == 0
     seqd("workers", "uncordon", "w1")
     first.wait_until_ready()
 

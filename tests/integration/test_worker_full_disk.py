@@ -12,7 +12,7 @@ from redis_fixtures import Server, forget_keys
 from seqd.client import Client
 from seqd_schemas import ItemSuccess
 from up_builders import running_up
-from worker_fixtures import Cluster, LiveWorker, live_settings, probe, wait_until
+from worker_fixtures import Cluster, LiveWorker, ask, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -105,7 +105,7 @@ def test_workers_start_work_and_end_on_a_full_disk_and_their_probes_stay_green(
 
 
 def assert_probe_is_green(worker: LiveWorker) -> str:
-    answer = probe(worker)
+    answer = ask(worker, "live")
     assert (answer.returncode, answer.stderr) == (0, "")
     return answer.stdout
 

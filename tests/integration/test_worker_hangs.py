@@ -15,7 +15,7 @@ from seqd.errors import JobFailed
 from seqd.ledger import connect
 from seqd.serving import shown_state
 from seqd_schemas import ChildDeath, DeathCause, ItemFailure, ItemSuccess, Log
-from worker_fixtures import Cluster, LiveWorker, ask, probe, wait_until
+from worker_fixtures import Cluster, LiveWorker, ask, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -222,7 +222,7 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
 
     # The probe is green during a unit that is longer than a lease, in one call of the plugin.
     time.sleep(2 * lease_s)
-    during = probe(worker)
+    during = ask(worker, "live")
 
     assert (during.returncode, during.stderr) == (0, "")
     assert during.stdout.startswith(f"Worker {worker.name}, process {child}, heartbeat ")
@@ -231,8 +231,8 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     os.kill(child, signal.SIGSTOP)
     try:
         wait_until(lambda: "child is stopped: pid=" in worker.log(), "its parent names it")
-        wait_until(lambda: probe(worker).returncode != 0, "the probe is red")
-        stopped = probe(worker)
+        wait_until(lambda: ask(worker, "live").returncode != 0, "the probe is red")
+        stopped = ask(worker, "live")
         wait_until(lambda: worker.status() is None, "it is silent")
         told = look_at_this_machine(empty_cluster)
         other = empty_cluster.start_ready()
@@ -253,7 +253,7 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     assert f"its process {child} on this machine is stopped, by a signal" in told
     assert f"Let it go on: `kill -CONT {child}`." in told
     worker.wait_until_ready()
-    assert probe(worker).returncode == 0
+    assert ask(worker, "live").returncode == 0
 
     # Nor is it ended where the whole worker was frozen for longer than a hang is allowed.
     assert other.stop() == 0
@@ -268,7 +268,7 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
 
     # Of a worker that is gone the probe says where it looked.
     assert worker.stop() == 0
-    answer = probe(worker)
+    answer = ask(worker, "live")
 
     assert (answer.returncode, answer.stderr) == (
         1,

@@ -382,7 +382,7 @@ class EchoModel(Model):
         "generate": TaskSpec(
             WriteParameters,
             unit_items=UNIT_PROMPTS,
-            output=OutputBound(factors=("length", "samples"), max_characters=16_000_000),
+            bound=OutputBound(factors=("length", "samples"), max_characters=16_000_000),
         ),
         "train": TaskSpec(TrainParameters, unit_items=1),
     }

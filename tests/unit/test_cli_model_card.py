@@ -135,7 +135,7 @@ def test_what_is_not_known_is_said_with_the_command_that_fills_it_in(capsys: Cap
         "In service",
         "Never so far. To change that: seqd models promote topics@2",
     ]
-    assert "not written down, nor its classes: a starter, or made by release 0.2" in out
+    assert "not written down: it is a starter" in out
 
 
 def test_a_card_tells_data_origin_size_speed_and_who_put_it_in_service(capsys: Capture) -> None:

@@ -23,7 +23,6 @@ from seqd_schemas import (
     Dimensions,
     Embedding,
     Labels,
-    OutputBound,
     Score,
     Spans,
     TaskOutput,
@@ -340,19 +339,6 @@ SCORE = TaskSpec(PluginParameters, output=Score)
 )
 def test_a_description_of_tasks_that_no_client_could_name_is_refused(specs, message):
     assert refusal_of(**specs) == message
-
-
-def test_a_bound_that_a_plugin_for_version_1_1_gives_as_the_output_is_taken_as_its_bound():
-    class Writing(PluginParameters):
-        length: int = Field(ge=1, le=100, description="Characters to write.")
-
-    bound = OutputBound(factors=("length",), max_characters=100)
-
-    spec = TaskSpec(Writing, 32, bound)
-
-    check_model(a_model(generate=spec))
-    assert (spec.bound, spec.output) == (bound, None)
-    assert task_schema(spec).output == bound
 
 
 def test_the_digest_of_a_task_changes_with_its_fields_and_not_with_their_texts():

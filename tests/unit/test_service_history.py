@@ -14,7 +14,7 @@ from seqd.models.store import ModelStore
 from seqd_schemas import ServiceChange
 from store_builders import a_change, publish, shape_of, train
 
-BY_HAND = "the label was moved by hand, by an older release, or by a process that died"
+BY_HAND = "the label was moved by hand, or by a process that died"
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_files_of_workers_that_were_silent_for_a_day_are_removed_and_no_others(
     own.beat()
     folder = RunFolder(settings.data_dir)
     old_s, young_s = LEFT_BEHIND_S + 60, LEFT_BEHIND_S - 60
-    for name in ("dead.heartbeat", "dead.draining", "half.heartbeat.4711", "flag.device-fault"):
+    for name in ("dead.heartbeat", "dead.draining", "flag.device-fault"):
         left_in(folder, name, old_s)
     # One that has drained for long, and has a heartbeat, and files that are not ours.
     for name, age_s in [("slow.draining", old_s), ("slow.heartbeat", young_s), ("notes", old_s)]:
@@ -109,7 +109,7 @@ def test_files_of_workers_that_were_silent_for_a_day_are_removed_and_no_others(
     assert sorted(path.name for path in folder.path.iterdir()) == (
         ["notes", "own.heartbeat", "slow.draining", "slow.heartbeat"]
     )
-    assert caplog.messages == ["removed files of workers that ended long ago: dead, flag, half"]
+    assert caplog.messages == ["removed files of workers that ended long ago: dead, flag"]
 
 
 def test_a_worker_without_a_heartbeat_of_its_own_removes_nothing(settings: Settings) -> None:

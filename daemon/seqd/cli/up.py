@@ -1,8 +1,4 @@
-"""`seqd up` and `seqd worker`: run a Redis server with a worker on each slot, or one worker.
-
-With `--alive`, `seqd worker` is the probe of such a worker instead, which asks no Redis and no
-worker: it reads the file that the worker's child writes.
-"""
+"""`seqd up` and `seqd worker`: run a Redis server with a worker on each slot, or one worker."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,18 +73,9 @@ def worker(
             "--name", envvar="SEQD_WORKER", help="Its name; one is made where it is missing."
         ),
     ] = "",
-    alive: Annotated[
-        bool,
-        typer.Option(
-            "--alive", help="Run none: exit 0 if that of --name lives here, or one of this host."
-        ),
-    ] = False,
     serves: Serves = None,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C, on the Redis of SEQD_REDIS_URL or of `seqd up`."""
-    if alive:
-        _probe(name)
-        return
     warn_of_the_container()
     try:
         tell_unknown_variables(refuses_slips=True)
@@ -191,16 +178,6 @@ def _undone(slots: "Sequence[Slot]") -> list[str]:
             wanted = ",".join([*names, slot_for(task, names[0])])
             lines.append(f"No slot here {what}: `--slots {wanted}` has one that does.")
     return lines
-
-
-def _probe(name: str) -> None:
-    from seqd.worker.liveness import liveness_of, liveness_of_host
-
-    settings = read_settings()
-    name = name or settings.worker
-    is_alive, reason = liveness_of(settings, name) if name else liveness_of_host(settings)
-    typer.echo(reason, err=not is_alive)
-    raise typer.Exit(0 if is_alive else 1)
 
 
 def _run_worker(slot: str, name: str, serves: str | None) -> int:

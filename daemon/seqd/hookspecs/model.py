@@ -95,8 +95,7 @@ class TaskSpec:
     unit_items: int = 512
     #: What comes out for one item, of a task of the plugin's own (O3). One of those in
     #: `seqd_schemas` where it fits, such as `Embedding`, or a class that derives from `TaskOutput`.
-    #: An OutputBound is what plugins for version 1.1 of the API give here: it is taken as `bound`.
-    output: type[BaseModel] | OutputBound | None = None
+    output: type[BaseModel] | None = None
     #: What one item is, of a task of the plugin's own: a text, or a record of this class, whose
     #: fields are checked before the plugin is called.
     input: type[BaseModel] | None = None
@@ -107,12 +106,6 @@ class TaskSpec:
     summary: str = ""
     #: True where the text of an item may be empty, of a task of the plugin's own.
     allows_empty: bool = False
-
-    def __post_init__(self) -> None:
-        """Take an OutputBound that was given as `output`."""
-        if isinstance(self.output, OutputBound):
-            object.__setattr__(self, "bound", self.output)
-            object.__setattr__(self, "output", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class Ingests:
         """Return where a job's file was read to.
 
         None where nobody has noted it that this release understands: then it is read from the
-        start up to the first new unit, as release 0.2 does.
+        start up to the first new unit.
         """
         with redis_errors(self._redis):
             key = self._settings.keys.job(job_id)

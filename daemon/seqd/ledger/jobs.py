@@ -751,10 +751,7 @@ def _last_passing(trimmed: bytes | None) -> str:
 
 
 def _first_of_trimmed(first: list[StreamEntry]) -> str:
-    """Return the id of a stream's first entry where others have been cut off in front of it.
-
-    Also by a release before 0.3, which notes nothing of it.
-    """
+    """Return the id of a stream's first entry where others have been cut off in front of it."""
     for event_id, fields in first:
         name = _EVENT_NAME.search(fields.get(b"e", b""))
         if name and name[1] not in _FIRST_EVENTS:

@@ -17,9 +17,8 @@ class UnitFaults:
     worker: str
 
 
-#: Causes by the word in front of a noted death. Release 0.2 writes `silent` and `died`, and reads
-#: all but `silent` as the second, which costs a unit that hangs one more try.
-_CAUSES = {cause.value: cause for cause in DeathCause} | {"silent": DeathCause.HANG}
+#: Causes by the word in front of a noted death; a later release may know others.
+_CAUSES = {cause.value: cause for cause in DeathCause}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,7 @@ class Death:
         return cls(_CAUSES.get(word, DeathCause.UNKNOWN), message) if message else None
 
     def __str__(self) -> str:
-        word = "silent" if self.cause is DeathCause.HANG else self.cause.value
-        return f"{word} {self.message}"
+        return f"{self.cause.value} {self.message}"
 
 
 @dataclass(frozen=True, slots=True)

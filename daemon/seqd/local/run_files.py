@@ -17,10 +17,9 @@ TRACE = "trace"
 DEATHS = "deaths"
 READINESS = "readiness"
 
-#: Behind `heartbeat` release 0.2.0 put a process, while it wrote the file.
 _FILE = re.compile(
-    rf"(.+)\.(?:{HEARTBEAT}(?:\.\d+)?|{DRAINING}|{DEVICE_FAULT}|{CORDONED}|{TRACE}"
-    rf"|{DEATHS}|{READINESS}(?:\.new)?)"
+    rf"(.+)\.(?:{HEARTBEAT}|{DRAINING}|{DEVICE_FAULT}|{CORDONED}|{TRACE}|{DEATHS}"
+    rf"|{READINESS}(?:\.new)?)"
 )
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its

@@ -2,8 +2,8 @@
 
 So are roll-outs, which begin and end while the same version is in service.
 
-A line is written behind the move of the label `production`. A move that has left no line, by an
-older release, by hand, or by a writer that was killed in between, is seen by where the label is.
+A line is written behind the move of the label `production`. A move that has left no line, by hand
+or by a writer that was killed in between, is seen by where the label is.
 """
 
 import logging
@@ -38,7 +38,7 @@ def read_history(folder: Path, in_service: int | None) -> list[ServiceChange]:
                 at_ms=_moved_at_ms(folder),
                 from_version=known,
                 to_version=in_service,
-                why="the label was moved by hand, by an older release, or by a process that died",
+                why="the label was moved by hand, or by a process that died",
             )
         )
     return changes

@@ -178,7 +178,7 @@ class StoredVersions:
         """Return the roll-out of a model that goes on; None where none does.
 
         One whose candidate is gone does not, nor does one beside a version that is not in service
-        any more: a label was moved by hand, or by an older release.
+        any more: a label was moved by hand.
         """
         known = self._rollouts_of(name)
         found = None if known is None else known.current

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 from pydantic import BaseModel, JsonValue
 
@@ -18,7 +18,7 @@ _FOR_PEOPLE: Final = frozenset({"title", "description", "examples", "default"})
 def task_schema(spec: TaskSpec) -> TaskSchema:
     """Return what is published of a task."""
     given = None if spec.input is None else input_schema(spec.input)
-    made = output_schema(cast("type[BaseModel]", spec.output)) if spec.output else None
+    made = None if spec.output is None else output_schema(spec.output)
     return TaskSchema(
         parameters=dict(schema_of(spec.parameters)),
         unit_items=spec.unit_items,

@@ -205,7 +205,7 @@ class Reconciler(PeriodicTask):
     def _recount(self) -> None:
         """Count what is left of each queue anew, some jobs in each round.
 
-        The scripts keep the count. Those of release 0.2 do not, nor does a hand in Redis.
+        The scripts keep the count; a hand in Redis does not.
         """
         if not self._is_recounting and monotonic() - self._recounted_at < RECOUNT_EVERY_S:
             return

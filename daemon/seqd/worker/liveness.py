@@ -1,9 +1,9 @@
 """Liveness of a worker's child: its heartbeat, and who reads it.
 
 Two threads of the child have it beat every `heartbeat_s` seconds: one in memory that its parent
-shares, where the watchdog reads it, and one in a file, for `seqd worker --alive`, an operator's
-probe. So a disk that is full or hangs costs no child. A heartbeat proves that Python runs there,
-and needs no Redis; it says nothing of progress, which is for `leases` to judge.
+shares, where the watchdog reads it, and one in a file, for `seqd probe live`. So a disk that is
+full or hangs costs no child. A heartbeat proves that Python runs there, and needs no Redis; it says
+nothing of progress, which is for `leases` to judge.
 """
 
 import logging
@@ -18,7 +18,6 @@ from typing import Protocol, Self
 
 from seqd.ledger.outage import waiting_at_most
 from seqd.local.heartbeat import FILE_BYTES, Heartbeat, read_heartbeat
-from seqd.local.probes import liveness, workers_of_host
 from seqd.local.process_states import is_stopped
 from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd.settings import Settings
@@ -152,28 +151,6 @@ def _repeat(beat: Callable[[], None], every_s: float, name: str) -> None:
 
     # The first one, too: a disk that hangs must not keep the child from its work.
     Thread(target=keep_beating, name=name, daemon=True).start()
-
-
-def liveness_of(settings: Settings, worker: str) -> tuple[bool, str]:
-    """Return whether a worker of this machine lives, and a sentence for a person."""
-    answer = liveness(RunFolder(settings.data_dir), worker, settings.lease_s)
-    return answer.is_yes, answer.sentence
-
-
-def liveness_of_host(settings: Settings) -> tuple[bool, str]:
-    """Return whether a worker of this host lives, of those that have their names from seqd.
-
-    One is enough: `seqd up` restarts those that die or hang, and a container that was killed leaves
-    files of workers that are no more.
-    """
-    folder = RunFolder(settings.data_dir)
-    said = [liveness_of(settings, name) for name in workers_of_host(folder)]
-    if not said:
-        return False, (
-            f"No worker of host {os.uname().nodename} has a heartbeat in {folder.path}: none has "
-            "started yet, or they have names of their own; then give --name or SEQD_WORKER."
-        )
-    return max(said, key=lambda one: one[0])
 
 
 class Watchdog(PeriodicTask):

@@ -121,8 +121,7 @@ def _classes(data: DataFingerprint) -> str:
 def _what_it_came_from(card: ModelCard) -> dict[str, object]:
     origin = card.manifest.origin
     if origin is None:
-        unknown = "not written down, nor its classes: a starter, or made by release 0.2"
-        return {"came from": unknown}
+        return {"came from": "not written down: it is a starter"}
     steps = []
     if origin.is_built_in:
         steps.append("the plugin, with which it is installed and upgraded")

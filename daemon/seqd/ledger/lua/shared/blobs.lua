@@ -2,9 +2,9 @@
 --
 -- Shared by scripts. Whoever writes a chunk states its bytes of JSON in it: a frame of zstd has them in
 -- its header, as the format provides (RFC 8878, 3.1.1.1), and small input is a zlib stream whose window
--- no content of it exceeds. So nothing stands beside the chunk that could be lost or contradict it, and
--- release 0.2.0 has stated them, too. It is a claim, not a proof: the worker inflates no more than was
--- stated (seqd.ledger.blobs), and refuses a chunk that goes on.
+-- no content of it exceeds. So nothing stands beside the chunk that could be lost or contradict it. It is
+-- a claim, not a proof: the worker inflates no more than was stated (seqd.ledger.blobs), and refuses a
+-- chunk that goes on.
 
 -- First byte of a zlib stream with a window of 4,096 bytes, and the most bytes that it stands for.
 local SMALL_STREAM, MOST_OF_SMALL = 72, 4096

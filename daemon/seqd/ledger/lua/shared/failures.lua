@@ -57,7 +57,6 @@ end
 
 -- Add a job that fails, `failure` being JSON, with so many items undone. `seen` is what a worker knows of
 -- it: {worker, attempt, how its last worker died or '', traceback or ''}; nil where no worker fails it.
-local CAUSES = {silent = 'hang', died = 'unknown'}  -- words that the ledger has for causes
 local function add_failed_job(id, failure, undone, seen)
   local ok, told = pcall(cjson.decode, failure)
   if not ok or type(told) ~= 'table' then return end
@@ -65,8 +64,7 @@ local function add_failed_job(id, failure, undone, seen)
     message = cut_text(tostring(told.message or ''), MAX_FAILURE_MESSAGE_BYTES)}
   if seen then
     record.worker, record.attempts = seen[1], seen[2]
-    local word = string.match(seen[3] or '', '^(%S+)')
-    if word then record.cause = CAUSES[word] or word end
+    record.cause = string.match(seen[3] or '', '^(%S+)')
     if seen[4] and seen[4] ~= '' then record.traceback = seen[4] end
   end
   add_failures(id, cjson.encode(record))

@@ -3,11 +3,9 @@
 -- Shared by scripts. Several workers read one large file: the one that holds the unit `ingest` offers
 -- ranges of it, each of whole units, and adds what others have read in the order of the file. A range is
 -- no unit and has no lease: what is read ahead is a copy of what stands in the file, which is read again
--- where it is lost. So only what was added counts, as where one worker reads alone, and a worker of
--- 0.2.0 sees nothing of ranges.
+-- where it is lost. So only what was added counts, as where one worker reads alone.
 
--- Seconds for which ranges, and what was read of them, are kept after the last change: also where a
--- script of 0.2.0, which knows nothing of them, has ended the job.
+-- Seconds for which ranges, and what was read of them, are kept after the last change.
 local RANGES_TTL_S = 3600
 
 -- Milliseconds after which a range is offered again of which no unit has come: ten times what a unit of

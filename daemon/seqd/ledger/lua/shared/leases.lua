@@ -136,8 +136,8 @@ local function faults_of(key, unit)
   return count and string.format('%s %.0f %s', count, math.max(NOW - tonumber(since), 0), worker)
 end
 
--- Deaths: how the last worker that died with a unit did, "CAUSE MESSAGE", with `silent` for the cause
--- `hang` (a plugin that had not asked whether to stop). They stand beside the faults, under names that no unit has.
+-- Deaths: how the last worker that died with a unit did, "CAUSE MESSAGE". They stand beside the faults,
+-- under names that no unit has.
 
 -- Note it, and tell whoever watches the job: once a job, by `is_told`. `told` has the fields of that event
 -- as JSON, without its braces. Of one that was no fault of the units, `death` is nil: it is told alone.
