@@ -1,7 +1,5 @@
 """Builders of model stores: versions that hold next to nothing, and stores of before."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from seqd.models.store import ModelStore
@@ -49,22 +47,6 @@ def a_starter(folder: Path, model: str = "echo") -> Path:
     folder.mkdir(parents=True)
     (folder / "echo.json").write_text('{"records": 1}')
     seal_folder(folder, a_version_draft(model), 0)
-    return folder
-
-
-def an_old_store(
-    root: Path, model: str = "echo", versions: int = 2, labels: Mapping[str, int] | None = None
-) -> Path:
-    """Make a store as seqd 0.2 left it: no `model.json`, no history; returns the model's folder."""
-    store = ModelStore(root, {})
-    for _ in range(versions):
-        publish(store, model)
-    folder = root / model
-    (folder / "model.json").unlink()
-    (folder / "labels.json").unlink()
-    (folder / "history.jsonl").unlink(missing_ok=True)
-    if labels is not None:
-        (folder / "labels.json").write_text(json.dumps(labels))
     return folder
 
 

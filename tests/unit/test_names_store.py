@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from seqd.errors import ArtifactDamaged, ModelNameTaken, StoreUnwritable
+from seqd.errors import ArtifactDamaged, ModelNameTaken
 from seqd.models.store import ModelStore
 from store_builders import (
     a_starter,
     a_version_draft,
-    an_old_store,
     files_of,
     manifests_of,
     publish,
@@ -75,17 +74,17 @@ def test_a_version_of_a_second_plugin_is_refused_and_nothing_is_half_done(
     assert (store.numbers(model), store.labels(model)) == ([1], {"production": 1, "latest": 1})
 
 
-def test_a_version_of_another_plugin_is_refused_for_a_starter_and_for_a_folder_of_before(
+def test_a_starter_stays_in_service_and_takes_no_version_of_another_plugin(
     root: Path, tmp_path: Path
 ):
     store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
-    an_old_store(root, "words")
 
-    for model in ("echo", "words"):
-        with pytest.raises(ModelNameTaken, match=f"{model!r} is made with {model}, and"):
-            publish(store, model, "lstm")
+    with pytest.raises(ModelNameTaken, match="'echo' is made with echo, and"):
+        publish(store, "echo", "lstm")
+    before = store.numbers("echo")
+    publish(store, "echo")
 
-    assert (store.numbers("echo"), store.numbers("words")) == ([0], [1, 2])
+    assert (before, store.numbers("echo"), store.resolve("echo")) == ([0], [0, 1], ("echo", 0))
 
 
 #: What is not a `model.json`, and how its reader says so.
@@ -134,71 +133,3 @@ def test_a_link_in_the_place_of_a_model_file_is_damage(
 
     with pytest.raises(ArtifactDamaged, match=r"model\.json cannot be read: "):
         store.plugin_of("topics")
-
-
-@pytest.mark.parametrize(
-    ("labels", "meant"),
-    [(None, 2), ({}, 2), ({"best": 1}, 2), ({"production": 1}, 1), ({"production": 1, "a": 2}, 1)],
-)
-def test_in_a_store_of_before_the_version_that_was_meant_stays_in_service(
-    store: ModelStore, root: Path, labels: dict[str, int] | None, meant: int
-):
-    folder = an_old_store(root, "echo", labels=labels)
-    before = store.resolve("echo")
-
-    store.adopt()
-    publish(store, "echo")
-
-    assert before == store.resolve("echo") == ("echo", meant)
-    stored = json.loads((folder / "labels.json").read_text())
-    assert stored == {**(labels or {}), "production": meant}
-    assert json.loads((folder / "model.json").read_text()) == {"plugin": "echo"}
-    assert store.history("echo") == []
-    files = files_of(root)
-    store.adopt()
-    assert files_of(root) == files
-
-
-@pytest.mark.parametrize("versions", [0, 2])
-def test_a_starter_stays_in_service_where_nothing_else_was(
-    root: Path, tmp_path: Path, versions: int
-):
-    starter = a_starter(tmp_path / "starter")
-    if versions:
-        an_old_store(root, "echo", versions)
-    store = ModelStore(root, {"echo": starter})
-    before = store.resolve("echo")
-
-    store.adopt()
-    publish(store, "echo")
-
-    assert before == store.resolve("echo") == ("echo", versions)
-
-
-def test_models_that_are_new_or_have_no_version_yet_are_not_adopted(store: ModelStore, root: Path):
-    publish(store, "topics", "echo")
-    (root / "empty").mkdir()
-    store.begin_publish("begun", "job-1", "attempt-1")
-    before = files_of(root)
-
-    store.adopt()
-
-    assert files_of(root) == before
-
-
-def test_a_store_that_cannot_be_written_says_so_and_means_what_it_meant(
-    store: ModelStore, root: Path, monkeypatch: pytest.MonkeyPatch
-):
-    an_old_store(root, "echo", labels={"best": 1})
-    before = files_of(root)
-
-    def refuse(path: Path, content: bytes) -> None:
-        raise StoreUnwritable(f"the model store cannot write {path}: Read-only file system")
-
-    monkeypatch.setattr("seqd.models.labels.write_atomically", refuse)
-    with pytest.raises(StoreUnwritable):
-        store.adopt()
-
-    assert files_of(root) == before
-    assert store.resolve("echo") == ("echo", 2)
-    assert store.made_with(PLUGINS)["echo"] == "echo"

@@ -1,9 +1,8 @@
 """What a model is: `model.json` in its folder, beside its versions, names the plugin's model.
 
-Written with the model's first version, or when a release that knows it first writes to a folder of
-before: a model is made with one plugin as long as it has a version. A folder without it is of a
-release that had one model for each plugin, and of the plugin of its name. It also has the names
-that the model had before it was renamed.
+Written with the model's first version: a model is made with one plugin as long as it has a version.
+A plugin's own model of which nothing was trained has no such file. It also has the names that the
+model had before it was renamed.
 """
 
 import os
@@ -19,11 +18,6 @@ MODEL_FILE_NAME = "model.json"
 
 #: Bytes of it that are read.
 _MAX_BYTES = 64 * 1024
-
-
-def has_model_file(folder: Path) -> bool:
-    """Return False for a model's folder that was written before there were such files."""
-    return (folder / MODEL_FILE_NAME).exists()
 
 
 def read_plugin(folder: Path) -> str | None:

@@ -14,7 +14,7 @@ from seqd.models import rollout_file
 from seqd.models.disk import exclusive, writing
 from seqd.models.history import note_change
 from seqd.models.labels import CANDIDATE, PRODUCTION, check_label, read_labels, write_labels
-from seqd.models.model_file import has_model_file, read_plugin, write_plugin
+from seqd.models.model_file import read_plugin, write_plugin
 from seqd.models.publishing import begun_publishes, move_labels
 from seqd.models.rollout_file import read_rollouts
 from seqd.models.stored_versions import STARTER_VERSION, StoredVersions
@@ -25,20 +25,6 @@ logger = logging.getLogger(__name__)
 
 class ServingStore(StoredVersions):
     """Puts versions in service, moves labels, begins and ends roll-outs."""
-
-    def adopt(self) -> None:
-        """Write down, in a store of before, which version the bare name of each model meant.
-
-        That was the label `production` where it was set, else the highest version. It stays in
-        service then, whatever is trained later. Raises StoreUnwritable.
-        """
-        for name in self._folders():
-            folder = self._root / name
-            if has_model_file(folder) or not self.numbers(name):
-                continue
-            with exclusive(folder):
-                if not has_model_file(folder):  # else its first training has been there meanwhile
-                    self._adopt(name, name)
 
     def check_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
         """Raise ModelNameTaken where a model is made with another plugin's model.
@@ -78,21 +64,11 @@ class ServingStore(StoredVersions):
         begun = begun_publishes(folder) if folder.is_dir() else []
         return all(job_of_run(run_id)[0] == job_id for run_id in begun)
 
-    def _adopt(self, name: str, plugin: str, job_id: str | None = None) -> None:
-        """Write down what a model is made with, and what its name means, where nobody has."""
+    def _note_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
+        """Write down what a model is made with, where nobody has. Raises as `check_plugin` does."""
         self.check_plugin(name, plugin, job_id)
-        folder = self._root / name
-        if has_model_file(folder) and (self.numbers(name) or read_plugin(folder) == plugin):
-            return
-        if self.numbers(name):  # else its name means nothing yet
-            try:
-                meant, stored = self.labels(name), read_labels(folder)
-            except ArtifactDamaged as error:
-                logger.warning("what %s means is not written down yet: %s", name, error)
-                return
-            if PRODUCTION not in stored:
-                write_labels(folder, stored | {PRODUCTION: meant[PRODUCTION]})
-        write_plugin(folder, plugin)
+        if read_plugin(self._root / name) != plugin:
+            write_plugin(self._root / name, plugin)
 
     def set_label(self, name: str, label: str, version: int, by: str = "", why: str = "") -> None:
         """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
@@ -124,7 +100,6 @@ class ServingStore(StoredVersions):
             folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder):
             self._check_version(name, version, f"{name}@{version}")  # else removed meanwhile
-            self._adopt(name, self.plugin_of(name))
             yield folder, made_by
 
     def put_in_service(self, name: str, change: ServiceChange) -> None:

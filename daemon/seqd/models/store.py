@@ -99,7 +99,7 @@ class ModelStore(ServingStore):
     def _move_in(self, folder: Path, draft: VersionDraft) -> ModelManifest:
         """Make a staging folder the next version; the caller holds the model's lock."""
         model_folder = self._root / draft.model
-        self._adopt(draft.model, draft.plugin or draft.model, draft.job_id)
+        self._note_plugin(draft.model, draft.plugin or draft.model, draft.job_id)
         taken = [STARTER_VERSION, *self.numbers(draft.model), *removed_numbers(model_folder)]
         manifest = publishing.move_in(self._root, folder, draft, max(taken) + 1)
         self._put_first_in_service(manifest)
@@ -172,7 +172,6 @@ class ModelStore(ServingStore):
                     f"training {begun[0]} is about to publish a version of {name}: it is not "
                     "renamed. Wait for its end, or cancel it"
                 )
-            self._adopt(name, self.plugin_of(name))
             former = [one for one in self._names_before(name) if one != new_name]
             plugin = self.plugin_of(name)
             # Before the folder moves: a process that is killed here has renamed nothing.
@@ -242,7 +241,6 @@ class ModelStore(ServingStore):
         self.open(name, version)
         with exclusive(self._root / name):
             check_holder(self._root / name, run_id, holder)
-            self._adopt(name, self.plugin_of(name))
             before = self.labels(name).get(PRODUCTION)
             move_labels(self._root / name, labels, version, made_by or run_id)
             if PRODUCTION in labels and before != version:

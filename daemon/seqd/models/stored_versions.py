@@ -25,7 +25,7 @@ from seqd.models.labels import (
     read_labels,
     signature_of,
 )
-from seqd.models.model_file import MODEL_FILE_NAME, has_model_file, read_model_file, read_plugin
+from seqd.models.model_file import MODEL_FILE_NAME, read_model_file, read_plugin
 from seqd.models.rollout_file import ROLLOUT_FILE_NAME, read_rollouts
 from seqd.models.version_files import open_folder, read_manifest, under_name
 from seqd.validation import did_you_mean, listed
@@ -143,18 +143,16 @@ class StoredVersions:
     def labels(self, name: str) -> dict[str, int]:
         """Return a model's labels with the versions that they stand for, `latest` included.
 
-        `production` is the version in service, also where that is written down nowhere; there is
-        none where a model has no version in service. A version that a label stands for may be
-        gone. Raises ArtifactDamaged.
+        `production` is the version in service, that which came with the plugin where nobody has set
+        it; there is none where a model has no version in service. A version that a label stands for
+        may be gone. Raises ArtifactDamaged.
         """
         folder = self._root / name
         labels = read_labels(folder)
         numbers = self.numbers(name)
         if not numbers:
             return labels
-        if PRODUCTION not in labels and not has_model_file(folder):
-            labels[PRODUCTION] = numbers[-1]  # what it meant before there were such files
-        elif PRODUCTION not in labels and numbers[0] == STARTER_VERSION:
+        if PRODUCTION not in labels and numbers[0] == STARTER_VERSION:
             labels[PRODUCTION] = STARTER_VERSION
         return {**labels, LATEST: numbers[-1]}
 

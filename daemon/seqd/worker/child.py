@@ -148,7 +148,6 @@ class WorkLoop:
         jobs are left to other workers.
         """
         self._claim_device()
-        self._adopt_store()
         self._context.placement.look()
         self._context.fitness.placement_has_changed()
         self._readiness.look()
@@ -540,12 +539,6 @@ class WorkLoop:
                 log.info("fit again for model=%s@%d", name, version)
                 fitness.reopen(name, version)
 
-    def _adopt_store(self) -> None:
-        try:
-            self._context.store.adopt()
-        except SeqdError as error:  # such as a store that is read-only: its names mean the same
-            log.warning("what names of models mean is not written down: %s", error)
-
     def _warm_up_required(self) -> None:
         """Load what has come into service of the models that this worker must have warm."""
         if not self._readiness.has_new():
@@ -588,10 +581,7 @@ class WorkLoop:
             self._context.ledger.work.wake(self._context.routes[0])
 
     def _is_outdated(self) -> bool:
-        """Return True where the catalog lacks a version of this worker's, or a roll-out.
-
-        A worker of seqd 0.2 that publishes leaves roll-outs out.
-        """
+        """Return True where the catalog lacks a version of this worker's, or a roll-out."""
         catalog, store = self._context.ledger.fleet.catalog(), self._context.store
         offered = self._context.fitness.offered()
         return lacks_any(catalog, offered) or lacks_rollout(catalog, offered, store.rollout)
