@@ -40,6 +40,10 @@ class OrderAction(StrEnum):
     """Move a label to a version."""
     UNLABEL = "unlabel"
     """Take a label away from a version."""
+    REMOVE = "remove"
+    """Remove a version that no label stands for and no open job runs on."""
+    RENAME = "rename"
+    """Give a model another name, where no open job names it."""
 
 
 class ModelOrder(WireModel):
@@ -52,8 +56,12 @@ class ModelOrder(WireModel):
         description="What is asked for: a value of `OrderAction`, or one of a later release.",
     )
     model: ModelName = Field(description="Name of the model.")
+    new_name: ModelName | None = Field(
+        default=None, description="Its name afterwards, of `rename`; else not set."
+    )
     version: Count | None = Field(
-        default=None, description="The version that it is about; not set for `rollback`."
+        default=None,
+        description="The version that it is about; not set for `rollback` and `rename`.",
     )
     label: Label | None = Field(
         default=None, description="The label of `label` and `unlabel`; else not set."

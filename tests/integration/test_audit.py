@@ -8,14 +8,12 @@ from datetime import datetime
 
 import pytest
 
-from builders import a_chunk, a_classify_job
+from builders import a_catalog_entry, a_chunk, a_classify_job
 from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.client import AsyncClient, Client, InvalidRequest, KeyDamaged, UnknownJob
 from seqd.local.caller import user_name
-from seqd.models.store import ModelStore
 from seqd_schemas import TenantLimits
-from store_builders import publish
 
 pytestmark = pytest.mark.processes
 
@@ -82,17 +80,17 @@ def test_an_act_that_changes_nothing_is_not_written_down(client: Client, job: st
     assert acts(client) == [("jobs.cancel", job, ""), ("jobs.pause", job, "")]
 
 
-def test_a_version_that_may_not_be_removed_has_a_second_line_with_the_code(
+def test_a_version_that_is_not_removed_has_a_second_line_with_the_code(
     environment: Environment, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish(ModelStore(environment.settings.store_dir, {}), "topics", "markov")
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
 
-    refused = here(capsys, "models", "rm", "topics@1")
+    refused = here(capsys, "models", "rm", "imdb_lstm@1")
 
-    assert refused.err.startswith("error[version_in_use]: "), refused.err
+    assert refused.err.startswith("error[no_fit_worker]: no worker is up, and "), refused.err
     assert acts(client) == [
-        ("models.remove", "topics@1", "version_in_use"),
-        ("models.remove", "topics@1", ""),
+        ("models.remove", "imdb_lstm@1", "no_fit_worker"),
+        ("models.remove", "imdb_lstm@1", ""),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -33,13 +34,17 @@ def store(module_cluster: Cluster) -> ModelStore:
 
 @pytest.fixture
 def model(
-    store: ModelStore, client: Client, module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    store: ModelStore,
+    client: Client,
+    module_cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> str:
-    """A model with versions 1 to 4, of which the first is in service, beside its store."""
+    """A model with versions 1 to 4, of which the first is in service; commands run elsewhere."""
     variables = clean_environment(
         SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
         SEQD_PREFIX=module_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
+        SEQD_DATA_DIR=str(tmp_path),
     )
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
@@ -108,18 +113,21 @@ def test_a_version_that_no_job_runs_on_is_removed_and_published_no_more(
     assert (ended.err, ended.out) == ("", f"{model}@2 is removed.\n")
     assert published(client, model) == store.numbers(model) == [1, 3, 4]
     assert store.retiring(model) == frozenset()
+    here(capsys, "models", "rm", f"{model}@4")
+    assert publish(store, model, "echo") == 5, "a number is not used again"
     with pytest.raises(UnknownModel, match=f"model '{model}' has no version 2"):
         client.classify(["a"], model=f"{model}@2")
     assert second.stop() == 0
 
 
 def test_a_collection_that_is_stopped_half_way_says_what_it_had_removed(
-    client: Client,
+    module_cluster: Cluster,
     store: ModelStore,
     model: str,
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setenv("SEQD_DATA_DIR", str(module_cluster.settings.data_dir))
     remove = ModelStore.remove
 
     def fails_at_the_second(own: ModelStore, name: str, version: int) -> None:
@@ -207,15 +215,3 @@ def test_a_model_that_was_renamed_or_is_to_go_is_published_no_more_and_no_other_
 
     assert sorted(fleet.catalog()) == ["echo", "foreign", "new", "stays"]
     redis.close()
-
-
-def test_what_has_a_plugin_s_own_name_is_not_renamed(client: Client, model: str, capsys: Capture):
-    own = here(capsys, "models", "rename", "markov", "chains")
-    into = here(capsys, "models", "rename", model, "markov")
-    version = here(capsys, "models", "rename", f"{model}@2", "other")
-
-    assert own.err.startswith("error[invalid_request]: markov is a plugin's own model")
-    assert into.err.startswith("error[model_name_taken]: there is a model 'markov'")
-    assert version.err == (
-        f"error[invalid_request]: '{model}@2' names a version; allowed: a model, such as {model}\n"
-    )

@@ -8,6 +8,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -37,13 +38,16 @@ def store(module_cluster: Cluster) -> ModelStore:
 
 @pytest.fixture(autouse=True)
 def models(
-    module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    module_cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> Models:
-    """The command `seqd models` on a machine that shares the cluster's Redis and its store."""
+    """The command `seqd models` on a machine that shares the cluster's Redis alone."""
     variables = clean_environment(
         SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
         SEQD_PREFIX=module_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
+        SEQD_DATA_DIR=str(tmp_path),
     )
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

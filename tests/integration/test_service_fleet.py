@@ -1,4 +1,4 @@
-"""`seqd models promote`, `rollback`, `label` and `history`: a real worker makes the changes.
+"""`seqd models promote`, `rollback`, `label`, `history` and others: a real worker acts.
 
 Each test has a model of its own, with versions 1 to 3 of which the first is in service.
 """
@@ -288,6 +288,19 @@ REFUSED = {
     "`promote`; set another label.",
     "label topics@2 latest": "error[invalid_request]: the label latest is always the highest "
     "version; set another label.",
+    "rm topics@1": "error[version_in_use]: topics@1 is in service: it is not removed.",
+    "rm topics@3": "error[version_in_use]: topics@3 has the label kept: it is not removed.",
+    "rm topics": "error[invalid_request]: 'topics' names no version by its number",
+    "rm topics@kept": "error[invalid_request]: 'topics@kept' names no version by its number",
+    "rm topics@9": "error[unknown_model]: no version topics@9. Versions of topics: 1, 2, 3",
+    "rm topic@1": "error[unknown_model]: no model named 'topic'. ",
+    "rename echo echoes": "error[invalid_request]: echo is a plugin's own model, and keeps its "
+    "name",
+    "rename topics echo": "error[model_name_taken]: there is a model 'echo': topics is not renamed",
+    "rename topics@2 other": "error[invalid_request]: 'topics@2' names a version; allowed: a "
+    "model, such as topics",
+    "rename topics Topics": "error[invalid_request]: 'Topics' is not a model's name; allowed: up "
+    "to 40 of a-z 0-9 _ with a letter in front",
     "label topics@2 best --remove": "error[invalid_request]: topics@2 has no label 'best'; nothing "
     "is changed",
     **{
@@ -303,6 +316,7 @@ def topics(store: ModelStore, client: Client) -> None:
     """The model `topics`, with versions 1 to 3 of which the first is in service."""
     for _ in range(3):
         publish(store, "topics", "echo")
+    store.set_label("topics", "kept", 3)
     client_sees(client, "topics", 1)
     wait_until(lambda: len(client.catalog()["topics"].versions) == 3, "all are published")
 

@@ -1,4 +1,4 @@
-"""`seqd models export`, `import`, `rm` and `gc` on a store, and what they refuse."""
+"""`seqd models export`, `import` and `gc` on a store, and what they refuse."""
 
 import json
 from pathlib import Path
@@ -86,44 +86,10 @@ def test_a_version_whose_plugin_is_not_here_or_is_older_is_refused(
     assert store.numbers("other") == []
 
 
-def test_a_version_is_removed_and_its_number_not_used_again(
-    store: ModelStore, capsys: pytest.CaptureFixture[str]
-):
-    removed = here(capsys, "models", "rm", "topics@3", "--unchecked")
-
-    assert removed.out == "topics@3 is removed.\n"
-    assert store.numbers("topics") == [1, 2]
-    assert publish(store, "topics", "markov") == 4
-
-
-@pytest.mark.parametrize(
-    ("reference", "code", "told"),
-    [
-        ("topics@1", "version_in_use", "topics@1 is in service: it is not removed."),
-        ("topics@2", "version_in_use", "topics@2 has the label best: it is not removed."),
-        ("topics", "invalid_request", "'topics' names no version by its number"),
-        ("topics@best", "invalid_request", "'topics@best' names no version by its number"),
-        ("topics@9", "unknown_model", "no version topics@9. Versions of topics: 1, 2, 3"),
-        ("topic@1", "unknown_model", "no model named 'topic'"),
-        ("markov@0", "invalid_request", "markov@0 is the starter that ships with its plugin"),
-    ],
-)
-def test_what_may_not_be_removed_stays(
-    store: ModelStore, capsys: pytest.CaptureFixture[str], reference: str, code: str, told: str
-):
-    store.set_label("topics", "best", 2)
-
-    refused = here(capsys, "models", "rm", reference, "--unchecked")
-
-    assert refused.status == 2
-    assert refused.err.startswith(f"error[{code}]: {told}")
-    assert store.numbers("topics") == [1, 2, 3]
-
-
 def test_without_a_daemon_nobody_knows_what_jobs_run_on_and_nothing_is_removed(
     store: ModelStore, capsys: pytest.CaptureFixture[str]
 ):
-    refused = here(capsys, "models", "rm", "topics@3")
+    refused = here(capsys, "models", "gc", "topics", "--keep", "1")
 
     assert refused.err.startswith("error[redis_unreachable]: ")
     assert "--unchecked removes it all the same" in refused.err

@@ -23,6 +23,15 @@ def test_a_store_without_a_folder_has_the_starters(store: ModelStore):
     assert store.open("echo", 0).manifest.model == "echo"
 
 
+def test_a_starter_is_not_removed(store: ModelStore):
+    with pytest.raises(InvalidRequest) as refused:
+        store.remove("echo", 0)
+
+    assert str(refused.value) == (
+        "echo@0 is the starter that ships with its plugin; it is not removed"
+    )
+
+
 def test_versions_are_numbered_from_one_and_a_bare_name_means_the_one_in_service(
     store: ModelStore,
 ):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from seqd.admission import find_model, resolve_version
 from seqd.errors import (
     InvalidRequest,
+    ModelNameTaken,
     NoFitWorker,
     OrderUnfinished,
     WrongState,
@@ -26,6 +27,8 @@ from seqd.validation import shown
 from seqd_schemas import route_of
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from seqd_schemas import (
         CatalogEntry,
         ModelOrder,
@@ -207,6 +210,31 @@ class ModelSteps:
 
         return (yield from self._move(OrderAction.UNLABEL, version, label))
 
+    def remove(self, version: int) -> "Exchange[OrderAnswer]":
+        """Have a version removed; a worker knows whether it is there, and may go."""
+        from seqd_schemas import OrderAction
+
+        order = self._order(OrderAction.REMOVE, "", 0.0, version=version)
+        return (yield from self._carried_out(order))
+
+    def rename(self, new_name: str) -> "Exchange[OrderAnswer]":
+        """Have the model given another name; it is not found by the one that it has any more."""
+        from pydantic import TypeAdapter
+
+        from seqd_schemas import ModelName, OrderAction
+
+        if not _takes(TypeAdapter(ModelName), new_name):
+            raise InvalidRequest(
+                f"{shown(new_name)} is not a model's name; allowed: up to 40 of a-z 0-9 _ with a "
+                "letter in front"
+            )
+        if new_name in (yield from self.ledger.fleet.catalog.steps()):
+            raise ModelNameTaken(
+                f"there is a model {new_name!r}: {self.entry.model} is not renamed"
+            )
+        order = self._order(OrderAction.RENAME, "", 0.0)
+        return (yield from self._carried_out(order.model_copy(update={"new_name": new_name})))
+
     def _move(
         self, action: "OrderAction", version: int | str, label: str
     ) -> "Exchange[OrderAnswer]":
@@ -253,11 +281,25 @@ class ModelSteps:
         )
 
     def _ordered(self, order: "ModelOrder") -> "Exchange[OrderAnswer]":
+        """Place an order, wait for the answer, and look at what is published then."""
+        answer = yield from self._carried_out(order)
+        # What a worker publishes may come a moment later.
+        latest = {name: at for name, at in self.entry.labels.items() if name == "latest"}
+        yield from self.refresh()
+        self.entry = self.entry.model_copy(update={"labels": {**latest, **answer.labels}})
+        return answer
+
+    def _carried_out(self, order: "ModelOrder") -> "Exchange[OrderAnswer]":
         """Place an order and wait for the answer. Raises the error that it tells of."""
         from seqd.ledger.audit import audited
 
         version = "" if order.version is None else f"@{order.version}"
-        details = {"label": order.label or "", "share": order.share or "", "reason": order.why}
+        details = {
+            "label": order.label,
+            "share": order.share,
+            "to": order.new_name,
+            "reason": order.why,
+        }
         answer = yield from audited(
             self.ledger.audit,
             answered(self.ledger, order),
@@ -267,10 +309,6 @@ class ModelSteps:
         )
         if answer.failure is not None:
             raise error_of(answer.failure)
-        # What a worker publishes may come a moment later.
-        latest = {name: at for name, at in self.entry.labels.items() if name == "latest"}
-        yield from self.refresh()
-        self.entry = self.entry.model_copy(update={"labels": {**latest, **answer.labels}})
         return answer
 
 
@@ -312,20 +350,29 @@ def _checked_share(name: str, share: float, *, is_above_0: bool = False) -> floa
 
 def checked_label(label: str) -> str:
     """Return a label that can be moved. Raises InvalidRequest."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
     from seqd_schemas import Label
 
-    try:
-        name = TypeAdapter(Label).validate_python(label, strict=True)
-    except ValidationError:
+    if not _takes(TypeAdapter(Label), label):
         raise InvalidRequest(
             f"label is {shown(label)}; allowed: up to 40 of a-z 0-9 _ - with a letter in front."
-        ) from None
-    if name in ("latest", _PRODUCTION):
-        moved = "always the highest version" if name == "latest" else "moved by `promote`"
-        raise InvalidRequest(f"the label {name} is {moved}; set another label.")
-    return name
+        )
+    if label in ("latest", _PRODUCTION):
+        moved = "always the highest version" if label == "latest" else "moved by `promote`"
+        raise InvalidRequest(f"the label {label} is {moved}; set another label.")
+    return label
+
+
+def _takes(kind: "TypeAdapter[str]", value: object) -> bool:
+    """Return whether a value is of a type of the wire format, such as `Label`."""
+    from pydantic import ValidationError
+
+    try:
+        kind.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _nobody_took(order: "ModelOrder") -> str:

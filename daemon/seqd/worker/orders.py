@@ -1,4 +1,4 @@
-"""Carries out the model orders of clients, in a worker's parent: which version is in service.
+"""Carries out the model orders of clients, in a worker's parent: what is in service, what goes.
 
 Each worker looks at the orders that are open, and takes those of models that its store has, where
 it may write there. One worker holds an order, by a lease, makes the change and answers. Where it
@@ -30,6 +30,7 @@ from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd.worker.background import CLOSE_S, PeriodicTask
 from seqd.worker.promotion import Promotion, move_label, put_in_service_warm, rollback_of
+from seqd.worker.retiring import remove_version, rename_model
 from seqd.worker.rollout_change import RolloutBegin, abort, begin_warm
 from seqd_schemas import (
     MAX_ERROR_RATE,
@@ -109,7 +110,10 @@ class ModelOrderWatch(PeriodicTask):
         if not self._store.may_write(order.model):  # another worker may: a share, mounted for both
             return False
         numbers = self._store.numbers(order.model)
-        return bool(numbers) if order.version is None else order.version in numbers
+        if order.action == OrderAction.RENAME and not numbers:  # done by a worker that died since
+            return self._store.renamed(order.model) == order.new_name
+        needs_model_alone = order.version is None or order.action == OrderAction.REMOVE
+        return bool(numbers) if needs_model_alone else order.version in numbers
 
     def _take(self, order: ModelOrder) -> None:
         lease = OrderLease(self._ledger, order.order_id, self._worker, self._lease_s, self._closed)
@@ -176,6 +180,8 @@ class OrderRun:
         self._order = order
         self._publish = publish
         self._lease = lease
+        #: What the model is called.
+        self._name = order.model
         self._notes: list[str] = []
         #: The canary or shadow that has begun, or ended.
         self._rollout: Rollout | None = None
@@ -202,6 +208,10 @@ class OrderRun:
 
     def _carry_out(self) -> int | None:
         """Make the change; return the version that was in service before."""
+        if self._order.action == OrderAction.RENAME:
+            return self._rename()
+        if self._order.action == OrderAction.REMOVE:
+            return self._remove()
         done = self._done_before()
         if done is not None:
             self._rollout = done.rollout
@@ -300,6 +310,31 @@ class OrderRun:
         self._publish()
         return labels.get(PRODUCTION)
 
+    def _remove(self) -> int | None:
+        name, version = self._name, self._order.version
+        assert version is not None, "a removal names a version"
+        is_done = self._lease.is_taken_over and version not in self._store.numbers(name)
+        if not is_done:
+            ledger, go_on = self._ledger, self._lease.go_on
+            remove_version(ledger, self._store, name, version, go_on, self._publish)
+        return self._store.labels(name).get(PRODUCTION)
+
+    def _rename(self) -> int | None:
+        name, new_name = self._name, self._order.new_name
+        assert new_name is not None, "a model gets a name"
+        if not (self._lease.is_taken_over and self._store.renamed(name) == new_name):
+            rename_model(
+                self._ledger,
+                self._store,
+                name,
+                new_name,
+                self._notes.append,
+                self._lease.go_on,
+                self._publish,
+            )
+        self._name = new_name
+        return self._store.labels(new_name).get(PRODUCTION)
+
     def _done_before(self) -> ServiceChange | None:
         """Return the change that an earlier worker has made for the order, if one has."""
         changes = reversed(self._store.history(self._order.model))
@@ -308,9 +343,9 @@ class OrderRun:
     def _answer(self, *, before: int | None = None, failure: Failure | None = None) -> None:
         labels: dict[str, int] = {}
         try:
-            labels = self._store.labels(self._order.model)
+            labels = self._store.labels(self._name)
         except (SeqdError, OSError) as error:
-            log.warning("labels of %s are not in the answer: %s", self._order.model, error)
+            log.warning("labels of %s are not in the answer: %s", self._name, error)
         answer = OrderAnswer(
             order_id=self._order.order_id,
             worker=self._worker,

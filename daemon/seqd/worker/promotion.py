@@ -238,7 +238,7 @@ def wait_until_warm(
     def is_warm_or_late() -> bool:
         return change.is_overtaken() or not _cold_workers(ledger.fleet.workers(), change)
 
-    if not _wait(ledger, change.store, change.name, deadline_s, is_warm_or_late, go_on):
+    if not wait_waking(ledger, change.store, change.name, deadline_s, is_warm_or_late, go_on):
         cold = ", ".join(_cold_workers(ledger.fleet.workers(), change))
         warn(f"Not loaded yet, so that first items there wait for it: {cold}")
 
@@ -260,7 +260,7 @@ def wait_until_published(
         entry = ledger.fleet.catalog().get(name)
         return entry is not None and is_meant(entry)
 
-    if not _wait(ledger, store, name, time.monotonic() + _PUBLISH_S, is_published, go_on):
+    if not wait_waking(ledger, store, name, time.monotonic() + _PUBLISH_S, is_published, go_on):
         warn(
             "No worker has published this yet: jobs of clients get the version that is published. "
             "`seqd status` shows the workers; do they use this store?"
@@ -322,7 +322,7 @@ def labelled_candidate(change: Change) -> Iterator[None]:
         raise
 
 
-def _wait(
+def wait_waking(
     ledger: "Ledger",
     store: "ModelStore",
     name: str,
@@ -330,7 +330,10 @@ def _wait(
     is_done: Callable[[], bool],
     go_on: Callable[[], None],
 ) -> bool:
-    """Wake the workers of a model, which then look at the store, until something is done."""
+    """Wake the workers of a model, which then look at the store, until something is done.
+
+    False where it is not at `deadline_s`, a time of the monotonic clock.
+    """
     plugin = store.plugin_of(name)
     woken_s = float("-inf")
     while not is_done():

@@ -1,7 +1,10 @@
-"""`seqd models export`, `import`, `rm` and `gc`: versions as files, taken elsewhere or removed."""
+"""`seqd models export`, `import`, `rm` and `gc`: versions as files, taken elsewhere or removed.
+
+All but `rm`, which a worker carries out, are about the store of this machine.
+"""
 
 import re
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,17 +12,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.auditing import store_act
 from seqd.cli.exits import interrupted_by_sigterm
+from seqd.cli.models.ordering import ordered
+from seqd.cli.models.params import entry_of
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.errors import InvalidRequest, RedisUnreachable, UnknownPlugin, VersionInUse
+from seqd.errors import InvalidRequest, RedisUnreachable, UnknownPlugin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from seqd.cli.options import LocalModels
     from seqd.models.store import ModelStore
-    from seqd_schemas import CatalogEntry, ModelManifest
+    from seqd_schemas import CatalogEntry, JobRecord, ModelManifest
 
 _NUMBERS = re.compile(r"[0-9]+")
 
@@ -173,24 +179,20 @@ def remove(
     reference: Annotated[
         str, typer.Argument(help="A version: topics@1.", autocompletion=completion.models)
     ],
-    unchecked: Unchecked = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove a version from the store. Its number is not used again.
+    """Remove a version from the store, which a worker does. Its number is not used again.
 
     Refused while it is in service, has a label, or is what an open job runs on.
     """
     from seqd_schemas import ModelReference
 
-    if not isinstance(ModelReference.parse(reference).version, int):
+    name, version = ModelReference.parse(reference)
+    if not isinstance(version, int):
         raise InvalidRequest(
             f"{reference!r} names no version by its number; allowed: NAME@NUMBER, such as topics@1"
         )
-    store = options.open_local_models(options.read_settings()).store
-    name, version = store.resolve(reference)
-    removed = f"{name}@{version}"
-    with nullcontext() if unchecked else store_act("models.remove", removed, {}):
-        _remove(store, name, version, is_checked=not unchecked)
+    ordered(entry_of(name, local=False), lambda steps: steps.remove(version))
     if as_json:
         print_json({"model": name, "removed": [version]})
     else:
@@ -208,7 +210,7 @@ def collect(
     unchecked: Unchecked = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove a model's old versions: all but the newest, and those that are in use.
+    """Remove a model's old versions from this machine's store: all but the newest and those in use.
 
     In use is what is in service, has a label, or is what an open job runs on; starters stay.
     """
@@ -219,13 +221,13 @@ def collect(
         )
     store = options.open_local_models(options.read_settings()).store
     name, _ = store.resolve(f"{model}@latest")
-    in_use = set(store.labels(name).values()) | (set() if unchecked else _versions_of_jobs(name))
+    labelled = set(store.labels(name).values())
     numbers = [one for one in store.numbers(name) if one > 0]
-    old = [one for one in numbers[:-keep] if one not in in_use]
-    if not dry_run:
-        details = {"versions": ", ".join(map(str, old))}
-        with nullcontext() if unchecked else store_act("models.gc", name, details):
-            old = _remove_all(store, name, old, is_checked=not unchecked)
+    old = [one for one in numbers[:-keep] if one not in labelled]
+    if not unchecked:
+        old = _collect_unused(store, name, old, dry_run=dry_run)
+    elif not dry_run:
+        _remove_each(store, name, old)
     if as_json:
         print_json({"model": name, "removed": old, "dry_run": dry_run})
         return
@@ -233,64 +235,47 @@ def collect(
     Screen().say(f"{'Would remove' if dry_run else 'Removed'}: {what}")
 
 
-def _versions_of_jobs(name: str) -> set[int]:
-    """Return the versions of a model that open jobs run on."""
-    from seqd.cli.models.retiring import open_jobs, unknown_use
+def _collect_unused(
+    store: "ModelStore", name: str, versions: list[int], *, dry_run: bool
+) -> list[int]:
+    """Remove versions but those that jobs run on, also jobs that come just now; return them."""
+    from seqd.worker.retiring import open_jobs, retired
+
+    def unused(jobs: "Iterable[JobRecord]") -> list[int]:
+        used = {one for job in jobs for one in job.versions}
+        return [one for one in versions if one not in used]
 
     try:
-        return {version for job in open_jobs(name) for version in job.versions}
+        with options.open_ledger() as ledger:
+            versions = unused(open_jobs(ledger, name))
+            if dry_run or not versions:
+                return versions
+            details = {"versions": ", ".join(map(str, versions))}
+            with (
+                ledger.audit.act("models.gc", name, details),
+                retired(ledger, store, name, versions) as jobs,
+            ):
+                versions = unused(jobs)
+                _remove_each(store, name, versions)
+            return versions
     except RedisUnreachable as error:
-        raise unknown_use(error, "removes") from None
+        raise RedisUnreachable(
+            f"{error} So nobody knows which jobs run on it; --unchecked removes it all the same."
+        ) from None
 
 
-def _remove(store: "ModelStore", name: str, version: int, *, is_checked: bool) -> None:
-    """Remove a version, unless an open job runs on it, which also one may that comes just now."""
-    from seqd.cli.models.retiring import retired
-
-    store.check_removable(name, version)
-    if not is_checked:
-        store.remove(name, version)
-        return
-    with retired(store, name, [version]) as jobs:
-        users = [job.job_id for job in jobs if version in job.versions]
-        if users:
-            raise VersionInUse(
-                f"{name}@{version} is what job {users[0]} runs on: it is not removed. Wait for its "
-                "end, or cancel it"
-            )
-        store.remove(name, version)
-
-
-def _remove_all(
-    store: "ModelStore", name: str, versions: list[int], *, is_checked: bool
-) -> list[int]:
-    """Remove versions but those that jobs run on; return those removed.
-
-    What was removed is said, too, where it cannot go on.
-    """
-    from seqd.cli.models.retiring import retired
-
+def _remove_each(store: "ModelStore", name: str, versions: list[int]) -> None:
+    """Remove versions. What was removed is said, too, where it cannot go on."""
     removed: list[int] = []
     try:
-        if not is_checked:
-            _remove_each(store, name, versions, removed)
-        elif versions:
-            with retired(store, name, versions) as jobs:
-                users = {one for job in jobs for one in job.versions}
-                unused = [one for one in versions if one not in users]
-                _remove_each(store, name, unused, removed)
+        for version in versions:
+            store.remove(name, version)
+            removed.append(version)
     except BaseException:
         what = ", ".join(f"{name}@{one}" for one in removed) or "nothing"
         left = ", ".join(f"{name}@{one}" for one in versions if one not in removed)
         Screen(to_stderr=True).say(f"Stopped. Removed before that: {what}. Left: {left}", "yellow")
         raise
-    return removed
-
-
-def _remove_each(store: "ModelStore", name: str, versions: list[int], removed: list[int]) -> None:
-    for version in versions:
-        store.remove(name, version)
-        removed.append(version)
 
 
 def _refuse_plugin(local: "LocalModels", archived: "ModelManifest", file: Path) -> None:

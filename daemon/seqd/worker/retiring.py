@@ -1,0 +1,132 @@
+"""Takes versions out of what is published before they go, so that no job gets one meanwhile.
+
+First the versions are marked in the store, then it is waited until workers publish them no more,
+then the open jobs are looked at, and then they go. A job that was handed in at any time is seen by
+that look, or was refused.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from seqd.errors import VersionInUse, WrongState
+from seqd.ledger import Ledger
+from seqd.ledger.job_filter import JobFilter
+from seqd.models.store import ModelStore
+from seqd.worker.promotion import wait_until_published, wait_waking
+from seqd_schemas import JobRecord, JobState
+
+#: Open jobs that are looked at.
+_MOST_JOBS: Final = 10_000
+
+#: Seconds for which it is waited until versions are published no more, at most.
+_PUBLISH_S: Final = 15.0
+
+#: Seconds in which a client that has read the catalog before has handed its job in.
+_SUBMIT_S: Final = 0.5
+
+#: Jobs that a refusal names.
+_NAMED_JOBS: Final = 3
+
+_OPEN: Final = frozenset(state.value for state in JobState if not state.is_terminal)
+
+
+def remove_version(
+    ledger: Ledger,
+    store: ModelStore,
+    name: str,
+    version: int,
+    go_on: Callable[[], None],
+    publish: Callable[[], None],
+) -> None:
+    """Remove a version. Raises VersionInUse where an open job runs on it, and as `remove` does.
+
+    `go_on` is called at each look, and ends the work by an error; `publish` publishes what this
+    worker can run.
+    """
+    store.check_removable(name, version)
+    with retired(ledger, store, name, [version], go_on, publish) as jobs:
+        users = [job.job_id for job in jobs if version in job.versions]
+        if users:
+            raise VersionInUse(
+                f"{name}@{version} is what job {users[0]} runs on: it is not removed. Wait for its "
+                "end, or cancel it"
+            )
+        store.remove(name, version)
+
+
+def rename_model(
+    ledger: Ledger,
+    store: ModelStore,
+    name: str,
+    new_name: str,
+    warn: Callable[[str], None],
+    go_on: Callable[[], None],
+    publish: Callable[[], None],
+) -> None:
+    """Give a model another name, and wait until jobs can name it so; see `remove_version`.
+
+    Raises WrongState where an open job names it, and as `ModelStore.rename` does. `warn` is told
+    where no worker publishes it.
+    """
+    store.check_rename(name, new_name)
+    with retired(ledger, store, name, store.numbers(name), go_on, publish) as jobs:
+        _refuse_open(name, jobs)
+        store.rename(name, new_name)
+    publish()
+    wait_until_published(ledger, store, new_name, lambda one: bool(one.versions), warn, go_on)
+
+
+@contextmanager
+def retired(
+    ledger: Ledger,
+    store: ModelStore,
+    name: str,
+    versions: Collection[int],
+    go_on: Callable[[], None] = lambda: None,
+    publish: Callable[[], None] = lambda: None,
+) -> Iterator[list[JobRecord]]:
+    """Have no new job get versions in the block; yield the open jobs of the model.
+
+    Versions that are still there at its end new jobs get again. Raises VersionInUse where there are
+    too many jobs.
+    """
+
+    def is_out() -> bool:
+        entry = ledger.fleet.catalog().get(name)
+        published = () if entry is None else entry.versions
+        is_published = any(one.version in versions for one in published)
+        return not is_published or not ledger.fleet.workers()
+
+    try:
+        store.retire(name, versions)
+        publish()
+        wait_waking(ledger, store, name, time.monotonic() + _PUBLISH_S, is_out, go_on)
+        time.sleep(_SUBMIT_S)
+        yield open_jobs(ledger, name)
+    finally:
+        store.keep(name, versions)
+
+
+def open_jobs(ledger: Ledger, name: str) -> list[JobRecord]:
+    """Return the open jobs of a model; raises VersionInUse where there are too many to know."""
+    jobs = ledger.jobs.newest(_MOST_JOBS, JobFilter(states=_OPEN, model=name))
+    if jobs.stopped_at_ms is not None:
+        raise VersionInUse(
+            f"there are too many jobs to know whether one of them runs on {name}; try again when "
+            "there are fewer"
+        )
+    return list(jobs)
+
+
+def _refuse_open(model: str, jobs: Sequence[JobRecord]) -> None:
+    if not jobs:
+        return
+    named = ", ".join(job.job_id for job in jobs[:_NAMED_JOBS])
+    more = f" and {len(jobs) - _NAMED_JOBS:,} more" if len(jobs) > _NAMED_JOBS else ""
+    which = "job is" if len(jobs) == 1 else "jobs are"
+    raise WrongState(
+        f"{model} is not renamed: {len(jobs):,} open {which} on it: {named}{more}. Wait for their "
+        "end, or cancel them: seqd jobs cancel"
+    )
