@@ -22,6 +22,8 @@ COUNTED = {
     ("shared/endings.lua", "HKEYS"),
     # At most 16 ranges of a file are offered at a time (`RANGES_AHEAD`).
     ("take_range.lua", "HGETALL"),
+    # A job's own hash: its request, and some tens of fields; clients read it as a whole, too.
+    ("results.lua", "HGETALL"),
     # At most 256 orders are open at a time (`MAX_MODEL_ORDERS`).
     ("place_order.lua", "ZREMRANGEBYSCORE"),
 }

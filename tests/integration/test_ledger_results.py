@@ -123,9 +123,9 @@ def test_a_reader_holds_no_more_than_a_windows_bytes_at_once_or_one_row_that_is_
     def reads(most_bytes: int) -> list[tuple[int, ResultPosition]]:
         monkeypatch.setattr(jobs, "READ_BYTES", most_bytes)
         position, found = ResultPosition(0), []
-        while (read := environment.ledger.jobs.results(job_id, position))[0]:
-            position = read[1]
-            found.append((len(read[0]), position))
+        while (read := environment.ledger.jobs.results(job_id, position)).rows:
+            position = read.position
+            found.append((len(read.rows), position))
         assert ids_of(environment, job_id) == names(6)
         return found
 

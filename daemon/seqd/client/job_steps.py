@@ -5,7 +5,7 @@ beyond the upload: any number of handles, in any process, can stand for one job.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from seqd.client.output_fields import OutputField
     from seqd.client.streaming import StreamedText
     from seqd.client.upload import Upload
-    from seqd_schemas import Event, Missed, Rejected
+    from seqd_schemas import Event, JobKind, Missed, Rejected
 
 #: A result of a job whose outputs are of one type: `Result[Classification]`.
 Result = ItemSuccess[Output] | ItemFailure
@@ -90,13 +90,16 @@ class JobSteps(Generic[Output]):
         upload: "Upload | None" = None,
         announced: "Announced | None" = None,
         output: type[Output] | None = None,
+        kind: "JobKind | None" = None,
     ) -> None:
         """`announced` hears of the job's end, where its client sent it and listens for that.
 
-        `output` is what the results are read as, of a plugin's own task.
+        `output` is what the results are read as, of a plugin's own task. `kind` is that of the job,
+        where its client sent it.
         """
         self.job_id = job_id
         self.output = output
+        self._kind = kind
         #: What reads the outputs, where a client has made it for many jobs of one task.
         self.reader: OutputReader[Output] | None = None
         self.ledger = ledger
@@ -260,12 +263,12 @@ class JobSteps(Generic[Output]):
         return self._page_results(page, watch)
 
     def _page_results(self, page: Page, watch: Watch) -> "Reading[Result[Output]]":
-        record = yield from self._record_of_items()
         lines = self._lines_to_the_end(page, watch)
-        if not isinstance(record.job, RunJob) and self.output is None:
+        kind = yield from self._kind_of_items()
+        if self.output is None and KINDS[kind].task is not None:
             yield from mapped(lines, lambda line: cast("Result[Output]", line.result))
             return
-        reader = yield from self._reader(record)
+        reader = yield from self._reader((yield from self._record_of_items()))
         yield from mapped(lines, lambda line: reader(line.result))
 
     def _reader(self, record: JobRecord) -> Exchange[OutputReader[Output]]:
@@ -286,16 +289,17 @@ class JobSteps(Generic[Output]):
         return self._page_lines(page, watch)
 
     def _page_lines(self, page: Page, watch: Watch) -> Reading[ResultLine]:
-        yield from self._record_of_items()
+        yield from self._kind_of_items()
         yield from self._lines_to_the_end(page, watch)
 
     def _lines_to_the_end(self, page: Page, watch: Watch) -> Reading[ResultLine]:
+        ended = list[JobRecord]()
         with self._in_reach():
-            yield from self._lines(page, watch)
+            yield from self._lines(page, watch, ended.append)
             if page.wait and page.limit is None:
                 yield from self._settle()
         if page.limit is None:
-            yield from self._raise_if_failed()
+            yield from self._raise_if_failed(*ended)
 
     def errors(self, options: ReadOptions | None = None) -> Reading[ItemFailure]:
         """Give the results that are errors, in input order."""
@@ -413,6 +417,12 @@ class JobSteps(Generic[Output]):
     def _page(self, options: PageOptions, known: type = PageOptions) -> tuple[Page, Watch]:
         refuse_unknown(options, known)
         return Page.of(options), Watch(self.notice, options)
+
+    def _kind_of_items(self) -> "Exchange[JobKind]":
+        """Return the job's kind, which its client knows that sent it. Raises for a training."""
+        if self._kind is not None and KINDS[self._kind].has_items:
+            return self._kind
+        return (yield from self._record_of_items()).kind
 
     def _record_of_items(self) -> Exchange[JobRecord]:
         record = yield from self.record()
@@ -610,10 +620,15 @@ class JobSteps(Generic[Output]):
             raise _half_of_a_whole(gone=earlier_id, kept=self.job_id, verb="is continued by")
         return earlier
 
-    def _lines(self, page: Page = ALL, watch: Watch | None = None) -> Reading[ResultLine]:
+    def _lines(
+        self,
+        page: Page = ALL,
+        watch: Watch | None = None,
+        note_end: Callable[[JobRecord], None] = lambda record: None,
+    ) -> Reading[ResultLine]:
         """Give results; of a job of another sender only those of items known to be the same."""
         watch = watch or Watch(self.notice, {})
-        lines = self._lines_of(page, watch)
+        lines = self._lines_of(page, watch, note_end)
         if self.upload is None:
             yield from lines
             return
@@ -631,7 +646,9 @@ class JobSteps(Generic[Output]):
                     yield from self.upload.wait_until_compared(number)
                 yield Give((line,))
 
-    def _lines_of(self, page: Page, watch: Watch) -> Reading[ResultLine]:
+    def _lines_of(
+        self, page: Page, watch: Watch, note_end: Callable[[JobRecord], None]
+    ) -> Reading[ResultLine]:
         jobs, position, skipped, rows = self.ledger.jobs, FIRST, 0, READ_ROWS
         if page != ALL:
             record = yield from jobs.get.steps(self.job_id)
@@ -646,6 +663,7 @@ class JobSteps(Generic[Output]):
             waits=page.wait,
             rows_at_once=rows,
             announced=self._announced,
+            note_end=note_end,
         )
         yield from lines if page == ALL else page.cut(lines, skipped)
 
@@ -662,9 +680,9 @@ class JobSteps(Generic[Output]):
                 "whether it had the input that was handed in here: that goes on."
             )
 
-    def _raise_if_failed(self) -> Exchange[None]:
+    def _raise_if_failed(self, record: JobRecord | None = None) -> Exchange[None]:
         yield from self.raise_upload_error()
-        record = yield from self.record()
+        record = record or (yield from self.record())
         if record.state is JobState.FAILED:
             _ended_well(record)
 

@@ -42,26 +42,28 @@ def result_lines(
     waits: bool = True,
     rows_at_once: int = READ_ROWS,
     announced: "Announced | None" = None,
+    note_end: Callable[[JobRecord], None] = lambda record: None,
 ) -> Reading[ResultLine]:
     """Give a job's results in input order from a position on, each with its line of JSON.
 
     Unless it `waits`, it ends in front of the first that is not there. Those of a job of one unit
-    come at its end, which may be `announced`.
+    come at its end, which may be `announced`. `note_end` gets a job that has ended, once all its
+    results are given.
     """
     jobs = ledger.jobs
-    after = (yield from jobs.last_event_id.steps(job_id)) if waits else ""
     while True:
         had_ended = announced is not None and announced.has_ended
-        # Read before the results: once it is terminal, nothing is committed any more.
-        record = yield from jobs.get.steps(job_id)
-        rows, position = yield from jobs.results.steps(job_id, position, rows_at_once)
-        for row in rows:
+        read = yield from jobs.results.steps(job_id, position, rows_at_once)
+        record, position = read.record, read.position
+        for row in read.rows:
             yield Give(unpack_lines(row))
-        if rows:
-            continue
-        if record.state.is_terminal:
+        is_at_end = position.unit >= record.units or not read.rows
+        if record.state.is_terminal and is_at_end:
             yield from _rest(jobs, record, position.unit)
+            note_end(record)
             return
+        if read.rows:
+            continue
         yield from check_upload()
         if not waits:
             return
@@ -69,8 +71,13 @@ def result_lines(
             announced.note_running(had_ended=had_ended)
             is_news = yield from announced.wait(watch.look_s)
         else:
-            events = yield from jobs.events.steps(job_id, after, longest_wait_s=watch.look_s)
-            after, is_news = (events[-1].id, True) if events else (after, False)
+            is_news = bool(
+                (
+                    yield from jobs.events.steps(
+                        job_id, read.last_event_id, longest_wait_s=watch.look_s
+                    )
+                )
+            )
         if not is_news:
             yield from watch.look(record)
 

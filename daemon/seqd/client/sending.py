@@ -136,7 +136,7 @@ class Sender:
             if upload is not None:
                 yield from upload.give_up(error)
             raise
-        return Sent(self._steps(accepted, upload, announced), durable)
+        return Sent(self._steps(job, accepted, upload, announced), durable)
 
     def _submitted(self, parts: "_Parts") -> Exchange[Accepted]:
         """Write a job, with its first unit where there is one; see `Submissions.submit`."""
@@ -207,7 +207,7 @@ class Sender:
             raise refusal
         durable = yield from self._is_durable(options.get("durable"), is_whole=True)
         return [
-            Sent(self._steps(outcome, None, announced), durable)
+            Sent(self._steps(job, outcome, None, announced), durable)
             for outcome, announced in zip(outcomes, expected, strict=True)
             if isinstance(outcome, Accepted)
         ]
@@ -237,11 +237,11 @@ class Sender:
         return (yield from self._announcements.expect(job_id))
 
     def _steps(
-        self, accepted: Accepted, upload: Upload | None, announced: Announced | None
+        self, job: Job, accepted: Accepted, upload: Upload | None, announced: Announced | None
     ) -> JobSteps:
         """Return the steps of a job; the end of one that was there already is not announced."""
         announced = announced if accepted.created else None
-        return JobSteps(self._ledger, accepted.job_id, upload, announced)
+        return JobSteps(self._ledger, accepted.job_id, upload, announced, kind=job.kind)
 
     def retry(self, record: JobRecord, texts: Mapping[str, Record] | None = None) -> Exchange[Sent]:
         """Send an ended job's failed items again, some with other texts; see `Client.retry`."""

@@ -144,6 +144,18 @@ class RetryableUnit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ResultRows:
+    """Rows of a job's results in order, and the job at the moment when they were read."""
+
+    record: JobRecord
+    rows: list[bytes]
+    #: Where to read on.
+    position: ResultPosition
+    #: The stream id of its newest event, `0-0` when it has none.
+    last_event_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StreamPosition:
     """How far a reader has come in a job's text deltas and events: two stream ids."""
 
@@ -167,12 +179,10 @@ class Jobs:
     def get(self, job_id: str) -> Exchange[JobRecord]:
         """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
         record = yield from self._get(job_id)
-        expires_at_ms = record.expires_at_ms
-        if expires_at_ms is None or record.state.is_terminal or time() * 1000 < expires_at_ms:
-            return record
-        # Its time has run out, and no worker was there to end it.
-        yield from self._control.end_if_overdue.steps(job_id)
-        return (yield from self._get(job_id))
+        if _is_overdue(record):  # and no worker was there to end it
+            yield from self._control.end_if_overdue.steps(job_id)
+            record = yield from self._get(job_id)
+        return record
 
     @exchange
     def exists(self, job_id: str) -> Exchange[bool]:
@@ -314,16 +324,28 @@ class Jobs:
     @exchange
     def results(
         self, job_id: str, position: ResultPosition, most: int = READ_ROWS
-    ) -> Exchange[tuple[list[bytes], ResultPosition]]:
-        """Return the next rows of results without a gap, and the position to continue from.
+    ) -> Exchange[ResultRows]:
+        """Return the next rows of results without a gap, and the job at the same moment.
 
         At most `most` of them, and no more than `READ_BYTES` but for a larger row, which comes
-        alone. No row: the unit of the position is not committed.
+        alone. No row: the unit of the position is not committed. Raises what `get` does.
         """
-        called = yield from script("results", job_id, *position, most, READ_BYTES)
-        reply = as_list(called)
-        rows = [as_bytes(row) for row in as_list(reply[2])]
-        return rows, ResultPosition(as_int(reply[0]), as_int(reply[1]))
+        read = yield from self._results(job_id, position, most)
+        if _is_overdue(read.record):
+            yield from self._control.end_if_overdue.steps(job_id)
+            read = yield from self._results(job_id, position, most)
+        return read
+
+    def _results(self, job_id: str, position: ResultPosition, most: int) -> Exchange[ResultRows]:
+        reply = as_list((yield from script("results", job_id, *position, most, READ_BYTES)))
+        fields = as_list(reply[3])
+        row = dict(zip(map(as_bytes, fields[::2]), map(as_bytes, fields[1::2]), strict=True))
+        return ResultRows(
+            (yield from self._record_in(job_id, row)),
+            [as_bytes(row) for row in as_list(reply[2])],
+            ResultPosition(as_int(reply[0]), as_int(reply[1])),
+            as_text(reply[4]),
+        )
 
     def rows(self, job_id: str, unit: int | str) -> Iterator[bytes]:
         """Yield the rows of results of a unit or part, one at a time; none before its commit."""
@@ -480,6 +502,10 @@ class Jobs:
 
     def _get(self, job_id: str) -> Exchange[JobRecord]:
         row = cast(_Row, (yield from command("HGETALL", self._keys.job(job_id))))
+        return (yield from self._record_in(job_id, row))
+
+    def _record_in(self, job_id: str, row: _Row) -> Exchange[JobRecord]:
+        """Return the record that the hash of a job holds. Raises as `get` does."""
         (row,) = yield from self._whole([row])
         if not row:
             raise (yield from self._retention.unknown_job.steps(job_id))
@@ -654,6 +680,16 @@ def _taken_row(row: list[Reply]) -> TakenRow:
 def _is_small(row: _Row) -> bool:
     """Return True for the hash of a small job that has completed."""
     return row.get(b"state") == b"completed" and b"template" in row and b"group" not in row
+
+
+def _is_overdue(record: JobRecord) -> bool:
+    """Return True for an open job whose time has run out."""
+    expires_at_ms = record.expires_at_ms
+    return (
+        expires_at_ms is not None
+        and not record.state.is_terminal
+        and time() * 1000 >= expires_at_ms
+    )
 
 
 def _stream_order(stream_id: str) -> tuple[int, int]:
