@@ -416,6 +416,9 @@ class VersionSummary(WireModel):
     is_built_in: bool = Field(
         default=False, description="True where it is the plugin's code, and has no files."
     )
+    size_bytes: Count | None = Field(
+        default=None, description="Bytes of its files; not set where it has none."
+    )
 
 
 class OutputBound(WireModel):

@@ -96,10 +96,11 @@ def models(
     services: RunningServices,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Compare:
-    """Return what runs `seqd models …`."""
+    """Return what runs `seqd models …` on a machine without the store."""
     use_ledger(monkeypatch, services.settings)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(services.settings.data_dir))
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")
     return lambda *words: here(capsys, "models", *map(str, words))
 

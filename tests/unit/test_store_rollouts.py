@@ -11,7 +11,7 @@ from seqd.models.history import version_before
 from seqd.models.store import ModelStore
 from seqd.worker.promotion import Promotion, move_label, rollback_of
 from seqd.worker.rollout_change import RolloutBegin, abort
-from seqd_schemas import Rollout, RolloutKind
+from seqd_schemas import ModelOrder, OrderAction, Rollout
 from store_builders import a_change, publish, shape_of
 
 
@@ -158,18 +158,18 @@ def test_a_file_of_a_later_release_is_read_as_far_as_it_is_known(
     assert found.kind == "mirror"
 
 
-def begin(store: ModelStore, version: int) -> RolloutBegin:
-    return RolloutBegin(
-        store,
-        "topics",
-        version,
-        kind=RolloutKind.SHADOW,
-        share=0.5,
-        max_error_rate=0.01,
-        why="more data",
-        by="user@host",
-        order_id="o1",
-    )
+def an_order(action: OrderAction, **changes: object) -> ModelOrder:
+    fields = {"order_id": "o1", "action": action, "model": "topics", "ordered_at_ms": 1}
+    return ModelOrder.model_validate({**fields, "expected": 1, "by": "me", **changes})
+
+
+def begin(store: ModelStore, serving: int = 1) -> None:
+    order = an_order(OrderAction.SHADOW, version=2, share=0.5, expected=serving)
+    RolloutBegin(store, order).begin()
+
+
+def end(store: ModelStore) -> None:
+    abort(store, an_order(OrderAction.END_ROLLOUT, by="worker w1", why="too many errors"))
 
 
 def test_what_was_known_holds_while_the_file_cannot_be_read(
@@ -195,11 +195,11 @@ def test_what_was_known_holds_while_the_file_cannot_be_read(
 
 def test_a_rollback_right_behind_the_end_of_a_roll_out_is_refused(store: ModelStore) -> None:
     store.put_in_service("topics", a_change(1, 3))
-    begin(store, 2).begin()
-    abort(store, "topics", "worker w1", "too many errors", None, "o1")
+    begin(store, serving=3)
+    end(store)
 
     with pytest.raises(WrongState) as raised:
-        rollback_of(store, "topics", "", "me")
+        rollback_of(store, an_order(OrderAction.ROLLBACK, expected=3))
 
     assert re.fullmatch(
         r"the shadow of topics@2 ended \d+ s ago, by worker w1, and topics@3 answers all items; "
@@ -212,9 +212,9 @@ def test_a_rollback_right_behind_the_end_of_a_roll_out_is_refused(store: ModelSt
 def test_a_version_whose_canary_was_aborted_meanwhile_is_not_put_in_service(
     store: ModelStore,
 ) -> None:
-    begin(store, 2).begin()
-    promotion = Promotion(store, "topics", 2, "", "me")
-    abort(store, "topics", "worker w1", "too many errors", None, "o1")
+    begin(store)
+    promotion = Promotion(store, an_order(OrderAction.PROMOTE), 2)
+    end(store)
 
     assert promotion.is_overtaken()
     with pytest.raises(ServiceChanged) as raised:
@@ -224,7 +224,7 @@ def test_a_version_whose_canary_was_aborted_meanwhile_is_not_put_in_service(
 
 
 def test_the_label_of_a_candidate_is_not_moved_while_it_is_tried(store: ModelStore) -> None:
-    begin(store, 2).begin()
+    begin(store)
     with pytest.raises(InvalidRequest) as raised:
         move_label(store, "topics", 2, "candidate", "me", is_removed=True)
     assert str(raised.value) == (

@@ -167,4 +167,5 @@ def _summary(manifest: ModelManifest) -> VersionSummary:
         preset=manifest.preset,
         metrics=manifest.metrics,
         is_built_in=manifest.is_built_in,
+        size_bytes=manifest.size_bytes or None,
     )

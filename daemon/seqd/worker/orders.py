@@ -33,13 +33,11 @@ from seqd.worker.promotion import Promotion, move_label, put_in_service_warm, ro
 from seqd.worker.retiring import remove_version, rename_model
 from seqd.worker.rollout_change import RolloutBegin, abort, begin_warm
 from seqd_schemas import (
-    MAX_ERROR_RATE,
     Failure,
     ModelOrder,
     OrderAction,
     OrderAnswer,
     Rollout,
-    RolloutKind,
     ServiceChange,
 )
 
@@ -224,8 +222,6 @@ class OrderRun:
         if action == OrderAction.END_ROLLOUT or self._ends_rollout():
             return self._end_rollout()
         change = self._promotion()
-        change.order_id, change.before = self._order.order_id, self._order.expected
-        change.gate = dict(self._order.gate)
         try:
             put_in_service_warm(
                 self._ledger,
@@ -240,7 +236,7 @@ class OrderRun:
             done = self._done_before()  # by a worker that was thought dead
             if done is None:
                 raise
-        return change.before
+        return self._order.expected
 
     def _ends_rollout(self) -> bool:
         """Return True for a rollback while a canary or a shadow goes on: that is what it ends."""
@@ -248,30 +244,12 @@ class OrderRun:
         return is_rollback and self._store.rollout(self._order.model) is not None
 
     def _begin_rollout(self) -> int | None:
-        order = self._order
-        assert order.version is not None and order.share is not None, "a roll-out has both"
-        bound = order.max_error_rate
-        change = RolloutBegin(
-            self._store,
-            order.model,
-            order.version,
-            kind=RolloutKind(order.action),
-            share=order.share,
-            max_error_rate=MAX_ERROR_RATE if bound is None else bound,
-            why=order.why,
-            by=order.by,
-            order_id=order.order_id,
-        )
-        if order.expected != change.rollout.serving:
-            raise ServiceChanged(
-                f"{order.model}@{change.rollout.serving} is in service, and not what the client "
-                "has seen: nothing is changed. Look at it anew, and say it again"
-            )
+        change = RolloutBegin(self._store, self._order)
         self._rollout = change.rollout
         begin_warm(
             self._ledger,
             change,
-            monotonic() + order.warm_s,
+            monotonic() + self._order.warm_s,
             self._notes.append,
             self._lease.go_on,
             self._publish,
@@ -279,18 +257,16 @@ class OrderRun:
         return change.rollout.serving
 
     def _end_rollout(self) -> int | None:
-        order = self._order
-        ended = abort(self._store, order.model, order.by, order.why, order.version, order.order_id)
-        self._rollout = ended
+        self._rollout = abort(self._store, self._order)
         self._publish()
-        return ended.serving
+        return self._rollout.serving
 
     def _promotion(self) -> Promotion:
         order = self._order
         if order.action == OrderAction.ROLLBACK:
-            return rollback_of(self._store, order.model, order.why, order.by)
+            return rollback_of(self._store, order)
         assert order.version is not None, "a promotion names a version"
-        return Promotion(self._store, order.model, order.version, order.why, order.by)
+        return Promotion(self._store, order, order.version)
 
     def _move_label(self) -> int | None:
         order = self._order

@@ -18,7 +18,6 @@ from seqd.errors import (
     ServiceChanged,
     UnknownModel,
     WrongState,
-    wire_text,
 )
 from seqd.models.history import version_before
 from seqd.models.labels import CANDIDATE, PRODUCTION, check_label
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
     from seqd.hookspecs import Artifact
     from seqd.ledger import Ledger
     from seqd.models.store import ModelStore
-    from seqd_schemas import CatalogEntry, WorkerStatus
-
-#: Characters of a reason that are written down.
-_MOST_REASON_CHARS = 500
+    from seqd_schemas import CatalogEntry, ModelOrder, WorkerStatus
 
 #: Seconds between two looks at what the workers have loaded.
 _LOOK_S = 0.1
@@ -64,30 +60,22 @@ class Change(Protocol):
 
 
 class Promotion:
-    """A version that is to be put in service in place of the one that is there now."""
+    """A version that is to be put in service in place of the one that the client has seen there."""
 
     def __init__(
-        self,
-        store: "ModelStore",
-        name: str,
-        version: int,
-        why: str,
-        by: str,
-        is_rollback: bool = False,
+        self, store: "ModelStore", order: "ModelOrder", version: int, goes_back_from: str = ""
     ) -> None:
-        """Raises WrongState where the version is in service already."""
-        self.store, self.name, self.version, self.by = store, name, version, by
-        self.before = store.labels(name).get(PRODUCTION)
-        running = store.rollout(name)
+        """`goes_back_from` is the version in service, of a rollback.
+
+        Raises WrongState where the version is in service already.
+        """
+        self.store, self.name, self.version = store, order.model, version
+        self._order, self._goes_back_from = order, goes_back_from
+        running = store.rollout(self.name)
         #: The roll-out by which the version is tried meanwhile.
         self._tried = running if running is not None and running.version == version else None
-        self.why, self._is_rollback = wire_text(why)[:_MOST_REASON_CHARS], is_rollback
-        #: The figures that it is made for.
-        self.gate: dict[str, float] = {}
-        #: The order that it is made for.
-        self.order_id: str | None = None
-        if self.before == version:
-            raise WrongState(f"{name}@{version} is in service already; nothing is changed")
+        if store.labels(self.name).get(PRODUCTION) == version:
+            raise WrongState(f"{self.ref} is in service already; nothing is changed")
 
     @property
     def ref(self) -> str:
@@ -104,7 +92,7 @@ class Promotion:
 
         Also when the version was tried, and that was aborted meanwhile.
         """
-        is_other = self.store.labels(self.name).get(PRODUCTION) != self.before
+        is_other = self.store.labels(self.name).get(PRODUCTION) != self._order.expected
         return is_other or self._is_aborted()
 
     def _is_aborted(self) -> bool:
@@ -120,25 +108,26 @@ class Promotion:
                 f"{self.ref} was tried meanwhile, and that was aborted; nothing is changed. Look "
                 f"at it with `seqd models history {self.name}`, and say it again"
             )
+        order, back = self._order, self._goes_back_from
         change = ServiceChange(
             at_ms=time.time_ns() // 1_000_000,
-            by=self.by,
-            from_version=self.before,
+            by=order.by,
+            from_version=order.expected,
             to_version=self.version,
-            why=self.why,
-            is_rollback=self._is_rollback,
-            gate=self.gate,
-            order_id=self.order_id,
+            why=order.why or (f"back from {back}" if back else ""),
+            is_rollback=bool(back),
+            gate=order.gate,
+            order_id=order.order_id,
         )
         self.store.put_in_service(self.name, change)
 
 
-def rollback_of(store: "ModelStore", model: str, why: str, by: str) -> Promotion:
+def rollback_of(store: "ModelStore", order: "ModelOrder") -> Promotion:
     """Return the promotion of the version that was in service before the one there now.
 
     Raises WrongState where none was, UnknownModel where that version is gone.
     """
-    name, current = store.resolve(model)
+    name, current = store.resolve(order.model)
     changes = store.history(name)
     _refuse_after_rollout(name, current, changes)
     before = version_before(changes, current)
@@ -152,8 +141,7 @@ def rollback_of(store: "ModelStore", model: str, why: str, by: str) -> Promotion
             f"{name}@{before} was in service before {name}@{current}, and is gone. Put another one "
             f"in service: seqd models promote {name}@VERSION"
         )
-    why = why or f"back from {name}@{current}"
-    return Promotion(store, name, before, why, by, is_rollback=True)
+    return Promotion(store, order, before, goes_back_from=f"{name}@{current}")
 
 
 def _refuse_after_rollout(name: str, current: int, changes: Sequence[ServiceChange]) -> None:

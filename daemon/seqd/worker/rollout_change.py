@@ -9,40 +9,29 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from seqd.errors import InvalidRequest, WrongState, wire_text
+from seqd.errors import InvalidRequest, ServiceChanged, WrongState
 from seqd.models.labels import PRODUCTION
 from seqd.worker.promotion import labelled_candidate, wait_until_published, wait_until_warm
-from seqd_schemas import Rollout, RolloutKind
+from seqd_schemas import MAX_ERROR_RATE, Rollout
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
     from seqd.models.store import ModelStore
-
-#: Characters of a reason that are written down.
-_MOST_REASON_CHARS = 500
+    from seqd_schemas import ModelOrder
 
 
 class RolloutBegin:
     """A version that is to be tried beside the one in service."""
 
-    def __init__(
-        self,
-        store: "ModelStore",
-        name: str,
-        version: int,
-        *,
-        kind: RolloutKind,
-        share: float,
-        max_error_rate: float,
-        why: str,
-        by: str,
-        order_id: str,
-    ) -> None:
-        """`share` is above 0 and at most 1, below 1 of a canary; `order_id` the client's order.
+    def __init__(self, store: "ModelStore", order: "ModelOrder") -> None:
+        """Take what a client ordered.
 
-        Raises WrongState where the version is in service, or none is.
+        Raises WrongState where the version is in service, or none is, and ServiceChanged where
+        another one is than the client has seen.
         """
-        self.store, self.name, self.version, self.order_id = store, name, version, order_id
+        name, version, share = order.model, order.version, order.share
+        assert version is not None and share is not None, "a roll-out has both"
+        self.store, self.name, self.version, self._order_id = store, name, version, order.order_id
         serving = store.labels(name).get(PRODUCTION)
         if serving is None:
             raise WrongState(
@@ -53,16 +42,22 @@ class RolloutBegin:
             raise WrongState(
                 f"{name}@{version} is in service already, and answers all items; nothing is changed"
             )
-        reason = f": {wire_text(why)[:_MOST_REASON_CHARS]}" if why else ""
+        if order.expected != serving:
+            raise ServiceChanged(
+                f"{name}@{serving} is in service, and not what the client has seen: nothing is "
+                "changed. Look at it anew, and say it again"
+            )
+        reason = f": {order.why}" if order.why else ""
+        bound = order.max_error_rate
         self.rollout = Rollout(
             id=secrets.token_hex(8),
-            kind=kind.value,
+            kind=order.action,
             version=version,
             serving=serving,
             share=share,
-            max_error_rate=max_error_rate,
-            by=by,
-            why=f"{kind.value} of {name}@{version} with {percent(share)} of the items{reason}",
+            max_error_rate=MAX_ERROR_RATE if bound is None else bound,
+            by=order.by,
+            why=f"{order.action} of {name}@{version} with {percent(share)} of the items{reason}",
             at_ms=time.time_ns() // 1_000_000,
         )
 
@@ -82,7 +77,7 @@ class RolloutBegin:
 
     def begin(self) -> None:
         """Begin it, with a line in the history; raises as `ModelStore.begin_rollout` does."""
-        self.store.begin_rollout(self.name, self.rollout, self.order_id)
+        self.store.begin_rollout(self.name, self.rollout, self._order_id)
 
 
 def begin_warm(
@@ -112,19 +107,13 @@ def begin_warm(
     )
 
 
-def abort(
-    store: "ModelStore",
-    name: str,
-    by: str,
-    why: str,
-    version: int | None,
-    order_id: str,
-) -> Rollout:
-    """End the roll-out of a model that goes on, of `version` where that is given, and return it.
+def abort(store: "ModelStore", order: "ModelOrder") -> Rollout:
+    """End the roll-out of a model that goes on, of the order's version where it has one.
 
-    The version in service answers all items again, of jobs that were handed in before, too. Raises
-    WrongState where there is none, or another version is tried.
+    The version in service answers all items again, of jobs that were handed in before, too. Returns
+    the roll-out; raises WrongState where there is none, or another version is tried.
     """
+    name, version = order.model, order.version
     rollout = store.rollout(name)
     if rollout is None:
         raise WrongState(
@@ -135,9 +124,8 @@ def abort(
             f"{name}@{rollout.version} is tried, and not {name}@{version}; nothing is changed"
         )
     said = f"{rollout.kind} of {name}@{rollout.version} aborted"
-    reason = wire_text(why)[:_MOST_REASON_CHARS]
-    reason = f"{said}: {reason}" if reason else said
-    if not store.end_rollout(name, rollout, by, reason, order_id):
+    reason = f"{said}: {order.why}" if order.why else said
+    if not store.end_rollout(name, rollout, order.by, reason, order.order_id):
         raise WrongState(f"the {rollout.kind} of {name}@{rollout.version} has ended meanwhile")
     return rollout
 

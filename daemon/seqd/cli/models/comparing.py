@@ -28,7 +28,7 @@ from seqd.analysis.comparison import (
 )
 from seqd.cli import options
 from seqd.cli.label_map import named_labels, suggested_options
-from seqd.cli.models.comparison_options import CompareOptions, size_of, version_facts
+from seqd.cli.models.comparison_options import CompareOptions, version_facts
 from seqd.cli.models.evaluate import (
     TextModel,
     end_of,
@@ -312,7 +312,9 @@ def _compare_texts(
         warn_if_trained_on(screen, one.artifact.manifest, fingerprint, given.last)
         found.append(figures_of(one, text, screen)["bits_per_char"])
     facts = [
-        VersionFacts(ref=one.name, items_per_s=None, size_bytes=size_of(one.artifact.manifest))
+        VersionFacts(
+            ref=one.name, items_per_s=None, size_bytes=one.artifact.manifest.size_bytes or None
+        )
         for one in (first, second)
     ]
     return Comparison(

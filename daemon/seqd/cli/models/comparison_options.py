@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqd.analysis.comparison import MetricId, VersionFacts
-from seqd.cli import options
-from seqd.errors import SeqdError
 from seqd_schemas import ParameterValue
 
 if TYPE_CHECKING:
     from seqd.client import Client
-    from seqd_schemas import CatalogEntry, ModelManifest, WorkerStatus
+    from seqd_schemas import CatalogEntry, WorkerStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,36 +52,21 @@ def version_facts(
         VersionFacts(
             ref=ref,
             items_per_s=rate,
-            size_bytes=_size_in_store(ref, catalog),
+            size_bytes=_size_of(ref, catalog),
             memory_bytes=_memory_of(ref, workers),
         )
         for ref, rate in zip(refs, rates, strict=True)
     ]
 
 
-def _size_in_store(ref: str, catalog: "Mapping[str, CatalogEntry]") -> int | None:
-    """Return the bytes of a version's files; None where this machine has not that very version."""
+def _size_of(ref: str, catalog: "Mapping[str, CatalogEntry]") -> int | None:
+    """Return the bytes of a version's files; None where it has none, or is published no more."""
     name, _, number = ref.partition("@")
     published = catalog[name].versions if name in catalog else ()
-    made = {one.version: one.created_at_ms for one in published}
-    try:
-        local = options.open_local_models(options.read_settings())
-        manifests = local.store.versions(name)
-    except (SeqdError, OSError):
-        return None
-    for manifest in manifests:
-        # Another machine's store may have another version under the same number.
-        if manifest.version == int(number) and manifest.created_at_ms == made.get(manifest.version):
-            return size_of(manifest)
-    return None
+    return next((one.size_bytes for one in published if one.version == int(number)), None)
 
 
 def _memory_of(ref: str, workers: "Iterable[WorkerStatus]") -> int | None:
     """Return the bytes of memory that a version takes, the most that a worker says."""
     found = [one.loaded_bytes[ref] for one in workers if ref in one.loaded_bytes]
     return max(found, default=None)
-
-
-def size_of(manifest: "ModelManifest") -> int | None:
-    """Return the bytes of all files of a version; None where it has none, and is built in."""
-    return None if manifest.is_built_in else manifest.size_bytes
