@@ -166,6 +166,7 @@ def a_runner(environment: Environment, **more: object) -> ItemRunner:
         max_attempts=3,
         plugin_version=lambda name: "1.0",
         cache=SimpleNamespace(get=nothing),
+        store=SimpleNamespace(plugin_of=lambda name: name),
         **more,
     )
     return ItemRunner(context)  # type: ignore[arg-type]
@@ -174,7 +175,7 @@ def a_runner(environment: Environment, **more: object) -> ItemRunner:
 def test_an_inline_job_whose_items_could_write_too_much_is_cut_before_they_do(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seqd.worker.items.UNIT_OUTPUT_CHARACTERS", 20_000)
+    monkeypatch.setattr("seqd.worker.plans.UNIT_OUTPUT_CHARACTERS", 20_000)
     bound = OutputBound(factors=("length",), max_characters=1_000_000)
     model = SimpleNamespace(tasks={"generate": TaskSpec(WriteParameters, bound=bound)})
     runner = a_runner(environment, described=lambda name: model)

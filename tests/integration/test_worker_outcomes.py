@@ -266,7 +266,7 @@ def test_what_a_model_wrote_is_refused_where_no_reader_takes_it(outcomes: Outcom
 
     assert taken.ok
     assert refused.error.message == (
-        "What the model wrote is 72,001,858 bytes as JSON; allowed: 67,108,864. Ask for fewer or "
+        "What the model wrote is 72,001,839 bytes as JSON; allowed: 67,108,864. Ask for fewer or "
         "shorter samples of each prompt."
     )
 

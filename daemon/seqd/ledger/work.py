@@ -106,6 +106,8 @@ class Claim:
     rollout: JobRollout | None = None
     #: Of a plugin's own task, the digest of the schemas that they were accepted with.
     task_schema: str | None = None
+    #: The digest of all that they have in common.
+    group: str = ""
 
 
 class Renewal(IntEnum):
@@ -430,7 +432,7 @@ class Work:
             log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
         else:
             quarantine(self._scripts, job_id, damage)
-        for row in (as_list(row) for row in reply[5:]):
+        for row in (as_list(row) for row in reply[6:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
 
@@ -565,17 +567,20 @@ class _Unreadable(Exception):
 
 def _claim(reply: list[Reply], worker: str) -> Claim:
     """Return a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
-    rows, units = reply[5:], []
+    rows, units = reply[6:], []
     row = rows[0]
     try:
         job = from_stored(JOB, as_bytes(reply[1]))
         version = int(text) if (text := as_text(reply[2])) else None
         rollout = from_stored(JobRollout, text) if (text := as_text(reply[3])) else None
+        if not (group := as_text(reply[5])):
+            raise ValueError("there is no field 'group'")
         for row in rows:
             units.append(_unit(row, worker))
     except (ValueError, TypeError) as error:
         raise _Unreadable(as_bytes(as_list(row)[0]), error) from error
-    return Claim(job, version, tuple(units), rollout, as_text(reply[4]) or None)
+    task_schema = as_text(reply[4]) or None
+    return Claim(job, version, tuple(units), rollout, task_schema, group)
 
 
 def _unit(reply: Reply, worker: str) -> Unit:

@@ -1,23 +1,18 @@
 """Holds each call of a plugin to a budget, and measures what it takes: see `unit_budgets`."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 from redis.exceptions import ResponseError
 
-from seqd.admission import most_written
 from seqd.errors import REDIS_ERRORS
-from seqd.hookspecs import PluginParameters, WorkItem
+from seqd.hookspecs import WorkItem
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
-from seqd.ledger.work import Claim
 from seqd.worker.context import WorkerContext
 from seqd.worker.outcomes import Call, Outcome
+from seqd.worker.plans import Plan
 from seqd.worker.unit_budgets import Basis, Expected, UnitCosts, UnitSize
-from seqd_schemas import Generation, ModelReference, queues_of_model, route_of, task_of
-
-#: Parameters that differ from job to job and cost nothing.
-_FREE_PARAMETERS = {"seed"}
+from seqd_schemas import Generation, queues_of_model, route_of
 
 #: Characters that the texts of a queue have at least, on the mean.
 _SHORT_TEXT = 100
@@ -30,14 +25,7 @@ class ItemBudgets:
         self._context = context
         self._costs = UnitCosts()
 
-    def bounded(
-        self,
-        call: Call,
-        claim: Claim,
-        units: Sequence[Unit],
-        version: int,
-        parameters: PluginParameters,
-    ) -> Call:
+    def bounded(self, call: Call, plan: Plan, units: Sequence[Unit]) -> Call:
         """Return a call of a plugin that ends this process where it takes far too long.
 
         By what the same calls took before; where none of the size did, of units with which a
@@ -46,55 +34,39 @@ class ItemBudgets:
         rule, leases = self._context.budgets, self._context.leases
         if rule.factor <= 0:
             return call
-        name, task = ModelReference.parse(claim.job.model).name, task_of(claim.job)
-        kind = f"{name}@{version} {task} {_digest(parameters)}"
-        load = self._context.cache.load_number(name, version)
-        most_each = self._most_written(name, task, parameters)
-        item_s = None
-        if any(map(_has_hung, units)):
-            item_s = self._item_s(name, task, version, most_each)
+        load = self._context.cache.load_number(plan.model, plan.version)
+        item_s = self._item_s(plan) if any(map(_has_hung, units)) else None
 
         def within_budget(items: Sequence[WorkItem]) -> list[Outcome]:
-            size = _size(items, most_each)
-            expected = self._costs.expected(kind, load, size)
+            size = _size(items, plan.written_each)
+            expected = self._costs.expected(plan.cost_kind, load, size)
             is_unsure = expected is None or expected.basis is Basis.OTHER_CALLS
             if item_s is not None and is_unsure:
                 expected = Expected(item_s * len(items), Basis.QUEUE)
             budget = None if expected is None else rule.budget(expected)
-            with leases.within(budget), self._costs.measuring(kind, load, size) as measured:
+            measuring = self._costs.measuring(plan.cost_kind, load, size)
+            with leases.within(budget), measuring as measured:
                 outcomes = list(call(items))
                 measured.written = _written(outcomes)
             return outcomes
 
         return within_budget
 
-    def _most_written(self, name: str, task: str, parameters: PluginParameters) -> int | None:
-        """Return the characters that one item may make the plugin write, of a task that writes."""
-        bound = self._context.described(name).tasks[task].bound
-        if bound is None:
-            return None
-        return most_written(bound, parameters.model_dump(mode="json")).characters
-
-    def _item_s(self, name: str, task: str, version: int, most_each: int | None) -> float | None:
+    def _item_s(self, plan: Plan) -> float | None:
         """Return what an item of a queue takes, by the mean of all workers; None: not known.
 
         Of another version nothing is taken to be known. Texts of the queue may have been short, by
         their jobs' parameters: what may write a long one has as much more time.
         """
-        context = self._context
-        (queue,) = queues_of_model(route_of(task, context.store.plugin_of(name)), name, [version])
+        route = route_of(plan.task.task, plan.plugin)
+        (queue,) = queues_of_model(route, plan.model, [plan.version])
         try:
             with waiting_at_most(0):
-                rate = context.ledger.backlog.rates().get(queue)
+                rate = self._context.ledger.backlog.rates().get(queue)
         except (*REDIS_ERRORS, ResponseError):
             return None
         item_s = None if rate is None else rate.item_s
-        return None if item_s is None else item_s * max(1.0, (most_each or 0) / _SHORT_TEXT)
-
-
-def _digest(parameters: PluginParameters) -> str:
-    text = parameters.model_dump_json(exclude=_FREE_PARAMETERS)
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return None if item_s is None else item_s * max(1.0, (plan.written_each or 0) / _SHORT_TEXT)
 
 
 def _has_hung(unit: Unit) -> bool:

@@ -8,23 +8,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import repeat
 from operator import index
 from time import monotonic
 from typing import SupportsFloat, SupportsIndex
 
-from pydantic import ValidationError
-
-from seqd.admission import UNIT_OUTPUT_CHARACTERS, most_written
-from seqd.errors import (
-    InvalidInput,
-    InvalidParameters,
-    InvalidRequest,
-    SeqdError,
-    UnknownModel,
-)
-from seqd.hookspecs import Device, LoadedModel, PluginParameters, WorkItem
+from seqd.errors import InvalidInput, InvalidRequest, SeqdError
+from seqd.hookspecs import Device, LoadedModel, WorkItem
 from seqd.ledger.blobs import split_chunk
 from seqd.ledger.units import Unit
 from seqd.ledger.work import (
@@ -36,32 +27,24 @@ from seqd.ledger.work import (
     OversizedResults,
     Use,
 )
-from seqd.models.plugin_calls import PluginCall
-from seqd.validation import fault_sentence
-from seqd.worker.accepted_schemas import AcceptedSchemas
-from seqd.worker.computing import Answered, TaskCall, UnitItems, call_of, compute, unpack
+from seqd.worker.computing import Answered, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
 from seqd.worker.item_budgets import ItemBudgets
-from seqd.worker.labelling import Labelling
-from seqd.worker.outcomes import Call, Outcome, Results
+from seqd.worker.outcomes import Results
+from seqd.worker.plans import Plan, Plans
 from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
 from seqd.worker.streaming import DeltaPublisher
 from seqd.worker.use import uses_of
 from seqd_schemas import (
-    GenerateJob,
     Item,
     ItemError,
     ItemErrorCode,
     ItemFailure,
-    Job,
-    ModelReference,
     Priority,
     RolloutKind,
-    RunJob,
     UnfitCode,
-    task_of,
 )
 
 log = logging.getLogger(__name__)
@@ -78,8 +61,8 @@ class ItemRunner:
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
+        self._plans = Plans(context)
         self._trials = Trials(context)
-        self._schemas = AcceptedSchemas(context.ledger)
         self._budgets = ItemBudgets(context)
 
     def run(self, claim: Claim) -> None:
@@ -90,46 +73,36 @@ class ItemRunner:
         if not units:
             return
         try:
-            name, version = _version_of(claim)
-            parameters = self._parameters(claim.job)
-            plugin_version = self._context.plugin_version(name)
+            plan = self._plans.of(claim)
         except SeqdError as error:
             self._fail(units, error)
             return
-        units = self._without_too_large(units, claim.job, parameters)
+        units = [
+            unit for unit in units if plan.fits(len(unit.chunk.items)) or not self._split(unit)
+        ]
         if not units:
             return
         try:
-            model = self._loaded(name, version)
-            labelling = Labelling.of(claim.job, parameters)
-            if labelling is not None:
-                labelling.check(model.classes, f"{name}@{version}")
-            faults = self._faults_of(model, units, name, version, claim.job)
-            tokens, began = self._context.stats.real_tokens, monotonic()
-            trial = self._trials.of(claim, units)
-            results = self._computed(
-                claim, version, model, parameters, units, faults, labelling, trial
-            )
+            done = self._computed(plan, claim, units)
         except Unfit as fault:
-            self._release(units, name, version, fault)
+            self._release(units, plan, fault)
             return
         except InvalidRequest as error:
             self._fail(units, error)
             return
-        uses = uses_of(
-            [unit.characters for unit in units],
-            tokens=self._context.stats.real_tokens - tokens,
-            busy_s=(busy_s := monotonic() - began),
-        )
-        self._context.counts.stage("compute", busy_s)
-        if trial is None or trial.serving.items:
-            self._context.fitness.worked(name, version)
+        self._context.counts.stage("compute", done.busy_s)
+        if done.trial is None or done.trial.serving.items:
+            self._context.fitness.worked(plan.model, plan.version)
         is_waited_for = claim.job.priority is Priority.INTERACTIVE
-        done = list(zip(units, results, strict=True))
-        traces = faults.tracebacks
-        self._commit(done, uses, plugin_version, traces, is_waited_for=is_waited_for)
-        if trial is not None:
-            self._trials.note(trial)
+        self._commit(
+            list(zip(units, done.results, strict=True)),
+            uses_of([unit.characters for unit in units], tokens=done.tokens, busy_s=done.busy_s),
+            plan.plugin_version,
+            done.tracebacks,
+            is_waited_for=is_waited_for,
+        )
+        if done.trial is not None:
+            self._trials.note(done.trial)
 
     def _unpacked(self, units: tuple[Unit, ...]) -> list[UnitItems]:
         unpacked = []
@@ -174,24 +147,6 @@ class ItemRunner:
             return most
         return min(most, 1 if len(unit.chunk.items) > 1 else 2)
 
-    def _without_too_large(
-        self, units: list[UnitItems], job: Job, parameters: PluginParameters
-    ) -> list[UnitItems]:
-        """Split the units whose items could write more than one unit may; return the others.
-
-        Such a one was not cut by `admit`: the items of an inline job are one unit, however many.
-        """
-        model = self._context.described(ModelReference.parse(job.model).name)
-        bound = model.tasks[task_of(job)].bound
-        if bound is None:
-            return units
-        each = most_written(bound, parameters.model_dump(mode="json")).characters
-        return [
-            unit
-            for unit in units
-            if each * len(unit.chunk.items) <= UNIT_OUTPUT_CHARACTERS or not self._split(unit)
-        ]
-
     def _split(self, unit: UnitItems) -> bool:
         """Replace a unit by its halves, each to be computed alone; False for a single item."""
         parts = split_chunk(unit.chunk)
@@ -202,137 +157,94 @@ class ItemRunner:
         self._context.leases.given_up(unit.unit)
         return True
 
-    def _loaded(self, name: str, version: int) -> LoadedModel:
-        """Return the version in memory. Raises Unfit where that cannot be done here."""
-        try:
-            return self._context.cache.get(name, version)
-        except Exception as error:
-            if not isinstance(error, SeqdError):
-                log.exception("model %s@%d could not be loaded", name, version)
-            code = unfit_code(error, UnfitCode.LOAD_FAILED)
-            raise Unfit(code, sentence_of(error), warm_up_failed=False) from None
-
-    def _parameters(self, job: Job) -> PluginParameters:
-        model = self._context.described(ModelReference.parse(job.model).name)
-        try:
-            with PluginCall():
-                return model.tasks[task_of(job)].parameters.model_validate(job.parameters)
-        except ValidationError as error:
-            fault = fault_sentence(error, noun="parameter")
-            raise InvalidParameters(f"{job.model} {task_of(job)}: {fault}.") from None
-        except Exception as error:
-            log.exception("parameters of model=%s refused", job.model)
-            raise InvalidParameters(f"{job.model} {task_of(job)}: {sentence_of(error)}.") from None
-
-    def _computed(
-        self,
-        claim: Claim,
-        version: int,
-        model: LoadedModel,
-        parameters: PluginParameters,
-        units: Sequence[UnitItems],
-        faults: ItemFaults,
-        labelling: Labelling | None,
-        trial: Trial | None,
-    ) -> list[Results]:
+    def _computed(self, plan: Plan, claim: Claim, units: Sequence[UnitItems]) -> "_Computed":
         """Compute all units together, those of a trial's items by its candidate.
 
         Raises Unfit where this worker is to blame for what the plugin raised.
         """
-        job, stop, answered = claim.job, self._stop_of(claim.job), _none_answered(claim)
-        asked = parameters if labelling is None else labelling.parameters(parameters)
-        task = self._task_call(claim)
+        stats, stop, output = self._context.stats, self._stop_of(plan), plan.task.output
+        model = self._loaded(plan)
+        if plan.labelling is not None:
+            plan.labelling.check(model.classes, plan.ref)
+        faults = self._faults_of(plan, model, units)
+        tokens, began = stats.real_tokens, monotonic()
+        trial, answered = self._trials.of(claim, units), _none_answered(claim)
         # What a candidate writes is not streamed: whoever reads might get two texts in one.
-        silent = WorkerRunContext(self._context.identity.device, stop, self._context.stats)
-        trying = partial(call_of, asked=task, parameters=asked, context=silent)
+        silent = WorkerRunContext(self._device, stop, stats)
+        trying = partial(call_of, asked=plan.task, parameters=plan.parameters, context=silent)
         if trial is not None and trial.is_canary:
-            answered = self._trials.answered(trial, trying, task.output, stop)
-        with self._calling(job, task, asked, units) as call_of_model:
-            call = self._budgets.bounded(
-                call_of_model(model), claim, [unit.unit for unit in units], version, asked
-            )
+            answered = self._trials.answered(trial, trying, output, stop)
+        with self._streamed(plan, units) as deltas:
+            context = silent if deltas is None else replace(silent, _deltas=deltas)
+            call = call_of(model, plan.task, plan.parameters, context)
+            if deltas is not None:
+                call = deltas.from_start(call)
+            call = self._budgets.bounded(call, plan, [unit.unit for unit in units])
             if trial is not None:
                 call = trial.serving.timed(call)
-            cost = model.cost_tokens
-            results = compute(call, units, task.output, faults, cost, stop, labelling, answered)
+            cost, labelling = model.cost_tokens, plan.labelling
+            results = compute(call, units, output, faults, cost, stop, labelling, answered)
         if trial is not None and trial.is_canary and answered is not None:
-            trial.count(units, results, answered, labelling)
+            trial.count(units, results, answered, plan.labelling)
         elif trial is not None:
-            shadowed = self._trials.shadowed(trial, trying, task.output, stop)
+            shadowed = self._trials.shadowed(trial, trying, output, stop)
             if shadowed is not None:
-                trial.count(units, results, shadowed, labelling)
-        return results
+                trial.count(units, results, shadowed, plan.labelling)
+        return _Computed(
+            results, stats.real_tokens - tokens, monotonic() - began, faults.tracebacks, trial
+        )
 
-    def _task_call(self, claim: Claim) -> TaskCall:
-        """Return what the model is to do, by the schema that the jobs were accepted with."""
-        name = ModelReference.parse(claim.job.model).name
-        model = self._context.described(name)
-        asked = TaskCall.of(claim.job, model)
-        if claim.task_schema is None:
-            return asked
-        spec, plugin = model.tasks[asked.task], self._context.plugin_named(name)
-        return replace(asked, accepted=self._schemas.outputs(claim.task_schema, spec, plugin))
+    def _loaded(self, plan: Plan) -> LoadedModel:
+        """Return the version in memory. Raises Unfit where that cannot be done here."""
+        try:
+            return self._context.cache.get(plan.model, plan.version)
+        except Exception as error:
+            if not isinstance(error, SeqdError):
+                log.exception("model %s could not be loaded", plan.ref)
+            code = unfit_code(error, UnfitCode.LOAD_FAILED)
+            raise Unfit(code, sentence_of(error), warm_up_failed=False) from None
 
-    def _stop_of(self, job: Job) -> Callable[[], bool]:
-        return self._context.should_stop if _streams(job) else self._context.should_stop_items
+    @cached_property
+    def _device(self) -> Device:
+        return self._context.identity.device
+
+    def _stop_of(self, plan: Plan) -> Callable[[], bool]:
+        return self._context.should_stop if plan.streams else self._context.should_stop_items
 
     @contextmanager
-    def _calling(
-        self,
-        job: Job,
-        task: TaskCall,
-        parameters: PluginParameters,
-        units: Sequence[UnitItems],
-    ) -> Iterator[Callable[[LoadedModel], Call]]:
-        """Yield what makes a call of a model; text deltas are published where the jobs ask so."""
-        worker, stop = self._context, self._stop_of(job)
-        device, stats = worker.identity.device, worker.stats
-        if not _streams(job):
-            context = WorkerRunContext(device, stop, stats)
-            yield lambda model: call_of(model, task, parameters, context)
+    def _streamed(self, plan: Plan, units: Sequence[UnitItems]) -> Iterator[DeltaPublisher | None]:
+        """Yield what publishes the texts of units while they are written, where the jobs ask so."""
+        if not plan.streams:
+            yield None
             return
+        worker = self._context
         publish = partial(worker.ledger.work.publish_deltas, worker.identity.name)
-        streamed = (item for unit in units for item in unit.streamed())
-        deltas = DeltaPublisher(streamed, publish, worker.leases.note_lost)
-        streaming = WorkerRunContext(device, stop, stats, deltas)
-
-        def call_from_start(call: Call, items: Sequence[WorkItem]) -> Sequence[Outcome]:
-            deltas.restart(items)
-            return call(items)
-
+        items = (item for unit in units for item in unit.streamed())
+        deltas = DeltaPublisher(items, publish, worker.leases.note_lost)
         with deltas.publishing():
-            yield lambda model: partial(
-                call_from_start, call_of(model, task, parameters, streaming)
-            )
+            yield deltas
 
-    def _faults_of(
-        self,
-        model: LoadedModel,
-        units: Sequence[UnitItems],
-        name: str,
-        version: int,
-        job: Job,
-    ) -> ItemFaults:
+    def _faults_of(self, plan: Plan, model: LoadedModel, units: Sequence[UnitItems]) -> ItemFaults:
         worker = self._context.identity.name
 
         def try_elsewhere() -> bool:
             if all(_was_tried_elsewhere(items.unit, worker) for items in units):
                 return False
-            return self._context.another_can_run(task_of(job), name, version)
+            return self._context.another_can_run(plan.task.task, plan.model, plan.version)
 
-        return ItemFaults(model.warm_up, try_elsewhere, model=f"{name}@{version}")
+        return ItemFaults(model.warm_up, try_elsewhere, model=plan.ref)
 
-    def _release(self, units: Sequence[UnitItems], name: str, version: int, fault: Unfit) -> None:
+    def _release(self, units: Sequence[UnitItems], plan: Plan, fault: Unfit) -> None:
         """Leave the version's queue and release the units, which costs them nothing.
 
         A unit that makes the device of one worker after the other sick is the exception: as if it
         had killed them, it is split in the end, and its one item found.
         """
         context, worker = self._context, self._context.identity.name
-        wait_s = context.fitness.mark(name, version, fault.unfit_code, str(fault))
+        wait_s = context.fitness.mark(plan.model, plan.version, fault.unfit_code, str(fault))
         log.error(
-            "unfit for model=%s@%d code=%s, trying it again in %.1f s; units=%d released: %s",
-            *(name, version, fault.unfit_code, wait_s, len(units), fault),
+            "unfit for model=%s code=%s, trying it again in %.1f s; units=%d released: %s",
+            *(plan.ref, fault.unfit_code, wait_s, len(units), fault),
         )
         for unit in (items.unit for items in units):
             crashed = fault.warm_up_failed and unit.faults is not None
@@ -381,6 +293,19 @@ class ItemRunner:
                 )
         self._context.counts.items(committed)
         self._context.jobs_finished(ended, is_waited_for=is_waited_for)
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """What came of the units of a claim."""
+
+    results: list[Results]
+    #: As the plugin has counted them.
+    tokens: int
+    busy_s: float
+    #: The plugin's part of them, by the message of the items' errors.
+    tracebacks: Mapping[str, str]
+    trial: Trial | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,10 +360,6 @@ class WorkerRunContext:
             self._deltas.take(item, sample, delta)
 
 
-def _streams(job: Job) -> bool:
-    return isinstance(job, GenerateJob | RunJob) and job.stream
-
-
 def _is_count(value: object) -> bool:
     return isinstance(value, SupportsIndex) and 0 <= index(value) <= _MOST_OF_A_BATCH
 
@@ -483,12 +404,6 @@ def _miscounted(items: UnitItems) -> InvalidInput:
         f"unit {items.unit.name} holds {len(items.chunk.items)} items, which is not the number "
         "that the ledger knows of: its chunk was replaced. Upload through seqd.client."
     )
-
-
-def _version_of(claim: Claim) -> tuple[str, int]:
-    if claim.version is None:
-        raise UnknownModel(f"The job on {claim.job.model} names no version; hand it in again.")
-    return ModelReference.parse(claim.job.model).name, claim.version
 
 
 def _was_tried_elsewhere(unit: Unit, worker: str) -> bool:

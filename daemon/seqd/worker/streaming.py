@@ -20,6 +20,7 @@ from seqd.errors import REDIS_ERRORS
 from seqd.hookspecs import WorkItem
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
+from seqd.worker.outcomes import Call, Outcome
 from seqd_schemas import MAX_DELTA_CHARS, MAX_DELTAS, TextDelta, TextDeltas
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,15 @@ class DeltaPublisher:
             text.written += size
         if not self._has_work.is_set():
             self._has_work.set()
+
+    def from_start(self, call: Call) -> Call:
+        """Return a call of a plugin before which the texts of its items begin anew."""
+
+        def call_from_start(items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            self.restart(items)
+            return call(items)
+
+        return call_from_start
 
     @contextmanager
     def publishing(self) -> Iterator[None]:

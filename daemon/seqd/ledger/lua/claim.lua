@@ -5,8 +5,8 @@
 -- Keys: queues, queue, groups, group, jobs, virtual times, weights, worker's classes, job hash, todo, leases,
 --       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, offered ranges, and
 --       those of end_job.lua.
--- Returns: {routes to notify, request, version or '', roll-out or '', digest of its task's schemas or '', unit,
---          unit, ...} with unit = {job, unit, attempt, crashes, blob or '', 1 when it started its job, milliseconds
+-- Returns: {routes to notify, request, version or '', roll-out or '', digest of its task's schemas or '', group,
+--          unit, unit, ...} with unit = {job, unit, attempt, crashes, blob or '', 1 when it started its job, milliseconds
 --          since the job was made, its faults or '', how its last worker died or ''}, the last two where there are
 --          any; {routes to notify} for no work, {routes to notify, 1} where ranges of files are offered meanwhile.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
@@ -49,7 +49,7 @@ local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE, QUEUES_A_JOB = 640, 16, 100, 64
 local LEASED_AS_JOBS, CHARGED_AS_JOBS, EXPIRED_AS_JOBS = 2, 3, 24
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local jobs_seen, misfits, moves = 0, 0, 0
-local request, version, rollout, task_schema
+local request, version, rollout, task_schema, group_of_claim
 local worker_json = '"worker":' .. cjson.encode(worker)
 -- True for an ingest, a training, or a unit or part that was held when a worker died: it is claimed
 -- alone, so that the next crash hits nobody else's items.
@@ -133,9 +133,9 @@ local function lease_next(id, job, unit)
   local blob = redis.call('HGET', key .. ':in', unit) or ''
   local inflated = stated_bytes(blob) or most_bytes
   if #claimed == 0 then
-    local first = redis.call('HMGET', key, 'spec', 'version', 'unit_items', 'rollout', 'task_schema')
+    local first = redis.call('HMGET', key, 'spec', 'version', 'unit_items', 'rollout', 'task_schema', 'group')
     request, version, budget, rollout = first[1], first[2] or '', tonumber(first[3]), first[4] or ''
-    task_schema = first[5] or ''
+    task_schema, group_of_claim = first[5] or '', first[6] or ''
     is_exclusive = exclusive
   elseif exclusive or #claimed == MAX_UNITS
       or items + size > budget or bytes + inflated > most_bytes then
@@ -448,7 +448,7 @@ local reply = {routes_to_notify(with_work)}
 if #claimed == 0 then
   reply[2] = redis.call('EXISTS', offered_key()) == 1 and 1 or nil
 else
-  reply[2], reply[3], reply[4], reply[5] = request, version, rollout, task_schema
+  reply[2], reply[3], reply[4], reply[5], reply[6] = request, version, rollout, task_schema, group_of_claim
   for _, unit in ipairs(claimed) do reply[#reply + 1] = unit end
 end
 return reply
