@@ -288,10 +288,6 @@ class Keys:
         """
         return f"{self.prefix}:work_left"
 
-    def work_left_recount(self) -> str:
-        """HASH with a TTL: the same, while it is counted anew; `:counted_to` says how far."""
-        return f"{self.work_left()}:recount"
-
     def rates(self) -> str:
         """HASH queue → `ITEMS SECONDS MILLISECONDS`: work of a busy slot, the recent counts more.
 

@@ -572,14 +572,10 @@ def full_streams(world: World) -> None:
         world.watched.work.publish(units[names[0]], event)
 
 
-@case("what is left of all that is open, counted anew", "recount_work", "note_rate")
-def recount_of_many_jobs(world: World) -> None:
-    backlog, is_done = world.watched.backlog, False
-    is_done = backlog.recount(begins=True)
-    while not is_done:
-        is_done = backlog.recount(begins=False)
+@case("rates of more queues than are kept", "note_rate")
+def rates_of_many_queues(world: World) -> None:
     for queue in range(1_100):
-        backlog.note_rate(f"classify.model{queue}@{world.number()}", 64, 0.5)
+        world.watched.backlog.note_rate(f"classify.model{queue}@{world.number()}", 64, 0.5)
 
 
 @case("a roll-out whose batches took all times that are told apart", "note_rollout")

@@ -1,6 +1,6 @@
 """What is left of each queue, how fast it goes, and how the fleet stands.
 
-That what is left is right after any step, also within a recount, is held by `tests/model`.
+That what is left is right after any step is held by `tests/model`.
 """
 
 import json
@@ -9,18 +9,16 @@ import pytest
 
 from builders import (
     a_catalog_entry,
-    a_chunk,
     a_classify_job,
     a_train_job,
     a_training_result,
     a_worker_status,
 )
 from ledger_fixtures import CLASSIFY, TRAIN, Environment
-from seqd.ledger.backlog import RECOUNT_JOBS
 from seqd.ledger.overview import MAX_JOBS
 from seqd.queue_states import QueueState, WorkerCounts
 from seqd.scaling import RouteWork
-from seqd_schemas import Failure, FileSource, ModelPause, Step, queue_of
+from seqd_schemas import Failure, FileSource, JobState, ModelPause, Step, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -78,41 +76,6 @@ def test_a_training_counts_as_long_as_it_says(environment: Environment) -> None:
     assert left(environment, "train").seconds == 300
 
 
-def test_a_count_that_is_wrong_is_mended_by_a_recount_and_by_none_that_was_given_up(
-    environment: Environment,
-) -> None:
-    environment.submit_units(3)
-    environment.ledger.control.pause(environment.submit_units(2))
-    key = environment.keys.work_left()
-    wrong = {QUEUE: 77, "classify.gone@1": 5}
-    environment.redis.hset(key, mapping=wrong)
-
-    given_up = environment.ledger.backlog.recount(begins=False)
-    untouched = environment.redis.hgetall(key)
-    is_done = environment.ledger.backlog.recount(begins=True)
-
-    assert (given_up, is_done) == (False, True)
-    assert untouched == {name.encode(): b"%d" % count for name, count in wrong.items()}
-    assert environment.redis.hgetall(key) == {QUEUE.encode(): b"6"}
-
-
-@pytest.mark.slow
-def test_a_recount_of_many_jobs_goes_on_where_it_was_and_counts_what_changes_meanwhile(
-    environment: Environment,
-) -> None:
-    for _ in range(2 * RECOUNT_JOBS + 10):
-        environment.submit(chunk=a_chunk(), sealed=True)
-    backlog = environment.ledger.backlog
-
-    steps = [backlog.recount(begins=True)]
-    environment.commit(environment.claim_unit("w"))  # of a job that was counted
-    environment.submit_units(4)
-    steps += [backlog.recount(begins=False), backlog.recount(begins=False)]
-
-    assert steps == [False, False, True]
-    assert left(environment).items == 2 * (2 * RECOUNT_JOBS + 9) + 8
-
-
 def test_rates_follow_what_slots_do_lately_and_the_newest_of_a_bounded_number_are_kept(
     environment: Environment,
 ) -> None:
@@ -155,8 +118,21 @@ def test_a_damaged_job_keeps_nobody_from_reading_what_is_left(
         environment.redis.set(environment.keys.job(job_id), json.dumps("damaged"))
 
     assert left(environment).items == 4
-    assert environment.ledger.backlog.recount(begins=True)
-    assert left(environment).items == 0
+
+
+def test_what_a_damaged_job_has_left_in_the_count_goes_with_the_last_open_job(
+    environment: Environment,
+) -> None:
+    damaged, sound = (environment.submit_units(2) for _ in range(2))
+    environment.redis.set(environment.keys.job(damaged), "a string")
+    seen = []
+    for _ in range(2):
+        environment.commit(environment.claim_unit("w"))
+        environment.ledger.work.expire()
+        seen.append(left(environment).items)
+
+    assert environment.record(sound).state is JobState.COMPLETED
+    assert seen == [6, 0]
 
 
 def test_a_queue_says_what_waits_what_was_done_and_who_can_run_it(environment: Environment) -> None:

@@ -76,13 +76,13 @@ WORKERS = ("worker-a", "worker-b", "worker-c")
 #: Keys that belong to no job, and those that tell of jobs whose time has passed.
 STAY = (
     "catalog|clock|limits|limits:.*|weights|paused_models|audit|events|failures|usage:.*|memory",
-    "durability-mark|evicted|evictions|jobs:small|work_left:recount|client:.*|wakeup\\..*",
+    "durability-mark|evicted|evictions|jobs:small|client:.*|wakeup\\..*",
     "worker:[^:]*:(classes|deltas)",
 )
 OF_PAST = ("tenant:.*|tenants|kept|template:.*",)
 
 #: Keys beside those of jobs that go by themselves, should nobody come back to them.
-MORTAL = "worker:.*|usage:.*|memory|work_left:recount|tenant:[^:]*:ended:.*"
+MORTAL = "worker:.*|usage:.*|memory|tenant:[^:]*:ended:.*"
 
 PARAMETERS = {
     "type": "object",
@@ -558,10 +558,6 @@ class Adapter:
     def evict(self) -> int:
         """Remove ended jobs where there is no room, and what time has made of accounts."""
         return self._side_now.ledger.retention.evict()
-
-    def recount(self, *, begins: bool, most: int) -> None:
-        """Count anew what is left, of so many jobs at most."""
-        self._scripts.call("recount_work", int(begins), most)
 
     def take_ended(self, job_ids: Sequence[str], *, cancels: bool) -> list[Taken]:
         """Take jobs that have ended, with their results; some may be cancelled for it."""

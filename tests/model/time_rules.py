@@ -43,11 +43,6 @@ class TimeRules(Machine):
             self.ledger.limits.is_short = is_much
             self.adapter.publish_limits(self.ledger.limits)
 
-    @rule(begins=st.booleans(), most=st.integers(1, 3))
-    def recount(self, begins: bool, most: int) -> None:
-        """Count anew what is left, a few jobs at a time, beside all other steps."""
-        self.adapter.recount(begins=begins, most=most)
-
     @rule(tenant=ANY_TENANT, action=st.sampled_from(sorted(many.ABLE)))
     def look_at_all(self, tenant: str | None, action: str) -> None:
         for states in (frozenset(JobState), many.ABLE[action]):
@@ -60,7 +55,6 @@ class TimeRules(Machine):
         assert found == due, f"dead are {found}, due are {due}"
         assert self.adapter.usage() == self.ledger.usage
         assert self.adapter.evictions() == self.evicted
-        self.adapter.recount(begins=True, most=1_000)  # and what is left stays as it is
         for_ever = self.adapter.names_for_ever()
         assert not for_ever, f"these have no time to live: {for_ever}"
 

@@ -413,7 +413,6 @@ def _written_by_clients(keys: Keys) -> tuple[str, ...]:
         f"{keys.ended_leases()}*",
         keys.durability_mark(),
         keys.work_left(),
-        keys.work_left_recount(),
     )
 
 

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 #: longer, such as a training, five times as many.
 FADE_S = 300.0
 
-#: Jobs that one call of `recount_work.lua` looks at: about 2 ms.
-RECOUNT_JOBS = 500
-
 #: Leases of one worker that are looked at; of more, these stand for all.
 LEASES_LOOKED_AT = 16
 
@@ -94,11 +91,6 @@ class Backlog:
     def note_unread(self, unit: "Unit", items: int) -> Exchange[bool]:
         """Note how many items of a job's file are not read yet; False when `unit` is not ours."""
         return as_int((yield from script("note_unread", unit.job_id, unit.attempt, items))) == 1
-
-    @exchange
-    def recount(self, *, begins: bool) -> Exchange[bool]:
-        """Count what is left anew, a few jobs in each call; True when that is done."""
-        return as_int((yield from script("recount_work", int(begins), RECOUNT_JOBS))) == 1
 
     @exchange
     def is_any_busy(self, workers: Iterable[str]) -> Exchange[bool]:

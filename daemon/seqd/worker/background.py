@@ -42,11 +42,6 @@ LONGEST_GAP_S = 2.0
 PRUNE_EVERY_S = 60.0
 
 
-#: Seconds between two recounts of the work that is left, and calls of its script in one round.
-RECOUNT_EVERY_S = 60.0
-RECOUNT_CALLS = 4
-
-
 class PeriodicTask(ABC):
     """Something that is done again and again, in a thread of the worker's parent."""
 
@@ -121,9 +116,6 @@ class Reconciler(PeriodicTask):
         self._stale_entries = StaleEntries(ledger.fleet, self._models, settings.unfit_grace_s)
         self._unserved = Unserved(ledger, settings.unfit_grace_s)
         self._pruned_at = 0.0
-        #: When what is left was counted anew the last time, and whether that is going on.
-        self._recounted_at = -inf
-        self._is_recounting = False
         #: When the last round ended well, and until when others may show that they live, after an
         #: outage or a step of the server's clock.
         self._succeeded_at: float | None = None
@@ -142,11 +134,9 @@ class Reconciler(PeriodicTask):
             if not self._waits_for_renewals():
                 self._judge_silence(now_ms)
             self._continue("ended jobs that should make room not removed", self._evict)
-            self._continue("the work that is left not recounted", self._recount)
             self._prune()
         else:
             self._stale_entries.forget()
-            self._is_recounting = False
         # Each worker for its own queues: another may not know them.
         self._ledger.work.notify_where_due(self._queues())
         self._restore_catalog()
@@ -201,19 +191,6 @@ class Reconciler(PeriodicTask):
         released = self._ledger.work.expire()
         if released:
             log.info("made claimable units=%d", released)
-
-    def _recount(self) -> None:
-        """Count what is left of each queue anew, some jobs in each round.
-
-        The scripts keep the count; a hand in Redis does not.
-        """
-        if not self._is_recounting and monotonic() - self._recounted_at < RECOUNT_EVERY_S:
-            return
-        for _ in range(RECOUNT_CALLS):
-            begins, self._is_recounting = not self._is_recounting, True
-            if self._ledger.backlog.recount(begins=begins):
-                self._is_recounting, self._recounted_at = False, monotonic()
-                return
 
     def _evict(self) -> None:
         evicted = self._ledger.retention.evict()

@@ -5,7 +5,7 @@
 --       sends it ('' for none), attempt of the unit `ingest` ('' for none), where in its file the next
 --       unit begins ('' or left out where that is not known).
 -- Keys: job hash, todo, leases, in, sizes, digests, uploads, those of the queue, limits, memory,
---       tenant, work_left, its recount.
+--       tenant, work_left.
 -- Returns: {'added', the route when a wakeup is due, else ''}, {'full', ''} when the workers are behind, or
 --          the tenant has as much waiting as it may, and {'short', ''} when memory is short: come again;
 --          {'too_large', ''} when a training set would not fit, {'behind', ''} when units before it are missing, which Redis

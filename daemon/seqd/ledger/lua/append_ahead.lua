@@ -3,7 +3,7 @@
 -- ARGV: prefix, job, attempt of the unit `ingest`, first unit, most bytes that may wait, then for each unit its
 --       number of items, and where in the file the next one begins.
 -- Keys: job hash, todo, leases, in, sizes, ahead, those of the queue, limits, memory, tenant,
---       work_left, its recount.
+--       work_left.
 -- Returns: {'added', 1 when a wakeup is due, number of units}, which are fewer where one is not there (any
 --          more), or where MOST_MOVED_BYTES have been moved; {'full', ...} when no more may wait;
 --          {'over_kept', 0, 0, tenant, what append.lua says then} when results would be more than may be kept;

@@ -4,7 +4,7 @@
 --       lease ('' and '' for anyone), token of the upload that must own the job ('' or none for anyone),
 --       the plugin's traceback ('' or none where there is none).
 -- Keys: job hash, leases, timers, todo, faults, worker leases, jobs:open, uploads, deadlines, warnings,
---       tenant, work_left, its recount, idempotency, events, failures, those of the queue.
+--       tenant, work_left, idempotency, events, failures, those of the queue.
 -- Returns: 'ended' when it did, 'unknown' when there is no such job, 'fenced' when the attempt is
 --          not current or another upload owns the job, else the state in which it had ended before.
 -- Guarantee: no unit is claimed or committed afterwards; what was committed stays readable. It

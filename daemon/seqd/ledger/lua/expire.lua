@@ -3,7 +3,7 @@
 --
 -- ARGV: prefix, most units and warnings to look at, milliseconds of the first back-off.
 -- Keys: timers, job hash, leases, attempts, todo, crashes, worker leases, those of the queue, deadlines,
---       warnings, events, ended leases, and those of end_job.lua.
+--       warnings, events, ended leases, jobs:open, work_left, and those of end_job.lua.
 -- Returns: {units made claimable, 1 when more may be due, route, route, ...} with the routes that need a
 --          wakeup.
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit
@@ -52,6 +52,8 @@ for _, member in ipairs(warnings) do
   warn(member)
 end
 is_more = clear_set_aside(most) > 0 or is_more or #due == most or #warnings == most
+-- What a damaged job could not take off the count goes when no job is open.
+if redis.call('EXISTS', PREFIX .. ':jobs:open') == 0 then redis.call('UNLINK', work_left_key()) end
 local reply = {requeued, is_more and 1 or 0}
 for route in pairs(to_notify) do reply[#reply + 1] = route end
 return reply

@@ -1,7 +1,7 @@
 -- Note how many items of a job's file are estimated to be not read yet.
 --
 -- ARGV: prefix, job, attempt of the unit `ingest`, items.
--- Keys: job hash, leases, work_left, its recount.
+-- Keys: job hash, leases, work_left.
 -- Returns: 1, or 0 when the unit is not the attempt's any more.
 -- Guarantee: only the attempt that holds the lease can say so. Sent twice it does nothing. The estimate is
 -- part of the work that is left, and goes when the input is complete or the job ends.

@@ -1,7 +1,7 @@
 -- Pause a job: units in hand are finished, no other is begun.
 --
 -- ARGV: prefix, job.
--- Keys: job hash, those of the queue, work_left, its recount, events.
+-- Keys: job hash, those of the queue, work_left, events.
 -- Returns: the job's state afterwards, or 'unknown' when there is no such job.
 -- Guarantee: no unit is claimed until the job is resumed, whatever workers are up or come up. The
 -- leases of a training and of the ingest are revoked at their next renewal. The deadline goes on.

@@ -4,7 +4,7 @@
 -- ARGV: prefix, job, failure as JSON, 1 to do so whatever its keys look like, else 0; the part of the job
 --       whose values are looked at in this call, a number from 1 on, and the cursor in it, '0' at first.
 -- Keys: job hash and all its parts, their names in quarantine, quarantined, jobs, jobs:open,
---       uploads, deadlines, warnings, idempotency, tenant, work_left, its recount, events, failures.
+--       uploads, deadlines, warnings, idempotency, tenant, work_left, events, failures.
 -- Returns: 1 when it did, 0 when the job is sound or gone; {part, cursor} when all that was looked at so
 --          far is sound: call again with these.
 -- Guarantee: no unit of it is claimed or committed afterwards. It reads as failed, without results,
@@ -88,8 +88,8 @@ end
 local was_there, job, items, bytes = redis.call('EXISTS', key) == 1, {}, 0, 0
 local kept_bytes = 0
 if type_of(key) == 'hash' then
-  job = read_fields(id, {'kind', 'model', 'tenant', 'digest', 'idempotency', 'state', 'queue', 'created',
-    'unread', unpack(COUNTS)})
+  job = read_fields(id, {'kind', 'model', 'tenant', 'digest', 'idempotency', 'state', 'queue', 'unread',
+    unpack(COUNTS)})
   if are_whole(redis.call('HMGET', key, unpack(COUNTS))) then
     items, bytes = math.max(counts_of(job)[6], 0), tonumber(job.pending_bytes)
   end
@@ -115,8 +115,8 @@ if moved == 0 then return 0 end
 
 if redis.call('ZREM', PREFIX .. ':jobs:open', id) == 1 and job.tenant then
   pcall(charge, job.tenant, -1, 0 - items, 0 - bytes, 0 - kept_bytes)  -- the account may be damaged as well
-  if job.state == 'queued' or job.state == 'running' then  -- what is miscounted so, the next recount mends
-    pcall(count_work, job.queue, job.created, 0 - items - (tonumber(job.unread) or 0))
+  if job.state == 'queued' or job.state == 'running' then
+    pcall(count_work, job.queue, 0 - items - (tonumber(job.unread) or 0))
   end
 end
 redis.call('ZREM', PREFIX .. ':uploads', id)

@@ -4,7 +4,7 @@
 --       input ('' for none), token of the upload that sent it ('' for none), attempt of the unit
 --       `ingest` ('' for none).
 -- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, ranges, ahead, offered ranges, those
---       of the queue, tenant, work_left, its recount.
+--       of the queue, tenant, work_left.
 -- Returns: {'sealed', the route when a wakeup is due, else ''}; {'behind', ''} when units are missing, which
 --          Redis had acknowledged and lost; {'not_owner', ''} when another upload owns the job; {'ended', ''} when
 --          the job takes no more input, or takes it from another attempt of the ingest.

@@ -5,7 +5,7 @@
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it continues ('' for none).
 -- Keys: paused models, the route's Celery queue, job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
---       queue, limits, those of the tenant, memory, tenant, work_left, its recount, deadlines, warnings; hash
+--       queue, limits, those of the tenant, memory, tenant, work_left, deadlines, warnings; hash
 --       and in of the job that ended.
 -- Returns: for each job {'created', job}; what `existing` says of one that exists;
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed,
@@ -184,7 +184,7 @@ local function submit(first)
   -- Of a file nobody knows yet how much it holds: a unit, until a worker has opened it.
   local unread = unit == 'ingest' and tonumber(shared_fields['unit_items']) or 0
   if unread > 0 then redis.call('HSET', key, 'unread', unread) end
-  count_work(shared_fields['queue'], NOW, total + unread)
+  count_work(shared_fields['queue'], total + unread)
   if unit ~= '' then add_first_unit(id, unit, blob, size, sealed) end
   emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true)
   if unit == '' then complete_if_done(id, read_job(id)) end

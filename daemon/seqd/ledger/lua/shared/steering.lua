@@ -10,7 +10,7 @@ local function pause_job(id)
   check_steerable(id)
   local job = read_job(id)
   dequeue_job(id, job)
-  count_work(job.queue, job.created, 0 - counts_of(job)[6] - tonumber(job.unread or '0'))
+  count_work(job.queue, 0 - counts_of(job)[6] - tonumber(job.unread or '0'))
   redis.call('HSET', job_key(id), 'state', 'paused')
   emit(id, 'paused', counts_json(job_key(id)), true)
   return 'paused'
