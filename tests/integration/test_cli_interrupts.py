@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread, main_thread
 from types import FrameType
 
 import pytest
@@ -15,7 +16,7 @@ from cli_builders import Ended, here_in, use_ledger
 from seqd.client import JobHandle
 from seqd.errors import UnknownJob
 from seqd_schemas import JobState
-from worker_fixtures import Cluster
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -62,6 +63,24 @@ class Interrupted:
         self._note.unlink(missing_ok=True)
         with interrupted(number, line, self._is_there if has_job else self._note.exists):
             return self._run("classify", "texts.txt", "-m", "echo", "--out", "r.csv", *options)
+
+    def once_it_waits(self, *command: str) -> tuple[Ended, JobState]:
+        """Send SIGTERM to a command once its job is there; return how the job ended, too."""
+        found = list[JobHandle]()
+
+        def is_there() -> bool:
+            found.extend(self._client.job(one.job_id) for one in self._client.open_jobs())
+            return bool(found)
+
+        def send() -> None:
+            wait_until(is_there, "its job")
+            signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
+
+        sender = Thread(target=send)
+        sender.start()
+        ended = self._run(*command)
+        sender.join()
+        return ended, found[0].record().state
 
     @property
     def job(self) -> JobHandle:
@@ -126,3 +145,14 @@ def test_an_interrupt_as_soon_as_the_job_is_there_leaves_it_where_that_was_asked
         assert ended.status == 143, (line, ended.err)
         assert f"Job {record.job_id} {does}" in ended.out, line
         assert record.state is JobState.QUEUED, line
+
+
+def test_sigterm_cancels_what_a_command_waits_for_whatever_command_it_is(
+    commands: Interrupted, tmp_path: Path
+) -> None:
+    (tmp_path / "labelled.csv").write_text("text,label\nfine,pos\n")
+
+    for command in ("classify labelled.csv -m echo", "models evaluate echo --data labelled.csv"):
+        ended, state = commands.once_it_waits(*command.split())
+
+        assert (ended.status, state) == (143, JobState.CANCELLED), command

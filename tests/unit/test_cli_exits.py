@@ -107,18 +107,20 @@ def test_ctrl_c_while_a_command_imports_ends_it_with_130_and_without_a_word(at: 
 
 LOSES_INTERRUPTS = """
 import signal, sys, time
-from seqd.cli.exits import interrupted_by_sigterm, send_lost_interrupts_again
+from seqd.cli.exits import run, send_lost_interrupts_again
 
 class Freed:
     def __del__(self):
         signal.raise_signal(int(sys.argv[1]))
         for _ in range(1_000_000): pass  # where Python handles it
 
-send_lost_interrupts_again()
-with interrupted_by_sigterm():
+def command():
     Freed()
     print("goes on", flush=True)
     time.sleep(60)
+
+send_lost_interrupts_again()
+run(command)
 """
 
 

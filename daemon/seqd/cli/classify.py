@@ -108,12 +108,10 @@ class _Request:
 
 
 def _run(request: _Request, output: OutputOptions) -> None:
-    from seqd.cli.exits import interrupted_by_sigterm
     from seqd.cli.sources import feed_of, refuse_text_as_file
 
     refuse_text_as_file(request.file)
     with (
-        interrupted_by_sigterm(),
         feed_of(
             request.file,
             request.texts,

@@ -14,7 +14,7 @@
          no restart can mend that
     130  Ctrl-C
     141  whoever read the output of a job has gone, as after `| head` (the shell's SIGPIPE)
-    143  SIGTERM, while a command waited for a job, or copied a version into the store
+    143  SIGTERM
 
 An exception that nobody foresaw keeps its traceback.
 """
@@ -56,10 +56,10 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
+def _interrupted_by_sigterm() -> Iterator[None]:
     """Raise Terminated at SIGTERM during a `with` block; in the main thread alone.
 
-    What the block does not catch ends the command without a word, as nothing was handed in yet.
+    Where the block does not catch it, the command ends without a word: nothing was handed in.
     """
     if current_thread() is not main_thread():
         yield
@@ -131,10 +131,14 @@ def status_of_interrupt(interrupt: KeyboardInterrupt | BrokenPipeError) -> int:
 
 
 def run(command: Callable[[], object]) -> int:
-    """Run a command to its end and return the exit status, any error of ours printed on stderr."""
+    """Run a command to its end and return the exit status, any error of ours printed on stderr.
+
+    SIGTERM ends it as Ctrl-C does.
+    """
     try:
         try:
-            command()
+            with _interrupted_by_sigterm():
+                command()
         finally:
             with suppress(BrokenPipeError):  # nobody reads it
                 stdout().flush()

@@ -286,7 +286,6 @@ def _run(
     detach: bool,
 ) -> None:
     from seqd.cli.bulk import Output, follow_bulk_job
-    from seqd.cli.exits import interrupted_by_sigterm
     from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.resuming import begin
     from seqd.cli.sources import feed_of
@@ -296,7 +295,6 @@ def _run(
     screen = Screen(to_stderr=output.goes_to_stdout or request.as_json or detach)
     reads_twice = output.reads_input("generate")
     with (
-        interrupted_by_sigterm(),
         feed_of(
             file, request.prompts, fields, rules=_rules(fields), is_read_twice=reads_twice
         ) as feed,

@@ -148,14 +148,13 @@ class _Request:
 
 
 def _run(request: _Request, output: OutputOptions) -> None:
-    from seqd.cli.exits import interrupted_by_sigterm
     from seqd.cli.sources import feed_of, refuse_text_as_file
     from seqd.client.output_fields import fields_of
     from seqd.errors import UnknownModel
     from seqd.inputs.items import task_rules
     from seqd.serving import starting_told
 
-    with interrupted_by_sigterm(), options.open_client() as client:
+    with options.open_client() as client:
         try:
             schema = _checked_task(request, client.catalog())
         except UnknownModel as error:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.exits import interrupted_by_sigterm
 from seqd.cli.models.files import LoadTimeout, NoLoad, say_untried, say_version
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, UnknownModel
@@ -102,8 +101,7 @@ def _add(
     weights = read_weights(folder)
     version = local.registry.plugin_of(plugin).version
     draft = draft_of(weights, model, plugin, version, statement)
-    with interrupted_by_sigterm():
-        return add_version(local.store, weights, draft, trial)
+    return add_version(local.store, weights, draft, trial)
 
 
 def _plugin_model(registry: "Registry", name: str) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.exits import interrupted_by_sigterm
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import entry_of
 from seqd.cli.ui.numbers import counted
@@ -120,8 +119,7 @@ def import_version(
     plugin = archived.plugin or archived.model
     check_model_name(local.registry, model, plugin)
     trial = None if no_load else trial_of(local.registry, plugin, timeout_s)
-    with interrupted_by_sigterm():
-        manifest, is_new = import_archive(local.store, file, model, trial)
+    manifest, is_new = import_archive(local.store, file, model, trial)
     say_version(local.store, manifest, is_new=is_new, as_json=as_json)
     if trial is None and not no_load:
         say_untried(plugin, as_json=as_json)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.cli.exits import interrupted_by_sigterm
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest
@@ -77,7 +76,7 @@ def check(
     tell_of_folder(plugin)
     for source in _sources(plugin):
         printed = None if as_json else partial(_print_failure, screen)
-        with _progress_line(source.name, printed) as told, interrupted_by_sigterm():
+        with _progress_line(source.name, printed) as told:
             progress, found = told
             report = check_plugin(
                 source,

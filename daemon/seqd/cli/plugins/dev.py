@@ -43,7 +43,6 @@ def dev(
     A change of the plugin's files is served at once. A line is a text for the current task;
     :help lists the commands. Ctrl-C ends a call, Ctrl-D the session.
     """
-    from seqd.cli.exits import interrupted_by_sigterm
     from seqd.cli.plugins.dev_session import Session
     from seqd.cli.plugins.subjects import order_of, tell_of_folder, watched_of
 
@@ -58,14 +57,13 @@ def dev(
     tell_of_folder(subject)
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
     watched = watched_of(order)
-    with interrupted_by_sigterm():
-        if serve:
-            from seqd.cli.plugins.dev_serving import ServedPlugin
+    if serve:
+        from seqd.cli.plugins.dev_serving import ServedPlugin
 
-            with ServedPlugin(order, watched) as served:
-                served.run()
-        with Session(order, watched, task, parameters, texts) as session:
-            if bench:
-                session.bench_once()
-            else:
-                session.run()
+        with ServedPlugin(order, watched) as served:
+            served.run()
+    with Session(order, watched, task, parameters, texts) as session:
+        if bench:
+            session.bench_once()
+        else:
+            session.run()

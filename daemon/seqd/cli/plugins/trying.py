@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.cli.exits import INTERRUPTED, MISTAKE, OK, interrupted_by_sigterm
+from seqd.cli.exits import INTERRUPTED, MISTAKE, OK
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def try_plugin(
     _check_files(asked)
     tell_of_folder(subject)
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
-    with interrupted_by_sigterm(), _child_with(order) as (child, loaded):
+    with _child_with(order) as (child, loaded):
         warn_of_taken_names(order, loaded)
         if task == TRAIN:
             chosen = {"--plugin": plugin, "--model": model}
