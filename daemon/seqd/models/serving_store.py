@@ -174,6 +174,9 @@ class ServingStore(StoredVersions):
             by = f"job {run_id}" if run_id else ""
             why = "its plugin brings no version 0 any more" if is_gone else "its first version"
             self._note(name, serving, manifest.version, by, why)
+        elif PRODUCTION not in (stored := read_labels(folder)):
+            # So that it is known what the name meant once the plugin brings no version 0 any more.
+            write_labels(folder, stored | {PRODUCTION: serving})
 
     def _check_in_service(self, name: str, change: ServiceChange, wanted: int) -> None:
         current = self.labels(name).get(PRODUCTION)
