@@ -9,6 +9,7 @@ import pytest
 from seqd.client import Client
 from seqd.errors import SeqdError
 from seqd.models.store import ModelStore
+from store_builders import a_change, publish
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -93,3 +94,21 @@ def test_a_label_of_a_version_that_is_gone_is_refused_in_words(empty_cluster: Cl
         "Versions: 1. Labels: latest → 1, production → 7. Put another one in service: seqd models "
         "promote echo@1."
     )
+
+
+def test_what_changes_while_a_worker_publishes_is_what_is_published(empty_cluster: Cluster):
+    client = empty_cluster.client()
+    store = ModelStore(empty_cluster.settings.store_dir, {})
+    changes = [a_change(1, publish(store, "echo"), why="better")]
+
+    def change() -> bool:
+        """Change the store behind the first look at it, as another process may."""
+        while changes:
+            store.put_in_service("echo", changes.pop())
+        return False
+
+    empty_cluster.publish_catalog(is_away=change)
+
+    found = client.model("echo")
+    assert found.in_service == 2
+    assert found.history()[-1].why == "better"

@@ -629,8 +629,23 @@ def publish_catalog(
     """Publish which models and versions `worker` can run, beside those that others can.
 
     Nothing where `is_away` says, after the store was read, that a folder of it was away: its
-    versions come back, and jobs that name them wait for that.
+    versions come back, and jobs that name them wait for that. What has changed meanwhile is
+    published anew: else it would be written over by what was read before.
     """
+
+    published = None
+    while (found := _signatures(registry, store)) != published:
+        _publish_once(ledger, registry, store, worker, is_away)
+        published = found
+
+
+def _signatures(registry: Registry, store: ModelStore) -> dict[str, object]:
+    return {name: store.serving_signature(name) for name in store.made_with(registry.models)}
+
+
+def _publish_once(
+    ledger: Ledger, registry: Registry, store: ModelStore, worker: str, is_away: Callable[[], bool]
+) -> None:
     fleet = ledger.fleet
     published, now_ms = fleet.catalog(), fleet.now_ms()
     others = [one for one in fleet.workers() if one.worker != worker]

@@ -190,7 +190,7 @@ def remove(
         raise InvalidRequest(
             f"{reference!r} names no version by its number; allowed: NAME@NUMBER, such as topics@1"
         )
-    ordered(entry_of(name, local=False), lambda steps: steps.remove(version))
+    ordered(entry_of(name), lambda steps: steps.remove(version))
     if as_json:
         print_json({"model": name, "removed": [version]})
     else:

@@ -65,7 +65,7 @@ def params(
     print_parameters(Screen(), entry, tables)
 
 
-def entry_of(name: str, *, local: bool) -> "CatalogEntry":
+def entry_of(name: str, *, local: bool = False) -> "CatalogEntry":
     """Return a model as the fleet, or this machine, describes it. Raises UnknownModel."""
     if local:
         here = options.open_local_models(options.read_settings())

@@ -117,7 +117,7 @@ def promote(
             )
         end_rollout(wanted.name, wanted.version, reason, as_json=as_json)
         return
-    entry = entry_of(wanted.name, local=False)
+    entry = entry_of(wanted.name)
     version, gate = resolve_version(entry, wanted.version), dict[str, float]()
     if if_better_on is not None:
         fields = {"format": format_name, "text_field": text_field}
@@ -141,7 +141,7 @@ def promote_if_better(reference: str, condition: Condition) -> bool:
     from seqd_schemas import ModelReference
 
     wanted = ModelReference.parse(reference)
-    entry = entry_of(wanted.name, local=False)
+    entry = entry_of(wanted.name)
     version = resolve_version(entry, wanted.version)
     decision = _decide(entry, version, condition, as_json=False)
     if decision.is_better:
@@ -162,7 +162,7 @@ def rollback(
     While a canary or a shadow is tried, that ends, and the version in service stays.
     """
     _check_names_no_version(model, f". `seqd models promote {model}` puts that version in service")
-    entry = entry_of(model, local=False)
+    entry = entry_of(model)
     answer = ordered(entry, lambda steps: steps.rollback(reason, warm_timeout))
     if answer.rollout is not None:
         say_ended(model, answer.rollout, as_json=as_json)
@@ -190,7 +190,7 @@ def history(
     if is_local:
         changes = options.open_local_models(options.read_settings()).store.history(model)
     else:
-        changes = list(entry_of(model, local=False).history)
+        changes = list(entry_of(model).history)
     if as_json:
         print_json(changes)
         return
@@ -229,7 +229,7 @@ def label(
     from seqd_schemas import ModelReference
 
     wanted = ModelReference.parse(reference)
-    entry = entry_of(wanted.name, local=False)
+    entry = entry_of(wanted.name)
     version = resolve_version(entry, wanted.version)
     answer = ordered(
         entry,

@@ -27,7 +27,7 @@ def rename(
     if "@" in model:
         name = model.partition("@")[0]
         raise InvalidRequest(f"{model!r} names a version; allowed: a model, such as {name}")
-    entry = entry_of(model, local=False)
+    entry = entry_of(model)
     say_notes(ordered(entry, lambda steps: steps.rename(new_name)), as_json=as_json)
     if as_json:
         versions = [one.version for one in entry.versions]

@@ -99,7 +99,7 @@ def end_rollout(name: str, version: int | str | None, why: str, *, as_json: bool
     """End the roll-out of a model, of `version`, a number or label, where that is given."""
     from seqd.admission import resolve_version
 
-    entry = entry_of(name, local=False)
+    entry = entry_of(name)
     number = None if version is None else resolve_version(entry, version)
     ended = ordered(entry, lambda steps: steps.end_rollout(why, number)).rollout
     assert ended is not None, "a worker that has ended it says so"
