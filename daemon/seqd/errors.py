@@ -25,6 +25,7 @@
     │   ├── UnknownTenant            nothing is known of the tenant
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
     │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
+    │   ├── OtherFormat              Redis or the model store has a format that this one cannot read
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── ClientMisused            the client is closed, or another process's or event loop's
     │   ├── InvalidSettings          a setting, slot or port is wrong
@@ -302,6 +303,12 @@ class LaterVersion(UserError):
     """A record can only be read by a later version of seqd, which wrote it."""
 
     code = "later_version"
+
+
+class OtherFormat(UserError):
+    """Redis, or the model store, has a format that this release of seqd cannot read."""
+
+    code = "other_format"
 
 
 class WrongState(UserError):

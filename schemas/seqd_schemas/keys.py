@@ -114,6 +114,10 @@ class Keys:
         """STREAM with a TTL: field `jobs` names jobs of a client that have ended."""
         return f"{self.prefix}:client:{client}:completions"
 
+    def format(self) -> str:
+        """STRING: the least format that may work here; written once, by the first worker."""
+        return f"{self.prefix}:format"
+
     def jobs(self) -> str:
         """ZSET job → milliseconds of its creation: jobs that are kept, of small ones the newest."""
         return f"{self.prefix}:jobs"

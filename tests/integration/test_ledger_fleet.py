@@ -78,20 +78,6 @@ def test_a_task_is_with_one_worker_until_its_lock_runs_out(environment: Environm
     assert environment.redis.pttl(environment.keys.lock("task")) > 50_000
 
 
-def test_a_lock_is_the_same_for_workers_of_0_2_which_take_it_by_set(
-    environment: Environment,
-) -> None:
-    take, key = environment.ledger.fleet.take_lock, environment.keys.lock
-
-    environment.redis.set(key("task"), "old", nx=True, px=60_000)
-    take("other", "new", 60.0)
-
-    assert not take("task", "new", 60.0)
-    assert not environment.redis.set(key("other"), "old", nx=True, px=60_000)
-    assert environment.redis.get(key("other")) == b"new"
-    assert 50_000 < environment.redis.pttl(key("other")) <= 60_000
-
-
 def test_the_catalog_has_what_was_last_said_of_each_model_and_outlives_all_workers(
     environment: Environment,
 ) -> None:

@@ -1,18 +1,15 @@
 """The ledger reads what a chunk inflates to as the worker does, so that both bound the same."""
 
-import json
 import sys
 import zlib
-from base64 import b64decode
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout import ROOT
 from ledger_fixtures import Environment
-from seqd.ledger.blobs import pack_json, stated_bytes, unpack_items
+from seqd.ledger.blobs import pack_json, stated_bytes
 from seqd.ledger.scripts import _text_of
 
 if sys.version_info >= (3, 14):
@@ -56,20 +53,6 @@ def test_ledger_and_worker_read_the_same_of_a_chunk(
         read, stated = read_by_ledger(environment, blob), stated_bytes(blob)
 
         assert read == (None if stated is None else max(stated, len(blob))), size
-
-
-def test_what_release_0_2_left_in_redis_states_what_it_inflates_to(
-    environment: Environment,
-) -> None:
-    path = ROOT / "tests" / "contract" / "releases" / "0.2" / "ledger.json"
-    rows = json.loads(path.read_text())
-    inputs = [
-        b64decode(blob) for row in rows if row["key"].endswith(":in") for _, blob in row["content"]
-    ]
-
-    assert len(inputs) == 8
-    assert {read_by_ledger(environment, blob) for blob in inputs} == {4_096}
-    assert all(unpack_items(blob).items for blob in inputs)
 
 
 @given(content=st.binary(max_size=20_000), repeats=st.integers(1, 50))

@@ -96,9 +96,9 @@ LACKING: list[tuple[Role, str, Callable[[Fleet], object], str]] = [
     (Role.CLIENT, "+hgetall", lambda fleet: fleet.client().catalog(), "the command HGETALL"),
     (
         Role.CLIENT,
-        "~catalog",
+        "~format",
         lambda fleet: fleet.client().catalog(),
-        "the key '{prefix}:catalog' for HGETALL",
+        "the key '{prefix}:format' for GET",
     ),
     (
         Role.WORKER,

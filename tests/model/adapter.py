@@ -75,7 +75,7 @@ WORKERS = ("worker-a", "worker-b", "worker-c")
 
 #: Keys that belong to no job, and those that tell of jobs whose time has passed.
 STAY = (
-    "catalog|clock|limits|limits:.*|weights|paused_models|audit|events|failures|usage:.*|memory",
+    "catalog|clock|format|limits|limits:.*|weights|paused_models|audit|events|failures|usage:.*|memory",
     "durability-mark|evicted|evictions|jobs:small|client:.*|wakeup\\..*",
     "worker:[^:]*:(classes|deltas)",
 )

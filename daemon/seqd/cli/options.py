@@ -124,7 +124,7 @@ class LocalModels:
 
 
 def open_local_models(settings: "Settings") -> LocalModels:
-    """Load the plugins of this machine and open its store; loads no model.
+    """Load the plugins of this machine and open its store; loads no model. Raises OtherFormat.
 
     From now on standard output is the command's alone: what plugins print goes to standard error.
     """
@@ -135,7 +135,9 @@ def open_local_models(settings: "Settings") -> LocalModels:
 
     keep_stdout_from_plugins()
     registry = Registry.load(settings)
-    return LocalModels(registry, ModelStore(settings.store_dir, versions_zero(registry)))
+    store = ModelStore(settings.store_dir, versions_zero(registry))
+    store.check_format()
+    return LocalModels(registry, store)
 
 
 def read_settings(**overrides: object) -> "Settings":

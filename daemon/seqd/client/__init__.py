@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from seqd.errors import NotAllowed as NotAllowed
     from seqd.errors import NoWorker as NoWorker
     from seqd.errors import OrderUnfinished as OrderUnfinished
+    from seqd.errors import OtherFormat as OtherFormat
     from seqd.errors import OutputMismatch as OutputMismatch
     from seqd.errors import QuotaExceeded as QuotaExceeded
     from seqd.errors import RedisFull as RedisFull
@@ -177,9 +178,9 @@ _NAMES = {
         "InvalidInput InvalidParameters InvalidRequest InvalidSettings ItemFailed JobCancelled "
         "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused KeyDamaged LaterVersion "
         "LibraryMissing ModelDisabled NoFitWorker NoWorker NotAllowed OrderUnfinished "
-        "OutputMismatch QuotaExceeded RedisFull RedisNoPermission RedisRefused RedisUnreachable "
-        "SeqdError ServiceChanged StoreUnwritable UnknownFailure UnknownItem UnknownJob "
-        "UnknownModel UnknownTenant UploadLost UserError WrongState"
+        "OtherFormat OutputMismatch QuotaExceeded RedisFull RedisNoPermission RedisRefused "
+        "RedisUnreachable SeqdError ServiceChanged StoreUnwritable UnknownFailure UnknownItem "
+        "UnknownJob UnknownModel UnknownTenant UploadLost UserError WrongState"
     ),
     "seqd.ledger.failure_filter": "FailureFilters",
     "seqd.ledger.job_filter": "FoundJobs JobFilters",

@@ -124,6 +124,7 @@ class AsyncClient:
             self._settings.prefix,
             wake_key=keys.completions(f"{stream}-wake"),
         )
+        self._transport.first = self._ledger.fleet.check_format.steps
         self._completions = stream
         self._announcements = Announcements(self._ledger, stream)
         self._sender = Sender(self._ledger, stream, self._announcements)

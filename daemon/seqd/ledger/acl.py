@@ -237,6 +237,7 @@ _NOT_BY_WORKERS = (
 #: What reads the state of the fleet, for `seqd status` and for metrics.
 _EXPORTER = (
     *_CONNECTION,
+    "exists",
     "get",
     "hget",
     "hgetall",
@@ -255,7 +256,7 @@ _EXPORTER = (
 )
 
 #: What `seqd doctor` looks at beside that. Not `config|get`, which tells the server's passwords.
-_DOCTOR = (*_EXPORTER, "exists", "hscan", "set", "slowlog|get")
+_DOCTOR = (*_EXPORTER, "hscan", "set", "slowlog|get")
 
 #: Keys of a Celery application without a prefix, as seqd never writes them.
 FOREIGN_KEYS = (
@@ -359,6 +360,7 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
         keys.evictions(),
         keys.events("*"),
         keys.failures(),
+        keys.format(),
         keys.inbox(),
         keys.job("*"),
         keys.limits(),
@@ -434,6 +436,7 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
     return (
         keys.catalog(),
         keys.cordons(),
+        keys.format(),
         keys.inbox(),
         keys.limits(),
         keys.paused_models(),

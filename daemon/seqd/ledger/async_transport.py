@@ -152,6 +152,8 @@ class AsyncTransport:
         #: What uploads wait for, by its source.
         self._asked_sources = dict[object, asyncio.Future[object]]()
         self._signals = WeakSet[TaskSignal]()
+        #: What runs before the first request; None once it has.
+        self.first: Callable[[], Exchange[None]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
         self.is_closed = False
@@ -225,9 +227,19 @@ class AsyncTransport:
             raise _is_closed()
         self._driver.waiting += 1
         try:
+            if self.first is not None:
+                await self._begin(self.first)
             return await self._reply(request)
         finally:
             self._driver.waiting -= 1
+
+    async def _begin(self, first: Callable[[], Exchange[None]]) -> None:
+        self.first = None
+        try:
+            await self.run(first())
+        except BaseException:
+            self.first = first
+            raise
 
     async def _reply(self, request: Request) -> object:
         match request:

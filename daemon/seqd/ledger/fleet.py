@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import ValidationError
 
+from seqd.formats import refuse_other_format
 from seqd.ledger.exchange import (
     Command,
     Driver,
@@ -26,7 +27,7 @@ from seqd.ledger.exchange import (
 from seqd.ledger.scripts import as_int
 from seqd.ledger.writing import Writing
 from seqd.local.slots import place_of
-from seqd_schemas import ModelReference, from_stored, task_of, to_stored
+from seqd_schemas import FORMAT, ModelReference, from_stored, task_of, to_stored
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -274,13 +275,27 @@ class Fleet:
         return as_int((yield from script("take_lock", name, holder, int(ttl_s * 1000)))) == 1
 
     @exchange
+    def check_format(self) -> Exchange[None]:
+        """Raise OtherFormat where what is stored has a format that this release cannot read."""
+        found = cast(bytes | None, (yield from command("GET", self._keys.format())))
+        if found is None and not (yield from command("EXISTS", self._keys.catalog())):
+            return  # nothing is there yet
+        text = (found or b"").decode(errors="replace")
+        place, instead = (
+            f"Redis, under the prefix {self._keys.prefix!r},",
+            "Set SEQD_PREFIX to another",
+        )
+        refuse_other_format(text, place, instead)
+
+    @exchange
     def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> Exchange[None]:
-        """Write catalog entries; each replaces the one of the same model.
+        """Write catalog entries; each replaces the one of the same model. And the format.
 
         Each says what one item may make the model write: a client reads it without another call.
         """
         limit = {"max_output_characters": self._max_output_characters}
-        key, commands = self._keys.catalog(), list[Command]()
+        key = self._keys.catalog()
+        commands = [Command(("SET", self._keys.format(), FORMAT, "NX"))]
         for entry in entries:
             for task in entry.run_tasks.values():
                 schemas = json.dumps({"input": task.input, "result": task.result})

@@ -176,6 +176,7 @@ class Ledger(LedgerParts):
         #: Runs exchanges, and reads readings.
         self.transport = Transport(redis, self._scripts, notify)
         super().__init__(self.transport, settings, user_of(redis))
+        self.transport.first = self.fleet.check_format.steps
 
     @cached_property
     def work(self) -> "Work":

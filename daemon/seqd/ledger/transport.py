@@ -142,6 +142,8 @@ class Transport:
         self._redis = redis
         self._scripts = scripts
         self._notify = notify
+        #: What runs before the first request; None once it has.
+        self.first: Callable[[], Exchange[None]] | None = None
         #: True when nothing is sent any more.
         self.is_closed = False
 
@@ -191,10 +193,20 @@ class Transport:
             raise _is_closed()
         try:
             with waiting_unless(lambda: self.is_closed):
+                if self.first is not None:
+                    self._begin(self.first)
                 return self._reply(request)
         except Exception as error:
             if self.is_closed:  # its connection was closed as it waited, which redis-py stumbles on
                 raise _is_closed() from error
+            raise
+
+    def _begin(self, first: Callable[[], Exchange[None]]) -> None:
+        self.first = None
+        try:
+            self.run(first())
+        except BaseException:
+            self.first = first
             raise
 
     def _reply(self, request: Request) -> object:

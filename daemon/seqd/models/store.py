@@ -9,7 +9,7 @@ from pathlib import Path
 from seqd.errors import InvalidRequest, ModelNameTaken, VersionInUse, WrongState
 from seqd.hookspecs import Artifact
 from seqd.models import publishing, retiring
-from seqd.models.disk import drafts_in, exclusive, sync, writing
+from seqd.models.disk import drafts_in, exclusive, sync, write_atomically, writing
 from seqd.models.labels import LATEST, PRODUCTION, check_label
 from seqd.models.measurements import MEASUREMENTS_FOLDER
 from seqd.models.model_file import write_model_file
@@ -25,9 +25,9 @@ from seqd.models.publishing import (
     restore_labels,
 )
 from seqd.models.serving_store import ServingStore
-from seqd.models.stored_versions import MODEL_NAME, STARTER_VERSION
+from seqd.models.stored_versions import FORMAT_FILE_NAME, MODEL_NAME, STARTER_VERSION
 from seqd.models.version_files import VersionDraft, check_sealed
-from seqd_schemas import FileDigest, ModelFile, ModelManifest, Rollout, RolloutKind
+from seqd_schemas import FORMAT, FileDigest, ModelFile, ModelManifest, Rollout, RolloutKind
 
 #: Former names of a model that are kept, the last ones.
 _MAX_FORMER_NAMES = 64
@@ -89,11 +89,16 @@ class ModelStore(ServingStore):
             return self._move_in(folder, draft), True
 
     def _make_folder(self, name: str) -> Path:
-        """Make a model's folder where it is not there. Raises ModelNameTaken, StoreUnwritable."""
+        """Make a model's folder where it is not there, and say the format of a store that is new.
+
+        Raises ModelNameTaken and StoreUnwritable.
+        """
         folder = self._root / name
         self._refuse_former(name)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
+        if not (self._root / FORMAT_FILE_NAME).exists():
+            write_atomically(self._root / FORMAT_FILE_NAME, f"{FORMAT}\n".encode())
         return folder
 
     def _move_in(self, folder: Path, draft: VersionDraft) -> ModelManifest:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from seqd.errors import ArtifactDamaged, UnknownModel
+from seqd.formats import refuse_other_format
 from seqd.hookspecs import Artifact
 from seqd.models import retiring
 from seqd.models.history import HISTORY_FILE_NAME, read_history
@@ -32,6 +33,9 @@ from seqd.validation import did_you_mean, listed
 from seqd_schemas import ModelManifest, Rollout, RolloutFile, ServiceChange, job_of_run
 
 logger = logging.getLogger(__name__)
+
+#: In the root of a store: the least format that may work there.
+FORMAT_FILE_NAME = "format.json"
 
 #: Number of the version that ships with a plugin.
 STARTER_VERSION = 0
@@ -57,6 +61,19 @@ class StoredVersions:
         self._rollouts: dict[str, tuple[Signature, RolloutFile]] = {}
         #: Names that each model had before, and the file that said so.
         self._former_names: dict[str, tuple[Signature, tuple[str, ...]]] = {}
+
+    def check_format(self) -> None:
+        """Raise OtherFormat where the store has a format that this release cannot read.
+
+        In a store of 0.1 or 0.2 models have versions, and no `model.json`.
+        """
+        try:
+            found = (self._root / FORMAT_FILE_NAME).read_text(errors="replace").strip()
+        except OSError:
+            found = ""
+        if found or any(map(self._is_of_before, self._folders())):
+            instead = "Set SEQD_DATA_DIR to another folder"
+            refuse_other_format(found, f"The model store {self._root}", instead)
 
     def models(self) -> list[str]:
         """Return the names of all models with a version, in alphabetical order."""
@@ -120,11 +137,18 @@ class StoredVersions:
 
     def numbers(self, name: str) -> list[int]:
         """Return the numbers of a model's versions, ascending; opens none of them."""
+        starter = [STARTER_VERSION] if name in self._starters else []
+        return [*starter, *self._numbers_here(name)]
+
+    def _is_of_before(self, name: str) -> bool:
+        has_file = (self._root / name / MODEL_FILE_NAME).exists()
+        return not has_file and bool(self._numbers_here(name))
+
+    def _numbers_here(self, name: str) -> list[int]:
         folder = self._root / name
-        found = [STARTER_VERSION] if name in self._starters else []
-        if MODEL_NAME.fullmatch(name) and folder.is_dir():
-            found += [int(p.name) for p in folder.iterdir() if _VERSION_FOLDER.fullmatch(p.name)]
-        return sorted(found)
+        if MODEL_NAME.fullmatch(name) is None or not folder.is_dir():
+            return []
+        return sorted(int(p.name) for p in folder.iterdir() if _VERSION_FOLDER.fullmatch(p.name))
 
     def versions(self, name: str) -> list[ModelManifest]:
         """Return the manifests of a model's versions, ascending by number.

@@ -615,8 +615,10 @@ def _slot_of(settings: Settings) -> Slot:
 
 
 def open_store(settings: Settings, registry: Registry) -> ModelStore:
-    """Return the model store, with version 0 of all plugins' models."""
-    return ModelStore(settings.store_dir, versions_zero(registry))
+    """Return the model store, with version 0 of all plugins' models. Raises OtherFormat."""
+    store = ModelStore(settings.store_dir, versions_zero(registry))
+    store.check_format()
+    return store
 
 
 def publish_catalog(

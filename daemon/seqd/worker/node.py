@@ -226,8 +226,8 @@ class Node:
         """Check that there is something to run and a server to listen on, with all rights on it.
 
         A server that is away is waited for, and a full one for as long as it is full. Raises
-        InvalidSettings, RedisNoPermission with all rights that are missing, RedisRefused,
-        RedisUnreachable, and what `check_device` does.
+        InvalidSettings, OtherFormat, RedisNoPermission with all rights that are missing,
+        RedisRefused, RedisUnreachable, and what `check_device` does.
         """
         self._metrics.start()
         if not self._routes:
@@ -241,6 +241,7 @@ class Node:
         check_topology(self._ledger.redis)
         # Before any script: one that is denied half-way has done one half.
         check_rights(self._ledger.redis, Role.WORKER, self._settings.keys)
+        self._ledger.fleet.check_format()
         check_server(
             self._ledger.redis,
             allow_eviction=self._settings.allow_eviction,

@@ -5,7 +5,6 @@
 -- Returns: 1 when the worker holds the lock, else 0.
 -- Guarantee: one worker holds it, no longer than so many milliseconds after its last call: of a lock that
 -- was taken before the clock stepped back Redis itself would keep the key until the clock is there again.
--- A release whose workers take it by `SET NX PX` sees the same key.
 local worker, ttl_ms = ARGV[3], tonumber(ARGV[4])
 local key = PREFIX .. ':lock:' .. ARGV[2]
 local holder = redis.call('GET', key)
