@@ -69,6 +69,7 @@ from seqd_schemas import (
     UnfitCode,
     UnfitVersion,
     Vector,
+    WorkerState,
     WorkerStatus,
 )
 
@@ -654,7 +655,8 @@ def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(capsys: 
 
     log.show_troubles(sick)
     log.show_troubles(sick)
-    log.show_troubles([sick[0].model_copy(update={"unfit": ()}), sick[1]])
+    starts = {"unfit": (), "state": WorkerState.STARTING}
+    log.show_troubles([sick[0].model_copy(update={"unfit": ()}), sick[1].model_copy(update=starts)])
 
     assert capsys.readouterr().out.splitlines() == [
         "plugin light is broken: no numba.",

@@ -52,7 +52,7 @@ class Daemon:
     ) -> None:
         """`watchdog` is that of an embedded server, which then ends with the thread of `run`.
 
-        `on_look` gets the records of the workers that are ready here, each time they are read.
+        `on_look` gets the records of the workers that run here, each time they are read.
         """
         # One retry: while the server is away, signals and restarts must not wait for it.
         access = RedisAccess.of(settings)
@@ -67,8 +67,8 @@ class Daemon:
         self._is_reached = True
         #: True since a look has found that Redis takes no writes.
         self._is_full = False
-        #: Workers of ours that run and have been ready.
-        self._started: set[str] = set()
+        #: Workers of ours that run: `STARTED`, or `READY` once they have been.
+        self._running: dict[str, Change] = {}
         self._workers: Mapping[str, WorkerStatus] = {}
         self._rules = FleetRules(self._ledger, settings)
         self._starting = StartingWorkers(self._ledger, settings)
@@ -121,7 +121,8 @@ class Daemon:
         if self._supervisor.is_replacing():
             self._rules.holds_turn()
         elif self._rules.has_restarts():
-            worker_id = self._rules.due_to_restart(self._ours())
+            ready = [one for one in self._ours() if self._running[one.worker] is Change.READY]
+            worker_id = self._rules.due_to_restart(ready)
             if worker_id is not None:
                 self._supervisor.replace(worker_id)
 
@@ -129,11 +130,12 @@ class Daemon:
         return self._rules.held_by(slot, worker_id) if self._redis_is_up() else ""
 
     def _note_change(self, change: WorkerChange) -> None:
-        if change.change is Change.READY:
-            self._started.add(change.worker_id)
-            self._on_look(self._ours())
+        if change.change in (Change.STARTED, Change.READY):
+            self._running[change.worker_id] = change.change
         elif change.change is not Change.KEPT:
-            self._started.discard(change.worker_id)
+            self._running.pop(change.worker_id, None)
+        if change.change is Change.READY:
+            self._on_look(self._ours())
         if change.change is Change.DIED:
             self._dead.note_unasked(change.worker_id)
         elif change.change is Change.DRAINED:
@@ -179,7 +181,7 @@ class Daemon:
         self._on_look(self._ours())
 
     def _ours(self) -> list[WorkerStatus]:
-        return [self._workers[name] for name in sorted(self._started & self._workers.keys())]
+        return [self._workers[name] for name in sorted(self._running.keys() & self._workers.keys())]
 
     def _note_death(self, worker_id: str) -> None:
         self._dead.add(worker_id)

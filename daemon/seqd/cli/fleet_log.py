@@ -9,7 +9,14 @@ from seqd.kinds import TRAIN
 from seqd.local.redis_watchdog import ServerChange, ServerEvent
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
-from seqd_schemas import ChildDeath, DeathCause, ModelReference, PluginState, WorkerStatus
+from seqd_schemas import (
+    ChildDeath,
+    DeathCause,
+    ModelReference,
+    PluginState,
+    WorkerState,
+    WorkerStatus,
+)
 
 _STYLES = {
     Change.READY: "green",
@@ -43,11 +50,11 @@ class Troubles:
         """Return what is new, and what is over, as lines.
 
         The workers of one machine have the same plugins: a broken one is told once, by its reason.
-        What a worker cannot run is told for each slot.
+        What a worker cannot run is told for each slot. A worker that starts has not found out yet.
         """
         now = {key: line for worker in workers for key, line in _troubles_of(worker).items()}
         new = [line for key, line in now.items() if key not in self._told]
-        slots = {worker.slot for worker in workers}
+        slots = {one.slot for one in workers if one.state is not WorkerState.STARTING}
         over = [
             line
             for key, line in self._told.items()
