@@ -9,6 +9,7 @@ from typing import NamedTuple
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.validation import did_you_mean
 from seqd_schemas import (
+    MAX_DEATHS,
     CatalogEntry,
     ChildDeath,
     JobRecord,
@@ -34,6 +35,11 @@ _LONG_START_S = 30.0
 
 #: How long ago a death of a worker's process is told of.
 RECENT_MS = 3_600_000
+
+#: Deaths within how long are a crash loop, and how long ago the last of them is at most.
+LOOP_DEATHS = 3
+_LOOP_MS = 600_000
+_LOOP_LASTS_MS = 120_000
 
 #: Characters from which on a name that begins another makes the two alike.
 _LEAST_PREFIX = 3
@@ -144,6 +150,22 @@ def takes_nothing_told(
 def recent_deaths(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
     """Return the deaths of a worker's processes within the last hour, the latest last."""
     return [death for death in status.deaths if now_ms - death.at_ms <= RECENT_MS]
+
+
+def deaths_in_loop(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
+    """Return the deaths of the last ten minutes where they are a crash loop, else nothing."""
+    found = [death for death in status.deaths if now_ms - death.at_ms <= _LOOP_MS]
+    is_loop = len(found) >= LOOP_DEATHS and now_ms - found[-1].at_ms <= _LOOP_LASTS_MS
+    return found if is_loop else []
+
+
+def times_told(deaths: int, kept: int) -> str:
+    """Return how often a worker has died within a time, of which its record has `kept` deaths.
+
+    A record has the last ones alone, so there may be more where all that it has are of that time.
+    """
+    times = "once" if deaths == 1 else f"{deaths} times"
+    return f"at least {times}" if kept == MAX_DEATHS else times
 
 
 class ServingWorker(NamedTuple):

@@ -115,11 +115,7 @@ def all_is_wrong(environment: Environment) -> None:
     # Its question took long, which explains more than it is off.
     publish(environment, "cpu:1@h1-c", clock_offset_ms=0, deaths=deaths_of("signal", AGE_MS))
     environment.submit_units(1, job_id="j1")
-    crashed = ItemError(code=ItemErrorCode.WORKER_CRASHED, message="Its worker died.")
-    ledger.work.commit(
-        replace(environment.claim_unit("cpu:0@h2-b"), death=Death(DeathCause.SIGNAL, "It died.")),
-        [ItemFailure(custom_id=f"item-{number}", error=crashed) for number in range(2)],
-    )
+    fail_both(environment, DeathCause.SIGNAL)
     # Another is up in the place of the first one of these, and the last one is known by its record.
     silence(environment, "cpu:0@h1-old", HOUR_MS)
     silence(environment, "cpu:0@h3-gone", 5 * HOUR_MS)
@@ -146,6 +142,15 @@ def all_is_wrong(environment: Environment) -> None:
     redis.set(keys.quarantined(), 3)
 
 
+def fail_both(environment: Environment, cause: DeathCause) -> None:
+    """Have the two items of the unit that waits fail by a death."""
+    crashed = ItemError(code=ItemErrorCode.WORKER_CRASHED, message="Its worker died.")
+    environment.ledger.work.commit(
+        replace(environment.claim_unit("cpu:0@h2-b"), death=Death(cause, "It died.")),
+        [ItemFailure(custom_id=f"item-{number}", error=crashed) for number in range(2)],
+    )
+
+
 def deaths_of(cause: str, *ago_ms: int) -> list[ChildDeath]:
     message = "It took 2 GB of 2 GB."
     return [
@@ -162,7 +167,8 @@ worker-silent | warning | Not heard of any more, and none is up in their place: 
   `seqd doctor` on its machine, | host-cut-off
 worker-deaths | warning | Processes that died within the last hour by signal: cpu:0@h2-b 2 times,
   cpu:1@h1-c once; the last 20 min ago. It took 2 GB of 2 GB. The last that failed by it: item
-  item-0 of job j1. | `seqd failures list` names the items, | crash-loop
+  item-0 of job j1. | The logs of these workers have what was before it. `seqd failures list` names
+  the items. | crash-loop
 worker-clock-skew | warning | The clocks of 2 of 2 machines of workers are off that of Redis: h2
   3,600.0 s behind, h1 2.5 s ahead. | Have the clocks of all machines set by NTP: | clock
 worker-draining-forever | warning | cpu:0@h1-a has been draining for 60 min. | See what it does in
@@ -252,13 +258,16 @@ def test_what_workers_cannot_run_is_worse_where_none_can(environment: Environmen
     alone = examined(environment).findings
     publish(environment, "cpu:0@h2-b", host="h2")
     beside = examined(environment).findings
+    publish(environment, "cpu:0@h2-b", host="h2", unfit=(damaged,))
+    (both,) = examined(environment).findings
 
     assert alone[0].what == "Worker cpu:0@h1-a (host h1) cannot run echo@2: damaged: a.json."
     assert beside[0].what.startswith("Worker cpu:0@h1-a (host h1), 1 of 2, cannot run echo@2: ")
     assert alone[0].do.startswith(
         "`seqd doctor --deep` on h1 names the files. Restore the version's"
     )
-    assert [one.severity for one in (*alone, *beside)] == [Severity.ERROR, Severity.WARNING]
+    assert both.do.startswith("`seqd doctor --deep` on h1, h2 names the files.")
+    assert [one.severity for one in (*alone, *beside, both)] == ["error", "warning", "error"]
     assert alone[0].page == "docker/RUNBOOK.md#corrupt-model"
 
 
@@ -356,41 +365,64 @@ def test_a_worker_of_another_machine_that_is_up_and_reports_nothing_is_told_of_w
     ]
 
 
+DIED, LOOPS = "worker-deaths", "worker-crash-loop"
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "of_memory", "of_signal"),
+    [
+        ([360, 180], (DIED, "2 times"), None),
+        ([2_700, 1_800, 60], (DIED, "3 times"), None),
+        ([540, 360, 180], (DIED, "3 times"), None),
+        ([540, 360, 60], (LOOPS, "3 times"), None),
+        ([540, -480, 60], (DIED, "2 times"), (DIED, "once")),
+        ([*range(600, 240, -60), -240, 60], (LOOPS, "at least 7 times"), (DIED, "at least once")),
+    ],
+)
 def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop(
     environment: Environment,
+    ago_s: list[int],
+    of_memory: tuple[str, str],
+    of_signal: tuple[str, str] | None,
 ) -> None:
-    death = {"cause": "out_of_memory", "message": "It took 2 GB of 2 GB.", "pid": 7}
-    deaths = [ChildDeath(at_ms=now_ms() - ago_ms, **death) for ago_ms in (360_000, 180_000)]
-    slow = [ChildDeath(at_ms=now_ms() - 900_000 * n, **death) for n in (3, 2, 1)]
+    """Deaths by a signal are those with a minus."""
+    causes = ["signal" if ago < 0 else "out_of_memory" for ago in ago_s]
+    rows = zip(causes, ago_s, strict=True)
+    publish(
+        environment,
+        "cpu:0@h1-a",
+        deaths=[one for cause, ago in rows for one in deaths_of(cause, 1_000 * abs(ago))],
+    )
 
-    publish(environment, "cpu:0@h1-a", deaths=deaths)
-    twice = whats(examined(environment), "worker-deaths")
-    publish(environment, "cpu:0@h1-a", deaths=slow)
-    slowly = whats(examined(environment), "worker-deaths")
-    publish(environment, "cpu:0@h1-a", deaths=[*deaths, deaths[-1]])
-    (loop,) = examined(environment).findings
+    found = examined(environment).findings
 
-    assert twice == [
-        "Processes that died within the last hour by out_of_memory: cpu:0@h1-a 2 times; the last "
-        "3 min ago. It took 2 GB of 2 GB."
+    expected = [("out_of_memory", *of_memory)]
+    expected += [("signal", *of_signal)] if of_signal else []
+    assert [(one.id, one.what.partition(";")[0]) for one in found] == [
+        (kind, f"Processes that died within the last hour by {cause}: cpu:0@h1-a {times}")
+        for cause, kind, times in expected
     ]
-    assert len(slowly) == 1
-    assert (loop.id, loop.severity) == ("worker-crash-loop", "error")
-    assert loop.page == "docker/RUNBOOK.md#out-of-memory"
+    memory = found[0]
+    assert memory.severity == ("error" if memory.id == LOOPS else "warning")
+    assert memory.page == "docker/RUNBOOK.md#out-of-memory"
+    assert memory.do == "Give the worker more memory, or have fewer models there: SEQD_SERVES."
 
 
 def test_one_death_by_which_no_item_failed_sends_nobody_to_pages_that_are_empty(
     environment: Environment,
 ) -> None:
-    death = {"cause": "signal", "message": "The worker's process was ended by SIGKILL.", "pid": 7}
-    publish(environment, deaths=[ChildDeath(at_ms=now_ms() - 60_000, **death)])
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    environment.submit_units(1, job_id="j1")
+    fail_both(environment, DeathCause.SIGNAL)
+    # A moment later, by another clock.
+    publish(environment, versions={"imdb_lstm": (3,)}, deaths=deaths_of("signal", -50))
 
     (found,) = examined(environment).findings
 
     assert (found.id, found.page) == ("worker-deaths", "")
     assert found.do == (
-        "Nothing has to be done if it stays at that: no item has failed by it. The worker's log "
-        "has what was before it."
+        "Nothing has to be done if it stays at that: no item has failed by it. The logs of "
+        "these workers have what was before it."
     )
 
 

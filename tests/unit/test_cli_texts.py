@@ -560,6 +560,10 @@ def died(
             )
             for deaths, times in ((3, "3 times"), (MAX_DEATHS, f"at least {MAX_DEATHS} times"))
         ),
+        (
+            [died(141), died(131), died(121)],
+            "died 3 times in the last hour, last exit 2 min ago: It exited.",
+        ),
     ],
 )
 def test_deaths_of_the_last_hour_are_one_line(

@@ -97,7 +97,7 @@ KINDS = {
         "crash-loop",
     ),
     "worker-deaths": Kind(
-        _W, "What it had in hand of open jobs is tried again, split where it is to blame."
+        _W, "What was in hand of open jobs is tried again, split where it is to blame."
     ),
     "worker-clock-skew": Kind(
         _W, "Times in its log, and of models that it makes, do not fit those of jobs.", "clock"
@@ -121,7 +121,7 @@ KINDS = {
         "knows.",
         "mixed-versions",
     ),
-    "unfit-workers": Kind(_W, "They claim no unit of it. Others do the work, if there are any."),
+    "unfit-workers": Kind(_W, "Its units are left to workers that can run it."),
     "plugin-broken": Kind(_W, "Its models are not served where it is broken.", "plugin-missing"),
     "plugin-missing": Kind(
         _W, "Only some workers serve its models, and none when those are gone.", "plugin-missing"

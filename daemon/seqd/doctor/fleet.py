@@ -20,7 +20,15 @@ from seqd.local.heartbeat import read_heartbeat
 from seqd.local.process_states import process_state
 from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd.local.slots import place_of
-from seqd.serving import lacking, recent_deaths, takes, waiting_of
+from seqd.serving import (
+    LOOP_DEATHS,
+    deaths_in_loop,
+    lacking,
+    recent_deaths,
+    takes,
+    times_told,
+    waiting_of,
+)
 from seqd.targets import option_of
 from seqd_schemas import (
     CordonAction,
@@ -47,11 +55,6 @@ if TYPE_CHECKING:
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_S: Final = 24 * _HOUR_S
-
-#: Deaths that make a loop: of workers of one slot within an hour, of one worker's processes within
-#: ten minutes, as `seqd status` says it.
-_LOOP_DEATHS: Final = 3
-_LOOP_S: Final = 10 * _MINUTE_S
 
 #: Seconds that a drain may take, a rule may stand, and a lease be over.
 _DRAIN_S: Final = 15 * _MINUTE_S
@@ -97,17 +100,17 @@ _PAGES_OF_DEATHS: Final = {
     DeathCause.OUT_OF_MEMORY: "out-of-memory",
     DeathCause.DEVICE_LOST: "sick-gpu",
 }
-_CURE_OF_DEATH: Final = "`seqd failures list` names the items, and the worker's log has the stacks"
+_CURE_OF_DEATH: Final = "The logs of these workers have what was before it"
 _CURE_OF_NO_ITEM: Final = (
-    "Nothing has to be done if it stays at that: no item has failed by it. The worker's log has "
-    "what was before it"
+    f"Nothing has to be done if it stays at that: no item has failed by it. {_CURE_OF_DEATH}"
 )
 _CURES_OF_DEATHS: Final = {
     DeathCause.OUT_OF_MEMORY: "Give the worker more memory, or have fewer models there: "
-    "SEQD_SERVES; `seqd failures list` names the items, if it is one",
+    "SEQD_SERVES",
     DeathCause.DEVICE_LOST: "Drain the worker (`seqd workers drain`), and look at the device: "
     "`seqd doctor` on that machine",
-    DeathCause.NOT_READY: "Its start takes too long: see the worker's log; `seqd plugins check`",
+    DeathCause.NOT_READY: "The start takes too long: see the logs of these workers; `seqd plugins "
+    "check`",
 }
 
 #: What to do about it; `{host}` is where, `{model}` the model.
@@ -211,7 +214,7 @@ class _Checks:
         recent = {name: age_s for name, age_s in ages_s.items() if age_s <= _DAY_S}
         loops = Counter(place_of(name) for name, age_s in recent.items() if age_s <= _HOUR_S)
         for place, deaths in loops.most_common(_MOST):
-            if deaths >= _LOOP_DEATHS:
+            if deaths >= LOOP_DEATHS:
                 yield finding(
                     "worker-crash-loop",
                     f"{deaths} workers of {place} died within the last hour",
@@ -222,7 +225,7 @@ class _Checks:
         gone = [
             name
             for name in recent
-            if place_of(name) not in up and loops[place_of(name)] < _LOOP_DEATHS
+            if place_of(name) not in up and loops[place_of(name)] < LOOP_DEATHS
         ]
         if gone:
             yield from self._gone(gone, ages_s)
@@ -288,39 +291,39 @@ class _Checks:
 
         Those of one cause and one message are one finding, whatever numbers that has.
         """
-        groups: defaultdict[tuple[str, str], list[tuple[str, ChildDeath]]] = defaultdict(list)
-        looping = set[str]()
+        groups: defaultdict[tuple[str, str], list[tuple[WorkerStatus, ChildDeath]]]
+        groups = defaultdict(list)
         for one in self._workers:
-            recent = recent_deaths(one, self._now_ms)
-            of_late = [death for death in recent if self._age_s(death) <= _LOOP_S]
-            looping |= {one.worker} if len(of_late) >= _LOOP_DEATHS else set()
-            for death in recent:
-                groups[death.cause, _NUMBERS.sub("0", death.message)].append((one.worker, death))
+            for death in recent_deaths(one, self._now_ms):
+                groups[death.cause, _NUMBERS.sub("0", death.message)].append((one, death))
         ordered = sorted(groups.values(), key=lambda died: -len(died))
         for died in ordered[:_MOST]:
-            yield self._death_finding(died, looping)
+            yield self._death_finding(died)
 
-    def _death_finding(
-        self, died: "Sequence[tuple[str, ChildDeath]]", looping: set[str]
-    ) -> Finding:
+    def _death_finding(self, died: "Sequence[tuple[WorkerStatus, ChildDeath]]") -> Finding:
+        now_ms = self._now_ms
         last = max((death for _, death in died), key=lambda death: death.at_ms)
-        times = Counter(worker for worker, _ in died).most_common()
-        told = [f"{worker} {'once' if n == 1 else f'{n} times'}" for worker, n in times]
-        ago_s, item = self._age_s(last), self._item_of(last)
-        is_loop = bool(looping & {worker for worker, _ in died})
-        cure = _CURE_OF_DEATH if is_loop or item else _CURE_OF_NO_ITEM
+        kept = {one.worker: len(recent_deaths(one, now_ms)) for one, _ in died}
+        times = Counter(one.worker for one, _ in died).most_common()
+        told = [f"{worker} {times_told(n, kept[worker])}" for worker, n in times]
+        looping = Counter(one.worker for one, death in died if death in deaths_in_loop(one, now_ms))
+        is_loop = max(looping.values(), default=0) >= LOOP_DEATHS
+        ago_s, item = (now_ms - last.at_ms) / 1000, self._item_of(last)
+        cure = _CURES_OF_DEATHS.get(
+            last.cause, _CURE_OF_DEATH if is_loop or item else _CURE_OF_NO_ITEM
+        )
         return finding(
             "worker-crash-loop" if is_loop else "worker-deaths",
             f"Processes that died within the last hour by {last.cause}: {listed(told)}; the last "
             f"{_span(ago_s)} ago. {last.message}{item}",
-            _CURES_OF_DEATHS.get(last.cause, cure),
+            f"{cure}. `seqd failures list` names the items" if item else cure,
             anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop" if is_loop or item else ""),
         )
 
     def _item_of(self, death: "ChildDeath") -> str:
-        """Return the last item that failed by such deaths, as a sentence; '' where none did."""
+        """Return the last item that failed by such a death since then, as a sentence, or ''."""
         for record in self._failures:
-            if record.cause == death.cause:
+            if record.cause == death.cause and record.at_ms >= death.at_ms:
                 named = f"item {record.custom_ids[0]} of job" if record.custom_ids else "job"
                 return f" The last that failed by it: {named} {record.job_id}"
         return ""
@@ -332,9 +335,6 @@ class _Checks:
             return self._ledger.failures.since(self._now_ms - 1_000 * _HOUR_S)
         except RedisNoPermission:
             return []
-
-    def _age_s(self, death: "ChildDeath") -> float:
-        return (self._now_ms - death.at_ms) / 1000
 
     def clocks(self) -> Iterator[Finding]:
         """Yield the machines whose clocks are off that of Redis, the farthest first."""
@@ -448,11 +448,12 @@ class _Checks:
             named = listed([f"{one.worker} (host {one.host})" for one in workers], 3)
             who = f"Worker {named}" if len(workers) == 1 else f"Workers {named}"
             of = "" if len(workers) == count == 1 else f", {len(workers)} of {count},"
-            cure = _CURES.get(cast(UnfitCode, code), "See the log of the worker on {host}")
+            cure = _CURES.get(cast(UnfitCode, code), "See the logs of workers on {host}")
+            hosts = listed(list(dict.fromkeys(one.host for one in workers)), 3)
             yield finding(
                 "unfit-workers",
                 f"{who}{of} cannot {what}: {code}: {_SHA256.sub(_CUT, message) or 'no reason'}",
-                cure.replace("{host}", workers[0].host).replace("{model}", model),
+                cure.replace("{host}", hosts).replace("{model}", model),
                 severity=Severity.ERROR if len(workers) == count else None,
                 anchor=_PAGES.get(cast(UnfitCode, code)),
             )

@@ -4,28 +4,18 @@ from collections.abc import Iterator, Sequence
 
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
-from seqd.serving import recent_deaths
-from seqd_schemas import MAX_DEATHS, ChildDeath, Log, WorkerStatus
-
-#: Deaths within so long that are a crash loop.
-_LOOP_MS = 600_000
-_LOOP_DEATHS = 3
+from seqd.serving import deaths_in_loop, recent_deaths, times_told
+from seqd_schemas import Log, WorkerStatus
 
 
 def death_lines(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
-    """Yield a line on the deaths of a worker's processes within the last hour, if there were any.
-
-    Three or more within ten minutes are a crash loop.
-    """
-    recent = recent_deaths(worker, now_ms)
+    """Yield one line on the deaths of a worker's processes within the last hour, or none."""
+    in_loop, recent = deaths_in_loop(worker, now_ms), recent_deaths(worker, now_ms)
     if not recent:
         return
-    last = recent[-1]
-    in_loop = [death for death in recent if now_ms - death.at_ms <= _LOOP_MS]
-    if len(in_loop) >= _LOOP_DEATHS:
-        what = f"died {_times(in_loop)} in the last 10 min, a crash loop"
-    else:
-        what = f"died {_times(recent)} in the last hour"
+    last, count = recent[-1], len(in_loop or recent)
+    within = "10 min, a crash loop" if in_loop else "hour"
+    what = f"died {times_told(count, count)} in the last {within}"
     ago = age(last.at_ms, now_ms)
     yield f"{worker.worker} {what}, last {last.cause} {ago} ago: {last.message}"
 
@@ -45,10 +35,3 @@ def print_deaths(screen: Screen, workers: Sequence[WorkerStatus], now_ms: int) -
         screen.say()
     for line in lines:
         screen.say(line, "red")
-
-
-def _times(deaths: Sequence[ChildDeath]) -> str:
-    if len(deaths) == 1:
-        return "once"
-    least = "at least " if len(deaths) == MAX_DEATHS else ""
-    return f"{least}{len(deaths)} times"
