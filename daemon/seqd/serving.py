@@ -94,12 +94,12 @@ def shown_state(status: WorkerStatus, unheard: Collection[str] = ()) -> str:
 
 
 def stopped_told(status: WorkerStatus) -> str:
-    """Return that the process is stopped which a worker is woken by, and what to do; or ''."""
+    """Return that a signal has stopped a process of a worker, and what to do; or ''."""
     pid = status.stopped_pid
     if pid is None:
         return ""
     return (
-        f"its parent process {pid} is stopped, by a signal: `kill -CONT {pid}` on {status.host} "
+        f"its process {pid} is stopped, by a signal: `kill -CONT {pid}` on {status.host} "
         "lets it go on"
     )
 

@@ -384,9 +384,8 @@ class WorkerStatus(WireModel):
     )
     stopped_pid: Count | None = Field(
         default=None,
-        description="Its parent process, where a signal has that stopped: no news of work comes "
-        "through it, and the worker claims nothing. Its state is then `draining`, as older "
-        "readers know it.",
+        description="Its process, or that one's parent, where a signal has stopped it: the worker "
+        "claims nothing. Its state is then `draining`.",
     )
     supervised: bool = Field(
         default=False, description="True for a worker of `seqd up`, which starts the next one."

@@ -233,7 +233,8 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
         wait_until(lambda: "child is stopped: pid=" in worker.log(), "its parent names it")
         wait_until(lambda: ask(worker, "live").returncode != 0, "the probe is red")
         stopped = ask(worker, "live")
-        wait_until(lambda: worker.status() is None, "it is silent")
+        wait_until(lambda: worker.known_status().stopped_pid == child, "its record says so")
+        why = empty_cluster.client().explain(job.job_id)
         told = look_at_this_machine(empty_cluster)
         other = empty_cluster.start_ready()
         (empty_cluster.settings.data_dir / "cured").touch()
@@ -250,8 +251,15 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     said = rf"The worker's process {child} has been stopped by a signal for \d+ s\. What it had in "
     assert re.match(rf"{said}hand goes to others; `kill -CONT {child}` on its ", warning.message)
     assert (warning.cause, warning.worker) == (None, worker.name)
-    assert f"its process {child} on this machine is stopped, by a signal" in told
-    assert f"Let it go on: `kill -CONT {child}`." in told
+    assert f"The process {child} of {worker.name} is stopped, by a signal" in told
+    assert f"Let it go on: `kill -CONT {child}`" in told
+    assert [(answer.code, answer.message) for answer in why.workers] == [
+        (
+            "stopped",
+            f"its process {child} is stopped, by a signal: `kill -CONT {child}` on "
+            f"{worker.known_status().host} lets it go on",
+        )
+    ]
     worker.wait_until_ready()
     assert ask(worker, "live").returncode == 0
 
@@ -296,7 +304,7 @@ def test_a_worker_whose_parent_process_is_stopped_says_so_and_promises_nothing(
     wait_until(lambda: shown(worker) == "ready", "its record says that it goes on")
 
     cure = f"`kill -CONT {parent}` on {os.uname().nodename}"
-    assert f"The parent process {parent} of {worker.name} is stopped, by a signal" in told
+    assert f"The process {parent} of {worker.name} is stopped, by a signal" in told
     assert f"Let it go on: {cure}." in told
     assert why.headline.startswith(f"Job {job.job_id} is queued: No worker that is up can classify")
     assert [(one.code, cure in one.message) for one in why.workers] == [("stopped", True)]

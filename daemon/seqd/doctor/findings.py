@@ -103,7 +103,7 @@ KINDS = {
         _W, "Times in its log, and of models that it makes, do not fit those of jobs.", "clock"
     ),
     "worker-stopped": Kind(
-        _E, "News of work comes through its parent process, so it claims nothing."
+        _E, "It claims nothing. What a stopped child had in hand is done by others."
     ),
     "worker-draining-forever": Kind(
         _W, "It claims nothing new, and what it has in hand does not end.", "hang"

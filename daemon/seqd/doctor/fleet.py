@@ -357,12 +357,12 @@ class _Checks:
             )
 
     def stopped(self) -> Iterator[Finding]:
-        """Yield the workers whose parent process a signal has stopped."""
+        """Yield the workers of which a signal has stopped a process."""
         for one in [one for one in self._workers if one.stopped_pid is not None][:_MOST]:
             pid = one.stopped_pid
             yield finding(
                 "worker-stopped",
-                f"The parent process {pid} of {one.worker} is stopped, by a signal",
+                f"The process {pid} of {one.worker} is stopped, by a signal",
                 f"Let it go on: `kill -CONT {pid}` on {one.host}",
             )
 

@@ -125,6 +125,22 @@ class Fleet:
         yield from command("PEXPIRE", self._keys.worker(worker), self._ttl_ms)
 
     @exchange
+    def note_stopped(self, worker: str, pid: int) -> Exchange[None]:
+        """Have a worker's record say that a signal has stopped one of its processes.
+
+        It stays for three heartbeats more; one that is gone is not made anew.
+        """
+        (row,) = yield from self._records([worker.encode()])
+        if row is None:
+            return
+        from seqd_schemas import WorkerState, WorkerStatus
+
+        now_ms = yield from self.now_ms.steps()
+        update = {"stopped_pid": pid, "state": WorkerState.DRAINING, "seen_at_ms": now_ms}
+        for status in readable(WorkerStatus, [row]):
+            yield from self.publish_worker.steps(status.model_copy(update=update))
+
+    @exchange
     def forget_worker(self, worker: str) -> Exchange[None]:
         """Delete the records of a worker that has stopped."""
         yield from pipeline(

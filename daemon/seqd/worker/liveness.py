@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep, time
@@ -161,8 +162,8 @@ class Watchdog(PeriodicTask):
     can end it. What follows is a crash like any other: Celery starts a new child, and the ledger
     counts the crash against the units. Until then this one renews its leases, and keeps its record
     among the workers that are up: a long call of C code, or a busy machine, is no crash. One that a
-    signal has stopped is no such child: it is left as it is, and its units go to others at no
-    crash.
+    signal has stopped is no such child: it is left as it is, its record says that it is stopped,
+    and its units go to others at no crash.
     """
 
     def __init__(
@@ -173,12 +174,13 @@ class Watchdog(PeriodicTask):
         keep: Callable[[], None],
         renew: Callable[[str], None],
         release: Callable[[str], None],
+        note_stopped: Callable[[int], None],
     ) -> None:
         """Of a child that is not stopped, `keep` is called at each look: it is up.
 
-        Of one that stands still `renew` is, too, and `release` if it is stopped. Before its leases
-        run out, either gets a sentence for who watches the jobs; `renew` gets '' at all other
-        looks.
+        Of a stopped one `note_stopped` is, with its pid, and `release` before its leases run out.
+        Of one that stands still `renew` is. Both get a sentence for who watches the jobs, once;
+        `renew` gets '' at all other looks.
         """
         super().__init__("watchdog", settings.heartbeat_s)
         self._heartbeats = heartbeats
@@ -186,6 +188,7 @@ class Watchdog(PeriodicTask):
         self._keep = keep
         self._renew = renew
         self._release = release
+        self._note_stopped = note_stopped
         self._is_noted = self._was_stopped = False
         self._standstill = Standstill(settings.heartbeat_s)
         # A heartbeat is due each `heartbeat_s`, and so is a look.
@@ -203,9 +206,10 @@ class Watchdog(PeriodicTask):
             return
         # One that has just been let go on is given a look more: it beats at once.
         was_stopped, self._was_stopped = self._was_stopped, is_stopped(heartbeat.pid)
-        if not self._was_stopped:
-            with waiting_at_most(0):
-                log_and_continue("worker status not kept", self._keep, is_repeated=True)
+        pid = heartbeat.pid
+        keep = partial(self._note_stopped, pid) if self._was_stopped else self._keep
+        with waiting_at_most(0):
+            log_and_continue("worker status not kept", keep, is_repeated=True)
         if self._was_stopped:
             if still_s >= self._note_at_s and not self._is_noted:
                 self._release_units(heartbeat.pid, still_s)

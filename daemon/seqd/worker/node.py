@@ -199,6 +199,7 @@ class Node:
             keep=partial(self._ledger.fleet.keep_worker, name),
             renew=partial(work.renew_worker, name),
             release=lambda said: work.release_worker(name, crashed=False, said=said),
+            note_stopped=partial(self._ledger.fleet.note_stopped, name),
         )
 
     def may_begin(self) -> bool:
