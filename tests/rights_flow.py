@@ -370,10 +370,11 @@ def act_on_many(fleet: Fleet, client: Client) -> None:
 
 
 def order(fleet: Fleet, client: Client) -> None:
-    """Put another version in service."""
+    """Put another version in service, and have the one before removed."""
     before = client.model("echo").in_service
     done = fleet.client(Role.OPERATOR).model("echo").promote("latest")
     assert (done.before, done.in_service != before) == (before, True)
+    fleet.seqd(Role.OPERATOR, "models", "rm", f"echo@{before}")
     assert fleet.ledger(Role.OPERATOR).orders.cancel("nobody-has-this") == "gone"
 
 

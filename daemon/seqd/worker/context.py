@@ -634,7 +634,6 @@ def publish_catalog(
     versions come back, and jobs that name them wait for that. What has changed meanwhile is
     published anew: else it would be written over by what was read before.
     """
-
     published = None
     while (found := _signatures(registry, store)) != published:
         _publish_once(ledger, registry, store, worker, is_away)
