@@ -380,7 +380,7 @@ class WorkerStatus(WireModel):
     cordon: Cordon | None = Field(
         default=None,
         description="Why it claims nothing, where a rule of an operator asks for that; its state "
-        "is then `draining`, as older readers know it.",
+        "is then `draining`.",
     )
     stopped_pid: Count | None = Field(
         default=None,

@@ -57,18 +57,17 @@ def other_release(folder: Path) -> DrillResult:
     """
     release = build_previous_release(folder / "release").folder
     with _fleet(folder) as cluster:
-        old = cluster.start_ready("old", release, lease_s=LEASE_S)
+        old = cluster.start_ready("old", release, lease_s=LEASE_S, drain_s=DRAIN_S)
         with loaded(cluster.settings, folder) as load:
             new = cluster.start_ready("new", lease_s=LEASE_S, drain_s=DRAIN_S)
             wait_until(lambda: _has_worked(cluster, "new"), "the new one does some of it")
             assert old.stop() == 0, old.log()
             load.wait_for_more(200)
-            again = cluster.start_ready("old-again", release, lease_s=LEASE_S)
+            again = cluster.start_ready("old-again", release, lease_s=LEASE_S, drain_s=DRAIN_S)
             wait_until(lambda: _has_worked(cluster, "old-again"), "the old one, too")
             assert new.stop() == 0, new.log()
             load.wait_for_more(200)
-            # 0.2.0 releases what it has in hand when it ends; that is computed again.
-            result = load.finish("other-release", is_breakdown=True)
+            result = load.finish("other-release")
         assert again.is_up(), again.log()
         return result
 

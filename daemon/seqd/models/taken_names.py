@@ -18,7 +18,7 @@ from seqd.settings import load_settings
 class TakenName:
     """A name that another installed plugin has."""
 
-    #: Such as `the model name 'markov' is taken by the plugin 'markov' of seqd 0.3.0`.
+    #: Such as `the model name 'markov' is taken by the plugin 'markov' of seqd 1.0.0`.
     seen: str
     #: What to do about it.
     cure: str

@@ -23,7 +23,7 @@ OWN_TASK: Final = next(name for name, kind in KINDS.items() if kind.task is None
 _SUFFIX: Final = ".jinja"
 
 #: The first version that has `seqd.plugin`.
-_LEAST_SEQD: Final = "0.3.0.dev0"
+_LEAST_SEQD: Final = "1.0.0.dev0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class Distribution:
             "text": task.text,
             "data": task.data,
             "serve": self.serve_command(),
-            "dependencies": [f"seqd>={_LEAST_SEQD},<1", *style.dependencies],
+            "dependencies": [f"seqd>={_LEAST_SEQD},<2", *style.dependencies],
             "dev": ["mypy>=1.14,<3", "pytest>=8.3,<10", *style.dev],
             "untyped": ", ".join(f'"{one}"' for one in style.untyped),
             "rate": 1.0 if self.task != OWN_TASK else 5.0,
