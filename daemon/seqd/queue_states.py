@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from seqd.kinds import TRAIN
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
-from seqd.serving import can_run, does, serves, takes, waiting_for
+from seqd.serving import can_run, does, has_lost_claim, serves, takes, waiting_for
 from seqd_schemas import QueueName, Waiting, WaitingCode, WorkerState, WorkerStatus
 
 #: Seconds after which what was done counts for 1/e in a rate; `note_rate.lua` has the same number.
@@ -21,7 +21,7 @@ RECENT_S: Final = 60.0
 _LEAST_S: Final = 2.0
 
 #: What a queue is said to do. `moving`: items are in hand, or were done within the last minute.
-#: `waiting`: a worker can run it, or may once it has started, and none has begun. `unserved`:
+#: `waiting`: a worker can run it and has not begun, or may once it has started. `unserved`:
 #: nobody can run it. `paused`: all of its jobs are, or its model is. `idle`: nothing is left.
 QueueVerdict = Literal["moving", "waiting", "unserved", "paused", "idle"]
 
@@ -80,7 +80,8 @@ class WorkerCounts:
     unfit: int = 0
     #: An operator's rule keeps them from claiming.
     cordoned: int = 0
-    #: They could run it, and report nothing: they take no new work until they go on.
+    #: They could run it, and take no new work until their plugin lets them: they report nothing, or
+    #: compute what they do not hold any more.
     silent: int = 0
     #: They start, or start again: they load what they need first.
     starting: int = 0
@@ -225,9 +226,11 @@ def _eta_s(route: RouteWork, workers: WorkerCounts, facts: QueueFacts) -> float 
 def _verdict(
     route: RouteWork, paused_items: int, rate_per_s: float, waiting: Waiting | None
 ) -> QueueVerdict:
+    if waiting is not None and waiting.code is WaitingCode.STARTING:
+        return "waiting"
     if route.leased_items:
         return "moving"
-    if waiting is not None and waiting.code is not WaitingCode.STARTING:
+    if waiting is not None:
         return "unserved"
     if route.items:
         return "moving" if rate_per_s > 0 else "waiting"
@@ -281,7 +284,7 @@ def _counts(route: RouteWork, versions: Iterable[int | None], facts: QueueFacts)
             continue
         elif wanted and not any(can_run(one, task, model, version) for version in wanted):
             counts["unfit"] += 1
-        elif one.worker in facts.unheard:
+        elif one.worker in facts.unheard or has_lost_claim(one):
             counts["silent"] += 1
         elif one.state is WorkerState.STARTING:
             counts["starting"] += 1

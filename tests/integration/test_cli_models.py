@@ -123,6 +123,7 @@ def test_a_version_that_no_worker_can_read_says_so_in_its_worker_row(
 
     ended = here(capsys, "models", "show", "echo@1", "--json")
 
+    assert "0 of 1 worker " in here(capsys, "models", "list").out
     (row,) = cast(dict[str, list[dict[str, object]]], ended.json())["workers"]
     assert (row["worker"], row["versions"]) == (worker.name, [])
     assert str(row["unfit"]).startswith("['1: damaged: ")

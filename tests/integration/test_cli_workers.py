@@ -1,12 +1,16 @@
 """`seqd workers` as an operator uses it on a fleet that the ledger shows."""
 
+import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from cli_builders import Ended, here, use_ledger
 from ledger_fixtures import Environment
+from seqd_schemas import UnfitVersion
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -22,11 +26,12 @@ def seqd(
     return lambda *words: here(capsys, "workers", *words)
 
 
-def publish(environment: Environment, *names: str, supervised: bool = False) -> None:
+def publish(
+    environment: Environment, *names: str, supervised: bool = False, **changes: object
+) -> None:
+    fields = {"versions": {"topics": (1,)}, "tasks": ("classify", "generate")} | changes
     for name in names:
-        status = a_worker_status(
-            worker=name, versions={"topics": (1,)}, tasks=("classify", "generate")
-        )
+        status = a_worker_status(worker=name, **fields)
         status = status.model_copy(update={"supervised": supervised})
         environment.ledger.fleet.publish_worker(status, ttl_s=60)
 
@@ -109,3 +114,28 @@ def test_a_restart_of_all_leaves_workers_alone_that_no_seqd_up_has_started(
     )
     assert named.status == 2
     assert "by-hand: not started by `seqd up`" in named.err
+
+
+def test_a_restart_says_what_the_workers_that_have_come_cannot_run(
+    environment: Environment, seqd: Seqd
+) -> None:
+    publish(environment, "old", supervised=True)
+    unfit = UnfitVersion(
+        model="topics", version=1, code="damaged", message="a.npz is damaged.", since_ms=0
+    )
+
+    def replace_it() -> None:
+        wait_until(environment.ledger.cordons.rules, "it is to be replaced")
+        publish(environment, "new", supervised=True, versions={"topics": ()}, unfit=(unfit,))
+        environment.ledger.fleet.forget_worker("old")
+
+    with ThreadPoolExecutor(1) as pool:
+        replaced = pool.submit(replace_it)
+        restarted = seqd("restart", "--wait", "--timeout-s", "20")
+        replaced.result()
+
+    assert (restarted.status, restarted.err) == (0, "")
+    assert re.sub(r"for \S+( \S+)?:", "for long:", restarted.out) == (
+        "1 worker is replaced, one at a time.\nReplaced.\n"
+        "new has been unfit for topics@1 for long: damaged: a.npz is damaged.\n"
+    )

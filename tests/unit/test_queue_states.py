@@ -112,10 +112,12 @@ def test_a_worker_that_starts_again_can_run_nothing_yet() -> None:
     assert (state.workers, state.eta_s) == (WorkerCounts(starting=1), None)
 
 
-def test_a_queue_whose_workers_start_waits_and_says_so() -> None:
+@pytest.mark.parametrize("leased_items", [0, 2])
+def test_a_queue_whose_workers_start_waits_and_says_so(leased_items: int) -> None:
     starting = a_worker(state=WorkerState.STARTING, loading=("imdb_lstm@3",))
+    work = QueueWork(QUEUE, items=5, leased_items=leased_items)
 
-    state = the_state(work=[QueueWork(QUEUE, items=5)], workers=[starting])
+    state = the_state(work=[work], workers=[starting])
 
     assert (state.state, state.reason) == (
         "waiting",
@@ -133,13 +135,15 @@ def test_a_cordoned_worker_is_counted_and_cannot_run_it() -> None:
     assert (state.state, state.workers) == ("waiting", WorkerCounts(idle=1, cordoned=1))
 
 
-def test_a_worker_that_reports_nothing_is_counted_and_is_not_free() -> None:
+def test_a_worker_that_takes_nothing_new_is_counted_and_is_not_free() -> None:
     work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=1)
+    lost = ClaimInHand(job_id="gone", unit="0", units=1, since_ms=0, is_lost=True)
+    workers = [a_worker(), a_worker("w2"), a_worker("w3", state=WorkerState.BUSY, claim=lost)]
 
-    state = the_state(work=[work], workers=[a_worker(), a_worker("w2")], unheard={"w2": 75.0})
+    state = the_state(work=[work], workers=workers, unheard={"w2": 75.0})
 
     assert (state.state, state.eta_s) == ("moving", 5.0)
-    assert state.workers == WorkerCounts(idle=1, silent=1)
+    assert state.workers == WorkerCounts(idle=1, silent=2)
 
 
 def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None:

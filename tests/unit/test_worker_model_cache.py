@@ -1,5 +1,6 @@
 """Which loaded models a worker keeps when their memory exceeds its budget."""
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,6 +98,19 @@ def test_where_memory_is_short_all_others_go_and_it_is_loaded_once_more() -> Non
     with pytest.raises(MemoryError):  # nothing else is there that could go
         a_cache(shelf, 100).get("a", 1)
     assert shelf.loads[3:] == ["a@1"]
+
+
+def test_a_model_that_ends_its_worker_while_it_loads_is_the_last_line_of_its_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shelf = Shelf(a=10)
+    shelf.errors = [RuntimeError("It ends here.")]
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(RuntimeError):
+        a_cache(shelf, 100).get("a", 1)
+
+    assert caplog.messages == ["loading model=a@1"]
 
 
 def test_what_is_required_is_unloaded_when_nothing_else_is_left_to_go() -> None:

@@ -161,7 +161,7 @@ def _classify(
         )
 
     if request.detach:
-        detach_from(send(given.get("job_id") or new_job_id()), screen, as_json=as_json)
+        detach_from(client, send(given.get("job_id") or new_job_id()), screen, as_json=as_json)
         return OK
     to = Output(files, _printer(request.texts, as_json=as_json), as_json)
     with (

@@ -23,6 +23,7 @@ from seqd.errors import (
     SeqdError,
 )
 from seqd.kinds import KINDS
+from seqd.ledger.model_pauses import paused_waiting
 from seqd.ledger.outage import waiting_at_most
 from seqd.serving import waiting_of
 from seqd.settings import load_settings
@@ -159,10 +160,11 @@ def say_if_paused(screen: Screen, record: JobRecord) -> None:
         screen.say(f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}", "yellow")
 
 
-def detach_from(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
+def detach_from(client: Client, handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
     """Wait until the input is in the ledger, then print the job's id, or its record as JSON.
 
-    Raises what reading the input raised, or JobFailed.
+    Says why the job waits, if nobody can run it now. Raises what reading the input raised, or
+    JobFailed.
     """
     with cancelling(handle, screen):
         handle.close()
@@ -175,7 +177,11 @@ def detach_from(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
     typer.echo(handle.job_id)
     if handle.durable and not record.state.is_terminal:
         screen.say("The server has it on its disk.")
-    screen.say(_state_of_detached(record))
+    pauses, workers = client.paused_models(), client.workers()
+    waiting = paused_waiting(record, pauses) or waiting_of(record, workers)
+    if waiting is not None:
+        screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
+    screen.say(_state_of_detached(record, waits=waiting is not None))
 
 
 def _later(says: Callable[[], None]) -> Timer:
@@ -266,7 +272,7 @@ def _cancel_and_say(handle: JobHandle, screen: Screen, interruption: Interruptio
         )
 
 
-def _state_of_detached(record: JobRecord) -> str:
+def _state_of_detached(record: JobRecord, *, waits: bool) -> str:
     """Return how the job is by now: an upload takes its time, and a small job none."""
     job_id = record.job_id
     if record.state is JobState.EXPIRED:
@@ -274,7 +280,8 @@ def _state_of_detached(record: JobRecord) -> str:
     if record.state is JobState.PAUSED:
         return f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}"
     if not record.state.is_terminal:
-        return f"It runs by itself. Watch it: seqd jobs watch {job_id}"
+        runs = "once that has changed" if waits else "by itself"
+        return f"It runs {runs}. Watch it: seqd jobs watch {job_id}"
     if not KINDS[record.kind].has_items:
         return f"It is {record.state} already: seqd jobs show {job_id}"
     return f"It is {record.state} already. Its results: seqd jobs results {job_id}"

@@ -315,7 +315,7 @@ def _run(
 
         if detach:
             handle = send(given.get("job_id") or new_job_id())
-            detach_from(handle, screen, as_json=request.as_json)
+            detach_from(client, handle, screen, as_json=request.as_json)
             return
         to = Output(files, _printer(request), request.as_json)
         with (

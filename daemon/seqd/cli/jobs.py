@@ -304,7 +304,7 @@ def retry(
     ):
         handle = client.retry(job)
         if detach:
-            detach_from(handle, screen, as_json=as_json)
+            detach_from(client, handle, screen, as_json=as_json)
             say_what_was_not_sent(screen, client.job(job).record(), handle.record())
             whole = handle.origin().job_id
             screen.say(f"The results of the whole: seqd jobs results {whole} --merged")

@@ -303,7 +303,7 @@ def _hand_in(
         )
 
     if request.detach:
-        detach_from(send(given.get("job_id") or new_job_id()), screen, as_json=as_json)
+        detach_from(client, send(given.get("job_id") or new_job_id()), screen, as_json=as_json)
         return OK
     to = Output(files, _printer(request, schema, feed, is_live=is_live), as_json)
     with (

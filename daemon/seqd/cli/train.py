@@ -155,7 +155,7 @@ def train(
             **given,
         )
         if detach:
-            detach_from(handle, screen, as_json=as_json)
+            detach_from(client, handle, screen, as_json=as_json)
             return
         with waiting_for(client, handle, screen):
             follow_training(client, handle, screen, as_json=as_json)
@@ -362,7 +362,7 @@ def _follow_or_detach(
 
     screen = Screen(to_stderr=as_json or detach)
     if detach:
-        detach_from(handle, screen, as_json=as_json)
+        detach_from(client, handle, screen, as_json=as_json)
         return OK
     with waiting_for(client, handle, screen):
         return follow_sweep(client, handle, screen, plot=picture, as_json=as_json)

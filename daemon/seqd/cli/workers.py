@@ -212,6 +212,7 @@ def restart(
     The new one is started first, and the old one drains once it takes work. On a GPU, whose memory
     may not hold both, the old one drains first.
     """
+    from seqd.cli.ui.fleet import print_unfit
     from seqd_schemas import CordonAction
 
     with options.open_ledger() as ledger:
@@ -249,6 +250,8 @@ def restart(
                 raise
             ledger.cordons.change(remove=rules)
             screen.say("Replaced.", "green")
+            for one in _meant(wanted, ledger.fleet.workers()):
+                print_unfit(screen, one, ledger.fleet.now_ms())
 
 
 def _audited(

@@ -264,6 +264,7 @@ class ModelCache:
         return self._load(name, version)
 
     def _load(self, name: str, version: int) -> LoadedModel:
+        log.info("loading model=%s@%d", name, version)  # the last line of who does not survive it
         began = monotonic()
         described = self._registry.model(self._store.plugin_of(name))
         artifact = self._store.open(name, version)

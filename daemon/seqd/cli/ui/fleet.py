@@ -39,10 +39,15 @@ def print_workers(
             screen.say(line, "dim")
         for line in death_lines(worker, now_ms):
             screen.say(line, "red")
-        for entry in worker.unfit:
-            screen.say(_unfit_line(worker, entry, now_ms), "red")
+        print_unfit(screen, worker, now_ms)
         if worker.cordon is not None:
             screen.say(_cordon_line(worker, worker.cordon, now_ms), "yellow")
+
+
+def print_unfit(screen: Screen, worker: WorkerStatus, now_ms: int) -> None:
+    """Print what a worker cannot run, a line each; nothing where it can run all that it has."""
+    for entry in worker.unfit:
+        screen.say(_unfit_line(worker, entry, now_ms), "red")
 
 
 def print_held_up(

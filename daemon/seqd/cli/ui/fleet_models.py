@@ -84,7 +84,9 @@ def _row(
     entry: CatalogEntry, serving: Sequence[ServingWorker], pauses: Mapping[str, ModelPause]
 ) -> tuple[object, ...]:
     versions = ", ".join(with_labels(one.version, entry.labels) for one in entry.versions)
-    workers = counted(len(serving), "worker") if serving else "none is up"
+    able = sum(bool(one.versions) or not entry.versions for one in serving)
+    of = "" if able == len(serving) else f"{able} of "
+    workers = f"{of}{counted(len(serving), 'worker')}" if serving else "none is up"
     if pause := pauses.get(entry.model):
         workers += ", disabled" if pause.disabled else ", paused"
     return (entry.model, ", ".join(entry.all_tasks), versions or "none", workers, entry.summary)
