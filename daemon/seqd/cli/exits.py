@@ -65,14 +65,19 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         yield
         return
 
+    came: list[Terminated] = []
+
     def raise_terminated(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        came.append(Terminated())
+        raise came[-1]
 
     before = signal.signal(signal.SIGTERM, raise_terminated)
     try:
         yield
     except Terminated:
         sys.exit(TERMINATED)
+    except SystemExit as end:  # typer takes any KeyboardInterrupt for Ctrl-C
+        sys.exit(TERMINATED if came and end.code == INTERRUPTED else end.code)
     finally:
         signal.signal(signal.SIGTERM, before)
 
