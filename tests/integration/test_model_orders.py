@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from builders import a_worker_status
 from seqd.client import (
     Client,
     InvalidData,
@@ -27,7 +28,7 @@ from seqd.client import (
 )
 from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
-from seqd_schemas import JobState, ModelOrder, OrderAction
+from seqd_schemas import Cordon, JobState, ModelOrder, OrderAction
 from store_builders import a_change, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
@@ -250,11 +251,24 @@ def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
         client.model(f"{model}_elsewhere").promote(2)
 
     assert str(refused.value) == (
-        f"no worker that is up has {model}_elsewhere@2 in a store that it may write, or none is "
-        "new enough to change it for a client: the order was cancelled after 1 s, and nothing was "
-        "changed. `seqd status` shows the workers"
+        f"no worker that is up has {model}_elsewhere@2 in a store that it may write: the order was "
+        "cancelled after 1 s, and nothing was changed. `seqd status` shows the workers"
     )
     assert ledger.orders.open() == []
+
+
+def test_an_order_while_every_worker_is_drained_is_refused_at_once(empty_cluster: Cluster):
+    empty_cluster.publish_catalog()
+    cordon = Cordon(phase="drained", since_ms=1)
+    ledger_of(empty_cluster).fleet.publish_worker(a_worker_status(cordon=cordon))
+
+    with pytest.raises(NoFitWorker) as refused:
+        empty_cluster.client().model("echo").label(1, "kept")
+
+    assert str(refused.value) == (
+        "every worker is drained, and the model store is beside the workers: nothing was changed. "
+        "End the drain with `seqd workers uncordon`, and say it again"
+    )
 
 
 def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(

@@ -260,7 +260,7 @@ def test_with_no_worker_up_nothing_is_changed_and_seqd_up_is_named(
     assert (ended.status, ended.out) == (1, "")
     assert ended.err == (
         "error[no_fit_worker]: no worker is up, and the model store is beside the workers: nothing "
-        "was changed. Start workers with `seqd up`, and say it again\n"
+        "was changed. Start one with `seqd up`, and say it again\n"
     )
     assert store.labels("echo") == {"production": 1, "latest": 2}
 

@@ -318,10 +318,14 @@ def answered(ledger: LedgerParts, order: "ModelOrder") -> "Exchange[OrderAnswer]
     Raises NoFitWorker where no worker takes it, and OrderUnfinished where one was still at it when
     the time was over.
     """
-    if not (yield from ledger.fleet.workers.steps()):
+    workers = yield from ledger.fleet.workers.steps()
+    if all(one.cordon is not None and one.cordon.phase == "drained" for one in workers):
+        way = (
+            "End the drain with `seqd workers uncordon`" if workers else "Start one with `seqd up`"
+        )
         raise NoFitWorker(
-            "no worker is up, and the model store is beside the workers: nothing was changed. "
-            "Start workers with `seqd up`, and say it again"
+            f"{'every worker is drained' if workers else 'no worker is up'}, and the model store "
+            f"is beside the workers: nothing was changed. {way}, and say it again"
         )
     orders, began_s = ledger.orders, monotonic()
     yield from orders.place.steps(order, TAKE_S)
@@ -378,9 +382,8 @@ def _takes(kind: "TypeAdapter[str]", value: object) -> bool:
 def _nobody_took(order: "ModelOrder") -> str:
     what = order.model if order.version is None else f"{order.model}@{order.version}"
     return (
-        f"no worker that is up has {what} in a store that it may write, or none is new enough to "
-        f"change it for a client: the order was cancelled after {TAKE_S:g} s, and nothing was "
-        "changed. `seqd status` shows the workers"
+        f"no worker that is up has {what} in a store that it may write: the order was cancelled "
+        f"after {TAKE_S:g} s, and nothing was changed. `seqd status` shows the workers"
     )
 
 
