@@ -384,10 +384,6 @@ class Keys:
         """
         return f"{self.prefix}:rollout:{model}:{rollout_id}"
 
-    def clock(self) -> str:
-        """STRING: the latest time of the server's clock that was noted, in milliseconds."""
-        return f"{self.prefix}:clock"
-
     def lock(self, name: str) -> str:
         """STRING with a TTL: the worker that does a periodic task for all."""
         return f"{self.prefix}:lock:{name}"

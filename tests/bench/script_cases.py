@@ -397,27 +397,10 @@ def standstill_of_a_worker(world: World) -> None:
     world.watched.work.renew_worker(worker, "It stands still. " * 30)
 
 
-@case("a clock that has stepped back, with all there is ahead of it", "follow_clock", "take_lock")
-def step_of_the_clock(world: World) -> None:
-    hour_ms = 3_600_000
-    now_ms = world.ledger.fleet.now_ms()
-    version = world.number()
-    held = world.small_jobs(1_000, version=version)
-    claim = world.claimed(version)
-    ahead = {f"{unit.job_id} {unit.name}": now_ms + 3 * hour_ms for unit in claim.units}
-    gone = {f"gone-{number} 0": now_ms + 2 * hour_ms for number in range(world.jobs)}
-    world.redis.zadd(world.keys.timers(), {**ahead, **gone})
-    world.redis.zadd(world.keys.uploads(), dict.fromkeys(held, now_ms + hour_ms))
-    for number in range(500):
-        worker = f"ahead-{number}"
-        world.redis.zadd(world.keys.workers(), {worker: now_ms + hour_ms})
-        world.redis.set(world.keys.worker(worker), "{}", px=hour_ms)
-    world.redis.set(world.keys.clock(), now_ms + hour_ms)
-    world.watched.fleet.take_lock("a task", "one", 10.0)
-    world.watched.fleet.take_lock("a task", "other", 10.0)
-    world.watched.work.follow_clock()
-    world.redis.unlink(world.keys.clock(), world.keys.uploads())
-    world.redis.zrem(world.keys.timers(), *gone)
+@case("a lock that others hold", "take_lock")
+def lock_of_others(world: World) -> None:
+    for worker in ("one", "other"):
+        world.watched.fleet.take_lock("a task", worker, 10.0)
 
 
 @case("a large file that is read on", "keep_ingest", "resume_ingest", "note_unread")

@@ -357,7 +357,6 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     split_and_stream(environment)
     rule_the_fleet(environment)
     environment.submit(chunk=a_chunk())
-    environment.ledger.work.follow_clock()
     environment.queue_wakeup(CLASSIFY)
     environment.submit_units(1, a_classify_job(priority="bulk"))
     environment.claim()

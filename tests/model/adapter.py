@@ -75,7 +75,7 @@ WORKERS = ("worker-a", "worker-b", "worker-c")
 
 #: Keys that belong to no job, and those that tell of jobs whose time has passed.
 STAY = (
-    "catalog|clock|format|limits|limits:.*|weights|paused_models|audit|events|failures|usage:.*|memory",
+    "catalog|format|limits|limits:.*|weights|paused_models|audit|events|failures|usage:.*|memory",
     "durability-mark|evicted|evictions|jobs:small|client:.*|wakeup\\..*",
     "worker:[^:]*:(classes|deltas)",
 )
@@ -550,10 +550,6 @@ class Adapter:
     def expire(self) -> int:
         """Do what time has made due."""
         return self._side_now.ledger.work.expire()
-
-    def follow_clock(self) -> int:
-        """Cut what a step back of the clock has left too far ahead; return how much."""
-        return self._side_now.ledger.work.follow_clock()
 
     def evict(self) -> int:
         """Remove ended jobs where there is no room, and what time has made of accounts."""

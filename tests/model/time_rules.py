@@ -31,7 +31,6 @@ class TimeRules(Machine):
         self.touched |= set(self.ledger.jobs)
         if what == "expire":
             self.same(lambda: working.expire(self.ledger, BACKOFF_MS), self.adapter.expire, lost)
-            self.same(lambda: 0, self.adapter.follow_clock, lost)
         elif what == "evict":
             self.adapter.evict()
             self.has_evicted = True

@@ -66,11 +66,6 @@ def clock_offset_ms(asked_ms: float, took_ms: float, server_ms: int) -> int:
     return min(0, int(asked_ms + took_ms - server_ms))
 
 
-def record_ttl_ms(heartbeat_s: float) -> int:
-    """Return the time to live of a worker's record: three heartbeats, unless it is kept."""
-    return max(1, int(heartbeat_s * 3_000))
-
-
 class Fleet:
     """Worker records, the catalog of models, the limits, and locks of periodic tasks."""
 
@@ -83,7 +78,8 @@ class Fleet:
         self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
         self._is_reading = False
         self._is_read = driver.signal()
-        self._ttl_ms = record_ttl_ms(settings.heartbeat_s)
+        #: A worker's record stays for three heartbeats, unless it is kept.
+        self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
         self._writing = Writing(driver, settings.keys)
 
     @exchange

@@ -39,7 +39,6 @@ SHARED = (
     "events",
     "leases",
     "input",
-    "clock",
     "small_jobs",
     "warnings",
     "retention",

@@ -29,7 +29,6 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.failures import cut_traceback, failure_lines
-from seqd.ledger.fleet import record_ttl_ms
 from seqd.ledger.jobs import JOB
 from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import (
@@ -346,20 +345,6 @@ class Work:
             if as_int(reply[1]) == 0:
                 break
         return requeued
-
-    def follow_clock(self) -> int:
-        """Cut what a step back of the server's clock has left too far ahead; return how much.
-
-        Called from time to time also while the clock goes well: that is how a step is seen.
-        """
-        settings, cut = self._settings, 0
-        lengths_ms = self._lease_ms, self._backoff_ms, record_ttl_ms(settings.heartbeat_s)
-        for _ in range(MAX_EXPIRE_CALLS):
-            found = as_int(self._call("follow_clock", *lengths_ms, EXPIRE_UNITS))
-            cut += found
-            if found < EXPIRE_UNITS:
-                break
-        return cut
 
     def wake(self, route: str) -> None:
         """Send a wakeup to a route, whatever waits there."""

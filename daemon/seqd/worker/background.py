@@ -130,7 +130,6 @@ class Reconciler(PeriodicTask):
         now_ms = self._ledger.fleet.now_ms()
         self._wait_after_a_step(self._clock.stepped_s(now_ms))
         if self._holds_lock():
-            self._ledger.work.follow_clock()
             if not self._waits_for_renewals():
                 self._judge_silence(now_ms)
             self._continue("ended jobs that should make room not removed", self._evict)
@@ -175,9 +174,10 @@ class Reconciler(PeriodicTask):
             self._wait_for_renewals(self._heartbeat_s + RENEWAL_GRACE_S)
         log.warning(
             "the clock of Redis was set %s by %.0f s, or it is another server's now: work goes on; "
-            "deadlines of jobs and times to live of results go by the new time",
+            "deadlines of jobs and times to live of results go by the new time%s",
             "forward" if step_s > 0 else "back",
             abs(step_s),
+            "" if step_s > 0 else ", and what dead workers held waits for as much longer",
         )
 
     def _wait_for_renewals(self, seconds: float) -> None:

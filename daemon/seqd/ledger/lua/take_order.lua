@@ -13,9 +13,7 @@ if not row[1] or row[2] then
   redis.call('ZREM', open, id)
   return 0
 end
-local lease = tonumber(row[4]) or 0
--- A lease from before the clock was set back would hold for as long as that.
-if row[3] and row[3] ~= worker and lease > NOW and lease <= NOW + lease_ms then return 0 end
+if row[3] and row[3] ~= worker and (tonumber(row[4]) or 0) > NOW then return 0 end
 redis.call('HSET', key, 'worker', worker, 'lease', NOW + lease_ms)
 redis.call('PEXPIRE', key, lease_ms + open_ms)
 redis.call('ZADD', open, NOW + lease_ms + open_ms, id)

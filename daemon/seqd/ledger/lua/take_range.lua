@@ -16,9 +16,7 @@ for i = 5 + misread, #ARGV do queues[ARGV[i]] = true end
 
 local function is_free(range)
   if range.worker == '-' then return true end
-  -- A time that is still to come is of a clock that has stepped back since.
-  local is_late = range.taken_at > NOW or NOW - range.taken_at > TAKEN_MS
-  return is_late and (own ~= '' or range.takes < MOST_TAKES)
+  return NOW - range.taken_at > TAKEN_MS and (own ~= '' or range.takes < MOST_TAKES)
 end
 
 -- The first free range of a job, and how many are; those are dropped of which all units were added.

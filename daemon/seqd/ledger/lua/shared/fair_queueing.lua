@@ -166,18 +166,15 @@ local function make_claimable(id, unit)
   return enqueue_job(id)
 end
 
--- Milliseconds of the back-off of a unit with so many crashes: it doubles with each from the second on.
 local MAX_BACKOFF_MS = 600000
-local function back_off_of(crashes, backoff_ms)
-  return crashes > 1 and math.min(backoff_ms * 2 ^ (crashes - 2), MAX_BACKOFF_MS) or 0
-end
 
--- Make a unit whose lease was dropped claimable again: now, or after its back-off. Returns the job's
--- route when it is claimable now.
+-- Make a unit whose lease was dropped claimable again: now, or after its back-off, which doubles with each
+-- crash from the second on. Returns the job's route when it is claimable now.
 local function requeue_unit(id, unit, has_crashed, backoff_ms)
   local key = job_key(id)
   if has_crashed then
-    local wait_ms = back_off_of(redis.call('HINCRBY', key .. ':crashes', unit, 1), backoff_ms)
+    local crashes = redis.call('HINCRBY', key .. ':crashes', unit, 1)
+    local wait_ms = crashes > 1 and math.min(backoff_ms * 2 ^ (crashes - 2), MAX_BACKOFF_MS) or 0
     if wait_ms > 0 then
       redis.call('ZADD', timers_key(), NOW + wait_ms, id .. ' ' .. unit)
       return nil

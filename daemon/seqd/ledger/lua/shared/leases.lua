@@ -122,8 +122,6 @@ end
 local function note_fault(key, unit, worker)
   local row = redis.call('HGET', key .. ':faults', unit)
   local count, since = string.match(row or '', '^(%d+) (%d+) ')
-  -- The first was noted by a clock that has stepped back since.
-  if since and tonumber(since) > NOW then since = nil end
   redis.call('HSET', key .. ':faults', unit, string.format('%d %s %s', (count or 0) + 1, since or NOW_TEXT,
     worker))
   redis.call('HSET', key, 'faulted', 1)
