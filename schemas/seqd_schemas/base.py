@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from threading import RLock, current_thread, main_thread
+from threading import current_thread, main_thread
 from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args
 
 from pydantic import (
@@ -35,9 +35,6 @@ MAX_INLINE_ITEMS = 1_000
 MAX_JOB_BYTES = 4_194_304
 
 
-#: Held while a model's validator is built: pydantic before 2.14 lets two threads build the same one
-#: and take each other's away.
-_BUILDING = RLock()
 #: Models whose parts are being built: one may have itself as a part.
 _BEGUN: set[type[BaseModel]] = set()
 
@@ -117,18 +114,17 @@ class WireModel(BaseModel):
 
         A record whose parts are built is written an eighth faster than one that is built as one.
         """
-        with _BUILDING:
-            if not cls.__pydantic_complete__ and cls not in _BEGUN:
-                _BEGUN.add(cls)
-                try:
-                    for field in cls.model_fields.values():
-                        _build_parts(field.annotation)
-                finally:
-                    _BEGUN.remove(cls)
-            with uninterrupted():
-                return super().model_rebuild(
-                    force=force, _parent_namespace_depth=_parent_namespace_depth + 1, **options
-                )
+        if not cls.__pydantic_complete__ and cls not in _BEGUN:
+            _BEGUN.add(cls)
+            try:
+                for field in cls.model_fields.values():
+                    _build_parts(field.annotation)
+            finally:
+                _BEGUN.discard(cls)
+        with uninterrupted():
+            return super().model_rebuild(
+                force=force, _parent_namespace_depth=_parent_namespace_depth + 1, **options
+            )
 
 
 def _fields_of(schema: Any) -> "list[dict[str, Any]]":

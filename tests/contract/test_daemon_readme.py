@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 #: Most hops from `seqd classify` to a line of the results file.
-MOST_HOPS = 25
+MOST_HOPS = 12
 
 HOP = re.compile(r"^\| (\d+) \| `([^`]+)` \| `([^`]+)` \| (.+) \|$")
 MAP_ROW = re.compile(r"^\| `([^`]+)`(?:, `([^`]+)`)* \|")
