@@ -200,6 +200,21 @@ READERS: dict[str, Callable[[Client, JobHandle], object]] = {
 }
 
 
+def test_an_iterator_that_is_closed_in_an_outage_does_not_wait_for_its_end(
+    cluster_on: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster_on.publish_catalog()
+    with cluster_on.client() as client, ThreadPoolExecutor(1) as pool:
+        results = client.classify(["a"], model="echo").results()
+        read = pool.submit(list, results)
+        private_server.kill()
+        wait_until_told(caplog, 1)
+
+        results.close()
+
+        assert read.result(30) == []  # an outage is waited for for 60 s
+
+
 @faces
 def test_who_has_waited_for_long_enough_hears_how_to_go_on(
     cluster_on: Cluster, private_server: PrivateServer, face: str, caplog: pytest.LogCaptureFixture

@@ -37,7 +37,7 @@ from seqd.ledger.exchange import (
     V,
 )
 from seqd.ledger.outage import Attempts, waiting_unless
-from seqd.ledger.redis import redis_errors, wait_until_durable
+from seqd.ledger.redis import outage_of, redis_errors, wait_until_durable
 from seqd.ledger.scripts import Scripts
 
 #: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
@@ -150,6 +150,7 @@ class Transport:
     def close(self) -> None:
         """Send nothing from here on: who asks, or waits in another thread, gets ClientMisused."""
         self.is_closed = True
+        outage_of(self._redis).gives_up = lambda: True
 
     def signal(self) -> ThreadSignal:
         """Return a new signal between threads."""
@@ -192,10 +193,9 @@ class Transport:
         if self.is_closed:
             raise _is_closed()
         try:
-            with waiting_unless(lambda: self.is_closed):
-                if self.first is not None:
-                    self._begin(self.first)
-                return self._reply(request)
+            if self.first is not None:
+                self._begin(self.first)
+            return self._reply(request)
         except Exception as error:
             if self.is_closed:  # its connection was closed as it waited, which redis-py stumbles on
                 raise _is_closed() from error
