@@ -21,7 +21,7 @@ from builders import (
 from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
 from seqd.client.requests import retry_of
 from seqd.ledger.blobs import pack_results
-from seqd.ledger.control import quarantine_if_damaged
+from seqd.ledger.control import quarantine_after
 from seqd.ledger.failures import PAGE_ENTRIES
 from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
@@ -363,7 +363,7 @@ def quarantine_of_a_large_job(world: World) -> None:
     for last in (1, "no number"):
         name = world.large_job(parts=PARTS)
         world.redis.hset(f"{world.keys.job(name)}:crashes", str(world.units), last)
-        quarantine_if_damaged(world.watched._scripts, name, ValueError("a test"))
+        quarantine_after(world.watched._scripts, name, ValueError("a test"))
 
 
 @case("all leases of a fleet that died together", "expire", "release_worker")

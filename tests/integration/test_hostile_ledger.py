@@ -248,7 +248,7 @@ def split(environment: Environment, unit: Unit) -> bool:
 
 
 def fail_job(environment: Environment, unit: Unit) -> bool:
-    return not environment.ledger.work.fail_job(unit, a_failure())
+    return environment.ledger.work.fail_job(unit, a_failure())
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ledger_fixtures import ROUTES, Environment
 from seqd.errors import JobDamaged, LaterVersion
 from seqd.ledger.blobs import pack_json, unpack_items, unpack_results
 from seqd.ledger.scripts import Scripts
+from seqd.ledger.work import CommitOutcome
 from seqd_schemas import ItemSuccess, JobState, RunJob, UploadSource, to_stored
 from worker_fixtures import Cluster
 
@@ -109,9 +110,7 @@ def test_what_a_damaged_job_had_is_kept_aside_for_whoever_looks(environment: Env
     assert environment.ledger.jobs.quarantined() == 2
 
 
-def test_a_count_that_is_no_number_keeps_no_job_from_failing(
-    environment: Environment, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_count_that_is_no_number_keeps_no_job_from_failing(environment: Environment) -> None:
     job_id = environment.submit_units(1)
     replace_hash(environment, job_id)
     environment.redis.set(environment.keys.quarantined(), "many")
@@ -120,7 +119,20 @@ def test_a_count_that_is_no_number_keeps_no_job_from_failing(
 
     assert environment.record(job_id).state is JobState.FAILED
     assert environment.ledger.jobs.quarantined() == 0
-    assert f"{environment.keys.quarantined()} is no number" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [write("state", "asleep"), drop("state")])
+def test_a_job_without_a_state_fails_at_its_next_commit(
+    environment: Environment, damage: Damage
+) -> None:
+    job_id = environment.submit_units(2)
+    unit = environment.claim_unit()
+    damage(environment, job_id)
+
+    outcome = environment.commit(unit)
+
+    failure = environment.record(job_id).failure
+    assert (outcome, failure and failure.code) == (CommitOutcome.ENDED, "job_damaged")
 
 
 KINDS = {

@@ -15,11 +15,13 @@ from redis.exceptions import ResponseError
 
 from seqd.errors import JobDamaged, UnknownJob, WrongState, failure_of
 from seqd.ledger.exchange import (
+    Argument,
     Command,
     Driver,
     Exchange,
     Fault,
     Notify,
+    Reply,
     command,
     exchange,
     pipeline,
@@ -30,6 +32,9 @@ from seqd.ledger.scripts import ScriptError, Scripts, as_int, as_list, as_text
 from seqd_schemas import Failure, JobState, Keys, to_stored
 
 log = logging.getLogger(__name__)
+
+#: Parts of a job that have a number of each unit: too many to be read by a script.
+UNIT_NUMBERS = ("attempts", "crashes", "sizes")
 
 #: Uploads that one call of `fail_abandoned` ends at most.
 ABANDONED = 1_000
@@ -166,24 +171,36 @@ def damaged_job(job: str, reason: str) -> JobDamaged:
     )
 
 
-def quarantine(scripts: Scripts, job_id: bytes | str, why: Exception) -> None:
-    """Fail a job, whatever its keys look like, and quarantine them; the message contains `why`."""
-    _quarantine(scripts, job_id, why, is_certain=True)
+def quarantine(
+    scripts: Scripts, job_id: bytes | str, why: Exception, *, is_damaged: bool = False
+) -> bool:
+    """Return True after failing a job whose keys are damaged, and putting these aside.
 
-
-def quarantine_if_damaged(scripts: Scripts, job_id: bytes | str, why: Exception) -> bool:
-    """Return True after quarantining a job whose keys are damaged; False if sound or gone."""
-    return _quarantine(scripts, job_id, why, is_certain=False)
-
-
-def quarantine_after(scripts: Scripts, error: Exception) -> bool:
-    """Return True after quarantining the job at which a script failed.
-
-    False if that job is sound, or if the error names none.
+    False where it is sound or gone, or has ended. `is_damaged` tells of damage that the script does
+    not see. The message of the failure contains `why`.
     """
-    if not isinstance(error, ScriptError):
-        return False
-    return quarantine_if_damaged(scripts, error.job_id, error)
+    failure = to_stored(failure_of(damaged_job("this job", _reason(why))))
+    done = as_int(scripts.call("quarantine", job_id, failure, int(is_damaged))) == 1
+    if done:
+        log.error("job=%.80r is damaged and was put in quarantine: %s", job_id, _reason(why))
+    return done
+
+
+def quarantine_after(scripts: Scripts, job_id: bytes | str, error: Exception) -> bool:
+    """Return True after quarantining the job at which a script failed; False if it is sound."""
+    values = (value for part in UNIT_NUMBERS for value in scripts.values_of(job_id, part))
+    is_damaged = not all(value.isdigit() for value in values)
+    return quarantine(scripts, job_id, error, is_damaged=is_damaged)
+
+
+def call_past_damage(scripts: Scripts, name: str, *arguments: Argument) -> Reply:
+    """Return a script's reply, behind the quarantine of the damaged jobs at which it failed."""
+    while True:
+        try:
+            return scripts.call(name, *arguments)
+        except ScriptError as error:
+            if not quarantine_after(scripts, error.job_id, error):
+                raise
 
 
 def _end(job_id: str, state: JobState, failure: str) -> Exchange[JobState]:
@@ -196,18 +213,6 @@ def _known(job_id: str, outcome: str) -> str:
     if outcome == "unknown":
         raise unknown_job(job_id)
     return outcome
-
-
-def _quarantine(scripts: Scripts, job_id: bytes | str, why: Exception, *, is_certain: bool) -> bool:
-    failure = to_stored(failure_of(damaged_job("this job", _reason(why))))
-    reply = scripts.call("quarantine", job_id, failure, int(is_certain), 1, "0")
-    while isinstance(reply, list):  # so far it is sound
-        part, cursor = as_int(reply[0]), as_text(reply[1])
-        reply = scripts.call("quarantine", job_id, failure, int(is_certain), part, cursor)
-    done = as_int(reply) == 1
-    if done:
-        log.error("job=%.80r is damaged and was put in quarantine: %s", job_id, _reason(why))
-    return done
 
 
 def _reason(error: Exception) -> str:

@@ -34,6 +34,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.job_filter import ANY_JOB, MAX_SEARCHED, STEP_JOBS, FoundJobs, JobFilter
+from seqd.ledger.overwritten import unless_overwritten
 from seqd.ledger.redis import trouble_of
 from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
@@ -251,21 +252,10 @@ class Jobs:
 
     @exchange
     def quarantined(self) -> Exchange[int]:
-        """Return the number of jobs put in quarantine so far.
-
-        0, and a warning in the log, where somebody has written something else over it.
-        """
-        name = self._keys.quarantined()
-        try:
-            return int(cast(bytes | None, (yield from command("GET", name))) or b"0")
-        except (ValueError, ResponseError) as error:
-            log.warning(
-                "the number of jobs in quarantine is unknown: %s is no number (%s). Delete it, and "
-                "the count begins anew",
-                name,
-                error,
-            )
-            return 0
+        """Return the number of jobs put in quarantine so far; 0 where it was written over."""
+        asked = unless_overwritten("jobs in quarantine", "GET", self._keys.quarantined())
+        text = cast(bytes | None, (yield from asked)) or b""
+        return int(text) if text.isdigit() else 0
 
     @exchange
     def forget_expired(self, batch: int = 1_000) -> Exchange[None]:

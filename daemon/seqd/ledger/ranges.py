@@ -9,14 +9,14 @@ promise nothing: a worker that dies, reads another file or is never seen again c
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 from zlib import crc32
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
-from seqd.ledger.control import quarantine_after
-from seqd.ledger.exchange import Argument, Reply
+from seqd.ledger.control import call_past_damage
+from seqd.ledger.exchange import Argument
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import (
@@ -105,7 +105,7 @@ class Ranges:
         self, redis: Redis, scripts: Scripts, settings: "Settings", notify: Notify
     ) -> None:
         self._redis = redis
-        self._scripts = scripts
+        self._call = partial(call_past_damage, scripts)
         self._settings = settings
         self._notify = notify
 
@@ -193,12 +193,3 @@ class Ranges:
             return None
         chosen = Range(begins, as_int(row[4]))
         return TakenRange(as_text(row[0]), as_bytes(row[1]), as_int(row[2]), chosen)
-
-    def _call(self, name: str, *arguments: Argument) -> Reply:
-        """Run a script, and again after quarantining the damaged jobs at which it failed."""
-        while True:
-            try:
-                return self._scripts.call(name, *arguments)
-            except ResponseError as error:
-                if not quarantine_after(self._scripts, error):
-                    raise

@@ -5,7 +5,7 @@ at the top of its file.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib import resources
@@ -26,6 +26,9 @@ Notify = Callable[[str], None]
 #: Times that a call loads its script: in a failover one may reach the server that is about to go,
 #: and the run behind it the new one.
 SCRIPT_LOADS = 3
+
+#: Values that one command reads, more or less.
+VALUES_AT_ONCE = 1_000
 
 #: `lua/shared/*.lua`, each in front of those that build on it.
 SHARED = (
@@ -143,6 +146,13 @@ class Scripts:
             with suppress(NoScriptError):
                 return cast(Reply, script(args=[self._prefix, *arguments]))
         return cast(Reply, script(args=[self._prefix, *arguments]))
+
+    def values_of(self, job_id: bytes | str, part: str) -> Iterator[bytes]:
+        """Yield the values of a part of a job, such as `attempts`; of one that is no hash, none."""
+        name = job_id.encode() if isinstance(job_id, str) else job_id
+        key = b"%b:job:{%b}:%b" % (self._prefix.encode(), name, part.encode())
+        with redis_errors(self._redis), suppress(ResponseError):
+            yield from (value for _, value in self._redis.hscan_iter(key, count=VALUES_AT_ONCE))
 
     def attempts(self) -> Attempts:
         """Return the attempts at a step whose reply may say that it was refused just now."""

@@ -12,13 +12,14 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost, RedisUnreachable
 from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
-from seqd.ledger.control import quarantine, quarantine_after, quarantine_if_damaged
+from seqd.ledger.control import call_past_damage, quarantine, quarantine_after
 from seqd.ledger.exchange import (
     Argument,
     Driver,
@@ -184,6 +185,7 @@ class Work:
 
     def __init__(self, scripts: Scripts, settings: "Settings", notify: Notify) -> None:
         self._scripts = scripts
+        self._call = partial(call_past_damage, scripts)
         self._settings = settings
         self._notify = notify
         #: True where the last claim found nothing, and ranges of files are offered to be read.
@@ -276,11 +278,7 @@ class Work:
         `traceback` is the plugin's part of it, where the plugin raised.
         """
         held = (unit.name, unit.attempt, "", cut_traceback(traceback))
-        try:
-            reply = self._scripts.call("end_job", unit.job_id, "failed", to_stored(failure), *held)
-        except ResponseError as error:
-            self._quarantine_or_raise(unit, error)
-            return True
+        reply = self._call("end_job", unit.job_id, "failed", to_stored(failure), *held)
         return as_text(reply) == "ended"
 
     def release_unit(
@@ -397,15 +395,6 @@ class Work:
         reply = self._scripts.call("publish_deltas", worker, token, max_bytes, *rows)
         return [as_int(outcome) == 1 for outcome in as_list(reply)]
 
-    def _call(self, name: str, *arguments: Argument) -> Reply:
-        """Run a script, and again after quarantining the damaged jobs at which it failed."""
-        while True:
-            try:
-                return self._scripts.call(name, *arguments)
-            except ResponseError as error:
-                if not quarantine_after(self._scripts, error):
-                    raise
-
     def _release_unreadable(
         self, reply: list[Reply], job_id: bytes, damage: Exception | None
     ) -> None:
@@ -416,7 +405,7 @@ class Work:
         if damage is None:
             log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
         else:
-            quarantine(self._scripts, job_id, damage)
+            quarantine(self._scripts, job_id, damage, is_damaged=True)
         for row in (as_list(row) for row in reply[6:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
@@ -458,30 +447,19 @@ class Work:
     def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | NotCommitted:
         what, _, reason = as_text(reply).partition(" ")
         if what != "error":
-            outcome = CommitOutcome(what)
-            if outcome is CommitOutcome.ENDED:
-                why = ValueError("its state is none that a job can have")
-                quarantine_if_damaged(self._scripts, unit.job_id, why)
-            return outcome
+            return CommitOutcome(what)
         if reason.startswith("seqd: "):
             return MiscountedResults(reason)
         try:
             self._scripts.raise_error(reason)
         except ResponseError as error:
-            self._quarantine_or_raise(unit, error)
+            if not quarantine_after(self._scripts, unit.job_id, error):
+                # Another key of the ledger is damaged, or it is an error that we do not know.
+                raise RedisUnreachable(
+                    f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
+                    f"sound: {error}. The unit is tried again."
+                ) from error
         return CommitOutcome.ENDED
-
-    def _quarantine_or_raise(self, unit: Unit, error: ResponseError) -> None:
-        """Put a unit's job in quarantine if it is damaged. Raises RedisUnreachable if it is sound.
-
-        Then another key of the ledger is damaged, or Redis has an error that we do not know: the
-        unit is tried again when the lease has run out.
-        """
-        if not quarantine_if_damaged(self._scripts, unit.job_id, error):
-            raise RedisUnreachable(
-                f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
-                f"sound: {error}. The unit is tried again."
-            ) from error
 
     @property
     def _backoff_ms(self) -> int:

@@ -172,10 +172,10 @@ local function commit(at)
   local training, failed = ARGV[at + 6], ARGV[at + 7]
   local key, job = job_key(id), read_job(id)
   if is_small(job) or is_done_or_split(key, unit, job) then return 'duplicate' end
-  if not job.state or not is_open(job.state) then return 'ended' end
+  if has_ended(job.state) or not (job.state or job.units) then return 'ended' end
   -- A damaged job fails here, before anything is changed or charged.
-  if not (job.group and job.tenant and can_be_counted(job)) then
-    error('a field is missing, or no number', 0)
+  if not (is_open(job.state) and job.group and job.tenant and can_be_counted(job)) then
+    error('a field is missing, or none that a job can have', 0)
   end
   if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
   local size = size_of(key, unit, job) or 'no'

@@ -1,12 +1,10 @@
 -- Move a damaged job, whose keys are not what the ledger writes, into quarantine, so that no other
 -- script fails at it.
 --
--- ARGV: prefix, job, failure as JSON, 1 to do so whatever its keys look like, else 0; the part of the job
---       whose values are looked at in this call, a number from 1 on, and the cursor in it, '0' at first.
+-- ARGV: prefix, job, failure as JSON, 1 where it is known to be damaged, if it is open, else 0.
 -- Keys: job hash and all its parts, their names in quarantine, quarantined, jobs, jobs:open,
 --       uploads, deadlines, warnings, idempotency, tenant, work_left, events, failures.
--- Returns: 1 when it did, 0 when the job is sound or gone; {part, cursor} when all that was looked at so
---          far is sound: call again with these.
+-- Returns: 1 when it did, 0 when the job is sound or gone.
 -- Guarantee: no unit of it is claimed or committed afterwards. It reads as failed, without results,
 -- if its name is one that a job can have; its keys are kept in quarantine for a week, and it is
 -- counted as far as the count is a number. A reference to it that is left finds nothing, and is
@@ -14,93 +12,49 @@
 -- The tenant's account has one open job less, and less by what waited; where the counts cannot be
 -- read, that goes with the tenant's last open job. A job that does not say whose it is stays on the
 -- account: that tenant may have one open job less, and no job or result of anybody is lost.
-local id, failure, is_certain = ARGV[2], ARGV[3], ARGV[4] == '1'
+local id, failure, is_damaged = ARGV[2], ARGV[3], ARGV[4] == '1'
 local key, quarantine_key, KEPT_S = job_key(id), PREFIX .. ':quarantine:{' .. id .. '}:', 604800
 local TYPES = {todo = 'zset', events = 'stream', deltas = 'stream'}  -- the other parts are hashes
-local STATES = {queued = 1, running = 1, paused = 1, completed = 1, failed = 1, cancelled = 1,
-  expired = 1}
 local TEXTS = {'spec', 'kind', 'model', 'queue', 'priority', 'group', 'tenant'}
 local COUNTS = {'total', 'succeeded', 'errored', 'cancelled', 'expired', 'pending_bytes'}
 local NUMBERS = {'units', 'units_done', 'sealed', 'unit_items', 'ttl', 'created', unpack(COUNTS)}
-local OPTIONAL = {'version', 'started', 'ended', 'expires_at', 'event_at', 'expected', 'max_units'}
+local OPTIONAL = {'version', 'started', 'expires_at', 'event_at', 'expected', 'max_units', 'kept_bytes', 'unread'}
 
 local function type_of(name) return redis.call('TYPE', name).ok end
 
 -- Up to 15 digits, what a double holds exactly; where they are optional, some may be missing.
-local function are_whole(values, is_optional)
-  for _, value in ipairs(values) do
+local function are_whole(names, is_optional)
+  for _, value in ipairs(redis.call('HMGET', key, unpack(names))) do
     local is_whole = value and #value <= 15 and string.find(value, '^%d+$')
     if not is_whole and (value or not is_optional) then return false end
   end
   return true
 end
 
--- The same of a small job that has completed, and its template.
-local function is_sound_small(digest)
-  local template = template_key(digest)
-  if type_of(template) ~= 'hash' then return false end
-  for _, name in ipairs(TEMPLATE_FIELDS) do
-    if name ~= 'version' and redis.call('HEXISTS', template, name) == 0 then return false end
-  end
-  return redis.call('HGET', key, 'state') == 'completed'
-    and are_whole(redis.call('HMGET', key, 'created', 'started', 'ended'))
-    and are_whole(redis.call('HMGET', key, 'total', 'succeeded', 'errored'), true)
-end
-
--- Parts that hold numbers, and how many of these one call looks at, more or less.
-local COUNTED, VALUES_AT_ONCE = {'attempts', 'crashes', 'sizes'}, 1000
-
--- Look at some values of a part; returns whether they are sound, and the cursor to go on from.
-local function look_at(part, cursor)
-  local reply = redis.call('HSCAN', key .. ':' .. part, cursor, 'COUNT', VALUES_AT_ONCE)
-  local values = {}
-  for i = 2, #reply[2], 2 do values[#values + 1] = reply[2][i] end
-  return are_whole(values), reply[1]
-end
-
+-- Whether scripts can read it; of one that has ended they read no field.
 local function is_sound()
   if type_of(key) ~= 'hash' then return false end
   for _, part in ipairs(JOB_PARTS) do
     local kind = type_of(key .. ':' .. part)
     if kind ~= 'none' and kind ~= (TYPES[part] or 'hash') then return false end
   end
-  local small = read_fields(id, {'state', 'template', 'group'})
-  if is_small(small) then return is_sound_small(small.template) end
+  local state = redis.call('HGET', key, 'state')
+  if not is_open(state) then return has_ended(state) end
   for _, text in ipairs(redis.call('HMGET', key, unpack(TEXTS))) do
     if not text then return false end
   end
-  return STATES[redis.call('HGET', key, 'state')] and are_whole(redis.call('HMGET', key,
-    unpack(NUMBERS))) and are_whole(redis.call('HMGET', key, unpack(OPTIONAL)), true)
+  return not is_damaged and are_whole(NUMBERS) and are_whole(OPTIONAL, true)
 end
 
-if not is_certain then
-  local part, cursor, is_good = tonumber(ARGV[5]), ARGV[6], true
-  if part == 1 and cursor == '0' then is_good = is_sound() end
-  local left = VALUES_AT_ONCE  -- of parts: most jobs are looked at as a whole in one call
-  while is_good and COUNTED[part] do
-    if left <= 0 then return {part, cursor} end
-    left = left - math.min(redis.call('HLEN', key .. ':' .. COUNTED[part]), VALUES_AT_ONCE)
-    is_good, cursor = look_at(COUNTED[part], cursor)
-    if cursor == '0' then part = part + 1 end
-  end
-  if is_good then return 0 end
-end
+if is_sound() then return 0 end
 local was_there, job, items, bytes = redis.call('EXISTS', key) == 1, {}, 0, 0
-local kept_bytes = 0
 if type_of(key) == 'hash' then
-  job = read_fields(id, {'kind', 'model', 'tenant', 'digest', 'idempotency', 'state', 'queue', 'unread',
+  job = read_fields(id, {'kind', 'model', 'tenant', 'digest', 'idempotency', 'state', 'queue', 'unread', 'kept_bytes',
     unpack(COUNTS)})
-  if are_whole(redis.call('HMGET', key, unpack(COUNTS))) then
+  if are_whole(COUNTS) then
     items, bytes = math.max(counts_of(job)[6], 0), tonumber(job.pending_bytes)
   end
-end
--- What the job kept goes off the account, as far as it can be read; the rest goes with its bucket.
-if type_of(key) == 'hash' then
-  pcall(function()
-    local kept = read_ended(id)
-    if kept.state and not is_open(kept.state) then return discharge(kept) end
-    kept_bytes = math.max(tonumber(kept.kept_bytes or '0'), 0)
-  end)
+  if has_ended(job.state) then pcall(function() discharge(read_ended(id)) end) end
 end
 local moved = 0
 for _, part in ipairs({'hash', unpack(JOB_PARTS)}) do
@@ -114,6 +68,7 @@ end
 if moved == 0 then return 0 end
 
 if redis.call('ZREM', PREFIX .. ':jobs:open', id) == 1 and job.tenant then
+  local kept_bytes = math.max(tonumber(job.kept_bytes or '0') or 0, 0)
   pcall(charge, job.tenant, -1, 0 - items, 0 - bytes, 0 - kept_bytes)  -- the account may be damaged as well
   if job.state == 'queued' or job.state == 'running' then
     pcall(count_work, job.queue, 0 - items - (tonumber(job.unread) or 0))

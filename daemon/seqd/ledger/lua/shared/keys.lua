@@ -88,6 +88,10 @@ local function is_open(state)
   return state == 'queued' or state == 'running' or state == 'paused'
 end
 
+local function has_ended(state)
+  return state == 'completed' or state == 'failed' or state == 'cancelled' or state == 'expired'
+end
+
 -- A part of a split unit is called UNIT:FIRST:END; its unit is what stands in front.
 local function unit_of(name) return string.match(name, '^[^:]+') end
 
