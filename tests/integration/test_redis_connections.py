@@ -4,15 +4,20 @@ A half-open connection is one whose other end is gone without a word; only the l
 tells. The proxy makes them: it forwards nothing more on what is open, and serves new connections.
 """
 
+import asyncio
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis import TimeoutError as RedisTimeoutError
 
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
+from seqd.ledger.async_redis import connect_async
 from seqd.ledger.wakeup import NOTIFY_TIMEOUT_S, Wakeup
 from seqd.settings import Settings
 from seqd_schemas import ItemFailure, ItemSuccess, Keys
@@ -53,6 +58,28 @@ def test_a_call_on_a_half_open_connection_is_made_again_on_a_new_one(proxy: TcpP
         assert proxy.freeze() == 1
 
         assert redis.get("number") == b"1"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_server_that_never_answers_is_tried_six_times_in_all(is_async: bool) -> None:
+    """Not six times for each step of a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        url, options = f"redis://127.0.0.1:{hangs.getsockname()[1]}/0", {"timeout_s": 0.05}
+
+        async def ask() -> None:
+            async with connect_async(url, **options) as redis:
+                await redis.ping()
+
+        with pytest.raises(RedisTimeoutError):
+            asyncio.run(ask()) if is_async else connect(url, **options).ping()
+
+        hangs.settimeout(0)
+        tries = 0
+        with suppress(BlockingIOError):
+            while True:
+                hangs.accept()[0].close()
+                tries += 1
+        assert tries == 6
 
 
 @pytest.mark.slow

@@ -39,10 +39,12 @@ from seqd.ledger.redis import (
     connection_options,
     durability_commands,
     is_durable,
+    is_trying,
     lacks_waitaof,
     reading_address,
     redis_errors,
     transient_error,
+    trying,
 )
 from seqd.ledger.sentinel import Sentinels, sentinel_login
 from seqd.local.endpoint import FoundServer
@@ -90,11 +92,14 @@ class _AsyncOutageRetry(OutagePolicy, Retry):
         is_retryable: Callable[[Exception], bool] | None = None,
         with_failure_count: bool = False,
     ) -> _T:
+        if is_trying.get():
+            return await do()
         attempts: Attempts | None = None
         failures = 0
         while True:
             try:
-                result = await do()
+                with trying():
+                    result = await do()
             except (AuthenticationError, AuthorizationError) as error:
                 attempts = attempts or Attempts(self.outage, self._retries)
                 if not await _again(attempts, self.refusal, error):

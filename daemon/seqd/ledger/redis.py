@@ -11,6 +11,7 @@ import re
 from builtins import TimeoutError as SocketTimeout
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -131,6 +132,20 @@ def _renew_pools() -> None:
 os.register_at_fork(after_in_child=_renew_pools)
 
 
+#: True within a try: what it is made of, such as its connection, is not tried again by itself.
+is_trying: ContextVar[bool] = ContextVar("seqd_is_trying", default=False)
+
+
+@contextmanager
+def trying() -> Iterator[None]:
+    """Have the block be one try, in this thread or task."""
+    token = is_trying.set(True)
+    try:
+        yield
+    finally:
+        is_trying.reset(token)
+
+
 class OutagePolicy:
     """What a retry policy of ours knows, of connections that block or of asyncio."""
 
@@ -179,11 +194,14 @@ class _OutageRetry(OutagePolicy, Retry):
         is_retryable: Callable[[Exception], bool] | None = None,
         with_failure_count: bool = False,
     ) -> _T:
+        if is_trying.get():
+            return do()
         attempts: Attempts | None = None
         failures = 0
         while True:
             try:
-                result = do()
+                with trying():
+                    result = do()
             except (AuthenticationError, AuthorizationError) as error:
                 # redis-py counts these among the broken connections, which are tried again.
                 attempts = attempts or Attempts(self.outage, self._retries)
