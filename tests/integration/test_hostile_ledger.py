@@ -75,6 +75,11 @@ DAMAGE = {
         environment.keys.sizes(job_id), "0", "x"
     ),
     "unit that cannot be named": name_no_unit,
+    "ended by hand, with a deadline that is none": lambda environment, job_id: (
+        environment.redis.hset(
+            environment.keys.job(job_id), mapping={"state": "completed", "expires_at": "soon"}
+        )
+    ),
     # It expires, though nobody knows any more within what time it should have been done.
     "no expires_in": set_field("expires_at", "1"),
 }

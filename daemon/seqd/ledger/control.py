@@ -176,8 +176,8 @@ def quarantine(
 ) -> bool:
     """Return True after failing a job whose keys are damaged, and putting these aside.
 
-    False where it is sound or gone, or has ended. `is_damaged` tells of damage that the script does
-    not see. The message of the failure contains `why`.
+    False where it is sound or gone. `is_damaged` tells of damage that the script does not see. The
+    message of the failure contains `why`.
     """
     failure = to_stored(failure_of(damaged_job("this job", _reason(why))))
     done = as_int(scripts.call("quarantine", job_id, failure, int(is_damaged))) == 1

@@ -1,7 +1,7 @@
 -- Move a damaged job, whose keys are not what the ledger writes, into quarantine, so that no other
 -- script fails at it.
 --
--- ARGV: prefix, job, failure as JSON, 1 where it is known to be damaged, if it is open, else 0.
+-- ARGV: prefix, job, failure as JSON, 1 where it is known to be damaged, else 0.
 -- Keys: job hash and all its parts, their names in quarantine, quarantined, jobs, jobs:open,
 --       uploads, deadlines, warnings, idempotency, tenant, work_left, events, failures.
 -- Returns: 1 when it did, 0 when the job is sound or gone.
@@ -18,7 +18,8 @@ local TYPES = {todo = 'zset', events = 'stream', deltas = 'stream'}  -- the othe
 local TEXTS = {'spec', 'kind', 'model', 'queue', 'priority', 'group', 'tenant'}
 local COUNTS = {'total', 'succeeded', 'errored', 'cancelled', 'expired', 'pending_bytes'}
 local NUMBERS = {'units', 'units_done', 'sealed', 'unit_items', 'ttl', 'created', unpack(COUNTS)}
-local OPTIONAL = {'version', 'started', 'expires_at', 'event_at', 'expected', 'max_units', 'kept_bytes', 'unread'}
+local OPTIONAL = {'version', 'started', 'ended', 'expires_at', 'event_at', 'expected', 'max_units', 'kept_bytes',
+  'unread'}
 
 local function type_of(name) return redis.call('TYPE', name).ok end
 
@@ -31,22 +32,22 @@ local function are_whole(names, is_optional)
   return true
 end
 
--- Whether scripts can read it; of one that has ended they read no field.
+-- Whether scripts can read it. Of a small job that has completed they read no field that they reckon with.
 local function is_sound()
   if type_of(key) ~= 'hash' then return false end
   for _, part in ipairs(JOB_PARTS) do
     local kind = type_of(key .. ':' .. part)
     if kind ~= 'none' and kind ~= (TYPES[part] or 'hash') then return false end
   end
-  local state = redis.call('HGET', key, 'state')
-  if not is_open(state) then return has_ended(state) end
+  local job = read_fields(id, {'state', 'template', 'group'})
+  if is_small(job) then return true end
   for _, text in ipairs(redis.call('HMGET', key, unpack(TEXTS))) do
     if not text then return false end
   end
-  return not is_damaged and are_whole(NUMBERS) and are_whole(OPTIONAL, true)
+  return (is_open(job.state) or has_ended(job.state)) and are_whole(NUMBERS) and are_whole(OPTIONAL, true)
 end
 
-if is_sound() then return 0 end
+if not is_damaged and is_sound() then return 0 end
 local was_there, job, items, bytes = redis.call('EXISTS', key) == 1, {}, 0, 0
 if type_of(key) == 'hash' then
   job = read_fields(id, {'kind', 'model', 'tenant', 'digest', 'idempotency', 'state', 'queue', 'unread', 'kept_bytes',
