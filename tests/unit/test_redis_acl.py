@@ -50,7 +50,7 @@ def test_a_doctor_may_read_what_an_exporter_may_and_write_its_mark_alone():
     exporter, doctor = rights_of(Role.EXPORTER, KEYS), rights_of(Role.DOCTOR, KEYS)
 
     more = set(doctor.commands) - set(exporter.commands)
-    assert more == {"hscan", "set", "slowlog|get"}
+    assert more == {"exists", "hscan", "set", "slowlog|get"}
     assert set(exporter.keys) <= set(doctor.keys)
     written = [key.pattern for key in doctor.keys if key.access is not Access.READ]
     assert written == [KEYS.durability_mark()]

@@ -237,7 +237,6 @@ _NOT_BY_WORKERS = (
 #: What reads the state of the fleet, for `seqd status` and for metrics.
 _EXPORTER = (
     *_CONNECTION,
-    "exists",
     "get",
     "hget",
     "hgetall",
@@ -256,7 +255,7 @@ _EXPORTER = (
 )
 
 #: What `seqd doctor` looks at beside that. Not `config|get`, which tells the server's passwords.
-_DOCTOR = (*_EXPORTER, "hscan", "set", "slowlog|get")
+_DOCTOR = (*_EXPORTER, "exists", "hscan", "set", "slowlog|get")
 
 #: Keys of a Celery application without a prefix, as seqd never writes them.
 FOREIGN_KEYS = (

@@ -290,7 +290,7 @@ class Fleet:
     def check_format(self) -> Exchange[None]:
         """Raise OtherFormat where what is stored has a format that this release cannot read."""
         found = cast(bytes | None, (yield from command("GET", self._keys.format())))
-        if found is None and not (yield from command("EXISTS", self._keys.catalog())):
+        if found is None and not (yield from command("HGETALL", self._keys.catalog())):
             return  # nothing is there yet
         text = (found or b"").decode(errors="replace")
         place, instead = (
