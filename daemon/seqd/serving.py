@@ -329,7 +329,7 @@ def waiting_for(
     """Return why no worker that is up can run a version now; None where one can.
 
     A version None is that of trainings of a model's plugin. Of a job, by its `record`, also where
-    all who could are of a release before it.
+    all who could are of a release before it, or take no work until their plugin lets them.
     """
     if not workers:
         return Waiting(
@@ -341,8 +341,9 @@ def waiting_for(
     why = reasons(takers, task, model, version)
     if record is not None:
         why |= _of_older_releases(takers, record)
-    if len(why) < len(takers):
-        return None
+    able = [one for one in takers if one.worker not in why]
+    if able:
+        return None if record is None else _held_up(able)
     if starting:
         return Waiting(code=WaitingCode.STARTING, message=_starts(starting))
     if not takers and leaving:
@@ -358,6 +359,14 @@ def waiting_for(
     return Waiting(
         code=WaitingCode.UNFIT, message=f"No worker that is up can {task} {what} now. {told}"
     )
+
+
+def _held_up(able: Sequence[WorkerStatus]) -> Waiting | None:
+    """Return that all who can run a job go on with what they lost; None where one does not."""
+    if not all(map(has_lost_claim, able)):
+        return None
+    told = " ".join(takes_nothing_told(able[:_MOST_REASONS], {}))
+    return Waiting(code=WaitingCode.UNFIT, message=told)
 
 
 def _may_begin(status: WorkerStatus, task: str, model: str) -> bool:

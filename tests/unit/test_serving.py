@@ -15,6 +15,7 @@ from seqd.serving import (
     workers_of_model,
 )
 from seqd_schemas import (
+    ClaimInHand,
     Cordon,
     JobRecord,
     JobState,
@@ -51,6 +52,7 @@ def a_queued_job(**changes: object) -> JobRecord:
     return a_record(**{"state": JobState.QUEUED, "version": 0} | changes)
 
 
+LOST = ClaimInHand(job_id="gone", unit="0", units=1, since_ms=0, is_lost=True)
 DISABLED = BROKEN.model_copy(update={"state": PluginState.DISABLED, "reason": "Not named."})
 DAMAGED = UnfitVersion(
     model="imdb_lstm",
@@ -103,6 +105,13 @@ WHY = [
         WaitingCode.UNFIT,
         "No worker that is up can classify imdb_lstm@0 now. a: damaged: weights.safetensors is "
         "damaged. b: missing: its store has no such version (it can run 3).",
+    ),
+    (
+        [a_worker("a", state=WorkerState.BUSY, claim=LOST), a_worker("b", versions={})],
+        WaitingCode.UNFIT,
+        "a takes no work: its plugin has not stopped, and still computes for job gone, of which it "
+        "holds nothing any more: it takes its next unit once the plugin stops, or is ended and "
+        "started anew after SEQD_MAX_SILENT_S without a sign of the plugin.",
     ),
     # A sick device is the reason for every version.
     (
