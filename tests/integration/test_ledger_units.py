@@ -24,6 +24,7 @@ from ledger_fixtures import BRIEFLY_S, CLASSIFY, TRAIN, Environment
 from seqd.client import JobHandle
 from seqd.errors import LeaseLost
 from seqd.ledger import blobs
+from seqd.ledger.activity import activity_of
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.units import Death, Unit
 from seqd.ledger.work import CheckpointRecord, CommitOutcome, Renewal
@@ -216,6 +217,9 @@ def test_parts_of_a_unit_are_done_alone_and_once_and_know_how_its_worker_died(
         environment.notified.copy(),
         [environment.claim_unit(), environment.claim_unit()],
     )
+    activity = environment.ledger.transport.run(
+        activity_of(environment.keys, environment.record(job_id))
+    )
     more_bytes = sum(len(part.blob) for part in parts) - waiting_bytes
     after_split = environment.ledger.tenants.record("default").waiting_bytes - waiting_bytes
     outcomes = [
@@ -231,7 +235,12 @@ def test_parts_of_a_unit_are_done_alone_and_once_and_know_how_its_worker_died(
     ]
 
     assert (splits, called) == ([False, True], [CLASSIFY])
-    assert [(part.name, part.death) for part in parts] == [("0:0:2", death), ("0:2:4", death)]
+    # Its items were tried twice before; the job's units were claimed twice and once each.
+    assert [(part.name, part.attempt, part.death) for part in parts] == [
+        ("0:0:2", 3, death),
+        ("0:2:4", 3, death),
+    ]
+    assert (activity.attempts, activity.units_tried_again) == (4, 1)
     assert after_split == more_bytes
     assert outcomes == [
         "duplicate",

@@ -43,6 +43,8 @@ class Unit:
     input_bytes: int = 0
     place: str = "todo"
     attempt: int = 0
+    #: Attempts that it has from the unit of which it is a part.
+    carried: int = 0
     crashes: int = 0
     worker: str = ""
     #: When its lease or its back-off runs out.

@@ -72,6 +72,7 @@ class TimeRules(Machine):
         activity, units = self.adapter.job(job.job_id).activity(), [*job.claimed, *job.split]
         held = Counter(unit.worker for unit in job.claimed if unit.place == "leased")
         assert activity.workers == held
-        assert activity.attempts == sum(unit.attempt for unit in units)
-        assert activity.units_tried_again == sum(unit.attempt > 1 for unit in units)
+        assert activity.attempts == sum(unit.attempt - unit.carried for unit in units)
+        again = {unit.name.partition(":")[0] for unit in units if unit.attempt > 1}
+        assert activity.units_tried_again == len(again)
         assert activity.crashes == sum(unit.crashes for unit in units)

@@ -209,7 +209,7 @@ def split(ledger: Ledger, claimed: Claimed) -> bool:
     for first, items in ((0, unit.items[:middle]), (middle, unit.items[middle:])):
         begins = unit.first_index + first
         half = Unit(f"{number}:{begins}:{begins + len(items)}", begins, items)
-        half.death = unit.death
+        half.death, half.attempt, half.carried = unit.death, unit.attempt, unit.attempt
         half.input_bytes = ledger.sizes.of_input(half.chunk)
         halves.append(half)
     parts = job.units[int(number)]

@@ -62,22 +62,23 @@ class JobActivity:
 def activity_of(keys: Keys, record: JobRecord) -> Exchange[JobActivity]:
     """Read what goes on in a job; looks at `MAX_COUNTED` of its units."""
     job_id = record.job_id
-    first, last, now = yield from pipeline(
+    first, last, now, carried = yield from pipeline(
         (
             Command(("XRANGE", keys.events(job_id), "-", "+", "COUNT", 3)),
             Command(("XREVRANGE", keys.events(job_id), "+", "-", "COUNT", MOST_EVENTS)),
             Command(("TIME",)),
+            Command(("HGET", keys.job(job_id), "carried")),
         )
     )
     leases, _ = yield from counted_fields(keys.leases(job_id))
     claims, is_partial = yield from counted_fields(keys.attempts(job_id))
     crashes, _ = yield from counted_fields(keys.crashes(job_id))
-    counts = [whole_number(count) for count in claims.values()]
+    counts = {unit: whole_number(count) for unit, count in claims.items()}
     return JobActivity(
         workers=dict(Counter(_worker_of(lease) for lease in leases.values())),
         first_worker=_first_worker(cast(list[StreamEntry], first)),
-        attempts=sum(counts),
-        units_tried_again=sum(count > 1 for count in counts),
+        attempts=sum(counts.values()) - whole_number(cast(bytes | None, carried) or b"0"),
+        units_tried_again=len({unit.partition(b":")[0] for unit, n in counts.items() if n > 1}),
         crashes=sum(map(whole_number, crashes.values())),
         is_partial=is_partial,
         rate_per_s=_rate(record, cast(tuple[int, int], now)),
