@@ -20,7 +20,8 @@ RECENT_S: Final = 60.0
 #: Seconds that a rate is of at least: one note of a worker may be of many units.
 _LEAST_S: Final = 2.0
 
-#: What a queue is said to do. `moving`: items are in hand, or were done within the last minute.
+#: What a queue is said to do. `moving`: items are in hand, or were done within the last minute and
+#: a worker can go on.
 #: `waiting`: a worker can run it and has not begun, or may once it has started. `unserved`:
 #: nobody can run it. `paused`: all of its jobs are, or its model is. `idle`: nothing is left.
 QueueVerdict = Literal["moving", "waiting", "unserved", "paused", "idle"]
@@ -183,7 +184,7 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
         task=route.task,
         model=route.model,
         tenant=None,
-        state=_verdict(route, paused, rate_per_s, waiting),
+        state=_verdict(route, paused, rate_per_s if workers.able else 0.0, waiting),
         model_pause=pause,
         reason="" if waiting is None else waiting.message,
         waiting_items=max(0, route.items - route.leased_items),

@@ -146,6 +146,16 @@ def test_a_worker_that_takes_nothing_new_is_counted_and_is_not_free() -> None:
     assert state.workers == WorkerCounts(idle=1, silent=2)
 
 
+def test_a_queue_that_was_moving_waits_once_no_worker_can_go_on() -> None:
+    done = {QUEUE: WorkDone(100, 0, 100.0, 0.0, since_ms=0, at_ms=0)}
+    work = [QueueWork(QUEUE, items=5)]
+
+    can = the_state(work=work, workers=[a_worker()], done=done)
+    cannot = the_state(work=work, workers=[a_worker()], done=done, unheard={"w1": 75.0})
+
+    assert (can.state, cannot.state) == ("moving", "waiting")
+
+
 def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None:
     job = JobRow("j1", QUEUE, "acme", "paused", created_ms=0, items=70)
 
