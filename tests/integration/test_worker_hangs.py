@@ -161,6 +161,7 @@ def test_a_worker_whose_plugin_goes_on_for_a_cancelled_job_is_not_said_to_be_fre
     waiting = client.classify(["t0"], model="echo")
 
     wait_until(has_said_so, "its heartbeat has found the lease lost")
+    wait_until(lambda: waiting.record().waiting, "its job is a second old")
     why = client.explain(waiting.job_id)
     views = (*VIEWS, f"jobs show {waiting.job_id}")
     shown_by = {view: here(capsys, *view.split()).out for view in views}
