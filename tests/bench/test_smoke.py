@@ -125,7 +125,7 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
             "service --requests 40 --window 10 --singles 3 --rounds 1", 5, 2, 0, marks=LONG
         ),
         # Without the starts of workers, which compile their kernels.
-        ("startup --rounds 1 --starts 0", 15, 0, 0),
+        ("startup --rounds 1 --starts 0", 13, 0, 0),
         pytest.param("metrics --rounds 1 --jobs 50 --scrapes 2", 3, 0, 13, marks=LONG),
     ],
     ids=lambda value: str(value).partition(" ")[0],

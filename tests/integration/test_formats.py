@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,20 @@ def test_the_first_worker_states_the_format_and_no_other_changes_it(
 
     assert (before, first) == (None, str(FORMAT).encode())
     assert environment.redis.get(environment.keys.format()) == b"9"
+
+
+def test_who_looks_while_the_first_worker_publishes_takes_it_for_none_of_a_release_before(
+    environment: Environment,
+) -> None:
+    look = environment.ledger.fleet.check_format.steps()
+    asked = next(look)
+    reply = environment.ledger.transport.send(asked)
+
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+
+    with suppress(StopIteration):  # it raises nothing else
+        while True:
+            reply = environment.ledger.transport.send(look.send(reply))
 
 
 @pytest.mark.processes

@@ -64,7 +64,7 @@ def test_an_order_is_left_to_a_worker_that_may_write(
     client = empty_cluster.client()
     monkeypatch.setattr(model_steps, "TAKE_S", 2.0)
 
-    with pytest.raises(NoFitWorker, match="has echo@1 in a store that it may write, or none is "):
+    with pytest.raises(NoFitWorker, match="has echo@1 in a store that it may write: "):
         client.model("echo").label(1, "best")
     empty_cluster.start_apart("writer").wait_until_ready()
     answer = client.model("echo").label(1, "best")

@@ -290,8 +290,11 @@ class Fleet:
     def check_format(self) -> Exchange[None]:
         """Raise OtherFormat where what is stored has a format that this release cannot read."""
         found = cast(bytes | None, (yield from command("GET", self._keys.format())))
-        if found is None and not (yield from command("HGETALL", self._keys.catalog())):
-            return  # nothing is there yet
+        if found is None:
+            if not (yield from command("HGETALL", self._keys.catalog())):
+                return  # nothing is there yet
+            # Again: a worker that has published meanwhile has written the format in front.
+            found = cast(bytes | None, (yield from command("GET", self._keys.format())))
         text = (found or b"").decode(errors="replace")
         place, instead = (
             f"Redis, under the prefix {self._keys.prefix!r},",

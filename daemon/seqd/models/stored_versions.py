@@ -141,8 +141,9 @@ class StoredVersions:
         return [*starter, *self._numbers_here(name)]
 
     def _is_of_before(self, name: str) -> bool:
-        has_file = (self._root / name / MODEL_FILE_NAME).exists()
-        return not has_file and bool(self._numbers_here(name))
+        # In this order: whoever publishes writes the file first.
+        has_versions = bool(self._numbers_here(name))
+        return has_versions and not (self._root / name / MODEL_FILE_NAME).exists()
 
     def _numbers_here(self, name: str) -> list[int]:
         folder = self._root / name
