@@ -304,7 +304,8 @@ def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(cluster: C
     twice = client.retry_jobs(tenant="again", counted=counted)
 
     assert (counted.jobs, done.acted_on, twice.acted_on) == (3, 3, 0)
-    assert steps[:3] == [1, 2, 3]
+    # Jobs of one millisecond have no order: one that is sound may be looked at in front.
+    assert [acted_on for acted_on in dict.fromkeys(steps) if acted_on] == [1, 2, 3]
     continued = [job.record().continued_by for job in failed]
     assert all(continued)
     for job_id in continued:  # other tests share the worker
