@@ -5,6 +5,7 @@ roll-out, and what else `_fields` of `seqd.ledger.submissions` has them agree in
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -99,7 +100,7 @@ class Plans:
         if claim.task_schema is not None:
             outputs = self._schemas.outputs(claim.task_schema, spec, context.plugin_named(name))
             task = replace(task, accepted=outputs)
-        given = _checked_parameters(job, model, task.task)
+        given = checked_parameters(job, model, task.task, job.parameters)
         labelling = Labelling.of(job, given)
         asked = given if labelling is None else labelling.parameters(given)
         written_each = None
@@ -119,10 +120,13 @@ class Plans:
         )
 
 
-def _checked_parameters(job: Job, model: Model, task: str) -> PluginParameters:
+def checked_parameters(
+    job: Job, model: Model, task: str, given: Mapping[str, object]
+) -> PluginParameters:
+    """Return the parameters that a job gives a task, validated. Raises InvalidParameters."""
     try:
         with PluginCall():
-            return model.tasks[task].parameters.model_validate(job.parameters)
+            return model.tasks[task].parameters.model_validate(given)
     except ValidationError as error:
         fault = fault_sentence(error, noun="parameter")
         raise InvalidParameters(f"{job.model} {task}: {fault}.") from None

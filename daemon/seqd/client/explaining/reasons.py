@@ -95,8 +95,9 @@ class Facts:
 
     @property
     def able(self) -> list[WorkerStatus]:
-        """Workers that can run it."""
-        return [one for one in self.workers if why_not(one, self) is None]
+        """Workers that can run it, but for those that still compute what they hold no more."""
+        sound = (one for one in self.workers if not has_lost_claim(one))
+        return [one for one in sound if why_not(one, self) is None]
 
 
 def answers_of(facts: Facts) -> list[WorkerAnswer]:
@@ -259,14 +260,9 @@ def _busy(facts: Facts) -> Iterable[Reason]:
     able = facts.able
     if not facts.states.claimable or not able:
         return
-    lost = [one for one in able if has_lost_claim(one)]
-    idle = [one for one in able if one not in lost and not facts.holdings.units.get(one.worker)]
-    if idle:
-        return
-    for one in lost[:MOST_NAMED]:
-        yield Reason("busy", f"{one.worker} can run it, and {lost_claim_told(one)}")
-    held, able = busy_with(facts), [one for one in able if one not in lost]
-    if not held or set(held) == {facts.record.job_id}:
+    idle = [one.worker for one in able if not facts.holdings.units.get(one.worker)]
+    held = busy_with(facts)
+    if idle or not held or set(held) == {facts.record.job_id}:
         return
     count = "the one worker that can run it is" if len(able) == 1 else _all_of(len(able))
     # Of one moment: who has how much waiting says more, and is told with whose turn it is.
@@ -354,7 +350,7 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     training says itself how long it will take. None where nobody can run it, it has ended, or all
     that is left has been in hand for longer than it was reckoned to take.
     """
-    record, able = facts.record, [one for one in facts.able if not has_lost_claim(one)]
+    record, able = facts.record, facts.able
     if record.state.is_terminal or record.state is JobState.PAUSED or not able:
         return None, False
     if _held_up(facts) or facts.states.crashes:

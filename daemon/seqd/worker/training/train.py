@@ -14,13 +14,10 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from pydantic import ValidationError
-
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import (
     REDIS_ERRORS,
     InvalidInput,
-    InvalidParameters,
     LeaseLost,
     PluginFault,
     RedisUnreachable,
@@ -38,10 +35,10 @@ from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.models.plugin_calls import PluginCall
 from seqd.models.plugin_frames import with_place
 from seqd.settings import Settings
-from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
 from seqd.worker.logs import log_and_continue
+from seqd.worker.plans import checked_parameters
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
 from seqd.worker.training.faults import TrainingFaults
 from seqd.worker.training.garbage import collect_garbage
@@ -250,15 +247,7 @@ class TrainingRunner:
 def train_parameters(model: Model, job: TrainJob) -> PluginParameters:
     """Return the job's parameters over those of its preset, validated; raises InvalidParameters."""
     preset = model.presets.get(job.preset, {}) if job.preset else {}
-    try:
-        with PluginCall():
-            return model.tasks[TRAIN].parameters.model_validate({**preset, **job.parameters})
-    except ValidationError as error:
-        fault = fault_sentence(error, noun="parameter")
-        raise InvalidParameters(f"{job.model} train: {fault}.") from None
-    except Exception as error:
-        log.exception("parameters of model=%s refused", job.model)
-        raise InvalidParameters(f"{job.model} train: {sentence_of(error)}.") from None
+    return checked_parameters(job, model, TRAIN, {**preset, **job.parameters})
 
 
 @contextmanager
