@@ -1,11 +1,9 @@
-"""The table of failures in daemon/README.md is held against the tests that it names."""
+"""The tables of failures in daemon/failures.md are held against the tests that they name."""
 
 import re
 from pathlib import Path
 
 import pytest
-
-HEADING = "## What can fail"
 
 #: Rows of the table: one for each way in which Celery on Redis is known to fail.
 ROWS = 28
@@ -18,14 +16,13 @@ TEST = re.compile(r"^((?:@.*\n(?:[ )].*\n)*)*)def (test_\w+)\(", re.M)
 
 
 @pytest.fixture(scope="module")
-def section(root: Path) -> str:
-    text = (root / "daemon" / "README.md").read_text(encoding="utf-8")
-    return text.partition(HEADING)[2].partition("\n## ")[0]
+def page(root: Path) -> str:
+    return (root / "daemon" / "failures.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def rows(section: str) -> list[list[str]]:
-    lines = [line for line in section.splitlines() if re.match(r"\| \d+ \|", line)]
+def rows(page: str) -> list[list[str]]:
+    lines = [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -57,8 +54,8 @@ def test_each_row_names_a_test_that_is_there_or_says_why_it_cannot_happen(
     assert without == []
 
 
-def test_what_only_test_all_runs_is_marked_so(section: str, known_tests: dict[str, bool]) -> None:
-    named = re.findall(r"`(test_\w+)`( \(all\))?", section)
+def test_what_only_test_all_runs_is_marked_so(page: str, known_tests: dict[str, bool]) -> None:
+    named = re.findall(r"`(test_\w+)`( \(all\))?", page)
 
     wrong = [name for name, mark in named if known_tests[name] is not bool(mark)]
 
