@@ -175,7 +175,8 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
     done = [one for queue, one in facts.done.items() if _is_of(queue, own)]
     rates = [one.rates(facts.now_ms) for one in done]
     paused = sum(j.items for j in facts.jobs if j.state == "paused" and _is_of(j.queue, own))
-    paused += sum(one.held_up_items for one in of_route)
+    paused -= sum(one.paused_leased_items for one in of_route)
+    paused = max(0, paused) + sum(one.held_up_items for one in of_route)
     pause = "" if route.task == TRAIN else facts.pauses.get(route.model, "")
     left = {QueueName.parse(one.queue).version for one in of_route if one.items}
     waiting = _waiting(route, left, facts.workers)

@@ -53,6 +53,8 @@ class QueueWork:
     oldest_wait_s: float | None = None
     #: Items that wait for a paused model, which are not among `items`.
     held_up_items: int = 0
+    #: Those of the leased items whose jobs are paused.
+    paused_leased_items: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,12 @@ _MOST_EDITS = 2
 _MOST_EDITS_OF_A_SHORT_NAME = 1
 _SHORT_LETTERS = 5
 
+#: What seqd sets to the slot for a worker's own processes, beside the other; from anybody else it
+#: changes nothing.
+_SLOT = f"{PREFIX}SLOT"
+_DEVICE = f"{PREFIX}DEVICE"
+_SLOTS = f"{PREFIX}SLOTS"
+
 #: Names that Kubernetes gives the variables of a service, behind that of the service.
 _SERVICE = re.compile(
     r"(?:^|_)(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_PROTO|_PORT|_ADDR)?)$"
@@ -38,9 +44,12 @@ class UnknownVariable:
 def unknown_variables() -> list[UnknownVariable]:
     """Return the variables `SEQD_…` of this process that are no setting, sorted by name."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    found = variables_of_seqd()
+    if _DEVICE not in found:
+        known.remove(_SLOT)
     return [
         _unknown(name, value, known)
-        for name, value in sorted(variables_of_seqd().items())
+        for name, value in sorted(found.items())
         if name.upper() not in known
     ]
 
@@ -57,6 +66,9 @@ def refuse_slips(unknown: Iterable[UnknownVariable]) -> None:
 
 def _unknown(name: str, value: str, known: Iterable[str]) -> UnknownVariable:
     said = f"{name} is no setting and changes nothing."
+    if name.upper() == _SLOT:
+        said += f" Did you mean {_SLOTS!r}, or `seqd worker --slot`?"
+        return UnknownVariable(name, _SLOTS, said)
     if _is_of_kubernetes(name, value):
         hint = " It is Kubernetes' own, of a service; `enableServiceLinks: false` leaves it out."
         return UnknownVariable(name, None, said + hint)

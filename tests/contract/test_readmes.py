@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from readme_blocks import OPERATORS_GUIDE, READMES, ROOT, blocks_of, steps_of
+from seqd.cli import exits
 from seqd.cli.settings import settings_table
 from seqd.settings import Settings
 
@@ -36,6 +37,17 @@ def test_the_operators_guide_has_the_table_of_settings_that_the_class_makes():
     (found,) = re.findall(r"^\| variable \| default \|.*\n(?:\|.*\n)+", page, re.MULTILINE)
 
     assert found == settings_table()
+
+
+def test_the_readme_names_each_status_with_which_a_command_that_hands_work_in_ends():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    known = re.findall(r"^    (\d+) ", exits.__doc__ or "", re.MULTILINE)
+    of_others = {"3", "69", "71", "78"}  # a comparison, and what runs workers
+
+    section = text.partition("### Files and exit statuses")[2].partition("\n## ")[0]
+    named = set(re.findall(r"\b\d+\b", section.partition("Exit status ")[2]))
+
+    assert [status for status in known if status not in named | of_others] == []
 
 
 def test_the_operators_guide_names_no_setting_and_no_test_that_there_is_not():

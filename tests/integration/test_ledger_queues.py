@@ -195,6 +195,23 @@ def test_a_queue_without_work_is_idle_and_one_of_paused_jobs_or_a_paused_model_i
     )
 
 
+def test_what_a_worker_has_in_hand_of_a_paused_job_is_in_hand_until_it_is_done(
+    environment: Environment,
+) -> None:
+    see_worker(environment)
+    job_id = environment.submit_units(2)
+    unit = environment.claim_unit("w")
+
+    environment.ledger.control.pause(job_id)
+    held, signal = the_queue(environment), left(environment)
+    environment.commit(unit)
+    after = the_queue(environment)
+
+    assert (held.items_in_hand, held.paused_items, held.waiting_items) == (2, 2, 0)
+    assert (signal.items, signal.leased_items) == (2, 2)
+    assert (after.items_in_hand, after.paused_items, after.state) == (0, 2, "paused")
+
+
 def test_by_tenant_each_has_its_own_row(environment: Environment) -> None:
     environment.submit_units(2, a_classify_job(tenant="acme"))
     environment.submit_units(1, a_classify_job(tenant="beta"))

@@ -103,6 +103,32 @@ def test_a_job_that_is_handed_in_while_its_version_is_removed_keeps_it(
     wait_until(lambda: published(client, model) == [1, 2, 3, 4], "new jobs get it again")
 
 
+def test_a_collection_that_a_job_leaves_nothing_to_remove_is_no_act_for_the_audit(
+    module_cluster: Cluster,
+    client: Client,
+    store: ModelStore,
+    model: str,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("SEQD_DATA_DIR", str(module_cluster.settings.data_dir))
+
+    def submit_in_between() -> None:
+        wait_until(lambda: published(client, model) == [1, 3, 4], "it is published no more")
+        submit_late(module_cluster, model, 2)
+
+    between = threading.Thread(target=submit_in_between)
+    between.start()
+    ended = here(capsys, "models", "gc", model, "--keep", "2")
+    between.join(30)
+
+    assert ended.out == "Removed: nothing\n"
+    assert client.audit(target=model) == []
+    here(capsys, "models", "gc", model, "--keep", "1")
+    assert [one.details for one in client.audit(target=model)] == [{"versions": "3"}]
+    assert store.numbers(model) == [1, 2, 4]
+
+
 def test_a_version_that_no_job_runs_on_is_removed_and_published_no_more(
     module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
 ):

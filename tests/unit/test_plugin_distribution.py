@@ -101,9 +101,19 @@ def test_workers_of_this_machine_started_before_what_is_installed_on_it() -> Non
     assert differences(here, [ours, a_worker("b", a_plugin(), old)], host="this") == [
         "a started before hello, old were installed here: `seqd workers restart --wait`."
     ]
-    late, lacking, *_ = differences([a_plugin()], [ours, a_worker("b")], host="this")
+    here = [JOB_LOG, a_plugin(), a_plugin("old")]
+    late, lacking, *_ = differences(here, [ours, a_worker("b")], host="this")
     assert late == "a started before hello was installed here: `seqd workers restart --wait`."
     assert lacking.startswith("hello is missing on b. Install it there: ")
+
+
+def test_workers_of_this_machine_have_what_was_removed_from_it_until_they_are_restarted() -> None:
+    ours = [a_worker(name, a_plugin()).model_copy(update={"host": "this"}) for name in ("a", "b")]
+
+    assert differences([JOB_LOG], [*ours, a_worker("c")], host="this") == [
+        "hello is not installed here, and a, b of this machine have it until `seqd workers restart "
+        "--wait`."
+    ]
 
 
 def test_nothing_is_advised_of_a_plugin_that_is_broken_here() -> None:

@@ -47,9 +47,11 @@ def written(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
 def test_a_name_within_two_edits_of_a_settings_is_a_slip(
     monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
 ) -> None:
-    # Case is no matter to the settings, and a worker's own two are settings as well.
-    for known in ("SEQD_LEASE_S", "seqd_heartbeat_s", "SEQD_SLOT", "SEQD_WORKER", "SEQ_LEASE_S"):
-        monkeypatch.setenv(known, "1")
+    # Case is no matter to the settings, and a worker's own three are settings as well.
+    for known in ("LEASE_S", "SLOT", "WORKER", "DEVICE"):
+        monkeypatch.setenv(f"SEQD_{known}", "1")
+    monkeypatch.setenv("seqd_heartbeat_s", "1")
+    monkeypatch.setenv("SEQ_LEASE_S", "1")
     monkeypatch.setenv(name, "6379")
 
     assert [variable.meant for variable in unknown_variables()] == [meant]
@@ -96,6 +98,20 @@ def test_what_starts_workers_ends_with_78_over_a_misspelt_variable_and_names_the
         f"error[invalid_settings]: SEQD_LAESE_S {NO_SETTING} Did you mean 'SEQD_LEASE_S'? Correct "
         "the name, or remove the variable.",
     ]
+
+
+@pytest.mark.parametrize(("command", "status"), [("settings", 0), ("worker", 78)])
+def test_a_slot_in_the_environment_is_named_since_it_is_nobodys(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, command: str, status: int
+) -> None:
+    monkeypatch.setenv("SEQD_SLOT", "gpu:0")
+
+    ended = here(capsys, command)
+
+    assert ended.status == status
+    assert f"SEQD_SLOT {NO_SETTING} Did you mean 'SEQD_SLOTS', or `seqd worker --slot`?" in (
+        ended.err
+    )
 
 
 def test_any_other_command_warns_once_and_of_many_that_may_be_no_slips_in_one_line(

@@ -56,6 +56,8 @@ class _Held:
     """What workers hold of one queue."""
 
     items: float = 0.0
+    #: Those of them whose jobs are paused.
+    paused_items: float = 0.0
     units: float = 0.0
     workers: int = 0
     reported: int = 0
@@ -153,11 +155,15 @@ class Backlog:
             for queue, count in rows.items()
             if count.isdigit() and count != b"0"
         }
+        now_ms = yield from self._fleet.now_ms.steps()
+        held = yield from self._held(now_ms)
+        for queue, of_queue in held.items():
+            # A paused job counts nothing in Redis, and what is in hand of it is done all the same.
+            if in_hand := round(of_queue.paused_items):
+                items[queue] = items.get(queue, 0) + in_hand
         if not items:
             return []
         paused = yield from paused_models(self._keys)
-        now_ms = yield from self._fleet.now_ms.steps()
-        held = yield from self._held(now_ms)
         waits = yield from self._oldest_waits(now_ms)
         held_up = dict.fromkeys(items, 0)
         for queue, count in items.items():
@@ -177,6 +183,7 @@ class Backlog:
                 reported_s=held[queue].reported_s,
                 oldest_wait_s=waits.get(queue),
                 held_up_items=held_up[queue],
+                paused_leased_items=round(held[queue].paused_items),
             )
             for queue, count in items.items()
         ]
@@ -187,7 +194,7 @@ class Backlog:
         members = [member.rpartition(" ") for sample in samples for member in sample.members]
         asked = []
         for job_id, _, unit in members:
-            fields = ("queue", "total", "units", "sealed")
+            fields = ("queue", "total", "units", "sealed", "state")
             asked.append(Command(("HMGET", self._keys.job(job_id), *fields)))
             asked.append(Command(("HGET", self._keys.sizes(job_id), unit)))
             if unit == TRAIN:
@@ -208,7 +215,9 @@ class Backlog:
                 queues.add(queue)
                 of_queue, stands_for = held[queue], sample.count / len(sample.members)
                 of_queue.units += stands_for
-                of_queue.items += _items_of(unit, row, cast(bytes | None, size)) * stands_for
+                items = _items_of(unit, row, cast(bytes | None, size)) * stands_for
+                of_queue.items += items
+                of_queue.paused_items += items if row[4] == b"paused" else 0
                 left_s = _seconds_left(events, now_ms)
                 if left_s is not None:
                     of_queue.reported += 1
@@ -260,7 +269,7 @@ def _items_of(unit: str, row: list[bytes | None], size: bytes | None) -> int:
         return 0
     if unit == TRAIN:
         return 1
-    if size is None and row[2:] == [b"1", b"1"]:
+    if size is None and row[2:4] == [b"1", b"1"]:
         size = row[1]  # the only unit of a sealed job
     return int(size) if size is not None and size.isdigit() else 0
 

@@ -248,13 +248,13 @@ def _collect_unused(
             versions = unused(open_jobs(ledger, name))
             if dry_run or not versions:
                 return versions
-            details = {"versions": ", ".join(map(str, versions))}
-            with (
-                ledger.audit.act("models.gc", name, details),
-                retired(ledger, store, name, versions) as jobs,
-            ):
+            with retired(ledger, store, name, versions) as jobs:
                 versions = unused(jobs)
-                _remove_each(store, name, versions)
+                if not versions:
+                    return versions
+                details = {"versions": ", ".join(map(str, versions))}
+                with ledger.audit.act("models.gc", name, details):
+                    _remove_each(store, name, versions)
             return versions
     except RedisUnreachable as error:
         raise RedisUnreachable(

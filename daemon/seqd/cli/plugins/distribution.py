@@ -113,9 +113,10 @@ def _without(worker: WorkerStatus, names: Collection[str]) -> WorkerStatus:
 def _of_this_machine(
     here: Sequence[PluginStatus], workers: Sequence[WorkerStatus], host: str
 ) -> tuple[list[str], list[WorkerStatus]]:
-    """Return a sentence for the workers of this machine that lack what is installed here.
+    """Return a sentence for the workers of this machine that have not what is installed here.
 
-    And all workers, those of this machine as they are once they have been restarted.
+    They lack it, or have what is not here any more. And all workers, those of this machine as they
+    are once they have been restarted.
     """
     late: dict[tuple[str, ...], list[str]] = {}
     ours = [one for one in workers if one.host == host and says_what_it_has(one)]
@@ -129,9 +130,15 @@ def _of_this_machine(
         f"{'was' if len(plugins) == 1 else 'were'} installed here: `seqd workers restart --wait`."
         for names, plugins in late.items()
     ]
-    known = _ready(here)
+    known, removed = _ready(here), _names(ours) - {one.name for one in here}
+    for name in sorted(removed):
+        having = [one.worker for one in ours if _of(one, name) is not None]
+        said.append(
+            f"{name} is not installed here, and {named(having)} of this machine "
+            f"{'has' if len(having) == 1 else 'have'} it until `seqd workers restart --wait`."
+        )
     restarted = [
-        one.model_copy(update={"plugins": (*ready, *_without(one, known).plugins)})
+        one.model_copy(update={"plugins": (*ready, *_without(one, known | removed).plugins)})
         if one in ours
         else one
         for one in workers
