@@ -427,12 +427,6 @@ class Settings(BaseSettings):
         "there can ask every worker what it does, as often as it likes; no command of `celery "
         "control` is followed. A Redis with users has to permit it, see docker/security.md.",
     )
-    pod_deletion_cost: bool = Field(
-        default=False,
-        description="Have each worker say in Kubernetes, by its pod's annotation "
-        "controller.kubernetes.io/pod-deletion-cost, whether it is busy, so that idle pods go "
-        "first. It needs POD_NAME, POD_NAMESPACE and a service account that may patch its pod.",
-    )
 
     worker_labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -618,16 +612,6 @@ def load_settings(**overrides: object) -> Settings:
     if settings.redis_sentinel_password is not None:
         remember_password(settings.redis_sentinel_password)
     return settings
-
-
-def pod_variables() -> dict[str, str]:
-    """Return what Kubernetes and a manifest say of this pod, '' for what they do not.
-
-    They are of Kubernetes, and no settings of seqd: the API server's host and port, then the pod's
-    name and namespace.
-    """
-    names = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "POD_NAME", "POD_NAMESPACE")
-    return {name: os.environ.get(name, "") for name in names}
 
 
 def _secrets_dir() -> Path | None:

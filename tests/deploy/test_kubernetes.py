@@ -132,19 +132,12 @@ def test_each_pod_is_closed_and_has_the_time_that_its_program_needs(overlay: str
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_only_serving_pods_have_a_token_and_it_patches_pods_alone(overlay: str) -> None:
-    tokens = {
-        workload["metadata"]["name"]: pod_of(workload)["automountServiceAccountToken"]
-        for workload in of_kind(overlay, *WORKLOADS)
-    }
+def test_no_pod_has_a_token_or_a_right_in_the_cluster(overlay: str) -> None:
+    pods = [pod_of(workload) for workload in of_kind(overlay, *WORKLOADS)]
 
-    assert tokens == {"seqd-serving": True, "seqd-training": False, "seqd-exporter": False}
-    (role,) = of_kind(overlay, "Role")
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
-    (binding,) = of_kind(overlay, "RoleBinding")
-    account = pod_of(named(overlay, "Deployment", "seqd-serving"))["serviceAccountName"]
-    assert [subject["name"] for subject in binding["subjects"]] == [account]
-    assert not of_kind(overlay, "ClusterRole", "ClusterRoleBinding")
+    assert [pod["automountServiceAccountToken"] for pod in pods] == [False] * 3
+    assert not [pod for pod in pods if "serviceAccountName" in pod]
+    assert not of_kind(overlay, "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -166,8 +159,7 @@ def test_each_selector_selects_the_pods_that_it_means(overlay: str) -> None:
             policy["metadata"]["name"],
             selected(policy["spec"]["podSelector"].get("matchLabels", {})),
         )
-        pod = "seqd-serving" if name == "seqd-deletion-cost" else name
-        assert found == (list(labels) if name == "seqd" else [pod])
+        assert found == (list(labels) if name == "seqd" else [name])
     (monitor,) = of_kind(overlay, "ServiceMonitor")
     service = named(overlay, "Service", "seqd-exporter")
     assert labels_match(monitor["spec"]["selector"]["matchLabels"], service["metadata"]["labels"])
@@ -238,17 +230,6 @@ def test_what_leaves_a_pod_goes_to_peers_that_are_named(overlay: str) -> None:
     assert redis["to"] == [
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "redis"}}}
     ]
-
-
-def test_without_keda_no_pod_may_patch_a_pod_or_has_a_token(tmp_path: Path) -> None:
-    documents_ = built_in(own_overlay(tmp_path, "base"))
-
-    pods = [pod_of(one) for one in documents_ if one["kind"] in WORKLOADS]
-    assert [pod["automountServiceAccountToken"] for pod in pods] == [False] * 3
-    assert not [pod for pod in pods if "serviceAccountName" in pod]
-    named_ = {entry["name"] for pod in pods for c in pod["containers"] for entry in c["env"]}
-    assert not named_ & {"SEQD_POD_DELETION_COST", "POD_NAME", "POD_NAMESPACE"}
-    assert not [one for one in documents_ if one["kind"] in ("Role", "RoleBinding")]
 
 
 def test_with_tls_each_pod_has_the_authority_of_redis(tmp_path: Path) -> None:

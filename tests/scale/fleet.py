@@ -1,4 +1,4 @@
-"""A fleet of pods as a simulation has it: one slot each, units of work, drains, deletion costs.
+"""A fleet of pods as a simulation has it: one slot each, units of work, drains.
 
 What the ledger would have of it goes through `seqd.scaling`, the same function that the exporter
 uses; rates are measured and fade as `note_rate.lua` has them.
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from scale.loads import Arrival, Load
 from seqd.ledger.backlog import FADE_S
 from seqd.scaling import QueueWork, Rate, work_left
-from seqd.worker.deletion_cost import BUSY_COST, IDLE_COST, PATCH_EVERY_S
 
 
 @dataclass
@@ -35,8 +34,6 @@ class Pod:
     #: When it was asked to end; it takes no more work then.
     asked_s: float | None = None
     ended_s: float | None = None
-    cost: int = IDLE_COST
-    patched_s: float = -math.inf
 
     @property
     def is_up(self) -> bool:
@@ -57,8 +54,6 @@ class Ending:
 
     pod: int
     was_busy: bool
-    #: True where another was idle, and ready, at that moment.
-    another_was_idle: bool
     #: Seconds from being asked to its end.
     took_s: float
     #: Seconds of work that it lost: that of a unit which was killed.
@@ -73,8 +68,6 @@ class Fleet:
     #: Seconds from a pod's creation to its being ready: image, imports, warm-up.
     start_s: float
     grace_s: float
-    #: Without it, the youngest pod goes first, whatever it does.
-    has_deletion_cost: bool = True
     pods: list[Pod] = field(default_factory=list)
     waiting: dict[str, deque[Arrival]] = field(default_factory=dict)
     rates: dict[str, Rate] = field(default_factory=dict)
@@ -82,7 +75,6 @@ class Fleet:
     done_items: int = 0
     _left: dict[str, int] = field(default_factory=dict)
     _next: int = 0
-    _began: dict[int, bool] = field(default_factory=dict)
 
     def replicas(self) -> int:
         return sum(pod.counts for pod in self.pods)
@@ -104,29 +96,22 @@ class Fleet:
         self._arrive(now_s)
         for pod in self.pods:
             self._work(pod, now_s)
-        for pod in self.pods:
-            self._patch_cost(pod, now_s)
         self.pods = [pod for pod in self.pods if pod.is_up]
 
     def scale(self, replicas: int, now_s: float) -> None:
-        """Make pods, or ask some to end: those that are not ready, then by deletion cost."""
+        """Make pods, or ask some to end: those that are not ready, then the youngest."""
         for _ in range(replicas - self.replicas()):
             self.pods.append(Pod(self._next, now_s, now_s + self.start_s))
             self._next += 1
+
+        def order(pod: Pod) -> tuple[bool, float]:
+            return pod.is_ready(now_s), -pod.ready_s
+
         many = self.replicas() - replicas
-        for pod in sorted((pod for pod in self.pods if pod.counts), key=self._order(now_s))[:many]:
-            others = [other for other in self.pods if other.is_ready(now_s) and other is not pod]
-            self._began[pod.number] = pod.unit is not None and any(o.unit is None for o in others)
+        for pod in sorted((pod for pod in self.pods if pod.counts), key=order)[:many]:
             pod.asked_s = now_s
             if pod.unit is None:
                 self._end(pod, now_s, was_busy=False)
-
-    def _order(self, now_s: float):  # type: ignore[no-untyped-def]
-        def order(pod: Pod) -> tuple[bool, int, float]:
-            cost = pod.cost if self.has_deletion_cost else 0
-            return pod.is_ready(now_s), cost, -pod.ready_s
-
-        return order
 
     def _arrive(self, now_s: float) -> None:
         arrivals = self.load.arrivals
@@ -181,10 +166,4 @@ class Fleet:
     def _end(self, pod: Pod, now_s: float, *, was_busy: bool, lost_s: float = 0.0) -> None:
         assert pod.asked_s is not None
         pod.ended_s = now_s
-        beside_idle = self._began.pop(pod.number, False)
-        self.endings.append(Ending(pod.number, was_busy, beside_idle, now_s - pod.asked_s, lost_s))
-
-    def _patch_cost(self, pod: Pod, now_s: float) -> None:
-        cost = IDLE_COST if pod.unit is None else BUSY_COST
-        if cost != pod.cost and now_s - pod.patched_s >= PATCH_EVERY_S:
-            pod.cost, pod.patched_s = cost, now_s
+        self.endings.append(Ending(pod.number, was_busy, now_s - pod.asked_s, lost_s))

@@ -75,10 +75,9 @@ def simulate(
     outages: tuple[Span, ...] = (),
     start_s: float = START_S,
     grace_s: float = GRACE_S,
-    has_deletion_cost: bool = True,
 ) -> Course:
     """Return the course of a load."""
-    fleet = Fleet(load, start_s, grace_s, has_deletion_cost)
+    fleet = Fleet(load, start_s, grace_s)
     scaler, course = Autoscaler(spec or ScaledObject()), Course(load)
     scraped: Metrics | None = None
     for now_s in range(load.length_s):

@@ -8,8 +8,7 @@ from functools import cache
 import pytest
 
 from scale.autoscaler import ScaledObject
-from scale.fleet import Fleet
-from scale.loads import REVIEWS, Arrival, Load, loads, one_huge_job
+from scale.loads import loads, one_huge_job
 from scale.simulation import GRACE_S, SCRAPE_S, START_S, Course, Span, simulate
 
 LOADS = {load.name: load for load in loads()}
@@ -78,33 +77,6 @@ def test_one_huge_job_has_all_pods_and_they_go_when_it_is_done():
     assert course.ended_s - 60 <= at_once_s + START_S + 90
     # The window, the halvings a minute, and the cooldown of the last.
     assert gone_s - course.ended_s <= ScaledObject.down_window_s + 5 * 60 + ScaledObject.cooldown_s
-
-
-def test_idle_pods_go_before_busy_ones_by_the_deletion_cost(course: Course):
-    # A cost is a few seconds old at worst.
-    assert sum(e.was_busy and e.another_was_idle for e in course.endings) <= 2
-
-
-@pytest.mark.parametrize(("has_cost", "busy_ended"), [(True, 0), (False, 4)])
-def test_without_the_deletion_cost_the_youngest_go_whatever_they_do(
-    has_cost: bool, busy_ended: int
-):
-    load = Load("four units", (Arrival(20, REVIEWS, 800),), {REVIEWS: 0.5}, {REVIEWS: 200}, 600)
-    fleet = Fleet(load, start_s=10, grace_s=GRACE_S, has_deletion_cost=has_cost)
-    fleet.scale(4, 0)
-    for now_s in range(60):
-        if now_s == 15:
-            for pod in fleet.pods:  # older than those that work
-                pod.ready_s = 100
-            fleet.scale(8, now_s)
-        if now_s == 40:
-            for pod in fleet.pods[:4]:
-                pod.ready_s = 10
-        fleet.step(now_s)
-
-    fleet.scale(4, 60)
-
-    assert sum(pod.asked_s is not None and pod.unit is not None for pod in fleet.pods) == busy_ended
 
 
 @pytest.mark.parametrize("to_s", [400, 1_500])

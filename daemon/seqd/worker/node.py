@@ -47,7 +47,6 @@ from seqd.worker.context import (
 from seqd.worker.cordon import CordonFile, CordonWatch, DrainedWait
 from seqd.worker.death_record import DeathRecord
 from seqd.worker.deaths import MAX_STACKS, DeathFile, ThreadStack, one_line
-from seqd.worker.deletion_cost import DeletionCost, PodApi, PodWork
 from seqd.worker.device_watch import DeviceWatch
 from seqd.worker.drain import DeviceFlag, DrainFlag
 from seqd.worker.end_signals import EndSignals, Listener
@@ -167,7 +166,6 @@ class Node:
         self.on_death.append(self._metrics.child_died)
         self._watchdog = self._watchdog_of(heartbeats)
         self._run_garbage = RunGarbage(settings, self._heartbeat)
-        self._deletion_cost = _deletion_cost(settings, self._ledger, identity)
         self._app = create_app(settings.redis_url, settings, self._outage)
         self._cordon = CordonFile(settings, identity.name)
         self._signals: EndSignals | None = None
@@ -278,8 +276,6 @@ class Node:
         self._memory.start()
         self._device_watch.start()
         self._run_garbage.start()
-        if self._deletion_cost is not None:
-            self._deletion_cost.start()
         worker_ready.connect(self._on_ready, weak=False)
         child_ended.connect(self._on_child_ended, weak=False)
         # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
@@ -312,8 +308,6 @@ class Node:
         self._watchdog.close()
         self._memory.close()
         self._run_garbage.close()
-        if self._deletion_cost is not None:
-            self._deletion_cost.close()
         self._cordon_watch.close()
         self._device.lower()
         self._heartbeat.remove()
@@ -415,13 +409,6 @@ def _log_stacks(pid: int, stacks: Sequence[ThreadStack]) -> None:
         log.info("stack of pid=%d thread=%s: %s", pid, stack.name, one_line(stack.frames))
     if len(stacks) > MAX_STACKS:
         log.info("stack of pid=%d: %d more threads", pid, len(stacks) - MAX_STACKS)
-
-
-def _deletion_cost(settings: Settings, ledger: Ledger, identity: Identity) -> DeletionCost | None:
-    if not settings.pod_deletion_cost:
-        return None
-    work = PodWork(ledger, identity.name, identity.host)
-    return DeletionCost(PodApi.of_environment().patch, work.is_busy)
 
 
 def _listener(app: Celery, identity: Identity, routes: tuple[str, ...]) -> Listener:
