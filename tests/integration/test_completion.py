@@ -1,26 +1,29 @@
 """What bash offers at the Tab key, and what any shell is answered, whatever Redis does."""
 
+import os
 import secrets
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from builders import a_catalog_entry, a_classify_job
-from cli_builders import clean_environment
+from cli_builders import Ended, clean_environment
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import Server, forget_keys
+from seqd.cli.app import app
+from seqd.cli.completion import answer
 from seqd.ledger import connect
 from seqd.settings import Settings
 from seqd_schemas import TaskSchema, VersionSummary
 from shell_fixtures import Bash, interactive_bash, shell_environment
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+pytestmark = pytest.mark.processes
 
 PARAMETERS = {
     "type": "object",
@@ -91,68 +94,77 @@ def run_in(
     ("typed", "completed"),
     [
         ("seqd cla", "seqd classify "),
-        ("seqd jobs sh", "seqd jobs show "),
-        ("seqd classify --ten", "seqd classify --tenant "),
-        ("seqd classify --tenant sh", "seqd classify --tenant shop "),
+        # bash parts words at these by itself.
         ("seqd classify --model imdb_lstm@pro", "seqd classify --model imdb_lstm@production "),
-        ("seqd classify --model=imdb", "seqd classify --model=imdb_lstm "),
-        ("seqd train imdb_lstm --preset tu", "seqd train imdb_lstm --preset tutorial "),
-        ("seqd train imdb_lstm --set uni", "seqd train imdb_lstm --set units="),
         ("seqd train imdb_lstm --set units=1", "seqd train imdb_lstm --set units=100 "),
-        ("seqd sweep imdb_lstm --param shuffle=f", "seqd sweep imdb_lstm --param shuffle=false "),
-        ("seqd jobs show abc", "seqd jobs show abc-1 "),
-        ("seqd jobs cancel ab", "seqd jobs cancel abc-1 "),
-        ("seqd jobs list --state pau", "seqd jobs list --state paused "),
-        ("seqd models show mar", "seqd models show markov "),
-        ("seqd tenants show sh", "seqd tenants show shop "),
-        ("seqd models params mar", "seqd models params markov "),
-        ("seqd models params vectors --task e", "seqd models params vectors --task embed "),
-        ("seqd run v", "seqd run vectors "),
-        ("seqd run vectors em", "seqd run vectors embed "),
-        ("seqd run vectors embed -p uni", "seqd run vectors embed -p units="),
     ],
 )
+@pytest.mark.slow
 def test_bash_completes_a_word(bash: Bash, typed: str, completed: str) -> None:
     assert bash.completed(typed) == completed
 
 
+@pytest.mark.slow
+def test_bash_lists_what_a_word_may_become(bash: Bash) -> None:
+    assert bash.offers("seqd classify --model imdb_lstm@") == ["@2", "@production", "imdb_lstm@1"]
+
+
+Answered = Callable[..., Ended]
+
+
+@pytest.fixture
+def answered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Answered:
+    """Ask in this process as a shell's function does, with the last word incomplete."""
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+
+    def asked(line: str, shell: str = "bash", **variables: str) -> Ended:
+        words = line.split(" ")
+        question = {
+            "_SEQD_COMPLETE": f"complete_{shell}",
+            "COMP_WORDS": "\n".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+            "_TYPER_COMPLETE_ARGS": line,
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        }
+        for name, value in (question | variables).items():
+            monkeypatch.setenv(name, value)
+        status = answer(lambda: app((), prog_name="seqd"), os.environ)
+        return Ended(status, *capsys.readouterr())
+
+    return asked
+
+
 @pytest.mark.parametrize(
-    ("typed", "offers"),
+    ("line", "offers"),
     [
-        ("seqd jobs show ab", ["abc-1", "abd-2"]),
-        ("seqd train imdb_lstm --set un", ["units=", "until="]),
-        ("seqd classify --model imdb_lstm@", ["@2", "@production", "imdb_lstm@1"]),
-        ("seqd train ", ["imdb_lstm", "markov"]),
-        ("seqd train imdb_lstm --set padding=", ["masked", "padding=front"]),
+        ("seqd jobs sh", ["show"]),
+        ("seqd classify --ten", ["--tenant"]),
+        ("seqd classify --tenant sh", ["shop"]),
         ("seqd classify --priority ", ["bulk", "interactive", "normal"]),
+        ("seqd train ", ["imdb_lstm", "markov"]),
+        ("seqd train imdb_lstm --preset tu", ["tutorial"]),
+        ("seqd train imdb_lstm --set un", ["units=", "until="]),
+        ("seqd sweep imdb_lstm --param shuffle=f", ["false"]),
+        ("seqd jobs show ab", ["abc-1", "abd-2"]),
+        ("seqd jobs cancel ab", ["abc-1"]),
+        ("seqd jobs list --state pau", ["paused"]),
+        ("seqd models show mar", ["markov"]),
+        ("seqd tenants show sh", ["shop"]),
+        ("seqd models params mar", ["markov"]),
+        ("seqd models params vectors --task e", ["embed"]),
+        ("seqd run v", ["vectors"]),
+        ("seqd run vectors em", ["embed"]),
+        ("seqd run vectors embed -p uni", ["units=", "units=100"]),
     ],
 )
-def test_bash_lists_what_a_word_may_become(bash: Bash, typed: str, offers: list[str]) -> None:
-    assert bash.offers(typed) == offers
+def test_a_shell_is_offered_what_a_word_may_become(
+    ledger: dict[str, str], answered: Answered, line: str, offers: list[str]
+) -> None:
+    ended = answered(line, **ledger)
 
-
-def answered(line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Ask as bash's function does, with the last word incomplete."""
-    words = line.split(" ")
-    asked = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
-    return subprocess.run(
-        ["seqd"],
-        env=clean_environment(**{"_SEQD_COMPLETE": "complete_bash"} | asked | variables)
-        | {"PATH": shell_environment(Path.home())["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def answered_to(shell: str, line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Ask as the function of any shell does."""
-    asked = {
-        "_SEQD_COMPLETE": f"complete_{shell}",
-        "_TYPER_COMPLETE_ARGS": line,
-        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-    }
-    return answered(line, **variables, **asked)
+    assert sorted(ended.out.split()) == offers
 
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -177,11 +189,11 @@ NOWHERE = "redis://127.0.0.1:1/0"
     ],
 )
 def test_where_no_redis_can_be_asked_nothing_is_offered_and_nobody_is_told(
-    line: str, variables: dict[str, str]
+    answered: Answered, line: str, variables: dict[str, str]
 ) -> None:
     ended = answered(line, **variables)
 
-    assert (ended.stdout, ended.stderr) == ("", "")
+    assert (ended.out, ended.err) == ("", "")
 
 
 def held_open_s(listener: socket.socket) -> float:
@@ -194,7 +206,7 @@ def held_open_s(listener: socket.socket) -> float:
     return time.monotonic() - began
 
 
-def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
+def test_a_redis_that_does_not_answer_is_waited_for_half_a_second(answered: Answered) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as thread:
         silent.settimeout(60.0)
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
@@ -205,37 +217,40 @@ def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
         with pytest.raises(BlockingIOError):
             silent.accept()
 
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert (ended.status, ended.out, ended.err) == (0, "", "")
     # The other limit of a connection, by default, is 10 s.
     assert 0.4 < waited_s.result(timeout=0) < 5.0
 
 
 @pytest.mark.parametrize("line", ["seqd nonsense ", "seqd jobs show --nonsense ", "seqd", ""])
-def test_a_line_that_means_nothing_is_told_to_nobody(line: str) -> None:
+def test_a_line_that_means_nothing_is_told_to_nobody(answered: Answered, line: str) -> None:
     ended = answered(line, SEQD_REDIS_URL=NOWHERE, COMP_CWORD="many")
 
-    assert ended.stderr == ""
-    assert "Traceback" not in ended.stdout
+    assert ended.err == ""
+    assert "Traceback" not in ended.out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_what_a_plugin_has_published_runs_in_no_shell(ledger: dict[str, str], shell: str) -> None:
-    ended = answered_to(shell, "seqd train imdb_lstm --set ", **ledger)
+def test_what_a_plugin_has_published_runs_in_no_shell(
+    ledger: dict[str, str], answered: Answered, shell: str
+) -> None:
+    ended = answered("seqd train imdb_lstm --set ", shell, **ledger)
 
-    assert "units=" in ended.stdout
-    assert "until=" in ended.stdout
-    assert ended.stderr == ""
-    assert not set("$`;\\") & set(ended.stdout.replace("\\\\:", ""))
+    assert "units=" in ended.out
+    assert "until=" in ended.out
+    assert ended.err == ""
+    assert not set("$`;\\") & set(ended.out.replace("\\\\:", ""))
 
 
 def test_an_explanation_stands_beside_a_value_where_a_shell_shows_it(
-    ledger: dict[str, str],
+    ledger: dict[str, str], answered: Answered
 ) -> None:
-    ended = answered_to("fish", "seqd train imdb_lstm --set uni", **ledger)
+    ended = answered("seqd train imdb_lstm --set uni", "fish", **ledger)
 
-    assert ended.stdout == "units=\tHidden units 1 of them.\nunits=100\n"
+    assert ended.out == "units=\tHidden units 1 of them.\nunits=100\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_function_of_a_shell_is_printed_and_fish_completes_by_it(
     ledger: dict[str, str], shell: str, tmp_path: Path
