@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from seqd.cli.app import app
+from seqd.cli.completion import answer
 from seqd.cli.exits import run
 from seqd.settings import Settings
 from seqd_schemas import (
@@ -59,6 +60,12 @@ def here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
         status = int(ended.code or 0)
     printed = capsys.readouterr()
     return Ended(status, printed.out, printed.err)
+
+
+def shell_answered(capsys: pytest.CaptureFixture[str]) -> Ended:
+    """Answer, in this process, what the variables of a shell's completion ask."""
+    status = answer(lambda: app((), prog_name="seqd"), os.environ)
+    return Ended(status, *capsys.readouterr())
 
 
 def use_ledger(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:

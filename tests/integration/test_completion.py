@@ -1,6 +1,5 @@
 """What bash offers at the Tab key, and what any shell is answered, whatever Redis does."""
 
-import os
 import secrets
 import shutil
 import socket
@@ -13,11 +12,9 @@ from pathlib import Path
 import pytest
 
 from builders import a_catalog_entry, a_classify_job
-from cli_builders import Ended, clean_environment
+from cli_builders import Ended, clean_environment, shell_answered
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import Server, forget_keys
-from seqd.cli.app import app
-from seqd.cli.completion import answer
 from seqd.ledger import connect
 from seqd.settings import Settings
 from seqd_schemas import TaskSchema, VersionSummary
@@ -130,8 +127,7 @@ def answered(
         }
         for name, value in (question | variables).items():
             monkeypatch.setenv(name, value)
-        status = answer(lambda: app((), prog_name="seqd"), os.environ)
-        return Ended(status, *capsys.readouterr())
+        return shell_answered(capsys)
 
     return asked
 
