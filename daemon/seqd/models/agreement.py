@@ -32,7 +32,7 @@ from seqd.models.closeness import brief, close
 from seqd.models.made_records import with_record
 from seqd.models.plugin_calls import PluginCall
 from seqd.models.version_files import VersionDraft, check_sealed
-from seqd.plugin.loaded import WarmUpContext
+from seqd.plugin.decorated import WarmUpContext
 from seqd_schemas import Classification, Task
 
 #: Texts of the sample, prompts among them that are continued, and characters of each at most.

@@ -30,7 +30,7 @@ from seqd.models.catalog import check_publishable
 from seqd.models.descriptions import check_model
 from seqd.models.plugin_calls import text_of
 from seqd.models.plugin_frames import frame_of, place_of, with_place
-from seqd.plugin.marks import DecoratedPlugin, decorated_models
+from seqd.plugin.decorated import DecoratedPlugin, decorated_models
 from seqd.plugin.one_process import OneProcess
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus

@@ -15,7 +15,7 @@ versions come from elsewhere: a starter, or `seqd models add`.
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
 from typing import Any, ClassVar, TypeVar, cast
@@ -28,7 +28,6 @@ from seqd.hookspecs import (
     Inspection,
     LabelledRecord,
     LoadedModel,
-    Model,
     Needs,
     PluginParameters,
     RunContext,
@@ -36,28 +35,24 @@ from seqd.hookspecs import (
     TrainContext,
     TrainedModel,
 )
+from seqd.kinds import CLASSIFY, GENERATE, TRAIN
+from seqd.plugin.decorated import About, DecoratedModel, LoadedFunctions, MemoryGrowth, mark
 from seqd.plugin.functions import (
     TASK_MARK,
     UNIT_ITEMS,
     FunctionOptions,
     check_called,
-    classify_function,
-    generate_function,
     labels_of,
-    run_function,
-    task_spec,
+    task_function,
 )
-from seqd.plugin.loaded import About, LoadedFunctions, MemoryGrowth
-from seqd.plugin.marks import mark
 from seqd.plugin.running import TaskFunction
 from seqd.plugin.signatures import (
-    TRAIN_GIFTS,
     Signature,
-    dataset_kind,
+    choices_of,
+    elements_of,
     in_words,
     read_signature,
     summary_of,
-    values_of,
 )
 from seqd_schemas import ParameterValue
 
@@ -103,41 +98,35 @@ def model(
         about = About(
             name, summary or summary_of(kind), needs or Needs(), (), example, memory_bytes
         )
-        plan = _plan_of(kind, options, tuple(libraries))
-        return mark(kind, _model_of(kind, plan, about, presets or {}))
+        functions = _functions_of(kind, options)
+        for method in ("train", "load"):
+            wrote = inspect.getattr_static(kind, method, None)
+            if not isinstance(wrote, classmethod | None):
+                raise PluginFault(
+                    f"{_where(kind)}.{method} is no class method. Put @classmethod above."
+                )
+        learns = _train_signature(kind)
+        if not functions:
+            raise PluginFault(
+                f"{_where(kind)} has no task. Give it a method classify(self, text: str) -> Label, "
+                "generate(self, prompt: str) -> str, or one under @task(...)."
+            )
+        has_load = _has(kind, "load")
+        if not has_load:
+            _check_made_of_nothing(kind)
+        return mark(
+            kind,
+            ClassModel,
+            about,
+            functions,
+            tasks={TRAIN: TaskSpec(learns.parameters, unit_items=1)} if learns else {},
+            presets=dict(presets or {}),
+            needs_weights=has_load,
+            learns=learns,
+            libraries=tuple(libraries),
+        )
 
     return decorate
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A class as it is called: its tasks, and how it learns."""
-
-    kind: type
-    functions: Mapping[str, TaskFunction]
-    specs: Mapping[str, TaskSpec]
-    train: Signature | None
-    has_load: bool
-    libraries: Sequence[str] = field(default_factory=tuple)
-
-
-def _plan_of(kind: type, options: FunctionOptions, libraries: Sequence[str]) -> _Plan:
-    functions = _functions_of(kind, options)
-    specs = {name: task_spec(name, done, said) for name, (done, said) in functions.items()}
-    _check_class_methods(kind)
-    train = _train_signature(kind)
-    if train is not None:
-        specs["train"] = TaskSpec(train.parameters, unit_items=1)
-    if not functions:
-        raise PluginFault(
-            f"{_where(kind)} has no task. Give it a method classify(self, text: str) -> Label, "
-            "generate(self, prompt: str) -> str, or one under @task(...)."
-        )
-    has_load = _has(kind, "load")
-    if not has_load:
-        _check_made_of_nothing(kind)
-    done = {name: one for name, (one, _) in functions.items()}
-    return _Plan(kind, done, specs, train, has_load, libraries)
 
 
 def _check_made_of_nothing(kind: type) -> None:
@@ -153,40 +142,28 @@ def _check_made_of_nothing(kind: type) -> None:
         return  # a class in C, without a signature
 
 
-def _functions_of(
-    kind: type, options: FunctionOptions
-) -> dict[str, tuple[TaskFunction, FunctionOptions]]:
-    found: dict[str, tuple[TaskFunction, FunctionOptions]] = {}
-    made = {"classify": classify_function, "generate": generate_function}
-    for name, make in made.items():
+def _functions_of(kind: type, options: FunctionOptions) -> dict[str, TaskFunction]:
+    found: dict[str, TaskFunction] = {}
+    for name in (CLASSIFY, GENERATE):
         method = inspect.getattr_static(kind, name, None)
+        if method is not None and not inspect.isfunction(method):
+            raise PluginFault(
+                f"{_where(kind)}.{name} is {type(method).__name__}. Write a method: "
+                f"def {name}(self, ...)."
+            )
         if method is not None:
-            found[name] = make(_plain(kind, name, method), options, kind), options
-    for name, method in inspect.getmembers_static(kind, inspect.isfunction):
+            found[name] = task_function(name, method, options, kind)
+    for _, method in inspect.getmembers_static(kind, inspect.isfunction):
         if TASK_MARK in vars(method):
-            task_name, said = vars(method)[TASK_MARK]
-            if task_name in found:
-                raise PluginFault(f"{_where(kind)} has two tasks {task_name!r}. Rename one.")
-            found[task_name] = run_function(_plain(kind, name, method), said, kind), said
+            name, said = vars(method)[TASK_MARK]
+            if name in found:
+                raise PluginFault(f"{_where(kind)} has two tasks {name!r}. Rename one.")
+            found[name] = task_function(name, method, said, kind)
     return found
-
-
-def _plain(kind: type, name: str, method: object) -> Callable[..., object]:
-    if inspect.isfunction(method):
-        return method
-    raise PluginFault(
-        f"{_where(kind)}.{name} is {type(method).__name__}. Write a method: def {name}(self, ...)."
-    )
 
 
 def _has(kind: type, name: str) -> bool:
     return inspect.getattr_static(kind, name, None) is not None
-
-
-def _check_class_methods(kind: type) -> None:
-    for name in ("train", "load"):
-        if _has(kind, name) and not isinstance(inspect.getattr_static(kind, name), classmethod):
-            raise PluginFault(f"{_where(kind)}.{name} is no class method. Put @classmethod above.")
 
 
 def _train_signature(kind: type) -> Signature | None:
@@ -199,22 +176,33 @@ def _train_signature(kind: type) -> Signature | None:
                 f"{_where(kind)} has `train` and no `{name}`. Add: {_LEARNER_METHODS[name]}"
             )
     function = inspect.getattr_static(kind, "train").__func__
-    signature = read_signature(
-        function,
-        is_method=True,
-        gifts=TRAIN_GIFTS,
-        named_gifts=(_HELD_OUT,),
-        own_class=kind,
-    )
-    taken = [(signature.taken.name, signature.taken.annotation)]
-    taken += [(name, one) for name, one in signature.gifts.items() if name == _HELD_OUT]
-    for name, annotation in taken:
-        if dataset_kind(annotation) is None:
+    gifts = (TrainContext, Device)
+    signature = read_signature(function, kind, gifts=gifts, named_gifts=(_HELD_OUT,))
+    taken = {signature.taken.name: signature.taken.annotation}
+    taken |= {name: one for name, one in signature.gifts.items() if name == _HELD_OUT}
+    for name, annotation in taken.items():
+        if _data_kind(annotation) is None:
             raise PluginFault(
                 f"{signature.where}: {name!r} is annotated {in_words(annotation)}. Allowed: "
                 "list[LabelledRecord], Iterable[LabelledRecord], str (all texts as one), Dataset."
             )
     return signature
+
+
+def _data_kind(annotation: object) -> object:
+    """Return how a training wants its data: `str`, `Dataset`, `list` or `Iterable` of records.
+
+    None where the annotation is none of these; `X | None` counts as X.
+    """
+    kinds = [one for one in choices_of(annotation) if one is not type(None)]
+    if len(kinds) != 1:
+        return None
+    (kind,) = kinds
+    if kind in (str, Dataset):
+        return kind
+    if elements_of(kind, (list, Sequence)) is LabelledRecord:
+        return list
+    return Iterable if elements_of(kind) is LabelledRecord else None
 
 
 _LEARNER_METHODS = {
@@ -227,11 +215,13 @@ def _where(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-class ClassModel(Model):
+class ClassModel(DecoratedModel):
     """A model that a class does."""
 
-    plan: ClassVar[_Plan]
-    about: ClassVar[About]
+    author: ClassVar[type]
+    #: What its `train` takes; None without it.
+    learns: ClassVar[Signature | None]
+    libraries: ClassVar[Sequence[str]]
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         """Return an object of the class, made of the version's files, or of none."""
@@ -239,45 +229,44 @@ class ClassModel(Model):
             made = self._made(artifact, device)
         # What is read lazily, or into memory that was freed before, does not show as growth.
         measured = max(grown.bytes, artifact.manifest.size_bytes)
-        return LoadedObject(made, self.plan, self.about, device, measured)
+        return LoadedObject(made, self.functions, self.about, device, measured)
 
     def _made(self, artifact: Artifact, device: Device) -> object:
-        plan = self.plan
-        if not plan.has_load:
-            return plan.kind()
-        load = cast("Callable[..., object]", getattr(plan.kind, "load"))  # noqa: B009
+        if not self.needs_weights:
+            return self.author()
+        load = cast("Callable[..., object]", getattr(self.author, "load"))  # noqa: B009
         asked = inspect.signature(load).parameters.values()
         gifts = {one.name: device for one in asked if _is_device(one)}
         made = load(artifact.folder, **gifts)
-        if not isinstance(made, plan.kind):
+        if not isinstance(made, self.author):
             raise PluginFault(
-                f"{_where(plan.kind)}.load gave {made!r:.80}. It gives an object of its class."
+                f"{_where(self.author)}.load gave {made!r:.80}. It gives an object of its class."
             )
         return made
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
         """Train by the class's `train`, and have the object write its files."""
-        plan = self.plan
-        assert plan.train is not None, "only a class with `train` has the task"
-        train = cast("Callable[..., object]", getattr(plan.kind, "train"))  # noqa: B009
-        data = _data(context.data, dataset_kind(plan.train.taken.annotation), context)
-        made = train(data, **values_of(parameters, plan.train), **_train_gifts(plan.train, context))
+        learns = self.learns
+        assert learns is not None, "only a class with `train` has the task"
+        train = cast("Callable[..., object]", getattr(self.author, "train"))  # noqa: B009
+        data = _data(context.data, learns.taken.annotation, context)
+        made = train(data, **learns.values_of(parameters), **_train_gifts(learns, context))
         if context.stop_requested():
             raise Stopped
-        if not isinstance(made, plan.kind):
+        if not isinstance(made, self.author):
             raise PluginFault(
-                f"{plan.train.where} gave {made!r:.80}. It gives the object that has learnt."
+                f"{learns.where} gave {made!r:.80}. It gives the object that has learnt."
             )
         cast("Any", made).save(context.folder)
         return TrainedModel(
             metrics=_metrics(made),
-            libraries=_versions(plan.libraries),
-            in_memory=LoadedObject(made, plan, self.about, context.device, 0),
+            libraries=_versions(self.libraries),
+            in_memory=LoadedObject(made, self.functions, self.about, context.device, 0),
         )
 
     def inspect(self, artifact: Artifact, focus: str | None) -> Sequence[Inspection]:
         """Return what the class's `inspect` shows; nothing where it has none."""
-        if not _has(self.plan.kind, "inspect"):
+        if not _has(self.author, "inspect"):
             return ()
         made = self._made(artifact, Device(slot="cpu:0", kind="cpu"))
         return cast("Sequence[Inspection]", cast("Any", made).inspect(focus))
@@ -298,25 +287,19 @@ def _train_gifts(signature: Signature, context: TrainContext) -> dict[str, objec
         elif context.held_out is None:
             gifts[name] = None
         else:
-            gifts[name] = _data(context.held_out, dataset_kind(kind), context)
+            gifts[name] = _data(context.held_out, kind, context)
     return gifts
 
 
-def _data(dataset: Dataset, kind: object, context: TrainContext) -> object:
+def _data(dataset: Dataset, annotation: object, context: TrainContext) -> object:
     """Return a data set as a training asks for it."""
+    kind = _data_kind(annotation)
     if kind is str:
         return dataset.text()
     if kind is Dataset:
         return dataset
-    records = _until_stopped(dataset, context)
-    return list(records) if kind is list else _Records(dataset, context)
-
-
-def _until_stopped(dataset: Dataset, context: TrainContext) -> Iterator[LabelledRecord]:
-    for record in dataset.records():
-        if context.stop_requested():
-            raise Stopped
-        yield record
+    records = _Records(dataset, context)
+    return list(records) if kind is list else records
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +310,10 @@ class _Records(Iterable[LabelledRecord]):
     context: TrainContext
 
     def __iter__(self) -> Iterator[LabelledRecord]:
-        return _until_stopped(self.dataset, self.context)
+        for record in self.dataset.records():
+            if self.context.stop_requested():
+                raise Stopped
+            yield record
 
 
 def _metrics(made: object) -> Mapping[str, float]:
@@ -357,12 +343,17 @@ class LoadedObject(LoadedFunctions):
     """An object of an author's class, in memory."""
 
     def __init__(
-        self, made: object, plan: _Plan, about: About, device: Device, measured_bytes: int
+        self,
+        made: object,
+        functions: Mapping[str, TaskFunction],
+        about: About,
+        device: Device,
+        measured_bytes: int,
     ) -> None:
-        bound = {name: done.bound_to(made) for name, done in plan.functions.items()}
+        bound = {name: done.bound_to(made) for name, done in functions.items()}
         super().__init__(bound, about, device)
         self.memory_bytes = about.memory_bytes or _said_bytes(made) or measured_bytes
-        labels = (labels_of(done.signature) for done in plan.functions.values())
+        labels = (labels_of(done.signature) for done in functions.values())
         own = tuple(label for one in labels for label in one)
         # Those of a library may be NumPy's, or numbers, which a Label has as texts.
         self.classes = own or tuple(map(str, getattr(made, "classes", ())))
@@ -392,28 +383,3 @@ def _said_bytes(made: object) -> int:
     raise PluginFault(
         f"{_where(type(made))}.memory_bytes is {said!r:.80}; allowed: a number, 0 and more."
     )
-
-
-def _model_of(
-    kind: type,
-    plan: _Plan,
-    about: About,
-    presets: Mapping[str, Mapping[str, ParameterValue]],
-) -> Model:
-    made = type(
-        f"{kind.__name__}Model",
-        (ClassModel,),
-        {
-            "__module__": kind.__module__,
-            "__doc__": about.summary,
-            "name": about.name,
-            "summary": about.summary,
-            "tasks": dict(plan.specs),
-            "presets": dict(presets),
-            "needs": about.needs,
-            "needs_weights": plan.has_load,
-            "plan": plan,
-            "about": about,
-        },
-    )
-    return cast("Model", made())

@@ -4,29 +4,20 @@ Each leaves the function as it is and notes the model on it, where the plugin ho
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, cast, get_args, get_origin
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from seqd.errors import PluginFault
-from seqd.hookspecs import (
-    Artifact,
-    Device,
-    LoadedModel,
-    Model,
-    Needs,
-    PluginParameters,
-    TaskSpec,
-)
-from seqd.plugin.loaded import About, LoadedFunctions
-from seqd.plugin.marks import mark
+from seqd.hookspecs import Needs, PluginParameters, TaskSpec
+from seqd.kinds import CLASSIFY, GENERATE
+from seqd.plugin.decorated import About, DecoratedModel, mark
 from seqd.plugin.outcomes import MAX_TEXT_CHARS, BadItem, Label
 from seqd.plugin.running import TaskFunction
 from seqd.plugin.signatures import (
-    Random,
     Signature,
     check_taken,
     choices_of,
@@ -91,17 +82,8 @@ def classifier(
     check_called(name, "classifier")
     if isinstance(classes, str):
         raise PluginFault(f'`classes` is {classes!r}. Write a list: ["{classes}"].')
-    options = FunctionOptions(unit_items, batch_items, max_chars)
-
-    def decorate(function: F) -> F:
-        done = classify_function(function, options)
-        labels = tuple(classes) or labels_of(done.signature)
-        about = About(
-            name, summary or summary_of(function), needs or Needs(), labels, example, memory_bytes
-        )
-        return mark(function, _model_of(function, {"classify": done}, {"classify": options}, about))
-
-    return decorate
+    about = About(name, summary, needs or Needs(), tuple(classes), example, memory_bytes)
+    return _decorating(CLASSIFY, about, FunctionOptions(unit_items, batch_items, max_chars))
 
 
 def generator(
@@ -123,16 +105,8 @@ def generator(
     the parameters `seed` and `samples` too. For the rest see `classifier`.
     """
     check_called(name, "generator")
-    options = FunctionOptions(unit_items, batch_items, bound=bound)
-
-    def decorate(function: F) -> F:
-        done = generate_function(function, options)
-        about = About(
-            name, summary or summary_of(function), needs or Needs(), (), example, memory_bytes
-        )
-        return mark(function, _model_of(function, {"generate": done}, {"generate": options}, about))
-
-    return decorate
+    about = About(name, summary, needs or Needs(), (), example, memory_bytes)
+    return _decorating(GENERATE, about, FunctionOptions(unit_items, batch_items, bound=bound))
 
 
 def task(
@@ -156,16 +130,29 @@ def task(
     of it, has the output `Text`. For the rest see `classifier`.
     """
     check_called(name, "task")
+    options = FunctionOptions(unit_items, batch_items, None, bound, summary, allows_empty)
+    if model is not None:
+        about = About(model, summary, needs or Needs(), (), example, memory_bytes)
+        return _decorating(name, about, options)
+
+    def decorate(method: F) -> F:
+        vars(method)[TASK_MARK] = (name, options)
+        return method
+
+    return decorate
+
+
+def _decorating(task: str, about: About, options: FunctionOptions) -> Callable[[F], F]:
+    """Return a decorator that makes a model of a function that does one task."""
 
     def decorate(function: F) -> F:
-        said = summary or summary_of(function)
-        options = FunctionOptions(unit_items, batch_items, None, bound, said, allows_empty)
-        if model is None:
-            vars(function)[TASK_MARK] = (name, options)
-            return function
-        done = run_function(function, options)
-        about = About(model, said, needs or Needs(), (), example, memory_bytes)
-        return mark(function, _model_of(function, {name: done}, {name: options}, about))
+        done = task_function(task, function, options)
+        said = replace(
+            about,
+            summary=about.summary or summary_of(function),
+            classes=about.classes or labels_of(done.signature),
+        )
+        return mark(function, DecoratedModel, said, {task: done})
 
     return decorate
 
@@ -184,82 +171,86 @@ def check_called(name: object, decorator: str) -> None:
 TASK_MARK: Final = "__seqd_task__"
 
 
-def classify_function(
-    function: Callable[..., object], options: FunctionOptions, own_class: type | None = None
+def task_function(
+    task: str,
+    function: Callable[..., object],
+    options: FunctionOptions,
+    own_class: type | None = None,
 ) -> TaskFunction:
-    """Return a classifying function or method as it is called. Raises PluginFault."""
-    signature = _signature_of(function, own_class)
-    _check_text(signature, "classifier")
-    for one in choices_of(_given_of(signature)):
-        if one not in (Label, str, BadItem) and get_origin(one) is not Literal:
-            raise PluginFault(
-                f"{signature.where} gives {in_words(signature.given)}. A classifier of "
-                f"{in_words(signature.taken.annotation)} gives {_due(signature, 'Label')}."
-            )
-    _check_yields(signature, function, yields=False)
+    """Return a function, or a method of a class, as a task calls it. Raises PluginFault."""
+    chance = {"samples": _SAMPLES} if task == GENERATE else {}
+    signature = read_signature(function, own_class, with_chance=chance)
+    check_taken(signature)
+    what, due = _FORMS.get(task, ("task", "a pydantic model"))
+    taken = signature.taken
+    if what != "task" and taken.kind is not str:
+        raise PluginFault(
+            f"{signature.where} takes {in_words(taken.annotation)}. A {what} takes a text: str, or "
+            "list[str]. A record is what a task of its own takes: `@task(...)`."
+        )
+    yields = what != "classifier" and not taken.is_list and elements_of(signature.given) is str
+    output = _output_of(what, str if yields else _given_of(signature))
+    if output is None:
+        or_else = {"task": ", such as seqd.plugin.Embedding, or str"}.get(what, "")
+        if what == "generator" and not taken.is_list:
+            or_else = ", or yields: Iterator[str]"
+        raise PluginFault(
+            f"{signature.where} gives {in_words(signature.given)}. A {what} of "
+            f"{in_words(taken.annotation)} gives {f'list[{due}]' if taken.is_list else due}"
+            f"{or_else}."
+        )
+    if not (yields or taken.is_list) and inspect.isgeneratorfunction(inspect.unwrap(function)):
+        raise PluginFault(
+            f"{signature.where} has a `yield`, and gives {in_words(signature.given)}. Parts of a "
+            "text are yielded by `-> Iterator[str]`; else write `return`."
+        )
     return TaskFunction(
-        function,
-        signature,
-        Classification,
+        call=function,
+        signature=signature,
+        spec=_spec_of(function, signature, output, options),
+        gives=output,
+        yields=yields,
         batch_items=options.batch_items,
-        max_chars=options.max_chars,
+        max_chars=options.max_chars if task == CLASSIFY else None,
     )
 
 
-def generate_function(
-    function: Callable[..., object], options: FunctionOptions, own_class: type | None = None
-) -> TaskFunction:
-    """Return a generating function or method as it is called. Raises PluginFault."""
-    signature = _signature_of(function, own_class, {"samples": _SAMPLES})
-    _check_text(signature, "generator")
-    yields = not signature.taken.is_list and elements_of(signature.given) is str
-    for one in choices_of(str if yields else _given_of(signature)):
-        if one not in (str, BadItem):
-            raise PluginFault(
-                f"{signature.where} gives {in_words(signature.given)}. A generator of "
-                f"{in_words(signature.taken.annotation)} gives {_due(signature, 'str')}"
-                f"{'' if signature.taken.is_list else ', or yields: Iterator[str]'}."
-            )
-    _check_yields(signature, function, yields=yields)
-    return TaskFunction(function, signature, Generation, yields, batch_items=options.batch_items)
+#: Of the tasks that have a decorator of their own: who does it, and what it gives.
+_FORMS: Final = {CLASSIFY: ("classifier", "Label"), GENERATE: ("generator", "str")}
 
 
-def run_function(
-    function: Callable[..., object], options: FunctionOptions, own_class: type | None = None
-) -> TaskFunction:
-    """Return a function or method of a task of its own as it is called. Raises PluginFault."""
-    signature = _signature_of(function, own_class)
-    check_taken(signature)
-    yields = not signature.taken.is_list and elements_of(signature.given) is str
-    given = str if yields else _given_of(signature)
+def _output_of(what: str, given: object) -> type[BaseModel] | None:
+    """Return what becomes of what is given for one item; None where a task gives no such thing."""
     kinds = [one for one in choices_of(given) if one is not BadItem]
-    output = Text if kinds == [str] else kinds[0]
-    if len(kinds) != 1 or not (isinstance(output, type) and issubclass(output, BaseModel)):
-        raise PluginFault(
-            f"{signature.where} gives {in_words(signature.given)}. A task of "
-            f"{in_words(signature.taken.annotation)} gives {_due(signature, 'a pydantic model')}, "
-            "such as seqd.plugin.Embedding, or str."
-        )
-    _check_yields(signature, function, yields=yields)
-    return TaskFunction(function, signature, output, yields, batch_items=options.batch_items)
+    if what == "classifier":
+        is_due = all(one in (Label, str) or get_origin(one) is Literal for one in kinds)
+        return Classification if is_due else None
+    if kinds == [str]:
+        return Generation if what == "generator" else Text
+    if what != "task" or len(kinds) != 1:
+        return None
+    (kind,) = kinds
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def task_spec(name: str, done: TaskFunction, options: FunctionOptions) -> TaskSpec:
-    """Return a task's description."""
-    parameters = done.signature.parameters
-    if done.gives in (Classification, Generation):
-        bound = options.bound
-        if bound is None and done.gives is Generation:
-            bound = _bound_of(parameters)
-        return TaskSpec(parameters, options.unit_items, bound=bound)
-    record = done.signature.taken.kind
+def _spec_of(
+    function: Callable[..., object],
+    signature: Signature,
+    output: type[BaseModel],
+    options: FunctionOptions,
+) -> TaskSpec:
+    parameters = signature.parameters
+    if output in (Classification, Generation):
+        usual = _bound_of(parameters) if output is Generation else None
+        return TaskSpec(parameters, options.unit_items, bound=options.bound or usual)
+    record = signature.taken.kind
     return TaskSpec(
         parameters,
         options.unit_items,
-        output=done.gives,
+        output=output,
         input=None if record is str else record,
         bound=options.bound,
-        summary=options.summary,
+        summary=options.summary or summary_of(function),
         allows_empty=options.allows_empty,
     )
 
@@ -270,48 +261,11 @@ def labels_of(signature: Signature) -> tuple[str, ...]:
     return tuple(str(label) for one in found for label in get_args(one))
 
 
-def _signature_of(
-    function: Callable[..., object],
-    own_class: type | None,
-    more: Mapping[str, tuple[object, FieldInfo]] | None = None,
-) -> Signature:
-    found = read_signature(function, is_method=own_class is not None, own_class=own_class)
-    if more and found.gift_of(Random) is not None:
-        return read_signature(
-            function, is_method=own_class is not None, own_class=own_class, more=more
-        )
-    return found
-
-
-def _check_text(signature: Signature, what: str) -> None:
-    check_taken(signature)
-    if signature.taken.kind is not str:
-        raise PluginFault(
-            f"{signature.where} takes {in_words(signature.taken.annotation)}. A {what} takes a "
-            "text: str, or list[str]. A record is what a task of its own takes: "
-            "`@task(...)`."
-        )
-
-
-def _check_yields(signature: Signature, function: Callable[..., object], *, yields: bool) -> None:
-    """Raise PluginFault where a function of one text yields, and says that it returns."""
-    is_series = yields or signature.taken.is_list
-    if not is_series and inspect.isgeneratorfunction(inspect.unwrap(function)):
-        raise PluginFault(
-            f"{signature.where} has a `yield`, and gives {in_words(signature.given)}. Parts of a "
-            "text are yielded by `-> Iterator[str]`; else write `return`."
-        )
-
-
 def _given_of(signature: Signature) -> object:
     """Return what is given for one item: of a list that a function gives, what it holds."""
     if not signature.taken.is_list:
         return signature.given
     return elements_of(signature.given)
-
-
-def _due(signature: Signature, one: str) -> str:
-    return f"list[{one}]" if signature.taken.is_list else one
 
 
 def _bound_of(parameters: type[PluginParameters]) -> OutputBound | None:
@@ -320,40 +274,3 @@ def _bound_of(parameters: type[PluginParameters]) -> OutputBound | None:
         return None
     factors = [name for name in ("length", "samples") if name in fields]
     return OutputBound(factors=tuple(factors), max_characters=MAX_TEXT_CHARS)
-
-
-class FunctionModel(Model):
-    """A model that functions do. It is not trained: its version 0 is the code."""
-
-    functions: ClassVar[Mapping[str, TaskFunction]]
-    about: ClassVar[About]
-
-    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        """Return the functions, ready to be called."""
-        return LoadedFunctions(self.functions, self.about, device)
-
-
-def _model_of(
-    function: Callable[..., object],
-    functions: Mapping[str, TaskFunction],
-    options: Mapping[str, FunctionOptions],
-    about: About,
-) -> Model:
-    """Return a model whose class is of the function's module, where its starter would lie."""
-    kind = type(
-        f"{function.__name__}_model",
-        (FunctionModel,),
-        {
-            "__module__": function.__module__,
-            "__doc__": about.summary,
-            "name": about.name,
-            "summary": about.summary,
-            "tasks": {
-                name: task_spec(name, done, options[name]) for name, done in functions.items()
-            },
-            "needs": about.needs,
-            "functions": functions,
-            "about": about,
-        },
-    )
-    return cast("Model", kind())

@@ -81,40 +81,29 @@ def bad_item(error: BadItem) -> ItemError:
     return ItemError(code=ItemErrorCode.INVALID_INPUT, message=wire_text(message))
 
 
-def classification(
-    value: object, where: str, *, is_truncated: bool = False
-) -> Classification | ItemError:
+def classification(value: object, where: str, *, is_truncated: bool) -> Classification:
     """Return a label as the contract has it. Raises PluginFault for anything else."""
-    if isinstance(value, BadItem):
-        return bad_item(value)
-    made = _label_of(value, where) if isinstance(value, str) else value
+    try:
+        made = Label(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise PluginFault(f"{where} gave a label that none can be: {error}.") from None
     if not isinstance(made, Label):
         raise PluginFault(f"{where} gave {value!r:.80}. A classifier gives a Label, or a str.")
+    shares = made.probabilities
     return Classification(
         label=made.label,
         # NumPy's numbers are floats to a type checker, and none to JSON.
         score=float(made.score),
         truncated=is_truncated,
         unknown_share=float(made.unknown_share),
-        probabilities=_floats(made.probabilities),
+        probabilities=(
+            None if shares is None else {str(name): float(one) for name, one in shares.items()}
+        ),
     )
 
 
-def _label_of(label: str, where: str) -> Label:
-    try:
-        return Label(label)
-    except ValueError as error:
-        raise PluginFault(f"{where} gave a label that none can be: {error}.") from None
-
-
-def _floats(shares: Mapping[str, float] | None) -> dict[str, float] | None:
-    return None if shares is None else {str(name): float(one) for name, one in shares.items()}
-
-
-def output(value: object, kind: type[BaseModel], where: str) -> BaseModel | ItemError:
+def output(value: object, kind: type[BaseModel], where: str) -> BaseModel:
     """Return the output of a task of the plugin's own. Raises PluginFault for anything else."""
-    if isinstance(value, BadItem):
-        return bad_item(value)
     if kind is Text and isinstance(value, str):
         return Text(text=text(value, where))
     if not isinstance(value, kind):

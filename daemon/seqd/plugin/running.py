@@ -1,14 +1,21 @@
 """Runs a function over items as the contract asks: an outcome for each, in order, until a stop."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TypeAlias, cast
 
 from pydantic import BaseModel
 
 from seqd.errors import PluginFault, Stopped
-from seqd.hookspecs import Device, PluginParameters, RunContext, WorkItem, random_stream
+from seqd.hookspecs import (
+    Device,
+    PluginParameters,
+    RunContext,
+    TaskSpec,
+    WorkItem,
+    random_stream,
+)
 from seqd.plugin.one_process import OneProcess
 from seqd.plugin.outcomes import (
     BadItem,
@@ -21,7 +28,7 @@ from seqd.plugin.outcomes import (
     refusal_of,
     text,
 )
-from seqd.plugin.signatures import Random, Signature, values_of
+from seqd.plugin.signatures import Random, Signature
 from seqd_schemas import Classification, FinishReason, GeneratedSample, Generation, ItemError, Text
 
 Outcome: TypeAlias = BaseModel | ItemError
@@ -41,38 +48,29 @@ class TaskFunction:
 
     call: Callable[..., object]
     signature: Signature
+    spec: TaskSpec
     #: What is given for one item: Classification, Generation, or the task's own output.
     gives: type[BaseModel]
     #: True where it yields the parts of a text.
-    yields: bool = False
+    yields: bool
     #: Texts that a function of a list is called with at most.
-    batch_items: int = 64
+    batch_items: int
     #: Characters of a text that a classifier reads; None: all.
-    max_chars: int | None = None
+    max_chars: int | None
 
     def bound_to(self, owner: object) -> "TaskFunction":
         """Return the same of a method, bound to its object."""
-        method = self.call.__get__(owner)
-        return TaskFunction(
-            method,
-            self.signature,
-            self.gives,
-            self.yields,
-            self.batch_items,
-            self.max_chars,
-        )
+        return replace(self, call=self.call.__get__(owner))
 
     def run(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> list[Outcome]:
         """Return one outcome per item, in order. Raises Stopped, and what the function raises."""
-        call = _Call(self, values_of(parameters, self.signature), parameters, context)
-        outcomes = [refusal_of(item) for item in items]
-        sound = [place for place, refusal in enumerate(outcomes) if refusal is None]
+        call = _Call(self, self.signature.values_of(parameters), parameters, context)
+        results: list[Outcome | None] = [refusal_of(item) for item in items]
+        sound = [place for place, refusal in enumerate(results) if refusal is None]
         made = call.batches if self.signature.taken.is_list else call.singles
-        computed: Iterator[Outcome] = made([items[place] for place in sound])
-        results: list[Outcome | None] = [*outcomes]
-        for place, outcome in zip(sound, computed, strict=True):
+        for place, outcome in zip(sound, made([items[place] for place in sound]), strict=True):
             results[place] = outcome
         if not sound and context.stop_requested():
             raise Stopped
@@ -153,39 +151,38 @@ class _Call:
             return self.function.call(given, **self.values, **gifts)
 
     def _outcome(self, item: WorkItem, value: object) -> Outcome:
+        if isinstance(value, BadItem):
+            return bad_item(value)
         if self.function.gives is Classification:
-            return classification(value, self.where, is_truncated=self._is_truncated(item))
+            most = self.function.max_chars
+            is_truncated = most is not None and len(item.text) > most
+            return classification(value, self.where, is_truncated=is_truncated)
         if self.function.gives is Generation:
-            if isinstance(value, BadItem):
-                return bad_item(value)
-            return self._as_generation(item, [self._cut(text(value, self.where))])
+            return self._as_generation(item, [text(value, self.where)])
         return output(value, self.function.gives, self.where)
 
     def _generation(self, item: WorkItem) -> Outcome:
-        count, limit = cast("int", self._parameter("samples", 1)), self._length
         texts = list[str]()
-        for sample in range(count):
+        for sample in range(cast("int", self._parameter("samples", 1))):
             if sample > 0:
                 self._ask()
-            texts.append(self._cut(self._written(item, sample, limit)))
+            texts.append(self._written(item, sample, self._length))
         return self._as_generation(item, texts)
 
     def _as_generation(self, item: WorkItem, texts: Sequence[str]) -> Generation:
+        # What the author calls so may be something else.
         seed, temperature = self._parameter("seed", 0), self._parameter("temperature", 1.0)
+        is_heat = isinstance(temperature, int | float) and temperature >= 0
         limit = self._length
+        cut = [one[:limit] for one in texts]
         samples = tuple(
             GeneratedSample(
                 text=one,
-                # What the author calls so may be something else.
-                temperature=(
-                    temperature
-                    if isinstance(temperature, int | float) and temperature >= 0
-                    else 1.0
-                ),
+                temperature=cast("float", temperature) if is_heat else 1.0,
                 seed=seed if isinstance(seed, int) and seed >= 0 else 0,
                 finish_reason=FinishReason.LENGTH if len(one) == limit else FinishReason.END,
             )
-            for one in texts
+            for one in cut
         )
         return Generation(prompt=item.text, samples=samples)
 
@@ -205,7 +202,7 @@ class _Call:
             if delta:
                 parts.append(delta)
                 self.context.stream(item, sample, delta)
-            if limit is not None and length >= limit:
+            if length == limit:
                 break
         return "".join(parts)
 
@@ -215,16 +212,10 @@ class _Call:
         length = self._parameter("length", None)
         return length if isinstance(length, int) else None
 
-    def _cut(self, written: str) -> str:
-        return written if self._length is None else written[: self._length]
-
     def _given(self, item: WorkItem) -> object:
         if self.function.signature.taken.kind is not str:
             return item.record
         return item.text[: self.function.max_chars]
-
-    def _is_truncated(self, item: WorkItem) -> bool:
-        return self.function.max_chars is not None and len(item.text) > self.function.max_chars
 
     def _gifts(self, item: WorkItem, sample: int) -> dict[str, object]:
         gifts: dict[str, object] = {}

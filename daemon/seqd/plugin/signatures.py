@@ -5,12 +5,13 @@ description from the docstring: a line `word: What counts as a greeting.`, also 
 `:param word:`.
 """
 
+import copy
 import inspect
 import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import (
     TYPE_CHECKING,
@@ -37,7 +38,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import SchemaError
 
 from seqd.errors import PluginFault, all_told, schema_fault
-from seqd.hookspecs import Dataset, Device, PluginParameters, RunContext, TrainContext
+from seqd.hookspecs import Device, PluginParameters, RunContext
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,10 +64,15 @@ LENGTH_BOUNDS: Final = Field(ge=1, le=100_000)
 
 #: What a run may be given besides its text, by the type that asks for it.
 RUN_GIFTS: Final = (RunContext, Device, Random)
-TRAIN_GIFTS: Final = (TrainContext, Device)
+
+#: A parameter of all that takes chance.
+SEED: Final = (
+    Annotated[int, Field(ge=0, le=2**32 - 1)],
+    cast("FieldInfo", Field(default=0, description="Same seed, same texts: same outcomes.")),
+)
 
 _LISTS: Final = (list, tuple, Sequence)
-_SERIES: Final = (list, tuple, Sequence, Iterable, Iterator, typing.Generator)
+_SERIES: Final = (*_LISTS, Iterable, Iterator, typing.Generator)
 
 _ALLOWED: Final = "bool, int, float, str, Literal, and lists of these"
 
@@ -101,29 +107,27 @@ class Signature:
     parameters: type[PluginParameters]
     #: Names of its parameters that are of `parameters`.
     names: tuple[str, ...]
-    #: The annotations of those that are series; in `parameters`, which are frozen, all are tuples.
-    series: Mapping[str, object] = field(default_factory=dict)
     #: Parameters that the wrapper fills, by name, with the type that asks for it.
-    gifts: Mapping[str, object] = field(default_factory=dict)
+    gifts: Mapping[str, object]
 
-    def gift_of(self, kind: object) -> str | None:
-        """Return the name of the parameter that asks for such a gift; None where none does."""
-        return next((name for name, one in self.gifts.items() if one is kind), None)
+    def values_of(self, parameters: BaseModel) -> dict[str, object]:
+        """Return the function's own parameters by name, as it is called with them: copies."""
+        return copy.deepcopy({name: getattr(parameters, name) for name in self.names})
 
 
 def read_signature(
     function: Callable[..., object],
+    own_class: type | None = None,
     *,
-    is_method: bool = False,
     gifts: Sequence[object] = RUN_GIFTS,
     named_gifts: Collection[str] = (),
-    more: Mapping[str, tuple[object, FieldInfo]] | None = None,
-    own_class: type | None = None,
+    with_chance: Mapping[str, tuple[object, FieldInfo]] | None = None,
 ) -> Signature:
     """Return what a function takes and gives. Raises PluginFault, which says what to change.
 
-    `gifts` are the types that its parameters may ask for, `named_gifts` names that are filled too.
-    `more` are parameters that it has besides, unless it has declared them itself.
+    It is a method where it has an `own_class`. `gifts` are the types that its parameters may ask
+    for, `named_gifts` names that are filled too. One with a Random has the parameter `seed` and
+    those of `with_chance`, unless it has declared them itself.
     """
     if inspect.isclass(function) or not hasattr(function, "__qualname__"):
         raise PluginFault(
@@ -134,8 +138,9 @@ def read_signature(
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise PluginFault(f"{where} is `async`. A plugin's functions are called one by one: `def`.")
     hints = _hints(function, where, own_class)
-    signature = inspect.signature(function)
-    declared = list(signature.parameters.values())[1 if is_method else 0 :]
+    declared = list(inspect.signature(function).parameters.values())
+    if own_class is not None:
+        declared = declared[1:]
     if not declared:
         raise PluginFault(f"{where} takes nothing. Its first parameter is what it works on.")
     first, *rest = declared
@@ -144,70 +149,57 @@ def read_signature(
             f"{where}: its first parameter {first.name!r} is {first.kind.description}. It is what "
             f"the function works on, and given by its place: def {function.__name__}(text: str)."
         )
-    given_gifts: dict[str, object] = {}
+    given: dict[str, object] = {}
     for one in rest:
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            stars = "*" if one.kind is one.VAR_POSITIONAL else "**"
+            raise PluginFault(
+                f"{where} takes {stars}{one.name}. Declare each parameter by its name: clients see "
+                "what there is."
+            )
         hint = hints.get(one.name)
         gift = next((kind for kind in gifts if kind in choices_of(hint)), None)
         if gift is not None or one.name in named_gifts:
-            given_gifts[one.name] = gift if gift is not None else hint
-    chance = {"seed": SEED} if Random in given_gifts.values() else {}
-    known = {**chance, **(more or {})}
+            given[one.name] = gift if gift is not None else hint
+    usual = {"seed": SEED, **(with_chance or {})} if Random in given.values() else {}
     doc = inspect.getdoc(function) or ""
     fields, faults = dict[str, object](), list[str]()
     for one in rest:
         try:
-            _check_form(one, where)
-            if one.name not in given_gifts:
-                fields[one.name] = _field(one, _hint(one, hints, known, where), doc, where)
+            _check_form(one)
+            if one.name not in given:
+                hint = hints.get(one.name)
+                if one.name in usual and hint is not None:
+                    hint = _number(hint, one.name, usual[one.name][0])
+                fields[one.name] = _field(one, hint, doc)
         except PluginFault as fault:
-            faults.append(str(fault).removeprefix(f"{where}: " if faults else ""))
+            faults.append(str(fault))
     if faults:
-        raise PluginFault(all_told(faults))
-    added = {name: one for name, one in known.items() if name not in fields}
+        raise PluginFault(f"{where}: {all_told(faults)}")
     model = create_model(  # type: ignore[call-overload]
         f"{_title(function.__qualname__)}Parameters",
         __base__=FunctionParameters,
         __module__=function.__module__,
         __doc__=f"Parameters of {where}.",
-        **fields,
-        **added,
+        **{**fields, **{name: one for name, one in usual.items() if name not in fields}},
     )
-    taken = _taken(first, hints.get(first.name), where)
-    given = hints.get("return")
-    series = {name: hints[name] for name in fields if _has_list(hints[name])}
-    return Signature(where, taken, given, model, tuple(fields), series, given_gifts)
+    taken = _taken(first, hints.get(first.name))
+    return Signature(where, taken, hints.get("return"), model, tuple(fields), given)
 
 
-def _hint(
-    one: inspect.Parameter,
-    hints: Mapping[str, object],
-    known: Mapping[str, tuple[object, FieldInfo]],
-    where: str,
-) -> object:
-    hint = hints.get(one.name)
-    return _number(hint, one.name, known[one.name][0], where) if one.name in known else hint
-
-
-def _number(hint: object, name: str, usual: object, where: str) -> object:
+def _number(hint: object, name: str, usual: object) -> object:
     """Return the type of a parameter that the wrapper reads, too: `usual` where it has no bounds.
 
     Raises PluginFault for what is no whole number.
     """
-    if hint is None or hint is int:
-        return hint and usual
+    if hint is int:
+        return usual
     if get_origin(hint) is Annotated and get_args(hint)[0] is int:
         return hint
     raise PluginFault(
-        f"{where}: parameter {name!r} is annotated {in_words(hint)}. Beside a Random it is an int: "
+        f"parameter {name!r} is annotated {in_words(hint)}. Beside a Random it is an int: "
         f"write `{name}: int`, or another name."
     )
-
-
-#: A parameter of all that takes chance.
-SEED: Final = (
-    Annotated[int, Field(ge=0, le=2**32 - 1)],
-    cast("FieldInfo", Field(default=0, description="Same seed, same texts: same outcomes.")),
-)
 
 
 def elements_of(annotation: object, kinds: Sequence[object] = _SERIES) -> object | None:
@@ -255,22 +247,17 @@ def _hints(
         raise PluginFault(f"{where}: its annotations cannot be read: {error}.") from None
 
 
-def _check_form(one: inspect.Parameter, where: str) -> None:
-    if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
-        raise PluginFault(
-            f"{where} takes {'*' if one.kind is one.VAR_POSITIONAL else '**'}{one.name}. Declare "
-            "each parameter by its name: clients see what there is."
-        )
+def _check_form(one: inspect.Parameter) -> None:
     if one.kind is one.POSITIONAL_ONLY:
-        raise PluginFault(f"{where}: parameter {one.name!r} is given by name. Take the `/` away.")
+        raise PluginFault(f"parameter {one.name!r} is given by name. Take the `/` away.")
     if one.name.startswith("_") or hasattr(BaseModel, one.name):
         raise PluginFault(
-            f"{where}: no parameter can be called {one.name!r}. Choose another name; allowed: "
-            "letters, digits and underscores, a letter in front, and no method of a pydantic model."
+            f"no parameter can be called {one.name!r}. Choose another name; allowed: letters, "
+            "digits and underscores, a letter in front, and no method of a pydantic model."
         )
 
 
-def _taken(one: inspect.Parameter, hint: object, where: str) -> Taken:
+def _taken(one: inspect.Parameter, hint: object) -> Taken:
     element = elements_of(hint, _LISTS)
     kind = hint if element is None else element
     if isinstance(kind, type) and (kind is str or issubclass(kind, BaseModel)):
@@ -287,7 +274,7 @@ def check_taken(signature: Signature) -> None:
             f"{_annotated(taken.annotation)}. Allowed: str, a pydantic model, or a list of one of "
             f"them. Write `{taken.name}: str`."
         )
-    if taken.is_list and signature.gift_of(Random) is not None:
+    if taken.is_list and Random in signature.gifts.values():
         raise PluginFault(
             f"{signature.where} takes a list and a Random. An outcome must not depend on what else "
             "is in the list, so a function with a Random takes one text: str."
@@ -298,18 +285,17 @@ def _annotated(annotation: object) -> str:
     return "not annotated" if annotation is None else f"annotated {in_words(annotation)}"
 
 
-def _field(one: inspect.Parameter, hint: object, doc: str, where: str) -> tuple[object, FieldInfo]:
+def _field(one: inspect.Parameter, hint: object, doc: str) -> tuple[object, FieldInfo]:
     if hint is None:
         example = "str" if one.default is one.empty else type(one.default).__name__
         raise PluginFault(
-            f"{where}: parameter {one.name!r} is not annotated. Write `{one.name}: {example}`; "
-            f"allowed: {_ALLOWED}."
+            f"parameter {one.name!r} is not annotated. Write `{one.name}: {example}`; allowed: "
+            f"{_ALLOWED}."
         )
     if one.name == "length" and hint is int:
         hint = Annotated[int, LENGTH_BOUNDS]
-    bounded = _bounded(hint, f"{where}: parameter {one.name!r}")
-    described = _described(hint)
-    description = described or description_of(one.name, doc)
+    bounded = _bounded(hint, f"parameter {one.name!r}")
+    description = _described(hint) or description_of(one.name, doc)
     faults = list[str]()
     if not description:
         faults.append(
@@ -324,11 +310,10 @@ def _field(one: inspect.Parameter, hint: object, doc: str, where: str) -> tuple[
     else:
         faults += _wrong_values(one, bounded)
     if faults:
-        raise PluginFault(f"{where}: {all_told(faults)}")
+        raise PluginFault(all_told(faults))
     if one.default is one.empty:
         return bounded, Field(description=description)
-    default = tuple(one.default) if isinstance(one.default, list) else one.default
-    return bounded, Field(default=default, description=description, validate_default=True)
+    return bounded, Field(default=one.default, description=description, validate_default=True)
 
 
 def _wrong_values(one: inspect.Parameter, bounded: object) -> Iterator[str]:
@@ -401,8 +386,8 @@ def _bounded(hint: object, where: str, stated: frozenset[str] = frozenset()) -> 
         )
     if origin in _origins(_LISTS) and arguments:
         element = _bounded(arguments[0], where)
-        # A tuple, for parameters are frozen; what the function gets has the type that it asks for.
-        return Annotated[tuple[element, ...], Field(max_length=MAX_ELEMENTS)]  # type: ignore[valid-type]
+        kind = list[element] if origin is list else tuple[element, ...]  # type: ignore[valid-type]
+        return Annotated[kind, Field(max_length=MAX_ELEMENTS)]
     return _bounded_scalar(hint, where, stated)
 
 
@@ -422,21 +407,15 @@ def _sides_of(metadata: Iterable[object]) -> frozenset[str]:
 _BOUNDS: Final = {"low": ("gt", "ge"), "high": ("lt", "le")}
 
 
-def _bounded_number(
-    kind: type[float], bounds: tuple[float, float], stated: frozenset[str]
-) -> object:
-    """Return a type of numbers, bounded where its author has stated no bound."""
-    low = None if "low" in stated else bounds[0]
-    high = None if "high" in stated else bounds[1]
-    is_finite = False if kind is float else None
-    return Annotated[kind, Field(ge=low, le=high, allow_inf_nan=is_finite)]
-
-
 def _bounded_scalar(hint: object, where: str, stated: frozenset[str]) -> object:
-    if hint is int:
-        return _bounded_number(int, INT_BOUNDS, stated)
-    if hint is float:
-        return _bounded_number(float, FLOAT_BOUNDS, stated)
+    if hint in (int, float):
+        low, high = INT_BOUNDS if hint is int else FLOAT_BOUNDS
+        bounds = Field(
+            ge=None if "low" in stated else low,
+            le=None if "high" in stated else high,
+            allow_inf_nan=False if hint is float else None,
+        )
+        return Annotated[hint, bounds]
     if hint is str:
         return Annotated[str, TEXT_BOUNDS]
     is_enum = isinstance(hint, type) and issubclass(hint, Enum)
@@ -455,47 +434,3 @@ def _origins(kinds: Sequence[object]) -> set[object]:
 def _title(qualname: str) -> str:
     words = re.split(r"[^A-Za-z0-9]+", qualname.replace("<locals>", ""))
     return "".join(word[:1].upper() + word[1:] for word in words if word)
-
-
-def values_of(parameters: BaseModel, signature: Signature) -> dict[str, object]:
-    """Return a function's own parameters by name, as it is called with them."""
-    values = {name: getattr(parameters, name) for name in signature.names}
-    lists = {name: _as_declared(values[name], hint) for name, hint in signature.series.items()}
-    return values | lists
-
-
-def _has_list(hint: object) -> bool:
-    """Return True where an annotation is a list, has one in it, or has one in a union."""
-    return get_origin(hint) is list or any(map(_has_list, get_args(hint)))
-
-
-def _as_declared(value: object, hint: object) -> object:
-    """Return a value with lists in it where the annotation says `list`."""
-    if not isinstance(value, tuple):
-        return value
-    if get_origin(hint) is Annotated:
-        return _as_declared(value, get_args(hint)[0])
-    kinds = [one for one in choices_of(hint) if elements_of(one, _LISTS) is not None]
-    if len(kinds) != 1:
-        return list(value) if any(get_origin(one) is list for one in kinds) else value
-    (kind,) = kinds
-    held = [_as_declared(one, elements_of(kind, _LISTS)) for one in value]
-    return held if get_origin(kind) is list else tuple(held)
-
-
-def dataset_kind(annotation: object) -> object:
-    """Return how a training wants its data: `str`, `Dataset`, `list` or `Iterable` of records.
-
-    None where the annotation is none of these; `X | None` counts as X.
-    """
-    from seqd.hookspecs import LabelledRecord
-
-    kinds = [one for one in choices_of(annotation) if one is not type(None)]
-    if len(kinds) != 1:
-        return None
-    (kind,) = kinds
-    if kind in (str, Dataset):
-        return kind
-    if elements_of(kind, (list, Sequence)) is LabelledRecord:
-        return list
-    return Iterable if elements_of(kind) is LabelledRecord else None

@@ -1,17 +1,12 @@
 """What an author wrote of a model: a subclass of `Model`, or what `seqd.plugin` has decorated."""
 
 from seqd.hookspecs import Model
-from seqd.plugin.classes import ClassModel
-from seqd.plugin.functions import FunctionModel
+from seqd.plugin.decorated import DecoratedModel
 
 
 def author_object(model: Model) -> object:
-    """Return the class or the function; of a model of several functions the first."""
-    if isinstance(model, ClassModel):
-        return model.plan.kind
-    if isinstance(model, FunctionModel):
-        return next(iter(model.functions.values())).call
-    return type(model)
+    """Return the class or the function."""
+    return model.author if isinstance(model, DecoratedModel) else type(model)
 
 
 def author_method(model: Model, name: str) -> object:

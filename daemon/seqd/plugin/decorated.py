@@ -1,15 +1,32 @@
-"""Functions in memory as a loaded model, and what an author says of their model."""
+"""What decorators make of an author's code: a model, and its functions in memory."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from types import ModuleType
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from seqd.errors import PluginFault
-from seqd.hookspecs import Device, LoadedModel, Needs, PluginParameters, RunContext, WorkItem
+from seqd.hookspecs import (
+    Artifact,
+    Device,
+    LoadedModel,
+    Model,
+    Needs,
+    PluginParameters,
+    RunContext,
+    TaskSpec,
+    WorkItem,
+    hookimpl,
+)
 from seqd.plugin.running import Outcome, TaskFunction
 from seqd_schemas import Classification, Generation, ItemError
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+#: Attribute of a function or class that was decorated.
+MODEL_MARK: Final = "__seqd_model__"
 
 #: What a model is taken to need at least: 0 would say that unloading it frees nothing.
 MIN_BYTES: Final = 2**20
@@ -34,6 +51,82 @@ class About:
             raise PluginFault(f"`memory_bytes` is {self.memory_bytes}; allowed: 0 and more.")
 
 
+class DecoratedModel(Model):
+    """A model that decorated functions do. It is not trained: its version 0 is the code."""
+
+    #: The author's function or class.
+    author: ClassVar[object]
+    functions: ClassVar[Mapping[str, TaskFunction]]
+    about: ClassVar[About]
+
+    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        """Return the functions, ready to be called."""
+        return LoadedFunctions(self.functions, self.about, device)
+
+
+def mark(
+    author: Decorated,
+    base: type[DecoratedModel],
+    about: About,
+    functions: Mapping[str, TaskFunction],
+    tasks: Mapping[str, TaskSpec] | None = None,
+    **more: object,
+) -> Decorated:
+    """Note on what an author decorates the model that is made of it, and return that.
+
+    The model's class is of the author's module, where its starter would lie. `tasks` are those
+    beside its functions, `more` its other attributes. Raises PluginFault for a second model.
+    """
+    if MODEL_MARK in vars(author):
+        raise PluginFault(
+            f"{author.__module__}.{author.__qualname__} is decorated twice. Write a function "
+            "for each model; a class has several tasks."
+        )
+    attributes = {
+        "__module__": author.__module__,
+        "__doc__": about.summary,
+        "name": about.name,
+        "summary": about.summary,
+        "tasks": {name: done.spec for name, done in functions.items()} | dict(tasks or {}),
+        "needs": about.needs,
+        "author": author,
+        "functions": functions,
+        "about": about,
+    }
+    kind = type(f"{author.__name__}_model", (base,), attributes | more)
+    setattr(author, MODEL_MARK, kind())
+    return author
+
+
+class DecoratedPlugin:
+    """The plugin object of decorated functions and classes."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self.models = tuple(models)
+
+    @hookimpl
+    def seqd_register_models(self) -> Sequence[Model]:
+        """Return their models."""
+        return self.models
+
+
+def decorated_models(loaded: object) -> list[Model]:
+    """Return the model of what was decorated, or those of all that a module has decorated.
+
+    What a package takes from its own modules is its own; what it takes from elsewhere is not.
+    """
+    if isinstance(loaded, ModuleType):
+        own = {id(one): one for one in vars(loaded).values() if _is_of(one, loaded.__name__)}
+        return [model for one in own.values() for model in decorated_models(one)]
+    marked = getattr(loaded, "__dict__", {})
+    return [marked[MODEL_MARK]] if MODEL_MARK in marked else []
+
+
+def _is_of(thing: object, module: str) -> bool:
+    where = getattr(thing, "__module__", None)
+    return isinstance(where, str) and (where == module or where.startswith(f"{module}."))
+
+
 class LoadedFunctions(LoadedModel):
     """Functions, or methods of one object, that do the tasks of a model."""
 
@@ -54,25 +147,22 @@ class LoadedFunctions(LoadedModel):
             return
         item = WorkItem(index=0, text=self._example)
         for done in self._functions.values():
-            signature = done.signature
-            is_ready = not any(
-                field.is_required() for field in signature.parameters.model_fields.values()
-            )
-            if signature.taken.kind is str and is_ready:
-                done.run([item], signature.parameters(), WarmUpContext(self._device))
+            fields = done.signature.parameters.model_fields.values()
+            if done.signature.taken.kind is str and not any(one.is_required() for one in fields):
+                done.run([item], done.signature.parameters(), WarmUpContext(self._device))
 
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
         """Return one label per item, in order."""
-        outcomes = self._functions["classify"].run(items, parameters, context)
+        outcomes = self.run("classify", items, parameters, context)
         return cast("Sequence[Classification | ItemError]", outcomes)
 
     def generate(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Generation | ItemError]:
         """Return the continuations of each prompt, in order."""
-        outcomes = self._functions["generate"].run(items, parameters, context)
+        outcomes = self.run("generate", items, parameters, context)
         return cast("Sequence[Generation | ItemError]", outcomes)
 
     def run(
