@@ -23,7 +23,7 @@ ALLOWED = {
     "daemon/seqd/cli/classify.py": "a shortcut",
     "daemon/seqd/cli/generate.py": "a shortcut",
     "daemon/seqd/plugin/functions.py": "decorators of functions that do one",
-    "daemon/seqd/plugin/loaded.py": "calls the function that does one",
+    "daemon/seqd/plugin/decorated.py": "calls the function that does one",
     "daemon/seqd/plugin/classes.py": "methods of a class that does one",
     "daemon/seqd/inputs/records.py": "a folder of a data set, `train/`, and no kind",
 }

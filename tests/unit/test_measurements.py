@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from seqd.errors import UnknownModel
-from seqd.models.measurements import (
+from seqd.models.cards import (
     keep_evaluation,
     keep_speed,
     measurements_file,
+    numbers_in,
     read_measurements,
     version_digest,
 )
 from seqd.models.store import ModelStore
-from seqd.models.tensor_files import numbers_in
 from seqd_schemas import (
     MAX_EVALUATIONS,
     DataFingerprint,

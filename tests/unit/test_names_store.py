@@ -105,6 +105,7 @@ def test_a_damaged_model_file_hides_its_model_and_no_other(
     publish(store, "topics", "echo")
     publish(store, "moods", "echo")
     (root / "topics" / "model.json").write_text(content)
+    store = ModelStore(root, {})  # which has not read it before
 
     with caplog.at_level(logging.WARNING):
         found = store.made_with(PLUGINS)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.models import serving_store
-from seqd.models.history import MAX_CHANGES, note_change, read_history, version_before
+from seqd.models.model_records import MAX_CHANGES, note_change, read_history, version_before
 from seqd.models.store import ModelStore
 from seqd_schemas import ServiceChange
 from store_builders import a_change, publish, shape_of, train

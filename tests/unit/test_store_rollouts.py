@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqd.errors import InvalidRequest, ServiceChanged, UnknownModel, VersionInUse, WrongState
-from seqd.models.history import version_before
+from seqd.models.model_records import version_before
 from seqd.models.store import ModelStore
 from seqd.worker.promotion import Promotion, move_label, rollback_of
 from seqd.worker.rollout_change import RolloutBegin, abort

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from seqd.doctor.findings import Check, Finding, NotChecked, finding
 from seqd.errors import ArtifactDamaged
-from seqd.models.labels import PRODUCTION, read_labels
+from seqd.models.model_records import PRODUCTION, read_labels
 from seqd.models.store import ModelStore
 from seqd.models.version_files import read_manifest
 

@@ -1,11 +1,48 @@
-"""A version's card: its manifest, what was measured of it, and when it was in service."""
+"""A version's card: its manifest, what was measured of it, and when it was in service.
 
+What was measured stands in `evaluations/VERSION.json` in the model's folder, and not in the
+version, which never changes: evaluations on data that came later, and speeds. It says which version
+it is of by a digest, so that it is not taken for that of another one under the same number, such as
+the starter of another release.
+"""
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from seqd.errors import UnknownModel
 from seqd.hookspecs import Artifact
-from seqd.models.labels import PRODUCTION
-from seqd.models.measurements import read_measurements, version_digest
+from seqd.models.disk import exclusive, read_file, write_atomically, writing
+from seqd.models.model_records import PRODUCTION, measurements_file
 from seqd.models.store import ModelStore
-from seqd.models.tensor_files import SUFFIX, numbers_in
-from seqd_schemas import ModelCard, ServiceChange
+from seqd_schemas import (
+    MAX_EVALUATIONS,
+    MAX_SPEEDS,
+    MeasuredSpeed,
+    ModelCard,
+    ModelManifest,
+    VersionEvaluation,
+    VersionMeasurements,
+    from_stored,
+    to_stored,
+)
+
+log = logging.getLogger(__name__)
+
+#: Largest file that is read, in bytes. A usual evaluation takes 3 kB; with 100 classes of the
+#: longest names, eight of them stay below this.
+_MAX_BYTES: Final = 16 * 2**20
+
+#: Files of tensors, and the longest head that is read, in bytes; a tensor takes about 100.
+_TENSORS: Final = ".safetensors"
+_MAX_HEAD_BYTES: Final = 2**24
 
 
 def card_of(store: ModelStore, artifact: Artifact) -> ModelCard:
@@ -14,6 +51,11 @@ def card_of(store: ModelStore, artifact: Artifact) -> ModelCard:
     name, version = manifest.model, manifest.version
     labels = store.labels(name)
     measured = read_measurements(store.folder_of(name), manifest)
+    numbers = {
+        file: numbers_in(artifact.folder / file)
+        for file in manifest.files
+        if file.endswith(_TENSORS)
+    }
     return ModelCard(
         model=name,
         version=version,
@@ -21,23 +63,105 @@ def card_of(store: ModelStore, artifact: Artifact) -> ModelCard:
         labels=tuple(sorted(label for label, number in labels.items() if number == version)),
         version_sha256=version_digest(manifest),
         size_bytes=manifest.size_bytes,
-        numbers=_numbers(artifact),
+        numbers={file: count for file, count in numbers.items() if count is not None},
         manifest=manifest,
         evaluations=measured.evaluations,
         speeds=measured.speeds,
         history=tuple(
             change
             for change in store.history(name)
-            if version in (change.from_version, change.to_version, _tried_in(change))
+            if version in (change.from_version, change.to_version)
+            or (change.rollout is not None and change.rollout.version == version)
         ),
     )
 
 
-def _tried_in(change: ServiceChange) -> int | None:
-    return None if change.rollout is None else change.rollout.version
+def numbers_in(path: Path) -> int | None:
+    """Return the numbers of all tensors of a file; None where its head makes no sense.
+
+    The head is JSON behind its length in eight bytes: each tensor's name with its shape.
+    """
+    try:
+        length = int.from_bytes(read_file(path, 8), "little")
+        if length > _MAX_HEAD_BYTES:
+            return None
+        head: dict[str, dict[str, list[int]]] = json.loads(read_file(path, 8 + length)[8:])
+        tensors = (tensor for name, tensor in head.items() if name != "__metadata__")
+        sizes: list[int] = [math.prod(tensor["shape"]) for tensor in tensors]
+        return sum(sizes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
-def _numbers(artifact: Artifact) -> dict[str, int]:
-    names = (name for name in artifact.manifest.files if name.endswith(SUFFIX))
-    counts = {name: numbers_in(artifact.folder / name) for name in names}
-    return {name: number for name, number in counts.items() if number is not None}
+def version_digest(manifest: ModelManifest) -> str:
+    """Return the SHA-256 over a version's files: name and digest, a line each, sorted by name."""
+    lines = (f"{name} {file.sha256}\n" for name, file in sorted(manifest.files.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read_measurements(folder: Path, manifest: ModelManifest) -> VersionMeasurements:
+    """Return what was measured of a version; `folder` is its model's.
+
+    Nothing where nothing was, and where the file is of another version or cannot be read, which a
+    warning in the log says.
+    """
+    digest = version_digest(manifest)
+    path = measurements_file(folder, manifest.version)
+    try:
+        found = from_stored(VersionMeasurements, read_file(path, _MAX_BYTES))
+        if found.version_sha256 == digest:
+            return found
+    except FileNotFoundError:
+        pass
+    except (OSError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        log.warning("%s cannot be read: %s", path, reason)
+    return VersionMeasurements(version_sha256=digest)
+
+
+def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEvaluation) -> None:
+    """Keep an evaluation in the place of that of the same task, data and parameters.
+
+    Raises StoreUnwritable, and UnknownModel where the version was removed meanwhile.
+    """
+
+    def what(one: VersionEvaluation) -> tuple[object, ...]:
+        return one.task, one.data.sha256, one.parameters
+
+    with _locked(folder, manifest):
+        known = read_measurements(folder, manifest)
+        others = [one for one in known.evaluations if what(one) != what(evaluation)]
+        kept = (*others, evaluation)[-MAX_EVALUATIONS:]
+        _write(folder, manifest, known.model_copy(update={"evaluations": kept}))
+
+
+def keep_speed(folder: Path, manifest: ModelManifest, speed: MeasuredSpeed) -> None:
+    """Keep a speed in the place of that of its machine, slot and task.
+
+    Raises as `keep_evaluation` does.
+    """
+
+    def place(one: MeasuredSpeed) -> tuple[str, str, str]:
+        return one.machine, one.slot, one.task
+
+    with _locked(folder, manifest):
+        known = read_measurements(folder, manifest)
+        others = [one for one in known.speeds if place(one) != place(speed)]
+        kept = (*others, speed)[-MAX_SPEEDS:]
+        _write(folder, manifest, known.model_copy(update={"speeds": kept}))
+
+
+@contextmanager
+def _locked(folder: Path, manifest: ModelManifest) -> Iterator[None]:
+    """Keep others from a model's folder, which is made for a starter that has none yet."""
+    with writing(folder):
+        measurements_file(folder, manifest.version).parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder):
+        if manifest.version and not (folder / str(manifest.version)).is_dir():
+            raise UnknownModel(f"{manifest.model}@{manifest.version} was removed meanwhile")
+        yield
+
+
+def _write(folder: Path, manifest: ModelManifest, measurements: VersionMeasurements) -> None:
+    path = measurements_file(folder, manifest.version)
+    write_atomically(path, f"{to_stored(measurements)}\n".encode())

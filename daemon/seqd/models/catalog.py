@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from seqd.errors import ArtifactDamaged, PluginFault, UnknownModel, wire_text
 from seqd.hookspecs import Model
 from seqd.kinds import kind_of_task
-from seqd.models.labels import LATEST
+from seqd.models.model_records import LATEST
 from seqd.models.task_schemas import task_schema
 from seqd_schemas import (
     MAX_PUBLISHED_CHANGES,

@@ -10,15 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seqd.errors import ArtifactDamaged, ModelNameTaken, ServiceChanged
-from seqd.models import rollout_file
 from seqd.models.disk import exclusive, writing
-from seqd.models.history import note_change
-from seqd.models.labels import CANDIDATE, PRODUCTION, check_label, read_labels, write_labels
-from seqd.models.model_file import read_plugin, write_plugin
+from seqd.models.model_records import (
+    CANDIDATE,
+    PRODUCTION,
+    begin_rollout,
+    check_label,
+    end_rollout,
+    note_change,
+    read_labels,
+    read_model_file,
+    read_rollouts,
+    write_labels,
+    write_model_file,
+)
 from seqd.models.publishing import begun_publishes, move_labels
-from seqd.models.rollout_file import read_rollouts
 from seqd.models.stored_versions import STARTER_VERSION, StoredVersions
-from seqd_schemas import ModelManifest, Rollout, ServiceChange, job_of_run, run_id_of
+from seqd_schemas import (
+    ModelFile,
+    ModelManifest,
+    Rollout,
+    ServiceChange,
+    job_of_run,
+    run_id_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +44,16 @@ class ServingStore(StoredVersions):
     def check_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
         """Raise ModelNameTaken where a model is made with another plugin's model.
 
-        `job_id` is the job whose training asks.
+        So is a former name. A name without a version is free, unless another job than `job_id`,
+        whose training asks, is about to publish one.
         """
-        if self._is_free(name, job_id):
+        self._refuse_former(name)
+        folder, has_versions = self._root / name, bool(self.numbers(name))
+        begun = begun_publishes(folder) if folder.is_dir() and not has_versions else []
+        if not has_versions and all(job_of_run(run_id)[0] == job_id for run_id in begun):
             return
-        known = read_plugin(self._root / name) or (name if self.numbers(name) else None)
+        found = read_model_file(folder)
+        known = found.plugin if found else name if has_versions else None
         if known not in (None, plugin):
             raise ModelNameTaken(
                 f"model {name!r} is made with {known}, and a model's plugin never changes: it "
@@ -52,23 +72,12 @@ class ServingStore(StoredVersions):
                 "Choose another name: --as NAME"
             )
 
-    def _is_free(self, name: str, job_id: str | None) -> bool:
-        """Return True for a name without a version, nor another job that is about to publish one.
-
-        Raises ModelNameTaken for a former name.
-        """
-        self._refuse_former(name)
-        folder = self._root / name
-        if self.numbers(name):
-            return False
-        begun = begun_publishes(folder) if folder.is_dir() else []
-        return all(job_of_run(run_id)[0] == job_id for run_id in begun)
-
     def _note_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
         """Write down what a model is made with, where nobody has. Raises as `check_plugin` does."""
         self.check_plugin(name, plugin, job_id)
-        if read_plugin(self._root / name) != plugin:
-            write_plugin(self._root / name, plugin)
+        found = read_model_file(self._root / name)
+        if found is None or found.plugin != plugin:
+            write_model_file(self._root / name, ModelFile(plugin=plugin))
 
     def set_label(self, name: str, label: str, version: int, by: str = "", why: str = "") -> None:
         """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
@@ -135,7 +144,7 @@ class ServingStore(StoredVersions):
         with self._locked_with(name, rollout.version) as (folder, made_by):
             self._check_in_service(name, change, rollout.version)
             move_labels(folder, [CANDIDATE], rollout.version, made_by)
-            rollout_file.begin(folder, rollout)
+            begin_rollout(folder, rollout)
             note_change(folder, change)
 
     def end_rollout(
@@ -148,7 +157,7 @@ class ServingStore(StoredVersions):
         """
         folder = self._root / name
         with exclusive(folder):
-            ended = rollout_file.end(folder, rollout.id, is_aborted=True)
+            ended = end_rollout(folder, rollout.id, is_aborted=True)
             if ended is None:
                 return False
             self._drop_label(name, CANDIDATE, ended.version)
@@ -193,7 +202,7 @@ class ServingStore(StoredVersions):
         running = read_rollouts(folder).current
         if running is None or running.serving == version:
             return None
-        rollout_file.end(folder, running.id, is_aborted=running.version != version)
+        end_rollout(folder, running.id, is_aborted=running.version != version)
         self._drop_label(name, CANDIDATE, running.version)
         return running
 

@@ -3,16 +3,25 @@
 Reading is in `stored_versions`, and what is in service in `serving_store`.
 """
 
+import errno
+import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from seqd.errors import InvalidRequest, ModelNameTaken, VersionInUse, WrongState
+from seqd.errors import InvalidRequest, ModelNameTaken, PluginFault, VersionInUse, WrongState
 from seqd.hookspecs import Artifact
-from seqd.models import publishing, retiring
 from seqd.models.disk import drafts_in, exclusive, sync, write_atomically, writing
-from seqd.models.labels import LATEST, PRODUCTION, check_label
-from seqd.models.measurements import MEASUREMENTS_FOLDER
-from seqd.models.model_file import write_model_file
+from seqd.models.model_records import (
+    LATEST,
+    MEASUREMENTS_FOLDER,
+    PRODUCTION,
+    check_label,
+    mark_retiring,
+    measurements_file,
+    write_model_file,
+)
 from seqd.models.publishing import (
     begin_publish,
     begun_publishes,
@@ -20,14 +29,18 @@ from seqd.models.publishing import (
     finalize,
     forget_version,
     move_labels,
-    remove_version,
-    removed_numbers,
     restore_labels,
 )
 from seqd.models.serving_store import ServingStore
 from seqd.models.stored_versions import FORMAT_FILE_NAME, MODEL_NAME, STARTER_VERSION
-from seqd.models.version_files import VersionDraft, check_sealed
+from seqd.models.version_files import VersionDraft, check_sealed, seal_folder, write_manifest
 from seqd_schemas import FORMAT, FileDigest, ModelFile, ModelManifest, Rollout, RolloutKind
+
+#: In the root of a store: folders that are not versions yet, on the file system that it is on.
+_STAGING = ".staging"
+
+_STAGED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
+_REMOVED = re.compile(r"\.removed-([1-9][0-9]{0,8})")
 
 #: Former names of a model that are kept, the last ones.
 _MAX_FORMER_NAMES = 64
@@ -38,7 +51,33 @@ class ModelStore(ServingStore):
 
     def new_folder(self, name: str, run_id: str) -> Path:
         """Make an empty folder for a training's files, to be published or discarded."""
-        return publishing.new_folder(self._root, name, run_id)
+        for part in (name, run_id):
+            if _STAGED_NAME.fullmatch(part) is None:
+                raise PluginFault(f"{part!r} cannot be part of a folder's name")
+        staging = self._root / _STAGING
+        with writing(staging):
+            staging.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=f"{name}-{run_id}-", dir=staging))
+
+    def staged(self) -> list[tuple[Path, str]]:
+        """Return the staging folders, each with the training that it was made for."""
+        staging = self._root / _STAGING
+        folders = sorted(staging.iterdir()) if staging.is_dir() else []
+        # NAME-RUN-RANDOM: neither a model's name nor the random part has a dash.
+        return [(one, one.name.partition("-")[2].rpartition("-")[0]) for one in folders]
+
+    def discard(self, folder: Path) -> None:
+        """Remove a staging folder; nothing happens if it is gone already."""
+        self._check_staged(folder)
+        with writing(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def _check_staged(self, folder: Path) -> None:
+        if folder.parent != self._root / _STAGING:
+            raise PluginFault(
+                f"{folder} is not a staging folder of this store; `new_folder` makes one"
+            )
 
     def publish(
         self, folder: Path, draft: VersionDraft, holder: str | None = None
@@ -102,11 +141,24 @@ class ModelStore(ServingStore):
         return folder
 
     def _move_in(self, folder: Path, draft: VersionDraft) -> ModelManifest:
-        """Make a staging folder the next version; the caller holds the model's lock."""
+        """Make a staging folder the next version; the caller holds the model's lock.
+
+        Without the lock (as on some network file systems) two writers still get two versions: a
+        rename never replaces a folder that holds files.
+        """
         model_folder = self._root / draft.model
         self._note_plugin(draft.model, draft.plugin or draft.model, draft.job_id)
-        taken = [STARTER_VERSION, *self.numbers(draft.model), *removed_numbers(model_folder)]
-        manifest = publishing.move_in(self._root, folder, draft, max(taken) + 1)
+        self._check_staged(folder)
+        removed = map(_REMOVED.fullmatch, [path.name for path in model_folder.iterdir()])
+        taken = [int(match[1]) for match in removed if match]
+        manifest = seal_folder(folder, draft, max([0, *self.numbers(draft.model), *taken]) + 1)
+        with writing(folder):
+            for name in manifest.files:
+                (folder / name).chmod(0o444)
+            folder.chmod(0o755)
+        while not _moved(folder, model_folder / str(manifest.version)):
+            manifest = manifest.model_copy(update={"version": manifest.version + 1})
+            write_manifest(folder, manifest)
         self._put_first_in_service(manifest)
         return manifest
 
@@ -132,19 +184,36 @@ class ModelStore(ServingStore):
         with exclusive(self._root / name):
             self._refuse_labelled(name, version)
             forget_version(self._root / name, version, {})
-            remove_version(self._root / name, version)
-            retiring.unmark(self._root / name, [version])
+            self._remove(name, version)
+            mark_retiring(self._root / name, [version], is_retiring=False)
+
+    def _remove(self, name: str, version: int) -> None:
+        """Remove a version at once; an empty folder keeps its number from being used again.
+
+        What was measured of it goes, too.
+        """
+        folder = self._root / name
+        removed = folder / f".removed-{version}"
+        with writing(removed):
+            measurements_file(folder, version).unlink(missing_ok=True)
+            (folder / str(version)).rename(removed)
+            for path in removed.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            sync(folder)
 
     def retire(self, name: str, versions: Iterable[int]) -> None:
         """Have no new job get versions that are about to go, for two minutes at most."""
         with exclusive(self._root / name):
-            retiring.mark(self._root / name, versions)
+            mark_retiring(self._root / name, versions, is_retiring=True)
 
     def keep(self, name: str, versions: Iterable[int]) -> None:
         """Let new jobs get versions again that do not go."""
         if self.has_folder(name):
             with exclusive(self._root / name):
-                retiring.unmark(self._root / name, versions)
+                mark_retiring(self._root / name, versions, is_retiring=False)
 
     def check_rename(self, name: str, new_name: str) -> None:
         """Raise where a model cannot be renamed: InvalidRequest, UnknownModel, ModelNameTaken."""
@@ -182,7 +251,7 @@ class ModelStore(ServingStore):
             # Before the folder moves: a process that is killed here has renamed nothing.
             names = (*former, name)[-_MAX_FORMER_NAMES:]
             write_model_file(folder, ModelFile(plugin=plugin, former_names=names))
-            retiring.unmark(folder, self.numbers(name))
+            mark_retiring(folder, self.numbers(name), is_retiring=False)
             with writing(target):
                 folder.rename(target)
                 sync(self._root)
@@ -281,7 +350,7 @@ class ModelStore(ServingStore):
             if manifest is not None:
                 before = self._in_service(name)
                 restore_labels(folder, manifest.version, run_id)
-                remove_version(folder, manifest.version)
+                self._remove(name, manifest.version)
                 after = self._in_service(name)
                 if before != after:
                     by, why = f"job {run_id}", "its training did not complete"
@@ -294,19 +363,25 @@ class ModelStore(ServingStore):
             finalize(folder, run_id)
         return None if manifest is None else manifest.version
 
-    def staged(self) -> list[tuple[Path, str]]:
-        """Return the staging folders, each with the training that it was made for."""
-        return publishing.staged_folders(self._root)
-
     def drafts(self) -> list[Path]:
         """Return the drafts of files beside versions, which a killed process leaves behind."""
         folders = [self._root / name for name in self._folders()]
         folders += [folder / MEASUREMENTS_FOLDER for folder in folders]
         return [path for folder in folders if folder.is_dir() for path in drafts_in(folder)]
 
-    def discard(self, folder: Path) -> None:
-        """Remove a staging folder; nothing happens if it is gone already."""
-        publishing.discard(self._root, folder)
+
+def _moved(folder: Path, target: Path) -> bool:
+    """Move a folder to a place that is free; False if it is taken."""
+    with writing(target):
+        sync(folder)
+        try:
+            folder.rename(target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                return False
+            raise
+        sync(target.parent)
+    return True
 
 
 def _option_of(rollout: Rollout) -> str:

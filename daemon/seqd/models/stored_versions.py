@@ -9,25 +9,28 @@ version in service, which the bare name means. Changes nothing.
 import logging
 import os
 import re
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from seqd.errors import ArtifactDamaged, UnknownModel
 from seqd.formats import refuse_other_format
 from seqd.hookspecs import Artifact
-from seqd.models import retiring
-from seqd.models.history import HISTORY_FILE_NAME, read_history
-from seqd.models.labels import (
+from seqd.models.model_records import (
+    HISTORY_FILE_NAME,
     LABELS_FILE_NAME,
     LATEST,
+    MODEL_FILE_NAME,
     PRODUCTION,
+    ROLLOUT_FILE_NAME,
     Signature,
+    read_history,
     read_labels,
+    read_model_file,
+    read_rollouts,
+    retiring_in,
     signature_of,
 )
-from seqd.models.model_file import MODEL_FILE_NAME, read_model_file, read_plugin
-from seqd.models.rollout_file import ROLLOUT_FILE_NAME, read_rollouts
 from seqd.models.version_files import open_folder, read_manifest, under_name
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import ModelManifest, Rollout, RolloutFile, ServiceChange, job_of_run
@@ -45,6 +48,39 @@ _VERSION_FOLDER = re.compile(r"[1-9][0-9]{0,8}")
 MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
+T = TypeVar("T")
+
+
+class _Remembered(Generic[T]):
+    """What a file of each model says; read again when it has changed, as it is asked at each claim.
+
+    A file that is damaged meanwhile says what it said before.
+    """
+
+    def __init__(self, file_name: str, read: Callable[[Path], T]) -> None:
+        self._file_name = file_name
+        self._read = read
+        self._known: dict[Path, tuple[Signature, T]] = {}
+
+    def of(self, folder: Path) -> T:
+        """Return what a model's file says. Raises what reading does, where nothing is known."""
+        signature = signature_of(folder / self._file_name)
+        known = self._known.get(folder)
+        if known is not None and known[0] == signature:
+            return known[1]
+        try:
+            found = self._read(folder)
+        except (ArtifactDamaged, OSError) as error:
+            if known is None:
+                raise
+            logger.warning("%s goes on as before: %s", folder.name, error)
+            found = known[1]
+            if not isinstance(error, ArtifactDamaged):
+                return found  # it may be readable the next time
+        self._known[folder] = signature, found
+        return found
+
+
 class StoredVersions:
     """All versions of all models. `starters` has each model's version 0.
 
@@ -55,12 +91,8 @@ class StoredVersions:
     def __init__(self, root: Path, starters: Mapping[str, Path | Artifact]) -> None:
         self._root = root
         self._starters = dict(starters)
-        #: What each model is made with, and the file that said so: this is asked at each claim.
-        self._plugins: dict[str, tuple[Signature, str]] = {}
-        #: The roll-outs of each model, and the file that said so: so is this, during one.
-        self._rollouts: dict[str, tuple[Signature, RolloutFile]] = {}
-        #: Names that each model had before, and the file that said so.
-        self._former_names: dict[str, tuple[Signature, tuple[str, ...]]] = {}
+        self._model_files = _Remembered(MODEL_FILE_NAME, read_model_file)
+        self._rollouts = _Remembered(ROLLOUT_FILE_NAME, read_rollouts)
 
     def check_format(self) -> None:
         """Raise OtherFormat where the store has a format that this release cannot read.
@@ -87,22 +119,8 @@ class StoredVersions:
         """
         if MODEL_NAME.fullmatch(name) is None:
             return name  # which no model can have: whoever asks for it is told so
-        folder = self._root / name
-        signature = signature_of(folder / MODEL_FILE_NAME)
-        known = self._plugins.get(name)
-        if known is None or known[0] != signature:
-            known = self._plugins[name] = signature, self._read_plugin(name)
-        return known[1]
-
-    def _read_plugin(self, name: str) -> str:
-        """Return what `model.json` says; what it said before, where it is damaged meanwhile."""
-        try:
-            return read_plugin(self._root / name) or name
-        except ArtifactDamaged as error:
-            if name not in self._plugins:
-                raise
-            logger.warning("%s goes on as before: %s", name, error)
-            return self._plugins[name][1]
+        found = self._model_files.of(self._root / name)
+        return name if found is None else found.plugin
 
     def made_with(self, plugins: Collection[str]) -> dict[str, str]:
         """Return the models that are made with some plugins' models, each with its own.
@@ -218,22 +236,15 @@ class StoredVersions:
         return known is None or rollout_id in known.aborted
 
     def _rollouts_of(self, name: str) -> RolloutFile | None:
-        """Return a model's roll-outs; those known before where the file cannot be read now."""
-        folder = self._root / name
-        signature = signature_of(folder / ROLLOUT_FILE_NAME)
-        known = self._rollouts.get(name)
-        if known is None or known[0] != signature:
-            try:
-                found = read_rollouts(folder)
-            except OSError as error:
-                logger.warning("roll-outs of %s cannot be read: %s", name, error)
-                return None if known is None else known[1]
-            known = self._rollouts[name] = signature, found
-        return known[1]
+        try:
+            return self._rollouts.of(self._root / name)
+        except OSError as error:
+            logger.warning("roll-outs of %s cannot be read: %s", name, error)
+            return None
 
     def retiring(self, name: str) -> frozenset[int]:
         """Return the versions that are about to go, which no new job is to get."""
-        return retiring.retiring_in(self._root / name)
+        return retiring_in(self._root / name)
 
     def renamed(self, name: str) -> str | None:
         """Return what the model is called now that had this name before; None where none had."""
@@ -241,17 +252,11 @@ class StoredVersions:
         return next((other for other in others if name in self._names_before(other)), None)
 
     def _names_before(self, name: str) -> tuple[str, ...]:
-        """Return the former names of a model; those known before, where its file is damaged."""
-        folder = self._root / name
-        signature = signature_of(folder / MODEL_FILE_NAME)
-        known = self._former_names.get(name)
-        if known is None or known[0] != signature:
-            names = () if known is None else known[1]
-            with suppress(ArtifactDamaged):
-                found = read_model_file(folder)
-                names = () if found is None else found.former_names
-            known = self._former_names[name] = signature, names
-        return known[1]
+        try:
+            found = self._model_files.of(self._root / name)
+        except ArtifactDamaged:
+            return ()
+        return () if found is None else found.former_names
 
     def resolve(self, ref: str) -> tuple[str, int]:
         """Return the model and the version that `name`, `name@3` or `name@label` means.

@@ -35,7 +35,6 @@ from seqd.hookspecs import (
     TrainContext,
     TrainedModel,
 )
-from seqd.kinds import CLASSIFY, GENERATE, TRAIN
 from seqd.plugin.decorated import About, DecoratedModel, LoadedFunctions, MemoryGrowth, mark
 from seqd.plugin.functions import (
     TASK_MARK,
@@ -119,7 +118,7 @@ def model(
             ClassModel,
             about,
             functions,
-            tasks={TRAIN: TaskSpec(learns.parameters, unit_items=1)} if learns else {},
+            tasks={"train": TaskSpec(learns.parameters, unit_items=1)} if learns else {},
             presets=dict(presets or {}),
             needs_weights=has_load,
             learns=learns,
@@ -144,7 +143,7 @@ def _check_made_of_nothing(kind: type) -> None:
 
 def _functions_of(kind: type, options: FunctionOptions) -> dict[str, TaskFunction]:
     found: dict[str, TaskFunction] = {}
-    for name in (CLASSIFY, GENERATE):
+    for name in ("classify", "generate"):
         method = inspect.getattr_static(kind, name, None)
         if method is not None and not inspect.isfunction(method):
             raise PluginFault(

@@ -13,7 +13,6 @@ from pydantic.fields import FieldInfo
 
 from seqd.errors import PluginFault
 from seqd.hookspecs import Needs, PluginParameters, TaskSpec
-from seqd.kinds import CLASSIFY, GENERATE
 from seqd.plugin.decorated import About, DecoratedModel, mark
 from seqd.plugin.outcomes import MAX_TEXT_CHARS, BadItem, Label
 from seqd.plugin.running import TaskFunction
@@ -83,7 +82,7 @@ def classifier(
     if isinstance(classes, str):
         raise PluginFault(f'`classes` is {classes!r}. Write a list: ["{classes}"].')
     about = About(name, summary, needs or Needs(), tuple(classes), example, memory_bytes)
-    return _decorating(CLASSIFY, about, FunctionOptions(unit_items, batch_items, max_chars))
+    return _decorating("classify", about, FunctionOptions(unit_items, batch_items, max_chars))
 
 
 def generator(
@@ -106,7 +105,7 @@ def generator(
     """
     check_called(name, "generator")
     about = About(name, summary, needs or Needs(), (), example, memory_bytes)
-    return _decorating(GENERATE, about, FunctionOptions(unit_items, batch_items, bound=bound))
+    return _decorating("generate", about, FunctionOptions(unit_items, batch_items, bound=bound))
 
 
 def task(
@@ -178,7 +177,7 @@ def task_function(
     own_class: type | None = None,
 ) -> TaskFunction:
     """Return a function, or a method of a class, as a task calls it. Raises PluginFault."""
-    chance = {"samples": _SAMPLES} if task == GENERATE else {}
+    chance = {"samples": _SAMPLES} if task == "generate" else {}
     signature = read_signature(function, own_class, with_chance=chance)
     check_taken(signature)
     what, due = _FORMS.get(task, ("task", "a pydantic model"))
@@ -211,12 +210,12 @@ def task_function(
         gives=output,
         yields=yields,
         batch_items=options.batch_items,
-        max_chars=options.max_chars if task == CLASSIFY else None,
+        max_chars=options.max_chars if task == "classify" else None,
     )
 
 
 #: Of the tasks that have a decorator of their own: who does it, and what it gives.
-_FORMS: Final = {CLASSIFY: ("classifier", "Label"), GENERATE: ("generator", "str")}
+_FORMS: Final = {"classify": ("classifier", "Label"), "generate": ("generator", "str")}
 
 
 def _output_of(what: str, given: object) -> type[BaseModel] | None:

@@ -138,25 +138,9 @@ def read_signature(
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise PluginFault(f"{where} is `async`. A plugin's functions are called one by one: `def`.")
     hints = _hints(function, where, own_class)
-    declared = list(inspect.signature(function).parameters.values())
-    if own_class is not None:
-        declared = declared[1:]
-    if not declared:
-        raise PluginFault(f"{where} takes nothing. Its first parameter is what it works on.")
-    first, *rest = declared
-    if first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
-        raise PluginFault(
-            f"{where}: its first parameter {first.name!r} is {first.kind.description}. It is what "
-            f"the function works on, and given by its place: def {function.__name__}(text: str)."
-        )
+    first, rest = _declared(function, where, is_method=own_class is not None)
     given: dict[str, object] = {}
     for one in rest:
-        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
-            stars = "*" if one.kind is one.VAR_POSITIONAL else "**"
-            raise PluginFault(
-                f"{where} takes {stars}{one.name}. Declare each parameter by its name: clients see "
-                "what there is."
-            )
         hint = hints.get(one.name)
         gift = next((kind for kind in gifts if kind in choices_of(hint)), None)
         if gift is not None or one.name in named_gifts:
@@ -185,6 +169,29 @@ def read_signature(
     )
     taken = _taken(first, hints.get(first.name))
     return Signature(where, taken, hints.get("return"), model, tuple(fields), given)
+
+
+def _declared(
+    function: Callable[..., object], where: str, *, is_method: bool
+) -> tuple[inspect.Parameter, list[inspect.Parameter]]:
+    """Return what a function works on, and its other parameters. Raises PluginFault."""
+    declared = list(inspect.signature(function).parameters.values())[1 if is_method else 0 :]
+    if not declared:
+        raise PluginFault(f"{where} takes nothing. Its first parameter is what it works on.")
+    first, *rest = declared
+    if first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        raise PluginFault(
+            f"{where}: its first parameter {first.name!r} is {first.kind.description}. It is what "
+            f"the function works on, and given by its place: def {function.__name__}(text: str)."
+        )
+    for one in rest:
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            stars = "*" if one.kind is one.VAR_POSITIONAL else "**"
+            raise PluginFault(
+                f"{where} takes {stars}{one.name}. Declare each parameter by its name: clients see "
+                "what there is."
+            )
+    return first, rest
 
 
 def _number(hint: object, name: str, usual: object) -> object:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from seqd.models.labels import LATEST, PRODUCTION
+from seqd.models.model_records import LATEST, PRODUCTION
 from seqd.models.stored_versions import STARTER_VERSION
 from seqd_schemas import MAX_VERSIONS, CatalogEntry, Rollout, WorkerStatus
 

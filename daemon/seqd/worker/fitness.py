@@ -12,7 +12,7 @@ from time import monotonic
 
 from seqd.errors import wire_text
 from seqd.kinds import TRAIN
-from seqd.models.labels import Signature
+from seqd.models.model_records import Signature
 from seqd.models.store import ModelStore
 from seqd.models.stored_versions import STARTER_VERSION
 from seqd_schemas import (

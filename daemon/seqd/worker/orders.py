@@ -25,7 +25,7 @@ from seqd.hookspecs import Artifact
 from seqd.ledger import Ledger
 from seqd.ledger.orders import Taking
 from seqd.ledger.outage import waiting_at_most
-from seqd.models.labels import LATEST, PRODUCTION
+from seqd.models.model_records import LATEST, PRODUCTION
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd.worker.background import CLOSE_S, PeriodicTask

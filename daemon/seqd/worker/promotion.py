@@ -19,8 +19,7 @@ from seqd.errors import (
     UnknownModel,
     WrongState,
 )
-from seqd.models.history import version_before
-from seqd.models.labels import CANDIDATE, PRODUCTION, check_label
+from seqd.models.model_records import CANDIDATE, PRODUCTION, check_label, version_before
 from seqd.serving import served_routes
 from seqd_schemas import ServiceChange
 

@@ -16,7 +16,7 @@ from seqd.kinds import TRAIN
 from seqd.local.probes import readiness_said
 from seqd.local.readiness import ModelReadiness, Readiness, Unfitness, write_readiness
 from seqd.local.run_files import READINESS, RunFolder
-from seqd.models.labels import CANDIDATE
+from seqd.models.model_records import CANDIDATE
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd_schemas import ModelReference, WorkerState

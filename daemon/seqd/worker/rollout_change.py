@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from seqd.errors import InvalidRequest, ServiceChanged, WrongState
-from seqd.models.labels import PRODUCTION
+from seqd.models.model_records import PRODUCTION
 from seqd.worker.promotion import labelled_candidate, wait_until_published, wait_until_warm
 from seqd_schemas import MAX_ERROR_RATE, Rollout
 

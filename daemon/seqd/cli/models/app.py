@@ -200,7 +200,7 @@ def _record_of(
 def _measure(local: "LocalModels", artifact: "Artifact") -> None:
     """Measure how fast a version is here, and keep that beside it. Raises PluginFault."""
     from seqd.cli.models.speed import MEASURED_S, measure_speed, measured_tasks
-    from seqd.models.measurements import keep_speed
+    from seqd.models.cards import keep_speed
 
     name = artifact.manifest.model
     model = local.described(name)

@@ -56,7 +56,7 @@ def keep_evaluation_here(manifest: "ModelManifest | None", evaluation: "VersionE
             "Not kept with the version: this machine's store does not have it. Evaluate it on a "
             "machine that has the store, and its card shows the figures."
         )
-    from seqd.models.measurements import keep_evaluation
+    from seqd.models.cards import keep_evaluation
     from seqd.models.store import ModelStore
 
     name, version = manifest.model, manifest.version

@@ -20,7 +20,7 @@ from seqd.errors import ArtifactDamaged, LeaseLost, PluginFault, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Renewal, Use
-from seqd.models.labels import PRODUCTION
+from seqd.models.model_records import PRODUCTION
 from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext
 from seqd.worker.deaths import NOT_NOTED

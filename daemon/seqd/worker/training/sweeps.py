@@ -20,7 +20,7 @@ from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, Unknow
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.units import Unit
 from seqd.ledger.work import NO_USE, CommitOutcome, Use
-from seqd.models.labels import PRODUCTION
+from seqd.models.model_records import PRODUCTION
 from seqd.worker.computing import unpack
 from seqd.worker.context import WorkerContext
 from seqd.worker.logs import log_and_continue
