@@ -6,7 +6,7 @@ import threading
 
 from seqd.authoring.tracebacks import plugin_traceback
 from seqd.authoring.watching import Watch, Watched
-from seqd.models.plugin_calls import PluginCall
+from seqd.plugin.calls import PluginCall
 
 
 def names(watched):

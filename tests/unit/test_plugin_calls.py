@@ -8,7 +8,7 @@ import pytest
 
 from cli_builders import clean_environment
 from seqd.errors import Stopped
-from seqd.models.plugin_calls import PluginCall
+from seqd.plugin.calls import PluginCall
 
 
 class Unreadable(ValueError):
@@ -67,7 +67,7 @@ from seqd.hookspecs import WorkItem
 from seqd.local.parent_death import copies_die_with_me
 from seqd.models.built_in import built_in_version
 from seqd.models.loading import as_plugin
-from seqd.models.plugin_calls import PluginCall
+from seqd.plugin.calls import PluginCall
 from seqd.plugin import classifier, generator, model, task
 from seqd.testing import CPU, MemoryRunContext
 

@@ -24,11 +24,11 @@ from seqd.local.pinning import slots_here
 from seqd.models.built_in import versions_zero
 from seqd.models.catalog import catalog_entry
 from seqd.models.loading import Candidate, discover
-from seqd.models.plugin_calls import PluginCall
 from seqd.models.registry import Registry
 from seqd.models.source_folders import read_source
 from seqd.models.store import ModelStore
 from seqd.models.version_files import open_folder, read_manifest
+from seqd.plugin.calls import PluginCall
 from seqd.settings import load_settings
 from seqd.validation import did_you_mean, listed
 from seqd.worker.computing import TaskCall, call_of, outcomes_of

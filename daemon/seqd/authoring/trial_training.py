@@ -11,8 +11,8 @@ from seqd.hookspecs.reports import Reporter
 from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN
 from seqd.models.agreement import ask_trained, check_saved
-from seqd.models.plugin_calls import PluginCall
 from seqd.models.version_files import VersionDraft, seal_folder
+from seqd.plugin.calls import PluginCall
 from seqd.testing.contexts import MemoryTrainContext
 from seqd_schemas import FileSource, ModelManifest
 

@@ -7,13 +7,15 @@ event can hold what the plugin gave.
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from pydantic import ValidationError
 
 from seqd.errors import PluginFault, wire_text
 from seqd.validation import fault_sentence
 from seqd_schemas import Epoch, Log, Sample, Step
+
+E = TypeVar("E", Step, Epoch, Sample, Log)
 
 
 class Reporter(NamedTuple):
@@ -26,53 +28,28 @@ class Reporter(NamedTuple):
         self, done: int, total: int, metrics: Mapping[str, float], eta_s: float | None
     ) -> Step:
         """Return a step, without the metrics that are not finite."""
-        with checked_report("step"):
-            return Step(
-                job_id=self.job_id,
-                at_ms=0,
-                run=self.run,
-                done=done,
-                total=total,
-                metrics=_finite(metrics),
-                eta_s=eta_s,
-            )
+        return self._event(Step, done=done, total=total, metrics=metrics, eta_s=eta_s)
 
     def epoch(self, epoch: int, epochs: int, seconds: float, metrics: Mapping[str, float]) -> Epoch:
         """Return an epoch, without the metrics that are not finite."""
-        with checked_report("epoch"):
-            return Epoch(
-                job_id=self.job_id,
-                at_ms=0,
-                run=self.run,
-                epoch=epoch,
-                epochs=epochs,
-                seconds=seconds,
-                metrics=_finite(metrics),
-            )
+        return self._event(Epoch, epoch=epoch, epochs=epochs, seconds=seconds, metrics=metrics)
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> Sample:
         """Return a sample, its texts cut to 4,096 characters, lone surrogates as escapes."""
-        with checked_report("sample"):
-            return Sample(
-                job_id=self.job_id,
-                at_ms=0,
-                run=self.run,
-                epoch=epoch,
-                temperature=temperature,
-                prompt=wire_text(prompt),
-                text=wire_text(text),
-            )
+        return self._event(Sample, epoch=epoch, temperature=temperature, prompt=prompt, text=text)
 
     def log(self, message: str) -> Log:
         """Return a line for whoever watches the job, cut as a sample's texts are."""
-        with checked_report("log"):
-            return Log(
-                job_id=self.job_id,
-                at_ms=0,
-                run=self.run,
-                level="info",
-                message=wire_text(message),
-            )
+        return self._event(Log, level="info", message=message)
+
+    def _event(self, kind: type[E], **said: object) -> E:
+        with checked_report(kind.__name__.lower()):
+            for name, value in said.items():
+                if name == "metrics":
+                    said[name] = _finite(cast("Mapping[str, float]", value))
+                elif name in ("prompt", "text", "message"):
+                    said[name] = wire_text(cast("str", value))
+            return kind.model_validate({"job_id": self.job_id, "at_ms": 0, "run": self.run} | said)
 
 
 @contextmanager

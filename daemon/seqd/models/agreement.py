@@ -30,8 +30,8 @@ from seqd.hookspecs import (
 from seqd.kinds import GENERATE, SERVED_TASKS, TRAIN
 from seqd.models.closeness import brief, close
 from seqd.models.made_records import with_record
-from seqd.models.plugin_calls import PluginCall
 from seqd.models.version_files import VersionDraft, check_sealed
+from seqd.plugin.calls import PluginCall
 from seqd.plugin.decorated import WarmUpContext
 from seqd_schemas import Classification, Task
 

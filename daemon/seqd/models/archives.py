@@ -12,6 +12,7 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -29,7 +30,7 @@ from seqd.models.version_files import (
     manifest_bytes,
     refusal_of_name,
 )
-from seqd_schemas import FileDigest, ModelManifest, VersionOrigin, from_stored, is_later
+from seqd_schemas import FileDigest, ModelManifest, from_stored, is_later
 
 _BLOCK_BYTES: Final = 1024 * 1024
 
@@ -125,41 +126,10 @@ def import_archive(
     folder = store.new_folder(name, _STAGED_FOR)
     try:
         archived = read_archive(path, folder)
-        plugin = archived.plugin or archived.model
-        draft = VersionDraft(
-            model=name,
-            plugin=plugin,
-            plugin_version=archived.plugin_version,
-            parameters=archived.parameters,
-            metrics=archived.metrics,
-            data=archived.data,
-            created_at_ms=archived.created_at_ms,
-            epochs=archived.epochs,
-            preset=archived.preset,
-            seed=archived.seed,
-            libraries=archived.libraries,
-            held_out=archived.held_out,
-            origin=origin_elsewhere(archived),
-        )
+        draft = replace(VersionDraft.of(archived), model=name)
         return store.publish_once(folder, draft, archived.files, check)
     finally:
         store.discard(folder)
-
-
-def origin_elsewhere(archived: ModelManifest) -> VersionOrigin:
-    """Return where a version of another store was made, and what it was called there.
-
-    Jobs and the version in service are that store's, and mean nothing in this one.
-    """
-    known = archived.origin or VersionOrigin()
-    return VersionOrigin(
-        worker=known.worker,
-        slot=known.slot,
-        attempts=known.attempts,
-        added_from=known.added_from,
-        notes=known.notes,
-        imported_from=f"{archived.model}@{archived.version}",
-    )
 
 
 def _manifest(archive: tarfile.TarFile, path: Path) -> ModelManifest:

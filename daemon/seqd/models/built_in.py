@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
-from seqd.models.catalog import PluginSource
+from seqd.models.registry import Registry
 from seqd.models.version_files import digest_of
 from seqd_schemas import DataFingerprint, FileDigest, ModelManifest, VersionOrigin
 
@@ -14,7 +14,7 @@ from seqd_schemas import DataFingerprint, FileDigest, ModelManifest, VersionOrig
 NO_DATA = "none: the code is the model"
 
 
-def versions_zero(plugins: PluginSource) -> dict[str, Path | Artifact]:
+def versions_zero(plugins: Registry) -> dict[str, Path | Artifact]:
     """Return version 0 of each model that has one, by name.
 
     It is the folder of a starter, or an artifact for a model that needs neither training nor files.

@@ -1,24 +1,19 @@
 """Catalog entries: what workers publish of models, so that clients check requests by them."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
 
-from pydantic import ValidationError
-
-from seqd.errors import ArtifactDamaged, PluginFault, UnknownModel, wire_text
+from seqd.errors import ArtifactDamaged, UnknownModel, wire_text
 from seqd.hookspecs import Model
-from seqd.kinds import kind_of_task
 from seqd.models.model_records import LATEST
-from seqd.models.task_schemas import task_schema
+from seqd.models.registry import Registry
+from seqd.models.stored_versions import StoredVersions
+from seqd.models.task_schemas import described
 from seqd_schemas import (
     MAX_PUBLISHED_CHANGES,
     MAX_VERSIONS,
     CatalogEntry,
     ModelManifest,
-    PluginState,
     PluginStatus,
-    Rollout,
     ServiceChange,
     VersionSummary,
 )
@@ -26,45 +21,8 @@ from seqd_schemas import (
 log = logging.getLogger(__name__)
 
 
-class VersionSource(Protocol):
-    """The part of the model store that the catalog needs."""
-
-    def versions(self, name: str) -> Sequence[ModelManifest]:
-        """Manifests of all versions of a model, in any order."""
-
-    def labels(self, name: str) -> Mapping[str, int]:
-        """Labels of a model and the versions they point to. Raises ArtifactDamaged."""
-
-    def rollout(self, name: str) -> Rollout | None:
-        """The roll-out of a model that goes on."""
-
-    def history(self, name: str) -> Sequence[ServiceChange]:
-        """Changes of the version in service. Raises UnknownModel and ArtifactDamaged."""
-
-    def retiring(self, name: str) -> Collection[int]:
-        """Versions that are about to go, which no new job is to get."""
-
-
-class ModelSource(VersionSource, Protocol):
-    """A model store, of which all models are described."""
-
-    def made_with(self, plugins: Collection[str]) -> Mapping[str, str]:
-        """Models that are made with some plugins' models, each with its own."""
-
-
-class PluginSource(Protocol):
-    """The part of the registry that the catalog needs."""
-
-    @property
-    def models(self) -> Mapping[str, Model]:
-        """Models that plugins bring, by name."""
-
-    def plugin_of(self, model_name: str) -> PluginStatus:
-        """The plugin that brings one of them."""
-
-
 def catalog_entry(
-    model: Model, status: PluginStatus, store: VersionSource, now_ms: int, name: str = ""
+    model: Model, status: PluginStatus, store: StoredVersions, now_ms: int, name: str = ""
 ) -> CatalogEntry:
     """Describe a model to the fleet; `status` is the plugin that brings what it is made with.
 
@@ -77,27 +35,20 @@ def catalog_entry(
     labels, labels_fault = _labels(name, store)
     if retiring and manifests and LATEST in labels:
         labels[LATEST] = manifests[-1].version
-    tasks = {task: task_schema(spec) for task, spec in model.tasks.items()}
-    return CatalogEntry(
-        model=name,
-        made_with=model.name,
-        summary=model.summary,
-        plugin=status.name,
-        plugin_version=status.version,
-        tasks={task: one for task, one in tasks.items() if kind_of_task(task).task is not None},
-        run_tasks={task: one for task, one in tasks.items() if kind_of_task(task).task is None},
-        presets={name: dict(values) for name, values in model.presets.items()},
-        datasets=tuple(model.datasets),
-        versions=tuple(_summary(manifest) for manifest in manifests[-MAX_VERSIONS:]),
-        labels=labels,
-        labels_fault=labels_fault,
-        history=() if labels_fault else _changes(name, store),
-        rollout=store.rollout(name),
-        published_at_ms=now_ms,
+    return CatalogEntry.model_validate(
+        described(model, status, now_ms)
+        | {
+            "model": name,
+            "versions": tuple(_summary(manifest) for manifest in manifests[-MAX_VERSIONS:]),
+            "labels": labels,
+            "labels_fault": labels_fault,
+            "history": () if labels_fault else _changes(name, store),
+            "rollout": store.rollout(name),
+        }
     )
 
 
-def catalog_entries(registry: PluginSource, store: ModelSource, now_ms: int) -> list[CatalogEntry]:
+def catalog_entries(registry: Registry, store: StoredVersions, now_ms: int) -> list[CatalogEntry]:
     """Describe all models: those that plugins bring, and those that were made with them.
 
     A name of which no version is left is none of them.
@@ -110,23 +61,7 @@ def catalog_entries(registry: PluginSource, store: ModelSource, now_ms: int) -> 
     return [entry for entry in entries if entry.versions or entry.model in models]
 
 
-def check_publishable(model: Model) -> None:
-    """Check that the wire takes a model's description. Raises PluginFault.
-
-    Found at load, so that no worker stumbles when it publishes.
-    """
-    plugin = PluginStatus(name="", distribution="", version="", state=PluginState.READY)
-    try:
-        catalog_entry(model, plugin, _EmptyStore(), now_ms=0)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise PluginFault(
-            f"model {model.name!r} cannot be published: {field}: {first['msg']}."
-        ) from None
-
-
-def _labels(name: str, store: VersionSource) -> tuple[dict[str, int], str | None]:
+def _labels(name: str, store: StoredVersions) -> tuple[dict[str, int], str | None]:
     """Return a model's labels, or none and what is wrong with them: its versions are served."""
     try:
         return dict(store.labels(name)), None
@@ -135,28 +70,11 @@ def _labels(name: str, store: VersionSource) -> tuple[dict[str, int], str | None
         return {}, wire_text(str(error))
 
 
-def _changes(name: str, store: VersionSource) -> tuple[ServiceChange, ...]:
+def _changes(name: str, store: StoredVersions) -> tuple[ServiceChange, ...]:
     """Return the last changes of the version in service; none of a model without a version."""
     try:
         return tuple(store.history(name)[-MAX_PUBLISHED_CHANGES:])
     except (ArtifactDamaged, UnknownModel):
-        return ()
-
-
-class _EmptyStore:
-    def versions(self, name: str) -> Sequence[ModelManifest]:
-        return ()
-
-    def labels(self, name: str) -> Mapping[str, int]:
-        return {}
-
-    def rollout(self, name: str) -> Rollout | None:
-        return None
-
-    def history(self, name: str) -> Sequence[ServiceChange]:
-        return ()
-
-    def retiring(self, name: str) -> Collection[int]:
         return ()
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from seqd.errors import CheckpointDamaged, PluginFault
 from seqd.hookspecs import Checkpoint
-from seqd.models.disk import sync, writing
+from seqd.models.disk import read_file, sync, writing
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics, FileDigest
 
 if TYPE_CHECKING:
@@ -197,12 +196,12 @@ class CheckpointFolder:
         """
         folder = self._folder / name
         try:
-            state = _read(folder / STATE_FILE, MAX_STATE_BYTES)
+            state = read_file(folder / STATE_FILE, MAX_STATE_BYTES + 1)
             _check(folder / STATE_FILE, state, sha256)
             described = read_state(state)
             arrays = None
             if described.arrays is not None:
-                arrays = _read(folder / ARRAYS_FILE, described.arrays.size_bytes)
+                arrays = read_file(folder / ARRAYS_FILE, described.arrays.size_bytes + 1)
                 _check(folder / ARRAYS_FILE, arrays, described.arrays.sha256)
             checkpoint = decode(Content(state, arrays))
             return Kept(checkpoint, described.data_sha256, described.epochs)
@@ -230,15 +229,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _read(path: Path, most: int) -> bytes:
-    """Read a regular file, one byte beyond `most` at the most; follows no link."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise CheckpointDamaged(f"{path} is no regular file")
-        return file.read(most + 1)
 
 
 def _check(path: Path, content: bytes, expected: str) -> None:

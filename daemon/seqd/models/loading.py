@@ -1,6 +1,5 @@
 """Loading of plugins: each is imported, registered and checked alone, or listed with its reason."""
 
-import importlib
 import inspect
 import linecache
 import logging
@@ -11,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -26,12 +24,11 @@ from seqd.errors import NameTaken, PluginFault, schema_fault
 from seqd.hookspecs import Model
 from seqd.hookspecs.hooks import PROJECT
 from seqd.local.run_delay import RunDelay
-from seqd.models.catalog import check_publishable
 from seqd.models.descriptions import check_model
-from seqd.models.plugin_calls import text_of
 from seqd.models.plugin_frames import frame_of, place_of, with_place
+from seqd.models.task_schemas import check_publishable
+from seqd.plugin.calls import OneProcess, text_of
 from seqd.plugin.decorated import DecoratedPlugin, decorated_models
-from seqd.plugin.one_process import OneProcess
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
@@ -79,7 +76,10 @@ def discover() -> tuple[Candidate, ...]:
     `entry_points(group=...)` reads each distribution once even when `sys.path` has it twice,
     and keeps two distributions that use one name, so that the second can be refused.
     """
-    found = [_built_in(name, address) for name, address in BUILT_IN.items()]
+    found = [
+        Candidate(name, EntryPoint(name, address, PROJECT).load, PROJECT, seqd.__version__, address)
+        for name, address in BUILT_IN.items()
+    ]
     found += [_installed(entry) for entry in entry_points(group=PROJECT)]
     return tuple(sorted(found, key=_order))
 
@@ -87,16 +87,6 @@ def discover() -> tuple[Candidate, ...]:
 def _order(candidate: Candidate) -> tuple[bool, str, str, str]:
     is_foreign = candidate.distribution != PROJECT
     return is_foreign, candidate.name, candidate.distribution, candidate.address
-
-
-def _built_in(name: str, address: str) -> Candidate:
-    return Candidate(
-        name=name,
-        load=partial(_import, address),
-        distribution=PROJECT,
-        version=seqd.__version__,
-        address=address,
-    )
 
 
 def _installed(entry: EntryPoint) -> Candidate:
@@ -108,11 +98,6 @@ def _installed(entry: EntryPoint) -> Candidate:
         version="" if distribution is None else distribution.version,
         address=entry.value,
     )
-
-
-def _import(address: str) -> object:
-    module, _, attribute = address.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 #: Characters kept of a foreign exception's message; some carry a whole listing.

@@ -10,9 +10,8 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +24,8 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Artifact
 from seqd.kinds import TRAIN
-from seqd.models.archives import origin_elsewhere
-from seqd.models.catalog import PluginSource
 from seqd.models.disk import writing
+from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.models.stored_versions import MODEL_NAME
 from seqd.models.version_files import (
@@ -110,14 +108,10 @@ def _names_in(folder: Path) -> set[str]:
         raise InvalidInput(f"{folder} cannot be read: {error.strerror or error}") from None
     if not names - {MANIFEST_NAME}:
         raise InvalidInput(
-            f"{folder} has no file of a version in it; allowed: {_endings()}, {MAX_VERSION_FILES} "
-            "files at most"
+            f"{folder} has no file of a version in it; allowed: {', '.join(ALLOWED_SUFFIXES)}, "
+            f"{MAX_VERSION_FILES} files at most"
         )
     return names
-
-
-def _endings() -> str:
-    return ", ".join(ALLOWED_SUFFIXES)
 
 
 def _check_names(folder: Path, names: Sequence[str]) -> None:
@@ -175,7 +169,7 @@ def check_statement(statement: Statement) -> None:
         raise InvalidRequest(f"--notes has {len(statement.notes):,} characters; allowed: 4,096")
 
 
-def check_model_name(plugins: PluginSource, name: str, plugin: str) -> None:
+def check_model_name(plugins: Registry, name: str, plugin: str) -> None:
     """Raise where a version of `plugin` cannot be one of the model `name`.
 
     InvalidRequest for what is no name, ModelNameTaken for the name of another plugin's own model.
@@ -192,7 +186,7 @@ def check_model_name(plugins: PluginSource, name: str, plugin: str) -> None:
         )
 
 
-def check_can_serve(plugins: PluginSource, plugin: str) -> None:
+def check_can_serve(plugins: Registry, plugin: str) -> None:
     """Raise InvalidRequest for a plugin's model that has no task but its training."""
     tasks = plugins.models[plugin].tasks
     if set(tasks) == {TRAIN}:
@@ -229,22 +223,14 @@ def draft_of(
             f"{weights.folder / MANIFEST_NAME} is of a version of {made_with}, not of {plugin}. "
             f"Name that plugin's model, or remove {MANIFEST_NAME} where the files are of {plugin}"
         )
-    return VersionDraft(
+    draft = VersionDraft.of(known)
+    origin = draft.origin or VersionOrigin()
+    return replace(
+        draft,
         model=model,
-        plugin=plugin,
-        plugin_version=known.plugin_version,
-        parameters=known.parameters,
         metrics={**known.metrics, **statement.metrics},
         libraries={**known.libraries, **statement.libraries},
-        data=known.data,
-        held_out=known.held_out,
-        epochs=known.epochs,
-        preset=known.preset,
-        seed=known.seed,
-        origin=origin_elsewhere(known).model_copy(
-            update={"notes": statement.notes} if statement.notes else {}
-        ),
-        created_at_ms=known.created_at_ms,
+        origin=origin.model_copy(update={"notes": statement.notes or origin.notes}),
     )
 
 
@@ -263,8 +249,7 @@ def copy_weights(weights: Weights, folder: Path) -> dict[str, FileDigest]:
         )
     digests = {}
     for name in weights.names:
-        with _reading(weights.folder / name) as source:
-            _copy(source, folder / name)
+        _copy(weights.folder / name, folder / name)
         digests[name] = digest_of(folder / name)
     known = weights.manifest
     for name, digest in digests.items():
@@ -277,24 +262,17 @@ def copy_weights(weights: Weights, folder: Path) -> dict[str, FileDigest]:
     return digests
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[int]:
-    """Yield the descriptor of a regular file; raise InvalidInput for anything else."""
+def _copy(path: Path, target: Path) -> None:
+    """Copy a regular file; raise InvalidInput for anything else, StoreUnwritable."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from None
-    try:
+    with os.fdopen(descriptor, "rb") as content:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise InvalidInput(f"{path} is no regular file any more. Try it again")
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _copy(source: int, target: Path) -> None:
-    with writing(target), os.fdopen(os.dup(source), "rb") as content, target.open("xb") as copy:
-        shutil.copyfileobj(content, copy)
+        with writing(target), target.open("xb") as copy:
+            shutil.copyfileobj(content, copy)
 
 
 def add_version(

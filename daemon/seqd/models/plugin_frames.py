@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from seqd.errors import wire_text
-from seqd.models.plugin_calls import text_of
+from seqd.plugin.calls import text_of
 
 #: Packages between a plugin and the start of its process; a stack has them outside of the plugin's.
 _HOST_PACKAGES = frozenset({"seqd", "billiard", "celery", "kombu", "pluggy", "pydantic"})

@@ -11,8 +11,8 @@ from seqd.errors import InvalidSettings, NameTaken, UnknownModel
 from seqd.hookspecs import Device, Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import Candidate, discover, load_plugin, refuse, status_of
-from seqd.models.plugin_calls import PluginCall
 from seqd.models.store import ModelStore
+from seqd.plugin.calls import PluginCall
 from seqd.settings import Settings
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import Event, JobRecord, PluginState, PluginStatus, WorkerStatus

@@ -5,7 +5,7 @@ So a plugin can be loaded before it is installed. Nothing of it is imported here
 
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint
@@ -112,11 +112,7 @@ def _of_folder(folder: Path) -> SourcePlugin:
     content = _read_pyproject(folder / _PYPROJECT)
     project = _table(content, "project")
     entries = _entries(folder, project)
-    places = _import_folders(folder, content)
-    for name, address in entries.items():
-        _check_module(folder, name, address, places)
-    modules = (address.partition(":")[0].strip() for address in entries.values())
-    found = {next(_places_of(module, places)).parent: None for module in modules}
+    found = {_place_of(folder, name, address).parent: None for name, address in entries.items()}
     return SourcePlugin(
         folder=folder,
         distribution=str(project.get("name") or UNPACKAGED),
@@ -160,43 +156,25 @@ def _entries(folder: Path, project: Mapping[str, object]) -> dict[str, str]:
     )
 
 
-def _import_folders(folder: Path, content: Mapping[str, object]) -> list[Path]:
-    """Return where modules may be: what the build's settings say, then `src` and the folder."""
-    named = list(_named_folders(_table(content, "tool")))
-    places = [folder / name for name in [*named, "src", "."]]
-    return [*dict.fromkeys(place.resolve() for place in places if place.is_dir())]
+def _place_of(folder: Path, name: str, address: str) -> Path:
+    """Return where the module of an entry point is: in `src`, the folder, or a folder in it.
 
-
-def _named_folders(tools: Mapping[str, object]) -> Iterator[str]:
-    """Yield the folders of packages that setuptools, hatch, poetry and flit are told of."""
-    setuptools = _table(tools, "setuptools")
-    packages = setuptools.get("packages")
-    where = _table(_table(setuptools, "packages"), "find") if isinstance(packages, dict) else {}
-    yield from _texts(where.get("where"))
-    yield from _texts(_table(setuptools, "package-dir").get(""))
-    wheel = _table(_table(_table(_table(tools, "hatch"), "build"), "targets"), "wheel")
-    yield from (str(Path(name).parent) for name in _texts(wheel.get("packages")))
-    sources = wheel.get("sources")
-    yield from sources if isinstance(sources, dict) else _texts(sources)
-    listed_packages = _table(tools, "poetry").get("packages")
-    for one in listed_packages if isinstance(listed_packages, list) else []:
-        yield from _texts(one.get("from") if isinstance(one, dict) else None)
-
-
-def _check_module(folder: Path, name: str, address: str, places: list[Path]) -> None:
-    """Raise UnknownPlugin where the module of an entry point is in none of the folders."""
+    Raises UnknownPlugin where it is in none of them.
+    """
+    folder = folder.resolve()
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isidentifier())
+    places = [folder / "src", folder, *below]
     module = address.partition(":")[0].strip()
-    if any(_places_of(module, places)):
-        return
-    there = [path.stem for place in places for path in place.iterdir() if _is_module(path)]
+    for place in _places_of(module, places):
+        return place
+    there = [path.stem for path in folder.iterdir() if _is_module(path)]
     raise UnknownPlugin(
         f'{folder / _PYPROJECT} says {name} = "{address}", and there is no module {module!r} in '
-        f"{listed(str(place) for place in places)}. Correct the name, or write {module}.py."
-        f"{did_you_mean(module, there)}"
+        f"{folder}. Correct the name, or write {module}.py.{did_you_mean(module, there)}"
     )
 
 
-def _places_of(module: str, places: "list[Path] | tuple[Path, ...]") -> Iterator[Path]:
+def _places_of(module: str, places: Iterable[Path]) -> Iterator[Path]:
     """Yield the files and packages of the outermost package of a module."""
     top = module.partition(".")[0]
     for place in places:
@@ -221,8 +199,3 @@ def _load(name: str, address: str, folders: tuple[Path, ...]) -> object:
 def _table(content: Mapping[str, object], name: str) -> Mapping[str, object]:
     found = content.get(name)
     return cast("Mapping[str, object]", found) if isinstance(found, dict) else {}
-
-
-def _texts(value: object) -> list[str]:
-    parts = value if isinstance(value, list) else [value]
-    return [part for part in parts if isinstance(part, str)]

@@ -1,18 +1,55 @@
-"""What workers publish of a task: the schemas of its parameters, its input and its output."""
+"""What workers publish of a plugin's model: its description, and the schemas of its tasks."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Final
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 
-from seqd.hookspecs import TaskSpec
+from seqd.errors import PluginFault
+from seqd.hookspecs import Model, TaskSpec
+from seqd.kinds import kind_of_task
 from seqd.parameters import schema_of
-from seqd_schemas import TaskSchema
+from seqd_schemas import CatalogEntry, PluginState, PluginStatus, TaskSchema
 
 #: Keywords of a JSON Schema that are for people: changing them changes no output.
 _FOR_PEOPLE: Final = frozenset({"title", "description", "examples", "default"})
+
+
+def described(model: Model, status: PluginStatus, now_ms: int) -> dict[str, object]:
+    """Return what an entry says of a plugin's model, whatever is in the store."""
+    tasks = {task: task_schema(spec) for task, spec in model.tasks.items()}
+    return {
+        "model": model.name,
+        "made_with": model.name,
+        "summary": model.summary,
+        "plugin": status.name,
+        "plugin_version": status.version,
+        "tasks": {task: one for task, one in tasks.items() if kind_of_task(task).task is not None},
+        "run_tasks": {task: one for task, one in tasks.items() if kind_of_task(task).task is None},
+        "presets": {name: dict(values) for name, values in model.presets.items()},
+        "datasets": tuple(model.datasets),
+        "versions": (),
+        "labels": {},
+        "published_at_ms": now_ms,
+    }
+
+
+def check_publishable(model: Model) -> None:
+    """Check that the wire takes a model's description. Raises PluginFault.
+
+    Found at load, so that no worker stumbles when it publishes.
+    """
+    plugin = PluginStatus(name="", distribution="", version="", state=PluginState.READY)
+    try:
+        CatalogEntry.model_validate(described(model, plugin, now_ms=0))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise PluginFault(
+            f"model {model.name!r} cannot be published: {field}: {first['msg']}."
+        ) from None
 
 
 def task_schema(spec: TaskSpec) -> TaskSchema:

@@ -21,10 +21,10 @@ from seqd.hookspecs import Artifact, Device, Model
 from seqd.local.kernel_folder import keep_kernels
 from seqd.local.parent_death import launch_command
 from seqd.local.slots import cores, parse_slot
-from seqd.models.plugin_calls import text_of
 from seqd.models.plugin_frames import dumped_frames, place_among, with_place
 from seqd.models.registry import Registry
 from seqd.models.version_files import read_manifest
+from seqd.plugin.calls import text_of
 from seqd.settings import load_settings
 
 #: Seconds that loading and warming up may take, where the caller does not say.

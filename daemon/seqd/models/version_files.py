@@ -6,15 +6,17 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Self
 
 from pydantic import ValidationError
 
 from seqd import __version__
 from seqd.errors import ArtifactDamaged, PluginFault
 from seqd.hookspecs import Artifact
-from seqd.models.disk import sync, write_atomically, writing
+from seqd.models.disk import read_file, sync, write_atomically, writing
+from seqd.validation import fault_sentence
 from seqd_schemas import (
     DataFingerprint,
     EpochMetrics,
@@ -66,6 +68,25 @@ class VersionDraft:
         """What the training goes by; None of a version that no job made."""
         return None if self.job_id is None else run_id_of(self.job_id, self.unit)
 
+    @classmethod
+    def of(cls, manifest: ModelManifest) -> Self:
+        """Return what is said of a version of another store, once it is taken into this one.
+
+        Jobs and the version in service are that store's, and mean nothing in this one.
+        """
+        said = {name: getattr(manifest, name) for name in (one.name for one in fields(cls))}
+        known = manifest.origin or VersionOrigin()
+        origin = VersionOrigin(
+            worker=known.worker,
+            slot=known.slot,
+            attempts=known.attempts,
+            added_from=known.added_from,
+            notes=known.notes,
+            imported_from=f"{manifest.model}@{manifest.version}",
+        )
+        plugin = manifest.plugin or manifest.model
+        return cls(**said | {"plugin": plugin, "origin": origin, "job_id": None, "unit": None})
+
 
 def seal_folder(folder: Path, draft: VersionDraft, version: int) -> ModelManifest:
     """Write the manifest into a folder of finished files, and bring all of it to the disk.
@@ -99,9 +120,7 @@ def read_manifest(folder: Path) -> ModelManifest:
     """Read a folder's manifest; raise ArtifactDamaged if it is missing, linked or malformed."""
     path = folder / MANIFEST_NAME
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            content = file.read(MAX_MANIFEST_BYTES + 1)
+        content = read_file(path, MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         raise ArtifactDamaged(f"{path} cannot be read: {error.strerror}") from error
     if len(content) > MAX_MANIFEST_BYTES:
@@ -114,9 +133,8 @@ def read_manifest(folder: Path) -> ModelManifest:
                 f"{path} was written by a later version of seqd than {__version__}, which is the "
                 "one here. Install that one here, or serve another version."
             ) from None
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ArtifactDamaged(f"{path} is not a manifest: {place}: {first['msg']}") from None
+        fault = fault_sentence(error, whole="the whole", shows_value=False)
+        raise ArtifactDamaged(f"{path} is not a manifest: {fault}") from None
 
 
 def digest_of(path: Path) -> FileDigest:
@@ -163,32 +181,14 @@ def _manifest(draft: VersionDraft, version: int, files: dict[str, FileDigest]) -
             f"the training of {draft.model} diverged: {endless[0]} is {draft.metrics[endless[0]]}; "
             "a version's metrics are finite numbers. Try a lower learning rate"
         )
+    said = {name: getattr(draft, name) for name in (one.name for one in fields(draft))}
+    plugin = None if draft.plugin in ("", draft.model) else draft.plugin
     try:
-        return ModelManifest(
-            model=draft.model,
-            plugin=draft.plugin if draft.plugin not in ("", draft.model) else None,
-            version=version,
-            plugin_version=draft.plugin_version,
-            preset=draft.preset,
-            parameters=dict(draft.parameters),
-            metrics=dict(draft.metrics),
-            epochs=tuple(draft.epochs),
-            seed=draft.seed,
-            data=draft.data,
-            held_out=draft.held_out,
-            origin=draft.origin,
-            libraries=dict(draft.libraries),
-            job_id=draft.job_id,
-            unit=draft.unit,
-            created_at_ms=draft.created_at_ms,
-            files=files,
-        )
+        return ModelManifest(**said | {"plugin": plugin, "version": version, "files": files})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         raise PluginFault(
-            f"the training of {draft.model} gave a result that no manifest can hold: {place} is "
-            f"{first['input']!r}: {first['msg']}"
+            f"the training of {draft.model} gave a result that no manifest can hold: "
+            f"{fault_sentence(error)}"
         ) from None
 
 

@@ -16,7 +16,7 @@ from seqd.hookspecs import (
     WorkItem,
     random_stream,
 )
-from seqd.plugin.one_process import OneProcess
+from seqd.plugin.calls import OneProcess
 from seqd.plugin.outcomes import (
     BadItem,
     bad_item,

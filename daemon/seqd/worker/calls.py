@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from seqd.hookspecs import WorkItem
-from seqd.models.plugin_calls import PluginCall
+from seqd.plugin.calls import PluginCall
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from seqd.hookspecs import LoadedModel, Model, PluginParameters, RunContext, Wor
 from seqd.kinds import KINDS, SERVED_TASKS
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.units import Unit
-from seqd.models.plugin_calls import PluginCall
 from seqd.models.plugin_frames import raised_by_plugin
+from seqd.plugin.calls import PluginCall
 from seqd.plugin.outcomes import count_in_words, drawn
 from seqd.validation import fault_sentence
 from seqd.worker.accepted_schemas import AcceptedOutputs

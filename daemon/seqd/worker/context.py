@@ -32,10 +32,10 @@ from seqd.local.slots import Slot, parse_slot
 from seqd.models import job_log
 from seqd.models.built_in import versions_zero
 from seqd.models.catalog import catalog_entries
-from seqd.models.plugin_calls import PluginCall
 from seqd.models.plugin_frames import plugin_traceback
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
+from seqd.plugin.calls import PluginCall
 from seqd.serving import can_run
 from seqd.settings import Settings
 from seqd.targets import Place

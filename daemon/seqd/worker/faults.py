@@ -21,8 +21,8 @@ from seqd.errors import (
     WorkerUnfit,
 )
 from seqd.models.disk import DISK_ERRNOS
-from seqd.models.plugin_calls import PluginCall
 from seqd.models.plugin_frames import plugin_traceback, with_place
+from seqd.plugin.calls import PluginCall
 from seqd_schemas import UnfitCode
 
 #: Faults in a row, over different items and with no success between, that look like the worker's.

@@ -15,7 +15,7 @@ from seqd.admission import UNIT_OUTPUT_CHARACTERS, most_written
 from seqd.errors import InvalidParameters, UnknownModel
 from seqd.hookspecs import Model, PluginParameters
 from seqd.ledger.work import Claim
-from seqd.models.plugin_calls import PluginCall
+from seqd.plugin.calls import PluginCall
 from seqd.validation import fault_sentence
 from seqd.worker.accepted_schemas import AcceptedSchemas
 from seqd.worker.computing import TaskCall

@@ -33,7 +33,7 @@ from seqd.models.version_files import (
     read_manifest,
     seal_folder,
 )
-from seqd.plugin.one_process import OneProcess
+from seqd.plugin.calls import OneProcess
 from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of
 from seqd.testing.checks.description_checks import Description
 from seqd.testing.checks.examples import PluginExamples, examples_of

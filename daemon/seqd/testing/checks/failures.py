@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 import seqd
 import seqd_schemas
 from seqd.errors import InvalidData, Stopped
-from seqd.models.plugin_calls import text_of
+from seqd.plugin.calls import text_of
 from seqd.testing.checks.report import Place
 
 #: Characters kept of what was seen.

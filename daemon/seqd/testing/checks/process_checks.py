@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Final, TypeAlias
 
 from seqd.hookspecs import LoadedModel, WorkItem
-from seqd.plugin.one_process import OneProcess, reap_copies
+from seqd.plugin.calls import OneProcess, reap_copies
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, place_at

@@ -13,7 +13,6 @@ from seqd.testing.checks.failures import CheckFailed, DoesNotApply
 from seqd.testing.checks.outcome_checks import cure_of_chance, must_repeat
 from seqd.testing.checks.subjects import Version
 from seqd.testing.contexts import CPU
-from seqd_schemas import ModelManifest
 
 CHECKS: Checks[Version] = Checks("outcomes")
 
@@ -65,7 +64,7 @@ def through_a_store(version: Version) -> None:
     draft = store.new_folder(manifest.model, "checks")
     for name in manifest.files:
         shutil.copyfile(version.artifact.folder / name, draft / name)
-    published = store.publish(draft, _draft_of(manifest))
+    published = store.publish(draft, VersionDraft.of(manifest))
     loaded = version.model.load(store.open(manifest.model, published.version), CPU)
     for task in version.tasks:
         items = version.items(task, 5)
@@ -76,19 +75,3 @@ def through_a_store(version: Version) -> None:
                 "Read nothing but artifact.folder and artifact.manifest in load().",
                 author_method(version.model, "load"),
             )
-
-
-def _draft_of(manifest: ModelManifest) -> VersionDraft:
-    return VersionDraft(
-        model=manifest.model,
-        plugin=manifest.plugin or "",
-        plugin_version=manifest.plugin_version,
-        parameters=manifest.parameters,
-        metrics=manifest.metrics,
-        data=manifest.data,
-        created_at_ms=manifest.created_at_ms,
-        epochs=manifest.epochs,
-        seed=manifest.seed,
-        libraries=manifest.libraries,
-        held_out=manifest.held_out,
-    )

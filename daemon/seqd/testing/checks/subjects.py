@@ -22,8 +22,8 @@ from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.models.agreement import with_values
 from seqd.models.built_in import is_built_in
 from seqd.models.made_records import with_record
+from seqd.plugin.calls import OneProcess
 from seqd.plugin.decorated import LoadedFunctions
-from seqd.plugin.one_process import OneProcess
 from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.examples import PluginExamples

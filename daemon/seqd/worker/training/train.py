@@ -32,8 +32,8 @@ from seqd.ledger.work import Claim
 from seqd.models.agreement import ask_trained, check_saved
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
-from seqd.models.plugin_calls import PluginCall
 from seqd.models.plugin_frames import with_place
+from seqd.plugin.calls import PluginCall
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
