@@ -36,18 +36,8 @@ def test_a_flat_and_a_src_layout_are_found(tmp_path):
     assert src.module_path() == tmp_path / "src" / "src" / "seqd_hello.py"
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        '[tool.setuptools.packages.find]\nwhere = ["lib"]\n',
-        '[tool.setuptools.package-dir]\n"" = "lib"\n',
-        '[tool.hatch.build.targets.wheel]\npackages = ["lib/seqd_hello"]\n',
-        '[tool.poetry]\npackages = [{ include = "seqd_hello", from = "lib" }]\n',
-    ],
-)
-def test_the_settings_of_builds_say_where_packages_are(tmp_path, build):
-    folder = write(tmp_path, pyproject=PROJECT + ENTRY + build, lib__seqd_hello____init__=PLUGIN)
-    (folder / "lib" / "seqd_hello" / "__init__.py").write_text(PLUGIN)
+def test_a_package_is_found_in_any_folder_of_the_project(tmp_path):
+    folder = write(tmp_path, pyproject=PROJECT + ENTRY, lib__seqd_hello__records=PLUGIN)
 
     assert read_source(folder).import_folders == (tmp_path / "lib",)
 

@@ -14,18 +14,18 @@ def mine(name: str, distribution: str = "seqd-mine", module: str = "seqd_mine") 
 def test_a_plugin_and_a_model_that_ship_with_seqd_are_taken():
     taken = taken_names(mine("markov"), {"markov_words", "hello"}, discover())
 
-    assert [one.seen.partition(" is taken by ")[0] for one in taken] == [
+    assert [one.partition(" is taken by ")[0] for one in taken] == [
         "the plugin name 'markov'",
         "the model name 'markov_words'",
     ]
 
 
 def test_names_of_its_own_are_free():
-    assert taken_names(mine("hello"), {"hello"}, discover()) == []
+    assert taken_names(mine("hello"), {"hello"}, discover()) == {}
 
 
 def test_a_plugin_that_is_installed_too_takes_no_name_of_its_own():
     installed = mine("hello", "Seqd_Mine")
     moved = mine("hello", "acme", "seqd_mine.plugin")
 
-    assert taken_names(mine("hello"), {"hello"}, [installed, moved]) == []
+    assert taken_names(mine("hello"), {"hello"}, [installed, moved]) == {}

@@ -7,8 +7,7 @@ from seqd import __version__
 from seqd.errors import PluginFault
 from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, PluginParameters, TaskSpec
 from seqd.kinds import KINDS, TRAIN, kind_of_task
-from seqd.models.parameter_checks import check_parameters_class, check_preset
-from seqd.models.record_checks import check_run_task
+from seqd.models.schema_checks import check_parameters_class, check_preset, check_run_task
 from seqd.parameters import fields_of, schema_of
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_RUN_TASKS, RESERVED_TASKS, OutputBound

@@ -321,7 +321,7 @@ def _models_of(
     caller = manager.subset_hook_caller("seqd_register_models", remove_plugins=others)
     models: dict[str, Model] = {}
     answers = caller()
-    if not answers and _brings_models(plugin, manager):
+    if not answers and implements(manager, plugin, "seqd_register_models"):
         # pluggy leaves answers of None out
         raise PluginFault("seqd_register_models returned nothing. " + _RETURN_A_LIST)
     for answer in answers:
@@ -335,9 +335,9 @@ def _models_of(
     return dict(sorted(models.items()))
 
 
-def _brings_models(plugin: object, manager: pluggy.PluginManager) -> bool:
-    callers = manager.get_hookcallers(plugin) or ()
-    return any(caller.name == "seqd_register_models" for caller in callers)
+def implements(manager: pluggy.PluginManager, plugin: object, hook: str) -> bool:
+    """Return True for a plugin that has an implementation of a hook."""
+    return any(caller.name == hook for caller in manager.get_hookcallers(plugin) or ())
 
 
 def _each(answer: object) -> Iterable[Model]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from seqd.errors import wire_text
-from seqd.plugin.calls import text_of
+from seqd.plugin.calls import said_of
 
 #: Packages between a plugin and the start of its process; a stack has them outside of the plugin's.
 _HOST_PACKAGES = frozenset({"seqd", "billiard", "celery", "kombu", "pluggy", "pydantic"})
@@ -100,8 +100,7 @@ def with_place(text: str, error: BaseException, package: str = "") -> str:
 
 def raised_by_plugin(error: BaseException) -> str:
     """Return what the caller of an item is told: what its plugin raised, and where."""
-    message = text_of(error)[:MAX_RAISED_CHARS]
-    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    said = said_of(error, MAX_RAISED_CHARS)
     return wire_text(with_place(f"The model plugin raised {said}", error))
 
 
@@ -129,9 +128,7 @@ def _traceback_of(error: BaseException) -> str:
             lines += [f"  {frame}", f"    {source}"] if source else [f"  {frame}"]
     if not lines:
         return ""
-    message = text_of(error)[:MAX_RAISED_CHARS]
-    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return wire_text("\n".join([*lines, said]))
+    return wire_text("\n".join([*lines, said_of(error, MAX_RAISED_CHARS)]))
 
 
 def _calls(traceback: TracebackType | None) -> Iterator[tuple[str, int, str]]:

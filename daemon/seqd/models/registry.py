@@ -10,7 +10,7 @@ import pluggy
 from seqd.errors import InvalidSettings, NameTaken, UnknownModel
 from seqd.hookspecs import Device, Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
-from seqd.models.loading import Candidate, discover, load_plugin, refuse, status_of
+from seqd.models.loading import Candidate, discover, implements, load_plugin, refuse, status_of
 from seqd.models.store import ModelStore
 from seqd.plugin.calls import PluginCall
 from seqd.settings import Settings
@@ -69,7 +69,8 @@ class Registry:
 
     def observers_of(self, hook: str) -> list[str]:
         """Name the plugins that one of the observer hooks would tell, sorted."""
-        return observers_of(self._manager, hook)
+        named = sorted(self._manager.list_name_plugin())
+        return [name for name, plugin in named if implements(self._manager, plugin, hook)]
 
     def claim_device(self, device: Device) -> None:
         """Have each plugin take the GPU of this process. Raises what the first of them raises."""
@@ -188,7 +189,7 @@ LOG = logging.getLogger(__name__)
 def notify(manager: pluggy.PluginManager, hook: str, **arguments: object) -> None:
     """Call one observer hook on each plugin that implements it, in the order of their names."""
     for name, plugin in sorted(manager.list_name_plugin()):
-        if plugin is None or not _implements(manager, plugin, hook):
+        if not implements(manager, plugin, hook):
             continue
         others = [other for other in manager.get_plugins() if other is not plugin]
         try:
@@ -196,19 +197,6 @@ def notify(manager: pluggy.PluginManager, hook: str, **arguments: object) -> Non
                 manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
         except Exception:
             LOG.exception("plugin %s raised in %s; the work goes on", name, hook)
-
-
-def observers_of(manager: pluggy.PluginManager, hook: str) -> list[str]:
-    """Name the plugins that implement a hook, sorted."""
-    return [
-        name
-        for name, plugin in sorted(manager.list_name_plugin())
-        if plugin is not None and _implements(manager, plugin, hook)
-    ]
-
-
-def _implements(manager: pluggy.PluginManager, plugin: object, hook: str) -> bool:
-    return any(caller.name == hook for caller in manager.get_hookcallers(plugin) or ())
 
 
 def plugin_table(statuses: Sequence[PluginStatus]) -> str:

@@ -167,7 +167,8 @@ def _place_of(folder: Path, name: str, address: str) -> Path:
     module = address.partition(":")[0].strip()
     for place in _places_of(module, places):
         return place
-    there = [path.stem for path in folder.iterdir() if _is_module(path)]
+    beside = (path for place in places if place.is_dir() for path in place.iterdir())
+    there = [path.stem for path in beside if _is_module(path)]
     raise UnknownPlugin(
         f'{folder / _PYPROJECT} says {name} = "{address}", and there is no module {module!r} in '
         f"{folder}. Correct the name, or write {module}.py.{did_you_mean(module, there)}"

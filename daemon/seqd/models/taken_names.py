@@ -6,41 +6,27 @@ installed.
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
-from seqd.hookspecs.hooks import PROJECT
-from seqd.models.loading import UNPACKAGED, Candidate
+from seqd.models.loading import Candidate
 from seqd.models.registry import Registry
 from seqd.settings import load_settings
 
 
-@dataclass(frozen=True, slots=True)
-class TakenName:
-    """A name that another installed plugin has."""
-
-    #: Such as `the model name 'markov' is taken by the plugin 'markov' of seqd 1.0.0`.
-    seen: str
-    #: What to do about it.
-    cure: str
-
-    def __str__(self) -> str:
-        return f"{self.seen}. {self.cure}"
-
-
 def taken_names(
     mine: Candidate, models: Collection[str], installed: Sequence[Candidate]
-) -> list[TakenName]:
-    """Return the names of a plugin and its models that others have; loads the others here."""
+) -> dict[str, str]:
+    """Return which names of a plugin and its models others have, and what to do about each.
+
+    Such as `the model name 'markov' is taken by the plugin 'markov' of seqd 1.0.0`. Loads the
+    others here.
+    """
     others = [one for one in installed if not _is_same(one, mine)]
-    found = [
-        TakenName(
-            f"the plugin name {mine.name!r} is taken by {one.origin}",
-            "Rename it, by its entry point or its file: beside the other one, this plugin is not "
-            "loaded.",
-        )
+    found = {
+        f"the plugin name {mine.name!r} is taken by {one.origin}": "Rename it, by its entry point "
+        "or its file: beside the other one, this plugin is not loaded."
         for one in others
         if one.name == mine.name
-    ]
+    }
     settings = load_settings(
         enabled_plugins=None, disabled_plugins=(), required_models=(), required_plugins=()
     )
@@ -48,24 +34,9 @@ def taken_names(
     for name in sorted(set(models) & registry.models.keys()):
         owner = registry.plugin_of(name)
         origin = f"{owner.distribution} {owner.version}".strip()
-        found.append(
-            TakenName(
-                f"the model name {name!r} is taken by the plugin {owner.name!r} of {origin}",
-                "Rename it: beside the other one, this plugin is not loaded.",
-            )
-        )
+        said = f"the model name {name!r} is taken by the plugin {owner.name!r} of {origin}"
+        found[said] = "Rename it: beside the other one, this plugin is not loaded."
     return found
-
-
-def replaced_distribution(mine: Candidate, installed: Sequence[Candidate]) -> str:
-    """Return the name by which a distribution in front of the installed ones takes their place.
-
-    That of the plugin itself, where it is installed, else its own, else one that nobody has.
-    """
-    for one in installed:
-        if one.name == mine.name and one.package == mine.package:
-            return one.distribution
-    return mine.distribution if mine.distribution != UNPACKAGED else f"{PROJECT}-dev"
 
 
 def _is_same(one: Candidate, mine: Candidate) -> bool:

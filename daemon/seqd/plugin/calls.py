@@ -97,6 +97,12 @@ def text_of(error: BaseException) -> str:
     return "its text cannot be read" if text is None else text
 
 
+def said_of(error: BaseException, most_chars: int) -> str:
+    """Return an exception's name and text, that cut short; the name alone where it has no text."""
+    message = text_of(error)[:most_chars]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 def _replacement(error: BaseException) -> Exception:
     """Return an exception with the same name, so that messages and logs say what was raised."""
     kind = type(type(error).__name__, (RuntimeError,), {"__module__": type(error).__module__})

@@ -112,10 +112,10 @@ def _taken_names(source: "PluginSource", report: "Report") -> "list[CheckResult]
             part=Part.DESCRIPTION,
             meaning="No other installed plugin has the plugin's name or that of a model.",
             state=CheckState.FAILED,
-            seen=name.seen,
-            cure=name.cure,
+            seen=taken,
+            cure=cure,
         )
-        for name in names_taken_from(source.candidate(), models)
+        for taken, cure in names_taken_from(source.candidate(), models).items()
     ]
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +27,8 @@ from seqd.errors import InvalidRequest, PluginEnded, SeqdError
 from seqd.hookspecs.hooks import PROJECT
 from seqd.local.child import end_in_words
 from seqd.local.parent_death import launch_command
-from seqd.models.loading import discover
+from seqd.models.loading import UNPACKAGED, Candidate, discover
 from seqd.models.source_folders import read_source
-from seqd.models.taken_names import replaced_distribution
 
 #: What `seqd up` prints once jobs are taken.
 _READY = "Ready after"
@@ -188,7 +188,7 @@ class ServedPlugin:
         if self._order.source is None:
             return []
         source = read_source(Path(self._order.source))
-        name = replaced_distribution(source.candidate(self._order.plugin), discover())
+        name = _replaced_distribution(source.candidate(self._order.plugin), discover())
         version = source.version or "0"
         info = self._folder / "plugin" / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
@@ -200,3 +200,14 @@ class ServedPlugin:
             f"[{PROJECT}]\n{self._order.plugin} = {address}\n", encoding="utf-8"
         )
         return [*map(str, source.import_folders), str(info.parent)]
+
+
+def _replaced_distribution(mine: Candidate, installed: Sequence[Candidate]) -> str:
+    """Return the name by which a distribution in front of the installed ones takes their place.
+
+    That of the plugin itself, where it is installed, else its own, else one that nobody has.
+    """
+    for one in installed:
+        if one.name == mine.name and one.package == mine.package:
+            return one.distribution
+    return mine.distribution if mine.distribution != UNPACKAGED else f"{PROJECT}-dev"

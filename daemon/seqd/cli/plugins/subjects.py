@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from seqd.authoring.messages import Loaded
-    from seqd.models.taken_names import TakenName
     from seqd_schemas import CatalogEntry, Item, ParameterValue, RefusedItem, TaskSchema
 
 
@@ -69,12 +68,12 @@ def warn_of_taken_names(order: Load, loaded: "Loaded") -> None:
     if order.source is None:
         return
     candidate = read_source(Path(order.source)).candidate(order.plugin)
-    for taken in names_taken_from(candidate, {loaded.entry.model}):
-        Screen(to_stderr=True).say(f"warning: {taken}", "yellow")
+    for taken, cure in names_taken_from(candidate, {loaded.entry.model}).items():
+        Screen(to_stderr=True).say(f"warning: {taken}. {cure}", "yellow")
 
 
-def names_taken_from(mine: Candidate, models: "Collection[str]") -> "list[TakenName]":
-    """Return the names that other installed plugins have, which are loaded here without a word."""
+def names_taken_from(mine: Candidate, models: "Collection[str]") -> dict[str, str]:
+    """Return which names others have, with the cure; they are loaded here without a word."""
     from seqd.cli.ui.stdout import keep_stdout_from_plugins
     from seqd.models.taken_names import taken_names
 
