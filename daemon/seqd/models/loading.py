@@ -28,7 +28,7 @@ from seqd.models.descriptions import check_model
 from seqd.models.plugin_frames import frame_of, place_of, with_place
 from seqd.models.task_schemas import check_publishable
 from seqd.plugin.calls import OneProcess, text_of
-from seqd.plugin.decorated import DecoratedPlugin, decorated_models
+from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
