@@ -21,7 +21,7 @@ from seqd.hookspecs import LoadedModel, PluginParameters, WorkItem
 from seqd.inputs.datasets import FileDataset
 from seqd.inputs.items import items_of
 from seqd.inputs.paths import check_path
-from seqd.inputs.reading import read_items
+from seqd.inputs.reading import InputFile
 from seqd.inputs.training import texts_of
 from seqd.kinds import kind_of_task
 from seqd.ledger.blobs import pack, pack_results, unpack_items, unpack_results, unpack_texts
@@ -63,7 +63,7 @@ def written(suffix: str, content: bytes) -> Iterator[Path]:
 def entries_of(path: Path, **fields: object) -> list[Item | RefusedItem] | None:
     """Read a file; None where it is refused as a whole."""
     try:
-        entries = list(read_items(FileSource(path=str(path), **fields)))
+        entries = list(InputFile(FileSource(path=str(path), **fields)).items())
     except InvalidInput:
         return None
     assert all(isinstance(entry, Item | RefusedItem) for entry in entries)

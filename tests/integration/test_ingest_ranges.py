@@ -15,12 +15,12 @@ from builders import a_classify_job
 from ingest_builders import UNIT_ITEMS, Reader, chunks_in, jsonl, submitted
 from ledger_fixtures import CLASSIFY, Environment, queues_of
 from seqd.inputs import duplicates
-from seqd.inputs.reading import read_items
+from seqd.inputs.reading import InputFile
 from seqd.ledger import blobs, ingests
 from seqd.ledger.blobs import chunks_of
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
-from seqd.worker import ingest, ingest_ranges
+from seqd.worker import ingest, ingest_ranges, ingest_reading
 from seqd_schemas import FileSource, ItemChunk, JobState
 
 
@@ -45,7 +45,7 @@ def small_ranges(monkeypatch):
     monkeypatch.setattr(ingest, "ASK_S", 0)
     monkeypatch.setattr(ingest, "SLICE_UNITS", 3)
     monkeypatch.setattr(ingest_ranges, "RANGE_UNITS", 2)
-    monkeypatch.setattr(ingest_ranges, "RANGES_AHEAD", 4)
+    monkeypatch.setattr(ingest_reading, "RANGES_AHEAD", 4)
 
 
 def shared(environment: Environment, readers: list[Reader], path: Path) -> str:
@@ -68,7 +68,7 @@ def ingested(environment: Environment, readers: Iterator[Reader], job_id: str) -
 
 
 def chunks_by_one(path: Path) -> list[ItemChunk]:
-    return list(chunks_of(read_items(FileSource(path=str(path))), UNIT_ITEMS))
+    return list(chunks_of(InputFile(FileSource(path=str(path))).items(), UNIT_ITEMS))
 
 
 def test_others_read_ranges_of_a_file_and_one_adds_them_in_order(environment, readers, path):
@@ -80,7 +80,7 @@ def test_others_read_ranges_of_a_file_and_one_adds_them_in_order(environment, re
     ingested(environment, itertools.cycle(readers), job_id)
 
     assert read == [True, True]
-    assert ahead == 2 * 2 * 3 + 1
+    assert ahead == 3 * 2 * 3 + 1  # who ingests reads, too
     assert environment.record(job_id).units > before
     assert chunks_in(environment, job_id) == chunks_by_one(path)
 
@@ -126,7 +126,7 @@ def test_ranges_make_the_units_that_one_reader_makes(
 
         record = environment.record(job_id)
         if record.state is JobState.FAILED:
-            identifiers = [e.custom_id for e in read_items(FileSource(path=str(path)))]
+            identifiers = [e.custom_id for e in InputFile(FileSource(path=str(path))).items()]
             assert record.failure.code == "duplicate_custom_id"
             assert len(set(identifiers)) < len(identifiers)
         else:
@@ -289,6 +289,7 @@ def test_nothing_is_read_ahead_by_who_drains_nor_of_a_job_that_is_full_paused_or
 ):
     job_id = shared(environment, readers, path)
     keys, control = environment.keys, environment.ledger.control
+    before = environment.redis.hlen(keys.ahead(job_id))  # who ingests reads, too
 
     readers[1].is_stopped = True
     readers[1].ranges.read_one()
@@ -305,7 +306,7 @@ def test_nothing_is_read_ahead_by_who_drains_nor_of_a_job_that_is_full_paused_or
     control.cancel(job_id)
 
     assert not any(b"worker-b" in row for row in rows)
-    assert (while_paused, ahead, resumed) == (False, 0, True)
+    assert (while_paused, ahead, resumed) == (False, before, True)
     assert_no_range_is_left(environment, job_id)
     assert not readers[1].ranges.read_one()
 

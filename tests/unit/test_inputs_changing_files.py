@@ -16,7 +16,7 @@ from seqd.cli.sources import feed_of, local_input
 from seqd.errors import InvalidInput
 from seqd.inputs.datasets import FileDataset
 from seqd.inputs.live import LiveText
-from seqd.inputs.reading import FileItems
+from seqd.inputs.reading import InputFile
 from seqd_schemas import FileFormat, FileSource, RefusedItem
 from worker_fixtures import wait_until
 
@@ -106,7 +106,7 @@ def begun(reading: Iterator[object]) -> Iterator[object]:
 
 
 def items(path: Path) -> Iterator[object]:
-    return FileItems(FileSource(path=str(path))).entries()
+    return InputFile(FileSource(path=str(path))).items()
 
 
 def local_items(path: Path) -> Iterator[object]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seqd.errors import InvalidInput
 from seqd.inputs import csv_rows, records, streams
 from seqd.inputs.items import ItemRules
-from seqd.inputs.reading import read_items
+from seqd.inputs.reading import InputFile
 from seqd_schemas import FileSource, Item, RefusedItem
 
 _keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -19,7 +19,7 @@ _scalars = st.none() | st.booleans() | st.integers() | st.floats() | _keys
 
 def read(path, **fields):
     keywords = {name: fields.pop(name) for name in ("skip", "roots", "rules") if name in fields}
-    return list(read_items(FileSource(path=str(path), **fields), **keywords))
+    return list(InputFile(FileSource(path=str(path), **fields), **keywords).items())
 
 
 def a_file(folder, name, content):
@@ -213,13 +213,3 @@ def test_an_empty_text_is_an_item_where_it_is_allowed(tmp_path):
     path = a_file(tmp_path, "a.jsonl", '""\n')
 
     assert read(path, rules=ItemRules(allow_empty=True)) == [Item(custom_id="line-1", text="")]
-
-
-def test_each_record_is_told_whole_in_front_of_its_entry(tmp_path):
-    path = a_file(tmp_path, "a.jsonl", '{"id": 1, "text": "a", "label": "pos"}\n"b"\n')
-    told = []
-
-    for entry in read_items(FileSource(path=str(path)), on_record=told.append):
-        told.append(entry.custom_id)
-
-    assert told == [{"id": 1, "text": "a", "label": "pos"}, "1", "b", "line-2"]

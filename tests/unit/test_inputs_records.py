@@ -9,7 +9,7 @@ from pyarrow import parquet as parquet_files
 from seqd.errors import InvalidInput
 from seqd.inputs.items import ItemRules
 from seqd.inputs.parquet_rows import ParquetReader
-from seqd.inputs.reading import read_items
+from seqd.inputs.reading import InputFile
 from seqd.inputs.records import TsvReader, reader_of
 from seqd_schemas import FileFormat, FileSource, Item
 
@@ -20,7 +20,7 @@ ROW = {"left": "a", "right": "b", "weight": 2}
 
 def read(path, **fields):
     """Return identifiers with records, or with the messages of those that are refused."""
-    entries = read_items(FileSource(path=str(path), **fields), rules=RULES)
+    entries = InputFile(FileSource(path=str(path), **fields), rules=RULES).items()
     return [
         (e.custom_id, json.loads(e.text) if isinstance(e, Item) else e.refused.message)
         for e in entries
@@ -54,7 +54,7 @@ def test_a_field_of_a_record_may_be_called_label_or_input(tmp_path):
     path.write_text('{"id": "x", "input": "one", "label": "two"}\n')
     rules = ItemRules(fields={"input": True, "label": True})
 
-    (entry,) = read_items(FileSource(path=str(path)), rules=rules)
+    (entry,) = InputFile(FileSource(path=str(path)), rules=rules).items()
 
     assert (entry.custom_id, json.loads(entry.text)) == ("x", {"input": "one", "label": "two"})
 

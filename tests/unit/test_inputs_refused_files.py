@@ -13,13 +13,13 @@ from seqd.errors import InvalidInput
 from seqd.inputs import streams
 from seqd.inputs.datasets import FileDataset
 from seqd.inputs.paths import check_path, open_regular
-from seqd.inputs.reading import read_items
+from seqd.inputs.reading import InputFile
 from seqd_schemas import FileFormat, FileSource, RefusedItem
 
 
 def refusal(path, **fields) -> str:
     with pytest.raises(InvalidInput) as raised:
-        list(read_items(FileSource(path=str(path), **fields)))
+        list(InputFile(FileSource(path=str(path), **fields)).items())
     return str(raised.value)
 
 
@@ -125,7 +125,7 @@ def test_a_torn_gzip_file_gives_its_whole_lines_and_then_fails(tmp_path):
     entries = []
 
     with pytest.raises(InvalidInput) as raised:
-        entries.extend(read_items(FileSource(path=str(path))))
+        entries.extend(InputFile(FileSource(path=str(path))).items())
 
     assert 20_000 < len(entries) < 29_500
     assert entries[-1].custom_id == f"line-{len(entries)}"
@@ -212,13 +212,13 @@ def written(path: Path, content: bytes) -> Path:
 def test_a_zstd_file_is_read_as_what_it_holds(tmp_path, name):
     path = written(tmp_path / name, zstd.compress(b'{"text": "one"}\n"two"\n'))
 
-    assert [entry.text for entry in read_items(FileSource(path=str(path)))] == ["one", "two"]
+    assert [entry.text for entry in InputFile(FileSource(path=str(path))).items()] == ["one", "two"]
 
 
 def test_a_zstd_file_of_several_frames_is_read_to_its_end(tmp_path):
     path = written(tmp_path / "a.txt.zst", zstd.compress(b"one\ntw") + zstd.compress(b"o\n"))
 
-    assert [entry.text for entry in read_items(FileSource(path=str(path)))] == ["one", "two"]
+    assert [entry.text for entry in InputFile(FileSource(path=str(path))).items()] == ["one", "two"]
 
 
 def test_a_zstd_file_can_be_learnt_from(tmp_path):
@@ -286,7 +286,7 @@ def test_a_line_of_any_length_is_one_refusal(tmp_path):
     line = b'"' + b"x" * (32 * MIB) + b'"\n'
     path = written(tmp_path / "a.jsonl", b'"one"\n' + line + b'"two"\n')
 
-    one, long, two = read_items(FileSource(path=str(path)))
+    one, long, two = InputFile(FileSource(path=str(path))).items()
 
     assert (one.text, two.text) == ("one", "two")
     assert isinstance(long, RefusedItem)
@@ -304,7 +304,7 @@ def test_a_url_is_refused_with_or_without_roots(tmp_path, url):
     with pytest.raises(InvalidInput) as raised:
         check_path(url, (tmp_path,))
     with pytest.raises(InvalidInput) as local:
-        list(read_items(FileSource(path=url)))
+        list(InputFile(FileSource(path=url)).items())
 
     assert str(raised.value) == str(local.value) == expected
 
@@ -335,7 +335,7 @@ def test_files_of_a_folder_whose_names_are_not_utf8_are_refused_one_by_one(tmp_p
     with open(os.fsencode(folder) + b"/\xff.txt", "w") as file:
         file.write("fine too")
 
-    good, bad = read_items(FileSource(path=str(tmp_path / "data"), format=FileFormat.FOLDER))
+    good, bad = InputFile(FileSource(path=str(tmp_path / "data"), format=FileFormat.FOLDER)).items()
 
     assert good.custom_id == "pos/b"
     assert bad.custom_id == "row-2"

@@ -1,12 +1,12 @@
 """Finds an identifier that a job uses twice, among millions, in about 8 bytes an identifier.
 
 A set of strings would take 100 bytes and more for each. Kept instead is a 64-bit hash of
-every identifier, in sorted runs that grow by merging. Used wherever a job's items are read
-from their start; knows nothing of where they come from.
+every identifier, in sorted runs that grow by merging. Knows nothing of where they come from.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
+from sys import byteorder
 from typing import TYPE_CHECKING
 
 from seqd.errors import DuplicateCustomId
@@ -48,12 +48,10 @@ class DuplicateGuard:
     nobody can make identifiers that collide, and good within one process only.
     """
 
-    def __init__(self, first_index: int = 0) -> None:
-        """`first_index` is the number of entries in front of the first that is taken."""
+    def __init__(self) -> None:
         self._pending: dict[str, int] = {}
         self._runs = _Runs()
-        self._count = first_index
-        self._other = "an earlier entry"
+        self._count = 0
 
     def add(self, custom_id: str) -> None:
         """Take one more identifier. Raises DuplicateCustomId, perhaps for an earlier one."""
@@ -70,11 +68,6 @@ class DuplicateGuard:
         if self._runs:
             self._flush()
 
-    def go_back(self) -> None:
-        """Take the entries in front of the others next. Raises DuplicateCustomId."""
-        self._flush()
-        self._count, self._other = 0, "a later entry"
-
     def _flush(self) -> None:
         if not self._pending:
             return
@@ -85,7 +78,7 @@ class DuplicateGuard:
         hashes.sort()
         if seen := self._runs.add(hashes):
             custom_id = next(name for name in self._pending if hash(name) in seen)
-            raise _duplicate(custom_id, self._other, self._pending[custom_id])
+            raise _duplicate(custom_id, "an earlier entry", self._pending[custom_id])
         self._pending = {}
 
 
@@ -104,16 +97,17 @@ class DigestGuard:
 
     def add(self, digests: bytes) -> None:
         """Take what `digests_of` returned."""
-        if digests:
-            self._pending.append(digests)
+        self._pending.append(digests)
         self._pending_bytes += len(digests)
         if self._pending_bytes >= BATCH_IDS * DIGEST_BYTES:
-            self.finish()
+            self._flush()
 
     def finish(self) -> None:
         """Check those that are still waiting."""
-        if not self._pending:
-            return
+        if self._runs or _has_doubles(b"".join(self._pending)):
+            self._flush()
+
+    def _flush(self) -> None:
         import numpy as np
 
         digests = np.frombuffer(b"".join(self._pending), dtype=np.int64)
@@ -121,6 +115,12 @@ class DigestGuard:
         hashes = np.sort(digests)  # (batch,)
         self.suspects |= set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
         self.suspects |= self._runs.add(hashes)
+
+
+def _has_doubles(digests: bytes) -> bool:
+    """Return True where a digest comes twice, of so few that NumPy need not be imported."""
+    ones = [digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)]
+    return len(set(ones)) < len(ones)
 
 
 def digests_of(custom_ids: Iterable[str]) -> bytes:
@@ -137,9 +137,7 @@ def refuse_suspects(
 
     `custom_ids` are all from the start on. Calls `check` from time to time, which may raise.
     """
-    import numpy as np
-
-    wanted = {np.int64(suspect).tobytes() for suspect in suspects}
+    wanted = {suspect.to_bytes(DIGEST_BYTES, byteorder, signed=True) for suspect in suspects}
     seen = dict[str, int]()
     for number, custom_id in enumerate(custom_ids, start=1):
         if not number % 4_096:

@@ -14,7 +14,7 @@ from seqd.errors import InvalidInput
 from seqd.inputs.csv_rows import CsvRows
 from seqd.inputs.file_state import FileState, telling_changes
 from seqd.inputs.items import ItemRules
-from seqd.inputs.paths import compression_of, shown
+from seqd.inputs.paths import compression_of, format_among, shown
 from seqd.inputs.records import (
     CsvReader,
     Entry,
@@ -26,7 +26,7 @@ from seqd.inputs.records import (
     reader_of,
 )
 from seqd.inputs.streams import Opener, read_lines
-from seqd_schemas import FileFormat, FileSource, Item, RefusedItem
+from seqd_schemas import FileSource, Item, RefusedItem
 
 if TYPE_CHECKING:
     from seqd.inputs.parquet_rows import ParquetReader
@@ -111,7 +111,8 @@ class LocalInput:
                 return None
             case LocalFormat.CSV | LocalFormat.TSV:
                 kind = TsvReader if self.format is LocalFormat.TSV else CsvReader
-                rows = CsvRows(read_lines(self.path, state=self.state), delimiter=kind.delimiter)
+                lines = read_lines(self.path, state=self.state)
+                rows = CsvRows(self.path, lines, delimiter=kind.delimiter)
                 beside = beside_fields(source)
                 return column_names(self.path, rows, source.text_field, self._fields, beside)
             case LocalFormat.PARQUET:
@@ -128,17 +129,9 @@ class LocalInput:
             from seqd.inputs.parquet_rows import ParquetReader
 
             return ParquetReader(self.path, self.source, columns, self._fields, self.state)
-        if self.format is LocalFormat.TSV:
-            return TsvReader(
-                self.path,
-                self.source,
-                opener=self.opener,
-                fields=self._fields,
-                state=self.state,
-            )
         return reader_of(
             self.path,
-            FileFormat(self.format),
+            self.format,
             self.source,
             opener=self.opener,
             fields=self._fields,
@@ -172,26 +165,13 @@ def record_fields(value: Value, text_field: str) -> Mapping[str, object]:
 
 
 def local_format_of(path: Path, declared: LocalFormat) -> LocalFormat:
-    """Return the declared format, or for AUTO the one that the name tells.
-
-    Raises InvalidInput where the name tells nothing, or where a folder meets a file's format.
-    """
-    if path.is_dir():
-        if declared in (LocalFormat.AUTO, LocalFormat.FOLDER):
-            return LocalFormat.FOLDER
-        raise InvalidInput(f"{shown(path)} is a folder; a {declared} input is one file")
-    if declared is LocalFormat.FOLDER:
-        raise InvalidInput(f"{shown(path)} is a file; a folder input holds LABEL/*.txt")
-    compression = compression_of(path)
-    plain = path if compression is None else path.with_suffix("")
-    known = SUFFIXES.get(plain.suffix.lower()) if declared is LocalFormat.AUTO else declared
-    if known is None:
-        raise InvalidInput(
-            f"the format of {shown(path)} is unknown; known names end in {', '.join(SUFFIXES)}, "
-            "each but .parquet also with .gz or .zst. Rename it, or name its format: jsonl, csv, "
-            "tsv, lines or parquet"
-        )
-    if known is LocalFormat.PARQUET and compression is not None:
+    """Return the declared format, or for AUTO the one that the name tells; see `format_of`."""
+    allowed = (
+        "each but .parquet also with .gz or .zst. Rename it, or name its format: jsonl, csv, tsv, "
+        "lines or parquet"
+    )
+    known = format_among(SUFFIXES, path, declared, allowed)
+    if known is LocalFormat.PARQUET and compression_of(path) is not None:
         raise InvalidInput(
             f"{shown(path)} is a compressed Parquet file, which is read at many places at once. "
             "Decompress it first; Parquet compresses its columns itself"

@@ -7,12 +7,15 @@ business of `streams` and `records`.
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from seqd.errors import InvalidInput
 from seqd_schemas import FileFormat
+
+F = TypeVar("F", bound=StrEnum)
 
 #: Formats by the end of the name, behind which `.gz` or `.zst` may follow.
 KNOWN_SUFFIXES = {".jsonl": FileFormat.JSONL, ".csv": FileFormat.CSV, ".txt": FileFormat.LINES}
@@ -93,25 +96,33 @@ def locate(path: str | Path) -> Path:
 
 
 def format_of(path: Path, declared: FileFormat) -> FileFormat:
-    """Return the declared format, or for AUTO the one that the name tells.
+    """Return the declared format of workers' files, or for AUTO the one that the name tells.
 
     Raises InvalidInput where the name tells nothing, or where a folder meets a file's format.
     """
+    allowed = "each also with .gz or .zst. Rename it, or name its format: jsonl, csv or lines"
+    return format_among(KNOWN_SUFFIXES, path, declared, allowed)
+
+
+def format_among(suffixes: Mapping[str, F], path: Path, declared: F, allowed: str) -> F:
+    """Return the format of a file or folder, as `format_of` does, among those of some suffixes.
+
+    `allowed` ends the message where the name tells nothing.
+    """
     if path.is_dir():
-        if declared in (FileFormat.AUTO, FileFormat.FOLDER):
-            return FileFormat.FOLDER
+        if declared in ("auto", "folder"):
+            return type(declared)("folder")
         raise InvalidInput(f"{shown(path)} is a folder; a {declared} input is one file")
-    if declared is FileFormat.FOLDER:
+    if declared == "folder":
         raise InvalidInput(f"{shown(path)} is a file; a folder input holds LABEL/*.txt")
-    if declared is not FileFormat.AUTO:
+    if declared != "auto":
         return declared
     plain = path if compression_of(path) is None else path.with_suffix("")
-    known = KNOWN_SUFFIXES.get(plain.suffix.lower())
+    known = suffixes.get(plain.suffix.lower())
     if known is None:
         raise InvalidInput(
-            f"the format of {shown(path)} is unknown; known names end in "
-            f"{', '.join(KNOWN_SUFFIXES)}, each also with .gz or .zst. Rename it, or name its "
-            "format: jsonl, csv or lines"
+            f"the format of {shown(path)} is unknown; known names end in {', '.join(suffixes)}, "
+            f"{allowed}"
         )
     return known
 

@@ -7,7 +7,7 @@ it.
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -20,7 +20,7 @@ from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
 from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, Opener, read_lines
 from seqd.validation import did_you_mean
-from seqd_schemas import FileFormat, FileSource, ItemErrorCode
+from seqd_schemas import FileSource, ItemErrorCode
 
 #: Label folder of reviews without a label, which nobody classifies or learns from.
 UNLABELLED = "unsup"
@@ -160,11 +160,11 @@ def beside_fields(source: FileSource) -> tuple[str, ...]:
     return (source.id_field, "id", source.label_field)
 
 
-def check_records_format(path: Path, file_format: FileFormat, fields: Mapping[str, bool]) -> None:
+def check_records_format(path: Path, file_format: str, fields: Mapping[str, bool]) -> None:
     """Raise InvalidInput for a format that has texts and no records."""
-    if file_format not in (FileFormat.LINES, FileFormat.FOLDER):
+    if file_format not in ("lines", "folder"):
         return
-    what = "plain lines" if file_format is FileFormat.LINES else "a folder of texts"
+    what = "plain lines" if file_format == "lines" else "a folder of texts"
     raise InvalidInput(
         f"{shown(path)} is read as {what}, and the task takes records with the fields "
         f"{', '.join(fields)}. Use JSON Lines with an object a line, or CSV with a column for each "
@@ -283,14 +283,6 @@ class LinesReader(RecordReader[bytes | BadEntry]):
         return _decode(raw)
 
 
-def entry_ends(path: Path, start: FilePosition, state: FileState) -> Generator[FilePosition]:
-    """Yield where each entry of a file of lines ends, behind `start`."""
-    for line in read_lines(path, start, state=state):
-        number, content, end = line
-        if isinstance(content, BadEntry) or not content.isspace():
-            yield FilePosition(end, number)
-
-
 class JsonlReader(LinesReader):
     """A JSON object or a JSON string a line; blank lines are no entries."""
 
@@ -328,13 +320,13 @@ class CsvReader(RecordReader[CsvRow]):
     def raws(self) -> Iterator[tuple[int, CsvRow]]:
         """Split into rows of cells; the header is no entry."""
         lines = read_lines(self.path, opener=self._opener, state=self.state)
-        rows = CsvRows(lines, delimiter=self.delimiter)
+        rows = CsvRows(self.path, lines, delimiter=self.delimiter)
         self._columns = column_names(
             self.path, rows, self.source.text_field, self.fields, beside_fields(self.source)
         )
         if self.start != START:
             lines = read_lines(self.path, self.start, self._opener, self.state)
-            rows = CsvRows(lines, self.start, self.delimiter)
+            rows = CsvRows(self.path, lines, self.start, self.delimiter)
         self._rows = rows
         yield from rows
 
@@ -401,24 +393,25 @@ class FolderReader(RecordReader[str]):
 
 Reader = LinesReader | CsvReader | FolderReader
 
-_READERS: Mapping[FileFormat, type[Reader]] = {
-    FileFormat.LINES: LinesReader,
-    FileFormat.JSONL: JsonlReader,
-    FileFormat.CSV: CsvReader,
-    FileFormat.FOLDER: FolderReader,
+_READERS: Mapping[str, type[Reader]] = {
+    "lines": LinesReader,
+    "jsonl": JsonlReader,
+    "csv": CsvReader,
+    "tsv": TsvReader,
+    "folder": FolderReader,
 }
 
 
 def reader_of(
     path: Path,
-    file_format: FileFormat,
+    file_format: str,
     source: FileSource,
     start: FilePosition = START,
     opener: Opener | None = None,
     fields: Mapping[str, bool] | None = None,
     state: FileState | None = None,
 ) -> Reader:
-    """Return the reader of a format, which must not be AUTO; see `paths.format_of`.
+    """Return the reader of a format by its name, which must not be `auto`; see `format_of`.
 
     Raises InvalidInput for a format that has no records, where `fields` ask for them.
     """

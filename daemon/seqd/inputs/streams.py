@@ -211,15 +211,50 @@ def read_lines(
             raise explained(path, error, f"after line {number:,}", stream) from error
 
 
+class _FromStart(io.RawIOBase):
+    """An open file, read from its start, wherever others read it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._offset = 0
+
+    def fileno(self) -> int:
+        """Return the number of the open file."""
+        return self._descriptor
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say that reading can go on anywhere."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go on at an offset, from the start or from here."""
+        self._offset = offset + (self._offset if whence == os.SEEK_CUR else 0)
+        return self._offset
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill the buffer with what stands there."""
+        size = os.preadv(self._descriptor, [buffer], self._offset)
+        self._offset += size
+        return size
+
+
 @contextmanager
-def open_text_bytes(path: Path, state: FileState | None = None) -> Iterator[BinaryIO]:
+def open_text_bytes(
+    path: Path, state: FileState | None = None, descriptor: int | None = None
+) -> Iterator[BinaryIO]:
     """Open a file that is text by the look of its head; a byte order mark is taken off.
 
-    Raises InvalidInput, also where the file is not in its `state` when it is opened, or when the
-    block is left; without one, it has to stay in that in which it was opened. Reading a torn
-    compressed file on raises the errors of `inflating.TORN`, which `explained` explains.
+    With a `descriptor`, the file is open already, and stays so. Raises InvalidInput, also where the
+    file is not in its `state` when it is opened, or when the block is left; without one, it has to
+    stay in that in which it was opened. Reading a torn compressed file on raises the errors of
+    `TORN`, which `explained` explains.
     """
-    with os.fdopen(open_regular(path), "rb") as file:
+    raw = io.FileIO(open_regular(path)) if descriptor is None else _FromStart(descriptor)
+    with io.BufferedReader(raw) as file:
         opened = FileState.of_open(file.fileno())
         if state is not None:
             state.check(path, opened)
@@ -241,7 +276,7 @@ def open_text_bytes(path: Path, state: FileState | None = None) -> Iterator[Bina
 def explained(
     path: Path, error: Exception, where: str, stream: BinaryIO | None = None
 ) -> InvalidInput:
-    """Explain one of `inflating.TORN`, which a compressed file raised, or a `stream` of a pipe."""
+    """Explain one of `TORN`, which a compressed file raised, or a `stream` of a pipe."""
     raw = getattr(stream, "raw", None)  # a pipe's name has no end that tells
     compression = raw.compression if isinstance(raw, _Inflating) else compression_of(path)
     return torn(path, compression or Compression.GZIP, error, where)

@@ -24,17 +24,16 @@ from seqd.errors import (
     UploadLost,
     UserError,
 )
-from seqd.inputs.file_state import REWRITTEN, changed
-from seqd.inputs.paths import compression_of, require_root
+from seqd.inputs.paths import compression_of
 from seqd.ledger.ingests import FEW_UNITS
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
-from seqd.worker.ingest_ranges import AddOutcome, SharedReading
-from seqd.worker.ingest_reading import FileReading, Reading, SweepReading, rules_of
-from seqd_schemas import FileSource, Job, SweepJob
+from seqd.worker.ingest_ranges import file_of
+from seqd.worker.ingest_reading import FileReading, Reading, SweepReading
+from seqd_schemas import FileSource, Job, JobRecord, SweepJob
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class Ingest:
     def __init__(self, context: WorkerContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._readings: OrderedDict[str, Reading | SharedReading] = OrderedDict()
+        self._readings: OrderedDict[str, Reading] = OrderedDict()
         self._kept: dict[str, _Kept] = {}
         #: The job that was resumed last, if its units are computed as fast as they are read.
         self._dry_job = ""
@@ -123,16 +122,11 @@ class Ingest:
         except REDIS_ERRORS:
             raise
         except (UserError, OSError, MemoryError) as error:
-            reason = self._change_behind(error, claim.job, unit)
+            reading = self._readings.get(unit.job_id)
+            changed = None if reading is None else _change_of(reading)
             self._forget(unit)
-            self._fail_or_release(unit, reason)
-
-    def _change_behind(self, error: Exception, job: Job, unit: Unit) -> Exception:
-        """Return what is wrong with a file: that it changed, whatever its parts seem to be then."""
-        reading, source = self._readings.get(unit.job_id), job.source
-        if isinstance(source, FileSource) and reading is not None and reading.has_changed():
-            return changed(source.path, REWRITTEN)
-        return error
+            # Whatever its parts seem to be then: that it changed.
+            self._fail_or_release(unit, changed or error)
 
     def _fail_or_release(self, unit: Unit, error: Exception) -> None:
         """Release the unit where this machine cannot read what another may; else fail the job.
@@ -169,7 +163,7 @@ class Ingest:
         for _ in range(SLICE_UNITS):
             if self._context.should_stop():
                 break
-            outcome = self._add_next(job, unit, reading)
+            outcome = reading.add_next(unit)
             if outcome == "end":
                 if reading.check(self._context.should_stop) and self._sealed(job, unit, reading):
                     return
@@ -189,31 +183,12 @@ class Ingest:
                 raise LeaseLost(f"Job {unit.job_id} takes no more input.")
         self._keep_or_release(claim, unit, wait_s)
 
-    def _add_next(self, job: Job, unit: Unit, reading: Reading | SharedReading) -> AddOutcome:
-        """Add the next unit, or several that others have read; `end` where there is none."""
-        if isinstance(reading, SharedReading):
-            return reading.add_next(unit)
-        packed = reading.unit()
-        if packed is None:
-            return "end"
-        outcome = self._context.ledger.submissions.append(
-            job,
-            unit.job_id,
-            reading.next_unit,
-            packed,
-            ingest_attempt=unit.attempt,
-            position=reading.position(),
-        )
-        if outcome == "added":
-            reading.advance()
-        return outcome
-
     def _keep_or_release(self, claim: Claim, unit: Unit, wait_s: float) -> None:
         """Have the unit kept for this worker while the file is open here, else release it."""
         ledger = self._context.ledger
         if (unread := self._unread_items(claim.job, unit)) is not None:
             ledger.backlog.note_unread(unit, unread)
-        is_open = isinstance(self._readings.get(unit.job_id), FileReading | SharedReading)
+        is_open = isinstance(self._readings.get(unit.job_id), FileReading)
         if not is_open or len(self._kept) >= MAX_OPEN or self._context.should_stop():
             ledger.work.release_unit(unit, wait_s=wait_s)
         elif ledger.ingests.keep(unit):
@@ -222,13 +197,13 @@ class Ingest:
     def _unread_items(self, job: Job, unit: Unit) -> int | None:
         """Return how many items of the file are probably not read yet; None where it is closed."""
         reading = self._readings.get(unit.job_id)
-        if not isinstance(reading, FileReading | SharedReading) or isinstance(job, SweepJob):
+        if not isinstance(reading, FileReading) or isinstance(job, SweepJob):
             return None
         source = job.source
         is_packed = isinstance(source, FileSource) and compression_of(Path(source.path)) is not None
         return reading.place.items_left(INFLATION if is_packed else 1)
 
-    def _sealed(self, job: Job, unit: Unit, reading: Reading | SharedReading) -> bool:
+    def _sealed(self, job: Job, unit: Unit, reading: Reading) -> bool:
         """Declare the input complete. Return False when Redis has lost units, to be read again."""
         self._forget(unit)
         submissions = self._context.ledger.submissions
@@ -241,60 +216,41 @@ class Ingest:
             self._context.job_finished(unit.job_id)
         return True
 
-    def _open(self, job: Job, unit: Unit) -> Reading | SharedReading:
+    def _open(self, job: Job, unit: Unit) -> Reading:
         """Go on in the input that is open; else open it at the first new unit."""
         record = self._context.ledger.jobs.get(unit.job_id)
         known = self._readings.pop(unit.job_id, None)
-        if known is None or known.next_unit != record.units or known.has_changed():
+        if known is None or known.next_unit != record.units or _change_of(known):
             if known is not None:
                 known.close()
-            known = self._opened(job, unit, record.unit_items, record.units)
+            known = self._opened(job, unit, record)
         is_dry, self._dry_job = unit.job_id == self._dry_job, ""
-        if is_dry and isinstance(known, FileReading) and self._can_be_shared(known):
-            known = self._shared(job, unit, known, record.unit_items)
+        least = self._settings.shared_file_bytes
+        if is_dry and isinstance(known, FileReading) and 0 < least <= known.bytes_left:
+            # Other workers have less to compute than they could.
+            known.share(unit)
         self._readings[unit.job_id] = known
         if len(self._readings) > MAX_OPEN:
             self._readings.popitem(last=False)[1].close()
         return known
 
-    def _can_be_shared(self, reading: FileReading) -> bool:
-        """Return True where others can read parts of a file, and enough of it is left."""
-        least = self._settings.shared_file_bytes
-        return (
-            reading.has_line_entries and reading.next_unit > 0 and 0 < least <= reading.bytes_left
-        )
-
-    def _shared(self, job: Job, unit: Unit, reading: FileReading, unit_items: int) -> SharedReading:
-        """Go on with the help of other workers, which have less to compute than they could."""
-        roots, worker = self._settings.input_roots or (), self._context.identity.name
-        return SharedReading(
-            self._context.ledger,
-            worker,
-            job,
-            unit,
-            reading,
-            roots=roots,
-            rules=rules_of(job, self._context.described),
-            unit_items=unit_items,
-        )
-
-    def _opened(self, job: Job, unit: Unit, unit_items: int, units: int) -> Reading:
+    def _opened(self, job: Job, unit: Unit, record: JobRecord) -> Reading:
+        ledger, unit_items = self._context.ledger, record.unit_items
         if isinstance(job, SweepJob):
-            return SweepReading(job, unit_items, units)
-        source = job.source
-        if not isinstance(source, FileSource):
-            raise TypeError(f"job {unit.job_id} is to be ingested and names no file")
-        roots = self._settings.input_roots or ()
-        require_root(source.path, roots)
-        return FileReading.opened(
-            source,
-            roots=roots,
-            rules=rules_of(job, self._context.described),
-            unit_items=unit_items,
-            units=units,
-            stored=self._context.ledger.ingests.position(unit.job_id) if units else None,
-        )
+            return SweepReading(ledger, job, unit_items, record.units)
+        file = file_of(job, self._context, self._settings)
+        stored = ledger.ingests.position(unit.job_id)
+        return FileReading(ledger, self._context.identity.name, job, file, unit_items, stored)
 
     def _forget(self, unit: Unit) -> None:
         if reading := self._readings.pop(unit.job_id, None):
             reading.close()
+
+
+def _change_of(reading: Reading) -> InvalidInput | None:
+    """Return what is different of an input since it was opened."""
+    try:
+        reading.refuse_changed()
+    except InvalidInput as error:
+        return error
+    return None

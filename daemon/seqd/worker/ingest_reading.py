@@ -1,334 +1,302 @@
-"""What a worker has open of the input that it ingests: units that come, and where the next begins.
+"""What a worker has open of the input whose ingest it holds: it adds the units, in their order.
 
-A unit is cut from the same entries whoever reads: so reading goes on at the end of any unit.
-Whoever begins there has not seen the identifiers in front. They are read at the end, and no more of
-their records, before the input is declared complete.
+A unit is cut from the same entries whoever reads: so reading goes on at the end of any unit, and
+other workers may read ahead of it, in the ranges that this one offers (`ingest_ranges`). Where a
+unit really ends is known by whoever reads it. It is added only where the one in front of it has
+ended, so a wrong guess costs time and no entry.
+
+Whoever begins at a unit has not seen the identifiers in front. They are read at the end, and no
+more of their records, before the input is declared complete.
 """
 
-import zlib
-from collections.abc import Callable, Generator, Iterator
+import logging
+from collections import deque
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
-from typing import Protocol
+from time import monotonic
+from typing import Literal
 
 from seqd.analysis.sweeps import combinations_of
-from seqd.hookspecs import Model
-from seqd.inputs.duplicates import DuplicateGuard
-from seqd.inputs.file_state import REWRITTEN, changed
-from seqd.inputs.items import ItemRules, task_rules
-from seqd.inputs.reading import FileItems
-from seqd.inputs.streams import START, FilePosition
-from seqd.kinds import KINDS
+from seqd.errors import Stopped
+from seqd.inputs.duplicates import DigestGuard, digests_of, refuse_suspects
+from seqd.inputs.file_state import changed
+from seqd.inputs.reading import InputFile
+from seqd.inputs.streams import FilePosition
 from seqd.ledger.blobs import PackedChunk, chunks_of
 from seqd.ledger.ingests import IngestPosition
-from seqd.ledger.ranges import ReadUnit, joined_checksum
-from seqd.models.task_schemas import task_schema
-from seqd_schemas import (
-    FileSource,
-    Item,
-    ItemChunk,
-    Job,
-    ModelReference,
-    RefusedItem,
-    RunJob,
-    SweepJob,
-)
+from seqd.ledger.ledger import Ledger
+from seqd.ledger.ranges import Range, ReadUnit
+from seqd.ledger.submissions import AppendOutcome
+from seqd.ledger.units import Unit
+from seqd.worker.ingest_ranges import FileUnits, RangePlan, read_range
+from seqd_schemas import FileSource, Job, SweepJob
+
+log = logging.getLogger(__name__)
 
 #: Identifiers that are read in one slice, in about half a second, and between two looks at whether
 #: to stop.
 SLICE_IDS = 262_144
 _CHECK_IDS = 4_096
 
+#: Ranges, and bytes of the file, that are offered ahead of the unit that is next: so much is read
+#: ahead and waits in Redis at most, compressed, and counts as the job's waiting input.
+RANGES_AHEAD = 16
+BYTES_AHEAD = 64 * 1024 * 1024
 
-def rules_of(job: Job, described: Callable[[str], Model]) -> ItemRules:
-    """Return the rules by which the records of a job's file become items.
+#: Seconds for which the ingest waits at most for a unit that another worker reads.
+LONGEST_WAIT_S = 5.0
 
-    `described` returns the description of what a model is made with: of a plugin's own task that
-    says what it takes.
-    """
-    source = job.source
-    if not isinstance(source, FileSource):
-        return ItemRules(allow_empty=KINDS[job.kind].allows_empty)
-    if isinstance(job, RunJob):
-        model = described(ModelReference.parse(job.model).name)
-        task = task_schema(model.tasks[job.task])
-        return task_rules(task, source.id_field, source.text_field, source.label_field)
-    return ItemRules(
-        id_field=source.id_field,
-        text_field=source.text_field,
-        allow_empty=KINDS[job.kind].allows_empty,
-    )
+AddOutcome = AppendOutcome | Literal["waits", "end"]
 
 
-class Reading(Protocol):
-    """Input that is open between two slices."""
+class Reading:
+    """Input that is open between two slices; of one that is no file, nothing is."""
 
-    @property
-    def next_unit(self) -> int:
-        """Number of the unit that `unit` returns."""
+    def __init__(self, ledger: Ledger, job: Job, next_unit: int) -> None:
+        self._ledger = ledger
+        self._job = job
+        #: Number of the unit that is added next.
+        self.next_unit = next_unit
 
-    def unit(self) -> PackedChunk | None:
-        """Return the next unit, the same until `advance`; None at the end of the input."""
-
-    def position(self) -> str:
-        """Return what is stored with the unit: where the one behind it begins; '' for nothing."""
-
-    def advance(self) -> None:
-        """Go on to the unit behind: this one was added."""
+    def add_next(self, unit: Unit) -> AddOutcome:
+        """Add the next units; `waits` where others read what is next, `end` where there is none."""
+        raise NotImplementedError
 
     def check(self, should_stop: Callable[[], bool]) -> bool:
         """Check at the end what is left to check; False when another slice has to go on."""
+        return True
 
-    def has_changed(self) -> bool:
-        """Return True when the input is not what it was when it was opened."""
+    def refuse_changed(self) -> None:
+        """Raise InvalidInput where the input is not what it was when it was opened."""
 
     def close(self) -> None:
         """Close the file; nothing more is asked for."""
 
-
-class IdGuard(Protocol):
-    """Takes the identifiers of entries as they are read."""
-
-    def add(self, custom_id: str) -> None:
-        """Take one more."""
-
-    def finish(self) -> None:
-        """Take note that all were taken."""
-
-    def go_back(self) -> None:
-        """Take those in front of the others next."""
+    def _append(self, unit: Unit, packed: PackedChunk, position: str = "") -> AppendOutcome:
+        """Add a unit; `position` is where the one behind it begins."""
+        return self._ledger.submissions.append(
+            self._job,
+            unit.job_id,
+            self.next_unit,
+            packed,
+            ingest_attempt=unit.attempt,
+            position=position,
+        )
 
 
-class SweepReading:
+class SweepReading(Reading):
     """The combinations of a sweep, which are made anew in no time."""
 
-    def __init__(self, job: SweepJob, unit_items: int, next_unit: int) -> None:
+    def __init__(self, ledger: Ledger, job: SweepJob, unit_items: int, next_unit: int) -> None:
+        super().__init__(ledger, job, next_unit)
         items = (combination.item() for combination in combinations_of(job))
         self._chunks = islice(chunks_of(items, unit_items), next_unit, None)
         self._waiting: PackedChunk | None = None
-        self.next_unit = next_unit
 
-    def unit(self) -> PackedChunk | None:
-        """Return the next unit."""
-        self._waiting = self._waiting or _packed(next(self._chunks, None))
-        return self._waiting
-
-    def position(self) -> str:
-        """Return '': nothing is stored."""
-        return ""
-
-    def advance(self) -> None:
-        """Go on to the unit behind."""
-        self._waiting, self.next_unit = None, self.next_unit + 1
-
-    def check(self, should_stop: Callable[[], bool]) -> bool:
-        """Return True: no two combinations are the same."""
-        return True
-
-    def has_changed(self) -> bool:
-        """Return False: they are part of the request."""
-        return False
-
-    def close(self) -> None:
-        """Do nothing: there is no file."""
+    def add_next(self, unit: Unit) -> AddOutcome:
+        """Add the next unit."""
+        if self._waiting is None:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return "end"
+            self._waiting = PackedChunk(chunk)
+        outcome = self._append(unit, self._waiting)
+        if outcome == "added":
+            self._waiting, self.next_unit = None, self.next_unit + 1
+        return outcome
 
 
-class FileReading:
+class FileReading(Reading):
     """A file, or a folder, from a position on."""
 
     def __init__(
         self,
-        source: FileSource,
-        *,
-        roots: tuple[Path, ...],
-        rules: ItemRules,
+        ledger: Ledger,
+        worker: str,
+        job: Job,
+        file: InputFile,
         unit_items: int,
-        start: IngestPosition | None = None,
-        guard: IdGuard | None = None,
-    ) -> None:
-        """`start` is what was stored with the unit in front; None for the start of the file.
-
-        `guard` takes the identifiers; by default one that refuses what comes twice.
-        """
-        position = START if start is None else FilePosition(start.offset, start.line)
-        self._source = source
-        self._items = FileItems(source, roots=roots, rules=rules, start=position)
-        #: What is in front of the next unit.
-        self.place = IngestPosition(
-            units=0 if start is None else start.units,
-            entries=0 if start is None else start.entries,
-            offset=position.offset,
-            line=position.line,
-            file_bytes=self._items.state.size_bytes,
-            modified_ns=self._items.state.modified_ns,
-            checksum=0 if start is None else start.checksum,
-        )
-        self._guard = guard or DuplicateGuard(self.place.entries)
-        self._in_front: Generator[str] | None = None
-        self._begins_inside = position != START
-        self._chunks = chunks_of(self._guarded(), unit_items, self.place.entries)
-        self._waiting: PackedChunk | None = None
-        #: Of the unit that waits.
-        self._checksum = 0
-
-    @classmethod
-    def opened(
-        cls,
-        source: FileSource,
-        *,
-        roots: tuple[Path, ...],
-        rules: ItemRules,
-        unit_items: int,
-        units: int,
         stored: IngestPosition | None,
-    ) -> "FileReading":
-        """Open a file of which `units` units were added; `stored` is where the last known one ends.
+    ) -> None:
+        """`stored` is where the units end that were added; None where none was.
 
         Raises InvalidInput where it is not the file any more that those came from.
         """
+        self._worker = worker
+        self._file = file
+        self._unit_items = unit_items
+        source = job.source
+        assert isinstance(source, FileSource), "others have no file"
+        self._path = source.path
+        #: Where the next unit begins, and where reading began here.
+        self.place = self._start = self._place_behind(stored)
+        super().__init__(ledger, job, self.place.units)
+        self._units = FileUnits(file, self.place, unit_items)
+        self._guard = DigestGuard()
+        self._in_front: Generator[str] | None = None
+        #: Where others may read ahead; None while this worker reads alone.
+        self._plan: RangePlan | None = None
+        self._offered = deque[Range]()
+        #: When what is next began to be waited for; None where it is not.
+        self._waits_since: float | None = None
+        #: False once what others have read did not fit together.
+        self._can_be_shared = file.has_line_entries
 
-        def at(start: IngestPosition | None) -> FileReading:
-            return cls(source, roots=roots, rules=rules, unit_items=unit_items, start=start)
-
-        if stored is None or stored.units > units:
-            return at(None)._skip_to(units)
-        reading = at(stored)
-        if reading.place.file_bytes != stored.file_bytes:
-            raise changed(source.path, "it has another size")
-        if reading.place.modified_ns == stored.modified_ns:
-            return reading._skip_to(units)
+    def _place_behind(self, stored: IngestPosition | None) -> IngestPosition:
+        state = self._file.state
+        begin = IngestPosition(0, 0, 0, 0, state.size_bytes, state.modified_ns, checksum=0)
+        if stored is None:
+            return begin
+        if state.size_bytes != stored.file_bytes:
+            raise changed(self._path, "it has another size")
+        if state.modified_ns == stored.modified_ns:
+            return stored
         # Perhaps a copy on another machine, with a time of its own: its units tell.
-        reading = at(None)._skip_to(stored.units)
-        place = reading.place
-        if place.checksum != stored.checksum or place.entries != stored.entries:
-            raise changed(source.path, "its first units are others")
-        return reading._skip_to(units)
-
-    def unit(self) -> PackedChunk | None:
-        """Return the next unit."""
-        if self._waiting is None and (chunk := next(self._chunks, None)) is not None:
-            self._waiting = PackedChunk(chunk)
-            # Of all of it: 0.5 ms for 512 reviews, which take 9 ms to read.
-            self._checksum = zlib.crc32(self._waiting.entries)
-        return self._waiting
-
-    @property
-    def next_unit(self) -> int:
-        """Number of the next unit."""
-        return self.place.units
-
-    @property
-    def has_line_entries(self) -> bool:
-        """True where any part of the file can be read alone."""
-        return self._items.has_line_entries
-
-    @property
-    def has_unique_ids(self) -> bool:
-        """True where no two entries can have the same identifier."""
-        return self._items.has_unique_ids
+        units = FileUnits(self._file, begin, self._unit_items)
+        while units.place.units < stored.units and units.unit() is not None:
+            units.advance()
+        if units.place != replace(stored, modified_ns=state.modified_ns):
+            raise changed(self._path, "its first units are others")
+        return units.place
 
     @property
     def bytes_left(self) -> int:
         """Bytes of a plain file that are not in units yet."""
         return self.place.file_bytes - self.place.offset
 
-    def read_unit(self) -> ReadUnit:
-        """Return where the next unit begins and ends."""
-        assert self._waiting is not None, "there is a unit"
-        offset, line = self._items.position
-        ends = replace(
-            self.place,
-            units=self.place.units + 1,
-            entries=self.place.entries + self._waiting.size,
-            offset=offset,
-            line=line,
-            checksum=self._checksum,
-        )
-        return ReadUnit(replace(self.place, checksum=0), ends)
+    def share(self, unit: Unit) -> None:
+        """Let others read ahead where any part of the file can be read alone."""
+        if self._can_be_shared and self._plan is None and self.next_unit:
+            self._plan = RangePlan(self._file, self.place, self._unit_items)
+            self._ledger.ranges.offer(unit, (), anew=True)
 
-    def position(self) -> str:
-        """Return where the unit behind the next one begins."""
-        return self._end().to_stored()
+    def add_next(self, unit: Unit) -> AddOutcome:
+        """Add the next unit, or several that others have read.
 
-    def advance(self) -> None:
-        """Go on to the unit behind."""
-        self.place, self._waiting = self._end(), None
+        Raises DuplicateCustomId, and InvalidInput where the file was written to.
+        """
+        self._file.refuse_changed()
+        shared = None if self._plan is None else self._add_shared(unit, self._plan)
+        return shared or self._add_here(unit)
+
+    def _add_here(self, unit: Unit) -> AddOutcome:
+        """Read the next unit, and add it."""
+        if self._units.place != self.place:
+            self._units = FileUnits(self._file, self.place, self._unit_items)
+        read = self._units.unit()
+        if read is None:
+            return "end"
+        behind = read.where.end_behind(self.place)
+        assert behind is not None, "it was read at this place"
+        outcome = self._append(unit, read.packed, behind.to_stored())
+        if outcome == "added":
+            self._units.advance()
+            self._go_on(behind, read.digests)
+        return outcome
+
+    def _add_shared(self, unit: Unit, plan: RangePlan) -> AddOutcome | None:
+        """Add what others have read, or read ahead with them; None to read the next unit here."""
+        if found := self._ledger.ranges.ahead(unit.job_id, self.next_unit):
+            return self._add_ahead(unit, found)
+        self._offer_more(unit, plan)
+        if not self._offered:
+            # At the end of the file, or where only reading tells where the unit ends.
+            self._plan = None
+            return None
+        if self._waits_since is not None and monotonic() - self._waits_since > LONGEST_WAIT_S:
+            return None
+        taken = self._ledger.ranges.take_of(unit.job_id, self._worker)
+        if taken is None:
+            self._waits_since = self._waits_since or monotonic()
+            return "waits"
+        units = FileUnits(self._file, taken.range.begins, taken.unit_items)
+        outcome = read_range(self._ledger.ranges, self._worker, units, taken)
+        return None if outcome == "full" else "added"
+
+    def _add_ahead(self, unit: Unit, found: list[tuple[ReadUnit, bytes]]) -> AddOutcome | None:
+        """Add units that were read ahead, as far as each begins where the one in front ends."""
+        rows, place = list[tuple[int, IngestPosition]](), self.place
+        for where, _ in found:
+            behind = where.end_behind(place)
+            if behind is None:
+                break
+            rows.append((where.size, behind))
+            place = behind
+        if not rows:
+            log.info("job=%s is read by one worker from unit=%d on", unit.job_id, self.next_unit)
+            self._plan, self._can_be_shared = None, False
+            self._ledger.ranges.offer(unit, (), anew=True)
+            return None
+        outcome, count = self._ledger.ranges.append(unit, self.next_unit, rows)
+        for (_, behind), (_, digests) in list(zip(rows, found, strict=False))[:count]:
+            self._go_on(behind, digests)
+        return outcome if count or outcome != "added" else None
+
+    def _offer_more(self, unit: Unit, plan: RangePlan) -> None:
+        """Offer ranges up to so many ahead, half of them at a time."""
+        offered = self._offered
+        while offered and offered[0].begins.units + offered[0].units <= self.next_unit:
+            offered.popleft()
+        if len(offered) > RANGES_AHEAD // 2:
+            return
+        fresh = list[Range]()
+        while (
+            len(offered) + len(fresh) < RANGES_AHEAD
+            and plan.offset - self.place.offset < BYTES_AHEAD
+            and (one := plan.range())
+        ):
+            fresh.append(one)
+        if fresh:
+            self._ledger.ranges.offer(unit, fresh)
+            offered += fresh
+
+    def _go_on(self, behind: IngestPosition, digests: bytes) -> None:
+        self.place, self.next_unit, self._waits_since = behind, behind.units, None
+        self._guard.add(digests)
+        self._refuse_suspects(lambda: False)
 
     def check(self, should_stop: Callable[[], bool]) -> bool:
         """Check the identifiers in front, of which others saw the units come.
 
-        Raises DuplicateCustomId.
+        Raises DuplicateCustomId, and InvalidInput where the file was written to.
         """
         if self._in_front is None:
-            self._in_front = self._items.identifiers_in_front()
-            self._guard.go_back()
-        is_last = take_slice(self._in_front, self._take_ids, should_stop)
-        if is_last:
-            self._guard.finish()
-            self.refuse_changed()
-        return is_last
+            self._in_front = self._file.identifiers(_position(self._start))
+        for _ in range(0, SLICE_IDS, _CHECK_IDS):
+            if should_stop():
+                return False
+            some = list(islice(self._in_front, _CHECK_IDS))
+            self._guard.add(digests_of(some))
+            if len(some) < _CHECK_IDS:
+                self._guard.finish()
+                self._refuse_suspects(should_stop)
+                self._file.refuse_changed()
+                return True
+        return False
+
+    def _refuse_suspects(self, should_stop: Callable[[], bool]) -> None:
+        """Look for what came twice by its digest, from the start of the file."""
+
+        def check() -> None:
+            if should_stop():
+                raise Stopped("asked to stop while an identifier was looked for")
+
+        if suspects := self._guard.suspects:
+            refuse_suspects(self._file.identifiers(_position(self.place)), suspects, check)
+            suspects.clear()
 
     def refuse_changed(self) -> None:
-        """Raise InvalidInput where the open file was written to."""
-        if self.has_changed():
-            raise changed(self._source.path, REWRITTEN)
-
-    def has_changed(self) -> bool:
-        """Return True when the open file was written to.
+        """Raise InvalidInput where the open file was written to.
 
         One that another file has taken the place of is read to its end as it was.
         """
-        return self._items.has_changed()
-
-    def is_replaced(self) -> bool:
-        """Return True when another file is in the place of the open one, or none."""
-        return self._items.is_replaced()
+        self._file.refuse_changed()
 
     def close(self) -> None:
-        """Close the file, also where the garbage collector takes its time."""
-        self._chunks.close()
-        if self._in_front is not None:
-            self._in_front.close()
-
-    def _take_ids(self, custom_ids: list[str]) -> None:
-        for custom_id in custom_ids:
-            self._guard.add(custom_id)
-
-    def _end(self) -> IngestPosition:
-        ends = self.read_unit().ends
-        return replace(ends, checksum=joined_checksum(self.place.checksum, ends.checksum))
-
-    def _skip_to(self, unit: int) -> "FileReading":
-        while self.next_unit < unit:
-            if self.unit() is None:
-                raise changed(self._source.path, "it ends before the units that were read")
-            self.advance()
-        return self
-
-    def _guarded(self) -> Iterator[Item | RefusedItem]:
-        for entry in self._items.entries():
-            self._guard.add(entry.custom_id)
-            yield entry
-        if not self._begins_inside:
-            self._guard.finish()
+        """Close the file."""
+        self._file.close()
 
 
-def take_slice(
-    custom_ids: Iterator[str],
-    take: Callable[[list[str]], None],
-    should_stop: Callable[[], bool],
-) -> bool:
-    """Hand over identifiers, as many as one slice reads; True when those were the last."""
-    for _ in range(0, SLICE_IDS, _CHECK_IDS):
-        if should_stop():
-            return False
-        some = list(islice(custom_ids, _CHECK_IDS))
-        take(some)
-        if len(some) < _CHECK_IDS:
-            return True
-    return False
-
-
-def _packed(chunk: ItemChunk | None) -> PackedChunk | None:
-    return None if chunk is None else PackedChunk(chunk)
+def _position(place: IngestPosition) -> FilePosition:
+    return FilePosition(place.offset, place.line)
