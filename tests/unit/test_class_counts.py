@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from seqd.hookspecs import LabelledRecord
-from seqd.inputs.class_counts import MAX_COUNTED, ClassCounts
-from seqd.inputs.datasets import FileDataset, ListDataset, TextDataset, stated_fingerprint
+from seqd.inputs.datasets import (
+    MAX_COUNTED,
+    ClassCounts,
+    FileDataset,
+    ListDataset,
+    TextDataset,
+    stated_fingerprint,
+)
 from seqd_schemas import MAX_LISTED_CLASSES, DataFingerprint, FileSource
 
 RECORDS = [("good film", "pos"), ("bad, slow film", "neg"), ("a film", None), ("best", "pos")]

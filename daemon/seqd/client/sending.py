@@ -11,10 +11,9 @@ from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, replay_of, retry_of
 from seqd.client.sources import (
-    CorrectedItems,
+    ChosenItems,
     FailedItems,
     Record,
-    SelectedItems,
     Source,
     corrections_of,
     items_by,
@@ -255,7 +254,7 @@ class Sender:
         if corrected:
             steps = JobSteps[object](self._ledger, record.job_id)
             yield from refuse_unfailed(record.job_id, steps.all_results(), corrected)
-            items = CorrectedItems(items, steps.all_results(), corrected)
+            items = ChosenItems(items, steps.all_results(), corrected=corrected)
         if not (yield from items.find()):
             raise WrongState(
                 f"No failed item of job {record.job_id} has a text that could be read: there is "
@@ -281,7 +280,7 @@ class Sender:
         items = FailedItems(jobs, first.job_id, units)
         if codes is not None or first.job_id != last.job_id:
             results = JobSteps[object](self._ledger, first.job_id).merged_results()
-            items = SelectedItems(items, results, codes)
+            items = ChosenItems(items, results, codes=codes)
         if not (yield from items.find()):
             raise WrongState(
                 f"No item of job {first.job_id} that is meant still has an error and a text that "

@@ -11,7 +11,7 @@ from collections.abc import (
 )
 from itertools import chain
 from types import AsyncGeneratorType, GeneratorType
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from seqd.client.results import OneResult
 from seqd.errors import InvalidInput, InvalidRequest, UnknownItem
@@ -46,20 +46,22 @@ Record = str | Mapping[str, object]
 T = TypeVar("T")
 
 
-class Source(Protocol):
-    """An input, from its first chunk to its last."""
+class Source:
+    """An input, from its first chunk to its last; one that is its owner's is not closed."""
 
     def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
         """Cut into chunks of at most `unit_items`; once more what was `read` of it before."""
 
     def next(self) -> Exchange[ItemChunk | TextChunk | None]:
         """Return the next chunk; None at the end."""
+        raise NotImplementedError
 
     def finish(self) -> Exchange[None]:
         """Close what is read, of which nothing more is wanted."""
+        yield from ()
 
 
-class Entries:
+class Entries(Source):
     """Items of an iterable, which is read lazily."""
 
     def __init__(self, entries: Iterable[Item | RefusedItem]) -> None:
@@ -74,12 +76,8 @@ class Entries:
         """Return the next chunk; None at the end."""
         return cast(ItemChunk | None, (yield Next(self._chunks)))
 
-    def finish(self) -> Exchange[None]:
-        """Do nothing: the iterable is its owner's."""
-        yield from ()
 
-
-class AsyncEntries:
+class AsyncEntries(Source):
     """Items of an asynchronous iterable, which is read lazily."""
 
     def __init__(
@@ -132,27 +130,20 @@ class AsyncEntries:
         guard.finish()
 
 
-class Texts:
-    """A training set, and behind it what is held out of it to validate on."""
+class Texts(Source):
+    """A training set, and behind it what is held out of it, in chunks of their own size."""
 
     def __init__(
         self, texts: Iterable[LabelledText], held_out: Iterable[LabelledText] = ()
     ) -> None:
         self._chunks = chain(text_chunks_of(texts), text_chunks_of(held_out, held_out=True))
 
-    def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
-        """Do nothing: a training set has chunks of its own size."""
-
     def next(self) -> Exchange[TextChunk | None]:
         """Return the next chunk; None at the end."""
         return cast(TextChunk | None, (yield Next(self._chunks)))
 
-    def finish(self) -> Exchange[None]:
-        """Do nothing: the iterable is its owner's."""
-        yield from ()
 
-
-class FailedItems:
+class FailedItems(Source):
     """An ended job's items that have no output, in the job's order, a unit of them at a time.
 
     Entries that never were readable hold no text and are left out.
@@ -188,10 +179,6 @@ class FailedItems:
                 return chunk
         return self._cutter.rest()
 
-    def finish(self) -> Exchange[None]:
-        """Do nothing: the ledger has them."""
-        yield from ()
-
     def take(self) -> Exchange[Item | None]:
         """Return the next item; None at the end."""
         return self._found.pop() if (yield from self.find()) else None
@@ -204,23 +191,29 @@ class FailedItems:
         return tuple(names)
 
 
-class CorrectedItems(FailedItems):
-    """An ended job's failed items, some with another text, also those that never were readable.
+class ChosenItems(FailedItems):
+    """Failed items of an ended job by its results: those of some errors, or some with another text.
 
-    The job's results have all that failed, in its order.
+    Those with another text need not have been readable before.
     """
 
     def __init__(
         self,
         failed: FailedItems,
         results: Reading[OneResult],
-        corrected: Mapping[str, Item],
+        *,
+        codes: Collection[str] | None = None,
+        corrected: Mapping[str, Item] | None = None,
     ) -> None:
-        """`failed` are the items whose texts are known, `corrected` the new ones by identifier."""
+        """`failed` are the items whose texts are known, `results` say which failed, in order.
+
+        Without `codes`, of any error; `corrected` are the new items by identifier.
+        """
         super().__init__(failed.jobs, failed.job_id, ())
         self._failed = failed
         self._results = cast("Taken[ItemSuccess[object] | ItemFailure]", Taken(results))
-        self._corrected = corrected
+        self._codes = codes
+        self._corrected = corrected or {}
         #: Position of the next result in the job.
         self._index = 0
         #: The next item whose text is known.
@@ -232,12 +225,17 @@ class CorrectedItems(FailedItems):
             result = yield from self._results.take()
             if result is None:
                 return False
-            if isinstance(result, ItemFailure):
-                known = yield from self._known_item(result.custom_id)
-                item = self._corrected_item(result.custom_id, known)
-                self._found = [] if item is None else [item]
+            known = yield from self._known_item(result.custom_id)
+            item = self._corrected_item(result.custom_id, known)
+            if item is not None and self._is_meant(result):
+                self._found = [item]
             self._index += 1
         return True
+
+    def _is_meant(self, result: OneResult) -> bool:
+        if not isinstance(result, ItemFailure):
+            return False
+        return self._codes is None or result.error.code in self._codes
 
     def _corrected_item(self, custom_id: str, known: Item | None) -> Item | None:
         corrected = self._corrected.get(custom_id)
@@ -252,35 +250,6 @@ class CorrectedItems(FailedItems):
             return None
         found, self._known = self._known, None
         return found
-
-
-class SelectedItems(CorrectedItems):
-    """Items of an ended job that have an error after all its retries, of some codes or of any.
-
-    `results` are those of the job with its retries'.
-    """
-
-    def __init__(
-        self, failed: FailedItems, results: Reading[OneResult], codes: Collection[str] | None
-    ) -> None:
-        super().__init__(failed, results, {})
-        self._codes = codes
-
-    def find(self) -> Exchange[bool]:
-        """Read on until there is an item; False where there is none."""
-        while not self._found:
-            result = yield from self._results.take()
-            if result is None:
-                return False
-            item = yield from self._known_item(result.custom_id)
-            if item is not None and self._is_meant(result):
-                self._found = [item]
-        return True
-
-    def _is_meant(self, result: OneResult) -> bool:
-        if not isinstance(result, ItemFailure):
-            return False
-        return self._codes is None or result.error.code in self._codes
 
 
 def corrections_of(texts: Mapping[str, Record], rules: ItemRules) -> dict[str, Item]:

@@ -7,22 +7,57 @@ fingerprint: a digest that any change to its texts or labels changes.
 import codecs
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord, TextSegment
-from seqd.inputs.class_counts import ClassCounts
 from seqd.inputs.file_state import FileState, telling_changes
-from seqd.inputs.items import BadEntry, check_text, record_of, text_of
+from seqd.inputs.items import BadEntry
 from seqd.inputs.paths import format_of, locate, shown
-from seqd.inputs.records import Entry, reader_of, training_half
+from seqd.inputs.records import reader_of, training_half
 from seqd.inputs.streams import TORN, explained, open_text_bytes
-from seqd.inputs.training import label_of
-from seqd_schemas import DataFingerprint, FileFormat, FileSource
+from seqd.inputs.training import text_and_label
+from seqd_schemas import (
+    MAX_CLASSES,
+    MAX_LISTED_CLASSES,
+    DataFingerprint,
+    FileFormat,
+    FileSource,
+)
 
 #: Length that stands for a label that is not there.
 _NO_LABEL = b"\xff" * 8
+
+
+#: Different labels that are counted one by one, the first in the data.
+MAX_COUNTED = MAX_CLASSES
+
+
+class ClassCounts:
+    """How many records are of which class, in memory that no data set can outgrow."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._labelled = 0
+
+    def add(self, label: str | None, records: int = 1) -> None:
+        """Count records of a class. Of labels beyond `MAX_COUNTED` the sum alone is kept."""
+        if label is None:
+            return
+        self._labelled += records
+        if label in self._counts or len(self._counts) < MAX_COUNTED:
+            self._counts[label] += records
+
+    def listed(self) -> dict[str, int]:
+        """Return the records of the most frequent classes, the most first, then by name."""
+        order = sorted(self._counts.items(), key=lambda one: (-one[1], one[0]))
+        return dict(order[:MAX_LISTED_CLASSES])
+
+    def other(self) -> int:
+        """Return the labelled records whose class is not among those that are `listed`."""
+        return self._labelled - sum(self.listed().values())
 
 
 class FingerprintTaker:
@@ -272,19 +307,14 @@ class FileDataset(RecordDataset):
         with telling_changes(self._path, self._state):
             for entry in reader.entries():
                 try:
-                    yield self._record(entry)
+                    text, label = text_and_label(
+                        entry.value, self._source.text_field, self._source.label_field
+                    )
                 except BadEntry as bad:
                     raise InvalidData(
                         f"{self.description}, {entry.where}: {bad.reason}. Mend it or take it out"
                     ) from None
-
-    def _record(self, entry: Entry) -> LabelledRecord:
-        value = entry.value
-        if isinstance(value, str):
-            return LabelledRecord(text=check_text(value), label=None)
-        record = record_of(value)
-        text = check_text(text_of(record, self._source.text_field))
-        return LabelledRecord(text=text, label=label_of(record.get(self._source.label_field)))
+                yield LabelledRecord(text=text, label=label)
 
 
 class NamedDataset:

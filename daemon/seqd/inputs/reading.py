@@ -38,14 +38,13 @@ class InputFile:
         self._path = locate(source.path) if roots is None else check_path(source.path, roots)
         self._format = format_of(self._path, source.format)
         self._rules = rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
+        self.is_compressed = compression_of(self._path) is not None
         self.state = FileState.of(self._path)
         reader = self.reader()
         #: True where no two entries can have the same identifier.
         self.has_unique_ids = reader.has_unique_ids
         #: True where an entry is a line of a plain file, so that reading can begin at any.
-        self.has_line_entries = (
-            isinstance(reader, LinesReader) and compression_of(self._path) is None
-        )
+        self.has_line_entries = isinstance(reader, LinesReader) and not self.is_compressed
         if self._format is not FileFormat.FOLDER:
             self._descriptor = open_regular(self._path)
 

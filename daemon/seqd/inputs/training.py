@@ -57,6 +57,14 @@ def _of_float(value: float) -> str | None:
     return str(value)
 
 
+def text_and_label(value: object, text_field: str, label_field: str) -> tuple[str, str | None]:
+    """Return what a text or a record holds to be learnt; raise BadEntry for what is neither."""
+    if isinstance(value, str):
+        return check_text(value), None
+    record = record_of(value)
+    return check_text(text_of(record, text_field)), label_of(record.get(label_field))
+
+
 def texts_of(
     values: Iterable[str | Mapping[str, object]],
     *,
@@ -67,14 +75,7 @@ def texts_of(
     """Yield one record per value, lazily and in order; raises InvalidData naming the `row`."""
     for number, value in enumerate(values, start=1):
         try:
-            yield _text(value, text_field, label_field)
+            text, label = text_and_label(value, text_field, label_field)
         except BadEntry as bad:
             raise InvalidData(f"{row} {number}: {bad.reason}. Mend it or take it out.") from None
-
-
-def _text(value: object, text_field: str, label_field: str) -> LabelledText:
-    if isinstance(value, str):
-        return LabelledText(text=check_text(value))
-    record = record_of(value)
-    text = check_text(text_of(record, text_field))
-    return LabelledText(text=text, label=label_of(record.get(label_field)))
+        yield LabelledText(text=text, label=label)

@@ -12,7 +12,6 @@ each.
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import monotonic
 
 from seqd.errors import (
@@ -24,7 +23,6 @@ from seqd.errors import (
     UploadLost,
     UserError,
 )
-from seqd.inputs.paths import compression_of
 from seqd.ledger.ingests import FEW_UNITS
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
@@ -33,7 +31,7 @@ from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
 from seqd.worker.ingest_ranges import file_of
 from seqd.worker.ingest_reading import FileReading, Reading, SweepReading
-from seqd_schemas import FileSource, Job, JobRecord, SweepJob
+from seqd_schemas import Job, JobRecord, SweepJob
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +50,6 @@ MAX_OPEN = 8
 
 #: Seconds between two looks at whether it is time to read on in a file.
 ASK_S = 0.02
-
-#: Bytes of text that a byte of a compressed file holds, more or less: nobody knows before its end.
-INFLATION = 3
 
 
 @dataclass(slots=True)
@@ -185,23 +180,14 @@ class Ingest:
 
     def _keep_or_release(self, claim: Claim, unit: Unit, wait_s: float) -> None:
         """Have the unit kept for this worker while the file is open here, else release it."""
-        ledger = self._context.ledger
-        if (unread := self._unread_items(claim.job, unit)) is not None:
+        ledger, reading = self._context.ledger, self._readings.get(unit.job_id)
+        unread = None if reading is None else reading.items_left
+        if unread is not None:
             ledger.backlog.note_unread(unit, unread)
-        is_open = isinstance(self._readings.get(unit.job_id), FileReading)
-        if not is_open or len(self._kept) >= MAX_OPEN or self._context.should_stop():
+        if unread is None or len(self._kept) >= MAX_OPEN or self._context.should_stop():
             ledger.work.release_unit(unit, wait_s=wait_s)
         elif ledger.ingests.keep(unit):
             self._kept[unit.job_id] = _Kept(claim, monotonic() + wait_s)
-
-    def _unread_items(self, job: Job, unit: Unit) -> int | None:
-        """Return how many items of the file are probably not read yet; None where it is closed."""
-        reading = self._readings.get(unit.job_id)
-        if not isinstance(reading, FileReading) or isinstance(job, SweepJob):
-            return None
-        source = job.source
-        is_packed = isinstance(source, FileSource) and compression_of(Path(source.path)) is not None
-        return reading.place.items_left(INFLATION if is_packed else 1)
 
     def _sealed(self, job: Job, unit: Unit, reading: Reading) -> bool:
         """Declare the input complete. Return False when Redis has lost units, to be read again."""

@@ -44,6 +44,9 @@ _CHECK_IDS = 4_096
 RANGES_AHEAD = 16
 BYTES_AHEAD = 64 * 1024 * 1024
 
+#: Bytes of text that a byte of a compressed file holds, more or less: nobody knows before its end.
+INFLATION = 3
+
 #: Seconds for which the ingest waits at most for a unit that another worker reads.
 LONGEST_WAIT_S = 5.0
 
@@ -58,6 +61,11 @@ class Reading:
         self._job = job
         #: Number of the unit that is added next.
         self.next_unit = next_unit
+
+    @property
+    def items_left(self) -> int | None:
+        """How many items are probably not read yet; None where no file is open."""
+        return None
 
     def add_next(self, unit: Unit) -> AddOutcome:
         """Add the next units; `waits` where others read what is next, `end` where there is none."""
@@ -164,6 +172,11 @@ class FileReading(Reading):
     def bytes_left(self) -> int:
         """Bytes of a plain file that are not in units yet."""
         return self.place.file_bytes - self.place.offset
+
+    @property
+    def items_left(self) -> int:
+        """How many items of the file are probably not read yet."""
+        return self.place.items_left(INFLATION if self._file.is_compressed else 1)
 
     def share(self, unit: Unit) -> None:
         """Let others read ahead where any part of the file can be read alone."""
