@@ -157,6 +157,7 @@ def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluste
 def test_a_worker_that_starts_on_a_full_redis_waits_for_room_and_both_logs_say_so(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:
+    short = "Redis has used up the share of its memory that new work may take "
     full, log = "Redis takes no writes (it has reached its maxmemory); ", tmp_path / "up.log"
     with Redis.from_url(private_server.url) as operator:
         operator.config_set("maxmemory", 1)
@@ -171,6 +172,8 @@ def test_a_worker_that_starts_on_a_full_redis_waits_for_room_and_both_logs_say_s
             wait_until(lambda: "Ready after" in log.read_text(), "it is ready")
             again = "Redis takes writes again; workers go on"
             wait_until(lambda: again in log.read_text(), "seqd up says that, too")
+            operator.config_set("maxmemory", int(operator.info("memory")["used_memory"] * 1.1))
+            wait_until(lambda: short in log.read_text(), "seqd up says that there is little room")
 
     assert [log.read_text().count(told) for told in (full, again)] == [1, 1]
     assert "died" not in log.read_text()

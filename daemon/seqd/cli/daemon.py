@@ -16,6 +16,7 @@ from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
 from seqd.ledger.wakeup import Wakeup
+from seqd.ledger.writing import SHORT_OF_MEMORY
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import RedisWatchdog, ServerChange
@@ -67,6 +68,8 @@ class Daemon:
         self._is_reached = True
         #: True since a look has found that Redis takes no writes.
         self._is_full = False
+        #: Since when looks have found it without memory for new work; None where it has some.
+        self._short_since_s: float | None = None
         #: Workers of ours that run: `STARTED`, or `READY` once they have been.
         self._running: dict[str, Change] = {}
         self._workers: Mapping[str, WorkerStatus] = {}
@@ -164,6 +167,7 @@ class Daemon:
         try:
             workers = self._ledger.fleet.workers()
             refusal = self._ledger.writing.refusal()
+            is_short = refusal is None and self._ledger.inbox.memory_is_short()
         except REDIS_ERRORS as error:
             if self._is_reached:  # one line for an outage, however long it takes
                 log.warning("cannot see how the workers are: %s", getattr(error, "cause", error))
@@ -177,8 +181,22 @@ class Daemon:
         elif refusal is None and self._is_full:
             log.warning("Redis takes writes again; workers go on")
         self._is_full = refusal is not None
+        self._note_memory(is_short=is_short)
         self._workers = {worker.worker: worker for worker in workers}
         self._on_look(self._ours())
+
+    def _note_memory(self, *, is_short: bool) -> None:
+        """Log once that Redis has no memory for new work, and had none for two heartbeats.
+
+        It often has none for a moment: workers make room then, by removing ended jobs.
+        """
+        if not is_short:
+            self._short_since_s = None
+        elif self._short_since_s is None:
+            self._short_since_s = self._looked_at_s
+        elif self._looked_at_s - self._short_since_s >= 2 * self._look_every_s:
+            self._short_since_s = float("inf")  # it is told
+            log.warning("%s", SHORT_OF_MEMORY)
 
     def _ours(self) -> list[WorkerStatus]:
         return [self._workers[name] for name in sorted(self._running.keys() & self._workers.keys())]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.cli.ui.no_writes import say_no_writes
+from seqd.cli.ui.no_writes import redis_told, say_first
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
@@ -35,6 +35,8 @@ class _Beside:
     by_tenant: bool
     #: Why Redis takes no writes just now; None where it does.
     no_writes: str | None
+    #: What `redis_told` returns.
+    told: str
     #: Jobs whose input is not complete.
     uploading: int
     #: Who is up and takes no work until its plugin lets it, as sentences.
@@ -67,15 +69,16 @@ def queues(
         while True:
             states = client.queues(by_tenant=by_tenant)
             chosen, no_writes = _chosen(states, every=every), client.why_no_writes()
+            told = redis_told(ledger, no_writes)
             if as_json:
                 # The rows stay a list: who reads them finds the reason on standard error.
-                say_no_writes(Screen(to_stderr=True), no_writes)
+                say_first(Screen(to_stderr=True), told)
                 print_json([asdict(state) for state in chosen])
             else:
                 others, uploading = len(states) - len(chosen), ledger.jobs.uploading()
                 workers = ledger.fleet.workers()
                 held_up = [*takes_nothing_told(workers, ledger.fleet.unheard(workers))]
-                show(chosen, _Beside(others, by_tenant, no_writes, uploading, held_up))
+                show(chosen, _Beside(others, by_tenant, no_writes, told, uploading, held_up))
             if not watch:
                 return
             time.sleep(_WATCH_S)
@@ -115,13 +118,11 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
     from seqd.cli.ui.columns import Signs
     from seqd.cli.ui.queues import no_work_told, pause_reasons, queue_lines, queue_reasons
     from seqd.escaping import printable
-    from seqd.ledger.writing import no_writes_line
 
     signs, width = Signs(screen.console.encoding), screen.console.width
     lines = []
-    if beside.no_writes is not None:
-        warning = printable(no_writes_line(beside.no_writes))
-        lines += [Text(warning, style="bold yellow"), Text("")]
+    if beside.told:
+        lines += [Text(printable(beside.told), style="bold yellow"), Text("")]
     if states:
         lines += queue_lines(states, width, signs, by_tenant=beside.by_tenant)
     else:

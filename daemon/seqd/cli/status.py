@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
-from seqd.cli.ui.no_writes import say_no_writes
+from seqd.cli.ui.no_writes import redis_told, say_first
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
@@ -49,6 +49,7 @@ def status(as_json: options.Json = False) -> None:
         lacked = lacking(workers, client.catalog())
     with options.open_ledger() as ledger:
         unheard = ledger.fleet.unheard(workers)
+        told = redis_told(ledger, no_writes)
     server = without_password(url)
     releases = releases_of(workers)
     if as_json:
@@ -70,7 +71,7 @@ def status(as_json: options.Json = False) -> None:
         )
         return
     screen = Screen()
-    say_no_writes(screen, no_writes)
+    say_first(screen, told)
     _show(screen, server, workers, jobs, unheard, can_report=no_writes is None)
     if line := releases_line(releases, __version__):
         screen.say(line, "yellow")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.cli.ui.no_writes import say_no_writes
+from seqd.cli.ui.no_writes import redis_told, say_first
 from seqd.cli.ui.screen import Screen
 from seqd.errors import DrainUnfinished, InvalidRequest, Unconfirmed, UnknownWorker
 from seqd.local.caller import caller
@@ -86,11 +86,12 @@ def list_workers(as_json: options.Json = False) -> None:
             now_ms,
         )
         no_writes = ledger.writing.refusal()
+        told = redis_told(ledger, no_writes)
     if as_json:
         print_json({"workers": rows, "rules": rules, "takes_no_writes": no_writes})
         return
     screen = Screen()
-    say_no_writes(screen, no_writes)
+    say_first(screen, told)
     if rows or no_writes is None:
         print_workers_list(screen, rows)
     print_held_up(screen, workers, unheard)

@@ -21,6 +21,12 @@ REASONS: Final = {
     "OOM": "it has reached its maxmemory",
 }
 
+#: What is to be known while `InboxStream.memory_is_short`.
+SHORT_OF_MEMORY: Final = (
+    "Redis has used up the share of its memory that new work may take (SEQD_MAX_MEMORY_SHARE): new "
+    "jobs are refused, and uploads wait. See: seqd doctor"
+)
+
 
 class Writing:
     """Asks one server whether it takes writes."""
