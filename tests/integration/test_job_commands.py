@@ -1,11 +1,13 @@
 """Commands that hand jobs in with all options of the client, and list and show them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from cli_builders import Ended, here
+from seqd.ledger import connect
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
@@ -204,6 +206,19 @@ def test_a_job_is_shown_with_its_times_attempts_worker_and_rate(
     assert int(shown["attempts"]) == record["activity"]["attempts"] > 0
     assert record["activity"]["first_worker"] == worker
     assert record["job_id"] == "shown"
+
+
+def test_a_small_job_whose_attempts_are_kept_no_more_says_so(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster
+) -> None:
+    here(capsys, "classify", "--text", "a", "--model", "echo", "--job-id", "small")
+    keys = cluster.settings.keys
+    with connect(str(cluster.settings.redis_url)) as redis:
+        redis.delete(keys.attempts("small"), keys.events("small"))  # as they go by themselves
+
+    shown = here(capsys, "jobs", "show", "small").out
+
+    assert re.search(r"^attempts +not known any more: the job is a small one$", shown, re.M)
 
 
 def test_the_parameters_of_a_model_are_those_that_its_workers_publish(

@@ -179,6 +179,32 @@ def test_a_worker_that_starts_on_a_full_redis_waits_for_room_and_both_logs_say_s
     assert "died" not in log.read_text()
 
 
+def test_a_listener_that_a_full_redis_breaks_again_and_again_logs_no_traceback(
+    private_server: PrivateServer, tmp_path: Path
+) -> None:
+    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
+    worker = cluster.start_ready()
+    worker.freeze()
+    job = cluster.client().classify(["a"], model="echo")
+
+    with Redis.from_url(private_server.url) as operator:
+
+        def connections() -> int:
+            return int(operator.info("stats")["total_connections_received"])
+
+        operator.config_set("maxmemory", 1)
+        before = connections()
+        worker.thaw()
+        wait_until(lambda: connections() > before + 30, "it has listened again and again")
+        operator.config_set("maxmemory", 0)
+    job.wait(timeout_s=60)
+    lines = worker.whole_log().splitlines()
+    cluster.close()
+
+    assert [line for line in lines if "Traceback" in line or " py.warnings " in line] == []
+    assert sum("reconciling without the lock" in line for line in lines) <= 1
+
+
 def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_server):
     client = supervised.client()
     texts = [f"text {n}" for n in range(800)]

@@ -123,6 +123,8 @@ class Reconciler(PeriodicTask):
         self._lease_s = settings.lease_s
         self._heartbeat_s = settings.heartbeat_s
         self._clock = ServerClock()
+        #: True since a full Redis has refused the lock, which is logged once.
+        self._lacks_lock = False
 
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and notify workers of what waits."""
@@ -199,12 +201,16 @@ class Reconciler(PeriodicTask):
 
     def _holds_lock(self) -> bool:
         try:
-            return self._ledger.fleet.take_lock("reconciler", self._worker, self._pause_s * 3)
+            held = self._ledger.fleet.take_lock("reconciler", self._worker, self._pause_s * 3)
         except RedisFull as error:
             # A lock takes memory; to release units takes none, and their work may be what makes
             # room. Two workers that reconcile at once do what one does.
-            log.warning("reconciling without the lock: %s", error.cause)
+            level = logging.DEBUG if self._lacks_lock else logging.WARNING
+            log.log(level, "reconciling without the lock: %s", error.cause)
+            self._lacks_lock = True
             return True
+        self._lacks_lock = False
+        return held
 
     def _restore_catalog(self) -> None:
         """Publish the models again on a Redis that does not know them: a new or emptied one."""

@@ -7,6 +7,7 @@ has its two lines in the log already, from `seqd.ledger.outage`.
 """
 
 import logging
+import warnings
 from time import sleep
 
 from celery.worker.consumer import Consumer
@@ -46,9 +47,17 @@ class ReconnectingConsumer(Consumer):  # type: ignore[misc] # Celery has no type
         self.broker_connection_retry_attempt = 0
         return conn
 
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Wait a moment: it broke at the first command, as on a full Redis."""
+        super().on_connection_error_before_connected(exc)
+        sleep(BREAK_WAIT_S)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close what broke, and wait a moment."""
-        super().on_connection_error_after_connected(exc)
+        with warnings.catch_warnings():
+            # Celery announces a default of its next release at each break.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
         sleep(BREAK_WAIT_S)
 
 
