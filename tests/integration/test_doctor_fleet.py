@@ -30,6 +30,7 @@ from seqd.local.process_states import start_ticks_of
 from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd_schemas import (
     ChildDeath,
+    ClaimInHand,
     Cordon,
     CordonAction,
     CordonRule,
@@ -375,8 +376,9 @@ DIED, LOOPS = "worker-deaths", "worker-crash-loop"
         ([2_700, 1_800, 60], (DIED, "3 times"), None),
         ([540, 360, 180], (DIED, "3 times"), None),
         ([540, 360, 60], (LOOPS, "3 times"), None),
-        ([540, -480, 60], (DIED, "2 times"), (DIED, "once")),
-        ([*range(600, 240, -60), -240, 60], (LOOPS, "at least 7 times"), (DIED, "at least once")),
+        ([540, -480, 60], (LOOPS, "2 times"), (LOOPS, "once")),
+        ([540, -480, 180], (DIED, "2 times"), (DIED, "once")),
+        ([*range(600, 240, -60), -240, 60], (LOOPS, "at least 7 times"), (LOOPS, "at least once")),
     ],
 )
 def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop(
@@ -405,7 +407,23 @@ def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop
     memory = found[0]
     assert memory.severity == ("error" if memory.id == LOOPS else "warning")
     assert memory.page == "docker/RUNBOOK.md#out-of-memory"
+    is_of_both = memory.what.endswith("died again and again within ten minutes, by several causes.")
+    assert is_of_both == (of_memory == (LOOPS, "2 times"))
     assert memory.do == "Give the worker more memory, or have fewer models there: SEQD_SERVES."
+
+
+def test_a_worker_whose_plugin_goes_on_with_what_was_taken_from_it_is_not_well(
+    environment: Environment,
+) -> None:
+    lost = ClaimInHand(job_id="j1", unit="0", units=1, since_ms=0, is_lost=True)
+    publish(environment, state=WorkerState.BUSY, claim=lost)
+
+    (found,) = examined(environment).findings
+
+    assert (found.id, found.page) == ("worker-lost-claim", "docker/RUNBOOK.md#hang")
+    assert found.what.startswith(
+        "cpu:0@h1-a takes no work: its plugin has not stopped, and still computes for job j1, "
+    )
 
 
 def test_one_death_by_which_no_item_failed_sends_nobody_to_pages_that_are_empty(

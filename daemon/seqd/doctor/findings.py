@@ -105,6 +105,9 @@ KINDS = {
     "worker-stopped": Kind(
         _E, "It claims nothing. What a stopped child had in hand is done by others."
     ),
+    "worker-lost-claim": Kind(
+        _W, "It takes no work until its plugin stops, or its parent ends the process.", "hang"
+    ),
     "worker-draining-forever": Kind(
         _W, "It claims nothing new, and what it has in hand does not end.", "hang"
     ),

@@ -23,7 +23,9 @@ from seqd.local.slots import place_of
 from seqd.serving import (
     LOOP_DEATHS,
     deaths_in_loop,
+    has_lost_claim,
     lacking,
+    lost_claim_told,
     recent_deaths,
     takes,
     times_told,
@@ -307,7 +309,7 @@ class _Checks:
         times = Counter(one.worker for one, _ in died).most_common()
         told = [f"{worker} {times_told(n, kept[worker])}" for worker, n in times]
         looping = Counter(one.worker for one, death in died if death in deaths_in_loop(one, now_ms))
-        is_loop = max(looping.values(), default=0) >= LOOP_DEATHS
+        is_loop = bool(looping)
         ago_s, item = (now_ms - last.at_ms) / 1000, self._item_of(last)
         cure = _CURES_OF_DEATHS.get(
             last.cause, _CURE_OF_DEATH if is_loop or item else _CURE_OF_NO_ITEM
@@ -315,7 +317,7 @@ class _Checks:
         return finding(
             "worker-crash-loop" if is_loop else "worker-deaths",
             f"Processes that died within the last hour by {last.cause}: {listed(told)}; the last "
-            f"{_span(ago_s)} ago. {last.message}{item}",
+            f"{_span(ago_s)} ago. {last.message}{_with_others(looping)}{item}",
             f"{cure}. `seqd failures list` names the items" if item else cure,
             anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop" if is_loop or item else ""),
         )
@@ -357,13 +359,23 @@ class _Checks:
             )
 
     def stopped(self) -> Iterator[Finding]:
-        """Yield the workers of which a signal has stopped a process."""
+        """Yield the workers of which a signal has stopped a process, or whose plugin never stops.
+
+        Such a plugin goes on with what its worker holds no more.
+        """
         for one in [one for one in self._workers if one.stopped_pid is not None][:_MOST]:
             pid = one.stopped_pid
             yield finding(
                 "worker-stopped",
                 f"The process {pid} of {one.worker} is stopped, by a signal",
                 f"Let it go on: `kill -CONT {pid}` on {one.host}",
+            )
+        for one in list(filter(has_lost_claim, self._workers))[:_MOST]:
+            yield finding(
+                "worker-lost-claim",
+                f"{one.worker} takes no work: {lost_claim_told(one)}",
+                f"Wait for it. Who cannot ends its process by `kill -KILL {one.pid}` on "
+                f"{one.host}, and a new one starts",
             )
 
     def drains(self) -> Iterator[Finding]:
@@ -578,6 +590,14 @@ class _Checks:
                 "Start workers: each of them empties it. Where they are up, see their logs for "
                 "`inbox`, and whether Redis is full",
             )
+
+
+def _with_others(looping: Mapping[str, int]) -> str:
+    """Return that deaths are part of a crash loop with those of other causes; or ''."""
+    several = [worker for worker, deaths in looping.items() if deaths < LOOP_DEATHS]
+    if not several or len(several) < len(looping):
+        return ""
+    return f" {listed(several, 3)} died again and again within ten minutes, by several causes."
 
 
 def _broken(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
