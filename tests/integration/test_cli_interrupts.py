@@ -13,7 +13,7 @@ import pytest
 
 import seqd
 from cli_builders import Ended, here_in, use_ledger
-from seqd.client import JobHandle
+from seqd.client import Client, JobHandle
 from seqd.errors import UnknownJob
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, wait_until
@@ -55,14 +55,14 @@ class Interrupted:
     def __init__(self, cluster: Cluster, folder: Path, run: Callable[..., Ended]) -> None:
         self._client = cluster.client()
         self._note = folder / ".r.csv.job"
-        self._run = run
+        self.run = run
         (folder / "texts.txt").write_text("".join(f"text {number}\n" for number in range(40)))
 
     def at(self, line: int, number: signal.Signals, *options: str, has_job: bool) -> Ended:
         """Run a command that is interrupted once its job is noted, or is there."""
         self._note.unlink(missing_ok=True)
         with interrupted(number, line, self._is_there if has_job else self._note.exists):
-            return self._run("classify", "texts.txt", "-m", "echo", "--out", "r.csv", *options)
+            return self.run("classify", "texts.txt", "-m", "echo", "--out", "r.csv", *options)
 
     def once_it_waits(self, *command: str) -> tuple[Ended, JobState]:
         """Send SIGTERM to a command once its job is there; return how the job ended, too."""
@@ -78,7 +78,7 @@ class Interrupted:
 
         sender = Thread(target=send)
         sender.start()
-        ended = self._run(*command)
+        ended = self.run(*command)
         sender.join()
         return ended, found[0].record().state
 
@@ -145,6 +145,25 @@ def test_an_interrupt_as_soon_as_the_job_is_there_leaves_it_where_that_was_asked
         assert ended.status == 143, (line, ended.err)
         assert f"Job {record.job_id} {does}" in ended.out, line
         assert record.state is JobState.QUEUED, line
+
+
+def test_an_interrupt_while_a_training_a_sweep_or_a_retry_is_handed_in_names_the_job(
+    commands: Interrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labelled.csv").write_text("text,label\nfine,pos\n")
+
+    def interrupt(*_: object, **__: object) -> JobHandle:
+        raise KeyboardInterrupt
+
+    for method in ("train", "sweep", "retry"):
+        monkeypatch.setattr(Client, method, interrupt)
+    training = ("echo", "--data", "labelled.csv", "--job-id", "j1")
+    told = "Interrupted while job j1 was handed in. Whether it is there: seqd jobs show j1\n"
+    again = "Interrupted while job j1 was retried. What continues it: seqd jobs show j1\n"
+
+    assert commands.run("train", *training) == Ended(130, "", told)
+    assert commands.run("sweep", *training, "--set", "epochs=1,2") == Ended(130, "", told)
+    assert commands.run("jobs", "retry", "j1") == Ended(130, "", again)
 
 
 def test_sigterm_cancels_what_a_command_waits_for_whatever_command_it_is(

@@ -70,6 +70,24 @@ def following(handle: JobHandle, show: Callable[[Event], None]) -> Iterator[None
         raise failures[0]
 
 
+def handed_in_told(job_id: str) -> str:
+    """Return where to see whether a job is there whose hand-in was interrupted."""
+    return (
+        f"Interrupted while job {job_id} was handed in. Whether it is there: seqd jobs show "
+        f"{job_id}"
+    )
+
+
+@contextmanager
+def handing_in(told: str) -> Iterator[None]:
+    """Say what is `told` where Ctrl-C or SIGTERM comes in a `with` block, and exit."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        Screen(to_stderr=True).say(told)
+        raise typer.Exit(status_of_interrupt(interrupt)) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Interruption:
     """What a command does with its job when it is interrupted."""

@@ -294,7 +294,7 @@ def retry(
         act_on_many("retry", many, as_json=as_json)
         return
     many.refuse_beside_ids("retry")
-    from seqd.cli.following import detach_from, waiting_for
+    from seqd.cli.following import detach_from, handing_in, waiting_for
     from seqd.cli.ui.summary import say_what_was_not_sent
 
     screen = Screen(to_stderr=output.goes_to_stdout or as_json or detach)
@@ -302,7 +302,9 @@ def retry(
         options.open_client() as client,
         _opened_for(client.job(job), output.for_command(waits=not detach)) as files,
     ):
-        handle = client.retry(job)
+        told = f"Interrupted while job {job} was retried. What continues it: seqd jobs show {job}"
+        with handing_in(told):
+            handle = client.retry(job)
         if detach:
             detach_from(client, handle, screen, as_json=as_json)
             say_what_was_not_sent(screen, client.job(job).record(), handle.record())

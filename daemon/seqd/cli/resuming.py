@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from seqd.cli.drafts import sync_folder, unwritable
-from seqd.cli.exits import holding_interrupts, status_of_interrupt
-from seqd.cli.following import Interruption
+from seqd.cli.exits import holding_interrupts
+from seqd.cli.following import Interruption, handed_in_told, handing_in
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client, JobHandle
 from seqd.errors import (
@@ -281,13 +281,10 @@ def _anew(note: JobNote, job_id: str, feed: "Feed", send: Send) -> Begun:
 
 def _sent(send: Send, job_id: str, feed: "Feed", note: JobNote | None = None) -> Begun:
     """Hand the job in; say which it is where an interrupt is not held back."""
-    try:
-        return Begun(send(job_id), note=note)
-    except KeyboardInterrupt as interrupt:
-        feed.close()
-        go_on = "" if note is None else ". Either way the same command with --resume goes on"
-        Screen(to_stderr=True).say(
-            f"Interrupted while job {job_id} was handed in. Whether it is there: seqd jobs show "
-            f"{job_id}{go_on}"
-        )
-        raise typer.Exit(status_of_interrupt(interrupt)) from None
+    go_on = "" if note is None else ". Either way the same command with --resume goes on"
+    with handing_in(f"{handed_in_told(job_id)}{go_on}"):
+        try:
+            return Begun(send(job_id), note=note)
+        except KeyboardInterrupt:
+            feed.close()
+            raise

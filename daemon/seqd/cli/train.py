@@ -133,8 +133,9 @@ def train(
     promote`. Files that are here are sent, unless the workers are on this machine and read them
     themselves.
     """
-    from seqd.cli.following import detach_from, waiting_for
+    from seqd.cli.following import detach_from, handed_in_told, handing_in, waiting_for
     from seqd.cli.sources import data_of, records_here
+    from seqd.ledger.submissions import new_job_id
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     _check_gate(promote_if_better, has_other=promote or detach or as_json)
@@ -145,20 +146,22 @@ def train(
     with options.open_client() as client:
         if upload is None:
             upload = not _trains_here_alone(client)
-        handle = client.train(
-            records_here(source) if upload else source,
-            model=model if name is None else name,
-            plugin=None if name is None else model,
-            preset=preset,
-            held_out=records_here(validating) if upload and validating else validating,
-            labels=_label_names(label, promote=promote),
-            **given,
-        )
-        if detach:
-            detach_from(client, handle, screen, as_json=as_json)
-            return
-        with waiting_for(client, handle, screen):
-            follow_training(client, handle, screen, as_json=as_json)
+        job_id = given["job_id"] = given.get("job_id") or new_job_id()
+        with handing_in(handed_in_told(job_id)):
+            handle = client.train(
+                records_here(source) if upload else source,
+                model=model if name is None else name,
+                plugin=None if name is None else model,
+                preset=preset,
+                held_out=records_here(validating) if upload and validating else validating,
+                labels=_label_names(label, promote=promote),
+                **given,
+            )
+            if detach:
+                detach_from(client, handle, screen, as_json=as_json)
+                return
+            with waiting_for(client, handle, screen):
+                follow_training(client, handle, screen, as_json=as_json)
         made = handle.record().training
     if promote_if_better is not None and made is not None:
         _promote_if_better(f"{made.model}@{made.version}", promote_if_better, fields)
@@ -192,7 +195,9 @@ def sweep(
     combination could not be trained.
     """
     from seqd.analysis.plots import check_plot
+    from seqd.cli.following import handed_in_told, handing_in
     from seqd.cli.sources import data_of
+    from seqd.ledger.submissions import new_job_id
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     if plot is not None and not no_plot:
@@ -200,19 +205,23 @@ def sweep(
         check_plot(plot)
     given["parameters"] = options.read_parameters(param or [])
     with options.open_client() as client:
-        handle = client.sweep(
-            data_of(data, **fields),
-            model=model if name is None else name,
-            plugin=None if name is None else model,
-            grid=read_grid(swept),
-            preset=preset,
-            held_out=None if held_out is None else data_of(held_out, **fields),
-            metric=metric,
-            labels=_label_names(label, promote=promote),
-            **given,
-        )
-        picture = None if no_plot else plot or _default_picture(handle.job_id, wanted=not as_json)
-        status = _follow_or_detach(client, handle, picture, as_json=as_json, detach=detach)
+        job_id = given["job_id"] = given.get("job_id") or new_job_id()
+        with handing_in(handed_in_told(job_id)):
+            handle = client.sweep(
+                data_of(data, **fields),
+                model=model if name is None else name,
+                plugin=None if name is None else model,
+                grid=read_grid(swept),
+                preset=preset,
+                held_out=None if held_out is None else data_of(held_out, **fields),
+                metric=metric,
+                labels=_label_names(label, promote=promote),
+                **given,
+            )
+            picture = (
+                None if no_plot else plot or _default_picture(handle.job_id, wanted=not as_json)
+            )
+            status = _follow_or_detach(client, handle, picture, as_json=as_json, detach=detach)
         if picture is None and not (no_plot or as_json or detach):
             typer.echo(
                 f"No picture: pip install 'seqd[plots]', then seqd jobs plot {handle.job_id}",
