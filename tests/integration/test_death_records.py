@@ -95,6 +95,22 @@ def test_deaths_of_the_last_hour_are_told_after_orderly_restarts(
         assert file.deaths().deaths == told.deaths[1:]
 
 
+def test_deaths_of_a_worker_that_ends_after_the_one_in_its_place_has_started_are_told_by_that(
+    environment: Environment, tmp_path: Path
+) -> None:
+    before, _ = record_of(environment, tmp_path, "cpu:0@host-a")
+    after, file = record_of(environment, tmp_path, "cpu:0@host-b")
+    after.begin()
+    now_ms = environment.ledger.fleet.now_ms()
+
+    before.note(HUNG, 1)
+    while_both_are_up = file.told(now_ms)
+    before.keep()
+
+    assert while_both_are_up == ()
+    assert [death.cause for death in file.told(now_ms)] == [DeathCause.HANG]
+
+
 def test_a_file_of_deaths_that_cannot_be_read_is_none(
     environment: Environment, tmp_path: Path
 ) -> None:

@@ -166,8 +166,8 @@ worker-crash-loop | error | 3 workers of cpu:0@h5 died within the last hour. | T
 worker-silent | warning | Not heard of any more, and none is up in their place: 2 workers, w1 (20
   min ago, slot cuda:1 of h4, process 77), cpu:0@h3-gone (5.0 h ago). They hold no units. | Run
   `seqd doctor` on its machine, | host-cut-off
-worker-deaths | warning | Processes that died within the last hour by signal: cpu:0@h2-b 2 times,
-  cpu:1@h1-c once; the last 20 min ago. It took 2 GB of 2 GB. The last that failed by it: item
+worker-deaths | warning | Processes that died within the last hour by signal: cpu:0@h2 2 times,
+  cpu:1@h1 once; the last 20 min ago. It took 2 GB of 2 GB. The last that failed by it: item
   item-0 of job j1. | The logs of these workers have what was before it. `seqd failures list` names
   the items. | crash-loop
 worker-clock-skew | warning | The clocks of 2 of 2 machines of workers are off that of Redis: h2
@@ -401,7 +401,7 @@ def test_what_the_process_of_a_worker_died_of_is_told_and_three_times_are_a_loop
     expected = [("out_of_memory", *of_memory)]
     expected += [("signal", *of_signal)] if of_signal else []
     assert [(one.id, one.what.partition(";")[0]) for one in found] == [
-        (kind, f"Processes that died within the last hour by {cause}: cpu:0@h1-a {times}")
+        (kind, f"Processes that died within the last hour by {cause}: cpu:0@h1 {times}")
         for cause, kind, times in expected
     ]
     memory = found[0]

@@ -569,9 +569,11 @@ def died(
 def test_deaths_of_the_last_hour_are_one_line(
     capsys: Capture, deaths: Sequence[ChildDeath], said: str
 ) -> None:
-    print_deaths(Screen(), [a_worker_status(worker="w1", deaths=tuple(deaths))], NOW_MS)
+    worker = a_worker_status(worker="cpu:0@h1-a", deaths=tuple(deaths))
 
-    assert capsys.readouterr().out.strip() == (f"w1 {said}" if said else "")
+    print_deaths(Screen(), [worker], NOW_MS)
+
+    assert capsys.readouterr().out.strip() == (f"cpu:0@h1 {said}" if said else "")
 
 
 RULE = PlacementRule(

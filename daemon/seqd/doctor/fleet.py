@@ -305,10 +305,13 @@ class _Checks:
     def _death_finding(self, died: "Sequence[tuple[WorkerStatus, ChildDeath]]") -> Finding:
         now_ms = self._now_ms
         last = max((death for _, death in died), key=lambda death: death.at_ms)
-        kept = {one.worker: len(recent_deaths(one, now_ms)) for one, _ in died}
-        times = Counter(one.worker for one, _ in died).most_common()
-        told = [f"{worker} {times_told(n, kept[worker])}" for worker, n in times]
-        looping = Counter(one.worker for one, death in died if death in deaths_in_loop(one, now_ms))
+        # The places: a worker tells of those before it in its slot, too.
+        kept = {place_of(one.worker): len(recent_deaths(one, now_ms)) for one, _ in died}
+        times = Counter(place_of(one.worker) for one, _ in died).most_common()
+        told = [f"{place} {times_told(n, kept[place])}" for place, n in times]
+        looping = Counter(
+            place_of(one.worker) for one, death in died if death in deaths_in_loop(one, now_ms)
+        )
         is_loop = bool(looping)
         ago_s, item = (now_ms - last.at_ms) / 1000, self._item_of(last)
         cure = _CURES_OF_DEATHS.get(
@@ -594,7 +597,7 @@ class _Checks:
 
 def _with_others(looping: Mapping[str, int]) -> str:
     """Return that deaths are part of a crash loop with those of other causes; or ''."""
-    several = [worker for worker, deaths in looping.items() if deaths < LOOP_DEATHS]
+    several = [place for place, deaths in looping.items() if deaths < LOOP_DEATHS]
     if not several or len(several) < len(looping):
         return ""
     return f" {listed(several, 3)} died again and again within ten minutes, by several causes."

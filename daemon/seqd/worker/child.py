@@ -376,7 +376,6 @@ class WorkLoop:
         now_ms, offset_ms = self._context.ledger.fleet.clock()
         cordon = self._cordon_now(now_ms)
         versions = dict(fitness.versions())
-        deaths = self._deaths.deaths()
         stopped_pid = self._stopped_parent()
         is_held_back = cordon is not None or stopped_pid is not None
         return WorkerStatus(
@@ -398,8 +397,8 @@ class WorkLoop:
             run_tasks=self._context.run_tasks(versions),
             unfit=fitness.unfit(now_ms),
             work=self._context.stats.totals(),
-            deaths=deaths.deaths,
-            death_counts=dict(deaths.counts),
+            deaths=self._deaths.told(now_ms),
+            death_counts=dict(self._deaths.deaths().counts),
             device=_device_status(identity.slot),
             labels=dict(identity.labels),
             claim=_claim_in_hand(self._in_hand, now_ms, is_lost=self._context.leases.is_all_lost()),

@@ -7,6 +7,7 @@ the next child reads, and into the record, in case that child comes late or neve
 import logging
 import os
 from collections import Counter, deque
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import time
@@ -52,6 +53,8 @@ class DeathsFile:
     """The file, for the parent that writes it and the child that reads it."""
 
     def __init__(self, settings: Settings, worker: str) -> None:
+        self._settings = settings
+        self._worker = worker
         self._path = RunFolder(settings.data_dir).file(worker, DEATHS)
         self._read: Deaths | None = None
 
@@ -74,6 +77,16 @@ class DeathsFile:
             except (OSError, ValidationError):  # nobody has died, or a full disk had no room
                 self._read = Deaths()
         return self._read
+
+    def told(self, now_ms: int) -> tuple[ChildDeath, ...]:
+        """Return the last deaths, with those that the worker before has left in this place by now.
+
+        A worker that is replaced ends after the next one has started, and its children may die
+        until then.
+        """
+        left = DeathsFile(self._settings, place_of(self._worker)).deaths().deaths
+        recent = (one for one in left if one.at_ms > now_ms - RECENT_MS)
+        return _last([*recent, *self.deaths().deaths])
 
     def remove(self) -> None:
         """Remove it, at boot."""
@@ -139,8 +152,7 @@ class DeathRecord:
         """
         since_ms = self._now_ms() - RECENT_MS
         known = [*self._kept.deaths().deaths, *self._deaths]
-        recent = {one.model_dump_json(): one for one in known if one.at_ms > since_ms}
-        self._deaths = deque(sorted(recent.values(), key=lambda one: one.at_ms), MAX_DEATHS)
+        self._deaths = deque(_last(one for one in known if one.at_ms > since_ms), MAX_DEATHS)
         self._file.remove()
         if self._deaths:
             self._file.write(Deaths(deaths=tuple(self._deaths)))
@@ -203,6 +215,12 @@ class DeathRecord:
                 return self._ledger.fleet.now_ms()
         except REDIS_ERRORS:
             return int(time() * 1_000)
+
+
+def _last(deaths: Iterable[ChildDeath]) -> tuple[ChildDeath, ...]:
+    """Return the last deaths, each once, the latest last."""
+    known = {one.model_dump_json(): one for one in deaths}
+    return tuple(sorted(known.values(), key=lambda one: one.at_ms))[-MAX_DEATHS:]
 
 
 def _killed(last: WorkerStatus) -> ChildDeath:

@@ -4,12 +4,16 @@ from collections.abc import Iterator, Sequence
 
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
+from seqd.local.slots import place_of
 from seqd.serving import deaths_in_loop, recent_deaths, times_told
 from seqd_schemas import Log, WorkerStatus
 
 
 def death_lines(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
-    """Yield one line on the deaths of a worker's processes within the last hour, or none."""
+    """Yield one line on the deaths of a worker's processes within the last hour, or none.
+
+    It names the place: a worker tells of those before it in its slot, too.
+    """
     in_loop, recent = deaths_in_loop(worker, now_ms), recent_deaths(worker, now_ms)
     if not recent:
         return
@@ -17,7 +21,7 @@ def death_lines(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
     within = "10 min, a crash loop" if in_loop else "hour"
     what = f"died {times_told(count, count)} in the last {within}"
     ago = age(last.at_ms, now_ms)
-    yield f"{worker.worker} {what}, last {last.cause} {ago} ago: {last.message}"
+    yield f"{place_of(worker.worker)} {what}, last {last.cause} {ago} ago: {last.message}"
 
 
 def log_told(event: Log) -> str:
