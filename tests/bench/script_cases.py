@@ -363,7 +363,7 @@ def quarantine_of_a_large_job(world: World) -> None:
     for last in (1, "no number"):
         name = world.large_job(parts=PARTS)
         world.redis.hset(f"{world.keys.job(name)}:crashes", str(world.units), last)
-        quarantine_after(world.watched._scripts, name, ValueError("a test"))
+        quarantine_after(world.watched.transport, name, ValueError("a test"))
 
 
 @case("all leases of a fleet that died together", "expire", "release_worker")
@@ -499,7 +499,7 @@ def buckets_run_out(world: World) -> None:
       "memory_is_short")  # fmt: skip
 def full_inbox(world: World) -> None:
     inbox = world.keys.inbox()
-    world.watched._scripts.call("open_inbox")
+    world.watched.transport.call("open_inbox")
     for _ in range(10):
         with world.redis.pipeline(transaction=False) as pipe:
             for _ in range(world.jobs // 20):

@@ -12,8 +12,7 @@ import redis
 from async_builders import an_async_client, run
 from redis_fixtures import PrivateServer
 from seqd.client import AsyncClient, AsyncJobHandle
-from seqd.ledger.async_redis import MAX_CONNECTIONS
-from seqd.ledger.async_transport import LOOKS_A_SECOND
+from seqd.ledger.async_transport import LOOKS_A_SECOND, MAX_CONNECTIONS
 from worker_fixtures import Cluster, live_settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -70,10 +69,10 @@ async def watched(cluster: Cluster) -> Watch:
 
 async def all_wait(client: AsyncClient, tasks: int) -> None:
     """Wait until so many tasks wait for news."""
-    pool, begun_s = client._redis.connection_pool, time.monotonic()
+    transport, begun_s = client._transport, time.monotonic()
     # On a busy machine some queue for a connection all the time, to look at their jobs.
-    while client._transport._driver.waiting < tasks or (
-        pool._queue and time.monotonic() - begun_s < LONGEST_WATCH_S
+    while transport.driver.waiting < tasks or (
+        transport._turns.locked() and time.monotonic() - begun_s < LONGEST_WATCH_S
     ):
         await asyncio.sleep(0.1)
 

@@ -19,7 +19,6 @@ from builders import (
 from ledger_fixtures import ROUTES, Environment
 from seqd.errors import JobDamaged, LaterVersion
 from seqd.ledger.blobs import pack_json, unpack_items, unpack_results
-from seqd.ledger.scripts import Scripts
 from seqd.ledger.work import CommitOutcome
 from seqd_schemas import ItemSuccess, JobState, RunJob, UploadSource, to_stored
 from worker_fixtures import Cluster
@@ -213,7 +212,7 @@ def test_a_name_that_no_job_can_have_leaves_the_list_of_jobs_and_is_counted(
     redis.zadd(keys.jobs(), {name: 1})
     redis.set(keys.job(name), "a string")
 
-    done = Scripts(redis, environment.settings.prefix).call("quarantine", name, "{}", 1)
+    done = environment.ledger.transport.call("quarantine", name, "{}", 1)
 
     assert done == 1
     assert redis.zrange(keys.jobs(), 0, -1) == [sound.encode()]

@@ -13,7 +13,8 @@ from builders import a_chunk, a_classify_job
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer, binary_of_kind
 from seqd.ledger import connect
-from seqd.ledger.redis import wait_until_durable
+from seqd.ledger.exchange import Durable
+from seqd.ledger.transport import Transport
 from seqd.local.redis_binaries import ServerKind
 from seqd.settings import Settings
 from seqd_schemas import JobState, Keys
@@ -44,6 +45,11 @@ def redis_6(tmp_path: Path) -> Iterator[PrivateServer]:
     yield from running("redis", tmp_path)
 
 
+def is_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
+    """Wait until the server's disk has what was written; return whether it has."""
+    return bool(Transport(redis, "test", lambda route: None).send(Durable(keys, timeout_s)))
+
+
 def calls_of(redis: Redis, command: str) -> int:
     """How often the server has heard a command, refusals among them."""
     stats = redis.info("commandstats").get(f"cmdstat_{command}", {})
@@ -54,17 +60,17 @@ def test_a_sync_that_takes_too_long_is_not_waited_for(valkey):
     with connect(valkey.url) as redis:
         redis.config_set("appendfsync", "no")
 
-        assert not wait_until_durable(redis, KEYS, 0.05)
+        assert not is_durable(redis, KEYS, 0.05)
 
         redis.config_set("appendfsync", "always")
-        assert wait_until_durable(redis, KEYS, 30)
+        assert is_durable(redis, KEYS, 30)
 
 
 def test_a_server_without_an_append_only_file_is_asked_once(valkey):
     with connect(valkey.url) as redis:
         redis.config_set("appendonly", "no")
 
-        assert not any(wait_until_durable(redis, KEYS, 30) for _ in range(3))
+        assert not any(is_durable(redis, KEYS, 30) for _ in range(3))
         assert calls_of(redis, "waitaof") == 1
 
 
@@ -73,20 +79,20 @@ def test_a_server_that_does_not_know_the_command_is_asked_once(redis_6):
         if redis_6.binary.version >= (7, 2):
             pytest.skip("the only Redis here knows WAITAOF")
 
-        assert not any(wait_until_durable(redis, KEYS, 30) for _ in range(3))
+        assert not any(is_durable(redis, KEYS, 30) for _ in range(3))
         assert calls_of(redis, "set") == 1
 
 
 def test_what_cannot_be_found_out_is_no_error(valkey):
     with connect(valkey.url, retries=0, timeout_s=3) as redis:
         redis.config_set("maxmemory", 1)
-        assert not wait_until_durable(redis, KEYS, 30)
+        assert not is_durable(redis, KEYS, 30)
         redis.config_set("maxmemory", 0)
         # A server that was full is asked again.
-        assert wait_until_durable(redis, KEYS, 30)
+        assert is_durable(redis, KEYS, 30)
 
         valkey.kill()
-        assert not wait_until_durable(redis, KEYS, 30)
+        assert not is_durable(redis, KEYS, 30)
 
 
 @pytest.fixture
@@ -140,7 +146,7 @@ def test_a_job_known_to_be_durable_outlives_a_crash_of_redis(valkey):
         job_id = hand_in(environment)
 
         began = time.monotonic()
-        assert wait_until_durable(redis, environment.keys, 30)
+        assert is_durable(redis, environment.keys, 30)
         assert time.monotonic() - began < 10
         valkey.kill()
         valkey.start()

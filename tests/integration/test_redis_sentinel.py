@@ -19,10 +19,11 @@ from seqd.client import Client
 from seqd.errors import InvalidSettings, RedisRefused, RedisUnreachable
 from seqd.ledger import connect, redis_errors
 from seqd.ledger.acl import Role, rights_of
+from seqd.ledger.exchange import Durable
 from seqd.ledger.outage import Outage
-from seqd.ledger.redis import wait_until_durable
 from seqd.ledger.rights import missing_rights
 from seqd.ledger.topology import check_topology
+from seqd.ledger.transport import Transport
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_binaries import ServerBinary, find_server_binaries
 from seqd_schemas import Keys
@@ -127,12 +128,13 @@ def test_what_is_durable_is_also_on_a_replica(tmp_path: Path):
     try:
         group.start()
         with connect(group.url) as redis:
-            assert wait_until_durable(redis, Keys("test"), 2.0)
+            transport = Transport(redis, "test", lambda route: None)
+            assert transport.send(Durable(Keys("test"), 2.0))
 
             for replica in group.replicas():
                 replica.freeze()
 
-            assert not wait_until_durable(redis, Keys("test"), 1.0)
+            assert not transport.send(Durable(Keys("test"), 1.0))
     finally:
         group.kill()
 

@@ -33,7 +33,6 @@ from seqd.ledger.digests import InputDigest
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import StreamPosition
 from seqd.ledger.ranges import Range, ReadUnit, TakenRange
-from seqd.ledger.scripts import Scripts
 from seqd.ledger.units import Death, Unit
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import CheckpointRecord, Finished
@@ -124,7 +123,6 @@ class Adapter:
         self._settings = settings
         self._redis: Redis = connect(server.url)
         self._redis.config_set("maxmemory", "1gb")
-        self._scripts = Scripts(self._redis, settings.prefix)
         self._direct, self._lossy = self._side(server.url), self._side(proxy.url)
         self._side_now = self._direct
 

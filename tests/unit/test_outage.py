@@ -20,10 +20,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outages, "LONGEST_WAIT_S", 0.02)
 
 
+def again(attempts: Attempts, trouble: Trouble, error: Exception) -> bool:
+    """Return whether there is another attempt."""
+    return attempts.wait_s(trouble, error) is not None
+
+
 def seconds_of(outage: Outage, retries: int = 0, trouble: Trouble = Trouble.BREAK) -> float:
     """Try again until there is no other attempt."""
     attempts, began = Attempts(outage, retries), time.monotonic()
-    while attempts.again(trouble, AWAY):
+    while again(attempts, trouble, AWAY):
         assert time.monotonic() - began < 5
     return time.monotonic() - began
 
@@ -35,7 +40,7 @@ def test_an_outage_is_waited_for_as_long_as_it_may_take_and_who_comes_late_for_t
     outage = Outage(limit_s=0.3, has_answered=True)
 
     assert seconds_of(outage, trouble=trouble) >= 0.3
-    assert not Attempts(outage, 0).again(trouble, AWAY)
+    assert not again(Attempts(outage, 0), trouble, AWAY)
 
 
 def test_a_full_server_is_waited_for_as_long_as_is_allowed_for_that() -> None:
@@ -49,7 +54,7 @@ def test_an_address_that_never_answered_and_a_denied_command_are_not_waited_for(
     seconds_of(outage, retries=2)  # which would last for a minute
     answers = Outage(limit_s=60.0, has_answered=True)
 
-    assert not Attempts(answers, 5).again(Trouble.DENIED, AWAY)
+    assert not again(Attempts(answers, 5), Trouble.DENIED, AWAY)
     assert not answers.is_on
 
 
@@ -65,10 +70,10 @@ def test_news_wait_for_nothing_and_a_broken_connection_is_made_anew_once() -> No
 
     with waiting_at_most(0):
         attempts = Attempts(outage, 5)
-        answers = [attempts.again(Trouble.BREAK, AWAY) for _ in range(2)]
-        refused = Attempts(outage, 5).again(Trouble.REFUSED, AWAY)
+        answers = [again(attempts, Trouble.BREAK, AWAY) for _ in range(2)]
+        refused = again(Attempts(outage, 5), Trouble.REFUSED, AWAY)
     with waiting_at_most(60, retries=0), waiting_at_most(0):
-        never_twice = Attempts(outage, 5).again(Trouble.BREAK, AWAY)
+        never_twice = again(Attempts(outage, 5), Trouble.BREAK, AWAY)
 
     assert (answers, refused, never_twice) == ([True, False], False, False)
 
@@ -90,7 +95,7 @@ def test_an_outage_has_a_line_at_its_beginning_and_one_at_its_end_and_a_blip_has
     monkeypatch.setattr(outages, "SHORTEST_S", 0.05)
     outage = Outage(limit_s=0.2, promise="waiting for it", has_answered=True)
     outage.address = "host:6379"
-    Attempts(outage, 0).again(Trouble.BREAK, AWAY)
+    again(Attempts(outage, 0), Trouble.BREAK, AWAY)
     outage.end(is_repeat=True)
     blip = caplog.messages.copy()
 
@@ -122,7 +127,7 @@ def test_a_full_server_is_not_called_away(
     until = time.monotonic() + 2 * outages.SHORTEST_S
 
     for _ in takewhile(lambda _: time.monotonic() < until, iter(int, 1)):
-        Attempts(outage, 0).again(trouble, OOM)
+        again(Attempts(outage, 0), trouble, OOM)
 
     assert [message.replace("@user_script: 730: -", "") for message in caplog.messages] == said
 

@@ -39,7 +39,7 @@ from seqd.errors import IdempotencyConflict, SeqdError
 from seqd.inputs.items import ItemRules, items_of
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_redis import connect_async
-from seqd.ledger.async_transport import AsyncDriver, AsyncStream, AsyncTransport
+from seqd.ledger.async_transport import AsyncStream, AsyncTransport
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import FoundJobs, JobFilters
 from seqd.ledger.outage import outage_to_wait_for
@@ -115,15 +115,13 @@ class AsyncClient:
             access=RedisAccess.of(self._settings),
         )
         keys, stream = self._settings.keys, new_job_id()
-        driver = AsyncDriver(self._redis)
-        self._ledger = LedgerParts(driver, self._settings, user_of(self._redis))
         self._transport = AsyncTransport(
-            driver,
             self._redis,
             keys,
             self._settings.prefix,
             wake_key=keys.completions(f"{stream}-wake"),
         )
+        self._ledger = LedgerParts(self._transport.driver, self._settings, user_of(self._redis))
         self._transport.first = self._ledger.fleet.check_format.steps
         self._completions = stream
         self._announcements = Announcements(self._ledger, stream)

@@ -1,6 +1,5 @@
 """What Redis is looked at for: that it keeps what it is given, has room, and answers soon."""
 
-import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from seqd.errors import RedisFull, RedisNoPermission, SeqdError
 from seqd.ledger.acl import FOREIGN_KEYS, Role, all_scripts
 from seqd.ledger.redis import has_sentinels, redis_errors, transient_error, user_of
 from seqd.ledger.rights import OPTIONAL, missing_rights
-from seqd.ledger.scripts import source_of
+from seqd.ledger.scripts import digest_of
 from seqd.ledger.writing import REASONS, primary_of, refused_write
 
 #: The oldest server that the scripts run on.
@@ -321,7 +320,7 @@ class _Checks:
         now_s = self._server.ledger.fleet.now_ms() / 1000
         scripts: defaultdict[str, list[float]] = defaultdict(list)
         commands: defaultdict[str, list[float]] = defaultdict(list)
-        ours = {hashlib.sha1(source_of(one).encode()).hexdigest(): one for one in all_scripts()}  # noqa: S324 - as Redis names scripts
+        ours = {digest_of(one): one for one in all_scripts()}
         for entry in entries:
             took_s = int(str(entry["duration"])) / 1_000_000
             if took_s < _SLOW_S or now_s - int(str(entry["start_time"])) > _SLOW_WITHIN_S:

@@ -2,6 +2,12 @@
 
 All that waits for entries of streams shares one connection (`Listener`), however many jobs are
 waited for. Cancelling a task closes the connection of a command that it has not read the reply of.
+
+Tasks have connections in turn, for redis-py's pool raises where all are in use. Its own that waits,
+`BlockingConnectionPool`, does not do: before Python 3.13 a task that is cancelled as it gets its
+turn takes the turn with it, and the next one waits in vain. Nothing else is lost: after 192,000
+commands of redis-py 8.1 that were cancelled at random moments (asyncio and uvloop, Python 3.11 to
+3.13) each pool had all of its connections, and no command had the reply of another.
 """
 
 import asyncio
@@ -12,55 +18,51 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
+    Iterable,
     Iterator,
 )
 from contextlib import suppress
 from random import uniform
-from typing import Any, Self, TypeVar, cast
+from time import monotonic
+from typing import Self, TypeVar, cast
 from weakref import WeakSet
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
 from seqd.errors import REDIS_ERRORS, ClientMisused, SeqdError
-from seqd.ledger.async_redis import cancel_count, wait_until_durable
 from seqd.ledger.exchange import (
     LOOK_S,
-    Again,
-    Argument,
     Command,
     Durable,
     Exchange,
-    Fault,
     Finish,
-    Give,
-    Heard,
     Listen,
     Next,
     Notify,
     Pause,
     Pipeline,
+    Pump,
     Reading,
-    Reply,
     Request,
-    ScriptCall,
     Start,
     T,
+    Taken,
     Until,
     V,
 )
 from seqd.ledger.listener import Listener, ended
 from seqd.ledger.outage import Attempts, seconds_left, unbounded_context, waiting_at_most
 from seqd.ledger.redis import outage_of, redis_errors
-from seqd.ledger.scripts import SCRIPT_LOADS, refusal_in, script_error, source_of
-from seqd.ledger.transport import entries_of, read_command
+from seqd.ledger.transport import steps_of
 from seqd.ledger.wakeup import NOTIFY_TIMEOUT_S, log_lost_wakeup, wakeup_message
 from seqd_schemas import Keys
 
 log = logging.getLogger(__name__)
+
+#: Connections of a client at most, one of them for all that waits.
+MAX_CONNECTIONS = 8
 
 #: Looks of all that wait at their jobs, together. Each is about two reads.
 LOOKS_A_SECOND = 100
@@ -131,24 +133,23 @@ class AsyncDriver:
 class AsyncTransport:
     """Runs exchanges, each in the task that asks. For the tasks of one event loop."""
 
-    def __init__(
-        self, driver: AsyncDriver, redis: "Redis", keys: Keys, prefix: str, wake_key: str
-    ) -> None:
+    def __init__(self, redis: "Redis", keys: Keys, prefix: str, wake_key: str) -> None:
         """`wake_key` is a stream of this client's own, by which its listener is woken."""
-        self._driver = driver
+        self.driver = AsyncDriver(redis)
         self._redis = redis
+        self._outage = outage_of(redis)
         self._keys = keys
         self._prefix = prefix
-        self._scripts: dict[str, AsyncScript] = {}
-        self._listener = Listener(redis, wake_key)
+        self._listener = Listener(self._ask, wake_key)
+        #: Turns of tasks to have a connection, first come first served.
+        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
         #: Exchanges that run beside others; one that may be left behind is cancelled at the end.
         self._tasks = set[asyncio.Task[None]]()
         self._daemons = set[asyncio.Task[None]]()
-        #: What several tasks wait for together.
-        self._shared = set[asyncio.Task[Any]]()
-        self._in_front: dict[tuple[Command, ...], asyncio.Task[list[object]]] = {}
         self._disk = asyncio.Lock()
-        self._next_on_disk: asyncio.Task[bool] | None = None
+        #: Waits for the disk that have begun, which of them ended last, and whether all was there.
+        self._begun_waits = self._ended_wait = 0
+        self._is_on_disk = False
         #: What uploads wait for, by its source.
         self._asked_sources = dict[object, asyncio.Future[object]]()
         self._signals = WeakSet[TaskSignal]()
@@ -165,16 +166,7 @@ class AsyncTransport:
         """
         self.check_use()
         try:
-            asked = next(exchange)
-            while True:
-                try:
-                    reply = await self.send(asked)
-                except BaseException as error:  # noqa: BLE001 - raised again, where it was asked
-                    asked = exchange.throw(error)
-                else:
-                    asked = exchange.send(reply)
-        except StopIteration as end:
-            return cast(T, end.value)
+            return await _run(exchange, self.send)
         except REDIS_ERRORS as error:
             raise error.with_traceback(None) from None  # see `Transport.run`
 
@@ -210,13 +202,13 @@ class AsyncTransport:
                 await asyncio.wait(self._tasks)
         finally:
             if self._tasks:
-                outage_of(self._redis).gives_up = lambda: True
+                self._outage.gives_up = lambda: True
             await ended(self._tasks)
             self.is_closed = True
             for signal in self._signals:
                 signal.notify_all()
             try:
-                await ended({*self._daemons, *self._shared})
+                await ended(self._daemons)
                 await self._listener.close()
             finally:
                 await self._redis.aclose()
@@ -225,131 +217,106 @@ class AsyncTransport:
         """Return the reply to one request."""
         if self.is_closed:
             raise _is_closed()
-        self._driver.waiting += 1
+        self.driver.waiting += 1
         try:
-            if self.first is not None:
-                await self._begin(self.first)
+            if (first := self.first) is not None:
+                self.first = None
+                try:
+                    await self.run(first())
+                except BaseException:
+                    self.first = first
+                    raise
             return await self._reply(request)
         finally:
-            self._driver.waiting -= 1
-
-    async def _begin(self, first: Callable[[], Exchange[None]]) -> None:
-        self.first = None
-        try:
-            await self.run(first())
-        except BaseException:
-            self.first = first
-            raise
+            self.driver.waiting -= 1
 
     async def _reply(self, request: Request) -> object:
         match request:
-            case Command():
-                with redis_errors(self._redis):
-                    return await _in_time(self._redis.execute_command(*request, **request.options))  # type: ignore[no-untyped-call]
-            case ScriptCall(name, arguments):
-                return await self._call(name, arguments)
-            case Pipeline(commands, raises):
-                return await self._pipeline(commands, raises=raises)
-            case Listen():
-                return await self._listen(request)
-            case Notify(route):
-                await self._notify(route)
-                return None
             case Until(signal, holds, timeout_s):
-                return await self._until(cast(TaskSignal, signal), holds, timeout_s)
+                self._signals.add(cast(TaskSignal, signal))
+                is_over = lambda: self.is_closed or holds()  # noqa: E731
+                return await cast(TaskSignal, signal).wait_for(is_over, timeout_s)
             case Next(source):
                 return await self._next_of(source)
+            case Start(exchange, name, is_daemon):
+                self._start(exchange, name, self._daemons if is_daemon else self._tasks)
             case Finish(sources):
                 await self._finish(sources)
-                return None
-            case Start(exchange, name, is_daemon):
-                self._start(exchange, name, is_daemon=is_daemon)
-                return None
             case Pause(seconds):
                 await asyncio.sleep(seconds)
-                return None
-            case Durable(keys, timeout_s):
-                return await self._until_on_disk(keys, timeout_s)
-            case Again(attempts, reason):
-                wait_s = attempts.wait_s(*refusal_in(reason))
-                if wait_s is not None:
-                    await asyncio.sleep(wait_s)
-                return wait_s is not None
-            case Fault(error):
-                with redis_errors(self._redis):
-                    raise error
+            case Notify(route):
+                await self._notify(route)
+            case Durable():
+                return await self._until_on_disk(request)
+            case Listen(wait_s=wait_s) if wait_s > 0:
+                return await self._listener.listen(request)
+            case _:
+                return await self._ask(request)
+        return None
 
-    async def _listen(self, request: Listen) -> Heard:
-        """Wait for entries of streams, with all others that wait for any."""
-        if request.wait_s <= 0 and request.before:
-            read = read_command(request.streams, request.count, None)
-            *before, reply = await self._pipeline((*request.before, read), raises=True)
-            return Heard(entries_of(reply), before)
-        before = await self._look_in_front(request.before) if request.before else []
+    async def _ask(self, request: Request) -> object:
+        """Return what the server answers."""
         with redis_errors(self._redis):
-            return Heard(await self._listener.listen(request), before)
+            return await self._answer(request)
 
-    async def _look_in_front(self, commands: tuple[Command, ...]) -> list[object]:
-        """Return the replies to commands; who asks for the same at the same time shares them."""
-        asked = self._in_front.get(commands)
-        if asked is None:
-            asked = self._share(self._pipeline(commands, raises=True))
-            self._in_front[commands] = asked
-            asked.add_done_callback(lambda _: self._in_front.pop(commands, None))
-        return await self._shared_result(asked)
+    async def _answer(self, request: Request) -> object:
+        """Return what the server answers; raises redis-py's errors."""
+        match request:
+            case Command():
+                ask = self._redis.execute_command
+                return await self._in_turn(lambda: ask(*request, **request.options))  # type: ignore[no-untyped-call]
+            case Pipeline(commands, raises):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for one in commands:
+                        pipe.execute_command(*one)
+                    return await self._in_turn(lambda: pipe.execute(raise_on_error=raises))
+            case _:
+                return await _run(steps_of(request, self._redis, self._prefix), self._answer)
 
-    async def _until(
-        self, signal: TaskSignal, holds: Callable[[], bool], timeout_s: float | None
-    ) -> bool:
-        self._signals.add(signal)
-        return await signal.wait_for(lambda: self.is_closed or holds(), timeout_s)
+    async def _in_turn(self, ask: Callable[[], Awaitable[W]]) -> W:
+        """Ask with a connection, no longer than a block of `waiting_at_most` allows.
 
-    async def _pipeline(self, commands: tuple[Command, ...], *, raises: bool) -> list[object]:
-        with redis_errors(self._redis):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for one in commands:
-                    pipe.execute_command(*one)
-                return cast(list[object], await _in_time(pipe.execute(raise_on_error=raises)))
+        A server that hangs is not waited for to the end of the socket's time, nor is a connection
+        that others use. What is asked gets a moment in any case.
+        """
+        left_s = seconds_left()
+        if left_s is None:
+            return await self._with_connection(ask)
+        try:
+            async with asyncio.timeout(max(left_s, SHORTEST_ANSWER_S)):
+                return await self._with_connection(ask)
+        except TimeoutError:
+            raise NoAnswerInTime("Timeout waiting for an answer") from None
 
-    async def _call(self, name: str, arguments: tuple[Argument, ...]) -> Reply:
-        script = self._scripts.get(name)
-        if script is None:
-            script = self._scripts[name] = self._redis.register_script(source_of(name))
-        with redis_errors(self._redis):
-            try:
-                return await self._run_script(script, arguments)
-            except ResponseError as error:
-                raise script_error(error, name) from None
-
-    async def _run_script(self, script: AsyncScript, arguments: tuple[Argument, ...]) -> Reply:
-        """Run a script, which the call loads where the server does not have it."""
-        for _ in range(SCRIPT_LOADS - 1):
-            with suppress(NoScriptError):
-                return cast(Reply, await _in_time(script(args=[self._prefix, *arguments])))
-        return cast(Reply, await _in_time(script(args=[self._prefix, *arguments])))
+    async def _with_connection(self, ask: Callable[[], Awaitable[W]]) -> W:
+        came_at = monotonic()
+        async with self._turns:
+            given_up = self._outage.given_up
+            if given_up is not None and given_up.at > came_at:
+                raise NoConnection(given_up.reason)  # all that wait hear of it together
+            return await ask()
 
     async def _notify(self, route: str) -> None:
         """Wake one worker of a route; see `Wakeup.notify`."""
-        words = ("LPUSH", self._keys.wakeup(route), wakeup_message(route))
+        sent = Command(("LPUSH", self._keys.wakeup(route), wakeup_message(route)))
         try:
-            with waiting_at_most(NOTIFY_TIMEOUT_S), redis_errors(self._redis):
-                await _in_time(self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
+            with waiting_at_most(NOTIFY_TIMEOUT_S):
+                await self._ask(sent)
         except SeqdError as error:
             log_lost_wakeup(route, error)
         except Exception:
             # The job is in the ledger: a fault in here must not look like the job's.
             log.exception("could not notify route=%s", route)
 
-    async def _until_on_disk(self, keys: Keys, timeout_s: float) -> bool:
+    async def _until_on_disk(self, request: Durable) -> bool:
         """Wait for the disk with all that were written before the wait begins: one at a time."""
-        if self._next_on_disk is None:
-            self._next_on_disk = self._share(self._wait_for_disk(keys, timeout_s))
-        return await self._shared_result(self._next_on_disk)
-
-    async def _wait_for_disk(self, keys: Keys, timeout_s: float) -> bool:
+        begun_before = self._begun_waits
         async with self._disk:
-            self._next_on_disk = None  # who comes from now on was written later
-            return await wait_until_durable(self._redis, keys, timeout_s)
+            if self._ended_wait <= begun_before:
+                self._begun_waits = wait = self._begun_waits + 1
+                self._is_on_disk = bool(await self._answer(request))
+                self._ended_wait = wait
+            return self._is_on_disk
 
     async def _next_of(self, source: object) -> object:
         if not isinstance(source, AsyncIterator):
@@ -361,7 +328,7 @@ class AsyncTransport:
         try:
             return await asked
         except asyncio.CancelledError:
-            if asked.cancelled() and not _is_cancelled():
+            if asked.cancelled() and not _cancel_count():
                 return None  # by `Finish`: nothing more is wanted
             raise
         finally:
@@ -377,28 +344,11 @@ class AsyncTransport:
                 with suppress(Exception):  # nobody asks it for anything any more
                     await source.aclose()
 
-    def _start(self, exchange: Exchange[None], name: str, *, is_daemon: bool) -> None:
+    def _start(self, exchange: Exchange[None], name: str, tasks: "set[asyncio.Task[None]]") -> None:
         task = asyncio.create_task(self.run(exchange), name=name, context=unbounded_context())
-        tasks = self._daemons if is_daemon else self._tasks
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         task.add_done_callback(_log_error)
-
-    def _share(self, work: Coroutine[object, object, W]) -> "asyncio.Task[W]":
-        """Run something for several tasks, which goes on when one of them is cancelled."""
-        task = asyncio.create_task(work, context=unbounded_context())
-        self._shared.add(task)
-        task.add_done_callback(self._shared.discard)
-        task.add_done_callback(_retrieve)
-        return task
-
-    async def _shared_result(self, task: "asyncio.Task[W]") -> W:
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled() and self.is_closed and not _is_cancelled():
-                raise _is_closed() from None
-            raise
 
 
 class AsyncStream(AsyncIterator[V]):
@@ -408,12 +358,12 @@ class AsyncStream(AsyncIterator[V]):
     """
 
     def __init__(self, reading: Reading[V], transport: AsyncTransport) -> None:
-        self._reading: Reading[V] | None = reading
+        self._taken = Taken(reading)
         self._transport = transport
         self._values: Iterator[V] = iter(())
         #: What the task waits for that asks for values.
-        self._asked: asyncio.Future[object] | None = None
-        self._is_begun = False
+        self._asked: asyncio.Task[Iterable[V] | None] | None = None
+        self._is_over = False
 
     def __aiter__(self) -> Self:
         return self
@@ -422,11 +372,11 @@ class AsyncStream(AsyncIterator[V]):
         while True:
             for value in self._values:
                 return value
-            if self._reading is None:
+            if self._is_over:
                 raise StopAsyncIteration
             # So that other tasks have their turn where all that is read is there.
             await asyncio.sleep(0)
-            await self._take_more()
+            self._values = iter(await self._more())
 
     async def __aenter__(self) -> Self:
         return self
@@ -436,89 +386,54 @@ class AsyncStream(AsyncIterator[V]):
 
     async def aclose(self) -> None:
         """End it: there is no other value."""
-        reading, self._reading, self._values = self._reading, None, iter(())
-        if self._asked is not None:
+        self._is_over, self._values = True, iter(())
+        if self._asked is None:
+            self._taken.close()
+        else:
             self._asked.cancel()  # whoever waits for it closes the reading
-        elif reading is not None:
-            reading.close()
 
-    async def _take_more(self) -> None:
-        """Read on until there are values, or there is nothing more."""
-        reading = self._reading
-        if reading is None:
-            return
+    async def _more(self) -> Iterable[V]:
+        """Return what is given next; nothing at the end, and where another task closes it."""
+        if self._is_over:
+            return ()
         if self._asked is not None:
             raise ClientMisused(
                 "Another task waits for a value of this iterator. Let one task read it, or give "
                 "each an iterator of its own."
             )
         self._transport.check_use()
-        cancels = cancel_count()
+        values, cancels = None, _cancel_count()
+        self._asked = asyncio.ensure_future(self._transport.run(self._taken.take_some()))
         try:
-            asked = reading.send(None) if self._is_begun else next(reading)
-            self._is_begun = True
-            while not isinstance(asked, Give):
-                if self._reading is None:  # closed by another task as the last reply came
-                    reading.close()
-                    return
-                try:
-                    reply = await self._answer(asked)
-                except BaseException as error:  # noqa: BLE001 - raised again, where it was asked
-                    asked = reading.throw(error)
-                else:
-                    asked = reading.send(reply)
-        except StopIteration:
-            self._reading = None
+            values = await self._asked
         except asyncio.CancelledError:
-            is_by_aclose = self._reading is None and cancel_count() == cancels
-            self._reading = None
-            if not is_by_aclose:
+            if not self._is_over or _cancel_count() > cancels:  # not by `aclose`
                 raise
-        except BaseException:
-            self._reading = None
-            raise
-        else:
-            if self._reading is None:  # closed as the reply came
-                reading.close()
-            else:
-                self._values = iter(asked.values)
-
-    async def _answer(self, asked: Request) -> object:
-        self._asked = asyncio.ensure_future(self._transport.send(asked))
-        try:
-            return await self._asked
         finally:
             self._asked = None
+            if values is None or self._is_over:
+                self._is_over, values = True, ()
+                self._taken.close()
+        return values
 
 
-async def _in_time(work: Awaitable[W]) -> W:
-    """Wait for an answer no longer than a block of `waiting_at_most` allows.
-
-    A server that hangs is not waited for to the end of the socket's time, nor is a connection that
-    others use. What is asked gets a moment in any case.
-    """
-    left_s = seconds_left()
-    if left_s is None:
-        return await work
-    try:
-        async with asyncio.timeout(max(left_s, SHORTEST_ANSWER_S)):
-            return await work
-    except TimeoutError:
-        raise NoAnswerInTime("Timeout waiting for an answer") from None
+async def _run(exchange: Exchange[T], send: Callable[[Request], Awaitable[object]]) -> T:
+    """Return what an exchange returns whose requests `send` answers."""
+    steps = Pump(exchange)
+    for asked in steps:
+        with steps:
+            steps.reply = await send(asked)
+    return steps.result
 
 
-def _is_cancelled() -> bool:
-    return cancel_count() > 0
+def _cancel_count() -> int:
+    """Return how often the current task was asked to end, and is on its way."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _is_closed() -> ClientMisused:
     return ClientMisused("This AsyncClient is closed. Make another one.")
-
-
-def _retrieve(task: "asyncio.Task[Any]") -> None:
-    """Take note of a task's error, which those that wait raise, if there are any left."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _log_error(task: "asyncio.Task[None]") -> None:

@@ -8,7 +8,8 @@ no other job would be claimed.
 """
 
 import logging
-from typing import cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 from redis.exceptions import ResponseError
@@ -28,13 +29,19 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.redis import trouble_of
-from seqd.ledger.scripts import ScriptError, Scripts, as_int, as_list, as_text
+from seqd.ledger.scripts import ScriptError, as_int, as_list, as_text
 from seqd_schemas import Failure, JobState, Keys, to_stored
+
+if TYPE_CHECKING:
+    from seqd.ledger.transport import Transport
 
 log = logging.getLogger(__name__)
 
 #: Parts of a job that have a number of each unit: too many to be read by a script.
 UNIT_NUMBERS = ("attempts", "crashes", "sizes")
+
+#: Values that one command reads, more or less.
+VALUES_AT_ONCE = 1_000
 
 #: Uploads that one call of `fail_abandoned` ends at most.
 ABANDONED = 1_000
@@ -172,7 +179,7 @@ def damaged_job(job: str, reason: str) -> JobDamaged:
 
 
 def quarantine(
-    scripts: Scripts, job_id: bytes | str, why: Exception, *, is_damaged: bool = False
+    transport: "Transport", job_id: bytes | str, why: Exception, *, is_damaged: bool = False
 ) -> bool:
     """Return True after failing a job whose keys are damaged, and putting these aside.
 
@@ -180,26 +187,44 @@ def quarantine(
     message of the failure contains `why`.
     """
     failure = to_stored(failure_of(damaged_job("this job", _reason(why))))
-    done = as_int(scripts.call("quarantine", job_id, failure, int(is_damaged))) == 1
+    done = as_int(transport.call("quarantine", job_id, failure, int(is_damaged))) == 1
     if done:
         log.error("job=%.80r is damaged and was put in quarantine: %s", job_id, _reason(why))
     return done
 
 
-def quarantine_after(scripts: Scripts, job_id: bytes | str, error: Exception) -> bool:
+def quarantine_after(transport: "Transport", job_id: bytes | str, error: Exception) -> bool:
     """Return True after quarantining the job at which a script failed; False if it is sound."""
-    values = (value for part in UNIT_NUMBERS for value in scripts.values_of(job_id, part))
-    is_damaged = not all(value.isdigit() for value in values)
-    return quarantine(scripts, job_id, error, is_damaged=is_damaged)
+    name = job_id.encode() if isinstance(job_id, str) else job_id
+    keys = (
+        b"%b:job:{%b}:%b" % (transport.prefix.encode(), name, part.encode())
+        for part in UNIT_NUMBERS
+    )
+    is_damaged = not all(transport.run(_has_numbers(key)) for key in keys)
+    return quarantine(transport, job_id, error, is_damaged=is_damaged)
 
 
-def call_past_damage(scripts: Scripts, name: str, *arguments: Argument) -> Reply:
+def _has_numbers(key: bytes) -> Exchange[bool]:
+    """Return whether all values of a hash are numbers; of what is no hash, too."""
+    cursor = 0
+    with suppress(ResponseError):
+        while True:
+            reply = yield from command("HSCAN", key, cursor, "COUNT", VALUES_AT_ONCE)
+            cursor, found = cast(tuple[int, dict[bytes, bytes]], reply)
+            if not all(value.isdigit() for value in found.values()):
+                return False
+            if not cursor:
+                break
+    return True
+
+
+def call_past_damage(transport: "Transport", name: str, *arguments: Argument) -> Reply:
     """Return a script's reply, behind the quarantine of the damaged jobs at which it failed."""
     while True:
         try:
-            return scripts.call(name, *arguments)
+            return transport.call(name, *arguments)
         except ScriptError as error:
-            if not quarantine_after(scripts, error.job_id, error):
+            if not quarantine_after(transport, error.job_id, error):
                 raise
 
 

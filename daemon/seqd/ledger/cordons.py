@@ -12,7 +12,8 @@ from redis import Redis
 from seqd.errors import InvalidRequest
 from seqd.ledger.fleet import readable
 from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Scripts, as_int, as_list, as_text
+from seqd.ledger.scripts import as_int, as_list, as_text
+from seqd.ledger.transport import Transport
 from seqd_schemas import (
     MAX_CORDON_RULES,
     CordonAction,
@@ -27,9 +28,9 @@ _VERSION = "version"
 class Cordons:
     """The rules on one server under one key prefix."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys) -> None:
+    def __init__(self, redis: Redis, transport: Transport, keys: Keys) -> None:
         self._redis = redis
-        self._scripts = scripts
+        self._transport = transport
         self._key = keys.cordons()
 
     def version(self) -> bytes | None:
@@ -54,7 +55,7 @@ class Cordons:
         """
         arguments = [part for rule in add for part in (_field_of(rule), to_stored(rule))]
         arguments += [part for rule in remove for part in (_field_of(rule), "")]
-        reply = as_list(self._scripts.call("cordon", MAX_CORDON_RULES, *arguments))
+        reply = as_list(self._transport.call("cordon", MAX_CORDON_RULES, *arguments))
         if as_int(reply[0]) < 0:
             raise InvalidRequest(
                 f"{as_int(reply[1])} rules would stand; allowed: {MAX_CORDON_RULES}. Remove those "

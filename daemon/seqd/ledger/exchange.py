@@ -1,17 +1,18 @@
 """Exchanges with Redis without a connection: requests as data, replies as values.
 
 What a part of the ledger does is a generator: it yields requests, is sent the reply to each, and
-returns what came of them. It sends nothing itself. A `Transport` drives it over a connection that
-blocks, an `AsyncTransport` over one of asyncio, so both faces of the client share all of it.
+returns what came of them. It sends nothing itself. A `Pump` goes through it: for a `Transport` over
+a connection that blocks, for an `AsyncTransport` over those of asyncio, so both faces of the client
+share all of it.
 
 A `Reading` is an exchange that gives values on its way, such as the results of a job.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
-from types import MappingProxyType
-from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from types import MappingProxyType, TracebackType
+from typing import Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from redis.exceptions import ResponseError
 
@@ -69,24 +70,16 @@ class ScriptCall:
 class Listen:
     """Wait for entries of streams, each behind an id; the reply is what was `Heard`.
 
-    Not longer than `wait_s`, nor than the transport's own limit, and not at all for 0.
+    Not longer than `wait_s`, nor than `LOOK_S`, and not at all for 0.
     """
 
     streams: Mapping[str, str]
     wait_s: float
     count: int = 500
-    #: Commands that are sent in front of it.
-    before: tuple[Command, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a `Listen` came to."""
-
-    #: New entries by stream; one without any is left out.
-    entries: dict[str, list[StreamEntry]]
-    #: Replies to the commands in front.
-    before: list[object] = field(default_factory=list)
+#: New entries by stream; one without any is left out.
+Heard = dict[str, list[StreamEntry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +106,6 @@ class Until:
     signal: Signal
     holds: Callable[[], bool]
     timeout_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Wait for the end of an outage that a reply told of; False where that took too long."""
-
-    attempts: Attempts
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +144,7 @@ class Finish:
 class Durable:
     """Wait until the server's disk has what was written; the reply is whether it has.
 
-    See `seqd.ledger.redis.wait_until_durable`.
+    See `seqd.ledger.redis.until_durable`.
     """
 
     keys: Keys
@@ -183,7 +168,6 @@ Request = (
     | Listen
     | Notify
     | Until
-    | Again
     | Fault
     | Pause
     | Durable
@@ -192,6 +176,7 @@ Request = (
     | Start
 )
 
+A = TypeVar("A")
 T = TypeVar("T")
 V = TypeVar("V")
 W = TypeVar("W")
@@ -221,6 +206,11 @@ def pipeline(commands: Iterable[Command], *, raises: bool = True) -> Exchange[li
     """Send commands in one round trip, where there are any; return their replies."""
     sent = tuple(commands)
     return cast(list[object], (yield Pipeline(sent, raises))) if sent else []
+
+
+def listen(streams: Mapping[str, str], wait_s: float, count: int = 500) -> Exchange[Heard]:
+    """Wait for entries of streams; return what was heard."""
+    return cast(Heard, (yield Listen(streams, wait_s, count)))
 
 
 def script(name: str, *arguments: Argument) -> Exchange[Reply]:
@@ -296,6 +286,53 @@ class BoundExchange(Generic[S, P, T]):
         return self._steps(self._part, *args, **kwargs)
 
 
+class Pump(Generic[A, T]):
+    """Goes through a generator: gives what it asks for, and hands the replies in.
+
+    steps = Pump(generator)
+    for asked in steps:
+        with steps:
+            steps.reply = …  # what this raises is raised where it was asked
+    return steps.result
+    """
+
+    __slots__ = ("_error", "_generator", "reply", "result")
+
+    def __init__(self, generator: Generator[A, object, T]) -> None:
+        self._generator = generator
+        self._error: BaseException | None = None
+        self.reply: object = None
+        #: What the generator has returned.
+        self.result: T
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> A:
+        reply, self.reply = self.reply, None
+        error, self._error = self._error, None
+        try:
+            return self._generator.send(reply) if error is None else self._generator.throw(error)
+        except StopIteration as end:
+            self.result = end.value
+            raise
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if isinstance(error, GeneratorExit):
+            self._generator.close()
+            return False
+        self._error = error
+        return error is not None
+
+
 def mapped(reading: Reading[V], change: Callable[[V], W]) -> Reading[W]:
     """Give what `change` makes of each value of a reading."""
     taken = Taken(reading)
@@ -311,11 +348,13 @@ def flat_mapped(reading: Reading[V], change: Callable[[V], Iterable[W]]) -> Read
 
 
 class Taken(Generic[V]):
-    """A reading whose values another one takes."""
+    """A reading whose values are taken on the way, by another one or by an iterator."""
 
     def __init__(self, reading: Reading[V]) -> None:
-        self._reading = reading
+        self._steps = Pump(reading)
         self._values: Iterator[V] = iter(())
+        #: Ends the reading, of which nothing more is wanted.
+        self.close = reading.close
 
     def take(self) -> Exchange[V | None]:
         """Return the next value; None at the end."""
@@ -329,18 +368,29 @@ class Taken(Generic[V]):
 
     def take_some(self) -> Exchange[Iterable[V] | None]:
         """Return the next values that are given together; None at the end."""
-        try:
-            asked = next(self._reading)
-            while not isinstance(asked, Give):
-                try:
-                    reply = yield asked
-                except GeneratorExit:
-                    self._reading.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - raised again, where it was asked
-                    asked = self._reading.throw(error)
-                else:
-                    asked = self._reading.send(reply)
-        except StopIteration:
-            return None
-        return asked.values
+        for asked in self._steps:
+            if isinstance(asked, Give):
+                return asked.values
+            with self._steps:
+                self._steps.reply = yield asked
+        return None
+
+
+def run(exchange: Exchange[T], send: Callable[[Request], object]) -> T:
+    """Return what an exchange returns whose requests `send` answers."""
+    steps = Pump(exchange)
+    for asked in steps:
+        with steps:
+            steps.reply = send(asked)
+    return steps.result
+
+
+def heard(request: Listen) -> Exchange[Heard]:
+    """Return what is heard in one read."""
+    # 0 would block for ever, and longer than the connection waits for an answer none may.
+    block_ms = max(1, int(1000 * min(request.wait_s, LOOK_S)))
+    block = ("BLOCK", block_ms) if request.wait_s > 0 else ()
+    streams = (*request.streams, *request.streams.values())
+    reply = yield from command("XREAD", *block, "COUNT", request.count, "STREAMS", *streams)
+    found = cast(list[tuple[bytes, list[StreamEntry]]], reply or [])
+    return {name.decode(): entries for name, entries in found}

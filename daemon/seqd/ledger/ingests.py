@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 from redis import Redis
 
 from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Scripts, as_int, as_list, as_text
+from seqd.ledger.scripts import as_int, as_list, as_text
+from seqd.ledger.transport import Transport
 from seqd.ledger.units import Unit
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ class IngestPosition:
 class Ingests:
     """The workers' side of ingests, beside their claims and what they append."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, settings: "Settings") -> None:
+    def __init__(self, redis: Redis, transport: Transport, settings: "Settings") -> None:
         self._redis = redis
-        self._scripts = scripts
+        self._transport = transport
         self._settings = settings
         #: Claimable units of the job that `resume` leased last.
         self.claimable_units = 0
@@ -89,7 +90,7 @@ class Ingests:
     def keep(self, unit: Unit) -> bool:
         """Release an ingest and keep it for its worker; False when it was not ours any more."""
         row = (unit.job_id, unit.attempt, int(KEEP_S * 1000))
-        return as_int(self._scripts.call("keep_ingest", *row)) == 1
+        return as_int(self._transport.call("keep_ingest", *row)) == 1
 
     def resume(self, unit: Unit, worker: str) -> Unit | bool:
         """Lease an ingest again that is kept for `worker`.
@@ -98,7 +99,7 @@ class Ingests:
         """
         lease_ms, keep_ms = int(self._settings.lease_s * 1000), int(KEEP_S * 1000)
         row = (unit.job_id, worker, unit.attempt, lease_ms, ENOUGH_UNITS, keep_ms)
-        reply = as_list(self._scripts.call("resume_ingest", *row))
+        reply = as_list(self._transport.call("resume_ingest", *row))
         outcome = as_text(reply[0])
         if outcome != "leased":
             return outcome == "wait"

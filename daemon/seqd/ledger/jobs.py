@@ -24,12 +24,11 @@ from seqd.ledger.exchange import (
     Driver,
     Exchange,
     Fault,
-    Heard,
-    Listen,
     Reply,
     StreamEntry,
     command,
     exchange,
+    listen,
     pipeline,
     script,
 )
@@ -299,8 +298,8 @@ class Jobs:
         a time to live: a job may have ended though it is not among them.
         """
         stream = self._keys.completions(client)
-        heard = cast(Heard, (yield Listen({stream: after}, max(0.001, longest_wait_s))))
-        entries = heard.entries.get(stream, [])
+        heard = yield from listen({stream: after}, max(0.001, longest_wait_s))
+        entries = heard.get(stream, [])
         if not entries:
             return after, []
         jobs = [name for _, fields in entries for name in fields[b"jobs"].decode().split()]
@@ -440,10 +439,10 @@ class Jobs:
         The events of a small job go soon after its end: then its last one is made from its record.
         """
         key = self._keys.events(job_id)
-        heard = cast(Heard, (yield Listen({key: after}, longest_wait_s)))
-        if not heard.entries:
+        heard = yield from listen({key: after}, longest_wait_s)
+        if not heard:
             return (yield from self._last_event_of_small(job_id, after))
-        return list(read_events(heard.entries[key]))
+        return list(read_events(heard[key]))
 
     @exchange
     def follow(
@@ -456,15 +455,13 @@ class Jobs:
         key = self._keys.events(job_id)
         trimmed = Command(("HGET", self._keys.job(job_id), "trimmed"))
         first = Command(("XRANGE", key, "-", "+", "COUNT", 1))
-        heard = cast(Heard, (yield Listen({key: after}, longest_wait_s, before=(trimmed, first))))
-        last, earliest = heard.before
+        last, earliest = yield from pipeline((trimmed, first))
         gone = EventsGone(
             _last_passing(cast(bytes | None, last)),
             _first_of_trimmed(cast(list[StreamEntry], earliest)),
         )
-        if not heard.entries:
-            return (yield from self._last_event_of_small(job_id, after)), gone
-        return list(read_events(heard.entries[key])), gone
+        events = yield from self.events.steps(job_id, after, longest_wait_s=longest_wait_s)
+        return events, gone
 
     @exchange
     def deltas(
@@ -477,8 +474,8 @@ class Jobs:
         """
         delta_key, event_key = self._keys.deltas(job_id), self._keys.events(job_id)
         streams = {delta_key: after.delta, event_key: after.event}
-        heard = cast(Heard, (yield Listen(streams, longest_wait_s, count=100)))
-        deltas, events = heard.entries.get(delta_key, []), heard.entries.get(event_key, [])
+        heard = yield from listen(streams, longest_wait_s, count=100)
+        deltas, events = heard.get(delta_key, []), heard.get(event_key, [])
         position = StreamPosition(
             delta=deltas[-1][0].decode() if deltas else after.delta,
             event=events[-1][0].decode() if events else after.event,

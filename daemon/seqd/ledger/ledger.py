@@ -11,7 +11,7 @@ from seqd.ledger.fleet import Fleet
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.redis import user_of
 from seqd.ledger.retention import Retention
-from seqd.ledger.scripts import Notify, Scripts
+from seqd.ledger.scripts import Notify
 from seqd.ledger.submissions import Submissions
 from seqd.ledger.transport import Transport
 
@@ -170,11 +170,10 @@ class Ledger(LedgerParts):
     """
 
     def __init__(self, redis: Redis, settings: "Settings", notify: Notify) -> None:
-        self._scripts = Scripts(redis, settings.prefix)
         self._notify = notify
         self.redis = redis
         #: Runs exchanges, and reads readings.
-        self.transport = Transport(redis, self._scripts, notify)
+        self.transport = Transport(redis, settings.prefix, notify)
         super().__init__(self.transport, settings, user_of(redis))
         self.transport.first = self.fleet.check_format.steps
 
@@ -183,32 +182,32 @@ class Ledger(LedgerParts):
         """The workers' side, which a client does not import."""
         from seqd.ledger.work import Work
 
-        return Work(self._scripts, self.settings, self._notify)
+        return Work(self.transport, self.settings, self._notify)
 
     @cached_property
     def ingests(self) -> "Ingests":
         """Where ingests stand in their files, which a client does not import."""
         from seqd.ledger.ingests import Ingests
 
-        return Ingests(self.redis, self._scripts, self.settings)
+        return Ingests(self.redis, self.transport, self.settings)
 
     @cached_property
     def ranges(self) -> "Ranges":
         """Ranges of files that several workers read, which a client does not import."""
         from seqd.ledger.ranges import Ranges
 
-        return Ranges(self.redis, self._scripts, self.settings, self._notify)
+        return Ranges(self.redis, self.transport, self.settings, self._notify)
 
     @cached_property
     def cordons(self) -> "Cordons":
         """The operators' rules on workers, which few clients import."""
         from seqd.ledger.cordons import Cordons
 
-        return Cordons(self.redis, self._scripts, self.keys)
+        return Cordons(self.redis, self.transport, self.keys)
 
     @cached_property
     def placements(self) -> "Placements":
         """The operators' rules on models, which few clients import."""
         from seqd.ledger.placements import Placements
 
-        return Placements(self.redis, self._scripts, self.keys)
+        return Placements(self.redis, self.transport, self.keys)

@@ -7,25 +7,20 @@ the next read has that stream, too.
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from seqd.errors import SeqdError
-from seqd.ledger.exchange import Listen, StreamEntry
+from seqd.ledger.exchange import LOOK_S, Command, Heard, Listen, Pipeline, Request
 from seqd.ledger.outage import unbounded_context, waiting_at_most
-from seqd.ledger.redis import redis_errors
-from seqd.ledger.transport import entries_of, read_command
 
 log = logging.getLogger(__name__)
 
-#: Longest read; shorter than the socket timeout of the connection. The other is that of a listener
-#: which cannot be woken, since the server is full or takes no writes.
-READ_MS = 2_000
-UNWOKEN_READ_MS = 200
+#: Longest read where the listener cannot be woken, since the server is full or takes no writes.
+UNWOKEN_READ_S = 0.2
 
 #: Seconds for which the stream is kept by which a listener is woken, and its entries at most.
 WAKE_TTL_S = 60
@@ -40,7 +35,6 @@ PAUSE_OF_STREAM_S = 10e-6
 READ_ENTRIES = 500
 
 Place = tuple[int, int]
-Found = dict[str, list[StreamEntry]]
 
 
 @dataclass(eq=False, slots=True)
@@ -48,15 +42,16 @@ class _Wait:
     """Somebody who waits for entries behind a place in each of some streams."""
 
     places: dict[str, Place]
-    found: "asyncio.Future[Found]"
+    found: "asyncio.Future[Heard]"
     timer: asyncio.TimerHandle | None = field(default=None)
 
 
 class Listener:
     """Waits for all tasks of one event loop."""
 
-    def __init__(self, redis: Redis, wake_key: str) -> None:
-        self._redis = redis
+    def __init__(self, ask: Callable[[Request], Awaitable[object]], wake_key: str) -> None:
+        """`ask` returns what the server answers."""
+        self._ask = ask
         self._wake_key = wake_key
         self._woken_at = "0-0"
         self._waits: dict[str, set[_Wait]] = {}
@@ -67,10 +62,8 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
         self._waking: asyncio.Task[None] | None = None
 
-    async def listen(self, request: Listen) -> Found:
+    async def listen(self, request: Listen) -> Heard:
         """Return the entries of streams, each behind its id; none after `wait_s` seconds."""
-        if request.wait_s <= 0:
-            return await self._read(request.streams, request.count, None)
         loop = asyncio.get_running_loop()
         places = {stream: order_of(after) for stream, after in request.streams.items()}
         wait = _Wait(places, loop.create_future())
@@ -115,12 +108,10 @@ class Listener:
     async def _wake(self) -> None:
         """End the read under way; a server that cannot write ends it a little later by itself."""
         entry = ("MAXLEN", "~", WAKE_ENTRIES, "*", "jobs", "")
+        added = Command(("XADD", self._wake_key, *entry))
         try:
-            with waiting_at_most(0), redis_errors(self._redis):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    pipe.execute_command("XADD", self._wake_key, *entry)
-                    pipe.execute_command("EXPIRE", self._wake_key, WAKE_TTL_S)
-                    await pipe.execute()
+            with waiting_at_most(0):
+                await self._ask(Pipeline((added, Command(("EXPIRE", self._wake_key, WAKE_TTL_S)))))
         except (SeqdError, RedisError) as error:
             self._can_wake = False
             log.debug("the listener was not woken: %s", error)
@@ -137,10 +128,9 @@ class Listener:
                     for stream, waits in self._waits.items()
                 }
                 places = {name: f"{ms}-{number}" for name, (ms, number) in self._reading.items()}
-                block_ms = READ_MS if self._can_wake else UNWOKEN_READ_MS
-                found = await self._read(
-                    {**places, self._wake_key: self._woken_at}, READ_ENTRIES, block_ms
-                )
+                places[self._wake_key] = self._woken_at
+                wait_s = LOOK_S if self._can_wake else UNWOKEN_READ_S
+                found = cast(Heard, await self._ask(Listen(places, wait_s, READ_ENTRIES)))
                 if woken := found.pop(self._wake_key, None):
                     self._woken_at = woken[-1][0].decode()
                 pause_s = PAUSE_S + PAUSE_OF_STREAM_S * len(self._reading)
@@ -155,13 +145,7 @@ class Listener:
         finally:
             self._reading = {}
 
-    async def _read(self, streams: Mapping[str, str], count: int, block_ms: int | None) -> Found:
-        read = read_command(streams, count, block_ms)
-        with redis_errors(self._redis):
-            reply = await self._redis.execute_command(*read)  # type: ignore[no-untyped-call]
-        return entries_of(reply)
-
-    def _hand_out(self, found: Found) -> None:
+    def _hand_out(self, found: Heard) -> None:
         ordered = {
             name: [(order_of(one[0].decode()), one) for one in entries]
             for name, entries in found.items()
@@ -194,7 +178,7 @@ async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
         await asyncio.wait(tasks)
 
 
-def _resolve(wait: _Wait, found: Found) -> None:
+def _resolve(wait: _Wait, found: Heard) -> None:
     if not wait.found.done():
         wait.found.set_result(found)
 

@@ -10,12 +10,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 from random import random
 from threading import Lock
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,23 +59,22 @@ class Trouble(Enum):
 _TAKEN_AWAY = (Trouble.DENIED, Trouble.LOCKED_OUT)
 
 
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """What a block of `waiting_at_most` allows."""
-
-    deadline: float
-    retries: int
-    gives_up: Callable[[], bool]
-
-
-_bounds: ContextVar[_Bounds | None] = ContextVar("seqd_outage_bounds", default=None)
-
-#: Retries of a command that nothing bounds: its policy says how many.
-_MANY = 1_000
-
-
 def _never() -> bool:
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What a block of `waiting_at_most` allows; nothing is bounded outside of one."""
+
+    deadline: float = inf
+    #: Of a command that nothing bounds its policy says how many.
+    retries: int = 1_000
+    gives_up: Callable[[], bool] = _never
+
+
+_UNBOUNDED = _Bounds()
+_bounds: ContextVar[_Bounds] = ContextVar("seqd_outage_bounds", default=_UNBOUNDED)
 
 
 @contextmanager
@@ -85,23 +84,22 @@ def waiting_at_most(seconds: float, *, retries: int = 1) -> Iterator[None]:
     For steps that are worth less than the time, such as news of a training. A connection that broke
     is made anew all the same, `retries` times; with 0 no command is sent twice.
     """
-    outer, deadline = _bounds.get(), monotonic() + seconds
-    gives_up = _never if outer is None else outer.gives_up
-    if outer is not None:
-        deadline, retries = min(deadline, outer.deadline), min(retries, outer.retries)
-    token = _bounds.set(_Bounds(deadline, retries, gives_up))
-    try:
+    outer = _bounds.get()
+    deadline = min(monotonic() + seconds, outer.deadline)
+    with _bounded(_Bounds(deadline, min(retries, outer.retries), outer.gives_up)):
         yield
-    finally:
-        _bounds.reset(token)
 
 
 @contextmanager
 def waiting_unless(gives_up: Callable[[], bool]) -> Iterator[None]:
     """Wait for the end of an outage, in this thread during the block, until `gives_up` is True."""
-    outer = _bounds.get()
-    deadline, retries = (inf, _MANY) if outer is None else (outer.deadline, outer.retries)
-    token = _bounds.set(_Bounds(deadline, retries, gives_up))
+    with _bounded(replace(_bounds.get(), gives_up=gives_up)):
+        yield
+
+
+@contextmanager
+def _bounded(bounds: _Bounds) -> Iterator[None]:
+    token = _bounds.set(bounds)
     try:
         yield
     finally:
@@ -110,15 +108,23 @@ def waiting_unless(gives_up: Callable[[], bool]) -> Iterator[None]:
 
 def seconds_left() -> float | None:
     """Return the seconds that a block of `waiting_at_most` has left; None outside of one."""
-    bounds = _bounds.get()
-    return None if bounds is None or bounds.deadline == inf else bounds.deadline - monotonic()
+    deadline = _bounds.get().deadline
+    return None if deadline == inf else deadline - monotonic()
 
 
 def unbounded_context() -> Context:
     """Return a copy of the context for a task that others share: no block bounds its waits."""
     context = copy_context()
-    context.run(_bounds.set, None)
+    context.run(_bounds.set, _UNBOUNDED)
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """When an outage had lasted for so long that somebody gave up, and what was wrong."""
+
+    at: float
+    reason: str
 
 
 class Outage:
@@ -150,6 +156,8 @@ class Outage:
         self.is_proven = is_proven
         #: Asked before each wait: True ends all waiting, such as when a worker drains.
         self.gives_up: Callable[[], bool] = lambda: False
+        #: When it was last given up after its full time.
+        self.given_up: GivenUp | None = None
         #: True of who has worked with the rights of its user, and goes on when it has them again.
         self.bears_denial = False
         self._promise = promise
@@ -239,14 +247,6 @@ class Attempts:
         self._failures = 0
         self._began_at = monotonic()
 
-    def again(self, trouble: Trouble, error: Exception) -> bool:
-        """Wait, and return True; False at once where the step has had its time."""
-        wait_s = self.wait_s(trouble, error)
-        if wait_s is None:
-            return False
-        sleep(wait_s)
-        return True
-
     def wait_s(self, trouble: Trouble, error: Exception) -> float | None:
         """Return the seconds until the next attempt; None where the step has had its time."""
         self._failures += 1
@@ -254,14 +254,14 @@ class Attempts:
         if trouble in _TAKEN_AWAY and not outage.bears_denial:
             return None  # no outage: it has never worked, and stays so
         since = outage.begin(trouble, error)
-        if bounds is not None and bounds.gives_up():
+        if bounds.gives_up():
             return None
-        retries = self._retries if bounds is None else min(self._retries, bounds.retries)
+        retries = min(self._retries, bounds.retries)
         if not (trouble is Trouble.BREAK and self._failures <= retries):
-            deadline = self._deadline(trouble, since)
-            if bounds is not None:
-                deadline = min(deadline, bounds.deadline)
-            if monotonic() >= deadline or outage.gives_up():
+            now, deadline = monotonic(), self._deadline(trouble, since)
+            if now >= deadline and trouble is Trouble.BREAK:
+                outage.given_up = GivenUp(now, str(error))
+            if now >= min(deadline, bounds.deadline) or outage.gives_up():
                 return None
         # At random: all that an outage has stopped must not come back at the same moment.
         wait_s = FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10) * random()

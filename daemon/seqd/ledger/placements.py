@@ -11,7 +11,8 @@ from redis import Redis
 from seqd.errors import InvalidRequest
 from seqd.ledger.fleet import readable
 from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Scripts, as_int, as_list
+from seqd.ledger.scripts import as_int, as_list
+from seqd.ledger.transport import Transport
 from seqd_schemas import MAX_PLACEMENTS, Keys, PlacementRule, to_stored
 
 _VERSION = ":version"
@@ -20,9 +21,9 @@ _VERSION = ":version"
 class Placements:
     """The rules on one server under one key prefix."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys) -> None:
+    def __init__(self, redis: Redis, transport: Transport, keys: Keys) -> None:
         self._redis = redis
-        self._scripts = scripts
+        self._transport = transport
         self._key = keys.placements()
 
     def version(self) -> bytes | None:
@@ -60,5 +61,5 @@ class Placements:
         return self._call(model, "")[1] == 1
 
     def _call(self, model: str, rule: str | bytes) -> tuple[int, int]:
-        stand, changed = as_list(self._scripts.call("place", MAX_PLACEMENTS, model, rule))
+        stand, changed = as_list(self._transport.call("place", MAX_PLACEMENTS, model, rule))
         return as_int(stand), as_int(changed)

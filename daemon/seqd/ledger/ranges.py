@@ -21,13 +21,13 @@ from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import (
     Notify,
-    Scripts,
     as_bytes,
     as_int,
     as_list,
     as_text,
 )
 from seqd.ledger.submissions import over_kept
+from seqd.ledger.transport import Transport
 from seqd.ledger.units import Unit
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ class Ranges:
     """Offers, takes and reads ranges, and adds what was read."""
 
     def __init__(
-        self, redis: Redis, scripts: Scripts, settings: "Settings", notify: Notify
+        self, redis: Redis, transport: Transport, settings: "Settings", notify: Notify
     ) -> None:
         self._redis = redis
-        self._call = partial(call_past_damage, scripts)
+        self._call = partial(call_past_damage, transport)
         self._settings = settings
         self._notify = notify
 

@@ -1,22 +1,27 @@
 """Connections to Redis: how they are made, what their errors mean, whether the server keeps data.
 
 `connect` makes a client, whose commands are sent again until an outage is over (see `outage`),
-`redis_errors` turns Redis's errors into ours, and `wait_until_durable` waits until what was written
-is on the server's disk.
+`redis_errors` turns Redis's errors into ours, and `until_durable` waits until what was written is
+on the server's disk. `seqd.ledger.async_redis` makes the same of asyncio.
 """
 
 import logging
 import os
 import re
+import socket
 from builtins import TimeoutError as SocketTimeout
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from functools import partial
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.connection import UnixDomainSocketConnection, parse_url
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -33,6 +38,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 from seqd.errors import (
     REDIS_ERRORS,
@@ -40,13 +46,18 @@ from seqd.errors import (
     RedisFull,
     RedisRefused,
     RedisUnreachable,
+    SeqdError,
 )
 from seqd.ledger.denials import DeniedCommand, denial_of, no_permission
-from seqd.ledger.discovery import FoundConnection, address_in_words
-from seqd.ledger.exchange import Command
+from seqd.ledger.exchange import Command, Exchange, Pump, pipeline
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
 from seqd.ledger.refusals import cluster_sentence, is_lasting, is_of_a_cluster, refusal_of
-from seqd.ledger.sentinel import primary_pool
+from seqd.ledger.sentinel import (
+    PrimaryConnection,
+    PrimaryTlsConnection,
+    Sentinels,
+    sentinel_login,
+)
 from seqd.ledger.tls import is_silent_at_tls
 from seqd.local.endpoint import FoundServer
 from seqd.local.redis_access import RedisAccess, without_tls_options
@@ -56,6 +67,7 @@ from seqd.local.redis_address import (
     is_sentinel_url,
     read_sentinel_url,
 )
+from seqd.local.redis_socket import connect_to
 from seqd.masking import remember_address, without_password
 from seqd_schemas import Keys
 
@@ -67,7 +79,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds without an answer, after which a connection is taken for dead. A blocking read asks
-#: for less (`jobs.BLOCK_MS`); redis-py cuts a longer one off.
+#: for less (`exchange.LOOK_S`); redis-py cuts a longer one off.
 SOCKET_TIMEOUT_S = 10.0
 
 #: Seconds until the durability mark goes by itself. It has served when `WAITAOF` answers.
@@ -103,16 +115,19 @@ class WrongPassword(NoPermissionError):
     """The server refused the user or password of a new connection."""
 
 
+def named(error: NoPermissionError, words: tuple[Any, ...]) -> NoPermissionError:
+    """Return an error that says what was denied: Redis names the command, but no key."""
+    return error if isinstance(error, WrongPassword) else DeniedCommand(str(error), words)
+
+
 class _Client(Redis):
-    """A client whose denied commands say what they were: Redis names the command, but no key."""
+    """A client whose denied commands say what they were."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except WrongPassword:
-            raise
         except NoPermissionError as error:
-            raise DeniedCommand(str(error), args) from None
+            raise named(error, args) from None
 
 
 #: How each client of this process makes its pool of connections.
@@ -136,52 +151,24 @@ os.register_at_fork(after_in_child=_renew_pools)
 is_trying: ContextVar[bool] = ContextVar("seqd_is_trying", default=False)
 
 
-@contextmanager
-def trying() -> Iterator[None]:
-    """Have the block be one try, in this thread or task."""
-    token = is_trying.set(True)
-    try:
-        yield
-    finally:
-        is_trying.reset(token)
-
-
-class OutagePolicy:
-    """What a retry policy of ours knows, of connections that block or of asyncio."""
-
-    outage: Outage
-    #: Whose rights the client needs.
-    role: str
-    #: What a refused password is; another server may have followed the one that was found.
-    refusal = Trouble.LOCKED_OUT
-
-    def trouble_in(
-        self, error: Exception, is_retryable: Callable[[Exception], bool] | None
-    ) -> Trouble | None:
-        """Return why a command failed that is to be tried again; None where it is not."""
-        trouble = trouble_of(error)
-        if is_retryable and not is_retryable(error):
-            return None
-        return None if not self.outage.is_proven and is_lasting(error) else trouble
-
-    def note_answer(self, *, is_repeat: bool) -> None:
-        """Note that the server has answered; `is_repeat` where it did not before."""
-        self.outage.has_answered = self.outage.is_proven = True
-        if self.outage.is_on:
-            self.outage.end(is_repeat=is_repeat)
-
-
-class _OutageRetry(OutagePolicy, Retry):
+class OutageRetry(Retry):
     """Sends a command again while its connection breaks, or an outage lasts that is waited for.
 
     Not after a refused password or a denied command, unless the outage bears with that: it stays
-    refused until somebody changes it. The same object serves all connections.
+    refused until somebody changes it. The same object serves all connections of a client.
     """
 
-    def __init__(self, retries: int, outage: Outage, role: str) -> None:
+    #: Waits between two tries.
+    sleep: Callable[[float], Any] = staticmethod(sleep)
+
+    def __init__(self, retries: int, outage: Outage, role: str, timeout_s: float) -> None:
+        """`role` is whose rights the client needs, `timeout_s` how long an answer may take."""
         super().__init__(NoBackoff(), retries)
         self.outage = outage
         self.role = role
+        self.timeout_s = timeout_s
+        #: What a refused password is; another server may have followed the one that was found.
+        self.refusal = Trouble.LOCKED_OUT
 
     def __deepcopy__(self, memo: object) -> Self:
         # redis-py gives each connection a copy; an outage is that of all of them.
@@ -194,35 +181,71 @@ class _OutageRetry(OutagePolicy, Retry):
         is_retryable: Callable[[Exception], bool] | None = None,
         with_failure_count: bool = False,
     ) -> _T:
+        """Return what `do` returns; `fail` closes the connection, which is then made anew.
+
+        redis-py gives no `is_retryable` to the commands that seqd sends.
+        """
         if is_trying.get():
             return do()
+        # A connection proves nothing: a frozen server still has them made.
+        is_answer = with_failure_count and getattr(do, "__self__", None) is None
+        steps = Pump(self.tries(do, fail, with_failure_count, is_answer))
+        for call in steps:
+            with steps:
+                steps.reply = call()
+        return cast(_T, steps.result)
+
+    def tries(
+        self,
+        do: Callable[[], Any],
+        fail: Callable[..., Any],
+        with_failure_count: bool,
+        is_answer: bool,
+    ) -> Generator[Callable[[], Any], object, object]:
+        """Yield what is to be called, and be sent the result; return that of `do`.
+
+        `is_answer` says that a result of `do` shows that the server answers.
+        """
         attempts: Attempts | None = None
         failures = 0
         while True:
+            token = is_trying.set(True)
             try:
-                with trying():
-                    result = do()
-            except (AuthenticationError, AuthorizationError) as error:
-                # redis-py counts these among the broken connections, which are tried again.
-                attempts = attempts or Attempts(self.outage, self._retries)
-                if not attempts.again(self.refusal, error):
-                    raise WrongPassword(str(error)) from error
-            except (*BREAKS, ResponseError) as error:
-                trouble = self.trouble_in(error, is_retryable)
-                if trouble is None:
-                    raise
-                attempts = attempts or Attempts(self.outage, self._retries)
-                failures += 1
-                if trouble is not Trouble.FULL:
-                    # Also after a refusal: the name may stand for another server by now.
-                    fail(error, failures) if with_failure_count else fail(error)
-                if not attempts.again(trouble, error):
-                    raise
+                result = yield do
+            except (*BREAKS, ResponseError) as failed:
+                error = failed
             else:
-                # A connection proves nothing: a frozen server still has them made.
-                if with_failure_count and getattr(do, "__self__", None) is None:
-                    self.note_answer(is_repeat=attempts is not None)
+                if is_answer:
+                    self._note_answer(is_repeat=failures > 0)
                 return result
+            finally:
+                is_trying.reset(token)
+            trouble = self._trouble_in(error)
+            if trouble is None:
+                raise error
+            attempts = attempts or Attempts(self.outage, self._retries)
+            failures += 1
+            is_locked_out = isinstance(error, (AuthenticationError, AuthorizationError))
+            if trouble is not Trouble.FULL and not is_locked_out:
+                # Also after a refusal: the name may stand for another server by now.
+                yield partial(fail, error, *((failures,) if with_failure_count else ()))
+            wait_s = attempts.wait_s(trouble, error)
+            if wait_s is None and is_locked_out:
+                raise WrongPassword(str(error)) from error
+            if wait_s is None:
+                raise error
+            yield partial(self.sleep, wait_s)
+
+    def _trouble_in(self, error: Exception) -> Trouble | None:
+        """Return why a command failed that is to be tried again; None where it is not."""
+        if isinstance(error, (AuthenticationError, AuthorizationError)):
+            return self.refusal  # redis-py counts these among the broken connections
+        return None if not self.outage.is_proven and is_lasting(error) else trouble_of(error)
+
+    def _note_answer(self, *, is_repeat: bool) -> None:
+        self.outage.has_answered = self.outage.is_proven = True
+        if self.outage.is_on:
+            self.outage.end(is_repeat=is_repeat)
 
 
 def trouble_of(error: Exception) -> Trouble | None:
@@ -242,10 +265,70 @@ def trouble_of(error: Exception) -> Trouble | None:
     return Trouble.FULL if is_full else None
 
 
-def outage_of(redis: "AnyRedis") -> Outage:
-    """Return the outage that all connections of a client of `connect` share."""
-    retry = redis.connection_pool.connection_kwargs.get("retry")
-    return retry.outage if isinstance(retry, OutagePolicy) else Outage()
+class Place(TypedDict, total=False):
+    """Where a server listens, and its login."""
+
+    username: str
+    password: str
+    path: str
+    host: str
+    port: int
+
+
+def place_of(found: FoundServer) -> Place:
+    """Return where a server that was found listens now: `path`, or `host` and `port`."""
+    place = parse_url(found.url())  # type: ignore[no-untyped-call]
+    return cast(Place, place if "path" in place else {"host": "localhost", "port": 6379} | place)
+
+
+def place_in_words(place: Place) -> str:
+    """Return an address for a message, without the password."""
+    return place["path"] if "path" in place else f"{place['host']}:{place['port']}"
+
+
+class FoundConnection(UnixDomainSocketConnection):
+    """A connection that looks for the embedded server each time that it is made.
+
+    So a client outlives its server: the next `seqd up` may listen elsewhere, with another password.
+    """
+
+    def __init__(self, *, found: FoundServer, **options: Any) -> None:
+        self._found = found
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> socket.socket:
+        place = place_of(self._found)
+        self.username, self.password = place.get("username"), place.get("password")
+        timeout_s = self.socket_connect_timeout
+        if "path" in place:
+            made = connect_to(Path(place["path"]), timeout_s)
+        else:
+            made = socket.create_connection((place["host"], place["port"]), timeout_s)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.settimeout(self.socket_timeout)
+        return made
+
+    def _host_error(self) -> str:
+        return place_in_words(place_of(self._found))
+
+
+def _primary_pool(sentinels: Sentinels, **options: Any) -> SentinelConnectionPool:
+    return SentinelConnectionPool(sentinels.address.master_name, sentinels, **options)  # type: ignore[no-untyped-call]
+
+
+class Kinds(NamedTuple):
+    """What the connections of one face are made of."""
+
+    pool: Any
+    found: type
+    primary_pool: Callable[..., Any]
+    primary: type
+    primary_tls: type
+
+
+_BLOCKING = Kinds(
+    ConnectionPool, FoundConnection, _primary_pool, PrimaryConnection, PrimaryTlsConnection
+)
 
 
 def connect(
@@ -272,47 +355,29 @@ def connect(
     missing one names. Raises InvalidSettings for a URL that is not Redis's, and for certificates
     that cannot be read.
     """
-    outage, access = outage or Outage(), access or RedisAccess()
-    policy = _OutageRetry(retries, outage, role)
-    with reading_address(url, access):
-        options = connection_options(url, policy, timeout_s, access)
-
-        def new_pool() -> ConnectionPool:
-            if access.folder is not None:
-                return ConnectionPool(connection_class=FoundConnection, **options)
-            if is_sentinel_url(url):
-                return primary_pool(url, read_sentinel_url(url), access, options)
-            return ConnectionPool.from_url(
-                without_tls_options(url), **access.tls_options(url), **options
-            )
-
-        redis = _Client.from_pool(new_pool())
+    policy = OutageRetry(retries, outage or Outage(), role, timeout_s)
+    new_pool = partial(pool_of, _BLOCKING, url, access, policy, timeout_s)
+    redis = _Client.from_pool(new_pool())
     _pools[redis] = new_pool
-    outage.address = address_of(redis)
+    policy.outage.address = address_of(redis)
     return redis
 
 
-@contextmanager
-def reading_address(url: str, access: RedisAccess) -> Iterator[None]:
-    """Raise InvalidSettings for an address that cannot be read, or certificates."""
+def pool_of(
+    kinds: Kinds,
+    url: str,
+    access: RedisAccess | None,
+    policy: OutageRetry,
+    socket_timeout_s: float | None,
+) -> Any:
+    """Return connections to an address, as a pool; see `connect`."""
+    access = access or RedisAccess()
     remember_address(url)
     check_redis_url(url)
     access.check(url)
-    try:
-        yield
-    except ValueError:
-        raise InvalidSettings(
-            f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
-        ) from None
-
-
-def connection_options(
-    url: str, policy: OutagePolicy, timeout_s: float, access: RedisAccess
-) -> dict[str, Any]:
-    """Return redis-py's options for connections, whether they block or not."""
     options: dict[str, Any] = {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": min(5.0, timeout_s),
+        "socket_timeout": socket_timeout_s,
+        "socket_connect_timeout": min(5.0, policy.timeout_s),
         "health_check_interval": 15,
         "protocol": 2,  # replies of one shape on every server, from Redis 6.2 on
         "retry": policy,
@@ -320,47 +385,67 @@ def connection_options(
     }
     if access.folder is not None:
         policy.refusal = Trouble.BREAK
-        options["found"] = FoundServer(access.folder, url)
-    elif not url.startswith("unix://"):
+        found = FoundServer(access.folder, url)
+        return kinds.pool(connection_class=kinds.found, found=found, **options)
+    if not url.startswith("unix://"):
         # A Unix socket has none, and redis-py's connection to one takes no such option.
         options["socket_keepalive"] = True
-    return options
+    options |= access.tls_options(url)
+    try:
+        if not is_sentinel_url(url):
+            return kinds.pool.from_url(without_tls_options(url), **options)
+        address = read_sentinel_url(url)
+    except ValueError:
+        raise InvalidSettings(
+            f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
+        ) from None
+    return kinds.primary_pool(
+        sentinels=Sentinels(address, sentinel_login(address, access, url)),
+        connection_class=kinds.primary_tls if address.is_tls else kinds.primary,
+        db=address.database,
+        username=address.user,
+        password=address.password,
+        **options,
+    )
 
 
-def address_of(redis: "AnyRedis") -> str:
-    """Return the address of a client's server for a message, without the password."""
+def _policy_of(redis: "AnyRedis") -> OutageRetry:
+    """Return the policy of a client, which of one that is not of `connect` waits for nothing."""
+    retry = redis.connection_pool.connection_kwargs.get("retry")
+    if isinstance(retry, OutageRetry):
+        return retry
+    return OutageRetry(0, Outage(), "client", SOCKET_TIMEOUT_S)
+
+
+def outage_of(redis: "AnyRedis") -> Outage:
+    """Return the outage that all connections of a client of `connect` share."""
+    return _policy_of(redis).outage
+
+
+def _sentinels_of(redis: "AnyRedis") -> Sentinels | None:
     pool = redis.connection_pool
-    sentinels = getattr(pool, "sentinels", None)
-    if sentinels is not None:
-        return str(sentinels.address)
-    settings = pool.connection_kwargs
-    if "found" in settings:
-        return address_in_words(settings["found"])
-    if "path" in settings:
-        return str(settings["path"])
-    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+    return getattr(pool, "sentinel_manager", None) or pool.connection_kwargs.get("sentinels")
 
 
 def has_sentinels(redis: "AnyRedis") -> bool:
     """Return whether Sentinels say which server is asked."""
-    return hasattr(redis.connection_pool, "sentinels")
+    return _sentinels_of(redis) is not None
+
+
+def address_of(redis: "AnyRedis") -> str:
+    """Return the address of a client's server for a message, without the password."""
+    sentinels = _sentinels_of(redis)
+    if sentinels is not None:
+        return str(sentinels.address)
+    settings = redis.connection_pool.connection_kwargs
+    if "found" in settings:
+        return place_in_words(place_of(settings["found"]))
+    return place_in_words(cast(Place, {"host": "localhost", "port": 6379} | settings))
 
 
 def user_of(redis: "AnyRedis") -> str:
     """Return the name of the user as which a client connects."""
     return str(redis.connection_pool.connection_kwargs.get("username") or "default")
-
-
-def role_of(redis: "AnyRedis") -> str:
-    """Return the role whose rights a client needs."""
-    retry = redis.connection_pool.connection_kwargs.get("retry")
-    return retry.role if isinstance(retry, OutagePolicy) else "client"
-
-
-def timeout_s_of(redis: "AnyRedis") -> float:
-    """Return the seconds for which a client waits for an answer."""
-    timeout_s = redis.connection_pool.connection_kwargs.get("socket_timeout")
-    return SOCKET_TIMEOUT_S if timeout_s is None else float(timeout_s)
 
 
 @contextmanager
@@ -376,35 +461,39 @@ def redis_errors(redis: "AnyRedis") -> Iterator[None]:
     """
     try:
         yield
-    except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-        if denial := denial_of(error):
-            raise no_permission(address_of(redis), user_of(redis), role_of(redis), denial) from None
-        raise RedisRefused(_refused(redis, error)) from None
-    except OutOfMemoryError:
-        raise _full(redis) from None
-    except (ConnectionError, TimeoutError, InvalidResponse) as error:
-        if refusal := refusal_of(error, address_of(redis), is_proven=outage_of(redis).is_proven):
-            raise refusal from None
-        raise _unreachable(redis, error) from None
-    except ResponseError as error:
-        if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it
+    except RedisError as error:
+        ours = _ours(redis, error)
+        if ours is None:
             raise
-        if is_of_a_cluster(error):
-            raise InvalidSettings(cluster_sentence(address_of(redis))) from None
-        if code := transient_error(error):
-            if code == "READONLY" and isinstance(redis, Redis):
-                # The name may stand for another server by now, which a new connection finds.
-                redis.connection_pool.disconnect(inuse_connections=False)
-            raise RedisUnreachable(_not_now(redis, error, code)) from None
-        if denial := denial_of(error):  # in a script, where redis-py does not recognise it
-            raise no_permission(address_of(redis), user_of(redis), role_of(redis), denial) from None
-        if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
-            raise RedisRefused(_refused(redis, error)) from None
-        if "OOM" in str(error):  # raised inside a script, where redis-py does not recognise it
-            raise _full(redis) from None
-        if "MISCONF" in str(error):
-            raise _unwritable(redis, error) from None
-        raise
+        raise ours from None
+
+
+def _ours(redis: "AnyRedis", error: RedisError) -> SeqdError | None:
+    """Return our error for one of Redis's; None for one of a script of ours, and any other."""
+    text, address = str(error), address_of(redis)
+    if denial := denial_of(error):
+        return no_permission(address, user_of(redis), _policy_of(redis).role, denial)
+    if isinstance(error, (AuthenticationError, AuthorizationError, NoPermissionError)):
+        return _refused(redis, error)
+    if isinstance(error, (ConnectionError, TimeoutError, InvalidResponse)):
+        known = refusal_of(error, address, is_proven=outage_of(redis).is_proven)
+        return known or _unreachable(redis, error)
+    # Those of ours have names of jobs and units in them.
+    if not isinstance(error, ResponseError) or text.startswith("seqd: "):
+        return None
+    if is_of_a_cluster(error):
+        return InvalidSettings(cluster_sentence(address))
+    if code := transient_error(error):
+        if code == "READONLY" and isinstance(redis, Redis):
+            # The name may stand for another server by now, which a new connection finds.
+            redis.connection_pool.disconnect(inuse_connections=False)
+        return RedisUnreachable(_not_now(redis, error, code))
+    # Inside a script redis-py does not recognise these.
+    if "NOAUTH" in text or "WRONGPASS" in text:
+        return _refused(redis, error)
+    if isinstance(error, OutOfMemoryError) or "OOM" in text:
+        return _full(redis)
+    return _unwritable(redis, error) if "MISCONF" in text else None
 
 
 def transient_error(error: ResponseError) -> str | None:
@@ -421,7 +510,7 @@ def transient_error(error: ResponseError) -> str | None:
     return match[1] if match else None
 
 
-def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
+def until_durable(redis: "AnyRedis", keys: Keys, timeout_s: float) -> Exchange[bool]:
     """Wait until all that the server has acknowledged so far is on its disk; True when it is.
 
     Redis with `appendfsync everysec` answers before it has synced: a crash of the machine loses up
@@ -434,39 +523,30 @@ def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
     without an append-only file, or a user without the right to `WAITAOF`. Such a server is not
     asked again through the same client. Raises nothing: what was written stands.
     """
-    if lacks_waitaof(redis):
+    if redis in _without_waitaof:
         return False
-    asked = durability_commands(redis, keys.durability_mark(), timeout_s)
+    timeout_ms = 1000 * min(timeout_s, 0.8 * _policy_of(redis).timeout_s)
+    if has_sentinels(redis):
+        timeout_ms /= 2  # the two waits come one after the other
+    longest_ms = max(1, int(timeout_ms))  # 0 is for ever
+    asked = [
+        Command(("SET", keys.durability_mark(), 1, "EX", MARK_TTL_S)),
+        Command(("WAITAOF", 1, 0, longest_ms)),
+        *([Command(("WAIT", 1, longest_ms))] if has_sentinels(redis) else []),
+    ]
     try:
-        with redis_errors(redis), waiting_at_most(timeout_s):
-            # One pipeline: one connection, and after a break all are sent again. `WAITAOF` alone
-            # on a new connection would find nothing to wait for, and say yes.
-            with redis.pipeline(transaction=False) as pipe:
-                for one in asked:
-                    pipe.execute_command(*one)  # type: ignore[no-untyped-call]
-                replies = pipe.execute(raise_on_error=False)
-            return is_durable(redis, replies)
+        # One pipeline: one connection, and after a break all are sent again. `WAITAOF` alone on a
+        # new connection would find nothing to wait for, and say yes.
+        with waiting_at_most(timeout_s), redis_errors(redis):
+            replies = yield from pipeline(asked, raises=False)
+            return _is_durable(redis, replies)
     except (*REDIS_ERRORS, ResponseError) as error:
         log.info("not known to be on disk: %s", error)
         return False
 
 
-def lacks_waitaof(redis: "AnyRedis") -> bool:
-    """Return whether a client's server is known to have no `WAITAOF`."""
-    return redis in _without_waitaof
-
-
-def durability_commands(redis: "AnyRedis", mark: str, timeout_s: float) -> list[Command]:
-    """Return the commands of one wait for the disk, with Sentinels also for a replica."""
-    timeout_ms = max(1, int(1000 * min(timeout_s, 0.8 * timeout_s_of(redis))))  # 0 is for ever
-    if has_sentinels(redis):
-        timeout_ms = max(1, timeout_ms // 2)  # the two waits come one after the other
-    asked = [Command(("SET", mark, 1, "EX", MARK_TTL_S)), Command(("WAITAOF", 1, 0, timeout_ms))]
-    return [*asked, Command(("WAIT", 1, timeout_ms))] if has_sentinels(redis) else asked
-
-
-def is_durable(redis: "AnyRedis", replies: list[object]) -> bool:
-    """Return what the replies to `durability_commands` say; raises what the first one is."""
+def _is_durable(redis: "AnyRedis", replies: list[object]) -> bool:
+    """Return what the replies say; raises what the first one is."""
     marked, synced, *replicas = replies
     if isinstance(marked, RedisError):
         raise marked
@@ -518,8 +598,8 @@ def _not_now(redis: "AnyRedis", error: RedisError, code: str) -> str:
     return f"Redis at {address_of(redis)} cannot do this just now: {reason} {advice}"
 
 
-def _refused(redis: "AnyRedis", error: RedisError) -> str:
-    return (
+def _refused(redis: "AnyRedis", error: RedisError) -> RedisRefused:
+    return RedisRefused(
         f"Redis at {address_of(redis)} refused the user or password: {_reason(error)} Set "
         "SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
     )

@@ -4,21 +4,19 @@ Every change of a job is one script, an atomic step. Its arguments, keys, reply 
 at the top of its file.
 """
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from typing import NoReturn, cast
+from typing import cast
 
-from redis import Redis
-from redis.commands.core import Script
 from redis.exceptions import NoScriptError, ResponseError
 
 from seqd.ledger.denials import ScriptDenied, denied_in_script
-from seqd.ledger.exchange import Argument, Reply
+from seqd.ledger.exchange import Argument, Command, Exchange, Pause, Reply
 from seqd.ledger.outage import Attempts, Trouble
-from seqd.ledger.redis import outage_of, redis_errors, trouble_of
+from seqd.ledger.redis import trouble_of
 
 #: Wakes a worker of a route, such as `classify.imdb_lstm`. A lost wakeup costs time, never work.
 Notify = Callable[[str], None]
@@ -26,9 +24,6 @@ Notify = Callable[[str], None]
 #: Times that a call loads its script: in a failover one may reach the server that is about to go,
 #: and the run behind it the new one.
 SCRIPT_LOADS = 3
-
-#: Values that one command reads, more or less.
-VALUES_AT_ONCE = 1_000
 
 #: `lua/shared/*.lua`, each in front of those that build on it.
 SHARED = (
@@ -84,6 +79,12 @@ def source_of(name: str) -> str:
     return "\n".join([*_used_by(own), own])
 
 
+@cache
+def digest_of(name: str) -> str:
+    """Return the digest by which a server knows a script."""
+    return hashlib.sha1(source_of(name).encode()).hexdigest()  # noqa: S324 - as Redis has it
+
+
 def _used_by(script: str) -> list[str]:
     """Return the definitions of the shared parts that a script uses, those that they use before."""
     used, words = list[str](), set(_words_of(script))
@@ -117,64 +118,36 @@ def _text_of(file: str) -> str:
     return (resources.files("seqd.ledger") / "lua" / file).read_text(encoding="utf-8")
 
 
-class Scripts:
-    """The scripts on one server, under one key prefix."""
-
-    def __init__(self, redis: Redis, prefix: str) -> None:
-        self._redis = redis
-        self._prefix = prefix
-        self._loaded: dict[str, Script] = {}
-
-    def call(self, name: str, *arguments: Argument) -> Reply:
-        """Run a script and return its reply.
-
-        Raises RedisUnreachable, RedisRefused or RedisFull, and ScriptError where keys are not what
-        the script expects. A right that is missing is named by RedisNoPermission.
-        """
-        script = self._loaded.get(name)
-        if script is None:
-            script = self._loaded[name] = self._redis.register_script(source_of(name))
-        with redis_errors(self._redis):
-            try:
-                return self._run(script, arguments)
-            except ResponseError as error:
-                raise script_error(error, name) from None
-
-    def _run(self, script: Script, arguments: tuple[Argument, ...]) -> Reply:
-        """Run a script, which the call loads where the server does not have it."""
-        for _ in range(SCRIPT_LOADS - 1):
-            with suppress(NoScriptError):
-                return cast(Reply, script(args=[self._prefix, *arguments]))
-        return cast(Reply, script(args=[self._prefix, *arguments]))
-
-    def values_of(self, job_id: bytes | str, part: str) -> Iterator[bytes]:
-        """Yield the values of a part of a job, such as `attempts`; of one that is no hash, none."""
-        name = job_id.encode() if isinstance(job_id, str) else job_id
-        key = b"%b:job:{%b}:%b" % (self._prefix.encode(), name, part.encode())
-        with redis_errors(self._redis), suppress(ResponseError):
-            yield from (value for _, value in self._redis.hscan_iter(key, count=VALUES_AT_ONCE))
-
-    def attempts(self) -> Attempts:
-        """Return the attempts at a step whose reply may say that it was refused just now."""
-        return Attempts(outage_of(self._redis), 0)
-
-    def again(self, attempts: Attempts, reason: str) -> bool:
-        """Wait for the end of an outage that a reply told of; False where that took too long."""
-        return attempts.again(*refusal_in(reason))
-
-    def raise_error(self, reason: str) -> NoReturn:
-        """Raise what `call` does for an error of this text, which a script replied."""
-        with redis_errors(self._redis):
-            raise ResponseError(reason)
-
-
 def refusal_in(reason: str) -> tuple[Trouble, ResponseError]:
     """Return what a reply means that says why something was refused."""
     error = ResponseError(reason)
     return trouble_of(error) or Trouble.REFUSED, error
 
 
-def script_error(error: ResponseError, name: str) -> ResponseError:
+def again(attempts: Attempts, reason: str) -> Exchange[bool]:
+    """Wait for the end of an outage that a reply told of; False where that took too long."""
+    wait_s = attempts.wait_s(*refusal_in(reason))
+    if wait_s is None:
+        return False
+    yield Pause(wait_s)
+    return True
+
+
+def script_steps(name: str, prefix: str, arguments: tuple[Argument, ...]) -> Exchange[Reply]:
+    """Run a script, which is loaded where the server does not have it; return its reply."""
+    called = Command(("EVALSHA", digest_of(name), 0, prefix, *arguments))
+    try:
+        for _ in range(SCRIPT_LOADS):
+            try:
+                return cast(Reply, (yield called))
+            except NoScriptError:
+                yield Command(("SCRIPT", "LOAD", source_of(name)))
+        return cast(Reply, (yield called))
+    except ResponseError as error:
+        raise _meaning(error, name) from None
+
+
+def _meaning(error: ResponseError, name: str) -> ResponseError:
     """Return an error that a script of ours has ended with, as what it means."""
     if denial := denied_in_script(error, name, source_of):
         # Nothing of the job is damaged: the user lacks a right.

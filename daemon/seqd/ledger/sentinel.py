@@ -23,7 +23,6 @@ from redis.retry import Retry
 from redis.sentinel import (
     MasterNotFoundError,
     Sentinel,
-    SentinelConnectionPool,
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
@@ -90,6 +89,9 @@ class Sentinels(Sentinel):
             except (ConnectionError, TimeoutError, ResponseError) as error:
                 errors.append(error)
                 continue
+            finally:
+                # Asked once in the life of a connection. Others may ask it at this moment.
+                sentinel.connection_pool.disconnect(inuse_connections=False)
             state = states.get(service_name)
             if state is None:
                 others |= set(states)
@@ -169,39 +171,6 @@ class PrimaryConnection(SentinelManagedConnection):
 
 class PrimaryTlsConnection(PrimaryConnection, SentinelManagedSSLConnection):
     """The same over TLS."""
-
-
-class PrimaryPool(SentinelConnectionPool):
-    """Connections to the primary, whoever that is when one is made."""
-
-    def __init__(self, sentinels: Sentinels, **options: object) -> None:
-        self.sentinels = sentinels
-        super().__init__(  # type: ignore[no-untyped-call]
-            sentinels.address.master_name, sentinels, **options
-        )
-
-    def disconnect(self, inuse_connections: bool = True) -> None:
-        """Close the connections, and those to the Sentinels where all are closed."""
-        super().disconnect(inuse_connections)
-        if inuse_connections:
-            self.sentinels.close()
-
-
-def primary_pool(
-    url: str, address: SentinelAddress, access: RedisAccess, options: Mapping[str, object]
-) -> PrimaryPool:
-    """Return a pool of connections to the primary; connects on first use."""
-    sentinels = Sentinels(address, sentinel_login(address, access, url))
-    kind = PrimaryTlsConnection if address.is_tls else PrimaryConnection
-    return PrimaryPool(
-        sentinels,
-        connection_class=kind,
-        db=address.database,
-        username=address.user,
-        password=address.password,
-        **access.tls_options(url),
-        **options,
-    )
 
 
 def _without_primary(name: str, sentinel: Redis) -> str:

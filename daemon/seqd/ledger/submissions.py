@@ -40,7 +40,6 @@ from seqd.kinds import TRAIN
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.exchange import (
-    Again,
     Argument,
     Driver,
     Exchange,
@@ -51,7 +50,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.redis import trouble_of
-from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
+from seqd.ledger.scripts import again, as_bytes, as_int, as_list, as_text
 from seqd.ledger.wakeup import wakeup_message
 from seqd_schemas import (
     ClassifyJob,
@@ -260,7 +259,7 @@ class Submissions:
             replies = [as_list(part) for part in as_list(called)]
             refused = next((text for part in replies if (text := _passing_error(part))), "")
             # All of them again: those that are there are not made twice.
-            if not refused or not (yield Again(attempts, refused)):
+            if not refused or not (yield from again(attempts, refused)):
                 break
         outcomes = []
         for row, reply in zip(batch, replies, strict=True):

@@ -8,9 +8,8 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from seqd.errors import InvalidSettings
-from seqd.ledger.redis import address_of, redis_errors
+from seqd.ledger.redis import address_of, has_sentinels, redis_errors
 from seqd.ledger.refusals import cluster_sentence
-from seqd.ledger.sentinel import PrimaryPool
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ def check_topology(redis: Redis) -> None:
     facts = cast("dict[str, object]", _told(redis, lambda: redis.info("cluster")))
     if facts.get("cluster_enabled") == 1:
         raise InvalidSettings(cluster_sentence(address_of(redis)))
-    if isinstance(redis.connection_pool, PrimaryPool):
+    if has_sentinels(redis):
         _check_replicas(redis)
 
 

@@ -1,47 +1,47 @@
 """`Transport`: runs exchanges over a connection to Redis that blocks."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from threading import Condition, Thread
 from time import sleep
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from redis import Redis
-from redis.client import Pipeline as RedisPipeline
 
 from seqd.errors import REDIS_ERRORS, ClientMisused
 from seqd.ledger.exchange import (
     LOOK_S,
-    Again,
+    Argument,
     Command,
     Durable,
     Exchange,
     Fault,
     Finish,
-    Give,
-    Heard,
     Listen,
     Next,
     Notify,
     Pause,
     Pipeline,
     Reading,
+    Reply,
     Request,
     ScriptCall,
     Signal,
     Start,
-    StreamEntry,
     T,
+    Taken,
     Until,
     V,
+    heard,
+    run,
 )
 from seqd.ledger.outage import Attempts, waiting_unless
-from seqd.ledger.redis import outage_of, redis_errors, wait_until_durable
-from seqd.ledger.scripts import Scripts
+from seqd.ledger.redis import outage_of, redis_errors, until_durable
+from seqd.ledger.scripts import script_steps
 
-#: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
-BLOCK_MS = 2_000
+if TYPE_CHECKING:
+    from seqd.ledger.redis import AnyRedis
 
 
 class ThreadSignal:
@@ -64,10 +64,11 @@ class Stream(Iterator[V]):
     """
 
     def __init__(self, reading: Reading[V], send: Callable[[Request], object]) -> None:
+        self._send = send
         self._is_closed = False
         #: What the thread that asks waits on, where that is no reply of the server.
         self._signal: Signal | None = None
-        self._values = self._read(reading, send)
+        self._values = self._read(Taken(reading))
 
     def __iter__(self) -> Self:
         return self
@@ -97,31 +98,20 @@ class Stream(Iterator[V]):
         with suppress(ValueError):  # another thread is in it, and ends it
             self._values.close()
 
-    def _read(
-        self, reading: Reading[V], send: Callable[[Request], object]
-    ) -> Generator[V, None, None]:
+    def _read(self, taken: Taken[V]) -> Generator[V, None, None]:
         try:
-            asked = next(reading)
-            while not self._is_closed:
-                if isinstance(asked, Give):
-                    yield from asked.values
-                    asked = reading.send(None)
-                    continue
-                try:
-                    reply = self._reply(asked, send)
-                except BaseException as error:  # noqa: BLE001 - raised again, where it was asked
-                    if self._is_closed and isinstance(error, Exception):
-                        return
-                    asked = reading.throw(error)
-                else:
-                    asked = reading.send(reply)
-        except StopIteration:
-            return
+            while (values := run(taken.take_some(), self._reply)) is not None:
+                yield from values
+        except (Exception, GeneratorExit):
+            if not self._is_closed:
+                raise
         finally:
-            reading.close()
+            taken.close()
 
-    def _reply(self, asked: Request, send: Callable[[Request], object]) -> object:
+    def _reply(self, asked: Request) -> object:
         """Return the reply to a request, which `close` cuts short."""
+        if self._is_closed:
+            raise GeneratorExit
         if isinstance(asked, Until):
             holds = asked.holds
             asked, self._signal = (
@@ -130,7 +120,7 @@ class Stream(Iterator[V]):
             )
         try:
             with waiting_unless(lambda: self._is_closed):
-                return send(asked)
+                return self._send(asked)
         finally:
             self._signal = None
 
@@ -138,9 +128,10 @@ class Stream(Iterator[V]):
 class Transport:
     """Runs exchanges, each in the thread that asks. Safe to share between threads."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, notify: Callable[[str], None]) -> None:
+    def __init__(self, redis: Redis, prefix: str, notify: Callable[[str], None]) -> None:
+        """`notify` wakes a worker of a route."""
         self._redis = redis
-        self._scripts = scripts
+        self.prefix = prefix
         self._notify = notify
         #: What runs before the first request; None once it has.
         self.first: Callable[[], Exchange[None]] | None = None
@@ -163,7 +154,7 @@ class Transport:
 
     def attempts(self) -> Attempts:
         """Return the attempts at a step whose reply may say that it was refused just now."""
-        return self._scripts.attempts()
+        return Attempts(outage_of(self._redis), 0)
 
     def run(self, exchange: Exchange[T]) -> T:
         """Return what an exchange returns, and raise what it raises.
@@ -171,20 +162,19 @@ class Transport:
         Of Redis's errors it raises RedisUnreachable, RedisRefused and RedisFull.
         """
         try:
-            asked = next(exchange)
-            while True:
-                try:
-                    reply = self.send(asked)
-                except BaseException as error:  # noqa: BLE001 - raised again, where it was asked
-                    asked = exchange.throw(error)
-                else:
-                    asked = exchange.send(reply)
-        except StopIteration as end:
-            return cast(T, end.value)
+            return run(exchange, self.send)
         except REDIS_ERRORS as error:
             raise error.with_traceback(None) from None  # its sentence, without ten calls of ours
 
-    def read(self, reading: Reading[V]) -> "Stream[V]":
+    def call(self, name: str, *arguments: Argument) -> Reply:
+        """Run a script and return its reply.
+
+        Raises RedisUnreachable, RedisRefused or RedisFull, and ScriptError where keys are not what
+        the script expects. A right that is missing is named by RedisNoPermission.
+        """
+        return cast(Reply, self.send(ScriptCall(name, arguments)))
+
+    def read(self, reading: Reading[V]) -> Stream[V]:
         """Return an iterator over what a reading gives; it raises what the reading does."""
         return Stream(reading, self.send)
 
@@ -193,36 +183,21 @@ class Transport:
         if self.is_closed:
             raise _is_closed()
         try:
-            if self.first is not None:
-                self._begin(self.first)
+            if (first := self.first) is not None:
+                self.first = None
+                try:
+                    self.run(first())
+                except BaseException:
+                    self.first = first
+                    raise
             return self._reply(request)
         except Exception as error:
             if self.is_closed:  # its connection was closed as it waited, which redis-py stumbles on
                 raise _is_closed() from error
             raise
 
-    def _begin(self, first: Callable[[], Exchange[None]]) -> None:
-        self.first = None
-        try:
-            self.run(first())
-        except BaseException:
-            self.first = first
-            raise
-
     def _reply(self, request: Request) -> object:
         match request:
-            case Command():
-                with redis_errors(self._redis):
-                    return self._redis.execute_command(*request, **request.options)  # type: ignore[no-untyped-call]
-            case ScriptCall(name, arguments):
-                return self._scripts.call(name, *arguments)
-            case Pipeline(commands, raises):
-                with redis_errors(self._redis), self._pipeline(commands) as pipe:
-                    return pipe.execute(raise_on_error=raises)
-            case Listen():
-                return self._listen(request)
-            case Notify(route):
-                return self._notify(route)
             case Until(signal, holds, timeout_s):
                 condition = cast(ThreadSignal, signal).condition
                 with condition:
@@ -230,22 +205,32 @@ class Transport:
             case Next(source):
                 return next(cast(Iterator[object], source), None)
             case Start(exchange, name, is_daemon):
-                Thread(
-                    target=self._run_apart, args=(exchange,), name=name, daemon=is_daemon
-                ).start()
-                return None
+                apart = Thread(target=self._run_apart, args=(exchange,), name=name)
+                apart.daemon = is_daemon
+                apart.start()
             case Finish():
-                return None
+                pass
             case Pause(seconds):
                 sleep(seconds)
-                return None
-            case Durable(keys, timeout_s):
-                return wait_until_durable(self._redis, keys, timeout_s)
-            case Again(attempts, reason):
-                return self._scripts.again(attempts, reason)
-            case Fault(error):
+            case Notify(route):
+                self._notify(route)
+            case _:
                 with redis_errors(self._redis):
-                    raise error
+                    return self._answer(request)
+        return None
+
+    def _answer(self, request: Request) -> object:
+        """Return what the server answers; raises redis-py's errors."""
+        match request:
+            case Command():
+                return self._redis.execute_command(*request, **request.options)  # type: ignore[no-untyped-call]
+            case Pipeline(commands, raises):
+                with self._redis.pipeline(transaction=False) as pipe:
+                    for one in commands:
+                        pipe.execute_command(*one)  # type: ignore[no-untyped-call]
+                    return pipe.execute(raise_on_error=raises)
+            case _:
+                return run(steps_of(request, self._redis, self.prefix), self._answer)
 
     def _run_apart(self, exchange: Exchange[None]) -> None:
         """Run an exchange in a thread of its own, which ends without an error after `close`."""
@@ -256,40 +241,21 @@ class Transport:
             if not self.is_closed:
                 raise
 
-    def _pipeline(self, commands: tuple[Command, ...]) -> RedisPipeline:
-        pipe = self._redis.pipeline(transaction=False)
-        for one in commands:
-            pipe.execute_command(*one)  # type: ignore[no-untyped-call]
-        return pipe
 
-    def _listen(self, request: Listen) -> Heard:
-        read = read_command(request.streams, request.count, block_ms_of(request.wait_s, BLOCK_MS))
-        with redis_errors(self._redis):
-            if not request.before:
-                reply = self._redis.execute_command(*read)  # type: ignore[no-untyped-call]
-                return Heard(entries_of(reply))
-            with self._pipeline((*request.before, read)) as pipe:
-                *before, reply = pipe.execute()
-        return Heard(entries_of(reply), before)
+def steps_of(request: Request, redis: "AnyRedis", prefix: str) -> Exchange[object]:
+    """Return the commands that make up what else Redis is asked for."""
+    match request:
+        case ScriptCall(name, arguments):
+            return (yield from script_steps(name, prefix, arguments))
+        case Listen():
+            return (yield from heard(request))
+        case Durable(keys, timeout_s):
+            return (yield from until_durable(redis, keys, timeout_s))
+        case Fault(error):
+            raise error
+        case _:
+            raise TypeError(f"{request!r} is no request.")
 
 
 def _is_closed() -> ClientMisused:
     return ClientMisused("This Client is closed. Make another one.")
-
-
-def block_ms_of(wait_s: float, most_ms: int) -> int | None:
-    """Return for how many milliseconds a read blocks; None for one that does not."""
-    # 0 would block for ever.
-    return None if wait_s <= 0 else max(1, int(min(1000 * wait_s, most_ms)))
-
-
-def read_command(streams: Mapping[str, str], count: int, block_ms: int | None) -> Command:
-    """Return the command that reads streams, each behind an id."""
-    block = () if block_ms is None else ("BLOCK", block_ms)
-    return Command(("XREAD", *block, "COUNT", count, "STREAMS", *streams, *streams.values()))
-
-
-def entries_of(reply: object) -> dict[str, list[StreamEntry]]:
-    """Return the entries that a read found, by stream."""
-    found = cast(list[tuple[bytes, list[StreamEntry]]], reply or [])
-    return {name.decode(): entries for name, entries in found}

@@ -24,6 +24,7 @@ from seqd.ledger.exchange import (
     Argument,
     Driver,
     Exchange,
+    Fault,
     Reply,
     command,
     exchange,
@@ -34,13 +35,14 @@ from seqd.ledger.jobs import JOB
 from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import (
     Notify,
-    Scripts,
+    again,
     as_argument,
     as_bytes,
     as_int,
     as_list,
     as_text,
 )
+from seqd.ledger.transport import Transport
 from seqd.ledger.units import Death, Unit, UnitFaults
 from seqd_schemas import (
     ItemChunk,
@@ -183,9 +185,9 @@ _Batch = Sequence[tuple[Unit, Sequence[Argument]]]
 class Work:
     """The workers' side of the ledger: claims, leases, events of units, and commits."""
 
-    def __init__(self, scripts: Scripts, settings: "Settings", notify: Notify) -> None:
-        self._scripts = scripts
-        self._call = partial(call_past_damage, scripts)
+    def __init__(self, transport: Transport, settings: "Settings", notify: Notify) -> None:
+        self._transport = transport
+        self._call = partial(call_past_damage, transport)
         self._settings = settings
         self._notify = notify
         #: True where the last claim found nothing, and ranges of files are offered to be read.
@@ -350,12 +352,12 @@ class Work:
 
     def notify_where_due(self, queues: Sequence[str]) -> None:
         """Notify the routes of those queues that have claimable units, where no wakeup waits."""
-        for route in as_list(self._scripts.call("routes_to_notify", *queues)):
+        for route in as_list(self._transport.call("routes_to_notify", *queues)):
             self._notify(as_text(route))
 
     def waiting_queues(self, queues: Sequence[str]) -> dict[str, WaitingQueue]:
         """Return those of some queues that have claimable units, by name."""
-        rows = as_list(self._scripts.call("waiting_queues", *queues))
+        rows = as_list(self._transport.call("waiting_queues", *queues))
         return {
             as_text(name): WaitingQueue(as_text(mark), as_int(wait_ms) / 1000)
             for name, mark, wait_ms in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
@@ -366,7 +368,7 @@ class Work:
         if event.at_ms != 0:
             raise ValueError("an event gets its time from the server: leave at_ms at 0")
         text, token = to_stored(event), secrets.token_hex(4)
-        reply = self._scripts.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
+        reply = self._transport.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
         if as_int(reply) == 0:
             raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
 
@@ -392,7 +394,7 @@ class Work:
 
     def _publish_rows(self, worker: str, rows: "Sequence[Argument]") -> list[bool]:
         max_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
-        reply = self._scripts.call("publish_deltas", worker, token, max_bytes, *rows)
+        reply = self._transport.call("publish_deltas", worker, token, max_bytes, *rows)
         return [as_int(outcome) == 1 for outcome in as_list(reply)]
 
     def _release_unreadable(
@@ -405,7 +407,7 @@ class Work:
         if damage is None:
             log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
         else:
-            quarantine(self._scripts, job_id, damage, is_damaged=True)
+            quarantine(self._transport, job_id, damage, is_damaged=True)
         for row in (as_list(row) for row in reply[6:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
@@ -417,7 +419,7 @@ class Work:
         return as_int(reply[0]) == 1
 
     def _commit(self, rows: _Batch, plugin_version: str) -> list[CommitOutcome | NotCommitted]:
-        attempts = self._scripts.attempts()
+        attempts = self._transport.attempts()
         replies = dict[int, Reply]()
         waiting = list(enumerate(rows))
         while waiting:
@@ -425,8 +427,10 @@ class Work:
             replies |= {at: answer for (at, _), answer in zip(waiting, answers, strict=True)}
             # Only those: of a unit that was committed a repeat would say `duplicate`.
             refused = [(at, row) for at, row in waiting if _is_passing(replies[at])]
-            if refused and not self._scripts.again(attempts, _error_of(replies[refused[0][0]])):
-                break
+            if refused:
+                why = _error_of(replies[refused[0][0]])
+                if not self._transport.run(again(attempts, why)):
+                    break
             waiting = refused
         return [self._outcome(unit, replies[at]) for at, (unit, _) in enumerate(rows)]
 
@@ -437,7 +441,7 @@ class Work:
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
         try:
-            return as_list(self._scripts.call("commit", *arguments))
+            return as_list(self._transport.call("commit", *arguments))
         except ResponseError as error:
             if len(rows) > 1:  # a shared key is damaged: committed alone, each unit names its job
                 alone = (self._commit_replies([row], plugin_version) for row in rows)
@@ -451,9 +455,9 @@ class Work:
         if reason.startswith("seqd: "):
             return MiscountedResults(reason)
         try:
-            self._scripts.raise_error(reason)
+            self._transport.send(Fault(ResponseError(reason)))
         except ResponseError as error:
-            if not quarantine_after(self._scripts, unit.job_id, error):
+            if not quarantine_after(self._transport, unit.job_id, error):
                 # Another key of the ledger is damaged, or it is an error that we do not know.
                 raise RedisUnreachable(
                     f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
