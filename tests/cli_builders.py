@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from seqd.cli.app import app
 from seqd.cli.completion import answer
 from seqd.cli.exits import run
+from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint
 from seqd.settings import Settings
 from seqd_schemas import (
     Classification,
@@ -54,10 +55,7 @@ class Ended:
 
 def here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
     """Run a command in this process."""
-    try:
-        status = run(lambda: app(arguments, prog_name="seqd"))
-    except SystemExit as ended:
-        status = int(ended.code or 0)
+    status = status_of(*arguments)
     printed = capsys.readouterr()
     return Ended(status, printed.out, printed.err)
 
@@ -66,6 +64,14 @@ def shell_answered(capsys: pytest.CaptureFixture[str]) -> Ended:
     """Answer, in this process, what the variables of a shell's completion ask."""
     status = answer(lambda: app((), prog_name="seqd"), os.environ)
     return Ended(status, *capsys.readouterr())
+
+
+def status_of(*arguments: str) -> int:
+    """Run a command in this process, and return how it ended."""
+    try:
+        return run(lambda: app(arguments, prog_name="seqd"))
+    except SystemExit as ended:
+        return int(ended.code or 0)
 
 
 def use_ledger(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
@@ -116,9 +122,17 @@ class Installation:
     """A data folder, and the commands run on it."""
 
     data_dir: Path
+    #: Of the daemon and the commands, beside those of the folder.
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        return clean_environment(SEQD_DATA_DIR=str(self.data_dir))
+        return clean_environment(**{"SEQD_DATA_DIR": str(self.data_dir), **self.variables})
+
+    def port_url(self) -> str:
+        """Return the address of the port on which its server listens, too."""
+        endpoint = read_endpoint(self.data_dir / "redis" / ENDPOINT_NAME)
+        assert endpoint is not None and endpoint.port_url is not None
+        return endpoint.port_url
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -142,9 +156,9 @@ class Installation:
 
 
 @contextmanager
-def running_daemon(data_dir: Path, *options: str) -> Iterator[Installation]:
+def running_daemon(data_dir: Path, *options: str, **variables: str) -> Iterator[Installation]:
     """Run `seqd up` in a folder until the block ends; its log is `up.log` there."""
-    installation = Installation(data_dir)
+    installation = Installation(data_dir, variables)
     log = data_dir / "up.log"
     with log.open("w") as output:
         up = subprocess.Popen(

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from guides.pages import pages
 from readme_blocks import OPERATORS_GUIDE, READMES, ROOT, blocks_of, steps_of
 from seqd.cli import exits
 from seqd.cli.settings import settings_table
@@ -50,16 +51,22 @@ def test_the_readme_names_each_status_with_which_a_command_that_hands_work_in_en
     assert [status for status in known if status not in named | of_others] == []
 
 
-def test_the_operators_guide_names_no_setting_and_no_test_that_there_is_not():
-    sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
+def test_what_a_page_names_is_there():
+    """Settings, tests, and files of ours."""
+    paths = list(ROOT.glob("tests/**/test_*.py"))
+    defined = [re.findall(r"def (test_\w+)\(", path.read_text("utf-8")) for path in paths]
+    tests = {path.stem for path in paths}.union(*defined)
+    named = re.compile(r"`(?:test_\w+\.py::)?(test_\w+)`")
+    ours = re.compile(r"`(tests/[\w./]+)`|\b(docker/(?!secrets|input)[\w./*@-]*[\w*])")
+    settings = {name.upper() for name in Settings.model_fields}
 
-    for page in OPERATORS_GUIDE:
+    for page in pages():
         text = page.read_text(encoding="utf-8")
-        settings = {name.lower() for name in re.findall(r"`SEQD_([A-Z_]+)`", text)}
-        tests = set(re.findall(r"`(test_\w+)`", text))
+        files = {file or other for file, other in ours.findall(text)}
 
-        assert settings - set(Settings.model_fields) == set(), page
-        assert {name for name in tests if f"def {name}(" not in sources} == set(), page
+        assert set(named.findall(text)) - tests == set(), page
+        assert [file for file in files if not list(ROOT.glob(file))] == [], page
+        assert set(re.findall(r"`SEQD_([A-Z_]+)`", text)) - settings == set(), page
 
 
 def test_the_operators_guide_leads_from_its_first_page_to_every_other():
@@ -116,54 +123,11 @@ def test_every_link_of_a_readme_leads_somewhere():
         assert lost == [], readme
 
 
-def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run():
-    run = {
-        "README.md": {"python", "sh"},
-        "docker/backup.md": {"sh"},
-        "docker/models.md": {"sh"},
-        "docker/placement.md": {"sh"},
-        "docker/security.md": {"sh"},
-        "docker/upgrade.md": {"sh"},
-        "schemas/README.md": {"go", "java", "js", "python", "sh", "ts"},
-        "plugins/README.md": {"python", "sh", "toml"},
-        "plugins/contract.md": {"python", "sh", "toml"},
-        "plugins/how-to.md": {"python", "sh", "toml"},
-        "plugins/tutorial.md": {"jsonl", "python", "sh", "toml"},
-        "plugins/examples/seqd_embed/README.md": {"python"},
-        "plugins/examples/seqd_gru/README.md": {"python", "sh"},
-        "plugins/examples/seqd_textcnn/README.md": {"python"},
-        "plugins/examples/seqd_tfidf/README.md": {"python"},
-        "plugins/seqd_imdb_lstm/README.md": {"jsonl", "sh"},
-        "plugins/seqd_markov/README.md": {"python", "sh"},
-        "plugins/seqd_modelkit/README.md": {"python"},
-        "plugins/seqd_char_lstm/README.md": {"sh"},
-    }
-
-    for readme in READMES:
-        languages = set(re.findall(r"^```(\w+)", readme.read_text(encoding="utf-8"), re.M))
-        those_run = run.get(name_of(readme), set())
-
-        assert languages - {"text"} - those_run == set(), readme
-        assert len(blocks_of(readme, "python")) > 0 or "python" not in those_run, readme
-
-
-def test_each_line_of_what_a_service_expects_is_held_by_tests_that_there_are():
+def test_each_line_of_what_a_service_expects_names_a_test():
     page = (ROOT / "schemas" / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"^\| a service expects \| tests \|\n.*\n((?:\|.*\n)+)", page, re.M)
-    rows = [re.findall(r"`(test_\w+\.py)::(test_\w+)`", row) for row in table.splitlines()]
 
-    missing = [
-        f"{file}::{test}"
-        for row in rows
-        for file, test in row
-        if not any(
-            f"def {test}(" in path.read_text(encoding="utf-8")
-            for path in ROOT.glob(f"tests/*/{file}")
-        )
-    ]
-
-    assert rows and all(rows)
-    assert missing == []
+    assert [row for row in table.splitlines() if "::test_" not in row] == []
 
 
 def test_no_page_names_a_file_in_the_folder_that_all_users_and_checkouts_share():
@@ -177,3 +141,15 @@ def test_no_page_names_a_file_in_the_folder_that_all_users_and_checkouts_share()
     ]
 
     assert not found, f"Take /data/, which the test replaces by a folder of its own: {found}"
+
+
+def test_the_table_of_the_model_kit_says_of_each_module_whether_it_is_stable():
+    kit = ROOT / "plugins" / "seqd_modelkit"
+    page = (kit / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+?) \| .* \| (0\.[23]|no) \|$", page, re.M)
+    told = sorted(name for cell, _ in rows for name in re.findall(r"`(\w+)`", cell))
+
+    modules = {path.stem for path in kit.glob("*.py")} - {"__init__"}
+    packages = {path.parent.name for path in kit.glob("*/__init__.py")}
+
+    assert told == sorted(modules | packages)

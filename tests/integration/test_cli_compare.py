@@ -1,7 +1,7 @@
 """`seqd models compare`: two versions on the same items, with a real server and real workers.
 
-Most models here are functions of the test, so that each answer is known. The starter of `imdb_lstm`
-is compared with a version that was trained in `test_cli_classify.py`, through `seqd up`.
+Most models here are functions of the test, so that each answer is known; the guides compare
+versions of `imdb_lstm`.
 """
 
 import json

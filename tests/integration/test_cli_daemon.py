@@ -1,10 +1,12 @@
 """The command line against a daemon that runs: `seqd up`, and the other commands beside it.
 
-With the chain, which trains in a moment and needs no Keras.
+Trainings are of the chain, which trains in a moment and needs no Keras.
 """
 
+import gzip
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from cli_builders import Ended, Installation, here_in, records_in, running_daemon
+from seqd.cli.demo.sample_data import compose_reviews
 from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -151,6 +154,28 @@ def test_a_detached_job_is_watched_and_fetched_later_and_is_not_cancelled_any_mo
     assert job in [record["job_id"] for record in listed]
     assert cancelled.status == 0
     assert cancelled.out == f"Job {job} had ended before, as completed; nothing was changed.\n"
+
+
+@pytest.mark.smoke
+def test_a_file_gets_its_results_in_order_and_its_accuracy(seqd: Seqd, tmp_path: Path) -> None:
+    reviews = list(compose_reviews(1_500))
+    file = tmp_path / "reviews.jsonl.gz"
+    with gzip.open(file, "wt") as lines:
+        lines.writelines(json.dumps(review._asdict()) + "\n" for review in reviews)
+    out = tmp_path / "results.jsonl"
+
+    ended = seqd("classify", str(file), "--out", str(out), "--json")
+
+    summary = cast(dict[str, Any], ended.json())
+    assert ended.status == 0, ended.err
+    assert [one["custom_id"] for one in records_in(out.read_text())] == [
+        one.custom_id for one in reviews
+    ]
+    assert summary["labelled_items"] == 1_500
+    assert summary["accuracy"] > 0.7
+    assert summary["errors"] is None
+    # With its time and pace in between, unless the machine was too fast for them to mean anything.
+    assert re.search(r"1,500 classified by imdb_lstm@0( in .+ a second)?: \d+ negative", ended.err)
 
 
 def test_ctrl_c_cancels_the_job_and_leaves_no_half_a_file(

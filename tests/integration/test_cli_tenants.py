@@ -3,13 +3,11 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping
 
 import pytest
 
 from cli_builders import Ended, here, use_ledger
-from readme_blocks import ROOT
 from seqd.client import Client
 from seqd.errors import NotAllowed
 from seqd.settings import Settings
@@ -68,11 +66,6 @@ def test_an_operator_sets_limits_and_splits_a_bill_and_every_command_of_the_guid
     assert json.loads(here(capsys, "tenants", "show", "alice", "--json").out)["tenant"]["own"] == (
         dict.fromkeys(shown["tenant"]["own"])
     )
-
-    guide = (ROOT / "docker" / "tenants.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^seqd (tenants [^#\n]*)", guide, re.MULTILINE)
-    statuses = {line: here(capsys, *line.split()).status for line in lines}
-    assert list(statuses.values()) == [0] * 7, statuses
 
 
 #: Commands with a mistake, and what is said of it.

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from builders import a_failure
-from checkout import ROOT
 from cli_builders import here
 from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import InvalidRequest, UnknownFailure, WrongState
@@ -345,17 +344,6 @@ def test_all_dead_letters_are_meant_where_it_is_said_and_else_it_is_asked_which(
     assert purged.json() == {"purged": 1, "found": 1}
     assert (empty.status, empty.out) == (0, "No dead letter matches.\n")
     assert [client.purge_failures(every=True), client.replay(every=True)] == [0, []]
-
-
-@pytest.mark.usefixtures("shell")
-def test_every_command_of_the_guide_is_one(capsys: Capture) -> None:
-    guide = (ROOT / "docker" / "failures.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^seqd (failures [^#\n]*)", guide, re.MULTILINE)
-    assert len(lines) == 10
-
-    for line in lines:
-        looks = () if " list" in line or "--dry-run" in line else ("--dry-run",)
-        assert here(capsys, *line.split(), *looks).status == 0, line
 
 
 @pytest.mark.usefixtures("shell")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from readme_blocks import ROOT, blocks_of
 from redis_fixtures import PrivateServer
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect
@@ -80,6 +81,16 @@ def test_a_server_that_writes_nothing_to_disk_is_refused(start_server: StartServ
         "to disk, and its restart loses every job. Set appendonly to yes there, or "
         "SEQD_ALLOW_VOLATILE=true here to run all the same."
     )
+
+
+def test_a_server_with_the_lines_of_the_guide_is_taken_without_a_warning(
+    start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = blocks_of(ROOT / "docker" / "redis.md", "text")[0].text.splitlines()
+
+    server = start_server(*EVICTING, *VOLATILE, "lazyfree-lazy-expire no", *lines)
+
+    assert warnings_about(server, caplog) == []
 
 
 def test_an_operator_may_run_on_both_all_the_same_is_warned_and_has_to_allow_each(

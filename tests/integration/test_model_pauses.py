@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +14,6 @@ from builders import (
     a_train_job,
     a_worker_status,
 )
-from checkout import ROOT
 from cli_builders import here
 from ledger_fixtures import CLASSIFY, Environment
 from seqd.client import AsyncClient, Client, ModelDisabled, NoWorker, UnknownModel
@@ -266,16 +264,3 @@ def test_the_client_of_asyncio_pauses_and_resumes_and_refuses_an_unknown_model(
             return paused, await client.resume_model("echo"), await client.resume_model("echo")
 
     assert asyncio.run(use()) == (["echo"], True, False)
-
-
-@pytest.mark.usefixtures("commands")
-def test_every_command_of_the_guide_is_one(
-    client: Client, capsys: pytest.CaptureFixture[str]
-) -> None:
-    guide = (ROOT / "docker" / "acting.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^seqd ([^\n]*)", guide, re.MULTILINE)
-    assert len(lines) == 13
-
-    ended = {line: here(capsys, *shlex.split(line)) for line in lines}
-
-    assert {one.status for one in ended.values()} == {0}, ended

@@ -197,7 +197,7 @@ def run_with(program: Program, **variables: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_program_takes_the_socket_of_the_server_that_seqd_up_starts(
+def test_a_program_takes_the_socket_of_the_server_that_seqd_up_starts_and_else_says_what_to_set(
     program: Program, tmp_path: Path
 ) -> None:
     with EmbeddedServer(Settings(data_dir=tmp_path)) as server:
@@ -208,6 +208,7 @@ def test_a_program_takes_the_socket_of_the_server_that_seqd_up_starts(
             endpoint = read_endpoint(server.folder / ENDPOINT_NAME)
             assert endpoint is not None and endpoint.url.startswith("unix://default:")
 
+            lacking = run_with(program)
             ended = run_with(program, SEQD_REDIS_URL=endpoint.url)
         finally:
             cluster.close()
@@ -215,18 +216,10 @@ def test_a_program_takes_the_socket_of_the_server_that_seqd_up_starts(
     assert ended.returncode == 0, ended.stderr
     events, results = events_and_results(program, ended.stdout.splitlines())
     assert (events[-1], results) == ("completed", RESULTS)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_program_without_an_address_says_at_once_what_to_set(program: Program) -> None:
-    ended = run_with(program)
-
-    (line,) = ended.stderr.splitlines()
-    assert line.startswith(
+    assert lacking.returncode == 2
+    assert lacking.stderr.startswith(
         "Set SEQD_REDIS_URL, to redis://… or to the `url` in seqd's redis/endpoint.json"
     )
-    assert ended.returncode == 2
 
 
 @pytest.fixture(scope="module")

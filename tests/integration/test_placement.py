@@ -1,13 +1,10 @@
 """Placed models on real workers: who is meant loads and serves them, the others leave them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from cli_builders import here
-from readme_blocks import ROOT, blocks_of
 from seqd.client import Client
 from seqd.models.store import ModelStore
 from seqd_schemas import JobState, WaitingCode
@@ -103,26 +100,6 @@ def test_a_placement_moves_a_model_while_workers_run_and_its_jobs_with_it(
     assert "placed model=topics: --on b by " in b.whole_log()
     free = seqd("models", "place", "topics", "--anywhere")
     assert free.out == "topics is served anywhere again.\n"
-
-    # The commands of the guide, which has one worker.
-    b.stop()
-    (block,) = blocks_of(ROOT / "docker" / "placement.md", "sh")
-    script = f'seqd() {{ "{sys.executable}" -P -m seqd "$@"; }}\n{block.text}'
-    ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        env=a.environment | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert (ended.returncode, ended.stderr) == (0, "")
-    lines = ended.stdout.splitlines()
-    assert lines[:2] == ["topics is placed: --on cpu.", "Workers: a"]
-    assert lines[2:4] == ["topics is placed: --on gpu --label zone=a.", "Workers: a"]
-    assert lines[5].startswith("topics  --on gpu --label zone=a        1")
-    assert lines[-1] == "topics is served anywhere again."
 
 
 #: What cannot be placed, and what is said of it.

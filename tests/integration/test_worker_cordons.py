@@ -1,19 +1,13 @@
 """Operators' rules: a worker that is cordoned claims nothing, one that is drained ends in order."""
 
 import json
-import subprocess
-import sys
-from threading import Event, Thread
 
 import pytest
 
 from cli_builders import Ended, here
-from readme_blocks import ROOT, blocks_of
 from worker_fixtures import LiveWorker, ask, wait_for_reason, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
-
-GUIDE = ROOT / "docker" / "workers.md"
 
 #: 25 units of 8 items; a unit takes 0.16 s.
 TEXTS = [f"text {number}" for number in range(200)]
@@ -186,47 +180,3 @@ def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncord
     assert again.status() is None
     assert list((empty_cluster.settings.data_dir / "run").glob("w1.*")) == []
     assert "Traceback" not in again.whole_log()
-
-
-def test_the_guides_loop_replaces_each_worker_of_another_supervisor(empty_cluster, monkeypatch):
-    (loop,) = [block.text for block in blocks_of(GUIDE, "") if "for worker in" in block.text]
-    first = {name: empty_cluster.start_ready(name) for name in ("w1", "w2")}
-    stop = Event()
-    supervisors = [
-        Thread(target=supervise, args=(empty_cluster, worker, stop)) for worker in first.values()
-    ]
-    for thread in supervisors:
-        thread.start()
-    pids = {name: worker.child_pid() for name, worker in first.items()}
-    environment = first["w1"].environment
-    script = f'seqd() {{ "{sys.executable}" -P -m seqd "$@" || exit; }}\n{loop}'
-
-    try:
-        ended = subprocess.run(
-            ["bash", "-c", script],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-    finally:
-        stop.set()
-        for thread in supervisors:
-            thread.join()
-    with empty_cluster.client() as client:
-        now = {one.worker: one for one in client.workers()}
-
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == "".join(
-        f"drain {name}: {name}\nDrained.\nUncordoned {name}.\nReady.\n" for name in ("w1", "w2")
-    )
-    assert {name: one.cordon for name, one in now.items()} == {"w1": None, "w2": None}
-    assert all(one.pid != pids[name] for name, one in now.items())
-
-
-def supervise(cluster, worker: LiveWorker, stop: Event) -> None:
-    """Start a worker again whenever it ends, under its name, as Kubernetes does."""
-    while not stop.wait(0.1):
-        if not worker.is_up():
-            worker = cluster.start(worker.name)

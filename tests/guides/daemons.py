@@ -1,0 +1,73 @@
+"""The daemons that pages are followed on: none, one in this process, and a real `seqd up`."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from checkout import python_path
+from cli_builders import running_daemon
+from example_plugin import installed_example, runnable_kit_examples
+from held_ports import Holder, hold_port
+from seqd.testing import running_services
+
+#: One child that serves and one that trains, on whatever machine.
+SLOTS = "cpu:0,train@cpu"
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What runs while a page is followed."""
+
+    #: By which a shell and this process reach it.
+    variables: Mapping[str, str] = field(default_factory=dict)
+    #: What stands on pages for something of this daemon, such as a job.
+    names: Mapping[str, str] = field(default_factory=dict)
+    #: Whether commands are typed in this process, one a line.
+    is_in_process: bool = False
+
+
+#: What starts a daemon in a folder, and ends it.
+Start = Callable[[Path], AbstractContextManager[Daemon]]
+
+
+@contextmanager
+def none(folder: Path) -> Iterator[Daemon]:
+    """Give none: the page needs none, or starts its own."""
+    yield Daemon()
+
+
+@contextmanager
+def services(folder: Path) -> Iterator[Daemon]:
+    """Give a daemon in this process, whose models are functions; one job has ended on it."""
+    models = dict.fromkeys(("imdb_lstm", "echo", "topics"), lambda text: "positive")
+    with running_services(models) as running, running.client() as client:
+        job = client.classify(["a text"], model="echo")
+        job.wait()
+        # What it has set for this process, each test is without.
+        variables = {name: one for name, one in os.environ.items() if name.startswith("SEQD_")}
+        yield Daemon(variables | {"COLUMNS": "80"}, {"JOB": job.job_id}, is_in_process=True)
+
+
+@contextmanager
+def up(folder: Path) -> Iterator[Daemon]:
+    """Give a `seqd up` with the examples of plugins, on a port, for `redis-cli` takes no socket."""
+    names = ["embed", *runnable_kit_examples()]
+    examples = [installed_example(f"seqd_{name}") for name in names]
+    holder = Holder()
+    port = str(hold_port(holder))
+    options = ("--slots", SLOTS, "--redis-port", port)
+    with running_daemon(folder, *options, PYTHONPATH=python_path(*examples)) as running:
+        server = urlsplit(running.port_url())
+        yield Daemon(
+            {
+                "PYTHONPATH": python_path(*examples),
+                "SEQD_DATA_DIR": str(folder),
+                "SEQD_REDIS_URL": running.port_url(),
+                "REDIS_HOST": str(server.hostname),
+                "REDIS_PORT": str(server.port),
+                "REDISCLI_AUTH": str(server.password),
+            }
+        )

@@ -1,0 +1,263 @@
+"""How each page of the guides is followed, and what of it is only shown, with the reason.
+
+A key of `shown` is the beginning of a block, or of a line where commands are typed line by line; ""
+is all that is left of a page. A reason that begins with `tests/` is the test that runs the block
+amid what it needs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from example_plugin import KIT_EXAMPLES
+from guides.daemons import Start, none, services, up
+from guides.texts import messages, prose, topics
+from readme_blocks import ROOT, Block
+
+#: Languages of files that are written; others are run by tests that have their tools.
+WRITTEN = {"python", "toml", "jsonl"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page needs, and what of it is not run."""
+
+    shown: Mapping[str, str] = field(default_factory=dict)
+    daemon: Start = none
+    #: Whether no other page is followed on its daemon.
+    is_alone: bool = False
+    #: Files that the reader has.
+    files: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    #: What stands on the page for something of the test.
+    names: Mapping[str, str] = field(default_factory=dict)
+    #: What is typed in front of a block, by the beginning of that.
+    before: Mapping[str, str] = field(default_factory=dict)
+    #: What a block prints at last, by its beginning; until then it is typed again.
+    awaited: Mapping[str, str] = field(default_factory=dict)
+    #: Whether it is left to `make test-all`.
+    is_slow: bool = False
+
+    def is_shown(self, block: Block) -> bool:
+        """Return True for a block that is not run; of one that is typed line by line, all lines."""
+        is_by_line = self.daemon is services and block.language == "sh"
+        if not is_by_line and self.reason_of(block.text):
+            return True
+        if block.file:
+            return block.language not in WRITTEN
+        return block.language not in ("sh", "python")
+
+    def is_output(self, block: Block, before: Block | None) -> bool:
+        """Return True for a block that is what the one in front of it prints."""
+        return (
+            before is not None
+            and not before.file
+            and not self.is_shown(before)
+            and block.language == "text"
+            and not self.reason_of(block.text)
+        )
+
+    def reason_of(self, text: str) -> str:
+        """Return why a block or a line is only shown; "" where it is run."""
+        return next((why for start, why in self.shown.items() if text.startswith(start)), "")
+
+    def before_of(self, text: str) -> Iterator[str]:
+        """Yield what is typed in front of a block."""
+        return (script for start, script in self.before.items() if text.startswith(start))
+
+    def awaited_of(self, text: str) -> str:
+        """Return what a block prints at last, or ""."""
+        return next((said for start, said in self.awaited.items() if text.startswith(start)), "")
+
+
+LANGUAGES = "tests/integration/test_other_languages.py"
+SERVICE = "tests/integration/test_service_guide.py"
+INBOX = "tests/integration/test_run_inbox.py"
+CORDONS = "tests/integration/test_worker_cordons.py"
+PROBES = "tests/integration/test_probe_commands.py"
+
+#: Types into a shell that what these modules make is taken as registering would.
+TAKEN = """python -c '
+import sys
+from importlib import import_module
+from seqd.models.descriptions import check_model
+from seqd.plugin.marks import decorated_models
+for name in sys.argv[1:]:
+    for model in decorated_models(import_module(name.removesuffix(".py"))):
+        check_model(model)
+        print(model.name)
+' seqd_*.py"""
+
+IMAGE = "needs Docker; tests/images runs what it runs"
+MINUTES = "takes minutes"
+PICTURE = "a drawing"
+BUSY = "an example of a fleet that fails"
+TERMINAL = "is for a terminal, and goes on until it is ended"
+THIS_DAEMON = "what the page is followed on"
+WIRE = "an example of the wire format, which tests/contract/test_wire_format.py holds"
+
+PAGES: Mapping[str, Page] = {
+    "README.md": Page(
+        {
+            "make demo": MINUTES,
+            "source ": THIS_DAEMON,
+            "seqd train imdb_lstm --as desks": "each plugin's page trains on such data",
+        },
+        up,
+        is_slow=True,
+    ),
+    "daemon/README.md": Page({"  service": PICTURE, "make ": MINUTES}),
+    "daemon/work.md": Page({"submit.lua": PICTURE, "seqd worker ": PICTURE}),
+    "docker/README.md": Page({"": IMAGE}),
+    "docker/RUNBOOK.md": Page(daemon=services),
+    "docker/acting.md": Page(daemon=services),
+    "docker/backup.md": Page({"": "tests/integration/test_backup_restore.py"}),
+    "docker/compose.md": Page({"": IMAGE}),
+    "docker/doctor.md": Page(
+        {"seqd doctor --manifest": "needs a file of KEDA"}, services, is_slow=True
+    ),
+    "docker/failures.md": Page({"2 causes": BUSY}, services),
+    "docker/images.md": Page({"": IMAGE}),
+    "docker/kubernetes.md": Page({"": "needs Kubernetes"}),
+    "docker/metrics.md": Page({"celery": "tests/integration/test_celery_remote_control.py"}),
+    "docker/models.md": Page(
+        daemon=up,
+        is_alone=True,
+        files={
+            "topics.jsonl": topics(80, "topics"),
+            "more.jsonl": topics(100, "more"),
+            "test.jsonl": topics(60, "test"),
+        },
+        before={
+            "seqd models add weights": (
+                "cp -r $SEQD_DATA_DIR/models/topics/2 weights && rm weights/manifest.json"
+            )
+        },
+        is_slow=True,
+    ),
+    "docker/monitoring.md": Page({"": "tests/deploy/test_monitoring.py"}),
+    "docker/placement.md": Page(daemon=services),
+    "docker/probes.md": Page({"": PROBES}),
+    "docker/redis.md": Page(
+        {
+            "appendonly": "tests/integration/test_ledger_safety.py",
+            "SEQD_REDIS_URL": "tests/deploy/test_guide.py",
+        }
+    ),
+    "docker/scaling.md": Page({"": "tests/deploy/test_guide.py"}),
+    "docker/security.md": Page({"": "tests/integration/test_rights_guide.py"}),
+    "docker/sentinel.md": Page(
+        {
+            "export": "tests/deploy/test_guide.py",
+            "appendonly": "tests/integration/test_redis_sentinel.py",
+        }
+    ),
+    "docker/systemd.md": Page({"": "needs systemd; tests/deploy/test_systemd.py reads the units"}),
+    "docker/tenants.md": Page(daemon=services),
+    "docker/tls.md": Page({"export": "tests/deploy/test_guide.py"}),
+    "docker/top.md": Page(
+        {
+            "seqd top  ": TERMINAL,
+            "seqd top --view": TERMINAL,
+            "seqd top --every": TERMINAL,
+            "seqd queues --watch": TERMINAL,
+        },
+        services,
+    ),
+    "docker/up.md": Page(
+        {"seqd up": THIS_DAEMON, "export": "needs a server of one's own"}, services
+    ),
+    "docker/upgrade.md": Page({"": "tests/releases/test_upgrade.py"}),
+    "docker/workers.md": Page({"seqd workers list": CORDONS, "for worker": CORDONS}),
+    "plugins/README.md": Page(is_slow=True),
+    "plugins/contract.md": Page(
+        {
+            "seqd plugins check seqd-hello": "tests/integration/test_plugin_checks.py",
+            "class TestHello": "an excerpt",
+            "[tool.setuptools]": "replaces sections of the file above",
+            "python -m seqd.starters": "tests/unit/test_starters_commands.py",
+        },
+        is_slow=True,
+    ),
+    "plugins/how-to.md": Page(
+        {
+            "seqd models add weights/": "docker/models.md adds weights",
+            "python -m build": "publishes to an index",
+        },
+        before={"python -m pytest": TAKEN},
+        is_slow=True,
+    ),
+    "plugins/reference.md": Page({"": "signatures, made from the code"}),
+    "plugins/tutorial.md": Page(is_slow=True),
+    "plugins/seqd_char_lstm/README.md": Page(
+        daemon=up, files={"corpus.txt": prose(700)}, is_slow=True
+    ),
+    "plugins/seqd_imdb_lstm/README.md": Page(
+        {
+            '{"text": "Das Paket': "the form of a larger file",
+            "first   imdb_lstm@2": "the figures of one run",
+            "seqd up": MINUTES,
+        },
+        up,
+        files={"train.jsonl": messages(480, 1), "test.jsonl": messages(120, 2)},
+        is_slow=True,
+    ),
+    "plugins/seqd_markov/README.md": Page(
+        {"seqd sweep": MINUTES}, up, files={"book.txt": prose(3_000)}, is_slow=True
+    ),
+    "schemas/README.md": Page(
+        {
+            "pip install 'fastapi": SERVICE,
+            "uvicorn": SERVICE,
+            "import numpy as np\n\nfrom seqd.client import Client, Embedding": (
+                "tests/integration/test_run_client.py"
+            ),
+            "XREAD": WIRE,
+            '{"': WIRE,
+            "import base64": INBOX,
+            "import { readFileSync": INBOX,
+            "import type": LANGUAGES,
+            "import { randomUUID": LANGUAGES,
+            "package main": LANGUAGES,
+            "import java": LANGUAGES,
+            "npx": LANGUAGES,
+        },
+        up,
+        files={"corpus.txt": prose(100)},
+        awaited={
+            'redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT" XREAD BLOCK 10000 STREAMS \'seqd:job': (
+                "completed"
+            )
+        },
+        is_slow=True,
+    ),
+    "tests/bench/README.md": Page({"make ": MINUTES}),
+    **{
+        f"plugins/examples/seqd_{name}/README.md": Page(
+            {"pip install": "tests/integration/test_example_plugins.py"}, up, is_slow=True
+        )
+        for name in ("embed", *KIT_EXAMPLES)
+    },
+}
+
+
+def pages() -> list[Path]:
+    """Return every page that has a block, those with one daemon together."""
+    found = [
+        ROOT / "README.md",
+        *(
+            path
+            for folder in ("schemas", "daemon", "plugins", "docker", "tests")
+            for path in (ROOT / folder).rglob("*.md")
+        ),
+    ]
+    return sorted(found, key=lambda path: (str(page_of(path).daemon), page_of(path).is_alone, path))
+
+
+def name_of(path: Path) -> str:
+    """Return how a page is called."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def page_of(path: Path) -> Page:
+    """Return how a page is followed; one that nobody has listed needs nothing."""
+    return PAGES.get(name_of(path), Page())
