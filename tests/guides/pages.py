@@ -144,13 +144,13 @@ PAGES: Mapping[str, Page] = {
         }
     ),
     "docker/scaling.md": Page({"": "tests/deploy/test_guide.py"}),
-    "docker/security.md": Page({"": "tests/integration/test_rights_guide.py"}),
     "docker/sentinel.md": Page(
         {
             "export": "tests/deploy/test_guide.py",
             "appendonly": "tests/integration/test_redis_sentinel.py",
         }
     ),
+    "docker/security.md": Page(is_slow=True),
     "docker/systemd.md": Page({"": "needs systemd; tests/deploy/test_systemd.py reads the units"}),
     "docker/tenants.md": Page(daemon=services),
     "docker/tls.md": Page({"export": "tests/deploy/test_guide.py"}),

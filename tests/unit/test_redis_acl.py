@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
+from readme_blocks import ROOT
 from seqd.ledger.acl import (
     Access,
     Role,
@@ -168,3 +169,36 @@ def _quoted_capitals(source: str) -> list[str]:
     import re
 
     return re.findall(r"'([A-Z]{3,})'", re.sub(r"--.*", "", source))
+
+
+def test_the_table_of_the_guide_says_what_each_role_may() -> None:
+    guide = (ROOT / "docker" / "security.md").read_text(encoding="utf-8")
+    section = guide.partition("## Users and rights")[2].partition("\n## ")[0]
+    rows = {
+        row[1].strip("` "): (int(row[3]), row[4].strip())
+        for line in section.splitlines()
+        if (row := line.split("|"))[1:2] and row[1].strip("` ") in list(Role)
+    }
+
+    assert rows == {str(role): _cells(role) for role in Role}
+
+
+def _cells(role: Role) -> tuple[int, str]:
+    rights = rights_of(role, KEYS)
+    by_access = {
+        access: [key.pattern for key in rights.keys if key.access is access] for access in Access
+    }
+    read = len(by_access[Access.READ])
+    if by_access[Access.ALL] == ["seqd:*"]:
+        keys = "all under the prefix"
+    elif by_access[Access.ALL] == [KEYS.durability_mark()]:
+        keys = f"`{KEYS.durability_mark()}`; {read} more for reading alone"
+    elif by_access[Access.ALL]:
+        keys = f"{len(by_access[Access.ALL])} patterns; {read} more for reading alone"
+        keys += ", and the audit for adding to it"
+    elif by_access[Access.WRITE]:
+        (written,) = by_access[Access.WRITE]
+        keys = f"`{written}` for writing alone, {read} for reading alone"
+    else:
+        keys = f"{read} for reading alone"
+    return len(rights.commands), keys
