@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from seqd.errors import PluginFault
 from seqd.hookspecs import Artifact, LoadedModel, Model, WorkItem
 from seqd.kinds import SERVED_TASKS
-from seqd.models.built_in import built_in_version
+from seqd.models.catalog import built_in_version
 from seqd.models.descriptions import check_model
 from seqd.models.loading import as_plugin
 from seqd.plugin.marks import decorated_models

@@ -26,7 +26,7 @@ from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN
 from seqd.local.slots import cores, parse_slot
 from seqd.models.agreement import ask_trained, check_saved
-from seqd.models.built_in import versions_zero
+from seqd.models.catalog import versions_zero
 from seqd.models.made_elsewhere import (
     Statement,
     Weights,

@@ -19,9 +19,8 @@ from seqd.hookspecs import (
     TrainedModel,
     hookimpl,
 )
-from seqd.models.built_in import versions_zero
 from seqd.models.cards import card_of
-from seqd.models.catalog import catalog_entry
+from seqd.models.catalog import catalog_entry, versions_zero
 from seqd.models.store import ModelStore
 from seqd.models.version_files import digest_of
 from seqd_schemas import VersionOrigin

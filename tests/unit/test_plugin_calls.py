@@ -65,7 +65,7 @@ from typing import Iterator
 
 from seqd.hookspecs import WorkItem
 from seqd.local.parent_death import copies_die_with_me
-from seqd.models.built_in import built_in_version
+from seqd.models.catalog import built_in_version
 from seqd.models.loading import as_plugin
 from seqd.plugin.calls import PluginCall
 from seqd.plugin import classifier, generator, model, task

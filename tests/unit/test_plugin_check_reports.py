@@ -19,7 +19,7 @@ from seqd.hookspecs import (
     TaskSpec,
 )
 from seqd.models.agreement import with_values
-from seqd.models.built_in import built_in_version
+from seqd.models.catalog import built_in_version
 from seqd.models.closeness import brief, close
 from seqd.plugin import Label, classifier
 from seqd.plugin import model as decorated

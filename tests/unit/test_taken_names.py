@@ -4,7 +4,7 @@ from functools import partial
 from importlib import import_module
 
 from seqd.models.loading import Candidate, discover
-from seqd.models.taken_names import taken_names
+from seqd.models.source_folders import taken_names
 
 
 def mine(name: str, distribution: str = "seqd-mine", module: str = "seqd_mine") -> Candidate:

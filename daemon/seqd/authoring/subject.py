@@ -21,8 +21,7 @@ from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, UnknownMod
 from seqd.hookspecs import Artifact, Device, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.local.pinning import slots_here
-from seqd.models.built_in import versions_zero
-from seqd.models.catalog import catalog_entry
+from seqd.models.catalog import catalog_entry, versions_zero
 from seqd.models.loading import Candidate, discover
 from seqd.models.registry import Registry
 from seqd.models.source_folders import read_source

@@ -129,7 +129,7 @@ def open_local_models(settings: "Settings") -> LocalModels:
     From now on standard output is the command's alone: what plugins print goes to standard error.
     """
     from seqd.cli.ui.stdout import keep_stdout_from_plugins
-    from seqd.models.built_in import versions_zero
+    from seqd.models.catalog import versions_zero
     from seqd.models.registry import Registry
     from seqd.models.store import ModelStore
 

@@ -68,7 +68,6 @@ _MAX_BYTES = 128 * 1024
 _MAX_VERSION = 999_999_999
 
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_ROLLOUT_ID = re.compile(r"[0-9a-f]{16}")
 _RETIRING = re.compile(r"\.retiring-([1-9][0-9]{0,8})")
 
 #: What tells one state of a file from another; None where there is no file.
@@ -221,32 +220,19 @@ def version_before(changes: Sequence[ServiceChange], in_service: int) -> int | N
 
 
 def read_rollouts(folder: Path) -> RolloutFile:
-    """Return the roll-outs of a model; of a damaged file, with a warning, aborted ones.
+    """Return the roll-outs of a model: none of a damaged file, which a warning in the log says.
 
     Raises OSError where it cannot be read.
     """
     path = folder / ROLLOUT_FILE_NAME
     try:
-        content = read_file(path, _MAX_BYTES)
-        return from_stored(RolloutFile, content)
+        return from_stored(RolloutFile, read_file(path, _MAX_BYTES))
     except FileNotFoundError:
-        return RolloutFile()
+        pass
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         log.warning("no roll-out goes on, since %s is damaged: %s", path, reason)
-    return RolloutFile(aborted=_aborted_in(content))
-
-
-def _aborted_in(content: bytes) -> tuple[str, ...]:
-    """Return what can be read of the aborted roll-outs in a damaged file."""
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return ()
-    known = document.get("aborted") if isinstance(document, dict) else None
-    names = known if isinstance(known, list) else []
-    sound = [name for name in names if isinstance(name, str) and _ROLLOUT_ID.fullmatch(name)]
-    return tuple(sound[-MAX_ABORTED:])
+    return RolloutFile()
 
 
 def begin_rollout(folder: Path, rollout: Rollout) -> None:

@@ -12,7 +12,7 @@ this with the model's lock held.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -74,33 +74,20 @@ def move_labels(folder: Path, labels: Sequence[str], version: int, run_id: str) 
 def restore_labels(folder: Path, version: int, run_id: str) -> None:
     """Move labels to where they were, except those that somebody has moved since.
 
-    A training that took one over from this version, and is rolled back later, moves it there too.
+    One that was nowhere, or at a version that is gone meanwhile, goes.
     """
-    before = _read(folder, run_id).before
-    forget_version(folder, version, before)
-    if not before:
-        return
     labels = read_labels(folder)
-    for label, number in before.items():
-        if labels.get(label) != version:
-            continue
-        if number is None:
-            del labels[label]
-        else:
+    moved = {
+        label: number
+        for label, number in _read(folder, run_id).before.items()
+        if labels.get(label) == version
+    }
+    for label, number in moved.items():
+        del labels[label]
+        if number == 0 or (number is not None and (folder / str(number)).is_dir()):
             labels[label] = number
-    write_labels(folder, labels)
-
-
-def forget_version(folder: Path, version: int, before: Mapping[str, int | None]) -> None:
-    """Have trainings move no label back to a version that is gone, but to where it was before."""
-    for run_id in begun_publishes(folder):
-        recorded = _read(folder, run_id)
-        kept = {
-            label: before.get(label) if number == version else number
-            for label, number in recorded.before.items()
-        }
-        if kept != recorded.before:
-            _write(folder, run_id, recorded.model_copy(update={"before": kept}))
+    if moved:
+        write_labels(folder, labels)
 
 
 def finalize(folder: Path, run_id: str) -> None:

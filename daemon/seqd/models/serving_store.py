@@ -5,7 +5,7 @@ Each change is one step under the model's lock, with a line in its history.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,12 +82,18 @@ class ServingStore(StoredVersions):
     def set_label(self, name: str, label: str, version: int, by: str = "", why: str = "") -> None:
         """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
         check_label(label)
-        with self._locked_with(name, version) as (folder, made_by):
-            before = self.labels(name).get(PRODUCTION)
-            move_labels(folder, [label], version, made_by)
-            if label == PRODUCTION and before != version:
-                ended = self._end_beside(name, version)
-                self._note(name, before, version, by, why, rollout=ended)
+        with self._locked_with(name, version) as (_, made_by):
+            self._move_labels(name, [label], version, made_by, by, why)
+
+    def _move_labels(
+        self, name: str, labels: Sequence[str], version: int, made_by: str, by: str, why: str
+    ) -> None:
+        """Move labels to a version that `made_by` made; the caller holds the model's lock."""
+        before = self.labels(name).get(PRODUCTION)
+        move_labels(self._root / name, labels, version, made_by)
+        if PRODUCTION in labels and before != version:
+            ended = self._end_beside(name, version)
+            self._note(name, before, version, by, why, rollout=ended)
 
     def drop_label(self, name: str, label: str, version: int) -> None:
         """Remove a label, unless somebody has moved it from the version. Raises ArtifactDamaged."""

@@ -1,11 +1,13 @@
 """Reads where a plugin's source is: a folder with a `pyproject.toml`, or one file.
 
-So a plugin can be loaded before it is installed. Nothing of it is imported here.
+So a plugin can be loaded before it is installed, beside others that may have its names. Nothing of
+it is imported here.
 """
 
+import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint
@@ -15,6 +17,8 @@ from typing import cast
 from seqd.errors import InvalidRequest, UnknownPlugin
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import UNPACKAGED, Candidate
+from seqd.models.registry import Registry
+from seqd.settings import load_settings
 from seqd.validation import did_you_mean, listed
 
 _PYPROJECT = "pyproject.toml"
@@ -200,3 +204,39 @@ def _load(name: str, address: str, folders: tuple[Path, ...]) -> object:
 def _table(content: Mapping[str, object], name: str) -> Mapping[str, object]:
     found = content.get(name)
     return cast("Mapping[str, object]", found) if isinstance(found, dict) else {}
+
+
+def taken_names(
+    mine: Candidate, models: Collection[str], installed: Sequence[Candidate]
+) -> dict[str, str]:
+    """Return which names of a plugin and its models others have, and what to do about each.
+
+    Such as `the model name 'markov' is taken by the plugin 'markov' of seqd 1.0.0`. Loads the
+    others here.
+    """
+    others = [one for one in installed if not _is_same(one, mine)]
+    found = {
+        f"the plugin name {mine.name!r} is taken by {one.origin}": "Rename it, by its entry point "
+        "or its file: beside the other one, this plugin is not loaded."
+        for one in others
+        if one.name == mine.name
+    }
+    settings = load_settings(
+        enabled_plugins=None, disabled_plugins=(), required_models=(), required_plugins=()
+    )
+    registry = Registry(others, settings)
+    for name in sorted(set(models) & registry.models.keys()):
+        owner = registry.plugin_of(name)
+        origin = f"{owner.distribution} {owner.version}".strip()
+        said = f"the model name {name!r} is taken by the plugin {owner.name!r} of {origin}"
+        found[said] = "Rename it: beside the other one, this plugin is not loaded."
+    return found
+
+
+def _is_same(one: Candidate, mine: Candidate) -> bool:
+    """Return True for the plugin itself, where it is installed, too, and for those beside it."""
+    return one.package == mine.package or _plain(one.distribution) == _plain(mine.distribution)
+
+
+def _plain(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()

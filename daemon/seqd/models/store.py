@@ -3,7 +3,6 @@
 Reading is in `stored_versions`, and what is in service in `serving_store`.
 """
 
-import errno
 import re
 import shutil
 import tempfile
@@ -27,13 +26,11 @@ from seqd.models.publishing import (
     begun_publishes,
     check_holder,
     finalize,
-    forget_version,
-    move_labels,
     restore_labels,
 )
 from seqd.models.serving_store import ServingStore
 from seqd.models.stored_versions import FORMAT_FILE_NAME, MODEL_NAME, STARTER_VERSION
-from seqd.models.version_files import VersionDraft, check_sealed, seal_folder, write_manifest
+from seqd.models.version_files import VersionDraft, check_sealed, seal_folder
 from seqd_schemas import FORMAT, FileDigest, ModelFile, ModelManifest, Rollout, RolloutKind
 
 #: In the root of a store: folders that are not versions yet, on the file system that it is on.
@@ -141,24 +138,21 @@ class ModelStore(ServingStore):
         return folder
 
     def _move_in(self, folder: Path, draft: VersionDraft) -> ModelManifest:
-        """Make a staging folder the next version; the caller holds the model's lock.
-
-        Without the lock (as on some network file systems) two writers still get two versions: a
-        rename never replaces a folder that holds files.
-        """
+        """Make a staging folder the next version; the caller holds the model's lock."""
         model_folder = self._root / draft.model
         self._note_plugin(draft.model, draft.plugin or draft.model, draft.job_id)
         self._check_staged(folder)
         removed = map(_REMOVED.fullmatch, [path.name for path in model_folder.iterdir()])
         taken = [int(match[1]) for match in removed if match]
         manifest = seal_folder(folder, draft, max([0, *self.numbers(draft.model), *taken]) + 1)
-        with writing(folder):
+        target = model_folder / str(manifest.version)
+        with writing(target):
             for name in manifest.files:
                 (folder / name).chmod(0o444)
             folder.chmod(0o755)
-        while not _moved(folder, model_folder / str(manifest.version)):
-            manifest = manifest.model_copy(update={"version": manifest.version + 1})
-            write_manifest(folder, manifest)
+            sync(folder)
+            folder.rename(target)
+            sync(model_folder)
         self._put_first_in_service(manifest)
         return manifest
 
@@ -183,7 +177,6 @@ class ModelStore(ServingStore):
         self.check_removable(name, version)
         with exclusive(self._root / name):
             self._refuse_labelled(name, version)
-            forget_version(self._root / name, version, {})
             self._remove(name, version)
             mark_retiring(self._root / name, [version], is_retiring=False)
 
@@ -315,12 +308,8 @@ class ModelStore(ServingStore):
         self.open(name, version)
         with exclusive(self._root / name):
             check_holder(self._root / name, run_id, holder)
-            before = self.labels(name).get(PRODUCTION)
-            move_labels(self._root / name, labels, version, made_by or run_id)
-            if PRODUCTION in labels and before != version:
-                ended = self._end_beside(name, version)
-                by, why = f"job {run_id}", "asked for with the training"
-                self._note(name, before, version, by, why, rollout=ended)
+            by, why = f"job {run_id}", "asked for with the training"
+            self._move_labels(name, labels, version, made_by or run_id, by, why)
 
     def finalize(self, name: str, run_id: str) -> None:
         """Let a version count for good: its training has completed."""
@@ -368,20 +357,6 @@ class ModelStore(ServingStore):
         folders = [self._root / name for name in self._folders()]
         folders += [folder / MEASUREMENTS_FOLDER for folder in folders]
         return [path for folder in folders if folder.is_dir() for path in drafts_in(folder)]
-
-
-def _moved(folder: Path, target: Path) -> bool:
-    """Move a folder to a place that is free; False if it is taken."""
-    with writing(target):
-        sync(folder)
-        try:
-            folder.rename(target)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                return False
-            raise
-        sync(target.parent)
-    return True
 
 
 def _option_of(rollout: Rollout) -> str:

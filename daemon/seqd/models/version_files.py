@@ -102,13 +102,8 @@ def seal_folder(folder: Path, draft: VersionDraft, version: int) -> ModelManifes
     if not files:
         raise PluginFault(f"the training of {draft.model} wrote no file into {folder}")
     manifest = _manifest(draft, version, files)
-    write_manifest(folder, manifest)
-    return manifest
-
-
-def write_manifest(folder: Path, manifest: ModelManifest) -> None:
-    """Write a manifest into its folder, replacing one of an earlier attempt."""
     write_atomically(folder / MANIFEST_NAME, manifest_bytes(manifest))
+    return manifest
 
 
 def manifest_bytes(manifest: ModelManifest) -> bytes:

@@ -26,7 +26,7 @@ from seqd.hookspecs import (
 from seqd.plugin.arrays import load_arrays, save_arrays
 from seqd.plugin.classes import model
 from seqd.plugin.functions import classifier, generator, task
-from seqd.plugin.outcomes import BadItem, Label
+from seqd.plugin.running import BadItem, Label
 from seqd.plugin.signatures import Random
 from seqd_schemas import (
     Dimensions,

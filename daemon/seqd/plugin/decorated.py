@@ -144,7 +144,7 @@ class LoadedFunctions(LoadedModel):
 
 
 class WarmUpContext:
-    """A `RunContext` of a call whose outcome nobody gets."""
+    """A `RunContext` of a call whose outcome nobody gets: nothing stops it, and it tells nobody."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -153,15 +153,7 @@ class WarmUpContext:
         """Return False."""
         return False
 
-    def batch(
-        self,
-        *,
-        items: int,
-        real_tokens: int,
-        computed_tokens: int,
-        vectorise_s: float,
-        compute_s: float,
-    ) -> None:
+    def batch(self, **said: float) -> None:
         """Do nothing."""
 
     def stream(self, item: WorkItem, sample: int, delta: str) -> None:

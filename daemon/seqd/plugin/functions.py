@@ -14,8 +14,7 @@ from pydantic.fields import FieldInfo
 from seqd.errors import PluginFault
 from seqd.hookspecs import Needs, PluginParameters, TaskSpec
 from seqd.plugin.decorated import About, DecoratedModel, mark
-from seqd.plugin.outcomes import MAX_TEXT_CHARS, BadItem, Label
-from seqd.plugin.running import TaskFunction
+from seqd.plugin.running import MAX_TEXT_CHARS, BadItem, Label, TaskFunction
 from seqd.plugin.signatures import (
     Signature,
     check_taken,

@@ -21,7 +21,7 @@ from seqd.ledger.blobs import unpack_items
 from seqd.ledger.units import Unit
 from seqd.models.plugin_frames import raised_by_plugin
 from seqd.plugin.calls import PluginCall
-from seqd.plugin.outcomes import count_in_words, drawn
+from seqd.plugin.running import count_in_words, drawn
 from seqd.validation import fault_sentence
 from seqd.worker.accepted_schemas import AcceptedOutputs
 from seqd.worker.calls import CostTokens, calls_of

@@ -30,8 +30,7 @@ from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, parse_slot
 from seqd.models import job_log
-from seqd.models.built_in import versions_zero
-from seqd.models.catalog import catalog_entries
+from seqd.models.catalog import catalog_entries, versions_zero
 from seqd.models.plugin_frames import plugin_traceback
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore

@@ -75,7 +75,7 @@ def warn_of_taken_names(order: Load, loaded: "Loaded") -> None:
 def names_taken_from(mine: Candidate, models: "Collection[str]") -> dict[str, str]:
     """Return which names others have, with the cure; they are loaded here without a word."""
     from seqd.cli.ui.stdout import keep_stdout_from_plugins
-    from seqd.models.taken_names import taken_names
+    from seqd.models.source_folders import taken_names
 
     keep_stdout_from_plugins()
     logging.disable(logging.CRITICAL)  # a broken one among them is no matter of this plugin

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from seqd.errors import PluginFault, VersionDiffers
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
-from seqd.models.built_in import built_in_version
+from seqd.models.catalog import built_in_version
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.models.version_files import (

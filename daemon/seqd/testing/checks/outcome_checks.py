@@ -16,7 +16,7 @@ from seqd.kinds import CLASSIFY, GENERATE, SERVED_TASKS
 from seqd.models.agreement import with_values
 from seqd.models.closeness import brief, close, quoted
 from seqd.models.task_schemas import output_schema
-from seqd.plugin.outcomes import drawn
+from seqd.plugin.running import drawn
 from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped

@@ -20,7 +20,7 @@ from seqd.hookspecs import (
 from seqd.inputs.datasets import ListDataset
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.models.agreement import with_values
-from seqd.models.built_in import is_built_in
+from seqd.models.catalog import is_built_in
 from seqd.models.made_records import with_record
 from seqd.plugin.calls import OneProcess
 from seqd.plugin.decorated import LoadedFunctions
