@@ -1,11 +1,14 @@
-"""Where a plugin's source is: layouts of folders, and what their authors are told of mistakes."""
+"""Where a plugin's source is, what authors are told of mistakes, and which names others have."""
 
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from seqd.errors import InvalidRequest, UnknownPlugin
-from seqd.models.source_folders import read_source
+from seqd.models.loading import Candidate, discover
+from seqd.models.source_folders import read_source, taken_names
 
 PROJECT = '[project]\nname = "seqd-hello"\nversion = "0.3"\n'
 ENTRY = '[project.entry-points.seqd]\nhello = "seqd_hello:plugin"\n'
@@ -113,3 +116,27 @@ def test_what_is_no_source_is_told(tmp_path):
     assert "is no plugin; allowed: a folder with a pyproject.toml" in said["notes.txt"]
     assert "'my-plugin' is no name of a module" in said["my-plugin.py"]
     assert said["broken"].startswith(f"{tmp_path / 'broken' / 'pyproject.toml'} cannot be read: ")
+
+
+def mine(name: str, distribution: str = "seqd-mine", module: str = "seqd_mine") -> Candidate:
+    return Candidate(name, partial(import_module, module), distribution, "1", module)
+
+
+def test_a_plugin_and_a_model_that_ship_with_seqd_are_taken():
+    taken = taken_names(mine("markov"), {"markov_words", "hello"}, discover())
+
+    assert [one.partition(" is taken by ")[0] for one in taken] == [
+        "the plugin name 'markov'",
+        "the model name 'markov_words'",
+    ]
+
+
+def test_names_of_its_own_are_free():
+    assert taken_names(mine("hello"), {"hello"}, discover()) == {}
+
+
+def test_a_plugin_that_is_installed_too_takes_no_name_of_its_own():
+    installed = mine("hello", "Seqd_Mine")
+    moved = mine("hello", "acme", "seqd_mine.plugin")
+
+    assert taken_names(mine("hello"), {"hello"}, [installed, moved]) == {}

@@ -106,13 +106,13 @@ MESSAGE_CHARS = 1_000
 
 def reason_for(error: BaseException, candidate: Candidate) -> str:
     """Say in one line why the plugin is broken, and where. A PluginFault says itself what to do."""
-    message = " ".join(text_of(error).split())[:MESSAGE_CHARS]
-    if isinstance(error, PluginFault):
-        place = place_of(error, candidate.package)
-        return message if place is None else f"{message.rstrip('.')} ({place})."
-    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    said = with_place(said.rstrip("."), error, candidate.package)
-    return f"{said}. {_hint(error, candidate)}"
+    said = " ".join(text_of(error).split())[:MESSAGE_CHARS]
+    if not isinstance(error, PluginFault):
+        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        said = with_place(said.rstrip("."), error, candidate.package)
+        return f"{said}. {_hint(error, candidate)}"
+    place = place_of(error, candidate.package)
+    return said if place is None else f"{said.rstrip('.')} ({place})."
 
 
 def _hint(error: BaseException, candidate: Candidate) -> str:
@@ -235,20 +235,13 @@ IMPORT_BUDGET_S: Final = 1.0
 _RETURN_A_LIST: Final = "Return a list of models, such as [MyModel()]."
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """One plugin's outcome; `models` is empty unless it is ready."""
-
-    status: PluginStatus
-    models: Mapping[str, Model]
-
-
 def load_plugin(
     candidate: Candidate, manager: pluggy.PluginManager, owners: Mapping[str, PluginStatus]
-) -> Loaded:
-    """Load one plugin; `owners` has the models that earlier plugins brought.
+) -> tuple[PluginStatus, Mapping[str, Model]]:
+    """Load one plugin; return how it stands, and its models where it is ready.
 
-    Never raises, except KeyboardInterrupt. A refused plugin leaves nothing in `manager`.
+    `owners` has the models that earlier plugins brought. Never raises, except KeyboardInterrupt. A
+    refused plugin leaves nothing in `manager`.
     """
     registered = False
     plugin: object = None
@@ -269,9 +262,9 @@ def load_plugin(
             manager.unregister(plugin)
         if isinstance(error, SchemaError):
             error = PluginFault(schema_fault(error)).with_traceback(error.__traceback__)
-        return Loaded(_broken(candidate, error, time.perf_counter() - started), {})
+        return _broken(candidate, error, time.perf_counter() - started), {}
     seconds = time.perf_counter() - started
-    return Loaded(_ready(candidate, models, seconds, seconds - delay.since_last_s()), models)
+    return _ready(candidate, models, seconds, seconds - delay.since_last_s()), models
 
 
 def status_of(

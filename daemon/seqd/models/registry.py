@@ -105,12 +105,12 @@ class Registry:
                 f"{candidate.distribution}, or uninstall {candidate.distribution}.",
                 code=NameTaken.code,
             )
-        loaded = load_plugin(candidate, self._manager, self._reserved | self._owners)
-        if loaded.status.state is PluginState.BROKEN and candidate.distribution == PROJECT:
-            self._reserved[candidate.name] = loaded.status
-        self._models.update(loaded.models)
-        self._owners.update(dict.fromkeys(loaded.models, loaded.status))
-        return loaded.status
+        status, models = load_plugin(candidate, self._manager, self._reserved | self._owners)
+        if status.state is PluginState.BROKEN and candidate.distribution == PROJECT:
+            self._reserved[candidate.name] = status
+        self._models.update(models)
+        self._owners.update(dict.fromkeys(models, status))
+        return status
 
     def _loaded_as(self, name: str) -> PluginStatus | None:
         return next((status for status in self._statuses if status.name == name), None)
@@ -202,16 +202,9 @@ def notify(manager: pluggy.PluginManager, hook: str, **arguments: object) -> Non
 def plugin_table(statuses: Sequence[PluginStatus]) -> str:
     """Draw one line a plugin: its name, state, origin, and its models or the reason."""
     rows = [("plugin", "state", "distribution", "models, or the reason")]
-    rows += [_row(status) for status in statuses]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(_line(row, widths) for row in rows)
-
-
-def _row(status: PluginStatus) -> tuple[str, str, str, str]:
-    origin = f"{status.distribution} {status.version}".strip()
-    return status.name, str(status.state), origin, status.reason or ", ".join(status.models)
-
-
-def _line(row: tuple[str, str, str, str], widths: Sequence[int]) -> str:
-    cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-    return "  ".join(["", *cells, row[3]]).rstrip()
+    for one in statuses:
+        origin = f"{one.distribution} {one.version}".strip()
+        rows.append((one.name, str(one.state), origin, one.reason or ", ".join(one.models)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = (map(str.ljust, row, widths) for row in rows)
+    return "\n".join("  ".join(["", *cells]).rstrip() for cells in padded)
