@@ -6,7 +6,7 @@ from seqd.plugin.decorated import DecoratedModel
 
 def author_object(model: Model) -> object:
     """Return the class or the function."""
-    return model.author if isinstance(model, DecoratedModel) else type(model)
+    return type(model).author if isinstance(model, DecoratedModel) else type(model)
 
 
 def author_method(model: Model, name: str) -> object:
