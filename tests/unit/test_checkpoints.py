@@ -143,7 +143,7 @@ def test_what_is_removed_is_what_was_named_half_written_ones_too(folder, tmp_pat
 def test_progress_and_arrays_come_back_to_the_last_bit(progress, floats):
     array = np.array(floats, dtype=np.float32)
 
-    found = decode(encode({"a": array}, progress))
+    found = decode(encode({"a": array}, progress)).checkpoint
 
     assert found.progress == progress
     assert found.arrays["a"].tobytes() == array.tobytes()

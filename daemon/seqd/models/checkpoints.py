@@ -7,7 +7,6 @@ the ledger.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -105,27 +104,35 @@ def _check_progress(progress: Mapping[str, JsonValue]) -> None:
         )
 
 
-def read_state(state: bytes) -> State:
-    """Read `checkpoint.json`; raises CheckpointDamaged."""
+class Kept(NamedTuple):
+    """A checkpoint as it was read, with what the daemon keeps beside the plugin's part."""
+
+    checkpoint: Checkpoint
+    #: Digest of the data that it learnt from, where known.
+    data_sha256: str | None
+    epochs: tuple[EpochMetrics, ...]
+
+
+def decode(content: Content) -> Kept:
+    """Turn bytes back into a checkpoint; raises CheckpointDamaged where they do not fit."""
+    state, arrays = _read_state(content.state), {}
+    if content.arrays is not None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            arrays = load(content.arrays)
+        except SafetensorError as error:
+            raise CheckpointDamaged(f"arrays.safetensors cannot be read: {error}") from None
+    return Kept(Checkpoint(arrays, state.progress), state.data_sha256, state.epochs)
+
+
+def _read_state(state: bytes) -> State:
     try:
         return State.model_validate(json.loads(state), extra="ignore")
     except (ValueError, ValidationError) as error:
         reason = str(error).partition("\n")[0]
         raise CheckpointDamaged(f"checkpoint.json is not one: {reason}") from None
-
-
-def decode(content: Content) -> Checkpoint:
-    """Turn bytes back into a checkpoint; raises CheckpointDamaged where they do not fit."""
-    state = read_state(content.state)
-    if content.arrays is None:
-        return Checkpoint({}, state.progress)
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        return Checkpoint(load(content.arrays), state.progress)
-    except SafetensorError as error:
-        raise CheckpointDamaged(f"arrays.safetensors cannot be read: {error}") from None
 
 
 def _pack(arrays: "Arrays") -> bytes:
@@ -156,15 +163,6 @@ def checkpoints_dir(data_dir: Path) -> Path:
     return data_dir / "checkpoints"
 
 
-class Kept(NamedTuple):
-    """A checkpoint as it was read, with what the daemon keeps beside the plugin's part."""
-
-    checkpoint: Checkpoint
-    #: Digest of the data that it learnt from, where known.
-    data_sha256: str | None
-    epochs: tuple[EpochMetrics, ...]
-
-
 class CheckpointFolder:
     """The checkpoints of one job. The folder need not exist."""
 
@@ -179,9 +177,10 @@ class CheckpointFolder:
             self._folder.mkdir(parents=True, exist_ok=True)
             aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=self._folder))
             try:
-                _write(aside / STATE_FILE, content.state)
-                if content.arrays is not None:
-                    _write(aside / ARRAYS_FILE, content.arrays)
+                for file, written in ((STATE_FILE, content.state), (ARRAYS_FILE, content.arrays)):
+                    if written is not None:
+                        (aside / file).write_bytes(written)
+                        sync(aside / file)
                 sync(aside)
                 aside.rename(self._folder / name)
                 sync(self._folder)
@@ -198,13 +197,11 @@ class CheckpointFolder:
         try:
             state = read_file(folder / STATE_FILE, MAX_STATE_BYTES + 1)
             _check(folder / STATE_FILE, state, sha256)
-            described = read_state(state)
-            arrays = None
-            if described.arrays is not None:
-                arrays = read_file(folder / ARRAYS_FILE, described.arrays.size_bytes + 1)
-                _check(folder / ARRAYS_FILE, arrays, described.arrays.sha256)
-            checkpoint = decode(Content(state, arrays))
-            return Kept(checkpoint, described.data_sha256, described.epochs)
+            expected, arrays = _read_state(state).arrays, None
+            if expected is not None:
+                arrays = read_file(folder / ARRAYS_FILE, expected.size_bytes + 1)
+                _check(folder / ARRAYS_FILE, arrays, expected.sha256)
+            return decode(Content(state, arrays))
         except OSError as error:
             raise CheckpointDamaged(
                 f"{error.filename or folder} cannot be read: {error.strerror}"
@@ -222,13 +219,6 @@ class CheckpointFolder:
     def remove_all(self) -> None:
         """Remove all of the job's checkpoints; nothing happens where there are none."""
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _check(path: Path, content: bytes, expected: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from seqd.analysis.curves import LearningCurve
 from seqd.hookspecs import Checkpoint, Dataset, Device, WorkItem
 from seqd.hookspecs.reports import Reporter
-from seqd.models.checkpoints import Content, decode, encode, read_state
+from seqd.models.checkpoints import Content, decode, encode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ class MemoryCheckpoints:
     @property
     def last(self) -> Checkpoint | None:
         """What was saved last."""
-        return None if self._last is None else decode(self._last)
+        return None if self._last is None else decode(self._last).checkpoint
 
     def carry(self, curve: LearningCurve) -> None:
         """Save these epochs from now on, and put what was saved back into them at a `load`."""
@@ -48,7 +48,7 @@ class MemoryCheckpoints:
         """Return what was saved last."""
         if self._last is not None:
             self.resumes += 1
-            self._curve.restore(read_state(self._last.state).epochs)
+            self._curve.restore(decode(self._last).epochs)
         return self.last
 
     def due(self) -> bool:
