@@ -12,7 +12,7 @@ from typing import cast
 
 from seqd.cli.output_forms import Form
 from seqd.cli.row_writers import Column, Kind
-from seqd.client.frames import Vectors
+from seqd.client.frames import COLUMNS, Vectors
 from seqd.client.output_fields import OutputField
 from seqd.errors import InvalidRequest
 from seqd.kinds import KINDS
@@ -24,29 +24,22 @@ INPUT_PREFIX = "input_"
 #: What `--keep` takes for all columns.
 ALL = "all"
 
+_KINDS = {
+    "text": Kind.TEXT,
+    "number": Kind.NUMBER,
+    "integer": Kind.WHOLE,
+    "truth": Kind.FLAG,
+    "numbers": Kind.JSON,
+    "json": Kind.JSON,
+}
+
 _OF_RESULTS: Mapping[object, Mapping[str, Kind]] = {
-    Classification: {
+    output: {
         "custom_id": Kind.TEXT,
-        "label": Kind.TEXT,
-        "score": Kind.NUMBER,
-        "truncated": Kind.FLAG,
-        "unknown_share": Kind.NUMBER,
-        "uncertain": Kind.FLAG,
-        "probabilities": Kind.JSON,
+        **{name: _KINDS[type_] for name, type_ in COLUMNS[output].items()},
         "version": Kind.WHOLE,
-    },
-    Generation: {
-        "custom_id": Kind.TEXT,
-        "sample": Kind.WHOLE,
-        "temperature": Kind.NUMBER,
-        "text": Kind.TEXT,
-        "finish_reason": Kind.TEXT,
-        "prompt": Kind.TEXT,
-        "seed": Kind.WHOLE,
-        "mean_log_prob": Kind.NUMBER,
-        "longest_copy": Kind.WHOLE,
-        "version": Kind.WHOLE,
-    },
+    }
+    for output in (Classification, Generation)
 }
 
 _DEFAULT: Mapping[object, tuple[str, ...]] = {
@@ -63,14 +56,6 @@ _OF_ERRORS = {
 
 #: Columns of results that are no fields of a plugin's own output.
 _OF_ITEMS = ("custom_id", "version")
-
-_KINDS = {
-    "text": Kind.TEXT,
-    "number": Kind.NUMBER,
-    "integer": Kind.WHOLE,
-    "truth": Kind.FLAG,
-    "json": Kind.JSON,
-}
 
 #: Columns that a file of plain lines can have: hardly ever is a line break in them.
 _OF_LINES = ("custom_id", "label", "score", "temperature", "sample", "seed")

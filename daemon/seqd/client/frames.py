@@ -42,6 +42,7 @@ BATCH_CHARS = 8 * 1024 * 1024
 Cell = str | float | bool | Mapping[str, object] | Sequence[float] | None
 Columns = dict[str, list[Cell]]
 Type = Literal["text", "number", "integer", "truth", "numbers", "json"]
+Rows = Callable[[ItemOutput, str], Iterator[dict[str, Cell]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Table:
 
     columns: dict[str, Type | Vectors]
     #: What an output makes, given the name of its item.
-    rows: Callable[[ItemOutput, str], Iterator[dict[str, Cell]]]
+    rows: Rows
     #: What made the results, as metadata.
     facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -151,7 +152,10 @@ def table_of(record: JobRecord, schema: Schema | None = None) -> Table:
         raise InvalidRequest(
             f"Job {record.job_id} is a training: it has no items. Call `trained_version()`."
         )
-    table = _table_by(fields_of(schema)) if kind.output is None else _TABLES[kind.output]
+    if kind.output is None:
+        table = _table_by(fields_of(schema))
+    else:
+        table = _table(COLUMNS[kind.output], _named_rows)
     return replace(table, facts=facts_of([record]))
 
 
@@ -244,85 +248,52 @@ def _table_by(fields: Sequence[OutputField]) -> Table:
         field.column: Vectors(field.dimensions) if field.type == "vector" else field.type
         for field in fields
     }
+    return _table(columns, rows)
+
+
+def _table(columns: Mapping[str, Type | Vectors], rows: Rows) -> Table:
+    """Return the columns of outputs, with those that all tables have."""
     return Table({"custom_id": "text", **columns, "version": "integer", **_ERROR}, rows)
 
 
-def _classified(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
-    assert isinstance(output, Classification)
-    yield {
-        "label": output.label,
-        "score": output.score,
-        "truncated": output.truncated,
-        "unknown_share": output.unknown_share,
-        "uncertain": output.uncertain,
-        "probabilities": output.probabilities,
-    }
-
-
-def _generated(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
-    assert isinstance(output, Generation)
+def _named_rows(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
+    """Yield the fields of an output with a record of its own, or those of each of its samples."""
+    assert not isinstance(output, dict)
+    if not isinstance(output, Generation):
+        yield dict(output)
+        return
     for number, sample in enumerate(output.samples):
-        yield {
-            "sample": number,
-            "prompt": output.prompt,
-            "text": sample.text,
-            "temperature": sample.temperature,
-            "seed": sample.seed,
-            "mean_log_prob": sample.mean_log_prob,
-            "finish_reason": sample.finish_reason.value,
-        }
-
-
-def _trained(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
-    assert isinstance(output, TrainedVersion)
-    yield {
-        "model": output.model,
-        "version": output.version,
-        "metrics": output.metrics,
-        "seconds": output.seconds,
-    }
+        row: dict[str, Cell] = dict(sample)
+        row |= {"sample": number, "prompt": output.prompt}
+        yield row | {"finish_reason": sample.finish_reason.value}
 
 
 _ERROR: dict[str, Type | Vectors] = {"error_code": "text", "error_message": "text"}
-_TABLES: Mapping[type[NamedOutput], Table] = {
-    Classification: Table(
-        {
-            "custom_id": "text",
-            "label": "text",
-            "score": "number",
-            "truncated": "truth",
-            "unknown_share": "number",
-            "uncertain": "truth",
-            "probabilities": "numbers",
-            "version": "integer",
-            **_ERROR,
-        },
-        _classified,
-    ),
-    Generation: Table(
-        {
-            "custom_id": "text",
-            "sample": "integer",
-            "prompt": "text",
-            "text": "text",
-            "temperature": "number",
-            "seed": "integer",
-            "mean_log_prob": "number",
-            "finish_reason": "text",
-            "version": "integer",
-            **_ERROR,
-        },
-        _generated,
-    ),
-    TrainedVersion: Table(
-        {
-            "custom_id": "text",
-            "model": "text",
-            "version": "integer",
-            "metrics": "numbers",
-            "seconds": "number",
-            **_ERROR,
-        },
-        _trained,
-    ),
+
+#: Columns of the fields of outputs, of each the type. What is written to a file has them, too.
+COLUMNS: Mapping[type[NamedOutput], dict[str, Type]] = {
+    Classification: {
+        "label": "text",
+        "score": "number",
+        "truncated": "truth",
+        "unknown_share": "number",
+        "uncertain": "truth",
+        "probabilities": "numbers",
+    },
+    Generation: {
+        "sample": "integer",
+        "prompt": "text",
+        "text": "text",
+        "temperature": "number",
+        "seed": "integer",
+        "mean_log_prob": "number",
+        "finish_reason": "text",
+        "longest_copy": "integer",
+    },
+    TrainedVersion: {
+        "model": "text",
+        "version": "integer",
+        "metrics": "numbers",
+        "seconds": "number",
+    },
 }
