@@ -3,14 +3,17 @@
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
 from threading import current_thread, main_thread
-from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     TypeAdapter,
 )
@@ -21,26 +24,16 @@ _T = TypeVar("_T")
 #: The highest format that this release reads. It grows with what an older reader must not ignore;
 #: the rule is in `schemas/README.md`.
 FORMAT = 1
-
 #: Longest text of one item, in characters and in bytes of UTF-8; IMDB's longest has 13,704.
 MAX_TEXT_CHARS = 1_048_576
-
-#: Items that one job may hold; 64-bit digests of 10 M identifiers still fit in 80 MB.
-MAX_ITEMS = 10_000_000
-
 #: Items that one inline job may hold; more travel as an upload or a file.
 MAX_INLINE_ITEMS = 1_000
-
 #: Size of one job's JSON, inline items included, in bytes.
 MAX_JOB_BYTES = 4_194_304
 
 
-#: Models whose parts are being built: one may have itself as a part.
-_BEGUN: set[type[BaseModel]] = set()
-
-
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def _uninterrupted() -> Iterator[None]:
     """Put a Ctrl-C or SIGTERM off until the block ends, where Python handles it; see `signal`.
 
     What is raised while pydantic builds a validator is lost, or comes out as an error of the
@@ -66,22 +59,10 @@ def uninterrupted() -> Iterator[None]:
 class WireAdapter(TypeAdapter[_T]):  # type: ignore[misc]  # final: nothing else builds on first use
     """A type adapter of wire records, whose building a signal does not interrupt."""
 
-    def rebuild(
-        self,
-        *,
-        force: bool = False,
-        raise_errors: bool = True,
-        _parent_namespace_depth: int = 2,
-        **options: Any,
-    ) -> bool | None:
+    def rebuild(self, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
         """Build the validator if that has not been done; see pydantic."""
-        with uninterrupted():
-            return super().rebuild(
-                force=force,
-                raise_errors=raise_errors,
-                _parent_namespace_depth=_parent_namespace_depth + 1,
-                **options,
-            )
+        with _uninterrupted():
+            return super().rebuild(_parent_namespace_depth=_parent_namespace_depth + 1, **options)
 
 
 class WireModel(BaseModel):
@@ -90,6 +71,9 @@ class WireModel(BaseModel):
     An unknown field is refused, so that a typing mistake never passes silently. What is stored is
     read otherwise; see `stored`. Its validator is built when it is first needed, not at import:
     there are sixty records, and a program needs a few of them.
+
+    What a field is, its `Field` says in one line, or a text below it. Such a text is read for JSON
+    Schemas alone: pydantic's own way reads all sources at import.
     """
 
     model_config = ConfigDict(
@@ -107,24 +91,46 @@ class WireModel(BaseModel):
         return schema
 
     @classmethod
-    def model_rebuild(
-        cls, *, force: bool = False, _parent_namespace_depth: int = 2, **options: Any
-    ) -> bool | None:
-        """Build the validator if that has not been done, those of its parts first; see pydantic.
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return pydantic's JSON Schema, with the texts below fields as their descriptions."""
+        whole = handler(schema)
+        properties = handler.resolve_ref_schema(whole).get("properties", {})
+        for kind in cls.__mro__:
+            if kind.__module__.startswith(f"{__package__}."):
+                texts = _texts_below_fields(kind)
+                for name in properties.keys() & texts.keys():
+                    properties[name].setdefault("description", texts[name])
+        return whole
 
-        A record whose parts are built is written an eighth faster than one that is built as one.
-        """
-        if not cls.__pydantic_complete__ and cls not in _BEGUN:
-            _BEGUN.add(cls)
-            try:
-                for field in cls.model_fields.values():
-                    _build_parts(field.annotation)
-            finally:
-                _BEGUN.discard(cls)
-        with uninterrupted():
-            return super().model_rebuild(
-                force=force, _parent_namespace_depth=_parent_namespace_depth + 1, **options
-            )
+    @classmethod
+    def model_rebuild(cls, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
+        """Build the validator if that has not been done; see pydantic."""
+        depth = _parent_namespace_depth + 1
+        with _uninterrupted():
+            return super().model_rebuild(_parent_namespace_depth=depth, **options)
+
+
+@cache
+def _texts_below_fields(kind: type) -> dict[str, str]:
+    """Return by field the text that stands below it in the class."""
+    import ast
+    from inspect import getsource
+
+    try:
+        body = ast.parse(getsource(kind)).body
+    except (OSError, SyntaxError):
+        # Packed without sources, changed since its import, or made by pydantic of another class.
+        return {}
+    return {
+        field.target.id: " ".join(str(below.value.value).split())
+        for definition in body
+        if isinstance(definition, ast.ClassDef)
+        for field, below in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+    }
 
 
 def _fields_of(schema: Any) -> "list[dict[str, Any]]":
@@ -142,14 +148,6 @@ def is_tag(field: "Mapping[str, Any]") -> bool:
         return False
     allowed: list[object] = field["schema"]["expected"]
     return len(allowed) == 1 and isinstance(allowed[0], str)
-
-
-def _build_parts(annotation: object) -> None:
-    """Build the validators of the records that a type is made of, where that has not been done."""
-    if isinstance(annotation, type) and issubclass(annotation, WireModel):
-        annotation.model_rebuild()
-    for part in get_args(annotation):
-        _build_parts(part)
 
 
 LeastFormat = Annotated[
@@ -170,15 +168,18 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 ModelRef = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}(@([0-9]{1,9}|[a-z][a-z0-9_-]{0,39}))?$")
 ]
-#: A training: the job's identifier, or `JOB.UNIT` for one of those that a sweep is made of.
-RunId = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[0-9]{1,9})?$")
-]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 #: What a model can do: `classify`, `generate`, `train`, or a task that its plugin has named.
 TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 TenantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ShortText = Annotated[str, StringConstraints(max_length=4_096)]
+#: What an operator writes, or what is written of one.
+OperatorText = Annotated[str, StringConstraints(max_length=500)]
+#: A word that programs go by. No closed list: a reader that refused a later release's word would
+#: miss the whole record.
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+#: Seconds, or another measured number.
+Positive = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 #: Versions of a plugin that a job names: those that computed it, the first of them.
 PluginVersions = Annotated[

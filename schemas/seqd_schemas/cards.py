@@ -15,32 +15,26 @@ from seqd_schemas.base import (
     Label,
     ModelName,
     Parameters,
+    Positive,
     Sha256,
     ShortText,
     TaskName,
     WireModel,
 )
-from seqd_schemas.manifests import (
-    MAX_LISTED_CLASSES,
-    DataFingerprint,
-    ModelManifest,
-)
+from seqd_schemas.manifests import MAX_LISTED_CLASSES, DataFingerprint, ModelManifest
 from seqd_schemas.results import ClassName, MetricName, Probability
-from seqd_schemas.service_changes import ServiceChange
+from seqd_schemas.rollouts import ServiceChange
 
 #: Evaluations that are kept of a version, the newest of each data; and measured speeds.
 MAX_EVALUATIONS = 8
 MAX_SPEEDS = 8
-
 #: Pairs of classes that are listed with the items of one that were taken for the other.
 MAX_CONFUSIONS = 256
-
 #: Examples of each sort that are kept, and the characters of a text that are.
 MAX_EXAMPLES = 5
 MAX_EXAMPLE_CHARS = 200
 
 _Figure = Annotated[float, Field(allow_inf_nan=False)]
-_Positive = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class EvaluatedMetric(WireModel):
@@ -49,12 +43,10 @@ class EvaluatedMetric(WireModel):
     value: _Figure = Field(description="The figure.")
     low: _Figure | None = Field(default=None, description="Lower end of its 95% interval.")
     high: _Figure | None = Field(default=None, description="Upper end of its 95% interval.")
-    method: Literal["wilson", "bootstrap", "normal", "fisher"] | None = Field(
-        default=None,
-        description="How the interval was computed: Wilson's score interval, 2,000 resamples with "
-        "a fixed seed (fewer where thousands of pairs of classes are confused), the normal "
-        "distribution, or Fisher's transformation of a correlation; not set where there is none.",
-    )
+    method: Literal["wilson", "bootstrap", "normal", "fisher"] | None = None
+    """How the interval was computed: Wilson's score interval, 2,000 resamples with a fixed seed
+    (fewer where thousands of pairs of classes are confused), the normal distribution, or Fisher's
+    transformation of a correlation; not set where there is none."""
 
 
 class EvaluatedClass(WireModel):
@@ -63,18 +55,14 @@ class EvaluatedClass(WireModel):
     label: ClassName = Field(description="Name of the class.")
     items: Count = Field(description="Items that are truly of it.")
     predicted: Count = Field(description="Items that the model predicted to be of it.")
-    precision: Probability | None = Field(
-        default=None, description="Share of those predicted that are truly of it."
-    )
-    recall: Probability | None = Field(
-        default=None, description="Share of those truly of it that were predicted."
-    )
-    f1: Probability | None = Field(
-        default=None, description="Harmonic mean of precision and recall."
-    )
-    is_known: bool = Field(
-        default=True, description="False: the model has no such class, so it is never right."
-    )
+    precision: Probability | None = None
+    """Share of those predicted that are truly of it."""
+    recall: Probability | None = None
+    """Share of those truly of it that were predicted."""
+    f1: Probability | None = None
+    """Harmonic mean of precision and recall."""
+    is_known: bool = True
+    """False: the model has no such class, so it is never right."""
 
 
 class Confusion(WireModel):
@@ -99,9 +87,8 @@ class EvaluatedExample(WireModel):
     """One item of the data, with what the model answered."""
 
     custom_id: CustomId = Field(description="The item's name.")
-    text: str = Field(
-        max_length=MAX_EXAMPLE_CHARS, description="The first 200 characters of its text."
-    )
+    text: str = Field(max_length=MAX_EXAMPLE_CHARS)
+    """The first 200 characters of its text."""
     truth: ClassName = Field(description="Its true class.")
     predicted: ClassName = Field(description="The class that the model gave.")
     score: Probability = Field(description="The score that it gave.")
@@ -118,64 +105,43 @@ class VersionEvaluation(WireModel):
     """How good a version is on one set of data."""
 
     data: DataFingerprint = Field(description="The data.")
-    is_training_data: bool = Field(
-        default=False, description="True where the version was trained on the same texts."
-    )
+    is_training_data: bool = False
+    """True where the version was trained on the same texts."""
     at_ms: EpochMs = Field(description="When it was evaluated.")
     by: ShortText = Field(default="", description="Who did it, as `user@host`.")
-    task: TaskName = Field(
-        description="What the version does: `classify`, `generate` or a task of its plugin's own."
-    )
-    output: Label | None = Field(
-        default=None,
-        description="Of a plugin's own task, the `type` of its outputs, which says what the "
-        "figures are: `labels`, `score`, `spans`, `text` or `embedding`.",
-    )
-    parameters: Parameters = Field(
-        default_factory=dict, description="Parameters that were asked for, defaults left out."
-    )
+    task: TaskName
+    """What the version does: `classify`, `generate` or a task of its plugin's own."""
+    output: Label | None = None
+    """Of a plugin's own task, the `type` of its outputs, which says what the figures are: `labels`,
+    `score`, `spans`, `text` or `embedding`."""
+    parameters: Parameters = Field(default_factory=dict)
+    """Parameters that were asked for, defaults left out."""
     items: Count = Field(description="Items with a true label and an answer; characters of a text.")
     unlabelled: Count = Field(default=0, description="Items left out, without a true label.")
     errored: Count = Field(default=0, description="Items left out, as the model gave an error.")
-    unknown_labels: Count = Field(
-        default=0, description="Items whose true label is none of the model's; they count as wrong."
-    )
-    beyond_limit: Count = Field(
-        default=0, description="Items left out, as the figures are of the first items alone."
-    )
-    metrics: dict[MetricName, EvaluatedMetric] = Field(
-        max_length=64,
-        description="Figures by name: `accuracy`, `f1_macro`, `log_loss`, `brier_score`, "
-        "`calibration_error`; of a text `bits_per_char` and what else the plugin measures; of "
-        "outputs that are labels or spans `f1_micro` and others, of a score "
-        "`mean_absolute_error` and others, of a text beside a reference `chrf`, of an embedding "
-        "`neighbour_accuracy`.",
-    )
-    classes: tuple[EvaluatedClass, ...] = Field(
-        default=(),
-        max_length=MAX_LISTED_CLASSES,
-        description="The classes in the model's order; of more than 100 those with most items.",
-    )
-    confusion: tuple[Confusion, ...] = Field(
-        default=(),
-        max_length=MAX_CONFUSIONS,
-        description="The confusion matrix without its zeros, the most items first.",
-    )
-    confusion_left_out: Count = Field(
-        default=0, description="Items of the cells that `confusion` has no room for."
-    )
-    calibration: tuple[ReliabilityBin, ...] = Field(
-        default=(), max_length=32, description="The bins of scores that have predictions."
-    )
-    right: tuple[EvaluatedExample, ...] = Field(
-        default=(), max_length=MAX_EXAMPLES, description="Right answers with the highest scores."
-    )
-    wrong: tuple[EvaluatedExample, ...] = Field(
-        default=(), max_length=MAX_EXAMPLES, description="Wrong answers with the highest scores."
-    )
-    sample: WrittenSample | None = Field(
-        default=None, description="A text that the version wrote, where it writes texts."
-    )
+    unknown_labels: Count = 0
+    """Items whose true label is none of the model's; they count as wrong."""
+    beyond_limit: Count = 0
+    """Items left out, as the figures are of the first items alone."""
+    metrics: dict[MetricName, EvaluatedMetric] = Field(max_length=64)
+    """Figures by name: `accuracy`, `f1_macro`, `log_loss`, `brier_score`, `calibration_error`; of a
+    text `bits_per_char` and what else the plugin measures; of outputs that are labels or spans
+    `f1_micro` and others, of a score `mean_absolute_error` and others, of a text beside a reference
+    `chrf`, of an embedding `neighbour_accuracy`."""
+    classes: tuple[EvaluatedClass, ...] = Field(default=(), max_length=MAX_LISTED_CLASSES)
+    """The classes in the model's order; of more than 100 those with most items."""
+    confusion: tuple[Confusion, ...] = Field(default=(), max_length=MAX_CONFUSIONS)
+    """The confusion matrix without its zeros, the most items first."""
+    confusion_left_out: Count = 0
+    """Items of the cells that `confusion` has no room for."""
+    calibration: tuple[ReliabilityBin, ...] = Field(default=(), max_length=32)
+    """The bins of scores that have predictions."""
+    right: tuple[EvaluatedExample, ...] = Field(default=(), max_length=MAX_EXAMPLES)
+    """Right answers with the highest scores."""
+    wrong: tuple[EvaluatedExample, ...] = Field(default=(), max_length=MAX_EXAMPLES)
+    """Wrong answers with the highest scores."""
+    sample: WrittenSample | None = None
+    """A text that the version wrote, where it writes texts."""
 
 
 class MeasuredSpeed(WireModel):
@@ -188,30 +154,22 @@ class MeasuredSpeed(WireModel):
     threads: int = Field(ge=1, le=65_536, description="Threads that a numeric library might use.")
     task: TaskName = Field(description="What it did.")
     items: Count = Field(description="Items that it did: texts that it classified, or wrote.")
-    seconds: _Positive = Field(description="Seconds that it took.")
-    items_per_s: _Positive = Field(description="Texts a second.")
-    characters_per_s: _Positive = Field(
-        description="Characters a second: of the texts classified, or of those written."
-    )
+    seconds: Positive = Field(description="Seconds that it took.")
+    items_per_s: Positive = Field(description="Texts a second.")
+    characters_per_s: Positive
+    """Characters a second: of the texts classified, or of those written."""
 
 
 class VersionMeasurements(WireModel):
     """What was measured of a version: `evaluations/VERSION.json` in its model's folder."""
 
-    version_sha256: Sha256 = Field(
-        description="The version's digest, as its card has it: of another version of that number "
-        "this says nothing."
-    )
-    evaluations: tuple[VersionEvaluation, ...] = Field(
-        default=(),
-        max_length=MAX_EVALUATIONS,
-        description="The newest evaluation on each data with the same parameters, the newest last.",
-    )
-    speeds: tuple[MeasuredSpeed, ...] = Field(
-        default=(),
-        max_length=MAX_SPEEDS,
-        description="The newest speed of each machine, slot and task, the newest last.",
-    )
+    version_sha256: Sha256
+    """The version's digest, as its card has it: of another version of that number this says
+    nothing."""
+    evaluations: tuple[VersionEvaluation, ...] = Field(default=(), max_length=MAX_EVALUATIONS)
+    """The newest evaluation on each data with the same parameters, the newest last."""
+    speeds: tuple[MeasuredSpeed, ...] = Field(default=(), max_length=MAX_SPEEDS)
+    """The newest speed of each machine, slot and task, the newest last."""
 
 
 class ModelCard(WireModel):
@@ -220,28 +178,19 @@ class ModelCard(WireModel):
     model: ModelName = Field(description="Name of the model.")
     version: Count = Field(description="Version number.")
     is_in_service: bool = Field(description="True where the bare name means this version.")
-    labels: tuple[Label, ...] = Field(
-        max_length=1_002, description="Labels that stand for it, sorted."
-    )
-    version_sha256: Sha256 = Field(
-        description="SHA-256 over its files' names and digests, a line each, sorted by name."
-    )
+    labels: tuple[Label, ...] = Field(max_length=1_002)
+    """Labels that stand for it, sorted."""
+    version_sha256: Sha256
+    """SHA-256 over its files' names and digests, a line each, sorted by name."""
     size_bytes: Count = Field(description="Bytes of its files.")
-    numbers: dict[str, Count] = Field(
-        default_factory=dict,
-        max_length=64,
-        description="Numbers in each of its safetensors files: the parameters of a network, or a "
-        "table such as the counts of n-grams.",
-    )
-    manifest: ModelManifest = Field(
-        description="What it was made of: data, parameters, metrics, learning curve, origin, files."
-    )
-    evaluations: tuple[VersionEvaluation, ...] = Field(
-        max_length=MAX_EVALUATIONS, description="Its newest evaluation on each data, newest last."
-    )
-    speeds: tuple[MeasuredSpeed, ...] = Field(
-        max_length=MAX_SPEEDS, description="Its newest speed on each machine, newest last."
-    )
-    history: tuple[ServiceChange, ...] = Field(
-        max_length=1_001, description="When it went into service and out of it, oldest first."
-    )
+    numbers: dict[str, Count] = Field(default_factory=dict, max_length=64)
+    """Numbers in each of its safetensors files: the parameters of a network, or a table such as the
+    counts of n-grams."""
+    manifest: ModelManifest
+    """What it was made of: data, parameters, metrics, learning curve, origin, files."""
+    evaluations: tuple[VersionEvaluation, ...] = Field(max_length=MAX_EVALUATIONS)
+    """Its newest evaluation on each data, newest last."""
+    speeds: tuple[MeasuredSpeed, ...] = Field(max_length=MAX_SPEEDS)
+    """Its newest speed on each machine, newest last."""
+    history: tuple[ServiceChange, ...] = Field(max_length=1_001)
+    """When it went into service and out of it, oldest first."""

@@ -1,8 +1,13 @@
-"""Events: what happens to a job, one entry each in the job's event stream.
+"""Events: what happens to a job, one entry each in its event stream; and deltas of its texts.
 
 The stream is a feed, bounded and throttled; the truth is `states.JobRecord`. An event's
 place is its Redis stream id, from which a reader can go on after a break. Of a long job `step` and
 `progress` go first; a reader that has missed some gets a `missed` event.
+
+Text deltas are what a worker publishes of a generation's texts while it writes them, those of a
+sample in order; the truth is the results. A unit that is started again publishes the same texts
+from the start: a reader leaves out what it has, by `offset`, and takes from the results what was
+trimmed.
 """
 
 from typing import Annotated, Literal
@@ -15,6 +20,7 @@ from seqd_schemas.base import (
     EpochMs,
     JobId,
     PluginVersions,
+    Positive,
     ShortText,
     WireAdapter,
     WireModel,
@@ -25,13 +31,18 @@ from seqd_schemas.states import Counts
 
 EventId = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,20}-[0-9]{1,20})?$")]
 
+#: Most deltas in one entry of the stream, and most characters of one delta.
+MAX_DELTAS = 4_096
+MAX_DELTA_CHARS = 16_384
+#: A unit's number, or a part of a unit that was split: `3`, `3:8:12`.
+UnitName = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(:[0-9]{1,9}:[0-9]{1,9})?$")]
+
 
 class _EventBase(WireModel):
     """What all events share."""
 
-    id: EventId = Field(
-        default="", description="Stream id, filled in by the reader; go on from it after a break."
-    )
+    id: EventId = ""
+    """Stream id, filled in by the reader; go on from it after a break."""
     job_id: JobId = Field(description="The job that it happened to.")
     at_ms: EpochMs = Field(description="When it happened, on the Redis server's clock.")
 
@@ -45,9 +56,8 @@ class _JobEvent(_EventBase):
 class _RunEvent(_EventBase):
     """An event of one training."""
 
-    run: CustomId | None = Field(
-        default=None, description="The combination of a sweep that it is about; None of a training."
-    )
+    run: CustomId | None = None
+    """The combination of a sweep that it is about; None of a training."""
 
 
 class Queued(_JobEvent):
@@ -67,12 +77,9 @@ class Progress(_JobEvent):
     """Items were finished; at most four a second for each job."""
 
     event: Literal["progress"] = Field(default="progress", description="What happened.")
-    rate_per_s: float = Field(
-        ge=0.0, allow_inf_nan=False, description="Items finished a second since the start."
-    )
-    eta_s: float | None = Field(
-        default=None, ge=0.0, description="Seconds left at this rate; None until it is known."
-    )
+    rate_per_s: Positive = Field(description="Items finished a second since the start.")
+    eta_s: float | None = Field(default=None, ge=0.0)
+    """Seconds left at this rate; None until it is known."""
 
 
 class Step(_RunEvent):
@@ -92,7 +99,7 @@ class Epoch(_RunEvent):
     epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
     epochs: int = Field(ge=1, description="Epochs in all.")
     metrics: Metrics = Field(description="Figures such as `loss` and `validation_accuracy`.")
-    seconds: float = Field(ge=0.0, allow_inf_nan=False, description="Seconds that the epoch took.")
+    seconds: Positive = Field(description="Seconds that the epoch took.")
 
 
 class Sample(_RunEvent):
@@ -100,9 +107,7 @@ class Sample(_RunEvent):
 
     event: Literal["sample"] = Field(default="sample", description="What happened.")
     epoch: int = Field(ge=1, description="Number of the epoch after which it was drawn.")
-    temperature: float = Field(
-        ge=0.0, allow_inf_nan=False, description="Temperature that it was drawn at."
-    )
+    temperature: Positive = Field(description="Temperature that it was drawn at.")
     prompt: ShortText = Field(description="Text that the model was given.")
     text: ShortText = Field(description="Text that the model wrote.")
 
@@ -113,9 +118,8 @@ class Log(_RunEvent):
     event: Literal["log"] = Field(default="log", description="What happened.")
     level: Literal["info", "warning", "error"] = Field(description="How urgent it is.")
     message: ShortText = Field(description="What happened, in words.")
-    cause: DeathCause | None = Field(
-        default=None, description="Why the worker's process ended, where the message tells of that."
-    )
+    cause: DeathCause | None = None
+    """Why the worker's process ended, where the message tells of that."""
     worker: str | None = Field(default=None, max_length=256, description="The worker whose did.")
 
 
@@ -124,9 +128,8 @@ class Completed(_JobEvent):
 
     event: Literal["completed"] = Field(default="completed", description="What happened.")
     training: TrainingResult | None = Field(default=None, description="The version it made.")
-    plugin_versions: PluginVersions = Field(
-        default=(), description="Versions of the plugin that computed it, as in its record."
-    )
+    plugin_versions: PluginVersions = ()
+    """Versions of the plugin that computed it, as in its record."""
 
 
 class Failed(_JobEvent):
@@ -174,9 +177,8 @@ class Rejected(_EventBase):
 
     event: Literal["rejected"] = Field(default="rejected", description="What happened.")
     failure: Failure = Field(description="Why.")
-    existing_job_id: JobId | None = Field(
-        default=None, description="The job that the request's idempotency key stands for already."
-    )
+    existing_job_id: JobId | None = None
+    """The job that the request's idempotency key stands for already."""
 
 
 class Missed(_EventBase):
@@ -187,11 +189,9 @@ class Missed(_EventBase):
     """
 
     event: Literal["missed"] = Field(default="missed", description="What happened.")
-    lasting: bool = Field(
-        default=False,
-        description="True when epochs, samples or others are among them that are kept longest; "
-        "else they are steps and progress alone.",
-    )
+    lasting: bool = False
+    """True when epochs, samples or others are among them that are kept longest; else they are steps
+    and progress alone."""
 
 
 Event = Annotated[
@@ -214,4 +214,21 @@ Event = Annotated[
     Field(discriminator="event"),
 ]
 EVENT: TypeAdapter[Event] = WireAdapter(Event, config=ConfigDict(defer_build=True))
-TERMINAL_EVENTS = frozenset({"completed", "failed", "cancelled", "expired", "rejected"})
+
+
+class TextDelta(WireModel):
+    """The next characters of one sample."""
+
+    custom_id: CustomId = Field(description="The caller's name for the item.")
+    sample: Count = Field(description="Index of the sample among those of its item, from 0.")
+    offset: Count = Field(description="Characters of the sample before this delta.")
+    text: str = Field(min_length=1, max_length=MAX_DELTA_CHARS, description="The characters.")
+
+
+class TextDeltas(WireModel):
+    """Deltas of the texts of one unit; one entry of a job's stream of text deltas."""
+
+    unit: UnitName = Field(description="The unit that is worked on.")
+    attempt: int = Field(ge=1, description="Which start of the unit it is.")
+    deltas: tuple[TextDelta, ...] = Field(min_length=1, max_length=MAX_DELTAS)
+    """The deltas, in order."""

@@ -10,14 +10,17 @@ from typing import Annotated
 from pydantic import Field, JsonValue, StringConstraints
 
 from seqd_schemas.base import (
+    Code,
     Count,
     EpochMs,
     JobId,
     Label,
     ModelName,
     ModelRef,
+    OperatorText,
     ParameterName,
     Parameters,
+    Positive,
     Sha256,
     ShortText,
     TaskName,
@@ -26,59 +29,47 @@ from seqd_schemas.base import (
 from seqd_schemas.failures import DeathCause
 from seqd_schemas.jobs import DatasetName, NamedTask
 from seqd_schemas.results import Metrics
-from seqd_schemas.rollouts import Rollout
-from seqd_schemas.service_changes import ServiceChange
+from seqd_schemas.rollouts import Rollout, ServiceChange
 
 #: Models that one plugin may bring.
 MAX_MODELS = 256
-
 #: Versions of one model that the catalog lists; of more, the newest.
 MAX_VERSIONS = 1_000
-
-
 #: Tasks that one model may have beside those with a kind of job of their own.
 MAX_RUN_TASKS = 32
-
 #: Changes of the version in service that the catalog lists of a model; of more, the newest.
 MAX_PUBLISHED_CHANGES = 20
-
 #: Entries of `WorkerStatus.unfit`.
 MAX_UNFIT = 64
-
 #: Deaths of its processes that a worker tells of, the last ones, and longest message of one.
 MAX_DEATHS = 8
 MAX_DEATH_CHARS = 300
-
 #: Rules of operators that stand at once.
 MAX_CORDON_RULES = 256
-
 #: Models that are placed at once, and targets of one of them.
 MAX_PLACEMENTS = 256
-
+MAX_PLACEMENT_TARGETS = 32
 #: Models that may be paused at once.
 MAX_PAUSED_MODELS = 256
-MAX_PLACEMENT_TARGETS = 32
-
 #: Models that a worker says it leaves to others, the first by name.
 MAX_LEFT_OUT = 1_024
 
-RuleTarget = Annotated[
+_RuleTarget = Annotated[
     str, StringConstraints(pattern=r"^(worker|slot|host|label):[^\x00-\x20\x7f]{1,260}$")
 ]
-PlacementTarget = Annotated[
+_PlacementTarget = Annotated[
     str, StringConstraints(pattern=r"^(kind|worker|slot|host|label):[^\x00-\x20\x7f]{1,260}$")
 ]
-RuleText = Annotated[str, StringConstraints(max_length=500)]
 #: Labels of a worker: a key as `pool` or `example.org/zone`, and its value.
-LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
+_LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+_LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
 
 #: Labels that one worker has at most.
 MAX_WORKER_LABELS = 32
 
-Versions = Annotated[tuple[Count, ...], Field(max_length=MAX_VERSIONS)]
-
-ClockOffsetMs = Annotated[int, Field(ge=-(2**53), le=2**53)]
+_Versions = Annotated[tuple[Count, ...], Field(max_length=MAX_VERSIONS)]
+_ClockOffsetMs = Annotated[int, Field(ge=-(2**53), le=2**53)]
+_JsonSchema = Annotated[dict[str, JsonValue], Field(max_length=64)]
 
 
 class PluginState(StrEnum):
@@ -100,18 +91,12 @@ class PluginStatus(WireModel):
     version: str = Field(max_length=64, description="Version of that distribution.")
     state: PluginState = Field(description="Whether it can be used.")
     reason: ShortText = Field(default="", description="Why it is broken or disabled.")
-    code: str = Field(
-        default="",
-        max_length=64,
-        description="Stable code of why it is broken, such as `name_taken`, `plugin_fault` for "
-        "what breaks the plugin contract, `import_failed` for any other exception.",
-    )
-    models: tuple[ModelName, ...] = Field(
-        default=(), max_length=MAX_MODELS, description="Models that it brings, sorted."
-    )
-    import_seconds: float = Field(
-        default=0.0, ge=0.0, allow_inf_nan=False, description="Seconds that its import took."
-    )
+    code: str = Field(default="", max_length=64)
+    """Stable code of why it is broken, such as `name_taken`, `plugin_fault` for what breaks the
+    plugin contract, `import_failed` for any other exception."""
+    models: tuple[ModelName, ...] = Field(default=(), max_length=MAX_MODELS)
+    """Models that it brings, sorted."""
+    import_seconds: Positive = Field(default=0.0, description="Seconds that its import took.")
 
 
 class WorkerState(StrEnum):
@@ -141,13 +126,11 @@ class CordonAction(StrEnum):
 class CordonRule(WireModel):
     """A rule of an operator that keeps workers from claiming; it holds until it is removed."""
 
-    target: RuleTarget = Field(
-        description="Whom it means: worker:NAME, slot:SLOT@HOST, host:HOST, label:KEY=VALUE, or "
-        "host:* for all."
-    )
+    target: _RuleTarget
+    """Whom it means: worker:NAME, slot:SLOT@HOST, host:HOST, label:KEY=VALUE, or host:* for all."""
     action: CordonAction = Field(description="What it asks for.")
-    reason: RuleText = Field(default="", description="Why, in the operator's words.")
-    by: RuleText = Field(default="", description="Who made it, such as `user@host`.")
+    reason: OperatorText = Field(default="", description="Why, in the operator's words.")
+    by: OperatorText = Field(default="", description="Who made it, such as `user@host`.")
     at_ms: EpochMs = Field(description="When it was made.")
 
 
@@ -155,14 +138,11 @@ class PlacementRule(WireModel):
     """Where a model is served; it holds until it is removed. Trainings are placed by slots."""
 
     model: ModelName = Field(description="Name of the model, whatever its version.")
-    targets: tuple[PlacementTarget, ...] = Field(
-        min_length=1,
-        max_length=MAX_PLACEMENT_TARGETS,
-        description="Workers that serve it, each that one of these means: kind:gpu or kind:cpu, "
-        "worker:NAME, slot:SLOT@HOST, host:HOST or label:KEY=VALUE.",
-    )
-    reason: RuleText = Field(default="", description="Why, in the operator's words.")
-    by: RuleText = Field(default="", description="Who made it, such as `user@host`.")
+    targets: tuple[_PlacementTarget, ...] = Field(min_length=1, max_length=MAX_PLACEMENT_TARGETS)
+    """Workers that serve it, each that one of these means: kind:gpu or kind:cpu, worker:NAME,
+    slot:SLOT@HOST, host:HOST or label:KEY=VALUE."""
+    reason: OperatorText = Field(default="", description="Why, in the operator's words.")
+    by: OperatorText = Field(default="", description="Who made it, such as `user@host`.")
     at_ms: EpochMs = Field(description="When it was made.")
 
 
@@ -170,26 +150,22 @@ class ModelPause(WireModel):
     """A model whose jobs wait until an operator lets them go on; trainings are not held up."""
 
     model: ModelName = Field(description="Name of the model, whatever its version.")
-    disabled: bool = Field(
-        default=False, description="True where the model takes no new jobs either."
-    )
-    reason: RuleText = Field(default="", description="Why, in the operator's words.")
-    by: RuleText = Field(default="", description="Who made it, such as `user@host`.")
+    disabled: bool = False
+    """True where the model takes no new jobs either."""
+    reason: OperatorText = Field(default="", description="Why, in the operator's words.")
+    by: OperatorText = Field(default="", description="Who made it, such as `user@host`.")
     at_ms: EpochMs = Field(description="When it was made.")
 
 
 class Cordon(WireModel):
     """How a worker stands that claims nothing for a rule of an operator."""
 
-    # No closed list: a reader that refused a later release's word would miss the whole worker.
-    phase: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,63}$",
-        description="`cordoned`: it stays up. `draining`: it is about to exit. `drained`: nothing "
-        "of it runs but what waits for the rule to be removed.",
-    )
+    phase: Code
+    """`cordoned`: it stays up. `draining`: it is about to exit. `drained`: nothing of it runs but
+    what waits for the rule to be removed."""
     target: str = Field(default="", max_length=300, description="The rule's target.")
-    reason: RuleText = Field(default="", description="The rule's reason.")
-    by: RuleText = Field(default="", description="Who made it.")
+    reason: OperatorText = Field(default="", description="The rule's reason.")
+    by: OperatorText = Field(default="", description="Who made it.")
     since_ms: EpochMs = Field(description="When it was made.")
 
 
@@ -223,11 +199,8 @@ class UnfitVersion(WireModel):
 
     model: ModelName = Field(description="Name of the model.")
     version: Count | None = Field(default=None, description="Version; not set: its trainings.")
-    # No closed list: a reader that refused a later release's code would miss the whole worker.
-    code: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,63}$",
-        description="What is wrong: a value of `UnfitCode`, or one of a later release.",
-    )
+    code: Code
+    """What is wrong: a value of `UnfitCode`, or one of a later release."""
     message: ShortText = Field(default="", description="The same in a sentence.")
     since_ms: EpochMs = Field(description="Since when.")
 
@@ -245,18 +218,15 @@ class WorkTotals(WireModel):
     batches: Count = Field(default=0, description="Batches that its models computed.")
     batch_items: Count = Field(default=0, description="Items in these batches.")
     real_tokens: Count = Field(default=0, description="Tokens of these items.")
-    computed_tokens: Count = Field(
-        default=0, description="Tokens that were computed for them, padding included."
-    )
+    computed_tokens: Count = 0
+    """Tokens that were computed for them, padding included."""
     claim_s: float = Field(default=0.0, ge=0.0, description="Seconds of claims that found work.")
     unpack_s: float = Field(default=0.0, ge=0.0, description="Seconds of reading their input.")
-    vectorise_s: float = Field(
-        default=0.0, ge=0.0, description="Seconds from text to what a model computes with."
-    )
+    vectorise_s: float = Field(default=0.0, ge=0.0)
+    """Seconds from text to what a model computes with."""
     compute_s: float = Field(default=0.0, ge=0.0, description="Seconds of the models' arithmetic.")
-    commit_s: float = Field(
-        default=0.0, ge=0.0, description="Seconds of packing and committing results."
-    )
+    commit_s: float = Field(default=0.0, ge=0.0)
+    """Seconds of packing and committing results."""
 
 
 class DeviceStatus(WireModel):
@@ -265,9 +235,8 @@ class DeviceStatus(WireModel):
     uuid: str = Field(max_length=128, description="`GPU-…` or `MIG-…`, as the driver has it.")
     name: str = Field(default="", max_length=128, description="What it is, such as NVIDIA H100.")
     memory_bytes: Count = Field(default=0, description="Its memory that programs may use.")
-    share_bytes: Count | None = Field(
-        default=None, description="Memory that the slot may take of it; not set: no limit."
-    )
+    share_bytes: Count | None = None
+    """Memory that the slot may take of it; not set: no limit."""
 
 
 class ChildDeath(WireModel):
@@ -286,11 +255,9 @@ class ClaimInHand(WireModel):
     unit: str = Field(max_length=64, description="Its first unit.")
     units: Count = Field(description="Units of it, of one job or of several.")
     since_ms: EpochMs = Field(description="When it was claimed.")
-    is_lost: bool = Field(
-        default=False,
-        description="The worker holds nothing of it any more, such as when its job was cancelled: "
-        "it takes new work once the plugin has stopped.",
-    )
+    is_lost: bool = False
+    """The worker holds nothing of it any more, such as when its job was cancelled: it takes new
+    work once the plugin has stopped."""
 
 
 class WorkerStatus(WireModel):
@@ -298,111 +265,66 @@ class WorkerStatus(WireModel):
 
     worker: str = Field(max_length=256, description="`SLOT@HOST-NONCE`, new at each start.")
     slot: str = Field(max_length=64, description="The device share that it is pinned to.")
-    tasks: tuple[NamedTask, ...] = Field(
-        max_length=3, description="Kinds of job that it takes; of plugins' own tasks: `run_tasks`."
-    )
+    tasks: tuple[NamedTask, ...] = Field(max_length=3)
+    """Kinds of job that it takes; of plugins' own tasks: `run_tasks`."""
     run_tasks: dict[ModelName, tuple[TaskName, ...]] = Field(
-        default_factory=dict,
-        max_length=16 * MAX_MODELS,
-        description="Tasks that plugins have named, of the models in `versions` that have some.",
+        default_factory=dict, max_length=16 * MAX_MODELS
     )
+    """Tasks that plugins have named, of the models in `versions` that have some."""
     host: str = Field(max_length=128, description="Name of its machine.")
     pid: Count = Field(description="Process that does the work; a Celery pool child.")
-    pid_start_ticks: Count | None = Field(
-        default=None,
-        description="When that process started, in clock ticks since its machine did: the number "
-        "is given to others again. Not set on a system without `/proc`.",
-    )
+    pid_start_ticks: Count | None = None
+    """When that process started, in clock ticks since its machine did: the number is given to
+    others again. Not set on a system without `/proc`."""
     state: WorkerState = Field(description="What it is doing.")
-    models_loaded: tuple[ModelRef, ...] = Field(
-        default=(), max_length=1_024, description="`name@version`, in memory."
-    )
-    loaded_bytes: dict[ModelRef, Count] = Field(
-        default_factory=dict,
-        max_length=1_024,
-        description="Bytes of memory that each of these takes.",
-    )
-    loading: tuple[ModelRef, ...] = Field(
-        default=(),
-        max_length=1_024,
-        description="`name@version`, what it has yet to load while it starts, in this order.",
-    )
-    memory_budget_bytes: Count | None = Field(
-        default=None, description="Bytes that they may take together: SEQD_MODEL_CACHE_BYTES."
-    )
-    model_loads: Count = Field(
-        default=0, description="Versions that it has loaded since it started, each time counted."
-    )
-    left_out: tuple[ModelName, ...] = Field(
-        default=(),
-        max_length=MAX_LEFT_OUT,
-        description="Models of its slot whose items it leaves to other workers, by SEQD_SERVES or "
-        "by a placement; sorted.",
-    )
-    plugins: tuple[PluginStatus, ...] = Field(
-        max_length=1_024, description="Its plugins, sorted by name."
-    )
-    versions: dict[ModelName, Versions] = Field(
-        default_factory=dict,
-        max_length=16 * MAX_MODELS,
-        description="Models of its slot, each with the versions of it that it can run, ascending; "
-        "the newest of them.",
-    )
-    unfit: tuple[UnfitVersion, ...] = Field(
-        default=(),
-        max_length=MAX_UNFIT,
-        description="What it cannot run now, and why; the first of it.",
-    )
-    work: WorkTotals = Field(
-        default_factory=WorkTotals, description="What it has done since it started."
-    )
-    deaths: tuple[ChildDeath, ...] = Field(
-        default=(),
-        max_length=MAX_DEATHS,
-        description="The last deaths of its processes, the latest last.",
-    )
-    death_counts: dict[DeathCause, Count] = Field(
-        default_factory=dict,
-        max_length=64,
-        description="How many of its processes have died since it started, by cause.",
-    )
-    device: DeviceStatus | None = Field(
-        default=None, description="The GPU that it computes on; not set on a CPU."
-    )
-    labels: dict[LabelKey, LabelValue] = Field(
-        default_factory=dict,
-        max_length=MAX_WORKER_LABELS,
-        description="Its labels, by which operators mean it: SEQD_WORKER_LABELS.",
-    )
-    claim: ClaimInHand | None = Field(
-        default=None, description="What it has in hand; not set where that is nothing."
-    )
-    cordon: Cordon | None = Field(
-        default=None,
-        description="Why it claims nothing, where a rule of an operator asks for that; its state "
-        "is then `draining`.",
-    )
-    stopped_pid: Count | None = Field(
-        default=None,
-        description="Its process, or that one's parent, where a signal has stopped it: the worker "
-        "claims nothing. Its state is then `draining`.",
-    )
-    supervised: bool = Field(
-        default=False, description="True for a worker of `seqd up`, which starts the next one."
-    )
+    models_loaded: tuple[ModelRef, ...] = Field(default=(), max_length=1_024)
+    """`name@version`, in memory."""
+    loaded_bytes: dict[ModelRef, Count] = Field(default_factory=dict, max_length=1_024)
+    """Bytes of memory that each of these takes."""
+    loading: tuple[ModelRef, ...] = Field(default=(), max_length=1_024)
+    """`name@version`, what it has yet to load while it starts, in this order."""
+    memory_budget_bytes: Count | None = None
+    """Bytes that they may take together: SEQD_MODEL_CACHE_BYTES."""
+    model_loads: Count = 0
+    """Versions that it has loaded since it started, each time counted."""
+    left_out: tuple[ModelName, ...] = Field(default=(), max_length=MAX_LEFT_OUT)
+    """Models of its slot whose items it leaves to other workers, by SEQD_SERVES or by a placement;
+    sorted."""
+    plugins: tuple[PluginStatus, ...] = Field(max_length=1_024)
+    """Its plugins, sorted by name."""
+    versions: dict[ModelName, _Versions] = Field(default_factory=dict, max_length=16 * MAX_MODELS)
+    """Models of its slot, each with the versions of it that it can run, ascending; the newest of
+    them."""
+    unfit: tuple[UnfitVersion, ...] = Field(default=(), max_length=MAX_UNFIT)
+    """What it cannot run now, and why; the first of it."""
+    work: WorkTotals = Field(default_factory=WorkTotals)
+    """What it has done since it started."""
+    deaths: tuple[ChildDeath, ...] = Field(default=(), max_length=MAX_DEATHS)
+    """The last deaths of its processes, the latest last."""
+    death_counts: dict[DeathCause, Count] = Field(default_factory=dict, max_length=64)
+    """How many of its processes have died since it started, by cause."""
+    device: DeviceStatus | None = None
+    """The GPU that it computes on; not set on a CPU."""
+    labels: dict[_LabelKey, _LabelValue] = Field(default_factory=dict, max_length=MAX_WORKER_LABELS)
+    """Its labels, by which operators mean it: SEQD_WORKER_LABELS."""
+    claim: ClaimInHand | None = None
+    """What it has in hand; not set where that is nothing."""
+    cordon: Cordon | None = None
+    """Why it claims nothing, where a rule of an operator asks for that; its state is then
+    `draining`."""
+    stopped_pid: Count | None = None
+    """Its process, or that one's parent, where a signal has stopped it: the worker claims nothing.
+    Its state is then `draining`."""
+    supervised: bool = False
+    """True for a worker of `seqd up`, which starts the next one."""
     seqd_version: str = Field(max_length=64, description="Version of the daemon.")
-    reads: int = Field(
-        default=1,
-        ge=1,
-        description="Highest `format` of a job that it can read; it leaves later ones.",
-    )
+    reads: int = Field(default=1, ge=1)
+    """Highest `format` of a job that it can read; it leaves later ones."""
     started_at_ms: EpochMs = Field(description="When it started.")
     seen_at_ms: EpochMs = Field(description="When it last said so.")
-    clock_offset_ms: ClockOffsetMs | None = Field(
-        default=None,
-        description="How far its machine's clock is ahead of Redis's, negative where it is behind, "
-        "by at least so much: what the question took is left out.",
-    )
+    clock_offset_ms: _ClockOffsetMs | None = None
+    """How far its machine's clock is ahead of Redis's, negative where it is behind, by at least so
+    much: what the question took is left out."""
 
 
 class VersionSummary(WireModel):
@@ -412,12 +334,10 @@ class VersionSummary(WireModel):
     created_at_ms: EpochMs = Field(description="When it was made.")
     preset: Label | None = Field(default=None, description="Preset it was trained with.")
     metrics: Metrics = Field(description="Its final figures.")
-    is_built_in: bool = Field(
-        default=False, description="True where it is the plugin's code, and has no files."
-    )
-    size_bytes: Count | None = Field(
-        default=None, description="Bytes of its files; not set where it has none."
-    )
+    is_built_in: bool = False
+    """True where it is the plugin's code, and has no files."""
+    size_bytes: Count | None = None
+    """Bytes of its files; not set where it has none."""
 
 
 class OutputBound(WireModel):
@@ -426,53 +346,31 @@ class OutputBound(WireModel):
     The product of the factors, times the number of values of each list, is the number of symbols.
     """
 
-    factors: tuple[ParameterName, ...] = Field(
-        min_length=1,
-        max_length=8,
-        description="Parameters, all whole numbers, that are multiplied: symbols of a text, texts "
-        "of an item.",
-    )
-    lists: tuple[ParameterName, ...] = Field(
-        default=(),
-        max_length=8,
-        description="Parameters with one value or a list, of which each value has its own texts.",
-    )
-    characters_per_symbol: int = Field(
-        default=1, ge=1, le=4_096, description="Characters of one symbol at most."
-    )
-    max_characters: int = Field(
-        ge=1,
-        le=2**32,
-        description="Symbols that the task takes for one item, and characters where it cuts.",
-    )
+    factors: tuple[ParameterName, ...] = Field(min_length=1, max_length=8)
+    """Parameters, all whole numbers, that are multiplied: symbols of a text, texts of an item."""
+    lists: tuple[ParameterName, ...] = Field(default=(), max_length=8)
+    """Parameters with one value or a list, of which each value has its own texts."""
+    characters_per_symbol: int = Field(default=1, ge=1, le=4_096)
+    """Characters of one symbol at most."""
+    max_characters: int = Field(ge=1, le=2**32)
+    """Symbols that the task takes for one item, and characters where it cuts."""
 
 
 class TaskSchema(WireModel):
     """How one task of a model is called."""
 
-    parameters: dict[str, JsonValue] = Field(
-        max_length=64, description="JSON Schema of its parameters."
-    )
+    parameters: _JsonSchema = Field(description="JSON Schema of its parameters.")
     unit_items: int = Field(ge=1, le=65_536, description="Items that one unit holds at best.")
-    output: OutputBound | None = Field(
-        default=None, description="What one item can make it write; None where nobody has said."
-    )
+    output: OutputBound | None = None
+    """What one item can make it write; None where nobody has said."""
     summary: ShortText = Field(default="", description="What it does, of a plugin's own task.")
-    input: dict[str, JsonValue] | None = Field(
-        default=None,
-        max_length=64,
-        description="JSON Schema of a record of its input; not set: the input is a text.",
-    )
-    result: dict[str, JsonValue] | None = Field(
-        default=None,
-        max_length=64,
-        description="JSON Schema of its output, of a plugin's own task.",
-    )
+    input: _JsonSchema | None = None
+    """JSON Schema of a record of its input; not set: the input is a text."""
+    result: _JsonSchema | None = None
+    """JSON Schema of its output, of a plugin's own task."""
     allows_empty: bool = Field(default=False, description="True where a text may be empty.")
-    digest: Sha256 | None = Field(
-        default=None,
-        description="SHA-256 of `input` and `result` without what is for people; jobs state it.",
-    )
+    digest: Sha256 | None = None
+    """SHA-256 of `input` and `result` without what is for people; jobs state it."""
 
 
 class CatalogEntry(WireModel):
@@ -480,49 +378,32 @@ class CatalogEntry(WireModel):
 
     model: ModelName = Field(description="Name of the model.")
     summary: ShortText = Field(description="What it is, in a sentence.")
-    made_with: ModelName = Field(
-        description="The model of a plugin that it is made with, which a training names as "
-        "`plugin`: its own name, or for `topics` such as `imdb_lstm`."
-    )
+    made_with: ModelName
+    """The model of a plugin that it is made with, which a training names as `plugin`: its own name,
+    or for `topics` such as `imdb_lstm`."""
     plugin: str = Field(max_length=128, description="Plugin that brings what it is made with.")
     plugin_version: str = Field(max_length=64, description="Version of that plugin.")
-    tasks: dict[NamedTask, TaskSchema] = Field(
-        max_length=3, description="What it can do, and how; of plugins' own tasks: `run_tasks`."
-    )
-    run_tasks: dict[TaskName, TaskSchema] = Field(
-        default_factory=dict,
-        max_length=MAX_RUN_TASKS,
-        description="Tasks that its plugin has named, and how they are called.",
-    )
+    tasks: dict[NamedTask, TaskSchema] = Field(max_length=3)
+    """What it can do, and how; of plugins' own tasks: `run_tasks`."""
+    run_tasks: dict[TaskName, TaskSchema] = Field(default_factory=dict, max_length=MAX_RUN_TASKS)
+    """Tasks that its plugin has named, and how they are called."""
     presets: dict[Label, Parameters] = Field(max_length=64, description="Training presets by name.")
-    datasets: tuple[DatasetName, ...] = Field(
-        default=(), max_length=64, description="Named data sets that it knows."
-    )
-    versions: tuple[VersionSummary, ...] = Field(
-        max_length=MAX_VERSIONS, description="Versions in the store, ascending; the newest of them."
-    )
-    labels: dict[Label, Count] = Field(
-        max_length=1_024, description="Labels and the versions they point to."
-    )
-    rollout: Rollout | None = Field(
-        default=None,
-        description="A version that is tried beside the one in service; not set: none.",
-    )
-    labels_fault: ShortText | None = Field(
-        default=None,
-        description="What is wrong with the stored labels: they mean nothing then, nor does the "
-        "bare name, and only versions can be asked for. None where nothing is.",
-    )
-    history: tuple[ServiceChange, ...] = Field(
-        default=(),
-        max_length=MAX_PUBLISHED_CHANGES,
-        description="Changes of the version in service, oldest first; the last of them.",
-    )
-    max_output_characters: Count | None = Field(
-        default=None,
-        description="Characters that one item may make a task write, where the task states it: the "
-        "operator's SEQD_MAX_OUTPUT_CHARACTERS.",
-    )
+    datasets: tuple[DatasetName, ...] = Field(default=(), max_length=64)
+    """Named data sets that it knows."""
+    versions: tuple[VersionSummary, ...] = Field(max_length=MAX_VERSIONS)
+    """Versions in the store, ascending; the newest of them."""
+    labels: dict[Label, Count] = Field(max_length=1_024)
+    """Labels and the versions they point to."""
+    rollout: Rollout | None = None
+    """A version that is tried beside the one in service; not set: none."""
+    labels_fault: ShortText | None = None
+    """What is wrong with the stored labels: they mean nothing then, nor does the bare name, and
+    only versions can be asked for. None where nothing is."""
+    history: tuple[ServiceChange, ...] = Field(default=(), max_length=MAX_PUBLISHED_CHANGES)
+    """Changes of the version in service, oldest first; the last of them."""
+    max_output_characters: Count | None = None
+    """Characters that one item may make a task write, where the task states it: the operator's
+    SEQD_MAX_OUTPUT_CHARACTERS."""
     published_at_ms: EpochMs = Field(description="When a worker last published it.")
 
     @property

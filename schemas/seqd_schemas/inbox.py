@@ -21,24 +21,15 @@ class InboxAnswer(WireModel):
     """What became of one entry of the inbox."""
 
     entry: EntryId = Field(description="Stream id of the entry, which its XADD returned.")
-    outcome: Literal["accepted", "rejected"] = Field(
-        description="`accepted`: `job_id` is the job. `rejected`: `failure` says why there is none."
-    )
-    id: str | None = Field(
-        default=None,
-        max_length=MAX_GIVEN_ID_CHARS,
-        description="The entry's field `id` as it was given, cut to 256 characters; None where it "
-        "has none, and of an entry that was refused unread and whose `id` no job may have.",
-    )
+    outcome: Literal["accepted", "rejected"]
+    """`accepted`: `job_id` is the job. `rejected`: `failure` says why there is none."""
+    id: str | None = Field(default=None, max_length=MAX_GIVEN_ID_CHARS)
+    """The entry's field `id` as it was given, cut to 256 characters; None where it has none, and of
+    an entry that was refused unread and whose `id` no job may have."""
     job_id: JobId | None = Field(default=None, description="The job, where it was accepted.")
-    created: bool | None = Field(
-        default=None,
-        description="Where it was accepted: True when this entry made the job, False when an "
-        "earlier one with the same content had made it.",
-    )
+    created: bool | None = None
+    """Where it was accepted: True when this entry made the job, False when an earlier one with the
+    same content had made it."""
     failure: Failure | None = Field(default=None, description="Why it was rejected.")
-    existing_job_id: JobId | None = Field(
-        default=None,
-        description="Of a rejected entry: the job that its identifier or idempotency key stands "
-        "for already.",
-    )
+    existing_job_id: JobId | None = None
+    """Of a rejected entry: the job that its identifier or idempotency key stands for already."""

@@ -39,11 +39,11 @@ MAX_COMBINATIONS = 256
 #: Parameters that one sweep may vary.
 MAX_SWEPT = 8
 #: Labels that one job may give another name.
-MAX_MAPPED_LABELS = 256
+_MAX_MAPPED_LABELS = 256
 #: Fields that one record of an input may have.
 MAX_RECORD_FIELDS = 64
 
-NewLabel = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+_NewLabel = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
@@ -80,9 +80,8 @@ class FileSource(WireModel):
     type: Literal["file"] = Field(default="file", description="Where the input is.")
     path: FilePath = Field(description="Absolute path as the worker sees it.")
     format: FileFormat = Field(default=FileFormat.AUTO, description="How the records are held.")
-    id_field: FieldName = Field(
-        default="custom_id", description="Field with the item's identifier; `id` is taken too."
-    )
+    id_field: FieldName = "custom_id"
+    """Field with the item's identifier; `id` is taken too."""
     text_field: FieldName = Field(default="text", description="Field with the text.")
     label_field: FieldName = Field(default="label", description="Field with the class.")
 
@@ -91,18 +90,16 @@ class InlineSource(WireModel):
     """Items inside the job itself: for small jobs."""
 
     type: Literal["inline"] = Field(default="inline", description="Where the input is.")
-    items: tuple[Item, ...] = Field(
-        min_length=1, max_length=MAX_INLINE_ITEMS, description="The items, in order."
-    )
+    items: tuple[Item, ...] = Field(min_length=1, max_length=MAX_INLINE_ITEMS)
+    """The items, in order."""
 
 
 class RecordItem(WireModel):
     """One record to work on, for a task whose input is a record of declared fields."""
 
     custom_id: CustomId = Field(description="The caller's name for the item, unique in the job.")
-    input: dict[FieldName, JsonValue] = Field(
-        min_length=1, max_length=MAX_RECORD_FIELDS, description="The record, by field."
-    )
+    input: dict[FieldName, JsonValue] = Field(min_length=1, max_length=MAX_RECORD_FIELDS)
+    """The record, by field."""
 
     @field_validator("input")
     @classmethod
@@ -122,18 +119,16 @@ class RecordsSource(WireModel):
     """Records inside the job itself: for small jobs of tasks whose input is a record."""
 
     type: Literal["records"] = Field(default="records", description="Where the input is.")
-    items: tuple[RecordItem, ...] = Field(
-        min_length=1, max_length=MAX_INLINE_ITEMS, description="The records, in order."
-    )
+    items: tuple[RecordItem, ...] = Field(min_length=1, max_length=MAX_INLINE_ITEMS)
+    """The records, in order."""
 
 
 class UploadSource(WireModel):
     """Items or texts that a client uploads into the ledger in chunks, before or while it runs."""
 
     type: Literal["upload"] = Field(default="upload", description="Where the input is.")
-    expected_items: Count | None = Field(
-        default=None, description="Number of items where it is known; for the ETA only."
-    )
+    expected_items: Count | None = None
+    """Number of items where it is known; for the ETA only."""
 
 
 class NamedSource(WireModel):
@@ -156,47 +151,30 @@ class _JobBase(WireModel):
     """What jobs of every kind share."""
 
     format: LeastFormat = 1
-    model: ModelRef = Field(
-        description="`name`, `name@3` or `name@label`; a bare name means the version in service, "
-        "which is what the label `production` stands for."
-    )
-    parameters: Parameters = Field(
-        default_factory=dict, description="The plugin's own parameters, by name."
-    )
+    model: ModelRef
+    """`name`, `name@3` or `name@label`; a bare name means the version in service, which is what the
+    label `production` stands for."""
+    parameters: Parameters = Field(default_factory=dict)
+    """The plugin's own parameters, by name."""
     priority: Priority = Field(default=Priority.NORMAL, description="Which work goes first.")
     tenant: TenantName = Field(default="default", description="On whose account the job runs.")
-    idempotency_key: CustomId | None = Field(
-        default=None,
-        description="Sending the same request and input with the same key again gives the same "
-        "job, not a second one; anything else under that key is refused.",
-    )
+    idempotency_key: CustomId | None = None
+    """Sending the same request and input with the same key again gives the same job, not a second
+    one; anything else under that key is refused."""
     metadata: dict[FieldName, Annotated[str, StringConstraints(max_length=512)]] = Field(
-        default_factory=dict, max_length=16, description="The caller's own notes, kept as they are."
+        default_factory=dict, max_length=16
     )
-    expires_in_s: int | None = Field(
-        default=None,
-        ge=1,
-        le=366 * 24 * 3600,
-        description="Seconds from its acceptance in which the job must end; then it expires, and "
-        "what is undone gets the error `expired`. None: it never does.",
-    )
-    max_running_units: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description="Units of this job that may be worked on at once; None: the operator's limit.",
-    )
-    continues: JobId | None = Field(
-        default=None,
-        description="The ended job that this one goes on from: it retries its failed items, or "
-        "resumes its training from the last checkpoint.",
-    )
-    results_ttl_s: int = Field(
-        default=7 * 24 * 3600,
-        ge=60,
-        le=366 * 24 * 3600,
-        description="Seconds for which the ended job and its results are kept.",
-    )
+    """The caller's own notes, kept as they are."""
+    expires_in_s: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
+    """Seconds from its acceptance in which the job must end; then it expires, and what is undone
+    gets the error `expired`. None: it never does."""
+    max_running_units: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Units of this job that may be worked on at once; None: the operator's limit."""
+    continues: JobId | None = None
+    """The ended job that this one goes on from: it retries its failed items, or resumes its
+    training from the last checkpoint."""
+    results_ttl_s: int = Field(default=7 * 24 * 3600, ge=60, le=366 * 24 * 3600)
+    """Seconds for which the ended job and its results are kept."""
 
 
 class ClassifyJob(_JobBase):
@@ -204,17 +182,13 @@ class ClassifyJob(_JobBase):
 
     kind: Literal["classify"] = Field(default="classify", description="What the job does.")
     source: ItemSource = Field(description="The texts.")
-    min_score: Probability | None = Field(
-        default=None,
-        description="Score below which a result is marked `uncertain`; it keeps its label and "
-        "score.",
+    min_score: Probability | None = None
+    """Score below which a result is marked `uncertain`; it keeps its label and score."""
+    label_map: dict[ClassName, _NewLabel] = Field(
+        default_factory=dict, max_length=_MAX_MAPPED_LABELS
     )
-    label_map: dict[ClassName, NewLabel] = Field(
-        default_factory=dict,
-        max_length=MAX_MAPPED_LABELS,
-        description="What results call labels of the model, by the model's names; those that are "
-        "not named keep theirs. Labels with one new name are one: their probabilities are added.",
-    )
+    """What results call labels of the model, by the model's names; those that are not named keep
+    theirs. Labels with one new name are one: their probabilities are added."""
 
 
 class GenerateJob(_JobBase):
@@ -222,9 +196,8 @@ class GenerateJob(_JobBase):
 
     kind: Literal["generate"] = Field(default="generate", description="What the job does.")
     source: ItemSource = Field(description="The prompts.")
-    stream: bool = Field(
-        default=False, description="Publish text deltas while the texts are written."
-    )
+    stream: bool = False
+    """Publish text deltas while the texts are written."""
 
 
 class RunJob(_JobBase):
@@ -233,9 +206,8 @@ class RunJob(_JobBase):
     kind: Literal["run"] = Field(default="run", description="What the job does.")
     task: TaskName = Field(description="The task, of those that the model's catalog entry lists.")
     source: RunSource = Field(description="The texts or records.")
-    stream: bool = Field(
-        default=False, description="Publish text deltas, of a task whose output has a text."
-    )
+    stream: bool = False
+    """Publish text deltas, of a task whose output has a text."""
 
 
 #: Of the field `plugin`.
@@ -249,21 +221,16 @@ class TrainJob(_JobBase):
     """Train a model from data into a new version in the model store."""
 
     kind: Literal["train"] = Field(default="train", description="What the job does.")
-    model: ModelName = Field(
-        description="Name of the model, a new one or one that there is; the job makes a version."
-    )
+    model: ModelName
+    """Name of the model, a new one or one that there is; the job makes a version."""
     plugin: ModelName | None = Field(default=None, description=_PLUGIN)
-    preset: Label | None = Field(
-        default=None, description="Named set of parameters, which `parameters` then override."
-    )
+    preset: Label | None = None
+    """Named set of parameters, which `parameters` then override."""
     source: DataSource = Field(description="What to learn from.")
-    held_out: DataSource | None = Field(
-        default=None,
-        description="Data to validate on; without it the plugin holds some out.",
-    )
-    labels: tuple[Label, ...] = Field(
-        default=(), max_length=8, description="Labels to move to the new version."
-    )
+    held_out: DataSource | None = None
+    """Data to validate on; without it the plugin holds some out."""
+    labels: tuple[Label, ...] = Field(default=(), max_length=8)
+    """Labels to move to the new version."""
 
 
 class SweepJob(_JobBase):
@@ -274,38 +241,24 @@ class SweepJob(_JobBase):
     """
 
     kind: Literal["sweep"] = Field(default="sweep", description="What the job does.")
-    model: ModelName = Field(
-        description="Name of the model, a new one or one that there is; each combination makes a "
-        "version."
-    )
+    model: ModelName
+    """Name of the model, a new one or one that there is; each combination makes a version."""
     plugin: ModelName | None = Field(default=None, description=_PLUGIN)
-    preset: Label | None = Field(
-        default=None,
-        description="Named set of parameters, which `parameters` and `grid` then override.",
-    )
-    grid: dict[ParameterName, SweptValues] = Field(
-        min_length=1,
-        max_length=MAX_SWEPT,
-        description="Values to try, by parameter; each value of one goes with each of the others, "
-        "the last parameter changing fastest. 256 combinations at most.",
-    )
+    preset: Label | None = None
+    """Named set of parameters, which `parameters` and `grid` then override."""
+    grid: dict[ParameterName, SweptValues] = Field(min_length=1, max_length=MAX_SWEPT)
+    """Values to try, by parameter; each value of one goes with each of the others, the last
+    parameter changing fastest. 256 combinations at most."""
     source: HeldOutSource = Field(description="What to learn from.")
-    held_out: HeldOutSource | None = Field(
-        default=None, description="Data to validate on; without it the plugin holds some out."
-    )
-    metric: MetricName | None = Field(
-        default=None,
-        description="Figure that says which version is best; None: `validation_accuracy`, or what "
-        "the model has in its place.",
-    )
-    labels: tuple[Label, ...] = Field(
-        default=(), max_length=8, description="Labels to move to the best version at the end."
-    )
-    only: tuple[CustomId, ...] | None = Field(
-        default=None,
-        max_length=MAX_COMBINATIONS,
-        description="Combinations to train, by `custom_id`: of a retry, the failed ones. None: all",
-    )
+    held_out: HeldOutSource | None = None
+    """Data to validate on; without it the plugin holds some out."""
+    metric: MetricName | None = None
+    """Figure that says which version is best; None: `validation_accuracy`, or what the model has in
+    its place."""
+    labels: tuple[Label, ...] = Field(default=(), max_length=8)
+    """Labels to move to the best version at the end."""
+    only: tuple[CustomId, ...] | None = Field(default=None, max_length=MAX_COMBINATIONS)
+    """Combinations to train, by `custom_id`: of a retry, the failed ones. None: all"""
 
     @field_validator("grid")
     @classmethod

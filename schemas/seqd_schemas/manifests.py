@@ -17,6 +17,7 @@ from seqd_schemas.base import (
     ModelName,
     ModelRef,
     Parameters,
+    Positive,
     Sha256,
     ShortText,
     WireModel,
@@ -27,10 +28,8 @@ LibraryText = Annotated[str, StringConstraints(max_length=128)]
 
 #: Epochs that a manifest keeps of a training; of more, every second, fourth … and the last.
 MAX_KEPT_EPOCHS = 256
-
 #: Files that a version has at most.
 MAX_VERSION_FILES = 64
-
 #: Classes that are listed with their records or figures, the most frequent.
 MAX_LISTED_CLASSES = 100
 
@@ -58,44 +57,33 @@ class DataFingerprint(WireModel):
 
     description: str = Field(max_length=512, description="Where it came from, without a full path.")
     records: Count = Field(description="Records (or, for running text, characters) in it.")
-    sha256: Sha256 = Field(
-        description="SHA-256 over its texts and labels, in order. The same for the same records in "
-        "a file of any format and in an upload."
-    )
-    text_sha256: Sha256 | None = Field(
-        default=None,
-        description="SHA-256 of its texts alone, joined by newlines: of a text file that of its "
-        "content. Not set of data that only the plugin reads.",
-    )
-    classes: dict[ClassName, Count] = Field(
-        default_factory=dict,
-        max_length=MAX_LISTED_CLASSES,
-        description="Records of each class, the most frequent first; empty without labels.",
-    )
-    other_labelled: Count = Field(
-        default=0, description="Labelled records of classes that are not listed."
-    )
+    sha256: Sha256
+    """SHA-256 over its texts and labels, in order. The same for the same records in a file of any
+    format and in an upload."""
+    text_sha256: Sha256 | None = None
+    """SHA-256 of its texts alone, joined by newlines: of a text file that of its content. Not set
+    of data that only the plugin reads."""
+    classes: dict[ClassName, Count] = Field(default_factory=dict, max_length=MAX_LISTED_CLASSES)
+    """Records of each class, the most frequent first; empty without labels."""
+    other_labelled: Count = 0
+    """Labelled records of classes that are not listed."""
 
 
 class EpochMetrics(WireModel):
     """One epoch of the training that made a version."""
 
     epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
-    seconds: float = Field(ge=0.0, allow_inf_nan=False, description="Seconds that the epoch took.")
+    seconds: Positive = Field(description="Seconds that the epoch took.")
     metrics: Metrics = Field(description="Figures such as `loss` and `validation_accuracy`.")
 
 
 class ModelFile(WireModel):
     """What a model is, whatever its versions: `model.json`."""
 
-    plugin: ModelName = Field(
-        description="The model of a plugin, such as `imdb_lstm`, that it is made with, for ever."
-    )
-    former_names: tuple[ModelName, ...] = Field(
-        default=(),
-        max_length=64,
-        description="Names that it had before it was renamed; no other model gets one of them.",
-    )
+    plugin: ModelName
+    """The model of a plugin, such as `imdb_lstm`, that it is made with, for ever."""
+    former_names: tuple[ModelName, ...] = Field(default=(), max_length=64)
+    """Names that it had before it was renamed; no other model gets one of them."""
 
 
 class VersionOrigin(WireModel):
@@ -103,32 +91,20 @@ class VersionOrigin(WireModel):
 
     worker: ShortText = Field(default="", description="The worker that trained it.")
     slot: ShortText = Field(default="", description="That worker's slot, such as `cpu:0`.")
-    attempts: int = Field(
-        default=1,
-        ge=1,
-        le=2**31,
-        description="Attempts at the training; each after the first went on from a checkpoint, if "
-        "there was one.",
-    )
-    continues: JobId | None = Field(
-        default=None, description="The job from whose checkpoint the training went on."
-    )
-    in_service: Count | None = Field(
-        default=None, description="The model's version in service when this one was published."
-    )
-    imported_from: ModelRef | None = Field(
-        default=None, description="What it was called where it was exported, such as `topics@2`."
-    )
-    is_built_in: bool = Field(
-        default=False,
-        description="True for version 0 of a model without files: it is the plugin's code, and its "
-        "only file is the module.",
-    )
-    added_from: ShortText | None = Field(
-        default=None,
-        description="Name of the folder that its files were added from, where it was made outside "
-        "of seqd.",
-    )
+    attempts: int = Field(default=1, ge=1, le=2**31)
+    """Attempts at the training; each after the first went on from a checkpoint, if there was
+    one."""
+    continues: JobId | None = None
+    """The job from whose checkpoint the training went on."""
+    in_service: Count | None = None
+    """The model's version in service when this one was published."""
+    imported_from: ModelRef | None = None
+    """What it was called where it was exported, such as `topics@2`."""
+    is_built_in: bool = False
+    """True for version 0 of a model without files: it is the plugin's code, and its only file is
+    the module."""
+    added_from: ShortText | None = None
+    """Name of the folder that its files were added from, where it was made outside of seqd."""
     notes: ShortText = Field(default="", description="What whoever added it said of it.")
 
 
@@ -137,45 +113,31 @@ class ModelManifest(WireModel):
 
     format: LeastFormat = 1
     model: ModelName = Field(description="Name of the model.")
-    plugin: ModelName | None = Field(
-        default=None,
-        description="The model of a plugin that it is made with; not set: that of its name.",
-    )
-    version: Count = Field(
-        description="Version number; 0 came with the plugin: its starter, or its code where it is "
-        "built in."
-    )
+    plugin: ModelName | None = None
+    """The model of a plugin that it is made with; not set: that of its name."""
+    version: Count
+    """Version number; 0 came with the plugin: its starter, or its code where it is built in."""
     plugin_version: str = Field(max_length=64, description="Version of the plugin that made it.")
     preset: Label | None = Field(default=None, description="Preset it was trained with.")
     parameters: Parameters = Field(description="All training parameters, defaults included.")
     metrics: Metrics = Field(description="Final figures, such as `validation_accuracy`.")
-    epochs: tuple[EpochMetrics, ...] = Field(
-        default=(),
-        max_length=MAX_KEPT_EPOCHS,
-        description="The training's epochs, ascending: its learning curve. Of more than 256, every "
-        "second, fourth … and the last; none where it has no epochs.",
-    )
+    epochs: tuple[EpochMetrics, ...] = Field(default=(), max_length=MAX_KEPT_EPOCHS)
+    """The training's epochs, ascending: its learning curve. Of more than 256, every second, fourth
+    … and the last; none where it has no epochs."""
     seed: Count | None = Field(default=None, description="Random seed, where there is one.")
     data: DataFingerprint = Field(description="The training data.")
-    held_out: DataFingerprint | None = Field(
-        default=None, description="What it was validated on, where the caller named such data."
-    )
-    origin: VersionOrigin | None = Field(
-        default=None, description="What it came from; not set of a starter."
-    )
-    libraries: dict[LibraryText, LibraryText] = Field(
-        max_length=32, description="Library versions by name."
-    )
+    held_out: DataFingerprint | None = None
+    """What it was validated on, where the caller named such data."""
+    origin: VersionOrigin | None = None
+    """What it came from; not set of a starter."""
+    libraries: dict[LibraryText, LibraryText] = Field(max_length=32)
+    """Library versions by name."""
     job_id: JobId | None = Field(default=None, description="The job that made it.")
-    unit: Count | None = Field(
-        default=None, description="Which training of that job, if it is a sweep, from 0."
-    )
+    unit: Count | None = None
+    """Which training of that job, if it is a sweep, from 0."""
     created_at_ms: EpochMs = Field(description="When it was made.")
-    files: dict[str, FileDigest] = Field(
-        min_length=1,
-        max_length=MAX_VERSION_FILES,
-        description="Each file of the version, by its name.",
-    )
+    files: dict[str, FileDigest] = Field(min_length=1, max_length=MAX_VERSION_FILES)
+    """Each file of the version, by its name."""
 
     @property
     def is_built_in(self) -> bool:

@@ -5,22 +5,28 @@ whose store has the model carries it out, and its answer stands in Redis for a w
 """
 
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from seqd_schemas.base import Count, EpochMs, JobId, Label, ModelName, ShortText, WireModel
+from seqd_schemas.base import (
+    Code,
+    Count,
+    EpochMs,
+    JobId,
+    Label,
+    ModelName,
+    OperatorText,
+    ShortText,
+    WireModel,
+)
 from seqd_schemas.failures import Failure
 from seqd_schemas.results import Metrics
 from seqd_schemas.rollouts import Rollout, Share
 
 #: Orders that may be open at once.
 MAX_MODEL_ORDERS = 256
-
 #: Longest time, in seconds, for which workers may load a version before it goes into service.
 MAX_WARM_S = 3_600
-
-OrderText = Annotated[str, StringConstraints(max_length=500)]
 
 
 class OrderAction(StrEnum):
@@ -51,46 +57,28 @@ class ModelOrder(WireModel):
 
     order_id: JobId = Field(description="Identifies the order: sent again, it is the same one.")
     # No closed list: a worker leaves what a later release asks for to workers of that release.
-    action: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,63}$",
-        description="What is asked for: a value of `OrderAction`, or one of a later release.",
-    )
+    action: Code
+    """What is asked for: a value of `OrderAction`, or one of a later release."""
     model: ModelName = Field(description="Name of the model.")
-    new_name: ModelName | None = Field(
-        default=None, description="Its name afterwards, of `rename`; else not set."
-    )
-    version: Count | None = Field(
-        default=None,
-        description="The version that it is about; not set for `rollback` and `rename`.",
-    )
-    label: Label | None = Field(
-        default=None, description="The label of `label` and `unlabel`; else not set."
-    )
-    share: Share | None = Field(
-        default=None, description="Share of the items, of `canary` and `shadow`; else not set."
-    )
-    max_error_rate: float | None = Field(
-        default=None,
-        ge=0.0,
-        le=1.0,
-        description="Of both, as of a `Rollout`; not set: its default.",
-    )
-    expected: Count | None = Field(
-        default=None,
-        description="The version in service that the client has seen: `promote` and `rollback` "
-        "change nothing where another one is there. Not set: it has seen none.",
-    )
-    by: OrderText = Field(default="", description="Who ordered it, such as `user@host`.")
-    why: OrderText = Field(default="", description="Why, for the model's history.")
-    warm_s: float = Field(
-        default=60.0,
-        ge=0.0,
-        le=MAX_WARM_S,
-        description="Seconds for which workers may load the version before it is in service.",
-    )
-    gate: Metrics = Field(
-        default_factory=dict, description="The figures that it is ordered for, where it was gated."
-    )
+    new_name: ModelName | None = None
+    """Its name afterwards, of `rename`; else not set."""
+    version: Count | None = None
+    """The version that it is about; not set for `rollback` and `rename`."""
+    label: Label | None = None
+    """The label of `label` and `unlabel`; else not set."""
+    share: Share | None = None
+    """Share of the items, of `canary` and `shadow`; else not set."""
+    max_error_rate: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Of both, as of a `Rollout`; not set: its default."""
+    expected: Count | None = None
+    """The version in service that the client has seen: `promote` and `rollback` change nothing
+    where another one is there. Not set: it has seen none."""
+    by: OperatorText = Field(default="", description="Who ordered it, such as `user@host`.")
+    why: OperatorText = Field(default="", description="Why, for the model's history.")
+    warm_s: float = Field(default=60.0, ge=0.0, le=MAX_WARM_S)
+    """Seconds for which workers may load the version before it is in service."""
+    gate: Metrics = Field(default_factory=dict)
+    """The figures that it is ordered for, where it was gated."""
     ordered_at_ms: EpochMs = Field(description="When it was ordered, by the client's clock.")
 
 
@@ -99,25 +87,15 @@ class OrderAnswer(WireModel):
 
     order_id: JobId = Field(description="The order.")
     worker: str = Field(max_length=256, description="The worker that carried it out.")
-    failure: Failure | None = Field(
-        default=None, description="Why nothing was changed; not set: it was done."
-    )
-    in_service: Count | None = Field(
-        default=None, description="The version in service afterwards; not set: none."
-    )
-    before: Count | None = Field(
-        default=None, description="The version in service before; not set: none."
-    )
-    rollout: Rollout | None = Field(
-        default=None, description="The canary or shadow that began, or that ended."
-    )
-    labels: dict[Label, Count] = Field(
-        default_factory=dict,
-        max_length=1_024,
-        description="The model's labels afterwards, with the versions that they stand for.",
-    )
-    notes: tuple[ShortText, ...] = Field(
-        default=(),
-        max_length=8,
-        description="What was not as it should be, though it was done, in sentences.",
-    )
+    failure: Failure | None = None
+    """Why nothing was changed; not set: it was done."""
+    in_service: Count | None = None
+    """The version in service afterwards; not set: none."""
+    before: Count | None = None
+    """The version in service before; not set: none."""
+    rollout: Rollout | None = None
+    """The canary or shadow that began, or that ended."""
+    labels: dict[Label, Count] = Field(default_factory=dict, max_length=1_024)
+    """The model's labels afterwards, with the versions that they stand for."""
+    notes: tuple[ShortText, ...] = Field(default=(), max_length=8)
+    """What was not as it should be, though it was done, in sentences."""

@@ -28,21 +28,20 @@ from seqd_schemas.results import Probability
 
 #: Numbers that one vector may have.
 MAX_DIMENSIONS: Final = 65_536
-
 #: Labels, and spans, that one output may have.
 MAX_LABELS: Final = 1_000
 MAX_SPANS: Final = 65_536
-
 #: `format` of a vector in a JSON Schema.
 VECTOR_FORMAT: Final = "float32-vector"
-
 #: Bytes of one number of a vector.
 FLOAT_BYTES: Final = 4
-
 #: Kinds of an array's numbers, as `__array_interface__` has them: truth values, whole and real.
 _REAL_KINDS: Final = "biuf"
 
-LabelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+_Truncated = Annotated[
+    bool, Field(description="True when the item was longer than the model reads.")
+]
+_LabelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class Vector(Sequence[float]):
@@ -251,9 +250,7 @@ class Text(TaskOutput):
 
     type: Literal["text"] = Field(default="text", description="What the output is.")
     text: str = Field(max_length=1_048_576, description="The text.")
-    truncated: bool = Field(
-        default=False, description="True when the item was longer than the model reads."
-    )
+    truncated: _Truncated = False
 
 
 class Score(TaskOutput):
@@ -261,15 +258,13 @@ class Score(TaskOutput):
 
     type: Literal["score"] = Field(default="score", description="What the output is.")
     score: float = Field(ge=-1e30, le=1e30, description="The score; what it means the task says.")
-    truncated: bool = Field(
-        default=False, description="True when the item was longer than the model reads."
-    )
+    truncated: _Truncated = False
 
 
 class ScoredLabel(TaskOutput):
     """One label of an item."""
 
-    label: LabelName = Field(description="The label.")
+    label: _LabelName = Field(description="The label.")
     score: Probability = Field(description="The model's probability of it, from 0 to 1.")
 
 
@@ -277,12 +272,9 @@ class Labels(TaskOutput):
     """The labels that apply to the item, each with its score: none, one or several."""
 
     type: Literal["labels"] = Field(default="labels", description="What the output is.")
-    labels: tuple[ScoredLabel, ...] = Field(
-        max_length=MAX_LABELS, description="The labels, each once, the highest score first."
-    )
-    truncated: bool = Field(
-        default=False, description="True when the item was longer than the model reads."
-    )
+    labels: tuple[ScoredLabel, ...] = Field(max_length=MAX_LABELS)
+    """The labels, each once, the highest score first."""
+    truncated: _Truncated = False
 
     @field_validator("labels")
     @classmethod
@@ -304,9 +296,7 @@ class Embedding(TaskOutput):
 
     type: Literal["embedding"] = Field(default="embedding", description="What the output is.")
     vector: Vector = Field(description="The vector.")
-    truncated: bool = Field(
-        default=False, description="True when the item was longer than the model reads."
-    )
+    truncated: _Truncated = False
 
 
 class Span(TaskOutput):
@@ -314,10 +304,9 @@ class Span(TaskOutput):
 
     start: int = Field(ge=0, le=1_048_576, description="Its first character, counted from 0.")
     end: int = Field(ge=0, le=1_048_576, description="The character behind its last one.")
-    label: LabelName = Field(description="What it is, such as PERSON.")
-    score: Probability | None = Field(
-        default=None, description="The model's probability, where it gives one."
-    )
+    label: _LabelName = Field(description="What it is, such as PERSON.")
+    score: Probability | None = None
+    """The model's probability, where it gives one."""
 
     @field_validator("end")
     @classmethod
@@ -332,9 +321,6 @@ class Spans(TaskOutput):
     """Parts of the item's text, each with its label: names, places, keywords."""
 
     type: Literal["spans"] = Field(default="spans", description="What the output is.")
-    spans: tuple[Span, ...] = Field(
-        max_length=MAX_SPANS, description="The spans, in the order of their first characters."
-    )
-    truncated: bool = Field(
-        default=False, description="True when the item was longer than the model reads."
-    )
+    spans: tuple[Span, ...] = Field(max_length=MAX_SPANS)
+    """The spans, in the order of their first characters."""
+    truncated: _Truncated = False

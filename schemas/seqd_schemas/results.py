@@ -17,6 +17,7 @@ from seqd_schemas.base import (
     CustomId,
     ModelName,
     Parameters,
+    Positive,
     WireAdapter,
     WireModel,
 )
@@ -25,7 +26,6 @@ from seqd_schemas.failures import ItemError
 
 #: mypy takes it for True, whatever it is; no other checker does.
 MYPY = False
-
 #: Classes that one model may tell apart.
 MAX_CLASSES = 1_000
 
@@ -40,27 +40,19 @@ Metrics = Annotated[
 class Classification(WireModel):
     """A text's label."""
 
-    type: Literal["classification"] = Field(
-        default="classification", description="What the output is."
-    )
-    label: str = Field(
-        max_length=256, description="The most probable class, by the job's name for it."
-    )
-    score: float = Field(
-        ge=0.0, le=1.0, description="The model's probability of `label`, not calibrated."
-    )
+    type: Literal["classification"] = "classification"
+    """What the output is."""
+    label: str = Field(max_length=256)
+    """The most probable class, by the job's name for it."""
+    score: float = Field(ge=0.0, le=1.0)
+    """The model's probability of `label`, not calibrated."""
     truncated: bool = Field(description="True when the text was longer than the model reads.")
-    unknown_share: float = Field(
-        default=0.0, ge=0.0, le=1.0, description="Share of its words that the model does not know."
-    )
-    probabilities: dict[ClassName, Probability] | None = Field(
-        default=None,
-        max_length=MAX_CLASSES,
-        description="Each class's probability, where the job asked for them.",
-    )
-    uncertain: bool = Field(
-        default=False, description="True where `score` is below the job's `min_score`."
-    )
+    unknown_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of its words that the model does not know."""
+    probabilities: dict[ClassName, Probability] | None = Field(default=None, max_length=MAX_CLASSES)
+    """Each class's probability, where the job asked for them."""
+    uncertain: bool = False
+    """True where `score` is below the job's `min_score`."""
 
 
 class FinishReason(StrEnum):
@@ -78,29 +70,18 @@ class GeneratedSample(WireModel):
     """One continuation of a prompt."""
 
     text: str = Field(max_length=1_048_576, description="The continuation, without the prompt.")
-    temperature: float = Field(
-        ge=0.0, allow_inf_nan=False, description="The temperature it was drawn at."
-    )
+    temperature: Positive = Field(description="The temperature it was drawn at.")
     seed: Count = Field(description="The job's seed, for the record.")
-    mean_log_prob: float | None = Field(
-        default=None,
-        allow_inf_nan=False,
-        description="Mean natural log-probability of its symbols under the model itself, at "
-        "temperature 1; symbols are characters, or words of a model that writes words.",
-    )
-    finish_reason: FinishReason = Field(
-        default=FinishReason.LENGTH, description="Why it ends where it ends."
-    )
-    distinct_n: tuple[Probability, ...] = Field(
-        default=(),
-        max_length=8,
-        description="Share of different n-grams among its n-grams of symbols, for n of 1, 2, 3.",
-    )
-    longest_copy: Count | None = Field(
-        default=None,
-        description="Characters of its longest span that stands in the training text, where the "
-        "model keeps that text.",
-    )
+    mean_log_prob: float | None = Field(default=None, allow_inf_nan=False)
+    """Mean natural log-probability of its symbols under the model itself, at temperature 1; symbols
+    are characters, or words of a model that writes words."""
+    finish_reason: FinishReason = FinishReason.LENGTH
+    """Why it ends where it ends."""
+    distinct_n: tuple[Probability, ...] = Field(default=(), max_length=8)
+    """Share of different n-grams among its n-grams of symbols, for n of 1, 2, 3."""
+    longest_copy: Count | None = None
+    """Characters of its longest span that stands in the training text, where the model keeps that
+    text."""
 
 
 class Generation(WireModel):
@@ -108,12 +89,10 @@ class Generation(WireModel):
 
     type: Literal["generation"] = Field(default="generation", description="What the output is.")
     prompt: str = Field(max_length=1_048_576, description="The prompt that was continued.")
-    unknown_characters: Count = Field(
-        default=0, description="Characters of the prompt that the model does not know and left out."
-    )
-    samples: tuple[GeneratedSample, ...] = Field(
-        max_length=4_096, description="Temperatures in the order asked for, samples within each."
-    )
+    unknown_characters: Count = 0
+    """Characters of the prompt that the model does not know and left out."""
+    samples: tuple[GeneratedSample, ...] = Field(max_length=4_096)
+    """Temperatures in the order asked for, samples within each."""
 
 
 class TrainedVersion(WireModel):
@@ -124,11 +103,8 @@ class TrainedVersion(WireModel):
     version: Count = Field(description="Its new version in the model store.")
     parameters: Parameters = Field(description="The combination: the swept parameters alone.")
     metrics: Metrics = Field(description="Final figures by name, such as `validation_accuracy`.")
-    seconds: float = Field(
-        ge=0.0,
-        allow_inf_nan=False,
-        description="Seconds of its epochs, over all attempts; else those of its last attempt.",
-    )
+    seconds: Positive
+    """Seconds of its epochs, over all attempts; else those of its last attempt."""
 
 
 #: The values of `type` that no output of a plugin's own task may have.
@@ -165,11 +141,9 @@ class ItemSuccess(WireModel, Generic[Output]):
     status: Literal["succeeded"] = Field(default="succeeded", description="How the item ended.")
     custom_id: CustomId = Field(description="The caller's name for the item.")
     output: Output = Field(description="What the model made of it.")
-    version: Count | None = Field(
-        default=None,
-        description="The version that computed it, where the job takes part in a canary; not set: "
-        "that of the job.",
-    )
+    version: Count | None = None
+    """The version that computed it, where the job takes part in a canary; not set: that of the
+    job."""
 
     @property
     def ok(self) -> Literal[True]:
@@ -194,11 +168,9 @@ class ItemFailure(WireModel):
     custom_id: CustomId = Field(description="The caller's name for the item.")
     error: ItemError = Field(description="Why there is no output.")
     attempts: int = Field(default=1, ge=0, description="How often the item's unit was started.")
-    version: Count | None = Field(
-        default=None,
-        description="The version that computed it, where the job takes part in a canary; not set: "
-        "that of the job.",
-    )
+    version: Count | None = None
+    """The version that computed it, where the job takes part in a canary; not set: that of the
+    job."""
 
     @property
     def ok(self) -> Literal[False]:
@@ -233,6 +205,4 @@ class TrainingResult(WireModel):
     model: ModelName = Field(description="Name of the model.")
     version: Count = Field(description="Its new version in the model store.")
     metrics: Metrics = Field(description="Final figures by name, such as `validation_accuracy`.")
-    seconds: float = Field(
-        ge=0.0, allow_inf_nan=False, description="Seconds of the last attempt, loading included."
-    )
+    seconds: Positive = Field(description="Seconds of the last attempt, loading included.")

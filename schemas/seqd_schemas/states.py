@@ -1,11 +1,11 @@
 """State of a job, its counts, and the record that holds both.
 
-The states and counts follow the batch interfaces that users know; the ledger's Lua scripts
-are what moves a job from one to the next.
+`STATES` says what a job may do in each state. All go by it: clients, commands, and the ledger's Lua
+scripts, which move a job from one state to the next.
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -47,7 +47,66 @@ class JobState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """True when nothing will change any more."""
-        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+        return STATES[self].is_terminal
+
+    @property
+    def may_claim(self) -> bool:
+        """True while workers begin its units."""
+        return STATES[self].may_claim
+
+    @property
+    def is_held(self) -> bool:
+        """True where it has not ended, and workers begin none of its units."""
+        return not (self.may_claim or self.is_terminal)
+
+    def may(self, action: "JobAction") -> bool:
+        """Return whether somebody can do this to a job in the state."""
+        return action in STATES[self].actions
+
+
+class JobAction(StrEnum):
+    """What is done to a job from outside."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+    REMOVE = "remove"
+
+
+class StateRules(NamedTuple):
+    """What holds for a job in one state."""
+
+    #: Event that announces it.
+    event: str
+    #: What can be done to the job.
+    actions: frozenset[JobAction]
+    #: Workers begin its units, and what is left of them counts as work.
+    may_claim: bool = False
+    is_terminal: bool = False
+    #: How a terminal shows it.
+    style: str = ""
+
+
+_GOING = frozenset({JobAction.CANCEL, JobAction.PAUSE})
+_HELD = frozenset({JobAction.CANCEL, JobAction.RESUME})
+_OVER = frozenset({JobAction.RETRY, JobAction.REMOVE})
+
+#: A new state is added here; the scripts that move jobs into it and out of it come beside.
+STATES = {
+    JobState.QUEUED: StateRules("queued", _GOING, may_claim=True),
+    JobState.RUNNING: StateRules("started", _GOING, may_claim=True, style="green"),
+    JobState.PAUSED: StateRules("paused", _HELD, style="yellow"),
+    JobState.COMPLETED: StateRules("completed", _OVER, is_terminal=True),
+    JobState.FAILED: StateRules("failed", _OVER, is_terminal=True, style="red"),
+    JobState.CANCELLED: StateRules("cancelled", _OVER, is_terminal=True),
+    JobState.EXPIRED: StateRules("expired", _OVER, is_terminal=True, style="red"),
+}
+
+#: Events behind which nothing happens to a job; one that is rejected never was any.
+TERMINAL_EVENTS = frozenset(
+    {*(one.event for one in STATES.values() if one.is_terminal), "rejected"}
+)
 
 
 class Counts(WireModel):
@@ -105,28 +164,19 @@ class JobRecord(WireModel):
     job_id: JobId = Field(description="The job's identifier.")
     kind: JobKind = Field(description="What the job does.")
     model: ModelName = Field(description="Name of the model.")
-    plugin: ModelName | None = Field(
-        default=None,
-        description="The model of a plugin that it is made with; not set: that of its name.",
-    )
-    version: Count | None = Field(
-        default=None, description="The version it runs on, to its end; None of a training."
-    )
-    rollout: JobRollout | None = Field(
-        default=None,
-        description="The roll-out that it takes part in: another version has a share of its items.",
-    )
-    plugin_versions: PluginVersions = Field(
-        default=(),
-        description="Versions of the plugin that computed what is done of it, each once, in the "
-        "order of their first results; of a training, that which made the version. Of a fleet "
-        "with several there are several, the first 8. None before the first result.",
-    )
-    task_schema: Sha256 | None = Field(
-        default=None,
-        description="Of a plugin's own task, the digest of the schemas of its input and output "
-        "that the job was accepted with, and that its results keep to.",
-    )
+    plugin: ModelName | None = None
+    """The model of a plugin that it is made with; not set: that of its name."""
+    version: Count | None = None
+    """The version it runs on, to its end; None of a training."""
+    rollout: JobRollout | None = None
+    """The roll-out that it takes part in: another version has a share of its items."""
+    plugin_versions: PluginVersions = ()
+    """Versions of the plugin that computed what is done of it, each once, in the order of their
+    first results; of a training, that which made the version. Of a fleet with several there are
+    several, the first 8. None before the first result."""
+    task_schema: Sha256 | None = None
+    """Of a plugin's own task, the digest of the schemas of its input and output that the job was
+    accepted with, and that its results keep to."""
     state: JobState = Field(description="State of the job.")
     counts: Counts = Field(description="Items by outcome.")
     sealed: bool = Field(description="True when the input is complete.")
@@ -138,26 +188,19 @@ class JobRecord(WireModel):
     created_at_ms: EpochMs = Field(description="When the job was accepted.")
     started_at_ms: EpochMs | None = Field(default=None, description="When it was first claimed.")
     ended_at_ms: EpochMs | None = Field(default=None, description="When it reached its end.")
-    expires_at_ms: EpochMs | None = Field(
-        default=None, description="When it must have ended, if it must."
-    )
-    kept_until_ms: EpochMs | None = Field(
-        default=None,
-        description="Until when the ended job and its results are kept; null while a job that "
-        "continues it is open.",
-    )
-    continued_by: JobId | None = Field(
-        default=None, description="The job that retries its failed items or resumes its training."
-    )
-    waiting: Waiting | None = Field(
-        default=None,
-        description="Why no worker that is up can go on with it; not set where one can, or where "
-        "the job has ended or is paused.",
-    )
+    expires_at_ms: EpochMs | None = None
+    """When it must have ended, if it must."""
+    kept_until_ms: EpochMs | None = None
+    """Until when the ended job and its results are kept; null while a job that continues it is
+    open."""
+    continued_by: JobId | None = None
+    """The job that retries its failed items or resumes its training."""
+    waiting: Waiting | None = None
+    """Why no worker that is up can go on with it; not set where one can, or where the job has ended
+    or is paused."""
     failure: Failure | None = Field(default=None, description="Why it failed, if it did.")
-    training: TrainingResult | None = Field(
-        default=None, description="The version it made, if it is a training that completed."
-    )
+    training: TrainingResult | None = None
+    """The version it made, if it is a training that completed."""
     job: Job = Field(description="The request itself.")
 
     @property

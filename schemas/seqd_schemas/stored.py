@@ -1,10 +1,7 @@
 """Stored records: written without their defaults, read with fields ignored that are not known.
 
-So records of one release can be read by another, older or newer: a field that a later release adds
-is left out where it says nothing, and ignored where it is not known. What must not be ignored has a
-higher `format`, which the writer states and an older reader refuses. `schemas/README.md` has the
-whole rule. A request that somebody hands in is not read so, but closed: an unknown field is
-refused there, since it is a typing mistake.
+So records of one release can be read by another; `schemas/README.md` has the whole rule. A request
+that somebody hands in is not read so: an unknown field is refused there, since it is a mistake.
 """
 
 import json
