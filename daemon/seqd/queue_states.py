@@ -12,7 +12,7 @@ from typing import Final, Literal
 from seqd.kinds import TRAIN
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
 from seqd.serving import can_run, does, has_lost_claim, serves, takes, waiting_for
-from seqd_schemas import QueueName, Waiting, WaitingCode, WorkerState, WorkerStatus
+from seqd_schemas import JobState, QueueName, Waiting, WaitingCode, WorkerState, WorkerStatus
 
 #: Seconds after which what was done counts for 1/e in a rate; `note_rate.lua` has the same number.
 RECENT_S: Final = 60.0
@@ -64,7 +64,7 @@ class JobRow:
     job_id: str
     queue: str
     tenant: str
-    state: str
+    state: JobState
     created_ms: int
     #: Items without an outcome.
     items: int
@@ -174,7 +174,7 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
     workers = _counts(route, versions, facts)
     done = [one for queue, one in facts.done.items() if _is_of(queue, own)]
     rates = [one.rates(facts.now_ms) for one in done]
-    paused = sum(j.items for j in facts.jobs if j.state == "paused" and _is_of(j.queue, own))
+    paused = sum(j.items for j in facts.jobs if j.state.is_held and _is_of(j.queue, own))
     paused -= sum(one.paused_leased_items for one in of_route)
     paused = max(0, paused) + sum(one.held_up_items for one in of_route)
     pause = "" if route.task == TRAIN else facts.pauses.get(route.model, "")
@@ -242,9 +242,9 @@ def _verdict(
 def _tenant_state(
     whole: QueueState, tenant: str, jobs: Sequence[JobRow], now_ms: int
 ) -> QueueState:
-    paused = sum(job.items for job in jobs if job.state == "paused" or whole.model_pause)
+    paused = sum(job.items for job in jobs if job.state.is_held or whole.model_pause)
     waiting = sum(job.items for job in jobs) - paused
-    waits = [(now_ms - job.created_ms) / 1000 for job in jobs if job.state == "queued"]
+    waits = [(now_ms - job.created_ms) / 1000 for job in jobs if job.state is JobState.QUEUED]
     left = whole.waiting_items + whole.items_in_hand
     seconds = whole.work_left_s * min(1.0, waiting / left) if left else 0.0
     if not waiting:
@@ -252,7 +252,7 @@ def _tenant_state(
     elif whole.state == "unserved":
         verdict = "unserved"
     else:
-        verdict = "moving" if any(job.state == "running" for job in jobs) else "waiting"
+        verdict = "moving" if any(job.state is JobState.RUNNING for job in jobs) else "waiting"
     return QueueState(
         task=whole.task,
         model=whole.model,

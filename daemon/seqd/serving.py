@@ -13,7 +13,6 @@ from seqd_schemas import (
     CatalogEntry,
     ChildDeath,
     JobRecord,
-    JobState,
     PluginState,
     PluginStatus,
     UnfitCode,
@@ -311,7 +310,7 @@ def reasons(
 
 def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | None:
     """Return why no worker that is up can go on with a job; None where one can, or none should."""
-    if record.state not in (JobState.QUEUED, JobState.RUNNING):
+    if not record.state.may_claim:
         return None
     task, model, version = task_of(record.job), record.model, record.version
     if version is None and record.plugin is not None:

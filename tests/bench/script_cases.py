@@ -27,7 +27,7 @@ from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.job_filter import job_filter
 from seqd.ledger.jobs import ResultPosition
-from seqd.ledger.many_jobs import JobAction, Selection
+from seqd.ledger.many_jobs import Selection
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.submissions import BatchTemplate
@@ -41,6 +41,7 @@ from seqd_schemas import (
     MAX_PLACEMENTS,
     CordonAction,
     CordonRule,
+    JobAction,
     Log,
     ModelOrder,
     ModelPause,

@@ -1,4 +1,4 @@
-"""What stands in a source: where kinds are named, how Python is started, and what is sent late.
+"""What stands in a source: names of kinds and states, how Python is started, and what is sent late.
 
 Celery never waits for us: what is to be done later stands in the ledger. A message with a delay
 that is longer than the visibility timeout is handed out again and again, in a loop, and is held in
@@ -28,6 +28,11 @@ ALLOWED = {
     "daemon/seqd/inputs/records.py": "a folder of a data set, `train/`, and no kind",
 }
 
+#: A comparison of a state with the name of one in which a job has not ended.
+OPEN_STATE = re.compile(
+    r"""state[^=\n]{0,20}(?:[=~!]=| in| is) *[({]?b?["'](queued|running|paused)["']"""
+)
+
 #: Arguments by which a Celery message is delayed, and the call that does it by itself.
 DELAYS = {"eta", "countdown", "expires"}
 SENDERS = {"send_task", "apply_async", "retry", "signature", "si", "delay"}
@@ -50,6 +55,19 @@ def test_each_file_that_may_name_a_kind_does(root: Path):
     silent = [name for name in ALLOWED if not NAME.search((root / name).read_text())]
 
     assert silent == []
+
+
+def test_what_may_be_done_to_an_open_job_is_asked_of_the_table_of_states(root: Path):
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted((root / "daemon" / "seqd").rglob("*"))
+        if path.suffix in (".py", ".lua")
+        for line in path.read_text().splitlines()
+        if OPEN_STATE.search(line)
+    ]
+
+    # Nothing of a job that is queued was ever claimed.
+    assert [one for one in found if "'queued'" not in one or not one.startswith("claim.lua")] == []
 
 
 def test_each_python_that_a_module_starts_is_told_so(sources):

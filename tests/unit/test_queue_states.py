@@ -15,7 +15,7 @@ from seqd.queue_states import (
     tenant_states,
 )
 from seqd.scaling import QueueWork, Rate
-from seqd_schemas import ClaimInHand, Cordon, UnfitVersion, WorkerState, WorkerStatus
+from seqd_schemas import ClaimInHand, Cordon, JobState, UnfitVersion, WorkerState, WorkerStatus
 
 NOW_MS = 1_000_000
 QUEUE = "classify.imdb_lstm@3"
@@ -67,7 +67,7 @@ def test_the_time_to_the_end_of_what_is_in_hand_goes_down(
 ) -> None:
     busy = len(claimed_s)
     work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=busy)
-    job = JobRow("j1", QUEUE, "acme", "running", created_ms=0, items=500)
+    job = JobRow("j1", QUEUE, "acme", JobState.RUNNING, created_ms=0, items=500)
     workers = [a_worker(claim=a_claim(since_ms=NOW_MS - int(1_000 * s))) for s in claimed_s]
 
     state = the_state(now_ms=NOW_MS, work=[work], jobs=[job], workers=workers)
@@ -84,7 +84,7 @@ def test_what_is_in_hand_takes_as_long_however_many_workers_have_nothing_to_do()
 
 def test_nobody_knows_the_end_where_all_that_is_left_takes_longer_than_reckoned() -> None:
     work = QueueWork(QUEUE, items=100, leased_items=100, busy_workers=1)
-    job = JobRow("j1", QUEUE, "acme", "running", created_ms=0, items=100)
+    job = JobRow("j1", QUEUE, "acme", JobState.RUNNING, created_ms=0, items=100)
     worker = a_worker(claim=a_claim(since_ms=NOW_MS - 1_001))
 
     assert the_state(now_ms=NOW_MS, work=[work], jobs=[job], workers=[worker]).eta_s is None
@@ -157,7 +157,7 @@ def test_a_queue_that_was_moving_waits_once_no_worker_can_go_on() -> None:
 
 
 def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None:
-    job = JobRow("j1", QUEUE, "acme", "paused", created_ms=0, items=70)
+    job = JobRow("j1", QUEUE, "acme", JobState.PAUSED, created_ms=0, items=70)
 
     state = the_state(jobs=[job], workers=[a_worker()])
 
@@ -166,7 +166,7 @@ def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None
 
 def test_a_queue_of_a_paused_model_is_paused_and_says_who_did_it() -> None:
     work = [QueueWork(QUEUE, items=0, held_up_items=70)]
-    jobs = [JobRow("j2", QUEUE, "acme", "queued", created_ms=0, items=70)]
+    jobs = [JobRow("j2", QUEUE, "acme", JobState.QUEUED, created_ms=0, items=70)]
     facts = QueueFacts(0, work, RATES, {}, [a_worker()], jobs, pauses={"imdb_lstm": "By ana."})
 
     (whole,), (acme,) = queue_states(facts), tenant_states(facts)
@@ -191,9 +191,9 @@ def test_a_rate_is_of_the_last_minute_and_whole_at_once(now_ms: int, expected: f
 
 def test_by_tenant_each_has_a_row_with_what_its_jobs_have_left() -> None:
     jobs = [
-        JobRow("j3", QUEUE, "acme", "queued", created_ms=1_000, items=300),
-        JobRow("j4", QUEUE, "acme", "running", created_ms=0, items=100),
-        JobRow("j5", QUEUE, "beta", "paused", created_ms=0, items=9),
+        JobRow("j3", QUEUE, "acme", JobState.QUEUED, created_ms=1_000, items=300),
+        JobRow("j4", QUEUE, "acme", JobState.RUNNING, created_ms=0, items=100),
+        JobRow("j5", QUEUE, "beta", JobState.PAUSED, created_ms=0, items=9),
     ]
     facts = QueueFacts(
         now_ms=4_000,

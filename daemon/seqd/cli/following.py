@@ -27,7 +27,7 @@ from seqd.ledger.model_pauses import paused_waiting
 from seqd.ledger.outage import waiting_at_most
 from seqd.serving import waiting_of
 from seqd.settings import load_settings
-from seqd_schemas import Event, JobRecord, JobState
+from seqd_schemas import Event, JobAction, JobRecord, JobState
 
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.
 _CANCEL_WAIT_S = 2.0
@@ -173,9 +173,8 @@ def waiting_for(
 
 def say_if_paused(screen: Screen, record: JobRecord) -> None:
     """Say so when a job is paused that somebody is about to wait for."""
-    if record.state is JobState.PAUSED:
-        job_id = record.job_id
-        screen.say(f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}", "yellow")
+    if record.state.may(JobAction.RESUME):
+        screen.say(_how_it_goes_on(record), "yellow")
 
 
 def detach_from(client: Client, handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
@@ -200,6 +199,11 @@ def detach_from(client: Client, handle: JobHandle, screen: Screen, *, as_json: b
     if waiting is not None:
         screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
     screen.say(_state_of_detached(record, waits=waiting is not None))
+
+
+def _how_it_goes_on(record: JobRecord) -> str:
+    job_id = record.job_id
+    return f"Job {job_id} is {record.state}; it goes on with: seqd jobs resume {job_id}"
 
 
 def _later(says: Callable[[], None]) -> Timer:
@@ -295,8 +299,8 @@ def _state_of_detached(record: JobRecord, *, waits: bool) -> str:
     job_id = record.job_id
     if record.state is JobState.EXPIRED:
         return expiry_of(record)
-    if record.state is JobState.PAUSED:
-        return f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}"
+    if record.state.may(JobAction.RESUME):
+        return _how_it_goes_on(record)
     if not record.state.is_terminal:
         runs = "once that has changed" if waits else "by itself"
         return f"It runs {runs}. Watch it: seqd jobs watch {job_id}"

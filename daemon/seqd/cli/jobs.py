@@ -251,7 +251,7 @@ def resume(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -
         act_on_many("resume", many, as_json=as_json)
         return
     many.refuse_beside_ids("resume")
-    from seqd_schemas import JobState
+    from seqd_schemas import JobAction
 
     with options.open_client() as client:
         before = client.job(job)
@@ -264,7 +264,7 @@ def resume(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -
         return
     if continues:
         _say_what_continues(old, handle.job_id, has_checkpoint=has_checkpoint)
-    elif old.state is JobState.PAUSED:
+    elif old.state.may(JobAction.RESUME):
         typer.echo(f"Job {job} is {record.state}. Watch it: seqd jobs watch {job}")
     else:
         typer.echo(f"Job {job} is {record.state} already; nothing was changed.")

@@ -228,7 +228,7 @@ def _refuse_unasked(counted: "JobCount") -> None:
     """Raise Unconfirmed where there is nobody to ask."""
     from seqd.cli.ui.numbers import counted as numbered
     from seqd.client.many_jobs import past_of
-    from seqd.ledger.many_jobs import JobAction
+    from seqd_schemas import JobAction
 
     if not sys.stdin.isatty():
         past = past_of(JobAction(counted.action))

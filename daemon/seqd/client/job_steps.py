@@ -49,6 +49,7 @@ from seqd_schemas import (
     GenerateJob,
     ItemFailure,
     ItemSuccess,
+    JobAction,
     JobRecord,
     JobState,
     Output,
@@ -506,11 +507,13 @@ class JobSteps(Generic[Output]):
 
     def pause(self) -> Exchange[JobState]:
         """Let no further unit be begun; return the state afterwards."""
-        return (yield from self._steered("pause", self.ledger.control.pause.steps(self.job_id)))
+        act = self.ledger.control.pause.steps(self.job_id)
+        return (yield from self._steered(JobAction.PAUSE, act))
 
     def resume(self) -> Exchange[JobState]:
         """Let the paused job go on; return its state afterwards."""
-        return (yield from self._steered("resume", self.ledger.control.resume.steps(self.job_id)))
+        act = self.ledger.control.resume.steps(self.job_id)
+        return (yield from self._steered(JobAction.RESUME, act))
 
     def remove(self) -> Exchange[None]:
         """Forget the ended job with its results and events."""
@@ -520,14 +523,13 @@ class JobSteps(Generic[Output]):
         """Cancel the job; return its state afterwards."""
         if self.upload is not None:
             yield from self.upload.give_up()
-        return (yield from self._steered("cancel", self.ledger.control.cancel.steps(self.job_id)))
+        act = self.ledger.control.cancel.steps(self.job_id)
+        return (yield from self._steered(JobAction.CANCEL, act))
 
-    def _steered(self, action: str, act: Exchange[JobState]) -> Exchange[JobState]:
+    def _steered(self, action: JobAction, act: Exchange[JobState]) -> Exchange[JobState]:
         """Do an act and write it down; neither where the job's state is none that it changes."""
-        from seqd.ledger.many_jobs import ACTED_STATES, JobAction
-
         state = yield from self.ledger.control.state.steps(self.job_id)
-        if state is not None and state not in ACTED_STATES[JobAction(action)]:
+        if state is not None and not state.may(action):
             return state
         return (yield from self._audited(action, act))
 

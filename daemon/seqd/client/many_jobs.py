@@ -15,8 +15,9 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.audit import ALL_JOBS
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import ANY_JOB, JobFilter, JobFilters, job_filter
-from seqd.ledger.many_jobs import ACTED_STATES, JobAction, JobGroup, Selection
+from seqd.ledger.many_jobs import JobGroup, Selection
 from seqd.validation import shown
+from seqd_schemas import JobAction, JobState
 
 if TYPE_CHECKING:
     from seqd.client.sending import Sender
@@ -101,7 +102,7 @@ def selection_of(action: str, filters: JobFilters, *, every: bool) -> Selection:
 
 def _narrowed(action: JobAction, wanted: JobFilter) -> Selection:
     """Keep the states in which there is something to do."""
-    able = {state.value for state in ACTED_STATES[action]}
+    able = _states_for(action)
     states = wanted.states & able if wanted.states else able
     if not states:
         named = ", ".join(sorted(wanted.states))
@@ -112,9 +113,13 @@ def _narrowed(action: JobAction, wanted: JobFilter) -> Selection:
     return Selection(action, replace(wanted, states=frozenset(states)))
 
 
+def _states_for(action: JobAction) -> frozenset[str]:
+    return frozenset(state.value for state in JobState if state.may(action))
+
+
 def _in_words(selection: Selection) -> str:
     """Return a filter in a line, without the states where those are all that the action takes."""
-    wanted, able = selection.wanted, ACTED_STATES[selection.action]
+    wanted, able = selection.wanted, _states_for(selection.action)
     if wanted.states == able:
         wanted = replace(wanted, states=frozenset())
     return wanted.in_words or ALL_JOBS

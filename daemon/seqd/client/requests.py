@@ -21,6 +21,7 @@ from seqd_schemas import (
     Item,
     ItemChunk,
     Job,
+    JobAction,
     JobId,
     JobRecord,
     JobState,
@@ -346,17 +347,18 @@ def has_its_input(record: JobRecord) -> bool:
 def _of_a_training(record: JobRecord) -> str:
     if record.state is JobState.COMPLETED:
         return f"The version that it made: seqd jobs show {record.job_id}"
-    if record.state in (JobState.QUEUED, JobState.RUNNING):
+    may_resume = record.state.may(JobAction.RESUME)
+    if not (record.state.is_terminal or may_resume):
         return f"Watch it: seqd jobs watch {record.job_id}"
     if record.continued_by is not None:
         return f"The job that continues it: seqd jobs show {record.continued_by}"
-    if record.state is JobState.PAUSED or has_its_input(record):
+    if may_resume or has_its_input(record):
         return f"Resume it: seqd jobs resume {record.job_id}"
     return "Its data was not uploaded completely: hand the training in again with all of it."
 
 
 def _towards_its_end(record: JobRecord) -> str:
-    if record.state is JobState.PAUSED:
+    if record.state.may(JobAction.RESUME):
         return f"Resume it (seqd jobs resume {record.job_id}) or cancel it first."
     return f"Wait for its end: seqd jobs watch {record.job_id}"
 

@@ -14,9 +14,9 @@ from seqd.kinds import TRAIN
 from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
 from seqd.ledger.model_pauses import paused_models
 from seqd.ledger.overwritten import hash_unless_overwritten
-from seqd.ledger.scripts import as_int
+from seqd.ledger.scripts import HELD_STATES, as_int
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
-from seqd_schemas import Keys, QueueName
+from seqd_schemas import JobState, Keys, QueueName
 
 if TYPE_CHECKING:
     from seqd.ledger.fleet import Fleet
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Busy seconds after which what was measured before counts for 1/e; of a single measurement that is
 #: longer, such as a training, five times as many.
 FADE_S = 300.0
+
+#: The state of a job that nobody has begun, as its hash has it.
+_QUEUED = JobState.QUEUED.value.encode()
 
 #: Leases of one worker that are looked at; of more, these stand for all.
 LEASES_LOOKED_AT = 16
@@ -217,7 +220,7 @@ class Backlog:
                 of_queue.units += stands_for
                 items = _items_of(unit, row, cast(bytes | None, size)) * stands_for
                 of_queue.items += items
-                of_queue.paused_items += items if row[4] == b"paused" else 0
+                of_queue.paused_items += items if row[4] in HELD_STATES else 0
                 left_s = _seconds_left(events, now_ms)
                 if left_s is not None:
                     of_queue.reported += 1
@@ -251,7 +254,7 @@ class Backlog:
         for row in rows:
             queue, state, created = row if isinstance(row, list) else (None, None, None)
             made_ms = created.decode(errors="replace") if isinstance(created, bytes) else ""
-            if state == b"queued" and isinstance(queue, bytes) and made_ms.isdigit():
+            if state == _QUEUED and isinstance(queue, bytes) and made_ms.isdigit():
                 name = queue.decode(errors="replace")
                 wait_s = max(0.0, (now_ms - int(made_ms)) / 1000)
                 waits[name] = max(wait_s, waits.get(name, 0.0))

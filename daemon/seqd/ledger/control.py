@@ -29,7 +29,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.redis import trouble_of
-from seqd.ledger.scripts import ScriptError, as_int, as_list, as_text
+from seqd.ledger.scripts import HELD_STATES, ScriptError, as_int, as_list, as_text
 from seqd_schemas import Failure, JobState, Keys, to_stored
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Control:
     def open_queues(self, first: int, most: int) -> Exchange[list[tuple[str, str]]]:
         """Return open jobs by age, from a place in their order, each with its queue.
 
-        Those that are paused are left out.
+        Those that are held, such as paused ones, are left out.
         """
         rows = yield from command("ZRANGE", self._keys.open_jobs(), first, first + most - 1)
         ids = [job_id.decode(errors="replace") for job_id in cast(list[bytes], rows)]
@@ -156,7 +156,7 @@ class Control:
             if isinstance(reply, ResponseError) and trouble_of(reply) is not None:
                 yield Fault(reply)
             queue, state = reply if isinstance(reply, list) else (None, None)
-            if isinstance(queue, bytes) and state != b"paused":
+            if isinstance(queue, bytes) and state not in HELD_STATES:
                 queues.append((job_id, queue.decode(errors="replace")))
         return queues
 

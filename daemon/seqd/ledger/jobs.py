@@ -39,6 +39,8 @@ from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
 from seqd_schemas import (
+    STATES,
+    TERMINAL_EVENTS,
     Counts,
     Failure,
     Job,
@@ -86,7 +88,9 @@ _STATES = frozenset(JobState)
 _Row = dict[bytes, bytes]
 
 #: Events with which a job's stream begins. One that begins with another was cut in front.
-_FIRST_EVENTS = (b"queued", b"completed", b"failed", b"cancelled", b"expired", b"rejected")
+_FIRST_EVENTS = frozenset(
+    name.encode() for name in (STATES[JobState.QUEUED].event, *TERMINAL_EVENTS)
+)
 _EVENT_NAME = re.compile(rb'"event":"([a-z]+)"')
 _TRIMMED = re.compile(rb"\d+-\d+ \d+ (\d+-\d+)")
 

@@ -6,27 +6,16 @@ that a million of them hold nobody up. Between two steps jobs may be made, end o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from seqd.ledger.exchange import Driver, Exchange, Notify, Reply, exchange, script
 from seqd.ledger.job_filter import JobFilter
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
-from seqd_schemas import JobState
+from seqd_schemas import JobAction
 
 #: Jobs that one step looks at: about 2 ms of the server's time.
 LOOKED_AT_ONCE: Final = 200
-
-
-class JobAction(StrEnum):
-    """What is done to each of many jobs."""
-
-    CANCEL = "cancel"
-    PAUSE = "pause"
-    RESUME = "resume"
-    RETRY = "retry"
-    REMOVE = "remove"
 
 
 #: Jobs that one step acts on at most: 2 to 3 ms.
@@ -37,19 +26,6 @@ ACTED_AT_ONCE: Final[Mapping[JobAction, int]] = MappingProxyType(
         JobAction.RESUME: 32,
         JobAction.RETRY: LOOKED_AT_ONCE,
         JobAction.REMOVE: 16,
-    }
-)
-
-_ENDED = frozenset(state for state in JobState if state.is_terminal)
-
-#: States in which there is something to do for an action.
-ACTED_STATES: Final[Mapping[JobAction, frozenset[JobState]]] = MappingProxyType(
-    {
-        JobAction.CANCEL: frozenset(JobState) - _ENDED,
-        JobAction.PAUSE: frozenset({JobState.QUEUED, JobState.RUNNING}),
-        JobAction.RESUME: frozenset({JobState.PAUSED}),
-        JobAction.RETRY: _ENDED,
-        JobAction.REMOVE: _ENDED,
     }
 )
 

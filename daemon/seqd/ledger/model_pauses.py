@@ -163,12 +163,10 @@ def pause_in_words(pause: "ModelPause") -> str:
 
 def paused_waiting(record: "JobRecord", pauses: "Mapping[str, ModelPause]") -> "Waiting | None":
     """Return why a job waits whose model is paused; None of any other."""
-    from seqd_schemas import JobState, Waiting, WaitingCode
+    from seqd_schemas import Waiting, WaitingCode
 
     pause = pauses.get(record.model)
-    if pause is None or record.version is None:
-        return None
-    if record.state not in (JobState.QUEUED, JobState.RUNNING):
+    if pause is None or record.version is None or not record.state.may_claim:
         return None
     return Waiting(
         code=WaitingCode.MODEL_PAUSED,

@@ -17,7 +17,7 @@ from seqd.queue_states import (
     queue_states,
     tenant_states,
 )
-from seqd_schemas import Keys
+from seqd_schemas import JobState, Keys
 
 if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog
@@ -106,8 +106,9 @@ def _job_rows(job_id: str, row: object) -> list[JobRow]:
     """Return a job, or none."""
     if not isinstance(row, list) or any(not isinstance(value, bytes) for value in row):
         return []
-    queue, tenant, state, *numbers = (value.decode(errors="replace") for value in row)
+    queue, tenant, named, *numbers = (value.decode(errors="replace") for value in row)
     try:
+        state = JobState(named)
         created_ms, total, *ended = map(int, numbers)
     except ValueError:
         return []

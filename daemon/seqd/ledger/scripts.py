@@ -17,6 +17,7 @@ from seqd.ledger.denials import ScriptDenied, denied_in_script
 from seqd.ledger.exchange import Argument, Command, Exchange, Pause, Reply
 from seqd.ledger.outage import Attempts, Trouble
 from seqd.ledger.redis import trouble_of
+from seqd_schemas import JobAction, JobState
 
 #: Wakes a worker of a route, such as `classify.imdb_lstm`. A lost wakeup costs time, never work.
 Notify = Callable[[str], None]
@@ -50,6 +51,9 @@ SHARED = (
 
 #: Scripts that run another as a step of theirs: the function by which they call it, its name.
 STEPS = {"take_entry": ("submit_jobs", "submit")}
+
+#: States of jobs that are held, as their hashes have them.
+HELD_STATES = frozenset(state.value.encode() for state in JobState if state.is_held)
 
 #: Calls the script, and names the job at which it failed.
 LAST = "shared/run.lua"
@@ -101,13 +105,37 @@ def _definitions() -> list[tuple[str, frozenset[str], frozenset[str]]]:
 
     Once in a process: a worker that starts asks for all scripts, to know which rights it needs.
     """
+    parts = [states_in_lua(), *(_text_of(f"shared/{part}.lua") for part in SHARED)]
     found = []
-    for part in reversed(SHARED):
-        for block in reversed(re.split(r"^(?=local )", _text_of(f"shared/{part}.lua"), flags=re.M)):
+    for part in reversed(parts):
+        for block in reversed(re.split(r"^(?=local )", part, flags=re.M)):
             defined = re.match(r"local (?:function )?([\w, ]+)", block)
             if defined:
                 found.append((block, _words_of(defined[1]), _words_of(block)))
     return found
+
+
+def states_in_lua() -> str:
+    """Return what scripts ask of a state, by the table of `seqd_schemas.states`.
+
+    A text that is no state, as somebody may write it by hand, is in none of the sets.
+    """
+    asked = {
+        "is_open": [state for state in JobState if not state.is_terminal],
+        "has_ended": [state for state in JobState if state.is_terminal],
+        "may_claim": [state for state in JobState if state.may_claim],
+        "is_held": [state for state in JobState if state.is_held],
+        "may_pause": [state for state in JobState if state.may(JobAction.PAUSE)],
+        "may_resume": [state for state in JobState if state.may(JobAction.RESUME)],
+    }
+    return "\n".join(
+        f"local function {name}(state) return {_is_one_of(states)} end"
+        for name, states in asked.items()
+    )
+
+
+def _is_one_of(states: list[JobState]) -> str:
+    return " or ".join(f"state == '{state}'" for state in states)
 
 
 def _words_of(text: str) -> frozenset[str]:

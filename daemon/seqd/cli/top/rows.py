@@ -11,7 +11,7 @@ from seqd.cli.ui.numbers import age, count, rate
 from seqd.cli.ui.queues import QUEUE_COLUMNS, queue_cells
 from seqd.kinds import KINDS
 from seqd.serving import shown_state
-from seqd_schemas import PluginState, WorkerStatus
+from seqd_schemas import STATES, PluginState, WorkerStatus
 
 if TYPE_CHECKING:
     from seqd.client.failure_groups import FailureGroup
@@ -22,16 +22,11 @@ if TYPE_CHECKING:
 #: States of workers by how much they need somebody; the others are in order.
 _TROUBLE: Final = ("silent", "stopped", "unfit", "starting", "draining", "drained", "cordoned")
 
-_STATE_STYLES: Final = {
+_WORKER_STYLES: Final = {
     "silent": "bold red",
     "stopped": "bold red",
     "unfit": "bold red",
     "busy": "green",
-    "running": "green",
-    "failed": "red",
-    "expired": "red",
-    "item errors": "yellow",
-    "paused": "yellow",
     "cordoned": "yellow",
     "draining": "yellow",
     "drained": "yellow",
@@ -175,7 +170,7 @@ def broken_plugins(worker: WorkerStatus) -> list[str]:
 def _worker_cells(one: WorkerStatus, overview: "FleetOverview", per_s: float | None) -> list[Cell]:
     state = shown_state(one, overview.unheard)
     told = f"{state}, {len(one.unfit)} unfit" if one.unfit and state != "unfit" else state
-    style = "red" if one.unfit else _STATE_STYLES.get(state, "")
+    style = "red" if one.unfit else _WORKER_STYLES.get(state, "")
     units = overview.units_in_hand.get(one.worker, 0)
     return [
         Cell(one.worker),
@@ -191,7 +186,7 @@ def _worker_cells(one: WorkerStatus, overview: "FleetOverview", per_s: float | N
 
 
 def _silent_row(name: str, seen_at_ms: int, now_ms: int) -> Row:
-    told = [Cell(name), Cell("silent", _STATE_STYLES["silent"]), Cell("-"), Cell("-")]
+    told = [Cell(name), Cell("silent", _WORKER_STYLES["silent"]), Cell("-"), Cell("-")]
     heard = [Cell(age(seen_at_ms, now_ms)), Cell("-"), Cell("-")]
     host = name.rpartition("-")[0].rpartition("@")[2]  # of SLOT@HOST-NONCE
     return Row(name, [*told, *heard, Cell(host or "-"), Cell("-")])
@@ -216,8 +211,8 @@ def _job_rows(state: TopState, view: View) -> list[Row]:
 
 def _job_cells(one: "JobRecord", now_ms: int, unserved: set[str]) -> list[Cell]:
     task = getattr(one.job, "task", None) or one.kind
-    state, style = str(one.state), _STATE_STYLES.get(str(one.state), "")
-    if state in ("queued", "running") and f"{task} {one.model}" in unserved:
+    state, style = str(one.state), STATES[one.state].style
+    if one.state.may_claim and f"{task} {one.model}" in unserved:
         state, style = f"{state}: nobody can run it", "bold red"
     counts = one.counts
     has_items = KINDS[one.kind].has_items

@@ -16,6 +16,7 @@ from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs
 from seqd_schemas import (
     Counts,
     DataSource,
+    JobAction,
     JobRecord,
     JobState,
     ModelReference,
@@ -235,7 +236,7 @@ def _why(record: JobRecord) -> str:
 
 def _next(record: JobRecord) -> str:
     job_id, state = record.job_id, record.state
-    if state is JobState.PAUSED:
+    if state.may(JobAction.RESUME):
         return f"Let it go on: seqd jobs resume {job_id}"
     if not state.is_terminal:
         return f"Watch it: seqd jobs watch {job_id}"

@@ -8,7 +8,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
 from seqd.client.many_jobs import JobCount, JobsActedOn, past_of
 from seqd.escaping import printable
-from seqd.ledger.many_jobs import JobAction
+from seqd_schemas import JobAction
 
 #: Kinds of jobs that a table shows, those with most jobs first.
 _SHOWN = 12

@@ -351,7 +351,7 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     that is left has been in hand for longer than it was reckoned to take.
     """
     record, able = facts.record, facts.able
-    if record.state.is_terminal or record.state is JobState.PAUSED or not able:
+    if not record.state.may_claim or not able:
         return None, False
     if _held_up(facts) or facts.states.crashes:
         return None, False  # nobody knows for how long what a worker died with takes

@@ -25,7 +25,7 @@ from seqd.client.explaining.records import (
 )
 from seqd.kinds import KINDS
 from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
-from seqd_schemas import JobRecord, JobState
+from seqd_schemas import JobAction, JobRecord, JobState
 
 #: Seconds without progress after which a job is not said to run.
 STANDS_STILL_S = 600.0
@@ -94,8 +94,8 @@ def headline(
     if record.state.is_terminal:
         return _ended(record)
     job = f"Job {record.job_id}"
-    if record.state is JobState.PAUSED:
-        return f"{job} is paused: {_rest(waits[0].message)}"
+    if not record.state.may_claim:
+        return f"{job} is {record.state}: {_rest(waits[0].message)}"
     if facts.no_writes is not None:
         return f"{job} stands still: {_rest(waits[0].message)}"
     left = f"; about {span(seconds)} to its end" if seconds is not None else ""
@@ -200,7 +200,7 @@ def what_is_next(facts: Facts, units: UnitCounts) -> Iterable[str]:
     if record.state.is_terminal:
         yield from _after_the_end(facts)
         return
-    if record.state is JobState.PAUSED:
+    if record.state.may(JobAction.RESUME):
         yield f"Let it go on: seqd jobs resume {record.job_id}"
     else:
         up = {status.worker for status in facts.workers}

@@ -148,7 +148,7 @@ local function record(id, unit, job, at, succeeded, errored, failed)
   else
     charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting)
   end
-  if job.state ~= 'paused' then count_work(job.queue, 0 - succeeded - errored) end
+  if not is_held(job.state) then count_work(job.queue, 0 - succeeded - errored) end
   if unit_of(unit) == unit or join_parts(key, unit_of(unit)) then
     job.units_done = job.units_done + 1
   end

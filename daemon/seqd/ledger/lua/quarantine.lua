@@ -71,7 +71,7 @@ if moved == 0 then return 0 end
 if redis.call('ZREM', PREFIX .. ':jobs:open', id) == 1 and job.tenant then
   local kept_bytes = math.max(tonumber(job.kept_bytes or '0') or 0, 0)
   pcall(charge, job.tenant, -1, 0 - items, 0 - bytes, 0 - kept_bytes)  -- the account may be damaged as well
-  if job.state == 'queued' or job.state == 'running' then
+  if may_claim(job.state) then
     pcall(count_work, job.queue, 0 - items - (tonumber(job.unread) or 0))
   end
 end

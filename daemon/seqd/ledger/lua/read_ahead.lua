@@ -10,7 +10,7 @@
 local id, first, worker, unit, blob = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local key = job_key(id)
 local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'pending_bytes', 'tenant')
-if job[1] ~= 'running' or job[2] == '1' then return 'lost' end
+if not may_claim(job[1]) or job[2] == '1' then return 'lost' end
 local range = range_of(redis.call('HGET', key .. ':ranges', first))
 if not range or range.worker ~= worker then return 'lost' end
 range.taken_at = NOW

@@ -17,7 +17,7 @@ for i = 3, #ARGV, 3 do
     redis.call('ZADD', timers_key(), 'XX', NOW + lease_ms, id .. ' ' .. unit)
     local job = redis.call('HMGET', job_key(id), 'state', 'kind')
     local is_long = unit == TRAIN_UNIT or unit == 'ingest' or is_sweep(job[2])
-    local is_revoked = is_long and job[1] == 'paused'
+    local is_revoked = is_long and is_held(job[1])
     kept[#kept + 1] = is_revoked and 2 or 1
   else
     kept[#kept + 1] = 0

@@ -19,7 +19,7 @@ if held then
 end
 local kept_by, kept_attempt = ingest_kept_for(id)
 local job = redis.call('HMGET', key, 'state', 'max_units')
-if kept_by ~= worker or kept_attempt ~= attempt or job[1] ~= 'running' then
+if kept_by ~= worker or kept_attempt ~= attempt or not may_claim(job[1]) then
   -- Kept for it, and not to go on now: it is released with its worker, or when the time is over.
   if kept_by ~= worker then redis.call('SREM', worker_leases_key(worker), member) end
   return {'lost'}

@@ -41,7 +41,7 @@ local function take_of(id)
     forget_ranges(id)
     return nil
   end
-  if job[1] ~= 'running' or (own == '' and not queues[job[4]]) then return nil end
+  if not may_claim(job[1]) or (own == '' and not queues[job[4]]) then return nil end
   local first, range, count = free_of(key, tonumber(job[3]))
   if not first then
     if redis.call('EXISTS', key .. ':ranges') == 0 then redis.call('ZREM', offered_key(), id) end

@@ -146,7 +146,7 @@ local function stop_job(id, state, failure)
   local job = read_job(id)
   charge(job.tenant, 0, 0 - n[6], 0)
   local unread = tonumber(job.unread or '0')
-  if job.state ~= 'paused' then count_work(job.queue, 0 - n[6] - unread) end
+  if not is_held(job.state) then count_work(job.queue, 0 - n[6] - unread) end
   if unread > 0 then redis.call('HDEL', key, 'unread') end
   drop_timers(id)
   local body = counts_json(key)

@@ -112,12 +112,12 @@ local function add_job(id, place)
   write_shared('ZADD', jobs, time, id)
 end
 
--- Put a job with claimable units where the workers look, unless it is paused; returns its route.
+-- Put a job with claimable units where the workers look, unless it is held; returns its route.
 -- Idempotent.
 local function enqueue_job(id)
   local job = read_fields(id, {'queue', 'priority', 'group', 'tenant', 'unit_items', 'state'})
   local route = route_of(job.queue)
-  if job.state ~= 'paused' and not redis.call('ZSCORE', jobs_key(job.group, job.tenant), id) then
+  if not is_held(job.state) and not redis.call('ZSCORE', jobs_key(job.group, job.tenant), id) then
     add_job(id, job)
   end
   return route

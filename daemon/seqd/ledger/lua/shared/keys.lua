@@ -1,6 +1,7 @@
 -- Key names, job fields and the time.
 --
--- Shared by all scripts; see seqd.ledger.scripts. Every script takes the key prefix as ARGV[1] and
+-- Shared by all scripts; see seqd.ledger.scripts, which also makes `is_open` and what else is asked of a
+-- state, of the table of states. Every script takes the key prefix as ARGV[1] and
 -- builds its keys here, by the names that seqd_schemas.keys documents. Every time is the server's:
 -- no worker's clock is trusted.
 local PREFIX = ARGV[1]
@@ -83,14 +84,6 @@ local function warnings_key() return PREFIX .. ':warnings' end
 
 -- The route of a queue, by which its workers are woken: what stands in front of model and version.
 local function route_of(queue) return string.match(queue, '^[^:@]*') end
-
-local function is_open(state)
-  return state == 'queued' or state == 'running' or state == 'paused'
-end
-
-local function has_ended(state)
-  return state == 'completed' or state == 'failed' or state == 'cancelled' or state == 'expired'
-end
 
 -- A part of a split unit is called UNIT:FIRST:END; its unit is what stands in front.
 local function unit_of(name) return string.match(name, '^[^:]+') end

@@ -6,7 +6,7 @@
 local function pause_job(id)
   local state = redis.call('HGET', job_key(id), 'state')
   if not state then return 'unknown' end
-  if state ~= 'queued' and state ~= 'running' then return state end
+  if not may_pause(state) then return state end
   check_steerable(id)
   local job = read_job(id)
   dequeue_job(id, job)
@@ -22,7 +22,7 @@ local function resume_job(id)
   local key = job_key(id)
   local job = redis.call('HMGET', key, 'state', 'started')
   if not job[1] then return {'unknown', '', 0} end
-  if job[1] ~= 'paused' then return {job[1], '', 0} end
+  if not may_resume(job[1]) then return {job[1], '', 0} end
   check_steerable(id)
   local state = job[2] and 'running' or 'queued'
   redis.call('HSET', key, 'state', state)
