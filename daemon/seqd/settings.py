@@ -30,7 +30,7 @@ from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 PREFIX = "SEQD_"
 
 #: Settings that seqd sets for the processes that it starts, and people do not.
-INTERNAL = frozenset({"slot", "worker", "device", "supervised"})
+INTERNAL = frozenset({"slot", "worker", "device", "channel", "supervised"})
 
 #: What Kubernetes sets a variable to that tells the address of a service.
 SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
@@ -446,6 +446,9 @@ class Settings(BaseSettings):
         default="",
         max_length=512,
         description="Device of this worker: UUID, bytes of memory, name; who starts it sets it.",
+    )
+    channel: str = Field(
+        default="", max_length=512, description="Memory of this worker; its parent sets it."
     )
     supervised: bool = Field(
         default=False, description="True for the workers of `seqd up`, which sets it."

@@ -75,18 +75,18 @@ def a_child(services: Any) -> Iterator[tuple[Any, Any, Any]]:
     from seqd.testing.in_process.models import registry_of, stub_of
     from seqd.testing.in_process.orders import Orders
     from seqd.worker import child
+    from seqd.worker.channel import Channel
     from seqd.worker.context import open_context
     from seqd.worker.metrics.counting import WorkCounts
-    from seqd.worker.metrics.memory import CounterMemory
     from seqd_schemas import Classification
 
     child.LINGER_S = 0.0  # a round ends with its last job
     settings = services.settings.model_copy(update={"worker": "bench", "heartbeat_s": 10.0})
     stubs = {"imdb_lstm": stub_of(lambda text: "positive")}
     registry = registry_of(stubs, Orders(lambda: None), settings)
-    memory = CounterMemory.create()
+    memory = Channel.create()
     counts = WorkCounts(memory)
-    context = replace(open_context(settings, lambda silent_s: None, registry), counts=counts)
+    context = replace(open_context(settings, registry=registry), counts=counts)
     loop = child.WorkLoop(context, settings)
     loop.warm_up()
     label = Classification(label="positive", score=1.0, truncated=False)

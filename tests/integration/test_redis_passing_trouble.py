@@ -119,7 +119,7 @@ def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Enviro
     moody.submit(chunk=a_chunk(), sealed=True)
     claim = moody.claim()
     assert claim is not None
-    leases = LeaseKeeper(moody.ledger, heartbeat_s=10, max_silent_s=60)
+    leases = LeaseKeeper(moody.ledger, heartbeat_s=10)
 
     with leases.holding(claim.units):
         want_replicas(moody.redis, 1)

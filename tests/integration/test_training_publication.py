@@ -51,7 +51,7 @@ class Steps:
             registry=registry,
             store=self.store,
             cache=ModelCache(registry, self.store, identity.device, 0),
-            leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
+            leases=LeaseKeeper(environment.ledger, 10.0),
             drain=DrainFlag(self.settings, identity.name),
             max_attempts=3,
             fitness=Fitness(ROUTE, self.store),

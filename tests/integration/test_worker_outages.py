@@ -186,7 +186,7 @@ def a_context(environment: Environment, settings: Settings) -> WorkerContext:
         registry=registry,
         store=store,
         cache=ModelCache(registry, store, identity.device, 0),
-        leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
+        leases=LeaseKeeper(environment.ledger, 10.0),
         drain=DrainFlag(settings, identity.name),
         max_attempts=3,
         fitness=Fitness(routes, store),

@@ -10,9 +10,10 @@ from textwrap import dedent
 import pytest
 
 from seqd.settings import Settings
-from seqd.worker.deaths import DeathFile, one_line
+from seqd.worker.deaths import DeathFile, Hang, one_line
 from seqd.worker.memory_kills import MemoryWatch
 from seqd_schemas import DeathCause
+from worker_fixtures import wait_until
 
 #: A plugin's call as a child makes it, with the host's frames left out.
 CHILD = """
@@ -46,16 +47,6 @@ ENDS = {
         DeathCause.SIGNAL,
         r"The worker's process was ended by SIGSEGV; it stood in stuck\.py, line 4, in classify\.",
     ),
-    "silent": (
-        """
-        from seqd.worker.silence import Hang
-        def classify(deaths):
-            deaths.die_of_hang(Hang(12.3))
-        """,
-        DeathCause.HANG,
-        r"The plugin did not ask whether to stop for 12 s; it stood in stuck\.py, line 4, in "
-        r"classify\.",
-    ),
     "killed while it started": (
         """
         import os, signal, time
@@ -83,25 +74,6 @@ ENDS = {
         DeathCause.EXIT,
         r"The worker's process exited with status 9\.",
     ),
-    "silent with the lock of threading": (
-        """
-        import threading
-        from seqd.worker.silence import Hang
-        def classify(deaths):
-            watch = threading.Thread(target=lambda: started.wait() and end(deaths))
-            started = threading.Event()
-            watch.start()
-            with threading._active_limbo_lock:
-                started.set()
-                input_that_never_comes()
-        def end(deaths):
-            deaths.die_of_hang(Hang(61.0))
-        def input_that_never_comes():
-            threading.Event().wait()
-        """,
-        DeathCause.HANG,
-        r"The plugin did not ask whether to stop for 61 s; it stood in stuck\.py, line \d+, in .*",
-    ),
 }
 
 
@@ -115,27 +87,16 @@ def test_a_child_that_ended_says_how_and_where_it_stood(tmp_path: Path, how: str
     )
 
     assert re.fullmatch(message, death.message), death.message
-    assert (death.cause, death.is_silent) == (cause, "silent" in how)
+    assert (death.cause, death.is_silent) == (cause, False)
     if how == "by a signal":
         assert one_line(stacks[0].frames).startswith("stuck.py:4 classify")
 
 
-@pytest.mark.slow
-def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tmp_path: Path):
-    child = died(tmp_path, "import os\ndef classify(deaths): os._exit(9)")
-    deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
-    with (tmp_path / "run" / "w1.trace").open("a") as file:
-        file.write('still for 20 s\n\nThread 0x1 (most recent call first):\n  File "a.py"\n')
-
-    death, stacks = deaths.death_of(child.pid, child.returncode)
-
-    assert death.message == "The worker's process exited with status 9."
-    assert (death.is_silent, list(stacks)) == (False, [])
-
-
 def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        said = DeathFile(Settings(data_dir=tmp_path), "w1").standing(child.pid, 20.0)
+        said = DeathFile(Settings(data_dir=tmp_path), "w1").standing(
+            child.pid, Hang(20.0, has_no_heartbeat=True)
+        )
 
         assert child.poll() is None
         child.kill()
@@ -167,42 +128,74 @@ def test_a_child_that_left_nothing_is_known_by_its_status(
     assert list(stacks) == []
 
 
-def test_a_loop_that_goes_on_asking_is_a_hang_with_the_stacks_of_all_threads(tmp_path: Path):
-    child = died(
-        tmp_path,
-        """
-        import threading, time
-        from seqd.worker.silence import Hang
-        is_looping = False
-        def classify(deaths):
-            threading.Thread(target=watch, args=[deaths], name="watch\\n\x1b[2J").start()
-            threading.Thread(target=time.sleep, args=[60], name="idle", daemon=True).start()
+LOOPING = """
+    import threading, time
+    def classify(deaths):
+        threading.Thread(target=time.sleep, args=[60], name="idle\\n\x1b[2J", daemon=True).start()
+        with deaths.starting(60.0):
+            pass
+        with threading._active_limbo_lock:
             loop()
-        def loop():
-            global is_looping
-            is_looping = True
-            while True:
-                pass
-        def watch(deaths):
-            while not is_looping:
-                time.sleep(0.01)
-            deaths.die_of_hang(Hang(61.0, 0.812))
-        """,
-    )
+    def loop():
+        print("at work", flush=True)
+        while True:
+            pass
+"""
 
-    death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(
-        child.pid, child.returncode
-    )
 
-    assert death.cause is DeathCause.HANG
-    assert re.fullmatch(
-        r"The plugin computed for 61 s at items that should take 0\.81 s, as earlier ones did "
-        r"\(SEQD_UNIT_BUDGET_FACTOR\); it stood in stuck\.py, line \d+, in loop\.",
-        death.message,
-    )
-    assert [stack.name for stack in stacks] == ["MainThread", "idle", r"watch\n\x1b[2J"]
+@pytest.mark.parametrize(
+    ("hang", "cause", "said"),
+    [
+        (
+            Hang(61.0, 0.812),
+            DeathCause.HANG,
+            r"The plugin computed for 61 s at items that should take 0\.81 s, as earlier ones did "
+            r"\(SEQD_UNIT_BUDGET_FACTOR\)",
+        ),
+        (Hang(12.3), DeathCause.HANG, "The plugin did not ask whether to stop for 12 s"),
+        (
+            Hang(20.0, has_no_heartbeat=True),
+            DeathCause.WATCHDOG,
+            "The worker's process had no heartbeat for 20 s, as in C code that keeps the "
+            "interpreter's lock",
+        ),
+    ],
+)
+def test_a_child_that_hangs_is_ended_with_the_stacks_of_all_threads(
+    tmp_path: Path, hang: Hang, cause: DeathCause, said: str
+):
+    (tmp_path / "stuck.py").write_text(dedent(LOOPING))
+    command = [sys.executable, "-c", dedent(CHILD)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"at work\n"
+        deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
+
+        standing = deaths.standing(child.pid, hang)
+        deaths.kill(child.pid, hang)
+    death, stacks = deaths.death_of(child.pid, child.returncode)
+
+    message = rf"{said}; it stood in stuck\.py, line \d+, in loop\."
+    assert re.fullmatch(message, death.message), death.message
+    assert re.fullmatch(message, standing)
+    assert (death.cause, death.is_silent) == (cause, True)
+    assert [stack.name for stack in stacks] == ["MainThread", r"idle\n\x1b[2J"]
     assert one_line(stacks[0].frames).startswith("stuck.py:")
-    assert "stuck.py:" in one_line(stacks[2].frames)
+
+
+def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tmp_path: Path):
+    (tmp_path / "stuck.py").write_text("def classify(deaths):\n    input()\n")
+    child = subprocess.Popen(
+        [sys.executable, "-c", dedent(CHILD)], cwd=tmp_path, stdin=subprocess.PIPE
+    )
+    deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
+    wait_until((tmp_path / "run" / "w1.trace").exists, "it has its file")
+    deaths.standing(child.pid, Hang(20.0, has_no_heartbeat=True))
+
+    child.communicate(b"go on\n")
+    death, stacks = deaths.death_of(child.pid, child.returncode)
+
+    assert death.message == "The worker's process exited with status 0."
+    assert (death.is_silent, list(stacks)) == (False, [])
 
 
 def a_machine(folder: Path, kills: int, procs: str = "") -> Path:

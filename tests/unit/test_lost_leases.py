@@ -21,7 +21,7 @@ class Keeper(LeaseKeeper):
         self.gone: set[Unit] = set()
         self.asked: list[Unit] = []
         work = SimpleNamespace(renew=self._renewed)
-        super().__init__(SimpleNamespace(work=work), heartbeat_s=60, max_silent_s=60)
+        super().__init__(SimpleNamespace(work=work), heartbeat_s=60)
 
     def _renewed(self, units: list[Unit]) -> list[Renewal]:
         self.asked = units

@@ -1,6 +1,5 @@
 """For how long items may be computed: by what others of their kind have cost."""
 
-from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from time import sleep
@@ -10,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.local.run_delay import RunDelay
-from seqd.worker.silence import Hang, Silence
 from seqd.worker.unit_budgets import (
     CALLS_KEPT,
     KINDS_KEPT,
@@ -23,7 +21,6 @@ from seqd.worker.unit_budgets import (
     UnitCosts,
     UnitSize,
 )
-from worker_fixtures import wait_until
 
 SECONDS = st.floats(min_value=0.0, max_value=1e6)
 RULES = st.builds(
@@ -192,43 +189,6 @@ def test_the_less_is_known_of_a_call_the_longer_it_may_take(basis: Basis, least_
     assert budget == Budget(0.01, silent_s=least_s, unit_s=least_s)
 
 
-Work = Callable[[Silence, list[Hang]], None]
-
-
-def hangs_of(budget: Budget | None, work: Work, max_silent_s: float = 60.0) -> list[Hang]:
-    """Return the hangs that are found while something works, which is told of them."""
-    hangs: list[Hang] = []
-    silence = Silence(max_silent_s, hangs.append, least_s=0.1)
-    silence.start()
-    try:
-        with silence.computing(), silence.within(budget):
-            work(silence, hangs)
-    finally:
-        silence.close()
-    return hangs
-
-
-def asks_until_found(silence: Silence, hangs: list[Hang]) -> None:
-    """Ask whether to stop all the time, on a busy machine for longer: its waits do not count."""
-
-    def asks() -> bool:
-        silence.hear()
-        return hangs != []
-
-    wait_until(asks, "a hang is found")
-
-
-def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop() -> None:
-    found = hangs_of(Budget(0.01, silent_s=10.0, unit_s=0.1), asks_until_found)
-
-    assert found[0].expected_s == 0.01
-    assert found[0].seconds > 0.1
-    assert str(found[0]) == (
-        "The plugin computed for 0 s at items that should take 0.01 s, as earlier ones did "
-        "(SEQD_UNIT_BUDGET_FACTOR)"
-    )
-
-
 def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -> None:
     def write(thread: str, waited_ns: int) -> None:
         (tmp_path / thread).mkdir(exist_ok=True)
@@ -244,63 +204,6 @@ def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -
     third_s = delay.since_last_s()
 
     assert (first_s, second_s, third_s) == (0.0, 0.5, 2.0)
-
-
-class SeenDelay(RunDelay):
-    """The waits of a thread of a folder, with what happens before each look at them."""
-
-    def __init__(self, tasks: Path, before: Callable[[int], None] = lambda looks: None) -> None:
-        super().__init__(tasks)
-        self.looks = 0
-        self._before = before
-
-    def waits_for_disk(self) -> bool:
-        self.looks += 1
-        self._before(self.looks)
-        return super().waits_for_disk()
-
-    def wait_for_looks(self, count: int) -> None:
-        """Wait for so many more."""
-        due = self.looks + count
-        wait_until(lambda: self.looks >= due, f"it is looked {count} times")
-
-
-#: Looks of 25 ms and more each: together they take several times a budget of 100 ms.
-MANY_LOOKS = 20
-
-
-def test_work_that_waits_for_a_processor_keeps_to_its_budget(tmp_path: Path) -> None:
-    thread, found = tmp_path / "10", list[Hang]()
-    thread.mkdir()
-
-    def wait(looks: int) -> None:
-        (thread / "schedstat").write_text(f"5 {looks}000000000 7\n")
-
-    delay = SeenDelay(tmp_path, wait)
-    silence = Silence(60.0, found.append, least_s=0.1, delay=delay)
-    silence.start()
-
-    with silence.computing(), silence.within(Budget(0.01, silent_s=0.1, unit_s=0.1)):
-        delay.wait_for_looks(MANY_LOOKS)
-    silence.close()
-
-    assert found == []
-
-
-def test_work_that_waits_for_a_disk_keeps_to_its_budget(tmp_path: Path) -> None:
-    thread, found = tmp_path / "10", list[Hang]()
-    thread.mkdir()
-    (thread / "stat").write_text("10 (a) R (python) D 1 10 10 0\n")
-    delay = SeenDelay(tmp_path)
-    silence = Silence(60.0, found.append, least_s=0.1, delay=delay)
-    silence.start()
-
-    with silence.computing(), silence.within(Budget(0.01, silent_s=0.1, unit_s=0.1)):
-        delay.wait_for_looks(MANY_LOOKS)
-        assert found == []
-        (thread / "stat").write_text("10 (a) D (python) S 1 10 10 0\n")
-        wait_until(lambda: found != [], "a hang is found")
-    silence.close()
 
 
 def test_a_factor_of_zero_bounds_nothing() -> None:

@@ -11,12 +11,8 @@ import pytest
 
 from seqd.local.run_files import LEFT_BEHIND_S, RunFolder
 from seqd.settings import Settings
-from seqd.worker import liveness
-from seqd.worker.liveness import (
-    HeartbeatFile,
-    HeartbeatMemory,
-    has_memory,
-)
+from seqd.worker import channel
+from seqd.worker.channel import Channel, HeartbeatFile
 from seqd.worker.run_garbage import RunGarbage
 
 
@@ -35,7 +31,7 @@ def test_a_file_that_cannot_be_written_is_logged_once_a_minute_and_tried_again(
         for _ in range(3):
             file.beat()
         assert len(caplog.messages) == 1
-        monkeypatch.setattr(liveness, "WARN_EVERY_S", 0.0)
+        monkeypatch.setattr(channel, "WARN_EVERY_S", 0.0)
         file.beat()
 
     assert len(caplog.messages) == 2
@@ -49,24 +45,24 @@ HANGING = """
 import sys, time
 from pathlib import Path
 from seqd.settings import Settings
-from seqd.worker.liveness import start_heartbeats
-start_heartbeats(Settings(data_dir=Path(sys.argv[1]), worker="w1", heartbeat_s=0.05))
+from seqd.worker.channel import Channel
+settings = Settings(data_dir=Path(sys.argv[1]), worker="w1", heartbeat_s=0.05)
+Channel.of_parent(sys.argv[2]).start_heartbeats(settings)
 print("at work", flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(not has_memory(), reason="needs memory with a descriptor, as Linux has it")
 def test_a_file_system_that_hangs_stops_neither_the_child_nor_its_heartbeat_in_memory(
     settings: Settings,
 ) -> None:
-    memory = HeartbeatMemory.create()
+    memory = Channel.create()
     path = HeartbeatFile(settings, "w1").path
     path.parent.mkdir()
     os.mkfifo(path)  # who opens it to write waits for ever
 
     with subprocess.Popen(
-        [sys.executable, "-c", HANGING, str(settings.data_dir)],
+        [sys.executable, "-c", HANGING, str(settings.data_dir), memory.path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as child:
@@ -75,8 +71,8 @@ def test_a_file_system_that_hangs_stops_neither_the_child_nor_its_heartbeat_in_m
         deadline = time.monotonic() + 30
         while len(seen) < 3:
             assert time.monotonic() < deadline, "three heartbeats within 30 s"
-            heartbeat = memory.last()
-            seen |= set() if heartbeat is None else {heartbeat}
+            signs = memory.signs()
+            seen |= set() if signs is None else {signs.heartbeat}
             time.sleep(0.01)
         child.kill()
 
@@ -97,7 +93,7 @@ def test_files_of_workers_that_were_silent_for_a_day_are_removed_and_no_others(
     own.beat()
     folder = RunFolder(settings.data_dir)
     old_s, young_s = LEFT_BEHIND_S + 60, LEFT_BEHIND_S - 60
-    for name in ("dead.heartbeat", "dead.draining", "flag.device-fault"):
+    for name in ("dead.heartbeat", "dead.draining", "flag.cordoned"):
         left_in(folder, name, old_s)
     # One that has drained for long, and has a heartbeat, and files that are not ours.
     for name, age_s in [("slow.draining", old_s), ("slow.heartbeat", young_s), ("notes", old_s)]:

@@ -1,16 +1,15 @@
 """What a worker's child counts, in memory that its parent serves."""
 
-import sys
 from time import monotonic
 
 import pytest
 
 from builders import a_worker_status
 from seqd.ledger.units import Unit
+from seqd.worker.channel import Channel
 from seqd.worker.context import WorkerStats
 from seqd.worker.metrics.counting import MOST_ROUTES, OTHER, WorkCounts
 from seqd.worker.metrics.exposition import metrics_of_work
-from seqd.worker.metrics.memory import CounterMemory
 from seqd_schemas import (
     Classification,
     ItemError,
@@ -19,20 +18,14 @@ from seqd_schemas import (
     ItemSuccess,
 )
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="only Linux has a memfd"
-)
-
 SUCCESS = ItemSuccess(custom_id="a", output=Classification(label="a", score=1.0, truncated=False))
 ERROR = ItemError(code=ItemErrorCode.INVALID_INPUT, message="bad")
 FAILURE = ItemFailure(custom_id="b", error=ERROR, attempts=1)
 
 
 @pytest.fixture
-def memory() -> CounterMemory:
-    made = CounterMemory.create()
-    assert made is not None
-    return made
+def memory() -> Channel:
+    return Channel()
 
 
 def a_unit(job_id: str = "j", *, age_s: float = 2.0, started_job: bool = True) -> Unit:
@@ -51,7 +44,7 @@ def count(counts: WorkCounts, model: str = "m", ended: tuple[str, ...] = ("j",))
     counts.end(stats, None)
 
 
-def values(memory: CounterMemory) -> dict[tuple[str, ...], float]:
+def values(memory: Channel) -> dict[tuple[str, ...], float]:
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in metrics_of_work(memory.series())
@@ -60,7 +53,7 @@ def values(memory: CounterMemory) -> dict[tuple[str, ...], float]:
 
 
 def test_a_part_of_a_job_that_had_begun_is_no_wait_and_a_job_of_another_is_not_ended(
-    memory: CounterMemory,
+    memory: Channel,
 ):
     counts = WorkCounts(memory)
     counts.begin("classify", "m", [a_unit(started_job=False)], monotonic(), WorkerStats())
@@ -71,7 +64,7 @@ def test_a_part_of_a_job_that_had_begun_is_no_wait_and_a_job_of_another_is_not_e
     assert found["seqd_worker_job_seconds_count", "classify", "m"] == 0
 
 
-def test_work_in_hand_is_busy_before_it_ends(memory: CounterMemory):
+def test_work_in_hand_is_busy_before_it_ends(memory: Channel):
     counts = WorkCounts(memory)
     counts.begin("train", "m", [a_unit()], monotonic() - 3600, WorkerStats())
     counts.note_state(a_worker_status(), leases_lost=0)
@@ -79,7 +72,7 @@ def test_work_in_hand_is_busy_before_it_ends(memory: CounterMemory):
     assert values(memory)["seqd_worker_busy_seconds_total", "train", "m"] == pytest.approx(3600, 1)
 
 
-def test_models_beyond_the_most_count_as_one(memory: CounterMemory):
+def test_models_beyond_the_most_count_as_one(memory: Channel):
     counts = WorkCounts(memory)
     for number in range(MOST_ROUTES + 5):
         count(counts, f"m{number}")
@@ -95,7 +88,7 @@ def test_models_beyond_the_most_count_as_one(memory: CounterMemory):
     assert found["seqd_worker_leases_lost_total",] == 3
 
 
-def test_where_no_room_is_left_nothing_fails_and_what_is_counted_stays(memory: CounterMemory):
+def test_where_no_room_is_left_nothing_fails_and_what_is_counted_stays(memory: Channel):
     first = memory.place("items", "t", "m", "succeeded", "")
     for number in range(10_000):
         memory.numbers[memory.place("wait_seconds", "t", f"m{number}", width=14)] += 1

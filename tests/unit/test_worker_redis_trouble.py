@@ -38,7 +38,7 @@ def test_a_late_answer_about_an_earlier_claim_costs_no_later_one_its_lease():
             return [Renewal.LOST for _ in units]
 
     answered: list[bool] = []
-    keeper = LeaseKeeper(Renewing(), heartbeat_s=10, max_silent_s=60)  # type: ignore[arg-type]
+    keeper = LeaseKeeper(Renewing(), heartbeat_s=10)  # type: ignore[arg-type]
     with keeper.holding([a_unit(attempt=1)]):
         keeper._renew()
         lost = keeper.should_end()

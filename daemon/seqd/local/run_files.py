@@ -11,15 +11,13 @@ from pathlib import Path
 #: What the names of a worker's files end with.
 HEARTBEAT = "heartbeat"
 DRAINING = "draining"
-DEVICE_FAULT = "device-fault"
 CORDONED = "cordoned"
 TRACE = "trace"
 DEATHS = "deaths"
 READINESS = "readiness"
 
 _FILE = re.compile(
-    rf"(.+)\.(?:{HEARTBEAT}|{DRAINING}|{DEVICE_FAULT}|{CORDONED}|{TRACE}|{DEATHS}"
-    rf"|{READINESS}(?:\.new)?)"
+    rf"(.+)\.(?:{HEARTBEAT}|{DRAINING}|{CORDONED}|{TRACE}|{DEATHS}|{READINESS}(?:\.new)?)"
 )
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its
@@ -45,7 +43,7 @@ class RunFolder:
 
     def remove_files_of(self, worker: str) -> None:
         """Remove all files of a worker that has ended and whose name is not used again."""
-        kinds = (HEARTBEAT, DRAINING, DEVICE_FAULT, CORDONED, TRACE, DEATHS, READINESS)
+        kinds = (HEARTBEAT, DRAINING, CORDONED, TRACE, DEATHS, READINESS)
         for kind in (*kinds, f"{READINESS}.new"):
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)

@@ -38,7 +38,6 @@ from seqd.worker.context import WorkerContext
 from seqd.worker.cordon import CordonFile, cordon_of, watch_file
 from seqd.worker.death_record import DeathsFile
 from seqd.worker.deaths import NOT_NOTED
-from seqd.worker.drain import DeviceFlag, end_for_device
 from seqd.worker.faults import device_error, sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
@@ -117,7 +116,6 @@ class WorkLoop:
             settings.unload_wait_s,
         )
         self._wakeups = PassedOn(context, self._claimable)
-        self._device = DeviceFlag(settings, context.identity.name)
         self._cordon = CordonFile(settings, context.identity.name)
         self._deaths = DeathsFile(settings, context.identity.name)
         self._is_supervised = settings.supervised
@@ -171,7 +169,7 @@ class WorkLoop:
         self._readiness.note_warmed_up()
         self._warn_of_cold()
         self._context.fitness.on_change(self._publish_fitness)
-        if self._device.is_raised():
+        if self._context.drain.error() is not None:
             return  # a model has found no device: the worker ends, and is never ready
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
@@ -220,12 +218,8 @@ class WorkLoop:
             with PluginCall():
                 self._context.registry.claim_device(device)
         except Exception as error:
-            self._end_for(device_error(error))
+            self._context.end_for_device(device_error(error))
             raise
-
-    def _end_for(self, error: SeqdError) -> None:
-        context = self._context
-        end_for_device(error, self._device, context.drain, context.end_node)
 
     def run_slice(self) -> None:
         """Work until nothing is claimable, `slice_s` seconds are over, or the worker drains.
@@ -515,7 +509,7 @@ class WorkLoop:
                 code = unfit_code(error, UnfitCode.LOAD_FAILED)
                 self._context.fitness.mark(name, version, code, sentence_of(error))
                 if code is UnfitCode.NO_DEVICE and self._context.identity.slot.kind == "gpu":
-                    self._end_for(UnusableSlot(sentence_of(error)))
+                    self._context.end_for_device(UnusableSlot(sentence_of(error)))
 
     def _try_unfit_again(self) -> None:
         """Run what is unfit, and due again, on its warm-up input; come back where that works."""
@@ -532,7 +526,7 @@ class WorkLoop:
                 log.warning("still unfit for model=%s@%d code=%s: %s", name, version, code, error)
                 if was_sick and fitness.failures(name, version) > MAX_DEVICE_FAILURES:
                     log.critical("device still sick, so this worker ends: %s", error)
-                    self._end_for(DeviceUnavailable(sentence_of(error)))
+                    self._context.end_for_device(DeviceUnavailable(sentence_of(error)))
                     return
             else:
                 log.info("fit again for model=%s@%d", name, version)

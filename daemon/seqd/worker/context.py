@@ -39,6 +39,7 @@ from seqd.serving import can_run
 from seqd.settings import Settings
 from seqd.targets import Place
 from seqd.worker.catalog import with_versions_elsewhere
+from seqd.worker.channel import Channel
 from seqd.worker.drain import DrainFlag, GivesUpInDrain, ask_parent_to_end
 from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
@@ -46,7 +47,6 @@ from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
 from seqd.worker.metrics.counting import WorkCounts
 from seqd.worker.placement import Placement
-from seqd.worker.silence import Hang
 from seqd.worker.unit_budgets import NO_BUDGETS, BudgetRule
 from seqd_schemas import (
     JobRecord,
@@ -444,6 +444,14 @@ class WorkerContext:
         """Return False while this worker drains, or an operator keeps it from claiming."""
         return not self.drain.is_raised() and not self.is_cordoned()
 
+    def end_for_device(self, error: SeqdError) -> None:
+        """Have the whole worker end with the status of an error of its device.
+
+        A new process often finds a sick device well, and whoever supervises the worker starts one.
+        """
+        self.drain.raise_(error)
+        self.end_node()
+
     def should_stop(self) -> bool:
         """Return True when the work in hand should end: lost leases, a paused job, or a drain."""
         return self.drain.is_raised() or self.leases.should_end()
@@ -543,13 +551,11 @@ class WorkerContext:
 
 
 def open_context(
-    settings: Settings,
-    die_of_hang: Callable[[Hang], None],
-    registry: Registry | None = None,
+    settings: Settings, channel: Channel | None = None, registry: Registry | None = None
 ) -> WorkerContext:
     """Return the context of the worker that the settings name; connects on first use.
 
-    `die_of_hang` is called when a plugin hangs.
+    Without a `channel` nobody ends a plugin that hangs, and nothing is counted for metrics.
     Without a `registry` all installed plugins are loaded.
     """
     if settings.redis_url is None:
@@ -573,10 +579,7 @@ def open_context(
         role=Role.WORKER,
     )
     ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
-    budgets = BudgetRule.of(settings)
-    leases = LeaseKeeper(
-        ledger, settings.heartbeat_s, settings.max_silent_s, die_of_hang, budgets.least_s
-    )
+    leases = LeaseKeeper(ledger, settings.heartbeat_s, channel)
     outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
     registry = registry or Registry.load(settings)
     store = open_store(settings, registry)
@@ -603,7 +606,8 @@ def open_context(
         leases=leases,
         drain=drain,
         max_attempts=settings.max_attempts,
-        budgets=budgets,
+        budgets=BudgetRule.of(settings),
+        counts=WorkCounts(channel if settings.worker_metrics_port else None),
         log_place=log_place(settings, identity.slot.name, identity.host),
     )
 

@@ -24,9 +24,9 @@ from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd.targets import Place, drain_for, option_of, rule_for
 from seqd.worker.background import PeriodicTask
+from seqd.worker.channel import HeartbeatFile
 from seqd.worker.context import Identity
 from seqd.worker.drain import END_SIGNALS
-from seqd.worker.liveness import HeartbeatFile
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import (
     FORMAT,

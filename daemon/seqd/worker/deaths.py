@@ -1,9 +1,8 @@
 """How a child died, and where its plugin stood: a file that the child leaves for its parent.
 
 The stacks of the child's threads go into the file when a fatal signal ends it, such as SIGSEGV,
-when it ends itself since its plugin hangs, and when its parent asks by SIGUSR2. `faulthandler`
-writes them from C, so that they come also while other C code holds the interpreter's lock. A line
-in front of them, a mark, says who has ended the child, and why.
+when its start takes too long, and when its parent asks by SIGUSR2. `faulthandler` writes them from
+C, so that they come also while other C code holds the interpreter's lock.
 """
 
 import faulthandler
@@ -25,7 +24,6 @@ from seqd.local.run_files import TRACE, RunFolder
 from seqd.models.plugin_frames import Frame, frame_of, place_among
 from seqd.settings import Settings
 from seqd.worker.memory_kills import MemoryWatch
-from seqd.worker.silence import Hang, kill_this_process
 from seqd_schemas import DeathCause
 
 log = logging.getLogger(__name__)
@@ -34,9 +32,6 @@ log = logging.getLogger(__name__)
 #: there when no more of them has come.
 _ASK_S = 1.0
 _PAUSE_S = 0.05
-
-#: Seconds within which a child that hangs has written where, or ends without it.
-_DIE_WITHIN_S = 5.0
 
 #: Share of the time of a start after which the child writes where it stands.
 _NEARLY = 0.95
@@ -68,10 +63,6 @@ NOT_NOTED = (
 )
 
 _HEAD = re.compile(r"(\d+) (0x[0-9a-f]+)")
-#: Marks: `still` and `ended` of the parent, for how long there was no heartbeat; `silent` and
-#: `over` of the child itself, for how long its plugin had not asked, or computed, and what was
-#: expected.
-_MARK = re.compile(r"^(still|ended|silent|over) for (\d+) s(?:, expected (\S+) s)?$", re.MULTILINE)
 _NAME = re.compile(r"^thread (0x[0-9a-f]+) (.+)$", re.MULTILINE)
 #: What `faulthandler` writes in front of the stacks, of a fatal signal and of `starting`.
 _FATAL = "Fatal Python error"
@@ -97,14 +88,39 @@ class ThreadStack:
     frames: Sequence[Frame]
 
 
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """That a child hangs: for how long it has been silent, or computed."""
+
+    seconds: float
+    #: What its items were expected to take, of one that goes on asking whether to stop; None of one
+    #: that is silent.
+    expected_s: float | None = None
+    #: True where it is the whole process that is silent, not its plugin alone.
+    has_no_heartbeat: bool = False
+
+    def __str__(self) -> str:
+        if self.has_no_heartbeat:
+            return (
+                f"The worker's process had no heartbeat for {self.seconds:.0f} s, as in C code "
+                "that keeps the interpreter's lock"
+            )
+        if self.expected_s is None:
+            return f"The plugin did not ask whether to stop for {self.seconds:.0f} s"
+        return (
+            f"The plugin computed for {self.seconds:.0f} s at items that should take "
+            f"{self.expected_s:.2g} s, as earlier ones did (SEQD_UNIT_BUDGET_FACTOR)"
+        )
+
+
 class DeathFile:
     """The file, for the child that writes it and the parent that reads it."""
 
     def __init__(self, settings: Settings, worker: str) -> None:
         self._path = RunFolder(settings.data_dir).file(worker, TRACE)
         self._file: FileIO | None = None
-        #: The child that this parent has ended, and after how many seconds without a heartbeat.
-        self._ended: tuple[int, float] | None = None
+        #: The child that this parent has ended, why, and where it stood.
+        self._ended: tuple[int, Death, Sequence[ThreadStack]] | None = None
 
     def open(self) -> None:
         """Have the stacks written from now on; in the child, by the thread that will work."""
@@ -136,32 +152,21 @@ class DeathFile:
                 # The names, too: once it stands still, it cannot write them.
                 self._file.write(f"{_STARTED}{_names()}".encode())
 
-    def die_of_hang(self, hang: Hang) -> None:
-        """Write where this child's plugin stands, and kill the child.
-
-        To the ledger it is a crash, so the unit is tried again, or split.
-        """
-        if self._file is not None:
-            # Also where the disk hangs, or the plugin with a lock of `threading`.
-            faulthandler.dump_traceback_later(_DIE_WITHIN_S, exit=True, file=self._file)
-            with suppress(OSError):
-                self._file.write(_mark_of(hang).encode())
-                self._file.write(_names().encode())
-                faulthandler.dump_traceback(self._file)
-        kill_this_process(hang)
-
-    def standing(self, pid: int, still_s: float) -> str:
-        """Return that a child stands still, and where; in the parent.
+    def standing(self, pid: int, hang: Hang) -> str:
+        """Return that a child hangs, and where; in the parent.
 
         Waits up to a second for its stack.
         """
-        self._ask(pid, f"still for {still_s:.0f} s\n")
-        return _standstill(still_s, _stacks(self._text_of(pid))).message
+        return _message(str(hang), self._stacks_now(pid))
 
-    def kill(self, pid: int, still_s: float) -> None:
-        """Have a child that stands still write where it does, and kill it; in the parent."""
-        self._ask(pid, f"ended for {still_s:.0f} s\n")
-        self._ended = pid, still_s  # on a full disk there is no mark
+    def kill(self, pid: int, hang: Hang) -> None:
+        """Have a child that hangs write where it stands, and kill it; in the parent.
+
+        Nothing gentler stops a thread.
+        """
+        stacks = self._stacks_now(pid)
+        cause = DeathCause.WATCHDOG if hang.has_no_heartbeat else DeathCause.HANG
+        self._ended = pid, Death(cause, _message(str(hang), stacks)), stacks
         os.kill(pid, signal.SIGKILL)
 
     def death_of(
@@ -173,50 +178,37 @@ class DeathFile:
         that ended it; `memory` is asked about a SIGKILL that nobody here has sent.
         """
         text = self._text_of(pid)
-        stacks = _stacks(text)
         if _FATAL in text and exit_code in _FATAL_EXIT_CODES:
+            stacks = _stacks(text, text.rpartition(_FATAL)[2])
             return Death(DeathCause.SIGNAL, _message(_ending(exit_code), stacks)), stacks
-        death = self._ended_here(pid, text, stacks)
-        if death is not None:
-            return death, stacks
+        if self._ended is not None and self._ended[0] == pid:
+            return self._ended[1:]
         if _TIMEOUT in text and _STARTED not in text:
+            stacks = _stacks(text, text.rpartition(_TIMEOUT)[2])
             return Death(DeathCause.NOT_READY, _message(_NOT_READY, stacks)), stacks
         if exit_code == -signal.SIGKILL:
             return _killed(memory), ()
         return Death(_cause_of(exit_code), _message(_ending(exit_code), ())), ()
 
-    def _ended_here(self, pid: int, text: str, stacks: Sequence[ThreadStack]) -> Death | None:
-        """Return why a child ended itself, or was ended by this parent; None where neither is."""
-        marks = _MARK.findall(text)
-        mark, seconds, expected = marks[-1] if marks else ("", "0", "")
-        if mark in ("silent", "over"):
-            hang = Hang(float(seconds), float(expected) if expected else None)
-            return Death(DeathCause.HANG, _message(str(hang), stacks))
-        if mark == "ended":
-            return _standstill(float(seconds), stacks)
-        if self._ended is not None and self._ended[0] == pid:
-            return _standstill(self._ended[1], stacks)
-        return None
-
     def remove(self) -> None:
         """Remove the file; at boot and when the node has stopped."""
         self._path.unlink(missing_ok=True)
 
-    def _ask(self, pid: int, mark: str) -> None:
-        """Have a child write its stack behind a mark, and wait until it is there."""
-        if not self._text_of(pid):
-            return
-        with suppress(OSError):  # a full disk, or the child has just ended
-            with FileIO(self._path, "a") as file:
-                file.write(mark.encode())
-            marked = size = self._path.stat().st_size
+    def _stacks_now(self, pid: int) -> Sequence[ThreadStack]:
+        """Have a child write where its threads stand, and return that once it is there."""
+        before = self._text_of(pid)
+        if not before:
+            return ()
+        text = before
+        with suppress(OSError):  # it has just ended
             os.kill(pid, signal.SIGUSR2)
             deadline = monotonic() + _ASK_S
             while monotonic() < deadline:
                 sleep(_PAUSE_S)
-                size, last = self._path.stat().st_size, size
-                if size == last > marked:
-                    return
+                text, last = self._text_of(pid), text
+                if len(text) == len(last) > len(before):
+                    break
+        return _stacks(text, text[len(before) :])
 
     def _text_of(self, pid: int) -> str:
         """Return what a child has left; nothing where another has written it."""
@@ -238,12 +230,6 @@ def _killed(memory: MemoryWatch | None) -> Death:
     return Death(DeathCause.SIGNAL, _message(f"{_ending(-signal.SIGKILL)}{by}", ()))
 
 
-def _mark_of(hang: Hang) -> str:
-    if hang.expected_s is None:
-        return f"silent for {hang.seconds:.0f} s\n"
-    return f"over for {hang.seconds:.0f} s, expected {hang.expected_s:.3g} s\n"
-
-
 def _names() -> str:
     """Return the names of this process's threads, a line each."""
     lines = [
@@ -254,14 +240,6 @@ def _names() -> str:
     return "".join(lines)
 
 
-def _standstill(still_s: float, stacks: Sequence[ThreadStack]) -> Death:
-    said = (
-        f"The worker's process had no heartbeat for {still_s:.0f} s, as in C code that keeps the "
-        "interpreter's lock"
-    )
-    return Death(DeathCause.WATCHDOG, _message(said, stacks))
-
-
 def _message(said: str, stacks: Sequence[ThreadStack]) -> str:
     """Return a sentence that ends with where the plugin stood, where that is known."""
     place = place_among(stacks[0].frames) if stacks else None
@@ -269,8 +247,8 @@ def _message(said: str, stacks: Sequence[ThreadStack]) -> str:
     return wire_text(f"{said}{stood}.")[:MAX_MESSAGE_CHARS]
 
 
-def _stacks(text: str) -> list[ThreadStack]:
-    """Return the stacks that were written last, first that of the thread that worked.
+def _stacks(text: str, written: str) -> list[ThreadStack]:
+    """Return the stacks of a part of the file's text, first that of the thread that worked.
 
     Of a fatal signal that is the thread that it hit.
     """
@@ -281,7 +259,7 @@ def _stacks(text: str) -> list[ThreadStack]:
     is_fatal, first = _FATAL in text, int(head[2], 16)
     found: dict[int, list[Frame]] = {}
     frames: list[Frame] | None = None
-    for line in text[_last_stacks(text) :].splitlines():
+    for line in written.splitlines():
         thread, frame = _THREAD.match(line), _FRAME.match(line)
         if thread is not None:
             ident = int(thread[2], 16)
@@ -294,12 +272,6 @@ def _stacks(text: str) -> list[ThreadStack]:
             frames.append(frame_of(frame[1], int(frame[2]), frame[3]))
     order = sorted(found, key=lambda ident: ident != first)
     return [ThreadStack(names.get(ident, f"{ident:#x}"), found[ident]) for ident in order]
-
-
-def _last_stacks(text: str) -> int:
-    """Return where the stacks begin that were written last."""
-    marks = [match.end() for match in _MARK.finditer(text)]
-    return max([text.rfind(_FATAL), text.rfind(_TIMEOUT), *marks, 0])
 
 
 def _cause_of(exit_code: int | None) -> DeathCause:

@@ -1,4 +1,4 @@
-"""How a worker is told to end: files by which its parent tells its child to drain, and why."""
+"""How a worker is told to end: the file by which its parent tells its child to drain, and why."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from contextlib import suppress
 from time import monotonic
 
 from seqd.errors import DeviceLost, DeviceUnavailable, SeqdError, UnusableSlot
-from seqd.local.run_files import DEVICE_FAULT, DRAINING, RunFolder
+from seqd.local.run_files import DRAINING, RunFolder
 from seqd.settings import Settings
 
 #: Seconds for which a worker that is to end waits for a Redis that is away, so that it can commit
@@ -17,37 +17,42 @@ OUTAGE_WAIT_S = 5.0
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
-class Flag:
-    """What a node and its pool child tell each other: an empty file.
+class DrainFlag:
+    """By which a node and its child tell each other that nothing more is claimed: a file.
 
-    A file, because the two are different programs since `spawn`, and because it must reach the
-    other while Redis is away.
+    It is empty, or has the error of a device because of which the worker ends. A file, because it
+    must reach probes, and a next worker of this name, which learns that it was asked to end.
     """
 
-    def __init__(self, settings: Settings, worker: str, name: str) -> None:
-        self._path = RunFolder(settings.data_dir).file(worker, name)
+    def __init__(self, settings: Settings, worker: str) -> None:
+        self._path = RunFolder(settings.data_dir).file(worker, DRAINING)
+        self._finish_s = settings.drain_s
+        self._seen_at_s: float | None = None
 
-    def raise_(self) -> None:
-        """Create the file."""
+    def raise_(self, error: SeqdError | None = None) -> None:
+        """Create the file, with an error of a device if there is one; of these the first counts."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch()
+        if error is not None and self.error() is None:
+            with suppress(OSError):  # the disk is full
+                self._path.write_text(f"{error.code} {error}", encoding="utf-8")
 
     def is_raised(self) -> bool:
         """Return True when the file is there."""
         return self._path.exists()
 
+    def error(self) -> SeqdError | None:
+        """Return the error of its device for which the worker ends; None for another end."""
+        said = self._path.read_text(encoding="utf-8") if self.is_raised() else ""
+        code, _, message = said.partition(" ")
+        if not code:
+            return None
+        kinds = (UnusableSlot, DeviceLost)
+        return next((kind for kind in kinds if kind.code == code), DeviceUnavailable)(message)
+
     def lower(self) -> None:
         """Remove the file; at boot and when the node has stopped."""
         self._path.unlink(missing_ok=True)
-
-
-class DrainFlag(Flag):
-    """By which a node tells its child to claim nothing more."""
-
-    def __init__(self, settings: Settings, worker: str) -> None:
-        super().__init__(settings, worker, DRAINING)
-        self._finish_s = settings.drain_s
-        self._seen_at_s: float | None = None
 
     def is_over(self) -> bool:
         """Return True once items in hand have had `SEQD_DRAIN_S` to be finished.
@@ -61,40 +66,6 @@ class DrainFlag(Flag):
         if self._seen_at_s is None:
             self._seen_at_s = monotonic()
         return monotonic() - self._seen_at_s >= self._finish_s
-
-
-class DeviceFlag(Flag):
-    """By which a worker is to end because of its device; who ends it notes with what error."""
-
-    def __init__(self, settings: Settings, worker: str) -> None:
-        super().__init__(settings, worker, DEVICE_FAULT)
-
-    def raise_for(self, error: SeqdError) -> None:
-        """Create the file, with an error of a device in it. The first one counts."""
-        if self.is_raised():
-            return
-        self.raise_()
-        with suppress(OSError):  # the disk is full: an empty file says that the device is sick
-            self._path.write_text(f"{error.code} {error}", encoding="utf-8")
-
-    def error(self) -> SeqdError:
-        """Return the error that the file holds."""
-        code, _, message = self._path.read_text(encoding="utf-8").partition(" ")
-        kinds = (UnusableSlot, DeviceLost)
-        kind = next((kind for kind in kinds if kind.code == code), DeviceUnavailable)
-        return kind(message or "The worker's device stays sick, and a new process may mend it.")
-
-
-def end_for_device(
-    error: SeqdError, device: DeviceFlag, drain: DrainFlag, end_node: Callable[[], None]
-) -> None:
-    """Have the whole worker of this child end with the status of an error of its device.
-
-    A new process often finds a sick device well, and whoever supervises the worker starts one.
-    """
-    device.raise_for(error)
-    drain.raise_()
-    end_node()
 
 
 def ask_parent_to_end() -> None:

@@ -2,14 +2,12 @@
 
 While a plugin computes, this thread renews every `heartbeat_s` seconds and publishes the
 worker's status. Numeric libraries let other threads run while they compute. Of a plugin that does
-not, the watchdog in `liveness` renews, and ends its process in the end. `silence` ends that of one
-that does not ask whether to stop, or computes far longer than its items should take.
+not, `watchdog` has the parent renew.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from math import inf
 from threading import Event, Lock, Thread
 from time import monotonic
 
@@ -18,9 +16,9 @@ from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Renewal
+from seqd.worker.channel import Channel
 from seqd.worker.logs import log_and_continue
 from seqd.worker.news import CLOSE_S
-from seqd.worker.silence import Hang, Silence, kill_this_process
 from seqd.worker.unit_budgets import Budget
 
 log = logging.getLogger(__name__)
@@ -39,17 +37,11 @@ _Lease = tuple[str, str, int]
 class LeaseKeeper:
     """The leases of one worker. One thread works, this one's own thread renews."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        heartbeat_s: float,
-        max_silent_s: float,
-        die_of_hang: Callable[[Hang], None] = kill_this_process,
-        least_budget_s: float = inf,
-    ) -> None:
+    def __init__(self, ledger: Ledger, heartbeat_s: float, channel: Channel | None = None) -> None:
+        """`channel` is where the watchdog reads what is at work; without one nobody does."""
         self._ledger = ledger
         self._heartbeat_s = heartbeat_s
-        self._silence = Silence(max_silent_s, die_of_hang, least_budget_s)
+        self._channel = channel or Channel()
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
         #: Those of them that are lost, and those that were given up.
@@ -68,7 +60,6 @@ class LeaseKeeper:
 
         Calls `on_heartbeat` each time.
         """
-        self._silence.start()
         self._thread = Thread(
             target=self._run, args=[on_heartbeat], name="seqd-leases", daemon=True
         )
@@ -77,7 +68,6 @@ class LeaseKeeper:
     def close(self) -> None:
         """Renew no more, and wait for what its thread publishes."""
         self._closed.set()
-        self._silence.close()
         if self._thread is not None:
             self._thread.join(CLOSE_S)
 
@@ -92,7 +82,7 @@ class LeaseKeeper:
             self._lost, self._given_up = set(), set()
             self._checked_at = monotonic()
         try:
-            with self._silence.computing():
+            with self._channel.computing():
                 yield
         except BaseException as error:
             with self._lock:
@@ -128,11 +118,11 @@ class LeaseKeeper:
 
     def watching(self) -> AbstractContextManager[None]:
         """End this process when the block hangs, though no lease is held: a model is tried."""
-        return self._silence.computing()
+        return self._channel.computing()
 
     def within(self, budget: Budget | None) -> AbstractContextManager[None]:
         """End this process when the block, a plugin's call, takes longer than a budget."""
-        return self._silence.within(budget)
+        return self._channel.within(budget)
 
     def should_end(self) -> bool:
         """Return True when no lease in hand is left, or they are revoked: their job is paused.
@@ -141,7 +131,7 @@ class LeaseKeeper:
         it ask in each batch or step. Raises nothing: it is called from inside a plugin, where an
         error of ours would count as an item's. A lease that was not renewed is not lost yet.
         """
-        self._silence.hear()
+        self._channel.hear()
         if self._is_reached and monotonic() - self._checked_at >= STOP_CHECK_S:
             # Else Redis is away: the thread goes on trying, and the plugin need not wait for it.
             self._try_to_renew()
@@ -176,7 +166,7 @@ class LeaseKeeper:
 
     def note_waiting(self) -> None:
         """Count a wait for Redis as a sign of life: no plugin computes meanwhile."""
-        self._silence.hear()
+        self._channel.hear()
 
     def _renew(self) -> None:
         with self._lock:

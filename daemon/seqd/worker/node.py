@@ -36,6 +36,7 @@ from seqd.models.trial_load import trial_of
 from seqd.settings import Settings, load_settings
 from seqd.worker.background import Reconciler
 from seqd.worker.broker import create_app
+from seqd.worker.channel import Channel, HeartbeatFile
 from seqd.worker.context import (
     Identity,
     identify,
@@ -48,16 +49,9 @@ from seqd.worker.cordon import CordonFile, CordonWatch, DrainedWait
 from seqd.worker.death_record import DeathRecord
 from seqd.worker.deaths import MAX_STACKS, DeathFile, ThreadStack, one_line
 from seqd.worker.device_watch import DeviceWatch
-from seqd.worker.drain import DeviceFlag, DrainFlag
+from seqd.worker.drain import DrainFlag
 from seqd.worker.end_signals import EndSignals, Listener
 from seqd.worker.inbox import Inbox
-from seqd.worker.liveness import (
-    HeartbeatFile,
-    HeartbeatMemory,
-    Heartbeats,
-    Watchdog,
-    has_memory,
-)
 from seqd.worker.logs import (
     log_and_continue,
     log_whatever_is_written,
@@ -70,6 +64,7 @@ from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
 from seqd.worker.run_garbage import RunGarbage
 from seqd.worker.start_line import start_line
+from seqd.worker.watchdog import ChildKeeper, Watchdog
 from seqd_schemas import DeathCause, wakeup_queue
 
 log = logging.getLogger(__name__)
@@ -139,7 +134,6 @@ class Node:
         self._settings = settings
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
-        self._device = DeviceFlag(settings, identity.name)
         self._heartbeat = HeartbeatFile(settings, identity.name)
         self._readiness = RunFolder(settings.data_dir).file(identity.name, READINESS)
         self._registry = Registry.load(settings)
@@ -161,10 +155,14 @@ class Node:
         #: Called with the cause of each death of a child, in the thread that has noticed it.
         self.on_death = list[Callable[[DeathCause], None]]()
         self._device_watch = DeviceWatch(identity.slot, self._end_for_lost_device)
-        heartbeats = HeartbeatMemory.create() if has_memory() else self._heartbeat
-        self._metrics = MetricsEndpoint(settings, identity, heartbeats)
+        channel = Channel.create()
+        os.environ["SEQD_CHANNEL"] = channel.path
+        self._metrics = MetricsEndpoint(settings, identity, channel)
         self.on_death.append(self._metrics.child_died)
-        self._watchdog = self._watchdog_of(heartbeats)
+        self._watchdog = Watchdog(settings, channel, self._deaths)
+        self._keeper = ChildKeeper(
+            settings, self._watchdog, self._deaths, self._ledger, identity.name
+        )
         self._run_garbage = RunGarbage(settings, self._heartbeat)
         self._app = create_app(settings.redis_url, settings, self._outage)
         self._cordon = CordonFile(settings, identity.name)
@@ -186,18 +184,6 @@ class Node:
             self._cordon,
             on_drain=self._drain_by_rule,
             on_uncordon=self._wake_for_what_waits,
-        )
-
-    def _watchdog_of(self, heartbeats: Heartbeats) -> Watchdog:
-        work, name = self._ledger.work, self._identity.name
-        return Watchdog(
-            self._settings,
-            heartbeats,
-            self._deaths,
-            keep=partial(self._ledger.fleet.keep_worker, name),
-            renew=partial(work.renew_worker, name),
-            release=lambda said: work.release_worker(name, crashed=False, said=said),
-            note_stopped=partial(self._ledger.fleet.note_stopped, name),
         )
 
     def may_begin(self) -> bool:
@@ -254,7 +240,6 @@ class Node:
         self._publish_catalog()
         self._release_former()
         self._drain.lower()
-        self._device.lower()
         self._heartbeat.remove()
         self._readiness.unlink(missing_ok=True)
         self._deaths.remove()
@@ -273,6 +258,7 @@ class Node:
         if self._drain_reason:
             self._signals.request(self._drain_reason)
         self._watchdog.start()
+        self._keeper.start()
         self._memory.start()
         self._device_watch.start()
         self._run_garbage.start()
@@ -283,8 +269,9 @@ class Node:
         self._orders.start()
         self._cordon_watch.start()
         listener.start()
-        if self._device.is_raised():
-            raise self._device.error()
+        error = self._drain.error()
+        if error is not None:
+            raise error
         return int(listener.exitcode or 0)
 
     def _release_former(self) -> None:
@@ -306,10 +293,10 @@ class Node:
         self._inbox.close()
         self._orders.close()
         self._watchdog.close()
+        self._keeper.close()
         self._memory.close()
         self._run_garbage.close()
         self._cordon_watch.close()
-        self._device.lower()
         self._heartbeat.remove()
         self._readiness.unlink(missing_ok=True)
         self._cordon.remove()
@@ -382,8 +369,7 @@ class Node:
         Called in the thread of the watch, which a node that cannot end does not outlive.
         """
         log.critical("this worker ends: %s", error)
-        log_and_continue("the device flag is not raised", lambda: self._device.raise_for(error))
-        log_and_continue("the drain flag is not raised", self._drain.raise_)
+        log_and_continue("the drain flag is not raised", lambda: self._drain.raise_(error))
         os.kill(os.getpid(), signal.SIGTERM)
         deadline = monotonic() + LOST_END_S
         while monotonic() < deadline:

@@ -5,7 +5,7 @@ import logging
 from seqd.local.run_files import RunFolder
 from seqd.settings import Settings
 from seqd.worker.background import PeriodicTask
-from seqd.worker.liveness import HeartbeatFile
+from seqd.worker.channel import HeartbeatFile
 
 log = logging.getLogger(__name__)
 

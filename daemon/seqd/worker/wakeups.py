@@ -16,20 +16,19 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd.local.parent_death import copies_die_with_me, die_with_parent
-from seqd.settings import Settings, load_settings
+from seqd.settings import load_settings
+from seqd.worker.channel import Channel
 from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
 from seqd.worker.cordon import CordonFile
 from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import ignore_end_signals
-from seqd.worker.liveness import start_heartbeats
 from seqd.worker.logs import (
     configure_logging,
     flush_log,
     log_whatever_is_written,
     name_worker_of_log,
 )
-from seqd.worker.metrics.counting import WorkCounts
 from seqd.worker.pool import START_LIMIT_S
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class _Child:
     """The child's loop, made when its process starts."""
 
     loop: WorkLoop | None = None
-    deaths: DeathFile | None = None
+    channel: Channel | None = None
 
 
 _child = _Child()
@@ -66,8 +65,10 @@ def start_child(**_: object) -> None:
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
     copies_die_with_me()
-    deaths = _open_deaths(settings)
-    start_heartbeats(settings)
+    deaths = DeathFile(settings, settings.worker)
+    deaths.open()  # before the first heartbeat
+    _child.channel = Channel.of_parent(settings.channel)
+    _child.channel.start_heartbeats(settings)
     with deaths.starting(START_LIMIT_S):
         _open_loop()
 
@@ -97,22 +98,12 @@ def _open_loop() -> WorkLoop:
     if _child.loop is None:
         settings = load_settings()
         cordon = CordonFile(settings, settings.worker)
-        opened = open_context(settings, _open_deaths(settings).die_of_hang)
-        counts = WorkCounts.of_parent(settings.worker_metrics_port)
-        context = replace(opened, is_cordoned=cordon.is_there, counts=counts)
+        context = replace(open_context(settings, _child.channel), is_cordoned=cordon.is_there)
         loop = WorkLoop(context, settings)
         _tune_garbage_collector()
         loop.warm_up()
         _child.loop = loop
     return _child.loop
-
-
-def _open_deaths(settings: Settings) -> DeathFile:
-    """Return the file for the parent, opened; due before the first heartbeat."""
-    if _child.deaths is None:
-        _child.deaths = DeathFile(settings, settings.worker)
-        _child.deaths.open()
-    return _child.deaths
 
 
 def _tune_garbage_collector() -> None:

@@ -21,7 +21,6 @@ from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
 from seqd.worker.logs import log_and_continue
 from seqd.worker.orders import ModelOrderWatch
-from seqd.worker.silence import Hang
 from seqd_schemas import DeathCause
 
 log = logging.getLogger(__name__)
@@ -37,9 +36,8 @@ class ThreadWorker:
     """One worker; `settings` have its slot, its name and the server."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
-        self._context = replace(
-            open_context(settings, _nobody_dies, registry), end_node=_nothing_more
-        )
+        opened = open_context(settings, registry=registry)
+        self._context = replace(opened, end_node=_nothing_more)
         self._settings = settings
         self._loop = WorkLoop(self._context, settings)
         self._reconciler = Reconciler(
@@ -138,10 +136,6 @@ class ThreadWorker:
         """Have it look at once whether it should end."""
         work, route = self._context.ledger.work, self._context.routes[0]
         log_and_continue("not woken", lambda: work.wake(route))
-
-
-def _nobody_dies(hang: Hang) -> None:
-    """Go on where a model's function hangs: the process is the test's."""
 
 
 def _nothing_more() -> None:

@@ -12,11 +12,11 @@ from functools import partial
 from itertools import chain
 from threading import Lock
 from time import monotonic
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Literal, Protocol
 
 from seqd.kinds import TRAIN
 from seqd.ledger.units import Unit
-from seqd.worker.metrics.memory import CounterMemory
+from seqd.worker.channel import Channel
 from seqd_schemas import ItemFailure, ItemSuccess, ModelReference, UnfitCode, WorkerStatus
 
 #: Tasks of models that have labels of their own; the others of a task count as this model.
@@ -77,7 +77,7 @@ class _Route:
 class WorkCounts:
     """Counts what one child does. One thread works, and others may note what they see."""
 
-    def __init__(self, memory: CounterMemory | None = None) -> None:
+    def __init__(self, memory: Channel | None = None) -> None:
         """Without a memory nothing is counted."""
         self._memory = memory
         self._routes: dict[tuple[str, str], _Route] = {}
@@ -95,11 +95,6 @@ class WorkCounts:
         self._leases_lost = 0
         #: Labels of models of which it was noted what they take.
         self._sized: set[str] = set()
-
-    @classmethod
-    def of_parent(cls, port: int) -> Self:
-        """Return what counts in the memory of this process's parent; nothing without a port."""
-        return cls(CounterMemory.of_parent() if port else None)
 
     def begin(
         self, task: str, model: str, units: Sequence[Unit], began_s: float, totals: Totals
@@ -191,7 +186,7 @@ class WorkCounts:
             for model, size in sizes.items():
                 memory.numbers[memory.place("model_bytes", model)] = float(size)
 
-    def _count_busy(self, memory: CounterMemory, route: _Route, *, ends: bool = False) -> None:
+    def _count_busy(self, memory: Channel, route: _Route, *, ends: bool = False) -> None:
         """Count the busy seconds since they were counted last: a training takes hours."""
         with self._lock:
             if self._busy_since_s is not None:
@@ -199,7 +194,7 @@ class WorkCounts:
                 memory.numbers[route.busy] += now_s - self._busy_since_s
                 self._busy_since_s = None if ends else now_s
 
-    def _route_of(self, memory: CounterMemory, task: str, model: str) -> _Route:
+    def _route_of(self, memory: Channel, task: str, model: str) -> _Route:
         route = self._routes.get((task, model))
         if route is not None:
             return route
@@ -227,7 +222,7 @@ class WorkCounts:
         return model if model in known or len(known) < MOST_ROUTES else OTHER
 
 
-def _observe(memory: CounterMemory, at: int, seconds: Sequence[float]) -> None:
+def _observe(memory: Channel, at: int, seconds: Sequence[float]) -> None:
     numbers = memory.numbers
     if len(seconds) < _FEW:
         for each_s in seconds:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from seqd.errors import InvalidSettings
 from seqd.local.gpus import Gpu, list_gpus
 from seqd.settings import Settings
-from seqd.worker.metrics.memory import CounterMemory
+from seqd.worker.channel import Channel
 from seqd_schemas import DeathCause
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from seqd.worker.context import Identity
-    from seqd.worker.liveness import Heartbeats
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +33,15 @@ _OF_THE_CHILD = ("model_bytes", "breaker_open")
 class MetricsEndpoint:
     """Serves the metrics; without a port it does nothing. Nothing depends on it."""
 
-    def __init__(self, settings: Settings, identity: "Identity", heartbeats: "Heartbeats") -> None:
-        """Make the memory for the child. Raises InvalidSettings where the library is missing."""
+    def __init__(self, settings: Settings, identity: "Identity", channel: Channel) -> None:
+        """`channel` is where its child counts. Raises InvalidSettings without the library."""
         self._host, self._port = settings.worker_metrics_host, settings.worker_metrics_port
         self._identity = identity
-        self._heartbeats = heartbeats
-        self._memory: CounterMemory | None = None
+        self._channel = channel
         self._deaths = {cause.value: 0 for cause in DeathCause}
         self._device: tuple[float, Gpu | None] = (0.0, None)
         if self._port:
             _check_library()
-            self._memory = CounterMemory.create()
 
     def start(self) -> None:
         """Serve until this process ends; a port that is taken is tried again and again."""
@@ -54,9 +51,8 @@ class MetricsEndpoint:
     def child_died(self, cause: DeathCause) -> None:
         """Count a death; what the child had in memory is gone with it."""
         self._deaths[cause.value] += 1
-        if self._memory is not None:
-            for name in _OF_THE_CHILD:
-                self._memory.clear(name)
+        for name in _OF_THE_CHILD:
+            self._channel.clear(name)
 
     def metrics(self) -> "Iterator[Metric]":
         """Yield all metrics as they are now."""
@@ -65,14 +61,13 @@ class MetricsEndpoint:
         identity = self._identity
         yield from exposition.metrics_of_worker(identity.slot.name, identity.host)
         yield exposition.metric_of_deaths(dict(self._deaths))
-        heartbeat = self._heartbeats.last()
-        if heartbeat is not None:
-            yield exposition.metric_of_heartbeat(max(0.0, monotonic() - heartbeat.at_s))
+        signs = self._channel.signs()
+        if signs is not None:
+            yield exposition.metric_of_heartbeat(max(0.0, monotonic() - signs.heartbeat.at_s))
         if (gpu := self._gpu()) is not None:
             used = max(0, gpu.memory_bytes - gpu.free_bytes)
             yield exposition.metric_of_gpu(used, gpu.memory_bytes)
-        if self._memory is not None:
-            yield from exposition.metrics_of_work(self._memory.series())
+        yield from exposition.metrics_of_work(self._channel.series())
 
     def _serve(self) -> None:
         from seqd.local.metrics_server import MetricsServer

@@ -13,8 +13,8 @@ from prometheus_client.core import (
 )
 
 from seqd import __version__
+from seqd.worker.channel import Series
 from seqd.worker.metrics.counting import BOUNDS
-from seqd.worker.metrics.memory import Series
 
 _ROUTE = ("task", "model")
 

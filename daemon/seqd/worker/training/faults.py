@@ -10,7 +10,6 @@ from seqd.kinds import TRAIN
 from seqd.serving import reasons
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
-from seqd.worker.drain import DeviceFlag, end_for_device
 from seqd.worker.faults import sentence_of
 from seqd.worker.training.run import Run
 from seqd.worker.unserved import LASTING, no_fit_worker
@@ -53,9 +52,7 @@ class TrainingFaults:
         log.error("unfit to train %s code=%s; job=%s released: %s", plugin, code, run.id, error)
         if code is UnfitCode.DEVICE_FAULT:
             # What a training has spoilt of the device goes with its process.
-            flag = DeviceFlag(self._settings, context.identity.name)
-            error = DeviceUnavailable(sentence_of(error))
-            end_for_device(error, flag, context.drain, context.end_node)
+            context.end_for_device(DeviceUnavailable(sentence_of(error)))
         return None
 
     def _may_be_tried_again(self, run: Run, code: UnfitCode, another_can: bool) -> bool:
