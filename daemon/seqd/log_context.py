@@ -20,7 +20,7 @@ MAX_JOBS = 16
 _TRACE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
-#: Logger of what is printed, by whatever code: see `seqd.worker.printed`.
+#: Logger of what is printed, by whatever code: see `seqd.worker.logs`.
 PRINTED = "seqd.printed"
 
 #: Loggers of what is said of Redis, such as of an outage: it is about no job in particular.

@@ -13,8 +13,8 @@ from seqd.client.waiting import with_waiting
 from seqd.errors import JobFailed, UnknownModel
 from seqd.local.endpoint import redis_url_of
 from seqd.settings import Settings
-from seqd.worker import stale_entries
-from seqd.worker.stale_entries import StaleEntries
+from seqd.worker import background
+from seqd.worker.background import StaleEntries
 from seqd_schemas import PluginState, PluginStatus, WaitingCode
 from up_builders import running_up
 from worker_fixtures import QUICK, Cluster, wait_until
@@ -101,7 +101,7 @@ def test_a_model_leaves_the_catalog_when_it_was_not_served_for_the_time_of_grace
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = [100.0]
-    monkeypatch.setattr(stale_entries, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(background, "monotonic", lambda: now_s[0])
     fleet = environment.ledger.fleet
     for model in ("served", "left", "own"):
         publish(environment, model)

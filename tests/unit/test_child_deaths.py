@@ -10,8 +10,7 @@ from textwrap import dedent
 import pytest
 
 from seqd.settings import Settings
-from seqd.worker.deaths import DeathFile, Hang, one_line
-from seqd.worker.memory_kills import MemoryWatch
+from seqd.worker.deaths import DeathFile, Hang, MemoryWatch, one_line
 from seqd_schemas import DeathCause
 from worker_fixtures import wait_until
 

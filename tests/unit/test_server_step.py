@@ -2,8 +2,8 @@
 
 import pytest
 
-from seqd.worker import server_clock
-from seqd.worker.server_clock import ServerClock
+from seqd.worker import background
+from seqd.worker.background import ServerClock
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ def test_a_clock_is_stepped_by_what_has_not_passed(
     monkeypatch: pytest.MonkeyPatch, passed_s: float, server_s: float, step_s: float
 ):
     clock, now_s = ServerClock(), [100.0]
-    monkeypatch.setattr(server_clock, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(background, "monotonic", lambda: now_s[0])
     first = clock.stepped_s(7_200_000)
     now_s[0] += passed_s
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.local.run_delay import RunDelay
+from seqd.local.process_states import RunDelay
 from seqd.worker.unit_budgets import (
     CALLS_KEPT,
     KINDS_KEPT,

@@ -14,10 +14,9 @@ from seqd.hookspecs import LoadedModel, PluginParameters, WorkItem
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Use
 from seqd.testing import MemoryRunContext
-from seqd.worker.calls import MAX_CALL_TOKENS, calls_of
-from seqd.worker.computing import TaskCall, UnitItems, call_of, compute
+from seqd.worker.computing import MAX_CALL_TOKENS, TaskCall, UnitItems, call_of, calls_of, compute
 from seqd.worker.faults import ItemFaults
-from seqd.worker.use import shares_of, uses_of
+from seqd.worker.items import shares_of, uses_of
 from seqd_schemas import Classification, Generation, Item, ItemChunk, ItemFailure, Text
 
 SHORT, LONG = "a great film " * 100, "a great film " * 20_000

@@ -12,8 +12,8 @@ import pytest
 from seqd.local.run_files import LEFT_BEHIND_S, RunFolder
 from seqd.settings import Settings
 from seqd.worker import channel
+from seqd.worker.background import RunGarbage
 from seqd.worker.channel import Channel, HeartbeatFile
-from seqd.worker.run_garbage import RunGarbage
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What workers publish: their records, the catalog of models, the operator's limits. Also locks.
 
 A worker's record has a time to live, so a worker that is gone drops out by itself. The catalog has
-none: a job may be submitted while no worker is up. `seqd.worker.stale_entries` removes from it what
+none: a job may be submitted while no worker is up. `seqd.worker.background` removes from it what
 none of the workers that are up serves.
 """
 

@@ -23,7 +23,7 @@ import seqd
 from seqd.errors import NameTaken, PluginFault, schema_fault
 from seqd.hookspecs import Model
 from seqd.hookspecs.hooks import PROJECT
-from seqd.local.run_delay import RunDelay
+from seqd.local.process_states import RunDelay
 from seqd.models.descriptions import check_model
 from seqd.models.plugin_frames import frame_of, place_of, with_place
 from seqd.models.task_schemas import check_publishable

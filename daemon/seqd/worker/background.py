@@ -1,4 +1,4 @@
-"""Periodic tasks in threads of a worker's parent, and one of them: the reconciler.
+"""Periodic tasks in threads of a worker's parent, and two of them: the reconciler, and a broom.
 
 An exception of a round is logged, and the task continues: a worker whose threads had ended without
 a trace would look healthy.
@@ -6,23 +6,97 @@ a trace would look healthy.
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from math import inf
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from seqd.errors import RedisFull
+from seqd.local.run_files import RunFolder
+from seqd.serving import serves
+from seqd.settings import Settings
+from seqd.worker.channel import HeartbeatFile
 from seqd.worker.logs import log_and_continue
-from seqd.worker.server_clock import ServerClock
-from seqd.worker.stale_entries import StaleEntries
 from seqd.worker.unserved import Unserved
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
-    from seqd.settings import Settings
+    from seqd.ledger.fleet import Fleet
 
 log = logging.getLogger(__name__)
+
+
+class StaleEntries:
+    """Removes catalog entries of models that no worker serves any more, as of a broken plugin.
+
+    Jobs for such a model would be accepted and wait for ever. With no worker up nothing is removed,
+    so that jobs can be sent while a fleet restarts; and a model keeps its entry for a while after
+    its last worker. A worker that has the model publishes it again when it starts.
+    """
+
+    def __init__(self, fleet: "Fleet", own_models: Collection[str], grace_s: float) -> None:
+        """`own_models` are those of this worker, which may not have published its record yet."""
+        self._fleet = fleet
+        self._own_models = frozenset(own_models)
+        self._grace_s = grace_s
+        self._unserved_since_s: dict[str, float] = {}
+
+    def run_once(self) -> None:
+        """Remove the entries of models that have not been served for the time of grace."""
+        now_s, workers = monotonic(), self._fleet.workers()
+        if not workers:
+            self.forget()
+            return
+        self._unserved_since_s = {
+            model: self._unserved_since_s.get(model, now_s)
+            for model in self._fleet.published_models() - self._own_models
+            if not any(serves(worker, model) for worker in workers)
+        }
+        long_unserved = [
+            model
+            for model, since_s in self._unserved_since_s.items()
+            if now_s - since_s >= self._grace_s
+        ]
+        if long_unserved:
+            self._remove(long_unserved)
+
+    def forget(self) -> None:
+        """Begin anew: another worker reconciles now, or nobody is up whom to ask."""
+        self._unserved_since_s.clear()
+
+    def _remove(self, models: Collection[str]) -> None:
+        # A worker publishes what it has before it says that it is up.
+        newest_ms = self._fleet.now_ms() - int(1_000 * self._grace_s)
+        removed = self._fleet.remove_published(models, older_than_ms=newest_ms)
+        if removed:
+            log.warning(
+                "removed from the catalog, since no worker has served them for %.0f s: %s",
+                self._grace_s,
+                ", ".join(removed),
+            )
+
+
+#: Seconds by which the server's clock may differ from the time that has passed here: neither a slow
+#: call nor NTP that slews a clock is a step.
+STEP_S = 2.0
+
+
+@dataclass(slots=True)
+class ServerClock:
+    """Tells a step of the server's clock from time that has passed on this machine."""
+
+    #: Seconds by which it is ahead of the monotonic one; None before the first look.
+    _ahead_s: float | None = None
+
+    def stepped_s(self, server_ms: int) -> float:
+        """Return by how many seconds it was set forward since the last look; back is below 0."""
+        ahead_s = server_ms / 1000 - monotonic()
+        step_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
+        self._ahead_s = ahead_s
+        return step_s if abs(step_s) >= STEP_S else 0.0
+
 
 #: Seconds for which a task may finish its round when the worker ends.
 CLOSE_S = 10.0
@@ -96,7 +170,7 @@ class Reconciler(PeriodicTask):
     def __init__(
         self,
         ledger: "Ledger",
-        settings: "Settings",
+        settings: Settings,
         worker: str,
         routes: tuple[str, ...],
         queues: Callable[[], tuple[str, ...]],
@@ -223,3 +297,26 @@ class Reconciler(PeriodicTask):
             self._pruned_at = monotonic()
             self._ledger.fleet.prune()
             self._ledger.jobs.forget_expired()
+
+
+#: Seconds between two looks.
+LOOK_EVERY_S = 60.0
+
+
+class RunGarbage(PeriodicTask):
+    """Removes from `run/` the files of workers that were killed and whose names never came back."""
+
+    def __init__(self, settings: Settings, heartbeat: HeartbeatFile) -> None:
+        """`heartbeat` is this worker's own, by which it reads the file system's clock."""
+        super().__init__("removal of run files", LOOK_EVERY_S)
+        self._folder = RunFolder(settings.data_dir)
+        self._heartbeat = heartbeat
+
+    def run_once(self) -> None:
+        """Remove the files of workers that have been silent for a day."""
+        now_s = self._heartbeat.written_s()
+        if now_s is None:
+            return  # this worker has just begun
+        removed = self._folder.remove_left_behind(now_s)
+        if removed:
+            log.info("removed files of workers that ended long ago: %s", ", ".join(removed))

@@ -45,9 +45,8 @@ from seqd.worker.items import ItemRunner
 from seqd.worker.logs import log_and_continue
 from seqd.worker.news import CLOSE_S, StateNews
 from seqd.worker.passing_on import PassedOn
-from seqd.worker.placement_changes import PlacementChanges
 from seqd.worker.rates import RateMeter
-from seqd.worker.readiness import ReadinessNotes
+from seqd.worker.readiness import PlacementChanges, ReadinessNotes
 from seqd.worker.residency import Residency
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (

@@ -36,7 +36,6 @@ from seqd.worker.outcomes import Results
 from seqd.worker.plans import Plan, Plans
 from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
 from seqd.worker.streaming import DeltaPublisher
-from seqd.worker.use import uses_of
 from seqd_schemas import (
     Item,
     ItemError,
@@ -48,6 +47,30 @@ from seqd_schemas import (
 )
 
 log = logging.getLogger(__name__)
+
+
+def uses_of(characters: Sequence[int], *, tokens: int, busy_s: float) -> list[Use]:
+    """Return what each unit took of a claim, for the account of its tenant, by its characters.
+
+    The parts add up to the whole. `tokens` are those that the plugin has counted; where it has
+    counted none, characters stand for them.
+    """
+    of_tokens = shares_of(tokens, characters) if tokens else list(characters)
+    of_time = shares_of(round(1000 * busy_s), characters)
+    return [Use(part, busy_ms) for part, busy_ms in zip(of_tokens, of_time, strict=True)]
+
+
+def shares_of(whole: int, weights: Sequence[int]) -> list[int]:
+    """Divide a whole number by weights; nothing of it where all weights are 0."""
+    total, so_far, given = sum(weights), 0, 0
+    shares = []
+    for weight in weights:
+        so_far += weight
+        share = (whole * so_far + total // 2) // total - given if total else 0
+        given += share
+        shares.append(share)
+    return shares
+
 
 #: More of anything than one batch can have; a status holds the sum of all.
 _MOST_OF_A_BATCH = 2**40

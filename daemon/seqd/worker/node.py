@@ -7,6 +7,7 @@
 import logging
 import multiprocessing
 import os
+import platform
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from billiard import active_children
 from celery import Celery
 from celery.signals import worker_ready
 
+from seqd import __version__
 from seqd.errors import DeviceLost, InvalidSettings
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
@@ -27,14 +29,16 @@ from seqd.ledger.topology import check_topology
 from seqd.ledger.units import Death
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.device_check import check_device
+from seqd.local.gpus import PinnedGpu
 from seqd.local.kernel_folder import keep_kernels
 from seqd.local.redis_access import RedisAccess
 from seqd.local.run_files import READINESS, RunFolder
 from seqd.local.slots import Slot
+from seqd.masking import without_password
 from seqd.models.registry import Registry
 from seqd.models.trial_load import trial_of
 from seqd.settings import Settings, load_settings
-from seqd.worker.background import Reconciler
+from seqd.worker.background import Reconciler, RunGarbage
 from seqd.worker.broker import create_app
 from seqd.worker.channel import Channel, HeartbeatFile
 from seqd.worker.context import (
@@ -47,7 +51,7 @@ from seqd.worker.context import (
 )
 from seqd.worker.cordon import CordonFile, CordonWatch, DrainedWait
 from seqd.worker.death_record import DeathRecord
-from seqd.worker.deaths import MAX_STACKS, DeathFile, ThreadStack, one_line
+from seqd.worker.deaths import MAX_STACKS, DeathFile, MemoryWatch, ThreadStack, one_line
 from seqd.worker.device_watch import DeviceWatch
 from seqd.worker.drain import DrainFlag
 from seqd.worker.end_signals import EndSignals, Listener
@@ -58,14 +62,11 @@ from seqd.worker.logs import (
     name_worker_of_log,
     write_directly_again,
 )
-from seqd.worker.memory_kills import MemoryWatch
 from seqd.worker.metrics.endpoint import MetricsEndpoint
 from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
-from seqd.worker.run_garbage import RunGarbage
-from seqd.worker.start_line import start_line
 from seqd.worker.watchdog import ChildKeeper, Watchdog
-from seqd_schemas import DeathCause, wakeup_queue
+from seqd_schemas import DeathCause, PluginState, wakeup_queue
 
 log = logging.getLogger(__name__)
 
@@ -445,3 +446,46 @@ def _check_semaphores() -> None:
             f"No semaphore can be made here ({error.strerror}): a worker's processes share some "
             "in /dev/shm. Mount a tmpfs there; Podman does unless told --read-only-tmpfs=false"
         ) from error
+
+
+#: Plugins that the line names at most.
+_MOST_PLUGINS = 50
+
+
+def start_line(identity: Identity, settings: Settings, registry: Registry) -> str:
+    """Return the first line of the log: who a worker is, what it serves, and from where."""
+    slot, redis = identity.slot, settings.redis_url or ""
+    fields = {
+        "worker": identity.name,
+        "slot": slot.name,
+        "host": identity.host,
+        "device": _device(slot.gpu),
+        "threads": slot.threads,
+        "tasks": ",".join(slot.tasks),
+        "seqd": __version__,
+        "python": platform.python_version(),
+        "plugins": _plugins(registry),
+        "serves": ",".join(settings.serves or ()) or "all",
+        "store": settings.store_dir,
+        "redis": without_password(redis),
+        "prefix": settings.prefix,
+        "data_dir": settings.data_dir,
+        "log": settings.log_format,
+    }
+    return f"worker starts: {' '.join(f'{name}={value}' for name, value in fields.items())}"
+
+
+def _device(gpu: PinnedGpu | None) -> str:
+    return "cpu" if gpu is None else f"{gpu.name}({gpu.uuid})"
+
+
+def _plugins(registry: Registry) -> str:
+    """Return the plugins with their versions, those that are not ready with their state."""
+    named = [
+        f"{one.name}@{one.version}"
+        if one.state is PluginState.READY
+        else f"{one.name}@{one.version}({one.state})"
+        for one in registry.statuses
+    ]
+    rest = len(named) - _MOST_PLUGINS
+    return ",".join(named[:_MOST_PLUGINS]) + (f",… {rest} more" if rest > 0 else "") or "none"

@@ -19,8 +19,7 @@ from time import monotonic
 
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
-from seqd.local.process_states import is_stopped
-from seqd.local.run_delay import RunDelay
+from seqd.local.process_states import RunDelay, is_stopped
 from seqd.settings import Settings
 from seqd.worker.background import PeriodicTask
 from seqd.worker.channel import Channel, Signs

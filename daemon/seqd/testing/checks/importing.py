@@ -13,7 +13,7 @@ from threading import Event, Thread, get_ident
 from time import monotonic, process_time
 from typing import Final
 
-from seqd.local.run_delay import RunDelay
+from seqd.local.process_states import RunDelay
 from seqd.models.loading import HEAVY
 from seqd.models.registry import Registry
 from seqd.settings import Settings

@@ -17,8 +17,10 @@ from time import monotonic
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import (
     REDIS_ERRORS,
+    DeviceUnavailable,
     InvalidInput,
     LeaseLost,
+    NoFitWorker,
     PluginFault,
     RedisUnreachable,
     SeqdError,
@@ -34,13 +36,13 @@ from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.models.plugin_frames import with_place
 from seqd.plugin.calls import PluginCall
+from seqd.serving import reasons
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
 from seqd.worker.logs import log_and_continue
 from seqd.worker.plans import checked_parameters
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
-from seqd.worker.training.faults import TrainingFaults
 from seqd.worker.training.garbage import collect_garbage
 from seqd.worker.training.publish import Publisher, RunCommit, Trained, TrainingCommit
 from seqd.worker.training.run import (
@@ -53,6 +55,7 @@ from seqd.worker.training.run import (
     state_of_run,
 )
 from seqd.worker.training.sweeps import CombinationCommit
+from seqd.worker.unserved import LASTING, no_fit_worker
 from seqd_schemas import (
     Epoch,
     Event,
@@ -61,11 +64,69 @@ from seqd_schemas import (
     ModelManifest,
     SweepJob,
     TrainJob,
+    UnfitCode,
     queue_of,
     route_of,
 )
 
 log = logging.getLogger(__name__)
+
+
+#: Seconds until a training is begun again where no other worker can take it; doubles, up to the
+#: longest wait.
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 30.0
+
+#: Faults of devices after which a training is the likelier reason than they are.
+_MOST_DEVICE_FAULTS = 3
+
+
+class TrainingFaults:
+    """Releases trainings that this worker cannot go on with: another does, from the checkpoint."""
+
+    def __init__(self, context: WorkerContext, settings: Settings) -> None:
+        self._context = context
+        self._settings = settings
+
+    def release(self, run: Run, code: UnfitCode, error: Exception) -> NoFitWorker | None:
+        """Release the training; return an error instead where it is to fail.
+
+        It is where no other worker can take it and it has waited long enough, or was released
+        for what it does itself: its memory, or a device that it makes sick.
+        """
+        context, unit, plugin = self._context, run.unit, self._context.plugin_of(run.job)
+        another_can = context.another_can_run(TRAIN, plugin, None)
+        if not self._may_be_tried_again(run, code, another_can):
+            return self._refusal(run, code, error)
+        context.fitness.mark(plugin, None, code, sentence_of(error))
+        count = unit.faults.count if unit.faults else 0
+        wait_s = min(_FIRST_WAIT_S * 2.0 ** min(count, 30), _LONGEST_WAIT_S)
+        context.ledger.work.release_unit(
+            unit, wait_s=0.0 if another_can else wait_s, faulted_by=context.identity.name
+        )
+        log.error("unfit to train %s code=%s; job=%s released: %s", plugin, code, run.id, error)
+        if code is UnfitCode.DEVICE_FAULT:
+            # What a training has spoilt of the device goes with its process.
+            context.end_for_device(DeviceUnavailable(sentence_of(error)))
+        return None
+
+    def _may_be_tried_again(self, run: Run, code: UnfitCode, another_can: bool) -> bool:
+        faults = run.unit.faults
+        if code is UnfitCode.DEVICE_FAULT:
+            return faults is None or faults.count < _MOST_DEVICE_FAULTS
+        was_elsewhere = faults is not None and faults.worker != self._context.identity.name
+        if code is UnfitCode.NO_MEMORY:  # more likely the training's own
+            return another_can and not was_elsewhere
+        if another_can:
+            return True
+        waited_s = 0.0 if faults is None else faults.age_s
+        return code not in LASTING and waited_s < self._settings.unfit_grace_s
+
+    def _refusal(self, run: Run, code: UnfitCode, error: Exception) -> NoFitWorker:
+        context, plugin = self._context, self._context.plugin_of(run.job)
+        why = reasons(context.ledger.fleet.workers(), TRAIN, plugin, None)
+        why[context.identity.name] = (code, sentence_of(error).rstrip("."))
+        return no_fit_worker(f"the training of {run.job.model}", why)
 
 
 class TrainingRunner:
