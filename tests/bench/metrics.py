@@ -77,7 +77,7 @@ def a_child(services: Any) -> Iterator[tuple[Any, Any, Any]]:
     from seqd.worker import child
     from seqd.worker.channel import Channel
     from seqd.worker.context import open_context
-    from seqd.worker.metrics.counting import WorkCounts
+    from seqd.worker.counting import WorkCounts
     from seqd_schemas import Classification
 
     child.LINGER_S = 0.0  # a round ends with its last job
@@ -114,7 +114,7 @@ def processor_s(loop: Any, client: Any, slices: int, jobs: int, texts: int) -> f
 def counted_alone_us(counts: Any, units: int, texts: int) -> float:
     """Return what counting a unit takes, of a claim of so many."""
     from seqd.ledger.units import Unit
-    from seqd.worker.context import WorkerStats
+    from seqd.worker.counting import WorkerStats
     from seqd_schemas import Classification, ItemSuccess
 
     label = Classification(label="a", score=1.0, truncated=False)

@@ -7,9 +7,15 @@ import sys
 
 import pytest
 
-from seqd.local.heartbeat import Heartbeat
-from seqd.local.readiness import ModelReadiness, Readiness, write_readiness
-from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder
+from seqd.local.run_files import (
+    HEARTBEAT,
+    READINESS,
+    Heartbeat,
+    ModelReadiness,
+    Readiness,
+    RunFolder,
+    write_readiness,
+)
 
 HEAVY = {"keras", "tensorflow", "torch", "jax", "onnxruntime"}
 

@@ -25,9 +25,8 @@ from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
 from seqd.ledger import connect
 from seqd.ledger.units import Death
-from seqd.local.heartbeat import Heartbeat
 from seqd.local.process_states import start_ticks_of
-from seqd.local.run_files import HEARTBEAT, RunFolder
+from seqd.local.run_files import HEARTBEAT, Heartbeat, RunFolder
 from seqd_schemas import (
     ChildDeath,
     ClaimInHand,

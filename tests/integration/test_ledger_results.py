@@ -17,7 +17,7 @@ from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Finished, OversizedResults
 from seqd.worker.computing import unpack
-from seqd.worker.context import WorkerStats
+from seqd.worker.counting import WorkerStats
 from seqd.worker.items import ItemRunner
 from seqd_schemas import (
     GeneratedSample,

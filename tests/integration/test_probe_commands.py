@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from checkout import python_path
-from seqd.local.heartbeat import Heartbeat
-from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder
+from seqd.local.run_files import HEARTBEAT, READINESS, Heartbeat, RunFolder
 from seqd.models.store import ModelStore
 from seqd_schemas import WorkerState
 from worker_fixtures import Cluster, ask, wait_until

@@ -12,21 +12,19 @@ from pathlib import Path
 import pytest
 
 from readme_blocks import ROOT
-from seqd.local.heartbeat import Heartbeat
 from seqd.local.probes import asked_model, liveness, readiness, readiness_said
-from seqd.local.readiness import (
-    ModelReadiness,
-    Readiness,
-    Unfitness,
-    write_readiness,
-)
 from seqd.local.run_files import (
     CORDONED,
     DRAINING,
     HEARTBEAT,
     LEFT_BEHIND_S,
     READINESS,
+    Heartbeat,
+    ModelReadiness,
+    Readiness,
     RunFolder,
+    Unfitness,
+    write_readiness,
 )
 
 LEASE_S = 30.0

@@ -7,9 +7,8 @@ import pytest
 from builders import a_worker_status
 from seqd.ledger.units import Unit
 from seqd.worker.channel import Channel
-from seqd.worker.context import WorkerStats
-from seqd.worker.metrics.counting import MOST_ROUTES, OTHER, WorkCounts
-from seqd.worker.metrics.exposition import metrics_of_work
+from seqd.worker.counting import MOST_ROUTES, OTHER, WorkCounts, WorkerStats
+from seqd.worker.metrics import metrics_of_work
 from seqd_schemas import (
     Classification,
     ItemError,

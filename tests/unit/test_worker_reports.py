@@ -11,7 +11,7 @@ from seqd.errors import PluginFault
 from seqd.inputs.datasets import NamedDataset
 from seqd.ledger.units import Unit
 from seqd.testing import CPU, MemoryCheckpoints
-from seqd.worker.context import WorkerStats
+from seqd.worker.counting import WorkerStats
 from seqd.worker.items import WorkerRunContext
 from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext
 from seqd_schemas import EVENT, Event

@@ -119,8 +119,7 @@ def _folder(data_dir: Path | None) -> "RunFolder":
 
 def _lease_s(folder: "RunFolder", name: str) -> float:
     """Return by how much a heartbeat may be old: as the worker says, or else as the settings do."""
-    from seqd.local.readiness import read_readiness
-    from seqd.local.run_files import READINESS
+    from seqd.local.run_files import READINESS, read_readiness
 
     said = read_readiness(folder.file(name, READINESS))
     return options.read_settings().lease_s if said is None else said.lease_s

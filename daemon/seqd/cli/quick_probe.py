@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seqd.local.probes import Answer, AskedModel, all_of_host, asked_model, liveness, readiness
-from seqd.local.readiness import read_readiness
-from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder
+from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder, read_readiness
 
 
 def quick_answer(arguments: Sequence[str], variables: Mapping[str, str]) -> Answer | None:

@@ -16,9 +16,8 @@ from seqd.errors import RedisNoPermission
 from seqd.kinds import TRAIN
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.tenants import WHY_OVER
-from seqd.local.heartbeat import read_heartbeat
 from seqd.local.process_states import process_state
-from seqd.local.run_files import HEARTBEAT, RunFolder
+from seqd.local.run_files import HEARTBEAT, RunFolder, read_heartbeat
 from seqd.local.slots import place_of
 from seqd.serving import (
     LOOP_DEATHS,

@@ -12,9 +12,18 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from seqd.local.heartbeat import read_heartbeat
-from seqd.local.readiness import ModelReadiness, Readiness, Unfitness, read_readiness
-from seqd.local.run_files import CORDONED, DRAINING, HEARTBEAT, READINESS, RunFolder
+from seqd.local.run_files import (
+    CORDONED,
+    DRAINING,
+    HEARTBEAT,
+    READINESS,
+    ModelReadiness,
+    Readiness,
+    RunFolder,
+    Unfitness,
+    read_heartbeat,
+    read_readiness,
+)
 
 #: A model that is asked for: its name, and a version unless the one in service is meant.
 _ASKED = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@([0-9]{1,9}))?")

@@ -1,12 +1,18 @@
-"""The folder `run/` of a folder of data: small files by which the processes of a worker signal.
+"""The folder `run/` of a folder of data: small files in which the processes of a worker say things.
 
 A worker removes its own when it ends. What a killed one leaves, its supervisor removes, or, for
 names that never come back, any worker on that folder a day later.
 """
 
+import json
+import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic, time
+from typing import Final, Self
 
 #: What the names of a worker's files end with.
 HEARTBEAT = "heartbeat"
@@ -16,9 +22,8 @@ TRACE = "trace"
 DEATHS = "deaths"
 READINESS = "readiness"
 
-_FILE = re.compile(
-    rf"(.+)\.(?:{HEARTBEAT}|{DRAINING}|{CORDONED}|{TRACE}|{DEATHS}|{READINESS}(?:\.new)?)"
-)
+_ALL = (HEARTBEAT, DRAINING, CORDONED, TRACE, DEATHS, READINESS, f"{READINESS}.new")
+_FILE = re.compile(rf"(.+)\.(?:{'|'.join(map(re.escape, _ALL))})")
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its
 #: processes and its clock may be others than ours, for the folder may be shared: so it is a day, on
@@ -43,8 +48,7 @@ class RunFolder:
 
     def remove_files_of(self, worker: str) -> None:
         """Remove all files of a worker that has ended and whose name is not used again."""
-        kinds = (HEARTBEAT, DRAINING, CORDONED, TRACE, DEATHS, READINESS)
-        for kind in (*kinds, f"{READINESS}.new"):
+        for kind in _ALL:
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
 
@@ -76,3 +80,152 @@ class RunFolder:
                 youngest_s[match[1]] = max(written_s, youngest_s.get(match[1], written_s))
         silent = sorted(one for one, at_s in youngest_s.items() if now_s - at_s > LEFT_BEHIND_S)
         return {worker: files[worker] for worker in silent}
+
+
+#: Bytes of the file, which are written in place: that takes no space on a disk that is full.
+FILE_BYTES: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """One heartbeat. Two are equal only if they are the same one."""
+
+    #: 0 where the disk had no room to say which process.
+    pid: int
+    #: On the monotonic clock, which all processes of a machine share, and no other machine does.
+    at_s: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return a heartbeat of this process."""
+        return cls(os.getpid(), monotonic())
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return what `str` wrote."""
+        pid, at_s = text.split()
+        return cls(int(pid), float(at_s))
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.at_s}"
+
+
+def read_heartbeat(path: Path) -> Heartbeat | None:
+    """Return the last heartbeat in a file; None before the first one and after the worker's end."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(FILE_BYTES).decode("ascii", errors="replace")
+            written_s = os.fstat(file.fileno()).st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return Heartbeat.parse(text)
+    except ValueError:  # the disk had no room for it
+        return Heartbeat(0, monotonic() - (time() - written_s))
+
+
+#: Bytes that are read at most: 64 versions that are unfit, with a sentence each, take less.
+_MOST_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReadiness:
+    """One model that the slot can run."""
+
+    #: The slot classifies or generates with it, or runs another task that takes items.
+    serves: bool
+    #: The slot trains it.
+    trains: bool
+    #: The version that the bare name means in this worker's store; None where it has none.
+    in_service: int | None
+    #: Versions in memory, each warmed up.
+    loaded: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfitness:
+    """A version that the worker cannot run now; its trainings where that is None."""
+
+    model: str
+    version: int | None
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What a worker can run, as its child last wrote it down, for probes, which ask no Redis.
+
+    The child replaces the file as a whole when something has changed, and its node removes it when
+    the child has ended. One of another release that lacks a field counts as no file.
+    """
+
+    pid: int
+    #: `starting`, `ready` or `draining`; a worker at work is ready, too.
+    state: str
+    #: Seconds by which its heartbeat may be old.
+    lease_s: float
+    #: Models without which it is not ready, as its settings name them.
+    required: tuple[str, ...]
+    models: Mapping[str, ModelReadiness]
+    unfit: tuple[Unfitness, ...]
+
+
+def write_readiness(path: Path, readiness: Readiness, *, is_ready: bool) -> None:
+    """Replace the file. Where that fails, none is left, and the OSError is raised.
+
+    `is_ready` and `lease_s` come first, for `docker/seqd-probe.sh`, which reads no more than that.
+    """
+    first = {"is_ready": is_ready, "lease_s": readiness.lease_s}
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(first | asdict(readiness)), encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        # What an old one says may not hold any more.
+        for left in (path, draft):
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
+        raise
+
+
+def read_readiness(path: Path) -> Readiness | None:
+    """Return what the file says; None where it is missing or makes no sense."""
+    try:
+        with path.open("rb") as file:
+            said = json.loads(file.read(_MOST_BYTES))
+        return Readiness(
+            pid=int(said["pid"]),
+            state=str(said["state"]),
+            lease_s=float(said["lease_s"]),
+            required=tuple(map(str, said["required"])),
+            models={str(name): _model_of(one) for name, one in said["models"].items()},
+            unfit=tuple(_unfitness_of(one) for one in said["unfit"]),
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _model_of(said: Mapping[str, object]) -> ModelReadiness:
+    loaded, in_service = said["loaded"], said["in_service"]
+    if not isinstance(loaded, list):
+        raise TypeError(f"loaded is {loaded!r}, not a list")
+    return ModelReadiness(
+        serves=said["serves"] is True,
+        trains=said["trains"] is True,
+        in_service=in_service if isinstance(in_service, int) else None,
+        loaded=tuple(map(int, loaded)),
+    )
+
+
+def _unfitness_of(said: Mapping[str, object]) -> Unfitness:
+    version = said["version"]
+    return Unfitness(
+        model=str(said["model"]),
+        version=version if isinstance(version, int) else None,
+        code=str(said["code"]),
+        message=str(said["message"]),
+    )

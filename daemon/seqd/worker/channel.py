@@ -23,8 +23,7 @@ from threading import Lock, Thread
 from time import monotonic, sleep, time
 from typing import Final, Self
 
-from seqd.local.heartbeat import FILE_BYTES, Heartbeat, read_heartbeat
-from seqd.local.run_files import HEARTBEAT, RunFolder
+from seqd.local.run_files import FILE_BYTES, HEARTBEAT, Heartbeat, RunFolder, read_heartbeat
 from seqd.settings import Settings
 from seqd.worker.unit_budgets import Budget
 

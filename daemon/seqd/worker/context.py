@@ -9,13 +9,11 @@ import re
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from time import monotonic, perf_counter
-from typing import Literal
+from time import monotonic
 
 from seqd.errors import InvalidSettings, SeqdError, UnknownJob, failure_of
 from seqd.hookspecs import Device, LoadedModel, Model
@@ -40,12 +38,12 @@ from seqd.settings import Settings
 from seqd.targets import Place
 from seqd.worker.catalog import with_versions_elsewhere
 from seqd.worker.channel import Channel
+from seqd.worker.counting import WorkCounts, WorkerStats
 from seqd.worker.drain import DrainFlag, GivesUpInDrain, ask_parent_to_end
 from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
-from seqd.worker.metrics.counting import WorkCounts
 from seqd.worker.placement import Placement
 from seqd.worker.unit_budgets import NO_BUDGETS, BudgetRule
 from seqd_schemas import (
@@ -53,7 +51,6 @@ from seqd_schemas import (
     SweepJob,
     TrainJob,
     WorkerStatus,
-    WorkTotals,
     queues_of_model,
     route_of,
 )
@@ -65,9 +62,6 @@ JOB_LOG = "job_log"
 FEW_JOBS = 8
 
 _NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")
-
-#: Parts of a unit's time that the daemon measures itself; plugins report the others.
-Stage = Literal["claim_s", "unpack_s", "commit_s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,88 +122,6 @@ def queues_of(routes: Sequence[str], store: ModelStore) -> tuple[str, ...]:
             if made_with == plugin:
                 queues += queues_of_model(route, name, store.numbers(name))
     return tuple(queues)
-
-
-class WorkerStats:
-    """Counts what a child does with items, for its status: units, batches, seconds.
-
-    Written to by the thread that works, read by the thread that publishes the status: a reading
-    may be of the moment before. Not a profile of trainings, whose events carry their own times.
-    """
-
-    def __init__(self) -> None:
-        self._counts = {"units": 0, "items": 0, "batches": 0, "batch_items": 0}
-        #: Items of the units that were committed with an error.
-        self.errored = 0
-        self._tokens = {"real_tokens": 0, "computed_tokens": 0}
-        self._seconds = dict.fromkeys(
-            ("claim_s", "unpack_s", "vectorise_s", "compute_s", "commit_s"), 0.0
-        )
-
-    def totals(self) -> WorkTotals:
-        """Return all of them, since the child started."""
-        return WorkTotals(**self._counts, **self._tokens, **self._seconds)
-
-    @property
-    def items(self) -> int:
-        """Items of the units that were committed."""
-        return self._counts["items"]
-
-    @property
-    def real_tokens(self) -> int:
-        """Tokens of all items so far, as plugins have counted them."""
-        return self._tokens["real_tokens"]
-
-    @property
-    def computed_tokens(self) -> int:
-        """Tokens that were computed for them, padding included."""
-        return self._tokens["computed_tokens"]
-
-    @property
-    def unpack_s(self) -> float:
-        """Seconds of reading their input."""
-        return self._seconds["unpack_s"]
-
-    @property
-    def commit_s(self) -> float:
-        """Seconds of packing and committing results."""
-        return self._seconds["commit_s"]
-
-    def committed(self, items: int, errored: int = 0) -> None:
-        """Count a unit: its items, and those of them that have an error."""
-        self._counts["units"] += 1
-        self._counts["items"] += items
-        self.errored += errored
-
-    def add(self, stage: Stage, seconds: float) -> None:
-        """Add to a stage's time."""
-        self._seconds[stage] += seconds
-
-    @contextmanager
-    def timing(self, stage: Stage) -> Iterator[None]:
-        """Add the time of a block to a stage."""
-        began = perf_counter()
-        try:
-            yield
-        finally:
-            self.add(stage, perf_counter() - began)
-
-    def batch(
-        self,
-        *,
-        items: int,
-        real_tokens: int,
-        computed_tokens: int,
-        vectorise_s: float,
-        compute_s: float,
-    ) -> None:
-        """Count what a plugin reports of one batch; see `RunContext.batch`."""
-        self._counts["batches"] += 1
-        self._counts["batch_items"] += items
-        self._tokens["real_tokens"] += real_tokens
-        self._tokens["computed_tokens"] += computed_tokens
-        self._seconds["vectorise_s"] += vectorise_s
-        self._seconds["compute_s"] += compute_s
 
 
 class ModelCache:

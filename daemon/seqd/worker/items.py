@@ -28,7 +28,8 @@ from seqd.ledger.work import (
     Use,
 )
 from seqd.worker.computing import Answered, UnitItems, call_of, compute, unpack
-from seqd.worker.context import WorkerContext, WorkerStats
+from seqd.worker.context import WorkerContext
+from seqd.worker.counting import WorkerStats
 from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
 from seqd.worker.item_budgets import ItemBudgets

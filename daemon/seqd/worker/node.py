@@ -9,10 +9,11 @@ import multiprocessing
 import os
 import platform
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import inf
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
 from billiard import active_children
 from celery import Celery
@@ -62,11 +63,13 @@ from seqd.worker.logs import (
     name_worker_of_log,
     write_directly_again,
 )
-from seqd.worker.metrics.endpoint import MetricsEndpoint
 from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
 from seqd.worker.watchdog import ChildKeeper, Watchdog
 from seqd_schemas import DeathCause, PluginState, wakeup_queue
+
+if TYPE_CHECKING:
+    from seqd.worker.metrics import MetricsEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -153,13 +156,10 @@ class Node:
         self._deaths = DeathFile(settings, identity.name)
         self._death_record = DeathRecord(settings, self._ledger, identity, self._registry.statuses)
         self._memory = MemoryWatch()
-        #: Called with the cause of each death of a child, in the thread that has noticed it.
-        self.on_death = list[Callable[[DeathCause], None]]()
         self._device_watch = DeviceWatch(identity.slot, self._end_for_lost_device)
         channel = Channel.create()
         os.environ["SEQD_CHANNEL"] = channel.path
-        self._metrics = MetricsEndpoint(settings, identity, channel)
-        self.on_death.append(self._metrics.child_died)
+        self._metrics = _metrics(settings, identity, channel)
         self._watchdog = Watchdog(settings, channel, self._deaths)
         self._keeper = ChildKeeper(
             settings, self._watchdog, self._deaths, self._ledger, identity.name
@@ -215,7 +215,8 @@ class Node:
         InvalidSettings, OtherFormat, RedisNoPermission with all rights that are missing,
         RedisRefused, RedisUnreachable, and what `check_device` does.
         """
-        self._metrics.start()
+        if self._metrics is not None:
+            self._metrics.start()
         if not self._routes:
             tasks = ", ".join(self._identity.slot.tasks)
             raise InvalidSettings(
@@ -361,8 +362,8 @@ class Node:
             ),
         )
         self._death_record.note(death, pid)
-        for observe in self.on_death:
-            log_and_continue("an observer of deaths failed", partial(observe, death.cause))
+        if self._metrics is not None:
+            self._metrics.child_died(death.cause)
 
     def _end_for_lost_device(self, error: DeviceLost) -> None:
         """End this worker now: its child may hang in the driver, and computes nothing that counts.
@@ -396,6 +397,22 @@ def _log_stacks(pid: int, stacks: Sequence[ThreadStack]) -> None:
         log.info("stack of pid=%d thread=%s: %s", pid, stack.name, one_line(stack.frames))
     if len(stacks) > MAX_STACKS:
         log.info("stack of pid=%d: %d more threads", pid, len(stacks) - MAX_STACKS)
+
+
+def _metrics(settings: Settings, identity: Identity, channel: Channel) -> "MetricsEndpoint | None":
+    """Return what serves the metrics; None without a port. Raises InvalidSettings."""
+    if not settings.worker_metrics_port:
+        return None
+    try:
+        from seqd.worker.metrics import MetricsEndpoint
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "prometheus_client":
+            raise
+        raise InvalidSettings(
+            "SEQD_WORKER_METRICS_PORT needs prometheus-client, which is not installed: "
+            "pip install 'seqd[exporter]'"
+        ) from error
+    return MetricsEndpoint(settings, identity, channel)
 
 
 def _listener(app: Celery, identity: Identity, routes: tuple[str, ...]) -> Listener:

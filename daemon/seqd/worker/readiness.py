@@ -15,8 +15,14 @@ from seqd.errors import SeqdError
 from seqd.kinds import TRAIN
 from seqd.ledger.outage import waiting_at_most
 from seqd.local.probes import readiness_said
-from seqd.local.readiness import ModelReadiness, Readiness, Unfitness, write_readiness
-from seqd.local.run_files import READINESS, RunFolder
+from seqd.local.run_files import (
+    READINESS,
+    ModelReadiness,
+    Readiness,
+    RunFolder,
+    Unfitness,
+    write_readiness,
+)
 from seqd.models.model_records import CANDIDATE
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext

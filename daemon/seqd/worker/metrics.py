@@ -1,9 +1,16 @@
-"""The metrics of one worker, by name, help text and labels."""
+"""Metrics of one worker, served by its parent, which answers also while its child hangs in C code.
 
+The child counts its work (`counting`) in the channel. This module needs prometheus-client; without
+SEQD_WORKER_METRICS_PORT nothing is counted or served.
+"""
+
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from platform import python_version
+from threading import Thread
+from time import monotonic, sleep
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -13,8 +20,88 @@ from prometheus_client.core import (
 )
 
 from seqd import __version__
-from seqd.worker.channel import Series
-from seqd.worker.metrics.counting import BOUNDS
+from seqd.errors import InvalidSettings
+from seqd.local.gpus import Gpu, list_gpus
+from seqd.local.metrics_server import MetricsServer
+from seqd.settings import Settings
+from seqd.worker.channel import Channel, Series
+from seqd.worker.context import Identity
+from seqd.worker.counting import BOUNDS
+from seqd_schemas import DeathCause
+
+log = logging.getLogger(__name__)
+
+#: Seconds until a port is tried again that is taken, such as by the worker that this one replaces.
+RETRY_S = 2.0
+
+#: Seconds for which the driver is waited for, and for which its answer holds.
+_DRIVER_S = 0.5
+_DEVICE_S = 5.0
+
+#: What the next child has to say anew.
+_OF_THE_CHILD = ("model_bytes", "breaker_open")
+
+
+class MetricsEndpoint:
+    """Serves the metrics. Nothing depends on it."""
+
+    def __init__(self, settings: Settings, identity: Identity, channel: Channel) -> None:
+        """`channel` is where the child counts."""
+        self._host, self._port = settings.worker_metrics_host, settings.worker_metrics_port
+        self._identity = identity
+        self._channel = channel
+        self._deaths = {cause.value: 0 for cause in DeathCause}
+        self._device: tuple[float, Gpu | None] = (0.0, None)
+
+    def start(self) -> None:
+        """Serve until this process ends; a port that is taken is tried again and again."""
+        Thread(target=self._serve, name="seqd-metrics", daemon=True).start()
+
+    def child_died(self, cause: DeathCause) -> None:
+        """Count a death; what the child had in memory is gone with it."""
+        self._deaths[cause.value] += 1
+        for name in _OF_THE_CHILD:
+            self._channel.clear(name)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield all metrics as they are now."""
+        yield from _of_worker(self._identity.slot.name, self._identity.host)
+        yield _of_deaths(dict(self._deaths))
+        signs = self._channel.signs()
+        if signs is not None:
+            yield _of_heartbeat(max(0.0, monotonic() - signs.heartbeat.at_s))
+        if (gpu := self._gpu()) is not None:
+            used = max(0, gpu.memory_bytes - gpu.free_bytes)
+            yield _of_gpu(used, gpu.memory_bytes)
+        yield from metrics_of_work(self._channel.series())
+
+    def _serve(self) -> None:
+        is_told = False
+        while True:
+            try:
+                server = MetricsServer(
+                    self._host, self._port, self.metrics, "The worker", "SEQD_WORKER_METRICS"
+                )
+            except InvalidSettings as error:
+                if not is_told:
+                    is_told = True
+                    log.warning("no metrics are served, tried again each %g s: %s", RETRY_S, error)
+                sleep(RETRY_S)
+            else:
+                log.info("metrics at http://%s/metrics", server.address)
+                server.serve_forever()
+
+    def _gpu(self) -> Gpu | None:
+        pinned = self._identity.slot.gpu
+        if pinned is None:
+            return None
+        read_s, gpu = self._device
+        if monotonic() - read_s > _DEVICE_S:
+            found = list_gpus(_DRIVER_S).find(pinned.uuid)
+            gpu = found if isinstance(found, Gpu) else None
+            self._device = (monotonic(), gpu)
+        return gpu
+
 
 _ROUTE = ("task", "model")
 
@@ -83,7 +170,7 @@ def metrics_of_work(series: Iterable[Series]) -> Iterator[Metric]:
     yield from families.values()
 
 
-def metrics_of_worker(slot: str, host: str) -> Iterator[Metric]:
+def _of_worker(slot: str, host: str) -> Iterator[Metric]:
     """Yield what a worker is."""
     build = GaugeMetricFamily(
         "seqd_worker_build_info",
@@ -100,7 +187,7 @@ def metrics_of_worker(slot: str, host: str) -> Iterator[Metric]:
     yield GaugeMetricFamily("seqd_worker_up", "1: this worker's parent answers.", value=1)
 
 
-def metric_of_deaths(deaths: dict[str, int]) -> Metric:
+def _of_deaths(deaths: dict[str, int]) -> Metric:
     """Return how often a child has died, by cause."""
     family = CounterMetricFamily(
         "seqd_worker_child_deaths", "Children that have died, by cause.", labels=("cause",)
@@ -110,14 +197,14 @@ def metric_of_deaths(deaths: dict[str, int]) -> Metric:
     return family
 
 
-def metric_of_heartbeat(age_s: float) -> Metric:
+def _of_heartbeat(age_s: float) -> Metric:
     """Return the age of the child's last heartbeat."""
     return GaugeMetricFamily(
         "seqd_worker_heartbeat_age_seconds", "Since the last heartbeat of the child.", value=age_s
     )
 
 
-def metric_of_gpu(used: int, total: int) -> Metric:
+def _of_gpu(used: int, total: int) -> Metric:
     """Return the memory of the worker's device, and how much any program uses of it."""
     family = GaugeMetricFamily(
         "seqd_worker_gpu_memory_bytes",

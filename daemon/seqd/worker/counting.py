@@ -1,23 +1,31 @@
-"""What a child counts of its work, for the metrics of its worker.
+"""What a child counts of its work: for its status, and for the metrics of its worker.
 
-Counting a claim takes a few microseconds: its series are looked up once, and then numbers in memory
-are added to. Off, it takes nothing.
+For metrics a claim takes a few microseconds: its series are looked up once, and then numbers in
+memory are added to. Off, it takes nothing.
 """
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from threading import Lock
-from time import monotonic
-from typing import Final, Literal, Protocol
+from time import monotonic, perf_counter
+from typing import Final, Literal
 
 from seqd.kinds import TRAIN
 from seqd.ledger.units import Unit
 from seqd.worker.channel import Channel
-from seqd_schemas import ItemFailure, ItemSuccess, ModelReference, UnfitCode, WorkerStatus
+from seqd_schemas import (
+    ItemFailure,
+    ItemSuccess,
+    ModelReference,
+    UnfitCode,
+    WorkerStatus,
+    WorkTotals,
+)
 
 #: Tasks of models that have labels of their own; the others of a task count as this model.
 MOST_ROUTES: Final = 100
@@ -41,24 +49,90 @@ STAGES: Final[tuple[Stage, ...]] = ("read", "load", "compute", "commit")
 _WHOLE: Final[dict[str, Stage]] = {"ingest": "read", TRAIN: "compute"}
 
 
-class Totals(Protocol):
-    """What a child has done since it started."""
+#: Parts of a unit's time that the daemon measures itself; plugins report the others.
+Part = Literal["claim_s", "unpack_s", "commit_s"]
+
+
+class WorkerStats:
+    """Counts what a child does with items, for its status: units, batches, seconds.
+
+    Written to by the thread that works, read by the thread that publishes the status: a reading
+    may be of the moment before. Not a profile of trainings, whose events carry their own times.
+    """
+
+    def __init__(self) -> None:
+        self._counts = {"units": 0, "items": 0, "batches": 0, "batch_items": 0}
+        #: Items of the units that were committed with an error.
+        self.errored = 0
+        self._tokens = {"real_tokens": 0, "computed_tokens": 0}
+        self._seconds = dict.fromkeys(
+            ("claim_s", "unpack_s", "vectorise_s", "compute_s", "commit_s"), 0.0
+        )
+
+    def totals(self) -> WorkTotals:
+        """Return all of them, since the child started."""
+        return WorkTotals(**self._counts, **self._tokens, **self._seconds)
 
     @property
-    def unpack_s(self) -> float:
-        """Seconds of reading items."""
-
-    @property
-    def commit_s(self) -> float:
-        """Seconds of committing results."""
+    def items(self) -> int:
+        """Items of the units that were committed."""
+        return self._counts["items"]
 
     @property
     def real_tokens(self) -> int:
-        """Tokens of items."""
+        """Tokens of all items so far, as plugins have counted them."""
+        return self._tokens["real_tokens"]
 
     @property
     def computed_tokens(self) -> int:
-        """Tokens that were computed for them."""
+        """Tokens that were computed for them, padding included."""
+        return self._tokens["computed_tokens"]
+
+    @property
+    def unpack_s(self) -> float:
+        """Seconds of reading their input."""
+        return self._seconds["unpack_s"]
+
+    @property
+    def commit_s(self) -> float:
+        """Seconds of packing and committing results."""
+        return self._seconds["commit_s"]
+
+    def committed(self, items: int, errored: int = 0) -> None:
+        """Count a unit: its items, and those of them that have an error."""
+        self._counts["units"] += 1
+        self._counts["items"] += items
+        self.errored += errored
+
+    def add(self, stage: Part, seconds: float) -> None:
+        """Add to a stage's time."""
+        self._seconds[stage] += seconds
+
+    @contextmanager
+    def timing(self, stage: Part) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, perf_counter() - began)
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Count what a plugin reports of one batch; see `RunContext.batch`."""
+        self._counts["batches"] += 1
+        self._counts["batch_items"] += items
+        self._tokens["real_tokens"] += real_tokens
+        self._tokens["computed_tokens"] += computed_tokens
+        self._seconds["vectorise_s"] += vectorise_s
+        self._seconds["compute_s"] += compute_s
 
 
 @dataclass(slots=True)
@@ -97,7 +171,7 @@ class WorkCounts:
         self._sized: set[str] = set()
 
     def begin(
-        self, task: str, model: str, units: Sequence[Unit], began_s: float, totals: Totals
+        self, task: str, model: str, units: Sequence[Unit], began_s: float, totals: WorkerStats
     ) -> None:
         """Count a claim that was asked for at a time, and how long its jobs have waited."""
         memory = self._memory
@@ -115,7 +189,7 @@ class WorkCounts:
         with self._lock:
             self._busy_since_s = began_s
 
-    def end(self, totals: Totals, load_s: float | None) -> None:
+    def end(self, totals: WorkerStats, load_s: float | None) -> None:
         """Count the time since `begin`, its stages, and the tokens that were computed meanwhile.
 
         `load_s` is what a load took that the claim waited for; None without one.
