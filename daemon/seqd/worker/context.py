@@ -15,6 +15,7 @@ from functools import partial
 from math import inf
 from time import monotonic
 
+from seqd import __version__
 from seqd.errors import InvalidSettings, SeqdError, UnknownJob, failure_of
 from seqd.hookspecs import Device, LoadedModel, Model
 from seqd.kinds import TRAIN, kind_of_task
@@ -47,9 +48,12 @@ from seqd.worker.logs import log_and_continue
 from seqd.worker.placement import Placement
 from seqd.worker.unit_budgets import NO_BUDGETS, BudgetRule
 from seqd_schemas import (
+    FORMAT,
     JobRecord,
+    PluginStatus,
     SweepJob,
     TrainJob,
+    WorkerState,
     WorkerStatus,
     queues_of_model,
     route_of,
@@ -83,6 +87,27 @@ class Identity:
         """The device share, as plugins see it."""
         slot = self.slot
         return Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
+
+
+def status_without_child(
+    identity: Identity, settings: Settings, plugins: tuple[PluginStatus, ...], now_ms: int
+) -> WorkerStatus:
+    """Return the record of a worker of which no child has published one."""
+    return WorkerStatus(
+        worker=identity.name,
+        slot=identity.slot.name,
+        tasks=identity.slot.tasks,
+        host=identity.host,
+        pid=0,
+        state=WorkerState.STARTING,
+        plugins=plugins,
+        labels=dict(identity.labels),
+        supervised=settings.supervised,
+        seqd_version=__version__,
+        reads=FORMAT,
+        started_at_ms=now_ms,
+        seen_at_ms=now_ms,
+    )
 
 
 def identify(slot: Slot, name: str = "", labels: Mapping[str, str] | None = None) -> Identity:

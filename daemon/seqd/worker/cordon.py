@@ -16,7 +16,6 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from seqd import __version__
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
 from seqd.local.run_files import CORDONED, RunFolder
@@ -25,11 +24,10 @@ from seqd.settings import Settings
 from seqd.targets import Place, drain_for, option_of, rule_for
 from seqd.worker.background import PeriodicTask
 from seqd.worker.channel import HeartbeatFile
-from seqd.worker.context import Identity
+from seqd.worker.context import Identity, status_without_child
 from seqd.worker.drain import END_SIGNALS
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import (
-    FORMAT,
     Cordon,
     CordonAction,
     CordonRule,
@@ -263,25 +261,18 @@ class DrainedWait:
             log_and_continue("worker status not published", publish, is_repeated=True)
 
     def _status(self, rule: CordonRule, started_at_ms: int) -> WorkerStatus:
-        identity = self._identity
         now_ms, offset_ms = self._ledger.fleet.clock()
-        return WorkerStatus(
-            worker=identity.name,
-            slot=identity.slot.name,
-            tasks=identity.slot.tasks,
-            host=identity.host,
-            pid=os.getpid(),
-            state=WorkerState.DRAINING,
-            plugins=self._registry.statuses,
-            labels=dict(identity.labels),
-            cordon=cordon_of(rule, "drained"),
-            supervised=self._settings.supervised,
-            seqd_version=__version__,
-            reads=FORMAT,
-            started_at_ms=started_at_ms,
-            seen_at_ms=now_ms,
-            clock_offset_ms=offset_ms,
+        status = status_without_child(
+            self._identity, self._settings, self._registry.statuses, now_ms
         )
+        update = {
+            "pid": os.getpid(),
+            "state": WorkerState.DRAINING,
+            "cordon": cordon_of(rule, "drained"),
+            "started_at_ms": started_at_ms,
+            "clock_offset_ms": offset_ms,
+        }
+        return status.model_copy(update=update)
 
 
 class _Noted:

@@ -14,7 +14,6 @@ from time import time
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from seqd import __version__
 from seqd.errors import REDIS_ERRORS, wire_text
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
@@ -24,10 +23,9 @@ from seqd.local.run_files import DEATHS, RunFolder
 from seqd.local.slots import place_of
 from seqd.serving import RECENT_MS
 from seqd.settings import Settings
-from seqd.worker.context import Identity
+from seqd.worker.context import Identity, status_without_child
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import (
-    FORMAT,
     MAX_DEATH_CHARS,
     MAX_DEATHS,
     ChildDeath,
@@ -191,22 +189,8 @@ class DeathRecord:
     def _starting(self, now_ms: int) -> WorkerStatus:
         """Return the record of a worker whose children have died before one could publish it."""
         self._started_at_ms = self._started_at_ms or now_ms
-        identity = self._identity
-        return WorkerStatus(
-            worker=identity.name,
-            slot=identity.slot.name,
-            tasks=identity.slot.tasks,
-            host=identity.host,
-            pid=0,
-            state=WorkerState.STARTING,
-            plugins=self._plugins,
-            labels=dict(identity.labels),
-            supervised=self._settings.supervised,
-            seqd_version=__version__,
-            reads=FORMAT,
-            started_at_ms=self._started_at_ms,
-            seen_at_ms=now_ms,
-        )
+        status = status_without_child(self._identity, self._settings, self._plugins, now_ms)
+        return status.model_copy(update={"started_at_ms": self._started_at_ms})
 
     def _now_ms(self) -> int:
         """Return the time on the server's clock; on this machine's while Redis is away."""
