@@ -12,10 +12,10 @@ import redis
 
 from seqd.client import Client
 from seqd.errors import RedisUnreachable
+from seqd.local.child import RestartPolicy
 from seqd.local.endpoint import redis_url_of
 from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import RedisWatchdog, ServerChange, ServerEvent
-from seqd.local.restarts import RestartPolicy
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobRecord
 from up_builders import running_up

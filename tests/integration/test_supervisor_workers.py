@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from seqd.errors import InvalidSettings
-from seqd.local.child import log_path
+from seqd.local.child import RestartPolicy, log_path
 from seqd.local.endpoint import is_alive
-from seqd.local.restarts import RestartPolicy
 from seqd.local.run_files import DRAINING, HEARTBEAT, RunFolder
 from seqd.local.slots import Slot, parse_slots
 from seqd.local.supervisor import CONFIG_EXIT_STATUS, Change, Supervisor, WorkerChange

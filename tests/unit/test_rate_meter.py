@@ -2,8 +2,8 @@
 
 import pytest
 
-from seqd.worker import rates
-from seqd.worker.rates import RateMeter
+from seqd.worker import counting
+from seqd.worker.counting import RateMeter
 
 
 def test_claims_of_a_queue_are_one_note():
@@ -21,7 +21,7 @@ def test_claims_of_a_queue_are_one_note():
 
 def test_many_small_jobs_are_noted_once_a_second(monkeypatch: pytest.MonkeyPatch):
     now = [100.0]
-    monkeypatch.setattr(rates, "monotonic", lambda: now[0])
+    monkeypatch.setattr(counting, "monotonic", lambda: now[0])
     notes: list[tuple[str, int, float, int]] = []
     meter = RateMeter(lambda *note: notes.append(note))
     for _ in range(30):

@@ -1,6 +1,6 @@
 """How long a slot stays empty after its worker died, and when its work runs again."""
 
-from seqd.local.restarts import RestartPolicy
+from seqd.local.child import RestartPolicy
 from seqd.settings import Settings
 
 #: The longest that work may stand still for a dead worker.

@@ -2,7 +2,7 @@
 
 import time
 
-from seqd.worker.news import StateNews
+from seqd.worker.leases import StateNews
 
 
 def test_changes_in_a_row_are_published_once_and_the_last_of_them():

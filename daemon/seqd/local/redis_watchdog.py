@@ -14,9 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from seqd.errors import SeqdError
-from seqd.local.child import end_in_words
+from seqd.local.child import RESTARTS, RestartPolicy, end_in_words
 from seqd.local.redis_server import Answer, EmbeddedServer
-from seqd.local.restarts import RESTARTS, RestartPolicy
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,9 @@ from time import monotonic
 from types import FrameType, TracebackType
 from typing import Self
 
-from seqd.local.child import Child, log_path, make_log_folder
+from seqd.local.child import RESTARTS, Child, RestartPolicy, log_path, make_log_folder
 from seqd.local.gpus import Gpu, list_gpus
 from seqd.local.log_file import log_limits
-from seqd.local.restarts import RESTARTS, RestartPolicy
 from seqd.local.run_files import RunFolder
 from seqd.local.slots import Slot
 from seqd.settings import Settings

@@ -23,7 +23,7 @@ from threading import Lock, Thread
 from time import monotonic, sleep, time
 from typing import Final, Self
 
-from seqd.local.run_files import FILE_BYTES, HEARTBEAT, Heartbeat, RunFolder, read_heartbeat
+from seqd.local.run_files import FILE_BYTES, HEARTBEAT, Heartbeat, RunFolder
 from seqd.settings import Settings
 from seqd.worker.unit_budgets import Budget
 
@@ -234,10 +234,6 @@ class HeartbeatFile:
             if monotonic() - self._warned_s >= WARN_EVERY_S:
                 self._warned_s = monotonic()
                 log.warning("no heartbeat written to %s: %s; tried again", self.path, error)
-
-    def last(self) -> Heartbeat | None:
-        """Return the last heartbeat; None before the first one and after the worker's end."""
-        return read_heartbeat(self.path)
 
     def written_s(self) -> float | None:
         """Return when it was last written, on the file system's clock; None where it is missing."""

@@ -36,16 +36,16 @@ from seqd.settings import Settings
 from seqd.worker.catalog import lacks_any, lacks_rollout
 from seqd.worker.context import WorkerContext
 from seqd.worker.cordon import CordonFile, cordon_of, watch_file
+from seqd.worker.counting import RateMeter
 from seqd.worker.death_record import DeathsFile
 from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.faults import device_error, sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
+from seqd.worker.leases import CLOSE_S, StateNews
 from seqd.worker.logs import log_and_continue
-from seqd.worker.news import CLOSE_S, StateNews
 from seqd.worker.passing_on import PassedOn
-from seqd.worker.rates import RateMeter
 from seqd.worker.readiness import PlacementChanges, ReadinessNotes
 from seqd.worker.residency import Residency
 from seqd.worker.training.train import TrainingRunner

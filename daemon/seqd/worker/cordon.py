@@ -64,8 +64,6 @@ class CordonFile:
 
     def __init__(self, settings: Settings, worker: str) -> None:
         self._path = RunFolder(settings.data_dir).file(worker, CORDONED)
-        self._seen: tuple[int, int] | None = None
-        self._rule: CordonRule | None = None
 
     def write(self, rule: CordonRule) -> None:
         """Put a rule there, in the place of another. Raises OSError."""
@@ -90,12 +88,6 @@ class CordonFile:
 
     def rule(self) -> CordonRule | None:
         """Return the rule; None without one, and where it cannot be read."""
-        stamp = self.stamp()
-        if stamp != self._seen:
-            self._seen, self._rule = stamp, None if stamp is None else self._read()
-        return self._rule
-
-    def _read(self) -> CordonRule | None:
         try:
             return from_stored(CordonRule, self._path.read_bytes())
         except (OSError, ValidationError):  # removed just now, or a full disk had no room for it
