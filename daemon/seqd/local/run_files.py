@@ -7,7 +7,7 @@ names that never come back, any worker on that folder a day later.
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,9 +46,9 @@ class RunFolder:
         ending = f".{HEARTBEAT}"
         return sorted(path.name.removesuffix(ending) for path in self.path.glob(f"*{ending}"))
 
-    def remove_files_of(self, worker: str) -> None:
-        """Remove all files of a worker that has ended and whose name is not used again."""
-        for kind in _ALL:
+    def remove_files_of(self, worker: str, but: Collection[str] = ()) -> None:
+        """Remove the files of a worker that has ended, but some kinds that its next one reads."""
+        for kind in {*_ALL}.difference(but):
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
 

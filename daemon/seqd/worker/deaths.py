@@ -260,10 +260,6 @@ class DeathFile:
             return _killed(memory), ()
         return Death(_cause_of(exit_code), _message(_ending(exit_code), ())), ()
 
-    def remove(self) -> None:
-        """Remove the file; at boot and when the node has stopped."""
-        self._path.unlink(missing_ok=True)
-
     def _stacks_now(self, pid: int) -> Sequence[ThreadStack]:
         """Have a child write where its threads stand, and return that once it is there."""
         before = self._text_of(pid)

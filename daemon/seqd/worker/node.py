@@ -33,7 +33,7 @@ from seqd.local.device_check import check_device
 from seqd.local.gpus import PinnedGpu
 from seqd.local.kernel_folder import keep_kernels
 from seqd.local.redis_access import RedisAccess
-from seqd.local.run_files import READINESS, RunFolder
+from seqd.local.run_files import DEATHS, DRAINING, READINESS, RunFolder
 from seqd.local.slots import Slot
 from seqd.masking import without_password
 from seqd.models.registry import Registry
@@ -139,7 +139,7 @@ class Node:
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
         self._heartbeat = HeartbeatFile(settings, identity.name)
-        self._readiness = RunFolder(settings.data_dir).file(identity.name, READINESS)
+        self._run_folder = RunFolder(settings.data_dir)
         self._registry = Registry.load(settings)
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
@@ -160,17 +160,23 @@ class Node:
         channel = Channel.create()
         os.environ["SEQD_CHANNEL"] = channel.path
         self._metrics = _metrics(settings, identity, channel)
-        self._watchdog = Watchdog(settings, channel, self._deaths)
-        self._keeper = ChildKeeper(
-            settings, self._watchdog, self._deaths, self._ledger, identity.name
-        )
-        self._run_garbage = RunGarbage(settings, self._heartbeat)
+        watchdog = Watchdog(settings, channel, self._deaths)
         self._app = create_app(settings.redis_url, settings, self._outage)
-        self._cordon = CordonFile(settings, identity.name)
         self._signals: EndSignals | None = None
         #: The rule that came while it booted, and has it end.
         self._drain_reason = ""
         self._cordon_watch = self._cordon_watch_of(identity)
+        #: What runs from its start to its end, in the order in which it starts.
+        self._tasks = (
+            watchdog,
+            ChildKeeper(settings, watchdog, self._deaths, self._ledger, identity.name),
+            self._memory,
+            RunGarbage(settings, self._heartbeat),
+            # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
+            self._inbox,
+            self._orders,
+            self._cordon_watch,
+        )
 
     def _order_watch(self) -> ModelOrderWatch:
         name, publish = self._identity.name, self._publish_catalog
@@ -182,7 +188,7 @@ class Node:
         return CordonWatch(
             self._ledger,
             identity.place,
-            self._cordon,
+            CordonFile(self._settings, identity.name),
             on_drain=self._drain_by_rule,
             on_uncordon=self._wake_for_what_waits,
         )
@@ -241,12 +247,8 @@ class Node:
         # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
         self._release_former()
-        self._drain.lower()
-        self._heartbeat.remove()
-        self._readiness.unlink(missing_ok=True)
-        self._deaths.remove()
+        self._run_folder.remove_files_of(self._identity.name, but=(DEATHS,))
         self._death_record.begin()
-        self._cordon.remove()
         # Before the child starts: a cordon that stands holds from the first claim.
         self._cordon_watch.run_once()
         self._outage.limit_s = self._outage.full_s = 0.0
@@ -259,17 +261,11 @@ class Node:
         self._signals.install()
         if self._drain_reason:
             self._signals.request(self._drain_reason)
-        self._watchdog.start()
-        self._keeper.start()
-        self._memory.start()
         self._device_watch.start()
-        self._run_garbage.start()
         worker_ready.connect(self._on_ready, weak=False)
         child_ended.connect(self._on_child_ended, weak=False)
-        # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
-        self._inbox.start()
-        self._orders.start()
-        self._cordon_watch.start()
+        for task in self._tasks:
+            task.start()
         listener.start()
         error = self._drain.error()
         if error is not None:
@@ -291,18 +287,9 @@ class Node:
         """Release what the child still held, and remove the worker from the fleet."""
         self._device_watch.close()
         _end_children()
-        self._reconciler.close()
-        self._inbox.close()
-        self._orders.close()
-        self._watchdog.close()
-        self._keeper.close()
-        self._memory.close()
-        self._run_garbage.close()
-        self._cordon_watch.close()
-        self._heartbeat.remove()
-        self._readiness.unlink(missing_ok=True)
-        self._cordon.remove()
-        self._deaths.remove()
+        for task in (self._reconciler, *self._tasks):
+            task.close()
+        self._run_folder.remove_files_of(self._identity.name, but=(DRAINING, DEATHS))
         self._death_record.keep()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
@@ -342,7 +329,8 @@ class Node:
         It is called before the next child is started, so nothing of that one's.
         """
         # Whatever it could run, it does not run now. Its successor says so anew.
-        log_and_continue("readiness not removed", lambda: self._readiness.unlink(missing_ok=True))
+        readiness = self._run_folder.file(self._identity.name, READINESS)
+        log_and_continue("readiness not removed", lambda: readiness.unlink(missing_ok=True))
         if exit_code == 0 and self._drain.is_raised():
             return
         name = self._identity.name
