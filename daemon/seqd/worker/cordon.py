@@ -8,11 +8,11 @@ while a drain means it: it touches no device, says that it is drained, and begin
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic, sleep
 from types import FrameType
-from typing import Self
 
 from pydantic import ValidationError
 
@@ -180,7 +180,6 @@ class DrainedWait:
         self._identity = identity
         self._registry = registry
         self._heartbeat = heartbeat
-        self._signals: list[int] = []
 
     @classmethod
     def rule(cls, ledger: Ledger, identity: Identity) -> CordonRule | None:
@@ -201,8 +200,9 @@ class DrainedWait:
         started_at_ms = self._ledger.fleet.now_ms()
         looked_s = beaten_s = float("-inf")
         current: CordonRule | None = rule
-        with _Noted(self._signals):
-            while current is not None and not self._signals:
+        signals = list[int]()
+        with _noting(signals):
+            while current is not None and not signals:
                 now_s = monotonic()
                 if now_s - looked_s >= LOOK_S:
                     looked_s = now_s
@@ -214,7 +214,7 @@ class DrainedWait:
         if current is None:
             log.info("uncordoned worker=%s: it starts", self._identity.name)
             return True
-        log.info("asked to end by %s", signal.Signals(self._signals[0]).name)
+        log.info("asked to end by %s", signal.Signals(signals[0]).name)
         self._heartbeat.remove()
         with waiting_at_most(0):
             log_and_continue(
@@ -267,22 +267,17 @@ class DrainedWait:
         return status.model_copy(update=update)
 
 
-class _Noted:
-    """Signals that ask for an end, noted in a list for the time of a block."""
+@contextmanager
+def _noting(numbers: list[int]) -> Iterator[None]:
+    """Note signals that ask for an end, in a list, for the time of a block."""
 
-    def __init__(self, numbers: list[int]) -> None:
-        self._numbers = numbers
-        self._before: dict[signal.Signals, object] = {}
+    def note(number: int, frame: FrameType | None) -> None:
+        numbers.append(number)
 
-    def __enter__(self) -> Self:
-        for number in END_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type] # what `signal` gave
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._numbers.append(number)
+    ours = [number for number in END_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in ours}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

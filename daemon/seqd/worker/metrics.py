@@ -5,7 +5,7 @@ SEQD_WORKER_METRICS_PORT nothing is counted or served.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from platform import python_version
@@ -65,14 +65,45 @@ class MetricsEndpoint:
 
     def metrics(self) -> Iterator[Metric]:
         """Yield all metrics as they are now."""
-        yield from _of_worker(self._identity.slot.name, self._identity.host)
-        yield _of_deaths(dict(self._deaths))
+        slot, host = self._identity.slot.name, self._identity.host
+        yield _family(
+            GaugeMetricFamily,
+            "seqd_worker_build_info",
+            "Versions of this worker and of its Python, always 1.",
+            ("version", "python"),
+            {(__version__, python_version()): 1},
+        )
+        yield _family(
+            GaugeMetricFamily,
+            "seqd_worker_info",
+            "Slot and machine of this worker, always 1.",
+            ("slot", "host"),
+            {(slot, host): 1},
+        )
+        yield GaugeMetricFamily("seqd_worker_up", "1: this worker's parent answers.", value=1)
+        yield _family(
+            CounterMetricFamily,
+            "seqd_worker_child_deaths",
+            "Children that have died, by cause.",
+            ("cause",),
+            {(cause,): count for cause, count in self._deaths.items()},
+        )
         signs = self._channel.signs()
         if signs is not None:
-            yield _of_heartbeat(max(0.0, monotonic() - signs.heartbeat.at_s))
+            yield GaugeMetricFamily(
+                "seqd_worker_heartbeat_age_seconds",
+                "Since the last heartbeat of the child.",
+                value=max(0.0, monotonic() - signs.heartbeat.at_s),
+            )
         if (gpu := self._gpu()) is not None:
             used = max(0, gpu.memory_bytes - gpu.free_bytes)
-            yield _of_gpu(used, gpu.memory_bytes)
+            yield _family(
+                GaugeMetricFamily,
+                "seqd_worker_gpu_memory_bytes",
+                "Memory of the device, and what all programs use of it.",
+                ("kind",),
+                {("used",): used, ("total",): gpu.memory_bytes},
+            )
         yield from metrics_of_work(self._channel.series())
 
     def _serve(self) -> None:
@@ -170,49 +201,16 @@ def metrics_of_work(series: Iterable[Series]) -> Iterator[Metric]:
     yield from families.values()
 
 
-def _of_worker(slot: str, host: str) -> Iterator[Metric]:
-    """Yield what a worker is."""
-    build = GaugeMetricFamily(
-        "seqd_worker_build_info",
-        "Versions of this worker and of its Python, always 1.",
-        labels=("version", "python"),
-    )
-    build.add_metric([__version__, python_version()], 1)
-    yield build
-    info = GaugeMetricFamily(
-        "seqd_worker_info", "Slot and machine of this worker, always 1.", labels=("slot", "host")
-    )
-    info.add_metric([slot, host], 1)
-    yield info
-    yield GaugeMetricFamily("seqd_worker_up", "1: this worker's parent answers.", value=1)
-
-
-def _of_deaths(deaths: dict[str, int]) -> Metric:
-    """Return how often a child has died, by cause."""
-    family = CounterMetricFamily(
-        "seqd_worker_child_deaths", "Children that have died, by cause.", labels=("cause",)
-    )
-    for cause, count in deaths.items():
-        family.add_metric([cause], count)
-    return family
-
-
-def _of_heartbeat(age_s: float) -> Metric:
-    """Return the age of the child's last heartbeat."""
-    return GaugeMetricFamily(
-        "seqd_worker_heartbeat_age_seconds", "Since the last heartbeat of the child.", value=age_s
-    )
-
-
-def _of_gpu(used: int, total: int) -> Metric:
-    """Return the memory of the worker's device, and how much any program uses of it."""
-    family = GaugeMetricFamily(
-        "seqd_worker_gpu_memory_bytes",
-        "Memory of the device, and what all programs use of it.",
-        labels=("kind",),
-    )
-    family.add_metric(["used"], used)
-    family.add_metric(["total"], total)
+def _family(
+    kind: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    text: str,
+    labels: tuple[str, ...],
+    values: Mapping[tuple[str, ...], float],
+) -> Metric:
+    family = kind(name, text, labels=labels)
+    for of, value in values.items():
+        family.add_metric(list(of), value)
     return family
 
 
