@@ -35,7 +35,7 @@ from seqd.scaling import Rate
 from seqd.settings import Settings
 from seqd.worker.catalog import lacks_any, lacks_rollout
 from seqd.worker.context import WorkerContext
-from seqd.worker.cordon import CordonFile, cordon_of, watch_file
+from seqd.worker.cordon import CordonFile, RuleChanges, cordon_of
 from seqd.worker.counting import RateMeter
 from seqd.worker.death_record import DeathsFile
 from seqd.worker.deaths import NOT_NOTED
@@ -46,7 +46,7 @@ from seqd.worker.items import ItemRunner
 from seqd.worker.leases import CLOSE_S, StateNews
 from seqd.worker.logs import log_and_continue
 from seqd.worker.passing_on import PassedOn
-from seqd.worker.readiness import PlacementChanges, ReadinessNotes
+from seqd.worker.readiness import ReadinessNotes
 from seqd.worker.residency import Residency
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (
@@ -124,18 +124,18 @@ class WorkLoop:
         self._ranges = RangeReader(context, settings)
         self._rates = RateMeter(context.ledger.backlog.note_rate)
         self._readiness = ReadinessNotes(context, settings)
-        self._placement = PlacementChanges(context, self._readiness, self.publish_status)
+        self._rules = RuleChanges(context, self._readiness, self._cordon, self.publish_status)
         self._news = StateNews(self.publish_status)
         self._closed = Event()
-        self._watches: tuple[Thread, ...] = ()
+        self._watch: Thread | None = None
 
     def close(self) -> None:
         """End its threads, so that none publishes any more; a process that ends need not do so."""
         self._closed.set()
         self._news.close()
         self._context.leases.close()
-        for watch in self._watches:
-            watch.join(CLOSE_S)
+        if self._watch is not None:
+            self._watch.join(CLOSE_S)
 
     def warm_up(self) -> None:
         """Load what the slot serves, so that the first item pays for nothing; then be ready.
@@ -174,10 +174,7 @@ class WorkLoop:
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._loading = ()
         self._enter(WorkerState.READY)
-        self._watches = (
-            watch_file(self._cordon, self.publish_status, self._closed),
-            self._placement.watch(self._closed),
-        )
+        self._watch = self._rules.watch(self._closed)
         self._context.registry.notify_worker_ready(self.status())
 
     def _models_in_use(self) -> set[str]:
@@ -228,9 +225,9 @@ class WorkLoop:
         context = self._context
         ends_at, waits_until_s = monotonic() + self._slice_s, 0.0
         is_idle = True  # since the last wakeup
-        self._placement.is_at_work = True
+        self._rules.is_at_work = True
         while context.may_claim():
-            self._placement.follow()
+            self._rules.follow()
             self._try_unfit_again()
             self._warm_up_required()
             began = monotonic()
@@ -265,7 +262,7 @@ class WorkLoop:
     def _end_slice(self, *, is_idle: bool) -> None:
         """Publish what this worker does now; lose no wakeup with which it can do nothing."""
         context = self._context
-        self._placement.is_at_work = False
+        self._rules.is_at_work = False
         if not is_idle:
             self._note_rates(self._rates.note_if_due)
         if not context.may_claim():

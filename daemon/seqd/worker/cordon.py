@@ -1,6 +1,7 @@
 """Operators' rules in a worker: its parent learns of them from the ledger, a file tells its child.
 
-`CordonWatch` looks twice a second, at one number as long as nothing changes. A cordon has the child
+`CordonWatch` looks twice a second, at one number as long as nothing changes; `RuleChanges` has the
+child follow. A cordon has the child
 claim nothing more, a drain ends the worker as SIGTERM does. `DrainedWait` is a worker that starts
 while a drain means it: it touches no device, says that it is drained, and begins once it may.
 """
@@ -24,9 +25,10 @@ from seqd.settings import Settings
 from seqd.targets import Place, drain_for, option_of, rule_for
 from seqd.worker.background import PeriodicTask
 from seqd.worker.channel import HeartbeatFile
-from seqd.worker.context import Identity, status_without_child
+from seqd.worker.context import Identity, WorkerContext, status_without_child
 from seqd.worker.drain import END_SIGNALS
 from seqd.worker.logs import log_and_continue
+from seqd.worker.readiness import ReadinessNotes
 from seqd_schemas import (
     Cordon,
     CordonAction,
@@ -94,21 +96,68 @@ class CordonFile:
             return None
 
 
-def watch_file(file: CordonFile, on_change: Callable[[], None], closed: Event) -> Thread:
-    """Call `on_change` from a thread of this child each time that the file has changed."""
+class RuleChanges:
+    """Has a child follow rules that change while it runs: what it serves, and whether it claims.
 
-    def keep_looking() -> None:
-        seen = None
-        while not closed.is_set():
-            stamp = file.stamp()
-            if stamp != seen:
-                seen = stamp
-                log_and_continue("a rule's change is not published", on_change)
-            closed.wait(FILE_LOOK_S)
+    A thread looks at them. What they change of the queues holds at once; models are loaded and
+    unloaded by the thread that works, between two units.
+    """
 
-    thread = Thread(target=keep_looking, name="seqd-cordon", daemon=True)
-    thread.start()
-    return thread
+    def __init__(
+        self,
+        context: WorkerContext,
+        readiness: ReadinessNotes,
+        cordon: CordonFile,
+        publish: Callable[[], None],
+    ) -> None:
+        """`publish` publishes the worker's status."""
+        self._context = context
+        self._readiness = readiness
+        self._cordon = cordon
+        self._publish = publish
+        #: True while the thread that works can be waited for: it follows by itself.
+        self.is_at_work = False
+        self._is_new = False
+
+    def watch(self, closed: Event) -> Thread:
+        """Look at the rules from a thread, until `closed` is set."""
+
+        def keep_looking() -> None:
+            seen, looked_s = None, monotonic()
+            while not closed.is_set():
+                stamp = self._cordon.stamp()
+                if stamp != seen:
+                    seen = stamp
+                    log_and_continue("a rule's change is not published", self._publish)
+                if monotonic() - looked_s >= LOOK_S:
+                    looked_s = monotonic()
+                    with waiting_at_most(0):
+                        log_and_continue("placements not looked at", self.look, is_repeated=True)
+                closed.wait(FILE_LOOK_S)
+
+        thread = Thread(target=keep_looking, name="seqd-rules", daemon=True)
+        thread.start()
+        return thread
+
+    def look(self) -> None:
+        """Look at the placements once; wake this worker up where they have it load something."""
+        context = self._context
+        if context.placement.look():
+            context.fitness.placement_has_changed()
+            self._is_new = True
+            self._publish()
+        is_due = self._is_new or self._readiness.has_new()
+        if is_due and not self.is_at_work and context.may_claim():
+            context.ledger.work.wake(context.routes[0])
+
+    def follow(self) -> None:
+        """Unload what is not served here any more; called by the thread that works."""
+        if not self._is_new:
+            return
+        self._is_new = False
+        self._readiness.placement_has_changed()
+        if self._context.cache.unload_all_but(self._context.placement.serves):
+            log_and_continue("what is loaded is not published", self._publish)
 
 
 class CordonWatch(PeriodicTask):

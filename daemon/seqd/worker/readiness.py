@@ -1,4 +1,4 @@
-"""What a child keeps loaded and can run: written down for probes, and following placements.
+"""Writes down what a child can run, for probes: its state, its loaded models, and what is unfit.
 
 The file is written when its content changes. What a name means in the store is looked up when the
 store has changed, not at each write, for the labels are on a disk that may be slow.
@@ -6,14 +6,13 @@ store has changed, not at each write, for the labels are on a disk that may be s
 
 import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
-from threading import Event, Lock, Thread
+from threading import Lock
 from time import monotonic
 
 from seqd.errors import SeqdError
 from seqd.kinds import TRAIN
-from seqd.ledger.outage import waiting_at_most
 from seqd.local.probes import readiness_said
 from seqd.local.run_files import (
     READINESS,
@@ -26,7 +25,6 @@ from seqd.local.run_files import (
 from seqd.models.model_records import CANDIDATE
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
-from seqd.worker.logs import log_and_continue
 from seqd_schemas import ModelReference, WorkerState
 
 log = logging.getLogger(__name__)
@@ -209,58 +207,3 @@ def _plugins_of(routes: tuple[str, ...]) -> tuple[set[str], set[str]]:
         task, _, name = route.partition(".")
         (trains if task == TRAIN else serves).add(name)
     return serves, trains
-
-
-#: Seconds between two looks at the rules.
-LOOK_S = 0.5
-
-
-class PlacementChanges:
-    """Has one child follow placements that change while it runs.
-
-    A thread looks at the rules twice a second. What they change of the queues holds at once; models
-    are loaded and unloaded by the thread that works, between two units.
-    """
-
-    def __init__(
-        self, context: WorkerContext, readiness: ReadinessNotes, publish: Callable[[], None]
-    ) -> None:
-        """`publish` publishes the worker's status."""
-        self._context = context
-        self._readiness = readiness
-        self._publish = publish
-        #: True while the thread that works can be waited for: it follows by itself.
-        self.is_at_work = False
-        self._is_new = False
-
-    def watch(self, closed: Event) -> Thread:
-        """Look at the rules from a thread, until `closed` is set."""
-
-        def keep_looking() -> None:
-            while not closed.wait(LOOK_S):
-                with waiting_at_most(0):
-                    log_and_continue("placements not looked at", self.look, is_repeated=True)
-
-        thread = Thread(target=keep_looking, name="seqd-placement", daemon=True)
-        thread.start()
-        return thread
-
-    def look(self) -> None:
-        """Look at the rules once; wake this worker up where something is to be loaded for them."""
-        context = self._context
-        if context.placement.look():
-            context.fitness.placement_has_changed()
-            self._is_new = True
-            self._publish()
-        is_due = self._is_new or self._readiness.has_new()
-        if is_due and not self.is_at_work and context.may_claim():
-            context.ledger.work.wake(context.routes[0])
-
-    def follow(self) -> None:
-        """Unload what is not served here any more; called by the thread that works."""
-        if not self._is_new:
-            return
-        self._is_new = False
-        self._readiness.placement_has_changed()
-        if self._context.cache.unload_all_but(self._context.placement.serves):
-            log_and_continue("what is loaded is not published", self._publish)
