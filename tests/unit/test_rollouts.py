@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from builders import a_catalog_entry, a_classify_job
 from seqd.admission import admit
+from seqd.cli.models.rollouts import parse_percent
 from seqd.errors import InvalidRequest
 from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.units import Death, Unit
-from seqd.worker.rollout_change import parse_percent, percent
+from seqd.worker.promotion import percent
 from seqd.worker.rollouts import is_left_to_serving, is_too_bad
 from seqd_schemas import (
     CatalogEntry,

@@ -9,8 +9,7 @@ import pytest
 from seqd.errors import InvalidRequest, ServiceChanged, UnknownModel, VersionInUse, WrongState
 from seqd.models.model_records import version_before
 from seqd.models.store import ModelStore
-from seqd.worker.promotion import Promotion, move_label, rollback_of
-from seqd.worker.rollout_change import RolloutBegin, abort
+from seqd.worker.promotion import Promotion, RolloutBegin, abort, move_label, rollback_of
 from seqd_schemas import ModelOrder, OrderAction, Rollout
 from store_builders import a_change, publish, shape_of
 
@@ -165,7 +164,7 @@ def an_order(action: OrderAction, **changes: object) -> ModelOrder:
 
 def begin(store: ModelStore, serving: int = 1) -> None:
     order = an_order(OrderAction.SHADOW, version=2, share=0.5, expected=serving)
-    RolloutBegin(store, order).begin()
+    RolloutBegin(store, order).make()
 
 
 def end(store: ModelStore) -> None:
@@ -218,7 +217,7 @@ def test_a_version_whose_canary_was_aborted_meanwhile_is_not_put_in_service(
 
     assert promotion.is_overtaken()
     with pytest.raises(ServiceChanged) as raised:
-        promotion.put_in_service()
+        promotion.make()
     assert str(raised.value).startswith("topics@2 was tried meanwhile, and that was aborted;")
     assert store.labels("topics")["production"] == 1
 

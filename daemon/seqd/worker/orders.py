@@ -29,9 +29,16 @@ from seqd.models.model_records import LATEST, PRODUCTION
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd.worker.background import CLOSE_S, PeriodicTask
-from seqd.worker.promotion import Promotion, move_label, put_in_service_warm, rollback_of
+from seqd.worker.promotion import (
+    ModelWork,
+    Promotion,
+    RolloutBegin,
+    abort,
+    make_warm,
+    move_label,
+    rollback_of,
+)
 from seqd.worker.retiring import remove_version, rename_model
-from seqd.worker.rollout_change import RolloutBegin, abort, begin_warm
 from seqd_schemas import (
     Failure,
     ModelOrder,
@@ -181,6 +188,7 @@ class OrderRun:
         #: What the model is called.
         self._name = order.model
         self._notes: list[str] = []
+        self._work = ModelWork(ledger, store, publish, self._notes.append, lease.go_on)
         #: The canary or shadow that has begun, or ended.
         self._rollout: Rollout | None = None
 
@@ -222,16 +230,9 @@ class OrderRun:
         if action == OrderAction.END_ROLLOUT or self._ends_rollout():
             return self._end_rollout()
         change = self._promotion()
+        trial = self._trial_of(self._store.plugin_of(change.name))
         try:
-            put_in_service_warm(
-                self._ledger,
-                change,
-                monotonic() + self._order.warm_s,
-                self._notes.append,
-                self._lease.go_on,
-                self._publish,
-                self._trial_of(self._store.plugin_of(change.name)),
-            )
+            make_warm(self._work, change, monotonic() + self._order.warm_s, trial)
         except ServiceChanged:
             done = self._done_before()  # by a worker that was thought dead
             if done is None:
@@ -246,14 +247,7 @@ class OrderRun:
     def _begin_rollout(self) -> int | None:
         change = RolloutBegin(self._store, self._order)
         self._rollout = change.rollout
-        begin_warm(
-            self._ledger,
-            change,
-            monotonic() + self._order.warm_s,
-            self._notes.append,
-            self._lease.go_on,
-            self._publish,
-        )
+        make_warm(self._work, change, monotonic() + self._order.warm_s)
         return change.rollout.serving
 
     def _end_rollout(self) -> int | None:
@@ -275,14 +269,8 @@ class OrderRun:
         labels = self._store.labels(order.model)
         is_done = is_removed and labels.get(order.label) != order.version
         if not (is_done and self._lease.is_taken_over):
-            move_label(
-                self._store,
-                order.model,
-                order.version,
-                order.label,
-                order.by,
-                is_removed=is_removed,
-            )
+            version, label, by = order.version, order.label, order.by
+            move_label(self._store, order.model, version, label, by, is_removed=is_removed)
         self._publish()
         return labels.get(PRODUCTION)
 
@@ -291,23 +279,14 @@ class OrderRun:
         assert version is not None, "a removal names a version"
         is_done = self._lease.is_taken_over and version not in self._store.numbers(name)
         if not is_done:
-            ledger, go_on = self._ledger, self._lease.go_on
-            remove_version(ledger, self._store, name, version, go_on, self._publish)
+            remove_version(self._work, name, version)
         return self._store.labels(name).get(PRODUCTION)
 
     def _rename(self) -> int | None:
         name, new_name = self._name, self._order.new_name
         assert new_name is not None, "a model gets a name"
         if not (self._lease.is_taken_over and self._store.renamed(name) == new_name):
-            rename_model(
-                self._ledger,
-                self._store,
-                name,
-                new_name,
-                self._notes.append,
-                self._lease.go_on,
-                self._publish,
-            )
+            rename_model(self._work, name, new_name)
         self._name = new_name
         return self._store.labels(new_name).get(PRODUCTION)
 

@@ -1,15 +1,18 @@
-"""Puts a version in service in place of another, as an order asks for.
+"""Changes what is in service of a model, or tried beside that, as an order asks for.
 
-Workers load the version first, by the label `candidate`, so that no item waits for that, and the
-call ends when new jobs get it.
+Workers load the versions first, by the label `candidate`, so that no item waits for that, and the
+call ends when new jobs get them.
 """
 
+import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from seqd.errors import (
     InvalidRequest,
@@ -21,7 +24,7 @@ from seqd.errors import (
 )
 from seqd.models.model_records import CANDIDATE, PRODUCTION, check_label, version_before
 from seqd.serving import served_routes
-from seqd_schemas import ServiceChange
+from seqd_schemas import MAX_ERROR_RATE, Rollout, ServiceChange
 
 if TYPE_CHECKING:
     from seqd.hookspecs import Artifact
@@ -39,26 +42,88 @@ _JUST_ENDED_S = 300.0
 _PUBLISH_S = 15.0
 
 
-class Change(Protocol):
+def _nothing(*said: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWork:
+    """What it takes to change a model beside workers that serve it."""
+
+    ledger: "Ledger"
+    store: "ModelStore"
+    #: Publishes what this worker can run.
+    publish: Callable[[], None] = _nothing
+    #: Is told what is not as it should be.
+    warn: Callable[[str], None] = _nothing
+    #: Called at each look; ends the work by an error.
+    go_on: Callable[[], None] = _nothing
+
+    def wait_waking(self, name: str, deadline_s: float, is_done: Callable[[], bool]) -> bool:
+        """Wake the workers of a model, which then look at the store, until something is done.
+
+        False where it is not at `deadline_s`, a time of the monotonic clock.
+        """
+        plugin = self.store.plugin_of(name)
+        woken_s = float("-inf")
+        while not is_done():
+            self.go_on()
+            if time.monotonic() >= deadline_s:
+                return False
+            if time.monotonic() - woken_s >= 1:  # an idle worker looks at the store at each wakeup
+                woken_s = time.monotonic()
+                for route in served_routes(plugin, self.ledger.fleet.catalog().get(name)):
+                    self.ledger.work.wake(route)
+            time.sleep(_LOOK_S)
+        return True
+
+    def wait_until_published(self, name: str, is_meant: "Callable[[CatalogEntry], bool]") -> None:
+        """Wait until new jobs get what was changed, by the catalog entry of the model.
+
+        Warns where no worker publishes it in `_PUBLISH_S` seconds.
+        """
+
+        def is_published() -> bool:
+            entry = self.ledger.fleet.catalog().get(name)
+            return entry is not None and is_meant(entry)
+
+        if not self.wait_waking(name, time.monotonic() + _PUBLISH_S, is_published):
+            self.warn(
+                "No worker has published this yet: jobs of clients get the version that is "
+                "published. `seqd status` shows the workers; do they use this store?"
+            )
+
+
+class Change(ABC):
     """A change of what is in service, of which the workers are told before it is made."""
 
-    store: "ModelStore"
-    name: str
-    version: int
+    def __init__(self, store: "ModelStore", name: str, version: int) -> None:
+        self.store, self.name, self.version = store, name, version
 
     @property
     def ref(self) -> str:
         """Return the version as `name@3`."""
+        return f"{self.name}@{self.version}"
 
     @property
     def kept_loaded(self) -> Sequence[str]:
         """What a worker that has the model is to have in memory, as `name@3`."""
+        return (self.ref,)
 
+    @abstractmethod
     def is_overtaken(self) -> bool:
         """Return True when another version is in service than before the change."""
 
+    @abstractmethod
+    def make(self) -> None:
+        """Make the change, with a line in the history."""
 
-class Promotion:
+    @abstractmethod
+    def is_published(self, entry: "CatalogEntry") -> bool:
+        """Return True where new jobs get what was changed, by the entry of the model."""
+
+
+class Promotion(Change):
     """A version that is to be put in service in place of the one that the client has seen there."""
 
     def __init__(
@@ -68,23 +133,13 @@ class Promotion:
 
         Raises WrongState where the version is in service already.
         """
-        self.store, self.name, self.version = store, order.model, version
+        super().__init__(store, order.model, version)
         self._order, self._goes_back_from = order, goes_back_from
         running = store.rollout(self.name)
         #: The roll-out by which the version is tried meanwhile.
         self._tried = running if running is not None and running.version == version else None
         if store.labels(self.name).get(PRODUCTION) == version:
             raise WrongState(f"{self.ref} is in service already; nothing is changed")
-
-    @property
-    def ref(self) -> str:
-        """Return the version as `name@3`."""
-        return f"{self.name}@{self.version}"
-
-    @property
-    def kept_loaded(self) -> Sequence[str]:
-        """The version alone."""
-        return (self.ref,)
 
     def is_overtaken(self) -> bool:
         """Return True when another version is in service than the one that it is to follow.
@@ -97,7 +152,7 @@ class Promotion:
     def _is_aborted(self) -> bool:
         return self._tried is not None and self.store.is_aborted(self.name, self._tried.id)
 
-    def put_in_service(self) -> None:
+    def make(self) -> None:
         """Put the version in service, with a line in the history.
 
         Raises ServiceChanged where somebody was faster, and as `ModelStore.open` does.
@@ -119,6 +174,11 @@ class Promotion:
             order_id=order.order_id,
         )
         self.store.put_in_service(self.name, change)
+        self.store.drop_label(self.name, CANDIDATE, self.version)
+
+    def is_published(self, entry: "CatalogEntry") -> bool:
+        """Return True where the version is published as the one in service."""
+        return entry.labels.get(PRODUCTION) == self.version
 
 
 def rollback_of(store: "ModelStore", order: "ModelOrder") -> Promotion:
@@ -158,42 +218,118 @@ def _refuse_after_rollout(name: str, current: int, changes: Sequence[ServiceChan
         )
 
 
-def put_in_service_warm(
-    ledger: "Ledger",
-    change: Promotion,
-    deadline_s: float,
-    warn: Callable[[str], None],
-    go_on: Callable[[], None],
-    publish: Callable[[], None],
-    trial: "Callable[[Artifact], None] | None",
-) -> None:
-    """Have the workers load a version, put it in service, and wait until new jobs get it.
+class RolloutBegin(Change):
+    """A version that is to be tried beside the one in service."""
 
-    `deadline_s` is a time of the monotonic clock, after which it is put there though workers have
-    not loaded it. `warn` is told what is not as it should be; `go_on` is called at each look, and
-    ends the work by an error; `publish` is called once the version is there. `trial` is called
-    where no worker has loaded the version, and raises where it cannot be. Raises NoFitWorker where
-    a worker cannot run the version, what `trial` does, and what `Promotion.put_in_service` does.
+    def __init__(self, store: "ModelStore", order: "ModelOrder") -> None:
+        """Take what a client ordered.
+
+        Raises WrongState where the version is in service, or none is, and ServiceChanged where
+        another one is than the client has seen.
+        """
+        name, version, share = order.model, order.version, order.share
+        assert version is not None and share is not None, "a roll-out has both"
+        super().__init__(store, name, version)
+        self._order_id = order.order_id
+        serving = store.labels(name).get(PRODUCTION)
+        if serving is None:
+            raise WrongState(
+                f"no version of {name} is in service, beside which one could be tried. Put it in "
+                f"service: seqd models promote {name}@{version}"
+            )
+        if serving == version:
+            raise WrongState(
+                f"{name}@{version} is in service already, and answers all items; nothing is changed"
+            )
+        if order.expected != serving:
+            raise ServiceChanged(
+                f"{name}@{serving} is in service, and not what the client has seen: nothing is "
+                "changed. Look at it anew, and say it again"
+            )
+        reason = f": {order.why}" if order.why else ""
+        bound = order.max_error_rate
+        self.rollout = Rollout(
+            id=secrets.token_hex(8),
+            kind=order.action,
+            version=version,
+            serving=serving,
+            share=share,
+            max_error_rate=MAX_ERROR_RATE if bound is None else bound,
+            by=order.by,
+            why=f"{order.action} of {name}@{version} with {percent(share)} of the items{reason}",
+            at_ms=time.time_ns() // 1_000_000,
+        )
+
+    @property
+    def kept_loaded(self) -> Sequence[str]:
+        """Both versions."""
+        return (self.ref, f"{self.name}@{self.rollout.serving}")
+
+    def is_overtaken(self) -> bool:
+        """Return True when another version is in service than the one that it is to be beside."""
+        return self.store.labels(self.name).get(PRODUCTION) != self.rollout.serving
+
+    def make(self) -> None:
+        """Begin it, with a line in the history; raises as `ModelStore.begin_rollout` does."""
+        self.store.begin_rollout(self.name, self.rollout, self._order_id)
+
+    def is_published(self, entry: "CatalogEntry") -> bool:
+        """Return True where the roll-out is published."""
+        return entry.rollout is not None and entry.rollout.id == self.rollout.id
+
+
+def abort(store: "ModelStore", order: "ModelOrder") -> Rollout:
+    """End the roll-out of a model that goes on, of the order's version where it has one.
+
+    The version in service answers all items again, of jobs that were handed in before, too. Returns
+    the roll-out; raises WrongState where there is none, or another version is tried.
     """
+    name, version = order.model, order.version
+    rollout = store.rollout(name)
+    if rollout is None:
+        raise WrongState(
+            f"no version of {name} is tried beside the one in service; nothing is changed"
+        )
+    if version not in (None, rollout.version):
+        raise WrongState(
+            f"{name}@{rollout.version} is tried, and not {name}@{version}; nothing is changed"
+        )
+    said = f"{rollout.kind} of {name}@{rollout.version} aborted"
+    reason = f"{said}: {order.why}" if order.why else said
+    if not store.end_rollout(name, rollout, order.by, reason, order.order_id):
+        raise WrongState(f"the {rollout.kind} of {name}@{rollout.version} has ended meanwhile")
+    return rollout
+
+
+def make_warm(
+    work: ModelWork,
+    change: Change,
+    deadline_s: float,
+    trial: "Callable[[Artifact], None] | None" = None,
+) -> None:
+    """Have the workers load what a change needs, make it, and wait until new jobs get it.
+
+    `deadline_s` is a time of the monotonic clock, after which it is made though workers have not
+    loaded that. `trial` is called where no worker has loaded the version, and raises where it
+    cannot be. Raises NoFitWorker where a worker cannot run the version, what `trial` does, and what
+    the change does.
+    """
+    fleet = work.ledger.fleet
+
+    def is_warm_or_late() -> bool:
+        return change.is_overtaken() or not _cold_workers(fleet.workers(), change)
+
     with labelled_candidate(change):
-        wait_until_warm(ledger, change, deadline_s, warn, go_on)
-        if trial is not None and not _is_loaded(ledger, change):
-            _try(partial(trial, change.store.open(change.name, change.version)), go_on)
-        change.put_in_service()
-        change.store.drop_label(change.name, CANDIDATE, change.version)
-    publish()
-    wait_until_published(
-        ledger,
-        change.store,
-        change.name,
-        lambda entry: entry.labels.get(PRODUCTION) == change.version,
-        warn,
-        go_on,
-    )
-
-
-def _is_loaded(ledger: "Ledger", change: Promotion) -> bool:
-    return any(change.ref in one.models_loaded for one in ledger.fleet.workers())
+        if not work.wait_waking(change.name, deadline_s, is_warm_or_late):
+            cold = ", ".join(_cold_workers(fleet.workers(), change))
+            work.warn(f"Not loaded yet, so that first items there wait for it: {cold}")
+        if trial is not None and not any(
+            change.ref in one.models_loaded for one in fleet.workers()
+        ):
+            _try(partial(trial, change.store.open(change.name, change.version)), work.go_on)
+        change.make()
+    work.publish()
+    work.wait_until_published(change.name, change.is_published)
 
 
 def _try(trial: Callable[[], None], go_on: Callable[[], None]) -> None:
@@ -209,69 +345,20 @@ def _try(trial: Callable[[], None], go_on: Callable[[], None]) -> None:
         pool.shutdown(wait=False)
 
 
-def wait_until_warm(
-    ledger: "Ledger",
-    change: Change,
-    deadline_s: float,
-    warn: Callable[[str], None],
-    go_on: Callable[[], None],
+def move_label(
+    store: "ModelStore", model: str, version: int, label: str, by: str, *, is_removed: bool
 ) -> None:
-    """Wait until the workers that have a model loaded have loaded what a change needs.
+    """Move a label to a version, or take it away from it.
 
-    The version has the label `candidate` meanwhile. At `deadline_s`, a time of the monotonic clock,
-    `warn` is told who has not. Raises NoFitWorker where a worker cannot run the version.
+    Raises InvalidRequest, also for the label that `promote` and `rollback` move, and what
+    `ModelStore.set_label` does.
     """
-
-    def is_warm_or_late() -> bool:
-        return change.is_overtaken() or not _cold_workers(ledger.fleet.workers(), change)
-
-    if not wait_waking(ledger, change.store, change.name, deadline_s, is_warm_or_late, go_on):
-        cold = ", ".join(_cold_workers(ledger.fleet.workers(), change))
-        warn(f"Not loaded yet, so that first items there wait for it: {cold}")
-
-
-def wait_until_published(
-    ledger: "Ledger",
-    store: "ModelStore",
-    name: str,
-    is_meant: "Callable[[CatalogEntry], bool]",
-    warn: Callable[[str], None],
-    go_on: Callable[[], None] = lambda: None,
-) -> None:
-    """Wait until new jobs get what was changed, by the catalog entry of the model.
-
-    Warns where no worker publishes it in `_PUBLISH_S` seconds.
-    """
-
-    def is_published() -> bool:
-        entry = ledger.fleet.catalog().get(name)
-        return entry is not None and is_meant(entry)
-
-    if not wait_waking(ledger, store, name, time.monotonic() + _PUBLISH_S, is_published, go_on):
-        warn(
-            "No worker has published this yet: jobs of clients get the version that is published. "
-            "`seqd status` shows the workers; do they use this store?"
-        )
-
-
-def check_movable(label: str) -> None:
-    """Raise InvalidRequest for a label that is none, or that `promote` and `rollback` move."""
     check_label(label)
     if label == PRODUCTION:
         raise InvalidRequest(
             f"the label {PRODUCTION} is the version in service; put one there with "
             "`seqd models promote NAME@VERSION`"
         )
-
-
-def move_label(
-    store: "ModelStore", model: str, version: int, label: str, by: str, *, is_removed: bool
-) -> None:
-    """Move a label to a version, or take it away from it.
-
-    Raises InvalidRequest, and what `ModelStore.set_label` does.
-    """
-    check_movable(label)
     running = store.rollout(model) if label == CANDIDATE else None
     if running is not None:
         raise InvalidRequest(
@@ -309,32 +396,6 @@ def labelled_candidate(change: Change) -> Iterator[None]:
         raise
 
 
-def wait_waking(
-    ledger: "Ledger",
-    store: "ModelStore",
-    name: str,
-    deadline_s: float,
-    is_done: Callable[[], bool],
-    go_on: Callable[[], None],
-) -> bool:
-    """Wake the workers of a model, which then look at the store, until something is done.
-
-    False where it is not at `deadline_s`, a time of the monotonic clock.
-    """
-    plugin = store.plugin_of(name)
-    woken_s = float("-inf")
-    while not is_done():
-        go_on()
-        if time.monotonic() >= deadline_s:
-            return False
-        if time.monotonic() - woken_s >= 1:  # an idle worker looks at the store at each wakeup
-            woken_s = time.monotonic()
-            for route in served_routes(plugin, ledger.fleet.catalog().get(name)):
-                ledger.work.wake(route)
-        time.sleep(_LOOK_S)
-    return True
-
-
 def _cold_workers(workers: "list[WorkerStatus]", change: Change) -> list[str]:
     """Return the workers that have the model in memory, but not all that the change needs.
 
@@ -352,3 +413,8 @@ def _cold_workers(workers: "list[WorkerStatus]", change: Change) -> list[str]:
         if loaded and not set(change.kept_loaded) <= set(loaded):
             cold.append(one.worker)
     return cold
+
+
+def percent(share: float) -> str:
+    """Return 0.05 as `5%`, with the digits that it has and no more."""
+    return f"{100 * share:.6g}%"

@@ -6,15 +6,14 @@ that look, or was refused.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from seqd.errors import VersionInUse, WrongState
 from seqd.ledger import Ledger
 from seqd.ledger.job_filter import JobFilter
-from seqd.models.store import ModelStore
-from seqd.worker.promotion import wait_until_published, wait_waking
+from seqd.worker.promotion import ModelWork
 from seqd_schemas import JobRecord, JobState
 
 #: Open jobs that are looked at.
@@ -32,81 +31,56 @@ _NAMED_JOBS: Final = 3
 _OPEN: Final = frozenset(state.value for state in JobState if not state.is_terminal)
 
 
-def remove_version(
-    ledger: Ledger,
-    store: ModelStore,
-    name: str,
-    version: int,
-    go_on: Callable[[], None],
-    publish: Callable[[], None],
-) -> None:
-    """Remove a version. Raises VersionInUse where an open job runs on it, and as `remove` does.
-
-    `go_on` is called at each look, and ends the work by an error; `publish` publishes what this
-    worker can run.
-    """
-    store.check_removable(name, version)
-    with retired(ledger, store, name, [version], go_on, publish) as jobs:
+def remove_version(work: ModelWork, name: str, version: int) -> None:
+    """Remove a version. Raises VersionInUse where an open job runs on it, and as `remove` does."""
+    work.store.check_removable(name, version)
+    with retired(work, name, [version]) as jobs:
         users = [job.job_id for job in jobs if version in job.versions]
         if users:
             raise VersionInUse(
                 f"{name}@{version} is what job {users[0]} runs on: it is not removed. Wait for its "
                 "end, or cancel it"
             )
-        store.remove(name, version)
+        work.store.remove(name, version)
 
 
-def rename_model(
-    ledger: Ledger,
-    store: ModelStore,
-    name: str,
-    new_name: str,
-    warn: Callable[[str], None],
-    go_on: Callable[[], None],
-    publish: Callable[[], None],
-) -> None:
-    """Give a model another name, and wait until jobs can name it so; see `remove_version`.
+def rename_model(work: ModelWork, name: str, new_name: str) -> None:
+    """Give a model another name, and wait until jobs can name it so.
 
-    Raises WrongState where an open job names it, and as `ModelStore.rename` does. `warn` is told
-    where no worker publishes it.
+    Raises WrongState where an open job names it, and as `ModelStore.rename` does.
     """
+    store = work.store
     store.check_rename(name, new_name)
-    with retired(ledger, store, name, store.numbers(name), go_on, publish) as jobs:
+    with retired(work, name, store.numbers(name)) as jobs:
         _refuse_open(name, jobs)
         store.rename(name, new_name)
-    publish()
-    wait_until_published(ledger, store, new_name, lambda one: bool(one.versions), warn, go_on)
+    work.publish()
+    work.wait_until_published(new_name, lambda one: bool(one.versions))
 
 
 @contextmanager
-def retired(
-    ledger: Ledger,
-    store: ModelStore,
-    name: str,
-    versions: Collection[int],
-    go_on: Callable[[], None] = lambda: None,
-    publish: Callable[[], None] = lambda: None,
-) -> Iterator[list[JobRecord]]:
+def retired(work: ModelWork, name: str, versions: Collection[int]) -> Iterator[list[JobRecord]]:
     """Have no new job get versions in the block; yield the open jobs of the model.
 
     Versions that are still there at its end new jobs get again. Raises VersionInUse where there are
     too many jobs.
     """
+    fleet = work.ledger.fleet
 
     def is_out() -> bool:
-        entry = ledger.fleet.catalog().get(name)
+        entry = fleet.catalog().get(name)
         published = () if entry is None else entry.versions
         is_published = any(one.version in versions for one in published)
-        return not is_published or not ledger.fleet.workers()
+        return not is_published or not fleet.workers()
 
     try:
-        store.retire(name, versions)
-        publish()
-        wait_waking(ledger, store, name, time.monotonic() + _PUBLISH_S, is_out, go_on)
+        work.store.retire(name, versions)
+        work.publish()
+        work.wait_waking(name, time.monotonic() + _PUBLISH_S, is_out)
         time.sleep(_SUBMIT_S)
-        yield open_jobs(ledger, name)
+        yield open_jobs(work.ledger, name)
     finally:
-        store.keep(name, versions)
+        work.store.keep(name, versions)
 
 
 def open_jobs(ledger: Ledger, name: str) -> list[JobRecord]:

@@ -161,7 +161,7 @@ def say_version(
 def _wait_until_jobs_get_it(
     store: "ModelStore", manifest: "ModelManifest", *, as_json: bool
 ) -> None:
-    from seqd.worker.promotion import wait_until_published
+    from seqd.worker.promotion import ModelWork
 
     def is_there(entry: "CatalogEntry") -> bool:
         return any(one.version == manifest.version for one in entry.versions)
@@ -170,7 +170,7 @@ def _wait_until_jobs_get_it(
     with suppress(RedisUnreachable), options.open_ledger() as ledger:
         if ledger.fleet.workers():
             warn = partial(screen.say, style="yellow")
-            wait_until_published(ledger, store, manifest.model, is_there, warn)
+            ModelWork(ledger, store, warn=warn).wait_until_published(manifest.model, is_there)
 
 
 def remove(
@@ -237,6 +237,7 @@ def _collect_unused(
     store: "ModelStore", name: str, versions: list[int], *, dry_run: bool
 ) -> list[int]:
     """Remove versions but those that jobs run on, also jobs that come just now; return them."""
+    from seqd.worker.promotion import ModelWork
     from seqd.worker.retiring import open_jobs, retired
 
     def unused(jobs: "Iterable[JobRecord]") -> list[int]:
@@ -248,7 +249,7 @@ def _collect_unused(
             versions = unused(open_jobs(ledger, name))
             if dry_run or not versions:
                 return versions
-            with retired(ledger, store, name, versions) as jobs:
+            with retired(ModelWork(ledger, store), name, versions) as jobs:
                 versions = unused(jobs)
                 if not versions:
                     return versions

@@ -25,6 +25,19 @@ class AskedRollout:
     max_error_rate: float
 
 
+def parse_percent(option: str, text: str) -> float:
+    """Return `5%` or `5` as 0.05. Raises InvalidRequest outside of 0 to 100."""
+    try:
+        percent_of_100 = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent_of_100 = -1.0
+    if not 0.0 <= percent_of_100 <= 100.0:
+        raise InvalidRequest(
+            f"{option} is {text!r}; allowed: a percentage from 0 to 100, such as 5% or 0.5%"
+        )
+    return percent_of_100 / 100.0
+
+
 def read_rollout(
     share: str | None, shadow: str | None, max_error_rate: str | None
 ) -> AskedRollout | None:
@@ -34,7 +47,6 @@ def read_rollout(
     """
     if share is None and shadow is None and max_error_rate is None:
         return None
-    from seqd.worker.rollout_change import parse_percent
     from seqd_schemas import MAX_ERROR_RATE, RolloutKind
 
     if share is not None and shadow is not None:
@@ -74,7 +86,7 @@ def begin_rollout(
 
 
 def _say_begun(name: str, begun: "Rollout", *, as_json: bool) -> None:
-    from seqd.worker.rollout_change import percent
+    from seqd.worker.promotion import percent
     from seqd_schemas import RolloutKind
 
     if as_json:
