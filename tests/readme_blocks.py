@@ -7,21 +7,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 #: The pages of the operators' guide.
 OPERATORS_GUIDE = sorted((ROOT / "docker").glob("*.md"))
-#: The pages of the authors' guide.
-AUTHORS_GUIDE = sorted((ROOT / "plugins").glob("*.md"))
-
-READMES = sorted(
-    path
-    for path in {
-        ROOT / "README.md",
-        *ROOT.glob("*/README.md"),
-        *ROOT.glob("*/*/README.md"),
-        *ROOT.glob("plugins/examples/*/README.md"),
-        *OPERATORS_GUIDE,
-        *AUTHORS_GUIDE,
-    }
-    if not path.parent.name.startswith(".")
-)
+#: Every page, but for the list of changes.
+PAGES = [
+    ROOT / "README.md",
+    *sorted(
+        path
+        for folder in ("schemas", "daemon", "plugins", "docker", "tests")
+        for path in (ROOT / folder).rglob("*.md")
+    ),
+]
 
 _FENCE = re.compile(
     r"^```(?P<language>\w*)(?: file=(?P<file>\S+))?\n(?P<text>.*?)^```$", re.M | re.S

@@ -14,7 +14,7 @@ import pytest
 
 from checkout import python_path
 from example_plugin import EXAMPLE
-from readme_blocks import READMES, ROOT, blocks_of
+from readme_blocks import PAGES, ROOT, blocks_of
 
 # Each reads all of seqd's types anew.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -85,7 +85,7 @@ def read(client: Client) -> None:
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the examples of all READMEs, those that name their file under it, and ours."""
     folder = tmp_path_factory.mktemp("programs")
-    for page in READMES:
+    for page in PAGES:
         name = re.sub(r"\W+", "_", str(page.relative_to(ROOT)).lower())
         for number, block in enumerate(blocks_of(page, "python")):
             (folder / (block.file or f"{name}_{number}.py")).write_text(block.text)

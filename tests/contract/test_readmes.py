@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from guides.pages import pages
-from readme_blocks import OPERATORS_GUIDE, READMES, ROOT, blocks_of, steps_of
+from readme_blocks import OPERATORS_GUIDE, PAGES, ROOT, blocks_of, steps_of
 from seqd.cli import exits
 from seqd.cli.settings import settings_table
 from seqd.settings import Settings
@@ -53,18 +52,19 @@ def test_the_readme_names_each_status_with_which_a_command_that_hands_work_in_en
 
 def test_what_a_page_names_is_there():
     """Settings, tests, and files of ours."""
-    paths = list(ROOT.glob("tests/**/test_*.py"))
-    defined = [re.findall(r"def (test_\w+)\(", path.read_text("utf-8")) for path in paths]
-    tests = {path.stem for path in paths}.union(*defined)
-    named = re.compile(r"`(?:test_\w+\.py::)?(test_\w+)`")
+    known = set[str]()
+    for path in ROOT.glob("tests/**/test_*.py"):
+        tests = re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8"))
+        known |= {path.stem, path.name, *tests, *(f"{path.name}::{test}" for test in tests)}
+    named = re.compile(r"`(test_\w+(?:\.py(?:::test_\w+)?)?)`")
     ours = re.compile(r"`(tests/[\w./]+)`|\b(docker/(?!secrets|input)[\w./*@-]*[\w*])")
     settings = {name.upper() for name in Settings.model_fields}
 
-    for page in pages():
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         files = {file or other for file, other in ours.findall(text)}
 
-        assert set(named.findall(text)) - tests == set(), page
+        assert set(named.findall(text)) - known == set(), page
         assert [file for file in files if not list(ROOT.glob(file))] == [], page
         assert set(re.findall(r"`SEQD_([A-Z_]+)`", text)) - settings == set(), page
 
@@ -110,7 +110,7 @@ def test_make_demo_installs_what_the_commands_of_the_front_page_need():
 
 
 def test_every_link_of_a_readme_leads_somewhere():
-    for readme in READMES:
+    for readme in PAGES:
         links = links_of(readme)
         broken = [path for path, _ in links if not path.exists()]
         lost = [
@@ -134,7 +134,7 @@ def test_no_page_names_a_file_in_the_folder_that_all_users_and_checkouts_share()
     """Its tests would write there, and those of two checkouts side by side disturb each other."""
     found = [
         f"{page.relative_to(ROOT)}: {line.strip()}"
-        for page in READMES
+        for page in PAGES
         for block in steps_of(page)
         for line in block.text.splitlines()
         if "/tmp/" in line

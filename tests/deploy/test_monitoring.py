@@ -19,13 +19,6 @@ from monitoring.files import (
 )
 from seqd.settings import Settings
 
-#: The pages of docker/RUNBOOK.md.
-RUNBOOK = {
-    *("failover", "redis-read-only", "redis-full", "redis-gone", "host-cut-off", "sick-gpu"),
-    *("poison", "hang", "out-of-memory", "disk-full", "clock", "corrupt-model", "crash-loop"),
-    *("mixed-versions", "plugin-missing", "noisy-tenant", "slow-consumer", "backlog-grows"),
-}
-
 #: Alerts of something that has happened: there is nothing to wait for.
 EVENTS = {"SeqdHang", "SeqdOutOfMemory", "SeqdDeviceLost", "SeqdResultsRemovedEarly"}
 
@@ -65,6 +58,9 @@ def test_prometheus_understands_each_query_of_the_dashboard(tmp_path: Path) -> N
 
 
 def test_each_alert_says_how_urgent_it_is_and_what_to_do() -> None:
+    runbook = (DOCKER / "RUNBOOK.md").read_text(encoding="utf-8")
+    titles = re.findall(r"^## (.+)$", runbook, re.M)
+    anchors = {title.lower().replace(" ", "-") for title in titles}
     for rule in alerts():
         told = rule["annotations"]
 
@@ -74,17 +70,10 @@ def test_each_alert_says_how_urgent_it_is_and_what_to_do() -> None:
         assert "seqd " in told["description"], rule
         page, _, anchor = told["runbook_url"].partition("#")
         assert page == "docker/RUNBOOK.md", rule
-        assert anchor in RUNBOOK, rule
+        assert anchor in anchors, rule
         # A fleet that two exporters tell of is one, and fleets are told apart.
         assert "by (namespace" in rule["expr"], rule
-
-
-def test_the_runbook_has_the_page_of_each_alert_and_names_alerts_that_there_are() -> None:
-    text = (DOCKER / "RUNBOOK.md").read_text(encoding="utf-8")
-
-    titles = re.findall(r"^## (.+)$", text, re.M)
-    assert {title.lower().replace(" ", "-") for title in titles} >= RUNBOOK
-    named = set(re.findall(r"`(Seqd\w+)`", text))
+    named = set(re.findall(r"`(Seqd\w+)`", runbook))
     assert named - {rule["alert"] for rule in alerts()} == set()
 
 
@@ -147,15 +136,6 @@ def test_each_panel_has_a_title_a_unit_and_lines_with_names() -> None:
             for query in panel.queries:
                 for label in re.findall(r"{{(\w+)}}", query.legend):
                     assert re.search(rf"by \([^)]*\b{label}\b", query.expr), query
-
-
-def test_the_picture_of_the_guide_is_a_small_one() -> None:
-    """`make dashboard-picture` draws it again."""
-    picture = MONITORING / "dashboard.png"
-
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert picture.stat().st_size < 200_000
-    assert "](monitoring/dashboard.png)" in (DOCKER / "monitoring.md").read_text(encoding="utf-8")
 
 
 def test_the_guide_has_a_row_for_each_alert_and_for_each_row_of_the_dashboard() -> None:

@@ -158,12 +158,3 @@ def test_the_user_of_the_workers_is_one_that_systemd_can_make(tmp_path: Path) ->
         one for one in (tmp_path / "etc" / "passwd").read_text().splitlines() if "seqd" in one
     ]
     assert line.startswith("seqd:x:10001:10001:seqd:/var/lib/seqd:")
-
-
-def test_the_page_calls_the_program_of_the_virtual_environment_that_it_makes() -> None:
-    page = (DOCKER / "systemd.md").read_text(encoding="utf-8")
-
-    block = page.split("```")[1]
-
-    assert [line for line in block.splitlines() if line.startswith("seqd ")] == []
-    assert "/opt/seqd/bin/seqd probe ready" in block

@@ -5,7 +5,7 @@ is all that is left of a page. A reason that begins with `tests/` is the test th
 amid what it needs.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,15 +58,12 @@ class Page:
 
     def reason_of(self, text: str) -> str:
         """Return why a block or a line is only shown; "" where it is run."""
-        return next((why for start, why in self.shown.items() if text.startswith(start)), "")
+        return of_beginning(self.shown, text)
 
-    def before_of(self, text: str) -> Iterator[str]:
-        """Yield what is typed in front of a block."""
-        return (script for start, script in self.before.items() if text.startswith(start))
 
-    def awaited_of(self, text: str) -> str:
-        """Return what a block prints at last, or ""."""
-        return next((said for start, said in self.awaited.items() if text.startswith(start)), "")
+def of_beginning(known: Mapping[str, str], text: str) -> str:
+    """Return what is known of a text by its beginning, or ""."""
+    return next((said for start, said in known.items() if text.startswith(start)), "")
 
 
 LANGUAGES = "tests/integration/test_other_languages.py"
@@ -87,6 +84,14 @@ for name in sys.argv[1:]:
         print(model.name)
 ' seqd_*.py"""
 
+LETTERS_TAKEN = """python -c '
+from seqd.models.descriptions import check_model
+from seqd_letters import Letters
+check_model(Letters())
+'"""
+
+SCALED = ROOT / "docker" / "k8s" / "components" / "keda" / "scaledobject.yaml"
+
 IMAGE = "needs Docker; tests/images runs what it runs"
 MINUTES = "takes minutes"
 PICTURE = "a drawing"
@@ -95,7 +100,8 @@ TERMINAL = "is for a terminal, and goes on until it is ended"
 THIS_DAEMON = "what the page is followed on"
 WIRE = "an example of the wire format, which tests/contract/test_wire_format.py holds"
 
-PAGES: Mapping[str, Page] = {
+#: What a page needs that needs something.
+NEEDS: Mapping[str, Page] = {
     "README.md": Page(
         {
             "make demo": MINUTES,
@@ -112,9 +118,7 @@ PAGES: Mapping[str, Page] = {
     "docker/acting.md": Page(daemon=services),
     "docker/backup.md": Page({"": "tests/integration/test_backup_restore.py"}),
     "docker/compose.md": Page({"": IMAGE}),
-    "docker/doctor.md": Page(
-        {"seqd doctor --manifest": "needs a file of KEDA"}, services, is_slow=True
-    ),
+    "docker/doctor.md": Page(daemon=services, files={"keda.yaml": SCALED.read_text}, is_slow=True),
     "docker/failures.md": Page({"2 causes": BUSY}, services),
     "docker/images.md": Page({"": IMAGE}),
     "docker/kubernetes.md": Page({"": "needs Kubernetes"}),
@@ -176,6 +180,7 @@ PAGES: Mapping[str, Page] = {
             "[tool.setuptools]": "replaces sections of the file above",
             "python -m seqd.starters": "tests/unit/test_starters_commands.py",
         },
+        before={"pip install": LETTERS_TAKEN},
         is_slow=True,
     ),
     "plugins/how-to.md": Page(
@@ -240,19 +245,6 @@ PAGES: Mapping[str, Page] = {
 }
 
 
-def pages() -> list[Path]:
-    """Return every page that has a block, those with one daemon together."""
-    found = [
-        ROOT / "README.md",
-        *(
-            path
-            for folder in ("schemas", "daemon", "plugins", "docker", "tests")
-            for path in (ROOT / folder).rglob("*.md")
-        ),
-    ]
-    return sorted(found, key=lambda path: (str(page_of(path).daemon), page_of(path).is_alone, path))
-
-
 def name_of(path: Path) -> str:
     """Return how a page is called."""
     return path.relative_to(ROOT).as_posix()
@@ -260,4 +252,4 @@ def name_of(path: Path) -> str:
 
 def page_of(path: Path) -> Page:
     """Return how a page is followed; one that nobody has listed needs nothing."""
-    return PAGES.get(name_of(path), Page())
+    return NEEDS.get(name_of(path), Page())

@@ -30,7 +30,7 @@ import pyte
 from checkout import ROOT, python_path
 from cli_builders import clean_environment, running_daemon, status_of
 from guides.daemons import SLOTS, Daemon
-from guides.pages import Page
+from guides.pages import Page, of_beginning
 from readme_blocks import Block, steps_of
 from worker_fixtures import wait_until
 
@@ -85,7 +85,7 @@ class Reader:
         text = block.text.replace("/data/", f"{self.folder}/")
         for name, meant in {**self.page.names, **self.daemon.names}.items():
             text = text.replace(name, meant)
-        for script in self.page.before_of(block.text):
+        if script := of_beginning(self.page.before, block.text):
             self._on_a_terminal(script)
         if block.file:
             path = self.folder / block.file
@@ -108,7 +108,7 @@ class Reader:
         else:
             is_wide = max(map(len, (expected or "").splitlines()), default=0) > COLUMNS
             printed = self._on_a_terminal(text, WIDE if is_wide else COLUMNS)
-            if awaited := self.page.awaited_of(text):
+            if awaited := of_beginning(self.page.awaited, text):
                 wait_until(lambda: awaited in self._on_a_terminal(text), f"{text} prints {awaited}")
         if expected is not None:
             assert matches(printed, expected), (

@@ -11,9 +11,9 @@ import pytest
 from deploy_files import documents, unknown_in
 from example_plugin import KIT_EXAMPLES, runnable_kit_examples
 from guides.daemons import Daemon
-from guides.pages import PAGES, name_of, page_of, pages
+from guides.pages import NEEDS, name_of, page_of
 from guides.reader import follow, matches
-from readme_blocks import ROOT, steps_of
+from readme_blocks import PAGES, ROOT, steps_of
 from seqd.settings import Settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
@@ -30,7 +30,11 @@ LACKING = {
     if name not in runnable_kit_examples()
 }
 
-FOLLOWED = [path for path in pages() if not all(map(page_of(path).is_shown, steps_of(path)))]
+#: Those with one daemon one after the other.
+FOLLOWED = sorted(
+    (path for path in PAGES if not all(map(page_of(path).is_shown, steps_of(path)))),
+    key=lambda path: (page_of(path).daemon.__name__, page_of(path).is_alone),
+)
 
 
 def marks_of(path: Path) -> list[pytest.MarkDecorator]:
@@ -91,7 +95,7 @@ def test_a_page_leads_where_it_says(
 def test_each_block_is_run_or_shows_what_is_printed_or_has_a_reason():
     unsaid = [
         f"{name_of(path)}: {block.text.splitlines()[0]}"
-        for path in pages()
+        for path in PAGES
         for before, block in zip([None, *steps_of(path)], steps_of(path), strict=False)
         if page_of(path).is_shown(block)
         and not page_of(path).is_output(block, before)
@@ -102,8 +106,8 @@ def test_each_block_is_run_or_shows_what_is_printed_or_has_a_reason():
 
 
 def test_each_reason_is_of_a_page_and_a_block_and_names_tests_that_there_are():
-    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
-    reasons = [(name, *one) for name, page in PAGES.items() for one in page.shown.items()]
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in NEEDS}
+    reasons = [(name, *one) for name, page in NEEDS.items() for one in page.shown.items()]
 
     assert [one for one in reasons if one[1] not in texts[one[0]]] == []
     tests = [why for _, _, why in reasons if why.startswith("tests/")]
@@ -111,7 +115,7 @@ def test_each_reason_is_of_a_page_and_a_block_and_names_tests_that_there_are():
 
 
 def test_each_command_that_is_only_shown_is_one():
-    for path in pages():
+    for path in PAGES:
         for block in filter(page_of(path).is_shown, steps_of(path)):
             for line in COMMAND.findall(block.text.replace("\\\n", " ")):
                 check(shlex.split(line, comments=True))

@@ -1,4 +1,4 @@
-"""The front page's picture is what a real daemon shows, and is drawn by one command."""
+"""Pictures of pages: the front page's is what a real daemon shows, and is drawn by one command."""
 
 import subprocess
 import sys
@@ -8,9 +8,6 @@ import pytest
 
 from picture import COMMANDS
 from readme_blocks import ROOT
-
-PICTURE = ROOT / "daemon" / "terminal.svg"
-TOP_PICTURE = ROOT / "docker" / "top.svg"
 
 
 def text_of(picture: Path) -> str:
@@ -28,18 +25,19 @@ def test_the_picture_is_drawn_from_a_real_run(tmp_path: Path):
     assert "there is nothing so concealed in the proper" in text_of(drawn)
 
 
-def test_the_picture_of_top_is_of_a_fleet_under_load_and_fetches_nothing():
-    text = text_of(TOP_PICTURE)
+#: What stands on each picture of a page.
+SHOWN = {
+    "daemon/terminal.svg": COMMANDS,
+    "docker/top.svg": ("errors/min", "imdb_lstm", "moving", "heard of", "q quit"),
+    "docker/monitoring/dashboard.png": (),
+}
 
-    assert TOP_PICTURE.stat().st_size < 60_000
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_picture_is_small_fetches_nothing_and_shows_what_it_is_for(name: str):
+    picture = ROOT / name
+    text = "" if picture.suffix == ".png" else text_of(picture)
+
+    assert picture.stat().st_size < (200_000 if picture.suffix == ".png" else 60_000)
     assert "url(http" not in text
-    for shown in ("errors/min", "imdb_lstm", "moving", "heard of", "q quit"):
-        assert shown in text
-
-
-def test_the_picture_is_small_fetches_nothing_and_shows_the_commands():
-    text = text_of(PICTURE)
-
-    assert PICTURE.stat().st_size < 20_000
-    assert "url(http" not in text
-    assert all(command in text for command in COMMANDS)
+    assert [one for one in SHOWN[name] if one not in text] == []
