@@ -6,14 +6,13 @@ import pytest
 
 from seqd.client.announcements import Announced, Announcements
 from seqd.ledger import LedgerParts
-from seqd.ledger.async_transport import TaskSignal
 from seqd.ledger.exchange import Start, Until
 
 
 @pytest.fixture
 def announced() -> Announced:
     announcements = Announcements(cast(LedgerParts, None), "completions")
-    return Announced(announcements, "a-job", TaskSignal())
+    return Announced(announcements, "a-job")
 
 
 def is_heard_at_once(announced: Announced) -> bool:

@@ -41,11 +41,11 @@ class Announced:
         "waiting",
     )
 
-    def __init__(self, announcements: "Announcements", job_id: str, signal: Signal) -> None:
+    def __init__(self, announcements: "Announcements", job_id: str) -> None:
         self._announcements = announcements
         self._session = announcements.session
         self.job_id = job_id
-        self.signal = signal
+        self.signal = Signal()
         #: True once the end of the job was announced.
         self.has_ended = False
         #: Tasks that wait for it.
@@ -93,7 +93,7 @@ class Announcements:
     def expect(self, job_id: str) -> Exchange[Announced]:
         """Begin to listen for the end of a job, which is about to be sent."""
         yield from self._begin()
-        announced = Announced(self, job_id, self._ledger.driver.signal())
+        announced = Announced(self, job_id)
         self._known[job_id] = announced
         return announced
 

@@ -34,7 +34,7 @@ from seqd.errors import (
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
-from seqd.ledger.exchange import Exchange, Start, Until
+from seqd.ledger.exchange import Exchange, Signal, Start, Until
 from seqd.ledger.submissions import Followed, conflict, lost_units, memory_short
 from seqd_schemas import Failure, ItemChunk, Job, TextChunk, TrainJob
 
@@ -112,7 +112,7 @@ class Upload:
         self._waits_for_room = False
         #: When it was said last that it waits, by the code of the reason.
         self._said_at = dict[str, float]()
-        self._signal = ledger.driver.signal()
+        self._signal = Signal()
         self._error: BaseException | None = None
         self._is_told = False
         self._pid = os.getpid()

@@ -46,6 +46,7 @@ from seqd.ledger.exchange import (
     Pump,
     Reading,
     Request,
+    Signal,
     Start,
     T,
     Taken,
@@ -73,35 +74,6 @@ SHORTEST_ANSWER_S = 2.0
 W = TypeVar("W")
 
 
-class TaskSignal:
-    """A signal between tasks of one event loop."""
-
-    def __init__(self) -> None:
-        self._waiters = set[asyncio.Future[None]]()
-
-    def notify_all(self) -> None:
-        """Have all tasks that wait look again."""
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def wait_for(self, holds: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Wait until `holds` returns True, at most `timeout_s`; return whether it does."""
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout_s is None else loop.time() + timeout_s
-        while not holds():
-            waiter = loop.create_future()
-            self._waiters.add(waiter)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await waiter
-            except TimeoutError:
-                return holds()
-            finally:
-                self._waiters.discard(waiter)
-        return True
-
-
 class AsyncDriver:
     """What the parts of a ledger have in the place of a driver that blocks."""
 
@@ -117,10 +89,6 @@ class AsyncDriver:
     def attempts(self) -> Attempts:
         """Return the attempts at a step whose reply may say that it was refused just now."""
         return Attempts(outage_of(self._redis), 0)
-
-    def signal(self) -> TaskSignal:
-        """Return a new signal between tasks."""
-        return TaskSignal()
 
     @property
     def look_s(self) -> float:
@@ -152,7 +120,7 @@ class AsyncTransport:
         self._is_on_disk = False
         #: What uploads wait for, by its source.
         self._asked_sources = dict[object, asyncio.Future[object]]()
-        self._signals = WeakSet[TaskSignal]()
+        self._signals = WeakSet[Signal]()
         #: What runs before the first request; None once it has.
         self.first: Callable[[], Exchange[None]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -232,10 +200,8 @@ class AsyncTransport:
 
     async def _reply(self, request: Request) -> object:
         match request:
-            case Until(signal, holds, timeout_s):
-                self._signals.add(cast(TaskSignal, signal))
-                is_over = lambda: self.is_closed or holds()  # noqa: E731
-                return await cast(TaskSignal, signal).wait_for(is_over, timeout_s)
+            case Until():
+                return await self._wait(request)
             case Next(source):
                 return await self._next_of(source)
             case Start(exchange, name, is_daemon):
@@ -317,6 +283,17 @@ class AsyncTransport:
                 self._is_on_disk = bool(await self._answer(request))
                 self._ended_wait = wait
             return self._is_on_disk
+
+    async def _wait(self, asked: Until) -> bool:
+        """Return whether what is waited for holds in time, or the client is closed."""
+        self._signals.add(asked.signal)
+        event = asyncio.Event()
+        with asked.signal.waking(event.set), suppress(TimeoutError):
+            async with asyncio.timeout(asked.timeout_s):
+                while not (self.is_closed or asked.holds()):
+                    await event.wait()
+                    event.clear()
+        return self.is_closed or asked.holds()
 
     async def _next_of(self, source: object) -> object:
         if not isinstance(source, AsyncIterator):

@@ -9,6 +9,7 @@ A `Reading` is an exchange that gives values on its way, such as the results of 
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType, TracebackType
@@ -89,11 +90,27 @@ class Notify:
     route: str
 
 
-class Signal(Protocol):
-    """Wakes those that wait on it (`Until`)."""
+class Signal:
+    """Wakes those that wait on it (`Until`), threads or tasks."""
+
+    __slots__ = ("__weakref__", "_wakes")
+
+    def __init__(self) -> None:
+        self._wakes = set[Callable[[], None]]()
 
     def notify_all(self) -> None:
         """Have all of them look again."""
+        for wake in tuple(self._wakes):
+            wake()
+
+    @contextmanager
+    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Call `wake` at each signal during the block."""
+        self._wakes.add(wake)
+        try:
+            yield
+        finally:
+            self._wakes.discard(wake)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +243,6 @@ class Driver(Protocol):
 
     def attempts(self) -> Attempts:
         """Return the attempts at a step whose reply may say that it was refused just now."""
-
-    def signal(self) -> Signal:
-        """Return a new signal, on which exchanges wait that this driver runs."""
 
     @property
     def look_s(self) -> float:

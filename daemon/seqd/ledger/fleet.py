@@ -18,6 +18,7 @@ from seqd.ledger.exchange import (
     Command,
     Driver,
     Exchange,
+    Signal,
     Until,
     command,
     exchange,
@@ -77,7 +78,7 @@ class Fleet:
         #: What `workers` returned last, and when.
         self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
         self._is_reading = False
-        self._is_read = driver.signal()
+        self._is_read = Signal()
         #: A worker's record stays for three heartbeats, unless it is kept.
         self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
         self._writing = Writing(driver, settings.keys)

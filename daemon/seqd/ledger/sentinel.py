@@ -67,13 +67,9 @@ class _State(TypedDict):
 class Sentinels(Sentinel):
     """redis-py's Sentinels, which say why they know no primary."""
 
-    def __init__(
-        self, address: SentinelAddress, login: Mapping[str, object], **options: object
-    ) -> None:
+    def __init__(self, address: SentinelAddress, login: dict[str, object]) -> None:
         self.address = address
-        super().__init__(  # type: ignore[no-untyped-call]
-            list(address.hosts), sentinel_kwargs=dict(login), **options
-        )
+        super().__init__(list(address.hosts), sentinel_kwargs=login)  # type: ignore[no-untyped-call]
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return host and port of the primary, as the first Sentinel says that knows it.

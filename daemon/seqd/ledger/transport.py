@@ -3,8 +3,9 @@
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from threading import Condition, Thread
-from time import sleep
+from math import inf
+from threading import Event, Thread
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Self, cast
 
 from redis import Redis
@@ -42,18 +43,6 @@ from seqd.ledger.scripts import script_steps
 
 if TYPE_CHECKING:
     from seqd.ledger.redis import AnyRedis
-
-
-class ThreadSignal:
-    """A signal between threads."""
-
-    def __init__(self) -> None:
-        self.condition = Condition()
-
-    def notify_all(self) -> None:
-        """Have all threads that wait look again."""
-        with self.condition:
-            self.condition.notify_all()
 
 
 class Stream(Iterator[V]):
@@ -143,10 +132,6 @@ class Transport:
         self.is_closed = True
         outage_of(self._redis).gives_up = lambda: True
 
-    def signal(self) -> ThreadSignal:
-        """Return a new signal between threads."""
-        return ThreadSignal()
-
     @property
     def look_s(self) -> float:
         """Seconds after which whoever waits looks at its job."""
@@ -198,10 +183,8 @@ class Transport:
 
     def _reply(self, request: Request) -> object:
         match request:
-            case Until(signal, holds, timeout_s):
-                condition = cast(ThreadSignal, signal).condition
-                with condition:
-                    return condition.wait_for(holds, timeout_s)
+            case Until():
+                return _wait(request)
             case Next(source):
                 return next(cast(Iterator[object], source), None)
             case Start(exchange, name, is_daemon):
@@ -255,6 +238,18 @@ def steps_of(request: Request, redis: "AnyRedis", prefix: str) -> Exchange[objec
             raise error
         case _:
             raise TypeError(f"{request!r} is no request.")
+
+
+def _wait(asked: Until) -> bool:
+    """Return whether what is waited for holds in time."""
+    event = Event()
+    deadline = inf if asked.timeout_s is None else monotonic() + asked.timeout_s
+    with asked.signal.waking(event.set):
+        while not asked.holds():
+            if not event.wait(None if deadline == inf else deadline - monotonic()):
+                return asked.holds()
+            event.clear()
+    return True
 
 
 def _is_closed() -> ClientMisused:
