@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -57,26 +58,28 @@ class WatchedRedis(Redis):
     Nobody else may use the server meanwhile.
     """
 
+    #: Of the scripts, by their digests; none before the watch begins.
+    _names: Mapping[str, str] = MappingProxyType({})
+
     def watch(self, server_pid: int | None) -> None:
         """Begin; without the server's process its processor time is not known."""
         self.costs = list[Cost]()
-        self._names = dict[str, str]()
+        self._names = {self.script_load(source_of(name)): name for name in SCRIPTS}
         self._schedstat = Path(f"/proc/{server_pid}/schedstat") if server_pid else None
 
-    def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
-        """Call a script, as redis-py does, and look at the server's statistics around it."""
-        if not self._names:
-            for name in SCRIPTS:
-                self._names[self.script_load(source_of(name))] = name
+    def execute_command(self, *words: Any, **options: Any) -> Any:
+        """Look at the server's statistics around the call of a script."""
+        if not self._names or words[0] != "EVALSHA":
+            return super().execute_command(*words, **options)
         before, cpu_before = self._statistics(), self._cpu_ms()
         try:
-            return super().evalsha(sha, numkeys, *arguments)
+            return super().execute_command(*words, **options)
         finally:
             cpu_ms = self._cpu_ms() - cpu_before
             after = self._statistics()
             us = after["evalsha"]["usec"] - before.get("evalsha", {"usec": 0})["usec"]
             calls = _calls(after) - _calls(before) - 2  # INFO and EVALSHA
-            self.costs.append(Cost(self._names[sha], us / 1000, cpu_ms, calls))
+            self.costs.append(Cost(self._names[words[1]], us / 1000, cpu_ms, calls))
 
     def _statistics(self) -> dict[str, dict[str, int]]:
         rows = self.info("commandstats")

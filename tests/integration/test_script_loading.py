@@ -16,18 +16,22 @@ pytestmark = pytest.mark.processes
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The first script of a client is loaded into another server than the one that is to run it."""
     loaded: list[str] = []
-    load, load_later = Redis.script_load, AsyncRedis.script_load
 
-    def script_load(self: Redis, script: str) -> object:
-        loaded.append(script)
-        return "0" * 40 if len(loaded) == 1 else load(self, script)
+    def is_first_load(words: tuple[object, ...]) -> bool:
+        if words[:2] == ("SCRIPT", "LOAD"):
+            loaded.append(str(words[2]))
+        return words[:2] == ("SCRIPT", "LOAD") and len(loaded) == 1
 
-    async def script_load_later(self: AsyncRedis, script: str) -> object:
-        loaded.append(script)
-        return "0" * 40 if len(loaded) == 1 else await load_later(self, script)
+    execute, execute_later = Redis.execute_command, AsyncRedis.execute_command
 
-    monkeypatch.setattr(Redis, "script_load", script_load)
-    monkeypatch.setattr(AsyncRedis, "script_load", script_load_later)
+    def execute_command(self: Redis, *words: object, **options: object) -> object:
+        return b"0" * 40 if is_first_load(words) else execute(self, *words, **options)
+
+    async def execute_command_later(self: AsyncRedis, *words: object, **options: object) -> object:
+        return b"0" * 40 if is_first_load(words) else await execute_later(self, *words, **options)
+
+    monkeypatch.setattr(Redis, "execute_command", execute_command)
+    monkeypatch.setattr(AsyncRedis, "execute_command", execute_command_later)
     yield loaded
 
 
