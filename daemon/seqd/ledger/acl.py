@@ -39,7 +39,7 @@ NEWEST: Version = (7, 2)
 KEY_ACCESS_SINCE: Version = (7, 0)
 
 #: Commands that a server before this version does not know; all others are older than 6.2. What
-#: cannot be called is not missed: see `wait_until_durable`.
+#: cannot be called is not missed: see `until_durable`.
 _SINCE: Mapping[str, Version] = {"waitaof": (7, 2), "client|setinfo": (7, 2)}
 
 
