@@ -25,7 +25,7 @@ COMMAND = re.compile(
 
 #: Pages whose examples need a library that is not installed here.
 LACKING = {
-    f"plugins/examples/seqd_{name}/README.md": f"pip install {library}"
+    f"plugins/examples/seqd_{name}/README.md": f"{library} is not installed: pip install {library}"
     for name, library in KIT_EXAMPLES.items()
     if name not in runnable_kit_examples()
 }
@@ -38,12 +38,11 @@ FOLLOWED = sorted(
 
 
 def marks_of(path: Path) -> list[pytest.MarkDecorator]:
-    """Return the marks of a page: when it is followed."""
-    name = name_of(path)
+    """Return the marks of a page: when it is followed, and that it cannot be here."""
+    lacking = LACKING.get(name_of(path))
     return [
         *([pytest.mark.slow] if page_of(path).is_slow else []),
-        *([pytest.mark.smoke] if name == "README.md" else []),
-        *([pytest.mark.skip(reason=LACKING[name])] if name in LACKING else []),
+        *([pytest.mark.skip(reason=lacking)] if lacking else []),
     ]
 
 
