@@ -77,13 +77,6 @@ def test_the_operators_guide_leads_from_its_first_page_to_every_other():
     assert [page.name for page in OPERATORS_GUIDE if page not in {first, *reached}] == []
 
 
-def test_the_tables_of_drills_and_benchmarks_are_beside_their_programs():
-    for page in OPERATORS_GUIDE:
-        rows = re.findall(r"^\|.*", page.read_text(encoding="utf-8"), re.M)
-
-        assert [row for row in rows if "`make bench-" in row or "| doubled |" in row] == [], page
-
-
 def test_a_page_of_the_operators_guide_has_one_title_and_its_tables_are_whole():
     for page in OPERATORS_GUIDE:
         text = _FENCED.sub("", page.read_text(encoding="utf-8"))
