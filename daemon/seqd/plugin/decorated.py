@@ -171,15 +171,16 @@ class MemoryGrowth:
 
     def __enter__(self) -> "MemoryGrowth":
         """Begin to measure."""
-        self._before = _resident_bytes()
+        self._before = resident_bytes()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Measure."""
-        self.bytes = max(MIN_BYTES, _resident_bytes() - self._before)
+        self.bytes = max(MIN_BYTES, resident_bytes() - self._before)
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Return the resident memory of this process; 0 where no /proc tells it."""
     try:
         pages = Path("/proc/self/statm").read_text().split()[1]
     except OSError:

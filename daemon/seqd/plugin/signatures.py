@@ -10,7 +10,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import (
@@ -72,7 +72,7 @@ SEED: Final = (
 )
 
 _LISTS: Final = (list, tuple, Sequence)
-_SERIES: Final = (*_LISTS, Iterable, Iterator, typing.Generator)
+_SERIES: Final = (*_LISTS, Iterable, Iterator, Generator)
 
 _ALLOWED: Final = "bool, int, float, str, Literal, and lists of these"
 
@@ -120,7 +120,7 @@ def read_signature(
     own_class: type | None = None,
     *,
     gifts: Sequence[object] = RUN_GIFTS,
-    named_gifts: Collection[str] = (),
+    named_gifts: Sequence[str] = (),
     with_chance: Mapping[str, tuple[object, FieldInfo]] | None = None,
 ) -> Signature:
     """Return what a function takes and gives. Raises PluginFault, which says what to change.
@@ -211,7 +211,7 @@ def _number(hint: object, name: str, usual: object) -> object:
 
 def elements_of(annotation: object, kinds: Sequence[object] = _SERIES) -> object | None:
     """Return what a list or an iterable holds, by its annotation; None where it is neither."""
-    if get_origin(annotation) not in _origins(kinds):
+    if get_origin(annotation) not in kinds:
         return None
     arguments = get_args(annotation)
     return arguments[0] if arguments else None
@@ -232,10 +232,9 @@ def in_words(annotation: object) -> str:
         return "None"
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return annotation.__name__
-    if get_origin(annotation) in (Union, types.UnionType):
-        return " | ".join(
-            "None" if one is type(None) else in_words(one) for one in get_args(annotation)
-        )
+    choices = choices_of(annotation)
+    if len(choices) > 1:
+        return " | ".join(map(in_words, choices))
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")
 
 
@@ -341,10 +340,11 @@ def _wrong_values(one: inspect.Parameter, bounded: object) -> Iterator[str]:
 
 def _described(hint: object) -> str:
     """Return the description that a `Field` in an annotation has, also in a member of a union."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return next(filter(None, map(_described, get_args(hint))), "")
-    found = [one for one in get_args(hint)[1:] if isinstance(one, FieldInfo)]
-    return next((one.description for one in found if one.description), "")
+    choices = choices_of(hint)
+    if len(choices) > 1:
+        return next(filter(None, map(_described, choices)), "")
+    found = (one.description for one in get_args(hint)[1:] if isinstance(one, FieldInfo))
+    return next(filter(None, found), "")
 
 
 #: A line of a docstring that begins what is said of a parameter, or a section of it.
@@ -384,14 +384,14 @@ def _bounded(hint: object, where: str, stated: frozenset[str] = frozenset()) -> 
         own = get_args(inner)[1:] if get_origin(inner) is Annotated else ()
         plain = get_args(inner)[0] if own else inner
         return Annotated[(plain, *own, *metadata)]
-    if origin in (Union, types.UnionType):
-        return Union[tuple(_bounded(one, where, stated) for one in arguments)]  # noqa: UP007
+    if len(choices := choices_of(hint)) > 1:
+        return Union[tuple(_bounded(one, where, stated) for one in choices)]  # noqa: UP007
     if origin is tuple and arguments[1:] != (...,):
         raise PluginFault(
             f"{where} is annotated {in_words(hint)}, a tuple of so many. Write `list[int]`, or a "
             "parameter for each."
         )
-    if origin in _origins(_LISTS) and arguments:
+    if origin in _LISTS and arguments:
         element = _bounded(arguments[0], where)
         kind = list[element] if origin is list else tuple[element, ...]  # type: ignore[valid-type]
         return Annotated[kind, Field(max_length=MAX_ELEMENTS)]
@@ -432,10 +432,6 @@ def _bounded_scalar(hint: object, where: str, stated: frozenset[str]) -> object:
         f"{where} is {_annotated(hint)}, which no parameter can be. Allowed: {_ALLOWED}; a record "
         "of several values is the first parameter."
     )
-
-
-def _origins(kinds: Sequence[object]) -> set[object]:
-    return {get_origin(kind) or kind for kind in kinds}
 
 
 def _title(qualname: str) -> str:

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final, TypeAlias
 
 from seqd.hookspecs import LoadedModel, WorkItem
+from seqd.plugin import decorated
 from seqd.plugin.calls import OneProcess, reap_copies
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
@@ -264,11 +265,9 @@ def resident_bytes() -> int:
     gc.collect()
     if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:  # glibc has it
         trim(0)
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        raise DoesNotApply("no /proc here") from None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    if not (resident := decorated.resident_bytes()):
+        raise DoesNotApply("no /proc here")
+    return resident
 
 
 @CHECKS.add(
