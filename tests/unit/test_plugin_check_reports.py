@@ -18,9 +18,8 @@ from seqd.hookspecs import (
     PluginParameters,
     TaskSpec,
 )
-from seqd.models.agreement import with_values
+from seqd.models.agreement import brief, close, with_values
 from seqd.models.catalog import built_in_version
-from seqd.models.closeness import brief, close
 from seqd.plugin import Label, classifier
 from seqd.plugin import model as decorated
 from seqd.testing.checks import PluginExamples, source_of

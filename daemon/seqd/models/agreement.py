@@ -1,4 +1,4 @@
-"""Holds what `load` gives of a version's files against what was trained, before it is published.
+"""Whether outcomes agree: of what was trained and of what is loaded, before it is published.
 
 A training hands over the model as it learnt it (`TrainedModel.in_memory`). That is asked about a
 few texts of the data, and let go, so that it and its copy are not in memory at once. Then the files
@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from math import isclose, isnan
 from pathlib import Path
 from typing import Final, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from seqd.errors import ArtifactDamaged, InvalidData, PluginFault, SeqdError, VersionDiffers
 from seqd.hookspecs import (
@@ -28,12 +29,11 @@ from seqd.hookspecs import (
     WorkItem,
 )
 from seqd.kinds import GENERATE, SERVED_TASKS, TRAIN
-from seqd.models.closeness import brief, close
 from seqd.models.made_records import with_record
 from seqd.models.version_files import VersionDraft, check_sealed
 from seqd.plugin.calls import PluginCall
 from seqd.plugin.decorated import WarmUpContext
-from seqd_schemas import Classification, Task
+from seqd_schemas import Classification, Generation, Task
 
 #: Texts of the sample, prompts among them that are continued, and characters of each at most.
 SAMPLE_TEXTS: Final = 16
@@ -43,8 +43,18 @@ SAMPLE_CHARS: Final = 400
 #: Records that the sample is taken from, evenly: the first ones of the data.
 _LOOKED_AT: Final = 2_000
 
+#: How far two numbers may be apart that were summed in another order: float32 has 7 digits.
+TOLERANCE: Final = 1e-5
+
+#: What a generation's sample may differ in from that of another run: how likely each text was is
+#: computed beside it.
+_TEXTS = ("text", "temperature")
+
+#: Characters that are shown of a text, or of a field.
+SHOWN_CHARS: Final = 60
+
 #: How far two numbers may be apart: weights that are stored as float16 move a probability by 0.001.
-TOLERANCE: Final = 5e-3
+STORED_TOLERANCE: Final = 5e-3
 
 #: Values that a task is asked with, where it has such parameters: all that can be compared.
 _ASKED_WITH: Final[Mapping[str, object]] = {"seed": 1, "probabilities": True, "length": 40}
@@ -171,10 +181,12 @@ def _asked(asked: Answers, loaded: LoadedModel, task: Task) -> Sequence[object]:
 def _agree(one: object, other: object) -> bool:
     """Return True for outcomes that are the same within the rounding of what is stored."""
     if isinstance(one, Classification) and isinstance(other, Classification):
-        is_tie = one.score <= 0.5 + TOLERANCE  # of two labels that are as probable, either may win
+        is_tie = (
+            one.score <= 0.5 + STORED_TOLERANCE
+        )  # of two labels that are as probable, either may win
         if one.label != other.label and is_tie:
             one = one.model_copy(update={"label": other.label})
-    return close(one, other, TOLERANCE)
+    return close(one, other, STORED_TOLERANCE)
 
 
 def _shown(outcome: object) -> str:
@@ -202,3 +214,60 @@ def _texts(data: Dataset) -> Sequence[str]:
         if (part := segment.text[start : start + SAMPLE_CHARS]).strip()
     ]
     return parts[:: max(1, len(parts) // SAMPLE_TEXTS)][:SAMPLE_TEXTS]
+
+
+def close(first: object, second: object, tolerance: float = TOLERANCE) -> bool:
+    """Return True when two outcomes are the same within a tolerance of their numbers.
+
+    That is the rounding of a batched sum, unless another is given, and is absolute and relative.
+    """
+    if isinstance(first, Generation) and isinstance(second, Generation):
+        return (
+            first.prompt == second.prompt
+            and len(first.samples) == len(second.samples)
+            and all(
+                getattr(one, name) == getattr(other, name)
+                for one, other in zip(first.samples, second.samples, strict=True)
+                for name in _TEXTS
+            )
+        )
+    if isinstance(first, BaseModel):
+        if not isinstance(second, type(first)):
+            return False
+        return close(dict(first), dict(second), tolerance)
+    if isinstance(first, float) and isinstance(second, float):
+        both_nan = isnan(first) and isnan(second)  # which B1 tells
+        return both_nan or isclose(first, second, rel_tol=tolerance, abs_tol=tolerance)
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(
+            close(part, second[name], tolerance) for name, part in first.items()
+        )
+    if _is_list(first) and _is_list(second):
+        one, other = list(first), list(second)  # type: ignore[call-overload]
+        return len(one) == len(other) and all(
+            close(*pair, tolerance) for pair in zip(one, other, strict=True)
+        )
+    return first == second
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def brief(outcome: object) -> str:
+    """Return an outcome in a few words: its class, and the fields that were set."""
+    if not isinstance(outcome, BaseModel):
+        return f"{outcome!r:.120}"
+    usual = {name: one.get_default() for name, one in type(outcome).model_fields.items()}
+    fields = {name: value for name, value in outcome if value != usual.get(name)}
+    said = ", ".join(f"{name}={_cut(repr(value))}" for name, value in fields.items())
+    return f"{type(outcome).__name__}({said})"
+
+
+def quoted(text: str) -> str:
+    """Return a text as Python writes it, the beginning of a long one."""
+    return repr(_cut(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"

@@ -13,8 +13,7 @@ from pydantic import BaseModel
 
 from seqd.hookspecs import WorkItem
 from seqd.kinds import CLASSIFY, GENERATE, SERVED_TASKS
-from seqd.models.agreement import with_values
-from seqd.models.closeness import brief, close, quoted
+from seqd.models.agreement import brief, close, quoted, with_values
 from seqd.models.task_schemas import output_schema
 from seqd.plugin.running import drawn
 from seqd.testing.checks.authored import author_object
