@@ -7,6 +7,7 @@
 | `history.jsonl` | when which version was in service, by whom and why; roll-outs, too |
 | `rollout.json` | the roll-out that goes on, and those that were aborted |
 | `evaluations/N.json` | what was measured of version N |
+| `.publishing-RUN.json` | a training is about to publish a version, which does not count yet |
 | `.retiring-N` | version N is about to go, and no new job is to get it |
 
 People edit these files and restore them from backups, so what is read is checked. Who writes holds
@@ -21,9 +22,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from seqd.errors import ArtifactDamaged, InvalidRequest
+from seqd.errors import ArtifactDamaged, InvalidRequest, LeaseLost
 from seqd.models.disk import read_file, write_atomically, writing
 from seqd.validation import fault_sentence
 from seqd_schemas import (
@@ -69,6 +70,7 @@ _MAX_VERSION = 999_999_999
 
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _RETIRING = re.compile(r"\.retiring-([1-9][0-9]{0,8})")
+_BEGUN = re.compile(r"\.publishing-([A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?)\.json")
 
 #: What tells one state of a file from another; None where there is no file.
 Signature = tuple[int, int, int, int] | None
@@ -288,3 +290,98 @@ def mark_retiring(folder: Path, versions: Iterable[int], *, is_retiring: bool) -
             path.unlink(missing_ok=True)  # so that its time begins anew
             if is_retiring:
                 path.touch()
+
+
+class PublishRecord(BaseModel):
+    """What `.publishing-RUN.json` holds; RUN is the job, or `JOB.UNIT` of a sweep's training.
+
+    A version is in the store a moment before the ledger says that its job completed, and in that
+    moment the job may be cancelled or the worker die. So a training first writes this, with where
+    the labels were that it moves. It is removed when the job has completed; where the job ended
+    otherwise, the version is rolled back. An attempt that is not the holder, or finds no file, was
+    overtaken while it was frozen, and changes nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    #: A random word: the attempt that may publish and move labels.
+    holder: str = ""
+    #: The versions of the labels before they were moved; None of one that did not exist.
+    before: dict[str, int | None] = {}
+
+
+def begin_publish(folder: Path, run_id: str, holder: str) -> None:
+    """Record that a training is about to publish."""
+    _change_publish(folder, run_id, holder=holder)
+
+
+def check_holder(folder: Path, run_id: str, holder: str) -> None:
+    """Raise LeaseLost unless this attempt is the holder."""
+    if _read_publish(folder, run_id).holder != holder:
+        raise LeaseLost(
+            f"Job {run_id} is not to be published into {folder} by this attempt any more: it is "
+            "finalized or rolled back, or another attempt has begun to publish."
+        )
+
+
+def begun_publishes(folder: Path) -> list[str]:
+    """Return the trainings that have begun to publish and were not finalized."""
+    names = [path.name for path in sorted(folder.iterdir())]
+    return [match[1] for match in map(_BEGUN.fullmatch, names) if match]
+
+
+def move_labels(folder: Path, labels: Sequence[str], version: int, run_id: str) -> None:
+    """Move labels to a version, after recording where they were, so that a kill loses nothing."""
+    stored = read_labels(folder)
+    recorded = _read_publish(folder, run_id)
+    # One that an earlier attempt has moved already stood where that attempt has noted.
+    before = {
+        label: recorded.before.get(label) if stored.get(label) == version else stored.get(label)
+        for label in labels
+    }
+    # One that is confirmed is never taken back, so nobody need know.
+    if _publish_file(folder, run_id).exists():
+        _change_publish(folder, run_id, before=recorded.before | before)
+    write_labels(folder, stored | dict.fromkeys(labels, version))
+
+
+def restore_labels(folder: Path, version: int, run_id: str) -> None:
+    """Move labels to where they were, except those that somebody has moved since.
+
+    One that was nowhere, or at a version that is gone meanwhile, goes.
+    """
+    labels = read_labels(folder)
+    moved = {
+        label: number
+        for label, number in _read_publish(folder, run_id).before.items()
+        if labels.get(label) == version
+    }
+    for label, number in moved.items():
+        del labels[label]
+        if number == 0 or (number is not None and (folder / str(number)).is_dir()):
+            labels[label] = number
+    if moved:
+        write_labels(folder, labels)
+
+
+def end_publish(folder: Path, run_id: str) -> None:
+    """Remove a training's record, if there is one: its version counts from now on."""
+    with writing(folder):
+        _publish_file(folder, run_id).unlink(missing_ok=True)
+
+
+def _publish_file(folder: Path, run_id: str) -> Path:
+    return folder / f".publishing-{run_id}.json"
+
+
+def _read_publish(folder: Path, run_id: str) -> PublishRecord:
+    """Read the file, which is written atomically; one that makes no sense restores no label."""
+    try:
+        return from_stored(PublishRecord, _publish_file(folder, run_id).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return PublishRecord()
+
+
+def _change_publish(folder: Path, run_id: str, **changes: object) -> None:
+    record = _read_publish(folder, run_id).model_copy(update=changes)
+    write_atomically(_publish_file(folder, run_id), f"{to_stored(record)}\n".encode())

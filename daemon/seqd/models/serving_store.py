@@ -15,8 +15,10 @@ from seqd.models.model_records import (
     CANDIDATE,
     PRODUCTION,
     begin_rollout,
+    begun_publishes,
     check_label,
     end_rollout,
+    move_labels,
     note_change,
     read_labels,
     read_model_file,
@@ -24,7 +26,6 @@ from seqd.models.model_records import (
     write_labels,
     write_model_file,
 )
-from seqd.models.publishing import begun_publishes, move_labels
 from seqd.models.stored_versions import STARTER_VERSION, StoredVersions
 from seqd_schemas import (
     ModelFile,

@@ -16,17 +16,15 @@ from seqd.models.model_records import (
     LATEST,
     MEASUREMENTS_FOLDER,
     PRODUCTION,
-    check_label,
-    mark_retiring,
-    measurements_file,
-    write_model_file,
-)
-from seqd.models.publishing import (
     begin_publish,
     begun_publishes,
     check_holder,
-    finalize,
+    check_label,
+    end_publish,
+    mark_retiring,
+    measurements_file,
     restore_labels,
+    write_model_file,
 )
 from seqd.models.serving_store import ServingStore
 from seqd.models.stored_versions import FORMAT_FILE_NAME, MODEL_NAME, STARTER_VERSION
@@ -315,7 +313,7 @@ class ModelStore(ServingStore):
         """Let a version count for good: its training has completed."""
         if (self._root / name).is_dir():
             with exclusive(self._root / name):
-                finalize(self._root / name, run_id)
+                end_publish(self._root / name, run_id)
 
     def begun(self) -> list[tuple[str, str]]:
         """Return model and training of each version that was begun and not finalized yet."""
@@ -349,7 +347,7 @@ class ModelStore(ServingStore):
                     # Those that came meanwhile were no first versions; now one of them is.
                     for first in self.versions(name)[:1]:
                         self._put_first_in_service(first)
-            finalize(folder, run_id)
+            end_publish(folder, run_id)
         return None if manifest is None else manifest.version
 
     def drafts(self) -> list[Path]:
