@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import a_worker_status
 from ledger_fixtures import Environment
 from seqd.cli.dead_workers import DeadWorkers
 from seqd.ledger.units import Death
@@ -55,6 +56,22 @@ def test_a_worker_whose_children_die_before_they_publish_is_in_the_fleet(
         (DeathCause.HANG, 12),
     ]
     assert status.death_counts == {DeathCause.SIGNAL: 1, DeathCause.HANG: 1}
+
+
+def test_a_worker_whose_child_dies_has_been_starting_since_then_however_often_it_dies_again(
+    environment: Environment, tmp_path: Path
+) -> None:
+    record, _ = record_of(environment, tmp_path)
+    now_ms = environment.ledger.fleet.now_ms()
+    ready = a_worker_status(worker="w1", started_at_ms=now_ms - 60_000, seen_at_ms=now_ms)
+    environment.ledger.fleet.publish_worker(ready)
+
+    record.note(KILLED, 11)
+    first_ms = published(environment).started_at_ms
+    record.note(KILLED, 12)
+
+    assert first_ms >= now_ms
+    assert published(environment).started_at_ms == first_ms
 
 
 def test_the_next_child_reads_the_last_deaths_and_counts_all(

@@ -175,10 +175,12 @@ class DeathRecord:
         fleet, name = self._ledger.fleet, self._identity.name
         known = next((one for one in fleet.workers() if one.worker == name), None)
         status = known or self._starting(now_ms)
+        is_starting = status.state is WorkerState.STARTING
         update = {
             "deaths": told.deaths,
             "death_counts": told.counts,
             "state": WorkerState.STARTING,
+            "started_at_ms": status.started_at_ms if is_starting else now_ms,
             "models_loaded": (),
             "loaded_bytes": {},
             "stopped_pid": None,
