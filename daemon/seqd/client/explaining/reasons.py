@@ -10,6 +10,7 @@ from seqd.ledger.model_pauses import pause_told
 from seqd.ledger.unit_states import Holdings, UnitStates
 from seqd.ledger.writing import no_writes_line
 from seqd.scaling import Rate, item_seconds
+from seqd.local.slots import place_of
 from seqd.serving import (
     can_run,
     does,
@@ -117,7 +118,9 @@ def _died(status: WorkerStatus, now_ms: int) -> str:
     if not recent:
         return ""
     ago_s = max(0.0, (now_ms - recent[-1].at_ms) / 1000)
-    return f". It died {span(ago_s)} ago, {recent[-1].cause}: {recent[-1].message.rstrip('.')}"
+    what = f"{recent[-1].cause}: {recent[-1].message.rstrip('.')}"
+    # Of the place: a worker tells of those before it in its slot, too.
+    return f". {place_of(status.worker)} died {span(ago_s)} ago, {what}"
 
 
 def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
