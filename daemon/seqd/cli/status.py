@@ -29,7 +29,6 @@ def status(as_json: options.Json = False) -> None:
     from seqd import __version__
     from seqd.cli.releases import releases_line, releases_of
     from seqd.client import Client
-    from seqd.ledger.retention import Evictions
     from seqd.local.endpoint import redis_url_of
     from seqd.masking import without_password
     from seqd.serving import lacking
@@ -80,6 +79,12 @@ def status(as_json: options.Json = False) -> None:
     _show_work(screen, work_left, paused.values(), can_report=no_writes is None)
     if inbox.entries:
         screen.say(_inbox_line(inbox))
+    _show_losses(screen, evictions, failures, quarantined)
+
+
+def _show_losses(screen: Screen, evictions: "Evictions", failures: int, quarantined: int) -> None:
+    from seqd.ledger.retention import Evictions
+
     if evictions != Evictions():
         screen.say(_evictions_line(evictions))
     if failures:

@@ -6,7 +6,8 @@ the version; or each combination, then a table, the best one and a picture.
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Annotated
@@ -133,9 +134,8 @@ def train(
     promote`. Files that are here are sent, unless the workers are on this machine and read them
     themselves.
     """
-    from seqd.cli.following import detach_from, handed_in_told, handing_in, waiting_for
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import data_of, records_here
-    from seqd.ledger.submissions import new_job_id
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     _check_gate(promote_if_better, has_other=promote or detach or as_json)
@@ -146,8 +146,7 @@ def train(
     with options.open_client() as client:
         if upload is None:
             upload = not _trains_here_alone(client)
-        job_id = given["job_id"] = given.get("job_id") or new_job_id()
-        with handing_in(handed_in_told(job_id)):
+        with _handing_in(given):
             handle = client.train(
                 records_here(source) if upload else source,
                 model=model if name is None else name,
@@ -195,9 +194,7 @@ def sweep(
     combination could not be trained.
     """
     from seqd.analysis.plots import check_plot
-    from seqd.cli.following import handed_in_told, handing_in
     from seqd.cli.sources import data_of
-    from seqd.ledger.submissions import new_job_id
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     if plot is not None and not no_plot:
@@ -205,8 +202,7 @@ def sweep(
         check_plot(plot)
     given["parameters"] = options.read_parameters(param or [])
     with options.open_client() as client:
-        job_id = given["job_id"] = given.get("job_id") or new_job_id()
-        with handing_in(handed_in_told(job_id)):
+        with _handing_in(given):
             handle = client.sweep(
                 data_of(data, **fields),
                 model=model if name is None else name,
@@ -320,6 +316,17 @@ def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
             )
         grid[name] = _values(name, text)
     return grid
+
+
+@contextmanager
+def _handing_in(given: "JobOptions") -> Iterator[None]:
+    """Hand a job in in a `with` block under an id that is known, and told at Ctrl-C."""
+    from seqd.cli.following import handed_in_told, handing_in
+    from seqd.ledger.submissions import new_job_id
+
+    job_id = given["job_id"] = given.get("job_id") or new_job_id()
+    with handing_in(handed_in_told(job_id)):
+        yield
 
 
 def _trains_here_alone(client: "Client") -> bool:

@@ -9,8 +9,8 @@ from seqd.kinds import KINDS
 from seqd.ledger.model_pauses import pause_told
 from seqd.ledger.unit_states import Holdings, UnitStates
 from seqd.ledger.writing import no_writes_line
-from seqd.scaling import Rate, item_seconds
 from seqd.local.slots import place_of
+from seqd.scaling import Rate, item_seconds
 from seqd.serving import (
     can_run,
     does,
