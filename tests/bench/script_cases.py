@@ -419,11 +419,11 @@ def ingest_of_a_large_file(world: World) -> None:
 
 
 @case("a large file that others read ahead", "offer_ranges", "take_range", "release_range",
-      "read_ahead", "append_ahead")  # fmt: skip
+      "read_ahead")  # fmt: skip
 def ranges_of_a_large_file(world: World) -> None:
     version = world.number()
     name = world.large_job(version=version, sealed=0, state="running")
-    key, ranges = world.keys.job(name), world.watched.ranges
+    ranges = world.watched.ranges
     for _ in range(7):  # of which this worker can read nothing
         other = world.large_job(sealed=0, state="running")
         place = IngestPosition(world.units, world.units * UNIT_ITEMS, 0, 0, 1, 1, 0)
@@ -440,14 +440,11 @@ def ranges_of_a_large_file(world: World) -> None:
     ranges.release(taken, "reads")
     taken = ranges.take("reads", queues)
     assert taken is not None
-    blob, digests, rows = bytes(500_000), bytes(8 * UNIT_ITEMS), []
+    blob, digests = bytes(500_000), bytes(8 * UNIT_ITEMS)
     for at in range(8):
         begins = replace(places[0], units=places[0].units + at)
         ends = replace(begins, units=begins.units + 1, entries=begins.entries + UNIT_ITEMS)
         assert ranges.put(taken, "reads", ReadUnit(begins, ends), blob, digests) == "read"
-        rows.append((UNIT_ITEMS, ends))
-    world.redis.hset(key, "pending_bytes", 0)
-    assert ranges.append(unit, world.units, rows)[0] == "added"
     world.redis.unlink(world.keys.offered_ranges())
 
 

@@ -11,15 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders import a_classify_job
 from ingest_builders import UNIT_ITEMS, Reader, chunks_in, jsonl, submitted
 from ledger_fixtures import CLASSIFY, Environment, queues_of
 from seqd.inputs import duplicates
 from seqd.inputs.reading import InputFile
 from seqd.ledger import blobs, ingests
 from seqd.ledger.blobs import chunks_of
-from seqd.ledger.ingests import IngestPosition
-from seqd.ledger.ranges import Range, ReadUnit
 from seqd.worker import ingest, ingest_ranges, ingest_reading
 from seqd_schemas import FileSource, ItemChunk, JobState
 
@@ -207,35 +204,6 @@ def test_a_range_that_others_have_died_of_is_left_to_the_ingest(environment, rea
     assert of_the_ingest is not None
 
 
-@pytest.mark.parametrize("characters", [100, 2_000_000])
-def test_units_that_were_read_ahead_are_added_in_steps_of_few_bytes(environment, characters, path):
-    job = a_classify_job(source=FileSource(path="/data/a.jsonl"))
-    environment.submit(job)
-    unit = environment.claim_unit("worker-a")
-    places = [
-        IngestPosition(
-            units=n, entries=n, offset=n, line=n, file_bytes=9, modified_ns=1, checksum=0
-        )
-        for n in range(9)
-    ]
-    ranges = environment.ledger.ranges
-    ranges.offer(unit, [Range(places[0], 8)])
-    taken = ranges.take("worker-b", queues_of((CLASSIFY,)))
-    for begins, ends in itertools.pairwise(places):
-        blob = os.urandom(characters)
-        assert ranges.put(taken, "worker-b", ReadUnit(begins, ends), blob, b"") == "read"
-
-    counts = list[int]()
-    while sum(counts) < 8:
-        rows = [(1, place) for place in places[sum(counts) + 1 :]]
-        counts.append(ranges.append(unit, sum(counts), rows)[1])
-
-    assert counts == ([8] if characters == 100 else [1] * 8)
-    again = ranges.append(unit, 0, [(1, place) for place in places[1:]])
-    assert again == ("added", 8)  # as if the reply had been lost
-    assert environment.record(unit.job_id).units == 8
-
-
 def test_what_does_not_fit_together_is_read_alone(environment, readers, path):
     job_id = shared(environment, readers, path)
     readers[1].ranges.read_one()
@@ -245,6 +213,17 @@ def test_what_does_not_fit_together_is_read_alone(environment, readers, path):
             places = json.loads(environment.redis.hget(key, field))
             places[0]["offset"] += 1
             environment.redis.hset(key, field, json.dumps(places))
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_what_was_offered_and_is_lost_is_offered_anew(environment, readers, path, monkeypatch):
+    monkeypatch.setattr(ingest_reading, "LONGEST_WAIT_S", 0)
+    job_id = shared(environment, readers, path)
+    keys = environment.keys
+    environment.redis.delete(keys.ranges(job_id), keys.ahead(job_id))
 
     ingested(environment, itertools.cycle(readers), job_id)
 

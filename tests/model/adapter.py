@@ -406,10 +406,17 @@ class Adapter:
         unit, blob = ReadUnit(begins, ends), PackedChunk(chunk).blob
         return self._side_now.ledger.ranges.put(_taken(job_id, first), worker, unit, blob, b"ids")
 
-    def append_ahead(self, claimed: Claimed, first: int, sizes: Sequence[int]) -> tuple[str, int]:
-        """Add units that were read ahead."""
-        rows = [(size, _place(first + at + 1, 0)) for at, size in enumerate(sizes)]
-        return self._side_now.ledger.ranges.append(_unit(claimed), first, rows)
+    def append_ahead(self, request: Job, claimed: Claimed, number: int, size: int) -> str:
+        """Add a unit that was read ahead."""
+        return self._side_now.ledger.submissions.append(
+            request,
+            claimed.job_id,
+            number,
+            None,
+            ingest_attempt=claimed.attempt,
+            position=_place(number + 1, 0).to_stored(),
+            ahead_items=size,
+        )
 
     # What workers do.
 

@@ -163,25 +163,24 @@ class FileRules(Machine):
         )
 
     @precondition(lambda self: self.reading)
-    @rule(which=ANY, off=st.sampled_from([0, 0, -1, 1]), count=st.integers(1, 4), lost=LOST)
-    def append_ahead(self, which: int, off: int, count: int, lost: int) -> None:
+    @rule(which=ANY, off=st.sampled_from([0, 0, 0, -1, 1]), lost=LOST)
+    def append_ahead(self, which: int, off: int, lost: int) -> None:
         claimed = self.any_reader(which)
         job = self.ledger.jobs.get(claimed.job_id)
         if job is None:
             return
-        first = max(0, len(job.units) + off)
+        number = max(0, len(job.units) + off)
         offers = self.ledger.offers.get(job.job_id)
-        ahead = {} if offers is None else offers.ahead
-        chunks = [ahead.get(first + at) for at in range(count)]
-        sizes = [0 if chunk is None else len(chunk.items) for chunk in chunks]
+        chunk = None if offers is None else offers.ahead.get(number)
+        size = 0 if chunk is None else len(chunk.items)
         before = len(job.units)
         self.same(
-            lambda: ingesting.append_ahead(self.ledger, claimed, first, count),
-            lambda: self.adapter.append_ahead(claimed, first, sizes),
+            lambda: ingesting.append_ahead(self.ledger, claimed, number),
+            lambda: self.adapter.append_ahead(job.request, claimed, number, size),
             lost,
         )
         if len(job.units) > before:
-            job.position = (len(job.units), 0)
+            job.position = (number + 1, 0)
 
     def _any_range(self, which: int) -> tuple[str, int]:
         job_id = list(self.ledger.offers)[which % len(self.ledger.offers)]

@@ -159,24 +159,23 @@ def put(ledger: Ledger, job_id: str, first: int, worker: str, number: int, chunk
     return "read"
 
 
-def append_ahead(ledger: Ledger, claimed: Claimed, first: int, count: int) -> tuple[str, int]:
-    """Add units that were read ahead to the job, as many as are there in a row."""
+def append_ahead(ledger: Ledger, claimed: Claimed, number: int) -> str:
+    """Add a unit that was read ahead to the job."""
     job = ledger.jobs.get(claimed.job_id)
     if job is None or job.sealed or holder(ledger, claimed) is None:
-        return "ended", 0
-    if first > len(job.units):
-        return "behind", 0
-    offers, outcome = ledger.offers.get(claimed.job_id, Offers()), "added"
-    added = min(len(job.units) - first, count)
-    while added < count:
-        chunk = offers.ahead.get(first + added)
-        if chunk is None:
-            break
-        size = len(chunk.items)
-        if ledger.limits.is_short or over_quota(ledger, job.tenant, 0, (), 0, size):
-            outcome = "full"
-            break
-        del offers.ahead[first + added]
-        add_unit(ledger, job, chunk.items, chunk.first_index)  # type: ignore[arg-type]
-        added += 1
-    return ("added" if added else outcome), added
+        return "ended"
+    if number < len(job.units):
+        return "added"
+    if number > len(job.units):
+        return "behind"
+    ahead = ledger.offers.get(claimed.job_id, Offers()).ahead
+    chunk = ahead.get(number)
+    if chunk is None:
+        return "missing"
+    if ledger.limits.is_short:
+        return "short"
+    if over_quota(ledger, job.tenant, 0, (), 0, len(chunk.items)):
+        return "full"
+    del ahead[number]
+    add_unit(ledger, job, chunk.items, chunk.first_index)  # type: ignore[arg-type]
+    return "added"

@@ -19,9 +19,9 @@ from seqd.inputs.streams import (
     HEAD_BYTES,
     TORN,
     UTF8_BOM,
+    Inflating,
     Opener,
     check_head,
-    inflating,
     torn,
 )
 
@@ -51,7 +51,7 @@ class LiveText:
         head = pipe.wait_for(_MAGIC_BYTES)
         #: How it is compressed; None if it is not.
         self.compression = next((one for one in Compression if head.startswith(one.magic)), None)
-        raw = pipe if self.compression is None else inflating(self.path, pipe, self.compression)
+        raw = pipe if self.compression is None else Inflating(self.path, pipe, self.compression)
         self._stream = io.BufferedReader(raw, buffer_size=_BUFFER_BYTES)
         if not head:
             raise InvalidInput(f"{shown(self.path)} is empty; at least one entry is due")
@@ -88,10 +88,7 @@ class LiveText:
         check_head(self.path, self.head())
         if self._stream.peek(len(UTF8_BOM)).startswith(UTF8_BOM):
             self._stream.read(len(UTF8_BOM))
-        try:
-            yield cast(BinaryIO, self._stream)
-        except TORN as error:
-            raise self._torn(error, "after its first lines") from error
+        yield cast(BinaryIO, self._stream)
 
     def _torn(self, error: Exception, where: str) -> InvalidInput:
         return torn(self.path, self.compression or Compression.GZIP, error, where)

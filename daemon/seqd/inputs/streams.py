@@ -57,12 +57,7 @@ def inflated(path: Path, file: BinaryIO, compression: Compression) -> io.Buffere
             f"begins with {magic.hex(' ')}, not with {compression.magic.hex(' ')}. Rename it, or "
             f"compress it with `{compression}`"
         )
-    return io.BufferedReader(inflating(path, file, compression), buffer_size=_BUFFER_BYTES)
-
-
-def inflating(path: Path, file: BinaryIO | io.RawIOBase, compression: Compression) -> io.RawIOBase:
-    """Return the content of what is compressed, chunk by chunk; raises as `inflated` does."""
-    return _Inflating(path, file, compression)
+    return io.BufferedReader(Inflating(path, file, compression), buffer_size=_BUFFER_BYTES)
 
 
 def torn(path: Path, compression: Compression, error: Exception, where: str) -> InvalidInput:
@@ -80,8 +75,11 @@ def torn(path: Path, compression: Compression, error: Exception, where: str) -> 
     )
 
 
-class _Inflating(io.RawIOBase):
-    """The content of a compressed file, with an eye on how fast it multiplies."""
+class Inflating(io.RawIOBase):
+    """The content of what is compressed, with an eye on how fast it multiplies.
+
+    Reading raises as that of `inflated` does.
+    """
 
     def __init__(self, path: Path, file: BinaryIO | io.RawIOBase, compression: Compression) -> None:
         self.compression = compression
@@ -278,7 +276,7 @@ def explained(
 ) -> InvalidInput:
     """Explain one of `TORN`, which a compressed file raised, or a `stream` of a pipe."""
     raw = getattr(stream, "raw", None)  # a pipe's name has no end that tells
-    compression = raw.compression if isinstance(raw, _Inflating) else compression_of(path)
+    compression = raw.compression if isinstance(raw, Inflating) else compression_of(path)
     return torn(path, compression or Compression.GZIP, error, where)
 
 

@@ -26,18 +26,16 @@ from seqd.ledger.scripts import (
     as_list,
     as_text,
 )
-from seqd.ledger.submissions import over_kept
 from seqd.ledger.transport import Transport
 from seqd.ledger.units import Unit
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
 
-#: Units that one step adds of those that were read ahead: about a millisecond of the server's time.
-APPENDED_AT_ONCE = 8
+#: Units that are looked for at once of those that were read ahead.
+LOOKED_FOR_AT_ONCE = 8
 
 ReadOutcome = Literal["read", "full", "lost"]
-AppendAheadOutcome = Literal["added", "full", "behind", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ def joined_checksum(before: int, unit: int) -> int:
 
 
 class Ranges:
-    """Offers, takes and reads ranges, and adds what was read."""
+    """Offers, takes and reads ranges, and finds what was read."""
 
     def __init__(
         self, redis: Redis, transport: Transport, settings: "Settings", notify: Notify
@@ -152,7 +150,7 @@ class Ranges:
         """
         names = [
             name
-            for number in range(first, first + APPENDED_AT_ONCE)
+            for number in range(first, first + LOOKED_FOR_AT_ONCE)
             for name in (f"{number} place", f"{number} ids")
         ]
         with redis_errors(self._redis):
@@ -166,21 +164,6 @@ class Ranges:
                 break
             found.append((unit, digests))
         return found
-
-    def append(
-        self, unit: Unit, first: int, rows: Sequence[tuple[int, IngestPosition]]
-    ) -> tuple[AppendAheadOutcome, int]:
-        """Add units that were read ahead, from number `first` on; return how many were added.
-
-        Each row has a unit's number of items, and where the next one begins. Raises InvalidRequest
-        where the results of the job would be more than its tenant may keep.
-        """
-        parts = [part for size, ends in rows for part in (size, ends.to_stored())]
-        most = self._settings.max_pending_bytes
-        reply = as_list(self._call("append_ahead", unit.job_id, unit.attempt, first, most, *parts))
-        if reply[0] == b"over_kept":
-            raise over_kept(as_text(reply[3]), reply[4:])
-        return cast(AppendAheadOutcome, as_text(reply[0])), as_int(reply[2])
 
     def _taken(self, *arguments: Argument) -> TakenRange | None:
         row = as_list(self._call("take_range", *arguments))

@@ -86,7 +86,9 @@ SUBMIT_BYTES = 1_048_576
 #: Characters of the digest of a template, which nobody has a reason to forge.
 TEMPLATE_DIGEST_CHARS = 16
 
-AppendOutcome = Literal["added", "full", "short", "too_large", "behind", "not_owner", "ended"]
+AppendOutcome = Literal[
+    "added", "full", "short", "too_large", "behind", "missing", "not_owner", "ended"
+]
 FollowOutcome = Literal[
     "same", "differs", "wait", "taken", "complete", "ended", "behind", "unknown"
 ]
@@ -273,16 +275,18 @@ class Submissions:
         job: Job,
         job_id: str,
         unit: int,
-        chunk: ItemChunk | TextChunk | PackedChunk,
+        chunk: ItemChunk | TextChunk | PackedChunk | None,
         *,
         digest: str = "",
         owner: str = "",
         ingest_attempt: int | None = None,
         position: str = "",
+        ahead_items: int = 0,
     ) -> Exchange[AppendOutcome]:
         """Add unit number `unit`; sent twice it adds one.
 
-        `full` asks to come again later, and so does `short` where it is memory that lacks.
+        Without a `chunk`, it is one of `ahead_items` that was read ahead: `missing` where it is not
+        there. `full` asks to come again later, and so does `short` where it is memory that lacks.
 
         Only the upload with the token `owner` may, or with `ingest_attempt` that attempt of the
         unit `ingest`. `digest` is that of the request and of all input up to and with this unit.
@@ -290,10 +294,13 @@ class Submissions:
 
         Raises InvalidRequest where the results of the job would be more than its tenant may keep.
         """
-        packed = chunk if isinstance(chunk, PackedChunk) else PackedChunk(chunk)
+        blob, size = b"", ahead_items
+        if chunk is not None:
+            packed = chunk if isinstance(chunk, PackedChunk) else PackedChunk(chunk)
+            blob, size = packed.blob, packed.size
         attempt = "" if ingest_attempt is None else ingest_attempt
         most = self._settings.max_pending_bytes
-        arguments = (job_id, unit, packed.blob, packed.size, most, digest, owner, attempt, position)
+        arguments = (job_id, unit, blob, size, most, digest, owner, attempt, position)
         reply = as_list((yield from script("append", *arguments)))
         if reply[0] == b"over_kept":
             raise over_kept(job.tenant, reply[2:])

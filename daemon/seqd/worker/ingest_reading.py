@@ -54,7 +54,7 @@ AddOutcome = AppendOutcome | Literal["waits", "end"]
 
 
 class Reading:
-    """Input that is open between two slices; of one that is no file, nothing is."""
+    """Input whose units are added in order; what is open of it stays so between two slices."""
 
     def __init__(self, ledger: Ledger, job: Job, next_unit: int) -> None:
         self._ledger = ledger
@@ -81,8 +81,10 @@ class Reading:
     def close(self) -> None:
         """Close the file; nothing more is asked for."""
 
-    def _append(self, unit: Unit, packed: PackedChunk, position: str = "") -> AppendOutcome:
-        """Add a unit; `position` is where the one behind it begins."""
+    def _append(
+        self, unit: Unit, packed: PackedChunk | None, position: str = "", ahead_items: int = 0
+    ) -> AppendOutcome:
+        """Add a unit, or one that was read ahead; `position` is where the one behind it begins."""
         return self._ledger.submissions.append(
             self._job,
             unit.job_id,
@@ -90,6 +92,7 @@ class Reading:
             packed,
             ingest_attempt=unit.attempt,
             position=position,
+            ahead_items=ahead_items,
         )
 
 
@@ -182,6 +185,7 @@ class FileReading(Reading):
         """Let others read ahead where any part of the file can be read alone."""
         if self._can_be_shared and self._plan is None and self.next_unit:
             self._plan = RangePlan(self._file, self.place, self._unit_items)
+            self._offered.clear()
             self._ledger.ranges.offer(unit, (), anew=True)
 
     def add_next(self, unit: Unit) -> AddOutcome:
@@ -213,11 +217,10 @@ class FileReading(Reading):
         if found := self._ledger.ranges.ahead(unit.job_id, self.next_unit):
             return self._add_ahead(unit, found)
         self._offer_more(unit, plan)
-        if not self._offered:
-            # At the end of the file, or where only reading tells where the unit ends.
+        if not self._offered or self._has_waited_long():
+            # At the end of the file, or where only reading tells where the unit ends; or what was
+            # offered is lost.
             self._plan = None
-            return None
-        if self._waits_since is not None and monotonic() - self._waits_since > LONGEST_WAIT_S:
             return None
         taken = self._ledger.ranges.take_of(unit.job_id, self._worker)
         if taken is None:
@@ -229,22 +232,24 @@ class FileReading(Reading):
 
     def _add_ahead(self, unit: Unit, found: list[tuple[ReadUnit, bytes]]) -> AddOutcome | None:
         """Add units that were read ahead, as far as each begins where the one in front ends."""
-        rows, place = list[tuple[int, IngestPosition]](), self.place
-        for where, _ in found:
-            behind = where.end_behind(place)
+        outcome: AppendOutcome | None = None
+        for where, digests in found:
+            behind = where.end_behind(self.place)
             if behind is None:
                 break
-            rows.append((where.size, behind))
-            place = behind
-        if not rows:
+            outcome = self._append(unit, None, behind.to_stored(), where.size)
+            if outcome != "added":
+                return None if outcome == "missing" else outcome
+            self._go_on(behind, digests)
+        if outcome is None:
             log.info("job=%s is read by one worker from unit=%d on", unit.job_id, self.next_unit)
             self._plan, self._can_be_shared = None, False
             self._ledger.ranges.offer(unit, (), anew=True)
-            return None
-        outcome, count = self._ledger.ranges.append(unit, self.next_unit, rows)
-        for (_, behind), (_, digests) in list(zip(rows, found, strict=False))[:count]:
-            self._go_on(behind, digests)
-        return outcome if count or outcome != "added" else None
+        return outcome
+
+    def _has_waited_long(self) -> bool:
+        since = self._waits_since
+        return since is not None and monotonic() - since > LONGEST_WAIT_S
 
     def _offer_more(self, unit: Unit, plan: RangePlan) -> None:
         """Offer ranges up to so many ahead, half of them at a time."""

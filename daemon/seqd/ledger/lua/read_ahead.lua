@@ -5,7 +5,7 @@
 -- Keys: job hash, ranges, ahead, limits, memory, tenant.
 -- Returns: 'read'; 'full' when the job has as much waiting as it may, with what is read ahead, or memory is
 --          short; 'lost' when the range is not the worker's any more, or the job takes no input now.
--- Guarantee: what was read ahead is no unit of the job until append_ahead.lua has made it one. Sent twice it
+-- Guarantee: what was read ahead is no unit of the job until append.lua has made it one. Sent twice it
 -- stands there once. Each unit that comes keeps the range with its worker.
 local id, first, worker, unit, blob = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local key = job_key(id)
