@@ -144,3 +144,30 @@ def test_a_child_with_a_heartbeat_between_all_looks_never_stands_still(
     for pause_s in pauses_s:
         assert child.look(after_s=pause_s) is None
         assert child.judge.still_s == 0.0
+
+
+def test_a_new_child_goes_on_with_the_counts_of_the_one_before_and_has_nothing_in_hand() -> None:
+    memory = Channel.create()
+    before = Channel.of_parent(memory.path)
+    before.numbers[before.place("items", "classify", "m", "succeeded", "")] += 2
+    before.beat()
+    with before.computing(), before.within(Budget(0.5, silent_s=5.0, unit_s=20.0)):
+        hanging = memory.signs()
+        after = Channel.of_parent(memory.path)
+        begun = memory.signs()
+    after.numbers[after.place("items", "classify", "m", "succeeded", "")] += 3
+
+    assert hanging is not None and begun is not None
+    assert (hanging.is_computing, hanging.budget) == (True, Budget(0.5, 5.0, 20.0))
+    assert (begun.is_computing, begun.budget) == (False, None)
+    assert [(one.name, one.numbers) for one in memory.series()] == [("items", (5.0,))]
+
+
+def test_a_child_that_cannot_reach_its_parents_memory_works_without_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Channel.of_parent("/nowhere").computing():
+        pass
+
+    (said,) = caplog.messages
+    assert said.startswith("no memory shared with the parent: hangs will not be noticed: ")

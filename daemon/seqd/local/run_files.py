@@ -9,10 +9,10 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from time import monotonic, time
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 #: What the names of a worker's files end with.
 HEARTBEAT = "heartbeat"
@@ -171,6 +171,9 @@ class Readiness:
     unfit: tuple[Unfitness, ...]
 
 
+_Said = TypeVar("_Said", ModelReadiness, Unfitness, Readiness)
+
+
 def write_readiness(path: Path, readiness: Readiness, *, is_ready: bool) -> None:
     """Replace the file. Where that fails, none is left, and the OSError is raised.
 
@@ -195,37 +198,13 @@ def read_readiness(path: Path) -> Readiness | None:
     try:
         with path.open("rb") as file:
             said = json.loads(file.read(_MOST_BYTES))
-        return Readiness(
-            pid=int(said["pid"]),
-            state=str(said["state"]),
-            lease_s=float(said["lease_s"]),
-            required=tuple(map(str, said["required"])),
-            models={str(name): _model_of(one) for name, one in said["models"].items()},
-            unfit=tuple(_unfitness_of(one) for one in said["unfit"]),
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, TypeError, KeyError, AttributeError):
+        models = {name: _made(ModelReadiness, one) for name, one in said["models"].items()}
+        unfit = tuple(_made(Unfitness, one) for one in said["unfit"])
+        return _made(Readiness, said | {"models": models, "unfit": unfit})
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def _model_of(said: Mapping[str, object]) -> ModelReadiness:
-    loaded, in_service = said["loaded"], said["in_service"]
-    if not isinstance(loaded, list):
-        raise TypeError(f"loaded is {loaded!r}, not a list")
-    return ModelReadiness(
-        serves=said["serves"] is True,
-        trains=said["trains"] is True,
-        in_service=in_service if isinstance(in_service, int) else None,
-        loaded=tuple(map(int, loaded)),
-    )
-
-
-def _unfitness_of(said: Mapping[str, object]) -> Unfitness:
-    version = said["version"]
-    return Unfitness(
-        model=str(said["model"]),
-        version=version if isinstance(version, int) else None,
-        code=str(said["code"]),
-        message=str(said["message"]),
-    )
+def _made(kind: type[_Said], said: Mapping[str, object]) -> _Said:
+    """Return a record of its fields; what a later release says beside them is left out."""
+    return kind(**{field.name: said[field.name] for field in fields(kind)})  # type: ignore[arg-type]
