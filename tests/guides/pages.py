@@ -11,7 +11,7 @@ from pathlib import Path
 
 from example_plugin import KIT_EXAMPLES
 from guides.daemons import Start, none, services, up
-from guides.texts import messages, prose, topics
+from guides.texts import DESKS, TOPICS, labelled, prose
 from readme_blocks import ROOT, Block
 
 #: Languages of files that are written; others are run by tests that have their tools.
@@ -28,8 +28,6 @@ class Page:
     is_alone: bool = False
     #: Files that the reader has.
     files: Mapping[str, Callable[[], str]] = field(default_factory=dict)
-    #: What stands on the page for something of the test.
-    names: Mapping[str, str] = field(default_factory=dict)
     #: What is typed in front of a block, by the beginning of that.
     before: Mapping[str, str] = field(default_factory=dict)
     #: What a block prints at last, by its beginning; until then it is typed again.
@@ -90,6 +88,16 @@ from seqd_letters import Letters
 check_model(Letters())
 '"""
 
+SHORT = "seqd train imdb_lstm --data train.jsonl --held-out test.jsonl --labels short"
+
+#: Types that what was trained tells messages which it has not seen.
+TOLD_APART = """python -c '
+import json
+said = [json.loads(line)["output"]["label"] for line in open("desks.jsonl")]
+true = [json.loads(line)["label"] for line in open("test.jsonl")]
+assert sum(map(str.__eq__, said, true)) >= 0.95 * len(true), said
+'"""
+
 SCALED = ROOT / "docker" / "k8s" / "components" / "keda" / "scaledobject.yaml"
 
 IMAGE = "needs Docker; tests/images runs what it runs"
@@ -127,9 +135,9 @@ NEEDS: Mapping[str, Page] = {
         daemon=up,
         is_alone=True,
         files={
-            "topics.jsonl": topics(80, "topics"),
-            "more.jsonl": topics(100, "more"),
-            "test.jsonl": topics(60, "test"),
+            "topics.jsonl": labelled(80, "topics", TOPICS),
+            "more.jsonl": labelled(100, "more", TOPICS),
+            "test.jsonl": labelled(60, "test", TOPICS),
         },
         before={
             "seqd models add weights": (
@@ -203,7 +211,11 @@ NEEDS: Mapping[str, Page] = {
             "seqd up": MINUTES,
         },
         up,
-        files={"train.jsonl": messages(480, 1), "test.jsonl": messages(120, 2)},
+        files={
+            "train.jsonl": labelled(480, "train", DESKS),
+            "test.jsonl": labelled(120, "test", DESKS),
+        },
+        before={SHORT: TOLD_APART},
         is_slow=True,
     ),
     "plugins/seqd_markov/README.md": Page(

@@ -54,8 +54,8 @@ _VARIES = {
 
 def follow(path: Path, page: Page, folder: Path, daemon: Daemon) -> None:
     """Do all that a page says, in a folder. Raises AssertionError at the first thing that fails."""
-    with ExitStack() as ends:
-        reader = Reader(page, folder, daemon, ends)
+    with ExitStack() as up:
+        reader = Reader(page, folder, daemon, up)
         for name, content in page.files.items():
             (folder / name).write_text(content(), encoding="utf-8")
         steps = steps_of(path)
@@ -72,18 +72,14 @@ class Reader:
     page: Page
     folder: Path
     daemon: Daemon
-    ends: ExitStack
-    _up: ExitStack = field(default_factory=ExitStack)
+    #: Holds what `seqd up` of the page has started.
+    up: ExitStack
     _names: dict[str, object] = field(default_factory=lambda: {"__name__": "page"})
-
-    def __post_init__(self) -> None:
-        """Stop at the end what was started."""
-        self.ends.callback(self._up.close)
 
     def act(self, block: Block, expected: str | None) -> None:
         """Do what a block says; hold what it prints against the block after it."""
         text = block.text.replace("/data/", f"{self.folder}/")
-        for name, meant in {**self.page.names, **self.daemon.names}.items():
+        for name, meant in self.daemon.names.items():
             text = text.replace(name, meant)
         if script := of_beginning(self.page.before, block.text):
             self._on_a_terminal(script)
@@ -92,11 +88,11 @@ class Reader:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         elif text == "seqd up\n":
-            self._up.close()
+            self.up.close()
             data = self.folder / "data"
             data.mkdir(exist_ok=True)
             variables = self.environment()
-            self._up.enter_context(running_daemon(data, "--slots", SLOTS, **variables))
+            self.up.enter_context(running_daemon(data, "--slots", SLOTS, **variables))
         else:
             self._type(block.language, text, expected)
 

@@ -104,13 +104,14 @@ def test_each_block_is_run_or_shows_what_is_printed_or_has_a_reason():
     assert unsaid == [], "Have it run, or say in guides/pages.py why not."
 
 
-def test_each_reason_is_of_a_page_and_a_block_and_names_tests_that_there_are():
-    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in NEEDS}
-    reasons = [(name, *one) for name, page in NEEDS.items() for one in page.shown.items()]
+def test_what_is_said_of_a_block_is_of_one_and_reasons_name_tests_that_there_are():
+    for name, page in NEEDS.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        tests = [why for why in page.shown.values() if why.startswith("tests/")]
 
-    assert [one for one in reasons if one[1] not in texts[one[0]]] == []
-    tests = [why for _, _, why in reasons if why.startswith("tests/")]
-    assert [why for why in tests if not (ROOT / why).is_file()] == []
+        starts = {*page.shown, *page.before, *page.awaited}
+        assert [start for start in starts if start not in text] == [], name
+        assert [test for test in tests if not (ROOT / test).is_file()] == [], name
 
 
 def test_each_command_that_is_only_shown_is_one():

@@ -2,13 +2,16 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 WHO = ("the cat", "a rat", "the old keeper", "a sailor", "nobody")
 DOES = ("sat on", "looked at", "walked to", "spoke of", "slept under")
 WHAT = ("the mat", "a lighthouse", "the harbour", "the sea", "a boat")
 
-TOPICS = {"sport": "the striker scored in the match", "politics": "parliament voted on a law"}
+TOPICS = {
+    "sport": ("the striker scored in the match",),
+    "politics": ("parliament voted on a law",),
+}
 
 #: Words that tell a class, German and Chinese.
 DESKS = {
@@ -31,32 +34,16 @@ def prose(sentences: int) -> Callable[[], str]:
     return write
 
 
-def topics(count: int, name: str) -> Callable[[], str]:
-    """Return what writes labelled texts of two classes, each with one of its own in it."""
+def labelled(count: int, name: str, words: Mapping[str, Sequence[str]]) -> Callable[[], str]:
+    """Return what writes texts of all classes in turn, each told by one word of its class alone."""
 
     def write() -> str:
-        labels = [list(TOPICS)[number % 2] for number in range(count)]
-        return _lines(
-            {"text": f"{TOPICS[label]} on day {number} of {name}", "label": label}
-            for number, label in enumerate(labels)
-        )
+        drawn = random.Random(name)
+        labels = [list(words)[number % len(words)] for number in range(count)]
+        texts = [f"{drawn.choice(words[one])} on day {n} of {name}" for n, one in enumerate(labels)]
+        records = [
+            {"text": text, "label": label} for text, label in zip(texts, labels, strict=True)
+        ]
+        return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
     return write
-
-
-def messages(count: int, seed: int) -> Callable[[], str]:
-    """Return what writes messages of three classes; each tells its class by one word alone."""
-
-    def write() -> str:
-        drawn = random.Random(seed)
-        labels = [list(DESKS)[number % 3] for number in range(count)]
-        return _lines(
-            {"text": f"Bitte klären: {drawn.choice(DESKS[label])} 你好 {number}", "label": label}
-            for number, label in enumerate(labels)
-        )
-
-    return write
-
-
-def _lines(records: Iterator[Mapping[str, str]]) -> str:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
