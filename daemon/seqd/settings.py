@@ -253,8 +253,9 @@ class Settings(BaseSettings):
         default=2.0,
         ge=0,
         le=600,
-        description="Seconds for which work waits for which a busy worker would have to unload a "
-        "model, or any worker while another has the model in memory; 0: none.",
+        description="Seconds for which a worker with other work leaves work for which it would "
+        "have to unload a model. One without other work leaves it as long where another has the "
+        "model in memory. 0: it leaves nothing.",
     )
     abandoned_upload_s: float = Field(
         default=900.0,

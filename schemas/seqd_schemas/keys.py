@@ -150,18 +150,17 @@ class Keys:
     queue = _key_of_two("queue:%s:%s")
     """ZSET tenant → virtual time: tenants with claimable units in a queue, next one first."""
 
-    def groups(self, queue: str, priority: str, tenant: str) -> str:
-        """ZSET group → virtual time of its first job: a tenant's groups in a queue.
+    def tenant_jobs(self, queue: str, priority: str, tenant: str) -> str:
+        """ZSET `GROUP JOB` → virtual time: a tenant's jobs in a queue, next one first.
 
         A group is jobs that one batch can hold: of one kind, model, version, set of parameters
         and priority.
         """
         return f"{self.queue(queue, priority)}:{tenant}"
 
-    group = _key_of("group:%s")
-    """ZSET tenant → virtual time, or an earlier one: tenants with such jobs in a group."""
-    group_jobs = _key_of_two("group:%s:%s")
-    """ZSET job → virtual time: a tenant's jobs in a group, next one first."""
+    since = _key_of("since:%s")
+    """HASH of queues with claimable units. QUEUE → milliseconds since when it has some, `:QUEUE` →
+    when anybody claimed from it last."""
     virtual_times = _key_of("virtual_times:%s")
     """ZSET tenant → virtual time: the work that tenants were handed, while anybody waits. `:class`
     is the highest time at which anything was served, `:QUEUE` that of a queue's last."""

@@ -32,7 +32,7 @@ from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.units import Unit
-from seqd.ledger.work import CheckpointRecord, Finished
+from seqd.ledger.work import CheckpointRecord, Finished, LeftQueues
 from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_MODEL_ORDERS,
@@ -638,11 +638,12 @@ def all_placements(world: World) -> None:
         placements.remove(f"{'m' * 30}{number}")
 
 
-@case("4,096 queues of versions that are not in memory, 100 of them with work", "waiting_queues")
-def many_queues_left(world: World) -> None:
+@case("4,096 queues of versions that are not in memory, 100 of them with work", "claim")
+def claim_from_left_queues(world: World) -> None:
     for version in range(100):
         world.small_jobs(1, a_classify_job(), version=5_000 + version)
-    world.watched.work.waiting_queues([queue_of(ROUTE, 5_000 + n) for n in range(4_096)])
+    cold = [queue_of(ROUTE, 5_000 + n) for n in range(4_096)]
+    world.watched.work.claim("worker", [queue_of(ROUTE, 1)], LeftQueues(cold, left_s=60.0))
 
 
 @case("10,000 jobs of one item that match a filter, or do not", "count_jobs", "act_on_jobs")

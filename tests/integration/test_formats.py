@@ -18,6 +18,7 @@ from store_builders import publish
 from worker_fixtures import Cluster
 
 OF_BEFORE = "holds what seqd 0.1 or 0.2 has stored, and no later release reads."
+OF_DEV0 = "holds what seqd 1.0.0.dev0 has stored, and no later release reads."
 
 
 def of_a_later(found: str) -> str:
@@ -33,6 +34,11 @@ def no_format(environment: Environment) -> str:
     return f"{OF_BEFORE} Set SEQD_PREFIX to another."
 
 
+def the_first_format(environment: Environment) -> str:
+    environment.redis.set(environment.keys.format(), "1")
+    return f"{OF_DEV0} Set SEQD_PREFIX to another."
+
+
 def a_later_format(environment: Environment) -> str:
     environment.redis.set(environment.keys.format(), str(FORMAT + 1))
     return f"{of_a_later(str(FORMAT + 1))} Or set SEQD_PREFIX to another."
@@ -43,7 +49,7 @@ async def catalog_of(settings: Settings) -> None:
         await client.catalog()
 
 
-@pytest.mark.parametrize("wrong", [no_format, a_later_format])
+@pytest.mark.parametrize("wrong", [no_format, the_first_format, a_later_format])
 def test_a_client_of_either_face_is_refused_where_redis_has_a_format_that_it_cannot_read(
     environment: Environment, wrong: Callable[[Environment], str]
 ) -> None:
@@ -124,7 +130,9 @@ def test_a_store_states_its_format_with_its_first_version_and_is_read_by_no_othe
     file = tmp_path / "format.json"
     stated = file.read_text()
 
-    file.write_text("2\n")
+    file.write_text("1\n")
+    store.check_format()
+    file.write_text(f"{FORMAT + 1}\n")
     with pytest.raises(OtherFormat) as of_later:
         store.check_format()
     file.unlink()
@@ -135,5 +143,8 @@ def test_a_store_states_its_format_with_its_first_version_and_is_read_by_no_othe
 
     assert stated == f"{FORMAT}\n"
     instead = "et SEQD_DATA_DIR to another folder."
-    assert str(of_later.value) == f"The model store {tmp_path} {of_a_later('2')} Or s{instead}"
+    assert (
+        str(of_later.value)
+        == f"The model store {tmp_path} {of_a_later(str(FORMAT + 1))} Or s{instead}"
+    )
     assert str(of_before.value) == f"The model store {tmp_path} {OF_BEFORE} S{instead}"

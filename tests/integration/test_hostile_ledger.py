@@ -145,17 +145,15 @@ NO_NAMES = ("", "one-word", "a b c", "gone 0", "a}b{c", "a\nb", "\xff\xfe", "\xf
 def tenants_that_are_none(environment: Environment) -> None:
     keys, queue = environment.keys, queue_of(CLASSIFY, 3)
     environment.redis.zadd(keys.queue(queue, "normal"), {"string": -2, "empty": -1})
-    environment.redis.set(keys.groups(queue, "normal", "string"), "a string")
-    environment.redis.zadd(keys.groups(queue, "normal", "default"), {"string": -2, "empty": -1})
-    environment.redis.set(keys.group_jobs("string", "default"), "a string")
-    environment.redis.set(keys.group("empty"), "a string")
+    environment.redis.set(keys.tenant_jobs(queue, "normal", "string"), "a string")
 
 
 def jobs_that_nobody_handed_in(environment: Environment) -> None:
     (job,) = environment.ledger.jobs.newest(1)
     group = environment.redis.hget(environment.keys.job(job.job_id), "group").decode()
+    jobs = environment.keys.tenant_jobs(queue_of(CLASSIFY, 3), "normal", "default")
     for name in NO_NAMES:
-        environment.redis.zadd(environment.keys.group_jobs(group, "default"), {name: 0})
+        environment.redis.zadd(jobs, {name: 0, f"{group} {name}": 0})
         environment.redis.zadd(environment.keys.todo(name), {"0": 0})
 
 
@@ -163,8 +161,8 @@ def jobs_that_nobody_handed_in(environment: Environment) -> None:
 AROUND = {
     "virtual times": lambda at: at.redis.set(at.keys.virtual_times("normal"), "many"),
     "classes of a worker": lambda at: at.redis.set(at.keys.worker_classes("worker-a"), "many"),
-    "tenants and groups": tenants_that_are_none,
-    "jobs of a group": jobs_that_nobody_handed_in,
+    "tenants and queues": tenants_that_are_none,
+    "jobs of a tenant": jobs_that_nobody_handed_in,
     "warnings": lambda at: at.redis.zadd(at.keys.warnings(), dict.fromkeys(NO_NAMES, 0)),
     "timers": lambda at: at.redis.zadd(at.keys.timers(), dict.fromkeys(NO_NAMES, 0)),
     "leases": lambda at: at.redis.sadd(at.keys.worker_leases("worker-a"), *NO_NAMES),

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from builders import a_chunk, a_classify_job, a_generate_job
 from ledger_fixtures import CLASSIFY, GENERATE, Environment, queues_of
 from seqd.ledger.submissions import BatchTemplate
-from seqd.ledger.work import Claim
-from seqd_schemas import Job, JobState, Priority, TenantLimits
+from seqd.ledger.work import Claim, LeftQueues
+from seqd_schemas import Job, JobState, Priority, TenantLimits, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -180,10 +180,11 @@ def test_a_batch_is_filled_in_fair_order_and_charged(
 def test_a_tenants_job_is_not_left_behind_by_its_like_ones_in_others_batches(
     environment: Environment,
 ) -> None:
-    for _ in range(200):
+    for number in range(200):
         submit(environment, 1, items=1, tenant="a")
         submit(environment, 1, items=1, tenant="b")
-    waits = submit(environment, 5, items=1, tenant="b", parameters={"other": True})
+        if number == 20:
+            waits = submit(environment, 5, items=1, tenant="b", parameters={"other": True})
 
     got = shares(environment, 30, lambda job_id: str(job_id == waits))
 
@@ -367,3 +368,89 @@ def test_a_queue_of_many_ended_jobs_leads_to_the_one_that_waits(environment: Env
 
     assert [[unit.job_id for unit in found.units] for found in claims if found] == [[waits]]
     assert environment.notified[-1] == CLASSIFY
+
+
+#: Queues: one whose model is in memory, and two that are left.
+MINE, ONE, OTHER = (queue_of(CLASSIFY, version) for version in (1, 2, 3))
+
+LONG_S = 600.0
+
+
+def submit_of(environment: Environment, *versions: int, **fields: object) -> None:
+    for version in versions:
+        job = a_classify_job(**fields)
+        environment.submit(job, version=version, chunk=a_chunk(1), sealed=True, unit_items=1)
+
+
+def version_of(claim: Claim | None) -> int | None:
+    return None if claim is None else claim.version
+
+
+def take(environment: Environment, *, after_ms: int = 0, **left: object) -> int | None:
+    """Claim once, after a time by the server's clock; return the version of what was claimed."""
+    seconds, microseconds = environment.redis.time()
+    environment.wait_for_clock(seconds * 1_000 + microseconds // 1_000 + after_ms)
+    return version_of(environment.ledger.work.claim("w", [MINE], LeftQueues(**left)))  # type: ignore[arg-type]
+
+
+def test_without_other_work_what_nobody_has_is_claimed_at_once_and_what_another_has_after_a_wait(
+    environment: Environment,
+) -> None:
+    submit_of(environment, 2, 3)
+
+    held = take(environment, held=[ONE], left_s=LONG_S, held_s=LONG_S)
+    cold = take(environment, cold=[OTHER], left_s=LONG_S, held_s=LONG_S)
+    helped = take(environment, held=[ONE], left_s=LONG_S, held_s=0.01, after_ms=10)
+
+    assert (held, cold, helped) == (None, 3, 2)
+    assert environment.redis.hlen(environment.keys.since("normal")) == 0
+
+
+def test_who_cannot_keep_up_is_helped_though_it_claims(environment: Environment) -> None:
+    submit_of(environment, 2, 2, 2)
+    assert version_of(environment.ledger.work.claim("holder", [ONE])) == 2
+
+    alone = take(environment, held=[ONE], left_s=LONG_S, held_s=0.01, after_ms=10)
+    submit_of(environment, 1)
+    beside_other_work = take(environment, held=[ONE], left_s=LONG_S, held_s=0.01, after_ms=10)
+
+    assert (alone, beside_other_work) == (2, 1)
+
+
+@pytest.mark.parametrize(("kind", "wait_s"), [("cold", 0.05), ("held", 0.01)])
+def test_beside_other_work_a_left_queue_is_claimed_from_once_nobody_has_for_a_while(
+    environment: Environment, kind: str, wait_s: float
+) -> None:
+    """For five times as long where another worker has its model."""
+    submit_of(environment, *[1] * 4, tenant="much")
+    submit_of(environment, *[2] * 4, tenant="little")
+    left = {kind: [ONE], "left_s": wait_s, "held_s": LONG_S}
+
+    at_once = take(environment, **{**left, "left_s": LONG_S})
+    later = [take(environment, **left, after_ms=50) for _ in range(2)]
+    again = take(environment, **{**left, "left_s": LONG_S})
+
+    assert at_once == 1
+    assert 2 in later
+    assert again == 1
+
+
+def test_of_those_that_are_due_beside_other_work_the_longest_one_is_loaded(
+    environment: Environment,
+) -> None:
+    submit_of(environment, *[1] * 6, tenant="much")
+    submit_of(environment, 3, tenant="little", priority="interactive")
+    take(environment, cold=[ONE], left_s=LONG_S, after_ms=10)
+    submit_of(environment, 2, tenant="little", priority="interactive")
+
+    due = take(environment, cold=[ONE, OTHER], left_s=0.0, after_ms=5)
+
+    assert due == 3
+
+
+def test_all_classes_are_looked_at_before_a_model_is_loaded(environment: Environment) -> None:
+    submit_of(environment, 2, priority="interactive")
+    submit_of(environment, 1, priority="bulk")
+
+    assert take(environment, cold=[ONE], left_s=LONG_S) == 1
+    assert take(environment, cold=[ONE], left_s=LONG_S) == 2

@@ -8,7 +8,6 @@ from itertools import count
 
 import pytest
 
-from builders import a_chunk, a_classify_job
 from ledger_fixtures import Environment
 from seqd.errors import InvalidRequest, QuotaExceeded
 from seqd.ledger.orders import ModelOrders, Taking
@@ -22,7 +21,6 @@ from seqd_schemas import (
     ModelOrder,
     OrderAnswer,
     PlacementRule,
-    queue_of,
 )
 from worker_fixtures import wait_until
 
@@ -134,25 +132,6 @@ def test_rules_that_somebody_wrote_by_hand_are_left_out(
     assert list(environment.ledger.placements.rules()) == ["topics"]
     for kind in ("CordonRule", "PlacementRule"):
         assert f"a {kind} in Redis was left out" in caplog.text
-
-
-def test_queues_with_work_are_told_with_their_wait_and_whether_anybody_claims_from_them(
-    environment: Environment,
-) -> None:
-    work, route = environment.ledger.work, "classify.imdb_lstm"
-    for _ in range(2):
-        environment.submit(a_classify_job(), version=1, chunk=a_chunk(1), sealed=True, unit_items=1)
-    asked = [queue_of(route, 1), queue_of(route, 2)]
-
-    before, again = work.waiting_queues(asked), work.waiting_queues(asked)
-    claimed = work.claim("w1", asked)
-    after = work.waiting_queues(asked)
-
-    assert claimed is not None
-    assert list(before) == list(after) == [queue_of(route, 1)]
-    assert before[asked[0]].mark == again[asked[0]].mark != after[asked[0]].mark
-    assert 0 <= before[asked[0]].next_wait_s <= again[asked[0]].next_wait_s < 30
-    assert work.waiting_queues([]) == {}
 
 
 def an_order() -> ModelOrder:

@@ -406,7 +406,7 @@ def _written_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.idempotency("*", "*"),
         keys.queues("*"),
         keys.queue("*", "*"),
-        keys.group("*"),
+        keys.since("*"),
         keys.virtual_times("*"),
         keys.wakeup("*"),
         keys.completions("*"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import ValidationError
 
-from seqd.formats import refuse_other_format
+from seqd.formats import LEAST_IN_REDIS, refuse_other_format
 from seqd.ledger.exchange import (
     Command,
     Driver,
@@ -301,7 +301,7 @@ class Fleet:
             f"Redis, under the prefix {self._keys.prefix!r},",
             "Set SEQD_PREFIX to another",
         )
-        refuse_other_format(text, place, instead)
+        refuse_other_format(text, place, instead, LEAST_IN_REDIS)
 
     @exchange
     def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> Exchange[None]:

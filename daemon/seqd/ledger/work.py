@@ -169,13 +169,18 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingQueue:
-    """A queue that has claimable units."""
+class LeftQueues:
+    """Queues that a worker leaves for a while, since it would have to unload a model for them."""
 
-    #: Changes when anybody claims from it.
-    mark: str
-    #: Seconds since the job was made whose turn is next.
-    next_wait_s: float
+    #: Those whose model no worker has in memory, and those whose model another one has.
+    cold: Sequence[str] = ()
+    held: Sequence[str] = ()
+    #: Seconds for which they are left beside other work, and the held ones without.
+    left_s: float = 0.0
+    held_s: float = 0.0
+
+
+NOTHING_LEFT = LeftQueues()
 
 
 #: Units that one call commits, each with the arguments of `commit.lua` behind its attempt.
@@ -193,17 +198,22 @@ class Work:
         #: True where the last claim found nothing, and ranges of files are offered to be read.
         self.are_ranges_offered = False
 
-    def claim(self, worker: str, queues: Sequence[str]) -> Claim | None:
+    def claim(
+        self, worker: str, queues: Sequence[str], left: LeftQueues = NOTHING_LEFT
+    ) -> Claim | None:
         """Lease the next units of the queues for `lease_s` seconds; None when there are none.
 
+        Of those that are `left`, units are leased once these have waited for long enough.
         A job whose keys cannot be read is put in quarantine, and the next one claimed.
         One that a later version of seqd wrote is left to workers of that version. The input of a
         claim of several units inflates to `max_claim_bytes` at most, by what it states.
         """
         later, most_bytes = 0, self._settings.max_claim_bytes
         self.are_ranges_offered = False
+        waits = (int(left.left_s * 1000), int(left.held_s * 1000), len(left.cold), len(left.held))
+        named = (*left.cold, *left.held, *queues)
         while later < MOST_LATER:
-            reply = as_list(self._call("claim", worker, self._lease_ms, most_bytes, *queues))
+            reply = as_list(self._call("claim", worker, self._lease_ms, most_bytes, *waits, *named))
             for route in as_list(reply[0]):
                 self._notify(as_text(route))
             if len(reply) <= 2:
@@ -354,14 +364,6 @@ class Work:
         """Notify the routes of those queues that have claimable units, where no wakeup waits."""
         for route in as_list(self._transport.call("routes_to_notify", *queues)):
             self._notify(as_text(route))
-
-    def waiting_queues(self, queues: Sequence[str]) -> dict[str, WaitingQueue]:
-        """Return those of some queues that have claimable units, by name."""
-        rows = as_list(self._transport.call("waiting_queues", *queues))
-        return {
-            as_text(name): WaitingQueue(as_text(mark), as_int(wait_ms) / 1000)
-            for name, mark, wait_ms in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
-        }
 
     def publish(self, unit: Unit, event: "Event") -> None:
         """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""

@@ -320,13 +320,10 @@ class WorkLoop:
         """
         work, name = self._context.ledger.work, self._context.identity.name
         while True:
-            queues = self._context.queues()
+            queues, left = self._residency.divide(self._context.queues())
             try:
                 with waiting_at_most(0, retries=0):
-                    claim = work.claim(name, self._residency.first(queues))
-                    if claim is None and (more := self._residency.when_idle(queues)):
-                        claim = work.claim(name, more)
-                    return claim
+                    return work.claim(name, queues, left)
             except RedisUnreachable:
                 try:
                     work.release_worker(name, crashed=False)  # waits for the end of the outage
@@ -342,8 +339,8 @@ class WorkLoop:
 
     def _claimable(self) -> tuple[str, ...]:
         """Return the queues that this worker claims from now, with nothing else to do."""
-        queues = self._context.queues()
-        return self._residency.when_idle(queues) or self._residency.first(queues)
+        queues, left = self._residency.divide(self._context.queues())
+        return *queues, *left.cold
 
     def _notify_where_due(self) -> None:
         """Notify workers of what waits, if that can be done now: else the reconciler does."""

@@ -1,8 +1,9 @@
 -- Hand claimable units to a worker, each under a lease with a fencing token.
 --
 -- ARGV: prefix, worker, milliseconds of the lease, bytes that the input of a claim may inflate to, then
---       the queues that the worker can run.
--- Keys: queues, queue, groups, group, jobs, virtual times, weights, worker's classes, job hash, todo, leases,
+--       milliseconds for which queues are left beside other work, and held ones without, how many are cold,
+--       how many are held, and the queues that the worker can run: the cold ones, the held ones, all others.
+-- Keys: queues, queue, jobs of a tenant, virtual times, since, weights, worker's classes, job hash, todo, leases,
 --       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, offered ranges, and
 --       those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', roll-out or '', digest of its task's schemas or '', group,
@@ -20,7 +21,16 @@
 -- ones that a call had leased when it failed at a damaged job: that counts as a crash of each. It looks
 -- at MAX_JOBS jobs at most: where none of them has work, it asks by its reply to be called again.
 local worker, lease_ms, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local FIRST_QUEUE = 5
+
+-- For a queue that is left, the worker would have to unload a model. A cold one is of a model that no worker
+-- has in memory, a held one of a model that another has.
+local left_ms, held_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+local FIRST_QUEUE = 9
+local FIRST_HELD = FIRST_QUEUE + tonumber(ARGV[7])
+local FIRST_OTHER = FIRST_HELD + tonumber(ARGV[8])
+
+-- So often `left_ms` may pass in which nobody claims from a queue that is held.
+local HELD_TIMES = 5
 
 -- Shares of a worker among the classes that have work for it, by the work that it gets. Interactive
 -- goes first until it has had sixteen times what bulk has had, and four times what normal has had: of
@@ -40,10 +50,12 @@ local TIE = 1
 local MAX_AHEAD = 1
 
 -- Limits of one claim beside `unit_items` and `most_bytes`: units, since one of 200 takes Redis 2,000
--- commands, or 10 ms. And of what it looks at: jobs, times in queues that are out of date, and tenants,
--- times and jobs that it reads at once; and in how many queues it looks for the next tenant beside one job.
+-- commands, or 10 ms. And of what it looks at: jobs, those that do not fit into the batch, tenants that have
+-- nothing for it, times in queues that are out of date, tenants and jobs that it reads at once; how many of these
+-- first; and in how many queues it looks for the next tenant beside one job.
 local MAX_UNITS = 200
-local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE, QUEUES_A_JOB = 640, 16, 100, 64, 25
+local MAX_JOBS, MAX_MISFITS, MAX_STRANGERS, MAX_MOVES = 640, 16, 8, 100
+local AT_ONCE, AT_FIRST, QUEUES_A_JOB = 64, 16, 25
 -- What counts as looking at as many jobs: to lease a unit, to charge a tenant for its units, and to end a
 -- job whose time has run out.
 local LEASED_AS_JOBS, CHARGED_AS_JOBS, EXPIRED_AS_JOBS = 2, 3, 24
@@ -84,14 +96,12 @@ local function lease_unit(id, unit, job, crashes, blob)
 end
 
 -- Write when the leases end and who holds them, also if the script failed on a later unit: then they
--- run out like any other. 500 at a time, since `unpack` puts them on the stack.
+-- run out like any other.
 local function record_leases()
-  for i = 1, #members, 500 do
-    local last = math.min(i + 499, #members)
-    redis.call('ZADD', timers_key(), unpack(timers, 2 * i - 1, 2 * last))
-    redis.call('SADD', worker_leases_key(worker), unpack(members, i, last))
-  end
-  if #members > 0 then redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S) end
+  if #members == 0 then return end
+  redis.call('ZADD', timers_key(), unpack(timers))
+  redis.call('SADD', worker_leases_key(worker), unpack(members))
+  redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S)
 end
 
 -- Fields of a job that a claim reads.
@@ -146,38 +156,39 @@ local function lease_next(id, job, unit)
   return unit == 'ingest' and 1 or size / budget
 end
 
--- A batch: units of one group, from one tenant or several. Of each tenant its place in the queue, its
--- jobs in order, and what it has been handed.
+-- A batch: units of one group and queue, from one tenant or several. `tenants` are those that were looked at;
+-- those of them that may have more are `waiting`, the lowest time first. `misfits` are jobs that do not fit.
 local batch
 
--- Read those tenants of the batch's group that come first, `name` and beside it those that are not
--- known yet. True if there are any.
-local function add_tenants(name)
-  local known, fresh = batch.known, {}
-  for _, other in ipairs({name, unpack(read_index('ZRANGE', group_key(batch.group), 0, AT_ONCE - 1))}) do
-    if not known[other] then known[other], fresh[#fresh + 1] = true, other end
+local function is_full()
+  return jobs_seen >= MAX_JOBS or misfits >= MAX_MISFITS
+    or (#claimed > 0 and (is_exclusive or items >= budget or bytes >= most_bytes
+      or #claimed == MAX_UNITS))
+end
+
+-- Put a tenant among those that wait, behind those with its time.
+local function wait_in_order(tenant)
+  local at = #batch.waiting
+  while at > 0 and batch.waiting[at].time > tenant.time do at = at - 1 end
+  table.insert(batch.waiting, at + 1, tenant)
+end
+
+-- Look at so many more tenants of the queue, in their order.
+local function add_tenants(most)
+  local found = read_index('ZRANGE', queue_key(batch.queue, batch.priority), batch.read, batch.read + most - 1,
+    'WITHSCORES')
+  batch.read = batch.read + most
+  local names = {}
+  for i = 1, #found, 2 do names[#names + 1] = found[i] end
+  if #names == 0 then return end
+  local own = redis.call('ZMSCORE', virtual_times_key(batch.priority), unpack(names))
+  for i, weight in ipairs(weights_of(names)) do
+    local tenant = {name = names[i], weight = weight, work = 0, rows = {}, at = 1, is_read = false, done = {},
+      time = math.max(found[2 * i] + batch.shift, tonumber(own[i]) or 0), most_time = math.huge,
+      jobs = jobs_key(batch.queue, batch.priority, names[i])}
+    batch.tenants[#batch.tenants + 1] = tenant
+    wait_in_order(tenant)
   end
-  if #fresh == 0 then return false end
-  local standing = redis.call('ZMSCORE', queue_key(batch.queue, batch.priority), unpack(fresh))
-  local own = redis.call('ZMSCORE', virtual_times_key(batch.priority), unpack(fresh))
-  local weights = weights_of(fresh)
-  for i, name in ipairs(fresh) do
-    local time = math.max((tonumber(standing[i]) or 0) + batch.shift, tonumber(own[i]) or 0)
-    local tenant = {name = name, time = time, weight = weights[i], work = 0, rows = {}, at = 1,
-      is_read = false, done = {}}
-    tenant.jobs = jobs_key(batch.group, name)
-    -- Where its jobs of other groups stand, which this batch may bring it ahead of.
-    local groups = groups_key(batch.queue, batch.priority, name)
-    local others = read_index('ZRANGE', groups, 0, 1, 'WITHSCORES')
-    local other = others[1] == batch.group and others[4] or others[1] ~= batch.group and others[2]
-    tenant.most_time = (tonumber(other) or math.huge) + MAX_AHEAD
-    batch.tenants[#batch.tenants + 1], batch.waiting[#batch.waiting + 1] = tenant, tenant
-  end
-  table.sort(batch.waiting, function(a, b)
-    if a.time ~= b.time then return a.time < b.time end
-    return a.name < b.name
-  end)
-  return true
 end
 
 -- Remove those of a tenant's jobs that have nothing claimable left.
@@ -186,134 +197,106 @@ local function remove_done(tenant)
   tenant.done = {}
 end
 
--- The next of a tenant's jobs that may fit into the batch, as {id, time}; nil when there is none.
-local function next_job(tenant)
-  while true do
-    local row = tenant.rows[tenant.at]
-    if row then
-      tenant.at = tenant.at + 1
-      if not batch.misfits[row[1]] then return row end
-    elseif tenant.is_read then
-      return nil
-    else
-      remove_done(tenant)
-      local found = read_index('ZRANGE', tenant.jobs, 0, AT_ONCE - 1, 'WITHSCORES')
-      tenant.rows, tenant.at, tenant.is_read = {}, 1, #found < 2 * AT_ONCE
-      for i = 1, #found, 2 do tenant.rows[#tenant.rows + 1] = {found[i], tonumber(found[i + 1])} end
+-- Read a tenant's first jobs, in their order: those of the batch's group that may fit.
+local function read_jobs(tenant)
+  remove_done(tenant)
+  local most = tenant.moved_to and AT_ONCE or AT_FIRST
+  local found = read_index('ZRANGE', tenant.jobs, 0, most - 1, 'WITHSCORES')
+  tenant.rows, tenant.at = {}, 1
+  local group = batch.group .. ' '
+  for i = 1, #found, 2 do
+    local member, time = found[i], tonumber(found[i + 1])
+    if string.sub(member, 1, #group) ~= group then
+      tenant.most_time = math.min(tenant.most_time, time + MAX_AHEAD)
+    elseif not batch.misfits[member] then
+      tenant.rows[#tenant.rows + 1] = {member = member, id = string.sub(member, #group + 1), time = time}
     end
   end
+  -- Up to here its jobs are in order, until one is moved.
+  tenant.is_read, tenant.moved_to = #found < 2 * most, math.huge
 end
 
--- Move a job that has more units to where it belongs among its tenant's, by its new time.
-local function move_job(tenant, id, time)
-  redis.call('ZADD', tenant.jobs, time, id)
-  local rows, at = tenant.rows, tenant.at
-  while rows[at] and rows[at][2] <= time do at = at + 1 end
-  -- Behind the last that was read there may be others before it.
-  if rows[at] or tenant.is_read then table.insert(rows, at, {id, time}) end
+-- The next of a tenant's jobs that may come into the batch; nil when there is none.
+local function next_job(tenant)
+  local row = tenant.rows[tenant.at]
+  if not tenant.is_read and not (row and row.time <= tenant.moved_to) then
+    read_jobs(tenant)
+    row = tenant.rows[1]
+  end
+  if not row or (#claimed > 0 and row.time > tenant.most_time) then return nil end
+  tenant.at = tenant.at + 1
+  return row
 end
 
 -- Lease a unit of a tenant's next job, unless it does not fit into the batch; false when the tenant has
 -- none that may.
 local function serve(tenant)
   local row = next_job(tenant)
-  if not row then
-    remove_done(tenant)
-    tenant.has_none = redis.call('EXISTS', tenant.jobs) == 0
-    -- Makes room for the tenants behind it.
-    if tenant.has_none then redis.call('ZREM', group_key(batch.group), tenant.name) end
-    return false
-  end
-  local id, time = row[1], row[2]
-  if #claimed > 0 and time > tenant.most_time then return false end
+  if not row then return false end
   jobs_seen = jobs_seen + 1
-  local job, todo = read_claimed(id), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
-  if is_idle(id, job, todo) then
-    tenant.done[#tenant.done + 1] = id
-    return true
-  end
-  local work = lease_next(id, job, todo[1])
-  if not work then
-    batch.misfits[id], misfits = true, misfits + 1
-    tenant.most_time = math.min(tenant.most_time, time + MAX_AHEAD)
-    return true
-  end
-  if tenant.work == 0 then jobs_seen = jobs_seen + CHARGED_AS_JOBS end
-  tenant.time, tenant.work = tenant.time + work / tenant.weight, tenant.work + work
-  if todo[2] then
-    move_job(tenant, id, time + work)
+  local job, todo = read_claimed(row.id), redis.call('ZRANGE', job_key(row.id) .. ':todo', 0, 1)
+  local work = not is_idle(row.id, job, todo) and lease_next(row.id, job, todo[1])
+  if work == nil then
+    batch.misfits[row.member], misfits = true, misfits + 1
+    tenant.most_time = math.min(tenant.most_time, row.time + MAX_AHEAD)
+  elseif work and todo[2] then
+    redis.call('ZADD', tenant.jobs, row.time + work, row.member)
+    tenant.moved_to, tenant.is_read = math.min(tenant.moved_to, row.time + work), false
   else
-    tenant.done[#tenant.done + 1] = id
+    tenant.done[#tenant.done + 1] = row.member
+  end
+  if work then
+    if tenant.work == 0 then jobs_seen = jobs_seen + CHARGED_AS_JOBS end
+    tenant.time, tenant.work = tenant.time + work / tenant.weight, tenant.work + work
   end
   return true
 end
 
-local function is_full()
-  return jobs_seen >= MAX_JOBS or misfits == MAX_MISFITS
-    or (#claimed > 0 and (is_exclusive or items >= budget or bytes >= most_bytes
-      or #claimed == MAX_UNITS))
-end
-
--- Fill the batch: the tenant with the lowest virtual time is next.
+-- Fill the batch: the tenant with the lowest virtual time is next. Others than the first are looked at once it
+-- has been handed something, and there is room for more.
 local function fill()
-  local waiting = batch.waiting
+  local strangers = 0
+  add_tenants(1)
   repeat
-    if #waiting == 0 and not add_tenants(batch.first) then return end
-    local tenant = waiting[1]
-    if not serve(tenant) then
-      table.remove(waiting, 1)
-    else
-      local i = 1
-      while waiting[i + 1] and waiting[i + 1].time < tenant.time do
-        waiting[i], i = waiting[i + 1], i + 1
-      end
-      waiting[i] = tenant
+    local tenant = table.remove(batch.waiting, 1)
+    if serve(tenant) then
+      wait_in_order(tenant)
+    elseif tenant.work == 0 then
+      strangers = strangers + 1
     end
-  until is_full()
-end
-
--- Write pairs of virtual time and member, 500 at a time, since `unpack` puts them on the stack.
-local function write_times(key, option, pairs)
-  for i = 1, #pairs, 500 do
-    redis.call('ZADD', key, option, unpack(pairs, i, math.min(i + 499, #pairs)))
-  end
+    local has_room = #claimed > 0 and strangers < MAX_STRANGERS and not is_full()
+    if has_room and (batch.read == 1 or #batch.waiting == 0) then add_tenants(AT_FIRST) end
+  until #batch.waiting == 0 or is_full()
 end
 
 -- Charge the tenants for what they were handed, and write where they stand now; returns the work of
--- the claim in full units. Tenants that have nothing left in the group leave it, at the end, since
--- with the last of them all that was charged is forgotten.
+-- the claim in full units. Tenants that have nothing left leave the queue, at the end, since with the
+-- last of them all that was charged is forgotten.
 local function charge_tenants()
-  local queue, priority, group, shift = batch.queue, batch.priority, batch.group, batch.shift
+  local queue, priority, first = batch.queue, batch.priority, batch.tenants[1]
   local total = 0
   for _, tenant in ipairs(batch.tenants) do total = total + tenant.work end
   if #claimed > 0 and total < MIN_COST then
-    local first = batch.tenants[1]
     first.time = first.time + (MIN_COST - total) / first.weight
     first.work, total = MIN_COST, MIN_COST
   end
-  local own = {batch.time, CLASS_TIME, batch.time, ':' .. queue}
-  local in_queue, in_group, leaving = {}, {}, {}
+  local own, in_queue, leaving = {batch.time, CLASS_TIME, batch.time, ':' .. queue}, {}, {}
   for _, tenant in ipairs(batch.tenants) do
-    local name, standing = tenant.name, tenant.time - shift
     if tenant.work > 0 then
-      own[#own + 1], own[#own + 2] = tenant.time, name
-      in_queue[#in_queue + 1], in_queue[#in_queue + 2] = standing, name
+      own[#own + 1], own[#own + 2] = tenant.time, tenant.name
+      in_queue[#in_queue + 1], in_queue[#in_queue + 2] = tenant.time - batch.shift, tenant.name
     end
-    remove_done(tenant)
-    local first = tenant.has_none and {} or read_index('ZRANGE', tenant.jobs, 0, 0, 'WITHSCORES')
-    if not first[1] then
-      leaving[#leaving + 1] = name
-    else
-      in_group[#in_group + 1], in_group[#in_group + 2] = standing, name
-      if tenant.work > 0 then redis.call('ZADD', groups_key(queue, priority, name), first[2], group) end
+    if #tenant.done > 0 then
+      remove_done(tenant)
+      if redis.call('EXISTS', tenant.jobs) == 0 then leaving[#leaving + 1] = tenant.name end
     end
   end
   if #claimed > 0 then
-    write_times(virtual_times_key(priority), 'GT', own)
-    write_times(queue_key(queue, priority), 'XX', in_queue)
+    redis.call('ZADD', virtual_times_key(priority), 'GT', unpack(own))
+    redis.call('ZADD', queue_key(queue, priority), 'XX', unpack(in_queue))
+    redis.call('HSET', since_key(priority), ':' .. queue, NOW_TEXT)
   end
-  write_times(group_key(group), 'XX', in_group)
-  for _, name in ipairs(leaving) do leave_group(queue, priority, group, name) end
+  for _, name in ipairs(leaving) do leave_queue(queue, priority, name) end
   return total
 end
 
@@ -324,17 +307,13 @@ local function first_tenant(queue, priority, class_time)
   local name, times = queue_key(queue.name, priority), virtual_times_key(priority)
   while true do
     local first = read_index('ZRANGE', name, 0, 1, 'WITHSCORES')
-    if not first[1] then
-      redis.call('ZREM', queues_key(priority), queue.name)
-      return nil
-    end
+    if not first[1] then return leave_queue(queue.name, priority, '') end
     queue.shift = catch_up(queue.name, priority, queue.shift, first[2], class_time)
     local row = redis.call('ZMSCORE', times, first[1], ':' .. queue.name)
     local time, own = first[2] + queue.shift, tonumber(row[1]) or 0
     local is_first = own <= time or not first[3] or own <= first[4] + queue.shift
     if is_first or moves == MAX_MOVES then
-      return {name = first[1], time = math.max(time, own), served_at = tonumber(row[2]) or -1,
-        queue = queue}
+      return {name = first[1], time = math.max(time, own), served_at = tonumber(row[2]) or -1, queue = queue}
     end
     moves = moves + 1
     redis.call('ZADD', name, own - queue.shift, first[1])
@@ -367,45 +346,83 @@ local function next_place(first)
   return best
 end
 
+-- Claim for the first tenant of a queue; returns the work in full units, nil when nothing of what was looked
+-- at is claimable.
+local function claim_for(tenant)
+  local queue, priority = tenant.queue, tenant.queue.priority
+  jobs_seen = jobs_seen + 1  -- also where there is none
+  local jobs = jobs_key(queue.name, priority, tenant.name)
+  local first = read_index('ZRANGE', jobs, 0, 0)[1]
+  if not first then return leave_queue(queue.name, priority, tenant.name) end
+  local group = string.match(first, '^(%S+) ')
+  if not group then  -- it names no job
+    redis.call('ZREM', jobs, first)
+    return nil
+  end
+  batch = {queue = queue.name, shift = queue.shift, priority = priority, group = group, time = tenant.time,
+    tenants = {}, waiting = {}, read = 0, misfits = {}}
+  local ok, failure = pcall(fill)
+  local work = charge_tenants()
+  if not ok then error(failure, 0) end
+  return #claimed > 0 and work or nil
+end
+
 -- Claim for the tenant that is next in a class; returns the work in full units, nil when nothing of
 -- the class is claimable.
 local function claim_from(class)
-  local priority, first = class.priority, first_tenants(class)
+  local first = first_tenants(class)
   while jobs_seen < MAX_JOBS and misfits < MAX_MISFITS do
     local place = next_place(first)
     if not place then return nil end
-    local tenant = first[place]
-    local queue = tenant.queue
-    local group = read_index('ZRANGE', groups_key(queue.name, priority, tenant.name), 0, 0)[1]
-    jobs_seen = jobs_seen + 1  -- also where there is none
-    if group then
-      batch = {queue = queue.name, shift = queue.shift, priority = priority, group = group,
-        first = tenant.name, time = tenant.time, tenants = {}, waiting = {}, known = {},
-        misfits = {}}
-      local ok, failure = pcall(fill)
-      local work = charge_tenants()
-      if not ok then error(failure, 0) end
-      if #claimed > 0 then return work end
-    else
-      leave_queue(queue.name, priority, tenant.name)
-    end
+    local work = claim_for(first[place])
+    if work then return work end
     -- Nothing was handed out, so the other queues are as they were.
-    first[place] = first_tenant(queue, priority, class.virtual_time)
+    first[place] = first_tenant(first[place].queue, class.priority, class.virtual_time)
     if not first[place] then table.remove(first, place) end
   end
+end
+
+-- Leave out the queues whose model would have to be loaded in place of another, but for those that have waited:
+-- beside other work, the one that nobody has claimed from for the longest; without any, also the cold ones, and the
+-- held ones that have had work for a while, with which their worker cannot keep up.
+local function without_left(queues)
+  local rest, left, longest = {}, {}, nil
+  for _, queue in ipairs(queues) do
+    local list = queue.place >= FIRST_OTHER and rest or left
+    list[#list + 1] = queue
+  end
+  local is_idle = #rest == 0
+  for _, queue in ipairs(left) do
+    local has_holder = queue.place >= FIRST_HELD
+    local since = read_index('HMGET', since_key(queue.priority), queue.name, ':' .. queue.name)
+    local began = tonumber(since[1]) or 0
+    queue.unserved_ms = NOW - (tonumber(since[2]) or began)
+    local is_unserved = queue.unserved_ms >= left_ms * (has_holder and HELD_TIMES or 1)
+    if is_idle and (is_unserved or not has_holder or NOW - began >= held_ms) then
+      rest[#rest + 1] = queue
+    elseif is_unserved and not (longest and longest.unserved_ms >= queue.unserved_ms) then
+      longest = queue
+    end
+  end
+  rest[#rest + 1] = longest
+  return rest
 end
 
 -- The classes that have work for this worker, the one that is next in front: start-time fair queueing
 -- once more, of the worker's own time, so that it holds whatever other workers can run.
 local with_work = {}  -- queues of all classes
 local function classes_in_order()
+  for _, priority in ipairs(PRIORITIES) do
+    for _, queue in ipairs(claimable_queues(priority, FIRST_QUEUE)) do with_work[#with_work + 1] = queue end
+  end
+  with_work = without_left(with_work)
   local classes = {}
   for rank, priority in ipairs(PRIORITIES) do
-    local queues = claimable_queues(priority, FIRST_QUEUE)
-    if #queues > 0 then
-      for _, queue in ipairs(queues) do with_work[#with_work + 1] = queue end
-      classes[#classes + 1] = {priority = priority, rank = rank, queues = queues}
+    local queues = {}
+    for _, queue in ipairs(with_work) do
+      if queue.priority == priority then queues[#queues + 1] = queue end
     end
+    if #queues > 0 then classes[#classes + 1] = {priority = priority, rank = rank, queues = queues} end
   end
   if #classes < 2 then return classes end
   local row = read_index('HMGET', worker_classes_key(worker), ':time', unpack(PRIORITIES))

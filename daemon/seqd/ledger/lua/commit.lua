@@ -174,7 +174,8 @@ local function commit(at)
   if is_small(job) or is_done_or_split(key, unit, job) then return 'duplicate' end
   if has_ended(job.state) or not (job.state or job.units) then return 'ended' end
   -- A damaged job fails here, before anything is changed or charged.
-  if not (is_open(job.state) and job.group and job.tenant and can_be_counted(job)) then
+  local is_placed = job.queue and job.priority and job.group and job.tenant
+  if not (is_open(job.state) and is_placed and can_be_counted(job)) then
     error('a field is missing, or none that a job can have', 0)
   end
   if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end

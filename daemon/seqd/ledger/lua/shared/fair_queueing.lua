@@ -5,10 +5,9 @@
 -- sorted sets, each of which leads to the next:
 --   queues:CLASS               queue → what is added to the virtual times that stand in it
 --   queue:QUEUE:CLASS          tenant → virtual time
---   queue:QUEUE:CLASS:TENANT   group → virtual time of its first job
---   group:GROUP:TENANT         job → virtual time
--- Beside them, a batch is filled by group:GROUP, tenant → virtual time, and what tenants have had is
--- in virtual_times:CLASS, tenant → virtual time.
+--   queue:QUEUE:CLASS:TENANT   GROUP JOB → virtual time
+-- Beside them, virtual_times:CLASS has what tenants were handed, and since:CLASS for how long nobody
+-- has claimed from a queue.
 --
 -- Start-time fair queueing (Goyal, Vin and Cheng 1996), with tenants as flows, and again with the jobs
 -- of a tenant. Who is served is who has the lowest virtual time, and it moves on by the work that was
@@ -67,49 +66,39 @@ local function catch_up(queue, priority, shift, first_time, class_time)
   return shift + behind
 end
 
--- Put a tenant into a queue, unless it stands there; returns its virtual time as it stands there, and
--- true if it stood there before.
+-- Put a tenant into a queue, unless it stands there.
 local function join_queue(queue, priority, tenant)
   local name = queue_key(queue, priority)
   local shift = tonumber(read_index('ZMSCORE', queues_key(priority), queue)[1])
-  local standing = tonumber(read_index('ZMSCORE', name, tenant)[1])
-  if standing and shift then return standing, true end
+  local standing = read_index('ZMSCORE', name, tenant)[1]
+  if standing and shift then return end
   local times = read_index('ZMSCORE', virtual_times_key(priority), tenant, CLASS_TIME)
   local class_time = tonumber(times[2]) or 0
   local first = read_index('ZRANGE', name, 0, 0, 'WITHSCORES')
   if not shift then
     shift = 0
     redis.call('ZADD', queues_key(priority), shift, queue)
+    redis.call('HSET', since_key(priority), queue, NOW_TEXT)
   end
   local queue_time = class_time
   if first[1] then
     shift = catch_up(queue, priority, shift, first[2], class_time)
     queue_time = first[2] + shift
   end
-  standing = standing or math.max(tonumber(times[1]) or 0, queue_time) - shift
-  redis.call('ZADD', name, standing, tenant)
-  return standing, false
+  redis.call('ZADD', name, 'NX', math.max(tonumber(times[1]) or 0, queue_time) - shift, tenant)
 end
 
--- Put a job behind those of its tenant in its group, or behind its tenant's groups. `place` names its
--- queue, priority, group, tenant and unit_items; in a batch of jobs of one place, it remembers what need
--- not be looked at again.
+-- Put a job behind those of its tenant. `place` names its queue, priority, group, tenant and unit_items; in
+-- a batch of jobs of one place, it remembers what need not be looked at again.
 local function add_job(id, place)
   local step = JOB_STEP_ITEMS / math.max(tonumber(place.unit_items) or 1, 1)
-  local jobs, time = jobs_key(place.group, place.tenant), place.last_time
-  if not time then
-    local standing, is_known = join_queue(place.queue, place.priority, place.tenant)
-    time = tonumber(read_index('ZRANGE', jobs, -1, -1, 'WITHSCORES')[2])
-    if not (time and is_known) then  -- else all that leads to its jobs is there
-      local groups = groups_key(place.queue, place.priority, place.tenant)
-      time = time or tonumber(read_index('ZRANGE', groups, -1, -1, 'WITHSCORES')[2]) or 0
-      redis.call('ZADD', groups, 'NX', time + step, place.group)
-      redis.call('ZADD', group_key(place.group), 'NX', standing, place.tenant)
-    end
+  local jobs, last = jobs_key(place.queue, place.priority, place.tenant), place.last_time
+  if not last then
+    join_queue(place.queue, place.priority, place.tenant)
+    last = tonumber(read_index('ZRANGE', jobs, -1, -1, 'WITHSCORES')[2]) or 0
   end
-  time = time + step
-  if deferred_writes then place.last_time = time end
-  write_shared('ZADD', jobs, time, id)
+  if deferred_writes then place.last_time = last + step end
+  write_shared('ZADD', jobs, last + step, place.group .. ' ' .. id)
 end
 
 -- Put a job with claimable units where the workers look, unless it is held; returns its route.
@@ -117,7 +106,8 @@ end
 local function enqueue_job(id)
   local job = read_fields(id, {'queue', 'priority', 'group', 'tenant', 'unit_items', 'state'})
   local route = route_of(job.queue)
-  if not is_held(job.state) and not redis.call('ZSCORE', jobs_key(job.group, job.tenant), id) then
+  local jobs = jobs_key(job.queue, job.priority, job.tenant)
+  if not is_held(job.state) and not redis.call('ZSCORE', jobs, job.group .. ' ' .. id) then
     add_job(id, job)
   end
   return route
@@ -128,26 +118,17 @@ local function leave_queue(queue, priority, tenant)
   redis.call('ZREM', queue_key(queue, priority), tenant)
   if redis.call('EXISTS', queue_key(queue, priority)) == 1 then return end
   redis.call('ZREM', queues_key(priority), queue)
+  redis.call('HDEL', since_key(priority), queue, ':' .. queue)
   if redis.call('EXISTS', queues_key(priority)) == 1 then return end
   -- Nobody waits, so nobody is owed anything.
   redis.call('UNLINK', virtual_times_key(priority))
 end
 
--- Take a tenant out of a group of which it has no claimable job any more.
-local function leave_group(queue, priority, group, tenant)
-  redis.call('ZREM', group_key(group), tenant)
-  redis.call('ZREM', groups_key(queue, priority, tenant), group)
-  if redis.call('EXISTS', groups_key(queue, priority, tenant)) == 0 then
-    leave_queue(queue, priority, tenant)
-  end
-end
-
--- Take a job away from where the workers look.
+-- Take a job away from where the workers look. Its fields are read.
 local function dequeue_job(id, job)
-  local jobs = jobs_key(job.group, job.tenant)
-  if redis.call('ZREM', jobs, id) == 1 and redis.call('EXISTS', jobs) == 0 then
-    local place = read_fields(id, {'queue', 'priority'})
-    leave_group(place.queue, place.priority, job.group, job.tenant)
+  local jobs = jobs_key(job.queue, job.priority, job.tenant)
+  if redis.call('ZREM', jobs, job.group .. ' ' .. id) == 1 and redis.call('EXISTS', jobs) == 0 then
+    leave_queue(job.queue, job.priority, job.tenant)
   end
 end
 
@@ -207,8 +188,8 @@ local function without_paused(queues)
   return left
 end
 
--- Those queues of ARGV[first..] that have claimable units of a class, in their order, each with what is
--- added to its virtual times; but for those of paused models. 500 at a time, since `unpack` puts them on the stack.
+-- Those queues of ARGV[first..] that have claimable units of a class, in their order, each with its place there
+-- and what is added to its virtual times; but for those of paused models. 500 at a time, since `unpack` puts them on the stack.
 local FEW_QUEUES = 16  -- of so many, looking them up costs as little as asking whether any has work
 local function claimable_queues(priority, first)
   local found, key = {}, queues_key(priority)
@@ -217,7 +198,8 @@ local function claimable_queues(priority, first)
     local last = math.min(i + 499, #ARGV)
     for at, shift in ipairs(read_index('ZMSCORE', key, unpack(ARGV, i, last))) do
       if shift then
-        found[#found + 1] = {name = ARGV[i + at - 1], priority = priority, shift = tonumber(shift)}
+        local place = i + at - 1
+        found[#found + 1] = {name = ARGV[place], place = place, priority = priority, shift = tonumber(shift)}
       end
     end
   end

@@ -25,12 +25,11 @@ local function job_key(id)
   return PREFIX .. ':job:{' .. id .. '}'
 end
 local function timers_key() return PREFIX .. ':timers' end
-local function group_key(group) return PREFIX .. ':group:' .. group end
-local function jobs_key(group, tenant) return group_key(group) .. ':' .. tenant end
 local function queues_key(priority) return PREFIX .. ':queues:' .. priority end
 local function queue_key(queue, priority) return PREFIX .. ':queue:' .. queue .. ':' .. priority end
-local function groups_key(queue, priority, tenant) return queue_key(queue, priority) .. ':' .. tenant end
+local function jobs_key(queue, priority, tenant) return queue_key(queue, priority) .. ':' .. tenant end
 local function virtual_times_key(priority) return PREFIX .. ':virtual_times:' .. priority end
+local function since_key(priority) return PREFIX .. ':since:' .. priority end
 local function wakeup_key(route) return PREFIX .. ':wakeup.' .. route end
 local function worker_classes_key(worker) return PREFIX .. ':worker:' .. worker .. ':classes' end
 local function worker_leases_key(worker) return PREFIX .. ':worker:' .. worker .. ':leases' end
@@ -52,7 +51,7 @@ end
 local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
   'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
   'client', 'group', 'capped', 'continues', 'kind', 'template', 'digest', 'input_digest', 'created',
-  'started', 'kept_bytes', 'queue', 'unread', 'plugin_versions'}
+  'started', 'kept_bytes', 'queue', 'unread', 'plugin_versions', 'priority'}
 local function read_job(id)
   local row = redis.call('HMGET', job_key(id), unpack(JOB_FIELDS))
   -- Written out: a table that is filled field by field is copied five times while it grows.
@@ -61,7 +60,8 @@ local function read_job(id)
     tenant = row[11], training = row[12], ttl = row[13], idempotency = row[14], expires_at = row[15],
     client = row[16], group = row[17], capped = row[18], continues = row[19], kind = row[20],
     template = row[21], digest = row[22], input_digest = row[23], created = row[24], started = row[25],
-    kept_bytes = row[26], queue = row[27], unread = row[28], plugin_versions = row[29]}
+    kept_bytes = row[26], queue = row[27], unread = row[28], plugin_versions = row[29],
+    priority = row[30]}
 end
 
 -- Message of an error: text before Redis 7, a table since.
