@@ -21,7 +21,6 @@ from seqd.inputs.records import (
     Reader,
     TsvReader,
     Value,
-    beside_fields,
     column_names,
     reader_of,
 )
@@ -113,8 +112,7 @@ class LocalInput:
                 kind = TsvReader if self.format is LocalFormat.TSV else CsvReader
                 lines = read_lines(self.path, state=self.state)
                 rows = CsvRows(self.path, lines, delimiter=kind.delimiter)
-                beside = beside_fields(source)
-                return column_names(self.path, rows, source.text_field, self._fields, beside)
+                return column_names(self.path, rows, source, self._fields)
             case LocalFormat.PARQUET:
                 from seqd.inputs.parquet_rows import parquet_schema
 

@@ -8,7 +8,7 @@ from seqd.errors import InvalidInput, LibraryMissing
 from seqd.inputs.file_state import FileState
 from seqd.inputs.items import BadEntry, undecodable
 from seqd.inputs.paths import shown
-from seqd.inputs.records import RecordReader, beside_fields, check_columns
+from seqd.inputs.records import RecordReader, check_names
 from seqd.inputs.streams import FilePosition
 from seqd_schemas import FileSource
 
@@ -69,8 +69,10 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
 
         state = self.state or FileState.of(self.path)
         with _opened(self.path) as file:
-            self._check_columns(file.schema_arrow)
             source = self.source
+            check_names(self.path, file.schema_arrow.names, source, self.fields, "it has")
+            if self.fields is None:
+                self._check_text(file.schema_arrow)
             content = (source.text_field,) if self.fields is None else self.fields
             wanted = self._columns or ()
             wanted = {*content, source.id_field, "id", source.label_field, *wanted}
@@ -97,29 +99,8 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
             raise raw
         return raw
 
-    def _check_columns(self, schema: "pa.Schema") -> None:
-        """Raise InvalidInput where there is no column of texts under the name of the text field.
-
-        Or, of a task that takes records, none for a field that each must have.
-        """
-        names, field = schema.names, self.source.text_field
-        listed = ", ".join(name[:40] for name in names[:12])
-        if self.fields is not None:
-            check_columns(self.path, names, self.fields, beside_fields(self.source))
-        elif field not in names:
-            raise InvalidInput(
-                f"{shown(self.path)} has no column {field!r}; it has: {listed or 'none'}. Name the "
-                "column with the text as text_field (--text-field)"
-            )
-        if len(set(names)) < len(names):
-            raise InvalidInput(
-                f"two columns of {shown(self.path)} share a name; it has: {listed}. Each column "
-                "needs a name of its own"
-            )
-        if self.fields is None:
-            self._check_text(schema)
-
     def _check_text(self, schema: "pa.Schema") -> None:
+        """Raise InvalidInput where the column of texts holds something else."""
         import pyarrow as pa
 
         field = self.source.text_field

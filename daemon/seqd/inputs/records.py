@@ -101,33 +101,43 @@ def _no_texts(folder: Path) -> str:
 def column_names(
     path: Path,
     rows: Iterator[tuple[int, CsvRow]],
-    text_field: str,
+    source: FileSource,
     fields: Mapping[str, bool] | None = None,
-    beside: Collection[str] = (),
 ) -> list[str]:
-    """Take the header off the rows; raise InvalidInput if no column is named as the text field.
-
-    Of a task that takes records, `check_columns` says which are due in its place.
-    """
+    """Take the header off the rows; raises what `check_names` does."""
     number, header = next(rows, (0, []))
     if isinstance(header, BadEntry):
         raise InvalidInput(
             f"the header of {shown(path)}, line {number}, cannot be read: {header.reason}"
         )
-    shown_names = ", ".join(name[:40] for name in header[:12])
+    check_names(path, header, source, fields, "its header has")
+    return header
+
+
+def check_names(
+    path: Path,
+    names: Sequence[str],
+    source: FileSource,
+    fields: Mapping[str, bool] | None,
+    it_has: str,
+) -> None:
+    """Raise InvalidInput where no column is named as the text field, or two share a name.
+
+    Of a task that takes records, `check_columns` says which are due in its place.
+    """
+    listed = ", ".join(name[:40] for name in names[:12])
     if fields is not None:
-        check_columns(path, header, fields, beside)
-    elif text_field not in header:
+        check_columns(path, names, fields, (source.id_field, "id", source.label_field))
+    elif source.text_field not in names:
         raise InvalidInput(
-            f"{shown(path)} has no column {text_field!r}; its header has: {shown_names or 'none'}. "
+            f"{shown(path)} has no column {source.text_field!r}; {it_has}: {listed or 'none'}. "
             "Name the column with the text as text_field (--text-field)"
         )
-    if len(set(header)) < len(header):
+    if len(set(names)) < len(names):
         raise InvalidInput(
-            f"two columns of {shown(path)} share a name; its header has: {shown_names}. Each "
-            "column needs a name of its own"
+            f"two columns of {shown(path)} share a name; {it_has}: {listed}. Each column needs a "
+            "name of its own"
         )
-    return header
 
 
 def check_columns(
@@ -153,11 +163,6 @@ def check_columns(
             f"{', '.join(fields)}, and beside them {', '.join(dict.fromkeys(beside))}."
             f"{did_you_mean(unknown, fields)}".rstrip(".")
         )
-
-
-def beside_fields(source: FileSource) -> tuple[str, ...]:
-    """Return the names that may stand beside a record's fields: of the item, and of its class."""
-    return (source.id_field, "id", source.label_field)
 
 
 def check_records_format(path: Path, file_format: str, fields: Mapping[str, bool]) -> None:
@@ -321,9 +326,7 @@ class CsvReader(RecordReader[CsvRow]):
         """Split into rows of cells; the header is no entry."""
         lines = read_lines(self.path, opener=self._opener, state=self.state)
         rows = CsvRows(self.path, lines, delimiter=self.delimiter)
-        self._columns = column_names(
-            self.path, rows, self.source.text_field, self.fields, beside_fields(self.source)
-        )
+        self._columns = column_names(self.path, rows, self.source, self.fields)
         if self.start != START:
             lines = read_lines(self.path, self.start, self._opener, self.state)
             rows = CsvRows(self.path, lines, self.start, self.delimiter)
