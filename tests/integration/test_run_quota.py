@@ -9,7 +9,6 @@ from ledger_fixtures import Environment
 from seqd.admission import AcceptedSchema, least_result_bytes
 from seqd.errors import InvalidRequest
 from seqd.ledger.blobs import pack
-from seqd.ledger.ingests import IngestPosition
 from seqd_schemas import FileSource, RunJob, TenantLimits, UploadSource
 
 #: Bytes that each of two results may take.
@@ -76,15 +75,15 @@ def test_an_upload_is_refused_the_unit_with_which_its_results_become_too_much(li
 def test_units_that_were_read_ahead_are_refused_likewise(limited):
     job_id = submit(limited, FileSource(path="/data/a.jsonl"))
     (unit,) = limited.ledger.work.claim("worker-a", ["embed.vectors@1"]).units
-    ends = IngestPosition(1, 2, 10, 2, 20, 1, 1)
     blobs = {"0": pack(a_chunk(2)), "1": pack(a_chunk(1, first=2)), "bytes": 1_000}
     limited.redis.hset(limited.keys.ahead(job_id), mapping=blobs)
+    job, append = limited.ledger.jobs.get(job_id).job, limited.ledger.submissions.append
 
-    assert limited.ledger.ranges.append(unit, 0, [(2, ends), (1, ends)]) == ("added", 1)
+    added = append(job, job_id, 0, None, ingest_attempt=unit.attempt, ahead_items=2)
     with pytest.raises(InvalidRequest) as refused:
-        limited.ledger.ranges.append(unit, 1, [(1, ends)])
+        append(job, job_id, 1, None, ingest_attempt=unit.attempt, ahead_items=1)
 
-    assert str(refused.value) == SO_FAR
+    assert (added, str(refused.value)) == ("added", SO_FAR)
 
 
 def test_an_upload_of_unknown_length_fails_with_the_reason_once_it_is_too_long(task_cluster):
