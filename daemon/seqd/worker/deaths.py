@@ -80,7 +80,9 @@ class MemoryWatch(PeriodicTask):
 
     def _figures(self) -> str:
         """Return how much may be had, and what was at most."""
-        limit, peak = memory_limit(self._root), _peak_of_children()
+        limit = memory_limit(self._root)
+        # Of the children that have ended, the one that had most.
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
         if limit is None:
             return f"the machine's; the process had {peak:,} bytes"
         allowed = f"its control group may have {limit.limit_bytes:,} bytes"
@@ -91,11 +93,6 @@ class MemoryWatch(PeriodicTask):
 
 def _count(kills: MemoryKills | None) -> int:
     return 0 if kills is None else kills.count
-
-
-def _peak_of_children() -> int:
-    """Return the most memory that a child of this process had that has ended."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 #: Seconds that a parent waits for the stacks that it has asked for, and after which they are all

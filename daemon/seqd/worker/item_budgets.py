@@ -35,7 +35,8 @@ class ItemBudgets:
         if rule.factor <= 0:
             return call
         load = self._context.cache.load_number(plan.model, plan.version)
-        item_s = self._item_s(plan) if any(map(_has_hung, units)) else None
+        has_hung = any(unit.death is not None and unit.death.is_silent for unit in units)
+        item_s = self._item_s(plan) if has_hung else None
 
         def within_budget(items: Sequence[WorkItem]) -> list[Outcome]:
             size = _size(items, plan.written_each)
@@ -67,10 +68,6 @@ class ItemBudgets:
             return None
         item_s = None if rate is None else rate.item_s
         return None if item_s is None else item_s * max(1.0, (plan.written_each or 0) / _SHORT_TEXT)
-
-
-def _has_hung(unit: Unit) -> bool:
-    return unit.death is not None and unit.death.is_silent
 
 
 def _size(items: Sequence[WorkItem], most_each: int | None) -> UnitSize:

@@ -30,7 +30,6 @@ from seqd.ledger.topology import check_topology
 from seqd.ledger.units import Death
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.device_check import check_device
-from seqd.local.gpus import PinnedGpu
 from seqd.local.kernel_folder import keep_kernels
 from seqd.local.redis_access import RedisAccess
 from seqd.local.run_files import DEATHS, DRAINING, READINESS, RunFolder
@@ -464,7 +463,7 @@ def start_line(identity: Identity, settings: Settings, registry: Registry) -> st
         "worker": identity.name,
         "slot": slot.name,
         "host": identity.host,
-        "device": _device(slot.gpu),
+        "device": "cpu" if slot.gpu is None else f"{slot.gpu.name}({slot.gpu.uuid})",
         "threads": slot.threads,
         "tasks": ",".join(slot.tasks),
         "seqd": __version__,
@@ -478,10 +477,6 @@ def start_line(identity: Identity, settings: Settings, registry: Registry) -> st
         "log": settings.log_format,
     }
     return f"worker starts: {' '.join(f'{name}={value}' for name, value in fields.items())}"
-
-
-def _device(gpu: PinnedGpu | None) -> str:
-    return "cpu" if gpu is None else f"{gpu.name}({gpu.uuid})"
 
 
 def _plugins(registry: Registry) -> str:
