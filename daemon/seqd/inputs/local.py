@@ -77,7 +77,7 @@ class LocalInput:
         return self.source.text_field
 
     def items(self, on_record: Callable[[Value], None]) -> Iterator[Item | RefusedItem]:
-        """Yield the entries; see `reading.read_items`."""
+        """Yield the entries; see `InputFile.items`."""
         source = self.source
         rules = self.rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
         is_empty = True
