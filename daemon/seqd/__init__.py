@@ -1,3 +1,3 @@
 """seqd, the sequence-model daemon. Holds its version only: nothing is imported or started here."""
 
-__version__ = "1.0.0.dev1"
+__version__ = "1.0.0.dev2"

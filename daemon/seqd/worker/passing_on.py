@@ -25,12 +25,10 @@ KNOWN_S = 1.0
 class PassedOn:
     """The wakeups that a worker passes on."""
 
-    def __init__(
-        self, context: WorkerContext, claimable: Callable[[], Iterable[str]] | None = None
-    ) -> None:
-        """`claimable` returns the queues that it claims from, where it leaves some of its own."""
+    def __init__(self, context: WorkerContext, claimable: Callable[[], Iterable[str]]) -> None:
+        """`claimable` returns the queues that it claims from: it leaves some of its own."""
         self._context = context
-        self._claimable = claimable or context.queues
+        self._claimable = claimable
         self._queues: tuple[str, ...] = ()
         self._looked_s = self._passed_s = float("-inf")
         self._could_claim = True
