@@ -65,10 +65,7 @@ def of_beginning(known: Mapping[str, str], text: str) -> str:
 
 
 LANGUAGES = "tests/integration/test_other_languages.py"
-SERVICE = "tests/integration/test_service_guide.py"
 INBOX = "tests/integration/test_run_inbox.py"
-CORDONS = "tests/integration/test_worker_cordons.py"
-PROBES = "tests/integration/test_probe_commands.py"
 
 #: Types into a shell that what these modules make is taken as registering would.
 TAKEN = """python -c '
@@ -148,7 +145,7 @@ NEEDS: Mapping[str, Page] = {
     ),
     "docker/monitoring.md": Page({"": "tests/deploy/test_monitoring.py"}),
     "docker/placement.md": Page(daemon=services),
-    "docker/probes.md": Page({"": PROBES}),
+    "docker/probes.md": Page({"": "tests/integration/test_probe_commands.py"}),
     "docker/redis.md": Page(
         {
             "appendonly": "tests/integration/test_ledger_safety.py",
@@ -179,7 +176,7 @@ NEEDS: Mapping[str, Page] = {
         {"seqd up": THIS_DAEMON, "export": "needs a server of one's own"}, services
     ),
     "docker/upgrade.md": Page({"": "tests/releases/test_upgrade.py"}),
-    "docker/workers.md": Page({"seqd workers list": CORDONS, "for worker": CORDONS}),
+    "docker/workers.md": Page({"": "tests/integration/test_worker_cordons.py"}),
     "plugins/README.md": Page(is_slow=True),
     "plugins/contract.md": Page(
         {
@@ -223,8 +220,7 @@ NEEDS: Mapping[str, Page] = {
     ),
     "schemas/README.md": Page(
         {
-            "pip install 'fastapi": SERVICE,
-            "uvicorn": SERVICE,
+            "pip install 'fastapi": "tests/integration/test_service_guide.py",
             "import numpy as np\n\nfrom seqd.client import Client, Embedding": (
                 "tests/integration/test_run_client.py"
             ),
