@@ -35,7 +35,7 @@ from seqd_schemas import (
     Priority,
 )
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 90.0
 
 #: What moves a terminal's cursor, and colours its text.
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
