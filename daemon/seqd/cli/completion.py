@@ -48,7 +48,6 @@ _UNSAFE_IN_HELP = re.compile(r"[^A-Za-z0-9 _.,/+-]+")
 #: Characters at which bash breaks words, that stand within ours; see `COMP_WORDBREAKS`.
 _BREAKS: Final = "=@:"
 
-_STATES: Final = "queued running paused completed failed cancelled expired"
 _PRIORITIES: Final = "interactive normal bulk"
 _FORMATS: Final = "auto jsonl csv lines folder"
 
@@ -58,7 +57,9 @@ _OF_OPEN_JOBS: Final = ("cancel", "pause")
 
 def states(incomplete: str) -> list[Offer]:
     """Offer states of jobs."""
-    return _words(_STATES, incomplete)
+    from seqd_schemas import JobState
+
+    return _words(" ".join(JobState), incomplete)
 
 
 def kinds(incomplete: str) -> list[Offer]:
