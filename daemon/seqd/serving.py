@@ -12,6 +12,7 @@ from seqd_schemas import (
     MAX_DEATHS,
     CatalogEntry,
     ChildDeath,
+    DeathCause,
     JobRecord,
     PluginState,
     PluginStatus,
@@ -156,6 +157,15 @@ def deaths_in_loop(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
     found = [death for death in status.deaths if now_ms - death.at_ms <= _LOOP_MS]
     is_loop = len(found) >= LOOP_DEATHS and now_ms - found[-1].at_ms <= _LOOP_LASTS_MS
     return found if is_loop else []
+
+
+def who_died(place: str, deaths: Sequence[ChildDeath]) -> str:
+    """Return who has died of a worker, by its place: `P`, `P's child`, or both."""
+    are_whole = {death.cause is DeathCause.WORKER_KILLED for death in deaths}
+    child = f"{place}'s child"
+    return (
+        place if are_whole == {True} else child if are_whole == {False} else f"{place} or {child}"
+    )
 
 
 def times_told(deaths: int, kept: int) -> str:
@@ -527,11 +537,13 @@ def _no_slot(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     first = workers[0]
     slots = [one.slot for one in workers if one.host == first.host]
     wanted = slot_for(task, first.slot)
-    return (
+    told = (
         f"No worker that is up takes jobs that {task} {model}, though its plugin is there: start "
-        f"one that does, by `seqd worker --slot {wanted}`, or by `seqd up --slots "
-        f"{','.join(dict.fromkeys([*slots, wanted]))}`."
+        f"one that does, by `seqd worker --slot {wanted}`"
     )
+    if first.supervised:
+        return f"{told}."  # a second `seqd up` is refused there
+    return f"{told}, or by `seqd up --slots {','.join(dict.fromkeys([*slots, wanted]))}`."
 
 
 def slot_for(task: str, slot: str) -> str:

@@ -320,7 +320,7 @@ class WorkerStatus(WireModel):
     seqd_version: str = Field(max_length=64, description="Version of the daemon.")
     reads: int = Field(default=1, ge=1)
     """Highest `format` of a job that it can read; it leaves later ones."""
-    started_at_ms: EpochMs = Field(description="When it started.")
+    started_at_ms: EpochMs = Field(description="When its process `pid` started.")
     seen_at_ms: EpochMs = Field(description="When it last said so.")
     clock_offset_ms: _ClockOffsetMs | None = None
     """How far its machine's clock is ahead of Redis's, negative where it is behind, by at least so

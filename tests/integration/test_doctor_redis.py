@@ -23,7 +23,7 @@ from seqd.doctor.redis import redis_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server, open_server
 from seqd.ledger.acl import Role, rights_of
-from seqd.local.endpoint import ENDPOINT_NAME, Endpoint, write_endpoint
+from seqd.local.endpoint import ENDPOINT_NAME, LOCK_NAME, Endpoint, server_folder, write_endpoint
 from seqd.local.redis_binaries import find_server_binaries
 from seqd.settings import Settings
 from shell_fixtures import on_a_terminal
@@ -299,6 +299,31 @@ def test_a_server_that_hangs_is_not_waited_for(
     assert isinstance(found, Finding)
     assert found.id == "redis-unreachable"
     assert "Timeout" in found.what
+
+
+@pytest.mark.parametrize(
+    ("owner", "do"),
+    [
+        (
+            os.getpid(),
+            "Wait a minute: one that answers nothing for so long is ended and started again",
+        ),
+        (0, "Start it by `seqd up`, or set SEQD_REDIS_URL to the Redis that you mean"),
+    ],
+    ids=["up", "gone"],
+)
+def test_nobody_is_told_to_start_a_server_again_whose_seqd_up_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, do: str
+) -> None:
+    monkeypatch.setattr("seqd.doctor.server._EMBEDDED_S", 0.1)
+    local = Settings(data_dir=tmp_path)
+    server_folder(local).mkdir()
+    (server_folder(local) / LOCK_NAME).write_text(str(owner))
+
+    found = open_server(local)
+
+    assert isinstance(found, Finding)
+    assert (found.id, found.do.startswith(do)) == ("redis-unreachable", True)
 
 
 def test_a_wrong_password_is_told_apart_and_is_not_shown(settings: Settings) -> None:

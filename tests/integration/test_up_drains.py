@@ -167,7 +167,7 @@ def test_a_worker_that_was_killed_is_told_of_for_an_hour_wherever_one_looks(tmp_
         job.cancel()
         listed = seqd(up, "workers", "list", "--json").json()
 
-    said = f"worker_killed.* A process of {before} ended without an order after "
+    said = f"worker_killed.* The parent process of {before} ended without an order after "
     unwrapped = {name: " ".join(shown.split()) for name, shown in looks.items()}
     assert [name for name, shown in unwrapped.items() if not re.search(said, shown)] == []
     (worker,) = listed["workers"]

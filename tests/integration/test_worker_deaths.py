@@ -73,7 +73,7 @@ def test_a_child_does_not_outlive_its_killed_parent_of_which_the_next_of_its_nam
 
     assert deaths == [DeathCause.WORKER_KILLED]
     assert re.fullmatch(
-        r"A process of w1 ended without an order after \d\d:\d\d:\d\d UTC, when it was "
+        r"The parent process of w1 ended without an order after \d\d:\d\d:\d\d UTC, when it was "
         r"last heard of\.",
         told[0].message,
     )

@@ -250,8 +250,13 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     assert all(isinstance(result, ItemSuccess) for result in results)
     assert empty_cluster.crashes(job.job_id) == 0
     (warning,) = [event for event in job.events() if isinstance(event, Log)]
-    said = rf"The worker's process {child} has been stopped by a signal for \d+ s\. What it had in "
-    assert re.match(rf"{said}hand goes to others; `kill -CONT {child}` on its ", warning.message)
+    said = (
+        rf"A signal has stopped the worker's process {child}, which had no heartbeat for \d+ s\. "
+    )
+    assert re.match(
+        rf"{said}Another worker may take what it had in hand; `kill -CONT {child}` on its ",
+        warning.message,
+    )
     assert (warning.cause, warning.worker) == (None, worker.name)
     assert f"The process {child} of {worker.name} is stopped, by a signal" in told
     assert f"Let it go on: `kill -CONT {child}`" in told

@@ -544,25 +544,35 @@ def died(
     [
         ([], ""),
         ([died(3_601)], ""),
-        ([died(3_599)], "died once in the last hour, last exit 59 min ago: It exited."),
+        ([died(3_599)], "'s child died once in the last hour, last exit 59 min ago: It exited."),
         (
             [died(5, message="a\x1b[2J\u202eb")],
-            "died once in the last hour, last exit 5 s ago: a\\x1b[2J\\u202eb",
+            "'s child died once in the last hour, last exit 5 s ago: a\\x1b[2J\\u202eb",
         ),
         (
             [died(4_000), died(3_000, DeathCause.SIGNAL), died(180, DeathCause.OUT_OF_MEMORY)],
-            "died 2 times in the last hour, last out_of_memory 3 min ago: It exited.",
+            "'s child died 2 times in the last hour, last out_of_memory 3 min ago: It exited.",
         ),
         *(
             (
                 [died(10 * (deaths - number)) for number in range(deaths)],
-                f"died {times} in the last 10 min, a crash loop, last exit 10 s ago: It exited.",
+                f"'s child died {times} in the last 10 min, a crash loop, last exit 10 s ago: It "
+                "exited.",
             )
             for deaths, times in ((3, "3 times"), (MAX_DEATHS, f"at least {MAX_DEATHS} times"))
         ),
         (
             [died(141), died(131), died(121)],
-            "died 3 times in the last hour, last exit 2 min ago: It exited.",
+            "'s child died 3 times in the last hour, last exit 2 min ago: It exited.",
+        ),
+        (
+            [died(180, DeathCause.WORKER_KILLED)],
+            " died once in the last hour, last worker_killed 3 min ago: It exited.",
+        ),
+        (
+            [died(190), died(180, DeathCause.WORKER_KILLED)],
+            " or cpu:0@h1's child died 2 times in the last hour, last worker_killed 3 min ago: It "
+            "exited.",
         ),
     ],
 )
@@ -573,7 +583,7 @@ def test_deaths_of_the_last_hour_are_one_line(
 
     print_deaths(Screen(), [worker], NOW_MS)
 
-    assert capsys.readouterr().out.strip() == (f"cpu:0@h1 {said}" if said else "")
+    assert capsys.readouterr().out.strip() == (f"cpu:0@h1{said}" if said else "")
 
 
 RULE = PlacementRule(
@@ -713,7 +723,7 @@ def test_of_deaths_before_it_began_the_log_of_seqd_up_tells_the_last_alone_if_a_
         )
 
     assert capsys.readouterr().out.splitlines() == [
-        "cpu:0  killed   with child pid 3: It exited.",
+        "cpu:0  killed   parent, and child pid 3 with it: It exited.",
         "cpu:0  child    pid 4 died, exit: It exited.",
     ]
 

@@ -311,8 +311,17 @@ def test_a_death_is_one_of_a_slot_whose_worker_may_be_another_since() -> None:
     (answer,) = answers_of(Facts(a_job(), states(), [a_worker("cpu:0@h1-b", deaths=(death,))]))
 
     assert answer.message == (
-        "idle, it has nothing in hand. cpu:0@h1 died 5.0 s ago, signal: It was killed"
+        "idle, it has nothing in hand. cpu:0@h1's child died 5.0 s ago, signal: It was killed"
     )
+
+
+def test_a_worker_that_has_ended_by_a_drain_answers_and_does_not_count_as_up() -> None:
+    drained = a_worker("w2", state="draining", cordon=Cordon(phase="drained", since_ms=1))
+
+    found = explanation(Facts(a_job(), states(), [a_worker(), drained]))
+
+    assert (found.workers_up, found.workers_able) == (1, 1)
+    assert [answer.code for answer in found.workers] == ["idle", "drained"]
 
 
 def test_nobody_knows_how_long_a_job_takes_that_a_worker_died_with() -> None:

@@ -85,6 +85,21 @@ def test_leases_count_as_lost_once_where_their_work_came_to_nothing(
     assert keeper.lost_count == count
 
 
+def test_a_plugin_goes_on_for_nothing_until_it_has_computed_however_late_the_commit_is() -> None:
+    keeper = Keeper()
+    said = []
+
+    for _ in range(2):
+        with keeper.holding([ONE, TWO]):
+            keeper.lose(ONE, TWO)
+            said.append(keeper.goes_on_for_nothing())
+            # The commit waits for its reply, or has taken the leases that the renewal then missed.
+            keeper.computed()
+            said.append(keeper.goes_on_for_nothing())
+
+    assert said == [True, False] * 2
+
+
 def test_a_lease_is_not_renewed_that_was_committed_or_given_up_while_others_are_worked_on() -> None:
     keeper = Keeper()
 

@@ -93,6 +93,12 @@ WHY = [
         "train@gpu:0=0.5,gpu:0`.",
     ),
     (
+        [a_worker("a", slot="train@cpu", tasks=("train",), supervised=True)],
+        WaitingCode.NOT_SERVED,
+        "No worker that is up takes jobs that classify imdb_lstm, though its plugin is there: "
+        "start one that does, by `seqd worker --slot cpu:0`.",
+    ),
+    (
         [a_worker(state=WorkerState.DRAINING)],
         WaitingCode.NOT_SERVED,
         "All workers that classify imdb_lstm are stopping: it goes on when another is up.",

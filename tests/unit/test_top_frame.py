@@ -254,7 +254,7 @@ def test_the_last_deaths_of_a_worker_are_told_in_the_overview_and_in_its_details
     details = shown(state, View("workers", detail=worker.worker))
 
     told = "last out_of_memory 10 s ago: It took 2 GB of 2 GB."
-    assert f"! gpu:0@host0 died once in the last hour, {told}" in overview
+    assert f"! gpu:0@host0's child died once in the last hour, {told}" in overview
     assert any("10 s ago: out_of_memory: It took 2 GB of 2 GB." in line for line in details)
 
 

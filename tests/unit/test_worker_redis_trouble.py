@@ -62,7 +62,9 @@ def test_only_the_job_whose_chunk_was_replaced_fails_by_the_ledgers_own_word() -
         ledger=SimpleNamespace(work=work, jobs=SimpleNamespace(get=lambda job_id: job_id)),  # type: ignore[arg-type]
         registry=SimpleNamespace(notify_job_finished=finished.append),  # type: ignore[arg-type]
         leases=SimpleNamespace(  # type: ignore[arg-type]
-            given_up=lambda unit: None, committed=lambda unit, outcome: None
+            given_up=lambda unit: None,
+            computed=lambda: None,
+            committed=lambda unit, outcome: None,
         ),
         max_attempts=3,
         **tools,

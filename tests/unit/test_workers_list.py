@@ -4,6 +4,7 @@ import pytest
 
 from builders import a_worker_status
 from seqd.cli.ui.workers import print_workers_list, rows_of
+from seqd_schemas import Cordon
 
 NOW_MS = 1_000_000
 
@@ -20,6 +21,18 @@ def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has() -> None:
     assert (given["state"], given["age_s"]) == ("silent", 60)
     assert (named["host"], named["slot"]) == ("h2", "cpu-0")
     assert "host" not in unknown
+
+
+def test_a_worker_that_has_ended_by_a_drain_is_up_for_no_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from seqd.cli.ui.screen import Screen
+
+    drained = a_worker_status(cordon=Cordon(phase="drained", since_ms=1), started_at_ms=1_000)
+
+    print_workers_list(Screen(), rows_of([drained], {}, {}, {}, {}, NOW_MS))
+
+    assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
 
 
 def test_the_table_of_silent_workers_has_host_slot_and_version(

@@ -84,7 +84,7 @@ def _troubles_of(worker: WorkerStatus) -> dict[str, str]:
 
 def _told(death: ChildDeath) -> str:
     if death.cause is DeathCause.WORKER_KILLED:
-        return f"{'killed':<8} with child pid {death.pid}: {death.message}"
+        return f"{'killed':<8} parent, and child pid {death.pid} with it: {death.message}"
     return f"{'child':<8} pid {death.pid} died, {death.cause}: {death.message}"
 
 

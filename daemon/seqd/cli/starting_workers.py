@@ -49,6 +49,7 @@ class StartingWorkers:
 
     def _status(self, change: WorkerChange, slot: Slot) -> WorkerStatus:
         now_ms = self._ledger.fleet.now_ms()
+        before = self._ledger.fleet.last_of_place(change.worker_id)[-1:]
         return WorkerStatus(
             worker=change.worker_id,
             slot=slot.name,
@@ -58,6 +59,7 @@ class StartingWorkers:
             pid_start_ticks=start_ticks_of(change.pid),
             state=WorkerState.STARTING,
             plugins=(),
+            deaths=tuple(death for one in before for death in one.deaths),
             labels=dict(self._settings.labels),
             supervised=True,
             seqd_version=__version__,

@@ -93,7 +93,7 @@ KINDS = {
     ),
     "worker-crash-loop": Kind(
         _E,
-        "A worker that dies again and again does no work, and its units are tried anew.",
+        "Each death costs the time of a start, and what was in hand is tried anew.",
         "crash-loop",
     ),
     "worker-deaths": Kind(
@@ -103,7 +103,9 @@ KINDS = {
         _W, "Times in its log, and of models that it makes, do not fit those of jobs.", "clock"
     ),
     "worker-stopped": Kind(
-        _E, "It claims nothing. What a stopped child had in hand is done by others."
+        _E,
+        "It claims nothing. Another worker may take what a stopped child had in hand, if it can "
+        "run it.",
     ),
     "worker-lost-claim": Kind(
         _W, "It takes no work until its plugin stops, or its parent ends the process.", "hang"

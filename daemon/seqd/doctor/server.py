@@ -24,7 +24,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.redis import MARK_TTL_S, address_of, redis_errors, transient_error
 from seqd.ledger.tls import tls_fault_of
 from seqd.ledger.writing import refused_write
-from seqd.local.endpoint import redis_url_of
+from seqd.local.endpoint import owner_of, redis_url_of, server_folder
 from seqd.local.redis_access import RedisAccess
 
 if TYPE_CHECKING:
@@ -138,11 +138,11 @@ def _refused(error: SeqdError, settings: "Settings") -> Finding:
             "redis-address", str(error), "Set SEQD_REDIS_URL to a Redis that seqd can use"
         )
     if settings.redis_url is None:
-        return finding(
-            "redis-unreachable",
-            str(error),
-            "Start it by `seqd up`, or set SEQD_REDIS_URL to the Redis that you mean",
-        )
+        if owner_of(server_folder(settings)):
+            do = "Wait a minute: one that answers nothing for so long is ended and started again"
+        else:
+            do = "Start it by `seqd up`, or set SEQD_REDIS_URL to the Redis that you mean"
+        return finding("redis-unreachable", str(error), do)
     return finding(
         "redis-unreachable",
         str(error),

@@ -170,7 +170,7 @@ def redis_url_of(settings: "Settings", patience_s: float = PATIENCE_S) -> str:
         endpoint = read_endpoint(folder / ENDPOINT_NAME)
         if endpoint is not None and answers(endpoint.url, endpoint.server_id):
             return endpoint.url
-        owner = _owner(folder)
+        owner = owner_of(folder)
         if owner == 0:
             raise RedisUnreachable(_no_server(settings, endpoint))
         if time.monotonic() >= deadline:
@@ -178,8 +178,8 @@ def redis_url_of(settings: "Settings", patience_s: float = PATIENCE_S) -> str:
         time.sleep(_WAIT_S)
 
 
-def _owner(folder: Path) -> int:
-    """Return the process that runs a server on the folder; 0 when there is none."""
+def owner_of(folder: Path) -> int:
+    """Return the process that runs a server on a `server_folder`; 0 when there is none."""
     try:
         text = (folder / LOCK_NAME).read_bytes()
     except OSError:

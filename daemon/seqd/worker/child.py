@@ -388,7 +388,9 @@ class WorkLoop:
             death_counts=dict(self._deaths.deaths().counts),
             device=_device_status(identity.slot),
             labels=dict(identity.labels),
-            claim=_claim_in_hand(self._in_hand, now_ms, is_lost=self._context.leases.is_all_lost()),
+            claim=_claim_in_hand(
+                self._in_hand, now_ms, is_lost=self._context.leases.goes_on_for_nothing()
+            ),
             cordon=cordon,
             stopped_pid=stopped_pid,
             supervised=self._is_supervised,
@@ -415,6 +417,7 @@ class WorkLoop:
         """
         stats, counts, cache = self._context.stats, self._context.counts, self._context.cache
         items, errored, loads = stats.items, stats.errored, cache.loads
+        lost = self._context.leases.lost_count
         job, task = claim.job, task_of(claim.job)
         name = ModelReference.parse(job.model).name
         if claim.version is not None:
@@ -427,6 +430,8 @@ class WorkLoop:
                 self._run(claim)
         finally:
             self._in_hand = None
+            if self._context.leases.lost_count != lost:
+                self._news.note()  # else it were said to go on with that until the next heartbeat
         counts.end(stats, cache.last_load_s if cache.loads != loads else None)
         if cache.loads != loads:
             self._news.note()  # others leave to this worker what it has in memory

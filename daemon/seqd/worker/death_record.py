@@ -214,7 +214,7 @@ def _killed(last: WorkerStatus) -> ChildDeath:
     return ChildDeath(
         at_ms=last.seen_at_ms,
         cause=DeathCause.WORKER_KILLED,
-        message=f"A process of {last.worker} ended without an order after "
+        message=f"The parent process of {last.worker} ended without an order after "
         f"{at:%H:%M:%S} UTC, when it was last heard of.",
         pid=last.pid,
     )

@@ -291,6 +291,7 @@ class ItemRunner:
             Finished(items.unit, results, items.chunk, use=use, tracebacks=tracebacks)
             for (items, results), use in zip(done, uses or repeat(NO_USE), strict=False)
         ]
+        self._context.leases.computed()
         with self._context.stats.timing("commit_s"):
             outcomes = self._context.ledger.work.commit_batch(finished, plugin_version)
         ended, committed = list[str](), list[Results]()

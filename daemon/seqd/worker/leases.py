@@ -90,6 +90,8 @@ class LeaseKeeper:
         #: Those of them that are lost, and those that were given up.
         self._lost: set[_Lease] = set()
         self._given_up: set[_Lease] = set()
+        #: True once no plugin computes any more for what is in hand: its commit follows.
+        self._is_computed = False
         #: Leases that were lost so far, and with them what was done or under way.
         self.lost_count = 0
         self._is_revoked = False
@@ -121,7 +123,7 @@ class LeaseKeeper:
         Where the block raises, those that were lost by then are counted.
         """
         with self._lock:
-            self._units, self._is_revoked = tuple(units), False
+            self._units, self._is_revoked, self._is_computed = tuple(units), False, False
             self._lost, self._given_up = set(), set()
             self._checked_at = monotonic()
         try:
@@ -137,6 +139,17 @@ class LeaseKeeper:
         finally:
             with self._lock:
                 self._units = ()
+
+    def computed(self) -> None:
+        """Note that the plugin has done what is in hand: from now on its commit is waited for."""
+        self._is_computed = True
+
+    def goes_on_for_nothing(self) -> bool:
+        """Return True while a plugin computes that of which no lease is left.
+
+        A commit deletes leases, too: a renewal that comes before its reply finds none.
+        """
+        return self.is_all_lost() and not self._is_computed
 
     def committed(self, unit: Unit, outcome: CommitOutcome) -> None:
         """Take a unit as done with; its lease counts as lost where the commit came too late.

@@ -201,8 +201,9 @@ class ChildKeeper(PeriodicTask):
         self._is_told = True
         pid = child.pid
         said = (
-            f"The worker's process {pid} has been stopped by a signal for {child.still_s:.0f} s. "
-            f"What it had in hand goes to others; `kill -CONT {pid}` on its machine lets it go on."
+            f"A signal has stopped the worker's process {pid}, which had no heartbeat for "
+            f"{child.still_s:.0f} s. Another worker may take what it had in hand; "
+            f"`kill -CONT {pid}` on its machine lets it go on."
         )
         log.warning("child is stopped: pid=%d: %s", pid, said)
         release = partial(self._ledger.work.release_worker, self._worker, crashed=False, said=said)

@@ -137,7 +137,7 @@ def _facts_of_worker(state: TopState, worker: "WorkerStatus") -> Facts:
         f"{duration(work.vectorise_s)}, compute {duration(work.compute_s)}, commit "
         f"{duration(work.commit_s)}",
         "heard of": f"{age(worker.seen_at_ms, now_ms)} ago",
-        "up for": age(worker.started_at_ms, now_ms),
+        "child up": age(worker.started_at_ms, now_ms),
         "host": worker.host,
         "slot": worker.slot,
         "pid": worker.pid,

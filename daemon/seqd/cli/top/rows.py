@@ -40,7 +40,7 @@ _WORKER_COLUMNS: Final = (
     Column("items/s", drop=1, is_number=True),
     Column("heard of", drop=2, is_number=True),
     Column("loaded", drop=3, least=10),
-    Column("up for", drop=5, is_number=True),
+    Column("child up", drop=5, is_number=True),
     Column("host", drop=6, least=8),
     Column("release", drop=7),
 )
@@ -179,7 +179,7 @@ def _worker_cells(one: WorkerStatus, overview: "FleetOverview", per_s: float | N
         Cell(rate(per_s) if per_s else "-"),
         Cell(f"{max(0, overview.at_ms - one.seen_at_ms) // 1000} s"),
         Cell(", ".join(one.models_loaded) or "-"),
-        Cell(age(one.started_at_ms, overview.at_ms)),
+        Cell("-" if state == "drained" else age(one.started_at_ms, overview.at_ms)),
         Cell(one.host),
         Cell(one.seqd_version),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.local.slots import place_of
-from seqd.serving import deaths_in_loop, recent_deaths, times_told
+from seqd.serving import deaths_in_loop, recent_deaths, times_told, who_died
 from seqd_schemas import Log, WorkerStatus
 
 
@@ -17,11 +17,12 @@ def death_lines(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
     in_loop, recent = deaths_in_loop(worker, now_ms), recent_deaths(worker, now_ms)
     if not recent:
         return
-    last, count = recent[-1], len(in_loop or recent)
+    last, counted = recent[-1], in_loop or recent
+    who, count = who_died(place_of(worker.worker), counted), len(counted)
     within = "10 min, a crash loop" if in_loop else "hour"
     what = f"died {times_told(count, count)} in the last {within}"
     ago = age(last.at_ms, now_ms)
-    yield f"{place_of(worker.worker)} {what}, last {last.cause} {ago} ago: {last.message}"
+    yield f"{who} {what}, last {last.cause} {ago} ago: {last.message}"
 
 
 def log_told(event: Log) -> str:

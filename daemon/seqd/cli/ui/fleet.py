@@ -19,7 +19,7 @@ from seqd_schemas import (
     WorkerStatus,
 )
 
-_WORKER_COLUMNS = ("worker", "state", "takes", "loaded", "plugins", "up for")
+_WORKER_COLUMNS = ("worker", "state", "takes", "loaded", "plugins", "child up")
 
 
 def print_workers(
@@ -75,7 +75,7 @@ def _worker_row(worker: WorkerStatus, state: str, now_ms: int) -> tuple[str, ...
         ", ".join((*worker.tasks, *_own_tasks(worker))),
         ", ".join(worker.models_loaded) or "-",
         plugins,
-        age(worker.started_at_ms, now_ms),
+        "-" if state == "drained" else age(worker.started_at_ms, now_ms),
     )
 
 

@@ -22,7 +22,7 @@ _COLUMNS = (
     "units",
     "labels",
     "version",
-    "since",
+    "child since",
 )
 _RULE_COLUMNS = ("rule", "action", "workers", "by", "since", "reason")
 
@@ -158,7 +158,7 @@ def _cells(row: Row) -> tuple[object, ...]:
         str(row.get("units_in_hand", "-")),
         told or "-",
         row.get("seqd_version", "-"),
-        age(started, started + 1_000 * seconds),
+        "-" if row["state"] == "drained" else age(started, started + 1_000 * seconds),
     )
 
 

@@ -24,6 +24,7 @@ from seqd.serving import (
     starts_with,
     stopped_told,
     waiting_of,
+    who_died,
 )
 from seqd_schemas import (
     AuditRecord,
@@ -120,7 +121,8 @@ def _died(status: WorkerStatus, now_ms: int) -> str:
     ago_s = max(0.0, (now_ms - recent[-1].at_ms) / 1000)
     what = f"{recent[-1].cause}: {recent[-1].message.rstrip('.')}"
     # Of the place: a worker tells of those before it in its slot, too.
-    return f". {place_of(status.worker)} died {span(ago_s)} ago, {what}"
+    who = who_died(place_of(status.worker), recent[-1:])
+    return f". {who} died {span(ago_s)} ago, {what}"
 
 
 def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:

@@ -223,6 +223,7 @@ class TrainingCommit:
             self._publisher.move_labels(run, run.job.labels, manifest.version, run.id)
         self._context.publish_catalog()
         use = use_of_training(trained, self._epochs_before_s)
+        self._context.leases.computed()
         # That of the version, which an earlier attempt may have made elsewhere.
         outcome = self._context.ledger.work.commit_training(
             run.unit, result, use, manifest.plugin_version

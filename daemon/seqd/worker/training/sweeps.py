@@ -110,6 +110,7 @@ class CombinationCommit:
         self, result: ItemSuccess | ItemFailure, use: Use = NO_USE, plugin_version: str = ""
     ) -> None:
         unit, work = self.run.unit, self._context.ledger.work
+        self._context.leases.computed()
         outcome = work.commit(
             unit, [result], self._chunk, fenced=True, use=use, plugin_version=plugin_version
         )
