@@ -285,7 +285,7 @@ class _Checks:
         if not units:
             return f"{who} {verb} no units"
         held = f"{who} still {verb} {counted(units, 'unit')}"
-        return held if is_renewed else f"{held}, which others do once leases run out"
+        return held if is_renewed else f"{held}, which another may take once leases run out"
 
     def deaths(self) -> Iterator[Finding]:
         """Yield what the processes of workers that are up have died of within the last hour.
@@ -390,7 +390,7 @@ class _Checks:
                     "worker-draining-forever",
                     f"{one.worker} has been draining for {_span(age_s)}",
                     f"See what it does in its log; then end it: `kill {one.pid}` on {one.host}. "
-                    "What it holds is done by others",
+                    "Another may take what it holds",
                 )
 
     def rules(self) -> Iterator[Finding]:

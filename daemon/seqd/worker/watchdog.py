@@ -160,7 +160,7 @@ class Watchdog(PeriodicTask):
 class ChildKeeper(PeriodicTask):
     """Keeps what a child holds that is up and silent, as one is whose plugin keeps the lock.
 
-    A long call of C code, or a busy machine, is no crash. What a stopped one holds goes to others,
+    A long call of C code, or a busy machine, is no crash. What a stopped one holds is released,
     at no crash.
     """
 
