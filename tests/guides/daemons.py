@@ -46,8 +46,11 @@ def services(folder: Path) -> Iterator[Daemon]:
     with running_services(models) as running, running.client() as client:
         job = client.classify(["a text"], model="echo")
         job.wait()
-        # What it has set for this process, each test is without.
-        variables = {name: one for name, one in os.environ.items() if name.startswith("SEQD_")}
+        # Each test sets them for itself: else the last one would give back what it found, when
+        # another daemon runs, and all files after it would look for this one's Redis.
+        variables = {
+            name: os.environ.pop(name) for name in [*os.environ] if name.startswith("SEQD_")
+        }
         yield Daemon(variables | {"COLUMNS": "80"}, {"JOB": job.job_id}, is_in_process=True)
 
 
