@@ -148,5 +148,7 @@ def _route_work(
         leased_units=sum(work.leased_units for work in queues),
         busy_workers=sum(work.busy_workers for work in queues),
         oldest_wait_s=max(waits, default=None),
-        is_measured=all(item_seconds(work.queue, rates)[1] for work in queues if work.items),
+        is_measured=all(
+            item_seconds(work.queue, rates)[1] for work in queues if work.items > work.reported
+        ),
     )

@@ -35,6 +35,10 @@ Batch = TypeVar("Batch")
 #: Prefix of the best epoch's weights in a checkpoint; no name of a task's state begins with it.
 _BEST: Final = "best."
 
+#: The sum of what the batches of an epoch took, in whatever processes. No field of its own: the
+#: release before this one takes a checkpoint up too, and refuses a field that it does not know.
+_SECONDS: Final = "seconds"
+
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
@@ -131,7 +135,8 @@ class TrainerState(BaseModel):
 
     #: The current epoch, from 1; one beyond the last when the training is done.
     epoch: int = Field(default=1, ge=1)
-    #: Batches of it that were learnt from, the examples in them, and sums over these.
+    #: Batches of it that were learnt from, the examples in them, and sums over these: `_SECONDS`,
+    #: and those of the steps.
     batches: int = Field(default=0, ge=0)
     examples: int = Field(default=0, ge=0)
     sums: dict[str, float] = Field(default_factory=dict)
@@ -142,16 +147,18 @@ class TrainerState(BaseModel):
     #: None until an epoch was validated, and always without `patience`.
     best: _BestEpoch | None = None
 
-    def add(self, step: StepMetrics) -> None:
-        """Count a batch."""
+    def add(self, step: StepMetrics, seconds: float) -> None:
+        """Count a batch that took so many seconds."""
+        sums = {**step.sums, _SECONDS: seconds}
         self.batches += 1
         self.examples += step.examples
-        self.sums = {name: self.sums.get(name, 0.0) + step.sums[name] for name in step.sums}
+        self.sums = {name: self.sums.get(name, 0.0) + sums[name] for name in sums}
         self.latest = dict(step.latest)
 
     def means(self) -> dict[str, float]:
         """Return the means over the epoch's examples so far."""
-        return {name: total / self.examples for name, total in self.sums.items()}
+        sums = {name: total for name, total in self.sums.items() if name != _SECONDS}
+        return {name: total / self.examples for name, total in sums.items()}
 
     def next_epoch(self, metrics: Mapping[str, float]) -> "TrainerState":
         """Return the beginning of the epoch after this one, which had these metrics."""
@@ -212,11 +219,12 @@ class TrainingLoop(Generic[Batch]):
         return epoch > self._epochs
 
     def _run_epoch(self) -> None:
-        epoch, began_s = self._state.epoch, time.monotonic()
+        epoch = self._state.epoch
         self._learn()
+        began_s = time.monotonic()
         # No throughput: a resumed training reports the same epochs as an undisturbed one.
         metrics = self._metrics() | dict(self._task.validate(self._stop_requested))
-        seconds = time.monotonic() - began_s
+        seconds = self._state.sums.get(_SECONDS, 0.0) + time.monotonic() - began_s
         self._context.epoch(epoch, self._epochs, seconds, **metrics)
         for sample in self._task.samples(epoch, self._stop_requested):
             self._context.sample(epoch, sample.temperature, sample.prompt, sample.text)
@@ -229,14 +237,18 @@ class TrainingLoop(Generic[Batch]):
         state, per_epoch = self._state, self._task.batches_per_epoch
         before, first = (state.epoch - 1) * per_epoch, state.batches
         began_s, began_examples = time.monotonic(), state.examples
+        counted_s = began_s
         batches = self._task.batches(state.epoch, first)
         for done in range(before + first, before + per_epoch):
             self._check_stop(done)
-            state.add(self._task.step(next(batches), done, self._total))
+            step = self._task.step(next(batches), done, self._total)
+            now_s = time.monotonic()
+            state.add(step, now_s - counted_s)
+            counted_s = now_s
             metrics = self._metrics()
             self._check_loss(metrics["loss"])
             if self._throughput:
-                seconds = max(time.monotonic() - began_s, 1e-9)
+                seconds = max(now_s - began_s, 1e-9)
                 metrics[self._throughput] = (state.examples - began_examples) / seconds
             self._context.step(done + 1, self._total, **metrics)
             if self._context.checkpoints.due():

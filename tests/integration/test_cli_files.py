@@ -189,6 +189,39 @@ def test_sigterm_leaves_the_job_running_where_that_was_asked_for(
     assert job.record().state is JobState.COMPLETED
 
 
+def test_a_file_that_another_takes_the_place_of_while_it_is_sent_fails_the_job_with_the_reason(
+    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
+) -> None:
+    source, client = a_csv(tmp_path, 0), cluster.client()
+    texts = ("held" if n > 600 and n % 10 == 0 else secrets.token_hex(500) for n in range(3_000))
+    source.write_text("text,stars\n" + "".join(f"{text},1\n" for text in texts))
+    client.pause_model("echo")
+    program = commands.start(
+        *("classify", source.name, "-m", "echo", "--out", "r.csv", "--keep", "stars"),
+        shell="export SEQD_MAX_PENDING_BYTES=65536",
+    )
+    job = noted_job(cluster, tmp_path / "r.csv")
+    wait_until(
+        lambda: "as much of it waits" in client.explain(job.job_id).waits_for[-1].message,
+        "the upload waits for room",
+    )
+
+    (tmp_path / "other.csv").write_text("text,stars\na,1\n")
+    (tmp_path / "other.csv").replace(source)
+    client.resume_model("echo")
+    said = ended(program)
+    cure.touch()
+
+    record = job.record()
+    assert (said.status, record.state) == (2, JobState.FAILED)
+    assert record.failure is not None
+    assert (record.failure.code, record.failure.message) == (
+        "invalid_input",
+        f"{source} was changed while it was read: it is another file now. What follows would not "
+        "fit what was read before. Hand it in again once nobody writes to it any more",
+    )
+
+
 def test_a_killed_command_is_resumed_with_no_result_twice_and_none_missing(
     commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:
@@ -356,8 +389,8 @@ def test_a_command_that_is_not_resumed_begins_anew_and_says_what_it_leaves(
 
     assert again.status == 0
     assert again.err.splitlines()[0] == (
-        f"Job {job_id[1]}, for the same file, was not read to its end: --resume would have gone on "
-        "with it."
+        f"Job {job_id[1]}, noted for this output, is completed: with its input, --resume would "
+        "have gone on with it."
     )
 
 
@@ -394,6 +427,7 @@ def test_a_full_disk_loses_nothing_and_another_input_is_refused_until_that_of_be
 
     assert another.status == 2
     assert said.format(source) in another.err
+    assert (": if this input is its own, its results are" in another.err) == (rows == 5_000)
     assert f"seqd jobs results {job_id[1]}" in another.err or rows == 200
     assert resumed.status == 0, resumed.err
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) == rows

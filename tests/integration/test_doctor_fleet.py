@@ -196,7 +196,7 @@ plugin-versions | warning | Workers have the plugin echo in 2 versions: 1.0 (1),
 route-unserved | error | No worker that is up can do all that waits of classify imdb_lstm (2
   items). All workers that classify imdb_lstm are cordoned or drained by an operator: cpu:0@h1-a.
   `seqd workers list` shows the rules, `seqd workers uncordon` ends them. | Start a worker that
-  can, |
+  can, or see what keeps them from it: `seqd models show imdb_lstm` |
 leases-overdue | error | A lease or a wait ran out 10 min ago, and no worker has seen to it. | See
   the logs of workers for `reconciler`; |
 tenant-full | warning | The tenant acme uses 100% of the jobs that it may have waiting. | `seqd

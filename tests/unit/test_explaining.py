@@ -255,7 +255,7 @@ def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
     [
         (2.0, "", "its client is still sending"),
         (2.0, "tenant", "its client waits, since its tenant has as much waiting as it may"),
-        (2.0, "workers", "its client waits for the workers, which are behind"),
+        (2.0, "workers", "its client waits, since as much of it waits in Redis as may"),
         (70.0, "memory", "its client has not been heard of for 70 s"),
     ],
 )
@@ -268,6 +268,15 @@ def test_an_upload_is_told_with_what_its_client_does(
 
     told = f"its upload is not complete: 4 items by now, {does}"
     assert (reason.code, reason.message) == ("upload", told)
+
+
+@pytest.mark.parametrize("state", [JobState.RUNNING, JobState.CANCELLED])
+def test_more_units_may_come_until_a_job_has_ended(
+    state: JobState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_explanation(Screen(), explanation(Facts(a_job(sealed=False, state=state), states())))
+
+    assert ("more may come" in capsys.readouterr().out) == (state is JobState.RUNNING)
 
 
 def test_a_file_that_is_not_read_to_its_end_is_told_with_who_reads_it() -> None:
@@ -358,6 +367,8 @@ def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "- unit 0: x\\n\\x1b[2Jjob, which is not heard of any more, attempt 2" in printed
+    assert ", 1 in hand, 2 waiting, 1 given back\n" in printed
+    assert "last by x\\n\\x1b[2Jjob, again in 4.0 s. Last death: signal: " in printed
     assert json.loads(json.dumps(found.as_json()))["tried_again"][0]["death_cause"] == "signal"
     assert found.next[-1] == (
         "It expires in 9.0 s unless it has ended; undone items then get `expired`."
@@ -387,6 +398,7 @@ def test_programs_get_for_how_long_a_unit_is_held_where_its_worker_has_said_so(
 
 UNHEARD = "Job j1 stands still: units are held by workers that are not heard of: gone (1 unit)."
 OVER = "The lease of unit 0 on gone ran out 3 min ago, and no worker has released it: "
+STOPPED = a_worker(state="draining", stopped_pid=7)
 LONG_AGO = Progress(job_id="j1", at_ms=NOW_MS - 900_000, counts=COUNTS, rate_per_s=1.0)
 RESUMED = Resumed(job_id="j1", at_ms=NOW_MS - 5_000, counts=COUNTS)
 SILENT = (
@@ -436,6 +448,24 @@ SILENT = (
             "",
         ),
         (
+            held_by("w1", 20.0, STOPPED),
+            "Job j1 stands still: No worker that is up can classify imdb_lstm now. w1: its ",
+            "",
+            "",
+        ),
+        (
+            held_by("w1", 20.0, STOPPED, a_worker("w2")),
+            "Job j1 stands still: w1 has 1 unit in hand, and its process 7 is stopped, by a signal",
+            "",
+            "",
+        ),
+        (
+            held_by("w1", 20.0, STOPPED, a_worker("w2"), claimable=1),
+            "Job j1 is running: 1 worker can run it, and one takes its next unit in a moment",
+            "",
+            "",
+        ),
+        (
             held_by("w1", 20.0, a_worker(), events=(RESUMED, LONG_AGO)),
             "Job j1 runs: ",
             "",
@@ -444,7 +474,7 @@ SILENT = (
     ],
     ids=[
         *("lease runs", "long over", "no writes", "others wait"),
-        *("computes", "no progress", "resumed"),
+        *("computes", "no progress", "stopped", "another stopped", "others run", "resumed"),
     ],
 )
 def test_a_job_in_hand_says_whether_it_goes_on_and_what_becomes_of_its_units(

@@ -60,6 +60,17 @@ def test_a_training_in_hand_counts_as_long_as_it_says_and_those_behind_it_as_the
     assert queue_seconds(work, rates) == 12.0 + 2 * 60.0
 
 
+@pytest.mark.parametrize(("behind", "is_measured"), [(0, True), (1, False)])
+def test_what_trainings_say_is_measured_and_what_is_behind_them_goes_by_a_default(
+    behind: int, is_measured: bool
+):
+    work = QueueWork("train.new", items=1 + behind, leased_items=1, reported=1, reported_s=12.0)
+
+    (route,) = work_left([work], {}, [])
+
+    assert route.is_measured == is_measured
+
+
 def test_versions_of_a_model_are_one_signal_and_known_models_without_work_are_zero():
     queues = [
         QueueWork(QUEUE, items=100, leased_items=40),

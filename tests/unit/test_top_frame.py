@@ -1,5 +1,6 @@
 """What `seqd top` shows of a fleet: lines that fit the terminal, and say what is so."""
 
+import re
 from dataclasses import replace
 from time import monotonic
 
@@ -80,6 +81,19 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
     assert lines[13] == (
         "classify  topics     nobody can run it   24,000      500           -  none"
     )
+
+
+def test_of_what_is_in_hand_a_version_that_nobody_can_run_is_told_apart_where_others_go_on() -> (
+    None
+):
+    queues = [a_queue(reason="Held."), a_queue("topics", reason="Held.", workers=WorkerCounts())]
+
+    lines = shown(a_state(queues=queues), View("queues"), width=120)
+
+    assert [re.split(r"  +", line)[2] for line in lines if line.startswith("classify")] == [
+        "a version: nobody can run it",
+        "nobody can run it",
+    ]
 
 
 def test_while_redis_takes_no_writes_every_view_says_so_first_and_nobody_is_said_to_be_gone() -> (

@@ -198,9 +198,13 @@ def _resumed(
         )
         return _sent(send, job_id, feed, note)
     if record.state is JobState.COMPLETED or not record.state.is_terminal:
-        screen.say(f"Job {job_id} is {record.state}: its results are written from the first on.")
         # The input is compared with that of the job; what it lacks is sent.
-        return _resent(send, job_id, feed, note)
+        begun = _resent(send, job_id, feed, note)
+        screen.say(
+            f"Job {job_id} is {record.state}: if this input is its own, its results are written "
+            "from the first on."
+        )
+        return begun
     if not record.sealed:
         screen.say(_lacks_input(record), "yellow")
         return _anew(note, new_job_id(), feed, send)
@@ -216,8 +220,8 @@ def _say_what_is_left(client: Client, job_id: str, screen: Screen) -> None:
             screen.say(_lacks_input(record), "yellow")
             return
         screen.say(
-            f"Job {job_id}, for the same file, was not read to its end: --resume would have gone "
-            "on with it.",
+            f"Job {job_id}, noted for this output, is {record.state}: with its input, --resume "
+            "would have gone on with it.",
             "yellow",
         )
 

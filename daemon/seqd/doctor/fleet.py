@@ -492,7 +492,7 @@ class _Checks:
         for route in unserved[:_MOST]:
             why = reasons.get((route.task, route.model))
             is_starting = why is not None and why.code is WaitingCode.STARTING
-            cure = "Start a worker that can, or end what keeps them from it: `seqd models show "
+            cure = "Start a worker that can, or see what keeps them from it: `seqd models show "
             yield finding(
                 "route-unserved",
                 f"No worker that is up can do all that waits of {route.task} {route.model} "

@@ -10,7 +10,6 @@ from seqd.client.explaining.records import (
     Explanation,
     ItemExplanation,
     Moment,
-    UnitCounts,
     UnitInHand,
     UnitTriedAgain,
     WorkerAnswer,
@@ -42,7 +41,7 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
         {
             "job": _job(found),
             **_times(found.timeline),
-            "units": _units(found.units),
+            "units": _units(found),
             "errors": _errors(found),
         },
     )
@@ -52,7 +51,7 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
         screen, "In hand", [_held(unit, found) for unit in found.in_hand], found.units.in_hand
     )
     tried = [_tried(unit) for unit in found.tried_again]
-    _print_lines(screen, "Tried again", tried, max(len(tried), found.units.tried_again))
+    _print_lines(screen, "Given back", tried, max(len(tried), found.units.tried_again))
     answers = [_answer(answer) for answer in found.workers]
     _print_lines(screen, _fleet(found), answers, found.workers_up)
     _print_lines(screen, "Next", list(found.next))
@@ -64,8 +63,8 @@ def explanation_facts(found: Explanation) -> dict[str, str]:
         "why": found.headline,
         "waits for": " ".join(_sentence(reason.message) for reason in found.waits_for[1:]),
         "in hand": ". ".join(_held(unit, found) for unit in found.in_hand[:_MOST_LINES]),
-        "tried again": ". ".join(_tried(unit) for unit in found.tried_again[:_MOST_LINES]),
-        "units": _units(found.units),
+        "given back": ". ".join(_tried(unit) for unit in found.tried_again[:_MOST_LINES]),
+        "units": _units(found),
         "next": " ".join(found.next),
     }
 
@@ -102,14 +101,15 @@ def _times(moments: Iterable[Moment]) -> dict[str, str]:
     return {_MOMENTS[moment.what]: clock(moment.at_ms) for moment in moments}
 
 
-def _units(units: UnitCounts) -> str:
+def _units(found: Explanation) -> str:
+    units = found.units
     parts = [f"{count(units.done)} of {count(units.known)} done"]
     names = ("in_hand", "waiting", "backing_off", "tried_again")
-    words = ("in hand", "waiting", "backing off", "tried again")
+    words = ("in hand", "waiting", "backing off", "given back")
     for name, word in zip(names, words, strict=True):
         if number := getattr(units, name):
             parts.append(f"{count(number)} {word}")
-    if not units.is_input_complete:
+    if not units.is_input_complete and not found.state.is_terminal:
         parts.append("more may come")
     if units.is_partial:
         parts.append("counted of the first 10,000")
@@ -162,7 +162,7 @@ def _tried(unit: UnitTriedAgain) -> str:
     if unit.held_by is not None:
         parts.append(f"now with {unit.held_by}")
     death = _death(unit.death_cause, unit.death_message)
-    return f"{', '.join(parts)}{f'. Last: {death}' if death else ''}"
+    return f"{', '.join(parts)}{f'. Last death: {death}' if death else ''}"
 
 
 def _times_of(number: int) -> str:

@@ -82,7 +82,8 @@ def queue_cells(state: "QueueState", *, is_wide: bool) -> list[Cell]:
     """Return the cells of a state, by `QUEUE_COLUMNS`; workers in words where it `is_wide`."""
     word, style = _WORDS[state.state]
     if state.state == "moving" and state.reason:
-        word, style = "a version: nobody can run it", "red"
+        of = "a version: " if state.workers.able else ""
+        word, style = f"{of}nobody can run it", "red"
     errors = (state.errors_per_s or 0.0) * 60
     return [
         Cell(state.task),

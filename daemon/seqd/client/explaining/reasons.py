@@ -52,7 +52,7 @@ _UPLOADS = {
     "memory": "its client waits for memory of Redis, whose share for new work is used up "
     "(SEQD_MAX_MEMORY_SHARE)",
     "tenant": "its client waits, since its tenant has as much waiting as it may",
-    "workers": "its client waits for the workers, which are behind",
+    "workers": "its client waits, since as much of it waits in Redis as may",
 }
 
 
@@ -215,9 +215,9 @@ def waits_for(facts: Facts) -> list[Reason]:
     if nobody is not None:
         return [*held_up, Reason(nobody.code, nobody.message), *_upload(facts)]
     if held_up:
-        return [*held_up, *_dead_workers(facts), *_upload(facts), *_reading(facts)]
+        return [*held_up, *_lost_workers(facts), *_upload(facts), *_reading(facts)]
     found = [
-        *_dead_workers(facts),
+        *_lost_workers(facts),
         *_busy(facts),
         *_back_off(facts),
         *_limit(facts),
@@ -253,12 +253,18 @@ def _by(facts: Facts) -> str:
     return f" by {act.who or 'somebody'}@{act.host}{others}"
 
 
-def _dead_workers(facts: Facts) -> Iterable[Reason]:
+def _lost_workers(facts: Facts) -> Iterable[Reason]:
     up = {status.worker for status in facts.workers}
     gone = [(name, units) for name, units in facts.states.workers.items() if name not in up]
     if gone:
         names = listed([f"{name} ({counted(units, 'unit')})" for name, units in gone])
         yield Reason("dead_worker", f"units are held by workers that are not heard of: {names}")
+    for status in facts.workers:
+        if status.stopped_pid is not None and (held := facts.states.workers.get(status.worker)):
+            told = (
+                f"{status.worker} has {counted(held, 'unit')} in hand, and {stopped_told(status)}"
+            )
+            yield Reason("stopped_worker", told)
 
 
 def _busy(facts: Facts) -> Iterable[Reason]:

@@ -90,8 +90,8 @@ class Reason:
     """One thing that the job waits for."""
 
     #: `model_paused`, `no_worker`, `not_served`, `not_placed`, `unfit`, `starting`, `paused`,
-    #: `upload`, `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker` or
-    #: `no_writes`.
+    #: `upload`, `reading`, `busy`, `back_off`, `max_units`, `redis_full`, `turn`, `dead_worker`,
+    #: `stopped_worker` or `no_writes`.
     code: str
     message: str
 

@@ -99,12 +99,13 @@ def headline(
     if facts.no_writes is not None:
         return f"{job} stands still: {_rest(waits[0].message)}"
     left = f"; about {span(seconds)} to its end" if seconds is not None else ""
-    is_held = bool(units.in_hand) and _holders_up(facts)
+    is_held = bool(units.in_hand) and _has_holder(facts)
     if units.in_hand and not is_held:
         if not (units.waiting and facts.able):
             return f"{job} stands still: {_rest(waits[0].message)}"
         # What is lost holds nothing else up: the units that wait are taken before.
-        waits = [reason for reason in waits if reason.code != "dead_worker"]
+        lost = ("dead_worker", "stopped_worker")
+        waits = [reason for reason in waits if reason.code not in lost]
     if is_held:
         still_s = _no_progress_s(facts)
         runs = "runs" if still_s is None else f"has made no progress for {span(still_s)}"
@@ -125,9 +126,10 @@ def headline(
     )
 
 
-def _holders_up(facts: Facts) -> bool:
-    """Return whether a worker that is up holds a unit of the job."""
-    return any(status.worker in facts.states.workers for status in facts.workers)
+def _has_holder(facts: Facts) -> bool:
+    """Return whether a worker that is up, and not stopped, holds a unit of the job."""
+    going = [status.worker for status in facts.workers if status.stopped_pid is None]
+    return any(worker in facts.states.workers for worker in going)
 
 
 def _no_progress_s(facts: Facts) -> float | None:
@@ -214,7 +216,8 @@ def what_is_next(facts: Facts, units: UnitCounts) -> Iterable[str]:
         yield from _leases_that_run_out(lost, facts)
         if states.next_due_s is not None:
             yield f"The first unit that backs off is claimable again in {span(states.next_due_s)}."
-        if units.in_hand and not units.waiting and not lost and record.sealed:
+        goes_on = not lost and _has_holder(facts)
+        if units.in_hand and not units.waiting and goes_on and record.sealed:
             held = units.in_hand
             yield f"It ends when the {counted(held, 'unit')} in hand {are(held)} done."
     if record.expires_at_ms is not None:
