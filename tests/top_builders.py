@@ -177,7 +177,9 @@ def on_a_terminal(
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     environment = clean_environment(**variables, TERM=term)
-    del environment["COLUMNS"]
+    # By which a program would draw whatever the terminal's size is; readline sets both.
+    for name in ("COLUMNS", "LINES"):
+        environment.pop(name, None)
     program = subprocess.Popen(
         [sys.executable, "-m", "seqd", *words],
         env=environment,
