@@ -367,7 +367,7 @@ def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "- unit 0: x\\n\\x1b[2Jjob, which is not heard of any more, attempt 2" in printed
-    assert ", 1 in hand, 2 waiting, 1 given back\n" in printed
+    assert ", 1 in hand, 2 waiting, 1 released\n" in printed
     assert "last by x\\n\\x1b[2Jjob, again in 4.0 s. Last death: signal: " in printed
     assert json.loads(json.dumps(found.as_json()))["tried_again"][0]["death_cause"] == "signal"
     assert found.next[-1] == (
