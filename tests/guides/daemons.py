@@ -46,7 +46,7 @@ def services(folder: Path) -> Iterator[Daemon]:
     with running_services(models) as running, running.client() as client:
         job = client.classify(["a text"], model="echo")
         job.wait()
-        # Each test sets them for itself: else the last one would give back what it found, when
+        # Each test sets them for itself: else the last one would restore what it found, when
         # another daemon runs, and all files after it would look for this one's Redis.
         variables = {
             name: os.environ.pop(name) for name in [*os.environ] if name.startswith("SEQD_")
