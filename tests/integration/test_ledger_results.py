@@ -160,7 +160,7 @@ def a_runner(environment: Environment, **more: object) -> ItemRunner:
     context = SimpleNamespace(
         ledger=environment.ledger,
         stats=WorkerStats(),
-        leases=SimpleNamespace(committed=nothing, given_up=nothing),
+        leases=SimpleNamespace(computed=nothing, committed=nothing, given_up=nothing),
         jobs_finished=nothing,
         counts=SimpleNamespace(items=nothing),
         max_attempts=3,
