@@ -135,7 +135,7 @@ def test_a_pipe_gets_one_look_in_characters_that_it_can_take(
 
     lines = looked.stdout.splitlines()
     assert lines[2].split() == [
-        "worker", "state", "units", "items/s", "heard", "of", "loaded", "up", "for",
+        "worker", "state", "units", "items/s", "heard", "of", "loaded", "child", "up",
         "host", "release",
     ]  # fmt: skip
     assert lines[3].startswith("evil\\x1b[2J\\x07  silent")
