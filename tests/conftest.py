@@ -22,7 +22,7 @@ from seqd.worker.celery_environment import remove_celery_variables
 ROOT = Path(__file__).parent.parent
 
 #: Test processes for each core. Most tests wait for a lease, a signal or another process.
-PROCESSES_PER_CORE = 2
+PROCESSES_PER_CORE = 3
 
 #: Files that run in one process: of the image, which is built once; beside Keras, whose import
 #: takes six seconds; and on the worker of `task_fixtures`, whose start takes as much.
