@@ -390,9 +390,9 @@ class Taken(Generic[V]):
         return None
 
 
-def run(exchange: Exchange[T], send: Callable[[Request], object]) -> T:
-    """Return what an exchange returns whose requests `send` answers."""
-    steps = Pump(exchange)
+def run(generator: Generator[A, object, T], send: Callable[[A], object]) -> T:
+    """Return what a generator returns, such as an exchange, that is sent what `send` answers."""
+    steps = Pump(generator)
     for asked in steps:
         with steps:
             steps.reply = send(asked)

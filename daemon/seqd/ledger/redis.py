@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from operator import call
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict, TypeVar, cast
@@ -49,7 +50,7 @@ from seqd.errors import (
     SeqdError,
 )
 from seqd.ledger.denials import DeniedCommand, denial_of, no_permission
-from seqd.ledger.exchange import Command, Exchange, Pump, pipeline
+from seqd.ledger.exchange import Command, Exchange, pipeline, run
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
 from seqd.ledger.refusals import cluster_sentence, is_lasting, is_of_a_cluster, refusal_of
 from seqd.ledger.sentinel import (
@@ -189,11 +190,7 @@ class OutageRetry(Retry):
             return do()
         # A connection proves nothing: a frozen server still has them made.
         is_answer = with_failure_count and getattr(do, "__self__", None) is None
-        steps = Pump(self.tries(do, fail, with_failure_count, is_answer))
-        for call in steps:
-            with steps:
-                steps.reply = call()
-        return cast(_T, steps.result)
+        return cast(_T, run(self.tries(do, fail, with_failure_count, is_answer), call))
 
     def tries(
         self,
