@@ -1,6 +1,6 @@
 """Each case of `make bench` once and small: it prints its report and leaves nothing behind.
 
-`make test-all` has those that others are measured by, and `make test-long` all of them.
+`make test-all` has the quickest, and `make test-long` all of them.
 """
 
 import json
@@ -110,10 +110,11 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "rows", "latencies", "facts"),
     [
-        (
+        pytest.param(
             "jobs --light-jobs 40 --review-jobs 20 --texts 200 --tasks 20 --clients 2 --singles 3 "
             "--rounds 1",
             *(7, 3, 0),
+            marks=LONG,
         ),
         pytest.param("train --reviews 100 --rounds 1", 6, 0, 0, marks=[LONG, pytest.mark.network]),
         # So many that they outweigh what connections hold at either moment.
@@ -222,7 +223,9 @@ def test_presets_are_trained_with_each_seed_and_measured_on_other_data(tmp_path:
 @pytest.mark.parametrize(
     ("words", "begun", "number", "status"),
     [
-        ("interactive --seconds 600 --singles 1", "measuring", signal.SIGINT, 130),
+        pytest.param(
+            "interactive --seconds 600 --singles 1", "measuring", signal.SIGINT, 130, marks=LONG
+        ),
         ("startup --rounds 1000", "round 1 ", signal.SIGTERM, 128 + signal.SIGTERM),
     ],
     ids=lambda value: str(value).partition(" ")[0],

@@ -65,23 +65,33 @@ def registry() -> Registry:
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Leave to `make test-all` what takes long: see `_is_slow`."""
+    """Leave to `make test-all` what takes long, and to `make test-long` what repeats it."""
     for item in items:
         check = _check_of(item)
         if check is not None and item.path.parent == FOLDER and _is_slow(check):
             item.add_marker(pytest.mark.slow)
+            if _repeats_a_starter(check):
+                item.add_marker(pytest.mark.long)
 
 
 def _is_slow(check: PlannedCheck) -> bool:
     """True for the trainings of networks, measured memory, and what the starter is checked for.
 
-    A version that is trained here and the starter are of the same code. That another process gives
-    the same as this one, a test of `unit` says of each starter of seqd: what it has always written.
+    That another process gives the same as this one, a test of `unit` says of each starter of seqd:
+    what it has always written.
     """
     if check.id in SLOW or _trains_a_network(check):
         return True
     if check.id == "D2" and check.part is Part.STARTER:
         return True
+    return _repeats_a_starter(check)
+
+
+def _repeats_a_starter(check: PlannedCheck) -> bool:
+    """True for what a trained version is checked for, of a model whose starter is, too.
+
+    They are of the same code.
+    """
     model = REGISTRY.models.get(check.model)
     return check.part is Part.TRAINED and model is not None and model.starter is not None
 

@@ -34,6 +34,8 @@ class Page:
     awaited: Mapping[str, str] = field(default_factory=dict)
     #: Whether it is left to `make test-all`.
     is_slow: bool = False
+    #: Whether it is left to `make test-long`.
+    is_long: bool = False
 
     def is_shown(self, block: Block) -> bool:
         """Return True for a block that is not run; of one that is typed line by line, all lines."""
@@ -246,7 +248,11 @@ NEEDS: Mapping[str, Page] = {
     "tests/bench/README.md": Page({"make ": MINUTES}),
     **{
         f"plugins/examples/seqd_{name}/README.md": Page(
-            {"pip install": "tests/integration/test_example_plugins.py"}, up, is_slow=True
+            {"pip install": "tests/integration/test_example_plugins.py"},
+            up,
+            is_slow=True,
+            # One of the model kit is enough for `make test-all`.
+            is_long=name in KIT_EXAMPLES and name != "tfidf",
         )
         for name in ("embed", *KIT_EXAMPLES)
     },

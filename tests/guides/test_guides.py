@@ -41,6 +41,7 @@ def marks_of(path: Path) -> list[pytest.MarkDecorator]:
     """Return the marks of a page: when it is followed, and that it cannot be here."""
     lacking = LACKING.get(name_of(path))
     return [
+        *([pytest.mark.long] if page_of(path).is_long else []),
         *([pytest.mark.slow] if page_of(path).is_slow else []),
         *([pytest.mark.skip(reason=lacking)] if lacking else []),
     ]

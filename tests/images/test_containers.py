@@ -157,19 +157,18 @@ def test_health_fails_while_no_worker_lives(storage: Storage, cpu: str, redis_se
     assert "No worker w1 has a heartbeat in /var/lib/seqd/run" in probed.err
 
 
-def test_as_root_and_with_a_root_that_can_be_written_to_it_works_and_says_so(
+def test_as_root_and_with_a_root_that_can_be_written_to_it_says_so(
     storage: Storage, cpu: str, redis_server: Server
 ):
     options = ["--user=0:0", *_settings(redis_server, "seqd-image-root")]
 
-    with storage.running("open", cpu, "up", "--slots", "cpu:0", options=options) as log:
-        wait_until(lambda: "Ready after" in log.read_text(), "a worker that is ready", 400)
-        text = "A wonderful film."
-        said = storage.podman("exec", "open", "seqd", "classify", "--text", text, "--json").out
+    def warnings(log: Path) -> list[str]:
+        return [line[:40] for line in log.read_text().splitlines() if line.startswith("warning: ")]
 
-    assert '"positive"' in said
-    warnings = [line for line in log.read_text().splitlines() if line.startswith("warning: ")]
-    assert [line[:40] for line in warnings] == [
+    with storage.running("open", cpu, "up", "--slots", "cpu:0", options=options) as log:
+        wait_until(lambda: len(warnings(log)) == 2, "it says so", 60)
+
+    assert warnings(log) == [
         "warning: this container runs as root. It",
         "warning: the root file system of this co",
     ]

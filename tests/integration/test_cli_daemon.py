@@ -75,64 +75,19 @@ def test_up_says_where_it_is_and_another_terminal_finds_it_without_being_told(
     assert markov[2:] == ["ready", "all", "2"]
 
 
-def test_a_training_tells_its_version_and_what_to_try(seqd: Seqd) -> None:
-    ended = seqd("train", "markov", "--data", "text.txt", "--preset", "tutorial")
-
-    assert ended.status == 0, ended.err
-    assert " is trained and not in service, after" in ended.out
-    assert "markov means markov@0. To change that: seqd models promote markov@" in ended.out
-    assert "Try it: seqd generate markov@" in ended.out
-
-
-def test_a_detached_training_is_watched_to_its_last_event_and_its_result_is_its_version(
+def test_a_training_tells_what_to_try_and_a_detached_one_is_watched_to_its_version(
     seqd: Seqd,
 ) -> None:
+    waited = seqd("train", "markov", "--data", "text.txt", "--preset", "tutorial")
     job = seqd("train", "markov", "--data", "text.txt", "--detach").out.strip()
-
     events = [one["event"] for one in records_in(seqd("jobs", "watch", job, "--json").out)]
     result = cast(dict[str, Any], seqd("jobs", "results", job).json())
 
+    assert waited.status == 0, waited.err
+    assert " is trained and not in service, after" in waited.out
+    assert "Try it: seqd generate markov@" in waited.out
     assert (events[0], events[-1]) == ("queued", "completed")
-    assert result["model"] == "markov"
-    assert result["version"] >= 1
-
-
-def test_a_training_uploads_what_it_learns_and_is_measured_with_and_as_json_is_its_record(
-    seqd: Seqd,
-) -> None:
-    data = ("--data", "text.txt", "--held-out", "text.txt", "--upload")
-
-    ended = seqd("train", "markov", *data, "--labels", "production", "--json")
-
-    result = cast(dict[str, Any], ended.json())
-    shown = cast(
-        dict[str, Any], seqd("models", "show", "markov@production", "--local", "--json").json()
-    )
-    assert result["model"] == "markov"
-    assert shown["manifest"]["version"] == result["version"]
-    job = cast(list[dict[str, Any]], seqd("jobs", "list", "--json").json())[0]["job_id"]
-    request = cast(dict[str, Any], seqd("jobs", "show", job, "--json").json())["job"]
-    assert request["source"] == request["held_out"] == {"type": "upload", "expected_items": None}
-
-
-def test_transition_probabilities_of_a_state_are_printed(seqd: Seqd) -> None:
-    ended = seqd("models", "show", "markov@latest", "--state", "w")
-
-    # "was" does not occur; "west" and "wind" once each in a line.
-    rows = [line.split() for line in ended.out.splitlines()]
-    probabilities = {row[0]: row[2] for row in rows if len(row) > 2}
-    assert ended.status == 0
-    assert probabilities["'e'"] == probabilities["'i'"] == "0.5000"
-
-
-def test_generated_text_goes_to_stdout_and_nothing_else_does(seqd: Seqd) -> None:
-    first = seqd("generate", "markov", "the ", "--length", "40", "--seed", "1")
-    again = seqd("generate", "markov", "the ", "--length", "40", "--seed", "1")
-
-    assert first.status == 0, first.err
-    assert first.out == again.out
-    assert first.out.startswith("the ")
-    assert len(first.out.removesuffix("\n")) == len("the ") + 40
+    assert (result["model"], result["version"] > 1) == ("markov", True)
 
 
 def test_a_detached_job_is_watched_and_fetched_later_and_is_not_cancelled_any_more(
@@ -202,47 +157,6 @@ def test_ctrl_c_cancels_the_job_and_leaves_no_half_a_file(
     # What `--resume` goes on with, and no part of a file.
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.jsonl.job", "prompts.jsonl"]
     assert cast(dict[str, Any], seqd("jobs", "show", job, "--json").json())["state"] == "cancelled"
-
-
-#: Commands with a mistake, and what is said of it.
-MISTAKES = {
-    "generate markov x --length 0": "parameter 'length' is 0; allowed: 1 to ",
-    "classify missing.jsonl": "missing.jsonl does not exist. Check the path",
-    "classify --text x --model imbd_lstm": "Did you mean 'imdb_lstm'?",
-    "generate markov@77 x": "error[unknown_model]: model 'markov' has no version 77.",
-    "generate markov x --param foo=1": "parameter 'foo' is unknown.",
-    "train markov --data no:set": "knows no data set named 'no:set'",
-    "jobs show nobody": "error[unknown_job]: No job 'nobody'.",
-}
-
-
-def test_a_mistake_exits_with_2_and_makes_no_job(seqd: Seqd) -> None:
-    jobs_before = len(cast(list[object], seqd("jobs", "list", "--json").json()))
-
-    said = {command: seqd(*command.split()) for command in MISTAKES}
-
-    assert {command: ended.status for command, ended in said.items()} == dict.fromkeys(MISTAKES, 2)
-    assert [command for command in MISTAKES if MISTAKES[command] not in said[command].err] == []
-    assert [command for command in MISTAKES if "Traceback" in said[command].err] == []
-    assert len(cast(list[object], seqd("jobs", "list", "--json").json())) == jobs_before
-
-
-def test_data_that_nothing_can_be_learnt_from_exits_with_2(
-    installation: Installation, seqd: Seqd
-) -> None:
-    (installation.data_dir / "one.txt").write_text("x")
-
-    ended = seqd("train", "markov", "--data", "one.txt")
-
-    assert ended.status == 2
-    assert ended.err.startswith("error[invalid_data]: job ")
-
-
-def test_a_second_daemon_on_the_same_folder_is_refused(installation: Installation) -> None:
-    ended = installation.seqd("up")
-
-    assert ended.status == 2
-    assert "runs a Redis server on" in ended.err
 
 
 def test_a_killed_worker_is_replaced_and_said_so(installation: Installation, seqd: Seqd) -> None:

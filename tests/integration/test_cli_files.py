@@ -267,24 +267,48 @@ def test_an_interrupt_that_comes_when_the_job_has_completed_says_how_its_output_
     assert ids_in(tmp_path / "r.csv") == all_ids()
 
 
-def test_an_interrupted_pipe_does_not_hold_the_command(
-    commands: Commands, cluster: Cluster
+@pytest.mark.parametrize(
+    ("options", "number", "status", "state", "said"),
+    [
+        (
+            ("--detach-on-interrupt",),
+            signal.SIGTERM,
+            143,
+            JobState.RUNNING,
+            "Job {job} waits for the rest of its input, for 15 minutes, and fails without it. Go "
+            "on: the same command with --resume.",
+        ),
+        (
+            (),
+            signal.SIGINT,
+            130,
+            JobState.CANCELLED,
+            "Not all of its input had been sent: the same command with --resume begins anew. With "
+            "--detach-on-interrupt it would go on where it was.",
+        ),
+    ],
+    ids=["detached", "cancelled"],
+)
+def test_an_interrupted_pipe_does_not_hold_the_command_which_says_how_to_go_on(
+    commands: Commands,
+    cluster: Cluster,
+    options: tuple[str, ...],
+    number: signal.Signals,
+    status: int,
+    state: JobState,
+    said: str,
 ) -> None:
-    arguments = ("classify", "-", "-m", "echo", "--out", "r.jsonl", "--detach-on-interrupt")
+    arguments = ("classify", "-", "-m", "echo", "--out", "r.jsonl", *options)
     program = commands.start(*arguments)
     give(program, texts_of(2_000))
     job = half_done(commands, cluster, *arguments)
 
-    program.terminate()
+    program.send_signal(number)
     program.wait(timeout=60)  # while the pipe is open
 
     stopped = ended(program)
-    assert stopped.status == 143
-    assert (
-        f"Job {job.job_id} waits for the rest of its input, for 15 minutes, and fails without it. "
-        "Go on: the same command with --resume." in stopped.out
-    )
-    assert job.record().state is JobState.RUNNING
+    assert (stopped.status, job.record().state) == (status, state)
+    assert said.format(job=job.job_id) in stopped.out.splitlines()
     job.cancel()
 
 
@@ -485,27 +509,6 @@ def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alon
         "line-150,held,1.0",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
-
-
-def test_ctrl_c_before_all_input_was_sent_says_that_resume_begins_anew(
-    commands: Commands, cluster: Cluster
-) -> None:
-    arguments = ("classify", "-", "-m", "echo", "--out", "r.csv")
-    program = commands.start(*arguments)
-    give(program, texts_of(150))
-    job = half_done(commands, cluster, *arguments)
-
-    program.send_signal(signal.SIGINT)
-    program.wait(timeout=60)  # while the pipe is open
-    stopped = ended(program)
-
-    assert stopped.status == 130
-    assert job.record().state is JobState.CANCELLED
-    assert stopped.out.splitlines()[-1] == (
-        "Not all of its input had been sent: the same command with --resume begins anew. With "
-        "--detach-on-interrupt it would go on where it was."
-    )
-    assert "Go on: " not in stopped.out
 
 
 #: Options with a mistake, and what is said of it.

@@ -208,23 +208,6 @@ def test_the_name_tells_the_form_and_options_the_columns(
     assert written(tmp_path) == files
 
 
-def test_json_lines_stay_results_with_the_kept_columns_as_their_input(
-    seqd: Seqd, tmp_path: Path
-) -> None:
-    seqd("classify", "reviews.jsonl", "-m", "moods", "--out", "r.jsonl", "--keep", "all")
-
-    lines = records_in((tmp_path / "r.jsonl").read_text())
-    assert lines[0] == {
-        "custom_id": "a",
-        "status": "succeeded",
-        "output": {
-            "type": "classification", "label": "positive", "score": 0.75, "truncated": False,
-        },
-        "input": REVIEWS[0],
-    }  # fmt: skip
-    assert lines[1]["input"] == REVIEWS[2]
-
-
 def test_a_file_is_the_same_by_whatever_command_its_results_are_written(
     seqd: Seqd, tmp_path: Path
 ) -> None:
@@ -472,15 +455,6 @@ def test_two_commands_never_write_one_file(seqd: Seqd, tmp_path: Path) -> None:
     assert "error[output_unwritable]: --out is 'r.jsonl', which another command is about to" in (
         ended.err
     )
-    assert len(records_in(written(tmp_path)["r.jsonl"])) == 1
-
-
-def test_what_a_killed_command_has_left_is_written_over(seqd: Seqd, tmp_path: Path) -> None:
-    (tmp_path / ".r.jsonl.part").write_text("half a li")
-
-    seqd("classify", "--text", "fine", "-m", "moods", "--out", "r.jsonl")
-
-    assert list(written(tmp_path)) == ["r.jsonl"]
     assert len(records_in(written(tmp_path)["r.jsonl"])) == 1
 
 

@@ -119,12 +119,6 @@ def test_records_are_read_from_a_pipe_and_from_the_command_line(
     assert [line["output"] for line in (*lines_of(piped.out), *lines_of(typed.out))] == [due, due]
 
 
-def test_a_parameter_of_the_task_is_given_by_its_name(run: Run) -> None:
-    ended = run("mirror", "mirror", "--text", "abc", "-p", "delay_ms=1", "--json")
-
-    assert [line["output"]["text"] for line in lines_of(ended.out)] == ["cba"]
-
-
 def test_streamed_texts_are_printed_as_they_are_in_the_order_of_the_items(run: Run) -> None:
     ended = run("mirror", "mirror", "--text", "abc def", "--text", "huge", "--text", "", "--stream")
 
@@ -331,13 +325,6 @@ def test_what_has_a_command_of_its_own_is_refused_with_its_name(
         "error[invalid_request]: 'classify' is a kind of job of its own: hand in a job of the kind "
         "'classify', as `seqd classify` does, and none of the kind 'run'.\n",
     )
-
-
-def test_text_that_is_nested_too_deep_is_refused(run: Run) -> None:
-    ended = run("pairs", "compare", "--text", "[" * 100_000)
-
-    assert ended.status == 2
-    assert ended.err.endswith("a record as JSON, with the fields left, right, weight\n")
 
 
 def test_what_cannot_be_written_of_records_is_refused(run: Run) -> None:

@@ -48,17 +48,6 @@ def test_the_schema_of_a_result_takes_the_results_of_the_task_and_no_others(seqd
     assert "title" not in schema["$defs"]["OutputSpan"]["properties"]["start"]
 
 
-def test_a_model_that_there_is_not_is_named_with_those_that_there_are(seqd):
-    ended = seqd("schema", "--model", "pair")
-
-    assert ended.status != 0
-    assert first_error_line(ended) == (
-        "error[unknown_model]: no model named 'pair'. Known models: mirror, pairs, places, stars, "
-        "topics, vectors. Did you mean 'pairs'? `seqd plugins list` shows plugins that failed to "
-        "load; one that was installed since needs `seqd workers restart`."
-    )
-
-
 def test_without_a_model_a_folder_is_due(seqd):
     ended = seqd("schema")
 

@@ -522,24 +522,3 @@ def test_what_is_wrong_with_the_machine_stands_above_what_comes_of_it(
 
     errors = [one.id for one in report.of(Severity.ERROR)]
     assert errors.index("slots-unusable") < errors.index("route-unserved")
-
-
-def test_the_command_says_it_as_json_and_ends_with_1(
-    environment: Environment,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    for nonce in "bcd":
-        silence(environment, f"cpu:0@h1-{nonce}", 60_000)
-    monkeypatch.setenv("SEQD_REDIS_URL", environment.settings.redis_url or "")
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
-
-    ended = here(capsys, "doctor", "--json")
-
-    said = ended.json()
-    assert ended.status == 1
-    assert said["findings"][0]["id"] == "worker-crash-loop"
-    assert set(said) == {"findings", "checked", "not_checked", "fixed", "not_fixed"}
-    assert set(said["findings"][0]) == {"id", "severity", "what", "why", "do", "page"}

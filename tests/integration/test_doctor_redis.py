@@ -26,7 +26,6 @@ from seqd.ledger.acl import Role, rights_of
 from seqd.local.endpoint import ENDPOINT_NAME, LOCK_NAME, Endpoint, server_folder, write_endpoint
 from seqd.local.redis_binaries import find_server_binaries
 from seqd.settings import Settings
-from shell_fixtures import on_a_terminal
 from tls_fixtures import TlsProxy
 from worker_fixtures import wait_until
 
@@ -413,24 +412,3 @@ def test_a_primary_that_has_lost_its_replicas_has_nobody_to_fail_over_to(
 
     assert "redis-no-replica" not in before
     assert "redis-no-replica" in after
-
-
-def test_a_finding_fits_a_terminal_of_40_columns(
-    running: PrivateServer, redis: Redis, tmp_path: Path
-) -> None:
-    redis.config_set("maxmemory-policy", "allkeys-lru")
-
-    shown = on_a_terminal(
-        tmp_path,
-        "doctor",
-        columns=40,
-        SEQD_REDIS_URL=running.url,
-        SEQD_DATA_DIR=str(tmp_path),
-    )
-
-    lines = shown.splitlines()
-    assert max(map(len, lines)) <= 40, shown
-    assert "error  redis-eviction-policy" in lines
-    # How many warnings there are depends on the load of this machine, too.
-    closing = r"\d\d checks: 1 error, \d warnings?; not checked: \d"
-    assert re.search(closing, " ".join(shown.split()))

@@ -32,7 +32,15 @@ def run(folder: Path, site: Path, *arguments: str) -> str:
     return ended.stdout
 
 
-@pytest.mark.parametrize("name", ["embed", *sorted(KIT_EXAMPLES)])
+#: Of `make test-all` are one with tasks of its own, and one of the model kit; `tests/conformance`
+#: checks all.
+EXAMPLE_NAMES = [
+    pytest.param(name, marks=[] if name in ("embed", "tfidf") else pytest.mark.long)
+    for name in ("embed", *sorted(KIT_EXAMPLES))
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
 def test_its_own_tests_pass_where_it_is_installed_by_pip(name: str, tmp_path: Path):
     if name not in ("embed", *runnable_kit_examples()):
         pytest.skip(f"{KIT_EXAMPLES[name]} is not installed: pip install {KIT_EXAMPLES[name]}")

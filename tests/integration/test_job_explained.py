@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from seqd.cli.ui.explanation import print_explanation
 from seqd.cli.ui.screen import Screen
 from seqd.client import AsyncClient, Client
 from seqd.client.explaining.reading import explained
-from seqd.client.explaining.records import Explanation, UnitInHand
+from seqd.client.explaining.records import Explanation
 from seqd.errors import UnknownItem, UnknownJob
 from seqd.ledger.units import Death
 from seqd_schemas import (
@@ -29,7 +28,7 @@ from seqd_schemas import (
     ModelPause,
     RefusedItem,
 )
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -103,43 +102,6 @@ def test_an_entry_that_is_no_item_is_told_with_why_it_was_refused(environment: E
     assert (item.state, item.message) == (
         "errored",
         "It was refused, and is counted with its unit: It has no text.",
-    )
-
-
-def test_a_job_waits_for_workers_that_are_busy_with_jobs_of_others(
-    environment: Environment,
-) -> None:
-    publish(environment, "worker-a")
-    environment.submit_units(1, a_classify_job(tenant="shop"), job_id="other")
-    environment.claim_unit("worker-a")
-    environment.submit_units(2, job_id="j1")
-    environment.ledger.backlog.note_rate("classify.imdb_lstm@3", 10, 20.0)
-
-    found = explain(environment, "j1")
-
-    # 4 items of 2 s, and the 2 of the other job.
-    assert found.headline == (
-        "Job j1 is queued: the one worker that can run it is busy at this moment with job other of "
-        "tenant shop (100%); about 12 s to its end."
-    )
-    assert (found.left_s, found.is_measured) == (12.0, True)
-    assert found.busy_with == {"other": 1}
-
-
-def test_a_tenant_with_many_jobs_is_seen_beside_one_that_waits_with_one(
-    environment: Environment,
-) -> None:
-    publish(environment, "worker-a")
-    for number in range(3):
-        environment.submit_units(2, a_classify_job(tenant="noisy"), job_id=f"n{number}")
-    environment.claim_unit("worker-a")
-    environment.submit_units(1, job_id="j1")
-
-    reasons = {reason.code: reason.message for reason in explain(environment, "j1").waits_for}
-
-    assert reasons["turn"] == (
-        "2 tenants have work in the same queue, each gets its share by weight in turn: noisy (3 "
-        "open jobs, 12 items to do), default (1 open job, 2 items to do)"
     )
 
 
@@ -325,22 +287,6 @@ def test_the_command_and_both_clients_say_how_a_job_ended(
     assert any(line.startswith("- It is kept for ") for line in rest)
     assert asyncio.run(use()).item == found.item
     assert (printed["item"]["state"], printed["state"]) == ("errored", "completed")
-
-
-def test_a_unit_is_told_with_how_long_its_worker_has_it_in_hand(shell: Cluster) -> None:
-    client, began_s = shell.client(), time.time()
-    job = client.classify(["held"], model="echo")
-    held = list[UnitInHand]()
-
-    def is_told() -> bool:
-        held[:] = client.explain(job.job_id).in_hand
-        return any(unit.held_s is not None for unit in held)
-
-    try:
-        wait_until(is_told, "the worker has said since when it has the unit")
-    finally:
-        job.cancel()
-    assert held[0].held_s is not None and 0 <= held[0].held_s <= time.time() - began_s
 
 
 def test_logs_that_are_elsewhere_are_told_with_whose_they_are(

@@ -131,21 +131,3 @@ def test_an_evaluation_on_what_a_version_was_trained_on_says_so_though_it_was_up
 
     assert "The version was trained on these very texts: the figures are better" in ended.out
     assert card_of(capsys, reference).evaluations[0].is_training_data
-
-
-def test_without_the_store_nothing_is_kept_and_the_fleet_is_shown(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    _set(monkeypatch, cluster, tmp_path)
-    data = a_file(tmp_path, [{"text": "good", "label": "good"}])
-
-    evaluated = here(capsys, "models", "evaluate", "echo@1", "--data", data)
-    shown = here(capsys, "models", "show", "echo@1", "--json")
-
-    assert evaluated.status == 0, evaluated.err
-    assert evaluated.out.splitlines()[-1] == (
-        "Not kept with the version: this machine's store does not have it. Evaluate it on a "
-        "machine that has the store, and its card shows the figures."
-    )
-    assert cast(dict[str, object], shown.json())["card"] is None
-    assert not (tmp_path / "models").exists()

@@ -174,19 +174,6 @@ def test_of_two_promotions_by_clients_at_once_one_wins_and_the_other_is_told(
     assert "candidate" not in store.labels(model)
 
 
-def test_a_version_that_a_worker_cannot_run_is_refused_with_the_worker_s_reason(
-    module_cluster: Cluster, client: Client, model: str, store: ModelStore
-):
-    client.classify(["a"], model=model).wait(timeout_s=30)
-    publish(store, model, "echo", content="{}")
-    wait_until(lambda: len(client.model(model).versions) == 4, "it is published")
-
-    with pytest.raises(NoFitWorker, match=r"damaged: echo\.json has no field `records`"):
-        client.model(model).promote(4)
-
-    assert {**store.labels(model), "latest": 0} == {"production": 1, "latest": 0}
-
-
 def test_what_there_is_not_is_refused_before_anything_is_ordered(client: Client, model: str):
     found = client.model(model)
 

@@ -262,14 +262,6 @@ def test_a_training_says_whether_its_version_is_in_service_and_how_to_put_it_the
     assert store.labels("told") == {"production": 3, "best": 3, "latest": 3}
 
 
-@pytest.mark.parametrize("bad", ["Topics", "a-b", "x@2", ""])
-def test_a_name_that_no_model_may_have_is_refused(data: str, capsys: Capture, bad: str):
-    ended = here(capsys, "train", "echo", "--as", bad, "--data", data, "--detach")
-
-    assert (ended.status, ended.out) == (2, "")
-    assert ended.err.startswith("error[invalid_request]: "), ended.err
-
-
 def test_the_best_of_a_sweep_is_in_service_where_the_model_is_new_or_that_is_asked_for(
     data: str, capsys: Capture, store: ModelStore
 ):

@@ -34,12 +34,13 @@ WAITS = {"lease_s": 120.0, "heartbeat_s": 20.0, "reconcile_s": 60.0}
 LINES = 4_000
 
 #: What `REMAP_SIGTERM` says, a signal, whether the whole group gets it, and how often.
+#: `make test-all` has the first two.
 HOWS = [
     ("", signal.SIGTERM, False, 1),
-    ("", signal.SIGQUIT, False, 1),
     ("", signal.SIGINT, True, 2),
-    ("", signal.SIGHUP, True, 1),
-    ("SIGQUIT", signal.SIGTERM, False, 1),
+    pytest.param("", signal.SIGQUIT, False, 1, marks=pytest.mark.long),
+    pytest.param("", signal.SIGHUP, True, 1, marks=pytest.mark.long),
+    pytest.param("SIGQUIT", signal.SIGTERM, False, 1, marks=pytest.mark.long),
 ]
 
 End = Callable[[Cluster, LiveWorker], None]

@@ -210,24 +210,6 @@ def test_a_plugin_is_shown_with_the_range_of_each_parameter(
     assert "Allowed: 2 to 256." in lines[0]
 
 
-def test_an_unknown_plugin_lists_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    ended = here(capsys, "plugins", "show", "markof")
-
-    assert ended.status == 2
-    assert ended.err.startswith("error[unknown_plugin]: no plugin or model named 'markof'. Plugins")
-    assert "Did you mean 'markov'?" in ended.err
-
-
-def test_a_model_of_a_plugin_is_listed_with_what_it_can_do(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    models = json.loads(here(capsys, "models", "list", "--local", "--json").out)
-
-    tasks = {model["model"]: sorted(model["tasks"]) for model in models}
-    assert tasks["imdb_lstm"] == ["classify", "train"]
-    assert tasks["markov"] == ["generate", "train"]
-
-
 @pytest.mark.parametrize("command", ["up", "demo"])
 def test_a_server_that_is_given_but_away_is_told_before_anything_starts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str

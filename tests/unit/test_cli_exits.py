@@ -59,14 +59,6 @@ def test_an_error_is_told_with_its_code_and_has_the_status_of_its_class(
     assert (ended, printed.out, printed.err) == (status, "", f"{said}\n")
 
 
-def test_an_unforeseen_error_keeps_its_traceback() -> None:
-    def broken() -> None:
-        raise ZeroDivisionError("unforeseen")
-
-    with pytest.raises(ZeroDivisionError, match="unforeseen"):
-        run(broken)
-
-
 def test_an_unforeseen_error_of_a_command_obeys_nothing() -> None:
     script = (
         "import logging, sys; from seqd.cli.exits import escape_stderr; escape_stderr()\n"

@@ -28,28 +28,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     return store
 
 
-def test_a_version_is_exported_and_imported_under_another_name(
-    store: ModelStore, capsys: pytest.CaptureFixture[str]
-):
-    exported = here(capsys, "models", "export", "topics@2", "t.tar")
-    imported = here(capsys, "models", "import", "t.tar", "--as", "subjects", "--no-load")
-    again = here(capsys, "models", "import", "t.tar", "--as", "subjects", "--json")
-    into_its_own = here(capsys, "models", "import", "t.tar")
-
-    assert exported.out.startswith("t.tar: topics@2, ")
-    assert imported.out == "subjects@1 is in the model store, and in service.\n"
-    assert json.loads(again.out) == {
-        "model": "subjects",
-        "version": 1,
-        "is_new": False,
-        "in_service": 1,
-    }
-    assert into_its_own.out == (
-        "topics@2 is already in the model store, and not in service.\n"
-        "To put it there: seqd models promote topics@2\n"
-    )
-
-
 def test_an_archive_replaces_no_file_unless_it_is_told_to(
     store: ModelStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from builders import a_classify_job, a_sweep_job, a_trained_version, a_worker_status
@@ -22,9 +20,7 @@ from seqd.cli.ui.fleet import print_workers
 from seqd.cli.ui.memory import memory_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, size
 from seqd.cli.ui.outputs import OutputPrinter, output_line
-from seqd.cli.ui.params import fields_of
 from seqd.cli.ui.placements import print_placed, print_placements, record_of
-from seqd.cli.ui.plugins import print_fleet
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.summary import (
     BulkOutcome,
@@ -366,25 +362,6 @@ def test_accuracy_is_the_share_of_labelled_items_that_were_classified_right() ->
     assert ResultCounts(deque([None])).accuracy is None
 
 
-@given(st.lists(st.tuples(*[st.sampled_from(["positive", "negative"])] * 2), min_size=1))
-def test_labels_of_other_names_give_no_accuracy_of_zero(pairs: list[tuple[str, str]]) -> None:
-    counts = results([given for _, given in pairs], truth=[truth for truth, _ in pairs])
-
-    right = sum(truth == given for truth, given in pairs)
-    assert counts.accuracy == (None if counts.labels_differ else right / len(pairs))
-    assert right == 0 or not counts.labels_differ
-
-
-def test_only_the_first_three_errors_are_kept() -> None:
-    counts = ResultCounts()
-
-    for number in range(5):
-        counts.add(a_failure(f"item-{number}"))
-
-    assert [failure.custom_id for failure in counts.first_errors] == ["item-0", "item-1", "item-2"]
-    assert counts.errored == 5
-
-
 # What a sweep has come to.
 
 
@@ -458,22 +435,6 @@ def test_the_best_version_is_proposed_where_another_one_is_in_service(
     assert [line for line in said if not line.startswith("Best: ")] == lines
 
 
-def test_a_sweep_as_json_has_its_versions_its_errors_and_the_best() -> None:
-    told = report_of(a_sweep_job(), [trained(8, 4, 0.81), BROKEN]).as_json()
-
-    assert (told["figure"], told["best"]) == ("validation_accuracy", trained(8, 4, 0.81).output)
-    assert told["failed"] == [BROKEN]
-    assert told["trained"] == [
-        {
-            "custom_id": "embedding_dim=8",
-            "version": 4,
-            "parameters": {"embedding_dim": 8},
-            "metrics": {"loss": 0.3, "validation_accuracy": 0.81},
-            "seconds": 12.0,
-        }
-    ]
-
-
 # Workers, and what is wrong with them.
 
 
@@ -485,20 +446,6 @@ def a_plugin(name: str, **changes: object) -> PluginStatus:
 def unfit_for(model: str, version: int | None, message: str, since_ms: int = 1) -> UnfitVersion:
     code = UnfitCode.UNWRITABLE if version is None else UnfitCode.DAMAGED
     return UnfitVersion(model=model, version=version, code=code, message=message, since_ms=since_ms)
-
-
-def test_a_plugin_that_is_new_here_is_absent_on_workers_that_began_before(capsys: Capture) -> None:
-    new = a_plugin("length", distribution="seqd-length", version="1.0")
-    there = a_plugin("job_log")
-
-    print_fleet(Screen(), [a_worker_status(worker="w1", plugins=(there,))], [new, there], {})
-
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "length - absent w1" in lines
-    assert lines[-1] == (
-        "length is missing on w1. Install it there: `pip install seqd-length==1.0`. Then restart "
-        "it; those of `seqd up`: `seqd workers restart w1`."
-    )
 
 
 def test_a_worker_is_listed_with_what_it_is_unfit_for_and_its_device(capsys: Capture) -> None:
@@ -806,16 +753,3 @@ def test_texts_in_front_of_outputs_are_cut_and_stand_in_a_column(capsys: Capture
     assert capsys.readouterr().out == (
         "short                           0.5\none that is longer than what …  0.5\n"
     )
-
-
-def test_fields_of_records_within_records_have_rows_of_their_own() -> None:
-    rows = fields_of(Report.model_json_schema(mode="serialization"))
-
-    assert [(one.name, one.type, one.allowed) for one in rows] == [
-        ("language", "text", "a text of 0 to 2 characters"),
-        ("is_toxic", "true or false", "true or false"),
-        ("place", "record or null", ""),
-        ("place.name", "text", "a text of 0 to 10 characters"),
-        ("place.scores", "list of numbers", "a list of 0 to 3, each 0 to 1"),
-        ("vectors", "list of vectors", "0 to 2, each 2 numbers"),
-    ]

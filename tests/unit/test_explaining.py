@@ -16,7 +16,6 @@ from seqd.ledger.unit_states import HeldUnit, Holdings, TriedUnit, UnitStates
 from seqd.ledger.units import Death
 from seqd.scaling import Rate
 from seqd_schemas import (
-    ChildDeath,
     ClaimInHand,
     Cordon,
     Counts,
@@ -312,16 +311,6 @@ def test_the_time_left_of_a_unit_in_hand_goes_down_and_is_not_known_where_it_tak
     found = left_s(Facts(job, in_hand, [a_worker(claim=claim)], rates={QUEUE: Rate(10, 30.0, 1)}))
 
     assert found == (expected, expected is not None)
-
-
-def test_a_death_is_one_of_a_slot_whose_worker_may_be_another_since() -> None:
-    death = ChildDeath(at_ms=NOW_MS - 5_000, cause="signal", message="It was killed.", pid=7)
-
-    (answer,) = answers_of(Facts(a_job(), states(), [a_worker("cpu:0@h1-b", deaths=(death,))]))
-
-    assert answer.message == (
-        "idle, it has nothing in hand. cpu:0@h1's child died 5.0 s ago, signal: It was killed"
-    )
 
 
 def test_a_worker_that_has_ended_by_a_drain_answers_and_does_not_count_as_up() -> None:

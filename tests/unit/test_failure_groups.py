@@ -1,6 +1,5 @@
 """Dead letters with one cause are counted together; filters say which are meant."""
 
-from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -10,8 +9,7 @@ from hypothesis import strategies as st
 from seqd.client.failure_groups import FailureGroups, grouped, place_in, shape_of
 from seqd.errors import InvalidRequest
 from seqd.ledger.failure_filter import ANY_FAILURE, failure_filter
-from seqd.ledger.failures import cut_traceback, failure_lines
-from seqd.ledger.units import Unit
+from seqd.ledger.failures import cut_traceback
 from seqd_schemas import MAX_TRACEBACK_BYTES, DeathCause, FailureRecord
 
 
@@ -58,15 +56,6 @@ def test_groups_have_every_dead_letter_once(letters: list[FailureRecord], by: st
     assert groups.jobs == len({one.job_id for one in letters})
     assert [group.items for group in listed] == sorted((g.items for g in listed), reverse=True)
     assert all(group.first_at_ms <= group.last_at_ms for group in listed)
-
-
-@given(LETTERS)
-def test_dead_letters_of_different_codes_are_in_different_groups(
-    letters: list[FailureRecord],
-) -> None:
-    expected = Counter(one.code for one in letters)
-
-    assert {one.code: one.entries for one in grouped(letters, "code")} == expected
 
 
 @pytest.mark.parametrize(
@@ -153,7 +142,3 @@ def test_a_traceback_is_cut_to_what_is_kept(text: str) -> None:
 
     assert len(cut.encode()) <= MAX_TRACEBACK_BYTES
     assert cut[-100:] == text.encode(errors="replace").decode()[-100:]
-
-
-def test_a_unit_without_errors_has_no_records() -> None:
-    assert failure_lines(Unit("j", "0", 1, 0, b"", started_job=True), [], {}) == ""

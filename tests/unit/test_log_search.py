@@ -1,7 +1,6 @@
 """What `seqd logs` finds in logs: of a job, of a worker, in text and JSON, also set aside."""
 
 import json
-import logging
 from pathlib import Path
 
 import hypothesis
@@ -81,12 +80,6 @@ def test_the_lines_of_a_worker_are_those_behind_its_start(tmp_path: Path) -> Non
     assert len(found(tmp_path, worker="cpu-0@here-000002")) == 2
     assert len(found(tmp_path, worker="cpu:0")) == 4
     assert found(tmp_path, worker="cpu:1") == found(tmp_path, worker="cpu-1") == ["cpu-1 other"]
-
-
-def test_lines_below_a_level_are_left_out(tmp_path: Path) -> None:
-    write(tmp_path, "cpu-0.log", a_line(1, "quiet"), a_line(2, "loud", "WARNING"))
-
-    assert found(tmp_path, level=logging.WARNING) == ["cpu-0 loud"]
 
 
 def test_new_lines_are_found_also_where_the_log_is_set_aside_meanwhile(tmp_path: Path) -> None:

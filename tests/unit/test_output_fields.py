@@ -137,12 +137,6 @@ def test_a_matrix_of_unknown_length_grows():
     assert filled(Matrix(None, None), *vectors) == vectors
 
 
-def test_a_matrix_that_begins_with_errors_has_rows_of_nan_for_them():
-    rows = np.array(filled(Matrix(None, None), None, None, [1.0, 2.0], None))
-
-    assert np.isnan(rows[[0, 1, 3]]).all() and rows[2].tolist() == [1.0, 2.0]
-
-
 @pytest.mark.parametrize(("dimensions", "shape"), [(None, (2, 0)), (3, (2, 3))])
 def test_a_matrix_of_errors_alone_has_a_row_each(dimensions, shape):
     assert np.array(filled(Matrix(2, dimensions), None, None)).shape == shape

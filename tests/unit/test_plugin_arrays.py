@@ -1,6 +1,5 @@
 """Arrays of a version: they come back as they were, however they lay in memory, or not at all."""
 
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +31,6 @@ def test_an_array_comes_back_as_it_was_however_it_lay_in_memory(array, tmp_path:
 
     assert loaded.dtype == array.dtype
     np.testing.assert_array_equal(loaded, array)
-
-
-def test_others_may_read_the_file_as_far_as_new_files_are_read(tmp_path: Path):
-    save_arrays(tmp_path / "a.safetensors", {"weights": ROWS})
-    (tmp_path / "new").touch()
-
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert len(modes) == 1
 
 
 @pytest.mark.parametrize("wrong", [np.array(["a"]), np.array([None]), np.array([1j])])

@@ -7,22 +7,12 @@ from pathlib import Path
 import pytest
 
 from cli_builders import clean_environment
-from seqd.errors import Stopped
 from seqd.plugin.calls import PluginCall
 
 
 class Unreadable(ValueError):
     def __str__(self) -> str:
         raise KeyboardInterrupt
-
-
-def test_an_exception_passes_as_it_is():
-    error = Stopped("asked to stop")
-
-    with pytest.raises(Stopped) as raised, PluginCall():
-        raise error
-
-    assert raised.value is error
 
 
 @pytest.mark.parametrize(

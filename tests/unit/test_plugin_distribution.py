@@ -41,11 +41,6 @@ def test_nothing_is_said_to_be_missing_on_a_worker_that_does_not_say_what_it_has
     assert holdings([a_plugin()], [drained]) == []
 
 
-def test_nothing_is_said_where_all_have_the_same() -> None:
-    assert differences([a_plugin()], [a_worker("a", a_plugin()), a_worker("b", a_plugin())]) == []
-    assert differences([], [a_worker("a", a_plugin())]) == []
-
-
 def test_a_plugin_that_some_workers_lack_is_named_with_the_command_that_installs_it() -> None:
     workers = [a_worker("a", a_plugin()), *(a_worker(name) for name in "bcdef")]
 
@@ -114,12 +109,6 @@ def test_workers_of_this_machine_have_what_was_removed_from_it_until_they_are_re
         "hello is not installed here, and a, b of this machine have it until `seqd workers restart "
         "--wait`."
     ]
-
-
-def test_nothing_is_advised_of_a_plugin_that_is_broken_here() -> None:
-    broken = a_plugin(state=PluginState.BROKEN, reason="no libfoo", models=())
-
-    assert differences([broken], [a_worker("a"), a_worker("b", a_plugin(version="0.1"))]) == []
 
 
 def test_where_it_is_not_here_the_version_that_most_workers_have_is_the_one_to_install() -> None:

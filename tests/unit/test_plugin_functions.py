@@ -117,12 +117,6 @@ def scoring(texts: list[str], context: RunContext, device: Device) -> list[Score
 TEXTS = ["a", "abcdef", "bad", "", "ab"]
 
 
-def test_a_decorated_function_is_still_the_function():
-    assert one("abc") == Label("long", 0.5, {"long": 0.5})
-    assert several(["ab"]) == [Label("2")]
-    assert list(zip(range(2), counting("x"), strict=False)) == [(0, "1 "), (1, "2 ")]
-
-
 def test_a_function_of_one_text_gives_an_outcome_for_each_in_order():
     outcomes = outcomes_of(one, "classify", [*TEXTS, "half \ud83d"])
 
@@ -225,13 +219,6 @@ def test_chance_has_a_seed_and_samples_and_is_the_same_again():
     assert len(texts) == 9
     assert again == first[1:]
     assert {sample.seed for sample in first[0].samples} == {5}
-
-
-def test_a_generator_of_a_list_is_cut_to_length_too():
-    outcomes = outcomes_of(echoing, "generate", ["ab", "a"])
-
-    assert [one.samples[0].text for one in outcomes] == ["aba", "aa"]
-    assert [one.samples[0].finish_reason for one in outcomes] == ["length", "end"]
 
 
 def test_length_and_samples_bound_what_is_written():

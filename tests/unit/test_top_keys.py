@@ -80,7 +80,3 @@ def test_q_and_ctrl_c_end_it_and_while_a_filter_is_typed_q_is_a_letter(key: str)
     assert after(key).has_ended
     assert all(after(key, view=View(name, detail="a")).has_ended for name in VIEWS)
     assert after(key, view=replace(View(), is_typing=True)).has_ended == (key == "c-c")
-
-
-def test_an_unknown_key_changes_nothing() -> None:
-    assert after("f5", "é", "<scroll-up>") == View()
