@@ -244,7 +244,7 @@ def test_each_plugin_takes_the_device_of_its_process_and_one_that_cannot_is_not_
     assert first.told == faulty.told == [("device", device)]
 
 
-def test_the_job_log_writes_a_line_at_a_jobs_start_and_one_at_its_end(
+def test_the_job_log_writes_a_line_at_a_jobs_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     registry = a_registry([("job_log", JobLog())])
@@ -259,7 +259,6 @@ def test_the_job_log_writes_a_line_at_a_jobs_start_and_one_at_its_end(
 
     with caplog.at_level(logging.INFO, logger="seqd.jobs"):
         registry.notify_worker_ready(a_worker_status(slot="cpu:0"))
-        registry.notify_job_started(a_record(version=None), "cpu:0@host-ab12")
         registry.notify_job_finished(ended)
         registry.notify_job_finished(
             ended.model_copy(update={"state": JobState.FAILED, "failure": failure})
@@ -267,8 +266,7 @@ def test_the_job_log_writes_a_line_at_a_jobs_start_and_one_at_its_end(
 
     figures = "job=j1 model=imdb_lstm@3 slot=cpu:0 succeeded=2 errored=1 seconds=2.5"
     assert caplog.messages == [
-        "job started: job=j1 model=imdb_lstm slot=cpu:0",
         f"job completed: {figures}",
         f"job failed: {figures} reason=plugin_fault: it broke",
     ]
-    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING"]
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]

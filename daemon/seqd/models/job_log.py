@@ -1,11 +1,22 @@
-"""Built-in observer plugin: one log line when a job starts and one when it ends."""
+"""Built-in observer plugin: a log line when a job has ended, and how lines name many jobs."""
 
 import logging
+from collections.abc import Sequence
 
 from seqd.hookspecs import hookimpl
 from seqd_schemas import JobRecord, JobState, WorkerStatus
 
 LOG = logging.getLogger("seqd.jobs")
+
+#: Jobs that a line names.
+_NAMED = 8
+
+
+def named(job_ids: Sequence[str]) -> str:
+    """Return jobs as a line of the log names them: `job=a job=b and 3 others`."""
+    more = len(job_ids) - _NAMED
+    names = " ".join(f"job={job_id}" for job_id in job_ids[:_NAMED])
+    return f"{names} and {more} others" if more > 0 else names
 
 
 class JobLog:
@@ -18,11 +29,6 @@ class JobLog:
     def seqd_worker_ready(self, worker: WorkerStatus) -> None:
         """Note the slot."""
         self._slot = worker.slot
-
-    @hookimpl
-    def seqd_job_started(self, job: JobRecord) -> None:
-        """Log that a job began to run here."""
-        LOG.info("job started: job=%s model=%s slot=%s", job.job_id, _model(job), self._slot)
 
     @hookimpl
     def seqd_job_finished(self, job: JobRecord) -> None:

@@ -28,6 +28,7 @@ class Registry:
         self._statuses: list[PluginStatus] = []
         self._models: dict[str, Model] = {}
         self._owners: dict[str, PluginStatus] = {}
+        self._observers: dict[str, list[str]] = {}
         #: Plugins that ship with seqd and are broken here, by the name of their model: another
         #: model of this name would serve in their place what the other workers do not.
         self._reserved: dict[str, PluginStatus] = {}
@@ -69,8 +70,11 @@ class Registry:
 
     def observers_of(self, hook: str) -> list[str]:
         """Name the plugins that one of the observer hooks would tell, sorted."""
-        named = sorted(self._manager.list_name_plugin())
-        return [name for name, plugin in named if implements(self._manager, plugin, hook)]
+        if hook not in self._observers:  # asked for each job
+            named = sorted(self._manager.list_name_plugin())
+            found = [name for name, plugin in named if implements(self._manager, plugin, hook)]
+            self._observers[hook] = found
+        return self._observers[hook]
 
     def claim_device(self, device: Device) -> None:
         """Have each plugin take the GPU of this process. Raises what the first of them raises."""

@@ -11,12 +11,11 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from math import inf
 from time import monotonic
 
 from seqd import __version__
-from seqd.errors import InvalidSettings, SeqdError, UnknownJob, failure_of
+from seqd.errors import InvalidSettings, SeqdError, failure_of
 from seqd.hookspecs import Device, LoadedModel, Model
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.ledger import Ledger, connect
@@ -61,7 +60,7 @@ from seqd_schemas import (
 
 log = logging.getLogger(__name__)
 
-#: Name of the observer that comes with the daemon, and the jobs up to which it is notified of each.
+#: Name of the observer that comes with the daemon, and the jobs below which it is notified of each.
 JOB_LOG = "job_log"
 FEW_JOBS = 8
 
@@ -400,43 +399,53 @@ class WorkerContext:
         """
         return self.drain.is_over() or self.leases.should_end()
 
-    def fail_job(self, unit: Unit, error: SeqdError) -> None:
-        """Fail the job of a unit, if the unit is still ours, and notify the observers."""
+    def fail_job(self, unit: Unit, error: SeqdError) -> bool:
+        """Fail the job of a unit, and notify the observers; False where the unit is not ours."""
         is_ours = self.ledger.work.fail_job(unit, failure_of(error), plugin_traceback(error))
         self.leases.given_up(unit)
         if is_ours:
-            self.job_finished(unit.job_id)
-
-    def job_finished(self, job_id: str) -> None:
-        """Notify the observers that this worker ended a job, if that can be done."""
-        self.counts.jobs_ended((job_id,))
-        self._notify(job_id, self.registry.notify_job_finished)
+            self.jobs_finished([unit.job_id])
+        return is_ours
 
     def jobs_started(self, job_ids: Sequence[str], *, is_waited_for: bool = False) -> None:
-        """Notify the observers that this worker claimed the first unit of jobs, if possible.
+        """Log that this worker claimed the first unit of jobs, and notify the observers.
 
-        `is_waited_for` says that their priority is `interactive`: the daemon's own log tells of
-        those once, at their end.
+        `is_waited_for` says that their priority is `interactive`: the log tells of those once, at
+        their end.
         """
-        if is_waited_for and self.registry.observers_of("seqd_job_started") == [JOB_LOG]:
+        if not job_ids:
             return
-        name = self.identity.name
-        self._notify_all(
-            "started", job_ids, lambda job: self.registry.notify_job_started(job, name)
-        )
+        if not is_waited_for:
+            job_log.LOG.info("started: %s", job_log.named(job_ids))
+        if self.registry.observers_of("seqd_job_started"):
+            name = self.identity.name
+            self._notify(job_ids, lambda job: self.registry.notify_job_started(job, name))
 
     def jobs_finished(self, job_ids: Sequence[str], *, is_waited_for: bool = False) -> None:
-        """Notify the observers as `job_finished` does, of jobs that ended together.
+        """Notify the observers that this worker ended jobs, if that can be done.
 
-        Of those that somebody waits for (see `jobs_started`) the log has the names alone: often
-        they are removed by now.
+        To read the records of two hundred jobs, or to write a line for each, takes longer than the
+        jobs: the log alone has the names of many, and of those that somebody waits for.
         """
-        self.counts.jobs_ended(job_ids)
-        if is_waited_for and self.registry.observers_of("seqd_job_finished") == [JOB_LOG]:
-            if job_ids:
-                job_log.LOG.info("interactive jobs finished: job=%s", " job=".join(job_ids))
+        if not job_ids:
             return
-        self._notify_all("finished", job_ids, self.registry.notify_job_finished)
+        self.counts.jobs_ended(job_ids)
+        is_brief = is_waited_for or len(job_ids) >= FEW_JOBS
+        observers = self.registry.observers_of("seqd_job_finished")
+        if is_brief and observers == [JOB_LOG]:
+            job_log.LOG.info("finished: %s", job_log.named(job_ids))
+        elif observers:
+            self._notify(job_ids, self.registry.notify_job_finished)
+
+    def _notify(self, job_ids: Sequence[str], notify: Callable[[JobRecord], None]) -> None:
+        """Read jobs for the observers. They may miss some: work in hand is never lost for them."""
+
+        def read_and_notify() -> None:
+            for job in self.ledger.jobs.kept(job_ids):
+                notify(job)
+
+        with waiting_at_most(0):
+            log_and_continue(f"observers not notified: {job_log.named(job_ids)}", read_and_notify)
 
     def publish_catalog(self) -> None:
         """Publish which models and versions can be run here, unless their folders are away."""
@@ -447,44 +456,6 @@ class WorkerContext:
             self.identity.name,
             self.fitness.is_away_now,
         )
-
-    def _notify_all(
-        self, what: str, job_ids: Sequence[str], notify: Callable[[JobRecord], None]
-    ) -> None:
-        """Notify of each; of many small jobs, the log of jobs gets one line for all of them.
-
-        Reading the records of two hundred jobs, and writing a line for each, takes longer than
-        the jobs: only an observer that somebody has installed is worth it.
-        """
-        if len(job_ids) < FEW_JOBS:
-            for job_id in job_ids:
-                self._notify(job_id, notify)
-            return
-        observers = self.registry.observers_of(f"seqd_job_{what}")
-        if observers == [JOB_LOG]:
-            job_log.LOG.info("%d jobs %s: job=%s and others", len(job_ids), what, job_ids[0])
-        elif observers:
-            with waiting_at_most(0):
-                log_and_continue(
-                    f"observers not notified of {len(job_ids)} jobs",
-                    partial(self._notify_kept, job_ids, notify),
-                )
-
-    def _notify_kept(self, job_ids: Sequence[str], notify: Callable[[JobRecord], None]) -> None:
-        for job in self.ledger.jobs.kept(job_ids):
-            notify(job)
-
-    def _notify(self, job_id: str, notify: Callable[[JobRecord], None]) -> None:
-        """Read a job for the observers. They may miss one: work in hand is never lost for them."""
-
-        def read_and_notify() -> None:
-            try:
-                notify(self.ledger.jobs.get(job_id))
-            except UnknownJob:
-                log.info("observers not notified of job=%s: its owner has removed it", job_id)
-
-        with waiting_at_most(0):
-            log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
 
 
 def open_context(

@@ -199,7 +199,7 @@ class Ingest:
             log.warning("reading again: %s", error)
             return False
         if self._context.ledger.jobs.get(unit.job_id).state.is_terminal:
-            self._context.job_finished(unit.job_id)
+            self._context.jobs_finished([unit.job_id])
         return True
 
     def _open(self, job: Job, unit: Unit) -> Reading:

@@ -177,8 +177,7 @@ def lineage_of_run(run: Run, jobs: Jobs, records: CheckpointRecords) -> list[str
     if run.sweep is None:
         return lineage_of(run.job, run.id, jobs, records)
     lineage, sweep = [run.id], run.sweep
-    while not records.of(lineage[-1]) and sweep.continues is not None:
-        earlier_id = sweep.continues
+    while (earlier_id := sweep.continues) is not None and not records.of(lineage[-1]):
         found = _earlier_sweep(sweep, earlier_id, jobs)
         names = [] if found is None else [one.name for one in combinations_of(found)]
         if found is None or run.name not in names:
@@ -196,11 +195,11 @@ def lineage_of(job: TrainJob, job_id: str, jobs: Jobs, records: CheckpointRecord
     InvalidRequest where it asked for something else, so that its checkpoint would not fit.
     """
     lineage = [job_id]
-    while not records.of(lineage[-1]) and job.continues is not None:
-        if job.continues in lineage:
+    while (earlier_id := job.continues) is not None and not records.of(lineage[-1]):
+        if earlier_id in lineage:
             break
-        lineage.append(job.continues)
-        job = _earlier(job, job.continues, jobs)
+        lineage.append(earlier_id)
+        job = _earlier(job, earlier_id, jobs)
     return lineage
 
 

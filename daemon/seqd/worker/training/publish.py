@@ -11,10 +11,11 @@ not matter how long a worker is frozen, or where.
 
 import logging
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from seqd.errors import ArtifactDamaged, LeaseLost, PluginFault, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
@@ -24,8 +25,15 @@ from seqd.models.model_records import PRODUCTION
 from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext
 from seqd.worker.deaths import NOT_NOTED
-from seqd.worker.training.run import Run, WorkerTrainContext, earlier_epochs_s, state_of_run
-from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResult, VersionOrigin
+from seqd.worker.training.run import Run, WorkerTrainContext, earlier_reports, state_of_run
+from seqd_schemas import (
+    DataFingerprint,
+    Epoch,
+    JobState,
+    ModelManifest,
+    TrainingResult,
+    VersionOrigin,
+)
 
 log = logging.getLogger(__name__)
 
@@ -71,15 +79,15 @@ class Publisher:
 
         self._while_ours(run, step)
 
-    def finalize(self, run: Run) -> bool:
+    def finalize(self, run: Run, state: JobState | None = None) -> bool:
         """Confirm the version of a run that completed, roll back that of one that ended otherwise.
 
         Staged versions of earlier attempts go too. Return True when the run completed. Due at the
-        end of each attempt, however it went. What cannot be finalized now is so before a later
-        training, by `garbage`.
+        end of each attempt, however it went; `state` is how that ended the run, None where it is
+        not known. What cannot be finalized now is so before a later training, by `garbage`.
         """
         try:
-            state = state_of_run(run.id, self._context.ledger.jobs)
+            state = state or state_of_run(run.id, self._context.ledger.jobs)
             if state is JobState.COMPLETED:
                 self._context.store.finalize(run.job.model, run.id)
             elif state is not None and state.is_terminal:
@@ -181,34 +189,50 @@ class Trained:
     epochs_s: float
 
 
-def use_of_training(trained: Trained, earlier_epochs_s: float) -> Use:
-    """Return what a training took: this attempt, and the epochs that earlier ones finished."""
-    return Use(busy_ms=round(1000 * (trained.seconds + earlier_epochs_s)))
-
-
-class RunCommit(Protocol):
+class RunCommit(ABC):
     """Commits what came of one run to the ledger."""
-
-    run: Run
-
-    def succeed(self, trained: Trained) -> None:
-        """Commit the version. Raises LeaseLost."""
-
-    def fail(self, error: SeqdError) -> None:
-        """Commit why there is none."""
-
-    def give_up(self) -> None:
-        """Commit that the worker died each time that it was tried."""
-
-
-class TrainingCommit:
-    """Commits a training that is a job of its own."""
 
     def __init__(self, context: WorkerContext, publisher: Publisher, run: Run) -> None:
         self.run = run
         self._context = context
         self._publisher = publisher
-        self._epochs_before_s = earlier_epochs_s(run, context.ledger.jobs)
+        #: What earlier attempts have reported, and the seconds of the epochs among it.
+        self.earlier = earlier_reports(run, context.ledger.jobs)
+        self._earlier_s = sum(one.seconds for one in self.earlier if isinstance(one, Epoch))
+        #: How this attempt has ended the run; None where it has not, or it is not known.
+        self.state: JobState | None = None
+
+    @abstractmethod
+    def succeed(self, trained: Trained) -> None:
+        """Commit the version. Raises LeaseLost."""
+
+    @abstractmethod
+    def fail(self, error: SeqdError) -> None:
+        """Commit why there is none."""
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """Commit that the worker died each time that it was tried."""
+
+    def _use(self, trained: Trained) -> Use:
+        """Return what a training took: this attempt, and the epochs that earlier ones finished."""
+        return Use(busy_ms=round(1000 * (trained.seconds + self._earlier_s)))
+
+    def _note(self, outcome: CommitOutcome, state: JobState) -> None:
+        """Take the unit as done with; `state` is that of the run where the commit counts."""
+        self._context.leases.committed(self.run.unit, outcome)
+        if outcome in (CommitOutcome.COMMITTED, CommitOutcome.COMPLETED):
+            self.state = state
+        else:
+            # Ended: `finalize` rolls the version back. Fenced: it stays, for the attempt that
+            # holds the unit now finds it by the job and adopts it.
+            log.info("commit of training job=%s: %s", self.run.id, outcome)
+        if outcome is CommitOutcome.COMPLETED:
+            self._context.jobs_finished([self.run.unit.job_id])
+
+
+class TrainingCommit(RunCommit):
+    """Commits a training that is a job of its own."""
 
     def succeed(self, trained: Trained) -> None:
         """Move the job's labels and complete it, if the unit is still ours. Raises LeaseLost."""
@@ -222,29 +246,25 @@ class TrainingCommit:
         if run.job.labels:
             self._publisher.move_labels(run, run.job.labels, manifest.version, run.id)
         self._context.publish_catalog()
-        use = use_of_training(trained, self._epochs_before_s)
         self._context.leases.computed()
         # That of the version, which an earlier attempt may have made elsewhere.
         outcome = self._context.ledger.work.commit_training(
-            run.unit, result, use, manifest.plugin_version
+            run.unit, result, self._use(trained), manifest.plugin_version
         )
-        self._context.leases.committed(run.unit, outcome)
-        if outcome is CommitOutcome.COMPLETED:
-            self._context.job_finished(run.unit.job_id)
-        else:
-            # Ended: `finalize` rolls the version back. Fenced: it stays, for the attempt that
-            # holds the unit now finds it by the job and adopts it.
-            log.info("commit of training job=%s: %s", run.id, outcome)
+        self._note(outcome, JobState.COMPLETED)
 
     def fail(self, error: SeqdError) -> None:
         """Fail the job."""
-        self._context.fail_job(self.run.unit, error)
+        if self._context.fail_job(self.run.unit, error):
+            self.state = JobState.FAILED
 
     def give_up(self) -> None:
         """Fail the job for its crashes."""
-        error = PluginFault(
-            f"The worker died {self.run.unit.crashes} times during this training without getting "
-            f"as far as a new checkpoint, which is as often as it is tried (SEQD_MAX_ATTEMPTS). "
-            f"{how_it_died(self.run.unit)}"
+        unit = self.run.unit
+        self.fail(
+            PluginFault(
+                f"The worker died {unit.crashes} times during this training without getting as far "
+                "as a new checkpoint, which is as often as it is tried (SEQD_MAX_ATTEMPTS). "
+                f"{how_it_died(unit)}"
+            )
         )
-        self._context.fail_job(self.run.unit, error)

@@ -103,29 +103,24 @@ def state_of_run(run_id: str, jobs: Jobs) -> JobState | None:
     return JobState.COMPLETED if succeeded else JobState.FAILED
 
 
-def events_so_far(job_id: str, jobs: Jobs) -> Iterator[Event]:
-    """Yield the events of a job up to now, in order."""
-    after = "0-0"
-    while events := jobs.events(job_id, after, longest_wait_s=0):
-        yield from events
+def earlier_reports(run: Run, jobs: Jobs) -> list[Event]:
+    """Return the events of a run that earlier attempts at it have reported, in order."""
+    found, after = list[Event](), "0-0"
+    while run.unit.attempt > 1 and (
+        events := jobs.events(run.unit.job_id, after, longest_wait_s=0)
+    ):
+        found += (one for one in events if getattr(one, "run", None) == run.name)
         after = events[-1].id or after
+    return found
 
 
-def earlier_epochs_s(run: Run, jobs: Jobs) -> float:
-    """Return the seconds of the epochs that earlier attempts at a training finished."""
-    if run.unit.attempt == 1:
-        return 0.0
-    events = events_so_far(run.unit.job_id, jobs)
-    return sum(one.seconds for one in events if isinstance(one, Epoch) and one.run == run.name)
-
-
-def reported_in(events: Iterable[Event], run: str | None = None) -> frozenset[_Reported]:
-    """Return the epochs and samples among a job's events, of one combination of a sweep."""
+def reported_in(events: Iterable[Event]) -> frozenset[_Reported]:
+    """Return the epochs and samples among a run's events."""
     reported: set[_Reported] = set()
     for event in events:
-        if isinstance(event, Epoch) and event.run == run:
+        if isinstance(event, Epoch):
             reported.add((event.epoch, None))
-        elif isinstance(event, Sample) and event.run == run:
+        elif isinstance(event, Sample):
             reported.add((event.epoch, event.temperature))
     return frozenset(reported)
 

@@ -24,13 +24,14 @@ from seqd.models.model_records import PRODUCTION
 from seqd.worker.computing import unpack
 from seqd.worker.context import WorkerContext
 from seqd.worker.logs import log_and_continue
-from seqd.worker.training.publish import Publisher, Trained, how_it_died, use_of_training
-from seqd.worker.training.run import Run, earlier_epochs_s
+from seqd.worker.training.publish import Publisher, RunCommit, Trained, how_it_died
+from seqd.worker.training.run import Run
 from seqd_schemas import (
     ItemError,
     ItemErrorCode,
     ItemFailure,
     ItemSuccess,
+    JobState,
     Metrics,
     ModelManifest,
     SweepJob,
@@ -49,7 +50,7 @@ _CRASHED = (
 )
 
 
-class CombinationCommit:
+class CombinationCommit(RunCommit):
     """Commits one combination as the result of an item; the other combinations go on."""
 
     def __init__(
@@ -65,10 +66,9 @@ class CombinationCommit:
                 f"unit {unit.name} of job {unit.job_id} is no combination of its grid: its chunk "
                 "was replaced. Hand the sweep in again."
             ) from None
-        self.run = Run(training_of(job, self._combination), unit, job, name)
-        self._context = context
+        run = Run(training_of(job, self._combination), unit, job, name)
+        super().__init__(context, publisher, run)
         self._labels = BestLabels(context, publisher, job, unit.job_id)
-        self._epochs_before_s = earlier_epochs_s(self.run, context.ledger.jobs)
 
     def succeed(self, trained: Trained) -> None:
         """Commit the version, if the unit is still ours. Raises LeaseLost."""
@@ -80,13 +80,12 @@ class CombinationCommit:
             metrics=manifest.metrics,
             # What epochs took can be compared; the first training of a process also pays for the
             # import of its libraries.
-            seconds=self._epochs_before_s + trained.epochs_s or trained.seconds,
+            seconds=self._earlier_s + trained.epochs_s or trained.seconds,
         )
         self._labels.move_if_last(self.run, manifest)
         self._context.publish_catalog()
         success = ItemSuccess(custom_id=self._combination.name, output=output)
-        use = use_of_training(trained, self._epochs_before_s)
-        self._commit(success, use, manifest.plugin_version)
+        self._commit(success, JobState.COMPLETED, self._use(trained), manifest.plugin_version)
 
     def fail(self, error: SeqdError) -> None:
         """Commit why there is no version."""
@@ -104,23 +103,24 @@ class CombinationCommit:
     def _commit_error(self, error: ItemError) -> None:
         self._labels.move_if_last(self.run, None)
         name, attempts = self._combination.name, self.run.unit.attempt
-        self._commit(ItemFailure(custom_id=name, error=error, attempts=attempts))
+        failure = ItemFailure(custom_id=name, error=error, attempts=attempts)
+        self._commit(failure, JobState.FAILED)
 
     def _commit(
-        self, result: ItemSuccess | ItemFailure, use: Use = NO_USE, plugin_version: str = ""
+        self,
+        result: ItemSuccess | ItemFailure,
+        state: JobState,
+        use: Use = NO_USE,
+        plugin_version: str = "",
     ) -> None:
         unit, work = self.run.unit, self._context.ledger.work
         self._context.leases.computed()
         outcome = work.commit(
             unit, [result], self._chunk, fenced=True, use=use, plugin_version=plugin_version
         )
-        self._context.leases.committed(unit, outcome)
         if outcome is CommitOutcome.COMPLETED:
             log_and_continue(f"labels of job={unit.job_id} not moved", self._labels.move_at_end)
-            self._context.job_finished(unit.job_id)
-        elif outcome is not CommitOutcome.COMMITTED:
-            # As of a training of its own: `Publisher.finalize` rolls it back, or it is adopted.
-            log.info("commit of training job=%s: %s", self.run.id, outcome)
+        self._note(outcome, state)
 
 
 class BestLabels:
