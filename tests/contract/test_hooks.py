@@ -34,4 +34,4 @@ def test_a_hook_has_a_docstring_and_a_test_and_is_documented_with_its_exact_sign
 def test_observer_hooks_have_a_real_user():
     used = {name for name in HOOKS if hasattr(JobLog, name)}
 
-    assert used >= {"seqd_worker_ready", "seqd_job_started", "seqd_job_finished"}
+    assert used >= {"seqd_worker_ready", "seqd_job_finished"}

@@ -23,6 +23,7 @@ class Worker:
             store=self.store,
             placement=SimpleNamespace(serves=lambda name: True, is_kept=lambda name: False),
             cache=SimpleNamespace(
+                loads=0,
                 names=lambda: tuple(self.loaded),
                 holds=lambda name, version: f"{name}@{version}" in self.loaded,
             ),

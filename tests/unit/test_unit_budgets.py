@@ -14,7 +14,6 @@ from seqd.worker.unit_budgets import (
     KINDS_KEPT,
     NO_BUDGETS,
     RECENT_S,
-    Basis,
     Budget,
     BudgetRule,
     Expected,
@@ -37,15 +36,11 @@ SIZES = st.builds(
 )
 
 
-def known(seconds: float, basis: Basis = Basis.LIKE_CALLS) -> Expected:
-    return Expected(seconds, basis)
-
-
 @given(RULES, SECONDS)
 def test_a_budget_is_never_below_the_floor_nor_a_silence_above_the_limit(
     rule: BudgetRule, expected_s: float
 ) -> None:
-    budget = rule.budget(known(expected_s))
+    budget = rule.budget(Expected(expected_s))
 
     assert budget is not None
     assert budget.unit_s >= max(rule.floor_s, rule.factor * expected_s)
@@ -94,7 +89,7 @@ def test_nothing_is_expected_of_what_was_never_measured_raised_or_was_loaded_ane
     like = costs.expected("kind", 1, size)
     smaller = costs.expected("kind", 1, UnitSize(items=1, characters=100, longest=100))
     assert like is not None and smaller is not None
-    assert (like.basis, smaller.basis) == (Basis.LIKE_CALLS, Basis.LARGER_CALLS)
+    assert (like.floors, smaller.floors) == (1, None)
 
 
 def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
@@ -179,12 +174,11 @@ def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin(
     assert DAY.budget(expected) == Budget(0.0, silent_s=600.0, unit_s=600.0)
 
 
-@pytest.mark.parametrize(
-    ("basis", "least_s"),
-    [(Basis.LIKE_CALLS, 60.0), (Basis.LARGER_CALLS, 300.0), (Basis.QUEUE, 300.0)],
-)
-def test_the_less_is_known_of_a_call_the_longer_it_may_take(basis: Basis, least_s: float) -> None:
-    budget = DAY.budget(known(0.01, basis))
+@pytest.mark.parametrize(("floors", "least_s"), [(1, 60.0), (5, 300.0), (None, 600.0)])
+def test_the_less_is_known_of_a_call_the_longer_it_may_take(
+    floors: int | None, least_s: float
+) -> None:
+    budget = DAY.budget(Expected(0.01, floors))
 
     assert budget == Budget(0.01, silent_s=least_s, unit_s=least_s)
 
@@ -207,5 +201,5 @@ def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -
 
 
 def test_a_factor_of_zero_bounds_nothing() -> None:
-    assert NO_BUDGETS.budget(known(1.0)) is None
+    assert NO_BUDGETS.budget(Expected(1.0)) is None
     assert NO_BUDGETS.least_s == inf

@@ -36,7 +36,7 @@ def count(counts: WorkCounts, model: str = "m", ended: tuple[str, ...] = ("j",))
     stats = WorkerStats()
     counts.begin("classify", model, [a_unit()], monotonic() - 1.0, stats)
     stats.batch(items=2, real_tokens=6, computed_tokens=10, vectorise_s=0.0, compute_s=0.0)
-    stats.add("unpack_s", 0.03)
+    stats.unpack_s += 0.03
     counts.stage("compute", 0.2)
     counts.items([[SUCCESS], [FAILURE]])
     counts.jobs_ended(ended)

@@ -59,8 +59,10 @@ def test_only_the_job_whose_chunk_was_replaced_fails_by_the_ledgers_own_word() -
         ("identity", "routes", "store", "cache", "fitness", "drain")
     )
     context = WorkerContext(
-        ledger=SimpleNamespace(work=work, jobs=SimpleNamespace(get=lambda job_id: job_id)),  # type: ignore[arg-type]
-        registry=SimpleNamespace(notify_job_finished=finished.append),  # type: ignore[arg-type]
+        ledger=SimpleNamespace(work=work, jobs=SimpleNamespace(kept=list)),  # type: ignore[arg-type]
+        registry=SimpleNamespace(  # type: ignore[arg-type]
+            observers_of=lambda hook: ["mine"], notify_job_finished=finished.append
+        ),
         leases=SimpleNamespace(  # type: ignore[arg-type]
             given_up=lambda unit: None,
             computed=lambda: None,

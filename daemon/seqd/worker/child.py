@@ -39,12 +39,12 @@ from seqd.worker.cordon import CordonFile, RuleChanges, cordon_of
 from seqd.worker.counting import RateMeter
 from seqd.worker.death_record import DeathsFile
 from seqd.worker.deaths import NOT_NOTED
-from seqd.worker.faults import device_error, sentence_of, unfit_code
+from seqd.worker.faults import Unfit, device_error, sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
 from seqd.worker.leases import CLOSE_S, StateNews
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import log_and_continue, try_now
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.readiness import ReadinessNotes
 from seqd.worker.residency import Residency
@@ -180,11 +180,10 @@ class WorkLoop:
     def _models_in_use(self) -> set[str]:
         """Return the models of which items were done lately, by any worker."""
         rates = dict[str, Rate]()
-        with waiting_at_most(0):
-            log_and_continue(
-                "what was in use is not known",
-                lambda: rates.update(self._context.ledger.backlog.rates()),
-            )
+        try_now(
+            "what was in use is not known",
+            lambda: rates.update(self._context.ledger.backlog.rates()),
+        )
         since_ms = self._started_at_ms - IN_USE_MS
         return {
             QueueName.parse(queue).model for queue, rate in rates.items() if rate.at_ms > since_ms
@@ -250,7 +249,7 @@ class WorkLoop:
                 is_idle = True
                 continue
             is_idle = False
-            context.stats.add("claim_s", monotonic() - began)
+            context.stats.claim_s += monotonic() - began
             self._enter(WorkerState.BUSY)
             self._measure(claim, began)
             waits_until_s = monotonic() + LINGER_S
@@ -345,10 +344,7 @@ class WorkLoop:
     def _notify_where_due(self) -> None:
         """Notify workers of what waits, if that can be done now: else the reconciler does."""
         work, queues = self._context.ledger.work, self._context.queues()
-        with waiting_at_most(0):
-            log_and_continue(
-                "workers not notified", lambda: work.notify_where_due(queues), is_repeated=True
-            )
+        try_now("workers not notified", lambda: work.notify_where_due(queues), is_repeated=True)
 
     def publish_status(self) -> None:
         """Publish what this worker is doing: to probes, and then to the fleet."""
@@ -496,18 +492,19 @@ class WorkLoop:
         return self._items
 
     def _load(self, name: str) -> None:
-        version: int | None = None
         try:
             name, version = self._context.store.resolve(name)
-            self._context.cache.get(name, version)
-        except Exception as error:
-            has_trace = None if isinstance(error, SeqdError) else error
-            log.error("model %s could not be warmed up: %s", name, error, exc_info=has_trace)
-            if version is not None:
-                code = unfit_code(error, UnfitCode.LOAD_FAILED)
-                self._context.fitness.mark(name, version, code, sentence_of(error))
-                if code is UnfitCode.NO_DEVICE and self._context.identity.slot.kind == "gpu":
-                    self._context.end_for_device(UnusableSlot(sentence_of(error)))
+            self._context.loaded(name, version)
+        except Unfit as fault:
+            log.error("model %s could not be warmed up: %s", name, fault)
+            self._context.fitness.mark(name, version, fault.unfit_code, str(fault))
+            if (
+                fault.unfit_code is UnfitCode.NO_DEVICE
+                and self._context.identity.slot.kind == "gpu"
+            ):
+                self._context.end_for_device(UnusableSlot(str(fault)))
+        except (SeqdError, OSError) as error:
+            log.error("model %s could not be warmed up: %s", name, error)
 
     def _try_unfit_again(self) -> None:
         """Run what is unfit, and due again, on its warm-up input; come back where that works."""
@@ -599,10 +596,7 @@ class WorkLoop:
         if {before, state} == {WorkerState.READY, WorkerState.BUSY}:
             self._news.note()
         elif state is not before:
-            with waiting_at_most(0):
-                log_and_continue(
-                    "worker status not published", self.publish_status, is_repeated=True
-                )
+            try_now("worker status not published", self.publish_status, is_repeated=True)
 
 
 def _claim_in_hand(

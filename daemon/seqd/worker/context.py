@@ -20,7 +20,7 @@ from seqd.hookspecs import Device, LoadedModel, Model
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
-from seqd.ledger.outage import Outage, waiting_at_most
+from seqd.ledger.outage import Outage
 from seqd.ledger.units import Unit
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.child import WORKER_OUTPUT, log_place
@@ -40,10 +40,10 @@ from seqd.worker.catalog import with_versions_elsewhere
 from seqd.worker.channel import Channel
 from seqd.worker.counting import WorkCounts, WorkerStats
 from seqd.worker.drain import DrainFlag, GivesUpInDrain, ask_parent_to_end
-from seqd.worker.faults import is_out_of_memory
+from seqd.worker.faults import Unfit, is_out_of_memory, sentence_of, unfit_code
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import try_now
 from seqd.worker.placement import Placement
 from seqd.worker.unit_budgets import NO_BUDGETS, BudgetRule
 from seqd_schemas import (
@@ -52,6 +52,7 @@ from seqd_schemas import (
     PluginStatus,
     SweepJob,
     TrainJob,
+    UnfitCode,
     WorkerState,
     WorkerStatus,
     queues_of_model,
@@ -322,7 +323,7 @@ class WorkerContext:
     #: What can be run now.
     fitness: Fitness
     #: What this worker serves, and keeps in memory.
-    placement: Placement = field(default_factory=Placement.everything)
+    placement: Placement = field(default_factory=lambda: Placement(Place("", "", "")))
     #: How much longer than expected items may be computed.
     budgets: BudgetRule = NO_BUDGETS
     #: True while a rule of an operator keeps this worker from claiming.
@@ -366,6 +367,16 @@ class WorkerContext:
                 of_plugin.setdefault(plugin, []).append(task)
         found = {name: of_plugin.get(self.store.plugin_of(name), []) for name in models}
         return {name: tuple(tasks) for name, tasks in found.items() if tasks}
+
+    def loaded(self, name: str, version: int) -> LoadedModel:
+        """Return a version in memory. Raises Unfit where that cannot be done here."""
+        try:
+            return self.cache.get(name, version)
+        except Exception as error:
+            if not isinstance(error, SeqdError):
+                log.exception("model %s@%d could not be loaded", name, version)
+            code = unfit_code(error, UnfitCode.LOAD_FAILED)
+            raise Unfit(code, sentence_of(error), warm_up_failed=False) from None
 
     def another_can_run(self, task: str, model: str, version: int | None) -> bool:
         """Return True where another worker is up that says it can run this."""
@@ -444,8 +455,7 @@ class WorkerContext:
             for job in self.ledger.jobs.kept(job_ids):
                 notify(job)
 
-        with waiting_at_most(0):
-            log_and_continue(f"observers not notified: {job_log.named(job_ids)}", read_and_notify)
+        try_now(f"observers not notified: {job_log.named(job_ids)}", read_and_notify)
 
     def publish_catalog(self) -> None:
         """Publish which models and versions can be run here, unless their folders are away."""

@@ -27,7 +27,7 @@ from seqd.worker.background import PeriodicTask
 from seqd.worker.channel import HeartbeatFile
 from seqd.worker.context import Identity, WorkerContext, status_without_child
 from seqd.worker.drain import END_SIGNALS
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import log_and_continue, try_now
 from seqd.worker.readiness import ReadinessNotes
 from seqd_schemas import (
     Cordon,
@@ -131,8 +131,7 @@ class RuleChanges:
                     log_and_continue("a rule's change is not published", self._publish)
                 if monotonic() - looked_s >= LOOK_S:
                     looked_s = monotonic()
-                    with waiting_at_most(0):
-                        log_and_continue("placements not looked at", self.look, is_repeated=True)
+                    try_now("placements not looked at", self.look, is_repeated=True)
                 closed.wait(FILE_LOOK_S)
 
         thread = Thread(target=keep_looking, name="seqd-rules", daemon=True)
@@ -265,11 +264,10 @@ class DrainedWait:
             return True
         log.info("asked to end by %s", signal.Signals(signals[0]).name)
         self._heartbeat.remove()
-        with waiting_at_most(0):
-            log_and_continue(
-                "worker not removed from the fleet",
-                lambda: self._ledger.fleet.forget_worker(self._identity.name),
-            )
+        try_now(
+            "worker not removed from the fleet",
+            lambda: self._ledger.fleet.forget_worker(self._identity.name),
+        )
         return False
 
     def leave(self, rule: CordonRule, place: Place) -> None:
@@ -288,8 +286,7 @@ class DrainedWait:
             rule = self.rule(self._ledger, self._identity)
             found[:] = [] if rule is None else [rule]
 
-        with waiting_at_most(0):
-            log_and_continue("rules not looked at", look, is_repeated=True)
+        try_now("rules not looked at", look, is_repeated=True)
         return found[0] if found else None
 
     def _beat(self, rule: CordonRule, started_at_ms: int) -> None:
@@ -298,8 +295,7 @@ class DrainedWait:
         def publish() -> None:
             self._ledger.fleet.publish_worker(self._status(rule, started_at_ms))
 
-        with waiting_at_most(0):
-            log_and_continue("worker status not published", publish, is_repeated=True)
+        try_now("worker status not published", publish, is_repeated=True)
 
     def _status(self, rule: CordonRule, started_at_ms: int) -> WorkerStatus:
         now_ms, offset_ms = self._ledger.fleet.clock()

@@ -6,13 +6,12 @@ memory are added to. Off, it takes nothing.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from threading import Lock
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Final, Literal
 
 from seqd.kinds import TRAIN
@@ -49,73 +48,31 @@ STAGES: Final[tuple[Stage, ...]] = ("read", "load", "compute", "commit")
 _WHOLE: Final[dict[str, Stage]] = {"ingest": "read", TRAIN: "compute"}
 
 
-#: Parts of a unit's time that the daemon measures itself; plugins report the others.
-Part = Literal["claim_s", "unpack_s", "commit_s"]
-
-
+@dataclass(slots=True)
 class WorkerStats:
-    """Counts what a child does with items, for its status: units, batches, seconds.
+    """What a child has done with items since it started, for its status; see `WorkTotals`.
 
     Written to by the thread that works, read by the thread that publishes the status: a reading
     may be of the moment before. Not a profile of trainings, whose events carry their own times.
     """
 
-    def __init__(self) -> None:
-        self._counts = {"units": 0, "items": 0, "batches": 0, "batch_items": 0}
-        #: Items of the units that were committed with an error.
-        self.errored = 0
-        self._tokens = {"real_tokens": 0, "computed_tokens": 0}
-        self._seconds = dict.fromkeys(
-            ("claim_s", "unpack_s", "vectorise_s", "compute_s", "commit_s"), 0.0
-        )
+    units: int = 0
+    items: int = 0
+    #: Those of them that have an error.
+    errored: int = 0
+    batches: int = 0
+    batch_items: int = 0
+    real_tokens: int = 0
+    computed_tokens: int = 0
+    claim_s: float = 0.0
+    unpack_s: float = 0.0
+    vectorise_s: float = 0.0
+    compute_s: float = 0.0
+    commit_s: float = 0.0
 
     def totals(self) -> WorkTotals:
         """Return all of them, since the child started."""
-        return WorkTotals(**self._counts, **self._tokens, **self._seconds)
-
-    @property
-    def items(self) -> int:
-        """Items of the units that were committed."""
-        return self._counts["items"]
-
-    @property
-    def real_tokens(self) -> int:
-        """Tokens of all items so far, as plugins have counted them."""
-        return self._tokens["real_tokens"]
-
-    @property
-    def computed_tokens(self) -> int:
-        """Tokens that were computed for them, padding included."""
-        return self._tokens["computed_tokens"]
-
-    @property
-    def unpack_s(self) -> float:
-        """Seconds of reading their input."""
-        return self._seconds["unpack_s"]
-
-    @property
-    def commit_s(self) -> float:
-        """Seconds of packing and committing results."""
-        return self._seconds["commit_s"]
-
-    def committed(self, items: int, errored: int = 0) -> None:
-        """Count a unit: its items, and those of them that have an error."""
-        self._counts["units"] += 1
-        self._counts["items"] += items
-        self.errored += errored
-
-    def add(self, stage: Part, seconds: float) -> None:
-        """Add to a stage's time."""
-        self._seconds[stage] += seconds
-
-    @contextmanager
-    def timing(self, stage: Part) -> Iterator[None]:
-        """Add the time of a block to a stage."""
-        began = perf_counter()
-        try:
-            yield
-        finally:
-            self.add(stage, perf_counter() - began)
+        return WorkTotals(**{name: getattr(self, name) for name in WorkTotals.model_fields})
 
     def batch(
         self,
@@ -127,12 +84,12 @@ class WorkerStats:
         compute_s: float,
     ) -> None:
         """Count what a plugin reports of one batch; see `RunContext.batch`."""
-        self._counts["batches"] += 1
-        self._counts["batch_items"] += items
-        self._tokens["real_tokens"] += real_tokens
-        self._tokens["computed_tokens"] += computed_tokens
-        self._seconds["vectorise_s"] += vectorise_s
-        self._seconds["compute_s"] += compute_s
+        self.batches += 1
+        self.batch_items += items
+        self.real_tokens += real_tokens
+        self.computed_tokens += computed_tokens
+        self.vectorise_s += vectorise_s
+        self.compute_s += compute_s
 
 
 @dataclass(slots=True)

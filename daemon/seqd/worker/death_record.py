@@ -24,7 +24,7 @@ from seqd.local.slots import place_of
 from seqd.serving import RECENT_MS
 from seqd.settings import Settings
 from seqd.worker.context import Identity, status_without_child
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import try_now
 from seqd_schemas import (
     MAX_DEATH_CHARS,
     MAX_DEATHS,
@@ -127,8 +127,7 @@ class DeathRecord:
         self._counts[death.cause] += 1
         told = Deaths(deaths=tuple(self._deaths), counts=dict(self._counts))
         self._file.write(told)
-        with waiting_at_most(0):
-            log_and_continue("a death is not published", lambda: self._publish(told, now_ms))
+        try_now("a death is not published", lambda: self._publish(told, now_ms))
 
     def take_over(self, *, was_asked_to_end: bool) -> None:
         """Take over what is known of the deaths of workers that were here before.

@@ -11,11 +11,15 @@ from seqd.ledger.units import Unit
 from seqd.worker.context import WorkerContext
 from seqd.worker.outcomes import Call, Outcome
 from seqd.worker.plans import Plan
-from seqd.worker.unit_budgets import Basis, Expected, UnitCosts, UnitSize
+from seqd.worker.unit_budgets import Expected, UnitCosts, UnitSize
 from seqd_schemas import Generation, queues_of_model, route_of
 
 #: Characters that the texts of a queue have at least, on the mean.
 _SHORT_TEXT = 100
+
+#: Times the least budget that items have of which only their queue is known: their size is a new
+#: one here, for which a model may compile.
+_FLOORS_BY_QUEUE = 5
 
 
 class ItemBudgets:
@@ -41,9 +45,8 @@ class ItemBudgets:
         def within_budget(items: Sequence[WorkItem]) -> list[Outcome]:
             size = _size(items, plan.written_each)
             expected = self._costs.expected(plan.cost_kind, load, size)
-            is_unsure = expected is None or expected.basis is Basis.OTHER_CALLS
-            if item_s is not None and is_unsure:
-                expected = Expected(item_s * len(items), Basis.QUEUE)
+            if item_s is not None and (expected is None or expected.floors is None):
+                expected = Expected(item_s * len(items), _FLOORS_BY_QUEUE)
             budget = None if expected is None else rule.budget(expected)
             measuring = self._costs.measuring(plan.cost_kind, load, size)
             with leases.within(budget), measuring as measured:

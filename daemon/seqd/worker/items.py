@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import repeat
 from operator import index
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import SupportsFloat, SupportsIndex
 
 from seqd.errors import InvalidInput, InvalidRequest, SeqdError
@@ -31,7 +31,7 @@ from seqd.worker.computing import Answered, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext
 from seqd.worker.counting import WorkerStats
 from seqd.worker.deaths import NOT_NOTED
-from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
+from seqd.worker.faults import ItemFaults, Unfit
 from seqd.worker.item_budgets import ItemBudgets
 from seqd.worker.outcomes import Results
 from seqd.worker.plans import Plan, Plans
@@ -44,7 +44,6 @@ from seqd_schemas import (
     ItemFailure,
     Priority,
     RolloutKind,
-    UnfitCode,
 )
 
 log = logging.getLogger(__name__)
@@ -91,8 +90,9 @@ class ItemRunner:
 
     def run(self, claim: Claim) -> None:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
-        with self._context.stats.timing("unpack_s"):
-            units = self._unpacked(claim.units)
+        began = perf_counter()
+        units = self._unpacked(claim.units)
+        self._context.stats.unpack_s += perf_counter() - began
         units = [unit for unit in units if not self._split_or_give_up(unit, claim)]
         if not units:
             return
@@ -187,14 +187,14 @@ class ItemRunner:
         Raises Unfit where this worker is to blame for what the plugin raised.
         """
         stats, stop, output = self._context.stats, self._stop_of(plan), plan.task.output
-        model = self._loaded(plan)
+        model = self._context.loaded(plan.model, plan.version)
         if plan.labelling is not None:
             plan.labelling.check(model.classes, plan.ref)
         faults = self._faults_of(plan, model, units)
         tokens, began = stats.real_tokens, monotonic()
         trial, answered = self._trials.of(claim, units), _none_answered(claim)
         # What a candidate writes is not streamed: whoever reads might get two texts in one.
-        silent = WorkerRunContext(self._device, stop, stats)
+        silent = WorkerRunContext(self._context.identity.device, stop, stats)
         trying = partial(call_of, asked=plan.task, parameters=plan.parameters, context=silent)
         if trial is not None and trial.is_canary:
             answered = self._trials.answered(trial, trying, output, stop)
@@ -217,20 +217,6 @@ class ItemRunner:
         return _Computed(
             results, stats.real_tokens - tokens, monotonic() - began, faults.tracebacks, trial
         )
-
-    def _loaded(self, plan: Plan) -> LoadedModel:
-        """Return the version in memory. Raises Unfit where that cannot be done here."""
-        try:
-            return self._context.cache.get(plan.model, plan.version)
-        except Exception as error:
-            if not isinstance(error, SeqdError):
-                log.exception("model %s could not be loaded", plan.ref)
-            code = unfit_code(error, UnfitCode.LOAD_FAILED)
-            raise Unfit(code, sentence_of(error), warm_up_failed=False) from None
-
-    @cached_property
-    def _device(self) -> Device:
-        return self._context.identity.device
 
     def _stop_of(self, plan: Plan) -> Callable[[], bool]:
         return self._context.should_stop if plan.streams else self._context.should_stop_items
@@ -291,9 +277,10 @@ class ItemRunner:
             Finished(items.unit, results, items.chunk, use=use, tracebacks=tracebacks)
             for (items, results), use in zip(done, uses or repeat(NO_USE), strict=False)
         ]
+        stats, began = self._context.stats, perf_counter()
         self._context.leases.computed()
-        with self._context.stats.timing("commit_s"):
-            outcomes = self._context.ledger.work.commit_batch(finished, plugin_version)
+        outcomes = self._context.ledger.work.commit_batch(finished, plugin_version)
+        stats.commit_s += perf_counter() - began
         ended, committed = list[str](), list[Results]()
         for (items, results), outcome in zip(done, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):
@@ -305,8 +292,9 @@ class ItemRunner:
                 self._split(items)
                 continue
             self._context.leases.committed(items.unit, outcome)
-            errored = sum(isinstance(result, ItemFailure) for result in results)
-            self._context.stats.committed(len(results), errored)
+            stats.units += 1
+            stats.items += len(results)
+            stats.errored += sum(isinstance(result, ItemFailure) for result in results)
             if outcome is CommitOutcome.COMPLETED:
                 committed.append(results)
                 ended.append(items.unit.job_id)

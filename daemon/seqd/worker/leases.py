@@ -17,7 +17,7 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Renewal
 from seqd.worker.channel import Channel
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import log_and_continue, try_now
 from seqd.worker.unit_budgets import Budget
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,7 @@ class StateNews:
     def _run(self) -> None:
         while self._has_changed.wait() and not self._closed.wait(self._after_s):
             self._has_changed.clear()
-            with waiting_at_most(0):
-                log_and_continue("worker status not published", self._publish, is_repeated=True)
+            try_now("worker status not published", self._publish, is_repeated=True)
 
 
 #: Seconds between two renewals when a plugin asks whether to stop: a cancel takes at most this
@@ -209,8 +208,7 @@ class LeaseKeeper:
         while not self._closed.wait(self._wait_s()):
             self._try_to_renew()
             if self._is_reached:
-                with waiting_at_most(0):
-                    log_and_continue("worker status not published", on_heartbeat, is_repeated=True)
+                try_now("worker status not published", on_heartbeat, is_repeated=True)
 
     def _wait_s(self) -> float:
         return self._heartbeat_s if self._is_reached else min(self._heartbeat_s, OUTAGE_RETRY_S)

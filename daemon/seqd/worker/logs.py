@@ -20,6 +20,7 @@ from typing import TextIO, cast
 
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.escaping import printable
+from seqd.ledger.outage import waiting_at_most
 from seqd.log_context import PRINTED, LoggedWorker, name_worker
 from seqd.log_lines import FORMAT, JsonFormatter, LineFormatter
 from seqd.log_repeats import BoundedHandler
@@ -257,3 +258,9 @@ def log_and_continue(
         return False
     _refused.discard(what_failed)
     return True
+
+
+def try_now(what_failed: str, step: Callable[[], None], *, is_repeated: bool = False) -> bool:
+    """Take a step as `log_and_continue` does, which is worth no wait for a Redis that is away."""
+    with waiting_at_most(0):
+        return log_and_continue(what_failed, step, is_repeated=is_repeated)

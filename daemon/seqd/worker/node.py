@@ -151,7 +151,11 @@ class Node:
             self._publish_catalog,
         )
         self._inbox = Inbox(self._ledger, settings, identity.name)
-        self._orders = self._order_watch()
+        untried = "a job that names the version has a worker load it, without a trial"
+        trials = partial(trial_of, self._registry, untried=untried)
+        self._orders = ModelOrderWatch(
+            self._ledger, settings, self._store, trials, identity.name, self._publish_catalog
+        )
         self._deaths = DeathFile(settings, identity.name)
         self._death_record = DeathRecord(settings, self._ledger, identity, self._registry.statuses)
         self._memory = MemoryWatch()
@@ -164,7 +168,13 @@ class Node:
         self._signals: EndSignals | None = None
         #: The rule that came while it booted, and has it end.
         self._drain_reason = ""
-        self._cordon_watch = self._cordon_watch_of(identity)
+        self._cordon_watch = CordonWatch(
+            self._ledger,
+            identity.place,
+            CordonFile(settings, identity.name),
+            on_drain=self._drain_by_rule,
+            on_uncordon=self._wake_for_what_waits,
+        )
         #: What runs from its start to its end, in the order in which it starts.
         self._tasks = (
             watchdog,
@@ -175,21 +185,6 @@ class Node:
             self._inbox,
             self._orders,
             self._cordon_watch,
-        )
-
-    def _order_watch(self) -> ModelOrderWatch:
-        name, publish = self._identity.name, self._publish_catalog
-        untried = "a job that names the version has a worker load it, without a trial"
-        trials = partial(trial_of, self._registry, untried=untried)
-        return ModelOrderWatch(self._ledger, self._settings, self._store, trials, name, publish)
-
-    def _cordon_watch_of(self, identity: Identity) -> CordonWatch:
-        return CordonWatch(
-            self._ledger,
-            identity.place,
-            CordonFile(self._settings, identity.name),
-            on_drain=self._drain_by_rule,
-            on_uncordon=self._wake_for_what_waits,
         )
 
     def may_begin(self) -> bool:

@@ -8,6 +8,7 @@ model's history, by the order's identifier, and is not done twice.
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from threading import Event, Thread
 from time import monotonic
 from typing import Final
@@ -83,7 +84,7 @@ class ModelOrderWatch(PeriodicTask):
         """`publish` publishes anew which models this worker can run."""
         super().__init__("model orders", LOOK_S)
         self._ledger = ledger
-        self._lease_s = min(LEASE_S, settings.lease_s)
+        self._lease_s = settings.lease_s
         self._store = store
         self._trial_of = trial_of
         self._worker = worker
@@ -121,39 +122,56 @@ class ModelOrderWatch(PeriodicTask):
         return bool(numbers) if needs_model_alone else order.version in numbers
 
     def _take(self, order: ModelOrder) -> None:
-        lease = OrderLease(self._ledger, order.order_id, self._worker, self._lease_s, self._closed)
-        if not lease.take():
+        run = OrderRun(
+            self._ledger,
+            self._store,
+            self._trial_of,
+            self._worker,
+            order,
+            self._publish,
+            min(LEASE_S, self._lease_s),
+            self._closed,
+        )
+        if not run.take():
             return
         log.info("order=%s taken: %s of %s", order.order_id, order.action, order.model)
-        run = OrderRun(
-            self._ledger, self._store, self._trial_of, self._worker, order, self._publish, lease
-        )
         thread = Thread(target=run.run, name=f"seqd-order-{order.order_id}", daemon=True)
         self._threads[order.order_id] = thread
         thread.start()
 
 
-class OrderLease:
-    """The lease of this worker on an order."""
+@dataclass
+class OrderRun:
+    """One order that this worker holds, by a lease."""
 
-    def __init__(
-        self, ledger: Ledger, order_id: str, worker: str, lease_s: float, closed: Event
-    ) -> None:
-        """`closed` is set when the worker ends."""
-        self._orders = ledger.orders
-        self._order_id = order_id
-        self._worker = worker
-        self._lease_s = lease_s
-        self._closed = closed
-        self._renewed_s = float("-inf")
-        #: True where another worker held it before, which may have made the change.
-        self.is_taken_over = False
+    _ledger: Ledger
+    _store: ModelStore
+    _trial_of: Trials
+    _worker: str
+    _order: ModelOrder
+    _publish: Callable[[], None]
+    _lease_s: float
+    #: Set when the worker ends.
+    _closed: Event
+    _renewed_s: float = float("-inf")
+    #: True where another worker held it before, which may have made the change.
+    _is_taken_over: bool = False
+    _notes: list[str] = field(default_factory=list)
+    #: The canary or shadow that has begun, or ended.
+    _rollout: Rollout | None = None
+
+    def __post_init__(self) -> None:
+        """Begin with the name that the model has in the order."""
+        self._name = self._order.model
+        self._work = ModelWork(
+            self._ledger, self._store, self._publish, self._notes.append, self.go_on
+        )
 
     def take(self) -> bool:
         """Take the order, or keep it; False where it is another's, or open no more."""
         self._renewed_s = monotonic()
-        taking = self._orders.take(self._order_id, self._worker, self._lease_s)
-        self.is_taken_over |= taking is Taking.TAKEN_OVER
+        taking = self._ledger.orders.take(self._order.order_id, self._worker, self._lease_s)
+        self._is_taken_over |= taking is Taking.TAKEN_OVER
         return taking is not Taking.REFUSED
 
     def go_on(self) -> None:
@@ -163,34 +181,6 @@ class OrderLease:
         is_due = monotonic() - self._renewed_s >= self._lease_s / 4
         if is_due and not self.take():
             raise LeaseLost("another worker holds it")
-
-
-class OrderRun:
-    """One order that this worker holds."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        store: ModelStore,
-        trial_of: Trials,
-        worker: str,
-        order: ModelOrder,
-        publish: Callable[[], None],
-        lease: OrderLease,
-    ) -> None:
-        self._ledger = ledger
-        self._store = store
-        self._trial_of = trial_of
-        self._worker = worker
-        self._order = order
-        self._publish = publish
-        self._lease = lease
-        #: What the model is called.
-        self._name = order.model
-        self._notes: list[str] = []
-        self._work = ModelWork(ledger, store, publish, self._notes.append, lease.go_on)
-        #: The canary or shadow that has begun, or ended.
-        self._rollout: Rollout | None = None
 
     def run(self) -> None:
         """Carry the order out, and answer; no answer where another worker is to do so."""
@@ -227,8 +217,12 @@ class OrderRun:
             return self._move_label()
         if action in (OrderAction.CANARY, OrderAction.SHADOW):
             return self._begin_rollout()
-        if action == OrderAction.END_ROLLOUT or self._ends_rollout():
-            return self._end_rollout()
+        # While a canary or a shadow goes on, a rollback ends that.
+        is_tried = self._store.rollout(self._order.model) is not None
+        if action == OrderAction.END_ROLLOUT or (action == OrderAction.ROLLBACK and is_tried):
+            self._rollout = abort(self._store, self._order)
+            self._publish()
+            return self._rollout.serving
         change = self._promotion()
         trial = self._trial_of(self._store.plugin_of(change.name))
         try:
@@ -239,21 +233,11 @@ class OrderRun:
                 raise
         return self._order.expected
 
-    def _ends_rollout(self) -> bool:
-        """Return True for a rollback while a canary or a shadow goes on: that is what it ends."""
-        is_rollback = self._order.action == OrderAction.ROLLBACK
-        return is_rollback and self._store.rollout(self._order.model) is not None
-
     def _begin_rollout(self) -> int | None:
         change = RolloutBegin(self._store, self._order)
         self._rollout = change.rollout
         make_warm(self._work, change, monotonic() + self._order.warm_s)
         return change.rollout.serving
-
-    def _end_rollout(self) -> int | None:
-        self._rollout = abort(self._store, self._order)
-        self._publish()
-        return self._rollout.serving
 
     def _promotion(self) -> Promotion:
         order = self._order
@@ -268,7 +252,7 @@ class OrderRun:
         is_removed = order.action == OrderAction.UNLABEL
         labels = self._store.labels(order.model)
         is_done = is_removed and labels.get(order.label) != order.version
-        if not (is_done and self._lease.is_taken_over):
+        if not (is_done and self._is_taken_over):
             version, label, by = order.version, order.label, order.by
             move_label(self._store, order.model, version, label, by, is_removed=is_removed)
         self._publish()
@@ -277,7 +261,7 @@ class OrderRun:
     def _remove(self) -> int | None:
         name, version = self._name, self._order.version
         assert version is not None, "a removal names a version"
-        is_done = self._lease.is_taken_over and version not in self._store.numbers(name)
+        is_done = self._is_taken_over and version not in self._store.numbers(name)
         if not is_done:
             remove_version(self._work, name, version)
         return self._store.labels(name).get(PRODUCTION)
@@ -285,7 +269,7 @@ class OrderRun:
     def _rename(self) -> int | None:
         name, new_name = self._name, self._order.new_name
         assert new_name is not None, "a model gets a name"
-        if not (self._lease.is_taken_over and self._store.renamed(name) == new_name):
+        if not (self._is_taken_over and self._store.renamed(name) == new_name):
             rename_model(self._work, name, new_name)
         self._name = new_name
         return self._store.labels(new_name).get(PRODUCTION)

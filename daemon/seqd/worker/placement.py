@@ -6,7 +6,7 @@ as long as nothing changes.
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import Protocol, Self
+from typing import Protocol
 
 from seqd.placement import is_placed_on, serves_model, targets_in_words
 from seqd.targets import Place
@@ -25,21 +25,15 @@ class Rules(Protocol):
         """Return the rules that stand, by model."""
 
 
-class _NoRules:
-    """Rules of which none stands."""
-
-    def version(self) -> bytes | None:
-        return None
-
-    def rules(self) -> Mapping[str, PlacementRule]:
-        return {}
-
-
 class Placement:
     """Which models one worker serves. Used by the thread that works and the one that looks."""
 
     def __init__(
-        self, place: Place, served: Collection[str], required: Collection[str], rules: Rules
+        self,
+        place: Place,
+        served: Collection[str] = (),
+        required: Collection[str] = (),
+        rules: Rules | None = None,
     ) -> None:
         """`served` is all that the worker may serve, everything where it is empty."""
         self._place = place
@@ -50,15 +44,9 @@ class Placement:
         #: What was seen last; nothing before the first look.
         self._version: tuple[bytes | None] | None = None
 
-    @classmethod
-    def everything(cls) -> Self:
-        """Return that of a worker that serves all that it can run, and keeps nothing."""
-        return cls(Place("", "", ""), (), (), _NoRules())
-
     def look(self) -> bool:
         """Read the rules where they have changed; True where they have."""
-        version = self._source.version()
-        if self._version == (version,):
+        if self._source is None or self._version == (version := self._source.version(),):
             return False
         before, self._rules = self._rules, dict(self._source.rules())
         self._version = (version,)
@@ -80,11 +68,6 @@ class Placement:
             return self.serves(model)
         rule = self._rules.get(model)
         return rule is not None and is_placed_on(rule, self._place) and self.serves(model)
-
-    def kept_names(self) -> frozenset[str]:
-        """Return all names for which `is_kept` is true, those of no model among them."""
-        named = self._served | self._required | self._rules.keys()
-        return frozenset(name for name in named if self.is_kept(name))
 
     def _told(self, model: str) -> str:
         rule = self._rules.get(model)

@@ -53,6 +53,9 @@ class ReadinessNotes:
         #: The version that was loaded, or tried, last for what is kept warm: `topics`, the version
         #: in service, or `topics@candidate`, which is about to follow it.
         self._warmed: dict[str, int] = {}
+        #: Looks, and looks and loads when nothing was new.
+        self._looks = 0
+        self._settled: tuple[int, int] | None = None
 
     def loading_order(self, in_use: Collection[str] = ()) -> list[str]:
         """Return the models to load at the start, those that are kept at the end.
@@ -74,6 +77,7 @@ class ReadinessNotes:
 
     def placement_has_changed(self) -> None:
         """Forget what was loaded of models that are not served here any more."""
+        self._settled = None
         serves = self._context.placement.serves
         for ref in list(self._warmed):
             if not serves(ModelReference.parse(ref).name):
@@ -84,6 +88,7 @@ class ReadinessNotes:
 
     def look(self) -> None:
         """Look up again what the names mean in the store."""
+        self._looks += 1
         with suppress(OSError):  # its status says that the store is away
             self._serves = set(self._context.store.made_with(self._plugins_served))
         for name in (*self._serves, *self._trains):
@@ -116,8 +121,16 @@ class ReadinessNotes:
         return new
 
     def has_new(self) -> bool:
-        """Return True when something is to be kept warm that has not been loaded, nor tried."""
-        return any(self._warmed.get(ref) != one for ref, one in self._kept_warm().items())
+        """Return True when something is to be kept warm that has not been loaded, nor tried.
+
+        Asked at each claim; without another look or load there is nothing new.
+        """
+        now = self._looks, self._context.cache.loads
+        if now == self._settled:
+            return False
+        has_new = any(self._warmed.get(ref) != one for ref, one in self._kept_warm().items())
+        self._settled = None if has_new else now
+        return has_new
 
     def cold(self) -> list[str]:
         """Return the models that are kept here and whose version is not in memory."""

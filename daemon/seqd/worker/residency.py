@@ -12,10 +12,9 @@ from typing import Final, Protocol
 
 from seqd.kinds import TRAIN
 from seqd.ledger import Ledger
-from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import NOTHING_LEFT, LeftQueues
 from seqd.serving import is_listening, takes_items
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import try_now
 from seqd_schemas import ModelReference, QueueName, WorkerStatus
 
 log = logging.getLogger(__name__)
@@ -107,8 +106,7 @@ class Residency:
         is_due = now_s - self._fleet_s >= KNOWN_S
         if is_due and any(map(self._costs_a_model, self._known)):
             self._fleet_s = now_s
-            with waiting_at_most(0):
-                log_and_continue("workers not looked at", self._read_fleet, is_repeated=True)
+            try_now("workers not looked at", self._read_fleet, is_repeated=True)
         left = dict.fromkeys(filter(self._costs_a_model, self._known))
         held = [queue for queue in left if _version_of(queue) in self._held]
         cold = [queue for queue in left if _version_of(queue) not in self._held]

@@ -15,7 +15,7 @@ from time import monotonic, perf_counter
 from pydantic import BaseModel
 
 from seqd.analysis.wilson import wilson
-from seqd.errors import REDIS_ERRORS, SeqdError, Stopped, StoreUnwritable
+from seqd.errors import REDIS_ERRORS, Stopped, StoreUnwritable
 from seqd.hookspecs import LoadedModel, WorkItem
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.rollouts import VersionWork
@@ -23,7 +23,7 @@ from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
 from seqd.worker.computing import Answered, UnitItems, outcomes_of
 from seqd.worker.context import WorkerContext
-from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
+from seqd.worker.faults import ItemFaults, Unfit
 from seqd.worker.labelling import Labelling
 from seqd.worker.logs import log_and_continue
 from seqd.worker.outcomes import Call, Outcome, Results, checked
@@ -242,18 +242,16 @@ class Trials:
             return None
         began = monotonic()
         try:
-            model = context.cache.get(trial.model, version)
-        except Exception as error:
-            if not isinstance(error, SeqdError):
-                log.exception("candidate=%s could not be loaded", trial.ref)
-            code, took_s = unfit_code(error, UnfitCode.LOAD_FAILED), monotonic() - began
+            model = context.loaded(trial.model, version)
+        except Unfit as fault:
+            code, took_s = fault.unfit_code, monotonic() - began
             if code not in _OWN_FAULTS:
-                self._leave_out(trial, sentence_of(error))
+                self._leave_out(trial, str(fault))
                 return None
-            wait_s = context.fitness.mark(trial.model, version, code, sentence_of(error), took_s)
+            wait_s = context.fitness.mark(trial.model, version, code, str(fault), took_s)
             log.error(
                 "unfit for candidate=%s code=%s, trying it again in %.1f s: %s",
-                *(trial.ref, code, wait_s, sentence_of(error)),
+                *(trial.ref, code, wait_s, fault),
             )
             return None
         if not context.cache.holds(trial.model, trial.serving.version):

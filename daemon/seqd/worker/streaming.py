@@ -8,11 +8,11 @@ get the results.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from redis.exceptions import ResponseError
 
@@ -140,9 +140,9 @@ class DeltaPublisher:
     def _flush(self) -> None:
         self._has_work.clear()
         with self._lock:
-            spans = [text.take_waiting() for text in self._texts.values() if text.waiting]
+            taken = [text.take_waiting() for text in self._texts.values() if text.waiting]
             self._chars, self._is_full = 0, False
-        entries = _entries(span for span in spans if span.streamed.unit not in self._lost)
+        entries = _entries(text for text in taken if text.streamed.unit not in self._lost)
         try:
             while batch := list(islice(entries, CALL_ENTRIES)):
                 self._send(batch)
@@ -164,16 +164,6 @@ class DeltaPublisher:
             self._on_lost(lost)
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """What a sample went on with since the last flush."""
-
-    streamed: StreamedItem
-    sample: int
-    offset: int
-    texts: list[str]
-
-
 @dataclass(slots=True)
 class _Text:
     """A sample: how much is written, and what of it waits for the next flush, without a gap."""
@@ -184,33 +174,32 @@ class _Text:
     waiting_from: int = 0
     waiting: list[str] = field(default_factory=list)
 
-    def take_waiting(self) -> _Span:
-        """Return what waits, and wait for more."""
-        span = _Span(self.streamed, self.sample, self.waiting_from, self.waiting)
-        self.waiting = []
-        return span
+    def take_waiting(self) -> Self:
+        """Return this with what waits, and wait for more."""
+        taken, self.waiting = replace(self), []
+        return taken
+
+    def deltas(self) -> Iterator[TextDelta]:
+        """Yield what waits, in parts that are no longer than one may be."""
+        # A lone surrogate, which no plugin may write, spoils its own text only.
+        text = "".join(self.waiting).encode(errors="replace").decode()
+        for first in range(0, len(text), MAX_DELTA_CHARS):
+            yield TextDelta(
+                custom_id=self.streamed.custom_id,
+                sample=int(self.sample),  # NumPy's numbers are none to the wire
+                offset=self.waiting_from + first,
+                text=text[first : first + MAX_DELTA_CHARS],
+            )
 
 
-def _entries(spans: Iterator[_Span]) -> Iterator[tuple[Unit, TextDeltas]]:
+def _entries(texts: Iterator[_Text]) -> Iterator[tuple[Unit, TextDeltas]]:
     """Put the deltas of each unit together, as many as one entry may have."""
     of_unit: dict[Unit, list[TextDelta]] = {}
-    for span in spans:
-        of_unit.setdefault(span.streamed.unit, []).extend(_deltas(span))
+    for text in texts:
+        of_unit.setdefault(text.streamed.unit, []).extend(text.deltas())
     for unit, deltas in of_unit.items():
         for part in _parts(deltas):
             yield unit, TextDeltas(unit=unit.name, attempt=unit.attempt, deltas=tuple(part))
-
-
-def _deltas(span: _Span) -> Iterator[TextDelta]:
-    # A lone surrogate, which no plugin may write, spoils its own text only.
-    text = "".join(span.texts).encode(errors="replace").decode()
-    for first in range(0, len(text), MAX_DELTA_CHARS):
-        yield TextDelta(
-            custom_id=span.streamed.custom_id,
-            sample=int(span.sample),  # NumPy's numbers are none to the wire
-            offset=span.offset + first,
-            text=text[first : first + MAX_DELTA_CHARS],
-        )
 
 
 def _parts(deltas: Sequence[TextDelta]) -> Iterator[list[TextDelta]]:

@@ -9,10 +9,9 @@ compile, cost may grow faster than size, and what was long at rest may come from
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Self
@@ -28,30 +27,15 @@ SIZES_KEPT = 16
 #: Seconds for which calls say what the next one should take.
 RECENT_S = 600.0
 
-#: Times the least budget that items have which are known by larger calls or by their queue alone:
-#: their size is a new one here, for which a model may compile.
-_FLOORS_OF_NEW = 5
-
-
-class Basis(Enum):
-    """What an expectation comes from."""
-
-    #: Calls of like size, the last of them not long ago.
-    LIKE_CALLS = auto()
-    #: Such calls of more and longer items alone.
-    LARGER_CALLS = auto()
-    #: Calls of fewer or shorter items, or from long ago.
-    OTHER_CALLS = auto()
-    #: What items of the queue take on all workers.
-    QUEUE = auto()
-
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What items should take at most, and how that is known."""
+    """What items should take at most."""
 
     seconds: float
-    basis: Basis
+    #: Times the least budget that they have at least, more where a model may compile for their
+    #: size; None of what is known by calls of another size, or from long ago.
+    floors: int | None = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +71,10 @@ class BudgetRule:
         """Return the budget of items that should take so long; None where there are to be none."""
         if self.factor <= 0:
             return None
-        unit_s = max(self._floor_s(expected.basis), self.factor * expected.seconds)
-        return Budget(expected.seconds, min(self.max_silent_s, unit_s), unit_s)
-
-    def _floor_s(self, basis: Basis) -> float:
-        if basis is Basis.LIKE_CALLS:
-            return self.floor_s
-        is_other = basis is Basis.OTHER_CALLS
-        least_s = self.max_silent_s if is_other else _FLOORS_OF_NEW * self.floor_s
-        return max(self.floor_s, min(self.max_silent_s, least_s))
+        floors, most_s = expected.floors, self.max_silent_s
+        least_s = most_s if floors is None else min(most_s, floors * self.floor_s)
+        unit_s = max(self.floor_s, least_s, self.factor * expected.seconds)
+        return Budget(expected.seconds, min(most_s, unit_s), unit_s)
 
 
 NO_BUDGETS = BudgetRule(factor=0.0, floor_s=inf, max_silent_s=inf)
@@ -160,24 +139,10 @@ class _Kind:
 
     def expected(self, size: UnitSize) -> Expected:
         """Return what a call should take at most, by the slowest of the last ones."""
-        like: Sequence[_Call] = self.by_size.get(size.likeness, ())
-        basis = Basis.LIKE_CALLS
-        if not like:
-            like, basis = self._larger(size), Basis.LARGER_CALLS
-        if not like:
-            return Expected(max(_grown_s(call, size) for call in self.calls), Basis.OTHER_CALLS)
-        if monotonic() - self.last_s >= RECENT_S:
-            basis = Basis.OTHER_CALLS
-        return Expected(max(_expected_s(call, size) for call in like), basis)
-
-    def _larger(self, size: UnitSize) -> Sequence[_Call]:
-        items, longest = size.likeness
-        return [
-            call
-            for (other_items, other_longest), calls in self.by_size.items()
-            if other_items >= items and other_longest >= longest
-            for call in calls
-        ]
+        like = self.by_size.get(size.likeness)
+        if like is not None and monotonic() - self.last_s < RECENT_S:
+            return Expected(max(_expected_s(call, size) for call in like))
+        return Expected(max(_grown_s(call, size) for call in like or self.calls), floors=None)
 
 
 class UnitCosts:

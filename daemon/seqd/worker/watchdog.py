@@ -18,13 +18,12 @@ from pathlib import Path
 from time import monotonic
 
 from seqd.ledger import Ledger
-from seqd.ledger.outage import waiting_at_most
 from seqd.local.process_states import RunDelay, is_stopped
 from seqd.settings import Settings
 from seqd.worker.background import PeriodicTask
 from seqd.worker.channel import Channel, Signs
 from seqd.worker.deaths import DeathFile, Hang
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import log_and_continue, try_now
 from seqd.worker.unit_budgets import BudgetRule
 
 log = logging.getLogger(__name__)
@@ -185,8 +184,7 @@ class ChildKeeper(PeriodicTask):
         keep = partial(fleet.keep_worker, self._worker)
         if seen.is_stopped:
             keep = partial(fleet.note_stopped, self._worker, seen.pid)
-        with waiting_at_most(0):
-            log_and_continue("worker status not kept", keep, is_repeated=True)
+        try_now("worker status not kept", keep, is_repeated=True)
         is_to_be_told = seen.still_s >= self._tell_at_s and not self._is_told
         if seen.is_stopped:
             if is_to_be_told:
@@ -194,8 +192,7 @@ class ChildKeeper(PeriodicTask):
         elif is_still:
             said = self._told_of(seen) if is_to_be_told else ""
             renew = partial(self._ledger.work.renew_worker, self._worker, said)
-            with waiting_at_most(0):
-                log_and_continue("leases not renewed", renew, is_repeated=True)
+            try_now("leases not renewed", renew, is_repeated=True)
 
     def _release_units(self, child: _Seen) -> None:
         self._is_told = True

@@ -11,7 +11,6 @@ from dataclasses import replace
 from threading import Event, Thread
 
 from seqd.errors import REDIS_ERRORS, RedisUnreachable
-from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Death
 from seqd.ledger.wakeup import take_wakeup
 from seqd.models.registry import Registry
@@ -19,7 +18,7 @@ from seqd.settings import Settings
 from seqd.worker.background import Reconciler
 from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import log_and_continue, try_now
 from seqd.worker.orders import ModelOrderWatch
 from seqd_schemas import DeathCause
 
@@ -82,8 +81,7 @@ class ThreadWorker:
         self._reconciler.close()
         self._orders.close()
         self._loop.close()
-        with waiting_at_most(0):
-            log_and_continue("leases not released", self._leave_fleet)
+        try_now("leases not released", self._leave_fleet)
         self._context.ledger.redis.close()
         if self._thread.is_alive():
             raise RuntimeError(

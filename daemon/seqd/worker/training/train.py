@@ -42,7 +42,7 @@ from seqd.serving import reasons
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
-from seqd.worker.logs import log_and_continue
+from seqd.worker.logs import log_and_continue, try_now
 from seqd.worker.plans import checked_parameters
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
 from seqd.worker.training.garbage import collect_garbage
@@ -231,11 +231,10 @@ class TrainingRunner:
     def _note_rate(self, plugin: str, took_s: float) -> None:
         """Note what a training took, for autoscaling; that is worth no wait."""
         queue = queue_of(route_of(TRAIN, plugin), None)
-        with waiting_at_most(0):
-            log_and_continue(
-                "what the training took is not noted",
-                lambda: self._context.ledger.backlog.note_rate(queue, 1, took_s),
-            )
+        try_now(
+            "what the training took is not noted",
+            lambda: self._context.ledger.backlog.note_rate(queue, 1, took_s),
+        )
 
     def _fail_or_release(self, commit: RunCommit, error: Exception) -> None:
         """Release a training that stopped for a fault of this worker; else fail it."""
