@@ -36,6 +36,28 @@ print(server.pid, flush=True)
 time.sleep(60)
 """
 
+#: Prints how often a client reads where the server is, after it has connected.
+LOOKS = """
+import asyncio, sys
+from seqd.client import AsyncClient, Client
+from seqd.local.endpoint import ENDPOINT_NAME
+opened = []
+sys.addaudithook(lambda event, given: event == "open" and opened.append(str(given[0])))
+def looks():
+    return sum(path.endswith(ENDPOINT_NAME) for path in opened)
+async def ask():
+    async with AsyncClient() as client:
+        await client.catalog()
+        opened.clear()
+        for _ in range(10): await client.catalog()
+        return looks()
+with Client() as client:
+    client.catalog()
+    opened.clear()
+    for _ in range(10): client.catalog()
+    print(looks(), asyncio.run(ask()))
+"""
+
 
 @pytest.fixture
 def local(tmp_path: Path) -> Settings:
@@ -209,6 +231,16 @@ def test_another_command_finds_it_while_it_runs_and_a_second_one_is_refused(
         f"No Redis server runs for {local.data_dir}: start one with `seqd up`, or set "
         "SEQD_REDIS_URL, such as redis://127.0.0.1:6379/0."
     )
+
+
+def test_a_client_looks_for_it_once_a_connection(local: Settings) -> None:
+    environment = {**os.environ, "SEQD_DATA_DIR": str(local.data_dir)}
+    environment.pop("SEQD_REDIS_URL", None)
+    with running(local):
+        printed = subprocess.check_output(
+            [sys.executable, "-c", LOOKS], env=environment, text=True, timeout=60
+        )
+    assert printed == "0 0\n"
 
 
 def test_one_whose_owner_was_killed_is_not_taken_for_a_running_one(local: Settings) -> None:

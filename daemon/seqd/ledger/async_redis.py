@@ -12,7 +12,7 @@ from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocket
 from redis.exceptions import NoPermissionError
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
-from seqd.ledger.exchange import Pump
+from seqd.ledger.exchange import run_awaiting
 from seqd.ledger.outage import Outage
 from seqd.ledger.redis import (
     SOCKET_TIMEOUT_S,
@@ -62,11 +62,9 @@ class _AsyncOutageRetry(OutageRetry):
         if is_trying.get():
             return await do()
         # A connection has an answer, too, as it is made here: to its login and its ping.
-        steps = Pump(self.tries(do, fail, with_failure_count, is_answer=True))
-        for call in steps:
-            with steps:
-                steps.reply = await (self._in_time(do) if call is do else call())
-        return cast(_T, steps.result)
+        tries = self.tries(do, fail, with_failure_count, is_answer=True)
+        answer = await run_awaiting(tries, lambda call: self._in_time(do) if call is do else call())
+        return cast(_T, answer)
 
     async def _in_time(self, do: Callable[[], Awaitable[_T]]) -> _T:
         try:
@@ -107,6 +105,8 @@ class _FoundConnection(UnixDomainSocketConnection):
 
     async def _connect(self) -> None:
         place = place_of(self._found)
+        # See `FoundConnection`.
+        self.path = place_in_words(place)
         self.username, self.password = place.get("username"), place.get("password")
         async with asyncio.timeout(self.socket_connect_timeout):
             if "path" in place:
@@ -114,9 +114,6 @@ class _FoundConnection(UnixDomainSocketConnection):
             else:
                 opened = await asyncio.open_connection(place["host"], place["port"])
         self._reader, self._writer = opened
-
-    def _host_error(self) -> str:
-        return place_in_words(place_of(self._found))
 
 
 _AWAITING = Kinds(

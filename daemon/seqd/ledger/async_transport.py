@@ -43,7 +43,6 @@ from seqd.ledger.exchange import (
     Notify,
     Pause,
     Pipeline,
-    Pump,
     Reading,
     Request,
     Signal,
@@ -52,6 +51,7 @@ from seqd.ledger.exchange import (
     Taken,
     Until,
     V,
+    run_awaiting,
 )
 from seqd.ledger.listener import Listener, ended
 from seqd.ledger.outage import Attempts, seconds_left, unbounded_context, waiting_at_most
@@ -134,7 +134,7 @@ class AsyncTransport:
         """
         self.check_use()
         try:
-            return await _run(exchange, self.send)
+            return await run_awaiting(exchange, self.send)
         except REDIS_ERRORS as error:
             raise error.with_traceback(None) from None  # see `Transport.run`
 
@@ -237,7 +237,9 @@ class AsyncTransport:
                         pipe.execute_command(*one)
                     return await self._in_turn(lambda: pipe.execute(raise_on_error=raises))
             case _:
-                return await _run(steps_of(request, self._redis, self._prefix), self._answer)
+                return await run_awaiting(
+                    steps_of(request, self._redis, self._prefix), self._answer
+                )
 
     async def _in_turn(self, ask: Callable[[], Awaitable[W]]) -> W:
         """Ask with a connection, no longer than a block of `waiting_at_most` allows.
@@ -392,15 +394,6 @@ class AsyncStream(AsyncIterator[V]):
                 self._is_over, values = True, ()
                 self._taken.close()
         return values
-
-
-async def _run(exchange: Exchange[T], send: Callable[[Request], Awaitable[object]]) -> T:
-    """Return what an exchange returns whose requests `send` answers."""
-    steps = Pump(exchange)
-    for asked in steps:
-        with steps:
-            steps.reply = await send(asked)
-    return steps.result
 
 
 def _cancel_count() -> int:

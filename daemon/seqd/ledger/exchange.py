@@ -1,19 +1,18 @@
 """Exchanges with Redis without a connection: requests as data, replies as values.
 
 What a part of the ledger does is a generator: it yields requests, is sent the reply to each, and
-returns what came of them. It sends nothing itself. A `Pump` goes through it: for a `Transport` over
-a connection that blocks, for an `AsyncTransport` over those of asyncio, so both faces of the client
-share all of it.
+returns what came of them. It sends nothing itself: a `Transport` runs it over a connection that
+blocks, an `AsyncTransport` over those of asyncio, so both faces of the client share all of it.
 
 A `Reading` is an exchange that gives values on its way, such as the results of a job.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from types import MappingProxyType, TracebackType
-from typing import Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from types import MappingProxyType
+from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from redis.exceptions import ResponseError
 
@@ -300,53 +299,6 @@ class BoundExchange(Generic[S, P, T]):
         return self._steps(self._part, *args, **kwargs)
 
 
-class Pump(Generic[A, T]):
-    """Goes through a generator: gives what it asks for, and hands the replies in.
-
-    steps = Pump(generator)
-    for asked in steps:
-        with steps:
-            steps.reply = …  # what this raises is raised where it was asked
-    return steps.result
-    """
-
-    __slots__ = ("_error", "_generator", "reply", "result")
-
-    def __init__(self, generator: Generator[A, object, T]) -> None:
-        self._generator = generator
-        self._error: BaseException | None = None
-        self.reply: object = None
-        #: What the generator has returned.
-        self.result: T
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> A:
-        reply, self.reply = self.reply, None
-        error, self._error = self._error, None
-        try:
-            return self._generator.send(reply) if error is None else self._generator.throw(error)
-        except StopIteration as end:
-            self.result = end.value
-            raise
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if isinstance(error, GeneratorExit):
-            self._generator.close()
-            return False
-        self._error = error
-        return error is not None
-
-
 def mapped(reading: Reading[V], change: Callable[[V], W]) -> Reading[W]:
     """Give what `change` makes of each value of a reading."""
     taken = Taken(reading)
@@ -365,7 +317,7 @@ class Taken(Generic[V]):
     """A reading whose values are taken on the way, by another one or by an iterator."""
 
     def __init__(self, reading: Reading[V]) -> None:
-        self._steps = Pump(reading)
+        self._reading = reading
         self._values: Iterator[V] = iter(())
         #: Ends the reading, of which nothing more is wanted.
         self.close = reading.close
@@ -382,21 +334,53 @@ class Taken(Generic[V]):
 
     def take_some(self) -> Exchange[Iterable[V] | None]:
         """Return the next values that are given together; None at the end."""
-        for asked in self._steps:
-            if isinstance(asked, Give):
-                return asked.values
-            with self._steps:
-                self._steps.reply = yield asked
-        return None
+        try:
+            asked = next(self._reading)
+            while not isinstance(asked, Give):
+                try:
+                    reply = yield asked
+                except BaseException as error:  # noqa: BLE001 - raised where it was asked
+                    asked = self._reading.throw(error)
+                else:
+                    asked = self._reading.send(reply)
+        except StopIteration:
+            return None
+        return asked.values
 
 
 def run(generator: Generator[A, object, T], send: Callable[[A], object]) -> T:
-    """Return what a generator returns, such as an exchange, that is sent what `send` answers."""
-    steps = Pump(generator)
-    for asked in steps:
-        with steps:
-            steps.reply = send(asked)
-    return steps.result
+    """Return what a generator returns, such as an exchange, that is sent what `send` answers.
+
+    What `send` raises is raised where it was asked.
+    """
+    try:
+        asked = next(generator)
+        while True:
+            try:
+                reply = send(asked)
+            except BaseException as error:  # noqa: BLE001 - raised where it was asked
+                asked = generator.throw(error)
+            else:
+                asked = generator.send(reply)
+    except StopIteration as end:
+        return cast(T, end.value)
+
+
+async def run_awaiting(
+    generator: Generator[A, object, T], send: Callable[[A], Awaitable[object]]
+) -> T:
+    """Return what a generator returns that is sent what `send` answers when awaited; see `run`."""
+    try:
+        asked = next(generator)
+        while True:
+            try:
+                reply = await send(asked)
+            except BaseException as error:  # noqa: BLE001 - raised where it was asked
+                asked = generator.throw(error)
+            else:
+                asked = generator.send(reply)
+    except StopIteration as end:
+        return cast(T, end.value)
 
 
 def heard(request: Listen) -> Exchange[Heard]:

@@ -295,6 +295,8 @@ class FoundConnection(UnixDomainSocketConnection):
 
     def _connect(self) -> socket.socket:
         place = place_of(self._found)
+        # redis-py asks for the path at each command, to have it if there is an error.
+        self.path = place_in_words(place)
         self.username, self.password = place.get("username"), place.get("password")
         timeout_s = self.socket_connect_timeout
         if "path" in place:
@@ -304,9 +306,6 @@ class FoundConnection(UnixDomainSocketConnection):
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         made.settimeout(self.socket_timeout)
         return made
-
-    def _host_error(self) -> str:
-        return place_in_words(place_of(self._found))
 
 
 def _primary_pool(sentinels: Sentinels, **options: Any) -> SentinelConnectionPool:
