@@ -1,8 +1,5 @@
 """Many single texts from a service, each a job of its own, run by a real worker."""
 
-import os
-import signal
-
 import pytest
 
 from async_builders import face_of, faces
@@ -108,25 +105,3 @@ def test_identifiers_make_sending_again_safe_and_a_clash_is_told(client: Client)
     jobs = [*first, client.job("each-3")]
     labels = sorted(label_of(ended) for ended in client.as_completed(jobs, DEADLINE_S))
     assert labels == ["a", "b", "c"]
-
-
-def test_each_job_comes_out_once_though_the_worker_is_killed_among_them(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready()
-    client = empty_cluster.client()
-    texts = [f"text {number}" for number in range(160)]
-
-    jobs = client.classify_each(texts, model="echo", parameters={"delay_ms": 5})
-    completion = client.as_completed(jobs, DEADLINE_S)
-    ended = [next(completion)]
-    os.kill(worker.child_pid(), signal.SIGKILL)
-    ended += completion
-
-    labels = {done.job_id: label_of(done) for done in ended}
-    assert len(ended) == len(texts)
-    assert [labels[job.job_id] for job in jobs] == texts
-    names = [[event.event for event in job.events()] for job in jobs]
-    # Those that the dead worker had in hand have a `log` of how it died, and started once more.
-    told = {tuple(name for name in of_job if name != "log") for of_job in names}
-    assert told == {("queued", "started", "completed")}

@@ -3,7 +3,7 @@
 Both faces send by the same exchanges; they are asked side by side where the input differs.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from random import Random
 
@@ -14,13 +14,11 @@ from plugin_builders import place
 from seqd.client import Client, JobHandle
 from seqd.errors import (
     DuplicateCustomId,
-    IdempotencyConflict,
     InvalidParameters,
     InvalidRequest,
-    UnknownJob,
     UnknownModel,
 )
-from seqd_schemas import ItemSuccess, JobState, Priority
+from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import PLUGIN, Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
@@ -129,43 +127,6 @@ def test_an_item_that_cannot_be_used_becomes_an_error_in_its_place(
         (told, said) for told, (_, _, said) in zip(messages, ITEMS, strict=True) if said not in told
     ] == []
     assert (record.state, record.counts.succeeded, record.counts.errored) == ("completed", 4, 11)
-
-
-def test_results_are_read_and_events_replayed_while_the_job_runs_and_after_it(
-    client: Client, cure
-) -> None:
-    job = client.classify([*["a"] * 40, "held", *["a"] * 39], model="echo")
-
-    next(job.results())
-    state_at_first_result = job.record().state
-    cure.touch()
-
-    assert state_at_first_result is JobState.RUNNING
-    assert job.wait(timeout_s=30).counts.succeeded == 80
-    events = list(job.events())
-    assert [events[0].event, events[1].event, events[-1].event] == [
-        "queued",
-        "started",
-        "completed",
-    ]
-    assert list(client.job(job.job_id).events(after=events[1].id)) == events[2:]
-    assert list(job.events(after=events[-1].id)) == []
-
-
-@pytest.mark.slow  # every reader of such a unit is in `test_ledger_results`
-def test_a_unit_that_writes_80_million_characters_is_read_back(client: Client) -> None:
-    prompts = [f"{number} {'x' * 999_998}" for number in range(5)]
-
-    job = client.generate(prompts, model="echo", parameters={"samples": 16})
-
-    written = [result.unwrap().samples for result in job.results()]
-    assert job.record().units == 1
-    assert [len(samples) for samples in written] == [16] * 5
-    assert all(
-        sample.text == prompt[::-1]
-        for prompt, samples in zip(prompts, written, strict=True)
-        for sample in samples
-    )
 
 
 def test_the_upload_is_never_far_ahead_of_the_workers(cluster: Cluster, cure) -> None:
@@ -300,72 +261,3 @@ def test_an_identifier_that_is_used_twice_in_a_long_input_fails_the_job(client: 
     assert str(raised.value).startswith("the identifier 'i0' is used twice: by entry 1 and by entr")
     failure = client.job(job.job_id).record().failure
     assert failure is not None and failure.code == "duplicate_custom_id"
-
-
-@pytest.mark.parametrize("count", [1, 20], ids=["one unit", "several units"])
-def test_an_idempotency_key_stands_for_one_job_of_the_same_items_and_parameters(
-    client: Client, count: int
-) -> None:
-    key = f"items-{count}"
-
-    def send(text: str, **options: object) -> JobHandle[object]:
-        items = [text] * count
-        return client.classify(items, model="echo", idempotency_key=key, **options)  # type: ignore[arg-type]
-
-    job = send("a")
-    job.wait(timeout_s=30)
-    with pytest.raises(IdempotencyConflict) as other_items:
-        send("b")
-    with pytest.raises(IdempotencyConflict) as other_parameters:
-        send("a", parameters={"note": "other"})
-    again = send("a")
-
-    said = f"The idempotency key '{key}' already stands for job {job.job_id}"
-    assert str(other_items.value).startswith(said)
-    assert str(other_parameters.value).startswith(said)
-    assert again.job_id == job.job_id
-    assert labels_of(again) == ["a"] * count
-
-
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda job: job.record(),
-        lambda job: list(job.results()),
-        lambda job: list(job.events(timeout_s=0.1)),
-    ],
-    ids=["record", "results", "events"],
-)
-def test_a_job_that_is_not_kept_is_unknown(
-    client: Client, read: Callable[[JobHandle[object]], object]
-) -> None:
-    with pytest.raises(UnknownJob, match="No job 'no-such-job'"):
-        read(client.job("no-such-job"))
-
-
-def test_interactive_work_overtakes_a_bulk_job(client: Client) -> None:
-    slowly = {"delay_ms": 5}
-    bulk = client.classify(
-        [*["a"] * 399, "held"], model="echo", parameters=slowly, priority=Priority.BULK
-    )
-    next(bulk.results())
-
-    urgent = client.classify(["b"], model="echo", priority=Priority.INTERACTIVE)
-    urgent.wait(timeout_s=30)
-    bulk_state = bulk.record().state
-
-    assert bulk_state is JobState.RUNNING
-    assert bulk.cancel() is JobState.CANCELLED
-
-
-def test_many_small_jobs_are_worked_on_together(client: Client, cure) -> None:
-    blocker = client.classify(["held"], model="echo")
-    wait_until(lambda: blocker.record().state is JobState.RUNNING, "the worker is busy")
-    jobs = [client.classify(["batch"], model="echo", parameters={"note": "n"}) for n in range(16)]
-    cure.touch()
-
-    labels = [label for job in jobs for label in labels_of(job)]
-
-    # Units of 8, from 8 jobs each.
-    assert labels == ["batch of 8"] * 16
-    assert blocker.wait(timeout_s=30).counts.succeeded == 1

@@ -1,6 +1,5 @@
 """What failed can be found, understood, and tried again once its cause is mended."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ import pytest
 
 from builders import a_failure
 from cli_builders import here
-from seqd.client import AsyncClient, Client, JobHandle
-from seqd.errors import InvalidRequest, UnknownFailure, WrongState
+from seqd.client import Client, JobHandle
+from seqd.errors import WrongState
 from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
 from seqd_schemas import ItemFailure, Keys
@@ -239,43 +238,6 @@ def test_dead_letters_are_found_by_time_and_purged(client: Client) -> None:
     assert client.audit(1, action="failures.purge")[0].details == {"tenant": "old"}
     assert client.failures(tenant="old") == []
     assert outcomes(job) == ["plugin_error"]
-
-
-def test_a_filter_that_nothing_can_match_is_refused(client: Client) -> None:
-    with pytest.raises(InvalidRequest, match=r"cause is 'bored'; allowed: hang, watchdog, "):
-        client.failures(cause="bored")
-    with pytest.raises(InvalidRequest, match=r"An id of a dead letter is 'x'; allowed: MILLI"):
-        client.replay(ids=["x"])
-    with pytest.raises(UnknownFailure, match=r"There is no dead letter 1-1\. "):
-        client.failure("1-1")
-
-
-def test_the_asynchronous_client_does_the_same(
-    cluster: Cluster, client: Client, cure: Path
-) -> None:
-    job = failed(client, "uncured")
-    cure.touch()
-
-    async def replayed() -> str | None:
-        async with AsyncClient(settings=cluster.settings) as there:
-            (letter,) = await there.failures(job=job.job_id)
-            groups = await there.failure_groups(job=job.job_id)
-            assert (groups.entries, groups.items, groups.jobs) == (1, 1, 1)
-            assert [group.replayed for group in groups.listed()] == [0]
-            assert [one.text for one in await there.failure_items(letter.id)] == ["uncured"]
-            assert await there.failure(letter.id) == letter
-            (done,) = await there.replay(ids=[letter.id])
-            groups = await there.failure_groups(job=job.job_id)
-            assert [group.replayed for group in groups.listed()] == [1]
-            assert await there.purge_failures(job=job.job_id) == 1
-            assert await there.failure_count() >= 0
-            return done.new_job_id
-
-    new_job = asyncio.run(replayed())
-
-    assert new_job is not None
-    client.job(new_job).wait()
-    assert outcomes(job) == ["uncured"]
 
 
 @pytest.mark.usefixtures("shell")

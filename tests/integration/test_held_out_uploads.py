@@ -1,7 +1,6 @@
 """Training data that travels by upload, to workers that share no disk with the client."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from socket import gethostname
 
@@ -10,7 +9,7 @@ import pytest
 from builders import a_train_job
 from cli_builders import here
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Client, JobHandle
+from seqd.client import Client, JobHandle
 from seqd.errors import IdempotencyConflict, InvalidData, InvalidRequest
 from seqd.ledger.blobs import unpack_texts
 from seqd.worker.training.run import open_data
@@ -55,19 +54,6 @@ def test_a_training_validates_on_what_was_uploaded_behind_its_data(
     assert of_file == ["learnt 3 records", VALIDATED]
     assert large[0] == "learnt 5000 records"
     assert f"validated on {numbers} of the held-out upload".startswith(large[1])
-
-
-def test_a_client_of_asyncio_uploads_held_out_data_too(cluster: Cluster) -> None:
-    async def validating() -> AsyncIterator[str]:
-        yield "good"
-        yield "bad"
-
-    async def use() -> list[str]:
-        async with asyncio.timeout(30), AsyncClient(settings=cluster.settings) as client:
-            job = await client.train(LEARNT, held_out=validating(), model="echo")
-            return [event.message async for event in job.events() if isinstance(event, Log)]
-
-    assert asyncio.run(use())[1] == "validated on ['good', 'bad'] of the held-out upload"
 
 
 @pytest.mark.parametrize(

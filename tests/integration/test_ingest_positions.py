@@ -122,33 +122,6 @@ def test_workers_in_turns_read_a_file_twice_at_most(environment, readers, tmp_pa
     assert environment.record(job_id).counts.total == 6_000
 
 
-def test_an_ingest_stays_with_the_worker_that_has_the_file_open(environment, readers, path):
-    job_id = submitted(environment, path)
-    first, other = readers
-    assert first.ingest_slice(job_id)
-
-    others = [environment.claim(other.name) for _ in range(SLICE_UNITS + 1)]
-    resumed = first.ingest.resume()
-
-    names = [claim and claim.units[0].name for claim in others]
-    assert names == [*map(str, range(SLICE_UNITS)), None]
-    assert resumed is not None
-    assert [unit.name for unit in resumed.units] == ["ingest"]
-
-
-def test_a_kept_ingest_is_everybodys_when_its_worker_does_not_come_back(
-    environment, readers, path, monkeypatch
-):
-    monkeypatch.setattr(ingests, "KEEP_S", 0.05)
-    job_id = submitted(environment, path)
-    first, other = readers
-    assert first.ingest_slice(job_id)
-
-    environment.expire_due()
-
-    assert other.claim(job_id).units[0].crashes == 0
-
-
 def test_a_file_is_closed_once_nobody_here_goes_on_with_it(environment, readers, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(jsonl(4_000))

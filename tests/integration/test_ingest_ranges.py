@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest_builders import UNIT_ITEMS, Reader, chunks_in, jsonl, submitted
-from ledger_fixtures import CLASSIFY, Environment, queues_of
+from ledger_fixtures import CLASSIFY, Environment
 from seqd.inputs import duplicates
 from seqd.inputs.reading import InputFile
 from seqd.ledger import blobs, ingests
@@ -167,41 +167,6 @@ def test_an_identifier_that_comes_twice_is_found_whoever_read_it(
         "item of a job needs one of its own. Leave the field out to number them by position"
     )
     assert_no_range_is_left(environment, job_id)
-
-
-def test_a_range_whose_reader_dies_is_read_by_another(environment, readers, path):
-    job_id = shared(environment, readers, path)
-    ranges = environment.ledger.ranges
-    taken = ranges.take("worker-z", queues_of((CLASSIFY,)))
-    assert taken is not None
-    now_ms = environment.ledger.fleet.now_ms()
-    key, field = environment.keys.ranges(job_id), str(taken.range.begins.units)
-    row = environment.redis.hget(key, field).decode().split(" ", 2)
-    assert abs(int(row[1]) - now_ms) < 1_000
-
-    # Its time is over.
-    environment.redis.hset(key, field, f"{row[0]} {now_ms - 4_000} {row[2]}")
-    again = ranges.take("worker-b", queues_of((CLASSIFY,)))
-
-    assert again is not None
-    assert again.range == taken.range
-    ranges.release(again, "worker-b")
-    ingested(environment, itertools.cycle(readers), job_id)
-    assert chunks_in(environment, job_id) == chunks_by_one(path)
-
-
-def test_a_range_that_others_have_died_of_is_left_to_the_ingest(environment, readers, path):
-    job_id = shared(environment, readers, path)
-    key, late = environment.keys.ranges(job_id), environment.ledger.fleet.now_ms() - 4_000
-    for field, row in environment.redis.hgetall(key).items():
-        units, _, _, _, place = row.decode().split(" ", 4)
-        environment.redis.hset(key, field, f"{units} {late} 3 worker-z {place}")
-
-    of_another = environment.ledger.ranges.take("worker-b", queues_of((CLASSIFY,)))
-    of_the_ingest = environment.ledger.ranges.take_of(job_id, "worker-a")
-
-    assert of_another is None
-    assert of_the_ingest is not None
 
 
 def test_what_does_not_fit_together_is_read_alone(environment, readers, path):

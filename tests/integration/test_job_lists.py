@@ -8,7 +8,6 @@ import pytest
 from builders import a_classify_job, a_generate_job
 from ledger_fixtures import Environment
 from seqd.errors import InvalidRequest
-from seqd.ledger.activity import JobActivity, activity_of
 from seqd.ledger.job_filter import MAX_SEARCHED, JobFilters, job_filter
 from seqd_schemas import JobState
 
@@ -97,31 +96,3 @@ def test_a_search_that_has_looked_at_too_many_others_says_where_it_stopped(
 def test_a_filter_that_nothing_can_match_is_refused(filters: JobFilters, message: str) -> None:
     with pytest.raises(InvalidRequest, match=re.escape(message)):
         job_filter(filters)
-
-
-def activity(environment: Environment, job_id: str) -> JobActivity:
-    record = environment.ledger.jobs.get(job_id)
-    return environment.ledger.transport.run(activity_of(environment.keys, record))
-
-
-def test_the_activity_of_a_job_names_who_holds_its_units(environment: Environment) -> None:
-    environment.submit_units(3, job_id="j1")
-    done = environment.claim_unit("worker-a")
-    environment.commit(done)
-    environment.claim_unit("worker-b")
-    environment.redis.hset(environment.keys.attempts("j1"), "2", 2)
-    environment.redis.hset(environment.keys.crashes("j1"), "2", 1)
-
-    found = activity(environment, "j1")
-
-    assert found.workers == {"worker-b": 1}
-    assert found.first_worker == "worker-a"
-    assert (found.attempts, found.units_tried_again, found.crashes) == (4, 1, 1)
-    assert found.rate_per_s is not None and found.rate_per_s > 0
-    assert not found.is_partial
-
-
-def test_a_job_that_waits_has_no_activity(environment: Environment) -> None:
-    environment.submit_units(2, job_id="j1")
-
-    assert activity(environment, "j1") == JobActivity({}, None, 0, 0, 0, False, None)

@@ -9,10 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from builders import a_chunk, a_classify_job, a_generate_job, inline
-from ledger_fixtures import CLASSIFY, ROUTES, TRAIN, Environment, queues_of
+from ledger_fixtures import CLASSIFY, ROUTES, Environment
 from seqd.ledger.blobs import json_of
-from seqd.ledger.submissions import BatchTemplate
-from seqd_schemas import FileSource, Item, ItemChunk, Job, Priority, UploadSource, queue_of
+from seqd_schemas import Item, ItemChunk, Job, Priority, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -125,63 +124,6 @@ def test_a_unit_that_states_too_little_counts_by_its_bytes_and_one_that_states_n
 
     assert [jobs[1]] in claims
     assert all(len(set(claim) & set(jobs[3:])) <= 2 for claim in claims)
-
-
-def test_many_small_jobs_come_in_claims_of_200(environment: Environment) -> None:
-    for _ in range(257):
-        environment.submit(PLAIN, unit_items=65_536)
-
-    assert [len(environment.claim_names()) for _ in range(3)] == [200, 57, 0]
-
-
-def test_an_ingest_waits_while_enough_units_are_claimable(environment: Environment) -> None:
-    job = a_classify_job(source=FileSource(path="/data/reviews.jsonl"))
-    job_id = environment.submit(job)
-    ingest = environment.claim_unit()
-    for unit in range(12):
-        environment.append(job_id, unit, job=job)
-    environment.ledger.work.release_unit(ingest)
-
-    claimed = [environment.claim_unit().name for _ in range(7)]
-
-    # Twelve units, of which eight are still there when it is time to read on.
-    assert claimed == ["0", "1", "2", "3", "4", "ingest", "5"]
-
-
-def test_a_worker_is_called_where_work_is_left_and_no_wakeup_waits_and_else_nobody(
-    environment: Environment,
-) -> None:
-    def calls() -> list[str]:
-        called = list(environment.notified)
-        environment.notified.clear()
-        return called
-
-    work, notify = environment.ledger.work, environment.ledger.work.notify_where_due
-    template = BatchTemplate(a_classify_job(), version=3, unit_items=1, client="client-1")
-    environment.ledger.submissions.submit_each(template, [(n, a_chunk(1)) for n in "abc"])
-    assert calls() == [CLASSIFY]  # once for all
-
-    environment.claim()
-    assert calls() == [CLASSIFY]
-    environment.queue_wakeup(CLASSIFY)
-    environment.claim()
-    environment.submit(chunk=a_chunk())
-    assert calls() == []
-    environment.redis.delete(environment.keys.wakeup(CLASSIFY))
-
-    # Forgotten work, once a route for all queues of a worker; nothing of an upload without a unit.
-    environment.submit(a_generate_job(source=UploadSource()))
-    environment.submit(chunk=a_chunk(), version=2)
-    calls()
-    notify(queues_of(ROUTES))
-    notify([queue_of(CLASSIFY, 5), TRAIN])
-    assert calls() == [CLASSIFY]
-
-    for record in environment.ledger.jobs.newest(10):
-        environment.ledger.control.cancel(record.job_id)
-    notify(queues_of(ROUTES))
-    assert work.claim("worker-a", queues_of(ROUTES)) is None
-    assert calls() == []
 
 
 @pytest.mark.parametrize("head", ["capped", "nothing to do"])

@@ -177,38 +177,6 @@ def test_a_job_cannot_continue_one_that_is_not_fit_for_it(
     assert not environment.ledger.jobs.exists("late")
 
 
-def test_a_whole_chain_is_held_while_its_last_job_is_open_and_kept_as_long_as_that(
-    environment: Environment,
-) -> None:
-    control = environment.ledger.control
-    first = cancelled(environment)
-    chain = [first, retry(environment, first)]
-    control.cancel(chain[-1])
-    before = expires_in(environment, first)
-
-    chain.append(retry(environment, chain[-1], results_ttl_s=1_000))
-    while_open = [expires_in(environment, job_id) for job_id in chain[:2]]
-    held = [environment.record(job_id).kept_until_ms for job_id in chain[:2]]
-    control.cancel(chain[-1])
-
-    assert before <= {TTL_S - 1, TTL_S, TTL_S + 1}
-    assert (while_open, held) == ([{-1}] * 2, [None] * 2)
-    assert all(expires_in(environment, job_id) <= {999, 1_000, 1_001} for job_id in chain)
-    until_ms = [environment.record(job_id).kept_until_ms or 0 for job_id in chain]
-    assert max(until_ms) - min(until_ms) < 2_000
-
-    control.remove(chain[0])
-    control.remove(chain[2])
-    assert environment.record(chain[1]).continued_by is None
-    assert JobHandle(environment.ledger, chain[1]).origin().job_id == chain[1]
-
-
-def test_sent_twice_it_goes_on_once(environment: Environment) -> None:
-    job = a_classify_job(continues=cancelled(environment), idempotency_key="once")
-
-    assert environment.submit(job) == environment.submit(job)
-
-
 @pytest.mark.parametrize("how", ["deleted by hand", "damaged"])
 def test_what_is_held_for_a_job_that_is_gone_is_let_go(environment: Environment, how: str) -> None:
     ended = cancelled(environment)
@@ -229,26 +197,6 @@ def test_what_is_held_for_a_job_that_is_gone_is_let_go(environment: Environment,
     assert expires_in(environment, ended) <= {59, 60, 61}
     assert "expiring" not in environment.events(ended)
     assert environment.redis.zscore(warnings, member) > 1  # and is warned of before its end
-
-
-def test_the_idempotency_key_of_a_job_is_kept_as_long_as_the_job(environment: Environment) -> None:
-    request = a_classify_job(results_ttl_s=TTL_S, idempotency_key="mine")
-    ended = environment.submit(request, chunk=a_chunk())
-    key, lives = environment.keys.idempotency("default", "mine"), []
-
-    def note() -> None:
-        lives.append(environment.redis.ttl(key))
-
-    note()
-    environment.ledger.control.cancel(ended)
-    note()
-    again = a_classify_job(continues=ended, results_ttl_s=1_000)
-    job_id = environment.submit(again, chunk=a_chunk(), sealed=True)
-    note()
-    environment.ledger.control.cancel(job_id)
-    note()
-
-    assert lives == [-1, TTL_S, -1, pytest.approx(1_000, abs=1)]
 
 
 def test_results_of_more_retries_than_one_call_lets_go_are_read_as_one(

@@ -15,7 +15,7 @@ from seqd.client import JobHandle, StreamedText
 from seqd.errors import JobFailed
 from seqd.ledger.blobs import split_chunk
 from seqd.ledger.units import Unit
-from seqd_schemas import Failure, ItemErrorCode, TextDeltas
+from seqd_schemas import Failure, ItemErrorCode
 
 pytestmark = pytest.mark.processes
 
@@ -38,13 +38,6 @@ def publish(environment: Environment, unit: Unit, *texts: str, offset: int = 0) 
     )
 
 
-def published(environment: Environment, job_id: str) -> list[str]:
-    """Return the text of each entry that is kept."""
-    entries = environment.redis.xrange(environment.keys.deltas(job_id))
-    entries_read = [TextDeltas.model_validate_json(fields[b"d"]) for _, fields in entries]
-    return ["".join(delta.text for delta in entry.deltas) for entry in entries_read]
-
-
 def stream_of(environment: Environment, unit: Unit):
     return JobHandle(environment.ledger, unit.job_id).stream()
 
@@ -52,57 +45,6 @@ def stream_of(environment: Environment, unit: Unit):
 def shown(texts: list[StreamedText]) -> list[tuple[str, str, bool]]:
     """Return of each text its item, what it says, and whether it ends the item."""
     return [(one.custom_id, one.text, one.finished is not None) for one in texts]
-
-
-def test_the_oldest_deltas_go_when_there_are_too_many_bytes_or_their_time_has_passed(
-    environment: Environment,
-) -> None:
-    small = environment.with_settings(max_stream_bytes=1_024)
-    unit = a_unit(small)
-
-    publish(small, unit, *("x" * 100 for _ in range(20)), "the last")
-    kept = published(small, unit.job_id)
-    publish(small, unit, "x" * 5_000)
-    alone = published(small, unit.job_id)
-    publish(small, unit, *"abcdefghij" * 10)
-    tiny = published(small, unit.job_id)
-    environment.redis.delete(environment.keys.deltas(unit.job_id))
-    publish(small, unit, "a", "b", "c")
-
-    assert 2 <= len(kept) < 6 and kept[-1] == "the last"
-    assert alone == ["x" * 5_000]
-    assert len(tiny) < 1_024 / 64
-    assert published(small, unit.job_id) == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize(("ttl_s", "longest_s"), [(60, 60), (7 * 24 * 3_600, 3_600)])
-def test_deltas_of_a_job_that_ends_early_have_a_time_to_live(
-    environment: Environment, ttl_s: int, longest_s: int
-) -> None:
-    unit = a_unit(environment, results_ttl_s=ttl_s)
-    publish(environment, unit, "one " * 2_000)
-    while_it_runs_s = environment.redis.ttl(environment.keys.deltas(unit.job_id))
-
-    environment.ledger.control.cancel(unit.job_id)
-
-    assert 0 < while_it_runs_s <= 3_600
-    assert 0 < environment.redis.ttl(environment.keys.deltas(unit.job_id)) <= longest_s
-    assert not publish(environment, unit, "late")
-    assert published(environment, unit.job_id) == ["one " * 2_000]
-    assert environment.ledger.tenants.record("default").kept_bytes > 8_000
-
-
-def test_nothing_is_published_while_redis_is_short_of_memory(environment: Environment) -> None:
-    environment.ledger.fleet.publish_limits(environment.settings)
-    unit = a_unit(environment)
-    environment.redis.set(environment.keys.memory(), "short")
-
-    is_ours = publish(environment, unit, "one")
-
-    assert is_ours
-    assert published(environment, unit.job_id) == []
-    environment.ledger.work.commit(unit, some_generations("one"))
-    assert shown(list(stream_of(environment, unit))) == [("item-0", "one", True)]
 
 
 def test_a_second_attempt_goes_on_where_the_first_one_was(environment: Environment) -> None:

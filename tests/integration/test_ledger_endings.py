@@ -40,8 +40,6 @@ from seqd_schemas import (
 
 pytestmark = pytest.mark.processes
 
-DAY_S = 24 * 3_600
-
 
 def overdue(environment: Environment, job_id: str) -> None:
     """Put a job's deadline into the past, as time would."""
@@ -111,22 +109,6 @@ def test_of_more_overdue_jobs_than_a_claim_ends_none_is_handed_out(
     assert environment.claim_names() == [(in_time, "0")]
 
 
-@pytest.mark.parametrize(
-    ("ttl_s", "notice_s"), [(600, 60), (7 * DAY_S, 3_600)], ids=["a tenth", "an hour at most"]
-)
-def test_the_warning_comes_when_a_tenth_of_the_time_is_left(
-    environment: Environment, ttl_s: int, notice_s: int
-) -> None:
-    job_id = environment.submit(a_classify_job(source=inline("good"), results_ttl_s=ttl_s))
-    environment.ledger.control.cancel(job_id)
-
-    warn_at_ms = environment.redis.zscore(environment.keys.warnings(), f"{job_id} results")
-
-    kept_until_ms = environment.record(job_id).kept_until_ms
-    assert kept_until_ms is not None and warn_at_ms is not None
-    assert kept_until_ms - warn_at_ms == notice_s * 1000
-
-
 def test_an_upload_whose_client_went_silent_says_so_and_one_deleted_by_hand_is_forgotten(
     environment: Environment,
 ) -> None:
@@ -157,23 +139,6 @@ def test_jobs_behind_long_lived_ones_are_forgotten_too(environment: Environment)
         environment.ledger.jobs.forget_expired(batch=10)
 
     assert environment.redis.zcard(environment.keys.jobs()) == 300
-
-
-def test_the_newest_jobs_are_found_behind_those_that_are_gone_or_have_ended(
-    environment: Environment,
-) -> None:
-    waiting, *ended = (environment.submit_units(1) for _ in range(6))
-    for job_id in ended:
-        environment.ledger.control.cancel(job_id)
-    environment.wait_for_clock(environment.ledger.fleet.now_ms())
-    newest, gone = environment.submit_units(1), environment.submit_units(1)
-    environment.redis.delete(environment.keys.job(gone))
-
-    jobs = environment.ledger.jobs
-
-    assert [record.job_id for record in jobs.newest_open(2)] == [newest, waiting]
-    assert jobs.newest(1)[0].job_id == newest
-    assert jobs.newest(0) == []
 
 
 def test_a_client_that_takes_its_jobs_leaves_no_list_and_no_completion_stream(
@@ -225,67 +190,6 @@ def end_jobs(environment: Environment) -> list[str]:
         work.publish_deltas("worker-a", [(unit, some_deltas("one", unit=unit.name))])
         environment.commit(unit)
     return [partly, training, upload, file, streams]
-
-
-def keys_of(environment: Environment, job_id: str) -> list[bytes]:
-    return list(environment.redis.scan_iter(f"{environment.keys.job(job_id)}*"))
-
-
-def test_all_keys_of_ended_jobs_have_their_time_to_live_and_nothing_else_leads_to_them(
-    environment: Environment,
-) -> None:
-    keys, redis = environment.keys, environment.redis
-
-    jobs = end_jobs(environment)
-
-    lives = [{redis.ttl(key) for key in keys_of(environment, job_id)} for job_id in jobs]
-    ttl_s = a_classify_job().results_ttl_s
-    assert all(ttl_s - 5 <= life <= ttl_s for of_job in lives for life in of_job), lives
-    assert redis.ttl(keys.idempotency("default", "7")) in (ttl_s - 1, ttl_s)
-    gone = (keys.open_jobs(), keys.timers(), keys.uploads(), keys.deadlines(), keys.work_left())
-    assert redis.exists(*gone, keys.worker_leases("worker-a")) == 0
-    assert sorted(redis.zrange(keys.warnings(), 0, -1)) == sorted(
-        f"{job_id} results".encode() for job_id in jobs
-    )
-    assert environment.claim() is None
-
-
-@pytest.mark.parametrize("how", ["removed", "outlived"])
-def test_nothing_is_left_of_jobs_that_are_removed_or_have_outlived_their_time(
-    environment: Environment, how: str
-) -> None:
-    keys, ledger = environment.keys, environment.ledger
-    jobs = end_jobs(environment)
-    small = environment.submit_units(1)
-    environment.commit(environment.claim_unit())
-
-    for job_id in (*jobs, small):
-        if how == "removed":
-            ledger.control.remove(job_id)
-        else:
-            environment.redis.delete(*keys_of(environment, job_id))
-    if how == "outlived":
-        # A template and an idempotency key have the same time to live as their job.
-        environment.redis.delete(keys.idempotency("default", "7"))
-        environment.redis.delete(*environment.redis.keys(keys.template("*")))
-        for bucket in environment.redis.zrange(keys.kept(), 0, -1):
-            environment.redis.zadd(keys.kept(), {bucket: 1})
-        ledger.jobs.forget_expired()
-        ledger.work.expire()
-        environment.redis.zadd(keys.warnings(), dict.fromkeys(warned(environment), 1))
-        ledger.work.expire()
-        ledger.retention.evict()
-
-    names = {key.decode() for key in environment.redis.scan_iter(f"{keys.prefix}:*")}
-    of_no_job = {keys.all_events(), keys.failures(), keys.small_jobs()}
-    of_fleet = (f"{keys.prefix}:usage:", f"{keys.prefix}:wakeup.", f"{keys.prefix}:worker:")
-    assert {name for name in names - of_no_job if not name.startswith(of_fleet)} == set()
-    assert ledger.jobs.newest(10) == []
-
-
-def warned(environment: Environment) -> list[bytes]:
-    """Return what is to be warned of."""
-    return list(environment.redis.zrange(environment.keys.warnings(), 0, -1)) or [b"none"]
 
 
 def split_and_stream(environment: Environment) -> None:

@@ -16,7 +16,7 @@ from builders import a_chunk, a_classify_job, a_generate_job
 from ledger_fixtures import CLASSIFY, GENERATE, Environment, queues_of
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.work import Claim, LeftQueues
-from seqd_schemas import Job, JobState, Priority, TenantLimits, queue_of
+from seqd_schemas import Job, TenantLimits, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -73,36 +73,6 @@ def tenant_of(environment: Environment) -> Callable[[str], str]:
     return lambda job_id: environment.redis.hget(environment.keys.job(job_id), "tenant").decode()
 
 
-def test_a_tenant_with_a_hundred_sets_of_parameters_gets_no_more_than_one_with_one_job(
-    environment: Environment,
-) -> None:
-    for seed in range(100):
-        submit(environment, 1, tenant="many", parameters={"seed": seed})
-    submit(environment, 30, tenant="single")
-
-    assert shares(environment, 40, tenant_of(environment)) == {"many": 20, "single": 20}
-
-
-def test_a_tenant_with_two_models_gets_no_more_than_one_with_one(environment: Environment) -> None:
-    submit(environment, 40, tenant="two")
-    submit_job(environment, a_generate_job(tenant="two"), 40)
-    submit(environment, 40, tenant="one")
-
-    got = shares(environment, 40, tenant_of(environment))
-
-    assert got["one"] == pytest.approx(20, abs=TENANT_BOUND)
-
-
-def test_tenants_share_by_items_whatever_the_size_of_their_units(environment: Environment) -> None:
-    for seed in range(100):  # Jobs that no batch can hold together.
-        submit(environment, 1, items=FULL // 4, tenant="small", parameters={"seed": seed})
-    submit(environment, 20, tenant="large")
-
-    got = shares(environment, 50, tenant_of(environment))
-
-    assert got["small"] / 4 == pytest.approx(got["large"], abs=1)
-
-
 def test_a_claim_of_one_item_counts_as_a_sixteenth_of_a_full_unit(
     environment: Environment,
 ) -> None:
@@ -118,27 +88,6 @@ def test_a_claim_of_one_item_counts_as_a_sixteenth_of_a_full_unit(
     assert got["large"] == pytest.approx(4, abs=1)
 
 
-def test_jobs_of_a_tenant_share_whatever_their_parameters(environment: Environment) -> None:
-    like = [submit(environment, 20) for _ in range(3)]
-    unlike = [submit(environment, 20, parameters={"seed": seed}) for seed in range(2)]
-
-    got = shares(environment, 50, lambda job_id: job_id)
-
-    assert got == dict.fromkeys([*like, *unlike], 10)
-
-
-def test_a_long_job_goes_on_beside_a_stream_of_small_ones(environment: Environment) -> None:
-    long = submit(environment, 20)
-    got: Counter[bool] = Counter()
-
-    for _ in range(40):
-        for _ in range(FULL):
-            submit(environment, 1, items=1, parameters={"short": True})
-        got.update(unit.job_id == long for unit in claim(environment).units)
-
-    assert got[True] >= 10
-
-
 def test_who_comes_and_goes_gets_no_more_than_who_stays(environment: Environment) -> None:
     submit(environment, 60, items=2, tenant="stays")
     got: Counter[str] = Counter()
@@ -152,29 +101,6 @@ def test_who_comes_and_goes_gets_no_more_than_who_stays(environment: Environment
             environment.ledger.control.cancel(unit.job_id) if tenant == "goes" else None
 
     assert got["goes"] <= got["stays"] + FULL
-
-
-def test_small_jobs_of_different_tenants_come_in_one_batch(environment: Environment) -> None:
-    for number in range(64):
-        submit_job(environment, a_classify_job(tenant=f"tenant-{number}"), 1, items=1)
-    submit_many(environment, 64, 64, tenant="many")
-
-    batches = [len(claim(environment).units) for _ in range(9)]
-
-    assert sorted(batches) == [FULL] * 8 + [64]
-
-
-@pytest.mark.parametrize(("weight", "batch"), [(1, (4, 4)), (3, (6, 2))], ids=["alike", "heavy"])
-def test_a_batch_is_filled_in_fair_order_and_charged(
-    environment: Environment, weight: int, batch: tuple[int, int]
-) -> None:
-    set_weight(environment, "many", weight)
-    for number in range(60):
-        submit(environment, 1, items=1, tenant="many" if number < 40 else "few")
-
-    got = [shares(environment, 1, tenant_of(environment)) for _ in range(4)]
-
-    assert got == [{"many": batch[0], "few": batch[1]}] * 4
 
 
 def test_a_tenants_job_is_not_left_behind_by_its_like_ones_in_others_batches(
@@ -293,23 +219,6 @@ def test_tenants_that_always_have_work_get_it_by_weight_whatever_the_mix(
         assert max(got) - min(got) <= JOB_BOUND, by_job
 
 
-def test_nothing_of_the_queue_is_left_when_nobody_waits(environment: Environment) -> None:
-    for priority in Priority:
-        for tenant in ("a", "b"):
-            submit(environment, 2, priority=priority, tenant=tenant, parameters={"of": tenant})
-            submit_job(environment, a_generate_job(tenant=tenant, priority=priority), 1)
-    paused = submit(environment, 1, tenant="paused")
-    environment.ledger.control.pause(paused)
-
-    while environment.claim() is not None:
-        pass
-
-    of_queue = tuple(f"{environment.keys.prefix}:{name}" for name in ("queue", "group", "virtual"))
-    names = [key.decode() for key in environment.redis.scan_iter(f"{environment.keys.prefix}:*")]
-    assert [name for name in names if name.startswith(of_queue)] == []
-    assert environment.record(paused).state is JobState.PAUSED
-
-
 def test_what_was_handed_out_is_forgotten_of_tenants_that_are_gone(
     environment: Environment,
 ) -> None:
@@ -322,18 +231,6 @@ def test_what_was_handed_out_is_forgotten_of_tenants_that_are_gone(
     times = environment.redis.zrange(environment.keys.virtual_times("normal"), 0, -1)
 
     assert set(times) == {b"stays", b":class", b":classify.imdb_lstm@3"}
-
-
-def test_a_claim_works_when_redis_is_full(environment: Environment) -> None:
-    for tenant in ("a", "b"):
-        submit(environment, 4, tenant=tenant)
-        submit_job(environment, a_generate_job(tenant=tenant, priority="bulk"), 4)
-    shares(environment, 6, tenant_of(environment))
-
-    with environment.full_redis():
-        got = shares(environment, 10, tenant_of(environment))
-
-    assert sum(got.values()) == 10
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from builders import a_chunk, a_classify_job, a_failure, a_text_chunk, a_train_job, some_items
+from builders import a_chunk, a_classify_job, some_items
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.client.sources import Entries
@@ -18,14 +18,13 @@ from seqd.errors import IdempotencyConflict
 from seqd.ledger import connect
 from seqd.ledger.blobs import PackedChunk, chunks_of
 from seqd.ledger.digests import InputDigest
-from seqd.ledger.submissions import Existing, Followed
+from seqd.ledger.submissions import Followed
 from seqd.settings import Settings
 from seqd_schemas import InlineSource, Item, Job, JobState, UploadSource
 
 pytestmark = pytest.mark.processes
 
 JOB = a_classify_job(idempotency_key="mine")
-TRAINING = a_train_job(source=UploadSource(), idempotency_key="mine")
 NEVER_S, AT_ONCE_S = 600.0, 0.0
 
 
@@ -70,94 +69,6 @@ def test_a_digest_tells_requests_and_items_from_each_other_and_not_how_they_were
 
     assert len({digest_of(items, job) for job in jobs for items in inputs}) == 15
     assert len({digest_of(some_items(6), job, size) for job, size in brought}) == 1
-
-
-def test_an_owner_whose_reply_was_lost_is_still_the_owner(environment: Environment) -> None:
-    accepted = [
-        environment.ledger.submissions.submit(
-            JOB, job_id=job_id, version=3, unit_items=2, chunk=a_chunk(), owner=owner
-        )
-        for job_id, owner in (("one", "first"), ("one", "first"), ("two", "second"))
-    ]
-
-    assert [one.created for one in accepted] == [True, True, False]
-    assert [one.job_id for one in accepted] == ["one"] * 3
-    assert accepted[2].existing == Existing(unit_items=2, has_all=False)
-
-
-def test_a_unit_that_is_there_is_compared_and_a_sign_of_life_keeps_the_job_with_its_owner(
-    environment: Environment,
-) -> None:
-    submissions, uploads = environment.ledger.submissions, environment.keys.uploads()
-    job_id = upload_units(environment, 2)
-
-    assert follow(environment, job_id, 0, of_units(1)) == Followed("same")
-    assert follow(environment, job_id, 1, of_units(2)) == Followed("same")
-    assert follow(environment, job_id, 1, of_units(3)) == Followed("differs")
-    assert follow(environment, job_id, 1, "") == Followed("differs")  # it has more
-    assert follow(environment, job_id, 3, of_units(4)) == Followed("behind")
-    assert follow(environment, "nowhere", 0, of_units(1)) == Followed("unknown")
-
-    environment.redis.zadd(uploads, {job_id: 1})
-    assert not submissions.heartbeat(job_id, "second")
-    assert environment.redis.zscore(uploads, job_id) == 1
-    assert submissions.heartbeat(job_id, "first")
-    assert follow(environment, job_id, 2, of_units(3), 60.0) == Followed("wait")
-
-
-def test_the_next_owner_goes_on_where_a_silent_one_was_and_nobody_else_does(
-    environment: Environment,
-) -> None:
-    submissions, job_id = environment.ledger.submissions, upload_units(environment, 2)
-    before = environment.record(job_id)
-    others = [environment.append(job_id, 2, job=JOB, owner=owner) for owner in ("second", "")]
-
-    assert follow(environment, job_id, 2, of_units(3), AT_ONCE_S) == Followed("taken")
-
-    assert others == ["not_owner"] * 2
-    assert environment.append(job_id, 2, job=JOB, owner="first") == "not_owner"
-    assert not environment.ledger.control.fail_upload(job_id, a_failure(), "first")
-    assert environment.record(job_id) == before
-    added = environment.append(job_id, 2, job=JOB, owner="second", digest=of_units(3))
-    assert added == "added"
-    assert not submissions.seal(JOB, job_id, 2, owner="first")
-    assert submissions.seal(JOB, job_id, 3, owner="second", digest=of_units(3))
-    # Its own input may be another: it is told that all is well only when it is not.
-    assert not submissions.seal(JOB, job_id, 2, owner="first", digest=of_units(2))
-    assert submissions.seal(JOB, job_id, 3, owner="first", digest=of_units(3))
-
-
-@pytest.mark.parametrize("is_training", [False, True], ids=["items", "a training set"])
-def test_the_digest_of_the_input_is_kept_as_long_as_the_job(
-    environment: Environment, is_training: bool
-) -> None:
-    submissions, whole = environment.ledger.submissions, {"owner": "first", "digest": "d" * 32}
-    if is_training:
-        job_id = environment.submit(TRAINING, unit_items=1, owner="first")
-        submissions.append(TRAINING, job_id, 0, a_text_chunk(), **whole)
-        assert submissions.seal(TRAINING, job_id, 1, **whole)
-    else:
-        job_id = upload_units(environment, 1)
-        environment.append(job_id, 1, job=JOB, **whole)
-        assert submissions.seal(JOB, job_id, 2, **whole)
-    while_open = follow(environment, job_id, 0, of_units(1))
-    environment.ledger.control.cancel(job_id)
-
-    assert while_open == Followed("complete", digest="d" * 32)
-    assert follow(environment, job_id, 0, of_units(1)) == Followed("complete", digest="d" * 32)
-    assert environment.redis.exists(environment.keys.digests(job_id)) == 0
-    assert environment.redis.hget(environment.keys.job(job_id), "owner") is None
-
-
-def test_of_a_job_that_ended_in_its_upload_the_part_that_it_has_is_compared(
-    environment: Environment,
-) -> None:
-    job_id = upload_units(environment, 2)
-    environment.ledger.control.cancel(job_id)
-
-    assert follow(environment, job_id, 0, of_units(1)) == Followed(
-        "ended", digest=of_units(2), units=2
-    )
 
 
 def test_a_job_without_room_is_followed_and_taken_over_on_a_full_redis(

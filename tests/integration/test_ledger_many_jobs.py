@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import pytest
 
 from builders import a_chunk, a_classify_job, some_results
-from ledger_fixtures import BRIEFLY_S, CLASSIFY, Environment
+from ledger_fixtures import BRIEFLY_S, Environment
 from redis_fixtures import PrivateServer
 from seqd.errors import IdInUse, JobDamaged, QuotaExceeded, RedisUnreachable, SeqdError
-from seqd.ledger.blobs import unpack_items, unpack_results
-from seqd.ledger.jobs import EndedRow
+from seqd.ledger.blobs import unpack_items
 from seqd.ledger.submissions import SUBMIT_JOBS, Accepted, BatchTemplate
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Finished, MiscountedResults
-from seqd_schemas import ClassifyJob, Counts, ItemChunk, JobState
+from seqd_schemas import ClassifyJob, ItemChunk, JobState
 
 pytestmark = pytest.mark.processes
 
@@ -55,38 +54,6 @@ def commit_all(environment: Environment, units: Sequence[Unit]) -> list[object]:
     return list(environment.ledger.work.commit_batch(finished(unit) for unit in units))
 
 
-def sizes(environment: Environment, *keys: str) -> list[int]:
-    """Count what is in sorted sets."""
-    return [environment.redis.zcard(key) for key in keys]
-
-
-def test_each_of_many_jobs_is_whole_and_known_by_itself_and_is_made_once(
-    environment: Environment,
-) -> None:
-    job = a_classify_job(tenant="acme", priority="interactive", metadata={"shop": "north"})
-    names = [f"job-{n}" for n in range(SUBMIT_JOBS + 3)]
-
-    outcomes = submit_each(environment, names, job)
-    again = submit_each(environment, [names[1], "new", "new"], job)
-
-    assert outcomes == [Accepted(name, created=True) for name in names]
-    assert again == [
-        Accepted(names[1], created=False),
-        Accepted("new", created=True),
-        Accepted("new", created=False),
-    ]
-    for name in (names[0], names[-1]):
-        record = environment.record(name)
-        assert (record.state, record.counts) == ("queued", Counts(total=1, processing=1))
-        assert (record.sealed, record.units, record.job) == (True, 1, job)
-        assert environment.events(name) == ["queued"]
-    count, keys = len(names) + 1, environment.keys
-    account = environment.ledger.tenants.record("acme")
-    assert (account.open_jobs, account.waiting_items) == (count, count)
-    assert sizes(environment, keys.jobs(), keys.open_jobs()) == [count] * 2
-    assert set(environment.notified) == {CLASSIFY}
-
-
 def test_what_stands_in_the_way_of_one_job_does_not_of_the_others(environment: Environment) -> None:
     submit_each(environment, ["taken"], chunk=a_chunk(1, first=7))
     environment.redis.set(environment.keys.todo("damaged"), "what is this?")
@@ -100,28 +67,6 @@ def test_what_stands_in_the_way_of_one_job_does_not_of_the_others(environment: E
     assert str(outcomes[2]).startswith("Redis holds something else of job damaged: ")
     assert "has 4 open jobs; allowed: 4" in str(outcomes[5])
     assert [environment.events(name) for name in ("a", "b")] == [["queued"]] * 2
-
-
-def test_jobs_that_are_committed_together_end_each_with_its_result(
-    environment: Environment,
-) -> None:
-    names, keys = [f"job-{n}" for n in range(100)], environment.keys
-    submit_each(environment, names)
-    units = claim_all(environment)
-
-    outcomes = commit_all(environment, units)
-
-    assert [unit.job_id for unit in units] == names
-    assert outcomes == [COMPLETED] * 100
-    for name in (names[0], names[-1]):
-        assert environment.labels(name, 0) == ["like"]
-        assert environment.record(name).counts == Counts(total=1, succeeded=1)
-        assert environment.events(name) == ["queued", "started", "completed"]
-        assert environment.redis.ttl(keys.job(name)) > 0
-    assert sizes(environment, keys.open_jobs(), keys.timers()) == [0, 0]
-    assert environment.redis.exists(keys.worker_leases("worker-a"), keys.work_left()) == 0
-    account = environment.ledger.tenants.record("default")
-    assert (account.open_jobs, account.waiting_items, account.waiting_bytes) == (0, 0, 0)
 
 
 def test_one_unit_with_too_many_results_or_of_a_damaged_job_keeps_no_other_from_its_commit(
@@ -208,23 +153,6 @@ def test_the_streams_that_jobs_share_are_bounded_whichever_step_adds_to_them(
         )
         ((_, told),) = redis.xrevrange(keys.completions(CLIENT), count=1)
         assert told == {b"jobs": b"a b" if step == "commit" else b"a"}
-
-
-def test_many_jobs_are_looked_at_together(environment: Environment) -> None:
-    submit_each(environment, ["done", "open"])
-    first, _ = claim_all(environment)
-    commit_all(environment, [first])
-    environment.submit_units(2, job_id="of-two-units")
-    environment.ledger.control.cancel("of-two-units")
-
-    done, still_open, cancelled, gone = environment.ledger.jobs.ended(
-        ["done", "open", "of-two-units", "gone"]
-    )
-
-    assert (done.state, still_open) == ("completed", EndedRow(None, is_kept=True, blob=None))
-    assert [result.custom_id for result in unpack_results(done.blob or b"")] == ["item-0"]
-    assert (cancelled.state, cancelled.blob) == ("cancelled", None)
-    assert gone == EndedRow(None, is_kept=False, blob=None)
 
 
 def test_jobs_that_redis_was_away_for_have_that_as_their_outcome(

@@ -19,9 +19,7 @@ from builders import (
 from ledger_fixtures import ROUTES, Environment
 from seqd.errors import JobDamaged, LaterVersion
 from seqd.ledger.blobs import pack_json, unpack_items, unpack_results
-from seqd.ledger.work import CommitOutcome
-from seqd_schemas import ItemSuccess, JobState, RunJob, UploadSource, to_stored
-from worker_fixtures import Cluster
+from seqd_schemas import JobState, RunJob, UploadSource, to_stored
 
 pytestmark = pytest.mark.processes
 
@@ -109,31 +107,6 @@ def test_what_a_damaged_job_had_is_kept_aside_for_whoever_looks(environment: Env
     assert environment.ledger.jobs.quarantined() == 2
 
 
-def test_a_count_that_is_no_number_keeps_no_job_from_failing(environment: Environment) -> None:
-    job_id = environment.submit_units(1)
-    replace_hash(environment, job_id)
-    environment.redis.set(environment.keys.quarantined(), "many")
-
-    assert do_all(environment) == set()
-
-    assert environment.record(job_id).state is JobState.FAILED
-    assert environment.ledger.jobs.quarantined() == 0
-
-
-@pytest.mark.parametrize("damage", [write("state", "asleep"), drop("state")])
-def test_a_job_without_a_state_fails_at_its_next_commit(
-    environment: Environment, damage: Damage
-) -> None:
-    job_id = environment.submit_units(2)
-    unit = environment.claim_unit()
-    damage(environment, job_id)
-
-    outcome = environment.commit(unit)
-
-    failure = environment.record(job_id).failure
-    assert (outcome, failure and failure.code) == (CommitOutcome.ENDED, "job_damaged")
-
-
 KINDS = {
     "classify": a_classify_job(),
     "generate": a_generate_job(),
@@ -203,22 +176,6 @@ def test_a_damaged_job_can_be_handed_in_again_with_its_idempotency_key(
     assert do_all(environment) == {again}
 
 
-@pytest.mark.parametrize("name", ["no job's name", "x" * 65])
-def test_a_name_that_no_job_can_have_leaves_the_list_of_jobs_and_is_counted(
-    environment: Environment, name: str
-) -> None:
-    keys, redis = environment.keys, environment.redis
-    sound = environment.submit()
-    redis.zadd(keys.jobs(), {name: 1})
-    redis.set(keys.job(name), "a string")
-
-    done = environment.ledger.transport.call("quarantine", name, "{}", 1)
-
-    assert done == 1
-    assert redis.zrange(keys.jobs(), 0, -1) == [sound.encode()]
-    assert redis.get(keys.quarantined()) == b"1"
-
-
 def test_what_is_no_event_or_of_a_kind_that_is_not_known_is_left_out(
     environment: Environment,
 ) -> None:
@@ -269,16 +226,3 @@ def test_a_job_that_states_a_later_version_is_not_called_damaged(environment: En
 
     said = f"Job {job_id} was handed in by a later version of seqd than "
     assert str(refused.value).startswith(said)
-
-
-@pytest.mark.slow
-def test_a_version_whose_manifest_has_a_field_that_is_not_known_is_served(
-    empty_cluster: Cluster,
-) -> None:
-    (manifest,) = (empty_cluster.settings.store_dir / "echo").glob("*/manifest.json")
-    manifest.write_bytes(with_field(manifest.read_text(), added_later={"by": "0.3"}))
-    empty_cluster.start_ready()
-
-    job = empty_cluster.client().classify([f"text {n}" for n in range(1_500)], model="echo")
-
-    assert sum(isinstance(result, ItemSuccess) for result in job.results()) == 1_500

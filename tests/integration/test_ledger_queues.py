@@ -3,8 +3,6 @@
 That what is left is right after any step is held by `tests/model`.
 """
 
-import json
-
 import pytest
 
 from builders import (
@@ -103,21 +101,6 @@ def test_the_wait_of_the_oldest_job_that_nobody_has_begun_is_told(environment: E
         environment.redis.hset(environment.keys.job(job_id), "created", now_ms - ago_ms)
 
     assert left(environment).oldest_wait_s == pytest.approx(60, abs=2)
-
-
-@pytest.mark.parametrize("has_fields", [True, False])
-def test_a_damaged_job_keeps_nobody_from_reading_what_is_left(
-    environment: Environment, has_fields: bool
-) -> None:
-    see_worker(environment)
-    job_id = environment.submit_units(2)
-    environment.claim_unit("w")
-    if has_fields:
-        environment.redis.hdel(environment.keys.job(job_id), "queue")
-    else:
-        environment.redis.set(environment.keys.job(job_id), json.dumps("damaged"))
-
-    assert left(environment).items == 4
 
 
 def test_what_a_damaged_job_has_left_in_the_count_goes_with_the_last_open_job(

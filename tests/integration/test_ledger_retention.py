@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job
+from builders import a_classify_job, a_text_chunk, a_train_job
 from clock_fixtures import ClockServer
 from ledger_fixtures import Environment, open_environment
 from seqd.client import JobHandle
-from seqd.client.requests import retry_of
-from seqd.errors import RedisFull, UnknownJob
+from seqd.errors import UnknownJob
 from seqd.ledger import connect
 from seqd.ledger.retention import Evictions
 from seqd.settings import Settings
@@ -36,50 +35,8 @@ def a_small_job(environment: Environment, **changes: object) -> str:
     return job_id
 
 
-def a_cancelled_upload(environment: Environment, chunks: int) -> str:
-    """Give a job that ended with all its input undone: about 200 bytes a chunk."""
-    job_id = environment.submit_units(chunks)
-    environment.ledger.control.cancel(job_id)
-    return job_id
-
-
 def exist(environment: Environment, *job_ids: str) -> list[bool]:
     return [environment.ledger.jobs.exists(job_id) for job_id in job_ids]
-
-
-def test_what_ended_jobs_keep_is_bounded_and_the_last_of_a_tenant_stays_however_large(
-    environment: Environment,
-) -> None:
-    allowed = 64 * 1024
-    with_limits(environment, max_tenant_kept_bytes=allowed)
-    for _ in range(30):
-        last = a_cancelled_upload(environment, 10)
-        used = sum(map(len, environment.redis.hvals(environment.keys.input(last))))
-        assert used < kept_bytes(environment) <= allowed
-    evicted = environment.ledger.retention.evictions().tenant_kept_bytes
-
-    with_limits(environment, max_tenant_kept_bytes=1)
-    while environment.ledger.retention.evict():
-        pass
-
-    assert evicted > 0
-    assert [record.job_id for record in environment.ledger.jobs.newest(30)] == [last]
-
-
-def test_the_oldest_ended_jobs_of_a_tenant_go_first_and_none_that_is_open_or_continued(
-    environment: Environment,
-) -> None:
-    others = a_small_job(environment, tenant="other")
-    first, continued, second, third = (a_cancelled_upload(environment, 3) for _ in range(4))
-    request = retry_of(environment.record(continued))
-    retry = environment.submit(request, chunk=a_chunk(), sealed=True)
-    with_limits(environment, max_tenant_kept_bytes=kept_bytes(environment) - 1)
-
-    last = a_cancelled_upload(environment, 3)
-
-    gone, stay = (first, second), (continued, retry, third, last, others)
-    assert (exist(environment, *gone), exist(environment, *stay)) == ([False] * 2, [True] * 5)
-    assert environment.ledger.retention.evictions() == Evictions(tenant_kept_bytes=2, within_hour=2)
 
 
 def test_figures_tell_what_a_tenant_keeps_of_what_it_may_and_how_many_jobs_were_removed_for_it(
@@ -152,26 +109,6 @@ def test_jobs_that_are_removed_within_an_hour_of_their_end_are_counted_as_such(
     assert before_one == Evictions(tenant_kept_bytes=2, within_hour=1)
 
 
-@pytest.mark.parametrize("min_kept_s", [0, 60])
-def test_old_jobs_but_none_that_has_just_ended_go_before_new_work_is_refused_for_want_of_memory(
-    environment: Environment, min_kept_s: int
-) -> None:
-    small, large = a_small_job(environment, tenant="small"), a_cancelled_upload(environment, 30)
-    with_limits(environment, min_kept_s=min_kept_s)
-    environment.redis.set(environment.keys.memory(), "short")
-
-    if min_kept_s:
-        with pytest.raises(RedisFull):
-            environment.submit_units(1)
-    else:
-        environment.submit_units(1)
-
-    assert exist(environment, small, large) == [bool(min_kept_s)] * 2
-    removed = 0 if min_kept_s else 2
-    evictions = environment.ledger.retention.evictions()
-    assert evictions == Evictions(memory=removed, within_hour=removed)
-
-
 def test_who_asks_for_or_reads_a_job_that_had_to_make_room_is_told_so(
     environment: Environment,
 ) -> None:
@@ -198,25 +135,6 @@ def test_who_asks_for_or_reads_a_job_that_had_to_make_room_is_told_so(
             "was short of memory. `seqd status` counts such jobs. Hand it in again, and fetch "
             "its results sooner, or give Redis more memory."
         )
-
-
-def test_jobs_that_outlived_their_time_go_off_the_account(environment: Environment) -> None:
-    expired = [a_small_job(environment, results_ttl_s=60) for _ in range(3)]
-    # A second bucket where the jobs ended to both sides of a bound, of which there is one each 2 s.
-    due = environment.redis.zrange(environment.keys.kept(), 0, -1, withscores=True)
-    until_ms = [environment.record(job_id).kept_until_ms or 0 for job_id in expired]
-    later_ms = 60_000 / 16 + 60_000 / 32
-    assert min(until_ms) <= due[0][1] and due[-1][1] <= max(until_ms) + later_ms
-    for job_id in expired:  # What time does.
-        environment.redis.delete(environment.keys.job(job_id))
-    environment.redis.zadd(environment.keys.kept(), {bucket: 1 for bucket, _ in due})
-    before = kept_bytes(environment)
-
-    environment.ledger.retention.evict()
-
-    assert (before > 0, kept_bytes(environment)) == (True, 0)
-    assert not environment.redis.keys(f"{environment.keys.tenant('default')}*")
-    assert environment.redis.exists(environment.keys.kept(), environment.keys.tenants()) == 0
 
 
 def test_the_data_of_a_training_that_ended_is_on_the_account(environment: Environment) -> None:

@@ -184,15 +184,6 @@ def test_a_tenant_that_has_as_much_as_it_may_is_refused_more_with_the_time_to_wa
     environment.submit(shop)
 
 
-def test_what_is_larger_than_the_whole_quota_may_come_alone(environment: Environment) -> None:
-    with_limits(environment, max_tenant_items=1)
-
-    environment.submit_units(1)
-
-    with pytest.raises(QuotaExceeded, match="has 2 items waiting; allowed: 1"):
-        environment.submit_units(1)
-
-
 def test_a_tenant_with_as_many_bytes_waiting_as_it_may_have_is_refused_more(
     environment: Environment,
 ) -> None:

@@ -125,26 +125,6 @@ def test_a_refusal_by_a_tenants_own_limit_says_where_to_look_in_each_way_to_hand
     assert environment.claim() is not None
 
 
-def test_limits_of_its_own_let_a_tenant_do_more_than_others_too(environment: Environment) -> None:
-    publish(
-        environment,
-        max_tenant_jobs=1,
-        max_results_ttl_s=3_600,
-        max_tenant_kept_bytes=64 * KIB,
-    )
-    set_limits(environment, "large", jobs=7, results_ttl_s=604_800, kept_bytes=10_000_000)
-    large = large_ended_jobs(environment, "large")
-    for _ in range(2):
-        environment.submit_units(1, a_classify_job(tenant="large", results_ttl_s=604_800))
-
-    kept = environment.ledger.tenants.record("large")
-    with pytest.raises(InvalidRequest, match=r"at most 3,600 .SEQD_MAX_RESULTS_TTL_S of the"):
-        environment.submit_units(1, a_classify_job(tenant="other"))
-
-    assert all(environment.ledger.jobs.exists(job_id) for job_id in large)
-    assert kept.kept_bytes > 100_000
-
-
 def test_fewer_kept_bytes_than_are_kept_are_refused_unless_ended_jobs_may_go(
     environment: Environment,
 ) -> None:

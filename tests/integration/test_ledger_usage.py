@@ -17,7 +17,7 @@ from builders import (
     some_results,
 )
 from ledger_fixtures import Environment
-from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.ledger.blobs import unpack_items
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Finished, Use
 from seqd_schemas import TenantUsage
@@ -71,40 +71,6 @@ def test_units_count_with_their_items_tokens_and_time_also_where_they_are_commit
     assert environment.ledger.tenants.usage() == [
         used(environment, tenant="alice", items=6, tokens=70, busy_s=3.02),
         used(environment, tenant="bob", items=3, tokens=35, busy_s=1.51),
-    ]
-
-
-def test_a_unit_that_two_workers_computed_counts_once_as_the_first_has_committed_it(
-    environment: Environment,
-) -> None:
-    environment.submit_units(2)
-    slow = environment.claim_unit("worker-a")
-    environment.ledger.work.release_worker("worker-a", crashed=False)
-    quick = environment.claim_unit("worker-b")
-
-    outcomes = [
-        commit(environment, quick, Use(7, 1_000)),
-        commit(environment, slow, Use(8, 9_000)),
-        commit(environment, quick, Use(7, 1_000)),
-    ]
-
-    assert outcomes == ["committed", "duplicate", "duplicate"]
-    (found,) = environment.ledger.tenants.usage()
-    assert (found.items, found.tokens, found.busy_s) == (2, 7, 1.0)
-
-
-def test_the_parts_of_a_split_unit_count_once_together(environment: Environment) -> None:
-    environment.submit(chunk=a_chunk(4), sealed=True)
-    unit = environment.claim_unit()
-    parts = split_chunk(unpack_items(unit.blob))
-    assert parts is not None
-    environment.ledger.work.split(unit, parts)
-
-    for _ in range(2):
-        commit(environment, environment.claim_unit(), Use(tokens=3, busy_ms=500))
-
-    assert environment.ledger.tenants.usage() == [
-        used(environment, tenant="default", items=4, tokens=6, busy_s=1.0)
     ]
 
 

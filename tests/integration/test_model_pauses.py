@@ -1,26 +1,17 @@
 """Models that operators pause or disable: nothing of them is begun, on any worker."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
 
 import pytest
 
-from builders import (
-    a_chunk,
-    a_classify_job,
-    a_generate_job,
-    a_train_job,
-    a_worker_status,
-)
 from cli_builders import here
 from ledger_fixtures import CLASSIFY, Environment
-from seqd.client import AsyncClient, Client, ModelDisabled, NoWorker, UnknownModel
+from seqd.client import Client, ModelDisabled, NoWorker
 from seqd.errors import InvalidRequest, WrongState
 from seqd.ledger import connect
 from seqd.ledger.model_pauses import paused_waiting
-from seqd.ledger.submissions import BatchTemplate
 from seqd_schemas import MAX_PAUSED_MODELS, ModelPause, WaitingCode, queue_of
 from worker_fixtures import Cluster
 
@@ -29,32 +20,6 @@ pytestmark = pytest.mark.processes
 
 def a_pause(model: str = "imdb_lstm", **fields: object) -> ModelPause:
     return ModelPause.model_validate({"model": model, "by": "ana@h1", "at_ms": 1} | fields)
-
-
-def test_no_unit_of_a_paused_model_is_claimed_units_in_hand_are_finished_and_trainings_go_on(
-    environment: Environment,
-) -> None:
-    ledger = environment.ledger
-    job_id = environment.submit_units(3)
-    other = environment.submit_units(1, a_generate_job())
-    ledger.fleet.publish_worker(a_worker_status(worker="worker-a"))
-    unit = environment.claim_unit(routes=(CLASSIFY,))
-
-    ledger.model_pauses.pause(a_pause())
-
-    # What waits for the model needs no worker.
-    left = {(one.task, one.model): one.items for one in ledger.backlog.routes([])}
-    assert left == {("classify", "imdb_lstm"): 2, ("generate", "markov"): 2}
-    training = environment.submit(a_train_job(), version=None, unit_items=1, sealed=True)
-    claimed = [environment.claim_unit().job_id for _ in range(2)]
-    assert sorted(claimed) == sorted([other, training])
-    assert environment.claim() is None
-    environment.commit(unit)
-    assert environment.record(job_id).counts.succeeded == 2
-
-    assert ledger.model_pauses.resume("imdb_lstm")
-
-    assert environment.claim_unit().job_id == job_id
 
 
 def test_a_pause_is_of_one_model_and_of_none_that_is_made_with_the_same_plugin(
@@ -69,31 +34,6 @@ def test_a_pause_is_of_one_model_and_of_none_that_is_made_with_the_same_plugin(
 
     assert environment.ledger.work.claim("worker-a", [named]) is None
     assert environment.ledger.work.claim("worker-a", [named, own]) is not None
-
-
-def test_a_disabled_model_takes_no_job_one_by_one_or_many_and_no_training(
-    environment: Environment,
-) -> None:
-    standing = environment.submit_units(1, job_id="there")
-    rule = a_pause(disabled=True, reason="bad labels")
-    environment.ledger.model_pauses.pause(rule)
-    template = BatchTemplate(a_classify_job(), 3, 2, "")
-
-    with pytest.raises(ModelDisabled) as refused:
-        environment.submit_units(1)
-    with pytest.raises(ModelDisabled):
-        environment.submit(a_train_job(), version=None, unit_items=1, sealed=True)
-    (each,) = environment.ledger.submissions.submit_each(template, [("one", a_chunk(1))])
-
-    assert str(refused.value).startswith("Model imdb_lstm takes no new jobs: disabled by ana@h1 ")
-    assert ": bad labels. Try again when an operator has enabled it (`seqd models resume" in str(
-        refused.value
-    )
-    assert isinstance(each, ModelDisabled)
-    assert environment.submit_units(1, job_id="there") == standing  # sent twice, it is that job
-    assert environment.submit_units(1, a_generate_job())
-    environment.ledger.model_pauses.resume("imdb_lstm")
-    assert environment.submit_units(1)
 
 
 def test_a_disabled_model_stays_disabled_when_somebody_pauses_it(environment: Environment) -> None:
@@ -214,20 +154,6 @@ def test_a_job_of_a_paused_model_waits_says_why_and_goes_on(
 
 
 @pytest.mark.usefixtures("commands")
-def test_the_command_to_pause_a_disabled_model_is_refused_and_the_audit_says_so(
-    client: Client, capsys: pytest.CaptureFixture[str]
-) -> None:
-    client.disable_model("echo", reason="bad labels")
-
-    paused = here(capsys, "models", "pause", "echo", "--reason", "repair")
-
-    assert (paused.status, paused.out) == (2, "")
-    assert paused.err.startswith("error[wrong_state]: Model echo is disabled by ")
-    assert client.paused_models()["echo"].disabled
-    assert client.audit(1, action="models.pause")[0].outcome == "wrong_state"
-
-
-@pytest.mark.usefixtures("commands")
 def test_a_disabled_model_refuses_the_client_the_command_and_the_inbox_alike(
     client: Client, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,17 +176,3 @@ def test_a_disabled_model_refuses_the_client_the_command_and_the_inbox_alike(
     assert typed.status == 2
     assert typed.err.startswith("error[model_disabled]: Model echo takes no new jobs: disabled by ")
     assert events[-1].failure.code == "model_disabled"  # type: ignore[union-attr]
-
-
-def test_the_client_of_asyncio_pauses_and_resumes_and_refuses_an_unknown_model(
-    cluster: Cluster,
-) -> None:
-    async def use() -> tuple[list[str], bool, bool]:
-        async with AsyncClient(settings=cluster.settings) as client:
-            with pytest.raises(UnknownModel):
-                await client.pause_model("nobody")
-            await client.disable_model("echo", reason="x")
-            paused = list(await client.paused_models())
-            return paused, await client.resume_model("echo"), await client.resume_model("echo")
-
-    assert asyncio.run(use()) == (["echo"], True, False)

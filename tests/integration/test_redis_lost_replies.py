@@ -9,37 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ledger_fixtures import open_environment
-from seqd.ledger import connect
-from seqd.settings import Settings
 from seqd.worker.child import LINGER_S
 from seqd_schemas import ItemSuccess
 from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
-
-
-def test_a_claim_whose_reply_is_lost_comes_back_when_its_lease_runs_out(
-    proxy: TcpProxy, prefix: str
-) -> None:
-    settings = Settings(redis_url=proxy.url, prefix=prefix)
-    with connect(proxy.url) as redis:
-        environment = open_environment(redis, settings).with_settings(lease_s=0.5)
-        job_id = environment.submit_units(2)
-
-        proxy.drop_next_replies(1, to=b"EVALSHA")
-        heard_of = environment.claim_unit()
-
-        # The first try took unit 0 and told nobody, so the second one took what was left.
-        assert (heard_of.name, environment.claim()) == ("1", None)
-        environment.commit(heard_of)
-        assert environment.expire_due() == 1
-        forgotten = environment.claim_unit()
-        assert (forgotten.name, forgotten.attempt) == ("0", 2)
-        environment.commit(forgotten)
-        record = environment.record(job_id)
-        assert (record.state, record.counts.succeeded) == ("completed", 4)
 
 
 @pytest.fixture

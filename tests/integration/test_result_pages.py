@@ -1,21 +1,16 @@
 """Results by page and by name: what is read, what is waited for, and what is refused."""
 
-import asyncio
-
 import pytest
 
 from builders import a_chunk, a_classify_job, a_train_job, some_results
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Job, JobFailed, JobHandle
+from seqd.client import Job, JobFailed, JobHandle
 from seqd.errors import InvalidRequest, UnknownItem
 from seqd.ledger.blobs import unpack_items
 from seqd_schemas import Failure
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
-
-#: Longest that anything here may take.
-LIMIT_S = 30.0
 
 
 def names(*numbers: int) -> list[str]:
@@ -57,29 +52,6 @@ def begun_job(environment: Environment, *done: int, errored: int = -1) -> JobHan
     return handle_of(environment, job_id)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "unit_items"),
-    [
-        ([4, 4, 4], 4),
-        ([4, 4, 1], 4),
-        ([4], 4),
-        ([4, 1, 4, 2], 4),  # long texts have closed the second unit early
-        ([3, 4, 3], 4),  # as many items as if the units were 4, 4, 2
-    ],
-)
-def test_a_page_holds_what_stands_there_in_the_input(
-    environment: Environment, sizes: list[int], unit_items: int
-) -> None:
-    job = completed_job(environment, sizes, unit_items)
-    everything = read(job)
-
-    for offset in range(len(everything) + 3):
-        for limit in (0, 1, 3, 20):
-            page = read(job, offset=offset, limit=limit)
-            assert page == everything[offset : offset + limit], (offset, limit)
-    assert read(job, offset=2) == everything[2:]
-
-
 def test_a_page_does_not_read_what_is_in_front_of_it(environment: Environment) -> None:
     job = completed_job(environment, [4, 4, 4, 2], 4)
     environment.redis.hset(environment.keys.output(job.job_id), "0", b"no results")
@@ -87,36 +59,6 @@ def test_a_page_does_not_read_what_is_in_front_of_it(environment: Environment) -
     page = read(job, offset=9, limit=3)
 
     assert page == names(9, 10, 11)
-
-
-@pytest.mark.parametrize(
-    ("options", "numbers"),
-    [
-        ({"wait": False}, (0, 1)),  # up to the first that is not there
-        ({"wait": False, "offset": 2}, ()),
-        ({"wait": False, "offset": 4}, (4, 5)),
-        ({"wait": False, "offset": 5, "limit": 1}, (5,)),
-        ({"offset": 5, "limit": 1}, (5,)),
-        ({"wait": False, "offset": 6}, ()),
-    ],
-)
-def test_a_page_of_a_job_that_runs_is_found_by_the_sizes_of_its_units(
-    environment: Environment, options: dict[str, object], numbers: tuple[int, ...]
-) -> None:
-    assert read(begun_job(environment, 0, 2), **options) == names(*numbers)
-
-
-def test_a_page_of_a_cancelled_job_has_its_undone_items_as_errors(
-    environment: Environment,
-) -> None:
-    job = begun_job(environment, 0)
-    job.cancel()
-
-    page = list(job.results(offset=1, limit=3))
-
-    assert [result.custom_id for result in page] == names(1, 2, 3)
-    assert [result.ok for result in page] == [True, False, False]
-    assert [failure.custom_id for failure in job.errors()] == names(2, 3, 4, 5)
 
 
 def test_a_page_of_a_failed_job_raises_nothing_and_the_rest_without_a_limit_does(
@@ -195,16 +137,3 @@ def test_an_unnamed_item_is_looked_up_at_its_place_while_the_job_runs(cluster: C
     assert job.result("row-33").unwrap().label == "text 32"
     with pytest.raises(UnknownItem):
         job.result("row-41")
-
-
-def test_a_task_reads_results_by_page_and_by_name(cluster: Cluster) -> None:
-    async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
-            job = await client.classify([*"abcdefghij", "bad"], model="echo")
-            page = [result async for result in job.results(offset=9, limit=5)]
-            assert [result.custom_id for result in page] == ["row-10", "row-11"]
-            assert (await job.result("row-3")).unwrap().label == "c"
-            assert [failure.custom_id async for failure in job.errors()] == ["row-11"]
-            assert len([one async for one in job.results(wait=False)]) == 11
-
-    asyncio.run(use())

@@ -1,6 +1,5 @@
 """Results as tables of pandas and Arrow: their columns, and what is held of them."""
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import pyarrow
 import pytest
 
 from checkout import python_path
-from seqd.client import AsyncClient, Client, frames
+from seqd.client import Client, frames
 from seqd.errors import InvalidRequest, JobFailed
 from worker_fixtures import Cluster
 
@@ -101,17 +100,6 @@ def test_a_job_that_fails_while_arrow_reads_it_says_why(client: Client) -> None:
 
     with pytest.raises((LookupError, JobFailed), match="the source is gone"):
         job.to_arrow().read_all()
-
-
-def test_a_task_reads_batches_and_frames(cluster: Cluster) -> None:
-    async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
-            job = await client.classify(["a", "b", "bad"], model="echo")
-            batches = [batch async for batch in job.to_arrow()]
-            assert pyarrow.Table.from_batches(batches)["label"].to_pylist() == ["a", "b", None]
-            assert (await job.to_pandas(limit=2)).label.tolist() == ["a", "b"]
-
-    asyncio.run(use())
 
 
 WITHOUT = """

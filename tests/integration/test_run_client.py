@@ -1,6 +1,5 @@
 """Given a job of a plugin's own task, when a client reads it, then tables and arrays hold it."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import seqd_tasks
 
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
-from seqd.client import AsyncClient
 from seqd.client.frames import table_of
 from seqd.client.output_fields import result_schema
 from seqd.client.outputs import OutputReader
@@ -126,18 +124,6 @@ def test_the_example_of_the_services_guide_runs(task_cluster):
     ], ended.stderr
 
 
-def test_a_task_reads_a_matrix_ids_and_batches(task_cluster):
-    async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:
-            job = await client.run(TEXTS, model="vectors", task="embed")
-            assert (await job.to_numpy(limit=1)).shape == (1, 256)
-            assert await job.ids(limit=1) == ["row-1"]
-            batches = [batch async for batch in job.to_arrow()]
-            assert [batch.num_rows for batch in batches] == [3]
-
-    asyncio.run(use())
-
-
 def test_an_input_of_unknown_length_makes_a_matrix_too(task_cluster):
     job = task_cluster.client().run(iter(TEXTS), model="vectors", task="embed")
 
@@ -220,22 +206,6 @@ def test_one_item_of_several_is_refused_with_what_takes_several(task_cluster):
     )
 
 
-def test_many_tasks_ask_for_one_item_each_at_a_time(task_cluster):
-    async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:
-            texts = [f"text {number}" for number in range(50)]
-            asked = (
-                client.run_one(text, model="vectors", task="embed", output=Embedding)
-                for text in texts
-            )
-            answers = await asyncio.gather(*asked)
-            assert [answer.vector for answer in answers] == [
-                seqd_tasks.embed(text).vector for text in texts
-            ]
-
-    asyncio.run(use())
-
-
 def test_jobs_of_one_item_each_end_with_typed_results(task_cluster):
     client = task_cluster.client()
 
@@ -249,19 +219,6 @@ def test_jobs_of_one_item_each_end_with_typed_results(task_cluster):
     assert (first.unwrap(), last.unwrap().score) == (Score(score=2 / 3), 0)
     assert bad.error.code == "plugin_error"
     assert [result.unwrap() for result in jobs[0].results()] == [Score(score=2 / 3)]
-
-
-def test_a_task_of_asyncio_hands_each_item_in_as_a_job(task_cluster):
-    async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:
-            pairs = [{"left": "a", "right": "a"}, {"left": "a", "right": "b"}]
-            jobs = await client.run_each(pairs, model="pairs", task="compare")
-            found = {}
-            async for ended in client.as_completed(jobs):
-                found[ended.job_id] = [result.unwrap() async for result in ended.results()]
-            assert [found[job.job_id][0]["overlap"] for job in jobs] == [1.0, 0.0]
-
-    asyncio.run(use())
 
 
 def test_the_last_delta_of_a_text_has_the_output_of_its_item(task_cluster):
