@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +24,6 @@ from seqd.hookspecs import Artifact, Device, Model
 from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN
 from seqd.local.slots import cores, parse_slot
-from seqd.models.agreement import ask_trained, check_saved
 from seqd.models.catalog import versions_zero
 from seqd.models.made_elsewhere import (
     Statement,
@@ -40,13 +38,13 @@ from seqd.models.store import ModelStore
 from seqd.models.trial_load import trial_of
 from seqd.models.version_files import (
     MANIFEST_NAME,
-    VersionDraft,
     check_sealed,
     refusal_of,
     seal_folder,
 )
 from seqd.settings import Settings, load_settings
-from seqd.testing import MemoryTrainContext
+from seqd.testing.contexts import MemoryTrainContext
+from seqd.testing.training import parameters_of, train
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import FileSource
 
@@ -83,9 +81,11 @@ def make_starter(
         )
 
     def write(staged: Path) -> None:
-        seal_folder(
-            staged, _train(model, plugin_version, preset, data, held_out, staged), version=0
-        )
+        device = Device(slot="train@cpu", kind="cpu", threads=cores())
+        context = _ConsoleContext(staged, data, held_out, device=device)
+        parameters = parameters_of(model, model.presets[preset])
+        draft = train(model, parameters, context, plugin_version, preset)
+        seal_folder(staged, draft, version=0)
 
     return _replace(starter_folder(model, out), write)
 
@@ -185,39 +185,6 @@ def _placing(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror or error}. Make the folder that it is "
             "in, or name another one: --out FOLDER"
         ) from None
-
-
-def _train(
-    model: Model,
-    plugin_version: str,
-    preset: str,
-    data: FileDataset,
-    held_out: FileDataset | None,
-    staged: Path,
-) -> VersionDraft:
-    parameters = model.tasks[TRAIN].parameters.model_validate(model.presets[preset])
-    device = Device(slot="train@cpu", kind="cpu", threads=cores())
-    context = _ConsoleContext(staged, data, held_out, device=device)
-    trained = model.train(parameters, context)
-    values = parameters.model_dump(mode="json")
-    seed = values.get("seed")
-    draft = VersionDraft(
-        model=model.name,
-        plugin_version=plugin_version,
-        preset=preset,
-        parameters=values,
-        metrics=trained.metrics,
-        epochs=context.curve.epochs,
-        seed=seed if isinstance(seed, int) else None,
-        data=data.fingerprint(),
-        held_out=None if held_out is None else held_out.fingerprint_if_read(),
-        libraries=trained.libraries,
-        created_at_ms=time.time_ns() // 1_000_000,
-    )
-    answers = ask_trained(model, trained, context)
-    del trained
-    check_saved(staged, draft, answers)
-    return draft
 
 
 def main() -> int:

@@ -15,10 +15,11 @@ import broken_plugins
 from checkout import python_path
 from cli_builders import clean_environment, here
 from seqd.local.endpoint import is_alive
-from seqd.testing.checks import CheckResult, CheckState, PluginExamples, Report, check_plugin
+from seqd.models.source_folders import read_source
 from seqd.testing.checks.catalog import Part
-from seqd.testing.checks.running import Run
-from seqd.testing.checks.sources import sources_in
+from seqd.testing.checks.examples import PluginExamples
+from seqd.testing.checks.report import CheckResult, CheckState, Report
+from seqd.testing.checks.running import Run, check_plugin
 from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -71,7 +72,7 @@ def a_plugin(folder: Path, source: str) -> Path:
 
 def results_of(path: Path, ids: set[str], limit_s: float = 60) -> dict[str, CheckResult]:
     """Run some checks of the plugin in a file."""
-    (source,) = sources_in(path)
+    (source,) = read_source(path)
     with Run(source, PluginExamples(), None, limit_s) as run:
         part = Part.TRAINING if "V1" in ids else Part.BUILT_IN
         return {one.id: one for one in run.part(path.stem.removeprefix("seqd_"), part, ids)}
@@ -99,7 +100,7 @@ def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str)
 
 
 def test_a_version_that_was_saved_as_another_is_one_finding():
-    report = check_plugin(sources_in(ZOO / "saves_transposed.py")[0])
+    report = check_plugin(read_source(ZOO / "saves_transposed.py")[0])
 
     assert [result.id for result in report.failed] == ["V1"]
     reasons = {result.why for result in report.results if result.part == Part.TRAINED}
@@ -107,7 +108,7 @@ def test_a_version_that_was_saved_as_another_is_one_finding():
 
 
 def test_a_plugin_whose_first_call_fails_is_checked_no_further():
-    report = check_plugin(sources_in(ZOO / "exits_at_run.py")[0])
+    report = check_plugin(read_source(ZOO / "exits_at_run.py")[0])
 
     (result,) = report.failed
     assert (result.id, result.seen) == ("P1", "the process ended itself with exit status 3")
@@ -133,13 +134,13 @@ def test_a_sound_plugin_passes_all_checks_that_apply(
         "hello: 23 checks ran: 23 passed, 0 failed; 14 did not apply (no task of its own, it "
         "streams nothing, no task has a bound, no files, no train)\n"
     )
-    assert check_plugin(sources_in(decorated)[0]).failed == []
+    assert check_plugin(read_source(decorated)[0]).failed == []
 
 
 def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
     path = a_plugin(tmp_path, "import time\ntime.sleep(600)\n")
 
-    (result,) = check_plugin(sources_in(path)[0], limit_s=2).results
+    (result,) = check_plugin(read_source(path)[0], limit_s=2).results
 
     assert (result.id, result.seen) == ("L1", "it hung for more than 2 s")
     assert (Path(result.place.file).name, result.place.line) == ("seqd_hello.py", 2)
@@ -149,7 +150,7 @@ def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
 def test_an_import_that_waits_or_works_for_long_has_its_line(tmp_path: Path, line: str):
     path = a_plugin(tmp_path, f"import time\n{line}\n{SOUND}")
 
-    with Run(sources_in(path)[0], PluginExamples(), None, 60) as run:
+    with Run(read_source(path)[0], PluginExamples(), None, 60) as run:
         results = {result.id: result for result in run.describe().results}
 
     assert results["I2"].state is CheckState.FAILED
@@ -264,7 +265,7 @@ def test_what_a_model_declares_for_its_checks_is_read_or_refused(tmp_path: Path)
     def with_checks(declared: str) -> Report:
         printing = SOUND.replace("outcomes = []", "outcomes = []; print()")
         declaring = printing.replace("    tasks =", f"    checks = {declared}\n    tasks =")
-        return check_plugin(sources_in(a_plugin(tmp_path, declaring))[0])
+        return check_plugin(read_source(a_plugin(tmp_path, declaring))[0])
 
     expected = with_checks('{"texts": ["hello", "bye", "good"], "expected_failures": {"E1": "so"}}')
     (refused,) = with_checks('{"txets": []}').results
@@ -312,7 +313,7 @@ def test_a_cost_that_takes_a_third_of_the_limit_is_too_long_and_a_wait_for_a_pro
 
 def test_a_model_that_needs_files_is_checked_with_those_that_are_given(tmp_path: Path):
     needs = SOUND.replace("    tasks =", "    needs_weights = True\n    tasks =")
-    plugin = sources_in(a_plugin(tmp_path, needs))[0]
+    plugin = read_source(a_plugin(tmp_path, needs))[0]
     files = tmp_path / "files"
     files.mkdir()
     (files / "words.json").write_text("[]")

@@ -120,7 +120,8 @@ def test_mistakes_are_told_with_what_to_do(tried, plugin):
         ended = tried(str(plugin), *arguments.split())
         assert ended.err.splitlines()[-1].partition("]: ")[2] == expected
     assert tried("helo", "classify", "a").err.startswith(
-        "error[unknown_plugin]: no plugin, model or folder named 'helo'. Plugins here: "
+        "error[unknown_plugin]: no plugin or model named 'helo', and no folder or .py file of "
+        "that name. Plugins here: "
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from seqd.errors import InvalidRequest, UnknownPlugin
 from seqd.models.loading import Candidate, discover
-from seqd.models.source_folders import read_source, taken_names
+from seqd.models.source_folders import PluginSource, chosen, read_source, taken_names
 
 PROJECT = '[project]\nname = "seqd-hello"\nversion = "0.3"\n'
 ENTRY = '[project.entry-points.seqd]\nhello = "seqd_hello:plugin"\n'
@@ -26,29 +26,30 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def test_a_flat_and_a_src_layout_are_found(tmp_path):
-    flat = read_source(write(tmp_path / "flat", pyproject=PROJECT + ENTRY, seqd_hello=PLUGIN))
-    src = read_source(write(tmp_path / "src", pyproject=PROJECT + ENTRY, src__seqd_hello=PLUGIN))
+    (flat,) = read_source(write(tmp_path / "flat", pyproject=PROJECT + ENTRY, seqd_hello=PLUGIN))
+    (src,) = read_source(write(tmp_path / "src", pyproject=PROJECT + ENTRY, src__seqd_hello=PLUGIN))
 
-    assert (flat.distribution, flat.version, flat.entries) == (
-        "seqd-hello",
-        "0.3",
-        {"hello": "seqd_hello:plugin"},
+    assert flat == PluginSource(
+        name="hello",
+        address="seqd_hello:plugin",
+        import_folders=(str(tmp_path / "flat"),),
+        distribution="seqd-hello",
+        version="0.3",
+        path=str(tmp_path / "flat"),
     )
-    assert flat.import_folders == (tmp_path / "flat",)
-    assert src.import_folders == (tmp_path / "src" / "src",)
-    assert src.module_path() == tmp_path / "src" / "src" / "seqd_hello.py"
+    assert src.import_folders == (str(tmp_path / "src" / "src"),)
 
 
 def test_a_package_is_found_in_any_folder_of_the_project(tmp_path):
     folder = write(tmp_path, pyproject=PROJECT + ENTRY, lib__seqd_hello__records=PLUGIN)
 
-    assert read_source(folder).import_folders == (tmp_path / "lib",)
+    assert read_source(folder)[0].import_folders == (str(tmp_path / "lib"),)
 
 
 def test_one_file_is_a_plugin_with_the_name_of_its_module(tmp_path):
-    found = read_source(write(tmp_path, seqd_hello=PLUGIN) / "seqd_hello.py")
+    (found,) = read_source(write(tmp_path, seqd_hello=PLUGIN) / "seqd_hello.py")
 
-    assert found.entries == {"hello": "seqd_hello"}
+    assert (found.name, found.address) == ("hello", "seqd_hello")
     assert found.candidate().origin == "(none)"
 
 
@@ -87,11 +88,11 @@ def test_of_two_plugins_one_is_named(tmp_path):
     )
 
     with pytest.raises(InvalidRequest) as unnamed:
-        source.candidate()
+        chosen(source)
     with pytest.raises(UnknownPlugin) as unknown:
-        source.candidate("hallo")
+        chosen(source, "hallo")
 
-    assert source.candidate("bye").address == "seqd_hello:bye"
+    assert chosen(source, "bye").address == "seqd_hello:bye"
     assert str(unnamed.value) == (
         f"{tmp_path} has the plugins bye, hello. Say which one: --plugin bye."
     )

@@ -27,7 +27,7 @@ from seqd.authoring.messages import (
 )
 from seqd.authoring.subject import Subject
 from seqd.authoring.tracebacks import plugin_traceback
-from seqd.authoring.trial_training import train
+from seqd.authoring.trial_training import trained
 from seqd.errors import PluginFault, SeqdError, failure_of
 from seqd.worker.faults import sentence_of
 
@@ -115,7 +115,7 @@ def _answers(
             yield from subject.measure(request, stop)
         yield Measured()
     else:
-        yield train(subject, request, lambda report: _send(replies, report), stop)
+        yield trained(subject, request, lambda report: _send(replies, report), stop)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from seqd.models.source_folders import PluginSource
 from seqd_schemas import (
     CatalogEntry,
     Epoch,
@@ -34,10 +35,7 @@ class Load(_Message):
     """Load a plugin, and a version of one of its models; the first request of a child."""
 
     type: Literal["load"] = "load"
-    #: A folder or file of source; None for an installed plugin.
-    source: str | None = None
-    #: The plugin's name; "" for the only one of the source.
-    plugin: str = ""
+    source: PluginSource
     #: The model that is meant; "" for the only one of the plugin.
     model: str = ""
     #: `name@3`, `name@label`, or the folder of a version; "" for what a daemon would serve.

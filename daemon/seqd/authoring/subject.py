@@ -17,17 +17,17 @@ from typing import Self, cast
 from pydantic import BaseModel
 
 from seqd.authoring.messages import Compute, Computed, Load, Loaded, Measure, Rate
-from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, UnknownModel, UnknownPlugin
+from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, UnknownModel
 from seqd.hookspecs import Artifact, Device, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.local.pinning import slots_here
 from seqd.models.catalog import catalog_entry, versions_zero
-from seqd.models.loading import Candidate, discover
+from seqd.models.loading import Candidate
 from seqd.models.registry import Registry
-from seqd.models.source_folders import read_source
 from seqd.models.store import ModelStore
 from seqd.models.version_files import open_folder, read_manifest
 from seqd.plugin.calls import PluginCall
+from seqd.plugin.decorated import QuietContext
 from seqd.settings import load_settings
 from seqd.validation import did_you_mean, listed
 from seqd.worker.computing import TaskCall, call_of, outcomes_of
@@ -47,37 +47,6 @@ IMPORT_S = 5.0
 LOAD_S = 20.0
 
 
-class CallContext:
-    """A `RunContext` without a daemon: reports lead nowhere, and `stop` says whether to end."""
-
-    def __init__(self, device: Device, stop: Callable[[], bool]) -> None:
-        self._device = device
-        self._stop = stop
-
-    @property
-    def device(self) -> Device:
-        """The device share that the process is pinned to."""
-        return self._device
-
-    def stop_requested(self) -> bool:
-        """True once Ctrl-C was pressed."""
-        return self._stop()
-
-    def batch(
-        self,
-        *,
-        items: int,
-        real_tokens: int,
-        computed_tokens: int,
-        vectorise_s: float,
-        compute_s: float,
-    ) -> None:
-        """Take what a plugin says of a batch."""
-
-    def stream(self, item: WorkItem, sample: int, delta: str) -> None:
-        """Take a text delta."""
-
-
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A plugin's model, and a version of it; None where it has none yet."""
@@ -95,11 +64,11 @@ class Subject:
     def load(cls, order: Load) -> Self:
         """Load a plugin and a version of its model.
 
-        Raises PluginFault for a plugin that is broken, UnknownPlugin, UnknownModel and
-        InvalidRequest for names, ArtifactDamaged for files, and what the plugin raises.
+        Raises PluginFault for a plugin that is broken, UnknownModel and InvalidRequest for names,
+        ArtifactDamaged for files, and what the plugin raises.
         """
         settings = load_settings(enabled_plugins=None, disabled_plugins=(), required_models=())
-        candidate = _candidate_of(order)
+        candidate = order.source.candidate()
         with _told_where_it_stands(f"The import of the plugin {candidate.name}", IMPORT_S):
             registry = Registry([candidate], settings)
         model = _model_of(registry, order.model, candidate)
@@ -164,7 +133,7 @@ class Subject:
         with PluginCall():
             parameters: PluginParameters = spec.parameters.model_validate(asked.parameters)
         task = TaskCall(asked.task, self._output(asked.task), spec.input)
-        call = call_of(loaded, task, parameters, CallContext(self.device, stop))
+        call = call_of(loaded, task, parameters, QuietContext(self.device, stop))
         work = [
             WorkItem(index=place, text=entry.text)
             for place, entry in enumerate(entries)
@@ -183,18 +152,6 @@ class Subject:
     def _output(self, task: str) -> type[BaseModel]:
         fixed = kind_of_task(task).output
         return fixed or cast("type[BaseModel]", self.model.tasks[task].output)
-
-
-def _candidate_of(order: Load) -> Candidate:
-    if order.source is not None:
-        return read_source(Path(order.source)).candidate(order.plugin)
-    found = {candidate.name: candidate for candidate in reversed(discover())}
-    if order.plugin not in found:
-        raise UnknownPlugin(
-            f"no plugin named {order.plugin!r}. Plugins here: {listed(found)}."
-            f"{did_you_mean(order.plugin, found)}"
-        )
-    return found[order.plugin]
 
 
 def _model_of(registry: Registry, name: str, candidate: Candidate) -> Model:

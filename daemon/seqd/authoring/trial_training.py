@@ -6,15 +6,13 @@ from pathlib import Path
 
 from seqd.authoring.messages import Learn, Reported, Trained
 from seqd.authoring.subject import Subject
-from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.hookspecs.reports import Reporter
 from seqd.inputs.datasets import FileDataset
-from seqd.kinds import TRAIN
-from seqd.models.agreement import ask_trained, check_saved
-from seqd.models.version_files import VersionDraft, seal_folder
+from seqd.models.version_files import seal_folder
 from seqd.plugin.calls import PluginCall
 from seqd.testing.contexts import MemoryTrainContext
-from seqd_schemas import FileSource, ModelManifest
+from seqd.testing.training import parameters_of, train
+from seqd_schemas import FileSource
 
 _REPORTER = Reporter("trial")
 
@@ -57,54 +55,22 @@ class _ReportingContext(MemoryTrainContext):
         self._report(Reported(event=_REPORTER.log(message)))
 
 
-def train(
+def trained(
     subject: Subject, asked: Learn, report: Callable[[Reported], None], stop: Callable[[], bool]
 ) -> Trained:
     """Train a version, and hold what is loaded of its files against it, as a worker does.
 
     Raises InvalidInput for data, Stopped, VersionDiffers, and what the training raises.
     """
-    began = time.perf_counter()
-    folder = Path(asked.folder)
-    manifest = _train(subject, asked, folder, report, stop)
-    return Trained(manifest=manifest, seconds=time.perf_counter() - began)
-
-
-def _train(
-    subject: Subject,
-    asked: Learn,
-    folder: Path,
-    report: Callable[[Reported], None],
-    stop: Callable[[], bool],
-) -> ModelManifest:
-    model = subject.model
+    began, folder = time.perf_counter(), Path(asked.folder)
     data = _dataset(asked.data)
     held_out = None if asked.held_out is None else _dataset(asked.held_out)
-    with PluginCall():
-        parameters: PluginParameters = model.tasks[TRAIN].parameters.model_validate(
-            asked.parameters
-        )
     context = _ReportingContext(folder, data, held_out, subject, report=report, stop=stop)
     with PluginCall():
-        trained: TrainedModel = model.train(parameters, context)
-    values = parameters.model_dump(mode="json")
-    seed = values.get("seed")
-    draft = VersionDraft(
-        model=model.name,
-        plugin_version=subject.plugin.version,
-        parameters=values,
-        metrics=trained.metrics,
-        epochs=context.curve.epochs,
-        seed=seed if isinstance(seed, int) else None,
-        data=data.fingerprint(),
-        held_out=None if held_out is None else held_out.fingerprint_if_read(),
-        libraries=trained.libraries,
-        created_at_ms=time.time_ns() // 1_000_000,
-    )
-    answers = ask_trained(model, trained, context)
-    del trained
-    check_saved(folder, draft, answers)
-    return seal_folder(folder, draft, _VERSION)
+        parameters = parameters_of(subject.model, asked.parameters)
+        draft = train(subject.model, parameters, context, subject.plugin.version)
+    manifest = seal_folder(folder, draft, _VERSION)
+    return Trained(manifest=manifest, seconds=time.perf_counter() - began)
 
 
 def _dataset(path: str) -> FileDataset:

@@ -32,7 +32,7 @@ from seqd.kinds import GENERATE, SERVED_TASKS, TRAIN
 from seqd.models.made_records import with_record
 from seqd.models.version_files import VersionDraft, check_sealed
 from seqd.plugin.calls import PluginCall
-from seqd.plugin.decorated import WarmUpContext
+from seqd.plugin.decorated import QuietContext
 from seqd_schemas import Classification, Generation, Task
 
 #: Texts of the sample, prompts among them that are continued, and characters of each at most.
@@ -159,7 +159,7 @@ def with_values(parameters: PluginParameters, values: Mapping[str, object]) -> P
 
 def _asked(asked: Answers, loaded: LoadedModel, task: Task) -> Sequence[object]:
     """Return the outcomes of a sample; none where nobody but a caller knows its parameters."""
-    spec, context = asked.model.tasks[task], WarmUpContext(asked.device)
+    spec, context = asked.model.tasks[task], QuietContext(asked.device)
     if any(one.is_required() for one in spec.parameters.model_fields.values()):
         return ()
     parameters = with_values(spec.parameters(), _ASKED_WITH)

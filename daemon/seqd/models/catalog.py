@@ -15,12 +15,11 @@ from seqd.models.model_records import LATEST
 from seqd.models.registry import Registry
 from seqd.models.stored_versions import StoredVersions
 from seqd.models.task_schemas import described
-from seqd.models.version_files import digest_of
+from seqd.models.version_files import digest_of, no_data
 from seqd_schemas import (
     MAX_PUBLISHED_CHANGES,
     MAX_VERSIONS,
     CatalogEntry,
-    DataFingerprint,
     FileDigest,
     ModelManifest,
     PluginStatus,
@@ -135,9 +134,7 @@ def built_in_version(model: Model, plugin_version: str) -> Artifact:
         plugin_version=plugin_version,
         parameters={},
         metrics={},
-        data=DataFingerprint(
-            description=NO_DATA, records=0, sha256=hashlib.sha256(b"").hexdigest()
-        ),
+        data=no_data(NO_DATA),
         libraries={},
         origin=VersionOrigin(is_built_in=True),
         created_at_ms=created_at_ms,

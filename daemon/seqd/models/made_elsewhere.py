@@ -4,12 +4,10 @@ The folder holds what a version may hold, and nothing else. A `manifest.json` in
 version: then the files are those that it names, and what it says of them is taken over.
 """
 
-import hashlib
 import os
 import re
 import shutil
 import stat
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,13 +31,13 @@ from seqd.models.version_files import (
     MANIFEST_NAME,
     VersionDraft,
     digest_of,
+    no_data,
     read_manifest,
     refusal_of,
 )
 from seqd.validation import listed
 from seqd_schemas import (
     MAX_VERSION_FILES,
-    DataFingerprint,
     FileDigest,
     ModelManifest,
     VersionOrigin,
@@ -205,17 +203,14 @@ def draft_of(
     """
     known = weights.manifest
     if known is None:
-        empty = hashlib.sha256(b"").hexdigest()
         return VersionDraft(
             model=model,
             plugin=plugin,
             plugin_version=plugin_version,
-            parameters={},
             metrics=statement.metrics,
             libraries=statement.libraries,
-            data=DataFingerprint(description=NO_DATA, records=0, sha256=empty),
+            data=no_data(NO_DATA),
             origin=VersionOrigin(added_from=weights.folder.resolve().name, notes=statement.notes),
-            created_at_ms=time.time_ns() // 1_000_000,
         )
     made_with = known.plugin or known.model
     if made_with != plugin:

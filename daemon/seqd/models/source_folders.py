@@ -1,20 +1,21 @@
-"""Reads where a plugin's source is: a folder with a `pyproject.toml`, or one file.
+"""Where a plugin is: a folder with a `pyproject.toml`, one file, a module, or what is installed.
 
-So a plugin can be loaded before it is installed, beside others that may have its names. Nothing of
-it is imported here.
+So a plugin can be loaded before it is installed, beside others that may have its names, and by a
+process of its own. Nothing of it is imported to find it.
 """
 
 import re
 import sys
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
-from seqd.errors import InvalidRequest, UnknownPlugin
+from pydantic import BaseModel, ConfigDict
+
+from seqd.errors import InvalidInput, InvalidRequest, UnknownPlugin
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import UNPACKAGED, Candidate
 from seqd.models.registry import Registry
@@ -25,62 +26,114 @@ _PYPROJECT = "pyproject.toml"
 _GROUP = f"[project.entry-points.{PROJECT}]"
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePlugin:
-    """A distribution's plugins, as its source says: `entries` has their addresses by name."""
+class PluginSource(BaseModel):
+    """A plugin by its address, and what has to be on `sys.path` for it.
 
-    #: The folder of `pyproject.toml`, or of the one file.
-    folder: Path
-    distribution: str
-    version: str
-    #: Such as `{"hello": "seqd_hello:hello"}`.
-    entries: Mapping[str, str]
+    Any process can load it by that: it may be sent to another.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    #: `module` or `module:attribute`, as in an entry point.
+    address: str
     #: Folders that are to stand first on `sys.path`.
-    import_folders: tuple[Path, ...]
+    import_folders: tuple[str, ...] = ()
+    distribution: str = UNPACKAGED
+    version: str = ""
+    #: The folder of its `pyproject.toml`, or its file; '' for what is installed or in memory.
+    path: str = ""
 
-    def chosen(self, name: str = "") -> str:
-        """Return the name of the plugin that is meant; the only one needs no name.
+    @property
+    def module(self) -> str:
+        """The module part of the address."""
+        return self.address.partition(":")[0].strip()
 
-        Raises InvalidRequest where there are several and none is named, UnknownPlugin.
-        """
-        if not name and len(self.entries) == 1:
-            return next(iter(self.entries))
-        if not name:
-            raise InvalidRequest(
-                f"{self.folder} has the plugins {listed(self.entries)}. Say which one: "
-                f"--plugin {min(self.entries)}."
-            )
-        if name not in self.entries:
-            raise UnknownPlugin(
-                f"{self.folder} has no plugin named {name!r}. Its plugins: {listed(self.entries)}."
-                f"{did_you_mean(name, self.entries)}"
-            )
-        return name
+    def holds(self, file: str) -> bool:
+        """Return True for a file of the plugin: its module's name is in the path."""
+        top, path = self.module.partition(".")[0], Path(file)
+        return path.stem == top or top in path.parts
 
-    def candidate(self, name: str = "") -> Candidate:
-        """Return what the plugin host loads; loading puts `import_folders` first on `sys.path`.
-
-        Raises what `chosen` does.
-        """
-        name = self.chosen(name)
-        address = self.entries[name]
+    def candidate(self) -> Candidate:
+        """Return what the plugin host loads."""
         return Candidate(
-            name=name,
-            load=partial(_load, name, address, self.import_folders),
+            name=self.name,
+            load=self.load,
             distribution=self.distribution,
             version=self.version,
-            address=address,
+            address=self.address,
             import_folders=self.import_folders,
         )
 
-    def module_path(self, name: str = "") -> Path:
-        """Return the file, or the package's folder, of the module that an entry point names."""
-        module = self.entries[self.chosen(name)].partition(":")[0].strip()
-        return next(_places_of(module, self.import_folders), self.folder)
+    def load(self) -> object:
+        """Import it and return what its address names. May raise anything."""
+        sys.path[:0] = [folder for folder in self.import_folders if folder not in sys.path]
+        return EntryPoint(self.name, self.address, PROJECT).load()
 
 
-def read_source(path: Path) -> SourcePlugin:
-    """Return what a folder with a `pyproject.toml`, or a file with a plugin in it, brings.
+def installed_source(candidate: Candidate) -> PluginSource:
+    """Return where an installed plugin is."""
+    return PluginSource(
+        name=candidate.name,
+        address=candidate.address,
+        distribution=candidate.distribution,
+        version=candidate.version,
+    )
+
+
+def source_of(plugin: object) -> PluginSource:
+    """Return a module, or an object that stands in a module under a name of its own.
+
+    Raises InvalidInput for what no other process could find.
+    """
+    if isinstance(plugin, ModuleType):
+        return _source_of_module(plugin, "")
+    home = sys.modules.get(getattr(plugin, "__module__", ""))
+    for module in (home, *tuple(sys.modules.values())):
+        if isinstance(module, ModuleType):
+            for name, value in tuple(vars(module).items()):
+                if value is plugin:
+                    return _source_of_module(module, name)
+    raise InvalidInput(
+        f"the plugin {plugin!r:.80} has no name in a module, so that no other process can load it. "
+        "Give the module, or an object that the module defines."
+    )
+
+
+def _source_of_module(module: ModuleType, attribute: str) -> PluginSource:
+    name, file = module.__name__, getattr(module, "__file__", None)
+    # The folder that has to be on `sys.path` for a module of this file and name.
+    depth = name.count(".") + hasattr(module, "__path__")
+    folders = () if file is None else (str(Path(file).resolve().parents[depth]),)
+    return PluginSource(
+        name=attribute or name.rpartition(".")[2].removeprefix(f"{PROJECT}_"),
+        address=f"{name}:{attribute}" if attribute else name,
+        import_folders=folders,
+    )
+
+
+def chosen(sources: Sequence[PluginSource], name: str = "") -> PluginSource:
+    """Return the plugin of a folder or file that is meant; the only one needs no name.
+
+    Raises InvalidRequest where there are several and none is named, UnknownPlugin.
+    """
+    if not name and len(sources) == 1:
+        return sources[0]
+    found, folder = {source.name: source for source in sources}, sources[0].path
+    if not name:
+        raise InvalidRequest(
+            f"{folder} has the plugins {listed(found)}. Say which one: --plugin {min(found)}."
+        )
+    if name not in found:
+        raise UnknownPlugin(
+            f"{folder} has no plugin named {name!r}. Its plugins: {listed(found)}."
+            f"{did_you_mean(name, found)}"
+        )
+    return found[name]
+
+
+def read_source(path: Path) -> list[PluginSource]:
+    """Return the plugins of a folder with a `pyproject.toml`, or that of a file, by their names.
 
     Raises UnknownPlugin, which says what is missing and which line to add.
     """
@@ -100,7 +153,7 @@ def read_source(path: Path) -> SourcePlugin:
     )
 
 
-def _of_file(path: Path) -> SourcePlugin:
+def _of_file(path: Path) -> list[PluginSource]:
     """Return a file as a plugin with the name of its module, without `seqd_` in front."""
     module = path.stem
     if not module.isidentifier():
@@ -109,21 +162,26 @@ def _of_file(path: Path) -> SourcePlugin:
             "letters, digits and underscores, such as seqd_hello.py."
         )
     name = module.removeprefix(f"{PROJECT}_") or module
-    return SourcePlugin(path.parent, UNPACKAGED, "", {name: module}, (path.parent,))
+    folders = (str(path.parent),)
+    return [PluginSource(name=name, address=module, import_folders=folders, path=str(path))]
 
 
-def _of_folder(folder: Path) -> SourcePlugin:
-    content = _read_pyproject(folder / _PYPROJECT)
-    project = _table(content, "project")
+def _of_folder(folder: Path) -> list[PluginSource]:
+    project = _table(_read_pyproject(folder / _PYPROJECT), "project")
     entries = _entries(folder, project)
-    found = {_place_of(folder, name, address).parent: None for name, address in entries.items()}
-    return SourcePlugin(
-        folder=folder,
-        distribution=str(project.get("name") or UNPACKAGED),
-        version=str(project.get("version") or ""),
-        entries=entries,
-        import_folders=tuple(found),
-    )
+    places = [_place_of(folder, name, address) for name, address in entries.items()]
+    folders = tuple(dict.fromkeys(str(place.parent) for place in places))
+    return [
+        PluginSource(
+            name=name,
+            address=address,
+            import_folders=folders,
+            distribution=str(project.get("name") or UNPACKAGED),
+            version=str(project.get("version") or ""),
+            path=str(folder),
+        )
+        for name, address in entries.items()
+    ]
 
 
 def _read_pyproject(path: Path) -> Mapping[str, object]:
@@ -169,8 +227,10 @@ def _place_of(folder: Path, name: str, address: str) -> Path:
     below = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isidentifier())
     places = [folder / "src", folder, *below]
     module = address.partition(":")[0].strip()
-    for place in _places_of(module, places):
-        return place
+    top = module.partition(".")[0]
+    for path in (place / name for place in places for name in (top, f"{top}.py")):
+        if top and _is_module(path):
+            return path
     beside = (path for place in places if place.is_dir() for path in place.iterdir())
     there = [path.stem for path in beside if _is_module(path)]
     raise UnknownPlugin(
@@ -179,26 +239,10 @@ def _place_of(folder: Path, name: str, address: str) -> Path:
     )
 
 
-def _places_of(module: str, places: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files and packages of the outermost package of a module."""
-    top = module.partition(".")[0]
-    for place in places:
-        for path in (place / top, place / f"{top}.py"):
-            if top and _is_module(path):
-                yield path
-
-
 def _is_module(path: Path) -> bool:
     if path.suffix == ".py":
         return path.is_file() and path.name not in ("setup.py", "conftest.py")
     return path.name.isidentifier() and path.is_dir() and any(path.glob("*.py"))
-
-
-def _load(name: str, address: str, folders: tuple[Path, ...]) -> object:
-    for folder in reversed(folders):
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
-    return EntryPoint(name, address, PROJECT).load()
 
 
 def _table(content: Mapping[str, object], name: str) -> Mapping[str, object]:

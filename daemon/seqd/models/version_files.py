@@ -5,6 +5,7 @@ import math
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -48,11 +49,11 @@ class VersionDraft:
     #: What it is made with; '' where that is the plugin's model of the same name.
     plugin: str = ""
     plugin_version: str
-    parameters: Mapping[str, ParameterValue]
-    metrics: Mapping[str, float]
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     data: DataFingerprint
-    #: Milliseconds since 1970-01-01 UTC.
-    created_at_ms: int
+    #: Milliseconds since 1970-01-01 UTC; of this machine's clock, unless it is said.
+    created_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     epochs: Sequence[EpochMetrics] = ()
     preset: str | None = None
     seed: int | None = None
@@ -86,6 +87,12 @@ class VersionDraft:
         )
         plugin = manifest.plugin or manifest.model
         return cls(**said | {"plugin": plugin, "origin": origin, "job_id": None, "unit": None})
+
+
+def no_data(description: str) -> DataFingerprint:
+    """Return the fingerprint of a version that was made of no data that anybody knows."""
+    empty = hashlib.sha256(b"").hexdigest()
+    return DataFingerprint(description=description, records=0, sha256=empty)
 
 
 def seal_folder(folder: Path, draft: VersionDraft, version: int) -> ModelManifest:

@@ -116,7 +116,7 @@ class LoadedFunctions(LoadedModel):
         for done in self._functions.values():
             fields = done.signature.parameters.model_fields.values()
             if done.signature.taken.kind is str and not any(one.is_required() for one in fields):
-                done.run([item], done.signature.parameters(), WarmUpContext(self._device))
+                done.run([item], done.signature.parameters(), QuietContext(self._device))
 
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
@@ -143,21 +143,30 @@ class LoadedFunctions(LoadedModel):
         return self._functions[task].run(items, parameters, context)
 
 
-class WarmUpContext:
-    """A `RunContext` of a call whose outcome nobody gets: nothing stops it, and it tells nobody."""
+class QuietContext:
+    """A `RunContext` without a daemon: what is streamed leads nowhere."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(
+        self,
+        device: Device,
+        stop: Callable[[], bool] = lambda: False,
+        told: Callable[[Mapping[str, float]], None] = lambda said: None,
+    ) -> None:
+        """`stop` says whether to end, `told` gets what is said of a batch, by its name."""
         self.device = device
+        self._stop = stop
+        self._told = told
 
     def stop_requested(self) -> bool:
-        """Return False."""
-        return False
+        """True once the call is to end."""
+        return self._stop()
 
     def batch(self, **said: float) -> None:
-        """Do nothing."""
+        """Pass on what is said of a batch."""
+        self._told(said)
 
     def stream(self, item: WorkItem, sample: int, delta: str) -> None:
-        """Do nothing."""
+        """Take a text delta."""
 
 
 class MemoryGrowth:

@@ -1,6 +1,5 @@
 """Runs a plugin's training the way a worker does, without one, down to a checked artifact."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,40 +37,57 @@ def train_to_artifact(
     files that no version may hold, and VersionDiffers where they are not what was trained; then
     nothing stays in the store but what it saved in `checkpoints`, which another call goes on from.
     """
-    checked = _checked(model, parameters)
+    checked = parameters_of(model, parameters)
     store = ModelStore(folder, {})
     staged = store.new_folder(model.name, _JOB_ID)
     context = MemoryTrainContext(
         staged, data, held_out, checkpoints=checkpoints, stop_after=stop_after
     )
     try:
-        trained = model.train(checked, context)
-        values = checked.model_dump(mode="json")
-        seed = values.get("seed")
-        draft = VersionDraft(
-            model=model.name,
-            plugin_version=__version__,
-            parameters=values,
-            metrics=trained.metrics,
-            epochs=context.curve.epochs,
-            seed=seed if isinstance(seed, int) else None,
-            data=_fingerprint(data, context),
-            held_out=_fingerprint_if_read(held_out),
-            libraries=trained.libraries,
-            created_at_ms=time.time_ns() // 1_000_000,
-        )
-        answers = ask_trained(model, trained, context)
-        del trained
-        check_saved(staged, draft, answers)
+        draft = train(model, checked, context, __version__)
         manifest = store.publish(staged, draft)
     finally:
         store.discard(staged)
     return store.open(model.name, manifest.version)
 
 
-def _checked(
+def train(
+    model: Model,
+    parameters: PluginParameters,
+    context: MemoryTrainContext,
+    plugin_version: str,
+    preset: str | None = None,
+) -> VersionDraft:
+    """Train into the context's folder, and return what the manifest of the version is to say.
+
+    Raises what the training raises, PluginFault for files that no version may hold or that cannot
+    be loaded, and VersionDiffers where they are not what was trained.
+    """
+    trained = model.train(parameters, context)
+    values = parameters.model_dump(mode="json")
+    seed = values.get("seed")
+    draft = VersionDraft(
+        model=model.name,
+        plugin_version=plugin_version,
+        preset=preset,
+        parameters=values,
+        metrics=trained.metrics,
+        epochs=context.curve.epochs,
+        seed=seed if isinstance(seed, int) else None,
+        data=_fingerprint(context.data, context),
+        held_out=_fingerprint_if_read(context.held_out),
+        libraries=trained.libraries,
+    )
+    answers = ask_trained(model, trained, context)
+    del trained  # else it would be in memory twice
+    check_saved(context.folder, draft, answers)
+    return draft
+
+
+def parameters_of(
     model: Model, parameters: PluginParameters | Mapping[str, ParameterValue]
 ) -> PluginParameters:
+    """Return a training's parameters, read by its class. Raises InvalidParameters."""
     if isinstance(parameters, PluginParameters):
         return parameters
     if TRAIN not in model.tasks:

@@ -17,7 +17,7 @@ import typer
 from seqd.cli import options
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
 from seqd.cli.models import measuring
-from seqd.cli.models.loaded_here import LocalContext, load_here, plugin_faults
+from seqd.cli.models.loaded_here import load_here, plugin_faults
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -444,6 +444,8 @@ def _measured(
 ) -> Mapping[str, float]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from seqd.plugin.decorated import QuietContext
+
     if not text:
         raise InvalidData("the text has no characters; at least one is due")
     with Progress(
@@ -457,10 +459,10 @@ def _measured(
     ) as progress:
         task = progress.add_task(f"reading {len(text):,} characters", total=None)
 
-        def advance(characters: int) -> None:
-            progress.update(task, total=len(text), advance=characters)
+        def advance(said: Mapping[str, float]) -> None:
+            progress.update(task, total=len(text), advance=said["real_tokens"])
 
-        return loaded.measure(text, LocalContext(device, advance))
+        return loaded.measure(text, QuietContext(device, told=advance))
 
 
 def _power_of_two(bits: float) -> float:

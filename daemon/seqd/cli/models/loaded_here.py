@@ -1,15 +1,14 @@
 """A version in this process, on this machine's cores: for commands that need no daemon."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seqd.errors import PluginFault, SeqdError
 
 if TYPE_CHECKING:
-    from seqd.hookspecs import Artifact, Device, LoadedModel, Model, WorkItem
+    from seqd.hookspecs import Artifact, Device, LoadedModel, Model
 
 
 def load_here(model: "Model", artifact: "Artifact") -> "tuple[LoadedModel, Device]":
@@ -37,30 +36,3 @@ def plugin_faults(doing: str, no_method: SeqdError) -> Iterator[None]:
         raise
     except Exception as error:
         raise PluginFault(f"{doing} failed: {type(error).__name__}: {error}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class LocalContext:
-    """The run context of such a model; Ctrl-C alone stops it, and the command with it."""
-
-    device: "Device"
-    on_characters: Callable[[int], None] = lambda characters: None
-
-    def stop_requested(self) -> bool:
-        """Return False."""
-        return False
-
-    def batch(
-        self,
-        *,
-        items: int,
-        real_tokens: int,
-        computed_tokens: int,
-        vectorise_s: float,
-        compute_s: float,
-    ) -> None:
-        """Say how many characters of a text were read."""
-        self.on_characters(real_tokens)
-
-    def stream(self, item: "WorkItem", sample: int, delta: str) -> None:
-        """Do nothing: nobody follows."""

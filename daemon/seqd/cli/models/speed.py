@@ -10,18 +10,16 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from seqd.cli.models.kept_evaluations import now_ms
-from seqd.cli.models.loaded_here import LocalContext, load_here, plugin_faults
+from seqd.cli.models.loaded_here import load_here, plugin_faults
 from seqd.errors import InvalidRequest, PluginFault
+from seqd.hookspecs import Artifact, Device, LoadedModel, Model, TaskSpec, WorkItem
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
+from seqd.models.made_records import with_record
+from seqd.plugin.decorated import QuietContext
 from seqd_schemas import Classification, Generation, MeasuredSpeed
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from seqd.hookspecs import Artifact, Device, LoadedModel, Model, TaskSpec, WorkItem
 
 #: Seconds that a command measures.
 MEASURED_S: Final = 2.0
@@ -36,7 +34,7 @@ _COMMON_WORDS: Final = (
 )
 
 
-def measured_tasks(model: "Model") -> list[str]:
+def measured_tasks(model: Model) -> list[str]:
     """Return the tasks whose speed is measured: that it classifies, or else writes, and its own."""
     named = [task for task in SERVED_TASKS if task in model.tasks]
     own = [task for task in model.tasks if task not in SERVED_TASKS and task != TRAIN]
@@ -44,14 +42,14 @@ def measured_tasks(model: "Model") -> list[str]:
 
 
 def measure_speed(
-    model: "Model", artifact: "Artifact", seconds: float, task: str | None = None
+    model: Model, artifact: Artifact, seconds: float, task: str | None = None
 ) -> MeasuredSpeed:
     """Return how fast a version does a task on this machine's cores; None: its first one.
 
     It is measured for so many seconds at least, and for one call of the plugin. Items have 20 to
     400 common English words, which are the same each time, or are records of such texts; texts are
     continued with the default parameters, one prompt after the other. Raises PluginFault, and
-    InvalidRequest where it has no such task, or where a record is no texts and numbers.
+    InvalidRequest where it has no such task, or where no record can be made for it.
     """
     manifest = artifact.manifest
     name = f"{manifest.model}@{manifest.version}"
@@ -86,16 +84,16 @@ def measure_speed(
 
 
 def _computing(
-    model: "Model", task: str, loaded: "LoadedModel", device: "Device"
+    model: Model, task: str, loaded: LoadedModel, device: Device
 ) -> Callable[[], tuple[int, int]]:
     """Return what does a task with one batch and gives its items and their characters."""
     spec = model.tasks[task]
     items = _batch(spec)
     parameters = spec.parameters()
-    context = LocalContext(device)
+    context = QuietContext(device)
     output = kind_of_task(task).output or spec.output
 
-    def outcomes() -> "Sequence[object]":
+    def outcomes() -> Sequence[object]:
         if output is Classification:
             return loaded.classify(items, parameters, context)
         return loaded.run(task, items, parameters, context)
@@ -108,47 +106,29 @@ def _computing(
     return call
 
 
-def _batch(spec: "TaskSpec") -> "list[WorkItem]":
-    """Return items of common words; raise InvalidRequest where a record has other fields."""
-    from seqd.hookspecs import WorkItem
-
+def _batch(spec: TaskSpec) -> list[WorkItem]:
+    """Return items of common words; raise InvalidRequest where no record can be made of them."""
     draw = random.Random(0)
     words = _COMMON_WORDS.split()
-    items = []
-    for index in range(_BATCH):
-        text = " ".join(draw.choices(words, k=draw.randint(*_WORDS)))
-        if spec.input is None:
-            items.append(WorkItem(index, text))
-        else:
-            record = _record(spec.input, text)
-            items.append(WorkItem(index, record.model_dump_json(), record))
-    return items
-
-
-def _record(record: "type[BaseModel]", text: str) -> "BaseModel":
-    """Return a record whose required texts are one text, as much of it as each may have."""
-    values: dict[str, object] = {}
-    for name, field in record.model_json_schema()["properties"].items():
-        if record.model_fields[name].is_required():
-            is_text = field.get("type") == "string" and not field.get("enum")
-            values[name] = text[: field.get("maxLength")] if is_text else field.get("minimum", 1)
-    try:
-        return record.model_validate(values)
-    except ValueError:
+    texts = (" ".join(draw.choices(words, k=draw.randint(*_WORDS))) for _ in range(_BATCH))
+    items = [WorkItem(index, text) for index, text in enumerate(texts)]
+    if spec.input is None:
+        return items
+    records = [made for item in items if (made := with_record(item, spec.input)) is not None]
+    if not records:
         raise InvalidRequest(
-            f"the speed cannot be measured: the fields of {record.__name__} are more than texts "
-            "and numbers, so nobody knows what to put into them"
-        ) from None
+            "the speed cannot be measured: no record that the task takes could be made by the "
+            f"schema of {spec.input.__name__}. Give its model_config examples of records"
+        )
+    return records
 
 
 def _writing(
-    model: "Model", task: str, loaded: "LoadedModel", device: "Device"
+    model: Model, task: str, loaded: LoadedModel, device: Device
 ) -> Callable[[], tuple[int, int]]:
     """Return what writes the texts of one prompt and gives their number and characters."""
-    from seqd.hookspecs import WorkItem
-
     parameters = model.tasks[task].parameters()
-    context = LocalContext(device)
+    context = QuietContext(device)
     items: list[WorkItem] = [WorkItem(0, "the ")]
 
     def call() -> tuple[int, int]:

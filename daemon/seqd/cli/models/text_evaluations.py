@@ -2,25 +2,23 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from seqd.analysis.intervals import OnlineMean
 from seqd.cli.models.kept_evaluations import now_ms
-from seqd.cli.models.loaded_here import LocalContext
 from seqd.errors import InvalidData
+from seqd.hookspecs import Device, LoadedModel, Model, WorkItem
 from seqd.kinds import GENERATE
 from seqd.local.caller import caller
+from seqd.plugin.decorated import QuietContext
 from seqd_schemas import (
     MAX_EXAMPLE_CHARS,
+    DataFingerprint,
     EvaluatedMetric,
     Generation,
     VersionEvaluation,
     WrittenSample,
 )
-
-if TYPE_CHECKING:
-    from seqd.hookspecs import Device, LoadedModel, Model
-    from seqd_schemas import DataFingerprint
 
 #: Parts of a text whose bits a character are compared, spread evenly over it.
 _PARTS: Final = 20
@@ -37,17 +35,17 @@ _PROMPT_CHARS: Final = 32
 class MeasuredText:
     """A text, and how well a model that is loaded predicts it."""
 
-    loaded: "LoadedModel"
-    device: "Device"
+    loaded: LoadedModel
+    device: Device
     text: str
     figures: dict[str, float]
     #: Which text it is.
-    data: "DataFingerprint"
+    data: DataFingerprint
     #: True where the model was trained on it.
     is_learnt: bool
 
 
-def text_evaluation(model: "Model", found: MeasuredText) -> VersionEvaluation:
+def text_evaluation(model: Model, found: MeasuredText) -> VersionEvaluation:
     """Return the record of a measured text. Raises what the plugin does when it measures.
 
     The interval of the bits a character is by the spread between parts of the text. Figures that
@@ -90,7 +88,7 @@ def _half_width(found: MeasuredText) -> float | None:
     for begin in range(0, stride * _PARTS, stride):
         part = found.text[begin : begin + part_chars]
         try:
-            measured = found.loaded.measure(part, LocalContext(found.device))
+            measured = found.loaded.measure(part, QuietContext(found.device))
         except InvalidData:
             return None  # it has nothing that the model knows, say
         if not math.isfinite(measured.get("bits_per_char", math.inf)):
@@ -100,14 +98,12 @@ def _half_width(found: MeasuredText) -> float | None:
     return (high - low) / 2 * math.sqrt(_PARTS * part_chars / len(found.text))
 
 
-def _sample(model: "Model", found: MeasuredText) -> WrittenSample | None:
+def _sample(model: Model, found: MeasuredText) -> WrittenSample | None:
     """Return how the version continues the text's beginning; None where it does not."""
-    from seqd.hookspecs import WorkItem
-
     prompt = found.text[:_PROMPT_CHARS]
     try:
         parameters = model.tasks[GENERATE].parameters()
-        context = LocalContext(found.device)
+        context = QuietContext(found.device)
         (outcome,) = found.loaded.generate([WorkItem(0, prompt)], parameters, context)
     except Exception:  # noqa: BLE001  a plugin may raise anything, and the figures are worth more
         return None

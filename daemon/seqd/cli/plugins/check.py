@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
+    from seqd.models.source_folders import PluginSource
     from seqd.testing.checks.report import CheckResult, Report
     from seqd.testing.checks.running import Progress
-    from seqd.testing.checks.sources import PluginSource
 
     Found = Callable[[CheckResult], None]
 
@@ -64,7 +64,7 @@ def check(
 
     Without an argument it is the plugin of this folder. The exit status is 1 where a check failed.
     """
-    from seqd.cli.plugins.subjects import tell_of_folder
+    from seqd.cli.plugins.subjects import sources_of, tell_of_folder
     from seqd.cli.ui.stdout import keep_stdout_from_plugins
     from seqd.testing.checks.running import LIMIT_S, check_plugin
 
@@ -74,7 +74,7 @@ def check(
     reports: list[Report] = []
     screen = Screen()
     tell_of_folder(plugin)
-    for source in _sources(plugin):
+    for source in sources_of(plugin):
         printed = None if as_json else partial(_print_failure, screen)
         with _progress_line(source.name, printed) as told:
             progress, found = told
@@ -115,7 +115,7 @@ def _taken_names(source: "PluginSource", report: "Report") -> "list[CheckResult]
             seen=taken,
             cure=cure,
         )
-        for taken, cure in names_taken_from(source.candidate(), models).items()
+        for taken, cure in names_taken_from(source, models).items()
     ]
 
 
@@ -129,15 +129,6 @@ def _check_folder(folder: Path | None) -> None:
             f"--version-folder is {str(folder)!r}, which is no folder. Give that of a version's "
             "files."
         )
-
-
-def _sources(plugin: str) -> "list[PluginSource]":
-    """Return what the argument names. Raises UnknownPlugin."""
-    from seqd.cli.plugins.subjects import path_of
-    from seqd.testing.checks.sources import installed_source, sources_in
-
-    path = path_of(plugin)
-    return [installed_source(plugin)] if path is None else sources_in(path)
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from seqd.hookspecs.hooks import PROJECT
 from seqd.local.child import end_in_words
 from seqd.local.parent_death import launch_command
 from seqd.models.loading import UNPACKAGED, Candidate, discover
-from seqd.models.source_folders import read_source
 
 #: What `seqd up` prints once jobs are taken.
 _READY = "Ready after"
@@ -179,27 +178,26 @@ class ServedPlugin:
         paths = [*self._write_metadata(), kept.get("PYTHONPATH", "")]
         return kept | {
             "SEQD_DATA_DIR": str(self._folder),
-            "SEQD_ENABLED_PLUGINS": self._order.plugin,
+            "SEQD_ENABLED_PLUGINS": self._order.source.name,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         }
 
     def _write_metadata(self) -> list[str]:
         """Write what an installation would, and return the folders to import from."""
-        if self._order.source is None:
+        source = self._order.source
+        if not source.path:
             return []
-        source = read_source(Path(self._order.source))
-        name = _replaced_distribution(source.candidate(self._order.plugin), discover())
+        name = _replaced_distribution(source.candidate(), discover())
         version = source.version or "0"
         info = self._folder / "plugin" / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
         )
-        address = source.entries[self._order.plugin]
         (info / "entry_points.txt").write_text(
-            f"[{PROJECT}]\n{self._order.plugin} = {address}\n", encoding="utf-8"
+            f"[{PROJECT}]\n{source.name} = {source.address}\n", encoding="utf-8"
         )
-        return [*map(str, source.import_folders), str(info.parent)]
+        return [*source.import_folders, str(info.parent)]
 
 
 def _replaced_distribution(mine: Candidate, installed: Sequence[Candidate]) -> str:

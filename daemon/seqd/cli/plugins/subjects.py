@@ -5,7 +5,7 @@ Names come first: a folder that is called as an installed plugin is given as `./
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidInput, InvalidRequest, UnknownPlugin
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.kinds import kind_of_task
-from seqd.models.loading import Candidate, discover
-from seqd.models.source_folders import read_source
+from seqd.models.loading import discover
+from seqd.models.source_folders import PluginSource, chosen, installed_source, read_source
 from seqd.parameters import check_parameters
 from seqd.validation import did_you_mean, listed
 
@@ -35,14 +35,22 @@ def order_of(
 
     Raises UnknownPlugin, and InvalidRequest where a source has several plugins.
     """
-    order = Load(plugin=plugin, model=model, version=_whole(version), slot=slot)
+    if version and Path(version).is_dir():
+        version = str(Path(version).absolute())
     if (path := path_of(subject)) is not None:
-        chosen = read_source(path).chosen(plugin)
-        return order.model_copy(update={"source": str(path), "plugin": chosen})
-    names = [candidate.name for candidate in discover()]
-    if subject in names:
-        return order.model_copy(update={"plugin": subject})
-    return _of_model(subject, order, names)
+        source = chosen(read_source(path), plugin)
+        return Load(source=source, model=model, version=version, slot=slot)
+    installed = {one.name: installed_source(one) for one in reversed(discover())}
+    if subject not in installed:
+        plugin, model, named = _of_model(subject, installed)
+        return Load(source=installed[plugin], model=model, version=version or named, slot=slot)
+    return Load(source=installed[subject], model=model, version=version, slot=slot)
+
+
+def sources_of(subject: str) -> list[PluginSource]:
+    """Return an installed plugin, by its name or a model's, or all of a source. Raises as above."""
+    path = path_of(subject)
+    return [order_of(subject).source] if path is None else read_source(path)
 
 
 def path_of(subject: str) -> Path | None:
@@ -65,14 +73,13 @@ def tell_of_folder(subject: str) -> None:
 
 def warn_of_taken_names(order: Load, loaded: "Loaded") -> None:
     """Say on stderr which names of a plugin in a folder or file other installed plugins have."""
-    if order.source is None:
+    if not order.source.path:
         return
-    candidate = read_source(Path(order.source)).candidate(order.plugin)
-    for taken, cure in names_taken_from(candidate, {loaded.entry.model}).items():
+    for taken, cure in names_taken_from(order.source, {loaded.entry.model}).items():
         Screen(to_stderr=True).say(f"warning: {taken}. {cure}", "yellow")
 
 
-def names_taken_from(mine: Candidate, models: "Collection[str]") -> dict[str, str]:
+def names_taken_from(mine: PluginSource, models: "Collection[str]") -> dict[str, str]:
     """Return which names others have, with the cure; they are loaded here without a word."""
     from seqd.cli.ui.stdout import keep_stdout_from_plugins
     from seqd.models.source_folders import taken_names
@@ -80,37 +87,33 @@ def names_taken_from(mine: Candidate, models: "Collection[str]") -> dict[str, st
     keep_stdout_from_plugins()
     logging.disable(logging.CRITICAL)  # a broken one among them is no matter of this plugin
     try:
-        return taken_names(mine, models, discover())
+        return taken_names(mine.candidate(), models, discover())
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _whole(version: str) -> str:
-    return str(Path(version).absolute()) if version and Path(version).is_dir() else version
+def _of_model(name: str, plugins: "Collection[str]") -> tuple[str, str, str]:
+    """Return the plugin of a model, what it is made with, and the version that its name means.
 
-
-def _of_model(name: str, order: Load, plugins: Sequence[str]) -> Load:
-    """Return the order for a model's name, for which all plugins are loaded here."""
+    All plugins are loaded here for it. Raises UnknownPlugin.
+    """
     local = options.open_local_models(options.read_settings())
     made_with = local.store.plugin_of(name)
     if made_with not in local.registry.models:
         known = sorted({*plugins, *local.registry.models})
         raise UnknownPlugin(
-            f"no plugin, model or folder named {name!r}. Plugins here: {listed(plugins)}."
-            f"{did_you_mean(name, known)}"
+            f"no plugin or model named {name!r}, and no folder or .py file of that name. Plugins "
+            f"here: {listed(plugins)}.{did_you_mean(name, known)}"
         )
-    version = order.version or ("" if made_with == name else name)
     plugin = local.registry.plugin_of(made_with).name
-    return order.model_copy(update={"plugin": plugin, "model": made_with, "version": version})
+    return plugin, made_with, "" if made_with == name else name
 
 
 def watched_of(order: Load) -> Watched:
     """Return the files that a plugin's source has. Raises UnknownPlugin for one that has none."""
-    if order.source is not None:
-        path = Path(order.source)
+    if path := Path(order.source.path) if order.source.path else None:
         return Watched(path.parent, is_recursive=False) if path.suffix == ".py" else Watched(path)
-    (module,) = {found.module for found in discover() if found.name == order.plugin}
-    return Watched(_place_of(module))
+    return Watched(_place_of(order.source.module))
 
 
 def _place_of(module: str) -> Path:

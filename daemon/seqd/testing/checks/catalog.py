@@ -1,4 +1,4 @@
-"""The table of checks: which there are of each part of a plugin, since when, and what each means.
+"""The table of checks: which there are of each part of a plugin, and what each means.
 
 A check is a function that is given its subject and raises `CheckFailed` or `DoesNotApply`. An id
 is that of a clause of the contract (`seqd.hookspecs.model`) or follows its scheme: a letter for
@@ -45,8 +45,6 @@ class Check(Generic[SubjectT]):
     run: Callable[[SubjectT], None]
     #: Checks of one group run one after another in one process, which loads the model once.
     group: str
-    #: Version of the plugin API that has it first.
-    since: tuple[int, int]
     #: A check that takes this many times the usual limit.
     limit_factor: float = 1.0
 
@@ -92,7 +90,6 @@ class Checks(Generic[SubjectT]):
         check_id: str,
         meaning: str,
         *,
-        since: tuple[int, int] = (1, 0),
         group: str | None = None,
         limit_factor: float = 1.0,
     ) -> Callable[[Callable[[SubjectT], None]], Callable[[SubjectT], None]]:
@@ -100,7 +97,7 @@ class Checks(Generic[SubjectT]):
 
         def register(function: Callable[[SubjectT], None]) -> Callable[[SubjectT], None]:
             self.checks.append(
-                Check(check_id, meaning, function, group or self._group, since, limit_factor)
+                Check(check_id, meaning, function, group or self._group, limit_factor)
             )
             return function
 

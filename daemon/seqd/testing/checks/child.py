@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,10 +24,12 @@ from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
 from seqd.models.catalog import built_in_version
 from seqd.models.registry import Registry
+from seqd.models.source_folders import PluginSource
 from seqd.models.store import ModelStore
 from seqd.models.version_files import (
     MANIFEST_NAME,
     VersionDraft,
+    no_data,
     open_folder,
     read_manifest,
     seal_folder,
@@ -48,7 +49,6 @@ from seqd.testing.checks.failures import (
 from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.repetition_checks import outcomes_as_json
 from seqd.testing.checks.report import CheckState
-from seqd.testing.checks.sources import PluginSource
 from seqd.testing.checks.subjects import (
     Training,
     Version,
@@ -57,7 +57,6 @@ from seqd.testing.checks.subjects import (
     tiny_data,
 )
 from seqd.testing.training import train_to_artifact
-from seqd_schemas import DataFingerprint
 
 #: Times the usual limit that training a version for its checks may take.
 _TRAINING_FACTOR = 10.0
@@ -253,14 +252,7 @@ def _given_version(model: Model, given: Path, copy: Path) -> Artifact:
         return open_folder(given, model.name, read_manifest(given).version)
     if not copy.exists():
         shutil.copytree(given, copy)
-        draft = VersionDraft(
-            model=model.name,
-            plugin_version="0",
-            parameters={},
-            metrics={},
-            data=DataFingerprint(description=_NO_DATA, records=0, sha256="0" * 64),
-            created_at_ms=time.time_ns() // 1_000_000,
-        )
+        draft = VersionDraft(model=model.name, plugin_version="0", data=no_data(_NO_DATA))
         seal_folder(copy, draft, 1)
     return open_folder(copy, model.name, 1)
 

@@ -54,7 +54,7 @@ def opens_nothing(description: Description) -> None:
         )
 
 
-@CHECKS.add("I2", "Importing takes less than a second.", since=(1, 3))
+@CHECKS.add("I2", "Importing takes less than a second.")
 def imports_quickly(description: Description) -> None:
     """Read what the import took, and which modules took it."""
     imported = description.imported
@@ -113,9 +113,7 @@ def _check_refused(model: Model, task: Task, wrong: dict[str, float], cure: str)
         )
 
 
-@CHECKS.add(
-    "O3", "What a task of your own takes and gives is published as JSON Schemas.", since=(1, 2)
-)
+@CHECKS.add("O3", "What a task of your own takes and gives is published as JSON Schemas.")
 def records_are_published(description: Description) -> None:
     """Make the schemas of each task of the plugin's own, and a record with an unknown field."""
     own = {task: spec for task, spec in description.model.tasks.items() if spec.output is not None}

@@ -16,10 +16,10 @@ from typing import Final
 from seqd.local.process_states import RunDelay
 from seqd.models.loading import HEAVY
 from seqd.models.registry import Registry
+from seqd.models.source_folders import PluginSource
 from seqd.settings import Settings
 from seqd.testing.checks.failures import place_at, place_in, roots_of
 from seqd.testing.checks.report import Place
-from seqd.testing.checks.sources import PluginSource
 from seqd_schemas import PluginState
 
 #: Libraries that take seconds to import, or a device.
@@ -121,7 +121,9 @@ def _noting_place(record: ImportRecord, source: PluginSource) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        roots = roots_of([source.module]) or [Path(folder).resolve() for folder in source.path]
+        roots = roots_of([source.module]) or [
+            Path(folder).resolve() for folder in source.import_folders
+        ]
         record.place = place_in(error.__traceback__, roots) or _place_of_syntax(error)
         raise
 

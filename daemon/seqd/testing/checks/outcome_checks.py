@@ -60,7 +60,7 @@ STOP_LIMIT_S: Final = 5.0
 _ONE_EACH = "Return a list with one outcome an item, in the order of the items."
 
 
-@CHECKS.add("P1", "A first call of each task comes back, without an exception.", since=(1, 3))
+@CHECKS.add("P1", "A first call of each task comes back, without an exception.")
 def first_call(version: Version) -> None:
     """Call each task on one item."""
     if not version.tasks:
@@ -162,7 +162,7 @@ def must_repeat(version: Version, task: Task) -> None:
         raise DoesNotApply("D1 failed")
 
 
-@CHECKS.add("B4", "Items in another order give the outcomes in that order.", since=(1, 3))
+@CHECKS.add("B4", "Items in another order give the outcomes in that order.")
 def order(version: Version) -> None:
     """Shuffle nine items, and compare each outcome with that of its item alone."""
     for task in version.tasks:
@@ -265,7 +265,7 @@ def _check_surrogate(
         )
 
 
-@CHECKS.add("B5", "A word of a megabyte is an item like any other.", since=(1, 3), limit_factor=2)
+@CHECKS.add("B5", "A word of a megabyte is an item like any other.", limit_factor=2)
 def long_word(version: Version) -> None:
     """Give each task that takes texts a word of a million characters, beside a good item."""
     ran = False
@@ -281,7 +281,7 @@ def long_word(version: Version) -> None:
         raise DoesNotApply("no task takes texts")
 
 
-@CHECKS.add("W1", "`warm_up` changes no outcome.", since=(1, 0))
+@CHECKS.add("W1", "`warm_up` changes no outcome.")
 def warming_up(version: Version) -> None:
     """Compare the outcomes of a version before it is warmed up and after."""
     work = {task: version.items(task, 3) for task in version.tasks}
@@ -447,7 +447,7 @@ def _allowed(bound: OutputBound, given: Mapping[str, object]) -> int:
     return min(factors * lists * bound.characters_per_symbol, bound.max_characters)
 
 
-@CHECKS.add("O4", "An output is as the schema that is published of it.", since=(1, 3))
+@CHECKS.add("O4", "An output is as the schema that is published of it.")
 def output_as_published(version: Version) -> None:
     """Hold the outputs of the plugin's own tasks against their JSON Schemas."""
     if not version.own_tasks:

@@ -16,13 +16,13 @@ from types import FrameType
 from typing import Final, TypeAlias
 
 from seqd.hookspecs import LoadedModel, WorkItem
+from seqd.models.source_folders import PluginSource
 from seqd.plugin import decorated
 from seqd.plugin.calls import OneProcess, reap_copies
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, place_at
 from seqd.testing.checks.report import Place
-from seqd.testing.checks.sources import PluginSource
 from seqd.testing.checks.subjects import Version
 from seqd_schemas import Task
 
@@ -68,7 +68,7 @@ def use(version: Version) -> None:
         version.outcomes(task, version.items(task, 5), loaded=loaded)
 
 
-@CHECKS.add("E1", "Nothing is printed to standard output.", since=(1, 3))
+@CHECKS.add("E1", "Nothing is printed to standard output.")
 def prints_nothing(version: Version) -> None:
     """Use the version, with standard output in a file of the checks."""
     before = _printed()
@@ -93,7 +93,7 @@ def _busiest_method(version: Version) -> object:
     return version.method(version.tasks[0])
 
 
-@CHECKS.add("E2", "The random state that all of a process share stays as it is.", since=(1, 3))
+@CHECKS.add("E2", "The random state that all of a process share stays as it is.")
 def leaves_random_state(version: Version) -> None:
     """Compare the states of `random` and NumPy before and after."""
     import numpy as np
@@ -140,7 +140,7 @@ def _line_that_changes(state: Callable[[], object], version: Version) -> Place |
     return next(iter(found), None)
 
 
-@CHECKS.add("E3", "Environment, working folder and signal handlers stay as they are.", since=(1, 3))
+@CHECKS.add("E3", "Environment, working folder and signal handlers stay as they are.")
 def leaves_surroundings(version: Version) -> None:
     """Compare them before and after."""
     version.loaded.warm_up()  # libraries set variables when they are imported
@@ -166,7 +166,7 @@ def _surroundings() -> dict[str, object]:
     return found
 
 
-@CHECKS.add("E4", "No thread and no process is left behind.", since=(1, 3))
+@CHECKS.add("E4", "No thread and no process is left behind.")
 def leaves_nobody(version: Version) -> None:
     """Compare the threads and child processes before and after."""
     threads, processes, copies = set(threading.enumerate()), _children(), OneProcess.copies
@@ -214,7 +214,6 @@ def _command_of(pid: int) -> str:
 @CHECKS.add(
     "M2",
     "Resident memory grows by less than 32 MiB in 20 loads and 200 batches.",
-    since=(1, 3),
     limit_factor=2,
 )
 def does_not_grow(version: Version) -> None:
@@ -273,7 +272,6 @@ def resident_bytes() -> int:
 @CHECKS.add(
     "M3",
     "A version takes no more than twice the memory that it states, and 16 MiB.",
-    since=(1, 3),
 )
 def stated_is_measured(version: Version) -> None:
     """Hold some copies of the version in memory, each of which has been run, and measure them."""
@@ -299,7 +297,6 @@ def stated_is_measured(version: Version) -> None:
 @CHECKS.add(
     "M4",
     "`cost_tokens` is cheap, and a unit is at most 30 s of work.",
-    since=(1, 3),
     limit_factor=2,  # what is too long is measured several times
 )
 def cost_is_cheap(version: Version) -> None:

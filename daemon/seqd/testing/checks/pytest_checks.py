@@ -21,12 +21,12 @@ from seqd.errors import InvalidInput, SeqdError
 from seqd.hookspecs import Model
 from seqd.models.loading import Candidate
 from seqd.models.registry import Registry
+from seqd.models.source_folders import PluginSource, source_of
 from seqd.settings import Settings
 from seqd.testing.checks.catalog import Part, checks_of
 from seqd.testing.checks.examples import PluginExamples, examples_of
 from seqd.testing.checks.report import CheckResult, CheckState
 from seqd.testing.checks.running import LIMIT_S, NO_TRAIN, NO_VERSION, Run, loads_result
-from seqd.testing.checks.sources import PluginSource, source_of
 from seqd.testing.checks.subjects import parts_of
 
 _PARAMETER: Final = "seqd_check"

@@ -17,7 +17,7 @@ from seqd.testing.contexts import CPU
 CHECKS: Checks[Version] = Checks("outcomes")
 
 
-@CHECKS.add("D2", "Another process gives the same outcomes.", since=(1, 3), limit_factor=2)
+@CHECKS.add("D2", "Another process gives the same outcomes.", limit_factor=2)
 def in_another_process(version: Version) -> None:
     """Load the version in a process of its own, whose hashes of texts are others."""
     from seqd.testing.checks.children import outcomes_in_a_child
@@ -52,9 +52,7 @@ def _as_json(outcome: object) -> str:
     return repr(outcome)
 
 
-@CHECKS.add(
-    "V1", "A version that went through a model store gives the same outcomes.", since=(1, 3)
-)
+@CHECKS.add("V1", "A version that went through a model store gives the same outcomes.")
 def through_a_store(version: Version) -> None:
     """Publish the version's files into a store, and load them from there."""
     manifest = version.artifact.manifest

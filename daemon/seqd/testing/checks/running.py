@@ -16,11 +16,11 @@ from pydantic import JsonValue
 
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
+from seqd.models.source_folders import PluginSource
 from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of, known_ids
 from seqd.testing.checks.children import STACK_LINES, START_S, Ended, Event, kill, run_child
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.report import CheckResult, CheckState, Place, Report
-from seqd.testing.checks.sources import PluginSource
 from seqd.validation import did_you_mean, listed
 
 #: Seconds that one check may take; those of trainings ten times as long.

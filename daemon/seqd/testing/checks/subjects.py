@@ -1,7 +1,7 @@
 """What checks are given: a version in memory or a training, with small parameters and tiny data."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
@@ -276,8 +276,3 @@ class Training:
         """Train on the data of a context, and return what `train` does."""
         with OneProcess():
             return self.model.train(self.parameters, context)
-
-
-def renumbered(items: Sequence[WorkItem]) -> list[WorkItem]:
-    """Return items with the places that they stand at."""
-    return [replace(item, index=place) for place, item in enumerate(items)]

@@ -10,13 +10,12 @@ from typing import Final
 from seqd.errors import Stopped, VersionDiffers
 from seqd.kinds import TRAIN
 from seqd.models.agreement import SAVE_WHAT_IS_TRAINED, ask_trained, check_saved
-from seqd.models.version_files import VersionDraft, refusal_of
+from seqd.models.version_files import VersionDraft, no_data, refusal_of
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
 from seqd.testing.checks.subjects import Training, tiny_data
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
-from seqd_schemas import DataFingerprint
 
 CHECKS: Checks[Training] = Checks("training")
 
@@ -35,7 +34,7 @@ _CHANGES: Final = frozenset(
 )
 
 
-@CHECKS.add("P1", "A training on a few texts comes to its end.", since=(1, 3), limit_factor=_SLOW)
+@CHECKS.add("P1", "A training on a few texts comes to its end.", limit_factor=_SLOW)
 def trains(training: Training) -> None:
     """Train on the tiny data."""
     assert training.undisturbed is not None
@@ -62,7 +61,7 @@ def files_for_a_store(training: Training) -> None:
 
 
 @CHECKS.add(
-    "V1", "What is saved gives the same outcomes as what was trained.", since=(1, 3),
+    "V1", "What is saved gives the same outcomes as what was trained.",
     limit_factor=_SLOW,
 )  # fmt: skip
 def saves_what_it_trained(training: Training) -> None:
@@ -75,10 +74,8 @@ def saves_what_it_trained(training: Training) -> None:
     draft = VersionDraft(
         model=training.model.name,
         plugin_version="0",
-        parameters={},
         metrics=trained.metrics,
-        data=DataFingerprint(description="a check", records=0, sha256="0" * 64),
-        created_at_ms=0,
+        data=no_data("a check"),
     )
     try:
         check_saved(context.folder, draft, answers)
@@ -90,7 +87,7 @@ def saves_what_it_trained(training: Training) -> None:
         ) from error
 
 
-@CHECKS.add("A3", "`train` reads its data.", since=(1, 3), limit_factor=_SLOW)
+@CHECKS.add("A3", "`train` reads its data.", limit_factor=_SLOW)
 def reads_its_data(training: Training) -> None:
     """Train on data that know whether they were read."""
     data = tiny_data(training.examples)

@@ -36,12 +36,11 @@ from seqd.models.loading import Candidate, discover
 from seqd.models.plugin_frames import raised_by_plugin
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
-from seqd.models.version_files import VersionDraft
+from seqd.models.version_files import VersionDraft, no_data
 from seqd.settings import Settings
 from seqd.testing.in_process.orders import FailedByOrder, Orders
 from seqd_schemas import (
     Classification,
-    DataFingerprint,
     GeneratedSample,
     Generation,
     ItemError,
@@ -135,16 +134,8 @@ def publish_first_version(name: str, store: ModelStore) -> None:
     """Publish version 1 of a model."""
     folder = store.new_folder(name, "stub")
     (folder / _FILE).write_text("{}")
-    data = DataFingerprint(description="none", records=0, sha256=_SHA256_OF_NOTHING)
-    draft = VersionDraft(
-        model=name,
-        plugin_version=__version__,
-        parameters={},
-        metrics={},
-        data=data,
-        created_at_ms=time.time_ns() // 1_000_000,
-    )
-    store.publish(folder, draft)
+    data = no_data("none")
+    store.publish(folder, VersionDraft(model=name, plugin_version=__version__, data=data))
 
 
 class _Plugin:
