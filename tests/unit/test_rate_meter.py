@@ -26,7 +26,7 @@ def test_many_small_jobs_are_noted_once_a_second(monkeypatch: pytest.MonkeyPatch
     meter = RateMeter(lambda *note: notes.append(note))
     for _ in range(30):
         meter.add("a", 1, 0.1)
-        meter.note_if_due()
+        meter.note(if_due=True)
         now[0] += 0.1
 
     assert len(notes) == 2

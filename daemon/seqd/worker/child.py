@@ -5,7 +5,6 @@ Knows nothing of Celery: `wakeups` has what that calls.
 
 import logging
 import os
-from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic, sleep
 
@@ -263,7 +262,7 @@ class WorkLoop:
         context = self._context
         self._rules.is_at_work = False
         if not is_idle:
-            self._note_rates(self._rates.note_if_due)
+            self._rates.note(if_due=True)
         if not context.may_claim():
             log_and_continue("kept ingests not released", self._ingest.release_kept)
         if context.drain.is_raised():
@@ -281,7 +280,7 @@ class WorkLoop:
         """Wait for a wakeup, with nothing in hand; False where none has come."""
         if monotonic() >= until_s:
             return False
-        self._note_rates(self._rates.note_if_due)
+        self._rates.note(if_due=True)
         self._enter(WorkerState.READY)
         context = self._context
         redis, keys = context.ledger.redis, context.ledger.keys
@@ -437,16 +436,7 @@ class WorkLoop:
         (queue,) = queues_of_model(route, name, [claim.version])
         seconds = monotonic() - began
         self._rates.add(queue, stats.items - items, seconds, stats.errored - errored)
-        self._note_rates(self._rates.note_if_due)
-
-    def _note_rates(self, note: Callable[[], None]) -> None:
-        """Write measured rates down, if that can be done now."""
-        with waiting_at_most(0):
-            try:
-                note()
-            except REDIS_ERRORS as error:
-                # Others say that Redis is away, and the next seconds of work are as good.
-                log.debug("measured rates are lost: %s", error)
+        self._rates.note(if_due=True)
 
     def _cordon_now(self, now_ms: int) -> Cordon | None:
         if self._state is WorkerState.STARTING or not self._cordon.is_there():
@@ -561,7 +551,7 @@ class WorkLoop:
         self.publish_status()
         if self._state is WorkerState.STARTING:
             return  # what it has is published once it is loaded
-        self._note_rates(self._rates.note)
+        self._rates.note()
         if fitness.refresh() or self._is_unpublished or self._is_outdated():
             self._publish_versions()
         is_due = fitness.due() or self._readiness.has_new()

@@ -476,8 +476,6 @@ def open_context(
     Without a `channel` nobody ends a plugin that hangs, and nothing is counted for metrics.
     Without a `registry` all installed plugins are loaded.
     """
-    if settings.redis_url is None:
-        raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
     identity = identify(_slot_of(settings), settings.worker, settings.labels)
     drain = DrainFlag(settings, identity.name)
     # Whatever a child has computed it holds until Redis takes it. Nothing is claimed meanwhile, so
@@ -489,14 +487,7 @@ def open_context(
         is_proven=True,
     )
     outage.bears_denial = True  # its parent has had all rights
-    redis = connect(
-        settings.redis_url,
-        timeout_s=settings.redis_timeout_s,
-        outage=outage,
-        access=RedisAccess.of(settings),
-        role=Role.WORKER,
-    )
-    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
+    ledger = open_ledger(settings, outage)
     leases = LeaseKeeper(ledger, settings.heartbeat_s, channel)
     outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
     registry = registry or Registry.load(settings)
@@ -528,6 +519,20 @@ def open_context(
         counts=WorkCounts(channel if settings.worker_metrics_port else None),
         log_place=log_place(settings, identity.slot.name, identity.host),
     )
+
+
+def open_ledger(settings: Settings, outage: Outage) -> Ledger:
+    """Return the ledger as a worker has it, which connects on first use."""
+    if settings.redis_url is None:
+        raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
+    redis = connect(
+        settings.redis_url,
+        timeout_s=settings.redis_timeout_s,
+        outage=outage,
+        access=RedisAccess.of(settings),
+        role=Role.WORKER,
+    )
+    return Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
 
 
 def _slot_of(settings: Settings) -> Slot:

@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event, Thread
 from time import monotonic, sleep
 from types import FrameType
@@ -34,7 +35,6 @@ from seqd_schemas import (
     CordonAction,
     CordonRule,
     WorkerState,
-    WorkerStatus,
     from_stored,
     to_stored,
 )
@@ -253,11 +253,12 @@ class DrainedWait:
             while current is not None and not signals:
                 now_s = monotonic()
                 if now_s - looked_s >= LOOK_S:
-                    looked_s = now_s
-                    current = self._look(current)
+                    looked_s, current = now_s, self._look(current)
                 if current is not None and now_s - beaten_s >= self._settings.heartbeat_s:
                     beaten_s = now_s
-                    self._beat(current, started_at_ms)
+                    self._heartbeat.beat()
+                    publish = partial(self._publish, current, started_at_ms)
+                    try_now("worker status not published", publish, is_repeated=True)
                 sleep(FILE_LOOK_S)
         if current is None:
             log.info("uncordoned worker=%s: it starts", self._identity.name)
@@ -275,41 +276,32 @@ class DrainedWait:
 
         In between nobody would be up, and who waits be told that.
         """
-        status = self._status(rule, self._ledger.fleet.now_ms())
-        name = place.slot_at_host
-        self._ledger.fleet.publish_worker(status.model_copy(update={"worker": name}))
+        self._publish(rule, self._ledger.fleet.now_ms(), place.slot_at_host)
 
     def _look(self, known: CordonRule) -> CordonRule | None:
-        found = [known] if known else []
+        """Return the drain that means this worker now; what is known while Redis is away."""
+        found: list[CordonRule | None] = [known]
 
         def look() -> None:
-            rule = self.rule(self._ledger, self._identity)
-            found[:] = [] if rule is None else [rule]
+            found[0] = self.rule(self._ledger, self._identity)
 
         try_now("rules not looked at", look, is_repeated=True)
-        return found[0] if found else None
+        return found[0]
 
-    def _beat(self, rule: CordonRule, started_at_ms: int) -> None:
-        self._heartbeat.beat()
-
-        def publish() -> None:
-            self._ledger.fleet.publish_worker(self._status(rule, started_at_ms))
-
-        try_now("worker status not published", publish, is_repeated=True)
-
-    def _status(self, rule: CordonRule, started_at_ms: int) -> WorkerStatus:
+    def _publish(self, rule: CordonRule, started_at_ms: int, name: str = "") -> None:
         now_ms, offset_ms = self._ledger.fleet.clock()
         status = status_without_child(
             self._identity, self._settings, self._registry.statuses, now_ms
         )
         update = {
+            "worker": name or status.worker,
             "pid": os.getpid(),
             "state": WorkerState.DRAINING,
             "cordon": cordon_of(rule, "drained"),
             "started_at_ms": started_at_ms,
             "clock_offset_ms": offset_ms,
         }
-        return status.model_copy(update=update)
+        self._ledger.fleet.publish_worker(status.model_copy(update=update))
 
 
 @contextmanager

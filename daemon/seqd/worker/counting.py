@@ -17,6 +17,7 @@ from typing import Final, Literal
 from seqd.kinds import TRAIN
 from seqd.ledger.units import Unit
 from seqd.worker.channel import Channel
+from seqd.worker.logs import try_now
 from seqd_schemas import (
     ItemFailure,
     ItemSuccess,
@@ -284,15 +285,19 @@ class RateMeter:
             known_items, known_s, known_errors = self._sums.get(queue, (0, 0.0, 0))
             self._sums[queue] = known_items + items, known_s + seconds, known_errors + errors
 
-    def note(self) -> None:
-        """Write down what was added since. What cannot be written is lost, and the rest kept."""
+    def note(self, *, if_due: bool = False) -> None:
+        """Write down what was added since; `if_due` says that once a second is enough.
+
+        What cannot be written is lost: the next seconds of work are as good.
+        """
+        if if_due and monotonic() - self._noted_at < NOTE_EVERY_S:
+            return
         with self._lock:
             sums, self._sums = self._sums, {}
             self._noted_at = monotonic()
-        for queue, (items, seconds, errors) in sums.items():
-            self._note(queue, items, seconds, errors)
 
-    def note_if_due(self) -> None:
-        """The same, unless it was done within the last second."""
-        if monotonic() - self._noted_at >= NOTE_EVERY_S:
-            self.note()
+        def write() -> None:
+            for queue, (items, seconds, errors) in sums.items():
+                self._note(queue, items, seconds, errors)
+
+        try_now("measured rates are lost", write, is_repeated=True)

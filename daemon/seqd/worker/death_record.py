@@ -115,7 +115,6 @@ class DeathRecord:
         self._kept = DeathsFile(settings, place_of(identity.name))
         self._deaths = deque[ChildDeath](maxlen=MAX_DEATHS)
         self._counts = Counter[DeathCause]()
-        self._started_at_ms = 0
 
     def note(self, death: Death, pid: int) -> None:
         """Add a death, for the next child to publish; publish it as well."""
@@ -173,7 +172,10 @@ class DeathRecord:
     def _publish(self, told: Deaths, now_ms: int) -> None:
         fleet, name = self._ledger.fleet, self._identity.name
         known = next((one for one in fleet.workers() if one.worker == name), None)
-        status = known or self._starting(now_ms)
+        # None where its children have died before one could publish it.
+        status = known or status_without_child(
+            self._identity, self._settings, self._plugins, now_ms
+        )
         is_starting = status.state is WorkerState.STARTING
         update = {
             "deaths": told.deaths,
@@ -186,12 +188,6 @@ class DeathRecord:
             "seen_at_ms": now_ms,
         }
         fleet.publish_worker(status.model_copy(update=update))
-
-    def _starting(self, now_ms: int) -> WorkerStatus:
-        """Return the record of a worker whose children have died before one could publish it."""
-        self._started_at_ms = self._started_at_ms or now_ms
-        status = status_without_child(self._identity, self._settings, self._plugins, now_ms)
-        return status.model_copy(update={"started_at_ms": self._started_at_ms})
 
     def _now_ms(self) -> int:
         """Return the time on the server's clock; on this machine's while Redis is away."""

@@ -186,18 +186,18 @@ class ItemRunner:
 
         Raises Unfit where this worker is to blame for what the plugin raised.
         """
-        stats, stop, output = self._context.stats, self._stop_of(plan), plan.task.output
-        model = self._context.loaded(plan.model, plan.version)
+        worker, stats, output = self._context, self._context.stats, plan.task.output
+        stop = worker.should_stop if plan.streams else worker.should_stop_items
+        model = worker.loaded(plan.model, plan.version)
         if plan.labelling is not None:
             plan.labelling.check(model.classes, plan.ref)
         faults = self._faults_of(plan, model, units)
         tokens, began = stats.real_tokens, monotonic()
         trial, answered = self._trials.of(claim, units), _none_answered(claim)
         # What a candidate writes is not streamed: whoever reads might get two texts in one.
-        silent = WorkerRunContext(self._context.identity.device, stop, stats)
-        trying = partial(call_of, asked=plan.task, parameters=plan.parameters, context=silent)
+        silent = WorkerRunContext(worker.identity.device, stop, stats)
         if trial is not None and trial.is_canary:
-            answered = self._trials.answered(trial, trying, output, stop)
+            answered = self._trials.answered(trial, plan, silent)
         with self._streamed(plan, units) as deltas:
             context = silent if deltas is None else replace(silent, _deltas=deltas)
             call = call_of(model, plan.task, plan.parameters, context)
@@ -211,15 +211,12 @@ class ItemRunner:
         if trial is not None and trial.is_canary and answered is not None:
             trial.count(units, results, answered, plan.labelling)
         elif trial is not None:
-            shadowed = self._trials.shadowed(trial, trying, output, stop)
+            shadowed = self._trials.shadowed(trial, plan, silent)
             if shadowed is not None:
                 trial.count(units, results, shadowed, plan.labelling)
         return _Computed(
             results, stats.real_tokens - tokens, monotonic() - began, faults.tracebacks, trial
         )
-
-    def _stop_of(self, plan: Plan) -> Callable[[], bool]:
-        return self._context.should_stop if plan.streams else self._context.should_stop_items
 
     @contextmanager
     def _streamed(self, plan: Plan, units: Sequence[UnitItems]) -> Iterator[DeltaPublisher | None]:

@@ -21,17 +21,14 @@ from celery.signals import worker_ready
 
 from seqd import __version__
 from seqd.errors import DeviceLost, InvalidSettings
-from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.rights import check_rights
 from seqd.ledger.server_check import check_server
 from seqd.ledger.topology import check_topology
 from seqd.ledger.units import Death
-from seqd.ledger.wakeup import Wakeup
 from seqd.local.device_check import check_device
 from seqd.local.kernel_folder import keep_kernels
-from seqd.local.redis_access import RedisAccess
 from seqd.local.run_files import DEATHS, DRAINING, READINESS, RunFolder
 from seqd.local.slots import Slot
 from seqd.masking import without_password
@@ -44,6 +41,7 @@ from seqd.worker.channel import Channel, HeartbeatFile
 from seqd.worker.context import (
     Identity,
     identify,
+    open_ledger,
     open_store,
     publish_catalog,
     queues_of,
@@ -103,7 +101,7 @@ def _run(settings: Settings, slot: Slot, name: str) -> int:
     _set_environment(settings, identity)
     settings = load_settings()
     node = Node(settings, identity)
-    node.introduce()
+    log.info("%s", start_line(identity, settings, node.registry))
     if not node.may_begin():
         return os.EX_OK
     node.boot()
@@ -117,31 +115,21 @@ class Node:
     """The parent of one worker."""
 
     def __init__(self, settings: Settings, identity: Identity) -> None:
-        if settings.redis_url is None:
-            raise InvalidSettings("a worker needs SEQD_REDIS_URL")
         # Only its boot waits: who restarts workers would do so later and later in an outage.
         self._outage = Outage(
             limit_s=settings.outage_s,
             promise="workers keep what they have done, and go on when it is back",
             has_answered=True,
         )
-        redis = connect(
-            settings.redis_url,
-            timeout_s=settings.redis_timeout_s,
-            outage=self._outage,
-            access=RedisAccess.of(settings),
-            role=Role.WORKER,
-        )
-        wakeup = Wakeup(settings.redis_url, settings, self._outage)
-        self._ledger = Ledger(redis, settings, wakeup.notify)
+        self._ledger = open_ledger(settings, self._outage)
         self._settings = settings
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
         self._heartbeat = HeartbeatFile(settings, identity.name)
         self._run_folder = RunFolder(settings.data_dir)
-        self._registry = Registry.load(settings)
-        self._store = open_store(settings, self._registry)
-        self._routes = runnable_routes(identity.slot, self._registry.models)
+        self.registry = Registry.load(settings)
+        self._store = open_store(settings, self.registry)
+        self._routes = runnable_routes(identity.slot, self.registry.models)
         self._reconciler = Reconciler(
             self._ledger,
             settings,
@@ -152,19 +140,19 @@ class Node:
         )
         self._inbox = Inbox(self._ledger, settings, identity.name)
         untried = "a job that names the version has a worker load it, without a trial"
-        trials = partial(trial_of, self._registry, untried=untried)
+        trials = partial(trial_of, self.registry, untried=untried)
         self._orders = ModelOrderWatch(
             self._ledger, settings, self._store, trials, identity.name, self._publish_catalog
         )
         self._deaths = DeathFile(settings, identity.name)
-        self._death_record = DeathRecord(settings, self._ledger, identity, self._registry.statuses)
+        self._death_record = DeathRecord(settings, self._ledger, identity, self.registry.statuses)
         self._memory = MemoryWatch()
         self._device_watch = DeviceWatch(identity.slot, self._end_for_lost_device)
         channel = Channel.create()
         os.environ["SEQD_CHANNEL"] = channel.path
         self._metrics = _metrics(settings, identity, channel)
         watchdog = Watchdog(settings, channel, self._deaths)
-        self._app = create_app(settings.redis_url, settings, self._outage)
+        self._app = create_app(settings.redis_url or "", settings, self._outage)
         self._signals: EndSignals | None = None
         #: The rule that came while it booted, and has it end.
         self._drain_reason = ""
@@ -201,12 +189,8 @@ class Node:
 
     def _drained_wait(self) -> DrainedWait:
         return DrainedWait(
-            self._ledger, self._settings, self._identity, self._registry, self._heartbeat
+            self._ledger, self._settings, self._identity, self.registry, self._heartbeat
         )
-
-    def introduce(self) -> None:
-        """Log who this worker is, what it serves, and from where."""
-        log.info("%s", start_line(self._identity, self._settings, self._registry))
 
     def boot(self) -> None:
         """Check that there is something to run and a server to listen on, with all rights on it.
@@ -306,7 +290,7 @@ class Node:
         self._ledger.work.notify_where_due(queues_of(self._routes, self._store))
 
     def _publish_catalog(self) -> None:
-        publish_catalog(self._ledger, self._registry, self._store, self._identity.name)
+        publish_catalog(self._ledger, self.registry, self._store, self._identity.name)
         self._ledger.fleet.publish_limits(self._settings)
 
     def _leave_fleet(self) -> None:

@@ -6,23 +6,13 @@ as long as nothing changes.
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import Protocol
 
+from seqd.ledger.placements import Placements
 from seqd.placement import is_placed_on, serves_model, targets_in_words
 from seqd.targets import Place
 from seqd_schemas import PlacementRule
 
 log = logging.getLogger(__name__)
-
-
-class Rules(Protocol):
-    """Where the rules stand."""
-
-    def version(self) -> bytes | None:
-        """Return what changes with each change of the rules."""
-
-    def rules(self) -> Mapping[str, PlacementRule]:
-        """Return the rules that stand, by model."""
 
 
 class Placement:
@@ -33,7 +23,7 @@ class Placement:
         place: Place,
         served: Collection[str] = (),
         required: Collection[str] = (),
-        rules: Rules | None = None,
+        rules: Placements | None = None,
     ) -> None:
         """`served` is all that the worker may serve, everything where it is empty."""
         self._place = place

@@ -6,14 +6,15 @@ claimed from it, so that nothing waits for ever.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
 from seqd.kinds import TRAIN
 from seqd.ledger import Ledger
 from seqd.ledger.work import NOTHING_LEFT, LeftQueues
 from seqd.serving import is_listening, takes_items
+from seqd.worker.context import ModelCache
 from seqd.worker.logs import try_now
 from seqd_schemas import ModelReference, QueueName, WorkerStatus
 
@@ -37,29 +38,12 @@ NEVER_S: Final = 1e9
 Version = tuple[str, int]
 
 
-class Memory(Protocol):
-    """The part of the cache of models that is asked."""
-
-    last_load_s: float
-    loads: int
-    elsewhere: Collection[Version]
-
-    def holds(self, name: str, version: int) -> bool:
-        """Return True for a version that is loaded."""
-
-    def expected_bytes(self, name: str, version: int) -> int:
-        """Return what a version is expected to take."""
-
-    def has_room_for(self, wanted_bytes: int) -> bool:
-        """Return True where so much can be loaded and nothing has to go."""
-
-
 class Residency:
     """What one worker leaves. Used by the thread that works."""
 
     def __init__(
         self,
-        memory: Memory,
+        memory: ModelCache,
         ledger: Ledger,
         worker: str,
         is_kept: Callable[[str], bool],

@@ -7,26 +7,24 @@ chance. The roll-out of a candidate with too many errors is aborted here, in the
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic, perf_counter
-
-from pydantic import BaseModel
 
 from seqd.analysis.wilson import wilson
 from seqd.errors import REDIS_ERRORS, Stopped, StoreUnwritable
-from seqd.hookspecs import LoadedModel, WorkItem
+from seqd.hookspecs import LoadedModel, RunContext, WorkItem
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
-from seqd.worker.computing import Answered, UnitItems, outcomes_of
+from seqd.worker.computing import Answered, UnitItems, call_of, outcomes_of
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import ItemFaults, Unfit
 from seqd.worker.labelling import Labelling
 from seqd.worker.logs import log_and_continue
 from seqd.worker.outcomes import Call, Outcome, Results, checked
+from seqd.worker.plans import Plan
 from seqd_schemas import (
     Classification,
     ItemError,
@@ -40,6 +38,9 @@ from seqd_schemas import (
 )
 
 log = logging.getLogger(__name__)
+
+#: What this release can do; a later one may know more.
+_KINDS = frozenset(RolloutKind)
 
 #: Deaths of a unit's worker after which the candidate computes nothing of the unit.
 _SECOND_CHANCE = 2
@@ -55,8 +56,6 @@ _OWN_FAULTS = frozenset({UnfitCode.DAMAGED, UnfitCode.LOAD_FAILED, UnfitCode.BRE
 #: they may, 1 in 400 is aborted within 5,000 items; by an interval of 95% it was 1 in 13.
 _LEAST_ERRORS = 3
 _Z = 3.2905
-
-CallOfModel = Callable[[LoadedModel], Call]
 
 
 def is_left_to_serving(unit: Unit) -> bool:
@@ -155,7 +154,7 @@ class Trials:
     def of(self, claim: Claim, units: Sequence[UnitItems]) -> Trial | None:
         """Return the roll-out that a claim takes part in; None without one that goes on."""
         rollout, model = claim.rollout, ModelReference.parse(claim.job.model).name
-        if rollout is None or claim.version is None or not _is_known(rollout):
+        if rollout is None or claim.version is None or rollout.kind not in _KINDS:
             return None
         is_aborted = self._context.store.is_aborted(model, rollout.id)
         if is_aborted or rollout.id in self._aborted:
@@ -171,54 +170,39 @@ class Trials:
                 items += share
         return trial
 
-    def answered(
-        self,
-        trial: Trial,
-        call_of_model: CallOfModel,
-        output: type[BaseModel],
-        stop: Callable[[], bool],
-    ) -> Answered:
+    def answered(self, trial: Trial, plan: Plan, context: RunContext) -> Answered:
         """Return what the candidate answers of its items; what it cannot answer is left out.
 
         Raises Stopped, and Unfit where it has made the device sick.
         """
         outcomes = {}
         if trial.items and not self._is_left_out(trial):
-            for item, outcome in self._computed(trial, call_of_model, output, stop):
-                sound = checked(outcome, output)
+            for item, outcome in self._computed(trial, plan, context):
+                sound = checked(outcome, plan.task.output)
                 if not isinstance(sound, ItemError):
                     outcomes[id(item)] = sound
         return Answered(outcomes, trial.rollout.version, trial.serving.version)
 
-    def shadowed(
-        self,
-        trial: Trial,
-        call_of_model: CallOfModel,
-        output: type[BaseModel],
-        stop: Callable[[], bool],
-    ) -> Answered | None:
+    def shadowed(self, trial: Trial, plan: Plan, context: RunContext) -> Answered | None:
         """Return what a shadow gives for its items; None where it does not come to its end.
 
         The answers are there by then, and are not held up by what goes wrong with it.
         """
         try:
-            return self.answered(trial, call_of_model, output, stop)
+            return self.answered(trial, plan, context)
         except (Stopped, Unfit) as error:
             log.warning("shadow=%s gives nothing of this claim: %s", trial.ref, error)
             return None
 
     def _computed(
-        self,
-        trial: Trial,
-        call_of_model: CallOfModel,
-        output: type[BaseModel],
-        stop: Callable[[], bool],
+        self, trial: Trial, plan: Plan, context: RunContext
     ) -> list[tuple[WorkItem, Outcome]]:
         model = self._loaded(trial)
         if model is None:
             return []
         faults = ItemFaults(model.warm_up, lambda: False, model=trial.ref)
-        call = trial.candidate.timed(call_of_model(model))
+        call = trial.candidate.timed(call_of(model, plan.task, plan.parameters, context))
+        stop = context.stop_requested
         try:
             outcomes = outcomes_of(call, trial.items, faults, model.cost_tokens, stop)
             faults.end()
@@ -278,16 +262,10 @@ class Trials:
 
     def note(self, trial: Trial) -> None:
         """Add what both versions did to the counts, and abort a candidate that is too bad."""
-        add = partial(
-            self._context.ledger.rollouts.add,
-            trial.model,
-            trial.rollout.id,
-            trial.serving,
-            trial.candidate,
-        )
+        rollouts, counts = self._context.ledger.rollouts, (trial.serving, trial.candidate)
         try:
             with waiting_at_most(0):
-                totals = add()[trial.rollout.version]
+                totals = rollouts.add(trial.model, trial.rollout.id, *counts)[trial.rollout.version]
         except REDIS_ERRORS as error:
             log.warning("not counted of candidate=%s: %s", trial.ref, error)
             return
@@ -326,10 +304,6 @@ def is_too_bad(totals: VersionCounts, max_error_rate: float) -> bool:
         return False
     items = max(totals.items, totals.errors)
     return wilson(totals.errors / items, items, _Z)[0] > max_error_rate
-
-
-def _is_known(rollout: JobRollout) -> bool:
-    return rollout.kind in (RolloutKind.CANARY, RolloutKind.SHADOW)
 
 
 def _answer_of(outcome: object) -> object:
