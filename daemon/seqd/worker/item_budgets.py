@@ -1,6 +1,7 @@
 """Holds each call of a plugin to a budget, and measures what it takes: see `unit_budgets`."""
 
 from collections.abc import Sequence
+from time import monotonic
 
 from redis.exceptions import ResponseError
 
@@ -48,10 +49,11 @@ class ItemBudgets:
             if item_s is not None and (expected is None or expected.floors is None):
                 expected = Expected(item_s * len(items), _FLOORS_BY_QUEUE)
             budget = None if expected is None else rule.budget(expected)
-            measuring = self._costs.measuring(plan.cost_kind, load, size)
-            with leases.within(budget), measuring as measured:
+            began_s = monotonic()
+            with leases.within(budget):
                 outcomes = list(call(items))
-                measured.written = _written(outcomes)
+            seconds = monotonic() - began_s
+            self._costs.note(plan.cost_kind, load, size, seconds, _written(outcomes))
             return outcomes
 
         return within_budget

@@ -9,8 +9,6 @@ compile, cost may grow faster than size, and what was long at rest may come from
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
@@ -159,27 +157,15 @@ class UnitCosts:
         known = self._kinds.get(kind)
         return None if known is None or known.load != load else known.expected(size)
 
-    @contextmanager
-    def measuring(self, kind: str, load: int, size: UnitSize) -> Iterator["Measured"]:
-        """Note what a block takes that computes items; nothing where it raises."""
-        measured, began_s = Measured(), monotonic()
-        yield measured
-        call = _Call(monotonic() - began_s, size, measured.written)
+    def note(self, kind: str, load: int, size: UnitSize, seconds: float, written: int = 0) -> None:
+        """Remember what a call took, and the characters of the text that it wrote."""
         known = self._kinds.get(kind)
         if known is None or known.load != load:
             known = self._kinds[kind] = _Kind(load)
         self._kinds.move_to_end(kind)
-        known.add(call)
+        known.add(_Call(seconds, size, written))
         if len(self._kinds) > KINDS_KEPT:
             self._kinds.popitem(last=False)
-
-
-@dataclass(slots=True)
-class Measured:
-    """What a call gave, for its cost."""
-
-    #: Characters that it wrote.
-    written: int = 0
 
 
 def _expected_s(call: _Call, size: UnitSize) -> float:
