@@ -104,19 +104,9 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "bad_pattern": Described(
         'code: str = Field(default="a", pattern="[a-", max_length=9, description="In front.")'
     ),
-    "undescribed_parameter": Described(
-        "epochs: int = Field(default=3, ge=1, le=100)", name="undescribed"
-    ),
-    "unbounded_number": Described('epochs: int = Field(default=3, ge=1, description="Passes.")'),
     "unbounded_text": Described(
         'prompt: str | None = Field(default=None, description="What to begin with.")'
     ),
-    "unbounded_list": Described(
-        'temperatures: tuple[float, ...] = Field(default=(), max_length=4, description="Heat.")'
-    ),
-    "open_parameters": Described('model_config = ConfigDict(extra="allow")'),
-    "unknown_task": Described(name="poet", task="summarise"),
-    "reserved_task": Described(task="sweep", spec="PluginParameters, output=Score"),
     "unknown_factor": Described(
         _WRITES,
         task="generate",
@@ -128,23 +118,12 @@ DESCRIBED: Final[Mapping[str, Described]] = {
         spec='Parameters, bound=OutputBound(factors=("boldness",), max_characters=100)',
     ),
     "bound_by_a_number": Described(_WRITES, task="generate", spec="Parameters, output=100"),
-    "output_is_no_model": Described(task="score", spec="PluginParameters, output=float"),
-    "unbounded_output": Described(
-        classes='class Translation(TaskOutput):\n    text: str = Field(description="It.")',
-        task="translate",
-        spec="PluginParameters, output=Translation",
-    ),
     "output_without_schema": Described(
         classes="class Array(TaskOutput):\n"
         "    model_config = ConfigDict(arbitrary_types_allowed=True)\n"
         '    values: memoryview = Field(description="The numbers.")',
         task="embed",
         spec="PluginParameters, output=Array",
-    ),
-    "open_input": Described(
-        classes='class Pair(BaseModel):\n    left: str = Field(max_length=9, description="It.")',
-        task="compare",
-        spec="PluginParameters, output=Score, input=Pair",
     ),
 }
 

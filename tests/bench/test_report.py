@@ -30,11 +30,6 @@ def test_a_ratio_is_taken_within_a_round_and_then_summed_up() -> None:
     assert found["rounds"] == [2.0, 10.0, 1.0]
 
 
-def test_sides_of_different_rounds_have_no_ratios() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        ratios([1.0, 2.0], [1.0])
-
-
 @pytest.mark.parametrize(("percent", "value"), [(50, 50), (99, 99), (100, 100), (0, 1)])
 def test_percentiles_of_one_to_a_hundred(percent: int, value: int) -> None:
     assert percentile(range(1, 101), percent) == value

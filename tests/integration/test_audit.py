@@ -159,19 +159,6 @@ def test_where_somebody_has_written_over_the_audit_acts_are_done_and_who_reads_i
     )
 
 
-def test_what_somebody_wrote_by_hand_is_left_out_and_hides_none_that_come_later(
-    environment: Environment, client: Client
-) -> None:
-    key = environment.keys.audit()
-    for text in ("no JSON", "[]", "{}", '{"action": "jobs.pause", "target": 5}', "[" * 100_000):
-        environment.redis.xadd(key, {"a": text})
-    environment.redis.xadd(key, {"b": "x"})
-    environment.redis.xadd(key, {"a": '{"action":"jobs.x"}'}, id=f"{10**18}-0")
-    client.set_tenant("acme", TenantLimits(weight=2))
-
-    assert [one[0] for one in acts(client)] == ["tenants.set", "jobs.x"]
-
-
 def test_the_command_shows_acts_of_commands_and_no_control_code_reaches_the_terminal(
     environment: Environment, client: Client, job: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

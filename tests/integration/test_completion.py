@@ -218,14 +218,6 @@ def test_a_redis_that_does_not_answer_is_waited_for_half_a_second(answered: Answ
     assert 0.4 < waited_s.result(timeout=0) < 5.0
 
 
-@pytest.mark.parametrize("line", ["seqd nonsense ", "seqd jobs show --nonsense ", "seqd", ""])
-def test_a_line_that_means_nothing_is_told_to_nobody(answered: Answered, line: str) -> None:
-    ended = answered(line, SEQD_REDIS_URL=NOWHERE, COMP_CWORD="many")
-
-    assert ended.err == ""
-    assert "Traceback" not in ended.out
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_what_a_plugin_has_published_runs_in_no_shell(
     ledger: dict[str, str], answered: Answered, shell: str

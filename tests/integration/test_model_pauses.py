@@ -72,19 +72,6 @@ def test_a_rule_takes_the_place_of_the_one_before_and_too_many_are_refused(
     assert [pauses.resume("m0"), pauses.resume("m0")] == [True, False]
 
 
-def test_what_somebody_wrote_by_hand_pauses_nothing_that_it_does_not_name(
-    environment: Environment, caplog: pytest.LogCaptureFixture
-) -> None:
-    job_id = environment.submit_units(1)
-    environment.redis.set(environment.keys.paused_models(), "no hash")
-
-    assert environment.claim_unit().job_id == job_id
-    assert environment.submit_units(1)
-    assert environment.ledger.model_pauses.all() == {}
-    assert "which models are paused is unknown" in caplog.text
-    assert environment.ledger.model_pauses.pause(a_pause())
-
-
 #: Rules that hold their model up, and what is told of them.
 RULES = (
     (a_pause(at_ms=2**53).model_dump_json(), "by ana@h1"),  # a year that no calendar has

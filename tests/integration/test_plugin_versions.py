@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet
 import pytest
 
 from builders import some_results
@@ -91,28 +90,3 @@ def test_a_worker_names_the_version_of_its_plugin_for_items_and_trainings(
     assert [record.plugin_versions for record in records] == [("1.0",)] * 5
     shown = seqd("jobs", "show", jobs[1].job_id)
     assert "plugin version  1.0\n" in shown.out
-
-
-def test_parquet_files_and_arrow_tables_say_what_made_them(
-    cluster: Cluster, seqd: Callable[..., Ended], tmp_path: Path
-) -> None:
-    job = cluster.client().classify(["a", "b"], model="echo@1")
-    job.wait(timeout_s=30)
-    facts = {
-        b"seqd.job_id": job.job_id.encode(),
-        b"seqd.model": b"echo@1",
-        b"seqd.plugin_versions": b"1.0",
-    }
-
-    ended = seqd("jobs", "results", job.job_id, "--out", str(tmp_path / "r.parquet"))
-    words = ("classify", "--text", "a", "--model", "echo@1", "--out", str(tmp_path / "t.parquet"))
-    typed = seqd(*words)
-
-    assert (ended.status, typed.status) == (0, 0), ended.err + typed.err
-    of_file = pyarrow.parquet.read_metadata(tmp_path / "r.parquet").metadata
-    assert facts.items() <= (of_file or {}).items()
-    other = pyarrow.parquet.read_metadata(tmp_path / "t.parquet").metadata
-    assert (other[b"seqd.model"], other[b"seqd.plugin_versions"]) == (b"echo@1", b"1.0")
-    table = job.to_arrow().read_all()
-    assert facts.items() <= (table.schema.metadata or {}).items()
-    assert job.to_pandas().attrs == {name.decode(): value.decode() for name, value in facts.items()}

@@ -8,7 +8,7 @@ import trustme
 
 from cli_builders import here
 from drills.failover import lose_primary_under_load
-from redis_fixtures import PrivateServer, binary_of_kind, server_binaries
+from redis_fixtures import PrivateServer, binary_of_kind, newest_server
 from sentinel_fixtures import (
     FAILOVER_S,
     MASTER_NAME,
@@ -187,7 +187,13 @@ def test_what_is_set_about_sentinels_is_shown_without_the_password_refused_and_w
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("hangs", [False, True], ids=["killed", "hangs"])
+@pytest.mark.parametrize(
+    "hangs",
+    [
+        pytest.param(False, id="killed"),
+        pytest.param(True, marks=pytest.mark.long, id="hangs"),  # and `make drills` has it
+    ],
+)
 def test_a_job_completes_though_its_primary_is_killed(
     sentinels: SentinelGroup, tmp_path: Path, hangs: bool
 ):
@@ -241,7 +247,7 @@ def test_commits_that_no_replica_had_are_done_again_and_counted_once(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("binary", server_binaries())
+@pytest.mark.parametrize("binary", newest_server())
 def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinels(
     binary: ServerBinary, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -98,22 +98,6 @@ def test_a_canary_answers_its_share_and_each_result_names_its_version(
     assert counts[2].errors == 0
 
 
-def test_a_shadow_leaves_the_answers_and_other_outputs_are_counted(
-    task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
-) -> None:
-    model = a_model(store, client)
-    promote(capsys, model, "--shadow", "50%")
-
-    job_id, answers = answers_of(client, model)
-
-    assert all(text.startswith("1:") for _, text in answers.values())
-    rollout = client.job(job_id).record().rollout
-    assert rollout is not None
-    shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
-    found = task_cluster.rollout_counts(store, model, 200 + shadowed)[2]
-    assert (found.items, found.differing, found.errors) == (shadowed, shadowed, 0)
-
-
 def test_a_shadow_that_gives_the_same_outputs_differs_in_none(
     task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
 ) -> None:
@@ -128,37 +112,6 @@ def test_a_shadow_that_gives_the_same_outputs_differs_in_none(
     found = task_cluster.rollout_counts(store, model, 200 + shadowed)[2]
     assert found.items > 0
     assert found.differing == 0
-
-
-def test_a_candidate_with_too_many_errors_costs_no_item_and_ends_by_itself(
-    client: Client, store: ModelStore, capsys: Capture
-) -> None:
-    model = a_model(store, client, refuses=True)
-    promote(capsys, model, "--share", "25%")
-
-    _, answers = answers_of(client, model)
-
-    assert {version for version, _ in answers.values()} == {1}
-    wait_until(lambda: client.catalog()[model].rollout is None, "its end is published")
-    assert store.history(model)[-1].why.endswith("allowed: 1.000%")
-
-
-def test_a_shadow_streams_nothing(client: Client, store: ModelStore, capsys: Capture) -> None:
-    model = a_model(store, client)
-    promote(capsys, model, "--shadow", "99%")
-
-    job = client.run(
-        ["abcdef"],
-        model=model,
-        task="mirror",
-        output=Text,
-        stream=True,
-    )
-    streamed = "".join(delta.text for delta in job.stream())
-
-    # What is not published by the end of the item comes with its result.
-    assert "1:fedcba".startswith(streamed)
-    assert [one.unwrap().text for one in job.results()] == ["1:fedcba"]
 
 
 def test_a_promotion_wakes_the_workers_of_a_model_that_has_its_own_task_alone(

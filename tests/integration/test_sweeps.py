@@ -276,21 +276,3 @@ def test_data_that_would_have_to_be_uploaded_is_refused(running: Environment):
     assert str(raised.value).startswith(
         "The data of a sweep is of type list; allowed: a FileSource that the workers can read"
     )
-
-
-@pytest.mark.parametrize(
-    ("grid", "said"),
-    [
-        ({}, "grid is {}"),
-        ({"epochs": []}, "grid.epochs is []"),
-        ({"epochs": [1, 1]}, "grid is {'epochs': [1, 1]}"),
-    ],
-)
-def test_a_grid_that_is_none_is_refused_in_words(running: Environment, grid, said):
-    with pytest.raises(InvalidRequest) as raised:
-        running.sweep(grid)
-
-    assert str(raised.value) == (
-        f"{said}; allowed: 1 to 8 parameters, each with values that differ, of 256 combinations at "
-        "most."
-    )

@@ -18,11 +18,9 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     create_model,
-    field_validator,
 )
 
 from redis_fixtures import Server
-from seqd.errors import InvalidSettings
 from seqd.hookspecs import PluginParameters
 from seqd.testing import RunningServices, StubModel, running_services
 from seqd_schemas import (
@@ -71,20 +69,6 @@ class RichSample(GeneratedSample):
 
 class Number(BaseModel):
     a: int = Field(ge=0, le=3, description="A number.")
-
-
-class Nested(BaseModel):
-    inner: Number = Field(description="A number.")
-    share: float | None = Field(default=None, ge=0, le=1, description="A share.")
-
-
-class Raising(BaseModel):
-    a: int = Field(ge=0, le=3, description="A number.")
-
-    @field_validator("a")
-    @classmethod
-    def _check(cls, a: int) -> int:
-        return {1: 1}[a]
 
 
 class Stripped(BaseModel):
@@ -238,25 +222,6 @@ def test_an_outcome_of_another_type_is_refused_and_a_subclass_without_a_field_is
     ]
 
 
-def test_a_model_whose_output_no_worker_would_serve_is_refused_with_the_reason(
-    redis_server: Server,
-) -> None:
-    class Endless(BaseModel):
-        a: str = Field(description="A text.")
-
-    endless = StubModel(run={"give": (str, Endless)})
-    with (
-        pytest.raises(InvalidSettings) as refused,
-        running_services({"endless": endless}, redis_url=redis_server.url),
-    ):
-        pass
-
-    assert str(refused.value) == (
-        "The models of this test cannot be loaded: model 'endless', task give: output Endless: "
-        "field 'a' is a text without max_length. Give it one."
-    )
-
-
 def test_what_a_model_wrote_is_refused_where_no_reader_takes_it(outcomes: Outcomes) -> None:
     samples = [a_sample(text="\0" * 1_000_000) for _ in range(12)]
 
@@ -340,32 +305,6 @@ def test_a_sound_output_of_a_plugins_own_task_is_kept_as_it_was_declared(
     assert outcomes.run(
         Number(a=1), labels, Strict(shares=(0.5, 1.0)), Stripped.model_construct(a="x   ")
     ) == [{"a": 1}, labels.model_dump(mode="json"), {"shares": [0.5, 1.0]}, {"a": "x"}]
-
-
-#: Outputs that break the declaration of their class, by what is said of them.
-OWN_FAULTS = {
-    "a is 7: Input should be less than or equal to 3": Number.model_construct(a=7),
-    "a is True: Input should be a valid integer": Number.model_construct(a=True),
-    "a: Field required": Number.model_construct(),
-    "inner.a is 9: Input should be less than or equal to 3": Nested.model_construct(
-        inner=Number.model_construct(a=9), share=None
-    ),
-    "share is nan; allowed: a finite number": Nested.model_construct(inner=Number(a=1), share=NAN),
-    "its class raised KeyError: 2": Raising.model_construct(a=2),
-    "labels is [{'label': 'a', 'score': 0.5}, {'label': 'a', 'score': 0.5}]: a label is given "
-    "twice; allowed: each label once": Labels.model_construct(
-        labels=[ScoredLabel(label="a", score=0.5)] * 2
-    ),
-}
-
-
-def test_an_output_that_breaks_its_declaration_is_an_error(outcomes: Outcomes) -> None:
-    said = outcomes.run(*OWN_FAULTS.values())
-
-    assert said == [
-        f"The model plugin gave a {type(one).__name__} that no result can hold: {fault}."
-        for fault, one in OWN_FAULTS.items()
-    ]
 
 
 def test_vectors_that_are_too_many_bytes_are_an_error_and_their_numbers_cannot_be_changed(

@@ -2,7 +2,6 @@
 
 import io
 import tarfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.errors import ArtifactDamaged, InvalidData, ModelNameTaken
+from seqd.errors import ArtifactDamaged, InvalidData
 from seqd.models.archives import import_archive, read_archived_manifest, write_archive
 from seqd.models.store import ModelStore
 from seqd_schemas import DataFingerprint, VersionOrigin
-from store_builders import files_of, publish
+from store_builders import publish
 
 #: A member of a tar: its name, its content, and its kind.
 Member = tuple[str, bytes, bytes]
@@ -96,38 +95,6 @@ def test_an_imported_version_says_what_it_is_elsewhere_and_nothing_of_that_store
     assert manifest.origin == VersionOrigin(
         worker="cpu:0@lab", slot="cpu:0", attempts=2, imported_from="topics@2"
     )
-
-
-def test_the_same_archive_twice_at_once_adds_one_version(archive: Path, other: ModelStore):
-    start, found = threading.Barrier(4), list[tuple[int, bool]]()
-
-    def bring_in() -> None:
-        start.wait(120)
-        manifest, is_new = import_archive(other, archive, "topics")
-        found.append((manifest.version, is_new))
-
-    threads = [threading.Thread(target=bring_in) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sorted(found) == [(1, False)] * 3 + [(1, True)]
-    assert other.numbers("topics") == [1]
-    assert other.staged() == []
-
-
-def test_an_archive_of_another_plugin_is_refused_and_leaves_nothing(
-    archive: Path, other: ModelStore
-):
-    publish(other, "topics", "another")
-    before = files_of(other.folder_of("topics"))
-
-    with pytest.raises(ModelNameTaken):
-        import_archive(other, archive, "topics")
-
-    assert files_of(other.folder_of("topics")) == before
-    assert other.staged() == []
 
 
 FILE, LONG_NAME = tarfile.REGTYPE, tarfile.TarInfo("././@LongLink")

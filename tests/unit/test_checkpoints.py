@@ -5,8 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from seqd.errors import CheckpointDamaged, PluginFault
 from seqd.models.checkpoints import CheckpointFolder, decode, encode
@@ -20,13 +18,6 @@ ARRAYS = {
 PROGRESS = {"epoch": 2, "loss": 0.1 + 0.2, "figures": {"accuracy": 1 / 3}}
 
 EPOCHS = (EpochMetrics(epoch=1, seconds=0.1 + 0.2, metrics={"loss": 1 / 3}),)
-
-numbers = st.floats(allow_nan=False, allow_infinity=False)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | numbers | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
 
 
 @pytest.fixture
@@ -135,15 +126,3 @@ def test_what_is_removed_is_what_was_named_half_written_ones_too(folder, tmp_pat
 
     assert names == {"1", "2", "3", ".aside-killed"}
     assert folder.names() == {"2", "3"}
-
-
-@given(
-    st.dictionaries(st.text(), json_values, max_size=4), st.lists(st.floats(width=32), max_size=8)
-)
-def test_progress_and_arrays_come_back_to_the_last_bit(progress, floats):
-    array = np.array(floats, dtype=np.float32)
-
-    found = decode(encode({"a": array}, progress)).checkpoint
-
-    assert found.progress == progress
-    assert found.arrays["a"].tobytes() == array.tobytes()

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -15,7 +14,6 @@ from seqd.inputs.datasets import (
     ClassCounts,
     FileDataset,
     ListDataset,
-    TextDataset,
     stated_fingerprint,
 )
 from seqd_schemas import MAX_LISTED_CLASSES, DataFingerprint, FileSource
@@ -51,23 +49,6 @@ def test_a_file_of_any_format_and_an_upload_have_one_fingerprint(tmp_path: Path,
     assert (found.records, found.other_labelled) == (4, 0)
 
 
-def test_a_running_text_has_the_digest_of_its_file_however_it_is_parted(tmp_path: Path) -> None:
-    text = "one\r\ntwo ü\n\nthree"
-    path = tmp_path / "a.txt"
-    path.write_bytes(text.encode())
-    read_whole, read_in_segments = (FileDataset(FileSource(path=str(path))) for _ in range(2))
-    list(read_whole.records())
-
-    digests = [
-        read_whole.fingerprint().text_sha256,
-        read_in_segments.fingerprint().text_sha256,
-        TextDataset(text, "in memory").fingerprint().text_sha256,
-        listed(*((block, None) for block in text.split("\n"))).text_sha256,
-    ]
-
-    assert set(digests) == {hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
 def test_labels_without_end_are_counted_in_bounded_memory() -> None:
     counts = ClassCounts()
     for number in range(MAX_COUNTED + 50):
@@ -86,15 +67,3 @@ def test_a_plugin_states_the_classes_of_data_that_it_alone_reads() -> None:
 
     assert stated.classes == {"1": 2, "0": 1}
     assert stated.text_sha256 is None
-
-
-def test_held_out_data_that_nobody_read_is_not_read_for_its_fingerprint(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(as_jsonl())
-    data = FileDataset(FileSource(path=str(path)))
-
-    before = data.fingerprint_if_read()
-    list(data.records())
-
-    assert before is None
-    assert data.fingerprint_if_read() == data.fingerprint()

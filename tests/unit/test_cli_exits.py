@@ -142,22 +142,3 @@ def test_an_error_is_broken_between_words_on_a_terminal(tmp_path: Path, term: st
     assert len(lines) > 4
     assert all(len(line) <= 60 for line in lines if str(tmp_path) not in line), shown
     assert "Any other worker logs to its output: `journalctl -u" in " ".join(lines)
-
-
-@pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_a_long_line_is_broken_between_words_on_any_terminal(tmp_path: Path, term: str) -> None:
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    line = "2026-01-01 00:00:00,000 INFO seqd job=j1 " + "word " * 60
-    (logs / "cpu-0.log").write_text(f"{line}\n")
-
-    shown = on_a_terminal(
-        tmp_path,
-        *("logs", "--level", "info"),
-        columns=100,
-        SEQD_DATA_DIR=str(tmp_path),
-        TERM=term,
-    )
-
-    assert shown.count("word") == 60
-    assert max(map(len, shown.splitlines())) <= 100, shown

@@ -14,7 +14,7 @@ from cli_builders import a_record, last_line_of
 from seqd.cli.bulk import bulk_view
 from seqd.cli.generate import LiveTexts, expected_temperatures
 from seqd.cli.run import LiveOutputs
-from seqd.cli.ui.progress import LineView, ProgressView
+from seqd.cli.ui.progress import ProgressView
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.sweeps import SweepProgress, SweepView
 from seqd.cli.ui.texts import GenerationPrinter, LineBreaker, TextWriter
@@ -185,16 +185,6 @@ def test_without_a_terminal_progress_is_plain_lines(
     assert [line.rstrip() for line in (printed.out + printed.err).splitlines()] == lines
 
 
-def test_lines_come_seconds_apart(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seqd.cli.ui.progress.LINE_EVERY_S", 60.0)
-    view = LineView(Screen(), a_record(), lambda: True)
-
-    for done in range(100):
-        view.show(progress(done))
-
-    assert capsys.readouterr().out == ""
-
-
 @pytest.mark.parametrize(
     ("view", "events", "has", "lacks"),
     [
@@ -326,17 +316,6 @@ def test_where_there_is_little_room_what_is_trained_right_now_is_shown() -> None
     rows, left_out = shown.visible(3)
 
     assert ([row.name for row in rows], left_out) == (["a=2", "a=3", "a=5"], 6)
-
-
-def test_the_ends_of_a_sweeps_combinations_are_lines(capsys: Capture) -> None:
-    with sweep(Screen()) as view:
-        view.add_results({"embedding_dim=8": trained("embedding_dim=8", 3)})
-        view.add_results({"embedding_dim=16": failed("embedding_dim=16")})
-
-    assert capsys.readouterr().out.splitlines() == [
-        "embedding_dim=8: imdb_lstm@3 after 12 s",
-        "embedding_dim=16: failed, It broke.",
-    ]
 
 
 @pytest.mark.parametrize("columns", ["40", "120"])

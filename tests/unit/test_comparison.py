@@ -185,32 +185,6 @@ def test_swapped_versions_negate_each_difference_and_mirror_its_interval(rows: l
     assert (answers.agreement, answers.changed) == (other.agreement, other.changed)
 
 
-@given(ROWS)
-def test_identical_answers_differ_in_nothing_and_none_is_better(rows: list[Row]) -> None:
-    same: list[Row] = [(truth, one, one) for truth, one, _ in rows]
-    same.append(("rot", "rot", "rot"))
-
-    comparison = a_comparison(same)
-
-    answers = comparison.answers
-    assert answers is not None
-    assert {found.difference for found in comparison.metrics.values()} == {0.0}
-    assert (answers.mcnemar_p, answers.agreement, answers.changed) == (1.0, 1.0, 0)
-    assert not any(is_better(comparison, name) for name in comparison.metrics)
-
-
-@given(ROWS)
-def test_agreement_is_a_share_and_the_counts_add_up(rows: list[Row]) -> None:
-    metrics, answers = compared(rows)
-
-    right = answers.right
-    items = right.both + right.first_only + right.second_only + right.neither
-    assert items == metrics["accuracy"].items
-    assert items + answers.unlabelled + answers.errored == len(rows)
-    assert 0.0 <= answers.agreement <= 1.0
-    assert 0.0 <= answers.mcnemar_p <= 1.0
-
-
 @pytest.mark.parametrize(
     ("rows", "metric", "by", "reason"),
     [

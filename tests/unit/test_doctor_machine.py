@@ -92,13 +92,6 @@ def test_a_check_that_hangs_costs_its_area_the_rest_and_nobody_a_wait() -> None:
     assert [(one.what, one.why) for one in report.not_checked] == [("second", why), ("third", why)]
 
 
-def test_the_worst_comes_first() -> None:
-    report = Report(findings=[finding("stale-files", "a", "b")])
-    report.add(Report(findings=[finding("inodes", "a", "b")]))
-
-    assert [one.severity for one in report.findings] == [Severity.ERROR, Severity.WARNING]
-
-
 def test_a_damaged_version_is_found_by_its_size_by_its_hash_where_it_is_deep_and_a_lost_one(
     settings: Settings,
 ) -> None:

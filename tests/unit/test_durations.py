@@ -68,27 +68,9 @@ def test_what_failed_or_did_not_run_leaves_the_record_as_it_is(suite: Path) -> N
     }
 
 
-def test_a_run_without_a_cache_keeps_nothing(suite: Path) -> None:
-    printed = run(suite, "-p", "no:cacheprovider", seconds=4)
-
-    assert "3 passed in " in printed
-    assert not (suite / ".pytest_cache").exists()
-
-
 @pytest.mark.parametrize(
     ("before_s", "now_s", "is_named"),
     [(0.1, 5.0, False), (0.1, 5.2, True), (10.0, 30.0, False), (10.0, 30.1, True)],
 )
 def test_noise_is_not_named(before_s: float, now_s: float, is_named: bool) -> None:
     assert bool(slower_tests({"test": before_s}, {"test": now_s, "new": 99.0})) is is_named
-
-
-def test_of_hundreds_the_worst_are_named() -> None:
-    tests = [f"test {number:03}" for number in range(100)]
-
-    lines = slower_tests(
-        dict.fromkeys(tests, 1.0), {test: 10.0 + at for at, test in enumerate(tests)}
-    )
-
-    assert lines[0] == "109.0 s, and 1.0 s before: test 099"
-    assert (len(lines), lines[-1]) == (21, "and 80 more")

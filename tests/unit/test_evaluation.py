@@ -32,17 +32,6 @@ def test_precision_and_recall_are_those_of_a_hand_count() -> None:
     assert evaluation.report().accuracy == 0.5
 
 
-def test_a_class_that_was_never_predicted_has_no_precision_and_a_recall_of_zero() -> None:
-    evaluation = Evaluation()
-
-    evaluation.add("gelb", a_prediction("rot", rot=0.8, gelb=0.2))
-
-    yellow = next(one for one in evaluation.report().classes if one.label == "gelb")
-    assert yellow.precision is None
-    assert yellow.recall == 0.0
-    assert yellow.is_known
-
-
 def test_a_label_that_the_model_does_not_know_counts_as_wrong_and_not_in_the_loss() -> None:
     evaluation = Evaluation()
 

@@ -96,18 +96,6 @@ def test_tenants_beyond_the_most_are_summed_up_and_those_near_their_limit_are_no
     assert found["seqd_tenant_share_ratio", OTHER] == 0.1
 
 
-def test_tenants_that_keep_most_of_what_they_may_have_a_label_also_without_work():
-    busy = [a_tenant(f"t{number}", items=100, kept=number) for number in range(MOST_TENANTS + 2)]
-
-    found = values(Reading(replace(FIGURES, tenants=[*busy, a_tenant("slow", kept=98)]), 0.1, 0))
-
-    tenants = {key[1] for key in found if key[0] == "seqd_tenant_kept_ratio"}
-    assert len(tenants) == MOST_TENANTS + 1
-    assert found["seqd_tenant_kept_ratio", "slow"] == 0.98
-    assert found["seqd_tenant_kept_ratio", OTHER] == 0.02
-    assert ("seqd_tenant_share_ratio", "slow") not in found
-
-
 def test_a_tenant_that_may_have_no_job_uses_all_of_it_with_one_and_nothing_without():
     records = [a_tenant("one", jobs=1, most_jobs=0), a_tenant("none", most_jobs=0)]
 

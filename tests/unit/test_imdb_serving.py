@@ -24,7 +24,6 @@ from imdb_builders import (
     probabilities_of,
     some_reviews,
     some_weights,
-    weights_with_a_long_memory,
     write_version,
 )
 from seqd.errors import ArtifactDamaged, Stopped
@@ -81,17 +80,6 @@ def test_gates_driven_far_into_saturation_stay_finite(changes):
     got = probabilities_of(loaded, ["the film", " ".join(["good"] * 12)])
 
     assert ((got >= 0.0) & (got <= 1.0)).all()
-
-
-def test_at_full_length_it_gives_the_padded_networks_probabilities():
-    config = CONFIG | {"max_tokens": 500, "embedding_dim": 32, "units": 100}
-    weights, texts = weights_with_a_long_memory(config), some_reviews(24, config)
-
-    got = probabilities_of(a_classifier(config, weights), texts)
-
-    expected = np.array([plain_probabilities(config, weights, text) for text in texts])
-    assert np.ptp(got[:, 1]) > 0.05  # they say something
-    assert got == pytest.approx(expected, abs=2e-5)
 
 
 def test_the_likeliest_class_is_named_and_all_are_told_on_request():
@@ -231,18 +219,6 @@ def test_any_text_is_split_by_the_rules_as_they_are_worded(text):
     assert_split(text, by_the_rule_as_it_is_worded(text), "unicode-1")
     legacy = re.sub(r'[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n]', " ", text.lower())
     assert_split(text, [word for word in legacy.split(" ") if word], "keras-legacy-1")
-
-
-def test_words_are_told_apart_by_length_and_by_every_byte_however_many_there_are():
-    letters = ["a" * size for size in range(1, 24)]
-    known = [*letters, *(f"w{number}" for number in range(20_000))]
-    strangers = [word[:-1] + "b" for word in letters] + [word + "\0" for word in letters]
-
-    right, _ = told_of(" ".join([*letters, "w0 w19999"]), known, "keras-legacy-1")
-    wrong, _ = told_of(" ".join([*strangers, "s0 w20000 w0"]), known, "keras-legacy-1")
-
-    assert right.unknown_share == 0.0
-    assert wrong.unknown_share == pytest.approx(48 / 49, abs=6e-5)
 
 
 def test_of_a_long_text_the_end_is_read_and_the_cut_words_still_count_as_unknown():

@@ -193,17 +193,6 @@ def test_a_running_text_in_segments_may_be_longer_than_one_read_whole(tmp_path, 
     assert data.fingerprint().records == 6
 
 
-@pytest.mark.parametrize(
-    ("content", "where"),
-    [(b"ab\ncd\xff", "line 2: byte 0xff"), (b"ab\n\n\xe6\x97", "line 3: byte 0xe6")],
-)
-def test_a_running_text_in_segments_is_refused_with_its_line(tmp_path, monkeypatch, content, where):
-    monkeypatch.setattr(datasets, "SEGMENT_BYTES", 2)
-
-    with pytest.raises(InvalidData, match=where):
-        list(a_dataset(tmp_path, "a.txt", content).segments())
-
-
 def test_a_named_data_set_has_no_segments():
     with pytest.raises(InvalidData, match="is a plugin's own data set"):
         NamedDataset("keras:imdb").segments()

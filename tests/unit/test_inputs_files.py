@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
-from seqd.inputs import csv_rows, records, streams
+from seqd.inputs import records
 from seqd.inputs.items import ItemRules
 from seqd.inputs.reading import InputFile
 from seqd_schemas import FileSource, Item, RefusedItem
@@ -81,19 +81,6 @@ def test_nesting_that_only_the_standard_library_reads_is_read(tmp_path):
     assert texts(read(path)) == [("line-1", "deep")]
 
 
-def test_a_line_that_is_not_utf8_is_a_bad_line(tmp_path):
-    path = a_file(tmp_path, "a.txt", b"a good line\ncaf\xe9 au lait\nanother one\n")
-
-    first, bad, last = read(path)
-
-    assert (first.text, last.text) == ("a good line", "another one")
-    assert (bad.custom_id, bad.refused.code) == ("line-2", "decode_error")
-    assert bad.refused.message == (
-        "line 2: byte 0xe9 at byte 3 is not UTF-8. Convert the input, as "
-        "`iconv -f LATIN1 -t UTF-8` does."
-    )
-
-
 def test_lines_are_items_without_their_ends_and_blank_ones_are_left_out(tmp_path):
     path = a_file(tmp_path, "a.txt", b"\xef\xbb\xbfone\r\n\n  \n two \nthree")
 
@@ -120,17 +107,6 @@ def test_a_csv_quote_that_is_never_closed_costs_its_own_line_only(tmp_path, name
     assert entries[-1] == Item(custom_id="199", text="text 199")
 
 
-def test_a_csv_row_that_is_too_long_is_given_up_at_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_rows, "MAX_ROW_LINES", 3)
-    path = a_file(tmp_path, "a.csv", 'id,text\n1,"a\nb\nc\nd"\n6,ok\n')
-
-    entries = read(path)
-
-    assert [e.custom_id for e in entries] == ["line-2", "line-3", "line-4", "line-5", "6"]
-    assert "does not end within" in entries[0].refused.message
-    assert entries[-1] == Item(custom_id="6", text="ok")
-
-
 def test_csv_rows_of_another_width_bad_bytes_and_empty_texts_are_refused(tmp_path):
     path = a_file(tmp_path, "a.csv", b'id,text\n1,a,b\n2,"x\xff\ny"\n3,\n4,ok\n')
 
@@ -155,18 +131,6 @@ def test_a_csv_without_the_text_column_is_told_its_columns(tmp_path):
         "as text_field (--text-field)"
     )
     assert texts(read(path, text_field="review")) == [("1", "a")]
-
-
-def test_a_line_over_the_limit_is_refused_and_the_next_one_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 10)
-    path = a_file(tmp_path, "a.txt", "0123456789\n" + "x" * 11 + "\nshort\n" + "y" * 11)
-
-    first, long, short, last = read(path)
-
-    assert (first.text, short.text) == ("0123456789", "short")
-    assert (long.custom_id, long.refused.code) == ("line-2", "too_long")
-    assert long.refused.message == "line 2: the line has 12 bytes; allowed: 10. Split it."
-    assert (last.custom_id, last.refused.code) == ("line-4", "too_long")
 
 
 ROWS = st.lists(

@@ -12,7 +12,7 @@ import pytest
 from backports import zstd
 
 from seqd.cli.sources import Feed, feed_of
-from seqd.errors import InvalidInput, InvalidRequest
+from seqd.errors import InvalidInput
 from seqd.inputs.live import LiveText
 from seqd_schemas import Item, RefusedItem
 from worker_fixtures import wait_until
@@ -122,18 +122,6 @@ def test_an_unknown_name_lists_all_that_are_read_here(tmp_path: Path) -> None:
     message = "known names end in .jsonl, .csv, .tsv, .txt, .parquet, each but .parquet also with"
     with pytest.raises(InvalidInput, match=re.escape(message)):
         fed(path)
-
-
-def test_a_format_can_be_named(tmp_path: Path) -> None:
-    path = tmp_path / "in.data"
-    path.write_text("id\ttext\na\tone\n")
-
-    assert texts_of(fed(path, format="tsv")) == [("a", "one")]
-    with pytest.raises(
-        InvalidRequest,
-        match="--format is 'xml'; allowed: auto, jsonl, csv, tsv, lines, parquet, folder",
-    ):
-        fed(path, format="xml")
 
 
 def test_a_pipe_gives_its_items_before_it_ends(tmp_path: Path) -> None:

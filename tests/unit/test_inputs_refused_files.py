@@ -326,17 +326,3 @@ def test_a_link_that_takes_a_checked_paths_place_is_not_followed(tmp_path, swapp
 
     with pytest.raises(InvalidInput, match=r"a\.txt cannot be read: |is no regular file"):
         open_regular(real)
-
-
-def test_files_of_a_folder_whose_names_are_not_utf8_are_refused_one_by_one(tmp_path):
-    folder = tmp_path / "data" / "pos"
-    folder.mkdir(parents=True)
-    (folder / "b.txt").write_text("fine")
-    with open(os.fsencode(folder) + b"/\xff.txt", "w") as file:
-        file.write("fine too")
-
-    good, bad = InputFile(FileSource(path=str(tmp_path / "data"), format=FileFormat.FOLDER)).items()
-
-    assert good.custom_id == "pos/b"
-    assert bad.custom_id == "row-2"
-    assert bad.refused.message.startswith("pos/\\udcff.txt: its identifier 'pos/\\udcff'")

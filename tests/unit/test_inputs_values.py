@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from seqd.errors import DuplicateCustomId, InvalidData
 from seqd.inputs import duplicates
-from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
+from seqd.inputs.duplicates import DuplicateGuard
 from seqd.inputs.items import BadEntry, items_of
 from seqd.inputs.training import label_of, texts_of
-from seqd_schemas import MAX_TEXT_CHARS, Item, ItemErrorCode, LabelledText, RefusedItem
+from seqd_schemas import MAX_TEXT_CHARS, Item, ItemErrorCode, RefusedItem
 
 
 def only(value: object, **rules: object) -> Item | RefusedItem:
@@ -220,18 +220,6 @@ def test_a_bad_label_refuses_a_set_with_its_row():
     )
 
 
-def test_strings_and_records_become_labelled_texts():
-    values = ["a", {"review": "b", "stars": 5}, {"review": "c"}]
-
-    texts = list(texts_of(values, text_field="review", label_field="stars"))
-
-    assert texts == [
-        LabelledText(text="a"),
-        LabelledText(text="b", label="5"),
-        LabelledText(text="c"),
-    ]
-
-
 def test_the_first_bad_value_is_named_by_its_row():
     values = texts_of(["a", {"text": ""}], text_field="text", label_field="label")
 
@@ -281,28 +269,6 @@ def test_two_in_one_batch_are_named_with_both_positions():
         "the identifier 'a' is used twice: by entry 1 and by entry 3. Each item of a job needs "
         "one of its own. Leave the field out to number them by position"
     )
-
-
-@pytest.mark.usefixtures("small_batches")
-def test_two_far_apart_are_named_with_the_later_position():
-    ids = [f"id-{number}" for number in range(1_000)]
-
-    message = finds_duplicate([*ids, "id-7"])
-
-    assert message is not None
-    assert message.startswith("the identifier 'id-7' is used twice: by an earlier entry and by ")
-    assert "entry 1,001." in message
-
-
-def test_entries_pass_through_in_order_until_the_second_of_its_name():
-    entries = [Item(custom_id=name, text="t") for name in ("a", "b", "a", "c")]
-    passed = []
-
-    with pytest.raises(DuplicateCustomId):
-        passed.extend(refuse_duplicates(entries))
-
-    assert passed == entries[:2]
-    assert list(refuse_duplicates(entries[1:])) == entries[1:]
 
 
 def test_an_identifier_takes_eight_bytes(monkeypatch):

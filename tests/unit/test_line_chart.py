@@ -39,12 +39,6 @@ def test_names_of_lines_that_end_alike_stand_below_each_other() -> None:
     assert [row[-9:] for row in rows[3:5]] == ["a 2.00000", "b 2.00000"]
 
 
-def test_names_at_the_lowest_row_give_way_upwards() -> None:
-    low = [Line(name, ((1, 9.0), (3, 1.0 + n / 100)), "") for n, name in enumerate("abc")]
-
-    assert [row.split()[-2:-1] for row in drawn(*low)[2:5]] == [["c"], ["b"], ["a"]]
-
-
 def test_each_line_has_its_colour_and_the_later_one_is_on_top() -> None:
     chart = line_chart(
         [TRAINING, Line("held out", TRAINING.points, "yellow")],
@@ -56,11 +50,6 @@ def test_each_line_has_its_colour_and_the_later_one_is_on_top() -> None:
 
     styles = {str(span.style) for span in chart[1].spans}
     assert styles == {"dim", "yellow"}
-
-
-def test_a_screen_without_room_gets_no_chart() -> None:
-    assert drawn(TRAINING, width=41) != []
-    assert drawn(TRAINING, width=40) == []
 
 
 @settings(deadline=None)

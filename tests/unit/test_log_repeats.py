@@ -6,8 +6,6 @@ import logging
 import time
 import weakref
 
-import pytest
-
 from seqd.log_repeats import (
     MAX_KINDS,
     MOST_OTHERS,
@@ -140,14 +138,3 @@ def test_a_record_that_is_only_counted_keeps_nothing_alive() -> None:
 
     assert is_alive() is None
     assert len(list(repeats.ended(60.0))) == 1
-
-
-def test_a_stream_that_takes_nothing_costs_whoever_logs_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    stream = io.StringIO()
-    stream.close()
-
-    BoundedHandler(stream).handle(a_record("failed"))
-
-    assert capsys.readouterr() == ("", "")

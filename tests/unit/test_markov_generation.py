@@ -174,17 +174,6 @@ def test_a_sample_ends_before_a_stop_text_wherever_the_deltas_end(first, more):
     assert stopped.finish_reason is FinishReason.STOP
 
 
-def test_a_stop_text_at_the_very_end_goes_before_the_length_and_one_behind_it_is_not_met():
-    whole = sample_of("the ", short(), length=50)
-
-    met, missed = (
-        sample_of("the ", short(), length=length, stop=whole.text[40:50]) for length in (50, 49)
-    )
-
-    assert (met.text, met.finish_reason) == (whole.text[:40], FinishReason.STOP)
-    assert (missed.text, missed.finish_reason) == (whole.text[:49], FinishReason.LENGTH)
-
-
 def test_a_sample_that_stops_at_once_is_empty_and_has_no_figures():
     sample = sample_of("ca", stop=["t", " ", ".", ","], temperature=0.0)
 
@@ -244,18 +233,6 @@ def test_a_long_copy_is_found_to_its_last_character(corpus):
     assert sample.longest_copy >= 50
 
 
-def test_a_copy_over_the_border_of_two_parts_of_the_text_is_whole(monkeypatch):
-    monkeypatch.setattr("seqd_markov.copies.PART_SYMBOLS", 10)
-    monkeypatch.setattr("seqd_markov.copies.OVERLAP_SYMBOLS", 6)
-    text = "abcdefghijklmnopqrstuvwxyz"
-    generator = a_generator.__wrapped__(text, order=1, smoothing="none")
-
-    found = [sample_of(prompt, generator, length=6).longest_copy for prompt in "ahx"]
-
-    # Behind z a character is drawn by its own probability.
-    assert found == [6, 6, max(found[2], 2)]
-
-
 def test_words_count_as_the_characters_that_they_are():
     sample = sample_of("", a_word_generator(smoothing="none"), temperature=0.0)
 
@@ -295,44 +272,6 @@ def test_a_sample_that_copies_at_each_try_is_an_error_that_says_so():
         "text in each of 3 tries. Raise max_copied, tries or the temperature, or ask for shorter "
         "samples.",
     )
-
-
-def test_a_prompt_whose_samples_copy_disturbs_no_neighbour_and_nothing_of_it_is_streamed():
-    parameters = {"max_copied": 6, "tries": 2, "length": 30, "seed": 4}
-    context = MemoryRunContext()
-
-    outcomes = generated(*["the "] * 12, generator=short(), context=context, **parameters)
-
-    assert {type(outcome) for outcome in outcomes} == {Generation, ItemError}
-    for index, outcome in enumerate(outcomes):
-        assert generated("the ", generator=short(), first=index, **parameters) == [outcome]
-        kept = outcome.samples[0].text if isinstance(outcome, Generation) else ""
-        assert context.streamed_text(index) == kept
-
-
-def test_what_takes_no_chance_is_tried_once():
-    sample_of("the ", short(), temperature=0.0)  # what is prepared once
-    questions = []
-    for tries in (1, 1_000):
-        context = MemoryRunContext()
-        (outcome,) = generated(
-            "the ", generator=short(), context=context, temperature=0.0, max_copied=1, tries=tries
-        )
-        assert isinstance(outcome, ItemError)
-        questions.append(context.stop_questions)
-
-    assert questions[0] == questions[1]
-
-
-def test_a_copy_that_a_stop_sequence_cuts_short_is_none():
-    # Of order 8 the text goes on as it stands: "cat. the cat sat on the mat".
-    generator = a_generator(LETTERS, order=8, smoothing="none")
-
-    cut = sample_of("and the ra", generator, stop="sat on the", max_copied=3, length=100)
-    (whole,) = generated("and the ra", generator=generator, max_copied=3, length=100)
-
-    assert (cut.text, cut.longest_copy, cut.finish_reason) == ("t ", 2, FinishReason.STOP)
-    assert isinstance(whole, ItemError)
 
 
 # Reproducibility, streams, stops
@@ -464,22 +403,6 @@ def test_words_are_measured_by_their_perplexity_too_and_known_ones_leave_room_fo
     assert unknown["perplexity"] == pytest.approx(2 ** (5 * unknown["bits_per_char"]))
     # Characters that no word had cost most of all.
     assert unknown["bits_per_char"] + 4 < farther["bits_per_char"] < 1_000
-
-
-def test_the_spellings_of_all_words_have_probabilities_of_no_more_than_one_together():
-    generator = a_generator("ab ba aab b a abab c", words=True, sentences=False, order=1)
-    words = [""]
-    for length in range(1, 6):
-        words += [a + b for a in words if len(a) == length - 1 for b in "ab"]
-
-    perplexities = [
-        figures["perplexity"]
-        for figures in (measured(word, generator) for word in words[1:])
-        if figures["unknown_share"]
-    ]
-
-    assert len(perplexities) > 50
-    assert 0 < sum(1 / perplexity for perplexity in perplexities) < 1
 
 
 @pytest.mark.parametrize("parameters", [{}, {"sentences": True}, {"words": True}])

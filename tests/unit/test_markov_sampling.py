@@ -74,18 +74,17 @@ def at(probabilities, temperature):
     return raised / raised.sum()
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.6, 1.8])
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "temperature"),
     [
-        {"smoothing": "kneser_ney"},
-        {"smoothing": "witten_bell"},
-        {"smoothing": "additive", "additive": 0.3},
-        {"smoothing": "none"},
-        {"smoothing": "kneser_ney", "min_count": 2},
-        {"smoothing": "additive", "additive": 0.3, "min_count": 2},
+        ({"smoothing": "kneser_ney"}, 0.6),
+        ({"smoothing": "kneser_ney"}, 1.8),
+        ({"smoothing": "witten_bell"}, 1.0),
+        ({"smoothing": "none"}, 1.0),
+        ({"smoothing": "kneser_ney", "min_count": 2}, 1.0),
+        ({"smoothing": "additive", "additive": 0.3, "min_count": 2}, 0.6),
     ],
-    ids=lambda kind: "-".join(map(str, kind.values())),
+    ids=str,
 )
 def test_characters_come_as_often_as_the_model_says_at_any_temperature(kind, temperature):
     generator = a_generator(TEXT, keep_text=False, **kind)

@@ -16,7 +16,6 @@ from seqd_markov import (
     Markov,
     MarkovWords,
     TrainParameters,
-    WordTrainParameters,
     seqd_register_models,
 )
 
@@ -181,18 +180,6 @@ def test_the_last_part_or_other_data_is_measured_and_not_learnt(
     assert metrics.get("unknown_share") == unknown_share
     assert ("validation_bits_per_char" in metrics) == (unknown_share is not None)
     assert "x" not in symbols(artifact)
-
-
-def test_of_words_a_border_waits_for_the_end_of_one_and_figures_are_of_words(tmp_path):
-    text, held_out = TextDataset(SENTENCES, "a test"), TextDataset("The zebra sat.", "held out")
-
-    split = trained(tmp_path / "1", "one two three four", words=True, validation_split=0.5)
-    other = train_to_artifact(MarkovWords(), {}, text, tmp_path / "2", held_out=held_out)
-
-    assert split.manifest.metrics["characters"] == len("one two three")
-    assert other.manifest.metrics["validation_perplexity"] > 1
-    # three words, a point, and the end
-    assert other.manifest.metrics["unknown_share"] == pytest.approx(1 / 5)
 
 
 def test_the_preset_tutorial_counts_as_the_tutorial_does(tmp_path):
@@ -480,31 +467,7 @@ def test_words_and_beginnings_are_looked_at_as_they_are_written(quoted):
         table(quoted, "the")
 
 
-def test_no_more_is_shown_than_a_reader_takes_in(tmp_path):
-    artifact = trained(tmp_path, "".join(f"a{chr(0x4E00 + n)}" for n in range(150)), order=1)
-
-    shown = table(artifact, "a")
-
-    assert shown.title == "After 'a': the 100 most frequent of 150 successors in 150 transitions"
-    assert len(shown.rows) == 100
-    with pytest.raises(InvalidInput, match=r"and 51 more\. End with one of them"):
-        table(artifact, "x")
-
-
 # The plugin
-
-
-def test_the_plugin_brings_a_model_of_characters_and_one_of_words_each_with_a_starter():
-    characters, words = seqd_register_models()
-
-    assert (characters.name, words.name) == ("markov", "markov_words")
-    assert set(characters.presets) == {"best", "tutorial"}
-    assert set(words.presets) == {"best", "sentences"}
-    for model in (characters, words):
-        for preset in model.presets.values():
-            model.tasks["train"].parameters(**preset)
-    assert TrainParameters(**Markov.presets["best"]) == TrainParameters()
-    assert WordTrainParameters(**MarkovWords.presets["best"]) == WordTrainParameters()
 
 
 def test_the_starters_write_what_they_have_always_written():

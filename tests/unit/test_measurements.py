@@ -1,7 +1,6 @@
 """What is kept beside a version: bounded, the newest of each data, of that very version alone."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from seqd.models.cards import (
 )
 from seqd.models.store import ModelStore
 from seqd_schemas import (
-    MAX_EVALUATIONS,
     DataFingerprint,
     EvaluatedMetric,
     MeasuredSpeed,
@@ -74,21 +72,6 @@ def test_of_two_evaluations_on_the_same_data_with_the_same_parameters_the_newer_
     kept = read_measurements(folder, manifest).evaluations
     found = [(one.data.sha256[-1], one.at_ms, one.parameters) for one in kept]
     assert found == [("2", 2, {}), ("1", 3, {}), ("1", 4, {"fast": True})]
-
-
-def test_of_evaluations_at_the_same_time_none_is_lost(store: ModelStore) -> None:
-    manifest, folder = published(store), store.folder_of("topics")
-
-    with ThreadPoolExecutor(MAX_EVALUATIONS) as pool:
-        list(
-            pool.map(
-                lambda number: keep_evaluation(folder, manifest, an_evaluation(data=number)),
-                range(MAX_EVALUATIONS),
-            )
-        )
-
-    kept = read_measurements(folder, manifest).evaluations
-    assert sorted(int(one.data.sha256, 16) for one in kept) == list(range(MAX_EVALUATIONS))
 
 
 def test_each_machine_has_its_newest_speed(store: ModelStore) -> None:

@@ -9,7 +9,6 @@ import pytest
 from seqd.errors import ArtifactDamaged, ModelNameTaken
 from seqd.models.store import ModelStore
 from store_builders import (
-    a_starter,
     a_version_draft,
     files_of,
     manifests_of,
@@ -72,19 +71,6 @@ def test_a_version_of_a_second_plugin_is_refused_and_nothing_is_half_done(
     )
     assert files_of(root) == before
     assert (store.numbers(model), store.labels(model)) == ([1], {"production": 1, "latest": 1})
-
-
-def test_a_starter_stays_in_service_and_takes_no_version_of_another_plugin(
-    root: Path, tmp_path: Path
-):
-    store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
-
-    with pytest.raises(ModelNameTaken, match="'echo' is made with echo, and"):
-        publish(store, "echo", "lstm")
-    before = store.numbers("echo")
-    publish(store, "echo")
-
-    assert (before, store.numbers("echo"), store.resolve("echo")) == ([0], [0, 1], ("echo", 0))
 
 
 #: What is not a `model.json`, and how its reader says so.

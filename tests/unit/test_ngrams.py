@@ -226,30 +226,6 @@ def test_with_smoothing_nothing_is_impossible_but_a_beginning(model):
 
 
 @settings(deadline=None)
-@given(models(), st.lists(st.integers(0, 10**6), min_size=1, max_size=9))
-def test_a_row_does_not_depend_on_the_others_to_the_last_bit(model, picks):
-    states = np.array(picks) % model.states
-
-    together = model.probabilities(states)
-
-    for state, row in zip(states, together, strict=True):
-        assert np.array_equal(model.probabilities(np.array([state]))[0], row)
-
-
-@settings(deadline=None)
-@given(texts, orders, begins, texts)
-def test_the_state_is_the_longest_known_ending_of_what_was_read(text, order, begin, read):
-    model = fit(counted(text, order, begin))
-
-    state = model.state_after(ids(*read))
-
-    known = sequences(text, order, begin)
-    endings = [tuple(read[first:]) for first in range(len(read) + 1)]
-    longest = next(e for e in endings if not e or (e in known and len(e) <= order))
-    assert tuple(model.context(state)) == longest
-
-
-@settings(deadline=None)
 @given(models(), texts, texts)
 def test_the_log_probabilities_of_a_text_are_those_met_on_the_way(model, before, text):
     state = model.state_after(ids(*before))
@@ -317,10 +293,6 @@ def test_a_model_of_no_text_takes_all_symbols_as_alike():
 def test_an_addition_that_is_no_positive_number_is_refused(additive):
     with pytest.raises(ValueError, match="must be above 0"):
         fit(counted([0], 1), Smoothing.ADDITIVE, additive)
-
-
-def test_a_smoothing_may_be_given_by_its_name():
-    assert fit(counted([0], 1), "witten_bell").smoothing is Smoothing.WITTEN_BELL
 
 
 def test_an_alphabet_of_a_beginning_alone_predicts_nothing():
@@ -524,12 +496,6 @@ def test_what_was_packed_comes_back_to_the_bit(row):
     np.testing.assert_array_equal(back, row)
 
 
-def test_small_numbers_take_less_room():
-    row = np.arange(10_000, dtype=np.uint32) % 50
-
-    assert deflate(row).nbytes < row.nbytes / 100
-
-
 @pytest.mark.parametrize("array", [np.ones((2, 2), np.uint8), np.ones(3, np.complex64)])
 def test_only_rows_of_numbers_are_packed(array):
     with pytest.raises(ValueError, match="is no row of numbers"):
@@ -599,19 +565,6 @@ def test_a_model_is_read_back_to_the_last_bit(text, order, begin, smoothing, lea
     assert (again.smoothing, again.additive) == (smoothing, 0.3)
 
 
-def test_the_arrays_are_of_the_smallest_types():
-    types = {name: array.dtype.name for name, array in unpacked().items()}
-
-    assert types == {
-        "ngram_settings": "uint32",
-        "ngram_shared": "uint8",
-        "ngram_digits": "uint8",
-        "ngram_counts": "uint8",
-        "ngram_smoothing": "uint8",
-        "ngram_additive": "float64",
-    }
-
-
 def test_counts_with_weights_are_kept_as_they_are():
     counts = combine([counted([0, 1, 1], 1)], [0.3])
 
@@ -676,17 +629,6 @@ def test_an_n_gram_that_cannot_be_is_refused(digits, message):
 
     with pytest.raises(ValueError, match=message):
         NgramModel.from_arrays(packed(unpacked() | one))
-
-
-def test_n_grams_that_are_not_in_order_are_refused():
-    swapped = {
-        "ngram_shared": np.zeros(2, np.uint8),
-        "ngram_digits": np.array([2, 0, 0, 1, 0, 0], np.uint8),
-        "ngram_counts": np.ones(2, np.uint8),
-    }
-
-    with pytest.raises(ValueError, match="'ngram_digits' is not in order"):
-        NgramModel.from_arrays(packed(unpacked() | swapped))
 
 
 @settings(deadline=None, max_examples=200)

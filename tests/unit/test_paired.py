@@ -85,18 +85,6 @@ def test_newcombes_interval_has_the_published_values(
     assert newcombe_interval(*counts) == pytest.approx(published, abs=5e-4)
 
 
-@given(COUNTS, COUNTS, COUNTS, st.integers(1, 400))
-def test_newcombes_interval_is_mirrored_when_the_versions_are_swapped(
-    both: int, first_only: int, second_only: int, neither: int
-) -> None:
-    low, high = newcombe_interval(both, first_only, second_only, neither)
-    swapped_low, swapped_high = newcombe_interval(both, second_only, first_only, neither)
-
-    items = both + first_only + second_only + neither
-    assert -1.0 - 1e-9 <= low <= (second_only - first_only) / items <= high <= 1.0 + 1e-9
-    assert (-swapped_high, -swapped_low) == pytest.approx((low, high), abs=1e-12)
-
-
 def test_an_interval_of_no_items_is_refused() -> None:
     with pytest.raises(ValueError, match="there are no items"):
         newcombe_interval(0, 0, 0, 0)

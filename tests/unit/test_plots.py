@@ -209,14 +209,3 @@ def test_what_is_no_number_has_bars_the_best_on_top(
     assert len(quality.patches) == len(time.patches) == len(bars)
     figure = metric or "validation accuracy"
     assert f"{figure} (the axis does not begin at 0)" in texts_of(sheet.figure)
-
-
-def test_of_very_many_combinations_the_best_are_drawn(tmp_path: Path) -> None:
-    path = tmp_path / "sweep.png"
-    grid = {"a": list(range(10)), "b": ["x", "y", "z"], "c": ["u", "v", "w"]}
-
-    sheet = draw_sweep(a_sweep(grid), path)
-
-    assert len(sheet.figure.axes[0].patches) == 32
-    assert "imdb_lstm: the effect of a, b and c, the best 32 of 90" in texts_of(sheet.figure)
-    assert size_of(path)[1] < 2_000

@@ -351,22 +351,6 @@ def test_what_a_function_gives_against_its_word_is_told(takes: str, given: str, 
     assert str(fault.value) == f"mine.f {said}"
 
 
-def test_what_an_author_calls_seed_and_temperature_may_be_something_else():
-    @generator("odd")
-    def odd(prompt: str, seed: int = 0, temperature: float = 1.0) -> str:
-        """Write.
-
-        seed: A seed.
-        temperature: In degrees.
-        """
-        return "x"
-
-    (generation,) = outcomes_of(odd, "generate", ["a"], seed=-1, temperature=-20.0)
-
-    (sample,) = generation.samples
-    assert (sample.seed, sample.temperature) == (0, 1.0)
-
-
 def test_a_second_decorator_and_one_without_a_name_are_refused():
     def bare(text: str) -> Label:
         return Label("x")

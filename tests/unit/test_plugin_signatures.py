@@ -11,7 +11,7 @@ from pydantic import Field
 import seqd.plugin
 from decorated_builders import model_of, outcomes_of, refusal_of
 from seqd.errors import PluginFault
-from seqd.plugin import Label, Random, RunContext, classifier, generator, model
+from seqd.plugin import Label, Random, classifier, generator, model
 
 
 class Case(StrEnum):
@@ -105,17 +105,6 @@ def test_a_bound_that_the_author_states_stands_alone_on_its_side():
     number, nothing = fields["decay"]["anyOf"]
     assert number == {"type": "number", "minimum": 0, "exclusiveMaximum": 1}
     assert nothing == {"type": "null"}
-
-
-def test_a_list_reaches_the_function_as_a_list_wherever_it_stands():
-    outcomes_of(
-        all_kinds, "classify", ["a"],
-        needed=1, words=["a"], bounded=[1], optional=["b"], nested=[[1], [2, 3]], row=["c"],
-    )  # fmt: skip
-
-    assert SEEN == {
-        "words": ["a"], "bounded": [1], "optional": ["b"], "nested": [[1], [2, 3]], "row": ("c",),
-    }  # fmt: skip
 
 
 def test_a_sphinx_line_describes_a_parameter_and_length_and_chance_have_bounds_of_their_own():
@@ -322,22 +311,3 @@ def test_an_option_with_which_nothing_can_be_called_is_refused(
     source = "def f(text: str) -> Label: ..."
 
     assert refusal_of(lambda one: classifier("f", summary="F.", **options)(one), source) == said
-
-
-def test_a_context_that_may_be_none_is_given_all_the_same():
-    @classifier("asking")
-    def asking(text: str, context: RunContext | None = None) -> Label:
-        """Ask for a context, and do without one in tests."""
-        return Label("given" if context else "none")
-
-    assert asking("x").label == "none"
-    assert outcomes_of(asking, "classify", ["x"])[0].label == "given"
-
-
-def test_a_generator_may_give_the_parts_of_a_text_as_a_list():
-    @generator("parts")
-    def parts(prompt: str) -> list[str]:
-        """Give parts."""
-        return ["a", "b"]
-
-    assert outcomes_of(parts, "generate", ["x"])[0].samples[0].text == "ab"

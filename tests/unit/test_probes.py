@@ -6,7 +6,6 @@ import re
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -196,28 +195,6 @@ def test_a_container_answers_yes_without_python_and_in_little_time(
     assert (said.returncode, said.stderr) == (0, "")
     assert re.fullmatch(r"Worker w1, heartbeat \d s ago\.\n", said.stdout)
     assert _processor_s() - before_s < 0.05
-
-
-@pytest.mark.parametrize(
-    ("probe", "reason"),
-    [("ready", "was asked to end"), ("live", "allowed: 30 s"), ("live", "has a heartbeat in")],
-)
-def test_a_container_that_does_not_say_yes_has_the_reason_from_seqd(
-    folder: RunFolder, probe: str, reason: str
-) -> None:
-    says(folder)
-    match reason:
-        case "was asked to end":
-            folder.file("w1", DRAINING).touch()
-        case "allowed: 30 s":
-            folder.file("w1", HEARTBEAT).write_text(f"7 {time.monotonic() - 31}")
-        case _:
-            folder.file("w1", HEARTBEAT).unlink()
-
-    said = ask_in_a_container(folder, probe, f"{Path(sys.executable).parent}:/usr/bin:/bin")
-
-    assert (said.returncode, said.stdout) == (1, "")
-    assert reason in said.stderr
 
 
 @pytest.mark.parametrize(

@@ -323,8 +323,8 @@ SCORE = TaskSpec(PluginParameters, output=Score)
             "TaskSpec(output=...).",
         ),
         (
-            {"Score": SCORE},
-            "model 'm' has a task with the name 'Score'. A name is 1 to 40 lower case letters, "
+            {"sweep": SCORE},
+            "model 'm' has a task with the name 'sweep'. A name is 1 to 40 lower case letters, "
             "digits and underscores, begins with a letter, and is none of ingest, run, sweep.",
         ),
         # All that is wrong with the parameters of a task is told at once.

@@ -22,11 +22,7 @@ from seqd_schemas import (
     ItemError,
     ItemErrorCode,
     ItemSuccess,
-    Labels,
     Score,
-    ScoredLabel,
-    Span,
-    Spans,
     TaskOutput,
     Text,
     Vector,
@@ -180,20 +176,6 @@ def test_what_is_no_output_at_all_is_an_error(outcome):
             lambda bad: Everything.model_construct(**{**SOUND, "table": {"x": 1.0, "y": bad}}),
             Everything,
             "table.y",
-        ),
-        (
-            lambda bad: Labels.model_construct(
-                labels=(ScoredLabel.model_construct(label="a", score=bad),)
-            ),
-            Labels,
-            "labels.0.score",
-        ),
-        (
-            lambda bad: Spans.model_construct(
-                spans=[Span.model_construct(start=0, end=1, label="a", score=bad)]
-            ),
-            Spans,
-            "spans.0.score",
         ),
     ],
 )

@@ -9,7 +9,6 @@ from seqd.serving import (
     broken_told,
     can_run,
     lacking,
-    starting_told,
     takes_nothing_told,
     waiting_of,
     workers_of_model,
@@ -196,15 +195,6 @@ def test_of_broken_plugins_the_reason_is_told_of_that_which_is_named_like_the_mo
     )
     assert broken_told([a_worker("a", plugins=(other,))], "topics") == (
         " Plugins that are broken on workers: other on a: No gcc."
-    )
-
-
-def test_who_is_refused_is_told_of_workers_that_have_said_nothing() -> None:
-    starting = a_worker("a", state=WorkerState.STARTING, plugins=(), versions={})
-
-    assert starting_told([a_worker("b")]) == ""
-    assert starting_told([starting, a_worker("b"), starting]) == (
-        " Workers are still starting (a, a): try again in a moment."
     )
 
 

@@ -42,18 +42,6 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return starters.main()
 
 
-def test_finished_weights_that_the_plugin_loads_become_the_starter(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-):
-    status = run(monkeypatch, "words", "--from", "made", "--out", "src/starter")
-
-    printed = capsys.readouterr()
-    assert (status, printed.err) == (0, "")
-    assert printed.out.startswith("words: ") and printed.out.endswith(" bytes in src/starter\n")
-    manifest = open_folder(Path("src/starter"), "words", 0).manifest
-    assert (manifest.plugin_version, manifest.data.description) == ("1.0", "made elsewhere")
-
-
 def test_a_version_of_the_store_becomes_the_starter_with_its_figures(
     monkeypatch: pytest.MonkeyPatch,
 ):

@@ -12,7 +12,7 @@ from seqd.analysis import embedding_figures
 from seqd.analysis.embedding_figures import EmbeddingFigures, nearest_others
 from seqd.analysis.intervals import OnlineRatio
 from seqd.analysis.label_figures import LabelFigures
-from seqd.analysis.score_figures import ScoreFigures, average_ranks, pearson, spearman
+from seqd.analysis.score_figures import ScoreFigures, pearson, spearman
 from seqd.analysis.span_figures import SpanFigures
 from seqd.analysis.task_evaluation import METRICS, metric_of
 from seqd.analysis.task_report import TaskReport
@@ -171,10 +171,6 @@ def test_spearman_is_one_less_six_times_the_squares_of_ranks_without_ties() -> N
     due = 1 - 6 * squares / (40 * (40**2 - 1))
 
     assert spearman(np.array(first), np.array(second)) == pytest.approx(due)
-
-
-def test_equal_numbers_share_their_ranks() -> None:
-    assert average_ranks(np.array([5.0, 1.0, 5.0, 5.0, 0.0])).tolist() == [4, 2, 4, 4, 1]
 
 
 @pytest.mark.parametrize("figure", [pearson, spearman])
@@ -343,14 +339,6 @@ def test_an_output_without_figures_is_refused_with_those_that_have_some() -> Non
         "the outputs of planner plan are Plan, for which there are no figures; allowed: Labels, "
         "Score, Spans, Text, Embedding, and classes that derive from them"
     )
-
-
-def test_items_that_are_all_alike_leave_a_ratio_without_an_interval() -> None:
-    ratio = OnlineRatio()
-    for _ in range(5):
-        ratio.add(1, 1)
-
-    assert (ratio.value, ratio.interval()) == (1.0, None)
 
 
 def test_the_nearest_vector_is_found_among_numbers_whose_squares_are_too_large() -> None:

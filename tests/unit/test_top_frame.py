@@ -188,16 +188,6 @@ def test_of_a_thousand_workers_those_in_trouble_come_first_and_the_rest_is_count
     ]
 
 
-def test_of_a_million_jobs_it_says_how_many_are_not_listed() -> None:
-    jobs = [a_record(job_id=f"j{number}") for number in range(200)]
-
-    lines = shown(a_state(jobs=jobs, open_jobs=1_000_000), View("jobs"))
-    few = shown(a_state(jobs=jobs[:2], open_jobs=2), View("jobs"))
-
-    assert lines[-2] == "and 181 more, and 999,800 older jobs that are not listed"
-    assert few[-2] == ""
-
-
 def test_the_row_that_is_marked_is_always_on_the_screen() -> None:
     state = a_state(workers=[a_worker(number) for number in range(100)])
 
@@ -205,16 +195,6 @@ def test_the_row_that_is_marked_is_always_on_the_screen() -> None:
         lines = frame(state, View("workers", marked=marked, sorts={"workers": 1}), 80, 24, SIGNS)
         (line,) = [one for one in lines if one.plain.startswith(marked)]
         assert line.style == "reverse"
-
-
-def test_at_40_columns_a_queue_keeps_its_name_its_state_and_what_waits() -> None:
-    lines = shown(a_state(), View("queues"), width=40, height=20)
-
-    assert lines[1:4] == [
-        " 1  2 queues  3  4  5",
-        "task      model      state   waiting",
-        "classify  imdb_lstm  moving   24,000",
-    ]
 
 
 def test_while_redis_is_away_it_says_since_when_and_shows_what_was_read_before(

@@ -50,10 +50,6 @@ def test_from_two_epochs_on_the_curve_is_over_the_epochs() -> None:
     assert rows[-1].split()[1::2] == ["1", "epoch", "2"]
 
 
-def test_a_classifiers_curve_is_its_loss() -> None:
-    assert chart_of(a_step(1, accuracy=0.5, loss=0.7), a_step(2, loss=0.6))[0].strip() == "loss"
-
-
 def test_nothing_is_drawn_of_a_single_step_or_of_steps_without_figures() -> None:
     assert chart_of(STEPS[0]) == []
     assert chart_of(a_step(1), a_step(2)) == []
