@@ -70,8 +70,8 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
     left_out = "1 failed item was not sent again: it has no text that could be read.\n"
     assert left_out in detached.err
     assert again.err == (
-        f"error[wrong_state]: Job {first.job_id} was already continued by job {retry}. Retry that "
-        f"one: seqd jobs retry {retry}; then all results: {of_both}\n"
+        f"error[wrong_state]: Job {first.job_id} was already continued by job {retry}. What that "
+        f"one leaves undone: seqd jobs retry {retry}. All results: {of_both}\n"
     )
     assert second.status == merged.status == 2
     assert merged.err.splitlines()[:2] == [

@@ -164,10 +164,10 @@ def test_a_job_cannot_continue_one_that_is_not_fit_for_it(
         "unknown": "There is no job 'nowhere' to continue; it is not kept (any more).",
         "completed training": f"Training {ended} is completed: there is nothing left to continue. "
         "Train anew, without `continues`.",
-        "continued": f"Job {ended} was already continued by job {other}. Retry that one: seqd jobs "
-        f"retry {other}; then all results: seqd jobs results {ended} --merged",
-        "continued training": f"Job {ended} was already continued by job {other}. Resume that one: "
-        f"seqd jobs resume {other}",
+        "continued": f"Job {ended} was already continued by job {other}. What that one leaves "
+        f"undone: seqd jobs retry {other}. All results: seqd jobs results {ended} --merged",
+        "continued training": f"Job {ended} was already continued by job {other}. Where that one "
+        f"stops: seqd jobs resume {other}",
     }
 
     with pytest.raises(WrongState) as refused:

@@ -20,11 +20,13 @@ from seqd_schemas import (
     Cordon,
     Counts,
     DeathCause,
+    Event,
     JobRecord,
     JobState,
     Paused,
     Progress,
     Resumed,
+    Step,
     WorkerStatus,
 )
 
@@ -290,8 +292,13 @@ def test_a_file_that_is_not_read_to_its_end_is_told_with_who_reads_it() -> None:
     )
 
 
-def test_the_time_left_is_what_the_job_itself_reports_where_it_does() -> None:
-    event = Progress(job_id="j1", at_ms=NOW_MS - 2_000, counts=COUNTS, rate_per_s=1.0, eta_s=12.0)
+def a_step(age_ms: int) -> Step:
+    """Return an event by which a training ends 12 s later."""
+    return Step(job_id="j1", at_ms=NOW_MS - age_ms, done=1, total=2, metrics={}, eta_s=12.0)
+
+
+def test_the_time_left_is_what_a_training_itself_reports() -> None:
+    event = a_step(age_ms=2_000)
 
     assert left_s(Facts(a_job(), states(events=(event,)), [a_worker()])) == (10.0, True)
     assert left_s(Facts(a_job(), states(events=(event,)))) == (None, False)
@@ -328,8 +335,11 @@ def test_nobody_knows_how_long_a_job_takes_that_a_worker_died_with() -> None:
     assert left_s(Facts(a_job(), states(crashes=1), [a_worker()], rates=rates)) == (None, False)
 
 
-def test_a_time_that_a_job_reported_and_that_is_over_is_reckoned_anew() -> None:
-    event = Progress(job_id="j1", at_ms=NOW_MS - 20_000, counts=COUNTS, rate_per_s=1.0, eta_s=12.0)
+PROGRESS = Progress(job_id="j1", at_ms=NOW_MS, counts=COUNTS, rate_per_s=1.0, eta_s=90.0)
+
+
+@pytest.mark.parametrize("event", [a_step(age_ms=20_000), PROGRESS])
+def test_a_time_that_is_over_or_a_mean_with_pauses_in_it_is_reckoned_anew(event: Event) -> None:
     facts = Facts(a_job(), states(events=(event,)), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)})
 
     assert left_s(facts) == (8.0, True)
@@ -356,7 +366,7 @@ def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "- unit 0: x\\n\\x1b[2Jjob, which is not heard of any more, attempt 2" in printed
-    assert ", 1 in hand, 2 waiting, 1 released\n" in printed
+    assert ", 1 in hand, 2 waiting, 1 claimed again\n" in printed
     assert "last by x\\n\\x1b[2Jjob, again in 4.0 s. Last death: signal: " in printed
     assert json.loads(json.dumps(found.as_json()))["tried_again"][0]["death_cause"] == "signal"
     assert found.next[-1] == (

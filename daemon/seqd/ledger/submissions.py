@@ -697,10 +697,10 @@ def _unfit(job: Job, *, state: str, other: str) -> WrongState:
     if other:
         was_continued = f"Job {ended} was already continued by job {other}."
         if isinstance(job, TrainJob):
-            return WrongState(f"{was_continued} Resume that one: seqd jobs resume {other}")
+            return WrongState(f"{was_continued} Where that one stops: seqd jobs resume {other}")
         return WrongState(
-            f"{was_continued} Retry that one: seqd jobs retry {other}; then all results: seqd jobs "
-            f"results {ended} --merged"
+            f"{was_continued} What that one leaves undone: seqd jobs retry {other}. All results: "
+            f"seqd jobs results {ended} --merged"
         )
     if isinstance(job, TrainJob) and state == "completed":
         return WrongState(

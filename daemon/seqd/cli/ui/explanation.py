@@ -51,7 +51,7 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
         screen, "In hand", [_held(unit, found) for unit in found.in_hand], found.units.in_hand
     )
     tried = [_tried(unit) for unit in found.tried_again]
-    _print_lines(screen, "Released", tried, max(len(tried), found.units.tried_again))
+    _print_lines(screen, "Attempts broken off", tried, max(len(tried), found.units.tried_again))
     answers = [_answer(answer) for answer in found.workers]
     _print_lines(screen, _fleet(found), answers, found.workers_up)
     _print_lines(screen, "Next", list(found.next))
@@ -63,7 +63,7 @@ def explanation_facts(found: Explanation) -> dict[str, str]:
         "why": found.headline,
         "waits for": " ".join(_sentence(reason.message) for reason in found.waits_for[1:]),
         "in hand": ". ".join(_held(unit, found) for unit in found.in_hand[:_MOST_LINES]),
-        "released": ". ".join(_tried(unit) for unit in found.tried_again[:_MOST_LINES]),
+        "broken off": ". ".join(_tried(unit) for unit in found.tried_again[:_MOST_LINES]),
         "units": _units(found),
         "next": " ".join(found.next),
     }
@@ -105,7 +105,7 @@ def _units(found: Explanation) -> str:
     units = found.units
     parts = [f"{count(units.done)} of {count(units.known)} done"]
     names = ("in_hand", "waiting", "backing_off", "tried_again")
-    words = ("in hand", "waiting", "backing off", "released")
+    words = ("in hand", "waiting", "backing off", "claimed again")
     for name, word in zip(names, words, strict=True):
         if number := getattr(units, name):
             parts.append(f"{count(number)} {word}")

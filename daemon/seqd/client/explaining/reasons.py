@@ -32,7 +32,6 @@ from seqd_schemas import (
     JobState,
     ModelPause,
     PluginState,
-    Progress,
     QueueName,
     Step,
     WaitingCode,
@@ -358,8 +357,9 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     """Return the seconds to a job's end, and whether its rate was measured.
 
     Of other tenants' work each may come in between for as long as the job's own takes, at most. A
-    training says itself how long it will take. None where nobody can run it, it has ended, or all
-    that is left has been in hand for longer than it was reckoned to take.
+    training says itself how long it will take; what a job of items says goes by the mean since its
+    start, with the time in it for which it was paused. None where nobody can run it, it has ended,
+    or all that is left has been in hand for longer than it was reckoned to take.
     """
     record, able = facts.record, facts.able
     if not record.state.may_claim or not able:
@@ -367,7 +367,7 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     if _held_up(facts) or facts.states.crashes:
         return None, False  # nobody knows for how long what a worker died with takes
     for event in facts.states.events:
-        if isinstance(event, Step | Progress) and event.eta_s is not None:
+        if isinstance(event, Step) and event.eta_s is not None:
             left = event.eta_s - max(0.0, (facts.states.now_ms - event.at_ms) / 1000)
             if left > 0:
                 return left, True
