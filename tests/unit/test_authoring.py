@@ -4,7 +4,7 @@ import importlib.util
 import os
 import threading
 
-from seqd.authoring.tracebacks import plugin_traceback
+from seqd.authoring.child import plugin_traceback
 from seqd.authoring.watching import Watch, Watched
 from seqd.plugin.calls import PluginCall
 

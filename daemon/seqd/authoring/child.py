@@ -10,25 +10,30 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TextIO
 
 from seqd.authoring.messages import (
     REPLY,
     REQUEST,
     AnyReply,
+    Checked,
     Compute,
     Failed,
     Learn,
     Load,
     Measure,
     Measured,
+    RunChecks,
 )
 from seqd.authoring.subject import Subject
-from seqd.authoring.tracebacks import plugin_traceback
-from seqd.authoring.trial_training import trained
 from seqd.errors import PluginFault, SeqdError, failure_of
+from seqd.plugin.calls import printing_into
 from seqd.worker.faults import sentence_of
 
 log = logging.getLogger(__name__)
@@ -37,8 +42,8 @@ log = logging.getLogger(__name__)
 _TOLD_BY_REPLY = ("seqd.models.loading", "seqd.worker.outcomes")
 
 
-#: Standard output and error.
-_PRINTED = (1, 2)
+#: Packages that lead to the plugin, or that it calls: nothing its author is to mend.
+_NOT_THEIRS = ("seqd", "importlib", "pluggy", "pydantic")
 
 
 class _Stop:
@@ -79,14 +84,45 @@ class _AuthorsFormatter(logging.Formatter):
         return f"{message}\n{trace}" if message else trace
 
 
+def plugin_traceback(error: BaseException) -> str:
+    """Return an error with the calls of the plugin that led to it, file and line of each.
+
+    What is left out are the daemon's own calls and those of the import system.
+    """
+    shown = traceback.TracebackException.from_exception(error, compact=True)
+    for one in _chain(shown):
+        one.stack = traceback.StackSummary.from_list(
+            [frame for frame in one.stack if _is_theirs(frame.filename)]
+        )
+    return "".join(shown.format()).rstrip("\n")
+
+
+def _chain(
+    shown: traceback.TracebackException | None,
+) -> Iterator[traceback.TracebackException]:
+    while shown is not None:
+        yield shown
+        shown = shown.__cause__ or shown.__context__
+
+
+def _is_theirs(filename: str) -> bool:
+    return not filename.startswith((*_folders(), "<frozen ", "<string>"))
+
+
+@cache
+def _folders() -> tuple[str, ...]:
+    specs = filter(None, map(find_spec, _NOT_THEIRS))
+    return tuple(f"{Path(spec.origin).parent}/" for spec in specs if spec.origin)
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     if record.name in _TOLD_BY_REPLY and record.levelno != logging.WARNING:
         return bool(record.exc_info) and not isinstance((record.exc_info or [0, 0])[1], SeqdError)
     return True
 
 
-def serve(requests: TextIO, replies: TextIO) -> None:
-    """Answer requests until there are no more."""
+def serve(requests: TextIO, replies: TextIO, stacks: int) -> None:
+    """Answer requests until there are no more; `stacks` is where it is told where checks hang."""
     subject: Subject | None = None
     stop = _Stop()
     stop.listen()
@@ -98,6 +134,11 @@ def serve(requests: TextIO, replies: TextIO) -> None:
                 began = time.perf_counter()
                 subject = Subject.load(request)
                 _send(replies, subject.described(time.perf_counter() - began))
+            elif isinstance(request, RunChecks):
+                from seqd.testing.checks.child import run_checks
+
+                run_checks(request, lambda report: _send(replies, report), stacks)
+                _send(replies, Checked())
             elif subject is not None:
                 for reply in _answers(subject, request, replies, stop):
                     _send(replies, reply)
@@ -111,30 +152,13 @@ def _answers(
     if isinstance(request, Compute):
         yield subject.compute(request, stop)
     elif isinstance(request, Measure):
-        with _silence():  # thousands of lines would be measured, too
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        with printing_into(nowhere, 1, 2):  # thousands of lines would be measured, too
             yield from subject.measure(request, stop)
+        os.close(nowhere)
         yield Measured()
     else:
-        yield trained(subject, request, lambda report: _send(replies, report), stop)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Have what is printed during the block go nowhere, whoever prints it."""
-    sys.stdout.flush()
-    kept = [os.dup(number) for number in _PRINTED]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for number in _PRINTED:
-            os.dup2(nowhere, number)
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        for number, one in zip(_PRINTED, kept, strict=True):
-            os.dup2(one, number)
-            os.close(one)
-        os.close(nowhere)
+        yield subject.train(request, lambda report: _send(replies, report), stop)
 
 
 def _failed(error: Exception) -> Failed:
@@ -175,7 +199,7 @@ def main() -> None:
     # A module that is written twice within a second, to the same length, must be compiled twice.
     sys.dont_write_bytecode = True
     with os.fdopen(files[0], encoding="utf-8") as requests, os.fdopen(files[1], "w") as replies:
-        serve(requests, replies)
+        serve(requests, replies, stacks)
 
 
 if __name__ == "__main__":

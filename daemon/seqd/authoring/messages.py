@@ -1,6 +1,7 @@
 """What the commands for authors and the child that has the plugin tell each other, as JSON lines.
 
-The child is asked one thing at a time: to load a plugin, then to compute, to measure or to train.
+The child is asked one thing at a time: to load a plugin, then to compute, to measure or to train;
+or to run checks, which load it themselves.
 Each request is answered by reports, if any, and one reply that ends it.
 """
 
@@ -9,6 +10,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from seqd.models.source_folders import PluginSource
+from seqd.testing.checks.catalog import Part
+from seqd.testing.checks.examples import PluginExamples
+from seqd.testing.checks.report import CheckResult
 from seqd_schemas import (
     CatalogEntry,
     Epoch,
@@ -72,8 +76,26 @@ class Learn(_Message):
     parameters: dict[str, ParameterValue] = {}
 
 
-Request = Annotated[Load | Compute | Measure | Learn, Field(discriminator="type")]
-REQUEST: TypeAdapter[Load | Compute | Measure | Learn] = TypeAdapter(Request)
+class RunChecks(_Message):
+    """Run checks of a plugin, which they load themselves."""
+
+    type: Literal["checks"] = "checks"
+    #: `describe` runs the checks of all descriptions; `outcomes` gives a version's for D2.
+    mode: Literal["describe", "checks", "outcomes"]
+    source: PluginSource
+    examples: PluginExamples
+    #: Seconds that one check may take.
+    limit_s: float
+    model: str = ""
+    part: Part = Part.DESCRIPTION
+    checks: tuple[str, ...] = ()
+    #: Where the part's checks keep their files, shared by the children of the part.
+    folder: str = ""
+    version_folder: str | None = None
+
+
+AnyRequest = Load | Compute | Measure | Learn | RunChecks
+REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(Annotated[AnyRequest, Field(discriminator="type")])
 
 
 class Loaded(_Message):
@@ -133,6 +155,42 @@ class Trained(_Message):
     seconds: float
 
 
+class Begun(_Message):
+    """A report of checks: which one runs now."""
+
+    type: Literal["begun"] = "begun"
+    id: str
+
+
+class Found(_Message):
+    """A report of checks: what came of one."""
+
+    type: Literal["found"] = "found"
+    result: CheckResult
+
+
+class Has(_Message):
+    """A report of checks: a model of the plugin, its parts, and why which checks are to fail."""
+
+    type: Literal["has"] = "has"
+    model: str
+    parts: tuple[Part, ...]
+    expected: dict[str, str]
+
+
+class Outcomes(_Message):
+    """A report of checks: a version's outcomes of some items, as JSON, by task."""
+
+    type: Literal["outcomes"] = "outcomes"
+    by_task: dict[str, list[str]]
+
+
+class Checked(_Message):
+    """All checks were run."""
+
+    type: Literal["checked"] = "checked"
+
+
 class Failed(_Message):
     """The request failed; the child goes on."""
 
@@ -140,11 +198,7 @@ class Failed(_Message):
     failure: Failure
 
 
-Reply = Annotated[
-    Loaded | Computed | Rate | Measured | Reported | Trained | Failed, Field(discriminator="type")
-]
-AnyReply = Loaded | Computed | Rate | Measured | Reported | Trained | Failed
-REPLY: TypeAdapter[AnyReply] = TypeAdapter(Reply)
-
 #: Replies behind which the request goes on.
-REPORTS = (Rate, Reported)
+Report = Rate | Reported | Begun | Found | Has | Outcomes
+AnyReply = Report | Loaded | Computed | Measured | Trained | Checked | Failed
+REPLY: TypeAdapter[AnyReply] = TypeAdapter(Annotated[AnyReply, Field(discriminator="type")])

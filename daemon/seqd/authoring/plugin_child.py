@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -20,20 +20,19 @@ from typing import TypeVar
 import seqd
 from seqd.authoring.messages import (
     REPLY,
-    REPORTS,
     AnyReply,
-    Compute,
+    AnyRequest,
     Failed,
-    Learn,
     Load,
     Loaded,
-    Measure,
+    Report,
+    RunChecks,
 )
 from seqd.errors import PluginEnded, SeqdError, Stopped, error_of
 from seqd.local.child import end_in_words
 from seqd.local.parent_death import launch_command
 from seqd.local.pinning import slots_here
-from seqd.local.slots import Slot, parse_slot
+from seqd.local.slots import parse_slot
 
 #: Seconds that a call may go on after Ctrl-C.
 OBEY_S = 2.0
@@ -60,14 +59,17 @@ _T = TypeVar("_T", bound=AnyReply)
 
 
 class PluginChild:
-    """A child process, pinned to a slot; it has imported the daemon's code, and not the plugin.
+    """A child process; it has imported the daemon's code, and not the plugin.
 
     Used by one thread at a time, but for `kill`, which any may call. The thread that makes it must
     live as long as it is to live.
     """
 
-    def __init__(self, slot: Slot, say: Callable[[str], None]) -> None:
-        """Each line that the plugin prints is given to `say`, in a thread of its own."""
+    def __init__(self, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+        """`environment` is that of the slot that the child is pinned to, or other variables.
+
+        Each line that the plugin prints is given to `say`, in a thread of its own.
+        """
         child_reads, requests = os.pipe()
         replies, child_writes = os.pipe()
         files = (child_reads, child_writes)
@@ -75,7 +77,7 @@ class PluginChild:
         try:
             self._program = subprocess.Popen(  # noqa: S603 (our own command, no shell)
                 launch_command(command),
-                env=os.environ | slot.environment() | {"PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -99,14 +101,21 @@ class PluginChild:
         """Load a plugin; the first thing that is asked. Raises what is wrong with it."""
         return self.ask(order, Loaded)
 
-    def ask(self, request: Load | Compute | Measure | Learn, kind: type[_T]) -> _T:
-        """Return the reply that ends a request. Raises as `call` does."""
+    def ask(
+        self,
+        request: AnyRequest,
+        kind: type[_T],
+        report: Callable[[Report], None] = lambda reply: None,
+    ) -> _T:
+        """Return the reply that ends a request; `report` gets those before. Raises as `call`."""
         for reply in self.call(request):
-            if isinstance(reply, kind):
+            if isinstance(reply, Report):
+                report(reply)
+            elif isinstance(reply, kind):
                 return reply
         raise PluginEnded("the plugin's process gave no answer")
 
-    def call(self, request: Load | Compute | Measure | Learn) -> Iterator[AnyReply]:
+    def call(self, request: AnyRequest) -> Iterator[AnyReply]:
         """Yield the reports and the reply of a request.
 
         Raises Stopped after Ctrl-C, PluginEnded where the process ended or had to be, and the error
@@ -116,9 +125,9 @@ class PluginChild:
         is_over = self._has_printed = False
         try:
             while not is_over:
-                reply = self._next_reply(asked, may_stop=not isinstance(request, Load))
+                reply = self._next_reply(asked, request)
                 asked = ""
-                is_over = not isinstance(reply, REPORTS)
+                is_over = not isinstance(reply, Report)
                 if isinstance(reply, Failed):
                     raise error_of(reply.failure)
                 yield reply
@@ -143,19 +152,23 @@ class PluginChild:
         """True once it was killed since the plugin's files had changed."""
         return self._killed_for == REPLACED
 
+    def ended_with(self) -> int:
+        """Wait until the process has ended, and return its status, once all it printed is said."""
+        status = self._program.wait()
+        self._printer.join(_LAST_LINES_S)
+        return status
+
     def kill(self, why: str) -> None:
         """End the process, and whatever it started, at once; what it had printed is shown."""
         if not self.has_ended():
             self._killed_for = self._killed_for or why
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._program.pid, signal.SIGKILL)
-        self._program.wait()
-        # A reply overtakes the lines in front of it, such as a traceback.
-        self._printer.join(_LAST_LINES_S)
+        self.ended_with()  # a reply overtakes the lines in front of it, such as a traceback
         with suppress(BrokenPipeError, ValueError):
             self._requests.close()
 
-    def _next_reply(self, asked: str, *, may_stop: bool) -> AnyReply:
+    def _next_reply(self, asked: str, request: AnyRequest) -> AnyReply:
         """Send what is asked, if anything, and return what is replied next.
 
         Both in one, so that a Ctrl-C between them asks the call to stop, too.
@@ -167,10 +180,11 @@ class PluginChild:
                     self._requests.flush()
             reply = self._replies.get()
         except KeyboardInterrupt as interrupt:
-            if type(interrupt) is not KeyboardInterrupt:  # of SIGTERM: the command ends at once
+            is_of_sigterm = type(interrupt) is not KeyboardInterrupt
+            if is_of_sigterm or isinstance(request, RunChecks):  # the command ends at once
                 self.kill("the command was ended")
                 raise
-            if not may_stop:
+            if isinstance(request, Load):
                 self.kill("loading was interrupted")
                 raise Stopped("Loading was interrupted.") from None
             reply = self._stopped()
@@ -186,7 +200,7 @@ class PluginChild:
                 self._send(signal.SIGINT)
                 with suppress(queue.Empty):
                     reply = self._replies.get(timeout=min(left_s, ASK_EVERY_S))
-                    if not isinstance(reply, REPORTS):
+                    if not isinstance(reply, Report):
                         return self._after_stop(reply)
         except KeyboardInterrupt:
             pass  # pressed twice: it is not waited for
@@ -212,8 +226,7 @@ class PluginChild:
         )
 
     def _ended(self) -> PluginEnded:
-        status = self._program.wait()
-        self._printer.join(_LAST_LINES_S)
+        status = self.ended_with()
         if self._killed_for:
             return PluginEnded(f"The plugin's process was ended: {self._killed_for}.")
         said = end_in_words(status) if status < 0 else f"ended with {end_in_words(status)}"
@@ -252,10 +265,10 @@ class PluginChild:
         return thread
 
 
-def pinned_slot(spec: str) -> Slot:
-    """Return one slot on its device. Raises InvalidSettings, UnusableSlot and DeviceLost."""
+def pinned_to(spec: str) -> dict[str, str]:
+    """Return the environment of a slot. Raises InvalidSettings, UnusableSlot and DeviceLost."""
     (slot,) = slots_here(parse_slot(spec).name)
-    return slot
+    return slot.environment()
 
 
 def _is_of_ours(line: str) -> bool:

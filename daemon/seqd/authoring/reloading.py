@@ -6,14 +6,13 @@ costs the import of the plugin alone.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from seqd.authoring.messages import Load, Loaded
 from seqd.authoring.plugin_child import REPLACED, PluginChild
 from seqd.authoring.watching import Watch, Watched
 from seqd.errors import SeqdError
-from seqd.local.slots import Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,14 @@ class ReloadedPlugin:
     def __init__(
         self,
         order: Load,
-        slot: Slot,
+        environment: Mapping[str, str],
         watched: Watched,
         *,
         say: Callable[[str], None],
         tell: Callable[[News], None],
     ) -> None:
         """`say` gets the lines that the plugin prints, `tell` what came of each load."""
-        self._order, self._slot, self._watched = order, slot, watched
+        self._order, self._environment, self._watched = order, environment, watched
         self._say, self._tell = say, tell
         self._state = _State()
         #: The child that was started for the next load, and the one that loads.
@@ -121,7 +120,7 @@ class ReloadedPlugin:
     def _load(self, changed: list[str], began: float) -> None:
         """Load the plugin in a new child, in the place of the one that serves."""
         self._begin(REPLACED)
-        child = self._next or PluginChild(self._slot, self._say)
+        child = self._next or PluginChild(self._environment, self._say)
         self._loading, self._next = child, None
         try:
             loaded = child.load(self._order)
@@ -133,7 +132,7 @@ class ReloadedPlugin:
             self._end(news, Serving(child, loaded))
         self._loading = None
         if not self._is_closed:
-            self._next = PluginChild(self._slot, self._say)
+            self._next = PluginChild(self._environment, self._say)
 
     def _begin(self, why: str) -> None:
         with self._state.changed:

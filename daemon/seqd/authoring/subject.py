@@ -16,24 +16,47 @@ from typing import Self, cast
 
 from pydantic import BaseModel
 
-from seqd.authoring.messages import Compute, Computed, Load, Loaded, Measure, Rate
+from seqd.authoring.messages import (
+    Compute,
+    Computed,
+    Learn,
+    Load,
+    Loaded,
+    Measure,
+    Rate,
+    Reported,
+    Trained,
+)
 from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, UnknownModel
 from seqd.hookspecs import Artifact, Device, LoadedModel, Model, PluginParameters, WorkItem
+from seqd.hookspecs.reports import Reporter
+from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.local.pinning import slots_here
 from seqd.models.catalog import catalog_entry, versions_zero
 from seqd.models.loading import Candidate
 from seqd.models.registry import Registry
+from seqd.models.source_folders import chosen, read_source
 from seqd.models.store import ModelStore
-from seqd.models.version_files import open_folder, read_manifest
+from seqd.models.version_files import open_folder, read_manifest, seal_folder
 from seqd.plugin.calls import PluginCall
 from seqd.plugin.decorated import QuietContext
 from seqd.settings import load_settings
+from seqd.testing.contexts import MemoryTrainContext
+from seqd.testing.training import parameters_of, train
 from seqd.validation import did_you_mean, listed
 from seqd.worker.computing import TaskCall, call_of, outcomes_of
 from seqd.worker.faults import ItemFaults, sentence_of
 from seqd.worker.outcomes import Outcome, results_of
-from seqd_schemas import CatalogEntry, Item, ItemError, PluginState, PluginStatus, RefusedItem
+from seqd_schemas import (
+    CatalogEntry,
+    FileSource,
+    Item,
+    ItemError,
+    PluginState,
+    PluginStatus,
+    RefusedItem,
+)
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +68,47 @@ _LEAST_CALLS = 2
 #: a version's loading does, for which a framework and its weights are read.
 IMPORT_S = 5.0
 LOAD_S = 20.0
+
+
+_REPORTER = Reporter("trial")
+
+#: The number of the version: any but 0, which ships with a plugin.
+_VERSION = 1
+
+
+class _ReportingContext(MemoryTrainContext):
+    """Passes on what a training reports, and ends it when that is asked for."""
+
+    def __init__(
+        self,
+        folder: Path,
+        data: FileDataset,
+        held_out: FileDataset | None,
+        device: Device,
+        *,
+        report: Callable[[Reported], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        super().__init__(folder, data, held_out, device=device)
+        self._report = report
+        self._is_stopped = stop
+
+    def stop_requested(self) -> bool:
+        """True once Ctrl-C was pressed."""
+        return self._is_stopped()
+
+    def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
+        """Keep the epoch, and pass it on."""
+        super().epoch(epoch, epochs, seconds, **metrics)
+        self._report(Reported(event=_REPORTER.epoch(epoch, epochs, seconds, metrics)))
+
+    def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:
+        """Pass a text on."""
+        self._report(Reported(event=_REPORTER.sample(epoch, temperature, prompt, text)))
+
+    def log(self, message: str) -> None:
+        """Pass a message on."""
+        self._report(Reported(event=_REPORTER.log(message)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +128,21 @@ class Subject:
     def load(cls, order: Load) -> Self:
         """Load a plugin and a version of its model.
 
-        Raises PluginFault for a plugin that is broken, UnknownModel and InvalidRequest for names,
-        ArtifactDamaged for files, and what the plugin raises.
+        Raises PluginFault for a plugin that is broken, UnknownPlugin, UnknownModel and
+        InvalidRequest for names, ArtifactDamaged for files, and what the plugin raises.
         """
-        settings = load_settings(enabled_plugins=None, disabled_plugins=(), required_models=())
-        candidate = order.source.candidate()
+        source = order.source
+        if source.path:  # as it is now: it may have changed since it was read, or be gone
+            source = chosen(read_source(Path(source.path)), source.name)
+        candidate = source.candidate()
         with _told_where_it_stands(f"The import of the plugin {candidate.name}", IMPORT_S):
-            registry = Registry([candidate], settings)
+            registry = Registry.alone([candidate])
         model = _model_of(registry, order.model, candidate)
         (slot,) = slots_here(order.slot)
         device = Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
         if slot.kind == "gpu":
             registry.claim_device(device)
-        store = ModelStore(settings.store_dir, versions_zero(registry))
+        store = ModelStore(load_settings().store_dir, versions_zero(registry))
         plugin = registry.plugin_of(model.name)
         entry = catalog_entry(model, plugin, store, time.time_ns() // 1_000_000)
         artifact, fault = _version_of(model, store, order.version, registry.models)
@@ -110,6 +176,23 @@ class Subject:
         for size in asked.sizes:
             entries = list(islice(cycle(sound), size))
             yield self._rate_of(asked, entries, stop)
+
+    def train(
+        self, asked: Learn, report: Callable[[Reported], None], stop: Callable[[], bool]
+    ) -> Trained:
+        """Train a version into an empty folder, and hold what is loaded of its files against it.
+
+        Raises InvalidInput for data, Stopped, VersionDiffers, and what the training raises.
+        """
+        began, folder = time.perf_counter(), Path(asked.folder)
+        data = _dataset(asked.data)
+        held_out = None if asked.held_out is None else _dataset(asked.held_out)
+        context = _ReportingContext(folder, data, held_out, self.device, report=report, stop=stop)
+        with PluginCall():
+            parameters = parameters_of(self.model, asked.parameters)
+            draft = train(self.model, parameters, context, self.plugin.version)
+        manifest = seal_folder(folder, draft, _VERSION)
+        return Trained(manifest=manifest, seconds=time.perf_counter() - began)
 
     def _rate_of(self, asked: Measure, entries: Sequence[Item], stop: Callable[[], bool]) -> Rate:
         began, calls, quickest, errors = time.perf_counter(), 0, float("inf"), 0
@@ -257,3 +340,7 @@ def _told_where_it_stands(what: str, after_s: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def _dataset(path: str) -> FileDataset:
+    return FileDataset(FileSource(path=path))

@@ -47,6 +47,8 @@ class Frame:
     function: str
     #: False of what stands between the start of the process and the plugin.
     is_foreign: bool
+    #: The file as this machine has it.
+    path: str = ""
 
     @property
     def package(self) -> str:
@@ -63,7 +65,7 @@ def frame_of(file: str, line: int, function: str) -> Frame:
     name = _name_of(file)
     in_library = file.startswith(f"{_STANDARD_LIBRARY}{os.sep}") and "-packages" not in file
     is_host = file.startswith("<") or in_library or name.partition("/")[0] in _HOST_PACKAGES
-    return Frame(name, line, function, not is_host)
+    return Frame(name, line, function, not is_host, file)
 
 
 def dumped_frames(stacks: str) -> list[Frame]:

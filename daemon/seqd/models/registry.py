@@ -13,7 +13,7 @@ from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import Candidate, discover, implements, load_plugin, refuse, status_of
 from seqd.models.store import ModelStore
 from seqd.plugin.calls import PluginCall
-from seqd.settings import Settings
+from seqd.settings import Settings, load_settings
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import Event, JobRecord, PluginState, PluginStatus, WorkerStatus
 
@@ -45,6 +45,12 @@ class Registry:
         a setting names a plugin that is not installed, or what is required is not ready.
         """
         return cls(discover(), settings)
+
+    @classmethod
+    def alone(cls, candidates: Sequence[Candidate]) -> Self:
+        """Load these and no others, whatever the settings enable or require."""
+        every = {"enabled_plugins": None, "disabled_plugins": ()}
+        return cls(candidates, load_settings(**every, required_models=(), required_plugins=()))
 
     @property
     def statuses(self) -> tuple[PluginStatus, ...]:

@@ -19,7 +19,6 @@ from seqd.errors import InvalidInput, InvalidRequest, UnknownPlugin
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import UNPACKAGED, Candidate
 from seqd.models.registry import Registry
-from seqd.settings import load_settings
 from seqd.validation import did_you_mean, listed
 
 _PYPROJECT = "pyproject.toml"
@@ -265,10 +264,7 @@ def taken_names(
         for one in others
         if one.name == mine.name
     }
-    settings = load_settings(
-        enabled_plugins=None, disabled_plugins=(), required_models=(), required_plugins=()
-    )
-    registry = Registry(others, settings)
+    registry = Registry.alone(others)
     for name in sorted(set(models) & registry.models.keys()):
         owner = registry.plugin_of(name)
         origin = f"{owner.distribution} {owner.version}".strip()

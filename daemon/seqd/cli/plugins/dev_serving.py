@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from seqd.authoring.messages import Load
-from seqd.authoring.plugin_child import PluginChild, pinned_slot
+from seqd.authoring.plugin_child import PluginChild, pinned_to
 from seqd.authoring.watching import Watch, Watched
 from seqd.cli.plugins.outcomes import said_of
 from seqd.cli.ui.screen import Screen
@@ -142,7 +142,7 @@ class ServedPlugin:
 
     def _load_once(self) -> None:
         """Load the plugin in a child, and say what it is. Raises what is wrong with it."""
-        child = PluginChild(pinned_slot(self._order.slot), self._screen.say)
+        child = PluginChild(pinned_to(self._order.slot), self._screen.say)
         try:
             self._screen.say(f"Loads: {said_of(child.load(self._order))}", "dim")
         finally:

@@ -4,20 +4,21 @@ A line that begins with a colon is a command. What the plugin prints, and what c
 of its files, goes to standard error.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from seqd.authoring.messages import Compute, Computed, Load, Measure, Rate
-from seqd.authoring.plugin_child import pinned_slot
+from seqd.authoring.messages import Compute, Computed, Load, Measure, Measured
+from seqd.authoring.plugin_child import pinned_to
 from seqd.authoring.reloading import News, ReloadedPlugin
 from seqd.authoring.watching import Watched
 from seqd.cli import options
 from seqd.cli.exits import Terminated, print_error
-from seqd.cli.plugins.bench_items import bench_entries
 from seqd.cli.plugins.dev_prompt import Prompt, prompt_for
-from seqd.cli.plugins.outcomes import RATES, print_results, rate_line, said_of
+from seqd.cli.plugins.outcomes import RATES, print_results, said_of, say_report
 from seqd.cli.plugins.subjects import (
     checked_parameters,
     entries_of,
@@ -25,14 +26,23 @@ from seqd.cli.plugins.subjects import (
     warn_of_taken_names,
 )
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
-from seqd.errors import InvalidRequest, PluginEnded, SeqdError, Stopped
+from seqd.errors import InvalidInput, InvalidRequest, PluginEnded, SeqdError, Stopped
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.parameters import Schema, allowed
 from seqd.validation import did_you_mean, listed
-from seqd_schemas import CatalogEntry, ParameterValue, TaskSchema
+from seqd_schemas import CatalogEntry, Item, ParameterValue, RefusedItem, TaskSchema
 
 #: Sizes of batches that are measured, up to the task's own `unit_items`.
 SIZES: Final = (1, 8, 64, 512)
+
+#: Lines of a file that are taken.
+_MOST_LINES = 10_000
+
+#: Texts of 50 to 1,000 characters.
+_MADE: Final = tuple(
+    " ".join(["The ship left the harbour before the fog had gone."] * sentences)
+    for sentences in (1, 2, 4, 10, 20)
+)
 
 #: The commands of a session, each with what it takes and does.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -61,8 +71,9 @@ class Session:
         self._notices = Screen(to_stderr=True)
         self._order, self._task, self._texts = order, task, texts
         self._parameters = dict(parameters)
-        slot = pinned_slot(order.slot)
-        self._plugin = ReloadedPlugin(order, slot, watched, say=self._notices.say, tell=self._tell)
+        self._plugin = ReloadedPlugin(
+            order, pinned_to(order.slot), watched, say=self._notices.say, tell=self._tell
+        )
         self._commands: dict[str, Callable[[str], None]] = {
             ":task": self._go_over,
             ":set": self._set,
@@ -212,15 +223,13 @@ class Session:
         entry = serving.loaded.entry
         request = Measure(
             task=task,
-            entries=bench_entries(entry, task, self._texts),
+            entries=_bench_entries(entry, task, self._texts),
             parameters=checked_parameters(entry, task, self._parameters),
             sizes=sizes,
         )
         screen = Screen()
         screen.say(RATES)
-        for reply in serving.child.call(request):
-            if isinstance(reply, Rate):
-                screen.say(rate_line(reply))
+        serving.child.ask(request, Measured, report=partial(say_report, screen))
 
     def _help(self) -> None:
         for name, (takes, does) in COMMANDS.items():
@@ -267,3 +276,36 @@ def _sizes_of(given: str, unit_items: int) -> tuple[int, ...]:
         return tuple(sorted({*(size for size in SIZES if size < unit_items), unit_items}))
     sizes = [options.read_whole(":bench", size, 1, 65_536) for size in given.split()]
     return tuple(size for size in sizes if size)
+
+
+def _bench_entries(
+    entry: CatalogEntry, task: str, texts: str | None
+) -> tuple[Item | RefusedItem, ...]:
+    """Return items to measure with. Raises InvalidInput where none can be made."""
+    lines = list(_MADE) if texts is None else _lines_of(texts)
+    given = task_of_entry(entry, task).input
+    if texts is None and given is not None:
+        lines = [json.dumps(record) for record in _examples(given, task)]
+    return entries_of(entry, task, lines)
+
+
+def _lines_of(path: str) -> list[str]:
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            lines = [line.strip() for _, line in zip(range(_MOST_LINES), file, strict=False)]
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"--texts is {path}, which cannot be read: {error}") from None
+    found = [line for line in lines if line]
+    if not found:
+        raise InvalidInput(f"--texts is {path}, which has no text in it; give one a line.")
+    return found
+
+
+def _examples(schema: Mapping[str, object], task: str) -> list[object]:
+    examples = schema.get("examples")
+    if isinstance(examples, list) and examples:
+        return examples
+    raise InvalidInput(
+        f"{task} takes records, and its class gives no example to measure with. Give --texts FILE "
+        "with a record a line, or json_schema_extra={'examples': [{…}]} in its model_config."
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from seqd.authoring.messages import Rate, Reported
 from seqd.cli.bulk import print_line
 from seqd.cli.ui.outputs import OutputPrinter
 from seqd.cli.ui.screen import Screen
@@ -13,7 +14,7 @@ from seqd_schemas import Classification, Epoch, Generation, ItemFailure, Log, Sa
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqd.authoring.messages import Computed, Loaded, Rate
+    from seqd.authoring.messages import Computed, Loaded, Report
     from seqd_schemas import ItemSuccess, TaskSchema
 
 
@@ -52,15 +53,17 @@ def said_of(loaded: "Loaded") -> str:
     return f"{version}, plugin {plugin.name} of {origin}"
 
 
-def say_report(screen: Screen, event: "Epoch | Sample | Log") -> None:
-    """Print what a training reports."""
-    match event:
-        case Epoch():
+def say_report(screen: Screen, report: "Report") -> None:
+    """Print a report: of a training, or what batches of one size took."""
+    match report:
+        case Rate():
+            screen.say(_rate_line(report))
+        case Reported(event=Epoch() as event):
             figures = "".join(f"  {name} {value:.4g}" for name, value in event.metrics.items())
             screen.say(f"epoch {event.epoch}/{event.epochs}{figures}  {event.seconds:.1f} s")
-        case Sample():
+        case Reported(event=Sample() as event):
             screen.say(f"  {event.prompt}{event.text}")
-        case Log():
+        case Reported(event=Log() as event):
             screen.say(event.message)
 
 
@@ -68,7 +71,6 @@ def say_report(screen: Screen, event: "Epoch | Sample | Log") -> None:
 RATES = f"{'batch':>9}{'items a second':>17}{'a call':>12}"
 
 
-def rate_line(rate: "Rate") -> str:
-    """Return a line of the table of rates."""
+def _rate_line(rate: Rate) -> str:
     errors = f"  {rate.errors:,} of {rate.size:,} have an error" if rate.errors else ""
     return f"{rate.size:>9,}{rate.items_per_s:>17,.0f}{1e3 * rate.call_s:>9.2f} ms{errors}"

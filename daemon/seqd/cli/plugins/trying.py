@@ -4,6 +4,7 @@ import shlex
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from seqd.authoring.messages import Compute, Computed, Learn, Load, Loaded, Trained
+    from seqd.authoring.messages import Compute, Computed, Load, Loaded, Trained
     from seqd.authoring.plugin_child import PluginChild
     from seqd_schemas import ParameterValue
 
@@ -161,10 +162,10 @@ def _check_files(asked: _Asked) -> None:
 @contextmanager
 def _child_with(order: "Load") -> "Iterator[tuple[PluginChild, Loaded]]":
     """Yield a child that has loaded a plugin; Ctrl-C ends the command with status 130."""
-    from seqd.authoring.plugin_child import PluginChild, pinned_slot
+    from seqd.authoring.plugin_child import PluginChild, pinned_to
     from seqd.errors import Stopped
 
-    child = PluginChild(pinned_slot(order.slot), Screen(to_stderr=True).say)
+    child = PluginChild(pinned_to(order.slot), Screen(to_stderr=True).say)
     try:
         yield child, child.load(order)
     except Stopped:
@@ -238,19 +239,19 @@ def _with_stdin(texts: "Iterable[str]") -> "Iterator[str]":
 
 
 def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, tried: list[str]) -> int:
-    from seqd.authoring.messages import Learn
-    from seqd.authoring.trial_folder import folder_for
+    from seqd.authoring.messages import Learn, Trained
+    from seqd.cli.plugins.outcomes import say_report
     from seqd.cli.plugins.subjects import checked_parameters
 
     data, held_out, out = (None if one is None else _absolute(one) for one in asked.learn_from)
     parameters = checked_parameters(loaded.entry, asked.task, asked.parameters)
     screen = Screen(to_stderr=asked.as_json)
-    with folder_for(out) as folder:
+    with _folder_for(out) as folder:
         request = Learn(
             data=data or "", held_out=held_out, folder=str(folder), parameters=parameters
         )
         try:
-            made = _trained(child, request, screen)
+            made = child.ask(request, Trained, report=partial(say_report, screen))
         except BaseException:
             child.kill("the command ended")  # before its folder is removed
             raise
@@ -260,17 +261,36 @@ def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, tried: list[st
     return OK
 
 
-def _trained(child: "PluginChild", request: "Learn", screen: Screen) -> "Trained":
-    from seqd.authoring.messages import Reported, Trained
-    from seqd.cli.plugins.outcomes import say_report
-    from seqd.errors import PluginEnded
+@contextmanager
+def _folder_for(wanted: str | None) -> "Iterator[Path]":
+    """Yield an empty folder, which becomes the one that is wanted once the block has ended well.
 
-    for reply in child.call(request):
-        if isinstance(reply, Reported):
-            say_report(screen, reply.event)
-        elif isinstance(reply, Trained):
-            return reply
-    raise PluginEnded("the plugin's process gave no answer")
+    Without one that is wanted, and after an exception, it is removed. Raises OutputExists for one
+    that is there already, OutputUnwritable.
+    """
+    import shutil
+    import tempfile
+
+    from seqd.errors import OutputExists, OutputUnwritable
+
+    if wanted is None:
+        with tempfile.TemporaryDirectory(prefix="seqd-try-") as thrown_away:
+            yield Path(thrown_away)
+        return
+    target = Path(wanted)
+    if target.exists():
+        raise OutputExists(f"{target} is there already. Give --out a folder that is not there yet.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise OutputUnwritable(f"{target} cannot be made: {error.strerror}") from None
+    try:
+        yield staged
+        staged.chmod(0o755)
+        staged.rename(target)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _absolute(path: str) -> str:

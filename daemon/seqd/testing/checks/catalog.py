@@ -11,6 +11,8 @@ from enum import StrEnum
 from importlib import import_module
 from typing import Final, Generic, TypeVar
 
+from seqd.testing.checks.report import CheckResult, CheckState
+
 
 class Part(StrEnum):
     """What of a model is checked; each part has a subject of its own."""
@@ -47,6 +49,12 @@ class Check(Generic[SubjectT]):
     group: str
     #: A check that takes this many times the usual limit.
     limit_factor: float = 1.0
+
+    def result(self, model: str, part: Part, state: CheckState, why: str = "") -> CheckResult:
+        """Return its result for a part of a model."""
+        return CheckResult(
+            id=self.id, model=model, part=part, meaning=self.meaning, state=state, why=why
+        )
 
 
 #: The check that a call comes back at all: where it fails, no other of its part applies.

@@ -1,30 +1,24 @@
-"""The program of a child: loads a plugin and runs some checks of one part of one of its models.
+"""What a child does that runs checks: it loads a plugin, and checks one part of one of its models.
 
-    python -P -m seqd.testing.checks.child SPEC
-
-`children` writes the spec and reads what comes of it.
+`children` sends the spec and reads what is told.
 """
 
 import faulthandler
-import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Literal, TextIO, cast
+from typing import cast
 
-from pydantic import BaseModel, ConfigDict, JsonValue
-
+from seqd.authoring.messages import Begun, Found, Has, Outcomes, Report, RunChecks
 from seqd.errors import PluginFault, VersionDiffers
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
 from seqd.models.catalog import built_in_version
 from seqd.models.registry import Registry
-from seqd.models.source_folders import PluginSource
 from seqd.models.store import ModelStore
 from seqd.models.version_files import (
     MANIFEST_NAME,
@@ -48,7 +42,7 @@ from seqd.testing.checks.failures import (
 )
 from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.repetition_checks import outcomes_as_json
-from seqd.testing.checks.report import CheckState
+from seqd.testing.checks.report import CheckState, loads_result
 from seqd.testing.checks.subjects import (
     Training,
     Version,
@@ -67,44 +61,15 @@ _LOADING_FACTOR = 4.0
 _NO_DATA = "none: a folder that was given to the checks"
 
 
-class ChildSpec(BaseModel):
-    """What a child is to do."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    #: `describe` runs the checks of all descriptions; `outcomes` gives a version's for D2.
-    mode: Literal["describe", "checks", "outcomes"]
-    source: PluginSource
-    examples: PluginExamples
-    files: dict[str, str]
-    limit_s: float
-    model: str = ""
-    part: Part = Part.DESCRIPTION
-    checks: tuple[str, ...] = ()
-    #: Where the part's checks keep their files, shared by the children of the part.
-    folder: str = ""
-    version_folder: str | None = None
-
-
-@dataclass
-class Events:
-    """What the child tells, one line of JSON an event."""
-
-    file: TextIO
-
-    def tell(self, event: str, **more: JsonValue) -> None:
-        """Write an event, so that it is there even if the process ends right after."""
-        self.file.write(json.dumps({"event": event, **more}) + "\n")
-        self.file.flush()
-
-
 @dataclass
 class Child:
     """A child at work."""
 
-    spec: ChildSpec
-    events: Events
-    stacks: TextIO
+    spec: RunChecks
+    #: Is told each report, at once.
+    say: Callable[[Report], None]
+    #: The descriptor that its stacks are written to.
+    stacks: int
     roots: list[Path] = field(default_factory=list)
 
     def within(self, seconds: float) -> None:
@@ -113,26 +78,27 @@ class Child:
 
     def describe(self) -> None:
         """Load the plugin, tell its models and their parts, and check the descriptions."""
-        self.events.tell("started", id="L1")
         self.within(self.spec.limit_s)
         registry, imported = load_observed(self.spec.source)
-        place = imported.place.model_dump() if imported.place else None
         declared: dict[str, PluginExamples] = {}
         try:
             declared = {name: examples_of(model) for name, model in registry.models.items()}
         except PluginFault as error:
             imported.reason = str(error)
-        self.events.tell("loaded", reason=imported.reason, place=place)
+        loads = loads_result(self.spec.source.name)
+        if imported.reason:
+            found = {"seen": imported.reason, "place": imported.place, "state": CheckState.FAILED}
+            loads, declared = loads.model_copy(update=found), {}
+        self.say(Found(result=loads))
         for name, of_model in declared.items():
             model = registry.model(name)
             self.roots = roots_of([type(model).__module__, self.spec.source.module])
             examples = self.spec.examples.over(of_model)
-            has_folder = self.spec.version_folder is not None
-            parts: list[JsonValue] = [part.value for part in parts_of(model, has_folder=has_folder)]
-            expected: dict[str, JsonValue] = dict(examples.expected_failures)
-            self.events.tell("model", model=name, parts=parts, expected=expected)
+            parts = tuple(parts_of(model, has_folder=self.spec.version_folder is not None))
+            expected = dict(examples.expected_failures)
+            self.say(Has(model=name, parts=parts, expected=expected))
             make = partial(Description, model, imported, examples)
-            self.run_all(checks_of(Part.DESCRIPTION), make)
+            self.run_all(name, checks_of(Part.DESCRIPTION), make)
 
     def check(self) -> None:
         """Load the plugin and run the checks of one part of a model."""
@@ -148,33 +114,32 @@ class Child:
                 raise subject[0]
             return subject[0]
 
-        self.run_all(wanted, make)
+        self.run_all(model.name, wanted, make)
 
     def tell_outcomes(self) -> None:
         """Tell the outcomes of a version."""
         self.within(self.spec.limit_s)
         model, registry = self._model()
         version = cast("Version", self._subject(model, registry))
-        outcomes: dict[str, JsonValue] = {
-            task: list(texts) for task, texts in outcomes_as_json(version).items()
-        }
-        self.events.tell("outcomes", outcomes=outcomes)
+        self.say(Outcomes(by_task=outcomes_as_json(version)))
 
-    def run_all(self, checks: "Sequence[Check[object]]", make: Callable[[], object]) -> None:
+    def run_all(
+        self, model: str, checks: "Sequence[Check[object]]", make: Callable[[], object]
+    ) -> None:
         """Run checks one after another, and tell how each ended."""
         for check in checks:
-            self.events.tell("started", id=check.id)
-            factor = check.limit_factor
-            self.within(self.spec.limit_s * factor)
+            self.say(Begun(id=check.id))
+            self.within(self.spec.limit_s * check.limit_factor)
             started = monotonic()
-            outcome = self._outcome(check, make)
-            seconds = round(monotonic() - started, 3)
-            self.events.tell("ended", id=check.id, seconds=seconds, **outcome)
-            if check.id == FIRST and outcome["state"] == CheckState.FAILED:
+            passed = check.result(model, self.spec.part, CheckState.PASSED)
+            outcome = self._outcome(check, make) | {"seconds": round(monotonic() - started, 3)}
+            result = passed.model_copy(update=outcome)
+            self.say(Found(result=result))
+            if check.id == FIRST and result.state is CheckState.FAILED:
                 break
-        faulthandler.cancel_dump_traceback_later()
 
-    def _outcome(self, check: "Check[object]", make: Callable[[], object]) -> dict[str, JsonValue]:
+    def _outcome(self, check: "Check[object]", make: Callable[[], object]) -> dict[str, object]:
+        """Run a check, and return what its result has where it has not passed."""
         try:
             with OneProcess():
                 check.run(make())
@@ -185,14 +150,13 @@ class Child:
         except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
             failure = failure_of(error)
             place = place_of(failure.at, self.roots) if failure.at is not None else None
-            place = place or place_in(error.__traceback__, self.roots)
             return {
                 "state": CheckState.FAILED,
                 "seen": failure.seen,
                 "cure": failure.cure,
-                "place": place.model_dump() if place else None,
+                "place": place or place_in(error.__traceback__, self.roots),
             }
-        return {"state": CheckState.PASSED}
+        return {}
 
     def _model(self) -> tuple[Model, Registry]:
         registry, imported = load_observed(self.spec.source)
@@ -216,15 +180,12 @@ class Child:
         if self.spec.part is Part.TRAINING:
             return Training(model, own, examples)
         artifact = self._artifact(model, registry, folder, examples)
-        version = Version(model, artifact, own, examples, self._spec_for_another())
+        version = Version(model, artifact, own, examples, self.spec)
         # As a worker does, so that no check pays for what is compiled at first.
         self.within(self.spec.limit_s * _LOADING_FACTOR)
         version.loaded.warm_up()
         self.within(self.spec.limit_s)
         return version
-
-    def _spec_for_another(self) -> dict[str, JsonValue]:
-        return cast("dict[str, JsonValue]", self.spec.model_dump(mode="json", exclude={"files"}))
 
     def _artifact(
         self, model: Model, registry: Registry, folder: Path, examples: PluginExamples
@@ -257,19 +218,10 @@ def _given_version(model: Model, given: Path, copy: Path) -> Artifact:
     return open_folder(copy, model.name, 1)
 
 
-def main() -> None:
-    """Do what the spec says, which is a file."""
-    spec = ChildSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
-    stacks = Path(spec.files["stacks"]).open("w", encoding="utf-8")  # noqa: SIM115  for good
-    faulthandler.enable(stacks)
-    events = Events(Path(spec.files["events"]).open("w", encoding="utf-8"))  # noqa: SIM115
-    child = Child(spec, events, stacks)
-    modes = {"describe": child.describe, "checks": child.check, "outcomes": child.tell_outcomes}
-    modes[spec.mode]()
-
-
-if __name__ == "__main__":
-    main()
-    sys.stdout.flush()
-    # What the plugin left running must not keep the process.
-    os._exit(0)
+def run_checks(spec: RunChecks, say: Callable[[Report], None], stacks: int) -> None:
+    """Do what a spec says; `say` is told what comes of it, `stacks` where the plugin hangs."""
+    child = Child(spec, say, stacks)
+    {"describe": child.describe, "checks": child.check, "outcomes": child.tell_outcomes}[
+        spec.mode
+    ]()
+    faulthandler.cancel_dump_traceback_later()

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 
-import seqd
-import seqd_schemas
 from seqd.errors import InvalidData, Stopped
 from seqd.plugin.calls import text_of
 from seqd.testing.checks.report import Place
@@ -93,17 +91,7 @@ def place_in(trace: TracebackType | None, roots: Sequence[Path]) -> Place | None
 
 def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
     resolved = path.resolve()
-    return any(resolved == root or resolved.is_relative_to(root) for root in roots) and not any(
-        resolved.is_relative_to(ours) for ours in _OURS
-    )
-
-
-#: Files of the daemon itself, which no plugin's author changes.
-_OURS = tuple(
-    Path(module.__file__).resolve().parent
-    for module in (seqd, seqd_schemas)
-    if module.__file__ is not None
-)
+    return any(resolved == root or resolved.is_relative_to(root) for root in roots)
 
 
 def failure_of(error: BaseException) -> CheckFailed:

@@ -1,23 +1,22 @@
 """Imports a plugin under observation: what it opened, which libraries it took, and how long."""
 
-import os
-import re
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from threading import Event, Thread, get_ident
 from time import monotonic, process_time
+from types import FrameType
 from typing import Final
 
 from seqd.local.process_states import RunDelay
 from seqd.models.loading import HEAVY
 from seqd.models.registry import Registry
 from seqd.models.source_folders import PluginSource
-from seqd.settings import Settings
 from seqd.testing.checks.failures import place_at, place_in, roots_of
 from seqd.testing.checks.report import Place
 from seqd_schemas import PluginState
@@ -30,8 +29,8 @@ _EVENTS: Final = frozenset(
     {"socket.connect", "socket.bind", "subprocess.Popen", "os.mkdir", "os.system", "os.fork"}
 )
 
-#: A line that `python -X importtime` writes: microseconds of a module itself, and its name.
-_IMPORT_TIME: Final = re.compile(rb"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
+#: The function of Python that imports a module, whose name it has in `name`.
+_IMPORTS: Final = "_find_and_load"
 
 #: Modules that a failed check names, and seconds that each has taken at least.
 _NAMED: Final = 3
@@ -60,16 +59,12 @@ class ImportRecord:
 
 
 def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
-    """Load a plugin as a worker does, and return what its import did.
-
-    Which modules were slow is known where Python runs with `-X importtime` and its standard error
-    is a file.
-    """
+    """Load a plugin as a worker does, and return what its import did."""
     record, plain = ImportRecord(), source.candidate()
     watch = _Watch()
 
     def load() -> object:
-        taken, before = _error_size(), set(sys.modules)
+        before = set(sys.modules)
         try:
             with _measured(record, source), watch.on(), _noting_place(record, source):
                 plugin = plain.load()
@@ -77,12 +72,10 @@ def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
                 getattr(plugin, "seqd_register_models", list)()
             return plugin
         finally:
-            record.slow_modules = _slowest(taken)
             record.heavy = sorted(SLOW_LIBRARIES & (set(sys.modules) - before))
 
-    settings = Settings(enabled_plugins=None, disabled_plugins=(), required_models=())
     observed = replace(plain, load=load, version=plain.version or "0")
-    registry = Registry([observed], settings)
+    registry = Registry.alone([observed])
     record.opened = watch.opened
     (status,) = registry.statuses
     record.reason = "" if status.state is PluginState.READY else status.reason
@@ -91,18 +84,20 @@ def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
 
 @contextmanager
 def _measured(record: ImportRecord, source: PluginSource) -> Iterator[None]:
-    """Measure a block, and note where the plugin stands, a hundred times a second."""
+    """Measure a block; a hundred times a second note what it imports, and where the plugin is."""
     delay, began, used = RunDelay(), monotonic(), process_time()
     delay.since_last_s()
-    places, ended, thread = Counter[Place](), Event(), get_ident()
+    places, packages = Counter[Place](), Counter[str]()
+    ended, thread = Event(), get_ident()
 
     def look() -> None:
         while not ended.wait(_LOOK_EVERY_S):
-            frame = sys._current_frames().get(thread)
-            while frame is not None and not source.holds(frame.f_code.co_filename):
-                frame = frame.f_back
-            if frame is not None:
-                places[place_at(frame)] += 1
+            stack = list(_frames_from(sys._current_frames().get(thread)))
+            imported = (frame for frame in stack if frame.f_code.co_name == _IMPORTS)
+            names = (str(frame.f_locals.get("name", "")) for frame in imported)
+            theirs = (frame for frame in stack if source.holds(frame.f_code.co_filename))
+            packages.update(name.partition(".")[0] for name in islice(names, 1))
+            places.update(place_at(frame) for frame in islice(theirs, 1))
 
     looking = Thread(target=look, daemon=True)
     looking.start()
@@ -114,6 +109,16 @@ def _measured(record: ImportRecord, source: PluginSource) -> Iterator[None]:
         waited = monotonic() - began - delay.since_last_s()
         record.seconds = max(process_time() - used, waited)
         record.slowest = next((place for place, _ in places.most_common(1)), None)
+        looks = max(1, packages.total())
+        shares = ((name, count / looks) for name, count in packages.most_common(_NAMED))
+        took = [(name, share * record.seconds) for name, share in shares]
+        record.slow_modules = [(name, seconds) for name, seconds in took if seconds >= _NAMED_S]
+
+
+def _frames_from(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 @contextmanager
@@ -169,26 +174,3 @@ def _is_of_imports(event: str, arguments: tuple[object, ...]) -> bool:
     # A number is a file that was opened before, and noted then.
     is_open = isinstance(arguments[0], int)
     return is_open or name.endswith((".py", ".pyc", ".so")) or "__pycache__" in name
-
-
-def _error_size() -> int:
-    sys.stderr.flush()
-    return os.fstat(2).st_size
-
-
-def _slowest(start: int) -> list[tuple[str, float]]:
-    """Return the packages that took longest, by what Python has written since `start`."""
-    content = os.pread(2, max(0, _error_size() - start), start) if _can_read_errors() else b""
-    totals: Counter[str] = Counter()
-    for microseconds, name in _IMPORT_TIME.findall(content):
-        totals[name.decode().partition(".")[0]] += int(microseconds)
-    slowest = ((name, total / 1e6) for name, total in totals.most_common(_NAMED))
-    return [(name, seconds) for name, seconds in slowest if seconds >= _NAMED_S]
-
-
-def _can_read_errors() -> bool:
-    try:
-        os.pread(2, 0, 0)
-    except OSError:
-        return False
-    return True

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import monotonic, sleep
 from types import FrameType
 from typing import Final, TypeAlias
 
 from seqd.hookspecs import LoadedModel, WorkItem
-from seqd.models.source_folders import PluginSource
 from seqd.plugin import decorated
-from seqd.plugin.calls import OneProcess, reap_copies
+from seqd.plugin.calls import OneProcess, printing_into, reap_copies
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, place_at
@@ -71,22 +71,17 @@ def use(version: Version) -> None:
 @CHECKS.add("E1", "Nothing is printed to standard output.")
 def prints_nothing(version: Version) -> None:
     """Use the version, with standard output in a file of the checks."""
-    before = _printed()
-    use(version)
-    if printed := _printed()[len(before) :]:
+    with TemporaryFile() as file:
+        with printing_into(file.fileno(), 1):
+            use(version)
+        file.seek(0)
+        printed = file.read().decode(errors="replace")
+    if printed:
         raise CheckFailed(
             f"it prints {printed[:200]!r}",
             "Use logging.getLogger(__name__): a worker adds the job and the model to each line.",
             _busiest_method(version),
         )
-
-
-def _printed() -> str:
-    sys.stdout.flush()
-    ctypes.CDLL(None).fflush(None)
-    descriptor = sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size, 0).decode(errors="replace")
 
 
 def _busiest_method(version: Version) -> object:
@@ -120,7 +115,8 @@ def leaves_random_state(version: Version) -> None:
 
 def _line_that_changes(state: Callable[[], object], version: Version) -> Place | None:
     """Use the version once more, and return the plugin's line after which a state is another."""
-    source, before = PluginSource.model_validate(version.spec["source"]), state()
+    assert version.spec is not None, "a child has one"
+    source, before = version.spec.source, state()
     places: dict[FrameType, Place] = {}
     found: list[Place] = []
 

@@ -22,11 +22,10 @@ from seqd.hookspecs import Model
 from seqd.models.loading import Candidate
 from seqd.models.registry import Registry
 from seqd.models.source_folders import PluginSource, source_of
-from seqd.settings import Settings
 from seqd.testing.checks.catalog import Part, checks_of
 from seqd.testing.checks.examples import PluginExamples, examples_of
-from seqd.testing.checks.report import CheckResult, CheckState
-from seqd.testing.checks.running import LIMIT_S, NO_TRAIN, NO_VERSION, Run, loads_result
+from seqd.testing.checks.report import CheckResult, CheckState, loads_result
+from seqd.testing.checks.running import LIMIT_S, NO_TRAIN, NO_VERSION, Run
 from seqd.testing.checks.subjects import parts_of
 
 _PARAMETER: Final = "seqd_check"
@@ -108,8 +107,7 @@ def _registry_of(tests: type[PluginChecks]) -> Registry:
     """Load the plugin's descriptions here, where it is imported already."""
     source = _source_of(tests)
     load = source.load if tests.plugin is source else lambda: tests.plugin
-    settings = Settings(enabled_plugins=None, disabled_plugins=(), required_models=())
-    return Registry([Candidate(source.name, load, address=source.address)], settings)
+    return Registry.alone([Candidate(source.name, load, address=source.address)])
 
 
 def _declared(tests: type[PluginChecks], model: str) -> Mapping[str, str]:

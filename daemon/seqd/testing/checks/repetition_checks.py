@@ -22,8 +22,9 @@ def in_another_process(version: Version) -> None:
     """Load the version in a process of its own, whose hashes of texts are others."""
     from seqd.testing.checks.children import outcomes_in_a_child
 
+    assert version.spec is not None, "a child has one"
     here = outcomes_as_json(version)
-    there = outcomes_in_a_child(version.spec, version.folder / "other")
+    there = outcomes_in_a_child(version.spec)
     for task, outcomes in here.items():
         if outcomes == there.get(task):
             continue

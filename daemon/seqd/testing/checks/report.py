@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -105,3 +106,19 @@ def _reasons(results: Sequence[CheckResult]) -> str:
     """Return the reasons for which checks did not apply, each once, in their order."""
     idle = (result.why for result in results if result.state is CheckState.DID_NOT_APPLY)
     return ", ".join(dict.fromkeys(idle))
+
+
+#: The check that a plugin can be loaded, which comes before all others.
+LOADS: Final = "L1"
+
+
+def loads_result(plugin: str) -> CheckResult:
+    """Return the result of L1 for a plugin that loads."""
+    return CheckResult(
+        id=LOADS,
+        model=plugin,
+        part="description",
+        meaning="The plugin is imported and registered, and its descriptions are as they have to "
+        "be.",
+        state=CheckState.PASSED,
+    )

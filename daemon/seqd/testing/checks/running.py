@@ -1,7 +1,6 @@
 """Runs all checks of a plugin, some processes side by side, and makes the report."""
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,17 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Semaphore
 from time import monotonic
-from typing import Final, cast
+from typing import Final, Literal
 
-from pydantic import JsonValue
-
+from seqd.authoring.messages import Begun, Found, Has, Report, RunChecks
+from seqd.authoring.plugin_child import PluginChild
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
 from seqd.models.source_folders import PluginSource
 from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of, known_ids
-from seqd.testing.checks.children import STACK_LINES, START_S, Ended, Event, kill, run_child
+from seqd.testing.checks.children import STACK_LINES, Ended, run_child
 from seqd.testing.checks.examples import PluginExamples
-from seqd.testing.checks.report import CheckResult, CheckState, Place, Report
+from seqd.testing.checks.report import LOADS, CheckResult, CheckState, Place, loads_result
+from seqd.testing.checks.report import Report as CheckReport
 from seqd.validation import did_you_mean, listed
 
 #: Seconds that one check may take; those of trainings ten times as long.
@@ -32,19 +32,9 @@ PROCESSES: Final = 2
 #: Times that what is left of a group is begun again after a check that ended its process.
 _RESTARTS: Final = 3
 
-#: A training of a version takes so many times the limit.
-_TRAINING_FACTOR: Final = 10.0
-
 #: Why the checks of a part do not apply that a model has not.
 NO_TRAIN: Final = "no train"
 NO_VERSION: Final = "no version to serve: give its folder with --version-folder"
-
-#: The check that a plugin can be loaded.
-LOADS: Final = "L1"
-
-_LOADS: Final = (
-    "The plugin is imported and registered, and its descriptions are as they have to be."
-)
 
 #: What is told while the checks run: how many have ended, how many there are, and what runs.
 Progress = Callable[[int, int, str], None]
@@ -69,7 +59,7 @@ def check_plugin(
     limit_s: float = LIMIT_S,
     progress: Progress | None = None,
     found: Callable[[CheckResult], None] | None = None,
-) -> Report:
+) -> CheckReport:
     """Run all checks of a plugin, and return what came out; `found` is told each failure at once.
 
     Nothing of the plugin runs in this process. Raises InvalidRequest where `expected_failures` of
@@ -82,7 +72,7 @@ def check_plugin(
         described = run.describe()
         results = [*described.results, *run.all_of(described)]
     results += _missing_parts(described)
-    return Report(
+    return CheckReport(
         plugin=source.name,
         api_version=".".join(map(str, PLUGIN_API_VERSION)),
         results=tuple(_with_expected(results, described.expected, given)),
@@ -112,17 +102,7 @@ def _missing_parts(described: Described) -> list[CheckResult]:
 
 
 def _idle(model: str, part: Part, checks: "Sequence[Check[object]]", why: str) -> list[CheckResult]:
-    return [
-        CheckResult(
-            id=check.id,
-            model=model,
-            part=part,
-            meaning=check.meaning,
-            state=CheckState.DID_NOT_APPLY,
-            why=why,
-        )
-        for check in checks
-    ]
+    return [check.result(model, part, CheckState.DID_NOT_APPLY, why) for check in checks]
 
 
 def _with_expected(
@@ -156,7 +136,7 @@ class Run:
     _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="seqd-checks-")))
     _slots: Semaphore = field(default_factory=lambda: Semaphore(PROCESSES))
     _lock: Lock = field(default_factory=Lock)
-    _live: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _live: set[PluginChild] = field(default_factory=set)
     _stopped: bool = False
     _children: int = 0
     #: The checks that have ended, by part and id; one that several groups begin with counts once.
@@ -177,42 +157,19 @@ class Run:
     def describe(self) -> Described:
         """Load the plugin in a child, and run the checks of its descriptions."""
         self._tell("its description")
-        ended = self._described()
-        is_slow = (one.get("id") == "I2" and _is_failed(one) for one in ended.events)
-        if any(is_slow):
-            ended = self._described()  # files that had to be compiled, or read from a disk
-        described = self._read(ended)
-        self._expected = described.expected
-        self._tell_found(described.results)
-        return described
-
-    def _read(self, ended: Ended) -> Described:
-        """Return what the child of the descriptions has told."""
-        result = loads_result(self.source.name)
-        loaded = next((event for event in ended.events if event["event"] == "loaded"), None)
-        if loaded is None:
-            return Described(self.source, {}, {}, [self._died(ended, result)])
-        if reason := str(loaded["reason"]):
-            return Described(self.source, {}, {}, [_broken(result, reason, loaded)])
-        results, model = [result], ""
-        parts: dict[str, list[Part]] = {}
-        expected: dict[str, dict[str, str]] = {}
-        ids = {check.id: check for check in checks_of(Part.DESCRIPTION)}
-        for event in ended.events:
-            if event["event"] == "model":
-                model = str(event["model"])
-                parts[model] = [Part(part) for part in cast("list[str]", event["parts"])]
-                expected[model] = cast("dict[str, str]", event["expected"])
-                _check_ids(expected[model])
-            elif event["event"] == "ended":
-                results.append(_result_of(event, model, Part.DESCRIPTION, ids[str(event["id"])]))
-        if ended.status != 0:
-            results.append(self._died(ended, result))
-        return Described(self.source, parts, expected, results)
-
-    def _described(self) -> Ended:
-        limit_s = START_S + self.limit_s * 10
-        return run_child(self._spec("describe"), self._own_folder(), limit_s, times=True)
+        ended = run_child(self._spec("describe"))
+        if any(one.id == "I2" and one.state is CheckState.FAILED for one in ended.results):
+            # Files had to be compiled, or read from a disk.
+            ended = run_child(self._spec("describe"))
+        results, has = ended.results, [one for one in ended.reports if isinstance(one, Has)]
+        if ended.how:
+            results.append(self._died(ended, loads_result(self.source.name)))
+        for one in has:
+            _check_ids(one.expected)
+        self._expected = {one.model: one.expected for one in has}
+        self._tell_found(results)
+        parts = {one.model: one.parts for one in has}
+        return Described(self.source, parts, self._expected, results)
 
     def all_of(self, described: Described) -> list[CheckResult]:
         """Run the checks of all parts, side by side, and return their results in order."""
@@ -249,7 +206,7 @@ class Run:
         except BaseException:
             self._stopped = True
             for child in tuple(self._live):
-                kill(child)
+                child.kill("the command was ended")
             raise
 
     def _group(
@@ -263,13 +220,11 @@ class Run:
                 if self._stopped:
                     break
                 ended = self._child(model, part, left, shared)
-            by_id = {check.id: check for check in left}
-            told = [event for event in ended.events if event["event"] == "ended"]
-            results += [_result_of(one, model, part, by_id[str(one["id"])]) for one in told]
-            left = left[len(told) :]
+            results += ended.results
+            left = left[len(ended.results) :]
             if left and not _first_failed(results):
-                died = _result_of({"state": CheckState.FAILED}, model, part, left.pop(0))
-                results.append(self._died(ended, died))
+                lost = left.pop(0).result(model, part, CheckState.FAILED)
+                results.append(self._died(ended, lost))
             self._tell_found(results)
             if _first_failed(results):
                 why = f"{FIRST} failed"
@@ -282,36 +237,27 @@ class Run:
     def _child(
         self, model: str, part: Part, checks: "Sequence[Check[object]]", shared: Path
     ) -> Ended:
-        factors = sum(check.limit_factor for check in checks)
-        training = _TRAINING_FACTOR if part is Part.TRAINED else 0
-        spec = self._spec("checks") | {
-            "model": model,
-            "part": part.value,
-            "checks": [check.id for check in checks],
-            "folder": str(shared),
-        }
-        limit_s = START_S + self.limit_s * (5 + factors + training)
-        by_id = {check.id: check for check in checks}
+        ids = tuple(check.id for check in checks)
+        asked = {"model": model, "part": part, "checks": ids, "folder": str(shared)}
 
-        def told(events: Sequence[Event]) -> None:
-            begun = [str(event["id"]) for event in events if event["event"] == "started"]
-            ended = [str(event["id"]) for event in events if event["event"] == "ended"]
-            self._done.update((model, part, check_id) for check_id in ended)
-            failed = (event for event in events if event["event"] == "ended" and _is_failed(event))
-            found = [_result_of(one, model, part, by_id[str(one["id"])]) for one in failed]
-            self._tell_found(found)
-            self._tell(", ".join([f"{model} ({part})", *begun[-1:]]))
+        def told(report: Report) -> None:
+            if isinstance(report, Begun):
+                self._tell(f"{model} ({part}), {report.id}")
+            elif isinstance(report, Found):
+                self._done.add((model, part, report.result.id))
+                self._tell_found([report.result])
 
-        return run_child(spec, self._own_folder(), limit_s, live=self._live, told=told)
+        spec = self._spec("checks").model_copy(update=asked)
+        return run_child(spec, live=self._live, told=told)
 
-    def _spec(self, mode: str) -> dict[str, JsonValue]:
-        return {
-            "mode": mode,
-            "source": self.source.model_dump(mode="json"),
-            "examples": self.examples.model_dump(mode="json"),
-            "limit_s": self.limit_s,
-            "version_folder": None if self.version_folder is None else str(self.version_folder),
-        }
+    def _spec(self, mode: Literal["describe", "checks"]) -> RunChecks:
+        return RunChecks(
+            mode=mode,
+            source=self.source,
+            examples=self.examples,
+            limit_s=self.limit_s,
+            version_folder=None if self.version_folder is None else str(self.version_folder),
+        )
 
     def _own_folder(self) -> Path:
         with self._lock:
@@ -341,9 +287,9 @@ class Run:
             if result.id == LOADS:
                 cure = "Only define things while the module is imported: work in load() or train()."
         else:
-            seen = ended.how()
+            seen = ended.how
             cure = "Raise an exception that says what is wrong; only the daemon ends its processes."
-            if last := ended.error.strip().rpartition("\n")[2]:
+            if last := ended.printed.strip().rpartition("\n")[2]:
                 seen = f"{seen}; the last line that it wrote: {last[:200]}"
         return result.model_copy(
             update={
@@ -358,55 +304,11 @@ class Run:
         )
 
 
-def loads_result(plugin: str) -> CheckResult:
-    """Return the result of L1 for a plugin that loads."""
-    return CheckResult(
-        id=LOADS,
-        model=plugin,
-        part=Part.DESCRIPTION,
-        meaning=_LOADS,
-        state=CheckState.PASSED,
-    )
-
-
 def _of_interest(stack: Sequence[Place], source: PluginSource) -> Sequence[Place]:
     """Return the frames from the innermost to the plugin's last, or the first ones."""
     its_own = [at for at, one in enumerate(stack) if source.holds(one.file)]
     return stack[: min(STACK_LINES, its_own[-1] + 1 if its_own else STACK_LINES)]
 
 
-def _is_failed(event: Event) -> bool:
-    return event.get("state") == CheckState.FAILED
-
-
 def _first_failed(results: Sequence[CheckResult]) -> bool:
     return any(one.id == FIRST and one.state is CheckState.FAILED for one in results)
-
-
-def _broken(result: CheckResult, reason: str, loaded: Event) -> CheckResult:
-    return result.model_copy(
-        update={
-            "state": CheckState.FAILED,
-            "seen": reason,
-            "place": _place(loaded.get("place")),
-        }
-    )
-
-
-def _result_of(event: Event, model: str, part: Part, check: "Check[object]") -> CheckResult:
-    return CheckResult(
-        id=check.id,
-        model=model,
-        part=part,
-        meaning=check.meaning,
-        state=CheckState(str(event["state"])),
-        seen=str(event.get("seen", "")),
-        cure=str(event.get("cure", "")),
-        why=str(event.get("why", "")),
-        place=_place(event.get("place")),
-        seconds=cast("float", event.get("seconds", 0.0)),
-    )
-
-
-def _place(given: JsonValue) -> Place | None:
-    return None if given is None else Place.model_validate(given)

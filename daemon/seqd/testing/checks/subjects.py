@@ -1,13 +1,14 @@
 """What checks are given: a version in memory or a training, with small parameters and tiny data."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
 from pydantic import BaseModel, JsonValue
 
+from seqd.authoring.messages import RunChecks
 from seqd.hookspecs import (
     Artifact,
     LabelledRecord,
@@ -134,7 +135,7 @@ class Version:
     folder: Path
     examples: PluginExamples
     #: What loads the plugin once more, for a check that needs another process.
-    spec: Mapping[str, JsonValue] = field(default_factory=dict)
+    spec: RunChecks | None = None
     _loaded: LoadedModel | None = None
 
     @property

@@ -164,10 +164,7 @@ def _all_installed() -> Mapping[str, Model]:
 
 
 def _models_of(candidates: Sequence[Candidate]) -> Mapping[str, Model]:
-    settings = Settings(
-        enabled_plugins=None, disabled_plugins=(), required_models=(), required_plugins=()
-    )
-    return Registry(candidates, settings).models
+    return Registry.alone(candidates).models
 
 
 def _description(name: str, stubs: Mapping[str, StubModel], orders: Orders) -> Model:
@@ -260,30 +257,12 @@ class _LoadedStub(LoadedModel):
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
-        function = self._function(CLASSIFY)
-        given = parameters.model_dump(mode="json")
-
-        def label(item: WorkItem) -> object:
-            return _classification(_call(function, item.text, given))
-
-        return cast(
-            Sequence[Classification | ItemError],
-            [self._outcome(item, label, context) for item in items],
-        )
+        return cast(list[Classification], self.run(CLASSIFY, items, parameters, context))
 
     def generate(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Generation | ItemError]:
-        function = self._function(GENERATE)
-        given = parameters.model_dump(mode="json")
-
-        def write(item: WorkItem) -> object:
-            return _generation(function, item, given, context)
-
-        return cast(
-            Sequence[Generation | ItemError],
-            [self._outcome(item, write, context) for item in items],
-        )
+        return cast(list[Generation], self.run(GENERATE, items, parameters, context))
 
     def run(
         self,
@@ -292,18 +271,19 @@ class _LoadedStub(LoadedModel):
         parameters: PluginParameters,
         context: RunContext,
     ) -> Sequence[BaseModel | ItemError]:
-        function = self._function(task)
-        output = cast(type[BaseModel], self._tasks[task].output)
-        given = parameters.model_dump(mode="json")
+        function, given = self._function(task), parameters.model_dump(mode="json")
 
-        def do(item: WorkItem) -> object:
+        def make(item: WorkItem) -> object:
+            if task == GENERATE:
+                return _generation(function, item, given, context)
             made = _call(function, item.text if item.record is None else item.record, given)
+            if task == CLASSIFY:
+                return _classification(made)
+            output = cast(type[BaseModel], self._tasks[task].output)
             return _run_output(made, output, item, context)
 
-        return cast(
-            Sequence[BaseModel | ItemError],
-            [self._outcome(item, do, context) for item in items],
-        )
+        outcomes = [self._outcome(item, make, context) for item in items]
+        return cast(Sequence[BaseModel | ItemError], outcomes)
 
     def _function(self, task: str) -> TextFunction:
         stub = self._stubs[self._name]
@@ -364,14 +344,19 @@ def _run_output(
     if "text" not in output.model_fields:
         return made
     if isinstance(made, str | Iterator):
-        text = ""
-        for delta in [made] if isinstance(made, str) else made:
-            context.stream(item, 0, delta)
-            text += delta
-        return output.model_validate({"text": text})
+        return output.model_validate({"text": _streamed(made, item, 0, context)})
     if type(made) is output:
         context.stream(item, 0, str(made.__dict__["text"]))
     return made
+
+
+def _streamed(made: str | Iterator[str], item: WorkItem, sample: int, context: RunContext) -> str:
+    """Return a text, or the parts of one put together, as they are streamed."""
+    text = ""
+    for delta in [made] if isinstance(made, str) else made:
+        context.stream(item, sample, delta)
+        text += delta
+    return text
 
 
 def _generation(
@@ -390,10 +375,7 @@ def _generation(
             return made
         if not isinstance(made, str | Iterator):
             return made
-        text = ""
-        for delta in [made] if isinstance(made, str) else made:
-            context.stream(item, number, delta)
-            text += delta
+        text = _streamed(made, item, number, context)
         seed = parameters.get("seed", 0)
         samples.append(
             GeneratedSample(
