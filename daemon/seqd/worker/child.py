@@ -39,6 +39,7 @@ from seqd.worker.counting import RateMeter
 from seqd.worker.death_record import DeathsFile
 from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.faults import Unfit, device_error, sentence_of, unfit_code
+from seqd.worker.fitness import RESCAN_S
 from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
@@ -232,7 +233,9 @@ class WorkLoop:
             claim = self._resumed_ingest() or self._claim()
             if claim is None:
                 self._ingest.close()
-                if self._has_new_versions():
+                # A wakeup without work may be of a version that another process has published.
+                if context.fitness.refresh(0.0 if is_idle else RESCAN_S):
+                    self._publish_versions()
                     continue
                 if self._has_read_range():
                     is_idle = False
@@ -537,13 +540,6 @@ class WorkLoop:
                 "SEQD_MODEL_CACHE_BYTES is too small for all that is to be kept",
                 ", ".join(cold),
             )
-
-    def _has_new_versions(self) -> bool:
-        """Return True when a version has come into the store that another process published."""
-        if not self._context.fitness.refresh(0.0):
-            return False
-        self._publish_versions()
-        return True
 
     def _on_heartbeat(self) -> None:
         """Publish the status, and what has changed in the store; wake up for what is due again."""

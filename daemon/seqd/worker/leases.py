@@ -6,18 +6,17 @@ not, `watchdog` has the parent renew.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from threading import Event, Lock, Thread
 from time import monotonic
 
 from seqd.errors import LeaseLost
 from seqd.ledger import Ledger
-from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Renewal
 from seqd.worker.channel import Channel
-from seqd.worker.logs import log_and_continue, try_now
+from seqd.worker.logs import try_now
 from seqd.worker.unit_budgets import Budget
 
 log = logging.getLogger(__name__)
@@ -72,9 +71,6 @@ STOP_CHECK_S = 0.5
 #: Seconds until leases are renewed again that could not be: an outage of Redis must end in time.
 OUTAGE_RETRY_S = 0.5
 
-#: Job, unit and attempt.
-_Lease = tuple[str, str, int]
-
 
 class LeaseKeeper:
     """The leases of one worker. One thread works, this one's own thread renews."""
@@ -85,10 +81,9 @@ class LeaseKeeper:
         self._heartbeat_s = heartbeat_s
         self._channel = channel or Channel()
         self._lock = Lock()
-        self._units: tuple[Unit, ...] = ()
-        #: Those of them that are lost, and those that were given up.
-        self._lost: set[_Lease] = set()
-        self._given_up: set[_Lease] = set()
+        #: Units in hand by `id`: those whose leases are held, and those whose are lost.
+        self._held = dict[int, Unit]()
+        self._lost = dict[int, Unit]()
         #: True once no plugin computes any more for what is in hand: its commit follows.
         self._is_computed = False
         #: Leases that were lost so far, and with them what was done or under way.
@@ -122,22 +117,20 @@ class LeaseKeeper:
         Where the block raises, those that were lost by then are counted.
         """
         with self._lock:
-            self._units, self._is_revoked, self._is_computed = tuple(units), False, False
-            self._lost, self._given_up = set(), set()
+            self._held, self._lost = {id(unit): unit for unit in units}, {}
+            self._is_revoked = self._is_computed = False
             self._checked_at = monotonic()
         try:
             with self._channel.computing():
                 yield
         except BaseException as error:
             with self._lock:
-                is_lost = isinstance(error, LeaseLost)
-                self.lost_count += (
-                    len(self._units) - len(self._given_up) if is_lost else len(self._lost)
-                )
+                also = len(self._held) if isinstance(error, LeaseLost) else 0
+                self.lost_count += len(self._lost) + also
             raise
         finally:
             with self._lock:
-                self._units = ()
+                self._held, self._lost = {}, {}
 
     def computed(self) -> None:
         """Note that the plugin has done what is in hand: from now on its commit is waited for."""
@@ -158,7 +151,7 @@ class LeaseKeeper:
         """
         too_late = (CommitOutcome.ENDED, CommitOutcome.FENCED)
         with self._lock:
-            is_known = outcome is CommitOutcome.DUPLICATE and _lease(unit) in self._lost
+            is_known = outcome is CommitOutcome.DUPLICATE and id(unit) in self._lost
             self.lost_count += outcome in too_late or is_known
         self.given_up(unit)
 
@@ -168,8 +161,8 @@ class LeaseKeeper:
         Else a heartbeat would find none, and take it for lost.
         """
         with self._lock:
-            self._given_up.add(_lease(unit))
-            self._lost.discard(_lease(unit))
+            self._held.pop(id(unit), None)
+            self._lost.pop(id(unit), None)
 
     def watching(self) -> AbstractContextManager[None]:
         """End this process when the block hangs, though no lease is held: a model is tried."""
@@ -195,14 +188,17 @@ class LeaseKeeper:
     def is_all_lost(self) -> bool:
         """Return True when no lease in hand is left, and none was given up last."""
         with self._lock:
-            left = len(self._units) - len(self._given_up)
-            return left > 0 and len(self._lost) == left
+            return bool(self._lost) and not self._held
 
     def note_lost(self, units: Sequence[Unit]) -> None:
         """Take leases as lost of which another call to the ledger has found that they are."""
         with self._lock:
-            found = {_lease(unit) for unit in units if unit in self._units}
-            self._lost |= found - self._given_up
+            self._lose(units)
+
+    def _lose(self, units: Iterable[Unit]) -> None:
+        for unit in units:
+            if self._held.pop(id(unit), None) is not None:
+                self._lost[id(unit)] = unit
 
     def _run(self, on_heartbeat: Callable[[], None]) -> None:
         while not self._closed.wait(self._wait_s()):
@@ -215,8 +211,7 @@ class LeaseKeeper:
 
     def _try_to_renew(self) -> None:
         """Renew, unless Redis is away: then it is tried again soon."""
-        with waiting_at_most(0):
-            self._is_reached = log_and_continue("leases not renewed", self._renew, is_repeated=True)
+        self._is_reached = try_now("leases not renewed", self._renew, is_repeated=True)
 
     def note_waiting(self) -> None:
         """Count a wait for Redis as a sign of life: no plugin computes meanwhile."""
@@ -225,19 +220,11 @@ class LeaseKeeper:
     def _renew(self) -> None:
         with self._lock:
             self._checked_at = monotonic()
-            ended = self._lost | self._given_up
-            held = [unit for unit in self._units if _lease(unit) not in ended]
-        kept = self._ledger.work.renew(held)
-        lost = {
-            _lease(unit) for unit, answer in zip(held, kept, strict=True) if answer is Renewal.LOST
-        }
+            asked = list(self._held.values())
+        answers = self._ledger.work.renew(asked)
+        lost = [unit for unit, one in zip(asked, answers, strict=True) if one is Renewal.LOST]
         with self._lock:
             # Of what is in hand now, not of what a late renewal asked for.
-            if held and held[0] in self._units:
-                self._is_revoked = Renewal.REVOKED in kept
-            # An answer may come late, when the unit has been claimed again: the attempt tells.
-            self._lost |= (lost & {_lease(unit) for unit in self._units}) - self._given_up
-
-
-def _lease(unit: Unit) -> _Lease:
-    return unit.job_id, unit.name, unit.attempt
+            if any(id(unit) in self._held for unit in asked):
+                self._is_revoked = Renewal.REVOKED in answers
+            self._lose(lost)

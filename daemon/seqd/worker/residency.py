@@ -78,7 +78,8 @@ class Residency:
         pause_s = LOADS_APART * min(self._memory.last_load_s, self._wait_s)
         may_load = now_s - self._loaded_s >= pause_s
         may_help = now_s - self._helped_s >= HELPS_APART * self._wait_s
-        left_s, held_s = (self._wait_s if may else NEVER_S for may in (may_load, may_help))
+        left_s = self._wait_s if may_load else NEVER_S
+        held_s = self._wait_s if may_help else NEVER_S
         return self._others, LeftQueues(left.cold, left.held, left_s, held_s)
 
     def note_claim(self, name: str, version: int) -> None:

@@ -43,7 +43,10 @@ def collect_garbage(
     for path in store.drafts():
         if _is_untouched(path, now_s, ENDED_S):
             path.unlink(missing_ok=True)
-    return _finalize_published(store, state_of)
+    settled = [
+        (name, settle(store, name, run_id, state_of(run_id))) for name, run_id in store.begun()
+    ]
+    return [f"{name}@{number}" for name, number in settled if number is not None]
 
 
 def _remove_checkpoints(
@@ -57,19 +60,20 @@ def _remove_checkpoints(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _finalize_published(store: ModelStore, state_of: Callable[[str], JobState | None]) -> list[str]:
-    """Of a job that is unknown or open the version stays: it may have completed, or still may."""
-    rolled_back = []
-    for name, job_id in store.begun():
-        state = state_of(job_id)
-        if state is JobState.COMPLETED:
-            store.finalize(name, job_id)
-        elif state is not None and state.is_terminal:
-            number = store.rollback(name, job_id)
-            if number is not None:
-                log.warning("rolled %s@%d back: its job=%s is %s", name, number, job_id, state)
-                rolled_back.append(f"{name}@{number}")
-    return rolled_back
+def settle(store: ModelStore, name: str, run_id: str, state: JobState | None) -> int | None:
+    """Confirm the version of a run that completed, roll back that of one that ended otherwise.
+
+    Return the version that was rolled back. That of a job that is unknown or open stays: it may
+    have completed, or still may.
+    """
+    if state is JobState.COMPLETED:
+        store.finalize(name, run_id)
+    elif state is not None and state.is_terminal:
+        number = store.rollback(name, run_id)
+        if number is not None:
+            log.warning("rolled %s@%d back: its job=%s is %s", name, number, run_id, state)
+        return number
+    return None
 
 
 def _is_untouched(path: Path, now_s: float, silence_s: float) -> bool:

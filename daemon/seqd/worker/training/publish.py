@@ -25,6 +25,7 @@ from seqd.models.model_records import PRODUCTION
 from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext
 from seqd.worker.deaths import NOT_NOTED
+from seqd.worker.training.garbage import settle
 from seqd.worker.training.run import Run, WorkerTrainContext, earlier_reports, state_of_run
 from seqd_schemas import (
     DataFingerprint,
@@ -88,12 +89,12 @@ class Publisher:
         """
         try:
             state = state or state_of_run(run.id, self._context.ledger.jobs)
-            if state is JobState.COMPLETED:
-                self._context.store.finalize(run.job.model, run.id)
-            elif state is not None and state.is_terminal:
-                self._roll_back(run.job.model, run.id, state)
+            if settle(self._context.store, run.job.model, run.id, state) is not None:
+                self._context.publish_catalog()
             if state is not None and state.is_terminal:
-                self._discard_staged(run.id)
+                for folder, made_for in self._context.store.staged():
+                    if made_for == run.id:
+                        self._context.store.discard(folder)
         except SeqdError as error:
             log.warning("training job=%s is not finalized yet: %s", run.id, error)
             return False
@@ -166,17 +167,6 @@ class Publisher:
 
     def _is_ours(self, unit: Unit) -> bool:
         return self._context.ledger.work.renew([unit])[0] is not Renewal.LOST
-
-    def _discard_staged(self, run_id: str) -> None:
-        for folder, made_for in self._context.store.staged():
-            if made_for == run_id:
-                self._context.store.discard(folder)
-
-    def _roll_back(self, name: str, run_id: str, state: JobState) -> None:
-        number = self._context.store.rollback(name, run_id)
-        if number is not None:
-            log.warning("rolled %s@%d back: its job=%s is %s", name, number, run_id, state)
-            self._context.publish_catalog()
 
 
 @dataclass(frozen=True, slots=True)

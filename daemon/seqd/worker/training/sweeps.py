@@ -184,21 +184,22 @@ class BestLabels:
 
         Those that are in the store and not committed yet count: a version is published first.
         """
-        record = self._context.ledger.jobs.get(self._job_id)
+        jobs = self._context.ledger.jobs
+        record = jobs.get(self._job_id)
         if not record.sealed:
             return None
-        found = self._committed(self._job_id)
+        found = [] if self._job.continues is None else self._committed(self._job.continues)
         published = {
             version.unit: version
             for version in self._context.store.versions(self._job.model)
             if version.job_id == self._job_id
         } | {run.number: manifest}
-        blobs = self._context.ledger.jobs.outputs(self._job_id, range(record.units))
-        for number, blob in enumerate(blobs):
-            if blob is None and number not in published:
+        for number, blob in enumerate(jobs.outputs(self._job_id, range(record.units))):
+            if blob is not None:
+                found += _made_by(self._job_id, number, blob)
+            elif number not in published:
                 return None
-            version = published.get(number)
-            if blob is None and version is not None:
+            elif (version := published[number]) is not None:
                 run_id = run_id_of(self._job_id, number)
                 found.append(_Made(run_id, version.version, version.metrics))
         return found
@@ -213,10 +214,7 @@ class BestLabels:
         earlier = record.job.continues
         found = [] if earlier is None else self._committed(earlier)
         for number, blob in enumerate(jobs.outputs(job_id, range(record.units))):
-            for result in () if blob is None else unpack_results(blob):
-                if isinstance(result, ItemSuccess) and isinstance(result.output, TrainedVersion):
-                    run_id, made = run_id_of(job_id, number), result.output
-                    found.append(_Made(run_id, made.version, made.metrics))
+            found += () if blob is None else _made_by(job_id, number, blob)
         return found
 
 
@@ -227,3 +225,14 @@ class _Made:
     run_id: str
     version: int
     metrics: Metrics
+
+
+def _made_by(job_id: str, number: int, blob: bytes) -> "list[_Made]":
+    """Return the version that a combination has committed, if it made one."""
+    outputs = [result.output for result in unpack_results(blob) if isinstance(result, ItemSuccess)]
+    run_id = run_id_of(job_id, number)
+    return [
+        _Made(run_id, made.version, made.metrics)
+        for made in outputs
+        if isinstance(made, TrainedVersion)
+    ]
