@@ -26,8 +26,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 TEXTS = [*(f"text {number}" for number in range(7)), "held"]
 
 #: The next look of a reconciler comes after 60 s and a lease ends after 120 s. Far before that
-#: only the ending worker can have given its unit back and woken the other one. How soon it all
-#: happens is measured in `test_worker_stops`, with nothing else beside it.
+#: only the ending worker can have given its unit back and woken the other one.
 AT_ONCE_S = 20.0
 WAITS = {"lease_s": 120.0, "heartbeat_s": 20.0, "reconcile_s": 60.0}
 

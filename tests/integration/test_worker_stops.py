@@ -1,10 +1,7 @@
 """Workers that are asked to end, and jobs that are cancelled: nothing lost, nothing left."""
 
-import time
-
 import pytest
 
-from seqd.errors import JobCancelled
 from seqd_schemas import ItemFailure, ItemSuccess, JobState
 from worker_fixtures import Cluster, processes_of_group, wait_until
 
@@ -13,28 +10,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 #: 25 units of 8 items; a unit takes 0.16 s.
 TEXTS = [f"text {number}" for number in range(200)]
 SLOWLY = {"delay_ms": 20.0}
-
-#: So long that only a wakeup, and a lease that was released, explain an end before any look.
-WAITS = {"lease_s": 600.0, "heartbeat_s": 200.0, "reconcile_s": 300.0}
-BEFORE_ANY_LOOK_S = 150.0
-
-
-def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(empty_cluster: Cluster):
-    first, second = (empty_cluster.start(**WAITS) for _ in range(2))
-    for worker in (first, second):
-        worker.wait_until_ready()
-    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
-    empty_cluster.wait_for_holder(job.job_id, [first])
-
-    began = time.monotonic()
-    exit_status = first.stop()
-    results = list(job.results())
-
-    assert exit_status == 0
-    assert [result.output.label for result in results] == TEXTS
-    assert time.monotonic() - began < BEFORE_ANY_LOOK_S
-    assert second.status() is not None
-    assert first.status() is None
 
 
 def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_cluster: Cluster):
@@ -46,19 +21,6 @@ def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_cluster: Cl
 
     wait_until(lambda: not processes_of_group(worker.pid), "no process is left")
     assert "Traceback" not in worker.whole_log()
-
-
-def test_a_job_is_cancelled_with_no_worker_up(empty_cluster: Cluster):
-    empty_cluster.publish_catalog()
-    client = empty_cluster.client()
-    job = client.classify(TEXTS, model="echo")
-
-    state = job.cancel()
-
-    assert state is JobState.CANCELLED
-    with pytest.raises(JobCancelled) as raised:
-        job.wait(timeout_s=30)
-    assert str(raised.value).startswith(f"Job {job.job_id} was cancelled with 0 of ")
 
 
 def test_a_running_job_ends_soon_after_its_cancel_and_keeps_what_it_has(cluster: Cluster):

@@ -90,15 +90,11 @@ class AcceptedSchemas:
         #: Digests of what plugins here state, by the classes of input and output.
         self._here: dict[tuple[object, object], str] = {}
 
-    def outputs(
-        self, accepted: str | None, spec: "TaskSpec", plugin: str
-    ) -> AcceptedOutputs | None:
+    def outputs(self, accepted: str, spec: "TaskSpec", plugin: str) -> AcceptedOutputs | None:
         """Return what the outputs of a job must keep to beside the schema of the plugin here.
 
         None where that is the one that the job was accepted with; `accepted` is its digest.
         """
-        if accepted is None:
-            return None
         classes = (spec.input, spec.output)
         here = self._here.get(classes) or self._here.setdefault(
             classes, task_schema(spec).digest or ""

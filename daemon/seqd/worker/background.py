@@ -208,26 +208,33 @@ class Reconciler(PeriodicTask):
         if self._holds_lock():
             if not self._waits_for_renewals():
                 self._judge_silence(now_ms)
-            self._continue("ended jobs that should make room not removed", self._evict)
+            # What fails here the next round does again.
+            log_and_continue(
+                "ended jobs that should make room not removed", self._evict, is_repeated=True
+            )
             self._prune()
         else:
             self._stale_entries.forget()
         # Each worker for its own queues: another may not know them.
         self._ledger.work.notify_where_due(self._queues())
-        self._restore_catalog()
+        if not self._ledger.fleet.is_published(self._models):
+            # A Redis that is new, or was emptied.
+            log.warning("Redis has lost the catalog of models; publishing it again")
+            self._publish_catalog()
         self._succeeded_at = monotonic()
 
     def _judge_silence(self, now_ms: int) -> None:
         """Do what follows from nobody having been heard of: no worker, no upload's client."""
-        self._expire()
+        released = self._ledger.work.expire()
+        if released:
+            log.info("made claimable units=%d", released)
         self._ledger.control.fail_abandoned(self._abandoned_s, now_ms)
         # Both go by the records of workers, of which some may have run out, and others not.
-        self._continue("jobs that nobody can run not looked for", self._unserved.run_once)
-        self._continue("stale catalog entries not removed", self._stale_entries.run_once)
-
-    def _continue(self, what_failed: str, step: Callable[[], None]) -> None:
-        """Take a step that the next round takes again, whatever comes of it."""
-        log_and_continue(what_failed, step, is_repeated=True)
+        for what_failed, step in (
+            ("jobs that nobody can run not looked for", self._unserved.run_once),
+            ("stale catalog entries not removed", self._stale_entries.run_once),
+        ):
+            log_and_continue(what_failed, step, is_repeated=True)
 
     def _waits_for_renewals(self) -> bool:
         """Return True for a while after an outage, or after the server's clock was set forward.
@@ -262,12 +269,6 @@ class Reconciler(PeriodicTask):
         if now - self._renewed_by > self._lease_s:
             self._renewed_by = now + seconds
 
-    def _expire(self) -> None:
-        """Make units claimable whose lease has run out."""
-        released = self._ledger.work.expire()
-        if released:
-            log.info("made claimable units=%d", released)
-
     def _evict(self) -> None:
         evicted = self._ledger.retention.evict()
         if evicted:
@@ -285,12 +286,6 @@ class Reconciler(PeriodicTask):
             return True
         self._lacks_lock = False
         return held
-
-    def _restore_catalog(self) -> None:
-        """Publish the models again on a Redis that does not know them: a new or emptied one."""
-        if not self._ledger.fleet.is_published(self._models):
-            log.warning("Redis has lost the catalog of models; publishing it again")
-            self._publish_catalog()
 
     def _prune(self) -> None:
         if monotonic() - self._pruned_at >= PRUNE_EVERY_S:

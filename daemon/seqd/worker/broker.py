@@ -100,12 +100,8 @@ class ReconnectingConsumer(Consumer):  # type: ignore[misc] # Celery has no type
         sleep(BREAK_WAIT_S)
 
 
-def silence_repeats() -> None:
-    """Leave out what Celery logs of an outage, of which `seqd.ledger.outage` has two lines."""
-    logging.getLogger(celery_consumer.__name__).addFilter(_says_more)
-
-
 def _says_more(record: logging.LogRecord) -> bool:
+    """Return False for what Celery logs of an outage: `seqd.ledger.outage` has two lines of it."""
     return not record.getMessage().startswith(_REPEATS)
 
 
@@ -133,7 +129,7 @@ def create_app(redis_url: str, settings: Settings, outage: Outage | None = None)
     _denials.outage = outage or Outage()
     setup_logging.connect(configure_logging)
     _patch_kombu()
-    silence_repeats()
+    logging.getLogger(celery_consumer.__name__).addFilter(_says_more)
     # A class: of a name Celery would look for its module in the working folder, too.
     app = Celery("seqd", loader=PathLoader)
     app.conf.update(broker_settings(redis_url, settings))

@@ -34,7 +34,6 @@ from seqd_schemas import (
     ItemError,
     ItemErrorCode,
     ItemFailure,
-    ItemSuccess,
     Job,
     task_of,
 )
@@ -283,7 +282,12 @@ def compute(
         results_of(unit.chunk.items, outcomes, output, unit.unit.attempt, labelling, versions)
         for unit in units
     ]
-    faults.end(is_all_refused=all(map(_is_plugin_error, chain.from_iterable(results))))
+    faults.end(
+        is_all_refused=all(
+            isinstance(result, ItemFailure) and result.error.code is ItemErrorCode.PLUGIN_ERROR
+            for result in chain.from_iterable(results)
+        )
+    )
     return results
 
 
@@ -301,10 +305,6 @@ def outcomes_of(
             raise Stopped("asked to stop between two calls of the plugin")
         outcomes += _outcomes(call, part, faults)
     return outcomes
-
-
-def _is_plugin_error(result: ItemSuccess | ItemFailure) -> bool:
-    return isinstance(result, ItemFailure) and result.error.code is ItemErrorCode.PLUGIN_ERROR
 
 
 def _outcomes(call: Call, work: Sequence[WorkItem], faults: ItemFaults) -> list[Outcome]:

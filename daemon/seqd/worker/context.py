@@ -345,14 +345,9 @@ class WorkerContext:
         """Return the description of what a model is made with. Raises UnknownModel."""
         return self.registry.model(self.store.plugin_of(name))
 
-    def plugin_version(self, name: str) -> str:
-        """Return the version of the plugin that runs a model here. Raises UnknownModel."""
-        return self.registry.plugin_of(self.store.plugin_of(name)).version
-
-    def plugin_named(self, name: str) -> str:
-        """Return the plugin that runs a model here, with its version, as `tasks 1.1`."""
-        plugin = self.registry.plugin_of(self.store.plugin_of(name))
-        return f"{plugin.name} {plugin.version}"
+    def plugin_running(self, name: str) -> PluginStatus:
+        """Return the plugin that runs a model here. Raises UnknownModel."""
+        return self.registry.plugin_of(self.store.plugin_of(name))
 
     def plugin_of(self, job: TrainJob | SweepJob) -> str:
         """Return the plugin's model that a training is to be made with."""
@@ -476,7 +471,10 @@ def open_context(
     Without a `channel` nobody ends a plugin that hangs, and nothing is counted for metrics.
     Without a `registry` all installed plugins are loaded.
     """
-    identity = identify(_slot_of(settings), settings.worker, settings.labels)
+    slot = parse_slot(settings.slot)
+    if settings.device:  # its parent has looked it up
+        slot = slot.pinned(PinnedGpu.read(settings.device))
+    identity = identify(slot, settings.worker, settings.labels)
     drain = DrainFlag(settings, identity.name)
     # Whatever a child has computed it holds until Redis takes it. Nothing is claimed meanwhile, so
     # what is held is bounded: the units of one claim.
@@ -535,12 +533,6 @@ def open_ledger(settings: Settings, outage: Outage) -> Ledger:
     return Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
 
 
-def _slot_of(settings: Settings) -> Slot:
-    """Return the slot of a child, on the device that its parent has looked up."""
-    slot = parse_slot(settings.slot)
-    return slot.pinned(PinnedGpu.read(settings.device)) if settings.device else slot
-
-
 def open_store(settings: Settings, registry: Registry) -> ModelStore:
     """Return the model store, with version 0 of all plugins' models. Raises OtherFormat."""
     store = ModelStore(settings.store_dir, versions_zero(registry))
@@ -562,13 +554,11 @@ def publish_catalog(
     published anew: else it would be written over by what was read before.
     """
     published = None
-    while (found := _signatures(registry, store)) != published:
+    while (
+        found := {name: store.serving_signature(name) for name in store.made_with(registry.models)}
+    ) != published:
         _publish_once(ledger, registry, store, worker, is_away)
         published = found
-
-
-def _signatures(registry: Registry, store: ModelStore) -> dict[str, object]:
-    return {name: store.serving_signature(name) for name in store.made_with(registry.models)}
 
 
 def _publish_once(

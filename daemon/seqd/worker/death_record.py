@@ -119,7 +119,9 @@ class DeathRecord:
     def note(self, death: Death, pid: int) -> None:
         """Add a death, for the next child to publish; publish it as well."""
         now_ms = self._now_ms()
-        message = _cut(wire_text(death.message))
+        message = wire_text(death.message)
+        if len(message) > MAX_DEATH_CHARS:
+            message = f"{message[: MAX_DEATH_CHARS - 1]}…"
         self._deaths.append(
             ChildDeath(at_ms=now_ms, cause=death.cause, message=message, pid=max(0, pid))
         )
@@ -213,8 +215,3 @@ def _killed(last: WorkerStatus) -> ChildDeath:
         f"{at:%H:%M:%S} UTC, when it was last heard of.",
         pid=last.pid,
     )
-
-
-def _cut(message: str) -> str:
-    fits = len(message) <= MAX_DEATH_CHARS
-    return message if fits else f"{message[: MAX_DEATH_CHARS - 1]}…"

@@ -85,8 +85,10 @@ def machine_fault(error: BaseException) -> UnfitCode | None:
     if is_out_of_memory(error):
         return UnfitCode.NO_MEMORY
     causes = list(_causes(error))
-    if any(_says_no_device(one) for one in causes):
-        return UnfitCode.NO_DEVICE
+    for one in causes:
+        is_away = isinstance(one, OSError) and one.errno in (errno.ENODEV, errno.ENXIO)
+        if is_away or _NO_DEVICE.search(str(one)) is not None:
+            return UnfitCode.NO_DEVICE
     if is_device_fault(error):
         return UnfitCode.DEVICE_FAULT
     return next(filter(None, map(_by_type, causes)), None)
@@ -242,12 +244,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             return
         yield one
         one = one.__cause__
-
-
-def _says_no_device(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENODEV, errno.ENXIO):
-        return True
-    return _NO_DEVICE.search(str(error)) is not None
 
 
 def _by_type(error: BaseException) -> UnfitCode | None:

@@ -265,8 +265,10 @@ class Fitness:
         if not is_away:
             self._versions[name] = found
             self._away.pop(name, None)
-            for key in [key for key in self._unfit if key[0] == name and _is_gone(key, found)]:
-                del self._unfit[key]
+            for one, version in list(self._unfit):
+                # A worker that lacks a version just does not list it.
+                if one == name and version is not None and version not in found:
+                    del self._unfit[one, version]
         elif name not in self._away:
             self._versions.setdefault(name, found)
             message = f"{self._store.folder_of(name)} {why}, and all versions in it"
@@ -301,20 +303,12 @@ class Fitness:
                 continue
             if self._is_served(plugin):
                 queues.append(route)
-            for name in self._of_plugin(plugin):
-                if self._is_served(name):
+            for name, made_with in self._models.items():
+                if made_with == plugin and self._is_served(name):
                     queues += queues_of_model(route, name, self._fit(name))
         return queues
-
-    def _of_plugin(self, plugin: str) -> list[str]:
-        return [name for name, made_with in self._models.items() if made_with == plugin]
 
 
 def _split(route: str) -> tuple[str, str]:
     task, _, name = route.partition(".")
     return task, name
-
-
-def _is_gone(key: Key, found: Sequence[int]) -> bool:
-    """Return True for a version that was removed; a worker that lacks it just does not list it."""
-    return key[1] is not None and key[1] not in found

@@ -229,9 +229,10 @@ def read_job(raw: bytes) -> Job:
             "as job.schema.json."
         ) from None
     if has_upload(job):
+        sources = "`inline`, `records`" if isinstance(job, RunJob) else "`inline`"
         raise InvalidRequest(
             "A job in the inbox cannot have an `upload` source, since nobody would upload. "
-            f"Allowed: {_sources_of(job)}, or `file` with a path that the workers can read."
+            f"Allowed: {sources}, or `file` with a path that the workers can read."
         )
     if isinstance(job.source, InlineSource):
         entries: Iterable[Item] = job.source.items
@@ -242,7 +243,3 @@ def read_job(raw: bytes) -> Job:
     for _ in refuse_duplicates(entries):
         pass
     return job
-
-
-def _sources_of(job: Job) -> str:
-    return "`inline`, `records`" if isinstance(job, RunJob) else "`inline`"

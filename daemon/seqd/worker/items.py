@@ -91,7 +91,7 @@ class ItemRunner:
     def run(self, claim: Claim) -> None:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
         began = perf_counter()
-        units = self._unpacked(claim.units)
+        units = list(self._unpacked(claim.units))
         self._context.stats.unpack_s += perf_counter() - began
         units = [unit for unit in units if not self._split_or_give_up(unit, claim)]
         if not units:
@@ -128,14 +128,12 @@ class ItemRunner:
         if done.trial is not None:
             self._trials.note(done.trial)
 
-    def _unpacked(self, units: tuple[Unit, ...]) -> list[UnitItems]:
-        unpacked = []
+    def _unpacked(self, units: tuple[Unit, ...]) -> Iterator[UnitItems]:
         for unit in units:
             try:
-                unpacked.append(unpack(unit))
+                yield unpack(unit)
             except InvalidInput as error:
                 self._context.fail_job(unit, error)
-        return unpacked
 
     def _split_or_give_up(self, unit: UnitItems, claim: Claim) -> bool:
         """Split a unit that has killed its worker too often; fail its item once that is alone.

@@ -125,13 +125,6 @@ def capture_prints(behind: TextIO) -> None:
     sys.stdout, sys.stderr = (cast(TextIO, _PrintedText(behind)) for _ in range(2))
 
 
-def release_prints() -> None:
-    """Have this process print past its log again."""
-    for name in ("stdout", "stderr"):
-        if isinstance(getattr(sys, name), _PrintedText):
-            setattr(sys, name, getattr(sys, f"__{name}__"))
-
-
 def end_lines() -> None:
     """Log the lines that have not ended, of a process that is about to."""
     for stream in (sys.stdout, sys.stderr):
@@ -221,7 +214,9 @@ def flush_log() -> None:
 def write_directly_again() -> None:
     """Have this process print past its log again, what was held back first."""
     flush_log()
-    release_prints()
+    for name in ("stdout", "stderr"):
+        if isinstance(getattr(sys, name), _PrintedText):
+            setattr(sys, name, getattr(sys, f"__{name}__"))
 
 
 def _handler() -> BoundedHandler:

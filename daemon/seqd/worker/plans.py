@@ -96,10 +96,10 @@ class Plans:
         name = ModelReference.parse(job.model).name
         model = context.described(name)
         task = TaskCall.of(job, model)
-        spec = model.tasks[task.task]
+        spec, plugin = model.tasks[task.task], context.plugin_running(name)
         if claim.task_schema is not None:
-            outputs = self._schemas.outputs(claim.task_schema, spec, context.plugin_named(name))
-            task = replace(task, accepted=outputs)
+            named = f"{plugin.name} {plugin.version}"
+            task = replace(task, accepted=self._schemas.outputs(claim.task_schema, spec, named))
         given = checked_parameters(job, model, task.task, job.parameters)
         labelling = Labelling.of(job, given)
         asked = given if labelling is None else labelling.parameters(given)
@@ -110,7 +110,7 @@ class Plans:
             model=name,
             version=claim.version,
             plugin=context.store.plugin_of(name),
-            plugin_version=context.plugin_version(name),
+            plugin_version=plugin.version,
             task=task,
             parameters=asked,
             labelling=labelling,

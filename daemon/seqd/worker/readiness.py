@@ -43,7 +43,10 @@ class ReadinessNotes:
         self._lock = Lock()
         self._written: Readiness | None = None
         self._warned_s = -WARN_EVERY_S
-        self._plugins_served, self._trains = _plugins_of(context.routes)
+        routes = [route.partition(".") for route in context.routes]
+        #: The plugins' models of the routes: those that serve, and those that are trained.
+        self._plugins_served = {name for task, _, name in routes if task != TRAIN}
+        self._trains = {name for task, _, name in routes if task == TRAIN}
         #: The models that the slot serves.
         self._serves = set(self._plugins_served)
         #: The version that each name means; None where the store has none, or damaged labels.
@@ -210,13 +213,3 @@ class ReadinessNotes:
                 for one in self._context.fitness.unfit(0)
             ),
         )
-
-
-def _plugins_of(routes: tuple[str, ...]) -> tuple[set[str], set[str]]:
-    """Return the plugins' models of the routes: those that serve, and those that are trained."""
-    serves: set[str] = set()
-    trains: set[str] = set()
-    for route in routes:
-        task, _, name = route.partition(".")
-        (trains if task == TRAIN else serves).add(name)
-    return serves, trains

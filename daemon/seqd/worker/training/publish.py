@@ -158,15 +158,12 @@ class Publisher:
         while True:
             holder = secrets.token_hex(8)
             self._context.store.begin_publish(run.job.model, run.id, holder)
-            if not self._is_ours(run.unit):
+            if self._context.ledger.work.renew([run.unit])[0] is Renewal.LOST:
                 raise LeaseLost(f"Training {run.id} has ended, or another worker has it.")
             try:
                 return step(holder)
             except LeaseLost as error:
                 log.warning("checking again who has training job=%s: %s", run.id, error)
-
-    def _is_ours(self, unit: Unit) -> bool:
-        return self._context.ledger.work.renew([unit])[0] is not Renewal.LOST
 
 
 @dataclass(frozen=True, slots=True)
