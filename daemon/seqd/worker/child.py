@@ -321,7 +321,7 @@ class WorkLoop:
         """
         work, name = self._context.ledger.work, self._context.identity.name
         while True:
-            queues, left = self._residency.divide(self._context.queues())
+            queues, left = self._residency.divide(self._context.fitness.queues())
             try:
                 with waiting_at_most(0, retries=0):
                     return work.claim(name, queues, left)
@@ -340,12 +340,12 @@ class WorkLoop:
 
     def _claimable(self) -> tuple[str, ...]:
         """Return the queues that this worker claims from now, with nothing else to do."""
-        queues, left = self._residency.divide(self._context.queues())
+        queues, left = self._residency.divide(self._context.fitness.queues())
         return *queues, *left.cold
 
     def _notify_where_due(self) -> None:
         """Notify workers of what waits, if that can be done now: else the reconciler does."""
-        work, queues = self._context.ledger.work, self._context.queues()
+        work, queues = self._context.ledger.work, self._context.fitness.queues()
         try_now("workers not notified", lambda: work.notify_where_due(queues), is_repeated=True)
 
     def publish_status(self) -> None:

@@ -337,10 +337,6 @@ class WorkerContext:
     #: Where the log of this worker is, as messages name it.
     log_place: str = WORKER_OUTPUT
 
-    def queues(self) -> tuple[str, ...]:
-        """Return the queues that this worker can claim from now."""
-        return self.fitness.queues()
-
     def described(self, name: str) -> Model:
         """Return the description of what a model is made with. Raises UnknownModel."""
         return self.registry.model(self.store.plugin_of(name))

@@ -198,7 +198,7 @@ class RangeReader:
         now = monotonic()
         self._away = {job: until for job, until in self._away.items() if until > now}
         try:
-            taken = ranges.take(worker, self._context.queues(), but_of=self._away)
+            taken = ranges.take(worker, self._context.fitness.queues(), but_of=self._away)
             if taken is None:
                 return False
             try:

@@ -44,7 +44,7 @@ class ThreadWorker:
             settings,
             self._context.identity.name,
             self._context.routes,
-            self._context.queues,
+            self._context.fitness.queues,
             self._context.publish_catalog,
         )
         self._orders = ModelOrderWatch(

@@ -8,6 +8,7 @@ state in the place of a later one. The files are `seqd.models`'s.
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -50,45 +51,36 @@ _SAME = ("model", "preset", "parameters", "source", "held_out")
 _ANEW = "Hand the training in again without `continues`, and it begins anew."
 
 
+@dataclass(eq=False)
 class WorkerCheckpoints:
     """The checkpoints of one attempt at a training."""
 
-    def __init__(
-        self,
-        unit: Unit,
-        lineage: Sequence[str],
-        records: CheckpointRecords,
-        data_dir: Path,
-        *,
-        every_s: float,
-        stop: Callable[[], bool],
-        report: Callable[[str], None],
-        data_sha256: Callable[[], str | None],
-        curve: LearningCurve,
-    ) -> None:
-        """`lineage` are the run and those that it goes on from, see `lineage_of`.
+    unit: Unit
+    #: The run and those that it goes on from, see `lineage_of`.
+    lineage: Sequence[str]
+    records: CheckpointRecords
+    data_dir: Path
+    _: KW_ONLY
+    every_s: float
+    stop: Callable[[], bool]
+    #: Publishes a line for the caller.
+    report: Callable[[str], None]
+    #: Returns the digest of the training data.
+    data_sha256: Callable[[], str | None]
+    #: Its epochs are saved with a checkpoint, and restored when that is loaded.
+    curve: LearningCurve
+    _saves: int = 0
 
-        `report` publishes a line for the caller, `data_sha256` is the digest of the training data.
-        The epochs of `curve` are saved with a checkpoint, and restored when it is loaded.
-        """
-        self._unit = unit
-        self._lineage = lineage
+    def __post_init__(self) -> None:
+        """Wait for as long as any checkpoint is due after the one before."""
         #: What its files go by.
-        self._run_id = lineage[0]
-        self._records = records
-        self._data_dir = data_dir
-        self._every_s = every_s
-        self._stop = stop
-        self._report = report
-        self._data_sha256 = data_sha256
-        self._curve = curve
-        self._saves = 0
-        self._due_at = monotonic() + every_s
+        self._run_id = self.lineage[0]
+        self._due_at = monotonic() + self.every_s
 
     def load(self) -> Checkpoint | None:
         """Return the last sound checkpoint that counts, the run's own before an earlier job's."""
-        for run_id in self._lineage:
-            records = self._records.of(run_id)
+        for run_id in self.lineage:
+            records = self.records.of(run_id)
             if records:
                 return self._newest_sound(run_id, records)
         return None
@@ -101,36 +93,36 @@ class WorkerCheckpoints:
         self, arrays: "Mapping[str, npt.NDArray[np.generic]]", progress: Mapping[str, JsonValue]
     ) -> None:
         """Write a checkpoint and commit it. Raises LeaseLost, StoreUnwritable."""
-        content = encode(arrays, progress, self._data_sha256(), self._curve.epochs)
-        self._due_at = monotonic() + self._every_s
+        content = encode(arrays, progress, self.data_sha256(), self.curve.epochs)
+        self._due_at = monotonic() + self.every_s
         try:
             with waiting_at_most(0):
                 self._save(content)
         except REDIS_ERRORS as error:
             # Hours of training are worth more than this checkpoint; the one before still counts.
-            self._due_at = monotonic() + min(self._every_s, OUTAGE_RETRY_S)
+            self._due_at = monotonic() + min(self.every_s, OUTAGE_RETRY_S)
             level = logging.DEBUG if isinstance(error, RedisUnreachable) else logging.WARNING
             log.log(level, "checkpoint of training job=%s does not count: %s", self._run_id, error)
         except StoreUnwritable as error:
-            if not self._stop():
+            if not self.stop():
                 raise
             log.warning("training job=%s stops without a checkpoint: %s", self._run_id, error)
 
     def _save(self, content: Content) -> None:
         self._saves += 1
         # Unique even where a Redis that lost its last second hands an attempt's number out twice.
-        name = f"{self._unit.attempt:06d}-{self._saves:06d}-{secrets.token_hex(4)}"
-        folder = CheckpointFolder(self._data_dir, self._run_id)
+        name = f"{self.unit.attempt:06d}-{self._saves:06d}-{secrets.token_hex(4)}"
+        folder = CheckpointFolder(self.data_dir, self._run_id)
         folder.write(name, content)
         # Looked at before it counts: a worker that is frozen right after that, for as long as you
         # like, must not clear away what the attempts after it save meanwhile.
         there = folder.names()
-        counting = self._records.commit(self._unit, CheckpointRecord(name, content.sha256))
+        counting = self.records.commit(self.unit, CheckpointRecord(name, content.sha256))
         if counting:
             folder.remove(there.difference(counting))
             return
         # It may count nevertheless, where the reply got lost and the lease too before the repeat.
-        if all(record.name != name for record in self._records.of(self._run_id)):
+        if all(record.name != name for record in self.records.of(self._run_id)):
             folder.remove([name])
         raise LeaseLost(
             f"A checkpoint of training {self._run_id} is refused: the job has ended, or another "
@@ -138,7 +130,7 @@ class WorkerCheckpoints:
         )
 
     def _newest_sound(self, run_id: str, records: Sequence[CheckpointRecord]) -> Checkpoint:
-        folder = CheckpointFolder(self._data_dir, run_id)
+        folder = CheckpointFolder(self.data_dir, run_id)
         reasons = []
         for record in records:
             try:
@@ -148,7 +140,7 @@ class WorkerCheckpoints:
                 reasons.append(str(error))
                 continue
             self._check_data(kept.data_sha256)
-            self._curve.restore(kept.epochs)
+            self.curve.restore(kept.epochs)
             self._report_resume(run_id, reasons)
             return kept.checkpoint
         raise CheckpointDamaged(
@@ -159,12 +151,12 @@ class WorkerCheckpoints:
     def _report_resume(self, run_id: str, reasons: Sequence[str]) -> None:
         whose = "its last checkpoint" if run_id == self._run_id else f"a checkpoint of {run_id}"
         if reasons:
-            self._report(f"{reasons[0]}. The training goes on from the checkpoint before it.")
+            self.report(f"{reasons[0]}. The training goes on from the checkpoint before it.")
         else:
-            self._report(f"The training goes on from {whose}.")
+            self.report(f"The training goes on from {whose}.")
 
     def _check_data(self, expected: str | None) -> None:
-        found = self._data_sha256()
+        found = self.data_sha256()
         if None not in (expected, found) and expected != found:
             raise InvalidData(
                 "The training data has changed since the checkpoint: its SHA-256 was "
