@@ -164,7 +164,7 @@ def a_runner(environment: Environment, **more: object) -> ItemRunner:
         jobs_finished=nothing,
         counts=SimpleNamespace(items=nothing),
         max_attempts=3,
-        plugin_version=lambda name: "1.0",
+        plugin_running=lambda name: SimpleNamespace(name="writer", version="1.0"),
         cache=SimpleNamespace(get=nothing),
         store=SimpleNamespace(plugin_of=lambda name: name),
         **more,

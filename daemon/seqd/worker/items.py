@@ -206,12 +206,10 @@ class ItemRunner:
                 call = trial.serving.timed(call)
             cost, labelling = model.cost_tokens, plan.labelling
             results = compute(call, units, output, faults, cost, stop, labelling, answered)
-        if trial is not None and trial.is_canary and answered is not None:
+        if trial is not None and not trial.is_canary:
+            answered = self._trials.shadowed(trial, plan, silent)
+        if trial is not None and answered is not None:
             trial.count(units, results, answered, plan.labelling)
-        elif trial is not None:
-            shadowed = self._trials.shadowed(trial, plan, silent)
-            if shadowed is not None:
-                trial.count(units, results, shadowed, plan.labelling)
         return _Computed(
             results, stats.real_tokens - tokens, monotonic() - began, faults.tracebacks, trial
         )

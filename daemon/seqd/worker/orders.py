@@ -216,14 +216,24 @@ class OrderRun:
         if action in (OrderAction.LABEL, OrderAction.UNLABEL):
             return self._move_label()
         if action in (OrderAction.CANARY, OrderAction.SHADOW):
-            return self._begin_rollout()
+            begin = RolloutBegin(self._store, self._order)
+            self._rollout = begin.rollout
+            make_warm(self._work, begin, monotonic() + self._order.warm_s)
+            return begin.rollout.serving
         # While a canary or a shadow goes on, a rollback ends that.
         is_tried = self._store.rollout(self._order.model) is not None
         if action == OrderAction.END_ROLLOUT or (action == OrderAction.ROLLBACK and is_tried):
             self._rollout = abort(self._store, self._order)
             self._publish()
             return self._rollout.serving
-        change = self._promotion()
+        return self._put_in_service()
+
+    def _put_in_service(self) -> int | None:
+        if self._order.action == OrderAction.ROLLBACK:
+            change = rollback_of(self._store, self._order)
+        else:
+            assert self._order.version is not None, "a promotion names a version"
+            change = Promotion(self._store, self._order, self._order.version)
         trial = self._trial_of(self._store.plugin_of(change.name))
         try:
             make_warm(self._work, change, monotonic() + self._order.warm_s, trial)
@@ -232,19 +242,6 @@ class OrderRun:
             if done is None:
                 raise
         return self._order.expected
-
-    def _begin_rollout(self) -> int | None:
-        change = RolloutBegin(self._store, self._order)
-        self._rollout = change.rollout
-        make_warm(self._work, change, monotonic() + self._order.warm_s)
-        return change.rollout.serving
-
-    def _promotion(self) -> Promotion:
-        order = self._order
-        if order.action == OrderAction.ROLLBACK:
-            return rollback_of(self._store, order)
-        assert order.version is not None, "a promotion names a version"
-        return Promotion(self._store, order, order.version)
 
     def _move_label(self) -> int | None:
         order = self._order

@@ -6,7 +6,6 @@ call ends when new jobs get them.
 
 import secrets
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -94,7 +93,7 @@ class ModelWork:
             )
 
 
-class Change(ABC):
+class Change:
     """A change of what is in service, of which the workers are told before it is made."""
 
     def __init__(self, store: "ModelStore", name: str, version: int) -> None:
@@ -109,18 +108,6 @@ class Change(ABC):
     def kept_loaded(self) -> Sequence[str]:
         """What a worker that has the model is to have in memory, as `name@3`."""
         return (self.ref,)
-
-    @abstractmethod
-    def is_overtaken(self) -> bool:
-        """Return True when another version is in service than before the change."""
-
-    @abstractmethod
-    def make(self) -> None:
-        """Make the change, with a line in the history."""
-
-    @abstractmethod
-    def is_published(self, entry: "CatalogEntry") -> bool:
-        """Return True where new jobs get what was changed, by the entry of the model."""
 
 
 class Promotion(Change):
@@ -278,6 +265,10 @@ class RolloutBegin(Change):
         return entry.rollout is not None and entry.rollout.id == self.rollout.id
 
 
+#: What is made when the workers that have the model are ready for it.
+AnyChange = Promotion | RolloutBegin
+
+
 def abort(store: "ModelStore", order: "ModelOrder") -> Rollout:
     """End the roll-out of a model that goes on, of the order's version where it has one.
 
@@ -303,7 +294,7 @@ def abort(store: "ModelStore", order: "ModelOrder") -> Rollout:
 
 def make_warm(
     work: ModelWork,
-    change: Change,
+    change: AnyChange,
     deadline_s: float,
     trial: "Callable[[Artifact], None] | None" = None,
 ) -> None:
@@ -374,7 +365,7 @@ def move_label(
 
 
 @contextmanager
-def labelled_candidate(change: Change) -> Iterator[None]:
+def labelled_candidate(change: AnyChange) -> Iterator[None]:
     """Label a version `candidate`, so that the workers load it.
 
     Where the block fails, the label stands again where it stood before.
@@ -396,7 +387,7 @@ def labelled_candidate(change: Change) -> Iterator[None]:
         raise
 
 
-def _cold_workers(workers: "list[WorkerStatus]", change: Change) -> list[str]:
+def _cold_workers(workers: "list[WorkerStatus]", change: AnyChange) -> list[str]:
     """Return the workers that have the model in memory, but not all that the change needs.
 
     Raises NoFitWorker where one says that it cannot run the version.
