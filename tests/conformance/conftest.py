@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from example_plugin import installed_example, runnable_kit_examples
+from example_plugin import KIT_EXAMPLES, installed_example, runnable_kit_examples
 from guide_plugin import installed_plugin
 from seqd.models.loading import BUILT_IN, discover
 from seqd.models.registry import Registry
@@ -70,28 +70,26 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         check = _check_of(item)
         if check is not None and item.path.parent == FOLDER and _is_slow(check):
             item.add_marker(pytest.mark.slow)
-            if _repeats_a_starter(check):
+            if _is_long(check):
                 item.add_marker(pytest.mark.long)
 
 
 def _is_slow(check: PlannedCheck) -> bool:
-    """True for the trainings of networks, measured memory, and what the starter is checked for.
+    """True for the trainings of networks, measured memory, and what takes another process."""
+    return check.id in SLOW or _trains_a_network(check) or _is_long(check)
 
-    That another process gives the same as this one, a test of `unit` says of each starter of seqd:
-    what it has always written.
+
+def _is_long(check: PlannedCheck) -> bool:
+    """True for what repeats what others are checked for.
+
+    A version that is trained here and the starter are of the same code. That another process gives
+    the same as this one, a test of `unit` says of each starter of seqd: what it has always written.
+    And the networks of examples are trained by the same loop.
     """
-    if check.id in SLOW or _trains_a_network(check):
-        return True
     if check.id == "D2" and check.part is Part.STARTER:
         return True
-    return _repeats_a_starter(check)
-
-
-def _repeats_a_starter(check: PlannedCheck) -> bool:
-    """True for what a trained version is checked for, of a model whose starter is, too.
-
-    They are of the same code.
-    """
+    if check.model in KIT_EXAMPLES and _trains_a_network(check):
+        return True
     model = REGISTRY.models.get(check.model)
     return check.part is Part.TRAINED and model is not None and model.starter is not None
 

@@ -1,6 +1,6 @@
 """The runbook: each page has a drill, whose fault is named by the command that the page says.
 
-`make drills` runs all of them, in `make test-long`; here is one.
+`make drills` runs all of them, in `make test-long`; here is one, by pytest.
 """
 
 import re
@@ -56,6 +56,7 @@ def test_a_drill_passes_where_the_command_of_the_page_names_the_cause_in_time_an
 
 @pytest.mark.processes
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_redis_that_takes_no_writes_has_a_name_within_a_minute_and_nothing_is_lost() -> None:
     row = drill(FAULTS["redis-read-only"], seed=1)

@@ -474,17 +474,6 @@ def test_a_version_is_measured_by_figures_that_agree_and_its_picture_drawn(
     )
 
 
-def test_a_pipe_is_read_for_both_versions(
-    compare: Compare, topics: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with topics.open() as stream:
-        monkeypatch.setattr("sys.stdin", stream)
-        ended = compare("hasty", "exact", "--data", "-")
-
-    assert ended.status == 0, ended.err
-    assert "data    standard input, 60 labelled items" in ended.out
-
-
 def test_versions_that_write_text_are_compared_by_bits_a_character(
     compare: Compare, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ import redis
 from cli_builders import clean_environment, here
 from inbox_builders import Producer, a_request
 from seqd.client import Client, JobHandle
-from seqd.errors import JobCancelled, SeqdError
+from seqd.errors import JobCancelled
 from seqd.models.store import ModelStore
 from seqd_schemas import (
     Classification,
@@ -24,7 +24,6 @@ from seqd_schemas import (
     JobRecord,
     JobState,
 )
-from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -193,27 +192,6 @@ def test_labels_that_cannot_be_read_cost_no_training(client: Client, store: Mode
     assert (store.numbers("blurred"), labels.read_text()) == ([1, 2], "[]")
     wait_until(lambda: client.catalog()["blurred"].labels_fault is not None, "it is published")
     assert labels_of(client.classify(["a"], model="blurred@2")) == ["a"]
-
-
-def test_a_catalog_that_has_lost_a_named_model_gets_it_back(
-    topics: list[JobRecord], client: Client, producer: Producer, module_cluster: Cluster
-):
-    producer.redis.hdel(module_cluster.settings.keys.catalog(), "topics")
-
-    wait_until(lambda: "topics" in client.catalog(), "the entry is back")
-
-
-def test_a_training_with_another_plugin_than_the_names_fails_before_it_begins(
-    client: Client, store: ModelStore, tmp_path: Path
-):
-    publish(store, "claimed", "lstm")  # which no worker publishes, since none has its plugin
-    diary = tmp_path / "diary"
-
-    job = client.train(DATA, model="claimed", plugin="echo", parameters={"diary": str(diary)})
-
-    with pytest.raises(SeqdError, match="model 'claimed' is made with lstm"):
-        job.wait(timeout_s=30)
-    assert not diary.exists()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ def text_of(picture: Path) -> str:
 
 @pytest.mark.processes
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_picture_is_drawn_from_a_real_run(tmp_path: Path):
     drawn = tmp_path / "terminal.svg"
 

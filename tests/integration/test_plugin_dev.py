@@ -314,6 +314,7 @@ def test_jobs_of_other_programs_get_the_changed_plugin(plugin, capsys, monkeypat
     assert not Path(folder).exists()
 
 
+@pytest.mark.long  # a daemon of its own
 def test_a_file_of_an_installed_plugin_is_served_in_its_place(tmp_path):
     install_plugin(tmp_path / "site", "hello", PLUGIN)
     variables = {"PYTHONPATH": python_path(tmp_path / "site")}

@@ -3,10 +3,8 @@
 The plugins of these workers are installed nowhere else.
 """
 
-import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import redis
@@ -190,19 +188,3 @@ def test_what_there_is_not_is_refused_with_what_there_is(
     if arguments == ("taks",):
         assert "Plugins on workers: " in ended.err
         assert "Did you mean 'tasks'?" in ended.err
-
-
-def test_without_a_daemon_the_plugin_of_this_machine_is_shown_and_said_to_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
-    monkeypatch.delenv("SEQD_REDIS_URL", raising=False)
-
-    shown = here(capsys, "plugins", "show", "markov", "--sample", "inbox")
-    local = here(capsys, "plugins", "show", "markov", "--sample", "inbox", "--local")
-
-    assert (
-        shown.err == "No daemon runs: `seqd up` starts one. This is the plugin of this machine.\n"
-    )
-    assert local.err == ""
-    assert json.loads(shown.out) == json.loads(local.out)

@@ -18,8 +18,6 @@ pytestmark = pytest.mark.processes
 Capture = pytest.CaptureFixture[str]
 Row = Mapping[str, object]
 
-NAME = {"start": 0, "end": 4, "label": "NAME"}
-
 
 @pytest.fixture(autouse=True)
 def environment(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -66,29 +64,6 @@ def figures_of(ended: Ended) -> dict[str, Any]:
             {"f1_micro": 2 * 3 / 9, "precision_micro": 3 / 4, "recall_micro": 3 / 5}
             # red 1, green and blue 0
             | {"f1_macro": 1 / 3, "exact_match": 0.5, "output": "labels", "task": "tag"},
-        ),
-        # It gives 0.5, 1 and 0.
-        (
-            "stars",
-            [{"text": "ab", "score": 1}, {"text": "a", "score": "1"}, {"text": "b", "score": 0.5}],
-            {"mean_absolute_error": 1 / 3, "root_mean_square_error": (0.5 / 3) ** 0.5}
-            # Truths 1, 1, 0.5 have the ranks 2.5, 2.5, 1; those given 2, 3, 1.
-            | {"pearson": 3**0.5 / 2, "spearman": 3**0.5 / 2},
-        ),
-        (
-            "places",
-            [
-                {"text": "Anna met", "spans": [NAME]},
-                {"text": "Anna Bob", "spans": [{"start": 0, "end": 8, "label": "NAME"}]},
-                {"text": "a b", "spans": []},
-            ],
-            # Two more given and one more true; of 4 + 8 true characters 4 + 7 are covered.
-            {"f1_micro": 2 / 5, "overlap_f1": 22 / 23, "exact_match": 2 / 3},
-        ),
-        (
-            "mirror",
-            [{"text": "abc", "reference": "cba"}, {"text": "abcd", "reference": "xxxx"}],
-            {"exact_match": 0.5, "items": 2},
         ),
         (
             "vectors",

@@ -35,7 +35,13 @@ STREAMS = {
 }
 
 
-@pytest.mark.parametrize("parameters", [WINDOWS, STREAMS], ids=["windows", "streams"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param(WINDOWS, marks=pytest.mark.long, id="windows"),
+        pytest.param(STREAMS, id="streams"),
+    ],
+)
 def test_a_network_whose_worker_is_killed_at_random_ends_with_the_same_weights(
     empty_cluster: Cluster, parameters: dict[str, str | float]
 ):

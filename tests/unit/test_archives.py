@@ -60,21 +60,6 @@ def written(path: Path, members: list[Member]) -> Path:
     return path
 
 
-def test_a_version_is_the_next_one_of_its_model_in_another_store(
-    archive: Path, store: ModelStore, other: ModelStore
-):
-    publish(other, "topics", "echo", content='{"records": 2}')
-
-    manifest, is_new = import_archive(other, archive, "topics")
-
-    assert (manifest.model, manifest.version, is_new) == ("topics", 2, True)
-    original, taken = store.open("topics", 1), other.open("topics", 2)
-    assert (taken.folder / "echo.json").read_bytes() == (original.folder / "echo.json").read_bytes()
-    assert taken.manifest.metrics == {"loss": 0.5}
-    assert other.plugin_of("topics") == "echo"
-    assert other.resolve("topics") == ("topics", 1)
-
-
 def test_an_imported_version_says_what_it_is_elsewhere_and_nothing_of_that_stores_jobs(
     store: ModelStore, other: ModelStore, tmp_path: Path
 ):

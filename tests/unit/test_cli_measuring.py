@@ -142,20 +142,6 @@ def test_the_figures_of_a_text_are_printed_with_their_perplexity(
     ]
 
 
-def test_the_last_share_of_a_text_is_its_end(capsys: Capture, measure: Measure) -> None:
-    measure(0.1, as_json=True)
-
-    assert json.loads(capsys.readouterr().out) == {
-        "model": "halving@1",
-        "data": "text.txt",
-        "last": 0.1,
-        "characters": 10,
-        "bits_per_char": 10.0,
-        "perplexity_per_char": 1_024.0,
-        "unknown_share": 0.25,
-    }
-
-
 @pytest.mark.parametrize(
     ("as_json", "said"),
     [(False, "perplexity per char  infinite"), (True, '"bits_per_char": null')],

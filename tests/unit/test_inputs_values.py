@@ -1,7 +1,5 @@
 """Strings and records become items or labelled texts, or their refusal in their place."""
 
-import tracemalloc
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -269,22 +267,3 @@ def test_two_in_one_batch_are_named_with_both_positions():
         "the identifier 'a' is used twice: by entry 1 and by entry 3. Each item of a job needs "
         "one of its own. Leave the field out to number them by position"
     )
-
-
-def test_an_identifier_takes_eight_bytes(monkeypatch):
-    monkeypatch.setattr(duplicates, "BATCH_IDS", 1_024)
-    monkeypatch.setattr(duplicates, "MAX_RUN_HASHES", 2**20)
-    guard, count = DuplicateGuard(), 20 * 1_024
-    guard.add("the first")  # loads NumPy before anything is measured
-    guard.finish()
-
-    tracemalloc.start()
-    try:
-        for number in range(count):
-            guard.add(f"id-{number}")
-        guard.finish()
-        taken_bytes, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-
-    assert 8 * count <= taken_bytes < 9 * count

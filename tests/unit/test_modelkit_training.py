@@ -125,21 +125,6 @@ def test_a_stop_names_the_step_and_saves_a_checkpoint(tmp_path):
     assert context.checkpoints.load().progress["batches"] == 3
 
 
-def test_an_epoch_took_the_seconds_of_all_processes_that_learnt_from_it(tmp_path):
-    context = a_context(tmp_path / "stopped", stop_after=3)
-
-    with pytest.raises(Stopped):
-        run(Sum(), context)
-    saved = context.checkpoints.load()
-    assert saved.progress["sums"]["seconds"] > 0.0
-    longer = saved.progress["sums"] | {"seconds": 40.0}
-    context.checkpoints.save(saved.arrays, {**saved.progress, "sums": longer})
-    resumed = a_context(tmp_path / "resumed", checkpoints=context.checkpoints)
-    run(Sum(), resumed, epochs=2)
-
-    assert [one.seconds > 40.0 for one in resumed.epochs] == [True, False]
-
-
 def test_throughput_is_reported_of_steps_alone(tmp_path):
     context = a_context(tmp_path)
 

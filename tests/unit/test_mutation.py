@@ -111,6 +111,7 @@ def place(project: Project, path: str, before: str, new: str) -> Place:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.processes
 def test_what_a_test_notices_and_what_none_does_are_told_apart_by_the_tests_that_enter_a_place(
     project: Project, tmp_path: Path
@@ -145,6 +146,7 @@ def test_what_a_test_notices_and_what_none_does_are_told_apart_by_the_tests_that
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.processes
 def test_what_a_worker_runs_belongs_to_the_tests_of_the_file_that_has_started_it(
     project: Project, tmp_path: Path
@@ -252,6 +254,7 @@ def test_every_module_and_script_can_be_broken_and_stay_a_program() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.processes
 def test_tests_that_take_too_long_are_ended_with_all_that_they_have_started(
     project: Project, tmp_path: Path

@@ -132,17 +132,6 @@ def test_a_full_server_is_not_called_away(
     assert [message.replace("@user_script: 730: -", "") for message in caplog.messages] == said
 
 
-def test_a_read_that_succeeds_ends_no_outage_of_writes() -> None:
-    outage = Outage(limit_s=5.0, has_answered=True)
-    outage.begin(Trouble.REFUSED, AWAY)
-
-    outage.end(is_repeat=False)
-    was_on = outage.is_on
-    outage.end(is_repeat=True)
-
-    assert (was_on, outage.is_on) == (True, False)
-
-
 def test_a_right_that_is_taken_away_is_said_once_and_its_return_too(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

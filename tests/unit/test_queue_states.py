@@ -135,17 +135,6 @@ def test_a_cordoned_worker_is_counted_and_cannot_run_it() -> None:
     assert (state.state, state.workers) == ("waiting", WorkerCounts(idle=1, cordoned=1))
 
 
-def test_a_worker_that_takes_nothing_new_is_counted_and_is_not_free() -> None:
-    work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=1)
-    lost = ClaimInHand(job_id="gone", unit="0", units=1, since_ms=0, is_lost=True)
-    workers = [a_worker(), a_worker("w2"), a_worker("w3", state=WorkerState.BUSY, claim=lost)]
-
-    state = the_state(work=[work], workers=workers, unheard={"w2": 75.0})
-
-    assert (state.state, state.eta_s) == ("moving", 5.0)
-    assert state.workers == WorkerCounts(idle=1, silent=2)
-
-
 def test_a_queue_that_was_moving_waits_once_no_worker_can_go_on() -> None:
     done = {QUEUE: WorkDone(100, 0, 100.0, 0.0, since_ms=0, at_ms=0)}
     work = [QueueWork(QUEUE, items=5)]

@@ -1,7 +1,5 @@
 """What servers say of a missing right, each in its own way, becomes one sentence."""
 
-import logging
-
 import pytest
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -12,7 +10,7 @@ from seqd.ledger.denials import (
     denied_in_script,
     no_permission,
 )
-from seqd.ledger.outage import Outage, Trouble
+from seqd.ledger.outage import Trouble
 from seqd.ledger.redis import trouble_of
 
 
@@ -121,21 +119,3 @@ def test_the_message_says_what_is_missing_to_whom_and_what_to_do(denial: Denial,
         f"Redis at h:1 does not permit the user 'me' {what}. Give the user the rights that "
         "`seqd redis acl --role client --user me` prints."
     )
-
-
-def test_a_password_that_is_changed_soon_after_a_right_was_taken_away_is_said_too(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    outage = Outage(has_answered=True, promise="waiting for it")
-    outage.address = "h:1"
-
-    with caplog.at_level(logging.INFO):
-        for trouble in (Trouble.DENIED, Trouble.LOCKED_OUT, Trouble.DENIED, Trouble.LOCKED_OUT):
-            outage.begin(Trouble.BREAK, ConnectionError("it closed the connection."))
-            outage.begin(trouble, PermissionError(f"it is {trouble.value}."))
-            outage.end(is_repeat=False)  # of another command, or none that was denied
-
-    assert [message.partition(";")[0] for message in caplog.messages] == [
-        "Redis at h:1 denies what worked before: it is denied",
-        "Redis at h:1 denies what worked before: it is locked out",
-    ]

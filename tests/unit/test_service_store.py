@@ -1,9 +1,7 @@
 """Which version of a model is in service: its first by itself, a later one when it is put there."""
 
-import multiprocessing
 import shutil
 from collections.abc import Callable
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -92,36 +90,6 @@ def test_a_version_is_not_put_in_service_where_another_one_is_than_was_expected(
         "with `seqd models history topics`, and say it again"
     )
     assert files_of(store.folder_of("topics")) == before
-
-
-def put_in_another_process(root: Path, version: int, start: Barrier) -> None:
-    store = ModelStore(root, {})
-    start.wait(120)
-    try:
-        store.put_in_service("topics", a_change(1, version))
-    except ServiceChanged:
-        raise SystemExit(3) from None
-
-
-def test_of_two_processes_that_put_versions_in_service_at_once_one_wins(
-    store: ModelStore, root: Path
-):
-    three_versions(store)
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(2)
-    processes = [
-        context.Process(target=put_in_another_process, args=(root, number, start))
-        for number in (2, 3)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-
-    codes = [process.exitcode for process in processes]
-    assert sorted(codes, key=str) == [0, 3]
-    assert store.resolve("topics") == ("topics", 2 if codes[0] == 0 else 3)
-    assert len(store.history("topics")) == 2
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,12 @@ import pytest
 
 from seqd.analysis.label_figures import LabelFigures
 from seqd.analysis.paired import mean_interval
-from seqd.analysis.span_figures import SpanFigures
 from seqd.analysis.task_comparison import PAIRED, TaskAnswers, compare_tasks
-from seqd.analysis.text_figures import TextFigures
-from seqd_schemas import Labels, Score, ScoredLabel, Span, Spans, Text
+from seqd_schemas import Labels, Score, ScoredLabel
 
 
 def labels(names: set[str]) -> Labels:
     return Labels(labels=tuple(ScoredLabel(label=name, score=0.5) for name in sorted(names)))
-
-
-def spans(names: set[str]) -> Spans:
-    return Spans(spans=tuple(Span(start=0, end=1 + ord(one) % 7, label=one) for one in names))
 
 
 def test_figures_are_those_of_an_evaluation_on_the_items_that_both_answered() -> None:
@@ -42,26 +36,6 @@ def test_figures_are_those_of_an_evaluation_on_the_items_that_both_answered() ->
         assert difference.difference == pytest.approx(other - one)
         assert difference.items == 97
     assert [(one.errored, one.unlabelled) for one in answers] == [(1, 1), (1, 1)]
-
-
-def test_figures_of_spans_and_texts_are_those_of_an_evaluation_too() -> None:
-    of_spans, of_texts = TaskAnswers(PAIRED["spans"]), TaskAnswers(PAIRED["text"])
-    span_figures, text_figures = SpanFigures(), TextFigures()
-    for truth, given in (("ab", "ac"), ("b", "b"), ("", "a")):
-        keys = frozenset((one.start, one.end, one.label) for one in spans(set(truth)).spans)
-        of_spans.add(keys, spans(set(given)))
-        span_figures.add(keys, spans(set(given)))
-        of_texts.add(f"text {truth}", Text(text=f"text {given}"))
-        text_figures.add(f"text {truth}", Text(text=f"text {given}"))
-
-    for kind, answers, figures in (
-        ("spans", of_spans, span_figures),
-        ("text", of_texts, text_figures),
-    ):
-        due = figures.report().metrics
-        for name, difference in compare_tasks(PAIRED[kind], answers, answers).items():
-            assert difference.first == pytest.approx(due[name].value)
-            assert (difference.difference, difference.interval) == (0.0, None)
 
 
 @pytest.mark.parametrize("items", [400, pytest.param(12_000, marks=pytest.mark.slow)])
