@@ -110,7 +110,7 @@ def commands(
 def test_an_interrupt_between_the_note_and_the_job_names_the_job_and_the_way_on(
     commands: Interrupted,
 ) -> None:
-    for line in (1, 4, 8, 12):
+    for line in (1, 8):
         ended = commands.at(line, signal.SIGTERM, has_job=False)
 
         job_id = commands.job.job_id
@@ -125,7 +125,7 @@ def test_an_interrupt_between_the_note_and_the_job_names_the_job_and_the_way_on(
 def test_an_interrupt_as_soon_as_the_job_is_there_cancels_it_and_says_so(
     commands: Interrupted,
 ) -> None:
-    for line in range(1, 34, 4):
+    for line in range(1, 34, 8):
         ended = commands.at(line, signal.SIGINT, has_job=True)
 
         assert ended.status == 130, (line, ended.err)
@@ -136,7 +136,7 @@ def test_an_interrupt_as_soon_as_the_job_is_there_cancels_it_and_says_so(
 def test_an_interrupt_as_soon_as_the_job_is_there_leaves_it_where_that_was_asked_for_and_says_so(
     commands: Interrupted,
 ) -> None:
-    for line in range(1, 34, 4):
+    for line in range(1, 34, 8):
         ended = commands.at(line, signal.SIGTERM, "--detach-on-interrupt", has_job=True)
 
         record = commands.job.record()

@@ -270,20 +270,14 @@ REFUSED = {
     "promote topics": "error[invalid_request]: 'topics' names no version; allowed: NAME@VERSION, "
     "such as topics@2. `seqd models show topics` shows its versions",
     "promote topics@1": "error[wrong_state]: topics@1 is in service already; nothing is changed",
-    "promote topics@production": "error[wrong_state]: topics@1 is in service already; nothing is "
-    "changed",
     "promote topics@7": "error[unknown_model]: model 'topics' has no version 7. Versions: 1, 2, 3",
     "promote topics@bets": "error[unknown_model]: model 'topics' has no label 'bets'. ",
     "promote topic@1": "error[unknown_model]: no model named 'topic'. Known models: ",
-    "rollback topic": "error[unknown_model]: no model named 'topic'. ",
-    "history topic": "error[unknown_model]: no model named 'topic'. ",
     "rollback topics": "error[wrong_state]: topics@1 is the first version of topics in service "
     "that is known: there is none to go back to. `seqd models promote topics@VERSION` puts any "
     "other in service",
     "rollback topics@2": "error[invalid_request]: 'topics@2' names a version; allowed: a model, "
     "such as topics. `seqd models promote topics@2` puts that version in service",
-    "history topics@2": "error[invalid_request]: 'topics@2' names a version; allowed: a model, "
-    "such as topics",
     "label topics@2 production": "error[invalid_request]: the label production is moved by "
     "`promote`; set another label.",
     "label topics@2 latest": "error[invalid_request]: the label latest is always the highest "
@@ -291,23 +285,16 @@ REFUSED = {
     "rm topics@1": "error[version_in_use]: topics@1 is in service: it is not removed.",
     "rm topics@3": "error[version_in_use]: topics@3 has the label kept: it is not removed.",
     "rm topics": "error[invalid_request]: 'topics' names no version by its number",
-    "rm topics@kept": "error[invalid_request]: 'topics@kept' names no version by its number",
     "rm topics@9": "error[unknown_model]: no version topics@9. Versions of topics: 1, 2, 3",
-    "rm topic@1": "error[unknown_model]: no model named 'topic'. ",
     "rename echo echoes": "error[invalid_request]: echo is a plugin's own model, and keeps its "
     "name",
     "rename topics echo": "error[model_name_taken]: there is a model 'echo': topics is not renamed",
-    "rename topics@2 other": "error[invalid_request]: 'topics@2' names a version; allowed: a "
-    "model, such as topics",
     "rename topics Topics": "error[invalid_request]: 'Topics' is not a model's name; allowed: up "
     "to 40 of a-z 0-9 _ with a letter in front",
     "label topics@2 best --remove": "error[invalid_request]: topics@2 has no label 'best'; nothing "
     "is changed",
-    **{
-        f"promote topics@2 --if-better-on none.txt --by {by}": "error[invalid_request]: --by is "
-        f"{by}; allowed: 0 or more, such as 0.002"
-        for by in ("nan", "inf", "-0.1")
-    },
+    "promote topics@2 --if-better-on none.txt --by nan": "error[invalid_request]: --by is nan; "
+    "allowed: 0 or more, such as 0.002",
 }
 
 
