@@ -181,6 +181,10 @@ class Environment:
         ledger = Ledger(self.redis, settings, self.told.append)
         return Environment(ledger, self.redis, settings, self.told, self._numbers)
 
+    def publish_limits(self, **limits: object) -> None:
+        """Publish the limits that an operator has set, as a worker does when it boots."""
+        self.ledger.fleet.publish_limits(self.with_settings(**limits).settings)
+
     @contextmanager
     def full_redis(self, most_bytes: int = 1) -> Iterator[None]:
         """Let Redis have no more memory than this in the block."""

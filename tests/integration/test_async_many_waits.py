@@ -110,32 +110,3 @@ def test_a_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster) -
     assert watch.commands_a_second < 15 * LOOKS_A_SECOND
     assert watch.cpu_share < 0.2
     assert bytes_each < 32 * 1024
-
-
-@pytest.mark.long
-def test_a_thousand_tasks_follow_the_events_of_a_hundred_jobs(cluster_on: Cluster) -> None:
-    async def last_of(job: AsyncJobHandle) -> str:
-        async for event in job.events():
-            last = event.event
-        return last
-
-    async def use() -> tuple[Watch, list[str]]:
-        async with an_async_client(cluster_on) as client:
-            texts = [f"text {number}" for number in range(100)]
-            jobs = await client.classify_each(texts, model="echo")
-            readers = [
-                asyncio.create_task(last_of(job)) for job in jobs for _ in range(TASKS // 100)
-            ]
-            await all_wait(client, TASKS)
-            watch = await watched(cluster_on)
-            for job in jobs:
-                await job.cancel()
-            return watch, await asyncio.gather(*readers)
-
-    watch, last = run(use(), limit_s=280)
-    print(watch)
-
-    assert last == ["cancelled"] * TASKS
-    assert watch.connections <= MAX_CONNECTIONS
-    assert watch.blocked == 1
-    assert watch.commands_a_second < 6 * LOOKS_A_SECOND

@@ -18,7 +18,7 @@ import pytest
 from async_builders import LOOPS, an_async_client, face_of, faces, run
 from checkout import python_path
 from seqd.client import Client, JobHandle
-from seqd.errors import ClientMisused, IdempotencyConflict, JobFailed
+from seqd.errors import ClientMisused, JobFailed
 from seqd.ledger import connect
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, wait_until
@@ -158,21 +158,6 @@ def test_a_generator_that_is_left_half_way_is_closed(cluster: Cluster) -> None:
     with pytest.raises(ZeroDivisionError):
         run(use())
     assert closed == [True]
-
-
-def test_a_conflict_that_nobody_was_told_of_is_raised_at_the_end(cluster: Cluster) -> None:
-    async def use() -> None:
-        async with an_async_client(cluster) as first, an_async_client(cluster) as second:
-            job = await first.classify(
-                texts(40, then_hangs=True), model="echo", idempotency_key="ends"
-            )
-            others = [f"other {number}" for number in range(41)]
-            await second.classify(others, model="echo", idempotency_key="ends")
-            with pytest.raises(IdempotencyConflict):
-                await second.aclose()
-            await job.cancel()
-
-    run(use())
 
 
 def test_an_upload_goes_on_to_its_end_as_a_client_is_closed(cluster: Cluster) -> None:

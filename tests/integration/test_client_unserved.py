@@ -13,13 +13,12 @@ from seqd.client import Client, JobHandle
 from seqd.client.waiting import WaitingNotice, Watch
 from seqd.errors import JobFailed, NoWorker, UnknownModel
 from seqd.ledger import Ledger, connect
-from seqd_schemas import JobRecord, JobState, Waiting, WaitingCode, WorkerState
-from worker_fixtures import Cluster, LiveWorker, wait_until
+from seqd_schemas import JobRecord, Waiting, WaitingCode, WorkerState
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
 NO_WORKER = "waits: No worker is up: `seqd up` starts them."
-NOT_SERVED = "waits: No worker that is up has a plugin with the model echo."
 
 #: Ways to wait for a job, each for longer than it takes to see that nobody is up.
 WAYS: dict[str, Callable[[Client, JobHandle], object]] = {
@@ -131,48 +130,6 @@ def test_a_model_whose_folder_is_gone_at_a_restart_fails_its_jobs_and_is_refused
         job.wait(timeout_s=20)
     with pytest.raises(UnknownModel, match="'echo' has no version yet"):
         client.classify(["a"], model="echo")
-
-
-def kill(worker: LiveWorker) -> None:
-    worker.kill()
-
-
-def drain(worker: LiveWorker) -> None:
-    assert worker.stop() == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("end", "is_sent_first", "others"),
-    [
-        (kill, True, ()),
-        (drain, False, ("markov",)),
-    ],
-)
-def test_a_job_whose_last_worker_is_gone_says_so(
-    empty_cluster: Cluster,
-    end: Callable[[LiveWorker], None],
-    is_sent_first: bool,
-    others: tuple[str, ...],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    last = empty_cluster.start_ready(unfit_grace_s=60.0)
-    if others:
-        empty_cluster.start_ready(enabled_plugins=others, unfit_grace_s=60.0)
-    client = empty_cluster.client()
-    jobs = [client.classify(["a"] * 400, model="echo", parameters={"delay_ms": 500})]
-    wait_until(lambda: jobs[0].record().state is JobState.RUNNING, "it runs")
-    if not is_sent_first:
-        jobs[0].cancel()
-    end(last)
-    if not is_sent_first:
-        jobs = [client.classify(["a"], model="echo")]
-
-    with caplog.at_level(logging.WARNING), pytest.raises(TimeoutError):
-        jobs[0].wait(timeout_s=8)
-
-    (line,) = told(caplog)
-    assert line.startswith(f"job={jobs[0].job_id} {NOT_SERVED if others else NO_WORKER}")
 
 
 class _Noticed(WaitingNotice):

@@ -1,17 +1,32 @@
-"""Jobs whose keys somebody has written by hand: each fails with its reason, the others run.
+"""Keys that somebody has written by hand: a job fails with its reason, the others run.
 
-On a real server, with no worker: what `seqd.ledger` makes of damage. What a worker makes of it
-is in `test_hostile_worker`.
+Or that a later release has written. On a real server, with no worker: what `seqd.ledger` makes of
+damage. What a worker makes of it is in `test_hostile_worker`.
 """
+
+import json
 
 import pytest
 
-from builders import a_catalog_entry, a_chunk, a_classify_job, a_failure, a_worker_status
-from ledger_fixtures import CLASSIFY, Environment
-from seqd.errors import RedisUnreachable
+from builders import (
+    a_catalog_entry,
+    a_chunk,
+    a_classify_job,
+    a_failure,
+    a_generate_job,
+    a_sweep_job,
+    a_train_job,
+    a_worker_status,
+    some_results,
+)
+from ledger_fixtures import CLASSIFY, ROUTES, Environment
+from seqd.errors import JobDamaged, LaterVersion, RedisUnreachable
+from seqd.ledger.blobs import pack_json, unpack_items, unpack_results
+from seqd.ledger.exchange import Taken
+from seqd.ledger.failure_filter import ANY_FAILURE
 from seqd.ledger.units import Unit
 from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal
-from seqd_schemas import Failed, JobState, queue_of
+from seqd_schemas import Failed, JobState, RunJob, UploadSource, queue_of, to_stored
 
 pytestmark = pytest.mark.processes
 
@@ -60,7 +75,9 @@ DAMAGE = {
     "no group": drop_field("group"),
     "no tenant": drop_field("tenant"),
     "no state": drop_field("state"),
-    "counts are text": set_field("total", "many"),
+    "state is none": set_field("state", "asleep"),
+    "total is text": set_field("total", "many"),
+    "cancelled is text": set_field("cancelled", "many"),
     "hash is a string": retype(""),
     "todo is a string": retype(":todo"),
     "input is a string": retype(":in"),
@@ -85,8 +102,8 @@ DAMAGE = {
 }
 
 
-def claim_all(environment: Environment) -> set[str]:
-    """Claim until nothing is left; returns the jobs whose units came."""
+def claim_all(environment: Environment, *, errored: int = 0) -> set[str]:
+    """Claim and commit until nothing is left; returns the jobs whose units came."""
     jobs: set[str] = set()
     for _ in range(20):
         claim = environment.claim()
@@ -94,7 +111,7 @@ def claim_all(environment: Environment) -> set[str]:
             return jobs
         jobs |= {unit.job_id for unit in claim.units}
         for unit in claim.units:
-            environment.commit(unit)
+            environment.commit(unit, errored=errored)
     raise AssertionError("there is no end of units")
 
 
@@ -138,6 +155,122 @@ def test_a_damaged_job_says_why_it_failed(environment: Environment, name: str):
     assert [job.job_id for job in environment.ledger.jobs.newest(10)] == [job_id]
 
 
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (set_field("state", "asleep"), "'asleep' is not a valid JobState"),
+        (set_field("total", "many"), "invalid literal for int() with base 10: b'many'"),
+        (set_field("spec", "{}"), "Unable to extract tag using discriminator 'kind'"),
+        (drop_field("units"), "there is no field 'units'"),
+    ],
+)
+def test_a_damaged_job_says_what_is_wrong_with_it_and_hides_no_other_from_the_list(
+    environment: Environment, damage, reason: str
+):
+    sound, job_id, other_type = (environment.submit_units(1) for _ in range(3))
+    damage(environment, job_id)
+    DAMAGE["hash is a string"](environment, other_type)
+
+    with pytest.raises(JobDamaged) as refused:
+        environment.record(job_id)
+
+    assert str(refused.value) == (
+        f"What Redis holds of job {job_id} is not what seqd writes: {reason}. Somebody changed it "
+        "by hand. Hand the job in again."
+    )
+    assert [record.job_id for record in environment.ledger.jobs.newest(10)] == [sound]
+
+
+def test_what_a_damaged_job_had_is_kept_aside_for_whoever_looks(environment: Environment):
+    keys, redis = environment.keys, environment.redis
+    job_id = environment.submit_units(2)
+    environment.commit(environment.claim_unit())
+    results = redis.hget(keys.output(job_id), "0")
+    DAMAGE["garbage request"](environment, job_id)
+    at_its_commit = environment.submit_units(2)
+    unit = environment.claim_unit()
+    DAMAGE["units_done is text"](environment, at_its_commit)
+
+    environment.claim()
+    environment.commit(unit)
+
+    found, out = (keys.quarantine(job_id, part) for part in ("hash", "out"))
+    assert redis.hget(found, "spec") == b"\x80\x04\x95\xff pickle"
+    assert redis.hget(out, "0") == results
+    assert all(0 < redis.ttl(name) <= 7 * 86_400 for name in (found, out))
+    assert environment.ledger.jobs.outputs(job_id, [0]) == [None]
+    # A commit that fails leaves input and results as they were.
+    assert redis.hget(keys.quarantine(at_its_commit, "in"), "0") == unit.blob
+    assert not redis.exists(keys.quarantine(at_its_commit, "out"))
+    assert environment.ledger.jobs.quarantined() == 2
+
+
+KINDS = {
+    "classify": a_classify_job(),
+    "generate": a_generate_job(),
+    "train": a_train_job(),
+    "run": RunJob(model="vectors", task="embed", source=UploadSource()),
+    "sweep": a_sweep_job(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_job_stays_of_its_kind(environment: Environment, kind: str):
+    job_id = environment.submit_units(1, KINDS[kind])
+    DAMAGE["garbage request"](environment, job_id)
+
+    environment.claim(routes=(*ROUTES, "embed.vectors"))
+
+    record = environment.record(job_id)
+    due = (JobState.FAILED, kind, KINDS[kind].model)
+    assert (record.state, record.kind, record.model) == due
+
+
+#: What is left of a damaged job of two items on its tenant's account: items and jobs.
+ACCOUNTS = {
+    "garbage request": (0, 0),
+    "no group": (0, 0),
+    "todo is a string": (0, 0),
+    # A commit fails at these: before it changes anything.
+    "units_done is text": (0, 0),
+    "no units_done": (0, 0),
+    # Its counts cannot be read, so what waited stays until the last open job has ended.
+    "total is text": (2, 0),
+    "cancelled is text": (2, 0),
+    # It does not say whose it is.
+    "no tenant": (2, 1),
+    "hash is a string": (2, 1),
+}
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_a_damaged_job_is_taken_off_its_tenants_account(environment: Environment, name: str):
+    sound, damaged = (environment.submit_units(1) for _ in range(2))
+    unit = environment.claim_unit()
+    DAMAGE[name](environment, damaged)
+
+    claim_all(environment)
+
+    items, jobs = ACCOUNTS[name]
+    assert unit.job_id == sound
+    account = environment.ledger.tenants.record("default")
+    assert (account.waiting_items, account.open_jobs) == (2 + items, 1 + jobs)
+    # The account goes with the last open job that is on it.
+    environment.commit(unit)
+    assert environment.redis.hexists(environment.keys.tenant("default"), "items") == bool(jobs)
+
+
+def test_a_damaged_job_can_be_handed_in_again_with_its_idempotency_key(environment: Environment):
+    job = a_classify_job(idempotency_key="once")
+    DAMAGE["no group"](environment, environment.submit_units(1, job))
+    claim_all(environment)
+
+    again = environment.submit_units(1, job, job_id="again")
+
+    assert again == "again"
+    assert claim_all(environment) == {again}
+
+
 #: What names no job and no unit.
 NO_NAMES = ("", "one-word", "a b c", "gone 0", "a}b{c", "a\nb", "\xff\xfe", "\xff\xfe 0")
 
@@ -157,6 +290,39 @@ def jobs_that_nobody_handed_in(environment: Environment) -> None:
         environment.redis.zadd(environment.keys.todo(name), {"0": 0})
 
 
+def write_rows_that_seqd_has_not_written(environment: Environment) -> None:
+    keys, redis = environment.keys, environment.redis
+    day = environment.ledger.fleet.now_ms() // 86_400_000
+    for key, field in (
+        (keys.weights(), "default"),
+        (keys.tenant_limits("default"), "jobs"),
+        (keys.tenant_limits("default"), "priorities"),
+        (keys.usage(day), "default tokens"),
+        (keys.rates(), queue_of(CLASSIFY, 3)),
+        (keys.work_done(), queue_of(CLASSIFY, 3)),
+        (keys.evictions(), "tenant_kept_bytes"),
+        (keys.limits(), "failures_ttl_s"),
+        (keys.failures_replayed(), "1-0"),
+        (keys.paused_models(), "other"),
+        (keys.cordons(), "host:h2"),
+        (keys.placements(), "moods"),
+    ):
+        redis.hset(key, field, b"1.5 \xff")
+    redis.xadd(keys.failures(), {"f": b"\xff{"})
+    redis.xadd(keys.failures(), {"f": "{}"}, id=f"{10**18}-0")
+
+
+def put_a_string(name: str):
+    """Put a string in the place of a key that all jobs share."""
+    return lambda at: at.redis.set(getattr(at.keys, name)(), "a string")
+
+
+def put_a_string_for_the_tenant(environment: Environment) -> None:
+    keys, day = environment.keys, environment.ledger.fleet.now_ms() // 86_400_000
+    for key in (keys.tenant_limits("default"), keys.usage(day)):
+        environment.redis.set(key, "a string")
+
+
 #: Damage to what is around jobs.
 AROUND = {
     "virtual times": lambda at: at.redis.set(at.keys.virtual_times("normal"), "many"),
@@ -166,11 +332,22 @@ AROUND = {
     "warnings": lambda at: at.redis.zadd(at.keys.warnings(), dict.fromkeys(NO_NAMES, 0)),
     "timers": lambda at: at.redis.zadd(at.keys.timers(), dict.fromkeys(NO_NAMES, 0)),
     "leases": lambda at: at.redis.sadd(at.keys.worker_leases("worker-a"), *NO_NAMES),
+    "rows": write_rows_that_seqd_has_not_written,
+    "limits and use of the tenant": put_a_string_for_the_tenant,
+    **{
+        name: put_a_string(name)
+        for name in (
+            *("weights", "rates", "work_done", "evictions", "evicted", "failures"),
+            *("failures_replayed", "paused_models", "quarantined"),
+        )
+    },
 }
 
 
 @pytest.mark.parametrize("damage", AROUND.values(), ids=AROUND)
-def test_damage_around_jobs_keeps_none_from_its_end(environment: Environment, damage):
+def test_damage_around_jobs_keeps_none_from_its_end_and_nobody_from_reading(
+    environment: Environment, damage
+):
     job_id = environment.submit_units(2)
     environment.claim_unit("worker-a")
     damage(environment)
@@ -178,12 +355,29 @@ def test_damage_around_jobs_keeps_none_from_its_end(environment: Environment, da
 
     environment.ledger.work.expire()
     environment.ledger.work.release_worker("worker-a", crashed=False)
+    with_errors = environment.submit_units(1)
 
-    assert {job_id, behind} <= claim_all(environment)
-    ended = {environment.record(one).state for one in (job_id, behind)}
+    assert {job_id, behind, with_errors} <= claim_all(environment, errored=1)
+    ended = {environment.record(one).state for one in (job_id, behind, with_errors)}
     assert ended == {JobState.COMPLETED}
     warnings = environment.redis.zrange(environment.keys.warnings(), 0, -1)
     assert {name.encode() for name in NO_NAMES}.isdisjoint(warnings)
+    read_what_is_around(environment)
+
+
+def read_what_is_around(environment: Environment) -> None:
+    """Read all that views show beside jobs; who has nothing to show shows nothing."""
+    ledger = environment.ledger
+    ledger.backlog.note_rate(queue_of(CLASSIFY, 3), 1, 1.0)
+    for read in (
+        *(ledger.backlog.rates, ledger.queues.states, ledger.overviews.read, ledger.figures.read),
+        *(ledger.tenants.all, ledger.tenants.usage, ledger.retention.evictions),
+        *(ledger.cordons.rules, ledger.placements.rules, ledger.model_pauses.all),
+        *(ledger.failures.count, ledger.jobs.quarantined),
+    ):
+        read()
+    ledger.transport.run(Taken(ledger.failures.pages(ANY_FAILURE)).take())
+    assert len(ledger.jobs.newest(10)) == 3
 
 
 def test_a_queue_that_is_none_leads_to_new_jobs_again(environment: Environment):
@@ -256,7 +450,7 @@ def fail_job(environment: Environment, unit: Unit) -> bool:
 
 @pytest.mark.parametrize(
     ("give_up", "damage"),
-    [(release_unit, "no group"), (split, "no group"), (fail_job, "counts are text")],
+    [(release_unit, "no group"), (split, "no group"), (fail_job, "total is text")],
 )
 def test_a_unit_of_a_damaged_job_can_be_given_up(environment: Environment, give_up, damage: str):
     job_id = environment.submit_units(1)
@@ -334,3 +528,55 @@ def test_what_cannot_be_read_of_a_catalog_or_a_worker_hides_no_other(
     assert list(fleet.catalog()) == ["markov"]
     assert fleet.published_models() == {"markov", "later", "\ufffd"}
     assert [status.worker for status in fleet.workers()] == ["sound"]
+
+
+def test_what_is_no_event_or_of_a_kind_that_is_not_known_is_left_out(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(1)
+    moved = b'{"event":"moved","job_id":"job-0","at_ms":1}'
+    for fields in ({"e": moved}, {"e": '{"event": "party"}'}, {"other": "field"}):
+        environment.redis.xadd(environment.keys.events(job_id), fields)
+    environment.commit(environment.claim_unit())
+
+    assert environment.events(job_id) == ["queued", "started", "completed"]
+
+
+def with_field(stored: str, **more: object) -> bytes:
+    """Return a stored record as a later release would write it."""
+    return json.dumps(json.loads(stored) | more).encode()
+
+
+def test_records_with_fields_that_a_later_release_has_added_are_read(
+    environment: Environment,
+) -> None:
+    job_id, keys, job = environment.submit_units(1), environment.keys, a_classify_job()
+    later = {"added_later": True, "source": {"type": "upload", "added_later": 1}}
+    environment.redis.hset(keys.job(job_id), "spec", with_field(to_stored(job), **later))
+    chunk = json.loads(to_stored(a_chunk()))
+    chunk["items"][0]["added_later"] = "x"
+    environment.redis.hset(keys.input(job_id), "0", pack_json(json.dumps(chunk).encode()))
+    (result,) = some_results(1)
+    stored = json.loads(to_stored(result))
+    stored["output"]["added_later"] = [1]
+    row = pack_json(json.dumps(stored | {"added_later": 1}).encode() + b"\n")
+
+    unit = environment.claim_unit()
+    environment.commit(unit)
+
+    assert unpack_items(unit.blob) == a_chunk()
+    assert list(unpack_results(row)) == [result]
+    record = environment.record(job_id)
+    assert (record.job, record.state) == (job, JobState.COMPLETED)
+
+
+def test_a_job_that_states_a_later_version_is_not_called_damaged(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    stored = with_field(to_stored(a_classify_job()), format=9)
+    environment.redis.hset(environment.keys.job(job_id), "spec", stored)
+
+    with pytest.raises(LaterVersion) as refused:
+        environment.record(job_id)
+
+    said = f"Job {job_id} was handed in by a later version of seqd than "
+    assert str(refused.value).startswith(said)

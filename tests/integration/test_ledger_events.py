@@ -137,17 +137,6 @@ def test_a_training_of_thousands_of_epochs_keeps_the_last_ones_and_says_so(
     assert len(kept) >= 2_000
 
 
-def test_who_reads_a_stream_that_an_older_release_has_cut_is_told(environment: Environment) -> None:
-    unit = a_training(environment)
-    train(environment, unit, epochs=4, steps=1)
-    environment.redis.xtrim(environment.keys.events(unit.job_id), maxlen=6, approximate=False)
-
-    missed, *events = follow_to_the_end(environment, unit)
-
-    assert isinstance(missed, Missed) and missed.lasting
-    assert epochs_of(events) == [3, 4]
-
-
 @pytest.mark.slow
 def test_a_long_bulk_jobs_progress_is_bounded_and_its_begin_is_kept(
     environment: Environment,

@@ -11,7 +11,7 @@ from seqd.errors import InvalidRequest, UnknownFailure
 from seqd.ledger.exchange import Taken
 from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter
 from seqd.ledger.units import Death
-from seqd.ledger.work import CommitOutcome, Finished
+from seqd.ledger.work import Finished
 from seqd_schemas import (
     DeathCause,
     FailureRecord,
@@ -48,10 +48,6 @@ def fail_a_job(environment: Environment, **fields: object) -> None:
     environment.ledger.control.fail(job_id, a_failure())
 
 
-def publish_limits(environment: Environment, **limits: object) -> None:
-    environment.ledger.fleet.publish_limits(environment.with_settings(**limits).settings)
-
-
 def test_a_unit_with_failed_items_leaves_one_dead_letter(environment: Environment) -> None:
     job_id = environment.submit(a_classify_job(tenant="shop"), chunk=a_chunk(10), sealed=True)
     unit = environment.claim_unit("worker-b")
@@ -80,23 +76,6 @@ def test_a_unit_with_failed_items_leaves_one_dead_letter(environment: Environmen
         attempts=1,
     )
     assert environment.ledger.failures.get(letter.id) == letter
-
-
-def test_each_code_of_a_unit_has_its_own_dead_letter_and_undone_items_have_none(
-    environment: Environment,
-) -> None:
-    environment.submit(chunk=a_chunk(len(ItemErrorCode)), sealed=True)
-    results = [
-        ItemFailure(custom_id=f"row-{n}", error=ItemError(code=code, message=f"It is {code}."))
-        for n, code in enumerate(ItemErrorCode, start=1)
-    ]
-
-    environment.ledger.work.commit(environment.claim_unit(), results)
-
-    assert {(one.code, one.items, one.message) for one in letters(environment)} == {
-        (code, 1, f"It is {code}.")
-        for code in ("invalid_input", "too_long", "decode_error", "plugin_error", "worker_crashed")
-    }
 
 
 @pytest.mark.parametrize("cause", [one for one in DeathCause if one is not DeathCause.UNKNOWN])
@@ -139,10 +118,10 @@ def test_dead_letters_are_bounded_in_number_and_age_and_none_is_kept_where_the_b
     environment: Environment,
 ) -> None:
     key = environment.keys.failures()
-    publish_limits(environment, max_failures=0)
+    environment.publish_limits(max_failures=0)
     fail_a_job(environment)
     assert environment.redis.exists(key) == 0
-    publish_limits(environment, max_failures=100, failures_ttl_s=600)
+    environment.publish_limits(max_failures=100, failures_ttl_s=600)
 
     for _ in range(400):
         fail_a_job(environment)
@@ -150,24 +129,6 @@ def test_dead_letters_are_bounded_in_number_and_age_and_none_is_kept_where_the_b
     # Redis trims whole nodes of a stream, of a hundred entries at most.
     assert 100 <= environment.ledger.failures.count() <= 200
     assert 590 < environment.redis.ttl(key) <= 600
-
-
-def test_an_entry_from_the_far_future_hides_none_that_come_later(environment: Environment) -> None:
-    environment.redis.xadd(environment.keys.failures(), {"f": "{}"}, id=f"{10**18}-0")
-    fail_a_job(environment)
-
-    assert [one.at_ms for one in letters(environment)] == [2**53]
-
-
-def test_an_entry_that_nobody_can_read_is_left_out(
-    environment: Environment, caplog: pytest.LogCaptureFixture
-) -> None:
-    environment.redis.xadd(environment.keys.failures(), {"f": b"\xff{"})
-    environment.redis.xadd(environment.keys.failures(), {"other": "x"})
-    fail_a_job(environment)
-
-    assert len(letters(environment)) == 1
-    assert "was left out" in caplog.text
 
 
 def test_dead_letters_are_purged_with_their_notes_and_jobs_stay(environment: Environment) -> None:
@@ -223,53 +184,9 @@ def test_filters_select_dead_letters_and_pages_have_all(environment: Environment
     assert min(one.at_ms for one in later) >= middle > max(one.at_ms for one in earlier)
 
 
-@pytest.mark.parametrize("spoil", ["number", "stream"])
-def test_no_damage_to_what_bounds_dead_letters_costs_a_result(
-    environment: Environment, spoil: str
-) -> None:
-    job_id = environment.submit(chunk=a_chunk(2), sealed=True)
-    unit, keys = environment.claim_unit(), environment.keys
-    if spoil == "number":
-        environment.redis.hset(keys.limits(), "failures_ttl_s", "1.5")
-    else:
-        environment.redis.set(keys.failures(), "written by hand")
-        assert (environment.ledger.failures.count(), letters(environment)) == (0, [])
-        with pytest.raises(UnknownFailure):
-            environment.ledger.failures.get("1-0")
-
-    outcome = environment.ledger.work.commit(unit, failing(ItemErrorCode.PLUGIN_ERROR, "No."))
-
-    assert outcome is CommitOutcome.COMPLETED
-    counts = environment.record(job_id).counts
-    assert (counts.errored, counts.total) == (2, 2)
-    assert len(letters(environment)) == 1
-
-
 @pytest.mark.parametrize("failure_id", [f"{2**64}-0", f"1-{2**64}", "1", "-1-0"])
 def test_what_no_stream_has_as_an_id_is_refused_in_words(
     environment: Environment, failure_id: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=r"allowed: MILLISECONDS-NUMBER"):
         environment.ledger.failures.get(failure_id)
-
-
-@pytest.mark.parametrize(("written", "replayed_by"), [(b"\xff", "\ufffd"), (None, None)])
-def test_notes_that_somebody_has_written_by_hand_hide_no_dead_letter(
-    environment: Environment,
-    written: bytes | None,
-    replayed_by: str | None,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    fail_a_job(environment)
-    (letter,) = letters(environment)
-    key = environment.keys.failures_replayed()
-    if written is None:
-        environment.redis.set(key, "no hash")
-    else:
-        environment.redis.hset(key, letter.id, written)
-
-    (found,) = letters(environment)
-
-    assert (found.id, found.replayed_by) == (letter.id, replayed_by)
-    told = f"the key {key} of dead letters has a value of another type than seqd writes"
-    assert (told in caplog.text) == (written is None)

@@ -169,20 +169,6 @@ def test_a_server_that_is_not_there_is_named() -> None:
     )
 
 
-def test_a_job_handed_in_while_the_server_restarts_is_in_the_ledger_once(
-    private_server: PrivateServer,
-) -> None:
-    with connect(private_server.url) as redis:
-        environment = open_environment(redis, Settings(redis_url=private_server.url))
-        environment.submit(job_id="before", chunk=a_chunk())
-        private_server.restart()
-
-        environment.submit(job_id="after", chunk=a_chunk())
-
-        newest = [record.job_id for record in environment.ledger.jobs.newest(10)]
-    assert newest == ["after", "before"]
-
-
 def test_every_server_takes_commands_in_one_protocol(any_server: Server) -> None:
     with connect(any_server.url) as redis:
         assert redis.hgetall("nowhere") == {}

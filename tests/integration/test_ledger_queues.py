@@ -208,27 +208,6 @@ def test_by_tenant_each_has_its_own_row(environment: Environment) -> None:
     assert acme.reason == "No worker is up: `seqd up` starts them."
 
 
-def test_what_somebody_has_written_over_is_left_out_and_noted_again(
-    environment: Environment,
-) -> None:
-    keys, backlog = environment.keys, environment.ledger.backlog
-    job_id = environment.submit_units(1)
-    environment.redis.hset(keys.job(job_id), "total", "many")
-    for key in (keys.rates(), keys.work_done()):
-        environment.redis.hset(key, QUEUE, "quick")
-
-    state, rates = the_queue(environment), backlog.rates()
-    for key in (keys.rates(), keys.work_done()):
-        environment.redis.set(key, "by hand")
-    backlog.note_rate(QUEUE, 600, 1.0, 60)
-
-    assert (state.waiting_items, state.items_done, state.paused_items) == (2, 0, 0)
-    assert rates == {}
-    state = the_queue(environment)
-    assert (state.items_done, state.errors) == (600, 60)
-    assert backlog.rates()[QUEUE].items == 600
-
-
 def test_what_somebody_has_written_over_by_a_value_of_another_type_is_read_as_empty(
     environment: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:

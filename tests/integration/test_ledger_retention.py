@@ -20,11 +20,6 @@ from seqd_schemas import UploadSource
 pytestmark = pytest.mark.processes
 
 
-def with_limits(environment: Environment, **limits: object) -> None:
-    """Publish the limits that an operator has set, as a worker does when it boots."""
-    environment.ledger.fleet.publish_limits(environment.with_settings(**limits).settings)
-
-
 def kept_bytes(environment: Environment, tenant: str = "default") -> int:
     return environment.ledger.tenants.record(tenant).kept_bytes
 
@@ -44,7 +39,7 @@ def test_figures_tell_what_a_tenant_keeps_of_what_it_may_and_how_many_jobs_were_
 ) -> None:
     a_small_job(environment)
     allowed = 2 * kept_bytes(environment) - 1
-    with_limits(environment, max_tenant_kept_bytes=allowed)
+    environment.publish_limits(max_tenant_kept_bytes=allowed)
     a_small_job(environment)
 
     figures = environment.ledger.figures.read()
@@ -56,38 +51,6 @@ def test_figures_tell_what_a_tenant_keeps_of_what_it_may_and_how_many_jobs_were_
     assert 0.5 < tenant.kept_ratio < 0.6
 
 
-@pytest.mark.parametrize("is_hash", [False, True])
-def test_jobs_make_room_where_somebody_has_written_over_what_is_noted_of_it(
-    environment: Environment, caplog: pytest.LogCaptureFixture, is_hash: bool
-) -> None:
-    keys, retention = environment.keys, environment.ledger.retention
-    name = keys.evictions()
-    if is_hash:
-        environment.redis.hset(name, mapping={"tenant_kept_bytes": "many", "memory": "7"})
-    else:
-        environment.redis.set(name, "none")
-    environment.redis.set(keys.evicted(), "none")
-    before = retention.evictions()
-    with_limits(environment, max_tenant_kept_bytes=1)
-
-    first, last = a_small_job(environment), a_small_job(environment)
-
-    assert before == Evictions(tenant_kept_bytes=0, memory=7 if is_hash else 0)
-    what = (
-        f"the field tenant_kept_bytes of the key {name} of removed jobs is 'many', and no number: "
-        "it counts as 0. Remove the key"
-        if is_hash
-        else f"the key {name} of removed jobs has a value of another type than seqd writes, and is "
-        "read as empty. Remove it"
-    )
-    assert [record.message for record in caplog.records] == [
-        f"{what}, and seqd begins it anew: redis-cli del {name}"
-    ]
-    assert exist(environment, first, last) == [False, True]
-    assert retention.evictions() == Evictions(tenant_kept_bytes=1, within_hour=1)
-    assert retention.was_evicted(first)
-
-
 def test_jobs_that_are_removed_within_an_hour_of_their_end_are_counted_as_such(
     clock_server: ClockServer, tmp_path: Path
 ) -> None:
@@ -96,7 +59,7 @@ def test_jobs_that_are_removed_within_an_hour_of_their_end_are_counted_as_such(
     with connect(clock_server.url) as redis:
         environment = open_environment(redis, settings)
         old = a_small_job(environment)
-        with_limits(environment, max_tenant_kept_bytes=1)
+        environment.publish_limits(max_tenant_kept_bytes=1)
         clock_server.step(3_600.0)
         recent = a_small_job(environment)
         after_an_hour = environment.ledger.retention.evictions()
@@ -118,7 +81,7 @@ def test_who_asks_for_or_reads_a_job_that_had_to_make_room_is_told_so(
     handle = JobHandle(environment.ledger, first)
     lines = handle.result_lines()
     next(lines)
-    with_limits(environment, max_tenant_kept_bytes=1)
+    environment.publish_limits(max_tenant_kept_bytes=1)
     a_small_job(environment)
 
     for read in (

@@ -120,20 +120,6 @@ def test_too_many_rules_are_refused_and_none_of_them_stands(environment: Environ
     assert len(placements.rules()) == MAX_PLACEMENTS
 
 
-def test_rules_that_somebody_wrote_by_hand_are_left_out(
-    environment: Environment, caplog: pytest.LogCaptureFixture
-) -> None:
-    environment.ledger.cordons.change(add=[a_cordon()])
-    environment.ledger.placements.place(a_placement())
-    environment.redis.hset(environment.keys.cordons(), "host:h2", "no JSON")
-    environment.redis.hset(environment.keys.placements(), "moods", "no JSON")
-
-    assert environment.ledger.cordons.rules() == [a_cordon()]
-    assert list(environment.ledger.placements.rules()) == ["topics"]
-    for kind in ("CordonRule", "PlacementRule"):
-        assert f"a {kind} in Redis was left out" in caplog.text
-
-
 def an_order() -> ModelOrder:
     return ModelOrder(
         order_id=f"order-{next(NUMBERS)}",

@@ -17,13 +17,6 @@ from seqd_schemas import Completed, Counts, JobState, UploadSource
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
 
-def with_limits(environment: Environment, **limits: object) -> Environment:
-    """Publish the limits that an operator has set, as a worker does when it boots."""
-    changed = environment.with_settings(**limits)
-    changed.ledger.fleet.publish_limits(changed.settings)
-    return changed
-
-
 def account(environment: Environment) -> dict[str, int]:
     """Return what of the tenant is open and waits."""
     found = environment.ledger.tenants.record("default")
@@ -167,7 +160,7 @@ def test_a_training_set_that_does_not_fit_is_too_large(environment: Environment)
 def test_a_tenant_that_has_as_much_as_it_may_is_refused_more_with_the_time_to_wait(
     environment: Environment, limits: dict[str, object], open_jobs: int, said: str
 ) -> None:
-    with_limits(environment, **limits)
+    environment.publish_limits(**limits)
     shop = a_classify_job(source=inline("good"), tenant="shop")
     jobs = [environment.submit(shop) for _ in range(open_jobs)]
 
@@ -187,7 +180,7 @@ def test_a_tenant_that_has_as_much_as_it_may_is_refused_more_with_the_time_to_wa
 def test_a_tenant_with_as_many_bytes_waiting_as_it_may_have_is_refused_more(
     environment: Environment,
 ) -> None:
-    with_limits(environment, max_tenant_bytes=64 * 1024)
+    environment.publish_limits(max_tenant_bytes=64 * 1024)
     environment.redis.hset(environment.keys.tenant("default"), mapping={"bytes": 65_530, "jobs": 1})
 
     with pytest.raises(QuotaExceeded, match="has 65,530 bytes of input waiting; allowed: 65,536"):
@@ -197,7 +190,7 @@ def test_a_tenant_with_as_many_bytes_waiting_as_it_may_have_is_refused_more(
 def test_results_that_are_kept_longer_than_the_operator_allows_are_refused(
     environment: Environment,
 ) -> None:
-    with_limits(environment, max_results_ttl_s=3_600)
+    environment.publish_limits(max_results_ttl_s=3_600)
 
     with pytest.raises(InvalidRequest) as refused:
         environment.submit_units(1, a_classify_job(results_ttl_s=3_601))
@@ -213,7 +206,7 @@ def test_new_work_is_refused_before_redis_is_full_and_when_it_is_with_the_time_t
 ) -> None:
     job_id = environment.submit(chunk=a_chunk())
     used = int(environment.redis.info("memory")["used_memory"])
-    with_limits(environment, max_memory_share=0.8)
+    environment.publish_limits(max_memory_share=0.8)
 
     with environment.full_redis(int(used * 1.1)):
         with pytest.raises(RedisFull) as refused:

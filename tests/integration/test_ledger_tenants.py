@@ -34,12 +34,6 @@ def set_limits(environment: Environment, name: str = "default", **limits: object
     return environment.ledger.tenants.set_limits(name, TenantLimits.model_validate(limits))
 
 
-def publish(environment: Environment, **changes: object) -> None:
-    """Publish the limits of a worker's settings, as it does when it boots."""
-    changed = environment.with_settings(**changes)
-    changed.ledger.fleet.publish_limits(changed.settings)
-
-
 def large_ended_jobs(environment: Environment, tenant: str) -> list[str]:
     """Give five jobs that were cancelled, and keep 32 kB of input each."""
     jobs = []
@@ -100,7 +94,7 @@ def test_a_refusal_by_a_tenants_own_limit_says_where_to_look_in_each_way_to_hand
     said: str,
 ) -> None:
     environment.ledger.fleet.publish_catalog([a_catalog_entry(model="echo")])
-    publish(environment)
+    environment.publish_limits()
     fields = {"tenant": "alice", "results_ttl_s": 60} | asked
     upload = environment.submit(a_classify_job(tenant="alice"), chunk=a_chunk())
     set_limits(environment, "alice", **own)
@@ -146,7 +140,7 @@ def test_fewer_kept_bytes_than_are_kept_are_refused_unless_ended_jobs_may_go(
 def test_what_was_set_is_shown_beside_what_holds_and_what_there_is_of_whoever_has_something(
     environment: Environment,
 ) -> None:
-    publish(environment, max_tenant_jobs=7, max_tenant_items=70)
+    environment.publish_limits(max_tenant_jobs=7, max_tenant_items=70)
     environment.submit_units(1, a_classify_job(tenant="keeps"))
     environment.commit(environment.claim_unit())
     environment.submit_units(2, a_classify_job(tenant="alice"))
@@ -242,26 +236,10 @@ def test_the_tenants_with_limits_are_bounded(
     set_limits(environment, "c", weight=2)
 
 
-@pytest.mark.parametrize("weight", ["heavy", "0", "-3", "1e300", "nan", "inf", "0x10", " 3"])
-def test_a_weight_that_was_edited_by_hand_counts_as_one_and_is_named(
-    environment: Environment, weight: str
-) -> None:
-    environment.redis.hset(environment.keys.weights(), "odd", weight)
-    for tenant in ("odd", "one"):
-        environment.submit_units(5, a_classify_job(tenant=tenant))
-
-    claimed = [environment.claim_unit().job_id for _ in range(6)]
-
-    assert sorted(map(claimed.count, set(claimed))) == [3, 3]
-    if weight != " 3":
-        (said,) = environment.ledger.tenants.show("odd").damaged
-        assert said == f"'weight' is {weight!r}, which seqd has not written."
-
-
 def test_limits_that_were_edited_by_hand_are_not_heeded_and_named(
     environment: Environment,
 ) -> None:
-    publish(environment, max_tenant_jobs=1)
+    environment.publish_limits(max_tenant_jobs=1)
     written = {"jobs": "-1", "items": "many", "priorities": "urgent", "colour": "blue"}
     environment.redis.hset(environment.keys.tenant_limits("odd"), mapping=written)
 
@@ -274,23 +252,3 @@ def test_limits_that_were_edited_by_hand_are_not_heeded_and_named(
     assert sorted(record.damaged) == sorted(
         f"{name!r} is {value!r}, which seqd has not written." for name, value in written.items()
     )
-
-
-def test_keys_of_another_type_cost_no_claim_and_no_commit_and_are_made_anew(
-    environment: Environment,
-) -> None:
-    day = environment.ledger.fleet.now_ms() // 86_400_000
-    keys = environment.keys
-    for key in (keys.weights(), keys.tenant_limits("default"), keys.usage(day)):
-        environment.redis.set(key, "something else")
-
-    environment.submit_units(1)
-    assert environment.commit(environment.claim_unit()) == "completed"
-
-    damaged = environment.ledger.tenants.show("default").damaged
-    assert [said.partition(":")[0] for said in damaged] == [
-        "Its limits cannot be read",
-        "Its weight cannot be read",
-    ]
-    assert environment.ledger.tenants.usage() == []
-    assert set_limits(environment, jobs=1, weight=2).damaged == ()

@@ -27,12 +27,6 @@ from seqd_schemas import Counts, DeathCause
 pytestmark = pytest.mark.processes
 
 
-def until_of(environment: Environment, unit: Unit) -> float:
-    """Return when a unit's lease is over; 0 where it has none."""
-    member = f"{unit.job_id} {unit.name}"
-    return environment.redis.zscore(environment.keys.timers(), member) or 0.0
-
-
 def test_results_that_do_not_match_the_unit_are_refused(environment: Environment) -> None:
     job_id = environment.submit_units(1)
     unit = environment.claim_unit()
@@ -92,26 +86,6 @@ def test_whoever_held_a_unit_last_and_how_it_died_is_told_whatever_its_name_and_
     assert again.faults is not None
     assert (again.faults.count, again.faults.worker) == (1, "worker a spaced")
     assert environment.events(job_id).count("log") == 1
-
-
-def test_all_leases_of_a_worker_that_stands_still_can_be_kept_and_its_jobs_are_told_once(
-    environment: Environment,
-) -> None:
-    job_id = environment.submit_units(3)
-    held = [environment.claim_unit("worker-a") for _ in range(2)]
-    other = environment.claim_unit("worker-b")
-    before = [until_of(environment, unit) for unit in (*held, other)]
-    longer = environment.with_settings(lease_s=600.0)
-
-    longer.ledger.work.renew_worker("worker-a", "It stands still.")
-    longer.ledger.work.renew_worker("worker-a")
-
-    after = [until_of(environment, unit) for unit in (*held, other)]
-    longer_by_ms = [end - begin for begin, end in zip(before, after, strict=True)]
-    assert [more >= 500_000 for more in longer_by_ms] == [True, True, False]
-    assert environment.events(job_id).count("log") == 1
-    environment.ledger.work.release_worker("worker-a", crashed=False)
-    assert [environment.claim_unit("worker-c").death for _ in held] == [None, None]
 
 
 def test_all_of_a_fleet_that_died_is_woken_in_one_look(environment: Environment) -> None:

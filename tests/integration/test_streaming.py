@@ -7,7 +7,6 @@ import pytest
 
 from seqd.client import Client, JobHandle, StreamedText
 from seqd.errors import InvalidRequest
-from seqd.ledger import connect
 from seqd_schemas import Generation, ItemErrorCode, ItemSuccess, JobState
 from worker_fixtures import Cluster
 
@@ -53,14 +52,6 @@ def joined(deltas: Iterable[StreamedText]) -> dict[tuple[str, int], str]:
     return texts
 
 
-def bytes_kept(cluster: Cluster, job: JobHandle) -> int:
-    """Count the bytes of all deltas that Redis keeps of a job."""
-    assert cluster.settings.redis_url is not None
-    with connect(cluster.settings.redis_url) as redis:
-        entries = redis.xrange(cluster.settings.keys.deltas(job.job_id))
-    return sum(len(fields[b"d"]) for _, fields in entries)
-
-
 def live(deltas: Iterator[StreamedText], count: int) -> list[StreamedText]:
     """Take so many deltas, which must come while the text is written."""
     taken = list(itertools.islice(deltas, count))
@@ -102,29 +93,6 @@ def test_all_samples_of_all_items_of_several_jobs_in_one_batch_come_apart(client
         [("row-1", 0), ("row-1", 1), ("row-2", 0), ("row-2", 1)]
     ] * 2
     assert len({text for found in texts for text in found.values()}) == 4
-
-
-def test_whoever_comes_late_gets_all_of_it(client: Client) -> None:
-    job = a_text(client, **SLOW)
-    early = job.stream()
-    live(early, 8)
-
-    during = list(job.stream())
-    afterwards = list(job.stream())
-
-    assert joined(during) == joined(afterwards) == texts_of(job)
-    assert len(during) > 2
-    assert len(afterwards) == 1
-
-
-def test_nobody_needs_to_read(client: Client, cluster: Cluster) -> None:
-    job = a_text(client, length=200_000, step_chars=1_000, delay_ms=2)
-
-    record = job.wait(timeout_s=60)
-
-    assert record.counts.succeeded == 1
-    assert len(texts_of(job)["row-1", 0]) == 200_000
-    assert bytes_kept(cluster, job) == 0
 
 
 def test_a_model_that_fails_in_a_batch_writes_each_text_anew(client: Client) -> None:
@@ -182,20 +150,6 @@ def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_cluster: Cl
     assert joined(before + after) == undisturbed == texts_of(job)
     assert empty_cluster.starts_of_units(job.job_id) == [2]
     assert sum(delta.finished is None for delta in after) > 2, "it was not live any more"
-
-
-def test_what_was_trimmed_comes_with_the_result(empty_cluster: Cluster) -> None:
-    empty_cluster.start_ready(max_stream_bytes=1_024)
-    client = empty_cluster.client()
-    job = a_text(client, length=6_000, step_chars=400, delay_ms=150)
-    live(job.stream(), 8)
-    kept = bytes_kept(empty_cluster, job)
-
-    late = list(job.stream())
-
-    assert 0 < kept <= 1_024 + 400 * 4 + 200, "the last entry, or what was allowed"
-    assert joined(late) == texts_of(job)
-    assert len(late) == 1, "a live delta had a hole in front of it"
 
 
 def test_a_cancelled_job_leaves_the_others_of_its_batch_alone(client: Client) -> None:

@@ -1,6 +1,5 @@
 """Who waits for a job that no worker can run is told why, and may give up after a time."""
 
-import asyncio
 import logging
 import shutil
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqd.client import AsyncClient, Client, Job, NoWorker
+from seqd.client import Client, Job, NoWorker
 from seqd.errors import InvalidRequest
 from seqd.local.slots import parse_slot
 from seqd_schemas import JobState, Waiting, WaitingCode, WorkerState
@@ -16,8 +15,6 @@ from worker_fixtures import PLUGIN, Cluster, wait_for_reason, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-#: Longest that anything here may take.
-LIMIT_S = 30.0
 
 NO_WORKER = "No worker is up: `seqd up` starts them."
 
@@ -84,23 +81,6 @@ def test_what_the_callback_raises_the_wait_raises(client: Client) -> None:
 def test_a_time_that_is_none_is_refused(cluster: Cluster, limit_s: float) -> None:
     with pytest.raises(InvalidRequest, match=r"^no_worker_timeout_s is .*; allowed: 0 or more sec"):
         cluster.client().job("none").results(no_worker_timeout_s=limit_s)
-
-
-def test_a_task_gives_up_when_no_worker_came_in_time(empty_cluster: Cluster) -> None:
-    empty_cluster.publish_catalog()
-    told = list[Waiting]()
-
-    async def use() -> None:
-        settings = empty_cluster.settings
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=settings) as client:
-            job = await client.classify(["a"], model="echo")
-            with pytest.raises(NoWorker):
-                await job.wait(on_waiting=told.append, no_worker_timeout_s=0.3)
-            with pytest.raises(NoWorker):
-                [result async for result in job.results(no_worker_timeout_s=0.3)]
-
-    asyncio.run(use())
-    assert [waiting.code for waiting in told] == [WaitingCode.NO_WORKER]
 
 
 def test_a_wait_goes_on_while_a_worker_can_run_the_job(cluster: Cluster) -> None:

@@ -543,6 +543,10 @@ class Adapter:
         how = Death(DeathCause.SIGNAL, death) if death else None
         self._side_now.ledger.work.release_worker(worker, crashed=crashed, death=how)
 
+    def renew_worker(self, worker: str, said: str) -> None:
+        """Keep all leases of a worker that stands still."""
+        self._side_now.ledger.work.renew_worker(worker, said)
+
     def are_ranges_offered(self) -> bool:
         """Return what the last claim said that found nothing."""
         return self._side_now.ledger.work.are_ranges_offered

@@ -67,7 +67,9 @@ def _taken(ledger: Ledger, job_id: str, *, cancels: bool) -> Taken:
         ledger.stop(job, JobState.CANCELLED)
     if job.is_open:
         return None, True, None, None
-    is_one_row = job.state is JobState.COMPLETED and len(job.units) == 1 and job.training is None
+    is_one_row = (
+        job.state is JobState.COMPLETED and len(list(job.parts)) == 1 and job.training is None
+    )
     results = tuple(job.results) if is_one_row else None
     failure = None if job.failure is None else job.failure.code
     is_left = job.state is JobState.COMPLETED and results is None

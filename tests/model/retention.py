@@ -25,7 +25,12 @@ def make_room(ledger: Ledger, gone: Collection[str], ended: Collection[str]) -> 
             kept -= job.kept_bytes
             take_out(ledger, job.job_id)
         latest_ms = max((job.ended_ms or 0 for job in went), default=0)
-        older = [job.job_id for job in stays if (job.ended_ms or 0) < latest_ms]
+        # One that another has continued stands where it was let go, behind those that ended by then.
+        older = [
+            job.job_id
+            for job in stays
+            if (job.ended_ms or 0) < latest_ms and job.continued_by is None
+        ]
         assert not older, f"{older} ended before {sorted(gone)}, and stay"
         if tenant in ended:
             left = ledger.kept_bytes(tenant)

@@ -8,7 +8,7 @@ from hypothesis.stateful import initialize, rule
 from model.adapter import SERVED
 from model.client_rules import SUBMITTED, ClientRules
 from model.file_rules import FileRules
-from model.machine import TENANTS
+from model.machine import BACKOFF_MS, LEASE_MS, TENANTS
 from model.people_rules import PeopleRules
 from model.time_rules import SPANS_MS, TimeRules
 from model.training_rules import TrainingRules
@@ -61,6 +61,18 @@ class Walk(ClientRules, WorkerRules, FileRules, TrainingRules, PeopleRules, Time
                 return
             self.touched.add(job.job_id)
             job = self.ledger.jobs.get(self.retry_job(job) or "")
+            self.all_is_as_predicted()
+
+    @rule(worker=WORKERS, deaths=st.lists(st.booleans(), min_size=2, max_size=4))
+    def kill_a_worker_again_and_again(self, worker: str, deaths: list[bool]) -> None:
+        """Have workers die, told of or found out by their leases, with what is due by then."""
+        for is_told in deaths:
+            self.claim(worker=worker, served=SERVED, lost=0)
+            if is_told:
+                self.release_worker(worker=worker, crashed=True, death="", goes_on=False, lost=0)
+            for span_ms in (*(() if is_told else (LEASE_MS,)), BACKOFF_MS - 1, 1):
+                self.step(span_ms)
+                self.reconcile(what="expire", is_much=False, lost=0)
             self.all_is_as_predicted()
 
     @rule(worker=WORKERS, rivals=st.sampled_from(RIVALS), size=st.sampled_from([24, 40]))

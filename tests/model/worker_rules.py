@@ -287,6 +287,15 @@ class WorkerRules(Machine):
         if goes_on:
             self._claim("worker-b", SERVED, 0)
 
+    @rule(worker=WORKERS, said=st.sampled_from(["", "It stands still."]), lost=LOST)
+    def stand_still(self, worker: str, said: str, lost: int) -> None:
+        self.touched |= set(self.ledger.jobs)
+        self.same(
+            lambda: working.renew_worker(self.ledger, worker, LEASE_MS, said),
+            lambda: self.adapter.renew_worker(worker, said),
+            lost,
+        )
+
     @precondition(lambda self: self.claims)
     @rule(which=ANY, lost=LOST)
     def split(self, which: int, lost: int) -> None:

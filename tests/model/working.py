@@ -185,17 +185,29 @@ def release_worker(
     ledger: Ledger, worker: str, *, crashed: bool, backoff_ms: int, death: str = ""
 ) -> None:
     """Release all that a worker holds, and tell each job once how it died."""
-    told = set()
+    _tell(ledger, worker, death)
     for job, unit in _units(ledger):
         if unit.place == "leased" and unit.worker == worker:
             ledger.requeue(job, unit, crashed=crashed, backoff_ms=backoff_ms)
             if death and crashed:
                 unit.death = death
-            if death and job.job_id not in told:
-                told.add(job.job_id)
-                ledger.emit(job, "log", {"message": death, "worker": worker, "level": "warning"})
         elif job.is_kept_for(worker) and unit is job.ingest:
             ledger.release(job, unit, 0)
+
+
+def renew_worker(ledger: Ledger, worker: str, lease_ms: int, said: str) -> None:
+    """Keep all leases of a worker that stands still, and tell each job once what is said."""
+    _tell(ledger, worker, said)
+    for _, unit in _units(ledger):
+        if unit.place == "leased" and unit.worker == worker:
+            unit.until_ms = ledger.now_ms + lease_ms
+
+
+def _tell(ledger: Ledger, worker: str, said: str) -> None:
+    for job in ledger.jobs.values():
+        holds = any(one.place == "leased" and one.worker == worker for one in job.claimed)
+        if said and job.is_open and holds:
+            ledger.emit(job, "log", {"message": said, "worker": worker, "level": "warning"})
 
 
 def split(ledger: Ledger, claimed: Claimed) -> bool:
