@@ -25,7 +25,7 @@ def make_room(ledger: Ledger, gone: Collection[str], ended: Collection[str]) -> 
             kept -= job.kept_bytes
             take_out(ledger, job.job_id)
         latest_ms = max((job.ended_ms or 0 for job in went), default=0)
-        # One that another has continued stands where it was let go, behind those that ended by then.
+        # One that another has continued stands behind those that ended until it was let go.
         older = [
             job.job_id
             for job in stays
