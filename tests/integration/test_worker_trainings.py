@@ -122,7 +122,8 @@ def test_a_damaged_version_costs_a_start_one_line_and_damaged_labels_a_training_
 
     assert raised.value.failure.code == "artifact_damaged"
     assert raised.value.failure.message.endswith(
-        "labels.json is not an object of version numbers. Mend or remove it"
+        "labels.json does not say which version each label is of: the whole: Input should be an "
+        "object. Mend or remove it"
     )
 
 

@@ -51,8 +51,8 @@ def test_a_checkpoint_comes_back_as_it_was_saved(folder):
         ({}, {"loss": float("nan")}, "a checkpoint's progress is not JSON: Out of range float"),
         ({}, {"loss": np.float32(1)}, "a checkpoint's progress is not JSON: Object of type"),
         ({}, {"text": "x" * 300_000}, "takes 300,0.. bytes as JSON; allowed are 262,144"),
-        ({"a": np.array(["text"])}, {}, "array 'a' of a checkpoint is of type <U4; allowed are"),
-        ({"a": np.array([object()])}, {}, "array 'a' of a checkpoint is of type object; allowed"),
+        ({"a": np.array(["text"])}, {}, "a checkpoint has the array 'a' as <U4; allowed: "),
+        ({"a": np.array([object()])}, {}, "a checkpoint has the array 'a' as object; allowed: "),
     ],
 )
 def test_what_cannot_be_kept_exactly_is_refused(arrays, progress, message):

@@ -55,7 +55,7 @@ def test_a_record_is_made_by_the_bounds_of_its_fields_and_has_the_items_text():
         text="a fine film",
         inner=Inner(word="a fi"),
         inners=(Inner(word="a fi"), Inner(word=" fin")),
-        whole=3,
+        whole=2,
         share=0.5,
         either=1,
         tone=Tone.KIND,

@@ -276,13 +276,19 @@ def test_a_plugin_of_the_zoo_that_imports_a_deep_learning_library_is_refused_alo
     assert list(registry.models) == ["sound"]
 
 
-def test_a_model_that_the_wire_does_not_take_is_refused():
+@pytest.mark.parametrize(
+    ("datasets", "fault"),
+    [
+        (("IMDB",), "datasets.0 is 'IMDB': String should match pattern "),
+        (tuple(f"keras:set{number}" for number in range(65)), "datasets is ('keras:set0', "),
+    ],
+)
+def test_a_model_that_the_wire_does_not_take_is_refused(datasets, fault):
     plugin = import_from_zoo("sound")
-    plugin.Sound.datasets = tuple(f"keras:set{number}" for number in range(65))
+    plugin.Sound.datasets = datasets
 
     registry = a_registry_of([("sets", plugin)])
 
-    assert registry.statuses[0].reason == (
-        "model 'sound' cannot be published: datasets: Tuple should have at most 64 items after "
-        "validation, not 65."
-    )
+    reason = registry.statuses[0].reason
+    assert reason.startswith(f"model 'sound' cannot be published: {fault}")
+    assert reason.endswith(".")

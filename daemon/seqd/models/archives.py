@@ -4,10 +4,8 @@ Nothing in it is code. Reading trusts nothing: the manifest comes first and says
 each is a regular file of that name and size, and its digest is checked before it counts.
 """
 
-import errno
-import hashlib
 import io
-import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
@@ -27,12 +25,11 @@ from seqd.models.version_files import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
     VersionDraft,
+    digest_of,
     manifest_bytes,
     refusal_of_name,
 )
 from seqd_schemas import FileDigest, ModelManifest, from_stored, is_later
-
-_BLOCK_BYTES: Final = 1024 * 1024
 
 #: What `tarfile` raises for what is no tar, or has headers that make no sense.
 _UNREADABLE: Final = (tarfile.TarError, EOFError, ValueError, RecursionError)
@@ -85,32 +82,19 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     """Yield an archive; raise InvalidData for what cannot be read in the block."""
     try:
         # Without waiting for whoever writes into a pipe.
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise InvalidData(_no_archive(path))
-            with (
-                os.fdopen(os.dup(file), "rb") as content,
-                tarfile.open(fileobj=content, mode="r:") as archive,
-            ):
-                yield archive
-        finally:
-            os.close(file)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidData(
+                f"{path} is a folder, a pipe or a device; allowed: an archive of `seqd models "
+                "export`, which is a regular file"
+            )
+        with tarfile.open(path, mode="r:") as archive:
+            yield archive
     except FileNotFoundError:
         raise InvalidData(f"there is no file {path}") from None
     except _UNREADABLE as error:
         raise InvalidData(f"{path} is no archive of a version, or is cut off: {error}") from None
     except OSError as error:
-        if error.errno == errno.ENXIO:  # a socket, which cannot be opened at all
-            raise InvalidData(_no_archive(path)) from None
         raise InvalidData(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _no_archive(path: Path) -> str:
-    return (
-        f"{path} is a folder, a pipe or a device; allowed: an archive of `seqd models export`, "
-        "which is a regular file"
-    )
 
 
 def import_archive(
@@ -170,14 +154,10 @@ def _take(
     archive: tarfile.TarFile, path: Path, folder: Path, name: str, expected: FileDigest
 ) -> None:
     content = _member(archive, path, name, expected.size_bytes)
-    digest, size = hashlib.sha256(), 0
     with writing(folder), (folder / name).open("xb") as file:
-        while block := content.read(_BLOCK_BYTES):
-            digest.update(block)
-            size += len(block)
-            file.write(block)
-    if (digest.hexdigest(), size) != (expected.sha256, expected.size_bytes):
+        shutil.copyfileobj(content, file)
+    if (found := digest_of(folder / name)) != expected:
         raise ArtifactDamaged(
-            f"{name} in {path} is not the file that its manifest names: it has {size:,} bytes with "
-            f"SHA-256 {digest.hexdigest()}. Export it again"
+            f"{name} in {path} is not the file that its manifest names: it has "
+            f"{found.size_bytes:,} bytes with SHA-256 {found.sha256}. Export it again"
         )

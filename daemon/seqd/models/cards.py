@@ -128,38 +128,33 @@ def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEv
     def what(one: VersionEvaluation) -> tuple[object, ...]:
         return one.task, one.data.sha256, one.parameters
 
-    with _locked(folder, manifest):
-        known = read_measurements(folder, manifest)
+    with _changing(folder, manifest) as known:
         others = [one for one in known.evaluations if what(one) != what(evaluation)]
-        kept = (*others, evaluation)[-MAX_EVALUATIONS:]
-        _write(folder, manifest, known.model_copy(update={"evaluations": kept}))
+        kept = {"evaluations": (*others, evaluation)[-MAX_EVALUATIONS:]}
+        _write(folder, manifest, known.model_copy(update=kept))
 
 
 def keep_speed(folder: Path, manifest: ModelManifest, speed: MeasuredSpeed) -> None:
-    """Keep a speed in the place of that of its machine, slot and task.
-
-    Raises as `keep_evaluation` does.
-    """
+    """Keep a speed in the place of that of its machine, slot and task. Raises as above."""
 
     def place(one: MeasuredSpeed) -> tuple[str, str, str]:
         return one.machine, one.slot, one.task
 
-    with _locked(folder, manifest):
-        known = read_measurements(folder, manifest)
+    with _changing(folder, manifest) as known:
         others = [one for one in known.speeds if place(one) != place(speed)]
-        kept = (*others, speed)[-MAX_SPEEDS:]
-        _write(folder, manifest, known.model_copy(update={"speeds": kept}))
+        kept = {"speeds": (*others, speed)[-MAX_SPEEDS:]}
+        _write(folder, manifest, known.model_copy(update=kept))
 
 
 @contextmanager
-def _locked(folder: Path, manifest: ModelManifest) -> Iterator[None]:
-    """Keep others from a model's folder, which is made for a starter that has none yet."""
+def _changing(folder: Path, manifest: ModelManifest) -> Iterator[VersionMeasurements]:
+    """Yield what was measured, and keep others from it; the folder is made where there is none."""
     with writing(folder):
         measurements_file(folder, manifest.version).parent.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
         if manifest.version and not (folder / str(manifest.version)).is_dir():
             raise UnknownModel(f"{manifest.model}@{manifest.version} was removed meanwhile")
-        yield
+        yield read_measurements(folder, manifest)
 
 
 def _write(folder: Path, manifest: ModelManifest, measurements: VersionMeasurements) -> None:

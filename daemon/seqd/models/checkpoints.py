@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from seqd.errors import CheckpointDamaged, PluginFault
 from seqd.hookspecs import Checkpoint
 from seqd.models.disk import read_file, sync, writing
+from seqd.plugin.arrays import packed
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics, FileDigest
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ MAX_PROGRESS_BYTES = 2**18
 
 #: Longest `checkpoint.json`: beside the progress, 256 epochs of 16 figures take 400 kB at most.
 MAX_STATE_BYTES = 2**20
-
-#: Kinds of NumPy numbers that safetensors keeps: bool, signed, unsigned, float.
-_KINDS = "biuf"
 
 
 class State(BaseModel):
@@ -72,11 +70,11 @@ def encode(
     epochs: Sequence[EpochMetrics] = (),
 ) -> Content:
     """Turn a checkpoint into bytes. Raises PluginFault for what cannot be kept exactly."""
-    packed = _pack(arrays) if arrays else None
+    content = packed(arrays, "a checkpoint has the array") if arrays else None
     digest = None
-    if packed is not None:
-        sha256 = hashlib.sha256(packed).hexdigest()
-        digest = FileDigest(sha256=sha256, size_bytes=len(packed)).model_dump()
+    if content is not None:
+        sha256 = hashlib.sha256(content).hexdigest()
+        digest = FileDigest(sha256=sha256, size_bytes=len(content)).model_dump()
     _check_progress(progress)
     state = {
         "format": 1,
@@ -86,7 +84,7 @@ def encode(
         "progress": dict(progress),
     }
     # Not pydantic's JSON, which writes NaN as null. Python's gives floats back exactly.
-    return Content(json.dumps(state).encode(), packed)
+    return Content(json.dumps(state).encode(), content)
 
 
 def _check_progress(progress: Mapping[str, JsonValue]) -> None:
@@ -133,21 +131,6 @@ def _read_state(state: bytes) -> State:
     except (ValueError, ValidationError) as error:
         reason = str(error).partition("\n")[0]
         raise CheckpointDamaged(f"checkpoint.json is not one: {reason}") from None
-
-
-def _pack(arrays: "Arrays") -> bytes:
-    import numpy as np
-    from safetensors.numpy import save
-
-    for name, array in arrays.items():
-        if array.dtype.kind not in _KINDS:
-            raise PluginFault(
-                f"array {name!r} of a checkpoint is of type {array.dtype}; allowed are booleans, "
-                "whole numbers and floats of 16 to 64 bits"
-            )
-    # In rows, since safetensors stores memory as it lies. `np.array` keeps a shape of ().
-    packed: bytes = save({name: np.array(array, order="C") for name, array in arrays.items()})
-    return packed
 
 
 STATE_FILE = "checkpoint.json"

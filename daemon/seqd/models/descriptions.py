@@ -1,11 +1,14 @@
-"""Checks of a model's description, made without loading the model."""
+"""Checks of a model's description, made without loading the model.
+
+What the wire alone refuses, such as a name of a data set, `task_schemas.check_publishable` tells.
+"""
 
 import re
 from collections.abc import Mapping
 
 from seqd import __version__
 from seqd.errors import PluginFault
-from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, PluginParameters, TaskSpec
+from seqd.hookspecs import PLUGIN_API_VERSION, Model, PluginParameters, TaskSpec
 from seqd.kinds import KINDS, TRAIN, kind_of_task
 from seqd.models.schema_checks import check_parameters_class, check_preset, check_run_task
 from seqd.parameters import fields_of, schema_of
@@ -13,8 +16,6 @@ from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_RUN_TASKS, RESERVED_TASKS, OutputBound
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_DATASET = re.compile(r"[a-z][a-z0-9_]{0,39}:[a-z0-9_]{1,40}")
 
 
 def check_model(model: object) -> None:
@@ -74,16 +75,6 @@ def _check_texts(model: Model) -> None:
     if not isinstance(summary, str) or not 1 <= len(summary.strip()) <= 4_096:
         raise PluginFault(
             f"model {model.name!r} has the summary {summary!r:.80}. Say in a sentence what it is."
-        )
-    for name in model.datasets:
-        if not isinstance(name, str) or not _DATASET.fullmatch(name):
-            raise PluginFault(
-                f"model {model.name!r} names the data set {name!r:.80}. A data set's name has two "
-                "parts, such as 'keras:imdb'."
-            )
-    if not isinstance(model.needs, Needs):
-        raise PluginFault(
-            f"model {model.name!r} has the needs {model.needs!r:.80}. Use seqd.hookspecs.Needs."
         )
 
 
@@ -149,8 +140,6 @@ def _check_own_task(model: str, task: str, spec: TaskSpec) -> None:
 def _check_task(where: str, spec: object) -> None:
     if not isinstance(spec, TaskSpec):
         raise PluginFault(f"{where} is {spec!r:.80}. Use seqd.hookspecs.TaskSpec.")
-    if not isinstance(spec.unit_items, int) or not 1 <= spec.unit_items <= 65_536:
-        raise PluginFault(f"{where}: unit_items is {spec.unit_items!r:.80}; allowed: 1 to 65536.")
     check_parameters_class(where, spec.parameters)
     if spec.bound is not None:
         _check_bound(where, spec.bound, spec.parameters)
@@ -182,9 +171,4 @@ def _check_presets(model: Model) -> None:
             f"model {model.name!r} has presets but no task train. Presets are for training."
         )
     for preset, values in model.presets.items():
-        if not isinstance(preset, str) or not _LABEL.fullmatch(preset):
-            raise PluginFault(
-                f"model {model.name!r} names a preset {preset!r:.80}. A preset's name is 1 to 40 "
-                "lower case letters, digits, underscores and dashes, and begins with a letter."
-            )
         check_preset(model.name, preset, values, model.tasks[TRAIN].parameters)

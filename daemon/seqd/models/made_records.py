@@ -6,13 +6,15 @@ class has rules that its schema does not say, its author gives examples that kee
 `PluginExamples`; these are taken then.
 """
 
+import base64
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import ceil, prod
 from typing import TypeAlias, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from seqd.hookspecs import WorkItem
+from seqd_schemas.outputs import FLOAT_BYTES, VECTOR_FORMAT
 
 Schema: TypeAlias = Mapping[str, JsonValue]
 
@@ -54,8 +56,12 @@ def value_of(field: Schema, root: Schema, text: str) -> JsonValue:
         return {name: value_of(part, root, text) for name, part in fields.items()}
     if field.get("type") == "array":
         return _elements_of(field, root, text)
+    if field.get("format") == VECTOR_FORMAT:
+        numbers = prod(cast("Sequence[int]", field.get("shape", (1,))))
+        return base64.b64encode(bytes(FLOAT_BYTES * numbers)).decode()
     if field.get("type") == "string":
-        return text[: cast("int | None", field.get("maxLength"))]
+        padded = text.ljust(cast("int", field.get("minLength", 0)), ".")
+        return padded[: cast("int | None", field.get("maxLength"))]
     return _number_of(field)
 
 
@@ -65,16 +71,18 @@ def _elements_of(field: Schema, root: Schema, text: str) -> list[JsonValue]:
         return [value_of(part, root, text) for part in parts]
     least, most = (cast("int", field.get(name, ELEMENTS)) for name in ("minItems", "maxItems"))
     count = min(max(ELEMENTS, least), most)
-    element = cast("Schema", field["items"])
+    element = cast("Schema", field.get("items", {}))
     return [value_of(element, root, text[place:]) for place in range(count)]
 
 
 def _number_of(field: Schema) -> JsonValue:
     if field.get("type") == "boolean":
         return False
-    if field.get("type") == "null":
+    if field.get("type") not in ("integer", "number"):
         return None
-    low = cast("float", field.get("minimum", field.get("exclusiveMinimum")))
-    high = cast("float", field.get("maximum", field.get("exclusiveMaximum")))
-    middle = (low + high) / 2
+    top = field.get("maximum", field.get("exclusiveMaximum"))
+    least = 0 if top is None else cast("float", top) - 2
+    low = cast("float", field.get("minimum", field.get("exclusiveMinimum", least)))
+    high = low + 2 if top is None else cast("float", top)
+    middle = low + (min(high, low + 2) - low) / 2
     return ceil(middle) if field["type"] == "integer" else middle

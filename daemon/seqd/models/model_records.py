@@ -20,15 +20,16 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from seqd.errors import ArtifactDamaged, InvalidRequest, LeaseLost
 from seqd.models.disk import read_file, write_atomically, writing
 from seqd.validation import fault_sentence
 from seqd_schemas import (
     MAX_ABORTED,
+    Label,
     ModelFile,
     Rollout,
     RolloutFile,
@@ -67,6 +68,14 @@ _MAX_BYTES = 128 * 1024
 
 #: The highest number that a version can have.
 _MAX_VERSION = 999_999_999
+
+#: What `labels.json` holds.
+_LABELS: TypeAdapter[dict[str, int]] = TypeAdapter(
+    Annotated[
+        dict[Label, Annotated[int, Field(strict=True, ge=0, le=_MAX_VERSION)]],
+        Field(max_length=MAX_LABELS),
+    ]
+)
 
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _RETIRING = re.compile(r"\.retiring-([1-9][0-9]{0,8})")
@@ -116,33 +125,17 @@ def read_labels(folder: Path) -> dict[str, int]:
     """
     path = folder / LABELS_FILE_NAME
     try:
-        content = read_file(path, _MAX_BYTES + 1)
-        labels: object = json.loads(content) if len(content) <= _MAX_BYTES else None
+        return _LABELS.validate_json(read_file(path, _MAX_BYTES))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactDamaged(f"{path} cannot be read: {error}. Mend or remove it") from error
-    if len(content) > _MAX_BYTES:
-        fault = f"has more than {_MAX_BYTES} bytes"
-    elif isinstance(labels, dict) and all(type(number) is int for number in labels.values()):
-        fault = _fault_of_labels(labels)
-    else:
-        fault = "is not an object of version numbers"
-    if fault:
-        raise ArtifactDamaged(f"{path} {fault}. Mend or remove it")
-    return cast(dict[str, int], labels)
-
-
-def _fault_of_labels(labels: Mapping[str, int]) -> str:
-    """Return what is wrong with labels, '' for nothing."""
-    if len(labels) > MAX_LABELS:
-        return f"has {len(labels):,} labels; allowed: {MAX_LABELS:,}"
-    for label, number in labels.items():
-        if label == LATEST or _LABEL.fullmatch(label) is None:
-            return f"has {label!r:.60}, which no version can be labelled"
-        if not 0 <= number <= _MAX_VERSION:
-            return f"has {label} at {number}; allowed: 0 to {_MAX_VERSION}"
-    return ""
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        raise ArtifactDamaged(f"{path} {reason}. Mend or remove it") from error
+    except ValidationError as error:
+        fault = fault_sentence(error, whole="the whole", shows_value=False)
+        raise ArtifactDamaged(
+            f"{path} does not say which version each label is of: {fault}. Mend or remove it"
+        ) from None
 
 
 def write_labels(folder: Path, labels: Mapping[str, int]) -> None:

@@ -11,6 +11,7 @@ from seqd.errors import PluginFault
 from seqd.hookspecs import Model, TaskSpec
 from seqd.kinds import kind_of_task
 from seqd.parameters import schema_of
+from seqd.validation import fault_sentence
 from seqd_schemas import CatalogEntry, PluginState, PluginStatus, TaskSchema
 
 #: Keywords of a JSON Schema that are for people: changing them changes no output.
@@ -45,10 +46,8 @@ def check_publishable(model: Model) -> None:
     try:
         CatalogEntry.model_validate(described(model, plugin, now_ms=0))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
         raise PluginFault(
-            f"model {model.name!r} cannot be published: {field}: {first['msg']}."
+            f"model {model.name!r} cannot be published: {fault_sentence(error)}."
         ) from None
 
 

@@ -16,6 +16,12 @@ def save_arrays(path: Path, arrays: "Mapping[str, npt.NDArray[np.generic]]") -> 
 
     Raises PluginFault for what is no such array.
     """
+    # Not `save_file`: it makes files that nobody but their owner may read.
+    path.write_bytes(packed(arrays, "save_arrays is given"))
+
+
+def packed(arrays: "Mapping[str, npt.NDArray[np.generic]]", given: str) -> bytes:
+    """Return arrays as the content of such a file; `given` begins what is said of another type."""
     import numpy as np  # 0.1 s, which a plugin that is only described need not pay
     from safetensors.numpy import save
 
@@ -25,11 +31,11 @@ def save_arrays(path: Path, arrays: "Mapping[str, npt.NDArray[np.generic]]") -> 
     for name, array in rows.items():
         if array.dtype.kind not in "biuf":
             raise PluginFault(
-                f"save_arrays is given {name!r} as {array.dtype}; allowed: booleans, whole numbers "
-                "and floats, such as np.asarray(values, np.float32)."
+                f"{given} {name!r} as {array.dtype}; allowed: booleans, whole numbers and floats, "
+                "such as np.asarray(values, np.float32)."
             )
-    # Not `save_file`: it makes files that nobody but their owner may read.
-    path.write_bytes(save(rows))
+    content: bytes = save(rows)
+    return content
 
 
 def load_arrays(

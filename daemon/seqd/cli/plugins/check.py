@@ -163,8 +163,8 @@ def _print_failure(screen: Screen, result: "CheckResult") -> None:
         screen.console.print(_headline(result))
     else:
         screen.say(f"{result.id}  {result.model} ({result.part}): {result.meaning}")
-    for name, text in _facts(result):
-        _say_fact(screen, name, text)
+    for name, text in result.facts():
+        _say_fact(screen, name, text.removeprefix(f"{Path.cwd()}/"))
     screen.say()
     sys.stdout.flush()  # other checks may take minutes
 
@@ -174,23 +174,6 @@ def _headline(result: "CheckResult") -> "Text":
 
     subject = f"{result.model} ({result.part}): {result.meaning}"
     return Text.assemble((f"{result.id}  ", "bold red"), printable(subject))
-
-
-def _facts(result: "CheckResult") -> Iterator[tuple[str, str]]:
-    """Yield what an author reads of a failure: what was seen, where, and the cure."""
-    yield "seen", result.seen
-    if result.place is not None:
-        function = f", in {result.place.function}" if result.place.function else ""
-        yield "at", f"{_near(result.place.file)}:{result.place.line}{function}"
-    for line in result.stack:
-        yield "", _near(line)
-    if result.cure:
-        yield "do", result.cure
-
-
-def _near(path: str) -> str:
-    """Return a path without the folder that the user is in."""
-    return path.removeprefix(f"{Path.cwd()}/")
 
 
 def _say_fact(screen: Screen, name: str, text: str) -> None:

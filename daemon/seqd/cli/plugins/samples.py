@@ -4,19 +4,17 @@ A record has a value for each field that it must have, and a parameter that has 
 its bounds allow. All else is left to the defaults.
 """
 
-import base64
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from math import ceil, prod
 from typing import Final, cast
 
 from pydantic import JsonValue
 
 from seqd.kinds import CLASSIFY, GENERATE, TRAIN, kind_of_task
+from seqd.models.made_records import value_of
 from seqd.parameters import Schema
 from seqd_schemas import CatalogEntry, TaskSchema
-from seqd_schemas.outputs import FLOAT_BYTES, VECTOR_FORMAT
 
 #: Text of an item, and of the records that a training learns from.
 _TEXT: Final = "A text."
@@ -137,51 +135,9 @@ def _record(schema: Schema, root: Schema) -> dict[str, JsonValue]:
 
 
 def _value(field: Schema, root: Schema) -> JsonValue:
-    """Return a value that a field's schema allows: one that it names, else by its type."""
-    if "$ref" in field:
-        name = str(field["$ref"]).rpartition("/")[2]
-        return _value(cast("Mapping[str, Schema]", root["$defs"])[name], root)
-    for named in ("const", "default"):
-        if named in field:
-            return field[named]
-    for listed in ("examples", "enum"):
-        if field.get(listed):
-            return cast("Sequence[JsonValue]", field[listed])[0]
-    choices = cast("Sequence[Schema]", field.get("anyOf") or field.get("oneOf") or ())
-    if choices:
-        return _value(choices[0], root)
-    return _by_type(field, root)
-
-
-def _by_type(field: Schema, root: Schema) -> JsonValue:
-    kind = field.get("type")
-    if field.get("format") == VECTOR_FORMAT:
-        numbers = prod(cast("Sequence[int]", field.get("shape", (1,))))
-        return base64.b64encode(bytes(FLOAT_BYTES * numbers)).decode()
-    if kind == "object":
-        return _record(field, root)
-    if kind == "array":
-        parts = cast("Sequence[Schema]", field.get("prefixItems", ()))
-        least = max(1, cast(int, field.get("minItems", 0)))
-        return [
-            _value(part, root) for part in parts or [cast("Schema", field.get("items", {}))] * least
-        ]
-    if kind == "string":
-        text = _TEXT.ljust(cast(int, field.get("minLength", 0)), ".")
-        return text[: cast(int, field.get("maxLength", len(text)))]
-    return _number(field)
-
-
-def _number(field: Schema) -> JsonValue:
-    kind = field.get("type")
-    if kind not in ("integer", "number"):
-        return True if kind == "boolean" else None
-    top = field.get("maximum", field.get("exclusiveMaximum"))
-    least = 0 if top is None else cast(float, top) - 2
-    low = cast(float, field.get("minimum", field.get("exclusiveMinimum", least)))
-    high = low + 2 if top is None else cast(float, top)
-    middle = low + (min(high, low + 2) - low) / 2
-    return ceil(middle) if kind == "integer" else middle
+    """Return a value that a field's schema allows: one that it names, else by its bounds."""
+    examples = cast("Sequence[JsonValue]", field.get("examples", ()))
+    return examples[0] if examples else value_of(field, root, _TEXT)
 
 
 def _code(value: object) -> str:

@@ -3,7 +3,7 @@
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread, get_ident
 from time import monotonic, process_time
 from types import FrameType
-from typing import Final
+from typing import Final, Self
 
 from seqd.local.process_states import RunDelay
 from seqd.models.loading import HEAVY
@@ -61,12 +61,12 @@ class ImportRecord:
 def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
     """Load a plugin as a worker does, and return what its import did."""
     record, plain = ImportRecord(), source.candidate()
-    watch = _Watch()
+    watch = AuditWatch(_opened)
 
     def load() -> object:
         before = set(sys.modules)
         try:
-            with _measured(record, source), watch.on(), _noting_place(record, source):
+            with _measured(record, source), watch, _noting_place(record, source):
                 plugin = plain.load()
                 # Once more than the registry does: each call has to give the models.
                 getattr(plugin, "seqd_register_models", list)()
@@ -76,7 +76,7 @@ def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
 
     observed = replace(plain, load=load, version=plain.version or "0")
     registry = Registry.alone([observed])
-    record.opened = watch.opened
+    record.opened = watch.found
     (status,) = registry.statuses
     record.reason = "" if status.state is PluginState.READY else status.reason
     return registry, record
@@ -140,30 +140,37 @@ def _place_of_syntax(error: BaseException) -> Place | None:
     return Place(file=last[0].filename, line=last[0].lineno or 0) if last else None
 
 
-class _Watch:
-    """Notes what Python code opens; an audit hook cannot be taken away, so it is quiet when off."""
+class AuditWatch:
+    """Notes what Python code does within a `with` block, as `told` says it of an audit event.
 
-    def __init__(self) -> None:
+    An audit hook cannot be taken away again, so it is quiet when off. It does not see what a C
+    library does by itself.
+    """
+
+    def __init__(self, told: Callable[[str, tuple[object, ...]], str | None]) -> None:
+        self._told = told
         self._is_on = False
-        self.opened: list[str] = []
+        self.found: list[str] = []
         sys.addaudithook(self._note)
 
     def _note(self, event: str, arguments: tuple[object, ...]) -> None:
-        if not self._is_on or _is_of_imports(event, arguments):
-            return
-        if event in _EVENTS:
-            self.opened.append(event)
-        elif event == "open":
-            self.opened.append(f"open {arguments[0]}")
+        if self._is_on and (told := self._told(event, arguments)) is not None:
+            self.found.append(told)
 
-    @contextmanager
-    def on(self) -> Iterator[None]:
-        """Note what happens within a `with` block."""
+    def __enter__(self) -> Self:
+        """Begin to note."""
         self._is_on = True
-        try:
-            yield
-        finally:
-            self._is_on = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Note no more."""
+        self._is_on = False
+
+
+def _opened(event: str, arguments: tuple[object, ...]) -> str | None:
+    if _is_of_imports(event, arguments):
+        return None
+    return f"open {arguments[0]}" if event == "open" else event if event in _EVENTS else None
 
 
 def _is_of_imports(event: str, arguments: tuple[object, ...]) -> bool:

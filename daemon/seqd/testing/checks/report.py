@@ -1,7 +1,7 @@
 """What came out of the checks of a plugin: one result a check, and the counts of all."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -59,12 +59,18 @@ class CheckResult(BaseModel):
 
     def lines(self) -> list[str]:
         """Return what an author reads of a failure: what was seen, where, and the cure."""
-        subject = f"{self.id} {self.model} ({self.part})"
-        lines = [f"{subject}: {self.meaning}", f"  seen: {self.seen}"]
+        lines = [f"{self.id} {self.model} ({self.part}): {self.meaning}"]
+        return lines + [f"  {name + ':' if name else '':<6}{said}" for name, said in self.facts()]
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Yield what an author reads of a failure: what was seen, where, and the cure."""
+        yield "seen", self.seen
         if self.place is not None:
-            lines.append(f"  at:   {self.place}{_in(self.place.function)}")
-        lines += [f"        {line}" for line in self.stack]
-        return [*lines, f"  do:   {self.cure}"] if self.cure else lines
+            function = f", in {self.place.function}" if self.place.function else ""
+            yield "at", f"{self.place}{function}"
+        yield from (("", line) for line in self.stack)
+        if self.cure:
+            yield "do", self.cure
 
 
 class Report(BaseModel):
@@ -96,10 +102,6 @@ class Report(BaseModel):
         ran = sum(counts.values())
         line = f"{ran} check{'' if ran == 1 else 's'} ran: {', '.join(said)}"
         return f"{line}; {idle} did not apply ({_reasons(self.results)})" if idle else line
-
-
-def _in(function: str) -> str:
-    return f", in {function}" if function else ""
 
 
 def _reasons(results: Sequence[CheckResult]) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import random
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from seqd.models.version_files import VersionDraft, no_data, refusal_of
 from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
+from seqd.testing.checks.importing import AuditWatch
 from seqd.testing.checks.subjects import Training, tiny_data
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
 
@@ -109,14 +109,14 @@ def writes_only_its_folder(training: Training) -> None:
     before = Path.cwd()
     os.chdir(elsewhere)
     try:
-        with WriteWatch() as watch:
+        with AuditWatch(_written) as watch:
             context = training.train("watched")
     finally:
         os.chdir(before)
     ours = (context.folder, context.folder.parent, context.folder.parent.parent)
     strays = [
         path
-        for path in watch.paths
+        for path in map(Path, watch.found)
         if path != Path(os.devnull)
         and "__pycache__" not in path.parts
         and not path.is_relative_to(context.folder)
@@ -129,35 +129,13 @@ def writes_only_its_folder(training: Training) -> None:
         )
 
 
-class WriteWatch:
-    """Notes every path that Python code writes to within a `with` block.
-
-    An audit hook cannot be taken away again, so it is quiet when off. It does not see what a C
-    library opens by itself.
-    """
-
-    def __init__(self) -> None:
-        self._is_on = False
-        self.paths: list[Path] = []
-        sys.addaudithook(self._note)
-
-    def _note(self, event: str, arguments: tuple[object, ...]) -> None:
-        if not self._is_on:
-            return
-        writes = event in _CHANGES or (
-            event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & _WRITING)
-        )
-        if writes and isinstance(arguments[0], str | os.PathLike):
-            self.paths.append(Path(arguments[0]).absolute())
-
-    def __enter__(self) -> "WriteWatch":
-        """Begin to note."""
-        self._is_on = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Note no more."""
-        self._is_on = False
+def _written(event: str, arguments: tuple[object, ...]) -> str | None:
+    """Return the path that an audit event writes to; None where it writes none."""
+    writes = event in _CHANGES or (
+        event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & _WRITING)
+    )
+    is_path = writes and isinstance(arguments[0], str | os.PathLike)
+    return str(Path(str(arguments[0])).absolute()) if is_path else None
 
 
 @CHECKS.add("D1", "Two trainings with one seed write the same files.", limit_factor=_SLOW)
