@@ -163,20 +163,6 @@ def test_a_resumed_training_continues_from_the_last_checkpoint_of_those_before_i
     )
 
 
-def test_who_watches_a_job_that_expired_is_told_what_to_do(
-    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
-):
-    job = no_worker.client().classify(["a", "b"], model="echo", expires_in_s=1)
-    next(job.results())  # waits until it has expired
-
-    watched = here(capsys, "jobs", "watch", job.job_id)
-
-    assert watched.err == (
-        f"error[job_expired]: Job {job.job_id} expired after 1 s with 0 of 2 items done. The rest: "
-        f"seqd jobs retry {job.job_id}\n"
-    )
-
-
 def test_a_command_that_breaks_off_cancels_its_job_unless_that_has_failed_by_itself(
     no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):

@@ -16,7 +16,6 @@ from seqd.errors import (
     DuplicateCustomId,
     InvalidParameters,
     InvalidRequest,
-    UnknownModel,
 )
 from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import PLUGIN, Cluster, wait_until
@@ -210,14 +209,6 @@ REFUSED: list[tuple[str, dict[str, object], type[Exception], str]] = [
         for name in ("job_id", "idempotency_key")
     ),
     ("classify", {"items": twice(1)}, DuplicateCustomId, "the identifier 'i0' is used twice"),
-    (
-        "classify",
-        {"model": "ecko"},
-        UnknownModel,
-        "no model named 'ecko'. Known models: echo. Did you mean 'echo'? `seqd plugins list` "
-        "shows plugins that failed to load; one that was installed since needs `seqd workers "
-        "restart`.",
-    ),
     (
         "classify",
         {"parameters": {"delay_ms": -1}},

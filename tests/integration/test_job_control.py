@@ -72,28 +72,17 @@ def test_a_command_that_has_nothing_to_do_says_so_in_one_line(
 ):
     on(cluster.settings, monkeypatch)
     client = cluster.client()
-    sound = client.classify(["good"], model="echo")
     unreadable = client.classify(["good", {"custom_id": "empty"}], model="echo")
-    for job in (sound, unreadable):
-        job.wait(timeout_s=30)
+    unreadable.wait(timeout_s=30)
     runs = client.classify(TEXTS, model="echo")
 
     not_paused = here(capsys, "jobs", "resume", runs.job_id)
     runs.cancel()
-    late = here(capsys, "jobs", "resume", sound.job_id)
-    without_failure = here(capsys, "jobs", "retry", sound.job_id)
     without_text = here(capsys, "jobs", "retry", unreadable.job_id)
 
-    assert [one.status for one in (late, without_failure, without_text, not_paused)] == [2, 2, 2, 0]
-    assert late.err == (
-        f"error[wrong_state]: Job {sound.job_id} is completed; only a paused job, or a training "
-        "that ended early, can be resumed.\n"
-    )
-    assert without_failure.err == (
-        f"error[wrong_state]: Job {sound.job_id} has no failed items: there is nothing to retry.\n"
-    )
+    assert (not_paused.status, without_text.status) == (0, 2)
+    assert not_paused.out.endswith(" already; nothing was changed.\n")
     assert without_text.err == (
         f"error[wrong_state]: No failed item of job {unreadable.job_id} has a text that could be "
         "read: there is nothing to retry. Mend the input, and hand it in as a new job.\n"
     )
-    assert not_paused.out.endswith(" already; nothing was changed.\n")

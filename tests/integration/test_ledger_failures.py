@@ -123,7 +123,7 @@ def test_dead_letters_are_bounded_in_number_and_age_and_none_is_kept_where_the_b
     assert environment.redis.exists(key) == 0
     environment.publish_limits(max_failures=100, failures_ttl_s=600)
 
-    for _ in range(400):
+    for _ in range(220):
         fail_a_job(environment)
 
     # Redis trims whole nodes of a stream, of a hundred entries at most.

@@ -58,29 +58,32 @@ def warnings_about(
     return [message.replace("'", "`") for message in caplog.messages]
 
 
-def test_a_server_that_evicts_is_refused(start_server: StartServer) -> None:
-    server = start_server(*EVICTING)
-
-    assert refusal_of(server) == (
-        f"Redis at 127.0.0.1:{server.port} has maxmemory-policy allkeys-lru and maxmemory "
-        "52428800: when its memory is used up it throws away parts of jobs without a word. Set "
-        "maxmemory-policy to noeviction there, or SEQD_ALLOW_EVICTION=true here to run all the "
-        "same."
-    )
-
-
-def test_a_server_without_config_is_judged_by_what_else_it_tells(start_server: StartServer) -> None:
-    assert "has maxmemory-policy allkeys-lru" in refusal_of(start_server(*EVICTING, NO_CONFIG))
+EVICTS = (
+    "has maxmemory-policy allkeys-lru and maxmemory 52428800: when its memory is used up it throws "
+    "away parts of jobs without a word. Set maxmemory-policy to noeviction there, or "
+    "SEQD_ALLOW_EVICTION=true here to run all the same."
+)
+FORGETS = (
+    "has appendonly no and no save rule: it writes nothing to disk, and its restart loses every "
+    "job. Set appendonly to yes there, or SEQD_ALLOW_VOLATILE=true here to run all the same."
+)
 
 
-def test_a_server_that_writes_nothing_to_disk_is_refused(start_server: StartServer) -> None:
-    server = start_server(*VOLATILE)
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (EVICTING, EVICTS),
+        ((*EVICTING, NO_CONFIG), EVICTS),  # judged by what else it tells
+        (VOLATILE, FORGETS),
+    ],
+    ids=["evicts", "evicts, and has no config", "writes nothing"],
+)
+def test_a_server_that_throws_jobs_away_or_forgets_them_is_refused(
+    start_server: StartServer, lines: tuple[str, ...], said: str
+) -> None:
+    server = start_server(*lines)
 
-    assert refusal_of(server) == (
-        f"Redis at 127.0.0.1:{server.port} has appendonly no and no save rule: it writes nothing "
-        "to disk, and its restart loses every job. Set appendonly to yes there, or "
-        "SEQD_ALLOW_VOLATILE=true here to run all the same."
-    )
+    assert refusal_of(server) == f"Redis at 127.0.0.1:{server.port} {said}"
 
 
 def test_a_server_with_the_lines_of_the_guide_is_taken_without_a_warning(

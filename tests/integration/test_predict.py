@@ -53,7 +53,6 @@ def test_nothing_is_left_in_redis_of_a_text_that_was_answered(cluster: Cluster, 
     [
         ("  ", {}, ItemFailed, "The item was not sent: text is empty."),
         ("a", {"model": "ecco"}, UnknownModel, "no model named 'ecco'. Known models: echo."),
-        ("a", {"model": "echo@9999"}, UnknownModel, "model 'echo' has no version 9999."),
         ("a", {"parameters": {"lenght": 1}}, InvalidParameters, "'lenght'"),
     ],
 )
