@@ -147,6 +147,29 @@ def takes_nothing_told(
             yield f"{status.worker} takes no work: {told}."
 
 
+def place_of(worker: str) -> str:
+    """Return the slot and host of a worker's name, `SLOT@HOST-NONCE`; a given name as it is."""
+    return worker.rpartition("-")[0] if "@" in worker and "-" in worker else worker
+
+
+def is_drained(status: WorkerStatus) -> bool:
+    """Return whether a worker has ended by a drain: its record stands, and it is not up."""
+    return status.cordon is not None and status.cordon.phase == "drained"
+
+
+def tellers_of_deaths(workers: Iterable[WorkerStatus]) -> list[WorkerStatus]:
+    """Return of each place the worker that started last: it tells of those before it, too.
+
+    Two are up for a while where one takes the place of another.
+    """
+    last = dict[str, WorkerStatus]()
+    for one in workers:
+        known = last.setdefault(place_of(one.worker), one)
+        if one.started_at_ms > known.started_at_ms:
+            last[place_of(one.worker)] = one
+    return list(last.values())
+
+
 def recent_deaths(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
     """Return the deaths of a worker's processes within the last hour, the latest last."""
     return [death for death in status.deaths if now_ms - death.at_ms <= RECENT_MS]
@@ -157,6 +180,11 @@ def deaths_in_loop(status: WorkerStatus, now_ms: int) -> list[ChildDeath]:
     found = [death for death in status.deaths if now_ms - death.at_ms <= _LOOP_MS]
     is_loop = len(found) >= LOOP_DEATHS and now_ms - found[-1].at_ms <= _LOOP_LASTS_MS
     return found if is_loop else []
+
+
+def at_most(death: ChildDeath) -> str:
+    """Return what stands before the age of a death: of a parent its last sign is known alone."""
+    return "at most " if death.cause is DeathCause.WORKER_KILLED else ""
 
 
 def who_died(place: str, deaths: Sequence[ChildDeath]) -> str:

@@ -238,6 +238,15 @@ def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None
     assert [one.severity for one in busy.findings] == [Severity.ERROR]
 
 
+def test_workers_that_were_drained_are_not_up(environment: Environment) -> None:
+    publish(environment, cordon=Cordon(phase="drained", since_ms=1))
+
+    (found,) = examined(environment).findings
+
+    assert (found.id, found.what) == ("no-workers", "No worker is up: all were drained.")
+    assert found.do.startswith("End the drain: `seqd workers uncordon`")
+
+
 def test_work_that_nobody_can_do_yet_is_a_warning_while_workers_start(
     environment: Environment,
 ) -> None:
@@ -441,6 +450,20 @@ def test_one_death_by_which_no_item_failed_sends_nobody_to_pages_that_are_empty(
         "Nothing has to be done if it stays at that: no item has failed by it. The logs of "
         "these workers have what was before it."
     )
+
+
+def test_a_death_counts_once_while_a_worker_takes_the_place_of_another(
+    environment: Environment,
+) -> None:
+    of_both = deaths_of("signal", AGE_MS)
+    publish(environment, "cpu:0@h1-a", started_at_ms=1, deaths=of_both)
+    publish(environment, "cpu:0@h1-b", started_at_ms=2, deaths=of_both)
+
+    told = whats(examined(environment), "worker-deaths")
+
+    assert [one.partition(";")[0] for one in told] == [
+        "Processes that died within the last hour by signal: cpu:0@h1 once"
+    ]
 
 
 def test_deaths_are_told_also_to_who_may_not_read_what_failed(environment: Environment) -> None:

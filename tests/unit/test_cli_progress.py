@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from itertools import chain, repeat
 
 import pytest
 from hypothesis import given
@@ -80,8 +81,11 @@ def a_step(**changes: object) -> Step:
     return step.model_copy(update=changes)
 
 
-def bulk(record: JobRecord = a_record(), *, is_final: bool = True) -> View:  # noqa: B008
-    return lambda screen: bulk_view(screen, record, lambda: is_final)
+def bulk(record: JobRecord = a_record(), *, sealed: bool = True, total: int = 100) -> View:  # noqa: B008
+    """A view of a job, which has so many items by the time that an event comes."""
+    now = record.model_copy(update={"sealed": sealed, "counts": counts(0, total)})
+    records = chain([record], repeat(now))
+    return lambda screen: bulk_view(screen, lambda: next(records))
 
 
 def training(record: JobRecord = a_record()) -> View:  # noqa: B008
@@ -110,7 +114,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
     [
         (bulk(), [progress(50)], ["imdb_lstm@0: 50/100, 7.0/s, 9.0 s left"]),
         # No time left is promised while the total still grows.
-        (bulk(is_final=False), [progress(50)], ["imdb_lstm@0: 50 of 100+, 7.0/s"]),
+        (bulk(sealed=False), [progress(50)], ["imdb_lstm@0: 50 of 100+, 7.0/s"]),
+        # The input is complete by now, and was not when the event was made.
+        (bulk(total=120), [progress(50)], ["imdb_lstm@0: 50 of 100+, 7.0/s"]),
         (
             bulk(),
             [a_log("[bold]not markup[/bold] \x1b[2J \u202e")],
@@ -136,7 +142,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
             ],
         ),
         (
-            bulk(PAUSED, is_final=False),
+            bulk(PAUSED, sealed=False),
             [resumed(20), progress(40, 62_000)],
             ["imdb_lstm@0: resumed", "imdb_lstm@0: 40 of 100+, 10/s"],
         ),
@@ -233,7 +239,7 @@ def test_the_bar_of_an_ended_job_stays_where_the_job_ended_and_nothing_spins(
     mark: str,
     said: str,
 ) -> None:
-    with bulk_view(terminal, a_record(), lambda: True) as view:
+    with bulk_view(terminal, a_record) as view:
         print("a result")  # reaches stdout while the bar moves on stderr
         for event in events:
             view.show(event)
@@ -252,7 +258,7 @@ def test_the_bar_of_a_command_that_is_interrupted_does_not_spin_on(
 ) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
-        bulk_view(terminal, a_record(), lambda: True),
+        bulk_view(terminal, a_record),
     ):
         raise KeyboardInterrupt
 
@@ -262,7 +268,7 @@ def test_the_bar_of_a_command_that_is_interrupted_does_not_spin_on(
 def test_no_bar_moves_where_results_are_printed_on_the_same_terminal(
     terminal: Screen, capsys: Capture
 ) -> None:
-    with bulk_view(terminal, a_record(), lambda: True, may_move=False) as view:
+    with bulk_view(terminal, a_record, may_move=False) as view:
         view.show(a_log("shown"))
 
     assert capsys.readouterr().err == "imdb_lstm@0: shown\n"

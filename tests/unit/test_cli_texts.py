@@ -514,21 +514,22 @@ def died(
         ),
         (
             [died(180, DeathCause.WORKER_KILLED)],
-            " died once in the last hour, last worker_killed 3 min ago: It exited.",
+            " died once in the last hour, last worker_killed at most 3 min ago: It exited.",
         ),
         (
             [died(190), died(180, DeathCause.WORKER_KILLED)],
-            " or cpu:0@h1's child died 2 times in the last hour, last worker_killed 3 min ago: It "
-            "exited.",
+            " or cpu:0@h1's child died 2 times in the last hour, last worker_killed at most 3 min "
+            "ago: It exited.",
         ),
     ],
 )
 def test_deaths_of_the_last_hour_are_one_line(
     capsys: Capture, deaths: Sequence[ChildDeath], said: str
 ) -> None:
-    worker = a_worker_status(worker="cpu:0@h1-a", deaths=tuple(deaths))
+    before = a_worker_status(worker="cpu:0@h1-a", deaths=tuple(deaths), started_at_ms=1)
+    its_successor = before.model_copy(update={"worker": "cpu:0@h1-b", "started_at_ms": 2})
 
-    print_deaths(Screen(), [worker], NOW_MS)
+    print_deaths(Screen(), [before, its_successor], NOW_MS)
 
     assert capsys.readouterr().out.strip() == (f"cpu:0@h1{said}" if said else "")
 

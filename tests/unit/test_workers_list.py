@@ -1,10 +1,12 @@
 """The rows of `seqd workers list`: who is up, and what is known of who is not heard of any more."""
 
+from typing import Any
+
 import pytest
 
 from builders import a_worker_status
 from seqd.cli.ui.workers import print_workers_list, rows_of
-from seqd_schemas import Cordon
+from seqd_schemas import Cordon, WorkerState
 
 NOW_MS = 1_000_000
 
@@ -23,14 +25,17 @@ def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has() -> None:
     assert "host" not in unknown
 
 
-def test_a_worker_that_has_ended_by_a_drain_is_up_for_no_time(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    "state", [{"cordon": Cordon(phase="drained", since_ms=1)}, {"state": WorkerState.STARTING}]
+)
+def test_a_worker_without_a_child_has_none_that_is_up(
+    capsys: pytest.CaptureFixture[str], state: dict[str, Any]
 ) -> None:
     from seqd.cli.ui.screen import Screen
 
-    drained = a_worker_status(cordon=Cordon(phase="drained", since_ms=1), started_at_ms=1_000)
+    without_child = a_worker_status(**state, started_at_ms=1_000)
 
-    print_workers_list(Screen(), rows_of([drained], {}, {}, {}, {}, NOW_MS))
+    print_workers_list(Screen(), rows_of([without_child], {}, {}, {}, {}, NOW_MS))
 
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
 

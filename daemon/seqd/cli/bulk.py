@@ -57,7 +57,6 @@ def follow_bulk_job(
     screen: Screen,
     output: Output,
     counts: ResultCounts,
-    total_is_final: Callable[[], bool],
     results: Iterator[Result] | None = None,
 ) -> int:
     """Write all results of a job and its summary; return the exit status.
@@ -69,7 +68,7 @@ def follow_bulk_job(
     # What the command has imported stays: the collector need not look at it again and again while
     # items come and go. That was a tenth of the command's time for each item.
     gc.freeze()
-    outcome = read_results(handle, screen, output, counts, total_is_final, results)
+    outcome = read_results(handle, screen, output, counts, results)
     outcome = replace(outcome, is_rest=results is not None)
     if outcome.record.state is JobState.CANCELLED:
         handle.wait()  # ended, so this only raises
@@ -86,7 +85,6 @@ def read_results(
     screen: Screen,
     output: Output,
     counts: ResultCounts,
-    total_is_final: Callable[[], bool],
     results: Iterator[Result] | None = None,
 ) -> BulkOutcome:
     """Write all results of a job, its progress shown meanwhile; return how it ended.
@@ -94,7 +92,7 @@ def read_results(
     `results` are read in the place of the job's own.
     """
     may_move = output.files is not None or not data_goes_to_a_terminal()
-    with bulk_view(screen, handle.record(), total_is_final, may_move=may_move) as view:
+    with bulk_view(screen, handle.record, may_move=may_move) as view:
         with following(handle, view.show):
             plain = ((result, None) for result in results or ())
             for result, json in handle.result_lines() if results is None else plain:
@@ -107,19 +105,20 @@ def read_results(
 
 
 def bulk_view(
-    screen: Screen, record: JobRecord, total_is_final: Callable[[], bool], *, may_move: bool = True
+    screen: Screen, read_record: Callable[[], JobRecord], *, may_move: bool = True
 ) -> BulkView:
-    """Return the view that suits the screen; the total may grow until `total_is_final()`.
+    """Return the view of a job that suits the screen; `read_record` returns the job as it is.
 
-    `record` is the job as it is when the view begins. Nothing may move where results are printed
+    Nothing may move where results are printed
     on the same terminal: they would tear the bar.
     """
+    record = read_record()
     if screen.is_live and may_move:
         # Here: rich's progress takes long to import, and most programs' output is no terminal.
         from seqd.cli.ui.progress_bar import BarView
 
-        return BarView(screen, record, total_is_final)
-    return LineView(screen, record, total_is_final)
+        return BarView(screen, record, read_record)
+    return LineView(screen, record, read_record)
 
 
 def _summary(record: JobRecord, counts: ResultCounts, files: "ResultFiles") -> dict[str, object]:

@@ -168,9 +168,8 @@ def _classify(
         begin(client, output, files, feed, send, given.get("job_id")) as (begun, interruption),
         waiting_for(client, begun.handle, screen, interruption),
     ):
-        is_final = lambda: feed.is_complete  # noqa: E731
         counts = ResultCounts(feed.labels)
-        status = follow_bulk_job(begun.handle, screen, to, counts, is_final, begun.results)
+        status = follow_bulk_job(begun.handle, screen, to, counts, begun.results)
         begun.end()
     return status
 

@@ -323,14 +323,8 @@ def _run(
             waiting_for(client, begun.handle, screen, interruption),
         ):
             live = _live_texts(client, begun.handle, request) if request.is_live else None
-            status = follow_bulk_job(
-                begun.handle,
-                screen,
-                to,
-                ResultCounts(),
-                lambda: feed.is_complete,
-                live or begun.results,
-            )
+            results = live or begun.results
+            status = follow_bulk_job(begun.handle, screen, to, ResultCounts(), results)
             begun.end()
     raise typer.Exit(status)
 

@@ -358,7 +358,7 @@ def _watch_items(handle: "JobHandle", screen: Screen) -> None:
     from seqd.cli.bulk import bulk_view
     from seqd.cli.ui.summary import BulkOutcome, say_headline
 
-    with bulk_view(screen, handle.record(), lambda: handle.record().sealed) as view:
+    with bulk_view(screen, handle.record) as view:
         for event in handle.events():
             view.show(event)
         view.finish(handle.record())
@@ -380,8 +380,7 @@ def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: boo
     _say_which_are_paused(jobs)
     selected = handle.merged_results() if merged else _before_failure(handle.results(), failed)
     last = jobs[-1]
-    is_final = lambda: last.record().sealed  # noqa: E731
-    outcome = read_results(last, screen, output, counts, is_final, results=selected)
+    outcome = read_results(last, screen, output, counts, results=selected)
     if output.files is not None:
         output.files.commit(facts_of([*(one.record() for one in jobs[:-1]), outcome.record]))
     if last is handle:
@@ -437,8 +436,7 @@ def _follow_retry(
 
     counts, first = ResultCounts(), handle.origin()
     output = Output(files, print_line, as_json=as_json)
-    is_final = lambda: handle.record().sealed  # noqa: E731
-    outcome = read_results(handle, screen, output, counts, is_final, results=first.merged_results())
+    outcome = read_results(handle, screen, output, counts, results=first.merged_results())
     if files is not None:
         files.commit(facts_of([first.record(), outcome.record]))
     say_retry_summary(screen, outcome.record, first.record(), counts, files)

@@ -310,9 +310,8 @@ def _hand_in(
         begin(client, output, files, feed, send, given.get("job_id")) as (begun, interruption),
         waiting_for(client, begun.handle, screen, interruption),
     ):
-        is_final = lambda: feed.is_complete  # noqa: E731
         results = _live_results(begun.handle, feed) if is_live else begun.results
-        status = follow_bulk_job(begun.handle, screen, to, ResultCounts(), is_final, results)
+        status = follow_bulk_job(begun.handle, screen, to, ResultCounts(), results)
         begun.end()
     return status
 

@@ -57,7 +57,7 @@ class Feed:
         #: empty without a `label_field`. Whoever compares results with them removes them at the
         #: front, so that only a few are held.
         self.labels: deque[str | None] = deque()
-        #: True once the last item was read, so that their number is known.
+        #: True once the last item was read.
         self.is_complete = False
         self._is_closed = False
         #: The thread that waits for the next item, 0 where none does; None before the first.

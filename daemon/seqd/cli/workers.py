@@ -97,7 +97,7 @@ def list_workers(as_json: options.Json = False) -> None:
     print_held_up(screen, workers, unheard)
     print_memory(screen, workers)
     print_deaths(screen, workers, now_ms)
-    print_rules(screen, rules, workers)
+    print_rules(screen, rules, workers, now_ms)
 
 
 @app.command()

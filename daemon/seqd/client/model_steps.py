@@ -23,6 +23,7 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange, Notify, Pause
 from seqd.ledger.submissions import new_job_id
 from seqd.local.caller import caller
+from seqd.serving import is_drained
 from seqd.validation import shown
 from seqd_schemas import route_of
 
@@ -319,7 +320,7 @@ def answered(ledger: LedgerParts, order: "ModelOrder") -> "Exchange[OrderAnswer]
     the time was over.
     """
     workers = yield from ledger.fleet.workers.steps()
-    if all(one.cordon is not None and one.cordon.phase == "drained" for one in workers):
+    if all(map(is_drained, workers)):
         way = (
             "End the drain with `seqd workers uncordon`" if workers else "Start one with `seqd up`"
         )

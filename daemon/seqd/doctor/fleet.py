@@ -18,15 +18,18 @@ from seqd.ledger.redis import redis_errors
 from seqd.ledger.tenants import WHY_OVER
 from seqd.local.process_states import process_state
 from seqd.local.run_files import HEARTBEAT, RunFolder, read_heartbeat
-from seqd.local.slots import place_of
 from seqd.serving import (
     LOOP_DEATHS,
+    at_most,
     deaths_in_loop,
     has_lost_claim,
+    is_drained,
     lacking,
     lost_claim_told,
+    place_of,
     recent_deaths,
     takes,
+    tellers_of_deaths,
     times_told,
     waiting_of,
 )
@@ -198,13 +201,16 @@ class _Checks:
         return look
 
     def workers(self) -> Iterator[Finding]:
-        if self._workers:
+        if not all(map(is_drained, self._workers)):
             return
         items = sum(route.items for route in self._routes)
+        told = "No worker is up" + (": all were drained" if self._workers else "")
         yield finding(
             "no-workers",
-            f"No worker is up, and {counted(items, 'item')} wait" if items else "No worker is up",
-            "Start them: `seqd up`, or see why your platform does not (`kubectl get pods`, "
+            f"{told}, and {counted(items, 'item')} wait" if items else told,
+            "End the drain: `seqd workers uncordon`; `seqd workers list` shows the rules"
+            if self._workers
+            else "Start them: `seqd up`, or see why your platform does not (`kubectl get pods`, "
             "`systemctl status`)",
             severity=Severity.ERROR if items else Severity.WARNING,
         )
@@ -294,7 +300,7 @@ class _Checks:
         """
         groups: defaultdict[tuple[str, str], list[tuple[WorkerStatus, ChildDeath]]]
         groups = defaultdict(list)
-        for one in self._workers:
+        for one in tellers_of_deaths(self._workers):
             for death in recent_deaths(one, self._now_ms):
                 groups[death.cause, _NUMBERS.sub("0", death.message)].append((one, death))
         ordered = sorted(groups.values(), key=lambda died: -len(died))
@@ -319,7 +325,7 @@ class _Checks:
         return finding(
             "worker-crash-loop" if is_loop else "worker-deaths",
             f"Processes that died within the last hour by {last.cause}: {listed(told)}; the last "
-            f"{_span(ago_s)} ago. {last.message}{_with_others(looping)}{item}",
+            f"{at_most(last)}{_span(ago_s)} ago. {last.message}{_with_others(looping)}{item}",
             f"{cure}. `seqd failures list` names the items" if item else cure,
             anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop" if is_loop or item else ""),
         )

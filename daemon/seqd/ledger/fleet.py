@@ -27,7 +27,7 @@ from seqd.ledger.exchange import (
 )
 from seqd.ledger.scripts import as_int
 from seqd.ledger.writing import Writing
-from seqd.local.slots import place_of
+from seqd.serving import place_of
 from seqd_schemas import FORMAT, ModelReference, from_stored, task_of, to_stored
 
 if TYPE_CHECKING:

@@ -131,11 +131,6 @@ class Slot:
         return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{fraction:.4f}"}
 
 
-def place_of(worker: str) -> str:
-    """Return the slot and host of a worker's name, `SLOT@HOST-NONCE`; a given name as it is."""
-    return worker.rpartition("-")[0] if "@" in worker and "-" in worker else worker
-
-
 def parse_slots(text: str) -> tuple[Slot, ...]:
     """Read slot specs that are joined by commas. Looks at no device.
 

@@ -20,8 +20,7 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Death
 from seqd.local.process_states import process_state
 from seqd.local.run_files import DEATHS, RunFolder
-from seqd.local.slots import place_of
-from seqd.serving import RECENT_MS
+from seqd.serving import RECENT_MS, place_of
 from seqd.settings import Settings
 from seqd.worker.context import Identity, status_without_child
 from seqd.worker.logs import try_now

@@ -135,7 +135,7 @@ def _classify(screen: Screen, environment: Environment, reviews: Sequence[Review
         handle = environment.client.classify(feed, model="imdb_lstm")
         output = Output(files, lambda result: None, as_json=False)
         counts = ResultCounts(feed.labels)
-        status = follow_bulk_job(handle, screen, output, counts, lambda: feed.is_complete)
+        status = follow_bulk_job(handle, screen, output, counts)
     if counts.succeeded + counts.errored != len(reviews):
         screen.say(
             f"Of {len(reviews)} reviews {counts.succeeded + counts.errored} came back.", "red"

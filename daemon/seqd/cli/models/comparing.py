@@ -214,7 +214,7 @@ class _Run:
         """Collect a version's answers to all items; return its items a second, where known."""
         feed = self._again()
         texts: deque[str] = deque()
-        with self._job(ref, _texts_kept(feed, texts), lambda: feed.is_complete) as (rate, results):
+        with self._job(ref, _texts_kept(feed, texts), is_shown=True) as (rate, results):
             for result in results:
                 answers.add(feed.labels.popleft(), prediction_of(result))
                 note(result, texts.popleft())
@@ -225,11 +225,12 @@ class _Run:
         self,
         ref: str,
         items: Iterable[Item | RefusedItem],
-        total_is_final: Callable[[], bool] | None = None,
+        *,
+        is_shown: bool = False,
     ) -> "Iterator[tuple[list[float], Iterable[ItemSuccess | ItemFailure]]]":
         """Run a job; yield its results, and a list that has its rate after them, where known.
 
-        Progress is shown where the total is told of.
+        Its progress is shown where that is asked for.
         """
         from seqd.cli.bulk import bulk_view
         from seqd.cli.following import following, waiting_for
@@ -238,10 +239,10 @@ class _Run:
         handle = self._client.classify(items, model=ref, parameters=parameters)
         rate: list[float] = []
         with waiting_for(self._client, handle, self._screen):
-            if total_is_final is None:
+            if not is_shown:
                 yield rate, handle.results()
                 return
-            with bulk_view(self._screen, handle.record(), total_is_final) as view:
+            with bulk_view(self._screen, handle.record) as view:
                 with following(handle, view.show):
                     yield rate, handle.results()
                 record = handle.wait()

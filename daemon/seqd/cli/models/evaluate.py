@@ -342,7 +342,7 @@ def _count(
     from seqd_schemas import Classification, ItemSuccess
 
     counts, examples = Evaluation(), HighestScored()
-    with bulk_view(screen, handle.record(), lambda: feed.is_complete) as view:
+    with bulk_view(screen, handle.record) as view:
         with following(handle, view.show):
             for result in handle.results():
                 output = result.output if isinstance(result, ItemSuccess) else None

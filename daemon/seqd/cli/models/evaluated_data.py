@@ -61,8 +61,6 @@ class TaskData:
         self._texts = FingerprintTaker()
         self._digest = hashlib.sha256()
         self._truths: Iterator[object | None] | None = None
-        #: True once the last item was read, so that their number is known.
-        self.is_complete = False
 
     def __iter__(self) -> Iterator[Item | RefusedItem]:
         for entry in self._entries():
@@ -76,7 +74,6 @@ class TaskData:
                 content = json.dumps([item.text, given], sort_keys=True, default=str)
                 self._digest.update(content.encode() + b"\n")
             yield item
-        self.is_complete = True
 
     def next_truth(self) -> object | None:
         """Return the true output of the next item, from the first; None where it has none.

@@ -135,7 +135,7 @@ def _answers(
     handle = client.run(items, model=task.ref, task=task.name, parameters=dict(given.parameters))
     with (
         waiting_for(client, handle, screen),
-        bulk_view(screen, handle.record(), lambda: items.is_complete) as view,
+        bulk_view(screen, handle.record) as view,
     ):
         with following(handle, view.show):
             for found in handle.results():

@@ -173,7 +173,7 @@ def _count(
     from seqd.cli.bulk import bulk_view
 
     read = OutputReader(counted.metric.output)
-    with bulk_view(screen, handle.record(), lambda: items.is_complete) as view:
+    with bulk_view(screen, handle.record) as view:
         with following(handle, view.show):
             for found in handle.results():
                 result = read(found)

@@ -179,7 +179,7 @@ def _worker_cells(one: WorkerStatus, overview: "FleetOverview", per_s: float | N
         Cell(rate(per_s) if per_s else "-"),
         Cell(f"{max(0, overview.at_ms - one.seen_at_ms) // 1000} s"),
         Cell(", ".join(one.models_loaded) or "-"),
-        Cell("-" if state == "drained" else age(one.started_at_ms, overview.at_ms)),
+        Cell("-" if state in ("drained", "starting") else age(one.started_at_ms, overview.at_ms)),
         Cell(one.host),
         Cell(one.seqd_version),
     ]

@@ -12,7 +12,7 @@ from seqd.cli.ui.columns import Signs
 from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
 from seqd.cli.ui.queues import pause_reasons, queue_reasons
-from seqd.serving import shown_state, takes_nothing_told
+from seqd.serving import is_drained, shown_state, takes_nothing_told
 
 if TYPE_CHECKING:
     from seqd.ledger.overview import FleetOverview
@@ -74,8 +74,7 @@ def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
     # By what workers could write they are all gone, which is no reason then.
     told = _away_told(overview) if overview.no_writes is None else []
     told += [(sentence, "red") for sentence in _unfit_told(overview.workers)]
-    deaths = (line for worker in overview.workers for line in death_lines(worker, overview.at_ms))
-    told += [(sentence, "red") for sentence in deaths]
+    told += [(sentence, "red") for sentence in death_lines(overview.workers, overview.at_ms)]
     broken = Counter(name for worker in overview.workers for name in broken_plugins(worker))
     for name, workers in sorted(broken.items()):
         on = counted(workers, "worker")
@@ -90,6 +89,8 @@ def _away_told(overview: "FleetOverview") -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = []
     if not overview.workers:
         told.append(("No worker is up: `seqd up` starts them.", "bold red"))
+    elif all(map(is_drained, overview.workers)):
+        told.append(("No worker is up: `seqd workers uncordon` ends the drain.", "bold red"))
     else:
         told += [(sentence, "red") for sentence in queue_reasons(overview.queues)]
     if overview.silent:
@@ -142,7 +143,8 @@ def _workers_told(overview: "FleetOverview") -> str:
     parts = [f"{count(number)} {state}" for state, number in sorted(states.items())]
     parts += [f"{count(silent)} silent"] if silent else []
     listed = f": {', '.join(parts)}" if parts else ""
-    return f"{count(len(overview.workers))} up{listed}"
+    up = sum(not is_drained(worker) for worker in overview.workers)
+    return f"{count(up)} up{listed}"
 
 
 def _items_told(overview: "FleetOverview") -> str:

@@ -1,19 +1,28 @@
 """Deaths of workers' processes, in a line each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
-from seqd.local.slots import place_of
-from seqd.serving import deaths_in_loop, recent_deaths, times_told, who_died
+from seqd.serving import (
+    at_most,
+    deaths_in_loop,
+    place_of,
+    recent_deaths,
+    tellers_of_deaths,
+    times_told,
+    who_died,
+)
 from seqd_schemas import Log, WorkerStatus
 
 
-def death_lines(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
-    """Yield one line on the deaths of a worker's processes within the last hour, or none.
+def death_lines(workers: Iterable[WorkerStatus], now_ms: int) -> Iterator[str]:
+    """Yield a line on the deaths of processes within the last hour for each place that had some."""
+    for worker in tellers_of_deaths(workers):
+        yield from _lines_of(worker, now_ms)
 
-    It names the place: a worker tells of those before it in its slot, too.
-    """
+
+def _lines_of(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
     in_loop, recent = deaths_in_loop(worker, now_ms), recent_deaths(worker, now_ms)
     if not recent:
         return
@@ -22,7 +31,7 @@ def death_lines(worker: WorkerStatus, now_ms: int) -> Iterator[str]:
     within = "10 min, a crash loop" if in_loop else "hour"
     what = f"died {times_told(count, count)} in the last {within}"
     ago = age(last.at_ms, now_ms)
-    yield f"{who} {what}, last {last.cause} {ago} ago: {last.message}"
+    yield f"{who} {what}, last {last.cause} {at_most(last)}{ago} ago: {last.message}"
 
 
 def log_told(event: Log) -> str:
@@ -35,7 +44,7 @@ def log_told(event: Log) -> str:
 
 def print_deaths(screen: Screen, workers: Sequence[WorkerStatus], now_ms: int) -> None:
     """Print which workers' processes have died lately; nothing where none has."""
-    lines = [line for worker in workers for line in death_lines(worker, now_ms)]
+    lines = list(death_lines(workers, now_ms))
     if lines:
         screen.say()
     for line in lines:

@@ -37,11 +37,11 @@ def print_workers(
             screen.say(_device_line(worker.worker, worker.device), "dim")
         for line in memory_lines(worker):
             screen.say(line, "dim")
-        for line in death_lines(worker, now_ms):
-            screen.say(line, "red")
         print_unfit(screen, worker, now_ms)
         if worker.cordon is not None:
             screen.say(_cordon_line(worker, worker.cordon, now_ms), "yellow")
+    for line in death_lines(workers, now_ms):
+        screen.say(line, "red")
 
 
 def print_unfit(screen: Screen, worker: WorkerStatus, now_ms: int) -> None:
@@ -75,7 +75,7 @@ def _worker_row(worker: WorkerStatus, state: str, now_ms: int) -> tuple[str, ...
         ", ".join((*worker.tasks, *_own_tasks(worker))),
         ", ".join(worker.models_loaded) or "-",
         plugins,
-        "-" if state == "drained" else age(worker.started_at_ms, now_ms),
+        "-" if state in ("drained", "starting") else age(worker.started_at_ms, now_ms),
     )
 
 

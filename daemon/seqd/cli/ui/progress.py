@@ -57,11 +57,14 @@ class ProgressView:
 
 
 class BulkView(ProgressView):
-    """Shows a bulk job, whose total may grow until `total_is_final()`."""
+    """Shows a bulk job, whose total grows until its input is complete."""
 
-    def __init__(self, record: JobRecord, total_is_final: Callable[[], bool]) -> None:
+    def __init__(self, record: JobRecord, read_record: Callable[[], JobRecord]) -> None:
+        """`read_record` returns the job as it is by then."""
         super().__init__(record)
-        self._total_is_final = total_is_final
+        self._read_record = read_record
+        #: Items of the job, once its input is complete.
+        self._total: int | None = None
 
     @property
     def was_paused(self) -> bool:
@@ -71,14 +74,20 @@ class BulkView(ProgressView):
     def finish(self, record: JobRecord) -> None:
         """Show where the job ended."""
 
+    def _is_total(self, items: int) -> bool:
+        """Return whether a job has so many items, as an event says, and gets no more."""
+        if self._total is None and (record := self._read_record()).sealed:
+            self._total = record.counts.total
+        return items == self._total
+
 
 class LineView(BulkView):
     """Prints a line of a bulk job every few seconds; its end is left to the summary."""
 
     def __init__(
-        self, screen: Screen, record: JobRecord, total_is_final: Callable[[], bool]
+        self, screen: Screen, record: JobRecord, read_record: Callable[[], JobRecord]
     ) -> None:
-        super().__init__(record, total_is_final)
+        super().__init__(record, read_record)
         self._screen = screen
         self._title = model_of(record)
         self._last_line_s = time.monotonic()
@@ -96,7 +105,7 @@ class LineView(BulkView):
                 self._screen.say(self._line(event))
 
     def _line(self, event: ProgressEvent) -> str:
-        is_final = self._total_is_final()
+        is_final = self._is_total(event.counts.total)
         items = done_of(event.counts, is_final=is_final)
         return f"{self._title}: {', '.join((items, *self._rate.texts(event, is_final=is_final)))}"
 

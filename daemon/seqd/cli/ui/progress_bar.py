@@ -21,9 +21,9 @@ class BarView(BulkView):
     """Draws one bar."""
 
     def __init__(
-        self, screen: Screen, record: JobRecord, total_is_final: Callable[[], bool]
+        self, screen: Screen, record: JobRecord, read_record: Callable[[], JobRecord]
     ) -> None:
-        super().__init__(record, total_is_final)
+        super().__init__(record, read_record)
         self._progress = Progress(
             _MarkColumn(),
             TextColumn("{task.description}", markup=False),
@@ -54,7 +54,7 @@ class BarView(BulkView):
         elif event.event == "log":
             self._progress.console.print(printable(log_told(event)), markup=False)
         elif isinstance(event, ProgressEvent):
-            is_final = self._total_is_final()
+            is_final = self._is_total(event.counts.total)
             texts = self._rate.texts(event, is_final=is_final)
             self._draw(event.counts, "  ".join(texts), is_final=is_final)
 

@@ -77,12 +77,11 @@ def print_memory(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
 
 
 def print_rules(
-    screen: Screen, rules: Sequence[CordonRule], workers: Sequence[WorkerStatus]
+    screen: Screen, rules: Sequence[CordonRule], workers: Sequence[WorkerStatus], now_ms: int
 ) -> None:
     """Print the rules that stand, with the workers that each means; nothing where none does."""
     if not rules:
         return
-    now_ms = max([one.seen_at_ms for one in workers] + [rule.at_ms for rule in rules])
     screen.say()
     print_table(
         screen,
@@ -158,7 +157,7 @@ def _cells(row: Row) -> tuple[object, ...]:
         str(row.get("units_in_hand", "-")),
         told or "-",
         row.get("seqd_version", "-"),
-        "-" if row["state"] == "drained" else age(started, started + 1_000 * seconds),
+        "-" if row["state"] in ("drained", "starting") else age(started, started + 1_000 * seconds),
     )
 
 

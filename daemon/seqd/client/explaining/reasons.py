@@ -9,15 +9,16 @@ from seqd.kinds import KINDS
 from seqd.ledger.model_pauses import pause_told
 from seqd.ledger.unit_states import Holdings, UnitStates
 from seqd.ledger.writing import no_writes_line
-from seqd.local.slots import place_of
 from seqd.scaling import Rate, item_seconds
 from seqd.serving import (
+    at_most,
     can_run,
     does,
     has_lost_claim,
     lacks_store,
     leaves_out,
     lost_claim_told,
+    place_of,
     reasons,
     recent_deaths,
     serves,
@@ -121,7 +122,7 @@ def _died(status: WorkerStatus, now_ms: int) -> str:
     what = f"{recent[-1].cause}: {recent[-1].message.rstrip('.')}"
     # Of the place: a worker tells of those before it in its slot, too.
     who = who_died(place_of(status.worker), recent[-1:])
-    return f". {who} died {span(ago_s)} ago, {what}"
+    return f". {who} died {at_most(recent[-1])}{span(ago_s)} ago, {what}"
 
 
 def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
