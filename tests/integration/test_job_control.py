@@ -1,4 +1,4 @@
-"""Pause, resume, expire, retry and remove with real workers, and with none; and as commands."""
+"""Pause, resume, retry and remove as commands, beside a real worker."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Lists of jobs by what they have in common, and what goes on in a job."""
+"""Lists of jobs by what they have in common."""
 
 import re
 from datetime import datetime

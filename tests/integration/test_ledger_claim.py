@@ -1,6 +1,7 @@
-"""Which units come together in a claim, how much one takes, and who is told that there is work.
+"""Which units come together in a claim, and how much one takes.
 
-Whose turn it is, under whatever a walk does to jobs, workers and models, says `tests/model`.
+Whose turn it is, under whatever a walk does to jobs, workers and models, and who is told that there
+is work, says `tests/model`.
 """
 
 import zlib

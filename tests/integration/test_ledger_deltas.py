@@ -1,4 +1,4 @@
-"""Text deltas: they are bounded, go again, and a reader makes whole texts of them.
+"""Text deltas: a reader makes whole texts of them.
 
 Who may publish them, and which are kept of a job in any walk, says `tests/model`.
 """

@@ -1,4 +1,7 @@
-"""A small job after its end: few bytes, and all that its readers are promised."""
+"""A small job takes few bytes after its end.
+
+What its readers see of it then, and of one that is continued, says `tests/model`.
+"""
 
 import pytest
 
@@ -14,7 +17,7 @@ from seqd_schemas import Classification, Item, ItemChunk, ItemSuccess
 pytestmark = pytest.mark.processes
 
 #: Jobs that are weighed, and entries of the bounded stream and list that all jobs share.
-WEIGHED, SHARED = 2_000, 10_000
+WEIGHED, SHARED = 800, 10_000
 #: What one may take, result, indexes and Redis's own overhead included.
 SMALL_JOB_BYTES = 600
 

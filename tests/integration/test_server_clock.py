@@ -5,7 +5,7 @@ have left until it is there again; stepped forward, it takes nothing from who is
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -61,12 +61,6 @@ def reconciler(clocked: Environment) -> Iterator[Reconciler]:
     running.start()
     with closing(running):
         yield running
-
-
-def a_dead_worker(environment: Environment) -> Callable[[], bool]:
-    environment.submit_units(1)
-    environment.claim_unit("worker-a")
-    return lambda: environment.claim("worker-b") is not None
 
 
 @pytest.mark.parametrize("is_dead", [False, True])
