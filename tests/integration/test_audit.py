@@ -68,18 +68,6 @@ def test_each_act_on_a_job_is_written_down_with_who_did_it_and_one_that_is_refus
     assert abs(entry.at_ms - datetime.now().timestamp() * 1000) < 60_000
 
 
-def test_an_act_that_changes_nothing_is_not_written_down(client: Client, job: str) -> None:
-    handle = client.job(job)
-    handle.resume()
-    for act in (handle.pause, handle.pause, handle.cancel):
-        act()
-    states = [act() for act in (handle.cancel, handle.pause, handle.resume)]
-    is_resumed = client.resume_model("imdb_lstm")
-
-    assert states == ["cancelled"] * 3 and not is_resumed
-    assert acts(client) == [("jobs.cancel", job, ""), ("jobs.pause", job, "")]
-
-
 def test_a_version_that_is_not_removed_has_a_second_line_with_the_code(
     environment: Environment, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,5 @@
 """A plugin broken by an upgrade: its jobs fail by its reason, and its model leaves the catalog."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,12 @@ from builders import a_catalog_entry, a_worker_status
 from ledger_fixtures import Environment
 from plugin_folders import install_plugin
 from seqd.client import Client
-from seqd.client.waiting import with_waiting
 from seqd.errors import JobFailed, UnknownModel
 from seqd.local.endpoint import redis_url_of
 from seqd.settings import Settings
 from seqd.worker import background
 from seqd.worker.background import StaleEntries
-from seqd_schemas import PluginState, PluginStatus, WaitingCode
+from seqd_schemas import PluginState, PluginStatus
 from up_builders import running_up
 from worker_fixtures import QUICK, Cluster, wait_until
 
@@ -127,20 +125,3 @@ def test_a_model_leaves_the_catalog_when_it_was_not_served_for_the_time_of_grace
 
     # Then it goes, and none that a worker has just published, or that is this worker's own.
     assert looked_at(1.0) == everything - {"left"}
-
-
-def test_an_open_job_says_that_nobody_is_up_once_it_is_a_second_old(
-    environment: Environment,
-) -> None:
-    record = environment.record(environment.submit_units(1))
-    now_ms = int(time.time() * 1_000)
-    young, older = (
-        record.model_copy(update={"created_at_ms": at_ms}) for at_ms in (now_ms, now_ms - 1_000)
-    )
-    ledger = environment.ledger
-
-    (of_young,) = ledger.driver.run(with_waiting(ledger, [young]))
-    (of_older,) = ledger.driver.run(with_waiting(ledger, [older]))
-
-    assert of_young == young
-    assert of_older.waiting is not None and of_older.waiting.code is WaitingCode.NO_WORKER

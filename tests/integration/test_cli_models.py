@@ -7,9 +7,8 @@ from typing import cast
 import pytest
 
 from cli_builders import Ended, clean_environment, here, use_ledger
-from seqd.models.store import ModelStore
 from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import Cluster
 
 pytest_plugins = ["seqd.testing.services"]
 
@@ -107,26 +106,6 @@ def test_what_the_fleet_does_not_have_is_named_with_what_it_has(
 
     assert ended.status == 2
     assert ended.err.startswith(f"error[unknown_model]: {message}"), ended.err
-
-
-@pytest.mark.slow
-def test_a_version_that_no_worker_can_read_says_so_in_its_worker_row(
-    empty_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    store = ModelStore(empty_cluster.settings.store_dir, {})
-    (store.open("echo", 1).folder / "echo.json").write_text("{")
-    worker = empty_cluster.start_ready()
-    use_ledger(monkeypatch, empty_cluster.settings)
-    with empty_cluster.client() as client:
-        client.classify(["a"], model="echo@1")
-        wait_until(lambda: any(one.unfit for one in client.workers()), "the worker says so")
-
-    ended = here(capsys, "models", "show", "echo@1", "--json")
-
-    assert "0 of 1 worker " in here(capsys, "models", "list").out
-    (row,) = cast(dict[str, list[dict[str, object]]], ended.json())["workers"]
-    assert (row["worker"], row["versions"]) == (worker.name, [])
-    assert str(row["unfit"]).startswith("['1: damaged: ")
 
 
 def test_where_no_worker_was_ever_up_both_ways_on_are_named(

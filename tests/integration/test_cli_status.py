@@ -5,11 +5,10 @@ import re
 
 import pytest
 
-from builders import a_catalog_entry, a_chunk, a_classify_job, a_train_job, a_worker_status
+from builders import a_chunk, a_classify_job, a_train_job, a_worker_status
 from cli_builders import here, use_ledger
 from ledger_fixtures import CLASSIFY, Environment
 from seqd import __version__
-from seqd_schemas import PluginState, PluginStatus
 
 pytestmark = pytest.mark.processes
 
@@ -93,29 +92,6 @@ def test_status_says_when_workers_are_not_all_of_the_commands_release(
     shown = here(capsys, "status").out.splitlines()
 
     assert [line for line in shown if "side by side" in line] == lines
-
-
-def test_a_host_whose_store_lacks_the_version_in_service_is_named_with_it(
-    environment: Environment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fleet = environment.ledger.fleet
-    plugin = PluginStatus(
-        name="echo", distribution="seqd-echo", version="1.0", state=PluginState.READY
-    )
-    fleet.publish_catalog([a_catalog_entry(plugin="echo", labels={"production": 3})])
-    has = a_worker_status(plugins=(plugin,), versions={"imdb_lstm": (3,)})
-    fleet.publish_worker(has, ttl_s=60)
-    lacks = a_worker_status(worker="cpu:0@h2-b", host="h2", plugins=(plugin,))
-    fleet.publish_worker(lacks, ttl_s=60)
-
-    shown = here(capsys, "status").out.splitlines()
-    read = json.loads(here(capsys, "status", "--json").out)
-
-    assert (
-        "imdb_lstm@3 is in service, and not in the store of cpu:0@h2-b (host h2). What to do: "
-        "seqd doctor"
-    ) in shown
-    assert read["lacking"] == {"imdb_lstm@3": ["cpu:0@h2-b"]}
 
 
 def test_status_counts_what_is_damaged_what_had_to_make_room_and_what_waits_in_the_inbox(

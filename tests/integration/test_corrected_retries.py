@@ -53,33 +53,6 @@ def test_corrected_texts_stand_in_their_places_also_of_what_never_was_readable(
     assert [result.custom_id for result in again.results()] == FAILED
 
 
-def test_what_is_not_corrected_is_sent_again_as_it_was(
-    client: Client, first: Job[Classification]
-) -> None:
-    again = client.retry(first.job_id, items={"row-10": "j", "row-16": "p"})
-
-    record = again.wait(timeout_s=LIMIT_S)
-    assert (record.counts.total, record.counts.succeeded) == (4, 2)
-    merged = shown(first)
-    # Two with the same text again, and two that cannot be sent again; and the others.
-    assert [merged[at] for at in (1, 10, 3, 17)] == ["invalid_input"] * 4
-    assert (merged[9], merged[15]) == ("j", "p")
-
-
-def test_a_cancelled_job_takes_new_texts_for_what_had_no_turn(client: Client) -> None:
-    client.pause_model("echo")
-    try:
-        first = client.classify([str(n) for n in range(16)], model="echo")
-        first.close()  # all of its input is there
-        first.cancel()
-    finally:
-        client.resume_model("echo")
-
-    client.retry(first, items={"row-16": "new"}).wait(timeout_s=LIMIT_S)
-
-    assert shown(first) == [*map(str, range(15)), "new"]
-
-
 def test_a_retry_writes_the_texts_that_an_undisturbed_job_would_have(client: Client) -> None:
     asked: dict[str, object] = {"length": 24, "seed": 7}
     undisturbed = client.generate(["same"] * 70, model="echo", parameters=asked)

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -225,19 +224,6 @@ def test_a_retry_whose_first_job_was_lost_is_left(client: Client, cluster: Clust
         "results of both cannot be read as one. Those that are left: "
         f"seqd jobs results {retried.job_id}"
     )
-
-
-def test_dead_letters_are_found_by_time_and_purged(client: Client) -> None:
-    job = failed(client, "raise", tenant="old")
-    later = datetime.now() + timedelta(minutes=5)
-
-    assert client.failures(since=later) == []
-    assert len(client.failures(until=later, tenant="old")) == 1
-    assert client.purge_failures(tenant="old", dry_run=True) == 1
-    assert client.purge_failures(tenant="old") == 1
-    assert client.audit(1, action="failures.purge")[0].details == {"tenant": "old"}
-    assert client.failures(tenant="old") == []
-    assert outcomes(job) == ["plugin_error"]
 
 
 @pytest.mark.usefixtures("shell")

@@ -11,7 +11,6 @@ from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.client import Client, JobHandle
 from seqd.errors import IdempotencyConflict, InvalidData, InvalidRequest
-from seqd.ledger.blobs import unpack_texts
 from seqd.worker.training.run import open_data
 from seqd_schemas import FileSource, Log, TextChunk, TrainJob, UploadSource
 from worker_fixtures import Cluster, wait_until
@@ -161,19 +160,6 @@ def test_a_training_that_was_cancelled_goes_on_with_its_held_out_data(
 
     assert told[0] == f"The training goes on from a checkpoint of {job.job_id}."
     assert told[-1] == VALIDATED
-
-
-def test_a_held_out_part_is_charged_to_its_tenant_as_data_is(environment: Environment) -> None:
-    job = a_train_job(source=UploadSource(), held_out=UploadSource())
-    job_id = environment.submit(job, version=None, unit_items=1)
-    chunk = TextChunk.model_validate({"texts": HELD_OUT, "held_out": True})
-
-    environment.ledger.submissions.append(job, job_id, 0, chunk)
-
-    (blob,) = environment.ledger.jobs.inputs(job_id, [0])
-    assert blob is not None
-    assert unpack_texts(blob) == chunk
-    assert environment.ledger.tenants.record("default").waiting_bytes == len(blob)
 
 
 def test_a_held_out_part_counts_towards_what_may_wait_in_redis(cluster: Cluster) -> None:

@@ -13,7 +13,7 @@ from cli_builders import Ended, here, use_ledger
 from seqd.client import AsyncClient, Client
 from seqd.errors import JobFailed
 from seqd.models.store import ModelStore
-from seqd_schemas import Classification, ClassifyJob
+from seqd_schemas import Classification
 from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
@@ -157,20 +157,3 @@ def test_frames_have_a_column_of_what_is_uncertain(client: Client) -> None:
     job = client.classify([TEXT, "a"], model="echo", min_score=0.8)
 
     assert job.to_pandas()["uncertain"].tolist() == [True, False]
-
-
-def test_a_job_says_what_it_asked_of_its_labels(
-    client: Client,
-    cluster: Cluster,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    job = client.classify([TEXT], model="echo", label_map=MAP, min_score=0.7)
-    record = job.wait(timeout_s=30)
-
-    shown = seqd(cluster, capsys, monkeypatch, "jobs", "show", job.job_id)
-
-    assert isinstance(record.job, ClassifyJob)
-    assert (record.job.min_score, record.job.label_map) == (0.7, MAP)
-    said = " ".join(shown.out.split())
-    assert 'min score 0.7 label map {"awful": "bad"}' in said

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from cli_builders import here
-from ledger_fixtures import CLASSIFY, Environment
+from ledger_fixtures import Environment
 from seqd.client import Client, ModelDisabled, NoWorker
 from seqd.errors import InvalidRequest, WrongState
 from seqd.ledger import connect
 from seqd.ledger.model_pauses import paused_waiting
-from seqd_schemas import MAX_PAUSED_MODELS, ModelPause, WaitingCode, queue_of
+from seqd_schemas import MAX_PAUSED_MODELS, ModelPause, WaitingCode
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
@@ -20,20 +20,6 @@ pytestmark = pytest.mark.processes
 
 def a_pause(model: str = "imdb_lstm", **fields: object) -> ModelPause:
     return ModelPause.model_validate({"model": model, "by": "ana@h1", "at_ms": 1} | fields)
-
-
-def test_a_pause_is_of_one_model_and_of_none_that_is_made_with_the_same_plugin(
-    environment: Environment,
-) -> None:
-    environment.submit_units(1)
-    named, own = f"{CLASSIFY}:topics@3", queue_of(CLASSIFY, 3)
-    times = environment.keys.queues("normal")
-    environment.redis.zadd(times, {named: 0})
-
-    environment.ledger.model_pauses.pause(a_pause("topics"))
-
-    assert environment.ledger.work.claim("worker-a", [named]) is None
-    assert environment.ledger.work.claim("worker-a", [named, own]) is not None
 
 
 def test_a_disabled_model_stays_disabled_when_somebody_pauses_it(environment: Environment) -> None:

@@ -68,23 +68,6 @@ def the_finding(report: Report, kind: str) -> Finding:
     return found
 
 
-def test_status_says_it_also_while_what_a_worker_wrote_before_is_still_there(
-    settings: Settings, redis: Redis, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ledger = Ledger(redis, settings, notify=lambda route: None)
-    ledger.fleet.publish_worker(
-        a_worker_status(worker="cpu:0@h1-a", seen_at_ms=ledger.fleet.now_ms()), ttl_s=60
-    )
-    redis.replicaof("127.0.0.1", NOBODY)
-    try:
-        told = here(capsys, "status", "--json").json()
-    finally:
-        redis.replicaof("NO", "ONE")
-
-    assert len(told["workers"]) == 1
-    assert str(told["takes_no_writes"]).startswith("it is a read-only replica")
-
-
 def test_the_first_line_of_what_shows_the_fleet_says_to_leave_workers_running(
     redis: Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:

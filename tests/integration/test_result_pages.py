@@ -117,6 +117,13 @@ def test_a_result_is_found_by_its_name(environment: Environment) -> None:
     )
 
 
+def test_errors_are_read_up_to_the_last_one(environment: Environment) -> None:
+    job = begun_job(environment, 0, 1, 2, errored=1)
+    environment.redis.hset(environment.keys.output(job.job_id), "2", b"no results")
+
+    assert [failure.custom_id for failure in job.errors()] == names(3)
+
+
 def test_a_training_has_no_results_by_page_nor_errors(environment: Environment) -> None:
     job = handle_of(environment, environment.submit(a_train_job(), version=None))
 

@@ -145,21 +145,6 @@ def test_results_whose_schema_is_lost_are_read_unchecked_as_one_column_of_json(t
     assert OutputReader(None, schema)(result) == result
 
 
-def test_a_task_that_the_model_lacks_is_refused_for_one_item_and_for_many(task_cluster):
-    client = task_cluster.client()
-
-    for ask in (
-        lambda: client.run_one("a", model="vectors", task="embedd"),
-        lambda: client.run_each(["a"], model="vectors", task="embedd"),
-    ):
-        with pytest.raises(InvalidRequest) as refused:
-            ask()
-        assert str(refused.value) == (
-            "model 'vectors' cannot embedd; it can: embed. Did you mean 'embed'? Models that can "
-            "embedd: none."
-        )
-
-
 def test_one_item_is_answered_with_the_output_of_the_class_that_is_named(task_cluster):
     client = task_cluster.client()
 
@@ -230,20 +215,6 @@ def test_the_last_delta_of_a_text_has_the_output_of_its_item(task_cluster):
     assert "".join(part.text for part in parts) + last.text == "fedcba"
     assert (last.output, last.finished) == (Text(text="fedcba"), None)
     assert [delta.error.code for delta in job.stream() if delta.error] == ["plugin_error"]
-
-
-def test_failed_items_are_retried_with_new_records_and_keep_their_class(task_cluster):
-    client = task_cluster.client()
-    pairs = [{"left": "a", "right": "a"}, {"left": "a"}]
-    job = client.run(pairs, model="pairs", task="compare", output=seqd_tasks.Comparison)
-    job.wait()
-
-    retried = client.retry(job, items={"row-2": {"left": "b", "right": "c"}})
-
-    assert [result.unwrap().overlap for result in retried.results()] == [0.0]
-    assert [result.unwrap().overlap for result in job.merged_results()] == [1.0, 0.0]
-    again = client.job(job.job_id, output=seqd_tasks.Comparison)
-    assert again.result("row-1").unwrap() == seqd_tasks.Comparison(overlap=1.0, shared=("a",))
 
 
 @pytest.mark.parametrize(

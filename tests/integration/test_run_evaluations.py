@@ -99,21 +99,6 @@ def test_nearest_neighbours_are_those_of_the_vectors(tmp_path: Path, capsys: Cap
     assert [one["label"] for one in found["classes"]] == ["same", "one"]
 
 
-def test_the_labels_of_a_csv_file_have_bars_between_them(tmp_path: Path, capsys: Capture) -> None:
-    file = tmp_path / "truth.csv"
-    file.write_text("text,topics\nred blue,red|blue\nred green,red\nred,\n")
-
-    found = figures_of(
-        here(
-            *(capsys, "models", "evaluate", "topics", "--data", str(file)),
-            *("--label-field", "topics", "--json"),
-        )
-    )
-
-    assert (found["items"], found["unlabelled"]) == (2, 1)
-    assert found["f1_micro"] == pytest.approx(2 * 3 / (3 + 4))
-
-
 def test_figures_are_printed_with_their_intervals_and_what_was_left_out(
     tmp_path: Path, capsys: Capture
 ) -> None:

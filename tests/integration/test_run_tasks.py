@@ -33,34 +33,3 @@ def test_a_vector_is_an_array_to_numpy_and_is_the_same_to_a_shared_class(task_cl
     array = np.asarray(first.unwrap().vector)
     assert array.dtype == np.float32
     assert array.tolist() == list(seqd_tasks.embed(TEXTS[0]).vector)
-
-
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [
-        (
-            {"left": "a"},
-            "row 2: it has no field 'right'; allowed: the fields left, right, weight.",
-        ),
-        (
-            {"left": "a", "right": "b", "wieght": 1},
-            "row 2: it has a field 'wieght' that the task does not take; allowed: the fields left, "
-            "right, weight. Did you mean 'weight'?",
-        ),
-        ("a text", "row 2: it is a text; allowed: a record with the fields left, right, weight."),
-        (
-            {"left": "a", "right": "b", "weight": 1000},
-            "The record does not fit: field 'weight' is 1000: Input should be less than or equal "
-            "to 100. Its fields: left, right, weight.",
-        ),
-    ],
-)
-def test_a_record_that_does_not_fit_is_an_error_of_its_item_alone(task_cluster, record, message):
-    good = {"left": "a", "right": "a"}
-
-    job = task_cluster.client().run([good, record, good], model="pairs", task="compare")
-
-    first, bad, last = job.results()
-    assert first.ok and last.ok
-    assert bad.error.code == "invalid_input"
-    assert bad.error.message == message

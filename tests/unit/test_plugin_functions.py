@@ -174,11 +174,6 @@ def test_a_stop_is_asked_for_before_the_first_item_and_within_the_work(decorated
         outcomes_of(decorated, name, ["x"] * 40, MemoryRunContext(stop_after=after))
 
 
-def test_a_stream_that_does_not_end_is_stopped_within_a_part():
-    with pytest.raises(Stopped):
-        outcomes_of(counting, "generate", ["x"], MemoryRunContext(stop_after=2), length=100_000)
-
-
 def test_a_slow_function_is_asked_to_stop_before_each_text_and_each_sample():
     @classifier("slow")
     def slow(text: str) -> str:
@@ -248,14 +243,6 @@ def test_a_task_takes_records_or_texts_streams_and_gets_what_it_asks_for():
     assert translated == [Text(text="b a "), Text(text="")]
     assert context.streamed_text(0) == "b a "
     assert outcomes_of(scoring, "count", ["abc"]) == [Score(score=3.0)]
-
-
-def test_the_docstring_says_what_a_model_and_a_task_do():
-    model = model_of(compare)
-
-    assert (model.summary, model.tasks["compare"].summary) == ("Compare two texts.",) * 2
-    assert model_of(one).summary == "Counts letters."
-    assert model_of(several).summary == "Count letters of several texts."
 
 
 def test_labels_of_a_literal_are_the_classes():

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import logging
 import re
 import sys
 from functools import partial
@@ -140,19 +139,6 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_the_others_serve(name):
 @pytest.mark.parametrize("name", sorted(rows_below("When a plugin is loaded")))
 def test_the_page_on_faults_has_the_reason(name):
     assert_said(REASONS[name], rows_below("When a plugin is loaded")[name][1])
-
-
-def test_a_broken_plugin_is_logged_once_at_error(caplog):
-    with caplog.at_level(logging.INFO):
-        registry_of("raises_on_import")
-
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        (
-            "ERROR",
-            "plugin raises_on_import (zoo-raises_on_import 1.0) is broken: "
-            + REASONS["raises_on_import"],
-        )
-    ]
 
 
 def test_ctrl_c_during_an_import_ends_the_loading():

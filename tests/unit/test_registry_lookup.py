@@ -60,17 +60,6 @@ def a_registry(plugins: list[tuple[str, object]], **settings: object) -> Registr
     return a_registry_of(plugins, settings=Settings(**settings))  # type: ignore[arg-type]
 
 
-def test_models_are_found_by_name_listed_sorted_and_not_changed_from_outside() -> None:
-    registry = a_registry(SOUND)
-
-    assert list(registry.models) == ["char_lstm", "imdb_lstm", "markov"]
-    assert registry.model("markov").name == "markov"
-    assert registry.plugin_of("markov").models == ("char_lstm", "markov")
-    assert [status.name for status in registry.statuses] == ["critics", "poets"]
-    with pytest.raises(TypeError):
-        registry.models["mine"] = a_model("mine")  # type: ignore[index]
-
-
 @pytest.mark.parametrize(
     ("plugins", "asked", "message"),
     [

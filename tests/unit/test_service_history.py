@@ -138,19 +138,6 @@ def test_the_newest_thousand_changes_are_kept(tmp_path: Path):
     assert (kept[-1].from_version, kept[-1].to_version) == (MAX_CHANGES, MAX_CHANGES + 1)
 
 
-def test_a_cancelled_training_is_written_down_as_a_way_back(store: ModelStore):
-    train(store, "job-4")
-    store.begin_publish("topics", "job-4", "attempt-1")
-    store.move_labels("topics", ["production"], 4, "job-4", "attempt-1")
-
-    store.rollback("topics", "job-4")
-
-    back = store.history("topics")[-1]
-    assert (back.from_version, back.to_version, back.is_rollback) == (4, 1, True)
-    assert (back.by, back.why) == ("job job-4", "its training did not complete")
-    assert version_before(store.history("topics"), 1) is None
-
-
 def walk(steps: list[int | str]) -> tuple[list[ServiceChange], int]:
     """Take the steps as `seqd models promote` and `rollback` do, from a first version 1."""
     changes, now = [a_change(None, 1)], 1

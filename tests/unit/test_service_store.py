@@ -11,7 +11,6 @@ from seqd.errors import (
     ServiceChanged,
     UnknownModel,
 )
-from seqd.hookspecs import Artifact
 from seqd.models.store import ModelStore
 from store_builders import a_change, a_starter, files_of, publish, train
 
@@ -146,20 +145,6 @@ def test_a_label_is_dropped_unless_somebody_has_moved_it(store: ModelStore):
     assert store.labels("topics") == {"production": 1, "best": 2, "latest": 3}
 
 
-def test_a_training_that_is_rolled_back_moves_no_label_to_a_version_that_was_removed(
-    store: ModelStore,
-):
-    three_versions(store)
-    store.set_label("topics", "best", 2)
-    made = train(store, "job-9")
-    store.move_labels("topics", ["best"], made, "job-9", "attempt-1")
-    store.remove("topics", 2)
-
-    store.rollback("topics", "job-9")
-
-    assert "best" not in store.labels("topics")
-
-
 def test_a_version_in_service_whose_folder_is_gone_is_still_what_the_name_means(
     store: ModelStore,
 ):
@@ -173,26 +158,3 @@ def test_a_version_in_service_whose_folder_is_gone_is_still_what_the_name_means(
 
     store.put_in_service("topics", a_change(1, 2))
     assert store.resolve("topics") == ("topics", 2)
-
-
-@pytest.mark.parametrize("label", ["production", "candidate"])
-def test_a_version_that_is_removed_while_it_is_opened_gets_no_label(
-    store: ModelStore, root: Path, monkeypatch: pytest.MonkeyPatch, label: str
-):
-    three_versions(store)
-    opens = ModelStore.open
-
-    def open_and_lose(self: ModelStore, name: str, version: int) -> Artifact:
-        artifact = opens(self, name, version)
-        ModelStore(root, {}).remove(name, version)
-        return artifact
-
-    monkeypatch.setattr(ModelStore, "open", open_and_lose)
-
-    with pytest.raises(UnknownModel, match="no version topics@3"):
-        if label == "production":
-            store.put_in_service("topics", a_change(1, 3))
-        else:
-            store.set_label("topics", label, 3)
-
-    assert store.labels("topics") == {"production": 1, "latest": 2}

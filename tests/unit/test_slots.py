@@ -1,8 +1,6 @@
 """Slot specs, the environment that pins a worker to its device, and the names of workers."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from seqd.errors import InvalidSettings
 from seqd.local.gpus import PinnedGpu
@@ -117,18 +115,6 @@ def test_a_name_for_keys_has_no_sign_that_a_key_may_not_have() -> None:
     slot = parse_slot("train@gpu:MIG-GPU-41b3-9/3/0=0.5")
 
     assert slot.safe_name == "train@gpu:MIG-GPU-41b3-9-3-0-0.5"
-
-
-@given(
-    st.lists(st.sampled_from(["cpu:0", "cpu:1", "train@cpu", "gpu:0", "all@gpu:7=0.5"]), min_size=1)
-)
-def test_a_list_is_taken_exactly_when_no_slot_stands_twice(specs: list[str]) -> None:
-    try:
-        names = [slot.name for slot in parse_slots(",".join(specs))]
-    except InvalidSettings:
-        assert len(set(specs)) < len(specs)
-    else:
-        assert names == specs
 
 
 def test_a_worker_without_a_name_gets_a_new_one_at_each_start():

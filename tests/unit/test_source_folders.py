@@ -132,10 +132,6 @@ def test_a_plugin_and_a_model_that_ship_with_seqd_are_taken():
     ]
 
 
-def test_names_of_its_own_are_free():
-    assert taken_names(mine("hello"), {"hello"}, discover()) == {}
-
-
 def test_a_plugin_that_is_installed_too_takes_no_name_of_its_own():
     installed = mine("hello", "Seqd_Mine")
     moved = mine("hello", "acme", "seqd_mine.plugin")

@@ -37,16 +37,6 @@ def test_versions_labels_and_history_move_along(store: ModelStore):
         store.resolve("topics")
 
 
-def test_a_model_that_is_renamed_back_and_on_is_there_once_and_whole(store: ModelStore):
-    store.rename("topics", "subjects")
-    store.rename("subjects", "topics")
-    store.rename("topics", "themes")
-
-    assert store.models() == ["echo", "themes"]
-    assert store.open("themes", 1).manifest.model == "themes"
-    assert store.labels("themes") == {"production": 2, "best": 1, "latest": 2}
-
-
 def test_no_other_model_gets_the_old_name(store: ModelStore):
     store.rename("topics", "subjects")
     publish(store, "moods", "echo")
@@ -114,17 +104,3 @@ def test_a_mark_of_a_version_that_is_about_to_go_ends_by_itself(store: ModelStor
 
     assert (both, one, store.retiring("topics")) == ({1, 2}, {1}, set())
     assert store.numbers("topics") == [1, 2]
-
-
-def test_a_name_whose_trainings_all_failed_is_free_for_another_plugin(store: ModelStore):
-    train(store, "job-1", "moods", "echo")
-    with pytest.raises(ModelNameTaken, match="model 'moods' is made with echo"):
-        store.check_plugin("moods", "markov")
-    store.rollback("moods", "job-1")
-
-    store.check_plugin("moods", "markov")
-    version = train(store, "job-2", "moods", "markov")
-
-    assert (version, store.plugin_of("moods")) == (2, "markov")
-    with pytest.raises(ModelNameTaken, match="model 'moods' is made with markov"):
-        publish(store, "moods", "echo")

@@ -63,25 +63,3 @@ def test_an_attempt_that_was_overtaken_changes_nothing(store, step):
     )
     assert (store.numbers("lstm"), store.labels("lstm")) == before
     assert folder.exists()
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"holder": 1}', '{"before": {"production": "x"}}'])
-def test_a_publish_record_that_cannot_be_read_restores_no_label(store, tmp_path, content):
-    version = publish(store, "job-1")
-    store.set_label("lstm", "production", version)
-    second = publish(store, "job-2")
-    (tmp_path / "models" / "lstm" / ".publishing-job-2.json").write_text(content)
-
-    assert store.rollback("lstm", "job-2") == second
-    assert store.labels("lstm") == {"production": version, "latest": version}
-
-
-def test_a_job_that_published_nothing_has_nothing_to_roll_back(store):
-    publish(store, "job-1")
-    store.begin_publish("lstm", "job-2", "attempt-1")
-
-    assert store.rollback("lstm", "job-2") is None
-    assert store.rollback("lstm", "job-3") is None
-    assert store.rollback("other", "job-3") is None
-    assert store.numbers("lstm") == [1]
-    assert store.begun() == [("lstm", "job-1")]

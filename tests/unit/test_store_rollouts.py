@@ -1,6 +1,5 @@
 """Roll-outs in the model store: how one begins and ends, and what is written down of it."""
 
-import json
 import re
 from pathlib import Path
 
@@ -143,20 +142,6 @@ def test_a_damaged_file_is_no_roll_out_and_is_replaced(
     assert store.rollout("topics") == a_rollout()
 
 
-def test_a_file_of_a_later_release_is_read_as_far_as_it_is_known(
-    store: ModelStore, tmp_path: Path
-) -> None:
-    store.begin_rollout("topics", a_rollout())
-    path = tmp_path / "models/topics/rollout.json"
-    content = json.loads(path.read_text())
-    content["current"] |= {"kind": "mirror", "of": "later"}
-    path.write_text(json.dumps(content))
-
-    found = store.rollout("topics")
-    assert found is not None
-    assert found.kind == "mirror"
-
-
 def an_order(action: OrderAction, **changes: object) -> ModelOrder:
     fields = {"order_id": "o1", "action": action, "model": "topics", "ordered_at_ms": 1}
     return ModelOrder.model_validate({**fields, "expected": 1, "by": "me", **changes})
@@ -169,27 +154,6 @@ def begin(store: ModelStore, serving: int = 1) -> None:
 
 def end(store: ModelStore) -> None:
     abort(store, an_order(OrderAction.END_ROLLOUT, by="worker w1", why="too many errors"))
-
-
-def test_what_was_known_holds_while_the_file_cannot_be_read(
-    store: ModelStore, tmp_path: Path
-) -> None:
-    store.begin_rollout("topics", a_rollout())
-    path = tmp_path / "models/topics/rollout.json"
-    other = ModelStore(tmp_path / "models", {})
-    assert store.rollout("topics") == a_rollout()
-    content = path.read_bytes()
-    path.unlink()
-    path.mkdir()  # what cannot be read, also for root
-
-    assert store.rollout("topics") == a_rollout()
-    assert not store.is_aborted("topics", a_rollout().id)
-    # Nothing is known here: the version in service answers.
-    assert other.rollout("topics") is None
-    assert other.is_aborted("topics", a_rollout().id)
-    path.rmdir()
-    path.write_bytes(content)
-    assert other.rollout("topics") == a_rollout()
 
 
 def test_a_rollback_right_behind_the_end_of_a_roll_out_is_refused(store: ModelStore) -> None:

@@ -2,11 +2,9 @@
 
 import random
 
-import numpy as np
 import pytest
 
 from seqd.analysis.label_figures import LabelFigures
-from seqd.analysis.paired import mean_interval
 from seqd.analysis.task_comparison import PAIRED, TaskAnswers, compare_tasks
 from seqd_schemas import Labels, Score, ScoredLabel
 
@@ -36,23 +34,6 @@ def test_figures_are_those_of_an_evaluation_on_the_items_that_both_answered() ->
         assert difference.difference == pytest.approx(other - one)
         assert difference.items == 97
     assert [(one.errored, one.unlabelled) for one in answers] == [(1, 1), (1, 1)]
-
-
-@pytest.mark.parametrize("items", [400, pytest.param(12_000, marks=pytest.mark.slow)])
-def test_the_interval_of_a_mean_error_is_about_that_by_the_normal_distribution(items: int) -> None:
-    random_numbers = np.random.default_rng(8)
-    errors = random_numbers.exponential(size=(2, items))
-    errors[0] += 0.1
-    answers = [TaskAnswers(PAIRED["score"]) for _ in range(2)]
-    for version in range(2):
-        for error in errors[version]:
-            answers[version].add(1.0, Score(score=1.0 + float(error)))
-
-    found = compare_tasks(PAIRED["score"], *answers)["mean_absolute_error"]
-
-    due = mean_interval(errors[1] - errors[0])
-    assert found.interval is not None and due is not None
-    assert found.interval == pytest.approx(due, abs=0.08 * (due[1] - due[0]))
 
 
 def test_one_item_has_no_interval_and_none_at_all_no_figures() -> None:

@@ -74,27 +74,6 @@ def test_an_array_of_any_stride_is_its_numbers(numbers, step, is_backwards):
     assert np.array_equal(np.asarray(Vector(array)), array)
 
 
-def test_a_column_of_a_matrix_and_an_array_that_cannot_be_written_are_taken():
-    matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
-    fixed = matrix[0].copy()
-    fixed.setflags(write=False)
-
-    assert list(Vector(matrix[:, 1])) == [1, 5, 9]
-    assert list(Vector(matrix.T[2])) == [2, 6, 10]
-    assert list(Vector(fixed)) == [0, 1, 2, 3]
-
-
-def test_a_vector_keeps_its_numbers_when_the_array_changes():
-    array = np.ones(3, np.float32)
-    vector = Vector(array)
-
-    array[0] = 7
-
-    assert list(vector) == [1, 1, 1]
-    with pytest.raises(ValueError, match="read-only"):
-        np.asarray(vector)[0] = 7
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -127,16 +127,6 @@ def test_a_training_ends_as_an_artifact_with_a_real_manifest_and_the_next_versio
     assert (second.manifest.version, second.manifest.seed) == (2, 8)
 
 
-def test_a_stopped_training_leaves_nothing_in_the_store(tmp_path):
-    data = TextDataset("abab", "two letters")
-
-    with pytest.raises(Stopped):
-        train_to_artifact(CountingModel(), {}, data, tmp_path, stop_after=1)
-
-    assert not (tmp_path / "counting").exists()
-    assert list((tmp_path / ".staging").iterdir()) == []
-
-
 def test_a_named_data_sets_fingerprint_is_the_one_that_the_training_stated(tmp_path):
     artifact = train_to_artifact(CountingModel(), {}, NamedDataset("counting:known"), tmp_path)
 

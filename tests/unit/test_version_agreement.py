@@ -22,7 +22,7 @@ from seqd.hookspecs import (
     TrainContext,
     TrainedModel,
 )
-from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, RecordDataset, TextDataset
+from seqd.inputs.datasets import ListDataset, RecordDataset, TextDataset
 from seqd.models.agreement import ask_trained
 from seqd.plugin import (
     Label,
@@ -36,7 +36,6 @@ from seqd.plugin import (
     task,
 )
 from seqd.testing import MemoryTrainContext, train_to_artifact
-from seqd_schemas import FileSource
 
 CLASSES = ["bad", "good", "mixed"]
 WORDS = ["dull", "warm", "long"]
@@ -348,14 +347,3 @@ def test_the_sample_is_spread_over_the_data_and_of_what_is_held_out_where_there_
     assert len(sampled(tmp_path, many)) == 16
     assert len(sampled(tmp_path, TEXT)) == 16
     assert all(len(text) <= 400 for text in sampled(tmp_path, TEXT))
-
-
-def test_data_that_is_gone_or_that_its_plugin_alone_reads_is_stood_for_by_texts_of_our_own(
-    tmp_path: Path,
-):
-    path = tmp_path / "films.jsonl"
-    path.write_text('{"text": "a"}\n')
-    gone = FileDataset(FileSource(path=str(path)))
-    path.unlink()
-
-    assert sampled(tmp_path, gone) == sampled(tmp_path, NamedDataset("keras:imdb"))
