@@ -27,7 +27,13 @@ from seqd.worker.fitness import Fitness
 from seqd.worker.ingest import Ingest
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.training.publish import Publisher
-from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext, state_of_run
+from seqd.worker.training.run import (
+    Run,
+    TrainingData,
+    TrainingPlan,
+    WorkerTrainContext,
+    state_of_run,
+)
 from seqd.worker.training.sweeps import BestLabels
 from seqd_schemas import (
     ItemError,
@@ -97,7 +103,9 @@ class Steps:
         (context.folder / "chain.json").write_text(json.dumps({}))
         trained = TrainedModel(metrics={"validation_accuracy": accuracy})
         parameters = PluginParameters()
-        draft = self.publisher.draft(run, parameters, trained, context, data.fingerprint())
+        model = self._context.registry.model("markov")
+        plan = TrainingPlan(run, "markov", model, parameters, data)
+        draft = self.publisher.draft(plan, trained, context)
         return self.publisher.publish(run, context.folder, draft)
 
     def commit(self, run: Run, manifest: ModelManifest | None) -> CommitOutcome:

@@ -25,7 +25,7 @@ from seqd.worker.leases import LeaseKeeper
 from seqd.worker.training.checkpoints import lineage_of
 from seqd.worker.training.garbage import collect_garbage
 from seqd.worker.training.publish import Publisher, Trained, TrainingCommit
-from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext
+from seqd.worker.training.run import Run, TrainingData, TrainingPlan, WorkerTrainContext
 from seqd_schemas import FileSource, JobState, ModelManifest, TrainJob
 from worker_fixtures import light_plugin
 
@@ -78,8 +78,10 @@ class Steps:
         (context.folder / "echo.json").write_text(json.dumps({"records": 1}))
         parameters = self._light.TrainParameters()
         trained = TrainedModel(metrics={"loss": 0.5})
-        run, fingerprint = Run(job, unit), data.fingerprint()
-        draft = self.publisher.draft(run, parameters, trained, context, fingerprint)
+        run = Run(job, unit)
+        model = self._context.registry.model("echo")
+        plan = TrainingPlan(run, "echo", model, parameters, data)
+        draft = self.publisher.draft(plan, trained, context)
         return self.publisher.publish(run, context.folder, draft)
 
     def commit(self, job: TrainJob, unit: Unit, manifest: ModelManifest) -> None:

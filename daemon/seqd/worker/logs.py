@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import TextIO, cast
 
@@ -136,15 +136,6 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", errors="backslashreplace")
 
 
-@dataclass(slots=True)
-class _Output:
-    """The handler of this process, made once: it counts what repeats."""
-
-    handler: BoundedHandler | None = None
-
-
-_output = _Output()
-
 #: Repeated steps that a full Redis refuses, each until it works again.
 _refused = set[str]()
 
@@ -207,8 +198,7 @@ def flush_log() -> None:
     For a process that ends without Python's own end.
     """
     end_lines()
-    if _output.handler is not None:
-        _output.handler.write_counts()
+    _handler().write_counts()
 
 
 def write_directly_again() -> None:
@@ -219,12 +209,13 @@ def write_directly_again() -> None:
             setattr(sys, name, getattr(sys, f"__{name}__"))
 
 
+@cache
 def _handler() -> BoundedHandler:
-    if _output.handler is None:
-        stream: TextIO = sys.stderr if sys.__stderr__ is None else sys.__stderr__
-        _output.handler = BoundedHandler(stream)
-        _output.handler.setFormatter(LineFormatter(FORMAT))
-    return _output.handler
+    """Return the handler of this process, which counts what repeats."""
+    stream: TextIO = sys.stderr if sys.__stderr__ is None else sys.__stderr__
+    handler = BoundedHandler(stream)
+    handler.setFormatter(LineFormatter(FORMAT))
+    return handler
 
 
 def log_and_continue(

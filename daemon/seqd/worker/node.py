@@ -431,10 +431,6 @@ def _check_semaphores() -> None:
         ) from error
 
 
-#: Plugins that the line names at most.
-_MOST_PLUGINS = 50
-
-
 def start_line(identity: Identity, settings: Settings, registry: Registry) -> str:
     """Return the first line of the log: who a worker is, what it serves, and from where."""
     slot, redis = identity.slot, settings.redis_url or ""
@@ -460,11 +456,8 @@ def start_line(identity: Identity, settings: Settings, registry: Registry) -> st
 
 def _plugins(registry: Registry) -> str:
     """Return the plugins with their versions, those that are not ready with their state."""
-    named = [
-        f"{one.name}@{one.version}"
-        if one.state is PluginState.READY
-        else f"{one.name}@{one.version}({one.state})"
+    named = (
+        f"{one.name}@{one.version}" + ("" if one.state is PluginState.READY else f"({one.state})")
         for one in registry.statuses
-    ]
-    rest = len(named) - _MOST_PLUGINS
-    return ",".join(named[:_MOST_PLUGINS]) + (f",… {rest} more" if rest > 0 else "") or "none"
+    )
+    return ",".join(named) or "none"

@@ -7,7 +7,8 @@ the environment that `node` set before it spawned the child.
 import gc
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 
 from billiard.process import current_process
 from celery import shared_task
@@ -38,17 +39,6 @@ log = logging.getLogger(__name__)
 COLLECT_AFTER = 10_000
 
 
-@dataclass(slots=True)
-class _Child:
-    """The child's loop, made when its process starts."""
-
-    loop: WorkLoop | None = None
-    channel: Channel | None = None
-
-
-_child = _Child()
-
-
 setup_logging.connect(configure_logging)
 
 
@@ -67,10 +57,9 @@ def start_child(**_: object) -> None:
     copies_die_with_me()
     deaths = DeathFile(settings, settings.worker)
     deaths.open()  # before the first heartbeat
-    _child.channel = Channel.of_parent(settings.channel)
-    _child.channel.start_heartbeats(settings)
+    _channel().start_heartbeats(settings)
     with deaths.starting(START_LIMIT_S):
-        _open_loop()
+        _loop()
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
@@ -84,7 +73,7 @@ def end_child(exitcode: int, **_: object) -> None:
 def wakeup() -> None:
     """Work for a slice. What is done depends on the ledger alone: the message carries nothing."""
     try:
-        _open_loop().run_slice()
+        _loop().run_slice()
     except REDIS_ERRORS as error:
         # Such as in a drain that could not wait for Redis. Leases run out, or the parent releases
         # them, and the reconciler sends another wakeup.
@@ -94,16 +83,21 @@ def wakeup() -> None:
         log.exception("work stops")
 
 
-def _open_loop() -> WorkLoop:
-    if _child.loop is None:
-        settings = load_settings()
-        cordon = CordonFile(settings, settings.worker)
-        context = replace(open_context(settings, _child.channel), is_cordoned=cordon.is_there)
-        loop = WorkLoop(context, settings)
-        _tune_garbage_collector()
-        loop.warm_up()
-        _child.loop = loop
-    return _child.loop
+@cache
+def _channel() -> Channel:
+    return Channel.of_parent(load_settings().channel)
+
+
+@cache
+def _loop() -> WorkLoop:
+    """Return the child's loop; where it cannot be made, the next wakeup tries again."""
+    settings = load_settings()
+    cordon = CordonFile(settings, settings.worker)
+    context = replace(open_context(settings, _channel()), is_cordoned=cordon.is_there)
+    loop = WorkLoop(context, settings)
+    _tune_garbage_collector()
+    loop.warm_up()
+    return loop
 
 
 def _tune_garbage_collector() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from seqd.errors import ArtifactDamaged, LeaseLost, PluginFault, SeqdError
-from seqd.hookspecs import PluginParameters, TrainedModel
+from seqd.hookspecs import TrainedModel
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Renewal, Use
 from seqd.models.model_records import PRODUCTION
@@ -26,9 +26,14 @@ from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext
 from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.training.garbage import settle
-from seqd.worker.training.run import Run, WorkerTrainContext, earlier_reports, state_of_run
+from seqd.worker.training.run import (
+    Run,
+    TrainingPlan,
+    WorkerTrainContext,
+    earlier_reports,
+    state_of_run,
+)
 from seqd_schemas import (
-    DataFingerprint,
     Epoch,
     JobState,
     ModelManifest,
@@ -101,28 +106,22 @@ class Publisher:
         return state is JobState.COMPLETED
 
     def draft(
-        self,
-        run: Run,
-        parameters: PluginParameters,
-        trained: TrainedModel,
-        context: WorkerTrainContext,
-        data: DataFingerprint,
+        self, plan: TrainingPlan, trained: TrainedModel, context: WorkerTrainContext
     ) -> VersionDraft:
         """Return what the manifest says of a training that has ended."""
-        values = parameters.model_dump(mode="json")
+        run, values = plan.run, plan.parameters.model_dump(mode="json")
         seed = values.get("seed")
-        plugin = self._context.plugin_of(run.job)
         return VersionDraft(
             model=run.job.model,
-            plugin=plugin,
-            plugin_version=self._context.registry.plugin_of(plugin).version,
+            plugin=plan.plugin,
+            plugin_version=self._context.registry.plugin_of(plan.plugin).version,
             preset=run.job.preset,
             parameters=values,
             metrics=dict(trained.metrics),
             epochs=context.curve.epochs,
             seed=seed if isinstance(seed, int) else None,
-            data=data,
-            held_out=context.held_out_fingerprint(),
+            data=plan.data.fingerprint(),
+            held_out=plan.data.held_out_fingerprint(),
             origin=self._origin(run),
             libraries=dict(trained.libraries),
             job_id=run.unit.job_id,

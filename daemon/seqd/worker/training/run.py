@@ -1,4 +1,4 @@
-"""One training as the worker sees it: the run, its data, and the context that its plugin gets.
+"""One training as the worker sees it: the run, its data and plan, and what its plugin gets.
 
 A run is a job of its own, or one combination of a sweep. What it leaves on the disk, checkpoints
 and versions, goes by the run's id, which leads back to its job here.
@@ -12,12 +12,13 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Self
 
 from pydantic import ValidationError
 
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
-from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
+from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord, Model, PluginParameters
 from seqd.hookspecs.reports import Reporter, checked_report
 from seqd.inputs.datasets import (
     FileDataset,
@@ -26,11 +27,14 @@ from seqd.inputs.datasets import (
     stated_fingerprint,
 )
 from seqd.inputs.paths import check_path, require_root
+from seqd.kinds import TRAIN
 from seqd.ledger.blobs import unpack_results, unpack_texts
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.units import Unit
 from seqd.settings import Settings
 from seqd.validation import fault_sentence
+from seqd.worker.context import WorkerContext
+from seqd.worker.plans import checked_parameters
 from seqd_schemas import (
     DataFingerprint,
     Epoch,
@@ -183,6 +187,34 @@ def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDat
     return FileDataset(source, check_path(source.path, roots))
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """How a worker runs a training that no earlier attempt has finished."""
+
+    run: Run
+    #: The plugin's model that the version is made with.
+    plugin: str
+    model: Model
+    parameters: PluginParameters
+    data: TrainingData
+
+    @classmethod
+    def of(cls, run: Run, context: WorkerContext, settings: Settings) -> Self:
+        """Return the plan of a run.
+
+        Raises UnknownModel for a plugin that is not here, InvalidParameters, and what `open_data`
+        does.
+        """
+        job, plugin = run.job, context.plugin_of(run.job)
+        # The catalog does not know of a model whose plugin no worker has.
+        context.store.check_plugin(job.model, plugin, run.unit.job_id)
+        model = context.registry.model(plugin)
+        preset = model.presets.get(job.preset, {}) if job.preset else {}
+        parameters = checked_parameters(job, model, TRAIN, {**preset, **job.parameters})
+        data = open_data(job, run.unit.job_id, context.ledger.jobs, settings)
+        return cls(run, plugin, model, parameters, data)
+
+
 class UploadedDataset(RecordDataset):
     """What a client has uploaded for a training, read from the ledger, a chunk in memory at a time.
 
@@ -242,10 +274,6 @@ class WorkerTrainContext:
     def held_out(self) -> Dataset | None:
         """What to validate on, if anything."""
         return self._data.held_out
-
-    def held_out_fingerprint(self) -> DataFingerprint | None:
-        """Return what the training was validated on; None without, or where nobody read it."""
-        return self._data.held_out_fingerprint()
 
     def stop_requested(self) -> bool:
         """Return True when the job was cancelled or the worker drains."""

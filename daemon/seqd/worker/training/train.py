@@ -10,11 +10,9 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Self
 
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import (
@@ -28,7 +26,7 @@ from seqd.errors import (
     SeqdError,
     Stopped,
 )
-from seqd.hookspecs import Model, PluginParameters, TrainedModel
+from seqd.hookspecs import TrainedModel
 from seqd.kinds import TRAIN
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
@@ -43,15 +41,13 @@ from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
 from seqd.worker.logs import log_and_continue, try_now
-from seqd.worker.plans import checked_parameters
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
 from seqd.worker.training.garbage import collect_garbage
 from seqd.worker.training.publish import Publisher, RunCommit, Trained, TrainingCommit
 from seqd.worker.training.run import (
     Run,
-    TrainingData,
+    TrainingPlan,
     WorkerTrainContext,
-    open_data,
     reported_in,
     state_of_run,
 )
@@ -78,34 +74,6 @@ _LONGEST_WAIT_S = 30.0
 
 #: Faults of devices after which a training is the likelier reason than they are.
 _MOST_DEVICE_FAULTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """How a worker runs a training that no earlier attempt has finished."""
-
-    run: Run
-    #: The plugin's model that the version is made with.
-    plugin: str
-    model: Model
-    parameters: PluginParameters
-    data: TrainingData
-
-    @classmethod
-    def of(cls, run: Run, context: WorkerContext, settings: Settings) -> Self:
-        """Return the plan of a run.
-
-        Raises UnknownModel for a plugin that is not here, InvalidParameters, and what `open_data`
-        does.
-        """
-        job, plugin = run.job, context.plugin_of(run.job)
-        # The catalog does not know of a model whose plugin no worker has.
-        context.store.check_plugin(job.model, plugin, run.unit.job_id)
-        model = context.registry.model(plugin)
-        preset = model.presets.get(job.preset, {}) if job.preset else {}
-        parameters = checked_parameters(job, model, TRAIN, {**preset, **job.parameters})
-        data = open_data(job, run.unit.job_id, context.ledger.jobs, settings)
-        return cls(run, plugin, model, parameters, data)
 
 
 class TrainingRunner:
@@ -173,8 +141,7 @@ class TrainingRunner:
                     "seqd.hookspecs.TrainedModel."
                 )
             # Before the sample is taken, which may read the held-out data to its end.
-            fingerprint = plan.data.fingerprint()
-            draft = self._publisher.draft(run, plan.parameters, trained, context, fingerprint)
+            draft = self._publisher.draft(plan, trained, context)
             answers = ask_trained(plan.model, trained, context)
             del trained  # else it would be in memory twice
             check_saved(context.folder, draft, answers)
