@@ -6,14 +6,13 @@ checked against both. An output that does not fit is the error of its own item.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel
 
 from seqd.errors import wire_text
-from seqd.hookspecs import WorkItem
 from seqd.ledger import Ledger
 from seqd.models.task_schemas import task_schema
 from seqd.parameters import allowed
@@ -50,10 +49,7 @@ class AcceptedOutputs:
     def checking(self, call: Call, output: type[BaseModel]) -> Call:
         """Return a call whose outputs keep to both schemas; those that do not are errors."""
 
-        def checked_call(items: Sequence[WorkItem]) -> list[Outcome]:
-            return [self._checked(outcome, output) for outcome in call(items)]
-
-        return checked_call
+        return lambda items: [self._checked(outcome, output) for outcome in call(items)]
 
     def _checked(self, outcome: object, output: type[BaseModel]) -> Outcome:
         kept = checked(outcome, output)

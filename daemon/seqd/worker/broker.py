@@ -16,7 +16,6 @@ worker that should cost one message or one connection; they are changed here:
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from time import sleep
 from types import ModuleType
@@ -109,14 +108,11 @@ def _says_more(record: logging.LogRecord) -> bool:
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
-@dataclass(slots=True)
 class _Denials:
-    """The outage of the worker, which has the lines of the log on rights that are missing."""
+    """Has the outage of the worker, by which the log tells of rights that are missing."""
 
-    outage: Outage
+    outage = Outage()
 
-
-_denials = _Denials(Outage())
 
 _parse_response = redis.GlobalKeyPrefixMixin.parse_response
 
@@ -126,7 +122,7 @@ def create_app(redis_url: str, settings: Settings, outage: Outage | None = None)
 
     `outage` logs when a right is missing.
     """
-    _denials.outage = outage or Outage()
+    _Denials.outage = outage or Outage()
     setup_logging.connect(configure_logging)
     _patch_kombu()
     logging.getLogger(celery_consumer.__name__).addFilter(_says_more)
@@ -319,6 +315,6 @@ def _answer_of(
 
 def _broken_by(error: ResponseError) -> ConnectionError:
     """Return the error for a connection that is of no use just now; a denial is logged once."""
-    if trouble_of(error) is Trouble.DENIED and _denials.outage.bears_denial:
-        _denials.outage.begin(Trouble.DENIED, error)
+    if trouble_of(error) is Trouble.DENIED and _Denials.outage.bears_denial:
+        _Denials.outage.begin(Trouble.DENIED, error)
     return ConnectionError(f"Redis cannot do this just now: {str(error).rstrip('.')}")

@@ -168,7 +168,8 @@ class ModelCache:
         self._registry = registry
         self._store = store
         self._device = device
-        self._budget_bytes = budget_bytes
+        #: Bytes that all of them may take together.
+        self.budget_bytes = budget_bytes
         self._is_kept = is_kept
         #: Versions that other workers have in memory: here they go first.
         self.elsewhere: Collection[tuple[str, int]] = frozenset()
@@ -248,11 +249,6 @@ class ModelCache:
             for (name, version), model in list(self._loaded.items())
         }
 
-    @property
-    def budget_bytes(self) -> int:
-        """Bytes that all of them may take together."""
-        return self._budget_bytes
-
     def expected_bytes(self, name: str, version: int) -> int:
         """Return what a version takes, or is expected to by others of its model and plugin.
 
@@ -281,7 +277,7 @@ class ModelCache:
 
     def has_room_for(self, wanted_bytes: int) -> bool:
         """Return True where so much can be loaded and nothing has to go."""
-        return self._held_bytes() + wanted_bytes <= self._budget_bytes
+        return self._held_bytes() + wanted_bytes <= self.budget_bytes
 
     def unload_all_but(self, is_served: Callable[[str], bool]) -> bool:
         """Unload the models that this worker does not serve any more; True where there were."""

@@ -8,7 +8,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from threading import Lock
 from time import monotonic
@@ -36,10 +35,6 @@ OTHER: Final = "other"
 BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
 _SUM: Final = len(BOUNDS) + 1
 HISTOGRAM: Final = _SUM + 1
-_bucket_of = partial(bisect_left, BOUNDS)
-
-#: Up to as many observations it is quicker to count each than to group them.
-_FEW: Final = 8
 
 Stage = Literal["read", "load", "compute", "commit"]
 STAGES: Final[tuple[Stage, ...]] = ("read", "load", "compute", "commit")
@@ -77,7 +72,6 @@ class WorkerStats:
 
     def batch(
         self,
-        *,
         items: int,
         real_tokens: int,
         computed_tokens: int,
@@ -256,12 +250,8 @@ class WorkCounts:
 
 def _observe(memory: Channel, at: int, seconds: Sequence[float]) -> None:
     numbers = memory.numbers
-    if len(seconds) < _FEW:
-        for each_s in seconds:
-            numbers[at + bisect_left(BOUNDS, each_s)] += 1
-    else:
-        for bucket, count in Counter(map(_bucket_of, seconds)).items():
-            numbers[at + bucket] += count
+    for each_s in seconds:
+        numbers[at + bisect_left(BOUNDS, each_s)] += 1
     numbers[at + _SUM] += sum(seconds)
 
 

@@ -338,27 +338,15 @@ class WorkerRunContext:
         compute_s: float,
     ) -> None:
         """Count a batch for the worker's status; one that cannot be counted is left out."""
-        if not (
-            all(_is_count(count) for count in (items, real_tokens, computed_tokens))
-            and all(_is_time(seconds) for seconds in (vectorise_s, compute_s))
-        ):
+        counts, times = (items, real_tokens, computed_tokens), (vectorise_s, compute_s)
+        if all(map(_is_count, counts)) and all(map(_is_time, times)):
+            self._stats.batch(*map(index, counts), *map(float, times))
+        else:
             log.warning(
                 "a batch was not counted: the plugin says items=%.80r real_tokens=%.80r "
                 "computed_tokens=%.80r vectorise_s=%.80r compute_s=%.80r",
-                items,
-                real_tokens,
-                computed_tokens,
-                vectorise_s,
-                compute_s,
+                *(*counts, *times),
             )
-            return
-        self._stats.batch(
-            items=index(items),
-            real_tokens=index(real_tokens),
-            computed_tokens=index(computed_tokens),
-            vectorise_s=float(vectorise_s),
-            compute_s=float(compute_s),
-        )
 
     def stream(self, item: WorkItem, sample: int, delta: str) -> None:
         """Take a text delta, which another thread publishes; raises nothing."""

@@ -145,7 +145,11 @@ class DeltaPublisher:
         entries = _entries(text for text in taken if text.streamed.unit not in self._lost)
         try:
             while batch := list(islice(entries, CALL_ENTRIES)):
-                self._send(batch)
+                answers = self._publish(batch)
+                lost = [unit for (unit, _), held in zip(batch, answers, strict=True) if not held]
+                if lost:
+                    self._lost.update(lost)
+                    self._on_lost(lost)
         except (*REDIS_ERRORS, ResponseError, ValueError) as error:
             # A ValueError is a sample number that no text can have.
             self._leave_out(error)
@@ -155,13 +159,6 @@ class DeltaPublisher:
         if not self._has_failed:
             log.warning("text deltas are left out: %s", reason)
         self._has_failed = True
-
-    def _send(self, entries: Sequence[tuple[Unit, TextDeltas]]) -> None:
-        answers = self._publish(entries)
-        lost = [unit for (unit, _), held in zip(entries, answers, strict=True) if not held]
-        if lost:
-            self._lost.update(lost)
-            self._on_lost(lost)
 
 
 @dataclass(slots=True)
