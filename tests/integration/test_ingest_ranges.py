@@ -17,7 +17,7 @@ from seqd.inputs import duplicates
 from seqd.inputs.reading import InputFile
 from seqd.ledger import blobs, ingests
 from seqd.ledger.blobs import chunks_of
-from seqd.worker import ingest, ingest_ranges, ingest_reading
+from seqd.worker import ingest, ingest_ranges
 from seqd_schemas import FileSource, ItemChunk, JobState
 
 
@@ -42,7 +42,7 @@ def small_ranges(monkeypatch):
     monkeypatch.setattr(ingest, "ASK_S", 0)
     monkeypatch.setattr(ingest, "SLICE_UNITS", 3)
     monkeypatch.setattr(ingest_ranges, "RANGE_UNITS", 2)
-    monkeypatch.setattr(ingest_reading, "RANGES_AHEAD", 4)
+    monkeypatch.setattr(ingest, "RANGES_AHEAD", 4)
 
 
 def shared(environment: Environment, readers: list[Reader], path: Path) -> str:
@@ -185,7 +185,7 @@ def test_what_does_not_fit_together_is_read_alone(environment, readers, path):
 
 
 def test_what_was_offered_and_is_lost_is_offered_anew(environment, readers, path, monkeypatch):
-    monkeypatch.setattr(ingest_reading, "LONGEST_WAIT_S", 0)
+    monkeypatch.setattr(ingest, "LONGEST_WAIT_S", 0)
     job_id = shared(environment, readers, path)
     keys = environment.keys
     environment.redis.delete(keys.ranges(job_id), keys.ahead(job_id))

@@ -5,6 +5,7 @@ Knows nothing of Celery: `wakeups` has what that calls.
 
 import logging
 import os
+from functools import partial
 from threading import Event, Thread
 from time import monotonic, sleep
 
@@ -326,16 +327,14 @@ class WorkLoop:
                 with waiting_at_most(0, retries=0):
                     return work.claim(name, queues, left)
             except RedisUnreachable:
-                try:
-                    work.release_worker(name, crashed=False)  # waits for the end of the outage
-                except REDIS_ERRORS as error:
-                    log.warning("nothing is claimed: %s", error)
+                # This waits for the end of the outage.
+                release = partial(work.release_worker, name, crashed=False)
+                if not log_and_continue("nothing is claimed", release):
                     return None
-            except RedisRefused as error:
-                log.debug("nothing is claimed: %s", error)  # the outage has its line in the log
-                return None
             except REDIS_ERRORS as error:
-                log.warning("nothing is claimed: %s", error)
+                # Of a denial the outage has its line in the log.
+                level = logging.DEBUG if isinstance(error, RedisRefused) else logging.WARNING
+                log.log(level, "nothing is claimed: %s", error)
                 return None
 
     def _claimable(self) -> tuple[str, ...]:

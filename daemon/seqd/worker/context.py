@@ -277,7 +277,8 @@ class ModelCache:
 
     def has_room_for(self, wanted_bytes: int) -> bool:
         """Return True where so much can be loaded and nothing has to go."""
-        return self._held_bytes() + wanted_bytes <= self.budget_bytes
+        held_bytes = sum(model.memory_bytes for model in list(self._loaded.values()))
+        return held_bytes + wanted_bytes <= self.budget_bytes
 
     def unload_all_but(self, is_served: Callable[[str], bool]) -> bool:
         """Unload the models that this worker does not serve any more; True where there were."""
@@ -287,18 +288,15 @@ class ModelCache:
             log.info("unloaded model=%s@%d: it is placed elsewhere", name, version)
         return bool(going)
 
-    def _held_bytes(self) -> int:
-        return sum(model.memory_bytes for model in list(self._loaded.values()))
-
     def _make_room(self, wanted_bytes: int) -> None:
         while self._loaded and not self.has_room_for(wanted_bytes):
-            name, version = self._next_to_go()
+            # The least used goes first: of what is not kept, and of copies before others.
+            name, version = min(
+                self._loaded,
+                key=lambda key: (self._is_kept(key[0]), key not in self.elsewhere),
+            )
             del self._loaded[name, version]
             log.info("unloaded model=%s@%d", name, version)
-
-    def _next_to_go(self) -> tuple[str, int]:
-        """Return what goes next: the least used of what is not kept, of copies before others."""
-        return min(self._loaded, key=lambda key: (self._is_kept(key[0]), key not in self.elsewhere))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,33 +7,339 @@ compute are not kept busy with reading, and pauses when enough is waiting. Betwe
 kept for the worker that has the file open. Another goes on where a dead one was: units are
 numbered, a number that is there is not added again, and where the next one begins is stored with
 each.
+
+A unit is cut from the same entries whoever reads: so reading goes on at the end of any unit, and
+other workers may read ahead of it, in the ranges that the holder of the ingest offers
+(`ingest_ranges`). Where a unit really ends is known by whoever reads it. It is added only where the
+one in front of it has ended, so a wrong guess costs time and no entry.
+
+Whoever begins at a unit has not seen the identifiers in front. They are read at the end, and no
+more of their records, before the input is declared complete.
 """
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from itertools import islice
 from time import monotonic
+from typing import Literal
 
+from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     InvalidInput,
     LeaseLost,
     NoFitWorker,
     SeqdError,
+    Stopped,
     UploadLost,
     UserError,
 )
-from seqd.ledger.ingests import FEW_UNITS
+from seqd.inputs.duplicates import DigestGuard, digests_of, refuse_suspects
+from seqd.inputs.file_state import changed
+from seqd.inputs.reading import InputFile
+from seqd.inputs.streams import FilePosition
+from seqd.ledger.blobs import PackedChunk, chunks_of
+from seqd.ledger.ingests import FEW_UNITS, IngestPosition
+from seqd.ledger.ledger import Ledger
+from seqd.ledger.ranges import Range, ReadUnit
+from seqd.ledger.submissions import AppendOutcome
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
-from seqd.worker.ingest_ranges import file_of
-from seqd.worker.ingest_reading import FileReading, Reading, SweepReading
-from seqd_schemas import Job, JobRecord, SweepJob
+from seqd.worker.ingest_ranges import FileUnits, RangePlan, file_of, read_range
+from seqd_schemas import FileSource, Job, JobRecord, SweepJob
 
 log = logging.getLogger(__name__)
+
+#: Identifiers that are read in one slice, in about half a second, and between two looks at whether
+#: to stop.
+SLICE_IDS = 262_144
+_CHECK_IDS = 4_096
+
+#: Ranges, and bytes of the file, that are offered ahead of the unit that is next: so much is read
+#: ahead and waits in Redis at most, compressed, and counts as the job's waiting input.
+RANGES_AHEAD = 16
+BYTES_AHEAD = 64 * 1024 * 1024
+
+#: Bytes of text that a byte of a compressed file holds, more or less: nobody knows before its end.
+INFLATION = 3
+
+#: Seconds for which the ingest waits at most for a unit that another worker reads.
+LONGEST_WAIT_S = 5.0
+
+AddOutcome = AppendOutcome | Literal["waits", "end"]
+
+
+class Reading:
+    """Input whose units are added in order; what is open of it stays so between two slices."""
+
+    def __init__(self, ledger: Ledger, job: Job, next_unit: int) -> None:
+        self._ledger = ledger
+        self._job = job
+        #: Number of the unit that is added next.
+        self.next_unit = next_unit
+
+    @property
+    def items_left(self) -> int | None:
+        """How many items are probably not read yet; None where no file is open."""
+        return None
+
+    def add_next(self, unit: Unit) -> AddOutcome:
+        """Add the next units; `waits` where others read what is next, `end` where there is none."""
+        raise NotImplementedError
+
+    def check(self, should_stop: Callable[[], bool]) -> bool:
+        """Check at the end what is left to check; False when another slice has to go on."""
+        return True
+
+    def refuse_changed(self) -> None:
+        """Raise InvalidInput where the input is not what it was when it was opened."""
+
+    def close(self) -> None:
+        """Close the file; nothing more is asked for."""
+
+    def _append(
+        self, unit: Unit, packed: PackedChunk | None, position: str = "", ahead_items: int = 0
+    ) -> AppendOutcome:
+        """Add a unit, or one that was read ahead; `position` is where the one behind it begins."""
+        return self._ledger.submissions.append(
+            self._job,
+            unit.job_id,
+            self.next_unit,
+            packed,
+            ingest_attempt=unit.attempt,
+            position=position,
+            ahead_items=ahead_items,
+        )
+
+
+class SweepReading(Reading):
+    """The combinations of a sweep, which are made anew in no time."""
+
+    def __init__(self, ledger: Ledger, job: SweepJob, unit_items: int, next_unit: int) -> None:
+        super().__init__(ledger, job, next_unit)
+        items = (combination.item() for combination in combinations_of(job))
+        self._chunks = islice(chunks_of(items, unit_items), next_unit, None)
+        self._waiting: PackedChunk | None = None
+
+    def add_next(self, unit: Unit) -> AddOutcome:
+        """Add the next unit."""
+        if self._waiting is None:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return "end"
+            self._waiting = PackedChunk(chunk)
+        outcome = self._append(unit, self._waiting)
+        if outcome == "added":
+            self._waiting, self.next_unit = None, self.next_unit + 1
+        return outcome
+
+
+class FileReading(Reading):
+    """A file, or a folder, from a position on."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        worker: str,
+        job: Job,
+        file: InputFile,
+        unit_items: int,
+        stored: IngestPosition | None,
+    ) -> None:
+        """`stored` is where the units end that were added; None where none was.
+
+        Raises InvalidInput where it is not the file any more that those came from.
+        """
+        self._worker = worker
+        self._file = file
+        self._unit_items = unit_items
+        source = job.source
+        assert isinstance(source, FileSource), "others have no file"
+        self._path = source.path
+        #: Where the next unit begins, and where reading began here.
+        self.place = self._start = self._place_behind(stored)
+        super().__init__(ledger, job, self.place.units)
+        self._units = FileUnits(file, self.place, unit_items)
+        self._guard = DigestGuard()
+        self._in_front: Generator[str] | None = None
+        #: Where others may read ahead; None while this worker reads alone.
+        self._plan: RangePlan | None = None
+        self._offered = deque[Range]()
+        #: When what is next began to be waited for; None where it is not.
+        self._waits_since: float | None = None
+        #: False once what others have read did not fit together.
+        self._can_be_shared = file.has_line_entries
+
+    def _place_behind(self, stored: IngestPosition | None) -> IngestPosition:
+        state = self._file.state
+        begin = IngestPosition(0, 0, 0, 0, state.size_bytes, state.modified_ns, checksum=0)
+        if stored is None:
+            return begin
+        if state.size_bytes != stored.file_bytes:
+            raise changed(self._path, "it has another size")
+        if state.modified_ns == stored.modified_ns:
+            return stored
+        # Perhaps a copy on another machine, with a time of its own: its units tell.
+        units = FileUnits(self._file, begin, self._unit_items)
+        while units.place.units < stored.units and units.unit() is not None:
+            units.advance()
+        if units.place != replace(stored, modified_ns=state.modified_ns):
+            raise changed(self._path, "its first units are others")
+        return units.place
+
+    @property
+    def bytes_left(self) -> int:
+        """Bytes of a plain file that are not in units yet."""
+        return self.place.file_bytes - self.place.offset
+
+    @property
+    def items_left(self) -> int:
+        """How many items of the file are probably not read yet."""
+        return self.place.items_left(INFLATION if self._file.is_compressed else 1)
+
+    def share(self, unit: Unit) -> None:
+        """Let others read ahead where any part of the file can be read alone."""
+        if self._can_be_shared and self._plan is None and self.next_unit:
+            self._plan = RangePlan(self._file, self.place, self._unit_items)
+            self._offered.clear()
+            self._ledger.ranges.offer(unit, (), anew=True)
+
+    def add_next(self, unit: Unit) -> AddOutcome:
+        """Add the next unit, or several that others have read.
+
+        Raises DuplicateCustomId, and InvalidInput where the file was written to.
+        """
+        self._file.refuse_changed()
+        shared = None if self._plan is None else self._add_shared(unit, self._plan)
+        return shared or self._add_here(unit)
+
+    def _add_here(self, unit: Unit) -> AddOutcome:
+        """Read the next unit, and add it."""
+        if self._units.place != self.place:
+            self._units = FileUnits(self._file, self.place, self._unit_items)
+        read = self._units.unit()
+        if read is None:
+            return "end"
+        behind = read.where.end_behind(self.place)
+        assert behind is not None, "it was read at this place"
+        outcome = self._append(unit, read.packed, behind.to_stored())
+        if outcome == "added":
+            self._units.advance()
+            self._go_on(behind, read.digests)
+        return outcome
+
+    def _add_shared(self, unit: Unit, plan: RangePlan) -> AddOutcome | None:
+        """Add what others have read, or read ahead with them; None to read the next unit here."""
+        if found := self._ledger.ranges.ahead(unit.job_id, self.next_unit):
+            return self._add_ahead(unit, found)
+        self._offer_more(unit, plan)
+        if not self._offered or self._has_waited_long():
+            # At the end of the file, or where only reading tells where the unit ends; or what was
+            # offered is lost.
+            self._plan = None
+            return None
+        taken = self._ledger.ranges.take_of(unit.job_id, self._worker)
+        if taken is None:
+            self._waits_since = self._waits_since or monotonic()
+            return "waits"
+        units = FileUnits(self._file, taken.range.begins, taken.unit_items)
+        outcome = read_range(self._ledger.ranges, self._worker, units, taken)
+        return None if outcome == "full" else "added"
+
+    def _add_ahead(self, unit: Unit, found: list[tuple[ReadUnit, bytes]]) -> AddOutcome | None:
+        """Add units that were read ahead, as far as each begins where the one in front ends."""
+        outcome: AppendOutcome | None = None
+        for where, digests in found:
+            behind = where.end_behind(self.place)
+            if behind is None:
+                break
+            outcome = self._append(unit, None, behind.to_stored(), where.size)
+            if outcome != "added":
+                return None if outcome == "missing" else outcome
+            self._go_on(behind, digests)
+        if outcome is None:
+            log.info("job=%s is read by one worker from unit=%d on", unit.job_id, self.next_unit)
+            self._plan, self._can_be_shared = None, False
+            self._ledger.ranges.offer(unit, (), anew=True)
+        return outcome
+
+    def _has_waited_long(self) -> bool:
+        since = self._waits_since
+        return since is not None and monotonic() - since > LONGEST_WAIT_S
+
+    def _offer_more(self, unit: Unit, plan: RangePlan) -> None:
+        """Offer ranges up to so many ahead, half of them at a time."""
+        offered = self._offered
+        while offered and offered[0].begins.units + offered[0].units <= self.next_unit:
+            offered.popleft()
+        if len(offered) > RANGES_AHEAD // 2:
+            return
+        fresh = list[Range]()
+        while (
+            len(offered) + len(fresh) < RANGES_AHEAD
+            and plan.offset - self.place.offset < BYTES_AHEAD
+            and (one := plan.range())
+        ):
+            fresh.append(one)
+        if fresh:
+            self._ledger.ranges.offer(unit, fresh)
+            offered += fresh
+
+    def _go_on(self, behind: IngestPosition, digests: bytes) -> None:
+        self.place, self.next_unit, self._waits_since = behind, behind.units, None
+        self._guard.add(digests)
+        self._refuse_suspects(lambda: False)
+
+    def check(self, should_stop: Callable[[], bool]) -> bool:
+        """Check the identifiers in front, of which others saw the units come.
+
+        Raises DuplicateCustomId, and InvalidInput where the file was written to.
+        """
+        if self._in_front is None:
+            self._in_front = self._file.identifiers(_position(self._start))
+        for _ in range(0, SLICE_IDS, _CHECK_IDS):
+            if should_stop():
+                return False
+            some = list(islice(self._in_front, _CHECK_IDS))
+            self._guard.add(digests_of(some))
+            if len(some) < _CHECK_IDS:
+                self._guard.finish()
+                self._refuse_suspects(should_stop)
+                self._file.refuse_changed()
+                return True
+        return False
+
+    def _refuse_suspects(self, should_stop: Callable[[], bool]) -> None:
+        """Look for what came twice by its digest, from the start of the file."""
+
+        def check() -> None:
+            if should_stop():
+                raise Stopped("asked to stop while an identifier was looked for")
+
+        if suspects := self._guard.suspects:
+            refuse_suspects(self._file.identifiers(_position(self.place)), suspects, check)
+            suspects.clear()
+
+    def refuse_changed(self) -> None:
+        """Raise InvalidInput where the open file was written to.
+
+        One that another file has taken the place of is read to its end as it was.
+        """
+        self._file.refuse_changed()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _position(place: IngestPosition) -> FilePosition:
+    return FilePosition(place.offset, place.line)
+
 
 #: Units that one slice adds at most. About a second of reading for units of 512 reviews.
 SLICE_UNITS = 32

@@ -1,7 +1,7 @@
 """Reads units of a file, from any place on: for who ingests it, and ahead of who does.
 
 The worker that holds the unit `ingest` finds where units end by newlines alone, and offers ranges
-of them (`ingest_reading`). A worker with nothing to compute takes a range, and puts its units where
+of them (`ingest`). A worker with nothing to compute takes a range, and puts its units where
 the ingest finds them. Only of plain files of lines, where any newline ends an entry.
 """
 
