@@ -34,7 +34,7 @@ class Reader:
             ledger=environment.ledger,
             identity=SimpleNamespace(name=name),  # type: ignore[arg-type]
             registry=SimpleNamespace(  # type: ignore[arg-type]
-                notify_job_finished=lambda job: None
+                observers_of=lambda hook: []
             ),
             leases=SimpleNamespace(should_end=lambda: self.at_unit(), given_up=lambda unit: None),  # type: ignore[arg-type]
             drain=SimpleNamespace(is_raised=lambda: self.is_stopped),  # type: ignore[arg-type]

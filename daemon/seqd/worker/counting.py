@@ -7,6 +7,7 @@ memory are added to. Off, it takes nothing.
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain
 from threading import Lock
@@ -110,8 +111,8 @@ class WorkCounts:
         self._route: _Route | None = None
         #: What its time counts as, where it is not told by stage.
         self._whole: Stage | None = None
-        #: What was done before it: seconds of reading and of committing, tokens.
-        self._totals = (0.0, 0.0, 0, 0)
+        #: What was done before it.
+        self._before = WorkerStats()
         #: Seconds since the jobs in hand were made, when they were claimed.
         self._ages_s: dict[str, float] = {}
         self._claimed_s = 0.0
@@ -131,10 +132,7 @@ class WorkCounts:
             return
         self._route = route = self._route_of(memory, task, model)
         self._whole = _WHOLE.get(units[0].name)
-        self._totals = (
-            *(totals.unpack_s, totals.commit_s),
-            *(totals.real_tokens, totals.computed_tokens),
-        )
+        self._before = copy(totals)
         self._ages_s = {unit.job_id: unit.job_age_s for unit in units}
         self._claimed_s = monotonic()
         _observe(memory, route.wait, [unit.job_age_s for unit in units if unit.started_job])
@@ -146,20 +144,20 @@ class WorkCounts:
 
         `load_s` is what a load took that the claim waited for; None without one.
         """
-        memory, route = self._memory, self._route
+        memory, route, before = self._memory, self._route, self._before
         if memory is None or route is None:
             return
-        read_s, commit_s, real, computed = self._totals
         if self._whole is not None:
             _observe(memory, route.stages[self._whole], [monotonic() - self._claimed_s])
         else:
-            _observe(memory, route.stages["read"], [totals.unpack_s - read_s])
-            _observe(memory, route.stages["commit"], [totals.commit_s - commit_s])
+            _observe(memory, route.stages["read"], [totals.unpack_s - before.unpack_s])
+            _observe(memory, route.stages["commit"], [totals.commit_s - before.commit_s])
         if load_s is not None:
             _observe(memory, route.stages["load"], [load_s])
         self._count_busy(memory, route, ends=True)
         self._route = None
-        real, computed = totals.real_tokens - real, totals.computed_tokens - computed
+        real = totals.real_tokens - before.real_tokens
+        computed = totals.computed_tokens - before.computed_tokens
         if computed:
             memory.numbers[memory.place("tokens", route.model)] += real
             memory.numbers[memory.place("padding_tokens", route.model)] += max(0, computed - real)
