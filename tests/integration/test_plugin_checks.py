@@ -213,25 +213,29 @@ def test_outcomes_of_chance_are_told_by_their_cause_and_the_line_that_draws(tmp_
     assert "(seed=, random_state=)" in failed["E2"].cure
 
 
-def test_a_child_ends_with_a_check_that_is_killed(tmp_path: Path):
-    told = tmp_path / "pid"
+@pytest.mark.parametrize(("by", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_child_ends_with_a_check_that_is_killed_or_interrupted_and_is_no_finding(
+    tmp_path: Path, by: signal.Signals, status: int
+):
+    told, printed = tmp_path / "pid", tmp_path / "printed"
     hangs = f"open({str(told)!r}, 'w').write(f'{{os.getpid()}}.'); time.sleep(600)"
     path = a_plugin(tmp_path, SOUND.replace("outcomes = []", hangs))
-    with (tmp_path / "printed").open("wb") as printed:
+    with printed.open("wb") as output:
         command = subprocess.Popen(
             [sys.executable, "-m", "seqd", "plugins", "check", path],
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=printed,
+            stdout=output,
+            stderr=output,
         )
     try:
         wait_until(lambda: told.exists() and told.read_text().endswith("."), "the plugin hangs")
         child = int(told.read_text().removesuffix("."))
     finally:
-        command.kill()
-        command.wait()
+        command.send_signal(by)
+        ended = command.wait()
 
+    assert (ended, printed.read_text()) == (status, "")
     try:
         wait_until(lambda: not is_alive(child), "the child has ended")
     finally:

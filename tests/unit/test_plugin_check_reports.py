@@ -22,9 +22,8 @@ from seqd.models.catalog import built_in_version
 from seqd.models.source_folders import PluginSource, source_of
 from seqd.plugin import Label, classifier
 from seqd.plugin import model as decorated
-from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Part, checks_of, known_ids
-from seqd.testing.checks.examples import PluginExamples, examples_of
+from seqd.testing.checks.examples import PluginExamples, author_method, examples_of
 from seqd.testing.checks.failures import place_of
 from seqd.testing.checks.running import check_plugin
 from seqd.testing.checks.subjects import Version, small_parameters

@@ -128,36 +128,31 @@ class StopCounter:
 
     def __init__(self, after: int | None) -> None:
         self._after = after
-        self.asked = 0
+        #: How often `stop_requested` was called.
+        self.stop_questions = 0
 
     def stop_requested(self) -> bool:
         """Count one question and answer it."""
-        self.asked += 1
-        return self._after is not None and self.asked > self._after
+        self.stop_questions += 1
+        return self._after is not None and self.stop_questions > self._after
 
 
-class MemoryRunContext:
-    """A `RunContext` that keeps what it is handed, in `deltas` and `batches`."""
+class MemoryRunContext(StopCounter):
+    """A `RunContext` that keeps what it is handed, in `deltas` and `batches`.
+
+    It asks to stop once it was asked more than `stop_after` times.
+    """
+
+    #: The device it was made with.
+    device: Device
+    #: How often `stop_requested` was called.
+    stop_questions: int
 
     def __init__(self, *, device: Device = CPU, stop_after: int | None = None) -> None:
-        self._device = device
-        self._stop = StopCounter(stop_after)
+        super().__init__(stop_after)
+        self.device = device
         self.deltas: list[StreamedDelta] = []
         self.batches: list[BatchReport] = []
-
-    @property
-    def device(self) -> Device:
-        """The device it was made with."""
-        return self._device
-
-    @property
-    def stop_questions(self) -> int:
-        """How often `stop_requested` was called."""
-        return self._stop.asked
-
-    def stop_requested(self) -> bool:
-        """True once it was called more than `stop_after` times."""
-        return self._stop.stop_requested()
 
     def batch(
         self,
@@ -182,14 +177,26 @@ class MemoryRunContext:
         return "".join(p.delta for p in self.deltas if (p.index, p.sample) == (index, sample))
 
 
-class MemoryTrainContext:
+class MemoryTrainContext(StopCounter):
     """A `TrainContext` that keeps what the training reports, in call order.
 
     A report that a worker could not publish raises PluginFault, as it does there.
 
     `folder` is made if it is missing. Give the same `checkpoints` to a second context to test
-    that a training goes on where another stopped.
+    that a training goes on where another stopped. It asks to stop once it was asked more than
+    `stop_after` times.
     """
+
+    #: The device it was made with.
+    device: Device
+    #: What to learn from.
+    data: Dataset
+    #: What to validate on, if anything.
+    held_out: Dataset | None
+    #: Folder for the new version's files.
+    folder: Path
+    #: How often `stop_requested` was called.
+    stop_questions: int
 
     def __init__(
         self,
@@ -201,14 +208,11 @@ class MemoryTrainContext:
         device: Device = CPU,
         stop_after: int | None = None,
     ) -> None:
-        self._folder = folder
-        self._data = data
-        self._held_out = held_out
+        super().__init__(stop_after)
+        self.folder, self.data, self.held_out, self.device = folder, data, held_out, device
         self._checkpoints = checkpoints or MemoryCheckpoints()
         #: The epochs that a manifest would keep, those before a resume among them.
         self.curve = LearningCurve()
-        self._device = device
-        self._stop = StopCounter(stop_after)
         self.steps: list[StepReport] = []
         self.epochs: list[EpochReport] = []
         self.samples: list[SampleReport] = []
@@ -219,40 +223,11 @@ class MemoryTrainContext:
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
-    def device(self) -> Device:
-        """The device it was made with."""
-        return self._device
-
-    @property
-    def data(self) -> Dataset:
-        """What to learn from."""
-        return self._data
-
-    @property
-    def held_out(self) -> Dataset | None:
-        """What to validate on, if anything."""
-        return self._held_out
-
-    @property
-    def folder(self) -> Path:
-        """Folder for the new version's files."""
-        return self._folder
-
-    @property
     def checkpoints(self) -> MemoryCheckpoints:
         """What the training has saved, and goes on from."""
         # Contexts may share them: whoever asks is the one whose epochs are saved.
         self._checkpoints.carry(self.curve)
         return self._checkpoints
-
-    @property
-    def stop_questions(self) -> int:
-        """How often `stop_requested` was called."""
-        return self._stop.asked
-
-    def stop_requested(self) -> bool:
-        """True once it was called more than `stop_after` times."""
-        return self._stop.stop_requested()
 
     def step(self, done: int, total: int, **metrics: float) -> None:
         """Keep the report, in `steps`; nothing is throttled."""

@@ -64,7 +64,7 @@ FIRST: Final = "P1"
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "description": ("description_checks",),
     "training": ("training_checks",),
-    "version": ("outcome_checks", "repetition_checks", "process_checks"),
+    "version": ("outcome_checks", "process_checks"),
 }
 
 

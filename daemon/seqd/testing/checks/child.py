@@ -41,7 +41,7 @@ from seqd.testing.checks.failures import (
     roots_of,
 )
 from seqd.testing.checks.importing import load_observed
-from seqd.testing.checks.repetition_checks import outcomes_as_json
+from seqd.testing.checks.outcome_checks import outcomes_as_json
 from seqd.testing.checks.report import CheckState, loads_result
 from seqd.testing.checks.subjects import (
     Training,

@@ -9,9 +9,8 @@ from seqd.errors import InvalidParameters
 from seqd.hookspecs import Model, WorkItem
 from seqd.models.made_records import with_record
 from seqd.parameters import check_parameters
-from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Checks
-from seqd.testing.checks.examples import PluginExamples
+from seqd.testing.checks.examples import PluginExamples, author_object
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
 from seqd.testing.checks.importing import ImportRecord
 from seqd.testing.checks.subjects import made_text

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from seqd.errors import PluginFault
 from seqd.hookspecs import LabelledRecord, Model
-from seqd.testing.checks.authored import author_object
+from seqd.plugin.decorated import DecoratedModel
 from seqd.validation import fault_sentence
 from seqd_schemas import ParameterValue
 
@@ -78,3 +78,14 @@ def examples_of(model: Model) -> PluginExamples:
             f"model {model.name!r}: its `{ATTRIBUTE}` cannot be read: {fault_sentence(error)}. "
             f"Known names: {', '.join(PluginExamples.model_fields)}."
         ) from None
+
+
+def author_object(model: Model) -> object:
+    """Return the class or the function."""
+    return type(model).author if isinstance(model, DecoratedModel) else type(model)
+
+
+def author_method(model: Model, name: str) -> object:
+    """Return what the author wrote as `train` or `load`; where nothing, what it would be of."""
+    wrote = author_object(model)
+    return getattr(wrote, name, wrote)

@@ -19,8 +19,8 @@ from typing import Final, TypeAlias
 from seqd.hookspecs import LoadedModel, WorkItem
 from seqd.plugin import decorated
 from seqd.plugin.calls import OneProcess, printing_into, reap_copies
-from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
+from seqd.testing.checks.examples import author_method
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, place_at
 from seqd.testing.checks.report import Place
 from seqd.testing.checks.subjects import Version

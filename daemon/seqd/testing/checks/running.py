@@ -44,7 +44,6 @@ Progress = Callable[[int, int, str], None]
 class Described:
     """What a plugin has, as a child has found out, and how the checks of its descriptions went."""
 
-    source: PluginSource
     #: The parts of each model, and which checks are expected to fail, by their ids.
     parts: Mapping[str, Sequence[Part]]
     expected: Mapping[str, Mapping[str, str]]
@@ -169,7 +168,7 @@ class Run:
         self._expected = {one.model: one.expected for one in has}
         self._tell_found(results)
         parts = {one.model: one.parts for one in has}
-        return Described(self.source, parts, self._expected, results)
+        return Described(parts, self._expected, results)
 
     def all_of(self, described: Described) -> list[CheckResult]:
         """Run the checks of all parts, side by side, and return their results in order."""
@@ -220,6 +219,8 @@ class Run:
                 if self._stopped:
                     break
                 ended = self._child(model, part, left, shared)
+            if self._stopped:  # what it was ended for is no finding
+                break
             results += ended.results
             left = left[len(ended.results) :]
             if left and not _first_failed(results):

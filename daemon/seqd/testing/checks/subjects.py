@@ -25,9 +25,8 @@ from seqd.models.catalog import is_built_in
 from seqd.models.made_records import with_record
 from seqd.plugin.calls import OneProcess
 from seqd.plugin.decorated import LoadedFunctions
-from seqd.testing.checks.authored import author_object
 from seqd.testing.checks.catalog import Part
-from seqd.testing.checks.examples import PluginExamples
+from seqd.testing.checks.examples import PluginExamples, author_object
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
 from seqd.testing.contexts import CPU, MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
 from seqd_schemas import ParameterValue, Task

@@ -10,8 +10,8 @@ from seqd.errors import Stopped, VersionDiffers
 from seqd.kinds import TRAIN
 from seqd.models.agreement import SAVE_WHAT_IS_TRAINED, ask_trained, check_saved
 from seqd.models.version_files import VersionDraft, no_data, refusal_of
-from seqd.testing.checks.authored import author_method
 from seqd.testing.checks.catalog import Checks
+from seqd.testing.checks.examples import author_method
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, stopped
 from seqd.testing.checks.importing import AuditWatch
 from seqd.testing.checks.subjects import Training, tiny_data

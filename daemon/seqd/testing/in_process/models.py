@@ -234,22 +234,15 @@ class _StubDescription(Model):
         return []
 
 
+@dataclass
 class _LoadedStub(LoadedModel):
     """A model in memory: calls the function that the test has given it, item by item."""
 
-    memory_bytes = 1
-
-    def __init__(
-        self,
-        name: str,
-        tasks: Mapping[Task, TaskSpec],
-        stubs: Mapping[str, StubModel],
-        orders: Orders,
-    ) -> None:
-        self._name = name
-        self._tasks = tasks
-        self._stubs = stubs
-        self._orders = orders
+    _name: str
+    _tasks: Mapping[Task, TaskSpec]
+    _stubs: Mapping[str, StubModel]
+    _orders: Orders
+    memory_bytes: int = 1
 
     def warm_up(self) -> None:
         """Do nothing: a test's function should see what the test sends, and nothing else."""
