@@ -271,7 +271,6 @@ def look(fleet: Fleet, client: Client) -> None:
     assert client.explain(open_job.job_id, "row-1").item is not None
     open_job.cancel()
     assert client.jobs() != []
-    client.quarantined()
     client.inbox()
     client.evictions()
     client.work_left()
@@ -311,7 +310,6 @@ def read_figures(fleet: Fleet, workers: int) -> None:
     # A record goes by itself: of a worker that was killed, and of one that had no processor.
     wait_until(lambda: len(reader.workers()) == workers, f"{workers} workers are up")
     reader.open_jobs()
-    reader.quarantined()
     reader.inbox()
     reader.evictions()
     reader.failure_count()

@@ -293,12 +293,6 @@ class JobDamaged(SeqdError):
     code = "job_damaged"
 
 
-class KeyDamaged(UserError):
-    """Somebody has written a key of Redis over with a value of another type than seqd writes."""
-
-    code = "key_damaged"
-
-
 class LaterVersion(UserError):
     """A record can only be read by a later version of seqd, which wrote it."""
 

@@ -88,10 +88,6 @@ class Keys:
     """LIST: small jobs that have ended and stand in `jobs`, the first to end first."""
     open_jobs = _key("jobs:open")
     """ZSET job → milliseconds of its creation: jobs that have not ended."""
-    quarantine = _key_of_two("quarantine:{%s}:%s")
-    """With a TTL: a damaged job's hash (`hash`), or its `todo`, `out` and so on, as found."""
-    quarantined = _key("quarantined")
-    """STRING: number of jobs put in quarantine so far."""
     failures = _key("failures")
     """STREAM with a TTL: the dead letters; field `f` has a `FailureRecord`. Its `id` and `at_ms`
     are those of the entry."""

@@ -49,7 +49,7 @@ class TenantRecord(WireModel):
     waiting_bytes: Count = Field(default=0, description="Compressed input of them, in Redis.")
     kept_bytes: Count = Field(default=0, description="Bytes of its results and ended jobs.")
     damaged: tuple[ShortText, ...] = Field(default=(), max_length=16)
-    """What Redis holds for it that seqd did not write, and does not heed."""
+    """Empty: releases before 1.0.0.dev2 named here what seqd had not written."""
 
 
 class TenantUsage(WireModel):

@@ -21,7 +21,7 @@ from builders import (
 from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
 from seqd.client.requests import retry_of
 from seqd.ledger.blobs import pack_results
-from seqd.ledger.control import quarantine_after
+from seqd.ledger.control import fail_damaged
 from seqd.ledger.failures import PAGE_ENTRIES
 from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
@@ -359,12 +359,12 @@ def pause_of_a_large_job(world: World) -> None:
         world.watched.jobs.results(name, ResultPosition(unit))
 
 
-@case("a large job that is damaged, and one that is not", "quarantine")
-def quarantine_of_a_large_job(world: World) -> None:
-    for last in (1, "no number"):
+@case("a large job that is damaged, and one that is not", "fail_damaged")
+def damage_of_a_large_job(world: World) -> None:
+    for total in (1, "no number"):
         name = world.large_job(parts=PARTS)
-        world.redis.hset(f"{world.keys.job(name)}:crashes", str(world.units), last)
-        quarantine_after(world.watched.transport, name, ValueError("a test"))
+        world.redis.hset(world.keys.job(name), "total", total)
+        fail_damaged(world.watched.transport, name, ValueError("a test"))
 
 
 @case("all leases of a fleet that died together", "expire", "release_worker")

@@ -1,7 +1,6 @@
 """The audit: acts are written down before they are done, and read newest first."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,7 +10,7 @@ import pytest
 from builders import a_catalog_entry, a_chunk, a_classify_job
 from cli_builders import here
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Client, InvalidRequest, KeyDamaged, UnknownJob
+from seqd.client import AsyncClient, Client, InvalidRequest, UnknownJob
 from seqd.local.caller import user_name
 from seqd_schemas import TenantLimits
 
@@ -119,32 +118,6 @@ def test_the_audit_keeps_no_more_than_it_may(environment: Environment) -> None:
         small.ledger.audit.note("jobs.pause", f"job-{number}")
 
     assert environment.redis.xlen(environment.keys.audit()) <= 200
-
-
-def test_where_somebody_has_written_over_the_audit_acts_are_done_and_who_reads_it_is_told(
-    environment: Environment,
-    client: Client,
-    job: str,
-    caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    key = environment.keys.audit()
-    environment.redis.set(key, "no stream")
-
-    with caplog.at_level(logging.WARNING):
-        state = client.job(job).cancel()
-    shown = here(capsys, "audit")
-    with pytest.raises(KeyDamaged):
-        client.audit()
-
-    assert state == "cancelled"
-    assert f"jobs.cancel of '{job}' is not in the audit: Redis says WRONGTYPE" in caplog.text
-    assert (shown.status, shown.out) == (2, "")
-    assert shown.err == (
-        f"error[key_damaged]: The key {key} of the audit has a value of another type than seqd "
-        f"writes, and no act is written down. Remove it, and seqd begins it anew: redis-cli del "
-        f"{key}\n"
-    )
 
 
 def test_the_command_shows_acts_of_commands_and_no_control_code_reaches_the_terminal(

@@ -94,12 +94,11 @@ def test_status_says_when_workers_are_not_all_of_the_commands_release(
     assert [line for line in shown if "side by side" in line] == lines
 
 
-def test_status_counts_what_is_damaged_what_had_to_make_room_and_what_waits_in_the_inbox(
+def test_status_counts_what_had_to_make_room_and_what_waits_in_the_inbox(
     environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     redis, keys = environment.redis, environment.keys
     before = here(capsys, "status").out.splitlines()
-    redis.incr(keys.quarantined())
     redis.hset(keys.evictions(), mapping={"memory": 1_200, "within_hour": 40})
     redis.hset(keys.limits(), "inbox_entries", 10_000)
     seconds, _ = redis.time()
@@ -115,30 +114,11 @@ def test_status_counts_what_is_damaged_what_had_to_make_room_and_what_waits_in_t
     )
     assert " ".join(others) == (
         "Ended jobs removed before their time, to make room: 0 of tenants that kept too much, "
-        "1,200 when Redis was short of memory; 40 of them within an hour of their end Jobs whose "
-        "keys in Redis were damaged, and which have failed: 1"
+        "1,200 when Redis was short of memory; 40 of them within an hour of their end"
     )
     assert (read["inbox"]["entries"], read["inbox"]["allowed_entries"]) == (2, 10_000)
     assert 1_200 <= read["inbox"]["oldest_age_s"] < 1_300
     assert read["evicted_jobs"] == {"tenant_kept_bytes": 0, "memory": 1_200, "within_hour": 40}
-    assert read["quarantined_jobs"] == 1
-
-
-def test_status_goes_on_where_somebody_has_written_the_rates_over(
-    environment: Environment, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    environment.submit_units(1)
-    environment.redis.set(environment.keys.rates(), "by hand")
-
-    shown = here(capsys, "status")
-
-    assert shown.status == 0
-    assert "\nWork left, classify imdb_lstm: " in shown.out
-    assert [record.getMessage() for record in caplog.records] == [
-        f"the key {environment.keys.rates()} of measured rates has a value of another type than "
-        "seqd writes, and is read as empty. Remove it, and seqd begins it anew: redis-cli del "
-        f"{environment.keys.rates()}"
-    ]
 
 
 def test_the_tenants_of_jobs_are_listed_where_there_are_several(

@@ -84,7 +84,7 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
     report = examined(environment)
 
     assert (report.findings, report.not_checked) == ([], [])
-    assert len(report.checked) == 16
+    assert len(report.checked) == 15
 
 
 def all_is_wrong(environment: Environment) -> None:
@@ -139,7 +139,6 @@ def all_is_wrong(environment: Environment) -> None:
     environment.submit(a_classify_job(tenant="acme"), chunk=a_chunk(), sealed=True)
     redis.xadd(keys.inbox(), {"id": "a"}, id=f"{now_ms() - 300_000}-0")
     redis.zadd(keys.timers(), {"job-1 0": now_ms() - 600_000})
-    redis.set(keys.quarantined(), 3)
 
 
 def fail_both(environment: Environment, cause: DeathCause) -> None:
@@ -201,8 +200,6 @@ leases-overdue | error | A lease or a wait ran out 10 min ago, and no worker has
   the logs of workers for `reconciler`; |
 tenant-full | warning | The tenant acme uses 100% of the jobs that it may have waiting. | `seqd
   jobs list --tenant acme` shows what waits; | noisy-tenant
-jobs-quarantined | warning | 3 jobs put in quarantine so far, for keys that were damaged. |
-  `redis-cli --scan --pattern |
 inbox-stuck | error | Entries that wait in the inbox: 1, the oldest for 5 min. | Start workers:
   each of them empties it. |
 """
@@ -512,7 +509,7 @@ def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(
     ((what, why),) = [(one.what, one.why) for one in report.not_checked]
     assert what == "leases"
     assert "WRONGTYPE" in why
-    assert len(report.checked) == 15
+    assert len(report.checked) == 14
 
 
 def test_names_of_workers_that_are_gone_for_more_than_a_day_are_removed_and_no_other(

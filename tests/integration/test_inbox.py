@@ -387,26 +387,6 @@ def test_an_answer_stands_behind_the_stream_id_of_its_entry(
         assert entry in {answer.entry for answer in producer.all_answers(after=entry)}
 
 
-def test_an_answer_is_given_though_somebody_wrote_over_keys_of_the_inbox_or_of_its_job(
-    environment: Environment, producer: Producer, inbox: Inbox
-) -> None:
-    keys = environment.keys
-    for key in (keys.inbox_answers(), keys.inbox_rejections(), keys.events("mine")):
-        environment.redis.set(key, "a string")
-    wrong = producer.add_job("{}", "mine")
-    assert refusal(the_answer(producer, inbox, wrong))[0] == "invalid_request"
-    assert producer.rejection_of("mine").code == "invalid_request"
-    environment.redis.set(keys.open_jobs(), "a string")
-
-    entry = producer.add_job(a_request(["a"]), "right")
-
-    assert refusal(the_answer(producer, inbox, entry)) == (
-        "job_damaged",
-        "Redis holds something else than seqd writes under a key of this job. Hand it in again "
-        "under another identifier.",
-    )
-
-
 def test_what_is_kept_of_answers_has_a_time_to_live_shorter_of_what_passes(
     environment: Environment, producer: Producer, inbox: Inbox
 ) -> None:

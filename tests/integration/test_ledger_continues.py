@@ -177,8 +177,7 @@ def test_a_job_cannot_continue_one_that_is_not_fit_for_it(
     assert not environment.ledger.jobs.exists("late")
 
 
-@pytest.mark.parametrize("how", ["deleted by hand", "damaged"])
-def test_what_is_held_for_a_job_that_is_gone_is_let_go(environment: Environment, how: str) -> None:
+def test_what_is_held_for_a_job_that_is_gone_is_let_go(environment: Environment) -> None:
     ended = cancelled(environment)
     job_id = retry(environment, ended)
     warnings, member = environment.keys.warnings(), f"{ended} results"
@@ -187,9 +186,6 @@ def test_what_is_held_for_a_job_that_is_gone_is_let_go(environment: Environment,
     while_open = expires_in(environment, ended)
 
     environment.redis.delete(environment.keys.job(job_id))
-    if how == "damaged":
-        environment.redis.set(environment.keys.job(job_id), "a string")
-        environment.claim()
     environment.redis.zadd(warnings, {member: 1})
     environment.ledger.work.expire()
 

@@ -109,12 +109,11 @@ def test_of_more_overdue_jobs_than_a_claim_ends_none_is_handed_out(
     assert environment.claim_names() == [(in_time, "0")]
 
 
-def test_an_upload_whose_client_went_silent_says_so_and_one_deleted_by_hand_is_forgotten(
+def test_an_upload_whose_client_went_silent_says_so(
     environment: Environment,
 ) -> None:
-    deleted, silent = environment.submit(chunk=a_chunk()), environment.submit(chunk=a_chunk())
-    environment.redis.delete(environment.keys.job(deleted))
-    environment.redis.zadd(environment.keys.uploads(), {deleted: 1, silent: 2})
+    silent = environment.submit(chunk=a_chunk())
+    environment.redis.zadd(environment.keys.uploads(), {silent: 2})
 
     environment.ledger.control.fail_abandoned(900.0, environment.ledger.fleet.now_ms())
 
@@ -265,9 +264,6 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.submit_units(1, a_classify_job(priority="bulk"))
     environment.claim()
     read_ahead(environment)
-    damaged = environment.submit_units(1, a_generate_job())
-    environment.redis.set(environment.keys.job(damaged), "a string")
-    environment.claim(routes=(GENERATE,))
     held = environment.submit_units(1)
     leases = {str(unit): "1 worker-a" for unit in range(600)}
     environment.redis.hset(environment.keys.leases(held), mapping=leases)

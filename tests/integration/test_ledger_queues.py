@@ -208,26 +208,6 @@ def test_by_tenant_each_has_its_own_row(environment: Environment) -> None:
     assert acme.reason == "No worker is up: `seqd up` starts them."
 
 
-def test_what_somebody_has_written_over_by_a_value_of_another_type_is_read_as_empty(
-    environment: Environment, caplog: pytest.LogCaptureFixture
-) -> None:
-    environment.submit_units(1)
-    keys = environment.keys
-    environment.redis.set(keys.rates(), "by hand")
-    environment.redis.rpush(keys.work_done(), "by hand")
-
-    state = the_queue(environment)
-
-    assert (state.waiting_items, state.items_done) == (2, 0)
-    assert environment.ledger.backlog.rates() == {}
-    told = [(keys.rates(), "measured rates"), (keys.work_done(), "work that was done")]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"the key {key} of {what} has a value of another type than seqd writes, and is read as "
-        f"empty. Remove it, and seqd begins it anew: redis-cli del {key}"
-        for key, what in (*told, told[0])
-    ]
-
-
 def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(
     environment: Environment,
 ) -> None:

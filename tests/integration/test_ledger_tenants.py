@@ -234,21 +234,3 @@ def test_the_tenants_with_limits_are_bounded(
     set_limits(environment, "a", jobs=2)
     environment.ledger.tenants.set_limits("a", unset=["jobs"])
     set_limits(environment, "c", weight=2)
-
-
-def test_limits_that_were_edited_by_hand_are_not_heeded_and_named(
-    environment: Environment,
-) -> None:
-    environment.publish_limits(max_tenant_jobs=1)
-    written = {"jobs": "-1", "items": "many", "priorities": "urgent", "colour": "blue"}
-    environment.redis.hset(environment.keys.tenant_limits("odd"), mapping=written)
-
-    environment.submit_units(1, a_classify_job(tenant="odd"))
-    with pytest.raises(QuotaExceeded, match="SEQD_MAX_TENANT_JOBS"):
-        environment.submit_units(1, a_classify_job(tenant="odd"))
-
-    record = environment.ledger.tenants.show("odd")
-    assert record.own == TenantLimits()
-    assert sorted(record.damaged) == sorted(
-        f"{name!r} is {value!r}, which seqd has not written." for name, value in written.items()
-    )

@@ -3,7 +3,6 @@
 How many items and trainings these are, of any walk, says `tests/model`; here are tokens and time.
 """
 
-import logging
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -132,23 +131,6 @@ def test_the_tenants_of_a_day_are_bounded_and_the_others_counted_together(
     assert len(found) == 10_001
     assert (found["*"].items, found["*"].tokens, found["*"].busy_s) == (4, 6, 0.008)
     assert (found["t5"].items, found["t5"].tokens) == (3, 4)
-
-
-def test_what_was_written_by_hand_is_named_and_left_out(
-    environment: Environment, caplog: pytest.LogCaptureFixture
-) -> None:
-    environment.submit_units(1, a_classify_job(tenant="alice"))
-    write_day(
-        environment, 0, alice_tokens="many", bob_items="-3", carol_coffee="1", dave_items="9" * 40
-    )
-
-    with caplog.at_level(logging.WARNING):
-        assert environment.commit(environment.claim_unit()) == "completed"
-        found = environment.ledger.tenants.usage()
-
-    assert found == [used(environment, tenant="alice", items=2)]
-    for field in ("'alice tokens' is 'many'", "'bob items' is '-3'", "'carol coffee' is '1'"):
-        assert f"{field}, which seqd has not written." in caplog.text
 
 
 @pytest.mark.parametrize("ends", ["cancelled", "completed"])

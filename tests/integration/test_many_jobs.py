@@ -110,53 +110,18 @@ def test_a_walk_goes_on_where_the_job_of_its_cursor_is_gone_and_many_have_one_cr
     assert second.cursor == b""
 
 
-@pytest.mark.parametrize(
-    "field",
-    ["total", "errored", "pending_bytes", "ttl", "tenant", "leases", "account", "work_left"],
-)
-@pytest.mark.parametrize("action", [JobAction.CANCEL, JobAction.PAUSE, JobAction.RESUME])
-def test_a_job_is_not_steered_by_half_whose_fields_somebody_has_written(
-    environment: Environment, action: JobAction, field: str
-) -> None:
-    job_id = environment.submit_units(2)
-    if action is JobAction.RESUME:
-        environment.ledger.control.pause(job_id)
-    keys, key = environment.keys, environment.keys.job(job_id)
-    others = {
-        "leases": keys.leases(job_id),
-        "account": keys.tenant("default"),
-        "work_left": keys.work_left(),
-    }
-    if field in others:
-        environment.redis.set(others[field], "no hash")
-    elif field == "tenant":
-        environment.redis.hdel(key, field)
-    else:
-        environment.redis.hset(key, field, "1e9")
-    before = (environment.redis.hgetall(key), environment.redis.zrange(keys.todo(job_id), 0, -1))
-    states = {"states": [state.value for state in JobState if state.may(action)]}
-
-    step = environment.ledger.many_jobs.act(Selection(action, job_filter(states)), b"")
-
-    after = (environment.redis.hgetall(key), environment.redis.zrange(keys.todo(job_id), 0, -1))
-    assert step.refused == {job_id: "damaged"}
-    assert after == before
-
-
-def test_one_job_that_is_damaged_or_continued_is_refused_and_the_others_are_acted_on(
+def test_one_job_that_is_continued_is_refused_and_the_others_are_acted_on(
     environment: Environment, client: Client
 ) -> None:
     hand_in(environment, 4)
-    environment.redis.set(environment.keys.leases("acme-1"), "no hash")
 
     cancelled = client.cancel_jobs(tenant="acme")
     retry = a_classify_job(tenant="b", continues="acme-2")
     environment.submit(retry, job_id="next", chunk=a_chunk(1), sealed=True)
     removed = client.remove_jobs(tenant="acme")
 
-    assert (cancelled.acted_on, cancelled.refused) == (3, {"damaged": 1})
-    assert cancelled.first_refused["damaged"][0] == "acme-1"
-    assert (removed.acted_on, removed.refused) == (2, {"continued": 1})
+    assert (cancelled.acted_on, cancelled.refused) == (4, {})
+    assert (removed.acted_on, removed.refused) == (3, {"continued": 1})
     assert removed.first_refused["continued"] == (
         "acme-2",
         "Job next continues it, has not ended, and needs what is kept of it.",

@@ -11,7 +11,6 @@ from ledger_fixtures import Environment
 from seqd.client import Client, ModelDisabled, NoWorker
 from seqd.errors import InvalidRequest, WrongState
 from seqd.ledger import connect
-from seqd.ledger.model_pauses import paused_waiting
 from seqd_schemas import MAX_PAUSED_MODELS, ModelPause, WaitingCode
 from worker_fixtures import Cluster
 
@@ -56,34 +55,6 @@ def test_a_rule_takes_the_place_of_the_one_before_and_too_many_are_refused(
     assert changed == [True, False, True]
     assert len(pauses.all()) == MAX_PAUSED_MODELS
     assert [pauses.resume("m0"), pauses.resume("m0")] == [True, False]
-
-
-#: Rules that hold their model up, and what is told of them.
-RULES = (
-    (a_pause(at_ms=2**53).model_dump_json(), "by ana@h1"),  # a year that no calendar has
-    *(
-        (rule, "by somebody: the rule is of a later release, or was written by hand")
-        for rule in ('{"model":"other","at_ms":1}', '{"format":99}', "x")
-    ),
-)
-
-
-def test_a_rule_that_is_odd_or_cannot_be_read_holds_its_model_up_and_is_told_of(
-    environment: Environment,
-) -> None:
-    job_id = environment.submit_units(1)
-
-    for rule, said in RULES:
-        rules = {"imdb_lstm": rule, "?": "x"}
-        environment.redis.hset(environment.keys.paused_models(), mapping=rules)
-        pauses = environment.ledger.model_pauses.all()
-
-        assert environment.claim() is None
-        assert list(pauses) == ["imdb_lstm"]
-        waiting = paused_waiting(environment.record(job_id), pauses)
-        assert waiting is not None
-        assert waiting.message.startswith(f"Model imdb_lstm is paused {said}")
-        assert waiting.message.endswith("Its jobs go on by `seqd models resume imdb_lstm`.")
 
 
 @pytest.fixture

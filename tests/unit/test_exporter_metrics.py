@@ -15,9 +15,9 @@ from seqd.exporter.reading import FleetReader
 from seqd.exporter.rights import RightsWatch
 from seqd.ledger.backlog import FleetState
 from seqd.ledger.figures import FleetFigures
-from seqd.ledger.tenants import TenantShare
 from seqd.scaling import RouteWork
 from seqd.settings import Settings
+from seqd_schemas import TenantLimits, TenantRecord
 
 FIGURES = FleetFigures(FleetState([], [], {"open": 0}), now_ms=5_000)
 
@@ -32,10 +32,15 @@ def values(reading: Reading) -> dict[tuple[str, ...], float]:
 
 def a_tenant(
     name: str, *, jobs: int = 0, items: int = 0, most_jobs: int = 10, kept: int = 0
-) -> TenantShare:
-    """A tenant that may have 1,000 items, and keep 100 bytes."""
-    return TenantShare(
-        name, jobs=(jobs, most_jobs), items=(items, 1_000), bytes=(0, None), kept_bytes=(kept, 100)
+) -> TenantRecord:
+    """A tenant that may have 1,000 items, and keep 100,000 bytes."""
+    return TenantRecord(
+        tenant=name,
+        own=TenantLimits(),
+        limits=TenantLimits(jobs=most_jobs, items=1_000, kept_bytes=100_000),
+        open_jobs=jobs,
+        waiting_items=items,
+        kept_bytes=1_000 * kept,
     )
 
 

@@ -38,7 +38,6 @@ def status(as_json: options.Json = False) -> None:
     with Client(url, settings=settings) as client:
         workers = client.workers()
         jobs = client.open_jobs(_READ_JOBS)
-        quarantined = client.quarantined()
         inbox = client.inbox()
         work_left = client.work_left()
         evictions = client.evictions()
@@ -59,7 +58,6 @@ def status(as_json: options.Json = False) -> None:
                 "releases": releases,
                 "open_jobs": jobs,
                 "work_left": [asdict(route) for route in work_left],
-                "quarantined_jobs": quarantined,
                 "evicted_jobs": asdict(evictions),
                 "failures": failures,
                 "inbox": asdict(inbox),
@@ -79,18 +77,16 @@ def status(as_json: options.Json = False) -> None:
     _show_work(screen, work_left, paused.values(), can_report=no_writes is None)
     if inbox.entries:
         screen.say(_inbox_line(inbox))
-    _show_losses(screen, evictions, failures, quarantined)
+    _show_losses(screen, evictions, failures)
 
 
-def _show_losses(screen: Screen, evictions: "Evictions", failures: int, quarantined: int) -> None:
+def _show_losses(screen: Screen, evictions: "Evictions", failures: int) -> None:
     from seqd.ledger.retention import Evictions
 
     if evictions != Evictions():
         screen.say(_evictions_line(evictions))
     if failures:
         screen.say(f"Dead letters of what failed: {failures:,}. See: seqd failures list")
-    if quarantined:
-        screen.say(f"Jobs whose keys in Redis were damaged, and which have failed: {quarantined}")
 
 
 def _show_work(

@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from seqd.errors import JobFailed as JobFailed
     from seqd.errors import JobOutOfReach as JobOutOfReach
     from seqd.errors import JobsRefused as JobsRefused
-    from seqd.errors import KeyDamaged as KeyDamaged
     from seqd.errors import LaterVersion as LaterVersion
     from seqd.errors import LibraryMissing as LibraryMissing
     from seqd.errors import ModelDisabled as ModelDisabled
@@ -176,7 +175,7 @@ _NAMES = {
     "seqd.errors": (
         "ArtifactDamaged ClientMisused DuplicateCustomId IdInUse IdempotencyConflict InvalidData "
         "InvalidInput InvalidParameters InvalidRequest InvalidSettings ItemFailed JobCancelled "
-        "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused KeyDamaged LaterVersion "
+        "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion "
         "LibraryMissing ModelDisabled NoFitWorker NoWorker NotAllowed OrderUnfinished "
         "OtherFormat OutputMismatch QuotaExceeded RedisFull RedisNoPermission RedisRefused "
         "RedisUnreachable SeqdError ServiceChanged StoreUnwritable UnknownFailure UnknownItem "

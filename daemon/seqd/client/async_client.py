@@ -631,10 +631,6 @@ class AsyncClient:
         """Return the newest jobs that have not ended, newest first."""
         return await self._run(open_jobs_found(self._ledger, limit))
 
-    async def quarantined(self) -> int:
-        """Return the number of damaged jobs that were put aside so far."""
-        return await self._run(self._ledger.jobs.quarantined.steps())
-
     async def failures(
         self, limit: int = 100, **filters: "Unpack[FailureFilters]"
     ) -> "list[FailureRecord]":

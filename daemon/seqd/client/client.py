@@ -718,10 +718,6 @@ class Client:
         """Return the newest jobs that have not ended, newest first."""
         return self._run(open_jobs_found(self._ledger, limit))
 
-    def quarantined(self) -> int:
-        """Return the number of jobs so far whose keys were damaged, and which were put aside."""
-        return self._ledger.jobs.quarantined()
-
     def failures(
         self, limit: int = 100, **filters: "Unpack[FailureFilters]"
     ) -> "list[FailureRecord]":
@@ -869,8 +865,7 @@ class Client:
 
         `action` is one such as `jobs.cancel`, or `jobs` for all on jobs; `who` is a user, or
         `user@host`; `target` is a part of what it was done to. An entry without an outcome was
-        written before the act. It takes the rights of an operator. Raises KeyDamaged where somebody
-        has written the audit over.
+        written before the act. It takes the rights of an operator.
         """
         from seqd.ledger.audit import audit_filter
 

@@ -26,14 +26,7 @@ if TYPE_CHECKING:
 MOST_GROUPS: Final = 1_000
 
 #: What jobs were left as they are for, where it is not the code of an error.
-DAMAGED: Final = "damaged"
 CONTINUED: Final = "continued"
-
-_SENTENCES: Final = {
-    DAMAGED: "Its keys in Redis are not what seqd writes: a worker that takes it up puts it in "
-    "quarantine.",
-    CONTINUED: "Job {} continues it, has not ended, and needs what is kept of it.",
-}
 
 
 @dataclass(slots=True)
@@ -63,7 +56,7 @@ class JobsActedOn:
     looked_at: int = 0
     #: Jobs that went while the walk came to them.
     gone: int = 0
-    #: Jobs that were left as they are, by reason: the code of an error, `continued` or `damaged`.
+    #: Jobs that were left as they are, by reason: the code of an error, or `continued`.
     refused: Counter[str] = field(default_factory=Counter)
     #: Of each reason the first job, and a sentence.
     first_refused: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -227,7 +220,8 @@ def _retry(
 
 def _refuse(done: JobsActedOn, job_id: str, why: str) -> None:
     what, _, other = why.partition(" ")
-    if what in _SENTENCES:
-        done.refuse(job_id, what, _SENTENCES[what].format(other))
+    if what == CONTINUED:
+        sentence = f"Job {other} continues it, has not ended, and needs what is kept of it."
+        done.refuse(job_id, what, sentence)
     else:  # it ended, or began again, between two looks of one script: not today
         done.refuse(job_id, "wrong_state", f"It is {what}.")

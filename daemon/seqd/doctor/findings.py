@@ -139,9 +139,6 @@ KINDS = {
         _W, "What is handed in now waits for long, and may expire.", "backlog-grows"
     ),
     "tenant-full": Kind(_W, "Further work of the tenant is refused.", "noisy-tenant"),
-    "jobs-quarantined": Kind(
-        _W, "Keys of jobs were damaged by another program, by hand, or by a fault of Redis."
-    ),
     "inbox-stuck": Kind(_E, "What other programs add to the inbox does not become jobs."),
     "disk-full": Kind(
         _E, "Models, checkpoints, logs and Redis's file cannot be written.", "disk-full"

@@ -168,7 +168,6 @@ def fleet_checks(server: "Server") -> list[Check]:
         Check("routes", checks.by_reports(checks.routes)),
         Check("leases", checks.by_reports(checks.leases)),
         Check("tenants", checks.tenants),
-        Check("quarantine", checks.quarantine),
         Check("inbox", checks.inbox),
     ]
 
@@ -571,17 +570,6 @@ class _Checks:
                 f"{f'. {WHY_OVER}' if share > 1 else ''}",
                 f"`seqd jobs list --tenant {name}` shows what waits; `seqd tenants set {name}` "
                 "gives it more",
-            )
-
-    def quarantine(self) -> Iterator[Finding]:
-        count = self._ledger.jobs.quarantined()
-        if count:
-            yield finding(
-                "jobs-quarantined",
-                f"{counted(count, 'job')} put in quarantine so far, for keys that were damaged",
-                "`redis-cli --scan --pattern "
-                f"'{self._server.settings.keys.quarantine('*', '*')}'` shows what is kept of them. "
-                "Give Redis a database that nobody else writes to",
             )
 
     def inbox(self) -> Iterator[Finding]:

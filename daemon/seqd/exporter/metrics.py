@@ -15,9 +15,8 @@ from seqd.ledger.backlog import FleetState, by_state
 from seqd.ledger.figures import FleetFigures, ServerState
 from seqd.ledger.inbox import InboxState
 from seqd.ledger.retention import Evictions
-from seqd.ledger.tenants import TenantShare
 from seqd.scaling import RouteWork
-from seqd_schemas import PluginState, UnfitCode, WorkerState, WorkerStatus
+from seqd_schemas import PluginState, TenantRecord, UnfitCode, WorkerState, WorkerStatus
 
 #: Tasks of models that have labels of their own, those with the most work; the others of a task
 #: are summed up under this name.
@@ -159,7 +158,7 @@ def _of_fleet(state: FleetState) -> Iterator[Metric]:
     )
     yield _gauge(
         "seqd_jobs",
-        "Jobs: open, uploading (of those, with input still to come), quarantined (so far).",
+        "Jobs: open, uploading (of those, with input still to come).",
         {(name,): count for name, count in state.jobs.items()},
         ("state",),
     )
@@ -214,10 +213,10 @@ def _of_workers(workers: list[WorkerStatus], now_ms: int) -> Iterator[Metric]:
     )
 
 
-def _of_tenants(tenants: list[TenantShare]) -> Iterator[Metric]:
+def _of_tenants(tenants: list[TenantRecord]) -> Iterator[Metric]:
     items = dict[tuple[str], int]()
-    for label, one in _labelled(tenants, lambda one: one.ratio):
-        items[label] = items.get(label, 0) + one.items[0]
+    for label, one in _labelled(tenants, _waiting_ratio):
+        items[label] = items.get(label, 0) + one.waiting_items
     yield _gauge(
         "seqd_tenant_items",
         "Items of a tenant that wait or are worked on.",
@@ -227,20 +226,20 @@ def _of_tenants(tenants: list[TenantShare]) -> Iterator[Metric]:
     yield _gauge(
         "seqd_tenant_share_ratio",
         "Used share of what a tenant may have waiting: the highest of jobs, items and bytes.",
-        _highest(tenants, lambda one: one.ratio),
+        _highest(tenants, _waiting_ratio),
         ("tenant",),
     )
     yield _gauge(
         "seqd_tenant_kept_ratio",
         "Used share of the bytes of results and ended jobs that a tenant may keep. At 1 the oldest "
         "of its ended jobs are removed before their time.",
-        _highest(tenants, lambda one: one.kept_ratio),
+        _highest(tenants, _kept_ratio),
         ("tenant",),
     )
 
 
 def _highest(
-    tenants: list[TenantShare], ratio: Callable[[TenantShare], float]
+    tenants: list[TenantRecord], ratio: Callable[[TenantRecord], float]
 ) -> dict[tuple[str, ...], float]:
     """Return a ratio of each tenant that has a label of its own, and the highest of the others."""
     ratios = dict[tuple[str, ...], float]()
@@ -250,10 +249,10 @@ def _highest(
 
 
 def _labelled(
-    tenants: list[TenantShare], ratio: Callable[[TenantShare], float]
-) -> Iterator[tuple[tuple[str], TenantShare]]:
+    tenants: list[TenantRecord], ratio: Callable[[TenantRecord], float]
+) -> Iterator[tuple[tuple[str], TenantRecord]]:
     """Yield tenants with their labels; those with the highest ratio have one of their own."""
-    ordered = sorted(tenants, key=lambda one: (-ratio(one), -one.items[0], one.tenant))
+    ordered = sorted(tenants, key=lambda one: (-ratio(one), -one.waiting_items, one.tenant))
     for place, one in enumerate(ordered):
         yield (one.tenant if place < MOST_TENANTS else OTHER,), one
 
@@ -315,3 +314,25 @@ def _gauge(
     for key, value in values.items():
         family.add_metric(list(key), float(value))
     return family
+
+
+def _waiting_ratio(one: TenantRecord) -> float:
+    """Return the highest share of what waits."""
+    limits = one.limits
+    return max(
+        _used_share(one.open_jobs, limits.jobs),
+        _used_share(one.waiting_items, limits.items),
+        _used_share(one.waiting_bytes, limits.bytes),
+    )
+
+
+def _kept_ratio(one: TenantRecord) -> float:
+    """Return the share of what it may keep; more than 1 where its last ended job is larger."""
+    return _used_share(one.kept_bytes, one.limits.kept_bytes)
+
+
+def _used_share(used: int, most: int | None) -> float:
+    """Return a share; of a limit of 0, 1 where there is anything."""
+    if most is None:
+        return 0.0
+    return used / most if most else float(used > 0)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from redis.exceptions import ResponseError
 
-from seqd.errors import REDIS_ERRORS, InvalidRequest, KeyDamaged, SeqdError, wire_text
+from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, wire_text
 from seqd.escaping import one_line
 from seqd.ledger.exchange import (
     Command,
@@ -32,7 +32,6 @@ from seqd.ledger.exchange import (
     exchange,
     pipeline,
 )
-from seqd.ledger.overwritten import is_overwritten
 from seqd.local.caller import program, user_name
 from seqd.validation import fault_sentence, shown
 from seqd_schemas import to_stored
@@ -162,33 +161,18 @@ class Audit:
     def newest(self, limit: int, wanted: AuditFilter) -> "Exchange[list[AuditRecord]]":
         """Return the newest entries that match, newest first.
 
-        One that a later version has written, or somebody by hand, is left out with a warning.
-        Raises KeyDamaged where somebody has written the whole key over.
+        One that a later version has written is left out with a warning.
         """
         found: list[AuditRecord] = []
         last = "+"
         while len(found) < limit:
             span = (last, str(wanted.since_ms), "COUNT", _STEP_ENTRIES)
-            entries = yield from self._step(span)
+            entries = cast(list[StreamEntry], (yield from command("XREVRANGE", self._key, *span)))
             found += [entry for entry in _read(entries) if wanted.matches(entry)]
             if len(entries) < _STEP_ENTRIES:
                 break
             last = f"({entries[-1][0].decode()}"
         return found[:limit]
-
-    def _step(self, span: tuple[str | int, ...]) -> Exchange[list[StreamEntry]]:
-        """Return some entries, the newest first. Raises KeyDamaged."""
-        try:
-            reply = yield from command("XREVRANGE", self._key, *span)
-        except ResponseError as error:
-            if not is_overwritten(error):
-                raise
-            raise KeyDamaged(
-                f"The key {self._key} of the audit has a value of another type than seqd writes, "
-                "and no act is written down. Remove it, and seqd begins it anew: redis-cli del "
-                f"{self._key}"
-            ) from error
-        return cast(list[StreamEntry], reply)
 
     @exchange
     def pause_of(self, job_id: str, at_ms: int) -> "Exchange[AuditRecord | None]":

@@ -6,14 +6,22 @@ queue. `seqd.scaling` makes seconds of it.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from seqd.kinds import TRAIN
-from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
+from seqd.ledger.exchange import (
+    Command,
+    Driver,
+    Exchange,
+    StreamEntry,
+    command,
+    exchange,
+    pipeline,
+    script,
+)
 from seqd.ledger.model_pauses import paused_models
-from seqd.ledger.overwritten import hash_unless_overwritten
 from seqd.ledger.scripts import HELD_STATES, as_int
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
 from seqd_schemas import JobState, Keys, QueueName
@@ -40,17 +48,13 @@ OLDEST_JOBS = 500
 _LAST_EVENTS = 8
 
 
-#: Replies to what `Backlog.state` asks.
-_State = tuple[int, int, bytes | None]
-
-
 @dataclass(frozen=True, slots=True)
 class FleetState:
     """The work that is left, the workers that are up, and the jobs."""
 
     routes: list[RouteWork]
     workers: "list[WorkerStatus]"
-    #: Jobs by state: `open`, `uploading` of them, and `quarantined` so far.
+    #: Jobs by state: `open`, and `uploading` of them.
     jobs: Mapping[str, int]
 
 
@@ -98,12 +102,6 @@ class Backlog:
         return as_int((yield from script("note_unread", unit.job_id, unit.attempt, items))) == 1
 
     @exchange
-    def is_any_busy(self, workers: Iterable[str]) -> Exchange[bool]:
-        """Return True while one of these workers holds leases."""
-        keys = [self._keys.worker_leases(worker) for worker in workers]
-        return bool((yield from command("EXISTS", *keys)))
-
-    @exchange
     def routes(self, workers: "list[WorkerStatus]") -> Exchange[list[RouteWork]]:
         """Return what is left by task and model, of all that the catalog has."""
         catalog = yield from self._fleet.catalog.steps()
@@ -117,47 +115,26 @@ class Backlog:
         """Return what is left, who is up, and how many jobs there are."""
         workers = yield from self._fleet.workers.steps()
         routes = yield from self.routes.steps(workers)
-        replies = yield from pipeline(
-            (
-                Command(("ZCARD", self._keys.open_jobs())),
-                Command(("ZCARD", self._keys.uploads())),
-                Command(("GET", self._keys.quarantined())),
-            )
-        )
-        opened, uploading, quarantined = cast(_State, replies)
-        text = quarantined or b"0"
-        jobs = {
-            "open": opened,
-            "uploading": uploading,
-            "quarantined": int(text) if text.isdigit() else 0,
-        }
-        return FleetState(routes, workers, jobs)
+        counted = (self._keys.open_jobs(), self._keys.uploads())
+        replies = yield from pipeline(Command(("ZCARD", key)) for key in counted)
+        opened, uploading = cast(list[int], replies)
+        return FleetState(routes, workers, {"open": opened, "uploading": uploading})
 
     @exchange
     def rates(self) -> Exchange[dict[str, Rate]]:
         """Return the rates that were measured, by queue."""
-        rows = yield from hash_unless_overwritten("measured rates", self._keys.rates())
+        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.rates())))
         rates = {}
         for queue, row in rows.items():
-            parts = row.decode(errors="replace").split()
-            try:
-                items, seconds, at_ms = parts
-                rates[queue.decode(errors="replace")] = Rate(
-                    float(items), float(seconds), int(at_ms)
-                )
-            except ValueError:
-                continue  # written by hand, or by a release that keeps another kind
+            items, seconds, at_ms = row.split()
+            rates[queue.decode()] = Rate(float(items), float(seconds), int(at_ms))
         return rates
 
     @exchange
     def queues(self) -> Exchange[list[QueueWork]]:
         """Return what is left by queue; queues with nothing left are not among them."""
         rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_left())))
-        items = {
-            queue.decode(errors="replace"): int(count)
-            for queue, count in rows.items()
-            if count.isdigit() and count != b"0"
-        }
+        items = {queue.decode(): int(count) for queue, count in rows.items() if count != b"0"}
         now_ms = yield from self._fleet.now_ms.steps()
         held = yield from self._held(now_ms)
         for queue, of_queue in held.items():
@@ -203,18 +180,17 @@ class Backlog:
             if unit == TRAIN:
                 last = ("+", "-", "COUNT", _LAST_EVENTS)
                 asked.append(Command(("XREVRANGE", self._keys.events(job_id), *last)))
-        # A damaged job, which the next claim puts into quarantine, stands in its place.
-        replies = iter((yield from pipeline(asked, raises=False)))
+        replies = iter((yield from pipeline(asked)))
         held: defaultdict[str, _Held] = defaultdict(_Held)
         for sample in samples:
             queues = set()
             for member in sample.members:
                 unit = member.rpartition(" ")[2]
-                row, size = next(replies), next(replies)
+                row, size = cast(list[bytes | None], next(replies)), next(replies)
                 events = next(replies) if unit == TRAIN else []
-                if not isinstance(row, list) or not isinstance(row[0], bytes):
+                if row[0] is None:
                     continue
-                queue = row[0].decode(errors="replace")
+                queue = row[0].decode()
                 queues.add(queue)
                 of_queue, stands_for = held[queue], sample.count / len(sample.members)
                 of_queue.units += stands_for
@@ -249,15 +225,12 @@ class Backlog:
         listed = yield from command("ZRANGE", self._keys.open_jobs(), 0, OLDEST_JOBS - 1)
         keys = [self._keys.job(one.decode(errors="replace")) for one in cast(list[bytes], listed)]
         asked = (Command(("HMGET", key, "queue", "state", "created")) for key in keys)
-        rows = yield from pipeline(asked, raises=False)
+        rows = cast(list[list[bytes | None]], (yield from pipeline(asked)))
         waits: dict[str, float] = {}
-        for row in rows:
-            queue, state, created = row if isinstance(row, list) else (None, None, None)
-            made_ms = created.decode(errors="replace") if isinstance(created, bytes) else ""
-            if state == _QUEUED and isinstance(queue, bytes) and made_ms.isdigit():
-                name = queue.decode(errors="replace")
-                wait_s = max(0.0, (now_ms - int(made_ms)) / 1000)
-                waits[name] = max(wait_s, waits.get(name, 0.0))
+        for queue, state, created in rows:
+            if queue is not None and created is not None and state == _QUEUED:
+                wait_s = max(0.0, (now_ms - int(created)) / 1000)
+                waits[queue.decode()] = max(wait_s, waits.get(queue.decode(), 0.0))
         return waits
 
 
@@ -274,16 +247,13 @@ def _items_of(unit: str, row: list[bytes | None], size: bytes | None) -> int:
         return 1
     if size is None and row[2:4] == [b"1", b"1"]:
         size = row[1]  # the only unit of a sealed job
-    return int(size) if size is not None and size.isdigit() else 0
+    return int(size or 0)
 
 
 def _seconds_left(events: object, now_ms: int) -> float | None:
     """Return how long a training says that it will take from now; None where it says nothing."""
-    for _, fields in events if isinstance(events, list) else ():
-        try:
-            event = json.loads(fields.get(b"e", b"null"))
-            if event["event"] == "step" and event.get("eta_s") is not None:
-                return max(0.0, float(event["eta_s"]) - (now_ms - int(event["at_ms"])) / 1000)
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue  # of a later release, or written by hand
+    for _, fields in cast(list[StreamEntry], events):
+        event = json.loads(fields[b"e"])
+        if event["event"] == "step" and event.get("eta_s") is not None:
+            return max(0.0, float(event["eta_s"]) - (now_ms - int(event["at_ms"])) / 1000)
     return None

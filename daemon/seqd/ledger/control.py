@@ -1,18 +1,15 @@
-"""What is done to a job from outside: cancel, fail, pause, resume, remove, quarantine.
+"""What is done to a job from outside: cancel, fail, pause, resume, remove.
 
 Each is one script, so it holds with no worker up and is seen by all at once. None changes a result.
 
-A job goes into quarantine whose keys in Redis are not what seqd writes: somebody wrote them by
-hand, or a newer version of seqd did. Otherwise every worker would fail at it again and again, and
-no other job would be claimed.
+A job at which a script fails, since its keys in Redis are not what seqd writes, is failed:
+otherwise every worker would fail at it again and again, and no other job would be claimed.
 """
 
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
-from redis.exceptions import ResponseError
 
 from seqd.errors import JobDamaged, UnknownJob, WrongState, failure_of
 from seqd.ledger.exchange import (
@@ -20,7 +17,6 @@ from seqd.ledger.exchange import (
     Command,
     Driver,
     Exchange,
-    Fault,
     Notify,
     Reply,
     command,
@@ -28,7 +24,6 @@ from seqd.ledger.exchange import (
     pipeline,
     script,
 )
-from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import HELD_STATES, ScriptError, as_int, as_list, as_text
 from seqd_schemas import Failure, JobState, Keys, to_stored
 
@@ -36,12 +31,6 @@ if TYPE_CHECKING:
     from seqd.ledger.transport import Transport
 
 log = logging.getLogger(__name__)
-
-#: Parts of a job that have a number of each unit: too many to be read by a script.
-UNIT_NUMBERS = ("attempts", "crashes", "sizes")
-
-#: Values that one command reads, more or less.
-VALUES_AT_ONCE = 1_000
 
 #: Uploads that one call of `fail_abandoned` ends at most.
 ABANDONED = 1_000
@@ -149,16 +138,12 @@ class Control:
         rows = yield from command("ZRANGE", self._keys.open_jobs(), first, first + most - 1)
         ids = [job_id.decode(errors="replace") for job_id in cast(list[bytes], rows)]
         asked = (Command(("HMGET", self._keys.job(one), "queue", "state")) for one in ids)
-        # Errors of damaged jobs, which a claim puts into quarantine, stand in their places.
-        replies = yield from pipeline(asked, raises=False)
-        queues = []
-        for job_id, reply in zip(ids, replies, strict=True):
-            if isinstance(reply, ResponseError) and trouble_of(reply) is not None:
-                yield Fault(reply)
-            queue, state = reply if isinstance(reply, list) else (None, None)
-            if isinstance(queue, bytes) and state not in HELD_STATES:
-                queues.append((job_id, queue.decode(errors="replace")))
-        return queues
+        replies = cast(list[list[bytes | None]], (yield from pipeline(asked)))
+        return [
+            (job_id, queue.decode())
+            for job_id, (queue, state) in zip(ids, replies, strict=True)
+            if queue is not None and state not in HELD_STATES
+        ]
 
 
 def unknown_job(job_id: str) -> UnknownJob:
@@ -178,53 +163,25 @@ def damaged_job(job: str, reason: str) -> JobDamaged:
     )
 
 
-def quarantine(
-    transport: "Transport", job_id: bytes | str, why: Exception, *, is_damaged: bool = False
-) -> bool:
-    """Return True after failing a job whose keys are damaged, and putting these aside.
+def fail_damaged(transport: "Transport", job_id: bytes | str, why: Exception) -> bool:
+    """Return True after failing a job at which a script failed; False where it is sound or gone.
 
-    False where it is sound or gone. `is_damaged` tells of damage that the script does not see. The
-    message of the failure contains `why`.
+    The message of the failure contains `why`.
     """
-    failure = to_stored(failure_of(damaged_job("this job", _reason(why))))
-    done = as_int(transport.call("quarantine", job_id, failure, int(is_damaged))) == 1
+    failure = to_stored(failure_of(damaged_job("this job", reason_of(why))))
+    done = as_int(transport.call("fail_damaged", job_id, failure)) == 1
     if done:
-        log.error("job=%.80r is damaged and was put in quarantine: %s", job_id, _reason(why))
+        log.error("job=%.80r is damaged and has failed: %s", job_id, reason_of(why))
     return done
 
 
-def quarantine_after(transport: "Transport", job_id: bytes | str, error: Exception) -> bool:
-    """Return True after quarantining the job at which a script failed; False if it is sound."""
-    name = job_id.encode() if isinstance(job_id, str) else job_id
-    keys = (
-        b"%b:job:{%b}:%b" % (transport.prefix.encode(), name, part.encode())
-        for part in UNIT_NUMBERS
-    )
-    is_damaged = not all(transport.run(_has_numbers(key)) for key in keys)
-    return quarantine(transport, job_id, error, is_damaged=is_damaged)
-
-
-def _has_numbers(key: bytes) -> Exchange[bool]:
-    """Return whether all values of a hash are numbers; of what is no hash, too."""
-    cursor = 0
-    with suppress(ResponseError):
-        while True:
-            reply = yield from command("HSCAN", key, cursor, "COUNT", VALUES_AT_ONCE)
-            cursor, found = cast(tuple[int, dict[bytes, bytes]], reply)
-            if not all(value.isdigit() for value in found.values()):
-                return False
-            if not cursor:
-                break
-    return True
-
-
 def call_past_damage(transport: "Transport", name: str, *arguments: Argument) -> Reply:
-    """Return a script's reply, behind the quarantine of the damaged jobs at which it failed."""
+    """Return a script's reply, behind the end of the damaged jobs at which it failed."""
     while True:
         try:
             return transport.call(name, *arguments)
         except ScriptError as error:
-            if not quarantine_after(transport, error.job_id, error):
+            if not fail_damaged(transport, error.job_id, error):
                 raise
 
 
@@ -240,7 +197,8 @@ def _known(job_id: str, outcome: str) -> str:
     return outcome
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why a job cannot be read, in a few words."""
     if not isinstance(error, ValidationError):
         return str(error)[:500]
     first = error.errors(include_input=False)[0]

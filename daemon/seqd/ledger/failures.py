@@ -30,7 +30,6 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter, checked_failure_id
-from seqd.ledger.overwritten import unless_overwritten
 from seqd.ledger.scripts import as_int
 from seqd.validation import fault_sentence
 from seqd_schemas import (
@@ -71,14 +70,14 @@ class Failures:
     @exchange
     def count(self) -> Exchange[int]:
         """Return how many there are, whatever they are."""
-        return cast(int, (yield from _unless_overwritten("XLEN", self._keys.failures())) or 0)
+        return cast(int, (yield from command("XLEN", self._keys.failures())))
 
     @exchange
     def get(self, failure_id: str) -> Exchange[FailureRecord]:
         """Return one. Raises UnknownFailure."""
         one = checked_failure_id(failure_id)
-        found = yield from _unless_overwritten("XRANGE", self._keys.failures(), one, one)
-        records = yield from self._read(cast(list[StreamEntry], found or []))
+        found = yield from command("XRANGE", self._keys.failures(), one, one)
+        records = yield from self._read(cast(list[StreamEntry], found))
         if not records:
             raise UnknownFailure(
                 f"There is no dead letter {one}. `seqd failures list` lists those that are kept; "
@@ -129,7 +128,7 @@ class Failures:
         first = "-" if wanted.since_ms is None else f"{max(wanted.since_ms, 0)}-0"
         while True:
             asked = ("XREVRANGE", self._keys.failures(), last, first, "COUNT", PAGE_ENTRIES)
-            entries = cast(list[StreamEntry], (yield from _unless_overwritten(*asked)))
+            entries = cast(list[StreamEntry], (yield from command(*asked)))
             if not entries:
                 return
             records = yield from self._read(entries)
@@ -166,14 +165,9 @@ class Failures:
         if not entries:
             return []
         ids = [entry_id.decode() for entry_id, _ in entries]
-        replayed = yield from _unless_overwritten("HMGET", self._keys.failures_replayed(), *ids)
-        jobs = cast(list[bytes | None], replayed or [None] * len(ids))
+        replayed = yield from command("HMGET", self._keys.failures_replayed(), *ids)
+        jobs = cast(list[bytes | None], replayed)
         return list(_records(entries, dict(zip(ids, jobs, strict=True))))
-
-
-def _unless_overwritten(*words: str | int) -> Exchange[object]:
-    """Return the reply to a command; None where somebody has written the key over."""
-    return (yield from unless_overwritten("dead letters", *words))
 
 
 def _order_of(failure_id: str) -> tuple[int, int]:

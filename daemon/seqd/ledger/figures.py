@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from seqd.ledger.fleet import Fleet
     from seqd.ledger.inbox import InboxState, InboxStream
     from seqd.ledger.retention import Evictions, Retention
-    from seqd.ledger.tenants import Tenants, TenantShare
-    from seqd_schemas import Keys
+    from seqd.ledger.tenants import Tenants
+    from seqd_schemas import Keys, TenantRecord
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class FleetFigures:
     now_ms: int
     #: Workers of the last day that are not heard of any more, and did not end in order.
     silent_workers: int | None = None
-    tenants: "list[TenantShare] | None" = None
+    tenants: "list[TenantRecord] | None" = None
     inbox: "InboxState | None" = None
     server: ServerState | None = None
     #: Entries of the dead letters.
@@ -85,7 +85,7 @@ class Figures:
         state = yield from self._backlog.state.steps()
         now_ms = yield from self._fleet.now_ms.steps()
         silent = yield from _if_possible(self._fleet.silent_workers.steps)
-        tenants = yield from _if_possible(lambda: self._tenants.shares.steps(MAX_TENANTS))
+        tenants = yield from _if_possible(lambda: self._tenants.busiest.steps(MAX_TENANTS))
         inbox = yield from _if_possible(self._inbox.state.steps)
         server = yield from _if_possible(_server_state)
         failures = yield from _if_possible(self._failures)

@@ -13,7 +13,6 @@ from time import time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from redis.exceptions import ResponseError
 
 from seqd import __version__
 from seqd.errors import JobDamaged, LaterVersion, SeqdError, UnknownJob
@@ -23,7 +22,6 @@ from seqd.ledger.exchange import (
     Command,
     Driver,
     Exchange,
-    Fault,
     Reply,
     StreamEntry,
     command,
@@ -33,8 +31,6 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.job_filter import ANY_JOB, MAX_SEARCHED, STEP_JOBS, FoundJobs, JobFilter
-from seqd.ledger.overwritten import unless_overwritten
-from seqd.ledger.redis import trouble_of
 from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
@@ -252,13 +248,6 @@ class Jobs:
         asked = (Command(("HGET", self._keys.job(job_id), "upload_waits")) for job_id in ids)
         waits = yield from pipeline(asked)
         return [job_id for job_id, what in zip(ids, waits, strict=True) if what == b"memory"]
-
-    @exchange
-    def quarantined(self) -> Exchange[int]:
-        """Return the number of jobs put in quarantine so far; 0 where it was written over."""
-        asked = unless_overwritten("jobs in quarantine", "GET", self._keys.quarantined())
-        text = cast(bytes | None, (yield from asked)) or b""
-        return int(text) if text.isdigit() else 0
 
     @exchange
     def forget_expired(self, batch: int = 1_000) -> Exchange[None]:
@@ -589,37 +578,26 @@ class Jobs:
         return found
 
     def _matching(self, ids: Sequence[bytes], wanted: JobFilter) -> Exchange[list[bytes]]:
-        """Return the jobs that match, or cannot be read, by the fields that tell."""
+        """Return the jobs that match, by the fields that tell."""
         names = wanted.fields
         keys = [self._keys.job(job_id.decode()) for job_id in ids]
-        asked = (Command(("HMGET", key, *names)) for key in keys)
-        replies = yield from pipeline(asked, raises=False)
-        rows: list[_Row] = []
-        for reply in cast(list[list[bytes | None] | ResponseError], replies):
-            values = [] if isinstance(reply, ResponseError) else reply
-            rows.append({n: v for n, v in zip(names, values, strict=False) if v is not None})
+        replies = yield from pipeline(Command(("HMGET", key, *names)) for key in keys)
+        rows: list[_Row] = [
+            {name: value for name, value in zip(names, values, strict=True) if value is not None}
+            for values in cast(list[list[bytes | None]], replies)
+        ]
         whole = yield from self._whole(rows)
         return [
-            job_id
-            for job_id, row, reply in zip(ids, whole, replies, strict=True)
-            if isinstance(reply, ResponseError) or (row and wanted.matches(row))
+            job_id for job_id, row in zip(ids, whole, strict=True) if row and wanted.matches(row)
         ]
 
     def _kept(self, ids: Sequence[bytes], wanted: JobFilter = ANY_JOB) -> Exchange[list[JobRecord]]:
         """Return jobs that match, but those whose time to live has passed, and damaged ones."""
         keys = [self._keys.job(job_id.decode()) for job_id in ids]
-        replies = yield from pipeline((Command(("HGETALL", key)) for key in keys), raises=False)
-        sound = {}
-        for job_id, row in zip(ids, cast(list[_Row | ResponseError], replies), strict=True):
-            if not isinstance(row, ResponseError):
-                sound[job_id] = row
-                continue
-            if trouble_of(row) is not None:
-                yield Fault(row)
-            log.warning("job %s was left out of a list: %s", job_id.decode(), row)
+        rows = yield from pipeline(Command(("HGETALL", key)) for key in keys)
         records = []
-        whole = yield from self._whole(list(sound.values()))
-        for job_id, row in zip(sound, whole, strict=True):
+        whole = yield from self._whole(cast(list[_Row], rows))
+        for job_id, row in zip(ids, whole, strict=True):
             if row and wanted.matches(row):
                 try:
                     records.append(_read_record(job_id.decode(), row))

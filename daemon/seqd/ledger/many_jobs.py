@@ -85,7 +85,7 @@ class ActStep:
     gone: int
     #: The jobs that it acted on; of a retry those that are to be retried.
     jobs: list[str]
-    #: Why others were left as they are: `damaged`, or what `remove.lua` says.
+    #: Why others were left as they are, by what `remove.lua` says.
     refused: dict[str, str]
 
 

@@ -5,17 +5,13 @@ holds for all workers from one moment on; a disabled model's jobs are refused by
 Trainings run on no version, and go on.
 """
 
-import logging
 import time
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from redis.exceptions import ResponseError
-
 from seqd.errors import InvalidRequest, ModelDisabled, WrongState
-from seqd.ledger.exchange import Command, Driver, Exchange, Fault, exchange, pipeline, script
+from seqd.ledger.exchange import Driver, Exchange, command, exchange, script
 from seqd.ledger.fleet import readable
-from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import as_bytes, as_int, as_list
 from seqd_schemas import MAX_PAUSED_MODELS, Keys, to_stored
 
@@ -24,13 +20,8 @@ if TYPE_CHECKING:
 
     from seqd_schemas import JobRecord, ModelPause, Waiting
 
-log = logging.getLogger(__name__)
-
 #: What `pause_model.lua` returns for a pause of a disabled model.
 _IS_DISABLED: Final = -2
-
-#: The reason of a rule that stands and cannot be read.
-_UNREAD: Final = "the rule is of a later release, or was written by hand"
 
 
 class ModelPauses:
@@ -44,13 +35,13 @@ class ModelPauses:
 
     @exchange
     def all(self) -> "Exchange[dict[str, ModelPause]]":
-        """Return the pauses that stand, by model, in alphabetical order.
+        """Return the pauses that stand, by model, in alphabetical order."""
+        from seqd_schemas import ModelPause
 
-        One that a later version has written, or somebody by hand, holds its model up all the same:
-        it is there without its time, and who made it.
-        """
-        rows = yield from _rows(self._key)
-        return {pause.model: pause for name in sorted(rows) for pause in _rule(name, rows[name])}
+        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._key)))
+        return {
+            rule.model: rule for rule in readable(ModelPause, [rows[one] for one in sorted(rows)])
+        }
 
     @exchange
     def recent(self, max_age_s: float) -> "Exchange[dict[str, ModelPause]]":
@@ -90,38 +81,8 @@ class ModelPauses:
 
 def paused_models(keys: Keys) -> Exchange[frozenset[str]]:
     """Return the names of the models that are paused."""
-    rows = yield from _rows(keys.paused_models())
-    return frozenset(name.decode(errors="replace") for name in rows)
-
-
-def _rule(name: bytes, row: bytes) -> "list[ModelPause]":
-    """Return the rule for a model; none where that is no name of a model."""
-    from pydantic import ValidationError
-
-    from seqd_schemas import ModelPause
-
-    known = readable(ModelPause, [row])
-    if known and known[0].model == name.decode(errors="replace"):
-        return known
-    unread = {"model": name.decode(errors="replace"), "reason": _UNREAD, "at_ms": 0}
-    try:
-        return [ModelPause.model_validate(unread)]
-    except ValidationError:
-        return []
-
-
-def _rows(key: str) -> Exchange[dict[bytes, bytes]]:
-    """Return the rules as they are stored; none, with a warning, where they cannot be read.
-
-    What reads them for a reason that a job waits goes on without.
-    """
-    (reply,) = yield from pipeline([Command(("HGETALL", key))], raises=False)
-    if not isinstance(reply, ResponseError):
-        return cast(dict[bytes, bytes], reply)
-    if trouble_of(reply) is not None:
-        yield Fault(reply)
-    log.warning("which models are paused is unknown: %s", reply)
-    return {}
+    names = cast(list[bytes], (yield from command("HKEYS", keys.paused_models())))
+    return frozenset(name.decode() for name in names)
 
 
 def disabled(rule: bytes) -> ModelDisabled:
@@ -153,7 +114,6 @@ def _unpaused(model: str, rule: bytes) -> WrongState:
 
 def pause_in_words(pause: "ModelPause") -> str:
     """Return who paused a model, since when and why: `paused by ana@h1 since 08:10: repair`."""
-    # No datetime: it knows no year beyond 9999, and a rule that was written by hand may have any.
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(pause.at_ms / 1000))
     since = f" since {at}" if pause.at_ms else ""
     what = "disabled" if pause.disabled else "paused"

@@ -48,8 +48,6 @@ class FleetOverview:
     failure_count: int
     open_jobs: int
     uploading_jobs: int
-    #: Jobs put in quarantine so far.
-    quarantined_jobs: int
     inbox: "InboxState"
     #: Memory of Redis; None where the user may not read it.
     memory_bytes: int | None
@@ -99,7 +97,6 @@ class Overviews:
             failure_count=(yield from self._failures.count.steps()),
             open_jobs=_whole(numbers[0]),
             uploading_jobs=_whole(numbers[1]),
-            quarantined_jobs=(yield from self._jobs.quarantined.steps()),
             inbox=(yield from self._inbox.state.steps()),
             memory_bytes=_memory(numbers[2], "used_memory"),
             max_memory_bytes=_memory(numbers[2], "maxmemory") or None,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
 from seqd.ledger.model_pauses import ModelPauses, pause_told
-from seqd.ledger.overwritten import hash_unless_overwritten
 from seqd.queue_states import (
     JobRow,
     QueueFacts,
@@ -75,41 +74,25 @@ class Queues:
         return {model: pause_told(pause) for model, pause in pauses.items()}
 
     def _done(self) -> Exchange[dict[str, WorkDone]]:
-        rows = yield from hash_unless_overwritten("work that was done", self._keys.work_done())
+        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_done())))
         found = {}
         for queue, row in rows.items():
-            try:
-                items, errors, recent, recent_errors, since, at = row.decode().split()
-                found[queue.decode(errors="replace")] = WorkDone(
-                    int(items),
-                    int(errors),
-                    float(recent),
-                    float(recent_errors),
-                    int(since),
-                    int(at),
-                )
-            except ValueError:
-                continue  # written by hand, or by a release that keeps another kind
+            items, errors, recent, recent_errors, since, at = row.split()
+            found[queue.decode()] = WorkDone(
+                int(items), int(errors), float(recent), float(recent_errors), int(since), int(at)
+            )
         return found
 
     def _jobs(self, most: int) -> Exchange[list[JobRow]]:
-        """Return the oldest open jobs; those that cannot be read are left out."""
+        """Return the oldest open jobs."""
         listed = yield from command("ZRANGE", self._keys.open_jobs(), 0, most - 1)
-        ids = [one.decode(errors="replace") for one in cast(list[bytes], listed)]
-        rows = yield from pipeline(
-            (Command(("HMGET", self._keys.job(one), *_FIELDS)) for one in ids), raises=False
-        )
-        return [job for one, row in zip(ids, rows, strict=True) for job in _job_rows(one, row)]
+        ids = [one.decode() for one in cast(list[bytes], listed)]
+        rows = yield from pipeline(Command(("HMGET", self._keys.job(one), *_FIELDS)) for one in ids)
+        whole = cast(list[list[bytes]], rows)
+        return [_job_row(one, row) for one, row in zip(ids, whole, strict=True) if None not in row]
 
 
-def _job_rows(job_id: str, row: object) -> list[JobRow]:
-    """Return a job, or none."""
-    if not isinstance(row, list) or any(not isinstance(value, bytes) for value in row):
-        return []
-    queue, tenant, named, *numbers = (value.decode(errors="replace") for value in row)
-    try:
-        state = JobState(named)
-        created_ms, total, *ended = map(int, numbers)
-    except ValueError:
-        return []
-    return [JobRow(job_id, queue, tenant, state, created_ms, max(0, total - sum(ended)))]
+def _job_row(job_id: str, row: list[bytes]) -> JobRow:
+    queue, tenant, state = (value.decode() for value in row[:3])
+    created_ms, total, *ended = map(int, row[3:])
+    return JobRow(job_id, queue, tenant, JobState(state), created_ms, total - sum(ended))

@@ -4,21 +4,14 @@ The scripts remove them in the step that needs the room; a periodic call does th
 what they remove, and remember the last 10,000 identifiers, so that a reader can be told why.
 """
 
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from redis.exceptions import ResponseError
+from dataclasses import dataclass, fields
+from typing import cast
 
 from seqd.errors import UnknownJob
 from seqd.ledger.control import unknown_job
 from seqd.ledger.exchange import Driver, Exchange, command, exchange, script
-from seqd.ledger.overwritten import hash_unless_overwritten
 from seqd.ledger.scripts import as_int
-from seqd.validation import shown
 from seqd_schemas import Keys
-
-log = logging.getLogger(__name__)
 
 #: Buckets and tenants that one call of `evict.lua` looks at, and such calls in a row at most:
 #: 10,000 jobs.
@@ -58,25 +51,15 @@ class Retention:
 
     @exchange
     def evictions(self) -> Exchange[Evictions]:
-        """Return how many ended jobs were removed so far, by reason.
-
-        0, and a warning in the log, where somebody has written something else over it.
-        """
-        name = self._keys.evictions()
-        row = yield from hash_unless_overwritten("removed jobs", name)
-        return Evictions(
-            tenant_kept_bytes=_count(row, b"tenant_kept_bytes", name),
-            memory=_count(row, b"memory", name),
-            within_hour=_count(row, b"within_hour", name),
-        )
+        """Return how many ended jobs were removed so far, by reason."""
+        names = [one.name for one in fields(Evictions)]
+        row = yield from command("HMGET", self._keys.evictions(), *names)
+        return Evictions(*(int(count or 0) for count in cast(list[bytes | None], row)))
 
     @exchange
     def was_evicted(self, job_id: str) -> Exchange[bool]:
         """Return True for one of the last 10,000 jobs that had to make room."""
-        try:
-            return (yield from command("LPOS", self._keys.evicted(), job_id)) is not None
-        except ResponseError:  # somebody has written something else there
-            return False
+        return (yield from command("LPOS", self._keys.evicted(), job_id)) is not None
 
     @exchange
     def unknown_job(self, job_id: str) -> Exchange[UnknownJob]:
@@ -89,17 +72,3 @@ class Retention:
             "was short of memory. `seqd status` counts such jobs. Hand it in again, and fetch "
             "its results sooner, or give Redis more memory."
         )
-
-
-def _count(row: Mapping[bytes, bytes], reason: bytes, name: str) -> int:
-    """Return a number of a hash; 0, with a warning, where it is none."""
-    text = row.get(reason, b"0")
-    try:
-        return int(text)
-    except ValueError:
-        log.warning(
-            "the field %s of the key %s of removed jobs is %s, and no number: it counts as 0. "
-            "Remove the key, and seqd begins it anew: redis-cli del %s",
-            *(reason.decode(), name, shown(text.decode(errors="replace")), name),
-        )
-        return 0

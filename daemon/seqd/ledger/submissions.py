@@ -20,15 +20,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from redis.exceptions import ResponseError
-
 from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     IdempotencyConflict,
     IdInUse,
     InvalidRequest,
-    JobDamaged,
     NotAllowed,
     QuotaExceeded,
     RedisFull,
@@ -43,14 +40,12 @@ from seqd.ledger.exchange import (
     Argument,
     Driver,
     Exchange,
-    Fault,
     Notify,
     Reply,
     exchange,
     script,
 )
-from seqd.ledger.redis import trouble_of
-from seqd.ledger.scripts import again, as_bytes, as_int, as_list, as_text
+from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd.ledger.wakeup import wakeup_message
 from seqd_schemas import (
     ClassifyJob,
@@ -255,19 +250,12 @@ class Submissions:
     ) -> Exchange[list[Accepted | SeqdError]]:
         rows = [part for row in batch for part in row]
         message, fields = wakeup_message(template.route), template.fields
-        attempts = self.driver.attempts()
-        while True:
-            called = yield from script("submit", message, len(fields), *fields, *rows)
-            replies = [as_list(part) for part in as_list(called)]
-            refused = next((text for part in replies if (text := _passing_error(part))), "")
-            # All of them again: those that are there are not made twice.
-            if not refused or not (yield from again(attempts, refused)):
-                break
-        outcomes = []
-        for row, reply in zip(batch, replies, strict=True):
-            outcome = yield from _outcome(template.job, str(row[0]), str(row[1]), reply)
-            outcomes.append(outcome)
-        return outcomes
+        called = yield from script("submit", message, len(fields), *fields, *rows)
+        replies = [as_list(part) for part in as_list(called)]
+        return [
+            _outcome(template.job, str(row[0]), str(row[1]), reply)
+            for row, reply in zip(batch, replies, strict=True)
+        ]
 
     @exchange
     def append(
@@ -364,25 +352,13 @@ class Submissions:
         return self._settings.keys.idempotency(job.tenant, job.idempotency_key)
 
 
-def _outcome(
-    job: Job, job_id: str, digest: str, reply: list[Reply]
-) -> Exchange[Accepted | SeqdError]:
+def _outcome(job: Job, job_id: str, digest: str, reply: list[Reply]) -> Accepted | SeqdError:
     if reply[0] == b"created":  # nearly always
         return Accepted(job_id, created=True)
     try:
-        if as_text(reply[0]) == "error":
-            yield Fault(ResponseError(as_text(reply[1])))
         return _accepted(job, job_id, _Digests("", digest, is_whole=True), reply)
     except SeqdError as error:
         return error
-    except ResponseError as error:
-        return JobDamaged(f"Redis holds something else of job {job_id}: {error}")
-
-
-def _passing_error(reply: list[Reply]) -> str:
-    """Return why a job was refused just now, where the reason passes by itself; '' else."""
-    reason = as_text(reply[1]) if as_text(reply[0]) == "error" else ""
-    return reason if reason and trouble_of(ResponseError(reason)) else ""
 
 
 def new_job_id() -> str:

@@ -4,21 +4,17 @@ Limits are heeded by the scripts that take jobs and hand work out, so a change h
 every client and worker. Use is counted by `commit.lua`.
 """
 
-import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import TypeAdapter, ValidationError
-from redis.exceptions import ResponseError
 
 from seqd.errors import InvalidRequest, QuotaExceeded, UnknownTenant, WrongState
 from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
 from seqd.ledger.scripts import as_int
 from seqd.validation import did_you_mean, fault_sentence, shown
 from seqd_schemas import (
-    OTHER_TENANTS,
     Keys,
     Priority,
     TenantLimits,
@@ -29,8 +25,6 @@ from seqd_schemas import (
 
 if TYPE_CHECKING:
     from seqd.ledger.audit import Audit
-
-log = logging.getLogger(__name__)
 
 #: Tenants that may have limits of their own.
 MAX_TENANTS: Final = 10_000
@@ -58,47 +52,10 @@ WHY_OVER: Final = (
     "More than a limit came as one unit while nothing waited, or the limit was lowered since."
 )
 
-#: Fields of a tenant's account, and limits of it, in the order of `TenantShare`.
-_SHARED: Final = ("jobs", "items", "bytes", "kept_bytes")
-
 _NAME: TypeAdapter[str] = TypeAdapter(TenantName)
 
 
-@dataclass(frozen=True, slots=True)
-class _Own:
-    """What a tenant's keys hold: what seqd has written, and sentences on what it has not."""
-
-    limits: TenantLimits
-    damaged: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TenantShare:
-    """What a tenant has waiting, and keeps, each with how much it may; None where nothing says."""
-
-    tenant: str
-    jobs: tuple[int, int | None]
-    items: tuple[int, int | None]
-    bytes: tuple[int, int | None]
-    #: Bytes of its results and ended jobs.
-    kept_bytes: tuple[int, int | None] = (0, None)
-
-    @property
-    def ratio(self) -> float:
-        """The highest share of what waits; of a limit of 0, 1 where there is anything."""
-        return max(map(_used_share, (self.jobs, self.items, self.bytes)))
-
-    @property
-    def kept_ratio(self) -> float:
-        """The share of what it may keep, more than 1 where its last ended job alone is larger."""
-        return _used_share(self.kept_bytes)
-
-
-def _used_share(both: tuple[int, int | None]) -> float:
-    used, most = both
-    if most is None:
-        return 0.0
-    return used / most if most else float(used > 0)
+_Row = Mapping[bytes, bytes]
 
 
 class Tenants:
@@ -156,8 +113,7 @@ class Tenants:
     def show(self, name: str) -> Exchange[TenantRecord]:
         """Return how a tenant stands. Raises UnknownTenant where nothing is known of it."""
         record = yield from self.record.steps(name)
-        is_known = record.own != TenantLimits() or record.damaged
-        if is_known or any((record.open_jobs, record.kept_bytes)):
+        if record.own != TenantLimits() or record.open_jobs or record.kept_bytes:
             return record
         used = yield from self.usage.steps(tenant=name)
         if any(usage.tenant == name for usage in used):
@@ -176,8 +132,8 @@ class Tenants:
         return (yield from self._records(sorted(names)))
 
     @exchange
-    def shares(self, most: int) -> Exchange[list[TenantShare]]:
-        """Return what tenants use of what they may, of at most `most` and in a few round trips.
+    def busiest(self, most: int) -> Exchange[list[TenantRecord]]:
+        """Return how at most `most` tenants stand, in a few round trips.
 
         Those with work that waits come first, of each queue those whose turn is next; then those
         that keep most.
@@ -192,32 +148,19 @@ class Tenants:
         ]
         asked = [*asked[:most], Command(("ZREVRANGE", keys.tenants(), 0, most - 1))]
         replies = yield from pipeline(asked)
-        found = (name.decode(errors="replace") for names in replies for name in _names(names))
-        names = [name for name in dict.fromkeys(found) if _is_name(name)][:most]
-        defaults = [_DEFAULTS[limit].decode() for limit in _SHARED]
-        asked = [Command(("HMGET", keys.limits(), *defaults))]
-        for name in names:
-            asked.append(Command(("HMGET", keys.tenant(name), *_SHARED)))
-            asked.append(Command(("HMGET", keys.tenant_limits(name), *_SHARED)))
-        in_general, *rows = ([_whole(n) for n in _row(r)] for r in (yield from pipeline(asked)))
-        shares = []
-        for name, used, own in zip(names, rows[::2], rows[1::2], strict=True):
-            most_of = [b if a is None else a for a, b in zip(own, in_general, strict=True)]
-            both = zip([count or 0 for count in used], most_of, strict=True)
-            shares.append(TenantShare(name, *both))
-        return shares
+        found = dict.fromkeys(name for names in replies for name in cast(list[bytes], names))
+        return (yield from self._records([name.decode() for name in found][:most]))
 
     @exchange
     def names(self) -> Exchange[frozenset[str]]:
         """Return the names of those that `all` returns."""
-        names = set((yield from _scanned(self._keys.weights())))
+        names = set((yield from _fields(self._keys.weights())))
         names |= set((yield from _members(self._keys.tenants())))
         for priority in Priority:
             for queue in (yield from _members(self._keys.queues(priority.value))):
                 key = self._keys.queue(queue.decode(), priority.value)
                 names |= set((yield from _members(key)))
-        decoded = {name.decode(errors="replace") for name in names}
-        return frozenset(name for name in decoded if _is_name(name))
+        return frozenset(name.decode() for name in names)
 
     @exchange
     def usage(
@@ -245,10 +188,18 @@ class Tenants:
             asked.append(Command(("HGETALL", keys.tenant_limits(name))))
             asked.append(Command(("HGET", keys.weights(), name)))
             asked.append(Command(("HGETALL", keys.tenant(name))))
-        replies = yield from pipeline(asked, raises=False)
-        fleet = replies[0] if isinstance(replies[0], dict) else {}
+        fleet, *rows = yield from pipeline(asked)
         return [
-            _record(name, fleet, *replies[1 + 3 * at : 4 + 3 * at]) for at, name in enumerate(names)
+            _record(
+                name,
+                cast(_Row, fleet),
+                cast(_Row, limits),
+                cast(bytes | None, weight),
+                cast(_Row, account),
+            )
+            for name, limits, weight, account in zip(
+                names, rows[::3], rows[1::3], rows[2::3], strict=True
+            )
         ]
 
     def _check_kept(self, name: str, kept_bytes: int) -> Exchange[None]:
@@ -268,9 +219,10 @@ class Tenants:
         return [day for day, is_there in zip(days, replies, strict=True) if is_there]
 
     def _usage_of(self, day: date, tenant: str | None) -> Exchange[list[TenantUsage]]:
-        rows, damaged = yield from self._day(day)
-        for sentence in damaged:
-            log.warning("%s", sentence)
+        rows: dict[str, dict[str, int]] = {}
+        for field, value in (yield from _fields(self._keys.usage(_number_of(day)))).items():
+            name, _, what = field.decode().partition(" ")
+            rows.setdefault(name, {})[what] = int(value)
         return [
             TenantUsage(
                 day=day.isoformat(),
@@ -284,34 +236,9 @@ class Tenants:
             if tenant is None or name == tenant
         ]
 
-    def _day(self, day: date) -> Exchange[tuple[dict[str, dict[str, int]], list[str]]]:
-        """Return the numbers of a day by tenant, and sentences on what is no such number."""
-        key = self._keys.usage(_number_of(day))
-        rows: dict[str, dict[str, int]] = {}
-        try:
-            found = yield from _fields(key)
-        except ResponseError as error:
-            return {}, [f"The use of {day} cannot be read, {key} is not what seqd writes: {error}."]
-        damaged = []
-        for field, value in found.items():
-            name, _, what = field.decode(errors="replace").partition(" ")
-            number = _whole(value)
-            is_sound = (name == OTHER_TENANTS or _is_name(name)) and what in _USED
-            if is_sound and number is not None:
-                rows.setdefault(name, {})[what] = number
-            else:
-                told = f"{_told(field)} is {_told(value)}"
-                damaged.append(f"In the use of {day} {told}, which seqd has not written.")
-        return rows, damaged
-
 
 #: Days for which use can be kept at most.
 MAX_USAGE_DAYS: Final = 3_660
-
-_USED: Final = ("items", "trainings", "tokens", "busy_ms")
-
-#: Digits of the largest number that a record holds.
-_MOST_DIGITS: Final = 15
 
 
 def checked_name(name: str) -> str:
@@ -348,14 +275,6 @@ def _check_changes(changes: Mapping[str, object], unset: Collection[str]) -> Non
         )
 
 
-def _names(reply: object) -> list[bytes]:
-    return cast(list[bytes], reply)
-
-
-def _row(reply: object) -> list[bytes | None]:
-    return cast(list[bytes | None], reply)
-
-
 def _is_name(name: str) -> bool:
     try:
         _NAME.validate_python(name)
@@ -365,73 +284,37 @@ def _is_name(name: str) -> bool:
 
 
 def _record(
-    name: str, fleet: Mapping[bytes, bytes], limits: object, weight: object, account: object
+    name: str, fleet: _Row, limits: _Row, weight: bytes | None, account: _Row
 ) -> TenantRecord:
     own = _own(limits, weight)
-    counts, damaged = _account(account)
-    in_force = {field: _whole(fleet.get(limit)) for field, limit in _DEFAULTS.items()}
+    in_force = {field: _number(fleet, limit) for field, limit in _DEFAULTS.items()}
     # Not validated: the settings have other bounds.
     defaults = TenantLimits.model_construct(
         None, **in_force, weight=1.0, priorities=tuple(Priority)
     )
     return TenantRecord(
         tenant=name,
-        own=own.limits,
-        limits=defaults.model_copy(update=own.limits.model_dump(exclude_none=True)),
-        open_jobs=counts.get("jobs", 0),
-        waiting_items=counts.get("items", 0),
-        waiting_bytes=counts.get("bytes", 0),
-        kept_bytes=counts.get("kept_bytes", 0),
-        damaged=(*own.damaged, *damaged)[:16],
+        own=own,
+        limits=defaults.model_copy(update=own.model_dump(exclude_none=True)),
+        open_jobs=_number(account, b"jobs") or 0,
+        waiting_items=_number(account, b"items") or 0,
+        waiting_bytes=_number(account, b"bytes") or 0,
+        kept_bytes=_number(account, b"kept_bytes") or 0,
     )
 
 
-def _own(limits: object, weight: object) -> _Own:
-    """Return a tenant's limits as the scripts heed them."""
-    values: dict[str, object] = {}
-    damaged = []
-    rows = dict(limits) if isinstance(limits, dict) else {}
-    if isinstance(weight, bytes) and weight != b"1":
-        rows[b"weight"] = weight
-    for name, written in (
-        (n.decode(errors="replace"), v.decode(errors="replace")) for n, v in rows.items()
-    ):
-        value: object = written.split() if name == "priorities" else written
-        try:
-            TenantLimits.model_validate({name: value})
-        except ValidationError:
-            damaged.append(f"{shown(name)} is {shown(written)}, which seqd has not written.")
-        else:
-            values[name] = value
-    damaged += [
-        f"Its {what} cannot be read: {error}."
-        for what, error in (("limits", limits), ("weight", weight))
-        if isinstance(error, Exception)
-    ]
-    return _Own(TenantLimits.model_validate(values), tuple(damaged))
+def _own(limits: _Row, weight: bytes | None) -> TenantLimits:
+    """Return what an operator has set for a tenant."""
+    values: dict[str, object] = {name.decode(): value.decode() for name, value in limits.items()}
+    if b"priorities" in limits:
+        values["priorities"] = limits[b"priorities"].decode().split()
+    if weight not in (None, b"1"):
+        values["weight"] = weight.decode()
+    return TenantLimits.model_validate(values)
 
 
-def _account(account: object) -> tuple[dict[str, int], list[str]]:
-    if not isinstance(account, dict):
-        return {}, [f"Its account cannot be read: {account}."]
-    counts: dict[str, int] = {}
-    damaged = []
-    for field, value in account.items():
-        number = _whole(value)
-        if number is None:
-            damaged.append(f"Its account of {_told(field)} is {_told(value)}.")
-        else:
-            counts[field.decode(errors="replace")] = number
-    return counts, damaged
-
-
-def _told(written: bytes) -> str:
-    return shown(written.decode(errors="replace"))
-
-
-def _whole(value: bytes | None) -> int | None:
-    is_number = value is not None and value.isdigit() and len(value) <= _MOST_DIGITS
-    return int(value) if is_number and value is not None else None
+def _number(row: _Row, name: bytes) -> int | None:
+    return int(row[name]) if name in row else None
 
 
 def _number_of(day: date) -> int:
@@ -463,20 +346,8 @@ def _fields(key: str) -> Exchange[dict[bytes, bytes]]:
             return fields
 
 
-def _scanned(key: str) -> Exchange[list[bytes]]:
-    try:
-        return list((yield from _fields(key)))
-    except ResponseError as error:  # somebody has written something else there
-        log.warning("%s was left out: %s", key, error)
-        return []
-
-
 def _members(key: str) -> Exchange[list[bytes]]:
-    try:
-        return cast(list[bytes], (yield from command("ZREVRANGE", key, 0, _LISTED - 1)))
-    except ResponseError as error:
-        log.warning("%s was left out: %s", key, error)
-        return []
+    return cast(list[bytes], (yield from command("ZREVRANGE", key, 0, _LISTED - 1)))
 
 
 def _today() -> Exchange[date]:

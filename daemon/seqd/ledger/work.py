@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import ResponseError
 
-from seqd.errors import LeaseLost, RedisUnreachable
+from seqd.errors import LeaseLost, RedisUnreachable, failure_of
 from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
-from seqd.ledger.control import call_past_damage, quarantine, quarantine_after
+from seqd.ledger.control import call_past_damage, damaged_job, fail_damaged, reason_of
 from seqd.ledger.exchange import (
     Argument,
     Driver,
@@ -204,7 +204,7 @@ class Work:
         """Lease the next units of the queues for `lease_s` seconds; None when there are none.
 
         Of those that are `left`, units are leased once these have waited for long enough.
-        A job whose keys cannot be read is put in quarantine, and the next one claimed.
+        A job whose request cannot be read is failed, and the next one claimed.
         One that a later version of seqd wrote is left to workers of that version. The input of a
         claim of several units inflates to `max_claim_bytes` at most, by what it states.
         """
@@ -222,7 +222,7 @@ class Work:
             try:
                 return _claim(reply, worker)
             except _Unreadable as error:
-                is_of_later = isinstance(reply[1], bytes) and is_later(reply[1])
+                is_of_later = is_later(as_bytes(reply[1]))
                 later += is_of_later
                 self._release_unreadable(reply, error.job_id, None if is_of_later else error.why)
         return None
@@ -402,14 +402,16 @@ class Work:
     def _release_unreadable(
         self, reply: list[Reply], job_id: bytes, damage: Exception | None
     ) -> None:
-        """Release the units of a claim with a job that cannot be read, and quarantine that job.
+        """Release the units of a claim with a job that cannot be read, and fail that job.
 
         Without `damage` it is not: its units wait for a worker that can read it.
         """
         if damage is None:
             log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
         else:
-            quarantine(self._transport, job_id, damage, is_damaged=True)
+            log.error("job=%.80r cannot be read and has failed: %s", job_id, reason_of(damage))
+            failure = to_stored(failure_of(damaged_job("this job", reason_of(damage))))
+            self._call("end_job", job_id, "failed", failure, "", "")
         for row in (as_list(row) for row in reply[6:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
@@ -459,7 +461,7 @@ class Work:
         try:
             self._transport.send(Fault(ResponseError(reason)))
         except ResponseError as error:
-            if not quarantine_after(self._transport, unit.job_id, error):
+            if not fail_damaged(self._transport, unit.job_id, error):
                 # Another key of the ledger is damaged, or it is an error that we do not know.
                 raise RedisUnreachable(
                     f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
@@ -536,20 +538,15 @@ class _Unreadable(Exception):
 
 def _claim(reply: list[Reply], worker: str) -> Claim:
     """Return a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
-    rows, units = reply[6:], []
-    row = rows[0]
+    rows = reply[6:]
     try:
         job = from_stored(JOB, as_bytes(reply[1]))
         version = int(text) if (text := as_text(reply[2])) else None
         rollout = from_stored(JobRollout, text) if (text := as_text(reply[3])) else None
-        if not (group := as_text(reply[5])):
-            raise ValueError("there is no field 'group'")
-        for row in rows:
-            units.append(_unit(row, worker))
-    except (ValueError, TypeError) as error:
-        raise _Unreadable(as_bytes(as_list(row)[0]), error) from error
-    task_schema = as_text(reply[4]) or None
-    return Claim(job, version, tuple(units), rollout, task_schema, group)
+    except ValueError as error:
+        raise _Unreadable(as_bytes(as_list(rows[0])[0]), error) from error
+    units = tuple(_unit(row, worker) for row in rows)
+    return Claim(job, version, units, rollout, as_text(reply[4]) or None, as_text(reply[5]))
 
 
 def _unit(reply: Reply, worker: str) -> Unit:

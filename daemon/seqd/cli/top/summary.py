@@ -131,9 +131,6 @@ def _redis_trouble(overview: "FleetOverview") -> list[str]:
     inbox_s = overview.inbox.oldest_age_s
     if inbox_s is not None and inbox_s >= _INBOX_S:
         told.append(f"The oldest entry of the inbox has waited for {duration(inbox_s)}.")
-    if overview.quarantined_jobs:
-        number = counted(overview.quarantined_jobs, "job")
-        told.append(f"{number} so far with damaged keys in Redis: they have failed.")
     return told
 
 

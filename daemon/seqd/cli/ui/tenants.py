@@ -36,8 +36,6 @@ def print_tenants(screen: Screen, records: Sequence[TenantRecord]) -> None:
     ]
     columns = ("tenant", "open jobs", "items", "input", "keeps", "weight", "limits of its own")
     print_table(screen, columns, rows)
-    for record in records:
-        _say_damaged(screen, record)
 
 
 def print_tenant(
@@ -65,7 +63,6 @@ def print_tenant(
     )
     if any(most and used > most for used, most in waits):
         screen.say(WHY_OVER, "dim")
-    _say_damaged(screen, record)
     if usage is not None:
         screen.say()
         print_usage(screen, usage[-_SHOWN_DAYS:])
@@ -119,11 +116,6 @@ def _print_sums(screen: Screen, usage: Sequence[TenantUsage], days: int) -> None
     ]
     columns = ("tenant", "items", "trainings", "tokens", "busy")
     print_table(screen, columns, rows, title=f"In all, of {counted(days, 'day')}")
-
-
-def _say_damaged(screen: Screen, record: TenantRecord) -> None:
-    for sentence in record.damaged:
-        screen.say(f"Tenant {record.tenant}, damaged in Redis and not heeded: {sentence}", "yellow")
 
 
 def _own(own: TenantLimits) -> str:

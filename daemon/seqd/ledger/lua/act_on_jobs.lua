@@ -7,7 +7,7 @@
 -- Returns: {cursor to go on from, '' at the end; jobs looked at; entries of the index whose job is gone; jobs acted
 --          on; {routes that need a wakeup}; {job, why it was left as it is, ...}}.
 -- Guarantee: of each job all or nothing, as by the script for one. A job that does not match any more is left
--- alone, and so is a damaged one, which the others do not wait for. Sent twice it acts on none twice.
+-- alone. Sent twice it acts on none twice.
 local action, index, cursor, since = ARGV[2], PREFIX .. ':' .. ARGV[3], ARGV[4], ARGV[5]
 local till = ARGV[6] == '' and NOW_TEXT or ARGV[6]
 local wanted, most_seen, most_acted = cjson.decode(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -43,13 +43,6 @@ local function act(id)
   end
 end
 
--- True for an error that is not of one job: a right that is missing, or a Redis that is full.
-local function is_of_all(text)
-  return string.find(text, 'permission') or string.find(text, "executing the script can't")
-    or string.find(text, 'OOM') or string.find(text, 'READONLY') or string.find(text, 'MISCONF')
-    or string.find(text, 'NOREPLICAS')
-end
-
 -- Act on jobs until as many were looked at or acted on as may be; returns the cursor to go on from.
 local AT_ONCE = 50
 local seen = 0
@@ -59,11 +52,7 @@ local function walk()
     if #rows == 0 then return '' end
     for i = 1, #rows, 2 do
       if #acted + #refused / 2 >= most_acted then return cursor end
-      local ok, failure = pcall(act, rows[i])
-      if not ok then
-        if is_of_all(text_of(failure)) then error(failure, 0) end
-        refused[#refused + 1], refused[#refused + 2] = rows[i], 'damaged'
-      end
+      act(rows[i])
       cursor, seen = rows[i + 1] .. ' ' .. rows[i], seen + 1
     end
   end

@@ -115,10 +115,7 @@ end
 -- time has run out, it has no claimable unit, or as many under way as it may have.
 local function is_idle(id, job, todo)
   local key = job_key(id)
-  if not job.state then
-    if redis.call('EXISTS', key) == 1 then error('the job has no state', 0) end
-    return true
-  end
+  if not job.state then return true end
   if job.expires_at and tonumber(job.expires_at) <= NOW then
     -- One that this call may not end any more is found by its deadline.
     if expire_job(id) then jobs_seen = jobs_seen + EXPIRED_AS_JOBS - 1 end
@@ -175,7 +172,7 @@ end
 
 -- Look at so many more tenants of the queue, in their order.
 local function add_tenants(most)
-  local found = read_index('ZRANGE', queue_key(batch.queue, batch.priority), batch.read, batch.read + most - 1,
+  local found = redis.call('ZRANGE', queue_key(batch.queue, batch.priority), batch.read, batch.read + most - 1,
     'WITHSCORES')
   batch.read = batch.read + most
   local names = {}
@@ -201,7 +198,7 @@ end
 local function read_jobs(tenant)
   remove_done(tenant)
   local most = tenant.moved_to and AT_ONCE or AT_FIRST
-  local found = read_index('ZRANGE', tenant.jobs, 0, most - 1, 'WITHSCORES')
+  local found = redis.call('ZRANGE', tenant.jobs, 0, most - 1, 'WITHSCORES')
   tenant.rows, tenant.at = {}, 1
   local group = batch.group .. ' '
   for i = 1, #found, 2 do
@@ -306,7 +303,7 @@ end
 local function first_tenant(queue, priority, class_time)
   local name, times = queue_key(queue.name, priority), virtual_times_key(priority)
   while true do
-    local first = read_index('ZRANGE', name, 0, 1, 'WITHSCORES')
+    local first = redis.call('ZRANGE', name, 0, 1, 'WITHSCORES')
     if not first[1] then return leave_queue(queue.name, priority, '') end
     queue.shift = catch_up(queue.name, priority, queue.shift, first[2], class_time)
     local row = redis.call('ZMSCORE', times, first[1], ':' .. queue.name)
@@ -324,7 +321,7 @@ end
 -- more; first, since a full Redis lets only a script go on that removes before it adds.
 local function first_tenants(class)
   local times = virtual_times_key(class.priority)
-  class.virtual_time = tonumber(read_index('ZMSCORE', times, CLASS_TIME)[1]) or 0
+  class.virtual_time = tonumber(redis.call('ZMSCORE', times, CLASS_TIME)[1]) or 0
   local past = redis.call('ZRANGEBYSCORE', times, '-inf', class.virtual_time - MAX_LAG, 'LIMIT', 0, AT_ONCE)
   redis.call('ZREM', times, '', unpack(past))
   local first = {}
@@ -352,13 +349,9 @@ local function claim_for(tenant)
   local queue, priority = tenant.queue, tenant.queue.priority
   jobs_seen = jobs_seen + 1  -- also where there is none
   local jobs = jobs_key(queue.name, priority, tenant.name)
-  local first = read_index('ZRANGE', jobs, 0, 0)[1]
+  local first = redis.call('ZRANGE', jobs, 0, 0)[1]
   if not first then return leave_queue(queue.name, priority, tenant.name) end
   local group = string.match(first, '^(%S+) ')
-  if not group then  -- it names no job
-    redis.call('ZREM', jobs, first)
-    return nil
-  end
   batch = {queue = queue.name, shift = queue.shift, priority = priority, group = group, time = tenant.time,
     tenants = {}, waiting = {}, read = 0, misfits = {}}
   local ok, failure = pcall(fill)
@@ -394,7 +387,7 @@ local function without_left(queues)
   local is_idle = #rest == 0
   for _, queue in ipairs(left) do
     local has_holder = queue.place >= FIRST_HELD
-    local since = read_index('HMGET', since_key(queue.priority), queue.name, ':' .. queue.name)
+    local since = redis.call('HMGET', since_key(queue.priority), queue.name, ':' .. queue.name)
     local began = tonumber(since[1]) or 0
     queue.unserved_ms = NOW - (tonumber(since[2]) or began)
     local is_unserved = queue.unserved_ms >= left_ms * (has_holder and HELD_TIMES or 1)
@@ -425,7 +418,7 @@ local function classes_in_order()
     if #queues > 0 then classes[#classes + 1] = {priority = priority, rank = rank, queues = queues} end
   end
   if #classes < 2 then return classes end
-  local row = read_index('HMGET', worker_classes_key(worker), ':time', unpack(PRIORITIES))
+  local row = redis.call('HMGET', worker_classes_key(worker), ':time', unpack(PRIORITIES))
   for _, class in ipairs(classes) do
     class.time = math.max(tonumber(row[class.rank + 1]) or 0, tonumber(row[1]) or 0)
   end

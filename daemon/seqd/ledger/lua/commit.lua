@@ -94,7 +94,6 @@ end
 local function emit_progress(id, job)
   local pace = read_fields(id, {'event_at', 'expected'})
   local since_ms = NOW - tonumber(pace.event_at or '0')
-  -- Below 0 the clock has stepped back: the last one was told at a time that is still to come.
   if since_ms >= 0 and since_ms < PROGRESS_EVERY_MS then return end
   redis.call('HSET', job_key(id), 'event_at', NOW)
   local n = counts_of(job)
@@ -156,28 +155,13 @@ local function record(id, unit, job, at, succeeded, errored, failed)
     'units_done', job.units_done, 'kept_bytes', job.kept_bytes or 0}
 end
 
--- Fields of a job that are added to or compared.
-local NUMBERS = {'units', 'units_done', 'total', 'succeeded', 'errored', 'cancelled', 'expired',
-  'pending_bytes', 'ttl'}
-local function can_be_counted(job)
-  for _, name in ipairs(NUMBERS) do
-    if not tonumber(job[name]) then return false end
-  end
-  return true
-end
-
 local function commit(at)
   local id, unit, attempt = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   local succeeded, errored, fenced = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local training, failed = ARGV[at + 6], ARGV[at + 7]
   local key, job = job_key(id), read_job(id)
   if is_small(job) or is_done_or_split(key, unit, job) then return 'duplicate' end
-  if has_ended(job.state) or not (job.state or job.units) then return 'ended' end
-  -- A damaged job fails here, before anything is changed or charged.
-  local is_placed = job.queue and job.priority and job.group and job.tenant
-  if not (is_open(job.state) and is_placed and can_be_counted(job)) then
-    error('a field is missing, or none that a job can have', 0)
-  end
+  if not (job.state and is_open(job.state)) then return 'ended' end
   if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
   local size = size_of(key, unit, job) or 'no'
   if tonumber(size) ~= succeeded + errored then

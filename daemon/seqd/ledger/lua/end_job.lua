@@ -12,12 +12,7 @@
 local id, state, failure, unit, attempt = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local key = job_key(id)
 local before = redis.call('HGET', key, 'state')
-if not before then
-  -- Deleted by hand: what still points to it would be looked at for ever.
-  redis.call('ZREM', PREFIX .. ':jobs:open', id)
-  redis.call('ZREM', PREFIX .. ':uploads', id)
-  return 'unknown'
-end
+if not before then return 'unknown' end
 if not is_open(before) then return before end
 local seen
 if unit ~= '' then

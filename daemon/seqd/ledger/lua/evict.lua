@@ -11,8 +11,7 @@
 local most = tonumber(ARGV[2])
 if ARGV[3] then return enforce_kept(ARGV[3]) end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', PREFIX .. ':kept', '-inf', NOW, 'LIMIT', 0, most)) do
-  local tenant, bucket = string.match(member, '^(%S+) (%S+)$')
-  if tenant then forget_bucket(tenant, bucket) else redis.call('ZREM', PREFIX .. ':kept', member) end
+  forget_bucket(string.match(member, '^(%S+) (%S+)$'))
 end
 
 local evicted, allowed = 0, limit('tenant_kept_bytes')

@@ -8,13 +8,12 @@
 --          wakeup.
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit
 -- that crashed before waits twice as long each time. A warning is emitted once, of a job
--- or results that are still there. A timer or warning that names no unit or job is dropped. A job that
+-- or results that are still there. A job that
 -- is held for one that is gone gets its time to live again.
 local most, backoff_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function warn(member)
   local id, what = string.match(member, '^(%S+) (%S+)$')
-  if not id then return end
   local job = redis.call('HMGET', job_key(id), 'state', 'expires_at', 'ended', 'ttl', 'held_by')
   if not job[1] or is_open(job[1]) ~= (what == 'job') then return end
   if what == 'results' and job[5] then return let_go_if_forgotten(id) end
@@ -38,8 +37,7 @@ local to_notify, requeued = {}, 0
 local due = redis.call('ZRANGEBYSCORE', timers_key(), '-inf', NOW, 'LIMIT', 0, most)
 for _, member in ipairs(due) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')
-  local route = id and release_due(id, unit)
-  if not id then redis.call('ZREM', timers_key(), member) end
+  local route = release_due(id, unit)
   if route then
     requeued = requeued + 1
     if needs_wakeup(route) then to_notify[route] = true end

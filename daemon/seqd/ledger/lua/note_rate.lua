@@ -14,14 +14,8 @@ local rates_key, done_key, queue = PREFIX .. ':rates', PREFIX .. ':work_done', A
 local items, seconds, fade_s, errors = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
 -- The row of the queue. Where there is none and no room, the oldest of a few goes: a row ends with its time.
--- A key of another type than seqd makes it, which somebody has written by hand, begins anew: else each note
--- of it would fail, and with it the worker's turn.
 local function row_of(key)
-  local row = unless_denied(redis.pcall('HGET', key, queue))
-  if type(row) == 'table' then
-    redis.call('UNLINK', key)
-    row = false
-  end
+  local row = redis.call('HGET', key, queue)
   if row or redis.call('HLEN', key) < RATES_KEPT then return row or '' end
   local some, oldest, oldest_at = redis.call('HRANDFIELD', key, LOOKED_AT, 'WITHVALUES'), nil, math.huge
   for i = 1, #some, 2 do

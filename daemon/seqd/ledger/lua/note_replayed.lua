@@ -8,9 +8,7 @@
 local AT_ONCE = 1000
 local key, job = replayed_key(), ARGV[2]
 for i = 3, #ARGV do redis.call('HSET', key, ARGV[i], job) end
-local ttl_s = redis.pcall('HGET', limits_key(), 'failures_ttl_s')
-ttl_s = type(ttl_s) == 'string' and tonumber(ttl_s) or FAILURES_TTL_S
-redis.call('EXPIRE', key, math.ceil(ttl_s))
+redis.call('EXPIRE', key, math.ceil(tonumber(redis.call('HGET', limits_key(), 'failures_ttl_s') or FAILURES_TTL_S)))
 if redis.call('HLEN', key) <= redis.call('XLEN', failures_key()) then return 1 end
 -- Not by HSCAN from the start of the hash: those in its other parts would stay for ever.
 for _, id in ipairs(redis.call('HRANDFIELD', key, AT_ONCE)) do

@@ -8,8 +8,6 @@
 -- or a later one asks, until the rule is removed; of a disabled one no job is taken either. Sent twice it
 -- changes nothing more.
 local key, most, model, rule = paused_models_key(), tonumber(ARGV[2]), ARGV[3], ARGV[4]
--- Of another type than seqd makes it, somebody has written the key by hand.
-if redis.call('TYPE', key).ok ~= 'hash' then redis.call('UNLINK', key) end
 local before = redis.call('HGET', key, model)
 local function disables(text)
   return text and string.find(text, '"disabled":true', 1, true) ~= nil

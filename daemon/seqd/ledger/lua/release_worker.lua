@@ -7,16 +7,14 @@
 -- Returns: {1 when there are more, else 0; the routes that need a wakeup}.
 -- Guarantee: each unit is claimable at once, or after its back-off; a late commit of the worker still
 -- counts only if no other came first. A call adds one event of what is told to each job. An
--- ingest that is kept for the worker between two slices is released, too, and that is nobody's crash. A
--- member that names no unit is dropped.
+-- ingest that is kept for the worker between two slices is released, too, and that is nobody's crash.
 local worker, most, death, told = ARGV[2], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local is_crash = ARGV[3] == '1'
 local key = worker_leases_key(worker)
 local to_notify, is_told = {}, {}
 for _, member in ipairs(redis.call('SRANDMEMBER', key, most)) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')
-  local _, holder
-  if id then _, holder = lease_of(job_key(id), unit) end
+  local _, holder = lease_of(job_key(id), unit)
   if holder == worker then
     drop_lease(id, unit)
     local route = requeue_unit(id, unit, is_crash, tonumber(ARGV[4]))
@@ -24,7 +22,7 @@ for _, member in ipairs(redis.call('SRANDMEMBER', key, most)) do
     if told ~= '' then note_death(id, unit, is_crash and death or nil, told, is_told) end
   else
     redis.call('SREM', key, member)
-    if id and unit == 'ingest' and ingest_kept_for(id) == worker then
+    if unit == 'ingest' and ingest_kept_for(id) == worker then
       redis.call('ZREM', timers_key(), member)
       to_notify[make_claimable(id, unit)] = true
     end

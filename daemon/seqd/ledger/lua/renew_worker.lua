@@ -12,8 +12,7 @@ local key, is_told = worker_leases_key(worker), {}
 redis.call('EXPIRE', key, WORKER_LEASES_TTL_S)
 for _, member in ipairs(redis.call('SRANDMEMBER', key, MOST_UNITS)) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')
-  local _, holder
-  if id then _, holder = lease_of(job_key(id), unit) end
+  local _, holder = lease_of(job_key(id), unit)
   if holder == worker then
     redis.call('ZADD', timers_key(), 'XX', NOW + lease_ms, member)
     if told ~= '' then note_death(id, unit, nil, told, is_told) end

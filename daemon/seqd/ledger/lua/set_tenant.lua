@@ -16,23 +16,20 @@ local MOST_QUEUES = 250
 -- Change how far the tenant is ahead of its class by the ratio of its old weight and its new one.
 local function rescale(priority, ratio)
   local times = virtual_times_key(priority)
-  local row = read_index('ZMSCORE', times, tenant, CLASS_TIME)
+  local row = redis.call('ZMSCORE', times, tenant, CLASS_TIME)
   local own, class_time = tonumber(row[1]), tonumber(row[2]) or 0
   local function moved(time) return class_time + (time - class_time) * ratio end
   if own and own > class_time then redis.call('ZADD', times, moved(own), tenant) end
-  local queues = read_index('ZRANGE', queues_key(priority), 0, MOST_QUEUES - 1, 'WITHSCORES')
+  local queues = redis.call('ZRANGE', queues_key(priority), 0, MOST_QUEUES - 1, 'WITHSCORES')
   for i = 1, #queues, 2 do
     local queue, shift = queue_key(queues[i], priority), tonumber(queues[i + 1])
-    local standing = tonumber(read_index('ZMSCORE', queue, tenant)[1])
+    local standing = tonumber(redis.call('ZMSCORE', queue, tenant)[1])
     if standing and standing + shift > class_time then
       redis.call('ZADD', queue, moved(standing + shift) - shift, tenant)
     end
   end
 end
 
--- Of another type than seqd makes it, somebody has written the key by hand.
-if redis.call('TYPE', key).ok ~= 'hash' then redis.call('UNLINK', key) end
-if redis.call('TYPE', weights_key()).ok ~= 'hash' then redis.call('UNLINK', weights_key()) end
 local is_known = redis.call('HEXISTS', weights_key(), tenant) == 1
 if not is_known and redis.call('HLEN', weights_key()) >= most then return 0 end
 local before = weights_of({tenant})[1]

@@ -14,8 +14,7 @@
 --          {'refused', 'priority', those that the tenant may use, joined by spaces};
 --          {'refused', 'continues', state of the ended job or '', the job that continues it or ''};
 --          {'refused', 'disabled', the rule of the model as JSON};
---          {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
---          {'error', what is wrong} where it is not the only one, else that error.
+--          {'refused', 'incomplete'} when the ended training's upload never was, or is gone.
 -- Guarantee: jobs are independent of each other. One that is sent twice (a lost reply, a second
 -- producer) is made once; the second caller gets the first one's identifier and digests, also when a
 -- new job would be refused. An idempotency key lives as long as its job. At most one job continues
@@ -71,9 +70,8 @@ end
 -- The rule of a disabled model, which takes no job; nil of any other. The jobs of a call have one model.
 local rule
 local function disabled_rule()
-  if rule == nil then rule = redis.pcall('HGET', paused_models_key(), shared_fields['model'] or '') end
-  unless_denied(rule)
-  return type(rule) == 'string' and string.find(rule, '"disabled":true', 1, true) and rule or nil
+  if rule == nil then rule = redis.call('HGET', paused_models_key(), shared_fields['model']) end
+  return rule and string.find(rule, '"disabled":true', 1, true) and rule or nil
 end
 
 -- A job's fields, with those that the ledger adds: of a name that comes twice, the last counts.
@@ -142,7 +140,7 @@ local function submit(first)
   local tenant = shared_fields['tenant']
   local ttl_s, most_s, is_own = tonumber(shared_fields['ttl']), limit_of(tenant, 'results_ttl_s')
   if most_s and ttl_s > most_s then return {'refused', 'results_ttl_s', ttl_s, most_s, is_own} end
-  local priorities = priorities_of(tenant)
+  local priorities = own_limits_of(tenant).priorities
   if priorities and not string.find(' ' .. priorities .. ' ', ' ' .. place.priority .. ' ', 1, true) then
     return {'refused', 'priority', priorities}
   end
@@ -194,9 +192,6 @@ end
 if #ARGV == FIRST_JOB + ARGUMENTS - 1 then return {submit(FIRST_JOB)} end
 begin_batch()
 local replies = {}
-for at = FIRST_JOB, #ARGV, ARGUMENTS do
-  local ok, reply = pcall(submit, at)
-  replies[#replies + 1] = ok and reply or {'error', text_of(reply)}
-end
+for at = FIRST_JOB, #ARGV, ARGUMENTS do replies[#replies + 1] = submit(at) end
 finish_batch()
 return replies

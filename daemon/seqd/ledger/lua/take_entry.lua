@@ -7,18 +7,9 @@
 -- Guarantee: the job, its answer and the removal of the entry are one step. What is refused, or is there
 -- already, leaves the entry where it is, for answer_entry.lua. On a Redis that is short of memory or full,
 -- an entry that takes as much as its job becomes one: the entry is removed first.
-local FAILURE = '{"code":"job_damaged","message":"Redis holds something else than seqd writes under a ' ..
-  'key of this job. Hand it in again under another identifier."}'
 local answer = table.remove(ARGV)
-taken_entry = {bytes = tonumber(table.remove(ARGV)), removed = false}
+taken_entry = {bytes = tonumber(table.remove(ARGV))}
 taken_entry.id = table.remove(ARGV)
-local id = ARGV[4 + ARGV[3]]
-local ok, replies = pcall(submit_jobs)
-if not ok then
-  if taken_entry.removed then
-    add_answer(taken_entry.id, rejection_as_json(taken_entry.id, id, FAILURE))
-  end
-  error(replies, 0)
-end
+local replies = submit_jobs()
 if replies[1][1] == 'created' then add_answer(taken_entry.id, answer) end
 return replies

@@ -51,17 +51,14 @@ local function limit(name)
 end
 
 -- What an operator has set for single tenants, by its names there. Read once a call for each of them.
--- What is no whole number somebody has written by hand: it is not heeded, and `seqd tenants` names it.
 local own_limits = {}
 local function own_limits_of(tenant)
   local own = own_limits[tenant]
   if not own then
     local names = {'jobs', 'items', 'bytes', 'kept_bytes', 'results_ttl_s', 'priorities'}
-    local row = unless_denied(redis.pcall('HMGET', limits_key() .. ':' .. tenant, unpack(names)))
+    local row = redis.call('HMGET', limits_key() .. ':' .. tenant, unpack(names))
     own = {}
-    if not row.err then
-      for i, name in ipairs(names) do own[name] = row[i] or nil end
-    end
+    for i, name in ipairs(names) do own[name] = row[i] or nil end
     own_limits[tenant] = own
   end
   return own
@@ -78,46 +75,31 @@ local function limit_of(tenant, name)
   end
   local found = held[name]
   if not found then
-    local written = own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name]
-    local own = written and string.match(written, '^%d+$') and tonumber(written)
-    local is_own = own and own < 2 ^ 53 and (own > 0 or name == 'tenant_jobs')
-    found = is_own and {own, 1} or {limit(name), 0}
+    local own = tonumber(own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name])
+    found = own and {own, 1} or {limit(name), 0}
     held[name] = found
   end
   return found[1], found[2]
 end
 
--- The priorities that a tenant may use, joined by spaces; nil where it may use all.
-local function priorities_of(tenant)
-  local written, allowed = own_limits_of(tenant).priorities, {}
-  if not written then return nil end
-  for _, priority in ipairs(PRIORITIES) do
-    if string.find(' ' .. written .. ' ', ' ' .. priority .. ' ', 1, true) then
-      allowed[#allowed + 1] = priority
-    end
-  end
-  return allowed[1] and table.concat(allowed, ' ')
-end
-
 -- Add to what a tenant has used today (UTC): `what` is items or trainings; tokens; milliseconds of
 -- computing. Tenants beyond the first of a day are counted together, as `*`, so that a day has a bounded
--- number of fields. What cannot be counted, since somebody has written something else there, is left out:
--- results are worth more, and `seqd tenants usage` names what it cannot read.
+-- number of fields.
 local MOST_USE_FIELDS = 40000  -- four of each tenant
 local DAY_MS = 86400000
 local function use_of_today_key() return usage_key(math.floor(NOW / DAY_MS)) end
 local function add_use(tenant, what, count, tokens, busy_ms, days)
   local key = use_of_today_key()
   -- Its first of the day: the counter says so, without another command for all others.
-  if unless_denied(redis.pcall('HINCRBY', key, tenant .. ' ' .. what, count)) == count then
+  if redis.call('HINCRBY', key, tenant .. ' ' .. what, count) == count then
     redis.call('EXPIRE', key, (days + 1) * DAY_MS / 1000)
     if tenant ~= '*' and redis.call('HLEN', key) > MOST_USE_FIELDS then
       redis.call('HDEL', key, tenant .. ' ' .. what)
       return add_use('*', what, count, tokens, busy_ms, days)
     end
   end
-  redis.pcall('HINCRBY', key, tenant .. ' tokens', tokens)
-  redis.pcall('HINCRBY', key, tenant .. ' busy_ms', busy_ms)
+  redis.call('HINCRBY', key, tenant .. ' tokens', tokens)
+  redis.call('HINCRBY', key, tenant .. ' busy_ms', busy_ms)
 end
 
 -- True when Redis has used more than its share of memory for new work. Measured four times a second

@@ -20,7 +20,6 @@ local function each_continued(id, each)
     if each(earlier) == false then break end
     later = earlier
   end
-  job_key(id)  -- an error from here on is this job's again
 end
 
 -- Call a command with each key of an ended job that has a time to live, and with its idempotency key.
@@ -31,7 +30,7 @@ local function with_kept_keys(id, command, ...)
     for _, part in ipairs(parts) do redis.call(command, key .. ':' .. part, ...) end
   end
   local idempotency = redis.call('HGET', key, 'idempotency')
-  if idempotency and redis.pcall('GET', idempotency) == id then
+  if idempotency and redis.call('GET', idempotency) == id then
     redis.call(command, idempotency, ...)
   end
 end
@@ -85,14 +84,11 @@ end
 local function let_go_if_forgotten(id)
   local job = read_fields(id, {'held_by', 'ttl'})
   local state = redis.call('HGET', job_key(job.held_by), 'state')
-  job_key(id)
   if state and is_open(state) then
     warn_before(id, 'results', NOW + job.ttl * 1000, job.ttl * 1000)
     return false
   end
-  -- One that was put into quarantine continues nothing any more, and has its own time to live.
-  local continues = redis.call('HEXISTS', job_key(job.held_by), 'continues') == 1
-  local ttl = tonumber(continues and read_ended(job.held_by).ttl or job.ttl)
+  local ttl = tonumber(state and read_ended(job.held_by).ttl or job.ttl)
   releasable = releasable - 1
   let_go(id, ttl)
   let_go_continued(id, job.held_by, ttl)

@@ -97,7 +97,7 @@ local function end_job(id, state, body, job, fields)
   charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes), 0)
   if job.continues then let_go_continued(id, id, ttl) end
   local idempotency = job.idempotency
-  if idempotency and redis.pcall('GET', idempotency) == id then
+  if idempotency and redis.call('GET', idempotency) == id then
     redis.call('EXPIRE', idempotency, ttl)
   end
   if job.results then return keep_small(id, job, event_id) end
@@ -120,25 +120,8 @@ local function drop_timers(id)
   remove_members('ZREM', timers_key(), members)
 end
 
--- Fail, before anything is changed, where a job, or what it is counted in, is not what it takes to stop or pause
--- it, or to let it go on: done by half, it would be open and have nothing that anybody claims.
-local STEERED_BY = {'pending_bytes', 'ttl', 'total', 'succeeded', 'errored', 'cancelled', 'expired', 'unread'}
-local function check_steerable(id)
-  local tenant, pending_bytes, ttl = unpack(redis.call('HMGET', job_key(id), 'tenant', 'pending_bytes', 'ttl'))
-  local is_good = tenant and pending_bytes and ttl
-  for _, text in ipairs(redis.call('HMGET', job_key(id), unpack(STEERED_BY))) do
-    is_good = is_good and (not text or #text < 16 and string.find(text, '^-?%d+$'))
-  end
-  if not is_good then error('a field is missing, or no number', 0) end
-  -- Each fails where it is of another type.
-  for _, key in ipairs({job_key(id) .. ':leases', job_key(id) .. ':attempts', tenant_key(tenant), work_left_key()}) do
-    redis.call('HLEN', key)
-  end
-end
-
 -- End a job before its work is done; `failure` is JSON, '' for none.
 local function stop_job(id, state, failure)
-  check_steerable(id)
   local key = job_key(id)
   redis.call('UNLINK', key .. ':todo')
   local n = counts(key)

@@ -12,17 +12,12 @@ local function replayed_key() return failures_key() .. ':replayed' end
 local failure_bounds
 local function bounds_of_failures()
   if failure_bounds then return failure_bounds[1] end
-  -- Results are recorded by now: what somebody has written by hand must not fail the script.
-  local row = redis.pcall('HMGET', limits_key(), 'failures', 'failures_ttl_s')
+  local row = redis.call('HMGET', limits_key(), 'failures', 'failures_ttl_s')
   local most, ttl_s = tonumber(row[1] or nil) or FAILURES_KEPT, tonumber(row[2] or nil) or FAILURES_TTL_S
   failure_bounds = {most, ttl_s}
   if most > 0 then
     local oldest = string.format('%.0f', math.max(NOW - ttl_s * 1000, 0))
-    local trimmed = redis.pcall('XTRIM', failures_key(), 'MINID', '~', oldest)
-    -- Of another type than seqd makes it, somebody has written the key by hand.
-    if type(trimmed) == 'table' and string.find(trimmed.err, 'WRONGTYPE') then
-      redis.pcall('UNLINK', failures_key())
-    end
+    redis.call('XTRIM', failures_key(), 'MINID', '~', oldest)
   end
   return most
 end

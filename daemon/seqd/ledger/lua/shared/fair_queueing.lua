@@ -35,26 +35,10 @@ local JOB_STEP_ITEMS = 0.5
 -- at which anything was served, and, behind a colon, that at which a queue was served last.
 local CLASS_TIME = ':class'
 
--- Read a sorted set; a key of another type, which somebody has written by hand, is deleted.
-local function read_index(command, key, ...)
-  local reply = redis.pcall(command, key, ...)
-  if not reply.err then return reply end
-  if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply, 0) end
-  redis.call('UNLINK', key)
-  return {}
-end
-
--- The weights of tenants, in their order. What is no weight somebody has written by hand; it counts as 1,
--- and `seqd tenants` names it.
-local LEAST_WEIGHT, MOST_WEIGHT = 0.01, 1000
+-- The weights of tenants, in their order.
 local function weights_of(tenants)
-  local written = unless_denied(redis.pcall('HMGET', weights_key(), unpack(tenants)))
-  local weights = {}
-  for i = 1, #tenants do
-    local text = written[i]
-    local weight = text and string.match(text, '^%d*%.?%d+$') and tonumber(text)
-    weights[i] = weight and weight >= LEAST_WEIGHT and weight <= MOST_WEIGHT and weight or 1
-  end
+  local weights = redis.call('HMGET', weights_key(), unpack(tenants))
+  for i = 1, #tenants do weights[i] = tonumber(weights[i] or '1') end
   return weights
 end
 
@@ -69,12 +53,12 @@ end
 -- Put a tenant into a queue, unless it stands there.
 local function join_queue(queue, priority, tenant)
   local name = queue_key(queue, priority)
-  local shift = tonumber(read_index('ZMSCORE', queues_key(priority), queue)[1])
-  local standing = read_index('ZMSCORE', name, tenant)[1]
+  local shift = tonumber(redis.call('ZMSCORE', queues_key(priority), queue)[1])
+  local standing = redis.call('ZMSCORE', name, tenant)[1]
   if standing and shift then return end
-  local times = read_index('ZMSCORE', virtual_times_key(priority), tenant, CLASS_TIME)
+  local times = redis.call('ZMSCORE', virtual_times_key(priority), tenant, CLASS_TIME)
   local class_time = tonumber(times[2]) or 0
-  local first = read_index('ZRANGE', name, 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', name, 0, 0, 'WITHSCORES')
   if not shift then
     shift = 0
     redis.call('ZADD', queues_key(priority), shift, queue)
@@ -95,7 +79,7 @@ local function add_job(id, place)
   local jobs, last = jobs_key(place.queue, place.priority, place.tenant), place.last_time
   if not last then
     join_queue(place.queue, place.priority, place.tenant)
-    last = tonumber(read_index('ZRANGE', jobs, -1, -1, 'WITHSCORES')[2]) or 0
+    last = tonumber(redis.call('ZRANGE', jobs, -1, -1, 'WITHSCORES')[2]) or 0
   end
   if deferred_writes then place.last_time = last + step end
   write_shared('ZADD', jobs, last + step, place.group .. ' ' .. id)
@@ -181,7 +165,7 @@ local function without_paused(queues)
   for _, queue in ipairs(queues) do
     local model = model_of(queue.name)
     if model and is_paused[model] == nil then
-      is_paused[model] = unless_denied(redis.pcall('HEXISTS', paused_models_key(), model)) == 1
+      is_paused[model] = redis.call('HEXISTS', paused_models_key(), model) == 1
     end
     if not (model and is_paused[model]) then left[#left + 1] = queue end
   end
@@ -196,7 +180,7 @@ local function claimable_queues(priority, first)
   if #ARGV - first >= FEW_QUEUES and redis.call('EXISTS', key) == 0 then return found end
   for i = first, #ARGV, 500 do
     local last = math.min(i + 499, #ARGV)
-    for at, shift in ipairs(read_index('ZMSCORE', key, unpack(ARGV, i, last))) do
+    for at, shift in ipairs(redis.call('ZMSCORE', key, unpack(ARGV, i, last))) do
       if shift then
         local place = i + at - 1
         found[#found + 1] = {name = ARGV[place], place = place, priority = priority, shift = tonumber(shift)}

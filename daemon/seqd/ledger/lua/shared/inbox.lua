@@ -17,7 +17,7 @@ local function remove_entry(entry)
   return redis.call('XDEL', inbox_key(), entry) == 1
 end
 
--- The entry that becomes the job of this call: {id, bytes, removed}; nil where a client submits.
+-- The entry that becomes the job of this call: {id, bytes}; nil where a client submits.
 local taken_entry
 
 -- True when the job takes no more of a Redis short of memory than its entry has taken.
@@ -27,9 +27,7 @@ end
 
 -- Remove the entry before its job is written; false when it was answered before.
 local function remove_taken_entry()
-  if not taken_entry then return true end
-  taken_entry.removed = remove_entry(taken_entry.id)
-  return taken_entry.removed
+  return not taken_entry or remove_entry(taken_entry.id)
 end
 
 -- The stream id of the answer to an entry, which is always behind the entry's own: so a producer finds
@@ -41,15 +39,8 @@ local function answer_id(entry)
   return is_ahead and string.format('%.0f-%.0f', ms, number + 1) or '*'
 end
 
--- Delete a key where somebody has written something else under its name: no entry may go unanswered.
-local function keep_type(key, kind)
-  local found = redis.call('TYPE', key).ok
-  if found ~= kind and found ~= 'none' then redis.call('UNLINK', key) end
-end
-
 local function add_answer(entry, answer)
   local key = PREFIX .. ':inbox:answers'
-  keep_type(key, 'stream')
   local function add(id)
     return redis.pcall('XADD', key, 'MAXLEN', '~', ANSWERS_KEPT, id, 'a', answer)
   end
@@ -61,7 +52,6 @@ end
 
 -- Forget the oldest rejections beyond those that may be kept; fewer when memory is short.
 local function trim_rejections(key)
-  keep_type(key, 'list')
   local most = memory_is_short() and REJECTIONS_KEPT_WHEN_SHORT or REJECTIONS_KEPT
   for _ = 1, math.min(redis.call('LLEN', key) + 1 - most, REMOVED_AT_ONCE) do
     local id = redis.call('LPOP', key)

@@ -69,14 +69,6 @@ local function filtered_row(id)
   return job
 end
 
--- The caller's own notes of a job; none where its request cannot be read.
-local function notes_of(id, job)
-  local spec = job.spec or redis.call('HGET', job_key(id), 'spec')
-  local ok, request = pcall(cjson.decode, spec or '{}')
-  local notes = ok and type(request) == 'table' and request.metadata
-  return type(notes) == 'table' and notes or {}
-end
-
 -- True where a job matches a filter: `states` by name, `kind`, `model`, `version`, `tenant`, `metadata`, and
 -- `has_failed` for one with items to retry that nobody has retried.
 local function does_match(id, job, wanted)
@@ -88,7 +80,7 @@ local function does_match(id, job, wanted)
   local is_done = not job.has_failed or job.is_continued or is_one_training(job.kind)
   if wanted.has_failed and is_done then return false end
   if wanted.metadata then
-    local notes = notes_of(id, job)
+    local notes = cjson.decode(job.spec or redis.call('HGET', job_key(id), 'spec')).metadata or {}
     for name, text in pairs(wanted.metadata) do
       if notes[name] ~= text then return false end
     end

@@ -69,17 +69,6 @@ local function text_of(failure)
   return type(failure) == 'table' and tostring(failure.err) or tostring(failure)
 end
 
--- A reply of `redis.pcall`, in which an error may stand for what somebody has written by hand. Not so for a
--- right that the caller's user lacks: that fails the script, or limits would not hold and use would not be
--- counted, without a word.
-local function unless_denied(reply)
-  local failure = type(reply) == 'table' and reply.err
-  if failure and (string.find(failure, 'permission') or string.find(failure, "executing the script can't")) then
-    error(reply, 0)
-  end
-  return reply
-end
-
 local function warnings_key() return PREFIX .. ':warnings' end
 
 -- The route of a queue, by which its workers are woken: what stands in front of model and version.

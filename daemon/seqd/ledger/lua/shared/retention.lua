@@ -137,8 +137,7 @@ local function remove_ended(id, job)
     redis.call('HDEL', job_key(job.continues), 'continued_by')
     return_input(key, job_key(job.continues))
   end
-  job_key(id)  -- an error from here on is this job's again
-  if job.idempotency and redis.pcall('GET', job.idempotency) == id then
+  if job.idempotency and redis.call('GET', job.idempotency) == id then
     redis.call('UNLINK', job.idempotency)
   end
   if is_small(job) then leave_template(job.template) end
@@ -155,20 +154,11 @@ local function open_continuation(job)
   return state and is_open(state) and job.continued_by or nil
 end
 
--- Note something of jobs that are removed by now. A key that somebody has written by hand begins anew: it must
--- not fail the script, in which another job has ended.
-local function note_removed(command, key, ...)
-  local reply = unless_denied(redis.pcall(command, key, ...))
-  if type(reply) ~= 'table' then return end
-  redis.call('UNLINK', key)
-  redis.call(command, key, ...)
-end
-
 local function note_evicted(ids, reason, soon)
   if #ids == 0 then return end
-  note_removed('HINCRBY', PREFIX .. ':evictions', reason, #ids)
-  if soon > 0 then note_removed('HINCRBY', PREFIX .. ':evictions', 'within_hour', soon) end
-  note_removed('RPUSH', PREFIX .. ':evicted', unpack(ids))
+  redis.call('HINCRBY', PREFIX .. ':evictions', reason, #ids)
+  if soon > 0 then redis.call('HINCRBY', PREFIX .. ':evictions', 'within_hour', soon) end
+  redis.call('RPUSH', PREFIX .. ':evicted', unpack(ids))
   redis.call('LTRIM', PREFIX .. ':evicted', 0 - EVICTED_KEPT, -1)
 end
 

@@ -7,7 +7,6 @@ local function pause_job(id)
   local state = redis.call('HGET', job_key(id), 'state')
   if not state then return 'unknown' end
   if not may_pause(state) then return state end
-  check_steerable(id)
   local job = read_job(id)
   dequeue_job(id, job)
   count_work(job.queue, 0 - counts_of(job)[6] - tonumber(job.unread or '0'))
@@ -23,7 +22,6 @@ local function resume_job(id)
   local job = redis.call('HMGET', key, 'state', 'started')
   if not job[1] then return {'unknown', '', 0} end
   if not may_resume(job[1]) then return {job[1], '', 0} end
-  check_steerable(id)
   local state = job[2] and 'running' or 'queued'
   redis.call('HSET', key, 'state', state)
   local left = counts(key)[6] + tonumber(redis.call('HGET', key, 'unread') or '0')
