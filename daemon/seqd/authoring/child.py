@@ -22,13 +22,12 @@ from seqd.authoring.messages import (
     REPLY,
     REQUEST,
     AnyReply,
-    Checked,
     Compute,
+    Done,
     Failed,
     Learn,
     Load,
     Measure,
-    Measured,
     RunChecks,
 )
 from seqd.authoring.subject import Subject
@@ -138,7 +137,7 @@ def serve(requests: TextIO, replies: TextIO, stacks: int) -> None:
                 from seqd.testing.checks.child import run_checks
 
                 run_checks(request, lambda report: _send(replies, report), stacks)
-                _send(replies, Checked())
+                _send(replies, Done())
             elif subject is not None:
                 for reply in _answers(subject, request, replies, stop):
                     _send(replies, reply)
@@ -156,7 +155,7 @@ def _answers(
         with printing_into(nowhere, 1, 2):  # thousands of lines would be measured, too
             yield from subject.measure(request, stop)
         os.close(nowhere)
-        yield Measured()
+        yield Done()
     else:
         yield subject.train(request, lambda report: _send(replies, report), stop)
 

@@ -134,12 +134,6 @@ class Rate(_Message):
     errors: int
 
 
-class Measured(_Message):
-    """All sizes were measured."""
-
-    type: Literal["measured"] = "measured"
-
-
 class Reported(_Message):
     """A report of a training."""
 
@@ -185,10 +179,10 @@ class Outcomes(_Message):
     by_task: dict[str, list[str]]
 
 
-class Checked(_Message):
-    """All checks were run."""
+class Done(_Message):
+    """All was done that was asked for; what came of it was reported."""
 
-    type: Literal["checked"] = "checked"
+    type: Literal["done"] = "done"
 
 
 class Failed(_Message):
@@ -200,5 +194,5 @@ class Failed(_Message):
 
 #: Replies behind which the request goes on.
 Report = Rate | Reported | Begun | Found | Has | Outcomes
-AnyReply = Report | Loaded | Computed | Measured | Trained | Checked | Failed
+AnyReply = Report | Loaded | Computed | Trained | Done | Failed
 REPLY: TypeAdapter[AnyReply] = TypeAdapter(Annotated[AnyReply, Field(discriminator="type")])

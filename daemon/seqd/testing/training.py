@@ -65,7 +65,7 @@ def train(
     """
     trained = model.train(parameters, context)
     values = parameters.model_dump(mode="json")
-    seed = values.get("seed")
+    seed, held_out = values.get("seed"), context.held_out
     draft = VersionDraft(
         model=model.name,
         plugin_version=plugin_version,
@@ -75,7 +75,7 @@ def train(
         epochs=context.curve.epochs,
         seed=seed if isinstance(seed, int) else None,
         data=_fingerprint(context.data, context),
-        held_out=_fingerprint_if_read(context.held_out),
+        held_out=held_out.fingerprint_if_read() if isinstance(held_out, RecordDataset) else None,
         libraries=trained.libraries,
     )
     answers = ask_trained(model, trained, context)
@@ -96,10 +96,6 @@ def parameters_of(
         return model.tasks[TRAIN].parameters.model_validate(dict(parameters))
     except ValidationError as error:
         raise InvalidParameters(str(error)) from None
-
-
-def _fingerprint_if_read(held_out: Dataset | None) -> DataFingerprint | None:
-    return held_out.fingerprint_if_read() if isinstance(held_out, RecordDataset) else None
 
 
 def _fingerprint(data: Dataset, context: MemoryTrainContext) -> DataFingerprint:

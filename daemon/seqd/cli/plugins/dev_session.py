@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from seqd.authoring.messages import Compute, Computed, Load, Measure, Measured
+from seqd.authoring.messages import Compute, Computed, Done, Load, Measure
 from seqd.authoring.plugin_child import pinned_to
 from seqd.authoring.reloading import News, ReloadedPlugin
 from seqd.authoring.watching import Watched
@@ -229,7 +229,7 @@ class Session:
         )
         screen = Screen()
         screen.say(RATES)
-        serving.child.ask(request, Measured, report=partial(say_report, screen))
+        serving.child.ask(request, Done, report=partial(say_report, screen))
 
     def _help(self) -> None:
         for name, (takes, does) in COMMANDS.items():

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from seqd.client import AsyncClient, Client
 from seqd.errors import UnknownJob
@@ -131,13 +130,15 @@ class RunningServices:
         """
         self._orders.kill_worker(text, times)
 
-    def no_worker(self) -> "WithoutWorker":
+    def no_worker(self) -> AbstractContextManager[object]:
         """Have no worker be up, until the end of a `with` block or the end of the test.
 
         Jobs are taken all the same, since the catalog stays, and wait.
         """
         self.stop_worker()
-        return WithoutWorker(self)
+        until_the_end = ExitStack()
+        until_the_end.callback(self.start_worker)
+        return until_the_end
 
     def no_redis(self) -> AbstractContextManager[None]:
         """Have the server be away, until the end of a `with` block; then all is there again.
@@ -179,24 +180,6 @@ class RunningServices:
     def _die(self) -> None:
         if self._worker is not None:
             self._worker.die()
-
-
-class WithoutWorker:
-    """No worker is up; at the end of a `with` block there is one again."""
-
-    def __init__(self, services: RunningServices) -> None:
-        self._services = services
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._services.start_worker()
 
 
 @contextmanager

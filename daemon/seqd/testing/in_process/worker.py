@@ -36,7 +36,7 @@ class ThreadWorker:
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         opened = open_context(settings, registry=registry)
-        self._context = replace(opened, end_node=_nothing_more)
+        self._context = replace(opened, end_node=lambda: None)  # its drain flag is raised
         self._settings = settings
         self._loop = WorkLoop(self._context, settings)
         self._reconciler = Reconciler(
@@ -134,7 +134,3 @@ class ThreadWorker:
         """Have it look at once whether it should end."""
         work, route = self._context.ledger.work, self._context.routes[0]
         log_and_continue("not woken", lambda: work.wake(route))
-
-
-def _nothing_more() -> None:
-    """Do nothing more: a worker that is to end for its device has its drain flag raised."""
