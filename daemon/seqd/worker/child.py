@@ -457,7 +457,12 @@ class WorkLoop:
                 started = [unit.job_id for unit in claim.units if unit.started_job]
                 is_waited_for = claim.job.priority is Priority.INTERACTIVE
                 self._context.jobs_started(started, is_waited_for=is_waited_for)
-                self._runner_of(claim).run(claim)
+                if claim.units[0].name == "ingest":
+                    self._ingest.run(claim)
+                elif isinstance(claim.job, TrainJob | SweepJob):
+                    self._trainings.run(claim)
+                else:
+                    self._items.run(claim)
         except Stopped:
             for unit in claim.units:
                 work.release_unit(unit)
@@ -475,13 +480,6 @@ class WorkLoop:
             log.exception("unit=%s job=%s", claim.units[0].name, claim.units[0].job_id)
             for unit in claim.units:
                 work.release_unit(unit, wait_s=self._backoff_s, crashed=True)
-
-    def _runner_of(self, claim: Claim) -> Ingest | ItemRunner | TrainingRunner:
-        if claim.units[0].name == "ingest":
-            return self._ingest
-        if isinstance(claim.job, TrainJob | SweepJob):
-            return self._trainings
-        return self._items
 
     def _load(self, name: str) -> None:
         try:

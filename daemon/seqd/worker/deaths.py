@@ -255,7 +255,10 @@ class DeathFile:
             return Death(DeathCause.NOT_READY, _message(_NOT_READY, stacks)), stacks
         if exit_code == -signal.SIGKILL:
             return _killed(memory), ()
-        return Death(_cause_of(exit_code), _message(_ending(exit_code), ())), ()
+        cause = DeathCause.UNKNOWN
+        if exit_code is not None:
+            cause = DeathCause.SIGNAL if exit_code < 0 else DeathCause.EXIT
+        return Death(cause, _message(_ending(exit_code), ())), ()
 
     def _stacks_now(self, pid: int) -> Sequence[ThreadStack]:
         """Have a child write where its threads stand, and return that once it is there."""
@@ -335,12 +338,6 @@ def _stacks(text: str, written: str) -> list[ThreadStack]:
             frames.append(frame_of(frame[1], int(frame[2]), frame[3]))
     order = sorted(found, key=lambda ident: ident != first)
     return [ThreadStack(names.get(ident, f"{ident:#x}"), found[ident]) for ident in order]
-
-
-def _cause_of(exit_code: int | None) -> DeathCause:
-    if exit_code is None:
-        return DeathCause.UNKNOWN
-    return DeathCause.SIGNAL if exit_code < 0 else DeathCause.EXIT
 
 
 def _ending(exit_code: int | None) -> str:

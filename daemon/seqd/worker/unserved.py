@@ -74,7 +74,8 @@ class Unserved:
             if not why or any(can_run(one, task, model, version) for one in workers):
                 continue
             since_s = waiting.setdefault(queue, self._since_s.get(queue, monotonic()))
-            if monotonic() - since_s >= self._wait_s(why):
+            is_lasting = all(code in LASTING for code, _ in why.values())
+            if is_lasting or monotonic() - since_s >= self._grace_s:
                 self._fail(job_id, f"{task} of {model}@{version}", why)
         # A queue of which no job was looked at this time keeps its time.
         self._since_s = {**self._kept(workers), **waiting}
@@ -127,9 +128,6 @@ class Unserved:
             if not any(can_run(one, *QueueName.parse(queue)) for one in workers)
             and monotonic() - since_s < 2 * self._grace_s + 60
         }
-
-    def _wait_s(self, why: Mapping[str, tuple[str, str]]) -> float:
-        return 0.0 if all(code in LASTING for code, _ in why.values()) else self._grace_s
 
     def _fail(self, job_id: str, what: str, why: Mapping[str, tuple[str, str]]) -> None:
         error = no_fit_worker(what, why)

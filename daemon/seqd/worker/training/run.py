@@ -173,18 +173,14 @@ def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> Tra
     def opened(source: FileSource | NamedSource | UploadSource, *, held_out: bool) -> AnyDataset:
         if isinstance(source, UploadSource):
             return UploadedDataset(job_id, jobs, held_out=held_out)
-        return _open_source(source, settings)
+        if isinstance(source, NamedSource):
+            return NamedDataset(source.name)
+        roots = settings.input_roots or ()
+        require_root(source.path, roots)
+        return FileDataset(source, check_path(source.path, roots))
 
     held_out = None if job.held_out is None else opened(job.held_out, held_out=True)
     return TrainingData(opened(job.source, held_out=False), held_out)
-
-
-def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDataset:
-    if isinstance(source, NamedSource):
-        return NamedDataset(source.name)
-    roots = settings.input_roots or ()
-    require_root(source.path, roots)
-    return FileDataset(source, check_path(source.path, roots))
 
 
 @dataclass(frozen=True, slots=True)
