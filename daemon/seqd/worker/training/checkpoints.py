@@ -72,7 +72,7 @@ class WorkerCheckpoints:
     _saves: int = 0
 
     def __post_init__(self) -> None:
-        """Wait for as long as any checkpoint is due after the one before."""
+        """Have the first one be due after `every_s`."""
         #: What its files go by.
         self._run_id = self.lineage[0]
         self._due_at = monotonic() + self.every_s

@@ -108,12 +108,12 @@ def state_of_run(run_id: str, jobs: Jobs) -> JobState | None:
 
 
 def earlier_reports(run: Run, jobs: Jobs) -> list[Event]:
-    """Return the events of a run that earlier attempts at it have reported, in order."""
+    """Return the epochs and samples that earlier attempts at a run have reported, in order."""
     found, after = list[Event](), "0-0"
     while run.unit.attempt > 1 and (
         events := jobs.events(run.unit.job_id, after, longest_wait_s=0)
     ):
-        found += (one for one in events if getattr(one, "run", None) == run.name)
+        found += (one for one in events if isinstance(one, Epoch | Sample) and one.run == run.name)
         after = events[-1].id or after
     return found
 
