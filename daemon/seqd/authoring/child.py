@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
 from seqd.authoring.messages import (
@@ -46,25 +47,17 @@ _NOT_THEIRS = ("seqd", "importlib", "pluggy", "pydantic")
 
 
 class _Stop:
-    """Whether the call that goes on is to end."""
+    """Whether the call that goes on is to end: True once SIGINT came."""
 
     def __init__(self) -> None:
-        self._is_raised = False
+        self.is_raised = False
+        signal.signal(signal.SIGINT, self._raise)
 
     def __call__(self) -> bool:
-        """True once SIGINT came."""
-        return self._is_raised
+        return self.is_raised
 
-    def listen(self) -> None:
-        """Take SIGINT from now on."""
-        signal.signal(signal.SIGINT, lambda number, frame: self._raise())
-
-    def clear(self) -> None:
-        """Forget it: the next call begins."""
-        self._is_raised = False
-
-    def _raise(self) -> None:
-        self._is_raised = True
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        self.is_raised = True
 
 
 class _AuthorsFormatter(logging.Formatter):
@@ -124,10 +117,9 @@ def serve(requests: TextIO, replies: TextIO, stacks: int) -> None:
     """Answer requests until there are no more; `stacks` is where it is told where checks hang."""
     subject: Subject | None = None
     stop = _Stop()
-    stop.listen()
     for line in requests:
         request = REQUEST.validate_json(line)
-        stop.clear()
+        stop.is_raised = False
         try:
             if isinstance(request, Load):
                 began = time.perf_counter()
