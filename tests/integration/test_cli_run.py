@@ -255,12 +255,11 @@ def test_the_help_of_a_model_is_of_its_tasks(run: Run) -> None:
         "",
         "Its output is Comparison: How alike two texts are; an output that no class of "
         "`seqd_schemas` is.",
-        "field    type           allowed                     what it is",
-        "overlap  number         0 to 100                    Share of the words in both,",
-        "                                                    times weight.",
-        "shared   list of texts  a list of 0 to 1000, each   The words in both, sorted.",
-        "                        a text of 0 to 256",
-        "                        characters",
+        "field    type           allowed                      what it is",
+        "overlap  number         0 to 100                     Share of the words in both,",
+        "                                                     times weight.",
+        "shared   list of texts  a list of 0 to 1000, each a  The words in both, sorted.",
+        "                        text of 0 to 256 characters",
         "",
         "Options that all tasks have: seqd run --help",
     ]

@@ -136,7 +136,7 @@ def test_a_pipe_gets_one_look_in_characters_that_it_can_take(
     lines = looked.stdout.splitlines()
     assert lines[2].split() == [
         "worker", "state", "units", "items/s", "heard", "of", "loaded", "child", "up",
-        "host", "release",
+        "host", "version",
     ]  # fmt: skip
     assert lines[3].startswith("evil\\x1b[2J\\x07  silent")
     assert lines[4].startswith("cpu:0@here-1     ready")

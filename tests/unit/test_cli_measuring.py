@@ -10,6 +10,7 @@ import pytest
 
 from cli_builders import here
 from seqd.cli.models.evaluate import TextModel, measure_text
+from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidData, InvalidInput, InvalidRequest, PluginFault, SeqdError
 from seqd.hookspecs import (
     Artifact,
@@ -123,7 +124,7 @@ def measure(text: Path) -> Measure:
         artifact = train_to_artifact(model, {}, data, text.parent / "store")
         manifest = artifact.manifest.model_copy(update={"parameters": parameters})
         version = TextModel(model, Artifact(artifact.folder, manifest))
-        measure_text(version, str(text), last, FIELDS, as_json=as_json)
+        measure_text(version, str(text), last, FIELDS, Screen(is_beside_json=as_json))
 
     return measure
 

@@ -16,12 +16,11 @@ from cli_builders import a_failure, a_record, a_success
 from seqd.analysis.sweeps import report_of
 from seqd.cli.fleet_log import FleetLog
 from seqd.cli.ui.deaths import print_deaths
-from seqd.cli.ui.fleet import print_workers
-from seqd.cli.ui.memory import memory_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, size
 from seqd.cli.ui.outputs import OutputPrinter, output_line
 from seqd.cli.ui.placements import print_placed, print_placements, record_of
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.stdout import print_json
 from seqd.cli.ui.summary import (
     BulkOutcome,
     ResultCounts,
@@ -32,7 +31,8 @@ from seqd.cli.ui.summary import (
     say_what_was_not_sent,
 )
 from seqd.cli.ui.sweeps import print_sweep, say_best, say_sweep_headline
-from seqd.cli.ui.tables import print_facts, print_json, print_table
+from seqd.cli.ui.tables import print_facts, print_rows
+from seqd.cli.ui.workers import memory_lines, print_workers
 from seqd.escaping import printable
 from seqd.local.slots import parse_slots
 from seqd.local.supervisor import Change, WorkerChange
@@ -110,7 +110,7 @@ def test_a_table_in_a_pipe_is_not_cut_and_facts_leave_out_what_is_empty(
     monkeypatch.delenv("COLUMNS", raising=False)
     long = "x" * 300
 
-    print_table(Screen(), ("name", "number"), [(long, 1_234), ("[b]", 5)])
+    print_rows(Screen(), ("name", "number"), [(long, 1_234), ("[b]", 5)])
     print_facts(Screen(), {"job": "j1", "preset": None, "failure": "", "seed": 0})
 
     assert capsys.readouterr().out.splitlines() == [

@@ -12,7 +12,7 @@ from seqd.cli.top.frame import frame, most_scroll, page, row_keys
 from seqd.cli.top.history import History
 from seqd.cli.top.reading import Away, JobDetail, TopState
 from seqd.cli.top.view import VIEWS, View
-from seqd.cli.ui.columns import Signs
+from seqd.cli.ui.tables import Signs
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
     ChildDeath,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builders import a_worker_status
-from seqd.cli.ui.workers import print_workers_list, rows_of
+from seqd.cli.ui.workers import print_workers_list, seen_workers
 from seqd_schemas import Cordon, WorkerState
 
 NOW_MS = 1_000_000
@@ -15,7 +15,8 @@ def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has() -> None:
     last = a_worker_status(worker="w1", host="h1", slot="cuda:1", pid=77, seqd_version="0.3.0")
     silent = {"w1": NOW_MS - 60_000, "cpu-0@h2-a1b2c3": NOW_MS - 1_000, "w2": NOW_MS}
 
-    rows = rows_of([], {"w1": (1, 2)}, silent, {"w1": last}, {}, NOW_MS)
+    seen = seen_workers([], silent, {}, NOW_MS, in_hand={"w1": (1, 2)}, last={"w1": last})
+    rows = [one.as_json() for one in seen]
 
     named, given, unknown = rows
     assert (given["host"], given["slot"], given["pid"]) == ("h1", "cuda:1", 77)
@@ -35,7 +36,7 @@ def test_a_worker_without_a_child_has_none_that_is_up(
 
     without_child = a_worker_status(**state, started_at_ms=1_000)
 
-    print_workers_list(Screen(), rows_of([without_child], {}, {}, {}, {}, NOW_MS))
+    print_workers_list(Screen(), seen_workers([without_child], {}, {}, NOW_MS))
 
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
 
@@ -47,7 +48,7 @@ def test_the_table_of_silent_workers_has_host_slot_and_version(
 
     last = a_worker_status(worker="w1", host="h1", slot="cuda:1", seqd_version="0.3.0")
 
-    print_workers_list(Screen(), rows_of([], {}, {"w1": 1_000}, {"w1": last}, {}, NOW_MS))
+    print_workers_list(Screen(), seen_workers([], {"w1": 1_000}, {}, NOW_MS, last={"w1": last}))
 
     row = capsys.readouterr().out.splitlines()[1].split()
     assert row == ["w1", "h1", "cuda:1", "cuda:1", "silent", "0", "0", "-", "0.3.0", "16", "min"]

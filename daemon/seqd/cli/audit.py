@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.showing import Found, shown
+from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seqd.cli.ui.screen import Screen
     from seqd_schemas import AuditRecord
 
 _Since = Annotated[
@@ -40,36 +41,30 @@ _Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="A
 _LEAST_WIDTH = 72
 
 
+@shown
 def audit(
     since: _Since = None,
     action: _Action = None,
     who: _Who = None,
     target: _Target = None,
     limit: _Limit = 20,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Show who did what, when and from where: acts on jobs, models, workers and tenants.
 
     The newest first. An act is written down before it is done; one that was refused stands there
     again with the error's code, one on many jobs with their number.
     """
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
-
     with options.open_client() as client:
         entries = client.audit(
             limit, since=options.read_since(since), action=action, who=who, target=target
         )
-    if as_json:
-        print_json(entries)
-    else:
-        is_filtered = any(one is not None for one in (since, action, who, target))
-        _print(Screen(), entries, is_filtered=is_filtered)
+    is_filtered = any(one is not None for one in (since, action, who, target))
+    return Found(entries, lambda screen: _print(screen, entries, is_filtered=is_filtered))
 
 
-def _print(screen: "Screen", entries: "Sequence[AuditRecord]", *, is_filtered: bool) -> None:
+def _print(screen: Screen, entries: "Sequence[AuditRecord]", *, is_filtered: bool) -> None:
     from seqd.cli.ui.numbers import clock
-    from seqd.cli.ui.tables import print_table
+    from seqd.cli.ui.tables import Column, print_table
 
     if not entries:
         screen.say(
@@ -83,17 +78,14 @@ def _print(screen: "Screen", entries: "Sequence[AuditRecord]", *, is_filtered: b
             screen.say(f"{clock(entry.at_ms)}  {entry.who}@{entry.host}", "dim")
             screen.say(f"{entry.action} {entry.target} {_rest(entry)}")
         return
-    rows = [
-        (
-            clock(entry.at_ms),
-            f"{entry.who}@{entry.host}",
-            entry.action,
-            entry.target,
-            _rest(entry),
-        )
-        for entry in entries
-    ]
-    print_table(screen, ("when", "who", "act", "on", "details"), rows)
+    columns: tuple[Column[AuditRecord], ...] = (
+        Column("when", lambda entry: clock(entry.at_ms)),
+        Column("who", lambda entry: f"{entry.who}@{entry.host}"),
+        Column("act", lambda entry: entry.action),
+        Column("on", lambda entry: entry.target, wraps=True),
+        Column("details", _rest, wraps=True),
+    )
+    print_table(screen, columns, entries)
 
 
 def _rest(entry: "AuditRecord") -> str:

@@ -12,9 +12,8 @@ from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.following import following
 from seqd.cli.ui.progress import BulkView, LineView
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
-from seqd.cli.ui.stdout import stdout
+from seqd.cli.ui.stdout import print_json, stdout
 from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary
-from seqd.cli.ui.tables import print_json
 from seqd.client import JobHandle
 from seqd.client.made_by import facts_of
 from seqd.escaping import printable_json
@@ -32,7 +31,6 @@ class Output:
 
     files: "ResultFiles | None"
     print_result: Callable[[Result], None]
-    as_json: bool
 
     def write(self, result: Result, json: bytes | None = None) -> None:
         """Write the next result, or its JSON where that is known."""
@@ -75,7 +73,7 @@ def follow_bulk_job(
     if output.files is not None:
         output.files.commit(facts_of([outcome.record]))
     say_bulk_summary(screen, outcome, counts, output.files)
-    if output.as_json and output.files is not None and not output.files.is_stdout:
+    if screen.is_beside_json and output.files is not None and not output.files.is_stdout:
         print_json(_summary(outcome.record, counts, output.files))
     return MISTAKE if counts.errored else OK
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_json
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _STYLES = {"error": "bold red", "warning": "bold yellow"}
 _OF_JOBS = "A job is slow or stands still? seqd explain JOB, seqd queues --by-tenant"
 
 
+@shown
 def doctor(
     fix: Annotated[
         bool,
@@ -51,8 +52,7 @@ def doctor(
             "doctor or inbox. Else those of any.",
         ),
     ] = None,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Examine Redis, the fleet and this machine: what is wrong, why it matters, what to do.
 
     Exit status 0 without an error, also with warnings; 1 with one. It works from any machine that
@@ -71,21 +71,19 @@ def doctor(
         report = examine_manifests(settings, manifests)
     else:
         report = examine(settings, Wanted(fixes=fix, deep=deep, role=_role(role)))
-    if as_json:
-        print_json(
-            {
-                "findings": [asdict(one) for one in report.findings],
-                "checked": report.checked,
-                "not_checked": [asdict(one) for one in report.not_checked],
-                "fixed": report.fixed,
-                "not_fixed": report.not_fixed,
-            }
-        )
-    else:
-        _show(Screen(), report, has_fixed=fix)
-        if report.is_well and not manifests:
-            Screen().say(_OF_JOBS, "dim")
-    raise typer.Exit(0 if report.is_well else 1)
+    found = {
+        "findings": [asdict(one) for one in report.findings],
+        "checked": report.checked,
+        "not_checked": [asdict(one) for one in report.not_checked],
+        "fixed": report.fixed,
+        "not_fixed": report.not_fixed,
+    }
+    way_on = _OF_JOBS if report.is_well and not manifests else ""
+    return Found(
+        found,
+        lambda screen: _show(screen, report, way_on, has_fixed=fix),
+        status=0 if report.is_well else 1,
+    )
 
 
 def _role(name: str | None) -> "Role | None":
@@ -96,7 +94,7 @@ def _role(name: str | None) -> "Role | None":
     )
 
 
-def _show(screen: Screen, report: "Report", *, has_fixed: bool) -> None:
+def _show(screen: Screen, report: "Report", way_on: str, *, has_fixed: bool) -> None:
     for line in report.fixed:
         screen.say(f"fixed: {line}", "green")
     for line in report.not_fixed:
@@ -112,9 +110,13 @@ def _show(screen: Screen, report: "Report", *, has_fixed: bool) -> None:
     for why, names in _by_reason(report).items():
         screen.say(f"Not checked: {', '.join(names)}: {why}", "dim")
     screen.say(_closing_line(report), "bold")
+    if way_on:
+        screen.say(way_on, "dim")
 
 
 def _show_finding(screen: Screen, one: "Finding") -> None:
+    from seqd.cli.ui.tables import print_facts
+
     screen.say(f"{one.severity}  {one.id}", _STYLES.get(one.severity, ""))
     print_facts(screen, {"  what": one.what, "  why": one.why, "  do": one.do, "  see": one.page})
     screen.say()

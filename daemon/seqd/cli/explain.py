@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from seqd.cli import options
-from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
+from seqd.cli.showing import Found, shown
 
 
+@shown
 def explain(
     job: options.JobIdArgument,
     item: Annotated[
@@ -19,8 +19,7 @@ def explain(
             help="Also where this item stands: its custom_id, or row-1, row-2 … by its position.",
         ),
     ] = None,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Explain a job: its units, what it waits for and why, its attempts, and what happens next.
 
     Exit status 2 for a job that nobody knows, or that is removed meanwhile.
@@ -29,7 +28,4 @@ def explain(
 
     with options.open_client() as client:
         found = client.explain(job, item)
-    if as_json:
-        print_json(found.as_json())
-    else:
-        print_explanation(Screen(), found)
+    return Found(found.as_json(), lambda screen: print_explanation(screen, found))

@@ -5,15 +5,17 @@ is mended; purging removes dead letters, and no result.
 """
 
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, JobDamaged, LaterVersion, Unconfirmed, UnknownJob
 
 if TYPE_CHECKING:
@@ -26,50 +28,32 @@ app = typer.Typer(
     help="List and show what failed (dead letters), try it again once it is mended, remove it.",
 )
 
-_Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="Only of this model, or version: name@3.",
-        autocompletion=completion.models,
+
+def _only(kind: object, *names: str, **described: Any) -> tuple[object, object]:
+    return Annotated[kind, typer.Option(*names, **described)], None
+
+
+#: Options that say which dead letters are meant, by their names in `FailureFilters`.
+_FILTERS = {
+    "model": (options.OfModel, None),
+    "task": _only(str | None, "--task", help="Only of jobs that asked for this, such as train."),
+    "tenant": (options.OfTenant, None),
+    "code": _only(str | None, "--code", help="Only with this error code, such as plugin_error."),
+    "cause": _only(
+        str | None,
+        "--cause",
+        help="Only where a worker died so: hang, out_of_memory, signal, …",
     ),
-]
-_Task = Annotated[
-    str | None, typer.Option("--task", help="Only of jobs that asked for this, such as train.")
-]
-_Tenant = Annotated[
-    str | None,
-    typer.Option(
-        "--tenant",
-        metavar="NAME",
-        help="Only on this account.",
-        autocompletion=completion.tenants,
-    ),
-]
-_Code = Annotated[
-    str | None, typer.Option("--code", help="Only with this error code, such as plugin_error.")
-]
-_Cause = Annotated[
-    str | None,
-    typer.Option("--cause", help="Only where a worker died so: hang, out_of_memory, signal, …"),
-]
-_Worker = Annotated[str | None, typer.Option("--worker", help="Only recorded by this worker.")]
-_Job = Annotated[
-    str | None, typer.Option("--job", help="Only of this job.", autocompletion=completion.jobs)
-]
-_Since = Annotated[
-    str | None,
-    typer.Option(
+    "worker": _only(str | None, "--worker", help="Only recorded by this worker."),
+    "job": _only(str | None, "--job", help="Only of this job.", autocompletion=completion.jobs),
+    "since": _only(
+        str | None,
         "--since",
         metavar="TIME",
         help="Only failed since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
     ),
-]
-_Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="TIME", help="Only failed before; as --since."),
-]
+    "until": _only(str | None, "--until", metavar="TIME", help="Only failed before; as --since."),
+}
 _Ids = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help="Ids of dead letters, as listed.")
 ]
@@ -84,17 +68,22 @@ _CALENDAR_ENDS_MS = 253_370_000_000_000
 _SAID_EVERY = 100
 
 
+def _takes_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options; it gets those that are given as `filters`."""
+    return options.taking(command, "filters", _FILTERS, _read)
+
+
+def _read(typed: dict[str, object]) -> "FailureFilters":
+    for name in ("since", "until"):
+        typed[name] = options.read_since(cast("str | None", typed[name]), f"--{name}")
+    given = {name: value for name, value in typed.items() if value is not None}
+    return cast("FailureFilters", given)
+
+
 @app.command("list")
+@_takes_filters
+@shown
 def list_failures(
-    model: _Model = None,
-    task: _Task = None,
-    tenant: _Tenant = None,
-    code: _Code = None,
-    cause: _Cause = None,
-    worker: _Worker = None,
-    job: _Job = None,
-    since: _Since = None,
-    until: _Until = None,
     by: Annotated[
         str,
         typer.Option("--by", help="Group by: failure, code, model, worker, cause, job or tenant."),
@@ -105,8 +94,9 @@ def list_failures(
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=10_000, help="Lines to list at most.")
     ] = 20,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    filters: "FailureFilters",
+) -> Found:
     """List what failed: dead letters with one cause together, those with most items first.
 
     One cause is one model, code, way of a worker's death, place in the plugin and form of message.
@@ -117,33 +107,25 @@ def list_failures(
     from seqd.client.failure_groups import GroupBy
 
     by = options.choice("--by", by, get_args(GroupBy))
-    filters = _filters(
-        model=model, task=task, tenant=tenant, code=code, cause=cause, worker=worker, job=job,
-        since=since, until=until,
-    )  # fmt: skip
-    is_filtered = any(value is not None for value in filters.values())
     with options.open_client() as client:
         if each:
             records = client.failures(limit, **filters)
-        else:
-            groups = client.failure_groups(by, **filters)
-    if each and as_json:
-        print_json(records)
-    elif each:
-        print_failures(Screen(), records, is_filtered=is_filtered)
-    elif as_json:
-        counts = {"failures": groups.entries, "items": groups.items, "jobs": groups.jobs}
-        shown = [group.as_json() for group in groups.listed()[:limit]]
-        print_json({**counts, "groups": shown})
-    else:
-        print_groups(Screen(), groups, by, limit, is_filtered=is_filtered)
+            return Found(
+                records, lambda screen: print_failures(screen, records, is_filtered=bool(filters))
+            )
+        groups = client.failure_groups(by, **filters)
+    counts = {"failures": groups.entries, "items": groups.items, "jobs": groups.jobs}
+    return Found(
+        counts | {"groups": [group.as_json() for group in groups.listed()[:limit]]},
+        lambda screen: print_groups(screen, groups, by, limit, is_filtered=bool(filters)),
+    )
 
 
 @app.command()
+@shown
 def show(
     failure: Annotated[str, typer.Argument(metavar="ID", help="Id of a dead letter, as listed.")],
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Show one dead letter: what failed and why, its input, the traceback, and what to do."""
     from seqd.cli.ui.failures import print_failure
 
@@ -151,27 +133,17 @@ def show(
         record = client.failure(failure)
         items = client.failure_items(failure)
         is_kept = _is_kept(client, record.job_id)
-    if as_json:
-        print_json(
-            record.model_dump(mode="json")
-            | {"input": [item.model_dump(mode="json") for item in items], "job_is_kept": is_kept}
-        )
-    else:
-        print_failure(Screen(), record, items, is_kept=is_kept)
+    return Found(
+        record.model_dump(mode="json") | {"input": items, "job_is_kept": is_kept},
+        lambda screen: print_failure(screen, record, items, is_kept=is_kept),
+    )
 
 
 @app.command()
+@_takes_filters
+@shown
 def replay(
     failures: _Ids = None,
-    model: _Model = None,
-    task: _Task = None,
-    tenant: _Tenant = None,
-    code: _Code = None,
-    cause: _Cause = None,
-    worker: _Worker = None,
-    job: _Job = None,
-    since: _Since = None,
-    until: _Until = None,
     every: _All = False,
     current_version: Annotated[
         bool,
@@ -184,8 +156,10 @@ def replay(
     ] = False,
     yes: _Yes = False,
     dry_run: _DryRun = False,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+    filters: "FailureFilters",
+) -> Found:
     """Try failed items again, once their cause is mended; says how many, and asks, first.
 
     A new job continues each job, and takes its items with such an error, under their names. A
@@ -194,12 +168,8 @@ def replay(
     """
     from seqd.cli.ui.failures import say_plan, say_replayed
 
-    filters = _filters(
-        failures, model=model, task=task, tenant=tenant, code=code, cause=cause, worker=worker,
-        job=job, since=since, until=until,
-    )  # fmt: skip
+    filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "replay", every=every)
-    screen = Screen(to_stderr=as_json)
     with options.open_client() as client:
         plan = client.replay(
             every=every, dry_run=True, again=again, current_version=current_version, **filters
@@ -212,39 +182,30 @@ def replay(
             _confirm("Replay them?", "replay", is_confirmed=yes)
             done = [one for one in plan if one.left_because]
             done += _replayed(client, ready, screen, current_version=current_version, again=again)
-    if as_json:
-        print_json([_as_json(one) for one in done])
-    else:
-        say_replayed(screen, done, is_dry_run=dry_run)
-    raise typer.Exit(MISTAKE if any(one.left_because for one in done) else OK)
+    return Found(
+        [asdict(one) for one in done],
+        lambda screen: say_replayed(screen, done, is_dry_run=dry_run),
+        status=MISTAKE if any(one.left_because for one in done) else OK,
+    )
 
 
 @app.command()
+@_takes_filters
+@shown
 def purge(
     failures: _Ids = None,
-    model: _Model = None,
-    task: _Task = None,
-    tenant: _Tenant = None,
-    code: _Code = None,
-    cause: _Cause = None,
-    worker: _Worker = None,
-    job: _Job = None,
-    since: _Since = None,
-    until: _Until = None,
     every: _All = False,
     yes: _Yes = False,
     dry_run: _DryRun = False,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+    filters: "FailureFilters",
+) -> Found:
     """Remove dead letters; says how many, and asks, first. Jobs and their results stay."""
     from seqd.cli.ui.numbers import counted
 
-    filters = _filters(
-        failures, model=model, task=task, tenant=tenant, code=code, cause=cause, worker=worker,
-        job=job, since=since, until=until,
-    )  # fmt: skip
+    filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "purge", every=every)
-    screen = Screen(to_stderr=as_json)
     with options.open_client() as client:
         _end_at_the_newest(client, filters)
         every = not filters  # `--all` has an end by now where there is a dead letter
@@ -253,14 +214,11 @@ def purge(
             screen.say(f"{counted(found, 'dead letter')} will be removed; jobs and results stay.")
             _confirm("Remove them?", "purge", is_confirmed=yes)
             removed = client.purge_failures(every=every, **filters)
-    if as_json:
-        print_json({"purged": 0 if dry_run else removed, "found": found})
-    elif not found:
-        screen.say("No dead letter matches.")
-    elif dry_run:
-        screen.say(f"{counted(found, 'dead letter')} would be removed.")
-    else:
-        screen.say(f"{counted(removed, 'dead letter')} removed.")
+    told = f"{counted(removed, 'dead letter')} {'would be ' if dry_run else ''}removed."
+    return Found(
+        {"purged": 0 if dry_run else removed, "found": found},
+        told if found else "No dead letter matches.",
+    )
 
 
 def _end_at_the_newest(client: "Client", filters: "FailureFilters") -> None:
@@ -297,12 +255,6 @@ def _is_kept(client: "Client", job_id: str) -> bool:
     return True
 
 
-def _as_json(replayed: "ReplayedJob") -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(replayed)
-
-
 def _confirm(question: str, action: str, *, is_confirmed: bool) -> None:
     """Ask, unless it is confirmed. Raises Unconfirmed where nobody can be asked."""
     if is_confirmed:
@@ -321,16 +273,3 @@ def _refuse_nothing(filters: "FailureFilters", action: str, *, every: bool) -> N
         )
     if filters and every:
         raise InvalidRequest("--all is given with filters; leave one of them out")
-
-
-def _filters(ids: "Sequence[str] | None" = None, **typed: str | None) -> "FailureFilters":
-    """Return the filters that are given."""
-    given: FailureFilters = {}
-    moments = {
-        name: options.read_since(typed.pop(name, None), f"--{name}") for name in ("since", "until")
-    }
-    given.update({name: value for name, value in typed.items() if value is not None})  # type: ignore[typeddict-item]
-    given.update({name: value for name, value in moments.items() if value is not None})  # type: ignore[typeddict-item]
-    if ids:
-        given["ids"] = ids
-    return given

@@ -10,7 +10,7 @@ import typer
 
 from seqd.cli.exits import status_of_interrupt
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
+from seqd.cli.ui.stdout import print_json
 from seqd.client import Client, JobHandle
 from seqd.client.job_steps import expiry_of, things_of
 from seqd.client.requests import has_its_input
@@ -178,7 +178,7 @@ def say_if_paused(screen: Screen, record: JobRecord) -> None:
         screen.say(_how_it_goes_on(record), "yellow")
 
 
-def detach_from(client: Client, handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
+def detach_from(client: Client, handle: JobHandle, screen: Screen) -> None:
     """Wait until the input is in the ledger, then print the job's id, or its record as JSON.
 
     Says why the job waits, if nobody can run it now. Raises what reading the input raised, or
@@ -189,7 +189,7 @@ def detach_from(client: Client, handle: JobHandle, screen: Screen, *, as_json: b
         record = handle.record()
         if record.state is JobState.FAILED:
             handle.wait()  # ended, so this only raises
-    if as_json:
+    if screen.is_beside_json:
         print_json(record)
         return
     typer.echo(handle.job_id)

@@ -9,17 +9,21 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqd.cli import completion, options
 from seqd.cli.job_options import takes_job_options
-from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
+from seqd.cli.output_options import OutputOptions, takes_output_options
+from seqd.cli.showing import shown
+from seqd.cli.submitting import Submission
 from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
+    from seqd.cli.sources import Feed
     from seqd.cli.ui.texts import GenerationPrinter
     from seqd.client import Client, JobHandle, JobOptions, StreamedText
     from seqd.inputs.items import ItemRules
@@ -86,13 +90,9 @@ Samples = Annotated[
 
 @takes_job_options(priority="interactive")
 @takes_output_options()
+@shown
 def generate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
-        ),
-    ] = "char_lstm",
+    model: options.ModelArgument = "char_lstm",
     texts: Prompts = None,
     prompt: PromptOption = None,
     prompts: PromptFile = None,
@@ -110,9 +110,9 @@ def generate(
     param: _Parameters = None,
     expected_items: options.ExpectedItems = None,
     stream: Stream = None,
-    as_json: options.Json = False,
     detach: options.Detach = False,
     *,
+    screen: Screen,
     given: "JobOptions",
     output: OutputOptions,
 ) -> None:
@@ -126,23 +126,39 @@ def generate(
     named |= {"temperature": _one_or_all(temperature), "stop": _one_or_all(stop)}
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     typed = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
-    for text in filter(os.path.isfile, texts or []):
+    _warn_of_files(texts or [])
+    given["parameters"] = parameters = options.named_parameters(param, named)
+    expected = options.read_expected_items(expected_items)
+    is_live = bool(typed) and stream is not False and output.is_plain
+    is_live = is_live and not (screen.is_beside_json or detach)
+
+    def send(client: "Client", feed: "Feed") -> "JobHandle":
+        streams = is_live or stream is True
+        return client.generate(feed, model=model, expected_items=expected, stream=streams, **given)
+
+    with _hint_at_prompt(model if not (texts or prompt or prompts) else None):
+        submission = Submission(
+            kind="generate",
+            file=prompts,
+            texts=typed,
+            fields=fields,
+            output=output.for_command(waits=not detach),
+            screen=screen,
+            detach=detach,
+            given=given,
+            send=send,
+            print_result=_printer(screen, is_live=is_live),
+            live=partial(_live_texts, typed, model, parameters) if is_live else None,
+            rules=_rules(fields),
+        )
+        raise typer.Exit(submission.run())
+
+
+def _warn_of_files(texts: Sequence[str]) -> None:
+    for text in filter(os.path.isfile, texts):
         Screen(to_stderr=True).say(
             f"{text!r} was taken as a prompt. For those in the file: --prompts {text}", "yellow"
         )
-    given["parameters"] = options.named_parameters(param, named)
-    is_live = bool(typed) and stream is not False and not (as_json or detach) and output.is_plain
-    request = _Request(
-        prompts=typed,
-        model=model,
-        options=given,
-        expected_items=options.read_expected_items(expected_items),
-        is_streamed=is_live or stream is True,
-        is_live=is_live,
-        as_json=as_json,
-    )
-    with _hint_at_prompt(model if not (texts or prompt or prompts) else None):
-        _run(request, prompts, fields, output.for_command(waits=not detach), detach=detach)
 
 
 @contextmanager
@@ -261,74 +277,6 @@ def expected_temperatures(
     return [temperature for temperature in temperatures for _ in range(count)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What the options ask for."""
-
-    #: Those of the command line; none where a file has them.
-    prompts: list[str]
-    model: str
-    options: "JobOptions"
-    expected_items: int | None
-    #: True where text deltas are published.
-    is_streamed: bool
-    #: True where they are printed as well.
-    is_live: bool
-    as_json: bool
-
-
-def _run(
-    request: _Request,
-    file: str | None,
-    fields: dict[str, str],
-    output: OutputOptions,
-    *,
-    detach: bool,
-) -> None:
-    from seqd.cli.bulk import Output, follow_bulk_job
-    from seqd.cli.following import detach_from, waiting_for
-    from seqd.cli.resuming import begin
-    from seqd.cli.sources import feed_of
-    from seqd.cli.ui.summary import ResultCounts
-    from seqd.ledger.submissions import new_job_id
-
-    screen = Screen(to_stderr=output.goes_to_stdout or request.as_json or detach)
-    reads_twice = output.reads_input("generate")
-    with (
-        feed_of(
-            file, request.prompts, fields, rules=_rules(fields), is_read_twice=reads_twice
-        ) as feed,
-        opened_output(output, "generate", feed=feed, source=file) as files,
-        options.open_client() as client,
-    ):
-        given = request.options
-
-        def send(job_id: str) -> "JobHandle":
-            given["job_id"] = job_id
-            return client.generate(
-                feed,
-                model=request.model,
-                expected_items=request.expected_items,
-                stream=request.is_streamed,
-                **given,
-            )
-
-        if detach:
-            handle = send(given.get("job_id") or new_job_id())
-            detach_from(client, handle, screen, as_json=request.as_json)
-            return
-        to = Output(files, _printer(request), request.as_json)
-        with (
-            begin(client, output, files, feed, send, given.get("job_id")) as (begun, interruption),
-            waiting_for(client, begun.handle, screen, interruption),
-        ):
-            live = _live_texts(client, begun.handle, request) if request.is_live else None
-            results = live or begun.results
-            status = follow_bulk_job(begun.handle, screen, to, ResultCounts(), results)
-            begun.end()
-    raise typer.Exit(status)
-
-
 def _rules(fields: dict[str, str]) -> "ItemRules":
     from seqd.inputs.items import ItemRules
 
@@ -336,28 +284,35 @@ def _rules(fields: dict[str, str]) -> "ItemRules":
     return ItemRules(id_field=fields["id_field"], text_field=fields["text_field"], allow_empty=True)
 
 
-def _live_texts(client: "Client", handle: "JobHandle", request: _Request) -> "Iterator[Result]":
+def _live_texts(
+    prompts: Sequence[str],
+    model: str,
+    parameters: "Mapping[str, ParameterValue]",
+    client: "Client",
+    handle: "JobHandle",
+    feed: "Feed",
+) -> "Iterator[Result]":
     """Yield the job's results; its texts are printed before the first, as they come."""
     from seqd.cli.ui.texts import GenerationPrinter
     from seqd.inputs.items import items_of
     from seqd_schemas import ModelReference
 
-    names = [item.custom_id for item in items_of(request.prompts, allow_empty=True)]
-    entry = client.catalog().get(ModelReference.parse(request.model).name)
+    names = [item.custom_id for item in items_of(prompts, allow_empty=True)]
+    entry = client.catalog().get(ModelReference.parse(model).name)
     return LiveTexts(
         GenerationPrinter(Screen()),
-        dict(zip(names, request.prompts, strict=True)),
-        expected_temperatures(entry, request.options.get("parameters") or {}),
+        dict(zip(names, prompts, strict=True)),
+        expected_temperatures(entry, parameters),
     ).results_of(handle)
 
 
-def _printer(request: _Request) -> "Callable[[Result], None]":
+def _printer(screen: Screen, *, is_live: bool) -> "Callable[[Result], None]":
     from seqd.cli.bulk import print_line
     from seqd.cli.ui.texts import GenerationPrinter
 
-    if request.is_live:
+    if is_live:
         return lambda result: None  # printed by then
-    return print_line if request.as_json else GenerationPrinter(Screen()).show
+    return print_line if screen.is_beside_json else GenerationPrinter(Screen()).show
 
 
 def _one_or_all(values: list[float] | list[str] | None) -> "ParameterValue":

@@ -5,15 +5,13 @@ of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
-from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
 from seqd.cli import completion
 from seqd.cli.completion import Offer
-from seqd.cli.options import MOST_SECONDS, read_expires_in, read_priority, read_whole
+from seqd.cli.options import MOST_SECONDS, read_expires_in, read_priority, read_whole, taking
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -186,31 +184,14 @@ def takes_job_options(
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def with_options(**typed: object) -> None:
-            command(given=_read(typed), **typed)
-
-        own = [part for part in signature(command).parameters.values() if part.name != "given"]
-        shared = [
-            Parameter(
-                name,
-                Parameter.KEYWORD_ONLY,
-                default=priority if name == "priority" else option.default,
-                annotation=option.annotation,
-            )
-            for name, option in _OPTIONS.items()
-        ]
-        parts = [part.replace(kind=Parameter.KEYWORD_ONLY) for part in own] + shared
-        # What typer reads.
-        with_options.__signature__ = Signature(parts)  # type: ignore[attr-defined]
-        with_options.__annotations__ = {part.name: part.annotation for part in parts}
-        return with_options
+        shared = {name: (one.annotation, one.default) for name, one in _OPTIONS.items()}
+        shared["priority"] = (_OPTIONS["priority"].annotation, priority)
+        return taking(command, "given", shared, _read)
 
     return decorated
 
 
 def _read(typed: dict[str, object]) -> "JobOptions":
-    """Take the options out of what was typed."""
-    values = {name: option.read(typed.pop(name)) for name, option in _OPTIONS.items()}
+    values = {name: option.read(typed[name]) for name, option in _OPTIONS.items()}
     set_ones = {name: value for name, value in values.items() if value is not None}
     return cast("JobOptions", set_ones)

@@ -18,10 +18,10 @@ from seqd.cli.output_options import (
     opened_output,
     takes_output_options,
 )
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
+from seqd.cli.ui.stdout import print_json
 from seqd.errors import InvalidRequest, JobFailed, UnknownJob, WrongState
-from seqd.escaping import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,16 +47,16 @@ _Limit = Annotated[
 
 
 @app.command("list")
+@shown
 def list_jobs(
     state: many_jobs.States = None,
     kind: many_jobs.Kind = None,
-    model: many_jobs.Model = None,
-    tenant: many_jobs.Tenant = None,
+    model: options.OfModel = None,
+    tenant: options.OfTenant = None,
     since: many_jobs.Since = None,
     metadata: many_jobs.Metadata = None,
     limit: _Limit = 20,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """List the newest jobs that are kept and match all that is given, newest first.
 
     A search says where it stopped, when it has looked at too many others.
@@ -74,15 +74,13 @@ def list_jobs(
             since=options.read_since(since),
             metadata=read_metadata(metadata),
         )
-    if as_json:
-        print_json(records)
-    else:
-        print_jobs(Screen(), records)
     say_where_it_stopped(Screen(to_stderr=True), records)
+    return Found(records, lambda screen: print_jobs(screen, records))
 
 
 @app.command()
-def show(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+@shown
+def show(job: options.JobIdArgument) -> Found:
     """Show one job: its state, counts and times, its request, its workers and how fast it goes.
 
     And why it waits, or failed. With --json what goes on in it is its `activity`.
@@ -92,14 +90,13 @@ def show(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     with options.open_client() as client:
         handle = client.job(job)
         record, activity = handle.record(), handle.activity()
-    if as_json:
-        print_json(record.model_dump(mode="json") | {"activity": activity.as_json()})
-    else:
-        print_job(Screen(), record, activity)
+    found = record.model_dump(mode="json") | {"activity": activity.as_json()}
+    return Found(found, lambda screen: print_job(screen, record, activity))
 
 
 @app.command()
-def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+@shown
+def watch(job: options.JobIdArgument, *, screen: Screen) -> None:
     """Follow a job to its end; Ctrl-C leaves it running. With --json, events as JSON lines.
 
     Exit status as of the command that handed it in.
@@ -109,17 +106,16 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     from seqd.cli.train import follow_sweep, follow_training
     from seqd_schemas import SweepJob, TrainJob
 
-    screen = Screen()
     with options.open_client() as client:
         handle = client.job(job)
         record = handle.record()
-        if as_json:
+        if screen.is_beside_json:
             for event in handle.events():
                 print_event(event)
         else:
             say_if_paused(screen, record)
             if isinstance(record.job, TrainJob):
-                follow_training(client, handle, screen, as_json=False)
+                follow_training(client, handle, screen)
             elif isinstance(record.job, SweepJob):
                 follow_sweep(client, handle, screen)
             else:
@@ -154,7 +150,7 @@ def results(
             print_json(handle.wait().training)
             return
         with _opened_for(handle, output) as files:
-            to = Output(files, print_line, as_json=False)
+            to = Output(files, print_line)
             status = _fetch(handle, Screen(to_stderr=output.goes_to_stdout), to, merged=merged)
     raise typer.Exit(status)
 
@@ -183,14 +179,14 @@ def plot(
 
 @app.command()
 @takes_filters
-def cancel(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -> None:
+@shown
+def cancel(job: _Job = None, *, many: ManyJobs) -> Found:
     """Cancel a job, with or without a worker up. What was done stays readable.
 
     Or all open jobs that match filters, as `seqd jobs list` takes them.
     """
     if job is None:
-        act_on_many("cancel", many, as_json=as_json)
-        return
+        return act_on_many("cancel", many)
     many.refuse_beside_ids("cancel")
     from seqd.client.requests import has_its_input
     from seqd_schemas import TrainJob
@@ -200,28 +196,25 @@ def cancel(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -
         had_ended = handle.record().state.is_terminal
         state = handle.cancel()
         record = handle.record()
-    if _print_if_json(record, as_json=as_json):
-        return
     if had_ended:
-        _say_it_had_ended(record)
-    elif isinstance(record.job, TrainJob):
+        return Found(record, _had_ended_told(record))
+    if isinstance(record.job, TrainJob):
         go_on = f" Continue it: seqd jobs resume {job}" if has_its_input(record) else ""
-        typer.echo(f"Job {job} is {state}.{go_on}")
-    else:
-        typer.echo(f"Job {job} is {state}, with {_done(record)} done.")
+        return Found(record, f"Job {job} is {state}.{go_on}")
+    return Found(record, f"Job {job} is {state}, with {_done(record)} done.")
 
 
 @app.command()
 @takes_filters
-def pause(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -> None:
+@shown
+def pause(job: _Job = None, *, many: ManyJobs) -> Found:
     """Begin no further unit of a job until it is resumed. Units in hand are finished.
 
     A training stops at a checkpoint. Works with or without a worker up. Or all jobs that match
     filters, and are queued or running.
     """
     if job is None:
-        act_on_many("pause", many, as_json=as_json)
-        return
+        return act_on_many("pause", many)
     many.refuse_beside_ids("pause")
     from seqd_schemas import TrainJob
 
@@ -230,26 +223,23 @@ def pause(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) ->
         had_ended = handle.record().state.is_terminal
         handle.pause()
         record = handle.record()
-    if _print_if_json(record, as_json=as_json):
-        return
     if had_ended:
-        _say_it_had_ended(record)
-        return
+        return Found(record, _had_ended_told(record))
     done = "" if isinstance(record.job, TrainJob) else f", with {_done(record)} done"
-    typer.echo(f"Job {job} is {record.state}{done}. Let it go on: seqd jobs resume {job}")
+    return Found(record, f"Job {job} is {record.state}{done}. Let it go on: seqd jobs resume {job}")
 
 
 @app.command()
 @takes_filters
-def resume(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -> None:
+@shown
+def resume(job: _Job = None, *, many: ManyJobs) -> Found:
     """Let a paused job go on; or continue a training that was cancelled, failed or expired.
 
     A new job continues a training that had ended, from its last checkpoint if it has one. With
     filters, the paused jobs that match go on.
     """
     if job is None:
-        act_on_many("resume", many, as_json=as_json)
-        return
+        return act_on_many("resume", many)
     many.refuse_beside_ids("resume")
     from seqd_schemas import JobAction
 
@@ -260,27 +250,25 @@ def resume(job: _Job = None, as_json: options.Json = False, *, many: ManyJobs) -
         record = handle.record()
         continues = handle.job_id != job
         has_checkpoint = continues and before.has_checkpoint()
-    if _print_if_json(record, as_json=as_json):
-        return
     if continues:
-        _say_what_continues(old, handle.job_id, has_checkpoint=has_checkpoint)
-    elif old.state.may(JobAction.RESUME):
-        typer.echo(f"Job {job} is {record.state}. Watch it: seqd jobs watch {job}")
-    else:
-        typer.echo(f"Job {job} is {record.state} already; nothing was changed.")
+        return Found(record, _continuing_told(old, handle.job_id, has_checkpoint=has_checkpoint))
+    if old.state.may(JobAction.RESUME):
+        return Found(record, f"Job {job} is {record.state}. Watch it: seqd jobs watch {job}")
+    return Found(record, f"Job {job} is {record.state} already; nothing was changed.")
 
 
 @app.command()
 @takes_filters
 @takes_output_options(has_input=False)
+@shown
 def retry(
     job: _Job = None,
-    as_json: options.Json = False,
     detach: options.Detach = False,
     *,
+    screen: Screen,
     many: ManyJobs,
     output: OutputOptions,
-) -> None:
+) -> Found | None:
     """Hand the failed items of a job that has ended in again, on the same model version.
 
     The results are those of the whole, also when the job is a retry itself: all of the first job,
@@ -291,13 +279,12 @@ def retry(
     """
     if job is None:
         output.for_command(waits=False)
-        act_on_many("retry", many, as_json=as_json)
-        return
+        return act_on_many("retry", many)
     many.refuse_beside_ids("retry")
     from seqd.cli.following import detach_from, handing_in, waiting_for
     from seqd.cli.ui.summary import say_what_was_not_sent
 
-    screen = Screen(to_stderr=output.goes_to_stdout or as_json or detach)
+    screen = screen.on_stderr() if output.goes_to_stdout or detach else screen
     with (
         options.open_client() as client,
         _opened_for(client.job(job), output.for_command(waits=not detach)) as files,
@@ -306,19 +293,20 @@ def retry(
         with handing_in(told):
             handle = client.retry(job)
         if detach:
-            detach_from(client, handle, screen, as_json=as_json)
+            detach_from(client, handle, screen)
             say_what_was_not_sent(screen, client.job(job).record(), handle.record())
             whole = handle.origin().job_id
             screen.say(f"The results of the whole: seqd jobs results {whole} --merged")
-            return
+            return None
         with waiting_for(client, handle, screen):
-            status = _follow_retry(handle, files, screen, as_json=as_json)
+            status = _follow_retry(handle, files, screen)
             say_what_was_not_sent(screen, client.job(job).record(), handle.record())
     raise typer.Exit(status)
 
 
 @app.command("rm")
 @takes_filters
+@shown
 def remove(
     jobs: Annotated[
         list[str] | None,
@@ -326,17 +314,16 @@ def remove(
             help="Ids of jobs that have ended; else filters.", autocompletion=completion.jobs
         ),
     ] = None,
-    as_json: options.Json = False,
     *,
+    screen: Screen,
     many: ManyJobs,
-) -> None:
+) -> Found:
     """Forget jobs that have ended, with their results and events. Model versions stay.
 
     Exit status 2 when one of them could not be removed; the others are.
     """
     if not jobs:
-        act_on_many("remove", many, as_json=as_json)
-        return
+        return act_on_many("remove", many)
     many.refuse_beside_ids("rm")
     status, removed = OK, list[str]()
     with options.open_client() as client:
@@ -347,11 +334,8 @@ def remove(
                 status = print_error(error)
             else:
                 removed.append(job)
-                if not as_json:
-                    typer.echo(f"Job {job} is removed.")
-    if as_json:
-        print_json({"removed": removed})
-    raise typer.Exit(status)
+                screen.say(f"Job {job} is removed.")
+    return Found({"removed": removed}, status=status)
 
 
 def _watch_items(handle: "JobHandle", screen: Screen) -> None:
@@ -427,45 +411,37 @@ def _opened_for(
     return opened_output(output, record.kind, more_columns=asked, fields=fields)
 
 
-def _follow_retry(
-    handle: "JobHandle", files: "ResultFiles | None", screen: Screen, *, as_json: bool
-) -> int:
+def _follow_retry(handle: "JobHandle", files: "ResultFiles | None", screen: Screen) -> int:
     from seqd.cli.bulk import Output, print_line, read_results
     from seqd.cli.ui.summary import ResultCounts, say_retry_summary
     from seqd.client.made_by import facts_of
 
     counts, first = ResultCounts(), handle.origin()
-    output = Output(files, print_line, as_json=as_json)
+    output = Output(files, print_line)
     outcome = read_results(handle, screen, output, counts, results=first.merged_results())
     if files is not None:
         files.commit(facts_of([first.record(), outcome.record]))
     say_retry_summary(screen, outcome.record, first.record(), counts, files)
-    if as_json and files is not None:
+    if screen.is_beside_json and files is not None:
         print_json(outcome.record)
     return MISTAKE if counts.errored else OK
 
 
-def _print_if_json(record: "JobRecord", *, as_json: bool) -> bool:
-
-    if as_json:
-        print_json(record)
-    return as_json
-
-
-def _say_what_continues(old: "JobRecord", job_id: str, *, has_checkpoint: bool) -> None:
+def _continuing_told(old: "JobRecord", job_id: str, *, has_checkpoint: bool) -> str:
     from seqd_schemas import JobState
 
-    if has_checkpoint:
-        typer.echo(f"Job {job_id} continues job {old.job_id} from its last checkpoint.")
-    else:
-        typer.echo(f"Job {old.job_id} has no checkpoint; job {job_id} starts from the beginning.")
+    told = [
+        f"Job {job_id} continues job {old.job_id} from its last checkpoint."
+        if has_checkpoint
+        else f"Job {old.job_id} has no checkpoint; job {job_id} starts from the beginning."
+    ]
     if old.state is JobState.FAILED and old.failure is not None:
-        typer.echo(f"Job {old.job_id} had failed: {printable(old.failure.message)}")
-    typer.echo(f"Watch it: seqd jobs watch {job_id}")
+        told.append(f"Job {old.job_id} had failed: {old.failure.message}")
+    return "\n".join([*told, f"Watch it: seqd jobs watch {job_id}"])
 
 
-def _say_it_had_ended(record: "JobRecord") -> None:
-    typer.echo(f"Job {record.job_id} had ended before, as {record.state}; nothing was changed.")
+def _had_ended_told(record: "JobRecord") -> str:
+    return f"Job {record.job_id} had ended before, as {record.state}; nothing was changed."
 
 
 def _done(record: "JobRecord") -> str:

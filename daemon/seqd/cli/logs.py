@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.showing import shown
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_line_of_json
+from seqd.cli.ui.stdout import print_line_of_json
 from seqd.escaping import one_line
 from seqd.masking import mask_passwords
 
@@ -34,6 +35,7 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 _HOST = re.compile(r".+@(.+)-[0-9a-f]{6}")
 
 
+@shown
 def logs(
     job: Annotated[
         str | None,
@@ -59,7 +61,8 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new lines, until Ctrl-C.")
     ] = False,
-    as_json: options.Json = False,
+    *,
+    screen: Screen,
 ) -> None:
     """Print what workers have logged of a job, merged by time, each line with its log in front.
 
@@ -72,7 +75,8 @@ def logs(
     settings = options.read_settings()
     folders = folder or [settings.data_dir / "logs"]
     search = LogSearch(folders, Wanted(job, worker, getattr(logging, least.upper())))
-    printer = _printer(search, as_json=as_json)
+    width = max((len(name) for name in search.sources), default=0)
+    printer = _Printer(min(width, _MOST_WIDTH), screen)
     screen = Screen(to_stderr=True)
     found = printer(search.records())
     screen.say(_what_was_read(search, found), "dim")
@@ -89,26 +93,20 @@ def logs(
 class _Printer:
     """Prints records, and returns how many there were."""
 
-    def __init__(self, width: int, *, as_json: bool) -> None:
+    def __init__(self, width: int, screen: Screen) -> None:
         self._width = width
-        self._as_json = as_json
-        self._screen = Screen()
+        self._screen = screen
 
     def __call__(self, records: "Iterator[FoundRecord]") -> int:
         count = 0
         for record in records:
             count += 1
-            if self._as_json:
+            if self._screen.is_beside_json:
                 print_line_of_json(_json_of(record))
                 continue
             for line in _text_of(record):
                 self._screen.say(mask_passwords(f"{record.source:<{self._width}}  {line}"))
         return count
-
-
-def _printer(search: "LogSearch", *, as_json: bool) -> _Printer:
-    width = max((len(name) for name in search.sources), default=0)
-    return _Printer(min(width, _MOST_WIDTH), as_json=as_json)
 
 
 def _text_of(record: "FoundRecord") -> list[str]:

@@ -7,15 +7,15 @@ place of ids.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK, holding_interrupts, status_of_interrupt
 from seqd.cli.job_options import read_metadata
+from seqd.cli.showing import Found
+from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, Unconfirmed
 
 if TYPE_CHECKING:
@@ -41,24 +41,6 @@ Kind = Annotated[
         autocompletion=completion.kinds,
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="Only of this model, or version: name@3.",
-        autocompletion=completion.models,
-    ),
-]
-Tenant = Annotated[
-    str | None,
-    typer.Option(
-        "--tenant",
-        metavar="NAME",
-        help="Only on this account.",
-        autocompletion=completion.tenants,
-    ),
-]
 Since = Annotated[
     str | None,
     typer.Option(
@@ -81,8 +63,8 @@ _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")
 _OPTIONS: dict[str, tuple[object, object]] = {
     "state": (States, None),
     "kind": (Kind, None),
-    "model": (Model, None),
-    "tenant": (Tenant, None),
+    "model": (options.OfModel, None),
+    "tenant": (options.OfTenant, None),
     "since": (Since, None),
     "metadata": (Metadata, None),
     "every": (_Every, False),
@@ -143,50 +125,36 @@ class ManyJobs:
 
 def takes_filters(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `ManyJobs`; it gets them as `many`."""
-
-    @wraps(command)
-    def with_options(**typed: object) -> None:
-        given = {name: typed.pop(name) for name in _OPTIONS}
-        command(many=ManyJobs(**given), **typed)  # type: ignore[arg-type]
-
-    own = [part for part in signature(command).parameters.values() if part.name != "many"]
-    shared = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _OPTIONS.items()
-    ]
-    parts = [part.replace(kind=Parameter.KEYWORD_ONLY) for part in own] + shared
-    # What typer reads.
-    with_options.__signature__ = Signature(parts)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {part.name: part.annotation for part in parts}
-    return cast("Callable[..., None]", with_options)
+    return options.taking(command, "many", _OPTIONS, lambda given: ManyJobs(**given))  # type: ignore[arg-type]
 
 
-def act_on_many(action: str, many: ManyJobs, *, as_json: bool) -> None:
-    """Count the jobs that match, ask, and act on each; exit with 2 where some were refused."""
-    from seqd.cli.ui.many_jobs import Walk, say_count, say_outcome
-    from seqd.cli.ui.screen import Screen
+def act_on_many(action: str, many: ManyJobs) -> Found:
+    """Count the jobs that match, ask, and act on each; exit status 2 where some were refused."""
+    from seqd.cli.ui.many_jobs import Walk, record_of, say_count, say_outcome
 
     many.refuse_nothing("rm" if action == "remove" else action)
     filters = many.filters()
-    screen, progress = Screen(to_stderr=as_json), Screen(to_stderr=True)
+    progress = Screen(to_stderr=True)
     with options.open_client() as client:
         with Walk(progress, action) as walk:
             counted = client.count_jobs(action, every=many.every, on_step=walk.counted, **filters)
         if many.dry_run or not counted.jobs:
-            _print_count(counted, many, as_json=as_json)
-            return
+            found = {"dry_run": many.dry_run, "finished": not many.dry_run}
+            return Found(
+                record_of(counted, None) | found, lambda screen: say_count(screen, counted)
+            )
         if not many.yes:
             _refuse_unasked(counted)
             say_count(progress, counted)
             _confirm(counted)
         done, interrupt = _act(client, counted, filters, many)
-    if as_json:
-        _print_record(counted, done, many, is_finished=interrupt is None)
-    else:
-        say_outcome(screen, counted, done, is_finished=interrupt is None)
-    if interrupt is not None:
-        raise typer.Exit(status_of_interrupt(interrupt))
-    raise typer.Exit(MISTAKE if done.refused else OK)
+    is_finished = interrupt is None
+    status = MISTAKE if done.refused else OK
+    return Found(
+        record_of(counted, done) | {"dry_run": many.dry_run, "finished": is_finished},
+        lambda screen: say_outcome(screen, counted, done, is_finished=is_finished),
+        status=status if interrupt is None else status_of_interrupt(interrupt),
+    )
 
 
 def _act(
@@ -194,7 +162,6 @@ def _act(
 ) -> "tuple[JobsActedOn, KeyboardInterrupt | None]":
     """Act on the jobs; Ctrl-C stops between two steps."""
     from seqd.cli.ui.many_jobs import Walk
-    from seqd.cli.ui.screen import Screen
     from seqd.client import JobsActedOn
 
     acts = {
@@ -251,22 +218,3 @@ def _confirm(counted: "JobCount") -> None:
     if typed.replace(",", "").strip() != str(counted.jobs):
         typer.echo("That is another number: nothing was done.", err=True)
         raise typer.Abort
-
-
-def _print_count(counted: "JobCount", many: ManyJobs, *, as_json: bool) -> None:
-    from seqd.cli.ui.many_jobs import say_count
-    from seqd.cli.ui.screen import Screen
-
-    if as_json:
-        _print_record(counted, None, many, is_finished=not many.dry_run)
-    else:
-        say_count(Screen(), counted)
-
-
-def _print_record(
-    counted: "JobCount", done: "JobsActedOn | None", many: ManyJobs, *, is_finished: bool
-) -> None:
-    from seqd.cli.ui.many_jobs import record_of
-    from seqd.cli.ui.tables import print_json
-
-    print_json(record_of(counted, done) | {"dry_run": many.dry_run, "finished": is_finished})

@@ -6,10 +6,12 @@ Each option is described once, here.
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,9 +39,6 @@ MOST_ITEMS = 2**53
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr.")
-]
 Detach = Annotated[
     bool,
     typer.Option(
@@ -100,7 +99,66 @@ MinScore = Annotated[
         help="Mark results with a lower score as uncertain: 0.8. They keep label and score.",
     ),
 ]
+Items = Annotated[
+    str | None,
+    typer.Argument(
+        help="JSONL, CSV, TSV or text file, each also as .gz or .zst, a Parquet file or a folder; "
+        "- is stdin.",
+    ),
+]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
+    ),
+]
+OfModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Only of this model, or version: name@3.",
+        autocompletion=completion.models,
+    ),
+]
+OfTenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        metavar="NAME",
+        help="Only on this account.",
+        autocompletion=completion.tenants,
+    ),
+]
 JobIdArgument = Annotated[str, typer.Argument(help="The job's id.", autocompletion=completion.jobs)]
+
+
+def taking(
+    command: Callable[..., None],
+    name: str,
+    shared: Mapping[str, tuple[object, object]],
+    read: Callable[[dict[str, object]], object],
+) -> Callable[..., None]:
+    """Give a command options that others have, too: by name, what typer makes of them and defaults.
+
+    It gets what `read` makes of what was typed as the argument `name`.
+    """
+
+    @wraps(command)
+    def with_options(**typed: object) -> None:
+        given = {one: typed.pop(one) for one in shared}
+        command(**{name: read(given)}, **typed)
+
+    own = [part for part in signature(command).parameters.values() if part.name != name]
+    added = [
+        Parameter(one, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for one, (annotation, default) in shared.items()
+    ]
+    parts = [part.replace(kind=Parameter.KEYWORD_ONLY) for part in own] + added
+    # What typer reads.
+    with_options.__signature__ = Signature(parts)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {part.name: part.annotation for part in parts}
+    return with_options
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self, cast
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
+from seqd.cli.options import taking
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -155,24 +154,10 @@ def takes_output_options(
     if of_run:
         ours["columns"] = (_COLUMNS_OF_RUN, None)
 
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def with_options(**typed: object) -> None:
-            given = {name: typed.pop(name) for name in ours}
-            command(output=OutputOptions(**given), **typed)  # type: ignore[arg-type]
+    def read(given: dict[str, object]) -> OutputOptions:
+        return OutputOptions(**given)  # type: ignore[arg-type]
 
-        own = [part for part in signature(command).parameters.values() if part.name != "output"]
-        shared = [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (annotation, default) in ours.items()
-        ]
-        parts = [part.replace(kind=Parameter.KEYWORD_ONLY) for part in own] + shared
-        # What typer reads.
-        with_options.__signature__ = Signature(parts)  # type: ignore[attr-defined]
-        with_options.__annotations__ = {part.name: part.annotation for part in parts}
-        return cast("Callable[..., None]", with_options)
-
-    return decorated
+    return lambda command: taking(command, "output", ours, read)
 
 
 def columns_asked(parameters: Mapping[str, object], min_score: float | None) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.escaping import printable
+from seqd.cli.showing import Found, shown
+from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,8 @@ _DataDir = Annotated[
 
 
 @app.command()
-def live(name: _Name = "", data_dir: _DataDir = None, as_json: options.Json = False) -> None:
+@shown
+def live(name: _Name = "", data_dir: _DataDir = None) -> Found:
     """Say whether the worker lives: it has given a sign of life within SEQD_LEASE_S.
 
     For a liveness probe: who is not alive has to be started again.
@@ -46,16 +48,13 @@ def live(name: _Name = "", data_dir: _DataDir = None, as_json: options.Json = Fa
     from seqd.local.probes import liveness
 
     folder = _folder(data_dir)
-    _say(
-        "live",
-        name,
-        folder,
-        lambda worker: liveness(folder, worker, _lease_s(folder, worker)),
-        as_json,
+    return _answered(
+        "live", name, folder, lambda worker: liveness(folder, worker, _lease_s(folder, worker))
     )
 
 
 @app.command()
+@shown
 def ready(
     name: _Name = "",
     models: Annotated[
@@ -67,18 +66,18 @@ def ready(
         ),
     ] = None,
     data_dir: _DataDir = None,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Say whether the worker takes work and has its models warm: loaded, and run once.
 
     For a readiness probe and a startup probe. It is no while a worker starts, drains, or has a
     sick device.
     """
     asked = None if models is None else _asked(models.split(","))
-    _say_readiness("ready", name, data_dir, asked, as_json)
+    return _readiness("ready", name, data_dir, asked)
 
 
 @app.command()
+@shown
 def model(
     model: Annotated[
         str,
@@ -88,19 +87,14 @@ def model(
     ],
     name: _Name = "",
     data_dir: _DataDir = None,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Say whether the worker can run this model now, without loading it first."""
-    _say_readiness("model", name, data_dir, _asked([model]), as_json)
+    return _readiness("model", name, data_dir, _asked([model]))
 
 
-def _say_readiness(
-    probe: str,
-    name: str,
-    data_dir: Path | None,
-    asked: "list[AskedModel] | None",
-    as_json: bool,
-) -> None:
+def _readiness(
+    probe: str, name: str, data_dir: Path | None, asked: "list[AskedModel] | None"
+) -> Found:
     from seqd.local.probes import readiness
 
     folder = _folder(data_dir)
@@ -108,7 +102,7 @@ def _say_readiness(
     def ask(worker: str) -> "Answer":
         return readiness(folder, worker, _lease_s(folder, worker), asked)
 
-    _say(probe, name, folder, ask, as_json)
+    return _answered(probe, name, folder, ask)
 
 
 def _folder(data_dir: Path | None) -> "RunFolder":
@@ -134,25 +128,16 @@ def _asked(texts: list[str]) -> "list[AskedModel]":
         raise typer.BadParameter(str(error)) from None
 
 
-def _say(
-    probe: str, name: str, folder: "RunFolder", ask: "Callable[[str], Answer]", as_json: bool
-) -> None:
+def _answered(probe: str, name: str, folder: "RunFolder", ask: "Callable[[str], Answer]") -> Found:
     from seqd.local.probes import all_of_host
 
     if name:
         answer = ask(name)
     else:
         answer = all_of_host(folder, lambda worker: _lease_s(folder, worker), ask)
-    if as_json:
-        import json
-
-        said = {
-            "probe": probe,
-            "worker": name or None,
-            "ok": answer.is_yes,
-            "reason": answer.sentence,
-        }
-        typer.echo(json.dumps(said))
-    else:
-        typer.echo(printable(answer.sentence), err=not answer.is_yes)
-    raise typer.Exit(0 if answer.is_yes else 1)
+    said = {"probe": probe, "worker": name or None, "ok": answer.is_yes, "reason": answer.sentence}
+    return Found(
+        said,
+        lambda _: Screen(to_stderr=not answer.is_yes).say(answer.sentence),
+        status=0 if answer.is_yes else 1,
+    )

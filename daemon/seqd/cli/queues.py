@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.showing import shown
 from seqd.cli.ui.no_writes import redis_told, say_first
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
+from seqd.cli.ui.stdout import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ class _Beside:
     held_up: "Sequence[str]"
 
 
+@shown
 def queues(
     by_tenant: Annotated[
         bool, typer.Option("--by-tenant", help="A row for each tenant that has jobs.")
@@ -53,7 +55,8 @@ def queues(
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")
     ] = False,
-    as_json: options.Json = False,
+    *,
+    screen: Screen,
 ) -> None:
     """Show what waits of each model, how fast it goes, who can run it.
 
@@ -64,15 +67,15 @@ def queues(
     with (
         options.open_client() as client,
         options.open_ledger() as ledger,
-        _shown(Screen(), watch and not as_json) as show,
+        _shown(screen, watch and not screen.is_beside_json) as show,
     ):
         while True:
             states = client.queues(by_tenant=by_tenant)
             chosen, no_writes = _chosen(states, every=every), client.why_no_writes()
             told = redis_told(ledger, no_writes)
-            if as_json:
+            if screen.is_beside_json:
                 # The rows stay a list: who reads them finds the reason on standard error.
-                say_first(Screen(to_stderr=True), told)
+                say_first(screen, told)
                 print_json([asdict(state) for state in chosen])
             else:
                 others, uploading = len(states) - len(chosen), ledger.jobs.uploading()
@@ -115,8 +118,15 @@ def _chosen(states: "list[QueueState]", *, every: bool) -> "list[QueueState]":
 def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list[Text]":
     from rich.text import Text
 
-    from seqd.cli.ui.columns import Signs
-    from seqd.cli.ui.queues import no_work_told, pause_reasons, queue_lines, queue_reasons
+    from seqd.cli.ui.queues import (
+        TENANT_COLUMNS,
+        WIDE,
+        no_work_told,
+        pause_reasons,
+        queue_columns,
+        queue_reasons,
+    )
+    from seqd.cli.ui.tables import Signs, table_lines
     from seqd.escaping import printable
 
     signs, width = Signs(screen.console.encoding), screen.console.width
@@ -124,7 +134,8 @@ def _lines(screen: Screen, states: "list[QueueState]", beside: _Beside) -> "list
     if beside.told:
         lines += [Text(printable(beside.told), style="bold yellow"), Text("")]
     if states:
-        lines += queue_lines(states, width, signs, by_tenant=beside.by_tenant)
+        columns = TENANT_COLUMNS if beside.by_tenant else queue_columns(is_wide=width >= WIDE)
+        lines += table_lines(columns, states, width, signs)
     else:
         lines.append(Text(no_work_told(beside.uploading)))
     if others := beside.others:

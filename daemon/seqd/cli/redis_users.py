@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.cli.ui.tables import print_json
+from seqd.cli.showing import Found, shown
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def redis() -> None:
 
 
 @app.command()
+@shown
 def acl(
     role: Annotated[
         str,
@@ -51,8 +52,7 @@ def acl(
         bool,
         typer.Option("--check", help="Print which rights the user of SEQD_REDIS_URL lacks."),
     ] = False,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Print the least rights of a role, as the command of Redis that gives them to a user.
 
     `seqd redis acl --role worker | redis-cli` gives them. A password is given by --file, or by
@@ -66,7 +66,7 @@ def acl(
     settings = options.read_settings(prefix=prefix)
     named = _role(role)
     if check:
-        raise typer.Exit(_check(named, as_json=as_json, prefix=prefix))
+        return _check(named, prefix=prefix)
     version, name = _version(server_version), rights.checked_user(user or named.value)
     if password_file is not None and not file:
         raise InvalidRequest("--password-file is for --file; without it no password is printed.")
@@ -76,22 +76,14 @@ def acl(
         line = rights.users_acl_line(name, named, keys, password, version, remote_control=is_on)
     else:
         line = rights.setuser_line(name, named, keys, version, remote_control=is_on)
-    if not as_json:
-        typer.echo(line)
-        return
     given = rights.rights_of(named, keys, remote_control=is_on)
-    print_json(
-        {
-            "role": named.value,
-            "user": name,
-            "prefix": settings.prefix,
-            "rules": given.rules(version),
-            "line": line,
-        }
-    )
+    found: dict[str, object] = {"role": named.value, "user": name, "prefix": settings.prefix}
+    found |= {"rules": given.rules(version), "line": line}
+    # As it is, however long it is: Redis reads it.
+    return Found(found, lambda screen: typer.echo(line))
 
 
-def _check(role: "Role", *, as_json: bool, prefix: str | None) -> int:
+def _check(role: "Role", *, prefix: str | None) -> Found:
     from seqd.ledger.redis import connect
     from seqd.ledger.rights import OPTIONAL, missing_rights
     from seqd.local.endpoint import redis_url_of
@@ -103,13 +95,13 @@ def _check(role: "Role", *, as_json: bool, prefix: str | None) -> int:
         lacking = missing_rights(connection, role, settings.keys)
     missing = [right for right in lacking if right[1:] not in OPTIONAL]
     optional = [right for right in lacking if right[1:] in OPTIONAL]
-    if as_json:
-        print_json({"role": role.value, "missing": missing, "missing_optional": optional})
-    else:
-        typer.echo(f"Missing: {' '.join(missing) or 'none'}")
-        if optional:
-            typer.echo(f"Missing, and not needed: {' '.join(optional)}")
-    return 1 if missing else 0
+    told = [f"Missing: {' '.join(missing) or 'none'}"]
+    told += [f"Missing, and not needed: {' '.join(optional)}"] if optional else []
+    return Found(
+        {"role": role.value, "missing": missing, "missing_optional": optional},
+        "\n".join(told),
+        status=1 if missing else 0,
+    )
 
 
 def _role(name: str) -> "Role":

@@ -14,16 +14,16 @@ import typer
 from typer.core import TyperCommand
 
 from seqd.cli import completion, options
-from seqd.cli.exits import OK
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
+from seqd.cli.showing import shown
+from seqd.cli.submitting import Submission
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from seqd.cli.bulk import Result
-    from seqd.cli.result_files import ResultFiles
     from seqd.cli.sources import Feed
     from seqd.client import Client, JobHandle, JobOptions, StreamedText
     from seqd.client.output_fields import OutputField
@@ -76,13 +76,9 @@ class RunCommand(TyperCommand):
 
 @takes_job_options()
 @takes_output_options(of_run=True)
+@shown
 def run(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
-        ),
-    ],
+    model: options.ModelArgument,
     task: Annotated[
         str | None,
         typer.Argument(
@@ -90,13 +86,7 @@ def run(
             autocompletion=completion.run_tasks,
         ),
     ] = None,
-    file: Annotated[
-        str | None,
-        typer.Argument(
-            help="JSONL, CSV, TSV or text file, each also as .gz or .zst, a Parquet file or a "
-            "folder; - is stdin."
-        ),
-    ] = None,
+    file: options.Items = None,
     text: _Texts = None,
     param: _Parameters = None,
     format_name: options.InputFormatName = "auto",
@@ -104,9 +94,9 @@ def run(
     text_field: options.TextField = "text",
     expected_items: options.ExpectedItems = None,
     stream: _Stream = None,
-    as_json: options.Json = False,
     detach: options.Detach = False,
     *,
+    screen: Screen,
     given: "JobOptions",
     output: OutputOptions,
 ) -> None:
@@ -124,7 +114,7 @@ def run(
         expected_items=options.read_expected_items(expected_items),
         options=given,
         stream=stream,
-        as_json=as_json,
+        screen=screen,
         detach=detach,
     )
     _run(request, output.for_command(waits=not detach))
@@ -143,7 +133,7 @@ class _Request:
     expected_items: int | None
     options: "JobOptions"
     stream: bool | None
-    as_json: bool
+    screen: Screen
     detach: bool
 
 
@@ -175,7 +165,32 @@ def _run(request: _Request, output: OutputOptions) -> None:
             ) as feed,
             opened_output(output, "run", feed=feed, source=request.file, fields=fields) as files,
         ):
-            status = _hand_in(request, output, feed, files, client, schema)
+            is_live = output.is_plain and _is_live(request, schema)
+
+            def send(client: "Client", feed: "Feed") -> "JobHandle[Any]":
+                return client.run(
+                    feed,
+                    model=request.model,
+                    task=request.task,
+                    expected_items=request.expected_items,
+                    stream=is_live or bool(request.stream),
+                    **request.options,
+                )
+
+            submission = Submission(
+                kind="run",
+                file=request.file,
+                texts=request.texts,
+                fields=request.fields,
+                output=output,
+                screen=request.screen,
+                detach=request.detach,
+                given=request.options,
+                send=send,
+                print_result=_printer(request, schema, feed, is_live=is_live),
+                live=_live_results if is_live else None,
+            )
+            status = submission.hand_in(client, feed, files)
     raise typer.Exit(status)
 
 
@@ -272,51 +287,7 @@ def _record(text: str, request: _Request, schema: "TaskSchema") -> "Mapping[str,
     )
 
 
-def _hand_in(
-    request: _Request,
-    output: OutputOptions,
-    feed: "Feed",
-    files: "ResultFiles | None",
-    client: "Client",
-    schema: "TaskSchema",
-) -> int:
-    """Hand the job in and write its results; return the exit status."""
-    from seqd.cli.bulk import Output, follow_bulk_job
-    from seqd.cli.following import detach_from, waiting_for
-    from seqd.cli.resuming import begin
-    from seqd.cli.ui.summary import ResultCounts
-    from seqd.ledger.submissions import new_job_id
-
-    given, as_json = request.options, request.as_json
-    screen = Screen(to_stderr=output.goes_to_stdout or as_json or request.detach)
-    is_live = output.is_plain and _is_live(request, schema)
-
-    def send(job_id: str) -> "JobHandle[Any]":
-        given["job_id"] = job_id
-        return client.run(
-            feed,
-            model=request.model,
-            task=request.task,
-            expected_items=request.expected_items,
-            stream=is_live or bool(request.stream),
-            **given,
-        )
-
-    if request.detach:
-        detach_from(client, send(given.get("job_id") or new_job_id()), screen, as_json=as_json)
-        return OK
-    to = Output(files, _printer(request, schema, feed, is_live=is_live), as_json)
-    with (
-        begin(client, output, files, feed, send, given.get("job_id")) as (begun, interruption),
-        waiting_for(client, begun.handle, screen, interruption),
-    ):
-        results = _live_results(begun.handle, feed) if is_live else begun.results
-        status = follow_bulk_job(begun.handle, screen, to, ResultCounts(), results)
-        begun.end()
-    return status
-
-
-def _live_results(handle: "JobHandle[Any]", feed: "Feed") -> "Iterator[Result]":
+def _live_results(client: "Client", handle: "JobHandle[Any]", feed: "Feed") -> "Iterator[Result]":
     """Yield the results of typed texts; what they say is printed before, as it comes."""
     names = [entry.custom_id for entry in feed.source.items(lambda value: None)]
     return LiveOutputs(Screen(), names).results_of(handle)
@@ -327,7 +298,8 @@ def _is_live(request: _Request, schema: "TaskSchema") -> bool:
 
     Those of texts that were typed, where that is asked for or where a person reads them.
     """
-    if not request.texts or request.as_json or request.detach or request.stream is False:
+    is_for_people = not (request.screen.is_beside_json or request.detach)
+    if not request.texts or not is_for_people or request.stream is False:
         return False
     from seqd.cli.ui.outputs import is_text_alone
 
@@ -342,7 +314,7 @@ def _printer(
 
     if is_live:
         return lambda result: None  # printed by then
-    if request.as_json or not data_goes_to_a_terminal():
+    if request.screen.is_beside_json or not data_goes_to_a_terminal():
         return print_line
     from seqd.cli.input_rows import InputRows
     from seqd.cli.ui.outputs import OutputPrinter, has_spans

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.showing import Found, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,31 +16,30 @@ if TYPE_CHECKING:
 _DEFAULTS = {"data_dir": "`platformdirs` user data folder"}
 
 
+@shown
 def settings(
-    as_json: options.Json = False,
     as_table: Annotated[
         bool,
         typer.Option("--table", help="Print the guide's table of names, defaults and meanings."),
     ] = False,
-) -> None:
+) -> Found:
     """Show every setting: its value here, where that comes from, and what it is.
 
     Secrets are masked. Exit status 2 where one is wrong.
     """
-    from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.stdout import stdout
-    from seqd.cli.ui.tables import print_json, print_table
+    from seqd.cli.ui.tables import Column, print_table
 
     if as_table:
-        print(settings_table(), file=stdout(), end="")
-        return
+        return Found(list(_rows()), lambda screen: stdout().write(settings_table()))
     rows = list(_rows())
-    if as_json:
-        print_json(rows)
-        return
-    table = [(row["name"], row["value"], row["origin"], row["description"]) for row in rows]
-    columns = ("setting", "value", "from", "what it is")
-    print_table(Screen(), columns, ((name, _shown(value), *rest) for name, value, *rest in table))
+    columns: tuple[Column[dict[str, object]], ...] = (
+        Column("setting", lambda row: row["name"]),
+        Column("value", lambda row: _shown(row["value"]), wraps=True),
+        Column("from", lambda row: row["origin"]),
+        Column("what it is", lambda row: row["description"], wraps=True),
+    )
+    return Found(rows, lambda screen: print_table(screen, columns, rows))
 
 
 def settings_table() -> str:

@@ -1,12 +1,13 @@
 """`seqd status`: the server, the workers with what they do, and the jobs that are open."""
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.no_writes import redis_told, say_first
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
 _READ_JOBS = 200
 _SHOWN_JOBS = 10
 
+#: What to heed while workers are not all of one release; it is the same in both directions.
+_RULE = (
+    "They work side by side. Replace workers before the services that hand jobs in: a worker of an "
+    "older release refuses a request with what only a later one knows."
+)
 
-def status(as_json: options.Json = False) -> None:
+
+@shown
+def status() -> Found:
     """Show the server, the workers, and the jobs that have not ended.
 
     Exit status 2 when no server answers.
     """
     from seqd import __version__
-    from seqd.cli.releases import releases_line, releases_of
     from seqd.client import Client
     from seqd.local.endpoint import redis_url_of
     from seqd.masking import without_password
@@ -49,35 +56,49 @@ def status(as_json: options.Json = False) -> None:
         unheard = ledger.fleet.unheard(workers)
         told = redis_told(ledger, no_writes)
     server = without_password(url)
-    releases = releases_of(workers)
-    if as_json:
-        print_json(
-            {
-                "server": server,
-                "workers": workers,
-                "releases": releases,
-                "open_jobs": jobs,
-                "work_left": [asdict(route) for route in work_left],
-                "evicted_jobs": asdict(evictions),
-                "failures": failures,
-                "inbox": asdict(inbox),
-                "paused_models": list(paused.values()),
-                "takes_no_writes": no_writes,
-                "lacking": {ref: [one.worker for one in who] for ref, who in lacked.items()},
-            }
-        )
-        return
-    screen = Screen()
-    say_first(screen, told)
-    _show(screen, server, workers, jobs, unheard, can_report=no_writes is None)
-    if line := releases_line(releases, __version__):
-        screen.say(line, "yellow")
-    for ref, who in lacked.items():
-        screen.say(_lacking_line(ref, who), "red")
-    _show_work(screen, work_left, paused.values(), can_report=no_writes is None)
-    if inbox.entries:
-        screen.say(_inbox_line(inbox))
-    _show_losses(screen, evictions, failures)
+    releases = _releases_of(workers)
+
+    def view(screen: Screen) -> None:
+        say_first(screen, told)
+        _show(screen, server, workers, jobs, unheard, can_report=no_writes is None)
+        if line := _releases_line(releases, __version__):
+            screen.say(line, "yellow")
+        for ref, who in lacked.items():
+            screen.say(_lacking_line(ref, who), "red")
+        _show_work(screen, work_left, paused.values(), can_report=no_writes is None)
+        if inbox.entries:
+            screen.say(_inbox_line(inbox))
+        _show_losses(screen, evictions, failures)
+
+    found = {
+        "server": server,
+        "workers": workers,
+        "releases": releases,
+        "open_jobs": jobs,
+        "work_left": [asdict(route) for route in work_left],
+        "evicted_jobs": asdict(evictions),
+        "failures": failures,
+        "inbox": asdict(inbox),
+        "paused_models": list(paused.values()),
+        "takes_no_writes": no_writes,
+        "lacking": {ref: [one.worker for one in who] for ref, who in lacked.items()},
+    }
+    return Found(found, view)
+
+
+def _releases_of(workers: "Iterable[WorkerStatus]") -> dict[str, int]:
+    """Return how many workers there are of each release, by its version."""
+    return dict(sorted(Counter(worker.seqd_version for worker in workers).items()))
+
+
+def _releases_line(releases: "Mapping[str, int]", own: str) -> str:
+    """Return what an upgrade needs now; '' where all workers are of this command's release."""
+    if set(releases) <= {own}:
+        return ""
+    told = ", ".join(f"{version} ({count})" for version, count in releases.items())
+    if len(releases) > 1:
+        return f"Workers of {len(releases)} releases of seqd are up: {told}. {_RULE}"
+    return f"The workers are of seqd {told}, this command of {own}. {_RULE}"
 
 
 def _show_losses(screen: Screen, evictions: "Evictions", failures: int) -> None:
@@ -161,8 +182,8 @@ def _show(
     *,
     can_report: bool,
 ) -> None:
-    from seqd.cli.ui.fleet import print_held_up, print_workers
     from seqd.cli.ui.jobs import print_jobs, print_waiting
+    from seqd.cli.ui.workers import print_held_up, print_workers
 
     screen.say(f"Redis {server}")
     screen.say()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import stdout
-from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -66,33 +66,31 @@ _Evict = Annotated[
 
 
 @app.command("list")
-def list_tenants(as_json: options.Json = False) -> None:
+@shown
+def list_tenants() -> Found:
     """List the tenants that have limits of their own, work that waits, or results."""
     from seqd.cli.ui.tenants import print_tenants
 
     with options.open_client() as client:
         records = client.tenants()
-    if as_json:
-        print_json(records)
-    else:
-        print_tenants(Screen(), records)
+    return Found(records, lambda screen: print_tenants(screen, records))
 
 
 @app.command()
-def show(tenant: _Tenant, as_json: options.Json = False) -> None:
+@shown
+def show(tenant: _Tenant) -> Found:
     """Show a tenant's limits, what it has in Redis now, and what it has used of late."""
     from seqd.cli.ui.tenants import print_tenant
 
     with options.open_client() as client:
         record = client.tenant(tenant)
         usage = client.tenant_usage(tenant=tenant)
-    if as_json:
-        print_json({"tenant": record, "usage": usage})
-    else:
-        print_tenant(Screen(), record, usage)
+    found = {"tenant": record, "usage": usage}
+    return Found(found, lambda screen: print_tenant(screen, record, usage))
 
 
 @app.command("set")
+@shown
 def set_tenant(
     tenant: _Tenant,
     jobs: _Jobs = None,
@@ -104,8 +102,7 @@ def set_tenant(
     priorities: _Priorities = None,
     unset: _Unset = None,
     evict: _Evict = False,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Set limits of a tenant, in place of those of the settings. They hold at once.
 
     Of what is open nothing is lost. A weight also changes the share of jobs that run.
@@ -129,13 +126,11 @@ def set_tenant(
         removed = [name for name in TenantLimits.model_fields if given[name] is None]
     with options.open_client() as client:
         record = client.set_tenant(tenant, limits, unset=removed, evicts=evict)
-    if as_json:
-        print_json(record)
-    else:
-        print_tenant(Screen(), record)
+    return Found(record, lambda screen: print_tenant(screen, record))
 
 
 @app.command()
+@shown
 def usage(
     tenant: Annotated[
         str | None, typer.Option("--tenant", metavar="TENANT", help="One tenant alone.")
@@ -147,11 +142,12 @@ def usage(
     until: Annotated[
         str | None, typer.Option("--to", metavar="DAY", help="Last day; today without it.")
     ] = None,
-    as_json: options.Json = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV, a line a day and tenant.")
     ] = False,
-) -> None:
+    *,
+    screen: Screen,
+) -> Found:
     """Tell what tenants have used by day: items, trainings, tokens, seconds of computing.
 
     What was committed counts, each unit once. Days are kept for SEQD_USAGE_DAYS.
@@ -159,7 +155,7 @@ def usage(
     from seqd.cli.ui.tenants import print_usage, usage_as_csv
     from seqd.ledger.tenants import checked_name
 
-    if as_json and as_csv:
+    if screen.is_beside_json and as_csv:
         raise InvalidRequest("--json and --csv are both given; say one of the two")
     first, last = _day("--from", since), _day("--to", until)
     if first is not None and last is not None and first > last:
@@ -167,12 +163,9 @@ def usage(
     name = None if tenant is None else checked_name(tenant)
     with options.open_client() as client:
         rows = client.tenant_usage(since=first, until=last, tenant=name)
-    if as_json:
-        print_json(rows)
-    elif as_csv:
-        print(usage_as_csv(rows), file=stdout(), end="")
-    else:
-        print_usage(Screen(), rows)
+    if as_csv:
+        return Found(rows, lambda screen: stdout().write(usage_as_csv(rows)))
+    return Found(rows, lambda screen: print_usage(screen, rows))
 
 
 def _field_of(typed: str) -> str:

@@ -17,8 +17,9 @@ import typer
 from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.job_options import takes_job_options
+from seqd.cli.showing import shown
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
+from seqd.cli.ui.stdout import print_json
 from seqd.errors import InvalidParameters, InvalidRequest
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ PromoteIfBetter = Annotated[
 
 
 @takes_job_options()
+@shown
 def train(
     model: Model,
     data: Data,
@@ -123,9 +125,9 @@ def train(
             show_default=False,
         ),
     ] = None,
-    as_json: options.Json = False,
     detach: options.Detach = False,
     *,
+    screen: Screen,
     given: "JobOptions",
 ) -> None:
     """Train a model from data into a new version in the model store.
@@ -138,11 +140,11 @@ def train(
     from seqd.cli.sources import data_of, records_here
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
-    _check_gate(promote_if_better, has_other=promote or detach or as_json)
+    _check_gate(promote_if_better, has_other=promote or detach or screen.is_beside_json)
     source = data_of(data, **fields)
     validating = None if held_out is None else data_of(held_out, **fields)
     given["parameters"] = options.read_parameters(param or [])
-    screen = Screen(to_stderr=as_json or detach)
+    screen = screen.on_stderr() if detach else screen
     with options.open_client() as client:
         if upload is None:
             upload = not _trains_here_alone(client)
@@ -157,16 +159,17 @@ def train(
                 **given,
             )
             if detach:
-                detach_from(client, handle, screen, as_json=as_json)
+                detach_from(client, handle, screen)
                 return
             with waiting_for(client, handle, screen):
-                follow_training(client, handle, screen, as_json=as_json)
+                follow_training(client, handle, screen)
         made = handle.record().training
     if promote_if_better is not None and made is not None:
-        _promote_if_better(f"{made.model}@{made.version}", promote_if_better, fields)
+        _promote_if_better(f"{made.model}@{made.version}", promote_if_better, fields, screen)
 
 
 @takes_job_options()
+@shown
 def sweep(
     model: Model,
     data: Data,
@@ -183,9 +186,9 @@ def sweep(
     format_name: options.FormatName = "auto",
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
-    as_json: options.Json = False,
     detach: options.Detach = False,
     *,
+    screen: Screen,
     given: "JobOptions",
 ) -> None:
     """Train a model for each combination of values, on all slots that train, as one job.
@@ -215,10 +218,12 @@ def sweep(
                 **given,
             )
             picture = (
-                None if no_plot else plot or _default_picture(handle.job_id, wanted=not as_json)
+                None
+                if no_plot
+                else plot or _default_picture(handle.job_id, wanted=not screen.is_beside_json)
             )
-            status = _follow_or_detach(client, handle, picture, as_json=as_json, detach=detach)
-        if picture is None and not (no_plot or as_json or detach):
+            status = _follow_or_detach(client, handle, picture, screen, detach=detach)
+        if picture is None and not (no_plot or screen.is_beside_json or detach):
             typer.echo(
                 f"No picture: pip install 'seqd[plots]', then seqd jobs plot {handle.job_id}",
                 err=True,
@@ -231,7 +236,6 @@ def follow_training(
     handle: "JobHandle",
     screen: Screen,
     *,
-    as_json: bool,
     says_what_next: bool = True,
 ) -> None:
     """Show a training to its end; raises JobFailed, JobCancelled, and what the input raised."""
@@ -243,7 +247,7 @@ def follow_training(
             view.show(event)
     record = handle.wait()
     assert record.training is not None, "the ledger completes a training with its version only"
-    if as_json:
+    if screen.is_beside_json:
         print_json(record.training)
     else:
         say_training_summary(
@@ -257,7 +261,6 @@ def follow_sweep(
     screen: Screen,
     *,
     plot: Path | None = None,
-    as_json: bool = False,
 ) -> int:
     """Show a sweep to its end and what it came to; return the exit status.
 
@@ -270,14 +273,14 @@ def follow_sweep(
     _show_sweep(handle, screen)
     record = handle.record()
     report = report_of(sweep_job_of(record), handle.results_by_now().values())
-    if not as_json:
+    if not screen.is_beside_json:
         print_sweep(screen, report)
         say_sweep_headline(screen, report, seconds_of(record))
         entry = client.catalog().get(record.model)
         say_best(screen, report, record, None if entry is None else entry.labels.get("production"))
     has_picture = plot is not None and draw(screen, report, plot)
     handle.wait()
-    if as_json:
+    if screen.is_beside_json:
         picture = str(plot) if has_picture else None
         print_json({"job": record, **report.as_json(), "plot": picture})
     elif report.failed:
@@ -354,7 +357,7 @@ def _check_gate(file: str | None, *, has_other: bool) -> None:
         locate(file)
 
 
-def _promote_if_better(reference: str, file: str, fields: "dict[str, str]") -> None:
+def _promote_if_better(reference: str, file: str, fields: "dict[str, str]", screen: Screen) -> None:
     """Put a version in service if it is better than the one there; nothing where it is there."""
     from seqd.cli.exits import NO
     from seqd.cli.models.gates import Condition
@@ -364,24 +367,24 @@ def _promote_if_better(reference: str, file: str, fields: "dict[str, str]") -> N
     # A plugin's own task calls what is true by its type of output, where nobody has named it.
     label_field = None if fields["label_field"] == "label" else fields["label_field"]
     rest = {"format": fields["format"], "text_field": fields["text_field"]}
+    condition = Condition(file, "", None, rest, label_field, {})
     try:
-        if not promote_if_better(reference, Condition(file, "", None, rest, label_field, {})):
+        if not promote_if_better(reference, condition, screen):
             raise typer.Exit(NO)
     except WrongState:
         return  # a model's first version is in service already
 
 
 def _follow_or_detach(
-    client: "Client", handle: "JobHandle", picture: Path | None, *, as_json: bool, detach: bool
+    client: "Client", handle: "JobHandle", picture: Path | None, screen: Screen, *, detach: bool
 ) -> int:
     from seqd.cli.following import detach_from, waiting_for
 
-    screen = Screen(to_stderr=as_json or detach)
     if detach:
-        detach_from(client, handle, screen, as_json=as_json)
+        detach_from(client, handle, screen.on_stderr())
         return OK
     with waiting_for(client, handle, screen):
-        return follow_sweep(client, handle, screen, plot=picture, as_json=as_json)
+        return follow_sweep(client, handle, screen, plot=picture)
 
 
 def _values(name: str, text: str) -> "list[ParameterValue]":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.no_writes import redis_told, say_first
 from seqd.cli.ui.screen import Screen
 from seqd.errors import DrainUnfinished, InvalidRequest, Unconfirmed, UnknownWorker
@@ -66,38 +67,44 @@ Timeout = Annotated[
 
 
 @app.command("list")
-def list_workers(as_json: options.Json = False) -> None:
+@shown
+def list_workers() -> Found:
     """List the workers with their states and what they have in hand, and the rules that stand."""
     from seqd.cli.ui.deaths import print_deaths
-    from seqd.cli.ui.fleet import print_held_up
-    from seqd.cli.ui.tables import print_json
-    from seqd.cli.ui.workers import print_memory, print_rules, print_workers_list, rows_of
+    from seqd.cli.ui.workers import (
+        print_held_up,
+        print_memory,
+        print_rules,
+        print_workers_list,
+        seen_workers,
+    )
 
     with options.open_ledger() as ledger:
         workers, rules = ledger.fleet.workers(), _standing(ledger)
         now_ms, silent = ledger.fleet.now_ms(), ledger.fleet.silent_workers()
         unheard = ledger.fleet.unheard(workers)
-        rows = rows_of(
+        seen = seen_workers(
             workers,
-            ledger.fleet.in_hand([*(one.worker for one in workers), *silent]),
             silent,
-            ledger.fleet.last_records(silent),
             unheard,
             now_ms,
+            in_hand=ledger.fleet.in_hand([*(one.worker for one in workers), *silent]),
+            last=ledger.fleet.last_records(silent),
         )
         no_writes = ledger.writing.refusal()
         told = redis_told(ledger, no_writes)
-    if as_json:
-        print_json({"workers": rows, "rules": rules, "takes_no_writes": no_writes})
-        return
-    screen = Screen()
-    say_first(screen, told)
-    if rows or no_writes is None:
-        print_workers_list(screen, rows)
-    print_held_up(screen, workers, unheard)
-    print_memory(screen, workers)
-    print_deaths(screen, workers, now_ms)
-    print_rules(screen, rules, workers, now_ms)
+
+    def view(screen: Screen) -> None:
+        say_first(screen, told)
+        if seen or no_writes is None:
+            print_workers_list(screen, seen)
+        print_held_up(screen, workers, unheard)
+        print_memory(screen, workers)
+        print_deaths(screen, workers, now_ms)
+        print_rules(screen, rules, workers, now_ms)
+
+    rows = [one.as_json() for one in seen]
+    return Found({"workers": rows, "rules": rules, "takes_no_writes": no_writes}, view)
 
 
 @app.command()
@@ -213,7 +220,7 @@ def restart(
     The new one is started first, and the old one drains once it takes work. On a GPU, whose memory
     may not hold both, the old one drains first.
     """
-    from seqd.cli.ui.fleet import print_unfit
+    from seqd.cli.ui.workers import print_unfit
     from seqd_schemas import CordonAction
 
     with options.open_ledger() as ledger:

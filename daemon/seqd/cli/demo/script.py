@@ -133,7 +133,7 @@ def _classify(screen: Screen, environment: Environment, reviews: Sequence[Review
         ResultFiles(out, source=str(path)) as files,
     ):
         handle = environment.client.classify(feed, model="imdb_lstm")
-        output = Output(files, lambda result: None, as_json=False)
+        output = Output(files, lambda result: None)
         counts = ResultCounts(feed.labels)
         status = follow_bulk_job(handle, screen, output, counts)
     if counts.succeeded + counts.errored != len(reviews):
@@ -185,7 +185,7 @@ def _train(screen: Screen, environment: Environment, text: str) -> None:
     handle = environment.client.train(
         source, model=NEW_MODEL, plugin="char_lstm", preset=PRESET, parameters=TRAINING
     )
-    follow_training(environment.client, handle, screen, as_json=False, says_what_next=False)
+    follow_training(environment.client, handle, screen, says_what_next=False)
 
 
 def _generate(screen: Screen, environment: Environment) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.models.files import LoadTimeout, NoLoad, say_untried, say_version
+from seqd.cli.models.files import LoadTimeout, NoLoad, print_version, say_untried
+from seqd.cli.showing import shown
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, UnknownModel
 from seqd.validation import listed
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from seqd_schemas import ModelManifest
 
 
+@shown
 def add(
     folder: Annotated[
         Path, typer.Argument(help="A folder of .safetensors, .json and .onnx files, 64 at most.")
@@ -52,7 +54,8 @@ def add(
     notes: Annotated[str, typer.Option("--notes", help="What its card says of it.")] = "",
     no_load: NoLoad = False,
     timeout_s: LoadTimeout = 120.0,
-    as_json: options.Json = False,
+    *,
+    screen: Screen,
 ) -> None:
     """Add weights that were made elsewhere to the store, as the next version of a model.
 
@@ -68,15 +71,15 @@ def add(
     plugin = _plugin_model(local.registry, plugin)
     trial = None if no_load else trial_of(local.registry, plugin, timeout_s)
     manifest, is_new = _add(local, folder, plugin, name or plugin, statement, trial)
-    say_version(local.store, manifest, is_new=is_new, as_json=as_json)
+    print_version(screen, local.store, manifest, is_new=is_new)
     if not is_new and _says_more(statement, manifest):
-        Screen(to_stderr=as_json).say(
+        screen.say(
             "A version does not change: what --metric, --library and --notes say is not taken "
             f"over. To say it, take {manifest.model}@{manifest.version} out and add it again.",
             "yellow",
         )
     if trial is None and not no_load:
-        say_untried(plugin, as_json=as_json)
+        say_untried(screen, plugin)
 
 
 def _add(

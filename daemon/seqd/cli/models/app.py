@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import options
 from seqd.cli.models.adding import add
 from seqd.cli.models.compare import compare
 from seqd.cli.models.evaluate import evaluate
 from seqd.cli.models.files import collect, export_version, import_version, remove
+from seqd.cli.models.ordering import rename
 from seqd.cli.models.params import entry_of, params
 from seqd.cli.models.pausing import disable, pause, resume
 from seqd.cli.models.placing import place
 from seqd.cli.models.promotion import history, label, promote, rollback
-from seqd.cli.models.renaming import rename
 from seqd.cli.plugins.sample_options import Sample, Schemas, ShowCommand, Task, print_for_programs
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, UnknownModel
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_models(is_local: Local = False, as_json: options.Json = False) -> None:
+@shown
+def list_models(is_local: Local = False) -> Found:
     """List the models of the fleet with their versions, labels and workers.
 
     --local lists those of this machine's plugins and store, and needs no daemon.
@@ -53,23 +54,15 @@ def list_models(is_local: Local = False, as_json: options.Json = False) -> None:
     if not is_local:
         from seqd.cli.models.fleet import list_fleet_models
 
-        list_fleet_models(as_json=as_json)
-        return
+        return list_fleet_models()
     entries = list(options.open_local_models(options.read_settings()).catalog().values())
-    if as_json:
-        print_json(entries)
-    else:
-        print_models(Screen(), entries)
+    return Found(entries, lambda screen: print_models(screen, entries))
 
 
 @app.command(cls=ShowCommand)
+@shown
 def show(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
-        ),
-    ],
+    model: options.ModelArgument,
     state: Annotated[
         str | None,
         typer.Option("--state", help="Look at one thing: a character of markov, a word or text."),
@@ -88,8 +81,9 @@ def show(
     sample: Sample = None,
     task: Task = None,
     is_local: Local = False,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+) -> Found | None:
     """Show a version's card: its data, how good it is, when it was in service, who can run it.
 
     Then what each task of the model takes and gives, from what the workers publish.
@@ -101,36 +95,13 @@ def show(
     if schemas or sample is not None or task is not None:
         entry = entry_of(model.partition("@")[0], local=is_local)
         print_for_programs([entry], schemas=schemas, sample=sample, task=task)
-        return
+        return None
     if not is_local and state is None and plot is None and not measures:
         from seqd.cli.models.fleet import show_fleet_model
 
-        show_fleet_model(model, as_json=as_json)
-        return
-    from seqd.analysis.plots import check_plot
-    from seqd.cli.ui.model_card import print_card
-    from seqd.cli.ui.models import print_inspections, print_versions
-    from seqd.models.cards import card_of
-
-    if plot is not None:
-        check_plot(plot)
-    local = options.open_local_models(options.read_settings())
-    artifact, tables = _inspect(local, model, state)
-    manifest = artifact.manifest
-    if measures:
-        _measure(local, artifact)
-    card = card_of(local.store, artifact)
-    lacks_characters = plot is not None and draw_picture(plot, manifest, tables, state)
-    if as_json:
-        print_json(_record_of(local, card, tables))
-    else:
-        if state is None:
-            print_card(Screen(), card)
-            labels = local.store.labels(manifest.model)
-            print_versions(Screen(), local.store.versions(manifest.model), labels)
-        print_inspections(Screen(), tables, is_first=state is not None)
-    if plot is not None:
-        say_where_picture_is(Screen(to_stderr=as_json), plot, lacks_characters=lacks_characters)
+        return show_fleet_model(model)
+    _show_here(model, state, plot, screen, measures=measures)
+    return None
 
 
 app.command()(evaluate)
@@ -150,6 +121,36 @@ app.command()(promote)
 app.command()(rollback)
 app.command()(history)
 app.command()(label)
+
+
+def _show_here(
+    model: str, state: str | None, plot: Path | None, screen: Screen, *, measures: bool
+) -> None:
+    """Show a version of this machine's store, and what it has learnt."""
+    from seqd.analysis.plots import check_plot
+    from seqd.cli.ui.model_card import print_card
+    from seqd.cli.ui.models import print_inspections, print_versions
+    from seqd.models.cards import card_of
+
+    if plot is not None:
+        check_plot(plot)
+    local = options.open_local_models(options.read_settings())
+    artifact, tables = _inspect(local, model, state)
+    if measures:
+        _measure(local, artifact)
+    card = card_of(local.store, artifact)
+    told = "" if plot is None else _drawn(plot, artifact.manifest, tables, state)
+
+    def view(screen: Screen) -> None:
+        if state is None:
+            print_card(screen, card)
+            labels = local.store.labels(card.model)
+            print_versions(screen, local.store.versions(card.model), labels)
+        print_inspections(screen, tables, is_first=state is not None)
+
+    Found(_record_of(local, card, tables), view).print_on(screen)
+    if told:
+        screen.say(told)
 
 
 def _inspect(
@@ -210,14 +211,14 @@ def _measure(local: "LocalModels", artifact: "Artifact") -> None:
         keep_speed(local.store.folder_of(name), artifact.manifest, speed)
 
 
-def draw_picture(
+def _drawn(
     path: Path, manifest: "ModelManifest", tables: "Sequence[Inspection]", state: str | None
-) -> bool:
+) -> str:
     """Draw what a state's table shows, or else the version's learning curve.
 
-    Return whether no font has all of the picture's characters. Raises InvalidRequest.
+    Return where the picture is, and what it lacks. Raises InvalidRequest.
     """
-    from seqd.analysis.plots import draw_curves, draw_distribution
+    from seqd.analysis.plots import NO_FONT, draw_curves, draw_distribution
 
     name = f"{manifest.model}@{manifest.version}"
     table = next((one for one in tables if one.distribution is not None and one.rows), None)
@@ -235,16 +236,7 @@ def draw_picture(
         )
     else:
         sheet = draw_curves(manifest.epochs, path, model=name)
-    return sheet.lacks_characters
-
-
-def say_where_picture_is(screen: Screen, path: Path, *, lacks_characters: bool) -> None:
-    """Say where the picture is, and what it lacks."""
-    from seqd.analysis.plots import NO_FONT
-
-    screen.say(f"The picture is in {path}.")
-    if lacks_characters:
-        screen.say(NO_FONT, "yellow")
+    return f"The picture is in {path}." + (f"\n{NO_FONT}" if sheet.lacks_characters else "")
 
 
 def _as_record(table: "Inspection") -> dict[str, object]:

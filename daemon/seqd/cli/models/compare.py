@@ -8,6 +8,7 @@ import typer
 from seqd.cli import options
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from seqd.analysis.comparison import Comparison, MetricId, Verdict
 
 
+@shown
 def compare(
     first: measuring.Version,
     second: measuring.Version,
@@ -41,8 +43,9 @@ def compare(
     map_label: LabelPairs = None,
     param: options.Parameters = None,
     task: measuring.Task = None,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+) -> Found:
     """Compare two versions on the same labelled data, or two that write text on a text.
 
     Differences are the second's figure less the first's, with 95% intervals. With --metric the exit
@@ -53,11 +56,13 @@ def compare(
     from seqd.cli.exits import NO, OK
     from seqd.cli.models.comparing import compare_versions
     from seqd.cli.models.comparison_options import CompareOptions
+    from seqd.cli.ui.comparison import print_comparison
 
     decides, least = _read_decision(metric, by)
-    if as_json and changed == Path("-"):
-        raise InvalidRequest("--changed is '-' and --json is given; both print on stdout")
-    screen = Screen(to_stderr=as_json or changed == Path("-"))
+    if changed == Path("-"):
+        if screen.is_beside_json:
+            raise InvalidRequest("--changed is '-' and --json is given; both print on stdout")
+        screen = screen.on_stderr()
     given = CompareOptions(
         fields={"format": format_name, "text_field": text_field},
         label_field=label_field,
@@ -71,8 +76,11 @@ def compare(
     )
     comparison = compare_versions(first, second, data, given, screen)
     verdict = None if decides is None else verdict_of(comparison, decides, least)
-    _show(screen, comparison, verdict, changed, as_json=as_json)
-    raise typer.Exit(OK if verdict is None or verdict.is_better else NO)
+    return Found(
+        comparison_record(comparison, verdict),
+        lambda _: print_comparison(screen, comparison, verdict, changed),
+        status=OK if verdict is None or verdict.is_better else NO,
+    )
 
 
 def _read_decision(metric: str | None, by: float | None) -> "tuple[MetricId | None, float]":
@@ -85,23 +93,6 @@ def _read_decision(metric: str | None, by: float | None) -> "tuple[MetricId | No
         return None, 0.0
     options.choice("--metric", metric, [*CLASSIFY_METRICS, *TEXT_METRICS, *TASK_METRICS])
     return cast("MetricId", metric), measuring.read_gain(by)
-
-
-def _show(
-    screen: Screen,
-    comparison: "Comparison",
-    verdict: "Verdict | None",
-    changed: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from seqd.cli.ui.comparison import print_comparison
-    from seqd.cli.ui.tables import print_json
-
-    if as_json:
-        print_json(comparison_record(comparison, verdict))
-    else:
-        print_comparison(screen, comparison, verdict, changed)
 
 
 def comparison_record(comparison: "Comparison", verdict: "Verdict | None") -> dict[str, object]:

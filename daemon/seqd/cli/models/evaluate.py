@@ -18,9 +18,9 @@ from seqd.cli import options
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
 from seqd.cli.models import measuring
 from seqd.cli.models.loaded_here import load_here, plugin_faults
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidData, InvalidRequest, PluginFault
 from seqd.local.caller import caller
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _HELD_OUT_SHARE = "validation_split"
 
 
+@shown
 def evaluate(
     model: measuring.Version,
     data: measuring.Data,
@@ -61,7 +62,8 @@ def evaluate(
         bool, typer.Option("--no-examples", help="Show no texts of the data, and keep none.")
     ] = False,
     task: measuring.Task = None,
-    as_json: options.Json = False,
+    *,
+    screen: Screen,
 ) -> None:
     """Measure a version on labelled data, or one that writes text on a text.
 
@@ -79,7 +81,7 @@ def evaluate(
     text_model = None if task not in (None, GENERATE) else open_text_model(model)
     if text_model is not None:
         _refuse_options_of_a_classifier(model, plot, param, map_label)
-        _evaluate_text(text_model, data, last, fields, no_examples=no_examples, as_json=as_json)
+        _evaluate_text(text_model, data, last, fields, screen, no_examples=no_examples)
         return
     if last is not None:
         raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
@@ -89,11 +91,12 @@ def evaluate(
     if own is not None:
         _refuse_options_of_labels(model, own.name, plot, map_label)
         given = options.read_parameters(param or [])
-        evaluate_task(own, TruthFile(data, fields, label_field), given, as_json=as_json)
+        evaluate_task(own, TruthFile(data, fields, label_field), given, screen)
         return
     labels = _Labels(label_field or "label", label_map)
-    shown = _Shown(plot, no_examples, as_json)
-    _evaluate_classifier(model, data, fields, labels, param or [], shown)
+    _evaluate_classifier(
+        model, data, fields, labels, param or [], _Shown(screen, plot, no_examples)
+    )
 
 
 def _evaluate_text(
@@ -101,20 +104,20 @@ def _evaluate_text(
     data: str,
     last: float | None,
     fields: Mapping[str, str],
+    screen: Screen,
     *,
     no_examples: bool,
-    as_json: bool,
 ) -> None:
     from seqd.cli.models.kept_evaluations import keep_evaluation_here, without_texts
     from seqd.cli.models.text_evaluations import text_evaluation
 
-    found = measure_text(text_model, data, last, fields, as_json=as_json)
+    found = measure_text(text_model, data, last, fields, screen)
     with _measuring(text_model):
         evaluation = text_evaluation(text_model.model, found)
     if no_examples:
         evaluation = without_texts(evaluation)
     kept = keep_evaluation_here(text_model.artifact.manifest, evaluation)
-    Screen(to_stderr=as_json).say(kept, "dim")
+    screen.say(kept, "dim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +132,9 @@ class _Labels:
 class _Shown:
     """How the figures are shown."""
 
+    screen: Screen
     plot: Path | None
     no_examples: bool
-    as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +172,7 @@ def measure_text(
     file: str,
     last: float | None,
     fields: Mapping[str, str],
-    *,
-    as_json: bool,
+    screen: Screen,
 ) -> "MeasuredText":
     """Read the text, measure it and print the figures; return all of that."""
     from seqd.cli.models.text_evaluations import MeasuredText
@@ -178,27 +180,26 @@ def measure_text(
     from seqd.cli.ui.models import print_text_figures
     from seqd.inputs.datasets import TextDataset
 
-    screen = Screen(to_stderr=as_json)
     with dataset_of(file, **fields) as dataset:
         whole, fingerprint = dataset.text(), dataset.fingerprint()
     text = end_of(whole, last)
     is_learnt = warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, last)
     name = Path(file).name
-    shown = "standard input" if file == "-" else name
-    part = shown if last is None else f"{shown}, the last {last:g}"
+    whence = "standard input" if file == "-" else name
+    part = whence if last is None else f"{whence}, the last {last:g}"
     with _measuring(text_model):
         loaded, device = load_here(text_model.model, text_model.artifact)
         figures = _figures(text_model, loaded, device, text, screen)
     data = TextDataset(text, part).fingerprint()
     found = MeasuredText(loaded, device, text, figures, data, is_learnt)
-    if as_json:
-        finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
-        facts = {"model": text_model.name, "data": name, "last": last, "characters": len(text)}
-        print_json(facts | finite)
-    else:
-        which = "" if last is None else "the last "
-        what = f"{name}, {which}{counted(len(text), 'character')}"
-        print_text_figures(screen, figures, model=text_model.name, data=what)
+    finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
+    facts = {"model": text_model.name, "data": name, "last": last, "characters": len(text)}
+    which = "" if last is None else "the last "
+    what = f"{name}, {which}{counted(len(text), 'character')}"
+    Found(
+        facts | finite,
+        lambda screen: print_text_figures(screen, figures, model=text_model.name, data=what),
+    ).print_on(screen)
     return found
 
 
@@ -219,7 +220,7 @@ def _evaluate_classifier(
 
     if shown.plot is not None:
         check_plot(shown.plot)
-    screen = Screen(to_stderr=shown.as_json)
+    screen = shown.screen
     given = options.read_parameters(param)
     with (
         feed_of(data, [], fields, label_field=labels.field, label_map=labels.mapping) as feed,
@@ -237,12 +238,11 @@ def _evaluate_classifier(
     _refuse_other_labels(report, data)
     here = version_here(catalog.get(record.model), record.version)
     fingerprint = items.fingerprint("standard input" if data == "-" else Path(data).name)
-    _finish(screen, record, report, examples, fingerprint, here, given, shown)
+    _finish(record, report, examples, fingerprint, here, given, shown)
     raise typer.Exit(MISTAKE if report.errored else OK)
 
 
 def _finish(
-    screen: Screen,
     record: "JobRecord",
     report: "EvaluationReport",
     examples: "HighestScored",
@@ -268,12 +268,11 @@ def _finish(
     )
     if shown.no_examples:
         evaluation = without_texts(evaluation)
-    _show(screen, report, evaluation, model_of(record), shown)
-    screen.say(keep_evaluation_here(here.manifest if here else None, evaluation), "dim")
+    _show(report, evaluation, model_of(record), shown)
+    shown.screen.say(keep_evaluation_here(here.manifest if here else None, evaluation), "dim")
 
 
 def _show(
-    screen: Screen,
     report: "EvaluationReport",
     evaluation: "VersionEvaluation",
     model: str,
@@ -282,19 +281,20 @@ def _show(
     from seqd.analysis.plots import NO_FONT
     from seqd.cli.ui.evaluations import print_evaluation
 
-    data = evaluation.data.description
+    screen, data = shown.screen, evaluation.data.description
     if shown.plot is not None:
         from seqd.analysis.plots import draw_evaluation
 
         sheet = draw_evaluation(report, shown.plot, title=f"{model} on {data}")
         if sheet.lacks_characters:
             screen.say(NO_FONT, "yellow")
-    if shown.as_json:
-        print_json({"model": model, "data": data} | report.model_dump())
-        return
-    print_evaluation(screen, evaluation, model=model)
-    if shown.plot is not None:
-        screen.say(f"The picture is in {shown.plot}.")
+
+    def view(screen: Screen) -> None:
+        print_evaluation(screen, evaluation, model=model)
+        if shown.plot is not None:
+            screen.say(f"The picture is in {shown.plot}.")
+
+    Found({"model": model, "data": data} | report.model_dump(), view).print_on(screen)
 
 
 def _refuse_options_of_a_classifier(

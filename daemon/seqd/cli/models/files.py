@@ -14,9 +14,9 @@ import typer
 from seqd.cli import completion, options
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import entry_of
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, RedisUnreachable, UnknownPlugin
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ LoadTimeout = Annotated[
 ]
 
 
+@shown
 def export_version(
     reference: Annotated[
         str, typer.Argument(help="A version: topics@2.", autocompletion=completion.models)
     ],
     file: Annotated[Path, typer.Argument(help="The archive to write, such as topics-2.tar.")],
     force: Annotated[bool, typer.Option("--force", help="Replace that file.")] = False,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Write a version into one file, which `seqd models import` reads on another machine.
 
     It has the manifest and the files that it names, each with its digest, and no code.
@@ -85,13 +85,12 @@ def export_version(
         raise unwritable(file, error, "FILE") from None
     finally:
         outlet.discard()
-    if as_json:
-        print_json({"model": name, "version": version, "file": str(file)})
-    else:
-        size = counted(file.stat().st_size, "byte")
-        Screen().say(f"{file}: {name}@{version}, {size}")
+    size = counted(file.stat().st_size, "byte")
+    found = {"model": name, "version": version, "file": str(file)}
+    return Found(found, f"{file}: {name}@{version}, {size}")
 
 
+@shown
 def import_version(
     file: Annotated[Path, typer.Argument(help="An archive of `seqd models export`.")],
     name: Annotated[
@@ -100,7 +99,8 @@ def import_version(
     ] = None,
     no_load: NoLoad = False,
     timeout_s: LoadTimeout = 120.0,
-    as_json: options.Json = False,
+    *,
+    screen: Screen,
 ) -> None:
     """Add the version of an archive to the store, as the next version of its model.
 
@@ -120,65 +120,55 @@ def import_version(
     check_model_name(local.registry, model, plugin)
     trial = None if no_load else trial_of(local.registry, plugin, timeout_s)
     manifest, is_new = import_archive(local.store, file, model, trial)
-    say_version(local.store, manifest, is_new=is_new, as_json=as_json)
+    print_version(screen, local.store, manifest, is_new=is_new)
     if trial is None and not no_load:
-        say_untried(plugin, as_json=as_json)
+        say_untried(screen, plugin)
 
 
-def say_untried(plugin: str, *, as_json: bool) -> None:
+def say_untried(screen: Screen, plugin: str) -> None:
     """Say that a version was not loaded for a trial."""
     said = f"Not loaded for a trial: {plugin} needs a GPU. Its first worker loads it."
-    Screen(to_stderr=as_json).say(said, "yellow")
+    screen.say(said, "yellow")
 
 
-def say_version(
-    store: "ModelStore", manifest: "ModelManifest", *, is_new: bool, as_json: bool
+def print_version(
+    screen: Screen, store: "ModelStore", manifest: "ModelManifest", *, is_new: bool
 ) -> None:
-    """Say which version has come into the store, or was there, and whether it is in service.
+    """Print which version has come into the store, or was there, and whether it is in service.
 
     Where a daemon is up, jobs get it by then.
     """
-    _wait_until_jobs_get_it(store, manifest, as_json=as_json)
-    ref = f"{manifest.model}@{manifest.version}"
-    serving = store.labels(manifest.model).get("production")
-    if as_json:
-        print_json(
-            {
-                "model": manifest.model,
-                "version": manifest.version,
-                "is_new": is_new,
-                "in_service": serving,
-            }
-        )
-        return
-    where = "in service" if serving == manifest.version else "not in service"
-    screen = Screen()
-    screen.say(f"{ref} is {'in' if is_new else 'already in'} the model store, and {where}.")
-    if serving != manifest.version:
-        screen.say(f"To put it there: seqd models promote {ref}")
+    _wait_until_jobs_get_it(store, manifest, screen)
+    name, version = manifest.model, manifest.version
+    serving = store.labels(name).get("production")
+    where = "in service" if serving == version else "not in service"
+    told = f"{name}@{version} is {'in' if is_new else 'already in'} the model store, and {where}."
+    if serving != version:
+        told += f"\nTo put it there: seqd models promote {name}@{version}"
+    found = {"model": name, "version": version, "is_new": is_new, "in_service": serving}
+    Found(found, told).print_on(screen)
 
 
-def _wait_until_jobs_get_it(
-    store: "ModelStore", manifest: "ModelManifest", *, as_json: bool
-) -> None:
+def _wait_until_jobs_get_it(store: "ModelStore", manifest: "ModelManifest", screen: Screen) -> None:
     from seqd.worker.promotion import ModelWork
 
     def is_there(entry: "CatalogEntry") -> bool:
         return any(one.version == manifest.version for one in entry.versions)
 
-    screen = Screen(to_stderr=as_json)
     with suppress(RedisUnreachable), options.open_ledger() as ledger:
         if ledger.fleet.workers():
             warn = partial(screen.say, style="yellow")
             ModelWork(ledger, store, warn=warn).wait_until_published(manifest.model, is_there)
 
 
+@shown
 def remove(
     reference: Annotated[
         str, typer.Argument(help="A version: topics@1.", autocompletion=completion.models)
     ],
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+) -> Found:
     """Remove a version from the store, which a worker does. Its number is not used again.
 
     Refused while it is in service, has a label, or is what an open job runs on.
@@ -190,13 +180,11 @@ def remove(
         raise InvalidRequest(
             f"{reference!r} names no version by its number; allowed: NAME@NUMBER, such as topics@1"
         )
-    ordered(entry_of(name), lambda steps: steps.remove(version))
-    if as_json:
-        print_json({"model": name, "removed": [version]})
-    else:
-        Screen().say(f"{name}@{version} is removed.")
+    ordered(entry_of(name), lambda steps: steps.remove(version), screen)
+    return Found({"model": name, "removed": [version]}, f"{name}@{version} is removed.")
 
 
+@shown
 def collect(
     model: Annotated[
         str, typer.Argument(help="A model: topics.", autocompletion=completion.models)
@@ -206,8 +194,7 @@ def collect(
         bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
     ] = False,
     unchecked: Unchecked = False,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Remove a model's old versions from this machine's store: all but the newest and those in use.
 
     In use is what is in service, has a label, or is what an open job runs on; starters stay.
@@ -226,11 +213,9 @@ def collect(
         old = _collect_unused(store, name, old, dry_run=dry_run)
     elif not dry_run:
         _remove_each(store, name, old)
-    if as_json:
-        print_json({"model": name, "removed": old, "dry_run": dry_run})
-        return
     what = ", ".join(f"{name}@{version}" for version in old) or "nothing"
-    Screen().say(f"{'Would remove' if dry_run else 'Removed'}: {what}")
+    found = {"model": name, "removed": old, "dry_run": dry_run}
+    return Found(found, f"{'Would remove' if dry_run else 'Removed'}: {what}")
 
 
 def _collect_unused(

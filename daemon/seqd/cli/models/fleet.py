@@ -6,8 +6,8 @@ Needs Redis alone: no plugin and no store.
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.showing import Found
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.errors import RedisUnreachable, SeqdError
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from seqd_schemas import CatalogEntry, ModelCard, ModelPause, VersionCounts, WorkerStatus
 
 
-def list_fleet_models(*, as_json: bool) -> None:
-    """Print the models of the fleet, each with its workers."""
+def list_fleet_models() -> Found:
+    """Return the models of the fleet, each with its workers."""
     from seqd.cli.ui.fleet_models import print_fleet_models
     from seqd.serving import workers_of_model
 
@@ -25,14 +25,14 @@ def list_fleet_models(*, as_json: bool) -> None:
         (entry, workers_of_model(workers, entry.model))
         for entry in sorted(catalog.values(), key=lambda entry: entry.model)
     ]
-    if as_json:
-        print_json([_as_record(entry, serving, pauses) for entry, serving in rows])
-    else:
-        print_fleet_models(Screen(), rows, pauses)
+    return Found(
+        [_as_record(entry, serving, pauses) for entry, serving in rows],
+        lambda screen: print_fleet_models(screen, rows, pauses),
+    )
 
 
-def show_fleet_model(reference: str, *, as_json: bool) -> None:
-    """Print a model of the fleet, the version that is meant, and its tasks. Raises UnknownModel.
+def show_fleet_model(reference: str) -> Found:
+    """Return a model of the fleet, the version that is meant, and its tasks. Raises UnknownModel.
 
     Its card stands between where this machine's store has that very version.
     """
@@ -51,17 +51,18 @@ def show_fleet_model(reference: str, *, as_json: bool) -> None:
     version = None if is_untrained else resolve_version(entry, wanted)
     serving, counts = workers_of_model(workers, name), _counts_of(entry)
     card = _card_here(entry, version)
-    if as_json:
-        found = {"version": version, "rollout_counts": counts or [], "card": card}
-        print_json(_as_record(entry, serving, pauses) | found | {"contract": contract_of(entry)})
-        return
-    shown = FleetModel(entry, version, pauses.get(name))
-    print_fleet_model(Screen(), shown, serving, counts, has_card=card is not None)
-    screen = Screen()
-    if card is not None:
-        screen.say()
-        print_card(screen, card)
-    print_tasks(screen, entry)
+
+    def view(screen: Screen) -> None:
+        shown = FleetModel(entry, version, pauses.get(name))
+        print_fleet_model(screen, shown, serving, counts, has_card=card is not None)
+        if card is not None:
+            screen.say()
+            print_card(screen, card)
+        print_tasks(screen, entry)
+
+    found = {"version": version, "rollout_counts": counts or [], "card": card}
+    contract = {"contract": contract_of(entry)}
+    return Found(_as_record(entry, serving, pauses) | found | contract, view)
 
 
 def _counts_of(entry: "CatalogEntry") -> "list[VersionCounts] | None":

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
+from seqd.cli.showing import Found, shown
 from seqd.errors import InvalidRequest
 from seqd.validation import did_you_mean
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from seqd_schemas import CatalogEntry
 
 
+@shown
 def params(
     model: Annotated[
         str,
@@ -30,8 +30,7 @@ def params(
     local: Annotated[
         bool, typer.Option("--local", help="Of the plugins of this machine; needs no daemon.")
     ] = False,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """List the parameters of a model by task: name, type, default, what is allowed, what it is.
 
     Of a plugin's own task also the fields of its input and of its output.
@@ -49,20 +48,17 @@ def params(
         for name, schema in entry.all_tasks.items()
         if task in (None, name)
     }
-    if as_json:
-        rows = {name: [row.as_json() for row in rows] for name, rows in tables.items()}
-        fields = {
-            name: {
-                "input": [row.as_json() for row in input_of(schema)],
-                "output": [row.as_json() for row in output_of(schema)],
-            }
-            for name, schema in entry.run_tasks.items()
-            if name in tables
+    rows = {name: [row.as_json() for row in rows] for name, rows in tables.items()}
+    fields = {
+        name: {
+            "input": [row.as_json() for row in input_of(schema)],
+            "output": [row.as_json() for row in output_of(schema)],
         }
-        found = {"model": entry.model, "tasks": rows, "fields": fields, "presets": entry.presets}
-        print_json(found)
-        return
-    print_parameters(Screen(), entry, tables)
+        for name, schema in entry.run_tasks.items()
+        if name in tables
+    }
+    found = {"model": entry.model, "tasks": rows, "fields": fields, "presets": entry.presets}
+    return Found(found, lambda screen: print_parameters(screen, entry, tables))
 
 
 def entry_of(name: str, *, local: bool = False) -> "CatalogEntry":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.ui.screen import Screen
+from seqd.cli.showing import Found, shown
 from seqd.cli.workers import check_form, checked_label, target_of_name, unknown_target
 from seqd.errors import InvalidRequest, UnknownWorker
 from seqd.local.caller import caller
@@ -28,6 +28,7 @@ _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _AHEAD_HINT = " With --ahead the model is placed for one that starts later."
 
 
+@shown
 def place(
     model: Annotated[
         str | None,
@@ -58,8 +59,7 @@ def place(
     ahead: Annotated[
         bool, typer.Option("--ahead", help="Also a model or a target that is not there yet.")
     ] = False,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Say which workers serve a model: those of each target, and no others.
 
     They load it and keep it in memory. Other workers leave its items alone.
@@ -73,20 +73,16 @@ def place(
         raise InvalidRequest("--anywhere removes the placement; leave the targets away")
     with options.open_ledger() as ledger:
         if model is None or not (has_targets or anywhere):
-            _list(ledger, model, as_json=as_json)
-        elif anywhere:
-            _remove(ledger, _name_of(model), as_json=as_json)
-        else:
-            name = _known(ledger, model, ahead=ahead)
-            targets = _targets_of(ledger, on or (), host or (), label or (), ahead=ahead)
-            _place(ledger, name, targets, reason, as_json=as_json)
+            return _placements(ledger, model)
+        if anywhere:
+            return _removed(ledger, _name_of(model))
+        name = _known(ledger, model, ahead=ahead)
+        targets = _targets_of(ledger, on or (), host or (), label or (), ahead=ahead)
+        return _placed(ledger, name, targets, reason)
 
 
-def _place(
-    ledger: "Ledger", model: str, targets: Sequence[str], reason: str, *, as_json: bool
-) -> None:
+def _placed(ledger: "Ledger", model: str, targets: Sequence[str], reason: str) -> Found:
     from seqd.cli.ui.placements import print_placed, record_of
-    from seqd.cli.ui.tables import print_json
     from seqd_schemas import MAX_PLACEMENT_TARGETS, PlacementRule
 
     if len(targets) > MAX_PLACEMENT_TARGETS:
@@ -104,37 +100,29 @@ def _place(
     with ledger.audit.act("models.place", model, {"on": " ".join(targets), "reason": reason}):
         ledger.placements.place(rule)
     workers = ledger.fleet.workers()
-    if as_json:
-        print_json(record_of(rule, workers))
-    else:
-        print_placed(Screen(), rule, workers)
+    return Found(record_of(rule, workers), lambda screen: print_placed(screen, rule, workers))
 
 
-def _remove(ledger: "Ledger", model: str, *, as_json: bool) -> None:
-    from seqd.cli.ui.tables import print_json
-
+def _removed(ledger: "Ledger", model: str) -> Found:
     with ledger.audit.act("models.place", model, {"on": "anywhere"}):
         was_placed = ledger.placements.remove(model)
-    if as_json:
-        print_json({"model": model, "targets": [], "was_placed": was_placed})
-    elif was_placed:
-        Screen().say(f"{model} is served anywhere again.", "green")
-    else:
-        Screen().say(f"{model} was not placed: all workers may serve it.")
+    found = {"model": model, "targets": [], "was_placed": was_placed}
+    if was_placed:
+        return Found(found, f"{model} is served anywhere again.", "green")
+    return Found(found, f"{model} was not placed: all workers may serve it.")
 
 
-def _list(ledger: "Ledger", model: str | None, *, as_json: bool) -> None:
+def _placements(ledger: "Ledger", model: str | None) -> Found:
     from seqd.cli.ui.placements import print_placements, record_of
-    from seqd.cli.ui.tables import print_json
 
     rules, workers = ledger.placements.rules(), ledger.fleet.workers()
-    shown = list(rules.values())
+    standing = list(rules.values())
     if model is not None:
-        shown = [rule for rule in shown if rule.model == _name_of(model)]
-    if as_json:
-        print_json([record_of(rule, workers) for rule in shown])
-    else:
-        print_placements(Screen(), shown, workers, model)
+        standing = [rule for rule in standing if rule.model == _name_of(model)]
+    return Found(
+        [record_of(rule, workers) for rule in standing],
+        lambda screen: print_placements(screen, standing, workers, model),
+    )
 
 
 def _name_of(model: str) -> str:

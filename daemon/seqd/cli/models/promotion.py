@@ -14,15 +14,15 @@ from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
 from seqd.cli.models.gates import Condition, Decision
-from seqd.cli.models.ordering import ordered, say_notes
+from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import entry_of
-from seqd.cli.models.rollouts import begin_rollout, end_rollout, read_rollout, say_ended
+from seqd.cli.models.rollouts import begin_rollout, end_of, end_rollout, read_rollout
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json, print_table
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from seqd_schemas import CatalogEntry, OrderAnswer
+    from seqd_schemas import CatalogEntry, OrderAnswer, ServiceChange
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
@@ -76,6 +76,7 @@ MaxErrorRate = Annotated[
 ]
 
 
+@shown
 def promote(
     reference: Annotated[
         str, typer.Argument(help="A version: topics@2.", autocompletion=completion.models)
@@ -92,8 +93,9 @@ def promote(
     shadow: Shadow = None,
     max_error_rate: MaxErrorRate = None,
     warm_timeout: WarmTimeout = 60.0,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+) -> Found:
     """Put a version in service: a bare name means it, for all jobs that are handed in afterwards.
 
     Workers that have the model loaded load the version first. A running job keeps its version.
@@ -115,27 +117,27 @@ def promote(
                 "0% ends the trial of a version; --if-better-on, --metric, --by and "
                 "--max-error-rate are for its begin: leave them away"
             )
-        end_rollout(wanted.name, wanted.version, reason, as_json=as_json)
-        return
+        return end_rollout(wanted.name, wanted.version, reason, screen)
     entry = entry_of(wanted.name)
     version, gate = resolve_version(entry, wanted.version), dict[str, float]()
     if if_better_on is not None:
         fields = {"format": format_name, "text_field": text_field}
         label_map = read_label_map(map_label or [])
         condition = Condition(if_better_on, metric, by, fields, label_field, label_map)
-        decision = _decide(entry, version, condition, as_json=as_json)
+        decision = _decide(entry, version, condition, screen)
         if not decision.is_better:
-            raise typer.Exit(NO)
+            before = entry.labels.get("production")
+            found = {"model": entry.model, "in_service": before, "why": decision.reason}
+            return Found(found, status=NO)
         reason, gate = reason or decision.reason, decision.figures
     elif metric or by is not None:
         raise InvalidRequest("--metric and --by are for --if-better-on FILE, which is not given")
     if asked is not None:
-        begin_rollout(entry, version, asked, reason, warm_timeout, as_json=as_json)
-        return
-    _put_in_service(entry, version, reason, warm_timeout, gate, as_json=as_json)
+        return begin_rollout(entry, version, asked, reason, warm_timeout, screen)
+    return _put_in_service(entry, version, reason, warm_timeout, gate, screen)
 
 
-def promote_if_better(reference: str, condition: Condition) -> bool:
+def promote_if_better(reference: str, condition: Condition, screen: Screen) -> bool:
     """Put a version in service if it is better; return whether it was. For other commands."""
     from seqd.admission import resolve_version
     from seqd_schemas import ModelReference
@@ -143,33 +145,36 @@ def promote_if_better(reference: str, condition: Condition) -> bool:
     wanted = ModelReference.parse(reference)
     entry = entry_of(wanted.name)
     version = resolve_version(entry, wanted.version)
-    decision = _decide(entry, version, condition, as_json=False)
+    decision = _decide(entry, version, condition, screen)
     if decision.is_better:
-        _put_in_service(entry, version, decision.reason, 60.0, decision.figures, as_json=False)
+        done = _put_in_service(entry, version, decision.reason, 60.0, decision.figures, screen)
+        done.print_on(screen)
     return decision.is_better
 
 
+@shown
 def rollback(
     model: Annotated[
         str, typer.Argument(help="A model: topics.", autocompletion=completion.models)
     ],
     reason: Reason = "",
     warm_timeout: WarmTimeout = 60.0,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+) -> Found:
     """Put the version in service that was there before; said again, the one before that.
 
     While a canary or a shadow is tried, that ends, and the version in service stays.
     """
     _check_names_no_version(model, f". `seqd models promote {model}` puts that version in service")
     entry = entry_of(model)
-    answer = ordered(entry, lambda steps: steps.rollback(reason, warm_timeout))
+    answer = ordered(entry, lambda steps: steps.rollback(reason, warm_timeout), screen)
     if answer.rollout is not None:
-        say_ended(model, answer.rollout, as_json=as_json)
-    else:
-        _say_done(model, answer, as_json=as_json)
+        return end_of(model, answer.rollout)
+    return _done(model, answer)
 
 
+@shown
 def history(
     model: Annotated[
         str, typer.Argument(help="A model: topics.", autocompletion=completion.models)
@@ -178,39 +183,33 @@ def history(
         bool,
         typer.Option("--local", help="All that this machine's own store has; needs no daemon."),
     ] = False,
-    as_json: options.Json = False,
-) -> None:
+) -> Found:
     """Show which version of a model was in service when, by whom and why.
 
     These are the last 20 changes, which workers publish; --local shows up to 1,000.
     """
     from seqd.cli.ui.numbers import clock
+    from seqd.cli.ui.tables import Column, print_table
 
     _check_names_no_version(model)
     if is_local:
         changes = options.open_local_models(options.read_settings()).store.history(model)
     else:
         changes = list(entry_of(model).history)
-    if as_json:
-        print_json(changes)
-        return
-    screen = Screen()
     if not changes:
-        screen.say(f"Nothing is written down of {model} yet: its version in service never changed.")
-        return
-    rows = [
-        (
-            clock(one.at_ms),
-            "none" if one.from_version is None else str(one.from_version),
-            "none" if one.to_version is None else str(one.to_version),
-            one.by,
-            one.why,
-        )
-        for one in changes
-    ]
-    print_table(screen, ("when", "from", "to", "by", "why"), rows)
+        told = f"Nothing is written down of {model} yet: its version in service never changed."
+        return Found(changes, told)
+    columns: tuple[Column[ServiceChange], ...] = (
+        Column("when", lambda one: clock(one.at_ms)),
+        Column("from", lambda one: _numbered(one.from_version)),
+        Column("to", lambda one: _numbered(one.to_version)),
+        Column("by", lambda one: one.by),
+        Column("why", lambda one: one.why),
+    )
+    return Found(changes, lambda screen: print_table(screen, columns, changes))
 
 
+@shown
 def label(
     reference: Annotated[
         str, typer.Argument(help="A version: topics@2.", autocompletion=completion.models)
@@ -219,8 +218,9 @@ def label(
     is_removed: Annotated[
         bool, typer.Option("--remove", help="Take the label away from the version.")
     ] = False,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+) -> Found:
     """Move a label to a version, or take it away. Jobs name it: `topics@best`.
 
     The label `production` is moved by `promote` and `rollback`.
@@ -234,13 +234,16 @@ def label(
     answer = ordered(
         entry,
         lambda steps: steps.unlabel(version, name) if is_removed else steps.label(version, name),
+        screen,
     )
-    if as_json:
-        latest = max(one.version for one in entry.versions)
-        print_json({"model": wanted.name, "labels": {**answer.labels, "latest": latest}})
-    else:
-        said = "has no label" if is_removed else "has the label"
-        Screen().say(f"{wanted.name}@{version} {said} {name} now.")
+    latest = max(one.version for one in entry.versions)
+    found = {"model": wanted.name, "labels": {**answer.labels, "latest": latest}}
+    said = "has no label" if is_removed else "has the label"
+    return Found(found, f"{wanted.name}@{version} {said} {name} now.")
+
+
+def _numbered(version: int | None) -> str:
+    return "none" if version is None else str(version)
 
 
 def _check_names_no_version(model: str, way_on: str = "") -> None:
@@ -249,19 +252,14 @@ def _check_names_no_version(model: str, way_on: str = "") -> None:
         raise InvalidRequest(f"{model!r} names a version; allowed: a model, such as {name}{way_on}")
 
 
-def _decide(
-    entry: "CatalogEntry", version: int, condition: Condition, *, as_json: bool
-) -> Decision:
+def _decide(entry: "CatalogEntry", version: int, condition: Condition, screen: Screen) -> Decision:
     """Compare a version with the one in service, and say why it is not better where it is not."""
     name, before = entry.model, entry.labels.get("production")
     if before in (None, version):
         return Decision(is_better=True, reason="", figures={})  # there is nothing to compare with
-    screen = Screen(to_stderr=as_json)
     decision = condition.decide(f"{name}@{before}", f"{name}@{version}", screen)
     if not decision.is_better:
         screen.say(f"{name}@{version} is not put in service: {decision.reason}.", "yellow")
-        if as_json:
-            print_json({"model": name, "in_service": before, "why": decision.reason})
     return decision
 
 
@@ -271,18 +269,17 @@ def _put_in_service(
     reason: str,
     timeout_s: float,
     gate: Mapping[str, float],
-    *,
-    as_json: bool,
-) -> None:
-    answer = ordered(entry, lambda steps: steps.promote(version, reason, timeout_s, gate))
-    _say_done(entry.model, answer, as_json=as_json)
+    screen: Screen,
+) -> Found:
+    answer = ordered(entry, lambda steps: steps.promote(version, reason, timeout_s, gate), screen)
+    return _done(entry.model, answer)
 
 
-def _say_done(name: str, answer: "OrderAnswer", *, as_json: bool) -> None:
-    """Say what a worker has done, and what it notes."""
-    say_notes(answer, as_json=as_json)
-    if as_json:
-        print_json({"model": name, "in_service": answer.in_service, "before": answer.before})
-        return
+def _done(name: str, answer: "OrderAnswer") -> Found:
+    """Return what a worker has done."""
     former = "no version" if answer.before is None else f"{name}@{answer.before}"
-    Screen().say(f"{name}@{answer.in_service} is in service, after {former}.", "bold green")
+    return Found(
+        {"model": name, "in_service": answer.in_service, "before": answer.before},
+        f"{name}@{answer.in_service} is in service, after {former}.",
+        "bold green",
+    )

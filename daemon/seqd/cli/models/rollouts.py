@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seqd.cli.models.ordering import ordered, say_notes
+from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import entry_of
+from seqd.cli.showing import Found
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -69,32 +69,28 @@ def begin_rollout(
     asked: AskedRollout,
     reason: str,
     timeout_s: float,
-    *,
-    as_json: bool,
-) -> None:
-    """Have a worker try a version first, and say what it does and how it ends."""
+    screen: Screen,
+) -> Found:
+    """Have a worker try a version first; return what it does and how it ends."""
     from seqd_schemas import OrderAction
 
     def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
         action = OrderAction(asked.kind.value)
         return of.try_version(action, version, asked.share, asked.max_error_rate, reason, timeout_s)
 
-    answer = ordered(entry, steps)
-    say_notes(answer, as_json=as_json)
-    assert answer.rollout is not None, "a worker that has begun it says so"
-    _say_begun(entry.model, answer.rollout, as_json=as_json)
+    begun = ordered(entry, steps, screen).rollout
+    assert begun is not None, "a worker that has begun it says so"
+    found = {"model": entry.model, "in_service": begun.serving, "rollout": begun}
+    return Found(found, lambda screen: _say_begun(screen, entry.model, begun))
 
 
-def _say_begun(name: str, begun: "Rollout", *, as_json: bool) -> None:
+def _say_begun(screen: Screen, name: str, begun: "Rollout") -> None:
     from seqd.worker.promotion import percent
     from seqd_schemas import RolloutKind
 
-    if as_json:
-        print_json({"model": name, "in_service": begun.serving, "rollout": begun})
-        return
     is_canary = begun.kind == RolloutKind.CANARY
     does, option = ("answers", "share") if is_canary else ("computes, too,", "shadow")
-    screen, ref = Screen(), f"{name}@{begun.version}"
+    ref = f"{name}@{begun.version}"
     screen.say(
         f"{ref} {does} {percent(begun.share)} of the items of new jobs on {name}; "
         f"{name}@{begun.serving} stays in service.",
@@ -107,23 +103,21 @@ def _say_begun(name: str, begun: "Rollout", *, as_json: bool) -> None:
     )
 
 
-def end_rollout(name: str, version: int | str | None, why: str, *, as_json: bool) -> None:
+def end_rollout(name: str, version: int | str | None, why: str, screen: Screen) -> Found:
     """End the roll-out of a model, of `version`, a number or label, where that is given."""
     from seqd.admission import resolve_version
 
     entry = entry_of(name)
     number = None if version is None else resolve_version(entry, version)
-    ended = ordered(entry, lambda steps: steps.end_rollout(why, number)).rollout
+    ended = ordered(entry, lambda steps: steps.end_rollout(why, number), screen).rollout
     assert ended is not None, "a worker that has ended it says so"
-    say_ended(name, ended, as_json=as_json)
+    return end_of(name, ended)
 
 
-def say_ended(name: str, ended: "Rollout", *, as_json: bool) -> None:
-    """Say that a roll-out is ended, and what answers."""
-    if as_json:
-        print_json({"model": name, "in_service": ended.serving, "ended": ended})
-        return
-    Screen().say(
+def end_of(name: str, ended: "Rollout") -> Found:
+    """Return that a roll-out is ended, and what answers."""
+    return Found(
+        {"model": name, "in_service": ended.serving, "ended": ended},
         f"The {ended.kind} of {name}@{ended.version} is ended; {name}@{ended.serving} answers all "
         "items.",
         "bold green",

@@ -20,9 +20,10 @@ from seqd.cli.models.kept_evaluations import (
     now_ms,
     version_here,
 )
+from seqd.cli.showing import Found
 from seqd.cli.sources import feed_of
+from seqd.cli.ui.evaluations import print_evaluation
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.client.outputs import OutputReader
 from seqd.errors import InvalidData, InvalidRequest
 from seqd.inputs.items import ItemRules, task_rules
@@ -115,11 +116,10 @@ def task_to_measure(entry: "CatalogEntry", task: str | None) -> str | None:
 
 
 def evaluate_task(
-    task: OwnTask, data: TruthFile, given: Mapping[str, ParameterValue], *, as_json: bool
+    task: OwnTask, data: TruthFile, given: Mapping[str, ParameterValue], screen: Screen
 ) -> None:
     """Run the task, print the figures and keep them; exit with 2 where an item got an error."""
     metric = metric_of(task.ref, task.name, task.schema)
-    screen = Screen(to_stderr=as_json)
     field = data.truth_field or metric.truth_field
     rules = task_rules(task.schema, text_field=data.fields["text_field"])
     refuse_field_of_input(field, rules)
@@ -146,13 +146,11 @@ def evaluate_task(
     fingerprint = items.fingerprint(data.shown)
     is_known = here is not None and is_learnt(here.manifest, fingerprint)
     evaluation = _evaluation(task, counted, report, fingerprint, given, is_known=is_known)
-    _show(
-        screen,
-        evaluation,
-        report,
-        str(ModelReference(record.model, record.version)),
-        as_json=as_json,
-    )
+    model = str(ModelReference(record.model, record.version))
+    Found(
+        _record_of(evaluation, report, model),
+        lambda screen: print_evaluation(screen, evaluation, model=model),
+    ).print_on(screen)
     screen.say(keep_evaluation_here(here.manifest if here else None, evaluation), "dim")
     raise typer.Exit(MISTAKE if counted.errored else OK)
 
@@ -215,21 +213,11 @@ def _evaluation(
     )
 
 
-def _show(
-    screen: Screen,
-    evaluation: VersionEvaluation,
-    report: "TaskReport",
-    model: str,
-    *,
-    as_json: bool,
-) -> None:
-    if not as_json:
-        from seqd.cli.ui.evaluations import print_evaluation
-
-        print_evaluation(screen, evaluation, model=model)
-        return
+def _record_of(
+    evaluation: VersionEvaluation, report: "TaskReport", model: str
+) -> dict[str, object]:
     figures = report.metrics.items()
-    print_json(
+    return (
         {
             "model": model,
             "data": evaluation.data.description,

@@ -11,8 +11,8 @@ from seqd.cli.plugins.new import new_plugin
 from seqd.cli.plugins.sample_options import ShowCommand
 from seqd.cli.plugins.show import show
 from seqd.cli.plugins.trying import try_plugin
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.errors import RedisUnreachable
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ app = typer.Typer(no_args_is_help=True, help="List, show, write, check and try p
 
 
 @app.command("list")
-def list_plugins(as_json: options.Json = False) -> None:
+@shown
+def list_plugins() -> Found:
     """List the plugins of this machine and of each worker, broken ones with the reason.
 
     It says from where those here are installed, which workers lack one or have another version of
@@ -36,15 +37,15 @@ def list_plugins(as_json: options.Json = False) -> None:
     statuses = options.open_local_models(options.read_settings()).registry.statuses
     workers = _workers()
     editable = sources(statuses)
-    if as_json:
-        found = {"here": statuses, "sources": editable, "workers": workers}
-        told = differences(statuses, workers or [], editable, gethostname())
-        print_json(found | {"differences": told})
-        return
-    screen = Screen()
-    print_plugins(screen, statuses, editable)
-    screen.say()
-    print_fleet(screen, workers, statuses, editable)
+
+    def view(screen: Screen) -> None:
+        print_plugins(screen, statuses, editable)
+        screen.say()
+        print_fleet(screen, workers, statuses, editable)
+
+    found = {"here": statuses, "sources": editable, "workers": workers}
+    told = differences(statuses, workers or [], editable, gethostname())
+    return Found(found | {"differences": told}, view)
 
 
 app.command(cls=ShowCommand)(show)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.exits import OK
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest
 from seqd.escaping import printable
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from seqd.testing.checks.report import CheckResult, Report
     from seqd.testing.checks.running import Progress
 
-    Found = Callable[[CheckResult], None]
+    _OnFound = Callable[[CheckResult], None]
 
 #: Exit status where a check failed, as where a plugin broke its contract.
 _FAILED = 1
@@ -33,6 +34,7 @@ _FAILED = 1
 _MOST_SECONDS = 3_600
 
 
+@shown
 def check(
     plugin: Annotated[
         str,
@@ -58,8 +60,9 @@ def check(
             "long.",
         ),
     ] = None,
-    as_json: options.Json = False,
-) -> None:
+    *,
+    screen: Screen,
+) -> Found:
     """Check that a plugin keeps each clause of the contract.
 
     Without an argument it is the plugin of this folder. The exit status is 1 where a check failed.
@@ -72,10 +75,9 @@ def check(
     limit_s = options.read_whole("--timeout", timeout, 1, _MOST_SECONDS, " seconds") or LIMIT_S
     _check_folder(version_folder)
     reports: list[Report] = []
-    screen = Screen()
     tell_of_folder(plugin)
     for source in sources_of(plugin):
-        printed = None if as_json else partial(_print_failure, screen)
+        printed = None if screen.is_beside_json else partial(_print_failure, screen)
         with _progress_line(source.name, printed) as told:
             progress, found = told
             report = check_plugin(
@@ -88,14 +90,14 @@ def check(
         taken = _taken_names(source, report)
         report = report.model_copy(update={"results": (*report.results, *taken)})
         reports.append(report)
-        if not as_json:
+        if not screen.is_beside_json:
             for result in taken:
                 _print_failure(screen, result)
             screen.say(f"{report.plugin}: {report.closing_line()}")
-    if as_json:
-        print_json({"reports": [_with_summary(report) for report in reports]})
-    if any(report.failed for report in reports):
-        sys.exit(_FAILED)
+    return Found(
+        {"reports": [_with_summary(report) for report in reports]},
+        status=_FAILED if any(report.failed for report in reports) else OK,
+    )
 
 
 def _taken_names(source: "PluginSource", report: "Report") -> "list[CheckResult]":
@@ -133,8 +135,8 @@ def _check_folder(folder: Path | None) -> None:
 
 @contextmanager
 def _progress_line(
-    plugin: str, found: "Found | None"
-) -> "Iterator[tuple[Progress | None, Found | None]]":
+    plugin: str, found: "_OnFound | None"
+) -> "Iterator[tuple[Progress | None, _OnFound | None]]":
     """Draw a line that says which check runs, on a terminal; yield what is told and found.
 
     The line is away while a failure is printed.

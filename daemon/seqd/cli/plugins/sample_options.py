@@ -71,7 +71,7 @@ def print_for_programs(
         typer.echo(_sample(entries, sample, task), nl=False)
     elif schemas:
         from seqd.cli.ui.model_tasks import schemas_of
-        from seqd.cli.ui.tables import print_json
+        from seqd.cli.ui.stdout import print_json
 
         print_json(schemas_of(entries))
     return schemas or sample is not None

@@ -11,6 +11,7 @@ import typer
 
 from seqd.cli import completion, options
 from seqd.cli.plugins.sample_options import Sample, Schemas, Task, print_for_programs
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisUnreachable, UnknownPlugin
 
@@ -37,6 +38,7 @@ class _Fleet:
     lacks: str = ""
 
 
+@shown
 def show(
     name: Annotated[
         str,
@@ -48,8 +50,7 @@ def show(
     local: Annotated[
         bool, typer.Option("--local", help="Of the plugins of this machine; needs no daemon.")
     ] = False,
-    as_json: options.Json = False,
-) -> None:
+) -> Found | None:
     """Show what a plugin's models can do: parameters, input and output of each task, limits.
 
     It is read from the workers, so the plugin need not be installed here. Where none has it, that
@@ -57,21 +58,20 @@ def show(
     """
     from seqd.cli.ui.model_tasks import contract_of, print_model
     from seqd.cli.ui.plugins import print_plugin
-    from seqd.cli.ui.tables import print_json
 
     found = _found(name, is_local=local)
     meant = [entry for entry in found.entries if entry.model == name] or found.entries
     if print_for_programs(meant, schemas=schemas, sample=sample, task=task):
-        return
-    if as_json:
-        contract = {entry.model: contract_of(entry) for entry in found.entries}
-        told = {"plugin": found.status, "models": found.entries, "contract": contract}
-        print_json(told | {"workers": [worker.worker for worker in found.workers]})
-        return
-    screen = Screen()
-    print_plugin(screen, found.status, found.workers)
-    for entry in found.entries:
-        print_model(screen, entry)
+        return None
+
+    def view(screen: Screen) -> None:
+        print_plugin(screen, found.status, found.workers)
+        for entry in found.entries:
+            print_model(screen, entry)
+
+    contract = {entry.model: contract_of(entry) for entry in found.entries}
+    told = {"plugin": found.status, "models": found.entries, "contract": contract}
+    return Found(told | {"workers": [worker.worker for worker in found.workers]}, view)
 
 
 def _found(name: str, *, is_local: bool) -> _Found:

@@ -13,6 +13,7 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.exits import INTERRUPTED, MISTAKE, OK
+from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ Out = Annotated[
 ]
 
 
+@shown
 def try_plugin(
     subject: Subject,
     task: Task,
@@ -103,7 +105,8 @@ def try_plugin(
     data: Data = None,
     held_out: HeldOut = None,
     out: Out = None,
-    as_json: options.Json = False,
+    *,
+    screen: Screen,
 ) -> None:
     """Call a plugin once, in a process of its own; no daemon and no Redis.
 
@@ -117,7 +120,7 @@ def try_plugin(
         texts=[*(texts or []), *(record or [])],
         parameters=options.read_parameters(param or []),
         learn_from=(data, held_out, out),
-        as_json=as_json,
+        screen=screen,
     )
     _check_files(asked)
     tell_of_folder(subject)
@@ -142,7 +145,7 @@ class _Asked:
     parameters: "dict[str, ParameterValue]"
     #: Files to train and to validate on, and the folder to be made.
     learn_from: tuple[str | None, str | None, str | None]
-    as_json: bool
+    screen: Screen
 
 
 def _check_files(asked: _Asked) -> None:
@@ -184,7 +187,7 @@ def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked, order: "Load
     schema = task_of_entry(entry, task)
     parameters = checked_parameters(entry, task, asked.parameters)
     is_whole, items, seconds = True, 0, 0.0
-    as_json = asked.as_json or not data_goes_to_a_terminal()
+    as_json = asked.screen.is_beside_json or not data_goes_to_a_terminal()
     for texts in _batches(asked.texts, schema.unit_items):
         entries = entries_of(entry, task, texts)
         request = Compute(task=task, entries=entries, parameters=parameters)
@@ -197,7 +200,7 @@ def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked, order: "Load
             raise
         is_whole &= print_results(made, task, schema, texts, as_json=as_json)
         items, seconds = items + len(texts), seconds + made.seconds
-    if not asked.as_json:
+    if not asked.screen.is_beside_json:
         from seqd.cli.ui.numbers import counted
 
         said = f"{counted(items, 'item')} in {1e3 * seconds:.1f} ms by {said_of(loaded)}"
@@ -245,7 +248,7 @@ def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, tried: list[st
 
     data, held_out, out = (None if one is None else _absolute(one) for one in asked.learn_from)
     parameters = checked_parameters(loaded.entry, asked.task, asked.parameters)
-    screen = Screen(to_stderr=asked.as_json)
+    screen = asked.screen
     with _folder_for(out) as folder:
         request = Learn(
             data=data or "", held_out=held_out, folder=str(folder), parameters=parameters
@@ -257,7 +260,7 @@ def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, tried: list[st
             raise
     served = [name for name in loaded.entry.all_tasks if name != asked.task]
     again = shlex.join([*tried, served[0] if served else "TASK", "TEXT"])
-    _say_trained(screen, made, out, again, as_json=asked.as_json)
+    Found(made.manifest, lambda screen: _say_trained(screen, made, out, again)).print_on(screen)
     return OK
 
 
@@ -297,14 +300,7 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _say_trained(
-    screen: Screen, made: "Trained", folder: str | None, again: str, *, as_json: bool
-) -> None:
-    if as_json:
-        from seqd.cli.ui.tables import print_json
-
-        print_json(made.manifest)
-        return
+def _say_trained(screen: Screen, made: "Trained", folder: str | None, again: str) -> None:
     figures = "".join(f", {name} {value:.4g}" for name, value in made.manifest.metrics.items())
     size = sum(file.size_bytes for file in made.manifest.files.values())
     screen.say(

@@ -47,9 +47,8 @@ def top(
 def _print_once(screen: Screen, settings: "Settings", view: View) -> None:
     from seqd.cli.top.frame import page
     from seqd.cli.top.history import History
-    from seqd.cli.top.opening import open_for_reads, server_of
-    from seqd.cli.top.reading import state_of
-    from seqd.cli.ui.columns import Signs
+    from seqd.cli.top.reading import open_for_reads, server_of, state_of
+    from seqd.cli.ui.tables import Signs
 
     overview = open_for_reads(settings).overviews.read()
     state = state_of(server_of(settings), overview, History().add(overview))

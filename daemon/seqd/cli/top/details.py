@@ -1,20 +1,18 @@
 """The details of a row: of a queue, a worker or a job, a line a fact."""
 
-import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from seqd.cli.top.reading import TopState
 from seqd.cli.top.rows import failure_key, route_key
 from seqd.cli.top.view import View
-from seqd.cli.ui.columns import Signs
 from seqd.cli.ui.explanation import explanation_facts
 from seqd.cli.ui.failures import group_facts
 from seqd.cli.ui.jobs import job_facts
 from seqd.cli.ui.numbers import age, count, duration, rate, size
+from seqd.cli.ui.tables import Signs, fact_lines
 from seqd.serving import shown_state
 from seqd_schemas import PluginState
 
@@ -24,12 +22,7 @@ if TYPE_CHECKING:
 
 Facts = Mapping[str, object]
 
-#: Columns of the names on the left at most, and of what stands beside them at least.
-_MOST_LABEL: Final = 16
-_LEAST_VALUE: Final = 16
-
-#: Characters of a fact, and entries of a list, that are shown.
-_MOST_CHARS: Final = 2_000
+#: Entries of a list that are shown.
 _MOST_ENTRIES: Final = 50
 
 
@@ -41,7 +34,7 @@ def is_of_job(view: View) -> bool:
 def detail_lines(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
     """Return the details of the row that the view asks for, in lines of at most `width` columns."""
     assert state.overview is not None and view.detail is not None
-    return _fact_lines(_facts(state, view, view.detail), width, signs)
+    return fact_lines(_facts(state, view, view.detail), width, signs)
 
 
 def _facts(state: TopState, view: View, key: str) -> Facts:
@@ -141,7 +134,7 @@ def _facts_of_worker(state: TopState, worker: "WorkerStatus") -> Facts:
         "host": worker.host,
         "slot": worker.slot,
         "pid": worker.pid,
-        "release": worker.seqd_version,
+        "version": worker.seqd_version,
         "device": "" if worker.device is None else f"{worker.device.name} ({worker.device.uuid})",
         "loaded": ", ".join((loaded or list(worker.models_loaded))[:_MOST_ENTRIES]),
         "leaves out": ", ".join(worker.left_out[:_MOST_ENTRIES]),
@@ -158,24 +151,3 @@ def _facts_of_worker(state: TopState, worker: "WorkerStatus") -> Facts:
         if plugin.state is not PluginState.READY:
             facts[f"plugin {plugin.name}"] = f"{plugin.state}: {plugin.reason}"
     return facts
-
-
-def _fact_lines(facts: Facts, width: int, signs: Signs) -> list[Text]:
-    """Return a line for each fact; a long one goes on below itself."""
-    shown = {name: str(value) for name, value in facts.items() if value not in ("", None)}
-    label = min(_MOST_LABEL, max(map(len, shown), default=0), max(1, width - _LEAST_VALUE - 2))
-    room = max(1, width - label - 2)
-    lines = []
-    for name, value in shown.items():
-        text = signs.clean(value, _MOST_CHARS)
-        for number, part in enumerate(broken(text, room)):
-            head = signs.cut(signs.clean(name), label) if number == 0 else ""
-            blanks = " " * (label - cell_len(head) + 2)
-            lines.append(Text.assemble((head + blanks, "dim"), part))
-    return lines
-
-
-def broken(text: str, room: int) -> list[str]:
-    """Return a text as parts of at most `room` columns, broken between words where that can be."""
-    parts = textwrap.wrap(text, room) or [""]
-    return [cut for part in parts for cut in (chop_cells(part, room) or [""])]

@@ -4,25 +4,21 @@ Pure: the same state, view and size give the same lines, each of at most `width`
 """
 
 import time
-from dataclasses import replace
 from time import monotonic
 from typing import Final
 
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from seqd.cli.top.details import broken, detail_lines
+from seqd.cli.top.details import detail_lines
 from seqd.cli.top.reading import TopState
-from seqd.cli.top.rows import COLUMNS, Row, rows_of
+from seqd.cli.top.rows import AnyListing, listing_of, queues_of
 from seqd.cli.top.summary import summary_lines, trouble_told
 from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
-from seqd.cli.ui.columns import Cell, Signs, fitted
 from seqd.cli.ui.numbers import count, duration
-from seqd.cli.ui.queues import no_work_told
+from seqd.cli.ui.queues import WIDE, no_work_told
+from seqd.cli.ui.tables import Signs, broken, fact_lines, fitting
 from seqd.ledger.writing import no_writes_line
-
-#: Columns from which on workers of a queue are told apart in words.
-_WIDE: Final = 110
 
 #: Sentences on what is wrong that the overview has at most, and rows of one look as text.
 _MOST_TROUBLE: Final = 5
@@ -55,21 +51,22 @@ def frame(state: TopState, view: View, width: int, height: int, signs: Signs) ->
 def page(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
     """Return one look as text: as many lines as there are, without keys."""
     assert state.overview is not None
-    rows = rows_of(state, view, is_wide=width >= _WIDE)
+    listing = listing_of(state, view, is_wide=width >= WIDE)
     lines = [_heading(state, view, width, signs, is_text=True), Text("")]
     lines += _no_writes_notice(state, width, signs)
     if view.name == "overview":
         lines += [*summary_lines(state, width, signs), *_trouble(state, width, 1_000, signs)]
         lines.append(Text(""))
-        rows = [row for row in rows if row.cells[2].text != "no work"]
-        if not rows:
+        queues = queues_of(state, view, is_wide=width >= WIDE)
+        listing = queues.with_text(view.search).only(lambda queue: queue.state != "idle")
+        if not listing.records:
             return [*lines, Text(no_work_told(state.overview.uploading_jobs))]
-    return lines + _table(state, rows, view, width, _MOST_ROWS, signs, is_marked=False)
+    return lines + _table(state, listing, view, width, _MOST_ROWS, signs, is_marked=False)
 
 
 def row_keys(state: TopState, view: View) -> list[str]:
     """Return by what the rows of a view are known, in order."""
-    return [row.key for row in rows_of(state, view, is_wide=False)]
+    return [] if state.overview is None else listing_of(state, view).keys
 
 
 def most_scroll(state: TopState, view: View, width: int, height: int, signs: Signs) -> int:
@@ -96,7 +93,7 @@ def _heading(
         return Text(f"{left}  {right}", style="bold")
     left = signs.cut(left, max(8, width - len(right) - 2))
     blanks = " " * max(1, width - Text(left).cell_len - len(right))
-    return _fit(Text.assemble((left, "bold"), blanks, (right, style)), width, signs)
+    return fitting(Text.assemble((left, "bold"), blanks, (right, style)), width, signs)
 
 
 def _tabs(view: View, width: int, signs: Signs) -> Text:
@@ -111,24 +108,24 @@ def _tabs(view: View, width: int, signs: Signs) -> Text:
         for number, name in enumerate(VIEWS, 1):
             shown = f" {number} {name} " if name == view.name else f" {number} "
             line.append(shown, "reverse" if name == view.name else "dim")
-    return _fit(line, width, signs)
+    return fitting(line, width, signs)
 
 
 def _footer(view: View, width: int, signs: Signs) -> Text:
     if view.is_typing:
-        return _fit(
+        return fitting(
             Text(f"filter: {signs.clean(view.search)}_  Enter keeps, Esc ends"), width, signs
         )
     if view.is_help:
-        return _fit(Text("any key: back  q quit", style="dim"), width, signs)
+        return fitting(Text("any key: back  q quit", style="dim"), width, signs)
     if view.detail is not None:
-        return _fit(Text("Esc back  up/down scroll  q quit", style="dim"), width, signs)
+        return fitting(Text("Esc back  up/down scroll  q quit", style="dim"), width, signs)
     pause = "go on" if view.is_paused else "pause"
     keys = f"q quit  ? help  s sort: {view.sort}  / filter  p {pause}  Enter details"
     line = Text(keys, style="dim")
     if view.search:
         line = Text.assemble((f"filter: {signs.clean(view.search)}  ", "bold"), line)
-    return _fit(line, width, signs)
+    return fitting(line, width, signs)
 
 
 def _body(state: TopState, view: View, width: int, room: int, signs: Signs) -> list[Text]:
@@ -142,20 +139,20 @@ def _body(state: TopState, view: View, width: int, room: int, signs: Signs) -> l
         lines = detail_lines(state, view, width, signs)
         scroll = min(view.scroll, max(0, len(lines) - room))
         return notice + lines[scroll : scroll + room]
-    rows = rows_of(state, view, is_wide=width >= _WIDE)
+    listing = listing_of(state, view, is_wide=width >= WIDE)
     above: list[Text] = []
     if view.name == "overview":
-        least_table = min(4, len(rows) + 1)
+        least_table = min(4, len(listing.records) + 1)
         above = summary_lines(state, width, signs)
         left = room - len(above) - least_table - 1
         above += [*_trouble(state, width, min(_MOST_TROUBLE, left), signs), Text("")]
         above = above[: max(0, room - least_table)]
-    return notice + above + _table(state, rows, view, width, room - len(above), signs)
+    return notice + above + _table(state, listing, view, width, room - len(above), signs)
 
 
 def _table(
     state: TopState,
-    rows: list[Row],
+    listing: AnyListing,
     view: View,
     width: int,
     room: int,
@@ -164,25 +161,25 @@ def _table(
     is_marked: bool = True,
 ) -> list[Text]:
     """Return a heading and as many rows as there is room for, and how many more there are."""
-    if not rows:
+    keys = listing.keys
+    if not keys:
         nothing = f"No row has {view.search!r}: Esc ends the filter."
         told = nothing if view.search else _empty(state, view)
-        return [_fit(Text(signs.clean(told)), width, signs)]
+        return [fitting(Text(signs.clean(told)), width, signs)]
     unlisted = _unlisted(state, view)
-    place = next((n for n, row in enumerate(rows) if row.key == view.marked), 0)
-    shown = max(1, room - 1 if len(rows) <= room - 1 and not unlisted else room - 2)
-    first = min(max(0, place - shown // 2), max(0, len(rows) - shown))
-    seen = rows[first : first + shown]
-    lines = fitted(COLUMNS[view.name], [row.cells for row in seen], width, signs)
-    if is_marked and 0 <= place - first < len(seen):
+    place = keys.index(view.marked) if view.marked in keys else 0
+    shown = max(1, room - 1 if len(keys) <= room - 1 and not unlisted else room - 2)
+    first = min(max(0, place - shown // 2), max(0, len(keys) - shown))
+    lines = listing.lines(first, shown, width, signs)
+    if is_marked and 0 <= place - first < shown:
         plain = lines[1 + place - first].plain
         lines[1 + place - first] = Text(set_cell_size(plain, width), style="reverse")
-    rest = len(rows) - len(seen)
+    rest = len(keys) - min(shown, len(keys))
     told = f"and {count(rest)} more" if rest else ""
     if unlisted:
         what = "jobs" if view.name == "jobs" else "dead letters"
         told += f"{', and ' if rest else 'and '}{count(unlisted)} older {what} that are not listed"
-    return [*lines, _fit(Text(told, style="dim"), width, signs)] if told else lines
+    return [*lines, fitting(Text(told, style="dim"), width, signs)] if told else lines
 
 
 def _empty(state: TopState, view: View) -> str:
@@ -212,7 +209,7 @@ def _trouble(state: TopState, width: int, most: int, signs: Signs) -> list[Text]
     lines = [Text.assemble(("! ", style), (signs.clean(text), style)) for text, style in shown]
     if len(shown) < len(told):
         lines.append(Text(f"! and {len(told) - len(shown)} more", style="red"))
-    return [_fit(line, width, signs) for line in lines]
+    return [fitting(line, width, signs) for line in lines]
 
 
 def _away_notice(state: TopState, width: int, signs: Signs) -> list[Text]:
@@ -239,17 +236,5 @@ def _unread(state: TopState, width: int, signs: Signs) -> list[Text]:
 
 
 def _help(width: int, signs: Signs) -> list[Text]:
-    rows = [[Cell(keys, "bold"), Cell(what)] for keys, what in HELP]
-    columns = [
-        replace(COLUMNS["workers"][0], name="key"),
-        replace(COLUMNS["workers"][0], name="what"),
-    ]
-    lines = fitted(columns, rows, width, signs)
-    return [*lines, Text(""), *(_fit(Text(note, style="dim"), width, signs) for note in HELP_NOTES)]
-
-
-def _fit(line: Text, width: int, signs: Signs) -> Text:
-    if line.cell_len > width:
-        line.truncate(max(0, width - 1))
-        line.append(signs.ellipsis)
-    return line
+    notes = (fitting(Text(note, style="dim"), width, signs) for note in HELP_NOTES)
+    return [*fact_lines(dict(HELP), width, signs), Text(""), *notes]

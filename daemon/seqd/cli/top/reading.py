@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from seqd.ledger import Ledger
     from seqd.ledger.activity import JobActivity
     from seqd.ledger.overview import FleetOverview
+    from seqd.settings import Settings
     from seqd_schemas import JobRecord
 
 #: A read that takes long is not done more often than this many times its seconds: watching takes
 #: a fleet a fifth of a connection at most.
 _REST: Final = 4.0
+
+#: Seconds without an answer from Redis, after which a connection is closed: reads fail soon, since
+#: they are done again anyway.
+_REDIS_TIMEOUT_S: Final = 2.0
 
 #: Seconds after which a read that goes on is told of.
 _SLOW_S: Final = 2.0
@@ -168,3 +173,22 @@ def _job_detail(ledger: "Ledger", job_id: str) -> JobDetail:
     except SeqdError as error:  # it has vanished meanwhile, or is damaged
         return JobDetail(job_id, gone=str(error))
     return JobDetail(job_id, record, activity, found)
+
+
+def open_for_reads(settings: "Settings") -> "Ledger":
+    """Return the ledger of the server that the settings name; no outage of it is waited for."""
+    from seqd.ledger import Ledger, connect
+    from seqd.local.endpoint import redis_url_of
+    from seqd.local.redis_access import RedisAccess
+
+    access = RedisAccess.of(settings)
+    redis = connect(redis_url_of(settings), access=access, retries=1, timeout_s=_REDIS_TIMEOUT_S)
+    return Ledger(redis, settings, notify=lambda route: None)
+
+
+def server_of(settings: "Settings") -> str:
+    """Return the address of the server that the settings name, without its password."""
+    from seqd.local.endpoint import redis_url_of
+    from seqd.masking import without_password
+
+    return without_password(redis_url_of(settings))

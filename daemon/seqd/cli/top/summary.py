@@ -8,10 +8,10 @@ from rich.text import Text
 
 from seqd.cli.top.reading import TopState
 from seqd.cli.top.rows import broken_plugins
-from seqd.cli.ui.columns import Signs
 from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
 from seqd.cli.ui.queues import pause_reasons, queue_reasons
+from seqd.cli.ui.tables import Signs, fitting
 from seqd.serving import is_drained, shown_state, takes_nothing_told
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def summary_lines(state: TopState, width: int, signs: Signs) -> list[Text]:
         "Redis": _redis_told(overview),
     }
     lines = [Text.assemble((f"{name:<{_LABEL}}", "dim"), told) for name, told in facts.items()]
-    return [_fit(line, width, signs) for line in (first, *lines)]
+    return [fitting(line, width, signs) for line in (first, *lines)]
 
 
 def bars(course: Sequence[float], width: int, signs: Signs) -> str:
@@ -167,10 +167,3 @@ def _redis_told(overview: "FleetOverview") -> str:
         return "memory not known: this user may not read it"
     most = overview.max_memory_bytes
     return f"{size(overview.memory_bytes)}{'' if most is None else f' of {size(most)}'}"
-
-
-def _fit(line: Text, width: int, signs: Signs) -> Text:
-    if line.cell_len > width:
-        line.truncate(max(0, width - 1))
-        line.append(signs.ellipsis)
-    return line

@@ -15,10 +15,9 @@ from rich.live import Live
 from seqd.cli.exits import INTERRUPTED, OK, TERMINATED
 from seqd.cli.top.details import is_of_job
 from seqd.cli.top.frame import frame, most_scroll, row_keys
-from seqd.cli.top.opening import open_for_reads, server_of
-from seqd.cli.top.reading import Reader, TopState
+from seqd.cli.top.reading import Reader, TopState, open_for_reads, server_of
 from seqd.cli.top.view import View, pressed
-from seqd.cli.ui.columns import Signs
+from seqd.cli.ui.tables import Signs
 
 if TYPE_CHECKING:
     from prompt_toolkit.input import Input

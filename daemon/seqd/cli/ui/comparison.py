@@ -15,24 +15,10 @@ from seqd.analysis.comparison import (
     MetricId,
     Verdict,
 )
+from seqd.cli.ui.evaluations import spoken
 from seqd.cli.ui.numbers import count, counted, rate, size
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table
-
-_NAMES: Final[dict[MetricId, str]] = {
-    "accuracy": "accuracy",
-    "f1_macro": "macro F1",
-    "log_loss": "log loss",
-    "bits_per_char": "bits per char",
-    "f1_micro": "micro F1",
-    "precision_micro": "micro precision",
-    "recall_micro": "micro recall",
-    "exact_match": "exact match",
-    "overlap_f1": "F1 of characters",
-    "chrf": "chrF",
-    "mean_absolute_error": "mean absolute error",
-    "root_mean_square_error": "root mean square error",
-}
+from seqd.cli.ui.tables import cut, print_facts, print_rows
 
 #: Longest name of a version that heads a column; longer ones are `first` and `second` there.
 _HEADING_CHARS: Final = 16
@@ -99,8 +85,8 @@ def _print_figures(screen: Screen, comparison: Comparison) -> None:
         rows.append(("size", size(first.size_bytes), size(second.size_bytes), "", ""))
     if first.memory_bytes is not None and second.memory_bytes is not None:
         rows.append(("memory", size(first.memory_bytes), size(second.memory_bytes), "", ""))
-    print_table(screen, ("", *_headings(comparison), "difference", "95% interval"), rows)
-    losses = [_NAMES[name] for name in comparison.metrics if name in LOSSES]
+    print_rows(screen, ("", *_headings(comparison), "difference", "95% interval"), rows)
+    losses = [spoken(name) for name in comparison.metrics if name in LOSSES]
     if losses:
         screen.say(f"Less is better of {' and '.join(losses)}.", "dim")
 
@@ -108,7 +94,7 @@ def _print_figures(screen: Screen, comparison: Comparison) -> None:
 def _figure_row(name: MetricId, found: Difference) -> tuple[str, str, str, str, str]:
     ends = "" if found.interval is None else " to ".join(map(_signed, found.interval))
     figures = _figure(found.first), _figure(found.second)
-    return (_NAMES[name], *figures, _signed(found.difference), ends)
+    return (spoken(name), *figures, _signed(found.difference), ends)
 
 
 def _figure(value: float) -> str:
@@ -133,7 +119,7 @@ def _print_right(screen: Screen, answers: AnswersCompared, comparison: Compariso
             ("neither", right.neither),
         )
     ]
-    print_table(screen, ("right", "items", "share"), rows)
+    print_rows(screen, ("right", "items", "share"), rows)
     screen.say(f"McNemar's exact test, two-sided: {_probability(answers.mcnemar_p)}")
 
 
@@ -153,7 +139,7 @@ def _print_changes(
         return
     shown = comparison.changes[:_SHOWN_CHANGES]
     columns = ("changed", "truth", *_headings(comparison), "text")
-    print_table(screen, columns, [_change_row(one) for one in shown])
+    print_rows(screen, columns, [_change_row(one) for one in shown])
     if changed is not None:
         screen.say(f"{changed}: {counted(answers.changed, 'changed item')}, in input order")
     elif answers.changed > len(shown):
@@ -162,18 +148,14 @@ def _print_changes(
 
 def _change_row(changed: ChangedItem) -> tuple[str, ...]:
     return (
-        _cut(changed.custom_id, _LABEL_CHARS),
-        _cut(changed.truth, _LABEL_CHARS),
+        cut(changed.custom_id, _LABEL_CHARS),
+        cut(changed.truth, _LABEL_CHARS),
         *(
-            f"{_cut(one.label, _LABEL_CHARS)} {one.score:.2f}"
+            f"{cut(one.label, _LABEL_CHARS)} {one.score:.2f}"
             for one in (changed.first, changed.second)
         ),
-        _cut(" ".join(changed.text.split()), _TEXT_CHARS),
+        cut(" ".join(changed.text.split()), _TEXT_CHARS),
     )
-
-
-def _cut(text: str, characters: int) -> str:
-    return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 def _headings(comparison: Comparison) -> tuple[str, str]:

@@ -6,11 +6,12 @@ from typing import Final
 from seqd.cli.label_map import named_labels, suggested_options
 from seqd.cli.ui.numbers import count, counted, metric
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table, values_line
+from seqd.cli.ui.tables import Column, cut, print_facts, print_rows, print_table, values_line
 from seqd.escaping import one_line
 from seqd.kinds import CLASSIFY, kind_of_task
 from seqd_schemas import (
     Classification,
+    EvaluatedClass,
     EvaluatedExample,
     EvaluatedMetric,
     Generation,
@@ -61,10 +62,7 @@ def print_evaluation(
         "made": made,
         "parameters": values_line(evaluation.parameters),
     }
-    figures = {
-        _SPOKEN.get(name, name.replace("_", " ")): _figure(name, one)
-        for name, one in evaluation.metrics.items()
-    }
+    figures = {spoken(name): _figure(name, one) for name, one in evaluation.metrics.items()}
     if is_classified and "log_loss" not in evaluation.metrics:
         figures["log loss"] = "not known: the model gives no probability of the true class"
     print_facts(screen, facts | figures)
@@ -97,6 +95,11 @@ def _say_unknown_labels(screen: Screen, evaluation: VersionEvaluation) -> None:
     screen.say()
 
 
+def spoken(name: str) -> str:
+    """Return what people call a figure."""
+    return _SPOKEN.get(name, name.replace("_", " "))
+
+
 def figure_with_interval(name: str, figure: EvaluatedMetric) -> str:
     """Return a figure in a few characters, such as `91.20% (89.11-92.90)`."""
     if figure.low is None or figure.high is None:
@@ -125,19 +128,16 @@ def _print_sample(screen: Screen, sample: WrittenSample) -> None:
 
 
 def _print_classes(screen: Screen, evaluation: VersionEvaluation) -> None:
-    rows = [
-        (
-            one_line(one.label),
-            one.items,
-            one.predicted,
-            _share(one.precision),
-            _share(one.recall),
-            _share(one.f1),
-        )
-        for one in evaluation.classes
-    ]
+    columns: tuple[Column[EvaluatedClass], ...] = (
+        Column("class", lambda one: one_line(one.label)),
+        Column("items", lambda one: one.items),
+        Column("predicted", lambda one: one.predicted),
+        Column("precision", lambda one: _share(one.precision)),
+        Column("recall", lambda one: _share(one.recall)),
+        Column("f1", lambda one: _share(one.f1)),
+    )
     screen.say()
-    print_table(screen, ("class", "items", "predicted", "precision", "recall", "f1"), rows)
+    print_table(screen, columns, evaluation.classes)
 
 
 def _print_confusions(screen: Screen, evaluation: VersionEvaluation) -> None:
@@ -146,20 +146,15 @@ def _print_confusions(screen: Screen, evaluation: VersionEvaluation) -> None:
         _print_matrix(screen, evaluation)
         return
     wrong = [one for one in evaluation.confusion if one.truth != one.predicted]
-    rows = [
-        (one_line(one.truth), one_line(one.predicted), one.items)
-        for one in wrong[:_LISTED_CONFUSIONS]
-    ]
-    print_table(screen, ("truth", "taken for", "items"), rows, title="Most frequent mistakes")
+    rows = [(one.truth, one.predicted, one.items) for one in wrong[:_LISTED_CONFUSIONS]]
+    print_rows(screen, ("truth", "taken for", "items"), rows, title="Most frequent mistakes")
 
 
 def _print_matrix(screen: Screen, evaluation: VersionEvaluation) -> None:
     labels = [one.label for one in evaluation.classes]
     items = {(one.truth, one.predicted): one.items for one in evaluation.confusion}
-    rows = [
-        (one_line(truth), *(items.get((truth, given), 0) for given in labels)) for truth in labels
-    ]
-    print_table(screen, ("truth \\ predicted", *map(one_line, labels)), rows)
+    rows = [(truth, *(items.get((truth, given), 0) for given in labels)) for truth in labels]
+    print_rows(screen, ("truth \\ predicted", *map(one_line, labels)), rows)
 
 
 def _print_calibration(screen: Screen, evaluation: VersionEvaluation) -> None:
@@ -168,7 +163,7 @@ def _print_calibration(screen: Screen, evaluation: VersionEvaluation) -> None:
         for part in evaluation.calibration
     ]
     screen.say()
-    print_table(screen, ("score", "items", "mean score", "accuracy"), rows)
+    print_rows(screen, ("score", "items", "mean score", "accuracy"), rows)
 
 
 def _print_examples(screen: Screen, examples: Sequence[EvaluatedExample], title: str) -> None:
@@ -180,25 +175,21 @@ def _print_examples(screen: Screen, examples: Sequence[EvaluatedExample], title:
     rows = [
         (
             f"{one.score:.4f}",
-            *((_cut(one_line(one.truth), _LABEL_CHARS),) if is_wrong else ()),
-            _cut(one_line(one.predicted), _LABEL_CHARS),
+            *((cut(one_line(one.truth), _LABEL_CHARS),) if is_wrong else ()),
+            cut(one_line(one.predicted), _LABEL_CHARS),
         )
         for one in examples
     ]
     widths = [max(map(len, column)) + 2 for column in zip(columns, *rows, strict=True)]
     room = max(_LEAST_TEXT_CHARS, screen.console.width - sum(widths) - 2)
-    texts = [_cut(one_line(one.text), room) for one in examples]
+    texts = [cut(one_line(one.text), room) for one in examples]
     screen.say()
-    print_table(
+    print_rows(
         screen,
         (*columns, "text"),
         [(*row, text) for row, text in zip(rows, texts, strict=True)],
         title=title,
     )
-
-
-def _cut(text: str, most_chars: int) -> str:
-    return text if len(text) <= most_chars else text[: most_chars - 1] + "…"
 
 
 def _say_what_was_left_out(screen: Screen, evaluation: VersionEvaluation) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from seqd.cli.ui.numbers import age, clock, count, counted
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts
+from seqd.cli.ui.tables import Cell, Column, print_facts
 from seqd.client.failure_groups import FailureGroup, FailureGroups
 from seqd.client.replaying import ReplayedJob
 from seqd.escaping import one_line, printable
@@ -23,6 +23,18 @@ _MAX_NAMED_JOBS = 20
 _OF_THE_INPUT = frozenset(
     {ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR}
 )
+
+
+def group_columns(now_ms: int) -> tuple[Column[FailureGroup], ...]:
+    """Return what tables say of dead letters with one cause."""
+    return (
+        Column("last", lambda one: age(one.last_at_ms, now_ms), drop=3, is_number=True),
+        Column("code", lambda one: Cell(_code(one), "red"), least=12),
+        Column("model", lambda one: one.model, drop=2, least=8),
+        Column("items", lambda one: one.items),
+        Column("jobs", lambda one: one.jobs, drop=1),
+        Column("message", lambda one: one.message, least=8),
+    )
 
 
 def print_groups(
@@ -76,10 +88,9 @@ def print_failures(screen: Screen, records: Sequence[FailureRecord], *, is_filte
         return
     now_ms = time.time_ns() // 1_000_000
     for record in records:
-        died = f", {record.cause}" if record.cause else ""
         again = f", tried again by {record.replayed_by}" if record.replayed_by else ""
         screen.say(
-            f"{record.id}  {record.code}{died}  job {record.job_id}: {_of(record)}, "
+            f"{record.id}  {_code(record)}  job {record.job_id}: {_of(record)}, "
             f"{_model(record)}, {age(record.at_ms, now_ms)} ago{again}",
             "bold",
         )
@@ -161,14 +172,18 @@ def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> N
         when = f"first {age(group.first_at_ms, now_ms)} ago, {when}"
     what = f"{counted(group.items, 'item')} of {counted(group.jobs, 'job')}"
     if by == "failure":
-        died = f", {group.cause}" if group.cause else ""
-        screen.say(f"{group.code}{died}  {group.task} {group.model}  {what}", "bold")
+        screen.say(f"{_code(group)}  {group.task} {group.model}  {what}", "bold")
     else:
         screen.say(f"{group.name}  {what}", "bold")
     screen.say(f"  {one_line(group.message, MAX_MESSAGE_CHARS)}")
     again = f", {count(group.replayed)} tried again" if group.replayed else ""
     screen.say(f"  {when}, in {counted(group.entries, 'dead letter')}{again}", "dim")
     screen.say(f"  seqd failures show {group.example_id}", "dim")
+
+
+def _code(group: FailureGroup | FailureRecord) -> str:
+    """Return the error's code, with the way in which a worker died where one has."""
+    return f"{group.code}, {group.cause}" if group.cause else group.code
 
 
 def _of(record: FailureRecord) -> str:

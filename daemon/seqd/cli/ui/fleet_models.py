@@ -1,18 +1,23 @@
 """The fleet's models as people see them: a table, and a model in full with its workers."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from seqd.cli.ui.models import BUILT_IN, with_labels
-from seqd.cli.ui.numbers import age, clock, counted, metric
-from seqd.cli.ui.rollouts import print_rollout
+from seqd.cli.ui.models import BUILT_IN, MODEL_COLUMNS, print_versions, with_labels
+from seqd.cli.ui.numbers import clock, counted, metrics_line
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table
+from seqd.cli.ui.tables import Column, print_facts, print_table
 from seqd.kinds import TRAIN
 from seqd.ledger.model_pauses import pause_in_words
 from seqd.serving import ServingWorker
-from seqd_schemas import CatalogEntry, ModelPause, VersionCounts, VersionSummary
+from seqd_schemas import (
+    CatalogEntry,
+    ModelPause,
+    Rollout,
+    RolloutKind,
+    VersionCounts,
+    VersionSummary,
+)
 
 #: Versions of one worker that a table names, the newest.
 _MOST_VERSIONS = 8
@@ -30,8 +35,13 @@ def print_fleet_models(
             "machine's own store: seqd models list --local"
         )
         return
-    columns = ("model", "tasks", "versions", "workers", "what it is")
-    print_table(screen, columns, [_row(entry, serving, pauses) for entry, serving in rows])
+    served = {entry.model: serving for entry, serving in rows}
+
+    def workers(entry: CatalogEntry) -> str:
+        return _workers(entry, served[entry.model], pauses.get(entry.model))
+
+    *first, last = MODEL_COLUMNS
+    print_table(screen, [*first, Column("workers", workers), last], [entry for entry, _ in rows])
 
 
 class FleetModel(NamedTuple):
@@ -63,12 +73,10 @@ def print_fleet_model(
         screen.say(f"It is {words}. Let it go on: seqd models resume {entry.model}", "yellow")
     if entry.labels_fault is not None:
         screen.say(f"Its labels mean nothing now: {entry.labels_fault}", "yellow")
-    if len(entry.versions) > 1:
-        screen.say()
-        _print_versions(screen, entry)
+    print_versions(screen, entry.versions, entry.labels)
     if entry.rollout is not None:
         screen.say()
-        print_rollout(screen, entry.model, entry.rollout, counts or ())
+        _print_rollout(screen, entry.model, entry.rollout, counts or ())
     screen.say()
     _print_workers(screen, entry, serving)
     if shown is not None and not has_card:
@@ -80,16 +88,15 @@ def print_fleet_model(
         )
 
 
-def _row(
-    entry: CatalogEntry, serving: Sequence[ServingWorker], pauses: Mapping[str, ModelPause]
-) -> tuple[object, ...]:
-    versions = ", ".join(with_labels(one.version, entry.labels) for one in entry.versions)
+def _workers(
+    entry: CatalogEntry, serving: Sequence[ServingWorker], pause: ModelPause | None
+) -> str:
     able = sum(bool(one.versions) or not entry.versions for one in serving)
     of = "" if able == len(serving) else f"{able} of "
     workers = f"{of}{counted(len(serving), 'worker')}" if serving else "none is up"
-    if pause := pauses.get(entry.model):
+    if pause is not None:
         workers += ", disabled" if pause.disabled else ", paused"
-    return (entry.model, ", ".join(entry.all_tasks), versions or "none", workers, entry.summary)
+    return workers
 
 
 def _facts(
@@ -110,7 +117,7 @@ def _facts(
         facts |= {
             "made": BUILT_IN if version.is_built_in else clock(version.created_at_ms),
             "preset": version.preset,
-            "metrics": _metrics(version),
+            "metrics": metrics_line(version.metrics),
         }
     return facts
 
@@ -121,38 +128,61 @@ def _no_version(entry: CatalogEntry) -> str:
     return f"none yet: seqd {f'train {entry.model}' if TRAIN in entry.tasks else adds}"
 
 
-def _print_versions(screen: Screen, entry: CatalogEntry) -> None:
-    now_ms = time.time_ns() // 1_000_000
-    rows = [
-        (
-            with_labels(one.version, entry.labels),
-            one.preset or "",
-            BUILT_IN if one.is_built_in else age(one.created_at_ms, now_ms),
-            _metrics(one),
-        )
-        for one in entry.versions
-    ]
-    print_table(screen, ("version", "preset", "age", "metrics"), rows)
-
-
 def _print_workers(screen: Screen, entry: CatalogEntry, serving: Sequence[ServingWorker]) -> None:
     if not serving:
         screen.say(
             f"No worker that is up has {entry.model}: `seqd status` shows the workers.", "yellow"
         )
         return
-    rows = [
-        (
-            one.worker,
-            one.state,
-            ", ".join(one.tasks),
-            ", ".join(map(str, one.versions[-_MOST_VERSIONS:])) or "none",
-            "; ".join(one.unfit),
-        )
-        for one in serving
-    ]
-    print_table(screen, ("worker", "state", "takes", "versions", "what it cannot run"), rows)
+    columns: tuple[Column[ServingWorker], ...] = (
+        Column("worker", lambda one: one.worker),
+        Column("state", lambda one: one.state),
+        Column("takes", lambda one: ", ".join(one.tasks), wraps=True),
+        Column("versions", lambda one: _versions(one.versions), wraps=True),
+        Column("what it cannot run", lambda one: "; ".join(one.unfit)),
+    )
+    print_table(screen, columns, serving)
 
 
-def _metrics(version: VersionSummary) -> str:
-    return ", ".join(f"{name} {metric(value)}" for name, value in version.metrics.items())
+def _versions(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[-_MOST_VERSIONS:])) or "none"
+
+
+def _print_rollout(
+    screen: Screen, model: str, rollout: Rollout, counts: Sequence[VersionCounts]
+) -> None:
+    """Print a roll-out that goes on, with what its versions did so far."""
+    is_canary = rollout.kind == RolloutKind.CANARY
+    share, bound = f"{100 * rollout.share:.6g}%", f"{100 * rollout.max_error_rate:.6g}%"
+    does = f"answers {share} of" if is_canary else f"computes {share} of"
+    kind = rollout.kind.capitalize()
+    screen.say(f"{kind} of {model}@{rollout.version} since {clock(rollout.at_ms)}", "bold")
+    screen.say(
+        f"It {does} the items of new jobs on {model}, by {rollout.by or 'nobody known'}. It ends "
+        f"by itself where more than {bound} of them fail with it and not with "
+        f"{model}@{rollout.serving}."
+    )
+    by_version = {one.version: one for one in counts}
+    differing = Column[VersionCounts](
+        "other answer", lambda one: _with_share(one.differing, one.items)
+    )
+    columns: tuple[Column[VersionCounts], ...] = (
+        Column("version", lambda one: f"{model}@{one.version}"),
+        Column("items", lambda one: f"{one.items:,}"),
+        Column("errors", lambda one: _with_share(one.errors, one.items)),
+        *(() if is_canary else (differing,)),
+        Column("ms an item", lambda one: _per_item(one.busy_s, one.items)),
+        Column("batch p50 ms", lambda one: f"{one.p50_ms:g}" if one.batches else "-"),
+        Column("p99 ms", lambda one: f"{one.p99_ms:g}" if one.batches else "-"),
+    )
+    versions = (rollout.serving, rollout.version)
+    known = [by_version.get(version, VersionCounts(version=version)) for version in versions]
+    print_table(screen, columns, known)
+
+
+def _per_item(busy_s: float, items: int) -> str:
+    return f"{1000 * busy_s / items:.3g}" if items else "-"
+
+
+def _with_share(count: int, items: int) -> str:
+    return f"{count:,} ({count / items:.2%})" if count and items else f"{count:,}"

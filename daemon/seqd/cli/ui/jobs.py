@@ -2,18 +2,20 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 
 from seqd.cli.ui.deaths import log_told
-from seqd.cli.ui.numbers import age, clock, count, counted, duration, metric, rate
+from seqd.cli.ui.numbers import age, clock, count, counted, duration, metrics_line, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table
+from seqd.cli.ui.tables import Cell, Column, print_facts, print_table
 from seqd.client.requests import has_its_input
 from seqd.kinds import KINDS
 from seqd.ledger.activity import MAX_COUNTED, JobActivity
 from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs
 from seqd_schemas import (
+    STATES,
     Counts,
     DataSource,
     JobAction,
@@ -25,7 +27,24 @@ from seqd_schemas import (
     has_upload,
 )
 
-_COLUMNS = ("job", "kind", "model", "state", "done", "age")
+
+def job_columns(
+    now_ms: int, tenants: Collection[str] = (), unserved: Collection[str] = ()
+) -> tuple[Column[JobRecord], ...]:
+    """Return what tables say of a job; whose it is where they have several `tenants`.
+
+    `unserved` are the tasks and models that nobody can run.
+    """
+    tenant = Column[JobRecord]("tenant", lambda job: job.tenant, drop=6, least=7)
+    return (
+        Column("job", lambda job: job.job_id, least=21),
+        *([tenant] if len(tenants) > 1 else []),
+        Column("kind", _kind, drop=5),
+        Column("model", _model, drop=2, least=8),
+        Column("state", partial(_state, unserved), least=7),
+        Column("done", _done, drop=1, wraps=True),
+        Column("age", lambda job: age(job.created_at_ms, now_ms), drop=4),
+    )
 
 
 def print_jobs(screen: Screen, records: Sequence[JobRecord]) -> None:
@@ -33,18 +52,8 @@ def print_jobs(screen: Screen, records: Sequence[JobRecord]) -> None:
     if not records:
         screen.say("No jobs.")
         return
-    now_ms = time.time_ns() // 1_000_000
-    rows = [_row(record, now_ms) for record in records]
-    if len({record.tenant for record in records}) < 2:
-        print_table(screen, _COLUMNS, rows)
-        return
-    columns = (_COLUMNS[0], "tenant", *_COLUMNS[1:])
-    tenants = [record.tenant for record in records]
-    print_table(
-        screen,
-        columns,
-        [(row[0], name, *row[1:]) for row, name in zip(rows, tenants, strict=True)],
-    )
+    tenants = {record.tenant for record in records}
+    print_table(screen, job_columns(time.time_ns() // 1_000_000, tenants), records)
 
 
 def say_where_it_stopped(screen: Screen, found: FoundJobs) -> None:
@@ -112,7 +121,7 @@ def job_facts(record: JobRecord, activity: JobActivity) -> dict[str, object]:
         "continues": record.job.continues,
         "continued by": record.continued_by,
         "made": None if training is None else ModelReference(training.model, training.version),
-        "metrics": "" if training is None else _metrics(training.metrics),
+        "metrics": "" if training is None else metrics_line(training.metrics),
         "waits": "" if record.waiting is None else record.waiting.message,
         "failure": "" if failure is None else f"{failure.code}: {failure.message}",
     }
@@ -163,25 +172,18 @@ def _last_death(activity: JobActivity) -> str:
     return "" if death is None else f"{clock(death.at_ms)}, {log_told(death)}"
 
 
-def _row(record: JobRecord, now_ms: int) -> tuple[str, ...]:
-    return (
-        record.job_id,
-        _kind(record),
-        _model(record),
-        _state(record),
-        _done(record),
-        age(record.created_at_ms, now_ms),
-    )
-
-
 def _kind(record: JobRecord) -> str:
     """Return what a job does: its kind, and the task that its model's plugin has named."""
     return f"{record.kind} {record.job.task}" if isinstance(record.job, RunJob) else record.kind
 
 
-def _state(record: JobRecord) -> str:
+def _state(unserved: Collection[str], record: JobRecord) -> Cell:
     """Return the state; of a job that failed with why, such as an upload that was abandoned."""
-    return str(record.state) + (f": {record.failure.code}" if record.failure else "")
+    task = getattr(record.job, "task", None) or record.kind
+    if record.state.may_claim and f"{task} {record.model}" in unserved:
+        return Cell(f"{record.state}: nobody can run it", "bold red")
+    why = f": {record.failure.code}" if record.failure else ""
+    return Cell(f"{record.state}{why}", STATES[record.state].style)
 
 
 def _done(record: JobRecord) -> str:
@@ -222,10 +224,6 @@ def _source(record: JobRecord, source: RunSource | DataSource) -> str:
 
 def _compact(values: object) -> str:
     return json.dumps(values, ensure_ascii=False) if values else ""
-
-
-def _metrics(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {metric(value)}" for name, value in metrics.items())
 
 
 def _why(record: JobRecord) -> str:

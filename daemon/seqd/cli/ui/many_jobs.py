@@ -5,9 +5,8 @@ from typing import Self
 
 from seqd.cli.ui.numbers import count, counted
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_table
+from seqd.cli.ui.tables import print_rows
 from seqd.client.many_jobs import JobCount, JobsActedOn, past_of
-from seqd.escaping import printable
 from seqd_schemas import JobAction
 
 #: Kinds of jobs that a table shows, those with most jobs first.
@@ -83,8 +82,8 @@ def say_count(screen: Screen, found: JobCount) -> None:
         )
         return
     ordered = sorted(found.groups.items(), key=lambda row: (-row[1], row[0]))
-    rows = [(number, *map(printable, group)) for group, number in ordered[:_SHOWN]]
-    print_table(screen, ("jobs", "state", "model", "tenant"), rows)
+    rows = [(number, *group) for group, number in ordered[:_SHOWN]]
+    print_rows(screen, ("jobs", "state", "model", "tenant"), rows)
     rest = found.jobs - sum(number for _, number in ordered[:_SHOWN])
     if rest:
         screen.say(f"and {counted(rest, 'job')} of other states, models and tenants")

@@ -7,7 +7,7 @@ from seqd.cli.ui.evaluations import figure_with_interval, print_evaluation
 from seqd.cli.ui.models import BUILT_IN, with_labels
 from seqd.cli.ui.numbers import clock, count, counted, metric, rate, size
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table, values_line
+from seqd.cli.ui.tables import print_facts, print_rows, values_line
 from seqd.escaping import one_line
 from seqd.kinds import SERVED_TASKS
 from seqd_schemas import (
@@ -164,7 +164,7 @@ def _print_evaluations(screen: Screen, card: ModelCard) -> None:
             for one in reversed(card.evaluations)
         ]
         _title(screen, "Evaluations, the newest in full below")
-        print_table(screen, ("data", "items", "figure (95%)", "when"), rows)
+        print_rows(screen, ("data", "items", "figure (95%)", "when"), rows)
     newest = card.evaluations[-1]
     _title(screen, f"Evaluated on {one_line(newest.data.description)}")
     made = clock(newest.at_ms) + (f" by {one_line(newest.by)}" if newest.by else "")
@@ -193,7 +193,7 @@ def _print_speeds(screen: Screen, card: ModelCard) -> None:
         )
         for one in reversed(card.speeds)
     ]
-    print_table(screen, ("task", "items", "characters", "where"), rows)
+    print_rows(screen, ("task", "items", "characters", "where"), rows)
     if card.speeds[-1].processor:
         screen.say(f"{card.speeds[-1].machine}: {card.speeds[-1].processor}", "dim")
 

@@ -1,18 +1,15 @@
 """What the tasks of a model take and give, as tables: parameters, input, output and limits."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from pydantic import JsonValue
 
-from seqd.cli.ui.params import Parameter, fields_of, input_of, parameters_of
+from seqd.cli.ui.params import Parameter, field_columns, fields_of, input_of, parameters_of
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_table, values_line
+from seqd.cli.ui.tables import Column, print_table, values_line
 from seqd.kinds import kind_of_task
 from seqd.parameters import Schema
 from seqd_schemas import CatalogEntry, TaskSchema
-
-_COLUMNS: Final = ("default", "what it is")
 
 
 def print_model(screen: Screen, entry: CatalogEntry) -> None:
@@ -51,28 +48,35 @@ def _print_task(screen: Screen, entry: CatalogEntry, task: str, schema: TaskSche
     screen.say()
     parameters = parameters_of(schema)
     if parameters:
-        rows = [_row(one) for one in parameters]
-        print_table(screen, ("parameter", *_COLUMNS), rows, title=title)
+        print_table(screen, _columns("parameter"), parameters, title=title)
     else:
         screen.say(f"{title}: no parameters", "bold")
     if schema.input is not None:
         screen.say()
-        rows = [_row(one) for one in input_of(schema)]
-        print_table(screen, ("field", *_COLUMNS), rows, title=f"{title}, input: records")
+        records = f"{title}, input: records"
+        print_table(screen, _columns("field"), input_of(schema), title=records)
     fields = _output_fields(task, schema)
     if fields:
         screen.say()
-        outputs = [(one.name, one.type, one.description) for one in fields]
         name = str(_output(task, schema).get("title", "a record"))
-        columns = ("field", "type", "what it is")
-        print_table(screen, columns, outputs, title=f"{title}, output: {name}")
+        columns = [one for one in field_columns("field", is_output=True) if one.name != "allowed"]
+        print_table(screen, columns, fields, title=f"{title}, output: {name}")
     for limit in _limits(entry, task, schema):
         screen.say(limit, "dim")
 
 
-def _row(one: Parameter) -> tuple[str, ...]:
+def _columns(name: str) -> list[Column[Parameter]]:
+    """Return fewer columns than `seqd models params` has: what is allowed is in the last one."""
+    return [
+        Column(name, lambda one: one.name),
+        Column("default", lambda one: one.default_shown),
+        Column("what it is", _what_it_is, wraps=True),
+    ]
+
+
+def _what_it_is(one: Parameter) -> str:
     allowed = f" Allowed: {one.allowed}." if one.allowed else ""
-    return (one.name, one.default_shown, f"{one.description}{allowed}".lstrip())
+    return f"{' '.join(one.description.split())}{allowed}".lstrip()
 
 
 def _output(task: str, schema: TaskSchema) -> Schema:

@@ -5,11 +5,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from seqd.cli.ui.numbers import age, metric
+from seqd.cli.ui.numbers import age, metric, metrics_line
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table
+from seqd.cli.ui.tables import Column, print_facts, print_rows, print_table
 from seqd.hookspecs import Inspection
-from seqd_schemas import CatalogEntry, ModelManifest
+from seqd_schemas import CatalogEntry, ModelManifest, VersionSummary
 
 #: Characters of the bar of the largest share, and the eighths that end a bar.
 _BAR_CHARS: Final = 24
@@ -19,41 +19,44 @@ _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 BUILT_IN: Final = "built in"
 
 
+#: What tables say of a model; who can run it stands before the last of them.
+MODEL_COLUMNS: Final[tuple[Column[CatalogEntry], ...]] = (
+    Column("model", lambda entry: entry.model),
+    Column("tasks", lambda entry: ", ".join(entry.all_tasks)),
+    Column("versions", lambda entry: versions_told(entry), wraps=True),
+    Column("what it is", lambda entry: entry.summary, wraps=True),
+)
+
+
+def versions_told(entry: CatalogEntry) -> str:
+    """Return the versions of a model, each with its labels."""
+    told = (with_labels(one.version, entry.labels) for one in entry.versions)
+    return ", ".join(told) or "none"
+
+
 def print_models(screen: Screen, entries: Sequence[CatalogEntry]) -> None:
     """Print a table of models."""
-    rows = [
-        (
-            entry.model,
-            ", ".join(entry.all_tasks),
-            ", ".join(with_labels(one.version, entry.labels) for one in entry.versions) or "none",
-            entry.summary,
-        )
-        for entry in entries
-    ]
-    if rows:
-        print_table(screen, ("model", "tasks", "versions", "what it is"), rows)
+    if entries:
+        print_table(screen, MODEL_COLUMNS, entries)
     else:
         screen.say("No models. `seqd plugins list` shows the plugins that should bring some.")
 
 
 def print_versions(
-    screen: Screen, versions: Sequence[ModelManifest], labels: Mapping[str, int]
+    screen: Screen, versions: Sequence[ModelManifest | VersionSummary], labels: Mapping[str, int]
 ) -> None:
     """Print a table of a model's versions, where there are several."""
     if len(versions) < 2:
         return
     now_ms = time.time_ns() // 1_000_000
-    rows = [
-        (
-            with_labels(one.version, labels),
-            one.preset or "",
-            BUILT_IN if one.is_built_in else age(one.created_at_ms, now_ms),
-            ", ".join(f"{name} {metric(value)}" for name, value in one.metrics.items()),
-        )
-        for one in versions
-    ]
+    columns: tuple[Column[ModelManifest | VersionSummary], ...] = (
+        Column("version", lambda one: with_labels(one.version, labels)),
+        Column("preset", lambda one: one.preset or ""),
+        Column("age", lambda one: BUILT_IN if one.is_built_in else age(one.created_at_ms, now_ms)),
+        Column("metrics", lambda one: metrics_line(one.metrics), wraps=True),
+    )
     screen.say()
-    print_table(screen, ("version", "preset", "age", "metrics"), rows)
+    print_table(screen, columns, versions)
 
 
 def print_inspections(
@@ -66,7 +69,7 @@ def print_inspections(
         bars = bars_of(table) if screen.is_live else []
         rows = [(*row, bars[at]) for at, row in enumerate(table.rows)] if bars else table.rows
         columns = (*table.columns, "") if bars else table.columns
-        print_table(screen, columns, rows, title=table.title)
+        print_rows(screen, columns, rows, title=table.title)
 
 
 def bars_of(table: Inspection) -> list[str]:

@@ -1,6 +1,7 @@
 """Numbers as people read them: counts, rates, times, sizes and metrics."""
 
 import time
+from collections.abc import Mapping
 
 
 def count(number: int) -> str:
@@ -60,3 +61,8 @@ def metric(value: float) -> str:
     if value == int(value) and abs(value) >= 2:
         return f"{value:,.0f}"
     return f"{round(value, 4) + 0.0:.4f}"  # the sum makes a negative zero positive
+
+
+def metrics_line(metrics: Mapping[str, float]) -> str:
+    """Return metrics by name, such as `loss 0.3112, accuracy 0.8679`."""
+    return ", ".join(f"{name} {metric(value)}" for name, value in metrics.items())

@@ -13,7 +13,9 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from seqd.cli.ui.params import resolved
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import cut
 from seqd.parameters import Schema
 from seqd_schemas import ItemFailure, ItemSuccess, TaskSchema, Vector
 from seqd_schemas.outputs import VECTOR_FORMAT
@@ -103,7 +105,7 @@ def _read_fields(schema: Schema) -> dict[str, Schema]:
 
 def is_vector(field: Schema, root: Schema) -> bool:
     """Return True for a field that holds a vector, or None."""
-    found = _resolved(field, root)
+    found = resolved(field, root)
     parts = cast("Sequence[Schema]", found.get("anyOf", ()))
     return found.get("format") == VECTOR_FORMAT or any(is_vector(part, root) for part in parts)
 
@@ -124,7 +126,7 @@ def _words(value: JsonValue, field: Schema, root: Schema, text: str) -> str:
             items = cast("Schema", field.get("items", {}))
             return _list_words([_words(one, items, root, text) for one in value])
         case dict():
-            return _record_words(value, _resolved(field, root), root, text)
+            return _record_words(value, resolved(field, root), root, text)
     return str(value)
 
 
@@ -168,18 +170,10 @@ def _record_words(value: Mapping[str, JsonValue], record: Schema, root: Schema, 
     )
 
 
-def _resolved(field: Schema, root: Schema) -> Schema:
-    if "$ref" not in field:
-        return field
-    name = str(field["$ref"]).rpartition("/")[2]
-    return cast("Mapping[str, Schema]", root["$defs"])[name]
-
-
 _OF_LABELS = frozenset({"label", "score"})
 _OF_SPANS = _OF_LABELS | {"start", "end"}
 
 
 def _echo(text: str, most: int = _ECHO_CHARS) -> str:
     """Return a text in one line, cut."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return cut(" ".join(text.split()), most)

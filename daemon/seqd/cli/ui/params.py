@@ -11,13 +11,11 @@ from typing import Final, cast
 from pydantic import JsonValue
 
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_table, values_line
+from seqd.cli.ui.tables import Column, print_table, values_line
 from seqd.kinds import TRAIN
 from seqd.parameters import Schema, allowed
 from seqd_schemas import CatalogEntry, Task, TaskSchema
 from seqd_schemas.outputs import MAX_DIMENSIONS, VECTOR_FORMAT
-
-_COLUMNS: Final = ("parameter", "type", "default", "allowed", "what it is")
 
 _TYPES: Final = {
     "integer": "whole number",
@@ -65,6 +63,18 @@ class Parameter:
         }
 
 
+def field_columns(name: str, *, is_output: bool = False) -> list[Column[Parameter]]:
+    """Return what tables say of parameters or fields; `name` heads the first of them."""
+    default = Column[Parameter]("default", lambda one: one.default_shown)
+    return [
+        Column(name, lambda one: one.name),
+        Column("type", lambda one: one.type),
+        *([] if is_output else [default]),
+        Column("allowed", lambda one: "" if one.allowed == one.type else one.allowed, wraps=True),
+        Column("what it is", lambda one: " ".join(one.description.split()), wraps=True),
+    ]
+
+
 def parameters_of(task: TaskSchema) -> list[Parameter]:
     """Return the parameters of a task, in the order of its schema."""
     return fields_of(task.parameters)
@@ -109,7 +119,7 @@ def _fields(record: Schema, root: Schema, front: str, depth: int) -> Iterator[Pa
 
 def _record_in(field: Schema, root: Schema) -> tuple[str, Schema | None]:
     """Return the record that a field holds, or a list of which it holds, and what joins names."""
-    found = _resolved(field, root)
+    found = resolved(field, root)
     for part in cast("Sequence[Schema]", found.get("anyOf", ())):
         mark, within = _record_in(part, root)
         if within is not None:
@@ -121,14 +131,14 @@ def _record_in(field: Schema, root: Schema) -> tuple[str, Schema | None]:
 
 def _allowed(field: Schema, root: Schema) -> str:
     """Say what a field allows; nothing of a record, whose fields have rows of their own."""
-    found = _resolved(field, root)
+    found = resolved(field, root)
     if "anyOf" in found:
         said = [_allowed(part, root) for part in cast("Sequence[Schema]", found["anyOf"])]
         return "" if "" in said else " or ".join(said)
     if found.get("format") == VECTOR_FORMAT:
         shape = cast("Sequence[int]", found.get("shape", ()))
         return f"{shape[0]:,} numbers" if shape else f"1 to {MAX_DIMENSIONS:,} numbers"
-    parts = _resolved(cast("Schema", found.get("items", {})), root)
+    parts = resolved(cast("Schema", found.get("items", {})), root)
     if "properties" in parts or parts.get("format") == VECTOR_FORMAT:
         count = f"{found.get('minItems', 0)} to {found.get('maxItems')}"
         each = _allowed(parts, root)
@@ -136,7 +146,8 @@ def _allowed(field: Schema, root: Schema) -> str:
     return "" if "properties" in found else allowed(found, root)
 
 
-def _resolved(field: Schema, root: Schema) -> Schema:
+def resolved(field: Schema, root: Schema) -> Schema:
+    """Return a field's schema, which may stand among the definitions of its record's."""
     if "$ref" not in field:
         return field
     name = str(field["$ref"]).rpartition("/")[2]
@@ -152,7 +163,7 @@ def print_parameters(
             screen.say()
         title = f"{entry.model} {task}"
         if parameters:
-            print_table(screen, _COLUMNS, [_row(one) for one in parameters], title=title)
+            print_table(screen, field_columns("parameter"), parameters, title=title)
         else:
             screen.say(f"{title}: no parameters", "bold")
         if task in entry.run_tasks:
@@ -170,28 +181,16 @@ def _print_fields(screen: Screen, title: str, task: TaskSchema) -> None:
         empty = "may be empty" if task.allows_empty else "not empty"
         screen.say(f"{title}, input: texts, {empty}", "bold")
     else:
-        rows = [_row(one) for one in input_of(task)]
-        print_table(screen, ("field", *_COLUMNS[1:]), rows, title=f"{title}, input: records")
+        records = f"{title}, input: records"
+        print_table(screen, field_columns("field"), input_of(task), title=records)
     screen.say()
-    fields = output_of(task)
-    rows = [(one.name, one.type, one.allowed, one.description) for one in fields]
-    columns = ("field", "type", "allowed", "what it is")
-    print_table(screen, columns, rows, title=f"{title}, output")
-
-
-def _row(parameter: Parameter) -> tuple[str, ...]:
-    return (
-        parameter.name,
-        parameter.type,
-        parameter.default_shown,
-        parameter.allowed,
-        parameter.description,
-    )
+    columns = field_columns("field", is_output=True)
+    print_table(screen, columns, output_of(task), title=f"{title}, output")
 
 
 def _type(field: Schema, root: Schema) -> str:
     if "$ref" in field:
-        return _type(_resolved(field, root), root)
+        return _type(resolved(field, root), root)
     if field.get("format") == VECTOR_FORMAT:
         return "vector"
     if "anyOf" in field:

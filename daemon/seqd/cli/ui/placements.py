@@ -6,13 +6,11 @@ from pydantic import JsonValue
 
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_table
+from seqd.cli.ui.tables import Column, print_table
 from seqd.kinds import TRAIN
 from seqd.placement import is_placed_on, targets_in_words
 from seqd.targets import Place
 from seqd_schemas import ModelReference, PlacementRule, WorkerStatus
-
-_COLUMNS = ("model", "where", "workers", "loaded on", "by", "since", "reason")
 
 
 def record_of(rule: PlacementRule, workers: Sequence[WorkerStatus]) -> dict[str, JsonValue]:
@@ -50,19 +48,16 @@ def print_placements(
         screen.say(f"{what}: all workers may serve {'all' if model is None else 'it'}.")
         return
     now_ms = max([one.seen_at_ms for one in workers] + [rule.at_ms for rule in rules])
-    rows = [
-        (
-            rule.model,
-            targets_in_words(rule.targets),
-            len(meant_by(rule, workers)),
-            sum(has_loaded(one, rule.model) for one in workers),
-            rule.by or "-",
-            age(rule.at_ms, now_ms),
-            rule.reason or "-",
-        )
-        for rule in rules
-    ]
-    print_table(screen, _COLUMNS, rows)
+    columns: tuple[Column[PlacementRule], ...] = (
+        Column("model", lambda rule: rule.model),
+        Column("where", lambda rule: targets_in_words(rule.targets)),
+        Column("workers", lambda rule: len(meant_by(rule, workers))),
+        Column("loaded on", lambda rule: sum(has_loaded(one, rule.model) for one in workers)),
+        Column("by", lambda rule: rule.by or "-"),
+        Column("since", lambda rule: age(rule.at_ms, now_ms)),
+        Column("reason", lambda rule: rule.reason or "-"),
+    )
+    print_table(screen, columns, rules)
 
 
 def meant_by(rule: PlacementRule, workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:

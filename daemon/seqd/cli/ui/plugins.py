@@ -11,21 +11,24 @@ from seqd.cli.plugins.distribution import (
     says_what_it_has,
 )
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table
+from seqd.cli.ui.tables import Column, print_facts, print_table
 from seqd_schemas import PluginState, PluginStatus, WorkerState, WorkerStatus
+
+#: What tables say of a plugin of this machine.
+_HERE: tuple[Column[PluginStatus], ...] = (
+    Column("plugin", lambda one: one.name),
+    Column("state here", lambda one: one.state),
+    Column("distribution", lambda one: f"{one.distribution} {one.version}".strip()),
+    Column("models, or the reason", lambda one: _what(one), wraps=True),
+)
 
 
 def print_plugins(
     screen: Screen, statuses: Sequence[PluginStatus], sources: Mapping[str, str]
 ) -> None:
     """Print the plugins of this machine; `sources` has the folders of those that are editable."""
-    rows = [
-        (one.name, str(one.state), f"{one.distribution} {one.version}".strip(), _what(one))
-        for one in statuses
-    ]
-    columns = ("plugin", "state here", "distribution", "models, or the reason")
-    if rows:
-        print_table(screen, columns, rows)
+    if statuses:
+        print_table(screen, _HERE, statuses)
     else:
         screen.say("No plugins here. `pip install 'seqd[serve]'` brings three.")
     for name, source in sources.items():
@@ -52,9 +55,14 @@ def print_fleet(
     found = holdings(here, workers)
     silent = {one.worker: one.state for one in workers if not says_what_it_has(one)}
     telling = len(workers) - len(silent)
-    rows = [(one.plugin, one.version or "-", one.state, _who(one, telling)) for one in found]
-    if rows:
-        print_table(screen, ("plugin", "version", "state there", "workers"), rows)
+    columns: tuple[Column[Holding], ...] = (
+        Column("plugin", lambda one: one.plugin),
+        Column("version", lambda one: one.version or "-"),
+        Column("state there", lambda one: one.state),
+        Column("workers", lambda one: _who(one, telling)),
+    )
+    if found:
+        print_table(screen, columns, found)
     if silent:
         starting = [name for name, state in silent.items() if state is WorkerState.STARTING]
         drained = [name for name in silent if name not in starting]

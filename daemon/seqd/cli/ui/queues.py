@@ -1,18 +1,17 @@
 """Queues as a table: what waits of each task and model, how fast it goes, and why it does not."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from seqd.cli.ui.columns import Cell, Column, Signs, fitted
 from seqd.cli.ui.numbers import count, counted, duration, rate
+from seqd.cli.ui.tables import Cell, Column
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from seqd.queue_states import QueueState, WorkerCounts
 
 #: Columns of a terminal from which on workers are told apart in words.
-_WIDE: Final = 110
+WIDE: Final = 110
 
 #: What a state is called, and its style.
 _WORDS: Final = {
@@ -24,81 +23,65 @@ _WORDS: Final = {
 }
 
 
-def queue_lines(
-    states: "Sequence[QueueState]", width: int, signs: Signs, *, by_tenant: bool = False
-) -> "list[Text]":
-    """Return a heading and a line for each state, of at most `width` columns."""
-    columns = TENANT_COLUMNS if by_tenant else QUEUE_COLUMNS
-    is_wide = width >= _WIDE
-    rows = [tenant_cells(s) if by_tenant else queue_cells(s, is_wide=is_wide) for s in states]
-    return fitted(columns, rows, width, signs)
+def queue_columns(*, is_wide: bool) -> "tuple[Column[QueueState], ...]":
+    """Return what tables say of a queue; workers are told apart in words where there is room."""
+    return (
+        Column("task", lambda queue: queue.task, least=8),
+        Column("model", lambda queue: queue.model, least=10),
+        Column("state", _state, least=20),
+        Column("waiting", lambda queue: _number(queue.waiting_items), is_number=True),
+        Column(
+            "paused",
+            lambda queue: _number(queue.paused_items),
+            drop=4,
+            is_number=True,
+            is_left_out_empty=True,
+        ),
+        Column("in hand", lambda queue: _number(queue.items_in_hand), drop=7, is_number=True),
+        Column("items/s", lambda queue: _rate(queue.rate_per_s), drop=1, is_number=True),
+        Column("errors/min", _errors, drop=3, is_number=True, is_left_out_empty=True),
+        Column("oldest", _oldest, drop=6, is_number=True),
+        Column("work left", _work, drop=8, is_number=True),
+        Column("ends in", _ends_in, drop=5, is_number=True),
+        Column("workers", partial(_workers, is_wide=is_wide), drop=2, least=7),
+    )
 
 
-#: Columns of `queue_cells`.
-QUEUE_COLUMNS: Final = (
-    Column("task", least=8),
-    Column("model", least=10),
-    Column("state", least=20),
-    Column("waiting", is_number=True),
-    Column("paused", drop=4, is_number=True, is_left_out_empty=True),
-    Column("in hand", drop=7, is_number=True),
-    Column("items/s", drop=1, is_number=True),
-    Column("errors/min", drop=3, is_number=True, is_left_out_empty=True),
-    Column("oldest", drop=6, is_number=True),
-    Column("work left", drop=8, is_number=True),
-    Column("ends in", drop=5, is_number=True),
-    Column("workers", drop=2, least=7),
+#: What tables say of the part of a queue that one tenant has.
+TENANT_COLUMNS: "Final[tuple[Column[QueueState], ...]]" = (
+    Column("task", lambda queue: queue.task, drop=1, least=8),
+    Column("model", lambda queue: queue.model, least=10),
+    Column("tenant", lambda queue: queue.tenant or "-", least=8),
+    Column("state", lambda queue: Cell(*_WORDS[queue.state]), least=20),
+    Column(
+        "left",
+        lambda queue: _number(queue.waiting_items or queue.paused_items),
+        is_number=True,
+    ),
+    Column("oldest", lambda queue: _oldest(queue), drop=4, is_number=True),
+    Column("work left", lambda queue: _work(queue), drop=5, is_number=True),
+    Column("workers", lambda queue: _workers(queue, is_wide=False), drop=3, least=7),
 )
 
-#: Columns of `tenant_cells`.
-TENANT_COLUMNS: Final = (
-    Column("task", drop=1, least=8),
-    Column("model", least=10),
-    Column("tenant", least=8),
-    Column("state", least=20),
-    Column("left", is_number=True),
-    Column("oldest", drop=4, is_number=True),
-    Column("work left", drop=5, is_number=True),
-    Column("workers", drop=3, least=7),
-)
+
+def _state(queue: "QueueState") -> Cell:
+    if queue.state == "moving" and queue.reason:
+        of = "a version: " if queue.workers.able else ""
+        return Cell(f"{of}nobody can run it", "red")
+    return Cell(*_WORDS[queue.state])
 
 
-def tenant_cells(state: "QueueState") -> list[Cell]:
-    """Return the cells of one tenant's state, by `TENANT_COLUMNS`."""
-    word, style = _WORDS[state.state]
-    return [
-        Cell(state.task),
-        Cell(state.model),
-        Cell(state.tenant or "-"),
-        Cell(word, style),
-        Cell(_number(state.waiting_items or state.paused_items)),
-        Cell("-" if state.oldest_wait_s is None else duration(state.oldest_wait_s)),
-        Cell(_work(state)),
-        Cell(_workers(state.workers, is_wide=False), "" if state.workers.able else "red"),
-    ]
+def _errors(queue: "QueueState") -> Cell:
+    per_min = (queue.errors_per_s or 0.0) * 60
+    return Cell(_rate(per_min), "red" if per_min else "")
 
 
-def queue_cells(state: "QueueState", *, is_wide: bool) -> list[Cell]:
-    """Return the cells of a state, by `QUEUE_COLUMNS`; workers in words where it `is_wide`."""
-    word, style = _WORDS[state.state]
-    if state.state == "moving" and state.reason:
-        of = "a version: " if state.workers.able else ""
-        word, style = f"{of}nobody can run it", "red"
-    errors = (state.errors_per_s or 0.0) * 60
-    return [
-        Cell(state.task),
-        Cell(state.model),
-        Cell(word, style),
-        Cell(_number(state.waiting_items)),
-        Cell(_number(state.paused_items)),
-        Cell(_number(state.items_in_hand)),
-        Cell(rate(state.rate_per_s) if state.rate_per_s else "-"),
-        Cell(rate(errors) if errors else "-", "red" if errors else ""),
-        Cell("-" if state.oldest_wait_s is None else duration(state.oldest_wait_s)),
-        Cell(_work(state)),
-        Cell(_ends_in(state)),
-        Cell(_workers(state.workers, is_wide=is_wide), "" if state.workers.able else "red"),
-    ]
+def _rate(per_s: float | None) -> str:
+    return rate(per_s) if per_s else "-"
+
+
+def _oldest(queue: "QueueState") -> str:
+    return "-" if queue.oldest_wait_s is None else duration(queue.oldest_wait_s)
 
 
 def pause_reasons(states: "Sequence[QueueState]") -> list[str]:
@@ -144,7 +127,11 @@ def _ends_in(state: "QueueState") -> str:
     return duration(state.eta_s)
 
 
-def _workers(counts: "WorkerCounts", *, is_wide: bool) -> str:
+def _workers(queue: "QueueState", *, is_wide: bool) -> Cell:
+    return Cell(_counted(queue.workers, is_wide=is_wide), "" if queue.workers.able else "red")
+
+
+def _counted(counts: "WorkerCounts", *, is_wide: bool) -> str:
     named = {
         "busy": counts.busy,
         "idle": counts.idle,

@@ -27,8 +27,10 @@ _TAKEN_FOR_TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE")
 class Screen:
     """Prints lines. `is_live` says whether what was printed can be drawn over."""
 
-    def __init__(self, *, to_stderr: bool = False) -> None:
-        self._to_stderr = to_stderr
+    def __init__(self, *, to_stderr: bool = False, is_beside_json: bool = False) -> None:
+        self._to_stderr = to_stderr or is_beside_json
+        #: True where programs read the JSON that a command prints on stdout.
+        self.is_beside_json = is_beside_json
         self._is_terminal = self._may_be_terminal() and self.console.is_terminal
         self.is_live = self._is_terminal and not self.console.is_dumb_terminal
 
@@ -44,6 +46,10 @@ class Screen:
                 file=stream, stderr=self._to_stderr, highlight=False, width=_UNLIMITED
             )
         return console
+
+    def on_stderr(self) -> "Screen":
+        """Return a screen for a command that prints data of its own on stdout."""
+        return Screen(to_stderr=True, is_beside_json=self.is_beside_json)
 
     def say(self, text: str = "", style: str = "") -> None:
         """Print a line; a terminal's long one is broken between words, any other stays whole."""

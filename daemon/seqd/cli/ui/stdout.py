@@ -5,12 +5,15 @@ process's end. Once a command is about to load plugins, all of that goes to stan
 programs can read the rest.
 """
 
+import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO, cast
 
+from seqd.escaping import printable_json
 from seqd.standard_output import opened
 
 
@@ -41,6 +44,16 @@ class _Stdout:
 STDOUT = cast(TextIO, _Stdout())
 
 
+def print_json(value: object) -> None:
+    """Print a wire record, or lists and mappings of them, as JSON."""
+    print_line_of_json(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+
+def print_line_of_json(written: str) -> None:
+    """Print JSON as it is written, control characters escaped."""
+    print(printable_json(written), file=stdout(), flush=True)
+
+
 def keep_stdout_from_plugins() -> None:
     """Have everything else that writes to standard output write to standard error from now on.
 
@@ -64,3 +77,13 @@ def _close_to_others() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDOUT)
     os.close(nowhere)
+
+
+def _plain(value: object) -> object:
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} is no record of the wire")

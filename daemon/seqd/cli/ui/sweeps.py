@@ -19,7 +19,7 @@ from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, counted, duration, metric
 from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_table
+from seqd.cli.ui.tables import print_rows
 from seqd.escaping import printable
 from seqd_schemas import (
     Epoch,
@@ -233,7 +233,7 @@ def print_sweep(screen: Screen, report: SweepReport) -> None:
         for name, one in report.trained.items()
     ]
     if rows:
-        print_table(screen, [*columns, "seconds", "version", ""], rows)
+        print_rows(screen, [*columns, "seconds", "version", ""], rows)
     for failure in report.failed:
         screen.say(f"{failure.custom_id}: {failure.error.code}: {failure.error.message}", "red")
 

@@ -1,70 +1,160 @@
-"""Tables for people, and the same records as JSON for programs."""
+"""Tables and facts for people: lines that fit a width, by what there is to say of a record.
+
+Where a table is too wide, its columns are narrowed. A view that is drawn again and again drops some
+then and cuts texts, for a line that is broken would push others off the screen; where a table is
+printed once, nothing is left out, and texts of columns that `wrap` are broken between words.
+"""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from operator import itemgetter
+from typing import Final, Generic, TypeVar
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.text import Text
 
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.stdout import stdout
-from seqd.escaping import printable, printable_json
+from seqd.escaping import MAX_LINE_CHARS, one_line
 
-if TYPE_CHECKING:
-    from rich.table import Table
+Row = TypeVar("Row")
 
-#: Columns of these names give way when a table is too wide; others stay whole.
-_MAY_WRAP = frozenset(
-    {
-        "what it is",
-        "models, or the reason",
-        "value",
-        "versions",
-        "metrics",
-        "takes",
-        "loaded",
-        "plugins",
-        "done",
-        "allowed",
-        "on",
-        "details",
-    }
-)
+#: Columns between two columns of a table.
+_GAP: Final = 2
+
+#: Characters of a cell that are looked at in a view which is drawn again and again.
+_MOST_CHARS: Final = 400
+
+#: The fewest columns that a text keeps, and one that is broken over lines.
+_LEAST: Final = 3
+_LEAST_WRAPPED: Final = 12
+
+#: The most columns of a fact's name, and the fewest that stand beside it.
+_MOST_LABEL: Final = 40
+_LEAST_VALUE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell's text, and its style."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)  # without slots: Python 3.11 could not make a `Column[Row]` with them
+class Column(Generic[Row]):
+    """A column of a table: its name, and what it says of a record."""
+
+    name: str
+    #: A text, or a number, which stands to the right.
+    cell: Callable[[Row], object]
+    #: Columns with a higher number are dropped first; those with 0 stay.
+    drop: int = 0
+    is_number: bool = False
+    #: The fewest columns that its texts are cut to before others are; 0: they are cut last.
+    least: int = 0
+    #: Its texts may be broken over several lines.
+    wraps: bool = False
+    #: Left out where no cell of it says more than `-`.
+    is_left_out_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What stands for what is left out, by what a terminal can show."""
+
+    #: The encoding that the text has to be written in.
+    encoding: str = "utf-8"
+
+    @property
+    def is_unicode(self) -> bool:
+        """True where every character can be written."""
+        return self.encoding.lower().replace("-", "").startswith("utf")
+
+    @property
+    def ellipsis(self) -> str:
+        """What stands at the end of a text that is cut."""
+        return "…" if self.is_unicode else "~"
+
+    def clean(self, text: str, most_chars: int = _MOST_CHARS) -> str:
+        """Return a text as one line that the terminal shows as it is, controls escaped."""
+        line = one_line(text, most_chars).replace("\t", " ")
+        if self.is_unicode:
+            return line
+        return line.encode(self.encoding, "replace").decode(self.encoding)
+
+    def cut(self, text: str, width: int) -> str:
+        """Return a text of at most `width` columns."""
+        if cell_len(text) <= width:
+            return text
+        return set_cell_size(text, max(0, width - 1)).rstrip() + self.ellipsis[: max(0, width)]
 
 
 def print_table(
-    screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = ""
+    screen: Screen, columns: Sequence[Column[Row]], records: Iterable[Row], *, title: str = ""
 ) -> None:
-    """Print rows under a heading; numbers stand to the right."""
-    from rich.table import Table
-
-    cells = [tuple(row) for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, name in enumerate(columns):
-        is_number = bool(cells) and all(isinstance(row[number], int | float) for row in cells)
-        table.add_column(
-            name,
-            justify="right" if is_number else "left",
-            no_wrap=name not in _MAY_WRAP,
-            overflow="fold" if name in _MAY_WRAP else "ellipsis",
-            header_style="dim",
-        )
-    for row in cells:
-        table.add_row(*(_cell(value) for value in row))
+    """Print a row for each record under a heading; numbers stand to the right."""
     if title:
         screen.say(title, "bold")
-    _draw(screen, table)
+    width = screen.console.width
+    screen.block(table_lines(columns, records, width, Signs(), is_whole=True))
+
+
+def print_rows(
+    screen: Screen, names: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = ""
+) -> None:
+    """Print a table whose columns are known by now only."""
+    columns = [Column(name, itemgetter(number)) for number, name in enumerate(names)]
+    print_table(screen, columns, rows, title=title)
 
 
 def print_facts(screen: Screen, facts: Mapping[str, object]) -> None:
     """Print names with their values, a line each; without those that are empty."""
-    from rich.table import Table
+    screen.block(fact_lines(facts, screen.console.width, Signs()))
 
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    for name, value in facts.items():
-        if value not in ("", None):
-            grid.add_row(name, _escaped(str(value)))
-    _draw(screen, grid)
+
+def table_lines(
+    columns: Sequence[Column[Row]],
+    records: Iterable[Row],
+    width: int,
+    signs: Signs,
+    *,
+    is_whole: bool = False,
+) -> list[Text]:
+    """Return a heading and a line for each record, each of at most `width` columns.
+
+    Columns without room are dropped and texts are cut, but of a table that `is_whole`.
+    """
+    table = _Table(columns, list(records), signs, is_whole=is_whole)
+    return table.lines(width)
+
+
+def fact_lines(facts: Mapping[str, object], width: int, signs: Signs) -> list[Text]:
+    """Return a line for each fact that is not empty; a long one goes on below itself."""
+    shown = {name: str(value) for name, value in facts.items() if value not in ("", None)}
+    longest = max(map(cell_len, shown), default=0)
+    label = min(_MOST_LABEL, longest, max(1, width - _LEAST_VALUE - _GAP))
+    lines = []
+    for name, value in shown.items():
+        text = signs.clean(value, MAX_LINE_CHARS)
+        for number, part in enumerate(broken(text, max(1, width - label - _GAP))):
+            head = signs.cut(signs.clean(name), label) if number == 0 else ""
+            lines.append(Text.assemble((_padded(head, label + _GAP), "dim"), part))
+    return lines
+
+
+def cut(text: str, most_chars: int) -> str:
+    """Return a text of at most so many characters, which ends in `…` where some are left out."""
+    return text if len(text) <= most_chars else f"{text[: most_chars - 1]}…"
+
+
+def broken(text: str, room: int) -> list[str]:
+    """Return a text as parts of at most `room` columns, broken between words where that can be."""
+    parts = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+    return [fitting for part in parts for fitting in (chop_cells(part, room) or [""])]
 
 
 def values_line(values: Mapping[str, object]) -> str:
@@ -74,46 +164,120 @@ def values_line(values: Mapping[str, object]) -> str:
     )
 
 
-def print_json(value: object) -> None:
-    """Print a wire record, or lists and mappings of them, as JSON on stdout."""
-    print_line_of_json(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+class _Table(Generic[Row]):
+    """A table before its width is known."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column[Row]],
+        records: Sequence[Row],
+        signs: Signs,
+        *,
+        is_whole: bool,
+    ) -> None:
+        self._columns = columns
+        self._signs = signs
+        self._is_whole = is_whole
+        most_chars = MAX_LINE_CHARS if is_whole else _MOST_CHARS
+        values = [[column.cell(record) for column in columns] for record in records]
+        cells = [[cell_of(value) for value in row] for row in values]
+        self._rows = [
+            [Cell(signs.clean(cell.text, most_chars), cell.style) for cell in row] for row in cells
+        ]
+        self._to_the_right = [
+            column.is_number
+            or (bool(values) and all(isinstance(row[number], int | float) for row in values))
+            for number, column in enumerate(columns)
+        ]
+        self._natural = [
+            max([cell_len(column.name), *(cell_len(row[number].text) for row in self._rows)])
+            for number, column in enumerate(columns)
+        ]
+
+    def lines(self, width: int) -> list[Text]:
+        """Return the heading and the rows."""
+        shown = self._shown(width)
+        widths = self._narrowed(shown, width)
+        heading = [Cell(column.name, "dim") for column in self._columns]
+        return [
+            line for row in (heading, *self._rows) for line in self._row_lines(row, shown, widths)
+        ]
+
+    def _shown(self, width: int) -> list[int]:
+        """Return the columns that have room once they are narrowed, by number."""
+        shown = [
+            number
+            for number, column in enumerate(self._columns)
+            if not column.is_left_out_empty or any(row[number].text != "-" for row in self._rows)
+        ]
+        while not self._is_whole:
+            least = sum(self._least(number) or self._natural[number] for number in shown)
+            droppable = [number for number in shown if self._columns[number].drop]
+            if least + _GAP * (len(shown) - 1) <= width or not droppable:
+                break
+            shown.remove(max(droppable, key=lambda number: self._columns[number].drop))
+        return shown
+
+    def _least(self, number: int) -> int:
+        """Return the columns to which one is narrowed before others are; 0: it is one of these."""
+        column = self._columns[number]
+        least = _LEAST_WRAPPED if self._is_whole and column.wraps else column.least
+        return min(least, self._natural[number])
+
+    def _narrowed(self, shown: Sequence[int], width: int) -> list[int]:
+        """Return the columns' widths: the widest that may be narrowed are, and then all."""
+        widths = [self._natural[number] for number in shown]
+        room = width - _GAP * (len(shown) - 1)
+        for least in ([self._least(number) for number in shown], [_LEAST] * len(shown)):
+            while sum(widths) > room:
+                can = [n for n, one in enumerate(widths) if least[n] and one > least[n]]
+                if not can:
+                    break
+                widths[max(can, key=lambda n: widths[n])] -= 1
+        return widths
+
+    def _row_lines(
+        self, row: Sequence[Cell], shown: Sequence[int], widths: Sequence[int]
+    ) -> list[Text]:
+        """Return a row as a line, or as several where texts of it are broken."""
+        parts = [
+            broken(row[number].text, width)
+            if self._is_whole and self._columns[number].wraps
+            else [self._signs.cut(row[number].text, width)]
+            for number, width in zip(shown, widths, strict=True)
+        ]
+        lines = []
+        for texts in zip_longest(*parts, fillvalue=""):
+            line = Text()
+            for text, number, width in zip(texts, shown, widths, strict=True):
+                padded = _padded(text, width, to_the_right=self._to_the_right[number])
+                line.append(padded, row[number].style)
+                line.append(" " * _GAP)
+            line.rstrip()
+            lines.append(line)
+        return lines
 
 
-def print_line_of_json(written: str) -> None:
-    """Print JSON on stdout as it is written, control characters escaped."""
-    print(printable_json(written), file=stdout(), flush=True)
+def cell_of(value: object) -> Cell:
+    """Return what stands in a table for what a column says."""
+    match value:
+        case Cell():
+            return value
+        case float():
+            return Cell(f"{value:.4f}")
+        case int() if not isinstance(value, bool):
+            return Cell(f"{value:,}")
+    return Cell(str(value))
 
 
-def _draw(screen: Screen, table: "Table") -> None:
-    if screen.is_live:
-        screen.console.print(table)
-        return
-    # A pipe has no use for the blanks that fill the last column up.
-    with screen.console.capture() as drawn:
-        screen.console.print(table)
-    for line in drawn.get().splitlines():
-        screen.say(line.rstrip())
+def fitting(line: Text, width: int, signs: Signs) -> Text:
+    """Return a line of at most `width` columns."""
+    if line.cell_len > width:
+        line.truncate(max(0, width - 1))
+        line.append(signs.ellipsis)
+    return line
 
 
-def _plain(value: object) -> object:
-    from pydantic import BaseModel
-
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a {type(value).__name__} is no record of the wire")
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return _escaped(str(value))
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(printable(text))
+def _padded(text: str, width: int, *, to_the_right: bool = False) -> str:
+    blanks = " " * (width - cell_len(text))
+    return blanks + text if to_the_right else text + blanks

@@ -1,17 +1,11 @@
 """Help of a model's own tasks, from the schemas that its workers publish."""
 
 from collections.abc import Mapping
-from typing import Final
 
-from seqd.cli.ui.params import Parameter, fields_of
+from seqd.cli.ui.params import field_columns, input_of, output_of, parameters_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
-from seqd.parameters import Schema
 from seqd_schemas import CatalogEntry, TaskSchema
-
-_OF_PARAMETERS: Final = ("parameter", "type", "default", "allowed", "what it is")
-_OF_INPUT: Final = ("field", "type", "default", "allowed", "what it is")
-_OF_OUTPUT: Final = ("field", "type", "allowed", "what it is")
 
 
 def print_tasks(
@@ -34,9 +28,9 @@ def _print_task(screen: Screen, model: str, name: str, task: TaskSchema) -> None
     screen.say(f"  seqd run {model} {name} FILE")
     screen.say(f"  seqd run {model} {name} --text {_example(task)}")
     screen.say()
-    parameters = fields_of(task.parameters)
+    parameters = parameters_of(task)
     if parameters:
-        print_table(screen, _OF_PARAMETERS, [_row(one) for one in parameters])
+        print_table(screen, field_columns("parameter"), parameters)
     else:
         screen.say("It has no parameters.")
     screen.say()
@@ -45,39 +39,24 @@ def _print_task(screen: Screen, model: str, name: str, task: TaskSchema) -> None
         screen.say(f"Its input is a text, which {may} be empty.")
     else:
         screen.say("Its input is a record; columns of a CSV or Parquet file are called so:")
-        print_table(screen, _OF_INPUT, [_row(one) for one in fields_of(task.input)])
+        print_table(screen, field_columns("field"), input_of(task))
     screen.say()
-    _print_output(screen, task.result or {})
+    _print_output(screen, task)
 
 
-def _print_output(screen: Screen, result: Schema) -> None:
+def _print_output(screen: Screen, task: TaskSchema) -> None:
+    result = task.result or {}
     title = str(result.get("title", "a record"))
     what = " ".join(str(result.get("description", "")).split())
     screen.say(f"Its output is {title}" + (f": {what}" if what else "."))
-    rows = [
-        (one.name, one.type, _bounds(one), one.description)
-        for one in fields_of(result)
-        if not one.is_fixed
-    ]
-    print_table(screen, _OF_OUTPUT, rows)
+    print_table(screen, field_columns("field", is_output=True), output_of(task))
     screen.say()
-
-
-def _row(field: Parameter) -> tuple[str, ...]:
-    return (field.name, field.type, field.default_shown, _bounds(field), field.description)
-
-
-def _bounds(field: Parameter) -> str:
-    """Return what is allowed, where its type does not say it."""
-    return "" if field.allowed == field.type else field.allowed
 
 
 def _example(task: TaskSchema) -> str:
     """Return what may stand behind `--text`."""
     if task.input is None:
         return '"..."'
-    required = [
-        one.name for one in fields_of(task.input) if one.is_required and "." not in one.name
-    ]
+    required = [one.name for one in input_of(task) if one.is_required and "." not in one.name]
     fields = ", ".join(f'"{name}": …' for name in required)
     return f"'{{{fields}}}'"

@@ -2,12 +2,11 @@
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Sequence
 
 from seqd.cli.ui.numbers import count, counted, duration, size
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table
+from seqd.cli.ui.tables import Column, print_facts, print_table
 from seqd.ledger.tenants import WHY_OVER
 from seqd_schemas import OTHER_TENANTS, Priority, TenantLimits, TenantRecord, TenantUsage
 
@@ -16,26 +15,33 @@ _SHOWN_DAYS = 14
 
 _USED = ("items", "trainings", "tokens", "busy_s")
 
+#: What tables say of a tenant.
+_COLUMNS: tuple[Column[TenantRecord], ...] = (
+    Column("tenant", lambda one: one.tenant),
+    Column("open jobs", lambda one: one.open_jobs),
+    Column("items", lambda one: one.waiting_items),
+    Column("input", lambda one: size(one.waiting_bytes)),
+    Column("keeps", lambda one: size(one.kept_bytes)),
+    Column("weight", lambda one: f"{one.limits.weight or 1:g}"),
+    Column("limits of its own", lambda one: _own(one.own), wraps=True),
+)
+
+#: What tables say of what a tenant has used; without the day, of several days.
+_USAGE_COLUMNS: tuple[Column[TenantUsage], ...] = (
+    Column("tenant", lambda used: used.tenant),
+    Column("items", lambda used: used.items),
+    Column("trainings", lambda used: used.trainings),
+    Column("tokens", lambda used: used.tokens),
+    Column("busy", lambda used: duration(used.busy_s)),
+)
+
 
 def print_tenants(screen: Screen, records: Sequence[TenantRecord]) -> None:
     """Print a table of tenants, or that there are none."""
     if not records:
         screen.say("No tenants.")
         return
-    rows = [
-        (
-            record.tenant,
-            record.open_jobs,
-            record.waiting_items,
-            size(record.waiting_bytes),
-            size(record.kept_bytes),
-            f"{record.limits.weight or 1:g}",
-            _own(record.own),
-        )
-        for record in records
-    ]
-    columns = ("tenant", "open jobs", "items", "input", "keeps", "weight", "limits of its own")
-    print_table(screen, columns, rows)
+    print_table(screen, _COLUMNS, records)
 
 
 def print_tenant(
@@ -75,16 +81,12 @@ def print_usage(screen: Screen, usage: Sequence[TenantUsage]) -> None:
     if not usage:
         screen.say("Nothing was used on these days.")
         return
-    columns = ("day", "tenant", "items", "trainings", "tokens", "busy")
-    rows = [
-        (row.day, row.tenant, row.items, row.trainings, row.tokens, duration(row.busy_s))
-        for row in usage
-    ]
-    print_table(screen, columns, rows)
+    print_table(screen, (Column("day", lambda used: used.day), *_USAGE_COLUMNS), usage)
     days = {row.day for row in usage}
     if len(days) > 1:
         screen.say()
-        _print_sums(screen, usage, len(days))
+        title = f"In all, of {counted(len(days), 'day')}"
+        print_table(screen, _USAGE_COLUMNS, _sums(usage), title=title)
     if any(row.tenant == OTHER_TENANTS for row in usage):
         screen.say(f"{OTHER_TENANTS} stands for the tenants beyond the first 10,000 of a day.")
 
@@ -99,23 +101,15 @@ def usage_as_csv(usage: Sequence[TenantUsage]) -> str:
     return text.getvalue()
 
 
-def _print_sums(screen: Screen, usage: Sequence[TenantUsage], days: int) -> None:
-    sums = {name: Counter[str]() for name in _USED}
+def _sums(usage: Sequence[TenantUsage]) -> list[TenantUsage]:
+    """Return what each tenant has used on all days together."""
+    of_tenants: dict[str, list[TenantUsage]] = {}
     for row in usage:
-        for name in _USED:
-            sums[name][row.tenant] += getattr(row, name)
-    rows = [
-        (
-            tenant,
-            sums["items"][tenant],
-            sums["trainings"][tenant],
-            sums["tokens"][tenant],
-            duration(sums["busy_s"][tenant]),
-        )
-        for tenant in sorted({row.tenant for row in usage})
+        of_tenants.setdefault(row.tenant, []).append(row)
+    return [
+        rows[0].model_copy(update={name: sum(getattr(row, name) for row in rows) for name in _USED})
+        for _, rows in sorted(of_tenants.items())
     ]
-    columns = ("tenant", "items", "trainings", "tokens", "busy")
-    print_table(screen, columns, rows, title=f"In all, of {counted(days, 'day')}")
 
 
 def _own(own: TenantLimits) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import cut
 from seqd.escaping import printable
 from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess
 
@@ -30,9 +31,9 @@ class LabelPrinter:
         """Print the next result; errors are in the summary."""
         text = " ".join(next(self._texts, "").split())
         if isinstance(result, ItemSuccess) and isinstance(result.output, Classification):
-            echo = text if len(text) <= _ECHO_CHARS else text[: _ECHO_CHARS - 1] + "…"
             doubt = "uncertain  " if result.output.uncertain else ""
-            self._screen.say(f"{result.output.label:<10} {result.output.score:.3f}  {doubt}{echo}")
+            told = f"{result.output.label:<10} {result.output.score:.3f}  {doubt}"
+            self._screen.say(told + cut(text, _ECHO_CHARS))
 
 
 class GenerationPrinter:

@@ -1,0 +1,102 @@
+"""How a command hands a job of items in, and writes or prints their results."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seqd.cli import options
+from seqd.cli.exits import OK
+from seqd.cli.output_options import OutputOptions, opened_output
+from seqd.cli.ui.screen import Screen
+
+if TYPE_CHECKING:
+    from seqd.cli.bulk import Result
+    from seqd.cli.result_files import ResultFiles
+    from seqd.cli.sources import Feed
+    from seqd.client import Client, JobHandle, JobOptions
+    from seqd.inputs.items import ItemRules
+
+    Send = Callable[[Client, Feed], JobHandle[Any]]
+    Live = Callable[[Client, JobHandle[Any], Feed], Iterator[Result]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a command hands in, and what becomes of the results."""
+
+    kind: str
+    file: str | None
+    #: Those of the command line, in the place of a file.
+    texts: Sequence[str]
+    #: The form of the file, and the names of its fields.
+    fields: Mapping[str, str]
+    output: OutputOptions
+    screen: Screen
+    detach: bool
+    #: Options of the job; with its identifier once it is handed in.
+    given: "JobOptions"
+    #: Hands the items in, by these options.
+    send: "Send"
+    #: Prints a result that goes into no file.
+    print_result: "Callable[[Result], None]"
+    #: Prints texts as they come, and yields the results behind them.
+    live: "Live | None" = None
+    label_field: str | None = None
+    rules: "ItemRules | None" = None
+    more_columns: tuple[str, ...] = ()
+
+    def run(self) -> int:
+        """Open the input and the output, and hand the job in; return the exit status."""
+        from seqd.cli.sources import feed_of
+
+        with (
+            feed_of(
+                self.file,
+                self.texts,
+                self.fields,
+                label_field=self.label_field,
+                rules=self.rules,
+                is_read_twice=self.output.reads_input(self.kind),
+            ) as feed,
+            opened_output(
+                self.output,
+                self.kind,
+                feed=feed,
+                source=self.file,
+                more_columns=self.more_columns,
+            ) as files,
+            options.open_client() as client,
+        ):
+            return self.hand_in(client, feed, files)
+
+    def hand_in(self, client: "Client", feed: "Feed", files: "ResultFiles | None") -> int:
+        """Hand the job in, and write its results unless it is detached; return the exit status."""
+        from seqd.cli.bulk import Output, follow_bulk_job
+        from seqd.cli.following import detach_from, waiting_for
+        from seqd.cli.resuming import begin
+        from seqd.cli.ui.summary import ResultCounts
+        from seqd.ledger.submissions import new_job_id
+
+        to_stderr = self.output.goes_to_stdout or self.detach
+        screen = self.screen.on_stderr() if to_stderr else self.screen
+
+        asked_id = self.given.get("job_id")
+
+        def send(job_id: str) -> "JobHandle[Any]":
+            self.given["job_id"] = job_id
+            return self.send(client, feed)
+
+        if self.detach:
+            detach_from(client, send(asked_id or new_job_id()), screen)
+            return OK
+        to = Output(files, self.print_result)
+        with (
+            begin(client, self.output, files, feed, send, asked_id) as (begun, interruption),
+            waiting_for(client, begun.handle, screen, interruption),
+        ):
+            counts = ResultCounts(feed.labels)
+            live = self.live and self.live(client, begun.handle, feed)
+            results = live or begun.results
+            status = follow_bulk_job(begun.handle, screen, to, counts, results)
+            begun.end()
+        return status
