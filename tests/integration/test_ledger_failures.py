@@ -78,6 +78,23 @@ def test_a_unit_with_failed_items_leaves_one_dead_letter(environment: Environmen
     assert environment.ledger.failures.get(letter.id) == letter
 
 
+def test_each_code_of_a_unit_has_its_own_dead_letter_and_undone_items_have_none(
+    environment: Environment,
+) -> None:
+    environment.submit(chunk=a_chunk(len(ItemErrorCode)), sealed=True)
+    results = [
+        ItemFailure(custom_id=f"row-{n}", error=ItemError(code=code, message=f"It is {code}."))
+        for n, code in enumerate(ItemErrorCode, start=1)
+    ]
+
+    environment.ledger.work.commit(environment.claim_unit(), results)
+
+    assert {(one.code, one.items, one.message) for one in letters(environment)} == {
+        (code, 1, f"It is {code}.")
+        for code in ("invalid_input", "too_long", "decode_error", "plugin_error", "worker_crashed")
+    }
+
+
 @pytest.mark.parametrize("cause", [one for one in DeathCause if one is not DeathCause.UNKNOWN])
 def test_an_item_or_a_training_that_killed_its_worker_says_how_it_died(
     environment: Environment, cause: DeathCause

@@ -103,6 +103,19 @@ def test_who_comes_and_goes_gets_no_more_than_who_stays(environment: Environment
     assert got["goes"] <= got["stays"] + FULL
 
 
+@pytest.mark.parametrize(("weight", "batch"), [(1, (4, 4)), (3, (6, 2))], ids=["alike", "heavy"])
+def test_a_batch_is_filled_in_fair_order_and_charged(
+    environment: Environment, weight: int, batch: tuple[int, int]
+) -> None:
+    set_weight(environment, "many", weight)
+    for number in range(60):
+        submit(environment, 1, items=1, tenant="many" if number < 40 else "few")
+
+    got = [shares(environment, 1, tenant_of(environment)) for _ in range(4)]
+
+    assert got == [{"many": batch[0], "few": batch[1]}] * 4
+
+
 def test_a_tenants_job_is_not_left_behind_by_its_like_ones_in_others_batches(
     environment: Environment,
 ) -> None:

@@ -53,6 +53,7 @@ class ClientRules(Machine):
             not job.sealed
             or is_file
             or job.continues is not None
+            or "@" in job.request.model  # a retry, whose first job is gone
             or not isinstance(job.request, ClassifyJob)
         ):
             return

@@ -43,6 +43,22 @@ def test_an_ingest_that_may_not_go_on_is_released_with_its_worker(adapter: Adapt
     assert [claimed.worker for claimed in walk.claims] == ["worker-a", "worker-b"]
 
 
+def test_a_paused_job_goes_on_where_it_was(adapter: Adapter) -> None:
+    walk = walk_on(adapter)()
+    asked = {"tenant": "north", "model": "imdb_lstm", "priority": "normal"}
+    walk.classify(asked=asked, size=9, lost=0)
+    walk.claim(worker="worker-a", served=SERVED, lost=0)
+    walk.steer(which=0, act="pause", lost=0)
+    walk.claim(worker="worker-b", served=SERVED, lost=0)
+    walk.steer(which=0, act="resume", lost=0)
+    walk.all_is_as_predicted()
+
+    walk.claim(worker="worker-b", served=SERVED, lost=0)
+
+    walk.all_is_as_predicted()
+    assert [claimed.worker for claimed in walk.claims] == ["worker-a", "worker-b"]
+
+
 def test_a_small_job_is_retried_in_the_last_moment_of_its_time_to_live(adapter: Adapter) -> None:
     walk, last_ms = walk_on(adapter)(), 1_000 * TTL_S["north"]
 
