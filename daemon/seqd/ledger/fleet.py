@@ -27,7 +27,6 @@ from seqd.ledger.exchange import (
 )
 from seqd.ledger.scripts import as_int
 from seqd.ledger.writing import Writing
-from seqd.serving import place_of
 from seqd_schemas import FORMAT, ModelReference, from_stored, task_of, to_stored
 
 if TYPE_CHECKING:
@@ -200,6 +199,8 @@ class Fleet:
         Those are of its name, or of its slot and host where that is `SLOT@HOST-NONCE`; the latest
         last. One that is up is among them.
         """
+        from seqd.serving import place_of
+
         names = yield from self._names()
         texts = [name.decode(errors="replace") for name in names]
         place = place_of(worker)
