@@ -1,6 +1,7 @@
 """Training data that travels by upload, to workers that share no disk with the client."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from socket import gethostname
 
@@ -9,7 +10,7 @@ import pytest
 from builders import a_train_job
 from cli_builders import here
 from ledger_fixtures import Environment
-from seqd.client import Client, JobHandle
+from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import IdempotencyConflict, InvalidData, InvalidRequest
 from seqd.worker.training.run import open_data
 from seqd_schemas import FileSource, Log, TextChunk, TrainJob, UploadSource
@@ -187,3 +188,16 @@ def test_a_worker_holds_one_chunk_of_an_upload_at_a_time(environment: Environmen
     assert first.text == "first"
     with pytest.raises(InvalidData, match="chunk 1 of the upload is gone; send the job again"):
         next(records)
+
+
+def test_a_client_of_asyncio_uploads_held_out_data_too(cluster: Cluster) -> None:
+    async def validating() -> AsyncIterator[str]:
+        yield "good"
+        yield "bad"
+
+    async def use() -> list[str]:
+        async with asyncio.timeout(30), AsyncClient(settings=cluster.settings) as client:
+            job = await client.train(LEARNT, held_out=validating(), model="echo")
+            return [event.message async for event in job.events() if isinstance(event, Log)]
+
+    assert asyncio.run(use())[1] == "validated on ['good', 'bad'] of the held-out upload"

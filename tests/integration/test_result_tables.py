@@ -1,5 +1,6 @@
 """Results as tables of pandas and Arrow: their columns, and what is held of them."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pyarrow
 import pytest
 
 from checkout import python_path
-from seqd.client import Client, frames
+from seqd.client import AsyncClient, Client, frames
 from seqd.errors import InvalidRequest, JobFailed
 from worker_fixtures import Cluster
 
@@ -129,3 +130,14 @@ def test_without_the_libraries_it_is_said_what_to_install() -> None:
         f"{name} halted; None in sys.modules. Install it: pip install 'seqd[frames]'"
         for name in ("pandas", "pyarrow")
     ], done.stderr
+
+
+def test_a_task_reads_batches_and_frames(cluster: Cluster) -> None:
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
+            job = await client.classify(["a", "b", "bad"], model="echo")
+            batches = [batch async for batch in job.to_arrow()]
+            assert pyarrow.Table.from_batches(batches)["label"].to_pylist() == ["a", "b", None]
+            assert (await job.to_pandas(limit=2)).label.tolist() == ["a", "b"]
+
+    asyncio.run(use())
