@@ -29,7 +29,6 @@ from seqd.ledger.job_filter import job_filter
 from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.many_jobs import Selection
 from seqd.ledger.ranges import Range, ReadUnit
-from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CheckpointRecord, Finished, LeftQueues
@@ -130,14 +129,13 @@ def dead_letters(world: World) -> None:
     world.watched.failures.purge(ids)
 
 
-@case("jobs overdue that continue others, and large ones", "claim", "expire", "overdue")
+@case("jobs overdue that continue others, and large ones", "claim", "expire")
 def end_of_an_outage(world: World) -> None:
     version = world.number()
     request = a_classify_job(expires_in_s=86_400)
     large = [world.large_job(version=version, parts=PARTS[:-1], leased=100) for _ in range(3)]
     world.overdue([*large, *world.small_jobs(500, request, version=version)])
     world.watched.jobs.get(large[0])
-    world.watched.control.end_if_overdue(large[0])
     world.watched.work.claim("worker", [queue_of(ROUTE, version)])
     world.watched.work.expire()
 
@@ -559,17 +557,6 @@ def rates_of_many_queues(world: World) -> None:
         world.watched.backlog.note_rate(f"classify.model{queue}@{world.number()}", 64, 0.5)
 
 
-@case("a roll-out whose batches took all times that are told apart", "note_rollout")
-def rollout_of_all_times(world: World) -> None:
-    batches_s = [0.001 * 2 ** (bucket / 4) for bucket in range(81)]
-    work = [
-        VersionWork(version, items=512, errors=1, differing=1, batches_s=batches_s)
-        for version in (1, 2)
-    ]
-    for _ in range(20):
-        world.watched.rollouts.add("topics", f"{world.number():016x}", *work)
-
-
 @case("a training's checkpoints", "checkpoint")
 def checkpoints(world: World) -> None:
     name = f"train-{world.number()}"
@@ -581,7 +568,7 @@ def checkpoints(world: World) -> None:
             world.watched.checkpoints.commit(unit, record)
 
 
-@case("as many rules on workers as may stand, changed at once", "cordon")
+@case("as many rules on workers as may stand, changed at once", "set_rules")
 def all_rules(world: World) -> None:
     rules = [
         CordonRule(
@@ -620,7 +607,7 @@ def all_orders(world: World) -> None:
     orders.cancel(names[0])
 
 
-@case("as many models placed as may be, each rule changed, and all removed", "place")
+@case("as many models placed as may be, each rule changed, and all removed", "set_rules")
 def all_placements(world: World) -> None:
     placements = world.watched.placements
     for at_ms in (1, 2):

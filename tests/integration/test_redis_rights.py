@@ -151,12 +151,12 @@ def test_a_missing_right_inside_a_script_is_named_and_damages_no_job(fleet: Flee
 
 
 @on_servers_with_key_access
-@pytest.mark.parametrize("script", ["cordon", "set_tenant"])
+@pytest.mark.parametrize("script", ["set_rules", "set_tenant"])
 def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     fleet: Fleet, script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = {
-        "cordon": ("workers", "cordon", "gpu:0@host7", "--ahead", "--yes"),
+        "set_rules": ("workers", "cordon", "gpu:0@host7", "--ahead", "--yes"),
         "set_tenant": ("tenants", "set", "alice", "--weight", "3"),
     }[script]
     monkeypatch.setenv("SEQD_PREFIX", fleet.prefix)
@@ -171,7 +171,7 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     assert "`seqd redis acl --role operator --user client`" in refused.err
     ledger = fleet.ledger(Role.CLIENT)
     rules, records = ledger.cordons.rules(), ledger.tenants.all()
-    assert (len(rules), len(records)) == ((1, 0) if script == "cordon" else (0, 1))
+    assert (len(rules), len(records)) == ((1, 0) if script == "set_rules" else (0, 1))
 
 
 @on_servers_with_key_access

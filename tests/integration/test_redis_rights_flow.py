@@ -121,9 +121,8 @@ def test_a_client_calls_no_script_but_those_that_it_has_the_rights_for(flow: Flo
     called = flow.deeds[Role.CLIENT].scripts
 
     assert called <= set(CLIENT_SCRIPTS)
-    # Two serve uploads that take long or are sent by two clients at once, and one ends a job whose
-    # time is over where a worker has not been first.
-    assert set(CLIENT_SCRIPTS) - called <= {"follow", "heartbeat", "overdue"}
+    # These serve uploads that take long or are sent by two clients at once.
+    assert set(CLIENT_SCRIPTS) - called <= {"follow", "heartbeat"}
 
 
 def test_an_operator_calls_the_scripts_that_only_an_operator_has_the_rights_for(flow: Flow) -> None:

@@ -149,7 +149,6 @@ CLIENT_SCRIPTS = (
     "follow",
     "heartbeat",
     "note_replayed",
-    "overdue",
     "pause",
     "purge_failures",
     "remove",
@@ -197,7 +196,9 @@ _WORKER = (
     *_SCRIPTING,
     *_BROKER,
     "exists",
+    "expire",
     "hgetall",
+    "hincrby",
     "hkeys",
     "hmget",
     "info",
@@ -212,8 +213,8 @@ _WORKER = (
     "zscan",
 )
 
-#: Scripts that workers do not call; they call all others, `cordon` among them: `seqd up` takes back
-#: a request to restart workers when a new one does not come up.
+#: Scripts that workers do not call; they call all others, `set_rules` among them: `seqd up` takes
+#: back a request to restart workers when a new one does not come up.
 _NOT_BY_WORKERS = (
     "act_on_jobs",
     "count_jobs",
@@ -221,10 +222,8 @@ _NOT_BY_WORKERS = (
     "follow",
     "heartbeat",
     "note_replayed",
-    "overdue",
     "pause",
     "pause_model",
-    "place",
     "place_order",
     "purge_failures",
     "remove",

@@ -106,11 +106,6 @@ class Control:
             )
 
     @exchange
-    def end_if_overdue(self, job_id: str) -> Exchange[bool]:
-        """End a job whose time has run out; False when it has time left or had ended."""
-        return as_int((yield from script("overdue", job_id))) == 1
-
-    @exchange
     def fail_abandoned(self, silence_s: float, now_ms: int) -> Exchange[None]:
         """End jobs whose upload's client has shown no sign of life for `silence_s` seconds.
 

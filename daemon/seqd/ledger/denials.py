@@ -16,12 +16,11 @@ from seqd.errors import RedisNoPermission
 #: operator.
 OPERATORS_SCRIPTS = (
     "act_on_jobs",
-    "cordon",
     "count_jobs",
     "end_order",
     "pause_model",
-    "place",
     "place_order",
+    "set_rules",
     "set_tenant",
 )
 

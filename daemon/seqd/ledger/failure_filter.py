@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypedDict
 
@@ -163,14 +163,6 @@ def checked_failure_id(text: object) -> str:
             "failures list` prints it."
         )
     return text
-
-
-def words_of(wanted: FailureFilter) -> str:
-    """Return filters as the options of `seqd failures`, '' where nothing is asked for."""
-    model = wanted.model if wanted.version is None else f"{wanted.model}@{wanted.version}"
-    named = {one.name: getattr(wanted, one.name) for one in fields(wanted)} | {"model": model}
-    texts = ("model", "task", "tenant", "code", "cause", "worker", "job")
-    return " ".join(f"--{name} {named[name]}" for name in texts if named[name] is not None)
 
 
 def _listed(ids: Iterable[str]) -> Iterable[str]:

@@ -183,16 +183,6 @@ class Fleet:
         return ages_s if takes_writes else {}
 
     @exchange
-    def names_on(self, host: str) -> Exchange[list[str]]:
-        """Return the workers of one machine by their names, `SLOT@HOST-NONCE`, up or not.
-
-        Those that were given another name are not among them.
-        """
-        names = yield from self._names()
-        texts = (name.decode(errors="replace") for name in names)
-        return [name for name in texts if name.rpartition("-")[0].endswith(f"@{host}")]
-
-    @exchange
     def last_of_place(self, worker: str) -> "Exchange[list[WorkerStatus]]":
         """Return what workers of a worker's place said last that have not ended in order.
 

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from seqd import __version__
 from seqd.errors import JobDamaged, LaterVersion, SeqdError, UnknownJob
-from seqd.ledger.control import Control, damaged_job
+from seqd.ledger.control import damaged_job
 from seqd.ledger.exchange import (
     LOOK_S,
     Command,
@@ -166,10 +166,9 @@ class StreamPosition:
 class Jobs:
     """Reads jobs, results, events and text deltas."""
 
-    def __init__(self, driver: Driver, keys: Keys, control: Control, retention: Retention) -> None:
+    def __init__(self, driver: Driver, keys: Keys, retention: Retention) -> None:
         self.driver = driver
         self._keys = keys
-        self._control = control
         self._retention = retention
         #: Where `forget_expired` continues.
         self._cursor = 0
@@ -180,7 +179,7 @@ class Jobs:
         """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
         record = yield from self._get(job_id)
         if _is_overdue(record):  # and no worker was there to end it
-            yield from self._control.end_if_overdue.steps(job_id)
+            yield from script("ended", job_id)
             record = yield from self._get(job_id)
         return record
 
@@ -314,7 +313,7 @@ class Jobs:
         """
         read = yield from self._results(job_id, position, most)
         if _is_overdue(read.record):
-            yield from self._control.end_if_overdue.steps(job_id)
+            yield from script("ended", job_id)
             read = yield from self._results(job_id, position, most)
         return read
 

@@ -18,7 +18,6 @@ from seqd.ledger.transport import Transport
 if TYPE_CHECKING:
     from seqd.ledger.audit import Audit
     from seqd.ledger.backlog import Backlog
-    from seqd.ledger.cordons import Cordons
     from seqd.ledger.failures import Failures
     from seqd.ledger.figures import Figures
     from seqd.ledger.inbox import InboxStream
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     from seqd.ledger.model_pauses import ModelPauses
     from seqd.ledger.orders import ModelOrders
     from seqd.ledger.overview import Overviews
-    from seqd.ledger.placements import Placements
     from seqd.ledger.queues import Queues
     from seqd.ledger.ranges import Ranges
     from seqd.ledger.rollouts import RolloutCounts
+    from seqd.ledger.rules import Cordons, Placements
     from seqd.ledger.tenants import Tenants
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.ledger.writing import Writing
@@ -49,7 +48,7 @@ class LedgerParts:
         self.submissions = Submissions(driver, settings)
         self.control = Control(driver, settings.keys)
         self.retention = Retention(driver, settings.keys)
-        self.jobs = Jobs(driver, settings.keys, self.control, self.retention)
+        self.jobs = Jobs(driver, settings.keys, self.retention)
         self.fleet = Fleet(driver, settings)
 
     @property
@@ -201,13 +200,13 @@ class Ledger(LedgerParts):
     @cached_property
     def cordons(self) -> "Cordons":
         """The operators' rules on workers, which few clients import."""
-        from seqd.ledger.cordons import Cordons
+        from seqd.ledger.rules import Cordons
 
         return Cordons(self.redis, self.transport, self.keys)
 
     @cached_property
     def placements(self) -> "Placements":
         """The operators' rules on models, which few clients import."""
-        from seqd.ledger.placements import Placements
+        from seqd.ledger.rules import Placements
 
         return Placements(self.redis, self.transport, self.keys)

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from math import ceil, log2
 from typing import cast
 
-from seqd.ledger.exchange import Argument, Driver, Exchange, command, exchange, script
-from seqd.ledger.scripts import as_int, as_list
+from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
 from seqd_schemas import Keys, VersionCounts
 
 #: Seconds for which the counts of a roll-out are kept after the last of them: 90 days.
@@ -61,12 +60,14 @@ class RolloutCounts:
         """Add what a worker did; return `items` and `errors` of its versions so far."""
         figures: dict[str, int] = {}
         for one in work:
-            asked = {f"{one.version} items": 0, f"{one.version} errors": 0}
-            figures |= asked | one.figures()
-        arguments: list[Argument] = [part for pair in figures.items() for part in pair]
-        reply = yield from script("note_rollout", model, rollout_id, KEPT_S, *arguments)
-        totals = [as_int(total) for total in as_list(reply)]
-        row = {name.encode(): b"%d" % total for name, total in zip(figures, totals, strict=True)}
+            both = {f"{one.version} items": 0, f"{one.version} errors": 0}
+            figures |= both | one.figures()
+        key = self._keys.rollout(model, rollout_id)
+        asked = [Command(("HINCRBY", key, name, number)) for name, number in figures.items()]
+        *totals, _ = yield from pipeline([*asked, Command(("EXPIRE", key, KEPT_S))])
+        row = {
+            name.encode(): str(total).encode() for name, total in zip(figures, totals, strict=True)
+        }
         return {one.version: _counts_of(row, one.version) for one in work}
 
     @exchange

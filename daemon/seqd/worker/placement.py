@@ -7,7 +7,7 @@ as long as nothing changes.
 import logging
 from collections.abc import Collection, Mapping
 
-from seqd.ledger.placements import Placements
+from seqd.ledger.rules import Placements
 from seqd.placement import is_placed_on, serves_model, targets_in_words
 from seqd.targets import Place
 from seqd_schemas import PlacementRule
