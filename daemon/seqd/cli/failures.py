@@ -4,7 +4,6 @@ They are kept beside the jobs and outlive them. Replaying tries failed items aga
 is mended; purging removes dead letters, and no result.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.errors import InvalidRequest, JobDamaged, LaterVersion, Unconfirmed, UnknownJob
+from seqd.errors import InvalidRequest, JobDamaged, LaterVersion, UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,7 +178,7 @@ def replay(
             done = plan
         else:
             say_plan(screen, ready, current_version=current_version)
-            _confirm("Replay them?", "replay", is_confirmed=yes)
+            _confirm("replay", is_confirmed=yes)
             done = [one for one in plan if one.left_because]
             done += _replayed(client, ready, screen, current_version=current_version, again=again)
     return Found(
@@ -212,7 +211,7 @@ def purge(
         found = removed = client.purge_failures(every=every, dry_run=True, **filters)
         if found and not dry_run:
             screen.say(f"{counted(found, 'dead letter')} will be removed; jobs and results stay.")
-            _confirm("Remove them?", "purge", is_confirmed=yes)
+            _confirm("purge", is_confirmed=yes)
             removed = client.purge_failures(every=every, **filters)
     told = f"{counted(removed, 'dead letter')} {'would be ' if dry_run else ''}removed."
     return Found(
@@ -255,13 +254,12 @@ def _is_kept(client: "Client", job_id: str) -> bool:
     return True
 
 
-def _confirm(question: str, action: str, *, is_confirmed: bool) -> None:
-    """Ask, unless it is confirmed. Raises Unconfirmed where nobody can be asked."""
-    if is_confirmed:
-        return
-    if not sys.stdin.isatty():
-        raise Unconfirmed(f"Nothing was done. Say --yes to {action} them, or --dry-run to look.")
-    typer.confirm(question, abort=True, err=True)
+def _confirm(action: str, *, is_confirmed: bool) -> None:
+    if not is_confirmed:
+        question = "Replay them?" if action == "replay" else "Remove them?"
+        options.ask(
+            question, f"Nothing was done. Say --yes to {action} them, or --dry-run to look."
+        )
 
 
 def _refuse_nothing(filters: "FailureFilters", action: str, *, every: bool) -> None:

@@ -5,6 +5,7 @@ Each option is described once, here.
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion
-from seqd.errors import InvalidParameters, InvalidRequest
+from seqd.errors import InvalidParameters, InvalidRequest, Unconfirmed
 from seqd.escaping import printable
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ ModelArgument = Annotated[
     typer.Argument(
         help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
     ),
+]
+OfThisMachine = Annotated[
+    bool, typer.Option("--local", help="Of the plugins of this machine; needs no daemon.")
 ]
 OfModel = Annotated[
     str | None,
@@ -354,6 +358,13 @@ def read_since(typed: str | None, option: str = "--since") -> datetime | None:
             f"{option} is {typed!r}; allowed: so long ago (30m, 2h, 7d), or a day or time "
             "(2026-11-26, 2026-11-26T10:00)"
         ) from None
+
+
+def ask(question: str, unasked: str) -> None:
+    """Go on where somebody says yes. Raises Unconfirmed, with `unasked`, where nobody is asked."""
+    if not sys.stdin.isatty():
+        raise Unconfirmed(unasked)
+    typer.confirm(question, abort=True, err=True)
 
 
 def choice(option: str, value: str, allowed: Iterable[str]) -> str:

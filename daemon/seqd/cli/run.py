@@ -399,13 +399,12 @@ class LiveOutputs:
 
 def _show_help(model: str, task: str | None) -> None:
     """Print what a model's tasks take and give, or one of them. Raises UnknownModel."""
-    from seqd.admission import find_model
+    from seqd.cli.models.params import entry_of
     from seqd.cli.ui.task_help import print_tasks
     from seqd.errors import InvalidRequest
     from seqd.validation import did_you_mean, listed
 
-    with options.open_client() as client:
-        entry = find_model(model.partition("@")[0], client.catalog())
+    entry = entry_of(model.partition("@")[0])
     tasks = entry.run_tasks if task is None else {}
     if task is not None and task in entry.run_tasks:
         tasks = {task: entry.run_tasks[task]}

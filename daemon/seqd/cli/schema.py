@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion
+from seqd.cli.models.params import entry_of
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def schema(
     With --model those of what it can do: parameters, input and output of each task, and a line of
     its results.
     """
-    entry = None if model is None else _entry_of(model)
+    entry = None if model is None else entry_of(model.partition("@")[0])
     if out is None:
         if entry is None:
             raise InvalidRequest(
@@ -50,14 +51,6 @@ def schema(
             "folder, or one to be made, that is yours"
         ) from error
     typer.echo(f"{len(paths)} schemas in {out}")
-
-
-def _entry_of(model: str) -> "CatalogEntry":
-    from seqd.admission import find_model
-    from seqd_schemas import ModelReference
-
-    with options.open_client() as client:
-        return find_model(ModelReference.parse(model).name, client.catalog())
 
 
 def _write(entry: "CatalogEntry | None", out: Path) -> list[Path]:

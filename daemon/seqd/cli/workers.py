@@ -4,7 +4,6 @@ Each command writes rules into the ledger, where they hold until they are remove
 worker is down, and for one that starts later. Workers follow within about half a second.
 """
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,7 @@ from seqd.cli import options
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.no_writes import redis_told, say_first
 from seqd.cli.ui.screen import Screen
-from seqd.errors import DrainUnfinished, InvalidRequest, Unconfirmed, UnknownWorker
+from seqd.errors import DrainUnfinished, InvalidRequest, UnknownWorker
 from seqd.local.caller import caller
 
 if TYPE_CHECKING:
@@ -441,10 +440,7 @@ def _confirm(
         for task, model, versions in left[:10]
     )
     says = f"No other worker that is up can {what}: such jobs wait until one can."
-    if not sys.stdin.isatty():
-        raise Unconfirmed(f"{says} Say --yes to {action} all the same.")
-    typer.echo(says, err=True)
-    typer.confirm(f"{action} all the same?", abort=True, err=True)
+    options.ask(f"{says}\n{action} all the same?", f"{says} Say --yes to {action} all the same.")
 
 
 def _refuse_foreign(meant: "Sequence[WorkerStatus]") -> None:

@@ -13,7 +13,7 @@ import typer
 
 from seqd.cli import completion, options
 from seqd.cli.models.ordering import ordered
-from seqd.cli.models.params import entry_of
+from seqd.cli.models.params import check_names_no_version, entry_of
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
@@ -199,11 +199,7 @@ def collect(
 
     In use is what is in service, has a label, or is what an open job runs on; starters stay.
     """
-    if "@" in model:
-        raise InvalidRequest(
-            f"{model!r} names a version; allowed: a model, such as {model.partition('@')[0]}. "
-            f"`seqd models rm {model}` removes one version"
-        )
+    check_names_no_version(model, f". `seqd models rm {model}` removes one version")
     store = options.open_local_models(options.read_settings()).store
     name, _ = store.resolve(f"{model}@latest")
     labelled = set(store.labels(name).values())

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.models.params import entry_of
+from seqd.cli.models.params import check_names_no_version, entry_of
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,9 +49,7 @@ def rename(
     A worker does it. Refused while an open job names it, a training among them. Its old name goes
     to no other model.
     """
-    if "@" in model:
-        name = model.partition("@")[0]
-        raise InvalidRequest(f"{model!r} names a version; allowed: a model, such as {name}")
+    check_names_no_version(model)
     entry = entry_of(model)
     ordered(entry, lambda steps: steps.rename(new_name), screen)
     versions = [one.version for one in entry.versions]

@@ -27,9 +27,7 @@ def params(
             autocompletion=completion.tasks,
         ),
     ] = None,
-    local: Annotated[
-        bool, typer.Option("--local", help="Of the plugins of this machine; needs no daemon.")
-    ] = False,
+    local: options.OfThisMachine = False,
 ) -> Found:
     """List the parameters of a model by task: name, type, default, what is allowed, what it is.
 
@@ -59,6 +57,13 @@ def params(
     }
     found = {"model": entry.model, "tasks": rows, "fields": fields, "presets": entry.presets}
     return Found(found, lambda screen: print_parameters(screen, entry, tables))
+
+
+def check_names_no_version(model: str, way_on: str = "") -> None:
+    """Raise InvalidRequest for a version, where a model is meant."""
+    name, at, _ = model.partition("@")
+    if at:
+        raise InvalidRequest(f"{model!r} names a version; allowed: a model, such as {name}{way_on}")
 
 
 def entry_of(name: str, *, local: bool = False) -> "CatalogEntry":

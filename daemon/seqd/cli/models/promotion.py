@@ -15,7 +15,7 @@ from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
 from seqd.cli.models.gates import Condition, Decision
 from seqd.cli.models.ordering import ordered
-from seqd.cli.models.params import entry_of
+from seqd.cli.models.params import check_names_no_version, entry_of
 from seqd.cli.models.rollouts import begin_rollout, end_of, end_rollout, read_rollout
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
@@ -166,7 +166,7 @@ def rollback(
 
     While a canary or a shadow is tried, that ends, and the version in service stays.
     """
-    _check_names_no_version(model, f". `seqd models promote {model}` puts that version in service")
+    check_names_no_version(model, f". `seqd models promote {model}` puts that version in service")
     entry = entry_of(model)
     answer = ordered(entry, lambda steps: steps.rollback(reason, warm_timeout), screen)
     if answer.rollout is not None:
@@ -191,7 +191,7 @@ def history(
     from seqd.cli.ui.numbers import clock
     from seqd.cli.ui.tables import Column, print_table
 
-    _check_names_no_version(model)
+    check_names_no_version(model)
     if is_local:
         changes = options.open_local_models(options.read_settings()).store.history(model)
     else:
@@ -244,12 +244,6 @@ def label(
 
 def _numbered(version: int | None) -> str:
     return "none" if version is None else str(version)
-
-
-def _check_names_no_version(model: str, way_on: str = "") -> None:
-    name, at, _ = model.partition("@")
-    if at:
-        raise InvalidRequest(f"{model!r} names a version; allowed: a model, such as {name}{way_on}")
 
 
 def _decide(entry: "CatalogEntry", version: int, condition: Condition, screen: Screen) -> Decision:

@@ -47,9 +47,7 @@ def show(
     schemas: Schemas = False,
     sample: Sample = None,
     task: Task = None,
-    local: Annotated[
-        bool, typer.Option("--local", help="Of the plugins of this machine; needs no daemon.")
-    ] = False,
+    local: options.OfThisMachine = False,
 ) -> Found | None:
     """Show what a plugin's models can do: parameters, input and output of each task, limits.
 
