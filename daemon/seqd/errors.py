@@ -293,6 +293,12 @@ class JobDamaged(SeqdError):
     code = "job_damaged"
 
 
+class KeyDamaged(UserError):
+    """A key of Redis has a value of another type than seqd writes: somebody has written it over."""
+
+    code = "key_damaged"
+
+
 class LaterVersion(UserError):
     """A record can only be read by a later version of seqd, which wrote it."""
 

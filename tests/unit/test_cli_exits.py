@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis import ResponseError
 
 from seqd.cli.exits import run
 from seqd.errors import (
@@ -14,7 +15,6 @@ from seqd.errors import (
     PluginFault,
     RedisFull,
     RedisUnreachable,
-    SeqdError,
     UnknownModel,
 )
 from seqd_schemas import Failure
@@ -38,6 +38,14 @@ def a_failed_job(code: str, message: str = "it broke") -> JobFailed:
         (a_failed_job("plugin_fault"), 1, "error[plugin_fault]: job j1 failed: it broke"),
         (a_failed_job("redis_full"), 2, "error[redis_full]: job j1 failed: it broke"),
         (a_failed_job("of_a_later_one"), 1, "error[of_a_later_one]: job j1 failed: it broke"),
+        # Somebody has written a key over; redis-py says which command met it.
+        (
+            ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
+            2,
+            "error[key_damaged]: A key of Redis has a value of another type than seqd writes: "
+            "WRONGTYPE Operation against a key holding the wrong kind of value. Find out who writes "
+            "to this Redis, and remove the key: redis-cli del KEY",
+        ),
         # It obeys nothing, and shows no password.
         (
             a_failed_job("plugin_fault", "\x1b[2J\x9b1m at redis://:s/t@h\n line 2\u202e"),
@@ -48,7 +56,7 @@ def a_failed_job(code: str, message: str = "it broke") -> JobFailed:
     ids=repr,
 )
 def test_an_error_is_told_with_its_code_and_has_the_status_of_its_class(
-    capsys: pytest.CaptureFixture[str], error: SeqdError, status: int, said: str
+    capsys: pytest.CaptureFixture[str], error: Exception, status: int, said: str
 ) -> None:
     def fails() -> None:
         raise error

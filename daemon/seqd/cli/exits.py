@@ -30,7 +30,7 @@ from threading import Timer, current_thread, main_thread
 from types import FrameType, TracebackType
 
 from seqd.cli.ui.stdout import stdout
-from seqd.errors import JobFailed, SeqdError, UserError
+from seqd.errors import JobFailed, KeyDamaged, SeqdError, UserError
 from seqd.escaping import printable
 from seqd.log_lines import LineFormatter
 from seqd.masking import mask_passwords
@@ -149,6 +149,15 @@ def run(command: Callable[[], object]) -> int:
                 stdout().flush()
     except SeqdError as error:
         return print_error(error)
+    except Exception as error:
+        if "WRONGTYPE" not in str(error):  # as Redis has it
+            raise
+        return print_error(
+            KeyDamaged(
+                f"A key of Redis has a value of another type than seqd writes: {error}. Find out "
+                "who writes to this Redis, and remove the key: redis-cli del KEY"
+            )
+        )
     return OK
 
 
