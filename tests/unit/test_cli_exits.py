@@ -43,8 +43,8 @@ def a_failed_job(code: str, message: str = "it broke") -> JobFailed:
             ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
             2,
             "error[key_damaged]: A key of Redis has a value of another type than seqd writes: "
-            "WRONGTYPE Operation against a key holding the wrong kind of value. Find out who writes "
-            "to this Redis, and remove the key: redis-cli del KEY",
+            "WRONGTYPE Operation against a key holding the wrong kind of value. Find out who "
+            "writes to this Redis, and remove the key: redis-cli del KEY",
         ),
         # It obeys nothing, and shows no password.
         (
