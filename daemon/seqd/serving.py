@@ -30,6 +30,8 @@ from seqd_schemas import (
 _MOST_REASONS = 5
 _MOST_CHARS = 400
 
+_LOOK_FOR_NEW = "Workers look for new versions at least at each heartbeat (SEQD_HEARTBEAT_S)."
+
 #: Seconds from which on it is said for how long a worker has been starting.
 _LONG_START_S = 30.0
 
@@ -440,9 +442,8 @@ def _not_found_yet(what: str, takers: Sequence[WorkerStatus], model: str) -> str
     named = ", ".join(one.worker for one in takers[:_MOST_REASONS])
     rest = f" and {len(takers) - _MOST_REASONS} more" if len(takers) > _MOST_REASONS else ""
     return (
-        f"{what} is new, and not yet found by {named}{rest}. Workers look for new versions at "
-        "least at each heartbeat (SEQD_HEARTBEAT_S). One that does not find it has another store "
-        f"than the worker that made it.{' ' if found else ''}{found}"
+        f"{what} is new, and not yet found by {named}{rest}. {_LOOK_FOR_NEW} One that does not find "
+        f"it has another store than the worker that made it.{' ' if found else ''}{found}"
     )
 
 
@@ -512,8 +513,9 @@ def lacking(
 
 
 def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str | None:
-    """Say which workers lack the version of a job that they would take.
+    """Say which workers have not found the version of a job that they would take.
 
+    It may be new to them, and may be in another store: that cannot be told from here.
     None where one has it, which then is held back or stops, and where no slot takes the job.
     """
     task, model, plugin = task_of(record.job), record.model, record.plugin
@@ -524,9 +526,9 @@ def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str | Non
         return None
     named = ", ".join(f"{one.worker} (host {one.host})" for one in without[:_MOST_REASONS])
     return (
-        f"No worker that is up and does {task} has {model}@{record.version} in its store: {named}. "
-        "Have them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models "
-        "export`, `seqd models import`."
+        f"No worker that is up and does {task} has found {model}@{record.version} yet: {named}. "
+        f"{_LOOK_FOR_NEW} One that does not find it has another store: have them share one "
+        "(SEQD_DATA_DIR), or bring the version there: `seqd models export`, `seqd models import`."
     )
 
 

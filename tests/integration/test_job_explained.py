@@ -143,7 +143,7 @@ def test_a_host_without_the_version_of_a_job_is_told_with_it(environment: Enviro
 
     assert (answer.code, answer.message) == (
         "missing",
-        "its store has no topics@3 on h2: see SEQD_DATA_DIR there",
+        "its store had no topics@3 on h2 at its last heartbeat: see SEQD_DATA_DIR there",
     )
 
 

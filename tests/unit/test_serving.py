@@ -258,9 +258,10 @@ UNWRITABLE = UnfitVersion(
             a_job(3),
             {"host": "h2", "versions": OWN},
             WaitingCode.NOT_SERVED,
-            "No worker that is up and does classify has topics@3 in its store: w1 (host h2). Have "
-            "them share one store (SEQD_DATA_DIR), or bring the version there: `seqd models "
-            "export`, `seqd models import`.",
+            "No worker that is up and does classify has found topics@3 yet: w1 (host h2). Workers "
+            "look for new versions at least at each heartbeat (SEQD_HEARTBEAT_S). One that does "
+            "not find it has another store: have them share one (SEQD_DATA_DIR), or bring the "
+            "version there: `seqd models export`, `seqd models import`.",
         ),
     ],
 )
@@ -283,7 +284,7 @@ def test_what_a_worker_can_do_waits_for_nobody(record: JobRecord):
             "All workers that classify topics are cordoned or drained by an operator: w1. ",
         ),
         ({"state": WorkerState.DRAINING}, "All workers that classify topics are stopping: "),
-        ({"tasks": ("train",)}, "No worker that is up and does classify has topics@2 in its "),
+        ({"tasks": ("train",)}, "No worker that is up and does classify has found topics@2 "),
     ],
     ids=["cordoned", "draining", "another_task"],
 )

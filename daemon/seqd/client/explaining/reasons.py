@@ -144,7 +144,11 @@ def why_not(status: WorkerStatus, facts: Facts) -> tuple[str, str] | None:
         return "slot", f"its slot {status.slot} does not take the task {task} of {model}"
     if is_without:
         what = f"{record.model}@{record.version}"
-        return "missing", f"its store has no {what} on {status.host}: see SEQD_DATA_DIR there"
+        return (
+            "missing",
+            f"its store had no {what} on {status.host} at its last heartbeat: see SEQD_DATA_DIR "
+            "there",
+        )
     if leaves_out(status, task, model):
         return "left_out", "a placement or SEQD_SERVES has it leave this model to others"
     if status.reads < record.job.format:
