@@ -10,7 +10,7 @@ from math import exp
 from typing import Final, Literal
 
 from seqd.kinds import TRAIN
-from seqd.scaling import QueueWork, Rate, RouteWork, work_left
+from seqd.scaling import QueueWork, Rate, RouteWork, is_overdue, work_left
 from seqd.serving import can_run, does, has_lost_claim, serves, takes, waiting_for
 from seqd_schemas import JobState, QueueName, Waiting, WaitingCode, WorkerState, WorkerStatus
 
@@ -207,7 +207,7 @@ def _eta_s(route: RouteWork, workers: WorkerCounts, facts: QueueFacts) -> float 
     """Return the seconds to the end of all items by the workers that can run them; None if unknown.
 
     What workers hold goes down by the time since they claimed it. It is unknown where all that is
-    left has been in hand for longer than it was reckoned to take.
+    left has been in hand for longer than it was reckoned to take, or some of it is overdue.
     """
     if not workers.able or route.unserved_s > 0:
         return None
@@ -218,7 +218,10 @@ def _eta_s(route: RouteWork, workers: WorkerCounts, facts: QueueFacts) -> float 
     claims = [one.claim for one in facts.workers if one.claim and one.claim.job_id in jobs]
     held_s = route.seconds * route.leased_items / route.items
     most_s = held_s / max(1, route.busy_workers)
-    spent_s = sum(min(most_s, max(0.0, (facts.now_ms - one.since_ms) / 1000)) for one in claims)
+    spent = [max(0.0, (facts.now_ms - one.since_ms) / 1000) for one in claims]
+    if any(is_overdue(one_s, most_s) for one_s in spent):
+        return None
+    spent_s = sum(min(most_s, one_s) for one_s in spent)
     left_s = route.seconds - spent_s
     # What is in hand is not shared out again.
     hands = workers.able if route.items > route.leased_items else route.busy_workers or 1

@@ -99,6 +99,14 @@ def item_seconds(queue: str, rates: Mapping[str, Rate]) -> tuple[float, bool]:
     return kind_of_task(task).item_s, False
 
 
+def is_overdue(held_s: float, reckoned_s: float) -> bool:
+    """Return whether work in hand takes so long that its rate says nothing of what is left.
+
+    That is more than twice what it was reckoned to take, and a second, by which clocks may differ.
+    """
+    return held_s > 2.0 * reckoned_s + 1.0
+
+
 def queue_seconds(work: QueueWork, rates: Mapping[str, Rate]) -> float:
     """Return for how long one slot would work at what is left of a queue."""
     item_s, _ = item_seconds(work.queue, rates)

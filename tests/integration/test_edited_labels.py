@@ -77,7 +77,7 @@ def test_labels_that_are_edited_mean_the_same_to_store_and_clients_within_two_he
     os.replace(backup, labels)
     wait_until(lambda: meant_by(client) == ["unknown_model", 1, 2], "a backup with an old date")
     assert worker.child_pid() == child
-    assert "labels.json cannot be read: Expecting" in worker.whole_log()
+    assert "labels.json does not say which version each label is of: " in worker.whole_log()
 
 
 def test_a_label_of_a_version_that_is_gone_is_refused_in_words(empty_cluster: Cluster):

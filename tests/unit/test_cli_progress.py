@@ -112,7 +112,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
 @pytest.mark.parametrize(
     ("view", "events", "lines"),
     [
-        (bulk(), [progress(50)], ["imdb_lstm@0: 50/100, 7.0/s, 9.0 s left"]),
+        (bulk(), [progress(50)], ["imdb_lstm@0: 50/100, 7.0/s, 7.1 s left"]),
         # No time left is promised while the total still grows.
         (bulk(sealed=False), [progress(50)], ["imdb_lstm@0: 50 of 100+, 7.0/s"]),
         # The input is complete by now, and was not when the event was made.
@@ -131,14 +131,29 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
         # from the resumption.
         (
             bulk(),
-            [progress(8), paused(), progress(16), resumed(20), progress(20), progress(40, 62_000)],
             [
-                "imdb_lstm@0: 8/100, 7.0/s, 9.0 s left",
+                *(progress(8), paused(), progress(16)),
+                *(resumed(20), progress(20, 60_500), progress(40, 62_000)),
+            ],
+            [
+                "imdb_lstm@0: 8/100, 7.0/s, 13 s left",
                 f"imdb_lstm@0: {NOTE}",
                 f"imdb_lstm@0: 16/100, {NOTE}",
                 "imdb_lstm@0: resumed",
                 "imdb_lstm@0: 20/100",
                 "imdb_lstm@0: 40/100, 10/s, 6.0 s left",
+            ],
+        ),
+        # The job stood still for 100 s, as while all workers were drained: soon the rate is that of
+        # the last half minute.
+        (
+            bulk(),
+            [progress(10), progress(20, 103_000), progress(40, 113_000), progress(80, 134_000)],
+            [
+                "imdb_lstm@0: 10/100, 7.0/s, 13 s left",
+                "imdb_lstm@0: 20/100, 0.1/s, 13:20 left",
+                "imdb_lstm@0: 40/100, 0.3/s, 3:40 left",
+                "imdb_lstm@0: 80/100, 1.9/s, 10 s left",
             ],
         ),
         (

@@ -320,6 +320,18 @@ def test_the_time_left_of_a_unit_in_hand_goes_down_and_is_not_known_where_it_tak
     assert found == (expected, expected is not None)
 
 
+def test_nobody_knows_how_long_the_rest_takes_where_a_unit_is_overdue() -> None:
+    job = a_job(units=3, state=JobState.RUNNING, counts=COUNTS)
+    one_in_hand = states(claimable=2, workers={"w1": 1}, held=(HELD,))
+    claim = ClaimInHand(job_id="j1", unit="0", units=1, since_ms=NOW_MS - 21_000)
+
+    found = left_s(
+        Facts(job, one_in_hand, [a_worker(claim=claim)], rates={QUEUE: Rate(10, 1.0, 1)})
+    )
+
+    assert found == (None, False)
+
+
 def test_a_worker_that_has_ended_by_a_drain_answers_and_does_not_count_as_up() -> None:
     drained = a_worker("w2", state="draining", cordon=Cordon(phase="drained", since_ms=1))
 

@@ -68,7 +68,7 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
 
     assert lines[2:13] == [
         "speed     1,000 items/s  █  30 errors/min",
-        "workers   2 up: 1 busy, 1 unfit, 1 silent",
+        "workers   2 up: 1 busy, 1 unfit; 1 silent",
         "items     48,000 waiting, 2,048 in hand: ~1:40 of one slot",
         "jobs      3 open",
         "Redis     12.3 MB",
@@ -89,7 +89,7 @@ def test_workers_that_were_drained_are_not_up() -> None:
 
     lines = shown(a_state(workers=[drained]))
 
-    assert lines[3] == "workers   0 up: 1 drained"
+    assert lines[3] == "workers   0 up; 1 drained"
     assert "! No worker is up: `seqd workers uncordon` ends the drain." in lines
 
 
@@ -132,7 +132,7 @@ def test_a_worker_that_is_up_and_reports_nothing_is_silent_and_stands_first() ->
     workers = [a_worker(), a_worker(1)]
     state = a_state(workers=workers, unheard={workers[1].worker: 75.0}, silent={"w1": 0})
 
-    assert shown(state)[3] == "workers   2 up: 1 ready, 2 silent"
+    assert shown(state)[3] == "workers   2 up: 1 ready, 1 silent; 1 silent"
     assert [line.split()[:2] for line in shown(state, View("workers"))[3:6]] == [
         ["w1", "silent"],
         [workers[1].worker, "silent"],

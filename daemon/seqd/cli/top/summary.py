@@ -136,12 +136,11 @@ def _redis_trouble(overview: "FleetOverview") -> list[str]:
 
 def _workers_told(overview: "FleetOverview") -> str:
     states = Counter(shown_state(worker, overview.unheard) for worker in overview.workers)
-    silent = states.pop("silent", 0) + len(overview.silent)
+    gone = {"drained": states.pop("drained", 0), "silent": len(overview.silent)}
     parts = [f"{count(number)} {state}" for state, number in sorted(states.items())]
-    parts += [f"{count(silent)} silent"] if silent else []
     listed = f": {', '.join(parts)}" if parts else ""
-    up = sum(not is_drained(worker) for worker in overview.workers)
-    return f"{count(up)} up{listed}"
+    away = [f"{count(number)} {state}" for state, number in gone.items() if number]
+    return "; ".join((f"{count(states.total())} up{listed}", *away))
 
 
 def _items_told(overview: "FleetOverview") -> str:

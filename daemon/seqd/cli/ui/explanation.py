@@ -132,7 +132,9 @@ def _print_lines(
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+    """Return a text as a sentence; one that begins with a name, such as `cpu:0@h1`, keeps that."""
+    first = text[:1].upper() if text.partition(" ")[0].isalpha() else text[:1]
+    return f"{first}{text[1:].rstrip('.')}."
 
 
 def _held(unit: UnitInHand, found: Explanation) -> str:

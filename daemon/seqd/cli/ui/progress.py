@@ -4,6 +4,7 @@ A view is fed from one thread at a time. The one that moves, `progress_bar`, nee
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,9 @@ from seqd_schemas import Progress as ProgressEvent
 
 #: Seconds between two lines where there is no terminal.
 LINE_EVERY_S = 3.0
+
+#: Milliseconds by which the rate of a job is told.
+_RECENT_MS = 30_000
 
 #: What is said in the place of epochs that the event stream does not hold any more.
 EPOCHS_GONE = (
@@ -111,27 +115,38 @@ class LineView(BulkView):
 
 
 class JobRate:
-    """The rate of a bulk job and the time that is left, across its pauses.
+    """The rate of a bulk job and the time that is left, by the last half minute.
 
-    The rate of an event counts from the job's start, which says nothing once the job was paused:
-    from a resumption on it is computed here. Add all events, in order.
+    What events say of it is the mean since the job's start, with all in it for which the job stood
+    still. Add all events, in order.
     """
 
     def __init__(self, *, is_paused: bool) -> None:
         self.is_paused = is_paused
         #: True from the first pause on: the time from start to end says nothing then.
         self.was_paused = is_paused
-        self._resumed: Resumed | None = None
+        #: Moments, in milliseconds, and how many items were done then.
+        self._course = deque[tuple[float, int]]()
 
     def add(self, event: Event) -> bool:
         """Take an event into account; return whether it paused or resumed the job."""
+        if isinstance(event, ProgressEvent):
+            self._note(event)
         if not isinstance(event, Paused | Resumed):
             return False
         before = self.is_paused
         self.is_paused = isinstance(event, Paused)
         self.was_paused = True
-        self._resumed = event if isinstance(event, Resumed) else None
+        self._course = deque([(event.at_ms, event.counts.done)])
         return self.is_paused is not before
+
+    def _note(self, event: ProgressEvent) -> None:
+        course, done = self._course, event.counts.done
+        if not course and event.rate_per_s > 0:
+            course.append((event.at_ms - 1_000 * done / event.rate_per_s, 0))
+        course.append((event.at_ms, done))
+        while len(course) > 2 and event.at_ms - course[1][0] >= _RECENT_MS:
+            course.popleft()
 
     def change(self, event: Event) -> str:
         """Return what to say of an event that paused or resumed the job."""
@@ -140,25 +155,17 @@ class JobRate:
     def texts(self, event: ProgressEvent, *, is_final: bool) -> tuple[str, ...]:
         """Return the rate and, where the total is final, the time left; in a pause, that it is one.
 
-        Nothing while no rate is known.
+        `event` is the last that was added. Nothing while no rate is known.
         """
         if self.is_paused:
             return (paused_note(event.job_id),)
-        per_second, left_s = self._figures(event)
-        if per_second is None:
+        (began_ms, before), (at_ms, done) = self._course[0], self._course[-1]
+        if at_ms <= began_ms or done <= before:
             return ()
+        per_second = 1_000 * (done - before) / (at_ms - began_ms)
         said = (f"{rate(per_second)}/s",)
-        return (*said, f"{duration(left_s)} left") if is_final and left_s is not None else said
-
-    def _figures(self, event: ProgressEvent) -> tuple[float | None, float | None]:
-        """Return items a second, and the seconds that are left."""
-        if self._resumed is None:
-            return event.rate_per_s, event.eta_s
-        seconds = (event.at_ms - self._resumed.at_ms) / 1000
-        items = event.counts.done - self._resumed.counts.done
-        if seconds <= 0 or items <= 0:
-            return None, None
-        return items / seconds, event.counts.processing * seconds / items
+        left = f"{duration(event.counts.processing / per_second)} left"
+        return (*said, left) if is_final else said
 
 
 def paused_note(job_id: str) -> str:

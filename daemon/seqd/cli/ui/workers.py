@@ -162,12 +162,10 @@ def _rate(one: SeenWorker) -> str:
     return rate(one.per_s) if one.per_s else "-"
 
 
-def _child_since(one: SeenWorker) -> str:
-    return (
-        "-"
-        if one.state in ("drained", "starting")
-        else age(one.since_ms, max(one.now_ms, one.since_ms))
-    )
+def _child_up(one: SeenWorker) -> str:
+    if one.status is None or one.state in ("drained", "starting"):
+        return "-"
+    return age(one.since_ms, max(one.now_ms, one.since_ms))
 
 
 #: What tables say of a worker, by the name of the column.
@@ -199,13 +197,7 @@ _COLUMNS: Final = {
             _of_known(lambda known: ",".join(f"{k}={v}" for k, v in known.labels.items())),
         ),
         Column("version", _of_known(lambda known: known.seqd_version), drop=7),
-        Column("child since", _child_since),
-        Column(
-            "child up",
-            lambda one: "-" if one.status is None else _child_since(one),
-            drop=5,
-            is_number=True,
-        ),
+        Column("child up", _child_up, drop=5, is_number=True),
     )
 }
 
@@ -222,7 +214,17 @@ IN_TOP: Final = [
     *_columns("units", "items/s", "heard of", "loaded", "child up", "host", "version"),
 ]
 _LISTED: Final = _columns(
-    "worker", "host", "slot", "device", "state", "jobs", "units", "labels", "version", "child since"
+    "worker",
+    "host",
+    "slot",
+    "device",
+    "state",
+    "jobs",
+    "units",
+    "labels",
+    "version",
+    "child up",
+    "heard of",
 )
 _IN_STATUS: Final = _columns("worker", "state", "takes", "loaded", "plugins", "child up")
 

@@ -9,7 +9,7 @@ from seqd.kinds import KINDS
 from seqd.ledger.model_pauses import pause_told
 from seqd.ledger.unit_states import Holdings, UnitStates
 from seqd.ledger.writing import no_writes_line
-from seqd.scaling import Rate, item_seconds
+from seqd.scaling import Rate, is_overdue, item_seconds
 from seqd.serving import (
     at_most,
     can_run,
@@ -364,7 +364,7 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     Of other tenants' work each may come in between for as long as the job's own takes, at most. A
     training says itself how long it will take; what a job of items says goes by the mean since its
     start, with the time in it for which it was paused. None where nobody can run it, it has ended,
-    or all that is left has been in hand for longer than it was reckoned to take.
+    all that is left has been in hand for longer than it was reckoned to take, or a unit is overdue.
     """
     record, able = facts.record, facts.able
     if not record.state.may_claim or not able:
@@ -390,23 +390,20 @@ def left_s(facts: Facts) -> tuple[float | None, bool]:
     # Nothing is done before the first unit is claimable again, where all of them back off.
     is_idle = not facts.states.claimable and not facts.states.in_hand
     wait_s = facts.states.next_due_s or 0.0 if is_idle else 0.0
-    spent_s = _spent_s(facts, own_s / units)
-    if own_s and spent_s >= own_s:
+    spent = _spent_s(facts, own_s / units)
+    spent_s = sum(min(held, reckoned) for held, reckoned in spent)
+    if own_s and (spent_s >= own_s or any(is_overdue(*one) for one in spent)):
         return None, False  # it takes longer than others of its model did
     work_s = own_s - spent_s + min(others_s, competitors * own_s)
     return wait_s + work_s / min(len(able), units), is_measured
 
 
-def _spent_s(facts: Facts, unit_s: float) -> float:
-    """Return the seconds that workers have computed at a job's units in hand.
-
-    Of a worker at most what its units take by the measured rate, so that one that takes longer does
-    not count as work of others that is done.
-    """
-    return sum(
-        min(held_s(one, facts) or 0.0, facts.states.workers.get(one.worker, 0) * unit_s)
+def _spent_s(facts: Facts, unit_s: float) -> list[tuple[float, float]]:
+    """Return the seconds for which each worker has its units, and those that they are to take."""
+    return [
+        (held_s(one, facts) or 0.0, facts.states.workers.get(one.worker, 0) * unit_s)
         for one in facts.workers
-    )
+    ]
 
 
 def held_s(status: WorkerStatus, facts: Facts) -> float | None:
