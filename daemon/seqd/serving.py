@@ -442,8 +442,8 @@ def _not_found_yet(what: str, takers: Sequence[WorkerStatus], model: str) -> str
     named = ", ".join(one.worker for one in takers[:_MOST_REASONS])
     rest = f" and {len(takers) - _MOST_REASONS} more" if len(takers) > _MOST_REASONS else ""
     return (
-        f"{what} is new, and not yet found by {named}{rest}. {_LOOK_FOR_NEW} One that does not find "
-        f"it has another store than the worker that made it.{' ' if found else ''}{found}"
+        f"{what} is new, and not yet found by {named}{rest}. {_LOOK_FOR_NEW} One that does not "
+        f"find it has another store than the worker that made it.{' ' if found else ''}{found}"
     )
 
 
