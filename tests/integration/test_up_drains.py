@@ -55,6 +55,11 @@ def states(up: Up) -> dict[str, str]:
     return {row["slot"]: row["state"] for row in rows}
 
 
+def takes_work_by_another_child(up: Up, before: WorkerStatus) -> bool:
+    now = workers_of(up).get(before.slot, before)
+    return now.state is WorkerState.READY and now.pid != before.pid
+
+
 def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
     tmp_path: Path,
 ) -> None:
@@ -147,6 +152,24 @@ def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(tmp_p
         wait_until(lambda: up.screen().count(" replaced pid ") == 4, "both are replaced")
         wait_until(lambda: len(client.workers()) == 2, "the old ones are gone")
         assert starting.worker in names_of(workers_of(up))
+
+
+def test_a_worker_is_replaced_also_where_its_child_is_a_later_one_than_the_request(
+    tmp_path: Path,
+) -> None:
+    with running_up(tmp_path) as up:
+        before = workers_of(up)["cpu:0"]
+        up.process.send_signal(signal.SIGSTOP)
+        try:
+            assert seqd(up, "workers", "restart").status == 0
+            os.kill(before.pid, signal.SIGKILL)
+            wait_until(lambda: takes_work_by_another_child(up, before), "its next child is ready")
+        finally:
+            up.process.send_signal(signal.SIGCONT)
+
+        up.wait_for(" replaced pid ")
+
+        wait_until(lambda: before.worker not in names_of(workers_of(up)), "the old one is gone")
 
 
 def test_a_worker_that_was_killed_is_told_of_for_an_hour_wherever_one_looks(tmp_path: Path) -> None:

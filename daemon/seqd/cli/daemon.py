@@ -70,8 +70,8 @@ class Daemon:
         self._is_full = False
         #: Since when looks have found it without memory for new work; None where it has some.
         self._short_since_s: float | None = None
-        #: Workers of ours that run: `STARTED`, or `READY` once they have been.
-        self._running: dict[str, Change] = {}
+        #: Workers of ours that run, with their last change: `STARTED`, or `READY` once they were.
+        self._running: dict[str, WorkerChange] = {}
         self._workers: Mapping[str, WorkerStatus] = {}
         self._rules = FleetRules(self._ledger, settings)
         self._starting = StartingWorkers(self._ledger, settings)
@@ -115,8 +115,6 @@ class Daemon:
             self._look()
         if self._redis_is_up():
             self._rules.look()
-            if self._rules.have_changed() and self._rules.has_restarts():
-                self._look()
             self._replace_next()
 
     def _replace_next(self) -> None:
@@ -124,8 +122,11 @@ class Daemon:
         if self._supervisor.is_replacing():
             self._rules.holds_turn()
         elif self._rules.has_restarts():
-            ready = [one for one in self._ours() if self._running[one.worker] is Change.READY]
-            worker_id = self._rules.due_to_restart(ready)
+            worker_id = self._rules.due_to_restart(
+                (self._slots[one.slot], name)
+                for name, one in sorted(self._running.items())
+                if one.change is Change.READY
+            )
             if worker_id is not None:
                 self._supervisor.replace(worker_id)
 
@@ -134,7 +135,7 @@ class Daemon:
 
     def _note_change(self, change: WorkerChange) -> None:
         if change.change in (Change.STARTED, Change.READY):
-            self._running[change.worker_id] = change.change
+            self._running[change.worker_id] = change
         elif change.change is not Change.KEPT:
             self._running.pop(change.worker_id, None)
         if change.change is Change.READY:

@@ -48,7 +48,8 @@ class FleetRules:
         self._looked_s = self._published_s = float("-inf")
         #: Slots that a drain keeps empty, with their last workers.
         self._drained: dict[str, tuple[Slot, str]] = {}
-        self._has_changed = False
+        #: The requests to restart that were known when a slot's last worker was started.
+        self._known_at_start: dict[str, list[CordonRule]] = {}
         self._has_turn = False
         #: True since a look was refused, for lack of a right or for another password.
         self._is_refused = False
@@ -65,11 +66,6 @@ class FleetRules:
         if self._drained and now_s - self._published_s >= self._settings.heartbeat_s:
             self._published_s = now_s
             self._try(self._publish)
-
-    def have_changed(self) -> bool:
-        """Return True where the rules have changed since this was last asked."""
-        has_changed, self._has_changed = self._has_changed, False
-        return has_changed
 
     def held_by(self, slot: Slot, worker_id: str) -> str:
         """Return the drain that keeps a slot empty, in words; '' where a worker may run."""
@@ -89,6 +85,7 @@ class FleetRules:
 
     def note_started(self, slot_name: str) -> None:
         """Publish that no more: a worker is started there. The one before may have published it."""
+        self._known_at_start[slot_name] = self._restarts()
         self._drained.pop(slot_name, None)
         name = Place("", slot_name, self._host).slot_at_host
         self._try(partial(self._ledger.fleet.forget_worker, name))
@@ -102,15 +99,19 @@ class FleetRules:
         """Return True where somebody has asked for workers to be restarted."""
         return any(rule not in self._given_up for rule in self._restarts())
 
-    def due_to_restart(self, ours: Iterable[WorkerStatus]) -> str | None:
-        """Return the next worker of ours to be replaced; None while another host has its turn."""
+    def due_to_restart(self, ours: Iterable[tuple[Slot, str]]) -> str | None:
+        """Return the next worker of ours to be replaced; None while another host has its turn.
+
+        A request means the workers that were started before it was known. When a worker's child
+        was started, which its record says, is another matter: that may have died since.
+        """
         due = [
-            worker.worker
-            for worker in ours
+            worker_id
+            for slot, worker_id in ours
             if any(
-                worker.started_at_ms < rule.at_ms and is_meant(Place.of(worker), rule.target)
+                is_meant(self._place(slot, worker_id), rule.target)
                 for rule in self._restarts()
-                if rule not in self._given_up
+                if rule not in self._given_up and rule not in self._known_at_start[slot.name]
             )
         ]
         if due:
@@ -145,7 +146,6 @@ class FleetRules:
         if self._version != (version,):
             self._rules = self._ledger.cordons.rules()
             self._version = (version,)
-            self._has_changed = True
 
     def _publish(self) -> None:
         now_ms = self._ledger.fleet.now_ms()
