@@ -170,6 +170,8 @@ def test_a_job_that_failed_as_a_whole_is_replayed_with_all_that_was_undone(
         ledger.control.fail(job.job_id, a_failure())
     (letter,) = client.failures(job=job.job_id)
     assert (letter.scope, letter.items) == ("job", 16)
+    groups = client.failure_groups(job=job.job_id)
+    assert (groups.items, groups.jobs) == (0, 1)
     cure.touch()
 
     again = replay_one(client, ids=[letter.id])
@@ -185,6 +187,66 @@ def test_a_failed_training_is_replayed_by_one_that_continues_it(client: Client) 
 
     assert again.record().job.continues == job.job_id
     wait_until(lambda: again.record().state.is_terminal, "it has failed as well")
+
+
+@pytest.mark.usefixtures("shell")
+def test_a_training_is_replayed_without_a_word_of_items_or_of_results(
+    client: Client, capsys: Capture
+) -> None:
+    job = failed_training(client)
+
+    listed = here(capsys, "failures", "list", "--job", job.job_id).out
+    planned = here(capsys, "failures", "replay", "--job", job.job_id, "--dry-run").out
+    done = here(capsys, "failures", "replay", "--job", job.job_id, "--yes").out
+
+    (letter,) = client.failures(job=job.job_id)
+    assert "plugin_fault  train echo  1 job\n" in listed
+    assert planned == f"1 job would be tried again.\nJob {job.job_id}\n"
+    assert done == (
+        "1 job (1 dead letter) will be tried again on the versions that failed.\n"
+        f"Job {job.job_id} is tried again by job {letter.replayed_by}.\n"
+    )
+    again = client.job(str(letter.replayed_by))
+    wait_until(lambda: again.record().state.is_terminal, "it has failed as well")
+
+
+@pytest.mark.usefixtures("shell")
+def test_a_replay_promises_nothing_of_what_it_could_not_send(
+    client: Client, capsys: Capture
+) -> None:
+    unreadable = failed(client, "good", {"custom_id": "empty"})
+    names = [*(f"i{number}" for number in range(50)), "i0"]
+    cut_off = client.classify([{"custom_id": name, "text": "good"} for name in names], model="echo")
+    wait_until(lambda: cut_off.record().state.is_terminal, "it has failed")
+
+    planned = {
+        job: here(capsys, "failures", "replay", "--job", job, "--dry-run")
+        for job in (unreadable.job_id, cut_off.job_id)
+    }
+
+    assert [one.status for one in planned.values()] == [2, 2]
+    assert [one.out for one in planned.values()] == [
+        f"Job {unreadable.job_id} was left: No item of job {unreadable.job_id} that is meant still "
+        "has an error and a text that could be read: there is nothing to replay.\n",
+        f"Job {cut_off.job_id} was left: Job {cut_off.job_id} ended before its input was complete, "
+        "so a retry would leave out what had not been read. Hand the whole job in again; what was "
+        "done stays readable.\n",
+    ]
+
+
+@pytest.mark.usefixtures("shell")
+@pytest.mark.parametrize(
+    ("text", "advises"), [("bad", False), ({"custom_id": "empty"}, False), ("raise", True)]
+)
+def test_a_job_advises_a_retry_where_another_try_may_mend_an_error(
+    client: Client, capsys: Capture, text: object, advises: bool
+) -> None:
+    job = failed(client, "good", text)
+
+    shown = here(capsys, "jobs", "show", job.job_id).out
+
+    assert (f"seqd jobs retry {job.job_id}" in shown) is advises
+    assert f"seqd jobs results {job.job_id}" in shown
 
 
 def test_a_job_whose_retry_runs_or_that_is_gone_is_left_and_its_dead_letter_outlives_it(
@@ -236,8 +298,8 @@ def test_the_commands_list_show_replay_and_purge(
     listed = here(capsys, "failures", "list", "--tenant", "shop")
     lines = listed.out.splitlines()
     (letter,) = client.failures(tenant="shop")
-    assert lines[0] == "1 cause, 2 failed items of 1 job"
-    assert lines[2] == f"plugin_error  classify echo@{letter.version}  2 items of 1 job"
+    assert lines[0] == "1 cause, 2 failed items, 1 job"
+    assert lines[2] == f"plugin_error  classify echo@{letter.version}  2 items, 1 job"
     assert lines[3].startswith("  The model plugin raised ValueError: this text breaks the plugin ")
     assert listed.out.endswith(f"in 1 dead letter\n  seqd failures show {letter.id}\n")
 
@@ -249,7 +311,8 @@ def test_the_commands_list_show_replay_and_purge(
     asked = here(capsys, "failures", "replay", letter.id)
     assert asked.status == 2
     assert asked.out == (
-        "2 failed items of 1 job (1 dead letter) will be tried again on the versions that failed.\n"
+        "2 items of 1 job (1 dead letter) will be tried again on the versions that failed. "
+        "What has no readable text is left out.\n"
     )
     assert asked.err == (
         "error[unconfirmed]: Nothing was done. Say --yes to replay them, or --dry-run to look.\n"

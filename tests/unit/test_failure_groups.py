@@ -10,7 +10,7 @@ from seqd.client.failure_groups import FailureGroups, grouped, place_in, shape_o
 from seqd.errors import InvalidRequest
 from seqd.ledger.failure_filter import ANY_FAILURE, failure_filter
 from seqd.ledger.failures import cut_traceback
-from seqd_schemas import MAX_TRACEBACK_BYTES, DeathCause, FailureRecord
+from seqd_schemas import MAX_TRACEBACK_BYTES, DeathCause, FailureRecord, FailureScope
 
 
 def a_letter(**changes: object) -> FailureRecord:
@@ -38,6 +38,7 @@ LETTERS = st.lists(
         code=st.sampled_from(["plugin_error", "worker_crashed"]),
         cause=st.sampled_from([None, DeathCause.HANG]),
         items=st.integers(0, 1_000),
+        scope=st.sampled_from(FailureScope),
         message=st.text(max_size=300) | st.sampled_from([RAISED.format("'a'"), "row 7 is empty"]),
     ),
     max_size=30,
@@ -52,7 +53,8 @@ def test_groups_have_every_dead_letter_once(letters: list[FailureRecord], by: st
 
     listed = groups.listed()
     assert sum(group.entries for group in listed) == len(letters) == groups.entries
-    assert sum(group.items for group in listed) == sum(one.items for one in letters)
+    failed = [one.items for one in letters if one.scope is FailureScope.ITEMS]
+    assert sum(group.items for group in listed) == sum(failed) == groups.items
     assert groups.jobs == len({one.job_id for one in letters})
     assert [group.items for group in listed] == sorted((g.items for g in listed), reverse=True)
     assert all(group.first_at_ms <= group.last_at_ms for group in listed)

@@ -243,7 +243,7 @@ def test_failures_are_the_dead_letters_those_with_one_cause_in_a_row() -> None:
         "and 997 older dead letters that are not listed",
     ]
     assert details[5:7] == [
-        "failed           8 items of 2 jobs, in 2 dead letters",
+        "failed           8 items, 2 jobs, in 2 dead letters",
         "first            10 s ago",
     ]
     assert "all of the last  seqd failures show 58000-0" in details

@@ -90,8 +90,9 @@ def show(job: options.JobIdArgument) -> Found:
     with options.open_client() as client:
         handle = client.job(job)
         record, activity = handle.record(), handle.activity()
+        errors = client.explain(job).errors if record.counts.errored else {}
     found = record.model_dump(mode="json") | {"activity": activity.as_json()}
-    return Found(found, lambda screen: print_job(screen, record, activity))
+    return Found(found, lambda screen: print_job(screen, record, activity, errors))
 
 
 @app.command()

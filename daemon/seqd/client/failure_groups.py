@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 from seqd.errors import InvalidRequest
 from seqd.validation import shown
-from seqd_schemas import FailureRecord, ModelReference
+from seqd_schemas import FailureRecord, FailureScope, ModelReference
 
 #: What dead letters are grouped by: their cause as far as it can be told, or one field alone.
 GroupBy = Literal["failure", "code", "model", "worker", "cause", "job", "tenant"]
@@ -40,6 +40,7 @@ class FailureGroup:
     #: The newest of their messages.
     message: str
     entries: int = 0
+    #: Items that have failed; of a job that failed as a whole none.
     items: int = 0
     first_at_ms: int = 0
     last_at_ms: int = 0
@@ -56,7 +57,8 @@ class FailureGroup:
             self.last_at_ms, self.example_id = record.at_ms, record.id
         self.first_at_ms = min(self.first_at_ms or record.at_ms, record.at_ms)
         self.entries += 1
-        self.items += record.items
+        if record.scope is FailureScope.ITEMS:  # else nobody has tried them
+            self.items += record.items
         self.replayed += record.replayed_by is not None
         self._jobs.add(record.job_id)
         self.jobs = len(self._jobs)
@@ -95,7 +97,7 @@ class FailureGroups:
 
     @property
     def items(self) -> int:
-        """The number of items that they are about."""
+        """The number of items that have failed; those of a job that failed as a whole have not."""
         return sum(group.items for group in self._groups.values())
 
     @property

@@ -28,7 +28,7 @@ class ReplayedJob:
     job_id: str
     #: Its dead letters.
     failure_ids: tuple[str, ...]
-    #: Items that these tell of.
+    #: Items that these tell of; none of a training.
     items: int
     #: The job that tries them again; None where none does.
     new_job_id: str | None = None
@@ -74,7 +74,7 @@ class Replay:
         """`current_version` takes the version in service in the place of the one that failed.
 
         What another job tries again already is left out, unless `again`. A `dry_run` changes
-        nothing.
+        nothing, and says what would be left.
         """
         self._ledger = ledger
         self._sender = sender
@@ -132,23 +132,31 @@ class Replay:
         return ReplayedJob(chain.first.job_id, tuple(chain.ids), chain.items, new_job, left_because)
 
     def _sent(self, chain: _Chain) -> Exchange[tuple[str | None, str]]:
-        """Send what is meant of a chain; return the new job, or None and why it is left."""
+        """Send what is meant of a chain; return the new job, or None and why it is left.
+
+        A dry run returns None, and the same reason.
+        """
         last = chain.first
         while (later := (yield from last.continuation())) is not None:
             last = later
         ended = yield from last.record()
         if not ended.state.is_terminal:
             return None, f"Job {last.job_id} is {ended.state}. Wait for its end, or cancel it."
-        if self._dry_run:
-            return None, ""
         if isinstance(ended.job, TrainJob):
-            sent = yield from self._sender.send(resumption_of(ended), {})
+            job, chain.items = resumption_of(ended), 0
+            sent = None if self._dry_run else (yield from self._sender.send(job, {}))
         else:
             first = yield from chain.first.record()
             codes = None if chain.is_whole else frozenset(chain.codes)
             sent = yield from self._sender.replay(
-                first, ended, codes, current_version=self._current_version
+                first,
+                ended,
+                codes,
+                current_version=self._current_version,
+                dry_run=self._dry_run,
             )
+        if sent is None:
+            return None, ""
         if sent.steps.upload is not None:  # one at a time, however many jobs there are
             yield from sent.steps.upload.join()
             yield from sent.steps.upload.raise_error()

@@ -269,11 +269,13 @@ class Sender:
         codes: frozenset[str] | None,
         *,
         current_version: bool = False,
-    ) -> Exchange[Sent]:
+        dry_run: bool = False,
+    ) -> Exchange[Sent | None]:
         """Send items again that have an error of one of these codes, or any, after all retries.
 
         They are those of `first`, whose last retry is `last`, which the new job continues. Reads
-        all results, unless all failed items are meant of a job without a retry.
+        all results, unless all failed items are meant of a job without a retry. A `dry_run` looks
+        for one that can be sent, and returns None.
         """
         job, jobs = replay_of(first, last, current_version=current_version), self._ledger.jobs
         units = yield from jobs.retryable_units.steps(first.job_id)
@@ -286,6 +288,8 @@ class Sender:
                 f"No item of job {first.job_id} that is meant still has an error and a text that "
                 "could be read: there is nothing to replay."
             )
+        if dry_run:
+            return None
         rollout = None if current_version else _kept_rollout(last)
         return (yield from self._send_failed(job, items, rollout))
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from seqd.cli.ui.numbers import age, clock, count, counted
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.summary import OF_THE_TEXT
 from seqd.cli.ui.tables import Cell, Column, print_facts
 from seqd.client.failure_groups import FailureGroup, FailureGroups
 from seqd.client.replaying import ReplayedJob
 from seqd.escaping import one_line, printable
 from seqd.kinds import kind_of_task
-from seqd_schemas import FailureRecord, FailureScope, Item, ItemErrorCode, ModelReference
+from seqd_schemas import FailureRecord, FailureScope, Item, ModelReference
 
 #: Characters that are shown of a message in a list, and of an item's input.
 MAX_MESSAGE_CHARS = 240
@@ -18,11 +19,6 @@ MAX_INPUT_CHARS = 2_000
 
 #: Jobs that a replay names.
 _MAX_NAMED_JOBS = 20
-
-#: Codes that are the input's fault, whatever the model does.
-_OF_THE_INPUT = frozenset(
-    {ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR}
-)
 
 
 def group_columns(now_ms: int) -> tuple[Column[FailureGroup], ...]:
@@ -47,7 +43,7 @@ def print_groups(
         return
     noun = "cause" if by == "failure" else by
     screen.say(
-        f"{counted(len(listed), noun)}, {counted(groups.items, 'failed item')} of "
+        f"{counted(len(listed), noun)}, {counted(groups.items, 'failed item')}, "
         f"{counted(groups.jobs, 'job')}",
         "bold",
     )
@@ -67,8 +63,7 @@ def group_facts(group: FailureGroup, now_ms: int) -> dict[str, object]:
         "worker died": group.cause,
         "task": group.task,
         "model": group.model,
-        "failed": f"{counted(group.items, 'item')} of {counted(group.jobs, 'job')}, in "
-        f"{counted(group.entries, 'dead letter')}",
+        "failed": f"{_failed(group)}, in {counted(group.entries, 'dead letter')}",
         "tried again": count(group.replayed) if group.replayed else "",
         "first": f"{age(group.first_at_ms, now_ms)} ago",
         "last": f"{age(group.last_at_ms, now_ms)} ago",
@@ -136,8 +131,8 @@ def say_plan(screen: Screen, ready: Sequence[ReplayedJob], *, current_version: b
     items, letters = sum(one.items for one in ready), sum(len(one.failure_ids) for one in ready)
     version = "the version in service" if current_version else "the versions that failed"
     screen.say(
-        f"{counted(items, 'failed item')} of {counted(len(ready), 'job')} "
-        f"({counted(letters, 'dead letter')}) will be tried again on {version}."
+        f"{_of_jobs(items, len(ready))} ({counted(letters, 'dead letter')}) will be tried again on "
+        f"{version}.{_left_out(items)}"
     )
 
 
@@ -149,28 +144,40 @@ def say_replayed(screen: Screen, jobs: Sequence[ReplayedJob], *, is_dry_run: boo
     left = [one for one in jobs if one.left_because]
     taken = [one for one in jobs if not one.left_because]
     if taken and is_dry_run:
-        items = counted(sum(one.items for one in taken), "failed item")
-        screen.say(f"{items} of {counted(len(taken), 'job')} would be tried again.")
+        total = sum(one.items for one in taken)
+        screen.say(f"{_of_jobs(total, len(taken))} would be tried again.{_left_out(total)}")
     for one in taken[:_MAX_NAMED_JOBS]:
         if one.new_job_id is None:
-            screen.say(f"Job {one.job_id}: {counted(one.items, 'failed item')}")
+            items = f": {counted(one.items, 'item')}" if one.items else ""
+            screen.say(f"Job {one.job_id}{items}")
         else:
             screen.say(f"Job {one.job_id} is tried again by job {one.new_job_id}.")
     if len(taken) > _MAX_NAMED_JOBS:
         screen.say(f"and {counted(len(taken) - _MAX_NAMED_JOBS, 'more job')}")
-    if any(one.new_job_id for one in taken):
-        screen.say(f"The results of the whole: seqd jobs results {taken[0].job_id} --merged", "dim")
+    of_items = [one.job_id for one in taken if one.new_job_id and one.items]
+    if of_items:  # trainings have none, and no results
+        screen.say(f"The results of the whole: seqd jobs results {of_items[0]} --merged", "dim")
     for one in left[:_MAX_NAMED_JOBS]:
         screen.say(f"Job {one.job_id} was left: {one_line(one.left_because)}", "yellow")
     if len(left) > _MAX_NAMED_JOBS:
         screen.say(f"and {counted(len(left) - _MAX_NAMED_JOBS, 'more job')} left", "yellow")
 
 
+def _of_jobs(items: int, jobs: int) -> str:
+    """Return items with their jobs; jobs alone of trainings, which have no items."""
+    of = f"{counted(items, 'item')} of " if items else ""
+    return f"{of}{counted(jobs, 'job')}"
+
+
+def _left_out(items: int) -> str:
+    return " What has no readable text is left out." if items else ""
+
+
 def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> None:
     when = f"last {age(group.last_at_ms, now_ms)} ago"
     if group.first_at_ms != group.last_at_ms:
         when = f"first {age(group.first_at_ms, now_ms)} ago, {when}"
-    what = f"{counted(group.items, 'item')} of {counted(group.jobs, 'job')}"
+    what = _failed(group)
     if by == "failure":
         screen.say(f"{_code(group)}  {group.task} {group.model}  {what}", "bold")
     else:
@@ -179,6 +186,12 @@ def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> N
     again = f", {count(group.replayed)} tried again" if group.replayed else ""
     screen.say(f"  {when}, in {counted(group.entries, 'dead letter')}{again}", "dim")
     screen.say(f"  seqd failures show {group.example_id}", "dim")
+
+
+def _failed(group: FailureGroup) -> str:
+    """Return the items that failed, and all jobs, with those that failed as a whole."""
+    items = f"{counted(group.items, 'item')}, " if group.items else ""
+    return f"{items}{counted(group.jobs, 'job')}"
 
 
 def _code(group: FailureGroup | FailureRecord) -> str:
@@ -214,7 +227,7 @@ def _print_input(
         screen.say(one_line(items[0].text, MAX_INPUT_CHARS))
     elif not is_kept:
         screen.say("Its input is gone, since the job was removed.", "dim")
-    elif record.code in _OF_THE_INPUT:
+    elif record.code in OF_THE_TEXT:
         screen.say("The item held no text that could be read, so there is no input to show.", "dim")
     else:
         screen.say("Its input is not kept.", "dim")
@@ -225,7 +238,7 @@ def _what_to_do(record: FailureRecord, *, is_kept: bool) -> list[str]:
         return [f"It is tried again: seqd jobs show {record.replayed_by}"]
     if not is_kept:
         return ["The job is not kept any more: hand its input in again as a new job."]
-    if record.code in _OF_THE_INPUT:
+    if record.code in OF_THE_TEXT:
         return [
             "The input is at fault: mend it, and hand it in again. For other texts under the same "
             "names see `retry` of the client."

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import age, clock, count, counted, duration, metrics_line, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.summary import OF_THE_TEXT
 from seqd.cli.ui.tables import Cell, Column, print_facts, print_table
 from seqd.client.requests import has_its_input
 from seqd.kinds import KINDS
@@ -77,10 +78,12 @@ def print_waiting(screen: Screen, records: Sequence[JobRecord]) -> None:
         screen.say(f"Job {job_ids[0]}{more} waits: {message}", "yellow")
 
 
-def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
-    """Print one job in full, and how to go on with it."""
+def print_job(
+    screen: Screen, record: JobRecord, activity: JobActivity, errors: Mapping[str, int]
+) -> None:
+    """Print one job in full, and how to go on with it; `errors` are its failed items by code."""
     print_facts(screen, job_facts(record, activity))
-    for line in filter(None, (_next(record), _why(record))):
+    for line in filter(None, (_next(record, errors), _why(record))):
         screen.say()
         screen.say(line, "dim")
 
@@ -232,7 +235,7 @@ def _why(record: JobRecord) -> str:
     return f"What failed, and why: seqd failures list --job {record.job_id}"
 
 
-def _next(record: JobRecord) -> str:
+def _next(record: JobRecord, errors: Mapping[str, int]) -> str:
     job_id, state = record.job_id, record.state
     if state.may(JobAction.RESUME):
         return f"Let it go on: seqd jobs resume {job_id}"
@@ -244,7 +247,8 @@ def _next(record: JobRecord) -> str:
         return f"The job that continues it: seqd jobs show {record.continued_by}"
     if not KINDS[record.kind].has_items:
         return f"Continue it: seqd jobs resume {job_id}" if has_its_input(record) else ""
-    if record.counts.succeeded < record.counts.total and record.sealed:
+    of_the_text = sum(errors.get(code, 0) for code in OF_THE_TEXT)
+    if record.counts.succeeded + of_the_text < record.counts.total and record.sealed:
         return (
             f"Its results: seqd jobs results {job_id}; its failed items once more: "
             f"seqd jobs retry {job_id}"

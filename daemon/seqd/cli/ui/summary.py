@@ -33,7 +33,7 @@ SHOWN_ERRORS = 3
 _SHOWN_LABELS = 10
 
 #: Errors that the same text gets again, whenever it is sent.
-_OF_THE_TEXT = (ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR)
+OF_THE_TEXT = (ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR)
 
 #: Seconds below which a job's rate says nothing, and items a second that would read as 0.0.
 _RATE_FROM_S = 0.2
@@ -74,7 +74,7 @@ class ResultCounts:
         truth = self._truth.popleft() if self._truth else None
         if isinstance(result, ItemFailure):
             self.errored += 1
-            self.worth_a_retry |= result.error.code not in _OF_THE_TEXT
+            self.worth_a_retry |= result.error.code not in OF_THE_TEXT
             if len(self.first_errors) < SHOWN_ERRORS:
                 self.first_errors.append(result)
             return
