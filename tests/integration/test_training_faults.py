@@ -233,7 +233,8 @@ def test_a_cancelled_training_is_gone_on_from_by_the_job_that_resumes_it(running
     message = f"The training goes on from a checkpoint of {cancelled.job_id}."
     assert message in log_lines(resumed)
     labels = running.store.labels("echo")
-    assert labels["resumed"] == labels["latest"] == versions[-1] + 1
+    # A busy machine may cancel it as it publishes: its number goes to no other then.
+    assert labels["resumed"] == labels["latest"] > versions[-1]
 
 
 def test_a_paused_training_releases_its_worker_and_goes_on_where_it_was(

@@ -373,6 +373,7 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
         keys.tenant_limits("*"),
         keys.tenants(),
         keys.uploads(),
+        keys.weights(),
         keys.work_left(),
         keys.worker("*"),
         keys.workers(),

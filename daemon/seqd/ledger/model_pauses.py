@@ -81,8 +81,9 @@ class ModelPauses:
 
 def paused_models(keys: Keys) -> Exchange[frozenset[str]]:
     """Return the names of the models that are paused."""
-    names = cast(list[bytes], (yield from command("HKEYS", keys.paused_models())))
-    return frozenset(name.decode() for name in names)
+    # All that reads pauses has the right to this command.
+    rules = cast(dict[bytes, bytes], (yield from command("HGETALL", keys.paused_models())))
+    return frozenset(name.decode() for name in rules)
 
 
 def disabled(rule: bytes) -> ModelDisabled:
