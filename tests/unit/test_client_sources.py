@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from seqd.cli.sources import feed_of
 from seqd.client.sources import AsyncEntries, Source, entries_by
 from seqd.errors import InvalidInput
 from seqd.inputs.items import ItemRules
@@ -80,3 +82,20 @@ def test_a_generator_that_had_ended_before_is_an_empty_input() -> None:
     source.begin(2)
 
     assert asyncio.run(chunk_of(source)) == []
+
+
+def test_an_identifier_that_comes_twice_since_its_file_was_written_to_is_told_as_that(
+    tmp_path: Path,
+) -> None:
+    path, line = tmp_path / "a.jsonl", '{{"custom_id": "c{}", "text": "a longer text"}}\n'
+    path.write_text("".join(line.format(number) for number in range(20_000)))
+    with feed_of(str(path), [], {}) as feed:
+        source = entries_by(RULES, feed)
+        source.begin(1_000)
+        assert len(asyncio.run(chunk_of(source))) == 1_000
+        with path.open("a") as file:
+            file.write(line.format(0))
+
+        with pytest.raises(InvalidInput, match="was changed while it was read: it had "):
+            while asyncio.run(chunk_of(source)):
+                pass

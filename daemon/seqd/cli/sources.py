@@ -95,6 +95,13 @@ class Feed:
         """True while this thread reads it, or is about to begin."""
         return self._reader in (None, get_ident())
 
+    def refuse_written(self) -> None:
+        """Raise InvalidInput where the file was written to since its reading began."""
+        from seqd.inputs.file_state import refuse_written
+
+        if not isinstance(self.source, Texts):
+            refuse_written(self.source.path, self.source.state)
+
     def close(self) -> None:
         """Have whoever reads the items, or waits for more of a pipe, raise InvalidInput."""
         self._is_closed = True

@@ -11,10 +11,10 @@ from collections.abc import (
 )
 from itertools import chain
 from types import AsyncGeneratorType, GeneratorType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 
 from seqd.client.results import OneResult
-from seqd.errors import InvalidInput, InvalidRequest, UnknownItem
+from seqd.errors import DuplicateCustomId, InvalidInput, InvalidRequest, UnknownItem
 from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.training import texts_of
@@ -44,6 +44,14 @@ if TYPE_CHECKING:
 
 Record = str | Mapping[str, object]
 T = TypeVar("T")
+
+
+@runtime_checkable
+class _OfFile(Protocol):
+    """Values that are read of a file, which may be written to meanwhile."""
+
+    def refuse_written(self) -> None:
+        """Raise InvalidInput where the file was written to since its reading began."""
 
 
 class Source:
@@ -314,11 +322,20 @@ def entries_in(read: Iterable[ItemChunk | TextChunk]) -> Iterator[Item | Refused
 
 def entries_by(rules: ItemRules, values: Iterable[Record | Item | RefusedItem]) -> Entries:
     """Return the items that values are by the rules, each with an identifier of its own."""
-    return Entries(
-        refuse_duplicates(
-            rules.item(value, number) for number, value in enumerate(whole(values), start=1)
-        )
-    )
+    entries = (rules.item(value, number) for number, value in enumerate(whole(values), start=1))
+    return Entries(_refuse_duplicates(entries, values))
+
+
+def _refuse_duplicates(
+    entries: Iterator[Item | RefusedItem], values: object
+) -> Iterator[Item | RefusedItem]:
+    """Pass entries through; raise DuplicateCustomId, but InvalidInput where their file changed."""
+    try:
+        yield from refuse_duplicates(entries)
+    except DuplicateCustomId:
+        if isinstance(values, _OfFile):
+            values.refuse_written()
+        raise
 
 
 def rules_of(id_field: str, text_field: str, job: Job) -> ItemRules:

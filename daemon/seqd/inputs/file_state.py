@@ -91,6 +91,15 @@ def telling_changes(path: Path, state: FileState | None) -> Iterator[None]:
         raise
 
 
+def refuse_written(path: Path, state: FileState | None) -> None:
+    """Raise InvalidInput where a file was written to since it was in a state.
+
+    One that another file has taken the place of is read to its end as it was.
+    """
+    if state is not None and not state.is_of_another(now := FileState.of(path)):
+        state.check(path, now)
+
+
 def changed(path: str | Path, what: str) -> InvalidInput:
     """Return the error for an input of which what was read is no one state."""
     return InvalidInput(

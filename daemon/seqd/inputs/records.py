@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from seqd.errors import InvalidInput
 from seqd.inputs.csv_rows import CsvRow, CsvRows
-from seqd.inputs.file_state import FileState, telling_changes
+from seqd.inputs.file_state import FileState, refuse_written, telling_changes
 from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
 from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, Opener, read_lines
@@ -254,14 +254,8 @@ class RecordReader(ABC, Generic[_Raw]):
         """Make a text or a record of the raw form; raise BadEntry if it is neither."""
 
     def _refuse_change(self, raw: _Raw) -> None:
-        """Raise InvalidInput where an entry may be broken since the file was changed.
-
-        One that another file has taken the place of is read to its end as it was.
-        """
-        if self.state is not None:
-            now = FileState.of(self.path)
-            if not self.state.is_of_another(now):
-                self.state.check(self.path, now)
+        """Raise InvalidInput where an entry may be broken since the file was changed."""
+        refuse_written(self.path, self.state)
 
 
 class LinesReader(RecordReader[bytes | BadEntry]):
