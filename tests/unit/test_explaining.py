@@ -320,6 +320,15 @@ def test_the_time_left_of_a_unit_in_hand_goes_down_and_is_not_known_where_it_tak
     assert found == (expected, expected is not None)
 
 
+def test_a_worker_with_a_unit_of_the_job_is_not_idle_where_it_has_just_committed_that() -> None:
+    job = a_job(state=JobState.RUNNING)
+    in_hand = states(claimable=1, workers={"w1": 1}, held=(HELD,))
+
+    (answer,) = explanation(Facts(job, in_hand, [a_worker()])).workers
+
+    assert (answer.code, answer.message) == ("busy", "busy with this job (100%)")
+
+
 def test_nobody_knows_how_long_the_rest_takes_where_a_unit_is_overdue() -> None:
     job = a_job(units=3, state=JobState.RUNNING, counts=COUNTS)
     one_in_hand = states(claimable=2, workers={"w1": 1}, held=(HELD,))

@@ -176,17 +176,24 @@ def _lacks(status: WorkerStatus, model: str) -> tuple[str, str]:
 def _business(status: WorkerStatus, facts: Facts) -> tuple[str, str]:
     if told := lost_claim_told(status):
         return "busy", told
-    units = facts.holdings.units.get(status.worker)
+    units = _units_of(status, facts)
     if not units:
         return "idle", "idle, it has nothing in hand"
     return "busy", f"busy with {jobs_in_words(units, facts)}"
+
+
+def _units_of(status: WorkerStatus, facts: Facts) -> Mapping[str, int]:
+    """Return the units that a worker has in hand by job; of this job also those of a moment ago."""
+    held = facts.states.workers.get(status.worker)
+    own = {facts.record.job_id: held} if held else {}
+    return facts.holdings.units.get(status.worker) or own
 
 
 def busy_with(facts: Facts) -> Counter[str]:
     """Return the units in hand by job, of the workers that can run the job."""
     held = Counter[str]()
     for status in facts.able:
-        held.update(facts.holdings.units.get(status.worker, {}))
+        held.update(_units_of(status, facts))
     return held
 
 
