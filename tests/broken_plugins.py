@@ -90,6 +90,8 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "newer_api": Described(name="newer", more="api_major = 2"),
     "older_api": Described(name="older", more="api_major = 0"),
     "no_tasks": Described(name="idle", task=""),
+    "wrong_needs": Described(more='needs = {"device": "gpu"}'),
+    "wrong_unit_items": Described(spec='Parameters, unit_items="64"'),
     "hands_over_a_class": Described(kind="Classy", handed="{}"),
     "cannot_train": Described(_EPOCHS, task="train"),
     "bad_preset": Described(

@@ -106,6 +106,28 @@ def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str)
         assert "hangs_in_c.py:" in outermost and outermost.endswith(", in classify")
 
 
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        # The copy has all that the process had open, and stays.
+        (
+            "os.fork() or time.sleep(600); os._exit(3)",
+            "the process ended itself with exit status 3",
+        ),
+        ('print("a line", end="", flush=True); time.sleep(600)', "it hung for more than 5 s"),
+    ],
+    ids=["with a copy of it", "in the middle of a line"],
+)
+def test_a_check_whose_process_ends_or_hangs_says_so(tmp_path: Path, line: str, seen: str):
+    source = DECORATED.replace("import random", "import os, time").replace("score", "0.5")
+    path = a_plugin(tmp_path, source.replace("{line}", line))
+
+    result = results_of(path, {"P1"}, 5)["P1"]
+
+    assert result.state is CheckState.FAILED
+    assert seen in result.seen
+
+
 def test_a_version_that_was_saved_as_another_is_one_finding():
     report = check_plugin(read_source(ZOO / "saves_transposed.py")[0])
 

@@ -45,7 +45,7 @@ def test_keys_change_what_is_shown_and_q_gives_the_terminal_back(
 ) -> None:
     with top_on_a_terminal({"SEQD_REDIS_URL": private_server.url}, "--every", "0.2") as terminal:
         before = terminal.modes()
-        terminal.until_shown("1 ready, 1 silent")
+        terminal.until_shown("1 ready; 1 silent")
         assert terminal.lines()[-1].startswith("q quit")
         terminal.press("4")
         terminal.until_shown("classify  imdb_lstm@3  queued")
@@ -74,7 +74,7 @@ def test_while_redis_hangs_keys_work_and_sigterm_gives_the_terminal_back(
 ) -> None:
     with top_on_a_terminal({"SEQD_REDIS_URL": private_server.url}, "--every", "0.2") as terminal:
         before = terminal.modes()
-        terminal.until_shown("1 ready, 1 silent")
+        terminal.until_shown("1 ready; 1 silent")
         private_server.freeze()
         try:
             terminal.until_shown("Redis away since")
@@ -96,7 +96,7 @@ def test_it_goes_on_when_redis_is_back_until_ctrl_c(
 ) -> None:
     with top_on_a_terminal({"SEQD_REDIS_URL": private_server.url}, "--every", "0.2") as terminal:
         before = terminal.modes()
-        terminal.until_shown("1 ready, 1 silent")
+        terminal.until_shown("1 ready; 1 silent")
         private_server.freeze()
         terminal.until_shown("Redis away since")
         private_server.thaw()

@@ -61,6 +61,9 @@ REASONS = {
     "Install a newer version of the plugin, or the seqd that it was written for.",
     "taken_name": "its model 'sound' is already brought by the plugin 'sound' of zoo-sound. Rename "
     "it, or disable one of the two plugins with SEQD_DISABLED_PLUGINS.",
+    "wrong_needs": "model 'wrong_needs' has the needs {'device': 'gpu'}. Use seqd.hookspecs.Needs.",
+    "wrong_unit_items": "model 'wrong_unit_items', task classify: unit_items is '64'; allowed: "
+    "1 to 65536.",
     "no_tasks": "model 'idle' has no tasks. Give it at least one of classify, generate, train, "
     "or one of its own.",
     "unbounded_text": "model 'unbounded_text', task classify: parameter 'prompt' is a text without "

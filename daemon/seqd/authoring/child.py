@@ -128,6 +128,7 @@ def serve(requests: TextIO, replies: TextIO, stacks: int) -> None:
             elif isinstance(request, RunChecks):
                 from seqd.testing.checks.child import run_checks
 
+                sys.dont_write_bytecode = False  # what is compiled counts for the next run (I2)
                 run_checks(request, lambda report: _send(replies, report), stacks)
                 _send(replies, Done())
             elif subject is not None:
@@ -144,9 +145,11 @@ def _answers(
         yield subject.compute(request, stop)
     elif isinstance(request, Measure):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        with printing_into(nowhere, 1, 2):  # thousands of lines would be measured, too
-            yield from subject.measure(request, stop)
-        os.close(nowhere)
+        try:
+            with printing_into(nowhere, 1, 2):  # thousands of lines would be measured, too
+                yield from subject.measure(request, stop)
+        finally:
+            os.close(nowhere)
         yield Done()
     else:
         yield subject.train(request, lambda report: _send(replies, report), stop)

@@ -96,6 +96,7 @@ class PluginChild:
         self._stack_begins = threading.Event()
         self._printer = self._start(self._print_lines)
         self._start(lambda: self._read_replies(replies))
+        self._start(self._end_the_rest)
 
     def load(self, order: Load) -> Loaded:
         """Load a plugin; the first thing that is asked. Raises what is wrong with it."""
@@ -236,6 +237,13 @@ class PluginChild:
             f"The plugin's process {verb} in the middle of a call. {printed}; a worker would lose "
             "its units, too."
         )
+
+    def _end_the_rest(self) -> None:
+        """Once the process has ended, end what it started: copies of it hold the replies open."""
+        with suppress(ChildProcessError):  # another thread was told of its end before
+            os.waitid(os.P_PID, self._program.pid, os.WEXITED | os.WNOWAIT)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._program.pid, signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
         if not self.has_ended():

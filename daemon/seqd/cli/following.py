@@ -5,10 +5,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread, Timer
+from typing import Any, TypeVar
 
 import typer
 
-from seqd.cli.exits import status_of_interrupt
+from seqd.cli.exits import holding_interrupts, status_of_interrupt
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
 from seqd.client import Client, JobHandle
@@ -28,6 +29,8 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.serving import waiting_of
 from seqd.settings import load_settings
 from seqd_schemas import Event, JobAction, JobRecord, JobState
+
+AnyJob = TypeVar("AnyJob", bound=JobHandle[Any])
 
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.
 _CANCEL_WAIT_S = 2.0
@@ -170,6 +173,20 @@ def waiting_for(
             screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
             handle.notice.has_told(waiting)
         yield
+
+
+@contextmanager
+def handed_in(client: Client, send: Callable[[], JobHandle], screen: Screen) -> Iterator[JobHandle]:
+    """Hand a job in by `send`, and wait for it in a `with` block as `waiting_for` does.
+
+    Ctrl-C and SIGTERM while it is handed in are obeyed once it is there, and cancel it.
+    """
+    with holding_interrupts(lambda: False) as held:
+        handle = send()
+    with waiting_for(client, handle, screen):
+        if held:
+            raise held[0]
+        yield handle
 
 
 def say_if_paused(screen: Screen, record: JobRecord) -> None:

@@ -90,7 +90,8 @@ def show(job: options.JobIdArgument) -> Found:
     with options.open_client() as client:
         handle = client.job(job)
         record, activity = handle.record(), handle.activity()
-        errors = client.explain(job).errors if record.counts.errored else {}
+        has_errors = record.state.is_terminal and record.counts.errored
+        errors = client.explain(job).errors if has_errors else {}
     found = record.model_dump(mode="json") | {"activity": activity.as_json()}
     return Found(found, lambda screen: print_job(screen, record, activity, errors))
 

@@ -256,6 +256,10 @@ _EXPORTER = (
 #: What `seqd doctor` looks at beside that. Not `config|get`, which tells the server's passwords.
 _DOCTOR = (*_EXPORTER, "exists", "hscan", "set", "slowlog|get")
 
+#: What the release before needs of the rights that this one gives: they are given before it goes.
+FOR_THE_RELEASE_BEFORE = {Role.WORKER: ("incr",), Role.OPERATOR: ("type",)}
+KEY_FOR_THE_RELEASE_BEFORE = "quarantined"
+
 #: Keys of a Celery application without a prefix, as seqd never writes them.
 FOREIGN_KEYS = (
     "unacked",
@@ -289,6 +293,7 @@ def rights_of(role: Role, keys: Keys, *, remote_control: bool = False) -> Rights
         Role.DOCTOR: {*_DOCTOR},
         Role.INBOX: {*_INBOX},
     }
+    commands[role] |= {*FOR_THE_RELEASE_BEFORE.get(role, ())}
     if not remote_control or role is not Role.WORKER:
         return Rights(tuple(sorted(commands[role])), _keys_of(role, keys))
     with_control = sorted({*commands[role], *_REMOTE_CONTROL})
@@ -364,6 +369,7 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
         keys.limits(),
         keys.open_jobs(),
         keys.paused_models(),
+        f"{keys.prefix}:{KEY_FOR_THE_RELEASE_BEFORE}",
         keys.queue("*", "*"),
         keys.queues("*"),
         keys.rates(),
@@ -439,6 +445,7 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.limits(),
         keys.paused_models(),
         keys.placements(),
+        f"{keys.prefix}:{KEY_FOR_THE_RELEASE_BEFORE}",
         keys.rates(),
         keys.rollout("*", "*"),
         keys.task_schemas(),

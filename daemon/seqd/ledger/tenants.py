@@ -304,8 +304,10 @@ def _record(
 
 
 def _own(limits: _Row, weight: bytes | None) -> TenantLimits:
-    """Return what an operator has set for a tenant."""
-    values: dict[str, object] = {name.decode(): value.decode() for name, value in limits.items()}
+    """Return what an operator has set for a tenant; limits of a later release are left out."""
+    known = TenantLimits.model_fields.keys()
+    rows = ((name.decode(), value.decode()) for name, value in limits.items())
+    values: dict[str, object] = {name: value for name, value in rows if name in known}
     if b"priorities" in limits:
         values["priorities"] = limits[b"priorities"].decode().split()
     if weight not in (None, b"1"):

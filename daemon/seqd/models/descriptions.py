@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from seqd import __version__
 from seqd.errors import PluginFault
-from seqd.hookspecs import PLUGIN_API_VERSION, Model, PluginParameters, TaskSpec
+from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, PluginParameters, TaskSpec
 from seqd.kinds import KINDS, TRAIN, kind_of_task
 from seqd.models.schema_checks import check_parameters_class, check_preset, check_run_task
 from seqd.parameters import fields_of, schema_of
@@ -76,6 +76,10 @@ def _check_texts(model: Model) -> None:
         raise PluginFault(
             f"model {model.name!r} has the summary {summary!r:.80}. Say in a sentence what it is."
         )
+    if not isinstance(model.needs, Needs):
+        raise PluginFault(
+            f"model {model.name!r} has the needs {model.needs!r:.80}. Use seqd.hookspecs.Needs."
+        )
 
 
 def _check_tasks(model: Model) -> None:
@@ -140,6 +144,8 @@ def _check_own_task(model: str, task: str, spec: TaskSpec) -> None:
 def _check_task(where: str, spec: object) -> None:
     if not isinstance(spec, TaskSpec):
         raise PluginFault(f"{where} is {spec!r:.80}. Use seqd.hookspecs.TaskSpec.")
+    if not isinstance(spec.unit_items, int) or not 1 <= spec.unit_items <= 65_536:
+        raise PluginFault(f"{where}: unit_items is {spec.unit_items!r:.80}; allowed: 1 to 65536.")
     check_parameters_class(where, spec.parameters)
     if spec.bound is not None:
         _check_bound(where, spec.bound, spec.parameters)

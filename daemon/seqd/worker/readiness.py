@@ -91,7 +91,6 @@ class ReadinessNotes:
 
     def look(self) -> None:
         """Look up again what the names mean in the store."""
-        self._looks += 1
         with suppress(OSError):  # its status says that the store is away
             self._serves = set(self._context.store.made_with(self._plugins_served))
         for name in (*self._serves, *self._trains):
@@ -102,6 +101,7 @@ class ReadinessNotes:
                 self._warmed.pop(f"{name}@{CANDIDATE}", None)
             else:
                 self._candidates[name] = candidate
+        self._looks += 1  # behind all of it: other threads ask `has_new` meanwhile
 
     def note_warmed_up(self) -> None:
         """Note that what is in service has been loaded, or tried; no candidate has been yet."""

@@ -9,6 +9,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -233,12 +234,12 @@ class _Run:
         Its progress is shown where that is asked for.
         """
         from seqd.cli.bulk import bulk_view
-        from seqd.cli.following import following, waiting_for
+        from seqd.cli.following import following, handed_in
 
         parameters = with_probabilities(self._client, ref, dict(self._given.parameters))
-        handle = self._client.classify(items, model=ref, parameters=parameters)
+        send = partial(self._client.classify, items, model=ref, parameters=parameters)
         rate: list[float] = []
-        with waiting_for(self._client, handle, self._screen):
+        with handed_in(self._client, send, self._screen) as handle:
             if not is_shown:
                 yield rate, handle.results()
                 return

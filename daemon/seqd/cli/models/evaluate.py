@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -213,7 +214,7 @@ def _evaluate_classifier(
 ) -> None:
     from seqd.analysis.plots import check_plot
     from seqd.cli.exits import MISTAKE, OK
-    from seqd.cli.following import waiting_for
+    from seqd.cli.following import handed_in
     from seqd.cli.models.evaluated_data import EvaluatedData
     from seqd.cli.models.kept_evaluations import version_here
     from seqd.cli.sources import feed_of
@@ -229,8 +230,8 @@ def _evaluate_classifier(
         parameters = with_probabilities(client, model, given)
         catalog = client.catalog()  # before the work: when it is done Redis may be away
         items = EvaluatedData(feed)
-        handle = client.classify(items, model=model, parameters=parameters)
-        with waiting_for(client, handle, screen):
+        send = partial(client.classify, items, model=model, parameters=parameters)
+        with handed_in(client, send, screen) as handle:
             counts, examples = _count(handle, feed, items, screen)
         record = handle.record()
     _refuse_unlabelled(counts, data, labels.field)

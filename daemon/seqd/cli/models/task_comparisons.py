@@ -3,6 +3,7 @@
 Both have a job, one after the other; the file is read for each, its true outputs stay here.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from seqd.admission import find_model, resolve_version
@@ -10,7 +11,7 @@ from seqd.analysis.comparison import Comparison
 from seqd.analysis.task_comparison import PAIRED, PairedFigures, TaskAnswers, compare_tasks
 from seqd.analysis.task_evaluation import Metric, metric_of, output_type
 from seqd.cli import options
-from seqd.cli.following import following, waiting_for
+from seqd.cli.following import following, handed_in
 from seqd.cli.models.comparison_options import CompareOptions, version_facts
 from seqd.cli.models.evaluated_data import TaskData
 from seqd.cli.models.task_evaluations import OwnTask, TruthFile, own_task, refuse_field_of_input
@@ -132,9 +133,10 @@ def _answers(
     from seqd.cli.bulk import bulk_view
 
     answers, read = TaskAnswers(paired), OutputReader(metric.output)
-    handle = client.run(items, model=task.ref, task=task.name, parameters=dict(given.parameters))
+    parameters = dict(given.parameters)
+    send = partial(client.run, items, model=task.ref, task=task.name, parameters=parameters)
     with (
-        waiting_for(client, handle, screen),
+        handed_in(client, send, screen) as handle,
         bulk_view(screen, handle.record) as view,
     ):
         with following(handle, view.show):

@@ -13,7 +13,7 @@ import typer
 from seqd.analysis.task_evaluation import Figures, Metric, metric_of, output_type
 from seqd.cli import options
 from seqd.cli.exits import MISTAKE, OK
-from seqd.cli.following import following, waiting_for
+from seqd.cli.following import following, handed_in
 from seqd.cli.models.evaluated_data import TaskData, is_learnt
 from seqd.cli.models.kept_evaluations import (
     keep_evaluation_here,
@@ -132,8 +132,12 @@ def evaluate_task(
     ):
         catalog = client.catalog()  # before the work: when it is done Redis may be away
         items = TaskData(feed, rules, field, counted.figures.truth)
-        handle = client.run(items, model=task.ref, task=task.name, parameters=dict(given))
-        with waiting_for(client, handle, screen):
+        parameters = dict(given)
+        with handed_in(
+            client,
+            lambda: client.run(items, model=task.ref, task=task.name, parameters=parameters),
+            screen,
+        ) as handle:
             _count(counted, handle, items, screen)
         record = handle.record()
     if not counted.items:

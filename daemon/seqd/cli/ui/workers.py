@@ -158,10 +158,6 @@ def _takes(worker: WorkerStatus) -> str:
     return ", ".join((*worker.tasks, *sorted(own)))
 
 
-def _rate(one: SeenWorker) -> str:
-    return rate(one.per_s) if one.per_s else "-"
-
-
 def _child_up(one: SeenWorker) -> str:
     if one.status is None or one.state in ("drained", "starting"):
         return "-"

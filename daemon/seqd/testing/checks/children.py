@@ -22,8 +22,8 @@ from seqd.testing.checks.report import CheckResult, Place
 #: What begins the stack of the thread that was running, or the only one.
 _CURRENT: Final = re.compile(r"^(?:Current thread|Thread|Stack).*$", re.MULTILINE)
 
-#: What `faulthandler` writes first where a limit has passed.
-_TIMED_OUT: Final = re.compile(r"^Timeout \((\d+):(\d+):(\d+)", re.MULTILINE)
+#: What `faulthandler` writes first where a limit has passed, behind a line that was begun.
+_TIMED_OUT: Final = re.compile(r"Timeout \((\d+):(\d+):(\d+)[^)]*\)!$", re.MULTILINE)
 
 #: Lines of a stack that are shown.
 STACK_LINES: Final = 5
