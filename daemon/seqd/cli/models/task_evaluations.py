@@ -132,12 +132,11 @@ def evaluate_task(
     ):
         catalog = client.catalog()  # before the work: when it is done Redis may be away
         items = TaskData(feed, rules, field, counted.figures.truth)
-        parameters = dict(given)
-        with handed_in(
-            client,
-            lambda: client.run(items, model=task.ref, task=task.name, parameters=parameters),
-            screen,
-        ) as handle:
+
+        def send() -> "JobHandle[JsonOutput]":
+            return client.run(items, model=task.ref, task=task.name, parameters=dict(given))
+
+        with handed_in(client, send, screen) as handle:
             _count(counted, handle, items, screen)
         record = handle.record()
     if not counted.items:
