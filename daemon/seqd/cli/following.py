@@ -176,7 +176,7 @@ def waiting_for(
 
 
 @contextmanager
-def handed_in(client: Client, send: Callable[[], JobHandle], screen: Screen) -> Iterator[JobHandle]:
+def handed_in(client: Client, send: Callable[[], AnyJob], screen: Screen) -> Iterator[AnyJob]:
     """Hand a job in by `send`, and wait for it in a `with` block as `waiting_for` does.
 
     Ctrl-C and SIGTERM while it is handed in are obeyed once it is there, and cancel it.

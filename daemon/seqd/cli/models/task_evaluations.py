@@ -5,6 +5,7 @@ As for a classifier the items are those of a bulk job, and the true outputs stay
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,10 +133,7 @@ def evaluate_task(
     ):
         catalog = client.catalog()  # before the work: when it is done Redis may be away
         items = TaskData(feed, rules, field, counted.figures.truth)
-
-        def send() -> "JobHandle[JsonOutput]":
-            return client.run(items, model=task.ref, task=task.name, parameters=dict(given))
-
+        send = partial(client.run, items, model=task.ref, task=task.name, parameters=dict(given))
         with handed_in(client, send, screen) as handle:
             _count(counted, handle, items, screen)
         record = handle.record()
