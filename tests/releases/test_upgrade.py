@@ -13,7 +13,7 @@ import pytest
 
 import seqd
 from checkout import release_python_path
-from cli_builders import clean_environment
+from cli_builders import clean_environment, here
 from previous_release import Release
 from readme_blocks import ROOT, blocks_of
 from seqd.client import Client
@@ -34,6 +34,24 @@ SLOTS = ("cpu:0", "cpu:1")
 def releases(cluster: Cluster) -> set[str]:
     with cluster.client() as client:
         return {worker.seqd_version for worker in client.workers()}
+
+
+@pytest.mark.parametrize("role", ["worker", "client", "operator", "exporter", "doctor", "inbox"])
+def test_a_user_with_the_rights_of_this_release_has_those_of_the_previous_one(
+    cluster: Cluster,
+    previous: Release,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    role: str,
+) -> None:
+    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    # The guide gives the new rights first, and then replaces programs one by one.
+    asked = ("redis", "acl", "--role", role, "--user", "one")
+
+    then = set(previous.command(cluster.settings, *asked).split())
+    now = set(here(capsys, *asked).out.split())
+
+    assert then - now == set()
 
 
 def test_the_guides_loop_replaces_the_workers_of_the_previous_release_under_load(
