@@ -5,9 +5,7 @@ that are alike (`kind_of`) a few a minute are logged, and one line says how many
 """
 
 import logging
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
@@ -25,9 +23,6 @@ WINDOW_S = 60.0
 MOST_TRACEBACKS = 1
 MOST_WARNINGS = 20
 MOST_OTHERS = 1_000
-
-#: Kinds that are told apart at once; those beyond are counted together. Bounds memory and log.
-MAX_KINDS = 256
 
 #: Innermost calls by which the places of two exceptions are told apart.
 _PLACE_CALLS = 3
@@ -97,8 +92,6 @@ class Repeats:
             return True
         has_trace = bool(record.exc_info)
         kind = kind_of(record)
-        if kind not in self._counts and len(self._counts) >= MAX_KINDS:
-            kind = ("others", record.levelno, has_trace)
         count = self._counts.get(kind)
         if count is None:
             count = self._counts[kind] = _Count(now_s, _without_objects(record))
@@ -121,11 +114,6 @@ class Repeats:
             del self._counts[kind]
             if count.left_out:
                 yield _count_record(count, now_s)
-
-    def next_end_s(self) -> float | None:
-        """Return when the next count is due; None where nothing was left out."""
-        ends = [one.began_s + self.window_s for one in self._counts.values() if one.left_out]
-        return min(ends, default=None)
 
 
 def _most(level: int, *, has_trace: bool) -> int:
@@ -175,16 +163,15 @@ def _count_record(count: _Count, now_s: float) -> logging.LogRecord:
 class BoundedHandler(logging.StreamHandler[TextIO]):
     """Writes records to a stream, those that repeat as `Repeats` allows.
 
-    Counts are written at the end of their window, by a thread where no record comes, and when the
-    handler is closed. What cannot be written is lost, as when the disk is full: nobody who logs is
-    held up by it or told.
+    A count is written before the first record behind the end of its window, or when the handler is
+    closed. What cannot be written is lost, as when the disk is full: nobody who logs is held up by
+    it or told.
     """
 
-    def __init__(self, stream: TextIO, window_s: float = WINDOW_S) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self.addFilter(note_work)
-        self._repeats = Repeats(window_s)
-        self._timer: threading.Timer | None = None
+        self._repeats = Repeats()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it. The caller holds the handler's lock."""
@@ -192,16 +179,14 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
         self._write_counts(now_s)
         if self._repeats.admit(record, now_s):
             super().emit(record)
-        elif self._timer is None:
-            self._start_timer(now_s)
 
     def write_counts(self) -> None:
         """Write all counts now, as before the end of a process."""
-        with self.lock or threading.RLock():
+        self.acquire()
+        try:
             self._write_counts(monotonic(), is_last=True)
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+        finally:
+            self.release()
 
     def close(self) -> None:
         """Write the counts and close the handler; its stream stays open."""
@@ -214,20 +199,3 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
     def _write_counts(self, now_s: float, *, is_last: bool = False) -> None:
         for record in self._repeats.ended(now_s, is_last=is_last):
             super().emit(record)
-
-    def _start_timer(self, now_s: float) -> None:
-        due_s = self._repeats.next_end_s()
-        if due_s is None:
-            return
-        timer = threading.Timer(max(0.05, due_s - now_s), self._on_timer)
-        timer.daemon = True
-        with suppress(RuntimeError):  # at Python's end none can be started; `close` comes then
-            timer.start()
-            self._timer = timer
-
-    def _on_timer(self) -> None:
-        with self.lock or threading.RLock():
-            now_s = monotonic()
-            self._timer = None
-            self._write_counts(now_s)
-            self._start_timer(now_s)

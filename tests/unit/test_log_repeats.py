@@ -3,11 +3,9 @@
 import gc
 import io
 import logging
-import time
 import weakref
 
 from seqd.log_repeats import (
-    MAX_KINDS,
     MOST_OTHERS,
     MOST_WARNINGS,
     BoundedHandler,
@@ -84,33 +82,6 @@ def test_lines_without_a_traceback_may_come_a_few_times() -> None:
     assert admitted(repeats, warnings) == MOST_WARNINGS
     assert admitted(repeats, prints) == MOST_OTHERS
     assert admitted(repeats, jobs) == 5_000
-
-
-def test_no_more_kinds_are_told_apart_than_memory_has_room_for() -> None:
-    repeats = Repeats()
-    records = [a_record(line=n, error=raised_here()) for n in range(10_000)]
-
-    assert admitted(repeats, records) == MAX_KINDS + 1
-    counted = [record.getMessage() for record in repeats.ended(60.0)]
-
-    assert counted == [
-        f"… {10_000 - MAX_KINDS - 1:,} more like it in 60 s: failed for %d: ValueError"
-    ]
-
-
-def test_a_count_is_written_when_its_window_ends_though_no_other_record_comes() -> None:
-    stream = io.StringIO()
-    handler = BoundedHandler(stream, window_s=0.2)
-    for _ in range(3):
-        handler.handle(a_record("failed", error=raised_here()))
-
-    deadline = time.monotonic() + 10
-    while "more like it" not in stream.getvalue():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-    assert stream.getvalue().endswith("… 2 more like it in 1 s: failed: ValueError\n")
-    handler.close()
 
 
 def test_a_count_is_written_when_the_handler_is_closed() -> None:
