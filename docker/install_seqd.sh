@@ -23,5 +23,5 @@ mkdir -p /added/usr/share/sbom /added/usr/share/seqd
 /tools/bin/cyclonedx-py environment --pyproject /src/pyproject.toml --mc-type application \
     --output-reproducible --output-format JSON --output-file /added/usr/share/sbom/seqd.cdx.json \
     /opt/seqd/bin/python
-# By this file seqd knows that it runs in its image.
+# By this file people know which image they are in.
 echo "$target $version" > /added/usr/share/seqd/image

@@ -157,23 +157,6 @@ def test_health_fails_while_no_worker_lives(storage: Storage, cpu: str, redis_se
     assert "No worker w1 has a heartbeat in /var/lib/seqd/run" in probed.err
 
 
-def test_as_root_and_with_a_root_that_can_be_written_to_it_says_so(
-    storage: Storage, cpu: str, redis_server: Server
-):
-    options = ["--user=0:0", *_settings(redis_server, "seqd-image-root")]
-
-    def warnings(log: Path) -> list[str]:
-        return [line[:40] for line in log.read_text().splitlines() if line.startswith("warning: ")]
-
-    with storage.running("open", cpu, "up", "--slots", "cpu:0", options=options) as log:
-        wait_until(lambda: len(warnings(log)) == 2, "it says so", 60)
-
-    assert warnings(log) == [
-        "warning: this container runs as root. It",
-        "warning: the root file system of this co",
-    ]
-
-
 def test_a_version_that_is_not_the_sources_is_refused(storage: Storage, cpu: str):
     with pytest.raises(
         AssertionError, match=rf"VERSION is 9\.9, and the sources are seqd {seqd.__version__}"

@@ -1,4 +1,4 @@
-"""Heartbeats: the file of the probe, the memory of the watchdog, and what is left in `run/`."""
+"""Heartbeats: the file of the probe, and the memory of the watchdog."""
 
 import logging
 import os
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from seqd.local.run_files import LEFT_BEHIND_S, RunFolder, read_heartbeat
+from seqd.local.run_files import read_heartbeat
 from seqd.settings import Settings
 from seqd.worker import channel
-from seqd.worker.background import RunGarbage
 from seqd.worker.channel import Channel, HeartbeatFile
 
 
@@ -77,42 +76,3 @@ def test_a_file_system_that_hangs_stops_neither_the_child_nor_its_heartbeat_in_m
         child.kill()
 
     assert {heartbeat.pid for heartbeat in seen} == {child.pid}
-
-
-def left_in(folder: RunFolder, name: str, age_s: float) -> None:
-    path = folder.path / name
-    path.touch()
-    written_s = time.time() - age_s
-    os.utime(path, (written_s, written_s))
-
-
-def test_files_of_workers_that_were_silent_for_a_day_are_removed_and_no_others(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    own = HeartbeatFile(settings, "own")
-    own.beat()
-    folder = RunFolder(settings.data_dir)
-    old_s, young_s = LEFT_BEHIND_S + 60, LEFT_BEHIND_S - 60
-    for name in ("dead.heartbeat", "dead.draining", "flag.cordoned"):
-        left_in(folder, name, old_s)
-    # One that has drained for long, and has a heartbeat, and files that are not ours.
-    for name, age_s in [("slow.draining", old_s), ("slow.heartbeat", young_s), ("notes", old_s)]:
-        left_in(folder, name, age_s)
-
-    with caplog.at_level(logging.INFO):
-        RunGarbage(settings, own).run_once()
-
-    assert sorted(path.name for path in folder.path.iterdir()) == (
-        ["notes", "own.heartbeat", "slow.draining", "slow.heartbeat"]
-    )
-    assert caplog.messages == ["removed files of workers that ended long ago: dead, flag"]
-
-
-def test_a_worker_without_a_heartbeat_of_its_own_removes_nothing(settings: Settings) -> None:
-    folder = RunFolder(settings.data_dir)
-    folder.path.mkdir()
-    left_in(folder, "dead.heartbeat", 2 * LEFT_BEHIND_S)
-
-    RunGarbage(settings, HeartbeatFile(settings, "own")).run_once()
-
-    assert (folder.path / "dead.heartbeat").exists()

@@ -244,14 +244,6 @@ def tell_unknown_variables(*, refuses_slips: bool = False) -> None:
         refuse_slips(unknown)
 
 
-def warn_of_the_container() -> None:
-    """Print a line on stderr for each way in which seqd's image is run less closed than it is."""
-    from seqd.local.image import departures
-
-    for sentence in departures():
-        typer.echo(f"warning: {sentence}", err=True)
-
-
 def open_client() -> "Client":
     """Return a client of the server that the settings name, or of the embedded one that runs."""
     from seqd.client import Client

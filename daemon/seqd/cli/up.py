@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli.exits import BAD_CONFIG, print_error
-from seqd.cli.options import read_settings, tell_unknown_variables, warn_of_the_container
+from seqd.cli.options import read_settings, tell_unknown_variables
 from seqd.errors import InvalidSettings, UserError
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def up(
 
     Jobs that had not ended go on at the next start.
     """
-    warn_of_the_container()
     # Absolute: the server and the workers run in other folders.
     folder = None if data_dir is None else data_dir.absolute()
     try:
@@ -76,7 +75,6 @@ def worker(
     serves: Serves = None,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C, on the Redis of SEQD_REDIS_URL or of `seqd up`."""
-    warn_of_the_container()
     try:
         tell_unknown_variables(refuses_slips=True)
         status = _run_worker(slot, name, serves)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6, socket
-from threading import BoundedSemaphore
 from typing import ClassVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -15,9 +14,6 @@ from seqd.errors import InvalidSettings
 #: Seconds for which a client may take its time to ask, and to take the answer.
 REQUEST_S = 10.0
 
-#: Clients that are served at once, each by a thread; others find the connection closed.
-MAX_CLIENTS = 128
-
 
 class MetricsServer(ThreadingHTTPServer):
     """Answers scrapes until `shutdown`."""
@@ -25,7 +21,7 @@ class MetricsServer(ThreadingHTTPServer):
     daemon_threads = True
     #: Else a restart finds the port taken for a minute.
     allow_reuse_address = True
-    request_queue_size = MAX_CLIENTS
+    request_queue_size = 128
 
     def __init__(
         self, host: str, port: int, collect: Callable[[], Iterable[Metric]], name: str, prefix: str
@@ -39,7 +35,6 @@ class MetricsServer(ThreadingHTTPServer):
             self.address_family = AF_INET6
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(_Collector(collect))
-        self._places = BoundedSemaphore(MAX_CLIENTS)
         try:
             super().__init__((host, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -54,24 +49,6 @@ class MetricsServer(ThreadingHTTPServer):
         host, port = self.server_address[:2]
         name = host if isinstance(host, str) else host.decode()
         return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-
-    def process_request(
-        self, request: "socket | tuple[bytes, socket]", client_address: object
-    ) -> None:
-        """Serve a client in a thread of its own, unless too many are served."""
-        if not self._places.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(
-        self, request: "socket | tuple[bytes, socket]", client_address: object
-    ) -> None:
-        """Serve a client, and make room for another."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
 
     def handle_error(
         self, request: "socket | tuple[bytes, socket]", client_address: object

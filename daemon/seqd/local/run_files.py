@@ -1,7 +1,7 @@
 """The folder `run/` of a folder of data: small files in which the processes of a worker say things.
 
 A worker removes its own when it ends. What a killed one leaves, its supervisor removes, or, for
-names that never come back, any worker on that folder a day later.
+names that never come back, `seqd doctor --fix` a day later.
 """
 
 import json
@@ -51,17 +51,6 @@ class RunFolder:
         for kind in {*_ALL}.difference(but):
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
-
-    def remove_left_behind(self, now_s: float) -> list[str]:
-        """Remove the files of workers that have long been silent; return whose.
-
-        `now_s` is the time on the clock of the file system, such as that of a file just written.
-        """
-        silent = self.left_behind(now_s)
-        for files in silent.values():
-            for path in files:
-                path.unlink(missing_ok=True)
-        return list(silent)
 
     def left_behind(self, now_s: float) -> dict[str, list[Path]]:
         """Return the files of workers that have long been silent, by worker, sorted.

@@ -1,4 +1,4 @@
-"""Periodic tasks in threads of a worker's parent, and two of them: the reconciler, and a broom.
+"""Periodic tasks in threads of a worker's parent, and one of them: the reconciler.
 
 An exception of a round is logged, and the task continues: a worker whose threads had ended without
 a trace would look healthy.
@@ -14,10 +14,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from seqd.errors import RedisFull
-from seqd.local.run_files import RunFolder
 from seqd.serving import serves
 from seqd.settings import Settings
-from seqd.worker.channel import HeartbeatFile
 from seqd.worker.logs import log_and_continue
 from seqd.worker.unserved import Unserved
 
@@ -292,26 +290,3 @@ class Reconciler(PeriodicTask):
             self._pruned_at = monotonic()
             self._ledger.fleet.prune()
             self._ledger.jobs.forget_expired()
-
-
-#: Seconds between two looks.
-LOOK_EVERY_S = 60.0
-
-
-class RunGarbage(PeriodicTask):
-    """Removes from `run/` the files of workers that were killed and whose names never came back."""
-
-    def __init__(self, settings: Settings, heartbeat: HeartbeatFile) -> None:
-        """`heartbeat` is this worker's own, by which it reads the file system's clock."""
-        super().__init__("removal of run files", LOOK_EVERY_S)
-        self._folder = RunFolder(settings.data_dir)
-        self._heartbeat = heartbeat
-
-    def run_once(self) -> None:
-        """Remove the files of workers that have been silent for a day."""
-        now_s = self._heartbeat.written_s()
-        if now_s is None:
-            return  # this worker has just begun
-        removed = self._folder.remove_left_behind(now_s)
-        if removed:
-            log.info("removed files of workers that ended long ago: %s", ", ".join(removed))

@@ -235,13 +235,6 @@ class HeartbeatFile:
                 self._warned_s = monotonic()
                 log.warning("no heartbeat written to %s: %s; tried again", self.path, error)
 
-    def written_s(self) -> float | None:
-        """Return when it was last written, on the file system's clock; None where it is missing."""
-        try:
-            return self.path.stat().st_mtime
-        except OSError:
-            return None
-
     def remove(self) -> None:
         """Remove the file; at boot and when the node has stopped."""
         self.path.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ from seqd.masking import without_password
 from seqd.models.registry import Registry
 from seqd.models.trial_load import trial_of
 from seqd.settings import Settings, load_settings
-from seqd.worker.background import Reconciler, RunGarbage
+from seqd.worker.background import Reconciler
 from seqd.worker.broker import create_app
 from seqd.worker.channel import Channel, HeartbeatFile
 from seqd.worker.context import (
@@ -168,7 +168,6 @@ class Node:
             watchdog,
             ChildKeeper(settings, watchdog, self._deaths, self._ledger, identity.name),
             self._memory,
-            RunGarbage(settings, self._heartbeat),
             # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
             self._inbox,
             self._orders,
