@@ -15,9 +15,7 @@ from pathlib import Path
 import pytest
 
 from authoring_builders import PLUGIN, write_plugin
-from checkout import python_path
-from cli_builders import Ended, clean_environment, here, here_in
-from plugin_folders import install_plugin
+from cli_builders import Ended, clean_environment, here_in
 from top_builders import on_a_terminal
 from worker_fixtures import wait_until
 
@@ -259,19 +257,13 @@ def test_items_a_second_are_measured_by_size_of_batch(seqd, plugin):
     assert [row[0] for row in rows] == ["1", "8", "64", "512"]
 
 
-def test_what_cannot_be_served_ends_the_command_at_once(tmp_path, seqd, plugin):
+def test_what_cannot_be_served_ends_the_command_at_once(tmp_path, seqd):
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
 
     none = seqd("plugins", "dev", ".")
-    both = seqd("plugins", "dev", str(plugin), "--serve", "--bench")
 
     assert none.status == 2
     assert none.err.startswith(f"error[unknown_plugin]: {tmp_path}/pyproject.toml names no plugin")
-    assert (both.status, both.err) == (
-        2,
-        "error[invalid_request]: --serve goes without a task, -p, --bench and --texts: it serves "
-        "the jobs of other programs. Leave one of both away.\n",
-    )
 
 
 def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_typed(plugin):
@@ -289,40 +281,3 @@ def test_a_terminal_has_a_prompt_words_for_results_and_keeps_the_line_that_is_ty
         terminal.press(":quit\r")
 
         assert terminal.end() == 0
-
-
-@pytest.mark.timeout(300)  # it starts a daemon, and its worker twice
-def test_jobs_of_other_programs_get_the_changed_plugin(plugin, capsys, monkeypatch):
-    def label() -> object:
-        ended = here(capsys, "classify", "--model", "hello", "--text", "a")
-        assert ended.status == 0, ended.err
-        return json.loads(ended.out)["output"]["label"]
-
-    with a_session(plugin, "--serve", status=TERMINATED) as session:
-        said = session.wait_until_said("Served. In another shell: ")
-        (folder,) = re.findall(r"export SEQD_DATA_DIR=(\S+);", said)
-        monkeypatch.setenv("SEQD_DATA_DIR", folder)
-        before = label()
-        write(plugin, "class Hello(Model):", "class Hello(Model:")
-        session.wait_until_said("What loaded before goes on being served.")
-        meanwhile = label()
-        write(plugin, 'default="hello"', 'default="hallo"')
-        session.wait_until_said("Served anew after ")
-
-        assert [before, meanwhile, label()] == ["hello", "hello", "hallo"]
-        session.program.send_signal(signal.SIGTERM)
-    assert not Path(folder).exists()
-
-
-@pytest.mark.long  # a daemon of its own
-def test_a_file_of_an_installed_plugin_is_served_in_its_place(tmp_path):
-    install_plugin(tmp_path / "site", "hello", PLUGIN)
-    variables = {"PYTHONPATH": python_path(tmp_path / "site")}
-    served = ("site/seqd_hello.py", "--serve")
-
-    with a_session(*served, folder=tmp_path, status=TERMINATED, **variables) as session:
-        said = session.wait_until_said("Served. In another shell: ")
-        session.program.send_signal(signal.SIGTERM)
-
-    assert "Rename the entry point" not in said
-    assert "broken" not in said

@@ -14,13 +14,6 @@ Texts = Annotated[
     str | None,
     typer.Option("--texts", metavar="FILE", help="What to measure with: a text a line."),
 ]
-Serve = Annotated[
-    bool,
-    typer.Option(
-        "--serve",
-        help="Serve jobs of other programs, by a daemon with this plugin alone; no prompt.",
-    ),
-]
 
 
 def dev(
@@ -36,7 +29,6 @@ def dev(
     slot: Slot = "cpu:0",
     bench: Bench = False,
     texts: Texts = None,
-    serve: Serve = False,
 ) -> None:
     """Try texts on a plugin while you write it; no daemon and no Redis.
 
@@ -47,21 +39,9 @@ def dev(
     from seqd.cli.plugins.subjects import order_of, tell_of_folder, watched_of
 
     parameters = options.read_parameters(param or [])
-    if serve and (task or parameters or bench or texts):
-        from seqd.errors import InvalidRequest
-
-        raise InvalidRequest(
-            "--serve goes without a task, -p, --bench and --texts: it serves the jobs of other "
-            "programs. Leave one of both away."
-        )
     tell_of_folder(subject)
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
     watched = watched_of(order)
-    if serve:
-        from seqd.cli.plugins.dev_serving import ServedPlugin
-
-        with ServedPlugin(order, watched) as served:
-            served.run()
     with Session(order, watched, task, parameters, texts) as session:
         if bench:
             session.bench_once()
