@@ -3,8 +3,9 @@
 Pydantic and the standard library only, so that a service can install and read it alone.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from seqd_schemas.deferred import deferred
 
 if TYPE_CHECKING:
     from seqd_schemas.audit import *
@@ -29,28 +30,28 @@ if TYPE_CHECKING:
 
 #: The names of each module, which is imported when one of them is first asked for.
 _NAMES = {
-    "audit": "AuditEntry AuditRecord",
-    "base": (
+    ".audit": "AuditEntry AuditRecord",
+    ".base": (
         "Code Count CustomId EpochMs FORMAT JobId Label LeastFormat MAX_INLINE_ITEMS MAX_JOB_BYTES "
         "MAX_TEXT_CHARS ModelName ModelRef ModelReference OperatorText ParameterName Parameters "
         "ParameterValue PluginVersions Positive Scalar Sha256 ShortText TaskName TenantName "
         "WireAdapter WireModel"
     ),
-    "cards": (
+    ".cards": (
         "Confusion EvaluatedClass EvaluatedExample EvaluatedMetric MAX_CONFUSIONS MAX_EVALUATIONS "
         "MAX_EXAMPLE_CHARS MAX_EXAMPLES MAX_SPEEDS MeasuredSpeed ModelCard ReliabilityBin "
         "VersionEvaluation VersionMeasurements WrittenSample"
     ),
-    "events": (
+    ".events": (
         "Cancelled Completed Epoch EVENT Event EventId Expired Expiring Failed Log MAX_DELTA_CHARS "
         "MAX_DELTAS Missed Paused Progress Queued Rejected Resumed Sample Started Step TextDelta "
         "TextDeltas UnitName"
     ),
-    "failures": (
+    ".failures": (
         "DeathCause Failure FailureId FailureRecord FailureScope ItemError ItemErrorCode "
         "MAX_FAILURE_MESSAGE_CHARS MAX_NAMED_ITEMS MAX_TRACEBACK_BYTES"
     ),
-    "fleet": (
+    ".fleet": (
         "CatalogEntry ChildDeath ClaimInHand Cordon CordonAction CordonRule DeviceStatus "
         "MAX_CORDON_RULES MAX_DEATH_CHARS MAX_DEATHS MAX_LEFT_OUT MAX_MODELS MAX_PAUSED_MODELS "
         "MAX_PLACEMENT_TARGETS MAX_PLACEMENTS MAX_PUBLISHED_CHANGES MAX_RUN_TASKS MAX_UNFIT "
@@ -58,54 +59,42 @@ _NAMES = {
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkerState WorkerStatus "
         "WorkTotals"
     ),
-    "inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
-    "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
-    "jobs": (
+    ".inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
+    ".items": "Item ItemChunk LabelledText RefusedItem TextChunk",
+    ".jobs": (
         "ClassifyJob DatasetName DataSource FieldName FileFormat FilePath FileSource GenerateJob "
         "has_upload HeldOutSource InlineSource ItemSource Job JobKind MAX_COMBINATIONS "
         "MAX_RECORD_FIELDS MAX_SWEPT NamedSource NamedTask Priority RecordItem RecordsSource "
         "RESERVED_TASKS RunJob RunSource SweepJob SweptValues Task task_of TrainJob UploadSource"
     ),
-    "keys": (
+    ".keys": (
         "DEFAULT_PREFIX INBOX_GROUP Keys queue_of QueueName queues_of_model route_of wakeup_queue"
     ),
-    "manifests": (
+    ".manifests": (
         "DataFingerprint EpochMetrics FileDigest job_of_run LibraryText MAX_KEPT_EPOCHS "
         "MAX_LISTED_CLASSES MAX_VERSION_FILES ModelFile ModelManifest run_id_of VersionOrigin"
     ),
-    "orders": "MAX_MODEL_ORDERS MAX_WARM_S ModelOrder OrderAction OrderAnswer",
-    "outputs": (
+    ".orders": "MAX_MODEL_ORDERS MAX_WARM_S ModelOrder OrderAction OrderAnswer",
+    ".outputs": (
         "Dimensions Embedding FLOAT_BYTES Labels MAX_DIMENSIONS MAX_LABELS MAX_SPANS Score "
         "ScoredLabel Span Spans TaskOutput Text Vector VECTOR_FORMAT"
     ),
-    "results": (
+    ".results": (
         "Classification ClassName FinishReason GeneratedSample Generation ITEM_RESULT ItemFailure "
         "ItemOutput ItemResult ItemSuccess JsonOutput MAX_CLASSES MAX_OUTPUT_FIELDS MetricName "
         "Metrics NAMED_OUTPUTS NamedOutput Output Probability TrainedVersion TrainingResult"
     ),
-    "rollouts": (
+    ".rollouts": (
         "JobRollout MAX_ABORTED MAX_ERROR_RATE Rollout RolloutFile RolloutId RolloutKind "
         "ServiceChange Share VersionCounts"
     ),
-    "schema_files": "json_schemas task_schemas write_json_schemas write_task_schemas",
-    "states": (
+    ".schema_files": "json_schemas task_schemas write_json_schemas write_task_schemas",
+    ".states": (
         "Counts JobAction JobRecord JobState StateRules STATES TERMINAL_EVENTS Waiting WaitingCode"
     ),
-    "stored": "from_stored is_later to_stored",
-    "tenants": "Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage",
+    ".stored": "from_stored is_later to_stored",
+    ".tenants": "Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage",
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-__all__ = sorted(_HOMES)  # a test holds it against the imports above
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = found  # so that the next one does not come here
-        return found
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *_HOMES})
+    __getattr__, __dir__, __all__ = deferred(globals(), _NAMES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ["seqd.client", "seqd_schemas"]
+PACKAGES = ["seqd.client", "seqd.testing", "seqd_schemas"]
 
 #: What modules of a package share among themselves, and what mypy asks for.
 NOT_OFFERED = {"is_tag", "MYPY"}

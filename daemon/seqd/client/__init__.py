@@ -16,7 +16,7 @@ service names is here: the two clients, their jobs, options, sources, records, e
 
 from typing import TYPE_CHECKING
 
-from seqd.deferred import deferred
+from seqd_schemas.deferred import deferred
 
 if TYPE_CHECKING:
     from seqd.analysis.comparison import Comparison as Comparison
@@ -194,9 +194,6 @@ _NAMES = {
         "VersionSummary Waiting WaitingCode WorkerStatus"
     ),
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-__all__ = sorted(_HOMES)  # a test holds it against the imports above
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = deferred(globals(), _HOMES)
+    __getattr__, __dir__, __all__ = deferred(globals(), _NAMES)

@@ -17,70 +17,42 @@ and a worker; its fixtures for pytest are in `seqd.testing.services`.
 
 from typing import TYPE_CHECKING
 
-from seqd.deferred import deferred
+from seqd_schemas.deferred import deferred
 
 if TYPE_CHECKING:
-    from seqd.testing.checks.examples import PluginExamples
-    from seqd.testing.checks.pytest_checks import PluginChecks
-    from seqd.testing.contexts import (
-        CPU,
-        BatchReport,
-        EpochReport,
-        MemoryCheckpoints,
-        MemoryRunContext,
-        MemoryTrainContext,
-        SampleReport,
-        StepReport,
-        StreamedDelta,
-    )
-    from seqd.testing.in_process.models import StubModel
-    from seqd.testing.in_process.orders import Held
-    from seqd.testing.in_process.running import RunningServices, running_services
-    from seqd.testing.in_process.server import ServerForTests, server_for_tests
-    from seqd.testing.training import train_to_artifact
+    from seqd.testing.checks.examples import PluginExamples as PluginExamples
+    from seqd.testing.checks.pytest_checks import PluginChecks as PluginChecks
+    from seqd.testing.contexts import CPU as CPU
+    from seqd.testing.contexts import BatchReport as BatchReport
+    from seqd.testing.contexts import EpochReport as EpochReport
+    from seqd.testing.contexts import MemoryCheckpoints as MemoryCheckpoints
+    from seqd.testing.contexts import MemoryRunContext as MemoryRunContext
+    from seqd.testing.contexts import MemoryTrainContext as MemoryTrainContext
+    from seqd.testing.contexts import SampleReport as SampleReport
+    from seqd.testing.contexts import StepReport as StepReport
+    from seqd.testing.contexts import StreamedDelta as StreamedDelta
+    from seqd.testing.in_process.models import StubModel as StubModel
+    from seqd.testing.in_process.orders import Held as Held
+    from seqd.testing.in_process.running import RunningServices as RunningServices
+    from seqd.testing.in_process.running import running_services as running_services
+    from seqd.testing.in_process.server import ServerForTests as ServerForTests
+    from seqd.testing.in_process.server import server_for_tests as server_for_tests
+    from seqd.testing.training import train_to_artifact as train_to_artifact
 
-__all__ = [
-    "CPU",
-    "BatchReport",
-    "EpochReport",
-    "Held",
-    "MemoryCheckpoints",
-    "MemoryRunContext",
-    "MemoryTrainContext",
-    "PluginChecks",
-    "PluginExamples",
-    "RunningServices",
-    "SampleReport",
-    "ServerForTests",
-    "StepReport",
-    "StreamedDelta",
-    "StubModel",
-    "running_services",
-    "server_for_tests",
-    "train_to_artifact",
-]
+#: The names of each module, which is imported when one of them is first asked for.
+_NAMES = {
+    ".checks.examples": "PluginExamples",
+    ".checks.pytest_checks": "PluginChecks",
+    ".contexts": (
+        "BatchReport CPU EpochReport MemoryCheckpoints MemoryRunContext MemoryTrainContext "
+        "SampleReport StepReport StreamedDelta"
+    ),
+    ".in_process.models": "StubModel",
+    ".in_process.orders": "Held",
+    ".in_process.running": "RunningServices running_services",
+    ".in_process.server": "ServerForTests server_for_tests",
+    ".training": "train_to_artifact",
+}
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = deferred(
-        globals(),
-        {
-            "CPU": ".contexts",
-            "BatchReport": ".contexts",
-            "EpochReport": ".contexts",
-            "Held": ".in_process.orders",
-            "MemoryCheckpoints": ".contexts",
-            "MemoryRunContext": ".contexts",
-            "MemoryTrainContext": ".contexts",
-            "PluginChecks": ".checks.pytest_checks",
-            "PluginExamples": ".checks.examples",
-            "RunningServices": ".in_process.running",
-            "SampleReport": ".contexts",
-            "ServerForTests": ".in_process.server",
-            "StepReport": ".contexts",
-            "StreamedDelta": ".contexts",
-            "StubModel": ".in_process.models",
-            "running_services": ".in_process.running",
-            "server_for_tests": ".in_process.server",
-            "train_to_artifact": ".training",
-        },
-    )
+    __getattr__, __dir__, __all__ = deferred(globals(), _NAMES)

@@ -9,15 +9,15 @@ from importlib import import_module
 
 
 def deferred(
-    package: dict[str, object], homes: Mapping[str, str]
-) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return the `__getattr__` and `__dir__` of a package that offers `homes`.
+    package: dict[str, object], names: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
+    """Return the `__getattr__`, the `__dir__` and the `__all__` of a package.
 
-    `package` is its `globals()`, `homes` has the module of each name: `.handle` for one of its own.
-    What
-    was asked for once is kept there, so that it is looked up only once.
+    `package` is its `globals()`, `names` has those of each module: `.handle` for one of its own.
+    What was asked for once is kept there, so that it is looked up only once.
     """
     own_name = str(package["__name__"])
+    homes = {name: module for module, listed in names.items() for name in listed.split()}
 
     def get(name: str) -> object:
         if name not in homes:
@@ -26,7 +26,4 @@ def deferred(
         package[name] = found
         return found
 
-    def names() -> list[str]:
-        return sorted({*package, *homes})
-
-    return get, names
+    return get, lambda: sorted({*package, *homes}), sorted(homes)
