@@ -182,7 +182,7 @@ def rows_of(
         yield [
             fields.get(column.field)
             if column.field is not None
-            else _value(column.output, column, output, result.custom_id)
+            else _value(column.output, column, output)
             if column.output is not None
             else of_item.get(column.name)
             for column in columns
@@ -327,13 +327,11 @@ def _of_lines(results: Mapping[str, Column], default: Sequence[str]) -> Column:
     return next((results[name] for name in default if _is_line(results[name])), results[default[0]])
 
 
-def _value(
-    field: OutputField, column: Column, output: Mapping[str, object], custom_id: str
-) -> object:
-    """Return what a column has of a plugin's own output; raises OutputMismatch."""
+def _value(field: OutputField, column: Column, output: Mapping[str, object]) -> object:
+    """Return what a column has of a plugin's own output."""
     if field.type == "json" or column.kind is Kind.TEXT:
         return output if field.is_whole else output.get(field.name)
-    return field.cell(output, custom_id)
+    return field.cell(output)
 
 
 def _is_line(column: Column) -> bool:

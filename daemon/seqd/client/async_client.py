@@ -9,7 +9,7 @@ from seqd.client.announcements import Announcements
 from seqd.client.async_handle import AsyncJobHandle
 from seqd.client.client import find_server
 from seqd.client.job_steps import JobSteps
-from seqd.client.outputs import OutputReader, check_output_class
+from seqd.client.outputs import check_output_class
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -380,13 +380,12 @@ class AsyncClient:
 
         The items of tasks that ask at the same time travel together, as those of `predict`.
         """
-        from seqd.client.prediction import single_job, task_request
+        from seqd.client.prediction import read_as, single_job, task_request
 
         check_output_class(output)
         job = single_job("run", model, parameters, tenant, timeout_s, {"task": task})
-        request, reader = await self._run(task_request(self._ledger, job, item, output))
-        answer = await self._predictor.answer(request, timeout_s)
-        return reader.read(cast("Mapping[str, object]", answer), "row-1")
+        request = await self._run(task_request(self._ledger, job, item))
+        return read_as(output, await self._predictor.answer(request, timeout_s))
 
     @overload
     async def run_each(
@@ -436,9 +435,7 @@ class AsyncClient:
         check_output_class(output)
         job = upload_job("run", model, options, (), 1, task=task)
         sending = self._sender.run_each(job, items, job_ids, options, (id_field, text_field))
-        sent, schema = await self._run(sending)
-        reader = OutputReader[Out](output, schema)
-        return [self._handle(one, reader) for one in sent]
+        return [self._handle(one, output) for one in await self._run(sending)]
 
     async def train(
         self,
@@ -840,11 +837,9 @@ class AsyncClient:
             self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
 
-    def _handle(self, sent: Sent, reader: OutputReader[Out] | None = None) -> AsyncJobHandle[Out]:
+    def _handle(self, sent: Sent, output: type[Out] | None = None) -> AsyncJobHandle[Out]:
         steps = cast("JobSteps[Out]", sent.steps)
-        steps.reader = reader
-        if reader is not None:
-            steps.output = reader.output
+        steps.output = output
         return AsyncJobHandle(self._transport, steps, durable=sent.durable)
 
     @property

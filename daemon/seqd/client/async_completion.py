@@ -34,7 +34,7 @@ class AsyncEndedJob(Generic[Output]):
         if self._blob is None:
             return self.handle.results()
         found = unpack_results(self._blob)
-        return self.handle.read(_given(map(self.handle.steps.reader_at_hand(), found)))
+        return self.handle.read(_given(map(self.handle.steps.reader, found)))
 
 
 def _given(results: "Iterator[Result[Out]]") -> "Reading[Result[Out]]":

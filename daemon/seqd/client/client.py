@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
 
 from seqd.client.handle import JobHandle
 from seqd.client.job_steps import JobSteps
-from seqd.client.outputs import OutputReader, check_output_class
+from seqd.client.outputs import check_output_class
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -477,9 +477,7 @@ class Client:
         check_output_class(output)
         job = upload_job("run", model, options, (), 1, task=task)
         sending = self._sender.run_each(job, items, job_ids, options, (id_field, text_field))
-        sent, schema = self._run(sending)
-        reader = OutputReader[Out](output, schema)
-        return [self._handle(one, reader) for one in sent]
+        return [self._handle(one, output) for one in self._run(sending)]
 
     def train(
         self,
@@ -998,11 +996,9 @@ class Client:
                 self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
 
-    def _handle(self, sent: Sent, reader: OutputReader[Out] | None = None) -> JobHandle[Out]:
+    def _handle(self, sent: Sent, output: type[Out] | None = None) -> JobHandle[Out]:
         steps = cast("JobSteps[Out]", sent.steps)
-        steps.reader = reader
-        if reader is not None:
-            steps.output = reader.output
+        steps.output = output
         return JobHandle(self._ledger, steps.job_id, steps=steps, durable=sent.durable)
 
     def _run(self, exchange: Exchange[T]) -> T:

@@ -63,7 +63,7 @@ class EndedJob(Generic[Output]):
         """
         if self._blob is None:
             return self.handle.results()
-        return map(self.handle.steps.reader_at_hand(), unpack_results(self._blob))
+        return map(self.handle.steps.reader, unpack_results(self._blob))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ BATCH_CHARS = 8 * 1024 * 1024
 Cell = str | float | bool | Mapping[str, object] | Sequence[float] | None
 Columns = dict[str, list[Cell]]
 Type = Literal["text", "number", "integer", "truth", "numbers", "json"]
-Rows = Callable[[ItemOutput, str], Iterator[dict[str, Cell]]]
+Rows = Callable[[ItemOutput], Iterator[dict[str, Cell]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Table:
     """The columns of a kind of job, each with its type, and the rows that an output makes."""
 
     columns: dict[str, Type | Vectors]
-    #: What an output makes, given the name of its item.
+    #: What an output makes.
     rows: Rows
     #: What made the results, as metadata.
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class Table:
             error = result.error
             yield named | {"error_code": error.code.value, "error_message": error.message}
             return
-        for row in self.rows(cast(ItemOutput, result.output), result.custom_id):
+        for row in self.rows(cast(ItemOutput, result.output)):
             yield named | row
 
 
@@ -240,9 +240,9 @@ def _size_of(cell: Cell) -> int:
 def _table_by(fields: Sequence[OutputField]) -> Table:
     """Return the columns of a plugin's own output."""
 
-    def rows(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
+    def rows(output: ItemOutput) -> Iterator[dict[str, Cell]]:
         if isinstance(output, dict):
-            yield {field.column: cast(Cell, field.cell(output, custom_id)) for field in fields}
+            yield {field.column: cast(Cell, field.cell(output)) for field in fields}
 
     columns: dict[str, Type | Vectors] = {
         field.column: Vectors(field.dimensions) if field.type == "vector" else field.type
@@ -256,7 +256,7 @@ def _table(columns: Mapping[str, Type | Vectors], rows: Rows) -> Table:
     return Table({"custom_id": "text", **columns, "version": "integer", **_ERROR}, rows)
 
 
-def _named_rows(output: ItemOutput, custom_id: str) -> Iterator[dict[str, Cell]]:
+def _named_rows(output: ItemOutput) -> Iterator[dict[str, Cell]]:
     """Yield the fields of an output with a record of its own, or those of each of its samples."""
     assert not isinstance(output, dict)
     if not isinstance(output, Generation):

@@ -101,8 +101,6 @@ class JobSteps(Generic[Output]):
         self.job_id = job_id
         self.output = output
         self._kind = kind
-        #: What reads the outputs, where a client has made it for many jobs of one task.
-        self.reader: OutputReader[Output] | None = None
         self.ledger = ledger
         self.upload = upload
         self._announced = announced
@@ -264,25 +262,16 @@ class JobSteps(Generic[Output]):
         return self._page_results(page, watch)
 
     def _page_results(self, page: Page, watch: Watch) -> "Reading[Result[Output]]":
-        lines = self._lines_to_the_end(page, watch)
-        kind = yield from self._kind_of_items()
-        if self.output is None and KINDS[kind].task is not None:
-            yield from mapped(lines, lambda line: cast("Result[Output]", line.result))
-            return
-        reader = yield from self._reader((yield from self._record_of_items()))
-        yield from mapped(lines, lambda line: reader(line.result))
+        yield from self._check_that_it_has_items()
+        yield from mapped(self._lines_to_the_end(page, watch), self._read)
 
-    def _reader(self, record: JobRecord) -> Exchange[OutputReader[Output]]:
-        """Return what reads the outputs as what the caller wants them as."""
-        if self.reader is not None or self.output is not None:
-            return self.reader_at_hand()
-        from seqd.client.output_fields import result_schema
+    def _read(self, line: ResultLine) -> "Result[Output]":
+        return self.reader(line.result)
 
-        return OutputReader(None, (yield from result_schema(self.ledger, record)))
-
-    def reader_at_hand(self) -> OutputReader[Output]:
-        """Return what reads the outputs, as far as it is known without asking the ledger."""
-        return self.reader or OutputReader(self.output)
+    @property
+    def reader(self) -> OutputReader[Output]:
+        """What reads the outputs as what the caller wants them as."""
+        return OutputReader(self.output)
 
     def result_lines(self, options: PageOptions | None = None) -> Reading[ResultLine]:
         """Give what `results` does, each with its JSON."""
@@ -290,7 +279,7 @@ class JobSteps(Generic[Output]):
         return self._page_lines(page, watch)
 
     def _page_lines(self, page: Page, watch: Watch) -> Reading[ResultLine]:
-        yield from self._kind_of_items()
+        yield from self._check_that_it_has_items()
         yield from self._lines_to_the_end(page, watch)
 
     def _lines_to_the_end(self, page: Page, watch: Watch) -> Reading[ResultLine]:
@@ -394,17 +383,16 @@ class JobSteps(Generic[Output]):
         if not isinstance(custom_id, str):
             raise InvalidRequest(f"custom_id is {shown(custom_id)}; allowed: the name of an item.")
         page, watch = self._page(cast(PageOptions, options or {}), ReadOptions)
-        record = yield from self._record_of_items()
-        reader = yield from self._reader(record)
+        yield from self._check_that_it_has_items()
         with self._in_reach():
             if numbered := _ROW.fullmatch(custom_id):  # most likely the item of that place
                 place = replace(page, offset=int(numbered[1]) - 1, limit=1)
                 at_place = yield from self._named(custom_id, place, watch)
                 if at_place is not None:
-                    return reader(at_place)
+                    return self.reader(at_place)
             found = yield from self._named(custom_id, page, watch)
         if found is not None:
-            return reader(found)
+            return self.reader(found)
         record = yield from self.record()
         raise _unknown_item(record, custom_id)
 
@@ -419,11 +407,10 @@ class JobSteps(Generic[Output]):
         refuse_unknown(options, known)
         return Page.of(options), Watch(self.notice, options)
 
-    def _kind_of_items(self) -> "Exchange[JobKind]":
-        """Return the job's kind, which its client knows that sent it. Raises for a training."""
-        if self._kind is not None and KINDS[self._kind].has_items:
-            return self._kind
-        return (yield from self._record_of_items()).kind
+    def _check_that_it_has_items(self) -> Exchange[None]:
+        """Raise InvalidRequest for a training; its client knows the kind that sent it."""
+        if self._kind is None or not KINDS[self._kind].has_items:
+            yield from self._record_of_items()
 
     def _record_of_items(self) -> Exchange[JobRecord]:
         record = yield from self.record()
@@ -445,9 +432,8 @@ class JobSteps(Generic[Output]):
 
         with self._in_reach():
             yield from self._settle()
-            reader = yield from self._reader(record)
             yield from StreamReader(
-                self.ledger, self.job_id, self.raise_upload_error, watch, reader.read
+                self.ledger, self.job_id, self.raise_upload_error, watch, self.reader.read
             ).texts()
         yield from self._raise_if_failed()
 
@@ -475,9 +461,8 @@ class JobSteps(Generic[Output]):
 
     def all_results(self) -> "Reading[Result[Output]]":
         """Give the results, also those of a job that failed as a whole."""
-        reader = yield from self._reader((yield from self.record()))
         with self._in_reach():
-            yield from mapped(self._lines(), lambda line: reader(line.result))
+            yield from mapped(self._lines(), self._read)
 
     def continuation(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that continues this one; None without one, or when it was removed."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seqd.client.output_fields import OutputField
+from seqd.client.output_fields import OutputField, vector_of
 from seqd.client.results import OneResult
 from seqd.errors import OutputMismatch
 from seqd.ledger.exchange import Exchange, Reading, Taken
@@ -69,6 +69,6 @@ def matrix_of(
         name, vector = result.custom_id, None
         if not isinstance(result, ItemFailure) and isinstance(result.output, dict):
             value = result.output.get(field.name)
-            vector = None if value is None else field.vector(value, name)
+            vector = None if value is None else vector_of(value)
         matrix.add(vector, name)
     return matrix.whole()

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import JsonValue
 from pydantic_core import to_json
 
-from seqd.errors import InvalidRequest, OutputMismatch
+from seqd.errors import InvalidRequest
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
 from seqd.parameters import Schema
 from seqd.validation import did_you_mean, shown
-from seqd_schemas import FLOAT_BYTES, JobRecord, ModelReference, RunJob
+from seqd_schemas import JobRecord, ModelReference, RunJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,21 +31,11 @@ WHOLE = "output"
 #: Columns that the tables of all jobs have.
 _TAKEN = ("custom_id", "version", "error_code", "error_message")
 
-#: Why an output that a worker has checked does not keep to its schema, and what to do.
-CHANGED = "Somebody has changed it in Redis: hand the item in again."
-
-_ANY_NUMBERS = "four bytes of each number"
 _TYPES: Mapping[object, FieldType] = {
     "string": "text",
     "number": "number",
     "integer": "integer",
     "boolean": "truth",
-}
-_PYTHON: Mapping[FieldType, tuple[type, ...]] = {
-    "text": (str,),
-    "number": (float, int),
-    "integer": (int,),
-    "truth": (bool,),
 }
 _INT64 = range(-(2**63), 2**63)
 
@@ -68,10 +58,10 @@ class OutputField:
         """The name of its column: its own, unless a table has another one of that name."""
         return f"output_{self.name}" if self.name in _TAKEN else self.name
 
-    def cell(self, output: Mapping[str, object], custom_id: str) -> "object":
+    def cell(self, output: Mapping[str, object]) -> "object":
         """Return the field's value in an output: JSON text of what is nested, an array of a vector.
 
-        None where it has none. Raises OutputMismatch for a value of another type.
+        None where it has none. A worker has held it against the schema.
         """
         value = output if self.is_whole else output.get(self.name)
         if value is None:
@@ -79,34 +69,15 @@ class OutputField:
         if self.type == "json":
             return to_json(value).decode()
         if self.type == "vector":
-            return self.vector(value, custom_id)
-        is_truth = isinstance(value, bool)
-        if not isinstance(value, _PYTHON[self.type]) or is_truth is not (self.type == "truth"):
-            raise _mismatch(self, custom_id, f"{shown(value)}; allowed: {_SAID[self.type]}")
+            return vector_of(value)
         return float(cast(float, value)) if self.type == "number" else value
 
-    def vector(self, value: object, custom_id: str) -> "NDArray[np.float32]":
-        """Return the numbers of a vector; raise OutputMismatch for what is none."""
-        import numpy as np
 
-        try:
-            content = a2b_base64(cast(str, value), strict_mode=True)
-        except (ValueError, TypeError):
-            raise _mismatch(self, custom_id, f"{shown(value)}; allowed: base64") from None
-        count, rest = divmod(len(content), FLOAT_BYTES)
-        if rest or count != (self.dimensions or count):
-            numbers = self.dimensions
-            due = f"{numbers:,} numbers, {4 * numbers:,} bytes" if numbers else _ANY_NUMBERS
-            raise _mismatch(self, custom_id, f"{len(content):,} bytes long; allowed: {due}")
-        return np.frombuffer(content, "<f4")
+def vector_of(value: object) -> "NDArray[np.float32]":
+    """Return the numbers of a vector as JSON has it."""
+    import numpy as np
 
-
-_SAID: Mapping[FieldType, str] = {
-    "text": "a text",
-    "number": "a number",
-    "integer": "a whole number",
-    "truth": "true or false",
-}
+    return np.frombuffer(a2b_base64(cast(str, value)), "<f4")
 
 
 def fields_of(schema: Schema | None) -> tuple[OutputField, ...]:
@@ -149,7 +120,10 @@ def vector_field(fields: Sequence[OutputField], name: str, of: str) -> OutputFie
 
 
 _NAMED: Mapping[FieldType, str] = {
-    **_SAID,
+    "text": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+    "truth": "true or false",
     "json": "nested",
 }
 
@@ -203,10 +177,3 @@ def _fits(part: Schema) -> bool:
     bounds = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
     stated = [part[name] for name in bounds if name in part]
     return all(isinstance(bound, int | float) and int(bound) in _INT64 for bound in stated)
-
-
-def _mismatch(field: OutputField, custom_id: str, what: str) -> OutputMismatch:
-    return OutputMismatch(
-        f"The output of item {custom_id!r} does not keep to the schema of its job: "
-        f"{field.name} is {what}. {CHANGED}"
-    )

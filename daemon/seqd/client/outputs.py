@@ -1,23 +1,18 @@
 """Outputs of plugins' own tasks, read as the class that the caller names, or as dictionaries.
 
 A service needs no plugin for that: the class may be the plugin's, one of `seqd_schemas` such as
-`Embedding`, or the service's own. Fields that the class does not have are left out. Dictionaries
-are held against the JSON Schema that their job was accepted with, where Redis still has it.
+`Embedding`, or the service's own. Fields that the class does not have are left out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Generic, cast
+from collections.abc import Mapping
+from typing import Generic, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from seqd.errors import InvalidRequest, OutputMismatch
-from seqd.parameters import Schema, allowed
-from seqd.validation import fault_sentence, shown
+from seqd.validation import fault_sentence
 from seqd_schemas import ItemFailure, ItemSuccess, Output
-
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
 
 
 def check_output_class(output: object) -> None:
@@ -30,18 +25,11 @@ def check_output_class(output: object) -> None:
 
 
 class OutputReader(Generic[Output]):
-    """How the outputs of a job, or of several that do one task, are read."""
+    """How the outputs of a job are read."""
 
-    def __init__(self, output: type[Output] | None, schema: Schema | None = None) -> None:
-        """`output` is the class; without it, dictionaries are held against the `schema`."""
+    def __init__(self, output: type[Output] | None) -> None:
+        """`output` is the class; without it, outputs stay dictionaries."""
         self.output = output
-        self._schema = schema
-        self._is_sound: Callable[[object], bool] | None = None
-        if schema is not None:
-            from seqd.client.schema_checks import quick_check  # jobs of other kinds have none
-
-            self._is_sound = quick_check(schema)
-        self._validator: Draft202012Validator | None = None
 
     def __call__(
         self, result: "ItemSuccess[object] | ItemFailure"
@@ -65,7 +53,6 @@ class OutputReader(Generic[Output]):
     def read(self, output: Mapping[str, object], custom_id: str) -> Output:
         """Return the output of an item as what it is read as; raises OutputMismatch."""
         if self.output is None:
-            self._check(output, custom_id)
             return cast(Output, output)
         named = cast("type[BaseModel]", self.output)
         try:
@@ -77,31 +64,3 @@ class OutputReader(Generic[Output]):
                 f"{fault_sentence(error)}. Read the job without `output`, or with the class that "
                 "the task states."
             ) from None
-
-    def _check(self, output: Mapping[str, object], custom_id: str) -> None:
-        if self._schema is None or (self._is_sound is not None and self._is_sound(output)):
-            return
-        if self._validator is None:
-            from jsonschema import Draft202012Validator  # 50 ms, which few need
-
-            self._validator = Draft202012Validator(dict(self._schema))
-        error = next(self._validator.iter_errors(output), None)
-        if error is None:
-            return
-        from seqd.client.output_fields import CHANGED
-
-        where = _path(error.absolute_path)
-        rule = cast(Schema, error.schema)
-        fault = (
-            f"{where} is {shown(error.instance)}; allowed: {allowed(rule, self._schema)}"
-            if where
-            else error.message
-        )
-        raise OutputMismatch(
-            f"The output of item {custom_id!r} does not keep to the schema of its job: "
-            f"{fault}. {CHANGED}"
-        )
-
-
-def _path(parts: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in parts)

@@ -138,10 +138,8 @@ def request_of(job: Job, text: str) -> TextRequest:
     return _request(job, Item.model_construct(custom_id=_NAME, text=checked))
 
 
-def task_request(
-    ledger: LedgerParts, job: Job, item: Record, output: type[Out] | None
-) -> Exchange[tuple[TextRequest, OutputReader[Out]]]:
-    """Return a job of a plugin's own task with its item, and what reads the output.
+def task_request(ledger: LedgerParts, job: Job, item: Record) -> Exchange[TextRequest]:
+    """Return a job of a plugin's own task with its item.
 
     Raises ItemFailed for an item that the task does not take.
     """
@@ -156,17 +154,20 @@ def task_request(
     if isinstance(entry, RefusedItem):
         raise ItemFailed(entry.refused.code, entry.refused.message)
     entry = entry.model_copy(update={"custom_id": _NAME})
-    schema = None if task is None else task.result
-    return _request(job, entry), OutputReader(output, schema)
+    return _request(job, entry)
 
 
 def task_done(
     ledger: LedgerParts, job: Job, item: Record, output: type[Out] | None, timeout_s: float | None
 ) -> Exchange[Out]:
     """Return what a plugin's own task makes of one item; see `Client.run_one`."""
-    request, reader = yield from task_request(ledger, job, item, output)
-    answer = yield from predicted(ledger, request, timeout_s)
-    return reader.read(cast("Mapping[str, object]", answer), _NAME)
+    request = yield from task_request(ledger, job, item)
+    return read_as(output, (yield from predicted(ledger, request, timeout_s)))
+
+
+def read_as(output: type[Out] | None, answer: Output) -> Out:
+    """Return what a plugin's own task gave as the class that is asked for."""
+    return OutputReader(output).read(cast("Mapping[str, object]", answer), _NAME)
 
 
 def _request(job: Job, item: Item) -> TextRequest:

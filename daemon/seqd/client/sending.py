@@ -28,7 +28,6 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.exchange import Durable, Exchange
 from seqd.ledger.submissions import Accepted, BatchTemplate, Existing, new_job_id, new_token
-from seqd.parameters import Schema
 from seqd_schemas import (
     Failure,
     Item,
@@ -218,16 +217,14 @@ class Sender:
         job_ids: Iterable[str] | None,
         options: JobOptions,
         fields: tuple[str, str],
-    ) -> Exchange[tuple[list[Sent], Schema | None]]:
+    ) -> Exchange[list[Sent]]:
         """Send each item as a job of a plugin's own task; see `Client.run_each`.
 
-        `fields` are the names of those with identifier and text. Also returns the schema of the
-        outputs; None where some of the jobs may have been there before, with another one.
+        `fields` are the names of those with identifier and text.
         """
         task = yield from published_task(self._ledger, cast(RunJob, job))
         rules = ItemRules() if task is None else task_rules(task, *fields)
-        sent = yield from self.send_each(job, items_by(rules, values), job_ids, options)
-        return sent, task.result if task is not None and job_ids is None else None
+        return (yield from self.send_each(job, items_by(rules, values), job_ids, options))
 
     def _expected(self, job_id: str) -> Exchange[Announced | None]:
         """Begin to listen for the end of a job, where this client listens for ends."""
