@@ -15,6 +15,8 @@ from redis import Redis
 
 from builders import a_chunk, a_classify_job, a_training_result, some_results
 from redis_fixtures import Server
+from seqd.client import JobHandle
+from seqd.client.job_steps import JobSteps
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.units import Unit
@@ -75,6 +77,10 @@ class Environment:
             taken = sum(self.redis.lrem(key, 1, message) for message in sent)
             self.told += [key.decode().removeprefix(start)] * taken
         return self.told
+
+    def handle(self, job_id: str) -> JobHandle:
+        """Return a client's handle on a job."""
+        return JobHandle(self.ledger.transport, JobSteps(self.ledger, job_id))
 
     def submit(
         self,

@@ -14,7 +14,6 @@ from builders import (
     some_results,
 )
 from ledger_fixtures import Environment, failed_items
-from seqd.client import JobHandle
 from seqd.errors import JobDamaged, UnknownJob, WrongState
 from seqd.ledger.blobs import unpack_items
 from seqd_schemas import ItemChunk, ItemError, ItemErrorCode, RefusedItem, UploadSource
@@ -74,7 +73,7 @@ def complete(environment: Environment) -> None:
 
 def merged(environment: Environment, job_id: str) -> list[bool]:
     """Read a job and its retries as one; return whether each item has an output."""
-    origin = JobHandle(environment.ledger, job_id).origin()
+    origin = environment.handle(job_id).origin()
     return [result.ok for result in origin.merged_results()]
 
 
@@ -254,7 +253,7 @@ def test_items_to_try_again_that_go_while_they_are_read_are_an_error(
 def test_results_of_a_job_that_are_missing_or_go_while_they_are_read_are_an_error(
     environment: Environment,
 ) -> None:
-    handle = JobHandle(environment.ledger, cancelled(environment))
+    handle = environment.handle(cancelled(environment))
     environment.redis.hdel(environment.keys.input(handle.job_id), "2")
 
     with pytest.raises(JobDamaged, match="there is no unit 2 of the results"):

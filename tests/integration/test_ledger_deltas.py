@@ -11,7 +11,7 @@ import pytest
 
 from builders import a_chunk, a_generate_job, some_deltas, some_generations
 from ledger_fixtures import Environment
-from seqd.client import JobHandle, StreamedText
+from seqd.client import StreamedText
 from seqd.errors import JobFailed
 from seqd.ledger.blobs import split_chunk
 from seqd.ledger.units import Unit
@@ -39,7 +39,7 @@ def publish(environment: Environment, unit: Unit, *texts: str, offset: int = 0) 
 
 
 def stream_of(environment: Environment, unit: Unit):
-    return JobHandle(environment.ledger, unit.job_id).stream()
+    return environment.handle(unit.job_id).stream()
 
 
 def shown(texts: list[StreamedText]) -> list[tuple[str, str, bool]]:
@@ -165,7 +165,7 @@ def test_a_job_that_fails_ends_its_stream_as_it_ends_its_results(environment: En
     assert [streamed.text for streamed in given] == ["one", ""]
     assert given[-1].error is not None
     with pytest.raises(JobFailed, match=r"It broke\."):
-        list(JobHandle(environment.ledger, unit.job_id).results())
+        list(environment.handle(unit.job_id).results())
 
 
 def test_a_text_that_comes_out_otherwise_is_warned_of(

@@ -6,7 +6,6 @@ import pytest
 
 from builders import a_chunk, a_train_job, an_epoch, some_results
 from ledger_fixtures import DEADLINE_S, Environment
-from seqd.client import JobHandle
 from seqd.ledger.jobs import read_events
 from seqd.ledger.units import Unit
 from seqd_schemas import Epoch, Event, Missed, Queued, Sample, Step
@@ -38,7 +37,7 @@ def train(environment: Environment, unit: Unit, epochs: int, steps: int, *, firs
 def follow_to_the_end(environment: Environment, unit: Unit, after: str = "0-0") -> list[Event]:
     """End a training, and follow it as a client does."""
     environment.ledger.control.cancel(unit.job_id)
-    return list(JobHandle(environment.ledger, unit.job_id).events(after))
+    return list(environment.handle(unit.job_id).events(after))
 
 
 def epochs_of(events: list[Event]) -> list[int]:

@@ -45,7 +45,7 @@ def names(count: int) -> list[str]:
 
 
 def ids_of(environment: Environment, job_id: str) -> list[str]:
-    return [result.custom_id for result in JobHandle(environment.ledger, job_id).results()]
+    return [result.custom_id for result in environment.handle(job_id).results()]
 
 
 def submit_prompts(environment: Environment, items: int, **options: object) -> Unit:
@@ -69,7 +69,7 @@ def test_a_unit_that_writes_more_than_64_mib_is_read_back_by_every_reader(
     outcome = environment.ledger.work.commit(unit, results)
 
     assert outcome is CommitOutcome.COMPLETED
-    handle = JobHandle(environment.ledger, unit.job_id)
+    handle = environment.handle(unit.job_id)
     assert list(handle.results()) == results
     (ended,) = all_ended(environment, [handle])
     assert [result.custom_id for result in ended.results()] == names(36)
@@ -86,7 +86,7 @@ def test_as_completed_fetches_no_more_results_at_once_than_fit_into_a_reply(
     for result in results:
         unit = submit_prompts(environment, 1)
         environment.ledger.work.commit(unit, [result])
-        handles.append(JobHandle(environment.ledger, unit.job_id))
+        handles.append(environment.handle(unit.job_id))
 
     rows = environment.ledger.jobs.ended([handle.job_id for handle in handles])
     ended = all_ended(environment, handles)
@@ -106,7 +106,7 @@ def test_a_cancelled_job_keeps_all_rows_of_what_was_done(
 
     environment.ledger.control.cancel(job_id)
 
-    results = list(JobHandle(environment.ledger, job_id).results())
+    results = list(environment.handle(job_id).results())
     assert [result.custom_id for result in results] == names(4)
     assert [result.ok for result in results] == [at // 2 == committed for at in range(4)]
 

@@ -10,7 +10,6 @@ import pytest
 from builders import a_classify_job, a_text_chunk, a_train_job
 from clock_fixtures import ClockServer
 from ledger_fixtures import Environment, open_environment
-from seqd.client import JobHandle
 from seqd.errors import UnknownJob
 from seqd.ledger import connect
 from seqd.ledger.retention import Evictions
@@ -78,7 +77,7 @@ def test_who_asks_for_or_reads_a_job_that_had_to_make_room_is_told_so(
     first = environment.submit_units(40)
     for _ in range(40):
         environment.commit(environment.claim_unit())
-    handle = JobHandle(environment.ledger, first)
+    handle = environment.handle(first)
     lines = handle.result_lines()
     next(lines)
     environment.publish_limits(max_tenant_kept_bytes=1)

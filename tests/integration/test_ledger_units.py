@@ -17,7 +17,6 @@ from builders import (
     some_results,
 )
 from ledger_fixtures import BRIEFLY_S, Environment
-from seqd.client import JobHandle
 from seqd.ledger import blobs
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.units import Death, Unit
@@ -67,7 +66,7 @@ def test_rows_of_a_split_unit_follow_each_other_each_one_stream_that_the_usual_c
         reader = zlib.decompressobj()
         reader.decompress(row)
         assert reader.unused_data == b""
-    found = JobHandle(environment.ledger, job_id).results()
+    found = environment.handle(job_id).results()
     assert [result.custom_id for result in found] == names
 
 

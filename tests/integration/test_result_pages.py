@@ -27,7 +27,7 @@ def read(job: Job, **options: object) -> list[str]:
 
 
 def handle_of(environment: Environment, job_id: str) -> JobHandle:
-    return JobHandle(environment.ledger, job_id)
+    return environment.handle(job_id)
 
 
 def completed_job(environment: Environment, sizes: list[int], unit_items: int) -> JobHandle:

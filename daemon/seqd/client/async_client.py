@@ -1,6 +1,6 @@
 """`AsyncClient`: what `Client` is, for asyncio."""
 
-from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
 from seqd.client.announcements import Announcements
 from seqd.client.async_handle import AsyncJobHandle
 from seqd.client.client import find_server
+from seqd.client.client_methods import ClientMethods
+from seqd.client.faces import Awaiting
 from seqd.client.job_steps import JobSteps
 from seqd.client.outputs import check_output_class
 from seqd.client.requests import (
@@ -34,14 +36,12 @@ from seqd.client.sources import (
     rules_of_task,
     training_set_of,
 )
-from seqd.client.waiting import jobs_found, open_jobs_found
 from seqd.errors import IdempotencyConflict, SeqdError
 from seqd.inputs.items import ItemRules, items_of
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_redis import connect_async
 from seqd.ledger.async_transport import AsyncStream, AsyncTransport
 from seqd.ledger.exchange import Exchange
-from seqd.ledger.job_filter import FoundJobs, JobFilters
 from seqd.ledger.outage import outage_to_wait_for
 from seqd.ledger.redis import outage_of, user_of
 from seqd.ledger.submissions import new_job_id
@@ -60,33 +60,11 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
-
     from seqd.client.async_completion import AsyncEndedJob
     from seqd.client.async_model_handle import AsyncModelHandle
     from seqd.client.async_prediction import AsyncPredictor
-    from seqd.client.explaining.records import Explanation
-    from seqd.client.failure_groups import FailureGroups
-    from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
-    from seqd.client.replaying import ReplayedJob
-    from seqd.ledger.failure_filter import FailureFilters
-    from seqd.ledger.inbox import InboxState
-    from seqd.ledger.overview import FleetOverview
-    from seqd.ledger.retention import Evictions
-    from seqd.queue_states import QueueState
-    from seqd.scaling import RouteWork
     from seqd.settings import Settings
-    from seqd_schemas import (
-        AuditRecord,
-        CatalogEntry,
-        FailureRecord,
-        JobRecord,
-        ModelPause,
-        TenantLimits,
-        TenantRecord,
-        TenantUsage,
-        WorkerStatus,
-    )
+    from seqd_schemas import CatalogEntry
 
 Value = Record | Item | RefusedItem
 AsyncItems = Iterable[Value] | AsyncIterable[Value] | FileSource
@@ -94,7 +72,7 @@ T = TypeVar("T")
 Out = TypeVar("Out")
 
 
-class AsyncClient:
+class AsyncClient(Awaiting, ClientMethods):
     """A connection to a daemon for the tasks of one event loop, of asyncio or uvloop.
 
     It has the methods of `Client`, which see. Those that ask Redis are coroutines, those that read
@@ -529,256 +507,6 @@ class AsyncClient:
         steps = JobSteps(self._ledger, checked_id(job_id), output=output)
         return AsyncJobHandle(self._transport, steps)
 
-    async def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
-        """Return the newest `limit` jobs that are kept and match all `filters`, newest first."""
-        return await self._run(jobs_found(self._ledger, limit, filters))
-
-    async def explain(self, job: str, item: str | None = None) -> "Explanation":
-        """Return why a job stands where it does; see `Client.explain`."""
-        from seqd.client.explaining.reading import explained
-
-        return await self._run(explained(self._ledger, job, item))
-
-    async def count_jobs(
-        self,
-        action: str,
-        *,
-        every: bool = False,
-        on_step: "OnCounted | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobCount":
-        """Return how many jobs an action would act on. See `Client.count_jobs`."""
-        from seqd.client.many_jobs import jobs_counted, selection_of
-
-        selection = selection_of(action, filters, every=every)
-        return await self._run(jobs_counted(self._ledger, selection, on_step))
-
-    async def cancel_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Cancel the open jobs that match all `filters`. See `Client.cancel_jobs`."""
-        return await self._act("cancel", filters, every, counted, on_step)
-
-    async def pause_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Pause the jobs that match and are queued or running. See `Client.cancel_jobs`."""
-        return await self._act("pause", filters, every, counted, on_step)
-
-    async def resume_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Let the paused jobs go on that match. See `Client.cancel_jobs`."""
-        return await self._act("resume", filters, every, counted, on_step)
-
-    async def retry_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Retry the ended jobs that match and have failed items. See `Client.retry_jobs`."""
-        return await self._act("retry", filters, every, counted, on_step)
-
-    async def remove_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Forget the ended jobs that match, with their results. See `Client.remove_jobs`."""
-        return await self._act("remove", filters, every, counted, on_step)
-
-    async def _act(
-        self,
-        action: str,
-        filters: JobFilters,
-        every: bool,
-        counted: "JobCount | None",
-        on_step: "OnActed | None",
-    ) -> "JobsActedOn":
-        from seqd.client.many_jobs import jobs_acted_on, selection_of
-
-        selection = selection_of(action, filters, every=every)
-        until_ms = None if counted is None else counted.until_ms
-        return await self._run(
-            jobs_acted_on(self._ledger, self._sender, selection, until_ms, on_step)
-        )
-
-    async def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
-        """Return the newest jobs that have not ended, newest first."""
-        return await self._run(open_jobs_found(self._ledger, limit))
-
-    async def failures(
-        self, limit: int = 100, **filters: "Unpack[FailureFilters]"
-    ) -> "list[FailureRecord]":
-        """Return the newest dead letters that match all filters. See `Client.failures`."""
-        from seqd.client.replaying import failures_found
-        from seqd.ledger.failure_filter import failure_filter
-
-        return await self._run(failures_found(self._ledger, failure_filter(filters), limit))
-
-    async def failure(self, failure_id: str) -> "FailureRecord":
-        """Return one dead letter by its id; raises UnknownFailure."""
-        return await self._run(self._ledger.failures.get.steps(failure_id))
-
-    async def failure_count(self) -> int:
-        """Return how many dead letters are kept."""
-        return await self._run(self._ledger.failures.count.steps())
-
-    async def why_no_writes(self) -> str | None:
-        """Return why Redis takes no writes just now. See `Client.why_no_writes`."""
-        return await self._run(self._ledger.writing.refusal.steps())
-
-    async def failure_groups(
-        self, by: str = "failure", **filters: "Unpack[FailureFilters]"
-    ) -> "FailureGroups":
-        """Return the dead letters that match, in groups. See `Client.failure_groups`."""
-        from seqd.client.replaying import groups_found
-        from seqd.ledger.failure_filter import failure_filter
-
-        return await self._run(groups_found(self._ledger, failure_filter(filters), by))
-
-    async def failure_items(self, failure_id: str) -> "list[Item]":
-        """Return the items that a dead letter names. See `Client.failure_items`."""
-        from seqd.client.replaying import failed_items_of
-
-        return await self._run(failed_items_of(self._ledger, failure_id))
-
-    async def replay(
-        self,
-        *,
-        every: bool = False,
-        current_version: bool = False,
-        again: bool = False,
-        dry_run: bool = False,
-        **filters: "Unpack[FailureFilters]",
-    ) -> "list[ReplayedJob]":
-        """Try again what matching dead letters tell of, once it is mended. See `Client.replay`."""
-        from seqd.client.replaying import Replay
-        from seqd.ledger.failure_filter import failures_meant
-
-        replay = Replay(
-            self._ledger,
-            self._sender,
-            failures_meant("replay", filters, every=every),
-            current_version=current_version,
-            again=again,
-            dry_run=dry_run,
-        )
-        return await self._run(replay.run())
-
-    async def purge_failures(
-        self,
-        *,
-        every: bool = False,
-        dry_run: bool = False,
-        **filters: "Unpack[FailureFilters]",
-    ) -> int:
-        """Remove the dead letters that match; return how many. See `Client.purge_failures`."""
-        from seqd.client.replaying import purged
-        from seqd.ledger.failure_filter import failures_meant
-
-        wanted = failures_meant("purge", filters, every=every)
-        return await self._run(purged(self._ledger, wanted, dry_run=dry_run))
-
-    async def evictions(self) -> "Evictions":
-        """Return how many ended jobs were removed before their time so far, by reason."""
-        return await self._run(self._ledger.retention.evictions.steps())
-
-    async def inbox(self) -> "InboxState":
-        """Return how many entries wait in the inbox, and how old the oldest is."""
-        return await self._run(self._ledger.inbox.state.steps())
-
-    async def work_left(self) -> "list[RouteWork]":
-        """Return the work that is left by task and model. See `Client.work_left`."""
-        return await self._run(self._ledger.backlog.routes.steps(await self.workers()))
-
-    async def queues(self, *, by_tenant: bool = False) -> "list[QueueState]":
-        """Return how each task and model stands. See `Client.queues`."""
-        return await self._run(self._ledger.queues.states.steps(by_tenant=by_tenant))
-
-    async def overview(self) -> "FleetOverview":
-        """Return the whole fleet as it is now. See `Client.overview`."""
-        return await self._run(self._ledger.overviews.read.steps())
-
-    async def audit(
-        self,
-        limit: int = 20,
-        *,
-        since: "datetime | None" = None,
-        action: str | None = None,
-        who: str | None = None,
-        target: str | None = None,
-    ) -> "list[AuditRecord]":
-        """Return the newest acts that match all that is given, newest first. See `Client.audit`."""
-        from seqd.ledger.audit import audit_filter
-
-        wanted = audit_filter(since, action, who, target)
-        return await self._run(self._ledger.audit.newest.steps(limit, wanted))
-
-    async def tenants(self) -> "list[TenantRecord]":
-        """Return the tenants with limits of their own, with work that waits, or that keep most."""
-        return await self._run(self._ledger.tenants.all.steps())
-
-    async def tenant(self, name: str) -> "TenantRecord":
-        """Return a tenant's limits and what it has in Redis; raises UnknownTenant."""
-        return await self._run(self._ledger.tenants.show.steps(name))
-
-    async def set_tenant(
-        self,
-        name: str,
-        limits: "TenantLimits | None" = None,
-        *,
-        unset: Collection[str] = (),
-        evicts: bool = False,
-    ) -> "TenantRecord":
-        """Set a tenant's limits, and take some away. See `Client.set_tenant`."""
-        from seqd.ledger.tenants import audited_limits
-
-        change = audited_limits(
-            self._ledger.tenants, self._ledger.audit, name, limits, unset=unset, evicts=evicts
-        )
-        return await self._run(change)
-
-    async def tenant_usage(
-        self,
-        *,
-        since: "date | None" = None,
-        until: "date | None" = None,
-        tenant: str | None = None,
-    ) -> "list[TenantUsage]":
-        """Return what tenants have used, by day and name. See `Client.tenant_usage`."""
-        usage = self._ledger.tenants.usage
-        return await self._run(usage.steps(since=since, until=until, tenant=tenant))
-
-    async def workers(self) -> "list[WorkerStatus]":
-        """Return the workers that are up, sorted by name."""
-        return await self._run(self._ledger.fleet.workers.steps())
-
-    async def catalog(self) -> "dict[str, CatalogEntry]":
-        """Return the models that the fleet can run, by name."""
-        return await self._run(self._ledger.fleet.catalog.steps())
-
     async def models(self) -> "list[AsyncModelHandle]":
         """Return the models of the fleet that have a version, sorted by name."""
         from seqd.client.model_steps import entries_found
@@ -792,28 +520,6 @@ class AsyncClient:
 
         return self._model(await self._run(entry_found(self._ledger, name)))
 
-    async def paused_models(self) -> "dict[str, ModelPause]":
-        """Return the models that are paused or disabled, by name."""
-        return await self._run(self._ledger.model_pauses.all.steps())
-
-    async def pause_model(self, name: str, *, reason: str = "") -> "ModelPause":
-        """Begin no further unit of a model's items. See `Client.pause_model`."""
-        from seqd.client.model_steps import model_paused
-
-        return await self._run(model_paused(self._ledger, name, reason, disables=False))
-
-    async def disable_model(self, name: str, *, reason: str = "") -> "ModelPause":
-        """Take no new job on a model. See `Client.disable_model`."""
-        from seqd.client.model_steps import model_paused
-
-        return await self._run(model_paused(self._ledger, name, reason, disables=True))
-
-    async def resume_model(self, name: str) -> bool:
-        """Let the jobs of a paused or disabled model go on. See `Client.resume_model`."""
-        from seqd.client.model_steps import model_resumed
-
-        return await self._run(model_resumed(self._ledger, name))
-
     def _model(self, entry: "CatalogEntry") -> "AsyncModelHandle":
         from seqd.client.async_model_handle import AsyncModelHandle
         from seqd.client.model_steps import ModelSteps
@@ -824,11 +530,6 @@ class AsyncClient:
         self, job: Job, options: JobOptions, source: Source | None = None
     ) -> AsyncJobHandle[Out]:
         return await self._begun(self._sender.send(job, options, source))
-
-    def _audited(self, action: str, job_id: str, sending: Exchange[Sent]) -> Exchange[Sent]:
-        from seqd.ledger.audit import audited
-
-        return audited(self._ledger.audit, sending, f"jobs.{action}", job_id)
 
     async def _begun(self, sending: Exchange[Sent]) -> AsyncJobHandle[Out]:
         sent = await self._run(sending)

@@ -4,12 +4,14 @@ Each checks the request against what workers publish, writes it into the ledger,
 handle at once. An input of more than one unit is uploaded by a thread while the job runs.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
 
+from seqd.client.client_methods import ClientMethods
+from seqd.client.faces import Blocking
 from seqd.client.handle import JobHandle
 from seqd.client.job_steps import JobSteps
 from seqd.client.outputs import check_output_class
@@ -36,12 +38,10 @@ from seqd.client.sources import (
     rules_of_task,
     training_set_of,
 )
-from seqd.client.waiting import jobs_found, open_jobs_found
 from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.exchange import Exchange
-from seqd.ledger.job_filter import FoundJobs, JobFilters
 from seqd.ledger.outage import outage_to_wait_for
 from seqd.ledger.redis import outage_of
 from seqd.ledger.submissions import new_job_id
@@ -62,32 +62,10 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
-
     from seqd.client.completion import EndedJob
-    from seqd.client.explaining.records import Explanation
-    from seqd.client.failure_groups import FailureGroups
-    from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
     from seqd.client.model_handle import ModelHandle
-    from seqd.client.replaying import ReplayedJob
-    from seqd.ledger.failure_filter import FailureFilters
-    from seqd.ledger.inbox import InboxState
-    from seqd.ledger.overview import FleetOverview
-    from seqd.ledger.retention import Evictions
-    from seqd.queue_states import QueueState
-    from seqd.scaling import RouteWork
     from seqd.settings import Settings
-    from seqd_schemas import (
-        AuditRecord,
-        CatalogEntry,
-        FailureRecord,
-        JobRecord,
-        ModelPause,
-        TenantLimits,
-        TenantRecord,
-        TenantUsage,
-        WorkerStatus,
-    )
+    from seqd_schemas import CatalogEntry
 
 Items = Iterable[Record | Item | RefusedItem] | FileSource
 T = TypeVar("T")
@@ -107,7 +85,7 @@ def find_server(redis_url: str | None, settings: "Settings | None") -> "tuple[Se
     return settings, redis_url_of(settings)
 
 
-class Client:
+class Client(Blocking, ClientMethods):
     """A connection to a daemon. Safe to share between threads; use it as a context manager.
 
     A Redis that goes away is waited for, `SEQD_OUTAGE_S` seconds at most: whatever sends, waits or
@@ -129,6 +107,7 @@ class Client:
         )
         self._wakeup = Wakeup(redis_url, self._settings)
         self._ledger = Ledger(self._redis, self._settings, self._wakeup.notify)
+        self._transport = self._ledger.transport
         #: Names the completion stream, which announces the jobs of this client that have ended.
         self._completions = new_job_id()
         self._sender = Sender(self._ledger, self._completions)
@@ -163,11 +142,11 @@ class Client:
         another, and no handle has raised that. Whatever is asked of it afterwards raises
         ClientMisused.
         """
-        if self._ledger.transport.is_closed:
+        if self._transport.is_closed:
             return
         with ExitStack() as stack:
             stack.callback(self._redis.close)
-            stack.callback(self._ledger.transport.close)
+            stack.callback(self._transport.close)
             stack.callback(self._wakeup.close)
             for handle in self._handles:
                 stack.callback(handle.close)
@@ -293,9 +272,7 @@ class Client:
         """
         from seqd.client.completion import ended_handles
 
-        return self._ledger.transport.read(
-            ended_handles(self._ledger, self._completions, jobs, timeout_s)
-        )
+        return self._transport.read(ended_handles(self._ledger, self._completions, jobs, timeout_s))
 
     def generate(
         self,
@@ -589,337 +566,7 @@ class Client:
         """
         check_output_class(output)
         steps = JobSteps(self._ledger, checked_id(job_id), output=output)
-        return JobHandle(self._ledger, steps.job_id, steps=steps)
-
-    def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
-        """Return the newest `limit` jobs that are kept and match all `filters`, newest first.
-
-        A search looks at some ten thousand others at most: `stopped_at_ms` of the list says how far
-        it came. Raises InvalidRequest for a filter that nothing can match.
-        """
-        return self._run(jobs_found(self._ledger, limit, filters))
-
-    def explain(self, job: str, item: str | None = None) -> "Explanation":
-        """Return why a job stands where it does: its units, what it waits for, what is next.
-
-        With `item`, also where the item of that `custom_id` stands; a search for it reads 4,096
-        units at most. Otherwise it costs the same however large the job is. Raises UnknownJob,
-        also where the job is removed meanwhile, UnknownItem, and InvalidRequest for an item of a
-        training.
-        """
-        from seqd.client.explaining.reading import explained
-
-        return self._run(explained(self._ledger, job, item))
-
-    def count_jobs(
-        self,
-        action: str,
-        *,
-        every: bool = False,
-        on_step: "OnCounted | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobCount":
-        """Return how many jobs match all `filters` on which an action would act.
-
-        `action` is `cancel`, `pause`, `resume`, `retry` or `remove`. All jobs that are kept are
-        looked at, in steps; `on_step` is called after each with the count so far. Without filters
-        it has to be `every` job. Raises InvalidRequest for a filter that nothing can match.
-        """
-        from seqd.client.many_jobs import jobs_counted, selection_of
-
-        selection = selection_of(action, filters, every=every)
-        return self._run(jobs_counted(self._ledger, selection, on_step))
-
-    def cancel_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Cancel the open jobs that match all `filters`; return how many that were.
-
-        In steps on the server, of a few jobs each: others are served meanwhile. `on_step` is called
-        after each; what it raises stops the walk, and called again the rest is done. Jobs that were
-        handed in later are left alone: later than the call, or than what was `counted` for the same
-        filters. Without filters it has to be `every` job. Raises InvalidRequest for a filter that
-        nothing can match, and RedisNoPermission: it takes the rights of an operator.
-        """
-        return self._act("cancel", filters, every, counted, on_step)
-
-    def pause_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Pause the jobs that match and are queued or running; takes what `cancel_jobs` does."""
-        return self._act("pause", filters, every, counted, on_step)
-
-    def resume_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Let the paused jobs go on that match; takes what `cancel_jobs` does."""
-        return self._act("resume", filters, every, counted, on_step)
-
-    def retry_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Retry the ended jobs that match and have failed items, each as `retry` does.
-
-        One that was retried before is left alone. Takes what `cancel_jobs` does.
-        """
-        return self._act("retry", filters, every, counted, on_step)
-
-    def remove_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "JobsActedOn":
-        """Forget the ended jobs that match, with their results; takes what `cancel_jobs` does.
-
-        Small jobs that completed are listed, and so found, while they are among the newest 10,000.
-        """
-        return self._act("remove", filters, every, counted, on_step)
-
-    def _act(
-        self,
-        action: str,
-        filters: JobFilters,
-        every: bool,
-        counted: "JobCount | None",
-        on_step: "OnActed | None",
-    ) -> "JobsActedOn":
-        from seqd.client.many_jobs import jobs_acted_on, selection_of
-
-        selection = selection_of(action, filters, every=every)
-        until_ms = None if counted is None else counted.until_ms
-        return self._run(jobs_acted_on(self._ledger, self._sender, selection, until_ms, on_step))
-
-    def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
-        """Return the newest jobs that have not ended, newest first."""
-        return self._run(open_jobs_found(self._ledger, limit))
-
-    def failures(
-        self, limit: int = 100, **filters: "Unpack[FailureFilters]"
-    ) -> "list[FailureRecord]":
-        """Return the newest dead letters that match all filters, newest first; 100 by default.
-
-        Each tells of the items of a unit that failed with one code, or of a job that failed. They
-        are kept beside the jobs and outlive them, bounded by SEQD_MAX_FAILURES and
-        SEQD_FAILURES_TTL_S. Raises InvalidRequest for a filter that nothing can match.
-        """
-        from seqd.client.replaying import failures_found
-        from seqd.ledger.failure_filter import failure_filter
-
-        return self._run(failures_found(self._ledger, failure_filter(filters), limit))
-
-    def failure(self, failure_id: str) -> "FailureRecord":
-        """Return one dead letter by its id; raises UnknownFailure."""
-        return self._ledger.failures.get(failure_id)
-
-    def failure_count(self) -> int:
-        """Return how many dead letters are kept."""
-        return self._ledger.failures.count()
-
-    def why_no_writes(self) -> str | None:
-        """Return why Redis takes no writes just now, such as `it is a read-only replica`.
-
-        None where it takes them, and where the user may not try. While it takes none, workers that
-        run cannot report: `workers` has no more than those that did before.
-        """
-        return self._ledger.writing.refusal()
-
-    def failure_groups(
-        self, by: str = "failure", **filters: "Unpack[FailureFilters]"
-    ) -> "FailureGroups":
-        """Return the dead letters that match, those with one cause together.
-
-        That is one model, code, way of a worker's death, place in the plugin and form of the
-        message; or `by` one of `code`, `model`, `worker`, `cause`, `job` and `tenant` alone.
-        """
-        from seqd.client.replaying import groups_found
-        from seqd.ledger.failure_filter import failure_filter
-
-        return self._run(groups_found(self._ledger, failure_filter(filters), by))
-
-    def failure_items(self, failure_id: str) -> "list[Item]":
-        """Return the items that a dead letter names, with their input.
-
-        Empty for a whole job, for items that never held a text that could be read, and where the
-        job is not kept any more. Raises UnknownFailure.
-        """
-        from seqd.client.replaying import failed_items_of
-
-        return self._run(failed_items_of(self._ledger, failure_id))
-
-    def replay(
-        self,
-        *,
-        every: bool = False,
-        current_version: bool = False,
-        again: bool = False,
-        dry_run: bool = False,
-        **filters: "Unpack[FailureFilters]",
-    ) -> "list[ReplayedJob]":
-        """Try again what matching dead letters tell of, once its cause is mended.
-
-        For each job a new one continues it, with those of its items that have an error of such a
-        code still, under their names; `merged_results` of the first job has their results. It runs
-        on the same version, or on the one in service with `current_version`. Dead letters that
-        were replayed are left out unless `again`; jobs that still run, or are gone, are left, and
-        the result says why. A `dry_run` changes nothing. Without filters it has to be `every` dead
-        letter. Raises InvalidRequest for a filter that nothing can match.
-        """
-        from seqd.client.replaying import Replay
-        from seqd.ledger.failure_filter import failures_meant
-
-        replay = Replay(
-            self._ledger,
-            self._sender,
-            failures_meant("replay", filters, every=every),
-            current_version=current_version,
-            again=again,
-            dry_run=dry_run,
-        )
-        return self._run(replay.run())
-
-    def purge_failures(
-        self,
-        *,
-        every: bool = False,
-        dry_run: bool = False,
-        **filters: "Unpack[FailureFilters]",
-    ) -> int:
-        """Remove the dead letters that match; return how many there were. Jobs and results stay.
-
-        Without filters it has to be `every` dead letter. A `dry_run` only counts. Raises
-        InvalidRequest for a filter that nothing can match.
-        """
-        from seqd.client.replaying import purged
-        from seqd.ledger.failure_filter import failures_meant
-
-        wanted = failures_meant("purge", filters, every=every)
-        return self._run(purged(self._ledger, wanted, dry_run=dry_run))
-
-    def evictions(self) -> "Evictions":
-        """Return how many ended jobs were removed before their time so far, by reason."""
-        return self._ledger.retention.evictions()
-
-    def inbox(self) -> "InboxState":
-        """Return how many entries wait in the inbox, and how old the oldest is."""
-        return self._ledger.inbox.state()
-
-    def work_left(self) -> "list[RouteWork]":
-        """Return the work that is left by task and model, in seconds of one slot.
-
-        Leased work is part of it, paused jobs are not. Reading it costs the same however many jobs
-        are open.
-        """
-        return self._ledger.backlog.routes(self._ledger.fleet.workers())
-
-    def queues(self, *, by_tenant: bool = False) -> "list[QueueState]":
-        """Return how each task and model stands: what waits, how fast it goes, who can run it.
-
-        Also those of the catalog with nothing to do. By tenant there is one for each that has jobs
-        among the oldest 5,000 open ones. Reading it costs the same however many jobs are open.
-        """
-        return self._ledger.queues.states(by_tenant=by_tenant)
-
-    def overview(self) -> "FleetOverview":
-        """Return the whole fleet as it is now: queues, workers, the newest jobs and dead letters.
-
-        Of open jobs the newest 200 are read, of dead letters the newest 100, and the rest is
-        counted.
-        """
-        return self._ledger.overviews.read()
-
-    def audit(
-        self,
-        limit: int = 20,
-        *,
-        since: "datetime | None" = None,
-        action: str | None = None,
-        who: str | None = None,
-        target: str | None = None,
-    ) -> "list[AuditRecord]":
-        """Return the newest acts that match all that is given, newest first.
-
-        `action` is one such as `jobs.cancel`, or `jobs` for all on jobs; `who` is a user, or
-        `user@host`; `target` is a part of what it was done to. An entry without an outcome was
-        written before the act. It takes the rights of an operator.
-        """
-        from seqd.ledger.audit import audit_filter
-
-        wanted = audit_filter(since, action, who, target)
-        return self._run(self._ledger.audit.newest.steps(limit, wanted))
-
-    def tenants(self) -> "list[TenantRecord]":
-        """Return the tenants with limits of their own, with work that waits, or that keep most."""
-        return self._ledger.tenants.all()
-
-    def tenant(self, name: str) -> "TenantRecord":
-        """Return a tenant's limits and what it has in Redis; raises UnknownTenant."""
-        return self._ledger.tenants.show(name)
-
-    def set_tenant(
-        self,
-        name: str,
-        limits: "TenantLimits | None" = None,
-        *,
-        unset: Collection[str] = (),
-        evicts: bool = False,
-    ) -> "TenantRecord":
-        """Set a tenant's limits that are not None, and take those named in `unset` away.
-
-        They hold at once, for all clients and workers. Raises InvalidRequest where there is
-        nothing to set, and WrongState where `kept_bytes` are fewer than the tenant keeps now,
-        unless it `evicts`: then the oldest of its ended jobs are removed.
-        """
-        from seqd.ledger.tenants import audited_limits
-
-        return self._run(
-            audited_limits(
-                self._ledger.tenants, self._ledger.audit, name, limits, unset=unset, evicts=evicts
-            )
-        )
-
-    def tenant_usage(
-        self,
-        *,
-        since: "date | None" = None,
-        until: "date | None" = None,
-        tenant: str | None = None,
-    ) -> "list[TenantUsage]":
-        """Return what tenants have used, by day (UTC) and name; all days that are kept by default.
-
-        `since` and `until` are the first and the last day.
-        """
-        return self._ledger.tenants.usage(since=since, until=until, tenant=tenant)
-
-    def workers(self) -> "list[WorkerStatus]":
-        """Return the workers that are up, sorted by name."""
-        return self._ledger.fleet.workers()
-
-    def catalog(self) -> "dict[str, CatalogEntry]":
-        """Return the models that the fleet can run, by name."""
-        return self._ledger.fleet.catalog()
+        return JobHandle(self._transport, steps)
 
     def models(self) -> "list[ModelHandle]":
         """Return the models of the fleet that have a version, sorted by name."""
@@ -937,56 +584,16 @@ class Client:
 
         return self._model(self._run(entry_found(self._ledger, name)))
 
-    def paused_models(self) -> "dict[str, ModelPause]":
-        """Return the models that are paused or disabled, by name."""
-        return self._run(self._ledger.model_pauses.all.steps())
-
-    def pause_model(self, name: str, *, reason: str = "") -> "ModelPause":
-        """Begin no further unit of a model's items, on any worker, until `resume_model`.
-
-        Units in hand are finished; new jobs are taken, and wait. Trainings go on: pause those by
-        `pause_jobs(model=…, kind="train")`. Raises UnknownModel, WrongState for a disabled model,
-        which stays so, and RedisNoPermission: it takes the rights of an operator.
-        """
-        from seqd.client.model_steps import model_paused
-
-        return self._run(model_paused(self._ledger, name, reason, disables=False))
-
-    def disable_model(self, name: str, *, reason: str = "") -> "ModelPause":
-        """Take no new job on a model, a training neither, and begin no unit of those that wait.
-
-        A job is refused by ModelDisabled, with the code `model_disabled`. Those that are there wait
-        for `resume_model`; `cancel_jobs(model=…)` cancels them. Raises UnknownModel and
-        RedisNoPermission.
-        """
-        from seqd.client.model_steps import model_paused
-
-        return self._run(model_paused(self._ledger, name, reason, disables=True))
-
-    def resume_model(self, name: str) -> bool:
-        """Let the jobs of a paused or disabled model go on, and take new ones.
-
-        Returns False where the model was neither.
-        """
-        from seqd.client.model_steps import model_resumed
-
-        return self._run(model_resumed(self._ledger, name))
-
     def _model(self, entry: "CatalogEntry") -> "ModelHandle":
         from seqd.client.model_handle import ModelHandle
         from seqd.client.model_steps import ModelSteps
 
         steps = ModelSteps(self._ledger, entry)
-        return ModelHandle(self._ledger.transport, self.classify, steps)
+        return ModelHandle(self._transport, self.classify, steps)
 
     def _send(self, job: Job, options: JobOptions, source: Source | None = None) -> JobHandle[Out]:
         """Check a job against the catalog, write it into the ledger, and begin its upload."""
         return self._begun(self._sender.send(job, options, source))
-
-    def _audited(self, action: str, job_id: str, sending: Exchange[Sent]) -> Exchange[Sent]:
-        from seqd.ledger.audit import audited
-
-        return audited(self._ledger.audit, sending, f"jobs.{action}", job_id)
 
     def _begun(self, sending: Exchange[Sent]) -> JobHandle[Out]:
         sent = self._run(sending)
@@ -999,7 +606,7 @@ class Client:
     def _handle(self, sent: Sent, output: type[Out] | None = None) -> JobHandle[Out]:
         steps = cast("JobSteps[Out]", sent.steps)
         steps.output = output
-        return JobHandle(self._ledger, steps.job_id, steps=steps, durable=sent.durable)
+        return JobHandle(self._transport, steps, durable=sent.durable)
 
     def _run(self, exchange: Exchange[T]) -> T:
-        return self._ledger.transport.run(exchange)
+        return self._transport.run(exchange)

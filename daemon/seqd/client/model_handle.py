@@ -1,12 +1,12 @@
 """`ModelHandle`: a model of the fleet, which version of it is in service, and changes of that."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from seqd.client.faces import Blocking, call
 from seqd.client.model_steps import ModelSteps
 from seqd.client.sources import Record
 from seqd.ledger.exchange import Exchange
-from seqd.ledger.transport import Transport
 from seqd_schemas import MAX_ERROR_RATE
 
 if TYPE_CHECKING:
@@ -23,29 +23,18 @@ if TYPE_CHECKING:
         VersionSummary,
     )
 
-T = TypeVar("T")
 
+class ModelMethods:
+    """What the handles of both clients have."""
 
-class ModelHandle:
-    """A model as workers had published it when the handle was made, changed, or refreshed.
-
-    Changes are carried out by a worker whose store has the model. They need the rights of an
-    operator where Redis has users: `seqd redis acl --role operator`.
-    """
-
-    def __init__(
-        self,
-        transport: Transport,
-        classify: Callable[..., "JobHandle[Classification]"],
-        steps: ModelSteps,
-    ) -> None:
+    def __init__(self, transport: Any, classify: Callable[..., Any], steps: ModelSteps) -> None:
         """`classify` is the client's own."""
         self._transport = transport
         self._classify = classify
         self._steps = steps
 
     def __repr__(self) -> str:
-        return f"ModelHandle({self.name!r}, in_service={self.in_service})"
+        return f"{type(self).__name__}({self.name!r}, in_service={self.in_service})"
 
     @property
     def entry(self) -> "CatalogEntry":
@@ -82,20 +71,23 @@ class ModelHandle:
         """The canary or shadow that goes on; None without one."""
         return self.entry.rollout
 
-    def refresh(self) -> None:
+    @call
+    def refresh(self) -> "Exchange[None]":
         """Look at what is published now. Raises UnknownModel when the model is gone."""
-        self._run(self._steps.refresh())
+        return self._steps.refresh()
 
-    def history(self) -> "list[ServiceChange]":
+    @call
+    def history(self) -> "Exchange[list[ServiceChange]]":
         """Return the last changes of the version in service, 20 at most, oldest first.
 
         It looks at what is published now, as `refresh` does.
         """
-        return self._run(self._steps.history())
+        return self._steps.history()
 
+    @call
     def promote(
         self, version: int | str, *, reason: str = "", warm_timeout_s: float = 60.0
-    ) -> "OrderAnswer":
+    ) -> "Exchange[OrderAnswer]":
         """Put a version, by its number or a label, in service; returns when new jobs get it.
 
         Workers that have the model loaded load the version first, for `warm_timeout_s` seconds at
@@ -104,16 +96,20 @@ class ModelHandle:
         where the version is there already, UnknownModel, NoFitWorker where a worker cannot run it
         or none can carry it out, OrderUnfinished, RedisNoPermission, and what else a worker meets.
         """
-        return self._run(self._steps.promote(version, reason, warm_timeout_s))
+        return self._steps.promote(version, reason, warm_timeout_s)
 
-    def rollback(self, *, reason: str = "", warm_timeout_s: float = 60.0) -> "OrderAnswer":
+    @call
+    def rollback(
+        self, *, reason: str = "", warm_timeout_s: float = 60.0
+    ) -> "Exchange[OrderAnswer]":
         """Put the version in service that was there before; called again, the one before that.
 
         While a canary or a shadow goes on, that ends, and the version in service stays. Raises
         WrongState where none was, and what `promote` does.
         """
-        return self._run(self._steps.rollback(reason, warm_timeout_s))
+        return self._steps.rollback(reason, warm_timeout_s)
 
+    @call
     def canary(
         self,
         version: int | str,
@@ -122,7 +118,7 @@ class ModelHandle:
         max_error_rate: float = MAX_ERROR_RATE,
         reason: str = "",
         warm_timeout_s: float = 60.0,
-    ) -> "OrderAnswer":
+    ) -> "Exchange[OrderAnswer]":
         """Have a version answer a share of the items of new jobs on the model, such as 0.05.
 
         Each result of such a job names its version. What the candidate cannot answer the version in
@@ -132,12 +128,11 @@ class ModelHandle:
         """
         from seqd_schemas import OrderAction
 
-        return self._run(
-            self._steps.try_version(
-                OrderAction.CANARY, version, share, max_error_rate, reason, warm_timeout_s
-            )
+        return self._steps.try_version(
+            OrderAction.CANARY, version, share, max_error_rate, reason, warm_timeout_s
         )
 
+    @call
     def shadow(
         self,
         version: int | str,
@@ -146,40 +141,52 @@ class ModelHandle:
         max_error_rate: float = MAX_ERROR_RATE,
         reason: str = "",
         warm_timeout_s: float = 60.0,
-    ) -> "OrderAnswer":
+    ) -> "Exchange[OrderAnswer]":
         """Have a version compute a share of the items, too; the version in service answers.
 
         `rollout_counts` has how often its answer is another one. See `canary`.
         """
         from seqd_schemas import OrderAction
 
-        return self._run(
-            self._steps.try_version(
-                OrderAction.SHADOW, version, share, max_error_rate, reason, warm_timeout_s
-            )
+        return self._steps.try_version(
+            OrderAction.SHADOW, version, share, max_error_rate, reason, warm_timeout_s
         )
 
-    def end_rollout(self, *, reason: str = "") -> "OrderAnswer":
+    @call
+    def end_rollout(self, *, reason: str = "") -> "Exchange[OrderAnswer]":
         """End a canary or a shadow; the version in service answers all items, of open jobs, too.
 
         Raises WrongState where there is none, and what `promote` does.
         """
-        return self._run(self._steps.end_rollout(reason))
+        return self._steps.end_rollout(reason)
 
-    def rollout_counts(self) -> "list[VersionCounts]":
+    @call
+    def rollout_counts(self) -> "Exchange[list[VersionCounts]]":
         """Return what the versions of the roll-out did that goes on; an empty list without one.
 
         It looks at what is published now, as `refresh` does.
         """
-        return self._run(self._steps.rollout_counts())
+        return self._steps.rollout_counts()
 
-    def label(self, version: int | str, label: str) -> "OrderAnswer":
+    @call
+    def label(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
         """Move a label to a version. Raises InvalidRequest, and what `promote` does."""
-        return self._run(self._steps.label(version, label))
+        return self._steps.label(version, label)
 
-    def unlabel(self, version: int | str, label: str) -> "OrderAnswer":
+    @call
+    def unlabel(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
         """Take a label away from a version; raises InvalidRequest where it has it not."""
-        return self._run(self._steps.unlabel(version, label))
+        return self._steps.unlabel(version, label)
+
+
+class ModelHandle(Blocking, ModelMethods):
+    """A model as workers had published it when the handle was made, changed, or refreshed.
+
+    Changes are carried out by a worker whose store has the model. They need the rights of an
+    operator where Redis has users: `seqd redis acl --role operator`.
+    """
+
+    _classify: Callable[..., "JobHandle[Classification]"]
 
     def compare(
         self,
@@ -210,6 +217,3 @@ class ModelHandle:
                 run.add(number, result)
             run.ended(number, job.wait())
         return run.comparison()
-
-    def _run(self, exchange: Exchange[T]) -> T:
-        return self._transport.run(exchange)

@@ -1,0 +1,446 @@
+"""`ClientMethods`: what both clients do alike, beside handing jobs in."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Unpack
+
+from seqd.client.faces import call
+from seqd.client.sending import Sender, Sent
+from seqd.client.waiting import jobs_found, open_jobs_found
+from seqd.ledger import LedgerParts
+from seqd.ledger.exchange import Exchange
+from seqd.ledger.job_filter import FoundJobs, JobFilters
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from seqd.client.explaining.records import Explanation
+    from seqd.client.failure_groups import FailureGroups
+    from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
+    from seqd.client.replaying import ReplayedJob
+    from seqd.ledger.failure_filter import FailureFilters
+    from seqd.ledger.inbox import InboxState
+    from seqd.ledger.overview import FleetOverview
+    from seqd.ledger.retention import Evictions
+    from seqd.queue_states import QueueState
+    from seqd.scaling import RouteWork
+    from seqd_schemas import (
+        AuditRecord,
+        CatalogEntry,
+        FailureRecord,
+        Item,
+        JobRecord,
+        ModelPause,
+        TenantLimits,
+        TenantRecord,
+        TenantUsage,
+        WorkerStatus,
+    )
+
+
+class ClientMethods:
+    """The methods that `Client` and `AsyncClient` have with the same parameters."""
+
+    _ledger: LedgerParts
+    _sender: Sender
+
+    @call
+    def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> "Exchange[FoundJobs]":
+        """Return the newest `limit` jobs that are kept and match all `filters`, newest first.
+
+        A search looks at some ten thousand others at most: `stopped_at_ms` of the list says how far
+        it came. Raises InvalidRequest for a filter that nothing can match.
+        """
+        return jobs_found(self._ledger, limit, filters)
+
+    @call
+    def explain(self, job: str, item: str | None = None) -> "Exchange[Explanation]":
+        """Return why a job stands where it does: its units, what it waits for, what is next.
+
+        With `item`, also where the item of that `custom_id` stands; a search for it reads 4,096
+        units at most. Otherwise it costs the same however large the job is. Raises UnknownJob,
+        also where the job is removed meanwhile, UnknownItem, and InvalidRequest for an item of a
+        training.
+        """
+        from seqd.client.explaining.reading import explained
+
+        return explained(self._ledger, job, item)
+
+    @call
+    def count_jobs(
+        self,
+        action: str,
+        *,
+        every: bool = False,
+        on_step: "OnCounted | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "Exchange[JobCount]":
+        """Return how many jobs match all `filters` on which an action would act.
+
+        `action` is `cancel`, `pause`, `resume`, `retry` or `remove`. All jobs that are kept are
+        looked at, in steps; `on_step` is called after each with the count so far. Without filters
+        it has to be `every` job. Raises InvalidRequest for a filter that nothing can match.
+        """
+        from seqd.client.many_jobs import jobs_counted, selection_of
+
+        selection = selection_of(action, filters, every=every)
+        return jobs_counted(self._ledger, selection, on_step)
+
+    @call
+    def cancel_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "Exchange[JobsActedOn]":
+        """Cancel the open jobs that match all `filters`; return how many that were.
+
+        In steps on the server, of a few jobs each: others are served meanwhile. `on_step` is called
+        after each; what it raises stops the walk, and called again the rest is done. Jobs that were
+        handed in later are left alone: later than the call, or than what was `counted` for the same
+        filters. Without filters it has to be `every` job. Raises InvalidRequest for a filter that
+        nothing can match, and RedisNoPermission: it takes the rights of an operator.
+        """
+        return self._act("cancel", filters, every, counted, on_step)
+
+    @call
+    def pause_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "Exchange[JobsActedOn]":
+        """Pause the jobs that match and are queued or running; takes what `cancel_jobs` does."""
+        return self._act("pause", filters, every, counted, on_step)
+
+    @call
+    def resume_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "Exchange[JobsActedOn]":
+        """Let the paused jobs go on that match; takes what `cancel_jobs` does."""
+        return self._act("resume", filters, every, counted, on_step)
+
+    @call
+    def retry_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "Exchange[JobsActedOn]":
+        """Retry the ended jobs that match and have failed items, each as `retry` does.
+
+        One that was retried before is left alone. Takes what `cancel_jobs` does.
+        """
+        return self._act("retry", filters, every, counted, on_step)
+
+    @call
+    def remove_jobs(
+        self,
+        *,
+        every: bool = False,
+        counted: "JobCount | None" = None,
+        on_step: "OnActed | None" = None,
+        **filters: Unpack[JobFilters],
+    ) -> "Exchange[JobsActedOn]":
+        """Forget the ended jobs that match, with their results; takes what `cancel_jobs` does.
+
+        Small jobs that completed are listed, and so found, while they are among the newest 10,000.
+        """
+        return self._act("remove", filters, every, counted, on_step)
+
+    def _act(
+        self,
+        action: str,
+        filters: JobFilters,
+        every: bool,
+        counted: "JobCount | None",
+        on_step: "OnActed | None",
+    ) -> "Exchange[JobsActedOn]":
+        from seqd.client.many_jobs import jobs_acted_on, selection_of
+
+        selection = selection_of(action, filters, every=every)
+        until_ms = None if counted is None else counted.until_ms
+        return jobs_acted_on(self._ledger, self._sender, selection, until_ms, on_step)
+
+    @call
+    def open_jobs(self, limit: int = 20) -> "Exchange[list[JobRecord]]":
+        """Return the newest jobs that have not ended, newest first."""
+        return open_jobs_found(self._ledger, limit)
+
+    @call
+    def failures(
+        self, limit: int = 100, **filters: "Unpack[FailureFilters]"
+    ) -> "Exchange[list[FailureRecord]]":
+        """Return the newest dead letters that match all filters, newest first; 100 by default.
+
+        Each tells of the items of a unit that failed with one code, or of a job that failed. They
+        are kept beside the jobs and outlive them, bounded by SEQD_MAX_FAILURES and
+        SEQD_FAILURES_TTL_S. Raises InvalidRequest for a filter that nothing can match.
+        """
+        from seqd.client.replaying import failures_found
+        from seqd.ledger.failure_filter import failure_filter
+
+        return failures_found(self._ledger, failure_filter(filters), limit)
+
+    @call
+    def failure(self, failure_id: str) -> "Exchange[FailureRecord]":
+        """Return one dead letter by its id; raises UnknownFailure."""
+        return self._ledger.failures.get.steps(failure_id)
+
+    @call
+    def failure_count(self) -> "Exchange[int]":
+        """Return how many dead letters are kept."""
+        return self._ledger.failures.count.steps()
+
+    @call
+    def why_no_writes(self) -> "Exchange[str | None]":
+        """Return why Redis takes no writes just now, such as `it is a read-only replica`.
+
+        None where it takes them, and where the user may not try. While it takes none, workers that
+        run cannot report: `workers` has no more than those that did before.
+        """
+        return self._ledger.writing.refusal.steps()
+
+    @call
+    def failure_groups(
+        self, by: str = "failure", **filters: "Unpack[FailureFilters]"
+    ) -> "Exchange[FailureGroups]":
+        """Return the dead letters that match, those with one cause together.
+
+        That is one model, code, way of a worker's death, place in the plugin and form of the
+        message; or `by` one of `code`, `model`, `worker`, `cause`, `job` and `tenant` alone.
+        """
+        from seqd.client.replaying import groups_found
+        from seqd.ledger.failure_filter import failure_filter
+
+        return groups_found(self._ledger, failure_filter(filters), by)
+
+    @call
+    def failure_items(self, failure_id: str) -> "Exchange[list[Item]]":
+        """Return the items that a dead letter names, with their input.
+
+        Empty for a whole job, for items that never held a text that could be read, and where the
+        job is not kept any more. Raises UnknownFailure.
+        """
+        from seqd.client.replaying import failed_items_of
+
+        return failed_items_of(self._ledger, failure_id)
+
+    @call
+    def replay(
+        self,
+        *,
+        every: bool = False,
+        current_version: bool = False,
+        again: bool = False,
+        dry_run: bool = False,
+        **filters: "Unpack[FailureFilters]",
+    ) -> "Exchange[list[ReplayedJob]]":
+        """Try again what matching dead letters tell of, once its cause is mended.
+
+        For each job a new one continues it, with those of its items that have an error of such a
+        code still, under their names; `merged_results` of the first job has their results. It runs
+        on the same version, or on the one in service with `current_version`. Dead letters that
+        were replayed are left out unless `again`; jobs that still run, or are gone, are left, and
+        the result says why. A `dry_run` changes nothing. Without filters it has to be `every` dead
+        letter. Raises InvalidRequest for a filter that nothing can match.
+        """
+        from seqd.client.replaying import Replay
+        from seqd.ledger.failure_filter import failures_meant
+
+        replay = Replay(
+            self._ledger,
+            self._sender,
+            failures_meant("replay", filters, every=every),
+            current_version=current_version,
+            again=again,
+            dry_run=dry_run,
+        )
+        return replay.run()
+
+    @call
+    def purge_failures(
+        self,
+        *,
+        every: bool = False,
+        dry_run: bool = False,
+        **filters: "Unpack[FailureFilters]",
+    ) -> "Exchange[int]":
+        """Remove the dead letters that match; return how many there were. Jobs and results stay.
+
+        Without filters it has to be `every` dead letter. A `dry_run` only counts. Raises
+        InvalidRequest for a filter that nothing can match.
+        """
+        from seqd.client.replaying import purged
+        from seqd.ledger.failure_filter import failures_meant
+
+        wanted = failures_meant("purge", filters, every=every)
+        return purged(self._ledger, wanted, dry_run=dry_run)
+
+    @call
+    def evictions(self) -> "Exchange[Evictions]":
+        """Return how many ended jobs were removed before their time so far, by reason."""
+        return self._ledger.retention.evictions.steps()
+
+    @call
+    def inbox(self) -> "Exchange[InboxState]":
+        """Return how many entries wait in the inbox, and how old the oldest is."""
+        return self._ledger.inbox.state.steps()
+
+    @call
+    def work_left(self) -> "Exchange[list[RouteWork]]":
+        """Return the work that is left by task and model, in seconds of one slot.
+
+        Leased work is part of it, paused jobs are not. Reading it costs the same however many jobs
+        are open.
+        """
+        workers = yield from self._ledger.fleet.workers.steps()
+        return (yield from self._ledger.backlog.routes.steps(workers))
+
+    @call
+    def queues(self, *, by_tenant: bool = False) -> "Exchange[list[QueueState]]":
+        """Return how each task and model stands: what waits, how fast it goes, who can run it.
+
+        Also those of the catalog with nothing to do. By tenant there is one for each that has jobs
+        among the oldest 5,000 open ones. Reading it costs the same however many jobs are open.
+        """
+        return self._ledger.queues.states.steps(by_tenant=by_tenant)
+
+    @call
+    def overview(self) -> "Exchange[FleetOverview]":
+        """Return the whole fleet as it is now: queues, workers, the newest jobs and dead letters.
+
+        Of open jobs the newest 200 are read, of dead letters the newest 100, and the rest is
+        counted.
+        """
+        return self._ledger.overviews.read.steps()
+
+    @call
+    def audit(
+        self,
+        limit: int = 20,
+        *,
+        since: "datetime | None" = None,
+        action: str | None = None,
+        who: str | None = None,
+        target: str | None = None,
+    ) -> "Exchange[list[AuditRecord]]":
+        """Return the newest acts that match all that is given, newest first.
+
+        `action` is one such as `jobs.cancel`, or `jobs` for all on jobs; `who` is a user, or
+        `user@host`; `target` is a part of what it was done to. An entry without an outcome was
+        written before the act. It takes the rights of an operator.
+        """
+        from seqd.ledger.audit import audit_filter
+
+        wanted = audit_filter(since, action, who, target)
+        return self._ledger.audit.newest.steps(limit, wanted)
+
+    @call
+    def tenants(self) -> "Exchange[list[TenantRecord]]":
+        """Return the tenants with limits of their own, with work that waits, or that keep most."""
+        return self._ledger.tenants.all.steps()
+
+    @call
+    def tenant(self, name: str) -> "Exchange[TenantRecord]":
+        """Return a tenant's limits and what it has in Redis; raises UnknownTenant."""
+        return self._ledger.tenants.show.steps(name)
+
+    @call
+    def set_tenant(
+        self,
+        name: str,
+        limits: "TenantLimits | None" = None,
+        *,
+        unset: Collection[str] = (),
+        evicts: bool = False,
+    ) -> "Exchange[TenantRecord]":
+        """Set a tenant's limits that are not None, and take those named in `unset` away.
+
+        They hold at once, for all clients and workers. Raises InvalidRequest where there is
+        nothing to set, and WrongState where `kept_bytes` are fewer than the tenant keeps now,
+        unless it `evicts`: then the oldest of its ended jobs are removed.
+        """
+        from seqd.ledger.tenants import audited_limits
+
+        return audited_limits(
+            self._ledger.tenants, self._ledger.audit, name, limits, unset=unset, evicts=evicts
+        )
+
+    @call
+    def tenant_usage(
+        self,
+        *,
+        since: "date | None" = None,
+        until: "date | None" = None,
+        tenant: str | None = None,
+    ) -> "Exchange[list[TenantUsage]]":
+        """Return what tenants have used, by day (UTC) and name; all days that are kept by default.
+
+        `since` and `until` are the first and the last day.
+        """
+        return self._ledger.tenants.usage.steps(since=since, until=until, tenant=tenant)
+
+    @call
+    def workers(self) -> "Exchange[list[WorkerStatus]]":
+        """Return the workers that are up, sorted by name."""
+        return self._ledger.fleet.workers.steps()
+
+    @call
+    def catalog(self) -> "Exchange[dict[str, CatalogEntry]]":
+        """Return the models that the fleet can run, by name."""
+        return self._ledger.fleet.catalog.steps()
+
+    @call
+    def paused_models(self) -> "Exchange[dict[str, ModelPause]]":
+        """Return the models that are paused or disabled, by name."""
+        return self._ledger.model_pauses.all.steps()
+
+    @call
+    def pause_model(self, name: str, *, reason: str = "") -> "Exchange[ModelPause]":
+        """Begin no further unit of a model's items, on any worker, until `resume_model`.
+
+        Units in hand are finished; new jobs are taken, and wait. Trainings go on: pause those by
+        `pause_jobs`, by model and kind. Raises UnknownModel, WrongState for a disabled model,
+        which stays so, and RedisNoPermission: it takes the rights of an operator.
+        """
+        from seqd.client.model_steps import model_paused
+
+        return model_paused(self._ledger, name, reason, disables=False)
+
+    @call
+    def disable_model(self, name: str, *, reason: str = "") -> "Exchange[ModelPause]":
+        """Take no new job on a model, a training neither, and begin no unit of those that wait.
+
+        A job is refused by ModelDisabled, with the code `model_disabled`. Those that are there wait
+        for `resume_model`; `cancel_jobs(model=…)` cancels them. Raises UnknownModel and
+        RedisNoPermission.
+        """
+        from seqd.client.model_steps import model_paused
+
+        return model_paused(self._ledger, name, reason, disables=True)
+
+    @call
+    def resume_model(self, name: str) -> "Exchange[bool]":
+        """Let the jobs of a paused or disabled model go on, and take new ones.
+
+        Returns False where the model was neither.
+        """
+        from seqd.client.model_steps import model_resumed
+
+        return model_resumed(self._ledger, name)
+
+    def _audited(self, action: str, job_id: str, sending: Exchange[Sent]) -> Exchange[Sent]:
+        from seqd.ledger.audit import audited
+
+        return audited(self._ledger.audit, sending, f"jobs.{action}", job_id)

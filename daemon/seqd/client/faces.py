@@ -1,0 +1,120 @@
+"""Methods that two faces have, stated once: one that blocks, and one of asyncio.
+
+A base class says what a method does as an exchange (`call`) or as a `reading`, with its
+parameters and its docstring. A class that is `Blocking` or `Awaiting` beside it gets a function for
+each of them. The descriptors are for type checkers, which see what a face returns.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from seqd.ledger.exchange import Exchange, Reading
+
+if TYPE_CHECKING:
+    from seqd.ledger.async_transport import AsyncStream, AsyncTransport
+    from seqd.ledger.transport import Stream, Transport
+
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
+V = TypeVar("V")
+
+_Function = Callable[..., object]
+
+
+class Blocking:
+    """A face whose calls block, and whose readings are iterators."""
+
+    _transport: "Transport"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, method in _methods_of(cls):
+            setattr(cls, name, _shown(cls, name, method, _blocking(method), "Stream"))
+
+
+class Awaiting:
+    """A face whose calls are coroutines, and whose readings are asynchronous iterators."""
+
+    _transport: "AsyncTransport"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, method in _methods_of(cls):
+            setattr(cls, name, _shown(cls, name, method, _awaiting(method), "AsyncStream"))
+
+
+class call(Generic[S, P, T]):  # noqa: N801 - a decorator
+    """A method of both faces that returns what an exchange does."""
+
+    def __init__(self, steps: Callable[Concatenate[S, P], Exchange[T]]) -> None:
+        self.steps = steps
+
+    @overload
+    def __get__(self, face: Blocking, owner: type[S]) -> Callable[P, T]: ...
+
+    @overload
+    def __get__(self, face: Awaiting, owner: type[S]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+    def __get__(self, face: object, owner: type[S]) -> object:
+        """Return the method of a face, by its type: each has a function in the place of this."""
+        raise NotImplementedError
+
+
+class reading(Generic[S, P, V]):  # noqa: N801 - a decorator
+    """A method of both faces that gives what a reading does."""
+
+    def __init__(self, steps: Callable[Concatenate[S, P], Reading[V]]) -> None:
+        self.steps = steps
+
+    @overload
+    def __get__(self, face: Blocking, owner: type[S]) -> "Callable[P, Stream[V]]": ...
+
+    @overload
+    def __get__(self, face: Awaiting, owner: type[S]) -> "Callable[P, AsyncStream[V]]": ...
+
+    def __get__(self, face: object, owner: type[S]) -> object:
+        """Return the method of a face, by its type: each has a function in the place of this."""
+        raise NotImplementedError
+
+
+_Method = call[Any, Any, Any] | reading[Any, Any, Any]
+
+
+def _methods_of(face: type) -> list[tuple[str, _Method]]:
+    """Return the methods of a face that no class of its own states."""
+    found = ((name, inspect.getattr_static(face, name)) for name in dir(face))
+    return [(name, method) for name, method in found if isinstance(method, call | reading)]
+
+
+def _blocking(method: _Method) -> _Function:
+    steps = method.steps
+    if isinstance(method, reading):
+        return lambda face, *args, **named: face._transport.read(steps(face, *args, **named))
+    return lambda face, *args, **named: face._transport.run(steps(face, *args, **named))
+
+
+def _awaiting(method: _Method) -> _Function:
+    if isinstance(method, reading):
+        return _blocking(method)  # it gives an iterator at once, which is asynchronous
+    steps = method.steps
+
+    async def awaited(face: Awaiting, *args: Any, **named: Any) -> object:
+        return await face._transport.run(steps(face, *args, **named))
+
+    return awaited
+
+
+def _shown(face: type, name: str, method: _Method, made: _Function, iterator: str) -> _Function:
+    """Give a function the name, the docstring and the signature that people read."""
+    wraps(method.steps)(made)
+    made.__qualname__ = f"{face.__qualname__}.{name}"
+    signature = inspect.signature(method.steps)
+    # `Exchange[JobRecord]` and `Reading[Event]`, as they are written there, in quotes.
+    inner = re.sub(r"^\w+\[(.*)\]$", r"\1", str(signature.return_annotation))
+    returned = f"{iterator}[{inner}]" if isinstance(method, reading) else inner
+    made.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
+    return made
