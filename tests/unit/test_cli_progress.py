@@ -5,20 +5,16 @@ from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from rich.cells import cell_len
 from rich.console import Console
 
-from builders import a_catalog_entry, a_sweep_job, a_trained_version
+from builders import a_catalog_entry, a_sweep_job
 from cli_builders import a_record, last_line_of
 from seqd.cli.bulk import bulk_view
-from seqd.cli.generate import LiveTexts, expected_temperatures
-from seqd.cli.run import LiveOutputs
+from seqd.cli.generate import expected_temperatures
 from seqd.cli.ui.progress import ProgressView
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.sweeps import SweepProgress, SweepView
-from seqd.cli.ui.texts import GenerationPrinter, LineBreaker, TextWriter
+from seqd.cli.ui.sweeps import SweepView
+from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
 from seqd.cli.ui.training import TrainingView, sample_lines
 from seqd.client import StreamedText
 from seqd_schemas import (
@@ -28,8 +24,6 @@ from seqd_schemas import (
     GeneratedSample,
     ItemError,
     ItemErrorCode,
-    ItemFailure,
-    ItemSuccess,
     JobRecord,
     JobState,
     Log,
@@ -303,69 +297,16 @@ def test_a_sample_has_its_temperature_and_is_cut_to_the_width() -> None:
     assert sample_lines(a_training_sample(prompt="", text=" \n "), width=80) == []
 
 
-def trained(name: str, version: int) -> ItemSuccess:
-    return ItemSuccess(custom_id=name, output=a_trained_version(version=version))
-
-
-def failed(name: str) -> ItemFailure:
-    return ItemFailure(custom_id=name, error=NO_LUCK)
-
-
-def test_each_combination_of_a_sweep_goes_from_waiting_to_trained() -> None:
-    shown = SweepProgress(["a=1", "a=2"], clock=lambda: 5.0)
-
-    states = [shown.counts()]
-    shown.add(a_log("begun by w1", run="a=1"))
-    states.append(shown.counts())
-    shown.add(a_step(run="a=1", done=3, total=4))
-    row = shown.rows["a=1"]
-    told = (row.share, row.metrics, row.seconds(now_s=7.0))
-    news = [shown.add_results({"a=1": trained("a=1", 3), "a=2": failed("a=2")}) for _ in "ab"]
-
-    assert states == [{"waiting": 2}, {"training": 1, "waiting": 1}]
-    assert told == (0.75, {"loss": 2.5}, 2.0)
-    assert shown.counts() == {"trained": 1, "failed": 1}
-    assert (row.seconds(now_s=99.0), shown.rows["a=2"].seconds(now_s=99.0)) == (12.0, None)
-    assert [len(rows) for rows in news] == [2, 0], "a result is news once"
-
-
-def test_where_there_is_little_room_what_is_trained_right_now_is_shown() -> None:
-    shown = SweepProgress([f"a={number}" for number in range(9)])
-    shown.add_results({f"a={number}": failed(f"a={number}") for number in range(4)})
-    shown.add(a_step(run="a=5"))
-
-    rows, left_out = shown.visible(3)
-
-    assert ([row.name for row in rows], left_out) == (["a=2", "a=3", "a=5"], 6)
-
-
-@pytest.mark.parametrize("columns", ["40", "120"])
-def test_on_a_terminal_a_sweep_has_a_row_for_each(
-    terminal: Screen, capsys: Capture, monkeypatch: pytest.MonkeyPatch, columns: str
-) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
-    screen = Screen()
-    with sweep(screen) as view:
-        view.show(an_epoch(1, run="embedding_dim=8"))
-        with screen.console.capture() as drawn:
-            screen.console.print(view.drawn())
-
-    shown = drawn.get()
-    assert "embedding_dim=8" in shown and "waiting" in shown
-    assert "1 training, 1 waiting" in shown
-    capsys.readouterr()
-
-
 # Texts that come in deltas.
 
 
-def a_screen(*, is_live: bool = False, width: int = 20) -> tuple[Screen, io.StringIO]:
+def a_screen(*, is_live: bool = False) -> tuple[Screen, io.StringIO]:
     """A screen that writes into memory, as a pipe or as a terminal would show it."""
     printed, screen = io.StringIO(), Screen()
     screen.console = Console(
         file=printed,
         force_terminal=is_live,
-        width=width,
+        width=20,
         color_system="standard" if is_live else None,
     )
     screen.is_live = is_live
@@ -491,45 +432,27 @@ def test_what_is_expected_is_what_was_asked_for_or_else_the_models_defaults(aske
     assert expected_temperatures(None, {"samples": 3}) == [None] * 3
 
 
-def test_a_pipe_gets_the_text_as_it_is_and_a_terminal_breaks_it_between_words() -> None:
-    (pipe, piped), (live, drawn) = a_screen(width=10), a_screen(is_live=True, width=12)
+def test_a_pipe_gets_the_text_as_it_is_and_a_terminal_the_prompt_dimmed() -> None:
+    (pipe, piped), (live, drawn) = a_screen(), a_screen(is_live=True)
 
-    for screen, prompt, deltas in (
-        (pipe, "a\tprompt ", ("that is longer than a line  \n\tand ends in blanks  ",)),
-        (live, "the qui", ("ck br", "own fox\x1b[2J ju", "mps")),
+    for screen, prompt, text in (
+        (pipe, "a\tprompt ", "that ends in blanks  "),
+        (live, "the ", "\x1b[2J"),
     ):
-        writer = TextWriter(screen)
-        writer.begin(prompt)
-        for delta in deltas:
-            writer.write(delta)
-        writer.end()
+        printer = GenerationPrinter(screen)
+        printer.begin(prompt)
+        printer.write(text)
+        printer.end()
 
-    assert piped.getvalue() == ("a\tprompt that is longer than a line  \n\tand ends in blanks  \n")
-    assert drawn.getvalue() == ("\x1b[2mthe qui\x1b[0mck \nbrown \nfox\\x1b[2J \njumps\n")
-
-
-LETTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Mn", "Me", "Cf"))
-
-
-@given(st.text(LETTERS | st.sampled_from(" \n"), max_size=200), st.integers(2, 30), st.data())
-def test_folding_loses_nothing_and_keeps_within_the_width(text, width, data):
-    breaker, at_once = LineBreaker(width), LineBreaker(width)
-
-    folded, rest = "", text
-    while rest:
-        size = data.draw(st.integers(1, len(rest)))
-        folded, rest = folded + breaker.add(rest[:size]), rest[size:]
-    folded += breaker.rest()
-
-    assert folded == at_once.add(text) + at_once.rest()
-    assert "".join(folded.split()) == "".join(text.split())
-    assert all(cell_len(line) <= width for line in folded.split("\n"))
+    assert piped.getvalue() == "a\tprompt that ends in blanks  \n"
+    assert drawn.getvalue() == "\x1b[2mthe \x1b[0m\\x1b[2J\n"
 
 
 def test_texts_of_tasks_that_come_at_once_are_printed_one_after_the_other(
     capsys: Capture,
 ) -> None:
-    live, stood = LiveOutputs(Screen(), ["row-1", "row-2", "row-3"]), []
+    printer, stood = GenerationPrinter(Screen(), is_apart=False), []
+    live = LiveTexts(printer, dict.fromkeys(["row-1", "row-2", "row-3"], ""))
     for delta in (
         StreamedText("row-3", 0, "three", output={"text": "three"}),
         StreamedText("row-1", 0, "on"),

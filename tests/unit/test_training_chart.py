@@ -1,12 +1,12 @@
-"""The learning curve of a training in text: of its events as they come, and of a version."""
+"""The learning curve of a training in text, the table of its epochs, and the bar of its steps."""
 
 import pytest
 
 from cli_builders import a_record
-from seqd.cli.ui.charts import TrainingChart, epochs_chart
+from seqd.cli.ui.charts import epochs_chart
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.training import TrainingView
-from seqd_schemas import Epoch, EpochMetrics, Event, Step
+from seqd_schemas import Epoch, EpochMetrics, Step
 
 WIDTH = 80
 
@@ -19,41 +19,24 @@ def an_epoch(number: int, **metrics: float) -> Epoch:
     return Epoch(job_id="j1", at_ms=1, epoch=number, epochs=2, metrics=metrics, seconds=2.5)
 
 
-def chart_of(*events: Event) -> list[str]:
-    chart = TrainingChart()
-    for event in events:
-        chart.add(event)
-    return [line.plain for line in chart.draw(WIDTH)]
+def test_a_curve_has_the_figures_of_all_epochs_and_a_single_epoch_has_none() -> None:
+    epochs = [
+        EpochMetrics(
+            epoch=1, seconds=1.0, metrics={"bits_per_char": 3.5, "validation_bits_per_char": 3.3}
+        ),
+        EpochMetrics(
+            epoch=2, seconds=1.0, metrics={"bits_per_char": 3.0, "validation_bits_per_char": 3.1}
+        ),
+    ]
 
-
-STEPS = [a_step(n, loss=3.0 - n / 100, bits_per_char=4.0 - n / 100) for n in range(1, 101, 10)]
-
-
-def test_before_an_epoch_ends_the_curve_is_over_the_steps() -> None:
-    rows = chart_of(*STEPS)
+    rows = [line.plain for line in epochs_chart(epochs, WIDTH)]
 
     assert rows[0].strip() == "bits a character"
-    assert "training 3.090" in rows[-2]
-    assert rows[-1].split()[1::2] == ["1", "step", "91"]
-
-
-def test_from_two_epochs_on_the_curve_is_over_the_epochs() -> None:
-    rows = chart_of(
-        *STEPS,
-        an_epoch(1, bits_per_char=3.5, validation_bits_per_char=3.3),
-        an_epoch(2, bits_per_char=3.0, validation_bits_per_char=3.1),
-    )
-
     assert rows[1].startswith(" 3.50 ┤")
     assert any(row.endswith("held out 3.1000") for row in rows)
     assert any(row.endswith("training 3.0000") for row in rows)
     assert rows[-1].split()[1::2] == ["1", "epoch", "2"]
-
-
-def test_nothing_is_drawn_of_a_single_step_or_of_steps_without_figures() -> None:
-    assert chart_of(STEPS[0]) == []
-    assert chart_of(a_step(1), a_step(2)) == []
-    assert epochs_chart([EpochMetrics(epoch=1, seconds=1.0, metrics={"loss": 1.0})], WIDTH) == []
+    assert epochs_chart(epochs[:1], WIDTH) == []
 
 
 @pytest.fixture
@@ -95,13 +78,6 @@ def test_the_bar_shows_bits_a_character_the_rate_and_the_time_left(
     with TrainingView(terminal, a_record()) as view:
         figures = {"loss": 1.4, "bits_per_char": 2.02, "learning_rate": 0.004}
         view.show(a_step(100, **figures, characters_per_s=61_234.4))
-        view._live.refresh()
+        view._progress.refresh()
 
     assert "bits per char 2.0200  61,234 characters/s  3:05 left" in capsys.readouterr().err
-
-
-def test_of_ever_so_many_steps_the_first_and_the_course_stay() -> None:
-    rows = chart_of(*(a_step(n, loss=100.0 / n) for n in range(1, 20_001)))
-
-    assert rows[1].startswith(" 100 ┤")
-    assert rows[-1].split()[1] == "1"

@@ -8,7 +8,6 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +23,7 @@ from seqd.cli.ui.screen import Screen
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
     from seqd.cli.sources import Feed
-    from seqd.cli.ui.texts import GenerationPrinter
-    from seqd.client import Client, JobHandle, JobOptions, StreamedText
+    from seqd.client import Client, JobHandle, JobOptions
     from seqd.inputs.items import ItemRules
     from seqd_schemas import CatalogEntry, ParameterValue
 
@@ -175,94 +173,6 @@ def _hint_at_prompt(model: str | None) -> Iterator[None]:
         raise type(error)(f"{error} {meant}") from None
 
 
-@dataclass(slots=True)
-class _Text:
-    """A text that has begun: what waits to be printed, and whether it is whole."""
-
-    waiting: list[str] = field(default_factory=list)
-    is_shown: bool = False
-    is_whole: bool = False
-    temperature: float | None = None
-
-
-class LiveTexts:
-    """Prints texts as they are written, in the order of the prompts.
-
-    The first text that is not whole is printed as its deltas come. The others, which are written
-    beside it, are held, so this is for the few prompts of a command line.
-    """
-
-    def __init__(
-        self,
-        printer: "GenerationPrinter",
-        prompts: Mapping[str, str],
-        temperatures: Sequence[float | None],
-    ) -> None:
-        """`prompts` by `custom_id`, in order; one temperature for each sample of a prompt."""
-        self._printer = printer
-        self._prompts = prompts
-        self._temperatures = temperatures
-        self._expected = ((name, at) for name in prompts for at in range(len(temperatures)))
-        self._current = next(self._expected, None)
-        self._texts: dict[tuple[str, int], _Text] = {}
-        self._failed: set[str] = set()
-
-    def results_of(self, handle: "JobHandle") -> "Iterator[Result]":
-        """Print the job's texts as they come, then yield its results."""
-        try:
-            for delta in handle.stream():
-                self.show(delta)
-            self._print_unexpected()
-        finally:
-            self._printer.end()
-        yield from handle.results()
-
-    def show(self, delta: "StreamedText") -> None:
-        """Print a delta, and texts that waited for it, when all before it are whole."""
-        if delta.error is not None:
-            self._failed.add(delta.custom_id)
-        else:
-            text = self._texts.setdefault((delta.custom_id, delta.sample), _Text())
-            text.waiting.append(delta.text)
-            if delta.finished is not None:
-                text.is_whole, text.temperature = True, delta.finished.temperature
-        while self._current is not None and self._is_over(self._current):
-            self._texts.pop(self._current, None)
-            self._current = next(self._expected, None)
-
-    def _is_over(self, current: tuple[str, int]) -> bool:
-        """Print what there is of a text; return whether no more of it will come."""
-        name, sample = current
-        if name in self._failed:
-            self._printer.end()
-            return True
-        text = self._texts.get(current)
-        if text is None:
-            return False
-        if len(self._temperatures) == 1:
-            self._print(name, text, None)
-            return text.is_whole
-        temperature = text.temperature if text.is_whole else self._temperatures[sample]
-        if temperature is not None:  # else it stands in front of the text, and is not known yet
-            self._print(name, text, temperature)
-        return text.is_whole
-
-    def _print(self, name: str, text: _Text, temperature: float | None) -> None:
-        if not text.is_shown:
-            self._printer.begin(self._prompts.get(name, ""), temperature)
-            text.is_shown = True
-        self._printer.write("".join(text.waiting))
-        text.waiting.clear()
-        if text.is_whole:
-            self._printer.end()
-
-    def _print_unexpected(self) -> None:
-        """Print samples beyond those that the parameters let expect, as another plugin may give."""
-        for (name, _), text in self._texts.items():
-            if text.is_whole and not text.is_shown:
-                self._print(name, text, text.temperature)
-
-
 def expected_temperatures(
     entry: "CatalogEntry | None", parameters: "Mapping[str, ParameterValue]"
 ) -> list[float | None]:
@@ -293,7 +203,7 @@ def _live_texts(
     feed: "Feed",
 ) -> "Iterator[Result]":
     """Yield the job's results; its texts are printed before the first, as they come."""
-    from seqd.cli.ui.texts import GenerationPrinter
+    from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
     from seqd.inputs.items import items_of
     from seqd_schemas import ModelReference
 

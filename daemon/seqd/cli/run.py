@@ -5,7 +5,6 @@ What a task takes and gives is in the catalog: the input is read, and results ar
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,11 +20,11 @@ from seqd.cli.submitting import Submission
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from seqd.cli.bulk import Result
     from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle, JobOptions, StreamedText
+    from seqd.client import Client, JobHandle, JobOptions
     from seqd.client.output_fields import OutputField
     from seqd.inputs.items import ItemRules
     from seqd_schemas import CatalogEntry, TaskSchema
@@ -289,8 +288,11 @@ def _record(text: str, request: _Request, schema: "TaskSchema") -> "Mapping[str,
 
 def _live_results(client: "Client", handle: "JobHandle[Any]", feed: "Feed") -> "Iterator[Result]":
     """Yield the results of typed texts; what they say is printed before, as it comes."""
+    from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
+
     names = [entry.custom_id for entry in feed.source.items(lambda value: None)]
-    return LiveOutputs(Screen(), names).results_of(handle)
+    printer = GenerationPrinter(Screen(), is_apart=False)
+    return LiveTexts(printer, dict.fromkeys(names, "")).results_of(handle)
 
 
 def _is_live(request: _Request, schema: "TaskSchema") -> bool:
@@ -324,77 +326,6 @@ def _printer(
     rows = InputRows(feed.source, (feed.text_field,))
     text_of = lambda custom_id: str(rows.of(custom_id).get(feed.text_field, ""))  # noqa: E731
     return OutputPrinter(Screen(), schema, [], text_of).show
-
-
-class LiveOutputs:
-    """Prints the texts that a task writes as they come, in the order of the items.
-
-    That of the first item that is not done is printed as its deltas come; the others are held, so
-    this is for the few texts of a command line.
-    """
-
-    def __init__(self, screen: Screen, names: "Iterable[str]") -> None:
-        """`names` are the identifiers of all items, in order."""
-        from seqd.cli.ui.texts import TextWriter
-
-        self._writer = TextWriter(screen)
-        #: Items whose texts are not printed whole, in order.
-        self._open = deque(names)
-        #: By item, what waits to be printed, and how many characters were.
-        self._waiting: dict[str, str] = {}
-        self._printed: dict[str, int] = {}
-        #: Items of which no more comes: True where they have a text, False of an error.
-        self._done: dict[str, bool] = {}
-
-    def results_of(self, handle: "JobHandle[Any]") -> "Iterator[Result]":
-        """Print the job's texts as they come, then yield its results."""
-        try:
-            for delta in handle.stream():
-                self.show(delta)
-            for result in handle.results():
-                self._show_rest(result)
-                yield result
-        finally:
-            self._end_text()
-
-    def show(self, delta: "StreamedText") -> None:
-        """Print a delta, and texts that waited for it, when all before it are whole."""
-        name = delta.custom_id
-        self._waiting[name] = self._waiting.get(name, "") + delta.text
-        if delta.error is not None or delta.output is not None:
-            self._done[name] = delta.error is None
-        while self._open and self._open[0] in self._waiting:
-            first = self._open[0]
-            if self._waiting[first] or self._done.get(first):
-                self._print(first)
-            if first not in self._done:
-                return
-            self._end_text()
-            self._open.popleft()
-
-    def _show_rest(self, result: "Result") -> None:
-        """Print what of a result's text has not come as a delta; errors are in the summary."""
-        from seqd_schemas import ItemSuccess
-
-        name = result.custom_id
-        if name not in self._open:
-            return
-        if isinstance(result, ItemSuccess) and isinstance(result.output, dict):
-            whole = str(result.output.get("text", ""))
-            self._waiting[name] = whole[self._printed.get(name, 0) :]
-            self._print(name)
-        self._end_text()
-
-    def _print(self, name: str) -> None:
-        text = self._waiting.pop(name, "")
-        self._printed[name] = self._printed.get(name, 0) + len(text)
-        if not self._writer.is_in_text:
-            self._writer.begin("")
-        self._writer.write(text)
-
-    def _end_text(self) -> None:
-        if self._writer.is_in_text:
-            self._writer.end()
 
 
 def _show_help(model: str, task: str | None) -> None:

@@ -12,9 +12,9 @@ from typing import Final
 
 from rich.text import Text
 
-from seqd.analysis.curves import LearningCurve, curve_of, figure_of, spoken
+from seqd.analysis.curves import curve_of, spoken
 from seqd.cli.ui.numbers import count
-from seqd_schemas import Epoch, EpochMetrics, Event, Step
+from seqd_schemas import EpochMetrics
 
 #: Fewest columns between a chart's numbers and names that show anything.
 LEAST_COLUMNS: Final = 20
@@ -28,14 +28,11 @@ _BLANK: Final = 0x2800
 _POINT: Final = "●"
 
 #: Rows of a learning curve, and the most columns of its chart.
-CURVE_ROWS: Final = 8
+_CURVE_ROWS: Final = 8
 MOST_COLUMNS: Final = 100
 
 _TRAINING_STYLE, _HELD_OUT_STYLE = "blue", "yellow"
 _TRAINING, _HELD_OUT = "training", "held out"
-
-#: Points of the first epochs that are kept; every other one goes when there are more.
-_MOST_STEPS: Final = 512
 
 
 def epochs_chart(epochs: Sequence[EpochMetrics], width: int) -> list[Text]:
@@ -43,71 +40,14 @@ def epochs_chart(epochs: Sequence[EpochMetrics], width: int) -> list[Text]:
     curve = curve_of(epochs) if len(epochs) > 1 else None
     if curve is None:
         return []
-    lines = _curve_lines(curve.training, curve.held_out)
+    named = (
+        Line(_TRAINING, curve.training, _TRAINING_STYLE),
+        Line(_HELD_OUT, curve.held_out, _HELD_OUT_STYLE),
+    )
+    lines = [line for line in named if line.points]
     axis = Axis("epoch", count(epochs[0].epoch), count(epochs[-1].epoch))
-    return _curve_chart(lines, axis, curve.figure, width)
-
-
-class TrainingChart:
-    """The learning curve of a training, as far as its events go.
-
-    Over the steps until two epochs have ended, over the epochs from then on.
-    """
-
-    def __init__(self) -> None:
-        self._curve = LearningCurve()
-        self._figure: str | None = None
-        self._steps: list[tuple[float, float]] = []
-        self._every = 1
-        self._seen = 0
-        #: Steps in all, and epochs in all, once they are known.
-        self._total = 0
-        self._epochs = 0
-
-    @property
-    def has_epochs(self) -> bool:
-        """True once there are epochs to draw."""
-        return len(self._curve.epochs) > 1
-
-    def add(self, event: Event) -> None:
-        """Add an event; what is neither step nor epoch changes nothing."""
-        if isinstance(event, Epoch):
-            self._epochs = event.epochs
-            self._curve.add(event.epoch, event.seconds, event.metrics)
-        elif isinstance(event, Step):
-            self._total = event.total
-            self._add_step(event)
-
-    def draw(self, width: int) -> list[Text]:
-        """Return the chart; nothing while there is nothing to see, or without room."""
-        if self.has_epochs:
-            return epochs_chart(self._curve.epochs, width)
-        if self._figure is None or len(self._steps) < 2:
-            return []
-        axis = Axis("step", count(round(self._steps[0][0])), count(round(self._steps[-1][0])))
-        return _curve_chart(_curve_lines(self._steps, self._held_out()), axis, self._figure, width)
-
-    def _add_step(self, step: Step) -> None:
-        if self._figure is None:
-            self._figure = figure_of(step.metrics)
-        if self._figure not in step.metrics or self.has_epochs:
-            return
-        self._seen += 1
-        if self._seen % self._every:
-            return
-        self._steps.append((step.done, step.metrics[self._figure]))
-        if len(self._steps) > _MOST_STEPS:
-            self._steps = self._steps[::2]
-            self._every *= 2
-
-    def _held_out(self) -> list[tuple[float, float]]:
-        """Return the held-out figure of the only epoch, at the step that it ended with."""
-        curve = curve_of(self._curve.epochs, self._figure)
-        if curve is None or not self._total or not self._epochs:
-            return []
-        last = self._steps[-1][0]
-        ends = [(epoch / self._epochs * self._total, value) for epoch, value in curve.held_out]
-        return [(min(step, last), value) for step, value in ends]
+    width = min(width, MOST_COLUMNS)
+    return line_chart(lines, axis, width=width, rows=_CURVE_ROWS, title=spoken(curve.figure))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +97,6 @@ def line_chart(
         chart.append(text)
     chart.append(Text(" " * (left + 2) + "└" + _axis_line(axis, plot.columns), style="dim"))
     return chart
-
-
-def _curve_lines(
-    training: Sequence[tuple[float, float]], held_out: Sequence[tuple[float, float]]
-) -> list[Line]:
-    named = (Line(_TRAINING, training, _TRAINING_STYLE), Line(_HELD_OUT, held_out, _HELD_OUT_STYLE))
-    return [line for line in named if line.points]
-
-
-def _curve_chart(lines: Sequence[Line], axis: Axis, figure: str, width: int) -> list[Text]:
-    width = min(width, MOST_COLUMNS)
-    return line_chart(lines, axis, width=width, rows=CURVE_ROWS, title=spoken(figure))
 
 
 class _Plot:

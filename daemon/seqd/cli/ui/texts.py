@@ -1,18 +1,19 @@
 """Results as a person reads them: a label with its score, a prompt with the text that follows it.
 
-Generated text is written as it comes. In a pipe or file it stands as the model wrote it. On a
-terminal control characters are escaped, and lines are broken between words, for which the last
-word waits until it is whole.
+Generated text is written as it comes, its control characters escaped.
 """
 
-from collections.abc import Sequence
-
-from rich.cells import cell_len
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import cut
 from seqd.escaping import printable
 from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess
+
+if TYPE_CHECKING:
+    from seqd.client import JobHandle, StreamedText
 
 #: Characters of a text that are repeated beside its label.
 _ECHO_CHARS = 60
@@ -39,10 +40,14 @@ class LabelPrinter:
 class GenerationPrinter:
     """Prints each prompt's continuations as text, the prompt dimmed: whole, or as they come."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, *, is_apart: bool = True) -> None:
+        """A text that `is_apart` has an empty line in front, but for the first."""
         self._screen = screen
-        self._writer = TextWriter(screen)
+        self._console = screen.console
+        self._is_apart = is_apart
+        self._has_colour = screen.is_live and self._console.color_system is not None
         self._is_first = True
+        self._is_in_text = False
 
     def show(self, result: ItemSuccess | ItemFailure) -> None:
         """Print the next result; errors are in the summary."""
@@ -54,102 +59,115 @@ class GenerationPrinter:
             self.write(sample.text)
             self.end()
 
-    def begin(self, prompt: str, temperature: float | None) -> None:
+    def begin(self, prompt: str, temperature: float | None = None) -> None:
         """Begin the next text; its temperature is said where it is one of several."""
-        if not self._is_first:
+        if self._is_apart and not self._is_first:
             self._screen.say()
-        self._is_first = False
+        self._is_first, self._is_in_text = False, True
         if temperature is not None:
             self._screen.say(f"temperature {temperature:g}", "cyan")
-        self._writer.begin(prompt)
+        shown = printable(prompt)
+        self._send(f"{_DIM}{shown}{_PLAIN}" if self._has_colour else shown)
 
     def write(self, text: str) -> None:
-        """Go on with the text."""
-        self._writer.write(text)
+        """Go on with the text; returns when it is on the screen."""
+        self._send(printable(text))
 
     def end(self) -> None:
-        """End the text, if one has begun."""
-        if self._writer.is_in_text:
-            self._writer.end()
-
-
-class TextWriter:
-    """Writes one text after the other. `write` returns when the text is on the screen."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._console = screen.console
-        self._breaker = LineBreaker(screen.console.width) if screen.is_live else None
-        self._has_colour = screen.is_live and self._console.color_system is not None
-        self.is_in_text = False
-
-    def begin(self, prompt: str) -> None:
-        """Begin a text with its prompt."""
-        self.is_in_text = True
-        if self._breaker is None or not self._has_colour:
-            self.write(prompt)
-            return
-        shown = self._breaker.add(printable(prompt))
-        self._send(f"{_DIM}{shown}{self._breaker.mark(_PLAIN)}")
-
-    def write(self, text: str) -> None:
-        """Go on with the text."""
-        shown = printable(text)
-        self._send(shown if self._breaker is None else self._breaker.add(shown))
-
-    def end(self) -> None:
-        """End the text, and its line."""
-        self.is_in_text = False
-        rest = self._breaker.rest() if self._breaker is not None else ""
-        self._send(f"{rest}\n")
+        """End the text and its line, if one has begun."""
+        if self._is_in_text:
+            self._is_in_text = False
+            self._send("\n")
 
     def _send(self, text: str) -> None:
         self._console.file.write(text)
         self._console.file.flush()
 
 
-class LineBreaker:
-    """Breaks a text into lines of a width, in columns, while it comes."""
+@dataclass(slots=True)
+class _Text:
+    """A text that has begun: what waits to be printed, and whether it is whole."""
 
-    def __init__(self, width: int) -> None:
-        self._width = max(1, width)
-        self._column = 0
-        self._word, self._word_cells = "", 0
+    waiting: list[str] = field(default_factory=list)
+    is_shown: bool = False
+    is_whole: bool = False
+    temperature: float | None = None
 
-    def add(self, text: str) -> str:
-        """Add some of the text; return what can be written by now."""
-        return "".join([self._add_character(character) for character in text])
 
-    def mark(self, code: str) -> str:
-        """Add a code that has no width; return it where it need not wait for a word."""
-        if not self._word:
-            return code
-        self._word += code
-        return ""
+class LiveTexts:
+    """Prints texts as they are written, in the order of the items.
 
-    def rest(self) -> str:
-        """Return the last word; the next text begins a line."""
-        shown = self._flush()
-        self._column = 0
-        return shown
+    The first text that is not whole is printed as its deltas come. The others, which are written
+    beside it, are held, so this is for the few items of a command line.
+    """
 
-    def _add_character(self, character: str) -> str:
-        if not character.isspace():
-            cells = cell_len(character)
-            shown = self._flush() if self._word_cells + cells > self._width else ""
-            self._word, self._word_cells = self._word + character, self._word_cells + cells
-            return shown
-        shown = self._flush()
-        if character == "\n":
-            self._column = 0
-            return shown + character
-        if self._column >= self._width:  # the line ends instead of the space
-            return shown
-        self._column += 1
-        return f"{shown} "
+    def __init__(
+        self,
+        printer: GenerationPrinter,
+        prompts: Mapping[str, str],
+        temperatures: Sequence[float | None] = (None,),
+    ) -> None:
+        """`prompts` by `custom_id`, in order; one temperature for each sample of a prompt."""
+        self._printer = printer
+        self._prompts = prompts
+        self._temperatures = temperatures
+        self._expected = ((name, at) for name in prompts for at in range(len(temperatures)))
+        self._current = next(self._expected, None)
+        self._texts: dict[tuple[str, int], _Text] = {}
+        self._failed: set[str] = set()
 
-    def _flush(self) -> str:
-        word, cells = self._word, self._word_cells
-        self._word, self._word_cells = "", 0
-        is_over = self._column > 0 and self._column + cells > self._width
-        self._column = cells + (0 if is_over else self._column)
-        return f"\n{word}" if is_over else word
+    def results_of(self, handle: "JobHandle[Any]") -> "Iterator[ItemSuccess | ItemFailure]":
+        """Print the job's texts as they come, then yield its results."""
+        try:
+            for delta in handle.stream():
+                self.show(delta)
+            self._print_unexpected()
+        finally:
+            self._printer.end()
+        yield from handle.results()
+
+    def show(self, delta: "StreamedText") -> None:
+        """Print a delta, and texts that waited for it, when all before it are whole."""
+        if delta.error is not None:
+            self._failed.add(delta.custom_id)
+        else:
+            text = self._texts.setdefault((delta.custom_id, delta.sample), _Text())
+            text.waiting.append(delta.text)
+            text.is_whole = delta.finished is not None or delta.output is not None
+            if delta.finished is not None:
+                text.temperature = delta.finished.temperature
+        while self._current is not None and self._is_over(self._current):
+            self._texts.pop(self._current, None)
+            self._current = next(self._expected, None)
+
+    def _is_over(self, current: tuple[str, int]) -> bool:
+        """Print what there is of a text; return whether no more of it will come."""
+        name, sample = current
+        if name in self._failed:
+            self._printer.end()
+            return True
+        text = self._texts.get(current)
+        if text is None:
+            return False
+        if len(self._temperatures) == 1:
+            self._print(name, text, None)
+            return text.is_whole
+        temperature = text.temperature if text.is_whole else self._temperatures[sample]
+        if temperature is not None:  # else it stands in front of the text, and is not known yet
+            self._print(name, text, temperature)
+        return text.is_whole
+
+    def _print(self, name: str, text: _Text, temperature: float | None) -> None:
+        if not text.is_shown:
+            self._printer.begin(self._prompts.get(name, ""), temperature)
+            text.is_shown = True
+        self._printer.write("".join(text.waiting))
+        text.waiting.clear()
+        if text.is_whole:
+            self._printer.end()
+
+    def _print_unexpected(self) -> None:
+        """Print samples beyond those that the parameters let expect, as another plugin may give."""
+        for (name, _), text in self._texts.items():
+            if text.is_whole and not text.is_shown:
+                self._print(name, text, text.temperature)

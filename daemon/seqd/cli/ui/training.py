@@ -1,17 +1,16 @@
 """The progress of a training: a table that grows by a row an epoch, with samples in between.
 
-On a terminal the learning curve and a bar of the steps move below it; the curve stays at the end.
-The table's columns are the figures of the first epoch.
+On a terminal a bar of the steps moves below it, and the learning curve stands there at the end. The
+table's columns are the figures of the first epoch.
 """
 
 import textwrap
 
-from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from seqd.cli.ui.charts import CURVE_ROWS, MOST_COLUMNS, TrainingChart
+from seqd.analysis.curves import LearningCurve
+from seqd.cli.ui.charts import MOST_COLUMNS, epochs_chart
 from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, duration, metric, rate
 from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
@@ -23,11 +22,6 @@ from seqd_schemas import Epoch, Event, JobRecord, Missed, Sample, Step
 SAMPLE_CHARS = 210
 
 _SAMPLE_INDENT = " " * 8
-
-#: Lines of a terminal below which there is no room for a curve under a table.
-_LEAST_LINES = CURVE_ROWS + 10
-
-_FRAMES_A_SECOND = 4
 
 #: Ending of the name of a figure that is a rate.
 _RATE = "_per_s"
@@ -55,14 +49,9 @@ class TrainingView(ProgressView):
             TextColumn("{task.fields[rate]}", markup=False),
             console=screen.console,
             expand=True,
-        )
-        self._chart = TrainingChart()
-        self._live = Live(
-            console=screen.console,
             transient=True,
-            refresh_per_second=_FRAMES_A_SECOND,
-            get_renderable=self._frame,
         )
+        self._curve = LearningCurve()
         is_paused = self._rate.is_paused
         self._task = self._progress.add_task(
             printable(record.model),
@@ -71,8 +60,7 @@ class TrainingView(ProgressView):
         )
 
     def show(self, event: Event) -> None:
-        """Show an event in the table, the chart and the bar."""
-        self._chart.add(event)
+        """Show an event in the table and the bar."""
         if self._rate.add(event) and not self._had_ended and not self._screen.is_live:
             self._screen.say(f"{self._title}: {self._rate.change(event)}")
         elif event.event in ("paused", *_NOTES):
@@ -92,15 +80,14 @@ class TrainingView(ProgressView):
     def start(self) -> None:
         """Begin to draw, on a terminal."""
         if self._screen.is_live:
-            self._live.start(refresh=True)
+            self._progress.start()
 
     def stop(self, *, failed: bool) -> None:
         """Replace what moved by the learning curve."""
         if not self._screen.is_live:
             return
-        self._live.stop()
-        if self._chart.has_epochs and self._has_room():
-            self._screen.block(self._chart.draw(self._width()))
+        self._progress.stop()
+        self._screen.block(epochs_chart(self._curve.epochs, self._width()))
 
     def _show_step(self, step: Step) -> None:
         figures = _step_figures(step)
@@ -113,17 +100,11 @@ class TrainingView(ProgressView):
         )
 
     def _show_epoch(self, epoch: Epoch) -> None:
+        self._curve.add(epoch.epoch, epoch.seconds, epoch.metrics)
         if not self._columns:
             self._columns = _columns_of(epoch)
             self._screen.say(_heading(self._columns), "bold")
         self._screen.say(_row(epoch, self._columns))
-
-    def _frame(self) -> RenderableType:
-        chart = self._chart.draw(self._width()) if self._has_room() else []
-        return Group(*chart, self._progress.get_renderable())
-
-    def _has_room(self) -> bool:
-        return self._screen.console.height >= _LEAST_LINES
 
     def _width(self) -> int:
         return min(self._screen.console.width, MOST_COLUMNS)
