@@ -17,7 +17,7 @@ PUBLIC = {
 
 #: The one module of a package that tests may import beside them.
 SEAMS = {
-    "analysis": "seqd.analysis.evaluation",
+    "analysis": "seqd.analysis.measures",
     "cli": "seqd.cli.app",
     "inputs": "seqd.inputs.datasets",
     "ledger": "seqd.ledger",
@@ -27,7 +27,7 @@ SEAMS = {
 }
 
 #: Files that import more. Each that is rewritten without takes one away; none is added.
-FILES_THAT_IMPORT_MORE = 291
+FILES_THAT_IMPORT_MORE = 286
 
 
 def imports_of(path: Path) -> Iterator[str]:

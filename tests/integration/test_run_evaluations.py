@@ -147,8 +147,8 @@ def test_figures_are_printed_with_their_intervals_and_what_was_left_out(
             {"text": "a"},
             ("--label-field", "stars"),
             "error[invalid_data]: truth.jsonl has no record with both a true output and an answer, "
-            "so there is nothing to evaluate. It is looked for in the field 'stars' "
-            "(--label-field)",
+            "so there is nothing to evaluate. The true output is looked for in the field 'stars' "
+            "(--label-field).",
         ),
         (
             "stars",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
-from seqd.cli.models.evaluate import TextModel, measure_text
+from seqd.cli.models.measured_items import Asked
+from seqd.cli.models.text_models import TextModel, measure_text, print_measured
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidData, InvalidInput, InvalidRequest, PluginFault, SeqdError
 from seqd.hookspecs import (
@@ -26,8 +27,6 @@ from seqd.hookspecs import (
 from seqd.inputs.datasets import FileDataset
 from seqd.testing import train_to_artifact
 from seqd_schemas import FileFormat, FileSource
-
-FIELDS = {"format": "auto", "text_field": "text"}
 
 Capture = pytest.CaptureFixture[str]
 
@@ -124,7 +123,8 @@ def measure(text: Path) -> Measure:
         artifact = train_to_artifact(model, {}, data, text.parent / "store")
         manifest = artifact.manifest.model_copy(update={"parameters": parameters})
         version = TextModel(model, Artifact(artifact.folder, manifest))
-        measure_text(version, str(text), last, FIELDS, Screen(is_beside_json=as_json))
+        asked, screen = Asked(file=str(text), last=last), Screen(is_beside_json=as_json)
+        print_measured(version, asked, measure_text(version, asked, screen), screen)
 
     return measure
 

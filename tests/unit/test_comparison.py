@@ -8,19 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.analysis.comparison import (
-    Answers,
     AnswersCompared,
     Comparison,
     Difference,
-    LabelCodes,
     MetricId,
     VersionFacts,
-    compare_answers,
-    compared_texts,
+    difference_of,
     is_better,
     verdict_of,
 )
-from seqd.analysis.evaluation import Evaluation
+from seqd.analysis.measures import CLASSIFICATION
 from seqd.cli.models import comparing
 from seqd.cli.models.gates import Condition
 from seqd.cli.ui.screen import Screen
@@ -55,12 +52,23 @@ def a_prediction(label: str | None, share: float = 0.8) -> Classification | None
 def compared(
     rows: Sequence[Row], shares: tuple[float, float] = (0.8, 0.8)
 ) -> tuple[dict[MetricId, Difference], AnswersCompared]:
-    codes = LabelCodes()
-    first, second = Answers(codes), Answers(codes)
+    predictions = [
+        (truth, a_prediction(one, shares[0]), a_prediction(other, shares[1]))
+        for truth, one, other in rows
+    ]
+    return of_predictions(*predictions)
+
+
+def of_predictions(
+    *rows: tuple[str | None, Classification | None, Classification | None],
+) -> tuple[dict[MetricId, Difference], AnswersCompared]:
+    pair = CLASSIFICATION.pair()
     for truth, one, other in rows:
-        first.add(truth, a_prediction(one, shares[0]))
-        second.add(truth, a_prediction(other, shares[1]))
-    return compare_answers(first, second, codes)
+        pair.first.add(truth, one)
+        pair.second.add(truth, other)
+    metrics, answers = pair.compare()
+    assert answers is not None
+    return metrics, answers
 
 
 def a_comparison(rows: Sequence[Row], shares: tuple[float, float] = (0.8, 0.8)) -> Comparison:
@@ -85,7 +93,7 @@ def a_text_comparison(first: float, second: float) -> Comparison:
         items=100,
         first=facts,
         second=facts.model_copy(update={"ref": "w@2"}),
-        metrics=compared_texts(first, second, 100),
+        metrics={"bits_per_char": difference_of(first, second, None, None, 100)},
         answers=None,
         changes=(),
     )
@@ -116,41 +124,33 @@ def test_accuracy_and_log_loss_are_those_of_an_evaluation() -> None:
         ("lila", "rot", "gelb"),
         (None, "rot", "rot"),
     ]
-    alone = [Evaluation(), Evaluation()]
+    alone = [CLASSIFICATION.answers(), CLASSIFICATION.answers()]
     for truth, *labels in rows:
-        for evaluation, label in zip(alone, labels, strict=True):
-            evaluation.add(truth, a_prediction(label))
+        for answers, label in zip(alone, labels, strict=True):
+            answers.add(truth, a_prediction(label))
 
     metrics, _ = compared(rows)
 
-    reports = [evaluation.report() for evaluation in alone]
-    assert metrics["accuracy"].first == reports[0].accuracy
-    assert metrics["accuracy"].second == reports[1].accuracy
-    assert metrics["log_loss"].first == pytest.approx(reports[0].log_loss)
-    assert metrics["log_loss"].second == pytest.approx(reports[1].log_loss)
+    one, other = (answers.report().metrics for answers in alone)
+    for name in ("accuracy", "log_loss"):
+        found = metrics[name]  # type: ignore[index]
+        assert (found.first, found.second) == pytest.approx((one[name].value, other[name].value))
     assert (metrics["accuracy"].items, metrics["log_loss"].items) == (3, 2)
 
 
 def test_without_probabilities_log_loss_and_the_label_sets_are_not_known() -> None:
-    codes = LabelCodes()
-    first, second = Answers(codes), Answers(codes)
-    for answers in (first, second):
-        answers.add("rot", Classification(label="rot", score=0.9, truncated=False))
+    bare = Classification(label="rot", score=0.9, truncated=False)
 
-    metrics, answers_compared = compare_answers(first, second, codes)
+    metrics, answers_compared = of_predictions(("rot", bare, bare))
 
     assert list(metrics) == ["accuracy", "f1_macro"]
     assert answers_compared.labels is None
 
 
 def test_labels_that_are_not_known_everywhere_are_told_apart() -> None:
-    codes = LabelCodes()
-    first, second = Answers(codes), Answers(codes)
-    for truth in ("rot", "blau", "lila"):
-        first.add(truth, _of({"rot": 0.9, "alt": 0.1}))
-        second.add(truth, _of({"rot": 0.9, "blau": 0.1}))
+    one, other = _of({"rot": 0.9, "alt": 0.1}), _of({"rot": 0.9, "blau": 0.1})
 
-    _, answers = compare_answers(first, second, codes)
+    _, answers = of_predictions(*((truth, one, other) for truth in ("rot", "blau", "lila")))
 
     assert answers.labels is not None
     assert answers.labels.unknown_to_both == ("lila",)
@@ -231,12 +231,8 @@ def test_what_is_not_better_says_why(
 
 
 def test_a_version_gains_nothing_by_a_class_that_it_lacks() -> None:
-    codes = LabelCodes()
-    first, second = Answers(codes), Answers(codes)
-    for truth in ("rot", "blau") * 20:
-        first.add(truth, _of({"rot": 0.4, "blau": 0.6}))
-        second.add(truth, _of({"rot": 0.9, "gelb": 0.1}))
-    metrics, answers = compare_answers(first, second, codes)
+    one, other = _of({"rot": 0.4, "blau": 0.6}), _of({"rot": 0.9, "gelb": 0.1})
+    metrics, answers = of_predictions(*((truth, one, other) for truth in ("rot", "blau") * 20))
     found = a_comparison([("rot", "rot", "rot")]).model_copy(
         update={"metrics": metrics, "answers": answers}
     )

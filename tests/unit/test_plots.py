@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from builders import a_sweep_job, a_trained_version
-from seqd.analysis.evaluation import Evaluation, EvaluationReport
+from seqd.analysis.measures import CLASSIFICATION, Report
 from seqd.analysis.plots import draw_curves, draw_distribution, draw_evaluation, draw_sweep
 from seqd.analysis.sweeps import SweepReport, combinations_of, report_of
 from seqd.errors import InvalidRequest
@@ -91,12 +91,12 @@ def test_short_names_stand_below_upright_bars_and_words_beside_lying_ones(tmp_pa
     assert lying.get_title(loc="left") == "m@1. After 'a', the first 48 of 60"
 
 
-def a_report(*labels: str) -> EvaluationReport:
-    evaluation = Evaluation()
+def a_report(*labels: str) -> Report:
+    answers = CLASSIFICATION.answers()
     for number in range(60):
         truth, got = labels[number % len(labels)], labels[number % 7 % len(labels)]
-        evaluation.add(truth, Classification(label=got, score=0.5 + number / 130, truncated=False))
-    return evaluation.report()
+        answers.add(truth, Classification(label=got, score=0.5 + number / 130, truncated=False))
+    return answers.report()
 
 
 def test_an_evaluation_of_few_or_many_classes_is_drawn(tmp_path: Path) -> None:

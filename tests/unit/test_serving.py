@@ -9,6 +9,7 @@ from seqd.serving import (
     broken_told,
     can_run,
     lacking,
+    served_routes,
     takes_nothing_told,
     waiting_of,
     workers_of_model,
@@ -360,3 +361,11 @@ def test_who_takes_no_work_though_up_is_told_with_why_a_start_once_it_is_long() 
         "e has not been heard of for 75 s, and its process is there: it computes without letting "
         "its other threads run, or cannot report. `seqd doctor` on its machine says which.",
     ]
+
+
+def test_workers_are_woken_by_what_their_model_can_do_but_for_trainings() -> None:
+    entry = a_catalog_entry()
+    own = entry.model_copy(update={"run_tasks": {"embed": entry.tasks["classify"]}})
+
+    assert served_routes("p", own) == ("classify.p", "embed.p")
+    assert served_routes("p", None) == ("classify.p", "generate.p")

@@ -1,22 +1,12 @@
-"""Figures of plugins' own tasks: by hand, and beside formulas that are written another way."""
+"""Figures of plugins' own tasks: by hand, by formulas written another way, of two versions."""
 
 import math
 import random
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
-from seqd.analysis import embedding_figures
-from seqd.analysis.embedding_figures import EmbeddingFigures, nearest_others
-from seqd.analysis.intervals import OnlineRatio
-from seqd.analysis.label_figures import LabelFigures
-from seqd.analysis.score_figures import ScoreFigures, pearson, spearman
-from seqd.analysis.span_figures import SpanFigures
-from seqd.analysis.task_evaluation import METRICS, metric_of
-from seqd.analysis.task_report import TaskReport
-from seqd.analysis.text_figures import ChrF, TextFigures
+from seqd.analysis.measures import MEASURES, Report, measure_of
 from seqd.errors import InvalidData, InvalidRequest
 from seqd_schemas import (
     Embedding,
@@ -40,21 +30,21 @@ def spans(*parts: tuple[int, int, str]) -> Spans:
     return Spans(spans=made)
 
 
-def report_of(figures: Any, *pairs: tuple[object, object]) -> TaskReport:
+def report_of(kind: str, *pairs: tuple[object, object]) -> Report:
+    measure = MEASURES[kind]
+    answers = measure.answers()
     for truth, output in pairs:
-        figures.add(figures.truth(truth), output)
-    found = figures.report()
-    assert isinstance(found, TaskReport)
-    return found
+        answers.add(measure.truth(truth), output)
+    return answers.report()
 
 
-def values_of(report: TaskReport) -> dict[str, float]:
+def values_of(report: Report) -> dict[str, float]:
     return {name: one.value for name, one in report.metrics.items()}
 
 
 def test_labels_are_counted_over_all_items_and_by_label() -> None:
     report = report_of(
-        LabelFigures(),
+        "labels",
         (["a", "b"], labels("a", "c")),
         (["a"], labels("a")),
         ([], labels()),
@@ -79,23 +69,43 @@ def test_labels_are_counted_over_all_items_and_by_label() -> None:
 
 
 def test_where_nothing_is_true_and_nothing_given_there_is_no_f1() -> None:
-    assert values_of(report_of(LabelFigures(), ([], labels()))) == {"exact_match": 1.0}
+    assert values_of(report_of("labels", ([], labels()))) == {"exact_match": 1.0}
 
 
-@pytest.mark.parametrize("value", ["a|b", " b | a |", ["a", "b"], ("a", "b", "a")])
-def test_true_labels_are_a_list_or_a_text_with_bars(value: object) -> None:
-    assert LabelFigures().truth(value) == {"a", "b"}
+@pytest.mark.parametrize(
+    ("kind", "value", "truth"),
+    [
+        ("labels", "a|b", {"a", "b"}),
+        ("labels", " b | a |", {"a", "b"}),
+        ("labels", ("a", "b", "a"), {"a", "b"}),
+        ("labels", " [] ", set()),
+        ("score", "3", 3.0),
+        ("embedding", True, "true"),
+    ],
+)
+def test_a_true_output_is_read_as_a_file_has_it(kind: str, value: object, truth: object) -> None:
+    assert MEASURES[kind].truth(value) == truth
 
 
-@pytest.mark.parametrize("value", [1, {"a": 1}, ["a", 1], None])
-def test_what_are_no_labels_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="allowed: a list of labels"):
-        LabelFigures().truth(value)
+@pytest.mark.parametrize(
+    ("kind", "allowed", "values"),
+    [
+        ("labels", "a list of labels", [1, {"a": 1}, ["a", 1], None]),
+        ("score", "a finite number", ["nan", math.nan, math.inf, True, "a", [1], 10**400]),
+        ("spans", "a list of up to", ["a", 7]),
+        ("text", "a text of up to", [1, None]),
+        ("embedding", "the name of a class", ["", [1], "x" * 257]),
+    ],
+)
+def test_what_is_no_true_output_is_refused(kind: str, allowed: str, values: list[object]) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=f"allowed: {allowed}"):
+            MEASURES[kind].truth(value)
 
 
 def test_spans_count_where_exact_and_their_characters_where_they_overlap() -> None:
     report = report_of(
-        SpanFigures(),
+        "spans",
         # One exact, one of another label, one two characters short.
         (
             [{"start": a, "end": b, "label": c} for a, b, c in ((0, 4, "P"), (5, 9, "P"))]
@@ -129,29 +139,27 @@ def test_the_overlap_of_random_spans_is_that_of_sets_of_characters() -> None:
         truth = [{"start": start, "end": end, "label": label} for start, end, label in both[0]]
         pairs.append((truth, spans(*both[1])))
 
-    report = report_of(SpanFigures(), *pairs)
+    report = report_of("spans", *pairs)
 
     assert report.metrics["overlap_f1"].value == pytest.approx(2 * shared / sizes)
 
 
-def test_errors_of_scores_are_means_over_the_items() -> None:
-    pairs = [(1.0, Score(score=2.0)), ("3", Score(score=3.0)), (5, Score(score=2.0))]
+def test_scores_have_mean_errors_and_correlations_with_fishers_interval() -> None:
+    draw = np.random.default_rng(7)
+    true = draw.normal(size=300)
+    given = true + draw.normal(size=300)
 
-    values = values_of(report_of(ScoreFigures(), *pairs))
+    few = report_of(
+        "score", (1.0, Score(score=2.0)), ("3", Score(score=3.0)), (5, Score(score=2.0))
+    )
+    many = report_of(
+        "score", *((t, Score(score=g)) for t, g in zip(true.tolist(), given, strict=True))
+    )
 
+    values = values_of(few)
     assert values["mean_absolute_error"] == pytest.approx(4 / 3)
     assert values["root_mean_square_error"] == pytest.approx(math.sqrt(10 / 3))
-
-
-def test_pearson_is_that_of_numpy_and_the_interval_holds_it() -> None:
-    random_numbers = np.random.default_rng(7)
-    true = random_numbers.normal(size=300)
-    given = true + random_numbers.normal(size=300)
-
-    pairs = [(one, Score(score=other)) for one, other in zip(true.tolist(), given, strict=True)]
-    report = report_of(ScoreFigures(), *pairs)
-
-    found = report.metrics["pearson"]
+    found = many.metrics["pearson"]
     assert found.value == pytest.approx(float(np.corrcoef(true, given)[0, 1]))
     assert found.method == "fisher"
     assert found.low is not None and found.high is not None
@@ -160,50 +168,10 @@ def test_pearson_is_that_of_numpy_and_the_interval_holds_it() -> None:
     assert math.atanh(found.high) == pytest.approx(middle + width)
 
 
-def test_spearman_is_one_less_six_times_the_squares_of_ranks_without_ties() -> None:
-    draw = random.Random(3)
-    first, second = ([draw.random() for _ in range(40)] for _ in range(2))
-
-    def ranks(numbers: Sequence[float]) -> list[int]:
-        return [sorted(numbers).index(one) + 1 for one in numbers]
-
-    squares = sum((a - b) ** 2 for a, b in zip(ranks(first), ranks(second), strict=True))
-    due = 1 - 6 * squares / (40 * (40**2 - 1))
-
-    assert spearman(np.array(first), np.array(second)) == pytest.approx(due)
-
-
-@pytest.mark.parametrize("figure", [pearson, spearman])
-def test_there_is_no_correlation_with_what_never_changes(figure: Callable[..., object]) -> None:
-    assert figure(np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.1, 0.1])) is None
-
-
-def test_correlations_of_huge_numbers_are_finite() -> None:
-    assert pearson(np.array([1e200, 2e200, 3e200]), np.array([1e-200, 2e-200, 3e-200])) == (
-        pytest.approx(1.0)
-    )
-
-
-@pytest.mark.parametrize("value", ["nan", math.nan, math.inf, True, "a", [1], 10**400])
-def test_what_is_no_number_is_no_true_score(value: object) -> None:
-    with pytest.raises(ValueError, match="allowed: a finite number"):
-        ScoreFigures().truth(value)
-
-
-def test_chrf_of_one_text_is_as_by_hand() -> None:
-    figure = ChrF()
-    figure.add("abcd", "ab cx")
-
-    # Of 4, 3, 2 and 1 n-grams on both sides 3, 2, 1 and 0 are shared; there are none of 5 and 6.
-    mean = (3 / 4 + 2 / 3 + 1 / 2 + 0) / 4
-    assert figure.value == pytest.approx(mean)
-
-
 def test_chrf_counts_recall_more_and_sums_over_the_set() -> None:
     pairs = [("the cat sat", "the cat"), ("on a mat", "on the mat"), ("abc", "")]
-    figure = ChrF()
-    for reference, text in pairs:
-        figure.add(reference, text)
+
+    found = report_of("text", *((reference, Text(text=text)) for reference, text in pairs))
 
     precisions, recalls = [], []
     for length in range(1, 7):
@@ -218,43 +186,35 @@ def test_chrf_counts_recall_more_and_sums_over_the_set() -> None:
         precisions.append(shared / of_text)
         recalls.append(shared / of_reference)
     precision, recall = sum(precisions) / 6, sum(recalls) / 6
-    assert figure.value == pytest.approx(5 * precision * recall / (4 * precision + recall))
+    due = 5 * precision * recall / (4 * precision + recall)
+    assert found.metrics["chrf"].value == pytest.approx(due)
 
 
-@pytest.mark.parametrize(("text", "due"), [("a text", 1.0), ("other", 0.0), ("", 0.0)])
-def test_chrf_is_from_zero_to_one(text: str, due: float) -> None:
-    figure = ChrF()
-    figure.add("a text" if due else "1234567", text)
+@pytest.mark.parametrize(
+    ("reference", "text", "exact", "chrf"),
+    [
+        # Of 4, 3, 2 and 1 n-grams on both sides 3, 2, 1 and 0 are shared; there are none of 5.
+        ("abcd", "ab cx", 0, (3 / 4 + 2 / 3 + 1 / 2 + 0) / 4),
+        ("a text", " a text\n", 1, 1.0),
+        ("1234567", "other", 0, 0.0),
+        ("1234567", "", 0, 0.0),
+    ],
+)
+def test_texts_are_exact_but_for_spaces_at_their_ends_and_chrf_is_as_by_hand(
+    reference: str, text: str, exact: float, chrf: float
+) -> None:
+    values = values_of(report_of("text", (reference, Text(text=text))))
 
-    assert figure.value == due
+    assert values == pytest.approx({"exact_match": exact, "chrf": chrf})
 
 
-def test_texts_are_exact_but_for_spaces_at_their_ends() -> None:
-    pairs = [("a b", Text(text=" a b\n")), ("a b", Text(text="ab"))]
-
-    assert values_of(report_of(TextFigures(), *pairs)) == {"exact_match": 0.5, "chrf": 1.0}
-
-
-def test_the_nearest_other_vector_is_that_of_the_largest_cosine() -> None:
-    vectors = np.random.default_rng(1).normal(size=(600, 5)).astype(np.float32)
-
-    nearest = nearest_others(vectors)
-
-    for at in (0, 255, 256, 599):
-        angles = [
-            float(vectors[at] @ other / np.linalg.norm(vectors[at]) / np.linalg.norm(other))
-            for other in vectors
-        ]
-        angles[at] = -2.0
-        assert nearest[at] == int(np.argmax(angles))
+def at(*numbers: float) -> Embedding:
+    return Embedding(vector=Vector(numbers))
 
 
 def test_an_embedding_is_right_whose_nearest_neighbour_has_its_class() -> None:
-    def at(*numbers: float) -> Embedding:
-        return Embedding(vector=Vector(numbers))
-
     report = report_of(
-        EmbeddingFigures(),
+        "embedding",
         ("x", at(1, 0)),
         ("x", at(9, 1)),
         ("y", at(0, 1)),
@@ -268,84 +228,105 @@ def test_an_embedding_is_right_whose_nearest_neighbour_has_its_class() -> None:
     assert [(one.label, one.items) for one in report.classes] == [("x", 3), ("y", 2), ("7", 1)]
 
 
-def test_vectors_beyond_the_limit_are_counted_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding_figures, "MOST_ITEMS", 3)
-    pairs = [("x", Embedding(vector=Vector([1.0, number]))) for number in range(5)]
+def test_the_nearest_vector_is_that_of_the_largest_cosine_also_of_huge_numbers() -> None:
+    vectors = np.random.default_rng(1).normal(size=(600, 5)).astype(np.float32)
+    cosines = vectors @ vectors.T / np.outer(*[np.linalg.norm(vectors, axis=1)] * 2)
+    np.fill_diagonal(cosines, -2.0)
+    classes = [str(number % 3) for number in range(600)]
+    right = sum(
+        classes[int(row.argmax())] == one for row, one in zip(cosines, classes, strict=True)
+    )
 
-    report = report_of(EmbeddingFigures(), *pairs)
+    found = report_of("embedding", *((c, at(*v)) for c, v in zip(classes, vectors, strict=True)))
+    huge = report_of(
+        "embedding",
+        *(("x", at(1, 2)), ("y", at(3e19, 0)), ("y", at(2.9e19, 1e18)), ("x", at(0, 1))),
+    )
+
+    assert values_of(found)["neighbour_accuracy"] == right / 600
+    assert values_of(huge)["neighbour_accuracy"] == 1.0
+
+
+def test_vectors_beyond_the_limit_are_counted_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqd.analysis.embeddings.MOST_ITEMS", 3)
+
+    report = report_of("embedding", *(("x", at(1.0, number)) for number in range(5)))
 
     assert (report.items, report.beyond_limit) == (3, 2)
 
 
 def test_vectors_of_several_lengths_and_one_vector_alone_are_refused() -> None:
-    figures = EmbeddingFigures()
-    figures.add("x", Embedding(vector=Vector([1.0])))
-
     with pytest.raises(InvalidData, match="one item with a class; allowed: two or more"):
-        figures.report()
+        report_of("embedding", ("x", at(1.0)))
     with pytest.raises(InvalidData, match="vectors of 1 and of 2 numbers"):
-        figures.add("x", Embedding(vector=Vector([1.0, 2.0])))
-
-
-def test_the_interval_of_a_ratio_holds_the_true_one_in_95_of_100_cases() -> None:
-    random_numbers = np.random.default_rng(11)
-    held = 0
-    for _ in range(400):
-        ratio = OnlineRatio()
-        for whole in random_numbers.integers(0, 6, size=150):
-            ratio.add(float(random_numbers.binomial(whole, 0.7)), float(whole))
-        low, high = ratio.interval() or (0.0, 0.0)
-        held += low <= 0.7 <= high
-    assert 0.92 <= held / 400 <= 0.98
-
-
-def test_a_ratio_of_one_and_no_items_has_no_interval() -> None:
-    ratio = OnlineRatio()
-    assert (ratio.value, ratio.interval()) == (None, None)
-    ratio.add(1, 2)
-    assert (ratio.value, ratio.interval()) == (0.5, None)
+        report_of("embedding", ("x", at(1.0)), ("x", at(1.0, 2.0)))
 
 
 def test_the_interval_of_f1_is_about_that_of_a_bootstrap() -> None:
     draw = random.Random(9)
-    items = []
-    figures = LabelFigures()
+    items, pairs = [], []
     for _ in range(200):
-        truth, given = (set(draw.sample("abcd", draw.randrange(4))) for _ in range(2))
-        figures.add(frozenset(truth), labels(*given))
-        items.append((2 * len(truth & given), len(truth) + len(given)))
+        truth, given = (draw.sample("abcd", draw.randrange(4)) for _ in range(2))
+        pairs.append((truth, labels(*given)))
+        items.append((2 * len({*truth} & {*given}), len(truth) + len(given)))
     sums = np.array(items)
     picked = np.random.default_rng(2).integers(0, 200, size=(2_000, 200))
     resampled = sums[picked].sum(axis=1)
     low, high = np.quantile(resampled[:, 0] / resampled[:, 1], (0.025, 0.975))
 
-    found = figures.report().metrics["f1_micro"]
+    found = report_of("labels", *pairs).metrics["f1_micro"]
 
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
 
 
-def test_each_type_of_output_has_its_figures() -> None:
-    for name, metric in METRICS.items():
-        assert metric.output.model_fields["type"].default == name
+def test_figures_of_two_versions_are_those_of_each_on_the_items_that_both_answered() -> None:
+    draw = random.Random(4)
+    measure = MEASURES["labels"]
+    pair, alone = measure.pair(), [measure.answers(), measure.answers()]
+    for number in range(100):
+        truth = measure.truth(draw.sample("abcd", draw.randrange(4)))
+        outputs = [labels(*draw.sample("abcd", draw.randrange(4))) for _ in range(2)]
+        for version, (answers, output) in enumerate(
+            zip((pair.first, pair.second), outputs, strict=True)
+        ):
+            is_error = number == 10 * (version + 1)
+            answers.add(None if number == 5 else truth, None if is_error else output)
+            if number not in (5, 10, 20):
+                alone[version].add(truth, output)
+
+    found, _ = pair.compare()
+
+    reports = [each.report() for each in alone]
+    for name, difference in found.items():
+        one, other = (each.metrics[name].value for each in reports)
+        assert (difference.first, difference.second) == pytest.approx((one, other))
+        assert difference.difference == pytest.approx(other - one)
+        assert difference.items == 97
+    assert (pair.first.errored, pair.first.unlabelled) == (1, 1)
 
 
-def test_an_output_without_figures_is_refused_with_those_that_have_some() -> None:
+def test_a_few_items_have_no_interval_since_it_would_be_too_narrow() -> None:
+    def compared(*items: tuple[float | None, float | None]) -> tuple[float, float] | None:
+        pair = MEASURES["score"].pair()
+        for scores in items:
+            for answers, score in zip((pair.first, pair.second), scores, strict=True):
+                answers.add(0.0, None if score is None else Score(score=score))
+        metrics, _ = pair.compare()
+        return metrics["mean_absolute_error"].interval
+
+    assert compared(*[(0.5, 0.4)] * 19) is None
+    assert compared(*[(0.5, 0.4)] * 20) == pytest.approx((-0.1, -0.1))
+    with pytest.raises(ValueError, match="no item has a true output and two answers"):
+        compared((None, 1.0))
+
+
+def test_each_type_of_output_has_its_figures_and_another_is_refused_with_those() -> None:
     schema = TaskSchema(parameters={}, unit_items=1, result={"title": "Plan", "properties": {}})
 
     with pytest.raises(InvalidRequest) as refused:
-        metric_of("planner", "plan", schema)
+        measure_of("planner", "plan", schema)
 
     assert str(refused.value) == (
         "the outputs of planner plan are Plan, for which there are no figures; allowed: Labels, "
         "Score, Spans, Text, Embedding, and classes that derive from them"
     )
-
-
-def test_the_nearest_vector_is_found_among_numbers_whose_squares_are_too_large() -> None:
-    vectors = np.array([[1, 2], [3e19, 0], [2.9e19, 1e18], [0, 1]], dtype="<f4")
-
-    assert nearest_others(vectors).tolist() == [3, 2, 1, 0]
-
-
-def test_empty_brackets_in_a_cell_are_no_label() -> None:
-    assert LabelFigures().truth(" [] ") == frozenset()

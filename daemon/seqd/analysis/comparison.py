@@ -1,31 +1,15 @@
-"""Whether one version is better than another: both on the same items, and how sure that is.
+"""Two versions on the same items: what a comparison says, and whether the second is better.
 
-`Answers` keeps a version's answers in a few bytes an item; `compare_answers` pairs those of two.
 `is_better` is the rule by which a second version counts as better than a first. The records are no
 wire records: they never leave the process.
 """
 
-import math
-from array import array
-from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from seqd.analysis.evaluation import LEAST_PROBABILITY
-from seqd.analysis.paired import (
-    Codes,
-    Floats,
-    LabelCells,
-    cohens_kappa,
-    mcnemar_exact,
-    mean_interval,
-    newcombe_interval,
-)
 from seqd.analysis.wilson import Interval
 from seqd.errors import InvalidRequest
-from seqd_schemas import Classification, ItemFailure, ItemSuccess
 
 MetricId = Literal[
     "accuracy",
@@ -65,9 +49,6 @@ LOSSES: Final = frozenset(
 
 #: What a gain may lack of what is asked for: 0.9 less 0.8 is not quite 0.1.
 _ROUNDING: Final = 1e-12
-
-#: Code of a label or a true label that is not there.
-_NONE: Final = -1
 
 
 class _Record(BaseModel):
@@ -197,161 +178,22 @@ class Verdict(_Record):
     reason: str = Field(description="Why, in a sentence.")
 
 
-class LabelCodes:
-    """Numbers for labels, from 0, in the order in which they come."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-        #: The labels by their numbers.
-        self.names: list[str] = []
-
-    def code(self, label: str | None) -> int:
-        """Return a label's number, -1 for none."""
-        if label is None:
-            return _NONE
-        code = self._codes.get(label)
-        if code is None:
-            code = self._codes[label] = len(self.names)
-            self.names.append(label)
-        return code
-
-
-class Answers:
-    """A version's answers, `add`ed in the order of the items; 24 bytes an item."""
-
-    def __init__(self, codes: LabelCodes) -> None:
-        """Keep answers; those of two versions to be compared share the `codes`."""
-        self._codes = codes
-        self._truths = array("i")
-        self._labels = array("i")
-        self._scores = array("d")
-        self._chances = array("d")
-        self._classes: dict[str, None] = {}
-        #: True while each answer has had all classes' probabilities, so that all are known.
-        self.knows_classes = True
-
-    def add(self, truth: str | None, prediction: Classification | None) -> None:
-        """Keep the next item's true label, and its answer; None stands for an error."""
-        self._truths.append(self._codes.code(truth))
-        if prediction is None:
-            self._keep(None, 0.0, math.nan)
-            return
-        probabilities = prediction.probabilities or {}
-        if not probabilities:
-            self.knows_classes = False
-        for label in probabilities or (prediction.label,):
-            self._classes.setdefault(label)
-        self._keep(prediction.label, prediction.score, probabilities.get(truth or "", math.nan))
-
-    def given(self, index: int) -> GivenLabel | None:
-        """Return the answer to an item, from 0; None for an error."""
-        code = self._labels[index]
-        if code == _NONE:
-            return None
-        return GivenLabel(label=self._codes.names[code], score=self._scores[index])
-
-    def differs(self, other: "Answers", index: int) -> bool:
-        """Return whether a labelled item has two answers with different labels."""
-        mine, others = self._labels[index], other._labels[index]
-        return self._truths[index] != _NONE and mine != others and _NONE not in (mine, others)
-
-    def truth(self, index: int) -> str | None:
-        """Return the true label of an item, from 0."""
-        code = self._truths[index]
-        return None if code == _NONE else self._codes.names[code]
-
-    @property
-    def items(self) -> int:
-        """The number of items so far."""
-        return len(self._truths)
-
-    @property
-    def classes(self) -> set[str]:
-        """The classes that are known so far: all, or else those that it gave."""
-        return set(self._classes)
-
-    @property
-    def errored(self) -> int:
-        """The number of items with an error so far."""
-        return self._labels.count(_NONE)
-
-    def truths(self) -> Codes:
-        """Return the codes of the true labels."""
-        return np.array(self._truths, np.int64)
-
-    def labels(self) -> Codes:
-        """Return the codes of the labels that were given."""
-        return np.array(self._labels, np.int64)
-
-    def losses(self) -> Floats:
-        """Return the negative logarithm of each true label's probability; NaN where not known."""
-        chances = np.array(self._chances, np.float64)
-        return -np.log(np.maximum(chances, LEAST_PROBABILITY))
-
-    def _keep(self, label: str | None, score: float, chance: float) -> None:
-        self._labels.append(self._codes.code(label))
-        self._scores.append(score)
-        self._chances.append(chance)
-
-
-def prediction_of(result: ItemSuccess | ItemFailure) -> Classification | None:
-    """Return the classification of a result; None of an error."""
-    output = result.output if isinstance(result, ItemSuccess) else None
-    return output if isinstance(output, Classification) else None
-
-
-def changed_item(first: Answers, second: Answers, custom_id: str, text: str) -> ChangedItem | None:
-    """Return the last item of the second's answers where its label changed; None where not."""
-    index = second.items - 1
-    if index >= first.items or not second.differs(first, index):
-        return None
-    truth, one, other = second.truth(index), first.given(index), second.given(index)
-    if truth is None or one is None or other is None:
-        return None
-    return ChangedItem(custom_id=custom_id, text=text, truth=truth, first=one, second=other)
-
-
-def compare_answers(
-    first: Answers, second: Answers, codes: LabelCodes
-) -> tuple[dict[MetricId, Difference], AnswersCompared]:
-    """Return the figures of two versions on the items that both answered, and how answers differ.
-
-    Both were given the same items in the same order. Raises ValueError where no item has a true
-    label and two answers.
-    """
-    truth, labels, other_labels = first.truths(), first.labels(), second.labels()
-    answered = (labels != _NONE) & (other_labels != _NONE)
-    kept = answered & (truth != _NONE)
-    if not kept.any():
-        raise ValueError("no item has a true label and two answers")
-    columns = (truth[kept], labels[kept], other_labels[kept])
-    losses = first.losses()[kept], second.losses()[kept]
-    names = codes.names
-    known = {code for code, name in enumerate(names) if name in first.classes | second.classes}
-    same = columns[1] == columns[2]
-    right = _right_and_wrong(*columns)
-    compared = AnswersCompared(
-        unlabelled=int((answered & ~kept).sum()),
-        errored=int((~answered).sum()),
-        errored_first=first.errored,
-        errored_second=second.errored,
-        unknown_items=int((~np.isin(columns[0], list(known))).sum()),
-        right=right,
-        mcnemar_p=mcnemar_exact(right.first_only, right.second_only),
-        agreement=float(same.mean()),
-        kappa=cohens_kappa(columns[1], columns[2]),
-        changed=int((~same).sum()),
-        labels=_label_sets([names[code] for code in np.unique(columns[0])], first, second),
+def difference_of(
+    first: float,
+    second: float,
+    interval: Interval | None,
+    method: Literal["newcombe", "bootstrap", "normal"] | None,
+    items: int,
+) -> Difference:
+    """Return a figure of both versions; `method` is that of the interval, where it has one."""
+    return Difference(
+        first=first,
+        second=second,
+        difference=0.0 if first == second else second - first,  # two infinite ones, too
+        interval=interval,
+        method=None if interval is None else method,
+        items=items,
     )
-    return _metrics(columns, losses, right), compared
-
-
-def compared_texts(first: float, second: float, characters: int) -> dict[MetricId, Difference]:
-    """Return how two versions that write text differ in bits a character, which may be infinite.
-
-    A text is one item: its figure has no interval.
-    """
-    return {"bits_per_char": _difference(first, second, None, None, characters)}
 
 
 def verdict_of(comparison: Comparison, metric: MetricId, by: float = 0.0) -> Verdict:
@@ -421,74 +263,3 @@ def _no_metric(comparison: Comparison, metric: MetricId) -> str:
             f"labels. Known: {there}"
         )
     return f"{metric} is no figure of these versions; known: {there}"
-
-
-def _metrics(
-    columns: tuple[Codes, Codes, Codes], losses: tuple[Floats, Floats], right: RightAndWrong
-) -> dict[MetricId, Difference]:
-    items = len(columns[0])
-    cells = LabelCells.of(*columns)
-    f1 = cells.macro_f1(cells.counts)
-    interval = newcombe_interval(right.both, right.first_only, right.second_only, right.neither)
-    found: dict[MetricId, Difference] = {
-        "accuracy": _difference(
-            (right.both + right.first_only) / items,
-            (right.both + right.second_only) / items,
-            interval,
-            "newcombe",
-            items,
-        ),
-        "f1_macro": _difference(*f1, cells.macro_f1_interval(), "bootstrap", items),
-    }
-    known = ~(np.isnan(losses[0]) | np.isnan(losses[1]))
-    if known.any():
-        one, other = losses[0][known], losses[1][known]
-        spread = mean_interval(other - one)
-        found["log_loss"] = _difference(
-            float(one.mean()), float(other.mean()), spread, "normal", int(known.sum())
-        )
-    return found
-
-
-def _difference(
-    first: float,
-    second: float,
-    interval: Interval | None,
-    method: Literal["newcombe", "bootstrap", "normal"] | None,
-    items: int,
-) -> Difference:
-    return Difference(
-        first=first,
-        second=second,
-        difference=0.0 if first == second else second - first,  # two infinite ones, too
-        interval=interval,
-        method=None if interval is None else method,
-        items=items,
-    )
-
-
-def _right_and_wrong(truth: Codes, first: Codes, second: Codes) -> RightAndWrong:
-    one, other = first == truth, second == truth
-    return RightAndWrong(
-        both=int((one & other).sum()),
-        first_only=int((one & ~other).sum()),
-        second_only=int((~one & other).sum()),
-        neither=int((~one & ~other).sum()),
-    )
-
-
-def _label_sets(truths: Sequence[str], first: Answers, second: Answers) -> LabelSets | None:
-    if not (first.knows_classes and second.knows_classes):
-        return None
-    one, other, true = first.classes, second.classes, set(truths)
-    return LabelSets(
-        unknown_to_both=_sorted(true - one - other),
-        unknown_to_first=_sorted((true - one) & other),
-        unknown_to_second=_sorted((true - other) & one),
-        only_first=_sorted(one - other),
-        only_second=_sorted(other - one),
-    )
-
-
-def _sorted(labels: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(labels))

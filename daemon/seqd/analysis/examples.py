@@ -21,10 +21,10 @@ class HighestScored:
         self._kept: dict[bool, list[_Ranked]] = {True: [], False: []}
         self._number = 0
 
-    def add(self, custom_id: str, text: str, truth: str | None, given: Classification) -> None:
+    def add(self, custom_id: str, text: str, truth: object | None, given: object | None) -> None:
         """Take one answer; one without a true label is left out. Of the text the start is kept."""
         self._number += 1
-        if truth is None:
+        if not isinstance(truth, str) or not isinstance(given, Classification):
             return
         kept = self._kept[truth == given.label]
         if len(kept) == MAX_EXAMPLES and given.score <= kept[0].score:

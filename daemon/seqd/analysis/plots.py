@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from seqd.analysis.evaluation import EvaluationReport
+    from seqd.analysis.evaluation import Report
     from seqd.hookspecs import Inspection
 
 
@@ -189,11 +189,11 @@ def draw_distribution(table: "Inspection", path: Path, *, model: str) -> Canvas:
     return sheet
 
 
-def draw_evaluation(report: "EvaluationReport", path: Path, *, title: str) -> Canvas:
+def draw_evaluation(report: "Report", path: Path, *, title: str) -> Canvas:
     """Draw a report into a PNG file. Raises InvalidRequest, see `canvas`."""
     with canvas(path, 10.0, 4.8) as sheet:
-        figure = sheet.figure
-        figure.suptitle(f"{title}: {report.accuracy:.2%} of {report.items:,} items right")
+        figure, accuracy = sheet.figure, report.metrics["accuracy"].value
+        figure.suptitle(f"{title}: {accuracy:.2%} of {report.items:,} items right")
         matrix, reliability = figure.subplots(1, 2)
         _draw_confusion(matrix, report)
         _draw_calibration(reliability, report)
@@ -274,7 +274,7 @@ def _draw_lying(axes: "Axes", names: list[str], shares: list[float]) -> None:
     axes.invert_yaxis()
 
 
-def _draw_confusion(axes: "Axes", report: "EvaluationReport") -> None:
+def _draw_confusion(axes: "Axes", report: "Report") -> None:
     """Shade each true class's items by their predicted class, as shares of the row."""
     shares = [[number / (sum(row) or 1) for number in row] for row in report.confusion]
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
@@ -292,9 +292,7 @@ def _draw_confusion(axes: "Axes", report: "EvaluationReport") -> None:
         _write_numbers(axes, report, shares)
 
 
-def _write_numbers(
-    axes: "Axes", report: "EvaluationReport", shares: Sequence[Sequence[float]]
-) -> None:
+def _write_numbers(axes: "Axes", report: "Report", shares: Sequence[Sequence[float]]) -> None:
     for row, numbers in enumerate(report.confusion):
         for column, number in enumerate(numbers):
             share = shares[row][column]
@@ -303,7 +301,7 @@ def _write_numbers(
             axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
 
 
-def _draw_calibration(axes: "Axes", report: "EvaluationReport") -> None:
+def _draw_calibration(axes: "Axes", report: "Report") -> None:
     """Draw accuracy against score, with the number of predictions as bars behind it."""
     scores = [part.mean_score for part in report.calibration]
     accuracies = [part.accuracy for part in report.calibration]
@@ -321,7 +319,8 @@ def _draw_calibration(axes: "Axes", report: "EvaluationReport") -> None:
     axes.set_ylim(0.0, 1.02)
     axes.set_xlabel("score of the answer")
     axes.set_ylabel("share of them that is right")
-    axes.set_title(f"calibration error {report.calibration_error:.2%}", fontsize=10)
+    error = report.metrics["calibration_error"].value
+    axes.set_title(f"calibration error {error:.2%}", fontsize=10)
     axes.legend(loc="upper left", frameon=False)
 
 

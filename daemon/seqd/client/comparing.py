@@ -8,16 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from seqd.admission import find_model, resolve_version
-from seqd.analysis.comparison import (
-    Answers,
-    ChangedItem,
-    Comparison,
-    LabelCodes,
-    VersionFacts,
-    changed_item,
-    compare_answers,
-    prediction_of,
-)
+from seqd.analysis.classification import ClassPair, prediction_of
+from seqd.analysis.comparison import ChangedItem, Comparison, VersionFacts
 from seqd.client.sources import Record
 from seqd.errors import InvalidData, InvalidRequest
 from seqd.inputs.items import items_of
@@ -65,20 +57,19 @@ class PairedRun:
                 f"no record has a label in its field {label_field!r}, so nothing can be right or "
                 "wrong. Name the field by label_field."
             )
-        self._codes = LabelCodes()
-        self._answers = Answers(self._codes), Answers(self._codes)
+        self._pair = ClassPair()
         self._rates: list[float | None] = [None, None]
         self._changes: list[ChangedItem] = []
 
     def add(self, number: int, result: "ItemSuccess | ItemFailure") -> None:
         """Keep the next answer of the first (0) or the second version (1), in order."""
-        answers = self._answers[number]
+        answers = self._pair.second if number else self._pair.first
         index = answers.items
         answers.add(self._truths[index], prediction_of(result))
         if number == 1 and len(self._changes) < HELD_CHANGES:
             entry = self.items[index]
             text = entry.text[:TEXT_CHARS] if isinstance(entry, Item) else ""
-            changed = changed_item(*self._answers, result.custom_id, text)
+            changed = self._pair.changed_item(result.custom_id, text)
             self._changes += [] if changed is None else [changed]
 
     def ended(self, number: int, record: JobRecord) -> None:
@@ -87,10 +78,10 @@ class PairedRun:
 
     def comparison(self) -> Comparison:
         """Return the comparison. Raises InvalidData where there is nothing to compare."""
-        first, second = self._answers
+        first, second = self._pair.first, self._pair.second
         self._refuse_labels(first.classes | second.classes)
         try:
-            metrics, answers = compare_answers(first, second, self._codes)
+            metrics, answers = self._pair.compare()
         except ValueError:
             raise InvalidData(
                 f"no record has both a label and two answers: {self.refs[0]} gave "
@@ -124,14 +115,18 @@ class PairedRun:
 
 
 def pinned_versions(
-    catalog: "Mapping[str, CatalogEntry]", first: str, second: str
+    catalog: "Mapping[str, CatalogEntry]", first: str, second: str, *, own_task: bool = False
 ) -> tuple[str, str]:
-    """Return both versions by number, so that no label moves meanwhile. Raises InvalidRequest."""
+    """Return both versions by number, so that no label moves meanwhile.
+
+    Raises InvalidRequest for one version twice, and for one that does not classify, unless they
+    are measured by a task of their plugin's own.
+    """
     refs = []
     for given in (first, second):
         name, wanted = ModelReference.parse(given)
         entry = find_model(name, catalog)
-        if CLASSIFY not in entry.tasks:
+        if not own_task and CLASSIFY not in entry.tasks:
             own = (
                 f". Of its own tasks `seqd models evaluate {given}` gives each version's figures"
                 if entry.run_tasks

@@ -54,8 +54,8 @@ def compare(
     """
     from seqd.analysis.comparison import verdict_of
     from seqd.cli.exits import NO, OK
-    from seqd.cli.models.comparing import compare_versions
-    from seqd.cli.models.comparison_options import CompareOptions
+    from seqd.cli.models.comparing import Changed, compare_versions
+    from seqd.cli.models.measured_items import Asked
     from seqd.cli.ui.comparison import print_comparison
 
     decides, least = _read_decision(metric, by)
@@ -63,18 +63,16 @@ def compare(
         if screen.is_beside_json:
             raise InvalidRequest("--changed is '-' and --json is given; both print on stdout")
         screen = screen.on_stderr()
-    given = CompareOptions(
+    asked = Asked(
+        file=data,
         fields={"format": format_name, "text_field": text_field},
         label_field=label_field,
         label_map=read_label_map(map_label or []),
         parameters=options.read_parameters(param or []),
         last=last,
         task=task,
-        metric=decides,
-        changed=changed,
-        replaces=force,
     )
-    comparison = compare_versions(first, second, data, given, screen)
+    comparison = compare_versions(first, second, asked, screen, decides, Changed(changed, force))
     verdict = None if decides is None else verdict_of(comparison, decides, least)
     return Found(
         comparison_record(comparison, verdict),

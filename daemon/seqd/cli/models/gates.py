@@ -48,20 +48,20 @@ class Condition:
             verdict_of,
         )
         from seqd.cli.models.comparing import compare_versions
-        from seqd.cli.models.comparison_options import CompareOptions
+        from seqd.cli.models.measured_items import Asked
 
         least = read_gain(self.by)
         metrics = (*CLASSIFY_METRICS, *TEXT_METRICS, *TASK_METRICS)
         if self.metric:
             options.choice("--metric", self.metric, metrics)
         wanted = next((one for one in metrics if one == self.metric), None)
-        given = CompareOptions(
+        asked = Asked(
+            file=self.file,
             fields=self.fields,
             label_field=self.label_field,
             label_map=self.label_map,
-            metric=wanted,
         )
-        comparison = compare_versions(first, second, self.file, given, screen)
+        comparison = compare_versions(first, second, asked, screen, wanted)
         there = [one for one in metrics if one in comparison.metrics]
         decides = there[0] if wanted is None else wanted
         verdict = verdict_of(comparison, decides, least)

@@ -41,11 +41,6 @@ def version_here(
     return artifact if found.created_at_ms == meant.created_at_ms else None
 
 
-def without_texts(evaluation: "VersionEvaluation") -> "VersionEvaluation":
-    """Return an evaluation with no text of its data, nor one that a version wrote."""
-    return evaluation.model_copy(update={"right": (), "wrong": (), "sample": None})
-
-
 def keep_evaluation_here(manifest: "ModelManifest | None", evaluation: "VersionEvaluation") -> str:
     """Keep an evaluation beside its version; return what to tell of that, as a sentence.
 

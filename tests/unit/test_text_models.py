@@ -6,7 +6,7 @@ from statistics import stdev
 
 import pytest
 
-from seqd.cli.models.text_evaluations import MeasuredText, text_evaluation
+from seqd.cli.models.text_models import MeasuredText, text_evaluation
 from seqd.errors import InvalidData
 from seqd.hookspecs import (
     Artifact,

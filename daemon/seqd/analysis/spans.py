@@ -1,51 +1,32 @@
-"""How good spans are: F1 of those that are exact, and of the characters that they cover."""
+"""Spans beside true ones: what counts of each, and the characters that both cover."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
 
-from seqd.analysis.intervals import OnlineRatio
-from seqd.analysis.task_report import SetCounts, TaskReport, by_normal
 from seqd_schemas import MAX_SPANS, Span, Spans
 
 #: Start, end and label.
 SpanKey = tuple[int, int, str]
 
 
-class SpanFigures:
-    """Counts spans beside true ones, in memory that grows with the labels alone."""
+def spans_of(value: object) -> frozenset[object]:
+    """Return the spans of a list of objects with start, end and label; `[]` is none.
 
-    def __init__(self) -> None:
-        self._counts = SetCounts()
-        self._overlap = OnlineRatio()
-
-    def truth(self, value: object) -> frozenset[SpanKey]:
-        """Return the spans of a list of objects with start, end and label; `[]` is none."""
-        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MAX_SPANS:
-            raise ValueError(
-                f"allowed: a list of up to {MAX_SPANS:,} spans, each as "
-                '{"start": 0, "end": 4, "label": "NAME"}'
-            )
-        return frozenset(_key(_span(one)) for one in value)
-
-    def add(self, truth: frozenset[SpanKey], output: Spans) -> None:
-        """Count one item. A span is right whose start, end and label are."""
-        given = span_keys(output)
-        self._counts.add(_labels(truth), _labels(given), _labels(truth & given))
-        self._overlap.add(*overlap_of(truth, given))
-
-    def report(self) -> TaskReport:
-        """Return F1 of exact spans, and as `overlap_f1` that of characters in spans of a label."""
-        metrics = self._counts.metrics()
-        if self._overlap.value is not None:
-            metrics["overlap_f1"] = by_normal(self._overlap.value, self._overlap.interval())
-        return TaskReport(self._counts.items, metrics, self._counts.classes())
+    Raises ValueError.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MAX_SPANS:
+        raise ValueError(
+            f"allowed: a list of up to {MAX_SPANS:,} spans, each as "
+            '{"start": 0, "end": 4, "label": "NAME"}'
+        )
+    return frozenset(_key(_span(one)) for one in value)
 
 
-def overlap_of(truth: frozenset[SpanKey], given: frozenset[SpanKey]) -> tuple[int, int]:
+def overlap_of(truth: frozenset[SpanKey], output: Spans) -> tuple[int, int]:
     """Return twice the characters that both have under one label, and those of each, summed."""
-    true_parts, given_parts = _covered(truth), _covered(given)
+    true_parts, given_parts = _covered(truth), _covered(span_keys(output))
     shared = sum(_shared(parts, given_parts.get(one, [])) for one, parts in true_parts.items())
     return 2 * shared, _characters(true_parts) + _characters(given_parts)
 
@@ -67,10 +48,6 @@ def _span(value: object) -> Span:
 
 def _key(span: Span) -> SpanKey:
     return span.start, span.end, span.label
-
-
-def _labels(spans: Iterable[SpanKey]) -> Counter[str]:
-    return Counter(label for _, _, label in spans)
 
 
 def _covered(spans: Iterable[SpanKey]) -> dict[str, list[tuple[int, int]]]:
