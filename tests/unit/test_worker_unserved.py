@@ -218,6 +218,15 @@ def test_a_starter_that_serves_here_takes_nothing_out_of_service_that_another_st
     assert rolled_back.labels["production"] == 0
 
 
+def test_where_nothing_is_in_service_elsewhere_a_starter_that_cannot_be_read_here_still_is():
+    mine = an_entry().model_copy(update={"labels": {"production": 0}})
+    published = an_entry(1)
+
+    entry = with_versions_elsewhere(mine, published, [a_worker(versions=(1,))])
+
+    assert entry.labels == {"latest": 1, "production": 0}
+
+
 @pytest.mark.parametrize(
     ("mine", "lacks"), [({"echo": (1, 2)}, False), ({"echo": (3,)}, True), ({"new": (1,)}, True)]
 )

@@ -61,8 +61,9 @@ def with_versions_elsewhere(
     numbers = here | {summary.version for summary in more}
     known = {name: one for name, one in published.labels.items() if one in numbers}
     labels = {**known, **entry.labels, LATEST: versions[-1].version}
-    if labels.get(PRODUCTION) == STARTER_VERSION and known.get(PRODUCTION, 0) not in here:
-        labels[PRODUCTION] = known[PRODUCTION]
+    theirs = known.get(PRODUCTION)
+    if labels.get(PRODUCTION) == STARTER_VERSION and theirs is not None and theirs not in here:
+        labels[PRODUCTION] = theirs
     rollout = entry.rollout
     if rollout is None and published.rollout is not None:
         # That of the other store, whose candidate this one does not have.
