@@ -80,9 +80,10 @@ _NAMES = {
         "ScoredLabel Span Spans TaskOutput Text Vector VECTOR_FORMAT"
     ),
     ".results": (
-        "Classification ClassName FinishReason GeneratedSample Generation ITEM_RESULT ItemFailure "
-        "ItemOutput ItemResult ItemSuccess JsonOutput MAX_CLASSES MAX_OUTPUT_FIELDS MetricName "
-        "Metrics NAMED_OUTPUTS NamedOutput Output Probability TrainedVersion TrainingResult"
+        "Classification ClassName ERROR_COLUMNS FinishReason GeneratedSample Generation "
+        "ITEM_COLUMNS ITEM_RESULT ItemFailure ItemOutput ItemResult ItemSuccess JsonOutput "
+        "MAX_CLASSES MAX_OUTPUT_FIELDS MetricName Metrics NAMED_OUTPUTS NamedOutput Output "
+        "Probability TrainedVersion TrainingResult"
     ),
     ".rollouts": (
         "JobRollout MAX_ABORTED MAX_ERROR_RATE Rollout RolloutFile RolloutId RolloutKind "

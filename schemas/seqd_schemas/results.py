@@ -5,6 +5,7 @@ error, in input order. Records carry plain strings only, so that they can be rea
 the plugin that made them is gone.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, Never
 
@@ -109,6 +110,12 @@ class TrainedVersion(WireModel):
 
 #: The values of `type` that no output of a plugin's own task may have.
 NAMED_OUTPUTS = frozenset({"classification", "generation", "training"})
+
+#: Fields of each item's result beside its output and its error: columns of all tables of results.
+ITEM_COLUMNS: Mapping[str, Literal["text", "integer"]] = {"custom_id": "text", "version": "integer"}
+
+#: Columns of an error in such a table.
+ERROR_COLUMNS: Mapping[str, Literal["text"]] = {"error_code": "text", "error_message": "text"}
 
 NamedOutput = Annotated[Classification | Generation | TrainedVersion, Field(discriminator="type")]
 

@@ -16,7 +16,7 @@ from seqd.client.frames import COLUMNS, Vectors
 from seqd.client.output_fields import OutputField
 from seqd.errors import InvalidRequest
 from seqd.kinds import KINDS
-from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess, JobKind
+from seqd_schemas import ITEM_COLUMNS, Classification, Generation, ItemFailure, ItemSuccess, JobKind
 
 #: A column of the input whose name a column of the results has, is called by this and its name.
 INPUT_PREFIX = "input_"
@@ -37,7 +37,7 @@ _OF_RESULTS: Mapping[object, Mapping[str, Kind]] = {
     output: {
         "custom_id": Kind.TEXT,
         **{name: _KINDS[type_] for name, type_ in COLUMNS[output].items()},
-        "version": Kind.WHOLE,
+        **{name: _KINDS[type_] for name, type_ in ITEM_COLUMNS.items()},
     }
     for output in (Classification, Generation)
 }
@@ -53,9 +53,6 @@ _OF_ERRORS = {
     "retryable": Kind.FLAG,
     "attempts": Kind.WHOLE,
 }
-
-#: Columns of results that are no fields of a plugin's own output.
-_OF_ITEMS = ("custom_id", "version")
 
 #: Columns that a file of plain lines can have: hardly ever is a line break in them.
 _OF_LINES = ("custom_id", "label", "score", "temperature", "sample", "seed")
@@ -128,7 +125,7 @@ def columns_of(
         return _of_array(kind, wanted, fields)
     if fields is not None:
         results = _of_output(fields, form)
-        default = tuple(name for name in results if name not in _OF_ITEMS)
+        default = tuple(name for name in results if name not in ITEM_COLUMNS)
     else:
         named = _OF_RESULTS.get(_output_of(kind), {})
         results = {name: Column(name, type_) for name, type_ in named.items()}
@@ -168,7 +165,7 @@ def rows_of(
     `version` is empty unless the job takes part in a roll-out.
     """
     output = result.output
-    of_item = {"custom_id": result.custom_id, "version": result.version}
+    of_item = {name: getattr(result, name) for name in ITEM_COLUMNS}
     if isinstance(output, Generation):
         for number, sample in enumerate(output.samples):
             own = of_item | {"prompt": output.prompt, "sample": number}
@@ -287,7 +284,7 @@ def _of_output(fields: Sequence[OutputField], form: Form) -> dict[str, Column]:
         if one.type == "vector":  # as it is on the wire, where lines of JSON have columns
             kind = Kind.TEXT if form is Form.JSONL else Vectors(one.dimensions)
         columns[one.column] = Column(one.column, kind, output=one)
-    return {**columns, "version": Column("version", Kind.WHOLE)}
+    return columns | {name: Column(name, _KINDS[type_]) for name, type_ in ITEM_COLUMNS.items()}
 
 
 def _of_array(kind: str, wanted: Wanted, fields: "Sequence[OutputField] | None") -> Columns:

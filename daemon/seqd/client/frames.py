@@ -19,6 +19,8 @@ from seqd.kinds import KINDS
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken
 from seqd.parameters import Schema
 from seqd_schemas import (
+    ERROR_COLUMNS,
+    ITEM_COLUMNS,
     Classification,
     Generation,
     ItemFailure,
@@ -124,7 +126,7 @@ class Table:
         return {name: [] for name in self.columns}
 
     def _rows_of(self, result: ItemSuccess[object] | ItemFailure) -> Iterator[dict[str, Cell]]:
-        named: dict[str, Cell] = {"custom_id": result.custom_id, "version": result.version}
+        named: dict[str, Cell] = {name: getattr(result, name) for name in ITEM_COLUMNS}
         if isinstance(result, ItemFailure):
             error = result.error
             yield named | {"error_code": error.code.value, "error_message": error.message}
@@ -253,7 +255,7 @@ def _table_by(fields: Sequence[OutputField]) -> Table:
 
 def _table(columns: Mapping[str, Type | Vectors], rows: Rows) -> Table:
     """Return the columns of outputs, with those that all tables have."""
-    return Table({"custom_id": "text", **columns, "version": "integer", **_ERROR}, rows)
+    return Table({"custom_id": "text", **columns, **ITEM_COLUMNS, **ERROR_COLUMNS}, rows)
 
 
 def _named_rows(output: ItemOutput) -> Iterator[dict[str, Cell]]:
@@ -267,8 +269,6 @@ def _named_rows(output: ItemOutput) -> Iterator[dict[str, Cell]]:
         row |= {"sample": number, "prompt": output.prompt}
         yield row | {"finish_reason": sample.finish_reason.value}
 
-
-_ERROR: dict[str, Type | Vectors] = {"error_code": "text", "error_message": "text"}
 
 #: Columns of the fields of outputs, of each the type. What is written to a file has them, too.
 COLUMNS: Mapping[type[NamedOutput], dict[str, Type]] = {

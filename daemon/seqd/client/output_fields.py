@@ -17,7 +17,7 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
 from seqd.parameters import Schema
 from seqd.validation import did_you_mean, shown
-from seqd_schemas import JobRecord, ModelReference, RunJob
+from seqd_schemas import ERROR_COLUMNS, ITEM_COLUMNS, JobRecord, ModelReference, RunJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,9 +27,6 @@ FieldType = Literal["text", "number", "integer", "truth", "vector", "json"]
 
 #: Name of the one column that outputs are whose schema is not kept (any more), as JSON.
 WHOLE = "output"
-
-#: Columns that the tables of all jobs have.
-_TAKEN = ("custom_id", "version", "error_code", "error_message")
 
 _TYPES: Mapping[object, FieldType] = {
     "string": "text",
@@ -56,7 +53,11 @@ class OutputField:
     @property
     def column(self) -> str:
         """The name of its column: its own, unless a table has another one of that name."""
-        return f"output_{self.name}" if self.name in _TAKEN else self.name
+        return (
+            f"output_{self.name}"
+            if self.name in ITEM_COLUMNS or self.name in ERROR_COLUMNS
+            else self.name
+        )
 
     def cell(self, output: Mapping[str, object]) -> "object":
         """Return the field's value in an output: JSON text of what is nested, an array of a vector.

@@ -18,7 +18,15 @@ from seqd.hookspecs import PluginParameters, TaskSpec
 from seqd.kinds import TRAIN
 from seqd.models.task_schemas import bare, input_schema, output_schema
 from seqd.parameters import check_parameters, fields_of, schema_of
-from seqd_schemas import MAX_RECORD_FIELDS, NAMED_OUTPUTS, ItemError, Parameters, ParameterValue
+from seqd_schemas import (
+    ERROR_COLUMNS,
+    ITEM_COLUMNS,
+    MAX_RECORD_FIELDS,
+    NAMED_OUTPUTS,
+    ItemError,
+    Parameters,
+    ParameterValue,
+)
 
 Schema: TypeAlias = Mapping[str, JsonValue]
 
@@ -27,9 +35,6 @@ MAX_SCHEMA_CHARS: Final = 65_536
 
 #: Formats of a text that bound its length.
 _SHORT_FORMATS: Final = frozenset({"date", "date-time", "time", "uuid"})
-
-#: Columns that tables of all jobs have: a field that is called so is `output_NAME` there.
-COLUMNS_OF_ALL: Final = ("custom_id", "version", "error_code", "error_message")
 
 #: Fields that name an item, and so are none of its record.
 _NAMES_OF_ITEMS: Final = ("custom_id", "id")
@@ -145,7 +150,7 @@ def _check_output(where: str, output: type[BaseModel]) -> None:
                 f"{where}: its type is {value!r}, which is that of another output. Choose another "
                 "one."
             )
-    for name in COLUMNS_OF_ALL:
+    for name in (*ITEM_COLUMNS, *ERROR_COLUMNS):
         if name in names and f"output_{name}" in names:
             raise PluginFault(
                 f"{where} has the fields {name!r} and 'output_{name}', which are one column of a "
