@@ -19,13 +19,10 @@ from seqd.escaping import one_line
 #: Lines of one kind that are printed at most; `--json` has them all.
 _MOST_LINES = 10
 
+#: Moments that are called otherwise than in JSON.
 _MOMENTS = {
-    "accepted": "accepted",
     "started": "first claim",
     "progress": "last progress",
-    "paused": "paused",
-    "ended": "ended",
-    "expires": "expires",
     "kept_until": "kept until",
 }
 
@@ -98,7 +95,7 @@ def _errors(found: Explanation) -> str:
 
 
 def _times(moments: Iterable[Moment]) -> dict[str, str]:
-    return {_MOMENTS[moment.what]: clock(moment.at_ms) for moment in moments}
+    return {_MOMENTS.get(moment.what, moment.what): clock(moment.at_ms) for moment in moments}
 
 
 def _units(found: Explanation) -> str:

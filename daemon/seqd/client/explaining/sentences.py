@@ -25,7 +25,7 @@ from seqd.client.explaining.records import (
 )
 from seqd.kinds import KINDS
 from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
-from seqd_schemas import JobAction, JobRecord, JobState
+from seqd_schemas import STATES, JobAction, JobRecord, JobState
 
 #: Seconds without progress after which a job is not said to run.
 STANDS_STILL_S = 600.0
@@ -182,15 +182,16 @@ def _ended_in_words(record: JobRecord) -> str:
 
 def timeline(facts: Facts) -> Iterable[Moment]:
     """Yield what happened to a job, and when."""
-    record = facts.record
+    record, state = facts.record, facts.record.state
     progress = last_event_ms(facts, "progress", "step", "epoch")
+    held = last_event_ms(facts, STATES[state].event) if state.is_held else None
     moments = [
         ("accepted", record.created_at_ms),
         ("started", record.started_at_ms),
-        ("progress", None if record.state.is_terminal else progress),
-        ("paused", last_event_ms(facts, "paused") if record.state is JobState.PAUSED else None),
+        ("progress", None if state.is_terminal else progress),
+        (str(state), held),
         ("ended", record.ended_at_ms),
-        ("expires", None if record.state.is_terminal else record.expires_at_ms),
+        ("expires", None if state.is_terminal else record.expires_at_ms),
         ("kept_until", record.kept_until_ms),
     ]
     return [Moment(what, at_ms) for what, at_ms in moments if at_ms is not None]
