@@ -170,7 +170,6 @@ NEEDS: Mapping[str, Page] = {
             "seqd top  ": TERMINAL,
             "seqd top --view": TERMINAL,
             "seqd top --every": TERMINAL,
-            "seqd queues --watch": TERMINAL,
         },
         services,
     ),

@@ -242,24 +242,23 @@ def test_the_help_of_a_model_is_of_its_tasks(run: Run) -> None:
         "  seqd run pairs compare FILE",
         '  seqd run pairs compare --text \'{"left": …, "right": …}\'',
         "",
-        "parameter  type    default  allowed     what it is",
-        "delay_ms   number  0        0 to 60000  Milliseconds an item takes.",
+        "pairs compare",
+        "parameter  default  what it is",
+        "delay_ms   0        Milliseconds an item takes. Allowed: 0 to 60000.",
         "",
-        "Its input is a record; columns of a CSV or Parquet file are called so:",
-        "field   type    default     allowed                     what it is",
-        "left    text    (required)  a text of 0 to 10000        One text.",
-        "                            characters",
-        "right   text    (required)  a text of 0 to 10000        The other one.",
-        "                            characters",
-        "weight  number  1.0         0 to 100                    What the score is times.",
+        "pairs compare, input: records",
+        "field   default     what it is",
+        "left    (required)  One text. Allowed: a text of 0 to 10000 characters.",
+        "right   (required)  The other one. Allowed: a text of 0 to 10000 characters.",
+        "weight  1.0         What the score is times. Allowed: 0 to 100.",
         "",
-        "Its output is Comparison: How alike two texts are; an output that no class of "
-        "`seqd_schemas` is.",
-        "field    type           allowed                      what it is",
-        "overlap  number         0 to 100                     Share of the words in both,",
-        "                                                     times weight.",
-        "shared   list of texts  a list of 0 to 1000, each a  The words in both, sorted.",
-        "                        text of 0 to 256 characters",
+        "pairs compare, output: Comparison",
+        "field    type           what it is",
+        "overlap  number         Share of the words in both, times weight. Allowed: 0 to",
+        "                        100.",
+        "shared   list of texts  The words in both, sorted. Allowed: a list of 0 to 1000,",
+        "                        each a text of 0 to 256 characters.",
+        "A unit of work has 64 items.",
         "",
         "Options that all tasks have: seqd run --help",
     ]
@@ -268,12 +267,9 @@ def test_the_help_of_a_model_is_of_its_tasks(run: Run) -> None:
 def test_the_help_of_a_task_says_what_vectors_and_records_within_records_hold(run: Run) -> None:
     vectors, labels = run("vectors", "embed", "-h"), run("topics", "tag", "--help")
 
-    assert "vector     vector         256 numbers  The vector." in vectors.out
-    assert (
-        "truncated  true or false               True when the item was longer than" in vectors.out
-    )
-    assert "labels          list of records  0 to 1000" in labels.out
-    assert "labels[].score  number           0.0 to 1.0" in labels.out
+    assert "vector     vector         The vector. Allowed: 256 numbers." in vectors.out
+    assert "labels          list of records  The labels, each once" in labels.out
+    assert "labels[].score  number           The model's probability of it" in labels.out
 
 
 @pytest.mark.slow

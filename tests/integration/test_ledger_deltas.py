@@ -5,7 +5,6 @@ Who may publish them, and which are kept of a job in any walk, says `tests/model
 
 import itertools
 import json
-import logging
 
 import pytest
 
@@ -166,20 +165,3 @@ def test_a_job_that_fails_ends_its_stream_as_it_ends_its_results(environment: En
     assert given[-1].error is not None
     with pytest.raises(JobFailed, match=r"It broke\."):
         list(environment.handle(unit.job_id).results())
-
-
-def test_a_text_that_comes_out_otherwise_is_warned_of(
-    environment: Environment, caplog: pytest.LogCaptureFixture
-) -> None:
-    unit = a_unit(environment)
-    publish(environment, unit, "one ")
-    stream = stream_of(environment, unit)
-    next(stream)
-
-    with caplog.at_level(logging.WARNING):
-        environment.ledger.work.commit(unit, some_generations("two three"))
-        (last,) = stream
-
-    assert last.finished is not None
-    assert last.finished.text == "two three"
-    assert f"job={unit.job_id} item=item-0 sample=0: the text that was streamed" in caplog.text

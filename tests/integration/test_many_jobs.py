@@ -227,7 +227,7 @@ def test_ctrl_c_stops_between_two_steps_and_the_same_command_goes_on(
     environment: Environment, command: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hand_in(environment, 1_500)
-    acted_on = "seqd.cli.ui.many_jobs.Walk.acted_on"
+    acted_on = "seqd.cli.ui.many_jobs.say_progress"
 
     with monkeypatch.context() as during:
         # It comes while the first step is shown.

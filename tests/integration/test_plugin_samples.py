@@ -133,7 +133,7 @@ def test_a_plugin_that_is_not_installed_here_and_its_models_are_shown_from_the_f
         "left (required) One text. Allowed: a text of 0 to 10000 characters.",
         "weight 1.0 What the score is times. Allowed: 0 to 100.",
         "pairs compare, output: Comparison",
-        "overlap number Share of the words in both, times weight.",
+        "overlap number Share of the words in both, times weight. Allowed: 0 to",
         "A text must not be empty.",
         "A unit of work has 64 items.",
     ):

@@ -56,23 +56,6 @@ def test_every_command_explains_itself_and_breaks_no_line_before_it_is_full(
                 assert len(line.rstrip()) + len(first) >= 79, (command, line, after)
 
 
-@pytest.mark.parametrize(
-    ("command", "columns"),
-    [
-        (("classify",), "text,label,score"),
-        (("jobs", "results"), "custom_id,label,score"),
-        (("jobs", "retry"), "custom_id,label,score"),
-    ],
-)
-def test_help_names_columns_that_the_command_can_write(
-    capsys: pytest.CaptureFixture[str], command: tuple[str, ...], columns: str
-) -> None:
-    ended = here(capsys, *command, "--help")
-
-    words = " ".join(ended.out.replace("\u2502", " ").split())
-    assert f"Columns of the output in order, such as {columns}." in words
-
-
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]], ids=" ".join)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
@@ -132,7 +115,7 @@ def test_the_parameters_of_a_model_of_this_machine_need_no_daemon(
     assert ended.status == 0
     assert ended.out.splitlines()[0] == "imdb_lstm classify"
     assert " ".join(ended.out.splitlines()[2].split()) == (
-        "probabilities true or false false True: the output has the probability of each class."
+        "probabilities false True: the output has the probability of each class."
     )
 
 

@@ -100,17 +100,3 @@ def test_old_versions_of_a_version_are_refused(
     assert refused.err.startswith(
         "error[invalid_request]: 'topics@3' names a version; allowed: a model, such as topics."
     )
-
-
-def test_data_to_be_better_on_that_are_not_there_are_refused_before_the_training(
-    store: ModelStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
-):
-    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "b"}\n')
-
-    refused = here(
-        capsys, "train", "topics", "--data", "a.jsonl", "--promote-if-better", "none.jsonl"
-    )
-
-    assert refused.status == 2
-    assert refused.err.startswith("error[invalid_input]: ")
-    assert "none.jsonl" in refused.err

@@ -12,7 +12,6 @@ from seqd.cli.top.frame import frame, most_scroll, page, row_keys
 from seqd.cli.top.history import History
 from seqd.cli.top.reading import Away, JobDetail, TopState
 from seqd.cli.top.view import VIEWS, View
-from seqd.cli.ui.tables import Signs
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
     ChildDeath,
@@ -27,11 +26,10 @@ from seqd_schemas import (
 from top_builders import a_queue, a_state, a_worker
 
 HOSTILE = "\x1b[2J\x9b31m\x07\u202e evil\ttext \N{CJK UNIFIED IDEOGRAPH-6F22}" * 9
-SIGNS = Signs()
 
 
 def shown(state: TopState, view: View = View(), width: int = 80, height: int = 24) -> list[str]:  # noqa: B008
-    return [line.plain.rstrip() for line in frame(state, view, width, height, SIGNS)]
+    return [line.plain.rstrip() for line in frame(state, view, width, height)]
 
 
 def a_failure(**changes: object) -> FailureRecord:
@@ -176,12 +174,10 @@ def test_every_line_fits_every_size_also_with_hostile_text() -> None:
 
     for view in views:
         for width, height in ((40, 20), (80, 24), (120, 40), (12, 4), (1, 1)):
-            for signs in (SIGNS, Signs("ascii")):
-                lines = frame(state, view, width, height, signs)
-                assert len(lines) == height
-                assert max(line.cell_len for line in lines) <= width
-                assert all(line.plain.isprintable() for line in lines)
-                assert signs is SIGNS or all(line.plain.isascii() for line in lines)
+            lines = frame(state, view, width, height)
+            assert len(lines) == height
+            assert max(line.cell_len for line in lines) <= width
+            assert all(line.plain.isprintable() for line in lines)
 
 
 def test_of_a_thousand_workers_those_in_trouble_come_first_and_the_rest_is_counted() -> None:
@@ -202,7 +198,7 @@ def test_the_row_that_is_marked_is_always_on_the_screen() -> None:
     state = a_state(workers=[a_worker(number) for number in range(100)])
 
     for marked in ("gpu:0@host0-ab0000", "gpu:1@host6-ab0049", "gpu:7@host9-ab0079"):
-        lines = frame(state, View("workers", marked=marked, sorts={"workers": 1}), 80, 24, SIGNS)
+        lines = frame(state, View("workers", marked=marked, sorts={"workers": 1}), 80, 24)
         (line,) = [one for one in lines if one.plain.startswith(marked)]
         assert line.style == "reverse"
 
@@ -328,7 +324,7 @@ def test_details_that_are_longer_than_the_screen_are_scrolled_to_their_end() -> 
     worker = a_worker(labels={f"zone{n}": "a" for n in range(20)})
     state, view = a_state(workers=[worker]), View("workers", detail=worker.worker)
 
-    most = most_scroll(state, view, 40, 10, SIGNS)
+    most = most_scroll(state, view, 40, 10)
     last = shown(state, replace(view, scroll=most), width=40, height=10)
 
     assert most > 0
@@ -338,7 +334,7 @@ def test_details_that_are_longer_than_the_screen_are_scrolled_to_their_end() -> 
 def test_one_look_as_text_has_no_keys_and_is_not_cut_to_a_screen() -> None:
     queues = [a_queue(f"m{n:02}") for n in range(60)]
 
-    lines = [line.plain for line in page(a_state(queues=queues), View(), 4_096, SIGNS)]
+    lines = [line.plain for line in page(a_state(queues=queues), View(), 4_096)]
 
     assert lines[0].startswith("seqd top  redis://here:6379/0  ")
     assert len([line for line in lines if line.startswith("classify")]) == 60

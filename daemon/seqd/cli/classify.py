@@ -39,7 +39,7 @@ _Probabilities = Annotated[
 
 
 @takes_job_options()
-@takes_output_options()
+@takes_output_options
 @shown
 def classify(
     file: options.Items = None,

@@ -4,10 +4,9 @@ They are kept beside the jobs and outlive them. Replaying tries failed items aga
 is mended; purging removes dead letters, and no result.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -28,31 +27,52 @@ app = typer.Typer(
 )
 
 
-def _only(kind: object, *names: str, **described: Any) -> tuple[object, object]:
-    return Annotated[kind, typer.Option(*names, **described)], None
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """Which dead letters are meant, by the names in `FailureFilters`."""
+
+    model: options.OfModel = None
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Only of jobs that asked for this, such as train."),
+    ] = None
+    tenant: options.OfTenant = None
+    code: Annotated[
+        str | None,
+        typer.Option("--code", help="Only with this error code, such as plugin_error."),
+    ] = None
+    cause: Annotated[
+        str | None,
+        typer.Option("--cause", help="Only where a worker died so: hang, out_of_memory, signal, …"),
+    ] = None
+    worker: Annotated[
+        str | None, typer.Option("--worker", help="Only recorded by this worker.")
+    ] = None
+    job: Annotated[
+        str | None,
+        typer.Option("--job", help="Only of this job.", autocompletion=completion.jobs),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Only failed since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+        ),
+    ] = None
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="TIME", help="Only failed before; as --since."),
+    ] = None
+
+    def read(self) -> "FailureFilters":
+        """Return those that are given. Raises InvalidRequest."""
+        given: dict[str, object] = asdict(self)
+        for name in ("since", "until"):
+            given[name] = options.read_since(getattr(self, name), f"--{name}")
+        return cast("FailureFilters", {name: one for name, one in given.items() if one is not None})
 
 
-#: Options that say which dead letters are meant, by their names in `FailureFilters`.
-_FILTERS = {
-    "model": (options.OfModel, None),
-    "task": _only(str | None, "--task", help="Only of jobs that asked for this, such as train."),
-    "tenant": (options.OfTenant, None),
-    "code": _only(str | None, "--code", help="Only with this error code, such as plugin_error."),
-    "cause": _only(
-        str | None,
-        "--cause",
-        help="Only where a worker died so: hang, out_of_memory, signal, …",
-    ),
-    "worker": _only(str | None, "--worker", help="Only recorded by this worker."),
-    "job": _only(str | None, "--job", help="Only of this job.", autocompletion=completion.jobs),
-    "since": _only(
-        str | None,
-        "--since",
-        metavar="TIME",
-        help="Only failed since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
-    ),
-    "until": _only(str | None, "--until", metavar="TIME", help="Only failed before; as --since."),
-}
 _Ids = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help="Ids of dead letters, as listed.")
 ]
@@ -67,16 +87,8 @@ _CALENDAR_ENDS_MS = 253_370_000_000_000
 _SAID_EVERY = 100
 
 
-def _takes_filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command these options; it gets those that are given as `filters`."""
-    return options.taking(command, "filters", _FILTERS, _read)
-
-
-def _read(typed: dict[str, object]) -> "FailureFilters":
-    for name in ("since", "until"):
-        typed[name] = options.read_since(cast("str | None", typed[name]), f"--{name}")
-    given = {name: value for name, value in typed.items() if value is not None}
-    return cast("FailureFilters", given)
+#: Gives a command these options; it gets those that are given as `filters`.
+_takes_filters = options.takes(_Typed, "filters", _Typed.read)
 
 
 @app.command("list")

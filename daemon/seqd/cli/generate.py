@@ -87,7 +87,7 @@ Samples = Annotated[
 
 
 @takes_job_options(priority="interactive")
-@takes_output_options()
+@takes_output_options
 @shown
 def generate(
     model: options.ModelArgument = "char_lstm",

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, many_jobs, options
+from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK, print_error
-from seqd.cli.many_jobs import ManyJobs, act_on_many, takes_filters
+from seqd.cli.many_jobs import FilterOptions, ManyJobs, act_on_many, takes_filters
 from seqd.cli.output_options import (
     OutputOptions,
     columns_asked,
     opened_output,
-    takes_output_options,
+    takes_result_options,
 )
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
@@ -47,33 +47,18 @@ _Limit = Annotated[
 
 
 @app.command("list")
+@options.takes(FilterOptions, "wanted")
 @shown
-def list_jobs(
-    state: many_jobs.States = None,
-    kind: many_jobs.Kind = None,
-    model: options.OfModel = None,
-    tenant: options.OfTenant = None,
-    since: many_jobs.Since = None,
-    metadata: many_jobs.Metadata = None,
-    limit: _Limit = 20,
-) -> Found:
+def list_jobs(limit: _Limit = 20, *, wanted: FilterOptions) -> Found:
     """List the newest jobs that are kept and match all that is given, newest first.
 
     A search says where it stopped, when it has looked at too many others.
     """
-    from seqd.cli.job_options import read_metadata
     from seqd.cli.ui.jobs import print_jobs, say_where_it_stopped
 
+    filters = wanted.filters()
     with options.open_client() as client:
-        records = client.jobs(
-            limit,
-            states=state or (),
-            kind=kind,
-            model=model,
-            tenant=tenant,
-            since=options.read_since(since),
-            metadata=read_metadata(metadata),
-        )
+        records = client.jobs(limit, **filters)
     say_where_it_stopped(Screen(to_stderr=True), records)
     return Found(records, lambda screen: print_jobs(screen, records))
 
@@ -127,7 +112,7 @@ def watch(job: options.JobIdArgument, *, screen: Screen) -> None:
 
 
 @app.command()
-@takes_output_options(has_input=False)
+@takes_result_options
 def results(
     job: options.JobIdArgument,
     merged: Annotated[
@@ -261,7 +246,7 @@ def resume(job: _Job = None, *, many: ManyJobs) -> Found:
 
 @app.command()
 @takes_filters
-@takes_output_options(has_input=False)
+@takes_result_options
 @shown
 def retry(
     job: _Job = None,

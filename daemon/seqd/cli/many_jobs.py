@@ -5,7 +5,6 @@ place of ids.
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,68 +23,66 @@ if TYPE_CHECKING:
 #: Jobs above which a person types their number, where fewer are a yes.
 MOST_BY_YES = 100
 
-States = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--state",
-        help="Only jobs in this state: queued, running, paused, completed, failed, cancelled or "
-        "expired; may be given again.",
-        autocompletion=completion.states,
-    ),
-]
-Kind = Annotated[
-    str | None,
-    typer.Option(
-        "--kind",
-        help="Only these: classify, generate, run, train or sweep.",
-        autocompletion=completion.kinds,
-    ),
-]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="TIME",
-        help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
-    ),
-]
-Metadata = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--metadata", metavar="KEY=VALUE", help="Only with this note; may be given again."
-    ),
-]
-_Every = Annotated[bool, typer.Option("--all", help="All jobs, in the place of filters.")]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count the jobs that match.")]
-_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
-#: Options by the names in `ManyJobs`.
-_OPTIONS: dict[str, tuple[object, object]] = {
-    "state": (States, None),
-    "kind": (Kind, None),
-    "model": (options.OfModel, None),
-    "tenant": (options.OfTenant, None),
-    "since": (Since, None),
-    "metadata": (Metadata, None),
-    "every": (_Every, False),
-    "dry_run": (_DryRun, False),
-    "yes": (_Yes, False),
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterOptions:
+    """Which jobs are meant, by what they have in common."""
+
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            help="Only jobs in this state: queued, running, paused, completed, failed, cancelled "
+            "or expired; may be given again.",
+            autocompletion=completion.states,
+        ),
+    ] = None
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            help="Only these: classify, generate, run, train or sweep.",
+            autocompletion=completion.kinds,
+        ),
+    ] = None
+    model: options.OfModel = None
+    tenant: options.OfTenant = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+        ),
+    ] = None
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metadata", metavar="KEY=VALUE", help="Only with this note; may be given again."
+        ),
+    ] = None
+
+    def filters(self) -> "JobFilters":
+        """Return the filters as a client takes them. Raises InvalidRequest."""
+        return {
+            "states": self.state or (),
+            "kind": self.kind,
+            "model": self.model,
+            "tenant": self.tenant,
+            "since": options.read_since(self.since),
+            "metadata": read_metadata(self.metadata),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ManyJobs:
+class ManyJobs(FilterOptions):
     """Which jobs were asked for by filters, and how."""
 
-    state: list[str] | None = None
-    kind: str | None = None
-    model: str | None = None
-    tenant: str | None = None
-    since: str | None = None
-    metadata: list[str] | None = None
-    every: bool = False
-    dry_run: bool = False
-    yes: bool = False
+    every: Annotated[bool, typer.Option("--all", help="All jobs, in the place of filters.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the jobs that match.")] = (
+        False
+    )
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False
 
     @property
     def has_filters(self) -> bool:
@@ -111,33 +108,20 @@ class ManyJobs:
         if self.has_filters and self.every:
             raise InvalidRequest("--all means all jobs: leave the filters out, or --all")
 
-    def filters(self) -> "JobFilters":
-        """Return the filters as a client takes them. Raises InvalidRequest."""
-        return {
-            "states": self.state or (),
-            "kind": self.kind,
-            "model": self.model,
-            "tenant": self.tenant,
-            "since": options.read_since(self.since),
-            "metadata": read_metadata(self.metadata),
-        }
 
-
-def takes_filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `ManyJobs`; it gets them as `many`."""
-    return options.taking(command, "many", _OPTIONS, lambda given: ManyJobs(**given))  # type: ignore[arg-type]
+#: Gives a command the options of `ManyJobs`, as `many`.
+takes_filters = options.takes(ManyJobs, "many")
 
 
 def act_on_many(action: str, many: ManyJobs) -> Found:
     """Count the jobs that match, ask, and act on each; exit status 2 where some were refused."""
-    from seqd.cli.ui.many_jobs import Walk, record_of, say_count, say_outcome
+    from seqd.cli.ui.many_jobs import record_of, say_count, say_outcome
 
     many.refuse_nothing("rm" if action == "remove" else action)
     filters = many.filters()
     progress = Screen(to_stderr=True)
     with options.open_client() as client:
-        with Walk(progress, action) as walk:
-            counted = client.count_jobs(action, every=many.every, on_step=walk.counted, **filters)
+        counted = client.count_jobs(action, every=many.every, **filters)
         if many.dry_run or not counted.jobs:
             found = {"dry_run": many.dry_run, "finished": not many.dry_run}
             return Found(
@@ -161,7 +145,7 @@ def _act(
     client: "Client", counted: "JobCount", filters: "JobFilters", many: ManyJobs
 ) -> "tuple[JobsActedOn, KeyboardInterrupt | None]":
     """Act on the jobs; Ctrl-C stops between two steps."""
-    from seqd.cli.ui.many_jobs import Walk
+    from seqd.cli.ui.many_jobs import say_progress
     from seqd.client import JobsActedOn
 
     acts = {
@@ -171,16 +155,13 @@ def _act(
         "retry": client.retry_jobs,
         "remove": client.remove_jobs,
     }
-    so_far = JobsActedOn(counted.action)
-    with (
-        Walk(Screen(to_stderr=True), counted.action, counted.jobs) as walk,
-        holding_interrupts(lambda: False) as held,
-    ):
+    so_far, screen = JobsActedOn(counted.action), Screen(to_stderr=True)
+    with holding_interrupts(lambda: False) as held:
 
         def step(done: JobsActedOn) -> None:
             nonlocal so_far
             so_far = done
-            walk.acted_on(done)
+            say_progress(screen, done, counted.jobs)
             if held:
                 raise held[0]
 

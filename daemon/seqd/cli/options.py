@@ -9,12 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -137,32 +137,43 @@ OfTenant = Annotated[
 JobIdArgument = Annotated[str, typer.Argument(help="The job's id.", autocompletion=completion.jobs)]
 
 
-def taking(
-    command: Callable[..., None],
-    name: str,
-    shared: Mapping[str, tuple[object, object]],
-    read: Callable[[dict[str, object]], object],
-) -> Callable[..., None]:
-    """Give a command options that others have, too: by name, what typer makes of them and defaults.
+G = TypeVar("G")
 
-    It gets what `read` makes of what was typed as the argument `name`.
+
+def takes(
+    group: type[G], name: str, read: Callable[[G], object] = lambda given: given, **defaults: object
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a group, a dataclass: what typer makes of each is its type.
+
+    The command gets what `read` makes of the group as the argument `name`. `defaults` stand in the
+    place of the group's own.
     """
 
-    @wraps(command)
-    def with_options(**typed: object) -> None:
-        given = {one: typed.pop(one) for one in shared}
-        command(**{name: read(given)}, **typed)
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        shared = fields(group)  # type: ignore[arg-type]
 
-    own = [part for part in signature(command).parameters.values() if part.name != name]
-    added = [
-        Parameter(one, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for one, (annotation, default) in shared.items()
-    ]
-    parts = [part.replace(kind=Parameter.KEYWORD_ONLY) for part in own] + added
-    # What typer reads.
-    with_options.__signature__ = Signature(parts)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {part.name: part.annotation for part in parts}
-    return with_options
+        @wraps(command)
+        def with_options(**typed: object) -> None:
+            given = group(**{one.name: typed.pop(one.name) for one in shared})
+            command(**{name: read(given)}, **typed)
+
+        own = [part for part in signature(command).parameters.values() if part.name != name]
+        added = [
+            Parameter(
+                one.name,
+                Parameter.KEYWORD_ONLY,
+                default=defaults.get(one.name, one.default),
+                annotation=one.type,
+            )
+            for one in shared
+        ]
+        parts = [part.replace(kind=Parameter.KEYWORD_ONLY) for part in own] + added
+        # What typer reads.
+        with_options.__signature__ = Signature(parts)  # type: ignore[attr-defined]
+        with_options.__annotations__ = {part.name: part.annotation for part in parts}
+        return with_options
+
+    return decorated
 
 
 @dataclass(frozen=True, slots=True)

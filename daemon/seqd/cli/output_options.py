@@ -1,14 +1,14 @@
 """The options that say where results go, and in what form; described and read once, here."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from seqd.cli.options import taking
+from seqd.cli.options import takes
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -18,95 +18,73 @@ if TYPE_CHECKING:
     from seqd.cli.sources import Feed
     from seqd.client.output_fields import OutputField
 
-#: Heading of these options in the help of a command.
-_PANEL = "The output"
 
-
-def _option(kind: object, *names: str, metavar: str | None = None, text: str) -> object:
-    return Annotated[kind, typer.Option(*names, metavar=metavar, help=text, rich_help_panel=_PANEL)]
-
-
-_OUT = _option(
-    Path | None,
-    "--out",
-    "-o",
-    text="File for the results: .jsonl, .csv, .tsv, .txt, each also as .gz or .zst, .parquet, or "
-    ".npy for vectors; - is stdout.",
-)
-_FORM = _option(
-    str | None,
-    "--out-format",
-    text="Its form, where the name does not tell: jsonl, csv, tsv, lines, parquet or npy.",
-)
-_ERRORS = _option(
-    Path | None,
-    "--errors",
-    text="File for the errors; else beside the results, as results.errors.jsonl.",
-)
-_COLUMNS = _option(
-    str | None,
-    "--columns",
-    metavar="NAMES",
-    text="Columns of the output in order, such as text,label,score.",
-)
-_COLUMNS_OF_RUN = _option(
-    str | None,
-    "--columns",
-    metavar="NAMES",
-    text="Columns of the output in order: custom_id, fields of the task's output, or of the input.",
-)
-_COLUMNS_OF_JOB = _option(
-    str | None,
-    "--columns",
-    metavar="NAMES",
-    text="Columns of the output in order, such as custom_id,label,score.",
-)
-_KEEP = _option(
-    str | None,
-    "--keep",
-    metavar="NAMES",
-    text="Columns of the input to carry to the output, such as stars,date; or all.",
-)
-_FORCE = _option(bool, "--force", text="Replace files that exist.")
-_RESUME = _option(
-    bool, "--resume", text="Go on where an interrupted command for the same file stopped."
-)
-_LEAVE = _option(
-    bool,
-    "--detach-on-interrupt",
-    text="Let Ctrl-C and SIGTERM leave the job running; else they cancel it.",
-)
-
-#: Options of every command that writes results, by the names in `OutputOptions`.
-_OF_RESULTS = {
-    "out": (_OUT, None),
-    "form": (_FORM, None),
-    "errors": (_ERRORS, None),
-    "columns": (_COLUMNS_OF_JOB, None),
-    "force": (_FORCE, False),
-}
-#: And of those that read an input and hand a job in.
-_OF_INPUT = {
-    "columns": (_COLUMNS, None),
-    "keep": (_KEEP, None),
-    "resume": (_RESUME, False),
-    "leaves": (_LEAVE, False),
-}
+def _option(*names: str, **described: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="The output", **described)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputOptions:
-    """What was asked for."""
+class ResultOptions:
+    """Where results go, and in what form."""
 
-    out: Path | None = None
-    form: str | None = None
-    errors: Path | None = None
-    columns: str | None = None
-    force: bool = False
-    keep: str | None = None
-    resume: bool = False
+    out: Annotated[
+        Path | None,
+        _option(
+            "--out",
+            "-o",
+            help="File for the results: .jsonl, .csv, .tsv, .txt, each also as .gz or .zst, "
+            ".parquet, or .npy for vectors; - is stdout.",
+        ),
+    ] = None
+    form: Annotated[
+        str | None,
+        _option(
+            "--out-format",
+            help="Its form, where the name does not tell: jsonl, csv, tsv, lines, parquet or npy.",
+        ),
+    ] = None
+    errors: Annotated[
+        Path | None,
+        _option(
+            "--errors",
+            help="File for the errors; else beside the results, as results.errors.jsonl.",
+        ),
+    ] = None
+    columns: Annotated[
+        str | None,
+        _option(
+            "--columns",
+            metavar="NAMES",
+            help="Columns of the output in order, such as custom_id,label,score.",
+        ),
+    ] = None
+    force: Annotated[bool, _option("--force", help="Replace files that exist.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions(ResultOptions):
+    """The same of a command that reads an input, and hands a job in."""
+
+    keep: Annotated[
+        str | None,
+        _option(
+            "--keep",
+            metavar="NAMES",
+            help="Columns of the input to carry to the output, such as stars,date; or all.",
+        ),
+    ] = None
+    resume: Annotated[
+        bool,
+        _option("--resume", help="Go on where an interrupted command for the same file stopped."),
+    ] = False
     #: True where the job goes on when the command is interrupted.
-    leaves: bool = False
+    leaves: Annotated[
+        bool,
+        _option(
+            "--detach-on-interrupt",
+            help="Let Ctrl-C and SIGTERM leave the job running; else they cancel it.",
+        ),
+    ] = False
 
     def for_command(self, *, waits: bool) -> Self:
         """Return these options; raise InvalidRequest for any of a command that does not wait."""
@@ -143,21 +121,13 @@ class OutputOptions:
         return not any((self.out, self.form, self.errors, self.columns, self.keep))
 
 
-def takes_output_options(
-    *, has_input: bool = True, of_run: bool = False
-) -> Callable[..., Callable[..., None]]:
-    """Give a command these options; it gets them as `output`, an `OutputOptions`.
+def _as_output(given: ResultOptions) -> OutputOptions:
+    return OutputOptions(**{one.name: getattr(given, one.name) for one in fields(given)})
 
-    `of_run` is for the command whose results have the fields that a plugin declares.
-    """
-    ours = _OF_RESULTS | (_OF_INPUT if has_input else {})
-    if of_run:
-        ours["columns"] = (_COLUMNS_OF_RUN, None)
 
-    def read(given: dict[str, object]) -> OutputOptions:
-        return OutputOptions(**given)  # type: ignore[arg-type]
-
-    return lambda command: taking(command, "output", ours, read)
+#: Give a command these options, as `output`; the second one that reads no input.
+takes_output_options = takes(OutputOptions, "output")
+takes_result_options = takes(ResultOptions, "output", _as_output)
 
 
 def columns_asked(parameters: Mapping[str, object], min_score: float | None) -> tuple[str, ...]:

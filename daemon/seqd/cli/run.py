@@ -74,7 +74,7 @@ class RunCommand(TyperCommand):
 
 
 @takes_job_options()
-@takes_output_options(of_run=True)
+@takes_output_options
 @shown
 def run(
     model: options.ModelArgument,
@@ -331,17 +331,14 @@ def _printer(
 def _show_help(model: str, task: str | None) -> None:
     """Print what a model's tasks take and give, or one of them. Raises UnknownModel."""
     from seqd.cli.models.params import entry_of
-    from seqd.cli.ui.task_help import print_tasks
+    from seqd.cli.ui.model_tasks import print_help
     from seqd.errors import InvalidRequest
     from seqd.validation import did_you_mean, listed
 
     entry = entry_of(model.partition("@")[0])
-    tasks = entry.run_tasks if task is None else {}
-    if task is not None and task in entry.run_tasks:
-        tasks = {task: entry.run_tasks[task]}
-    elif task is not None:
+    if task is not None and task not in entry.run_tasks:
         raise InvalidRequest(
             f"{entry.model} has no task {task[:40]!r} for `seqd run`; it has: "
             f"{listed(entry.run_tasks)}.{did_you_mean(task, entry.run_tasks)}"
         )
-    print_tasks(Screen(), entry, model, tasks)
+    print_help(Screen(), entry, model, [*entry.run_tasks] if task is None else [task])

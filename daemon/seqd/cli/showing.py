@@ -12,13 +12,19 @@ from typing import Annotated
 import typer
 
 from seqd.cli.exits import OK
-from seqd.cli.options import taking
+from seqd.cli.options import takes
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
 
-_JSON = Annotated[
-    bool, typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr.")
-]
+
+@dataclass(frozen=True, slots=True)
+class _Readers:
+    """Who reads what a command prints."""
+
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr."),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,5 @@ def shown(command: Callable[..., Found | None]) -> Callable[..., None]:
             found.print_on(screen)
             raise typer.Exit(found.status)
 
-    return taking(
-        run,
-        "screen",
-        {"as_json": (_JSON, False)},
-        lambda given: Screen(is_beside_json=bool(given["as_json"])),
-    )
+    to_screen = takes(_Readers, "screen", lambda given: Screen(is_beside_json=given.as_json))
+    return to_screen(run)

@@ -88,16 +88,6 @@ Plot = Annotated[
 NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
 
 
-PromoteIfBetter = Annotated[
-    str | None,
-    typer.Option(
-        "--promote-if-better",
-        metavar="FILE",
-        help="Put the version in service if it is better on these labelled data.",
-    ),
-]
-
-
 @takes_job_options()
 @shown
 def train(
@@ -108,7 +98,6 @@ def train(
     held_out: HeldOut = None,
     param: options.Parameters = None,
     promote: Promote = False,
-    promote_if_better: PromoteIfBetter = None,
     label: Annotated[
         list[str] | None,
         typer.Option("--labels", help="Labels to move to the new version, joined by commas."),
@@ -140,7 +129,6 @@ def train(
     from seqd.cli.sources import data_of, records_here
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
-    _check_gate(promote_if_better, has_other=promote or detach or screen.is_beside_json)
     source = data_of(data, **fields)
     validating = None if held_out is None else data_of(held_out, **fields)
     given["parameters"] = options.read_parameters(param or [])
@@ -163,9 +151,6 @@ def train(
                 return
             with waiting_for(client, handle, screen):
                 follow_training(client, handle, screen)
-        made = handle.record().training
-    if promote_if_better is not None and made is not None:
-        _promote_if_better(f"{made.model}@{made.version}", promote_if_better, fields, screen)
 
 
 @takes_job_options()
@@ -342,37 +327,6 @@ def _trains_here_alone(client: "Client") -> bool:
 def _label_names(typed: list[str] | None, *, promote: bool) -> list[str]:
     names = [name.strip() for joined in typed or [] for name in joined.split(",")]
     return list(dict.fromkeys([*names, *(["production"] if promote else [])]))
-
-
-def _check_gate(file: str | None, *, has_other: bool) -> None:
-    """Refuse a gate that cannot be judged at the end, before the work."""
-    from seqd.inputs.paths import locate
-
-    if file is not None and has_other:
-        raise InvalidRequest(
-            "--promote-if-better compares at the end; allowed: without --promote, --detach and "
-            "--json. Beside those: seqd models promote --if-better-on FILE"
-        )
-    if file not in (None, "-"):
-        locate(file)
-
-
-def _promote_if_better(reference: str, file: str, fields: "dict[str, str]", screen: Screen) -> None:
-    """Put a version in service if it is better than the one there; nothing where it is there."""
-    from seqd.cli.exits import NO
-    from seqd.cli.models.gates import Condition
-    from seqd.cli.models.promotion import promote_if_better
-    from seqd.errors import WrongState
-
-    # A plugin's own task calls what is true by its type of output, where nobody has named it.
-    label_field = None if fields["label_field"] == "label" else fields["label_field"]
-    rest = {"format": fields["format"], "text_field": fields["text_field"]}
-    condition = Condition(file, "", None, rest, label_field, {})
-    try:
-        if not promote_if_better(reference, condition, screen):
-            raise typer.Exit(NO)
-    except WrongState:
-        return  # a model's first version is in service already
 
 
 def _follow_or_detach(

@@ -1,7 +1,7 @@
 """`ClientMethods`: what both clients do alike, beside handing jobs in."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, cast
 
 from seqd.client.faces import call
 from seqd.client.sending import Sender, Sent
@@ -35,6 +35,17 @@ if TYPE_CHECKING:
         TenantUsage,
         WorkerStatus,
     )
+
+
+class ActOptions(JobFilters, total=False):
+    """Which jobs to act on, and how."""
+
+    #: True for all jobs; without filters it has to be.
+    every: bool
+    #: What was counted for the same filters: later jobs are left alone.
+    counted: "JobCount | None"
+    #: Called after each step.
+    on_step: "OnActed | None"
 
 
 class ClientMethods:
@@ -86,14 +97,7 @@ class ClientMethods:
         return jobs_counted(self._ledger, selection, on_step)
 
     @call
-    def cancel_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "Exchange[JobsActedOn]":
+    def cancel_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Cancel the open jobs that match all `filters`; return how many that were.
 
         In steps on the server, of a few jobs each: others are served meanwhile. `on_step` is called
@@ -102,73 +106,40 @@ class ClientMethods:
         filters. Without filters it has to be `every` job. Raises InvalidRequest for a filter that
         nothing can match, and RedisNoPermission: it takes the rights of an operator.
         """
-        return self._act("cancel", filters, every, counted, on_step)
+        return self._act("cancel", options)
 
     @call
-    def pause_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "Exchange[JobsActedOn]":
+    def pause_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Pause the jobs that match and are queued or running; takes what `cancel_jobs` does."""
-        return self._act("pause", filters, every, counted, on_step)
+        return self._act("pause", options)
 
     @call
-    def resume_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "Exchange[JobsActedOn]":
+    def resume_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Let the paused jobs go on that match; takes what `cancel_jobs` does."""
-        return self._act("resume", filters, every, counted, on_step)
+        return self._act("resume", options)
 
     @call
-    def retry_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "Exchange[JobsActedOn]":
+    def retry_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Retry the ended jobs that match and have failed items, each as `retry` does.
 
         One that was retried before is left alone. Takes what `cancel_jobs` does.
         """
-        return self._act("retry", filters, every, counted, on_step)
+        return self._act("retry", options)
 
     @call
-    def remove_jobs(
-        self,
-        *,
-        every: bool = False,
-        counted: "JobCount | None" = None,
-        on_step: "OnActed | None" = None,
-        **filters: Unpack[JobFilters],
-    ) -> "Exchange[JobsActedOn]":
+    def remove_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Forget the ended jobs that match, with their results; takes what `cancel_jobs` does.
 
         Small jobs that completed are listed, and so found, while they are among the newest 10,000.
         """
-        return self._act("remove", filters, every, counted, on_step)
+        return self._act("remove", options)
 
-    def _act(
-        self,
-        action: str,
-        filters: JobFilters,
-        every: bool,
-        counted: "JobCount | None",
-        on_step: "OnActed | None",
-    ) -> "Exchange[JobsActedOn]":
+    def _act(self, action: str, options: ActOptions) -> "Exchange[JobsActedOn]":
         from seqd.client.many_jobs import jobs_acted_on, selection_of
 
-        selection = selection_of(action, filters, every=every)
+        every, counted = options.pop("every", False), options.pop("counted", None)
+        on_step = options.pop("on_step", None)
+        selection = selection_of(action, cast(JobFilters, options), every=every)
         until_ms = None if counted is None else counted.until_ms
         return jobs_acted_on(self._ledger, self._sender, selection, until_ms, on_step)
 

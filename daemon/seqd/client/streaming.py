@@ -5,13 +5,11 @@ characters of each sample are counted: what was given already is left out, and w
 missing, the sample waits for its result.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from seqd.client.results import raise_where_missing, rest_of_unit
 from seqd.client.waiting import Watch
@@ -30,9 +28,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd_schemas import TextDelta, TextDeltas
-
-log = logging.getLogger(__name__)
+    from seqd_schemas import TextDeltas
 
 #: Units that are looked at together.
 WINDOW_UNITS = 16
@@ -59,18 +55,6 @@ class StreamedText:
     error: ItemError | None = None
 
 
-@dataclass(slots=True)
-class _Given:
-    """How many characters of a sample were given, and their CRC-32."""
-
-    chars: int = 0
-    checksum: int = 0
-
-    def add(self, text: str) -> None:
-        self.chars += len(text)
-        self.checksum = crc32(text.encode(), self.checksum)
-
-
 class StreamReader:
     """One pass over a job's texts. Holds the counts of samples whose unit is not done yet."""
 
@@ -91,8 +75,8 @@ class StreamReader:
         #: Units before this one are done, and of those after it, these.
         self._next = 0
         self._ahead: set[int] = set()
-        #: Unit → item and sample → what was given of it.
-        self._open: dict[int, dict[tuple[str, int], _Given]] = {}
+        #: Unit → item and sample → how many characters were given of it.
+        self._open: dict[int, dict[tuple[str, int], int]] = {}
 
     def texts(self) -> Reading[StreamedText]:
         """Give the texts."""
@@ -127,8 +111,12 @@ class StreamReader:
             return
         given = self._open.setdefault(unit, {})
         for delta in entry.deltas:
-            text = _unseen(delta, given.setdefault((delta.custom_id, delta.sample), _Given()))
-            if text:
+            sample = delta.custom_id, delta.sample
+            seen = given.setdefault(sample, 0)
+            if delta.offset > seen:
+                continue  # others are missing in front of it
+            if text := delta.text[seen - delta.offset :]:
+                given[sample] = seen + len(text)
                 yield StreamedText(delta.custom_id, delta.sample, text)
 
     def _done(self) -> Reading[StreamedText]:
@@ -175,29 +163,13 @@ class StreamReader:
             yield StreamedText(result.custom_id, 0, "", error=result.error)
         elif isinstance(result.output, Generation):
             for number, sample in enumerate(result.output.samples):
-                sample_given = given.get((result.custom_id, number), _Given())
-                rest = self._unread(sample.text, sample_given, result.custom_id, number)
+                rest = sample.text[given.get((result.custom_id, number), 0) :]
                 yield StreamedText(result.custom_id, number, rest, finished=sample)
         elif isinstance(result.output, dict):
             name, whole = result.custom_id, result.output.get("text")
             text = whole if isinstance(whole, str) else ""
-            rest = self._unread(text, given.get((name, 0), _Given()), name, 0)
+            rest = text[given.get((name, 0), 0) :]
             yield StreamedText(name, 0, rest, output=self._read(result.output, name))
-
-    def _unread(self, text: str, sample_given: _Given, custom_id: str, sample: int) -> str:
-        """Return what a whole text has beyond what was given live."""
-        self._warn_if_other(sample_given, text, f"{custom_id} sample={sample}")
-        return text[sample_given.chars :]
-
-    def _warn_if_other(self, sample_given: _Given, text: str, name: str) -> None:
-        """Say so when a text was begun otherwise, as by a plugin that breaks clauses B3 or D1."""
-        if crc32(text[: sample_given.chars].encode()) != sample_given.checksum:
-            log.warning(
-                "job=%s item=%s: the text that was streamed is not the one of the result, which "
-                "counts; the model does not write the same text twice",
-                self._job_id,
-                name,
-            )
 
     def _is_done(self, unit: int) -> bool:
         return unit < self._next or unit in self._ahead
@@ -209,12 +181,3 @@ class StreamReader:
         while self._next in self._ahead:
             self._ahead.remove(self._next)
             self._next += 1
-
-
-def _unseen(delta: "TextDelta", sample_given: _Given) -> str:
-    """Return what a delta adds to a sample; nothing where others are missing in front of it."""
-    if delta.offset > sample_given.chars:
-        return ""
-    text = delta.text[sample_given.chars - delta.offset :]
-    sample_given.add(text)
-    return text

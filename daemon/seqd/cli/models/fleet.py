@@ -39,7 +39,7 @@ def show_fleet_model(reference: str) -> Found:
     from seqd.admission import find_model, resolve_version
     from seqd.cli.ui.fleet_models import FleetModel, print_fleet_model
     from seqd.cli.ui.model_card import print_card
-    from seqd.cli.ui.model_tasks import contract_of, print_tasks
+    from seqd.cli.ui.model_tasks import contract_of, print_task
     from seqd.serving import workers_of_model
     from seqd_schemas import ModelReference
 
@@ -58,7 +58,9 @@ def show_fleet_model(reference: str) -> Found:
         if card is not None:
             screen.say()
             print_card(screen, card)
-        print_tasks(screen, entry)
+        for task in entry.all_tasks:
+            screen.say()
+            print_task(screen, entry, task)
 
     found = {"version": version, "rollout_counts": counts or [], "card": card}
     contract = {"contract": contract_of(entry)}

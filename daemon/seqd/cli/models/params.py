@@ -6,6 +6,7 @@ import typer
 
 from seqd.cli import completion, options
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd.validation import did_you_mean
 
@@ -33,7 +34,9 @@ def params(
 
     Of a plugin's own task also the fields of its input and of its output.
     """
-    from seqd.cli.ui.params import input_of, output_of, parameters_of, print_parameters
+    from seqd.cli.ui.model_tasks import print_presets, print_task
+    from seqd.cli.ui.params import input_of, output_of, parameters_of
+    from seqd.kinds import TRAIN
 
     entry = entry_of(model.partition("@")[0], local=local)
     if task is not None and task not in entry.all_tasks:
@@ -56,7 +59,17 @@ def params(
         if name in tables
     }
     found = {"model": entry.model, "tasks": rows, "fields": fields, "presets": entry.presets}
-    return Found(found, lambda screen: print_parameters(screen, entry, tables))
+
+    def view(screen: Screen) -> None:
+        for number, name in enumerate(tables):
+            if number:
+                screen.say()
+            print_task(screen, entry, name)
+        if TRAIN in tables and entry.presets:
+            screen.say()
+            print_presets(screen, entry)
+
+    return Found(found, view)
 
 
 def check_names_no_version(model: str, way_on: str = "") -> None:

@@ -137,21 +137,6 @@ def promote(
     return _put_in_service(entry, version, reason, warm_timeout, gate, screen)
 
 
-def promote_if_better(reference: str, condition: Condition, screen: Screen) -> bool:
-    """Put a version in service if it is better; return whether it was. For other commands."""
-    from seqd.admission import resolve_version
-    from seqd_schemas import ModelReference
-
-    wanted = ModelReference.parse(reference)
-    entry = entry_of(wanted.name)
-    version = resolve_version(entry, wanted.version)
-    decision = _decide(entry, version, condition, screen)
-    if decision.is_better:
-        done = _put_in_service(entry, version, decision.reason, 60.0, decision.figures, screen)
-        done.print_on(screen)
-    return decision.is_better
-
-
 @shown
 def rollback(
     model: Annotated[

@@ -48,10 +48,8 @@ def _print_once(screen: Screen, settings: "Settings", view: View) -> None:
     from seqd.cli.top.frame import page
     from seqd.cli.top.history import History
     from seqd.cli.top.reading import open_for_reads, server_of, state_of
-    from seqd.cli.ui.tables import Signs
 
     overview = open_for_reads(settings).overviews.read()
     state = state_of(server_of(settings), overview, History().add(overview))
-    signs = Signs(screen.console.encoding)
-    for line in page(state, view, screen.console.width, signs):
+    for line in page(state, view, screen.console.width):
         screen.console.print(line, soft_wrap=True)

@@ -12,7 +12,7 @@ from seqd.cli.ui.explanation import explanation_facts
 from seqd.cli.ui.failures import group_facts
 from seqd.cli.ui.jobs import job_facts
 from seqd.cli.ui.numbers import age, count, duration, rate, size
-from seqd.cli.ui.tables import Signs, fact_lines
+from seqd.cli.ui.tables import fact_lines
 from seqd.serving import shown_state
 from seqd_schemas import PluginState
 
@@ -31,10 +31,10 @@ def is_of_job(view: View) -> bool:
     return view.name == "jobs"
 
 
-def detail_lines(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
+def detail_lines(state: TopState, view: View, width: int) -> list[Text]:
     """Return the details of the row that the view asks for, in lines of at most `width` columns."""
     assert state.overview is not None and view.detail is not None
-    return fact_lines(_facts(state, view, view.detail), width, signs)
+    return fact_lines(_facts(state, view, view.detail), width)
 
 
 def _facts(state: TopState, view: View, key: str) -> Facts:

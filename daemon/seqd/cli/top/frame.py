@@ -17,7 +17,7 @@ from seqd.cli.top.summary import summary_lines, trouble_told
 from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
 from seqd.cli.ui.numbers import count, duration
 from seqd.cli.ui.queues import WIDE, no_work_told
-from seqd.cli.ui.tables import Signs, broken, fact_lines, fitting
+from seqd.cli.ui.tables import broken, clean, cut_to, fact_lines, fitting
 from seqd.ledger.writing import no_writes_line
 
 #: Sentences on what is wrong that the overview has at most, and rows of one look as text.
@@ -39,29 +39,29 @@ _EMPTY: Final = {
 }
 
 
-def frame(state: TopState, view: View, width: int, height: int, signs: Signs) -> list[Text]:
+def frame(state: TopState, view: View, width: int, height: int) -> list[Text]:
     """Return the `height` lines of a screen."""
     room = max(1, height - _AROUND)
-    body = _body(state, view, width, room, signs)
-    lines = [_heading(state, view, width, signs), _tabs(view, width, signs), *body[:room]]
+    body = _body(state, view, width, room)
+    lines = [_heading(state, view, width), _tabs(view, width), *body[:room]]
     lines += [Text("")] * (height - 1 - len(lines))
-    return [*lines[: height - 1], _footer(view, width, signs)][-height:]
+    return [*lines[: height - 1], _footer(view, width)][-height:]
 
 
-def page(state: TopState, view: View, width: int, signs: Signs) -> list[Text]:
+def page(state: TopState, view: View, width: int) -> list[Text]:
     """Return one look as text: as many lines as there are, without keys."""
     assert state.overview is not None
     listing = listing_of(state, view, is_wide=width >= WIDE)
-    lines = [_heading(state, view, width, signs, is_text=True), Text("")]
-    lines += _no_writes_notice(state, width, signs)
+    lines = [_heading(state, view, width, is_text=True), Text("")]
+    lines += _no_writes_notice(state, width)
     if view.name == "overview":
-        lines += [*summary_lines(state, width, signs), *_trouble(state, width, 1_000, signs)]
+        lines += [*summary_lines(state, width), *_trouble(state, width, 1_000)]
         lines.append(Text(""))
         queues = queues_of(state, view, is_wide=width >= WIDE)
         listing = queues.with_text(view.search).only(lambda queue: queue.state != "idle")
         if not listing.records:
             return [*lines, Text(no_work_told(state.overview.uploading_jobs))]
-    return lines + _table(state, listing, view, width, _MOST_ROWS, signs, is_marked=False)
+    return lines + _table(state, listing, view, width, _MOST_ROWS, is_marked=False)
 
 
 def row_keys(state: TopState, view: View) -> list[str]:
@@ -69,18 +69,16 @@ def row_keys(state: TopState, view: View) -> list[str]:
     return [] if state.overview is None else listing_of(state, view).keys
 
 
-def most_scroll(state: TopState, view: View, width: int, height: int, signs: Signs) -> int:
+def most_scroll(state: TopState, view: View, width: int, height: int) -> int:
     """Return how many lines of the details can be above the screen."""
     if view.detail is None or state.overview is None:
         return 0
-    return max(0, len(detail_lines(state, view, width, signs)) - (height - _AROUND))
+    return max(0, len(detail_lines(state, view, width)) - (height - _AROUND))
 
 
-def _heading(
-    state: TopState, view: View, width: int, signs: Signs, *, is_text: bool = False
-) -> Text:
+def _heading(state: TopState, view: View, width: int, *, is_text: bool = False) -> Text:
     """Return the first line: whose fleet it is, and when it was read, or since when it is away."""
-    left = f"seqd top  {signs.clean(state.server)}"
+    left = f"seqd top  {clean(state.server)}"
     style = "bold"
     right = "reading"
     if state.away is not None:
@@ -91,12 +89,12 @@ def _heading(
         right = f"display paused  {right}" if view.is_paused else right
     if is_text:
         return Text(f"{left}  {right}", style="bold")
-    left = signs.cut(left, max(8, width - len(right) - 2))
+    left = cut_to(left, max(8, width - len(right) - 2))
     blanks = " " * max(1, width - Text(left).cell_len - len(right))
-    return fitting(Text.assemble((left, "bold"), blanks, (right, style)), width, signs)
+    return fitting(Text.assemble((left, "bold"), blanks, (right, style)), width)
 
 
-def _tabs(view: View, width: int, signs: Signs) -> Text:
+def _tabs(view: View, width: int) -> Text:
     """Return the line of the views, the one that is shown marked; of a narrow one, that alone."""
     line = Text()
     for number, name in enumerate(VIEWS, 1):
@@ -108,46 +106,44 @@ def _tabs(view: View, width: int, signs: Signs) -> Text:
         for number, name in enumerate(VIEWS, 1):
             shown = f" {number} {name} " if name == view.name else f" {number} "
             line.append(shown, "reverse" if name == view.name else "dim")
-    return fitting(line, width, signs)
+    return fitting(line, width)
 
 
-def _footer(view: View, width: int, signs: Signs) -> Text:
+def _footer(view: View, width: int) -> Text:
     if view.is_typing:
-        return fitting(
-            Text(f"filter: {signs.clean(view.search)}_  Enter keeps, Esc ends"), width, signs
-        )
+        return fitting(Text(f"filter: {clean(view.search)}_  Enter keeps, Esc ends"), width)
     if view.is_help:
-        return fitting(Text("any key: back  q quit", style="dim"), width, signs)
+        return fitting(Text("any key: back  q quit", style="dim"), width)
     if view.detail is not None:
-        return fitting(Text("Esc back  up/down scroll  q quit", style="dim"), width, signs)
+        return fitting(Text("Esc back  up/down scroll  q quit", style="dim"), width)
     pause = "go on" if view.is_paused else "pause"
     keys = f"q quit  ? help  s sort: {view.sort}  / filter  p {pause}  Enter details"
     line = Text(keys, style="dim")
     if view.search:
-        line = Text.assemble((f"filter: {signs.clean(view.search)}  ", "bold"), line)
-    return fitting(line, width, signs)
+        line = Text.assemble((f"filter: {clean(view.search)}  ", "bold"), line)
+    return fitting(line, width)
 
 
-def _body(state: TopState, view: View, width: int, room: int, signs: Signs) -> list[Text]:
+def _body(state: TopState, view: View, width: int, room: int) -> list[Text]:
     if view.is_help:
-        return _help(width, signs)
+        return _help(width)
     if state.overview is None:
-        return _unread(state, width, signs)
-    notice = _away_notice(state, width, signs) + _no_writes_notice(state, width, signs)
+        return _unread(state, width)
+    notice = _away_notice(state, width) + _no_writes_notice(state, width)
     room -= len(notice)
     if view.detail is not None:
-        lines = detail_lines(state, view, width, signs)
+        lines = detail_lines(state, view, width)
         scroll = min(view.scroll, max(0, len(lines) - room))
         return notice + lines[scroll : scroll + room]
     listing = listing_of(state, view, is_wide=width >= WIDE)
     above: list[Text] = []
     if view.name == "overview":
         least_table = min(4, len(listing.records) + 1)
-        above = summary_lines(state, width, signs)
+        above = summary_lines(state, width)
         left = room - len(above) - least_table - 1
-        above += [*_trouble(state, width, min(_MOST_TROUBLE, left), signs), Text("")]
+        above += [*_trouble(state, width, min(_MOST_TROUBLE, left)), Text("")]
         above = above[: max(0, room - least_table)]
-    return notice + above + _table(state, listing, view, width, room - len(above), signs)
+    return notice + above + _table(state, listing, view, width, room - len(above))
 
 
 def _table(
@@ -156,7 +152,6 @@ def _table(
     view: View,
     width: int,
     room: int,
-    signs: Signs,
     *,
     is_marked: bool = True,
 ) -> list[Text]:
@@ -165,12 +160,12 @@ def _table(
     if not keys:
         nothing = f"No row has {view.search!r}: Esc ends the filter."
         told = nothing if view.search else _empty(state, view)
-        return [fitting(Text(signs.clean(told)), width, signs)]
+        return [fitting(Text(clean(told)), width)]
     unlisted = _unlisted(state, view)
     place = keys.index(view.marked) if view.marked in keys else 0
     shown = max(1, room - 1 if len(keys) <= room - 1 and not unlisted else room - 2)
     first = min(max(0, place - shown // 2), max(0, len(keys) - shown))
-    lines = listing.lines(first, shown, width, signs)
+    lines = listing.lines(first, shown, width)
     if is_marked and 0 <= place - first < shown:
         plain = lines[1 + place - first].plain
         lines[1 + place - first] = Text(set_cell_size(plain, width), style="reverse")
@@ -179,7 +174,7 @@ def _table(
     if unlisted:
         what = "jobs" if view.name == "jobs" else "dead letters"
         told += f"{', and ' if rest else 'and '}{count(unlisted)} older {what} that are not listed"
-    return [*lines, fitting(Text(told, style="dim"), width, signs)] if told else lines
+    return [*lines, fitting(Text(told, style="dim"), width)] if told else lines
 
 
 def _empty(state: TopState, view: View) -> str:
@@ -199,42 +194,42 @@ def _unlisted(state: TopState, view: View) -> int:
     return 0
 
 
-def _trouble(state: TopState, width: int, most: int, signs: Signs) -> list[Text]:
+def _trouble(state: TopState, width: int, most: int) -> list[Text]:
     """Return what is wrong, a line each; the last one says how many more there are."""
     assert state.overview is not None
     told = trouble_told(state.overview)
     if most <= 0 or not told:
         return []
     shown = told if len(told) <= most else told[: max(1, most - 1)]
-    lines = [Text.assemble(("! ", style), (signs.clean(text), style)) for text, style in shown]
+    lines = [Text.assemble(("! ", style), (clean(text), style)) for text, style in shown]
     if len(shown) < len(told):
         lines.append(Text(f"! and {len(told) - len(shown)} more", style="red"))
-    return [fitting(line, width, signs) for line in lines]
+    return [fitting(line, width) for line in lines]
 
 
-def _away_notice(state: TopState, width: int, signs: Signs) -> list[Text]:
+def _away_notice(state: TopState, width: int) -> list[Text]:
     if state.away is None:
         return []
     old = duration(monotonic() - state.read_at_s)
-    told = f"What is shown was read {old} ago. {signs.clean(state.away.reason)}"
+    told = f"What is shown was read {old} ago. {clean(state.away.reason)}"
     return [Text(part, style="red") for part in broken(told, width)[:_MOST_NOTICE]]
 
 
-def _no_writes_notice(state: TopState, width: int, signs: Signs) -> list[Text]:
+def _no_writes_notice(state: TopState, width: int) -> list[Text]:
     assert state.overview is not None
     refusal = state.overview.no_writes
     if refusal is None:
         return []
-    told = broken(signs.clean(no_writes_line(refusal)), width)
+    told = broken(clean(no_writes_line(refusal)), width)
     return [Text(part, style="bold yellow") for part in told[:_MOST_NOTICE]]
 
 
-def _unread(state: TopState, width: int, signs: Signs) -> list[Text]:
+def _unread(state: TopState, width: int) -> list[Text]:
     if state.away is None:
         return [Text("")]
-    return [Text(part, style="red") for part in broken(signs.clean(state.away.reason), width)]
+    return [Text(part, style="red") for part in broken(clean(state.away.reason), width)]
 
 
-def _help(width: int, signs: Signs) -> list[Text]:
-    notes = (fitting(Text(note, style="dim"), width, signs) for note in HELP_NOTES)
-    return [*fact_lines(dict(HELP), width, signs), Text(""), *notes]
+def _help(width: int) -> list[Text]:
+    notes = (fitting(Text(note, style="dim"), width) for note in HELP_NOTES)
+    return [*fact_lines(dict(HELP), width), Text(""), *notes]

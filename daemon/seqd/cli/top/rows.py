@@ -11,7 +11,7 @@ from seqd.cli.top.view import View
 from seqd.cli.ui.failures import group_columns
 from seqd.cli.ui.jobs import job_columns
 from seqd.cli.ui.queues import queue_columns
-from seqd.cli.ui.tables import Column, Signs, cell_of, table_lines
+from seqd.cli.ui.tables import Column, cell_of, table_lines
 from seqd.cli.ui.workers import IN_TOP, SeenWorker, seen_workers
 from seqd.serving import shown_state
 from seqd_schemas import PluginState, WorkerStatus
@@ -49,9 +49,9 @@ class Listing(Generic[Record]):
         """Return those alone that are wanted."""
         return replace(self, records=[one for one in self.records if is_wanted(one)])
 
-    def lines(self, first: int, number: int, width: int, signs: Signs) -> list[Text]:
+    def lines(self, first: int, number: int, width: int) -> list[Text]:
         """Return a heading and so many lines, from a record on."""
-        return table_lines(self.columns, self.records[first : first + number], width, signs)
+        return table_lines(self.columns, self.records[first : first + number], width)
 
     def _text_of(self, record: Record) -> str:
         cells = (cell_of(column.cell(record)).text for column in self.columns)

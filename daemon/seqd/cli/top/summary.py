@@ -11,7 +11,7 @@ from seqd.cli.top.rows import broken_plugins
 from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
 from seqd.cli.ui.queues import pause_reasons, queue_reasons
-from seqd.cli.ui.tables import Signs, fitting
+from seqd.cli.ui.tables import fitting
 from seqd.serving import is_drained, shown_state, takes_nothing_told
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _LEAST_COURSE: Final = 10
 _MOST_COURSE: Final = 60
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_PLAIN_BARS: Final = "_.-=+*%#"
 
 #: Share of Redis's memory, and seconds that an entry of the inbox waits, from which on it is told.
 _MEMORY_SHARE: Final = 0.8
@@ -34,14 +33,14 @@ _INBOX_S: Final = 60.0
 _MOST_NAMES: Final = 3
 
 
-def summary_lines(state: TopState, width: int, signs: Signs) -> list[Text]:
+def summary_lines(state: TopState, width: int) -> list[Text]:
     """Return four lines on the whole fleet, each of at most `width` columns."""
     overview, rates = state.overview, state.rates
     assert overview is not None
     errors = f"{rate(rates.errors_per_min) if rates.errors_per_min else 0} errors/min"
     speed = f"{rate(rates.items_per_s) if rates.items_per_s else 0} items/s"
     room = min(_MOST_COURSE, width - _LABEL - len(speed) - len(errors) - 4)
-    course = bars(rates.items_course, room, signs) if room >= _LEAST_COURSE else ""
+    course = bars(rates.items_course, room) if room >= _LEAST_COURSE else ""
     first = Text.assemble(
         (f"{'speed':<{_LABEL}}", "dim"),
         (speed, "bold"),
@@ -56,17 +55,16 @@ def summary_lines(state: TopState, width: int, signs: Signs) -> list[Text]:
         "Redis": _redis_told(overview),
     }
     lines = [Text.assemble((f"{name:<{_LABEL}}", "dim"), told) for name, told in facts.items()]
-    return [fitting(line, width, signs) for line in (first, *lines)]
+    return [fitting(line, width) for line in (first, *lines)]
 
 
-def bars(course: Sequence[float], width: int, signs: Signs) -> str:
+def bars(course: Sequence[float], width: int) -> str:
     """Return the last points of a course as bars, a column each; the highest is the full height."""
     points = course[-width:] if width > 0 else ()
     highest = max(points, default=0.0)
     if highest <= 0:
         return ""
-    shapes = _BARS if signs.is_unicode else _PLAIN_BARS
-    return "".join(shapes[round(point / highest * (len(shapes) - 1))] for point in points)
+    return "".join(_BARS[round(point / highest * (len(_BARS) - 1))] for point in points)
 
 
 def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:

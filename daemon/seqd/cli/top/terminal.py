@@ -17,7 +17,6 @@ from seqd.cli.top.details import is_of_job
 from seqd.cli.top.frame import frame, most_scroll, row_keys
 from seqd.cli.top.reading import Reader, TopState, open_for_reads, server_of
 from seqd.cli.top.view import View, pressed
-from seqd.cli.ui.tables import Signs
 
 if TYPE_CHECKING:
     from prompt_toolkit.input import Input
@@ -57,7 +56,6 @@ class _Session:
         self, console: Console, ledger: "Ledger", server: str, view: View, every_s: float
     ) -> None:
         self._console = console
-        self._signs = Signs(console.encoding)
         self._view = view
         self._status = OK
         self._fault: Exception | None = None
@@ -97,7 +95,7 @@ class _Session:
         elif self._view.detail is not None:
             self._shown = replace(self._shown, job=self._read.job)  # it was asked for meanwhile
         state = self._reader.as_it_stands(self._shown)
-        lines = frame(state, self._view, width, height, self._signs)
+        lines = frame(state, self._view, width, height)
         screen.update(Group(*lines), refresh=True)
 
     def _on_keys(self, keys: "Input") -> None:
@@ -114,7 +112,7 @@ class _Session:
     def _press(self, key: str) -> None:
         width, height = self._console.size
         rows = row_keys(self._shown, self._view)
-        lines = most_scroll(self._shown, self._view, width, height, self._signs)
+        lines = most_scroll(self._shown, self._view, width, height)
         self._view = pressed(self._view, key, rows, lines)
         if key == "c-c":
             self._status = INTERRUPTED

@@ -1,8 +1,5 @@
 """How many jobs match filters, and what was done to them, for people and for programs."""
 
-from types import TracebackType
-from typing import Self
-
 from seqd.cli.ui.numbers import count, counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_rows
@@ -12,65 +9,14 @@ from seqd_schemas import JobAction
 #: Kinds of jobs that a table shows, those with most jobs first.
 _SHOWN = 12
 
-#: What is done, while it is done.
-_DOING = {
-    "cancel": "cancelling",
-    "pause": "pausing",
-    "resume": "resuming",
-    "retry": "retrying",
-    "remove": "removing",
-}
+#: Jobs after which it is said how far it is.
+_SAID_EVERY = 1_000
 
 
-class Walk:
-    """The bar of a walk over jobs; where the screen is no terminal, nothing."""
-
-    def __init__(self, screen: Screen, action: str, jobs: int | None = None) -> None:
-        """`jobs` is how many it acts on; None for a walk that counts them."""
-        self._progress = None
-        if not screen.is_live:
-            return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[jobs]}", markup=False, justify="right"),
-            TimeRemainingColumn(),
-            console=screen.console,
-            expand=True,
-            transient=True,
-            redirect_stdout=False,
-        )
-        what = "counting" if jobs is None else _DOING[action]
-        self._task = self._progress.add_task(what, total=jobs, jobs="0")
-        self._jobs = jobs
-
-    def __enter__(self) -> Self:
-        if self._progress is not None:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def counted(self, found: JobCount) -> None:
-        """Show how far a count is."""
-        if self._progress is not None:
-            shown = f"{count(found.jobs)} of {count(found.looked_at)} jobs match"
-            self._progress.update(self._task, jobs=shown)
-
-    def acted_on(self, done: JobsActedOn) -> None:
-        """Show how far the acting is."""
-        if self._progress is not None:
-            shown = f"{count(done.acted_on)} of {count(self._jobs or 0)} jobs"
-            self._progress.update(self._task, completed=done.acted_on, jobs=shown)
+def say_progress(screen: Screen, done: JobsActedOn, jobs: int) -> None:
+    """Say on a terminal how far the acting on so many jobs is, now and then."""
+    if screen.is_live and done.acted_on and done.acted_on % _SAID_EVERY == 0:
+        screen.say(f"{count(done.acted_on)} of {counted(jobs, 'job')}", "dim")
 
 
 def say_count(screen: Screen, found: JobCount) -> None:

@@ -1,10 +1,10 @@
 """What the tasks of a model take and give, as tables: parameters, input, output and limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from seqd.cli.ui.params import Parameter, field_columns, fields_of, input_of, parameters_of
+from seqd.cli.ui.params import Parameter, fields_of, input_of, parameters_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import Column, print_table, values_line
 from seqd.kinds import kind_of_task
@@ -19,15 +19,54 @@ def print_model(screen: Screen, entry: CatalogEntry) -> None:
     screen.say(entry.summary)
     if entry.datasets:
         screen.say(f"data sets: {', '.join(entry.datasets)}")
+    print_presets(screen, entry)
+    for task in entry.all_tasks:
+        screen.say()
+        print_task(screen, entry, task)
+
+
+def print_presets(screen: Screen, entry: CatalogEntry) -> None:
+    """Print the presets of a model's training, with their values."""
     for name, values in entry.presets.items():
         screen.say(f"preset {name}: {values_line(values)}")
-    print_tasks(screen, entry)
 
 
-def print_tasks(screen: Screen, entry: CatalogEntry) -> None:
-    """Print what each task of a model takes and gives."""
-    for task, schema in entry.all_tasks.items():
-        _print_task(screen, entry, task, schema)
+def print_task(screen: Screen, entry: CatalogEntry, task: str) -> None:
+    """Print what a task of a model takes and gives."""
+    schema = entry.all_tasks[task]
+    title = f"{entry.model} {task}"
+    if parameters := parameters_of(schema):
+        print_table(screen, _taken("parameter"), parameters, title=title)
+    else:
+        screen.say(f"{title}: no parameters", "bold")
+    if schema.input is not None:
+        screen.say()
+        print_table(screen, _taken("field"), input_of(schema), title=f"{title}, input: records")
+    if fields := _output_fields(task, schema):
+        screen.say()
+        name = str(_output(task, schema).get("title", "a record"))
+        print_table(screen, _GIVEN, fields, title=f"{title}, output: {name}")
+    for limit in _limits(entry, task, schema):
+        screen.say(limit, "dim")
+
+
+def print_help(screen: Screen, entry: CatalogEntry, model: str, tasks: Collection[str]) -> None:
+    """Print how `seqd run` does tasks of a model; `model` is as it was typed."""
+    if not tasks:
+        screen.say(
+            f"{entry.model} has no task for `seqd run`. It can: {', '.join(entry.all_tasks)}; "
+            f"their parameters: seqd models params {entry.model}"
+        )
+        return
+    for name in tasks:
+        task = entry.run_tasks[name]
+        screen.say(f"{model} {name}" + (f": {task.summary}" if task.summary else ""), "bold")
+        screen.say(f"  seqd run {model} {name} FILE")
+        screen.say(f"  seqd run {model} {name} --text {_example(task)}")
+        screen.say()
+        print_task(screen, entry, name)
+        screen.say()
+    screen.say("Options that all tasks have: seqd run --help", "dim")
 
 
 def contract_of(entry: CatalogEntry) -> dict[str, JsonValue]:
@@ -43,30 +82,17 @@ def contract_of(entry: CatalogEntry) -> dict[str, JsonValue]:
     }
 
 
-def _print_task(screen: Screen, entry: CatalogEntry, task: str, schema: TaskSchema) -> None:
-    title = f"{entry.model} {task}"
-    screen.say()
-    parameters = parameters_of(schema)
-    if parameters:
-        print_table(screen, _columns("parameter"), parameters, title=title)
-    else:
-        screen.say(f"{title}: no parameters", "bold")
-    if schema.input is not None:
-        screen.say()
-        records = f"{title}, input: records"
-        print_table(screen, _columns("field"), input_of(schema), title=records)
-    fields = _output_fields(task, schema)
-    if fields:
-        screen.say()
-        name = str(_output(task, schema).get("title", "a record"))
-        columns = [one for one in field_columns("field", is_output=True) if one.name != "allowed"]
-        print_table(screen, columns, fields, title=f"{title}, output: {name}")
-    for limit in _limits(entry, task, schema):
-        screen.say(limit, "dim")
+def _example(task: TaskSchema) -> str:
+    """Return what may stand behind `--text`."""
+    if task.input is None:
+        return '"..."'
+    required = [one.name for one in input_of(task) if one.is_required and "." not in one.name]
+    fields = ", ".join(f'"{name}": …' for name in required)
+    return f"'{{{fields}}}'"
 
 
-def _columns(name: str) -> list[Column[Parameter]]:
-    """Return fewer columns than `seqd models params` has: what is allowed is in the last one."""
+def _taken(name: str) -> list[Column[Parameter]]:
+    """Return what tables say of what a task takes; `name` heads the first of them."""
     return [
         Column(name, lambda one: one.name),
         Column("default", lambda one: one.default_shown),
@@ -75,8 +101,16 @@ def _columns(name: str) -> list[Column[Parameter]]:
 
 
 def _what_it_is(one: Parameter) -> str:
-    allowed = f" Allowed: {one.allowed}." if one.allowed else ""
+    allowed = "" if one.allowed in ("", one.type) else f" Allowed: {one.allowed}."
     return f"{' '.join(one.description.split())}{allowed}".lstrip()
+
+
+#: What tables say of what a task gives.
+_GIVEN: tuple[Column[Parameter], ...] = (
+    Column("field", lambda one: one.name),
+    Column("type", lambda one: one.type),
+    Column("what it is", lambda one: _what_it_is(one), wraps=True),
+)
 
 
 def _output(task: str, schema: TaskSchema) -> Schema:

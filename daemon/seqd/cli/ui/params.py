@@ -1,7 +1,4 @@
-"""The parameters of a model as a table, from the JSON Schema of each task.
-
-The fields of a task's input and output are read in the same way.
-"""
+"""The parameters of a model, from the JSON Schema of each task, and fields of input and output."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +7,8 @@ from typing import Final, cast
 
 from pydantic import JsonValue
 
-from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, print_table, values_line
-from seqd.kinds import TRAIN
 from seqd.parameters import Schema, allowed
-from seqd_schemas import CatalogEntry, Task, TaskSchema
+from seqd_schemas import TaskSchema
 from seqd_schemas.outputs import MAX_DIMENSIONS, VECTOR_FORMAT
 
 _TYPES: Final = {
@@ -61,18 +55,6 @@ class Parameter:
             "allowed": self.allowed,
             "description": self.description,
         }
-
-
-def field_columns(name: str, *, is_output: bool = False) -> list[Column[Parameter]]:
-    """Return what tables say of parameters or fields; `name` heads the first of them."""
-    default = Column[Parameter]("default", lambda one: one.default_shown)
-    return [
-        Column(name, lambda one: one.name),
-        Column("type", lambda one: one.type),
-        *([] if is_output else [default]),
-        Column("allowed", lambda one: "" if one.allowed == one.type else one.allowed, wraps=True),
-        Column("what it is", lambda one: " ".join(one.description.split()), wraps=True),
-    ]
 
 
 def parameters_of(task: TaskSchema) -> list[Parameter]:
@@ -152,40 +134,6 @@ def resolved(field: Schema, root: Schema) -> Schema:
         return field
     name = str(field["$ref"]).rpartition("/")[2]
     return cast("Mapping[str, Schema]", root["$defs"])[name]
-
-
-def print_parameters(
-    screen: Screen, entry: CatalogEntry, tables: Mapping[Task, Sequence[Parameter]]
-) -> None:
-    """Print a table for each task, the fields of a plugin's own, and presets of a training."""
-    for number, (task, parameters) in enumerate(tables.items()):
-        if number:
-            screen.say()
-        title = f"{entry.model} {task}"
-        if parameters:
-            print_table(screen, field_columns("parameter"), parameters, title=title)
-        else:
-            screen.say(f"{title}: no parameters", "bold")
-        if task in entry.run_tasks:
-            _print_fields(screen, title, entry.run_tasks[task])
-    if TRAIN in tables and entry.presets:
-        screen.say()
-        for name, values in entry.presets.items():
-            screen.say(f"preset {name}: {values_line(values)}")
-
-
-def _print_fields(screen: Screen, title: str, task: TaskSchema) -> None:
-    """Print what a plugin's own task takes and gives."""
-    screen.say()
-    if task.input is None:
-        empty = "may be empty" if task.allows_empty else "not empty"
-        screen.say(f"{title}, input: texts, {empty}", "bold")
-    else:
-        records = f"{title}, input: records"
-        print_table(screen, field_columns("field"), input_of(task), title=records)
-    screen.say()
-    columns = field_columns("field", is_output=True)
-    print_table(screen, columns, output_of(task), title=f"{title}, output")
 
 
 def _type(field: Schema, root: Schema) -> str:

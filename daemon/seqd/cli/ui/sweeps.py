@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from seqd.analysis.sweeps import SweepReport, combinations_of, is_less_better, shown, sweep_job_of
+from seqd.analysis.sweeps import SweepReport, is_less_better, shown, sweep_job_of
 from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, counted, duration, metric
 from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView
@@ -35,8 +35,8 @@ class SweepView(ProgressView):
         super().__init__(record)
         self._screen = screen
         self._model = record.model
-        #: Combinations that are not done.
-        self._open = {one.name for one in combinations_of(sweep_job_of(record))}
+        #: Combinations of which the result was told.
+        self._done = set[str]()
 
     def show(self, event: Event) -> None:
         """Show the next event."""
@@ -47,15 +47,15 @@ class SweepView(ProgressView):
             self._screen.say(name + log_told(event), "dim" if event.level == "info" else "yellow")
         elif isinstance(event, Missed) and event.lasting:
             self._screen.say(EPOCHS_GONE, "yellow")
-        elif isinstance(event, Epoch) and event.run in self._open:
+        elif isinstance(event, Epoch) and event.run is not None:
             self._screen.say(_epoch_line(event))
 
     def add_results(self, results: Mapping[str, Result]) -> None:
         """Show the results that are there by now, each once."""
         for name, result in results.items():
-            if name in self._open and not self._had_ended:
+            if name not in self._done and not self._had_ended:
                 self._screen.say(_done_line(result), "" if result.ok else "red")
-        self._open -= results.keys()
+        self._done |= results.keys()
 
 
 def print_sweep(screen: Screen, report: SweepReport) -> None:

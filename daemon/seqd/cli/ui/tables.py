@@ -62,37 +62,6 @@ class Column(Generic[Row]):
     is_left_out_empty: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """What stands for what is left out, by what a terminal can show."""
-
-    #: The encoding that the text has to be written in.
-    encoding: str = "utf-8"
-
-    @property
-    def is_unicode(self) -> bool:
-        """True where every character can be written."""
-        return self.encoding.lower().replace("-", "").startswith("utf")
-
-    @property
-    def ellipsis(self) -> str:
-        """What stands at the end of a text that is cut."""
-        return "…" if self.is_unicode else "~"
-
-    def clean(self, text: str, most_chars: int = _MOST_CHARS) -> str:
-        """Return a text as one line that the terminal shows as it is, controls escaped."""
-        line = one_line(text, most_chars).replace("\t", " ")
-        if self.is_unicode:
-            return line
-        return line.encode(self.encoding, "replace").decode(self.encoding)
-
-    def cut(self, text: str, width: int) -> str:
-        """Return a text of at most `width` columns."""
-        if cell_len(text) <= width:
-            return text
-        return set_cell_size(text, max(0, width - 1)).rstrip() + self.ellipsis[: max(0, width)]
-
-
 def print_table(
     screen: Screen, columns: Sequence[Column[Row]], records: Iterable[Row], *, title: str = ""
 ) -> None:
@@ -100,7 +69,7 @@ def print_table(
     if title:
         screen.say(title, "bold")
     width = screen.console.width
-    screen.block(table_lines(columns, records, width, Signs(), is_whole=True))
+    screen.block(table_lines(columns, records, width, is_whole=True))
 
 
 def print_rows(
@@ -113,14 +82,13 @@ def print_rows(
 
 def print_facts(screen: Screen, facts: Mapping[str, object]) -> None:
     """Print names with their values, a line each; without those that are empty."""
-    screen.block(fact_lines(facts, screen.console.width, Signs()))
+    screen.block(fact_lines(facts, screen.console.width))
 
 
 def table_lines(
     columns: Sequence[Column[Row]],
     records: Iterable[Row],
     width: int,
-    signs: Signs,
     *,
     is_whole: bool = False,
 ) -> list[Text]:
@@ -128,22 +96,34 @@ def table_lines(
 
     Columns without room are dropped and texts are cut, but of a table that `is_whole`.
     """
-    table = _Table(columns, list(records), signs, is_whole=is_whole)
+    table = _Table(columns, list(records), is_whole=is_whole)
     return table.lines(width)
 
 
-def fact_lines(facts: Mapping[str, object], width: int, signs: Signs) -> list[Text]:
+def fact_lines(facts: Mapping[str, object], width: int) -> list[Text]:
     """Return a line for each fact that is not empty; a long one goes on below itself."""
     shown = {name: str(value) for name, value in facts.items() if value not in ("", None)}
     longest = max(map(cell_len, shown), default=0)
     label = min(_MOST_LABEL, longest, max(1, width - _LEAST_VALUE - _GAP))
     lines = []
     for name, value in shown.items():
-        text = signs.clean(value, MAX_LINE_CHARS)
+        text = clean(value, MAX_LINE_CHARS)
         for number, part in enumerate(broken(text, max(1, width - label - _GAP))):
-            head = signs.cut(signs.clean(name), label) if number == 0 else ""
+            head = cut_to(clean(name), label) if number == 0 else ""
             lines.append(Text.assemble((_padded(head, label + _GAP), "dim"), part))
     return lines
+
+
+def clean(text: str, most_chars: int = _MOST_CHARS) -> str:
+    """Return a text as one line that the terminal shows as it is, controls escaped."""
+    return one_line(text, most_chars).replace("\t", " ")
+
+
+def cut_to(text: str, width: int) -> str:
+    """Return a text of at most `width` columns."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - 1)).rstrip() + "…"[: max(0, width)]
 
 
 def cut(text: str, most_chars: int) -> str:
@@ -171,18 +151,16 @@ class _Table(Generic[Row]):
         self,
         columns: Sequence[Column[Row]],
         records: Sequence[Row],
-        signs: Signs,
         *,
         is_whole: bool,
     ) -> None:
         self._columns = columns
-        self._signs = signs
         self._is_whole = is_whole
         most_chars = MAX_LINE_CHARS if is_whole else _MOST_CHARS
         values = [[column.cell(record) for column in columns] for record in records]
         cells = [[cell_of(value) for value in row] for row in values]
         self._rows = [
-            [Cell(signs.clean(cell.text, most_chars), cell.style) for cell in row] for row in cells
+            [Cell(clean(cell.text, most_chars), cell.style) for cell in row] for row in cells
         ]
         self._to_the_right = [
             column.is_number
@@ -243,7 +221,7 @@ class _Table(Generic[Row]):
         parts = [
             broken(row[number].text, width)
             if self._is_whole and self._columns[number].wraps
-            else [self._signs.cut(row[number].text, width)]
+            else [cut_to(row[number].text, width)]
             for number, width in zip(shown, widths, strict=True)
         ]
         lines = []
@@ -270,11 +248,11 @@ def cell_of(value: object) -> Cell:
     return Cell(str(value))
 
 
-def fitting(line: Text, width: int, signs: Signs) -> Text:
+def fitting(line: Text, width: int) -> Text:
     """Return a line of at most `width` columns."""
     if line.cell_len > width:
         line.truncate(max(0, width - 1))
-        line.append(signs.ellipsis)
+        line.append("…")
     return line
 
 
