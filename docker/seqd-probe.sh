@@ -24,7 +24,7 @@ esac
 case "$* $said" in
   'live '*'"lease_s"'* | 'ready {"is_ready": true, '*)
     if [ "$age" -ge 0 ] && [ "$age" -lt "${lease:-0}" ] &&
-      { [ "$1" = live ] || { [ ! -e "$files.draining" ] && [ ! -e "$files.cordoned" ]; }; }; then
+      { [ "$1" = live ] || [ ! -e "$files.draining" ]; }; then
       echo "Worker $SEQD_WORKER, heartbeat $age s ago."
       exit 0
     fi

@@ -11,7 +11,6 @@ from seqd.local.run_files import (
     HEARTBEAT,
     READINESS,
     Heartbeat,
-    ModelReadiness,
     Readiness,
     RunFolder,
     write_readiness,
@@ -109,15 +108,14 @@ def test_help_imports_no_library_but_that_of_the_command_line_and_no_plugin(
     assert not modules & (HEAVY | set(plugin_packages))
 
 
-@pytest.mark.parametrize("probe", [("live",), ("ready",), ("model", "echo"), ("none", "live")])
+@pytest.mark.parametrize("probe", [("live",), ("ready",), ("none", "live")])
 def test_a_probe_imports_no_library_at_all_of_a_worker_that_is_there_or_not(tmp_path, probe):
     """It runs every few seconds beside each worker, where the command line's take 0.2 s a call."""
     folder = RunFolder(tmp_path)
     if probe[0] != "none":
         folder.path.mkdir()
         folder.file("w1", HEARTBEAT).write_text(str(Heartbeat.now()))
-        echo = ModelReadiness(serves=True, trains=False, in_service=1, loaded=(1,))
-        said = Readiness(1, "ready", 30.0, required=(), models={"echo": echo}, unfit=())
+        said = Readiness(30.0, why_not="", required=(), warm={"echo": "echo@1"}, cold={})
         write_readiness(folder.file("w1", READINESS), said, is_ready=True)
 
     modules, printed = modules_of_command(tmp_path, "probe", *probe[probe[0] == "none" :])

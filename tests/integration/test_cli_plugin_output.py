@@ -197,7 +197,6 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "failures purge": ("--code", "too_long", "--yes"),
             "probe live": (),
             "probe ready": (),
-            "probe model": ("echo",),
             "queues": (),
             "redis acl": ("--role", "client"),
             "settings": (),

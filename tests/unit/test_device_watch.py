@@ -5,7 +5,7 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from fake_gpu_fixtures import ECC, LOST, XID, Machine
+from fake_gpu_fixtures import ECC, LOST, XID, Machine, mig_uuid
 from seqd.errors import DeviceLost
 from seqd.local.pinning import slots_here
 from seqd.local.slots import Slot
@@ -44,6 +44,7 @@ def watched():
         (XID, 79, "XID 79, it has fallen off the bus."),
         (XID, 48, "XID 48, an uncorrectable memory error."),
         (XID, 119, "XID 119, its firmware does not answer."),
+        (XID, 140, "XID 140, see docs.nvidia.com/deploy/xid-errors."),
         (ECC, 0, "an uncorrectable ECC error of its memory."),
     ],
 )
@@ -60,6 +61,18 @@ def test_what_ends_a_device_is_told_once_with_its_reason(
     assert one.watch.has_lost_device()
     with pytest.raises(Empty):
         one.told.get(timeout=0.1)
+
+
+def test_an_event_of_another_instance_of_its_gpu_is_none_of_it(machine: Machine, watched) -> None:
+    machine.add(1).cut(0, mig_uuid(1), mig_uuid(2))
+    other, own = (watched(slots_here(f"gpu:{mig_uuid(number)}")[0]) for number in (1, 2))
+    for one in (other, own):
+        wait_for_registration(machine, one)
+
+    machine.event(0, XID, 95, instance=2)
+
+    assert own.reason() == "XID 95, an uncontained memory error."
+    assert other.told.empty()
 
 
 def wait_for_registration(machine: Machine, one: Watched) -> None:

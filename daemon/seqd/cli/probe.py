@@ -1,4 +1,4 @@
-"""`seqd probe`: whether a worker of this machine lives, is ready, or has a model warm.
+"""`seqd probe`: whether a worker of this machine lives, or is ready.
 
 It reads files and asks no Redis. `quick_probe` answers its plain forms at less cost.
 """
@@ -15,7 +15,7 @@ from seqd.cli.ui.screen import Screen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqd.local.probes import Answer, AskedModel
+    from seqd.local.probes import Answer
     from seqd.local.run_files import RunFolder
 
 app = typer.Typer(
@@ -61,7 +61,7 @@ def ready(
         str | None,
         typer.Option(
             "--models",
-            help="Models that must be warm, joined by commas, such as imdb_lstm,markov@3; else "
+            help="Models that must be warm, joined by commas, such as imdb_lstm,markov; else "
             "those of the worker's SEQD_REQUIRED_MODELS.",
         ),
     ] = None,
@@ -72,37 +72,15 @@ def ready(
     For a readiness probe and a startup probe. It is no while a worker starts, drains, or has a
     sick device.
     """
-    asked = None if models is None else _asked(models.split(","))
-    return _readiness("ready", name, data_dir, asked)
-
-
-@app.command()
-@shown
-def model(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", help="A model, such as imdb_lstm, or one version of it: imdb_lstm@3."
-        ),
-    ],
-    name: _Name = "",
-    data_dir: _DataDir = None,
-) -> Found:
-    """Say whether the worker can run this model now, without loading it first."""
-    return _readiness("model", name, data_dir, _asked([model]))
-
-
-def _readiness(
-    probe: str, name: str, data_dir: Path | None, asked: "list[AskedModel] | None"
-) -> Found:
     from seqd.local.probes import readiness
 
+    asked = None if models is None else [one.strip() for one in models.split(",") if one.strip()]
     folder = _folder(data_dir)
 
     def ask(worker: str) -> "Answer":
         return readiness(folder, worker, _lease_s(folder, worker), asked)
 
-    return _answered(probe, name, folder, ask)
+    return _answered("ready", name, folder, ask)
 
 
 def _folder(data_dir: Path | None) -> "RunFolder":
@@ -117,15 +95,6 @@ def _lease_s(folder: "RunFolder", name: str) -> float:
 
     said = read_readiness(folder.file(name, READINESS))
     return options.read_settings().lease_s if said is None else said.lease_s
-
-
-def _asked(texts: list[str]) -> "list[AskedModel]":
-    from seqd.local.probes import asked_model
-
-    try:
-        return [asked_model(text.strip()) for text in texts if text.strip()]
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def _answered(probe: str, name: str, folder: "RunFolder", ask: "Callable[[str], Answer]") -> Found:

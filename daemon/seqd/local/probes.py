@@ -6,30 +6,19 @@ outage is no fault of a worker, and mends itself.
 """
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
 
 from seqd.local.run_files import (
-    CORDONED,
     DRAINING,
     HEARTBEAT,
     READINESS,
-    ModelReadiness,
     Readiness,
     RunFolder,
-    Unfitness,
     read_heartbeat,
     read_readiness,
 )
-
-#: A model that is asked for: its name, and a version unless the one in service is meant.
-_ASKED = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@([0-9]{1,9}))?")
-
-#: The code of all that a sick device keeps from running; a value of `UnfitCode`.
-_DEVICE_FAULT: Final = "device_fault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +27,6 @@ class Answer:
 
     is_yes: bool
     sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class AskedModel:
-    """A model that a probe asks for. `version` None means the one in service."""
-
-    name: str
-    version: int | None = None
-
-    def __str__(self) -> str:
-        return self.name if self.version is None else f"{self.name}@{self.version}"
-
-
-def asked_model(text: str) -> AskedModel:
-    """Return the model that `NAME` or `NAME@VERSION` asks for. Raises ValueError."""
-    match = _ASKED.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no model; allowed: a name, or name@3 (a version)")
-    return AskedModel(match[1], None if match[2] is None else int(match[2]))
 
 
 def workers_of_host(folder: RunFolder) -> list[str]:
@@ -106,7 +76,7 @@ def liveness(folder: RunFolder, worker: str, lease_s: float) -> Answer:
 
 
 def readiness(
-    folder: RunFolder, worker: str, lease_s: float, models: Sequence[AskedModel] | None = None
+    folder: RunFolder, worker: str, lease_s: float, models: Sequence[str] | None = None
 ) -> Answer:
     """Return whether a worker takes work and has the models warm: loaded, and run once.
 
@@ -117,77 +87,26 @@ def readiness(
         return alive
     if folder.file(worker, DRAINING).exists():
         return Answer(False, f"Worker {worker} was asked to end, and claims nothing more.")
-    if folder.file(worker, CORDONED).exists():
-        return Answer(False, f"Worker {worker} is cordoned, and claims nothing.")
     said = read_readiness(folder.file(worker, READINESS))
     if said is None:
         return Answer(False, f"Worker {worker} is starting: it has not said yet what it can run.")
     return readiness_said(worker, said, models)
 
 
-def readiness_said(
-    worker: str, said: Readiness, models: Sequence[AskedModel] | None = None
-) -> Answer:
-    """Return whether a worker that lives, and was not asked to end or to wait, is ready."""
-    if said.state != "ready":
-        return Answer(False, f"Worker {worker} is {said.state}; {_loaded_of(said)}.")
-    sick = next((one for one in said.unfit if one.code == _DEVICE_FAULT), None)
-    if sick is not None:
-        return Answer(False, f"Worker {worker} claims nothing: {_sentence(sick.message)}")
-    if models is None:
-        models = [AskedModel(name) for name in said.required]
-    return _models_are_warm(worker, said, models)
-
-
-def _models_are_warm(worker: str, said: Readiness, models: Sequence[AskedModel]) -> Answer:
-    warm = []
-    for asked in models:
-        entry = said.models.get(asked.name)
-        if entry is None:
-            has = ", ".join(said.models) or "none"
-            return Answer(False, f"Worker {worker} has no model {asked.name}; it has: {has}.")
-        why_not = _why_not_warm(said, entry, asked)
-        if why_not:
-            return Answer(False, f"Worker {worker} is not ready for {asked}: {_sentence(why_not)}")
-        warm.append(_name_of(entry, asked))
-    also = f"; warm: {', '.join(warm)}" if warm else ""
+def readiness_said(worker: str, said: Readiness, models: Sequence[str] | None = None) -> Answer:
+    """Return whether a worker that lives, and was not asked to end, is ready."""
+    if said.why_not:
+        return Answer(False, f"Worker {worker} {_sentence(said.why_not)}")
+    asked = said.required if models is None else models
+    for name in asked:
+        if name in said.cold:
+            why = _sentence(said.cold[name])
+            return Answer(False, f"Worker {worker} is not ready for {name}: {why}")
+        if name not in said.warm:
+            has = ", ".join(sorted([*said.warm, *said.cold])) or "none"
+            return Answer(False, f"Worker {worker} has no model {name}; it has: {has}.")
+    also = f"; warm: {', '.join(said.warm[name] for name in asked)}" if asked else ""
     return Answer(True, f"Worker {worker} is ready{also}.")
-
-
-def _why_not_warm(said: Readiness, entry: ModelReadiness, asked: AskedModel) -> str:
-    """Return the reason; an empty text where there is none."""
-    if not entry.serves:
-        return _reason(said.unfit, asked.name, None)
-    version = entry.in_service if asked.version is None else asked.version
-    if version is None:
-        return "its store has no version of it"
-    reason = _reason(said.unfit, asked.name, version)
-    if reason or version in entry.loaded:
-        return reason
-    return f"version {version} is not loaded; {_loaded_of(said)}"
-
-
-def _reason(unfit: Sequence[Unfitness], model: str, version: int | None) -> str:
-    return next(
-        (
-            f"{one.code}: {one.message}"
-            for one in unfit
-            if (one.model, one.version) == (model, version)
-        ),
-        "",
-    )
-
-
-def _name_of(entry: ModelReadiness, asked: AskedModel) -> str:
-    if not entry.serves:
-        return f"{asked.name} (trains)"
-    version = entry.in_service if asked.version is None else asked.version
-    return f"{asked.name}@{version}"
-
-
-def _loaded_of(said: Readiness) -> str:
-    names = [f"{name}@{version}" for name, one in said.models.items() for version in one.loaded]
-    return f"loaded: {', '.join(names) or 'none'}"
 
 
 def _sentence(text: str) -> str:

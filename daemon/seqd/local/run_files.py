@@ -9,20 +9,19 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from time import monotonic, time
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 #: What the names of a worker's files end with.
 HEARTBEAT = "heartbeat"
 DRAINING = "draining"
-CORDONED = "cordoned"
 TRACE = "trace"
 DEATHS = "deaths"
 READINESS = "readiness"
 
-_ALL = (HEARTBEAT, DRAINING, CORDONED, TRACE, DEATHS, READINESS, f"{READINESS}.new")
+_ALL = (HEARTBEAT, DRAINING, TRACE, DEATHS, READINESS, f"{READINESS}.new")
 _FILE = re.compile(rf"(.+)\.(?:{'|'.join(map(re.escape, _ALL))})")
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its
@@ -118,49 +117,23 @@ _MOST_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReadiness:
-    """One model that the slot can run."""
-
-    #: The slot classifies or generates with it, or runs another task that takes items.
-    serves: bool
-    #: The slot trains it.
-    trains: bool
-    #: The version that the bare name means in this worker's store; None where it has none.
-    in_service: int | None
-    #: Versions in memory, each warmed up.
-    loaded: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Unfitness:
-    """A version that the worker cannot run now; its trainings where that is None."""
-
-    model: str
-    version: int | None
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Readiness:
     """What a worker can run, as its child last wrote it down, for probes, which ask no Redis.
 
     The child replaces the file as a whole when something has changed, and its node removes it when
-    the child has ended. One of another release that lacks a field counts as no file.
+    the child has ended.
     """
 
-    pid: int
-    #: `starting`, `ready` or `draining`; a worker at work is ready, too.
-    state: str
     #: Seconds by which its heartbeat may be old.
     lease_s: float
+    #: Why it is ready for no model, such as `is starting`; '' where it takes work.
+    why_not: str
     #: Models without which it is not ready, as its settings name them.
     required: tuple[str, ...]
-    models: Mapping[str, ModelReadiness]
-    unfit: tuple[Unfitness, ...]
-
-
-_Said = TypeVar("_Said", ModelReadiness, Unfitness, Readiness)
+    #: Those that are warm, loaded and run once, as `imdb_lstm@3` or `imdb_lstm (trains)`.
+    warm: Mapping[str, str]
+    #: The others that the slot can run, each with why it is not.
+    cold: Mapping[str, str]
 
 
 def write_readiness(path: Path, readiness: Readiness, *, is_ready: bool) -> None:
@@ -187,13 +160,8 @@ def read_readiness(path: Path) -> Readiness | None:
     try:
         with path.open("rb") as file:
             said = json.loads(file.read(_MOST_BYTES))
-        models = {name: _made(ModelReadiness, one) for name, one in said["models"].items()}
-        unfit = tuple(_made(Unfitness, one) for one in said["unfit"])
-        return _made(Readiness, said | {"models": models, "unfit": unfit})
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
+        # What a later release says beside these fields is left out.
+        made = Readiness(**{field.name: said[field.name] for field in fields(Readiness)})
+        return replace(made, warm=dict(made.warm), cold=dict(made.cold))
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
         return None
-
-
-def _made(kind: type[_Said], said: Mapping[str, object]) -> _Said:
-    """Return a record of its fields; what a later release says beside them is left out."""
-    return kind(**{field.name: said[field.name] for field in fields(kind)})  # type: ignore[arg-type]

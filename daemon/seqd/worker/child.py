@@ -35,7 +35,7 @@ from seqd.scaling import Rate
 from seqd.settings import Settings
 from seqd.worker.catalog import lacks_any, lacks_rollout
 from seqd.worker.context import WorkerContext
-from seqd.worker.cordon import CordonFile, RuleChanges, cordon_of
+from seqd.worker.cordon import RuleChanges, cordon_of
 from seqd.worker.counting import RateMeter
 from seqd.worker.death_record import DeathsFile
 from seqd.worker.deaths import NOT_NOTED
@@ -116,7 +116,6 @@ class WorkLoop:
             settings.unload_wait_s,
         )
         self._wakeups = PassedOn(context, self._claimable)
-        self._cordon = CordonFile(settings, context.identity.name)
         self._deaths = DeathsFile(settings, context.identity.name)
         self._is_supervised = settings.supervised
         self._items = ItemRunner(context)
@@ -125,7 +124,7 @@ class WorkLoop:
         self._ranges = RangeReader(context, settings)
         self._rates = RateMeter(context.ledger.backlog.note_rate)
         self._readiness = ReadinessNotes(context, settings)
-        self._rules = RuleChanges(context, self._readiness, self._cordon, self.publish_status)
+        self._rules = RuleChanges(context, self._readiness, self.publish_status)
         self._news = StateNews(self.publish_status)
         self._closed = Event()
         self._watch: Thread | None = None
@@ -147,9 +146,10 @@ class WorkLoop:
         """
         self._claim_device()
         self._context.placement.look()
+        self._context.placement.look_at_cordons()
         self._context.fitness.placement_has_changed()
         self._readiness.look()
-        self._readiness.write(self._state)
+        self._note_readiness()
         # Of a child that died while Redis was away, when the parent could not release it.
         self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
         names = self._readiness.loading_order(self._models_in_use())
@@ -162,7 +162,7 @@ class WorkLoop:
             if self._is_due_at_start(name):
                 with self._context.leases.watching():
                     self._load(name)
-                self._readiness.write(self._state)
+                self._note_readiness()
             if version is not None:
                 refs.remove(f"{name}@{version}")
                 self._loading = tuple(refs)
@@ -350,15 +350,20 @@ class WorkLoop:
     def publish_status(self) -> None:
         """Publish what this worker is doing: to probes, and then to the fleet."""
         status = self.status()
-        self._readiness.write(self._state if status.stopped_pid is None else "stopped")
+        self._note_readiness()
         self._context.counts.note_state(status, self._context.leases.lost_count)
         self._context.ledger.fleet.publish_worker(status)
+
+    def _note_readiness(self) -> None:
+        """Write down for probes what it can run, and whether it takes work at all."""
+        held_back = "cordoned" if self._cordon_now() else ""
+        self._readiness.write("stopped" if self._stopped_parent() else held_back or self._state)
 
     def status(self) -> WorkerStatus:
         """Return this worker as it is now."""
         identity, fitness = self._context.identity, self._context.fitness
         now_ms, offset_ms = self._context.ledger.fleet.clock()
-        cordon = self._cordon_now(now_ms)
+        cordon = self._cordon_now()
         versions = dict(fitness.versions())
         stopped_pid = self._stopped_parent()
         is_held_back = cordon is not None or stopped_pid is not None
@@ -440,14 +445,11 @@ class WorkLoop:
         self._rates.add(queue, stats.items - items, seconds, stats.errored - errored)
         self._rates.note(if_due=True)
 
-    def _cordon_now(self, now_ms: int) -> Cordon | None:
-        if self._state is WorkerState.STARTING or not self._cordon.is_there():
+    def _cordon_now(self) -> Cordon | None:
+        rule = self._context.placement.cordon
+        if self._state is WorkerState.STARTING or rule is None:
             return None
-        is_ending = self._context.drain.is_raised()
-        phase = "draining" if is_ending else "cordoned"
-        rule = self._cordon.rule()
-        # A full disk had no room for the rule: the file alone says that there is one.
-        return cordon_of(rule, phase) if rule else Cordon(phase=phase, since_ms=now_ms)
+        return cordon_of(rule, "draining" if self._context.drain.is_raised() else "cordoned")
 
     def _run(self, claim: Claim) -> None:
         """Lead a claim to its commit, or release its units."""
@@ -527,7 +529,7 @@ class WorkLoop:
             # Whoever is about to put a version in service waits for this.
             log_and_continue("what is loaded is not published", self.publish_status)
         self._warn_of_cold()
-        self._readiness.write(self._state)
+        self._note_readiness()
 
     def _warn_of_cold(self) -> None:
         cold = self._readiness.cold()

@@ -316,12 +316,10 @@ class WorkerContext:
     max_attempts: int
     #: What can be run now.
     fitness: Fitness
-    #: What this worker serves, and keeps in memory.
+    #: What this worker serves, and keeps in memory, and whether it claims.
     placement: Placement = field(default_factory=lambda: Placement(Place("", "", "")))
     #: How much longer than expected items may be computed.
     budgets: BudgetRule = NO_BUDGETS
-    #: True while a rule of an operator keeps this worker from claiming.
-    is_cordoned: Callable[[], bool] = lambda: False
     #: Has the whole worker end, once it drains.
     end_node: Callable[[], None] = ask_parent_to_end
     #: What the child has done since it started.
@@ -371,6 +369,10 @@ class WorkerContext:
             for one in workers
             if one.worker != self.identity.name
         )
+
+    def is_cordoned(self) -> bool:
+        """Return True while a rule of an operator keeps this worker from claiming."""
+        return self.placement.cordon is not None
 
     def may_claim(self) -> bool:
         """Return False while this worker drains, or an operator keeps it from claiming."""
@@ -482,7 +484,11 @@ def open_context(
     store = open_store(settings, registry)
     routes = runnable_routes(identity.slot, registry.models)
     placement = Placement(
-        identity.place, settings.serves, settings.required_models, ledger.placements
+        identity.place,
+        settings.serves,
+        settings.required_models,
+        ledger.placements,
+        ledger.cordons,
     )
     cache = ModelCache(
         registry,

@@ -1,9 +1,8 @@
-"""Operators' rules in a worker: its parent learns of them from the ledger, a file tells its child.
+"""Operators' rules in a worker, which looks at them twice a second.
 
-`CordonWatch` looks twice a second, at one number as long as nothing changes; `RuleChanges` has the
-child follow. A cordon has the child
-claim nothing more, a drain ends the worker as SIGTERM does. `DrainedWait` is a worker that starts
-while a drain means it: it touches no device, says that it is drained, and begins once it may.
+`RuleChanges` has the child follow: cordoned, it claims nothing more. `DrainWatch` has the parent
+end the worker for a drain, as SIGTERM does. `DrainedWait` is a worker that starts while a drain
+means it: it touches no device, says that it is drained, and begins once it may.
 """
 
 import logging
@@ -16,36 +15,26 @@ from threading import Event, Thread
 from time import monotonic, sleep
 from types import FrameType
 
-from pydantic import ValidationError
-
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
-from seqd.local.run_files import CORDONED, RunFolder
 from seqd.models.registry import Registry
 from seqd.settings import Settings
-from seqd.targets import Place, drain_for, option_of, rule_for
+from seqd.targets import Place, drain_for, option_of
 from seqd.worker.background import PeriodicTask
 from seqd.worker.channel import HeartbeatFile
 from seqd.worker.context import Identity, WorkerContext, status_without_child
 from seqd.worker.drain import END_SIGNALS
 from seqd.worker.logs import log_and_continue, try_now
 from seqd.worker.readiness import ReadinessNotes
-from seqd_schemas import (
-    Cordon,
-    CordonAction,
-    CordonRule,
-    WorkerState,
-    from_stored,
-    to_stored,
-)
+from seqd_schemas import Cordon, CordonRule, WorkerState
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks of a worker at the rules.
 LOOK_S = 0.5
 
-#: Seconds between two looks of a child at the file, and of a drained worker for a signal.
-FILE_LOOK_S = 0.2
+#: Seconds between two looks of a drained worker for a signal.
+SIGNAL_LOOK_S = 0.2
 
 
 def cordon_of(rule: CordonRule, phase: str) -> Cordon:
@@ -61,41 +50,6 @@ def in_words(rule: CordonRule) -> str:
     return f"{rule.action} of {option_of(rule.target)} by {rule.by or 'somebody'}{why}"
 
 
-class CordonFile:
-    """By which a node tells its child that a rule of an operator keeps it from claiming."""
-
-    def __init__(self, settings: Settings, worker: str) -> None:
-        self._path = RunFolder(settings.data_dir).file(worker, CORDONED)
-
-    def write(self, rule: CordonRule) -> None:
-        """Put a rule there, in the place of another. Raises OSError."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(to_stored(rule))
-
-    def remove(self) -> None:
-        """Remove it; at boot, without a rule, and when the node has stopped."""
-        self._path.unlink(missing_ok=True)
-
-    def is_there(self) -> bool:
-        """Return True while a rule keeps the worker from claiming."""
-        return self._path.exists()
-
-    def stamp(self) -> tuple[int, int] | None:
-        """Return what changes with the file; None without one."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_mtime_ns, stat.st_size
-
-    def rule(self) -> CordonRule | None:
-        """Return the rule; None without one, and where it cannot be read."""
-        try:
-            return from_stored(CordonRule, self._path.read_bytes())
-        except (OSError, ValidationError):  # removed just now, or a full disk had no room for it
-            return None
-
-
 class RuleChanges:
     """Has a child follow rules that change while it runs: what it serves, and whether it claims.
 
@@ -107,13 +61,11 @@ class RuleChanges:
         self,
         context: WorkerContext,
         readiness: ReadinessNotes,
-        cordon: CordonFile,
         publish: Callable[[], None],
     ) -> None:
         """`publish` publishes the worker's status."""
         self._context = context
         self._readiness = readiness
-        self._cordon = cordon
         self._publish = publish
         #: True while the thread that works can be waited for: it follows by itself.
         self.is_at_work = False
@@ -123,24 +75,20 @@ class RuleChanges:
         """Look at the rules from a thread, until `closed` is set."""
 
         def keep_looking() -> None:
-            seen, looked_s = None, monotonic()
-            while not closed.is_set():
-                stamp = self._cordon.stamp()
-                if stamp != seen:
-                    seen = stamp
-                    log_and_continue("a rule's change is not published", self._publish)
-                if monotonic() - looked_s >= LOOK_S:
-                    looked_s = monotonic()
-                    try_now("placements not looked at", self.look, is_repeated=True)
-                closed.wait(FILE_LOOK_S)
+            while not closed.wait(LOOK_S):
+                try_now("rules not looked at", self.look, is_repeated=True)
 
         thread = Thread(target=keep_looking, name="seqd-rules", daemon=True)
         thread.start()
         return thread
 
     def look(self) -> None:
-        """Look at the placements once; wake this worker up where they have it load something."""
+        """Look at the rules once; wake workers up where they have this one load or claim."""
         context = self._context
+        if context.placement.look_at_cordons():
+            if not context.is_cordoned():
+                context.ledger.work.notify_where_due(context.fitness.queues())
+            self._publish()
         if context.placement.look():
             context.fitness.placement_has_changed()
             self._is_new = True
@@ -159,55 +107,28 @@ class RuleChanges:
             log_and_continue("what is loaded is not published", self._publish)
 
 
-class CordonWatch(PeriodicTask):
-    """The look at the rules, in a worker's parent."""
+class DrainWatch(PeriodicTask):
+    """The look for a drain, in a worker's parent."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        place: Place,
-        file: CordonFile,
-        *,
-        on_drain: Callable[[str], None],
-        on_uncordon: Callable[[], None],
-    ) -> None:
-        """`on_drain` is called once, with the rule in words, when the worker is to end.
-
-        `on_uncordon` is called when it may claim again.
-        """
-        super().__init__("cordon watch", LOOK_S)
+    def __init__(self, ledger: Ledger, place: Place, on_drain: Callable[[str], None]) -> None:
+        """`on_drain` is called once, with the rule in words, when the worker is to end."""
+        super().__init__("drain watch", LOOK_S)
         self._cordons = ledger.cordons
         self._place = place
-        self._file = file
         self._on_drain = on_drain
-        self._on_uncordon = on_uncordon
         #: What was seen last; nothing before the first look.
         self._version: tuple[bytes | None] | None = None
-        self._rule: CordonRule | None = None
         self._is_draining = False
 
     def run_once(self) -> None:
-        """Do what the rules ask, where they have changed."""
+        """Have the worker end where a new rule asks for it."""
         with waiting_at_most(0):
             version = self._cordons.version()
             if self._version == (version,):
                 return
-            rule = rule_for(self._cordons.rules(), self._place)
-        self._apply(rule)
+            rule = drain_for(self._cordons.rules(), self._place)
         self._version = (version,)
-
-    def _apply(self, rule: CordonRule | None) -> None:
-        before, self._rule = self._rule, rule
-        if rule is None:
-            self._file.remove()
-            if before is not None:
-                log.info("uncordoned worker=%s", self._place.worker)
-                self._on_uncordon()
-            return
-        self._file.write(rule)
-        if rule != before:
-            log.info("%s worker=%s", in_words(rule), self._place.worker)
-        if rule.action is CordonAction.DRAIN and not self._is_draining:
+        if rule is not None and not self._is_draining:
             self._is_draining = True
             self._on_drain(in_words(rule))
 
@@ -259,7 +180,7 @@ class DrainedWait:
                     self._heartbeat.beat()
                     publish = partial(self._publish, current, started_at_ms)
                     try_now("worker status not published", publish, is_repeated=True)
-                sleep(FILE_LOOK_S)
+                sleep(SIGNAL_LOOK_S)
         if current is None:
             log.info("uncordoned worker=%s: it starts", self._identity.name)
             return True

@@ -47,7 +47,7 @@ from seqd.worker.context import (
     queues_of,
     runnable_routes,
 )
-from seqd.worker.cordon import CordonFile, CordonWatch, DrainedWait
+from seqd.worker.cordon import DrainedWait, DrainWatch
 from seqd.worker.death_record import DeathRecord
 from seqd.worker.deaths import MAX_STACKS, DeathFile, MemoryWatch, ThreadStack, one_line
 from seqd.worker.device_watch import DeviceWatch
@@ -154,15 +154,8 @@ class Node:
         watchdog = Watchdog(settings, channel, self._deaths)
         self._app = create_app(settings.redis_url or "", settings, self._outage)
         self._signals: EndSignals | None = None
-        #: The rule that came while it booted, and has it end.
+        #: The operator's rule that has it end.
         self._drain_reason = ""
-        self._cordon_watch = CordonWatch(
-            self._ledger,
-            identity.place,
-            CordonFile(settings, identity.name),
-            on_drain=self._drain_by_rule,
-            on_uncordon=self._wake_for_what_waits,
-        )
         #: What runs from its start to its end, in the order in which it starts.
         self._tasks = (
             watchdog,
@@ -171,7 +164,7 @@ class Node:
             # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
             self._inbox,
             self._orders,
-            self._cordon_watch,
+            DrainWatch(self._ledger, identity.place, self._drain_by_rule),
         )
 
     def may_begin(self) -> bool:
@@ -226,8 +219,6 @@ class Node:
         self._release_former()
         self._run_folder.remove_files_of(self._identity.name, but=(DEATHS,))
         self._death_record.begin()
-        # Before the child starts: a cordon that stands holds from the first claim.
-        self._cordon_watch.run_once()
         self._outage.limit_s = self._outage.full_s = 0.0
         self._outage.bears_denial = True
 
@@ -236,8 +227,6 @@ class Node:
         listener = _listener(self._app, self._identity, self._routes)
         self._signals = EndSignals(listener, self._begin_drain)
         self._signals.install()
-        if self._drain_reason:
-            self._signals.request(self._drain_reason)
         self._device_watch.start()
         worker_ready.connect(self._on_ready, weak=False)
         child_ended.connect(self._on_child_ended, weak=False)
@@ -281,12 +270,8 @@ class Node:
 
     def _drain_by_rule(self, why: str) -> None:
         self._drain_reason = why
-        if self._signals is not None:  # else it boots, and the rule came a moment ago
+        if self._signals is not None:
             self._signals.request(why)
-
-    def _wake_for_what_waits(self) -> None:
-        """Have this worker claim again at once, not at the reconciler's next round."""
-        self._ledger.work.notify_where_due(queues_of(self._routes, self._store))
 
     def _publish_catalog(self) -> None:
         publish_catalog(self._ledger, self.registry, self._store, self._identity.name)

@@ -1,22 +1,22 @@
-"""What a worker serves and keeps in memory: by SEQD_SERVES, SEQD_REQUIRED_MODELS and placements.
+"""What rules ask of a worker: which models it serves and keeps in memory, and whether it claims.
 
-The rules stand in the ledger; what was seen last holds while Redis is away. A look reads one number
-as long as nothing changes.
+By SEQD_SERVES, SEQD_REQUIRED_MODELS and operators' rules. Those stand in the ledger; what was seen
+last holds while Redis is away. A look reads one number of each kind as long as nothing changes.
 """
 
 import logging
 from collections.abc import Collection, Mapping
 
-from seqd.ledger.rules import Placements
+from seqd.ledger.rules import Cordons, Placements
 from seqd.placement import is_placed_on, serves_model, targets_in_words
-from seqd.targets import Place
-from seqd_schemas import PlacementRule
+from seqd.targets import Place, rule_for
+from seqd_schemas import CordonRule, PlacementRule
 
 log = logging.getLogger(__name__)
 
 
 class Placement:
-    """Which models one worker serves. Used by the thread that works and the one that looks."""
+    """What one worker may do. Used by the thread that works and the one that looks."""
 
     def __init__(
         self,
@@ -24,6 +24,7 @@ class Placement:
         served: Collection[str] = (),
         required: Collection[str] = (),
         rules: Placements | None = None,
+        cordons: Cordons | None = None,
     ) -> None:
         """`served` is all that the worker may serve, everything where it is empty."""
         self._place = place
@@ -31,11 +32,24 @@ class Placement:
         self._required = frozenset(required)
         self._source = rules
         self._rules: Mapping[str, PlacementRule] = {}
+        self._cordons = cordons
+        #: The rule that keeps it from claiming; None while it may.
+        self.cordon: CordonRule | None = None
         #: What was seen last; nothing before the first look.
         self._version: tuple[bytes | None] | None = None
+        self._cordons_version: tuple[bytes | None] | None = None
+
+    def look_at_cordons(self) -> bool:
+        """Read the rules on workers where they have changed; True where this one's has."""
+        source = self._cordons
+        if source is None or self._cordons_version == (version := source.version(),):
+            return False
+        before, self.cordon = self.cordon, rule_for(source.rules(), self._place)
+        self._cordons_version = (version,)
+        return before != self.cordon
 
     def look(self) -> bool:
-        """Read the rules where they have changed; True where they have."""
+        """Read the rules on models where they have changed; True where they have."""
         if self._source is None or self._version == (version := self._source.version(),):
             return False
         before, self._rules = self._rules, dict(self._source.rules())

@@ -5,7 +5,6 @@ store has changed, not at each write, for the labels are on a disk that may be s
 """
 
 import logging
-import os
 from collections.abc import Collection
 from contextlib import suppress
 from threading import Lock
@@ -14,18 +13,11 @@ from time import monotonic
 from seqd.errors import SeqdError
 from seqd.kinds import TRAIN
 from seqd.local.probes import readiness_said
-from seqd.local.run_files import (
-    READINESS,
-    ModelReadiness,
-    Readiness,
-    RunFolder,
-    Unfitness,
-    write_readiness,
-)
+from seqd.local.run_files import READINESS, Readiness, RunFolder, write_readiness
 from seqd.models.model_records import CANDIDATE
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
-from seqd_schemas import ModelReference, WorkerState
+from seqd_schemas import ModelReference, UnfitCode, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -190,26 +182,36 @@ class ReadinessNotes:
                     )
 
     def _now(self, state: str) -> Readiness:
-        loaded: dict[str, list[int]] = {}
-        for ref in self._context.cache.names():
-            name, _, version = ref.partition("@")
-            loaded.setdefault(name, []).append(int(version))
+        unfit = {(one.model, one.version): one for one in self._context.fitness.unfit(0)}
+        sick = next((one for one in unfit.values() if one.code is UnfitCode.DEVICE_FAULT), None)
+        loaded = set(self._context.cache.names())
+        why_not = ""
+        if state not in (WorkerState.READY, WorkerState.BUSY):
+            why_not = f"is {state}; {_told(loaded)}"
+        elif sick is not None:
+            why_not = f"claims nothing: {sick.message}"
+        warm, cold = dict[str, str](), dict[str, str]()
+        for name in sorted(self._serves | self._trains):
+            serves = name in self._serves and self._context.placement.serves(name)
+            version = self._in_service.get(name) if serves else None
+            ref = f"{name} (trains)" if not serves else f"{name}@{version}"
+            barred = unfit.get((name, version))
+            if serves and version is None:
+                cold[name] = "its store has no version of it"
+            elif barred is not None:
+                cold[name] = f"{barred.code}: {barred.message}"
+            elif serves and ref not in loaded:
+                cold[name] = f"version {version} is not loaded; {_told(loaded)}"
+            else:
+                warm[name] = ref
         return Readiness(
-            pid=os.getpid(),
-            state=str(WorkerState.READY if state == WorkerState.BUSY else state),
             lease_s=self._settings.lease_s,
+            why_not=why_not,
             required=self._settings.required_models,
-            models={
-                name: ModelReadiness(
-                    serves=name in self._serves and self._context.placement.serves(name),
-                    trains=name in self._trains,
-                    in_service=self._in_service.get(name),
-                    loaded=tuple(sorted(loaded.get(name, ()))),
-                )
-                for name in sorted(self._serves | self._trains)
-            },
-            unfit=tuple(
-                Unfitness(one.model, one.version, one.code, one.message)
-                for one in self._context.fitness.unfit(0)
-            ),
+            warm=warm,
+            cold=cold,
         )
+
+
+def _told(loaded: Collection[str]) -> str:
+    return f"loaded: {', '.join(sorted(loaded)) or 'none'}"

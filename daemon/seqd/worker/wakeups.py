@@ -7,7 +7,6 @@ the environment that `node` set before it spawned the child.
 import gc
 import logging
 import os
-from dataclasses import replace
 from functools import cache
 
 from billiard.process import current_process
@@ -21,7 +20,6 @@ from seqd.settings import load_settings
 from seqd.worker.channel import Channel
 from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
-from seqd.worker.cordon import CordonFile
 from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import ignore_end_signals
 from seqd.worker.logs import (
@@ -92,9 +90,7 @@ def _channel() -> Channel:
 def _loop() -> WorkLoop:
     """Return the child's loop; where it cannot be made, the next wakeup tries again."""
     settings = load_settings()
-    cordon = CordonFile(settings, settings.worker)
-    context = replace(open_context(settings, _channel()), is_cordoned=cordon.is_there)
-    loop = WorkLoop(context, settings)
+    loop = WorkLoop(open_context(settings, _channel()), settings)
     _tune_garbage_collector()
     loop.warm_up()
     return loop

@@ -2,8 +2,8 @@
 
 It claims, computes and commits as a child does, warms its models up, and publishes its status and
 the catalog. The reconciler of a worker's parent runs beside it, and what carries out the orders of
-clients for models. What only a process can have is missing: the watchdog, a device, operators'
-rules, and the inbox.
+clients for models. What only a process can have is missing: the watchdog, a device, drains,
+and the inbox.
 """
 
 import logging
