@@ -1,6 +1,5 @@
 """What failed can be found, understood, and tried again once its cause is mended."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import pytest
 
 from builders import a_failure
 from cli_builders import here
-from seqd.client import AsyncClient, Client, JobHandle
+from seqd.client import Client, JobHandle
 from seqd.errors import WrongState
 from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
@@ -379,31 +378,3 @@ def test_status_and_a_job_say_that_something_failed_and_hostile_text_reaches_no_
             printed = here(capsys, "failures", *command, *more)
             assert printed.status == 0
             assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028]", printed.out)
-
-
-def test_the_asynchronous_client_does_the_same(
-    cluster: Cluster, client: Client, cure: Path
-) -> None:
-    job = failed(client, "uncured")
-    cure.touch()
-
-    async def replayed() -> str | None:
-        async with AsyncClient(settings=cluster.settings) as there:
-            (letter,) = await there.failures(job=job.job_id)
-            groups = await there.failure_groups(job=job.job_id)
-            assert (groups.entries, groups.items, groups.jobs) == (1, 1, 1)
-            assert [group.replayed for group in groups.listed()] == [0]
-            assert [one.text for one in await there.failure_items(letter.id)] == ["uncured"]
-            assert await there.failure(letter.id) == letter
-            (done,) = await there.replay(ids=[letter.id])
-            groups = await there.failure_groups(job=job.job_id)
-            assert [group.replayed for group in groups.listed()] == [1]
-            assert await there.purge_failures(job=job.job_id) == 1
-            assert await there.failure_count() >= 0
-            return done.new_job_id
-
-    new_job = asyncio.run(replayed())
-
-    assert new_job is not None
-    client.job(new_job).wait()
-    assert outcomes(job) == ["uncured"]

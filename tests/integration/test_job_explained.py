@@ -1,6 +1,5 @@
 """A job explained: its units, who has them, what it waits for, and where one item stands."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.cli.ui.explanation import print_explanation
 from seqd.cli.ui.screen import Screen
-from seqd.client import AsyncClient, Client
+from seqd.client import Client
 from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation
 from seqd.errors import UnknownItem, UnknownJob
@@ -261,17 +260,12 @@ def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     yield cluster
 
 
-def test_the_command_and_both_clients_say_how_a_job_ended(
+def test_the_command_says_how_a_job_ended(
     shell: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Client(settings=shell.settings) as client:
         job = client.classify(["a", "bad"], model="echo")
         job.wait(timeout_s=30)
-        found = client.explain(job.job_id, "row-2")
-
-    async def use() -> Explanation:
-        async with AsyncClient(settings=shell.settings) as asynchronous:
-            return await asynchronous.explain(job.job_id, "row-2")
 
     ended = here(capsys, "explain", job.job_id, "--item", "row-2")
     printed = json.loads(here(capsys, "explain", job.job_id, "--item", "row-2", "--json").out)
@@ -285,7 +279,6 @@ def test_the_command_and_both_clients_say_how_a_job_ended(
     )
     assert any(line.startswith("Item row-2, number 2: errored. ") for line in rest)
     assert any(line.startswith("- It is kept for ") for line in rest)
-    assert asyncio.run(use()).item == found.item
     assert (printed["item"]["state"], printed["state"]) == ("errored", "completed")
 
 

@@ -1,6 +1,5 @@
 """Jobs that are counted and steered by a filter: in steps, whatever happens between two of them."""
 
-import asyncio
 import io
 import json
 import signal
@@ -11,7 +10,7 @@ import pytest
 from builders import a_chunk, a_classify_job
 from cli_builders import Ended, here
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Client, JobCount, JobsActedOn
+from seqd.client import Client, JobsActedOn
 from seqd.errors import InvalidRequest
 from seqd.ledger.job_filter import job_filter
 from seqd.ledger.many_jobs import ACTED_AT_ONCE, LOOKED_AT_ONCE, Selection
@@ -262,16 +261,3 @@ def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(cluster: C
     assert all(continued)
     for job_id in continued:  # other tests share the worker
         client.job(str(job_id)).wait(timeout_s=30)
-
-
-def test_the_client_of_asyncio_counts_and_cancels_the_same_jobs(environment: Environment) -> None:
-    hand_in(environment, 20)
-
-    async def use() -> tuple[JobCount, JobsActedOn]:
-        async with AsyncClient(settings=environment.settings) as client:
-            counted = await client.count_jobs("cancel", every=True)
-            return counted, await client.cancel_jobs(every=True, counted=counted)
-
-    counted, done = asyncio.run(use())
-
-    assert (counted.jobs, done.acted_on) == (20, 20)

@@ -1,6 +1,5 @@
 """Models that operators pause or disable: nothing of them is begun, on any worker."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ import pytest
 
 from cli_builders import here
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Client, ModelDisabled, NoWorker, UnknownModel
+from seqd.client import Client, ModelDisabled, NoWorker
 from seqd.errors import InvalidRequest, WrongState
 from seqd.ledger import connect
 from seqd_schemas import MAX_PAUSED_MODELS, ModelPause, WaitingCode
@@ -121,17 +120,3 @@ def test_a_disabled_model_refuses_the_client_the_command_and_the_inbox_alike(
     assert typed.status == 2
     assert typed.err.startswith("error[model_disabled]: Model echo takes no new jobs: disabled by ")
     assert events[-1].failure.code == "model_disabled"  # type: ignore[union-attr]
-
-
-def test_the_client_of_asyncio_pauses_and_resumes_and_refuses_an_unknown_model(
-    cluster: Cluster,
-) -> None:
-    async def use() -> tuple[list[str], bool, bool]:
-        async with AsyncClient(settings=cluster.settings) as client:
-            with pytest.raises(UnknownModel):
-                await client.pause_model("nobody")
-            await client.disable_model("echo", reason="x")
-            paused = list(await client.paused_models())
-            return paused, await client.resume_model("echo"), await client.resume_model("echo")
-
-    assert asyncio.run(use()) == (["echo"], True, False)

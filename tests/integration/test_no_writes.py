@@ -1,6 +1,5 @@
 """A Redis that takes no writes: workers that run look silent, and nobody is told to start them."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from redis import Redis
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
 from redis_fixtures import PrivateServer
-from seqd.client import AsyncClient, Client, Waiting, WaitingCode
+from seqd.client import Client, Waiting, WaitingCode
 from seqd.doctor.findings import Finding, Report
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.redis import redis_checks
@@ -150,17 +149,12 @@ def test_whoever_waits_at_a_full_server_is_not_told_that_no_worker_is_up(
 def test_a_server_that_is_full_says_so_and_one_in_order_nothing(
     redis: Redis, settings: Settings
 ) -> None:
-    async def asked() -> str | None:
-        async with AsyncClient(settings.redis_url, settings=settings) as client:
-            return await client.why_no_writes()
-
     with Client(settings.redis_url, settings=settings) as client:
         before = client.why_no_writes()
         redis.config_set("maxmemory", 1)
         full = client.why_no_writes()
 
     assert (before, full) == (None, "it has reached its maxmemory")
-    assert asyncio.run(asked()) == full
 
 
 def test_doctor_finds_no_worker_missing_and_says_whose_replica_it_is(

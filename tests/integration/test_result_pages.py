@@ -1,12 +1,10 @@
 """Results by page and by name: what is read, what is waited for, and what is refused."""
 
-import asyncio
-
 import pytest
 
 from builders import a_chunk, a_classify_job, a_train_job, some_results
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Job, JobFailed, JobHandle
+from seqd.client import Job, JobFailed, JobHandle
 from seqd.errors import InvalidRequest, UnknownItem
 from seqd.ledger.blobs import unpack_items
 from seqd_schemas import Failure
@@ -148,16 +146,3 @@ def test_an_unnamed_item_is_looked_up_at_its_place_while_the_job_runs(cluster: C
     assert job.result("row-33").unwrap().label == "text 32"
     with pytest.raises(UnknownItem):
         job.result("row-41")
-
-
-def test_a_task_reads_results_by_page_and_by_name(cluster: Cluster) -> None:
-    async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
-            job = await client.classify([*"abcdefghij", "bad"], model="echo")
-            page = [result async for result in job.results(offset=9, limit=5)]
-            assert [result.custom_id for result in page] == ["row-10", "row-11"]
-            assert (await job.result("row-3")).unwrap().label == "c"
-            assert [failure.custom_id async for failure in job.errors()] == ["row-11"]
-            assert len([one async for one in job.results(wait=False)]) == 11
-
-    asyncio.run(use())

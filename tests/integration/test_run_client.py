@@ -287,18 +287,6 @@ def test_a_job_that_was_sent_without_stream_has_no_deltas(task_cluster):
     )
 
 
-def test_a_task_reads_a_matrix_ids_and_batches(task_cluster):
-    async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:
-            job = await client.run(TEXTS, model="vectors", task="embed")
-            assert (await job.to_numpy(limit=1)).shape == (1, 256)
-            assert await job.ids(limit=1) == ["row-1"]
-            batches = [batch async for batch in job.to_arrow()]
-            assert [batch.num_rows for batch in batches] == [3]
-
-    asyncio.run(use())
-
-
 def test_many_tasks_ask_for_one_item_each_at_a_time(task_cluster):
     async def use() -> None:
         async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:

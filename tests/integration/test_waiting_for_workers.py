@@ -1,6 +1,5 @@
 """Who waits for a job that no worker can run is told why, and may give up after a time."""
 
-import asyncio
 import logging
 import shutil
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqd.client import AsyncClient, Client, Job, NoWorker
+from seqd.client import Client, Job, NoWorker
 from seqd.errors import InvalidRequest
 from seqd.local.slots import parse_slot
 from seqd_schemas import JobState, Waiting, WaitingCode, WorkerState
@@ -124,20 +123,3 @@ def test_a_job_is_told_that_a_worker_starts_and_what_it_loads_however_long_that_
     )
     assert record.state is JobState.COMPLETED
     assert loads.known_status().loading == ()
-
-
-def test_a_task_gives_up_when_no_worker_came_in_time(empty_cluster: Cluster) -> None:
-    empty_cluster.publish_catalog()
-    told = list[Waiting]()
-
-    async def use() -> None:
-        settings = empty_cluster.settings
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=settings) as client:
-            job = await client.classify(["a"], model="echo")
-            with pytest.raises(NoWorker):
-                await job.wait(on_waiting=told.append, no_worker_timeout_s=0.3)
-            with pytest.raises(NoWorker):
-                [result async for result in job.results(no_worker_timeout_s=0.3)]
-
-    asyncio.run(use())
-    assert [waiting.code for waiting in told] == [WaitingCode.NO_WORKER]
