@@ -57,7 +57,7 @@ class Environment:
     ledger: Ledger
     redis: Redis
     settings: Settings
-    #: Routes that this process was told to notify, in order; none of them in Redis.
+    #: Routes of the wakeups that were taken out of Redis.
     told: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -67,9 +67,9 @@ class Environment:
 
     @property
     def notified(self) -> list[str]:
-        """Routes that were notified since this list was last cleared.
+        """Routes to which wakeups were sent since this list was last cleared.
 
-        What scripts have queued is taken out of Redis for it, as a worker does.
+        They are taken out of Redis for it, as a worker does.
         """
         start = self.keys.wakeup("")
         for key in sorted(self.redis.keys(f"{start}*")):
@@ -184,7 +184,7 @@ class Environment:
     def with_settings(self, **changes: object) -> "Environment":
         """The same ledger as a worker with other settings sees it."""
         settings = self.settings.model_copy(update=changes)
-        ledger = Ledger(self.redis, settings, self.told.append)
+        ledger = Ledger(self.redis, settings)
         return Environment(ledger, self.redis, settings, self.told, self._numbers)
 
     def publish_limits(self, **limits: object) -> None:
@@ -221,8 +221,7 @@ def queues_of(routes: tuple[str, ...]) -> list[str]:
 
 def open_environment(redis: Redis, settings: Settings) -> Environment:
     """Make an environment on a connection."""
-    told: list[str] = []
-    return Environment(Ledger(redis, settings, told.append), redis, settings, told)
+    return Environment(Ledger(redis, settings), redis, settings)
 
 
 @pytest.fixture

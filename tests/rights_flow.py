@@ -27,6 +27,7 @@ from seqd.client import Client
 from seqd.errors import UnknownJob
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role, Version, rights_of
+from seqd.ledger.figures import fleet_figures
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
 from seqd_schemas import FileSource, JobState, TenantLimits, WorkerStatus
@@ -107,7 +108,7 @@ class Fleet:
         """
         if role not in self._ledgers:
             connection = connect(self.url(role), role=role)
-            self._ledgers[role] = Ledger(connection, self.settings, lambda route: None)
+            self._ledgers[role] = Ledger(connection, self.settings)
         return self._ledgers[role]
 
     def seqd(self, role: Role, *arguments: str, timeout_s: float = 90.0) -> Ended:
@@ -415,7 +416,8 @@ def scrape(fleet: Fleet, client: Client) -> None:
             return all(line in text for line in lines)
 
         wait_until(is_all_there, f"a scrape has {lines}")
-    server = fleet.ledger(Role.EXPORTER).figures.read().server
+    exporter = fleet.ledger(Role.EXPORTER)
+    server = exporter.transport.run(fleet_figures(exporter)).server
     assert server is not None and server.memory_ratio is not None
     job.cancel()
 

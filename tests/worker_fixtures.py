@@ -326,7 +326,7 @@ class Cluster:
         assert self.settings.redis_url is not None
         registry = a_registry_of([("light", light_plugin())], settings=self.settings)
         redis = connect(self.settings.redis_url)
-        ledger = Ledger(redis, self.settings, lambda route: None)
+        ledger = Ledger(redis, self.settings)
         store = ModelStore(self.settings.store_dir, {})
         publish_catalog(ledger, registry, store, is_away=is_away)
         redis.close()

@@ -185,10 +185,6 @@ class Keys:
     `WorkerStatus` as JSON, without its plugins, models and versions."""
     worker_leases = _key_of("worker:%s:leases")
     """SET of `JOB UNIT`: the leases of a worker, all released when it dies."""
-    ended_leases = _key("ended_leases")
-    """SET of `JOB:MILLISECONDS`: jobs that ended with more leases than one call drops."""
-    ended_leases_of = _key_of("ended_leases:%s")
-    """HASH unit → `ATTEMPT WORKER`: those leases of one of them, until they are cleared."""
     worker_deltas = _key_of("worker:%s:deltas")
     """STRING with a TTL: token of the last text deltas that a worker published."""
     workers = _key("workers")

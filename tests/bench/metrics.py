@@ -135,9 +135,10 @@ def counted_alone_us(counts: Any, units: int, texts: int) -> float:
 def scrapes(services: Any, jobs: int, count: int) -> list[Figure]:
     """Measure what reading the fleet takes of Redis's processor, with so many jobs open."""
     from seqd.ledger import Ledger, connect
+    from seqd.ledger.figures import fleet_figures
 
     redis = connect(services.redis_url)
-    ledger, keys = Ledger(redis, services.settings, lambda route: None), services.settings.keys
+    ledger, keys = Ledger(redis, services.settings), services.settings.keys
     with services.client() as client:
         first = client.classify(["a"], model="imdb_lstm").job_id
     row = redis.hgetall(keys.job(first))
@@ -152,7 +153,7 @@ def scrapes(services: Any, jobs: int, count: int) -> list[Figure]:
     redis.hincrby(keys.work_left(), row[b"queue"].decode(), jobs - 1)
     before, began, began_cpu = _cpu_s(redis), time.perf_counter(), time.thread_time()
     for _ in range(count):
-        ledger.figures.read()
+        ledger.transport.run(fleet_figures(ledger))
     took_s, cpu_s = time.perf_counter() - began, _cpu_s(redis) - before
     own_s = time.thread_time() - began_cpu
     redis.close()

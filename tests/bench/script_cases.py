@@ -161,14 +161,15 @@ def claim_of_capped_jobs(world: World) -> None:
     world.watched.work.claim("worker", [queue_of(ROUTE, version)])
 
 
-@case("500 queues, whose jobs have nothing to do", "claim", "routes_to_notify")
+@case("500 queues, whose jobs have nothing to do", "claim", "wake_where_due", "wake")
 def claim_from_many_queues(world: World) -> None:
     queues = []
     for _ in range(500):
         queues.append(queue_of(ROUTE, version := world.number()))
         (name,) = world.small_jobs(1, version=version)
         world.redis.delete(f"{world.keys.job(name)}:todo")
-    world.watched.work.notify_where_due(queues)
+    world.watched.work.wake_where_due(queues)
+    world.watched.work.wake(ROUTE)
     for _ in range(5):
         world.watched.work.claim("worker", queues)
 
@@ -633,7 +634,7 @@ def claim_from_left_queues(world: World) -> None:
     world.watched.work.claim("worker", [queue_of(ROUTE, 1)], LeftQueues(cold, left_s=60.0))
 
 
-@case("10,000 jobs of one item that match a filter, or do not", "count_jobs", "act_on_jobs")
+@case("10,000 jobs of one item that match a filter, or do not", "act_on_jobs")
 def act_on_many_jobs(world: World) -> None:
     version = world.number()
     tenant = f"many{version}"

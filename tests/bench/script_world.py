@@ -109,8 +109,8 @@ class World:
     _large: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.redis, self.settings, _ignore)
-        self.watched = Ledger(self.watched_redis, self.settings, _ignore)
+        self.ledger = Ledger(self.redis, self.settings)
+        self.watched = Ledger(self.watched_redis, self.settings)
 
     @property
     def keys(self) -> Keys:
@@ -250,10 +250,6 @@ class World:
         for part, content in _CONTENTS.items():
             for units in _parts([str(unit) for unit in range(self.units)]):
                 content(self.redis, self._source(part), units)
-
-
-def _ignore(route: str) -> None:
-    """Send no wakeup."""
 
 
 def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -93,7 +93,7 @@ def test_each_module_that_the_makefile_runs_in_the_environment_is_run_so(root: P
     assert [line for line in calls if "$(BIN)/python -P -m " not in line] == []
 
 
-def test_no_message_is_sent_with_a_delay_and_all_from_the_wakeup(sources) -> None:
+def test_no_message_is_sent_with_a_delay_and_all_by_the_scripts(sources) -> None:
     calls = [
         (source, call, _called(call))
         for source in sources
@@ -113,7 +113,7 @@ def test_no_message_is_sent_with_a_delay_and_all_from_the_wakeup(sources) -> Non
         source.module for source, _, name in calls if name in {"send_task", "apply_async", "lpush"}
     }
     assert delayed == [], "Put a unit back with `wait_s` instead: the ledger has timers."
-    assert senders == {"seqd.ledger.wakeup"}
+    assert senders == set()
 
 
 def _called(call: ast.Call) -> str:

@@ -377,7 +377,7 @@ def test_a_command_whose_job_lacks_input_or_is_not_kept_begins_anew_and_says_no_
     cancelled.cancel()
     abandoned.let_go()
     with connect(str(cluster.settings.redis_url)) as redis:
-        ledger = Ledger(redis, cluster.settings, lambda route: None)
+        ledger = Ledger(redis, cluster.settings)
         ledger.control.fail_abandoned(0.0, ledger.fleet.now_ms() + 60_000)
     failure = abandoned.record().failure
 

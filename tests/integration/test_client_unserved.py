@@ -55,7 +55,7 @@ def test_whoever_waits_for_a_job_with_no_worker_up_is_told_once(
 def publish_starting(cluster: Cluster) -> None:
     """Publish a worker that is starting, for as long as a test may take."""
     with connect(str(cluster.settings.redis_url)) as redis:
-        Ledger(redis, cluster.settings, lambda route: None).fleet.publish_worker(
+        Ledger(redis, cluster.settings).fleet.publish_worker(
             a_worker_status(worker="w1", plugins=(), state=WorkerState.STARTING), ttl_s=60
         )
 
@@ -84,7 +84,7 @@ def test_workers_that_load_one_model_after_another_are_told_of_once(
     record = empty_cluster.client().classify(["a"], model="echo").record()
 
     with connect(str(empty_cluster.settings.redis_url)) as redis:
-        ledger = Ledger(redis, empty_cluster.settings, lambda route: None)
+        ledger = Ledger(redis, empty_cluster.settings)
         notice, loading = WaitingNotice(ledger), list[tuple[str, ...]]([(), ("a@1",), ("echo@1",)])
         for loads in loading:
             status = a_worker_status(

@@ -236,7 +236,7 @@ def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne
 def test_an_exporter_without_rights_names_them_and_stays_healthy(
     fleet: Environment, private_server: PrivateServer
 ):
-    lacks = ("+xlen", f"~{fleet.keys.tenants()}")
+    lacks = (f"~{fleet.keys.inbox()}", f"~{fleet.keys.tenants()}")
     rules = [one for one in rights_of(Role.EXPORTER, fleet.keys).rules((6, 2)) if one not in lacks]
     fleet.redis.execute_command("ACL", "SETUSER", "metrics", "on", ">secret", *rules)
     url = f"redis://metrics:secret@127.0.0.1:{private_server.port}/0"
@@ -252,7 +252,7 @@ def test_an_exporter_without_rights_names_them_and_stays_healthy(
     assert values["seqd_up",] == 1
     assert values["seqd_missing_rights",] == 2
     assert "seqd_inbox_entries" not in {key[0] for key in values}
-    assert "lacks 2 rights of the role exporter: +xlen ~seqd:tenants. " in said
+    assert "lacks 2 rights of the role exporter: ~seqd:inbox ~seqd:tenants. " in said
 
 
 def assert_away(running: Exporter) -> None:

@@ -165,7 +165,7 @@ def test_a_job_that_failed_as_a_whole_is_replayed_with_all_that_was_undone(
     wait_until(lambda: job.record().counts.succeeded == 8, "the first unit is done")
     wait_until(lambda: job.record().sealed, "the input is complete")
     with connect(str(cluster.settings.redis_url)) as redis:
-        ledger = Ledger(redis, cluster.settings, lambda route: None)
+        ledger = Ledger(redis, cluster.settings)
         ledger.control.fail(job.job_id, a_failure())
     (letter,) = client.failures(job=job.job_id)
     assert (letter.scope, letter.items) == ("job", 16)

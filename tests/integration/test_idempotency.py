@@ -327,7 +327,7 @@ def test_a_job_that_was_cut_otherwise_is_gone_on_with_as_it_was_begun(cluster, s
     entries = list(items_of(texts(60), id_field="custom_id", text_field="text"))
     chunks, digest = list(chunks_of(entries, 5)), InputDigest(request)
     with connect(str(cluster.settings.redis_url)) as redis:
-        submissions = Ledger(redis, cluster.settings, lambda route: None).submissions
+        submissions = Ledger(redis, cluster.settings).submissions
         submissions.submit(
             request, job_id="cut", version=1, unit_items=5, chunk=chunks[0], owner="gone"
         )

@@ -13,7 +13,7 @@ from builders import (
     a_worker_status,
 )
 from ledger_fixtures import CLASSIFY, TRAIN, Environment
-from seqd.ledger.overview import MAX_JOBS
+from seqd.ledger.overview import MAX_JOBS, fleet_overview
 from seqd.queue_states import QueueState, WorkerCounts
 from seqd.scaling import RouteWork
 from seqd_schemas import Failure, FileSource, JobState, ModelPause, Step, queue_of
@@ -223,7 +223,7 @@ def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(
     jobs = [environment.submit_units(1) for _ in range(MAX_JOBS + 5)]
     environment.claim_unit("w")
 
-    overview = environment.ledger.overviews.read()
+    overview = environment.ledger.transport.run(fleet_overview(environment.ledger))
 
     assert [one.job_id for one in overview.failures] == [failed, with_errors]
     assert overview.failure_count == 2

@@ -12,6 +12,7 @@ from clock_fixtures import ClockServer
 from ledger_fixtures import Environment, open_environment
 from seqd.errors import UnknownJob
 from seqd.ledger import connect
+from seqd.ledger.figures import fleet_figures
 from seqd.ledger.retention import Evictions
 from seqd.settings import Settings
 from seqd_schemas import UploadSource
@@ -41,7 +42,7 @@ def test_figures_tell_what_a_tenant_keeps_of_what_it_may_and_how_many_jobs_were_
     environment.publish_limits(max_tenant_kept_bytes=allowed)
     a_small_job(environment)
 
-    figures = environment.ledger.figures.read()
+    figures = environment.ledger.transport.run(fleet_figures(environment.ledger))
 
     assert figures.evictions == Evictions(tenant_kept_bytes=1, within_hour=1)
     assert figures.tenants is not None

@@ -203,7 +203,7 @@ def test_what_there_is_not_is_refused_before_anything_is_ordered(client: Client,
 
 def ledger_of(cluster: Cluster) -> Ledger:
     assert cluster.settings.redis_url is not None
-    return Ledger(connect(cluster.settings.redis_url), cluster.settings, lambda route: None)
+    return Ledger(connect(cluster.settings.redis_url), cluster.settings)
 
 
 @pytest.mark.parametrize("is_made_before", [False, True])

@@ -64,7 +64,7 @@ def submit_late(cluster: Cluster, model: str, version: int) -> str:
     """Hand a job in as a client that has read the catalog a moment before."""
     assert cluster.settings.redis_url is not None
     redis = connect(cluster.settings.redis_url)
-    ledger = Ledger(redis, cluster.settings, lambda route: None)
+    ledger = Ledger(redis, cluster.settings)
     job = a_classify_job(model=f"{model}@{version}", parameters={"delay_ms": 250})
     job_id = new_job_id()
     ledger.submissions.submit(
@@ -230,7 +230,7 @@ def test_a_model_that_was_renamed_or_is_to_go_is_published_no_more_and_no_other_
     empty_cluster.publish_catalog()
     assert empty_cluster.settings.redis_url is not None
     redis = connect(empty_cluster.settings.redis_url)
-    fleet = Ledger(redis, empty_cluster.settings, lambda route: None).fleet
+    fleet = Ledger(redis, empty_cluster.settings).fleet
     foreign = fleet.catalog()["stays"].model_copy(update={"model": "foreign", "made_with": "lstm"})
     fleet.publish_catalog([foreign])
 

@@ -45,7 +45,7 @@ def settings(
 def redis(settings: Settings) -> Iterator[Redis]:
     """A server with one job, whose worker has not been heard of since three heartbeats."""
     with connect(settings.redis_url or "") as redis:
-        ledger = Ledger(redis, settings, notify=lambda route: None)
+        ledger = Ledger(redis, settings)
         ledger.fleet.publish_catalog([a_catalog_entry()])
         status = a_worker_status(worker="cpu:0@h1-a", seen_at_ms=ledger.fleet.now_ms())
         ledger.fleet.publish_worker(status)

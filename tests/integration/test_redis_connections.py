@@ -18,8 +18,6 @@ from redis import TimeoutError as RedisTimeoutError
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd.ledger.async_redis import connect_async
-from seqd.ledger.wakeup import NOTIFY_TIMEOUT_S, Wakeup
-from seqd.settings import Settings
 from seqd_schemas import ItemFailure, ItemSuccess, Keys
 from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, live_settings
@@ -80,34 +78,6 @@ def test_a_server_that_never_answers_is_tried_six_times_in_all(is_async: bool) -
                 hangs.accept()[0].close()
                 tries += 1
         assert tries == 6
-
-
-@pytest.mark.slow
-def test_who_sends_a_wakeup_is_not_held_up_for_ever_by_a_server_that_hangs(
-    private_server: PrivateServer, prefix: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = Settings(prefix=prefix)
-    wakeup = Wakeup(private_server.url, settings)
-    wakeup.notify("classify.echo")
-    private_server.freeze()
-    began = time.monotonic()
-
-    wakeup.notify("classify.echo")
-
-    assert time.monotonic() - began < 3 * NOTIFY_TIMEOUT_S + SLACK_S
-    assert "could not notify route=classify.echo" in caplog.text
-
-
-def test_a_wakeup_reaches_the_workers_over_a_new_connection(proxy, private_server, prefix):
-    settings = Settings(prefix=prefix)
-    wakeup = Wakeup(proxy.url, settings)
-    wakeup.notify("classify.echo")
-    assert proxy.freeze() >= 1
-
-    wakeup.notify("classify.echo")
-
-    with connect(private_server.url) as redis:
-        assert redis.llen(settings.keys.wakeup("classify.echo")) == 2
 
 
 @pytest.mark.slow

@@ -26,7 +26,6 @@ from inbox_builders import Producer, a_request
 from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
-from seqd.ledger.wakeup import Wakeup
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
 from seqd.worker.background import Reconciler
@@ -73,19 +72,6 @@ def test_the_reconciler_says_that_it_looks_without_its_lock(tight, caplog):
     assert [message.partition(":")[0] for message in caplog.messages] == [
         "reconciling without the lock"
     ]
-
-
-def test_who_rings_on_a_full_redis_is_not_disturbed_and_says_so_once(tight, caplog):
-    wakeup = Wakeup(str(tight.settings.redis_url), tight.settings)
-
-    for most_bytes in (1, 1, 0, 1):
-        tight.redis.config_set("maxmemory", most_bytes)
-        wakeup.notify("classify.echo")
-
-    (message,) = set(caplog.messages)
-    assert len(caplog.messages) == 2
-    assert message.startswith("could not notify route=classify.echo: ")
-    assert message.endswith(" has reached its maxmemory.")
 
 
 def test_an_act_that_does_not_get_into_the_audit_is_told_in_whole_sentences(tight, caplog):

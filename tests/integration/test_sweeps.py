@@ -35,9 +35,7 @@ class Environment:
         self.store = ModelStore(cluster.settings.store_dir, {})
         self.client: Client = cluster.client()
         assert cluster.settings.redis_url is not None
-        self.ledger = Ledger(
-            connect(cluster.settings.redis_url), cluster.settings, lambda route: None
-        )
+        self.ledger = Ledger(connect(cluster.settings.redis_url), cluster.settings)
         self._data = folder / "data.jsonl"
         records = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
         self._data.write_text("".join(json.dumps(record) + "\n" for record in records))

@@ -141,9 +141,7 @@ def test_a_redis_that_is_away_costs_the_checkpoint_and_not_the_training(training
     training.checkpoints().save({}, {"step": 1})
     reachable = training.environment.ledger
     with connect("redis://127.0.0.1:1", retries=0) as nowhere:
-        training.environment.ledger = Ledger(
-            nowhere, training.environment.settings, lambda route: None
-        )
+        training.environment.ledger = Ledger(nowhere, training.environment.settings)
 
         training.checkpoints().save({}, {"step": 2})
 

@@ -29,9 +29,7 @@ class Environment:
         self.store = ModelStore(cluster.settings.store_dir, {})
         self.client: Client = cluster.client()
         assert cluster.settings.redis_url is not None
-        self.ledger = Ledger(
-            connect(cluster.settings.redis_url), cluster.settings, lambda route: None
-        )
+        self.ledger = Ledger(connect(cluster.settings.redis_url), cluster.settings)
         self._folder = folder
 
     def train(self, epochs: int, step_ms: float, trick: str = "", **options) -> JobHandle:

@@ -10,8 +10,8 @@ import pytest
 from celery import Celery
 
 from redis_fixtures import PrivateServer
-from seqd.ledger import connect
-from seqd.ledger.wakeup import WAKEUP_TASK, Wakeup, broker_settings
+from seqd.ledger import Ledger, connect
+from seqd.ledger.wakeup import WAKEUP_TASK, broker_settings
 from seqd.settings import Settings
 from worker_fixtures import Cluster, wait_until
 
@@ -43,9 +43,11 @@ def test_a_wakeup_says_what_celery_itself_would_send(
         app.conf.update(broker_settings(private_server.url, settings))
         app.send_task(WAKEUP_TASK, args=[], queue=f"wakeup.{ROUTE}", ignore_result=True)
         (of_celery,) = messages_in(private_server.url, settings)
-        Wakeup(private_server.url, settings).notify(ROUTE)
+    with connect(private_server.url) as redis:
+        redis.delete(settings.keys.wakeup(ROUTE))
+        Ledger(redis, settings).work.wake(ROUTE)
 
-    ours, _ = messages_in(private_server.url, settings)
+    (ours,) = messages_in(private_server.url, settings)
 
     assert ours.keys() == of_celery.keys()
     assert base64.b64decode(str(ours["body"])) == base64.b64decode(str(of_celery["body"]))
@@ -56,13 +58,14 @@ def test_a_wakeup_says_what_celery_itself_would_send(
 def test_no_two_wakeups_have_an_identifier_in_common(
     private_server: PrivateServer, prefix: str
 ) -> None:
-    settings = Settings(prefix=prefix)
-    wakeup = Wakeup(private_server.url, settings)
+    settings, texts = Settings(prefix=prefix), list[bytes]()
 
-    for _ in range(3):
-        wakeup.notify(ROUTE)
+    with connect(private_server.url) as redis:
+        for _ in range(3):
+            Ledger(redis, settings).work.wake(ROUTE)
+            texts += redis.lrange(settings.keys.wakeup(ROUTE), 0, -1)
+            redis.delete(settings.keys.wakeup(ROUTE))
 
-    texts = [json.dumps(message) for message in messages_in(private_server.url, settings)]
     assert len(texts) == len(set(texts)) == 3
 
 

@@ -12,7 +12,7 @@ from builders import a_chunk, a_classify_job, some_items
 from seqd.client import JobHandle
 from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
-from seqd.ledger.wakeup import Wakeup
+from seqd.ledger.wakeup import wakeup_message
 from seqd.models.store import ModelStore
 from seqd_schemas import DeathCause, ItemChunk, ItemFailure, ItemSuccess, JobState, WorkerState
 from worker_fixtures import (
@@ -109,7 +109,6 @@ def test_a_job_survives_its_workers_child_and_the_loss_and_doubling_of_every_mes
     assert settings.redis_url is not None
     queue = settings.keys.wakeup("classify.echo")
     unacknowledged = [f"{settings.prefix}:{name}" for name in ("unacked", "unacked_index")]
-    wakeup = Wakeup(settings.redis_url, settings)
     job = client.classify(TEXTS, model="echo", parameters=SLOWLY)
     first_result(job)
     with connect(settings.redis_url) as redis:
@@ -117,8 +116,8 @@ def test_a_job_survives_its_workers_child_and_the_loss_and_doubling_of_every_mes
             done = job.record().counts.done
             redis.delete(queue, *unacknowledged)
             wait_until(lambda done=done: job.record().counts.done > done, "it goes on")
-    for _ in range(10):
-        wakeup.notify("classify.echo")
+        for _ in range(10):
+            redis.lpush(queue, wakeup_message("classify.echo"))
 
     assert_once_and_in_order(list(job.results()))
 
@@ -223,7 +222,7 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster, t
     settings = empty_cluster.settings
     assert settings.redis_url is not None
     redis, client = connect(settings.redis_url), empty_cluster.client()
-    ledger = Ledger(redis, settings, lambda route: None)  # the workers' reconciler notifies
+    ledger = Ledger(redis, settings)  # the workers' reconciler notifies
     store = ModelStore(settings.store_dir, {})
     workers = [empty_cluster.start(), empty_cluster.start()]
     for worker in workers:

@@ -85,7 +85,7 @@ def by_signal(cluster: Cluster, worker: LiveWorker) -> None:
 def by_drain(cluster: Cluster, worker: LiveWorker) -> None:
     assert cluster.settings.redis_url is not None
     with connect(cluster.settings.redis_url) as redis:
-        ledger = Ledger(redis, cluster.settings, lambda route: None)
+        ledger = Ledger(redis, cluster.settings)
         target, at_ms = f"worker:{worker.name}", ledger.fleet.now_ms()
         rule = CordonRule(target=target, action=CordonAction.DRAIN, at_ms=at_ms)
         ledger.cordons.change(add=[rule])

@@ -34,7 +34,6 @@ from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import StreamPosition
 from seqd.ledger.ranges import Range, ReadUnit, TakenRange
 from seqd.ledger.units import Death, Unit
-from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import CheckpointRecord, Finished
 from seqd.settings import Settings
 from seqd_schemas import (
@@ -128,8 +127,7 @@ class Adapter:
 
     def _side(self, url: str) -> _Side:
         settings = self._settings.model_copy(update={"redis_url": url})
-        wakeup = Wakeup(url, settings)
-        return _Side(Client(settings=settings), Ledger(connect(url), settings, wakeup.notify))
+        return _Side(Client(settings=settings), Ledger(connect(url), settings))
 
     def begin(self, now_ms: int, limits: Limits) -> None:
         """Empty the server, set its clock, and publish what workers publish."""
@@ -187,8 +185,6 @@ class Adapter:
         finally:
             self._proxy.drop_next_replies(0)
             self._side_now = self._direct
-            if count:  # what was lost may have named a route that nobody is told of now
-                self._direct.ledger.work.notify_where_due(queues_of(SERVED))
 
     @property
     def client(self) -> Client:

@@ -1,5 +1,6 @@
 """The guide on upgrades: its commands are run, on workers and `seqd up` of two releases."""
 
+import json
 import os
 import socket
 import subprocess
@@ -16,7 +17,10 @@ from checkout import release_python_path
 from cli_builders import clean_environment, here
 from previous_release import Release
 from readme_blocks import ROOT, blocks_of
+from redis_fixtures import PrivateServer
 from seqd.client import Client
+from seqd.ledger import connect
+from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobState
 from up_builders import running_up
 from worker_fixtures import PLUGIN, Cluster, wait_until
@@ -38,20 +42,27 @@ def releases(cluster: Cluster) -> set[str]:
 
 @pytest.mark.parametrize("role", ["worker", "client", "operator", "exporter", "doctor", "inbox"])
 def test_a_user_with_the_rights_of_this_release_has_those_of_the_previous_one(
-    cluster: Cluster,
+    settings: Settings,
+    private_server: PrivateServer,
     previous: Release,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
     role: str,
 ) -> None:
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
     # The guide gives the new rights first, and then replaces programs one by one.
-    asked = ("redis", "acl", "--role", role, "--user", "one")
+    version = ".".join(map(str, private_server.binary.version))
+    printed = here(
+        capsys, "redis", "acl", "--role", role, "--prefix", settings.prefix, "--json",
+        "--server-version", version,
+    )  # fmt: skip
+    rules = json.loads(printed.out)["rules"]
+    with connect(private_server.url) as admin:
+        admin.execute_command("ACL", "SETUSER", role, "reset", "on", ">secret", *rules)
+    url = f"redis://{role}:secret@127.0.0.1:{private_server.port}/0"
+    own = settings.model_copy(update={"redis_url": url})
 
-    then = set(previous.command(cluster.settings, *asked).split())
-    now = set(here(capsys, *asked).out.split())
+    checked = previous.command(own, "redis", "acl", "--role", role, "--check")
 
-    assert then - now == set()
+    assert checked.splitlines()[0] == "Missing: none"
 
 
 def test_the_guides_loop_replaces_the_workers_of_the_previous_release_under_load(

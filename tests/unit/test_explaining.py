@@ -50,6 +50,7 @@ def states(**changes: object) -> UnitStates:
         "claimable": 2,
         "backing_off": 0,
         "next_due_s": None,
+        "attempts": 0,
         "tried_again": 0,
         "tried": (),
         "crashes": 0,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from seqd.errors import SeqdError
 from seqd.ledger.redis import connect
-from seqd.ledger.wakeup import Wakeup, broker_settings
+from seqd.ledger.wakeup import broker_settings
 from seqd.local.redis_address import check_redis_url
 from seqd.masking import mask_passwords, remember_address, without_password
 from seqd.settings import Settings, load_settings
@@ -114,7 +114,6 @@ def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url: str
 )
 def test_celery_gets_the_password_where_it_can_read_it(url: str, broker: str) -> None:
     assert broker_settings(url, Settings())["broker_url"] == broker
-    Wakeup(url, Settings())  # reads the same address
 
 
 def test_passwords_are_masked_in_settings_and_lines_that_quote_them_and_nothing_else_is() -> None:

@@ -301,7 +301,7 @@ def _ask(read: "Callable[[Ledger], T]", nothing: T) -> T:
             with connect(url, retries=0, timeout_s=LOOKUP_S, access=access) as redis:
                 redis.ping()
                 has_answered.set()
-                found.append(read(Ledger(redis, settings, lambda route: None)))
+                found.append(read(Ledger(redis, settings)))
         has_answered.set()  # nothing will come
 
     # A daemon, since nothing ends the look-up of a name that no server answers.

@@ -15,7 +15,6 @@ from seqd.cli.starting_workers import StartingWorkers
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
-from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.writing import SHORT_OF_MEMORY
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import EmbeddedServer
@@ -58,7 +57,7 @@ class Daemon:
         # One retry: while the server is away, signals and restarts must not wait for it.
         access = RedisAccess.of(settings)
         redis = connect(redis_url, retries=1, timeout_s=_TIMEOUT_S, access=access, role=Role.WORKER)
-        self._ledger = Ledger(redis, settings, Wakeup(redis_url, settings).notify)
+        self._ledger = Ledger(redis, settings)
         self._watchdog = watchdog
         self._on_change = on_change
         self._on_look = on_look

@@ -64,6 +64,7 @@ def _open(settings: "Settings") -> "ExporterServer":
     from seqd.exporter.rights import RightsWatch
     from seqd.ledger import Ledger, connect
     from seqd.ledger.acl import Role
+    from seqd.ledger.figures import FleetFigures, fleet_figures
     from seqd.local.endpoint import redis_url_of
     from seqd.local.redis_access import RedisAccess
 
@@ -74,6 +75,10 @@ def _open(settings: "Settings") -> "ExporterServer":
         timeout_s=_REDIS_TIMEOUT_S,
         role=Role.EXPORTER,
     )
-    ledger = Ledger(redis, settings, notify=lambda route: None)
-    reader = FleetReader(ledger.figures.read, RightsWatch.of(redis, settings.keys))
+    ledger = Ledger(redis, settings)
+
+    def read() -> FleetFigures:
+        return ledger.transport.run(fleet_figures(ledger))
+
+    reader = FleetReader(read, RightsWatch.of(redis, settings.keys))
     return ExporterServer(settings.exporter_host, settings.exporter_port, reader)

@@ -266,7 +266,6 @@ def open_client() -> "Client":
 def open_ledger() -> "Iterator[Ledger]":
     """Open the ledger of the server that the settings name, or of the embedded one that runs."""
     from seqd.ledger import Ledger, connect
-    from seqd.ledger.wakeup import Wakeup
     from seqd.local.endpoint import redis_url_of
     from seqd.local.redis_access import RedisAccess
 
@@ -274,7 +273,7 @@ def open_ledger() -> "Iterator[Ledger]":
     url = redis_url_of(settings)
     access = RedisAccess.of(settings)
     with connect(url, timeout_s=settings.redis_timeout_s, access=access) as redis:
-        yield Ledger(redis, settings, Wakeup(url, settings).notify)
+        yield Ledger(redis, settings)
 
 
 def read_parameters(pairs: Iterable[str]) -> dict[str, "ParameterValue"]:

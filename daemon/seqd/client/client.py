@@ -46,7 +46,6 @@ from seqd.ledger.outage import outage_to_wait_for
 from seqd.ledger.redis import outage_of
 from seqd.ledger.submissions import new_job_id
 from seqd.ledger.transport import Stream
-from seqd.ledger.wakeup import Wakeup
 from seqd.local.redis_access import RedisAccess
 from seqd_schemas import (
     Classification,
@@ -105,8 +104,7 @@ class Client(Blocking, ClientMethods):
             outage=outage_to_wait_for(self._settings),
             access=RedisAccess.of(self._settings),
         )
-        self._wakeup = Wakeup(redis_url, self._settings)
-        self._ledger = Ledger(self._redis, self._settings, self._wakeup.notify)
+        self._ledger = Ledger(self._redis, self._settings)
         self._transport = self._ledger.transport
         #: Names the completion stream, which announces the jobs of this client that have ended.
         self._completions = new_job_id()
@@ -147,7 +145,6 @@ class Client(Blocking, ClientMethods):
         with ExitStack() as stack:
             stack.callback(self._redis.close)
             stack.callback(self._transport.close)
-            stack.callback(self._wakeup.close)
             for handle in self._handles:
                 stack.callback(handle.close)
 

@@ -294,7 +294,9 @@ class ClientMethods:
         Of open jobs the newest 200 are read, of dead letters the newest 100, and the rest is
         counted.
         """
-        return self._ledger.overviews.read.steps()
+        from seqd.ledger.overview import fleet_overview
+
+        return fleet_overview(self._ledger)
 
     @call
     def audit(

@@ -20,7 +20,7 @@ from seqd.errors import (
     wire_text,
 )
 from seqd.ledger import LedgerParts
-from seqd.ledger.exchange import Exchange, Notify, Pause
+from seqd.ledger.exchange import Exchange, Pause, script
 from seqd.ledger.submissions import new_job_id
 from seqd.local.caller import caller
 from seqd.serving import is_drained
@@ -102,7 +102,7 @@ def model_resumed(ledger: LedgerParts, name: str) -> Exchange[bool]:
     if was_paused and name in catalog:
         entry = catalog[name]
         for task in entry.all_tasks:
-            yield Notify(route_of(task, entry.made_with))
+            yield from script("wake", route_of(task, entry.made_with))
     return was_paused
 
 

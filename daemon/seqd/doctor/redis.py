@@ -12,10 +12,10 @@ from redis.exceptions import RedisError, ResponseError
 from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding, listed
 from seqd.doctor.server import Server, how_to_write
 from seqd.errors import RedisFull, RedisNoPermission, SeqdError
-from seqd.ledger.acl import FOREIGN_KEYS, Role, all_scripts
+from seqd.ledger.acl import FOREIGN_KEYS, Role
 from seqd.ledger.redis import has_sentinels, redis_errors, transient_error, user_of
 from seqd.ledger.rights import OPTIONAL, missing_rights
-from seqd.ledger.scripts import digest_of
+from seqd.ledger.scripts import all_scripts, digest_of
 from seqd.ledger.writing import REASONS, primary_of, refused_write
 
 #: The oldest server that the scripts run on.

@@ -44,7 +44,7 @@ class Server:
         self.redis = redis
         self.settings = settings
         self.address = address_of(redis)
-        self.ledger = Ledger(redis, settings, notify=lambda route: None)
+        self.ledger = Ledger(redis, settings)
 
     @cached_property
     def _info(self) -> Mapping[str, object] | str:

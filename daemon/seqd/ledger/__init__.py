@@ -2,8 +2,8 @@
 
 `Ledger` joins its parts: `submissions` (submit a job), `work` (claim, renew, commit),
 `checkpoints` (of trainings), `control` (cancel, pause, remove), `jobs` (read jobs, results and
-events), `inbox` (entries that other languages write) and `fleet` (what workers publish). It knows
-nothing of Celery, plugins or Keras: whoever opens it hands in the callable that sends a wakeup.
+events), `inbox` (entries that other languages write) and `fleet` (what workers publish). It imports
+nothing of Celery, plugins or Keras; the wakeups for Celery are messages that its scripts write.
 """
 
 from seqd.ledger.ledger import Ledger, LedgerParts

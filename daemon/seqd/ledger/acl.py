@@ -1,8 +1,8 @@
 """The least rights of each role on a Redis with users, as `ACL SETUSER` takes them.
 
-What the scripts run is read from their own text, so a script that runs another command needs no
-entry here. What is called outside of scripts, and which keys a role uses, stands in this file. A
-script's commands are held against the rights of who calls it, on every server from Redis 6.2 on.
+What a role may reach are its keys, named here one by one. On them it may do all that reads, or
+reads and writes, data; of all else it has what is named. So a script that runs another command
+needs no entry here, and no user needs new rights for it.
 
     worker     takes work, and keeps the ledger in order: all keys under the prefix
     client     hands jobs in, follows and steers them, and reads results, models and workers; adds
@@ -22,12 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cache
-from importlib import resources
 
 from seqd.errors import InvalidSettings
-from seqd.ledger.denials import OPERATORS_SCRIPTS
-from seqd.ledger.scripts import source_of
 from seqd_schemas import Keys
 
 Version = tuple[int, int]
@@ -41,10 +37,6 @@ KEY_ACCESS_SINCE: Version = (7, 0)
 #: Commands that a server before this version does not know; all others are older than 6.2. What
 #: cannot be called is not missed: see `until_durable`.
 _SINCE: Mapping[str, Version] = {"waitaof": (7, 2), "client|setinfo": (7, 2)}
-
-
-#: Commands that do one thing or another by their first argument; a rule names both.
-_CONTAINERS = ("XGROUP", "XINFO", "SCRIPT", "CLIENT")
 
 
 class Role(StrEnum):
@@ -85,8 +77,9 @@ class KeyPattern:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a role may do; commands in small letters, sorted."""
+    """What a role may do."""
 
+    #: Categories of commands, such as `@read`, and single commands in small letters.
     commands: tuple[str, ...]
     keys: tuple[KeyPattern, ...]
     #: Patterns of channels.
@@ -95,15 +88,25 @@ class Rights:
     def rules(self, version: Version) -> list[str]:
         """Return the rules of a user, who has no other rights."""
         keys = [key.rule(version) for key in _without_covered(self.keys, version)]
-        commands = [f"+{name}" for name in self.commands if _may_be_named(name, version)]
+        categories = [f"+{name}" for name in self.commands if name.startswith("@")]
+        named = [
+            f"+{name}"
+            for name in self.commands
+            if not name.startswith("@") and _may_be_named(name, version)
+        ]
         selectors = ["clearselectors"] if version >= KEY_ACCESS_SINCE else []
         # Last, since each is a set of rights of its own.
         appended = [rule for rule in keys if rule.startswith("(")]
         own = [rule for rule in keys if not rule.startswith("(")]
         channels = [f"&{channel}" for channel in self.channels]
         start = [*selectors, "resetkeys", "resetchannels", "-@all"]
-        return [*start, *own, *channels, *commands, *appended]
+        # Behind the categories, of which it takes something away, and in front of what is named.
+        without = [f"-{name}" for name in _NEVER] if categories else []
+        return [*start, *own, *channels, *categories, *without, *named, *appended]
 
+
+#: Of what reads and writes data: what reaches beyond the keys that a user may use.
+_NEVER = ("@dangerous", "dbsize", "randomkey", "scan")
 
 #: Of every connection: `select` where the address names another database than 0.
 _CONNECTION = ("ping", "select", "client|setinfo")
@@ -111,153 +114,29 @@ _CONNECTION = ("ping", "select", "client|setinfo")
 #: To run scripts, and to load them into a server that has been started anew.
 _SCRIPTING = ("evalsha", "script|load")
 
-#: What a client calls outside of scripts.
-_CLIENT = (
-    *_CONNECTION,
-    *_SCRIPTING,
-    "exists",
-    "get",
-    "hexists",
-    "hget",
-    "hgetall",
-    "hmget",
-    "hscan",
-    "lpos",
-    "lpush",
-    "mget",
-    "scard",
-    "set",
-    "srandmember",
-    "time",
-    "wait",
-    "waitaof",
-    "xadd",
-    "xlen",
-    "xrange",
-    "xread",
-    "xrevrange",
-    "zrange",
-    "zrem",
-    "zrevrange",
-)
+_CLIENT = ("@read", "@write", *_CONNECTION, *_SCRIPTING, "info", "time", "wait", "waitaof")
+_EXPORTER = ("@read", *_CONNECTION, "info", "time")
 
-#: Scripts that a client calls.
-CLIENT_SCRIPTS = (
-    "append",
-    "end_job",
-    "ended",
-    "follow",
-    "heartbeat",
-    "note_replayed",
-    "pause",
-    "purge_failures",
-    "remove",
-    "results",
-    "resume",
-    "seal",
-    "submit",
-    "take_ended",
-)
-
-#: Scripts that an operator calls: those of a client, and what changes rules and limits. A tenant
-#: whose limit falls may lose its oldest ended jobs at once.
-OPERATOR_SCRIPTS = (*CLIENT_SCRIPTS, *OPERATORS_SCRIPTS, "evict")
-
-#: What Celery and kombu call on a worker's connections: the queues of wakeups, what of them is not
-#: acknowledged, and the lock of who looks for that.
-_BROKER = (
-    "brpop",
-    "del",
-    "exec",
-    "get",
-    "hdel",
-    "hget",
-    "hset",
-    "llen",
-    "lpush",
-    "multi",
-    "rpush",
-    "sadd",
-    "set",
-    "type",
-    "unwatch",
-    "watch",
-    "zadd",
-    "zrange",
-    "zrem",
-)
+#: What is no key of the role's, by role.
+_COMMANDS = {
+    # Transactions are Celery's.
+    Role.WORKER: (
+        "@read", "@write", "@transaction", *_CONNECTION, *_SCRIPTING, "info", "time",
+    ),
+    Role.CLIENT: _CLIENT,
+    Role.OPERATOR: _CLIENT,
+    Role.EXPORTER: _EXPORTER,
+    # Not `config|get`, which tells the server's passwords.
+    Role.DOCTOR: (*_EXPORTER, "set", "slowlog|get"),
+    # What schemas/README.md tells a program of another language to call: no other writes, since
+    # the entries of all programs stand in one stream.
+    Role.INBOX: (*_CONNECTION, "hexists", "hget", "xadd", "xlen", "xread"),
+}  # fmt: skip
 
 #: What Celery's remote control and events call beside that, where they are switched on.
-_REMOTE_CONTROL = ("psubscribe", "publish", "punsubscribe", "script|exists", "smembers")
+_REMOTE_CONTROL = ("psubscribe", "publish", "punsubscribe", "script|exists")
 
-#: What a worker calls outside of scripts.
-_WORKER = (
-    *_CONNECTION,
-    *_SCRIPTING,
-    *_BROKER,
-    "exists",
-    "expire",
-    "hgetall",
-    "hincrby",
-    "hkeys",
-    "hmget",
-    "info",
-    "lpos",
-    "mget",
-    "time",
-    "xautoclaim",
-    "xread",
-    "xreadgroup",
-    "zrangebyscore",
-    "zremrangebyscore",
-    "zscan",
-)
-
-#: Scripts that workers do not call; they call all others, `set_rules` among them: `seqd up` takes
-#: back a request to restart workers when a new one does not come up.
-_NOT_BY_WORKERS = (
-    "act_on_jobs",
-    "count_jobs",
-    "ended",
-    "follow",
-    "heartbeat",
-    "note_replayed",
-    "pause",
-    "pause_model",
-    "place_order",
-    "purge_failures",
-    "remove",
-    "results",
-    "resume",
-    "set_tenant",
-    "take_ended",
-)
-
-#: What reads the state of the fleet, for `seqd status` and for metrics.
-_EXPORTER = (
-    *_CONNECTION,
-    "get",
-    "hget",
-    "hgetall",
-    "hmget",
-    "info",
-    "mget",
-    "scard",
-    "srandmember",
-    "time",
-    "xlen",
-    "xrange",
-    "xrevrange",
-    "zcard",
-    "zrange",
-    "zrevrange",
-)
-
-#: What `seqd doctor` looks at beside that. Not `config|get`, which tells the server's passwords.
-_DOCTOR = (*_EXPORTER, "exists", "hscan", "set", "slowlog|get")
-
-#: What the release before needs of the rights that this one gives: they are given before it goes.
-FOR_THE_RELEASE_BEFORE = {Role.WORKER: ("incr",), Role.OPERATOR: ("type",)}
+#: What the release before reads: this release's rights are given before it goes.
 KEY_FOR_THE_RELEASE_BEFORE = "quarantined"
 
 #: Keys of a Celery application without a prefix, as seqd never writes them.
@@ -270,33 +149,16 @@ FOREIGN_KEYS = (
     "celery",
 )
 
-#: What schemas/README.md tells a program of another language to call.
-_INBOX = (*_CONNECTION, "hexists", "hget", "xadd", "xlen", "xread")
-
-
-#: In the text of a client's scripts, for jobs of the inbox alone, which only workers take.
-_NOT_BY_CLIENTS = frozenset({"xack"})
-
 
 def rights_of(role: Role, keys: Keys, *, remote_control: bool = False) -> Rights:
     """Return the least rights of a role under a prefix.
 
     With `remote_control` those of a worker that has SEQD_CELERY_REMOTE_CONTROL, and of who asks it.
     """
-    clients = {*_CLIENT, *commands_of_scripts(CLIENT_SCRIPTS)} - _NOT_BY_CLIENTS
-    operators = {*_CLIENT, *commands_of_scripts(OPERATOR_SCRIPTS)} - _NOT_BY_CLIENTS
-    commands = {
-        Role.WORKER: {*_WORKER, *commands_of_scripts(worker_scripts())},
-        Role.CLIENT: clients,
-        Role.OPERATOR: operators,
-        Role.EXPORTER: {*_EXPORTER},
-        Role.DOCTOR: {*_DOCTOR},
-        Role.INBOX: {*_INBOX},
-    }
-    commands[role] |= {*FOR_THE_RELEASE_BEFORE.get(role, ())}
+    commands = _COMMANDS[role]
     if not remote_control or role is not Role.WORKER:
-        return Rights(tuple(sorted(commands[role])), _keys_of(role, keys))
-    with_control = sorted({*commands[role], *_REMOTE_CONTROL})
+        return Rights(tuple(sorted(commands)), _keys_of(role, keys))
+    with_control = sorted((*commands, *_REMOTE_CONTROL))
     # A pattern is subscribed to by the right to that pattern alone.
     channels = tuple(f"{keys.prefix}:/fanout.{name}" for name in ("celery.pidbox", "celeryev/*"))
     return Rights(tuple(with_control), _keys_of(role, keys), channels)
@@ -416,7 +278,6 @@ def _written_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.wakeup("*"),
         keys.completions("*"),
         keys.worker_leases("*"),
-        f"{keys.ended_leases()}*",
         keys.durability_mark(),
         keys.work_left(),
     )
@@ -455,38 +316,6 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.work_done(),
         keys.worker("*"),
         keys.workers(),
-    )
-
-
-@cache
-def all_scripts() -> tuple[str, ...]:
-    """Return the names of all scripts."""
-    folder = resources.files("seqd.ledger") / "lua"
-    names = (file.name for file in folder.iterdir())
-    return tuple(sorted(name.removesuffix(".lua") for name in names if name.endswith(".lua")))
-
-
-def worker_scripts() -> tuple[str, ...]:
-    """Return the names of the scripts that a worker calls."""
-    return tuple(name for name in all_scripts() if name not in _NOT_BY_WORKERS)
-
-
-def commands_of_scripts(names: tuple[str, ...]) -> set[str]:
-    """Return the commands that scripts run, in small letters."""
-    return {command for name in names for command in commands_of_script(name)}
-
-
-@cache
-def commands_of_script(name: str) -> frozenset[str]:
-    """Return the commands that a script runs: the quoted capitals behind an opening bracket.
-
-    Of one with subcommands, such as XGROUP, the one that is run: `xgroup|create`.
-    """
-    code = re.sub(r"--.*", "", source_of(name))
-    found = re.findall(r"\(\s*'([A-Z]{3,})'(?:, '([A-Z]+)')?", code)
-    return frozenset(
-        f"{command}|{second}".lower() if command in _CONTAINERS else command.lower()
-        for command, second in found
     )
 
 

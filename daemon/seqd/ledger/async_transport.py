@@ -31,7 +31,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
-from seqd.errors import REDIS_ERRORS, ClientMisused, SeqdError
+from seqd.errors import REDIS_ERRORS, ClientMisused
 from seqd.ledger.exchange import (
     LOOK_S,
     Command,
@@ -40,7 +40,6 @@ from seqd.ledger.exchange import (
     Finish,
     Listen,
     Next,
-    Notify,
     Pause,
     Pipeline,
     Reading,
@@ -54,10 +53,9 @@ from seqd.ledger.exchange import (
     run_awaiting,
 )
 from seqd.ledger.listener import Listener, ended
-from seqd.ledger.outage import Attempts, seconds_left, unbounded_context, waiting_at_most
+from seqd.ledger.outage import Attempts, seconds_left, unbounded_context
 from seqd.ledger.redis import outage_of, redis_errors
 from seqd.ledger.transport import steps_of
-from seqd.ledger.wakeup import NOTIFY_TIMEOUT_S, log_lost_wakeup, wakeup_message
 from seqd_schemas import Keys
 
 log = logging.getLogger(__name__)
@@ -210,8 +208,6 @@ class AsyncTransport:
                 await self._finish(sources)
             case Pause(seconds):
                 await asyncio.sleep(seconds)
-            case Notify(route):
-                await self._notify(route)
             case Durable():
                 return await self._until_on_disk(request)
             case Listen(wait_s=wait_s) if wait_s > 0:
@@ -263,18 +259,6 @@ class AsyncTransport:
             if given_up is not None and given_up.at > came_at:
                 raise NoConnection(given_up.reason)  # all that wait hear of it together
             return await ask()
-
-    async def _notify(self, route: str) -> None:
-        """Wake one worker of a route; see `Wakeup.notify`."""
-        sent = Command(("LPUSH", self._keys.wakeup(route), wakeup_message(route)))
-        try:
-            with waiting_at_most(NOTIFY_TIMEOUT_S):
-                await self._ask(sent)
-        except SeqdError as error:
-            log_lost_wakeup(route, error)
-        except Exception:
-            # The job is in the ledger: a fault in here must not look like the job's.
-            log.exception("could not notify route=%s", route)
 
     async def _until_on_disk(self, request: Durable) -> bool:
         """Wait for the disk with all that were written before the wait begins: one at a time."""

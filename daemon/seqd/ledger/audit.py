@@ -24,8 +24,8 @@ from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, wire_text
 from seqd.escaping import one_line
 from seqd.ledger.exchange import (
     Command,
-    Driver,
     Exchange,
+    Part,
     StreamEntry,
     command,
     entry_ms,
@@ -37,7 +37,6 @@ from seqd.validation import fault_sentence, shown
 from seqd_schemas import to_stored
 
 if TYPE_CHECKING:
-    from seqd.settings import Settings
     from seqd_schemas import AuditRecord
 
 log = logging.getLogger(__name__)
@@ -99,15 +98,8 @@ def audit_filter(
     return AuditFilter(since_ms=since_ms, action=action, who=who, target=target)
 
 
-class Audit:
+class Audit(Part):
     """The audit on one server under one key prefix."""
-
-    def __init__(self, driver: Driver, settings: "Settings", redis_user: str) -> None:
-        """`redis_user` is the user as which the driver connects."""
-        self.driver = driver
-        self._key = settings.keys.audit()
-        self._most = settings.max_audit_entries
-        self._redis_user = redis_user
 
     @exchange
     def note(
@@ -131,9 +123,10 @@ class Audit:
             host=_short(socket.gethostname()),
             pid=os.getpid(),
             program=_short(program()),
-            redis_user=_short(self._redis_user),
+            redis_user=_short(self._ledger.redis_user),
         )
-        words = ("XADD", self._key, "MAXLEN", "~", self._most, "*", "a", to_stored(entry))
+        bound = ("MAXLEN", "~", self._ledger.settings.max_audit_entries)
+        words = ("XADD", self._keys.audit(), *bound, "*", "a", to_stored(entry))
         (reply,) = yield from pipeline([Command(words)], raises=False)
         if isinstance(reply, ResponseError):
             log.warning(
@@ -167,7 +160,8 @@ class Audit:
         last = "+"
         while len(found) < limit:
             span = (last, str(wanted.since_ms), "COUNT", _STEP_ENTRIES)
-            entries = cast(list[StreamEntry], (yield from command("XREVRANGE", self._key, *span)))
+            reply = yield from command("XREVRANGE", self._keys.audit(), *span)
+            entries = cast(list[StreamEntry], reply)
             found += [entry for entry in _read(entries) if wanted.matches(entry)]
             if len(entries) < _STEP_ENTRIES:
                 break
@@ -180,7 +174,7 @@ class Audit:
 
         None where the last entries before have neither, or the user may not read them.
         """
-        asked = Command(("XREVRANGE", self._key, at_ms, "-", "COUNT", _STEP_ENTRIES))
+        asked = Command(("XREVRANGE", self._keys.audit(), at_ms, "-", "COUNT", _STEP_ENTRIES))
         (reply,) = yield from pipeline([asked], raises=False)
         if isinstance(reply, ResponseError):
             return None

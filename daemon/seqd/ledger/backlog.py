@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, cast
 from seqd.kinds import TRAIN
 from seqd.ledger.exchange import (
     Command,
-    Driver,
     Exchange,
+    Part,
     StreamEntry,
+    Whole,
     command,
     exchange,
     pipeline,
@@ -24,7 +25,7 @@ from seqd.ledger.exchange import (
 from seqd.ledger.model_pauses import paused_models
 from seqd.ledger.scripts import HELD_STATES, as_int
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
-from seqd_schemas import JobState, Keys, QueueName
+from seqd_schemas import JobState, QueueName
 
 if TYPE_CHECKING:
     from seqd.ledger.fleet import Fleet
@@ -79,12 +80,11 @@ class _Sample:
     members: list[str] = field(default_factory=list)
 
 
-class Backlog:
+class Backlog(Part):
     """Counts what is left, and keeps the rates by which it becomes seconds."""
 
-    def __init__(self, driver: Driver, keys: Keys, fleet: "Fleet") -> None:
-        self.driver = driver
-        self._keys = keys
+    def __init__(self, ledger: Whole, fleet: "Fleet") -> None:
+        super().__init__(ledger)
         self._fleet = fleet
 
     @exchange

@@ -15,17 +15,16 @@ from seqd.errors import JobDamaged, UnknownJob, WrongState, failure_of
 from seqd.ledger.exchange import (
     Argument,
     Command,
-    Driver,
     Exchange,
-    Notify,
+    Part,
     Reply,
     command,
     exchange,
     pipeline,
     script,
 )
-from seqd.ledger.scripts import HELD_STATES, ScriptError, as_int, as_list, as_text
-from seqd_schemas import Failure, JobState, Keys, to_stored
+from seqd.ledger.scripts import HELD_STATES, ScriptError, as_int, as_text
+from seqd_schemas import Failure, JobState, to_stored
 
 if TYPE_CHECKING:
     from seqd.ledger.transport import Transport
@@ -36,12 +35,8 @@ log = logging.getLogger(__name__)
 ABANDONED = 1_000
 
 
-class Control:
+class Control(Part):
     """Changes the course of jobs. Methods that return a state return the one afterwards."""
-
-    def __init__(self, driver: Driver, keys: Keys) -> None:
-        self.driver = driver
-        self._keys = keys
 
     @exchange
     def state(self, job_id: str) -> Exchange[JobState | None]:
@@ -79,11 +74,7 @@ class Control:
     @exchange
     def resume(self, job_id: str) -> Exchange[JobState]:
         """Let a paused job go on. One that is not paused keeps its state. Raises UnknownJob."""
-        reply = as_list((yield from script("resume", job_id)))
-        state = JobState(_known(job_id, as_text(reply[0])))
-        if route := as_text(reply[1]):
-            yield Notify(route)
-        return state
+        return JobState(_known(job_id, as_text((yield from script("resume", job_id)))))
 
     @exchange
     def remove(self, job_id: str) -> Exchange[None]:

@@ -16,7 +16,6 @@ from seqd.errors import RedisNoPermission
 #: operator.
 OPERATORS_SCRIPTS = (
     "act_on_jobs",
-    "count_jobs",
     "end_order",
     "pause_model",
     "place_order",

@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
-from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from redis.exceptions import ResponseError
 
 from seqd.ledger.outage import Attempts
 from seqd_schemas import Keys
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
 
 #: Seconds after which whoever waits looks at its job, also where nothing was heard of it.
 LOOK_S = 2.0
@@ -80,13 +83,6 @@ class Listen:
 
 #: New entries by stream; one without any is left out.
 Heard = dict[str, list[StreamEntry]]
-
-
-@dataclass(frozen=True, slots=True)
-class Notify:
-    """Wake a worker of a route; no reply. A lost wakeup costs time, never work."""
-
-    route: str
 
 
 class Signal:
@@ -182,7 +178,6 @@ Request = (
     | Pipeline
     | ScriptCall
     | Listen
-    | Notify
     | Until
     | Fault
     | Pause
@@ -248,12 +243,24 @@ class Driver(Protocol):
         """Seconds after which whoever waits looks at its job: `LOOK_S`, or more where many do."""
 
 
-class Part(Protocol):
+class Whole(Protocol):
+    """What the parts of a ledger have in common."""
+
+    driver: Driver
+    keys: Keys
+    settings: "Settings"
+    #: The user as which the driver connects.
+    redis_user: str
+
+
+class Part:
     """A part of the ledger."""
 
-    @property
-    def driver(self) -> Driver:
-        """What runs its exchanges when they are called."""
+    def __init__(self, ledger: Whole) -> None:
+        self._ledger = ledger
+        self._keys = ledger.keys
+        #: What runs its exchanges when they are called.
+        self.driver = ledger.driver
 
 
 S = TypeVar("S", bound=Part)

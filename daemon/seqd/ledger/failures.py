@@ -18,9 +18,9 @@ from seqd.errors import UnknownFailure
 from seqd.escaping import one_line
 from seqd.ledger.exchange import (
     Command,
-    Driver,
     Exchange,
     Give,
+    Part,
     Reading,
     StreamEntry,
     command,
@@ -41,7 +41,6 @@ from seqd_schemas import (
     ItemErrorCode,
     ItemFailure,
     ItemSuccess,
-    Keys,
     from_stored,
 )
 
@@ -60,12 +59,8 @@ MAX_COUNTED: Final = 1_000
 _NOT_TRIED = frozenset({ItemErrorCode.CANCELLED, ItemErrorCode.EXPIRED})
 
 
-class Failures:
+class Failures(Part):
     """Reads, purges and marks the dead letters."""
-
-    def __init__(self, driver: Driver, keys: Keys) -> None:
-        self.driver = driver
-        self._keys = keys
 
     @exchange
     def count(self) -> Exchange[int]:

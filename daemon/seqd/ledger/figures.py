@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from redis.exceptions import ResponseError
 
 from seqd.errors import RedisNoPermission
-from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
+from seqd.ledger.exchange import Command, Exchange, pipeline
 
 if TYPE_CHECKING:
-    from seqd.ledger.backlog import Backlog, FleetState
-    from seqd.ledger.fleet import Fleet
-    from seqd.ledger.inbox import InboxState, InboxStream
-    from seqd.ledger.retention import Evictions, Retention
-    from seqd.ledger.tenants import Tenants
-    from seqd_schemas import Keys, TenantRecord
+    from seqd.ledger.backlog import FleetState
+    from seqd.ledger.inbox import InboxState
+    from seqd.ledger.ledger import LedgerParts
+    from seqd.ledger.retention import Evictions
+    from seqd_schemas import TenantRecord
 
 T = TypeVar("T")
 
@@ -58,51 +57,26 @@ class FleetFigures:
     evictions: "Evictions | None" = None
 
 
-class Figures:
-    """Reads the figures."""
-
-    def __init__(
-        self,
-        driver: Driver,
-        backlog: "Backlog",
-        fleet: "Fleet",
-        inbox: "InboxStream",
-        tenants: "Tenants",
-        retention: "Retention",
-        keys: "Keys",
-    ) -> None:
-        self.driver = driver
-        self._keys = keys
-        self._backlog = backlog
-        self._fleet = fleet
-        self._inbox = inbox
-        self._tenants = tenants
-        self._retention = retention
-
-    @exchange
-    def read(self) -> Exchange[FleetFigures]:
-        """Return the figures. Raises where the work itself, or the workers, cannot be read."""
-        state = yield from self._backlog.state.steps()
-        now_ms = yield from self._fleet.now_ms.steps()
-        silent = yield from _if_possible(self._fleet.silent_workers.steps)
-        tenants = yield from _if_possible(lambda: self._tenants.busiest.steps(MAX_TENANTS))
-        inbox = yield from _if_possible(self._inbox.state.steps)
-        server = yield from _if_possible(_server_state)
-        failures = yield from _if_possible(self._failures)
-        evictions = yield from _if_possible(self._retention.evictions.steps)
-        return FleetFigures(
-            state,
-            now_ms,
-            silent_workers=None if silent is None else len(silent),
-            tenants=tenants,
-            inbox=inbox,
-            server=server,
-            failures=failures,
-            evictions=evictions,
-        )
-
-    def _failures(self) -> Exchange[int]:
-        return cast(int, (yield from command("XLEN", self._keys.failures())))
+def fleet_figures(ledger: "LedgerParts") -> Exchange[FleetFigures]:
+    """Return the figures. Raises where the work itself, or the workers, cannot be read."""
+    state = yield from ledger.backlog.state.steps()
+    now_ms = yield from ledger.fleet.now_ms.steps()
+    silent = yield from _if_possible(ledger.fleet.silent_workers.steps)
+    tenants = yield from _if_possible(lambda: ledger.tenants.busiest.steps(MAX_TENANTS))
+    inbox = yield from _if_possible(ledger.inbox.state.steps)
+    server = yield from _if_possible(_server_state)
+    failures = yield from _if_possible(ledger.failures.count.steps)
+    evictions = yield from _if_possible(ledger.retention.evictions.steps)
+    return FleetFigures(
+        state,
+        now_ms,
+        silent_workers=None if silent is None else len(silent),
+        tenants=tenants,
+        inbox=inbox,
+        server=server,
+        failures=failures,
+        evictions=evictions,
+    )
 
 
 def _if_possible(read: Callable[[], Exchange[T]]) -> Exchange[T | None]:

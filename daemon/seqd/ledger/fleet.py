@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from seqd.formats import LEAST_IN_REDIS, refuse_other_format
 from seqd.ledger.exchange import (
     Command,
-    Driver,
     Exchange,
+    Part,
     Signal,
     Until,
+    Whole,
     command,
     exchange,
     pipeline,
@@ -66,21 +67,18 @@ def clock_offset_ms(asked_ms: float, took_ms: float, server_ms: int) -> int:
     return min(0, int(asked_ms + took_ms - server_ms))
 
 
-class Fleet:
+class Fleet(Part):
     """Worker records, the catalog of models, the limits, and locks of periodic tasks."""
 
-    def __init__(self, driver: Driver, settings: "Settings") -> None:
-        self.driver = driver
-        self._keys = settings.keys
-        self._max_output_characters = settings.max_output_characters
+    def __init__(self, ledger: Whole) -> None:
+        super().__init__(ledger)
         self._entries: dict[bytes, list[CatalogEntry]] = {}
         #: What `workers` returned last, and when.
         self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
         self._is_reading = False
         self._is_read = Signal()
         #: A worker's record stays for three heartbeats, unless it is kept.
-        self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
-        self._writing = Writing(driver, settings.keys)
+        self._ttl_ms = max(1, int(ledger.settings.heartbeat_s * 3_000))
 
     @exchange
     def now_ms(self) -> Exchange[int]:
@@ -179,7 +177,7 @@ class Fleet:
         begun = (one for one in workers if one.state is not WorkerState.STARTING)
         ages_ms = {one.worker: now_ms - one.seen_at_ms for one in begun}
         ages_s = {name: age_ms / 1000 for name, age_ms in ages_ms.items() if age_ms > self._ttl_ms}
-        takes_writes = not ages_s or (yield from self._writing.refusal.steps()) is None
+        takes_writes = not ages_s or (yield from Writing(self._ledger).refusal.steps()) is None
         return ages_s if takes_writes else {}
 
     @exchange
@@ -300,7 +298,7 @@ class Fleet:
 
         Each says what one item may make the model write: a client reads it without another call.
         """
-        limit = {"max_output_characters": self._max_output_characters}
+        limit = {"max_output_characters": self._ledger.settings.max_output_characters}
         key = self._keys.catalog()
         commands = [Command(("SET", self._keys.format(), FORMAT, "NX"))]
         for entry in entries:

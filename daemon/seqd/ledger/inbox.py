@@ -15,8 +15,8 @@ from seqd.errors import InboxFull, failure_of, wire_text
 from seqd.ledger.exchange import (
     Argument,
     Command,
-    Driver,
     Exchange,
+    Part,
     Reply,
     StreamEntry,
     T,
@@ -29,7 +29,7 @@ from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd_schemas import INBOX_GROUP, MAX_GIVEN_ID_CHARS, InboxAnswer, to_stored
 
 if TYPE_CHECKING:
-    from seqd_schemas import Failure, Keys
+    from seqd_schemas import Failure
 
 #: Milliseconds after which another worker claims an entry that was read and not answered.
 CLAIM_IDLE_MS: Final = 30_000
@@ -91,12 +91,8 @@ class InboxState:
     oldest_age_s: float | None
 
 
-class InboxStream:
+class InboxStream(Part):
     """Reads and answers entries of the inbox."""
-
-    def __init__(self, driver: Driver, keys: "Keys") -> None:
-        self.driver = driver
-        self._keys = keys
 
     @exchange
     def read_new(self, worker: str, block_ms: int | None) -> Exchange[list[Entry]]:

@@ -7,17 +7,12 @@ begins.
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, cast
-
-from redis import Redis
+from typing import cast
 
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import as_int, as_list, as_text
-from seqd.ledger.transport import Transport
+from seqd.ledger.transport import Connected
 from seqd.ledger.units import Unit
-
-if TYPE_CHECKING:
-    from seqd.settings import Settings
 
 #: Seconds for which an ingest is kept for its worker, from when it last asked: longer than most
 #: claims compute. Then others read on, who open the file where the last unit ends.
@@ -80,10 +75,10 @@ class IngestPosition:
 class Ingests:
     """The workers' side of ingests, beside their claims and what they append."""
 
-    def __init__(self, redis: Redis, transport: Transport, settings: "Settings") -> None:
-        self._redis = redis
-        self._transport = transport
-        self._settings = settings
+    def __init__(self, ledger: Connected) -> None:
+        self._redis = ledger.redis
+        self._transport = ledger.transport
+        self._settings = ledger.settings
         #: Claimable units of the job that `resume` leased last.
         self.claimable_units = 0
 

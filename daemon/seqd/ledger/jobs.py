@@ -20,10 +20,11 @@ from seqd.ledger.control import damaged_job
 from seqd.ledger.exchange import (
     LOOK_S,
     Command,
-    Driver,
     Exchange,
+    Part,
     Reply,
     StreamEntry,
+    Whole,
     command,
     exchange,
     listen,
@@ -43,7 +44,6 @@ from seqd_schemas import (
     JobRecord,
     JobRollout,
     JobState,
-    Keys,
     TrainingResult,
     WireAdapter,
     from_stored,
@@ -163,13 +163,12 @@ class StreamPosition:
     event: str
 
 
-class Jobs:
+class Jobs(Part):
     """Reads jobs, results, events and text deltas."""
 
-    def __init__(self, driver: Driver, keys: Keys, retention: Retention) -> None:
-        self.driver = driver
-        self._keys = keys
-        self._retention = retention
+    def __init__(self, ledger: Whole) -> None:
+        super().__init__(ledger)
+        self._retention = Retention(ledger)
         #: Where `forget_expired` continues.
         self._cursor = 0
         self._templates: dict[bytes, _Row] = {}

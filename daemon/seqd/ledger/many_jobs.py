@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from seqd.ledger.exchange import Driver, Exchange, Notify, Reply, exchange, script
+from seqd.ledger.exchange import Exchange, Part, Reply, exchange, script
 from seqd.ledger.job_filter import JobFilter
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd_schemas import JobAction
@@ -64,22 +64,12 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class CountStep:
-    """What one step has counted."""
+class Step:
+    """What one step has found or done."""
 
     #: Where the next step begins; b'' after the last.
     cursor: bytes
     until_ms: int
-    looked_at: int
-    groups: dict[JobGroup, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ActStep:
-    """What one step has done."""
-
-    #: Where the next step begins; b'' after the last.
-    cursor: bytes
     looked_at: int
     #: Jobs of the index that are not kept any more.
     gone: int
@@ -87,53 +77,48 @@ class ActStep:
     jobs: list[str]
     #: Why others were left as they are, by what `remove.lua` says.
     refused: dict[str, str]
+    #: Numbers of those that were counted.
+    groups: dict[JobGroup, int]
 
 
-class ManyJobs:
+class ManyJobs(Part):
     """The steps, on one server under one key prefix."""
 
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-
     @exchange
-    def count(self, selection: Selection, cursor: bytes) -> Exchange[CountStep]:
+    def count(self, selection: Selection, cursor: bytes) -> Exchange[Step]:
         """Count the next jobs that match, behind a cursor; b'' for the first."""
-        span = (selection.index, cursor, selection.since_ms, *_until(selection))
-        called = yield from script("count_jobs", *span, selection.as_json, LOOKED_AT_ONCE)
-        reply = as_list(called)
-        groups = {
-            JobGroup(*(_readable(part) for part in reply[at : at + 3])): as_int(reply[at + 3])
-            for at in range(4, len(reply), 4)
-        }
-        return CountStep(as_bytes(reply[0]), int(as_text(reply[1])), as_int(reply[2]), groups)
+        return (yield from _step("count", selection, cursor, LOOKED_AT_ONCE))
 
     @exchange
-    def act(self, selection: Selection, cursor: bytes) -> Exchange[ActStep]:
+    def act(self, selection: Selection, cursor: bytes) -> Exchange[Step]:
         """Act on the next jobs that match, behind a cursor; b'' for the first.
 
         Of a retry it finds them, and changes nothing.
         """
         action = selection.action
         name = "find" if action is JobAction.RETRY else action.value
-        span = (selection.index, cursor, selection.since_ms, *_until(selection))
-        most = (LOOKED_AT_ONCE, ACTED_AT_ONCE[action])
-        called = yield from script("act_on_jobs", name, *span, selection.as_json, *most)
-        reply = as_list(called)
-        for route in as_list(reply[4]):
-            yield Notify(as_text(route))
-        told = [_readable(part) for part in as_list(reply[5])]
-        return ActStep(
-            cursor=as_bytes(reply[0]),
-            looked_at=as_int(reply[1]),
-            gone=as_int(reply[2]),
-            jobs=[_readable(part) for part in as_list(reply[3])],
-            refused=dict(zip(told[::2], told[1::2], strict=True)),
-        )
+        return (yield from _step(name, selection, cursor, ACTED_AT_ONCE[action]))
 
 
-def _until(selection: Selection) -> tuple[int | str]:
-    """Return until when jobs were accepted, as the scripts take it: '' for now."""
-    return ("" if selection.until_ms is None else selection.until_ms,)
+def _step(name: str, selection: Selection, cursor: bytes, most: int) -> Exchange[Step]:
+    until = "" if selection.until_ms is None else selection.until_ms
+    span = (selection.index, cursor, selection.since_ms, until)
+    called = yield from script("act_on_jobs", name, *span, selection.as_json, LOOKED_AT_ONCE, most)
+    reply = as_list(called)
+    jobs, told = ([_readable(part) for part in as_list(row)] for row in reply[4:6])
+    counted = as_list(reply[6])
+    return Step(
+        cursor=as_bytes(reply[0]),
+        until_ms=int(as_text(reply[1])),
+        looked_at=as_int(reply[2]),
+        gone=as_int(reply[3]),
+        jobs=jobs,
+        refused=dict(zip(told[::2], told[1::2], strict=True)),
+        groups={
+            JobGroup(*map(_readable, counted[at : at + 3])): as_int(counted[at + 3])
+            for at in range(0, len(counted), 4)
+        },
+    )
 
 
 def _readable(part: Reply) -> str:

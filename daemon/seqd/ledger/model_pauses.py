@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from seqd.errors import InvalidRequest, ModelDisabled, WrongState
-from seqd.ledger.exchange import Driver, Exchange, command, exchange, script
+from seqd.ledger.exchange import Exchange, Part, Whole, command, exchange, script
 from seqd.ledger.fleet import readable
 from seqd.ledger.scripts import as_bytes, as_int, as_list
 from seqd_schemas import MAX_PAUSED_MODELS, Keys, to_stored
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 _IS_DISABLED: Final = -2
 
 
-class ModelPauses:
+class ModelPauses(Part):
     """The pauses on one server under one key prefix."""
 
-    def __init__(self, driver: Driver, keys: Keys) -> None:
-        self.driver = driver
-        self._key = keys.paused_models()
+    def __init__(self, ledger: Whole) -> None:
+        super().__init__(ledger)
         #: When they were read last, and those.
         self._recent: tuple[float, dict[str, ModelPause]] = (float("-inf"), {})
 
@@ -38,7 +37,7 @@ class ModelPauses:
         """Return the pauses that stand, by model, in alphabetical order."""
         from seqd_schemas import ModelPause
 
-        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._key)))
+        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.paused_models())))
         return {
             rule.model: rule for rule in readable(ModelPause, [rows[one] for one in sorted(rows)])
         }

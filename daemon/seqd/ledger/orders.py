@@ -8,13 +8,13 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final, cast
 
 from seqd.errors import QuotaExceeded
-from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
+from seqd.ledger.exchange import Command, Exchange, Part, command, exchange, pipeline, script
 from seqd.ledger.fleet import readable
 from seqd.ledger.scripts import as_int, as_text
 from seqd_schemas import MAX_MODEL_ORDERS, to_stored
 
 if TYPE_CHECKING:
-    from seqd_schemas import Keys, ModelOrder, OrderAnswer
+    from seqd_schemas import ModelOrder, OrderAnswer
 
 #: Seconds for which another worker may take an order whose worker has died.
 OPEN_S: Final = 60.0
@@ -34,12 +34,8 @@ class Taking(IntEnum):
     """The worker holds it, after another one that may have done a part."""
 
 
-class ModelOrders:
+class ModelOrders(Part):
     """The orders on one server under one key prefix."""
-
-    def __init__(self, driver: Driver, keys: "Keys") -> None:
-        self.driver = driver
-        self._keys = keys
 
     @exchange
     def place(self, order: "ModelOrder", wait_s: float) -> Exchange[None]:

@@ -8,16 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from seqd.ledger.exchange import Command, Driver, Exchange, exchange, pipeline
+from seqd.ledger.exchange import Command, Exchange, pipeline
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:
-    from seqd.ledger.failures import Failures
-    from seqd.ledger.fleet import Fleet
-    from seqd.ledger.inbox import InboxState, InboxStream
-    from seqd.ledger.jobs import Jobs
-    from seqd.ledger.queues import Queues
-    from seqd.ledger.writing import Writing
+    from seqd.ledger.inbox import InboxState
+    from seqd.ledger.ledger import LedgerParts
     from seqd.queue_states import QueueState
     from seqd_schemas import FailureRecord, JobRecord, WorkerStatus
 
@@ -57,65 +53,43 @@ class FleetOverview:
     no_writes: str | None
 
 
-class Overviews:
-    """Reads overviews."""
+def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
+    """Return the fleet as it is now."""
+    workers = yield from ledger.fleet.workers.steps()
+    numbers = yield from _numbers(ledger.keys)
+    return FleetOverview(
+        at_ms=(yield from ledger.fleet.now_ms.steps()),
+        queues=(yield from ledger.queues.states.steps(workers=workers)),
+        workers=workers,
+        units_in_hand=(yield from _units_in_hand(ledger.keys, [one.worker for one in workers])),
+        silent=(yield from ledger.fleet.silent_workers.steps()),
+        unheard=(yield from ledger.fleet.unheard.steps(workers)),
+        jobs=(yield from ledger.jobs.newest_open.steps(MAX_JOBS)),
+        failures=(yield from ledger.failures.newest.steps(MAX_FAILURES)),
+        failure_count=(yield from ledger.failures.count.steps()),
+        open_jobs=_whole(numbers[0]),
+        uploading_jobs=_whole(numbers[1]),
+        inbox=(yield from ledger.inbox.state.steps()),
+        memory_bytes=_memory(numbers[2], "used_memory"),
+        max_memory_bytes=_memory(numbers[2], "maxmemory") or None,
+        no_writes=(yield from ledger.writing.refusal.steps()),
+    )
 
-    def __init__(
-        self,
-        driver: Driver,
-        keys: Keys,
-        fleet: "Fleet",
-        queues: "Queues",
-        jobs: "Jobs",
-        inbox: "InboxStream",
-        failures: "Failures",
-        writing: "Writing",
-    ) -> None:
-        self.driver = driver
-        self._keys = keys
-        self._fleet = fleet
-        self._queues = queues
-        self._jobs = jobs
-        self._inbox = inbox
-        self._failures = failures
-        self._writing = writing
 
-    @exchange
-    def read(self) -> Exchange[FleetOverview]:
-        """Return the fleet as it is now."""
-        workers = yield from self._fleet.workers.steps()
-        numbers = yield from self._numbers()
-        return FleetOverview(
-            at_ms=(yield from self._fleet.now_ms.steps()),
-            queues=(yield from self._queues.states.steps(workers=workers)),
-            workers=workers,
-            units_in_hand=(yield from self._units_in_hand([one.worker for one in workers])),
-            silent=(yield from self._fleet.silent_workers.steps()),
-            unheard=(yield from self._fleet.unheard.steps(workers)),
-            jobs=(yield from self._jobs.newest_open.steps(MAX_JOBS)),
-            failures=(yield from self._failures.newest.steps(MAX_FAILURES)),
-            failure_count=(yield from self._failures.count.steps()),
-            open_jobs=_whole(numbers[0]),
-            uploading_jobs=_whole(numbers[1]),
-            inbox=(yield from self._inbox.state.steps()),
-            memory_bytes=_memory(numbers[2], "used_memory"),
-            max_memory_bytes=_memory(numbers[2], "maxmemory") or None,
-            no_writes=(yield from self._writing.refusal.steps()),
-        )
+def _numbers(keys: Keys) -> Exchange[list[object]]:
+    """Return what the server counts; an error in the place of what the user may not read."""
+    asked = (
+        Command(("ZCARD", keys.open_jobs())),
+        Command(("ZCARD", keys.uploads())),
+        Command(("INFO", "memory")),
+    )
+    return list((yield from pipeline(asked, raises=False)))
 
-    def _numbers(self) -> Exchange[list[object]]:
-        """Return what the server counts; an error in the place of what the user may not read."""
-        asked = (
-            Command(("ZCARD", self._keys.open_jobs())),
-            Command(("ZCARD", self._keys.uploads())),
-            Command(("INFO", "memory")),
-        )
-        return list((yield from pipeline(asked, raises=False)))
 
-    def _units_in_hand(self, workers: list[str]) -> Exchange[dict[str, int]]:
-        asked = (Command(("SCARD", self._keys.worker_leases(name))) for name in workers)
-        replies = yield from pipeline(asked)
-        return dict(zip(workers, cast(list[int], replies), strict=True))
+def _units_in_hand(keys: Keys, workers: list[str]) -> Exchange[dict[str, int]]:
+    asked = (Command(("SCARD", keys.worker_leases(name))) for name in workers)
+    replies = yield from pipeline(asked)
+    return dict(zip(workers, cast(list[int], replies), strict=True))
 
 
 def _whole(reply: object) -> int:

@@ -6,7 +6,7 @@ the states of what is read.
 
 from typing import TYPE_CHECKING, Final, cast
 
-from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
+from seqd.ledger.exchange import Command, Exchange, Part, Whole, command, exchange, pipeline
 from seqd.ledger.model_pauses import ModelPauses, pause_told
 from seqd.queue_states import (
     JobRow,
@@ -16,7 +16,7 @@ from seqd.queue_states import (
     queue_states,
     tenant_states,
 )
-from seqd_schemas import JobState, Keys
+from seqd_schemas import JobState
 
 if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog
@@ -32,15 +32,13 @@ _FIELDS: Final = (
 )  # fmt: skip
 
 
-class Queues:
+class Queues(Part):
     """Reads the queues' states."""
 
-    def __init__(self, driver: Driver, keys: Keys, fleet: "Fleet", backlog: "Backlog") -> None:
-        self.driver = driver
-        self._keys = keys
+    def __init__(self, ledger: Whole, fleet: "Fleet", backlog: "Backlog") -> None:
+        super().__init__(ledger)
         self._fleet = fleet
         self._backlog = backlog
-        self._model_pauses = ModelPauses(driver, keys)
 
     @exchange
     def states(
@@ -70,7 +68,7 @@ class Queues:
 
     def _pauses(self) -> Exchange[dict[str, str]]:
         """Return by paused model who has paused it, since when and why."""
-        pauses = yield from self._model_pauses.all.steps()
+        pauses = yield from ModelPauses(self._ledger).all.steps()
         return {model: pause_told(pause) for model, pause in pauses.items()}
 
     def _done(self) -> Exchange[dict[str, WorkDone]]:

@@ -10,27 +10,21 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 from zlib import crc32
-
-from redis import Redis
 
 from seqd.ledger.control import call_past_damage
 from seqd.ledger.exchange import Argument
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import (
-    Notify,
     as_bytes,
     as_int,
     as_list,
     as_text,
 )
-from seqd.ledger.transport import Transport
+from seqd.ledger.transport import Connected
 from seqd.ledger.units import Unit
-
-if TYPE_CHECKING:
-    from seqd.settings import Settings
 
 #: Units that are looked for at once of those that were read ahead.
 LOOKED_FOR_AT_ONCE = 8
@@ -99,13 +93,10 @@ def joined_checksum(before: int, unit: int) -> int:
 class Ranges:
     """Offers, takes and reads ranges, and finds what was read."""
 
-    def __init__(
-        self, redis: Redis, transport: Transport, settings: "Settings", notify: Notify
-    ) -> None:
-        self._redis = redis
-        self._call = partial(call_past_damage, transport)
-        self._settings = settings
-        self._notify = notify
+    def __init__(self, ledger: Connected) -> None:
+        self._redis = ledger.redis
+        self._call = partial(call_past_damage, ledger.transport)
+        self._settings = ledger.settings
 
     def offer(self, unit: Unit, ranges: Sequence[Range], *, anew: bool = False) -> bool:
         """Offer ranges of the file that `unit` ingests; False when it is not ours any more.
@@ -115,10 +106,7 @@ class Ranges:
         rows: list[Argument] = []
         for one in ranges:
             rows += (one.begins.units, one.units, one.begins.to_stored())
-        reply = as_list(self._call("offer_ranges", unit.job_id, unit.attempt, int(anew), *rows))
-        if route := as_text(reply[1]):
-            self._notify(route)
-        return as_int(reply[0]) == 1
+        return as_int(self._call("offer_ranges", unit.job_id, unit.attempt, int(anew), *rows)) == 1
 
     def take(
         self, worker: str, queues: Sequence[str], *, but_of: Collection[str] = ()
@@ -169,8 +157,6 @@ class Ranges:
         row = as_list(self._call("take_range", *arguments))
         if not row:
             return None
-        if route := as_text(row[6]):
-            self._notify(route)
         begins = IngestPosition.parse(as_bytes(row[5]))
         if begins is None:
             return None

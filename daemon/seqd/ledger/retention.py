@@ -9,9 +9,8 @@ from typing import cast
 
 from seqd.errors import UnknownJob
 from seqd.ledger.control import unknown_job
-from seqd.ledger.exchange import Driver, Exchange, command, exchange, script
+from seqd.ledger.exchange import Exchange, Part, command, exchange, script
 from seqd.ledger.scripts import as_int
-from seqd_schemas import Keys
 
 #: Buckets and tenants that one call of `evict.lua` looks at, and such calls in a row at most:
 #: 10,000 jobs.
@@ -31,12 +30,8 @@ class Evictions:
     within_hour: int = 0
 
 
-class Retention:
+class Retention(Part):
     """Removes ended jobs where there is no room, and says which were removed."""
-
-    def __init__(self, driver: Driver, keys: Keys) -> None:
-        self.driver = driver
-        self._keys = keys
 
     @exchange
     def evict(self) -> Exchange[int]:

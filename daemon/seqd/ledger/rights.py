@@ -25,71 +25,27 @@ OPTIONAL = frozenset({"client|setinfo", "info", "wait", "waitaof"})
 #: What stands in the place of the key.
 _KEY = "KEY"
 
-#: Commands that are tried otherwise than with a key and no further argument.
-_ARGUMENTS: Mapping[str, tuple[str | int, ...]] = {
-    "brpop": (_KEY, 1),
-    "client|setinfo": ("LIB-NAME", ""),
-    "evalsha": ("0" * 40, 0),
-    "exec": (),
-    "expire": (_KEY, MARK_TTL_S),
-    "hdel": (_KEY, "f"),
-    "hexists": (_KEY, "f"),
-    "hget": (_KEY, "f"),
-    "hincrby": (_KEY, "f", 0),
-    "hmget": (_KEY, "f"),
-    "hscan": (_KEY, 0),
-    "hset": (_KEY, "f", "v"),
-    "hsetnx": (_KEY, "f", "v"),
-    "hstrlen": (_KEY, "f"),
-    "info": ("memory",),
-    "lindex": (_KEY, 0),
-    "lpos": (_KEY, "v"),
-    "lpush": (_KEY, "v"),
-    "lrem": (_KEY, 0, "v"),
-    "ltrim": (_KEY, 0, -1),
-    "multi": (),
-    "pexpire": (_KEY, 1000 * MARK_TTL_S),
-    "pexpireat": (_KEY, 4_102_444_800_000),
-    "ping": (),
-    "rename": (_KEY, _KEY),
-    "rpush": (_KEY, "v"),
-    "sadd": (_KEY, "v"),
-    "script|load": ("return 0",),
-    "set": (_KEY, 1, "EX", MARK_TTL_S),
-    "slowlog|get": (0,),
-    "srem": (_KEY, "v"),
-    "time": (),
-    "unwatch": (),
-    "wait": (0, 1),
-    "waitaof": (0, 0, 1),
-    "xack": (_KEY, "g", "0-1"),
-    "xadd": (_KEY, "0-0", "f", "v"),
-    "xautoclaim": (_KEY, "g", "c", 0, "0-0"),
-    "xclaim": (_KEY, "g", "c", 0, "0-1"),
-    "xdel": (_KEY, "0-1"),
-    "xgroup|create": (_KEY, "g", "0"),
-    "xpending": (_KEY, "g"),
-    "xrange": (_KEY, "-", "+"),
-    "xread": ("STREAMS", _KEY, "0"),
-    "xreadgroup": ("GROUP", "g", "c", "STREAMS", _KEY, ">"),
-    "xrevrange": (_KEY, "+", "-"),
-    "xtrim": (_KEY, "MAXLEN", 1),
-    "zadd": (_KEY, 0, "v"),
-    "zcount": (_KEY, 0, 0),
-    "zmscore": (_KEY, "v"),
-    "zrange": (_KEY, 0, 0),
-    "zrangebyscore": (_KEY, 0, 0),
-    "zrem": (_KEY, "v"),
-    "zremrangebyscore": (_KEY, 0, 0),
-    "zrevrange": (_KEY, 0, 0),
-    "zrevrangebyscore": (_KEY, 0, 0),
-    "zscan": (_KEY, 0),
-    "zscore": (_KEY, "v"),
+#: How each is tried; of a category one of its commands. On a key of another type most refuse.
+_TRIALS: Mapping[str, tuple[str | int, ...]] = {
+    "@read": ("GET", _KEY),
+    "@transaction": ("MULTI",),
+    "@write": ("SET", _KEY, 1, "EX", MARK_TTL_S),
+    "client|setinfo": ("CLIENT", "SETINFO", "LIB-NAME", ""),
+    "evalsha": ("EVALSHA", "0" * 40, 0),
+    "hexists": ("HEXISTS", _KEY, "f"),
+    "hget": ("HGET", _KEY, "f"),
+    "info": ("INFO", "memory"),
+    "ping": ("PING",),
+    "script|load": ("SCRIPT", "LOAD", "return 0"),
+    "set": ("SET", _KEY, 1, "EX", MARK_TTL_S),
+    "slowlog|get": ("SLOWLOG", "GET", 0),
+    "time": ("TIME",),
+    "wait": ("WAIT", 0, 1),
+    "waitaof": ("WAITAOF", 0, 0, 1),
+    "xadd": ("XADD", _KEY, "0-0", "f", "v"),
+    "xlen": ("XLEN", _KEY),
+    "xread": ("XREAD", "STREAMS", _KEY, "0"),
 }
-
-#: Commands by which the right to read or to write a key is tried, the first that a role has.
-_READERS = ("exists", "hget", "xlen")
-_WRITERS = ("hdel", "xadd")
 
 
 def check_rights(redis: Redis, role: Role, keys: Keys) -> None:
@@ -111,14 +67,17 @@ def missing_rights(redis: Redis, role: Role, keys: Keys) -> list[str]:
     RedisUnreachable.
     """
     rights = rights_of(role, keys)
+    mark = keys.inbox() if role is Role.INBOX else keys.durability_mark()
     with redis_errors(redis), _one_connection(redis) as connection:
-        appends = any(key.access is Access.APPEND for key in rights.keys)
-        trial = _Trial(connection, _mark_of(role, keys), appends=appends)
-        missing = [f"+{name}" for name in _in_order(rights.commands) if trial.is_denied(name)]
-        missing += [
+        trial = _Trial(connection)
+        missing = [
             key.rule((6, 2)) for key in rights.keys if trial.is_key_denied(key, rights.commands)
         ]
-        # Whatever state the denied ones have left: an open transaction, say.
+        # What begins a transaction comes last.
+        for name in sorted(rights.commands, key=lambda name: name == "@transaction"):
+            # A connection to another database than 0 has chosen it before; to 0 none chooses any.
+            if name != "select" and trial.is_denied(name, mark):
+                missing.append(f"+{name}")
         connection.connection_pool.disconnect()
         if connection.connection is not None:
             connection.connection.disconnect()
@@ -132,56 +91,34 @@ def _one_connection(redis: Redis) -> Redis:
 class _Trial:
     """Tries commands on one connection."""
 
-    def __init__(self, connection: Redis, mark: str, *, appends: bool) -> None:
-        """`appends` says that a right of its own allows `xadd` for some keys."""
+    def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        self._mark = mark
-        self._appends = appends
 
-    def is_denied(self, name: str) -> bool:
-        """Return True where the command itself is denied, whatever its key."""
-        denial = self._try(name, self._mark)
-        if denial is None or not (name == "xadd" and self._appends and denial.is_of_key):
-            return denial is not None and not denial.is_of_key
-        # Denied for this key: for want of the key, or since it is allowed for those keys alone.
-        of_key = self._try("hdel", self._mark)
-        return of_key is None or not of_key.is_of_key
+    def is_denied(self, name: str, key: str) -> bool:
+        """Return True where a command itself is denied, whatever its key."""
+        denial = self._try(_TRIALS[name], key)
+        return denial is not None and not denial.is_of_key
 
     def is_key_denied(self, key: KeyPattern, commands: tuple[str, ...]) -> bool:
         """Return True where keys of a pattern may not be read or written as they should."""
+        read = ("EXISTS", _KEY) if "@read" in commands else _TRIALS["hget"]
+        write = ("HDEL", _KEY, "f") if "@write" in commands else _TRIALS["xadd"]
+        tried = {
+            Access.ALL: (read, write) if "@write" in commands else (read,),
+            Access.READ: (read,),
+            Access.WRITE: (write,),
+            Access.APPEND: (_TRIALS["xadd"],),
+        }[key.access]
         sample = key.pattern.replace("*", "rights")
-        if key.access is Access.APPEND:
-            denial = self._try("xadd", sample)
-            return denial is not None and denial.is_of_key
-        tried = []
-        if key.access is not Access.WRITE:
-            tried += [name for name in _READERS if name in commands][:1]
-        if key.access is not Access.READ:
-            tried += [name for name in _WRITERS if name in commands][:1]
-        denials = [self._try(name, sample) for name in tried]
+        denials = [self._try(words, sample) for words in tried]
         return any(denial is not None and denial.is_of_key for denial in denials)
 
-    def _try(self, name: str, key: str) -> Denial | None:
-        arguments = _ARGUMENTS.get(name, (_KEY,))
-        words = [key if argument == _KEY else argument for argument in arguments]
+    def _try(self, words: tuple[str | int, ...], key: str) -> Denial | None:
+        said = [key if word == _KEY else word for word in words]
         try:
-            self._connection.execute_command(  # type: ignore[no-untyped-call]
-                *name.upper().split("|"), *words
-            )
+            self._connection.execute_command(*said)  # type: ignore[no-untyped-call]
         except WrongPassword:
             raise
         except ResponseError as error:
             return denial_of(error)
         return None
-
-
-def _mark_of(role: Role, keys: Keys) -> str:
-    return keys.inbox() if role is Role.INBOX else keys.durability_mark()
-
-
-def _in_order(commands: tuple[str, ...]) -> list[str]:
-    """Return the commands, the one that makes the mark first, those of transactions last."""
-    first, last = ("set",), ("exec", "multi")
-    # A connection to another database than 0 has chosen it before; to 0 none chooses any.
-    rest = [name for name in commands if name not in (*first, *last, "select")]
-    return [name for name in (*first, *rest, *last) if name in commands]

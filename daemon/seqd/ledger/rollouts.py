@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from math import ceil, log2
 from typing import cast
 
-from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline
-from seqd_schemas import Keys, VersionCounts
+from seqd.ledger.exchange import Command, Exchange, Part, command, exchange, pipeline
+from seqd_schemas import VersionCounts
 
 #: Seconds for which the counts of a roll-out are kept after the last of them: 90 days.
 KEPT_S = 90 * 24 * 3600
@@ -46,12 +46,8 @@ class VersionWork:
         return {f"{self.version} {what}": number for what, number in found.items() if number}
 
 
-class RolloutCounts:
+class RolloutCounts(Part):
     """The counts of roll-outs under one key prefix."""
-
-    def __init__(self, driver: Driver, keys: Keys) -> None:
-        self.driver = driver
-        self._keys = keys
 
     @exchange
     def add(

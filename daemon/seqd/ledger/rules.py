@@ -8,19 +8,16 @@ that alone.
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar, cast
 
-from redis import Redis
-
 from seqd.errors import InvalidRequest
 from seqd.ledger.fleet import readable
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import as_int, as_list
-from seqd.ledger.transport import Transport
+from seqd.ledger.transport import Connected
 from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_PLACEMENTS,
     CordonAction,
     CordonRule,
-    Keys,
     PlacementRule,
     to_stored,
 )
@@ -36,10 +33,10 @@ class _Rules(Generic[_Rule]):
     name: str
     version_field: str
 
-    def __init__(self, redis: Redis, transport: Transport, keys: Keys) -> None:
-        self._redis = redis
-        self._transport = transport
-        self._key = f"{keys.prefix}:{self.name}"
+    def __init__(self, ledger: Connected) -> None:
+        self._redis = ledger.redis
+        self._transport = ledger.transport
+        self._key = f"{ledger.keys.prefix}:{self.name}"
 
     def version(self) -> bytes | None:
         """Return what changes with each change of the rules; None before the first."""

@@ -6,7 +6,6 @@ at the top of its file.
 
 import hashlib
 import re
-from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import cast
@@ -17,10 +16,8 @@ from seqd.ledger.denials import ScriptDenied, denied_in_script
 from seqd.ledger.exchange import Argument, Command, Exchange, Pause, Reply
 from seqd.ledger.outage import Attempts, Trouble
 from seqd.ledger.redis import trouble_of
+from seqd.ledger.wakeup import wakeup_message
 from seqd_schemas import JobAction, JobState
-
-#: Wakes a worker of a route, such as `classify.imdb_lstm`. A lost wakeup costs time, never work.
-Notify = Callable[[str], None]
 
 #: Times that a call loads its script: in a failover one may reach the server that is about to go,
 #: and the run behind it the new one.
@@ -29,6 +26,7 @@ SCRIPT_LOADS = 3
 #: `lua/shared/*.lua`, each in front of those that build on it.
 SHARED = (
     "keys",
+    "wakeups",
     "kinds",
     "batched_writes",
     "accounts",
@@ -83,6 +81,12 @@ def source_of(name: str) -> str:
     return "\n".join([*_used_by(own), own])
 
 
+def all_scripts() -> list[str]:
+    """Return the names of all scripts."""
+    files = (file.name for file in (resources.files("seqd.ledger") / "lua").iterdir())
+    return [name.removesuffix(".lua") for name in files if name.endswith(".lua")]
+
+
 @cache
 def digest_of(name: str) -> str:
     """Return the digest by which a server knows a script."""
@@ -103,9 +107,11 @@ def _used_by(script: str) -> list[str]:
 def _definitions() -> list[tuple[str, frozenset[str], frozenset[str]]]:
     """Return the definitions of the shared parts, the last first: text, names, all words.
 
-    Once in a process: a worker that starts asks for all scripts, to know which rights it needs.
+    Once in a process, for all scripts that it calls.
     """
-    parts = [states_in_lua(), *(_text_of(f"shared/{part}.lua") for part in SHARED)]
+    # The identifier of a message stands in it three times, then comes the route, and it again.
+    message = f"local WAKEUP = [==[{wakeup_message('%s', '%s')}]==]"
+    parts = [states_in_lua(), message, *(_text_of(f"shared/{part}.lua") for part in SHARED)]
     found = []
     for part in reversed(parts):
         for block in reversed(re.split(r"^(?=local )", part, flags=re.M)):

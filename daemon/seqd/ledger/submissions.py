@@ -38,15 +38,13 @@ from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.exchange import (
     Argument,
-    Driver,
     Exchange,
-    Notify,
+    Part,
     Reply,
     exchange,
     script,
 )
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
-from seqd.ledger.wakeup import wakeup_message
 from seqd_schemas import (
     ClassifyJob,
     FileSource,
@@ -72,7 +70,6 @@ from seqd_schemas import (
 if TYPE_CHECKING:
     from seqd.admission import AcceptedSchema
     from seqd.ledger.inbox import Entry
-    from seqd.settings import Settings
 
 #: Jobs, and bytes of their input, that one step writes at most: about 3 ms of the server's time.
 SUBMIT_JOBS = 64
@@ -151,7 +148,6 @@ class BatchTemplate:
         jobs take part in.
         """
         self.job = job
-        self.route = _route(job, plugin)
         self._digest = InputDigest(job)
         fields = _fields(job, version, unit_items, plugin, rollout, task_schema)
         self.fields = [*fields, "client", client]
@@ -163,12 +159,8 @@ class BatchTemplate:
         return [job_id, digest, "", packed.blob, packed.size, "0", 1, ""]
 
 
-class Submissions:
+class Submissions(Part):
     """Submits jobs."""
-
-    def __init__(self, driver: Driver, settings: "Settings") -> None:
-        self.driver = driver
-        self._settings = settings
 
     @exchange
     def submit(
@@ -219,8 +211,7 @@ class Submissions:
         name = "submit"
         if entry is not None:
             name, row = "take_entry", [*row, *entry.arguments(job_id)]
-        call = script(name, wakeup_message(_route(job, plugin)), len(fields), *fields, *row)
-        (reply,) = as_list((yield from call))
+        (reply,) = as_list((yield from script(name, len(fields), *fields, *row)))
         return _accepted(job, job_id, digests, as_list(reply))
 
     @exchange
@@ -249,8 +240,8 @@ class Submissions:
         self, template: BatchTemplate, batch: Sequence[Sequence[Argument]]
     ) -> Exchange[list[Accepted | SeqdError]]:
         rows = [part for row in batch for part in row]
-        message, fields = wakeup_message(template.route), template.fields
-        called = yield from script("submit", message, len(fields), *fields, *rows)
+        fields = template.fields
+        called = yield from script("submit", len(fields), *fields, *rows)
         replies = [as_list(part) for part in as_list(called)]
         return [
             _outcome(template.job, str(row[0]), str(row[1]), reply)
@@ -287,13 +278,11 @@ class Submissions:
             packed = chunk if isinstance(chunk, PackedChunk) else PackedChunk(chunk)
             blob, size = packed.blob, packed.size
         attempt = "" if ingest_attempt is None else ingest_attempt
-        most = self._settings.max_pending_bytes
+        most = self._ledger.settings.max_pending_bytes
         arguments = (job_id, unit, blob, size, most, digest, owner, attempt, position)
         reply = as_list((yield from script("append", *arguments)))
         if reply[0] == b"over_kept":
-            raise over_kept(job.tenant, reply[2:])
-        if route := as_text(reply[1]):
-            yield Notify(route)
+            raise over_kept(job.tenant, reply[1:])
         return cast(AppendOutcome, as_text(reply[0]))
 
     @exchange
@@ -314,10 +303,7 @@ class Submissions:
         ledger has fewer units: Redis has lost some.
         """
         attempt = "" if ingest_attempt is None else ingest_attempt
-        reply = as_list((yield from script("seal", job_id, units, digest, owner, attempt)))
-        if route := as_text(reply[1]):
-            yield Notify(route)
-        outcome = as_text(reply[0])
+        outcome = as_text((yield from script("seal", job_id, units, digest, owner, attempt)))
         if outcome == "behind":
             raise lost_units(job_id, units)
         return outcome == "sealed"
@@ -349,7 +335,7 @@ class Submissions:
     def _idempotency_key(self, job: Job) -> str:
         if job.idempotency_key is None:
             return ""
-        return self._settings.keys.idempotency(job.tenant, job.idempotency_key)
+        return self._keys.idempotency(job.tenant, job.idempotency_key)
 
 
 def _outcome(job: Job, job_id: str, digest: str, reply: list[Reply]) -> Accepted | SeqdError:

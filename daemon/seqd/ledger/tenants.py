@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final, cast
 from pydantic import TypeAdapter, ValidationError
 
 from seqd.errors import InvalidRequest, QuotaExceeded, UnknownTenant, WrongState
-from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
+from seqd.ledger.exchange import Command, Exchange, Part, command, exchange, pipeline, script
 from seqd.ledger.scripts import as_int
 from seqd.validation import did_you_mean, fault_sentence, shown
 from seqd_schemas import (
-    Keys,
     Priority,
     TenantLimits,
     TenantName,
@@ -58,12 +57,8 @@ _NAME: TypeAdapter[str] = TypeAdapter(TenantName)
 _Row = Mapping[bytes, bytes]
 
 
-class Tenants:
+class Tenants(Part):
     """The tenants' limits, accounts and use."""
-
-    def __init__(self, driver: Driver, keys: Keys) -> None:
-        self.driver = driver
-        self._keys = keys
 
     @exchange
     def set_limits(

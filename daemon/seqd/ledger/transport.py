@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import inf
 from threading import Event, Thread
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from redis import Redis
 
@@ -21,7 +21,6 @@ from seqd.ledger.exchange import (
     Finish,
     Listen,
     Next,
-    Notify,
     Pause,
     Pipeline,
     Reading,
@@ -40,9 +39,11 @@ from seqd.ledger.exchange import (
 from seqd.ledger.outage import Attempts, waiting_unless
 from seqd.ledger.redis import outage_of, redis_errors, until_durable
 from seqd.ledger.scripts import script_steps
+from seqd_schemas import Keys
 
 if TYPE_CHECKING:
     from seqd.ledger.redis import AnyRedis
+    from seqd.settings import Settings
 
 
 class Stream(Iterator[V]):
@@ -117,11 +118,9 @@ class Stream(Iterator[V]):
 class Transport:
     """Runs exchanges, each in the thread that asks. Safe to share between threads."""
 
-    def __init__(self, redis: Redis, prefix: str, notify: Callable[[str], None]) -> None:
-        """`notify` wakes a worker of a route."""
+    def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self.prefix = prefix
-        self._notify = notify
         #: What runs before the first request; None once it has.
         self.first: Callable[[], Exchange[None]] | None = None
         #: True when nothing is sent any more.
@@ -195,8 +194,6 @@ class Transport:
                 pass
             case Pause(seconds):
                 sleep(seconds)
-            case Notify(route):
-                self._notify(route)
             case _:
                 with redis_errors(self._redis):
                     return self._answer(request)
@@ -223,6 +220,15 @@ class Transport:
             # Nobody waits for it, and its owner has closed the client.
             if not self.is_closed:
                 raise
+
+
+class Connected(Protocol):
+    """A ledger over a connection that blocks, as those of its parts need it that workers use."""
+
+    redis: Redis
+    transport: Transport
+    keys: Keys
+    settings: "Settings"
 
 
 def steps_of(request: Request, redis: "AnyRedis", prefix: str) -> Exchange[object]:

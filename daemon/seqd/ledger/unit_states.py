@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from seqd.ledger.activity import counted_fields, whole_number
-from seqd.ledger.exchange import Command, Exchange, StreamEntry, pipeline
+from seqd.ledger.exchange import Command, Exchange, StreamEntry, command, pipeline
 from seqd.ledger.jobs import read_events
 from seqd.ledger.units import Death
 from seqd_schemas import Keys
@@ -18,14 +17,19 @@ from seqd_schemas import Keys
 if TYPE_CHECKING:
     from seqd_schemas import Event
 
+#: Units of a job that are counted at most, and how many one step of a scan reads.
+MAX_COUNTED: Final = 10_000
+_SCAN_COUNT: Final = 1_000
+
 #: Units that are named, of those in hand and of those that were tried again.
 MAX_LISTED: Final = 20
 
 #: Units that have crashed or were released, of which it is looked up whether they back off.
 MAX_LOOKED_UP: Final = 1_000
 
-#: Last events of a job among which its last progress, and when it was paused, are looked for.
-LAST_EVENTS: Final = 50
+#: Last events of a job among which its last progress, a worker's death, and when it was paused, are
+#: looked for.
+LAST_EVENTS: Final = 100
 
 #: Workers whose leases are looked at, and leases of each: of more these stand for all.
 MAX_WORKERS: Final = 64
@@ -84,6 +88,8 @@ class UnitStates:
     #: Units that are claimable again later, as far as looked up, and seconds until the first is.
     backing_off: int
     next_due_s: float | None
+    #: Times that its units were claimed.
+    attempts: int
     #: Units that were claimed more than once, and those with most attempts.
     tried_again: int
     tried: tuple[TriedUnit, ...]
@@ -125,10 +131,10 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
     seconds, micros = cast(tuple[int, int], time)
     now_ms = seconds * 1000 + micros // 1000
     max_units, queue, unread, upload_waits = cast(list[bytes | None], row)
-    leases, more_leases = yield from counted_fields(keys.leases(job_id))
-    claims, more_claims = yield from counted_fields(keys.attempts(job_id))
-    crashes, _ = yield from counted_fields(keys.crashes(job_id))
-    faults, _ = yield from counted_fields(keys.faults(job_id))
+    leases, more_leases = yield from _counted(keys.leases(job_id))
+    claims, more_claims = yield from _counted(keys.attempts(job_id))
+    crashes, _ = yield from _counted(keys.crashes(job_id))
+    faults, _ = yield from _counted(keys.faults(job_id))
     held = {_text(unit): _holder(lease) for unit, lease in leases.items()}
     named = sorted(held, key=lambda unit: (-held[unit][0], _order(unit)))[:MAX_LISTED]
     troubled = _troubled(held, crashes, faults)
@@ -142,7 +148,10 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
         claimable=cast(int, claimable),
         backing_off=len(waits),
         next_due_s=max(0.0, min(waits.values())) if waits else None,
-        tried_again=sum(whole_number(count) > 1 for count in claims.values()),
+        attempts=sum(map(whole_number, claims.values())),
+        tried_again=len(
+            {unit.partition(b":")[0] for unit, count in claims.items() if whole_number(count) > 1}
+        ),
         tried=tuple(tried),
         crashes=sum(map(whole_number, crashes.values())),
         is_partial=more_leases or more_claims,
@@ -248,6 +257,24 @@ def first_blobs(
     )
     parts, row, blob = cast(list[bytes | None], replies)
     return [name] if parts is None else _text(parts).split(), row, blob
+
+
+def _counted(key: str) -> Exchange[tuple[dict[bytes, bytes], bool]]:
+    """Return the fields of a hash, and whether there may be more than were read."""
+    fields: dict[bytes, bytes] = {}
+    cursor = 0
+    while len(fields) < MAX_COUNTED:
+        reply = yield from command("HSCAN", key, cursor, "COUNT", _SCAN_COUNT)
+        cursor, part = cast(tuple[int, dict[bytes, bytes]], reply)
+        fields |= part
+        if cursor == 0:
+            return fields, False
+    return fields, True
+
+
+def whole_number(count: bytes) -> int:
+    """Return a count; 0 for what somebody has written over it."""
+    return int(count) if count.isdigit() and len(count) <= 15 else 0
 
 
 def _timers(keys: Keys, job_id: str, units: Sequence[str]) -> Exchange[dict[str, float]]:

@@ -1,14 +1,12 @@
 """Wakeups: Celery messages without content, each of which has one worker look at the ledger.
 
-A wakeup may be lost, doubled or late: its worker looks at the ledger, and the reconciler notifies
-again for units that nobody claims. The message is written as Celery and kombu write it (protocol 2,
-in kombu's envelope for Redis), but without them: they take longer to import than a client takes
-for all else.
+The scripts send them, see `lua/shared/wakeups.lua`. The message is written as Celery and kombu
+write it (protocol 2, in kombu's envelope for Redis), but without them: they take longer to import
+than a client takes for all else.
 """
 
 import base64
 import json
-import logging
 import math
 import uuid
 from collections.abc import Sequence
@@ -17,9 +15,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from redis import Redis
 
-from seqd.errors import RedisFull, RedisNoPermission, RedisRefused, SeqdError
-from seqd.ledger.outage import Outage, Trouble
-from seqd.ledger.redis import connect, redis_errors
+from seqd.ledger.redis import redis_errors
 from seqd.ledger.sentinel import sentinel_login
 from seqd.local.redis_access import RedisAccess, without_tls_options
 from seqd.local.redis_address import SentinelAddress, is_sentinel_url, read_sentinel_url
@@ -28,17 +24,12 @@ from seqd_schemas import wakeup_queue
 if TYPE_CHECKING:
     from seqd.settings import Settings
 
-log = logging.getLogger(__name__)
-
-#: Seconds that `notify` waits for a Redis that hangs, at each step. A lost wakeup costs less: the
-#: reconciler notifies again within seconds.
-NOTIFY_TIMEOUT_S = 2.0
-
 #: What the names of Celery's channels begin with behind the prefix, where there are any.
 FANOUT_PREFIX = "/fanout."
 
 #: Name of the only Celery task.
 WAKEUP_TASK = "seqd.wakeup"
+
 
 #: Arguments, keywords and callbacks of a task: none.
 _NO_ARGUMENTS: Final = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
@@ -78,48 +69,6 @@ def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
     }
 
 
-class Wakeup:
-    """Sends wakeups. Safe to share between threads; connects on the first `notify`."""
-
-    def __init__(self, redis_url: str, settings: "Settings", outage: Outage | None = None) -> None:
-        """`outage` is that of a worker, whose log has one line on a right that is taken away."""
-        self._outage = outage or Outage()
-        #: True since a full Redis has refused a wakeup, until it takes one.
-        self._is_full = False
-        self._keys = settings.keys
-        timeout_s = min(settings.redis_timeout_s, NOTIFY_TIMEOUT_S)
-        access = RedisAccess.of(settings)
-        self._redis: Redis = connect(redis_url, retries=1, timeout_s=timeout_s, access=access)
-
-    def notify(self, route: str) -> None:
-        """Wake one worker of a route.
-
-        Where Redis hangs, it stops after two tries, a few times `NOTIFY_TIMEOUT_S` together.
-        Raises nothing: a failure is logged, and the reconciler notifies again.
-        """
-        try:
-            with redis_errors(self._redis):
-                self._redis.lpush(self._keys.wakeup(route), wakeup_message(route))
-            self._is_full = False
-        except RedisFull as error:
-            # Once: the reconciler notifies again every few seconds, for as long as it is full.
-            log_lost_wakeup(route, error.cause, logging.DEBUG if self._is_full else logging.WARNING)
-            self._is_full = True
-        except SeqdError as error:
-            is_said = isinstance(error, RedisRefused) and self._outage.bears_denial
-            if is_said:
-                is_denial = isinstance(error, RedisNoPermission)
-                self._outage.begin(Trouble.DENIED if is_denial else Trouble.LOCKED_OUT, error)
-            log_lost_wakeup(route, error, logging.DEBUG if is_said else logging.WARNING)
-        except Exception:
-            # The job is in the ledger: a fault in here must not look like the job's.
-            log.exception("could not notify route=%s", route)
-
-    def close(self) -> None:
-        """Close its connections; a later `notify` opens new ones."""
-        self._redis.close()
-
-
 def take_wakeup(redis: Redis, queues: Sequence[str], wait_s: float) -> bool:
     """Take a wakeup of one of the lists that `Keys.wakeup` names; False where none comes in time.
 
@@ -129,14 +78,12 @@ def take_wakeup(redis: Redis, queues: Sequence[str], wait_s: float) -> bool:
         return redis.brpop(list(queues), timeout=wait_s) is not None
 
 
-def log_lost_wakeup(route: str, error: Exception | str, level: int = logging.WARNING) -> None:
-    """Say in the log that a route was not notified: the reconciler does so within seconds."""
-    log.log(level, "could not notify route=%s: %s", route, error)
+def wakeup_message(route: str, message_id: str = "") -> str:
+    """Return the message that has a worker of a route call the task `WAKEUP_TASK`.
 
-
-def wakeup_message(route: str) -> str:
-    """Return the message that has a worker of a route call the task `WAKEUP_TASK`."""
-    task_id, tag = str(uuid.uuid4()), str(uuid.uuid4())
+    No other one has its identifier, which is made where none is given.
+    """
+    message_id = message_id or str(uuid.uuid4())
     message = {
         "body": _BODY,
         "content-encoding": "utf-8",
@@ -144,8 +91,8 @@ def wakeup_message(route: str) -> str:
         "headers": {
             "lang": "py",
             "task": WAKEUP_TASK,
-            "id": task_id,
-            "root_id": task_id,
+            "id": message_id,
+            "root_id": message_id,
             "parent_id": None,
             "group": None,
             "retries": 0,
@@ -155,12 +102,12 @@ def wakeup_message(route: str) -> str:
             "ignore_result": True,
         },
         "properties": {
-            "correlation_id": task_id,
+            "correlation_id": message_id,
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": wakeup_queue(route)},
             "priority": 0,
             "body_encoding": "base64",
-            "delivery_tag": tag,
+            "delivery_tag": message_id,
         },
     }
     return json.dumps(message)

@@ -22,9 +22,9 @@ from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
 from seqd.ledger.control import call_past_damage, damaged_job, fail_damaged, reason_of
 from seqd.ledger.exchange import (
     Argument,
-    Driver,
     Exchange,
     Fault,
+    Part,
     Reply,
     command,
     exchange,
@@ -34,7 +34,6 @@ from seqd.ledger.failures import cut_traceback, failure_lines
 from seqd.ledger.jobs import JOB
 from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import (
-    Notify,
     again,
     as_argument,
     as_bytes,
@@ -42,7 +41,7 @@ from seqd.ledger.scripts import (
     as_list,
     as_text,
 )
-from seqd.ledger.transport import Transport
+from seqd.ledger.transport import Connected
 from seqd.ledger.units import Death, Unit, UnitFaults
 from seqd_schemas import (
     ItemChunk,
@@ -50,7 +49,6 @@ from seqd_schemas import (
     ItemSuccess,
     Job,
     JobRollout,
-    Keys,
     TextDeltas,
     TrainingResult,
     from_stored,
@@ -60,7 +58,6 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.settings import Settings
     from seqd_schemas import Event, Failure
 
 log = logging.getLogger(__name__)
@@ -190,11 +187,10 @@ _Batch = Sequence[tuple[Unit, Sequence[Argument]]]
 class Work:
     """The workers' side of the ledger: claims, leases, events of units, and commits."""
 
-    def __init__(self, transport: Transport, settings: "Settings", notify: Notify) -> None:
-        self._transport = transport
-        self._call = partial(call_past_damage, transport)
-        self._settings = settings
-        self._notify = notify
+    def __init__(self, ledger: Connected) -> None:
+        self._transport = ledger.transport
+        self._call = partial(call_past_damage, ledger.transport)
+        self._settings = ledger.settings
         #: True where the last claim found nothing, and ranges of files are offered to be read.
         self.are_ranges_offered = False
 
@@ -214,15 +210,13 @@ class Work:
         named = (*left.cold, *left.held, *queues)
         while later < MOST_LATER:
             reply = as_list(self._call("claim", worker, self._lease_ms, most_bytes, *waits, *named))
-            for route in as_list(reply[0]):
-                self._notify(as_text(route))
-            if len(reply) <= 2:
-                self.are_ranges_offered = len(reply) == 2
+            if len(reply) <= 1:
+                self.are_ranges_offered = len(reply) == 1
                 return None
             try:
                 return _claim(reply, worker)
             except _Unreadable as error:
-                is_of_later = is_later(as_bytes(reply[1]))
+                is_of_later = is_later(as_bytes(reply[0]))
                 later += is_of_later
                 self._release_unreadable(reply, error.job_id, None if is_of_later else error.why)
         return None
@@ -302,13 +296,12 @@ class Work:
         """
         wait_ms = int(wait_s * 1000)
         row = (unit.job_id, unit.name, unit.attempt, wait_ms, int(crashed), faulted_by)
-        reply = as_list(self._call("release_unit", *row))
-        return self._done_and_notified(reply)
+        return as_int(self._call("release_unit", *row)) == 1
 
     def release_worker(
         self, worker: str, *, crashed: bool, death: Death | None = None, said: str = ""
     ) -> None:
-        """Make all units claimable that a worker holds, and notify their routes.
+        """Make all units claimable that a worker holds, and wake workers for them.
 
         How it died, where that is known, is told whoever watches the jobs, and noted for each unit
         where that `crashed`; of one that has not died they are told what is `said`.
@@ -316,12 +309,8 @@ class Work:
         told = _warned(worker, said) if said else ""
         how = ("", told) if death is None else (str(death), _told(worker, death))
         row = (worker, int(crashed), self._backoff_ms, RELEASE_UNITS, *how)
-        is_more = True
-        while is_more:
-            more, *routes = as_list(self._call("release_worker", *row))
-            for route in routes:
-                self._notify(as_text(route))
-            is_more = as_int(more) == 1
+        while as_int(self._call("release_worker", *row)):
+            pass
 
     def renew_worker(self, worker: str, said: str = "") -> None:
         """Keep all leases of a worker for `lease_s` seconds more.
@@ -337,8 +326,7 @@ class Work:
         Each part is claimed alone. False when the unit was not ours any more.
         """
         rows = [value for part in parts for value in _part_row(unit, part)]
-        reply = as_list(self._call("split", unit.job_id, unit.name, unit.attempt, *rows))
-        return self._done_and_notified(reply)
+        return as_int(self._call("split", unit.job_id, unit.name, unit.attempt, *rows)) == 1
 
     def expire(self) -> int:
         """Apply what time has made due, see `expire.lua`; return how many units were requeued.
@@ -349,21 +337,18 @@ class Work:
         requeued = 0
         for _ in range(MAX_EXPIRE_CALLS):
             reply = as_list(self._call("expire", EXPIRE_UNITS, self._backoff_ms))
-            for route in reply[2:]:
-                self._notify(as_text(route))
             requeued += as_int(reply[0])
             if as_int(reply[1]) == 0:
                 break
         return requeued
 
     def wake(self, route: str) -> None:
-        """Send a wakeup to a route, whatever waits there."""
-        self._notify(route)
+        """Wake a worker of a route, where no wakeup waits."""
+        self._transport.call("wake", route)
 
-    def notify_where_due(self, queues: Sequence[str]) -> None:
-        """Notify the routes of those queues that have claimable units, where no wakeup waits."""
-        for route in as_list(self._transport.call("routes_to_notify", *queues)):
-            self._notify(as_text(route))
+    def wake_where_due(self, queues: Sequence[str]) -> None:
+        """Wake a worker of each route whose queues have claimable units, where no wakeup waits."""
+        self._transport.call("wake_where_due", *queues)
 
     def publish(self, unit: Unit, event: "Event") -> None:
         """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""
@@ -412,15 +397,9 @@ class Work:
             log.error("job=%.80r cannot be read and has failed: %s", job_id, reason_of(damage))
             failure = to_stored(failure_of(damaged_job("this job", reason_of(damage))))
             self._call("end_job", job_id, "failed", failure, "", "")
-        for row in (as_list(row) for row in reply[6:]):
+        for row in (as_list(row) for row in reply[5:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
-
-    def _done_and_notified(self, reply: list[Reply]) -> bool:
-        """Notify the route of a reply, '' for none; True where the script changed something."""
-        if route := as_text(reply[1]):
-            self._notify(route)
-        return as_int(reply[0]) == 1
 
     def _commit(self, rows: _Batch, plugin_version: str) -> list[CommitOutcome | NotCommitted]:
         attempts = self._transport.attempts()
@@ -487,12 +466,8 @@ class CheckpointRecord:
     sha256: str
 
 
-class CheckpointRecords:
+class CheckpointRecords(Part):
     """Commits and reads the records of a training's checkpoints."""
-
-    def __init__(self, driver: Driver, keys: Keys) -> None:
-        self.driver = driver
-        self._keys = keys
 
     @exchange
     def commit(self, unit: Unit, record: CheckpointRecord) -> Exchange[list[str]]:
@@ -538,15 +513,15 @@ class _Unreadable(Exception):
 
 def _claim(reply: list[Reply], worker: str) -> Claim:
     """Return a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
-    rows = reply[6:]
+    rows = reply[5:]
     try:
-        job = from_stored(JOB, as_bytes(reply[1]))
-        version = int(text) if (text := as_text(reply[2])) else None
-        rollout = from_stored(JobRollout, text) if (text := as_text(reply[3])) else None
+        job = from_stored(JOB, as_bytes(reply[0]))
+        version = int(text) if (text := as_text(reply[1])) else None
+        rollout = from_stored(JobRollout, text) if (text := as_text(reply[2])) else None
     except ValueError as error:
         raise _Unreadable(as_bytes(as_list(rows[0])[0]), error) from error
     units = tuple(_unit(row, worker) for row in rows)
-    return Claim(job, version, units, rollout, as_text(reply[4]) or None, as_text(reply[5]))
+    return Claim(job, version, units, rollout, as_text(reply[3]) or None, as_text(reply[4]))
 
 
 def _unit(reply: Reply, worker: str) -> Unit:

@@ -9,9 +9,8 @@ from typing import Final
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from seqd.ledger.exchange import Command, Driver, Exchange, exchange, pipeline
+from seqd.ledger.exchange import Command, Exchange, Part, exchange, pipeline
 from seqd.ledger.redis import MARK_TTL_S, transient_error
-from seqd_schemas import Keys
 
 #: Why a server takes no writes, by the code of its error.
 REASONS: Final = {
@@ -28,12 +27,8 @@ SHORT_OF_MEMORY: Final = (
 )
 
 
-class Writing:
+class Writing(Part):
     """Asks one server whether it takes writes."""
-
-    def __init__(self, driver: Driver, keys: Keys) -> None:
-        self.driver = driver
-        self._mark = keys.durability_mark()
 
     @exchange
     def refusal(self) -> Exchange[str | None]:
@@ -42,7 +37,7 @@ class Writing:
         None where it takes them: tried by the durability mark, which goes by itself. None also for
         a user who may not write.
         """
-        mark = Command(("SET", self._mark, 1, "EX", MARK_TTL_S))
+        mark = Command(("SET", self._keys.durability_mark(), 1, "EX", MARK_TTL_S))
         (written,) = yield from pipeline((mark,), raises=False)
         code = refused_write(written) if isinstance(written, ResponseError) else None
         if code != "READONLY":

@@ -199,7 +199,7 @@ class Reconciler(PeriodicTask):
         self._lacks_lock = False
 
     def run_once(self) -> None:
-        """Release what is due, end what was abandoned, and notify workers of what waits."""
+        """Release what is due, end what was abandoned, and wake workers for what waits."""
         # Also without the lock: who gets it next knows of a step.
         now_ms = self._ledger.fleet.now_ms()
         self._wait_after_a_step(self._clock.stepped_s(now_ms))
@@ -214,7 +214,7 @@ class Reconciler(PeriodicTask):
         else:
             self._stale_entries.forget()
         # Each worker for its own queues: another may not know them.
-        self._ledger.work.notify_where_due(self._queues())
+        self._ledger.work.wake_where_due(self._queues())
         if not self._ledger.fleet.is_published(self._models):
             # A Redis that is new, or was emptied.
             log.warning("Redis has lost the catalog of models; publishing it again")

@@ -257,7 +257,7 @@ class WorkLoop:
             self._measure(claim, began)
             waits_until_s = monotonic() + LINGER_S
             if monotonic() >= ends_at and not self._ingest.has_kept:
-                self._notify_where_due()
+                self._wake_where_due()
                 break
         self._end_slice(is_idle=is_idle)
 
@@ -271,14 +271,14 @@ class WorkLoop:
             log_and_continue("kept ingests not released", self._ingest.release_kept)
         if context.drain.is_raised():
             # What was released does not wait for the reconciler: another worker goes on at once.
-            self._notify_where_due()
+            self._wake_where_due()
             self._enter(WorkerState.DRAINING)
         else:
             self._enter(WorkerState.READY)
             if context.is_cordoned() and is_idle:
                 self._wakeups.pass_on()
             elif context.is_cordoned():
-                self._notify_where_due()
+                self._wake_where_due()
 
     def _wait_for_wakeup(self, until_s: float) -> bool:
         """Wait for a wakeup, with nothing in hand; False where none has come."""
@@ -342,10 +342,10 @@ class WorkLoop:
         queues, left = self._residency.divide(self._context.fitness.queues())
         return *queues, *left.cold
 
-    def _notify_where_due(self) -> None:
-        """Notify workers of what waits, if that can be done now: else the reconciler does."""
+    def _wake_where_due(self) -> None:
+        """Wake workers for what waits, if that can be done now: else the reconciler does."""
         work, queues = self._context.ledger.work, self._context.fitness.queues()
-        try_now("workers not notified", lambda: work.notify_where_due(queues), is_repeated=True)
+        try_now("workers not woken", lambda: work.wake_where_due(queues), is_repeated=True)
 
     def publish_status(self) -> None:
         """Publish what this worker is doing: to probes, and then to the fleet."""

@@ -22,7 +22,6 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage
 from seqd.ledger.units import Unit
-from seqd.ledger.wakeup import Wakeup
 from seqd.local.child import WORKER_OUTPUT, log_place
 from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess
@@ -526,7 +525,7 @@ def open_ledger(settings: Settings, outage: Outage) -> Ledger:
         access=RedisAccess.of(settings),
         role=Role.WORKER,
     )
-    return Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
+    return Ledger(redis, settings)
 
 
 def open_store(settings: Settings, registry: Registry) -> ModelStore:

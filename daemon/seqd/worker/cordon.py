@@ -87,7 +87,7 @@ class RuleChanges:
         context = self._context
         if context.placement.look_at_cordons():
             if not context.is_cordoned():
-                context.ledger.work.notify_where_due(context.fitness.queues())
+                context.ledger.work.wake_where_due(context.fitness.queues())
             self._publish()
         if context.placement.look():
             context.fitness.placement_has_changed()

@@ -74,4 +74,4 @@ class PassedOn:
     def _send(self) -> None:
         self._passed_s = monotonic()
         work = self._context.ledger.work
-        log_and_continue("wakeup not passed on", lambda: work.notify_where_due(self._queues))
+        log_and_continue("wakeup not passed on", lambda: work.wake_where_due(self._queues))

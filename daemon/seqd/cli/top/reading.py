@@ -142,11 +142,13 @@ class Reader:
             self._on_fault(error)
 
     def _read(self) -> None:
+        from seqd.ledger.overview import fleet_overview
+
         with self._lock:
             wanted = self._wanted_job
         self._began_s = began_s = monotonic()
         try:
-            overview = self._ledger.overviews.read()
+            overview = self._ledger.transport.run(fleet_overview(self._ledger))
             job = None if wanted is None else _job_detail(self._ledger, wanted)
         except (*REDIS_ERRORS, RedisError) as error:
             since_s = began_s if self._state.away is None else self._state.away.since_s
@@ -183,7 +185,7 @@ def open_for_reads(settings: "Settings") -> "Ledger":
 
     access = RedisAccess.of(settings)
     redis = connect(redis_url_of(settings), access=access, retries=1, timeout_s=_REDIS_TIMEOUT_S)
-    return Ledger(redis, settings, notify=lambda route: None)
+    return Ledger(redis, settings)
 
 
 def server_of(settings: "Settings") -> str:

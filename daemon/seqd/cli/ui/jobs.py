@@ -13,8 +13,9 @@ from seqd.cli.ui.summary import OF_THE_TEXT
 from seqd.cli.ui.tables import Cell, Column, print_facts, print_table
 from seqd.client.requests import has_its_input
 from seqd.kinds import KINDS
-from seqd.ledger.activity import MAX_COUNTED, JobActivity
+from seqd.ledger.activity import JobActivity
 from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs
+from seqd.ledger.unit_states import MAX_COUNTED
 from seqd_schemas import (
     STATES,
     Counts,

@@ -6,10 +6,10 @@
 -- Keys: queues, queue, jobs of a tenant, virtual times, since, weights, worker's classes, job hash, todo, leases,
 --       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, offered ranges, and
 --       those of end_job.lua.
--- Returns: {routes to notify, request, version or '', roll-out or '', digest of its task's schemas or '', group,
+-- Returns: {request, version or '', roll-out or '', digest of its task's schemas or '', group,
 --          unit, unit, ...} with unit = {job, unit, attempt, crashes, blob or '', 1 when it started its job, milliseconds
 --          since the job was made, its faults or '', how its last worker died or ''}, the last two where there are
---          any; {routes to notify} for no work, {routes to notify, 1} where ranges of files are offered meanwhile.
+--          any; {} for no work, {1} where ranges of files are offered meanwhile.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Classes share a worker by weight, tenants of a class by fair queueing, a tenant's jobs by fair
 -- queueing among themselves: see shared/fair_queueing.lua. Small units of one group come together
@@ -453,12 +453,7 @@ local ok, failure = pcall(claim)
 record_leases()
 if not ok then error(failure, 0) end
 
--- Routes that have more claimable units: the caller notifies one more worker for each.
-local reply = {routes_to_notify(with_work)}
-if #claimed == 0 then
-  reply[2] = redis.call('EXISTS', offered_key()) == 1 and 1 or nil
-else
-  reply[2], reply[3], reply[4], reply[5], reply[6] = request, version, rollout, task_schema, group_of_claim
-  for _, unit in ipairs(claimed) do reply[#reply + 1] = unit end
-end
-return reply
+-- One more worker for each route that has more claimable units.
+wake_where_due(with_work)
+if #claimed == 0 then return redis.call('EXISTS', offered_key()) == 1 and {1} or {} end
+return {request, version, rollout, task_schema, group_of_claim, unpack(claimed)}

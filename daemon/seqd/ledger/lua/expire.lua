@@ -1,11 +1,10 @@
 -- Apply what time has made due: make units claimable whose lease or back-off has run out, end jobs
--- whose deadline has passed, and emit warnings of expiry; and clear what large jobs left when they ended.
+-- whose deadline has passed, and emit warnings of expiry.
 --
 -- ARGV: prefix, most units and warnings to look at, milliseconds of the first back-off.
 -- Keys: timers, job hash, leases, attempts, todo, crashes, worker leases, those of the queue, deadlines,
---       warnings, events, ended leases, jobs:open, work_left, and those of end_job.lua.
--- Returns: {units made claimable, 1 when more may be due, route, route, ...} with the routes that need a
---          wakeup.
+--       wakeup, warnings, events, jobs:open, work_left, and those of end_job.lua.
+-- Returns: {units made claimable, 1 when more may be due}.
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit
 -- that crashed before waits twice as long each time. A warning is emitted once, of a job
 -- or results that are still there. A job that
@@ -33,14 +32,14 @@ local function release_due(id, unit)
   return requeue_unit(id, unit, held ~= nil, backoff_ms)
 end
 
-local to_notify, requeued = {}, 0
+local requeued = 0
 local due = redis.call('ZRANGEBYSCORE', timers_key(), '-inf', NOW, 'LIMIT', 0, most)
 for _, member in ipairs(due) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')
   local route = release_due(id, unit)
   if route then
     requeued = requeued + 1
-    if needs_wakeup(route) then to_notify[route] = true end
+    wake(route)
   end
 end
 local is_more = expire_overdue()
@@ -49,9 +48,7 @@ for _, member in ipairs(warnings) do
   redis.call('ZREM', warnings_key(), member)
   warn(member)
 end
-is_more = clear_set_aside(most) > 0 or is_more or #due == most or #warnings == most
+is_more = is_more or #due == most or #warnings == most
 -- What a damaged job could not take off the count goes when no job is open.
 if redis.call('EXISTS', PREFIX .. ':jobs:open') == 0 then redis.call('UNLINK', work_left_key()) end
-local reply = {requeued, is_more and 1 or 0}
-for route in pairs(to_notify) do reply[#reply + 1] = route end
-return reply
+return {requeued, is_more and 1 or 0}

@@ -1,10 +1,10 @@
 -- Accept jobs, each whole or not at all, and wake a worker for them.
 --
--- ARGV: prefix, the message that wakes one, number of arguments that follow and are field and value
+-- ARGV: prefix, number of arguments that follow and are field and value
 --       pairs of each job's hash, those, then for each job: job, digest of the request, idempotency key ('' for none), first
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it continues ('' for none).
--- Keys: paused models, the route's Celery queue, job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
+-- Keys: paused models, wakeup, job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
 --       queue, limits, those of the tenant, memory, tenant, work_left, deadlines, warnings; hash
 --       and in of the job that ended.
 -- Returns: for each job {'created', job}; what `existing` says of one that exists;
@@ -20,8 +20,8 @@
 -- new job would be refused. An idempotency key lives as long as its job. At most one job continues
 -- an ended one, which is kept until that has ended, and as long as that. A job that is sealed without a unit has nothing to wait for and is completed at once.
 local ARGUMENTS = 8  -- of a job
-local FIRST_FIELD = 4
-local FIRST_JOB = FIRST_FIELD + ARGV[3]
+local FIRST_FIELD = 3
+local FIRST_JOB = FIRST_FIELD + ARGV[2]
 local shared_fields = {}
 for i = FIRST_FIELD, FIRST_JOB - 1, 2 do shared_fields[ARGV[i]] = ARGV[i + 1] end
 
@@ -111,10 +111,8 @@ local function add_first_unit(id, unit, blob, size, sealed)
   if blob ~= '' then redis.call('HSET', key .. ':in', unit, blob) end
   redis.call('ZADD', key .. ':todo', rank_of(unit, 0), unit)
   add_job(id, place)
-  if is_woken then return end
+  if not is_woken then wake(route_of(place.queue)) end
   is_woken = true
-  local route = route_of(place.queue)
-  if needs_wakeup(route) then redis.call('LPUSH', wakeup_key(route), ARGV[2]) end
 end
 
 local function submit(first)

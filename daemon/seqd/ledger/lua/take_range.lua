@@ -3,8 +3,8 @@
 -- ARGV: prefix, worker, the job whose ingest the worker holds ('' to look at all that are offered), number of
 --       jobs that it cannot read, those jobs, then the queues that it can run.
 -- Keys: offered ranges, job hash, ranges, ahead, wakeup.
--- Returns: {job, request, items of a unit, first unit, number of units, where it begins, the route that needs
---          a wakeup since there is more to be read, or ''}; {} when there is none for the worker.
+-- Returns: {job, request, items of a unit, first unit, number of units, where it begins}; {} when there is none
+--          for the worker. Where there is more to be read, another worker is woken.
 -- Guarantee: a range is with one worker for as long as its units come, and then free again. It is taken
 -- MOST_TAKES times at most by others than the ingest itself. Of a job that ended or has all input nothing is
 -- left. Looks at JOBS_LOOKED_AT jobs at most. Sent twice it takes twice: the first is free again by itself.
@@ -49,9 +49,8 @@ local function take_of(id)
   end
   range.worker, range.taken_at, range.takes = worker, NOW, range.takes + 1
   write_range(key, first, range)
-  local route = route_of(job[4])
-  return {id, job[5], tonumber(job[6]), first, range.units, range.position,
-    count > 1 and needs_wakeup(route) and route or ''}
+  if count > 1 then wake(route_of(job[4])) end
+  return {id, job[5], tonumber(job[6]), first, range.units, range.position}
 end
 
 if own ~= '' then return take_of(own) or {} end

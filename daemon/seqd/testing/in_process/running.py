@@ -169,7 +169,7 @@ class RunningServices:
     def cancel_open_jobs(self) -> None:
         """Cancel all jobs that have not ended, so that no client waits for their end."""
         with connect(self.redis_url, access=RedisAccess.of(self.settings)) as redis:
-            ledger = Ledger(redis, self.settings, lambda route: None)
+            ledger = Ledger(redis, self.settings)
             while open_jobs := ledger.jobs.newest_open(_OPEN_AT_ONCE):
                 for job in open_jobs:
                     try:

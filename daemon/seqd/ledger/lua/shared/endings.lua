@@ -111,11 +111,10 @@ end
 
 -- Drop the timers of units that wait out a back-off: they have no lease. Where there may be many,
 -- each is dropped when it is due.
+local MOST_TIMERS = 500
 local function drop_timers(id)
   local key, members = job_key(id) .. ':attempts', {}
-  local count = redis.call('HLEN', key)
-  if count > droppable then return end
-  droppable = droppable - count
+  if redis.call('HLEN', key) > MOST_TIMERS then return end
   for i, unit in ipairs(redis.call('HKEYS', key)) do members[i] = id .. ' ' .. unit end
   remove_members('ZREM', timers_key(), members)
 end

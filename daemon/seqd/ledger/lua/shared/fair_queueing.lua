@@ -1,4 +1,4 @@
--- The queue: which job is next, which units can be claimed, and which workers are to be notified.
+-- The queue: which job is next, which units can be claimed, and which workers are to be woken.
 --
 -- Shared by all scripts. A queue is a route with the version that its jobs run on, a class is a
 -- priority, a group is jobs that one batch can hold. Only what has claimable units stands in these
@@ -148,10 +148,6 @@ local function requeue_unit(id, unit, has_crashed, backoff_ms)
   return make_claimable(id, unit)
 end
 
--- True when no wakeup waits in a route's Celery queue. One is enough: whoever takes it looks at the
--- ledger afterwards.
-local function needs_wakeup(route) return redis.call('LLEN', wakeup_key(route)) == 0 end
-
 -- The model on whose version a queue's items run; nil of trainings, which run on none.
 local function model_of(queue)
   local named = string.match(queue, '^([^@]*)@')
@@ -190,15 +186,14 @@ local function claimable_queues(priority, first)
   return without_paused(found)
 end
 
--- The routes of those queues that have claimable units, where a wakeup is needed, which the caller sends.
-local function routes_to_notify(queues)
-  local routes, is_done = {}, {}
+-- Wake a worker of each route whose queues have claimable units.
+local function wake_where_due(queues)
+  local is_done = {}
   for _, queue in ipairs(queues) do
     local route = route_of(queue.name)
     if not is_done[route] and redis.call('EXISTS', queue_key(queue.name, queue.priority)) == 1 then
-      if needs_wakeup(route) then routes[#routes + 1] = route end
+      wake(route)
       is_done[route] = true
     end
   end
-  return routes
 end

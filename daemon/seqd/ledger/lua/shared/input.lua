@@ -36,7 +36,7 @@ local function write_range(key, first, range)
     range.taken_at, range.takes, range.worker, range.position))
 end
 
--- Add a unit of items, or a chunk of a training set, behind the others; true when a wakeup is due.
+-- Add a unit of items, or a chunk of a training set, behind the others.
 local function add_unit(id, unit, blob, size, kind, tenant, position)
   local key = job_key(id)
   redis.call('HSET', key .. ':in', unit, blob)
@@ -45,9 +45,9 @@ local function add_unit(id, unit, blob, size, kind, tenant, position)
   redis.call('HINCRBY', key, 'pending_bytes', #blob)
   charge(tenant, 0, is_one_training(kind) and 0 or tonumber(size), #blob)
   -- The chunks of a training set are not work of their own: they wait for the unit `train`.
-  if is_one_training(kind) then return false end
+  if is_one_training(kind) then return end
   redis.call('HSET', key .. ':sizes', unit, size)
   redis.call('HINCRBY', key, 'total', size)
   count_work_of(id, tonumber(size))
-  return needs_wakeup(make_claimable(id, unit))
+  wake(make_claimable(id, unit))
 end

@@ -1,6 +1,6 @@
 -- A walk over the jobs that match a filter, in steps of bounded size.
 --
--- Shared by count_jobs.lua and act_on_jobs.lua. A step begins behind a cursor, `SCORE JOB`, the place of
+-- Of act_on_jobs.lua. A step begins behind a cursor, `SCORE JOB`, the place of
 -- the last job that was looked at in an index (`jobs`, or `jobs:open` where all that match are open). So
 -- jobs that are made, end or go meanwhile neither hide another one nor bring one up twice.
 

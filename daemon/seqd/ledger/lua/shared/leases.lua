@@ -49,13 +49,6 @@ local function ingest_kept_for(id)
   return worker, tonumber(attempt)
 end
 
--- Leases and timers that one call drops at most of jobs that end. A job with more of them ends all the
--- same: its leases are set aside under another name, which expire.lua clears in bounded steps, and its
--- timers find no such unit when they are due.
-local DROPPED_AT_ONCE = 500
-local droppable = DROPPED_AT_ONCE
-local function set_aside_key() return PREFIX .. ':ended_leases' end
-
 -- Run a command with many members of a key, 500 at a time, since `unpack` puts them on the stack.
 local function remove_members(command, key, members)
   for i = 1, #members, 500 do
@@ -63,56 +56,22 @@ local function remove_members(command, key, members)
   end
 end
 
--- Take leases, as {unit, lease, unit, lease, ...}, out of the timers and out of their workers' indexes.
--- Of another job that has the identifier by now, what it holds itself stays.
-local function forget_leases(id, leases, is_of_another)
-  local members, held = {}, {}
-  for i = 1, #leases, 2 do
-    local unit, worker = leases[i], string.match(leases[i + 1], '^%d+ (.*)$')
-    local _, holder
-    if is_of_another then _, holder = lease_of(job_key(id), unit) end
-    members[#members + 1] = id .. ' ' .. unit
-    if worker and worker ~= holder then
-      held[worker] = held[worker] or {}
-      held[worker][#held[worker] + 1] = id .. ' ' .. unit
-    end
-  end
-  if not is_of_another then remove_members('ZREM', timers_key(), members) end
-  for name, units in pairs(held) do remove_members('SREM', worker_leases_key(name), units) end
-end
-
--- Drop all leases of a job that ends.
+-- Drop all leases of a job that ends: out of the timers and out of their workers' indexes.
 local function drop_leases(id)
   local key = job_key(id) .. ':leases'
-  local count = redis.call('HLEN', key)
-  if count == 0 then return end
-  if count > droppable then
-    local name = id .. ':' .. NOW_TEXT
-    redis.call('RENAME', key, set_aside_key() .. ':' .. name)
-    redis.call('SADD', set_aside_key(), name)
-    return
+  local leases, members, held = redis.call('HGETALL', key), {}, {}
+  if #leases == 0 then return end
+  for i = 1, #leases, 2 do
+    local member, worker = id .. ' ' .. leases[i], string.match(leases[i + 1], '^%d+ (.*)$')
+    members[#members + 1] = member
+    if worker then
+      held[worker] = held[worker] or {}
+      held[worker][#held[worker] + 1] = member
+    end
   end
-  droppable = droppable - count
-  forget_leases(id, redis.call('HGETALL', key), false)
   redis.call('UNLINK', key)
-end
-
--- Clear at most so many leases that were set aside; returns how many there were.
-local function clear_set_aside(most)
-  local name = redis.call('SRANDMEMBER', set_aside_key())
-  if not name then return 0 end
-  local key, id = set_aside_key() .. ':' .. name, string.match(name, '^(.*):%d+$')
-  local leases = redis.call('HRANDFIELD', key, most, 'WITHVALUES')
-  if #leases == 0 then
-    redis.call('SREM', set_aside_key(), name)
-    return 1
-  end
-  local state = redis.call('HGET', job_key(id), 'state')
-  forget_leases(id, leases, state and is_open(state))
-  local units = {}
-  for i = 1, #leases, 2 do units[#units + 1] = leases[i] end
-  remove_members('HDEL', key, units)
-  return #units
+  remove_members('ZREM', timers_key(), members)
+  for name, units in pairs(held) do remove_members('SREM', worker_leases_key(name), units) end
 end
 
 -- Faults: how often a unit was released by a worker that was not fit for it, since when, and by whom

@@ -15,24 +15,19 @@ local function pause_job(id)
   return 'paused'
 end
 
--- Let a paused job go on; returns {its state afterwards or 'unknown', the route that needs a wakeup or
--- '', 1 when this call resumed it}.
+-- Let a paused job go on; returns its state afterwards, or 'unknown'.
 local function resume_job(id)
   local key = job_key(id)
   local job = redis.call('HMGET', key, 'state', 'started')
-  if not job[1] then return {'unknown', '', 0} end
-  if not may_resume(job[1]) then return {job[1], '', 0} end
+  if not job[1] then return 'unknown' end
+  if not may_resume(job[1]) then return job[1] end
   local state = job[2] and 'running' or 'queued'
   redis.call('HSET', key, 'state', state)
   local left = counts(key)[6] + tonumber(redis.call('HGET', key, 'unread') or '0')
   count_work_of(id, left)
-  local to_notify = ''
-  if redis.call('EXISTS', key .. ':todo') == 1 then
-    local route = enqueue_job(id)
-    if needs_wakeup(route) then to_notify = route end
-  end
+  if redis.call('EXISTS', key .. ':todo') == 1 then wake(enqueue_job(id)) end
   emit(id, 'resumed', counts_json(key), true)
-  return {state, to_notify, 1}
+  return state
 end
 
 -- Forget an ended job with all that it left; returns 'removed', or what remove.lua says of it.
