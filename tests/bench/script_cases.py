@@ -669,7 +669,7 @@ def cancel_large_jobs(world: World) -> None:
         pass
 
 
-@case("500 queues, of which those of 256 models are paused", "pause_model", "claim")
+@case("500 queues, of which those of 256 models are paused", "set_rules", "claim")
 def claim_beside_paused_models(world: World) -> None:
     pauses = world.watched.model_pauses
     for number in range(MAX_PAUSED_MODELS):

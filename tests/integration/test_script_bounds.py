@@ -9,7 +9,6 @@ import pytest
 
 from bench.script_cases import CASES
 from bench.script_world import Cost, WatchedRedis, World
-from builders import a_chunk, a_classify_job
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd.settings import Settings
@@ -53,35 +52,6 @@ def test_the_end_of_a_job_does_no_more_however_many_of_its_units_are_held(world:
     world.watched.work.expire()
     assert not world.redis.exists(world.keys.timers())
     assert most_commands(world, "expire") < 100
-
-
-def test_what_an_earlier_job_left_takes_nothing_from_a_later_one_of_its_name(
-    world: World,
-) -> None:
-    world._prepare_large()
-    name = world.large_job(leased=2_000)
-    world.ledger.control.cancel(name)
-    world.ledger.control.remove(name)
-    world.ledger.submissions.submit(
-        a_classify_job(), job_id=name, version=VERSION, unit_items=1_024, chunk=a_chunk(1),
-        sealed=True,
-    )  # fmt: skip
-    claim = world.claim(version=VERSION)
-
-    world.watched.work.expire()
-    # Its timers are due one day: none of them names a unit that the later job has.
-    due = dict.fromkeys(world.redis.zrange(world.keys.timers(), 0, -1), 1)
-    held = f"{name} 0".encode()
-    assert due.pop(held)
-    world.redis.zadd(world.keys.timers(), due)
-    world.watched.work.expire()
-
-    assert claim is not None
-    assert world.redis.smembers(world.keys.worker_leases("worker")) == {held}
-    assert world.redis.zrange(world.keys.timers(), 0, -1) == [held]
-    assert not world.redis.exists(world.keys.todo(name))
-    world.complete(claim)
-    assert world.ledger.jobs.get(name).state is JobState.COMPLETED
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from seqd.errors import RedisNoPermission
 OPERATORS_SCRIPTS = (
     "act_on_jobs",
     "end_order",
-    "pause_model",
     "place_order",
     "set_rules",
     "set_tenant",

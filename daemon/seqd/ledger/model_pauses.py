@@ -7,12 +7,12 @@ Trainings run on no version, and go on.
 
 import time
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
-from seqd.errors import InvalidRequest, ModelDisabled, WrongState
-from seqd.ledger.exchange import Exchange, Part, Whole, command, exchange, script
+from seqd.errors import ModelDisabled, WrongState
+from seqd.ledger.exchange import Exchange, Whole, command, exchange
 from seqd.ledger.fleet import readable
-from seqd.ledger.scripts import as_bytes, as_int, as_list
+from seqd.ledger.rules import Rules
 from seqd_schemas import MAX_PAUSED_MODELS, Keys, to_stored
 
 if TYPE_CHECKING:
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
     from seqd_schemas import JobRecord, ModelPause, Waiting
 
-#: What `pause_model.lua` returns for a pause of a disabled model.
-_IS_DISABLED: Final = -2
 
-
-class ModelPauses(Part):
+class ModelPauses(Rules):
     """The pauses on one server under one key prefix."""
+
+    name = "paused_models"
 
     def __init__(self, ledger: Whole) -> None:
         super().__init__(ledger)
@@ -37,10 +36,7 @@ class ModelPauses(Part):
         """Return the pauses that stand, by model, in alphabetical order."""
         from seqd_schemas import ModelPause
 
-        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.paused_models())))
-        return {
-            rule.model: rule for rule in readable(ModelPause, [rows[one] for one in sorted(rows)])
-        }
+        return {rule.model: rule for rule in (yield from self.stored(ModelPause))}
 
     @exchange
     def recent(self, max_age_s: float) -> "Exchange[dict[str, ModelPause]]":
@@ -58,24 +54,27 @@ class ModelPauses(Part):
         Raises InvalidRequest where too many models would be paused, and WrongState for a pause of a
         model that is disabled, which stays so.
         """
-        called = yield from script("pause_model", MAX_PAUSED_MODELS, rule.model, to_stored(rule))
-        stand, before = as_list(called)
-        if as_int(stand) == _IS_DISABLED:
-            raise _unpaused(rule.model, as_bytes(before))
-        if as_int(stand) < 0:
-            raise InvalidRequest(
-                f"{as_int(before)} models would be paused; allowed: {MAX_PAUSED_MODELS}. Let those "
-                "go on that need no pause any more: `seqd models resume NAME`."
+        before = (yield from self.all.steps()).get(rule.model)
+        if before is not None and before.disabled and not rule.disabled:
+            raise WrongState(
+                f"Model {rule.model} is {pause_in_words(before)}. It begins no unit as it is, and "
+                "a pause would let it take new jobs again: nothing is changed. To have it take "
+                f"them, and wait, `seqd models resume {rule.model}` first."
             )
-        self._recent = (float("-inf"), {})
-        return as_bytes(before) != to_stored(rule).encode()
+        too_many = (
+            f"models would be paused; allowed: {MAX_PAUSED_MODELS}. Let those go on that need no "
+            "pause any more: `seqd models resume NAME`."
+        )
+        return (yield from self._set(rule.model, to_stored(rule), too_many))
 
     @exchange
     def resume(self, model: str) -> Exchange[bool]:
         """Let a model's jobs go on, and take new ones; False where it was not paused."""
-        reply = as_list((yield from script("pause_model", MAX_PAUSED_MODELS, model, "")))
+        return (yield from self._set(model, "", ""))
+
+    def _set(self, model: str, rule: str, too_many: str) -> Exchange[bool]:
         self._recent = (float("-inf"), {})
-        return as_bytes(reply[1]) != b""
+        return (yield from self.change_stored(MAX_PAUSED_MODELS, [(model, rule)], too_many)) == 1
 
 
 def paused_models(keys: Keys) -> Exchange[frozenset[str]]:
@@ -96,19 +95,6 @@ def disabled(rule: bytes) -> ModelDisabled:
     return ModelDisabled(
         f"Model {pause.model} takes no new jobs: {pause_in_words(pause)}. Try again when an "
         f"operator has enabled it (`seqd models resume {pause.model}`), or use another model."
-    )
-
-
-def _unpaused(model: str, rule: bytes) -> WrongState:
-    """Return the error for a pause of a disabled model, by the rule as it is stored."""
-    from seqd_schemas import ModelPause
-
-    known = readable(ModelPause, [rule])
-    stands = pause_in_words(known[0]) if known else "disabled by an operator"
-    return WrongState(
-        f"Model {model} is {stands}. It begins no unit as it is, and a pause would let it take new "
-        "jobs again: nothing is changed. To have it take them, and wait, `seqd models resume "
-        f"{model}` first."
     )
 
 

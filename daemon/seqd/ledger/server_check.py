@@ -1,4 +1,4 @@
-"""Whether a server keeps what it is given: it must evict no keys, and write them to disk.
+"""Whether a server can keep a ledger: alone or with replicas, evicting no keys, and on disk.
 
 A managed server often has no `CONFIG`, and a worker's user should not have it: `CONFIG GET` tells
 passwords, too. So `INFO` is asked, and `CONFIG` only for what `INFO` does not say.
@@ -13,7 +13,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import InvalidSettings, RedisNoPermission
-from seqd.ledger.redis import address_of, redis_errors
+from seqd.ledger.redis import address_of, has_sentinels, redis_errors
+from seqd.ledger.refusals import cluster_sentence
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +27,18 @@ _IN_INFO = {
 
 
 def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) -> None:
-    """Raise InvalidSettings for a server that evicts keys, or that writes nothing to disk.
+    """Raise InvalidSettings for a server of a Cluster, and one that evicts keys or writes no disk.
 
     Eviction silently loses parts of jobs, so it is refused unless `allow_eviction`. Without an
     append-only file and snapshots a restart loses all jobs, so that is refused unless
     `allow_volatile`. Logs a warning where either is allowed, where there are snapshots alone, which
     lose what came after the last one, where maxmemory is not set, so that nothing is evicted or
-    refused yet, and for what the server does not tell. Changes nothing on the server.
+    refused yet, for a primary with Sentinels that takes writes without any replica, and for what
+    the server does not tell. Changes nothing on the server.
     """
     told = _Told(redis)
+    if told.is_of_a_cluster:
+        raise InvalidSettings(cluster_sentence(address_of(redis)))
     server = f"Redis at {address_of(redis)}"
     policy, limit_bytes = told.setting("maxmemory-policy"), told.setting("maxmemory")
     append_only = told.setting("appendonly")
@@ -52,6 +56,13 @@ def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) ->
             _check_disk(server, append_only, rules, allow_volatile=allow_volatile)
     if told.unknown:
         log.warning("%s %s", server, _unknown_in_words(told))
+    if has_sentinels(redis) and told.takes_writes_alone():
+        log.warning(
+            "%s has min-replicas-to-write 0: a primary that is cut off goes on taking writes, and "
+            "a failover loses them. Set min-replicas-to-write to 1 and min-replicas-max-lag to 10 "
+            "on it and on its replicas.",
+            server,
+        )
 
 
 def _unknown_in_words(told: "_Told") -> str:
@@ -77,9 +88,19 @@ class _Told:
         #: Settings that it did not tell.
         self.unknown: list[str] = []
         info: dict[str, object] = {}
-        for section in ("memory", "persistence"):
+        for section in ("memory", "persistence", "cluster"):
             info |= self._answer("INFO", partial(redis.info, section))
         self._info = info
+
+    @property
+    def is_of_a_cluster(self) -> bool:
+        """True of a server of a Redis Cluster; one that does not tell refuses commands later."""
+        return self._info.get("cluster_enabled") == 1
+
+    def takes_writes_alone(self) -> bool:
+        """Return True where a primary needs no replica to take writes."""
+        rule = self._answer("CONFIG", partial(self._redis.config_get, "min-replicas-to-write"))
+        return "0" in map(str, rule.values()) or b"0" in rule.values()
 
     def setting(self, name: str) -> str | None:
         """Return a setting as `CONFIG GET` has it, None where the server does not tell."""

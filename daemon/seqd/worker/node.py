@@ -25,7 +25,6 @@ from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.rights import check_rights
 from seqd.ledger.server_check import check_server
-from seqd.ledger.topology import check_topology
 from seqd.ledger.units import Death
 from seqd.local.device_check import check_device
 from seqd.local.kernel_folder import keep_kernels
@@ -201,15 +200,14 @@ class Node:
             )
         check_device(self._identity.slot)
         _check_semaphores()
-        check_topology(self._ledger.redis)
-        # Before any script: one that is denied half-way has done one half.
-        check_rights(self._ledger.redis, Role.WORKER, self._settings.keys)
-        self._ledger.fleet.check_format()
         check_server(
             self._ledger.redis,
             allow_eviction=self._settings.allow_eviction,
             allow_volatile=self._settings.allow_volatile,
         )
+        # Before any script: one that is denied half-way has done one half.
+        check_rights(self._ledger.redis, Role.WORKER, self._settings.keys)
+        self._ledger.fleet.check_format()
         self._inbox.make_room()
         # Else it ends, and who restarts it learns no more by that. Not before: a full Redis answers
         # what is in the inbox with that, and must not be waited for.
