@@ -222,6 +222,29 @@ def test_a_file_that_another_takes_the_place_of_while_it_is_sent_fails_the_job_w
     )
 
 
+def test_a_file_that_another_takes_the_place_of_once_it_is_sent_fails_the_job_with_the_reason(
+    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
+) -> None:
+    source, client = a_csv_that_is_held(tmp_path, 2_000), cluster.client()
+    arguments = ("classify", source, "-m", "echo", "--out", "r.csv", "--keep", "stars")
+    client.pause_model("echo")
+    program = commands.start(*arguments)
+    job = noted_job(cluster, tmp_path / "r.csv")
+    wait_until(lambda: job.record().sealed, "the input is complete")
+
+    (tmp_path / "other.csv").write_text("id,text,stars\na,a,1\n")
+    (tmp_path / "other.csv").replace(tmp_path / source)
+    client.resume_model("echo")
+    said = ended(program)
+    cure.touch()
+
+    failure = job.record().failure
+    assert said.status == 2
+    assert failure is not None
+    assert failure.code == "invalid_input"
+    assert f"error[invalid_input]: {failure.message}\n" in said.err
+
+
 def test_a_killed_command_is_resumed_with_no_result_twice_and_none_missing(
     commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:

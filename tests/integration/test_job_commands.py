@@ -217,8 +217,10 @@ def test_a_small_job_whose_attempts_are_kept_no_more_says_so(
         redis.delete(keys.attempts("small"), keys.events("small"))  # as they go by themselves
 
     shown = here(capsys, "jobs", "show", "small").out
+    as_json = json.loads(here(capsys, "jobs", "show", "small", "--json").out)
 
     assert re.search(r"^attempts +not known any more: the job is a small one$", shown, re.M)
+    assert as_json["activity"]["attempts"] is None
 
 
 def test_the_parameters_of_a_model_are_those_that_its_workers_publish(

@@ -94,8 +94,7 @@ def test_a_job_that_was_not_done_in_time_says_so(environment: Environment) -> No
     assert failure is not None
     assert failure.message == (
         "The job was not done within its expires_in_s of 60 seconds. What had finished stays "
-        "readable. Retry what is undone with `seqd jobs retry`, or hand it in again with "
-        "more time."
+        "readable."
     )
 
 

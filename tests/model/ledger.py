@@ -340,8 +340,8 @@ def _undone(job: ModelJob, unit: Unit) -> list[Result]:
     if failure is None:
         why = f"ended as {job.state} before this item had its turn. Send it again."
     else:
-        code = failure.code
-        why = f"failed with {code} before this item had its turn. Its failure says what to do."
+        ended = "expired" if is_late else f"failed with {failure.code}"
+        why = f"{ended} before this item had its turn. Its failure says why."
     error = ItemError(
         code=ItemErrorCode.EXPIRED if is_late else ItemErrorCode.CANCELLED,
         message=f"The job {why}",

@@ -14,7 +14,7 @@ from seqd.client.results import merged_results
 from seqd.errors import InvalidRequest, WrongState
 from seqd.ledger.exchange import Give, Reading
 from seqd.ledger.transport import Transport
-from seqd_schemas import Counts, InlineSource, JobRecord, JobState, UploadSource
+from seqd_schemas import Counts, FileSource, InlineSource, JobRecord, JobState, UploadSource
 
 T = TypeVar("T")
 
@@ -147,8 +147,21 @@ def test_what_cannot_be_retried_says_why(
             "Job j1 expired after 3,600 s, before it had made a version. The rest: seqd jobs "
             "resume j1",
         ),
+        (
+            {
+                "job": a_classify_job(source=FileSource(path="/data/r.jsonl"), expires_in_s=60),
+                "sealed": False,
+            },
+            "Job j1 expired after 60 s with 4 of 9 items done. Its input was not complete by then: "
+            "hand it in again with more time.",
+        ),
+        (
+            {"continued_by": "j2"},
+            "Job j1 expired after 60 s with 4 of 9 items done. The job that continues it: seqd "
+            "jobs show j2",
+        ),
     ],
-    ids=["items", "half an input", "a training"],
+    ids=["items", "half an input", "a training", "half a file", "retried already"],
 )
 def test_an_expired_job_says_how_to_do_the_rest(changes: dict[str, object], message: str) -> None:
     counts = Counts(total=9, succeeded=3, errored=1, expired=5)
@@ -170,19 +183,24 @@ def test_a_training_that_ended_early_goes_on_with_the_same_request() -> None:
         (
             a_record(),
             "Job j1 is completed; only a paused job, or a training that ended early, can be "
-            "resumed. Retry its failed items: seqd jobs retry j1",
+            "resumed.",
         ),
         (
-            a_record(counts=Counts(total=4, succeeded=4)),
-            "Job j1 is completed; only a paused job, or a training that ended early, can be "
-            "resumed.",
+            a_record(state=JobState.CANCELLED),
+            "Job j1 is cancelled; only a paused job, or a training that ended early, can be "
+            "resumed. The rest: seqd jobs retry j1",
+        ),
+        (
+            a_record(state=JobState.CANCELLED, continued_by="j2"),
+            "Job j1 is cancelled; only a paused job, or a training that ended early, can be "
+            "resumed. The job that continues it: seqd jobs show j2",
         ),
         (
             a_record(job=a_train_job(), version=None),
             "Training j1 is completed: nothing is left to resume.",
         ),
     ],
-    ids=["no training", "no training and no error", "a completed training"],
+    ids=["no training", "one that ended early", "one that was retried", "a completed training"],
 )
 def test_what_cannot_be_resumed_says_why(record: JobRecord, message: str) -> None:
     with pytest.raises(WrongState) as refused:

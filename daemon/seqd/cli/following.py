@@ -111,12 +111,13 @@ class Interruption:
 def cancelling(
     handle: JobHandle, screen: Screen, interruption: Interruption | None = None
 ) -> Iterator[None]:
-    """Cancel the job when this command cannot see it through; exit with 130 at Ctrl-C.
+    """End the job when this command cannot see it through; exit with 130 at Ctrl-C.
 
-    Nobody would read its results. One that lacks input fails by what is raised. A closed pipe
-    behind the output is taken as Ctrl-C is, and exits with 141. A job goes on that an
-    `interruption` leaves running, and one whose output cannot be written: its results are kept. So
-    does one that a Redis which is away keeps from sight: JobOutOfReach says how to find it again.
+    Nobody would read its results. It is cancelled at Ctrl-C, and fails by any error, complete or
+    not. A closed pipe behind the output is taken as Ctrl-C is, and exits with 141. A job goes on
+    that an `interruption` leaves running, and one whose output cannot be written: its results are
+    kept. So does one that a Redis which is away keeps from sight: JobOutOfReach says how to find it
+    again.
     """
     interruption = interruption or Interruption()
     try:
@@ -144,9 +145,7 @@ def cancelling(
         raise type(error)(f"{error}. {_kept(handle, interruption)}") from None
     except Exception as error:
         with suppress(SeqdError):  # the first error is the one to report
-            if not handle.record().state.is_terminal:  # else the audit has a cancel that was none
-                handle.give_up(error)
-                handle.cancel()
+            handle.fail(error)
         raise
 
 

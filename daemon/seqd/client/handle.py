@@ -261,6 +261,14 @@ class JobMethods(Generic[Output]):
         return self.steps.give_up(error)
 
     @call
+    def fail(self, error: Exception) -> "Exchange[None]":
+        """Fail the job, also one that has all of its input; `error` says why.
+
+        A job that had ended keeps its state.
+        """
+        return self.steps.fail(error)
+
+    @call
     def uploaded(self) -> "Exchange[None]":
         """Wait until all of the input is in the ledger, or the job has ended.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from seqd.client.outputs import OutputReader
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
-from seqd.client.requests import checked_event_id, has_its_input
+from seqd.client.requests import checked_event_id, rest_told
 from seqd.client.results import FIRST, merged_results, result_lines, results_by_now
 from seqd.client.waiting import (
     WaitingNotice,
@@ -34,8 +34,11 @@ from seqd.errors import (
     JobFailed,
     JobOutOfReach,
     RedisUnreachable,
+    SeqdError,
+    Stopped,
     UnknownItem,
     UnknownJob,
+    failure_of,
 )
 from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
@@ -533,6 +536,13 @@ class JobSteps(Generic[Output]):
         if self.upload is not None:
             yield from self.upload.give_up(error)
 
+    def fail(self, error: Exception) -> Exchange[None]:
+        """End the job as failed by `error`, also where it has all of its input."""
+        yield from self.give_up(error)
+        told = f"Its sender ended by {type(error).__name__}: {error}"
+        known = error if isinstance(error, SeqdError) else Stopped(told)
+        yield from self.ledger.control.fail.steps(self.job_id, failure_of(known))
+
     def uploaded(self) -> Exchange[None]:
         """Wait until all of the input is in the ledger, or the job has ended."""
         if self.upload is None:
@@ -724,13 +734,11 @@ def expiry_of(record: JobRecord) -> str:
     job_id, counts = record.job_id, record.counts
     expired = f"Job {job_id} expired after {record.job.expires_in_s or 0:,} s"
     if isinstance(record.job, TrainJob):
-        said, rest = f"{expired}, before it had made a version.", f"seqd jobs resume {job_id}"
+        said = f"{expired}, before it had made a version."
     else:
         said = f"{expired} with {counts.done:,} of {counts.total:,} {things_of(record)} done."
-        rest = f"seqd jobs retry {job_id}"
-    if not has_its_input(record):
-        return f"{said} Its input was not complete by then: hand it in again with more time."
-    return f"{said} The rest: {rest}"
+    incomplete = "Its input was not complete by then: hand it in again with more time."
+    return f"{said} {rest_told(record) or incomplete}"
 
 
 def things_of(record: JobRecord) -> str:

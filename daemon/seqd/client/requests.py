@@ -323,11 +323,9 @@ def resumption_of(record: JobRecord) -> Job:
     Raises WrongState for a training that completed, and for anything but a training.
     """
     if not isinstance(record.job, TrainJob):
-        has_failed = record.counts.succeeded < record.counts.total
-        retry = f" Retry its failed items: seqd jobs retry {record.job_id}"
         raise WrongState(
             f"Job {record.job_id} is {record.state}; only a paused job, or a training that ended "
-            f"early, can be resumed.{retry if has_failed and record.sealed else ''}"
+            f"early, can be resumed. {rest_told(record)}".rstrip()
         )
     if record.state is JobState.COMPLETED:
         raise WrongState(f"Training {record.job_id} is completed: nothing is left to resume.")
@@ -342,6 +340,17 @@ def resumption_of(record: JobRecord) -> Job:
 def has_its_input(record: JobRecord) -> bool:
     """True unless an upload was cut off, or still is under way: such a job cannot be continued."""
     return record.sealed or not has_upload(record.job)
+
+
+def rest_told(record: JobRecord) -> str:
+    """Say how to do what a job left undone that ended early; '' where that cannot be done."""
+    if record.continued_by is not None:
+        return f"The job that continues it: seqd jobs show {record.continued_by}"
+    if not record.state.is_terminal or record.state is JobState.COMPLETED:
+        return ""
+    if isinstance(record.job, TrainJob):
+        return f"The rest: seqd jobs resume {record.job_id}" if has_its_input(record) else ""
+    return f"The rest: seqd jobs retry {record.job_id}" if record.sealed else ""
 
 
 def _of_a_training(record: JobRecord) -> str:

@@ -183,7 +183,8 @@ def _undone_error(record: JobRecord) -> ItemError:
     if failure is None:
         ended, advice = f"ended as {record.state}", "Send it again."
     else:
-        ended, advice = f"failed with {failure.code}", "Its failure says what to do."
+        ended = "expired" if is_late else f"failed with {failure.code}"
+        advice = "Its failure says why."
     return ItemError(
         code=ItemErrorCode.EXPIRED if is_late else ItemErrorCode.CANCELLED,
         message=f"The job {ended} before this item had its turn. {advice}",

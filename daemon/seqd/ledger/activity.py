@@ -23,8 +23,8 @@ class JobActivity:
     workers: "Mapping[str, int]"
     #: The worker that claimed its first unit, where the event is kept that says so.
     first_worker: str | None
-    #: Times that its units were claimed so far; 0 where that is not kept any more.
-    attempts: int
+    #: Times that its units were claimed so far; None where that is not kept any more.
+    attempts: int | None
     #: Units that were claimed more than once.
     units_tried_again: int
     #: Times that a worker died or went silent with one of them; of a completed job 0.
@@ -61,11 +61,14 @@ def activity_of(keys: Keys, record: JobRecord) -> Exchange[JobActivity]:
         )
     )
     begun = read_events(cast(list[StreamEntry], first))
+    # Every unit that is done was claimed; of a small job that has ended it is not kept how often.
+    is_kept = states.attempts > 0 or not record.units_done
+    earlier = whole_number(cast(bytes | None, carried) or b"0")
     deaths = (one for one in states.events if one.event == "log" and one.cause is not None)
     return JobActivity(
         workers=states.workers,
         first_worker=next((one.worker for one in begun if one.event == "started"), None),
-        attempts=states.attempts - whole_number(cast(bytes | None, carried) or b"0"),
+        attempts=states.attempts - earlier if is_kept else None,
         units_tried_again=states.tried_again,
         crashes=states.crashes,
         is_partial=states.is_partial,

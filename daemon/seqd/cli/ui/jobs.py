@@ -118,7 +118,7 @@ def job_facts(record: JobRecord, activity: JobActivity) -> dict[str, object]:
         "took": None if seconds is None else duration(seconds),
         "rate": _rate(activity),
         "workers": _workers(activity),
-        "attempts": _attempts(record, activity),
+        "attempts": _attempts(activity),
         "last death": _last_death(activity),
         "expires": None if record.expires_at_ms is None else clock(record.expires_at_ms),
         "kept until": None if record.kept_until_ms is None else clock(record.kept_until_ms),
@@ -157,10 +157,11 @@ def _workers(activity: JobActivity) -> str:
     return f"{activity.first_worker} claimed the first unit" if activity.first_worker else ""
 
 
-def _attempts(record: JobRecord, activity: JobActivity) -> str:
+def _attempts(activity: JobActivity) -> str:
+    if activity.attempts is None:
+        return "not known any more: the job is a small one"
     if not activity.attempts:
-        # Every unit that is done was claimed.
-        return "not known any more: the job is a small one" if record.units_done else ""
+        return ""
     parts = [count(activity.attempts)]
     if activity.units_tried_again:
         parts.append(f"{counted(activity.units_tried_again, 'unit')} more than once")

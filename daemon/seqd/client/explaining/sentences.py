@@ -23,6 +23,7 @@ from seqd.client.explaining.records import (
     UnitInHand,
     UnitTriedAgain,
 )
+from seqd.client.requests import rest_told
 from seqd.kinds import KINDS
 from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
 from seqd_schemas import STATES, JobAction, JobRecord, JobState
@@ -254,6 +255,8 @@ def _after_the_end(facts: Facts) -> Iterable[str]:
     record, now_ms = facts.record, facts.states.now_ms
     if record.continued_by is not None:
         yield f"Job {record.continued_by} continues it: seqd explain {record.continued_by}"
+    elif rest := rest_told(record):
+        yield rest
     if record.kept_until_ms is not None:
         in_s = max(0.0, (record.kept_until_ms - now_ms) / 1000)
         yield f"It is kept for {span(in_s)} at most, then it is removed with its results."

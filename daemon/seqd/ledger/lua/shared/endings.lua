@@ -151,7 +151,7 @@ local function expire_job(id)
   local seconds = redis.call('HGET', job_key(id), 'expires_in')
   stop_job(id, 'expired', '{"code":"expired","retryable":true,"message":"The job was not done ' ..
     'within its expires_in_s of ' .. (seconds or '?') .. ' seconds. What had finished stays ' ..
-    'readable. Retry what is undone with `seqd jobs retry`, or hand it in again with more time."}')
+    'readable."}')
   return true
 end
 
