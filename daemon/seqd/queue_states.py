@@ -188,7 +188,7 @@ def _state_of(route: RouteWork, facts: QueueFacts) -> QueueState:
         state=_verdict(route, paused, rate_per_s if workers.able else 0.0, waiting),
         model_pause=pause,
         reason="" if waiting is None else waiting.message,
-        waiting_items=max(0, route.items - route.leased_items),
+        waiting_items=route.waiting_items,
         items_in_hand=route.leased_items,
         paused_items=paused,
         oldest_wait_s=route.oldest_wait_s,

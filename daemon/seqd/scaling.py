@@ -77,6 +77,11 @@ class RouteWork:
     #: False where any of it is reckoned by what its kind takes by default.
     is_measured: bool = True
 
+    @property
+    def waiting_items(self) -> int:
+        """Items that no worker holds."""
+        return max(0, self.items - self.leased_items)
+
 
 def item_seconds(queue: str, rates: Mapping[str, Rate]) -> tuple[float, bool]:
     """Return seconds of an item of a queue, and whether they were measured.

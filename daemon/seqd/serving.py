@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
+from seqd.targets import EVERY_WORKER, Place, is_meant, option_of
 from seqd.validation import did_you_mean
 from seqd_schemas import (
     MAX_DEATHS,
@@ -157,6 +158,15 @@ def place_of(worker: str) -> str:
 def is_drained(status: WorkerStatus) -> bool:
     """Return whether a worker has ended by a drain: its record stands, and it is not up."""
     return status.cordon is not None and status.cordon.phase == "drained"
+
+
+def uncordon_command(workers: Iterable[WorkerStatus]) -> str:
+    """Return the command that ends the rules by which workers claim nothing."""
+    targets = [one.cordon.target for one in workers if one.cordon is not None]
+    if EVERY_WORKER in targets:
+        return "`seqd workers uncordon --all`"
+    named = " ".join(dict.fromkeys(map(option_of, filter(None, targets))))
+    return f"`seqd workers uncordon {named or 'TARGET'}`"
 
 
 def tellers_of_deaths(workers: Iterable[WorkerStatus]) -> list[WorkerStatus]:
@@ -385,7 +395,7 @@ def waiting_for(
         return None if record is None else _held_up(able)
     if starting:
         return Waiting(code=WaitingCode.STARTING, message=_starts(starting))
-    if not takers and leaving:
+    if not takers and leaving and not _held_by_rules(workers, task, model):
         return Waiting(code=WaitingCode.NOT_PLACED, message=_not_placed(task, model, leaving))
     if not takers:
         told = _no_version(record, workers) if record is not None else None
@@ -540,24 +550,35 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     ]
     if told:
         return f"No worker that is up can {task} {model} now. {_listed(told)}"
-    held = [
-        status.worker
-        for status in workers
-        if status.cordon is not None and _may_do(status, task, model) and _may_have(status, model)
-    ]
+    held = _held_by_rules(workers, task, model)
     if held:
+        named = ", ".join(status.worker for status in held[:_MOST_REASONS])
         return (
-            f"All workers that {task} {model} are cordoned or drained by an operator: "
-            f"{', '.join(held[:_MOST_REASONS])}. `seqd workers list` shows the rules, `seqd "
-            "workers uncordon` ends them."
+            f"All workers that {task} {model} are cordoned or drained by an operator: {named}. "
+            f"`seqd workers list` shows the rules, {uncordon_command(held)} ends them."
         )
-    if any(serves(status, model) for status in workers):
-        return _no_slot(task, model, [one for one in workers if serves(one, model)])
+    having = [one for one in workers if serves(one, model)]
+    # One that was drained has not said which plugins it would have.
+    having = having or [one for one in workers if one.cordon is not None and not one.plugins]
+    if having:
+        return _no_slot(task, model, having)
     why = broken_told(workers, model)
     disabled = _disabled(workers)
     if disabled:
         why += f" Plugins that settings disable there: {', '.join(disabled)}."
     return f"No worker that is up has a plugin with the model {model}.{why}"
+
+
+def _held_by_rules(workers: Sequence[WorkerStatus], task: str, model: str) -> list[WorkerStatus]:
+    """Return the workers that a task of a model waits for until a cordon or a drain ends."""
+    return [
+        status
+        for status in workers
+        if status.cordon is not None
+        and _may_do(status, task, model)
+        and _may_have(status, model)
+        and not leaves_out(status, task, model)
+    ]
 
 
 def _no_slot(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
@@ -567,10 +588,17 @@ def _no_slot(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     first = workers[0]
     slots = [one.slot for one in workers if one.host == first.host]
     wanted = slot_for(task, first.slot)
-    told = (
-        f"No worker that is up takes jobs that {task} {model}, though its plugin is there: start "
-        f"one that does, by `seqd worker --slot {wanted}`"
-    )
+    though = ", though its plugin is there" if serves(first, model) else ""
+    told = f"No worker that is up takes jobs that {task} {model}{though}: start one that does"
+    held = [
+        one
+        for one in workers
+        if one.cordon is not None
+        and is_meant(Place("", wanted, first.host, first.labels), one.cordon.target)
+    ]
+    if held:  # it would end at once
+        return f"{told}, after {uncordon_command(held)}."
+    told += f", by `seqd worker --slot {wanted}`"
     if first.supervised:
         return f"{told}."  # a second `seqd up` is refused there
     return f"{told}, or by `seqd up --slots {','.join(dict.fromkeys([*slots, wanted]))}`."
@@ -689,8 +717,9 @@ def _not_placed(task: str, model: str, leaving: Sequence[str]) -> str:
 
 
 def _may_do(status: WorkerStatus, task: str, model: str) -> bool:
-    """Return True where a worker does a task, or has not said yet that it does."""
-    return does(status, task, model) or (not status.versions and serves_items(status))
+    """Return True where a worker does a task, or has not said yet that its plugins do."""
+    is_unknown = kind_of_task(task).task is None and not status.versions and serves_items(status)
+    return does(status, task, model) or is_unknown
 
 
 def _may_have(status: WorkerStatus, model: str) -> bool:

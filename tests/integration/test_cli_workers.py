@@ -9,7 +9,7 @@ import pytest
 from builders import a_catalog_entry, a_worker_status
 from cli_builders import Ended, here, use_ledger
 from ledger_fixtures import Environment
-from seqd_schemas import UnfitVersion
+from seqd_schemas import Cordon, UnfitVersion
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -98,11 +98,13 @@ def test_a_drain_is_not_over_while_its_worker_is_not_heard_of(
     assert environment.ledger.fleet.workers() == []
 
 
-def test_a_restart_of_all_leaves_workers_alone_that_no_seqd_up_has_started(
+def test_a_restart_of_all_leaves_workers_alone_that_no_seqd_up_has_started_or_that_were_drained(
     environment: Environment, seqd: Seqd
 ) -> None:
     publish(environment, "by-hand")
     publish(environment, "ours", supervised=True)
+    cordon = Cordon(phase="drained", target="slot:cpu:1@h1", since_ms=1)
+    publish(environment, "cpu:1@h1", supervised=True, cordon=cordon)
 
     restarted = seqd("restart")
     named = seqd("restart", "by-hand")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
+from builders import a_catalog_entry, a_chunk, a_classify_job, a_train_job, a_worker_status
 from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.doctor.examination import examine
@@ -171,7 +171,7 @@ worker-deaths | warning | Processes that died within the last hour by signal: cp
 worker-clock-skew | warning | The clocks of 2 of 2 machines of workers are off that of Redis: h2
   3,600.0 s behind, h1 2.5 s ahead. | Have the clocks of all machines set by NTP: | clock
 worker-draining-forever | warning | cpu:0@h1-a has been draining for 60 min. | See what it does in
-  its log; then end it: `kill 7` on h1. | hang
+  its log; then end it: `kill -KILL 7` on h1. | hang
 cordon-forgotten | warning | The rule to cordon label:pool=a has stood for 3.0 d, by ops@h1,
   because: repair. | If it is not needed any more: `seqd workers uncordon --label pool=a`. |
 model-paused | warning | The model echo is paused by ana@h1 since 1970-01-01 00:00: wrong labels.
@@ -194,8 +194,8 @@ plugin-versions | warning | Workers have the plugin echo in 2 versions: 1.0 (1),
   Install one version everywhere | mixed-versions
 route-unserved | error | No worker that is up can do all that waits of classify imdb_lstm (2
   items). All workers that classify imdb_lstm are cordoned or drained by an operator: cpu:0@h1-a.
-  `seqd workers list` shows the rules, `seqd workers uncordon` ends them. | Start a worker that
-  can, or see what keeps them from it: `seqd models show imdb_lstm` |
+  `seqd workers list` shows the rules, `seqd workers uncordon --host h1` ends them. | Start a worker
+  that can, or see what keeps those that are up: `seqd explain j |
 leases-overdue | error | A lease or a wait ran out 10 min ago, and no worker has seen to it. | See
   the logs of workers for `reconciler`; |
 tenant-full | warning | The tenant acme uses 100% of the jobs that it may have waiting. | `seqd
@@ -236,12 +236,39 @@ def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None
 
 
 def test_workers_that_were_drained_are_not_up(environment: Environment) -> None:
-    publish(environment, cordon=Cordon(phase="drained", since_ms=1))
+    publish(environment, cordon=Cordon(phase="drained", target="slot:cpu:0@h1", since_ms=1))
+    publish(environment, "w2", cordon=Cordon(phase="drained", target="host:h2", since_ms=1))
 
     (found,) = examined(environment).findings
 
     assert (found.id, found.what) == ("no-workers", "No worker is up: all were drained.")
-    assert found.do.startswith("End the drain: `seqd workers uncordon`")
+    assert found.do == "End the drain: `seqd workers uncordon cpu:0@h1 --host h2`."
+
+
+def test_of_trainings_it_is_told_why_they_wait_and_not_of_one_that_a_worker_finishes_as_it_drains(
+    environment: Environment,
+) -> None:
+    publish(environment)
+    publish(
+        environment,
+        "train@cpu@h1-b",
+        tasks=("train",),
+        versions={"imdb_lstm": (0,)},
+        cordon=Cordon(phase="draining", target="worker:w9", since_ms=now_ms()),
+        state=WorkerState.DRAINING,
+    )
+    training = a_train_job(model="topics", plugin="imdb_lstm")
+    environment.ledger.submissions.submit(
+        training, job_id="t1", version=None, unit_items=1, plugin="imdb_lstm", sealed=True
+    )
+    waits = examined(environment)
+    environment.claim_unit("train@cpu@h1-b")
+
+    is_in_hand = examined(environment)
+
+    (told,) = whats(waits, "route-unserved")
+    assert "(1 item). All workers that train imdb_lstm are cordoned or drained" in told
+    assert whats(is_in_hand, "route-unserved") == []
 
 
 def test_work_that_nobody_can_do_yet_is_a_warning_while_workers_start(

@@ -246,7 +246,7 @@ def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
 
 def test_an_order_while_every_worker_is_drained_is_refused_at_once(empty_cluster: Cluster):
     empty_cluster.publish_catalog()
-    cordon = Cordon(phase="drained", since_ms=1)
+    cordon = Cordon(phase="drained", target="host:h1", since_ms=1)
     ledger_of(empty_cluster).fleet.publish_worker(a_worker_status(cordon=cordon))
 
     with pytest.raises(NoFitWorker) as refused:
@@ -254,7 +254,7 @@ def test_an_order_while_every_worker_is_drained_is_refused_at_once(empty_cluster
 
     assert str(refused.value) == (
         "every worker is drained, and the model store is beside the workers: nothing was changed. "
-        "End the drain with `seqd workers uncordon`, and say it again"
+        "End the drain with `seqd workers uncordon --host h1`, and say it again"
     )
 
 

@@ -99,7 +99,7 @@ def test_a_placement_moves_a_model_while_workers_run_and_its_jobs_with_it(
     assert (listed["reason"], listed["workers"], listed["loaded_on"]) == ("repair", ["b"], ["b"])
     assert "placed model=topics: --on b by " in b.whole_log()
     free = seqd("models", "place", "topics", "--anywhere")
-    assert free.out == "topics is served anywhere again.\n"
+    assert free.out == "topics is not placed any more.\n"
 
 
 #: What cannot be placed, and what is said of it.
@@ -136,7 +136,7 @@ def test_what_cannot_be_placed_is_refused_with_what_to_do_and_nothing_is_changed
 
         assert (ended.status, arguments) == (2, arguments)
         assert said in " ".join(ended.err.split())
-    assert seqd("models", "place").out == "No model is placed: all workers may serve all.\n"
+    assert seqd("models", "place").out == "No model is placed.\n"
 
 
 @pytest.mark.slow

@@ -561,8 +561,8 @@ def test_placements_are_listed_with_the_workers_that_they_mean(capsys: Capture) 
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
         "model where workers loaded on by since reason",
         "topics --on cpu --label zone=a 2 1 ops@h1 1 min short texts",
-        "No model is placed: all workers may serve all.",
-        "topics is not placed: all workers may serve it.",
+        "No model is placed.",
+        "topics is not placed.",
         "topics is placed: --on cpu --label zone=a.",
         "No worker that is up serves topics there: its jobs wait until one does. `seqd models "
         "place topics --anywhere` takes that back.",

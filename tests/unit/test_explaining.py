@@ -342,13 +342,13 @@ def test_nobody_knows_how_long_the_rest_takes_where_a_unit_is_overdue() -> None:
     assert found == (None, False)
 
 
-def test_a_worker_that_has_ended_by_a_drain_answers_and_does_not_count_as_up() -> None:
+def test_a_worker_that_has_ended_by_a_drain_is_none_that_is_up() -> None:
     drained = a_worker("w2", state="draining", cordon=Cordon(phase="drained", since_ms=1))
 
     found = explanation(Facts(a_job(), states(), [a_worker(), drained]))
 
     assert (found.workers_up, found.workers_able) == (1, 1)
-    assert [answer.code for answer in found.workers] == ["idle", "drained"]
+    assert [answer.code for answer in found.workers] == ["idle"]
 
 
 def test_nobody_knows_how_long_a_job_takes_that_a_worker_died_with() -> None:

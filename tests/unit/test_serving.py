@@ -48,6 +48,12 @@ def a_worker(name: str = "cpu:0@here-1", **changes: object) -> WorkerStatus:
     )
 
 
+def held_worker(name: str, target: str, **changes: object) -> WorkerStatus:
+    """A worker that was drained by the rule of a target."""
+    cordon = Cordon(phase="drained", target=target, since_ms=1)
+    return a_worker(name, host="here", state=WorkerState.DRAINING, cordon=cordon, **changes)
+
+
 def a_queued_job(**changes: object) -> JobRecord:
     return a_record(**{"state": JobState.QUEUED, "version": 0} | changes)
 
@@ -146,6 +152,36 @@ WHY = [
         )
     ),
     ([a_worker(state=WorkerState.STARTING, tasks=("train",))], WaitingCode.NOT_SERVED, ""),
+    # A placement would be of no use to change where a rule keeps those from it that it means.
+    (
+        [*LEFT_OUT, held_worker("w8", "worker:w8"), held_worker("h9", "label:pool=a")],
+        WaitingCode.NOT_SERVED,
+        "All workers that classify imdb_lstm are cordoned or drained by an operator: w8, h9. `seqd "
+        "workers list` shows the rules, `seqd workers uncordon w8 --label pool=a` ends them.",
+    ),
+    (
+        [held_worker("w8", "host:*", slot="train@cpu", tasks=("train",))],
+        WaitingCode.NOT_SERVED,
+        "No worker that is up takes jobs that classify imdb_lstm, though its plugin is there: "
+        "start one that does, after `seqd workers uncordon --all`.",
+    ),
+    (
+        [
+            held_worker(
+                "w8", "host:here", slot="train@cpu", tasks=("train",), plugins=(), versions={}
+            )
+        ],
+        WaitingCode.NOT_SERVED,
+        "No worker that is up takes jobs that classify imdb_lstm: start one that does, after `seqd "
+        "workers uncordon --host here`.",
+    ),
+    (
+        [held_worker("w8", "slot:train@cpu@here", slot="train@cpu", tasks=("train",))],
+        WaitingCode.NOT_SERVED,
+        "No worker that is up takes jobs that classify imdb_lstm, though its plugin is there: "
+        "start one that does, by `seqd worker --slot cpu:0`, or by `seqd up --slots "
+        "train@cpu,cpu:0`.",
+    ),
     (
         LEFT_OUT,
         WaitingCode.NOT_PLACED,

@@ -83,12 +83,12 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
 
 
 def test_workers_that_were_drained_are_not_up() -> None:
-    drained = a_worker(cordon=Cordon(phase="drained", since_ms=1))
+    drained = a_worker(cordon=Cordon(phase="drained", target="host:*", since_ms=1))
 
     lines = shown(a_state(workers=[drained]))
 
     assert lines[3] == "workers   0 up; 1 drained"
-    assert "! No worker is up: `seqd workers uncordon` ends the drain." in lines
+    assert "! No worker is up: `seqd workers uncordon --all` ends the drain." in lines
 
 
 def test_of_what_is_in_hand_a_version_that_nobody_can_run_is_told_apart_where_others_go_on() -> (

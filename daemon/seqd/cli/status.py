@@ -164,7 +164,7 @@ def _pause_line(pause: "ModelPause") -> str:
 
 
 def _is_unserved(route: "RouteWork") -> bool:
-    return route.unserved_s > 0 and route.unserved_s >= route.seconds
+    return 0 < route.unserved_s >= route.seconds and route.waiting_items > 0
 
 
 def _inbox_line(inbox: "InboxState") -> str:

@@ -220,10 +220,12 @@ def restart(
     may not hold both, the old one drains first.
     """
     from seqd.cli.ui.workers import print_unfit
+    from seqd.serving import is_drained
     from seqd_schemas import CordonAction
 
     with options.open_ledger() as ledger:
-        workers, standing = ledger.fleet.workers(), ledger.cordons.rules()
+        workers = [one for one in ledger.fleet.workers() if not is_drained(one)]
+        standing = ledger.cordons.rules()
         now_ms = ledger.fleet.now_ms()
         if targets or host or label:
             wanted = _targets_of(targets, host, label, workers, [], hint="")
@@ -530,7 +532,8 @@ def _say_who_is_held(
         rule = rule_for(left, Place.of(one))
         if rule is not None:
             screen.say(
-                f"{one.worker} stays as it is, by the {rule.action} of {option_of(rule.target)}.",
+                f"{one.worker} claims nothing still, by the {rule.action} of "
+                f"{option_of(rule.target)}.",
                 "yellow",
             )
 

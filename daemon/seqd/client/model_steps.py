@@ -23,7 +23,7 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange, Pause, script
 from seqd.ledger.submissions import new_job_id
 from seqd.local.caller import caller
-from seqd.serving import is_drained
+from seqd.serving import is_drained, uncordon_command
 from seqd.validation import shown
 from seqd_schemas import route_of
 
@@ -322,7 +322,9 @@ def answered(ledger: LedgerParts, order: "ModelOrder") -> "Exchange[OrderAnswer]
     workers = yield from ledger.fleet.workers.steps()
     if all(map(is_drained, workers)):
         way = (
-            "End the drain with `seqd workers uncordon`" if workers else "Start one with `seqd up`"
+            f"End the drain with {uncordon_command(workers)}"
+            if workers
+            else "Start one with `seqd up`"
         )
         raise NoFitWorker(
             f"{'every worker is drained' if workers else 'no worker is up'}, and the model store "

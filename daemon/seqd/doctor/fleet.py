@@ -31,6 +31,7 @@ from seqd.serving import (
     takes,
     tellers_of_deaths,
     times_told,
+    uncordon_command,
     waiting_of,
 )
 from seqd.targets import option_of
@@ -207,7 +208,7 @@ class _Checks:
         yield finding(
             "no-workers",
             f"{told}, and {counted(items, 'item')} wait" if items else told,
-            "End the drain: `seqd workers uncordon`; `seqd workers list` shows the rules"
+            f"End the drain: {uncordon_command(self._workers)}"
             if self._workers
             else "Start them: `seqd up`, or see why your platform does not (`kubectl get pods`, "
             "`systemctl status`)",
@@ -394,7 +395,8 @@ class _Checks:
                 yield finding(
                     "worker-draining-forever",
                     f"{one.worker} has been draining for {_span(age_s)}",
-                    f"See what it does in its log; then end it: `kill {one.pid}` on {one.host}. "
+                    f"See what it does in its log; then end it: `kill -KILL {one.pid}` on "
+                    f"{one.host}. "
                     "Another may take what it holds",
                 )
 
@@ -492,17 +494,20 @@ class _Checks:
     def routes(self) -> Iterator[Finding]:
         if not self._workers:
             return  # nobody does any of it, which is said already
-        unserved = [one for one in self._routes if one.unserved_s > 0]
+        # What is in hand does not wait: a worker that stops finishes it.
+        unserved = [one for one in self._routes if one.unserved_s > 0 and one.waiting_items]
         reasons = self._reasons() if unserved else {}
         for route in unserved[:_MOST]:
-            why = reasons.get((route.task, route.model))
+            job_id, why = reasons.get((route.task, route.model), ("", None))
             is_starting = why is not None and why.code is WaitingCode.STARTING
-            cure = "Start a worker that can, or see what keeps them from it: `seqd models show "
+            see = f"seqd explain {job_id}" if job_id else "seqd queues"
             yield finding(
                 "route-unserved",
                 f"No worker that is up can do all that waits of {route.task} {route.model} "
-                f"({counted(route.items, 'item')}). {'' if why is None else why.message}",
-                "Look again once they have started" if is_starting else f"{cure}{route.model}`",
+                f"({counted(route.waiting_items, 'item')}). {'' if why is None else why.message}",
+                "Look again once they have started"
+                if is_starting
+                else f"Start a worker that can, or see what keeps those that are up: `{see}`",
                 severity=Severity.WARNING if is_starting else None,
             )
         for route in self._routes:
@@ -525,15 +530,17 @@ class _Checks:
             "list`",
         )
 
-    def _reasons(self) -> "dict[tuple[str, str], Waiting]":
-        """Return why jobs wait, by task and model, of the newest open jobs."""
+    def _reasons(self) -> "dict[tuple[str, str], tuple[str, Waiting]]":
+        """Return a job and why it waits, by task and model, of the newest open jobs."""
         from seqd_schemas import task_of
 
-        found: dict[tuple[str, str], Waiting] = {}
+        found: dict[tuple[str, str], tuple[str, Waiting]] = {}
         for record in self._ledger.jobs.newest_open(_LOOKED_AT):
             waiting = waiting_of(record, self._workers)
             if waiting is not None:
-                found.setdefault((task_of(record.job), record.model), waiting)
+                # Trainings have the route of their plugin, whatever the model is called.
+                model = record.plugin or record.model if record.version is None else record.model
+                found.setdefault((task_of(record.job), model), (record.job_id, waiting))
         return found
 
     def leases(self) -> Iterator[Finding]:

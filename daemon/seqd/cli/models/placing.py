@@ -52,9 +52,7 @@ def place(
         list[str] | None,
         typer.Option("--label", metavar="KEY=VALUE", help="Workers with a label; again as well."),
     ] = None,
-    anywhere: Annotated[
-        bool, typer.Option("--anywhere", help="Remove the placement: all workers may serve it.")
-    ] = False,
+    anywhere: Annotated[bool, typer.Option("--anywhere", help="Remove the placement.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why, for whoever looks at it.")] = "",
     ahead: Annotated[
         bool, typer.Option("--ahead", help="Also a model or a target that is not there yet.")
@@ -108,8 +106,8 @@ def _removed(ledger: "Ledger", model: str) -> Found:
         was_placed = ledger.placements.remove(model)
     found = {"model": model, "targets": [], "was_placed": was_placed}
     if was_placed:
-        return Found(found, f"{model} is served anywhere again.", "green")
-    return Found(found, f"{model} was not placed: all workers may serve it.")
+        return Found(found, f"{model} is not placed any more.", "green")
+    return Found(found, f"{model} was not placed.")
 
 
 def _placements(ledger: "Ledger", model: str | None) -> Found:

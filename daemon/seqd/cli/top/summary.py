@@ -12,7 +12,7 @@ from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
 from seqd.cli.ui.queues import pause_reasons, queue_reasons
 from seqd.cli.ui.tables import fitting
-from seqd.serving import is_drained, shown_state, takes_nothing_told
+from seqd.serving import is_drained, shown_state, takes_nothing_told, uncordon_command
 
 if TYPE_CHECKING:
     from seqd.ledger.overview import FleetOverview
@@ -88,7 +88,8 @@ def _away_told(overview: "FleetOverview") -> list[tuple[str, str]]:
     if not overview.workers:
         told.append(("No worker is up: `seqd up` starts them.", "bold red"))
     elif all(map(is_drained, overview.workers)):
-        told.append(("No worker is up: `seqd workers uncordon` ends the drain.", "bold red"))
+        ends = uncordon_command(overview.workers)
+        told.append((f"No worker is up: {ends} ends the drain.", "bold red"))
     else:
         told += [(sentence, "red") for sentence in queue_reasons(overview.queues)]
     if overview.silent:

@@ -45,7 +45,7 @@ def print_placements(
     """Print a row for each placement; `model` is the one that was asked for."""
     if not rules:
         what = "No model is placed" if model is None else f"{model} is not placed"
-        screen.say(f"{what}: all workers may serve {'all' if model is None else 'it'}.")
+        screen.say(f"{what}.")
         return
     now_ms = max([one.seen_at_ms for one in workers] + [rule.at_ms for rule in rules])
     columns: tuple[Column[PlacementRule], ...] = (

@@ -15,6 +15,7 @@ from seqd.serving import (
     can_run,
     does,
     has_lost_claim,
+    is_drained,
     lacks_store,
     leaves_out,
     lost_claim_told,
@@ -106,6 +107,8 @@ def answers_of(facts: Facts) -> list[WorkerAnswer]:
     """Return what each worker that is up has to say of a job, those that can run it first."""
     answers = []
     for status in facts.workers:
+        if is_drained(status):  # it has ended
+            continue
         why = why_not(status, facts)
         code, message = why or _business(status, facts)
         message += _died(status, facts.states.now_ms)

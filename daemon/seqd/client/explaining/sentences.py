@@ -60,7 +60,7 @@ def explanation(facts: Facts, item: ItemExplanation | None = None) -> Explanatio
         tried_again=tuple(map(_tried_again, facts.states.tried)),
         waits_for=tuple(waits),
         workers=tuple(answers[:MAX_ANSWERS]),
-        workers_up=sum(answer.code != "drained" for answer in answers),  # the drained have ended
+        workers_up=len(answers),
         workers_able=sum(answer.can_run for answer in answers),
         busy_with=dict(busy_with(facts).most_common(MAX_LISTED)),
         next=tuple(what_is_next(facts, units)),
