@@ -13,9 +13,6 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -33,6 +30,7 @@ from seqd.authoring.messages import (
 )
 from seqd.authoring.subject import Subject
 from seqd.errors import PluginFault, SeqdError, failure_of
+from seqd.models.plugin_frames import frame_of
 from seqd.plugin.calls import printing_into
 from seqd.worker.faults import sentence_of
 
@@ -40,10 +38,6 @@ log = logging.getLogger(__name__)
 
 #: Loggers whose errors the reply has, too: their tracebacks alone are printed.
 _TOLD_BY_REPLY = ("seqd.models.loading", "seqd.worker.outcomes")
-
-
-#: Packages that lead to the plugin, or that it calls: nothing its author is to mend.
-_NOT_THEIRS = ("seqd", "importlib", "pluggy", "pydantic")
 
 
 class _Stop:
@@ -79,12 +73,12 @@ class _AuthorsFormatter(logging.Formatter):
 def plugin_traceback(error: BaseException) -> str:
     """Return an error with the calls of the plugin that led to it, file and line of each.
 
-    What is left out are the daemon's own calls and those of the import system.
+    What is left out are the daemon's own calls and those of the standard library.
     """
     shown = traceback.TracebackException.from_exception(error, compact=True)
     for one in _chain(shown):
         one.stack = traceback.StackSummary.from_list(
-            [frame for frame in one.stack if _is_theirs(frame.filename)]
+            [at for at in one.stack if frame_of(at.filename, 0, "").is_foreign]
         )
     return "".join(shown.format()).rstrip("\n")
 
@@ -95,16 +89,6 @@ def _chain(
     while shown is not None:
         yield shown
         shown = shown.__cause__ or shown.__context__
-
-
-def _is_theirs(filename: str) -> bool:
-    return not filename.startswith((*_folders(), "<frozen ", "<string>"))
-
-
-@cache
-def _folders() -> tuple[str, ...]:
-    specs = filter(None, map(find_spec, _NOT_THEIRS))
-    return tuple(f"{Path(spec.origin).parent}/" for spec in specs if spec.origin)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

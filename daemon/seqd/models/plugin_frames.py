@@ -6,6 +6,7 @@ import re
 import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -66,6 +67,11 @@ def frame_of(file: str, line: int, function: str) -> Frame:
     in_library = file.startswith(f"{_STANDARD_LIBRARY}{os.sep}") and "-packages" not in file
     is_host = file.startswith("<") or in_library or name.partition("/")[0] in _HOST_PACKAGES
     return Frame(name, line, function, not is_host, file)
+
+
+def package_of(file: str) -> str:
+    """Return the package or module that a file is of."""
+    return frame_of(file, 0, "").package
 
 
 def dumped_frames(stacks: str) -> list[Frame]:
@@ -142,6 +148,7 @@ def _calls(traceback: TracebackType | None) -> Iterator[tuple[str, int, str]]:
         traceback = traceback.tb_next
 
 
+@cache
 def _name_of(file: str) -> str:
     """Return a file's path from the folder on that its outermost package is in."""
     path = Path(file)

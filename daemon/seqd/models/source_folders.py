@@ -48,10 +48,10 @@ class PluginSource(BaseModel):
         """The module part of the address."""
         return self.address.partition(":")[0].strip()
 
-    def holds(self, file: str) -> bool:
-        """Return True for a file of the plugin: its module's name is in the path."""
-        top, path = self.module.partition(".")[0], Path(file)
-        return path.stem == top or top in path.parts
+    @property
+    def package(self) -> str:
+        """The outermost package of the module, or the module itself."""
+        return self.module.partition(".")[0]
 
     def candidate(self) -> Candidate:
         """Return what the plugin host loads."""

@@ -7,7 +7,7 @@ import faulthandler
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -38,7 +38,6 @@ from seqd.testing.checks.failures import (
     failure_of,
     place_in,
     place_of,
-    roots_of,
 )
 from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.outcome_checks import outcomes_as_json
@@ -70,7 +69,6 @@ class Child:
     say: Callable[[Report], None]
     #: The descriptor that its stacks are written to.
     stacks: int
-    roots: list[Path] = field(default_factory=list)
 
     def within(self, seconds: float) -> None:
         """Have the process ended, with its stacks written, unless this is called again by then."""
@@ -92,7 +90,6 @@ class Child:
         self.say(Found(result=loads))
         for name, of_model in declared.items():
             model = registry.model(name)
-            self.roots = roots_of([type(model).__module__, self.spec.source.module])
             examples = self.spec.examples.over(of_model)
             parts = tuple(parts_of(model, has_folder=self.spec.version_folder is not None))
             expected = dict(examples.expected_failures)
@@ -148,13 +145,13 @@ class Child:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
-            failure = failure_of(error)
-            place = place_of(failure.at, self.roots) if failure.at is not None else None
+            failure, package = failure_of(error), self.spec.source.package
+            place = place_of(failure.at, package) if failure.at is not None else None
             return {
                 "state": CheckState.FAILED,
                 "seen": failure.seen,
                 "cure": failure.cure,
-                "place": place or place_in(error.__traceback__, self.roots),
+                "place": place or place_in(error, package),
             }
         return {}
 
@@ -163,7 +160,6 @@ class Child:
         if imported.reason:
             raise CheckFailed(imported.reason, "")
         model = registry.model(self.spec.model)
-        self.roots = roots_of([type(model).__module__, self.spec.source.module])
         return model, registry
 
     def _subject_or_reason(self, model: Model, registry: Registry) -> object:

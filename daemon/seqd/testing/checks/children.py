@@ -16,8 +16,8 @@ from typing import Final
 from seqd.authoring.messages import Found, Outcomes, Report, RunChecks
 from seqd.authoring.plugin_child import PluginChild
 from seqd.errors import PluginFault, SeqdError
-from seqd.models.plugin_frames import dumped_frames
-from seqd.testing.checks.report import CheckResult, Place
+from seqd.models.plugin_frames import Frame, dumped_frames
+from seqd.testing.checks.report import CheckResult
 
 #: What begins the stack of the thread that was running, or the only one.
 _CURRENT: Final = re.compile(r"^(?:Current thread|Thread|Stack).*$", re.MULTILINE)
@@ -55,15 +55,12 @@ class Ended:
         return hours * 3_600.0 + minutes * 60 + seconds
 
     @property
-    def stack(self) -> list[Place]:
+    def stack(self) -> list[Frame]:
         """Where the main thread stood when it hung or died, the innermost frame first."""
         threads = _CURRENT.split(self.printed)[1:] or [self.printed]
         # `faulthandler` writes the main thread last; of a fatal signal the one that got it first.
         chosen = threads[0] if "Fatal Python error" in self.printed else threads[-1]
-        return [
-            Place(file=frame.path, line=frame.line, function=frame.function)
-            for frame in dumped_frames(chosen)
-        ]
+        return dumped_frames(chosen)
 
 
 def run_child(

@@ -1,14 +1,12 @@
 """How a check ends where it does not pass, and which line of the plugin is to blame."""
 
 import inspect
-import sys
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 
 from seqd.errors import InvalidData, Stopped
+from seqd.models import plugin_frames
 from seqd.plugin.calls import text_of
 from seqd.testing.checks.report import Place
 
@@ -41,21 +39,7 @@ def stopped(seen: str, cure: str, at: object) -> Iterator[None]:
     raise CheckFailed(seen, cure, at)
 
 
-def roots_of(modules: Sequence[str]) -> list[Path]:
-    """Return the folders of the plugin's packages, and the files of its modules."""
-    return [root for name in modules if (root := _root_of(name)) is not None]
-
-
-def _root_of(name: str) -> Path | None:
-    module = sys.modules.get(name.partition(".")[0]) or sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if file is None:
-        return None
-    path = Path(file).resolve()
-    return path.parent if path.name == "__init__.py" else path
-
-
-def place_of(code: object, roots: Sequence[Path]) -> Place | None:
+def place_of(code: object, package: str) -> Place | None:
     """Return where a function or class stands; None where that is no file of the plugin.
 
     A place is returned as it is.
@@ -68,7 +52,7 @@ def place_of(code: object, roots: Sequence[Path]) -> Place | None:
         line = inspect.getsourcelines(target)[1]  # type: ignore[arg-type]
     except (TypeError, OSError):
         return None
-    if file is None or not _is_inside(Path(file), roots):
+    if file is None or plugin_frames.package_of(file) != package:
         return None
     return Place(file=file, line=line, function=getattr(target, "__qualname__", ""))
 
@@ -79,19 +63,12 @@ def place_at(frame: FrameType) -> Place:
     return Place(file=code.co_filename, line=frame.f_lineno, function=code.co_qualname)
 
 
-def place_in(trace: TracebackType | None, roots: Sequence[Path]) -> Place | None:
-    """Return the innermost line of the plugin in a traceback."""
-    frames = [
-        Place(file=frame.filename, line=frame.lineno or 0, function=frame.name)
-        for frame in traceback.extract_tb(trace)
-        if _is_inside(Path(frame.filename), roots)
-    ]
-    return frames[-1] if frames else None
-
-
-def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
-    resolved = path.resolve()
-    return any(resolved == root or resolved.is_relative_to(root) for root in roots)
+def place_in(error: BaseException, package: str) -> Place | None:
+    """Return the innermost line of the plugin that an error came through."""
+    frame = plugin_frames.place_of(error, package)
+    if frame is None or frame.package != package:
+        return None
+    return Place(file=frame.path, line=frame.line, function=frame.function)
 
 
 def failure_of(error: BaseException) -> CheckFailed:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from threading import Event, Thread, get_ident
 from time import monotonic, process_time
 from types import FrameType
@@ -15,9 +14,10 @@ from typing import Final, Self
 
 from seqd.local.process_states import RunDelay
 from seqd.models.loading import HEAVY
+from seqd.models.plugin_frames import package_of
 from seqd.models.registry import Registry
 from seqd.models.source_folders import PluginSource
-from seqd.testing.checks.failures import place_at, place_in, roots_of
+from seqd.testing.checks.failures import place_at, place_in
 from seqd.testing.checks.report import Place
 from seqd_schemas import PluginState
 
@@ -95,7 +95,7 @@ def _measured(record: ImportRecord, source: PluginSource) -> Iterator[None]:
             stack = list(_frames_from(sys._current_frames().get(thread)))
             imported = (frame for frame in stack if frame.f_code.co_name == _IMPORTS)
             names = (str(frame.f_locals.get("name", "")) for frame in imported)
-            theirs = (frame for frame in stack if source.holds(frame.f_code.co_filename))
+            theirs = (one for one in stack if package_of(one.f_code.co_filename) == source.package)
             packages.update(name.partition(".")[0] for name in islice(names, 1))
             places.update(place_at(frame) for frame in islice(theirs, 1))
 
@@ -126,10 +126,7 @@ def _noting_place(record: ImportRecord, source: PluginSource) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        roots = roots_of([source.module]) or [
-            Path(folder).resolve() for folder in source.import_folders
-        ]
-        record.place = place_in(error.__traceback__, roots) or _place_of_syntax(error)
+        record.place = place_in(error, source.package) or _place_of_syntax(error)
         raise
 
 

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Final, TypeAlias
 
 from seqd.hookspecs import LoadedModel, WorkItem
+from seqd.models.plugin_frames import package_of
 from seqd.plugin import decorated
 from seqd.plugin.calls import OneProcess, printing_into, reap_copies
 from seqd.testing.checks.catalog import Checks
@@ -116,12 +117,12 @@ def leaves_random_state(version: Version) -> None:
 def _line_that_changes(state: Callable[[], object], version: Version) -> Place | None:
     """Use the version once more, and return the plugin's line after which a state is another."""
     assert version.spec is not None, "a child has one"
-    source, before = version.spec.source, state()
+    package, before = version.spec.source.package, state()
     places: dict[FrameType, Place] = {}
     found: list[Place] = []
 
     def follow(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
-        if found or not source.holds(frame.f_code.co_filename):
+        if found or package_of(frame.f_code.co_filename) != package:
             return None
         if frame in places and state() != before:
             found.append(places[frame])

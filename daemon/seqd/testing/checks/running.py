@@ -281,7 +281,10 @@ class Run:
 
     def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
         """Return the result of a check that ended its process, with where it stood."""
-        place = next((one for one in ended.stack if self.source.holds(one.file)), None)
+        stack = [Place(file=one.path, line=one.line, function=one.function) for one in ended.stack]
+        its_own = [at for at, one in enumerate(ended.stack) if one.package == self.source.package]
+        # To the plugin's last call, or the first ones.
+        shown = stack[: min(STACK_LINES, its_own[-1] + 1 if its_own else STACK_LINES)]
         if ended.hung_s is not None:
             seen = f"it hung for more than {ended.hung_s:g} s"
             cure = "Ask context.stop_requested() as you go, and give what waits a time limit."
@@ -297,18 +300,10 @@ class Run:
                 "state": CheckState.FAILED,
                 "seen": seen,
                 "cure": cure,
-                "place": place,
-                "stack": tuple(
-                    f"{one}, in {one.function}" for one in _of_interest(ended.stack, self.source)
-                ),
+                "place": stack[its_own[0]] if its_own else None,
+                "stack": tuple(f"{one}, in {one.function}" for one in shown),
             }
         )
-
-
-def _of_interest(stack: Sequence[Place], source: PluginSource) -> Sequence[Place]:
-    """Return the frames from the innermost to the plugin's last, or the first ones."""
-    its_own = [at for at, one in enumerate(stack) if source.holds(one.file)]
-    return stack[: min(STACK_LINES, its_own[-1] + 1 if its_own else STACK_LINES)]
 
 
 def _first_failed(results: Sequence[CheckResult]) -> bool:
