@@ -35,7 +35,7 @@ _NAMES = {
         "Code Count CustomId EpochMs FORMAT JobId Label LeastFormat MAX_INLINE_ITEMS MAX_JOB_BYTES "
         "MAX_TEXT_CHARS ModelName ModelRef ModelReference OperatorText ParameterName Parameters "
         "ParameterValue PluginVersions Positive Scalar Sha256 ShortText TaskName TenantName "
-        "WireAdapter WireModel"
+        "WireModel"
     ),
     ".cards": (
         "Confusion EvaluatedClass EvaluatedExample EvaluatedMetric MAX_CONFUSIONS MAX_EVALUATIONS "

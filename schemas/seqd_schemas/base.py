@@ -1,12 +1,9 @@
 """Base classes and bounded types that all wire models share. Records have modules of their own."""
 
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
-from threading import current_thread, main_thread
-from typing import Annotated, Any, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -15,11 +12,8 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     StringConstraints,
-    TypeAdapter,
 )
 from pydantic_core import CoreSchema, core_schema
-
-_T = TypeVar("_T")
 
 #: The highest format that this release reads. It grows with what an older reader must not ignore;
 #: the rule is in `schemas/README.md`.
@@ -30,39 +24,6 @@ MAX_TEXT_CHARS = 1_048_576
 MAX_INLINE_ITEMS = 1_000
 #: Size of one job's JSON, inline items included, in bytes.
 MAX_JOB_BYTES = 4_194_304
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Put a Ctrl-C or SIGTERM off until the block ends, where Python handles it; see `signal`.
-
-    What is raised while pydantic builds a validator is lost, or comes out as an error of the
-    schema. A block takes milliseconds. In other threads than the main one no handler runs.
-    """
-    if current_thread() is not main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
-    came: list[int] = []
-    for number in ours:
-        signal.signal(number, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
-
-
-class WireAdapter(TypeAdapter[_T]):  # type: ignore[misc]  # final: nothing else builds on first use
-    """A type adapter of wire records, whose building a signal does not interrupt."""
-
-    def rebuild(self, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
-        """Build the validator if that has not been done; see pydantic."""
-        with _uninterrupted():
-            return super().rebuild(_parent_namespace_depth=_parent_namespace_depth + 1, **options)
 
 
 class WireModel(BaseModel):
@@ -103,13 +64,6 @@ class WireModel(BaseModel):
                 for name in properties.keys() & texts.keys():
                     properties[name].setdefault("description", texts[name])
         return whole
-
-    @classmethod
-    def model_rebuild(cls, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
-        """Build the validator if that has not been done; see pydantic."""
-        depth = _parent_namespace_depth + 1
-        with _uninterrupted():
-            return super().model_rebuild(_parent_namespace_depth=depth, **options)
 
 
 @cache

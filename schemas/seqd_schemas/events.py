@@ -22,7 +22,6 @@ from seqd_schemas.base import (
     PluginVersions,
     Positive,
     ShortText,
-    WireAdapter,
     WireModel,
 )
 from seqd_schemas.failures import DeathCause, Failure
@@ -213,7 +212,7 @@ Event = Annotated[
     | Missed,
     Field(discriminator="event"),
 ]
-EVENT: TypeAdapter[Event] = WireAdapter(Event, config=ConfigDict(defer_build=True))
+EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(defer_build=True))
 
 
 class TextDelta(WireModel):

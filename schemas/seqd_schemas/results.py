@@ -19,7 +19,6 @@ from seqd_schemas.base import (
     ModelName,
     Parameters,
     Positive,
-    WireAdapter,
     WireModel,
 )
 from seqd_schemas.errors import ItemFailed
@@ -201,7 +200,7 @@ class ItemFailure(WireModel):
 
 
 ItemResult = Annotated[ItemSuccess | ItemFailure, Field(discriminator="status")]
-ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = WireAdapter(
+ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = TypeAdapter(
     ItemResult, config=ConfigDict(defer_build=True)
 )
 

@@ -34,7 +34,6 @@ from seqd_schemas import (
     LabelledText,
     RefusedItem,
     TextChunk,
-    WireAdapter,
     from_stored,
 )
 
@@ -85,10 +84,10 @@ _ZSTD_LEVEL = 1
 #: Memory that a zstd blob may ask its reader to set aside: 8 MiB. Level 1 asks for 512 KiB.
 _ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
-_ITEMS: TypeAdapter[tuple[Item | RefusedItem, ...]] = WireAdapter(
+_ITEMS: TypeAdapter[tuple[Item | RefusedItem, ...]] = TypeAdapter(
     tuple[Item | RefusedItem, ...], config=ConfigDict(defer_build=True)
 )
-_TEXTS: TypeAdapter[tuple[LabelledText, ...]] = WireAdapter(
+_TEXTS: TypeAdapter[tuple[LabelledText, ...]] = TypeAdapter(
     tuple[LabelledText, ...], config=ConfigDict(defer_build=True)
 )
 

@@ -45,7 +45,6 @@ from seqd_schemas import (
     JobRollout,
     JobState,
     TrainingResult,
-    WireAdapter,
     from_stored,
     is_later,
 )
@@ -56,7 +55,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Reads any kind of job.
-JOB: TypeAdapter[Job] = WireAdapter(Job, config=ConfigDict(defer_build=True))
+JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 
 #: Templates that are kept in memory as they were read; one never changes.
 MAX_TEMPLATES = 256
