@@ -4,7 +4,8 @@ A `Model` is light: names, parameter schemas, presets. `load` gives a `LoadedMod
 is what holds weights and may import Keras. The daemon batches, leases, retries, counts and
 publishes; a plugin only turns texts into outputs.
 
-The contract's clauses, each checked by `seqd plugins check` and `seqd.testing.PluginChecks`:
+The contract's clauses, each checked by `seqd plugins check` and `seqd.testing.PluginChecks`; what
+breaks O1 or O3 is not loaded:
 
     B1  classify, generate and run return exactly one outcome per item, in the items' order: a
         Classification, a Generation or the task's own output, whose fields keep to their bounds,
@@ -38,7 +39,6 @@ These have checks since version 1.2:
     V1  a version that was saved and went through a model store gives the same outcomes
     W1  warm_up changes no outcome
     I2  importing takes less than a second
-    O4  an output is as the schema that is published of it
     M2  resident memory does not grow with loads and batches
     M3  a version takes no more than twice the memory that it states, and 16 MiB
     M4  cost_tokens is cheap, and a unit is at most half a minute of work

@@ -1,20 +1,14 @@
 """Checks of a model's description, and of what importing its plugin costs; no model is loaded."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
-from seqd.errors import InvalidParameters
 from seqd.hookspecs import Model, WorkItem
 from seqd.models.made_records import with_record
-from seqd.parameters import check_parameters
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.examples import PluginExamples, author_object
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply
 from seqd.testing.checks.importing import ImportRecord
 from seqd.testing.checks.subjects import made_text
-from seqd_schemas import Task
 
 #: Seconds that an import may take besides what seqd imports itself.
 IMPORT_LIMIT_S = 1.0
@@ -61,41 +55,6 @@ def imports_quickly(description: Description) -> None:
             "Work, wait and import slow libraries inside load() or train(): each command and each "
             "process pays.",
             imported.slowest or author_object(description.model),
-        )
-
-
-@CHECKS.add("O1", "Every parameter is described and bounded; unknown ones are refused.")
-def parameters_are_bounded(description: Description) -> None:
-    """Give each parameter a value beyond each bound. What is undescribed or open is not loaded."""
-    for task, name, bound, beyond in _bounds(description.model):
-        _check_refused(description.model, task, {name: bound + beyond})
-
-
-def _bounds(model: Model) -> Iterator[tuple[Task, str, float, int]]:
-    """Yield (task, parameter, bound, step beyond it) for each numeric bound."""
-    for task, spec in model.tasks.items():
-        for name, field in spec.parameters.model_json_schema().get("properties", {}).items():
-            for bound, beyond in (("minimum", -1), ("maximum", 1)):
-                if bound in field:
-                    yield task, name, field[bound], beyond
-
-
-def _check_refused(model: Model, task: Task, wrong: dict[str, float]) -> None:
-    """Check that the class and its JSON Schema both refuse a value."""
-    parameters = model.tasks[task].parameters
-    by_class: Callable[[], object] = lambda: parameters.model_validate(wrong)  # noqa: E731
-    by_schema: Callable[[], object] = lambda: check_parameters(  # noqa: E731
-        parameters.model_json_schema(), dict(wrong), model=model.name, task=task
-    )
-    for said, refuse in (("class", by_class), ("JSON Schema", by_schema)):
-        try:
-            refuse()
-        except (ValidationError, InvalidParameters):
-            continue
-        raise CheckFailed(
-            f"the {said} of {task}'s parameters takes {wrong}",
-            f"Correct {parameters.__name__}: its bounds have to hold in the class.",
-            parameters,
         )
 
 

@@ -13,14 +13,12 @@ from math import prod
 from time import monotonic
 from typing import Final, cast
 
-from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from seqd.hookspecs import WorkItem
 from seqd.kinds import CLASSIFY, GENERATE, SERVED_TASKS
 from seqd.models.agreement import brief, close, quoted, with_values
 from seqd.models.store import ModelStore
-from seqd.models.task_schemas import output_schema
 from seqd.models.version_files import MANIFEST_NAME, VersionDraft
 from seqd.plugin.running import drawn
 from seqd.testing.checks.catalog import Checks
@@ -452,26 +450,6 @@ def _allowed(bound: OutputBound, given: Mapping[str, object]) -> int:
     values = [given[name] for name in bound.lists]
     lists = prod(len(value) for value in values if isinstance(value, list))
     return min(factors * lists * bound.characters_per_symbol, bound.max_characters)
-
-
-@CHECKS.add("O4", "An output is as the schema that is published of it.")
-def output_as_published(version: Version) -> None:
-    """Hold the outputs of the plugin's own tasks against their JSON Schemas."""
-    if not version.own_tasks:
-        raise DoesNotApply("no task of its own")
-    for task in version.own_tasks:
-        output = version.output(task)
-        schema = Draft202012Validator(output_schema(output))
-        for made in version.run(task, version.items(task, 5)):
-            if not isinstance(made, BaseModel):
-                raise DoesNotApply("B1 failed")
-            faults = [fault.message for fault in schema.iter_errors(checked(made, output))]
-            if faults and isinstance(made, output):
-                raise CheckFailed(
-                    f"{task} gives what its schema does not allow: {faults[0]}",
-                    "Give the fields the bounds that their values have.",
-                    output,
-                )
 
 
 @CHECKS.add("M1", "A version states the memory it takes, and what a text costs, above 0.")

@@ -154,11 +154,6 @@ class Version:
         """The tasks that turn items into outcomes, those that the plugin has named among them."""
         return [task for task in self.model.tasks if task != TRAIN]
 
-    @property
-    def own_tasks(self) -> list[Task]:
-        """The tasks that the plugin has named."""
-        return [task for task in self.tasks if task not in SERVED_TASKS]
-
     def output(self, task: Task) -> type[BaseModel]:
         """Return the class of what a task gives."""
         return cast("type[BaseModel]", kind_of_task(task).output or self.model.tasks[task].output)
